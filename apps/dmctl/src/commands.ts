@@ -1,0 +1,187 @@
+/** All that dmctl can do, one row a command. The first row is what `dmctl` alone does. */
+import { EXIT, type Health, type KillRequest, type RescanResult } from "@dmhost/supervisor/contract";
+import { apiPath, type Client } from "./client.ts";
+import { allDaemons, chosen } from "./daemon-choice.ts";
+import { helpFor, helpText } from "./help.ts";
+import type { Invocation, Shape } from "./invocation.ts";
+import { json, oneLine } from "./printable.ts";
+import { healthLines, type Look, rescanLines, statusTable } from "./render.ts";
+import { type Session, write } from "./session.ts";
+import { settleAll } from "./settlement.ts";
+import { VERSION } from "./version.ts";
+
+/** One command line on its way. */
+export interface Call extends Invocation<Command> {
+  /** The first id, "" when there is none. */
+  readonly id: string;
+  /** Looks for the supervisor when first used; throws a Failure when there is none. */
+  readonly client: Client;
+  readonly session: Session;
+  readonly look: Look;
+}
+
+/** A row of the table. */
+export interface Command extends Shape {
+  /** For `dmctl help`. */
+  readonly does: string;
+  /** Resolves with the exit code or rejects with a Failure. */
+  run(call: Call): Promise<number>;
+}
+
+const show = async (call: Call, value: unknown, text: string, code: number = EXIT.done): Promise<number> => {
+  await write(call.session.output, call.given.has("json") ? json(value) : text);
+  return code;
+};
+
+const complain = (call: Call, lines: readonly string[]): Promise<void> =>
+  write(call.session.errors, lines.map((line) => `dmctl: ${oneLine(line)}\n`).join(""));
+
+/** Prints one field of one daemon and nothing else; nothing at all, and exit code 1, where it has none. */
+const showField = async (call: Call, field: "pid" | "logFile" | "configFile", none: string): Promise<number> => {
+  const daemon = chosen(await allDaemons(call.client), call.id);
+  const value = String(daemon[field] || "");
+  if (value === "") await complain(call, [`"${daemon.id}" ${none}`]);
+  const text = value === "" ? "" : `${call.session.terminal ? oneLine(value) : value}\n`;
+  return show(call, { id: daemon.id, [field]: daemon[field] }, text, value === "" ? EXIT.failed : EXIT.done);
+};
+
+const showLog = async (call: Call, lines: number | undefined, follow: boolean): Promise<number> => {
+  const view = { lines, follow, raw: call.given.has("raw"), clock: call.given.has("utc") ? "utc" : "local" } as const;
+  return (await import("./log-view.ts")).showLog(call.client, call.id, view, call.session);
+};
+
+export const COMMANDS: readonly Command[] = [
+  {
+    verb: "status",
+    ids: "optional",
+    options: ["long", "json"],
+    does: "state, process, respawns and times of every daemon that you may control, or of one",
+    async run(call) {
+      const daemons = await allDaemons(call.client);
+      const shown = call.id === "" ? daemons : [chosen(daemons, call.id)];
+      return show(call, { daemons: shown }, statusTable(shown, call.look));
+    },
+  },
+  {
+    verb: "list",
+    ids: "none",
+    options: ["json"],
+    does: "the ids of the daemons that you may control",
+    async run(call) {
+      const ids = (await allDaemons(call.client)).map((daemon) => daemon.id);
+      return show(call, ids, ids.map((id) => `${oneLine(id)}\n`).join(""));
+    },
+  },
+  {
+    verb: "rescan",
+    aliases: ["scan"],
+    ids: "none",
+    options: ["json"],
+    does: "load new and changed files, and start what starts by itself",
+    async run(call) {
+      const result = await call.client.ask<RescanResult>({ method: "POST", path: apiPath("rescan"), settles: true });
+      await complain(call, result.problems);
+      const nothing = call.session.terminal && result.problems.length === 0 ? "nothing is new\n" : "";
+      return show(call, result, rescanLines(result) || nothing, result.problems.length > 0 ? EXIT.failed : EXIT.done);
+    },
+  },
+  {
+    verb: "start",
+    ids: "many",
+    options: ["json"],
+    does: "start it, and wait until it runs",
+    run: (call) => settleAll(call, "start"),
+  },
+  {
+    verb: "stop",
+    ids: "many",
+    options: ["json"],
+    does: "stop it with all its processes, and wait until they are gone",
+    run: (call) => settleAll(call, "stop"),
+  },
+  {
+    verb: "restart",
+    ids: "many",
+    options: ["json"],
+    does: "stop it, then start it",
+    run: (call) => settleAll(call, "restart"),
+  },
+  {
+    verb: "log",
+    ids: "one",
+    options: ["lines", "follow", "raw", "utc"],
+    does: "its log, through $PAGER on a terminal",
+    run: (call) => showLog(call, call.lines, call.given.has("follow")),
+  },
+  {
+    verb: "tail",
+    ids: "one",
+    options: ["lines", "raw", "utc"],
+    does: "the last 10 lines of its log and what comes, until Ctrl-C",
+    run: (call) => showLog(call, call.lines ?? 10, true),
+  },
+  {
+    verb: "edit",
+    ids: "one",
+    options: [],
+    does: "its file in $VISUAL, $EDITOR or vi; a wrong one is not written",
+    run: async (call) => (await import("./draft.ts")).editFile(call.client, call.id, call.session),
+  },
+  {
+    verb: "kill",
+    ids: "one",
+    signal: true,
+    options: [],
+    does: "send it a signal: -9, -KILL, -SIGKILL, KILL or SIGKILL",
+    async run({ client, id, signal }) {
+      const body: KillRequest = { signal };
+      await client.ask<unknown>({ method: "POST", path: apiPath("daemons", id, "kill"), body });
+      return EXIT.done;
+    },
+  },
+  {
+    verb: "pid",
+    ids: "one",
+    options: ["json"],
+    does: "its process id",
+    run: (call) => showField(call, "pid", "has no process"),
+  },
+  {
+    verb: "logfile",
+    ids: "one",
+    options: ["json"],
+    does: "the path of its log",
+    run: (call) => showField(call, "logFile", "has no log; its file can say output=log"),
+  },
+  {
+    verb: "configfile",
+    ids: "one",
+    options: ["json"],
+    does: "the path of its file",
+    run: (call) => showField(call, "configFile", "has no file"),
+  },
+  {
+    verb: "health",
+    ids: "none",
+    options: ["json"],
+    does: "version, age and limits of the supervisor; exit code 4 when none answers",
+    async run(call) {
+      const health = await call.client.ask<Health>({ path: apiPath("health") });
+      return show(call, health, healthLines(health));
+    },
+  },
+  {
+    verb: "help",
+    ids: "optional",
+    options: [],
+    does: "this, or more about one command",
+    run: (call) => show(call, {}, call.id === "" ? helpText(COMMANDS) : helpFor(COMMANDS, call.id)),
+  },
+  {
+    verb: "version",
+    ids: "none",
+    options: [],
+    does: "dmctl's version",
+    run: (call) => show(call, {}, `dmctl ${VERSION}\n`),
+  },
+];

@@ -1,0 +1,87 @@
+/** Which socket dmctl connects to, and whether it may be trusted (spec/security.md, 13). */
+import { realpathSync, type Stats, statSync } from "node:fs";
+import { userInfo } from "node:os";
+import { dirname, isAbsolute, join } from "node:path";
+import { DEFAULT_RUN_DIR, EXIT, HOME_SOCKET, PUBLIC_SOCKET, userSocket } from "@dmhost/supervisor/contract";
+import { Failure } from "./failure.ts";
+
+const WRITABLE_BY_OTHERS = 0o022;
+const STICKY = 0o1000;
+
+/** Name and home of the caller as the account database has them; undefined for a uid without an account. */
+const account = (): { username: string; homedir: string } | undefined => {
+  try {
+    return userInfo();
+  } catch {
+    return undefined;
+  }
+};
+
+/** The places to look for a supervisor's socket, best first. `runDir` is the contract's unless a test has its own. */
+export const candidates = (
+  env: Readonly<Record<string, string | undefined>>,
+  runDir: string = DEFAULT_RUN_DIR,
+): string[] => {
+  const chosen = env["DMCTL_SOCKET"];
+  if (chosen) return [chosen];
+  const home = isAbsolute(env["HOME"] ?? "") ? env["HOME"] : account()?.homedir;
+  const user = account()?.username;
+  return [
+    ...(home === undefined ? [] : [join(home, HOME_SOCKET)]),
+    ...(user === undefined || user.includes("/") ? [] : [join(runDir, userSocket(user))]),
+    join(runDir, PUBLIC_SOCKET),
+  ];
+};
+
+const realPathIfAny = (path: string): string | undefined => {
+  try {
+    return realpathSync(path);
+  } catch {
+    // Missing, dangling, or in another's home after su or sudo: there is no supervisor for this caller here.
+    return undefined;
+  }
+};
+
+/** Why `path`, free of symlinks, could have been put there by somebody other than root and `uid`; undefined if not. */
+const distrust = (path: string, socket: Stats, uid: number): string | undefined => {
+  const foreign = (stats: Stats): boolean => stats.uid !== 0 && stats.uid !== uid;
+  if (foreign(socket)) return `it belongs to uid ${socket.uid}, not to root or you`;
+  for (let dir = dirname(path); ; dir = dirname(dir)) {
+    const stats = statSync(dir);
+    if (foreign(stats)) return `its directory ${dir} belongs to uid ${stats.uid}, not to root or you`;
+    if ((stats.mode & WRITABLE_BY_OTHERS) !== 0 && (stats.mode & STICKY) === 0) {
+      return `its directory ${dir} can be written by others (mode ${(stats.mode & 0o7777).toString(8)})`;
+    }
+    if (dir === "/") return undefined;
+  }
+};
+
+/**
+ * Path of the socket to connect to, free of symlinks. Throws a Failure when there is none (exit 4) or when what is
+ * there is no socket or not to be trusted (exit 3). DMCTL_SOCKET is the caller's own word: only its type is checked.
+ */
+export const findControlSocket = (
+  env: Readonly<Record<string, string | undefined>>,
+  uid: number,
+  places: readonly string[] = candidates(env),
+): string => {
+  for (const place of places) {
+    const path = realPathIfAny(place);
+    if (path === undefined) continue;
+    const stats = statSync(path);
+    const named = path === place ? place : `${place} (${path})`;
+    if (!stats.isSocket()) throw new Failure(EXIT.refused, `cannot use ${named}: it is not a socket`);
+    const reason = env["DMCTL_SOCKET"] ? undefined : distrust(path, stats, uid);
+    if (reason !== undefined) {
+      throw new Failure(
+        EXIT.refused,
+        `will not talk to ${named}: ${reason}\nif you know that it is a supervisor's, name it in DMCTL_SOCKET`,
+      );
+    }
+    return path;
+  }
+  throw new Failure(
+    EXIT.unreachable,
+    `no supervisor: there is no socket at ${places.join(", ")}\nstart one with "./dmhost up", or name its socket in DMCTL_SOCKET`,
+  );
+};

@@ -1,0 +1,31 @@
+import { EXIT } from "@dmhost/supervisor/contract";
+import { clientAt } from "./client.ts";
+import { type Call, COMMANDS } from "./commands.ts";
+import { findControlSocket } from "./control-socket.ts";
+import { Failure } from "./failure.ts";
+import { readInvocation } from "./invocation.ts";
+import { failureText } from "./render.ts";
+import { isReaderGone, type Session, write } from "./session.ts";
+
+/** Carries out one command line, given without the program's name. Resolves with the exit code, never rejects. */
+export const dispatch = async (words: readonly string[], session: Session): Promise<number> => {
+  try {
+    const invocation = readInvocation(COMMANDS, words);
+    const long = invocation.given.has("long");
+    const call: Call = {
+      ...invocation,
+      id: invocation.ids[0] ?? "",
+      session,
+      look: { colour: session.terminal && !session.env["NO_COLOR"], reasons: session.terminal || long, long },
+      get client() {
+        return clientAt(findControlSocket(session.env, session.uid));
+      },
+    };
+    return await invocation.command.run(call);
+  } catch (error) {
+    if (isReaderGone(error)) return EXIT.done;
+    const failure = error instanceof Failure ? error : new Failure(EXIT.failed, `a fault of dmctl: ${error}`);
+    await write(session.errors, failureText(failure)).catch(() => {});
+    return failure.exit;
+  }
+};

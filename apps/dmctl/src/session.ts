@@ -1,0 +1,28 @@
+import type { Readable, Writable } from "node:stream";
+
+/** What surrounds one run of dmctl. main.ts makes it from the process, tests make it by hand. */
+export interface Session {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Effective uid of the caller. */
+  readonly uid: number;
+  readonly input: Readable;
+  readonly output: Writable;
+  readonly errors: Writable;
+  /** Whether `output` is a terminal: it gets colour, a pager and reasons; control characters are escaped. */
+  readonly terminal: boolean;
+  /** Whether questions can be asked: input and errors are a terminal. */
+  readonly interactive: boolean;
+}
+
+/** Writes text and waits until the stream has taken it, so that nothing is lost when the process ends. */
+export const write = (stream: Writable, text: string): Promise<void> =>
+  new Promise((resolve, reject) => {
+    stream.write(text, (error) => (error ? reject(error) : resolve()));
+  });
+
+/** Error codes of a reader that went away, as `head` does after ten lines. */
+const GONE = new Set(["EPIPE", "ERR_STREAM_PREMATURE_CLOSE", "ERR_STREAM_DESTROYED"]);
+
+/** Whether an error only says that nobody reads our output any more. */
+export const isReaderGone = (error: unknown): boolean =>
+  error instanceof Error && "code" in error && typeof error.code === "string" && GONE.has(error.code);

@@ -1,0 +1,37 @@
+import { EXIT, type Outcome } from "@dmhost/supervisor/contract";
+import { apiPath } from "./client.ts";
+import type { Call } from "./commands.ts";
+import { Failure } from "./failure.ts";
+import { json, oneLine } from "./printable.ts";
+import { failureText, outcomeLine } from "./render.ts";
+import { write } from "./session.ts";
+
+/**
+ * Starts, stops or restarts the daemons of a call side by side, waits until each has settled, and tells of each in the
+ * order in which they were named. With --json, one document for each that the supervisor took on. The exit code is
+ * the gravest of them.
+ */
+export const settleAll = async (call: Call, verb: "start" | "stop" | "restart"): Promise<number> => {
+  const { session, client } = call;
+  const settle = (id: string): Promise<Outcome> =>
+    client.ask<Outcome>({ method: "POST", path: apiPath("daemons", id, verb), settles: true });
+  const settled = await Promise.allSettled(call.ids.map(settle));
+  let gravest: number = EXIT.done;
+  for (const result of settled) {
+    if (result.status === "rejected") {
+      if (!(result.reason instanceof Failure)) throw result.reason;
+      gravest = Math.max(gravest, result.reason.exit);
+      await write(session.errors, failureText(result.reason));
+      continue;
+    }
+    const outcome = result.value;
+    gravest = Math.max(gravest, outcome.ok ? EXIT.done : EXIT.failed);
+    const warnings = outcome.daemon.warnings.map((warning) => `warning: ${oneLine(warning)}\n`);
+    const reason = outcome.reason || `"${outcome.daemon.id}" is ${outcome.daemon.state}`;
+    const refusal = outcome.ok ? "" : failureText(new Failure(EXIT.failed, reason));
+    await write(session.errors, `${warnings.join("")}${refusal}`);
+    if (call.given.has("json")) await write(session.output, json(outcome));
+    else if (outcome.ok) await write(session.output, outcomeLine(outcome, call.look));
+  }
+  return gravest;
+};

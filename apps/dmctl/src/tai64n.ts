@@ -1,0 +1,28 @@
+/** TAI64N labels as multilog, s6-log and tai64n write them (spec/daemontools.md: Logs). */
+
+/** Which wall clock a label is shown in. */
+export type Clock = "local" | "utc";
+
+/** Length of `@` and the 24 hex digits of a label. */
+export const LABEL_LENGTH = 25;
+
+const LABEL = /^@([0-9a-f]{8})([0-9a-f]{8})([0-9a-f]{8})(?![0-9a-f])/;
+/** Labels count from 2^62, and ten seconds ahead of UTC's 1970: no table of leap seconds (spec/daemontools.md). */
+const AHEAD = 10;
+
+/**
+ * Turns the label that `line` starts with into `2026-11-21 10:20:30.123456789`; a line without a well-formed label
+ * comes back as it is. Never throws.
+ */
+export const tai64nLocal = (line: string, clock: Clock = "local"): string => {
+  const [label, high, low, nano] = LABEL.exec(line) ?? [];
+  if (label === undefined || high === undefined || low === undefined || nano === undefined) return line;
+  const seconds = (Number.parseInt(high, 16) - 0x4000_0000) * 2 ** 32 + Number.parseInt(low, 16) - AHEAD;
+  const nanoseconds = Number.parseInt(nano, 16);
+  const moment = new Date(seconds * 1000);
+  // A Date shows its own zone only in getters; shifted by that zone's offset, its UTC text is the local one.
+  const shown = clock === "utc" ? moment : new Date(moment.getTime() - moment.getTimezoneOffset() * 60_000);
+  if (nanoseconds > 999_999_999 || Number.isNaN(shown.getTime())) return line;
+  const wall = shown.toISOString().slice(0, -5).replace("T", " ");
+  return `${wall}.${String(nanoseconds).padStart(9, "0")}${line.slice(LABEL_LENGTH)}`;
+};

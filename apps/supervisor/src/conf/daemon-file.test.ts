@@ -1,0 +1,397 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { DEFAULTS, type Definition } from "../core/definition.ts";
+import { MAX_DAEMON_FILE, parseDaemonFile } from "./daemon-file.ts";
+import { DAEMON_KEYS } from "./daemon-keys.ts";
+import { MAX_FINDINGS } from "./findings.ts";
+
+const DURATION = "a number of seconds, or one with ms, s, m or h after it, of at most 24h";
+const ACCOUNT = "the name of an account, which begins with a letter or _ and is no number";
+const VARIABLE = '"export NAME = value", with a NAME of letters, digits and _ that does not begin with a digit';
+const DIR = 'an absolute path, or one that begins with "~/"';
+const TRUTH = "yes or no (or true, false, on, off, 1, 0)";
+const LINE = '"key = value" or a comment';
+const NO_START = '0: there is no "start" line: expected one like "start = exec COMMAND"';
+const openQuote = (q: string): string =>
+  `start: the quote ${q} is never closed: a "#" after it is no comment, and the shell will refuse it; close it, or write \\${q}`;
+
+/** What is different from the defaults (`environment` as an object), or the errors as `line: text`. */
+type Expected =
+  | { value: Record<string, unknown>; warnings?: readonly string[] }
+  | { errors: readonly string[]; warnings?: readonly string[] };
+const start = (value: string, warnings: string[] = []): Expected => ({ value: { start: value }, warnings });
+
+const deluged = "dir=/home/david\nstart=exec deluged -d\n";
+const wordpress = "dir=/home/user/wordpress\nuser=www-data\nstart=exec php-cgi -q -b wordpress.socket\n";
+const greenfelt =
+  "dir=/var/www/greenfelt.net\nuser=www-data\nstart=exec ./script/greenfelt_fastcgi.pl -l greenfelt.socket -n 1\noutput=log\n";
+
+const CASES: readonly (readonly [name: string, text: string, expected: Expected])[] = [
+  ["the article's deluged.conf", deluged, { value: { dir: "/home/david", start: "exec deluged -d" } }],
+  [
+    "the article's wordpress.conf",
+    wordpress,
+    { value: { dir: "/home/user/wordpress", user: "www-data", start: "exec php-cgi -q -b wordpress.socket" } },
+  ],
+  [
+    "the article's greenfelt.conf",
+    greenfelt,
+    {
+      value: {
+        dir: "/var/www/greenfelt.net",
+        user: "www-data",
+        start: "exec ./script/greenfelt_fastcgi.pl -l greenfelt.socket -n 1",
+        output: "log",
+      },
+    },
+  ],
+
+  // start
+  ["only start", "start=x", start("x")],
+  ["white space around", " \t start \t = \t exec x y \t ", start("exec x y")],
+  ["semicolons", "start=sh -c 'a; b'; c", start("sh -c 'a; b'; c")],
+  ["equals signs", "start=A=1 exec x --b=c", start("A=1 exec x --b=c")],
+  ["and, or, pipes", "start=a && b || c | d &", start("a && b || c | d &")],
+  ["backslashes", "start=printf a\\tb\\\\ \\", start("printf a\\tb\\\\ \\")],
+  ["quotes all round", `start="x y" 'z'`, start(`"x y" 'z'`)],
+  ["words that ini reads otherwise", "start=true", start("true")],
+  ["a comment", "start=x y # why", start("x y")],
+  ["a comment after a tab", "start=x\t#why", start("x")],
+  ["a # within a word", "start=x y#z $# a/#b", start("x y#z $# a/#b")],
+  ["a # right after =", "start=#x", start("#x")],
+  ["a # in single quotes", "start=x 'a # b' # c", start("x 'a # b'")],
+  ["a # in double quotes", 'start=x "a # b" # c', start('x "a # b"')],
+  ["an escaped double quote", 'start=x "a \\" # b" # c', start('x "a \\" # b"')],
+  ["no escapes in single quotes", "start=x 'a \\' # c", start("x 'a \\'")],
+  ["an escaped quote opens nothing", "start=echo it\\'s # c", start("echo it\\'s")],
+  ["an apostrophe in double quotes", `start=echo "it's" # c`, start(`echo "it's"`)],
+  ["a double quote in single quotes", `start=echo '"' # c`, start(`echo '"'`)],
+  ["an escaped blank before #", "start=x a\\ #b", start("x a\\ #b")],
+  ["quotes within $( ) within quotes", `start=x "$(y "a # b" (c))" # d`, start(`x "$(y "a # b" (c))"`)],
+  ["an apostrophe within a comment", "start=x # don't", start("x")],
+  ["an open quote keeps the #", "start=echo it's # c", start("echo it's # c", [`1: ${openQuote("'")}`])],
+  ["an open double quote", 'start=echo "a # b', start('echo "a # b', [`1: ${openQuote('"')}`])],
+  ["UTF-8 as it is", "start=echo grüße 日本 🎈", start("echo grüße 日本 🎈")],
+  ["no start", "dir=/", { errors: [NO_START] }],
+  ["an empty file", "", { errors: [NO_START] }],
+  ["an empty start", "start=", { errors: ["1: start: expected a command: one line of shell, found nothing"] }],
+  ["only a comment", "start= # x", { errors: ["1: start: expected a command: one line of shell, found nothing"] }],
+
+  // lines
+  ["comments and empty lines", "# a\n\n   \t# b = c\nstart=x\n#", start("x")],
+  ["CRLF", "dir=/srv\r\nstart=x y\r\n", { value: { dir: "/srv", start: "x y" } }],
+  ["a byte order mark", "\ufeffstart=x", start("x")],
+  [
+    "a second byte order mark",
+    "\ufeff\ufeffstart=x",
+    { errors: [NO_START, '1: expected a key, or "export NAME", before "=", found "\\u{feff}start"'] },
+  ],
+  [
+    "a CR within a line",
+    "start=x\ry\n",
+    { errors: ["1: a CR within the line: expected text with lines that end in LF or CRLF"] },
+  ],
+  ["a NUL", "dir=/\nstart=x\0y\n", { errors: ["2: a NUL byte: expected text with lines that end in LF or CRLF"] }],
+  ["64 KiB", `start=${"x".repeat(MAX_DAEMON_FILE - 6)}`, start("x".repeat(MAX_DAEMON_FILE - 6))],
+  [
+    "one byte more",
+    `start=${"x".repeat(MAX_DAEMON_FILE - 5)}`,
+    { errors: ["0: the file has 65537 bytes: expected at most 65536"] },
+  ],
+  [
+    "bytes, not characters",
+    `start=${"é".repeat(32_766)}`,
+    { errors: ["0: the file has 65538 bytes: expected at most 65536"] },
+  ],
+  ["no =", "start=x\nfoo", { errors: [`2: expected ${LINE}, found "foo"`] }],
+  ["a section", "[daemon]\nstart=x", { errors: [`1: expected ${LINE}, found "[daemon]"`] }],
+  ["= only in a comment", "start=x\ndir # = /", { errors: [`2: expected ${LINE}, found "dir"`] }],
+  ["no key", "start=x\n= y", { errors: ['2: expected a key, or "export NAME", before "=", found nothing'] }],
+  [
+    "a line of shell continued",
+    "start=x \\\n  && y --z=1",
+    { errors: ['2: expected a key, or "export NAME", before "=", found "&& y --z"'] },
+  ],
+  [
+    "a key twice",
+    "dir=/a\nstart=x\ndir=/b\ndir=/c",
+    {
+      errors: [
+        '3: "dir" is already set on line 1: expected it once',
+        '4: "dir" is already set on line 1: expected it once',
+      ],
+    },
+  ],
+  [
+    "start twice",
+    "start=\nstart=x",
+    {
+      errors: [
+        "1: start: expected a command: one line of shell, found nothing",
+        '2: "start" is already set on line 1: expected it once',
+      ],
+    },
+  ],
+  [
+    "a misspelt key",
+    "start=x\nautstart=no",
+    { value: { start: "x" }, warnings: ['2: unknown key "autstart" is ignored: did you mean "autostart"?'] },
+  ],
+  [
+    "a key in capitals, with _",
+    "start=x\nStop_Timeout=1",
+    { value: { start: "x" }, warnings: ['2: unknown key "Stop_Timeout" is ignored: did you mean "stop-timeout"?'] },
+  ],
+  [
+    "a key like no other",
+    "start=x\ncolour=red",
+    {
+      value: { start: "x" },
+      warnings: [
+        '2: unknown key "colour" is ignored: expected one of "start", "dir", "user", "output", "autostart", "shell", "listen", ' +
+          '"stop-timeout", "healthy-after", "max-retries", "export"',
+      ],
+    },
+  ],
+  [
+    "a key of Object's",
+    "start=x\n__proto__=y\nconstructor=z",
+    {
+      value: { start: "x" },
+      warnings: [
+        expect.stringMatching(/^2: unknown key "__proto__" is ignored: expected one of/),
+        expect.stringMatching(/^3: unknown key "constructor" is ignored: expected one of/),
+      ],
+    },
+  ],
+  [
+    "all that is wrong at once",
+    "dir=a\nfoo\nuser=0\n",
+    {
+      errors: [
+        NO_START,
+        `1: dir: expected ${DIR}, found "a"`,
+        `2: expected ${LINE}, found "foo"`,
+        `3: user: expected ${ACCOUNT}, found "0"`,
+      ],
+    },
+  ],
+
+  // values
+  ["dir in the home", "start=x\ndir=~/a b#c/ # d", { value: { start: "x", dir: "~/a b#c/" } }],
+  ["quotes of dir are literal", 'start=x\ndir=/a" #b"', { value: { start: "x", dir: '/a"' } }],
+  ["dir relative", "start=x\ndir=www", { errors: [`2: dir: expected ${DIR}, found "www"`] }],
+  ["dir in quotes", 'start=x\ndir="/www"', { errors: [`2: dir: expected ${DIR}, found ""/www""`] }],
+  ["dir of another user", "start=x\ndir=~bob/www", { errors: [`2: dir: expected ${DIR}, found "~bob/www"`] }],
+  ["dir empty", "start=x\ndir=", { errors: [`2: dir: expected ${DIR}, found nothing`] }],
+  ["dir after a no-break space", "start=x\ndir=\u00a0/a", { errors: [`2: dir: expected ${DIR}, found "\\u{a0}/a"`] }],
+  ["user", "start=x\nuser=_a.B-9$", { value: { start: "x", user: "_a.B-9$" } }],
+  ["user 0", "start=x\nuser=0", { errors: [`2: user: expected ${ACCOUNT}, found "0"`] }],
+  ["user 0x0", "start=x\nuser=0x0", { errors: [`2: user: expected ${ACCOUNT}, found "0x0"`] }],
+  ["user 0day", "start=x\nuser=0day", { errors: [`2: user: expected ${ACCOUNT}, found "0day"`] }],
+  ["user 65534", "start=x\nuser=65534", { errors: [`2: user: expected ${ACCOUNT}, found "65534"`] }],
+  ["user -1", "start=x\nuser=-1", { errors: [`2: user: expected ${ACCOUNT}, found "-1"`] }],
+  ["user empty", "start=x\nuser=", { errors: [`2: user: expected ${ACCOUNT}, found nothing`] }],
+  ["user:group", "start=x\nuser=a:b", { errors: [`2: user: expected ${ACCOUNT}, found "a:b"`] }],
+  [
+    "user of 33 letters",
+    `start=x\nuser=${"a".repeat(33)}`,
+    { errors: [`2: user: expected ${ACCOUNT}, found "${"a".repeat(33)}"`] },
+  ],
+  ["output discard", "start=x\noutput=discard", { value: { start: "x", output: "discard" } }],
+  [
+    "output to a file",
+    "start=x\noutput=/tmp/log",
+    { errors: ['2: output: expected log or discard, found "/tmp/log"'] },
+  ],
+  ...["yes", "true", "1", "on"].map(
+    (word) => [`autostart ${word}`, `start=x\nautostart=${word}`, { value: { start: "x", autostart: true } }] as const,
+  ),
+  ...["no", "false", "0", "off"].map(
+    (word) =>
+      [`autostart ${word}`, `start=x\nautostart=${word} # c`, { value: { start: "x", autostart: false } }] as const,
+  ),
+  ...["", "Off", "2", "nope", "off off"].map(
+    (word) =>
+      [
+        `autostart "${word}"`,
+        `start=x\nautostart=${word}`,
+        { errors: [`2: autostart: expected ${TRUTH}, found ${word === "" ? "nothing" : `"${word}"`}`] },
+      ] as const,
+  ),
+  ["shell", "start=x\nshell=/bin/bash", { value: { start: "x", shell: "/bin/bash" } }],
+  [
+    "shell without a path",
+    "start=x\nshell=bash",
+    { errors: ['2: shell: expected the absolute path of a shell, found "bash"'] },
+  ],
+  ["listen fastcgi", "start=x\nlisten=fastcgi", { value: { start: "x", listen: "fastcgi" } }],
+  ["listen none", "start=x\nlisten=none", start("x")],
+  ["listen to a port", "start=x\nlisten=9000", { errors: ['2: listen: expected none or fastcgi, found "9000"'] }],
+  ...(
+    [
+      ["0", 0],
+      ["3", 3000],
+      ["0.25", 250],
+      ["250ms", 250],
+      ["1.5 s", 1500],
+      ["2m", 120_000],
+      ["24h", 86_400_000],
+      ["0.0004", 0],
+    ] as const
+  ).map(
+    ([text, value]) =>
+      [`${text} of time`, `start=x\nstop-timeout=${text}`, { value: { start: "x", stopTimeout: value } }] as const,
+  ),
+  ...["-1", "1d", "s", ".5", "1.", "1e3", "0x10", "1 2", "25h", "Infinity", "9".repeat(400)].map(
+    (text) =>
+      [
+        `${text.slice(0, 9)} as a time`,
+        `start=x\nhealthy-after=${text}`,
+        {
+          errors: [
+            `2: healthy-after: expected ${DURATION}, found "${text.slice(0, 60)}${text.length > 60 ? "..." : ""}"`,
+          ],
+        },
+      ] as const,
+  ),
+  ["healthy-after", "start=x\nhealthy-after=1m", { value: { start: "x", healthyAfter: 60_000 } }],
+  ["max-retries", "start=x\nmax-retries=007", { value: { start: "x", maxRetries: 7 } }],
+  ["max-retries 0", "start=x\nmax-retries=0", { value: { start: "x", maxRetries: 0 } }],
+  ...["-1", "1.5", "1000001", "never"].map(
+    (text) =>
+      [
+        `max-retries ${text}`,
+        `start=x\nmax-retries=${text}`,
+        { errors: [`2: max-retries: expected a whole number from 0 to 1000000, found "${text}"`] },
+      ] as const,
+  ),
+
+  // export
+  [
+    "export",
+    "start=x\nexport APP_ENV = production # c",
+    { value: { start: "x", environment: { APP_ENV: "production" } } },
+  ],
+  ["export quotes literally", `start=x\nexport A="b c" 'd`, { value: { start: "x", environment: { A: `"b c" 'd` } } }],
+  ["export without white space", "start=x\n\texport\tA=b=c;d", { value: { start: "x", environment: { A: "b=c;d" } } }],
+  ["export a # within quotes", `start=x\nexport A="b #c"`, { value: { start: "x", environment: { A: '"b' } } }],
+  ["export a # right after =", "start=x\nexport A=#fff", { value: { start: "x", environment: { A: "#fff" } } }],
+  ["export nothing", "start=x\nexport A=", { value: { start: "x", environment: { A: "" } } }],
+  [
+    "export twice",
+    "export A=1\nexport B=2\nexport A=3\nstart=x",
+    {
+      value: { start: "x", environment: { A: "3", B: "2" } },
+      warnings: ['3: "export A" stands on line 1 too: the later one counts'],
+    },
+  ],
+  ["export __proto__", "start=x\nexport __proto__=y", { value: { start: "x", environment: { ["__proto__"]: "y" } } }],
+  ["export without =", "start=x\nexport A", { errors: ['2: expected "export NAME = value", found "export A"'] }],
+  ["export alone", "start=x\nexport", { errors: ['2: expected "export NAME = value", found "export"'] }],
+  ["export as a key", "start=x\nexport=A", { errors: [`2: expected ${VARIABLE}, found the name nothing`] }],
+  ["export two names", "start=x\nexport A B=c", { errors: [`2: expected ${VARIABLE}, found the name "A B"`] }],
+  ["export a digit first", "start=x\nexport 1A=c", { errors: [`2: expected ${VARIABLE}, found the name "1A"`] }],
+  ["export a command", "start=x\nexport A;rm=c", { errors: [`2: expected ${VARIABLE}, found the name "A;rm"`] }],
+  [
+    "a key like export",
+    "start=x\nexportA=b",
+    { value: { start: "x" }, warnings: ['2: unknown key "exportA" is ignored: did you mean "export"?'] },
+  ],
+];
+
+const shown = (definition: Definition): Record<string, unknown> => ({
+  ...definition,
+  environment: [...definition.environment],
+});
+
+describe("parseDaemonFile", () => {
+  it.each(CASES)("reads %s", (_name, text, expected) => {
+    const { value, errors, warnings } = parseDaemonFile(text);
+    const lines = [...errors].sort((a, b) => a.line - b.line).map((problem) => `${problem.line}: ${problem.text}`);
+    expect(lines).toEqual("errors" in expected ? expected.errors : []);
+    expect(warnings.map((problem) => `${problem.line}: ${problem.text}`)).toEqual(expected.warnings ?? []);
+    if ("errors" in expected) {
+      expect(value).toBeUndefined();
+      return;
+    }
+    const { environment = {}, ...fields } = expected.value;
+    const entries = Object.entries(environment as Record<string, string>);
+    expect(value && shown(value)).toEqual({ ...DEFAULTS, ...fields, environment: entries });
+  });
+
+  it("keeps the defaults that the key table states", () => {
+    for (const { key, default: text } of DAEMON_KEYS) {
+      if (text === undefined || ["user", "max-retries", "export"].includes(key)) continue;
+      expect(parseDaemonFile(`start=x\n${key} = ${text}`).value).toEqual({ ...DEFAULTS, start: "x" });
+    }
+  });
+
+  it("names each key once, with what it expects and what it is for", () => {
+    expect(new Set(DAEMON_KEYS.map((entry) => entry.key)).size).toBe(DAEMON_KEYS.length);
+    for (const entry of DAEMON_KEYS) expect([entry.expected, entry.doc]).not.toContain("");
+    expect(DAEMON_KEYS.filter((entry) => entry.default === undefined).map((entry) => entry.key)).toEqual(["start"]);
+  });
+
+  it("keeps a file of nothing but mistakes small", () => {
+    const { errors, warnings } = parseDaemonFile("a\nb=1\n".repeat(10_000));
+    expect(errors).toHaveLength(MAX_FINDINGS + 1);
+    expect(warnings).toHaveLength(MAX_FINDINGS + 1);
+    // `start` is missing as well, which is found last.
+    expect(errors.at(-1)).toEqual({ line: 41, text: "9981 more errors from here on" });
+    expect(warnings.at(-1)).toEqual({ line: 42, text: "9980 more warnings from here on" });
+  });
+
+  it("escapes what a terminal would obey, in a message", () => {
+    const { errors } = parseDaemonFile("start=x\ndir=\u001b]0;x\u0007\u202e");
+    expect(errors[0]?.text).toBe(`dir: expected ${DIR}, found "\\u{1b}]0;x\\u{7}\\u{202e}"`);
+  });
+
+  it("takes linear time on 64 KiB of blanks or quotes", () => {
+    for (const filler of [" ", "\t#", "'", "$(", "( ", '"$("', "=", "export ", "1"]) {
+      const began = performance.now();
+      parseDaemonFile(`start=x${filler.repeat(65_000 / filler.length)}y`);
+      parseDaemonFile(`${filler.repeat(65_000 / filler.length)}y`);
+      expect(performance.now() - began).toBeLessThan(1_500);
+    }
+  });
+
+  it("never throws, and gives a value or errors", () => {
+    const piece = fc.oneof(
+      fc.constantFrom(
+        "start=x\n",
+        "dir=",
+        "export ",
+        "A",
+        "=",
+        "#",
+        "'",
+        '"',
+        "\\",
+        "$(",
+        ")",
+        " ",
+        "\n",
+        "\r\n",
+        "\0",
+        "~/",
+      ),
+      fc.string({ unit: "binary", maxLength: 5 }),
+    );
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 40 }), (pieces) => {
+        const { value, errors } = parseDaemonFile(pieces.join(""));
+        expect(value === undefined).toBe(errors.length > 0);
+      }),
+    );
+  });
+
+  it("changes nothing in a start without #", () => {
+    const text = fc.string({ unit: fc.constantFrom(..."ab'\"\\$() =;&|"), minLength: 1 });
+    fc.assert(
+      fc.property(text, (command) => {
+        expect(parseDaemonFile(`start=x${command}x`).value?.start).toBe(`x${command}x`);
+      }),
+    );
+  });
+});

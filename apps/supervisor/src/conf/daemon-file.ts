@@ -1,0 +1,107 @@
+import { DEFAULTS, type Definition, type Parsed } from "../core/definition.ts";
+import { DAEMON_KEYS, type Draft, EXPORT_KEY, fieldOf, setField } from "./daemon-keys.ts";
+import { Findings } from "./findings.ts";
+import { type Line, readLines, trimmed } from "./lines.ts";
+import { quoted } from "./quotation.ts";
+import { readStart } from "./start-line.ts";
+import { suggestion } from "./suggestion.ts";
+
+/** Longest daemon's file, in bytes (spec/security.md 2). */
+export const MAX_DAEMON_FILE = 65_536;
+
+const EXPORT = /^export(?:[ \t]+(.*))?$/;
+const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;
+const KEY = /^[A-Za-z0-9_.-]+$/;
+
+/**
+ * Reads a daemon's file (spec/daemon-manager.md: A daemon's file). Errors, and then no value: what is not
+ * `key = value`, a value not of the key's form, a key given twice, no `start`, and what readLines refuses.
+ * Warnings: an unknown key, an `export` of a name exported before (the later one wins), a quote in `start` that is
+ * never closed. In the value, `dir` keeps its `~/`.
+ */
+export function parseDaemonFile(text: string): Parsed<Definition> {
+  const file = new DaemonFile();
+  const lines = readLines(text, MAX_DAEMON_FILE, file.findings);
+  for (const line of lines ?? []) file.read(line);
+  if (lines !== undefined && !file.seen.has("start")) {
+    file.findings.error(0, 'there is no "start" line: expected one like "start = exec COMMAND"');
+  }
+  return file.findings.parsed<Definition>({ ...file.draft, environment: file.environment });
+}
+
+class DaemonFile {
+  readonly findings = new Findings();
+  readonly draft: Draft = { ...DEFAULTS, start: "" };
+  readonly environment = new Map<string, string>();
+  /** Line on which a key, or `export NAME`, first stood. */
+  readonly seen = new Map<string, number>();
+
+  read({ number, text }: Line): void {
+    const content = trimmed(text);
+    if (content === "" || content.startsWith("#")) return;
+    const equals = content.indexOf("=");
+    const left = equals < 0 ? content : content.slice(0, equals);
+    const key = trimmed(withoutComment(left));
+    if (equals < 0 || withoutComment(left) !== left) {
+      const expected = EXPORT.test(key) ? '"export NAME = value"' : '"key = value" or a comment';
+      this.findings.error(number, `expected ${expected}, found ${quoted(key)}`);
+      return;
+    }
+    const raw = content.slice(equals + 1);
+    const exported = EXPORT.exec(key);
+    if (exported !== null) this.#export(number, exported[1] ?? "", trimmed(withoutComment(raw)));
+    else this.#set(number, key, raw);
+  }
+
+  #export(line: number, name: string, value: string): void {
+    if (!VARIABLE.test(name)) {
+      this.findings.error(line, `expected ${EXPORT_KEY.expected}, found the name ${quoted(name)}`);
+      return;
+    }
+    const first = this.seen.get(`export ${name}`);
+    if (first === undefined) this.seen.set(`export ${name}`, line);
+    else this.findings.warning(line, `"export ${name}" stands on line ${first} too: the later one counts`);
+    this.environment.set(name, value);
+  }
+
+  #set(line: number, key: string, raw: string): void {
+    const field = fieldOf(key);
+    if (field === undefined) {
+      this.#unknown(line, key);
+      return;
+    }
+    const first = this.seen.get(key);
+    if (first !== undefined) {
+      this.findings.error(line, `"${key}" is already set on line ${first}: expected it once`);
+      return;
+    }
+    this.seen.set(key, line);
+    const value = field === "start" ? this.#start(line, raw) : trimmed(withoutComment(raw));
+    const expected = setField(this.draft, field, value);
+    if (expected !== undefined) this.findings.error(line, `${key}: expected ${expected}, found ${quoted(value)}`);
+  }
+
+  #start(line: number, raw: string): string {
+    const { value, openQuote } = readStart(raw);
+    if (openQuote !== undefined) {
+      const advice = `a "#" after it is no comment, and the shell will refuse it; close it, or write \\${openQuote}`;
+      this.findings.warning(line, `start: the quote ${openQuote} is never closed: ${advice}`);
+    }
+    return value;
+  }
+
+  #unknown(line: number, key: string): void {
+    // A continued line of shell must not pass as a key that nobody knows.
+    if (!KEY.test(key)) this.findings.error(line, `expected a key, or "export NAME", before "=", found ${quoted(key)}`);
+    else {
+      const known = DAEMON_KEYS.map((entry) => entry.key);
+      this.findings.warning(line, `unknown key ${quoted(key)} is ignored: ${suggestion(key, known)}`);
+    }
+  }
+}
+
+/** The text up to the first `#` after white space; here quotes mean nothing. */
+function withoutComment(text: string): string {
+  const comment = text.search(/[ \t]#/);
+  return comment < 0 ? text : text.slice(0, comment);
+}

@@ -1,0 +1,46 @@
+import type { Parsed, Problem } from "../core/definition.ts";
+
+/** How many problems of one kind are kept: a hostile file of 64 KiB could hold a problem on each of 20,000 lines. */
+export const MAX_FINDINGS = 20;
+
+/** What a parser has found wrong so far. The first MAX_FINDINGS errors and as many warnings are kept, the rest counted. */
+export class Findings {
+  readonly #errors = new Capped();
+  readonly #warnings = new Capped();
+
+  /** Something that makes the file unusable. Line 0 is the file as a whole. */
+  error(line: number, text: string): void {
+    this.#errors.add({ line, text });
+  }
+
+  /** Something that the file's author should look at, and that changes nothing else. */
+  warning(line: number, text: string): void {
+    this.#warnings.add({ line, text });
+  }
+
+  /** The parser's answer: `value`, unless there was an error. */
+  parsed<T>(value: T): Parsed<T> {
+    const errors = this.#errors.problems("errors");
+    return { value: errors.length > 0 ? undefined : value, errors, warnings: this.#warnings.problems("warnings") };
+  }
+}
+
+class Capped {
+  readonly #kept: Problem[] = [];
+  #firstDropped = 0;
+  #dropped = 0;
+
+  add(problem: Problem): void {
+    if (this.#kept.length < MAX_FINDINGS) {
+      this.#kept.push(problem);
+      return;
+    }
+    if (this.#dropped === 0) this.#firstDropped = problem.line;
+    this.#dropped += 1;
+  }
+
+  problems(kind: string): readonly Problem[] {
+    if (this.#dropped === 0) return this.#kept;
+    return [...this.#kept, { line: this.#firstDropped, text: `${this.#dropped} more ${kind} from here on` }];
+  }
+}

@@ -1,0 +1,48 @@
+import type { Findings } from "./findings.ts";
+
+/** A line of a file, without its line end. */
+export interface Line {
+  /** 1 is the first line. */
+  readonly number: number;
+  readonly text: string;
+}
+
+/**
+ * Splits a file into its lines. A byte order mark at the start and the CR of a CRLF belong to no line.
+ * Returns undefined, with the reason in `findings`, where the text is longer than `maxBytes` (as UTF-8) or holds a
+ * NUL or a CR within a line: then no line of it can be trusted.
+ */
+export function readLines(text: string, maxBytes: number, findings: Findings): readonly Line[] | undefined {
+  const bytes = Buffer.byteLength(text);
+  if (bytes > maxBytes) {
+    findings.error(0, `the file has ${bytes} bytes: expected at most ${maxBytes}`);
+    return undefined;
+  }
+  let sound = true;
+  const lines: Line[] = [];
+  for (const [index, raw] of text
+    .replace(/^\ufeff/, "")
+    .split("\n")
+    .entries()) {
+    const line = { number: index + 1, text: raw.endsWith("\r") ? raw.slice(0, -1) : raw };
+    if (/[\0\r]/.test(line.text)) {
+      const found = line.text.includes("\0") ? "a NUL byte" : "a CR within the line";
+      findings.error(line.number, `${found}: expected text with lines that end in LF or CRLF`);
+      sound = false;
+    }
+    lines.push(line);
+  }
+  return sound ? lines : undefined;
+}
+
+/** White space within a line: space and tab only, so that what looks blank and is not shows up in a message. */
+export const isBlank = (character: string | undefined): boolean => character === " " || character === "\t";
+
+/** Takes white space off both ends, in linear time whatever the text (a regular expression would be quadratic). */
+export function trimmed(text: string): string {
+  let from = 0;
+  let to = text.length;
+  while (from < to && isBlank(text[from])) from += 1;
+  while (to > from && isBlank(text[to - 1])) to -= 1;
+  return text.slice(from, to);
+}

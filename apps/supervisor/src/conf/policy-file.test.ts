@@ -1,0 +1,229 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { DEFAULT_SETTINGS, type Rule, type Subject } from "../core/policy-rules.ts";
+import { MAX_POLICY_FILE, parsePolicy } from "./policy-file.ts";
+import { SETTINGS_KEYS } from "./settings-keys.ts";
+
+const SUBJECT = "the name of a user, or @ and the name of a group";
+const PATH = 'an absolute path or one that begins with "~/", without ".." and with no %...% but %username%';
+const SECTIONS = '"settings", "runs_as", "can_run_as", "manages"';
+
+const text = ({ kind, name }: Subject): string => (kind === "group" ? `@${name}` : name);
+const written = (rules: readonly Rule[]): string[] =>
+  rules.map(({ line, left, right }) => `${line} ${text(left)}: ${right.map(text).join(", ")}`);
+
+const SPEC = `[settings]
+daemon-path-daemon      = ~/.daemon-manager/daemons
+daemon-path-log         = ~/.daemon-manager/logs
+daemon-path-daemon-root = /etc/daemon-manager/daemons
+daemon-path-log-root    = /var/log/daemon-manager
+
+[runs_as]                      # [can_run_as] is the same section
+david: www-data
+jim:                           # may run daemons, only as himself
+amy                            # the same, without the colon
+user4: @group1                 # any member of group1
+@group2: user1, @group3        # every member of group2 may run as these
+
+[manages]
+david: michaelc, amy           # start, stop, restart and inspect their daemons
+@helpdesk: @customers          # groups on both sides; rules accumulate over repeated lines
+`;
+
+describe("parsePolicy", () => {
+  it("reads the example of the documentation", () => {
+    const { value, errors, warnings } = parsePolicy(SPEC);
+    expect([errors, warnings]).toEqual([[], []]);
+    expect(value?.settings).toEqual(DEFAULT_SETTINGS);
+    expect(written(value?.runsAs ?? [])).toEqual([
+      "8 david: www-data",
+      "9 jim: ",
+      "10 amy: ",
+      "11 user4: @group1",
+      "12 @group2: user1, @group3",
+    ]);
+    expect(written(value?.manages ?? [])).toEqual(["15 david: michaelc, amy", "16 @helpdesk: @customers"]);
+  });
+
+  it("reads an empty file as a policy that lets nobody do anything", () => {
+    expect(parsePolicy(" # nothing\n")).toEqual({
+      value: { settings: DEFAULT_SETTINGS, runsAs: [], manages: [] },
+      errors: [],
+      warnings: [],
+    });
+  });
+
+  it("accumulates over repeated sections, under both names, whatever the white space", () => {
+    const file = "\ufeff[runs_as]\r\n a:b,c\r\n[ manages ]\r\nx :y\r\n\t[can_run_as] # again\r\na : @ d".replace(
+      "@ d",
+      "@d",
+    );
+    const { value, errors } = parsePolicy(`${file}\r\n#\r\n[runs_as]\r\na\t:\te`);
+    expect(errors).toEqual([]);
+    expect(written(value?.runsAs ?? [])).toEqual(["2 a: b, c", "6 a: @d", "9 a: e"]);
+    expect(written(value?.manages ?? [])).toEqual(["4 x: y"]);
+  });
+
+  it("reads every setting", () => {
+    const { value, errors, warnings } = parsePolicy(
+      "[settings]\ndaemon-path-daemon=/srv/dm/%username%/conf#x\ndaemon-path-log = ~/log\n[settings]\n" +
+        "daemon-path-daemon-root=/etc/dm\ndaemon-path-log-root=~/log;\nnginx-group=www-data",
+    );
+    expect([errors, warnings]).toEqual([[], []]);
+    expect(value?.settings).toEqual({
+      daemonPathDaemon: "/srv/dm/%username%/conf",
+      daemonPathLog: "~/log",
+      daemonPathDaemonRoot: "/etc/dm",
+      daemonPathLogRoot: "~/log;",
+      nginxGroup: "www-data",
+    });
+  });
+
+  it.each<[name: string, text: string, errors: string[]]>([
+    [
+      "a line before a section",
+      "a: b\nc: d\n",
+      ['1: "a: b" stands before any section: expected a line like [runs_as]'],
+    ],
+    ["an unknown section", "[run_as]\na: b\n", ['1: unknown section "run_as": did you mean "runs_as"?']],
+    ["a section of a later time", "[frobs]\nx", [`1: unknown section "frobs": expected one of ${SECTIONS}`]],
+    ["a section in capitals", "[Runs_As]", ['1: unknown section "Runs_As": did you mean "runs_as"?']],
+    ["an empty section", "[]", [`1: unknown section nothing: expected one of ${SECTIONS}`]],
+    ["no ]", "[runs_as\na: b: c", ['1: the "]" is missing: expected a line like [runs_as], found "[runs_as"']],
+    [
+      "no ] but in the comment",
+      "[runs_as # ]",
+      ['1: the "]" is missing: expected a line like [runs_as], found "[runs_as"'],
+    ],
+    [
+      "text after ]",
+      "[runs_as] a",
+      ['1: nothing but a comment may follow "]": expected a line like [runs_as], found "[runs_as] a"'],
+    ],
+    [
+      "an unknown setting",
+      "[settings]\ndaemon-path-logs = /x",
+      ['2: unknown setting "daemon-path-logs": did you mean "daemon-path-log"?'],
+    ],
+    [
+      "a setting like no other",
+      "[settings]\ncolour=red",
+      [`2: unknown setting "colour": expected one of ${SETTINGS_KEYS.map(({ key }) => `"${key}"`).join(", ")}`],
+    ],
+    [
+      "a setting called __proto__",
+      "[settings]\n__proto__=x",
+      [expect.stringContaining('2: unknown setting "__proto__"')],
+    ],
+    ["a setting without =", "[settings]\nnginx-group", ['2: expected "setting = value", found "nginx-group"']],
+    ["a setting without a key", "[settings]\n= x", ['2: expected "setting = value", found "= x"']],
+    [
+      "a setting without a value",
+      "[settings]\nnginx-group =",
+      ["2: nginx-group: expected the name of a group, found nothing"],
+    ],
+    ["a group by number", "[settings]\nnginx-group=33", ['2: nginx-group: expected the name of a group, found "33"']],
+    [
+      "a setting twice",
+      "[settings]\nnginx-group=a\n\nnginx-group=b",
+      ['4: "nginx-group" is already set on line 2: expected it once'],
+    ],
+    ["a relative path", "[settings]\ndaemon-path-log=log", [`2: daemon-path-log: expected ${PATH}, found "log"`]],
+    ["a path with ..", "[settings]\ndaemon-path-log=~/../x", [`2: daemon-path-log: expected ${PATH}, found "~/../x"`]],
+    [
+      "an unknown %word%",
+      "[settings]\ndaemon-path-log=/x/%user%",
+      [`2: daemon-path-log: expected ${PATH}, found "/x/%user%"`],
+    ],
+    ["a rule with =", "[runs_as]\na = b", [`2: expected ${SUBJECT}, before the ":", found "a = b"`]],
+    ["two names on the left", "[runs_as]\na, b: c", [`2: expected ${SUBJECT}, before the ":", found "a, b"`]],
+    ["no name on the left", "[runs_as]\n: b", [`2: expected ${SUBJECT}, before the ":", found nothing`]],
+    [
+      "no name between commas",
+      "[runs_as]\na: b,,c",
+      [`2: expected ${SUBJECT}, between the commas after the ":", found nothing`],
+    ],
+    [
+      "a comma at the end",
+      "[manages]\na: b,",
+      [`2: expected ${SUBJECT}, between the commas after the ":", found nothing`],
+    ],
+    [
+      "names without a comma",
+      "[manages]\na: b c",
+      [`2: expected ${SUBJECT}, between the commas after the ":", found "b c"`],
+    ],
+    ["a lone @", "[manages]\n@: b", [`2: expected ${SUBJECT}, before the ":", found "@"`]],
+    ["an @ apart", "[manages]\na: @ b", [`2: expected ${SUBJECT}, between the commas after the ":", found "@ b"`]],
+    ["an @ within", "[manages]\na: b@c", [`2: expected ${SUBJECT}, between the commas after the ":", found "b@c"`]],
+    ["two colons", "[runs_as]\na: b: c", ['2: expected one ":", found 2 in "a: b: c"']],
+    ["NUL", "[runs_as]\na\0", ["2: a NUL byte: expected text with lines that end in LF or CRLF"]],
+    ["too much", `#${" ".repeat(MAX_POLICY_FILE)}`, [`0: the file has 1048577 bytes: expected at most 1048576`]],
+    [
+      "several at once",
+      "[runs_as]\n@\n[settings]\nx\n[manages]\n,",
+      [
+        `2: expected ${SUBJECT}, before the ":", found "@"`,
+        '4: expected "setting = value", found "x"',
+        `6: expected ${SUBJECT}, before the ":", found ","`,
+      ],
+    ],
+  ])("refuses %s", (_name, file, expected) => {
+    const { value, errors } = parsePolicy(file);
+    expect(errors.map((problem) => `${problem.line}: ${problem.text}`)).toEqual(expected);
+    expect(value).toBeUndefined();
+  });
+
+  it("warns of a line that grants nothing, and of a directory for all", () => {
+    const { value, warnings } = parsePolicy(
+      "[manages]\na:\n[settings]\ndaemon-path-daemon=/srv/dm\ndaemon-path-log-root=/x",
+    );
+    expect(value).toBeDefined();
+    expect(warnings).toEqual([
+      { line: 2, text: '"a:" lets nobody be managed: expected "user: user, @group"' },
+      { line: 4, text: 'daemon-path-daemon: all owners would share "/srv/dm": expected "~/" or "%username%" in it' },
+    ]);
+  });
+
+  it("accepts the defaults that its table states", () => {
+    const lines = SETTINGS_KEYS.map((entry) => `${entry.key} = ${entry.default}`);
+    expect(parsePolicy(["[settings]", ...lines].join("\n"))).toEqual({
+      value: { settings: DEFAULT_SETTINGS, runsAs: [], manages: [] },
+      errors: [],
+      warnings: [],
+    });
+  });
+
+  it("reads ten thousand owners", () => {
+    const lines = Array.from({ length: 10_000 }, (_, i) => `customer${i}: www-data, @shared`);
+    expect(parsePolicy(["[runs_as]", ...lines].join("\n")).value?.runsAs).toHaveLength(10_000);
+  });
+
+  it("never throws, and gives a value or errors", () => {
+    const piece = fc.oneof(
+      fc.constantFrom(
+        "[settings]\n",
+        "[runs_as]\n",
+        "[manages]\n",
+        "[",
+        "]",
+        "a",
+        "@",
+        ":",
+        ",",
+        "=",
+        "#",
+        " ",
+        "\n",
+        "nginx-group",
+      ),
+      fc.string({ unit: "binary", maxLength: 5 }),
+    );
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 40 }), (pieces) => {
+        const { value, errors } = parsePolicy(pieces.join(""));
+        expect(value === undefined).toBe(errors.length > 0);
+      }),
+    );
+  });
+});

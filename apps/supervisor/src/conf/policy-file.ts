@@ -1,0 +1,140 @@
+import type { Parsed } from "../core/definition.ts";
+import { DEFAULT_SETTINGS, type PolicyRules, type Rule, type Subject } from "../core/policy-rules.ts";
+import { Findings } from "./findings.ts";
+import { type Line, readLines, trimmed } from "./lines.ts";
+import { quoted } from "./quotation.ts";
+import { isSharedByOwners, SETTINGS_KEYS, type SettingsDraft, setSetting, settingOf } from "./settings-keys.ts";
+import { suggestion } from "./suggestion.ts";
+
+/** Longest policy file, in bytes: room for some ten thousand owners. */
+export const MAX_POLICY_FILE = 1_048_576;
+
+/** The sections of a policy file by every name they have, the preferred one first. */
+export const SECTIONS = ["settings", "runs_as", "can_run_as", "manages"] as const;
+type Section = (typeof SECTIONS)[number];
+
+const NAME = /^[^\s,:=@[\]]+$/;
+const SUBJECT = "the name of a user, or @ and the name of a group";
+
+/**
+ * Reads the policy file (spec/daemon-manager.md: The policy file). Sections may be repeated, and their rules
+ * accumulate. Errors, and then no value: an unknown section, a line before the first section, a section's missing `]`,
+ * an unknown, ill-formed or repeated setting, a rule that is not `user: user, @group` (or only its left side), and
+ * what readLines refuses. Warnings: a [manages] line that grants nothing, a directory that all owners would share.
+ * Whether the accounts exist is not asked here.
+ */
+export function parsePolicy(text: string): Parsed<PolicyRules> {
+  const file = new PolicyFile();
+  for (const line of readLines(text, MAX_POLICY_FILE, file.findings) ?? []) file.read(line);
+  return file.findings.parsed<PolicyRules>({ settings: file.settings, runsAs: file.runsAs, manages: file.manages });
+}
+
+class PolicyFile {
+  readonly findings = new Findings();
+  readonly settings: SettingsDraft = { ...DEFAULT_SETTINGS };
+  readonly runsAs: Rule[] = [];
+  readonly manages: Rule[] = [];
+  readonly #settingLines = new Map<string, number>();
+  /** `none` before the first header; `unreadable` below a wrong one, whose lines would only repeat the complaint. */
+  #section: Section | "none" | "unreadable" = "none";
+
+  read({ number, text }: Line): void {
+    const comment = text.indexOf("#");
+    const content = trimmed(comment < 0 ? text : text.slice(0, comment));
+    if (content === "") return;
+    if (content.startsWith("[")) {
+      this.#section = this.#header(number, content);
+      return;
+    }
+    switch (this.#section) {
+      case "none":
+        this.findings.error(number, `${quoted(content)} stands before any section: expected a line like [runs_as]`);
+        this.#section = "unreadable";
+        return;
+      case "settings":
+        this.#setting(number, content);
+        return;
+      case "runs_as":
+      case "can_run_as":
+        this.#rule(number, content, this.runsAs);
+        return;
+      case "manages":
+        this.#rule(number, content, this.manages);
+        return;
+      case "unreadable":
+        return;
+    }
+  }
+
+  #header(line: number, content: string): Section | "unreadable" {
+    const close = content.indexOf("]");
+    if (close !== content.length - 1) {
+      const wrong = close < 0 ? `the "]" is missing` : `nothing but a comment may follow "]"`;
+      this.findings.error(line, `${wrong}: expected a line like [runs_as], found ${quoted(content)}`);
+      return "unreadable";
+    }
+    const name = trimmed(content.slice(1, -1));
+    const section = SECTIONS.find((known) => known === name);
+    if (section !== undefined) return section;
+    this.findings.error(line, `unknown section ${quoted(name)}: ${suggestion(name, SECTIONS)}`);
+    return "unreadable";
+  }
+
+  #setting(line: number, content: string): void {
+    const equals = content.indexOf("=");
+    if (equals <= 0) {
+      this.findings.error(line, `expected "setting = value", found ${quoted(content)}`);
+      return;
+    }
+    const key = trimmed(content.slice(0, equals));
+    const value = trimmed(content.slice(equals + 1));
+    const field = settingOf(key);
+    if (field === undefined) {
+      const known = SETTINGS_KEYS.map((entry) => entry.key);
+      this.findings.error(line, `unknown setting ${quoted(key)}: ${suggestion(key, known)}`);
+      return;
+    }
+    const first = this.#settingLines.get(key);
+    if (first !== undefined) {
+      this.findings.error(line, `"${key}" is already set on line ${first}: expected it once`);
+      return;
+    }
+    this.#settingLines.set(key, line);
+    const expected = setSetting(this.settings, field, value);
+    if (expected !== undefined) this.findings.error(line, `${key}: expected ${expected}, found ${quoted(value)}`);
+    else if (isSharedByOwners(field, value)) {
+      this.findings.warning(
+        line,
+        `${key}: all owners would share ${quoted(value)}: expected "~/" or "%username%" in it`,
+      );
+    }
+  }
+
+  #rule(line: number, content: string, rules: Rule[]): void {
+    const [leftText = "", rightText, ...more] = content.split(":");
+    if (more.length > 0) {
+      this.findings.error(line, `expected one ":", found ${more.length + 1} in ${quoted(content)}`);
+      return;
+    }
+    const left = this.#subject(line, trimmed(leftText), 'before the ":"');
+    const names = rightText === undefined || trimmed(rightText) === "" ? [] : rightText.split(",").map(trimmed);
+    const right: Subject[] = [];
+    for (const name of names) {
+      const subject = this.#subject(line, name, 'between the commas after the ":"');
+      if (subject !== undefined) right.push(subject);
+    }
+    if (left === undefined || right.length < names.length) return;
+    if (rules === this.manages && right.length === 0) {
+      this.findings.warning(line, `${quoted(content)} lets nobody be managed: expected "user: user, @group"`);
+    }
+    rules.push({ line, left, right });
+  }
+
+  #subject(line: number, text: string, place: string): Subject | undefined {
+    const kind = text.startsWith("@") ? "group" : "user";
+    const name = kind === "group" ? text.slice(1) : text;
+    if (NAME.test(name)) return { kind, name };
+    this.findings.error(line, `expected ${SUBJECT}, ${place}, found ${quoted(text)}`);
+    return undefined;
+  }
+}

@@ -1,0 +1,15 @@
+const LONGEST = 60;
+
+/**
+ * Quotes a piece of somebody's file for a message: at most 60 characters of it, with everything that a terminal would
+ * not show as itself (controls, bidi marks) written as \u{hex}. The empty text is `nothing`.
+ */
+export function quoted(text: string): string {
+  if (text === "") return "nothing";
+  const characters = [...text.slice(0, 2 * LONGEST)];
+  const shown = characters
+    .slice(0, LONGEST)
+    .join("")
+    .replace(/[\p{C}\p{Zl}\p{Zp}\u00a0]/gu, (c) => `\\u{${(c.codePointAt(0) ?? 0).toString(16)}}`);
+  return characters.length > LONGEST ? `"${shown}..."` : `"${shown}"`;
+}

@@ -1,0 +1,92 @@
+import { DEFAULT_SETTINGS, type Settings } from "../core/policy-rules.ts";
+
+/** A key of [settings], as man pages and completion need to know it. */
+export interface SettingsKey {
+  readonly key: string;
+  /** What its value must be, in words that can follow "expected". */
+  readonly expected: string;
+  /** The default, as written in a file. */
+  readonly default: string;
+  /** What it is for, in one line. */
+  readonly doc: string;
+}
+
+/** Settings under construction. */
+export type SettingsDraft = { -readonly [F in keyof Settings]: Settings[F] };
+
+interface SettingEntry extends SettingsKey {
+  readonly isValid: (text: string) => boolean;
+  /** Whether it is one path for many owners, who then should not share a directory. */
+  readonly perOwner: boolean;
+}
+
+const PATH = 'an absolute path or one that begins with "~/", without ".." and with no %...% but %username%';
+const GROUP_NAME = /^[A-Za-z_][A-Za-z0-9_.-]{0,31}$/;
+
+function isPath(text: string): boolean {
+  const rest = text.replaceAll("%username%", "");
+  return /^(~\/|\/)/.test(text) && !/%[A-Za-z_-]+%/.test(rest) && !text.split("/").includes("..");
+}
+
+const SETTINGS: { readonly [F in keyof Settings]: SettingEntry } = {
+  daemonPathDaemon: {
+    key: "daemon-path-daemon",
+    expected: PATH,
+    default: DEFAULT_SETTINGS.daemonPathDaemon,
+    doc: "Directory of an owner's daemon files. ~/ is the owner's home, %username% the owner's name.",
+    isValid: isPath,
+    perOwner: true,
+  },
+  daemonPathLog: {
+    key: "daemon-path-log",
+    expected: PATH,
+    default: DEFAULT_SETTINGS.daemonPathLog,
+    doc: "Directory of an owner's logs, one directory a daemon.",
+    isValid: isPath,
+    perOwner: true,
+  },
+  daemonPathDaemonRoot: {
+    key: "daemon-path-daemon-root",
+    expected: PATH,
+    default: DEFAULT_SETTINGS.daemonPathDaemonRoot,
+    doc: "Directory of root's daemon files.",
+    isValid: isPath,
+    perOwner: false,
+  },
+  daemonPathLogRoot: {
+    key: "daemon-path-log-root",
+    expected: PATH,
+    default: DEFAULT_SETTINGS.daemonPathLogRoot,
+    doc: "Directory of the logs of root's daemons.",
+    isValid: isPath,
+    perOwner: false,
+  },
+  nginxGroup: {
+    key: "nginx-group",
+    expected: "the name of a group",
+    default: DEFAULT_SETTINGS.nginxGroup,
+    doc: "Group whose members may connect to published sockets: the web server's workers, and no tenant.",
+    isValid: (text) => GROUP_NAME.test(text),
+    perOwner: false,
+  },
+};
+
+/** Every key of [settings]: the table by which parsePolicy reads. */
+export const SETTINGS_KEYS: readonly SettingsKey[] = Object.values(SETTINGS);
+
+const FIELDS = new Map(Object.entries(SETTINGS).map(([field, { key }]) => [key, field as keyof Settings]));
+
+/** The setting that a key sets; undefined for an unknown key. */
+export const settingOf = (key: string): keyof Settings | undefined => FIELDS.get(key);
+
+/** Puts a value into the draft. Returns what was expected instead where it is not of the right form. */
+export function setSetting(draft: SettingsDraft, field: keyof Settings, text: string): string | undefined {
+  const { isValid, expected } = SETTINGS[field];
+  if (!isValid(text)) return expected;
+  draft[field] = text;
+  return undefined;
+}
+
+/** Whether a path would be one and the same directory for all owners. */
+export const isSharedByOwners = (field: keyof Settings, path: string): boolean =>
+  SETTINGS[field].perOwner && !path.startsWith("~/") && !path.includes("%username%");

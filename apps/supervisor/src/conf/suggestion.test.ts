@@ -1,0 +1,59 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { editDistance, nearest, suggestion } from "./suggestion.ts";
+
+const KEYS = ["start", "dir", "user", "output", "autostart", "stop-timeout", "max-retries"];
+
+describe("nearest", () => {
+  it.each([
+    ["strat", "start"],
+    ["statr", "start"],
+    ["usr", "user"],
+    ["USER", "user"],
+    ["ouput", "output"],
+    ["autostrt", "autostart"],
+    ["stop_timeout", "stop-timeout"],
+    ["stoptimeout", "stop-timeout"],
+    ["max-retrys", "max-retries"],
+    ["dri", "dir"],
+    ["memory", undefined],
+    ["", undefined],
+    ["xyz", undefined],
+    ["x".repeat(60_000), undefined],
+  ])("takes %.20s for %s", (word, expected) => {
+    expect(nearest(word, KEYS)).toBe(expected);
+  });
+});
+
+describe("suggestion", () => {
+  it("asks, or lists", () => {
+    expect(suggestion("strat", KEYS)).toBe('did you mean "start"?');
+    expect(suggestion("zzz", ["a", "b"])).toBe('expected one of "a", "b"');
+  });
+});
+
+describe("editDistance", () => {
+  it.each([
+    ["", "", 0],
+    ["", "abc", 3],
+    ["abc", "abc", 0],
+    ["abc", "acb", 1],
+    ["kitten", "sitting", 3],
+    ["ab", "ba", 1],
+  ])("counts %s to %s", (a, b, expected) => {
+    expect(editDistance(a, b)).toBe(expected);
+  });
+
+  it("is symmetric, zero only for equals, and at least the difference in length", () => {
+    const word = fc.string({ unit: fc.constantFrom("a", "b", "c"), maxLength: 8 });
+    fc.assert(
+      fc.property(word, word, (a, b) => {
+        const distance = editDistance(a, b);
+        expect(distance).toBe(editDistance(b, a));
+        expect(distance === 0).toBe(a === b);
+        expect(distance).toBeGreaterThanOrEqual(Math.abs(a.length - b.length));
+        expect(distance).toBeLessThanOrEqual(Math.max(a.length, b.length));
+      }),
+    );
+  });
+});

@@ -1,0 +1,50 @@
+/**
+ * What to say after "unknown ...": `did you mean "x"?` where one of `known` is near, else `expected one of "x", "y"`.
+ */
+export function suggestion(word: string, known: readonly string[]): string {
+  const near = nearest(word, known);
+  return near === undefined
+    ? `expected one of ${known.map((name) => `"${name}"`).join(", ")}`
+    : `did you mean "${near}"?`;
+}
+
+/**
+ * The one of `known` that `word` is most probably a misspelling of: the smallest edit distance, at most a third of its
+ * letters (at least one), whatever the case and with `_` for `-`. Undefined where none is near.
+ */
+export function nearest(word: string, known: readonly string[]): string | undefined {
+  let best: string | undefined;
+  let bestDistance = Number.POSITIVE_INFINITY;
+  for (const name of known) {
+    const allowed = Math.max(1, Math.floor(name.length / 3));
+    if (Math.abs(word.length - name.length) > allowed) continue;
+    const distance = editDistance(plain(word), plain(name));
+    if (distance <= allowed && distance < bestDistance) {
+      best = name;
+      bestDistance = distance;
+    }
+  }
+  return best;
+}
+
+const plain = (word: string): string => word.toLowerCase().replaceAll("_", "-");
+
+/** Insertions, deletions, substitutions and swaps of neighbours that turn `a` into `b` (optimal string alignment). */
+export function editDistance(a: string, b: string): number {
+  let beforeLast: number[] = [];
+  let last = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i += 1) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j += 1) {
+      const substitution = at(last, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      const swap = swapped ? at(beforeLast, j - 2) + 1 : Number.POSITIVE_INFINITY;
+      row.push(Math.min(substitution, swap, at(last, j) + 1, at(row, j - 1) + 1));
+    }
+    beforeLast = last;
+    last = row;
+  }
+  return at(last, b.length);
+}
+
+const at = (row: readonly number[], index: number): number => row[index] ?? Number.POSITIVE_INFINITY;

@@ -1,0 +1,185 @@
+/**
+ * What supervisor and dmctl spell alike: the HTTP paths and bodies of the control API, its error codes,
+ * and dmctl's exit codes. Imports nothing.
+ *
+ * A daemon is addressed as `<owner>/<name>`, or by `<name>` alone where only one daemon that the caller may
+ * control has it. In a path the address is one segment, so its slash is sent as `%2F`.
+ */
+
+/** Version of the control API; the first segment of every path. */
+export const API_VERSION = "v1";
+
+/** The states that `dmctl status` shows (spec: Lifecycle). */
+export const DAEMON_STATES = [
+  "stopped",
+  "starting",
+  "running",
+  "stopping",
+  "coolingdown",
+  "failed",
+  "asleep",
+  "forbidden",
+  "invalid",
+] as const;
+export type DaemonState = (typeof DAEMON_STATES)[number];
+
+/** One daemon as its owner, its managers and root see it. Every duration is in seconds. */
+export interface DaemonStatus {
+  /** `<owner>/<name>` */
+  id: string;
+  owner: string;
+  name: string;
+  state: DaemonState;
+  /** What was asked for last, whatever the state is on its way there. */
+  want: "up" | "down";
+  /** Process id of the daemon's main process, 0 when there is none. */
+  pid: number;
+  /** Times it was started again by itself since the last start by hand. */
+  respawns: number;
+  /** Seconds until the next try, 0 when none is planned. */
+  cooldown: number;
+  /** Seconds since the running process started, 0 when none runs. */
+  uptime: number;
+  /** Seconds since the last start by hand or by autostart, 0 when not wanted up. */
+  total: number;
+  /** Why the state is what it is, in words, where there is more to say than its name; else "". */
+  reason: string;
+  /** Account that the daemon runs as. */
+  user: string;
+  /** Path of the conf file. */
+  configFile: string;
+  /** Path of the current log, "" with output=discard. */
+  logFile: string;
+  /** Path of the published FastCGI socket, "" when it does not listen. */
+  socket: string;
+  /** Warnings about the conf file, each `path:line: text`. */
+  warnings: string[];
+}
+
+/** GET /v1/daemons */
+export interface DaemonList {
+  daemons: DaemonStatus[];
+}
+
+/** POST /v1/daemons/:address/{start,stop,restart}: answered when the daemon has settled. */
+export interface Outcome {
+  /** Whether it got where it was asked to go. */
+  ok: boolean;
+  daemon: DaemonStatus;
+  /** When not ok: why, e.g. `cannot start "alice/wordpress": entering /srv/x: no such directory`; else "". */
+  reason: string;
+}
+
+/** POST /v1/daemons/:address/kill. `signal` is one of SIGNALS. */
+export interface KillRequest {
+  signal: string;
+}
+
+/** POST /v1/rescan: only what the caller may control is named. */
+export interface RescanResult {
+  /** Ids newly found. */
+  found: string[];
+  /** Ids started by this rescan. */
+  started: string[];
+  /** Ids whose file changed; they take it up at their next start. */
+  changed: string[];
+  /** Ids whose file is gone; they leave the list once stopped. */
+  removed: string[];
+  /** Files that could not be loaded, each `path:line: reason` or `path: reason`. */
+  problems: string[];
+}
+
+/** GET and PUT /v1/daemons/:address/file: the conf file's text. PUT validates it first and writes nothing if it is wrong. */
+export interface ConfFile {
+  path: string;
+  text: string;
+}
+
+/** Answer to a PUT of a conf file that was written. */
+export interface ConfFileWritten {
+  path: string;
+  warnings: string[];
+}
+
+/**
+ * GET /v1/daemons/:address/log answers with the log's bytes (application/octet-stream).
+ * `lines`: how many of the last lines to begin with (default all of the current file);
+ * `follow=1`: stay, and send what comes, across rotation, until the client leaves.
+ */
+export interface LogQuery {
+  lines?: number;
+  follow?: boolean;
+}
+
+/** GET /v1/health: anyone who may connect. */
+export interface Health {
+  version: string;
+  pid: number;
+  /** Seconds since the supervisor started. */
+  uptime: number;
+  /** How limits are enforced, e.g. `cgroup` or `none (why)`. */
+  limits: string;
+}
+
+/** Every error answer, whatever its HTTP status. */
+export interface ApiError {
+  code: ErrorCode;
+  /** What failed, on what, why, and what to do. At most three lines. */
+  message: string;
+  /** With `ambiguous`: the ids to choose from. With `invalid-file`: the problems, `path:line: text`. */
+  details?: string[];
+}
+
+/** Why a request was not carried out, and the HTTP status that carries it. */
+export const ERROR_STATUS = {
+  /** The request itself is wrong: an unknown field, verb, signal or an ill-formed address. */
+  usage: 400,
+  /** The caller is not in the policy. */
+  "not-in-policy": 403,
+  /** Unknown and forbidden answer alike. */
+  "not-found": 404,
+  /** Several daemons have that short name. */
+  ambiguous: 409,
+  /** The daemon has no process to signal, no log to show. */
+  "not-applicable": 409,
+  /** The text sent for a conf file is wrong. */
+  "invalid-file": 422,
+  /** Too many connections or requests of this caller. */
+  busy: 429,
+  /** A fault of ours, or of the machine; the message says which. */
+  internal: 500,
+  /** The supervisor is stopping. */
+  stopping: 503,
+} as const;
+export type ErrorCode = keyof typeof ERROR_STATUS;
+
+/** dmctl's exit codes. */
+export const EXIT = {
+  done: 0,
+  /** The daemon did not get there. */
+  failed: 1,
+  usage: 2,
+  /** Not permitted or not found. */
+  refused: 3,
+  /** No supervisor answers. */
+  unreachable: 4,
+} as const;
+
+/** The signals that `kill` accepts, by name without SIG, and their numbers on Linux. */
+export const SIGNALS: ReadonlyMap<string, number> = new Map(
+  (
+    "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG " +
+    "XCPU XFSZ VTALRM PROF WINCH IO PWR SYS"
+  )
+    .split(" ")
+    .map((name, index) => [name, index + 1]),
+);
+
+/** Where the sockets lie inside the run directory, and the link that each user's home has to its own. */
+export const DEFAULT_RUN_DIR = "/run/dmhost";
+/** Socket of one policy user, relative to the run directory. */
+export const userSocket = (user: string): string => `users/${user}/command.sock`;
+/** Socket for everybody else, relative to the run directory: who calls is the kernel's word there too. */
+export const PUBLIC_SOCKET = "command.sock";
+/** The link in a user's home, relative to it. */
+export const HOME_SOCKET = ".daemon-manager/command.sock";

@@ -1,0 +1,20 @@
+/** When the next try comes. Every rule here is from the issue "Back-off" of spec/daemon-manager.md: Lifecycle. */
+
+const FIRST_DELAY = 200;
+const LONGEST_DELAY = 60_000;
+/** Part of a delay that chance may take off or add, so that many daemons of one cause do not come back at once. */
+const JITTER = 0.1;
+
+/**
+ * Milliseconds to wait after the `failures`-th failed run in a row (1 is the first): 0, 200, 400, 800 ... 60 000,
+ * the longer ones spread by a tenth.
+ * @param random from [0, 1)
+ */
+export const retryDelay = (failures: number, random: number): number => {
+  if (failures <= 1) return 0;
+  const delay = Math.min(FIRST_DELAY * 2 ** (failures - 2), LONGEST_DELAY);
+  return Math.min(delay * (1 + JITTER * (2 * random - 1)), LONGEST_DELAY);
+};
+
+/** Shortest time in milliseconds from one start to the next after a run that has not failed: a crash, or a clean end. */
+export const spacing = (clean: boolean): number => (clean ? 10 : 100);

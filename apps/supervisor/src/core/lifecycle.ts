@@ -1,0 +1,281 @@
+/**
+ * The life of one process of a daemon: a table of phase x event, complete by the compiler. It reads nothing but its
+ * arguments; supervisor.ts feeds it events and performs the effects it returns.
+ *
+ * A run is one process tree from its spawn until nothing of it is left. `restart` is "stopping, wanted up": the next
+ * run begins when the last one is gone, so two never live at once.
+ */
+import { retryDelay, spacing } from "./backoff.ts";
+
+/** How a run's main process ended. */
+export type Exit =
+  | { readonly how: "code"; readonly code: number }
+  | { readonly how: "signal"; readonly signal: string }
+  /** It never became the daemon: `stage` is what was being done, e.g. `entering /srv/x`. */
+  | { readonly how: "launch"; readonly stage: string; readonly reason: string }
+  /** Its parent was an earlier supervisor, and the kernel tells only parents. */
+  | { readonly how: "unknown" };
+
+/** Why a daemon may not run at all. */
+export interface Bar {
+  readonly kind: "forbidden" | "invalid";
+  readonly reason: string;
+}
+
+export type Phase =
+  | "stopped"
+  | "starting"
+  | "running"
+  | "stopping"
+  | "coolingdown"
+  | "failed"
+  | "asleep"
+  | "forbidden"
+  | "invalid";
+
+/** All there is to know of one process's life. Plain data: it is written to the state file as it is. Times are in ms. */
+export interface State {
+  readonly phase: Phase;
+  readonly want: "up" | "down";
+  /** Number of the latest run; 0 before the first. */
+  readonly run: number;
+  /** When the `deadline` event is due, if it is. */
+  readonly deadline: number | undefined;
+  /** Why it may not run; kept while the last run ends. */
+  readonly bar: Bar | undefined;
+  /** When the latest run was spawned. */
+  readonly startedAt: number | undefined;
+  /** When it was last asked to be up. */
+  readonly wantedAt: number | undefined;
+  /** Failed runs in a row. */
+  readonly failures: number;
+  /** Runs begun by itself since it was last asked to be up. */
+  readonly respawns: number;
+  /** Whether the end of the latest run was asked for. */
+  readonly asked: boolean;
+  /** How the last run that ended did so, and whether it counts as failed. */
+  readonly last: { readonly run: number; readonly exit: Exit; readonly failed: boolean } | undefined;
+}
+
+/** What happened. News of a run carries its number; news of any other run than the latest is stale and dropped. */
+export type Event =
+  | { readonly type: "start" }
+  | { readonly type: "stop" }
+  | { readonly type: "restart" }
+  /** The launch chain has become the daemon's shell. */
+  | { readonly type: "launched"; readonly run: number }
+  /** The main process ended. `connected`: the run has taken a connection. */
+  | { readonly type: "exited"; readonly run: number; readonly exit: Exit; readonly connected: boolean }
+  /** Nothing of the run is left. */
+  | { readonly type: "gone"; readonly run: number }
+  | { readonly type: "deadline" }
+  /** Somebody connects to the held socket. */
+  | { readonly type: "connection" }
+  | { readonly type: "bar"; readonly bar: Bar }
+  | { readonly type: "unbar" };
+
+/** What is to be done, always about one run. */
+export type Effect =
+  | { readonly type: "spawn"; readonly run: number }
+  /** TERM to all of it. */
+  | { readonly type: "terminate"; readonly run: number }
+  /** KILL to whatever is left of it. */
+  | { readonly type: "kill"; readonly run: number };
+
+/** What a step needs besides state and event. */
+export interface Circumstances {
+  /** Milliseconds of a clock that never goes back. */
+  readonly now: number;
+  /** From [0, 1). */
+  readonly random: number;
+  /** The daemon's own times (see Definition). */
+  readonly rules: {
+    readonly stopTimeout: number;
+    readonly healthyAfter: number;
+    readonly maxRetries: number | undefined;
+  };
+}
+
+/** A state and what to do on the way to it. */
+export interface Step {
+  readonly state: State;
+  readonly effects: readonly Effect[];
+}
+
+/** From the launch until a process counts as running: a program that cannot even begin ends within it. */
+export const SETTLE = 100;
+
+/** A daemon that nobody has asked anything of yet. */
+export const initial: State = {
+  phase: "stopped",
+  want: "down",
+  run: 0,
+  deadline: undefined,
+  bar: undefined,
+  startedAt: undefined,
+  wantedAt: undefined,
+  failures: 0,
+  respawns: 0,
+  asked: false,
+  last: undefined,
+};
+
+type Of<T extends Event["type"]> = Extract<Event, { type: T }>;
+type Cell<T extends Event["type"]> = (state: State, event: Of<T>, at: Circumstances) => Step;
+type Row = { readonly [T in Event["type"]]: Cell<T> };
+
+const to = (state: State, change: Partial<State>, ...effects: Effect[]): Step => ({
+  state: { ...state, deadline: undefined, ...change },
+  effects,
+});
+
+/** Nothing to do: the state, its deadline too, is as it was. */
+const same = (state: State): Step => ({ state, effects: [] });
+
+const spawn = (state: State, at: Circumstances, change: Partial<State>): Step =>
+  to(
+    state,
+    { phase: "starting", run: state.run + 1, startedAt: at.now, asked: false, ...change },
+    { type: "spawn", run: state.run + 1 },
+  );
+
+const afresh = (at: Circumstances) => ({ want: "up", wantedAt: at.now, failures: 0, respawns: 0 }) as const;
+const begin = (state: State, _event: unknown, at: Circumstances): Step => spawn(state, at, afresh(at));
+const wake = (state: State, _event: unknown, at: Circumstances): Step => spawn(state, at, {});
+const respawn = (state: State, _event: unknown, at: Circumstances): Step =>
+  spawn(state, at, { respawns: state.respawns + 1 });
+
+const terminate = (state: State, at: Circumstances, change: Partial<State>): Step =>
+  to(
+    state,
+    { phase: "stopping", asked: true, deadline: at.now + at.rules.stopTimeout, ...change },
+    { type: "terminate", run: state.run },
+  );
+const end = (state: State, _event: unknown, at: Circumstances): Step =>
+  terminate(state, at, { want: "down", wantedAt: undefined, respawns: 0 });
+const cycle = (state: State, _event: unknown, at: Circumstances): Step => terminate(state, at, afresh(at));
+
+const idle = { want: "down", wantedAt: undefined, respawns: 0, failures: 0 } as const;
+const rest = (state: State): Step => to(state, { ...idle, phase: state.bar?.kind ?? "stopped" });
+
+/** While it is stopping the wish alone changes; `asked` makes the next run begin without waiting. */
+const wishUp = (state: State, _event: unknown, at: Circumstances): Step => ({
+  state: { ...state, ...afresh(at), asked: true },
+  effects: [],
+});
+const wishDown = (state: State): Step => ({ state: { ...state, ...idle, asked: true }, effects: [] });
+
+const settle = (state: State, _event: unknown, at: Circumstances): Step => to(state, { deadline: at.now + SETTLE });
+const up = (state: State): Step => to(state, { phase: "running" });
+
+const hasFailed = (state: State, event: Of<"exited">, at: Circumstances): boolean =>
+  !event.connected && at.now - (state.startedAt ?? at.now) < at.rules.healthyAfter;
+
+/** Ended by itself: what it left behind must not meet the next run. */
+const ended = (state: State, event: Of<"exited">, at: Circumstances): Step =>
+  to(
+    state,
+    {
+      phase: "stopping",
+      asked: false,
+      deadline: at.now + at.rules.stopTimeout,
+      last: { run: event.run, exit: event.exit, failed: hasFailed(state, event, at) },
+    },
+    { type: "kill", run: state.run },
+  );
+
+/** Ended because it was told to; the rest of its tree has until the deadline. */
+const ending = (state: State, event: Of<"exited">): Step => ({
+  state: { ...state, last: { run: event.run, exit: event.exit, failed: false } },
+  effects: [],
+});
+
+const killRest = (state: State, _event: unknown, at: Circumstances): Step =>
+  to(state, { deadline: at.now + at.rules.stopTimeout }, { type: "kill", run: state.run });
+
+/** Nothing of the run is left: rest, or begin again, at once or later (issue: Back-off). */
+const next = (state: State, _event: unknown, at: Circumstances): Step => {
+  const over = { ...state, startedAt: undefined };
+  if (over.bar) return to(over, { phase: over.bar.kind, respawns: 0, failures: 0 });
+  if (over.want === "down") return rest(over);
+  if (over.asked || !over.last) return spawn(over, at, {});
+  if (!over.last.failed) {
+    const clean = over.last.exit.how === "code" && over.last.exit.code === 0;
+    return later({ ...over, failures: 0 }, (state.startedAt ?? at.now) + spacing(clean), at);
+  }
+  const failures = over.failures + 1;
+  if (failures > (at.rules.maxRetries ?? Number.POSITIVE_INFINITY)) return to(over, { phase: "failed", failures });
+  return later({ ...over, failures }, at.now + retryDelay(failures, at.random), at);
+};
+const later = (state: State, when: number, at: Circumstances): Step =>
+  when <= at.now ? respawn(state, undefined, at) : to(state, { phase: "coolingdown", deadline: when });
+
+const barred = (state: State, event: Of<"bar">): Step => to(state, { phase: event.bar.kind, bar: event.bar });
+const note = (state: State, event: Of<"bar">): Step => ({ state: { ...state, bar: event.bar }, effects: [] });
+/** What is alive is stopped when it is forbidden; a broken file does not take it down. */
+const evict = (state: State, event: Of<"bar">, at: Circumstances): Step =>
+  event.bar.kind === "forbidden" ? terminate(state, at, { bar: event.bar }) : same(state);
+const evictLater = (state: State, event: Of<"bar">): Step =>
+  event.bar.kind === "forbidden" ? note(state, event) : same(state);
+const unbar = (state: State): Step => ({ state: { ...state, bar: undefined }, effects: [] });
+const release = (state: State, _event: unknown, at: Circumstances): Step => {
+  const free = { ...state, bar: undefined };
+  return free.want === "up" ? spawn(free, at, afresh(at)) : to(free, { phase: "stopped" });
+};
+
+// biome-ignore format: the table is read in columns
+const table = {
+  stopped:     { start: begin,  stop: rest,     restart: begin,  launched: same,   exited: same,   gone: same, deadline: same,     connection: same, bar: barred,     unbar },
+  starting:    { start: same,   stop: end,      restart: cycle,  launched: settle, exited: ended,  gone: same, deadline: up,       connection: same, bar: evict,      unbar },
+  running:     { start: same,   stop: end,      restart: cycle,  launched: same,   exited: ended,  gone: same, deadline: same,     connection: same, bar: evict,      unbar },
+  stopping:    { start: wishUp, stop: wishDown, restart: wishUp, launched: same,   exited: ending, gone: next, deadline: killRest, connection: same, bar: evictLater, unbar },
+  coolingdown: { start: begin,  stop: rest,     restart: begin,  launched: same,   exited: same,   gone: same, deadline: respawn,  connection: same, bar: barred,     unbar },
+  failed:      { start: begin,  stop: rest,     restart: begin,  launched: same,   exited: same,   gone: same, deadline: same,     connection: same, bar: barred,     unbar },
+  asleep:      { start: begin,  stop: rest,     restart: begin,  launched: same,   exited: same,   gone: same, deadline: same,     connection: wake, bar: barred,     unbar },
+  forbidden:   { start: same,   stop: rest,     restart: same,   launched: same,   exited: same,   gone: same, deadline: same,     connection: same, bar: barred,     unbar: release },
+  invalid:     { start: same,   stop: rest,     restart: same,   launched: same,   exited: same,   gone: same, deadline: same,     connection: same, bar: barred,     unbar: release },
+} satisfies Record<Phase, Row>;
+
+/** One step: the cell of the table, unless the event is news of a run that is over. */
+export const step = (state: State, event: Event, at: Circumstances): Step => {
+  if ("run" in event && event.run !== state.run) return same(state);
+  const row: Row = table[state.phase];
+  return (row[event.type] as Cell<typeof event.type>)(state, event as never, at);
+};
+
+/** Whether a run lives: its process may exist, and no other may be spawned. */
+export const alive = (state: State): boolean =>
+  state.phase === "starting" || state.phase === "running" || state.phase === "stopping";
+
+/** Words for an exit: `exited with code 1`, `killed by SIGKILL`, `entering /srv/x: no such directory`. */
+export const describeExit = (exit: Exit): string => {
+  switch (exit.how) {
+    case "code":
+      return `exited with code ${exit.code}`;
+    case "signal":
+      return `killed by ${exit.signal}`;
+    case "launch":
+      return `${exit.stage}: ${exit.reason}`;
+    case "unknown":
+      return "ended while the supervisor was away";
+  }
+};
+
+/** What became of a wish. */
+export type Verdict = "pending" | { readonly ok: true } | { readonly ok: false; readonly reason: string };
+
+/**
+ * Whether somebody who asked for `wish` has been served.
+ * @param since number of the latest run when it was asked
+ */
+export const verdict = (state: State, wish: "up" | "down", since: number): Verdict => {
+  if (state.bar && !alive(state)) return wish === "down" ? { ok: true } : { ok: false, reason: state.bar.reason };
+  if (wish === "down") {
+    if (state.want === "up") return { ok: false, reason: "it was asked to start again meanwhile" };
+    return alive(state) ? "pending" : { ok: true };
+  }
+  if (state.want === "down") return { ok: false, reason: "it was asked to stop meanwhile" };
+  if (state.phase === "running" || state.phase === "asleep") return { ok: true };
+  if (state.last && state.last.run > since && !state.asked) return { ok: false, reason: describeExit(state.last.exit) };
+  return "pending";
+};

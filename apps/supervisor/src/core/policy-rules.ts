@@ -1,0 +1,57 @@
+/** The policy file as values, before accounts are known. Made by conf/policy-file.ts, resolved by policy.ts. */
+
+/** A name in the policy file: an account, or with `@` a group of accounts. */
+export interface Subject {
+  readonly kind: "user" | "group";
+  readonly name: string;
+}
+
+/** One `left: right, right` line of [runs_as] or [manages]. */
+export interface Rule {
+  readonly line: number;
+  readonly left: Subject;
+  readonly right: readonly Subject[];
+}
+
+/** [settings], with defaults filled in. In paths, `~/` and `%username%` stand for the owner's. */
+export interface Settings {
+  readonly daemonPathDaemon: string;
+  readonly daemonPathLog: string;
+  readonly daemonPathDaemonRoot: string;
+  readonly daemonPathLogRoot: string;
+  /** Group whose members may connect to published sockets: the web server's workers, and no tenant. */
+  readonly nginxGroup: string;
+}
+
+/** Defaults of [settings] (spec/daemon-manager.md: The policy file). */
+export const DEFAULT_SETTINGS: Settings = {
+  daemonPathDaemon: "~/.daemon-manager/daemons",
+  daemonPathLog: "~/.daemon-manager/logs",
+  daemonPathDaemonRoot: "/etc/daemon-manager/daemons",
+  daemonPathLogRoot: "/var/log/daemon-manager",
+  nginxGroup: "dmhost-nginx",
+};
+
+/** The whole file. */
+export interface PolicyRules {
+  readonly settings: Settings;
+  readonly runsAs: readonly Rule[];
+  readonly manages: readonly Rule[];
+}
+
+/** An account of the machine. */
+export interface Account {
+  readonly name: string;
+  readonly uid: number;
+  readonly gid: number;
+  /** Absolute path. */
+  readonly home: string;
+  readonly shell: string;
+}
+
+/** The machine's accounts and groups at one moment, read by os/accounts.ts. */
+export interface AccountBase {
+  readonly users: ReadonlyMap<string, Account>;
+  /** Group name to its gid and the members that the group database lists (those of primary gid are not in it). */
+  readonly groups: ReadonlyMap<string, { readonly gid: number; readonly members: readonly string[] }>;
+}

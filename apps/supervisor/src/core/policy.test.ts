@@ -1,0 +1,424 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { parsePolicy } from "../conf/policy-file.ts";
+import { type Policy, resolvePolicy } from "./policy.ts";
+import type { Account, AccountBase, PolicyRules, Rule, Subject } from "./policy-rules.ts";
+
+/** Accounts written `name:uid:gid`, home /home/<name>; groups written `name:gid:member,member`. */
+function machine(users: string, groups = ""): AccountBase {
+  const words = (text: string): string[] => text.split(" ").filter((word) => word !== "");
+  return {
+    users: new Map(
+      words(users).map((word): [string, Account] => {
+        const [name = "", uid = "", gid = uid] = word.split(":");
+        const home = name === "root" ? "/root" : `/home/${name}`;
+        return [name, { name, uid: Number(uid), gid: Number(gid), home, shell: "/bin/sh" }];
+      }),
+    ),
+    groups: new Map(
+      words(groups).map((word) => {
+        const [name = "", gid = "", members = ""] = word.split(":");
+        return [name, { gid: Number(gid), members: members.split(",").filter((member) => member !== "") }];
+      }),
+    ),
+  };
+}
+
+function rulesOf(text: string): PolicyRules {
+  const { value, errors } = parsePolicy(text);
+  if (value === undefined) throw new Error(JSON.stringify(errors));
+  return value;
+}
+
+function resolved(text: string, accounts: AccountBase): { policy: Policy; problems: string[] } {
+  const { policy, problems } = resolvePolicy(rulesOf(text), accounts);
+  return { policy, problems: problems.map((problem) => `${problem.line}: ${problem.text}`) };
+}
+
+const ARTICLE = `[runs_as]
+david: www-data
+michaelc: www-data
+amy: www-data
+joann: www-data
+jim:
+greenfelt: www-data
+
+[manages]
+david: michaelc,amy,joann,greenfelt
+michaelc: amy, joann
+bill: joann
+jim: greenfelt
+`;
+const FAMILY = machine(
+  "root:0 www-data:33 david:1001 michaelc:1002 amy:1003 joann:1004 jim:1005 greenfelt:1006 bill:1007 eve:1008",
+);
+
+describe("the article's policy", () => {
+  const { policy, problems } = resolved(ARTICLE, FAMILY);
+
+  it("has no problem and the article's owners", () => {
+    expect(problems).toEqual([]);
+    expect(policy.owners()).toEqual(["root", "david", "michaelc", "amy", "joann", "jim", "greenfelt"]);
+  });
+
+  it.each([
+    ["david", "www-data", 2],
+    ["david", "david", 2],
+    ["greenfelt", "www-data", 7],
+    ["jim", "jim", 6],
+    ["root", "root", undefined],
+    ["root", "amy", undefined],
+  ])("lets %s run daemons as %s", (owner, target, line) => {
+    expect(policy.mayRunAs(owner, target)).toMatchObject({ allowed: true, line });
+  });
+
+  it.each([
+    ["jim", "www-data"],
+    ["david", "amy"],
+    ["david", "root"],
+    ["david", "0"],
+    ["bill", "bill"],
+    ["bill", "www-data"],
+    ["eve", "eve"],
+    ["www-data", "www-data"],
+    ["nobody-at-all", "www-data"],
+    ["__proto__", "__proto__"],
+    ["root", "nobody-at-all"],
+    ["root", "constructor"],
+    ["", ""],
+  ])("does not let %s run daemons as %s", (owner, target) => {
+    expect(policy.mayRunAs(owner, target)).toMatchObject({ allowed: false, line: undefined });
+  });
+
+  it.each([
+    ["david", "david", 2],
+    ["david", "amy", 10],
+    ["michaelc", "joann", 11],
+    ["bill", "joann", 12],
+    ["root", "david", undefined],
+    ["root", "root", undefined],
+  ])("lets %s manage the daemons of %s", (caller, owner, line) => {
+    expect(policy.mayManage(caller, owner)).toMatchObject({ allowed: true, line });
+  });
+
+  it.each([
+    ["amy", "david"],
+    ["david", "jim"],
+    ["david", "root"],
+    ["bill", "bill"],
+    ["bill", "amy"],
+    ["eve", "amy"],
+    ["__proto__", "amy"],
+    ["david", "__proto__"],
+  ])("does not let %s manage the daemons of %s", (caller, owner) => {
+    expect(policy.mayManage(caller, owner)).toMatchObject({ allowed: false, line: undefined });
+  });
+
+  it("knows the left sides and root", () => {
+    const names = [...FAMILY.users.keys(), "__proto__", ""];
+    expect(names.filter((name) => !policy.known(name))).toEqual(["www-data", "eve", "__proto__", ""]);
+  });
+
+  it("lists what each may control", () => {
+    expect(policy.manageable("david")).toEqual(["david", "michaelc", "amy", "joann", "greenfelt"]);
+    expect(policy.manageable("bill")).toEqual(["joann"]);
+    expect(policy.manageable("jim")).toEqual(["jim", "greenfelt"]);
+    expect(policy.manageable("root")).toEqual(policy.owners());
+    expect(policy.manageable("eve")).toEqual([]);
+  });
+
+  it("is transitive in nothing", () => {
+    const chained = resolved("[runs_as]\na: b\nb: c\n[manages]\na: b\nb: c", machine("root:0 a:1 b:2 c:3")).policy;
+    expect(chained.mayRunAs("a", "c").allowed).toBe(false);
+    expect(chained.mayManage("a", "c").allowed).toBe(false);
+    expect(resolved(ARTICLE, FAMILY).policy.mayRunAs("david", "michaelc").allowed).toBe(false);
+  });
+
+  it("names the account that several owners share", () => {
+    const owners = ["david", "michaelc", "amy", "joann", "greenfelt"];
+    expect(policy.sharedTargets()).toEqual([{ target: "www-data", owners }]);
+  });
+
+  it("says why, in words", () => {
+    const because = [
+      policy.mayRunAs("david", "www-data"),
+      policy.mayRunAs("jim", "jim"),
+      policy.mayRunAs("jim", "www-data"),
+      policy.mayRunAs("bill", "joann"),
+      policy.mayRunAs("root", "amy"),
+      policy.mayRunAs("root", "ghost"),
+      policy.mayManage("david", "amy"),
+      policy.mayManage("amy", "amy"),
+      policy.mayManage("amy", "david"),
+      policy.mayManage("david", "bill"),
+      policy.mayManage("root", "amy"),
+    ].map((verdict) => verdict.because);
+    expect(because).toEqual([
+      "[runs_as] lets david run daemons as www-data",
+      "jim is on the left of [runs_as], so may run daemons as themselves",
+      "no line of [runs_as] lets jim run daemons as www-data",
+      "bill is not on the left of [runs_as], so runs no daemons",
+      "root runs its own daemons as anybody",
+      'no account "ghost"',
+      "[manages] lets david manage the daemons of amy",
+      "everybody manages their own daemons",
+      "no line of [manages] lets amy manage the daemons of david",
+      "bill is not on the left of [runs_as], so runs no daemons",
+      "root manages everybody",
+    ]);
+  });
+});
+
+describe("groups", () => {
+  const accounts = machine(
+    "root:0 ann:1:100 bob:2:2 cid:3:300 dan:4:4 web1:5:500 web2:6:6 web3:7:7",
+    "staff:100:bob,gone helpdesk:300: web:500:web2,web2 empty:900:",
+  );
+
+  it("have listed members, and those whose primary group it is, on both sides", () => {
+    const { policy, problems } = resolved("[runs_as]\n@staff: @web\ncid\n[manages]\n@helpdesk: @staff", accounts);
+    expect(problems).toEqual([]);
+    expect(policy.owners()).toEqual(["root", "bob", "ann", "cid"]);
+    for (const owner of ["ann", "bob"]) {
+      expect(policy.mayRunAs(owner, "web1")).toMatchObject({ allowed: true, line: 2 });
+      expect(policy.mayRunAs(owner, "web2")).toMatchObject({ allowed: true, line: 2 });
+      expect(policy.mayRunAs(owner, "web3").allowed).toBe(false);
+    }
+    expect(policy.mayRunAs("ann", "bob").allowed).toBe(false);
+    expect(policy.manageable("cid")).toEqual(["bob", "ann", "cid"]);
+    expect(policy.known("gone")).toBe(false);
+  });
+
+  it("mix with users, and a group without members is no mistake", () => {
+    const { policy, problems } = resolved("[runs_as]\n@empty: dan\ndan: web3, @web, @empty", accounts);
+    expect(problems).toEqual([]);
+    expect(policy.owners()).toEqual(["root", "dan"]);
+    expect(["web1", "web2", "web3"].map((target) => policy.mayRunAs("dan", target).allowed)).toEqual([
+      true,
+      true,
+      true,
+    ]);
+  });
+
+  it("are no users, nor users groups", () => {
+    const { policy, problems } = resolved("[runs_as]\nstaff\n@ann", accounts);
+    expect(policy.owners()).toEqual(["root"]);
+    expect(problems).toHaveLength(2);
+  });
+});
+
+describe("rules", () => {
+  it("accumulate, and the first line that grants is the one that is named", () => {
+    const text = "[runs_as]\na: x\na: y, x\n[manages]\na: b\n[can_run_as]\nb\na: z\n[manages]\na: b";
+    const { policy } = resolved(text, machine("root:0 a:1 b:2 x:3 y:4 z:5"));
+    expect(["a", "x", "y", "z"].map((target) => policy.mayRunAs("a", target).line)).toEqual([2, 2, 3, 8]);
+    expect(policy.mayManage("a", "b").line).toBe(5);
+  });
+
+  it("that name unknown users and groups are reported, and the rest of them counts", () => {
+    const text = "[runs_as]\na: ghost, x, @none\nghost: x\n@none: x\n[manages]\nb: ghost, a, __proto__\nconstructor: a";
+    const { policy, problems } = resolved(text, machine("root:0 a:1 b:2 x:3"));
+    expect(problems).toEqual([
+      '2: there is no user "ghost": expected one that the machine knows; left out',
+      '2: there is no group "none": expected one that the machine knows; left out',
+      '3: there is no user "ghost": expected one that the machine knows; left out',
+      '4: there is no group "none": expected one that the machine knows; left out',
+      '6: there is no user "ghost": expected one that the machine knows; left out',
+      '6: there is no user "__proto__": expected one that the machine knows; left out',
+      '7: there is no user "constructor": expected one that the machine knows; left out',
+    ]);
+    expect(policy.owners()).toEqual(["root", "a"]);
+    expect(policy.mayRunAs("a", "x").allowed).toBe(true);
+    expect(policy.manageable("b")).toEqual(["a"]);
+  });
+
+  it("grant nobody but root an account of uid 0, by any name or group", () => {
+    const accounts = machine("root:0 toor:0:7 a:1 x:2", "ops:7:a,root,x");
+    const text = "[runs_as]\na: root, x\nx: toor\n@ops: @ops\nroot: toor\ntoor: x\n[manages]\ntoor: a";
+    const { policy, problems } = resolved(text, accounts);
+    const grantable = "has uid 0: expected another account, only root's own daemons run as root; left out";
+    const alias = '"toor" is another name of uid 0: expected root, or an ordinary account; left out';
+    expect(problems).toEqual([
+      `2: "root" ${grantable}`,
+      `3: "toor" ${grantable}`,
+      `4: ${alias}`,
+      `4: "root" ${grantable}`,
+      `4: "toor" ${grantable}`,
+      `6: ${alias}`,
+      `8: ${alias}`,
+    ]);
+    expect(policy.owners()).toEqual(["root", "a", "x"]);
+    expect(policy.known("toor")).toBe(false);
+    expect(policy.mayRunAs("a", "x").allowed).toBe(true);
+    expect(policy.mayRunAs("x", "a").allowed).toBe(true);
+    for (const target of ["root", "toor"]) {
+      expect(policy.mayRunAs("a", target).allowed).toBe(false);
+      expect(policy.mayRunAs("root", target).allowed).toBe(true);
+    }
+    expect(policy.mayRunAs("toor", "x").allowed).toBe(false);
+    expect(policy.mayManage("toor", "a").allowed).toBe(false);
+  });
+
+  it("have no owner or manager whose name could be no directory, or who is nobody in particular", () => {
+    const text = "[runs_as]\n_svc: x\nhost$\nnobody: x\nx: nobody, _svc\n[manages]\n_svc: x";
+    const { policy, problems } = resolved(text, machine("root:0 _svc:1 host$:2 nobody:65534 x:3"));
+    expect(problems).toEqual([
+      '2: "_svc" cannot be an owner: expected a name of letters, digits, "_", "." and "-"; left out',
+      '3: "host$" cannot be an owner: expected a name of letters, digits, "_", "." and "-"; left out',
+      '4: "nobody" has uid 65534, which stands for anybody unknown: expected an account of its own; left out',
+      '7: "_svc" cannot be an owner: expected a name of letters, digits, "_", "." and "-"; left out',
+    ]);
+    expect(policy.owners()).toEqual(["root", "x"]);
+    expect(policy.mayRunAs("x", "nobody").allowed && policy.mayRunAs("x", "_svc").allowed).toBe(true);
+  });
+
+  it("about users called like Object's own properties work as for anybody", () => {
+    const text = "[runs_as]\nconstructor: toString\na\n[manages]\na: constructor";
+    const { policy, problems } = resolved(text, machine("root:0 constructor:1 toString:2 a:3"));
+    expect(problems).toEqual([]);
+    expect(policy.mayRunAs("constructor", "toString").allowed).toBe(true);
+    expect(policy.mayRunAs("toString", "toString").allowed).toBe(false);
+    expect(policy.manageable("a")).toEqual(["constructor", "a"]);
+  });
+
+  it("of an empty file leave root alone", () => {
+    const { policy } = resolved("", machine("root:0 a:1"));
+    expect([policy.owners(), policy.manageable("a"), policy.known("a"), policy.sharedTargets()]).toEqual([
+      ["root"],
+      [],
+      false,
+      [],
+    ]);
+  });
+});
+
+describe("sharedTargets", () => {
+  it("counts neither root nor the account's own owner", () => {
+    const text = "[runs_as]\nroot: x, y\na: x, b, y\nb: y\nc: b";
+    const { policy } = resolved(text, machine("root:0 a:1 b:2 c:3 x:4 y:5"));
+    expect(policy.sharedTargets()).toEqual([
+      { target: "b", owners: ["a", "c"] },
+      { target: "y", owners: ["a", "b"] },
+    ]);
+  });
+});
+
+describe("paths", () => {
+  const accounts = machine("root:0 amy:1 joe.x:2");
+  const at = (settings: string, owner: string) =>
+    resolved(`[settings]\n${settings}\n[runs_as]\namy\njoe.x`, accounts).policy.paths(owner);
+
+  it("are below the home by default, and root's elsewhere", () => {
+    expect(at("", "amy")).toEqual({
+      home: "/home/amy",
+      daemons: "/home/amy/.daemon-manager/daemons",
+      logs: "/home/amy/.daemon-manager/logs",
+      chain: ["/home/amy", "/home/amy/.daemon-manager", "/home/amy/.daemon-manager/daemons"],
+      logChain: ["/home/amy", "/home/amy/.daemon-manager", "/home/amy/.daemon-manager/logs"],
+    });
+    expect(at("", "root")).toEqual({
+      home: "/root",
+      daemons: "/etc/daemon-manager/daemons",
+      logs: "/var/log/daemon-manager",
+      chain: ["/", "/etc", "/etc/daemon-manager", "/etc/daemon-manager/daemons"],
+      logChain: ["/", "/var", "/var/log", "/var/log/daemon-manager"],
+    });
+  });
+
+  it("have the name for every %username% and the home for ~", () => {
+    const settings = "daemon-path-daemon=/srv//%username%/./%username%.d/\ndaemon-path-log=~/x-%username%";
+    const paths = at(settings, "joe.x");
+    expect(paths?.daemons).toBe("/srv/joe.x/joe.x.d");
+    expect(paths?.chain).toEqual(["/", "/srv", "/srv/joe.x", "/srv/joe.x/joe.x.d"]);
+    expect(paths?.logs).toBe("/home/joe.x/x-joe.x");
+    expect(at("daemon-path-log-root=~/%username%", "root")?.logs).toBe("/root/root");
+  });
+
+  it("take a home for what it is: nothing in it is substituted, a prefix of its name is not below it", () => {
+    const odd = new Map([["amy", { name: "amy", uid: 1, gid: 1, home: "/h/%username%/$&/", shell: "" }]]);
+    const paths = resolvePolicy(rulesOf("[runs_as]\namy"), { users: odd, groups: new Map() }).policy.paths("amy");
+    expect(paths?.daemons).toBe("/h/%username%/$&/.daemon-manager/daemons");
+    expect(at("daemon-path-daemon=/home/%username%2/d", "amy")?.chain).toEqual([
+      "/",
+      "/home",
+      "/home/amy2",
+      "/home/amy2/d",
+    ]);
+    expect(at("daemon-path-daemon=/home/%username%/d", "amy")?.chain).toEqual(["/home/amy", "/home/amy/d"]);
+  });
+
+  it("work for a home that is /, and without an account for root", () => {
+    const users = new Map([["amy", { name: "amy", uid: 1, gid: 1, home: "/", shell: "" }]]);
+    const { policy } = resolvePolicy(rulesOf("[runs_as]\namy"), { users, groups: new Map() });
+    expect(policy.paths("amy")?.chain).toEqual(["/", "/.daemon-manager", "/.daemon-manager/daemons"]);
+    expect(policy.paths("root")?.home).toBe("/root");
+  });
+
+  it("are none for one who is no owner", () => {
+    expect([at("", "bill"), at("", "__proto__")]).toEqual([undefined, undefined]);
+  });
+});
+
+describe("any policy", () => {
+  const accounts = machine("root:0 toor:0 a:1:10 b:2:10 c:3:20 d:4:30 nobody:65534", "g:10:d h:20:a,root,toor i:40:");
+  const subject: fc.Arbitrary<Subject> = fc.record({
+    kind: fc.constantFrom("user" as const, "group" as const),
+    name: fc.constantFrom("root", "toor", "a", "b", "c", "d", "nobody", "g", "h", "i", "none"),
+  });
+  const rule: fc.Arbitrary<Rule> = fc.record({
+    line: fc.nat(99),
+    left: subject,
+    right: fc.array(subject, { maxLength: 3 }),
+  });
+  const rules = fc.array(rule, { maxLength: 6 });
+  const anybody = [...accounts.users.keys(), "none", ""];
+  const { settings } = rulesOf("");
+  const of = (runsAs: readonly Rule[], manages: readonly Rule[]): Policy =>
+    resolvePolicy({ settings, runsAs, manages }, accounts).policy;
+
+  it("agrees with itself, and gives uid 0 to root alone", () => {
+    fc.assert(
+      fc.property(rules, rules, (runsAs, manages) => {
+        const policy = of(runsAs, manages);
+        for (const owner of policy.owners()) {
+          expect(
+            policy.known(owner) && policy.mayRunAs(owner, owner).allowed && policy.mayManage(owner, owner).allowed,
+          ).toBe(true);
+          expect(policy.paths(owner)).toBeDefined();
+        }
+        for (const caller of anybody) {
+          expect(policy.manageable(caller)).toEqual(
+            policy.owners().filter((owner) => policy.mayManage(caller, owner).allowed),
+          );
+          for (const other of anybody) {
+            const runs = policy.mayRunAs(caller, other);
+            if (runs.allowed) expect(policy.owners()).toContain(caller);
+            if (caller === "root") continue;
+            expect(runs.allowed && accounts.users.get(other)?.uid === 0).toBe(false);
+            expect(runs.line !== undefined).toBe(runs.allowed);
+            const managed = policy.mayManage(caller, other);
+            expect(managed.line !== undefined).toBe(managed.allowed);
+            if (managed.allowed) expect(policy.known(caller)).toBe(true);
+          }
+        }
+      }),
+    );
+  });
+
+  it("loses no right by one more rule, and grants no run-as by [manages]", () => {
+    fc.assert(
+      fc.property(rules, rules, rule, rule, (runsAs, manages, oneMore, another) => {
+        const before = of(runsAs, manages);
+        const after = of([...runsAs, oneMore], [...manages, another]);
+        for (const left of anybody) {
+          for (const right of anybody) {
+            if (before.mayRunAs(left, right).allowed) expect(after.mayRunAs(left, right).allowed).toBe(true);
+            if (before.mayManage(left, right).allowed) expect(after.mayManage(left, right).allowed).toBe(true);
+            expect(of(runsAs, []).mayRunAs(left, right)).toEqual(before.mayRunAs(left, right));
+          }
+        }
+      }),
+      { numRuns: 40 },
+    );
+  });
+});

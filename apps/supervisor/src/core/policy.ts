@@ -1,0 +1,147 @@
+import type { Problem } from "./definition.ts";
+import type { Account, AccountBase, PolicyRules, Settings } from "./policy-rules.ts";
+import { type Grants, ROOT, Roster } from "./roster.ts";
+
+/** An answer of the policy. */
+export interface Verdict {
+  readonly allowed: boolean;
+  /** Line of the policy file that grants it; undefined where it is refused, or granted without a line (to root). */
+  readonly line: number | undefined;
+  /** Why, in words. */
+  readonly because: string;
+}
+
+/** Where an owner's files lie. All paths are absolute, without a slash at the end. */
+export interface OwnerPaths {
+  readonly home: string;
+  /** Directory of the daemon files. */
+  readonly daemons: string;
+  /** Directory of the logs. */
+  readonly logs: string;
+  /**
+   * The directories that nobody but the owner and root may be able to write, if a file in `daemons` is to be believed:
+   * from the home (from `/` where `daemons` is not below the home) down to `daemons`, in that order.
+   */
+  readonly chain: readonly string[];
+  /** The same for `logs`. Directories below a chain that begins with `home` are made as the owner. */
+  readonly logChain: readonly string[];
+}
+
+/** The policy file joined with the accounts of the machine. Nothing in it changes; a rescan makes a new one. */
+export interface Policy {
+  readonly settings: Settings;
+  /** Those who may run daemons: root, then the left side of [runs_as] in the order of the file. */
+  owners(): readonly string[];
+  /** Whether the policy knows them at all: owners and the left side of [manages]. */
+  known(user: string): boolean;
+  /** Whether a daemon of `owner` may run as `target`. */
+  mayRunAs(owner: string, target: string): Verdict;
+  /** Whether `caller` may start, stop, restart and inspect the daemons of `owner`. */
+  mayManage(caller: string, owner: string): Verdict;
+  /** The owners whose daemons the caller may control, themselves included. */
+  manageable(caller: string): readonly string[];
+  /** Undefined for one who is no owner. */
+  paths(owner: string): OwnerPaths | undefined;
+  /** Accounts that several owners may run as, root and the account itself not counted (spec/security.md 9). */
+  sharedTargets(): readonly { readonly target: string; readonly owners: readonly string[] }[];
+}
+
+/**
+ * Joins the rules with the accounts. What cannot be granted is left out and reported with its line: unknown users and
+ * groups; on a left side, another name of uid 0, uid 65534, and names that could be no directory of their own (NAME);
+ * an account of uid 0 for an owner other than root (spec/security.md 4, 5). A group's members that have no account
+ * are passed over.
+ */
+export function resolvePolicy(
+  rules: PolicyRules,
+  accounts: AccountBase,
+): { readonly policy: Policy; readonly problems: readonly Problem[] } {
+  const roster = new Roster(accounts);
+  const runsAs = roster.runsAs(rules.runsAs);
+  const manages = roster.manages(rules.manages);
+  const owners = [ROOT, ...[...runsAs.keys()].filter((name) => name !== ROOT)];
+  const isOwner = (name: string): boolean => name === ROOT || runsAs.has(name);
+
+  const mayRunAs = (owner: string, target: string): Verdict => {
+    if (owner === ROOT) {
+      const exists = target === ROOT || accounts.users.has(target);
+      return exists ? granted(undefined, "root runs its own daemons as anybody") : refused(`no account "${target}"`);
+    }
+    const targets = runsAs.get(owner);
+    if (targets === undefined) return refused(`${owner} is not on the left of [runs_as], so runs no daemons`);
+    const line = targets.get(target);
+    if (line === undefined) return refused(`no line of [runs_as] lets ${owner} run daemons as ${target}`);
+    const self = `${owner} is on the left of [runs_as], so may run daemons as themselves`;
+    return granted(line, owner === target ? self : `[runs_as] lets ${owner} run daemons as ${target}`);
+  };
+
+  const mayManage = (caller: string, owner: string): Verdict => {
+    if (caller === ROOT) return granted(undefined, "root manages everybody");
+    if (!isOwner(owner)) return refused(`${owner} is not on the left of [runs_as], so runs no daemons`);
+    if (caller === owner) return granted(runsAs.get(owner)?.get(owner), "everybody manages their own daemons");
+    const line = manages.get(caller)?.get(owner);
+    if (line !== undefined) return granted(line, `[manages] lets ${caller} manage the daemons of ${owner}`);
+    return refused(`no line of [manages] lets ${caller} manage the daemons of ${owner}`);
+  };
+
+  const policy: Policy = {
+    settings: rules.settings,
+    owners: () => owners,
+    known: (user) => isOwner(user) || manages.has(user),
+    mayRunAs,
+    mayManage,
+    manageable: (caller) => (caller === ROOT ? owners : owners.filter((owner) => mayManage(caller, owner).allowed)),
+    paths: (owner) => (isOwner(owner) ? ownerPaths(rules.settings, owner, accounts.users.get(owner)) : undefined),
+    sharedTargets: () => sharedTargets(runsAs),
+  };
+  return { policy, problems: roster.problems() };
+}
+
+const granted = (line: number | undefined, because: string): Verdict => ({ allowed: true, line, because });
+const refused = (because: string): Verdict => ({ allowed: false, line: undefined, because });
+
+function ownerPaths(settings: Settings, owner: string, account: Account | undefined): OwnerPaths {
+  const home = normalized(account?.home ?? (owner === ROOT ? "/root" : "/"));
+  const [daemonPath, logPath] =
+    owner === ROOT
+      ? [settings.daemonPathDaemonRoot, settings.daemonPathLogRoot]
+      : [settings.daemonPathDaemon, settings.daemonPathLog];
+  const daemons = substituted(daemonPath, owner, home);
+  const logs = substituted(logPath, owner, home);
+  return { home, daemons, logs, chain: chain(daemons, home), logChain: chain(logs, home) };
+}
+
+/** Puts the owner's name for %username% and their home for a leading ~; nothing in either is substituted again. */
+function substituted(pattern: string, owner: string, home: string): string {
+  const path = pattern.replaceAll("%username%", () => owner);
+  return normalized(path.startsWith("~/") ? `${home}${path.slice(1)}` : path);
+}
+
+const normalized = (path: string): string =>
+  `/${path
+    .split("/")
+    .filter((segment) => segment !== "" && segment !== ".")
+    .join("/")}`;
+
+function chain(path: string, home: string): readonly string[] {
+  const directories = ["/"];
+  for (const segment of path.split("/").filter((part) => part !== "")) {
+    const parent = directories.at(-1) ?? "/";
+    directories.push(parent === "/" ? `/${segment}` : `${parent}/${segment}`);
+  }
+  return directories.includes(home) ? directories.slice(directories.indexOf(home)) : directories;
+}
+
+function sharedTargets(runsAs: Grants): { target: string; owners: string[] }[] {
+  const byTarget = new Map<string, string[]>();
+  for (const [owner, targets] of runsAs) {
+    if (owner === ROOT) continue;
+    for (const target of targets.keys()) {
+      if (target === owner) continue;
+      const owners = byTarget.get(target);
+      if (owners === undefined) byTarget.set(target, [owner]);
+      else owners.push(owner);
+    }
+  }
+  return [...byTarget].filter(([, owners]) => owners.length > 1).map(([target, owners]) => ({ target, owners }));
+}

@@ -1,0 +1,120 @@
+import { NAME, type Problem } from "./definition.ts";
+import type { Account, AccountBase, Rule, Subject } from "./policy-rules.ts";
+
+/** The owner that every machine has: it runs its own daemons as anybody and manages everybody's. */
+export const ROOT = "root";
+
+/** What the kernel calls every uid that a user namespace does not know: whoever it is, it is nobody in particular. */
+const OVERFLOW_UID = 65_534;
+
+/** For each name on the left of a section, the names that it is granted and the line that first does so. */
+export type Grants = ReadonlyMap<string, ReadonlyMap<string, number>>;
+
+/** Finds the accounts that a policy file names, and keeps account of what cannot be granted (see resolvePolicy). */
+export class Roster {
+  readonly #accounts: AccountBase;
+  readonly #byGid = new Map<number, Account[]>();
+  readonly #problems = new Map<string, Problem>();
+
+  constructor(accounts: AccountBase) {
+    this.#accounts = accounts;
+    for (const account of accounts.users.values()) {
+      const same = this.#byGid.get(account.gid);
+      if (same === undefined) this.#byGid.set(account.gid, [account]);
+      else same.push(account);
+    }
+  }
+
+  /** What was reported so far, in the order of the file. */
+  problems(): readonly Problem[] {
+    return [...this.#problems.values()].sort((a, b) => a.line - b.line);
+  }
+
+  /** Resolves [runs_as], in which everyone on the left is granted themselves too, and none but root an account of uid 0. */
+  runsAs(rules: readonly Rule[]): Grants {
+    const rows = new Map<string, Map<string, number>>();
+    for (const rule of rules) {
+      const owners = this.#holders(rule);
+      const named = this.#objects(rule);
+      const forRootOnly = owners.every((owner) => owner.name === ROOT);
+      const targets = forRootOnly ? named : named.filter((target) => this.#isGrantable(target, rule.line));
+      for (const owner of owners) {
+        // A daemon of root's is not bound by its row, so the row must not seem to bind it.
+        grant(rows, owner, owner.name === ROOT ? [owner] : [owner, ...targets], rule.line);
+      }
+    }
+    return rows;
+  }
+
+  /** Resolves [manages]. */
+  manages(rules: readonly Rule[]): Grants {
+    const rows = new Map<string, Map<string, number>>();
+    for (const rule of rules) {
+      const objects = this.#objects(rule);
+      for (const caller of this.#holders(rule)) grant(rows, caller, objects, rule.line);
+    }
+    return rows;
+  }
+
+  /** The accounts on the left that may hold a right. */
+  #holders({ left, line }: Rule): readonly Account[] {
+    return this.#members(left, line).filter(({ name, uid }) => {
+      if (name === ROOT) return true;
+      if (uid === 0)
+        return this.#report(line, `"${name}" is another name of uid 0: expected root, or an ordinary account`);
+      if (uid === OVERFLOW_UID) {
+        return this.#report(
+          line,
+          `"${name}" has uid ${uid}, which stands for anybody unknown: expected an account of its own`,
+        );
+      }
+      if (!NAME.test(name)) {
+        return this.#report(line, `"${name}" cannot be an owner: expected a name of letters, digits, "_", "." and "-"`);
+      }
+      return true;
+    });
+  }
+
+  #objects({ right, line }: Rule): readonly Account[] {
+    return right.flatMap((subject) => this.#members(subject, line));
+  }
+
+  #isGrantable({ name, uid }: Account, line: number): boolean {
+    return (
+      uid !== 0 ||
+      this.#report(line, `"${name}" has uid 0: expected another account, only root's own daemons run as root`)
+    );
+  }
+
+  #members({ kind, name }: Subject, line: number): readonly Account[] {
+    if (kind === "user") {
+      const account = this.#accounts.users.get(name);
+      if (account !== undefined) return [account];
+    } else {
+      const group = this.#accounts.groups.get(name);
+      if (group !== undefined) {
+        const listed = group.members.flatMap((member) => this.#accounts.users.get(member) ?? []);
+        return [...new Set([...listed, ...(this.#byGid.get(group.gid) ?? [])])];
+      }
+    }
+    this.#report(line, `there is no ${kind} "${name}": expected one that the machine knows`);
+    return [];
+  }
+
+  /** Reports an entry that is left out, once for a line; always false, for filters. */
+  #report(line: number, text: string): false {
+    this.#problems.set(`${line} ${text}`, { line, text: `${text}; left out` });
+    return false;
+  }
+}
+
+function grant(
+  rows: Map<string, Map<string, number>>,
+  holder: Account,
+  objects: readonly Account[],
+  line: number,
+): void {
+  const row = rows.get(holder.name) ?? new Map<string, number>();
+  rows.set(holder.name, row);
+  for (const { name } of objects) if (!row.has(name)) row.set(name, line);
+}

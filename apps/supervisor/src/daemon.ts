@@ -1,0 +1,259 @@
+/** One daemon: feeds events to the table of core/lifecycle.ts, performs the effects it returns, keeps its one timer. */
+import { DEFAULTS, type Definition } from "./core/definition.ts";
+import { type SocketEvidence, tookConnection } from "./core/evidence.ts";
+import { launchDaemon, launchLogger, readExit } from "./core/launch.ts";
+import { alive, type Effect, type Event, initial, type State, step, type Verdict, verdict } from "./core/lifecycle.ts";
+import type { Account } from "./core/policy-rules.ts";
+import type { DaemonKey, FoundFile, HeldLog, HeldSocket, LiveRun, Machine, RunNews } from "./machine.ts";
+
+/** Tells what became of each step; main.ts makes it the supervisor's log. */
+export type Witness = (daemon: Daemon, event: Event["type"], before: State, after: State) => void;
+
+/** Everything about a daemon that its policy and file decide: what the next run is made of. */
+export interface Terms {
+  readonly definition: Definition;
+  /** The account that it runs as. */
+  readonly account: Account;
+  readonly logDirectory: string;
+  readonly nginxGroup: string;
+}
+
+const SIGTERM = 15;
+/** multilog's defaults (spec/daemontools.md: Logs). */
+const LOG_BOUNDS = { size: 1 << 20, files: 10 };
+
+type Perform = { readonly [T in Effect["type"]]: (effect: Extract<Effect, { type: T }>) => void };
+
+interface Waiter {
+  readonly wish: "up" | "down";
+  readonly since: number;
+  readonly resolve: (verdict: Exclude<Verdict, "pending">) => void;
+}
+
+/** A daemon that the supervisor knows. Its file may be wrong, and it may not be allowed to run: the state says so. */
+export class Daemon {
+  readonly key: DaemonKey;
+  readonly id: string;
+  /** The file as last read. */
+  file: FoundFile;
+  /** Whether the file is gone: the daemon is dropped when it has stopped. */
+  removed = false;
+  /** What the present run is made of. */
+  terms: Terms | undefined;
+  /** What the next one is to be made of, if anything else. */
+  #next: Terms | undefined;
+  readonly #machine: Machine;
+  readonly #witness: Witness;
+  #state: State = initial;
+  #cancelTimer: (() => void) | undefined;
+  #run: LiveRun | undefined;
+  #socket: HeldSocket | undefined;
+  #before: SocketEvidence | undefined;
+  #log: HeldLog | undefined;
+  #waiters: Waiter[] = [];
+
+  constructor(key: DaemonKey, file: FoundFile, machine: Machine, witness: Witness) {
+    this.key = key;
+    this.id = `${key.owner.name}/${key.name}`;
+    this.file = file;
+    this.#machine = machine;
+    this.#witness = witness;
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+  get pid(): number {
+    return this.#run?.pid ?? 0;
+  }
+  get socketPath(): string {
+    return this.#socket?.path ?? "";
+  }
+
+  /** One event, its effects, and whoever waited for what it brought about. */
+  feed(event: Event): void {
+    const before = this.#state;
+    const { state, effects } = step(before, event, {
+      now: this.#machine.now(),
+      random: this.#machine.random(),
+      rules: this.terms?.definition ?? DEFAULTS,
+    });
+    if (state === before) return;
+    this.#become(state);
+    this.#witness(this, event.type, before, state);
+    for (const effect of effects) (this.#perform[effect.type] as (effect: Effect) => void)(effect);
+    this.#answer();
+  }
+
+  /** Resolves when what was asked for has come about, or cannot. `since`: the run there was before it was asked. */
+  outcome(wish: "up" | "down", since: number): Promise<Exclude<Verdict, "pending">> {
+    return new Promise((resolve) => {
+      this.#waiters.push({ wish, since, resolve });
+      this.#answer();
+    });
+  }
+
+  /**
+   * Says what the next run is to be made of. While no run lives, what it needs is opened at once; a daemon for which that
+   * cannot be done is barred, and false returned.
+   */
+  offer(terms: Terms): boolean {
+    this.#next = terms;
+    if (alive(this.#state)) return true;
+    try {
+      this.#takeUp();
+      return true;
+    } catch (error) {
+      const reason = `publishing its socket: ${error instanceof Error ? error.message : String(error)}`;
+      this.feed({ type: "bar", bar: { kind: "invalid", reason } });
+      return false;
+    }
+  }
+
+  /** Makes what was offered the present terms, and holds the socket that they name, or none. */
+  #takeUp(): Terms | undefined {
+    const terms = this.#next;
+    if (terms === undefined) return this.terms;
+    if (this.terms?.account.uid !== terms.account.uid || this.terms.logDirectory !== terms.logDirectory) {
+      void this.#closeLog();
+    }
+    if (terms.definition.listen === "none") this.#closeSocket();
+    else this.#socket ??= this.#machine.openSocket(this.key, terms.nginxGroup);
+    this.terms = terms;
+    this.#next = undefined;
+    return terms;
+  }
+
+  /**
+   * Goes on from where an earlier supervisor left: with its run, if that still lives. False when it left nothing.
+   * @param terms what its file says now, if it may run
+   */
+  resume(terms: Terms | undefined): boolean {
+    const record = this.#machine.recall(this.key);
+    if (!record) return false;
+    const { state } = record;
+    this.#become(state);
+    if (!alive(state)) return true;
+    this.#next = terms;
+    try {
+      if (this.#takeUp()?.definition.output === "log") this.#openLog();
+    } catch {
+      // What cannot be opened now is tried, and told, again at its next start.
+    }
+    this.#run = this.#machine.adopt(this.key, record, this.#news(state.run));
+    if (this.#run && state.phase === "starting") this.feed({ type: "launched", run: state.run });
+    // It listens on a socket that clients no longer find: only a new run can listen on the present one.
+    if (this.#run && this.#socket?.fresh && state.want === "up") this.feed({ type: "restart" });
+    return true;
+  }
+
+  /** Sends a signal to the main process; false when there is none. */
+  signal(signal: number): boolean {
+    this.#run?.signal(signal);
+    return this.#run !== undefined;
+  }
+
+  /** Gives up what it holds. It must have stopped. */
+  async close(): Promise<void> {
+    this.#cancelTimer?.();
+    this.#machine.forget(this.key);
+    this.#closeSocket();
+    await this.#closeLog();
+  }
+
+  readonly #perform: Perform = {
+    spawn: ({ run }) => this.#spawn(run),
+    terminate: () => this.#run?.signalAll(SIGTERM),
+    kill: () => this.#run?.kill(),
+  };
+
+  #become(state: State): void {
+    const { deadline } = state;
+    if (deadline !== this.#state.deadline || this.#cancelTimer === undefined) {
+      this.#cancelTimer?.();
+      this.#cancelTimer =
+        deadline === undefined
+          ? undefined
+          : this.#machine.after(Math.max(0, deadline - this.#machine.now()), () => this.feed({ type: "deadline" }));
+    }
+    this.#state = state;
+    this.#machine.remember(this.key, state);
+  }
+
+  #spawn(run: number): void {
+    let stage = "publishing its socket";
+    try {
+      const terms = this.#takeUp();
+      if (!terms) throw new Error("it has no valid file");
+      stage = "opening its log";
+      if (terms.definition.output === "log") this.#openLog();
+      stage = "making its cgroup";
+      const cgroup = this.#machine.makeGroup(this.key, run);
+      stage = "making its process";
+      this.#socket?.mark();
+      this.#before = this.#socket?.observe();
+      const plan = launchDaemon({
+        definition: terms.definition,
+        owner: this.key.owner,
+        account: terms.account,
+        cgroup,
+        privileged: this.#machine.privileged,
+      });
+      const held = { socket: this.#socket, log: terms.definition.output === "log" ? this.#log : undefined, cgroup };
+      this.#run = this.#machine.launch(this.key, plan, held, this.#news(run));
+      this.#machine.remember(this.key, this.#state);
+    } catch (error) {
+      this.#failLaunch(run, stage, error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  /** As if it had been launched and had ended: later, because the present step is not over. */
+  #failLaunch(run: number, stage: string, reason: string): void {
+    this.#machine.after(0, () => {
+      this.feed({ type: "exited", run, exit: { how: "launch", stage, reason }, connected: false });
+      this.feed({ type: "gone", run });
+    });
+  }
+
+  #news(run: number): RunNews {
+    return {
+      launched: () => this.feed({ type: "launched", run }),
+      exited: (raw) => {
+        const connected =
+          this.#socket !== undefined && (!this.#before || tookConnection(this.#before, this.#socket.observe()));
+        this.feed({ type: "exited", run, exit: readExit(raw), connected });
+      },
+      gone: () => {
+        this.#run = undefined;
+        this.feed({ type: "gone", run });
+      },
+    };
+  }
+
+  #openLog(): void {
+    const terms = this.terms;
+    if (this.#log || !terms) return;
+    const logger = launchLogger(terms.logDirectory, this.key.owner, LOG_BOUNDS, this.#machine.privileged);
+    this.#log = this.#machine.openLog(this.key, terms.account, logger, terms.logDirectory);
+  }
+
+  async #closeLog(): Promise<void> {
+    const log = this.#log;
+    this.#log = undefined;
+    await log?.close();
+  }
+
+  #closeSocket(): void {
+    this.#socket?.close();
+    this.#socket = undefined;
+  }
+
+  #answer(): void {
+    this.#waiters = this.#waiters.filter((waiter) => {
+      const said = verdict(this.#state, waiter.wish, waiter.since);
+      if (said === "pending") return true;
+      waiter.resolve(said);
+      return false;
+    });
+  }
+}

@@ -1,0 +1,165 @@
+/** A tenant's directory of conf files, read with the tenant's authority and with nothing taken on trust (security.md 2-4). */
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  type Stats,
+} from "node:fs";
+import { join } from "node:path";
+import type { Account } from "../core/policy-rules.ts";
+import type { FileIdentity } from "./libc.ts";
+import { asUser } from "./tenant.ts";
+
+const SUFFIX = ".conf";
+const LARGEST_FILE = 64 * 1024;
+
+/** A file that was found: its text, or why it may not be read. */
+export type ConfText = { readonly name: string; readonly path: string } & (
+  | { readonly text: string; readonly problem: undefined }
+  | { readonly text: undefined; readonly problem: string }
+);
+
+/** What a conf directory holds. */
+export interface ConfDirectory {
+  readonly files: readonly ConfText[];
+  /** What could not be used at all, each `path: reason`. */
+  readonly problems: readonly string[];
+}
+
+/** Text of others made harmless for logs and terminals. */
+const escaped = (text: string): string => JSON.stringify(text).slice(1, -1);
+
+const foreignWriters = (stats: Stats, account: Account): string | undefined => {
+  if (stats.uid !== account.uid && stats.uid !== 0) return `belongs to uid ${stats.uid}, not to ${account.name}`;
+  if ((stats.mode & 0o022) !== 0) {
+    return `others than ${account.name} may write to it (mode ${(stats.mode & 0o7777).toString(8).padStart(4, "0")}); chmod go-w it`;
+  }
+  return undefined;
+};
+
+/** Why the last directory of `chain` cannot be trusted to hold only what the account, or root, put there. */
+const distrust = (account: Account, chain: readonly string[]): string | undefined => {
+  for (const path of chain) {
+    const stats = lstatSync(path);
+    if (!stats.isDirectory() && path !== account.home) return `${path}: not a directory (links are not followed)`;
+    const writers = foreignWriters(stats, account);
+    if (writers) return `${path}: ${writers}`;
+  }
+  return undefined;
+};
+
+/** Makes what is missing of a directory below the account's home, as the account, mode 0750. */
+export const makeOwnDirectory = (account: Account, identity: FileIdentity, directory: string): void => {
+  if (!directory.startsWith(`${account.home}/`)) return;
+  asUser(identity, () => {
+    if (!lstatSync(directory, { throwIfNoEntry: false })) mkdirSync(directory, { recursive: true, mode: 0o750 });
+  });
+};
+
+const readText = (path: string, account: Account): ConfText["problem"] | { text: string } => {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    return code === "ELOOP" ? "it is a symbolic link; put the file itself here" : `cannot be opened: ${code}`;
+  }
+  try {
+    const stats = fstatSync(fd);
+    if (!stats.isFile()) return "it is not a regular file";
+    if (stats.uid !== account.uid) return `it belongs to uid ${stats.uid}, not to ${account.name}; chown it`;
+    const writers = foreignWriters(stats, account);
+    if (writers) return writers;
+    if (stats.nlink !== 1) return `it has ${stats.nlink} hard links; make a copy of its own`;
+    if (stats.size > LARGEST_FILE) return `it has ${stats.size} bytes, at most ${LARGEST_FILE} are read`;
+    const bytes = Buffer.alloc(LARGEST_FILE + 1);
+    let length = 0;
+    for (let more = -1; more !== 0 && length < bytes.length; length += more) {
+      more = readSync(fd, bytes, length, bytes.length - length, length);
+    }
+    return { text: bytes.toString("utf8", 0, length) };
+  } finally {
+    closeSync(fd);
+  }
+};
+
+const readEntry = (directory: string, file: string, account: Account): ConfText => {
+  const path = join(directory, file);
+  const name = file.slice(0, -SUFFIX.length);
+  const result = readText(path, account);
+  return typeof result === "object"
+    ? { name, path, text: result.text, problem: undefined }
+    : { name, path, text: undefined, problem: result ?? "" };
+};
+
+/** Where the conf file of a daemon is. */
+export const confPath = (directory: string, name: string): string => join(directory, name + SUFFIX);
+
+/** Which files of a directory are read. */
+export interface Selection {
+  /** What the names of daemons look like. */
+  readonly names: RegExp;
+  /** Files that are read at most; the rest are reported. */
+  readonly most: number;
+  /** The only one that is wanted, if one is. */
+  readonly only?: string;
+}
+
+/**
+ * Reads the conf files of an account in the last directory of `chain`, which is made if it is missing and below the home.
+ * Never throws: what cannot be read is a problem. A directory that is not there holds nothing.
+ */
+export const readConfDirectory = (
+  account: Account,
+  identity: FileIdentity,
+  chain: readonly string[],
+  selection: Selection,
+): ConfDirectory => {
+  const directory = chain.at(-1) ?? "/";
+  try {
+    makeOwnDirectory(account, identity, directory);
+    return asUser(identity, () => readAsOwner(account, chain, directory, selection));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return { files: [], problems: [] };
+    return { files: [], problems: [`${directory}: ${error instanceof Error ? error.message : String(error)}`] };
+  }
+};
+
+const readAsOwner = (
+  account: Account,
+  chain: readonly string[],
+  directory: string,
+  selection: Selection,
+): ConfDirectory => {
+  const distrusted = distrust(account, chain);
+  if (distrusted) return { files: [], problems: [distrusted] };
+  const found = readdirSync(directory, { encoding: "buffer" })
+    .map((bytes) => ({ file: bytes.toString("latin1"), shown: escaped(bytes.toString("utf8")) }))
+    .filter(({ file }) => file.endsWith(SUFFIX) && !file.startsWith("."));
+  const isNamed = ({ file }: { file: string }) => selection.names.test(file.slice(0, -SUFFIX.length));
+  const problems = found
+    .filter((entry) => !isNamed(entry))
+    .map(
+      ({ shown }) =>
+        `${directory}/${shown}: no name for a daemon; use at most 64 of A-Z a-z 0-9 _ . - and begin with a letter or digit`,
+    );
+  const files = found
+    .filter(isNamed)
+    .map(({ file }) => file)
+    .sort();
+  if (files.length > selection.most) {
+    problems.push(`${directory}: ${files.length} conf files, only the first ${selection.most} are loaded`);
+  }
+  return {
+    files: files
+      .slice(0, selection.most)
+      .filter((file) => selection.only === undefined || file === selection.only + SUFFIX)
+      .map((file) => readEntry(directory, file, account)),
+    problems,
+  };
+};

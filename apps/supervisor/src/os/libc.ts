@@ -1,0 +1,178 @@
+/** The system calls that Node does not offer, by their C names; each throws an errno error on failure. No decisions here. */
+import { constants } from "node:os";
+import koffi from "koffi";
+
+const libc = koffi.load("libc.so.6");
+
+const errnoNames = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+
+/** An errno error shaped like Node's own. */
+const failure = (call: string, subject: string): NodeJS.ErrnoException => {
+  const errno = koffi.errno();
+  const code = errnoNames.get(errno) ?? `errno ${errno}`;
+  const error: NodeJS.ErrnoException = new Error(`${call}: ${code}${subject === "" ? "" : `, ${subject}`}`);
+  error.code = code;
+  error.errno = errno;
+  error.syscall = call;
+  return error;
+};
+
+const checked = (call: string, result: number, subject = ""): number => {
+  if (result < 0) throw failure(call, subject);
+  return result;
+};
+
+const c = {
+  setfsuid: libc.func("int setfsuid(uint32_t)"),
+  setfsgid: libc.func("int setfsgid(uint32_t)"),
+  /** Of the calling thread alone; the libc function would change every thread of the process. */
+  setgroups: libc.func("syscall", "long", ["long", "size_t", "uint32_t *"]),
+  mkfifo: libc.func("int mkfifo(const char *, uint32_t)"),
+  socket: libc.func("int socket(int, int, int)"),
+  bind: libc.func("int bind(int, void *, uint32_t)"),
+  listen: libc.func("int listen(int, int)"),
+  getsockopt: libc.func("int getsockopt(int, int, int, _Out_ void *, _Inout_ uint32_t *)"),
+  send: libc.func("long send(int, void *, size_t, int)"),
+  recv: libc.func("long recv(int, _Out_ void *, size_t, int)"),
+  close_range: libc.func("int close_range(uint32_t, uint32_t, int)"),
+  umask: libc.func("uint32_t umask(uint32_t)"),
+  pidfd_open: libc.func("int pidfd_open(int, uint32_t)"),
+  pidfd_send_signal: libc.func("int pidfd_send_signal(int, int, void *, uint32_t)"),
+  pidfd_getfd: libc.func("int pidfd_getfd(int, int, uint32_t)"),
+  eventfd: libc.func("int eventfd(uint32_t, int)"),
+  poll: libc.func("int poll(void *, unsigned long, int)"),
+  waitpid: libc.func("int waitpid(int, _Out_ int *, int)"),
+};
+
+const SYS_SETGROUPS = process.arch === "arm64" ? 159 : 116;
+const UNCHANGED = 0xffff_ffff;
+
+/** Who the calling thread is to the file system. */
+export interface FileIdentity {
+  readonly uid: number;
+  readonly gid: number;
+  readonly groups: readonly number[];
+}
+
+/** Makes the calling thread be `identity` to the file system; throws, changed or not, when the kernel did not obey. */
+export const setFileIdentity = (identity: FileIdentity): void => {
+  checked("setgroups", c.setgroups(SYS_SETGROUPS, identity.groups.length, Uint32Array.from(identity.groups)));
+  c.setfsgid(identity.gid);
+  c.setfsuid(identity.uid);
+  if (c.setfsuid(UNCHANGED) !== identity.uid || c.setfsgid(UNCHANGED) !== identity.gid) {
+    throw Object.assign(new Error(`setfsuid: EPERM, becoming uid ${identity.uid}`), { code: "EPERM" });
+  }
+};
+
+/** Makes a FIFO; `mode` is not narrowed by the umask, which the supervisor keeps at 0 only for this call. */
+export const mkfifo = (path: string, mode: number): void => {
+  const before = c.umask(0);
+  try {
+    checked("mkfifo", c.mkfifo(path, mode), path);
+  } finally {
+    c.umask(before);
+  }
+};
+
+const AF_UNIX = 1;
+const AF_NETLINK = 16;
+const SOCK_STREAM = 1;
+const SOCK_RAW = 3;
+const SOCK_CLOEXEC = 0o2000000;
+
+/** Longest path of a UNIX socket in bytes, its closing NUL not counted. */
+export const SOCKET_PATH_LIMIT = 107;
+
+/** Listens on a new UNIX socket at `path`, which must not exist, and returns its descriptor. */
+export const listenUnix = (path: string, backlog: number): number => {
+  const bytes = Buffer.from(path);
+  if (bytes.length > SOCKET_PATH_LIMIT) {
+    throw Object.assign(
+      new Error(`socket path of ${bytes.length} bytes, at most ${SOCKET_PATH_LIMIT} are possible: ${path}`),
+      {
+        code: "ENAMETOOLONG",
+      },
+    );
+  }
+  const address = Buffer.alloc(2 + bytes.length + 1);
+  address.writeUInt16LE(AF_UNIX, 0);
+  bytes.copy(address, 2);
+  const fd = checked("socket", c.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  try {
+    checked("bind", c.bind(fd, address, address.length), path);
+    checked("listen", c.listen(fd, backlog), path);
+    return fd;
+  } catch (error) {
+    c.close_range(fd, fd, 0);
+    throw error;
+  }
+};
+
+const SOL_SOCKET = 1;
+const SO_PEERCRED = 17;
+
+/** Who connected, in the kernel's word. */
+export const peerCredentials = (fd: number): { pid: number; uid: number; gid: number } => {
+  const credentials = Buffer.alloc(12);
+  checked("getsockopt", c.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, [12]));
+  return { pid: credentials.readInt32LE(0), uid: credentials.readUInt32LE(4), gid: credentials.readUInt32LE(8) };
+};
+
+const NETLINK_SOCK_DIAG = 4;
+
+/** Sends one request to the kernel's socket diagnosis and returns its answer. */
+export const askSocketDiagnosis = (request: Uint8Array): Buffer => {
+  const fd = checked("socket", c.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
+  try {
+    checked("send", c.send(fd, request, request.length, 0));
+    const answer = Buffer.alloc(64 * 1024);
+    return answer.subarray(0, checked("recv", c.recv(fd, answer, answer.length, 0)));
+  } finally {
+    c.close_range(fd, fd, 0);
+  }
+};
+
+const CLOSE_RANGE_CLOEXEC = 4;
+
+/** Makes every descriptor above 2 close on exec, so that no child inherits one that it was not given. */
+export const closeOnExec = (): void => {
+  checked("close_range", c.close_range(3, UNCHANGED, CLOSE_RANGE_CLOEXEC));
+};
+
+/** Sends a signal to the process that `pidfd` stands for. */
+export const sendSignal = (pidfd: number, signal: number): void => {
+  checked("pidfd_send_signal", c.pidfd_send_signal(pidfd, signal, null, 0));
+};
+/** Descriptor that stands for a process and becomes readable when it ends. */
+export const openPidfd = (pid: number): number => checked("pidfd_open", c.pidfd_open(pid, 0), `pid ${pid}`);
+/** Copy of a descriptor of another process. */
+export const takeDescriptor = (pidfd: number, fd: number): number =>
+  checked("pidfd_getfd", c.pidfd_getfd(pidfd, fd, 0), `descriptor ${fd}`);
+
+const EFD_CLOEXEC = SOCK_CLOEXEC;
+const EFD_NONBLOCK = 0o4000;
+/** Descriptor that is readable after 8 bytes were written to it. */
+export const eventfd = (): number => checked("eventfd", c.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+
+const POLLIN = 1;
+
+/** Waits on a thread of its own until one of `fds` is readable; calls back with those that are. */
+export const pollReadable = (fds: readonly number[], done: (readable: number[]) => void): void => {
+  const set = Buffer.alloc(8 * fds.length);
+  for (const [index, fd] of fds.entries()) {
+    set.writeInt32LE(fd, index * 8);
+    set.writeInt16LE(POLLIN, index * 8 + 4);
+  }
+  c.poll.async(set, fds.length, -1, () => {
+    done(fds.filter((_, index) => set.readInt16LE(index * 8 + 6) !== 0));
+  });
+};
+
+const WNOHANG = 1;
+/** Wait status of a child that has ended, undefined when `pid` is no child of ours or has not ended. */
+export const reap = (pid: number): { code: number } | { signal: number } | undefined => {
+  const status: [number] = [0];
+  if (c.waitpid(pid, status, WNOHANG) !== pid) return undefined;
+  const signal = status[0] & 0x7f;
+  return signal === 0 ? { code: (status[0] >> 8) & 0xff } : { signal };
+};

@@ -1,0 +1,238 @@
+/** The machine that the supervisor runs on: its port, made of the resources of this folder. */
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import type { Definition, Parsed } from "../core/definition.ts";
+import type { LaunchPlan } from "../core/launch.ts";
+import type { State } from "../core/lifecycle.ts";
+import type { Account, AccountBase } from "../core/policy-rules.ts";
+import type {
+  DaemonKey,
+  DaemonRecord,
+  FoundFile,
+  FoundFiles,
+  Held,
+  HeldLog,
+  HeldSocket,
+  LiveRun,
+  Machine,
+  RunNews,
+} from "../machine.ts";
+import { fileIdentity } from "./accounts.ts";
+import { type CgroupRoot, makeGroup } from "./cgroup.ts";
+import { type ConfText, confPath, makeOwnDirectory, readConfDirectory } from "./conf-dir.ts";
+import type { FileIdentity } from "./libc.ts";
+import { fifoPath, Log } from "./log.ts";
+import { adopt, clear, launch, type Run } from "./process.ts";
+import type { ProcessIdentity } from "./process-table.ts";
+import type { Readiness } from "./readiness.ts";
+import { closeSocket, type ListeningSocket, markSocket, observeSocket, openSocket, takeSocket } from "./socket.ts";
+import type { StateFiles } from "./state-file.ts";
+import { privileged } from "./tenant.ts";
+
+/** What a machine is told from outside. */
+export interface LinuxOptions {
+  readonly runDir: string;
+  readonly fastcgiDir: string;
+  readonly states: StateFiles;
+  readonly cgroups: CgroupRoot;
+  readonly readiness: Readiness;
+  /** Reads a conf file's text. */
+  readonly parse: (text: string) => Parsed<Definition>;
+  /** Writes a problem of a text as `path:line: text`. */
+  readonly describe: (path: string, problem: { readonly line: number; readonly text: string }) => string;
+  /** What the names of daemons look like. */
+  readonly names: RegExp;
+  /** Conf files of one owner that are loaded at most. */
+  readonly mostDaemons: number;
+  /** Something that went wrong aside from any request. */
+  readonly report: (id: string, problem: string) => void;
+}
+
+/** How a live run and its logger are found again. Plain data. */
+interface Traces {
+  readonly leader: ProcessIdentity | undefined;
+  readonly cgroup: string | undefined;
+  readonly logger: ProcessIdentity | undefined;
+}
+
+const idOf = ({ owner, name }: DaemonKey): string => `${owner.name}/${name}`;
+
+/** Linux, with or without root's powers. */
+export class Linux implements Machine {
+  readonly privileged = privileged;
+  /** The machine's accounts; replaced when they are read again. */
+  accounts: AccountBase = { users: new Map(), groups: new Map() };
+  readonly #options: LinuxOptions;
+  readonly #runs = new Map<string, Run>();
+  readonly #logs = new Map<string, Log>();
+
+  constructor(options: LinuxOptions) {
+    this.#options = options;
+  }
+
+  now(): number {
+    return Number(process.hrtime.bigint() / 1000n) / 1000;
+  }
+  random(): number {
+    return Math.random();
+  }
+  after(delay: number, then: () => void): () => void {
+    const timer = setTimeout(then, Math.ceil(delay));
+    return () => clearTimeout(timer);
+  }
+
+  /** How the kernel sees an owner. */
+  identity(account: Account): FileIdentity {
+    return fileIdentity(account, this.accounts);
+  }
+
+  readFiles(owner: Account, chain: readonly string[]): FoundFiles {
+    const { names, mostDaemons: most } = this.#options;
+    const found = readConfDirectory(owner, this.identity(owner), chain, { names, most });
+    return { files: found.files.map((file) => this.#understand(file)), problems: found.problems };
+  }
+
+  readFile(owner: Account, chain: readonly string[], name: string): FoundFile | undefined {
+    const { names, mostDaemons: most } = this.#options;
+    const { files, problems } = readConfDirectory(owner, this.identity(owner), chain, { names, most, only: name });
+    const [file] = files;
+    if (file) return this.#understand(file);
+    if (problems.length === 0) return undefined;
+    const path = confPath(chain.at(-1) ?? "", name);
+    return this.#understand({ name, path, text: undefined, problem: problems.join("; ") });
+  }
+
+  #understand({ name, path, text, problem }: ConfText): FoundFile {
+    const file = { name, path };
+    if (text === undefined) {
+      return {
+        ...file,
+        definition: undefined,
+        errors: [`${path}: ${problem}`],
+        warnings: [],
+        fingerprint: `! ${problem}`,
+      };
+    }
+    const { value, errors, warnings } = this.#options.parse(text);
+    const describe = (what: { line: number; text: string }) => this.#options.describe(path, what);
+    return {
+      ...file,
+      definition: value,
+      errors: errors.map(describe),
+      warnings: warnings.map(describe),
+      fingerprint: createHash("sha256").update(text).digest("base64"),
+    };
+  }
+
+  openSocket(key: DaemonKey, group: string): HeldSocket {
+    const path = join(this.#options.fastcgiDir, key.owner.name, `${key.name}.sock`);
+    const { leader } = this.#traces(key) ?? {};
+    const taken = leader && takeSocket(path, leader);
+    return held(taken ?? openSocket(path, this.#groupId(group)), taken === undefined);
+  }
+
+  #groupId(name: string): number {
+    if (!privileged) return process.getegid?.() ?? 0;
+    const group = this.accounts.groups.get(name);
+    if (group) return group.gid;
+    throw new Error(
+      `there is no group "${name}" for the web server; create it (groupadd --system ${name}) or set nginx-group`,
+    );
+  }
+
+  openLog(key: DaemonKey, writer: Account, logger: LaunchPlan, directory: string): HeldLog {
+    const id = idOf(key);
+    const identity = this.identity(key.owner);
+    makeOwnDirectory(key.owner, identity, directory);
+    const plan = { fifo: fifoPath(this.#options.runDir, key.owner.name, key.name), writer, logger };
+    const log = new Log(plan, this.#traces(key)?.logger, this.#options.readiness, (problem) =>
+      this.#options.report(id, problem),
+    );
+    this.#logs.set(id, log);
+    return {
+      close: () => {
+        this.#logs.delete(id);
+        return log.close();
+      },
+    };
+  }
+
+  makeGroup(key: DaemonKey, run: number): string | undefined {
+    const { path } = this.#options.cgroups;
+    return path === undefined ? undefined : makeGroup(path, key.owner.name, key.name, run);
+  }
+
+  launch(key: DaemonKey, plan: LaunchPlan, given: Held, news: RunNews): LiveRun {
+    const id = idOf(key);
+    const input = given.socket ? descriptorOf(given.socket) : "ignore";
+    const output = given.log ? (this.#logs.get(id)?.fd ?? "ignore") : "ignore";
+    const run = launch(plan, { input, output }, given.cgroup, this.#until(id, news));
+    this.#runs.set(id, run);
+    return run;
+  }
+
+  adopt(key: DaemonKey, record: DaemonRecord, news: RunNews): LiveRun | undefined {
+    const id = idOf(key);
+    const { leader, cgroup } = record.traces as Traces;
+    const until = this.#until(id, news);
+    const run = leader && adopt(leader, cgroup, this.#options.readiness, until);
+    if (run) this.#runs.set(id, run);
+    else {
+      setImmediate(() => {
+        until.exited(undefined);
+        if (leader) clear(leader, cgroup, () => until.gone());
+        else until.gone();
+      });
+    }
+    return run;
+  }
+
+  #until(id: string, news: RunNews): RunNews {
+    return {
+      launched: () => news.launched(),
+      exited: (exit) => news.exited(exit),
+      gone: () => {
+        this.#runs.delete(id);
+        news.gone();
+      },
+    };
+  }
+
+  #traces(key: DaemonKey): Traces | undefined {
+    return this.recall(key)?.traces as Traces | undefined;
+  }
+
+  recall({ owner, name }: DaemonKey): DaemonRecord | undefined {
+    return this.#options.states.read(owner.name, name) as DaemonRecord | undefined;
+  }
+
+  remember(key: DaemonKey, state: State): void {
+    const id = idOf(key);
+    const run = this.#runs.get(id);
+    const traces: Traces = { leader: run?.leader, cgroup: run?.cgroup, logger: this.#logs.get(id)?.logger };
+    try {
+      this.#options.states.write(key.owner.name, key.name, { state, traces } satisfies DaemonRecord);
+    } catch (error) {
+      // A full disk must not stop daemons; only a supervisor that dies now would find an old record.
+      this.#options.report(id, `cannot write its state: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+
+  forget({ owner, name }: DaemonKey): void {
+    this.#options.states.remove(owner.name, name);
+  }
+}
+
+const descriptors = new WeakMap<HeldSocket, number>();
+const held = (socket: ListeningSocket, fresh: boolean): HeldSocket => {
+  const handle: HeldSocket = {
+    path: socket.path,
+    fresh,
+    mark: () => markSocket(socket),
+    observe: () => observeSocket(socket),
+    close: () => closeSocket(socket),
+  };
+  descriptors.set(handle, socket.fd);
+  return handle;
+};
+const descriptorOf = (socket: HeldSocket): number | "ignore" => descriptors.get(socket) ?? "ignore";

@@ -1,0 +1,113 @@
+/**
+ * A daemon's log: a FIFO that the daemon writes to and an s6-log, running as the owner, that reads it (DESIGN decision 8).
+ * The supervisor is not in the data path; it holds the FIFO open so that no writer meets a missing reader.
+ */
+import { chownSync, closeSync, constants, lstatSync, mkdirSync, openSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import type { LaunchPlan } from "../core/launch.ts";
+import type { RunNews } from "../machine.ts";
+import { mkfifo } from "./libc.ts";
+import { adopt, launch, type Run } from "./process.ts";
+import { identify, type ProcessIdentity } from "./process-table.ts";
+import type { Readiness } from "./readiness.ts";
+
+/** What a log is made of. */
+export interface LogPlan {
+  /** Path of the FIFO, in a directory that only root enters. */
+  readonly fifo: string;
+  /** Account that the daemon runs as: it owns the FIFO, so that the daemon can open /dev/stderr again. */
+  readonly writer: { readonly uid: number; readonly gid: number };
+  readonly logger: LaunchPlan;
+}
+
+/** After a logger that ended sooner than this, the next one waits as long. In ms. */
+const QUICK_END = 1000;
+
+/** Where the FIFOs lie, inside the run directory. */
+export const fifoPath = (runDir: string, owner: string, name: string): string =>
+  join(runDir, "logs", owner, `${name}.fifo`);
+
+/** A log that is open: `fd` is what its daemon gets as output. */
+export class Log {
+  readonly fd: number;
+  readonly #plan: LogPlan;
+  readonly #readiness: Readiness;
+  readonly #report: (problem: string) => void;
+  #logger: Run | undefined;
+  #retry: NodeJS.Timeout | undefined;
+  #closed: (() => void) | undefined;
+
+  /**
+   * Opens the FIFO and sees to it that a logger reads it, `former` where that one still lives.
+   * @throws errno errors when the FIFO cannot be made or opened
+   */
+  constructor(
+    plan: LogPlan,
+    former: ProcessIdentity | undefined,
+    readiness: Readiness,
+    report: (problem: string) => void,
+  ) {
+    this.#plan = plan;
+    this.#readiness = readiness;
+    this.#report = report;
+    makeFifo(plan);
+    this.fd = openSync(plan.fifo, constants.O_RDWR | constants.O_NOFOLLOW);
+    const begun = Date.now();
+    this.#logger = former && adopt(former, undefined, this.#readiness, this.#news(begun));
+    if (!this.#logger) this.#start();
+  }
+
+  /** The logger's process, for the next supervisor. */
+  get logger(): ProcessIdentity | undefined {
+    return this.#logger && identify(this.#logger.leader.pid);
+  }
+
+  #start(): void {
+    this.#retry = undefined;
+    const input = openSync(this.#plan.fifo, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
+    try {
+      this.#logger = launch(this.#plan.logger, { input, output: "ignore" }, undefined, this.#news(Date.now()));
+    } catch (error) {
+      this.#report(error instanceof Error ? error.message : String(error));
+      this.#retry = setTimeout(() => this.#start(), QUICK_END);
+    } finally {
+      closeSync(input);
+    }
+  }
+
+  #news(begun: number): RunNews {
+    return {
+      launched: () => undefined,
+      exited: (exit) => {
+        this.#logger = undefined;
+        if (this.#closed) return this.#closed();
+        const early = Date.now() - begun < QUICK_END;
+        if (early)
+          this.#report(
+            `the logger ended at once; is its directory the owner's, and has it space? ${exit?.report ?? ""}`.trim(),
+          );
+        this.#retry = setTimeout(() => this.#start(), early ? QUICK_END : 0);
+      },
+      gone: () => undefined,
+    };
+  }
+
+  /** Lets the logger write what it has, ends it and removes the FIFO. Its daemon must be gone. */
+  async close(): Promise<void> {
+    clearTimeout(this.#retry);
+    rmSync(this.#plan.fifo, { force: true });
+    const ended = new Promise<void>((resolve) => {
+      this.#closed = resolve;
+    });
+    closeSync(this.fd);
+    if (this.#logger) await ended;
+  }
+}
+
+const makeFifo = ({ fifo, writer }: LogPlan): void => {
+  mkdirSync(dirname(fifo), { recursive: true, mode: 0o700 });
+  const old = lstatSync(fifo, { throwIfNoEntry: false });
+  if (old && !old.isFIFO()) rmSync(fifo, { force: true });
+  if (!old?.isFIFO()) mkfifo(fifo, 0o600);
+  if (lstatSync(fifo).uid !== writer.uid) chownSync(fifo, writer.uid, writer.gid);
+};

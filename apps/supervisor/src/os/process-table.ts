@@ -1,0 +1,72 @@
+/** What /proc says of processes. A pid alone proves nothing (security.md 11): a process is its pid and its start time. */
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+
+/** A process that cannot be confused with a later one of the same pid, while the machine and pid namespace last. */
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** Ticks after boot at which it started (proc(5): starttime). */
+  readonly startTime: number;
+}
+
+interface Row extends ProcessIdentity {
+  readonly state: string;
+  readonly parent: number;
+  readonly group: number;
+  readonly session: number;
+}
+
+const readRow = (pid: number): Row | undefined => {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, "latin1");
+    // The name in parentheses is the process's own choice, so fields are counted from the last parenthesis.
+    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+    const [state = "", parent, group, session] = fields;
+    return {
+      pid,
+      state,
+      parent: Number(parent),
+      group: Number(group),
+      session: Number(session),
+      startTime: Number(fields[19]),
+    };
+  } catch {
+    return undefined;
+  }
+};
+
+/** The process that has this pid now; undefined when there is none, or only its remains (a zombie). */
+export const identify = (pid: number): ProcessIdentity | undefined => {
+  if (!Number.isInteger(pid) || pid <= 1) return undefined;
+  const row = readRow(pid);
+  return row && row.state !== "Z" && row.state !== "X" ? { pid, startTime: row.startTime } : undefined;
+};
+
+/** Whether that very process still lives. */
+export const isAlive = (process: ProcessIdentity): boolean => identify(process.pid)?.startTime === process.startTime;
+
+/**
+ * The living processes of a tree: `leader`, its session and process group, and their descendants; also those descendants
+ * of `known`, seen earlier, whose parent has gone since. Best effort where there is no cgroup: a process that left the
+ * session and lost its parent between two looks is missed (security.md 10).
+ */
+export const findTree = (leader: ProcessIdentity, known: readonly ProcessIdentity[] = []): ProcessIdentity[] => {
+  const rows = readdirSync("/proc")
+    .filter((entry) => /^\d+$/.test(entry))
+    .map((entry) => readRow(Number(entry)))
+    .filter((row): row is Row => row !== undefined && row.state !== "Z" && row.state !== "X" && row.pid > 1);
+  const wanted = new Map([leader, ...known].map(({ pid, startTime }) => [pid, startTime]));
+  const members = new Map<number, Row>();
+  for (const row of rows) {
+    const led = (row.session === leader.pid || row.group === leader.pid) && row.startTime >= leader.startTime;
+    if (led || wanted.get(row.pid) === row.startTime) members.set(row.pid, row);
+  }
+  for (let before = -1; before !== members.size; ) {
+    before = members.size;
+    for (const row of rows) if (members.has(row.parent)) members.set(row.pid, row);
+  }
+  return [...members.values()];
+};
+
+/** Marks the time and place in which pids mean anything: this boot of the machine, this pid namespace. */
+export const processEpoch = (): string =>
+  `${readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()} ${readlinkSync("/proc/self/ns/pid")}`;

@@ -1,0 +1,189 @@
+/** One run: a process tree from its launch until nothing of it is left. Tells what happens; decides nothing. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync } from "node:fs";
+import { constants } from "node:os";
+import type { Readable } from "node:stream";
+import type { LaunchPlan } from "../core/launch.ts";
+import type { LiveRun, RunNews } from "../machine.ts";
+import { groupMembers, isPopulated, killGroup, removeGroup } from "./cgroup.ts";
+import { closeOnExec, openPidfd, reap, sendSignal } from "./libc.ts";
+import { findTree, identify, isAlive, type ProcessIdentity } from "./process-table.ts";
+import type { Readiness } from "./readiness.ts";
+
+/** Descriptors that a launched program gets as 0 and as 1 and 2. */
+export interface Stdio {
+  readonly input: number | "ignore";
+  readonly output: number | "ignore";
+}
+
+/** A run that lives, or did: `leader` is its main process. */
+export interface Run extends LiveRun {
+  readonly leader: ProcessIdentity;
+  /** cgroup of its own, where there are cgroups. */
+  readonly cgroup: string | undefined;
+}
+
+const LONGEST_REPORT = 4096;
+const FIRST_LOOK = 2;
+const SLOWEST_LOOK = 100;
+
+/** Signals one process, unless its pid has become another's meanwhile. */
+const signalProcess = (process: ProcessIdentity, signal: number): void => {
+  let pidfd: number;
+  try {
+    pidfd = openPidfd(process.pid);
+  } catch {
+    return;
+  }
+  try {
+    if (isAlive(process)) sendSignal(pidfd, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  } finally {
+    closeSync(pidfd);
+  }
+};
+
+/** The processes of a run, by its cgroup where it has one. */
+class Tree {
+  readonly leader: ProcessIdentity;
+  readonly cgroup: string | undefined;
+  #known: ProcessIdentity[] = [];
+
+  constructor(leader: ProcessIdentity, cgroup: string | undefined) {
+    this.leader = leader;
+    this.cgroup = cgroup;
+  }
+
+  members(): ProcessIdentity[] {
+    if (this.cgroup !== undefined) {
+      const joined = groupMembers(this.cgroup).filter((pid) => pid !== this.leader.pid);
+      // The leader is named besides: it may not have come as far as joining.
+      return [this.leader, ...joined.flatMap((pid) => identify(pid) ?? [])].filter(isAlive);
+    }
+    this.#known = findTree(this.leader, this.#known);
+    return this.#known;
+  }
+
+  isEmpty(): boolean {
+    return this.cgroup === undefined ? this.members().length === 0 : !isPopulated(this.cgroup);
+  }
+
+  signalAll(signal: number): void {
+    for (const member of this.members()) signalProcess(member, signal);
+  }
+
+  kill(): void {
+    if (this.cgroup === undefined || !killGroup(this.cgroup)) this.signalAll(constants.signals.SIGKILL);
+    else signalProcess(this.leader, constants.signals.SIGKILL);
+  }
+
+  /** Calls `gone` as soon as no process is left: at once, or at a later look. */
+  awaitEmpty(gone: () => void, wait = FIRST_LOOK): void {
+    if (this.isEmpty()) {
+      if (this.cgroup !== undefined) removeGroup(this.cgroup);
+      gone();
+      return;
+    }
+    setTimeout(() => this.awaitEmpty(gone, Math.min(wait * 2, SLOWEST_LOOK)), wait);
+  }
+}
+
+const runOf = (tree: Tree): Run => ({
+  pid: tree.leader.pid,
+  leader: tree.leader,
+  cgroup: tree.cgroup,
+  signalAll: (signal) => tree.signalAll(signal),
+  signal: (signal) => signalProcess(tree.leader, signal),
+  kill: () => tree.kill(),
+});
+
+const readReport = (report: Readable, done: (text: string) => void): void => {
+  let text = "";
+  report.setEncoding("utf8");
+  report.on("data", (chunk: string) => {
+    text = (text + chunk).slice(0, LONGEST_REPORT);
+  });
+  report.on("error", () => undefined);
+  report.on("close", () => done(text));
+};
+
+/**
+ * Launches a plan as the leader of a session of its own.
+ * @throws errno errors when no process could be made
+ */
+export const launch = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefined, news: RunNews): Run => {
+  closeOnExec();
+  const child: ChildProcess = spawn(plan.file, plan.argv.slice(1), {
+    argv0: plan.argv[0] ?? plan.file,
+    env: Object.fromEntries(plan.environment),
+    cwd: "/",
+    detached: true,
+    stdio: [stdio.input, stdio.output, stdio.output, "pipe"],
+  });
+  // A failed spawn is told by an event as well; it is thrown below, where the caller can tell it from an exit.
+  child.on("error", () => undefined);
+  if (child.pid === undefined) {
+    throw Object.assign(new Error("no process could be made: the limit on processes or memory is reached"), {
+      code: "EAGAIN",
+    });
+  }
+  const tree = new Tree(identify(child.pid) ?? { pid: child.pid, startTime: 0 }, cgroup);
+  let report: string | undefined;
+  let end: { code: number; signal: undefined } | { code: undefined; signal: string } | undefined;
+  const finish = () => {
+    if (report === undefined || end === undefined) return;
+    news.exited({ ...end, report });
+    tree.awaitEmpty(() => news.gone());
+  };
+  readReport(child.stdio[3] as Readable, (text) => {
+    report = text;
+    if (text === "" && end === undefined) news.launched();
+    finish();
+  });
+  child.on("exit", (code, signal) => {
+    end = signal === null ? { code: code ?? 0, signal: undefined } : { code: undefined, signal };
+    finish();
+  });
+  return runOf(tree);
+};
+
+/** SIGKILL for 9. */
+const signalName = (number: number): string =>
+  Object.entries(constants.signals).find(([, value]) => value === number)?.[0] ?? `signal ${number}`;
+
+/** Takes up a run that an earlier supervisor launched; undefined when its main process is no more. */
+export const adopt = (
+  leader: ProcessIdentity,
+  cgroup: string | undefined,
+  readiness: Readiness,
+  news: RunNews,
+): Run | undefined => {
+  let pidfd: number;
+  try {
+    pidfd = openPidfd(leader.pid);
+  } catch {
+    return undefined;
+  }
+  if (!isAlive(leader)) {
+    closeSync(pidfd);
+    return undefined;
+  }
+  const tree = new Tree(leader, cgroup);
+  readiness.once(pidfd, () => {
+    closeSync(pidfd);
+    const status = reap(leader.pid);
+    if (status === undefined) news.exited(undefined);
+    else if ("code" in status) news.exited({ code: status.code, signal: undefined, report: "" });
+    else news.exited({ code: undefined, signal: signalName(status.signal), report: "" });
+    tree.awaitEmpty(() => news.gone());
+  });
+  return runOf(tree);
+};
+
+/** Kills what an earlier supervisor's run left behind; calls `gone` when nothing of it is left. */
+export const clear = (leader: ProcessIdentity, cgroup: string | undefined, gone: () => void): void => {
+  const tree = new Tree(leader, cgroup);
+  if (!tree.isEmpty()) tree.kill();
+  tree.awaitEmpty(gone);
+};

@@ -1,0 +1,46 @@
+/** What one supervisor leaves for the next: a small file a daemon, trusted only on the boot that it was written on. */
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { processEpoch } from "./process-table.ts";
+
+/** Bumped when what is written changes its shape. */
+const FORMAT = 1;
+
+/** Files `<directory>/<owner>/<name>.json`. */
+export class StateFiles {
+  readonly #directory: string;
+  readonly #epoch = processEpoch();
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  #path(owner: string, name: string): string {
+    return join(this.#directory, owner, `${name}.json`);
+  }
+
+  /**
+   * Writes what is to be known of a daemon.
+   * @throws errno errors
+   */
+  write(owner: string, name: string, value: unknown): void {
+    const path = this.#path(owner, name);
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    writeFileSync(`${path}~`, JSON.stringify({ format: FORMAT, epoch: this.#epoch, value }), { mode: 0o600 });
+    renameSync(`${path}~`, path);
+  }
+
+  /** What was written in this boot and pid namespace; undefined for anything else, damaged files too (security.md 19). */
+  read(owner: string, name: string): unknown {
+    try {
+      const found = JSON.parse(readFileSync(this.#path(owner, name), "utf8"));
+      return found.format === FORMAT && found.epoch === this.#epoch ? found.value : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  remove(owner: string, name: string): void {
+    rmSync(this.#path(owner, name), { force: true });
+  }
+}

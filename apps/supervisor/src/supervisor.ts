@@ -1,0 +1,221 @@
+/** The map of daemons: which there are, what they may, and what is asked of them. */
+import { alive, type Bar } from "./core/lifecycle.ts";
+import type { Policy } from "./core/policy.ts";
+import type { Account, AccountBase } from "./core/policy-rules.ts";
+import { Daemon, type Terms, type Witness } from "./daemon.ts";
+import type { FoundFile, Machine } from "./machine.ts";
+
+/** The policy in force, with the accounts that it was resolved against. */
+export interface Rule {
+  readonly policy: Policy;
+  readonly accounts: AccountBase;
+  /** The only owner, where the supervisor has no power over other accounts. */
+  readonly soleOwner: string | undefined;
+}
+
+/** What a look at the conf directories found. Ids, and problems as `path:line: text`. */
+export interface Findings {
+  readonly found: string[];
+  readonly started: string[];
+  readonly changed: string[];
+  readonly removed: string[];
+  readonly problems: string[];
+}
+
+/** How a request ended. */
+export type Result = { readonly ok: true } | { readonly ok: false; readonly reason: string };
+
+/** Keeps every daemon that an owner of the policy has a file for. */
+export class Supervisor {
+  readonly #machine: Machine;
+  readonly #witness: Witness;
+  readonly #daemons = new Map<string, Daemon>();
+  #rule: Rule;
+  #stopping = false;
+
+  constructor(machine: Machine, rule: Rule, witness: Witness) {
+    this.#machine = machine;
+    this.#rule = rule;
+    this.#witness = (daemon, event, before, after) => {
+      witness(daemon, event, before, after);
+      if (daemon.removed && !alive(after)) this.#drop(daemon);
+    };
+  }
+
+  get policy(): Policy {
+    return this.#rule.policy;
+  }
+  /** Whether it is on its way out, and takes no more requests. */
+  get stopping(): boolean {
+    return this.#stopping;
+  }
+
+  /** Those whose daemons are kept here. */
+  owners(): readonly string[] {
+    const { policy, soleOwner } = this.#rule;
+    return soleOwner === undefined ? policy.owners() : policy.owners().filter((owner) => owner === soleOwner);
+  }
+
+  /** The daemons of these owners, in the order of their ids. */
+  daemonsOf(owners: readonly string[]): Daemon[] {
+    const wanted = new Set(owners);
+    return [...this.#daemons.values()]
+      .filter(({ key }) => wanted.has(key.owner.name))
+      .sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  daemon(id: string): Daemon | undefined {
+    return this.#daemons.get(id);
+  }
+
+  /** Puts another policy in force: what it forbids is stopped, what it no longer forbids may run. */
+  rule(rule: Rule): void {
+    this.#rule = rule;
+    for (const daemon of this.#daemons.values()) this.#judge(daemon);
+  }
+
+  /** Reads the conf directories of `owners`: loads what is new, starts it if its file says so, drops what is gone. */
+  rescan(owners: readonly string[]): Findings {
+    const findings: Findings = { found: [], started: [], changed: [], removed: [], problems: [] };
+    for (const name of this.owners().filter((owner) => owners.includes(owner))) {
+      const owner = this.#rule.accounts.users.get(name);
+      const paths = this.#rule.policy.paths(name);
+      if (owner && paths) this.#rescanOwner(owner, paths.chain, findings);
+    }
+    return findings;
+  }
+
+  #rescanOwner(owner: Account, chain: readonly string[], findings: Findings): void {
+    const { files, problems } = this.#machine.readFiles(owner, chain);
+    findings.problems.push(...problems, ...files.flatMap((file) => file.errors));
+    for (const file of files) {
+      const known = this.#daemons.get(`${owner.name}/${file.name}`);
+      if (!known) this.#load(owner, file, findings);
+      else this.#reload(known, file, findings);
+    }
+    const names = new Set(files.map((file) => file.name));
+    for (const daemon of this.daemonsOf([owner.name])) {
+      if (names.has(daemon.key.name)) continue;
+      findings.removed.push(daemon.id);
+      daemon.removed = true;
+      if (!alive(daemon.state)) this.#drop(daemon);
+    }
+  }
+
+  #load(owner: Account, file: FoundFile, findings: Findings): void {
+    const daemon = new Daemon({ owner, name: file.name }, file, this.#machine, this.#witness);
+    this.#daemons.set(daemon.id, daemon);
+    findings.found.push(daemon.id);
+    const judged = this.#terms(daemon);
+    const resumed = daemon.resume("kind" in judged ? undefined : judged);
+    this.#judge(daemon);
+    if (!resumed) this.#autostart(daemon, findings);
+  }
+
+  #reload(daemon: Daemon, file: FoundFile, findings: Findings): void {
+    daemon.removed = false;
+    const changed = daemon.file.fingerprint !== file.fingerprint;
+    daemon.file = file;
+    if (changed) findings.changed.push(daemon.id);
+    if (alive(daemon.state) || !changed) return;
+    const { kind } = daemon.state.bar ?? {};
+    this.#judge(daemon);
+    if (kind === "invalid") this.#autostart(daemon, findings);
+  }
+
+  #autostart(daemon: Daemon, findings: Findings): void {
+    if (daemon.state.bar || !daemon.terms?.definition.autostart || alive(daemon.state)) return;
+    findings.started.push(daemon.id);
+    daemon.feed({ type: "start" });
+  }
+
+  /** Tells the daemon whether it may run, and as what. While it lives, its present terms stay. */
+  #judge(daemon: Daemon): void {
+    const judged = this.#terms(daemon);
+    if ("kind" in judged) {
+      daemon.feed({ type: "bar", bar: judged });
+      return;
+    }
+    if (!alive(daemon.state) && !daemon.offer(judged)) return;
+    if (daemon.state.bar) daemon.feed({ type: "unbar" });
+  }
+
+  #terms(daemon: Daemon): Terms | Bar {
+    const { policy, accounts } = this.#rule;
+    const { owner } = daemon.key;
+    if (!this.owners().includes(owner.name)) {
+      return {
+        kind: "forbidden",
+        reason: `the policy does not let ${owner.name} run daemons; root grants it in [runs_as]`,
+      };
+    }
+    const { definition, errors } = daemon.file;
+    if (!definition) return { kind: "invalid", reason: errors[0] ?? "its file is empty" };
+    const user = definition.user ?? owner.name;
+    const granted = policy.mayRunAs(owner.name, user);
+    const account = accounts.users.get(user);
+    const paths = policy.paths(owner.name);
+    if (!granted.allowed || !account || !paths) {
+      return { kind: "forbidden", reason: `it may not run as "${user}": ${granted.because}` };
+    }
+    const nginxGroup = policy.settings.nginxGroup;
+    return { definition, account, logDirectory: `${paths.logs}/${daemon.key.name}`, nginxGroup };
+  }
+
+  /** Starts it, with its file as it is now. */
+  start(daemon: Daemon): Promise<Result> {
+    return this.#bringUp(daemon, "start");
+  }
+
+  /** Ends the present run and starts the next, with the file as it is now. A file that is wrong leaves it as it is. */
+  restart(daemon: Daemon): Promise<Result> {
+    return this.#bringUp(daemon, "restart");
+  }
+
+  async #bringUp(daemon: Daemon, verb: "start" | "restart"): Promise<Result> {
+    const cannot = (reason: string): Result => ({ ok: false, reason: `cannot ${verb} "${daemon.id}": ${reason}` });
+    if (this.#stopping) return cannot("the supervisor is stopping");
+    const since = daemon.state.run;
+    const takesUpFile = verb === "restart" || !alive(daemon.state);
+    if (takesUpFile) {
+      this.#readAgain(daemon);
+      const judged = this.#terms(daemon);
+      if ("kind" in judged) {
+        if (!alive(daemon.state)) daemon.feed({ type: "bar", bar: judged });
+        return cannot(judged.reason);
+      }
+      if (!daemon.offer(judged)) return cannot(daemon.state.bar?.reason ?? "");
+      if (daemon.state.bar) daemon.feed({ type: "unbar" });
+    }
+    daemon.feed({ type: verb });
+    const outcome = await daemon.outcome("up", since);
+    return outcome.ok ? outcome : cannot(outcome.reason);
+  }
+
+  #readAgain(daemon: Daemon): void {
+    const { owner, name } = daemon.key;
+    const chain = this.#rule.policy.paths(owner.name)?.chain;
+    const file = chain && this.#machine.readFile(owner, chain, name);
+    if (file) daemon.file = file;
+  }
+
+  /** Stops it and all that it started. */
+  async stop(daemon: Daemon): Promise<Result> {
+    const since = daemon.state.run;
+    daemon.feed({ type: "stop" });
+    const outcome = await daemon.outcome("down", since);
+    return outcome.ok ? outcome : { ok: false, reason: `cannot stop "${daemon.id}": ${outcome.reason}` };
+  }
+
+  /** Stops everything, empties the logs and takes the sockets away. */
+  async shutdown(): Promise<void> {
+    this.#stopping = true;
+    const all = [...this.#daemons.values()];
+    await Promise.all(all.map((daemon) => this.stop(daemon)));
+    await Promise.all(all.map((daemon) => daemon.close()));
+  }
+
+  #drop(daemon: Daemon): void {
+    if (this.#daemons.delete(daemon.id)) void daemon.close();
+  }
+}

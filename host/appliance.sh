@@ -1,0 +1,95 @@
+# shellcheck shell=sh
+# What native and single-user mode do alike, once the mode has set where things are:
+# `programs` (what dist/ holds), `command_dir` (dmctl), `tree`, `tree_logs`, `web`,
+# `supervisor_flags` and `nginx_directives` (each a line that a shell reads).
+
+# Copies dist/ to where it runs from, file by file, those that differ; sets `written` to yes if the supervisor's did.
+install_programs() {
+  mkdir -p "$programs" "$command_dir"
+  for program in "$workshop"/dist/*; do
+    program_place=$programs/${program##*/}
+    [ "${program##*/}" != dmctl ] || program_place=$command_dir/dmctl
+    ! cmp -s "$program" "$program_place" || continue
+    cp "$program" "$program_place.new"
+    chmod 755 "$program_place.new"
+    mv -f "$program_place.new" "$program_place"
+    [ "${program##*/}" = dmctl ] || written=yes
+  done
+}
+
+# run_services SOCKET DOCROOT: starts both services; of those that run, restarts or reloads what is not as it was.
+run_services() {
+  mkdir -p "$tree" "$tree_logs" "${web%/*}"
+  chmod 750 "$tree_logs"
+  written=no
+  step "programs: installing into $programs, dmctl into $command_dir"
+  install_programs
+  write_service supervisor <<RUN
+#!/bin/sh
+exec 2>&1
+export MALLOC_ARENA_MAX=1 UV_THREADPOOL_SIZE=2
+exec "$programs/node" --max-semi-space-size=1 --v8-pool-size=1 "$programs/supervisor.js" $supervisor_flags
+RUN
+  supervisor_changed=$written
+
+  written=no
+  write_service nginx <<RUN
+#!/bin/sh
+exec 2>&1
+exec nginx -e stderr -p "$web" -c nginx.conf -g "daemon off; $nginx_directives"
+RUN
+  nginx_changed=$written
+  written=no
+  make_web_directory "$1" "$2"
+  web_changed=$written
+
+  if ! tree_running; then
+    step "services: starting the supervisor and nginx"
+    start_tree
+    return
+  fi
+  step "services: running"
+  if [ "$supervisor_changed" = yes ]; then
+    step "  the supervisor changed: restarting it and its daemons"
+    s6-svc -wR -T 60000 -r "$tree/supervisor"
+  fi
+  if [ "$nginx_changed" = yes ]; then
+    step "  nginx's service changed: restarting it"
+    s6-svc -wR -T 15000 -r "$tree/nginx"
+  elif [ "$web_changed" = yes ]; then
+    step "  nginx's configuration changed: reloading it"
+    s6-svc -h "$tree/nginx"
+  fi
+}
+
+# put_demo_files SITE_DIR DAEMON_FILE [COMMAND...]: puts the demo site's files where there are none, with COMMAND's authority.
+put_demo_files() {
+  demo_site=$1
+  demo_daemon=$2
+  shift 2
+  for demo_file in "$checkout"/config/demo/www/*; do
+    put_if_absent "$demo_site/${demo_file##*/}" "$@" <"$demo_file"
+  done
+  put_if_absent "$demo_daemon" "$@" <"$checkout/config/demo/daemons/site.conf"
+}
+
+# put_if_absent FILE [COMMAND...]: standard input becomes FILE where there is none.
+put_if_absent() {
+  put_file=$1
+  shift
+  # shellcheck disable=SC2016
+  "$@" sh -c 'umask 022; [ -e "$1" ] || { mkdir -p "${1%/*}" && cat >"$1"; }' put "$put_file" 9>&-
+}
+
+# await_site: ends the command, with the end of the supervisor's log, when the demo site does not answer within 60 s.
+await_site() {
+  step "waiting for $(site_url)"
+  if site_answer=$(wait_for_site "$programs/node" "$(site_url)" 60); then
+    step "it answers with 200"
+    return
+  fi
+  tail -n 20 "$tree_logs/supervisor/current" >&2 2>/dev/null || :
+  fail "$(site_url) does not answer with 200 after 60 s; its last answer: $site_answer" \
+    "above are the last lines of the supervisor's log; everything is in $tree_logs" \
+    "the services go on running: ./dmhost ps shows them, ./dmhost down stops them"
+}

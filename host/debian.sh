@@ -1,0 +1,90 @@
+# shellcheck shell=sh
+# Programs that the appliance takes from Debian: which are missing, and their installation.
+
+# Programs that running natively needs beside what every Debian has.
+appliance_programs="nginx php-cgi s6-svscan s6-log"
+
+# The package that brings a program.
+package_of() {
+  case $1 in
+    s6-*) echo s6 ;;
+    *) echo "$1" ;;
+  esac
+}
+
+# Whether a program is here, new enough. npm: 9 is the oldest that reads the lockfile as it was written.
+has_program() {
+  command -v "$1" >/dev/null || return 1
+  [ "$1" != npm ] || [ "$(npm --version 2>/dev/null | cut -d. -f1)" -ge 9 ] 2>/dev/null
+}
+
+# missing_packages PROGRAM...: prints the packages to install for those that are not here, each once, on one line.
+missing_packages() {
+  missing_list=""
+  for missing_program in "$@"; do
+    has_program "$missing_program" && continue
+    missing_package=$(package_of "$missing_program")
+    case " $missing_list " in
+      *" $missing_package "*) ;;
+      *) missing_list="${missing_list:+$missing_list }$missing_package" ;;
+    esac
+  done
+  echo "$missing_list"
+}
+
+service_policy=/usr/sbin/policy-rc.d
+service_policy_before=$service_policy.before-dmhost
+
+# Puts back whatever decided about services before; does nothing when it was not changed.
+restore_service_policy() {
+  if grep -qs 'by dmhost' "$service_policy"; then rm -f "$service_policy"; fi
+  if [ -e "$service_policy_before" ]; then mv -f "$service_policy_before" "$service_policy"; fi
+}
+
+# Keeps Debian's own nginx service from being started by its installation: dmhost runs its own, on its own port.
+forbid_nginx_service() {
+  restore_service_policy
+  if [ -e "$service_policy" ]; then mv "$service_policy" "$service_policy_before"; fi
+  cat >"$service_policy" <<POLICY
+#!/bin/sh
+# Put here by dmhost while it installs packages; removed afterwards.
+[ "\$1" != nginx ] || exit 101
+[ ! -x $service_policy_before ] || exec $service_policy_before "\$@"
+POLICY
+  chmod 755 "$service_policy"
+}
+
+# install_packages PACKAGE...: root only. Debian's nginx service neither starts now nor at the next boot.
+install_packages() {
+  command -v apt-get >/dev/null ||
+    fail "cannot install $*: there is no apt-get here" "install them with this system's package tool and try again"
+  (
+    trap restore_service_policy EXIT
+    trap 'exit 130' HUP INT TERM
+    forbid_nginx_service
+    export DEBIAN_FRONTEND=noninteractive
+    quietly "reading Debian's package lists" apt-get update -q
+    quietly "installing $*" apt-get install -y -q --no-install-recommends "$@"
+  )
+  case " $* " in *" nginx "*) update-rc.d nginx disable >/dev/null 2>&1 || : ;; esac
+}
+
+# need_programs PROGRAM...: as root installs what is missing; otherwise names all of it and ends the command.
+need_programs() {
+  need_packages=$(missing_packages "$@")
+  if [ -z "$need_packages" ]; then
+    step "programs from Debian: all here"
+    return
+  fi
+  [ "$(id -u)" -eq 0 ] ||
+    fail "cannot go on as $(id -un): missing from this machine: $need_packages" \
+      "install with:  sudo apt-get install --no-install-recommends $need_packages"
+  step "programs from Debian: installing $need_packages"
+  # shellcheck disable=SC2086
+  install_packages $need_packages
+  for need_program in "$@"; do
+    has_program "$need_program" ||
+      fail "$(package_of "$need_program") was installed, but a usable $need_program is still not found" \
+        "it is looked for in $PATH; npm must be 9 or newer"
+  done
+}

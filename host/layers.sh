@@ -1,0 +1,169 @@
+# shellcheck shell=sh
+# `./dmhost test`: installs what the tests need, runs the layers, cheapest first, and sums them up.
+# A layer's result is one line in `results`: NAME PASSED FAILED SKIPPED SECONDS REASON...
+
+all_layers="check unit system appliance"
+
+# run_layers [LAYER...]: exit code 0 when nothing failed. The last line printed is `N passed, N failed, N skipped`.
+run_layers() {
+  chosen_layers=""
+  for layer in "$@"; do
+    case " $all_layers " in
+      *" $layer "*) chosen_layers="$chosen_layers $layer" ;;
+      *) usage "there is no test layer \"$layer\": expected one of $all_layers" ;;
+    esac
+  done
+  results=$(mktemp -d)
+  : >"$results/table"
+  # A subshell that ends on the first error, whose end does not end this one.
+  set +e
+  (set -e; prepare_layers)
+  prepared=$?
+  set -e
+  if [ "$prepared" -ne 0 ]; then
+    echo "preparation 0 1 0 $(layer_seconds) what the tests need could not be installed" >>"$results/table"
+  else
+    PATH=$checkout/node_modules/.bin:$PATH
+    for layer in $all_layers; do
+      case " ${chosen_layers:-$all_layers} " in *" $layer "*) run_layer "$layer" ;; esac
+    done
+  fi
+  sum_up
+}
+
+# Whole seconds since this command began.
+layer_seconds() {
+  echo $((($(clock) - began) / 100))
+}
+
+prepare_layers() {
+  if [ "$(id -u)" -eq 0 ]; then
+    # shellcheck disable=SC2086
+    need_programs npm $appliance_programs
+  else
+    need_programs npm
+  fi
+  install_npm_packages
+}
+
+# run_layer NAME: runs it unless it is to be skipped, and notes the result.
+run_layer() {
+  layer_name=$1
+  layer_began=$(layer_seconds)
+  case ",${DMHOST_TEST_SKIP:-}," in
+    *,"$layer_name",*) note_result 0 0 1 "skipped: DMHOST_TEST_SKIP names it" ;;
+    *)
+      step "layer $layer_name"
+      "layer_$layer_name"
+      ;;
+  esac
+}
+
+note_result() {
+  note_counts="$1 $2 $3"
+  shift 3
+  echo "$layer_name $note_counts $(($(layer_seconds) - layer_began)) $*" >>"$results/table"
+}
+
+# The machine cannot run this layer; where nothing may be left out, that is a failure.
+cannot_run_layer() {
+  step "layer $layer_name cannot run here: $*"
+  case ${CI:-} in
+    true | 1) note_result 0 1 0 "cannot run here: $*; CI=true allows that only to layers that DMHOST_TEST_SKIP names" ;;
+    *) note_result 0 0 1 "skipped: $*" ;;
+  esac
+}
+
+layer_check() {
+  check_failed=0
+  check_notes=""
+  step "  lint and format"
+  biome check . || check_failed=1 check_notes="lint"
+  step "  types"
+  tsc --build || check_failed=$((check_failed + 1)) check_notes="${check_notes:+$check_notes, }types"
+  note_result $((2 - check_failed)) "$check_failed" 0 "${check_notes:+failed: $check_notes}"
+}
+
+layer_unit() {
+  run_vitest unit
+}
+
+layer_system() {
+  if [ "$(id -u)" -ne 0 ]; then
+    cannot_run_layer "it makes accounts, which needs root"
+    return
+  fi
+  # What ships is tested too. In a subshell: a failed build ends that, not the other layers.
+  if ! (build_programs); then
+    note_result 0 1 0 "the programs could not be built"
+    return
+  fi
+  run_vitest system
+}
+
+layer_appliance() {
+  engine_status=0
+  engine=$("$checkout/host/test-engine.sh" start 2>"$results/engine") || engine_status=$?
+  cat "$results/engine"
+  case $engine_status in
+    0) ;;
+    75)
+      cannot_run_layer "$(tail -n 1 "$results/engine")"
+      return
+      ;;
+    *)
+      note_result 0 1 0 "no Docker engine could be started: $(tail -n 1 "$results/engine")"
+      return
+      ;;
+  esac
+  (
+    export DOCKER_HOST="$engine"
+    run_vitest appliance
+  )
+  "$checkout/host/test-engine.sh" stop || step "  the engine for the tests did not stop"
+}
+
+# run_vitest PROJECT: a project in which no test ran is a failure, and so is a file that could not be loaded.
+run_vitest() {
+  vitest_report=$results/$1.json
+  vitest_status=0
+  vitest run --project "$1" --reporter=default --reporter=json --outputFile.json="$vitest_report" || vitest_status=$?
+  # shellcheck disable=SC2016
+  vitest_counts=$(node -p '
+    const report = JSON.parse(require("node:fs").readFileSync(process.argv[1], "utf8"));
+    const silent = report.testResults.filter(
+      (file) => file.status === "failed" && !file.assertionResults.some((test) => test.status === "failed"),
+    ).length;
+    const failed = report.numFailedTests + silent;
+    [
+      report.numPassedTests,
+      failed === 0 && process.argv[2] !== "0" ? 1 : failed,
+      report.numPendingTests + report.numTodoTests,
+    ].join(" ");
+  ' "$vitest_report" "$vitest_status" 2>/dev/null) || vitest_counts="0 1 0"
+  case $vitest_counts in
+    "0 0 "*) vitest_counts="0 1 ${vitest_counts#0 0 }" vitest_note="no test was executed" ;;
+    *) vitest_note="" ;;
+  esac
+  # shellcheck disable=SC2086
+  note_result $vitest_counts "$vitest_note"
+}
+
+# Prints the table and the last line; returns 1 when something failed.
+sum_up() {
+  printf '\n'
+  awk '
+    BEGIN { row = "%-12s %7s %7s %8s %8s  %s\n"; printf row, "layer", "passed", "failed", "skipped", "seconds", "" }
+    {
+      name = $1; passed += $2; failed += $3; skipped += $4
+      counts = sprintf(row, $1, $2, $3, $4, $5, "@")
+      sub(/^[^ ]+ [^ ]+ [^ ]+ [^ ]+ [^ ]+ ?/, "")
+      reason = $0
+      sub(/ *@\n$/, reason == "" ? "\n" : "  ", counts)
+      printf "%s%s", counts, reason == "" ? "" : reason "\n"
+    }
+    END { printf "\n%d passed, %d failed, %d skipped\n", passed, failed, skipped; exit failed > 0 }' "$results/table" &&
+    sum_status=0 || sum_status=1
+  rm -rf "$results"
+  return "$sum_status"
+}

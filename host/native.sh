@@ -1,0 +1,114 @@
+# shellcheck shell=sh
+# Native mode: root runs supervisor and nginx directly on this machine.
+
+native_policy=/etc/daemon-manager.conf
+native_demo=dmhost-demo
+native_demo_home=/var/lib/dmhost/demo
+
+native_paths() {
+  tree=/run/dmhost-services
+  tree_logs=/var/log/dmhost
+  web=/var/lib/dmhost/nginx
+  programs=/usr/local/lib/dmhost
+  command_dir=/usr/local/bin
+}
+
+native_running() {
+  [ "$(id -u)" -eq 0 ] || return 1
+  native_paths
+  tree_running
+}
+
+as_demo() {
+  setpriv --reuid "$native_demo" --regid "$native_demo" --init-groups --no-new-privs \
+    env -i "HOME=$native_demo_home" "USER=$native_demo" "LOGNAME=$native_demo" PATH=/usr/local/bin:/usr/bin:/bin "$@"
+}
+
+native_up() {
+  native_paths
+  check_http_address
+  only_one /run/dmhost-native.lock
+  check_port_free
+  # shellcheck disable=SC2086
+  need_programs $appliance_programs npm
+  install_npm_packages
+  build_programs
+  native_accounts
+  native_policy_file
+  supervisor_flags="--config $native_policy --run-dir /run/dmhost --fastcgi-dir /run/fastcgi --state-dir /var/lib/dmhost"
+  nginx_directives="user dmhost-nginx;"
+  run_services "/run/fastcgi/$native_demo/site.sock" "$native_demo_home/www"
+  if policy_lists_demo; then
+    await_site
+    printf '\nThe demo site:   %s\n' "$(site_url)"
+    printf 'Its daemon, as its owner %s sees it (dmctl status):\n\n' "$native_demo"
+    as_demo dmctl status || :
+  else
+    step "$native_policy does not list $native_demo, so there is no demo site; to have it, add under [runs_as]:  $native_demo:"
+  fi
+  cat <<TEXT
+
+Your first daemon:
+  1. name its account under [runs_as] in $native_policy, for example:  alice:
+     and make it known:  dmctl rescan
+  2. as alice, write ~/.daemon-manager/daemons/NAME.conf; one line is enough:  start=exec my-program
+     and start it:  dmctl rescan
+TEXT
+}
+
+# The web server's account, which no tenant has, and the demo tenant with its files.
+native_accounts() {
+  if ! getent passwd dmhost-nginx >/dev/null; then
+    step "accounts: adding dmhost-nginx, for the web server"
+    useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin dmhost-nginx
+  fi
+  if ! getent passwd "$native_demo" >/dev/null; then
+    step "accounts: adding $native_demo, the demo tenant"
+    useradd --system --user-group --no-create-home --home-dir "$native_demo_home" --shell /usr/sbin/nologin "$native_demo"
+  fi
+  install -d -m 0755 /var/lib/dmhost
+  # nginx passes through the home to the site's files, and sees nothing else of it.
+  [ -d "$native_demo_home" ] || install -d -m 0711 -o "$native_demo" -g "$native_demo" "$native_demo_home"
+  as_demo sh -c 'mkdir -p -m 0750 ~/.daemon-manager'
+  put_demo_files "$native_demo_home/www" "$native_demo_home/.daemon-manager/daemons/site.conf" as_demo
+}
+
+# The policy: ours where there is none, else the admin's as it is.
+native_policy_file() {
+  if [ ! -e "$native_policy" ] && [ -e /etc/daemon-manager/daemon-manager.conf ]; then
+    native_policy=/etc/daemon-manager/daemon-manager.conf
+  fi
+  if [ -e "$native_policy" ]; then
+    step "policy: $native_policy"
+  else
+    step "policy: writing $native_policy"
+    install -m 0644 "$checkout/config/daemon-manager.conf" "$native_policy"
+  fi
+}
+
+# Whether the demo tenant stands on the left of a line of [runs_as].
+policy_lists_demo() {
+  awk -v name="$native_demo" '
+    { sub(/#.*/, "") }
+    /\[/ { inside = $0 ~ /\[[ \t]*(can_)?run(s)?_as[ \t]*\]/ }
+    inside { sub(/:.*/, ""); gsub(/[ \t]/, ""); if ($0 == name) found = 1 }
+    END { exit !found }' "$native_policy"
+}
+
+native_down() {
+  native_paths
+  only_one /run/dmhost-native.lock
+  stop_tree
+}
+
+native_ps() {
+  native_paths
+  show_tree
+  echo
+  dmctl status
+}
+
+native_logs() {
+  native_paths
+  follow_tree_logs
+}

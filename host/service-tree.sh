@@ -1,0 +1,95 @@
+# shellcheck shell=sh
+# The services of a mode that runs directly on the machine: `supervisor` and `nginx`, each with its logger,
+# under one s6-svscan.
+# `tree` is the scan directory, `tree_logs` where the logs are written; the mode sets both.
+
+# Whether the s6-svscan of `tree` runs.
+tree_running() {
+  [ -f "$tree/.svscan-pid" ] || return 1
+  running_pid=$(cat "$tree/.svscan-pid")
+  [ "$(cat "/proc/$running_pid/comm" 2>/dev/null)" = s6-svscan ] && [ "/proc/$running_pid/cwd" -ef "$tree" ]
+}
+
+# write_service NAME: standard input is its run script; sets `written` to yes if it was not the same before.
+write_service() {
+  mkdir -p "$tree/$1/log"
+  printf '#!/bin/sh\nexec s6-log -b n10 s1000000 "%s/%s"\n' "$tree_logs" "$1" | write_if_changed "$tree/$1/log/run" 755
+  write_if_changed "$tree/$1/run" 755
+}
+
+# Ends what an s6-svscan that was killed has left behind: nothing else would ever stop it.
+stop_orphans() {
+  for orphan in nginx supervisor nginx/log supervisor/log; do
+    s6-svok "$tree/$orphan" 2>/dev/null || continue
+    step "ending $orphan, left behind by a service manager that was killed"
+    s6-svc -wD -T 60000 -xd "$tree/$orphan" || :
+  done
+}
+
+# Starts the s6-svscan and with it the services; it outlives this command and its terminal.
+start_tree() {
+  stop_orphans
+  chmod 700 "$tree"
+  setsid --fork env -i "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" "HOME=$HOME" LANG=C.UTF-8 \
+    sh -c 'umask 022; cd "$1" && echo $$ >.svscan-pid && exec s6-svscan -c 16 .' dmhost-services "$tree" \
+    </dev/null >>"$tree_logs/svscan.log" 2>&1 9>&-
+  for start_service in supervisor nginx; do
+    start_tries=0
+    until s6-svok "$tree/$start_service" 2>/dev/null; do
+      start_tries=$((start_tries + 1))
+      [ "$start_tries" -le 100 ] ||
+        fail "the service manager does not take up $tree/$start_service" "it says why in $tree_logs/svscan.log"
+      sleep 0.1
+    done
+  done
+}
+
+# Every process of the tree, one `pid starttime` a line: the s6-svscan and all that descends from it.
+tree_processes() {
+  cat /proc/[0-9]*/stat 2>/dev/null | awk -v root="$(cat "$tree/.svscan-pid")" '
+    { pid = $1; sub(/^.*\) /, ""); parent[pid] = $2; started[pid] = $20 }
+    END {
+      for (pid in parent) {
+        for (at = pid; at in parent && at != root; at = parent[at]) ;
+        if (at == root) print pid, started[pid]
+      }
+    }'
+}
+
+# Those of the `pid starttime` lines on standard input that still run, as pids.
+still_running() {
+  while read -r still_pid still_started; do
+    [ "$(sed 's/^.*) //' "/proc/$still_pid/stat" 2>/dev/null | cut -d' ' -f20)" != "$still_started" ] || echo "$still_pid"
+  done
+}
+
+# Stops the web server, then the supervisor with all daemons, then the loggers; ends the command if anything is left.
+stop_tree() {
+  stop_processes=$(tree_processes)
+  step "stopping nginx"
+  s6-svc -wD -T 15000 -d "$tree/nginx" 2>/dev/null || step "  it takes long; going on"
+  step "stopping the supervisor and its daemons"
+  s6-svc -wD -T 60000 -d "$tree/supervisor" || step "  it takes long; going on"
+  s6-svscanctl -t "$tree"
+  stop_tries=0
+  while stop_left=$(echo "$stop_processes" | still_running) && [ -n "$stop_left" ]; do
+    stop_tries=$((stop_tries + 1))
+    [ "$stop_tries" -le 150 ] ||
+      fail "still running after 15 s: pids $(echo "$stop_left" | tr '\n' ' ')" "see what they are with: ps -fp PID; then: kill -9 PID"
+    sleep 0.1
+  done
+  rm -f "$tree/.svscan-pid"
+  step "stopped $(echo "$stop_processes" | wc -l) processes, none is left"
+}
+
+# One line per service: whether it is up, its pid, for how long.
+show_tree() {
+  for show_service in supervisor nginx; do
+    printf '%-12s %s\n' "$show_service" "$(s6-svstat "$tree/$show_service")"
+  done
+}
+
+# Shows the ends of both logs, and what comes, until interrupted.
+follow_tree_logs() {
+  exec tail -n 20 -F "$tree_logs/supervisor/current" "$tree_logs/nginx/current"
+}

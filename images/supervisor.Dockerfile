@@ -1,0 +1,52 @@
+# The supervisor and its tenants' programs. Its file system is never written to: see compose.yaml.
+
+# Makes dist/ out of the sources; nothing else of this stage reaches the image.
+FROM debian:trixie-slim AS build
+RUN apt-get update -q \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends npm \
+ && rm -rf /var/lib/apt/lists/*
+WORKDIR /build
+COPY .npmrc package.json package-lock.json ./
+COPY apps/supervisor/package.json apps/supervisor/
+COPY apps/dmctl/package.json apps/dmctl/
+# Both secrets may be empty: `ca` has the certificates of a proxy that reads TLS, `npmrc` a registry of one's own.
+RUN --mount=type=secret,id=ca --mount=type=secret,id=npmrc --mount=type=cache,target=/root/.npm \
+    if [ -s /run/secrets/ca ]; then export NODE_EXTRA_CA_CERTS=/run/secrets/ca; fi; \
+    npm ci --no-audit --no-fund --userconfig /run/secrets/npmrc
+COPY build.ts ./
+COPY apps apps
+RUN node_modules/.bin/node build.ts
+
+FROM debian:trixie-slim
+# More programs for the tenants, e.g. "php-mysql libcatalyst-perl".
+ARG DMHOST_PACKAGES=
+RUN apt-get update -q \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
+      s6 libnss-extrausers php-cgi perl libfcgi-perl python3 $DMHOST_PACKAGES \
+ && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log
+
+# 65080 is in the range that Debian leaves to the administrator and gives to nobody; nginx.Dockerfile has the same number.
+RUN groupadd --gid 65080 dmhost-nginx \
+ && useradd --uid 65081 --user-group --home-dir /var/lib/dmhost/demo --no-create-home --shell /usr/sbin/nologin dmhost-demo \
+ && mkdir -p /usr/local/share/dmhost /var/log/daemon-manager /var/lib/extrausers /etc/daemon-manager \
+ && install -d -m 0700 /var/lib/dmhost/state \
+ && install -d -m 0711 -o dmhost-demo -g dmhost-demo /var/lib/dmhost/demo \
+ && install -d -m 0750 -o dmhost-demo -g dmhost-demo /var/lib/dmhost/demo/.daemon-manager
+
+COPY --chown=65081:65081 config/demo/www /var/lib/dmhost/demo/www
+COPY --chown=65081:65081 config/demo/daemons /var/lib/dmhost/demo/.daemon-manager/daemons
+COPY images/supervisor /usr/local/lib/dmhost/container
+COPY --from=build /build/dist /usr/local/lib/dmhost
+
+# The databases of accounts become links to what container/init makes of the image's own and the host's.
+RUN mv /usr/local/lib/dmhost/dmctl /usr/local/bin/dmctl \
+ && chmod -R u=rwX,go=rX /var/lib/dmhost/demo/www /usr/local/lib/dmhost \
+ && chmod 0755 /usr/local/lib/dmhost/container/* /usr/local/bin/dmctl \
+ && sed -i -E 's/^(passwd|group):.*/\1: files extrausers/' /etc/nsswitch.conf \
+ && rm -f /etc/passwd- /etc/group- /etc/shadow- /etc/gshadow- \
+ && for base in passwd group; do \
+      mv /etc/$base /usr/local/share/dmhost/$base && ln -s /run/accounts/$base /etc/$base || exit 1; \
+    done
+
+ENV DMCTL_SOCKET=/run/dmhost/command.sock
+ENTRYPOINT ["/usr/local/lib/dmhost/container/init"]
