@@ -1,9 +1,10 @@
 # The supervisor and its tenants' programs. Its file system is never written to: see compose.yaml.
+# Node needs libatomic1.
 
 # Makes dist/ out of the sources; nothing else of this stage reaches the image.
 FROM debian:trixie-slim AS build
 RUN apt-get update -q \
- && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends npm \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends libatomic1 npm \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY .npmrc package.json package-lock.json ./
@@ -15,14 +16,17 @@ RUN --mount=type=secret,id=ca --mount=type=secret,id=npmrc --mount=type=cache,ta
     npm ci --no-audit --no-fund --userconfig /run/secrets/npmrc
 COPY build.ts ./
 COPY apps apps
-RUN node_modules/.bin/node build.ts
+# By its own path: npm 9 removes .bin/node along with the package for the other architecture.
+RUN node_modules/node-linux-*/bin/node build.ts \
+ && mkdir -p out/bin out/lib && mv dist/dmctl out/bin/ && mv dist out/lib/dmhost \
+ && chmod -R u=rwX,go=rX out && chmod 0755 out/bin/dmctl
 
 FROM debian:trixie-slim
 # More programs for the tenants, e.g. "php-mysql libcatalyst-perl".
 ARG DMHOST_PACKAGES=
 RUN apt-get update -q \
  && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
-      s6 libnss-extrausers php-cgi perl libfcgi-perl python3 $DMHOST_PACKAGES \
+      libatomic1 s6 libnss-extrausers php-cgi perl libfcgi-perl python3 $DMHOST_PACKAGES \
  && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log
 
 # 65080 is in the range that Debian leaves to the administrator and gives to nobody; nginx.Dockerfile has the same number.
@@ -35,13 +39,12 @@ RUN groupadd --gid 65080 dmhost-nginx \
 
 COPY --chown=65081:65081 config/demo/www /var/lib/dmhost/demo/www
 COPY --chown=65081:65081 config/demo/daemons /var/lib/dmhost/demo/.daemon-manager/daemons
+COPY --from=build /build/out /usr/local
 COPY images/supervisor /usr/local/lib/dmhost/container
-COPY --from=build /build/dist /usr/local/lib/dmhost
 
 # The databases of accounts become links to what container/init makes of the image's own and the host's.
-RUN mv /usr/local/lib/dmhost/dmctl /usr/local/bin/dmctl \
- && chmod -R u=rwX,go=rX /var/lib/dmhost/demo/www /usr/local/lib/dmhost \
- && chmod 0755 /usr/local/lib/dmhost/container/* /usr/local/bin/dmctl \
+RUN chmod 0755 /usr/local/lib/dmhost/container /usr/local/lib/dmhost/container/* \
+ && chmod -R u=rwX,go=rX /var/lib/dmhost/demo/www /var/lib/dmhost/demo/.daemon-manager/daemons \
  && sed -i -E 's/^(passwd|group):.*/\1: files extrausers/' /etc/nsswitch.conf \
  && rm -f /etc/passwd- /etc/group- /etc/shadow- /etc/gshadow- \
  && for base in passwd group; do \

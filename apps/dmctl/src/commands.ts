@@ -172,7 +172,7 @@ export const COMMANDS: readonly Command[] = [
   },
   {
     verb: "help",
-    ids: "optional",
+    ids: "command",
     options: [],
     does: "this, or more about one command",
     run: (call) => show(call, {}, call.id === "" ? helpText(COMMANDS) : helpFor(COMMANDS, call.id)),

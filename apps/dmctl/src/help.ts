@@ -4,7 +4,7 @@ import { OPTIONS, type OptionName, type Shape } from "./invocation.ts";
 
 type Explained = Shape & { readonly does: string };
 
-const OPERANDS = { none: "", optional: " [ID]", one: " ID", many: " ID..." } as const;
+const OPERANDS = { none: "", optional: " [ID]", one: " ID", many: " ID...", command: " [COMMAND]" } as const;
 
 const usage = (command: Explained): string =>
   `${[command.verb, ...(command.aliases ?? [])].join(", ")}${OPERANDS[command.ids]}${command.signal ? " -SIGNAL" : ""}`;

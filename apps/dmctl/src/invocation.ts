@@ -21,8 +21,8 @@ export type OptionName = keyof typeof OPTIONS;
 export interface Shape {
   readonly verb: string;
   readonly aliases?: readonly string[];
-  /** How many daemons it is about. */
-  readonly ids: "none" | "optional" | "one" | "many";
+  /** How many daemons it is about; `command` is none, but perhaps the name of a command. */
+  readonly ids: "none" | "optional" | "one" | "many" | "command";
   /** Whether it takes a signal too. */
   readonly signal?: true;
   readonly options: readonly OptionName[];
@@ -62,7 +62,7 @@ const withSignal = (verb: string, flags: readonly string[], words: readonly stri
 };
 
 const checkCount = (shape: Shape, ids: readonly string[]): void => {
-  const [least, most] = { none: [0, 0], optional: [0, 1], one: [1, 1], many: [1, Number.POSITIVE_INFINITY] }[shape.ids];
+  const [least, most] = { none: [0, 0], optional: [0, 1], one: [1, 1], many: [1, Number.POSITIVE_INFINITY], command: [0, 1] }[shape.ids];
   if (ids.includes("")) throw misuse("a daemon's name cannot be empty");
   if (ids.length < (least ?? 0))
     throw misuse(`"${shape.verb}" needs the name of a daemon, as in "dmctl ${shape.verb} wordpress"`);

@@ -6,6 +6,9 @@
  * control has it. In a path the address is one segment, so its slash is sent as `%2F`.
  */
 
+/** Version of dmhost: that of package.json, which a shipped program does not carry. */
+export const VERSION = "0.1.0";
+
 /** Version of the control API; the first segment of every path. */
 export const API_VERSION = "v1";
 
@@ -117,8 +120,8 @@ export interface Health {
   pid: number;
   /** Seconds since the supervisor started. */
   uptime: number;
-  /** How limits are enforced, e.g. `cgroup` or `none (why)`. */
-  limits: string;
+  /** What holds a daemon's processes together: `cgroup`, or `sessions (why)` where one that leaves its session may be missed. */
+  containment: string;
 }
 
 /** Every error answer, whatever its HTTP status. */

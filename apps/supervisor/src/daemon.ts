@@ -70,6 +70,11 @@ export class Daemon {
     return this.#socket?.path ?? "";
   }
 
+  /** Directory of its log's files, wherever it has one. */
+  get logDirectory(): string | undefined {
+    return this.terms?.logDirectory;
+  }
+
   /** One event, its effects, and whoever waited for what it brought about. */
   feed(event: Event): void {
     const before = this.#state;

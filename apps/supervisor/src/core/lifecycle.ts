@@ -247,11 +247,17 @@ export const step = (state: State, event: Event, at: Circumstances): Step => {
 export const alive = (state: State): boolean =>
   state.phase === "starting" || state.phase === "running" || state.phase === "stopping";
 
+/** What a POSIX shell means by its own exit codes. */
+const SHELL_CODES: ReadonlyMap<number, string> = new Map([
+  [126, " (the shell may not run a program that `start` names)"],
+  [127, " (the shell does not find a program that `start` names)"],
+]);
+
 /** Words for an exit: `exited with code 1`, `killed by SIGKILL`, `entering /srv/x: no such directory`. */
 export const describeExit = (exit: Exit): string => {
   switch (exit.how) {
     case "code":
-      return `exited with code ${exit.code}`;
+      return `exited with code ${exit.code}${SHELL_CODES.get(exit.code) ?? ""}`;
     case "signal":
       return `killed by ${exit.signal}`;
     case "launch":

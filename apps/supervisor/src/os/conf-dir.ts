@@ -3,12 +3,16 @@ import {
   closeSync,
   constants,
   fstatSync,
+  fsyncSync,
   lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
   readSync,
+  renameSync,
+  rmSync,
   type Stats,
+  writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import type { Account } from "../core/policy-rules.ts";
@@ -16,7 +20,6 @@ import type { FileIdentity } from "./libc.ts";
 import { asUser } from "./tenant.ts";
 
 const SUFFIX = ".conf";
-const LARGEST_FILE = 64 * 1024;
 
 /** A file that was found: its text, or why it may not be read. */
 export type ConfText = { readonly name: string; readonly path: string } & (
@@ -61,7 +64,7 @@ export const makeOwnDirectory = (account: Account, identity: FileIdentity, direc
   });
 };
 
-const readText = (path: string, account: Account): ConfText["problem"] | { text: string } => {
+const readText = (path: string, account: Account, largest: number): ConfText["problem"] | { text: string } => {
   let fd: number;
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY);
@@ -76,22 +79,26 @@ const readText = (path: string, account: Account): ConfText["problem"] | { text:
     const writers = foreignWriters(stats, account);
     if (writers) return writers;
     if (stats.nlink !== 1) return `it has ${stats.nlink} hard links; make a copy of its own`;
-    if (stats.size > LARGEST_FILE) return `it has ${stats.size} bytes, at most ${LARGEST_FILE} are read`;
-    const bytes = Buffer.alloc(LARGEST_FILE + 1);
+    if (stats.size > largest) return `it has ${stats.size} bytes, at most ${largest} are read`;
+    const bytes = Buffer.alloc(largest + 1);
     let length = 0;
     for (let more = -1; more !== 0 && length < bytes.length; length += more) {
       more = readSync(fd, bytes, length, bytes.length - length, length);
     }
-    return { text: bytes.toString("utf8", 0, length) };
+    try {
+      return { text: new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes.subarray(0, length)) };
+    } catch {
+      return "it is not UTF-8 text";
+    }
   } finally {
     closeSync(fd);
   }
 };
 
-const readEntry = (directory: string, file: string, account: Account): ConfText => {
+const readEntry = (directory: string, file: string, account: Account, largest: number): ConfText => {
   const path = join(directory, file);
   const name = file.slice(0, -SUFFIX.length);
-  const result = readText(path, account);
+  const result = readText(path, account, largest);
   return typeof result === "object"
     ? { name, path, text: result.text, problem: undefined }
     : { name, path, text: undefined, problem: result ?? "" };
@@ -104,6 +111,8 @@ export const confPath = (directory: string, name: string): string => join(direct
 export interface Selection {
   /** What the names of daemons look like. */
   readonly names: RegExp;
+  /** Bytes of a file at most; larger ones are a problem. */
+  readonly largest: number;
   /** Files that are read at most; the rest are reported. */
   readonly most: number;
   /** The only one that is wanted, if one is. */
@@ -159,7 +168,26 @@ const readAsOwner = (
     files: files
       .slice(0, selection.most)
       .filter((file) => selection.only === undefined || file === selection.only + SUFFIX)
-      .map((file) => readEntry(directory, file, account)),
+      .map((file) => readEntry(directory, file, account, selection.largest)),
     problems,
   };
 };
+
+/**
+ * Replaces a conf file in one step, as its owner, so that a reader finds the old text or the new, never a part.
+ * @throws errno errors; the old text is still there then
+ */
+export const writeConfFile = (identity: FileIdentity, path: string, text: string): void =>
+  asUser(identity, () => {
+    const draft = `${path}.${process.pid}~`;
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+    rmSync(draft, { force: true });
+    const fd = openSync(draft, flags, 0o640);
+    try {
+      writeFileSync(fd, text);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(draft, path);
+  });

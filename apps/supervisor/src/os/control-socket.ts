@@ -30,8 +30,9 @@ export class ControlSockets {
   async open(path: string, account: Account | undefined): Promise<void> {
     if (this.#servers.has(path)) return;
     const directory = dirname(path);
-    mkdirSync(directory, { recursive: true, mode: 0o755 });
-    chmodSync(directory, 0o755);
+    mkdirSync(directory, { recursive: true });
+    // The umask is narrower, and a user must be able to pass on the way to their socket.
+    for (const passage of account ? [dirname(directory), directory] : [directory]) chmodSync(passage, 0o755);
     rmSync(path, { force: true });
     const server = createServer((socket) => this.#receive(socket));
     await new Promise<void>((resolve, reject) => {

@@ -19,7 +19,7 @@ import type {
 } from "../machine.ts";
 import { fileIdentity } from "./accounts.ts";
 import { type CgroupRoot, makeGroup } from "./cgroup.ts";
-import { type ConfText, confPath, makeOwnDirectory, readConfDirectory } from "./conf-dir.ts";
+import { type ConfDirectory, type ConfText, confPath, makeOwnDirectory, readConfDirectory } from "./conf-dir.ts";
 import type { FileIdentity } from "./libc.ts";
 import { fifoPath, Log } from "./log.ts";
 import { adopt, clear, launch, type Run } from "./process.ts";
@@ -42,6 +42,8 @@ export interface LinuxOptions {
   readonly describe: (path: string, problem: { readonly line: number; readonly text: string }) => string;
   /** What the names of daemons look like. */
   readonly names: RegExp;
+  /** Bytes of a conf file at most. */
+  readonly largest: number;
   /** Conf files of one owner that are loaded at most. */
   readonly mostDaemons: number;
   /** Something that went wrong aside from any request. */
@@ -87,19 +89,26 @@ export class Linux implements Machine {
   }
 
   readFiles(owner: Account, chain: readonly string[]): FoundFiles {
-    const { names, mostDaemons: most } = this.#options;
-    const found = readConfDirectory(owner, this.identity(owner), chain, { names, most });
-    return { files: found.files.map((file) => this.#understand(file)), problems: found.problems };
+    const { files, problems } = this.#read(owner, chain);
+    return { files: files.map((file) => this.#understand(file)), problems };
   }
 
   readFile(owner: Account, chain: readonly string[], name: string): FoundFile | undefined {
-    const { names, mostDaemons: most } = this.#options;
-    const { files, problems } = readConfDirectory(owner, this.identity(owner), chain, { names, most, only: name });
-    const [file] = files;
-    if (file) return this.#understand(file);
-    if (problems.length === 0) return undefined;
-    const path = confPath(chain.at(-1) ?? "", name);
-    return this.#understand({ name, path, text: undefined, problem: problems.join("; ") });
+    const text = this.readText(owner, chain, name);
+    return text && this.#understand(text);
+  }
+
+  /** The text of one conf file, or why it cannot be read; undefined when there is no such file. */
+  readText(owner: Account, chain: readonly string[], name: string): ConfText | undefined {
+    const { files, problems } = this.#read(owner, chain, name);
+    if (files[0] || problems.length === 0) return files[0];
+    return { name, path: confPath(chain.at(-1) ?? "", name), text: undefined, problem: problems.join("; ") };
+  }
+
+  #read(owner: Account, chain: readonly string[], only?: string): ConfDirectory {
+    const { names, largest, mostDaemons: most } = this.#options;
+    const selection = { names, largest, most, ...(only !== undefined && { only }) };
+    return readConfDirectory(owner, this.identity(owner), chain, selection);
   }
 
   #understand({ name, path, text, problem }: ConfText): FoundFile {

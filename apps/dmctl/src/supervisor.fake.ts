@@ -1,0 +1,77 @@
+/** A stand-in for the supervisor: speaks the contract over a UNIX socket and remembers what it was asked. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer, type ServerResponse } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type ApiError, type DaemonStatus, ERROR_STATUS, type ErrorCode } from "@dmhost/supervisor/contract";
+
+/** What it was asked: `GET /v1/daemons`, with the body's text. */
+export interface Asked {
+  readonly line: string;
+  readonly body: string;
+}
+
+/** Answers one request; `respond` may be used as it is for what is no JSON. */
+export type Answer = (asked: Asked, respond: ServerResponse) => unknown;
+
+/** A status with every field, changed by `fields`. */
+export const daemon = (id: string, fields: Partial<DaemonStatus> = {}): DaemonStatus => {
+  const [owner = "", name = ""] = id.split("/");
+  return {
+    id,
+    owner,
+    name,
+    state: "running",
+    want: "up",
+    pid: 4711,
+    respawns: 0,
+    cooldown: 0,
+    uptime: 60,
+    total: 60,
+    reason: "",
+    user: owner,
+    configFile: `/home/${owner}/.daemon-manager/daemons/${name}.conf`,
+    logFile: `/home/${owner}/.daemon-manager/logs/${name}/current`,
+    socket: "",
+    warnings: [],
+    ...fields,
+  };
+};
+
+/** An error answer of the API. */
+export const apiError = (code: ErrorCode, message: string, details?: string[]): ApiError => ({
+  code,
+  message,
+  ...(details === undefined ? {} : { details }),
+});
+
+const isApiError = (value: unknown): value is ApiError =>
+  typeof value === "object" && value !== null && "code" in value && "message" in value;
+
+/**
+ * Listens at `socket` until `close`. `answers` has one entry a request line; what it returns is sent as JSON, an
+ * ApiError with its HTTP status, and `undefined` means that it has responded by itself.
+ */
+export const fakeSupervisor = async (answers: Record<string, Answer>) => {
+  const dir = mkdtempSync(join(tmpdir(), "dmctl-test-"));
+  const socket = join(dir, "command.sock");
+  const asked: Asked[] = [];
+  const server = createServer(async (request, respond) => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const line = `${request.method} ${request.url}`;
+    const one = { line, body: Buffer.concat(chunks).toString() };
+    asked.push(one);
+    const answer = answers[line]?.(one, respond) ?? (answers[line] ? undefined : apiError("not-found", `no ${line}`));
+    if (answer === undefined) return;
+    respond.writeHead(isApiError(answer) ? ERROR_STATUS[answer.code] : 200, { "content-type": "application/json" });
+    respond.end(JSON.stringify(answer));
+  });
+  await new Promise<void>((resolve) => server.listen(socket, resolve));
+  const close = async (): Promise<void> => {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+    rmSync(dir, { recursive: true, force: true });
+  };
+  return { socket, dir, asked, close };
+};

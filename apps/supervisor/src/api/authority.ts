@@ -1,0 +1,77 @@
+/** Who calls, and which daemons that lets them touch. Unknown and forbidden answer alike. */
+import type { Socket } from "node:net";
+import { NAME } from "../core/definition.ts";
+import type { Daemon } from "../daemon.ts";
+import type { Supervisor } from "../supervisor.ts";
+import { Refusal } from "./problem.ts";
+
+/** A caller, by the kernel's word. */
+export interface Caller {
+  readonly uid: number;
+  /** Account of that uid. */
+  readonly user: string;
+}
+
+const callers = new WeakMap<Socket, Caller>();
+
+/** Remembers who is at the other end of a connection, for as long as it lasts. */
+export const attachCaller = (socket: Socket, caller: Caller): void => {
+  callers.set(socket, caller);
+};
+
+/** Who is at the other end. */
+export const callerOf = (socket: Socket): Caller => {
+  const caller = callers.get(socket);
+  if (!caller) throw new Refusal("internal", "this connection has no caller");
+  return caller;
+};
+
+/** Refuses a caller whom the policy does not name. */
+export const requirePolicy = (supervisor: Supervisor, caller: Caller): void => {
+  if (supervisor.policy.known(caller.user)) return;
+  throw new Refusal(
+    "not-in-policy",
+    `${caller.user} is not in the policy, so may neither run nor manage daemons here.\n` +
+      "Ask root to add you to [runs_as] in daemon-manager.conf and to run `dmctl rescan`.",
+  );
+};
+
+/** Every daemon that the caller may control. */
+export const controllable = (supervisor: Supervisor, caller: Caller): Daemon[] =>
+  supervisor.daemonsOf(supervisor.policy.manageable(caller.user));
+
+/**
+ * The one daemon that `address` means to this caller: `owner/name`, or `name` where it is the only one.
+ * @throws Refusal usage, not-found, ambiguous
+ */
+export const resolve = (supervisor: Supervisor, caller: Caller, address: string): Daemon => {
+  const parts = address.split("/");
+  if (parts.length > 2 || !parts.every((part) => NAME.test(part))) {
+    throw new Refusal("usage", `${JSON.stringify(address)} is no daemon's name; write name or owner/name.`);
+  }
+  const matches = controllable(supervisor, caller).filter(
+    ({ id, key }) => id === address || (parts.length === 1 && key.name === address),
+  );
+  const [match] = matches;
+  if (match && matches.length === 1) return match;
+  if (matches.length > 1) {
+    const ids = matches.map(({ id }) => id);
+    throw new Refusal("ambiguous", `${ids.length} daemons are called "${address}": ${ids.join(", ")}.`, ids);
+  }
+  throw new Refusal(
+    "not-found",
+    `There is no daemon "${address}" that ${caller.user} may control.\n\`dmctl list\` names those there are; \`dmctl rescan\` looks for new files.`,
+  );
+};
+
+/**
+ * Refuses one who only manages the daemon: whoever writes its file decides what runs as its owner, and managing does
+ * not grant that (spec/daemon-manager.md: The policy file).
+ */
+export const requireAuthor = (caller: Caller, daemon: Daemon): void => {
+  if (caller.user === daemon.key.owner.name || caller.uid === 0) return;
+  throw new Refusal(
+    "not-in-policy",
+    `${caller.user} manages "${daemon.id}" but does not own it: only ${daemon.key.owner.name} and root may change its file.`,
+  );
+};

@@ -1,0 +1,159 @@
+/** The whole control API on one screen: what there is, who may, and what does it. */
+import { Readable } from "node:stream";
+import Fastify, { type FastifyInstance, type FastifyRequest } from "fastify";
+import { API_VERSION, type Health, SIGNALS } from "../contract.ts";
+import type { Daemon } from "../daemon.ts";
+import type { Supervisor } from "../supervisor.ts";
+import { type Caller, callerOf, controllable, requireAuthor, requirePolicy, resolve } from "./authority.ts";
+import { present } from "./presentation.ts";
+import { answerTo, Refusal } from "./problem.ts";
+
+/** What the API does that is not the supervisor's: files of tenants, and the policy. */
+export interface Surroundings {
+  now(): number;
+  health(): Health;
+  /** Reads the policy file and the accounts again; problems as `path:line: text`. Throws when the file is refused. */
+  reloadPolicy(): Promise<string[]>;
+  /** The log's bytes. */
+  readLog(
+    daemon: Daemon,
+    from: { readonly lines: number | undefined; readonly follow: boolean },
+  ): AsyncIterable<Buffer>;
+  readConf(daemon: Daemon): { readonly text: string } | { readonly text: undefined; readonly problem: string };
+  /** Checks the text and writes it as the owner. What is wrong with it: `errors`, and then nothing was written. */
+  writeConf(daemon: Daemon, text: string): { readonly errors: readonly string[]; readonly warnings: readonly string[] };
+  /** Called for an error that the caller is only told of as internal. */
+  onInternalError(error: unknown, caller: Caller): void;
+}
+
+/** Who may use a route: anyone who can connect, those whom the policy names, or those who control the daemon named. */
+type Access = "anyone" | "policy" | "control";
+
+interface Call {
+  readonly caller: Caller;
+  readonly request: FastifyRequest;
+  /** The daemon named in the path; only with access "control". */
+  readonly daemon: Daemon;
+}
+
+interface Route {
+  readonly method: "GET" | "POST" | "PUT";
+  readonly url: string;
+  readonly access: Access;
+  readonly body?: object;
+  readonly query?: object;
+  readonly run: (call: Call) => unknown;
+}
+
+const closed = (properties: object, required: string[] = []) => ({
+  type: "object",
+  additionalProperties: false,
+  properties,
+  required,
+});
+
+const routesOf = (supervisor: Supervisor, about: Surroundings): Route[] => {
+  const outcome =
+    (verb: "start" | "stop" | "restart") =>
+    async ({ daemon }: Call) => {
+      const result = await supervisor[verb](daemon);
+      return { ok: result.ok, reason: result.ok ? "" : result.reason, daemon: present(daemon, about.now()) };
+    };
+  const one = "/daemons/:address";
+  // biome-ignore format: one line a route
+  return [
+    { method: "GET",  url: "/health",         access: "anyone",  run: () => about.health() },
+    { method: "GET",  url: "/daemons",        access: "policy",  run: ({ caller }) => ({ daemons: controllable(supervisor, caller).map((daemon) => present(daemon, about.now())) }) },
+    { method: "POST", url: "/rescan",         access: "policy",  run: ({ caller }) => rescan(supervisor, about, caller) },
+    { method: "GET",  url: one,               access: "control", run: ({ daemon }) => present(daemon, about.now()) },
+    { method: "POST", url: `${one}/start`,    access: "control", run: outcome("start") },
+    { method: "POST", url: `${one}/stop`,     access: "control", run: outcome("stop") },
+    { method: "POST", url: `${one}/restart`,  access: "control", run: outcome("restart") },
+    { method: "POST", url: `${one}/kill`,     access: "control", run: kill, body: closed({ signal: { type: "string", enum: [...SIGNALS.keys()] } }, ["signal"]) },
+    { method: "GET",  url: `${one}/log`,      access: "control", run: (call) => log(about, call), query: closed({ lines: { type: "integer", minimum: 0, maximum: 10_000_000 }, follow: { type: "boolean" } }) },
+    { method: "GET",  url: `${one}/file`,     access: "control", run: ({ daemon }) => ({ path: daemon.file.path, text: readConf(about, daemon) }) },
+    { method: "PUT",  url: `${one}/file`,     access: "control", run: (call) => write(about, call), body: closed({ path: { type: "string" }, text: { type: "string" } }, ["text"]) },
+  ];
+};
+
+const rescan = async (supervisor: Supervisor, about: Surroundings, caller: Caller) => {
+  const problems = caller.uid === 0 ? await about.reloadPolicy() : [];
+  const findings = supervisor.rescan(supervisor.policy.manageable(caller.user));
+  return { ...findings, problems: [...problems, ...findings.problems] };
+};
+
+const kill = ({ daemon, request }: Call) => {
+  const { signal } = request.body as { signal: string };
+  if (!daemon.signal(SIGNALS.get(signal) ?? 0)) {
+    throw new Refusal(
+      "not-applicable",
+      `"${daemon.id}" has no process to send SIG${signal} to: it is ${daemon.state.phase}.`,
+    );
+  }
+  return {};
+};
+
+const log = (about: Surroundings, { daemon, request }: Call) => {
+  const { lines, follow = false } = request.query as { lines?: number; follow?: boolean };
+  if (daemon.file.definition?.output === "discard" && daemon.terms?.definition.output !== "log") {
+    throw new Refusal(
+      "not-applicable",
+      `"${daemon.id}" keeps no log. Write output=log in ${daemon.file.path} and restart it.`,
+    );
+  }
+  return Readable.from(about.readLog(daemon, { lines, follow }), { objectMode: false, highWaterMark: 64 * 1024 });
+};
+
+const readConf = (about: Surroundings, daemon: Daemon): string => {
+  const found = about.readConf(daemon);
+  if (found.text !== undefined) return found.text;
+  throw new Refusal("not-applicable", `${daemon.file.path}: ${found.problem}`);
+};
+
+const write = (about: Surroundings, { caller, daemon, request }: Call) => {
+  requireAuthor(caller, daemon);
+  const { errors, warnings } = about.writeConf(daemon, (request.body as { text: string }).text);
+  if (errors.length > 0) throw new Refusal("invalid-file", "The file is wrong, and was not written.", errors);
+  return { path: daemon.file.path, warnings };
+};
+
+/** The API, ready for connections that `attachCaller` has seen. */
+export const createApi = async (supervisor: Supervisor, about: Surroundings): Promise<FastifyInstance> => {
+  const api = Fastify({
+    logger: false,
+    bodyLimit: 96 * 1024,
+    requestTimeout: 10_000,
+    connectionTimeout: 0,
+    keepAliveTimeout: 5_000,
+    routerOptions: { maxParamLength: 300 },
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: true } },
+  });
+  api.setErrorHandler((error, request, reply) => {
+    const { status, body } = answerTo(error);
+    if (body.code === "internal") about.onInternalError(error, callerOf(request.raw.socket));
+    return reply.status(status).send(body);
+  });
+  api.setNotFoundHandler((request, reply) => {
+    const { status, body } = answerTo(
+      new Refusal("usage", `There is no ${request.method} ${JSON.stringify(request.url)}.`),
+    );
+    return reply.status(status).send(body);
+  });
+  for (const route of routesOf(supervisor, about)) {
+    api.route({
+      method: route.method,
+      url: `/${API_VERSION}${route.url}`,
+      schema: { ...(route.body && { body: route.body }), querystring: route.query ?? closed({}) },
+      handler: async (request) => {
+        const caller = callerOf(request.raw.socket);
+        if (supervisor.stopping) throw new Refusal("stopping", "The supervisor is stopping.");
+        if (route.access !== "anyone") requirePolicy(supervisor, caller);
+        const { address = "" } = (request.params ?? {}) as { address?: string };
+        const daemon = route.access === "control" ? resolve(supervisor, caller, address) : (undefined as never);
+        return route.run({ caller, request, daemon });
+      },
+    });
+  }
+  await api.ready();
+  return api;
+};

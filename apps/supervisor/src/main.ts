@@ -1,0 +1,217 @@
+/** Composition root: reads the flags, builds the edges, plugs them together, and answers signals. */
+import { existsSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { pino } from "pino";
+import { attachCaller } from "./api/authority.ts";
+import { createApi } from "./api/routes.ts";
+import { MAX_DAEMON_FILE, parseDaemonFile } from "./conf/daemon-file.ts";
+import { parsePolicy } from "./conf/policy-file.ts";
+import { DEFAULT_RUN_DIR, HOME_SOCKET, PUBLIC_SOCKET, userSocket, VERSION } from "./contract.ts";
+import { describeProblem, NAME } from "./core/definition.ts";
+import { describeExit } from "./core/lifecycle.ts";
+import { resolvePolicy } from "./core/policy.ts";
+import type { Witness } from "./daemon.ts";
+import { readAccounts } from "./os/accounts.ts";
+import { findCgroupRoot } from "./os/cgroup.ts";
+import { writeConfFile } from "./os/conf-dir.ts";
+import { ControlSockets, linkFromHome } from "./os/control-socket.ts";
+import { Linux } from "./os/linux.ts";
+import { readLog } from "./os/log-reader.ts";
+import { readPolicyFile } from "./os/policy-file.ts";
+import { Readiness } from "./os/readiness.ts";
+import { StateFiles } from "./os/state-file.ts";
+import { privileged } from "./os/tenant.ts";
+import { type Rule, Supervisor } from "./supervisor.ts";
+
+const USAGE = `Usage: supervisor [options]
+  --config FILE       policy file (default /etc/daemon-manager.conf,
+                      then /etc/daemon-manager/daemon-manager.conf)
+  --run-dir DIR       control sockets and log pipes (default ${DEFAULT_RUN_DIR})
+  --fastcgi-dir DIR   published FastCGI sockets (default /run/fastcgi)
+  --state-dir DIR     what the next supervisor needs to know (default /var/lib/dmhost)
+  --log-level LEVEL   fatal, error, warn, info, debug or trace (default info)
+`;
+const MOST_DAEMONS = 256;
+const POLICY_FILES = ["/etc/daemon-manager.conf", "/etc/daemon-manager/daemon-manager.conf"] as const;
+
+const readFlags = () => {
+  const text = { type: "string" } as const;
+  const { values } = parseArgs({
+    options: {
+      config: text,
+      "run-dir": text,
+      "fastcgi-dir": text,
+      "state-dir": text,
+      "log-level": text,
+      help: { type: "boolean" },
+      version: { type: "boolean" },
+    },
+  });
+  return {
+    config: values.config ?? POLICY_FILES.find((path) => existsSync(path)) ?? POLICY_FILES[0],
+    runDir: values["run-dir"] ?? DEFAULT_RUN_DIR,
+    fastcgiDir: values["fastcgi-dir"] ?? "/run/fastcgi",
+    stateDir: values["state-dir"] ?? "/var/lib/dmhost",
+    logLevel: values["log-level"] ?? "info",
+    help: values.help ?? false,
+    version: values.version ?? false,
+  };
+};
+
+/** The policy in force, and what of it was passed over. Throws when the file as a whole is refused. */
+const loadRule = (path: string): { rule: Rule; problems: string[] } => {
+  const parsed = parsePolicy(readPolicyFile(path));
+  const describe = (problem: { line: number; text: string }) => describeProblem(path, problem);
+  if (parsed.value === undefined) throw new Error(parsed.errors.map(describe).join("\n"));
+  const subjects = [...parsed.value.runsAs, ...parsed.value.manages].flatMap(({ left, right }) => [left, ...right]);
+  const namesOf = (kind: "user" | "group") =>
+    subjects.filter((subject) => subject.kind === kind).map(({ name }) => name);
+  const accounts = readAccounts({ users: namesOf("user"), groups: namesOf("group") });
+  const { policy, problems } = resolvePolicy(parsed.value, accounts);
+  const uid = process.geteuid?.();
+  const self = [...accounts.users.values()].find((account) => account.uid === uid)?.name;
+  const soleOwner = privileged ? undefined : (self ?? "");
+  const shared = privileged ? policy.sharedTargets() : [];
+  return {
+    rule: { policy, accounts, soleOwner },
+    problems: [
+      ...[...parsed.warnings, ...problems].map(describe),
+      ...shared.map(
+        ({ target, owners }) =>
+          `${path}: ${owners.join(", ")} may all run daemons as ${target}, so can read and stop each other's`,
+      ),
+    ],
+  };
+};
+
+const main = async (): Promise<void> => {
+  const flags = readFlags();
+  if (flags.help || flags.version) {
+    process.stdout.write(flags.help ? USAGE : `${VERSION}\n`);
+    return;
+  }
+  const log = pino({ level: flags.logLevel, base: null }, pino.destination({ dest: 2, sync: true }));
+  process.umask(0o027);
+  const begun = Date.now();
+  const { rule, problems } = loadRule(flags.config);
+  for (const problem of problems) log.warn({ problem }, "part of the policy is passed over");
+
+  for (const directory of [flags.runDir, flags.stateDir]) mkdirSync(directory, { recursive: true, mode: 0o755 });
+  const cgroups = findCgroupRoot(`dmhost-${flags.runDir.replaceAll("/", "-").replace(/^-/, "")}`);
+  if (cgroups.path === undefined) {
+    log.warn({ reason: cgroups.why }, "no cgroups: a process that leaves its session may outlive its daemon");
+  }
+  const machine = new Linux({
+    runDir: flags.runDir,
+    fastcgiDir: flags.fastcgiDir,
+    states: new StateFiles(join(flags.stateDir, "daemons")),
+    cgroups,
+    readiness: new Readiness(),
+    parse: parseDaemonFile,
+    describe: describeProblem,
+    names: NAME,
+    largest: MAX_DAEMON_FILE,
+    mostDaemons: MOST_DAEMONS,
+    report: (daemon, reason) => log.warn({ daemon, reason }, "trouble with a daemon's surroundings"),
+  });
+  machine.accounts = rule.accounts;
+
+  const witness: Witness = (daemon, event, before, after) => {
+    const about = { daemon: daemon.id, owner: daemon.key.owner.name, run: after.run, event, pid: daemon.pid };
+    const ended = event === "exited" && after.last ? describeExit(after.last.exit) : undefined;
+    const reason = ended ?? (after.bar ? after.bar.reason : undefined);
+    const level =
+      after.phase === "failed" || after.phase === "forbidden" || after.phase === "invalid" ? "warn" : "info";
+    log[before.phase === after.phase && !reason ? "debug" : level](
+      { ...about, ...(reason && { reason }) },
+      after.phase,
+    );
+  };
+  const supervisor = new Supervisor(machine, rule, witness);
+  const userOf = (uid: number): string =>
+    [...machine.accounts.users.values()].find((account) => account.uid === uid)?.name ?? `uid ${uid}`;
+
+  const reloadPolicy = async (): Promise<string[]> => {
+    const next = loadRule(flags.config);
+    machine.accounts = next.rule.accounts;
+    supervisor.rule(next.rule);
+    await openSockets();
+    log.info({ owners: supervisor.owners() }, "policy read again");
+    return next.problems;
+  };
+
+  const api = await createApi(supervisor, {
+    now: () => machine.now(),
+    health: () => ({
+      version: VERSION,
+      pid: process.pid,
+      uptime: Math.round((Date.now() - begun) / 1000),
+      containment: cgroups.path === undefined ? `sessions (${cgroups.why})` : "cgroup",
+    }),
+    reloadPolicy,
+    readLog: ({ key, logDirectory }, from) => readLog(machine.identity(key.owner), logDirectory ?? "", from),
+    readConf: ({ key, file }) =>
+      machine.readText(key.owner, supervisor.policy.paths(key.owner.name)?.chain ?? [], file.name) ?? {
+        text: undefined,
+        problem: "the file is gone",
+      },
+    writeConf: ({ key, file }, text) => {
+      const { value, errors, warnings } = parseDaemonFile(text);
+      if (value !== undefined) writeConfFile(machine.identity(key.owner), file.path, text);
+      const describe = (problem: { line: number; text: string }) => describeProblem(file.path, problem);
+      return { errors: errors.map(describe), warnings: warnings.map(describe) };
+    },
+    onInternalError: (error, { user }) => log.error({ err: error, caller: user }, "a request failed"),
+  });
+
+  const sockets = new ControlSockets((socket, uid) => {
+    attachCaller(socket, { uid, user: userOf(uid) });
+    api.server.emit("connection", socket);
+  });
+  const openSockets = async (): Promise<void> => {
+    const paths = new Set([join(flags.runDir, PUBLIC_SOCKET)]);
+    await sockets.open(join(flags.runDir, PUBLIC_SOCKET), undefined);
+    for (const account of machine.accounts.users.values()) {
+      if (!supervisor.policy.known(account.name)) continue;
+      if (!privileged && account.uid !== process.geteuid?.()) continue;
+      const path = join(flags.runDir, userSocket(account.name));
+      paths.add(path);
+      await sockets.open(path, account);
+      try {
+        linkFromHome(account, machine.identity(account), HOME_SOCKET, path);
+      } catch (error) {
+        log.warn({ owner: account.name, err: error }, "no link to the control socket in the user's home");
+      }
+    }
+    sockets.keep(paths);
+  };
+
+  let leaving = false;
+  const leave = async (): Promise<void> => {
+    if (leaving) return;
+    leaving = true;
+    log.info("stopping every daemon");
+    await supervisor.shutdown();
+    sockets.keep(new Set());
+    log.info("stopped");
+    process.exit(0);
+  };
+  process.on("SIGTERM", leave);
+  process.on("SIGINT", leave);
+  process.on("SIGHUP", () => {
+    reloadPolicy()
+      .then(() => supervisor.rescan(supervisor.owners()))
+      .catch((error: unknown) => log.error({ err: error }, "the policy is refused; the one in force stays"));
+  });
+
+  await openSockets();
+  const findings = supervisor.rescan(supervisor.owners());
+  for (const problem of findings.problems) log.warn({ problem }, "a conf file is passed over");
+  log.info({ version: VERSION, daemons: findings.found.length, owners: supervisor.owners() }, "ready");
+};
+
+main().catch((error: unknown) => {
+  process.stderr.write(`dmhost supervisor: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(1);
+});

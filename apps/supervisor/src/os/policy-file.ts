@@ -1,0 +1,30 @@
+/** The policy file's text, taken only from a file that nobody but root, or the supervisor's own account, can write. */
+import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
+
+/**
+ * Reads the policy file.
+ * @throws Error whose message begins with the path and says what to do
+ */
+export const readPolicyFile = (path: string): string => {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    throw new Error(`${path}: the policy file cannot be opened: ${(error as NodeJS.ErrnoException).code}`);
+  }
+  try {
+    const stats = fstatSync(fd);
+    const own = process.geteuid?.() ?? 0;
+    if (!stats.isFile()) throw new Error(`${path}: the policy must be a regular file`);
+    if (stats.uid !== 0 && stats.uid !== own) {
+      throw new Error(`${path}: the policy file belongs to uid ${stats.uid}; chown root it`);
+    }
+    if ((stats.mode & 0o022) !== 0) {
+      const mode = (stats.mode & 0o7777).toString(8).padStart(4, "0");
+      throw new Error(`${path}: others than its owner may write to the policy file (mode ${mode}); chmod go-w it`);
+    }
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(readFileSync(fd));
+  } finally {
+    closeSync(fd);
+  }
+};
