@@ -6,15 +6,18 @@
 # Copies dist/ to where it runs from, file by file, those that differ; sets `written` to yes if the supervisor's did.
 install_programs() {
   mkdir -p "$programs" "$command_dir"
+  install_copied=""
   for program in "$workshop"/dist/*; do
     program_place=$programs/${program##*/}
     [ "${program##*/}" != dmctl ] || program_place=$command_dir/dmctl
     ! cmp -s "$program" "$program_place" || continue
+    install_copied="$install_copied $program_place"
     cp "$program" "$program_place.new"
     chmod 755 "$program_place.new"
     mv -f "$program_place.new" "$program_place"
     [ "${program##*/}" = dmctl ] || written=yes
   done
+  step "programs: ${install_copied:+installed:}${install_copied:-installed already}"
 }
 
 # run_services SOCKET DOCROOT: starts both services; of those that run, restarts or reloads what is not as it was.
@@ -22,7 +25,6 @@ run_services() {
   mkdir -p "$tree" "$tree_logs" "${web%/*}"
   chmod 750 "$tree_logs"
   written=no
-  step "programs: installing into $programs, dmctl into $command_dir"
   install_programs
   write_service supervisor <<RUN
 #!/bin/sh

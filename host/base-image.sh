@@ -18,6 +18,7 @@ fail() { printf 'dmhost: cannot make the image "%s": %s\n' "$image" "$*" >&2; ex
 
 # Mirror and suites that this machine's own apt uses for the release, one "URI SUITE" a line; only plain http, as
 # the image has no certificates yet.
+# shellcheck disable=SC2016 # apt's own placeholders
 own_sources() {
   apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(COMPONENT)' 'Created-By: Packages' 2>/dev/null |
     awk -v suite="$suite" '$1 ~ /^http:/ && $3 == "main" && ($2 == suite || index($2, suite "-") == 1) {

@@ -18,6 +18,11 @@ install_npm_packages() {
   fi
   step "packages from npm: installing (about 150 MB)"
   quietly "installing packages from npm" npm --prefix "$workshop" ci --no-audit --no-fund --loglevel=error
+  # npm 9 (Debian's) drops this link again together with that of the other processor's package.
+  for pinned_node in "$workshop"/node_modules/node-linux-*/bin/node; do
+    [ -e "$workshop/node_modules/.bin/node" ] ||
+      ln -s "../${pinned_node#"$workshop/node_modules/"}" "$workshop/node_modules/.bin/node"
+  done
   touch "$workshop/node_modules/.package-lock.json"
 }
 

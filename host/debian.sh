@@ -1,21 +1,27 @@
 # shellcheck shell=sh
 # Programs that the appliance takes from Debian: which are missing, and their installation.
 
-# Programs that running natively needs beside what every Debian has.
-appliance_programs="nginx php-cgi s6-svscan s6-log"
+# What running natively needs beside what every Debian has; libatomic is for Node.
+appliance_programs="nginx php-cgi s6-svscan s6-log libatomic.so.1"
+# What installing and building needs.
+building_programs="npm libatomic.so.1"
 
 # The package that brings a program.
 package_of() {
   case $1 in
     s6-*) echo s6 ;;
+    libatomic.so.1) echo libatomic1 ;;
     *) echo "$1" ;;
   esac
 }
 
-# Whether a program is here, new enough. npm: 9 is the oldest that reads the lockfile as it was written.
+# Whether a program (or library) is here, new enough. npm: 9 is the oldest that this is tested with.
 has_program() {
-  command -v "$1" >/dev/null || return 1
-  [ "$1" != npm ] || [ "$(npm --version 2>/dev/null | cut -d. -f1)" -ge 9 ] 2>/dev/null
+  case $1 in
+    lib*) ldconfig -p | grep -q "^[[:space:]]*$1 " ;;
+    npm) [ "$(npm --version 2>/dev/null | cut -d. -f1)" -ge 9 ] 2>/dev/null ;;
+    *) command -v "$1" >/dev/null ;;
+  esac
 }
 
 # missing_packages PROGRAM...: prints the packages to install for those that are not here, each once, on one line.
@@ -76,9 +82,13 @@ need_programs() {
     step "programs from Debian: all here"
     return
   fi
-  [ "$(id -u)" -eq 0 ] ||
-    fail "cannot go on as $(id -un): missing from this machine: $need_packages" \
-      "install with:  sudo apt-get install --no-install-recommends $need_packages"
+  if [ "$(id -u)" -ne 0 ]; then
+    set -- "install with:  sudo apt-get install --no-install-recommends $need_packages"
+    case " $need_packages " in
+      *" nginx "*) set -- "$1" "Debian starts an nginx of its own on port 80 then; not wanted?  sudo systemctl disable --now nginx" ;;
+    esac
+    fail "cannot go on as $(id -un): missing from this machine: $need_packages" "$@"
+  fi
   step "programs from Debian: installing $need_packages"
   # shellcheck disable=SC2086
   install_packages $need_packages

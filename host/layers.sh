@@ -39,9 +39,10 @@ layer_seconds() {
 prepare_layers() {
   if [ "$(id -u)" -eq 0 ]; then
     # shellcheck disable=SC2086
-    need_programs npm $appliance_programs
+    need_programs $appliance_programs $building_programs
   else
-    need_programs npm
+    # shellcheck disable=SC2086
+    need_programs $building_programs
   fi
   install_npm_packages
 }

@@ -29,8 +29,12 @@ native_up() {
   check_http_address
   only_one /run/dmhost-native.lock
   check_port_free
+  # Two supervisors cannot share one run directory.
+  if [ -S /run/dmhost/command.sock ] && docker_available && [ -n "$(docker_compose ps --quiet supervisor 2>/dev/null)" ]; then
+    fail "the appliance runs in Docker here already" "stop it first:  ./dmhost down --docker"
+  fi
   # shellcheck disable=SC2086
-  need_programs $appliance_programs npm
+  need_programs $appliance_programs $building_programs
   install_npm_packages
   build_programs
   native_accounts
@@ -58,19 +62,21 @@ TEXT
 
 # The web server's account, which no tenant has, and the demo tenant with its files.
 native_accounts() {
-  if ! getent passwd dmhost-nginx >/dev/null; then
-    step "accounts: adding dmhost-nginx, for the web server"
-    useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin dmhost-nginx
-  fi
-  if ! getent passwd "$native_demo" >/dev/null; then
-    step "accounts: adding $native_demo, the demo tenant"
-    useradd --system --user-group --no-create-home --home-dir "$native_demo_home" --shell /usr/sbin/nologin "$native_demo"
-  fi
+  native_account dmhost-nginx /nonexistent "for the web server"
+  native_account "$native_demo" "$native_demo_home" "the demo tenant"
   install -d -m 0755 /var/lib/dmhost
   # nginx passes through the home to the site's files, and sees nothing else of it.
   [ -d "$native_demo_home" ] || install -d -m 0711 -o "$native_demo" -g "$native_demo" "$native_demo_home"
   as_demo sh -c 'mkdir -p -m 0750 ~/.daemon-manager'
   put_demo_files "$native_demo_home/www" "$native_demo_home/.daemon-manager/daemons/site.conf" as_demo
+}
+
+# native_account NAME HOME PURPOSE: sees to a system account that nobody can log in to, with a group of its own.
+native_account() {
+  getent group "$1" >/dev/null || groupadd --system "$1"
+  getent passwd "$1" >/dev/null && return
+  step "accounts: adding $1, $3"
+  useradd --system --gid "$1" --no-create-home --home-dir "$2" --shell /usr/sbin/nologin "$1"
 }
 
 # The policy: ours where there is none, else the admin's as it is.

@@ -63,7 +63,8 @@ single_user_workshop() {
     need_programs "$@"
     return
   fi
-  need_programs "$@" npm
+  # shellcheck disable=SC2086
+  need_programs "$@" $building_programs
   if checkout_writable; then return; fi
   workshop=${XDG_CACHE_HOME:-$HOME/.cache}/dmhost
   step "$checkout cannot be written as $single_user: building in $workshop"

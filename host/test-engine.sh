@@ -57,8 +57,6 @@ CFG
   docker compose version >/dev/null 2>&1 || cannot "the Compose plugin of Debian trixie does not run here"
 }
 
-firewall() { command -v iptables-save >/dev/null && iptables-save 2>/dev/null | grep -c DOCKER || true; }
-
 start() {
   if command -v docker >/dev/null; then
     for candidate in "${DOCKER_HOST:-$(docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null)}" "$host"; do
@@ -71,7 +69,7 @@ start() {
   fi
   [ "$(id -u)" = 0 ] || cannot "no Docker engine answers, and starting one needs root"
   command -v apt-get >/dev/null || cannot "no Docker engine answers, and this is not a Debian machine"
-  [ -d /sys/fs/cgroup ] && [ -w /sys/fs/cgroup ] || cannot "no Docker engine answers, and /sys/fs/cgroup cannot be written here"
+  [ -w /sys/fs/cgroup ] || cannot "no Docker engine answers, and /sys/fs/cgroup cannot be written here"
   # A client alone may be there; dockerd is what is wanted.
   if ! command -v dockerd >/dev/null || ! command -v iptables >/dev/null; then
     say "installing docker.io and iptables"

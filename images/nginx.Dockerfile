@@ -11,13 +11,13 @@ WORKDIR /etc/dmhost-nginx
 COPY nginx ./
 COPY images/nginx/listen.conf ./
 COPY images/nginx/health.conf sites/
-COPY images/nginx/health /usr/local/bin/
+COPY images/nginx/health images/nginx/web-server /usr/local/bin/
 RUN mkdir -p vhosts temp \
  && sed -i -e 's|@SOCKET@|/run/fastcgi/dmhost-demo/site.sock|' -e 's|@DOCROOT@|/var/lib/dmhost/demo/www|' sites/demo.conf \
- && chmod -R u=rwX,go=rX . && chmod 0755 /usr/local/bin/health
+ && chmod -R u=rwX,go=rX . && chmod 0755 /usr/local/bin/*
 
 USER 65080:65080
 # Requests under way are finished.
 STOPSIGNAL SIGQUIT
 EXPOSE 8080
-ENTRYPOINT ["nginx", "-e", "stderr", "-p", "/etc/dmhost-nginx", "-c", "nginx.conf", "-g", "daemon off;"]
+ENTRYPOINT ["web-server", "start"]

@@ -29,9 +29,10 @@ RUN apt-get update -q \
       libatomic1 s6 libnss-extrausers php-cgi perl libfcgi-perl python3 $DMHOST_PACKAGES \
  && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log
 
-# 65080 is in the range that Debian leaves to the administrator and gives to nobody; nginx.Dockerfile has the same number.
+# Numbers that Debian reserves, so that no account of the host has them; nginx.Dockerfile has 65080 too.
 RUN groupadd --gid 65080 dmhost-nginx \
- && useradd --uid 65081 --user-group --home-dir /var/lib/dmhost/demo --no-create-home --shell /usr/sbin/nologin dmhost-demo \
+ && groupadd --gid 65081 dmhost-demo \
+ && useradd --uid 65081 --gid 65081 --home-dir /var/lib/dmhost/demo --no-create-home --shell /usr/sbin/nologin dmhost-demo \
  && mkdir -p /usr/local/share/dmhost /var/log/daemon-manager /var/lib/extrausers /etc/daemon-manager \
  && install -d -m 0700 /var/lib/dmhost/state \
  && install -d -m 0711 -o dmhost-demo -g dmhost-demo /var/lib/dmhost/demo \
@@ -51,5 +52,4 @@ RUN chmod 0755 /usr/local/lib/dmhost/container /usr/local/lib/dmhost/container/*
       mv /etc/$base /usr/local/share/dmhost/$base && ln -s /run/accounts/$base /etc/$base || exit 1; \
     done
 
-ENV DMCTL_SOCKET=/run/dmhost/command.sock
 ENTRYPOINT ["/usr/local/lib/dmhost/container/init"]

@@ -1,21 +1,15 @@
-/** The control API over a UNIX socket: requests out, the contract's values or Failures back. */
-import { type ClientRequest, type IncomingMessage, type RequestOptions, request } from "node:http";
+/** The control API: the contract's values out of it, or Failures. */
+import type { Readable } from "node:stream";
 import { API_VERSION, type ApiError, ERROR_STATUS, EXIT } from "@dmhost/supervisor/contract";
+import { type Answer, exchange, readText } from "./exchange.ts";
 import { EXIT_OF_ERROR, Failure } from "./failure.ts";
 
 /** How long to wait for a connection, and for an answer that does not depend on a daemon, in milliseconds. */
 const PATIENCE = 10_000;
 
-/** A supervisor at one socket. */
-export interface Client {
-  /** The answer's body; undefined where the answer has none. Rejects with a Failure. */
-  ask<T>(call: ApiCall): Promise<T>;
-  /** The answer's bytes as they come. Rejects with a Failure, and so does the stream when it breaks off. */
-  stream(call: ApiCall, signal: AbortSignal): Promise<IncomingMessage>;
-}
-
 /** One request. */
 export interface ApiCall {
+  /** GET unless told otherwise. */
   readonly method?: "GET" | "POST" | "PUT";
   /** From `apiPath`. */
   readonly path: string;
@@ -25,26 +19,29 @@ export interface ApiCall {
   readonly settles?: boolean;
 }
 
+/** A supervisor at one socket. Every request has its own connection. */
+export interface Client {
+  /** The answer's body. Rejects with a Failure. */
+  ask<T>(call: ApiCall): Promise<T>;
+  /** The answer's bytes as they come, until `signal`. Rejects with a Failure. */
+  stream(call: ApiCall, signal: AbortSignal): Promise<Readable>;
+}
+
 /** `/v1/...` with each segment encoded, so that an id's slash stays inside its segment. */
 export const apiPath = (...segments: string[]): string =>
   `/${[API_VERSION, ...segments.map((segment) => encodeURIComponent(segment))].join("/")}`;
 
-const HINTS: Record<string, string> = {
+const REASONS: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'nothing listens there; start the supervisor with "./dmhost up"',
-  ENOENT: 'it is gone; start the supervisor with "./dmhost up"',
+  ENOENT: 'the socket is gone; start the supervisor with "./dmhost up"',
   EACCES: "permission denied: the socket is another user's",
-  EAGAIN: "it has too many connections waiting; try again",
+  EAGAIN: "too many connections are waiting there; try again",
 };
 
+/** A connection that did not come to be, or broke. */
 const connectionFailure = (socket: string, error: NodeJS.ErrnoException): Failure => {
-  const exit = error.code === "EACCES" ? EXIT.refused : EXIT.unreachable;
-  return new Failure(exit, `no supervisor answers at ${socket}: ${HINTS[error.code ?? ""] ?? error.message}`);
-};
-
-const readText = async (message: IncomingMessage): Promise<string> => {
-  const chunks: Buffer[] = [];
-  for await (const chunk of message) chunks.push(chunk);
-  return Buffer.concat(chunks).toString("utf8");
+  const reason = REASONS[error.code ?? ""] ?? error.message;
+  return new Failure(error.code === "EACCES" ? EXIT.refused : EXIT.unreachable, `cannot reach ${socket}: ${reason}`);
 };
 
 const isApiError = (value: unknown): value is ApiError =>
@@ -56,7 +53,7 @@ const isApiError = (value: unknown): value is ApiError =>
   "message" in value &&
   typeof value.message === "string";
 
-const parse = (text: string): unknown => {
+const parsed = (text: string): unknown => {
   try {
     return JSON.parse(text);
   } catch {
@@ -64,69 +61,41 @@ const parse = (text: string): unknown => {
   }
 };
 
-/** What an answer other than 2xx says. */
-const refusal = async (socket: string, response: IncomingMessage): Promise<Failure> => {
-  const answer = parse(await readText(response));
-  return isApiError(answer)
-    ? new Failure(EXIT_OF_ERROR[answer.code], answer.message, answer.details, answer.code)
-    : strange(socket, `HTTP ${response.statusCode}`);
-};
-
-const strange = (socket: string, what: string): Failure =>
-  new Failure(EXIT.unreachable, `no supervisor that this dmctl understands answers at ${socket}: it said ${what}`);
-
-/** A client of the supervisor that listens at `socket`, a real path. Connects anew for every request. */
+/** A client of the supervisor that listens at `socket`. */
 export const clientAt = (socket: string): Client => {
-  const open = (call: ApiCall, signal: AbortSignal | undefined, answerWithin: number): Promise<IncomingMessage> => {
-    const body = call.body === undefined ? undefined : JSON.stringify(call.body);
-    const options: RequestOptions = {
-      socketPath: socket,
-      host: "localhost",
-      method: call.method ?? "GET",
-      path: call.path,
-      agent: false,
-      headers:
-        body === undefined ? {} : { "content-type": "application/json", "content-length": Buffer.byteLength(body) },
-      ...(signal === undefined ? {} : { signal }),
-    };
-    return new Promise((resolve, reject) => {
-      const late = (): void => {
-        sent.destroy(Object.assign(new Error(`no answer within ${PATIENCE / 1000} s`), { code: "ETIMEDOUT" }));
-      };
-      let timer = setTimeout(late, PATIENCE);
-      const sent: ClientRequest = request(options, (response) => {
-        clearTimeout(timer);
-        resolve(response);
-      });
-      sent.once("socket", (connection) => {
-        connection.once("connect", () => {
-          clearTimeout(timer);
-          if (Number.isFinite(answerWithin)) timer = setTimeout(late, answerWithin);
-        });
-      });
-      sent.once("error", (error) => {
-        clearTimeout(timer);
-        reject(signal?.aborted ? error : connectionFailure(socket, error));
-      });
-      sent.end(body);
-    });
+  const reach = async <T>(work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
+      throw connectionFailure(socket, error instanceof Error ? error : new Error(String(error)));
+    }
+  };
+  const open = ({ method = "GET", path, body, settles = false }: ApiCall, signal?: AbortSignal): Promise<Answer> => {
+    const question = { method, path, body: body === undefined ? "" : JSON.stringify(body) };
+    const patience = { connect: PATIENCE, answer: settles ? Number.POSITIVE_INFINITY : PATIENCE };
+    return reach(() => exchange(socket, question, patience, signal));
+  };
+  const strange = (what: string): Failure =>
+    new Failure(EXIT.unreachable, `what answers at ${socket} is no supervisor that this dmctl understands: ${what}`);
+  const refusal = (status: number, text: string): Failure => {
+    const answer = parsed(text);
+    if (!isApiError(answer)) return strange(`HTTP status ${status}`);
+    return new Failure(EXIT_OF_ERROR[answer.code], answer.message, answer.details, answer.code);
   };
 
   return {
     async ask<T>(call: ApiCall): Promise<T> {
-      const response = await open(call, undefined, call.settles ? Number.POSITIVE_INFINITY : PATIENCE);
-      if (Math.floor((response.statusCode ?? 0) / 100) !== 2) throw await refusal(socket, response);
-      const text = await readText(response).catch((error) => {
-        throw connectionFailure(socket, error);
-      });
-      const answer = parse(text);
-      if (answer === undefined && text !== "") throw strange(socket, `"${text.slice(0, 60)}"`);
-      return answer as T;
+      const answer = await open(call);
+      const text = await reach(() => readText(answer));
+      if (answer.status < 200 || answer.status > 299) throw refusal(answer.status, text);
+      const value = parsed(text);
+      if (value === undefined && text !== "") throw strange("no JSON");
+      return value as T;
     },
     async stream(call, signal) {
-      const response = await open(call, signal, PATIENCE);
-      if (response.statusCode !== 200) throw await refusal(socket, response);
-      return response;
+      const answer = await open(call, signal);
+      if (answer.status !== 200) throw refusal(answer.status, await reach(() => readText(answer)));
+      return answer.body;
     },
   };
 };

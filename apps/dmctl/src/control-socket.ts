@@ -1,5 +1,5 @@
 /** Which socket dmctl connects to, and whether it may be trusted (spec/security.md, 13). */
-import { realpathSync, type Stats, statSync } from "node:fs";
+import { readFileSync, realpathSync, type Stats, statSync } from "node:fs";
 import { userInfo } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
 import { DEFAULT_RUN_DIR, EXIT, HOME_SOCKET, PUBLIC_SOCKET, userSocket } from "@dmhost/supervisor/contract";
@@ -8,10 +8,16 @@ import { Failure } from "./failure.ts";
 const WRITABLE_BY_OTHERS = 0o022;
 const STICKY = 0o1000;
 
-/** Name and home of the caller as the account database has them; undefined for a uid without an account. */
-const account = (): { username: string; homedir: string } | undefined => {
+/** Name and home of an account; undefined for a uid without one. */
+export const accountOf = (uid: number): { readonly name: string; readonly home: string } | undefined => {
   try {
-    return userInfo();
+    // The file first: Bun's userInfo() believes the environment's USER.
+    for (const line of readFileSync("/etc/passwd", "utf8").split("\n")) {
+      const [name, , id, , , home] = line.split(":");
+      if (name && home && id === String(uid)) return { name, home };
+    }
+    const info = userInfo();
+    return info.uid === uid ? { name: info.username, home: info.homedir } : undefined;
   } catch {
     return undefined;
   }
@@ -20,15 +26,16 @@ const account = (): { username: string; homedir: string } | undefined => {
 /** The places to look for a supervisor's socket, best first. `runDir` is the contract's unless a test has its own. */
 export const candidates = (
   env: Readonly<Record<string, string | undefined>>,
+  uid: number,
   runDir: string = DEFAULT_RUN_DIR,
 ): string[] => {
-  const chosen = env["DMCTL_SOCKET"];
-  if (chosen) return [chosen];
-  const home = isAbsolute(env["HOME"] ?? "") ? env["HOME"] : account()?.homedir;
-  const user = account()?.username;
+  const wish = env["DMCTL_SOCKET"];
+  if (wish) return [wish];
+  const account = accountOf(uid);
+  const home = isAbsolute(env["HOME"] ?? "") ? env["HOME"] : account?.home;
   return [
     ...(home === undefined ? [] : [join(home, HOME_SOCKET)]),
-    ...(user === undefined || user.includes("/") ? [] : [join(runDir, userSocket(user))]),
+    ...(account === undefined || account.name.includes("/") ? [] : [join(runDir, userSocket(account.name))]),
     join(runDir, PUBLIC_SOCKET),
   ];
 };
@@ -63,7 +70,7 @@ const distrust = (path: string, socket: Stats, uid: number): string | undefined 
 export const findControlSocket = (
   env: Readonly<Record<string, string | undefined>>,
   uid: number,
-  places: readonly string[] = candidates(env),
+  places: readonly string[] = candidates(env, uid),
 ): string => {
   for (const place of places) {
     const path = realPathIfAny(place);

@@ -62,7 +62,13 @@ const withSignal = (verb: string, flags: readonly string[], words: readonly stri
 };
 
 const checkCount = (shape: Shape, ids: readonly string[]): void => {
-  const [least, most] = { none: [0, 0], optional: [0, 1], one: [1, 1], many: [1, Number.POSITIVE_INFINITY], command: [0, 1] }[shape.ids];
+  const [least, most] = {
+    none: [0, 0],
+    optional: [0, 1],
+    one: [1, 1],
+    many: [1, Number.POSITIVE_INFINITY],
+    command: [0, 1],
+  }[shape.ids];
   if (ids.includes("")) throw misuse("a daemon's name cannot be empty");
   if (ids.length < (least ?? 0))
     throw misuse(`"${shape.verb}" needs the name of a daemon, as in "dmctl ${shape.verb} wordpress"`);

@@ -18,25 +18,29 @@ export interface LogView {
   readonly clock: Clock;
 }
 
-const pump = async (
-  source: Readable,
-  view: LogView,
-  escaped: boolean,
-  target: Writable,
-  end: boolean,
-): Promise<void> => {
+/** Moves the log at the reader's speed. Resolves with whether the reader went away before its end. */
+const pump = async (source: Readable, view: LogView, escaped: boolean, target: Writable): Promise<boolean> => {
+  let gone = false;
+  const onError = (error: Error): void => {
+    gone ||= isReaderGone(error);
+  };
   const clocked = view.raw ? source : withWallClock(source, view.clock);
+  const stages = escaped ? withoutControls(clocked) : clocked;
+  target.on("error", onError);
   try {
-    await (escaped ? pipeline(withoutControls(clocked), target, { end }) : pipeline(clocked, target, { end }));
+    await pipeline(stages, target, { end: false });
+    await write(target, "");
   } catch (error) {
-    // Who closes the pager or pipes into head has seen enough; the supervisor's end breaking off is something else.
-    if (!target.destroyed || !isReaderGone(error)) throw error;
-    return;
+    if (!gone && !isReaderGone(error)) throw error;
+    gone = true;
+  } finally {
+    target.off("error", onError);
+    source.destroy();
   }
-  if (!end) await write(target, "");
+  return gone;
 };
 
-const path = (address: string, view: LogView): string => {
+const pathOf = (address: string, view: LogView): string => {
   const query = new URLSearchParams();
   if (view.lines !== undefined) query.set("lines", String(view.lines));
   if (view.follow) query.set("follow", "1");
@@ -50,20 +54,22 @@ const path = (address: string, view: LogView): string => {
 export const showLog = async (client: Client, address: string, view: LogView, session: Session): Promise<number> => {
   const leave = new AbortController();
   const onInterrupt = (): void => leave.abort();
-  process.once("SIGINT", onInterrupt);
   const escaped = session.terminal && !view.raw;
+  process.on("SIGINT", onInterrupt);
   try {
-    const log = await client.stream({ path: path(address, view) }, leave.signal);
-    if (!session.terminal || view.follow) {
-      await pump(log, view, escaped, session.output, false);
-    } else {
+    const log = await client.stream({ path: pathOf(address, view) }, leave.signal);
+    if (session.terminal && !view.follow) {
       process.off("SIGINT", onInterrupt);
       const pager = await startPager(session.env);
       try {
-        await pump(log, view, escaped, pager.input, true);
+        await pump(log, view, escaped, pager.input);
       } finally {
+        pager.input.end();
         await pager.ended;
       }
+    } else {
+      const gone = await pump(log, view, escaped, session.output);
+      if (view.follow && !gone) throw new Error("the supervisor closed it");
     }
     return EXIT.done;
   } catch (error) {

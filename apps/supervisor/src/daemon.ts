@@ -1,10 +1,20 @@
 /** One daemon: feeds events to the table of core/lifecycle.ts, performs the effects it returns, keeps its one timer. */
 import { DEFAULTS, type Definition } from "./core/definition.ts";
 import { type SocketEvidence, tookConnection } from "./core/evidence.ts";
-import { launchDaemon, launchLogger, readExit } from "./core/launch.ts";
+import { type LaunchPlan, launchDaemon, launchLogger, readExit } from "./core/launch.ts";
 import { alive, type Effect, type Event, initial, type State, step, type Verdict, verdict } from "./core/lifecycle.ts";
 import type { Account } from "./core/policy-rules.ts";
-import type { DaemonKey, FoundFile, HeldLog, HeldSocket, LiveRun, Machine, RunNews } from "./machine.ts";
+import type {
+  DaemonKey,
+  DaemonRecord,
+  FoundFile,
+  Held,
+  HeldLog,
+  HeldSocket,
+  LiveRun,
+  Machine,
+  RunNews,
+} from "./machine.ts";
 
 /** Tells what became of each step; main.ts makes it the supervisor's log. */
 export type Witness = (daemon: Daemon, event: Event["type"], before: State, after: State) => void;
@@ -85,8 +95,10 @@ export class Daemon {
     });
     if (state === before) return;
     this.#become(state);
-    this.#witness(this, event.type, before, state);
+    // What is to be done comes before what is to be written: clients may be waiting.
     for (const effect of effects) (this.#perform[effect.type] as (effect: Effect) => void)(effect);
+    this.#machine.remember(this.key, state);
+    this.#witness(this, event.type, before, state);
     this.#answer();
   }
 
@@ -136,20 +148,25 @@ export class Daemon {
   resume(terms: Terms | undefined): boolean {
     const record = this.#machine.recall(this.key);
     if (!record) return false;
+    // Its record is written again only when its run has been taken up: it is by the record that the run is found.
     const { state } = record;
+    if (alive(state)) this.#takeUpRun(record, terms);
     this.#become(state);
-    if (!alive(state)) return true;
+    this.#machine.remember(this.key, state);
+    if (this.#run && state.phase === "starting") this.feed({ type: "launched", run: state.run });
+    // It listens on a socket that clients no longer find: only a new run can listen on the present one.
+    if (this.#run && this.#socket?.fresh && state.want === "up") this.feed({ type: "restart" });
+    return true;
+  }
+
+  #takeUpRun(record: DaemonRecord, terms: Terms | undefined): void {
     this.#next = terms;
     try {
       if (this.#takeUp()?.definition.output === "log") this.#openLog();
     } catch {
       // What cannot be opened now is tried, and told, again at its next start.
     }
-    this.#run = this.#machine.adopt(this.key, record, this.#news(state.run));
-    if (this.#run && state.phase === "starting") this.feed({ type: "launched", run: state.run });
-    // It listens on a socket that clients no longer find: only a new run can listen on the present one.
-    if (this.#run && this.#socket?.fresh && state.want === "up") this.feed({ type: "restart" });
-    return true;
+    this.#run = this.#machine.adopt(this.key, record, this.#news(record.state.run));
   }
 
   /** Sends a signal to the main process; false when there is none. */
@@ -161,6 +178,7 @@ export class Daemon {
   /** Gives up what it holds. It must have stopped. */
   async close(): Promise<void> {
     this.#cancelTimer?.();
+    this.#machine.discard(this.key);
     this.#machine.forget(this.key);
     this.#closeSocket();
     await this.#closeLog();
@@ -168,6 +186,8 @@ export class Daemon {
 
   readonly #perform: Perform = {
     spawn: ({ run }) => this.#spawn(run),
+    prepare: ({ run }) => this.#prepare(run),
+    discard: () => this.#machine.discard(this.key),
     terminate: () => this.#run?.signalAll(SIGTERM),
     kill: () => this.#run?.kill(),
   };
@@ -182,7 +202,6 @@ export class Daemon {
           : this.#machine.after(Math.max(0, deadline - this.#machine.now()), () => this.feed({ type: "deadline" }));
     }
     this.#state = state;
-    this.#machine.remember(this.key, state);
   }
 
   #spawn(run: number): void {
@@ -193,22 +212,40 @@ export class Daemon {
       stage = "opening its log";
       if (terms.definition.output === "log") this.#openLog();
       stage = "making its cgroup";
-      const cgroup = this.#machine.makeGroup(this.key, run);
+      const { plan, held } = this.#plan(terms, run);
       stage = "making its process";
       this.#socket?.mark();
       this.#before = this.#socket?.observe();
-      const plan = launchDaemon({
-        definition: terms.definition,
-        owner: this.key.owner,
-        account: terms.account,
-        cgroup,
-        privileged: this.#machine.privileged,
-      });
-      const held = { socket: this.#socket, log: terms.definition.output === "log" ? this.#log : undefined, cgroup };
       this.#run = this.#machine.launch(this.key, plan, held, this.#news(run));
-      this.#machine.remember(this.key, this.#state);
     } catch (error) {
       this.#failLaunch(run, stage, error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  #plan(terms: Terms, run: number): { plan: LaunchPlan; held: Held } {
+    const cgroup = this.#machine.makeGroup(this.key, run);
+    const plan = launchDaemon({
+      definition: terms.definition,
+      owner: this.key.owner,
+      account: terms.account,
+      cgroup,
+      privileged: this.#machine.privileged,
+    });
+    return {
+      plan,
+      held: { socket: this.#socket, log: terms.definition.output === "log" ? this.#log : undefined, cgroup },
+    };
+  }
+
+  /** A chain that stands by is one process more; it is worth that where clients wait at a socket. */
+  #prepare(run: number): void {
+    if (this.terms?.definition.listen === "none" || !this.terms) return;
+    try {
+      this.#machine.discard(this.key);
+      const { plan, held } = this.#plan(this.terms, run);
+      this.#machine.prepare(this.key, run, plan, held);
+    } catch {
+      // The launch itself will meet the same trouble, and tell it.
     }
   }
 

@@ -104,7 +104,12 @@ export interface Machine {
   openLog(key: DaemonKey, writer: Account, logger: LaunchPlan, directory: string): HeldLog;
   /** Path of a cgroup for this run, where there are cgroups. */
   makeGroup(key: DaemonKey, run: number): string | undefined;
+  /** Launches a plan: by what was prepared, if that was the same plan, else from the beginning. */
   launch(key: DaemonKey, plan: LaunchPlan, held: Held, news: RunNews): LiveRun;
+  /** Leads the launch of a plan to where only the tenant's part is left, and keeps it there for that run. */
+  prepare(key: DaemonKey, run: number, plan: LaunchPlan, held: Held): void;
+  /** Gives up what was prepared. */
+  discard(key: DaemonKey): void;
   /** Takes up the run of an earlier supervisor; undefined when its main process has ended. `news.gone` comes either way. */
   adopt(key: DaemonKey, record: DaemonRecord, news: RunNews): LiveRun | undefined;
 

@@ -207,6 +207,7 @@ const main = async (): Promise<void> => {
 
   await openSockets();
   const findings = supervisor.rescan(supervisor.owners());
+  machine.killStrays();
   for (const problem of findings.problems) log.warn({ problem }, "a conf file is passed over");
   log.info({ version: VERSION, daemons: findings.found.length, owners: supervisor.owners() }, "ready");
 };

@@ -7,6 +7,9 @@
  * Nothing that a tenant wrote is read before setpriv: their variables travel under another name (LD_PRELOAD would
  * otherwise be obeyed by root's shell) and get their own again after it. Each stage that fails says so on descriptor 3
  * and ends the chain; that descriptor closes unwritten when the daemon's shell takes over.
+ *
+ * Having become the account, the chain waits for a line on descriptor 4. Joining a cgroup takes about 10 ms (the kernel
+ * waits for a grace period), so a chain is led that far ahead of time and stands by while the run before it lives.
  */
 import type { Definition } from "./definition.ts";
 import type { Exit } from "./lifecycle.ts";
@@ -26,24 +29,22 @@ const PATH = "/usr/local/bin:/usr/bin:/bin";
 /** What a tenant's variable is called until setpriv has been passed. */
 const VEIL = "DMHOST_VAR_";
 
-/** $1 cgroup directory or empty; the rest is the next program. Descriptor 4 keeps the log while 2 reports on 3. */
-const AS_ROOT = `exec 4>&2 2>&3
+/** $1 cgroup directory or empty; the rest is the next program. Descriptor 5 keeps the log while 2 reports on 3. */
+const AS_ROOT = `exec 5>&2 2>&3
 if [ -n "$1" ] && ! echo 0 >"$1/cgroup.procs"; then echo 'joining cgroup' >&3; exit ${LAUNCH_FAILED}; fi
 shift
 exec "$@"`;
 
-/** $1 directory, $2 shell, $3 start, $4 the names of the variables. */
+/** $1 directory, $2 shell, $3 start, $4 the commands that give the variables their names again. */
 const AS_ACCOUNT = `umask 022
+read -r go <&4 || exit ${LAUNCH_FAILED}
 fail() { echo "$1: $2" >&3; echo "$3" >&3; exit ${LAUNCH_FAILED}; }
 [ -e "$1" ] || fail "$1" 'no such directory, or no permission to reach it' "entering $1"
 [ -d "$1" ] || fail "$1" 'not a directory' "entering $1"
 cd -- "$1" || fail "$1" 'permission denied' "entering $1"
 [ -x "$2" ] || fail "$2" 'no such program, or no permission to run it' "running $2"
-dmhost_shell=$2 dmhost_start=$3
-for dmhost_name in $4; do
-  eval "export $dmhost_name=\\"\\$${VEIL}$dmhost_name\\"; unset ${VEIL}$dmhost_name"
-done
-exec "$dmhost_shell" -c "$dmhost_start" 2>&4 3>&- 4>&-`;
+eval "$4"
+exec "$2" -c "$3" 2>&5 3>&- 4>&- 5>&-`;
 
 /** How setpriv is told to become an account: all of it, with its groups, and no way back. */
 const become = (account: Account, privileged: boolean): string[] =>
@@ -99,7 +100,7 @@ export const launchDaemon = (launch: Launch): LaunchPlan => {
       inHome(definition.dir, owner),
       definition.shell,
       definition.start,
-      [...variables.keys()].join(" "),
+      `unset go; ${[...variables.keys()].map((name) => `export ${name}="$${VEIL}${name}"; unset ${VEIL}${name}`).join("; ")}`,
     ],
     environment: new Map([["PATH", PATH], ...[...variables].map(([name, value]) => [VEIL + name, value] as const)]),
   };
@@ -134,7 +135,7 @@ export const launchLogger = (
     ...become(owner, privileged),
     "/bin/sh",
     "-c",
-    `umask 027; exec "$@" 2>&4 3>&- 4>&-`,
+    `umask 027; read -r go <&4 || exit ${LAUNCH_FAILED}; exec "$@" 2>&5 3>&- 4>&- 5>&-`,
     "dmhost-launch",
     "/usr/bin/s6-log",
     "-b",

@@ -74,9 +74,13 @@ export type Event =
   | { readonly type: "bar"; readonly bar: Bar }
   | { readonly type: "unbar" };
 
-/** What is to be done, always about one run. */
+/** What is to be done, always about one run. Preparing saves time and means nothing else: it may fail, or be left out. */
 export type Effect =
   | { readonly type: "spawn"; readonly run: number }
+  /** Lead the launch of a run to come as far as it goes without starting anything of the tenant's. */
+  | { readonly type: "prepare"; readonly run: number }
+  /** Give up what was prepared. */
+  | { readonly type: "discard"; readonly run: number }
   /** TERM to all of it. */
   | { readonly type: "terminate"; readonly run: number }
   /** KILL to whatever is left of it. */
@@ -132,6 +136,8 @@ const to = (state: State, change: Partial<State>, ...effects: Effect[]): Step =>
 /** Nothing to do: the state, its deadline too, is as it was. */
 const same = (state: State): Step => ({ state, effects: [] });
 
+const discard = (state: State): Effect => ({ type: "discard", run: state.run + 1 });
+
 const spawn = (state: State, at: Circumstances, change: Partial<State>): Step =>
   to(
     state,
@@ -150,13 +156,14 @@ const terminate = (state: State, at: Circumstances, change: Partial<State>): Ste
     state,
     { phase: "stopping", asked: true, deadline: at.now + at.rules.stopTimeout, ...change },
     { type: "terminate", run: state.run },
+    discard(state),
   );
 const end = (state: State, _event: unknown, at: Circumstances): Step =>
   terminate(state, at, { want: "down", wantedAt: undefined, respawns: 0 });
 const cycle = (state: State, _event: unknown, at: Circumstances): Step => terminate(state, at, afresh(at));
 
 const idle = { want: "down", wantedAt: undefined, respawns: 0, failures: 0 } as const;
-const rest = (state: State): Step => to(state, { ...idle, phase: state.bar?.kind ?? "stopped" });
+const rest = (state: State): Step => to(state, { ...idle, phase: state.bar?.kind ?? "stopped" }, discard(state));
 
 /** While it is stopping the wish alone changes; `asked` makes the next run begin without waiting. */
 const wishUp = (state: State, _event: unknown, at: Circumstances): Step => ({
@@ -165,7 +172,8 @@ const wishUp = (state: State, _event: unknown, at: Circumstances): Step => ({
 });
 const wishDown = (state: State): Step => ({ state: { ...state, ...idle, asked: true }, effects: [] });
 
-const settle = (state: State, _event: unknown, at: Circumstances): Step => to(state, { deadline: at.now + SETTLE });
+const settle = (state: State, _event: unknown, at: Circumstances): Step =>
+  to(state, { deadline: at.now + SETTLE }, { type: "prepare", run: state.run + 1 });
 const up = (state: State): Step => to(state, { phase: "running" });
 
 const hasFailed = (state: State, event: Of<"exited">, at: Circumstances): boolean =>
@@ -196,7 +204,7 @@ const killRest = (state: State, _event: unknown, at: Circumstances): Step =>
 /** Nothing of the run is left: rest, or begin again, at once or later (issue: Back-off). */
 const next = (state: State, _event: unknown, at: Circumstances): Step => {
   const over = { ...state, startedAt: undefined };
-  if (over.bar) return to(over, { phase: over.bar.kind, respawns: 0, failures: 0 });
+  if (over.bar) return to(over, { phase: over.bar.kind, respawns: 0, failures: 0 }, discard(over));
   if (over.want === "down") return rest(over);
   if (over.asked || !over.last) return spawn(over, at, {});
   if (!over.last.failed) {
@@ -204,13 +212,15 @@ const next = (state: State, _event: unknown, at: Circumstances): Step => {
     return later({ ...over, failures: 0 }, (state.startedAt ?? at.now) + spacing(clean), at);
   }
   const failures = over.failures + 1;
-  if (failures > (at.rules.maxRetries ?? Number.POSITIVE_INFINITY)) return to(over, { phase: "failed", failures });
+  if (failures > (at.rules.maxRetries ?? Number.POSITIVE_INFINITY))
+    return to(over, { phase: "failed", failures }, discard(over));
   return later({ ...over, failures }, at.now + retryDelay(failures, at.random), at);
 };
 const later = (state: State, when: number, at: Circumstances): Step =>
   when <= at.now ? respawn(state, undefined, at) : to(state, { phase: "coolingdown", deadline: when });
 
-const barred = (state: State, event: Of<"bar">): Step => to(state, { phase: event.bar.kind, bar: event.bar });
+const barred = (state: State, event: Of<"bar">): Step =>
+  to(state, { phase: event.bar.kind, bar: event.bar }, discard(state));
 const note = (state: State, event: Of<"bar">): Step => ({ state: { ...state, bar: event.bar }, effects: [] });
 /** What is alive is stopped when it is forbidden; a broken file does not take it down. */
 const evict = (state: State, event: Of<"bar">, at: Circumstances): Step =>

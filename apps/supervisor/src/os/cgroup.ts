@@ -2,6 +2,7 @@
 import {
   accessSync,
   constants,
+  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -58,13 +59,29 @@ export const findCgroupRoot = (name: string): CgroupRoot => {
 };
 
 /**
- * Makes the group of one run.
+ * Makes a new group for one run, `<root>/<owner>/<daemon>/<run>`; where a former one of that name is still being emptied,
+ * another beside it.
  * @throws errno errors
  */
 export const makeGroup = (root: string, owner: string, daemon: string, run: number): string => {
-  const path = join(root, owner, daemon, String(run));
-  mkdirSync(path, { recursive: true, mode: 0o755 });
-  return path;
+  const parent = join(root, owner, daemon);
+  mkdirSync(parent, { recursive: true, mode: 0o755 });
+  for (let suffix = 0; ; suffix += 1) {
+    const path = join(parent, suffix === 0 ? String(run) : `${run}.${suffix}`);
+    if (!existsSync(path)) {
+      mkdirSync(path, { mode: 0o755 });
+      return path;
+    }
+  }
+};
+
+/** Every run's group below `root`: `<root>/<owner>/<daemon>/<run>`. */
+export const listGroups = (root: string): string[] => {
+  const below = (path: string): string[] =>
+    readdirSync(path, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => join(path, entry.name));
+  return below(root).flatMap(below).flatMap(below);
 };
 
 /** Pids in the group and the groups below it. */

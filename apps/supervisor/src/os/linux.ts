@@ -18,11 +18,11 @@ import type {
   RunNews,
 } from "../machine.ts";
 import { fileIdentity } from "./accounts.ts";
-import { type CgroupRoot, makeGroup } from "./cgroup.ts";
+import { type CgroupRoot, isPopulated, killGroup, listGroups, makeGroup, removeGroup } from "./cgroup.ts";
 import { type ConfDirectory, type ConfText, confPath, makeOwnDirectory, readConfDirectory } from "./conf-dir.ts";
 import type { FileIdentity } from "./libc.ts";
 import { fifoPath, Log } from "./log.ts";
-import { adopt, clear, launch, type Run } from "./process.ts";
+import { adopt, type Chain, clear, launch, prepare, type Run, type Stdio } from "./process.ts";
 import type { ProcessIdentity } from "./process-table.ts";
 import type { Readiness } from "./readiness.ts";
 import { closeSocket, type ListeningSocket, markSocket, observeSocket, openSocket, takeSocket } from "./socket.ts";
@@ -57,6 +57,20 @@ interface Traces {
   readonly logger: ProcessIdentity | undefined;
 }
 
+/** A launch that stands by. */
+interface Spare {
+  readonly run: number;
+  readonly cgroup: string | undefined;
+  readonly signature: string;
+  readonly chain: Chain;
+}
+
+/** Equal for chains that come to the same. */
+const signatureOf = (plan: LaunchPlan, stdio: Stdio): string =>
+  createHash("sha256")
+    .update(JSON.stringify([plan.argv, [...plan.environment], stdio]))
+    .digest("base64");
+
 const idOf = ({ owner, name }: DaemonKey): string => `${owner.name}/${name}`;
 
 /** Linux, with or without root's powers. */
@@ -67,6 +81,7 @@ export class Linux implements Machine {
   readonly #options: LinuxOptions;
   readonly #runs = new Map<string, Run>();
   readonly #logs = new Map<string, Log>();
+  readonly #spares = new Map<string, Spare>();
 
   constructor(options: LinuxOptions) {
     this.#options = options;
@@ -168,16 +183,44 @@ export class Linux implements Machine {
 
   makeGroup(key: DaemonKey, run: number): string | undefined {
     const { path } = this.#options.cgroups;
+    const spare = this.#spares.get(idOf(key));
+    if (spare?.run === run) return spare.cgroup;
     return path === undefined ? undefined : makeGroup(path, key.owner.name, key.name, run);
   }
 
   launch(key: DaemonKey, plan: LaunchPlan, given: Held, news: RunNews): LiveRun {
     const id = idOf(key);
-    const input = given.socket ? descriptorOf(given.socket) : "ignore";
-    const output = given.log ? (this.#logs.get(id)?.fd ?? "ignore") : "ignore";
-    const run = launch(plan, { input, output }, given.cgroup, this.#until(id, news));
+    const stdio = this.#stdio(id, given);
+    const until = this.#until(id, news);
+    const spare = this.#spares.get(id);
+    this.#spares.delete(id);
+    if (spare && spare.signature !== signatureOf(plan, stdio)) {
+      spare.chain.discard();
+      throw new Error("what was prepared is out of date; the next try begins anew");
+    }
+    const run = spare?.chain.go(until) ?? launch(plan, stdio, given.cgroup, until);
     this.#runs.set(id, run);
     return run;
+  }
+
+  prepare(key: DaemonKey, run: number, plan: LaunchPlan, given: Held): void {
+    const id = idOf(key);
+    const stdio = this.#stdio(id, given);
+    const chain = prepare(plan, stdio, given.cgroup);
+    this.#spares.set(id, { run, cgroup: given.cgroup, signature: signatureOf(plan, stdio), chain });
+  }
+
+  discard(key: DaemonKey): void {
+    const id = idOf(key);
+    this.#spares.get(id)?.chain.discard();
+    this.#spares.delete(id);
+  }
+
+  #stdio(id: string, given: Held): Stdio {
+    return {
+      input: given.socket ? descriptorOf(given.socket) : "ignore",
+      output: given.log ? (this.#logs.get(id)?.fd ?? "ignore") : "ignore",
+    };
   }
 
   adopt(key: DaemonKey, record: DaemonRecord, news: RunNews): LiveRun | undefined {
@@ -194,6 +237,18 @@ export class Linux implements Machine {
       });
     }
     return run;
+  }
+
+  /** Kills what runs in a group that no known run has: left by a supervisor whose records or conf files are lost. */
+  killStrays(): void {
+    const { path } = this.#options.cgroups;
+    if (path === undefined) return;
+    const known = new Set([...this.#runs.values(), ...this.#spares.values()].map(({ cgroup }) => cgroup));
+    for (const group of listGroups(path).filter((each) => !known.has(each))) {
+      if (isPopulated(group)) this.#options.report(group, "killing what an earlier supervisor left in this cgroup");
+      killGroup(group);
+      removeGroup(group);
+    }
   }
 
   #until(id: string, news: RunNews): RunNews {

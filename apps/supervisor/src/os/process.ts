@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync } from "node:fs";
 import { constants } from "node:os";
-import type { Readable } from "node:stream";
+import type { Readable, Writable } from "node:stream";
 import type { LaunchPlan } from "../core/launch.ts";
 import type { LiveRun, RunNews } from "../machine.ts";
 import { groupMembers, isPopulated, killGroup, removeGroup } from "./cgroup.ts";
@@ -108,18 +108,26 @@ const readReport = (report: Readable, done: (text: string) => void): void => {
   report.on("close", () => done(text));
 };
 
+/** A launch that waits for its word to go on (see core/launch.ts). */
+export interface Chain {
+  /** Lets it become the daemon; undefined when it has ended meanwhile. */
+  go(news: RunNews): Run | undefined;
+  /** Ends it. */
+  discard(): void;
+}
+
 /**
- * Launches a plan as the leader of a session of its own.
+ * Begins to launch a plan, as the leader of a session of its own.
  * @throws errno errors when no process could be made
  */
-export const launch = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefined, news: RunNews): Run => {
+export const prepare = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefined): Chain => {
   closeOnExec();
   const child: ChildProcess = spawn(plan.file, plan.argv.slice(1), {
     argv0: plan.argv[0] ?? plan.file,
     env: Object.fromEntries(plan.environment),
     cwd: "/",
     detached: true,
-    stdio: [stdio.input, stdio.output, stdio.output, "pipe"],
+    stdio: [stdio.input, stdio.output, stdio.output, "pipe", "pipe"],
   });
   // A failed spawn is told by an event as well; it is thrown below, where the caller can tell it from an exit.
   child.on("error", () => undefined);
@@ -129,23 +137,47 @@ export const launch = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefine
     });
   }
   const tree = new Tree(identify(child.pid) ?? { pid: child.pid, startTime: 0 }, cgroup);
+  const gate = child.stdio[4] as Writable;
+  gate.on("error", () => undefined);
+  let news: RunNews | undefined;
   let report: string | undefined;
   let end: { code: number; signal: undefined } | { code: undefined; signal: string } | undefined;
   const finish = () => {
     if (report === undefined || end === undefined) return;
-    news.exited({ ...end, report });
-    tree.awaitEmpty(() => news.gone());
+    news?.exited({ ...end, report });
+    tree.awaitEmpty(() => news?.gone());
   };
   readReport(child.stdio[3] as Readable, (text) => {
     report = text;
-    if (text === "" && end === undefined) news.launched();
+    if (text === "" && end === undefined) news?.launched();
     finish();
   });
   child.on("exit", (code, signal) => {
     end = signal === null ? { code: code ?? 0, signal: undefined } : { code: undefined, signal };
     finish();
   });
-  return runOf(tree);
+  return {
+    go: (listener) => {
+      if (end !== undefined || report !== undefined) return undefined;
+      news = listener;
+      gate.end("go\n");
+      return runOf(tree);
+    },
+    discard: () => {
+      gate.destroy();
+      tree.kill();
+    },
+  };
+};
+
+/**
+ * Launches a plan.
+ * @throws errno errors when no process could be made
+ */
+export const launch = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefined, news: RunNews): Run => {
+  const run = prepare(plan, stdio, cgroup).go(news);
+  if (run) return run;
+  throw Object.assign(new Error("its process ended before it began"), { code: "ECHILD" });
 };
 
 /** SIGKILL for 9. */

@@ -1,0 +1,88 @@
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:net";
+import { tmpdir, userInfo } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { candidates, findControlSocket } from "./control-socket.ts";
+
+const me = userInfo();
+let dir = "";
+let servers: Server[] = [];
+
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), "dmctl-test-"));
+});
+afterEach(async () => {
+  for (const server of servers) await new Promise((resolve) => server.close(resolve));
+  servers = [];
+  rmSync(dir, { recursive: true, force: true });
+});
+
+const listen = async (path: string): Promise<string> => {
+  const server = createServer();
+  servers.push(server);
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  return path;
+};
+
+test("home first, then the user's socket, then everybody's", () => {
+  expect(candidates({ HOME: "/home/x" }, me.uid, "/run/d")).toEqual([
+    "/home/x/.daemon-manager/command.sock",
+    `/run/d/users/${me.username}/command.sock`,
+    "/run/d/command.sock",
+  ]);
+  expect(candidates({ HOME: "relative" }, me.uid, "/run/d")[0]).toBe(`${me.homedir}/.daemon-manager/command.sock`);
+  expect(candidates({ HOME: "/home/x", DMCTL_SOCKET: "/s" }, me.uid)).toEqual(["/s"]);
+  expect(candidates({ DMCTL_SOCKET: "" }, 4_000_000, "/run/d")).toEqual(["/run/d/command.sock"]);
+});
+
+test("the first that exists, by its real path", async () => {
+  const socket = await listen(join(dir, "real.sock"));
+  symlinkSync(socket, join(dir, "link"));
+  symlinkSync(join(dir, "nowhere"), join(dir, "dangling"));
+  const places = [join(dir, "missing"), join(dir, "dangling"), join(dir, "link")];
+  expect(findControlSocket({}, me.uid, places)).toBe(socket);
+});
+
+test("none is exit code 4, and says where it looked", () => {
+  const places = [join(dir, "a"), join(dir, "b")];
+  const message = expect.stringContaining(`${dir}/a, ${dir}/b`);
+  expect(() => findControlSocket({}, me.uid, places)).toThrow(expect.objectContaining({ exit: 4, message }));
+});
+
+test("what is no socket is refused, also as the caller's wish", () => {
+  const path = join(dir, "file");
+  writeFileSync(path, "");
+  const refused = expect.objectContaining({ exit: 3, message: expect.stringContaining("not a socket") });
+  expect(() => findControlSocket({}, me.uid, [path])).toThrow(refused);
+  expect(() => findControlSocket({ DMCTL_SOCKET: path }, me.uid, [path])).toThrow(refused);
+});
+
+test("a directory that others write is refused unless it is sticky or the caller's wish", async () => {
+  const open = join(dir, "open");
+  mkdirSync(open);
+  chmodSync(open, 0o777);
+  const socket = await listen(join(open, "s"));
+  const message = expect.stringContaining(`its directory ${open} can be written by others (mode 777)`);
+  expect(() => findControlSocket({}, me.uid, [socket])).toThrow(expect.objectContaining({ exit: 3, message }));
+  expect(findControlSocket({ DMCTL_SOCKET: socket }, me.uid, [socket])).toBe(socket);
+  chmodSync(open, 0o1777);
+  expect(findControlSocket({}, me.uid, [socket])).toBe(socket);
+});
+
+test("a socket and a directory of somebody else are refused", async () => {
+  const socket = await listen(join(dir, "s"));
+  const stranger = 4_000_000;
+  // Root's things are trusted by everybody, so as root the stranger's have to be made.
+  if (me.uid === 0) {
+    chownSync(socket, stranger, -1);
+  }
+  const caller = me.uid === 0 ? 0 : stranger;
+  const refusal = (what: string) => expect.objectContaining({ exit: 3, message: expect.stringContaining(what) });
+  expect(() => findControlSocket({}, caller, [socket])).toThrow(refusal("it belongs to uid"));
+  if (me.uid === 0) {
+    chownSync(socket, 0, -1);
+    chownSync(dir, stranger, -1);
+    expect(() => findControlSocket({}, caller, [socket])).toThrow(refusal(`its directory ${dir} belongs to uid`));
+  }
+});

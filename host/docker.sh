@@ -1,0 +1,215 @@
+# shellcheck shell=sh
+# Docker mode: the services of compose.yaml. COMPOSE_PROJECT_NAME and the DMHOST_* variables named there choose another
+# project, port, run directory or configuration.
+
+# shellcheck source=host/docker-images.sh
+. "$checkout/host/docker-images.sh"
+
+docker_config=${DMHOST_CONFIG_DIR:-$checkout/config}
+# uid, gid and home of the demo tenant in the image.
+docker_demo=65081:65081
+docker_demo_home=/var/lib/dmhost/demo
+
+docker_compose() {
+  docker compose --project-directory "$checkout" --file "$checkout/compose.yaml" "$@"
+}
+
+# docker_exec ARGUMENT...: runs a command in a service's container, without a terminal.
+docker_exec() {
+  docker_compose exec -T "$@" </dev/null
+}
+
+# Whether an engine with Compose answers that can run the appliance; when not, `docker_lack` says why.
+docker_available() {
+  docker_lack=
+  if ! command -v docker >/dev/null; then
+    docker_lack="there is no docker command"
+  elif ! docker_version=$(timeout 15 docker version --format '{{.Server.Version}}' 2>/dev/null); then
+    docker_lack="no Docker engine answers"
+  elif ! docker_compose_version=$(docker compose version --short 2>/dev/null) || ! is_compose_2 "$docker_compose_version"; then
+    docker_lack="Docker's Compose plugin, version 2 or newer, is missing"
+  else
+    case $(timeout 15 docker info --format '{{.SecurityOptions}}' 2>/dev/null) in
+      *name=rootless*) docker_lack="the Docker engine is rootless, and cannot run programs as this machine's accounts" ;;
+    esac
+  fi
+  [ -z "$docker_lack" ]
+}
+
+is_compose_2() {
+  docker_major=${1#v}
+  [ "${docker_major%%.*}" -ge 2 ] 2>/dev/null
+}
+
+docker_up() {
+  if [ -w "$checkout" ]; then
+    mkdir -p "$checkout/.cache"
+    only_one "$checkout/.cache/docker-up.lock"
+  fi
+  step "Docker $docker_version, Compose $docker_compose_version"
+  # Two supervisors cannot share one run directory.
+  if [ -z "${DMHOST_RUN_DIR:-}" ] && native_running; then
+    fail "the appliance runs on this machine without Docker already" "stop it first:  ./dmhost down --native"
+  fi
+  docker_choose_cgroup
+  docker_images
+  docker_own_policy
+  step "starting the services"
+  docker_start
+  if docker_accounts_stale; then
+    # useradd replaces /etc/passwd, and a container goes on seeing the file that was there when it started.
+    step "accounts: this machine's changed; restarting the supervisor and its daemons to see them"
+    quietly "restarting the supervisor" docker_compose restart supervisor
+    docker_start
+  fi
+  docker_refresh_vhosts
+  docker_install_dmctl
+  docker_await_site
+  docker_tell
+}
+
+# Sets the cgroup whose subtree is the supervisor's: where only a part of the machine has cgroup v2, in that part.
+docker_choose_cgroup() {
+  [ -z "${DMHOST_CGROUP:-}" ] || return 0
+  DMHOST_CGROUP=/sys/fs/cgroup/${COMPOSE_PROJECT_NAME:-dmhost}
+  if [ ! -e /sys/fs/cgroup/cgroup.controllers ] && [ -e /sys/fs/cgroup/unified/cgroup.controllers ]; then
+    DMHOST_CGROUP=/sys/fs/cgroup/unified/${DMHOST_CGROUP##*/}
+  fi
+  export DMHOST_CGROUP
+}
+
+# The supervisor takes a policy only from root, and a checkout may be anybody's.
+docker_own_policy() {
+  docker_policy=$docker_config/daemon-manager.conf
+  [ -f "$docker_policy" ] || fail "there is no policy file $docker_policy" "get it back:  git checkout config/daemon-manager.conf"
+  [ -n "$(find "$docker_policy" \( ! -uid 0 -o -perm /022 \))" ] || return 0
+  step "policy: giving $docker_policy to root, who alone may write it"
+  if [ "$(id -u)" -eq 0 ]; then
+    chown 0:0 "$docker_policy" && chmod go-w "$docker_policy"
+  else
+    docker run --rm --network none --volume "$docker_config:/config" debian:trixie-slim \
+      sh -c 'chown 0:0 /config/daemon-manager.conf && chmod go-w /config/daemon-manager.conf' </dev/null
+  fi || fail "$docker_policy belongs to somebody else than root, or others may write it" \
+    "run:  sudo chown root: $docker_policy && sudo chmod go-w $docker_policy"
+}
+
+# Starts what does not run or has changed, and waits until both services are healthy.
+docker_start() {
+  docker_output=$(mktemp)
+  if docker_compose up --detach --wait --no-build </dev/null >"$docker_output" 2>&1; then
+    rm -f "$docker_output"
+    return
+  fi
+  tail -n 5 "$docker_output" >&2
+  rm -f "$docker_output"
+  docker_compose logs --no-color --tail 20 >&2 || :
+  fail "the services do not come up; the reason is above, with the last lines of their logs" \
+    "port taken? choose another:  DMHOST_HTTP_PORT=8081 ./dmhost up" \
+    "afterwards:  ./dmhost up  tries again, ./dmhost down  takes away what runs"
+}
+
+# Whether the accounts that the supervisor's container sees are not this machine's any more.
+docker_accounts_stale() {
+  for docker_base in passwd group; do
+    docker_exec supervisor cat "/var/lib/extrausers/$docker_base" | cmp -s - "/etc/$docker_base" || return 0
+  done
+  return 1
+}
+
+# Has nginx read the admin's vhosts again where they are not those that it read last.
+docker_refresh_vhosts() {
+  docker_vhosts=$(docker_exec nginx web-server refresh) ||
+    fail "nginx does not accept its configuration and goes on with what it has:" "$docker_vhosts" \
+      "vhosts/NAME is your config/nginx/NAME: correct it and run this again"
+  [ -z "$docker_vhosts" ] || step "nginx: $docker_vhosts"
+}
+
+# Puts dmctl on this machine's PATH: for everybody as root, else for the caller.
+docker_install_dmctl() {
+  docker_bin=${DMHOST_BIN_DIR:-}
+  if [ -z "$docker_bin" ]; then
+    if [ "$(id -u)" -eq 0 ]; then docker_bin=/usr/local/bin; else docker_bin=$HOME/.local/bin; fi
+  fi
+  mkdir -p "$docker_bin"
+  docker_compose cp supervisor:/usr/local/bin/dmctl "$docker_bin/dmctl.new" >/dev/null 2>&1 </dev/null ||
+    fail "cannot copy dmctl out of the supervisor's container to $docker_bin"
+  if cmp -s "$docker_bin/dmctl.new" "$docker_bin/dmctl"; then
+    rm -f "$docker_bin/dmctl.new"
+  else
+    chmod 755 "$docker_bin/dmctl.new"
+    mv -f "$docker_bin/dmctl.new" "$docker_bin/dmctl"
+    step "dmctl: installed in $docker_bin"
+  fi
+  case :$PATH: in
+    *":$docker_bin:"*) ;;
+    *) step "  $docker_bin is not on your PATH; add it:  PATH=$docker_bin:\$PATH" ;;
+  esac
+}
+
+# The published address and port of the web server, as this machine itself reaches it.
+docker_site() {
+  docker_compose port nginx 8080 </dev/null | sed -e 's/^0\.0\.0\.0:/127.0.0.1:/' -e 's/^\[::\]:/[::1]:/'
+}
+
+# Prints the status with which the site answers, if it does. No program for HTTP need be on this machine.
+docker_ask_site() {
+  # shellcheck disable=SC2016
+  timeout 10 bash -c '
+    exec 3<>"/dev/tcp/$1/$2" && printf "GET / HTTP/1.0\r\nHost: localhost\r\n\r\n" >&3 && read -r _ status _ <&3 &&
+      echo "$status"' ask "$1" "$2" 2>/dev/null || :
+}
+
+# Ends the command when the demo site does not answer with 200 within 60 s.
+docker_await_site() {
+  docker_address=$(docker_site)
+  step "waiting for http://$docker_address/"
+  docker_host=${docker_address%:*}
+  docker_host=${docker_host#\[}
+  docker_tries=0
+  until docker_answer=$(docker_ask_site "${docker_host%\]}" "${docker_address##*:}") && [ "$docker_answer" = 200 ]; do
+    docker_tries=$((docker_tries + 1))
+    if [ "$docker_tries" -gt 120 ]; then
+      docker_compose logs --no-color --tail 20 supervisor >&2 || :
+      fail "http://$docker_address/ does not answer with 200; its last answer: ${docker_answer:-none}" \
+        "above are the last lines of the supervisor's log" \
+        "the services go on running: ./dmhost ps shows them, ./dmhost down stops them"
+    fi
+    sleep 0.5
+  done
+  step "it answers with 200"
+}
+
+docker_tell() {
+  printf '\nThe demo site:   http://%s/\n' "$docker_address"
+  printf 'Its daemon, as its owner dmhost-demo sees it (dmctl status):\n\n'
+  docker_exec --user "$docker_demo" --env "HOME=$docker_demo_home" supervisor dmctl status || :
+  cat <<TEXT
+
+Your first daemon:
+  1. name its account, one of this machine, under [runs_as] in $docker_config/daemon-manager.conf, for example:  alice:
+     and make it known, as root:  dmctl rescan      (an account made after this:  ./dmhost up)
+  2. as alice, write ~/.daemon-manager/daemons/NAME.conf; one line is enough:  start=exec my-program
+     and start it:  dmctl rescan
+  Its program must be in the image. More of Debian's packages: name them in the file .env beside compose.yaml,
+  DMHOST_PACKAGES=php-mysql libcatalyst-perl  and run ./dmhost up again
+TEXT
+}
+
+docker_down() {
+  docker_choose_cgroup
+  step "stopping nginx, then the supervisor and its daemons"
+  quietly "stopping the services" docker_compose down
+  # Empty cgroups, or the directory that stood for one.
+  find "$DMHOST_CGROUP" -depth -type d -exec rmdir {} + 2>/dev/null || :
+  step "stopped"
+}
+
+docker_ps() {
+  docker_compose ps
+  echo
+  docker_exec supervisor dmctl status
+}
+
+docker_logs() {
+  docker_compose logs --follow --tail 20
+}

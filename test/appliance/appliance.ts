@@ -1,0 +1,181 @@
+/** An appliance in Docker for one test file: a Compose project of its own, apart from any that this machine runs. */
+import { execFile } from "node:child_process";
+import { chmod, cp, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { type OutgoingHttpHeaders, request } from "node:http";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+
+/** The checkout that is tested. */
+export const CHECKOUT = join(import.meta.dirname, "../..");
+/** Name of the Compose project. The same each time, so that what an interrupted run left behind is found and removed. */
+export const PROJECT = "dmhost-test";
+
+/** How a command ended. */
+export interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a program to its end, whatever its exit code. */
+export const command = async (environment: NodeJS.ProcessEnv, file: string, ...args: string[]): Promise<Ended> => {
+  try {
+    const { stdout, stderr } = await run(file, args, { env: environment, cwd: CHECKOUT, maxBuffer: 64 << 20 });
+    return { code: 0, stdout, stderr };
+  } catch (error) {
+    const { code, stdout, stderr } = error as { code?: unknown; stdout?: string; stderr?: string };
+    if (typeof code !== "number") throw error;
+    return { code, stdout: stdout ?? "", stderr: stderr ?? "" };
+  }
+};
+
+/** Runs a program that has to succeed and gives its output, trimmed. */
+export const succeed = async (environment: NodeJS.ProcessEnv, file: string, ...args: string[]): Promise<string> => {
+  const { code, stdout, stderr } = await command(environment, file, ...args);
+  if (code !== 0) throw new Error(`${file} ${args.join(" ")}: exit code ${code}\n${stdout}\n${stderr}`);
+  return stdout.trim();
+};
+
+/** Asks again until `ask` gives a value, for at most `seconds`. */
+export const eventually = async <T>(what: string, ask: () => Promise<T | undefined>, seconds = 30): Promise<T> => {
+  for (const end = Date.now() + seconds * 1000; ; ) {
+    const value = await ask();
+    if (value !== undefined) return value;
+    if (Date.now() > end) throw new Error(`${what}: not within ${seconds} s`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+};
+
+const freePort = async (): Promise<number> => {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === "string") throw new Error("no free TCP port");
+  return address.port;
+};
+
+/** What is asked for besides the path. */
+export interface Asked {
+  readonly method?: string;
+  readonly headers?: OutgoingHttpHeaders;
+  readonly body?: string;
+}
+
+/** What the parts of `docker inspect` that are looked at say. */
+export interface Inspected {
+  readonly Id: string;
+  readonly State: { Pid: number; ExitCode: number; FinishedAt: string; Health?: { Status: string } };
+  readonly Config: { User: string };
+  readonly HostConfig: {
+    CapAdd: string[] | null;
+    CapDrop: string[] | null;
+    Privileged: boolean;
+    ReadonlyRootfs: boolean;
+    SecurityOpt: string[] | null;
+    PidMode: string;
+    IpcMode: string;
+    NetworkMode: string;
+    Devices: unknown[] | null;
+  };
+  readonly Mounts: { Destination: string; Source: string; RW: boolean }[];
+}
+
+export class Appliance {
+  /** Its configuration (`config`), run directory (`run`) and installed programs (`bin`). */
+  readonly directory: string;
+  readonly port: number;
+  readonly environment: NodeJS.ProcessEnv;
+
+  private constructor(directory: string, port: number) {
+    this.directory = directory;
+    this.port = port;
+    this.environment = {
+      ...process.env,
+      COMPOSE_PROJECT_NAME: PROJECT,
+      DMHOST_HTTP_PORT: String(port),
+      DMHOST_RUN_DIR: join(directory, "run"),
+      DMHOST_CONFIG_DIR: join(directory, "config"),
+      DMHOST_BIN_DIR: join(directory, "bin"),
+      TESTCONTAINERS_RYUK_DISABLED: "true",
+    };
+  }
+
+  /** Prepares one; nothing of it runs yet. What an earlier one left is taken away. */
+  static async prepare(): Promise<Appliance> {
+    const directory = await mkdtemp(join(tmpdir(), "dmhost-test-"));
+    // A tenant's dmctl passes through it.
+    await chmod(directory, 0o755);
+    await cp(join(CHECKOUT, "config"), join(directory, "config"), { recursive: true });
+    const appliance = new Appliance(directory, await freePort());
+    await appliance.compose("down", "--volumes", "--remove-orphans");
+    return appliance;
+  }
+
+  /** `./dmhost COMMAND --docker`; it has to succeed. */
+  dmhost(name: "up" | "down" | "ps"): Promise<string> {
+    return succeed(this.environment, join(CHECKOUT, "dmhost"), name, "--docker");
+  }
+
+  /** `docker compose ...` on the project; it has to succeed. */
+  compose(...args: string[]): Promise<string> {
+    return succeed(this.environment, "docker", "compose", "--file", join(CHECKOUT, "compose.yaml"), ...args);
+  }
+
+  /** Runs a program in a service's container, as its first process' account, whatever its exit code. */
+  exec(service: string, ...args: string[]): Promise<Ended> {
+    const compose = ["compose", "--file", join(CHECKOUT, "compose.yaml"), "exec", "-T", service];
+    return command(this.environment, "docker", ...compose, ...args);
+  }
+
+  /** The same with `sh -c`; it has to succeed. */
+  async shell(service: string, script: string): Promise<string> {
+    const { code, stdout, stderr } = await this.exec(service, "sh", "-c", script);
+    if (code !== 0) throw new Error(`${script}: exit code ${code} in ${service}\n${stdout}\n${stderr}`);
+    return stdout.trim();
+  }
+
+  async inspect(service: string): Promise<Inspected> {
+    const id = await this.compose("ps", "--all", "--quiet", service);
+    const [inspected] = JSON.parse(await succeed(this.environment, "docker", "inspect", id)) as Inspected[];
+    if (!inspected) throw new Error(`${service} has no container`);
+    return inspected;
+  }
+
+  /** Replaces the policy. */
+  async writePolicy(text: string): Promise<void> {
+    await writeFile(join(this.directory, "config/daemon-manager.conf"), text, { mode: 0o644 });
+  }
+
+  /** Asks the published port. */
+  request(path: string, asked: Asked = {}): Promise<{ status: number; body: string }> {
+    return new Promise((resolve, reject) => {
+      const { method = "GET", headers = {}, body } = asked;
+      const sent = request({ host: "127.0.0.1", port: this.port, path, method, headers, agent: false }, (answer) => {
+        let text = "";
+        answer.setEncoding("utf8");
+        answer.on("data", (chunk: string) => {
+          text += chunk;
+        });
+        answer.on("error", reject);
+        answer.on("end", () => resolve({ status: answer.statusCode ?? 0, body: text }));
+      });
+      sent.on("error", reject);
+      sent.end(body);
+    });
+  }
+
+  /** Takes everything of it away. */
+  async remove(): Promise<void> {
+    try {
+      await this.dmhost("down");
+      await this.compose("down", "--volumes", "--remove-orphans", "--rmi", "local");
+    } finally {
+      await rm(this.directory, { recursive: true, force: true });
+    }
+  }
+}

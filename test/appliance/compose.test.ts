@@ -1,0 +1,32 @@
+import { DockerComposeEnvironment, type StartedDockerComposeEnvironment, Wait } from "testcontainers";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { Appliance, CHECKOUT, PROJECT } from "./appliance.ts";
+
+let appliance: Appliance;
+let started: StartedDockerComposeEnvironment | undefined;
+
+beforeAll(async () => {
+  appliance = await Appliance.prepare();
+  const environment = Object.entries({ DMHOST_BUILD_CA: process.env["NODE_EXTRA_CA_CERTS"], ...appliance.environment });
+  // Its clean-up needs an image of its own, which cannot be had where no registry is reached; remove() does it here.
+  process.env["TESTCONTAINERS_RYUK_DISABLED"] = "true";
+  started = await new DockerComposeEnvironment(CHECKOUT, "compose.yaml")
+    .withProjectName(PROJECT)
+    .withEnvironment(Object.fromEntries(environment.flatMap(([name, value]) => (value ? [[name, value]] : []))))
+    .withBuild()
+    .withWaitStrategy("supervisor-1", Wait.forHealthCheck())
+    .withWaitStrategy("nginx-1", Wait.forHealthCheck())
+    .up();
+});
+afterAll(async () => {
+  await started?.down();
+  await appliance?.remove();
+});
+
+it("docker compose up alone brings up a site that answers", async () => {
+  const nginx = started?.getContainer("nginx-1");
+  expect(nginx?.getMappedPort(8080)).toBe(appliance.port);
+  const { status, body } = await appliance.request("/");
+  expect(status).toBe(200);
+  expect(body).toContain("It runs.");
+});

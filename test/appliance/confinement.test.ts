@@ -1,0 +1,107 @@
+/** What the containers can reach (spec/security.md; DESIGN decision 10). */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Appliance } from "./appliance.ts";
+import { HostAccount } from "./host-account.ts";
+
+let appliance: Appliance;
+let neighbour: HostAccount;
+
+beforeAll(async () => {
+  neighbour = await HostAccount.make("dmap-neighbour");
+  appliance = await Appliance.prepare();
+  await appliance.dmhost("up");
+});
+afterAll(async () => {
+  await appliance?.remove();
+  await HostAccount.remove("dmap-neighbour");
+});
+
+const capabilities = (names: readonly string[] | null): string[] =>
+  (names ?? []).map((name) => name.replace(/^CAP_/, "")).sort();
+
+describe("both containers", () => {
+  it("have exactly the capabilities that they need", async () => {
+    const supervisor = (await appliance.inspect("supervisor")).HostConfig;
+    expect(capabilities(supervisor.CapDrop)).toEqual(["ALL"]);
+    expect(capabilities(supervisor.CapAdd)).toEqual(["CHOWN", "KILL", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"]);
+    const nginx = (await appliance.inspect("nginx")).HostConfig;
+    expect(capabilities(nginx.CapDrop)).toEqual(["ALL"]);
+    expect(capabilities(nginx.CapAdd)).toEqual([]);
+    // KILL 5, SETGID 6, SETUID 7, SETPCAP 8, SYS_CHROOT 18, CHOWN 0
+    const effective = (1 << 0) | (1 << 5) | (1 << 6) | (1 << 7) | (1 << 8) | (1 << 18);
+    const read = (service: string) =>
+      appliance.shell(service, "sed -n 's/^CapEff:.//p; s/^CapBnd:.//p' /proc/1/status");
+    const both = (mask: number) => Array(2).fill(mask.toString(16).padStart(16, "0")).join("\n");
+    expect(await read("supervisor")).toBe(both(effective));
+    expect(await read("nginx")).toBe(["0".repeat(16), "0".repeat(16)].join("\n"));
+  });
+
+  it("are unprivileged, read-only, apart from the host's namespaces, and gain no privileges", async () => {
+    for (const service of ["supervisor", "nginx"]) {
+      const { HostConfig } = await appliance.inspect(service);
+      expect(HostConfig.Privileged).toBe(false);
+      expect(HostConfig.ReadonlyRootfs).toBe(true);
+      expect(HostConfig.SecurityOpt).toEqual(["no-new-privileges:true"]);
+      expect(HostConfig.PidMode).toBe("");
+      expect(HostConfig.IpcMode).not.toBe("host");
+      expect(HostConfig.NetworkMode).not.toBe("host");
+      expect(HostConfig.Devices ?? []).toEqual([]);
+      expect(await appliance.shell(service, "sed -n 's/^NoNewPrivs:.//p' /proc/1/status")).toBe("1");
+      const touched = await appliance.exec(service, "touch", "/usr/local/bin/x");
+      expect(touched.stderr).toContain("Read-only file system");
+    }
+  });
+
+  it("see of the host only what they are meant to", async () => {
+    const writable = async (service: string) =>
+      (await appliance.inspect(service)).Mounts.filter(({ RW }) => RW)
+        .map(({ Destination }) => Destination)
+        .sort();
+    expect(await writable("nginx")).toEqual(["/run/fastcgi"]);
+    expect(await writable("supervisor")).toEqual([
+      "/home",
+      "/run/dmhost",
+      "/run/fastcgi",
+      "/sys/fs/cgroup/dmhost",
+      "/var/lib/dmhost/demo",
+      "/var/lib/dmhost/state",
+      "/var/log/daemon-manager",
+    ]);
+    const { Mounts } = await appliance.inspect("supervisor");
+    expect(Mounts.map(({ Source }) => Source).filter((source) => source.includes("docker.sock"))).toEqual([]);
+  });
+});
+
+describe("the supervisor's root", () => {
+  it("has no power over tenants' files", async () => {
+    await neighbour.write("secret", "s3cret\n");
+    await neighbour.run(process.env, "chmod", "600", `${neighbour.home}/secret`);
+    const read = await appliance.exec("supervisor", "cat", `${neighbour.home}/secret`);
+    expect(read.stderr).toContain("Permission denied");
+    const written = await appliance.exec("supervisor", "touch", `${neighbour.home}/root-was-here`);
+    expect(written.stderr).toContain("Permission denied");
+  });
+});
+
+describe("nginx", () => {
+  it("has no root process, and is in the sockets' group alone", async () => {
+    const identities = await appliance.shell(
+      "nginx",
+      "for status in /proc/[0-9]*/status; do grep -q '^Name:.nginx' $status && grep -E '^([UG]id|Groups):' $status; done",
+    );
+    const lines = new Set(identities.split("\n").map((line) => line.trim().replace(/\s+/g, " ")));
+    expect([...lines].sort()).toEqual([
+      "Gid: 65080 65080 65080 65080",
+      "Groups: 65080",
+      "Uid: 65080 65080 65080 65080",
+    ]);
+  });
+
+  it("may connect to published sockets, and neither list, add nor remove them", async () => {
+    const socket = "/run/fastcgi/dmhost-demo/site.sock";
+    expect((await appliance.exec("nginx", "test", "-w", socket)).code).toBe(0);
+    expect((await appliance.exec("nginx", "ls", "/run/fastcgi")).stderr).toContain("Permission denied");
+    expect((await appliance.exec("nginx", "rm", "-f", socket)).stderr).toContain("Permission denied");
+    expect((await appliance.exec("nginx", "touch", "/run/fastcgi/x")).stderr).toContain("Permission denied");
+  });
+});

@@ -1,0 +1,112 @@
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Appliance, CHECKOUT, eventually, PROJECT, succeed } from "./appliance.ts";
+
+let appliance: Appliance;
+
+beforeAll(async () => {
+  appliance = await Appliance.prepare();
+  await appliance.dmhost("up");
+});
+afterAll(() => appliance?.remove());
+
+const sitePid = (): Promise<string> => appliance.shell("supervisor", "dmctl dmhost-demo/site pid");
+
+describe("the demo site, through the published port", () => {
+  it("runs PHP as the demo tenant", async () => {
+    const { status, body } = await appliance.request("/");
+    expect(status).toBe(200);
+    expect(body).toContain("<dd>dmhost-demo</dd>");
+    expect(body).toContain("cgi-fcgi");
+  });
+
+  it("serves static files, 404s and POST bodies", async () => {
+    const style = await appliance.request("/style.css");
+    expect(style.status).toBe(200);
+    expect(style.body).toContain("color-scheme");
+    expect((await appliance.request("/nothing.html")).status).toBe(404);
+    expect((await appliance.request("/nothing.php")).status).toBe(404);
+    expect((await appliance.request("/style.css/x.php")).status).toBe(404);
+    const posted = await appliance.request("/", {
+      method: "POST",
+      headers: { "content-type": "application/x-www-form-urlencoded" },
+      body: `text=${"x".repeat(190)}%3Cb%3E`,
+    });
+    expect(posted.status).toBe(200);
+    expect(posted.body).toContain(`You posted: ${"x".repeat(190)}&lt;b&gt;`);
+  });
+
+  it("is served again after kill -9 of its php-cgi", async () => {
+    const before = await sitePid();
+    await appliance.shell("supervisor", `kill -9 ${before}`);
+    expect((await appliance.request("/")).status).toBe(200);
+    const after = await eventually("another php-cgi", async () => {
+      const pid = await sitePid();
+      return pid !== before && pid !== "0" ? pid : undefined;
+    });
+    expect(await appliance.shell("supervisor", `cat /proc/${after}/comm`)).toBe("php-cgi");
+  });
+
+  it("goes on with the same php-cgi after kill -9 of the supervisor", async () => {
+    const before = await sitePid();
+    const supervisor = await appliance.shell("supervisor", "s6-svstat -o pid /run/services/supervisor");
+    await appliance.shell("supervisor", `kill -9 ${supervisor}`);
+    expect((await appliance.request("/")).status).toBe(200);
+    const health = await eventually("another supervisor", async () => {
+      const { code, stdout } = await appliance.exec("supervisor", "dmctl", "health");
+      return code === 0 ? stdout : undefined;
+    });
+    expect(health).not.toBe("");
+    expect(await sitePid()).toBe(before);
+  });
+});
+
+describe("./dmhost up", () => {
+  it("waits until both services are healthy", async () => {
+    for (const service of ["supervisor", "nginx"]) {
+      expect((await appliance.inspect(service)).State.Health?.Status).toBe("healthy");
+    }
+  });
+
+  it("run again keeps containers and daemons, and shows the demo tenant's status", async () => {
+    const state = async () => [
+      await appliance.compose("ps", "--quiet"),
+      (await appliance.inspect("supervisor")).State.Pid,
+      (await appliance.inspect("nginx")).State.Pid,
+      await sitePid(),
+    ];
+    const before = await state();
+    const output = await appliance.dmhost("up");
+    expect(await state()).toEqual(before);
+    expect(output).toContain(`http://127.0.0.1:${appliance.port}/`);
+    expect(output).toMatch(/^dmhost-demo\/site +running /m);
+  });
+
+  it("installs a dmctl that runs on this machine", async () => {
+    const socket = join(appliance.directory, "run/command.sock");
+    const dmctl = join(appliance.directory, "bin/dmctl");
+    const environment = { ...appliance.environment, DMCTL_SOCKET: socket };
+    expect(await succeed(environment, dmctl, "list")).toBe("dmhost-demo/site");
+  });
+});
+
+describe("stopping", () => {
+  it("ends nginx, then the supervisor in order, each with exit code 0, and takes all traces away", async () => {
+    const started = await Promise.all(["nginx", "supervisor"].map((service) => appliance.inspect(service)));
+    const log = () => appliance.compose("logs", "--no-color", "supervisor");
+    await appliance.compose("stop");
+    const [nginx, supervisor] = await Promise.all(["nginx", "supervisor"].map((service) => appliance.inspect(service)));
+    expect([nginx?.State.ExitCode, supervisor?.State.ExitCode]).toEqual([0, 0]);
+    expect(Date.parse(nginx?.State.FinishedAt ?? "")).toBeLessThan(Date.parse(supervisor?.State.FinishedAt ?? ""));
+    expect((await log()).split("\n").at(-1)).toContain("stopped");
+    expect(readdirSync(join(appliance.directory, "run/users/dmhost-demo"))).toEqual([]);
+    expect(readdirSync(join(appliance.directory, "run"))).not.toContain("command.sock");
+
+    await succeed(appliance.environment, join(CHECKOUT, "dmhost"), "down", "--docker");
+    expect(await appliance.compose("ps", "--all", "--quiet")).toBe("");
+    const label = `label=com.docker.compose.project=${PROJECT}`;
+    expect(await succeed(appliance.environment, "docker", "network", "ls", "--quiet", "--filter", label)).toBe("");
+    for (const { State } of started) expect(readdirSync("/proc")).not.toContain(String(State.Pid));
+  });
+});

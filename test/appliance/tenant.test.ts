@@ -1,0 +1,139 @@
+import { stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Appliance, command, eventually, succeed } from "./appliance.ts";
+import { HostAccount } from "./host-account.ts";
+
+const TEAM = "dmap-team";
+const NAMES = ["dmap-alice", "dmap-bob", "dmap-late"] as const;
+
+let appliance: Appliance;
+let alice: HostAccount;
+let bob: HostAccount;
+
+const policy = (...owners: string[]): string => `[runs_as]\n${owners.map((owner) => `${owner}:\n`).join("")}`;
+const blog = "listen=fastcgi\noutput=log\nstart=exec php-cgi\n";
+const page = "<?php echo posix_getpwuid(posix_geteuid())['name'], ' ', file_get_contents('php://input');";
+
+const vhost = (owner: string, host: string): string => `server {
+  include listen.conf;
+  server_name ${host};
+  root /home/${owner}/www;
+  location / { try_files $uri =404; }
+  location ~ \\.php$ { try_files $uri =404; fastcgi_pass unix:/run/fastcgi/${owner}/blog.sock; }
+}
+`;
+
+beforeAll(async () => {
+  await command(process.env, "groupadd", TEAM);
+  alice = await HostAccount.make("dmap-alice", [TEAM, "www-data"]);
+  bob = await HostAccount.make("dmap-bob");
+  await alice.write(".daemon-manager/daemons/blog.conf", blog);
+  await alice.write("www/hello.php", page);
+  await alice.write("www/note.txt", "static\n");
+  appliance = await Appliance.prepare();
+  await appliance.writePolicy(policy("dmhost-demo", "dmap-alice"));
+  await writeFile(join(appliance.directory, "config/nginx/blog.conf"), vhost("dmap-alice", "blog.test"));
+  await appliance.dmhost("up");
+});
+afterAll(async () => {
+  await appliance?.remove();
+  for (const name of NAMES) await HostAccount.remove(name);
+  await command(process.env, "groupdel", TEAM);
+});
+
+/** dmctl of this machine as one of its accounts, through the host's run directory. */
+const dmctl = (account: HostAccount, socket: string, ...args: string[]) =>
+  account.run(
+    { ...appliance.environment, DMCTL_SOCKET: join(appliance.directory, "run", socket) },
+    join(appliance.directory, "bin/dmctl"),
+    ...args,
+  );
+const ownSocket = (account: HostAccount): string => `users/${account.name}/command.sock`;
+
+const statusField = (status: string, field: string): string =>
+  new RegExp(`^${field}:\\s*(.*?)\\s*$`, "m").exec(status)?.[1]?.replace(/\s+/g, " ") ?? "";
+
+describe("an account of the host in the policy", () => {
+  it("has its daemon run as itself, with its groups and nothing of root's", async () => {
+    const pid = await appliance.shell("supervisor", "dmctl dmap-alice/blog pid");
+    const status = await appliance.shell("supervisor", `cat /proc/${pid}/status`);
+    expect(statusField(status, "Name")).toBe("php-cgi");
+    expect(statusField(status, "Uid")).toBe(Array(4).fill(alice.uid).join(" "));
+    expect(statusField(status, "Gid")).toBe(Array(4).fill(alice.gid).join(" "));
+    const groups = (await succeed(process.env, "id", "-G", "dmap-alice")).split(" ").map(Number);
+    expect(groups).toHaveLength(3);
+    const numbers = statusField(status, "Groups").split(" ").map(Number);
+    expect(numbers.sort((one, other) => one - other)).toEqual(groups.sort((one, other) => one - other));
+    expect(statusField(status, "NoNewPrivs")).toBe("1");
+    for (const set of ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"]) {
+      expect(statusField(status, set)).toBe("0".repeat(16));
+    }
+  });
+
+  it("has its socket published to nginx's group and nobody else", async () => {
+    const modes = await appliance.shell(
+      "supervisor",
+      "cd /run/fastcgi && stat -c '%U %G %a' . dmap-alice dmap-alice/blog.sock",
+    );
+    expect(modes.split("\n")).toEqual(["root dmhost-nginx 710", "root dmhost-nginx 710", "root dmhost-nginx 660"]);
+  });
+
+  it("is served through a vhost of the admin's, PHP and static files", async () => {
+    const headers = { host: "blog.test" };
+    const sent = await appliance.request("/hello.php", { method: "POST", headers, body: "body" });
+    expect(sent).toEqual({ status: 200, body: "dmap-alice body" });
+    expect(await appliance.request("/note.txt", { headers })).toEqual({ status: 200, body: "static\n" });
+  });
+
+  it("writes a log that belongs to it on the host", async () => {
+    const log = await stat(join(alice.home, ".daemon-manager/logs/blog/current"));
+    expect([log.uid, log.gid]).toEqual([alice.uid, alice.gid]);
+  });
+
+  it("drives its own daemons from the host and sees no others", async () => {
+    const listed = await dmctl(alice, ownSocket(alice), "list");
+    expect(listed).toMatchObject({ code: 0, stdout: "dmap-alice/blog\n" });
+    const before = (await dmctl(alice, ownSocket(alice), "blog", "pid")).stdout;
+    expect(await dmctl(alice, ownSocket(alice), "restart", "blog")).toMatchObject({ code: 0 });
+    expect((await dmctl(alice, ownSocket(alice), "blog", "pid")).stdout).not.toBe(before);
+    expect(await dmctl(alice, ownSocket(alice), "stop", "dmhost-demo/site")).toMatchObject({ code: 3 });
+    // The socket for everybody knows her as well: who calls is the kernel's word.
+    expect(await dmctl(alice, "command.sock", "list")).toMatchObject({ code: 0, stdout: "dmap-alice/blog\n" });
+  });
+});
+
+describe("an account of the host outside the policy", () => {
+  it("can use no one's socket and is told that it is not in the policy", async () => {
+    expect(await dmctl(bob, ownSocket(alice), "list")).toMatchObject({ code: 4 });
+    const refused = await dmctl(bob, "command.sock", "list");
+    expect(refused.code).toBe(3);
+    expect(refused.stderr).toContain("dmap-bob");
+  });
+});
+
+describe("./dmhost up, after the machine changed", () => {
+  it("sees an account made since, and takes up a new vhost without touching nginx's container", async () => {
+    const late = await HostAccount.make("dmap-late");
+    await late.write(".daemon-manager/daemons/blog.conf", blog);
+    await late.write("www/hello.php", page);
+    await appliance.writePolicy(policy("dmhost-demo", "dmap-alice", "dmap-late"));
+    await writeFile(join(appliance.directory, "config/nginx/late.conf"), vhost("dmap-late", "late.test"));
+    const nginx = (await appliance.inspect("nginx")).Id;
+    const output = await appliance.dmhost("up");
+    expect(output).toContain("accounts: this machine's changed");
+    expect(output).toContain("took up the vhosts");
+    expect((await appliance.inspect("nginx")).Id).toBe(nginx);
+    const answer = await eventually("the new account's site", async () => {
+      const got = await appliance.request("/hello.php", { headers: { host: "late.test" } });
+      return got.status === 200 ? got.body : undefined;
+    });
+    expect(answer.trim()).toBe("dmap-late");
+  });
+
+  it("refuses a vhost that nginx does not accept, and nginx goes on", async () => {
+    await writeFile(join(appliance.directory, "config/nginx/wrong.conf"), "server { nonsense; }\n");
+    await expect(appliance.dmhost("up")).rejects.toThrow(/vhosts\/wrong\.conf:1/);
+    expect((await appliance.request("/note.txt", { headers: { host: "blog.test" } })).status).toBe(200);
+  });
+});
