@@ -199,8 +199,8 @@ docker_down() {
   docker_choose_cgroup
   step "stopping nginx, then the supervisor and its daemons"
   quietly "stopping the services" docker_compose down
-  # Empty cgroups, or the directory that stood for one.
-  find "$DMHOST_CGROUP" -depth -type d -exec rmdir {} + 2>/dev/null || :
+  # Empty cgroups, and the directory that stands for one where `docker compose up` alone was used on cgroup v1.
+  find "$DMHOST_CGROUP" "/sys/fs/cgroup/${COMPOSE_PROJECT_NAME:-dmhost}" -depth -type d -exec rmdir {} + 2>/dev/null || :
   step "stopped"
 }
 

@@ -1,0 +1,268 @@
+import fc from "fast-check";
+import { describe, expect, it, test } from "vitest";
+import { alive, type Circumstances, type Event, initial, type Phase, type State, step, verdict } from "./lifecycle.ts";
+
+const rules = { stopTimeout: 10_000, healthyAfter: 10_000, maxRetries: undefined };
+const at = (now: number, own: Partial<Circumstances["rules"]> = {}): Circumstances => ({
+  now,
+  random: 0.5,
+  rules: { ...rules, ...own },
+});
+
+const NOW = 100_000;
+const crash = { how: "signal", signal: "SIGKILL" } as const;
+const clean = { how: "code", code: 0 } as const;
+const forbidden = { kind: "forbidden", reason: "not granted" } as const;
+const invalid = { kind: "invalid", reason: "a.conf:1: wrong" } as const;
+
+/** A state of each phase, as one comes to it: its run is number 3, begun 20 s ago. */
+const begun: State = { ...initial, want: "up", run: 3, startedAt: NOW - 20_000, wantedAt: NOW - 50_000, respawns: 2 };
+const states: Record<Phase, State> = {
+  stopped: { ...initial, run: 3 },
+  starting: { ...begun, phase: "starting" },
+  running: { ...begun, phase: "running" },
+  stopping: { ...begun, phase: "stopping", want: "down", asked: true, deadline: NOW },
+  coolingdown: { ...begun, phase: "coolingdown", startedAt: undefined, deadline: NOW },
+  failed: { ...begun, phase: "failed", startedAt: undefined },
+  asleep: { ...begun, phase: "asleep", startedAt: undefined },
+  forbidden: { ...begun, phase: "forbidden", startedAt: undefined, bar: forbidden },
+  invalid: { ...begun, phase: "invalid", startedAt: undefined, want: "down", bar: invalid },
+};
+const events = {
+  start: { type: "start" },
+  stop: { type: "stop" },
+  restart: { type: "restart" },
+  launched: { type: "launched", run: 3 },
+  exited: { type: "exited", run: 3, exit: crash, connected: false },
+  gone: { type: "gone", run: 3 },
+  deadline: { type: "deadline" },
+  connection: { type: "connection" },
+  forbid: { type: "bar", bar: forbidden },
+  invalidate: { type: "bar", bar: invalid },
+  unbar: { type: "unbar" },
+} satisfies Record<string, Event>;
+
+/** What each cell does, in short: the phase it leads to and the effects; "-" is nothing at all. */
+// biome-ignore format: the table is read in columns
+const cells: Record<Phase, Record<keyof typeof events, string>> = {
+  stopped:     { start: "starting spawn4", stop: "stopped discard4", restart: "starting spawn4",              launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "stopped" },
+  starting:    { start: "-",               stop: "stopping terminate3 discard4", restart: "stopping terminate3 discard4", launched: "starting prepare4", exited: "stopping kill3", gone: "-",      deadline: "running",         connection: "-",               forbid: "stopping terminate3 discard4", invalidate: "-",                unbar: "starting" },
+  running:     { start: "-",               stop: "stopping terminate3 discard4", restart: "stopping terminate3 discard4", launched: "-",                 exited: "stopping kill3", gone: "-",      deadline: "-",               connection: "-",               forbid: "stopping terminate3 discard4", invalidate: "-",                unbar: "running" },
+  stopping:    { start: "stopping",        stop: "stopping",         restart: "stopping",                     launched: "-",                 exited: "stopping",       gone: "stopped discard4", deadline: "stopping kill3",  connection: "-",               forbid: "stopping",                     invalidate: "-",                unbar: "stopping" },
+  coolingdown: { start: "starting spawn4", stop: "stopped discard4", restart: "starting spawn4",              launched: "-",                 exited: "-",              gone: "-",                deadline: "starting spawn4", connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "coolingdown" },
+  failed:      { start: "starting spawn4", stop: "stopped discard4", restart: "starting spawn4",              launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "failed" },
+  asleep:      { start: "starting spawn4", stop: "stopped discard4", restart: "starting spawn4",              launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "starting spawn4", forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "asleep" },
+  forbidden:   { start: "-",               stop: "forbidden discard4", restart: "-",                          launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "starting spawn4" },
+  invalid:     { start: "-",               stop: "invalid discard4", restart: "-",                            launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "stopped" },
+};
+
+const inShort = (before: State, event: Event): string => {
+  const { state, effects } = step(before, event, at(NOW));
+  if (state === before) return "-";
+  return [state.phase, ...effects.map(({ type, run }) => `${type}${run}`)].join(" ");
+};
+
+describe.each(Object.keys(cells) as Phase[])("%s", (phase) => {
+  test.each(Object.entries(cells[phase]))("%s -> %s", (event, expected) => {
+    expect(inShort(states[phase], events[event as keyof typeof events])).toBe(expected);
+  });
+
+  it("drops news of another run", () => {
+    for (const type of ["launched", "gone"] as const) {
+      expect(inShort(states[phase], { type, run: 2 })).toBe("-");
+    }
+    expect(inShort(states[phase], { type: "exited", run: 2, exit: crash, connected: false })).toBe("-");
+  });
+});
+
+/** Lets a run end by itself and returns the state after nothing of it is left. */
+const endRun = (state: State, now: number, how: Partial<Extract<Event, { type: "exited" }>>, own = {}): State => {
+  const exited = step(state, { type: "exited", run: state.run, exit: crash, connected: false, ...how }, at(now, own));
+  return step(exited.state, { type: "gone", run: state.run }, at(now, own)).state;
+};
+
+describe("back-off", () => {
+  it("waits 0, 0.2, 0.4, 0.8 ... 60 s after failed runs in a row", () => {
+    let state = step(initial, { type: "start" }, at(0)).state;
+    let now = 0;
+    const waits: number[] = [];
+    for (let failure = 1; failure <= 12; failure += 1) {
+      state = endRun(state, now, {});
+      waits.push((state.deadline ?? now) - now);
+      now = state.deadline ?? now;
+      if (state.phase === "coolingdown") state = step(state, { type: "deadline" }, at(now)).state;
+    }
+    expect(waits).toEqual([0, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 51_200, 60_000, 60_000]);
+    expect(state.respawns).toBe(12);
+  });
+
+  it("begins from the first after a run that took a connection, or lasted", () => {
+    const failing = { ...states.running, startedAt: NOW - 5000, failures: 7 };
+    expect(endRun(failing, NOW, { connected: true })).toMatchObject({ phase: "starting", failures: 0 });
+    expect(endRun({ ...failing, startedAt: NOW - 10_000 }, NOW, {})).toMatchObject({ phase: "starting", failures: 0 });
+    expect(endRun(failing, NOW, {})).toMatchObject({ phase: "coolingdown", failures: 8 });
+  });
+
+  it("respawns at most 10 times a second after a crash and 100 times after code 0", () => {
+    const young = { ...states.running, startedAt: NOW - 4 };
+    expect(endRun(young, NOW, { connected: true })).toMatchObject({ phase: "coolingdown", deadline: NOW + 96 });
+    expect(endRun(young, NOW, { connected: true, exit: clean })).toMatchObject({
+      phase: "coolingdown",
+      deadline: NOW + 6,
+    });
+    const settled = { ...states.running, startedAt: NOW - 100 };
+    expect(endRun(settled, NOW, { connected: true }).phase).toBe("starting");
+  });
+
+  it("gives up after max-retries", () => {
+    let state: State = { ...states.running, startedAt: NOW };
+    for (let retry = 0; retry <= 2; retry += 1) {
+      state = endRun(state, NOW, {}, { maxRetries: 2 });
+      if (state.phase === "coolingdown") state = step(state, { type: "deadline" }, at(NOW)).state;
+    }
+    expect(state).toMatchObject({ phase: "failed", want: "up", failures: 3 });
+    expect(step(state, { type: "start" }, at(NOW)).state).toMatchObject({
+      phase: "starting",
+      failures: 0,
+      respawns: 0,
+    });
+  });
+});
+
+describe("stop and restart", () => {
+  it("asks with TERM, and kills again and again from the deadline on", () => {
+    const stopping = step(states.running, { type: "stop" }, at(NOW)).state;
+    expect(stopping).toMatchObject({ want: "down", deadline: NOW + 10_000, respawns: 0 });
+    const late = step(stopping, { type: "deadline" }, at(NOW + 10_000));
+    expect(late.effects).toEqual([{ type: "kill", run: 3 }]);
+    expect(late.state.deadline).toBe(NOW + 20_000);
+  });
+
+  it("begins the next run without waiting when the old one is gone, however it ended", () => {
+    const cycling = step({ ...states.running, failures: 9 }, { type: "restart" }, at(NOW)).state;
+    const exited = step(cycling, { type: "exited", run: 3, exit: crash, connected: false }, at(NOW)).state;
+    expect(step(exited, { type: "gone", run: 3 }, at(NOW)).state).toMatchObject({
+      phase: "starting",
+      run: 4,
+      failures: 0,
+    });
+  });
+
+  it("ends in the last wish", () => {
+    const wishes = ["stop", "restart", "stop", "start", "restart", "stop"] as const;
+    const state = wishes.reduce((before, type) => step(before, { type }, at(NOW)).state, states.running);
+    expect(state).toMatchObject({ phase: "stopping", want: "down" });
+    expect(step(state, { type: "gone", run: 3 }, at(NOW)).state.phase).toBe("stopped");
+  });
+
+  it("shows forbidden once the last run of a daemon that is no longer allowed has gone, and resumes when it is", () => {
+    const evicted = step(states.running, { type: "bar", bar: forbidden }, at(NOW)).state;
+    const gone = step(evicted, { type: "gone", run: 3 }, at(NOW)).state;
+    expect(gone).toMatchObject({ phase: "forbidden", want: "up" });
+    expect(step(gone, { type: "unbar" }, at(NOW)).state).toMatchObject({ phase: "starting", run: 4 });
+  });
+});
+
+describe("verdict", () => {
+  const failed = { run: 4, exit: { how: "code", code: 1 }, failed: true } as const;
+  it.each<[string, State, "up" | "down", number, unknown]>([
+    ["running is up", states.running, "up", 3, { ok: true }],
+    ["starting is not known yet", states.starting, "up", 2, "pending"],
+    [
+      "a run since then that ended was a failure",
+      { ...states.starting, run: 5, last: failed },
+      "up",
+      3,
+      { ok: false, reason: "exited with code 1" },
+    ],
+    ["an end before that tells nothing", { ...states.starting, run: 5, last: failed }, "up", 4, "pending"],
+    ["another asked it to stop", states.stopping, "up", 3, { ok: false, reason: "it was asked to stop meanwhile" }],
+    ["stopping is not down yet", states.stopping, "down", 3, "pending"],
+    ["stopped is down", states.stopped, "down", 3, { ok: true }],
+    [
+      "another asked it to start",
+      states.running,
+      "down",
+      3,
+      { ok: false, reason: "it was asked to start again meanwhile" },
+    ],
+    ["forbidden cannot start", states.forbidden, "up", 3, { ok: false, reason: "not granted" }],
+    ["forbidden is down", states.forbidden, "down", 3, { ok: true }],
+  ])("%s", (_name, state, wish, since, expected) => {
+    expect(verdict(state, wish, since)).toEqual(expected);
+  });
+});
+
+/** A machine of the kind that the table is told about: it launches what it is asked to, and things happen to it. */
+class Model {
+  state: State = initial;
+  now = 0;
+  live: number | undefined;
+  mainLives = false;
+
+  feed(event: Event): void {
+    const { state, effects } = step(this.state, event, at(this.now, { maxRetries: 5 }));
+    this.state = state;
+    for (const effect of effects) {
+      if (effect.type !== "spawn") continue;
+      expect(this.live, "a spawn while a run lives").toBeUndefined();
+      this.live = effect.run;
+      this.mainLives = true;
+    }
+    expect(alive(this.state)).toBe(this.live !== undefined);
+  }
+
+  exit(connected: boolean): void {
+    if (this.live === undefined || !this.mainLives) return;
+    this.mainLives = false;
+    this.feed({ type: "exited", run: this.live, exit: crash, connected });
+  }
+  vanish(): void {
+    if (this.live === undefined || this.mainLives) return;
+    const run = this.live;
+    this.live = undefined;
+    this.feed({ type: "gone", run });
+  }
+  /** Lets everything happen that must: launches succeed, deadlines pass, what was told to end ends. */
+  calm(): void {
+    for (let round = 0; round < 40; round += 1) {
+      if (this.state.phase === "starting" && this.live !== undefined) this.feed({ type: "launched", run: this.live });
+      if (this.state.phase === "stopping") {
+        this.exit(false);
+        this.vanish();
+      }
+      if (this.state.deadline !== undefined) {
+        this.now = Math.max(this.now, this.state.deadline);
+        this.feed({ type: "deadline" });
+      }
+    }
+  }
+}
+
+it("never has two live runs, and reaches what is wanted once nothing more happens", () => {
+  const action = fc.oneof(
+    fc
+      .constantFrom<Event["type"]>("start", "stop", "restart", "deadline", "connection", "unbar")
+      .map((type) => (model: Model) => model.feed({ type } as Event)),
+    fc.constantFrom(forbidden, invalid).map((bar) => (model: Model) => model.feed({ type: "bar", bar })),
+    fc.nat(7).map((run) => (model: Model) => model.feed({ type: "gone", run: model.state.run - 1 - run })),
+    fc.boolean().map((connected) => (model: Model) => model.exit(connected)),
+    fc.constant((model: Model) => model.vanish()),
+    fc.constant((model: Model) => model.live !== undefined && model.feed({ type: "launched", run: model.live })),
+    fc.nat(30_000).map((passed) => (model: Model) => {
+      model.now += passed;
+    }),
+  );
+  fc.assert(
+    fc.property(fc.array(action, { maxLength: 60 }), (actions) => {
+      const model = new Model();
+      for (const act of actions) act(model);
+      model.calm();
+      const { phase, want, bar } = model.state;
+      if (bar && !alive(model.state)) expect(phase).toBe(bar.kind);
+      else if (want === "down") expect(phase).toBe("stopped");
+      else expect(["running", "failed"]).toContain(phase);
+    }),
+    { numRuns: 2000 },
+  );
+});
