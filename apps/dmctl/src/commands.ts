@@ -1,14 +1,20 @@
 /** All that dmctl can do, one row a command. The first row is what `dmctl` alone does. */
-import { EXIT, type Health, type KillRequest, type RescanResult } from "@dmhost/supervisor/contract";
+import {
+  type DaemonList,
+  type DaemonStatus,
+  EXIT,
+  type Health,
+  type KillRequest,
+  type RescanResult,
+  VERSION,
+} from "@dmhost/supervisor/contract";
 import { apiPath, type Client } from "./client.ts";
-import { allDaemons, chosen } from "./daemon-choice.ts";
 import { helpFor, helpText } from "./help.ts";
 import type { Invocation, Shape } from "./invocation.ts";
 import { json, oneLine } from "./printable.ts";
 import { healthLines, type Look, rescanLines, statusTable } from "./render.ts";
 import { type Session, write } from "./session.ts";
 import { settleAll } from "./settlement.ts";
-import { VERSION } from "./version.ts";
 
 /** One command line on its way. */
 export interface Call extends Invocation<Command> {
@@ -28,6 +34,13 @@ export interface Command extends Shape {
   run(call: Call): Promise<number>;
 }
 
+/** Every daemon that the caller may control. */
+const allDaemons = async ({ client }: Call): Promise<readonly DaemonStatus[]> =>
+  (await client.ask<DaemonList>({ path: apiPath("daemons") })).daemons;
+
+const oneDaemon = ({ client, id }: Call): Promise<DaemonStatus> =>
+  client.ask<DaemonStatus>({ path: apiPath("daemons", id) });
+
 const show = async (call: Call, value: unknown, text: string, code: number = EXIT.done): Promise<number> => {
   await write(call.session.output, call.given.has("json") ? json(value) : text);
   return code;
@@ -38,7 +51,7 @@ const complain = (call: Call, lines: readonly string[]): Promise<void> =>
 
 /** Prints one field of one daemon and nothing else; nothing at all, and exit code 1, where it has none. */
 const showField = async (call: Call, field: "pid" | "logFile" | "configFile", none: string): Promise<number> => {
-  const daemon = chosen(await allDaemons(call.client), call.id);
+  const daemon = await oneDaemon(call);
   const value = String(daemon[field] || "");
   if (value === "") await complain(call, [`"${daemon.id}" ${none}`]);
   const text = value === "" ? "" : `${call.session.terminal ? oneLine(value) : value}\n`;
@@ -57,9 +70,8 @@ export const COMMANDS: readonly Command[] = [
     options: ["long", "json"],
     does: "state, process, respawns and times of every daemon that you may control, or of one",
     async run(call) {
-      const daemons = await allDaemons(call.client);
-      const shown = call.id === "" ? daemons : [chosen(daemons, call.id)];
-      return show(call, { daemons: shown }, statusTable(shown, call.look));
+      const daemons = call.id === "" ? await allDaemons(call) : [await oneDaemon(call)];
+      return show(call, { daemons }, statusTable(daemons, call.look));
     },
   },
   {
@@ -68,7 +80,7 @@ export const COMMANDS: readonly Command[] = [
     options: ["json"],
     does: "the ids of the daemons that you may control",
     async run(call) {
-      const ids = (await allDaemons(call.client)).map((daemon) => daemon.id);
+      const ids = (await allDaemons(call)).map((daemon) => daemon.id);
       return show(call, ids, ids.map((id) => `${oneLine(id)}\n`).join(""));
     },
   },
@@ -164,7 +176,7 @@ export const COMMANDS: readonly Command[] = [
     verb: "health",
     ids: "none",
     options: ["json"],
-    does: "version, age and limits of the supervisor; exit code 4 when none answers",
+    does: "version, age and containment of the supervisor; exit code 4 when none answers",
     async run(call) {
       const health = await call.client.ask<Health>({ path: apiPath("health") });
       return show(call, health, healthLines(health));

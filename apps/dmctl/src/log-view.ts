@@ -1,5 +1,4 @@
 import type { Readable, Writable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { EXIT } from "@dmhost/supervisor/contract";
 import { startPager } from "./child-program.ts";
 import { apiPath, type Client } from "./client.ts";
@@ -18,26 +17,26 @@ export interface LogView {
   readonly clock: Clock;
 }
 
-/** Moves the log at the reader's speed. Resolves with whether the reader went away before its end. */
+/** Moves the log, chunk by chunk, as fast as the reader takes it. Resolves with whether the reader went away first. */
 const pump = async (source: Readable, view: LogView, escaped: boolean, target: Writable): Promise<boolean> => {
-  let gone = false;
-  const onError = (error: Error): void => {
-    gone ||= isReaderGone(error);
-  };
+  // Each write has its own error; without a listener the stream would throw it as well.
+  const ignore = (): void => {};
   const clocked = view.raw ? source : withWallClock(source, view.clock);
-  const stages = escaped ? withoutControls(clocked) : clocked;
-  target.on("error", onError);
+  target.on("error", ignore);
   try {
-    await pipeline(stages, target, { end: false });
-    await write(target, "");
-  } catch (error) {
-    if (!gone && !isReaderGone(error)) throw error;
-    gone = true;
+    for await (const chunk of escaped ? withoutControls(clocked) : clocked) {
+      try {
+        await write(target, chunk);
+      } catch (error) {
+        if (isReaderGone(error)) return true;
+        throw error;
+      }
+    }
+    return false;
   } finally {
-    target.off("error", onError);
+    target.off("error", ignore);
     source.destroy();
   }
-  return gone;
 };
 
 const pathOf = (address: string, view: LogView): string => {

@@ -85,7 +85,7 @@ test("outcomes, rescans and health", () => {
   expect(outcomeLine({ ok: true, daemon: stopped("x"), reason: "" }, plain)).toBe("david/x stopped\n");
   const rescan = { found: ["a/x", "a/y"], started: ["a/x"], changed: [], removed: ["a/z"], problems: [] };
   expect(rescanLines(rescan)).toBe("found   a/x\nfound   a/y\nstarted a/x\nremoved a/z\n");
-  expect(healthLines({ version: "0.1.0", pid: 7, uptime: 3661, limits: "none (cgroup v1)" })).toBe(
-    "version 0.1.0\npid     7\nuptime  1h1m\nlimits  none (cgroup v1)\n",
+  expect(healthLines({ version: "0.1.0", pid: 7, uptime: 3661, containment: "cgroup" })).toBe(
+    "version     0.1.0\npid         7\nuptime      1h1m\ncontainment cgroup\n",
   );
 });

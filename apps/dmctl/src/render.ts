@@ -81,10 +81,10 @@ export const rescanLines = (result: RescanResult): string => {
   return lines.join("");
 };
 
-/** Version, process, age and limits of the supervisor. */
+/** The fields of the supervisor's health, one a line. */
 export const healthLines = (health: Health): string =>
   Object.entries({ ...health, uptime: formatDuration(health.uptime) })
-    .map(([key, value]) => `${key.padEnd("version".length)} ${oneLine(String(value))}\n`)
+    .map(([key, value]) => `${key.padEnd("containment".length)} ${oneLine(String(value))}\n`)
     .join("");
 
 /** What is wrong with a request, for the errors' stream: its message, and each detail indented below it. */

@@ -14,14 +14,15 @@ export interface Session {
   readonly interactive: boolean;
 }
 
-/** Writes text and waits until the stream has taken it, so that nothing is lost when the process ends. */
-export const write = (stream: Writable, text: string): Promise<void> =>
+/** Writes and waits until the reader's side has taken it, so that nothing is lost when the process ends. */
+export const write = (stream: Writable, text: string | Uint8Array): Promise<void> =>
   new Promise((resolve, reject) => {
-    stream.write(text, (error) => (error ? reject(error) : resolve()));
+    if (text.length === 0) resolve();
+    else stream.write(text, (error) => (error ? reject(error) : resolve()));
   });
 
 /** Error codes of a reader that went away, as `head` does after ten lines. */
-const GONE = new Set(["EPIPE", "ERR_STREAM_PREMATURE_CLOSE", "ERR_STREAM_DESTROYED"]);
+const GONE = new Set(["EPIPE", "ERR_STREAM_DESTROYED"]);
 
 /** Whether an error only says that nobody reads our output any more. */
 export const isReaderGone = (error: unknown): boolean =>

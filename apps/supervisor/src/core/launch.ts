@@ -43,6 +43,7 @@ fail() { echo "$1: $2" >&3; echo "$3" >&3; exit ${LAUNCH_FAILED}; }
 [ -d "$1" ] || fail "$1" 'not a directory' "entering $1"
 cd -- "$1" || fail "$1" 'permission denied' "entering $1"
 [ -x "$2" ] || fail "$2" 'no such program, or no permission to run it' "running $2"
+unset PWD OLDPWD
 eval "$4"
 exec "$2" -c "$3" 2>&5 3>&- 4>&- 5>&-`;
 

@@ -80,7 +80,7 @@ const readText = (path: string, account: Account, largest: number): ConfText["pr
     if (writers) return writers;
     if (stats.nlink !== 1) return `it has ${stats.nlink} hard links; make a copy of its own`;
     if (stats.size > largest) return `it has ${stats.size} bytes, at most ${largest} are read`;
-    const bytes = Buffer.alloc(largest + 1);
+    const bytes = Buffer.alloc(stats.size + 1);
     let length = 0;
     for (let more = -1; more !== 0 && length < bytes.length; length += more) {
       more = readSync(fd, bytes, length, bytes.length - length, length);

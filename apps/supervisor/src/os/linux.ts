@@ -82,6 +82,7 @@ export class Linux implements Machine {
   readonly #runs = new Map<string, Run>();
   readonly #logs = new Map<string, Log>();
   readonly #spares = new Map<string, Spare>();
+  readonly #unwritten = new Map<string, { readonly key: DaemonKey; readonly state: State }>();
 
   constructor(options: LinuxOptions) {
     this.#options = options;
@@ -271,18 +272,28 @@ export class Linux implements Machine {
   }
 
   remember(key: DaemonKey, state: State): void {
-    const id = idOf(key);
-    const run = this.#runs.get(id);
-    const traces: Traces = { leader: run?.leader, cgroup: run?.cgroup, logger: this.#logs.get(id)?.logger };
-    try {
-      this.#options.states.write(key.owner.name, key.name, { state, traces } satisfies DaemonRecord);
-    } catch (error) {
-      // A full disk must not stop daemons; only a supervisor that dies now would find an old record.
-      this.#options.report(id, `cannot write its state: ${error instanceof Error ? error.message : error}`);
-    }
+    if (this.#unwritten.size === 0) setImmediate(() => this.#writeStates());
+    this.#unwritten.set(idOf(key), { key, state });
   }
 
-  forget({ owner, name }: DaemonKey): void {
+  /** Writes what was to be remembered, when whoever waits for a process has it. */
+  #writeStates(): void {
+    for (const [id, { key, state }] of this.#unwritten) {
+      const run = this.#runs.get(id);
+      const traces: Traces = { leader: run?.leader, cgroup: run?.cgroup, logger: this.#logs.get(id)?.logger };
+      try {
+        this.#options.states.write(key.owner.name, key.name, { state, traces } satisfies DaemonRecord);
+      } catch (error) {
+        // A full disk must not stop daemons; only a supervisor that dies now would find an old record.
+        this.#options.report(id, `cannot write its state: ${error instanceof Error ? error.message : error}`);
+      }
+    }
+    this.#unwritten.clear();
+  }
+
+  forget(key: DaemonKey): void {
+    const { owner, name } = key;
+    this.#unwritten.delete(idOf(key));
     this.#options.states.remove(owner.name, name);
   }
 }

@@ -81,8 +81,8 @@ class Tree {
   /** Calls `gone` as soon as no process is left: at once, or at a later look. */
   awaitEmpty(gone: () => void, wait = FIRST_LOOK): void {
     if (this.isEmpty()) {
-      if (this.cgroup !== undefined) removeGroup(this.cgroup);
       gone();
+      if (this.cgroup !== undefined) removeGroup(this.cgroup);
       return;
     }
     setTimeout(() => this.awaitEmpty(gone, Math.min(wait * 2, SLOWEST_LOOK)), wait);

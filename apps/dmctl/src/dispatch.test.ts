@@ -1,0 +1,202 @@
+import type { ErrorCode } from "@dmhost/supervisor/contract";
+import { afterEach, expect, test } from "vitest";
+import { EXIT_OF_ERROR } from "./failure.ts";
+import { run } from "./session.fake.ts";
+import { type Answer, apiError, daemon, fakeSupervisor } from "./supervisor.fake.ts";
+
+let closing: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of closing) await close();
+  closing = [];
+});
+
+const supervisor = async (answers: Record<string, Answer>) => {
+  const fake = await fakeSupervisor(answers);
+  closing.push(fake.close);
+  return fake;
+};
+
+const web = daemon("alice/web");
+const idle = daemon("alice/idle", { state: "stopped", want: "down", pid: 0, logFile: "" });
+const statuses = {
+  "GET /v1/daemons": () => ({ daemons: [idle, web] }),
+  "GET /v1/daemons/web": () => web,
+  "GET /v1/daemons/alice%2Fweb": () => web,
+  "GET /v1/daemons/idle": () => idle,
+};
+const outcome = (ok: boolean, reason = "") => ({ ok, reason, daemon: ok ? web : { ...web, state: "failed", pid: 0 } });
+
+test("dmctl alone is dmctl status", async () => {
+  const { socket } = await supervisor(statuses);
+  const alone = await run(socket, "");
+  expect(alone).toEqual(await run(socket, "status"));
+  expect(alone.code).toBe(0);
+  expect(alone.output.split("\n").map((line) => line.split(/ +/)[0])).toEqual([
+    "daemon-id",
+    "alice/idle",
+    "alice/web",
+    "",
+  ]);
+});
+
+test("one daemon by name or id, in both word orders, with its slash inside the segment", async () => {
+  const { socket, asked } = await supervisor(statuses);
+  for (const line of ["web status", "status web", "alice/web status"]) {
+    expect((await run(socket, line)).output).toMatch(/^daemon-id.*\nalice\/web .*\n$/);
+  }
+  expect(asked.at(-1)?.line).toBe("GET /v1/daemons/alice%2Fweb");
+});
+
+test("an address cannot leave its segment", async () => {
+  const { socket, asked } = await supervisor({});
+  for (const id of ["../health", "%2e%2e", "a?b=c", "a#b"]) await run(socket, `status ${id}`);
+  expect(asked.map(({ line }) => line)).toEqual([
+    "GET /v1/daemons/..%2Fhealth",
+    "GET /v1/daemons/%252e%252e",
+    "GET /v1/daemons/a%3Fb%3Dc",
+    "GET /v1/daemons/a%23b",
+  ]);
+});
+
+test("--json prints the contract's values", async () => {
+  const { socket } = await supervisor({ ...statuses, "POST /v1/daemons/web/start": () => outcome(true) });
+  const value = async (line: string): Promise<unknown> => JSON.parse((await run(socket, `${line} --json`)).output);
+  expect(await value("status")).toEqual({ daemons: [idle, web] });
+  expect(await value("web status")).toEqual({ daemons: [web] });
+  expect(await value("list")).toEqual(["alice/idle", "alice/web"]);
+  expect(await value("web pid")).toEqual({ id: "alice/web", pid: 4711 });
+  expect(await value("web start")).toEqual(outcome(true));
+});
+
+test("list, pid, logfile and configfile print just that", async () => {
+  const { socket } = await supervisor(statuses);
+  expect(await run(socket, "list")).toEqual({ code: 0, output: "alice/idle\nalice/web\n", errors: "" });
+  expect(await run(socket, "web pid")).toEqual({ code: 0, output: "4711\n", errors: "" });
+  expect((await run(socket, "logfile web")).output).toBe(`${web.logFile}\n`);
+  expect((await run(socket, "web configfile")).output).toBe(`${web.configFile}\n`);
+});
+
+test("where there is no pid, nothing is printed that kill could take for one", async () => {
+  const { socket } = await supervisor(statuses);
+  expect(await run(socket, "idle pid")).toEqual({
+    code: 1,
+    output: "",
+    errors: 'dmctl: "alice/idle" has no process\n',
+  });
+  expect((await run(socket, "idle logfile")).code).toBe(1);
+});
+
+test("start, stop and restart tell how it came out, and exit so", async () => {
+  const reason = 'cannot start "alice/web": entering /srv/x: no such directory';
+  const { socket } = await supervisor({
+    "POST /v1/daemons/web/start": () => outcome(true),
+    "POST /v1/daemons/web/restart": () => outcome(false, reason),
+    "POST /v1/daemons/web/stop": () => ({
+      ok: true,
+      reason: "",
+      daemon: { ...idle, warnings: ["/x.conf:3: unknown"] },
+    }),
+  });
+  expect(await run(socket, "web start")).toEqual({ code: 0, output: "alice/web running, pid 4711\n", errors: "" });
+  expect(await run(socket, "restart web")).toEqual({ code: 1, output: "", errors: `dmctl: ${reason}\n` });
+  expect(await run(socket, "stop web")).toEqual({
+    code: 0,
+    output: "alice/idle stopped\n",
+    errors: "warning: /x.conf:3: unknown\n",
+  });
+});
+
+test("several daemons settle side by side and are told of in order; the gravest is the exit code", async () => {
+  const order: string[] = [];
+  const slow: Answer = async () => {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    order.push("slow");
+    return outcome(true);
+  };
+  const { socket } = await supervisor({
+    "POST /v1/daemons/slow/stop": slow,
+    "POST /v1/daemons/quick/stop": () => (order.push("quick"), outcome(false, "quick is stuck")),
+  });
+  const result = await run(socket, "stop slow quick missing");
+  expect(order).toEqual(["quick", "slow"]);
+  expect(result.code).toBe(3);
+  expect(result.errors).toBe("dmctl: quick is stuck\ndmctl: no POST /v1/daemons/missing/stop\n");
+});
+
+test("kill sends the contract's name of the signal, and an impossible one goes nowhere", async () => {
+  const { socket, asked } = await supervisor({ "POST /v1/daemons/web/kill": () => ({}) });
+  for (const line of ["web kill -9", "kill -KILL web", "kill web SIGKILL", "kill KILL web"]) {
+    expect(await run(socket, line)).toEqual({ code: 0, output: "", errors: "" });
+  }
+  expect(asked.map(({ body }) => JSON.parse(body))).toEqual(Array(4).fill({ signal: "KILL" }));
+  for (const line of ["web kill -0", "kill web 0", "web kill -NOPE"]) expect((await run(socket, line)).code).toBe(2);
+  expect(asked).toHaveLength(4);
+});
+
+test("rescan names what it found, and what it could not load", async () => {
+  const result = { found: ["alice/new"], started: ["alice/new"], changed: [], removed: [], problems: [] as string[] };
+  const { socket } = await supervisor({ "POST /v1/rescan": () => result });
+  expect(await run(socket, "scan")).toEqual({ code: 0, output: "found   alice/new\nstarted alice/new\n", errors: "" });
+  result.problems.push("/home/alice/x.conf:2: expected start=");
+  expect(await run(socket, "rescan")).toMatchObject({
+    code: 1,
+    errors: "dmctl: /home/alice/x.conf:2: expected start=\n",
+  });
+});
+
+test.each(Object.entries(EXIT_OF_ERROR))(
+  "an answer of %s is exit code %d, with its message and details",
+  async (code, exit) => {
+    const { socket } = await supervisor({
+      "POST /v1/daemons/web/start": () =>
+        apiError(code as ErrorCode, "why, and what to do", ["alice/web", "bob/web\u001b[2J"]),
+    });
+    expect(await run(socket, "web start")).toEqual({
+      code: exit,
+      output: "",
+      errors: "dmctl: why, and what to do\n  alice/web\n  bob/web\\x1b[2J\n",
+    });
+  },
+);
+
+test("help and version need no supervisor; health without one is exit code 4", async () => {
+  const nowhere = "/nonexistent/command.sock";
+  expect(await run(nowhere, "--version")).toMatchObject({
+    code: 0,
+    output: expect.stringMatching(/^dmctl \d+\.\d+\.\d+\n$/),
+  });
+  const help = await run(nowhere, "help");
+  expect(help).toEqual(await run(nowhere, "--help"));
+  expect(help.output.split("\n").every((line) => line.length <= 120)).toBe(true);
+  expect((await run(nowhere, "kill --help")).output).toMatch(/^usage: dmctl kill ID -SIGNAL\n/);
+  expect((await run(nowhere, "help frobnicate")).code).toBe(2);
+  expect(await run(nowhere, "health")).toMatchObject({ code: 4, errors: expect.stringContaining(nowhere) });
+});
+
+test("a socket that nobody listens at, and one where something else answers, are exit code 4", async () => {
+  const { createServer } = await import("node:net");
+  const fake = await supervisor({ "GET /v1/health": (_, respond) => void respond.end("<html>") });
+  expect(await run(fake.socket, "health")).toMatchObject({ code: 4, errors: expect.stringContaining("no JSON") });
+  const other = `${fake.dir}/other.sock`;
+  const server = createServer((socket) => socket.end("220 mail\r\n\r\n")).listen(other);
+  expect(await run(other, "health")).toMatchObject({ code: 4, errors: expect.stringContaining("no HTTP") });
+  await new Promise((resolve) => server.close(resolve));
+});
+
+test("an answer that breaks off is no answer", async () => {
+  const { socket } = await supervisor({
+    "GET /v1/daemons": (_, respond) => {
+      respond.writeHead(200, { "content-length": 1000 });
+      respond.write('{"daemons":[]}', () => respond.destroy());
+    },
+  });
+  expect(await run(socket, "list")).toMatchObject({ code: 4, output: "" });
+});
+
+test("colour only on a terminal and without NO_COLOR", async () => {
+  const { socket } = await supervisor(statuses);
+  const escape = String.fromCodePoint(27);
+  expect((await run(socket, "")).output).not.toContain(escape);
+  expect((await run(socket, "", { terminal: true })).output).toContain(`${escape}[32mrunning`);
+  expect((await run(socket, "", { terminal: true, env: { NO_COLOR: "1" } })).output).not.toContain(escape);
+});
