@@ -1,0 +1,142 @@
+/**
+ * Measures what the README states, each figure beside a peer in the same run: `npm run bench [respawn|status|memory]`.
+ * Root, and Debian's php-cgi, runit and supervisor. Nothing here passes or fails.
+ */
+import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { CHECKOUT } from "../system/program.ts";
+import { Stage } from "../system/stage.ts";
+import { childNamed, pssOf, runRunsv, runSupervisord, SHIPPED_DMCTL, SHIPPED_SUPERVISOR } from "./peer.ts";
+
+const median = (values: readonly number[]): number =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+const range = (values: readonly number[], unit: string): string =>
+  `${median(values).toFixed(1)} ${unit} (${Math.min(...values).toFixed(1)} to ${Math.max(...values).toFixed(1)})`;
+
+const say = (figure: string, ours: string, peer: string, ratio: number): void =>
+  console.log(`${figure}\n  dmhost  ${ours}\n  ${peer}\n  ratio   ${ratio.toFixed(2)}\n`);
+
+const onStage = async (work: (stage: Stage) => Promise<void>): Promise<void> => {
+  const stage = new Stage();
+  try {
+    await work(stage);
+  } finally {
+    await stage.remove();
+  }
+};
+
+/** Milliseconds from kill -9 of a child to the exec of the next one. */
+const respawn = async (parent: number): Promise<number> => {
+  const former = childNamed(parent, "php-cgi", 0) ?? 0;
+  const begun = performance.now();
+  process.kill(former, "SIGKILL");
+  while (childNamed(parent, "php-cgi", former) === undefined) {
+    if (performance.now() - begun > 10_000) throw new Error("no new php-cgi within 10 s");
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 0.2);
+  }
+  return performance.now() - begun;
+};
+
+const measureRespawn = (): Promise<void> =>
+  onStage(async (stage) => {
+    const tenant = await stage.account("bench");
+    const supervisor = stage.supervisor(
+      "ours",
+      [`nginx-group = ${tenant.name}`, "[runs_as]", tenant.name],
+      SHIPPED_SUPERVISOR,
+    );
+    tenant.writeConf("site", "start = exec php-cgi", "listen = fastcgi", "healthy-after = 1");
+    await supervisor.start();
+    await supervisor.reaches(`${tenant.name}/site`, "running");
+    const runsv = await runRunsv(stage.directory);
+    try {
+      const ours: number[] = [];
+      const theirs: number[] = [];
+      for (let round = 0; round < 20; round += 1) {
+        await sleep(2000);
+        ours.push(await respawn(supervisor.pid));
+        theirs.push(await respawn(runsv.pid));
+      }
+      const figure = "kill -9 of php-cgi, 2 s up, to the exec of the next one: median of 20";
+      say(figure, range(ours, "ms"), `runit   ${range(theirs, "ms")}`, median(ours) / median(theirs));
+    } finally {
+      await runsv.end();
+    }
+  });
+
+/** Milliseconds that a program takes as a whole. */
+const time = (argv: readonly string[], env: NodeJS.ProcessEnv): number => {
+  const [file = "", ...args] = argv;
+  const begun = performance.now();
+  execFileSync(file, args, { env: { PATH: "/usr/bin:/bin", ...env }, stdio: ["ignore", "pipe", "inherit"] });
+  return performance.now() - begun;
+};
+
+const measureStatus = (): Promise<void> =>
+  onStage(async (stage) => {
+    const tenant = await stage.account("bench");
+    const supervisor = stage.supervisor("ours", ["[runs_as]", tenant.name], SHIPPED_SUPERVISOR);
+    for (let index = 0; index < 100; index += 1) tenant.writeConf(`d${index}`, "start = exec sleep 100000");
+    await supervisor.start();
+    await supervisor.reaches(`${tenant.name}/d99`, "running");
+    const { peer, config } = await runSupervisord(stage.directory, 100);
+    try {
+      const ours: number[] = [];
+      const theirs: number[] = [];
+      for (let round = 0; round < 20; round += 1) {
+        ours.push(time([SHIPPED_DMCTL, "status"], { DMCTL_SOCKET: supervisor.socket }));
+        theirs.push(time(["/usr/bin/supervisorctl", "-c", config, "status"], {}));
+      }
+      say(
+        "status of 100 daemons: median of 20",
+        range(ours, "ms"),
+        `supervisorctl ${range(theirs, "ms")}`,
+        median(ours) / median(theirs),
+      );
+    } finally {
+      await peer.end();
+    }
+  });
+
+const measureMemory = (): Promise<void> =>
+  onStage(async (stage) => {
+    const tenant = await stage.account("bench");
+    const supervisor = stage.supervisor("ours", ["[runs_as]", tenant.name], SHIPPED_SUPERVISOR);
+    const settle = async (count: number): Promise<number> => {
+      for (let index = 0; index < count; index += 1) {
+        tenant.writeConf(`d${index}`, "start = exec sleep 100000", "output = log");
+      }
+      if (supervisor.pid === 0) await supervisor.start();
+      else await supervisor.rescan();
+      await supervisor.reaches(`${tenant.name}/d${count - 1}`, "running");
+      await sleep(5000);
+      return pssOf(supervisor.pid);
+    };
+    const hundred = await settle(100);
+    const { peer } = await runSupervisord(stage.directory, 100);
+    await sleep(3000);
+    const theirs = pssOf(peer.pid);
+    await peer.end();
+    const more = await settle(250);
+    say(
+      "supervisor's own memory, 100 daemons, PSS",
+      `${(hundred / 1024).toFixed(1)} MB`,
+      `supervisord ${(theirs / 1024).toFixed(1)} MB`,
+      hundred / theirs,
+    );
+    console.log(`each further daemon, from 100 to 250\n  dmhost  ${((more - hundred) / 150).toFixed(1)} kB\n`);
+  });
+
+const FIGURES = { respawn: measureRespawn, status: measureStatus, memory: measureMemory };
+
+const asked = process.argv.slice(2);
+const unknown = asked.filter((name) => !(name in FIGURES));
+if (unknown.length > 0)
+  throw new Error(`no figure ${unknown.join(", ")}; there are ${Object.keys(FIGURES).join(", ")}`);
+for (const program of ["/usr/bin/php-cgi", "/usr/bin/runsv", "/usr/bin/supervisord"]) {
+  if (!existsSync(program)) throw new Error(`${program} is missing: apt-get install php-cgi runit supervisor`);
+}
+execFileSync(join(CHECKOUT, "node_modules/.bin/node"), [join(CHECKOUT, "build.ts")], { stdio: "inherit" });
+for (const [name, measure] of Object.entries(FIGURES)) if (asked.length === 0 || asked.includes(name)) await measure();
