@@ -70,7 +70,7 @@ const routesOf = (supervisor: Supervisor, about: Surroundings): Route[] => {
     { method: "POST", url: `${one}/stop`,     access: "control", run: outcome("stop") },
     { method: "POST", url: `${one}/restart`,  access: "control", run: outcome("restart") },
     { method: "POST", url: `${one}/kill`,     access: "control", run: kill, body: closed({ signal: { type: "string", enum: [...SIGNALS.keys()] } }, ["signal"]) },
-    { method: "GET",  url: `${one}/log`,      access: "control", run: (call) => log(about, call), query: closed({ lines: { type: "integer", minimum: 0, maximum: 10_000_000 }, follow: { type: "boolean" } }) },
+    { method: "GET",  url: `${one}/log`,      access: "control", run: (call) => log(about, call), query: closed({ lines: { type: "integer", minimum: 0, maximum: 10_000_000 }, follow: { type: "string", enum: ["0", "1"] } }) },
     { method: "GET",  url: `${one}/file`,     access: "control", run: ({ daemon }) => ({ path: daemon.file.path, text: readConf(about, daemon) }) },
     { method: "PUT",  url: `${one}/file`,     access: "control", run: (call) => write(about, call), body: closed({ path: { type: "string" }, text: { type: "string" } }, ["text"]) },
   ];
@@ -94,14 +94,14 @@ const kill = ({ daemon, request }: Call) => {
 };
 
 const log = (about: Surroundings, { daemon, request }: Call) => {
-  const { lines, follow = false } = request.query as { lines?: number; follow?: boolean };
+  const { lines, follow } = request.query as { lines?: number; follow?: "0" | "1" };
   if (daemon.file.definition?.output === "discard" && daemon.terms?.definition.output !== "log") {
     throw new Refusal(
       "not-applicable",
       `"${daemon.id}" keeps no log. Write output=log in ${daemon.file.path} and restart it.`,
     );
   }
-  return Readable.from(about.readLog(daemon, { lines, follow }), { objectMode: false, highWaterMark: 64 * 1024 });
+  return Readable.from(about.readLog(daemon, { lines, follow: follow === "1" }), { objectMode: false, highWaterMark: 64 * 1024 });
 };
 
 const readConf = (about: Surroundings, daemon: Daemon): string => {

@@ -39,8 +39,9 @@ export class ControlSockets {
       server.once("error", reject);
       server.listen(path, resolve);
     });
-    if (account && privileged) chownSync(path, account.uid, account.gid);
+    // In this order: afterwards it is the user's, and a root without CAP_FOWNER has no more say in it.
     chmodSync(path, account ? 0o600 : 0o666);
+    if (account && privileged) chownSync(path, account.uid, account.gid);
     this.#servers.set(path, server);
   }
 

@@ -16,7 +16,7 @@ export interface LogPlan {
   /** Path of the FIFO, in a directory that only root enters. */
   readonly fifo: string;
   /** Account that the daemon runs as: it owns the FIFO, so that the daemon can open /dev/stderr again. */
-  readonly writer: { readonly uid: number; readonly gid: number };
+  readonly writer: { readonly uid: number };
   readonly logger: LaunchPlan;
 }
 
@@ -108,6 +108,7 @@ const makeFifo = ({ fifo, writer }: LogPlan): void => {
   mkdirSync(dirname(fifo), { recursive: true, mode: 0o700 });
   const old = lstatSync(fifo, { throwIfNoEntry: false });
   if (old && !old.isFIFO()) rmSync(fifo, { force: true });
-  if (!old?.isFIFO()) mkfifo(fifo, 0o600);
-  if (lstatSync(fifo).uid !== writer.uid) chownSync(fifo, writer.uid, writer.gid);
+  // By its group a root without CAP_DAC_OVERRIDE opens it, too; no tenant is in that.
+  if (!old?.isFIFO()) mkfifo(fifo, 0o660);
+  if (lstatSync(fifo).uid !== writer.uid) chownSync(fifo, writer.uid, process.getegid?.() ?? 0);
 };
