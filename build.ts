@@ -39,6 +39,8 @@ const bundleSupervisor = (): Promise<unknown> =>
     lineLimit: 200,
     legalComments: "eof",
     logLevel: "warning",
+    // The sources say all that a bundler needs; the tsconfig files are not there when an image is built.
+    tsconfigRaw: {},
     plugins: [koffiBesideBundle],
     // Bundled CommonJS packages go on calling require for what is Node's own.
     banner: { js: 'import{createRequire as requireFrom}from"node:module";const require=requireFrom(import.meta.url);' },

@@ -1,9 +1,9 @@
 # shellcheck shell=sh
 # What native and single-user mode do alike, once the mode has set where things are:
-# `programs` (what dist/ holds), `command_dir` (dmctl), `tree`, `tree_logs`, `web`,
+# `programs` (what dist/ holds), `command_dir` (dmctl), `tree`, `tree_logs`, `web`, `run_dir` (control sockets),
 # `supervisor_flags` and `nginx_directives` (each a line that a shell reads).
 
-# Copies dist/ to where it runs from, file by file, those that differ; sets `written` to yes if the supervisor's did.
+# Makes `programs` what dist/ is, file by file where they differ; sets `written` to yes if the supervisor's did.
 install_programs() {
   mkdir -p "$programs" "$command_dir"
   install_copied=""
@@ -16,6 +16,9 @@ install_programs() {
     chmod 755 "$program_place.new"
     mv -f "$program_place.new" "$program_place"
     [ "${program##*/}" = dmctl ] || written=yes
+  done
+  for program in "$programs"/*; do
+    [ -e "$workshop/dist/${program##*/}" ] || rm -f "$program"
   done
   step "programs: ${install_copied:+installed:}${install_copied:-installed already}"
 }
@@ -30,7 +33,7 @@ run_services() {
 #!/bin/sh
 exec 2>&1
 export MALLOC_ARENA_MAX=1 UV_THREADPOOL_SIZE=2
-exec "$programs/node" --max-semi-space-size=1 --v8-pool-size=1 "$programs/supervisor.js" $supervisor_flags
+exec "$programs/node" --lite-mode --max-semi-space-size=1 --v8-pool-size=1 "$programs/supervisor.js" $supervisor_flags
 RUN
   supervisor_changed=$written
 
@@ -38,9 +41,16 @@ RUN
   write_service nginx <<RUN
 #!/bin/sh
 exec 2>&1
+echo \$\$ >.process-group
 exec nginx -e stderr -p "$web" -c nginx.conf -g "daemon off; $nginx_directives"
 RUN
   nginx_changed=$written
+  # A master that was killed leaves workers behind, which keep the port.
+  write_if_changed "$tree/nginx/finish" 755 <<'FINISH'
+#!/bin/sh
+kill -s KILL -- "-$(cat .process-group)" 2>/dev/null
+exit 0
+FINISH
   written=no
   make_web_directory "$1" "$2"
   web_changed=$written
@@ -83,15 +93,42 @@ put_if_absent() {
   "$@" sh -c 'umask 022; [ -e "$1" ] || { mkdir -p "${1%/*}" && cat >"$1"; }' put "$put_file" 9>&-
 }
 
-# await_site: ends the command, with the end of the supervisor's log, when the demo site does not answer within 60 s.
+# dmctl ARGUMENT...: speaks to this supervisor, whatever others the home's link may lead to.
+own_dmctl() {
+  env "DMCTL_SOCKET=$run_dir/command.sock" "$command_dir/dmctl" "$@"
+}
+
+# Ends the command, with the end of the supervisor's log, when the demo site does not answer with 200 within 60 s.
 await_site() {
   step "waiting for $(site_url)"
   if site_answer=$(wait_for_site "$programs/node" "$(site_url)" 60); then
     step "it answers with 200"
-    return
+    # A moment later its daemon counts as running, too.
+    await_tries=0
+    while [ "$await_tries" -lt 20 ] && own_dmctl status 2>/dev/null | grep -q ' starting '; do
+      await_tries=$((await_tries + 1))
+      sleep 0.1
+    done
+  else
+    not_up "$(site_url) does not answer with 200 after 60 s; its last answer: $site_answer"
   fi
-  tail -n 20 "$tree_logs/supervisor/current" >&2 2>/dev/null || :
-  fail "$(site_url) does not answer with 200 after 60 s; its last answer: $site_answer" \
-    "above are the last lines of the supervisor's log; everything is in $tree_logs" \
-    "the services go on running: ./dmhost ps shows them, ./dmhost down stops them"
+}
+
+# The same where there is no demo site: what answers then is the supervisor.
+await_supervisor() {
+  step "waiting for the supervisor"
+  await_tries=0
+  until await_answer=$(own_dmctl health 2>&1); do
+    await_tries=$((await_tries + 1))
+    [ "$await_tries" -le 150 ] || not_up "the supervisor does not answer after 30 s: $await_answer"
+    sleep 0.2
+  done
+  step "it answers"
+}
+
+not_up() {
+  echo "The end of the supervisor's log:" >&2
+  tail -n 20 "$tree_logs/supervisor/current" >&2 || :
+  fail "$1" "the end of the supervisor's log is above, everything is in $tree_logs" \
+    "the services go on running:  ./dmhost ps  shows them, ./dmhost down  stops them"
 }

@@ -17,13 +17,41 @@ install_npm_packages() {
     return
   fi
   step "packages from npm: installing (about 150 MB)"
-  quietly "installing packages from npm" npm --prefix "$workshop" ci --no-audit --no-fund --loglevel=error
+  run_npm_ci npm
+  if packages_left_out; then
+    # npm leaves out optional packages that want a newer Node than it runs on: Debian 12's.
+    step "  $(node --version) is too old for some of them: again, by the Node that was among them"
+    mkdir -p "$workshop/.cache"
+    cp "$workshop/node_modules/.bin/node" "$workshop/.cache/node"
+    # Debian's npm has its parts where only Debian's Node looks by itself.
+    run_npm_ci env NODE_PATH=/usr/share/nodejs:/usr/lib/nodejs "$workshop/.cache/node" "$(readlink -f "$(command -v npm)")"
+    rm "$workshop/.cache/node"
+  fi
+  touch "$workshop/node_modules/.package-lock.json"
+}
+
+# run_npm_ci NPM...: NPM is the command.
+run_npm_ci() {
+  quietly "installing packages from npm" "$@" --prefix "$workshop" ci --no-audit --no-fund --loglevel=error
   # npm 9 (Debian's) drops this link again together with that of the other processor's package.
   for pinned_node in "$workshop"/node_modules/node-linux-*/bin/node; do
     [ -e "$workshop/node_modules/.bin/node" ] ||
       ln -s "../${pinned_node#"$workshop/node_modules/"}" "$workshop/node_modules/.bin/node"
   done
-  touch "$workshop/node_modules/.package-lock.json"
+}
+
+# Whether a package that is made for this machine was not installed.
+packages_left_out() {
+  "$workshop/node_modules/.bin/node" -e '
+    const { existsSync, readFileSync } = require("node:fs");
+    process.chdir(process.argv[1]);
+    const { packages } = JSON.parse(readFileSync("package-lock.json", "utf8"));
+    const left = Object.entries(packages).some(
+      ([path, { os = [], cpu = [], libc = ["glibc"] }]) =>
+        os.includes(process.platform) && cpu.includes(process.arch) && libc.includes("glibc") && !existsSync(path),
+    );
+    process.exit(left ? 0 : 1);
+  ' "$workshop"
 }
 
 # One word that changes whenever the built programs would.

@@ -4,11 +4,10 @@
 
 # shellcheck source=host/docker-images.sh
 . "$checkout/host/docker-images.sh"
+# shellcheck source=host/docker-site.sh
+. "$checkout/host/docker-site.sh"
 
 docker_config=${DMHOST_CONFIG_DIR:-$checkout/config}
-# uid, gid and home of the demo tenant in the image.
-docker_demo=65081:65081
-docker_demo_home=/var/lib/dmhost/demo
 
 docker_compose() {
   docker compose --project-directory "$checkout" --file "$checkout/compose.yaml" "$@"
@@ -95,17 +94,23 @@ docker_own_policy() {
 
 # Starts what does not run or has changed, and waits until both services are healthy.
 docker_start() {
-  docker_output=$(mktemp)
-  if docker_compose up --detach --wait --no-build </dev/null >"$docker_output" 2>&1; then
-    rm -f "$docker_output"
-    return
-  fi
-  tail -n 5 "$docker_output" >&2
-  rm -f "$docker_output"
-  docker_compose logs --no-color --tail 20 >&2 || :
-  fail "the services do not come up; the reason is above, with the last lines of their logs" \
-    "port taken? choose another:  DMHOST_HTTP_PORT=8081 ./dmhost up" \
-    "afterwards:  ./dmhost up  tries again, ./dmhost down  takes away what runs"
+  if docker_output=$(docker_compose up --detach --wait --no-build </dev/null 2>&1); then return; fi
+  case $docker_output in
+    *"address already in use"* | *"port is already allocated"*)
+      docker_hint="stop the program that has that port, or choose another:  DMHOST_HTTP_PORT=8081 ./dmhost up"
+      ;;
+    *)
+      docker_last_lines >&2
+      docker_hint="above are the last lines of their logs; when that is put right:  ./dmhost up"
+      ;;
+  esac
+  fail "the services do not come up: $(echo "$docker_output" | tail -n 1)" "$docker_hint" \
+    "./dmhost down  takes away what runs meanwhile"
+}
+
+# The ends of both services' logs, without what Compose writes for terminals; what is said again and again is shown once.
+docker_last_lines() {
+  docker_compose logs --no-color --tail 20 2>/dev/null | sed "s/$(printf '\033')\[2K//" | uniq
 }
 
 # Whether the accounts that the supervisor's container sees are not this machine's any more.
@@ -144,55 +149,6 @@ docker_install_dmctl() {
     *":$docker_bin:"*) ;;
     *) step "  $docker_bin is not on your PATH; add it:  PATH=$docker_bin:\$PATH" ;;
   esac
-}
-
-# The published address and port of the web server, as this machine itself reaches it.
-docker_site() {
-  docker_compose port nginx 8080 </dev/null | sed -e 's/^0\.0\.0\.0:/127.0.0.1:/' -e 's/^\[::\]:/[::1]:/'
-}
-
-# Prints the status with which the site answers, if it does. No program for HTTP need be on this machine.
-docker_ask_site() {
-  # shellcheck disable=SC2016
-  timeout 10 bash -c '
-    exec 3<>"/dev/tcp/$1/$2" && printf "GET / HTTP/1.0\r\nHost: localhost\r\n\r\n" >&3 && read -r _ status _ <&3 &&
-      echo "$status"' ask "$1" "$2" 2>/dev/null || :
-}
-
-# Ends the command when the demo site does not answer with 200 within 60 s.
-docker_await_site() {
-  docker_address=$(docker_site)
-  step "waiting for http://$docker_address/"
-  docker_host=${docker_address%:*}
-  docker_host=${docker_host#\[}
-  docker_tries=0
-  until docker_answer=$(docker_ask_site "${docker_host%\]}" "${docker_address##*:}") && [ "$docker_answer" = 200 ]; do
-    docker_tries=$((docker_tries + 1))
-    if [ "$docker_tries" -gt 120 ]; then
-      docker_compose logs --no-color --tail 20 supervisor >&2 || :
-      fail "http://$docker_address/ does not answer with 200; its last answer: ${docker_answer:-none}" \
-        "above are the last lines of the supervisor's log" \
-        "the services go on running: ./dmhost ps shows them, ./dmhost down stops them"
-    fi
-    sleep 0.5
-  done
-  step "it answers with 200"
-}
-
-docker_tell() {
-  printf '\nThe demo site:   http://%s/\n' "$docker_address"
-  printf 'Its daemon, as its owner dmhost-demo sees it (dmctl status):\n\n'
-  docker_exec --user "$docker_demo" --env "HOME=$docker_demo_home" supervisor dmctl status || :
-  cat <<TEXT
-
-Your first daemon:
-  1. name its account, one of this machine, under [runs_as] in $docker_config/daemon-manager.conf, for example:  alice:
-     and make it known, as root:  dmctl rescan      (an account made after this:  ./dmhost up)
-  2. as alice, write ~/.daemon-manager/daemons/NAME.conf; one line is enough:  start=exec my-program
-     and start it:  dmctl rescan
-  Its program must be in the image. More of Debian's packages: name them in the file .env beside compose.yaml,
-  DMHOST_PACKAGES=php-mysql libcatalyst-perl  and run ./dmhost up again
-TEXT
 }
 
 docker_down() {

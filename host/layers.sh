@@ -51,7 +51,7 @@ prepare_layers() {
 run_layer() {
   layer_name=$1
   layer_began=$(layer_seconds)
-  case ",${DMHOST_TEST_SKIP:-}," in
+  case ",$(echo "${DMHOST_TEST_SKIP:-}" | tr -d ' ')," in
     *,"$layer_name",*) note_result 0 0 1 "skipped: DMHOST_TEST_SKIP names it" ;;
     *)
       step "layer $layer_name"
@@ -140,7 +140,7 @@ run_vitest() {
     const failed = report.numFailedTests + unloaded || (none || process.argv[2] !== "0" ? 1 : 0);
     const skipped = report.numPendingTests + report.numTodoTests;
     [report.numPassedTests, failed, skipped, none ? "no test was executed" : ""].join(" ");
-  ' "$vitest_report" "$vitest_status") || vitest_result="0 1 0 Vitest ended with $vitest_status and without a report"
+  ' "$vitest_report" "$vitest_status" 2>/dev/null) || vitest_result="0 1 0 Vitest ended with $vitest_status and without a report"
   # shellcheck disable=SC2086
   note_result $vitest_result
 }

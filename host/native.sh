@@ -11,12 +11,13 @@ native_paths() {
   web=/var/lib/dmhost/nginx
   programs=/usr/local/lib/dmhost
   command_dir=/usr/local/bin
+  run_dir=/run/dmhost
 }
 
 native_running() {
   [ "$(id -u)" -eq 0 ] || return 1
   native_paths
-  tree_running
+  tree_running || tree_orphaned
 }
 
 as_demo() {
@@ -28,9 +29,10 @@ native_up() {
   native_paths
   check_http_address
   only_one /run/dmhost-native.lock
+  if ! tree_running && tree_orphaned; then stop_orphans; fi
   check_port_free
   # Two supervisors cannot share one run directory.
-  if [ -S /run/dmhost/command.sock ] && docker_available && [ -n "$(docker_compose ps --quiet supervisor 2>/dev/null)" ]; then
+  if [ -S "$run_dir/command.sock" ] && docker_available && [ -n "$(docker_compose ps --quiet supervisor 2>/dev/null)" ]; then
     fail "the appliance runs in Docker here already" "stop it first:  ./dmhost down --docker"
   fi
   # shellcheck disable=SC2086
@@ -39,16 +41,17 @@ native_up() {
   build_programs
   native_accounts
   native_policy_file
-  supervisor_flags="--config $native_policy --run-dir /run/dmhost --fastcgi-dir /run/fastcgi --state-dir /var/lib/dmhost"
+  supervisor_flags="--config $native_policy --run-dir $run_dir --fastcgi-dir /run/fastcgi --state-dir /var/lib/dmhost"
   nginx_directives="user dmhost-nginx;"
   run_services "/run/fastcgi/$native_demo/site.sock" "$native_demo_home/www"
   if policy_lists_demo; then
     await_site
     printf '\nThe demo site:   %s\n' "$(site_url)"
     printf 'Its daemon, as its owner %s sees it (dmctl status):\n\n' "$native_demo"
-    as_demo dmctl status || :
+    as_demo env "DMCTL_SOCKET=$run_dir/command.sock" dmctl status || :
   else
-    step "$native_policy does not list $native_demo, so there is no demo site; to have it, add under [runs_as]:  $native_demo:"
+    await_supervisor
+    step "no demo site: $native_policy does not list its tenant; to have it, add under [runs_as] the line  $native_demo:"
   fi
   cat <<TEXT
 
@@ -111,7 +114,7 @@ native_ps() {
   native_paths
   show_tree
   echo
-  dmctl status
+  own_dmctl status
 }
 
 native_logs() {

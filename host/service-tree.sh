@@ -10,6 +10,18 @@ tree_running() {
   [ "$(cat "/proc/$running_pid/comm" 2>/dev/null)" = s6-svscan ] && [ "/proc/$running_pid/cwd" -ef "$tree" ]
 }
 
+# Whether services run without it: it was killed, and nothing would ever stop them.
+tree_orphaned() {
+  s6-svok "$tree/supervisor" 2>/dev/null || s6-svok "$tree/nginx" 2>/dev/null
+}
+
+stop_orphans() {
+  step "ending what a service manager that was killed has left behind"
+  for orphan in nginx supervisor nginx/log supervisor/log; do
+    ! s6-svok "$tree/$orphan" 2>/dev/null || s6-svc -wD -T 60000 -xd "$tree/$orphan" || :
+  done
+}
+
 # write_service NAME: standard input is its run script; sets `written` to yes if it was not the same before.
 write_service() {
   mkdir -p "$tree/$1/log"
@@ -17,18 +29,8 @@ write_service() {
   write_if_changed "$tree/$1/run" 755
 }
 
-# Ends what an s6-svscan that was killed has left behind: nothing else would ever stop it.
-stop_orphans() {
-  for orphan in nginx supervisor nginx/log supervisor/log; do
-    s6-svok "$tree/$orphan" 2>/dev/null || continue
-    step "ending $orphan, left behind by a service manager that was killed"
-    s6-svc -wD -T 60000 -xd "$tree/$orphan" || :
-  done
-}
-
 # Starts the s6-svscan and with it the services; it outlives this command and its terminal.
 start_tree() {
-  stop_orphans
   chmod 700 "$tree"
   setsid --fork env -i "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" "HOME=$HOME" LANG=C.UTF-8 \
     sh -c 'umask 022; cd "$1" && echo $$ >.svscan-pid && exec s6-svscan -c 16 .' dmhost-services "$tree" \
@@ -56,15 +58,20 @@ tree_processes() {
     }'
 }
 
-# Those of the `pid starttime` lines on standard input that still run, as pids.
+# Those of the `pid starttime` lines on standard input that still run, as pids. A zombie does not.
 still_running() {
   while read -r still_pid still_started; do
-    [ "$(sed 's/^.*) //' "/proc/$still_pid/stat" 2>/dev/null | cut -d' ' -f20)" != "$still_started" ] || echo "$still_pid"
+    awk -v started="$still_started" '{ pid = $1; sub(/^.*\) /, ""); if ($1 != "Z" && $20 == started) print pid }' \
+      "/proc/$still_pid/stat" 2>/dev/null || :
   done
 }
 
 # Stops the web server, then the supervisor with all daemons, then the loggers; ends the command if anything is left.
 stop_tree() {
+  if ! tree_running; then
+    stop_orphans
+    return
+  fi
   stop_processes=$(tree_processes)
   step "stopping nginx"
   s6-svc -wD -T 15000 -d "$tree/nginx" 2>/dev/null || step "  it takes long; going on"

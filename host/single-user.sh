@@ -14,7 +14,7 @@ single_user_paths() {
 single_user_running() {
   [ "$(id -u)" -ne 0 ] || return 1
   single_user_paths
-  tree_running
+  tree_running || tree_orphaned
 }
 
 single_user_up() {
@@ -27,6 +27,7 @@ single_user_up() {
   mkdir -p "$HOME/.local" "$single_own"
   chmod 750 "$single_home"
   only_one "$single_own/lock"
+  if ! tree_running && tree_orphaned; then stop_orphans; fi
   check_port_free
   # shellcheck disable=SC2086
   single_user_workshop $appliance_programs
@@ -36,14 +37,15 @@ single_user_up() {
   single_user_sockets
   single_user_policy
   put_demo_files "$single_home/demo-site" "$single_home/daemons/demo-site.conf"
-  supervisor_flags="--config \"$single_home/daemon-manager.conf\" --run-dir \"$single_sockets/run\""
+  run_dir=$single_sockets/run
+  supervisor_flags="--config \"$single_home/daemon-manager.conf\" --run-dir \"$run_dir\""
   supervisor_flags="$supervisor_flags --fastcgi-dir \"$single_sockets/fastcgi\" --state-dir \"$single_own/state\""
   nginx_directives=
   run_services "$single_sockets/fastcgi/$single_user/demo-site.sock" "$single_home/demo-site"
   await_site
   printf '\nThe demo site:   %s\n' "$(site_url)"
   printf 'Its daemon (dmctl status):\n\n'
-  "$command_dir/dmctl" status || :
+  own_dmctl status || :
   cat <<TEXT
 
 Your first daemon: write ~/.daemon-manager/daemons/NAME.conf; one line is enough:  start=exec my-program
@@ -122,7 +124,8 @@ single_user_ps() {
   single_user_paths
   show_tree
   echo
-  "$command_dir/dmctl" status
+  run_dir=$(cat "$tree/.sockets")/run
+  own_dmctl status
 }
 
 single_user_logs() {

@@ -21,8 +21,8 @@ cannot() { printf '%s\n' "$*" >&2; exit 75; }
 
 answers() { DOCKER_HOST=$1 timeout 10 docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 apt_install() {
-  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@"; } \
-    >/dev/null 2>&1 || cannot "apt-get install $* failed; run it by hand to see why"
+  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >/dev/null 2>&1 ||
+    cannot "apt-get install $* failed; run it by hand to see why"
 }
 
 # The plugin of trixie runs on bookworm too: one statically linked program, taken out of its package.
@@ -30,6 +30,7 @@ install_compose() {
   docker compose version >/dev/null 2>&1 && return
   [ "$(id -u)" = 0 ] || cannot "the Compose plugin of Docker is missing and installing it needs root"
   say "installing the Compose plugin"
+  apt-get update -qq >/dev/null 2>&1 || true
   if apt-cache show docker-compose 2>/dev/null | grep -q '^Version: 2'; then
     apt_install docker-compose
     return
@@ -57,15 +58,24 @@ CFG
   docker compose version >/dev/null 2>&1 || cannot "the Compose plugin of Debian trixie does not run here"
 }
 
+# Prints the DOCKER_HOST of an engine that answers: the caller's, or one that was started here; false if there is none.
+answering_engine() {
+  command -v docker >/dev/null || return 1
+  own=${DOCKER_HOST:-$(docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null)}
+  for candidate in "$own" "$host"; do
+    if [ -n "$candidate" ] && answers "$candidate"; then
+      echo "$candidate"
+      return
+    fi
+  done
+  return 1
+}
+
 start() {
-  if command -v docker >/dev/null; then
-    for candidate in "${DOCKER_HOST:-$(docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null)}" "$host"; do
-      if [ -n "$candidate" ] && answers "$candidate"; then
-        install_compose
-        echo "$candidate"
-        return
-      fi
-    done
+  if engine=$(answering_engine); then
+    install_compose
+    echo "$engine"
+    return
   fi
   [ "$(id -u)" = 0 ] || cannot "no Docker engine answers, and starting one needs root"
   command -v apt-get >/dev/null || cannot "no Docker engine answers, and this is not a Debian machine"
@@ -73,12 +83,15 @@ start() {
   # A client alone may be there; dockerd is what is wanted.
   if ! command -v dockerd >/dev/null || ! command -v iptables >/dev/null; then
     say "installing docker.io and iptables"
+    apt-get update -qq >/dev/null 2>&1 || true
     packages="docker.io iptables"
     if ! command -v docker >/dev/null && apt-cache show docker-cli >/dev/null 2>&1; then packages="$packages docker-cli"; fi
     # shellcheck disable=SC2086 # a list of names
     apt_install $packages
   fi
   install_compose
+  # Where systemd runs, the package has started its own.
+  if answering_engine; then return; fi
   mkdir -p "$run" "$data"
   chmod 700 "$run"
   cat /proc/sys/net/ipv4/ip_forward >"$run/ip_forward"
@@ -129,6 +142,7 @@ stop() {
   if [ "$(cat "$run/ip_forward" 2>/dev/null)" = 0 ]; then echo 0 >/proc/sys/net/ipv4/ip_forward; fi
   # What containers were told to mount here is theirs no longer, and dockerd leaves namespaces behind.
   grep -o " $run/[^ ]*" /proc/mounts | sort -r | while read -r mount; do umount "$mount" 2>/dev/null || true; done
+  find /sys/fs/cgroup/*/docker -depth -type d -exec rmdir {} + 2>/dev/null || true
   rm -rf "$run"
 }
 

@@ -1,3 +1,4 @@
+import { createServer } from "node:net";
 import type { ErrorCode } from "@dmhost/supervisor/contract";
 import { afterEach, expect, test } from "vitest";
 import { EXIT_OF_ERROR } from "./failure.ts";
@@ -115,7 +116,10 @@ test("several daemons settle side by side and are told of in order; the gravest 
   };
   const { socket } = await supervisor({
     "POST /v1/daemons/slow/stop": slow,
-    "POST /v1/daemons/quick/stop": () => (order.push("quick"), outcome(false, "quick is stuck")),
+    "POST /v1/daemons/quick/stop": () => {
+      order.push("quick");
+      return outcome(false, "quick is stuck");
+    },
   });
   const result = await run(socket, "stop slow quick missing");
   expect(order).toEqual(["quick", "slow"]);
@@ -174,11 +178,10 @@ test("help and version need no supervisor; health without one is exit code 4", a
 });
 
 test("a socket that nobody listens at, and one where something else answers, are exit code 4", async () => {
-  const { createServer } = await import("node:net");
   const fake = await supervisor({ "GET /v1/health": (_, respond) => void respond.end("<html>") });
   expect(await run(fake.socket, "health")).toMatchObject({ code: 4, errors: expect.stringContaining("no JSON") });
   const other = `${fake.dir}/other.sock`;
-  const server = createServer((socket) => socket.end("220 mail\r\n\r\n")).listen(other);
+  const server = createServer((socket) => socket.resume().end("220 mail\r\n\r\n")).listen(other);
   expect(await run(other, "health")).toMatchObject({ code: 4, errors: expect.stringContaining("no HTTP") });
   await new Promise((resolve) => server.close(resolve));
 });
@@ -195,8 +198,8 @@ test("an answer that breaks off is no answer", async () => {
 
 test("colour only on a terminal and without NO_COLOR", async () => {
   const { socket } = await supervisor(statuses);
-  const escape = String.fromCodePoint(27);
-  expect((await run(socket, "")).output).not.toContain(escape);
-  expect((await run(socket, "", { terminal: true })).output).toContain(`${escape}[32mrunning`);
-  expect((await run(socket, "", { terminal: true, env: { NO_COLOR: "1" } })).output).not.toContain(escape);
+  const esc = String.fromCodePoint(27);
+  expect((await run(socket, "")).output).not.toContain(esc);
+  expect((await run(socket, "", { terminal: true })).output).toContain(`${esc}[32mrunning`);
+  expect((await run(socket, "", { terminal: true, env: { NO_COLOR: "1" } })).output).not.toContain(esc);
 });

@@ -19,10 +19,9 @@ export interface LogView {
 
 /** Moves the log, chunk by chunk, as fast as the reader takes it. Resolves with whether the reader went away first. */
 const pump = async (source: Readable, view: LogView, escaped: boolean, target: Writable): Promise<boolean> => {
-  // Each write has its own error; without a listener the stream would throw it as well.
-  const ignore = (): void => {};
   const clocked = view.raw ? source : withWallClock(source, view.clock);
-  target.on("error", ignore);
+  // Each write hears of its own error; the event comes later, and would throw if nobody listened.
+  target.on("error", () => {});
   try {
     for await (const chunk of escaped ? withoutControls(clocked) : clocked) {
       try {
@@ -34,7 +33,6 @@ const pump = async (source: Readable, view: LogView, escaped: boolean, target: W
     }
     return false;
   } finally {
-    target.off("error", ignore);
     source.destroy();
   }
 };

@@ -62,7 +62,8 @@ export const fakeSupervisor = async (answers: Record<string, Answer>) => {
     const line = `${request.method} ${request.url}`;
     const one = { line, body: Buffer.concat(chunks).toString() };
     asked.push(one);
-    const answer = answers[line]?.(one, respond) ?? (answers[line] ? undefined : apiError("not-found", `no ${line}`));
+    const answerer = answers[line] ?? (() => apiError("not-found", `no ${line}`));
+    const answer = await answerer(one, respond);
     if (answer === undefined) return;
     respond.writeHead(isApiError(answer) ? ERROR_STATUS[answer.code] : 200, { "content-type": "application/json" });
     respond.end(JSON.stringify(answer));

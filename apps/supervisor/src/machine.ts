@@ -22,6 +22,8 @@ export interface FoundFiles {
   readonly files: readonly FoundFile[];
   /** What could not be read at all, each `path: reason`. */
   readonly problems: readonly string[];
+  /** Whether the directory could be looked through: if not, a file that is missing here need not be gone. */
+  readonly complete: boolean;
 }
 
 /** A published FastCGI socket. */

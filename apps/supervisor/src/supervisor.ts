@@ -86,13 +86,14 @@ export class Supervisor {
   }
 
   #rescanOwner(owner: Account, chain: readonly string[], findings: Findings): void {
-    const { files, problems } = this.#machine.readFiles(owner, chain);
+    const { files, problems, complete } = this.#machine.readFiles(owner, chain);
     findings.problems.push(...problems, ...files.flatMap((file) => file.errors));
     for (const file of files) {
       const known = this.#daemons.get(`${owner.name}/${file.name}`);
       if (!known) this.#load(owner, file, findings);
       else this.#reload(known, file, findings);
     }
+    if (!complete) return;
     const names = new Set(files.map((file) => file.name));
     for (const daemon of this.daemonsOf([owner.name])) {
       if (names.has(daemon.key.name)) continue;

@@ -77,9 +77,18 @@ const routesOf = (supervisor: Supervisor, about: Surroundings): Route[] => {
 };
 
 const rescan = async (supervisor: Supervisor, about: Surroundings, caller: Caller) => {
-  const problems = caller.uid === 0 ? await about.reloadPolicy() : [];
+  const problems = caller.uid === 0 ? await reloadPolicy(about) : [];
   const findings = supervisor.rescan(supervisor.policy.manageable(caller.user));
   return { ...findings, problems: [...problems, ...findings.problems] };
+};
+
+const reloadPolicy = async (about: Surroundings): Promise<string[]> => {
+  try {
+    return await about.reloadPolicy();
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Refusal("invalid-file", "The policy is refused; the one in force stays.", reason.split("\n"));
+  }
 };
 
 const kill = ({ daemon, request }: Call) => {
@@ -101,7 +110,10 @@ const log = (about: Surroundings, { daemon, request }: Call) => {
       `"${daemon.id}" keeps no log. Write output=log in ${daemon.file.path} and restart it.`,
     );
   }
-  return Readable.from(about.readLog(daemon, { lines, follow: follow === "1" }), { objectMode: false, highWaterMark: 64 * 1024 });
+  return Readable.from(about.readLog(daemon, { lines, follow: follow === "1" }), {
+    objectMode: false,
+    highWaterMark: 64 * 1024,
+  });
 };
 
 const readConf = (about: Surroundings, daemon: Daemon): string => {

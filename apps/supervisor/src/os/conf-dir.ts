@@ -32,6 +32,8 @@ export interface ConfDirectory {
   readonly files: readonly ConfText[];
   /** What could not be used at all, each `path: reason`. */
   readonly problems: readonly string[];
+  /** Whether the directory itself was readable and to be trusted. */
+  readonly complete: boolean;
 }
 
 /** Text of others made harmless for logs and terminals. */
@@ -134,8 +136,11 @@ export const readConfDirectory = (
     makeOwnDirectory(account, identity, directory);
     return asUser(identity, () => readAsOwner(account, chain, directory, selection));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return { files: [], problems: [] };
-    return { files: [], problems: [`${directory}: ${error instanceof Error ? error.message : String(error)}`] };
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") {
+      return { files: [], problems: [], complete: true };
+    }
+    const problem = `${directory}: ${error instanceof Error ? error.message : String(error)}`;
+    return { files: [], problems: [problem], complete: false };
   }
 };
 
@@ -146,7 +151,7 @@ const readAsOwner = (
   selection: Selection,
 ): ConfDirectory => {
   const distrusted = distrust(account, chain);
-  if (distrusted) return { files: [], problems: [distrusted] };
+  if (distrusted) return { files: [], problems: [distrusted], complete: false };
   const found = readdirSync(directory, { encoding: "buffer" })
     .map((bytes) => ({ file: bytes.toString("latin1"), shown: escaped(bytes.toString("utf8")) }))
     .filter(({ file }) => file.endsWith(SUFFIX) && !file.startsWith("."));
@@ -170,6 +175,7 @@ const readAsOwner = (
       .filter((file) => selection.only === undefined || file === selection.only + SUFFIX)
       .map((file) => readEntry(directory, file, account, selection.largest)),
     problems,
+    complete: true,
   };
 };
 

@@ -105,8 +105,8 @@ export class Linux implements Machine {
   }
 
   readFiles(owner: Account, chain: readonly string[]): FoundFiles {
-    const { files, problems } = this.#read(owner, chain);
-    return { files: files.map((file) => this.#understand(file)), problems };
+    const { files, ...rest } = this.#read(owner, chain);
+    return { files: files.map((file) => this.#understand(file)), ...rest };
   }
 
   readFile(owner: Account, chain: readonly string[], name: string): FoundFile | undefined {

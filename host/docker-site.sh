@@ -1,0 +1,55 @@
+# shellcheck shell=sh
+# The demo site of docker mode: where it is, whether it answers, and what is told of it when it does.
+
+# uid, gid and home of the demo tenant in the image.
+docker_demo=65081:65081
+docker_demo_home=/var/lib/dmhost/demo
+
+# The published address and port of the web server, as this machine itself reaches it.
+docker_site() {
+  docker_compose port nginx 8080 </dev/null | sed -e 's/^0\.0\.0\.0:/127.0.0.1:/' -e 's/^\[::\]:/[::1]:/'
+}
+
+# Prints the status with which the site answers, if it does. No program for HTTP need be on this machine.
+docker_ask_site() {
+  # shellcheck disable=SC2016
+  timeout 10 bash -c '
+    exec 3<>"/dev/tcp/$1/$2" && printf "GET / HTTP/1.0\r\nHost: localhost\r\n\r\n" >&3 && read -r _ status _ <&3 &&
+      echo "$status"' ask "$1" "$2" 2>/dev/null || :
+}
+
+# Ends the command when the demo site does not answer with 200 within 60 s.
+docker_await_site() {
+  docker_address=$(docker_site)
+  step "waiting for http://$docker_address/"
+  docker_host=${docker_address%:*}
+  docker_host=${docker_host#\[}
+  docker_tries=0
+  until docker_answer=$(docker_ask_site "${docker_host%\]}" "${docker_address##*:}") && [ "$docker_answer" = 200 ]; do
+    docker_tries=$((docker_tries + 1))
+    if [ "$docker_tries" -gt 120 ]; then
+      docker_last_lines >&2
+      fail "http://$docker_address/ does not answer with 200; its last answer: ${docker_answer:-none}" \
+        "above are the last lines of the services' logs" \
+        "the services go on running: ./dmhost ps shows them, ./dmhost down stops them"
+    fi
+    sleep 0.5
+  done
+  step "it answers with 200"
+}
+
+docker_tell() {
+  printf '\nThe demo site:   http://%s/\n' "$docker_address"
+  printf 'Its daemon, as its owner dmhost-demo sees it (dmctl status):\n\n'
+  docker_exec --user "$docker_demo" --env "HOME=$docker_demo_home" supervisor dmctl status || :
+  cat <<TEXT
+
+Your first daemon:
+  1. name its account, one of this machine, under [runs_as] in $docker_config/daemon-manager.conf, for example:  alice:
+     and make it known, as root:  dmctl rescan      (an account made after this:  ./dmhost up)
+  2. as alice, write ~/.daemon-manager/daemons/NAME.conf; one line is enough:  start=exec my-program
+     and start it:  dmctl rescan
+  Its program must be in the image. More of Debian's packages: name them in the file .env beside compose.yaml,
+  DMHOST_PACKAGES=php-mysql libcatalyst-perl  and run ./dmhost up again
+TEXT
+}
