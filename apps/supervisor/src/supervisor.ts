@@ -142,7 +142,7 @@ export class Supervisor {
   }
 
   #terms(daemon: Daemon): Terms | Bar {
-    const { policy, accounts } = this.#rule;
+    const { policy, accounts, soleOwner } = this.#rule;
     const { owner } = daemon.key;
     if (!this.owners().includes(owner.name)) {
       return {
@@ -153,6 +153,10 @@ export class Supervisor {
     const { definition, errors } = daemon.file;
     if (!definition) return { kind: "invalid", reason: errors[0] ?? "its file is empty" };
     const user = definition.user ?? owner.name;
+    if (soleOwner !== undefined && user !== soleOwner) {
+      const because = `this supervisor runs without root's powers, so only as ${soleOwner}`;
+      return { kind: "forbidden", reason: `it may not run as "${user}": ${because}` };
+    }
     const granted = policy.mayRunAs(owner.name, user);
     const account = accounts.users.get(user);
     const paths = policy.paths(owner.name);

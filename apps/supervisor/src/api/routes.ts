@@ -1,6 +1,6 @@
 /** The whole control API on one screen: what there is, who may, and what does it. */
 import { Readable } from "node:stream";
-import Fastify, { type FastifyInstance, type FastifyRequest } from "fastify";
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { API_VERSION, type Health, SIGNALS } from "../contract.ts";
 import type { Daemon } from "../daemon.ts";
 import type { Supervisor } from "../supervisor.ts";
@@ -138,6 +138,11 @@ export const createApi = async (supervisor: Supervisor, about: Surroundings): Pr
     connectionTimeout: 0,
     keepAliveTimeout: 5_000,
     routerOptions: { maxParamLength: 300 },
+    // An address that cannot be decoded is refused before there is a route to handle errors.
+    frameworkErrors: (error, _request, reply) => {
+      const { status, body } = answerTo(error);
+      return (reply as FastifyReply).status(status).send(body);
+    },
     ajv: { customOptions: { removeAdditional: false, coerceTypes: true } },
   });
   api.setErrorHandler((error, request, reply) => {

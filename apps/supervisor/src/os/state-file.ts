@@ -1,10 +1,13 @@
 /** What one supervisor leaves for the next: a small file a daemon, trusted only on the boot that it was written on. */
+import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { processEpoch } from "./process-table.ts";
 
 /** Bumped when what is written changes its shape. */
-const FORMAT = 1;
+const FORMAT = 2;
+
+const digestOf = (value: unknown): string => createHash("sha256").update(JSON.stringify(value)).digest("base64");
 
 /** Files `<directory>/<owner>/<name>.json`. */
 export class StateFiles {
@@ -26,15 +29,17 @@ export class StateFiles {
   write(owner: string, name: string, value: unknown): void {
     const path = this.#path(owner, name);
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    writeFileSync(`${path}~`, JSON.stringify({ format: FORMAT, epoch: this.#epoch, value }), { mode: 0o600 });
+    writeFileSync(`${path}~`, JSON.stringify({ format: FORMAT, epoch: this.#epoch, digest: digestOf(value), value }), {
+      mode: 0o600,
+    });
     renameSync(`${path}~`, path);
   }
 
   /** What was written in this boot and pid namespace; undefined for anything else, damaged files too (security.md 19). */
   read(owner: string, name: string): unknown {
     try {
-      const found = JSON.parse(readFileSync(this.#path(owner, name), "utf8"));
-      return found.format === FORMAT && found.epoch === this.#epoch ? found.value : undefined;
+      const { format, epoch, digest, value } = JSON.parse(readFileSync(this.#path(owner, name), "utf8"));
+      return format === FORMAT && epoch === this.#epoch && digest === digestOf(value) ? value : undefined;
     } catch {
       return undefined;
     }

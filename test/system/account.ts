@@ -1,0 +1,119 @@
+/** Real accounts of this machine, made for one test file and removed after it. */
+import { chmodSync, chownSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { processesOf } from "./proc.ts";
+import { type Ended, run, type Surroundings, succeed, until } from "./program.ts";
+
+const PREFIX = "dmt-";
+
+/** The name on this machine of a test file's account or group; two runs of the tests do not meet. */
+export const nameFor = (short: string): string => `${PREFIX}${process.pid}-${short}`;
+
+const TRIES = 20;
+/** Runs one of the programs that lock the account files, which somebody else may have locked. */
+const change = async (...argv: string[]): Promise<void> => {
+  for (let attempt = 1; ; attempt += 1) {
+    const { code, stderr } = await run(argv);
+    if (code === 0) return;
+    if (!/lock/.test(stderr) || attempt === TRIES) throw new Error(`${argv.join(" ")}: exit code ${code}: ${stderr}`);
+  }
+};
+
+/** Makes a group. */
+export const makeGroup = async (short: string): Promise<number> => {
+  await change("groupadd", nameFor(short));
+  return Number((await succeed("getent", "group", nameFor(short))).split(":")[2]);
+};
+
+/** Removes a group that makeGroup made. */
+export const removeGroup = (short: string): Promise<void> => change("groupdel", nameFor(short));
+
+export class Account {
+  readonly name: string;
+  readonly uid: number;
+  readonly gid: number;
+  readonly home: string;
+
+  private constructor(name: string, uid: number, gid: number, home: string) {
+    this.name = name;
+    this.uid = uid;
+    this.gid = gid;
+    this.home = home;
+  }
+
+  /** Makes an account with a home below `homes`, a member of these groups too. */
+  static async make(short: string, homes: string, groups: readonly string[] = []): Promise<Account> {
+    const name = nameFor(short);
+    const home = join(homes, short);
+    await change("useradd", "--user-group", "--no-create-home", "--home-dir", home, "--shell", "/bin/sh", name);
+    for (const group of groups) await change("usermod", "--append", "--groups", group, name);
+    const [, , uid, gid] = (await succeed("getent", "passwd", name)).split(":").map(Number);
+    if (!uid || !gid) throw new Error(`${name} has no ids`);
+    mkdirSync(home, { recursive: true });
+    chownSync(home, uid, gid);
+    chmodSync(home, 0o750);
+    return new Account(name, uid, gid, home);
+  }
+
+  /** Removes the account and ends its processes; its home is left. */
+  async remove(): Promise<void> {
+    await until(`the end of the processes of ${this.name}`, () => {
+      const left = processesOf(this.uid);
+      for (const pid of left) {
+        try {
+          process.kill(pid, "SIGKILL");
+        } catch {
+          // It has ended meanwhile.
+        }
+      }
+      return left.length === 0;
+    });
+    await change("userdel", "--force", this.name);
+  }
+
+  /** Writes a file below its home, as its own, and gives its absolute path. */
+  write(path: string, text: string, mode = 0o644): string {
+    const absolute = join(this.home, path);
+    this.makeDirectory(dirname(path));
+    writeFileSync(absolute, text);
+    chownSync(absolute, this.uid, this.gid);
+    chmodSync(absolute, mode);
+    return absolute;
+  }
+
+  /** Makes a directory below its home, as its own, and gives its absolute path. */
+  makeDirectory(path: string): string {
+    let absolute = this.home;
+    for (const segment of path.split("/").filter((part) => part !== "" && part !== ".")) {
+      absolute = join(absolute, segment);
+      if (existsSync(absolute)) continue;
+      mkdirSync(absolute, { mode: 0o750 });
+      chownSync(absolute, this.uid, this.gid);
+    }
+    return absolute;
+  }
+
+  /** Where its daemon's file is, below its home. */
+  conf(name: string): string {
+    return `.daemon-manager/daemons/${name}.conf`;
+  }
+
+  /** Writes the file of a daemon. */
+  writeConf(name: string, ...lines: string[]): string {
+    return this.write(this.conf(name), `${lines.join("\n")}\n`);
+  }
+
+  /** Arguments that make the program after them run as the account, with all of its groups. */
+  get become(): string[] {
+    return ["setpriv", `--reuid=${this.uid}`, `--regid=${this.gid}`, "--init-groups", "--"];
+  }
+  /** The environment of its shell. */
+  get environment(): Record<string, string> {
+    return { PATH: "/usr/local/bin:/usr/bin:/bin", HOME: this.home, USER: this.name, LOGNAME: this.name };
+  }
+
+  /** Runs a program as the account to its end. */
+  run(argv: readonly string[], { env = {}, ...rest }: Surroundings = {}): Promise<Ended> {
+    return run([...this.become, ...argv], { env: { ...this.environment, ...env }, ...rest });
+  }
+}

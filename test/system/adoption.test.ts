@@ -1,0 +1,156 @@
+/** Daemons outlive their supervisor: the next one takes them up, and believes nothing that it cannot check. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { lstatSync, readFileSync, writeFileSync } from "node:fs";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type Account, nameFor } from "./account.ts";
+import { askForPage } from "./fastcgi-client.ts";
+import { argumentsOf, isRunning, processesOf, startTimeOf } from "./proc.ts";
+import { until } from "./program.ts";
+import { Stage } from "./stage.ts";
+import type { Supervisor } from "./supervisor.ts";
+
+let stage: Stage;
+let alice: Account;
+let page: string;
+let innocent: ChildProcess;
+let supervisor: Supervisor;
+
+beforeAll(async () => {
+  stage = new Stage();
+  await stage.group("web");
+  alice = await stage.account("alice");
+  page = alice.write("page.php", "<?php echo getmypid();");
+  supervisor = stage.supervisor("main", [`nginx-group = ${nameFor("web")}`, "[runs_as]", alice.name]);
+  alice.writeConf("site", "start = exec php-cgi -q", "listen = fastcgi", "export PHP_FCGI_MAX_REQUESTS = 0");
+  alice.writeConf("counter", "start = i=0; while :; do echo $i; i=$((i+1)); sleep 0.02; done", "output = log");
+  alice.writeConf("plain", "start = exec sleep 1000", "stop-timeout = 2s");
+  alice.writeConf("family", "start = setsid sleep 1001 & exec sleep 1002");
+  alice.writeConf("down", "start = exec sleep 1000");
+  innocent = spawn("sleep", ["1000"], { stdio: "ignore" });
+  await supervisor.start();
+  for (const name of ["site", "counter", "plain", "family", "down"]) await supervisor.reaches(idOf(name), "running");
+  await supervisor.act("stop", idOf("down"));
+});
+afterAll(async () => {
+  innocent.kill("SIGKILL");
+  await stage.remove();
+});
+
+const idOf = (name: string): string => `${alice.name}/${name}`;
+const socket = (): string => `${supervisor.fastcgiDir}/${alice.name}/site.sock`;
+const pidOf = async (name: string): Promise<number> => (await supervisor.status(idOf(name))).pid;
+const loggers = (): number[] => processesOf(alice.uid).filter((pid) => argumentsOf(pid)[0]?.endsWith("s6-log"));
+const lines = (): number[] =>
+  readFileSync(`${alice.home}/.daemon-manager/logs/counter/current`, "utf8")
+    .split("\n")
+    .slice(0, -1)
+    .map((line) => Number(line.slice(26)));
+
+test("killed with -9, a supervisor leaves its daemons alive; the next one adopts them", async () => {
+  const names = ["site", "counter", "plain", "family"];
+  const before = await Promise.all(names.map(pidOf));
+  const [inode, logger] = [lstatSync(socket()).ino, loggers()];
+  expect(logger).toHaveLength(1);
+  expect(await supervisor.end("SIGKILL")).toBe("SIGKILL");
+
+  expect(before.every(isRunning)).toBe(true);
+  expect(await askForPage(socket(), page)).toBe(String(before[0]));
+  const count = lines().length;
+  await until("more lines", () => lines().length > count);
+
+  let going = true;
+  const asking = (async () => {
+    let answered = 0;
+    for (; going; answered += 1) expect(await askForPage(socket(), page)).toBe(String(before[0]));
+    return answered;
+  })();
+  await supervisor.start();
+  going = false;
+  expect(await asking).toBeGreaterThan(0);
+
+  expect(await Promise.all(names.map(pidOf))).toEqual(before);
+  for (const name of names)
+    expect(await supervisor.status(idOf(name))).toMatchObject({ state: "running", respawns: 0 });
+  expect((await supervisor.status(idOf("down"))).state).toBe("stopped");
+  expect([lstatSync(socket()).ino, loggers()]).toEqual([inode, logger]);
+  await until("a log without gaps", () => lines().length > count + 5);
+  expect(lines()).toEqual(Array.from(lines(), (_, index) => index));
+});
+
+test("what was adopted is held as before: stopped whole, respawned, its socket kept", async () => {
+  const family = await pidOf("family");
+  expect((await supervisor.act("stop", idOf("family"))).ok).toBe(true);
+  expect(isRunning(family)).toBe(false);
+  expect(processesOf(alice.uid).filter((pid) => argumentsOf(pid)[1] === "1001")).toEqual([]);
+  const inode = lstatSync(socket()).ino;
+  const pid = await pidOf("site");
+  await askForPage(socket(), page);
+  process.kill(pid, "SIGKILL");
+  expect(await askForPage(socket(), page)).not.toBe(String(pid));
+  expect(lstatSync(socket()).ino).toBe(inode);
+});
+
+test("a daemon that died meanwhile is started again", async () => {
+  const plain = await pidOf("plain");
+  await supervisor.end("SIGKILL");
+  process.kill(plain, "SIGKILL");
+  await until("its end", () => !isRunning(plain));
+  await supervisor.start();
+  await supervisor.reaches(idOf("plain"), "running", plain);
+});
+
+test("a daemon whose file went meanwhile is killed: nobody would ever stop it", async () => {
+  await supervisor.up(idOf("down"));
+  const stray = await pidOf("down");
+  await supervisor.end("SIGKILL");
+  await alice.run(["rm", `${alice.home}/${alice.conf("down")}`]);
+  await supervisor.start();
+  await until("the end of the stray", () => !isRunning(stray));
+  expect((await supervisor.ask("GET", `/v1/daemons/${encodeURIComponent(idOf("down"))}`)).status).toBe(404);
+});
+
+interface Record {
+  format: number;
+  epoch: string;
+  value: { traces: { leader: { pid: number; startTime: number }; logger?: unknown; cgroup?: string } };
+}
+
+test.each<[string, (record: Record) => string]>([
+  [
+    "names an innocent process",
+    (record) => {
+      const pid = innocent.pid ?? 0;
+      const other = { pid, startTime: startTimeOf(pid) - 1 };
+      record.value.traces = { leader: other, logger: other };
+      // Whole in itself: what saves the innocent is that a process is more than its number.
+      const digest = createHash("sha256").update(JSON.stringify(record.value)).digest("base64");
+      return JSON.stringify({ ...record, digest });
+    },
+  ],
+  ["is of another boot", (record) => JSON.stringify({ ...record, epoch: "another boot", value: { traces: {} } })],
+  ["says other things", (record) => JSON.stringify({ ...record, value: { state: 7, traces: "nonsense" } })],
+  ["is cut short", (record) => JSON.stringify(record).slice(0, 80)],
+  ["is of another format", (record) => JSON.stringify({ ...record, format: 999 })],
+  ["is garbage", () => "\u0000\u0001\u0002"],
+  ["is empty", () => ""],
+])("of a state file that %s nothing is believed, and two runs never live", async (_, spoil) => {
+  const { pid } = await supervisor.reaches(idOf("plain"), "running");
+  await supervisor.end("SIGKILL");
+  const file = `${supervisor.stateDir}/daemons/${alice.name}/plain.json`;
+  writeFileSync(file, spoil(JSON.parse(readFileSync(file, "utf8")) as Record));
+  await supervisor.start();
+  const next = await supervisor.reaches(idOf("plain"), "running", pid);
+  await until("the end of the run that nobody knew", () => !isRunning(pid));
+  expect(isRunning(innocent.pid ?? 0)).toBe(true);
+  expect(processesOf(alice.uid).filter((each) => argumentsOf(each)[1] === "1000")).toEqual([next.pid]);
+});
+
+test("SIGTERM stops everything, ends with 0 and leaves no sockets", async () => {
+  expect(await supervisor.end("SIGTERM")).toBe(0);
+  expect(processesOf(alice.uid)).toEqual([]);
+  for (const path of [socket(), supervisor.socket, `${supervisor.runDir}/users/${alice.name}/command.sock`]) {
+    expect(lstatSync(path, { throwIfNoEntry: false })).toBeUndefined();
+  }
+  expect(supervisor.log().at(-1)?.msg).toBe("stopped");
+});

@@ -1,0 +1,33 @@
+/** The control API from outside, byte by byte where need be. */
+import { request } from "node:http";
+
+/** An answer; `body` is parsed where it is JSON, else text. */
+export interface Answer {
+  readonly status: number;
+  readonly body: unknown;
+}
+
+const parsed = (text: string): unknown => {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+};
+
+/** Sends one request over a connection of its own, as this process' account; `body` is sent as JSON unless it is text. */
+export const ask = (socketPath: string, method: string, path: string, body?: unknown): Promise<Answer> =>
+  new Promise((resolve, reject) => {
+    const text = body === undefined ? "" : typeof body === "string" ? body : JSON.stringify(body);
+    const headers = body === undefined ? {} : { "content-type": "application/json" };
+    const sent = request({ socketPath, method, path, headers, agent: false }, (answer) => {
+      let received = "";
+      answer.setEncoding("utf8").on("data", (chunk: string) => {
+        received += chunk;
+      });
+      answer.on("error", reject);
+      answer.on("end", () => resolve({ status: answer.statusCode ?? 0, body: parsed(received) }));
+    });
+    sent.on("error", reject);
+    sent.end(text);
+  });

@@ -1,0 +1,222 @@
+/** dmctl end to end: real accounts, a real supervisor, and what a terminal's user gets to see and to do. */
+import { lstatSync, readFileSync, readlinkSync } from "node:fs";
+import type { DaemonList, DaemonStatus, Outcome } from "@dmhost/supervisor/contract";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Account } from "./account.ts";
+import { isRunning } from "./proc.ts";
+import type { Ended } from "./program.ts";
+import { Stage } from "./stage.ts";
+import type { Supervisor } from "./supervisor.ts";
+import { fillToolbox, type Toolbox } from "./toolbox.ts";
+
+let stage: Stage;
+let toolbox: Toolbox;
+let alice: Account;
+let bob: Account;
+let helper: Account;
+let eve: Account;
+let supervisor: Supervisor;
+
+beforeAll(async () => {
+  stage = new Stage();
+  toolbox = await fillToolbox(`${stage.directory}/bin`);
+  alice = await stage.account("alice");
+  bob = await stage.account("bob");
+  helper = await stage.account("helper");
+  eve = await stage.account("eve");
+  const rules = [alice.name, bob.name, "[manages]", `${helper.name}: ${alice.name}, ${bob.name}`];
+  supervisor = stage.supervisor("main", ["[runs_as]", ...rules]);
+  alice.writeConf("web", "start = exec sleep 1000");
+  alice.writeConf("job", "start = echo working; exec sleep 1000", "output = log", "colour = red");
+  alice.writeConf("lost", "dir = /nonexistent", "start = exec sleep 1000", "autostart = no", "max-retries = 0");
+  alice.writeConf("wrong", "start = exec sleep 1000", "listen = everywhere");
+  bob.writeConf("web", "start = exec sleep 1000");
+  await supervisor.start();
+  for (const id of [`${alice.name}/web`, `${alice.name}/job`, `${bob.name}/web`])
+    await supervisor.reaches(id, "running");
+});
+afterAll(() => stage.remove());
+
+const dmctl = (account: Account, ...words: string[]): Promise<Ended> =>
+  account.run([toolbox.node, toolbox.dmctl, ...words]);
+const publicly = (account: Account, ...words: string[]): Promise<Ended> =>
+  account.run([toolbox.node, toolbox.dmctl, ...words], { env: { DMCTL_SOCKET: supervisor.socket } });
+const pidOf = async (id: string): Promise<number> => (await supervisor.status(id)).pid;
+
+test("dmctl alone is status, in columns, of what the caller may control", async () => {
+  const [alone, status] = [await dmctl(alice), await dmctl(alice, "status")];
+  expect([alone.code, alone.stderr]).toEqual([0, ""]);
+  const [head, ...rows] = alone.stdout.trim().split("\n");
+  expect(head?.split(/ +/)).toEqual(["daemon-id", "state", "pid", "respawns", "cooldown", "uptime", "total"]);
+  expect(rows.map((row) => row.split(/ +/).slice(0, 2))).toEqual([
+    [`${alice.name}/job`, "running"],
+    [`${alice.name}/lost`, "stopped"],
+    [`${alice.name}/web`, "running"],
+    [`${alice.name}/wrong`, "invalid"],
+  ]);
+  expect(status.stdout.split("\n").length).toBe(alone.stdout.split("\n").length);
+  const { daemons } = JSON.parse((await dmctl(alice, "web", "status", "--json")).stdout) as DaemonList;
+  expect(daemons.map(({ id, state, user }) => [id, state, user])).toEqual([
+    [`${alice.name}/web`, "running", alice.name],
+  ]);
+});
+
+test("list names the ids, and the home's link leads to the caller's own socket", async () => {
+  expect((await dmctl(bob, "list")).stdout).toBe(`${bob.name}/web\n`);
+  expect((await dmctl(helper, "list")).stdout.trim().split("\n")).toHaveLength(5);
+  expect(JSON.parse((await dmctl(bob, "list", "--json")).stdout)).toEqual([`${bob.name}/web`]);
+  expect(readlinkSync(`${bob.home}/.daemon-manager/command.sock`)).toBe(
+    `${supervisor.runDir}/users/${bob.name}/command.sock`,
+  );
+  const socket = lstatSync(`${supervisor.runDir}/users/${bob.name}/command.sock`);
+  expect([socket.uid, socket.mode & 0o777]).toEqual([bob.uid, 0o600]);
+});
+
+test.each([
+  ["pid", async () => String(await pidOf(`${alice.name}/job`))],
+  ["logfile", async () => `${alice.home}/.daemon-manager/logs/job/current`],
+  ["configfile", async () => `${alice.home}/${alice.conf("job")}`],
+])("%s prints just that, in both word orders", async (verb, expected) => {
+  for (const words of [
+    [verb, "job"],
+    ["job", verb],
+    [`${alice.name}/job`, verb],
+  ]) {
+    const { code, stdout } = await dmctl(alice, ...words);
+    expect([code, stdout]).toEqual([0, `${await expected()}\n`]);
+  }
+});
+
+test("stop, start and restart wait for the outcome, in both word orders, of several at once", async () => {
+  const first = await pidOf(`${alice.name}/web`);
+  const restarted = await dmctl(alice, "web", "restart");
+  const second = await pidOf(`${alice.name}/web`);
+  expect([restarted.code, restarted.stdout]).toEqual([0, `${alice.name}/web running, pid ${second}\n`]);
+  expect(isRunning(first)).toBe(false);
+  const stopped = await dmctl(alice, "stop", "web", "job");
+  expect([stopped.code, stopped.stdout]).toEqual([0, `${alice.name}/web stopped\n${alice.name}/job stopped\n`]);
+  expect(isRunning(second)).toBe(false);
+  const none = await dmctl(alice, "web", "pid");
+  expect([none.code, none.stdout]).toEqual([1, ""]);
+  const started = await dmctl(alice, "job", "start", "--json");
+  const outcome = JSON.parse(started.stdout) as Outcome;
+  expect([started.code, outcome.ok, outcome.daemon.state]).toEqual([0, true, "running"]);
+  expect(started.stderr).toMatch(/warning: .*job\.conf:3: unknown key "colour" is ignored/);
+  expect((await dmctl(alice, "start", "web")).code).toBe(0);
+});
+
+test("exit code 1: the daemon did not get there, and why", async () => {
+  const lost = await dmctl(alice, "lost", "start");
+  expect([lost.code, lost.stdout]).toEqual([1, ""]);
+  expect(lost.stderr).toBe(
+    `dmctl: cannot start "${alice.name}/lost": entering /nonexistent: no such directory, or no permission to reach it\n`,
+  );
+  const wrong = await dmctl(alice, "wrong", "start");
+  expect([wrong.code, wrong.stderr]).toEqual([
+    1,
+    expect.stringMatching(/wrong\.conf:2: listen: expected none or fastcgi/),
+  ]);
+});
+
+test.each([
+  [["frobnicate"]],
+  [["start"]],
+  [["web", "kill", "-0"]],
+  [["web", "kill", "-FOO"]],
+  [["web", "kill", "-99"]],
+  [["status", "--colour"]],
+  [["start", ".."]],
+])("exit code 2: wrong usage, %j", async (words) => {
+  const { code, stdout, stderr } = await dmctl(alice, ...words);
+  expect([code, stdout]).toEqual([2, ""]);
+  expect(stderr).toMatch(/^dmctl: /);
+});
+
+test("exit code 3: unknown and forbidden answer alike", async () => {
+  const [forbidden, unknown] = [
+    await dmctl(alice, "stop", `${bob.name}/web`),
+    await dmctl(alice, "stop", `${bob.name}/xyz`),
+  ];
+  expect([forbidden.code, unknown.code]).toEqual([3, 3]);
+  expect(forbidden.stderr.replaceAll("/web", "/xyz")).toBe(unknown.stderr);
+  for (const verb of ["status", "pid", "log", "edit", "restart"]) {
+    expect((await dmctl(alice, verb, `${bob.name}/web`)).code).toBe(3);
+  }
+  expect((await supervisor.status(`${bob.name}/web`)).state).toBe("running");
+});
+
+test("exit code 4: no supervisor", async () => {
+  const env = { DMCTL_SOCKET: `${stage.directory}/nowhere.sock` };
+  const { code, stderr } = await alice.run([toolbox.node, toolbox.dmctl, "status"], { env });
+  expect([code, stderr]).toEqual([4, expect.stringContaining("nowhere.sock")]);
+});
+
+test("a manager may stop and start, but neither edit nor choose between two of one name", async () => {
+  const ambiguous = await dmctl(helper, "web", "stop");
+  expect(ambiguous.code).toBe(3);
+  expect(ambiguous.stderr).toContain(`  ${alice.name}/web\n  ${bob.name}/web\n`);
+  expect((await dmctl(helper, `${bob.name}/web`, "stop")).code).toBe(0);
+  expect((await dmctl(helper, "start", `${bob.name}/web`)).code).toBe(0);
+  const path = `${bob.home}/${bob.conf("web")}`;
+  const before = readFileSync(path, "utf8");
+  const editor = helper.write("editor", '#!/bin/sh\necho "start = id" >"$1"\n', 0o755);
+  const edit = await helper.run([toolbox.node, toolbox.dmctl, "edit", `${bob.name}/web`], { env: { EDITOR: editor } });
+  expect([edit.code, edit.stderr]).toEqual([3, expect.stringContaining("does not own it")]);
+  expect(readFileSync(path, "utf8")).toBe(before);
+});
+
+test("one who is not in the policy is told so", async () => {
+  for (const words of [["status"], ["list"], ["rescan"], ["stop", `${bob.name}/web`]]) {
+    const { code, stdout, stderr } = await publicly(eve, ...words);
+    expect([code, stdout]).toEqual([3, ""]);
+    expect(stderr).toContain(`${eve.name} is not in the policy`);
+  }
+});
+
+test("the owner's edit is checked before it is written", async () => {
+  const path = `${alice.home}/${alice.conf("web")}`;
+  const edit = (script: string): Promise<Ended> => {
+    const editor = alice.write("editor", `#!/bin/sh\n${script}\n`, 0o755);
+    return alice.run([toolbox.node, toolbox.dmctl, "web", "edit"], { env: { EDITOR: editor } });
+  };
+  const good = await edit('echo "export EDITED = yes" >>"$1"');
+  expect([good.code, good.stderr]).toEqual([
+    0,
+    expect.stringContaining("is written; it takes effect at the next start"),
+  ]);
+  const written = readFileSync(path, "utf8");
+  expect(written).toContain("export EDITED = yes");
+  expect([lstatSync(path).uid, lstatSync(path).mode & 0o022]).toEqual([alice.uid, 0]);
+  const bad = await edit('echo "output = maybe" >>"$1"');
+  expect([bad.code, bad.stderr]).toEqual([1, expect.stringMatching(/web\.conf:3: output: expected log or discard/)]);
+  expect(readFileSync(path, "utf8")).toBe(written);
+  expect((await edit("exit 1")).code).toBe(1);
+  expect((await edit("true")).stderr).toContain("is unchanged");
+});
+
+test.each(["-9", "-KILL", "-SIGKILL", "KILL", "SIGKILL"])(
+  "kill %s reaches the daemon, which comes back",
+  async (signal) => {
+    const id = `${bob.name}/web`;
+    const { pid } = await supervisor.reaches(id, "running");
+    expect((await dmctl(bob, "web", "kill", signal)).code).toBe(0);
+    const { respawns }: DaemonStatus = await supervisor.reaches(id, "running", pid);
+    expect(respawns).toBeGreaterThan(0);
+    // A failed run's wait grows: begin its count again.
+    await supervisor.act("restart", id);
+  },
+);
+
+test("rescan names and starts what is new, and tells what it cannot load", async () => {
+  const path = bob.writeConf("fresh", "start = exec sleep 1000");
+  const { code, stdout } = await dmctl(bob, "rescan");
+  expect([code, stdout]).toEqual([0, `found   ${bob.name}/fresh\nstarted ${bob.name}/fresh\n`]);
+  await supervisor.reaches(`${bob.name}/fresh`, "running");
+  bob.writeConf("odd", "strat = exec sleep 1000");
+  const odd = await dmctl(bob, "scan");
+  expect([odd.code, odd.stderr]).toEqual([1, expect.stringContaining('odd.conf: there is no "start" line')]);
+  await bob.run(["rm", path]);
+  expect((await dmctl(bob, "rescan")).stdout).toBe(`removed ${bob.name}/fresh\n`);
+  expect((await dmctl(bob, "fresh", "stop")).code).toBe(0);
+  expect((await dmctl(bob, "fresh", "status")).code).toBe(3);
+});

@@ -1,0 +1,80 @@
+/** A web server's part in FastCGI 1.0, as much of it as one GET needs. */
+import { createConnection } from "node:net";
+
+const BEGIN_REQUEST = 1;
+const END_REQUEST = 3;
+const PARAMS = 4;
+const STDIN = 5;
+const STDOUT = 6;
+const STDERR = 7;
+
+const record = (type: number, content: Buffer): Buffer => {
+  const head = Buffer.from([1, type, 0, 1, content.length >> 8, content.length & 0xff, 0, 0]);
+  return Buffer.concat([head, content]);
+};
+
+const lengthOf = (bytes: Buffer): Buffer => {
+  if (bytes.length < 128) return Buffer.from([bytes.length]);
+  const four = Buffer.alloc(4);
+  four.writeUInt32BE(bytes.length | 0x8000_0000, 0);
+  return four;
+};
+
+const parameters = (values: Readonly<Record<string, string>>): Buffer =>
+  Buffer.concat(
+    Object.entries(values).flatMap(([name, value]) => {
+      const [left, right] = [Buffer.from(name), Buffer.from(value)];
+      return [lengthOf(left), lengthOf(right), left, right];
+    }),
+  );
+
+/** What the records of one answer add up to. `ended`: the application said that there is no more. */
+const readRecords = (bytes: Buffer): { text: string; errors: string; ended: boolean } => {
+  const parts: Record<number, Buffer[]> = { [STDOUT]: [], [STDERR]: [] };
+  let ended = false;
+  for (let at = 0; at + 8 <= bytes.length; ) {
+    const length = bytes.readUInt16BE(at + 4);
+    const type = bytes.readUInt8(at + 1);
+    parts[type]?.push(bytes.subarray(at + 8, at + 8 + length));
+    ended ||= type === END_REQUEST;
+    at += 8 + length + bytes.readUInt8(at + 6);
+  }
+  const textOf = (type: number): string => Buffer.concat(parts[type] ?? []).toString();
+  return { text: textOf(STDOUT), errors: textOf(STDERR), ended };
+};
+
+/**
+ * Asks the application at `socket` for a script's page and gives its body. Rejects with the error of the connection, or
+ * when the application leaves before it has answered.
+ */
+export const askForPage = (socket: string, script: string, query = ""): Promise<string> =>
+  new Promise((resolve, reject) => {
+    const received: Buffer[] = [];
+    const connection = createConnection(socket);
+    connection.on("error", reject);
+    connection.on("data", (chunk: Buffer) => received.push(chunk));
+    connection.on("close", () => {
+      const { text, errors, ended } = readRecords(Buffer.concat(received));
+      const body = text.indexOf("\r\n\r\n");
+      if (ended && body >= 0) resolve(text.slice(body + 4));
+      else reject(new Error(`no complete answer from ${socket}: ${JSON.stringify(text)} ${errors}`));
+    });
+    const values = {
+      GATEWAY_INTERFACE: "CGI/1.1",
+      SERVER_PROTOCOL: "HTTP/1.1",
+      REQUEST_METHOD: "GET",
+      REDIRECT_STATUS: "200",
+      SCRIPT_FILENAME: script,
+      SCRIPT_NAME: "/page.php",
+      REQUEST_URI: `/page.php?${query}`,
+      QUERY_STRING: query,
+    };
+    connection.write(
+      Buffer.concat([
+        record(BEGIN_REQUEST, Buffer.from([0, 1, 0, 0, 0, 0, 0, 0])),
+        record(PARAMS, parameters(values)),
+        record(PARAMS, Buffer.alloc(0)),
+        record(STDIN, Buffer.alloc(0)),
+      ]),
+    );
+  });

@@ -1,0 +1,112 @@
+/** The policy file as root keeps it, and as root must not keep it. */
+
+import { once } from "node:events";
+import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Account } from "./account.ts";
+import { isRunning } from "./proc.ts";
+import { until } from "./program.ts";
+import { Stage } from "./stage.ts";
+import type { Supervisor } from "./supervisor.ts";
+
+let stage: Stage;
+let alice: Account;
+let bob: Account;
+let supervisor: Supervisor;
+let refused = 0;
+
+beforeAll(async () => {
+  stage = new Stage();
+  [alice, bob] = [await stage.account("alice"), await stage.account("bob")];
+  for (const account of [alice, bob]) account.writeConf("one", "start = exec sleep 1000");
+  supervisor = stage.supervisor("main", ["[runs_as]", alice.name, bob.name, "dmt-nobody-at-all"]);
+  await supervisor.start();
+});
+afterAll(() => stage.remove());
+
+/** Starts a supervisor whose policy file has been spoilt; gives its exit code and what it said. */
+const tryWith = async (spoil: (path: string) => void): Promise<string> => {
+  refused += 1;
+  const spoilt = stage.supervisor(`refused${refused}`, ["[runs_as]", alice.name]);
+  spoil(spoilt.config);
+  const [code] = (await once(spoilt.spawn(), "exit")) as [number];
+  return `${code} ${spoilt.text().trim().replaceAll(spoilt.config, "POLICY")}`;
+};
+
+test.each<[string, (path: string) => void, string]>([
+  [
+    "writable by a group",
+    (path) => chmodSync(path, 0o664),
+    "POLICY: others than its owner may write to the policy file (mode 0664); chmod go-w it",
+  ],
+  [
+    "writable by everybody",
+    (path) => chmodSync(path, 0o646),
+    "POLICY: others than its owner may write to the policy file (mode 0646); chmod go-w it",
+  ],
+  [
+    "a tenant's",
+    (path) => chownSync(path, alice.uid, alice.gid),
+    "POLICY: the policy file belongs to uid UID; chown root it",
+  ],
+  [
+    "a directory",
+    (path) => {
+      rmSync(path);
+      mkdirSync(path);
+    },
+    "POLICY: the policy must be a regular file",
+  ],
+  ["missing", (path) => rmSync(path), "POLICY: the policy file cannot be opened: ENOENT"],
+  [
+    "wrong",
+    (path) => writeFileSync(path, "[runs_as]\namy\n\n[run_as\n[mangles]\n"),
+    'POLICY:4: the "]" is missing: expected a line like [runs_as], found "[run_as"',
+  ],
+])("a policy file that is %s is refused, with exit code 1 and the reason", async (_, spoil, reason) => {
+  const said = await tryWith(spoil);
+  expect(said.split("\n")[0]).toBe(`1 dmhost supervisor: ${reason.replace("UID", String(alice.uid))}`);
+});
+
+test("every error of a policy file is told", async () => {
+  const said = await tryWith((path) => writeFileSync(path, "amy\n[mangles]\n[settings]\ncolour = red\n"));
+  expect(said.match(/POLICY:\d+:/g)).toEqual(["POLICY:1:", "POLICY:2:", "POLICY:4:"]);
+});
+
+test("an unknown account is reported with its line, and the rest works", async () => {
+  const line = readFileSync(supervisor.config, "utf8").split("\n").indexOf("dmt-nobody-at-all") + 1;
+  const problems = supervisor.log().flatMap(({ problem }) => problem ?? []);
+  expect(problems).toEqual([expect.stringMatching(new RegExp(`:${line}: there is no user "dmt-nobody-at-all"`))]);
+  await supervisor.reaches(`${alice.name}/one`, "running");
+});
+
+test("SIGHUP puts a new policy in force: what it forbids is stopped, and nothing else", async () => {
+  const { pid } = await supervisor.reaches(`${alice.name}/one`, "running");
+  const evicted = await supervisor.reaches(`${bob.name}/one`, "running");
+  stage.writePolicy(supervisor, ["[runs_as]", alice.name]);
+  supervisor.signal("SIGHUP");
+  const forbidden = await until("forbidden", () =>
+    supervisor.log().find(({ daemon, msg }) => daemon === `${bob.name}/one` && msg === "forbidden"),
+  );
+  expect(forbidden.reason).toContain(`the policy does not let ${bob.name} run daemons`);
+  expect(isRunning(evicted.pid)).toBe(false);
+  expect((await supervisor.status(`${alice.name}/one`)).pid).toBe(pid);
+
+  stage.writePolicy(supervisor, ["[runs_as]", alice.name, bob.name]);
+  expect((await supervisor.rescan()).problems).toEqual([]);
+  await supervisor.reaches(`${bob.name}/one`, "running", evicted.pid);
+});
+
+test("a broken policy is refused and the old one stays", async () => {
+  const { pid } = await supervisor.reaches(`${bob.name}/one`, "running");
+  writeFileSync(supervisor.config, "[runs_as\n");
+  supervisor.signal("SIGHUP");
+  await until("a refusal", () =>
+    supervisor.log().find(({ msg }) => msg === "the policy is refused; the one in force stays"),
+  );
+  expect(await supervisor.status(`${bob.name}/one`)).toMatchObject({ state: "running", pid });
+  const { status, body } = await supervisor.ask("POST", "/v1/rescan");
+  expect([status, JSON.stringify(body)]).toEqual([422, expect.stringContaining(':1: the \\"]\\" is missing')]);
+  stage.writePolicy(supervisor, ["[runs_as]", alice.name, bob.name]);
+  await supervisor.rescan();
+});

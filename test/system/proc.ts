@@ -1,0 +1,77 @@
+/** What /proc says of processes: the kernel's account of what a daemon got. */
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+
+const read = (pid: number, file: string): string => readFileSync(`/proc/${pid}/${file}`, "latin1");
+
+/** The lines of /proc/PID/status by their names. */
+export const statusOf = (pid: number): ReadonlyMap<string, string> =>
+  new Map(
+    read(pid, "status")
+      .split("\n")
+      .map((line) => line.split(":\t"))
+      .map(([name = "", value = ""]) => [name, value.trim()]),
+  );
+
+/** A status line of numbers, in ascending order. */
+export const numbersOf = (pid: number, line: "Uid" | "Gid" | "Groups"): number[] =>
+  (statusOf(pid).get(line) ?? "")
+    .split(/\s+/)
+    .filter((word) => word !== "")
+    .map(Number)
+    .sort((a, b) => a - b);
+
+/** The environment that a process began with. */
+export const environmentOf = (pid: number): Record<string, string> =>
+  Object.fromEntries(
+    read(pid, "environ")
+      .split("\0")
+      .filter((entry) => entry !== "")
+      .map((entry) => [entry.slice(0, entry.indexOf("=")), entry.slice(entry.indexOf("=") + 1)]),
+  );
+
+/** Its arguments; none once it has ended. */
+export const argumentsOf = (pid: number): string[] => {
+  try {
+    return read(pid, "cmdline").split("\0").slice(0, -1);
+  } catch {
+    return [];
+  }
+};
+
+/** Its open descriptors and what they are. */
+export const descriptorsOf = (pid: number): ReadonlyMap<number, string> =>
+  new Map(readdirSync(`/proc/${pid}/fd`).map((fd) => [Number(fd), readlinkSync(`/proc/${pid}/fd/${fd}`)]));
+
+/** Fields of /proc/PID/stat from the third on: state, parent, group, session ... */
+const statOf = (pid: number): string[] => {
+  const text = read(pid, "stat");
+  return text.slice(text.lastIndexOf(")") + 2).split(" ");
+};
+
+/** Session of a process. */
+export const sessionOf = (pid: number): number => Number(statOf(pid)[3]);
+
+/** Ticks after boot at which it started. */
+export const startTimeOf = (pid: number): number => Number(statOf(pid)[19]);
+
+/** Whether the process runs; one that has only not been waited for does not. */
+export const isRunning = (pid: number): boolean => {
+  try {
+    return pid > 1 && !/^[ZX]/.test(statOf(pid)[0] ?? "Z");
+  } catch {
+    return false;
+  }
+};
+
+/** Pids of the running processes that this account owns. */
+export const processesOf = (uid: number): number[] =>
+  readdirSync("/proc")
+    .filter((entry) => /^\d+$/.test(entry))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        return isRunning(pid) && statusOf(pid).get("Uid")?.split(/\s+/)[0] === String(uid);
+      } catch {
+        return false;
+      }
+    });

@@ -1,0 +1,168 @@
+/** Hostile conf files (spec/security.md 2-4): each is refused with its path and a reason, and nobody else notices. */
+import { chmodSync, chownSync, linkSync, mkdirSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Account } from "./account.ts";
+import { isRunning } from "./proc.ts";
+import { succeed } from "./program.ts";
+import { Stage } from "./stage.ts";
+import type { Supervisor } from "./supervisor.ts";
+
+let stage: Stage;
+let alice: Account;
+let mallory: Account;
+let supervisor: Supervisor;
+let innocent: number;
+
+const directory = (): string => join(mallory.home, ".daemon-manager/daemons");
+const idOf = (name: string): string => `${mallory.name}/${name}`;
+const FINE = "start = exec sleep 1000\n";
+
+beforeAll(async () => {
+  stage = new Stage();
+  [alice, mallory] = [await stage.account("alice"), await stage.account("mallory")];
+  supervisor = stage.supervisor("main", ["[runs_as]", alice.name, mallory.name]);
+  alice.writeConf("innocent", FINE);
+  mallory.writeConf("before", FINE);
+  await supervisor.start();
+  innocent = (await supervisor.reaches(`${alice.name}/innocent`, "running")).pid;
+});
+afterAll(() => stage.remove());
+
+const written =
+  (spoil: (path: string) => void) =>
+  (path: string): void => {
+    writeFileSync(path, FINE);
+    spoil(path);
+  };
+
+/** Each makes a file at `path` in Mallory's directory; her own where it says no otherwise. */
+const ATTACKS: readonly [name: string, make: (path: string) => unknown, reason: RegExp][] = [
+  ["fifo", (path) => succeed("mkfifo", path), /: it is not a regular file$/],
+  ["shadow", (path) => symlinkSync("/etc/shadow", path), /: it is a symbolic link; put the file itself here$/],
+  ["zero", (path) => symlinkSync("/dev/zero", path), /: it is a symbolic link/],
+  ["dangling", (path) => symlinkSync("/nonexistent", path), /: it is a symbolic link/],
+  [
+    "linked",
+    (path) => linkSync(mallory.write("elsewhere", FINE), path),
+    /: it has 2 hard links; make a copy of its own$/,
+  ],
+  ["directory", (path) => mkdirSync(path), /: it is not a regular file$/],
+  ["huge", written((path) => truncateSync(path, 2 ** 30)), /: it has 1073741824 bytes, at most 65536 are read$/],
+  ["foreign", written((path) => chownSync(path, alice.uid, alice.gid)), /: it belongs to uid \d+, not to /],
+  ["roots", written((path) => chownSync(path, 0, 0)), /: it belongs to uid 0, not to /],
+  ["shared", written((path) => chmodSync(path, 0o664)), /may write to it \(mode 0664\); chmod go-w it$/],
+  ["closed", written((path) => chmodSync(path, 0)), /: cannot be opened: EACCES$/],
+  ["binary", (path) => writeFileSync(path, Buffer.from([0xff, 0xfe, 0x00])), /: it is not UTF-8 text$/],
+  [
+    "wrong",
+    (path) => writeFileSync(path, `${FINE}output = maybe\n`),
+    /wrong\.conf:2: output: expected log or discard, found "maybe"$/,
+  ],
+  ["empty", (path) => writeFileSync(path, ""), /empty\.conf: there is no "start" line/],
+];
+
+test.each(ATTACKS)("a conf file that is %s is refused with path and reason", async (name, make, reason) => {
+  const path = join(directory(), `${name}.conf`);
+  await make(path);
+  if (!["foreign", "roots"].includes(name))
+    await succeed("chown", "--no-dereference", `${mallory.uid}:${mallory.gid}`, path);
+  const { found, started, problems } = await supervisor.rescan();
+  expect([found, started]).toEqual([[idOf(name)], []]);
+  const told = problems.filter((problem) => problem.startsWith(path));
+  expect(told).toEqual([expect.stringMatching(reason)]);
+  const status = await supervisor.status(idOf(name));
+  expect([status.state, status.pid, status.reason]).toEqual(["invalid", 0, told[0]]);
+  const { ok, reason: refusal } = await supervisor.act("start", idOf(name));
+  expect([ok, refusal]).toEqual([false, `cannot start "${idOf(name)}": ${told[0]}`]);
+  await succeed("rm", "-rf", path);
+  expect((await supervisor.rescan()).removed).toEqual([idOf(name)]);
+});
+
+test("names that break the grammar are told escaped and never loaded", async () => {
+  const names = [
+    Buffer.from("two\nlines.conf"),
+    Buffer.from("\u001b[31mred.conf"),
+    Buffer.from([0xff, ...Buffer.from(".conf")]),
+  ];
+  names.push(
+    Buffer.from("-rf.conf"),
+    Buffer.from("с.conf"),
+    Buffer.from(`${"a".repeat(65)}.conf`),
+    Buffer.from("a b.conf"),
+  );
+  const silent = ["...conf", ".conf", ".hidden.conf", "notes.txt", "draft.conf~"].map((name) => Buffer.from(name));
+  for (const name of [...names, ...silent]) {
+    const path = Buffer.concat([Buffer.from(`${directory()}/`), name]);
+    writeFileSync(path, FINE);
+    chownSync(path, mallory.uid, mallory.gid);
+  }
+  const { found, problems } = await supervisor.rescan();
+  expect(found).toEqual([]);
+  expect(problems).toHaveLength(names.length);
+  expect(problems.join("\n")).toContain(`${directory()}/two\\nlines.conf: no name for a daemon`);
+  expect(problems.join("\n")).toContain("\\u001b[31mred.conf");
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: that there are none is what is tested
+  for (const problem of problems) expect(problem).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/);
+  await succeed("find", directory(), "-type", "f", "!", "-name", "before.conf", "-delete");
+});
+
+test("a file that is replaced by a wrong one leaves the running daemon as it is", async () => {
+  const { pid } = await supervisor.reaches(idOf("before"), "running");
+  mallory.writeConf("before", "start = exec sleep 1000", "listen = everywhere");
+  expect((await supervisor.rescan()).changed).toEqual([idOf("before")]);
+  const restart = await supervisor.act("restart", idOf("before"));
+  expect(restart.ok).toBe(false);
+  expect(restart.reason).toMatch(/before\.conf:2: listen: expected none or fastcgi, found "everywhere"$/);
+  expect(await supervisor.status(idOf("before"))).toMatchObject({ state: "running", pid });
+  mallory.writeConf("before", FINE.trim());
+  await supervisor.rescan();
+});
+
+test.each([
+  ["the home", () => mallory.home],
+  ["the directory of the files", directory],
+  ["a directory between", () => join(mallory.home, ".daemon-manager")],
+])("where others may write to %s, nothing in it is believed, and what runs goes on", async (_, where) => {
+  const { pid } = await supervisor.reaches(idOf("before"), "running");
+  mallory.writeConf("planted", FINE);
+  chmodSync(where(), 0o770);
+  const { found, removed, problems } = await supervisor.rescan();
+  expect([found, removed]).toEqual([[], []]);
+  expect(problems).toEqual([
+    expect.stringContaining(`${where()}: others than ${mallory.name} may write to it (mode 0770); chmod go-w it`),
+  ]);
+  process.kill(pid, "SIGKILL");
+  await supervisor.reaches(idOf("before"), "running", pid);
+  expect((await supervisor.act("restart", idOf("before"))).ok).toBe(false);
+  chmodSync(where(), 0o750);
+  await succeed("rm", join(directory(), "planted.conf"));
+  await supervisor.rescan();
+});
+
+test("a directory of files that is a link is not followed", async () => {
+  const elsewhere = mallory.makeDirectory("elsewhere.d");
+  writeFileSync(join(elsewhere, "planted.conf"), FINE);
+  await mallory.run(["sh", "-c", `mv ${directory()} ${directory()}.away && ln -s ${elsewhere} ${directory()}`]);
+  const { found, problems } = await supervisor.rescan();
+  expect(found).toEqual([]);
+  expect(problems).toEqual([`${directory()}: not a directory (links are not followed)`]);
+  await mallory.run(["sh", "-c", `rm ${directory()} && mv ${directory()}.away ${directory()}`]);
+  await supervisor.rescan();
+});
+
+test("at most 256 files of one owner are loaded", async () => {
+  for (let index = 0; index < 300; index += 1) mallory.writeConf(`many${index}`, FINE.trim(), "autostart = no");
+  const { found, problems } = await supervisor.rescan();
+  expect(found.length).toBeLessThanOrEqual(256);
+  expect(problems).toEqual([`${directory()}: 301 conf files, only the first 256 are loaded`]);
+});
+
+test("nobody else noticed any of it", async () => {
+  expect(isRunning(innocent)).toBe(true);
+  expect(await supervisor.status(`${alice.name}/innocent`)).toMatchObject({
+    state: "running",
+    pid: innocent,
+    respawns: 0,
+  });
+});

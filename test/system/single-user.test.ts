@@ -1,0 +1,92 @@
+/** A supervisor without root's powers: its own account is the only tenant, and keeps its policy itself. */
+
+import { once } from "node:events";
+import { chmodSync, chownSync, lstatSync, readFileSync } from "node:fs";
+import { dirname } from "node:path";
+import type { Health } from "@dmhost/supervisor/contract";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Account } from "./account.ts";
+import { askForPage } from "./fastcgi-client.ts";
+import { numbersOf, processesOf, statusOf } from "./proc.ts";
+import { until } from "./program.ts";
+import { Stage } from "./stage.ts";
+import type { Supervisor } from "./supervisor.ts";
+import { addSupervisor, fillToolbox, type Toolbox } from "./toolbox.ts";
+
+let stage: Stage;
+let toolbox: Toolbox;
+let alice: Account;
+let bob: Account;
+let supervisor: Supervisor;
+
+beforeAll(async () => {
+  stage = new Stage();
+  toolbox = await fillToolbox(`${stage.directory}/bin`);
+  const main = await addSupervisor(`${stage.directory}/bin`);
+  alice = await stage.account("alice");
+  bob = await stage.account("bob");
+  const own = { through: alice.become, program: [toolbox.node, main] as const, env: alice.environment };
+  supervisor = stage.supervisor("main", ["[runs_as]", `${alice.name}: ${bob.name}`, bob.name], own);
+  for (const path of [supervisor.config, dirname(supervisor.config)]) chownSync(path, alice.uid, alice.gid);
+  alice.writeConf("plain", "start = exec sleep 1000", "output = log");
+  alice.writeConf("site", "start = exec php-cgi -q", "listen = fastcgi");
+  alice.writeConf("away", "start = setsid sleep 1001 & exec sleep 1000", "autostart = no", "stop-timeout = 1s");
+  alice.writeConf("lent", `user = ${bob.name}`, "start = exec sleep 1000", "max-retries = 0");
+  bob.writeConf("theirs", "start = exec sleep 1000");
+  await supervisor.start();
+});
+afterAll(() => stage.remove());
+
+const idOf = (name: string): string => `${alice.name}/${name}`;
+
+test("it keeps its own account's daemons, with a log and no way to more rights", async () => {
+  const { pid } = await supervisor.reaches(idOf("plain"), "running");
+  expect(numbersOf(pid, "Uid")).toEqual(Array(4).fill(alice.uid));
+  expect(statusOf(pid).get("NoNewPrivs")).toBe("1");
+  const { daemons } = (await supervisor.ask("GET", "/v1/daemons")).body as { daemons: { owner: string }[] };
+  expect(new Set(daemons.map(({ owner }) => owner))).toEqual(new Set([alice.name]));
+  expect(processesOf(bob.uid)).toEqual([]);
+});
+
+test("it publishes a socket that answers", async () => {
+  const page = alice.write("page.php", "<?php echo 'from ', get_current_user();");
+  const { socket } = await supervisor.reaches(idOf("site"), "running");
+  expect(await askForPage(socket, page)).toBe(`from ${alice.name}`);
+  expect([lstatSync(socket).uid, lstatSync(socket).mode & 0o777]).toEqual([alice.uid, 0o660]);
+});
+
+test("dmctl finds it by the home's link", async () => {
+  const { code, stdout } = await alice.run([toolbox.node, toolbox.dmctl, "plain", "restart"]);
+  expect([code, stdout]).toEqual([0, expect.stringMatching(/plain running, pid \d+\n$/)]);
+});
+
+test("without cgroups of its own it says so, and a stop still reaches a child that left the session", async () => {
+  const { containment } = (await supervisor.ask("GET", "/v1/health")).body as Health;
+  expect(containment).toMatch(/^sessions \(.+\)$/);
+  const { pid } = await supervisor.up(idOf("away"));
+  const child = (): number | undefined =>
+    processesOf(alice.uid).find((each) =>
+      readFileSync(`/proc/${each}/cmdline`, "latin1").startsWith("sleep\u00001001"),
+    );
+  await until("its child", child);
+  expect((await supervisor.act("stop", idOf("away"))).ok).toBe(true);
+  expect([processesOf(alice.uid).includes(pid), child()]).toEqual([false, undefined]);
+});
+
+test("it does not run anything as another account", async () => {
+  const { state, reason } = await supervisor.status(idOf("lent"));
+  const because = `this supervisor runs without root's powers, so only as ${alice.name}`;
+  expect([state, reason]).toEqual(["forbidden", `it may not run as "${bob.name}": ${because}`]);
+  expect((await supervisor.act("start", idOf("lent"))).ok).toBe(false);
+});
+
+test("its policy must be its own too", async () => {
+  expect(await supervisor.end("SIGTERM")).toBe(0);
+  expect(processesOf(alice.uid)).toEqual([]);
+  chmodSync(supervisor.config, 0o666);
+  const [code] = (await once(supervisor.spawn(), "exit")) as [number];
+  expect([code, supervisor.text()]).toEqual([
+    1,
+    expect.stringContaining("others than its owner may write to the policy file (mode 0666)"),
+  ]);
+});

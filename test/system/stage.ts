@@ -1,0 +1,102 @@
+/** What one test file makes of this machine: a directory, groups, accounts, supervisors; and takes away again. */
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { Account, makeGroup, nameFor, removeGroup } from "./account.ts";
+import { until } from "./program.ts";
+import { Supervisor, type SupervisorOptions } from "./supervisor.ts";
+
+const UNIFIED_MOUNTS = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
+
+/** Ends what is in a supervisor's cgroup and removes it. */
+const removeCgroup = async (path: string): Promise<void> => {
+  const below = (directory: string): string[] =>
+    readdirSync(directory, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => join(directory, entry.name));
+  const remove = (directory: string): void => {
+    for (const child of below(directory)) remove(child);
+    rmdirSync(directory);
+  };
+  if (!existsSync(join(path, "cgroup.procs"))) return;
+  if (existsSync(join(path, "cgroup.kill"))) writeFileSync(join(path, "cgroup.kill"), "1");
+  await until(`an empty ${path}`, () => readFileSync(join(path, "cgroup.events"), "utf8").includes("populated 0"));
+  remove(path);
+};
+
+export class Stage {
+  /** Root's own, as all above it, but all may pass through it. */
+  readonly directory: string;
+  readonly #accounts: Account[] = [];
+  readonly #groups: string[] = [];
+  readonly #supervisors: Supervisor[] = [];
+
+  constructor() {
+    this.directory = mkdtempSync("/var/lib/dmt-");
+    chmodSync(this.directory, 0o755);
+    mkdirSync(join(this.directory, "home"), { mode: 0o755 });
+  }
+
+  /** Makes a group; gives its gid. Its name is nameFor(short). */
+  async group(short: string): Promise<number> {
+    const gid = await makeGroup(short);
+    this.#groups.push(short);
+    return gid;
+  }
+
+  /** Makes an account that is a member of these groups of the stage, too. */
+  async account(short: string, ...groups: string[]): Promise<Account> {
+    const account = await Account.make(short, join(this.directory, "home"), groups.map(nameFor));
+    this.#accounts.push(account);
+    return account;
+  }
+
+  /** A supervisor with a policy of these lines; it does not run yet. */
+  supervisor(name: string, policy: readonly string[], options: SupervisorOptions = {}): Supervisor {
+    const directory = join(this.directory, name);
+    mkdirSync(directory, { mode: 0o755 });
+    const supervisor = new Supervisor(directory, options);
+    this.writePolicy(supervisor, policy);
+    this.#supervisors.push(supervisor);
+    return supervisor;
+  }
+
+  /** Replaces a supervisor's policy; root's daemons are kept inside the stage. */
+  writePolicy(supervisor: Supervisor, lines: readonly string[]): void {
+    const own = [
+      "[settings]",
+      `daemon-path-daemon-root = ${join(this.directory, "root-daemons")}`,
+      `daemon-path-log-root = ${join(this.directory, "root-logs")}`,
+    ];
+    writeFileSync(supervisor.config, `${[...own, ...lines].join("\n")}\n`, { mode: 0o644 });
+  }
+
+  /** Ends and removes all of it, whatever state it is in. */
+  async remove(): Promise<void> {
+    const troubles: unknown[] = [];
+    const attempt = async (work: () => unknown): Promise<void> => {
+      try {
+        await work();
+      } catch (error) {
+        troubles.push(error);
+      }
+    };
+    for (const supervisor of this.#supervisors) {
+      await attempt(() => supervisor.end("SIGKILL"));
+      for (const mount of UNIFIED_MOUNTS) await attempt(() => removeCgroup(join(mount, supervisor.cgroup)));
+    }
+    for (const account of this.#accounts) await attempt(() => account.remove());
+    for (const group of this.#groups) await attempt(() => removeGroup(group));
+    rmSync(this.directory, { recursive: true, force: true });
+    if (troubles.length > 0) throw new AggregateError(troubles, "the stage could not be cleared");
+  }
+}

@@ -1,0 +1,163 @@
+/** A supervisor of its own for one test file, beside any other that this machine runs. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { DaemonState, DaemonStatus, Outcome, RescanResult } from "@dmhost/supervisor/contract";
+import { type Answer, ask } from "./control-api.ts";
+import { CHECKOUT, until } from "./program.ts";
+
+/** A line of the supervisor's log; `level` is pino's, `time` in ms. */
+export interface LogEntry {
+  readonly level: number;
+  readonly time: number;
+  readonly msg: string;
+  readonly daemon?: string;
+  readonly owner?: string;
+  readonly run?: number;
+  readonly event?: string;
+  readonly reason?: string;
+  readonly problem?: string;
+}
+
+/** What the program is run with besides its directories. */
+export interface SupervisorOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  /** Program and arguments to start it through, which become another account. */
+  readonly through?: readonly string[];
+  /** Node with its flags and the supervisor's main file, where not those of the checkout. */
+  readonly program?: readonly string[];
+}
+
+export class Supervisor {
+  readonly config: string;
+  readonly runDir: string;
+  readonly fastcgiDir: string;
+  readonly stateDir: string;
+  readonly #logFile: string;
+  readonly #options: SupervisorOptions;
+  #child: ChildProcess | undefined;
+
+  /** @param directory where its policy, its log and all of its directories are to be */
+  constructor(directory: string, options: SupervisorOptions = {}) {
+    this.config = join(directory, "policy.conf");
+    this.runDir = join(directory, "run");
+    this.fastcgiDir = join(directory, "fastcgi");
+    this.stateDir = join(directory, "state");
+    this.#logFile = join(directory, "supervisor.log");
+    this.#options = options;
+  }
+
+  get pid(): number {
+    return this.#child?.pid ?? 0;
+  }
+  /** The socket that is for everybody. */
+  get socket(): string {
+    return join(this.runDir, "command.sock");
+  }
+  /** Name of its cgroup below the mount of the unified hierarchy. */
+  get cgroup(): string {
+    return `dmhost-${this.runDir.slice(1).replaceAll("/", "-")}`;
+  }
+
+  /** Begins to run it. */
+  spawn(): ChildProcess {
+    const { env = {}, through = [], program } = this.#options;
+    const words = program ?? [join(CHECKOUT, "node_modules/.bin/node"), join(CHECKOUT, "apps/supervisor/src/main.ts")];
+    const directories = ["--run-dir", this.runDir, "--fastcgi-dir", this.fastcgiDir, "--state-dir", this.stateDir];
+    const argv = [...through, ...words, "--config", this.config, ...directories, "--log-level", "debug"];
+    const log = openSync(this.#logFile, "a");
+    const [file = "", ...args] = argv;
+    const child = spawn(file, args, {
+      env: { PATH: "/usr/bin:/bin", ...env },
+      cwd: "/",
+      stdio: ["ignore", "ignore", log],
+    });
+    closeSync(log);
+    this.#child = child;
+    return child;
+  }
+
+  /** Runs it until it is ready. */
+  async start(): Promise<void> {
+    const before = this.log().length;
+    const child = this.spawn();
+    await until("a supervisor that is ready", () => {
+      if (child.exitCode !== null) throw new Error(`the supervisor ended with code ${child.exitCode}:\n${this.text()}`);
+      return this.log()
+        .slice(before)
+        .some(({ msg }) => msg === "ready");
+    });
+  }
+
+  /** Sends a signal to it alone and waits for its end; gives its exit code, or the signal that ended it. */
+  async end(signal: NodeJS.Signals): Promise<number | string> {
+    const child = this.#child;
+    if (!child || child.exitCode !== null || child.signalCode !== null)
+      return child?.exitCode ?? child?.signalCode ?? 0;
+    const ended = once(child, "exit");
+    child.kill(signal);
+    const [code, name] = (await ended) as [number | null, string | null];
+    return code ?? name ?? "";
+  }
+
+  /** Sends a signal to it alone. */
+  signal(signal: NodeJS.Signals): void {
+    this.#child?.kill(signal);
+  }
+
+  /** All that it has written, and its predecessors. */
+  text(): string {
+    return existsSync(this.#logFile) ? readFileSync(this.#logFile, "utf8") : "";
+  }
+
+  /** The lines of its log. */
+  log(): LogEntry[] {
+    return this.text()
+      .split("\n")
+      .filter((line) => line.startsWith("{"))
+      .map((line) => JSON.parse(line) as LogEntry);
+  }
+
+  /** Times in ms at which a run of the daemon was spawned. */
+  starts(id: string): number[] {
+    const spawned = this.log().filter(
+      ({ daemon, msg, event }) => daemon === id && msg === "starting" && event !== "launched",
+    );
+    return spawned.map(({ time }) => time);
+  }
+
+  /** Asks its API as root. */
+  ask(method: string, path: string, body?: unknown): Promise<Answer> {
+    return ask(this.socket, method, path, body);
+  }
+
+  async status(id: string): Promise<DaemonStatus> {
+    const { status, body } = await this.ask("GET", `/v1/daemons/${encodeURIComponent(id)}`);
+    if (status !== 200) throw new Error(`${id}: ${JSON.stringify(body)}`);
+    return body as DaemonStatus;
+  }
+
+  /** Waits until the daemon is in this state, and with a process that is not `former`. */
+  reaches(id: string, state: DaemonState, former = 0): Promise<DaemonStatus> {
+    return until(`${id} ${state}`, async () => {
+      const status = await this.status(id);
+      return status.state === state && (former === 0 || status.pid !== former) && status;
+    });
+  }
+
+  async act(verb: "start" | "stop" | "restart", id: string): Promise<Outcome> {
+    return (await this.ask("POST", `/v1/daemons/${encodeURIComponent(id)}/${verb}`)).body as Outcome;
+  }
+
+  async rescan(): Promise<RescanResult> {
+    return (await this.ask("POST", "/v1/rescan")).body as RescanResult;
+  }
+
+  /** Starts a daemon that has to come up. */
+  async up(id: string): Promise<DaemonStatus> {
+    const { ok, reason, daemon } = await this.act("start", id);
+    if (!ok) throw new Error(reason);
+    return daemon;
+  }
+}

@@ -1,0 +1,58 @@
+/** Programs that an ordinary account can run wherever the checkout lies: Node, and each program as one file. */
+import { copyFileSync, cpSync, linkSync, mkdirSync, realpathSync } from "node:fs";
+import { join } from "node:path";
+import { build } from "esbuild";
+import { CHECKOUT } from "./program.ts";
+
+/** Paths of what a toolbox holds. */
+export interface Toolbox {
+  readonly node: string;
+  readonly dmctl: string;
+  readonly visitor: string;
+}
+
+const ENTRIES = { dmctl: "apps/dmctl/src/main.ts", visitor: "test/system/visitor.ts" };
+
+/** Fills `directory`, which is made. */
+export const fillToolbox = async (directory: string): Promise<Toolbox> => {
+  mkdirSync(directory, { mode: 0o755 });
+  const node = join(directory, "node");
+  const own = realpathSync(join(CHECKOUT, "node_modules/.bin/node"));
+  try {
+    linkSync(own, node);
+  } catch {
+    // Another file system.
+    copyFileSync(own, node);
+  }
+  await build({
+    absWorkingDir: CHECKOUT,
+    entryPoints: ENTRIES,
+    outdir: directory,
+    outExtension: { ".js": ".mjs" },
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    logLevel: "error",
+  });
+  return { node, dmctl: join(directory, "dmctl.mjs"), visitor: join(directory, "visitor.mjs") };
+};
+
+/** Adds the supervisor to a toolbox, with the parts of it that cannot be bundled; gives the path of its main file. */
+export const addSupervisor = async (directory: string): Promise<string> => {
+  const outfile = join(directory, "supervisor.mjs");
+  await build({
+    absWorkingDir: CHECKOUT,
+    entryPoints: ["apps/supervisor/src/main.ts"],
+    outfile,
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    external: ["koffi"],
+    banner: { js: 'import{createRequire as requireFrom}from"node:module";const require=requireFrom(import.meta.url);' },
+    logLevel: "error",
+  });
+  for (const part of ["koffi", "@koromix"]) {
+    cpSync(join(CHECKOUT, "node_modules", part), join(directory, "node_modules", part), { recursive: true });
+  }
+  return outfile;
+};

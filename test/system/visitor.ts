@@ -1,0 +1,11 @@
+/** A program for accounts of the tests: `visitor SOCKET SCRIPT` prints the page, or the error's code and exits with 1. */
+import { askForPage } from "./fastcgi-client.ts";
+
+const [socket = "", script = ""] = process.argv.slice(2);
+askForPage(socket, script).then(
+  (page) => process.stdout.write(page),
+  (error: NodeJS.ErrnoException) => {
+    process.stdout.write(error.code ?? error.message);
+    process.exitCode = 1;
+  },
+);
