@@ -1,10 +1,16 @@
 /** Real accounts of this machine, made for one test file and removed after it. */
 import { chmodSync, chownSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { processesOf } from "./proc.ts";
+import { kill, processesOf } from "./proc.ts";
 import { type Ended, run, type Surroundings, succeed, until } from "./program.ts";
 
 const PREFIX = "dmt-";
+
+/** The process whose tests made what has this name; undefined for what no tests made. */
+export const makerOf = (name: string): number | undefined => {
+  const pid = new RegExp(`${PREFIX}(\\d+)-`).exec(name)?.[1];
+  return pid === undefined ? undefined : Number(pid);
+};
 
 /** The name on this machine of a test file's account or group; two runs of the tests do not meet. */
 export const nameFor = (short: string): string => `${PREFIX}${process.pid}-${short}`;
@@ -25,8 +31,18 @@ export const makeGroup = async (short: string): Promise<number> => {
   return Number((await succeed("getent", "group", nameFor(short))).split(":")[2]);
 };
 
-/** Removes a group that makeGroup made. */
-export const removeGroup = (short: string): Promise<void> => change("groupdel", nameFor(short));
+/** Removes a group of this name on the machine. */
+export const removeGroup = (name: string): Promise<void> => change("groupdel", name);
+
+/** Removes an account of this name on the machine and ends its processes; its home is left. */
+export const removeAccount = async (name: string, uid: number): Promise<void> => {
+  await until(`the end of the processes of ${name}`, () => {
+    const left = processesOf(uid);
+    for (const pid of left) kill(pid);
+    return left.length === 0;
+  });
+  await change("userdel", "--force", name);
+};
 
 export class Account {
   readonly name: string;
@@ -56,19 +72,8 @@ export class Account {
   }
 
   /** Removes the account and ends its processes; its home is left. */
-  async remove(): Promise<void> {
-    await until(`the end of the processes of ${this.name}`, () => {
-      const left = processesOf(this.uid);
-      for (const pid of left) {
-        try {
-          process.kill(pid, "SIGKILL");
-        } catch {
-          // It has ended meanwhile.
-        }
-      }
-      return left.length === 0;
-    });
-    await change("userdel", "--force", this.name);
+  remove(): Promise<void> {
+    return removeAccount(this.name, this.uid);
   }
 
   /** Writes a file below its home, as its own, and gives its absolute path. */

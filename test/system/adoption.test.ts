@@ -1,12 +1,13 @@
 /** Daemons outlive their supervisor: the next one takes them up, and believes nothing that it cannot check. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { lstatSync, readFileSync, writeFileSync } from "node:fs";
+import { lstatSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
 import { askForPage } from "./fastcgi-client.ts";
-import { argumentsOf, isRunning, processesOf, startTimeOf } from "./proc.ts";
-import { until } from "./program.ts";
+import { argumentsOf, childrenOf, isRunning, processesOf, startTimeOf } from "./proc.ts";
+import { CHECKOUT, until } from "./program.ts";
 import { Stage } from "./stage.ts";
 import type { Supervisor } from "./supervisor.ts";
 
@@ -15,13 +16,19 @@ let alice: Account;
 let page: string;
 let innocent: ChildProcess;
 let supervisor: Supervisor;
+/** Where the supervisor's program is: a link, so that another can take its place. */
+let program: string;
 
 beforeAll(async () => {
-  stage = new Stage();
+  stage = await Stage.make();
   await stage.group("web");
   alice = await stage.account("alice");
   page = alice.write("page.php", "<?php echo getmypid();");
-  supervisor = stage.supervisor("main", [`nginx-group = ${nameFor("web")}`, "[runs_as]", alice.name]);
+  program = join(stage.directory, "supervisor.ts");
+  symlinkSync(join(CHECKOUT, "apps/supervisor/src/main.ts"), program);
+  supervisor = stage.supervisor("main", [`nginx-group = ${nameFor("web")}`, "[runs_as]", alice.name], {
+    program: [join(CHECKOUT, "node_modules/.bin/node"), program],
+  });
   alice.writeConf("site", "start = exec php-cgi -q", "listen = fastcgi", "export PHP_FCGI_MAX_REQUESTS = 0");
   alice.writeConf("counter", "start = i=0; while :; do echo $i; i=$((i+1)); sleep 0.02; done", "output = log");
   alice.writeConf("plain", "start = exec sleep 1000", "stop-timeout = 2s");
@@ -87,6 +94,7 @@ test("what was adopted is held as before: stopped whole, respawned, its socket k
   const pid = await pidOf("site");
   await askForPage(socket(), page);
   process.kill(pid, "SIGKILL");
+  await until("its end", () => !isRunning(pid));
   expect(await askForPage(socket(), page)).not.toBe(String(pid));
   expect(lstatSync(socket()).ino).toBe(inode);
 });
@@ -144,6 +152,42 @@ test.each<[string, (record: Record) => string]>([
   await until("the end of the run that nobody knew", () => !isRunning(pid));
   expect(isRunning(innocent.pid ?? 0)).toBe(true);
   expect(processesOf(alice.uid).filter((each) => argumentsOf(each)[1] === "1000")).toEqual([next.pid]);
+});
+
+test("SIGHUP puts the program now on disk in this one's place: no daemon, socket, client or log notices", async () => {
+  const names = ["site", "counter", "plain"];
+  for (const name of names) await supervisor.up(idOf(name));
+  const before = await Promise.all(names.map(pidOf));
+  const { pid } = supervisor;
+  const inode = lstatSync(socket()).ino;
+  const replace = async (): Promise<void> => {
+    rmSync(program);
+    symlinkSync(join(CHECKOUT, "apps/supervisor/src/main.ts"), program);
+    const ready = supervisor.log().filter(({ msg }) => msg === "ready").length;
+    supervisor.signal("SIGHUP");
+    await until("another program", () => supervisor.log().filter(({ msg }) => msg === "ready").length > ready);
+  };
+  await replace();
+  expect(supervisor.pid).toBe(pid);
+  expect(isRunning(pid)).toBe(true);
+  expect(await Promise.all(names.map(pidOf))).toEqual(before);
+  expect(lstatSync(socket()).ino).toBe(inode);
+  expect(await askForPage(socket(), page)).toBe(String(before[0]));
+
+  // One who came while nothing ran, and before the program was replaced, is answered by what runs afterwards.
+  await supervisor.act("stop", idOf("site"));
+  const patient = askForPage(socket(), page);
+  await replace();
+  const { pid: served } = await supervisor.up(idOf("site"));
+  expect(await patient).toBe(String(served));
+
+  // Its children are still its own: their ends are told with code and signal.
+  process.kill(before[2] ?? 0, "SIGKILL");
+  await supervisor.reaches(idOf("plain"), "running", before[2]);
+  const ended = supervisor.log().filter(({ daemon, event }) => daemon === idOf("plain") && event === "exited");
+  expect(ended.at(-1)?.reason).toBe("killed by SIGKILL");
+  const remains = childrenOf(pid).filter((child) => !isRunning(child));
+  expect(remains).toEqual([]);
 });
 
 test("SIGTERM stops everything, ends with 0 and leaves no sockets", async () => {

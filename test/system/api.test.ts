@@ -20,7 +20,7 @@ let supervisor: Supervisor;
 let one: string;
 
 beforeAll(async () => {
-  stage = new Stage();
+  stage = await Stage.make();
   toolbox = await fillToolbox(`${stage.directory}/bin`);
   alice = await stage.account("alice");
   bob = await stage.account("bob");

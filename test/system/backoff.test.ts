@@ -10,7 +10,7 @@ let alice: Account;
 let supervisor: Supervisor;
 
 beforeAll(async () => {
-  stage = new Stage();
+  stage = await Stage.make();
   alice = await stage.account("alice");
   supervisor = stage.supervisor("main", ["[runs_as]", alice.name]);
   alice.writeConf("doomed", "start = exit 3", "max-retries = 4");

@@ -7,6 +7,9 @@ export interface Answer {
   readonly body: unknown;
 }
 
+/** Longer than a supervisor may take over anything that the tests ask for. In ms. */
+const PATIENCE = 20_000;
+
 const parsed = (text: string): unknown => {
   try {
     return JSON.parse(text);
@@ -20,7 +23,7 @@ export const ask = (socketPath: string, method: string, path: string, body?: unk
   new Promise((resolve, reject) => {
     const text = body === undefined ? "" : typeof body === "string" ? body : JSON.stringify(body);
     const headers = body === undefined ? {} : { "content-type": "application/json" };
-    const sent = request({ socketPath, method, path, headers, agent: false }, (answer) => {
+    const sent = request({ socketPath, method, path, headers, agent: false, timeout: PATIENCE }, (answer) => {
       let received = "";
       answer.setEncoding("utf8").on("data", (chunk: string) => {
         received += chunk;
@@ -29,5 +32,6 @@ export const ask = (socketPath: string, method: string, path: string, body?: unk
       answer.on("end", () => resolve({ status: answer.statusCode ?? 0, body: parsed(received) }));
     });
     sent.on("error", reject);
+    sent.on("timeout", () => sent.destroy(new Error(`no answer to ${method} ${path} within ${PATIENCE} ms`)));
     sent.end(text);
   });

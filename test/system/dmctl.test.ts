@@ -18,7 +18,7 @@ let eve: Account;
 let supervisor: Supervisor;
 
 beforeAll(async () => {
-  stage = new Stage();
+  stage = await Stage.make();
   toolbox = await fillToolbox(`${stage.directory}/bin`);
   alice = await stage.account("alice");
   bob = await stage.account("bob");

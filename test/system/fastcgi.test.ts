@@ -20,7 +20,7 @@ let page: string;
 let supervisor: Supervisor;
 
 beforeAll(async () => {
-  stage = new Stage();
+  stage = await Stage.make();
   toolbox = await fillToolbox(`${stage.directory}/bin`);
   web = await stage.group("web");
   [alice, bob, worker] = [await stage.account("alice"), await stage.account("bob"), await stage.account("www", "web")];

@@ -16,7 +16,7 @@ let groups: number[];
 let supervisor: Supervisor;
 
 beforeAll(async () => {
-  stage = new Stage();
+  stage = await Stage.make();
   groups = [await stage.group("one"), await stage.group("two"), await stage.group("stranger")];
   alice = await stage.account("alice", "one");
   worker = await stage.account("worker", "one", "two");

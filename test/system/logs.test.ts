@@ -21,7 +21,7 @@ let vault: string;
 let supervisor: Supervisor;
 
 beforeAll(async () => {
-  stage = new Stage();
+  stage = await Stage.make();
   toolbox = await fillToolbox(`${stage.directory}/bin`);
   [alice, mallory, helper, worker] = [
     await stage.account("alice"),

@@ -16,7 +16,7 @@ let supervisor: Supervisor;
 let refused = 0;
 
 beforeAll(async () => {
-  stage = new Stage();
+  stage = await Stage.make();
   [alice, bob] = [await stage.account("alice"), await stage.account("bob")];
   for (const account of [alice, bob]) account.writeConf("one", "start = exec sleep 1000");
   supervisor = stage.supervisor("main", ["[runs_as]", alice.name, bob.name, "dmt-nobody-at-all"]);

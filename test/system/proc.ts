@@ -63,15 +63,34 @@ export const isRunning = (pid: number): boolean => {
   }
 };
 
-/** Pids of the running processes that this account owns. */
-export const processesOf = (uid: number): number[] =>
+/** Pids of all processes. */
+export const allProcesses = (): number[] =>
   readdirSync("/proc")
     .filter((entry) => /^\d+$/.test(entry))
-    .map(Number)
-    .filter((pid) => {
-      try {
-        return isRunning(pid) && statusOf(pid).get("Uid")?.split(/\s+/)[0] === String(uid);
-      } catch {
-        return false;
-      }
-    });
+    .map(Number);
+
+/** Kills a process, if it still is there. */
+export const kill = (pid: number): void => {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has ended meanwhile.
+  }
+};
+
+/** Pids of the running processes that this account owns. */
+export const processesOf = (uid: number): number[] =>
+  allProcesses().filter((pid) => {
+    try {
+      return isRunning(pid) && statusOf(pid).get("Uid")?.split(/\s+/)[0] === String(uid);
+    } catch {
+      return false;
+    }
+  });
+
+/** Pids of a process' children, those that have ended and not been waited for included. */
+export const childrenOf = (pid: number): number[] =>
+  read(pid, `task/${pid}/children`)
+    .split(" ")
+    .filter((word) => word !== "")
+    .map(Number);

@@ -19,7 +19,7 @@ const idOf = (name: string): string => `${mallory.name}/${name}`;
 const FINE = "start = exec sleep 1000\n";
 
 beforeAll(async () => {
-  stage = new Stage();
+  stage = await Stage.make();
   [alice, mallory] = [await stage.account("alice"), await stage.account("mallory")];
   supervisor = stage.supervisor("main", ["[runs_as]", alice.name, mallory.name]);
   alice.writeConf("innocent", FINE);

@@ -20,7 +20,7 @@ let bob: Account;
 let supervisor: Supervisor;
 
 beforeAll(async () => {
-  stage = new Stage();
+  stage = await Stage.make();
   toolbox = await fillToolbox(`${stage.directory}/bin`);
   const main = await addSupervisor(`${stage.directory}/bin`);
   alice = await stage.account("alice");

@@ -1,37 +1,13 @@
 /** What one test file makes of this machine: a directory, groups, accounts, supervisors; and takes away again. */
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmdirSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Account, makeGroup, nameFor, removeGroup } from "./account.ts";
-import { until } from "./program.ts";
+import { removeCgroups } from "./cgroup.ts";
+import { removeLeftovers } from "./leftovers.ts";
 import { Supervisor, type SupervisorOptions } from "./supervisor.ts";
 
-const UNIFIED_MOUNTS = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
-
-/** Ends what is in a supervisor's cgroup and removes it. */
-const removeCgroup = async (path: string): Promise<void> => {
-  const below = (directory: string): string[] =>
-    readdirSync(directory, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory())
-      .map((entry) => join(directory, entry.name));
-  const remove = (directory: string): void => {
-    for (const child of below(directory)) remove(child);
-    rmdirSync(directory);
-  };
-  if (!existsSync(join(path, "cgroup.procs"))) return;
-  if (existsSync(join(path, "cgroup.kill"))) writeFileSync(join(path, "cgroup.kill"), "1");
-  await until(`an empty ${path}`, () => readFileSync(join(path, "cgroup.events"), "utf8").includes("populated 0"));
-  remove(path);
-};
+/** Root's own, as all above it: where a supervisor may be told to keep root's daemons. */
+export const STAGES = "/var/lib";
 
 export class Stage {
   /** Root's own, as all above it, but all may pass through it. */
@@ -41,9 +17,15 @@ export class Stage {
   readonly #supervisors: Supervisor[] = [];
 
   constructor() {
-    this.directory = mkdtempSync("/var/lib/dmt-");
+    this.directory = mkdtempSync(`${join(STAGES, nameFor(""))}`);
     chmodSync(this.directory, 0o755);
     mkdirSync(join(this.directory, "home"), { mode: 0o755 });
+  }
+
+  /** An empty stage. What runs that were cut off have left behind is taken away first. */
+  static async make(): Promise<Stage> {
+    await removeLeftovers(STAGES);
+    return new Stage();
   }
 
   /** Makes a group; gives its gid. Its name is nameFor(short). */
@@ -92,10 +74,10 @@ export class Stage {
     };
     for (const supervisor of this.#supervisors) {
       await attempt(() => supervisor.end("SIGKILL"));
-      for (const mount of UNIFIED_MOUNTS) await attempt(() => removeCgroup(join(mount, supervisor.cgroup)));
+      await attempt(() => removeCgroups((name) => name === supervisor.cgroup));
     }
     for (const account of this.#accounts) await attempt(() => account.remove());
-    for (const group of this.#groups) await attempt(() => removeGroup(group));
+    for (const group of this.#groups) await attempt(() => removeGroup(nameFor(group)));
     rmSync(this.directory, { recursive: true, force: true });
     if (troubles.length > 0) throw new AggregateError(troubles, "the stage could not be cleared");
   }

@@ -29,6 +29,9 @@ export interface SupervisorOptions {
   readonly program?: readonly string[];
 }
 
+/** Descriptors 3 to 9, which whoever starts the supervisor has left open: no daemon may see them. */
+const LEAKED = Array<"ignore">(7).fill("ignore");
+
 export class Supervisor {
   readonly config: string;
   readonly runDir: string;
@@ -71,7 +74,7 @@ export class Supervisor {
     const child = spawn(file, args, {
       env: { PATH: "/usr/bin:/bin", ...env },
       cwd: "/",
-      stdio: ["ignore", "ignore", log],
+      stdio: ["ignore", "ignore", log, ...LEAKED],
     });
     closeSync(log);
     this.#child = child;

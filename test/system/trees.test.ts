@@ -12,7 +12,7 @@ let alice: Account;
 let supervisor: Supervisor;
 
 beforeAll(async () => {
-  stage = new Stage();
+  stage = await Stage.make();
   alice = await stage.account("alice");
   supervisor = stage.supervisor("main", ["[runs_as]", alice.name]);
   const quick = ["autostart = no", "stop-timeout = 1s"];

@@ -89,6 +89,8 @@ export const findControlSocket = (
   }
   throw new Failure(
     EXIT.unreachable,
-    `no supervisor: there is no socket at ${places.join(", ")}\nstart one with "./dmhost up", or name its socket in DMCTL_SOCKET`,
+    `no supervisor: there is no socket at ${places.join(", ")}\nstart one with "./dmhost up", or ${
+      env["DMCTL_SOCKET"] ? "unset DMCTL_SOCKET" : "name its socket in DMCTL_SOCKET"
+    }`,
   );
 };

@@ -1,21 +1,20 @@
 /** dmctl: drives the daemons of a dmhost supervisor. */
 import process from "node:process";
+import { isatty } from "node:tty";
 import { dispatch } from "./dispatch.ts";
-import { isReaderGone } from "./session.ts";
 
 // Each write tells its caller of its error; without a listener the stream would throw it as well.
-for (const stream of [process.stdout, process.stderr]) {
-  stream.on("error", (error) => {
-    if (!isReaderGone(error)) process.exitCode = 1;
-  });
-}
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 
 dispatch(process.argv.slice(2), {
   env: process.env,
   uid: process.geteuid?.() ?? 0,
-  input: process.stdin,
+  // Made when first asked for: it costs a millisecond.
+  get input() {
+    return process.stdin;
+  },
   output: process.stdout,
   errors: process.stderr,
-  terminal: process.stdout.isTTY === true,
-  interactive: process.stdin.isTTY === true && process.stderr.isTTY === true,
+  terminal: isatty(1),
+  interactive: isatty(0) && isatty(2),
 }).then((code) => process.exit(code));

@@ -39,10 +39,14 @@ const row = (idWidth: number, id: string, state: string, numbers: readonly (stri
 const paint = (state: DaemonState, text: string, look: Look): string =>
   look.colour && Object.hasOwn(COLOUR, state) ? `\u001b[${COLOUR[state]}m${text}\u001b[0m` : text;
 
+/** The state, with the mark of a file that has changed since. */
+const marked = (daemon: DaemonStatus): string => `${oneLine(daemon.state)}${daemon.changed ? "*" : ""}`;
+
 const remarks = (daemon: DaemonStatus, look: Look): string[] => {
   const tellsWhy = daemon.reason !== "" && (look.long || NOT_WELL.has(daemon.state));
   const lines = [
     ...(tellsWhy ? [`  ${oneLine(daemon.reason)}`] : []),
+    ...(daemon.changed ? ["  changed on disk; restart to apply"] : []),
     ...daemon.warnings.map((warning) => `  warning: ${oneLine(warning)}`),
   ];
   return lines.length === 0 ? [] : [`${oneLine(daemon.id)} (${oneLine(daemon.state)})`, ...lines];
@@ -54,7 +58,7 @@ export const statusTable = (daemons: readonly DaemonStatus[], look: Look): strin
   const width = Math.max(ID_WIDTH, ...ids.map((id) => id.length));
   const columns = ["pid", "respawns", "cooldown", "uptime", "total"];
   const rows = daemons.map((daemon, index) =>
-    row(width, ids[index] ?? "", paint(daemon.state, oneLine(daemon.state).padEnd(STATE_WIDTH), look), [
+    row(width, ids[index] ?? "", paint(daemon.state, marked(daemon).padEnd(STATE_WIDTH), look), [
       daemon.pid,
       daemon.respawns,
       formatDuration(Math.ceil(daemon.cooldown)),

@@ -33,6 +33,7 @@ export const daemon = (id: string, fields: Partial<DaemonStatus> = {}): DaemonSt
     configFile: `/home/${owner}/.daemon-manager/daemons/${name}.conf`,
     logFile: `/home/${owner}/.daemon-manager/logs/${name}/current`,
     socket: "",
+    changed: false,
     warnings: [],
     ...fields,
   };

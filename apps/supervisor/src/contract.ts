@@ -55,6 +55,8 @@ export interface DaemonStatus {
   logFile: string;
   /** Path of the published FastCGI socket, "" when it does not listen. */
   socket: string;
+  /** Whether the conf file says something else by now than what the running process was made of. */
+  changed: boolean;
   /** Warnings about the conf file, each `path:line: text`. */
   warnings: string[];
 }
@@ -71,6 +73,10 @@ export interface Outcome {
   daemon: DaemonStatus;
   /** When not ok: why, e.g. `cannot start "alice/wordpress": entering /srv/x: no such directory`; else "". */
   reason: string;
+  /** When not ok: the last line that this attempt wrote to its log, without its stamp; else "". */
+  lastWords: string;
+  /** When not ok: what to do next, one sentence; else "". */
+  advice: string;
 }
 
 /** POST /v1/daemons/:address/kill. `signal` is one of SIGNALS. */
@@ -112,6 +118,148 @@ export interface ConfFileWritten {
 export interface LogQuery {
   lines?: number;
   follow?: boolean;
+}
+
+/** What the policy says, and where. */
+export interface Ruling {
+  allowed: boolean;
+  /** In words. */
+  because: string;
+  /** `path:line` of the policy file that grants it; "" where it is refused, or granted without a line (to root). */
+  source: string;
+}
+
+/** How the last run that ended did so. */
+export interface LastExit {
+  /** Number of that run; the first is 1. */
+  run: number;
+  /** `code` and `signal`: its main process ended so; `launch`: it was never begun; `unknown`: nobody was there to see. */
+  how: "code" | "signal" | "launch" | "unknown";
+  code: number | null;
+  /** With SIG. */
+  signal: string | null;
+  /** What was being done when its launch failed, e.g. `entering /srv/x`. */
+  stage: string | null;
+  /** All of that in words. */
+  text: string;
+  /** What is behind it, where there is more to say; else "". */
+  meaning: string;
+  /** Whether it counts as a failed run. */
+  failed: boolean;
+}
+
+/** A key of a daemon's file as it is in effect. */
+export interface Setting {
+  /** `export NAME` for a variable of the environment. */
+  key: string;
+  value: string;
+  /** Whether that is the key's default. */
+  isDefault: boolean;
+}
+
+/** GET /v1/daemons/:address/explanation: why a daemon is in its state. */
+export interface Explanation {
+  daemon: DaemonStatus;
+  lastExit: LastExit | null;
+  /** Failed runs in a row. */
+  failures: number;
+  /** Failed runs in a row after which it is given up; null is never. */
+  maxRetries: number | null;
+  /** Seconds until it is tried again by itself; null when it will not be. */
+  nextRetry: number | null;
+  /** What to do next, one sentence; "" where nothing is amiss. */
+  advice: string;
+  policy: {
+    /** Whether the owner may run it as its account. */
+    runAs: Ruling;
+    /** Who may control it besides its owner and root. `source`: `path:line` of the policy file. */
+    managers: { user: string; source: string }[];
+  };
+  /** Every key, of the present run where one lives, else of the file; none while the file is wrong. */
+  settings: Setting[];
+  /** The last lines of its log, at most 10, stamps and all; `problem` says why there are none. */
+  log: { lines: string[]; problem: string };
+  /** As in Health. */
+  containment: string;
+}
+
+/** GET /v1/policy. A caller may ask about themselves and about whom they manage, root about everybody. */
+export interface PolicyQuery {
+  /** Account that would act. */
+  caller: string;
+  /** What it would do: a key of POLICY_VERBS. */
+  verb: string;
+  /** `<owner>/<name>` of the daemon, which need not exist; for `run-as` the account. */
+  address: string;
+}
+
+/** Answer to a PolicyQuery. */
+export interface PolicyAnswer extends PolicyQuery, Ruling {}
+
+/** What can be asked of the policy, and the right that it takes. */
+export const POLICY_VERBS = {
+  status: "manage",
+  explain: "manage",
+  start: "manage",
+  stop: "manage",
+  restart: "manage",
+  kill: "manage",
+  log: "manage",
+  tail: "manage",
+  pid: "manage",
+  logfile: "manage",
+  configfile: "manage",
+  edit: "write",
+  "run-as": "run-as",
+} as const satisfies Record<string, "manage" | "write" | "run-as">;
+export type PolicyVerb = keyof typeof POLICY_VERBS;
+
+/** One right that the policy file gives, its groups resolved into accounts. */
+export interface GrantedRight {
+  holder: string;
+  /** [runs_as]: the account that daemons of `holder` may run as. [manages]: the owner whose daemons it controls. */
+  object: string;
+  /** `path:line` of the policy file. */
+  source: string;
+}
+
+/** Where a daemon's life stands. Times are ISO 8601 in UTC, null where there is none. */
+export interface Lifecycle {
+  phase: DaemonState;
+  want: "up" | "down";
+  /** Number of the latest run; 0 before the first. */
+  run: number;
+  failures: number;
+  respawns: number;
+  /** Whether the end of the latest run was asked for. */
+  asked: boolean;
+  /** When the latest run was spawned, while it lives. */
+  startedAt: string | null;
+  /** When it was last asked to be up. */
+  wantedAt: string | null;
+  /** When something happens by itself: a retry, a KILL, or that it counts as running. */
+  deadline: string | null;
+  /** Why it may not run. */
+  bar: { kind: "forbidden" | "invalid"; reason: string } | null;
+}
+
+/** GET /v1/export: the whole state, for root alone. */
+export interface StateExport {
+  /** Version of dmhost that wrote it. */
+  version: string;
+  /** ISO 8601 in UTC. */
+  exportedAt: string;
+  supervisor: Health;
+  policy: {
+    /** Path of its file. */
+    file: string;
+    /** Who may run daemons, root included. */
+    owners: string[];
+    runsAs: GrantedRight[];
+    manages: GrantedRight[];
+  };
+  /** In the order of their ids. */
+  daemons: (Explanation & { lifecycle: Lifecycle })[];
 }
 
 /** GET /v1/health: anyone who may connect. */

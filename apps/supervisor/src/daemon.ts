@@ -22,6 +22,8 @@ export type Witness = (daemon: Daemon, event: Event["type"], before: State, afte
 /** Everything about a daemon that its policy and file decide: what the next run is made of. */
 export interface Terms {
   readonly definition: Definition;
+  /** FoundFile.fingerprint of the file that says so. */
+  readonly fingerprint: string;
   /** The account that it runs as. */
   readonly account: Account;
   readonly logDirectory: string;
@@ -73,6 +75,10 @@ export class Daemon {
   get state(): State {
     return this.#state;
   }
+  /** Whether its file says something else by now than what the present run was made of. */
+  get changed(): boolean {
+    return alive(this.#state) && this.terms !== undefined && this.terms.fingerprint !== this.file.fingerprint;
+  }
   get pid(): number {
     return this.#run?.pid ?? 0;
   }
@@ -97,7 +103,7 @@ export class Daemon {
     this.#become(state);
     // What is to be done comes before what is to be written: clients may be waiting.
     for (const effect of effects) (this.#perform[effect.type] as (effect: Effect) => void)(effect);
-    this.#machine.remember(this.key, state);
+    this.#remember();
     this.#witness(this, event.type, before, state);
     this.#answer();
   }
@@ -152,7 +158,8 @@ export class Daemon {
     const { state } = record;
     if (alive(state)) this.#takeUpRun(record, terms);
     this.#become(state);
-    this.#machine.remember(this.key, state);
+    if (alive(state) && this.terms) this.terms = { ...this.terms, fingerprint: record.fingerprint };
+    this.#remember();
     if (this.#run && state.phase === "starting") this.feed({ type: "launched", run: state.run });
     // It listens on a socket that clients no longer find: only a new run can listen on the present one.
     if (this.#run && this.#socket?.fresh && state.want === "up") this.feed({ type: "restart" });
@@ -202,6 +209,10 @@ export class Daemon {
           : this.#machine.after(Math.max(0, deadline - this.#machine.now()), () => this.feed({ type: "deadline" }));
     }
     this.#state = state;
+  }
+
+  #remember(): void {
+    this.#machine.remember(this.key, this.#state, this.terms?.fingerprint ?? this.file.fingerprint);
   }
 
   #spawn(run: number): void {

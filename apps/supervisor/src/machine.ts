@@ -72,6 +72,8 @@ export interface RunNews {
 /** What one supervisor leaves for the next about a daemon. */
 export interface DaemonRecord {
   readonly state: State;
+  /** FoundFile.fingerprint of the file that its run was made of. */
+  readonly fingerprint: string;
   /** Opaque to the supervisor: how the machine finds the live run and the log's writer again. */
   readonly traces: unknown;
 }
@@ -98,6 +100,8 @@ export interface Machine {
    * them. Directories below the owner's home are made where they are missing.
    */
   readFiles(owner: Account, chain: readonly string[]): FoundFiles;
+  /** Calls `changed` when something has changed there and nothing has for a while. Replaces an earlier watch. */
+  watchFiles(owner: Account, chain: readonly string[], changed: () => void): void;
   /** Reads one of them; undefined when there is no such file. */
   readFile(owner: Account, chain: readonly string[], name: string): FoundFile | undefined;
 
@@ -117,7 +121,7 @@ export interface Machine {
 
   /** What an earlier supervisor on this boot of the machine left about the daemon. */
   recall(key: DaemonKey): DaemonRecord | undefined;
-  remember(key: DaemonKey, state: State): void;
+  remember(key: DaemonKey, state: State, fingerprint: string): void;
   forget(key: DaemonKey): void;
 }
 

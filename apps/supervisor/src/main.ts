@@ -1,5 +1,5 @@
 /** Composition root: reads the flags, builds the edges, plugs them together, and answers signals. */
-import { existsSync, mkdirSync } from "node:fs";
+import { closeSync, existsSync, lstatSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { pino } from "pino";
@@ -33,6 +33,8 @@ const USAGE = `Usage: supervisor [options]
   --log-level LEVEL   fatal, error, warn, info, debug or trace (default info)
 `;
 const MOST_DAEMONS = 256;
+/** Environment variable by which a program hands its listening sockets to the one that takes its place. */
+const INHERITED = "DMHOST_INHERITED_SOCKETS";
 const POLICY_FILES = ["/etc/daemon-manager.conf", "/etc/daemon-manager/daemon-manager.conf"] as const;
 
 const readFlags = () => {
@@ -57,6 +59,12 @@ const readFlags = () => {
     help: values.help ?? false,
     version: values.version ?? false,
   };
+};
+
+/** Differs when a file has been replaced or written. */
+const editionOf = (path: string): string => {
+  const { ino, mtimeMs } = lstatSync(path);
+  return `${ino} ${mtimeMs}`;
 };
 
 /** The policy in force, and what of it was passed over. Throws when the file as a whole is refused. */
@@ -102,7 +110,10 @@ const main = async (): Promise<void> => {
   if (cgroups.path === undefined) {
     log.warn({ reason: cgroups.why }, "no cgroups: a process that leaves its session may outlive its daemon");
   }
+  const inherited = new Map<string, number>(JSON.parse(process.env[INHERITED] ?? "[]"));
+  delete process.env[INHERITED];
   const machine = new Linux({
+    inherited,
     runDir: flags.runDir,
     fastcgiDir: flags.fastcgiDir,
     states: new StateFiles(join(flags.stateDir, "daemons")),
@@ -199,15 +210,26 @@ const main = async (): Promise<void> => {
   };
   process.on("SIGTERM", leave);
   process.on("SIGINT", leave);
-  process.on("SIGHUP", () => {
-    reloadPolicy()
-      .then(() => supervisor.rescan(supervisor.owners()))
-      .catch((error: unknown) => log.error({ err: error }, "the policy is refused; the one in force stays"));
+  const program = process.argv[1] ?? "";
+  const edition = editionOf(program);
+  process.on("SIGHUP", async () => {
+    try {
+      await reloadPolicy();
+    } catch (error) {
+      log.error({ err: error }, "the policy is refused; the one in force stays");
+      return;
+    }
+    supervisor.rescan(supervisor.owners());
+    if (editionOf(program) === edition) return;
+    log.info("giving way to the program now on disk");
+    const env = { ...process.env, [INHERITED]: JSON.stringify([...machine.handOver()]) };
+    process.execve?.(process.execPath, [process.execPath, ...process.execArgv, ...process.argv.slice(1)], env);
   });
 
   await openSockets();
   const findings = supervisor.rescan(supervisor.owners());
   machine.killStrays();
+  for (const fd of inherited.values()) closeSync(fd);
   for (const problem of findings.problems) log.warn({ problem }, "a conf file is passed over");
   log.info({ version: VERSION, daemons: findings.found.length, owners: supervisor.owners() }, "ready");
 };

@@ -64,6 +64,11 @@ export class Supervisor {
       .sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 
+  /** Every daemon, those of owners whom the policy no longer lets run any included. */
+  daemons(): Daemon[] {
+    return this.daemonsOf([...this.#daemons.values()].map(({ key }) => key.owner.name));
+  }
+
   daemon(id: string): Daemon | undefined {
     return this.#daemons.get(id);
   }
@@ -80,9 +85,23 @@ export class Supervisor {
     for (const name of this.owners().filter((owner) => owners.includes(owner))) {
       const owner = this.#rule.accounts.users.get(name);
       const paths = this.#rule.policy.paths(name);
-      if (owner && paths) this.#rescanOwner(owner, paths.chain, findings);
+      if (!owner || !paths) continue;
+      this.#rescanOwner(owner, paths.chain, findings);
+      this.#watch(owner, paths.chain, findings);
     }
     return findings;
+  }
+
+  /** From now on its owner's directory is looked at again by itself when it changes. */
+  #watch(owner: Account, chain: readonly string[], findings: Findings): void {
+    try {
+      this.#machine.watchFiles(owner, chain, () => {
+        if (!this.#stopping) this.rescan([owner.name]);
+      });
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      findings.problems.push(`${chain.at(-1)}: cannot be watched, so changes are found by rescan alone: ${why}`);
+    }
   }
 
   #rescanOwner(owner: Account, chain: readonly string[], findings: Findings): void {
@@ -134,7 +153,8 @@ export class Supervisor {
   #judge(daemon: Daemon): void {
     const judged = this.#terms(daemon);
     if ("kind" in judged) {
-      daemon.feed({ type: "bar", bar: judged });
+      const { bar } = daemon.state;
+      if (bar?.kind !== judged.kind || bar.reason !== judged.reason) daemon.feed({ type: "bar", bar: judged });
       return;
     }
     if (!alive(daemon.state) && !daemon.offer(judged)) return;
@@ -164,7 +184,8 @@ export class Supervisor {
       return { kind: "forbidden", reason: `it may not run as "${user}": ${granted.because}` };
     }
     const nginxGroup = policy.settings.nginxGroup;
-    return { definition, account, logDirectory: `${paths.logs}/${daemon.key.name}`, nginxGroup };
+    const { fingerprint } = daemon.file;
+    return { definition, fingerprint, account, logDirectory: `${paths.logs}/${daemon.key.name}`, nginxGroup };
   }
 
   /** Starts it, with its file as it is now. */

@@ -37,6 +37,8 @@ export const present = (daemon: Daemon, now: number): DaemonStatus => {
     configFile: file.path,
     logFile: definition?.output === "log" ? `${terms?.logDirectory}/current` : "",
     socket: daemon.socketPath,
-    warnings: [...file.errors, ...file.warnings],
+    changed: daemon.changed,
+    // What bars it is its reason, and need not be said twice.
+    warnings: [...file.errors, ...file.warnings].filter((warning) => warning !== state.bar?.reason),
   };
 };

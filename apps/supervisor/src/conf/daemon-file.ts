@@ -4,7 +4,7 @@ import { Findings } from "./findings.ts";
 import { type Line, readLines, trimmed } from "./lines.ts";
 import { quoted } from "./quotation.ts";
 import { readStart } from "./start-line.ts";
-import { suggestion } from "./suggestion.ts";
+import { suggestion } from "../core/suggestion.ts";
 
 /** Longest daemon's file, in bytes (spec/security.md 2). */
 export const MAX_DAEMON_FILE = 65_536;

@@ -4,7 +4,7 @@ import { Findings } from "./findings.ts";
 import { type Line, readLines, trimmed } from "./lines.ts";
 import { quoted } from "./quotation.ts";
 import { isSharedByOwners, SETTINGS_KEYS, type SettingsDraft, setSetting, settingOf } from "./settings-keys.ts";
-import { suggestion } from "./suggestion.ts";
+import { suggestion } from "../core/suggestion.ts";
 
 /** Longest policy file, in bytes: room for some ten thousand owners. */
 export const MAX_POLICY_FILE = 1_048_576;

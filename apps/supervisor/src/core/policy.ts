@@ -11,6 +11,14 @@ export interface Verdict {
   readonly because: string;
 }
 
+/** One thing that the policy grants: `holder` may run daemons as `object`, or manage the daemons of `object`. */
+export interface Right {
+  readonly holder: string;
+  readonly object: string;
+  /** Line of the policy file that first grants it. */
+  readonly line: number;
+}
+
 /** Where an owner's files lie. All paths are absolute, without a slash at the end. */
 export interface OwnerPaths {
   readonly home: string;
@@ -38,8 +46,12 @@ export interface Policy {
   mayRunAs(owner: string, target: string): Verdict;
   /** Whether `caller` may start, stop, restart and inspect the daemons of `owner`. */
   mayManage(caller: string, owner: string): Verdict;
+  /** Whether `caller` may decide what runs as `owner`, by writing the file of a daemon: managing does not grant that. */
+  mayWrite(caller: string, owner: string): Verdict;
   /** The owners whose daemons the caller may control, themselves included. */
   manageable(caller: string): readonly string[];
+  /** All that the file grants, groups resolved into accounts; what root may needs no grant and is not in it. */
+  rights(): { readonly runsAs: readonly Right[]; readonly manages: readonly Right[] };
   /** Undefined for one who is no owner. */
   paths(owner: string): OwnerPaths | undefined;
   /** Accounts that several owners may run as, root and the account itself not counted (spec/security.md 9). */
@@ -70,6 +82,7 @@ export function resolvePolicy(
     const targets = runsAs.get(owner);
     if (targets === undefined) return refused(`${owner} is not on the left of [runs_as], so runs no daemons`);
     const line = targets.get(target);
+    if (!accounts.users.has(target)) return refused(`there is no account "${target}" on this machine`);
     if (line === undefined) return refused(`no line of [runs_as] lets ${owner} run daemons as ${target}`);
     const self = `${owner} is on the left of [runs_as], so may run daemons as themselves`;
     return granted(line, owner === target ? self : `[runs_as] lets ${owner} run daemons as ${target}`);
@@ -84,12 +97,22 @@ export function resolvePolicy(
     return refused(`no line of [manages] lets ${caller} manage the daemons of ${owner}`);
   };
 
+  const mayWrite = (caller: string, owner: string): Verdict =>
+    caller === owner || caller === ROOT || !isOwner(owner)
+      ? mayManage(caller, owner)
+      : refused(`only ${owner} and root may change the files of ${owner}'s daemons`);
+
   const policy: Policy = {
     settings: rules.settings,
     owners: () => owners,
     known: (user) => isOwner(user) || manages.has(user),
     mayRunAs,
     mayManage,
+    mayWrite,
+    rights: () => ({
+      runsAs: listed(runsAs),
+      manages: listed(manages).filter(({ object }) => isOwner(object)),
+    }),
     manageable: (caller) => (caller === ROOT ? owners : owners.filter((owner) => mayManage(caller, owner).allowed)),
     paths: (owner) => (isOwner(owner) ? ownerPaths(rules.settings, owner, accounts.users.get(owner)) : undefined),
     sharedTargets: () => sharedTargets(runsAs),
@@ -99,6 +122,9 @@ export function resolvePolicy(
 
 const granted = (line: number | undefined, because: string): Verdict => ({ allowed: true, line, because });
 const refused = (because: string): Verdict => ({ allowed: false, line: undefined, because });
+
+const listed = (grants: Grants): Right[] =>
+  [...grants].flatMap(([holder, objects]) => [...objects].map(([object, line]) => ({ holder, object, line })));
 
 function ownerPaths(settings: Settings, owner: string, account: Account | undefined): OwnerPaths {
   const home = normalized(account?.home ?? (owner === ROOT ? "/root" : "/"));

@@ -35,6 +35,7 @@ const c = {
   send: libc.func("long send(int, void *, size_t, int)"),
   recv: libc.func("long recv(int, _Out_ void *, size_t, int)"),
   close_range: libc.func("int close_range(uint32_t, uint32_t, int)"),
+  fcntl: libc.func("int fcntl(int, int, int)"),
   umask: libc.func("uint32_t umask(uint32_t)"),
   pidfd_open: libc.func("int pidfd_open(int, uint32_t)"),
   pidfd_send_signal: libc.func("int pidfd_send_signal(int, int, void *, uint32_t)"),
@@ -130,6 +131,13 @@ export const askSocketDiagnosis = (request: Uint8Array): Buffer => {
   } finally {
     c.close_range(fd, fd, 0);
   }
+};
+
+const F_SETFD = 2;
+
+/** Lets a descriptor stay open in the program that takes this one's place. */
+export const keepOnExec = (fd: number): void => {
+  checked("fcntl", c.fcntl(fd, F_SETFD, 0), `descriptor ${fd}`);
 };
 
 const CLOSE_RANGE_CLOEXEC = 4;

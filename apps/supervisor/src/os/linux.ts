@@ -20,7 +20,8 @@ import type {
 import { fileIdentity } from "./accounts.ts";
 import { type CgroupRoot, isPopulated, killGroup, listGroups, makeGroup, removeGroup } from "./cgroup.ts";
 import { type ConfDirectory, type ConfText, confPath, makeOwnDirectory, readConfDirectory } from "./conf-dir.ts";
-import type { FileIdentity } from "./libc.ts";
+import { ConfWatch } from "./conf-watch.ts";
+import { type FileIdentity, keepOnExec } from "./libc.ts";
 import { fifoPath, Log } from "./log.ts";
 import { adopt, type Chain, clear, launch, prepare, type Run, type Stdio } from "./process.ts";
 import type { ProcessIdentity } from "./process-table.ts";
@@ -40,6 +41,8 @@ export interface LinuxOptions {
   readonly parse: (text: string) => Parsed<Definition>;
   /** Writes a problem of a text as `path:line: text`. */
   readonly describe: (path: string, problem: { readonly line: number; readonly text: string }) => string;
+  /** Sockets that the program before this one left in this process: their paths and descriptors. */
+  readonly inherited: Map<string, number>;
   /** What the names of daemons look like. */
   readonly names: RegExp;
   /** Bytes of a conf file at most. */
@@ -82,7 +85,9 @@ export class Linux implements Machine {
   readonly #runs = new Map<string, Run>();
   readonly #logs = new Map<string, Log>();
   readonly #spares = new Map<string, Spare>();
-  readonly #unwritten = new Map<string, { readonly key: DaemonKey; readonly state: State }>();
+  readonly #unwritten = new Map<string, Omit<DaemonRecord, "traces"> & { readonly key: DaemonKey }>();
+  readonly #sockets = new Set<HeldSocket>();
+  readonly #watches = new Map<string, ConfWatch>();
 
   constructor(options: LinuxOptions) {
     this.#options = options;
@@ -112,6 +117,13 @@ export class Linux implements Machine {
   readFile(owner: Account, chain: readonly string[], name: string): FoundFile | undefined {
     const text = this.readText(owner, chain, name);
     return text && this.#understand(text);
+  }
+
+  watchFiles(owner: Account, chain: readonly string[], changed: () => void): void {
+    const directory = chain.at(-1) ?? "/";
+    const watch = this.#watches.get(owner.name) ?? new ConfWatch();
+    this.#watches.set(owner.name, watch);
+    watch.follow(this.identity(owner), directory, changed);
   }
 
   /** The text of one conf file, or why it cannot be read; undefined when there is no such file. */
@@ -151,9 +163,33 @@ export class Linux implements Machine {
 
   openSocket(key: DaemonKey, group: string): HeldSocket {
     const path = join(this.#options.fastcgiDir, key.owner.name, `${key.name}.sock`);
+    const taken = this.#inherit(path) ?? this.#takeFromRun(key, path);
+    const socket = held(taken ?? openSocket(path, this.#groupId(group)), taken === undefined);
+    this.#sockets.add(socket);
+    return socket;
+  }
+
+  #inherit(path: string): ListeningSocket | undefined {
+    const fd = this.#options.inherited.get(path);
+    this.#options.inherited.delete(path);
+    return fd === undefined ? undefined : { fd, path };
+  }
+
+  #takeFromRun(key: DaemonKey, path: string): ListeningSocket | undefined {
     const { leader } = this.#traces(key) ?? {};
-    const taken = leader && takeSocket(path, leader);
-    return held(taken ?? openSocket(path, this.#groupId(group)), taken === undefined);
+    return leader && takeSocket(path, leader);
+  }
+
+  /** Makes ready for another program in this process: it finds every run by its record, and gets these sockets. */
+  handOver(): ReadonlyMap<string, number> {
+    this.#writeStates();
+    for (const { chain } of this.#spares.values()) chain.discardNow();
+    const sockets = [...this.#sockets].flatMap((socket) => {
+      const fd = descriptors.get(socket);
+      return fd === undefined ? [] : [[socket.path, fd] as const];
+    });
+    for (const [, fd] of sockets) keepOnExec(fd);
+    return new Map(sockets);
   }
 
   #groupId(name: string): number {
@@ -271,18 +307,18 @@ export class Linux implements Machine {
     return this.#options.states.read(owner.name, name) as DaemonRecord | undefined;
   }
 
-  remember(key: DaemonKey, state: State): void {
+  remember(key: DaemonKey, state: State, fingerprint: string): void {
     if (this.#unwritten.size === 0) setImmediate(() => this.#writeStates());
-    this.#unwritten.set(idOf(key), { key, state });
+    this.#unwritten.set(idOf(key), { key, state, fingerprint });
   }
 
   /** Writes what was to be remembered, when whoever waits for a process has it. */
   #writeStates(): void {
-    for (const [id, { key, state }] of this.#unwritten) {
+    for (const [id, { key, state, fingerprint }] of this.#unwritten) {
       const run = this.#runs.get(id);
       const traces: Traces = { leader: run?.leader, cgroup: run?.cgroup, logger: this.#logs.get(id)?.logger };
       try {
-        this.#options.states.write(key.owner.name, key.name, { state, traces } satisfies DaemonRecord);
+        this.#options.states.write(key.owner.name, key.name, { state, fingerprint, traces } satisfies DaemonRecord);
       } catch (error) {
         // A full disk must not stop daemons; only a supervisor that dies now would find an old record.
         this.#options.report(id, `cannot write its state: ${error instanceof Error ? error.message : error}`);
@@ -305,7 +341,10 @@ const held = (socket: ListeningSocket, fresh: boolean): HeldSocket => {
     fresh,
     mark: () => markSocket(socket),
     observe: () => observeSocket(socket),
-    close: () => closeSocket(socket),
+    close: () => {
+      closeSocket(socket);
+      descriptors.delete(handle);
+    },
   };
   descriptors.set(handle, socket.fd);
   return handle;

@@ -26,6 +26,8 @@ export interface Run extends LiveRun {
 const LONGEST_REPORT = 4096;
 const FIRST_LOOK = 2;
 const SLOWEST_LOOK = 100;
+/** How long the end of a process that was killed is waited for. In ms. */
+const LONGEST_WAIT = 200;
 
 /** Signals one process, unless its pid has become another's meanwhile. */
 const signalProcess = (process: ProcessIdentity, signal: number): void => {
@@ -114,6 +116,8 @@ export interface Chain {
   go(news: RunNews): Run | undefined;
   /** Ends it. */
   discard(): void;
+  /** Ends it and waits for that, so that no remains of it are left to a program that takes this one's place. */
+  discardNow(): void;
 }
 
 /**
@@ -167,6 +171,11 @@ export const prepare = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefin
       gate.destroy();
       tree.kill();
     },
+    discardNow: () => {
+      tree.kill();
+      signalProcess(tree.leader, constants.signals.SIGKILL);
+      for (let look = 0; look < LONGEST_WAIT && end === undefined && !reap(tree.leader.pid); look += 1) pause(1);
+    },
   };
 };
 
@@ -178,6 +187,10 @@ export const launch = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefine
   const run = prepare(plan, stdio, cgroup).go(news);
   if (run) return run;
   throw Object.assign(new Error("its process ended before it began"), { code: "ECHILD" });
+};
+
+const pause = (ms: number): void => {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 };
 
 /** SIGKILL for 9. */

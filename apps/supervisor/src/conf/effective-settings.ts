@@ -1,0 +1,36 @@
+import { DEFAULTS, type Definition } from "../core/definition.ts";
+import { DAEMON_KEYS, EXPORT_KEY, type Field, fieldOf } from "./daemon-keys.ts";
+
+/** What a key comes to for one daemon. */
+export interface EffectiveSetting {
+  /** As written before the `=`; `export NAME` for a variable. */
+  readonly key: string;
+  /** As a file could say it, or, for a default that no file can spell, in words. */
+  readonly value: string;
+  /** Whether it is what the key comes to without being given. */
+  readonly isDefault: boolean;
+}
+
+/** A value as the text that readers of daemon files take for it. */
+const written = (field: Field, value: Definition[Field]): string => {
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  if (typeof value !== "number") return String(value);
+  if (field === "maxRetries") return String(value);
+  return value % 1000 === 0 ? `${value / 1000}s` : `${value}ms`;
+};
+
+/** Every key of a daemon's file (DAEMON_KEYS, in that order) with what it comes to; each exported variable by itself. */
+export function effectiveSettings(definition: Definition): readonly EffectiveSetting[] {
+  return DAEMON_KEYS.flatMap((entry) => {
+    const field = fieldOf(entry.key);
+    if (field === undefined) return entry === EXPORT_KEY ? variables(definition) : [];
+    const value = definition[field];
+    const isDefault = field !== "start" && value === DEFAULTS[field];
+    return [{ key: entry.key, value: value === undefined ? (entry.default ?? "") : written(field, value), isDefault }];
+  });
+}
+
+function variables({ environment }: Definition): EffectiveSetting[] {
+  if (environment.size === 0) return [{ key: EXPORT_KEY.key, value: EXPORT_KEY.default ?? "", isDefault: true }];
+  return [...environment].map(([name, value]) => ({ key: `${EXPORT_KEY.key} ${name}`, value, isDefault: false }));
+}

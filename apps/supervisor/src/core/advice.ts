@@ -1,0 +1,75 @@
+/** What an exit means, and what somebody whose daemon is not as wished should do next. */
+import { alive, type Exit, type State } from "./lifecycle.ts";
+
+/** What advice needs to know of a daemon besides its state. */
+export interface Concern {
+  readonly id: string;
+  /** Account that it runs as. */
+  readonly user: string;
+  /** Whether what it writes is kept. */
+  readonly logged: boolean;
+}
+
+const FAULTS: ReadonlySet<string> = new Set(["SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGSYS"]);
+const REQUESTS: ReadonlySet<string> = new Set(["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"]);
+/** A POSIX shell adds it to the number of the signal that ended what it ran. */
+const SIGNALLED = 128;
+const LAST_SIGNAL = 64;
+
+/** What lies behind an exit, beyond its words (describeExit); "" where those say it all. */
+export const meaning = (exit: Exit): string => {
+  switch (exit.how) {
+    case "launch":
+      return "the program was never begun";
+    case "unknown":
+      return "only the supervisor that started it could have been told how";
+    case "signal":
+      if (exit.signal === "SIGKILL") return "somebody's kill -9, or the kernel for want of memory";
+      if (FAULTS.has(exit.signal)) return "a fault in the program";
+      return REQUESTS.has(exit.signal) ? "it was told to end" : "";
+    case "code":
+      if (exit.code === 0) return "it ended of its own will; one that goes into the background looks like this, too";
+      if (exit.code > SIGNALLED && exit.code <= SIGNALLED + LAST_SIGNAL) {
+        return `the shell's way to say that what it ran was ended by signal ${exit.code - SIGNALLED}`;
+      }
+      return exit.code === 126 || exit.code === 127 ? "" : "the program's own code; its manual says what it stands for";
+  }
+};
+
+/** What to do after such an end: one sentence. */
+const afterExit = (exit: Exit, { id, user, logged }: Concern): string => {
+  if (exit.how === "launch") {
+    if (exit.stage.startsWith("entering ")) {
+      return `Make that directory so that ${user} may enter it, or correct dir= with \`dmctl edit ${id}\`.`;
+    }
+    if (exit.stage.startsWith("running ")) return `Correct shell= with \`dmctl edit ${id}\`.`;
+    if (exit.stage === "opening its log") return "Let the owner write to its log's directory, or write output=discard.";
+    return "This is for root to put right; the supervisor's log says more.";
+  }
+  if (exit.how === "code" && exit.code === 126) {
+    return `Let ${user} execute that program (chmod +x), or correct start= with \`dmctl edit ${id}\`.`;
+  }
+  if (exit.how === "code" && exit.code === 127) {
+    return `Install that program or write its whole path: \`dmctl edit ${id}\`.`;
+  }
+  return logged
+    ? `\`dmctl ${id} log\` shows what it wrote.`
+    : `Write output=log with \`dmctl edit ${id}\`; then \`dmctl ${id} log\` shows what it says.`;
+};
+
+/**
+ * One sentence on what to do next about a daemon; "" where nothing is amiss.
+ * @param since only the end of a run later than this one counts
+ */
+export const advice = (state: State, concern: Concern, since = 0): string => {
+  const { id } = concern;
+  if (state.bar?.kind === "forbidden") {
+    return `Correct user= with \`dmctl edit ${id}\`, or ask root to grant it in [runs_as] and to run \`dmctl rescan\`.`;
+  }
+  if (state.bar?.kind === "invalid") return `When that is put right, \`dmctl start ${id}\` reads the file again.`;
+  const troubled = state.phase === "failed" || state.phase === "coolingdown" || (state.last?.failed && !stable(state));
+  return troubled && state.last && state.last.run > since ? afterExit(state.last.exit, concern) : "";
+};
+
+/** Whether there is nothing to worry about in how the run before this one ended. */
+const stable = (state: State): boolean => state.want === "down" || (alive(state) && state.failures === 0);

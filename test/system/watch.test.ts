@@ -1,0 +1,121 @@
+/** Conf directories are watched: what is new is loaded, what changed is marked, what is gone is dropped after its stop. */
+import { appendFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { DaemonList } from "@dmhost/supervisor/contract";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Account } from "./account.ts";
+import { environmentOf } from "./proc.ts";
+import { until } from "./program.ts";
+import { Stage } from "./stage.ts";
+import type { Supervisor } from "./supervisor.ts";
+
+let stage: Stage;
+let alice: Account;
+let supervisor: Supervisor;
+
+beforeAll(async () => {
+  stage = await Stage.make();
+  alice = await stage.account("alice");
+  supervisor = stage.supervisor("main", ["[runs_as]", alice.name]);
+  alice.writeConf("steady", "start = exec sleep 1000");
+  await supervisor.start();
+});
+afterAll(() => stage.remove());
+
+const idOf = (name: string): string => `${alice.name}/${name}`;
+const ids = async (): Promise<string[]> =>
+  ((await supervisor.ask("GET", "/v1/daemons")).body as DaemonList).daemons.map(({ id }) => id);
+const pathOf = (name: string): string => join(alice.home, alice.conf(name));
+
+test("a new file is loaded and started by itself", async () => {
+  alice.writeConf("fresh", "start = exec sleep 1000");
+  await until("the new daemon", async () => (await ids()).includes(idOf("fresh")));
+  await supervisor.reaches(idOf("fresh"), "running");
+});
+
+test("a file that is written in pieces is let be until it is whole", async () => {
+  alice.writeConf("pieces", "start = exec sleep 1");
+  appendFileSync(pathOf("pieces"), "# more to come\n");
+  await sleep(100);
+  alice.writeConf("pieces", "start = exec sleep 1000", "export WHOLE = yes");
+  await until("pieces", async () => (await ids()).includes(idOf("pieces")));
+  const { pid } = await supervisor.reaches(idOf("pieces"), "running");
+  expect(environmentOf(pid)["WHOLE"]).toBe("yes");
+  expect(supervisor.starts(idOf("pieces"))).toHaveLength(1);
+});
+
+test("a changed file is marked while the daemon goes on as it was, and taken up by a restart", async () => {
+  const { pid } = await supervisor.reaches(idOf("steady"), "running");
+  alice.writeConf("steady", "start = exec sleep 1000", "export EDITION = second");
+  await until("the mark", async () => (await supervisor.status(idOf("steady"))).changed);
+  // A second edit within the same second undoes the first: it is the text that counts, not the time.
+  alice.writeConf("steady", "start = exec sleep 1000");
+  await until("no mark", async () => !(await supervisor.status(idOf("steady"))).changed);
+  alice.writeConf("steady", "start = exec sleep 1000", "export EDITION = third");
+  await until("the mark again", async () => (await supervisor.status(idOf("steady"))).changed);
+  expect((await supervisor.status(idOf("steady"))).pid).toBe(pid);
+  const { daemon } = await supervisor.act("restart", idOf("steady"));
+  expect(daemon.changed).toBe(false);
+  expect(environmentOf(daemon.pid)["EDITION"]).toBe("third");
+});
+
+test("the mark outlives the supervisor", async () => {
+  alice.writeConf("steady", "start = exec sleep 1000", "export EDITION = fourth");
+  await until("the mark", async () => (await supervisor.status(idOf("steady"))).changed);
+  const { pid } = await supervisor.status(idOf("steady"));
+  await supervisor.end("SIGKILL");
+  await supervisor.start();
+  expect(await supervisor.status(idOf("steady"))).toMatchObject({ pid, changed: true });
+});
+
+test("a half-written or broken file never ends a running daemon, nor does a restart that cannot be made", async () => {
+  const { pid } = await supervisor.reaches(idOf("steady"), "running");
+  truncateSync(pathOf("steady"), 3);
+  await until("the error", async () => (await supervisor.status(idOf("steady"))).warnings.length > 0);
+  const refused = await supervisor.act("restart", idOf("steady"));
+  expect(refused.ok).toBe(false);
+  expect(refused.reason).toContain(`${pathOf("steady")}:1: `);
+  expect(await supervisor.status(idOf("steady"))).toMatchObject({ state: "running", pid, changed: true });
+  process.kill(pid, "SIGKILL");
+  await supervisor.reaches(idOf("steady"), "running", pid);
+  alice.writeConf("steady", "start = exec sleep 1000");
+  await until("no error", async () => (await supervisor.status(idOf("steady"))).warnings.length === 0);
+});
+
+test("a file that is gone is dropped once its daemon is stopped; one that is renamed is another daemon", async () => {
+  alice.writeConf("doomed", "start = exec sleep 1000");
+  await until("doomed", async () => (await ids()).includes(idOf("doomed")));
+  const { pid } = await supervisor.reaches(idOf("doomed"), "running");
+  renameSync(pathOf("doomed"), pathOf("renamed"));
+  await until("renamed", async () => (await ids()).includes(idOf("renamed")));
+  expect(await supervisor.status(idOf("doomed"))).toMatchObject({ state: "running", pid });
+  await supervisor.act("stop", idOf("doomed"));
+  await until("no doomed", async () => !(await ids()).includes(idOf("doomed")));
+  await supervisor.act("stop", idOf("renamed"));
+  rmSync(pathOf("renamed"));
+  await until("no renamed", async () => !(await ids()).includes(idOf("renamed")));
+});
+
+test("a directory that is replaced is followed", async () => {
+  const directory = join(alice.home, ".daemon-manager/daemons");
+  renameSync(directory, `${directory}.old`);
+  alice.writeConf("elsewhere", "start = exec sleep 1000");
+  await supervisor.rescan();
+  await supervisor.reaches(idOf("elsewhere"), "running");
+  alice.writeConf("later", "start = exec sleep 1000");
+  await until("later", async () => (await ids()).includes(idOf("later")));
+});
+
+test("one who never stops writing does not keep others waiting", async () => {
+  const noise = setInterval(
+    () => writeFileSync(join(alice.home, ".daemon-manager/daemons/noise"), String(Math.random())),
+    20,
+  );
+  try {
+    alice.writeConf("patient", "start = exec sleep 1000");
+    await until("patient", async () => (await ids()).includes(idOf("patient")));
+  } finally {
+    clearInterval(noise);
+  }
+});
