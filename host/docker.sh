@@ -136,11 +136,11 @@ docker_install_dmctl() {
     if [ "$(id -u)" -eq 0 ]; then docker_bin=/usr/local/bin; else docker_bin=$HOME/.local/bin; fi
   fi
   mkdir -p "$docker_bin"
-  docker_compose cp supervisor:/usr/local/bin/dmctl "$docker_bin/dmctl.new" >/dev/null 2>&1 </dev/null ||
-    fail "cannot copy dmctl out of the supervisor's container to $docker_bin"
-  if cmp -s "$docker_bin/dmctl.new" "$docker_bin/dmctl"; then
-    rm -f "$docker_bin/dmctl.new"
-  else
+  docker_dmctl=$(docker_exec supervisor sha256sum /usr/local/bin/dmctl) || fail "the supervisor's container has no dmctl"
+  if [ "$(sha256sum "$docker_bin/dmctl" 2>/dev/null | cut -d' ' -f1)" != "${docker_dmctl%% *}" ]; then
+    # Not `docker cp`: where /etc/passwd was replaced meanwhile, engines before 23 unmount it in the container.
+    docker_exec supervisor cat /usr/local/bin/dmctl >"$docker_bin/dmctl.new" ||
+      fail "cannot copy dmctl out of the supervisor's container to $docker_bin"
     chmod 755 "$docker_bin/dmctl.new"
     mv -f "$docker_bin/dmctl.new" "$docker_bin/dmctl"
     step "dmctl: installed in $docker_bin"

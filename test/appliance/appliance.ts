@@ -112,7 +112,12 @@ export class Appliance {
     await chmod(directory, 0o755);
     await cp(join(CHECKOUT, "config"), join(directory, "config"), { recursive: true });
     const appliance = new Appliance(directory, await freePort());
-    await appliance.compose("down", "--volumes", "--remove-orphans");
+    try {
+      await appliance.compose("down", "--volumes", "--remove-orphans");
+    } catch (error) {
+      await rm(directory, { recursive: true, force: true });
+      throw error;
+    }
     return appliance;
   }
 
