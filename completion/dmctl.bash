@@ -1,4 +1,5 @@
-# bash completion for dmctl(1). shellcheck shell=bash
+# bash completion for dmctl(1).
+# shellcheck shell=bash
 
 # COMMAND, what it takes, its options.
 _dmctl_table='
@@ -16,12 +17,16 @@ kill signal
 pid one --json
 logfile one --json
 configfile one --json
+explain question --policy --utc --json
+export none --json
 health none --json
 help command
 version none
 '
 _dmctl_signals='HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN
 TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS'
+# What can be asked of the policy.
+_dmctl_verbs='status explain start stop restart kill log tail pid logfile configfile edit run-as'
 
 # _dmctl_offer WORD...: those that begin as the current word does are candidates.
 _dmctl_offer() {
@@ -74,7 +79,7 @@ _dmctl_send() {
 }
 
 _dmctl() {
-  local cur=${COMP_WORDS[COMP_CWORD]} command='' takes='' options='' signal='' ids=() word i
+  local cur=${COMP_WORDS[COMP_CWORD]} command='' takes='' options='' signal='' policy=no ids=() word i
   COMPREPLY=()
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
@@ -83,6 +88,7 @@ _dmctl() {
         i=$((i + 1))
         [[ ${COMP_WORDS[i]} != = ]] || i=$((i + 1))
         ;;
+      --policy) policy=yes ;;
       --*) ;;
       -[0-9]* | -[A-Z][A-Z]*) signal=$word ;;
       -*) ;;
@@ -111,17 +117,24 @@ _dmctl() {
   elif [[ $command == "" ]]; then
     case ${#ids[@]} in
       0)
-        _dmctl_commands none optional one many signal command
+        _dmctl_commands none optional one many signal question command
         _dmctl_daemons
         ;;
-      1) _dmctl_commands optional one many signal ;;
+      1) _dmctl_commands optional one many signal question ;;
       *) _dmctl_commands many ;;
     esac
   else
+    [[ $takes != question || $policy == no ]] || takes=ruling
     case $takes:${#ids[@]} in
-      many:* | optional:0 | one:0 | signal:0) _dmctl_daemons ;;
+      many:* | optional:0 | one:0 | signal:0 | question:0 | ruling:2) _dmctl_daemons ;;
+      # Accounts, of which the machine knows.
+      ruling:0) while read -r word; do _dmctl_offer "$word"; done < <(compgen -u) ;;
+      ruling:1)
+        # shellcheck disable=SC2086
+        _dmctl_offer $_dmctl_verbs
+        ;;
       signal:*) [[ $signal != "" ]] || _dmctl_send ;;
-      command:0) _dmctl_commands none optional one many signal command ;;
+      command:0) _dmctl_commands none optional one many signal question command ;;
     esac
   fi
 }

@@ -16,11 +16,15 @@ set -g __dmctl_table \
     'pid|one|--json|its process id' \
     'logfile|one|--json|the path of its log' \
     'configfile|one|--json|the path of its file' \
+    'explain|question|--policy --utc --json|why it is in its state' \
+    'export|none|--json|the whole state, for root' \
     'health|none|--json|the supervisor itself' \
     'help|command||explain dmctl or a command' \
     'version|none||the version of dmctl'
 set -g __dmctl_signals HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP \
     TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS
+# What can be asked of the policy.
+set -g __dmctl_verbs status explain start stop restart kill log tail pid logfile configfile edit run-as
 
 # The row of a command; nothing for what is no command.
 function __dmctl_row
@@ -65,7 +69,7 @@ end
 # __dmctl_options NAME...: options with what they do.
 function __dmctl_options
     set -l does '--json|print JSON' '--long|tell the reason of every state' '--lines|begin with the last N lines' \
-        '--follow|go on showing what comes' '--raw|byte for byte' '--utc|times in UTC' '--help|explain it' \
+        '--follow|go on showing what comes' '--raw|byte for byte' '--utc|times in UTC' '--policy|ask what the policy allows' '--help|explain it' \
         '--version|the version of dmctl'
     for name in $argv
         string match -- "$name|*" $does | string replace '|' \t
@@ -80,6 +84,7 @@ function __dmctl_candidates
     set -l options
     set -l signal
     set -l ids
+    set -l policy no
     set -l skip no
     for each in $before[2..]
         if test $skip = yes
@@ -89,6 +94,8 @@ function __dmctl_candidates
         switch $each
             case -n --lines
                 set skip yes
+            case --policy
+                set policy yes
             case '--*'
             case '-*'
                 string match -qr '^-([0-9]+|[A-Z][A-Z0-9]+)$' -- $each; and set signal $each
@@ -116,21 +123,26 @@ function __dmctl_candidates
     else if test -z "$command"
         switch (count $ids)
             case 0
-                __dmctl_commands none optional one many signal command
+                __dmctl_commands none optional one many signal question command
                 __dmctl_daemons "$word" $ids
             case 1
-                __dmctl_commands optional one many signal
+                __dmctl_commands optional one many signal question
             case '*'
                 __dmctl_commands many
         end
     else
+        test "$takes" = question; and test $policy = yes; and set takes ruling
         switch $takes:(count $ids)
-            case 'many:*' optional:0 one:0 signal:0
+            case 'many:*' optional:0 one:0 signal:0 question:0 ruling:2
                 __dmctl_daemons "$word" $ids
+            case ruling:0
+                __fish_complete_users
+            case ruling:1
+                printf '%s\n' $__dmctl_verbs
             case 'signal:*'
                 test -z "$signal"; and __dmctl_send $word
             case command:0
-                __dmctl_commands none optional one many signal command
+                __dmctl_commands none optional one many signal question command
         end
     end
 end

@@ -5,12 +5,23 @@
 appliance_programs="nginx php-cgi s6-svscan s6-log libatomic.so.1"
 # What installing and building needs.
 building_programs="npm libatomic.so.1"
+# Packages that the system tests run as tenants' daemons, or around them. php and mariadb-server-core are named so that
+# Debian adds no Apache and no service of a database.
+tenant_packages="deluged wordpress php mariadb-server-core libcatalyst-perl libfcgi-perl libfcgi-procmanager-perl
+iproute2"
+# Services that packages named here bring, and that dmhost does not want.
+unwanted_services="nginx deluged"
+# What makes the man pages.
+manual_programs="lowdown"
+# What the tests try man pages and completion with.
+shell_programs="man zsh fish"
 
 # The package that brings a program.
 package_of() {
   case $1 in
     s6-*) echo s6 ;;
     libatomic.so.1) echo libatomic1 ;;
+    man) echo man-db ;;
     *) echo "$1" ;;
   esac
 }
@@ -47,32 +58,53 @@ restore_service_policy() {
   if [ -e "$service_policy_before" ]; then mv -f "$service_policy_before" "$service_policy"; fi
 }
 
-# Keeps Debian's own nginx service from being started by its installation: dmhost runs its own, on its own port.
-forbid_nginx_service() {
+# Keeps Debian's own services from being started by their installation: dmhost runs its own nginx, on its own port.
+forbid_services() {
   restore_service_policy
   if [ -e "$service_policy" ]; then mv "$service_policy" "$service_policy_before"; fi
   cat >"$service_policy" <<POLICY
 #!/bin/sh
 # Put here by dmhost while it installs packages; removed afterwards.
-[ "\$1" != nginx ] || exit 101
+case " $unwanted_services " in *" \$1 "*) exit 101 ;; esac
 [ ! -x $service_policy_before ] || exec $service_policy_before "\$@"
 POLICY
   chmod 755 "$service_policy"
 }
 
-# install_packages PACKAGE...: root only. Debian's nginx service neither starts now nor at the next boot.
+# install_packages PACKAGE...: root only. The unwanted services among them neither start now nor at the next boot.
 install_packages() {
   command -v apt-get >/dev/null ||
     fail "cannot install $*: there is no apt-get here" "install them with this system's package tool and try again"
   (
     trap restore_service_policy EXIT
     trap 'exit 130' HUP INT TERM
-    forbid_nginx_service
+    forbid_services
     export DEBIAN_FRONTEND=noninteractive
     quietly "reading Debian's package lists" apt-get update -q
     quietly "installing $*" apt-get install -y -q --no-install-recommends "$@"
   )
-  case " $* " in *" nginx "*) update-rc.d nginx disable >/dev/null 2>&1 || : ;; esac
+  for installed_service in $unwanted_services; do
+    case " $* " in *" $installed_service "*) update-rc.d "$installed_service" disable >/dev/null 2>&1 || : ;; esac
+  done
+}
+
+# need_packages PACKAGE...: root only. Installs those that are missing.
+need_packages() {
+  lacking_packages=""
+  for lacking_package in "$@"; do
+    # shellcheck disable=SC2016
+    case $(dpkg-query -W -f '${db:Status-Abbrev}' "$lacking_package" 2>/dev/null) in
+      ii*) ;;
+      *) lacking_packages="${lacking_packages:+$lacking_packages }$lacking_package" ;;
+    esac
+  done
+  if [ -z "$lacking_packages" ]; then
+    step "packages from Debian: all here"
+    return
+  fi
+  step "packages from Debian: installing $lacking_packages"
+  # shellcheck disable=SC2086
+  install_packages $lacking_packages
 }
 
 # need_programs PROGRAM...: as root installs what is missing; otherwise names all of it and ends the command.

@@ -39,7 +39,7 @@ layer_seconds() {
 prepare_layers() {
   if [ "$(id -u)" -eq 0 ]; then
     # shellcheck disable=SC2086
-    need_programs $appliance_programs $building_programs
+    need_programs $appliance_programs $building_programs $manual_programs $shell_programs
   else
     # shellcheck disable=SC2086
     need_programs $building_programs
@@ -92,6 +92,11 @@ layer_unit() {
 layer_system() {
   if [ "$(id -u)" -ne 0 ]; then
     cannot_run_layer "it makes accounts, which needs root"
+    return
+  fi
+  # shellcheck disable=SC2086
+  if ! (need_packages $tenant_packages); then
+    note_result 0 1 0 "what tenants run in the tests could not be installed"
     return
   fi
   # What ships is tested too. In a subshell: a failed build ends that, not the other layers.

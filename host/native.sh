@@ -11,6 +11,9 @@ native_paths() {
   web=/var/lib/dmhost/nginx
   programs=/usr/local/lib/dmhost
   command_dir=/usr/local/bin
+  share_dir=/usr/local/share
+  # Debian's fish reads nothing in /usr/local.
+  fish_completions=/etc/fish/completions
   run_dir=/run/dmhost
 }
 
@@ -36,9 +39,10 @@ native_up() {
     fail "the appliance runs in Docker here already" "stop it first:  ./dmhost down --docker"
   fi
   # shellcheck disable=SC2086
-  need_programs $appliance_programs $building_programs
+  need_programs $appliance_programs $building_programs $manual_programs
   install_npm_packages
   build_programs
+  install_manual
   native_accounts
   native_policy_file
   supervisor_flags="--config $native_policy --run-dir $run_dir --fastcgi-dir /run/fastcgi --state-dir /var/lib/dmhost"

@@ -9,6 +9,8 @@ single_user_paths() {
   web=$single_own/nginx
   programs=$single_own/programs
   command_dir=$HOME/.local/bin
+  share_dir=$HOME/.local/share
+  fish_completions=$share_dir/fish/vendor_completions.d
 }
 
 single_user_running() {
@@ -33,6 +35,7 @@ single_user_up() {
   single_user_workshop $appliance_programs
   install_npm_packages
   build_programs
+  install_manual
   mkdir -p "$tree"
   single_user_sockets
   single_user_policy

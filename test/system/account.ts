@@ -59,9 +59,37 @@ export class Account {
 
   /** Makes an account with a home below `homes`, a member of these groups too. */
   static async make(short: string, homes: string, groups: readonly string[] = []): Promise<Account> {
-    const name = nameFor(short);
+    return Account.#create(nameFor(short), short, homes, groups);
+  }
+
+  /**
+   * Makes an account of exactly this name, with a home below `homes`. One that this machine has already is left alone
+   * and the test fails; one that another run of the tests has made is waited for.
+   */
+  static async makeExactly(name: string, homes: string): Promise<Account> {
+    await until(
+      `the account "${name}" of another run of the tests gone`,
+      async () => {
+        const { code, stdout } = await run(["getent", "passwd", name]);
+        if (code !== 0) return true;
+        if (makerOf(stdout.split(":")[4] ?? "") !== undefined) return false;
+        throw new Error(
+          `cannot make the account "${name}": this machine has one, which the tests must not touch; run them where there is none`,
+        );
+      },
+      180,
+    );
+    await until(`the group "${name}" gone, which the tests may not use`, async () => {
+      return (await run(["getent", "group", name])).code !== 0;
+    });
+    return Account.#create(name, name, homes, []);
+  }
+
+  static async #create(name: string, short: string, homes: string, groups: readonly string[]): Promise<Account> {
     const home = join(homes, short);
-    await change("useradd", "--user-group", "--no-create-home", "--home-dir", home, "--shell", "/bin/sh", name);
+    // The comment tells whose it is where the name does not.
+    const fields = ["--comment", nameFor(short), "--home-dir", home, "--shell", "/bin/sh"];
+    await change("useradd", "--user-group", "--no-create-home", ...fields, name);
     for (const group of groups) await change("usermod", "--append", "--groups", group, name);
     const [, , uid, gid] = (await succeed("getent", "passwd", name)).split(":").map(Number);
     if (!uid || !gid) throw new Error(`${name} has no ids`);

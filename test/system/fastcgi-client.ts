@@ -1,4 +1,4 @@
-/** A web server's part in FastCGI 1.0, as much of it as one GET needs. */
+/** A web server's part in FastCGI 1.0, as much of it as one request at a time needs. */
 import { createConnection } from "node:net";
 
 const BEGIN_REQUEST = 1;
@@ -43,11 +43,33 @@ const readRecords = (bytes: Buffer): { text: string; errors: string; ended: bool
   return { text: textOf(STDOUT), errors: textOf(STDERR), ended };
 };
 
+/** What an application answered: the header's lines, and the body. */
+export interface Page {
+  readonly head: string;
+  readonly body: string;
+}
+
+/** What is asked for; `form` (urlencoded, at most 65535 bytes) makes it a POST. */
+export interface Request {
+  /** Of the script. */
+  readonly file: string;
+  /** Path below the site. */
+  readonly path: string;
+  readonly query?: string;
+  readonly form?: string;
+  /** Parameters beside, or instead of, those that follow from the fields above. */
+  readonly more?: Readonly<Record<string, string>>;
+}
+
 /**
  * Asks the application at `socket` for a script's page and gives its body. Rejects with the error of the connection, or
  * when the application leaves before it has answered.
  */
-export const askForPage = (socket: string, script: string, query = ""): Promise<string> =>
+export const askForPage = async (socket: string, script: string, query = ""): Promise<string> =>
+  (await requestPage(socket, { file: script, path: "/page.php", query })).body;
+
+/** Sends one request to the application at `socket`. Rejects as askForPage does. */
+export const requestPage = (socket: string, { file, path, query = "", form, more = {} }: Request): Promise<Page> =>
   new Promise((resolve, reject) => {
     const received: Buffer[] = [];
     const connection = createConnection(socket);
@@ -55,25 +77,29 @@ export const askForPage = (socket: string, script: string, query = ""): Promise<
     connection.on("data", (chunk: Buffer) => received.push(chunk));
     connection.on("close", () => {
       const { text, errors, ended } = readRecords(Buffer.concat(received));
-      const body = text.indexOf("\r\n\r\n");
-      if (ended && body >= 0) resolve(text.slice(body + 4));
+      const end = text.indexOf("\r\n\r\n");
+      if (ended && end >= 0) resolve({ head: text.slice(0, end), body: text.slice(end + 4) });
       else reject(new Error(`no complete answer from ${socket}: ${JSON.stringify(text)} ${errors}`));
     });
-    const values = {
+    const values: Record<string, string> = {
       GATEWAY_INTERFACE: "CGI/1.1",
       SERVER_PROTOCOL: "HTTP/1.1",
-      REQUEST_METHOD: "GET",
+      REQUEST_METHOD: form === undefined ? "GET" : "POST",
       REDIRECT_STATUS: "200",
-      SCRIPT_FILENAME: script,
-      SCRIPT_NAME: "/page.php",
-      REQUEST_URI: `/page.php?${query}`,
+      SCRIPT_FILENAME: file,
+      SCRIPT_NAME: path,
+      REQUEST_URI: `${path}?${query}`,
       QUERY_STRING: query,
+      CONTENT_TYPE: form === undefined ? "" : "application/x-www-form-urlencoded",
+      CONTENT_LENGTH: form === undefined ? "" : String(Buffer.byteLength(form)),
+      ...more,
     };
     connection.write(
       Buffer.concat([
         record(BEGIN_REQUEST, Buffer.from([0, 1, 0, 0, 0, 0, 0, 0])),
         record(PARAMS, parameters(values)),
         record(PARAMS, Buffer.alloc(0)),
+        ...(form === undefined ? [] : [record(STDIN, Buffer.from(form))]),
         record(STDIN, Buffer.alloc(0)),
       ]),
     );

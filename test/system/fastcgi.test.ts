@@ -74,6 +74,8 @@ test("after kill -9 the next request waits in the held socket and is answered", 
     const { pid } = await supervisor.reaches(idOf("site"), "running");
     await askForPage(socketOf("site"), page);
     process.kill(pid, "SIGKILL");
+    // What a dying process has accepted is lost with it; that is for the web server to ask again.
+    await until("its end", () => !isRunning(pid));
     const answered = await Promise.all([1, 2, 3].map(() => askForPage(socketOf("site"), page)));
     for (const text of answered) expect(text).not.toBe(`${pid} ${alice.name}`);
   }

@@ -24,7 +24,9 @@ export const removeLeftovers = async (stages: string): Promise<void> => {
     }
   }
   await removeCgroups(isLeft);
-  for (const [name = "", , uid] of await entries("passwd")) if (isLeft(name)) await removeAccount(name, Number(uid));
+  for (const [name = "", , uid, , comment = ""] of await entries("passwd")) {
+    if (isLeft(name) || isLeft(comment)) await removeAccount(name, Number(uid));
+  }
   for (const [name = ""] of await entries("group")) if (isLeft(name)) await removeGroup(name);
   for (const directory of directories) rmSync(join(stages, directory), { recursive: true, force: true });
 };

@@ -42,6 +42,13 @@ export class Stage {
     return account;
   }
 
+  /** Makes an account of exactly this name (Account.makeExactly). */
+  async namedAccount(name: string): Promise<Account> {
+    const account = await Account.makeExactly(name, join(this.directory, "home"));
+    this.#accounts.push(account);
+    return account;
+  }
+
   /** A supervisor with a policy of these lines; it does not run yet. */
   supervisor(name: string, policy: readonly string[], options: SupervisorOptions = {}): Supervisor {
     const directory = join(this.directory, name);

@@ -29,8 +29,8 @@ export interface SupervisorOptions {
   readonly program?: readonly string[];
 }
 
-/** Descriptors 3 to 9, which whoever starts the supervisor has left open: no daemon may see them. */
-const LEAKED = Array<"ignore">(7).fill("ignore");
+/** Descriptors 3 to 19 are closed; 20, which Node does not look at, is one that whoever starts the supervisor left open. */
+const GAP = Array<"ignore">(17).fill("ignore");
 
 export class Supervisor {
   readonly config: string;
@@ -74,7 +74,7 @@ export class Supervisor {
     const child = spawn(file, args, {
       env: { PATH: "/usr/bin:/bin", ...env },
       cwd: "/",
-      stdio: ["ignore", "ignore", log, ...LEAKED],
+      stdio: ["ignore", "ignore", log, ...GAP, log],
     });
     closeSync(log);
     this.#child = child;

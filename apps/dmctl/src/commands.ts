@@ -3,12 +3,17 @@ import {
   type DaemonList,
   type DaemonStatus,
   EXIT,
+  type Explanation,
   type Health,
   type KillRequest,
+  POLICY_VERBS,
+  type PolicyAnswer,
   type RescanResult,
+  type StateExport,
   VERSION,
 } from "@dmhost/supervisor/contract";
 import { apiPath, type Client } from "./client.ts";
+import { misuse } from "./failure.ts";
 import { helpFor, helpText } from "./help.ts";
 import type { Invocation, Shape } from "./invocation.ts";
 import { json, oneLine } from "./printable.ts";
@@ -61,6 +66,18 @@ const showField = async (call: Call, field: "pid" | "logFile" | "configFile", no
 const showLog = async (call: Call, lines: number | undefined, follow: boolean): Promise<number> => {
   const view = { lines, follow, raw: call.given.has("raw"), clock: call.given.has("utc") ? "utc" : "local" } as const;
   return (await import("./log-view.ts")).showLog(call.client, call.id, view, call.session);
+};
+
+/** Answers `explain --policy CALLER VERB ADDRESS`: exit code 0 is yes, 1 is no. */
+const askPolicy = async (call: Call): Promise<number> => {
+  const [caller = "", verb = "", address = ""] = call.ids;
+  if (!Object.hasOwn(POLICY_VERBS, verb)) {
+    throw misuse(`the policy knows no "${verb}"; it knows ${Object.keys(POLICY_VERBS).join(", ")}`);
+  }
+  const path = `${apiPath("policy")}?${new URLSearchParams({ caller, verb, address })}`;
+  const answer = await call.client.ask<PolicyAnswer>({ path });
+  const { policyLine } = await import("./explanation.ts");
+  return show(call, answer, policyLine(answer), answer.allowed ? EXIT.done : EXIT.failed);
 };
 
 export const COMMANDS: readonly Command[] = [
@@ -171,6 +188,28 @@ export const COMMANDS: readonly Command[] = [
     options: ["json"],
     does: "the path of its file",
     run: (call) => showField(call, "configFile", "has no file"),
+  },
+  {
+    verb: "explain",
+    ids: "question",
+    options: ["policy", "utc", "json"],
+    does: "why it is in its state, and what to do; with --policy, who may do what",
+    async run(call) {
+      if (call.given.has("policy")) return askPolicy(call);
+      const explanation = await call.client.ask<Explanation>({ path: apiPath("daemons", call.id, "explanation") });
+      const { explanationText } = await import("./explanation.ts");
+      return show(call, explanation, explanationText(explanation, call.given.has("utc") ? "utc" : "local"));
+    },
+  },
+  {
+    verb: "export",
+    ids: "none",
+    options: ["json"],
+    does: "the whole state as JSON, for root",
+    async run(call) {
+      await write(call.session.output, json(await call.client.ask<StateExport>({ path: apiPath("export") })));
+      return EXIT.done;
+    },
   },
   {
     verb: "health",

@@ -25,7 +25,13 @@ const statuses = {
   "GET /v1/daemons/alice%2Fweb": () => web,
   "GET /v1/daemons/idle": () => idle,
 };
-const outcome = (ok: boolean, reason = "") => ({ ok, reason, daemon: ok ? web : { ...web, state: "failed", pid: 0 } });
+const outcome = (ok: boolean, reason = "", lastWords = "", advice = "") => ({
+  ok,
+  reason,
+  lastWords,
+  advice,
+  daemon: ok ? web : { ...web, state: "failed", pid: 0 },
+});
 
 test("dmctl alone is dmctl status", async () => {
   const { socket } = await supervisor(statuses);
@@ -95,6 +101,8 @@ test("start, stop and restart tell how it came out, and exit so", async () => {
     "POST /v1/daemons/web/stop": () => ({
       ok: true,
       reason: "",
+      lastWords: "",
+      advice: "",
       daemon: { ...idle, warnings: ["/x.conf:3: unknown"] },
     }),
   });
@@ -202,4 +210,40 @@ test("colour only on a terminal and without NO_COLOR", async () => {
   expect((await run(socket, "")).output).not.toContain(esc);
   expect((await run(socket, "", { terminal: true })).output).toContain(`${esc}[32mrunning`);
   expect((await run(socket, "", { terminal: true, env: { NO_COLOR: "1" } })).output).not.toContain(esc);
+});
+
+test("explain --policy asks with three words, and its exit code is the answer", async () => {
+  const answer = (allowed: boolean) => ({ allowed, because: "so it is", source: "/etc/p.conf:9" });
+  const { socket, asked } = await supervisor({
+    "GET /v1/policy?caller=david&verb=restart&address=amy%2Fblog": () => answer(true),
+    "GET /v1/policy?caller=amy&verb=run-as&address=www-data": () => answer(false),
+  });
+  expect(await run(socket, "explain --policy david restart amy/blog")).toEqual({
+    code: 0,
+    output: "yes: so it is (/etc/p.conf:9)\n",
+    errors: "",
+  });
+  expect(await run(socket, "explain amy run-as www-data --policy")).toMatchObject({
+    code: 1,
+    output: "no: so it is (/etc/p.conf:9)\n",
+  });
+  expect(asked).toHaveLength(2);
+  for (const line of ["explain --policy david restart", "explain a b c", "explain", "explain --policy a frob b/c"]) {
+    expect((await run(socket, line)).code).toBe(2);
+  }
+  expect(asked).toHaveLength(2);
+});
+
+test("a refused start tells what was written last, and what to do, escaped", async () => {
+  const { socket } = await supervisor({
+    "POST /v1/daemons/web/start": () => outcome(false, "cannot start it", "no port\u001b[2J", "Free the port."),
+  });
+  expect((await run(socket, "start web")).errors).toBe(
+    "dmctl: cannot start it\nit wrote: no port\\x1b[2J\nFree the port.\n",
+  );
+});
+
+test("export prints what it gets", async () => {
+  const { socket } = await supervisor({ "GET /v1/export": () => ({ version: "1", daemons: [] }) });
+  expect(JSON.parse((await run(socket, "export")).output)).toEqual({ version: "1", daemons: [] });
 });

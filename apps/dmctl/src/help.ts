@@ -4,10 +4,20 @@ import { OPTIONS, type OptionName, type Shape } from "./invocation.ts";
 
 type Explained = Shape & { readonly does: string };
 
-const OPERANDS = { none: "", optional: " [ID]", one: " ID", many: " ID...", command: " [COMMAND]" } as const;
+const OPERANDS = {
+  none: "",
+  optional: " [ID]",
+  one: " ID",
+  many: " ID...",
+  command: " [COMMAND]",
+  question: " ID",
+} as const;
 
-const usage = (command: Explained): string =>
-  `${[command.verb, ...(command.aliases ?? [])].join(", ")}${OPERANDS[command.ids]}${command.signal ? " -SIGNAL" : ""}`;
+/** The whole of what is too wide for the list of commands. */
+const WHOLE_OPERANDS = { ...OPERANDS, question: " ID | --policy CALLER VERB OWNER/NAME" } as const;
+
+const usage = (command: Explained, operands: Readonly<Record<Shape["ids"], string>> = OPERANDS): string =>
+  `${[command.verb, ...(command.aliases ?? [])].join(", ")}${operands[command.ids]}${command.signal ? " -SIGNAL" : ""}`;
 
 const spelling = (name: OptionName): string => {
   const option: { type: string; short?: string } = OPTIONS[name];
@@ -43,5 +53,5 @@ export const helpFor = (commands: readonly Explained[], verb: string): string =>
   const command = commands.find((candidate) => candidate.verb === verb || candidate.aliases?.includes(verb));
   if (command === undefined) throw misuse(`"${verb}" is no command`);
   const options = command.options.length === 0 ? "" : `\n${optionLines(command.options)}`;
-  return `usage: dmctl ${usage(command)}\n\n${command.does}\n${options}`;
+  return `usage: dmctl ${usage(command, WHOLE_OPERANDS)}\n\n${command.does}\n${options}`;
 };

@@ -11,6 +11,10 @@ export const OPTIONS = {
   follow: { type: "boolean", short: "f", says: "go on showing what comes" },
   raw: { type: "boolean", says: "byte for byte: nothing converted or escaped" },
   utc: { type: "boolean", says: "times in UTC" },
+  policy: {
+    type: "boolean",
+    says: "then CALLER VERB OWNER/NAME in place of ID: may they, by which line? exit code 0 is yes",
+  },
   help: { type: "boolean", short: "h", says: "explain dmctl or the command" },
   version: { type: "boolean", short: "V", says: "print dmctl's version" },
 } as const satisfies Record<string, { type: "boolean" | "string"; short?: string; says: string }>;
@@ -21,8 +25,11 @@ export type OptionName = keyof typeof OPTIONS;
 export interface Shape {
   readonly verb: string;
   readonly aliases?: readonly string[];
-  /** How many daemons it is about; `command` is none, but perhaps the name of a command. */
-  readonly ids: "none" | "optional" | "one" | "many" | "command";
+  /**
+   * How many daemons it is about; `command` is none, but perhaps the name of a command, and `question` one, or with
+   * --policy a caller, a verb and an address.
+   */
+  readonly ids: "none" | "optional" | "one" | "many" | "command" | "question";
   /** Whether it takes a signal too. */
   readonly signal?: true;
   readonly options: readonly OptionName[];
@@ -61,13 +68,20 @@ const withSignal = (verb: string, flags: readonly string[], words: readonly stri
   return { signal, ids: words.filter((id) => id !== plain[0]) };
 };
 
-const checkCount = (shape: Shape, ids: readonly string[]): void => {
+const checkCount = (shape: Shape, ids: readonly string[], given: ReadonlySet<OptionName>): void => {
+  if (shape.ids === "question" && given.has("policy")) {
+    if (ids.length === 3 && !ids.includes("")) return;
+    throw misuse(
+      `"${shape.verb} --policy" needs three words, as in "dmctl ${shape.verb} --policy david restart amy/blog"`,
+    );
+  }
   const [least, most] = {
     none: [0, 0],
     optional: [0, 1],
     one: [1, 1],
     many: [1, Number.POSITIVE_INFINITY],
     command: [0, 1],
+    question: [1, 1],
   }[shape.ids];
   if (ids.includes("")) throw misuse("a daemon's name cannot be empty");
   if (ids.length < (least ?? 0))
@@ -111,6 +125,6 @@ export const readInvocation = <S extends Shape>(commands: readonly S[], words: r
   if (!command.signal && flags[0] !== undefined) throw misuse(`"${command.verb}" takes no signal "${flags[0]}"`);
   const rest = positionals.filter((_, index) => index !== at);
   const taken = command.signal ? withSignal(command.verb, flags, rest) : { signal: "", ids: rest };
-  checkCount(command, taken.ids);
+  checkCount(command, taken.ids, given);
   return { command, ...taken, lines: lineCount(values.lines), given };
 };

@@ -81,8 +81,9 @@ test("nothing that a tenant can put into a field reaches the terminal as a contr
 });
 
 test("outcomes, rescans and health", () => {
-  expect(outcomeLine({ ok: true, daemon: daemon("a/x"), reason: "" }, plain)).toBe("a/x running, pid 4711\n");
-  expect(outcomeLine({ ok: true, daemon: stopped("x"), reason: "" }, plain)).toBe("david/x stopped\n");
+  const well = { ok: true, reason: "", lastWords: "", advice: "" };
+  expect(outcomeLine({ ...well, daemon: daemon("a/x") }, plain)).toBe("a/x running, pid 4711\n");
+  expect(outcomeLine({ ...well, daemon: stopped("x") }, plain)).toBe("david/x stopped\n");
   const rescan = { found: ["a/x", "a/y"], started: ["a/x"], changed: [], removed: ["a/z"], problems: [] };
   expect(rescanLines(rescan)).toBe("found   a/x\nfound   a/y\nstarted a/x\nremoved a/z\n");
   expect(healthLines({ version: "0.1.0", pid: 7, uptime: 3661, containment: "cgroup" })).toBe(

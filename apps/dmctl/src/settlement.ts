@@ -6,6 +6,12 @@ import { json, oneLine } from "./printable.ts";
 import { failureText, outcomeLine } from "./render.ts";
 import { write } from "./session.ts";
 
+/** What failed and why, what it said last, what to do: a line each. */
+const refusalMessage = ({ reason, lastWords, advice, daemon }: Outcome): string =>
+  [reason || `"${daemon.id}" is ${daemon.state}`, lastWords && `it wrote: ${oneLine(lastWords)}`, advice]
+    .filter((line) => line !== "")
+    .join("\n");
+
 /**
  * Starts, stops or restarts the daemons of a call side by side, waits until each has settled, and tells of each in the
  * order in which they were named. With --json, one document for each that the supervisor took on. The exit code is
@@ -27,8 +33,7 @@ export const settleAll = async (call: Call, verb: "start" | "stop" | "restart"):
     const outcome = result.value;
     gravest = Math.max(gravest, outcome.ok ? EXIT.done : EXIT.failed);
     const warnings = outcome.daemon.warnings.map((warning) => `warning: ${oneLine(warning)}\n`);
-    const reason = outcome.reason || `"${outcome.daemon.id}" is ${outcome.daemon.state}`;
-    const refusal = outcome.ok ? "" : failureText(new Failure(EXIT.failed, reason));
+    const refusal = outcome.ok ? "" : failureText(new Failure(EXIT.failed, refusalMessage(outcome)));
     await write(session.errors, `${warnings.join("")}${refusal}`);
     if (call.given.has("json")) await write(session.output, json(outcome));
     else if (outcome.ok) await write(session.output, outcomeLine(outcome, call.look));

@@ -6,6 +6,7 @@ import { pino } from "pino";
 import { attachCaller } from "./api/authority.ts";
 import { createApi } from "./api/routes.ts";
 import { MAX_DAEMON_FILE, parseDaemonFile } from "./conf/daemon-file.ts";
+import { effectiveSettings } from "./conf/effective-settings.ts";
 import { parsePolicy } from "./conf/policy-file.ts";
 import { DEFAULT_RUN_DIR, HOME_SOCKET, PUBLIC_SOCKET, userSocket, VERSION } from "./contract.ts";
 import { describeProblem, NAME } from "./core/definition.ts";
@@ -160,6 +161,8 @@ const main = async (): Promise<void> => {
       uptime: Math.round((Date.now() - begun) / 1000),
       containment: cgroups.path === undefined ? `sessions (${cgroups.why})` : "cgroup",
     }),
+    policyFile: flags.config,
+    effectiveSettings,
     reloadPolicy,
     readLog: ({ key, logDirectory }, from) => readLog(machine.identity(key.owner), logDirectory ?? "", from),
     readConf: ({ key, file }) =>

@@ -1,6 +1,7 @@
 /** Who calls, and which daemons that lets them touch. Unknown and forbidden answer alike. */
 import type { Socket } from "node:net";
 import { NAME } from "../core/definition.ts";
+import { nearest } from "../core/suggestion.ts";
 import type { Daemon } from "../daemon.ts";
 import type { Supervisor } from "../supervisor.ts";
 import { Refusal } from "./problem.ts";
@@ -40,6 +41,17 @@ export const requirePolicy = (supervisor: Supervisor, caller: Caller): void => {
 export const controllable = (supervisor: Supervisor, caller: Caller): Daemon[] =>
   caller.uid === 0 ? supervisor.daemons() : supervisor.daemonsOf(supervisor.policy.manageable(caller.user));
 
+/** What an address is probably a misspelling of: of a name, and then of the same owner's where it names one. */
+const nearestId = (address: string, daemons: readonly Daemon[]): string | undefined => {
+  const [name = "", owner] = address.split("/").reverse();
+  const candidates = daemons.filter(({ key }) => owner === undefined || key.owner.name === owner);
+  const near = nearest(
+    name,
+    candidates.map(({ key }) => key.name),
+  );
+  return near === undefined || owner === undefined ? near : `${owner}/${near}`;
+};
+
 /**
  * The one daemon that `address` means to this caller: `owner/name`, or `name` where it is the only one.
  * @throws Refusal usage, not-found, ambiguous
@@ -49,27 +61,35 @@ export const resolve = (supervisor: Supervisor, caller: Caller, address: string)
   if (parts.length > 2 || !parts.every((part) => NAME.test(part))) {
     throw new Refusal("usage", `${JSON.stringify(address)} is no daemon's name; write name or owner/name.`);
   }
-  const matches = controllable(supervisor, caller).filter(
-    ({ id, key }) => id === address || (parts.length === 1 && key.name === address),
-  );
+  const all = controllable(supervisor, caller);
+  const matches = all.filter(({ id, key }) => id === address || (parts.length === 1 && key.name === address));
   const [match] = matches;
   if (match && matches.length === 1) return match;
   if (matches.length > 1) {
     const ids = matches.map(({ id }) => id);
-    throw new Refusal("ambiguous", `${ids.length} daemons are called "${address}": ${ids.join(", ")}.`, ids);
+    throw new Refusal("ambiguous", `${ids.length} daemons are called "${address}"; write one of them in full:`, ids);
   }
+  // Only what the caller may control is ever suggested.
+  const near = nearestId(address, all);
+  const meant = near === undefined ? "" : ` Did you mean "${near}"?`;
   throw new Refusal(
     "not-found",
-    `There is no daemon "${address}" that ${caller.user} may control.\n\`dmctl list\` names those there are; \`dmctl rescan\` looks for new files.`,
+    `There is no daemon "${address}" that ${caller.user} may control.${meant}\n\`dmctl list\` names those there are; \`dmctl rescan\` looks for new files.`,
   );
+};
+
+/** Refuses everybody but root. */
+export const requireRoot = (caller: Caller): void => {
+  if (caller.uid === 0) return;
+  throw new Refusal("not-in-policy", `Only root may see the whole state, and you are ${caller.user}.`);
 };
 
 /**
  * Refuses one who only manages the daemon: whoever writes its file decides what runs as its owner, and managing does
  * not grant that (spec/daemon-manager.md: The policy file).
  */
-export const requireAuthor = (caller: Caller, daemon: Daemon): void => {
-  if (caller.user === daemon.key.owner.name || caller.uid === 0) return;
+export const requireAuthor = (supervisor: Supervisor, caller: Caller, daemon: Daemon): void => {
+  if (caller.uid === 0 || supervisor.policy.mayWrite(caller.user, daemon.key.owner.name).allowed) return;
   throw new Refusal(
     "not-in-policy",
     `${caller.user} manages "${daemon.id}" but does not own it: only ${daemon.key.owner.name} and root may change its file.`,

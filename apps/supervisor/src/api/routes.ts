@@ -1,24 +1,29 @@
 /** The whole control API on one screen: what there is, who may, and what does it. */
 import { Readable } from "node:stream";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { API_VERSION, type Health, SIGNALS } from "../contract.ts";
+import { API_VERSION, SIGNALS } from "../contract.ts";
 import type { Daemon } from "../daemon.ts";
 import type { Supervisor } from "../supervisor.ts";
-import { type Caller, callerOf, controllable, requireAuthor, requirePolicy, resolve } from "./authority.ts";
+import {
+  type Caller,
+  callerOf,
+  controllable,
+  requireAuthor,
+  requirePolicy,
+  requireRoot,
+  resolve,
+} from "./authority.ts";
+import { type ExplanationSurroundings, explain } from "./explanation.ts";
+import { act } from "./outcome.ts";
+import { answerQuestion, QUESTION_VERBS, type Question } from "./policy-question.ts";
 import { present } from "./presentation.ts";
 import { answerTo, Refusal } from "./problem.ts";
+import { exportState } from "./state-export.ts";
 
 /** What the API does that is not the supervisor's: files of tenants, and the policy. */
-export interface Surroundings {
-  now(): number;
-  health(): Health;
+export interface Surroundings extends ExplanationSurroundings {
   /** Reads the policy file and the accounts again; problems as `path:line: text`. Throws when the file is refused. */
   reloadPolicy(): Promise<string[]>;
-  /** The log's bytes. */
-  readLog(
-    daemon: Daemon,
-    from: { readonly lines: number | undefined; readonly follow: boolean },
-  ): AsyncIterable<Buffer>;
   readConf(daemon: Daemon): { readonly text: string } | { readonly text: undefined; readonly problem: string };
   /** Checks the text and writes it as the owner. What is wrong with it: `errors`, and then nothing was written. */
   writeConf(daemon: Daemon, text: string): { readonly errors: readonly string[]; readonly warnings: readonly string[] };
@@ -26,8 +31,8 @@ export interface Surroundings {
   onInternalError(error: unknown, caller: Caller): void;
 }
 
-/** Who may use a route: anyone who can connect, those whom the policy names, or those who control the daemon named. */
-type Access = "anyone" | "policy" | "control";
+/** Who may use a route: anyone who can connect, those whom the policy names, those who control the daemon named, or root. */
+type Access = "anyone" | "policy" | "control" | "root";
 
 interface Call {
   readonly caller: Caller;
@@ -53,26 +58,23 @@ const closed = (properties: object, required: string[] = []) => ({
 });
 
 const routesOf = (supervisor: Supervisor, about: Surroundings): Route[] => {
-  const outcome =
-    (verb: "start" | "stop" | "restart") =>
-    async ({ daemon }: Call) => {
-      const result = await supervisor[verb](daemon);
-      return { ok: result.ok, reason: result.ok ? "" : result.reason, daemon: present(daemon, about.now()) };
-    };
   const one = "/daemons/:address";
   // biome-ignore format: one line a route
   return [
     { method: "GET",  url: "/health",         access: "anyone",  run: () => about.health() },
     { method: "GET",  url: "/daemons",        access: "policy",  run: ({ caller }) => ({ daemons: controllable(supervisor, caller).map((daemon) => present(daemon, about.now())) }) },
     { method: "POST", url: "/rescan",         access: "policy",  run: ({ caller }) => rescan(supervisor, about, caller) },
+    { method: "GET",  url: "/policy",         access: "policy",  run: ({ caller, request }) => answerQuestion(supervisor, about.policyFile, caller, request.query as Question), query: closed({ caller: { type: "string", maxLength: 64 }, verb: { type: "string", enum: QUESTION_VERBS }, address: { type: "string", maxLength: 200 } }, ["caller", "verb", "address"]) },
+    { method: "GET",  url: "/export",         access: "root",    run: () => exportState(supervisor, about) },
     { method: "GET",  url: one,               access: "control", run: ({ daemon }) => present(daemon, about.now()) },
-    { method: "POST", url: `${one}/start`,    access: "control", run: outcome("start") },
-    { method: "POST", url: `${one}/stop`,     access: "control", run: outcome("stop") },
-    { method: "POST", url: `${one}/restart`,  access: "control", run: outcome("restart") },
+    { method: "POST", url: `${one}/start`,    access: "control", run: ({ daemon }) => act(supervisor, about, daemon, "start") },
+    { method: "POST", url: `${one}/stop`,     access: "control", run: ({ daemon }) => act(supervisor, about, daemon, "stop") },
+    { method: "POST", url: `${one}/restart`,  access: "control", run: ({ daemon }) => act(supervisor, about, daemon, "restart") },
     { method: "POST", url: `${one}/kill`,     access: "control", run: kill, body: closed({ signal: { type: "string", enum: [...SIGNALS.keys()] } }, ["signal"]) },
+    { method: "GET",  url: `${one}/explanation`, access: "control", run: ({ daemon }) => explain(supervisor, about, daemon) },
     { method: "GET",  url: `${one}/log`,      access: "control", run: (call) => log(about, call), query: closed({ lines: { type: "integer", minimum: 0, maximum: 10_000_000 }, follow: { type: "string", enum: ["0", "1"] } }) },
     { method: "GET",  url: `${one}/file`,     access: "control", run: ({ daemon }) => ({ path: daemon.file.path, text: readConf(about, daemon) }) },
-    { method: "PUT",  url: `${one}/file`,     access: "control", run: (call) => write(about, call), body: closed({ path: { type: "string" }, text: { type: "string" } }, ["text"]) },
+    { method: "PUT",  url: `${one}/file`,     access: "control", run: (call) => write(supervisor, about, call), body: closed({ path: { type: "string" }, text: { type: "string" } }, ["text"]) },
   ];
 };
 
@@ -122,8 +124,8 @@ const readConf = (about: Surroundings, daemon: Daemon): string => {
   throw new Refusal("not-applicable", `${daemon.file.path}: ${found.problem}`);
 };
 
-const write = (about: Surroundings, { caller, daemon, request }: Call) => {
-  requireAuthor(caller, daemon);
+const write = (supervisor: Supervisor, about: Surroundings, { caller, daemon, request }: Call) => {
+  requireAuthor(supervisor, caller, daemon);
   const { errors, warnings } = about.writeConf(daemon, (request.body as { text: string }).text);
   if (errors.length > 0) throw new Refusal("invalid-file", "The file is wrong, and was not written.", errors);
   return { path: daemon.file.path, warnings };
@@ -165,6 +167,7 @@ export const createApi = async (supervisor: Supervisor, about: Surroundings): Pr
         const caller = callerOf(request.raw.socket);
         if (supervisor.stopping) throw new Refusal("stopping", "The supervisor is stopping.");
         if (route.access !== "anyone") requirePolicy(supervisor, caller);
+        if (route.access === "root") requireRoot(caller);
         const { address = "" } = (request.params ?? {}) as { address?: string };
         const daemon = route.access === "control" ? resolve(supervisor, caller, address) : (undefined as never);
         return route.run({ caller, request, daemon });

@@ -1,10 +1,10 @@
 import { DEFAULTS, type Definition, type Parsed } from "../core/definition.ts";
+import { suggestion } from "../core/suggestion.ts";
 import { DAEMON_KEYS, type Draft, EXPORT_KEY, fieldOf, setField } from "./daemon-keys.ts";
 import { Findings } from "./findings.ts";
 import { type Line, readLines, trimmed } from "./lines.ts";
 import { quoted } from "./quotation.ts";
 import { readStart } from "./start-line.ts";
-import { suggestion } from "../core/suggestion.ts";
 
 /** Longest daemon's file, in bytes (spec/security.md 2). */
 export const MAX_DAEMON_FILE = 65_536;

@@ -1,10 +1,10 @@
 import type { Parsed } from "../core/definition.ts";
 import { DEFAULT_SETTINGS, type PolicyRules, type Rule, type Subject } from "../core/policy-rules.ts";
+import { suggestion } from "../core/suggestion.ts";
 import { Findings } from "./findings.ts";
 import { type Line, readLines, trimmed } from "./lines.ts";
 import { quoted } from "./quotation.ts";
 import { isSharedByOwners, SETTINGS_KEYS, type SettingsDraft, setSetting, settingOf } from "./settings-keys.ts";
-import { suggestion } from "../core/suggestion.ts";
 
 /** Longest policy file, in bytes: room for some ten thousand owners. */
 export const MAX_POLICY_FILE = 1_048_576;

@@ -1,5 +1,5 @@
 /** What an exit means, and what somebody whose daemon is not as wished should do next. */
-import { alive, type Exit, type State } from "./lifecycle.ts";
+import type { Exit, State } from "./lifecycle.ts";
 
 /** What advice needs to know of a daemon besides its state. */
 export interface Concern {
@@ -53,23 +53,24 @@ const afterExit = (exit: Exit, { id, user, logged }: Concern): string => {
     return `Install that program or write its whole path: \`dmctl edit ${id}\`.`;
   }
   return logged
-    ? `\`dmctl ${id} log\` shows what it wrote.`
+    ? `Put that right and start it again; \`dmctl ${id} log\` shows all that it wrote.`
     : `Write output=log with \`dmctl edit ${id}\`; then \`dmctl ${id} log\` shows what it says.`;
 };
 
 /**
  * One sentence on what to do next about a daemon; "" where nothing is amiss.
- * @param since only the end of a run later than this one counts
+ * @param since given by one who asked for something: number of the latest run then, of which no news is wanted
  */
-export const advice = (state: State, concern: Concern, since = 0): string => {
+export const advice = (state: State, concern: Concern, since?: number): string => {
   const { id } = concern;
   if (state.bar?.kind === "forbidden") {
     return `Correct user= with \`dmctl edit ${id}\`, or ask root to grant it in [runs_as] and to run \`dmctl rescan\`.`;
   }
   if (state.bar?.kind === "invalid") return `When that is put right, \`dmctl start ${id}\` reads the file again.`;
-  const troubled = state.phase === "failed" || state.phase === "coolingdown" || (state.last?.failed && !stable(state));
-  return troubled && state.last && state.last.run > since ? afterExit(state.last.exit, concern) : "";
+  if (state.last === undefined) return "";
+  const amiss = since === undefined ? isTroubled(state) : state.last.run > since;
+  return amiss ? afterExit(state.last.exit, concern) : "";
 };
 
-/** Whether there is nothing to worry about in how the run before this one ended. */
-const stable = (state: State): boolean => state.want === "down" || (alive(state) && state.failures === 0);
+const isTroubled = ({ phase, failures }: State): boolean =>
+  phase === "failed" || phase === "coolingdown" || (phase === "starting" && failures > 0);

@@ -139,6 +139,38 @@ describe("the article's policy", () => {
     expect(policy.sharedTargets()).toEqual([{ target: "www-data", owners }]);
   });
 
+  it("lets only the owner and root write files", () => {
+    const may = (caller: string, owner: string): boolean => policy.mayWrite(caller, owner).allowed;
+    expect([may("amy", "amy"), may("root", "amy"), may("david", "amy"), may("bill", "bill")]).toEqual([
+      true,
+      true,
+      false,
+      false,
+    ]);
+    expect(policy.mayWrite("david", "amy").because).toBe("only amy and root may change the files of amy's daemons");
+  });
+
+  it("lists every right with its line", () => {
+    const { policy: grouped } = resolved(
+      "[runs_as]\n@staff: web\nann\n[manages]\ndan: @staff, web",
+      machine("root:0 ann:1:100 bob:2:2 dan:4:4 web:5:5", "staff:100:bob"),
+    );
+    expect(grouped.rights().runsAs.map(({ holder, object, line }) => `${holder} ${object} ${line}`)).toEqual([
+      "bob bob 2",
+      "bob web 2",
+      "ann ann 2",
+      "ann web 2",
+    ]);
+    expect(grouped.rights().manages.map(({ holder, object, line }) => `${holder} ${object} ${line}`)).toEqual([
+      "dan bob 5",
+      "dan ann 5",
+    ]);
+  });
+
+  it("tells an account that does not exist from one that is not granted", () => {
+    expect(policy.mayRunAs("jim", "ghost").because).toBe('there is no account "ghost" on this machine');
+  });
+
   it("says why, in words", () => {
     const because = [
       policy.mayRunAs("david", "www-data"),

@@ -40,7 +40,8 @@ export interface ConfDirectory {
 const escaped = (text: string): string => JSON.stringify(text).slice(1, -1);
 
 const foreignWriters = (stats: Stats, account: Account): string | undefined => {
-  if (stats.uid !== account.uid && stats.uid !== 0) return `belongs to uid ${stats.uid}, not to ${account.name}`;
+  if (stats.uid !== account.uid && stats.uid !== 0)
+    return `belongs to uid ${stats.uid}, not to ${account.name}; chown it`;
   if ((stats.mode & 0o022) !== 0) {
     return `others than ${account.name} may write to it (mode ${(stats.mode & 0o7777).toString(8).padStart(4, "0")}); chmod go-w it`;
   }

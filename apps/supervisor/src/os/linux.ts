@@ -22,7 +22,7 @@ import { type CgroupRoot, isPopulated, killGroup, listGroups, makeGroup, removeG
 import { type ConfDirectory, type ConfText, confPath, makeOwnDirectory, readConfDirectory } from "./conf-dir.ts";
 import { ConfWatch } from "./conf-watch.ts";
 import { type FileIdentity, keepOnExec } from "./libc.ts";
-import { fifoPath, Log } from "./log.ts";
+import { fifoPath, Log, requireWritable } from "./log.ts";
 import { adopt, type Chain, clear, launch, prepare, type Run, type Stdio } from "./process.ts";
 import type { ProcessIdentity } from "./process-table.ts";
 import type { Readiness } from "./readiness.ts";
@@ -205,6 +205,7 @@ export class Linux implements Machine {
     const id = idOf(key);
     const identity = this.identity(key.owner);
     makeOwnDirectory(key.owner, identity, directory);
+    requireWritable(identity, directory);
     const plan = { fifo: fifoPath(this.#options.runDir, key.owner.name, key.name), writer, logger };
     const log = new Log(plan, this.#traces(key)?.logger, this.#options.readiness, (problem) =>
       this.#options.report(id, problem),

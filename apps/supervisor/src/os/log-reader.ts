@@ -10,6 +10,8 @@ const CHUNK = 64 * 1024;
 /** How often a log that is being followed is looked at, in ms. */
 const LOOK = 200;
 const NEWLINE = 10;
+/** How far back from its end a log is searched, in bytes: its owner may have put a file of any size there. */
+const FARTHEST = 64 * 1024 * 1024;
 
 const readAt = promisify(read);
 
@@ -27,9 +29,10 @@ const openLog = (identity: FileIdentity, path: string): number =>
     throw Object.assign(new Error(`${path} is no regular file`), { code: "EINVAL" });
   });
 
-/** Offset at which the last `lines` lines begin; a line that has no end yet counts. */
+/** Offset at which the last `lines` lines begin, or those of them that are within FARTHEST of the end; a line that has no end yet counts. */
 const offsetOfLast = (fd: number, lines: number): number => {
   let offset = fstatSync(fd).size;
+  const start = Math.max(0, offset - FARTHEST);
   const chunk = Buffer.alloc(CHUNK);
   // The end of the last line is not the beginning of another.
   let wanted = lines + 1;
@@ -38,8 +41,8 @@ const offsetOfLast = (fd: number, lines: number): number => {
     if (chunk[0] !== NEWLINE) wanted = lines;
   }
   if (lines === 0) return offset;
-  while (offset > 0) {
-    const length = Math.min(CHUNK, offset);
+  while (offset > start) {
+    const length = Math.min(CHUNK, offset - start);
     offset -= length;
     readSync(fd, chunk, 0, length, offset);
     for (let at = length - 1; at >= 0; at -= 1) {
@@ -47,7 +50,7 @@ const offsetOfLast = (fd: number, lines: number): number => {
       if (wanted === 0) return offset + at + 1;
     }
   }
-  return 0;
+  return start;
 };
 
 /** The file that continues the one with this inode: the next rotated one, or the current one. */

@@ -6,10 +6,11 @@ import { chownSync, closeSync, constants, lstatSync, mkdirSync, openSync, rmSync
 import { dirname, join } from "node:path";
 import type { LaunchPlan } from "../core/launch.ts";
 import type { RunNews } from "../machine.ts";
-import { mkfifo } from "./libc.ts";
+import { type FileIdentity, mkfifo } from "./libc.ts";
 import { adopt, launch, type Run } from "./process.ts";
 import { identify, type ProcessIdentity } from "./process-table.ts";
 import type { Readiness } from "./readiness.ts";
+import { asUser } from "./tenant.ts";
 
 /** What a log is made of. */
 export interface LogPlan {
@@ -26,6 +27,26 @@ const QUICK_END = 1000;
 /** Where the FIFOs lie, inside the run directory. */
 export const fifoPath = (runDir: string, owner: string, name: string): string =>
   join(runDir, "logs", owner, `${name}.fifo`);
+
+const REFUSED: ReadonlySet<string> = new Set(["EACCES", "EPERM", "EROFS", "ENOTDIR", "ENOENT"]);
+
+/**
+ * Makes sure that a logger with this identity can make files in a directory: it could not tell the daemon's owner itself.
+ * A full disk is no reason to refuse.
+ * @throws errno errors
+ */
+export const requireWritable = (identity: FileIdentity, directory: string): void =>
+  asUser(identity, () => {
+    const probe = join(directory, `.${process.pid}~`);
+    try {
+      closeSync(
+        openSync(probe, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600),
+      );
+      rmSync(probe, { force: true });
+    } catch (error) {
+      if (REFUSED.has((error as NodeJS.ErrnoException).code ?? "")) throw error;
+    }
+  });
 
 /** A log that is open: `fd` is what its daemon gets as output. */
 export class Log {

@@ -1,0 +1,88 @@
+import type { Explanation } from "@dmhost/supervisor/contract";
+import { expect, test } from "vitest";
+import { explanationText, policyLine } from "./explanation.ts";
+import { daemon } from "./supervisor.fake.ts";
+
+const explained: Explanation = {
+  daemon: daemon("amy/blog", {
+    state: "coolingdown",
+    pid: 0,
+    uptime: 0,
+    respawns: 4,
+    cooldown: 2.4,
+    reason: "exited with code 1",
+    user: "www-data",
+    changed: true,
+    warnings: ['/x/blog.conf:3: unknown key "dri"'],
+  }),
+  lastExit: {
+    run: 5,
+    how: "code",
+    code: 1,
+    signal: null,
+    stage: null,
+    text: "exited with code 1",
+    meaning: "its own code",
+    failed: true,
+  },
+  failures: 4,
+  maxRetries: null,
+  nextRetry: 2.4,
+  advice: "Look at the log.",
+  policy: {
+    runAs: { allowed: true, because: "[runs_as] lets amy run daemons as www-data", source: "/etc/p.conf:4" },
+    managers: [{ user: "david", source: "/etc/p.conf:9" }],
+  },
+  settings: [
+    { key: "start", value: "exec php-cgi", isDefault: false },
+    { key: "dir", value: "/", isDefault: true },
+  ],
+  log: { lines: ["@400000003b4a39c23294b13c cannot listen\u001b[2J"], problem: "" },
+  containment: "cgroup",
+};
+
+test("everything there is to say of a daemon that keeps failing", () => {
+  expect(explanationText(explained, "utc")).toBe(`\
+amy/blog is coolingdown: exited with code 1
+Look at the log.
+
+state        coolingdown, wanted up, no process, 4 respawns
+last exit    run 5: exited with code 1; its own code; counts as failed
+failed runs  4 in a row; never given up
+next retry   in 3s; \`dmctl amy/blog start\` does not wait
+runs as      www-data: [runs_as] lets amy run daemons as www-data (/etc/p.conf:4)
+managed by   amy, root, david (/etc/p.conf:9)
+file         /home/amy/.daemon-manager/daemons/blog.conf, changed on disk; restart to apply
+warning      /x/blog.conf:3: unknown key "dri"
+socket       none
+containment  cgroup
+
+settings
+  start  exec php-cgi
+  dir    /  (default)
+
+log: /home/amy/.daemon-manager/logs/blog/current
+  2001-07-09 23:09:44.848605500 cannot listen\\x1b[2J
+`);
+});
+
+test("a file that is wrong has no settings, and a log that is not there says why", () => {
+  const text = explanationText({
+    ...explained,
+    advice: "",
+    lastExit: null,
+    settings: [],
+    log: { lines: [], problem: "nothing has been written yet" },
+  });
+  expect(text).toContain("\n  none: its file is wrong\n");
+  expect(text).toContain("last exit    none yet\n");
+  expect(text.endsWith("current\n  nothing has been written yet\n")).toBe(true);
+});
+
+test("yes and no with the line of the policy", () => {
+  const question = { caller: "david", verb: "restart", address: "amy/blog" };
+  expect(policyLine({ ...question, allowed: true, because: "it is so", source: "/etc/p.conf:9" })).toBe(
+    "yes: it is so (/etc/p.conf:9)\n",
+  );
+  expect(policyLine({ ...question, allowed: false, because: "no line", source: "" })).toBe("no: no line\n");
+});

@@ -1,0 +1,68 @@
+/** The end of a daemon's log, for answers that are about more than the log. */
+import type { Daemon } from "../daemon.ts";
+
+/** Reads a log's bytes with its owner's authority; errno errors. */
+export type ReadLog = (
+  daemon: Daemon,
+  from: { readonly lines: number | undefined; readonly follow: boolean },
+) => AsyncIterable<Buffer>;
+
+/** Longest end of a log that is quoted, in bytes: a line may be of any length. */
+const LONGEST = 32 * 1024;
+const LONGEST_QUOTE = 300;
+/** Bytes that are read at most: its owner may put anything in the log's place. */
+const MOST_READ = 4 * 1024 * 1024;
+
+/** How often, and how long in ms, a logger is waited for that has not written yet. */
+const LOOKS = 5;
+const BETWEEN_LOOKS = 20;
+
+/** Whether what the daemon writes is kept, by what its present run, or else its file, says. */
+export const isLogged = ({ terms, file }: Daemon): boolean => (terms?.definition ?? file.definition)?.output === "log";
+
+/** The last lines of a log, stamps and all; `problem` says why there are none. */
+export const readTail = async (
+  daemon: Daemon,
+  readLog: ReadLog,
+  lines: number,
+): Promise<{ lines: string[]; problem: string }> => {
+  if (!isLogged(daemon)) return { lines: [], problem: "it keeps no log: output=discard" };
+  if (daemon.logDirectory === undefined) return { lines: [], problem: "it has not run, so has written nothing" };
+  let tail = Buffer.alloc(0);
+  let length = 0;
+  try {
+    for await (const chunk of readLog(daemon, { lines, follow: false })) {
+      tail = Buffer.concat([tail, chunk]).subarray(-LONGEST);
+      length += chunk.length;
+      if (length > MOST_READ) break;
+    }
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return { lines: [], problem: code === "ENOENT" ? "nothing has been written yet" : `cannot be read: ${code}` };
+  }
+  const text = tail.toString("utf8").replace(/\n$/, "");
+  return text === "" ? { lines: [], problem: "it is empty" } : { lines: text.split("\n").slice(-lines), problem: "" };
+};
+
+/** The TAI64N label of a moment in ms since 1970 (spec/daemontools.md: Logs): labels sort as their moments do. */
+const label = (moment: number): string => {
+  const seconds = 2n ** 62n + 10n + BigInt(Math.floor(moment / 1000));
+  const nanoseconds = Math.floor((moment % 1000) * 1_000_000);
+  return `@${seconds.toString(16).padStart(16, "0")}${nanoseconds.toString(16).padStart(8, "0")}`;
+};
+
+/**
+ * The last line that a daemon wrote since a moment (ms since 1970), without its stamp; "" when there is none. Its logger
+ * is given a moment to write it.
+ */
+export const lastWords = async (daemon: Daemon, readLog: ReadLog, since: number): Promise<string> => {
+  if (!isLogged(daemon)) return "";
+  const earliest = label(since);
+  for (let look = 1; ; look += 1) {
+    const { lines } = await readTail(daemon, readLog, 1);
+    const [, stamp = "", words = ""] = /^(@[0-9a-f]{24}) (.*)$/.exec(lines[0] ?? "") ?? [];
+    if (stamp >= earliest) return words.trim().slice(0, LONGEST_QUOTE);
+    if (look === LOOKS) return "";
+    await new Promise((resolve) => setTimeout(resolve, BETWEEN_LOOKS));
+  }
+};

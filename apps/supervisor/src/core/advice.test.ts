@@ -1,0 +1,72 @@
+import { describe, expect, it } from "vitest";
+import { advice, meaning } from "./advice.ts";
+import { type Exit, initial, type State } from "./lifecycle.ts";
+
+const concern = { id: "amy/blog", user: "www-data", logged: true };
+const ended = (exit: Exit, change: Partial<State> = {}): State => ({
+  ...initial,
+  phase: "coolingdown",
+  want: "up",
+  run: 3,
+  failures: 1,
+  last: { run: 3, exit, failed: true },
+  ...change,
+});
+const code = (number: number): Exit => ({ how: "code", code: number });
+const launch = (stage: string): Exit => ({ how: "launch", stage, reason: "refused" });
+
+describe("advice", () => {
+  it.each<[Exit, RegExp]>([
+    [launch("entering /srv/x"), /^Make that directory so that www-data may enter it, or correct dir=/],
+    [launch("running /bin/ksh"), /^Correct shell=/],
+    [launch("opening its log"), /output=discard/],
+    [launch("joining cgroup"), /for root/],
+    [code(126), /^Let www-data execute that program/],
+    [code(127), /^Install that program/],
+    [code(1), /`dmctl amy\/blog log` shows all/],
+    [{ how: "signal", signal: "SIGSEGV" }, /`dmctl amy\/blog log` shows all/],
+  ])("after %j says %s", (exit, expected) => {
+    expect(advice(ended(exit), concern)).toMatch(expected);
+    expect(advice(ended(exit, { phase: "failed" }), concern)).toMatch(expected);
+  });
+
+  it("tells one who has no log to keep one", () => {
+    expect(advice(ended(code(1)), { ...concern, logged: false })).toMatch(/^Write output=log/);
+  });
+
+  it("puts what bars it before how it ended", () => {
+    const bar = { kind: "forbidden", reason: "" } as const;
+    expect(advice(ended(code(1), { phase: "forbidden", bar }), concern)).toMatch(/ask root to grant it in \[runs_as\]/);
+    expect(advice(ended(code(1), { phase: "invalid", bar: { ...bar, kind: "invalid" } }), concern)).toMatch(
+      /`dmctl start amy\/blog` reads the file again/,
+    );
+  });
+
+  it("is silent where nothing is amiss", () => {
+    expect(advice(initial, concern)).toBe("");
+    expect(advice(ended(code(1), { phase: "running" }), concern)).toBe("");
+    expect(advice(ended(code(1), { phase: "stopped", want: "down" }), concern)).toBe("");
+  });
+
+  it("tells one who asked about later runs only", () => {
+    expect(advice(ended(code(1), { phase: "starting" }), concern, 2)).not.toBe("");
+    expect(advice(ended(code(1)), concern, 3)).toBe("");
+  });
+});
+
+describe("meaning", () => {
+  it.each<[Exit, RegExp]>([
+    [code(0), /background/],
+    [code(2), /program's own code/],
+    [code(137), /ended by signal 9$/],
+    [{ how: "signal", signal: "SIGKILL" }, /want of memory/],
+    [{ how: "signal", signal: "SIGSEGV" }, /fault/],
+    [{ how: "signal", signal: "SIGTERM" }, /told to end/],
+    [launch("entering /x"), /never begun/],
+    [{ how: "unknown" }, /supervisor/],
+    [code(127), /^$/],
+    [{ how: "signal", signal: "SIGUSR1" }, /^$/],
+  ])("of %j is %s", (exit, expected) => {
+    expect(meaning(exit)).toMatch(expected);
+  });
+});

@@ -1,0 +1,140 @@
+/** Tab behind `dmctl`, in real shells, before a real supervisor. */
+import { writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { SIGNALS } from "@dmhost/supervisor/contract";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { COMMANDS } from "../../apps/dmctl/src/commands.ts";
+import type { Account } from "./account.ts";
+import { CompletionDesk, SHELLS } from "./shell-completion.ts";
+import { Stage } from "./stage.ts";
+import type { Supervisor } from "./supervisor.ts";
+import { fillToolbox } from "./toolbox.ts";
+
+let stage: Stage;
+let desk: CompletionDesk;
+let alice: Account;
+let helper: Account;
+let eve: Account;
+let supervisor: Supervisor;
+let env: { PATH: string; DMCTL_SOCKET: string };
+/** Ids of the daemons that there are. */
+let ids: Record<"aliceWeb" | "aliceJob" | "bobWeb" | "bobTask", string>;
+
+beforeAll(async () => {
+  stage = new Stage();
+  const bin = `${stage.directory}/bin`;
+  const { node, dmctl } = await fillToolbox(bin);
+  writeFileSync(join(bin, "dmctl"), `#!/bin/sh\nexec "${node}" "${dmctl}" "$@"\n`, { mode: 0o755 });
+  desk = new CompletionDesk(`${stage.directory}/completion`);
+  alice = await stage.account("alice");
+  const bob = await stage.account("bob");
+  helper = await stage.account("helper");
+  eve = await stage.account("eve");
+  const rules = [alice.name, bob.name, "[manages]", `${helper.name}: ${alice.name}, ${bob.name}`];
+  supervisor = stage.supervisor("main", ["[runs_as]", ...rules]);
+  for (const [owner, name] of [
+    [alice, "web"],
+    [alice, "job"],
+    [bob, "web"],
+    [bob, "task"],
+  ] as const)
+    owner.writeConf(name, "start = exec sleep 1000", "autostart = no");
+  await supervisor.start();
+  ids = {
+    aliceWeb: `${alice.name}/web`,
+    aliceJob: `${alice.name}/job`,
+    bobWeb: `${bob.name}/web`,
+    bobTask: `${bob.name}/task`,
+  };
+  env = { PATH: `${bin}:/usr/bin:/bin`, DMCTL_SOCKET: supervisor.socket };
+});
+afterAll(() => stage.remove());
+
+/** Commands that take any of these. */
+const commandsOf = (...takes: string[]): string[] =>
+  COMMANDS.filter(({ ids: kind, signal }) => takes.includes(signal ? "signal" : kind)).map(({ verb }) => verb);
+const EVERY = COMMANDS.map(({ verb }) => verb);
+const ABOUT_ONE = commandsOf("optional", "one", "many", "signal", "question");
+const flags = (prefix: string): string[] => [...SIGNALS.keys()].map((name) => `${prefix}${name}`);
+
+describe.each(SHELLS)("%s", (shell) => {
+  /** Asks each line, and compares with what is expected of it. */
+  const check = async (account: Account, expected: Readonly<Record<string, readonly string[]>>, where = env) => {
+    const lines = Object.keys(expected);
+    const { offered, errors } = await desk.ask(shell, account, lines, where);
+    expect(Object.fromEntries(lines.map((line, index) => [line, offered[index]]))).toEqual(
+      Object.fromEntries(Object.entries(expected).map(([line, words]) => [line, [...words].sort()])),
+    );
+    expect(errors).toBe("");
+  };
+
+  test("offers ids and commands in both word orders, and no id twice", () =>
+    check(helper, {
+      "dmctl ": [...EVERY, ...Object.values(ids)],
+      [`dmctl ${ids.aliceWeb} `]: ABOUT_ONE,
+      [`dmctl ${ids.aliceWeb} ${ids.bobWeb} `]: commandsOf("many"),
+      "dmctl restart ": Object.values(ids),
+      [`dmctl restart ${ids.aliceWeb} `]: [ids.aliceJob, ids.bobWeb, ids.bobTask],
+      [`dmctl status ${alice.name}/`]: [ids.aliceWeb, ids.aliceJob],
+      [`dmctl log ${ids.aliceWeb} `]: [],
+      "dmctl list ": [],
+      "dmctl resta": ["restart"],
+      "dmctl help ex": ["explain", "export"],
+      "dmctl log --lines ": [],
+      "dmctl log --lines 5 ": Object.values(ids),
+    }));
+
+  test("offers a name without its owner where one owner alone has it", async () => {
+    await check(helper, { "dmctl restart ta": ["task"], "dmctl restart jo": ["job"], "dmctl jo": ["job"] });
+    // fish offers ids that contain what is typed, too.
+    if (shell !== "fish") await check(helper, { "dmctl restart we": [] });
+    await check(alice, { "dmctl restart we": ["web"], "dmctl pid ": [ids.aliceWeb, ids.aliceJob] });
+  });
+
+  test("offers every signal, as it is being spelt", () =>
+    check(alice, {
+      "dmctl kill ": [ids.aliceWeb, ids.aliceJob],
+      "dmctl kill -": [...flags("-"), "--help"],
+      "dmctl kill web ": flags("-"),
+      "dmctl web kill ": flags("-"),
+      "dmctl web kill US": ["USR1", "USR2"],
+      "dmctl web kill SIGK": ["SIGKILL"],
+      "dmctl kill web -SIGU": ["-SIGURG", "-SIGUSR1", "-SIGUSR2"],
+      "dmctl kill -HUP ": [ids.aliceWeb, ids.aliceJob],
+      "dmctl kill HUP ": [ids.aliceWeb, ids.aliceJob],
+      "dmctl kill -HUP web ": [],
+    }));
+
+  test("offers each command's own options", () => {
+    const own = COMMANDS.map(({ verb, options }): [string, string[]] => [
+      `dmctl ${verb} --`,
+      [...options.map((name) => `--${name}`), "--help"],
+    ]);
+    return check(eve, { ...Object.fromEntries(own), "dmctl --": ["--help", "--json", "--long", "--version"] });
+  });
+
+  test("offers the words of a question to the policy", () =>
+    check(helper, {
+      "dmctl explain ": Object.values(ids),
+      [`dmctl explain --policy ${alice.name}`]: [alice.name],
+      [`dmctl explain --policy ${alice.name} ru`]: ["run-as"],
+      [`dmctl explain --policy ${alice.name} restart `]: Object.values(ids),
+    }));
+
+  test("offers commands alone, and says nothing, to a stranger and without a supervisor", async () => {
+    await check(eve, { "dmctl ": EVERY, "dmctl restart ": [] });
+    await check(alice, { "dmctl ": EVERY, "dmctl restart ": [] }, { ...env, DMCTL_SOCKET: "/nonexistent" });
+    await check(alice, { "dmctl restart ": [] }, { ...env, PATH: "/usr/bin:/bin" });
+  });
+
+  test("waits two seconds for a supervisor that does not answer", async () => {
+    const mute = createServer(() => {});
+    const socket = join(stage.directory, `mute-${shell}.sock`);
+    await new Promise<void>((resolve) => mute.listen({ path: socket, writableAll: true }, resolve));
+    const began = performance.now();
+    await check(alice, { "dmctl restart ": [] }, { ...env, DMCTL_SOCKET: socket });
+    expect(performance.now() - began).toBeLessThan(6_000);
+    mute.close();
+  });
+});

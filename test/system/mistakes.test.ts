@@ -1,0 +1,220 @@
+/** Common mistakes, each really made, and what dmctl prints: what failed, on what, why, and what to do, in three lines. */
+import { once } from "node:events";
+import { chmodSync, chownSync } from "node:fs";
+import { createServer, type Server } from "node:net";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Account } from "./account.ts";
+import type { Ended } from "./program.ts";
+import { Stage } from "./stage.ts";
+import type { Supervisor } from "./supervisor.ts";
+import { fillToolbox, type Toolbox } from "./toolbox.ts";
+
+let stage: Stage;
+let toolbox: Toolbox;
+let amy: Account;
+let bob: Account;
+let david: Account;
+let eve: Account;
+let supervisor: Supervisor;
+let listener: Server;
+
+beforeAll(async () => {
+  stage = new Stage();
+  toolbox = await fillToolbox(`${stage.directory}/bin`);
+  amy = await stage.account("amy");
+  bob = await stage.account("bob");
+  david = await stage.account("david");
+  eve = await stage.account("eve");
+  const manages = ["[manages]", `${david.name}: ${amy.name}, ${bob.name}`];
+  supervisor = stage.supervisor("main", ["[runs_as]", amy.name, bob.name, ...manages]);
+  for (const account of [amy, bob]) account.writeConf("wordpress", "start = exec sleep 1000");
+  await supervisor.start();
+  listener = createServer().listen(0, "127.0.0.1");
+  await once(listener, "listening");
+});
+afterAll(async () => {
+  listener.close();
+  await stage.remove();
+});
+
+const dmctl = (account: Account, ...words: string[]): Promise<Ended> =>
+  account.run([toolbox.node, toolbox.dmctl, ...words]);
+
+/** What is printed, which must fit; with the names of the accounts as they are without this run's prefix. */
+const told = ({ code, stdout, stderr }: Ended, exit: number): string[] => {
+  const lines = stderr.trimEnd().split("\n");
+  expect([code, stdout, lines.length <= 3]).toEqual([exit, "", true]);
+  return [amy, bob, david, eve].reduce(
+    (texts, { name }) => texts.map((text) => text.replaceAll(name, name.replace(/^dmt-\d+-/, ""))),
+    lines.map((line) => line.replaceAll(stage.directory, "")),
+  );
+};
+
+/** Writes a daemon's file and starts it; without autostart, so that nothing has happened before. */
+const start = async (name: string, ...lines: string[]): Promise<Ended> => {
+  amy.writeConf(name, ...lines, "autostart = no");
+  await dmctl(amy, "rescan");
+  return dmctl(amy, "start", name);
+};
+const conf = (name: string): string => `/home/amy/.daemon-manager/daemons/${name}.conf`;
+
+test("not in the policy", async () => {
+  const ended = await eve.run([toolbox.node, toolbox.dmctl, "status"], { env: { DMCTL_SOCKET: supervisor.socket } });
+  expect(told(ended, 3)).toEqual([
+    "dmctl: eve is not in the policy, so may neither run nor manage daemons here.",
+    "Ask root to add you to [runs_as] in daemon-manager.conf and to run `dmctl rescan`.",
+  ]);
+});
+
+test("running as somebody whom the policy does not grant", async () => {
+  expect(told(await start("granted", "start = id", `user = ${bob.name}`), 1)).toEqual([
+    'dmctl: cannot start "amy/granted": it may not run as "bob": no line of [runs_as] lets amy run daemons as bob',
+    "Correct user= with `dmctl edit amy/granted`, or ask root to grant it in [runs_as] and to run `dmctl rescan`.",
+  ]);
+});
+
+test("running as somebody who does not exist", async () => {
+  expect(told(await start("ghost", "start = id", "user = ghost"), 1)).toEqual([
+    'dmctl: cannot start "amy/ghost": it may not run as "ghost": there is no account "ghost" on this machine',
+    "Correct user= with `dmctl edit amy/ghost`, or ask root to grant it in [runs_as] and to run `dmctl rescan`.",
+  ]);
+});
+
+test("a working directory that is not there", async () => {
+  expect(told(await start("lost", "dir = ~/nowhere", "start = id"), 1)).toEqual([
+    'dmctl: cannot start "amy/lost": entering /home/amy/nowhere: no such directory, or no permission to reach it',
+    "Make that directory so that amy may enter it, or correct dir= with `dmctl edit amy/lost`.",
+  ]);
+});
+
+test("a program that is not there", async () => {
+  expect(told(await start("absent", "start = exec php-cgj -q", "output = log"), 1)).toEqual([
+    'dmctl: cannot start "amy/absent": exited with code 127 (the shell does not find a program that `start` names)',
+    expect.stringMatching(/^it wrote: .*php-cgj: not found$/),
+    "Install that program or write its whole path: `dmctl edit amy/absent`.",
+  ]);
+});
+
+test("a program that may not be executed", async () => {
+  amy.write("app", "#!/bin/sh\n", 0o644);
+  expect(told(await start("plain", "dir = ~/", "start = exec ./app"), 1)).toEqual([
+    'dmctl: cannot start "amy/plain": exited with code 126 (the shell may not run a program that `start` names)',
+    "Let amy execute that program (chmod +x), or correct start= with `dmctl edit amy/plain`.",
+  ]);
+});
+
+test("a port that is taken", async () => {
+  const { port } = listener.address() as { port: number };
+  // Perl, because it is soon there: what fails later than 0.1 s after its start counts as started.
+  const bind = `socket(my $s, PF_INET, SOCK_STREAM, 0); bind($s, pack_sockaddr_in(${port}, INADDR_LOOPBACK))`;
+  const program = `${bind} or die "cannot listen at port ${port}: $!\\n"; sleep`;
+  const ended = await start("taken", `start = exec perl -MSocket -e '${program}'`, "output = log");
+  expect(told(ended, 1)).toEqual([
+    'dmctl: cannot start "amy/taken": exited with code 98',
+    `it wrote: cannot listen at port ${port}: Address already in use`,
+    "Put that right and start it again; `dmctl amy/taken log` shows all that it wrote.",
+  ]);
+});
+
+test("a program that fails and keeps no log", async () => {
+  expect(told(await start("mute", "start = exit 3"), 1)).toEqual([
+    'dmctl: cannot start "amy/mute": exited with code 3',
+    "Write output=log with `dmctl edit amy/mute`; then `dmctl amy/mute log` shows what it says.",
+  ]);
+});
+
+test("a log directory that the owner may not write", async () => {
+  amy.makeDirectory(".daemon-manager/logs/sealed");
+  chmodSync(`${amy.home}/.daemon-manager/logs/sealed`, 0o550);
+  expect(told(await start("sealed", "start = exec sleep 1000", "output = log"), 1)).toEqual([
+    expect.stringMatching(/^dmctl: cannot start "amy\/sealed": opening its log: EACCES: .*logs\/sealed/),
+    "Let the owner write to its log's directory, or write output=discard.",
+  ]);
+});
+
+test("a conf file that is somebody else's", async () => {
+  chownSync(amy.writeConf("foreign", "start = id", "autostart = no"), bob.uid, bob.gid);
+  await dmctl(amy, "rescan");
+  expect(told(await dmctl(amy, "start", "foreign"), 1)).toEqual([
+    `dmctl: cannot start "amy/foreign": ${conf("foreign")}: it belongs to uid ${bob.uid}, not to amy; chown it`,
+    "When that is put right, `dmctl start amy/foreign` reads the file again.",
+  ]);
+});
+
+test("no start line, or one that says nothing", async () => {
+  expect(told(await start("idle", "dir = /"), 1)).toEqual([
+    `dmctl: cannot start "amy/idle": ${conf("idle")}: there is no "start" line: expected one like "start = exec COMMAND"`,
+    "When that is put right, `dmctl start amy/idle` reads the file again.",
+  ]);
+  expect(told(await start("empty", "start ="), 1)[0]).toBe(
+    `dmctl: cannot start "amy/empty": ${conf("empty")}:1: start: expected a command: one line of shell, found nothing`,
+  );
+});
+
+test("a key that is misspelt", async () => {
+  const { code, stdout, stderr } = await start("typo", "start = exec sleep 1000", "ouptut = log");
+  expect([code, stdout.split(" ")[1]]).toEqual([0, "running,"]);
+  expect(stderr).toBe(
+    `warning: ${amy.home}/.daemon-manager/daemons/typo.conf:2: unknown key "ouptut" is ignored: did you mean "output"?\n`,
+  );
+});
+
+test("a daemon's name that is misspelt: only what the caller may control is suggested", async () => {
+  bob.writeConf("wordpres", "start = exec sleep 1000");
+  await supervisor.rescan();
+  expect(told(await dmctl(amy, "restart", "wordpres"), 3)).toEqual([
+    'dmctl: There is no daemon "wordpres" that amy may control. Did you mean "wordpress"?',
+    "`dmctl list` names those there are; `dmctl rescan` looks for new files.",
+  ]);
+  const full = told(await dmctl(amy, "restart", `${amy.name}/wordpress1`), 3);
+  expect(full[0]).toBe(
+    'dmctl: There is no daemon "amy/wordpress1" that amy may control. Did you mean "amy/wordpress"?',
+  );
+  const foreign = told(await dmctl(amy, "restart", `${bob.name}/wordpres`), 3);
+  expect(foreign[0]).toBe('dmctl: There is no daemon "bob/wordpres" that amy may control.');
+});
+
+test("a name that several daemons have", async () => {
+  expect(told(await dmctl(david, "stop", "wordpress"), 3)).toEqual([
+    'dmctl: 2 daemons are called "wordpress"; write one of them in full:',
+    "  amy/wordpress",
+    "  bob/wordpress",
+  ]);
+});
+
+test("a signal that is none", async () => {
+  expect(told(await dmctl(amy, "wordpress", "kill", "-TREM"), 2)).toEqual([
+    'dmctl: "-TREM" is no signal that can be sent; write it as in "dmctl wordpress kill -HUP"',
+    '"dmctl help" shows the commands',
+  ]);
+});
+
+test("no supervisor", async () => {
+  const env = { DMCTL_SOCKET: "/nonexistent/command.sock" };
+  expect(told(await amy.run([toolbox.node, toolbox.dmctl, "status"], { env }), 4)).toEqual([
+    "dmctl: no supervisor: there is no socket at /nonexistent/command.sock",
+    'start one with "./dmhost up", or unset DMCTL_SOCKET',
+  ]);
+});
+
+test("a home that a group may write", async () => {
+  chmodSync(amy.home, 0o770);
+  expect(told(await dmctl(amy, "rescan"), 1)).toEqual([
+    "dmctl: /home/amy: others than amy may write to it (mode 0770); chmod go-w it",
+  ]);
+  expect(told(await dmctl(amy, "start", "mute"), 1)).toEqual([
+    `dmctl: cannot start "amy/mute": ${conf("mute")}: /home/amy: others than amy may write to it (mode 0770); chmod go-w it`,
+    "When that is put right, `dmctl start amy/mute` reads the file again.",
+  ]);
+  chmodSync(amy.home, 0o750);
+});
+
+test("a conf directory that is somebody else's", async () => {
+  const directory = `${amy.home}/.daemon-manager/daemons`;
+  chmodSync(directory, 0o755);
+  chownSync(directory, bob.uid, bob.gid);
+  expect(told(await dmctl(amy, "rescan"), 1)).toEqual([
+    `dmctl: /home/amy/.daemon-manager/daemons: belongs to uid ${bob.uid}, not to amy; chown it`,
+  ]);
+  chownSync(directory, amy.uid, amy.gid);
+});
