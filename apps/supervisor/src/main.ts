@@ -104,7 +104,7 @@ const main = async (): Promise<void> => {
   process.umask(0o027);
   const begun = Date.now();
   const { rule, problems } = loadRule(flags.config);
-  for (const problem of problems) log.warn({ problem }, "part of the policy is passed over");
+  for (const problem of problems) log.warn({ problem }, "about the policy");
 
   for (const directory of [flags.runDir, flags.stateDir]) mkdirSync(directory, { recursive: true, mode: 0o755 });
   const cgroups = findCgroupRoot(`dmhost-${flags.runDir.replaceAll("/", "-").replace(/^-/, "")}`);
@@ -233,7 +233,7 @@ const main = async (): Promise<void> => {
   const findings = supervisor.rescan(supervisor.owners());
   machine.killStrays();
   for (const fd of inherited.values()) closeSync(fd);
-  for (const problem of findings.problems) log.warn({ problem }, "a conf file is passed over");
+  for (const problem of findings.problems) log.warn({ problem }, "about a conf file");
   log.info({ version: VERSION, daemons: findings.found.length, owners: supervisor.owners() }, "ready");
 };
 
