@@ -60,7 +60,7 @@ export class Supervisor {
   }
   /** Name of its cgroup below the mount of the unified hierarchy. */
   get cgroup(): string {
-    return `dmhost-${this.runDir.slice(1).replaceAll("/", "-")}`;
+    return `dmhost-${this.runDir.slice(1).replaceAll("-", "--").replaceAll("/", "-")}`;
   }
 
   /** Begins to run it. */

@@ -12,6 +12,9 @@ const refusalMessage = ({ reason, lastWords, advice, daemon }: Outcome): string 
     .filter((line) => line !== "")
     .join("\n");
 
+/** Requests under way at a time: the supervisor takes a limited number of connections from one user. */
+const AT_ONCE = 8;
+
 /**
  * Starts, stops or restarts the daemons of a call side by side, waits until each has settled, and tells of each in the
  * order in which they were named. With --json, one document for each that the supervisor took on. The exit code is
@@ -21,7 +24,10 @@ export const settleAll = async (call: Call, verb: "start" | "stop" | "restart"):
   const { session, client } = call;
   const settle = (id: string): Promise<Outcome> =>
     client.ask<Outcome>({ method: "POST", path: apiPath("daemons", id, verb), settles: true });
-  const settled = await Promise.allSettled(call.ids.map(settle));
+  const settled: PromiseSettledResult<Outcome>[] = [];
+  for (let first = 0; first < call.ids.length; first += AT_ONCE) {
+    settled.push(...(await Promise.allSettled(call.ids.slice(first, first + AT_ONCE).map(settle))));
+  }
   let gravest: number = EXIT.done;
   for (const result of settled) {
     if (result.status === "rejected") {

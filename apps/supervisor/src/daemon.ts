@@ -135,8 +135,12 @@ export class Daemon {
 
   /** Makes what was offered the present terms, and holds the socket that they name, or none. */
   #takeUp(): Terms | undefined {
-    const terms = this.#next;
-    if (terms === undefined) return this.terms;
+    if (this.#socket && !this.#socket.intact()) {
+      this.#machine.discard(this.key);
+      this.#closeSocket();
+    }
+    const terms = this.#next ?? this.terms;
+    if (terms === undefined) return undefined;
     if (this.terms?.account.uid !== terms.account.uid || this.terms.logDirectory !== terms.logDirectory) {
       void this.#closeLog();
     }

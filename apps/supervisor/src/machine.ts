@@ -31,6 +31,8 @@ export interface HeldSocket {
   readonly path: string;
   /** Whether it is new; if not, the run of an earlier supervisor listens on the same. */
   readonly fresh: boolean;
+  /** Whether clients still find it. */
+  intact(): boolean;
   /** Forgets the clients there were: see SocketEvidence.touched. */
   mark(): void;
   observe(): SocketEvidence;

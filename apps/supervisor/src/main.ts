@@ -1,6 +1,6 @@
 /** Composition root: reads the flags, builds the edges, plugs them together, and answers signals. */
 import { closeSync, existsSync, lstatSync, mkdirSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { pino } from "pino";
 import { attachCaller } from "./api/authority.ts";
@@ -21,6 +21,7 @@ import { Linux } from "./os/linux.ts";
 import { readLog } from "./os/log-reader.ts";
 import { readPolicyFile } from "./os/policy-file.ts";
 import { Readiness } from "./os/readiness.ts";
+import { claimDirectory } from "./os/run-lock.ts";
 import { StateFiles } from "./os/state-file.ts";
 import { privileged } from "./os/tenant.ts";
 import { type Rule, Supervisor } from "./supervisor.ts";
@@ -34,6 +35,10 @@ const USAGE = `Usage: supervisor [options]
   --log-level LEVEL   fatal, error, warn, info, debug or trace (default info)
 `;
 const MOST_DAEMONS = 256;
+/** How long the end waits for its last lines to be taken. In ms. */
+const LONGEST_FLUSH = 1000;
+/** Bytes of log that wait for whoever reads it; what comes beyond is dropped, for nobody's daemon may wait for that. */
+const LONGEST_BACKLOG = 1 << 20;
 /** Environment variable by which a program hands its listening sockets to the one that takes its place. */
 const INHERITED = "DMHOST_INHERITED_SOCKETS";
 const POLICY_FILES = ["/etc/daemon-manager.conf", "/etc/daemon-manager/daemon-manager.conf"] as const;
@@ -53,9 +58,9 @@ const readFlags = () => {
   });
   return {
     config: values.config ?? POLICY_FILES.find((path) => existsSync(path)) ?? POLICY_FILES[0],
-    runDir: values["run-dir"] ?? DEFAULT_RUN_DIR,
-    fastcgiDir: values["fastcgi-dir"] ?? "/run/fastcgi",
-    stateDir: values["state-dir"] ?? "/var/lib/dmhost",
+    runDir: resolve(values["run-dir"] ?? DEFAULT_RUN_DIR),
+    fastcgiDir: resolve(values["fastcgi-dir"] ?? "/run/fastcgi"),
+    stateDir: resolve(values["state-dir"] ?? "/var/lib/dmhost"),
     logLevel: values["log-level"] ?? "info",
     help: values.help ?? false,
     version: values.version ?? false,
@@ -100,14 +105,20 @@ const main = async (): Promise<void> => {
     process.stdout.write(flags.help ? USAGE : `${VERSION}\n`);
     return;
   }
-  const log = pino({ level: flags.logLevel, base: null }, pino.destination({ dest: 2, sync: true }));
+  const log = pino(
+    { level: flags.logLevel, base: null },
+    pino.destination({ dest: 2, sync: false, maxLength: LONGEST_BACKLOG }),
+  );
   process.umask(0o027);
   const begun = Date.now();
   const { rule, problems } = loadRule(flags.config);
   for (const problem of problems) log.warn({ problem }, "about the policy");
 
-  for (const directory of [flags.runDir, flags.stateDir]) mkdirSync(directory, { recursive: true, mode: 0o755 });
-  const cgroups = findCgroupRoot(`dmhost-${flags.runDir.replaceAll("/", "-").replace(/^-/, "")}`);
+  for (const directory of [flags.runDir, flags.stateDir]) {
+    mkdirSync(directory, { recursive: true, mode: 0o755 });
+    claimDirectory(directory);
+  }
+  const cgroups = findCgroupRoot(`dmhost-${flags.runDir.slice(1).replaceAll("-", "--").replaceAll("/", "-")}`);
   if (cgroups.path === undefined) {
     log.warn({ reason: cgroups.why }, "no cgroups: a process that leaves its session may outlive its daemon");
   }
@@ -209,7 +220,8 @@ const main = async (): Promise<void> => {
     await supervisor.shutdown();
     sockets.keep(new Set());
     log.info("stopped");
-    process.exit(0);
+    log.flush(() => process.exit(0));
+    setTimeout(() => process.exit(0), LONGEST_FLUSH);
   };
   process.on("SIGTERM", leave);
   process.on("SIGINT", leave);

@@ -75,13 +75,31 @@ export class Supervisor {
 
   /** Puts another policy in force: what it forbids is stopped, what it no longer forbids may run. */
   rule(rule: Rule): void {
+    if (this.#stopping) return;
     this.#rule = rule;
-    for (const daemon of this.#daemons.values()) this.#judge(daemon);
+    for (const daemon of this.#daemons.values()) {
+      if (this.#isStrangers(daemon)) this.#evict(daemon);
+      else this.#judge(daemon);
+    }
+  }
+
+  /** Whether its owner's account is another by now than when it was loaded: its uid may be somebody else's. */
+  #isStrangers({ key: { owner } }: Daemon): boolean {
+    const account = this.#rule.accounts.users.get(owner.name);
+    return !account || account.uid !== owner.uid || account.gid !== owner.gid || account.home !== owner.home;
+  }
+
+  /** Drops it, after its stop; a later look at the owner's directory finds it anew. */
+  #evict(daemon: Daemon): void {
+    daemon.removed = true;
+    if (alive(daemon.state)) daemon.feed({ type: "stop" });
+    else this.#drop(daemon);
   }
 
   /** Reads the conf directories of `owners`: loads what is new, starts it if its file says so, drops what is gone. */
   rescan(owners: readonly string[]): Findings {
     const findings: Findings = { found: [], started: [], changed: [], removed: [], problems: [] };
+    if (this.#stopping) return findings;
     for (const name of this.owners().filter((owner) => owners.includes(owner))) {
       const owner = this.#rule.accounts.users.get(name);
       const paths = this.#rule.policy.paths(name);
@@ -133,6 +151,7 @@ export class Supervisor {
   }
 
   #reload(daemon: Daemon, file: FoundFile, findings: Findings): void {
+    if (this.#isStrangers(daemon)) return;
     daemon.removed = false;
     const changed = daemon.file.fingerprint !== file.fingerprint;
     daemon.file = file;

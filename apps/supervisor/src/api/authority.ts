@@ -15,9 +15,27 @@ export interface Caller {
 
 const callers = new WeakMap<Socket, Caller>();
 
+/** A request must have come whole within this time of the connection, or of the answer before it. In ms. */
+const LONGEST_REQUEST = 15_000;
+const deadlines = new WeakMap<Socket, NodeJS.Timeout>();
+
+/** Ends a connection whose next request does not come whole in time. */
+export const awaitRequest = (socket: Socket): void => {
+  clearTimeout(deadlines.get(socket));
+  deadlines.set(
+    socket,
+    setTimeout(() => socket.destroy(), LONGEST_REQUEST),
+  );
+};
+
+/** A request has come whole, or the connection has ended: what follows takes the time it takes. */
+export const requestCame = (socket: Socket): void => clearTimeout(deadlines.get(socket));
+
 /** Remembers who is at the other end of a connection, for as long as it lasts. */
 export const attachCaller = (socket: Socket, caller: Caller): void => {
   callers.set(socket, caller);
+  awaitRequest(socket);
+  socket.once("close", () => requestCame(socket));
 };
 
 /** Who is at the other end. */

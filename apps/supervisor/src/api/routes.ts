@@ -5,9 +5,11 @@ import { API_VERSION, SIGNALS } from "../contract.ts";
 import type { Daemon } from "../daemon.ts";
 import type { Supervisor } from "../supervisor.ts";
 import {
+  awaitRequest,
   type Caller,
   callerOf,
   controllable,
+  requestCame,
   requireAuthor,
   requirePolicy,
   requireRoot,
@@ -104,7 +106,19 @@ const kill = ({ daemon, request }: Call) => {
   return {};
 };
 
-const log = (about: Surroundings, { daemon, request }: Call) => {
+/** Resolves when a stream has something to read, waits for it, or has ended; rejects with what kept it from that. */
+const opened = (stream: Readable): Promise<void> =>
+  new Promise((resolve, reject) => {
+    // One that follows a silent log has opened it long before this.
+    const silent = setTimeout(resolve, 100);
+    stream.once("readable", () => {
+      clearTimeout(silent);
+      resolve();
+    });
+    stream.once("error", reject);
+  });
+
+const log = async (about: Surroundings, { daemon, request }: Call) => {
   const { lines, follow } = request.query as { lines?: number; follow?: "0" | "1" };
   if (daemon.file.definition?.output === "discard" && daemon.terms?.definition.output !== "log") {
     throw new Refusal(
@@ -112,10 +126,18 @@ const log = (about: Surroundings, { daemon, request }: Call) => {
       `"${daemon.id}" keeps no log. Write output=log in ${daemon.file.path} and restart it.`,
     );
   }
-  return Readable.from(about.readLog(daemon, { lines, follow: follow === "1" }), {
+  const text = Readable.from(about.readLog(daemon, { lines, follow: follow === "1" }), {
     objectMode: false,
     highWaterMark: 64 * 1024,
   });
+  try {
+    await opened(text);
+    return text;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const why = code === "ENOENT" ? "it has not written one yet" : message;
+    throw new Refusal("not-applicable", `The log of "${daemon.id}" cannot be read: ${why}.`);
+  }
 };
 
 const readConf = (about: Surroundings, daemon: Daemon): string => {
@@ -136,9 +158,8 @@ export const createApi = async (supervisor: Supervisor, about: Surroundings): Pr
   const api = Fastify({
     logger: false,
     bodyLimit: 96 * 1024,
-    requestTimeout: 10_000,
+    // The server never listens itself, so Node's own time limits never come into force: see awaitRequest.
     connectionTimeout: 0,
-    keepAliveTimeout: 5_000,
     routerOptions: { maxParamLength: 300 },
     // An address that cannot be decoded is refused before there is a route to handle errors.
     frameworkErrors: (error, _request, reply) => {
@@ -147,6 +168,8 @@ export const createApi = async (supervisor: Supervisor, about: Surroundings): Pr
     },
     ajv: { customOptions: { removeAdditional: false, coerceTypes: true } },
   });
+  api.addHook("preHandler", async (request) => requestCame(request.raw.socket));
+  api.addHook("onResponse", async (request) => awaitRequest(request.raw.socket));
   api.setErrorHandler((error, request, reply) => {
     const { status, body } = answerTo(error);
     if (body.code === "internal") about.onInternalError(error, callerOf(request.raw.socket));

@@ -59,12 +59,13 @@ export const findCgroupRoot = (name: string): CgroupRoot => {
 };
 
 /**
- * Makes a new group for one run, `<root>/<owner>/<daemon>/<run>`; where a former one of that name is still being emptied,
+ * Makes a new group for one run, `<root>/<owner>/<daemon>.d/<run>`; where a former one of that name is still being emptied,
  * another beside it.
  * @throws errno errors
  */
 export const makeGroup = (root: string, owner: string, daemon: string, run: number): string => {
-  const parent = join(root, owner, daemon);
+  // With an ending of its own, for a daemon may be called what a file of the kernel's is called here.
+  const parent = join(root, owner, `${daemon}.d`);
   mkdirSync(parent, { recursive: true, mode: 0o755 });
   for (let suffix = 0; ; suffix += 1) {
     const path = join(parent, suffix === 0 ? String(run) : `${run}.${suffix}`);
@@ -75,7 +76,7 @@ export const makeGroup = (root: string, owner: string, daemon: string, run: numb
   }
 };
 
-/** Every run's group below `root`: `<root>/<owner>/<daemon>/<run>`. */
+/** Every run's group below `root`: `<root>/<owner>/<daemon>.d/<run>`. */
 export const listGroups = (root: string): string[] => {
   const below = (path: string): string[] =>
     readdirSync(path, { withFileTypes: true })

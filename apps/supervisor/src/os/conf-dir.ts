@@ -12,6 +12,7 @@ import {
   renameSync,
   rmSync,
   type Stats,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -51,8 +52,8 @@ const foreignWriters = (stats: Stats, account: Account): string | undefined => {
 /** Why the last directory of `chain` cannot be trusted to hold only what the account, or root, put there. */
 const distrust = (account: Account, chain: readonly string[]): string | undefined => {
   for (const path of chain) {
-    const stats = lstatSync(path);
-    if (!stats.isDirectory() && path !== account.home) return `${path}: not a directory (links are not followed)`;
+    const stats = path === account.home ? statSync(path) : lstatSync(path);
+    if (!stats.isDirectory()) return `${path}: not a directory (links are not followed)`;
     const writers = foreignWriters(stats, account);
     if (writers) return `${path}: ${writers}`;
   }
@@ -189,7 +190,7 @@ export const writeConfFile = (identity: FileIdentity, path: string, text: string
     const draft = `${path}.${process.pid}~`;
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
     rmSync(draft, { force: true });
-    const fd = openSync(draft, flags, 0o640);
+    const fd = openSync(draft, flags, (lstatSync(path).mode & 0o777) | 0o600);
     try {
       writeFileSync(fd, text);
       fsyncSync(fd);

@@ -14,6 +14,8 @@ const PATIENCE = 20;
 export class ConfWatch {
   #watcher: FSWatcher | undefined;
   #inode: number | undefined;
+  #identity: FileIdentity | undefined;
+  #directory = "";
   #changed: () => void = () => undefined;
   #first: number | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -21,25 +23,46 @@ export class ConfWatch {
 
   /** Calls `changed` after changes in `directory`, from now on. A directory that is not there is not followed. */
   follow(identity: FileIdentity, directory: string, changed: () => void): void {
+    this.#identity = identity;
+    this.#directory = directory;
     this.#changed = changed;
+    if (this.#first === undefined) this.#listen(identity);
+  }
+
+  #listen(identity: FileIdentity): void {
     asUser(identity, () => {
-      const inode = lstatSync(directory, { throwIfNoEntry: false })?.ino;
+      const inode = lstatSync(this.#directory, { throwIfNoEntry: false })?.ino;
       if (inode === this.#inode && this.#watcher) return;
       this.#watcher?.close();
       this.#watcher = undefined;
       this.#inode = inode;
       if (inode === undefined) return;
-      this.#watcher = watch(directory, { persistent: false }, () => this.#notice());
+      this.#watcher = watch(this.#directory, { persistent: false }, () => this.#notice());
       this.#watcher.on("error", () => undefined);
     });
   }
 
+  /** One event is enough: who makes thousands is not listened to until it may be quiet again. */
   #notice(): void {
+    this.#watcher?.close();
+    this.#watcher = undefined;
     const now = performance.now();
     this.#first ??= now;
-    const due = Math.max(Math.min(now + QUIET, this.#first + LONGEST), this.#notBefore);
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#look(), due - now);
+    this.#timer = setTimeout(() => this.#listenAgain(), QUIET);
+  }
+
+  /** Listens for the rest of the quiet that there must be before a look. */
+  #listenAgain(): void {
+    const now = performance.now();
+    try {
+      if (this.#identity) this.#listen(this.#identity);
+    } catch {
+      // A directory that cannot be watched is found by the next rescan.
+    }
+    const late = now >= (this.#first ?? now) + LONGEST;
+    const wait = late ? 0 : QUIET;
+    this.#timer = setTimeout(() => this.#look(), Math.max(wait, this.#notBefore - now));
   }
 
   #look(): void {

@@ -28,7 +28,10 @@ export class ControlSockets {
    * @throws errno errors
    */
   async open(path: string, account: Account | undefined): Promise<void> {
-    if (this.#servers.has(path)) return;
+    const former = lstatSync(path, { throwIfNoEntry: false });
+    if (this.#servers.has(path) && former?.isSocket() && (!account || former.uid === account.uid || !privileged))
+      return;
+    this.#servers.get(path)?.close();
     const directory = dirname(path);
     mkdirSync(directory, { recursive: true });
     // The umask is narrower, and a user must be able to pass on the way to their socket.

@@ -35,6 +35,7 @@ const c = {
   send: libc.func("long send(int, void *, size_t, int)"),
   recv: libc.func("long recv(int, _Out_ void *, size_t, int)"),
   close_range: libc.func("int close_range(uint32_t, uint32_t, int)"),
+  flock: libc.func("int flock(int, int)"),
   fcntl: libc.func("int fcntl(int, int, int)"),
   umask: libc.func("uint32_t umask(uint32_t)"),
   pidfd_open: libc.func("int pidfd_open(int, uint32_t)"),
@@ -131,6 +132,13 @@ export const askSocketDiagnosis = (request: Uint8Array): Buffer => {
   } finally {
     c.close_range(fd, fd, 0);
   }
+};
+
+const LOCK_EX_NB = 2 | 4;
+
+/** Locks a file for as long as its descriptor is open; throws EWOULDBLOCK (EAGAIN) where another holds it. */
+export const lock = (fd: number): void => {
+  checked("flock", c.flock(fd, LOCK_EX_NB));
 };
 
 const F_SETFD = 2;

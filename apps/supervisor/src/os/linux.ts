@@ -26,7 +26,15 @@ import { fifoPath, Log, requireWritable } from "./log.ts";
 import { adopt, type Chain, clear, launch, prepare, type Run, type Stdio } from "./process.ts";
 import type { ProcessIdentity } from "./process-table.ts";
 import type { Readiness } from "./readiness.ts";
-import { closeSocket, type ListeningSocket, markSocket, observeSocket, openSocket, takeSocket } from "./socket.ts";
+import {
+  closeSocket,
+  isPublished,
+  type ListeningSocket,
+  markSocket,
+  observeSocket,
+  openSocket,
+  takeSocket,
+} from "./socket.ts";
 import type { StateFiles } from "./state-file.ts";
 import { privileged } from "./tenant.ts";
 
@@ -85,8 +93,11 @@ export class Linux implements Machine {
   readonly #runs = new Map<string, Run>();
   readonly #logs = new Map<string, Log>();
   readonly #spares = new Map<string, Spare>();
+  readonly #remembered = new Map<string, Omit<DaemonRecord, "traces"> & { readonly key: DaemonKey }>();
   readonly #unwritten = new Map<string, Omit<DaemonRecord, "traces"> & { readonly key: DaemonKey }>();
   readonly #sockets = new Set<HeldSocket>();
+  /** What files were understood as, by their paths: a text that is the same is not parsed again. */
+  readonly #understood = new Map<string, FoundFile>();
   readonly #watches = new Map<string, ConfWatch>();
 
   constructor(options: LinuxOptions) {
@@ -150,15 +161,20 @@ export class Linux implements Machine {
         fingerprint: `! ${problem}`,
       };
     }
+    const fingerprint = createHash("sha256").update(text).digest("base64");
+    const known = this.#understood.get(path);
+    if (known?.fingerprint === fingerprint) return known;
     const { value, errors, warnings } = this.#options.parse(text);
     const describe = (what: { line: number; text: string }) => this.#options.describe(path, what);
-    return {
+    const understood = {
       ...file,
       definition: value,
       errors: errors.map(describe),
       warnings: warnings.map(describe),
-      fingerprint: createHash("sha256").update(text).digest("base64"),
+      fingerprint,
     };
+    this.#understood.set(path, understood);
+    return understood;
   }
 
   openSocket(key: DaemonKey, group: string): HeldSocket {
@@ -207,9 +223,14 @@ export class Linux implements Machine {
     makeOwnDirectory(key.owner, identity, directory);
     requireWritable(identity, directory);
     const plan = { fifo: fifoPath(this.#options.runDir, key.owner.name, key.name), writer, logger };
-    const log = new Log(plan, this.#traces(key)?.logger, this.#options.readiness, (problem) =>
-      this.#options.report(id, problem),
-    );
+    const log = new Log(plan, this.#traces(key)?.logger, this.#options.readiness, {
+      report: (problem) => this.#options.report(id, problem),
+      // The next supervisor must find the logger that there is, not the one that there was.
+      replaced: () => {
+        const last = this.#remembered.get(id);
+        if (last) this.remember(key, last.state, last.fingerprint);
+      },
+    });
     this.#logs.set(id, log);
     return {
       close: () => {
@@ -222,7 +243,8 @@ export class Linux implements Machine {
   makeGroup(key: DaemonKey, run: number): string | undefined {
     const { path } = this.#options.cgroups;
     const spare = this.#spares.get(idOf(key));
-    if (spare?.run === run) return spare.cgroup;
+    if (spare?.run === run && spare.chain.waits()) return spare.cgroup;
+    this.discard(key);
     return path === undefined ? undefined : makeGroup(path, key.owner.name, key.name, run);
   }
 
@@ -311,6 +333,7 @@ export class Linux implements Machine {
   remember(key: DaemonKey, state: State, fingerprint: string): void {
     if (this.#unwritten.size === 0) setImmediate(() => this.#writeStates());
     this.#unwritten.set(idOf(key), { key, state, fingerprint });
+    this.#remembered.set(idOf(key), { key, state, fingerprint });
   }
 
   /** Writes what was to be remembered, when whoever waits for a process has it. */
@@ -331,6 +354,7 @@ export class Linux implements Machine {
   forget(key: DaemonKey): void {
     const { owner, name } = key;
     this.#unwritten.delete(idOf(key));
+    this.#remembered.delete(idOf(key));
     this.#options.states.remove(owner.name, name);
   }
 }
@@ -340,6 +364,7 @@ const held = (socket: ListeningSocket, fresh: boolean): HeldSocket => {
   const handle: HeldSocket = {
     path: socket.path,
     fresh,
+    intact: () => isPublished(socket),
     mark: () => markSocket(socket),
     observe: () => observeSocket(socket),
     close: () => {

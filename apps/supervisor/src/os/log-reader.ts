@@ -10,8 +10,11 @@ const CHUNK = 64 * 1024;
 /** How often a log that is being followed is looked at, in ms. */
 const LOOK = 200;
 const NEWLINE = 10;
-/** How far back from its end a log is searched, in bytes: its owner may have put a file of any size there. */
-const FARTHEST = 64 * 1024 * 1024;
+/**
+ * How far back from its end a log is searched, in bytes: twice what is kept in one file. Its owner may have put a file of
+ * any size there, and everybody waits for the search.
+ */
+const FARTHEST = 2 * 1024 * 1024;
 
 const readAt = promisify(read);
 
@@ -45,9 +48,10 @@ const offsetOfLast = (fd: number, lines: number): number => {
     const length = Math.min(CHUNK, offset - start);
     offset -= length;
     readSync(fd, chunk, 0, length, offset);
-    for (let at = length - 1; at >= 0; at -= 1) {
-      if (chunk[at] === NEWLINE) wanted -= 1;
+    for (let at = chunk.lastIndexOf(NEWLINE, length - 1); at >= 0; at = chunk.lastIndexOf(NEWLINE, at - 1)) {
+      wanted -= 1;
       if (wanted === 0) return offset + at + 1;
+      if (at === 0) break;
     }
   }
   return start;

@@ -3,6 +3,7 @@
  * The supervisor is not in the data path; it holds the FIFO open so that no writer meets a missing reader.
  */
 import { chownSync, closeSync, constants, lstatSync, mkdirSync, openSync, rmSync } from "node:fs";
+import { constants as system } from "node:os";
 import { dirname, join } from "node:path";
 import type { LaunchPlan } from "../core/launch.ts";
 import type { RunNews } from "../machine.ts";
@@ -23,6 +24,8 @@ export interface LogPlan {
 
 /** After a logger that ended sooner than this, the next one waits as long. In ms. */
 const QUICK_END = 1000;
+/** A logger gets this long to write what it has; its owner may have stopped it, or hold its FIFO open. In ms. */
+const LONGEST_FLUSH = 3000;
 
 /** Where the FIFOs lie, inside the run directory. */
 export const fifoPath = (runDir: string, owner: string, name: string): string =>
@@ -54,6 +57,7 @@ export class Log {
   readonly #plan: LogPlan;
   readonly #readiness: Readiness;
   readonly #report: (problem: string) => void;
+  readonly #replaced: () => void;
   #logger: Run | undefined;
   #retry: NodeJS.Timeout | undefined;
   #closed: (() => void) | undefined;
@@ -66,11 +70,12 @@ export class Log {
     plan: LogPlan,
     former: ProcessIdentity | undefined,
     readiness: Readiness,
-    report: (problem: string) => void,
+    tells: { report(problem: string): void; replaced(): void },
   ) {
     this.#plan = plan;
     this.#readiness = readiness;
-    this.#report = report;
+    this.#report = tells.report;
+    this.#replaced = tells.replaced;
     makeFifo(plan);
     this.fd = openSync(plan.fifo, constants.O_RDWR | constants.O_NOFOLLOW);
     const begun = Date.now();
@@ -94,6 +99,7 @@ export class Log {
     } finally {
       closeSync(input);
     }
+    this.#replaced();
   }
 
   #news(begun: number): RunNews {
@@ -121,7 +127,10 @@ export class Log {
       this.#closed = resolve;
     });
     closeSync(this.fd);
-    if (this.#logger) await ended;
+    if (!this.#logger) return;
+    const impatience = setTimeout(() => this.#logger?.signal(system.signals.SIGKILL), LONGEST_FLUSH);
+    await ended;
+    clearTimeout(impatience);
   }
 }
 

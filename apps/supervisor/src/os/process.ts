@@ -114,6 +114,8 @@ const readReport = (report: Readable, done: (text: string) => void): void => {
 export interface Chain {
   /** Lets it become the daemon; undefined when it has ended meanwhile. */
   go(news: RunNews): Run | undefined;
+  /** Whether it still waits for its word. */
+  waits(): boolean;
   /** Ends it. */
   discard(): void;
   /** Ends it and waits for that, so that no remains of it are left to a program that takes this one's place. */
@@ -143,6 +145,7 @@ export const prepare = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefin
   const tree = new Tree(identify(child.pid) ?? { pid: child.pid, startTime: 0 }, cgroup);
   const gate = child.stdio[4] as Writable;
   gate.on("error", () => undefined);
+  const reports = child.stdio[3] as Readable;
   let news: RunNews | undefined;
   let report: string | undefined;
   let end: { code: number; signal: undefined } | { code: undefined; signal: string } | undefined;
@@ -151,12 +154,14 @@ export const prepare = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefin
     news?.exited({ ...end, report });
     tree.awaitEmpty(() => news?.gone());
   };
-  readReport(child.stdio[3] as Readable, (text) => {
+  readReport(reports, (text) => {
     report = text;
     if (text === "" && end === undefined) news?.launched();
     finish();
   });
   child.on("exit", (code, signal) => {
+    // Whoever got hold of its other end must not keep the end of the process from being known.
+    setTimeout(() => reports.destroy(), LONGEST_WAIT).unref();
     end = signal === null ? { code: code ?? 0, signal: undefined } : { code: undefined, signal };
     finish();
   });
@@ -167,6 +172,7 @@ export const prepare = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefin
       gate.end("go\n");
       return runOf(tree);
     },
+    waits: () => end === undefined && report === undefined && isAlive(tree.leader),
     discard: () => {
       gate.destroy();
       tree.kill();

@@ -94,6 +94,10 @@ export const markSocket = (socket: ListeningSocket): void => {
   utimesSync(socket.path, LONG_AGO, Date.now() / 1000);
 };
 
+/** Whether clients find the socket at its path. */
+export const isPublished = (socket: ListeningSocket): boolean =>
+  lstatSync(socket.path, { throwIfNoEntry: false })?.isSocket() ?? false;
+
 /** What can be seen of the socket's clients now. */
 export const observeSocket = (socket: ListeningSocket): SocketEvidence => ({
   waiting: waitingClients(socket.fd),

@@ -1,0 +1,79 @@
+/** What a tenant may do to the parts of their own daemon, and an admin by mistake, without harm to anybody else. */
+import { rmSync } from "node:fs";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type Account, nameFor } from "./account.ts";
+import { askForPage } from "./fastcgi-client.ts";
+import { argumentsOf, isRunning, processesOf } from "./proc.ts";
+import { until } from "./program.ts";
+import { Stage } from "./stage.ts";
+import { Supervisor } from "./supervisor.ts";
+
+let stage: Stage;
+let alice: Account;
+let page: string;
+let supervisor: Supervisor;
+
+beforeAll(async () => {
+  stage = new Stage();
+  await stage.group("web");
+  alice = await stage.account("alice");
+  page = alice.write("page.php", "<?php echo getmypid();");
+  supervisor = stage.supervisor("main", [`nginx-group = ${nameFor("web")}`, "[runs_as]", alice.name]);
+  alice.writeConf("site", "start = exec php-cgi -q", "listen = fastcgi", "max-retries = 0", "healthy-after = 0");
+  alice.writeConf("talker", "start = while :; do echo talk; sleep 0.1; done", "output = log");
+  alice.writeConf("silent", "start = exec sleep 1000", "output = log", "autostart = no");
+  await supervisor.start();
+  for (const name of ["site", "talker"]) await supervisor.reaches(idOf(name), "running");
+});
+afterAll(() => stage.remove());
+
+const idOf = (name: string): string => `${alice.name}/${name}`;
+const socket = (): string => `${supervisor.fastcgiDir}/${alice.name}/site.sock`;
+const standingBy = (): number[] =>
+  processesOf(alice.uid).filter((pid) => argumentsOf(pid).some((word) => word.startsWith("umask 022")));
+
+test("a launch that stands by may be killed: the next run begins without it", async () => {
+  const [chain] = await until("a launch that stands by", () => {
+    const found = standingBy();
+    return found.length > 0 && found;
+  });
+  const { pid } = await supervisor.status(idOf("site"));
+  process.kill(chain ?? 0, "SIGKILL");
+  await until("its end", () => !isRunning(chain ?? 0));
+  process.kill(pid, "SIGKILL");
+  const { pid: next } = await supervisor.reaches(idOf("site"), "running", pid);
+  expect(await askForPage(socket(), page)).toBe(String(next));
+});
+
+test("a published socket that vanished is published again by the next run", async () => {
+  const { pid } = await supervisor.reaches(idOf("site"), "running");
+  rmSync(socket());
+  process.kill(pid, "SIGKILL");
+  const { pid: next } = await supervisor.reaches(idOf("site"), "running", pid);
+  expect(await askForPage(socket(), page)).toBe(String(next));
+});
+
+test("a log that is not there yet is said to be so", async () => {
+  const { status, body } = await supervisor.ask("GET", `/v1/daemons/${encodeURIComponent(idOf("silent"))}/log`);
+  expect([status, (body as { message: string }).message]).toEqual([
+    409,
+    `The log of "${idOf("silent")}" cannot be read: it has not written one yet.`,
+  ]);
+});
+
+test("a second supervisor does not get the directories of the first", async () => {
+  const second = new Supervisor(`${stage.directory}/main`);
+  const child = second.spawn();
+  const code = await new Promise((resolve) => child.once("exit", resolve));
+  expect(code).toBe(1);
+  expect(second.text()).toContain(`another supervisor (pid ${supervisor.pid}) uses this directory`);
+  expect((await supervisor.status(idOf("talker"))).state).toBe("running");
+});
+
+test("a logger that its owner stopped does not keep the supervisor from ending", async () => {
+  const loggers = processesOf(alice.uid).filter((pid) => argumentsOf(pid)[0]?.endsWith("s6-log"));
+  expect(loggers.length).toBeGreaterThan(0);
+  for (const pid of loggers) process.kill(pid, "SIGSTOP");
+  expect(await supervisor.end("SIGTERM")).toBe(0);
+  expect(loggers.filter(isRunning)).toEqual([]);
+});
