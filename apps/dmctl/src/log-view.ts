@@ -46,7 +46,7 @@ const pathOf = (address: string, view: LogView): string => {
 
 /**
  * Shows a daemon's log to its end, or with `follow` until Ctrl-C: through a pager on a terminal, escaped there unless
- * raw. Throws a Failure when the supervisor goes away.
+ * raw. Throws a Failure when it breaks off.
  */
 export const showLog = async (client: Client, address: string, view: LogView, session: Session): Promise<number> => {
   const leave = new AbortController();
@@ -66,7 +66,7 @@ export const showLog = async (client: Client, address: string, view: LogView, se
       }
     } else {
       const gone = await pump(log, view, escaped, session.output);
-      if (view.follow && !gone) throw new Error("the supervisor closed it");
+      if (view.follow && !gone) throw new Error("the supervisor ended it: it stops, or the log's files are gone");
     }
     return EXIT.done;
   } catch (error) {
