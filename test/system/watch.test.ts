@@ -136,7 +136,7 @@ test("one who renames without end pays more for it than the supervisor, which go
       expect((await supervisor.ask("GET", "/v1/health")).status).toBe(200);
       return ticksOf(pid) > (before[1] ?? 0) + 300;
     });
-    await supervisor.reaches(idOf("meanwhile"), "running");
+    await until("the new daemon", async () => (await ids()).includes(idOf("meanwhile")));
     const spent = [ticksOf(supervisor.pid) - (before[0] ?? 0), ticksOf(pid) - (before[1] ?? 0)];
     expect(spent[0]).toBeLessThan((spent[1] ?? 0) / 2);
   } finally {
