@@ -39,7 +39,9 @@ const client = async (longestRequest: number, health: () => unknown = () => HEAL
   socket.setEncoding("utf8").on("data", (chunk: string) => {
     text += chunk;
   });
-  const closed = once(socket, "close");
+  // An end while something is on its way is an error to whoever sent it.
+  socket.on("error", () => undefined);
+  const closed = new Promise((resolve) => socket.once("close", resolve));
   await once(socket, "connect");
   return { socket, closed, text: () => text };
 };
