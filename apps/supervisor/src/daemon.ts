@@ -61,6 +61,8 @@ export class Daemon {
   #run: LiveRun | undefined;
   #socket: HeldSocket | undefined;
   #before: SocketEvidence | undefined;
+  /** What the latest launch waits for, in words; undefined where it has not waited. */
+  #waiting: string | undefined;
   #log: HeldLog | undefined;
   #waiters: Waiter[] = [];
 
@@ -84,6 +86,11 @@ export class Daemon {
   }
   get socketPath(): string {
     return this.#socket?.path ?? "";
+  }
+
+  /** What its launch waits for, in words; "" where it does not. */
+  get waiting(): string {
+    return (this.#state.phase === "starting" && this.#waiting) || "";
   }
 
   /** Directory of its log's files, wherever it has one. */
@@ -164,7 +171,9 @@ export class Daemon {
     this.#become(state);
     if (alive(state) && this.terms) this.terms = { ...this.terms, fingerprint: record.fingerprint };
     this.#remember();
-    if (this.#run && state.phase === "starting") this.feed({ type: "launched", run: state.run });
+    // One that may be waiting for its lock can no longer tell when it has it.
+    const blind = this.terms?.definition.lock !== undefined && state.want === "up";
+    if (this.#run && state.phase === "starting") this.feed({ type: blind ? "restart" : "launched", run: state.run });
     // It listens on a socket that clients no longer find: only a new run can listen on the present one.
     if (this.#run && this.#socket?.fresh && state.want === "up") this.feed({ type: "restart" });
     return true;
@@ -220,6 +229,7 @@ export class Daemon {
   }
 
   #spawn(run: number): void {
+    this.#waiting = undefined;
     let stage = "publishing its socket";
     try {
       const terms = this.#takeUp();
@@ -274,7 +284,12 @@ export class Daemon {
 
   #news(run: number): RunNews {
     return {
-      launched: () => this.feed({ type: "launched", run }),
+      waiting: (reason) => {
+        if (run !== this.#state.run) return;
+        this.#waiting = reason;
+        this.#answer();
+      },
+      launched: () => this.feed({ type: "launched", run, waited: this.#waiting !== undefined }),
       exited: (raw) => {
         const connected =
           this.#socket !== undefined && (!this.#before || tookConnection(this.#before, this.#socket.observe()));
@@ -307,7 +322,8 @@ export class Daemon {
 
   #answer(): void {
     this.#waiters = this.#waiters.filter((waiter) => {
-      const said = verdict(this.#state, waiter.wish, waiter.since);
+      const held = waiter.wish === "up" && this.#state.run > waiter.since && this.waiting;
+      const said = held ? { ok: false, reason: held } : verdict(this.#state, waiter.wish, waiter.since);
       if (said === "pending") return true;
       waiter.resolve(said);
       return false;

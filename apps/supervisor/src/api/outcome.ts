@@ -31,9 +31,10 @@ export const act = async (
     ok: false,
     reason: result.reason,
     lastWords: ran && state.last?.exit.how !== "launch" ? await lastWords(daemon, about.readLog, asked) : "",
-    advice: !ran && state.phase === "running" ? GOES_ON : advice(state, concern, since),
+    advice: daemon.waiting ? WAITS : !ran && state.phase === "running" ? GOES_ON : advice(state, concern, since),
     daemon: present(daemon, about.now()),
   };
 };
 
+const WAITS = "It goes on by itself when it has what it waits for; a stop gives that up.";
 const GOES_ON = "The run that there is goes on as it was.";

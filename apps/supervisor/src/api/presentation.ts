@@ -1,16 +1,17 @@
 /** A daemon as the contract shows it. */
 import type { DaemonStatus } from "../contract.ts";
-import { alive, describeExit, type State } from "../core/lifecycle.ts";
+import { alive, describeExit, isFinal } from "../core/lifecycle.ts";
 import type { Daemon } from "../daemon.ts";
 
 const seconds = (ms: number): number => Math.max(0, Math.round(ms / 100) / 10);
 
-const reason = (state: State): string => {
+const reason = ({ state, waiting }: Daemon): string => {
   if (state.bar && !alive(state)) return state.bar.reason;
   const last = state.last ? describeExit(state.last.exit) : "";
+  if (state.phase === "failed" && state.last && isFinal(state.last.exit)) return last;
   if (state.phase === "failed") return `${last}; given up after ${state.failures} failed runs`;
   if (state.phase === "coolingdown") return last;
-  return "";
+  return waiting;
 };
 
 /**
@@ -32,7 +33,7 @@ export const present = (daemon: Daemon, now: number): DaemonStatus => {
     cooldown: phase === "coolingdown" && deadline !== undefined ? seconds(deadline - now) : 0,
     uptime: alive(state) && startedAt !== undefined ? seconds(now - startedAt) : 0,
     total: want === "up" && wantedAt !== undefined ? seconds(now - wantedAt) : 0,
-    reason: reason(state),
+    reason: reason(daemon),
     user: terms?.account.name ?? key.owner.name,
     configFile: file.path,
     logFile: definition?.output === "log" ? `${terms?.logDirectory}/current` : "",

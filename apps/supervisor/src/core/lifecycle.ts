@@ -62,8 +62,8 @@ export type Event =
   | { readonly type: "start" }
   | { readonly type: "stop" }
   | { readonly type: "restart" }
-  /** The launch chain has become the daemon's shell. */
-  | { readonly type: "launched"; readonly run: number }
+  /** The launch chain has become the daemon's shell. `waited`: it had something to wait for, and begins only now. */
+  | { readonly type: "launched"; readonly run: number; readonly waited?: boolean }
   /** The main process ended. `connected`: the run has taken a connection. */
   | { readonly type: "exited"; readonly run: number; readonly exit: Exit; readonly connected: boolean }
   /** Nothing of the run is left. */
@@ -172,8 +172,12 @@ const wishUp = (state: State, _event: unknown, at: Circumstances): Step => ({
 });
 const wishDown = (state: State): Step => ({ state: { ...state, ...idle, asked: true }, effects: [] });
 
-const settle = (state: State, _event: unknown, at: Circumstances): Step =>
-  to(state, { deadline: at.now + SETTLE }, { type: "prepare", run: state.run + 1 });
+const settle = (state: State, event: Of<"launched">, at: Circumstances): Step =>
+  to(
+    state,
+    { deadline: at.now + SETTLE, ...(event.waited && { startedAt: at.now }) },
+    { type: "prepare", run: state.run + 1 },
+  );
 const up = (state: State): Step => to(state, { phase: "running" });
 
 const hasFailed = (state: State, event: Of<"exited">, at: Circumstances): boolean =>
@@ -201,12 +205,19 @@ const ending = (state: State, event: Of<"exited">): Step => ({
 const killRest = (state: State, _event: unknown, at: Circumstances): Step =>
   to(state, { deadline: at.now + at.rules.stopTimeout }, { type: "kill", run: state.run });
 
+/** Exit code by which a program asks not to be run again (spec/daemontools.md: The same powers in a conf file). */
+const FINAL_CODE = 100;
+
+/** Whether a run that ended so is not followed by another until somebody starts it. */
+export const isFinal = (exit: Exit): boolean => exit.how === "code" && exit.code === FINAL_CODE;
+
 /** Nothing of the run is left: rest, or begin again, at once or later (issue: Back-off). */
 const next = (state: State, _event: unknown, at: Circumstances): Step => {
   const over = { ...state, startedAt: undefined };
   if (over.bar) return to(over, { phase: over.bar.kind, respawns: 0, failures: 0 }, discard(over));
   if (over.want === "down") return rest(over);
   if (over.asked || !over.last) return spawn(over, at, {});
+  if (isFinal(over.last.exit)) return to(over, { phase: "failed", failures: over.failures + 1 }, discard(over));
   if (!over.last.failed) {
     const clean = over.last.exit.how === "code" && over.last.exit.code === 0;
     return later({ ...over, failures: 0 }, (state.startedAt ?? at.now) + spacing(clean), at);
@@ -257,8 +268,9 @@ export const step = (state: State, event: Event, at: Circumstances): Step => {
 export const alive = (state: State): boolean =>
   state.phase === "starting" || state.phase === "running" || state.phase === "stopping";
 
-/** What a POSIX shell means by its own exit codes. */
-const SHELL_CODES: ReadonlyMap<number, string> = new Map([
+/** What exit codes mean: those that we know of ourselves, and those of a POSIX shell. */
+const KNOWN_CODES: ReadonlyMap<number, string> = new Map([
+  [FINAL_CODE, " (it asks not to be run again)"],
   [126, " (the shell may not run a program that `start` names)"],
   [127, " (the shell does not find a program that `start` names)"],
 ]);
@@ -267,7 +279,7 @@ const SHELL_CODES: ReadonlyMap<number, string> = new Map([
 export const describeExit = (exit: Exit): string => {
   switch (exit.how) {
     case "code":
-      return `exited with code ${exit.code}${SHELL_CODES.get(exit.code) ?? ""}`;
+      return `exited with code ${exit.code}${KNOWN_CODES.get(exit.code) ?? ""}`;
     case "signal":
       return `killed by ${exit.signal}`;
     case "launch":

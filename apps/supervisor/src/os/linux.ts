@@ -313,6 +313,7 @@ export class Linux implements Machine {
 
   #until(id: string, news: RunNews): RunNews {
     return {
+      waiting: (reason) => news.waiting(reason),
       launched: () => news.launched(),
       exited: (exit) => news.exited(exit),
       gone: () => {
