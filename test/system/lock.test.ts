@@ -64,7 +64,7 @@ test("the lock is held by the daemon itself, in a file that is its account's alo
   await write("holder", "lock = ~/own", "umask = 000");
   const { pid } = await supervisor.up(idOf("holder"));
   await until("its sleep", () => argumentsOf(pid)[0]?.endsWith("sleep"));
-  expect([...descriptorsOf(pid)].slice(3)).toEqual([[6, `${alice.home}/own`]]);
+  expect([...descriptorsOf(pid)].slice(3)).toEqual([[9, `${alice.home}/own`]]);
   const { uid, mode } = lstatSync(`${alice.home}/own`);
   expect([uid, mode & 0o777]).toEqual([alice.uid, 0o600]);
   expect(await isFree("own")).toBe(false);

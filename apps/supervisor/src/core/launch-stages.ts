@@ -30,19 +30,22 @@ if [ -n "$2" ] && ! /usr/bin/renice -n "$2" -p $$ >/dev/null; then echo "setting
 shift 2
 exec "$@"`;
 
+/** Where a daemon has its lock. */
+export const LOCK_DESCRIPTOR = 9;
+
 /**
- * $1 file. The lock is of the open file, descriptor 6, which the daemon inherits, as with setlock. A short wait, for one
+ * $1 file. The lock is of the open file, a descriptor of which the daemon inherits, as with setlock. A short wait, for one
  * that is just ending, is not worth telling.
  */
 export const TAKE_LOCK = `stage="locking $1"
 ${FAIL}
 umask 077
 [ ! -d "$1" ] || fail 'is a directory'
-if ! true 6<>"$1"; then printf '%s\\n' "$stage" >&3; exit ${LAUNCH_FAILED}; fi
-exec 6<>"$1"
-if ! /usr/bin/flock --wait 0.2 6; then
+if ! true ${LOCK_DESCRIPTOR}<>"$1"; then printf '%s\\n' "$stage" >&3; exit ${LAUNCH_FAILED}; fi
+exec ${LOCK_DESCRIPTOR}<>"$1"
+if ! /usr/bin/flock --wait 0.2 ${LOCK_DESCRIPTOR}; then
   printf '%s\\n' "${NOTICE}waits for the lock $1" >&3
-  /usr/bin/flock 6 || fail 'cannot be locked'
+  /usr/bin/flock ${LOCK_DESCRIPTOR} || fail 'cannot be locked'
   echo '${NOTICE}' >&3
 fi
 shift
@@ -155,8 +158,10 @@ exec "$@"`;
 /**
  * $1 directory, $2 shell, $3 start, $4 umask. Gives the variables their names and becomes the daemon. The shell that reads
  * this may be one of a jail, and warn of what it likes: nothing but a failure belongs on descriptor 3.
+ * @param redirections of the other descriptors that the daemon gets
+ * @param last a command, once the variables have their names
  */
-export const BECOME_DAEMON = `exec 2>&5
+export const becomeDaemon = (redirections: string, last: string): string => `exec 2>&5
 umask "$4"
 stage="entering $1"
 ${FAIL}
@@ -170,4 +175,5 @@ for name in $${VEILED}; do
   text="$text export $name=\\"\\$${VEIL}$name\\"; unset ${VEIL}$name;"
 done
 eval "unset PWD OLDPWD stage name text ${VEILED}; $text"
-exec "$2" -c "$3" 3>&- 4>&- 5>&-`;
+${last}
+exec "$2" -c "$3" 3>&- 4>&- 5>&- ${redirections}`;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { DEFAULTS } from "./definition.ts";
+import { DEFAULTS, type Definition } from "./definition.ts";
 import { inHome, launchDaemon, launchLogger, objection, readExit } from "./launch.ts";
 
 const owner = { name: "amy", uid: 1001, gid: 1001, home: "/home/amy", shell: "/bin/bash" };
@@ -14,6 +14,8 @@ const definition = {
   ]),
 };
 
+const alone = { socketPath: undefined, notifyPath: undefined };
+
 describe("launchDaemon", () => {
   const plan = launchDaemon({
     definition,
@@ -21,6 +23,7 @@ describe("launchDaemon", () => {
     account,
     cgroup: "/sys/fs/cgroup/dmhost/amy/site/1",
     privileged: true,
+    ...alone,
   });
 
   it("shows root's stages nothing that the tenant named, but under a name that means nothing to them", () => {
@@ -62,7 +65,14 @@ describe("launchDaemon", () => {
   });
 
   it("changes no account where the supervisor is no root, but still gives up the way to one", () => {
-    const { argv } = launchDaemon({ definition, owner, account: owner, cgroup: undefined, privileged: false });
+    const { argv } = launchDaemon({
+      definition,
+      owner,
+      account: owner,
+      cgroup: undefined,
+      privileged: false,
+      ...alone,
+    });
     expect(argv.slice(argv.indexOf("/usr/bin/setpriv"), argv.indexOf("--") + 1)).toEqual([
       "/usr/bin/setpriv",
       "--no-new-privs",
@@ -72,7 +82,7 @@ describe("launchDaemon", () => {
 });
 
 describe("stages that a file asks for", () => {
-  const launch = { owner, account, cgroup: undefined, privileged: true };
+  const launch = { owner, account, cgroup: undefined, privileged: true, ...alone };
   const programs = (change: Partial<typeof definition>): string[] => {
     const { argv } = launchDaemon({ ...launch, definition: { ...definition, ...change } });
     return argv.filter((word) => /^\/(usr\/)?s?bin\//.test(word));
@@ -126,12 +136,34 @@ describe("stages that a file asks for", () => {
   });
 });
 
-it.each([
+it.each<[string, Partial<Definition>, typeof owner, boolean, string | undefined]>([
   ["nothing special", {}, owner, true, undefined],
   ["nice below 0", { nice: -1 }, owner, true, "nice=-1: only root's own daemons may have one below 0"],
   ["nice of 0", { nice: 0 }, owner, true, undefined],
   ["nice below 0 of root's", { nice: -20 }, { ...owner, name: "root", uid: 0 }, true, undefined],
   ["a jail", { chroot: "/srv/jail" }, owner, true, undefined],
+  [
+    "a jail and a path",
+    { chroot: "/x", listen: "path" },
+    owner,
+    true,
+    "chroot=: the path that listen=path names is not in there",
+  ],
+  [
+    "a jail and a word",
+    { chroot: "/x", ready: "notify" },
+    owner,
+    true,
+    "chroot=: the socket that ready=notify names is not in there",
+  ],
+  ["a lock and another descriptor", { lock: "/x", ready: "fd:8" }, owner, true, undefined],
+  [
+    "a lock and its own",
+    { lock: "/x", ready: "fd:9" },
+    owner,
+    true,
+    "lock=: it is kept on descriptor 9, so ready= must name another",
+  ],
   ["a jail without root", { chroot: "/x" }, owner, false, "chroot=: this supervisor runs without root's powers"],
 ])("objection to %s", (_name, change, whose, privileged, expected) => {
   expect(objection({ definition: { ...definition, ...change }, owner: whose, privileged })).toBe(expected);

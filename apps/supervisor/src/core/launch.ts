@@ -20,9 +20,10 @@ import type { Definition } from "./definition.ts";
 import {
   AS_ROOT,
   AWAIT_WORD,
-  BECOME_DAEMON,
+  becomeDaemon,
   ENTER_JAIL,
   LAUNCH_FAILED,
+  LOCK_DESCRIPTOR,
   READ_VARIABLES,
   TAKE_LOCK,
   VEIL,
@@ -38,11 +39,31 @@ export interface LaunchPlan {
   readonly file: string;
   readonly argv: readonly string[];
   readonly environment: ReadonlyMap<string, string>;
+  /** Descriptors at which it is given what its daemon gets at others: a listening socket, the end of a pipe. */
+  readonly slots: { readonly socket: number; readonly ready: number };
 }
 
 const PATH = "/usr/local/bin:/usr/bin:/bin";
 
 const sh = (script: string, ...words: string[]): string[] => ["/bin/sh", "-c", script, "dmhost-launch", ...words];
+
+const CHAIN_SOCKET = 6;
+const CHAIN_READY = 7;
+const SLOTS = { socket: CHAIN_SOCKET, ready: CHAIN_READY };
+
+/** Moves both to where the daemon looks for them. */
+const redirections = ({ listen, ready }: Definition): string => {
+  const told = ready.startsWith("fd:") ? Number(ready.slice(3)) : undefined;
+  return [
+    listen === "systemd" || listen === "http" ? `3<&${CHAIN_SOCKET}` : "",
+    `${CHAIN_SOCKET}>&-`,
+    told === undefined || told === CHAIN_READY ? "" : `${told}>&${CHAIN_READY}`,
+    told === CHAIN_READY ? "" : `${CHAIN_READY}>&-`,
+  ].join(" ");
+};
+
+/** What a process that looks for sockets as systemd hands them over is told; the pid stays that of the chain. */
+const LISTEN_PID = "export LISTEN_PID=$$";
 
 /** Capabilities that entering a jail takes: chroot(2), and emptying the bounding set afterwards. */
 const JAILER = ",+sys_chroot,+setpcap";
@@ -74,6 +95,10 @@ export interface Launch {
   readonly cgroup: string | undefined;
   /** Whether the supervisor is root; otherwise owner, account and supervisor are one. */
   readonly privileged: boolean;
+  /** Socket that it is to bind, with listen=path. */
+  readonly socketPath: string | undefined;
+  /** Socket on which it is to tell that it is ready, with ready=notify. */
+  readonly notifyPath: string | undefined;
 }
 
 /** Why a daemon may not have what its file asks for, whoever it runs as; undefined where nothing is against it. */
@@ -81,10 +106,14 @@ export const objection = ({
   definition,
   owner,
   privileged,
-}: Omit<Launch, "account" | "cgroup">): string | undefined => {
-  const { nice = 0, chroot } = definition;
+}: Pick<Launch, "definition" | "owner" | "privileged">): string | undefined => {
+  const { nice = 0, chroot, lock, ready, listen } = definition;
   if (nice < 0 && owner.uid !== 0) return `nice=${nice}: only root's own daemons may have one below 0`;
   if (chroot !== undefined && !privileged) return "chroot=: this supervisor runs without root's powers";
+  if (chroot !== undefined && listen === "path") return "chroot=: the path that listen=path names is not in there";
+  if (chroot !== undefined && ready === "notify") return "chroot=: the socket that ready=notify names is not in there";
+  if (lock !== undefined && ready === `fd:${LOCK_DESCRIPTOR}`)
+    return `lock=: it is kept on descriptor ${LOCK_DESCRIPTOR}, so ready= must name another`;
   return undefined;
 };
 
@@ -98,10 +127,14 @@ export const launchDaemon = (launch: Launch): LaunchPlan => {
     ["USER", account.name],
     ["PATH", PATH],
     ["SHELL", definition.shell],
+    ...(launch.socketPath === undefined ? [] : [["DM_SOCKET", launch.socketPath] as const]),
+    ...(launch.notifyPath === undefined ? [] : [["NOTIFY_SOCKET", launch.notifyPath] as const]),
+    ...(isHandedOver(definition) ? [["LISTEN_FDS", "1"] as const, ["LISTEN_FDNAMES", definition.listen] as const] : []),
     ...definition.environment,
   ]);
   const extra = stages(launch);
-  const script = extra.length === 0 ? AWAIT_WORD + BECOME_DAEMON : BECOME_DAEMON;
+  const last = becomeDaemon(redirections(definition), isHandedOver(definition) ? LISTEN_PID : "");
+  const script = extra.length === 0 ? AWAIT_WORD + last : last;
   const words = [
     "-c",
     script,
@@ -121,6 +154,7 @@ export const launchDaemon = (launch: Launch): LaunchPlan => {
       ...(chroot === undefined ? ["/bin/sh"] : [...LEAVE_WORLD, `--shell=${definition.shell}`, "--"]),
       ...words,
     ],
+    slots: SLOTS,
     environment: new Map([
       ["PATH", PATH],
       [VEILED, [...variables.keys()].join(" ")],
@@ -148,6 +182,9 @@ const stages = ({ definition, owner }: Launch): string[] => {
   return found.length === 0 ? [] : [...sh(`${AWAIT_WORD}exec "$@"`), ...found];
 };
 
+/** Whether the daemon looks for its socket at descriptor 3, as systemd hands one over (sd_listen_fds(3)). */
+const isHandedOver = ({ listen }: Definition): boolean => listen === "systemd" || listen === "http";
+
 /** Path with a leading `~/` resolved to the owner's home. */
 export const inHome = (path: string, owner: Account): string =>
   path === "~" ? owner.home : path.startsWith("~/") ? `${owner.home}/${path.slice(2)}` : path;
@@ -171,7 +208,9 @@ export const launchLogger = (
   argv: [
     ...sh(AS_ROOT, "", ""),
     ...become(owner, privileged),
-    ...sh(`umask 027; read -r go <&4 || exit ${LAUNCH_FAILED}; exec "$@" 2>&5 3>&- 4>&- 5>&-`),
+    ...sh(
+      `umask 027; read -r go <&4 || exit ${LAUNCH_FAILED}; exec "$@" 2>&5 3>&- 4>&- 5>&- ${CHAIN_SOCKET}>&- ${CHAIN_READY}>&-`,
+    ),
     "/usr/bin/s6-log",
     "-b",
     `n${bounds.files}`,
@@ -179,5 +218,6 @@ export const launchLogger = (
     "t",
     directory,
   ],
+  slots: SLOTS,
   environment: new Map([["PATH", PATH]]),
 });

@@ -106,6 +106,7 @@ export class Log {
     return {
       waiting: () => undefined,
       launched: () => undefined,
+      ready: () => undefined,
       exited: (exit) => {
         this.#logger = undefined;
         if (this.#closed) return this.#closed();
