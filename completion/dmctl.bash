@@ -8,16 +8,24 @@ list none --json
 rescan none --json
 scan none --json
 start many --json
+up many --json
 stop many --json
+down many --json
 restart many --json
 log one --lines --follow --raw --utc
 tail one --lines --raw --utc
 edit one
 kill signal
+hup one
+alarm one
+interrupt one
+term one
 pid one --json
 logfile one --json
 configfile one --json
 explain question --policy --utc --json
+svstat one
+tai64nlocal none --utc
 export none --json
 health none --json
 help command

@@ -7,16 +7,24 @@ set -g __dmctl_table \
     'rescan|none|--json|load new and changed files' \
     'scan|none|--json|load new and changed files' \
     'start|many|--json|start it and wait until it runs' \
+    'up|many|--json|start it and wait until it runs' \
     'stop|many|--json|stop it with all its processes' \
+    'down|many|--json|stop it with all its processes' \
     'restart|many|--json|stop it, then start it' \
     'log|one|--lines --follow --raw --utc|its log' \
     'tail|one|--lines --raw --utc|the end of its log and what comes' \
     'edit|one||edit its file' \
     'kill|signal||send it a signal' \
+    'hup|one||send it HUP' \
+    'alarm|one||send it ALRM' \
+    'interrupt|one||send it INT' \
+    'term|one||send it TERM' \
     'pid|one|--json|its process id' \
     'logfile|one|--json|the path of its log' \
     'configfile|one|--json|the path of its file' \
     'explain|question|--policy --utc --json|why it is in its state' \
+    'svstat|one||one line, as svstat prints it' \
+    'tai64nlocal|none|--utc|labels as local time' \
     'export|none|--json|the whole state, for root' \
     'health|none|--json|the supervisor itself' \
     'help|command||explain dmctl or a command' \

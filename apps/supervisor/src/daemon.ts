@@ -56,6 +56,8 @@ export class Daemon {
   #next: Terms | undefined;
   readonly #machine: Machine;
   readonly #witness: Witness;
+  /** Since when, by the machine's clock, no process of it has lived; of the supervisor's own time. */
+  downSince: number;
   #state: State = initial;
   #cancelTimer: (() => void) | undefined;
   #run: LiveRun | undefined;
@@ -70,6 +72,7 @@ export class Daemon {
     this.file = file;
     this.#machine = machine;
     this.#witness = witness;
+    this.downSince = machine.now();
   }
 
   get state(): State {
@@ -212,6 +215,7 @@ export class Daemon {
           ? undefined
           : this.#machine.after(Math.max(0, deadline - this.#machine.now()), () => this.feed({ type: "deadline" }));
     }
+    if (alive(this.#state) && !alive(state)) this.downSince = this.#machine.now();
     this.#state = state;
   }
 

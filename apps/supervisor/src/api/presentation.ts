@@ -31,6 +31,8 @@ export const present = (daemon: Daemon, now: number): DaemonStatus => {
     respawns,
     cooldown: phase === "coolingdown" && deadline !== undefined ? seconds(deadline - now) : 0,
     uptime: alive(state) && startedAt !== undefined ? seconds(now - startedAt) : 0,
+    downtime: alive(state) ? 0 : seconds(now - daemon.downSince),
+    autostart: file.definition?.autostart ?? definition?.autostart ?? true,
     total: want === "up" && wantedAt !== undefined ? seconds(now - wantedAt) : 0,
     reason: reason(state),
     user: terms?.account.name ?? key.owner.name,

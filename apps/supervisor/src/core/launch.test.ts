@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { DEFAULTS } from "./definition.ts";
-import { inHome, launchDaemon, launchLogger, readExit } from "./launch.ts";
+import { inHome, launchDaemon, launchLogger, readExit, servicePath } from "./launch.ts";
 
 const owner = { name: "amy", uid: 1001, gid: 1001, home: "/home/amy", shell: "/bin/bash" };
 const account = { name: "www-data", uid: 33, gid: 33, home: "/var/www", shell: "/usr/sbin/nologin" };
@@ -120,4 +120,8 @@ describe("readExit", () => {
   ])("%s", (_name, raw, expected) => {
     expect(readExit(raw)).toEqual(expected);
   });
+});
+
+test("service directories' scripts find our programs before the machine's", () => {
+  expect(servicePath("/opt/tools")).toBe("/opt/tools:/usr/local/bin:/usr/bin:/bin");
 });

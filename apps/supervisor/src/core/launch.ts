@@ -26,6 +26,11 @@ export interface LaunchPlan {
 const LAUNCH_FAILED = 111;
 
 const PATH = "/usr/local/bin:/usr/bin:/bin";
+/**
+ * PATH of a service directory's scripts (spec/daemontools.md: Service directories): `envdir`, `multilog` and the others are
+ * those of the folder `tools`, before any that the machine has.
+ */
+export const servicePath = (tools: string): string => `${tools}:${PATH}`;
 /** What a tenant's variable is called until setpriv has been passed. */
 const VEIL = "DMHOST_VAR_";
 
