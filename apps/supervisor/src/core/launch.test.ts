@@ -122,6 +122,6 @@ describe("readExit", () => {
   });
 });
 
-test("service directories' scripts find our programs before the machine's", () => {
+it("service directories' scripts find our programs before the machine's", () => {
   expect(servicePath("/opt/tools")).toBe("/opt/tools:/usr/local/bin:/usr/bin:/bin");
 });
