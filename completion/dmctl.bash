@@ -54,11 +54,11 @@ _dmctl_shape() {
   return 1
 }
 
-# _dmctl_commands TAKES...: offers the commands that take one of these.
+# _dmctl_commands TAKES...: offers the commands that take one of these, by their first names.
 _dmctl_commands() {
   local name takes options
   while read -r name takes options; do
-    [[ $name == "" || $name == scan || " $* " != *" $takes "* ]] || _dmctl_offer "$name"
+    [[ $name == "" || $name =~ ^(scan|up|down)$ || " $* " != *" $takes "* ]] || _dmctl_offer "$name"
   done <<<"$_dmctl_table"
 }
 

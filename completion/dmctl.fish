@@ -43,7 +43,7 @@ end
 function __dmctl_commands
     for row in $__dmctl_table
         set -l field (string split '|' -- $row)
-        if contains -- $field[2] $argv; and test $field[1] != scan
+        if contains -- $field[2] $argv; and not contains -- $field[1] scan up down
             printf '%s\t%s\n' $field[1] $field[4]
         end
     end
