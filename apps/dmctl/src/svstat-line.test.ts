@@ -10,6 +10,10 @@ test.each([
   [SERVICE, "~/service/site1: up (pid 4711) 3600 seconds"],
   [{ ...SERVICE, autostart: false }, "~/service/site1: up (pid 4711) 3600 seconds, normally down"],
   [{ ...SERVICE, want: "down" as const }, "~/service/site1: up (pid 4711) 3600 seconds, want down"],
+  [
+    { ...SERVICE, autostart: false, state: "paused" as const },
+    "~/service/site1: up (pid 4711) 3600 seconds, normally down, paused",
+  ],
   [DOWN, "~/service/site1: down 5 seconds, normally up"],
   [{ ...DOWN, autostart: false }, "~/service/site1: down 5 seconds"],
   [{ ...DOWN, want: "up" as const }, "~/service/site1: down 5 seconds, normally up, want up"],

@@ -11,5 +11,6 @@ export const svstatLine = (daemon: DaemonStatus, home: string | undefined): stri
   const seconds = Math.floor(up ? daemon.uptime : daemon.downtime);
   const normally = up === daemon.autostart ? "" : `, normally ${up ? "down" : "up"}`;
   const wants = (up ? "up" : "down") === daemon.want ? "" : `, want ${daemon.want}`;
-  return `${place}: ${up ? `up (pid ${daemon.pid})` : "down"} ${seconds} seconds${normally}${wants}`;
+  const paused = daemon.state === "paused" ? ", paused" : "";
+  return `${place}: ${up ? `up (pid ${daemon.pid})` : "down"} ${seconds} seconds${normally}${paused}${wants}`;
 };
