@@ -108,6 +108,20 @@ test.each([
   expect(ours.same).toBe(true);
 });
 
+test("svc -p pauses it, svc -c lets it go on", async () => {
+  for (const [letter, line] of [
+    ["-p", "kept: up (pid N) N seconds, paused"],
+    ["-c", "kept: up (pid N) N seconds"],
+  ] as const) {
+    const attempt = async (side: Side) => {
+      const { code } = await tool(side, "svc", letter, "kept");
+      await says(side, line, "kept");
+      return code;
+    };
+    expect((await compare(attempt, undefined)).ours).toBe(0);
+  }
+});
+
 test("svc -k kills it, and another one comes", async () => {
   const attempt = async (side: Side) => {
     const [pid] = record(side, "kept");
@@ -133,6 +147,18 @@ test("svc -u raises what is normally down, svc -dk ends it", async () => {
     return { codes: [up.code, down.code], gone: !isRunning(pid) };
   };
   expect((await compare(attempt, undefined)).ours).toEqual({ codes: [0, 0], gone: true });
+});
+
+test("svc -o runs it once", async () => {
+  const attempt = async (side: Side) => {
+    const [former] = record(side, "lower");
+    const { code } = await tool(side, "svc", "-o", "lower");
+    await until(`${side} up`, () => record(side, "lower").length === 1 && record(side, "lower")[0] !== former);
+    const ended = await tool(side, "svc", "-k", "lower");
+    await says(side, "lower: down N seconds", "lower");
+    return [code, ended.code];
+  };
+  expect((await compare(attempt, undefined)).ours).toEqual([0, 0]);
 });
 
 test("svc -d returns when it is down, whatever that takes; the old one at once", async () => {
