@@ -5,20 +5,21 @@
 
 # Makes `programs` what dist/ is, file by file where they differ; sets `written` to yes if the supervisor's did.
 install_programs() {
-  mkdir -p "$programs" "$command_dir"
+  mkdir -p "$programs/daemontools" "$command_dir"
   install_copied=""
-  for program in "$workshop"/dist/*; do
-    program_place=$programs/${program##*/}
+  for program in "$workshop"/dist/* "$workshop"/dist/daemontools/*; do
+    [ -f "$program" ] || continue
+    program_place=$programs/${program#"$workshop"/dist/}
     [ "${program##*/}" != dmctl ] || program_place=$command_dir/dmctl
     ! cmp -s "$program" "$program_place" || continue
     install_copied="$install_copied $program_place"
     cp "$program" "$program_place.new"
     chmod 755 "$program_place.new"
     mv -f "$program_place.new" "$program_place"
-    [ "${program##*/}" = dmctl ] || written=yes
+    case $program_place in "$command_dir/dmctl" | "$programs/daemontools/"*) ;; *) written=yes ;; esac
   done
-  for program in "$programs"/*; do
-    [ -e "$workshop/dist/${program##*/}" ] || rm -f "$program"
+  for program in "$programs"/* "$programs"/daemontools/*; do
+    [ -e "$workshop/dist/${program#"$programs"/}" ] || rm -f "$program"
   done
   step "programs: ${install_copied:+installed:}${install_copied:-installed already}"
 }

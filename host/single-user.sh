@@ -74,8 +74,8 @@ single_user_workshop() {
   workshop=${XDG_CACHE_HOME:-$HOME/.cache}/dmhost
   step "$checkout cannot be written as $single_user: building in $workshop"
   mkdir -p "$workshop"
-  rm -rf "$workshop/apps"
-  tar -C "$checkout" --exclude=node_modules -cf - apps build.ts package.json package-lock.json .npmrc tsconfig.json tsconfig.base.json |
+  rm -rf "$workshop/apps" "$workshop/daemontools"
+  tar -C "$checkout" --exclude=node_modules -cf - apps daemontools build.ts package.json package-lock.json .npmrc tsconfig.json tsconfig.base.json |
     tar -C "$workshop" -xf - --no-same-owner
 }
 

@@ -56,6 +56,10 @@ export interface DaemonStatus {
   cooldown: number;
   /** Seconds since the running process started, 0 when none runs. */
   uptime: number;
+  /** Seconds since its last process ended, or since this supervisor first saw it without one; 0 when one runs. */
+  downtime: number;
+  /** Whether it is started by itself. */
+  autostart: boolean;
   /** Seconds since the last start by hand or by autostart, 0 when not wanted up. */
   total: number;
   /** Why the state is what it is, in words, where there is more to say than its name; else "". */

@@ -51,6 +51,8 @@ export const present = (daemon: Daemon, now: number): DaemonStatus => {
     respawns: instances.reduce((sum, { respawns }) => sum + respawns, 0),
     cooldown,
     uptime,
+    downtime: alive(state) ? 0 : seconds(now - daemon.foremost.downSince),
+    autostart: file.definition?.autostart ?? definition?.autostart ?? true,
     total: want === "up" && wantedAt !== undefined ? seconds(now - wantedAt) : 0,
     reason: foremost.reason,
     user: terms?.account.name ?? key.owner.name,
