@@ -22,6 +22,7 @@ const ROOMS: Record<string, Room> = {
   os: { rooms: ["os"], types: ["core", "machine"], packages: ["node:", "koffi"] },
   daemon: { rooms: ["core"], types: ["machine"], packages: [] },
   supervisor: { rooms: ["core", "daemon"], types: ["machine"], packages: [] },
+  hosting: { rooms: ["core"], types: ["daemon", "machine"], packages: [] },
   api: { rooms: ["api", "contract", "core"], types: ["daemon", "supervisor"], packages: ["node:", "fastify"] },
   dmctl: { rooms: ["dmctl"], packages: ["node:", "@dmhost/supervisor/contract"] },
 };

@@ -1,6 +1,7 @@
 /** One daemon: feeds events to the table of core/lifecycle.ts, performs the effects it returns, keeps its one timer. */
 import { DEFAULTS, type Definition } from "./core/definition.ts";
 import { type SocketEvidence, tookConnection } from "./core/evidence.ts";
+import type { Hostname } from "./core/hostname.ts";
 import { type LaunchPlan, launchDaemon, launchLogger, readExit } from "./core/launch.ts";
 import { alive, type Effect, type Event, initial, type State, step, type Verdict, verdict } from "./core/lifecycle.ts";
 import type { Account } from "./core/policy-rules.ts";
@@ -42,6 +43,15 @@ interface Waiter {
   readonly resolve: (verdict: Exclude<Verdict, "pending">) => void;
 }
 
+/** How one of a daemon's sites stands. Paths of its logs are undefined where it is refused. */
+export interface HostStanding {
+  readonly name: Hostname;
+  readonly state: "published" | "pending" | "refused";
+  readonly reason: string;
+  readonly url: string;
+  readonly logs: { readonly access: string; readonly error: string } | undefined;
+}
+
 /** A daemon that the supervisor knows. Its file may be wrong, and it may not be allowed to run: the state says so. */
 export class Daemon {
   readonly key: DaemonKey;
@@ -50,6 +60,8 @@ export class Daemon {
   file: FoundFile;
   /** Whether the file is gone: the daemon is dropped when it has stopped. */
   removed = false;
+  /** Its sites, as hosting.ts has found them last. */
+  hosts: readonly HostStanding[] = [];
   /** What the present run is made of. */
   terms: Terms | undefined;
   /** What the next one is to be made of, if anything else. */

@@ -30,6 +30,8 @@ export class Supervisor {
   readonly #machine: Machine;
   readonly #witness: Witness;
   readonly #daemons = new Map<string, Daemon>();
+  /** Called when daemons, their files or what they may could have changed; may be called for nothing. */
+  changed: () => void = () => undefined;
   #rule: Rule;
   #stopping = false;
 
@@ -38,6 +40,7 @@ export class Supervisor {
     this.#rule = rule;
     this.#witness = (daemon, event, before, after) => {
       witness(daemon, event, before, after);
+      this.changed();
       if (daemon.removed && !alive(after)) this.#drop(daemon);
     };
   }
@@ -81,6 +84,7 @@ export class Supervisor {
       if (this.#isStrangers(daemon)) this.#evict(daemon);
       else this.#judge(daemon);
     }
+    this.changed();
   }
 
   /** Whether its owner's account is another by now than when it was loaded: its uid may be somebody else's. */
@@ -107,6 +111,7 @@ export class Supervisor {
       this.#rescanOwner(owner, paths.chain, findings);
       this.#watch(owner, paths.chain, findings);
     }
+    this.changed();
     return findings;
   }
 
@@ -262,5 +267,6 @@ export class Supervisor {
 
   #drop(daemon: Daemon): void {
     if (this.#daemons.delete(daemon.id)) void daemon.close();
+    this.changed();
   }
 }
