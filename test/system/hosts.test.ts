@@ -90,7 +90,7 @@ const remove = async (name: string, owner = alice): Promise<void> => {
   rmSync(join(owner.home, owner.conf(name)));
   await supervisor.rescan();
   const gone = (): boolean => hosts.every((host) => !web.inForce().includes(`/${owner.name}/${host.name}.access.log`));
-  await until(`the sites of ${name} gone`, gone);
+  await until(`the sites of ${name} gone`, () => gone() && web.hasAnswered());
 };
 
 test("a line of the conf file becomes a site: PHP, permalinks, bodies and files", async () => {

@@ -117,6 +117,13 @@ export class WebServer {
     return readFileSync(join(this.directory, "offered/sites.conf"), "utf8");
   }
 
+  /** Whether it has said what it makes of them. */
+  hasAnswered(): boolean {
+    const path = join(this.directory, "accepted/answer");
+    const generation = this.offered().split(/\s/)[2] ?? "";
+    return existsSync(path) && readFileSync(path, "utf8").startsWith(`${generation} `);
+  }
+
   /** The vhosts that it works with. */
   inForce(): string {
     const path = join(this.directory, "accepted/sites.conf");

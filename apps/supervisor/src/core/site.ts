@@ -125,7 +125,7 @@ const server = (site: Site, host: Hostname): string[] => {
     "include listen.conf;",
     `server_name ${host};`,
     ...(site.docroot === undefined ? [] : [`root ${quoted(site.docroot)};`]),
-    ...("index" in site ? [`index ${site.index.join(" ")};`] : []),
+    ...(site.app === "php" || site.app === "static" ? [`index ${site.index.join(" ")};`] : []),
     // From the first directory on: a docroot may be a link itself.
     "disable_symlinks if_not_owner;",
     `client_max_body_size ${site.maxBody};`,
@@ -152,7 +152,7 @@ const server = (site: Site, host: Hostname): string[] => {
 export const renderSite = (site: Site): string => {
   if (site.hosts.length === 0) return "";
   const lines = [
-    ...("socket" in site ? upstream(site.id, site.socket) : []),
+    ...(site.app === "static" ? [] : upstream(site.id, site.socket)),
     ...site.hosts.flatMap((host) => server(site, host)),
   ];
   return `${lines.join("\n")}\n`;
