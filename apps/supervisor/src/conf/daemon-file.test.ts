@@ -149,7 +149,7 @@ const CASES: readonly (readonly [name: string, text: string, expected: Expected]
       value: { start: "x" },
       warnings: [
         '2: unknown key "colour" is ignored: expected one of "start", "dir", "user", "output", "autostart", "shell", "listen", ' +
-          '"stop-timeout", "healthy-after", "max-retries", "export"',
+          '"stop-timeout", "healthy-after", "max-retries", "host", "docroot", "index", "app", "max-body", "export"',
       ],
     },
   ],
@@ -322,8 +322,8 @@ describe("parseDaemonFile", () => {
 
   it("keeps the defaults that the key table states", () => {
     for (const { key, default: text } of DAEMON_KEYS) {
-      if (text === undefined || ["user", "max-retries", "export"].includes(key)) continue;
-      expect(parseDaemonFile(`start=x\n${key} = ${text}`).value).toEqual({ ...DEFAULTS, start: "x" });
+      if (text === undefined || ["user", "max-retries", "host", "docroot", "app", "export"].includes(key)) continue;
+      expect(parseDaemonFile(`start=x\n${key} = ${text}`).value, key).toEqual({ ...DEFAULTS, start: "x" });
     }
   });
 
