@@ -36,6 +36,7 @@ export const daemon = (id: string, fields: Partial<DaemonStatus> = {}): DaemonSt
     changed: false,
     warnings: [],
     hosts: [],
+    instances: [],
     ...fields,
   };
 };

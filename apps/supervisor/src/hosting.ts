@@ -7,7 +7,8 @@ import { privateGroup } from "./core/log-readers.ts";
 import type { Policy } from "./core/policy.ts";
 import type { AccountBase } from "./core/policy-rules.ts";
 import { renderSite, type Site, type SitePath, siteLog, sitePath } from "./core/site.ts";
-import type { Daemon, HostStanding, Terms } from "./daemon.ts";
+import type { Daemon, HostStanding } from "./daemon.ts";
+import type { Terms } from "./instance.ts";
 import type { Machine, WebServer, WebServerAnswer } from "./machine.ts";
 
 /** What hosting looks at, as it is at the moment. */
