@@ -95,7 +95,7 @@ make_web_places() {
   for web_place in temp accepted; do
     web_owner=$(stat -c %U "$web/$web_place" 2>/dev/null) || web_owner=
     [ -z "$web_owner" ] || [ "$web_owner" = "${web_user:-$(id -un)}" ] || rm -rf "${web:?}/$web_place"
-    [ -d "$web/$web_place" ] || install -d -m 0755 ${web_user:+-o "$web_user" -g "$web_user"} "$web/$web_place"
+    [ -d "$web/$web_place" ] || install -d -m 0755 ${web_user:+-o "$web_user" -g "$(id -gn "$web_user")"} "$web/$web_place"
   done
 }
 

@@ -159,9 +159,6 @@ test("a stopped daemon's visitors get a small page and when to come again; a res
   for (let round = 0; round < 3; round += 1) expect((await supervisor.act("restart", id)).ok).toBe(true);
   expect((await web.visit("blog.example.org")).status).toBe(200);
   await supervisor.act("stop", id);
-  // A stand-in for a socket behind which nobody is.
-  const socket = `${supervisor.fastcgiDir}/${alice.name}/blog.sock`;
-  chmodSync(socket, 0);
   const { status, headers, body } = await web.visit("blog.example.org", "/?x");
   expect([status, headers["retry-after"], headers["cache-control"]]).toEqual([503, "5", "no-store"]);
   expect(body).toContain("not available at the moment");
@@ -169,10 +166,58 @@ test("a stopped daemon's visitors get a small page and when to come again; a res
   expect((await web.visit("blog.example.org", "/x.php", "POST", "a")).status).toBe(404);
   expect((await web.visit("blog.example.org", "/index.php", "POST", "a")).status).toBe(503);
   expect((await web.visit("blog.example.org", "/hello.txt")).status).toBe(200);
-  chmodSync(socket, 0o660);
   expect((await supervisor.up(id)).state).toMatch(/running|starting/);
   expect((await web.visit("blog.example.org")).status).toBe(200);
   expect([web.pid, reloads()]).toEqual(before);
+});
+
+test("app=http and app=fastcgi: the application answers for all but the files of docroot", async () => {
+  const node =
+    `require("http").createServer((q, a) => a.end([q.method, q.url, q.headers.host, q.headers["x-forwarded-for"],
+    q.headers.proxy].join(" "))).listen({ fd: 3 })`.replaceAll("\n", " ");
+  const perl =
+    'my $q = FCGI::Request(); while ($q->Accept() >= 0) { print "Content-Type: text/plain\\r\\n\\r\\n", ' +
+    'join " ", map { "<$ENV{$_}>" } qw(REQUEST_METHOD SCRIPT_NAME PATH_INFO QUERY_STRING HTTP_HOST) }';
+  const apps = {
+    http: ["listen = http", "docroot = ~/www", `start = exec ${toolbox.node} -e '${node}'`],
+    fastcgi: ["listen = fastcgi", "docroot = ~/www", "app = fastcgi", `start = exec perl -MFCGI -e '${perl}'`],
+    bare: ["listen = fastcgi", `start = exec perl -MFCGI -e '${perl}'`],
+  };
+  for (const [name, lines] of Object.entries(apps)) alice.writeConf(name, `host = ${name}.greenfelt.net`, ...lines);
+  await supervisor.rescan();
+  const host = (name: string): string => `${name}.greenfelt.net`;
+  for (const name of Object.keys(apps)) await published(name, host(name));
+  await shows(host("http"), "/hello.txt", "hello\n");
+  await shows(host("http"), "/x?y=1", "GET /x?y=1 http.greenfelt.net 127.0.0.1 ");
+  await shows(host("fastcgi"), "/hello.txt", "hello\n");
+  await shows(host("fastcgi"), "/a%20b/c?y=1", "<GET> <> </a b/c> <y=1> <fastcgi.greenfelt.net>");
+  await shows(host("bare"), "/hello.txt", "<GET> <> </hello.txt> <> <bare.greenfelt.net>");
+  // What is no plain file of the docroot is the application's to answer for, and its text is never sent.
+  for (const path of ["/.secret", "/index.php", "/wp-config.php.bak", "/"]) {
+    expect((await web.visit(host("fastcgi"), path)).body).toBe(`<GET> <> <${path}> <> <fastcgi.greenfelt.net>`);
+    expect((await web.visit(host("http"), path)).body).toContain(`GET ${path} `);
+  }
+  for (const name of Object.keys(apps)) {
+    await supervisor.act("stop", `${alice.name}/${name}`);
+    const { status, headers } = await web.visit(host(name), "/x");
+    expect([name, status, headers["retry-after"]]).toEqual([name, 503, "5"]);
+  }
+  for (const name of Object.keys(apps)) await remove(name);
+});
+
+test("a site that sleeps is woken by its visitor, and serves files without", async () => {
+  alice.writeConf(
+    "sleepy",
+    ...BLOG.map((line) => line.replace("Blog.example.org", "zzz.greenfelt.net")),
+    "ondemand = yes",
+  );
+  await supervisor.rescan();
+  await published("sleepy", "zzz.greenfelt.net");
+  await shows("zzz.greenfelt.net", "/hello.txt", "hello\n");
+  expect((await statusOf("sleepy")).state).toBe("asleep");
+  expect((await web.visit("zzz.greenfelt.net", "/")).body).toBe("GET / ");
+  expect((await statusOf("sleepy")).state).toMatch(/running|starting/);
+  await remove("sleepy");
 });
 
 test("an application's own 502 and 503 are not masked", async () => {
