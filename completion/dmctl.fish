@@ -37,7 +37,7 @@ set -g __dmctl_table \
 set -g __dmctl_signals HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP \
     TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS
 # What can be asked of the policy.
-set -g __dmctl_verbs status explain start stop restart once pause continue exit scale kill log tail pid logfile configfile edit run-as
+set -g __dmctl_verbs status explain start stop restart once pause continue exit scale kill log tail pid logfile configfile edit run-as host
 
 # The row of a command; nothing for what is no command.
 function __dmctl_row

@@ -1,7 +1,8 @@
 # shellcheck shell=sh
 # What native and single-user mode do alike, once the mode has set where things are:
 # `programs` (what dist/ holds), `command_dir` (dmctl), `tree`, `tree_logs`, `web`, `run_dir` (control sockets),
-# `supervisor_flags` and `nginx_directives` (each a line that a shell reads).
+# `site_logs` (what the web server logs of sites), `supervisor_flags` and `web_become` (lines that a shell reads; the latter
+# ends in what makes the program after it the web server's account, or in exec).
 
 # Makes `programs` what dist/ is, file by file where they differ; sets `written` to yes if the supervisor's did.
 install_programs() {
@@ -43,7 +44,8 @@ RUN
 #!/bin/sh
 exec 2>&1
 echo \$\$ >.process-group
-exec nginx -e stderr -p "$web" -c nginx.conf -g "daemon off; $nginx_directives"
+export DMHOST_SITE_LOGS="$site_logs"
+$web_become"$web/web-server" start "$web"
 RUN
   nginx_changed=$written
   # A master that was killed leaves workers behind, which keep the port.

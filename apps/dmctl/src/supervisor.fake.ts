@@ -37,6 +37,7 @@ export const daemon = (id: string, fields: Partial<DaemonStatus> = {}): DaemonSt
     socket: "",
     changed: false,
     warnings: [],
+    hosts: [],
     instances: [],
     ...fields,
   };
