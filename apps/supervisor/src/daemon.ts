@@ -1,12 +1,22 @@
 /** One daemon: feeds events to the table of core/lifecycle.ts, performs the effects it returns, keeps its one timer. */
 import { DEFAULTS, type Definition } from "./core/definition.ts";
 import { type SocketEvidence, tookConnection } from "./core/evidence.ts";
-import { type LaunchPlan, launchDaemon, launchLogger, readExit } from "./core/launch.ts";
+import {
+  type Launch,
+  type LaunchPlan,
+  launchDaemon,
+  launchFinish,
+  launchLogger,
+  launchServiceLogger,
+  PERMANENT_FAILURE,
+  readExit,
+} from "./core/launch.ts";
 import { alive, type Effect, type Event, initial, type State, step, type Verdict, verdict } from "./core/lifecycle.ts";
 import type { Account } from "./core/policy-rules.ts";
 import type {
   DaemonKey,
   DaemonRecord,
+  Finish,
   FoundFile,
   Held,
   HeldLog,
@@ -35,6 +45,9 @@ const SIGTERM = 15;
 const LOG_BOUNDS = { size: 1 << 20, files: 10 };
 
 type Perform = { readonly [T in Effect["type"]]: (effect: Extract<Effect, { type: T }>) => void };
+
+/** Whether nothing happens until somebody asks for it. */
+const resting = (state: State): boolean => !alive(state) && state.phase !== "coolingdown" && state.phase !== "asleep";
 
 interface Waiter {
   readonly wish: "up" | "down";
@@ -103,6 +116,8 @@ export class Daemon {
     this.#become(state);
     // What is to be done comes before what is to be written: clients may be waiting.
     for (const effect of effects) (this.#perform[effect.type] as (effect: Effect) => void)(effect);
+    // A log/run is the tenant's program: who stops the daemon stops that, too.
+    if (resting(state) && this.terms?.definition.output === "log/run") void this.#closeLog();
     this.#remember();
     this.#witness(this, event.type, before, state);
     this.#answer();
@@ -141,9 +156,11 @@ export class Daemon {
     }
     const terms = this.#next ?? this.terms;
     if (terms === undefined) return undefined;
-    if (this.terms?.account.uid !== terms.account.uid || this.terms.logDirectory !== terms.logDirectory) {
-      void this.#closeLog();
-    }
+    const sameLog =
+      this.terms?.account.uid === terms.account.uid &&
+      this.terms.logDirectory === terms.logDirectory &&
+      this.terms.definition.output === terms.definition.output;
+    if (!sameLog) void this.#closeLog();
     if (terms.definition.listen === "none") this.#closeSocket();
     else this.#socket ??= this.#machine.openSocket(this.key, terms.nginxGroup);
     this.terms = terms;
@@ -173,11 +190,11 @@ export class Daemon {
   #takeUpRun(record: DaemonRecord, terms: Terms | undefined): void {
     this.#next = terms;
     try {
-      if (this.#takeUp()?.definition.output === "log") this.#openLog();
+      if (this.#takeUp()) this.#openLog();
     } catch {
       // What cannot be opened now is tried, and told, again at its next start.
     }
-    this.#run = this.#machine.adopt(this.key, record, this.#news(record.state.run));
+    this.#run = this.#machine.adopt(this.key, record, this.#finish(this.terms), this.#news(record.state.run));
   }
 
   /** Sends a signal to the main process; false when there is none. */
@@ -225,7 +242,7 @@ export class Daemon {
       const terms = this.#takeUp();
       if (!terms) throw new Error("it has no valid file");
       stage = "opening its log";
-      if (terms.definition.output === "log") this.#openLog();
+      this.#openLog();
       stage = "making its cgroup";
       const { plan, held } = this.#plan(terms, run);
       stage = "making its process";
@@ -239,17 +256,19 @@ export class Daemon {
 
   #plan(terms: Terms, run: number): { plan: LaunchPlan; held: Held } {
     const cgroup = this.#machine.makeGroup(this.key, run);
-    const plan = launchDaemon({
-      definition: terms.definition,
-      owner: this.key.owner,
-      account: terms.account,
-      cgroup,
-      privileged: this.#machine.privileged,
-    });
-    return {
-      plan,
-      held: { socket: this.#socket, log: terms.definition.output === "log" ? this.#log : undefined, cgroup },
-    };
+    const plan = launchDaemon(this.#launch(terms, cgroup));
+    return { plan, held: { socket: this.#socket, log: this.#log, cgroup, finish: this.#finish(terms) } };
+  }
+
+  #launch({ definition, account }: Terms, cgroup: string | undefined): Launch {
+    const { privileged, tools } = this.#machine;
+    return { definition, owner: this.key.owner, account, cgroup, privileged, tools };
+  }
+
+  /** What is run after a run of these terms. */
+  #finish(terms: Terms | undefined): Finish | undefined {
+    if (!terms?.definition.service?.finish) return undefined;
+    return (ending, cgroup) => launchFinish(this.#launch(terms, cgroup), ending);
   }
 
   /** A chain that stands by is one process more; it is worth that where clients wait at a socket. */
@@ -280,16 +299,22 @@ export class Daemon {
           this.#socket !== undefined && (!this.#before || tookConnection(this.#before, this.#socket.observe()));
         this.feed({ type: "exited", run, exit: readExit(raw), connected });
       },
-      gone: () => {
+      gone: (finish) => {
         this.#run = undefined;
-        this.feed({ type: "gone", run });
+        this.feed({ type: "gone", run, permanent: finish === PERMANENT_FAILURE });
       },
     };
   }
 
   #openLog(): void {
     const terms = this.terms;
-    if (this.#log || !terms) return;
+    if (this.#log || !terms || terms.definition.output === "discard") return;
+    if (terms.definition.output === "log/run") {
+      this.#log = this.#machine.openServiceLog(this.key, terms.account, (cgroup) =>
+        launchServiceLogger(this.#launch(terms, cgroup)),
+      );
+      return;
+    }
     const logger = launchLogger(terms.logDirectory, this.key.owner, LOG_BOUNDS, this.#machine.privileged);
     this.#log = this.#machine.openLog(this.key, terms.account, logger, terms.logDirectory);
   }

@@ -5,9 +5,11 @@ import type { LaunchPlan } from "./core/launch.ts";
 import type { State } from "./core/lifecycle.ts";
 import type { Account } from "./core/policy-rules.ts";
 
-/** A conf file as it was found: what it defines, or why it defines nothing. */
+/** A conf file, or a service directory, as it was found: what it defines, or why it defines nothing. */
 export interface FoundFile {
   readonly name: string;
+  readonly kind: "conf" | "service";
+  /** Of the conf file, or of the service directory's `run`. */
   readonly path: string;
   readonly definition: Definition | undefined;
   /** Each `path:line: text`. */
@@ -17,12 +19,20 @@ export interface FoundFile {
   readonly fingerprint: string;
 }
 
-/** What an owner's conf directory holds. */
+/** Where an owner's files are: directories that only the owner and root may write, the last of each the one that is meant. */
+export interface Places {
+  /** Of the conf files. */
+  readonly chain: readonly string[];
+  /** Of the service directories. */
+  readonly serviceChain: readonly string[];
+}
+
+/** What an owner's directories of conf files and of service directories hold. */
 export interface FoundFiles {
   readonly files: readonly FoundFile[];
   /** What could not be read at all, each `path: reason`. */
   readonly problems: readonly string[];
-  /** Whether the directory could be looked through: if not, a file that is missing here need not be gone. */
+  /** Whether the directories could be looked through: if not, a file that is missing here need not be gone. */
   readonly complete: boolean;
 }
 
@@ -68,8 +78,19 @@ export interface RunNews {
   launched(): void;
   /** undefined: it was no child of ours. */
   exited(exit: RawExit): void;
-  gone(): void;
+  /** `finish`: exit code of what was run after it, if it ended by itself. */
+  gone(finish: number | undefined): void;
 }
+
+/** How a run ended, in numbers; code undefined: by a signal, or nobody saw it. */
+export interface Ending {
+  readonly code: number | undefined;
+  /** 0: by none. */
+  readonly signal: number;
+}
+
+/** What is run, in a cgroup of its own, when nothing of a run is left and before that is told; at most for 5 s. */
+export type Finish = (ending: Ending, cgroup: string | undefined) => LaunchPlan;
 
 /** What one supervisor leaves for the next about a daemon. */
 export interface DaemonRecord {
@@ -96,20 +117,25 @@ export interface Machine {
   after(delay: number, then: () => void): () => void;
   /** Whether it may act as other accounts; if not, its own is the only tenant. */
   readonly privileged: boolean;
+  /** Directory of the programs that scripts of service directories call by their old names. */
+  readonly tools: string | undefined;
 
   /**
-   * Reads the conf files of an owner in the last directory of `chain`, if only the owner and root may write to each of
-   * them. Directories below the owner's home are made where they are missing.
+   * Reads the conf files and service directories of an owner. What others than the owner and root may have written is
+   * not read. Directories of conf files below the owner's home are made where they are missing. Of a conf file and a
+   * service directory of one name the conf file counts.
    */
-  readFiles(owner: Account, chain: readonly string[]): FoundFiles;
+  readFiles(owner: Account, places: Places): FoundFiles;
   /** Calls `changed` when something has changed there and nothing has for a while. Replaces an earlier watch. */
-  watchFiles(owner: Account, chain: readonly string[], changed: () => void): void;
-  /** Reads one of them; undefined when there is no such file. */
-  readFile(owner: Account, chain: readonly string[], name: string): FoundFile | undefined;
+  watchFiles(owner: Account, places: Places, changed: () => void): void;
+  /** Reads one of them; undefined when there is neither such a file nor such a directory. */
+  readFile(owner: Account, places: Places, name: string): FoundFile | undefined;
 
   /** Publishes the daemon's socket, or takes over that of an earlier supervisor's run. */
   openSocket(key: DaemonKey, group: string): HeldSocket;
   openLog(key: DaemonKey, writer: Account, logger: LaunchPlan, directory: string): HeldLog;
+  /** The same with a logger that is a tenant's program: it gets a cgroup, and is ended with all that it started. */
+  openServiceLog(key: DaemonKey, writer: Account, logger: (cgroup: string | undefined) => LaunchPlan): HeldLog;
   /** Path of a cgroup for this run, where there are cgroups. */
   makeGroup(key: DaemonKey, run: number): string | undefined;
   /** Launches a plan: by what was prepared, if that was the same plan, else from the beginning. */
@@ -119,7 +145,7 @@ export interface Machine {
   /** Gives up what was prepared. */
   discard(key: DaemonKey): void;
   /** Takes up the run of an earlier supervisor; undefined when its main process has ended. `news.gone` comes either way. */
-  adopt(key: DaemonKey, record: DaemonRecord, news: RunNews): LiveRun | undefined;
+  adopt(key: DaemonKey, record: DaemonRecord, finish: Finish | undefined, news: RunNews): LiveRun | undefined;
 
   /** What an earlier supervisor on this boot of the machine left about the daemon. */
   recall(key: DaemonKey): DaemonRecord | undefined;
@@ -132,4 +158,5 @@ export interface Held {
   readonly socket: HeldSocket | undefined;
   readonly log: HeldLog | undefined;
   readonly cgroup: string | undefined;
+  readonly finish: Finish | undefined;
 }

@@ -8,6 +8,7 @@ import { createApi } from "./api/routes.ts";
 import { MAX_DAEMON_FILE, parseDaemonFile } from "./conf/daemon-file.ts";
 import { effectiveSettings } from "./conf/effective-settings.ts";
 import { parsePolicy } from "./conf/policy-file.ts";
+import { parseService } from "./conf/service-directory.ts";
 import { DEFAULT_RUN_DIR, HOME_SOCKET, PUBLIC_SOCKET, userSocket, VERSION } from "./contract.ts";
 import { describeProblem, NAME } from "./core/definition.ts";
 import { describeExit } from "./core/lifecycle.ts";
@@ -32,8 +33,12 @@ const USAGE = `Usage: supervisor [options]
   --run-dir DIR       control sockets and log pipes (default ${DEFAULT_RUN_DIR})
   --fastcgi-dir DIR   published FastCGI sockets (default /run/fastcgi)
   --state-dir DIR     what the next supervisor needs to know (default /var/lib/dmhost)
+  --tools-dir DIR     envdir, softlimit, setuidgid and multilog for the scripts of
+                      service directories (default: those that came with it)
   --log-level LEVEL   fatal, error, warn, info, debug or trace (default info)
 `;
+/** Where the programs for scripts of service directories are: beside the bundle, or in the checkout. */
+const TOOLS = ["daemontools", "../../../daemontools"].map((place) => resolve(import.meta.dirname, place));
 const MOST_DAEMONS = 256;
 /** How long the end waits for its last lines to be taken. In ms. */
 const LONGEST_FLUSH = 1000;
@@ -51,6 +56,7 @@ const readFlags = () => {
       "run-dir": text,
       "fastcgi-dir": text,
       "state-dir": text,
+      "tools-dir": text,
       "log-level": text,
       help: { type: "boolean" },
       version: { type: "boolean" },
@@ -61,6 +67,7 @@ const readFlags = () => {
     runDir: resolve(values["run-dir"] ?? DEFAULT_RUN_DIR),
     fastcgiDir: resolve(values["fastcgi-dir"] ?? "/run/fastcgi"),
     stateDir: resolve(values["state-dir"] ?? "/var/lib/dmhost"),
+    toolsDir: values["tools-dir"] && resolve(values["tools-dir"]),
     logLevel: values["log-level"] ?? "info",
     help: values.help ?? false,
     version: values.version ?? false,
@@ -132,6 +139,8 @@ const main = async (): Promise<void> => {
     cgroups,
     readiness: new Readiness(),
     parse: parseDaemonFile,
+    parseService,
+    tools: flags.toolsDir ?? TOOLS.find((directory) => existsSync(directory)),
     describe: describeProblem,
     names: NAME,
     largest: MAX_DAEMON_FILE,
@@ -176,12 +185,19 @@ const main = async (): Promise<void> => {
     effectiveSettings,
     reloadPolicy,
     readLog: ({ key, logDirectory }, from) => readLog(machine.identity(key.owner), logDirectory ?? "", from),
-    readConf: ({ key, file }) =>
-      machine.readText(key.owner, supervisor.policy.paths(key.owner.name)?.chain ?? [], file.name) ?? {
-        text: undefined,
-        problem: "the file is gone",
-      },
+    readConf: ({ key, file }) => {
+      const { chain = [], serviceChain = [] } = supervisor.policy.paths(key.owner.name) ?? {};
+      const found =
+        file.kind === "conf"
+          ? machine.readText(key.owner, chain, file.name)
+          : machine.readScript(key.owner, serviceChain, file.name);
+      return found ?? { text: undefined, problem: "the file is gone" };
+    },
     writeConf: ({ key, file }, text) => {
+      if (file.kind === "service") {
+        writeConfFile(machine.identity(key.owner), file.path, text);
+        return { errors: [], warnings: [] };
+      }
       const { value, errors, warnings } = parseDaemonFile(text);
       if (value !== undefined) writeConfFile(machine.identity(key.owner), file.path, text);
       const describe = (problem: { line: number; text: string }) => describeProblem(file.path, problem);

@@ -13,7 +13,7 @@ export interface DaemonKey {
 }
 
 /** The parts of a definition that a key sets; `environment` is filled by `export` lines. */
-export type Field = Exclude<keyof Definition, "environment">;
+export type Field = Exclude<keyof Definition, "environment" | "service">;
 
 /** A definition under construction. */
 export type Draft = { -readonly [F in keyof Definition]: Definition[F] };
@@ -35,7 +35,8 @@ const TRUTH = new Map(["yes", "true", "1", "on"].map((word) => [word, true]));
 for (const word of ["no", "false", "0", "off"]) TRUTH.set(word, false);
 
 const DURATION = "a number of seconds, or one with ms, s, m or h after it, of at most 24h";
-const ACCOUNT = "the name of an account, which begins with a letter or _ and is no number";
+/** What an account must be, in words that can follow "expected". */
+export const ACCOUNT = "the name of an account, which begins with a letter or _ and is no number";
 
 /** An account's name as `user=` takes it: never a uid, and nothing that getpwnam and a shell could read differently. */
 const ACCOUNT_NAME = /^[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?$/;
@@ -61,7 +62,7 @@ const FIELD_KEYS: { readonly [F in Field]: FieldKey<F> } = {
     expected: ACCOUNT,
     default: "the owner",
     doc: "Account to run as. [runs_as] of the policy must grant it.",
-    read: (text) => (ACCOUNT_NAME.test(text) ? text : undefined),
+    read: readAccount,
   },
   output: {
     key: "output",
@@ -140,6 +141,11 @@ export function setField<F extends Field>(draft: Draft, field: F, text: string):
   if (value === undefined) return entry.expected;
   draft[field] = value;
   return undefined;
+}
+
+/** The account that `user=` names; undefined where it is of no name's form, or a number. */
+export function readAccount(text: string): string | undefined {
+  return ACCOUNT_NAME.test(text) ? text : undefined;
 }
 
 /** A duration in milliseconds, rounded to whole ones. */

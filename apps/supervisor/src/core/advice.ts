@@ -8,6 +8,8 @@ export interface Concern {
   readonly user: string;
   /** Whether what it writes is kept. */
   readonly logged: boolean;
+  /** Its service directory, where it is made of one, and whether that has a `log/run`. */
+  readonly service?: { readonly directory: string; readonly logger: boolean };
 }
 
 const FAULTS: ReadonlySet<string> = new Set(["SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGSYS"]);
@@ -37,9 +39,11 @@ export const meaning = (exit: Exit): string => {
 };
 
 /** What to do after such an end: one sentence. */
-const afterExit = (exit: Exit, { id, user, logged }: Concern): string => {
+const afterExit = (exit: Exit, { id, user, logged, service }: Concern): string => {
   if (exit.how === "launch") {
     if (exit.stage.startsWith("entering ")) {
+      if (service)
+        return `Let ${user} enter that directory and those above it (chmod +x), or run it as another account.`;
       return `Make that directory so that ${user} may enter it, or correct dir= with \`dmctl edit ${id}\`.`;
     }
     if (exit.stage.startsWith("running ")) return `Correct shell= with \`dmctl edit ${id}\`.`;
@@ -47,11 +51,13 @@ const afterExit = (exit: Exit, { id, user, logged }: Concern): string => {
     return "This is for root to put right; the supervisor's log says more.";
   }
   if (exit.how === "code" && exit.code === 126) {
+    if (service) return `Let ${user} execute ${service.directory}/run, and the program after #! in its first line.`;
     return `Let ${user} execute that program (chmod +x), or correct start= with \`dmctl edit ${id}\`.`;
   }
   if (exit.how === "code" && exit.code === 127) {
     return `Install that program or write its whole path: \`dmctl edit ${id}\`.`;
   }
+  if (service?.logger) return `Put that right and start it again; what it wrote went to ${service.directory}/log/run.`;
   return logged
     ? `Put that right and start it again; \`dmctl ${id} log\` shows all that it wrote.`
     : `Write output=log with \`dmctl edit ${id}\`; then \`dmctl ${id} log\` shows what it says.`;
@@ -64,6 +70,10 @@ const afterExit = (exit: Exit, { id, user, logged }: Concern): string => {
 export const advice = (state: State, concern: Concern, since?: number): string => {
   const { id } = concern;
   if (state.bar?.kind === "forbidden") {
+    if (concern.service) {
+      const where = `${concern.service.directory}/env/USER (or user= in its conf)`;
+      return `Correct ${where}, or ask root to grant it in [runs_as] and to run \`dmctl rescan\`.`;
+    }
     return `Correct user= with \`dmctl edit ${id}\`, or ask root to grant it in [runs_as] and to run \`dmctl rescan\`.`;
   }
   if (state.bar?.kind === "invalid") return `When that is put right, \`dmctl start ${id}\` reads the file again.`;

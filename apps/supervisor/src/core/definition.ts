@@ -6,6 +6,12 @@ export const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 /** How a daemon's process listens. */
 export type Listen = "none" | "fastcgi";
 
+/** What a service directory has besides its `run` (spec/daemontools.md: Service directories). */
+export interface Service {
+  /** Whether `finish` is run after each run. */
+  readonly finish: boolean;
+}
+
 /** A daemon's file, complete with its defaults. Durations are in milliseconds. */
 export interface Definition {
   /** Working directory: absolute, or below the owner's home where it begins with `~/`. */
@@ -14,7 +20,8 @@ export interface Definition {
   readonly user: string | undefined;
   /** One line for the shell. */
   readonly start: string;
-  readonly output: "log" | "discard";
+  /** `log/run`: to that program of its service directory. */
+  readonly output: "log" | "discard" | "log/run";
   readonly autostart: boolean;
   /** Program that reads `start`; absolute path. */
   readonly shell: string;
@@ -27,6 +34,8 @@ export interface Definition {
   readonly healthyAfter: number;
   /** Failed runs in a row after which it is given up; undefined is never. */
   readonly maxRetries: number | undefined;
+  /** Undefined where it is made of a conf file. */
+  readonly service: Service | undefined;
 }
 
 /** Defaults of a daemon's file (spec/daemon-manager.md: A daemon's file; Lifecycle). */
@@ -41,6 +50,7 @@ export const DEFAULTS: Omit<Definition, "start"> = {
   stopTimeout: 10_000,
   healthyAfter: 10_000,
   maxRetries: undefined,
+  service: undefined,
 };
 
 /** Something wrong at a place in a file. */
@@ -56,6 +66,34 @@ export interface Parsed<T> {
   readonly value: T | undefined;
   readonly errors: readonly Problem[];
   readonly warnings: readonly Problem[];
+}
+
+/** What a service directory holds, as far as it says what its daemon is (spec/daemontools.md: Service directories). */
+export interface ServiceText {
+  /** Absolute path of the directory. */
+  readonly directory: string;
+  /** Text of its `conf`, where it has one. */
+  readonly conf: string | undefined;
+  /** Text of its `env/USER`, where it has one that counts: root's scripts change the account themselves. */
+  readonly user: string | undefined;
+  /** Whether there is a `down`. */
+  readonly down: boolean;
+  /** Whether there is a `log/run`. */
+  readonly logger: boolean;
+  /** Whether there is a `finish`. */
+  readonly finish: boolean;
+}
+
+/** A problem and the file of the directory that has it. */
+export interface ServiceProblem extends Problem {
+  readonly file: "conf" | "env/USER";
+}
+
+/** As Parsed, for a directory of several files. */
+export interface ParsedService {
+  readonly value: Definition | undefined;
+  readonly errors: readonly ServiceProblem[];
+  readonly warnings: readonly ServiceProblem[];
 }
 
 /** Writes a problem as `path:line: text` (`path: text` for the file as a whole). */

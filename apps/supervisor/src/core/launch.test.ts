@@ -21,6 +21,7 @@ describe("launchDaemon", () => {
     account,
     cgroup: "/sys/fs/cgroup/dmhost/amy/site/1",
     privileged: true,
+    tools: undefined,
   });
 
   it("shows root's stages nothing that the tenant named, but under a name that means nothing to them", () => {
@@ -62,7 +63,14 @@ describe("launchDaemon", () => {
   });
 
   it("changes no account where the supervisor is no root, but still gives up the way to one", () => {
-    const { argv } = launchDaemon({ definition, owner, account: owner, cgroup: undefined, privileged: false });
+    const { argv } = launchDaemon({
+      definition,
+      owner,
+      account: owner,
+      cgroup: undefined,
+      privileged: false,
+      tools: undefined,
+    });
     expect(argv.slice(argv.indexOf("/usr/bin/setpriv"), argv.indexOf("--") + 1)).toEqual([
       "/usr/bin/setpriv",
       "--no-new-privs",

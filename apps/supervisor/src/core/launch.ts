@@ -47,8 +47,11 @@ unset PWD OLDPWD
 eval "$4"
 exec "$2" -c "$3" 2>&5 3>&- 4>&- 5>&-`;
 
-/** How setpriv is told to become an account: all of it, with its groups, and no way back. */
-const become = (account: Account, privileged: boolean): string[] =>
+/**
+ * How setpriv is told to become an account: all of it, with its groups, and no way back.
+ * @param mighty whether root keeps what it needs to become somebody else
+ */
+const become = (account: Account, privileged: boolean, mighty = false): string[] =>
   privileged
     ? [
         "/usr/bin/setpriv",
@@ -57,7 +60,7 @@ const become = (account: Account, privileged: boolean): string[] =>
         "--init-groups",
         "--no-new-privs",
         "--inh-caps=-all",
-        "--bounding-set=-all",
+        ...(mighty && account.uid === 0 ? [] : ["--bounding-set=-all"]),
         "--",
       ]
     : ["/usr/bin/setpriv", "--no-new-privs", "--"];
@@ -72,19 +75,26 @@ export interface Launch {
   readonly cgroup: string | undefined;
   /** Whether the supervisor is root; otherwise owner, account and supervisor are one. */
   readonly privileged: boolean;
+  /** Directory of the programs that scripts of service directories call by their old names. */
+  readonly tools: string | undefined;
 }
+
+/**
+ * The variables that nobody has written. USER is left for `env/USER` of a service directory: its scripts take it as a
+ * sign that `envdir` has been there, and svscan's environment has none (seed: the two scripts).
+ */
+const givenVariables = ({ definition, account, tools }: Launch): [string, string][] => [
+  ["HOME", account.home],
+  ["LOGNAME", account.name],
+  ...(definition.service ? [] : [["USER", account.name] satisfies [string, string]]),
+  ["PATH", definition.service && tools !== undefined ? `${tools}:${PATH}` : PATH],
+  ["SHELL", definition.shell],
+];
 
 /** The chain that ends in a daemon (DESIGN decision 7). */
 export const launchDaemon = (launch: Launch): LaunchPlan => {
   const { definition, owner, account } = launch;
-  const variables = new Map([
-    ["HOME", account.home],
-    ["LOGNAME", account.name],
-    ["USER", account.name],
-    ["PATH", PATH],
-    ["SHELL", definition.shell],
-    ...definition.environment,
-  ]);
+  const variables = new Map([...givenVariables(launch), ...definition.environment]);
   return {
     file: "/bin/sh",
     argv: [
@@ -93,7 +103,8 @@ export const launchDaemon = (launch: Launch): LaunchPlan => {
       AS_ROOT,
       "dmhost-launch",
       launch.cgroup ?? "",
-      ...become(account, launch.privileged),
+      // Root's services are scripts that change the account themselves (spec/daemontools.md: Service directories).
+      ...become(account, launch.privileged, definition.service !== undefined),
       "/bin/sh",
       "-c",
       AS_ACCOUNT,
@@ -106,6 +117,28 @@ export const launchDaemon = (launch: Launch): LaunchPlan => {
     environment: new Map([["PATH", PATH], ...[...variables].map(([name, value]) => [VEIL + name, value] as const)]),
   };
 };
+
+/** The chain that ends in `log/run` of a daemon's service directory. */
+export const launchServiceLogger = (launch: Launch): LaunchPlan =>
+  launchDaemon({
+    ...launch,
+    definition: { ...launch.definition, dir: `${launch.definition.dir}/log`, listen: "none" },
+  });
+
+/** Exit code of a run, to its `finish`, that a signal ended or whose end nobody saw (s6: servicedir, finish). */
+const NO_CODE = 256;
+
+/** The chain that ends in `finish CODE SIGNAL` of a daemon's service directory. */
+export const launchFinish = (
+  launch: Launch,
+  { code, signal }: { readonly code: number | undefined; readonly signal: number },
+): LaunchPlan => {
+  const start = `exec ./finish ${code ?? NO_CODE} ${signal}`;
+  return launchDaemon({ ...launch, definition: { ...launch.definition, start, listen: "none" } });
+};
+
+/** Exit code of a `finish` that says that another run is of no use (s6: servicedir, finish). */
+export const PERMANENT_FAILURE = 125;
 
 /** Path with a leading `~/` resolved to the owner's home. */
 export const inHome = (path: string, owner: Account): string =>

@@ -53,8 +53,10 @@ export interface State {
   readonly respawns: number;
   /** Whether the end of the latest run was asked for. */
   readonly asked: boolean;
-  /** How the last run that ended did so, and whether it counts as failed. */
-  readonly last: { readonly run: number; readonly exit: Exit; readonly failed: boolean } | undefined;
+  /** How the last run that ended did so, whether it counts as failed, and whether its `finish` said that another is of no use. */
+  readonly last:
+    | { readonly run: number; readonly exit: Exit; readonly failed: boolean; readonly permanent?: boolean }
+    | undefined;
 }
 
 /** What happened. News of a run carries its number; news of any other run than the latest is stale and dropped. */
@@ -66,8 +68,8 @@ export type Event =
   | { readonly type: "launched"; readonly run: number }
   /** The main process ended. `connected`: the run has taken a connection. */
   | { readonly type: "exited"; readonly run: number; readonly exit: Exit; readonly connected: boolean }
-  /** Nothing of the run is left. */
-  | { readonly type: "gone"; readonly run: number }
+  /** Nothing of the run is left. `permanent`: its `finish` says that another run is of no use. */
+  | { readonly type: "gone"; readonly run: number; readonly permanent?: boolean }
   | { readonly type: "deadline" }
   /** Somebody connects to the held socket. */
   | { readonly type: "connection" }
@@ -202,11 +204,12 @@ const killRest = (state: State, _event: unknown, at: Circumstances): Step =>
   to(state, { deadline: at.now + at.rules.stopTimeout }, { type: "kill", run: state.run });
 
 /** Nothing of the run is left: rest, or begin again, at once or later (issue: Back-off). */
-const next = (state: State, _event: unknown, at: Circumstances): Step => {
+const next = (state: State, event: Of<"gone">, at: Circumstances): Step => {
   const over = { ...state, startedAt: undefined };
   if (over.bar) return to(over, { phase: over.bar.kind, respawns: 0, failures: 0 }, discard(over));
   if (over.want === "down") return rest(over);
   if (over.asked || !over.last) return spawn(over, at, {});
+  if (event.permanent) return to(over, { phase: "failed", last: { ...over.last, permanent: true } }, discard(over));
   if (!over.last.failed) {
     const clean = over.last.exit.how === "code" && over.last.exit.code === 0;
     return later({ ...over, failures: 0 }, (state.startedAt ?? at.now) + spacing(clean), at);
