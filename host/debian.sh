@@ -6,9 +6,9 @@ appliance_programs="nginx php-cgi s6-svscan s6-log libatomic.so.1"
 # What installing and building needs.
 building_programs="npm libatomic.so.1"
 # Packages that the system tests run as tenants' daemons, or around them. php and mariadb-server-core are named so that
-# Debian adds no Apache and no service of a database.
+# Debian adds no Apache and no service of a database. daemontools are what service directories were made for.
 tenant_packages="deluged wordpress php mariadb-server-core libcatalyst-perl libfcgi-perl libfcgi-procmanager-perl
-iproute2"
+starman daemontools iproute2"
 # Services that packages named here bring, and that dmhost does not want.
 unwanted_services="nginx deluged"
 # What makes the man pages.

@@ -25,6 +25,8 @@ export interface SupervisorOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Program and arguments to start it through, which become another account. */
   readonly through?: readonly string[];
+  /** Further arguments. */
+  readonly args?: readonly string[];
   /** Node with its flags and the supervisor's main file, where not those of the checkout. */
   readonly program?: readonly string[];
 }
@@ -65,10 +67,10 @@ export class Supervisor {
 
   /** Begins to run it. */
   spawn(): ChildProcess {
-    const { env = {}, through = [], program } = this.#options;
+    const { env = {}, through = [], args: further = [], program } = this.#options;
     const words = program ?? [join(CHECKOUT, "node_modules/.bin/node"), join(CHECKOUT, "apps/supervisor/src/main.ts")];
     const directories = ["--run-dir", this.runDir, "--fastcgi-dir", this.fastcgiDir, "--state-dir", this.stateDir];
-    const argv = [...through, ...words, "--config", this.config, ...directories, "--log-level", "debug"];
+    const argv = [...through, ...words, "--config", this.config, ...directories, "--log-level", "debug", ...further];
     const log = openSync(this.#logFile, "a");
     const [file = "", ...args] = argv;
     const child = spawn(file, args, {

@@ -23,8 +23,10 @@ const BETWEEN_LOOKS = 20;
 export const isLogged = ({ terms, file }: Daemon): boolean => (terms?.definition ?? file.definition)?.output === "log";
 
 /** The `log/run` that has the daemon's output, where it is that which keeps it. */
-export const loggerOf = ({ terms, file }: Daemon): string | undefined =>
-  (terms?.definition ?? file.definition)?.output === "log/run" ? `${dirname(file.path)}/log/run` : undefined;
+export const loggerOf = ({ terms, file }: Daemon): string | undefined => {
+  const definition = terms?.definition ?? file.definition;
+  return definition?.output === "log/run" ? `${definition.dir}/log/run` : undefined;
+};
 
 /** A daemon as advice needs to know it. */
 export const concernOf = (daemon: Daemon, user: string): Concern => ({
