@@ -145,7 +145,8 @@ export class Linux implements Machine {
     const conf = this.#read(owner, places.chain);
     const services = this.#readServices(owner, places.serviceChain, this.#options.mostDaemons - conf.files.length);
     const files = new Map(conf.files.map((file) => [file.name, this.#understand(file)]));
-    const problems = [...conf.problems, ...services.problems];
+    // Both may lie below the same directory that is not to be trusted.
+    const problems = [...new Set([...conf.problems, ...services.problems])];
     for (const service of services.directories) {
       const known = files.get(service.name);
       if (known) problems.push(`${service.path}: not loaded, for ${known.path} has the same name; rename one of them`);
