@@ -78,6 +78,10 @@ const writeSite = (site: string, root: Account, port: number, owner?: Account): 
   );
 };
 
+/** The process that writes its log, by either of the names that multilog has. */
+const loggerOf = (account: Account): number | undefined =>
+  processesOf(account.uid).find((pid) => /^(multilog|s6-log)$/.test(statusOf(pid).get("Name") ?? ""));
+
 const answerOf = async (port: number): Promise<string> =>
   until(`an answer on port ${port}`, async () => {
     try {
@@ -149,7 +153,7 @@ describe.each(SITES)("in %s", (_, make) => {
       return /asked for \/page/.test(written) && written;
     });
     for (const line of text.trim().split("\n")) expect(line).toMatch(/^@4[0-9a-f]{23} /);
-    const readable = await run(["sh", "-c", `PATH=${tools}:$PATH; tai64nlocal < ${current}`]);
+    const readable = await run(["sh", "-c", `/usr/bin/tai64nlocal < ${current}`]);
     expect(readable.code).toBe(0);
     const today = new Date().getFullYear();
     expect(readable.stdout).toMatch(
@@ -167,8 +171,7 @@ describe.each(SITES)("in %s", (_, make) => {
   });
 
   test("a logger that is killed is followed by another, and no line is lost meanwhile", async () => {
-    const multilog = (): number | undefined =>
-      processesOf(site.account.uid).find((pid) => statusOf(pid).get("Name") === "multilog");
+    const multilog = () => loggerOf(site.account);
     const former = await until("multilog", multilog);
     process.kill(former, "SIGKILL");
     await until("another multilog", () => {
@@ -193,9 +196,7 @@ describe.each(SITES)("in %s", (_, make) => {
     await until("nothing of it", () => processesOf(site.account.uid).length === 0);
     await supervisor.up(site.id);
     await answerOf(site.port);
-    await until("its logger", () =>
-      processesOf(site.account.uid).some((one) => statusOf(one).get("Name") === "multilog"),
-    );
+    await until("its logger", () => loggerOf(site.account));
   });
 });
 
