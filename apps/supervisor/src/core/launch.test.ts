@@ -14,6 +14,8 @@ const definition = {
   ]),
 };
 
+const alone = { socketPath: undefined, notifyPath: undefined, tools: undefined };
+
 describe("launchDaemon", () => {
   const plan = launchDaemon({
     definition,
@@ -21,7 +23,7 @@ describe("launchDaemon", () => {
     account,
     cgroup: "/sys/fs/cgroup/dmhost/amy/site/1",
     privileged: true,
-    tools: undefined,
+    ...alone,
   });
 
   it("shows root's stages nothing that the tenant named, but under a name that means nothing to them", () => {
@@ -69,7 +71,7 @@ describe("launchDaemon", () => {
       account: owner,
       cgroup: undefined,
       privileged: false,
-      tools: undefined,
+      ...alone,
     });
     expect(argv.slice(argv.indexOf("/usr/bin/setpriv"), argv.indexOf("--") + 1)).toEqual([
       "/usr/bin/setpriv",
@@ -82,7 +84,15 @@ describe("launchDaemon", () => {
 describe("the chain of a service directory", () => {
   const root = { name: "root", uid: 0, gid: 0, home: "/root", shell: "/bin/sh" };
   const ofService = { ...DEFAULTS, dir: "/service/site", start: "exec ./run", service: { finish: true } };
-  const launch = { definition: ofService, owner, account, cgroup: undefined, privileged: true, tools: "/opt/tools" };
+  const launch = {
+    definition: ofService,
+    owner,
+    account,
+    cgroup: undefined,
+    privileged: true,
+    ...alone,
+    tools: "/opt/tools",
+  };
   const lastWords = (argv: readonly string[]): readonly string[] => argv.slice(-4, -1);
 
   it("leaves USER to env/USER and puts the old tools first", () => {

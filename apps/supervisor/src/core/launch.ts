@@ -11,7 +11,7 @@
  * Having become the account, the chain waits for a line on descriptor 4. Joining a cgroup takes about 10 ms (the kernel
  * waits for a grace period), so a chain is led that far ahead of time and stands by while the run before it lives.
  */
-import type { Definition } from "./definition.ts";
+import { DEFAULTS, type Definition } from "./definition.ts";
 import type { Exit } from "./lifecycle.ts";
 import type { Account } from "./policy-rules.ts";
 
@@ -20,6 +20,8 @@ export interface LaunchPlan {
   readonly file: string;
   readonly argv: readonly string[];
   readonly environment: ReadonlyMap<string, string>;
+  /** Descriptors at which it is given what its daemon gets at others: a listening socket, the end of a pipe. */
+  readonly slots: { readonly socket: number; readonly ready: number };
 }
 
 /** Exit code of a chain that failed before the daemon's shell took over. */
@@ -36,7 +38,7 @@ shift
 exec "$@"`;
 
 /** $1 directory, $2 shell, $3 start, $4 the commands that give the variables their names again. */
-const AS_ACCOUNT = `umask 022
+const asAccount = (redirections: string): string => `umask 022
 read -r go <&4 || exit ${LAUNCH_FAILED}
 fail() { echo "$1: $2" >&3; echo "$3" >&3; exit ${LAUNCH_FAILED}; }
 [ -e "$1" ] || fail "$1" 'no such directory, or no permission to reach it' "entering $1"
@@ -45,7 +47,25 @@ cd -- "$1" || fail "$1" 'permission denied' "entering $1"
 [ -x "$2" ] || fail "$2" 'no such program, or no permission to run it' "running $2"
 unset PWD OLDPWD
 eval "$4"
-exec "$2" -c "$3" 2>&5 3>&- 4>&- 5>&-`;
+exec "$2" -c "$3" 2>&5 3>&- 4>&- 5>&- ${redirections}`;
+
+const CHAIN_SOCKET = 6;
+const CHAIN_READY = 7;
+const SLOTS = { socket: CHAIN_SOCKET, ready: CHAIN_READY };
+
+/** Moves both to where the daemon looks for them. */
+const redirections = ({ listen, ready }: Definition): string => {
+  const told = ready.startsWith("fd:") ? Number(ready.slice(3)) : undefined;
+  return [
+    listen === "systemd" || listen === "http" ? `3<&${CHAIN_SOCKET}` : "",
+    `${CHAIN_SOCKET}>&-`,
+    told === undefined || told === CHAIN_READY ? "" : `${told}>&${CHAIN_READY}`,
+    told === CHAIN_READY ? "" : `${CHAIN_READY}>&-`,
+  ].join(" ");
+};
+
+/** What a process that looks for sockets as systemd hands them over is told; the pid stays that of the chain. */
+const LISTEN_PID = "export LISTEN_PID=$$";
 
 /**
  * How setpriv is told to become an account: all of it, with its groups, and no way back.
@@ -77,18 +97,31 @@ export interface Launch {
   readonly privileged: boolean;
   /** Directory of the programs that scripts of service directories call by their old names. */
   readonly tools: string | undefined;
+  /** Socket that it is to bind, with listen=path. */
+  readonly socketPath: string | undefined;
+  /** Socket on which it is to tell that it is ready, with ready=notify. */
+  readonly notifyPath: string | undefined;
 }
 
 /**
  * The variables that nobody has written. USER is left for `env/USER` of a service directory: its scripts take it as a
  * sign that `envdir` has been there, and svscan's environment has none (seed: the two scripts).
  */
-const givenVariables = ({ definition, account, tools }: Launch): [string, string][] => [
+const givenVariables = ({
+  definition,
+  account,
+  tools,
+  socketPath,
+  notifyPath,
+}: Launch): (readonly [string, string])[] => [
   ["HOME", account.home],
   ["LOGNAME", account.name],
-  ...(definition.service ? [] : [["USER", account.name] satisfies [string, string]]),
+  ...(definition.service ? [] : [["USER", account.name] as const]),
   ["PATH", definition.service && tools !== undefined ? `${tools}:${PATH}` : PATH],
   ["SHELL", definition.shell],
+  ...(socketPath === undefined ? [] : [["DM_SOCKET", socketPath] as const]),
+  ...(notifyPath === undefined ? [] : [["NOTIFY_SOCKET", notifyPath] as const]),
+  ...(isHandedOver(definition) ? [["LISTEN_FDS", "1"] as const, ["LISTEN_FDNAMES", definition.listen] as const] : []),
 ];
 
 /** The chain that ends in a daemon (DESIGN decision 7). */
@@ -107,23 +140,21 @@ export const launchDaemon = (launch: Launch): LaunchPlan => {
       ...become(account, launch.privileged, definition.service !== undefined),
       "/bin/sh",
       "-c",
-      AS_ACCOUNT,
+      asAccount(redirections(definition)),
       "dmhost-launch",
       inHome(definition.dir, owner),
       definition.shell,
       definition.start,
-      `unset go; ${[...variables.keys()].map((name) => `export ${name}="$${VEIL}${name}"; unset ${VEIL}${name}`).join("; ")}`,
+      `unset go; ${[...variables.keys()].map((name) => `export ${name}="$${VEIL}${name}"; unset ${VEIL}${name}`).join("; ")}${isHandedOver(definition) ? `; ${LISTEN_PID}` : ""}`,
     ],
+    slots: SLOTS,
     environment: new Map([["PATH", PATH], ...[...variables].map(([name, value]) => [VEIL + name, value] as const)]),
   };
 };
 
 /** The chain that ends in `log/run` of a daemon's service directory. */
 export const launchServiceLogger = (launch: Launch): LaunchPlan =>
-  launchDaemon({
-    ...launch,
-    definition: { ...launch.definition, dir: `${launch.definition.dir}/log`, listen: "none" },
-  });
+  launchBeside(launch, { dir: `${launch.definition.dir}/log` });
 
 /** Exit code of a run, to its `finish`, that a signal ended or whose end nobody saw (s6: servicedir, finish). */
 const NO_CODE = 256;
@@ -132,13 +163,22 @@ const NO_CODE = 256;
 export const launchFinish = (
   launch: Launch,
   { code, signal }: { readonly code: number | undefined; readonly signal: number },
-): LaunchPlan => {
-  const start = `exec ./finish ${code ?? NO_CODE} ${signal}`;
-  return launchDaemon({ ...launch, definition: { ...launch.definition, start, listen: "none" } });
-};
+): LaunchPlan => launchBeside(launch, { start: `exec ./finish ${code ?? NO_CODE} ${signal}` });
+
+/** What is not the daemon but runs beside it: nothing that is the daemon's alone is given to it. */
+const launchBeside = (launch: Launch, change: Partial<Definition>): LaunchPlan =>
+  launchDaemon({
+    ...launch,
+    definition: { ...launch.definition, ...change, listen: "none", ready: DEFAULTS.ready },
+    socketPath: undefined,
+    notifyPath: undefined,
+  });
 
 /** Exit code of a `finish` that says that another run is of no use (s6: servicedir, finish). */
 export const PERMANENT_FAILURE = 125;
+
+/** Whether the daemon looks for its socket at descriptor 3, as systemd hands one over (sd_listen_fds(3)). */
+const isHandedOver = ({ listen }: Definition): boolean => listen === "systemd" || listen === "http";
 
 /** Path with a leading `~/` resolved to the owner's home. */
 export const inHome = (path: string, owner: Account): string =>
@@ -169,7 +209,7 @@ export const launchLogger = (
     ...become(owner, privileged),
     "/bin/sh",
     "-c",
-    `umask 027; read -r go <&4 || exit ${LAUNCH_FAILED}; exec "$@" 2>&5 3>&- 4>&- 5>&-`,
+    `umask 027; read -r go <&4 || exit ${LAUNCH_FAILED}; exec "$@" 2>&5 3>&- 4>&- 5>&- ${CHAIN_SOCKET}>&- ${CHAIN_READY}>&-`,
     "dmhost-launch",
     "/usr/bin/s6-log",
     "-b",
@@ -178,6 +218,7 @@ export const launchLogger = (
     "t",
     directory,
   ],
+  slots: SLOTS,
   environment: new Map([["PATH", PATH]]),
 });
 

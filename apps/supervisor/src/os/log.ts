@@ -133,6 +133,7 @@ export class Log {
     let last: RawExit;
     return {
       launched: () => undefined,
+      ready: () => undefined,
       exited: (exit) => {
         last = exit;
         if (contained) this.#logger?.kill();
