@@ -6,6 +6,7 @@ import { pino } from "pino";
 import { attachCaller } from "./api/authority.ts";
 import { createApi } from "./api/routes.ts";
 import { MAX_DAEMON_FILE, parseDaemonFile } from "./conf/daemon-file.ts";
+import { daemonTemplate } from "./conf/daemon-template.ts";
 import { effectiveSettings } from "./conf/effective-settings.ts";
 import { parsePolicy } from "./conf/policy-file.ts";
 import { parseService } from "./conf/service-directory.ts";
@@ -13,10 +14,13 @@ import { DEFAULT_RUN_DIR, HOME_SOCKET, PUBLIC_SOCKET, userSocket, VERSION } from
 import { describeProblem, NAME } from "./core/definition.ts";
 import { describeExit } from "./core/lifecycle.ts";
 import { resolvePolicy } from "./core/policy.ts";
+import type { Account } from "./core/policy-rules.ts";
 import type { Witness } from "./daemon.ts";
+import type { Places } from "./machine.ts";
 import { readAccounts } from "./os/accounts.ts";
 import { findCgroupRoot } from "./os/cgroup.ts";
-import { writeConfFile } from "./os/conf-dir.ts";
+import { confPath, isConfPath } from "./os/conf-dir.ts";
+import { makeConfFile, replaceConfFile } from "./os/conf-write.ts";
 import { ControlSockets, linkFromHome } from "./os/control-socket.ts";
 import { Linux } from "./os/linux.ts";
 import { readLog } from "./os/log-reader.ts";
@@ -165,6 +169,9 @@ const main = async (): Promise<void> => {
   const userOf = (uid: number): string =>
     [...machine.accounts.users.values()].find((account) => account.uid === uid)?.name ?? `uid ${uid}`;
 
+  const placesOf = (owner: Account): Places =>
+    supervisor.policy.paths(owner.name) ?? { chain: ["/"], serviceChain: ["/"] };
+
   const reloadPolicy = async (): Promise<string[]> => {
     const next = loadRule(flags.config);
     machine.accounts = next.rule.accounts;
@@ -186,24 +193,25 @@ const main = async (): Promise<void> => {
     effectiveSettings,
     reloadPolicy,
     readLog: ({ key, logDirectory }, from) => readLog(machine.identity(key.owner), logDirectory ?? "", from),
-    readConf: ({ key, file }) => {
-      const { chain = [], serviceChain = [] } = supervisor.policy.paths(key.owner.name) ?? {};
-      const found =
-        file.kind === "conf"
-          ? machine.readText(key.owner, chain, file.name)
-          : machine.readScript(key.owner, serviceChain, file.name);
-      return found ?? { text: undefined, problem: "the file is gone" };
+    readConf: ({ owner, name }) => {
+      const { chain, serviceChain } = placesOf(owner);
+      const none = { path: confPath(chain.at(-1) ?? "/", name), text: undefined, problem: undefined };
+      return machine.readText(owner, chain, name) ?? machine.readScript(owner, serviceChain, name) ?? none;
     },
-    writeConf: ({ key, file }, text) => {
-      if (file.kind === "service") {
-        writeConfFile(machine.identity(key.owner), file.path, text);
-        return { errors: [], warnings: [] };
-      }
-      const { value, errors, warnings } = parseDaemonFile(text);
-      if (value !== undefined) writeConfFile(machine.identity(key.owner), file.path, text);
-      const describe = (problem: { line: number; text: string }) => describeProblem(file.path, problem);
+    checkConf: (path, text) => {
+      if (!isConfPath(path)) return { errors: [], warnings: [] };
+      const { errors, warnings } = parseDaemonFile(text);
+      const describe = (problem: { line: number; text: string }) => describeProblem(path, problem);
       return { errors: errors.map(describe), warnings: warnings.map(describe) };
     },
+    writeConf: ({ owner, name }, text, what) => {
+      const { chain, serviceChain } = placesOf(owner);
+      const identity = machine.identity(owner);
+      if (what === "make") return makeConfFile(identity, confPath(chain.at(-1) ?? "/", name), text);
+      const found = machine.readText(owner, chain, name) ?? machine.readScript(owner, serviceChain, name);
+      if (found) replaceConfFile(identity, found.path, text);
+    },
+    newConf: daemonTemplate,
     onInternalError: (error, { user }) => log.error({ err: error, caller: user }, "a request failed"),
   });
 

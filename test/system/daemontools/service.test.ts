@@ -1,7 +1,7 @@
 /** What a service directory may hold besides the seed's two scripts, and how it lives beside conf files. */
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { DaemonList, Explanation } from "@dmhost/supervisor/contract";
+import type { ConfFile, DaemonList, Explanation } from "@dmhost/supervisor/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "../account.ts";
 import { argumentsOf, environmentOf, isRunning, processesOf } from "../proc.ts";
@@ -227,8 +227,9 @@ test("a log/run that detaches its children does not outlive a stop", async () =>
 test("dmctl edit reads and writes run, which stays executable", async () => {
   const path = `/v1/daemons/${encodeURIComponent(idOf("steady"))}/file`;
   const { body } = await supervisor.ask("GET", path);
-  expect(body).toEqual({ path: join(directoryOf("steady"), "run"), text: SLEEP });
-  const { status } = await supervisor.ask("PUT", path, { text: "#!/bin/sh\nexec sleep 4000\n" });
+  expect(body).toMatchObject({ path: join(directoryOf("steady"), "run"), text: SLEEP });
+  const { fingerprint } = body as ConfFile;
+  const { status } = await supervisor.ask("PUT", path, { text: "#!/bin/sh\nexec sleep 4000\n", fingerprint });
   expect(status).toBe(200);
   const { daemon } = await supervisor.act("restart", idOf("steady"));
   expect(argumentsOf(daemon.pid)).toEqual(["sleep", "4000"]);

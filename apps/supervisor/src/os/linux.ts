@@ -197,12 +197,15 @@ export class Linux implements Machine {
     return { name, path: confPath(chain.at(-1) ?? "", name), text: undefined, problem: problems.join("; ") };
   }
 
-  /** The text of the `run` of one service directory, or why it cannot be read. */
-  readScript(owner: Account, chain: readonly string[], name: string): ScriptText {
-    const { directories, problems } = this.#readServices(owner, chain, this.#options.mostDaemons, name);
+  /** The text of the `run` of one service directory, or why it cannot be read; undefined when there is no such directory. */
+  readScript(owner: Account, chain: readonly string[], name: string): ScriptText | undefined {
+    const { directories } = this.#readServices(owner, chain, this.#options.mostDaemons, name);
     const [found] = directories;
-    if (found?.content) return readScript(owner, this.identity(owner), found.path, this.#options.largest);
-    return { text: undefined, problem: found?.problem ?? (problems.join("; ") || "it is gone") };
+    if (!found) return undefined;
+    const { path } = found;
+    // Its reason names the path that it is about.
+    if (!found.content) return { path, text: undefined, problem: found.problem };
+    return readScript(owner, this.identity(owner), path, this.#options.largest);
   }
 
   #read(owner: Account, chain: readonly string[], only?: string): ConfDirectory {

@@ -212,14 +212,17 @@ const readAsOwner = (
 };
 
 /** A script as text, or why it is not read. */
-export type ScriptText =
+export type ScriptText = { readonly path: string } & (
   | { readonly text: string; readonly problem: undefined }
-  | { readonly text: undefined; readonly problem: string };
+  | { readonly text: undefined; readonly problem: string }
+);
 
 /** The text of an account's program, where it is one that may be read (conf-dir.ts: readText). */
 export const readScript = (account: Account, identity: FileIdentity, path: string, largest: number): ScriptText => {
   const result = asUser(identity, () => readText(path, account, largest));
-  return typeof result === "string" ? { text: undefined, problem: result } : { text: result.text, problem: undefined };
+  return typeof result === "string"
+    ? { path, text: undefined, problem: result }
+    : { path, text: result.text, problem: undefined };
 };
 
 /** The directories, below one that holds service directories, in which a change may concern a daemon. Never throws. */
