@@ -1,4 +1,5 @@
 /** Instances that share a socket, and restarts that lose nobody. */
+import type { DaemonList } from "@dmhost/supervisor/contract";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
 import { askForPage } from "./fastcgi-client.ts";
@@ -233,4 +234,19 @@ test("once is not repeated, pause holds and continue lets go", async () => {
   await supervisor.up(idOf("task"));
   await supervisor.act("pause", idOf("task"));
   expect(await supervisor.act("stop", idOf("task"))).toMatchObject({ ok: true });
+});
+
+test("exit stops it and forgets it until somebody asks for a look at the files", async () => {
+  const { pid } = await supervisor.up(idOf("task"));
+  expect(await supervisor.act("exit", idOf("task"))).toMatchObject({ ok: true, daemon: { state: "stopped" } });
+  expect(isRunning(pid)).toBe(false);
+  const isListed = async (name = "task") =>
+    ((await supervisor.ask("GET", "/v1/daemons")).body as DaemonList).daemons.some(({ id }) => id === idOf(name));
+  expect(await isListed()).toBe(false);
+  // A change in its directory is no such question.
+  alice.writeConf("another", "start = exec sleep 1000");
+  await until("the other one", () => isListed("another"));
+  expect(await isListed()).toBe(false);
+  expect((await supervisor.rescan()).found).toEqual([idOf("task")]);
+  expect(await isListed()).toBe(true);
 });

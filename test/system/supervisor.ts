@@ -21,7 +21,7 @@ export interface LogEntry {
 }
 
 /** What a daemon can be asked, and answers when it has settled. */
-export type Act = "start" | "once" | "stop" | "restart" | "pause" | "continue";
+export type Act = "start" | "once" | "stop" | "restart" | "pause" | "continue" | "exit";
 
 /** What the program is run with besides its directories. */
 export interface SupervisorOptions {

@@ -158,6 +158,13 @@ export const COMMANDS: readonly Command[] = [
     run: (call) => settleAll(call, "continue"),
   },
   {
+    verb: "exit",
+    ids: "many",
+    options: ["json"],
+    does: "stop it and forget it until the next rescan",
+    run: (call) => settleAll(call, "exit"),
+  },
+  {
     verb: "scale",
     ids: "sized",
     options: ["json"],

@@ -81,7 +81,7 @@ export interface DaemonList {
   daemons: DaemonStatus[];
 }
 
-/** POST /v1/daemons/:address/{start,once,stop,restart,pause,continue}: answered when the daemon has settled. */
+/** POST /v1/daemons/:address/{start,once,stop,restart,pause,continue,exit}: answered when the daemon has settled. */
 export interface Outcome {
   /** Whether it got where it was asked to go. */
   ok: boolean;
@@ -241,6 +241,7 @@ export const POLICY_VERBS = {
   once: "manage",
   pause: "manage",
   continue: "manage",
+  exit: "manage",
   scale: "manage",
   kill: "manage",
   log: "manage",

@@ -78,6 +78,7 @@ const routesOf = (supervisor: Supervisor, about: Surroundings): Route[] => {
     { method: "POST", url: `${one}/once`,     access: "control", run: ({ daemon }) => act(supervisor, about, daemon, "once") },
     { method: "POST", url: `${one}/pause`,    access: "control", run: ({ daemon }) => act(supervisor, about, daemon, "pause") },
     { method: "POST", url: `${one}/continue`, access: "control", run: ({ daemon }) => act(supervisor, about, daemon, "continue") },
+    { method: "POST", url: `${one}/exit`,     access: "control", run: ({ daemon }) => act(supervisor, about, daemon, "exit") },
     { method: "POST", url: `${one}/scale`,    access: "control", run: ({ daemon, request }) => act(supervisor, about, daemon, "scale", (request.body as ScaleRequest).instances), body: closed({ instances: { type: "integer", minimum: 1, maximum: 64 } }, ["instances"]) },
     { method: "POST", url: `${one}/kill`,     access: "control", run: kill, body: closed({ signal: { type: "string", enum: [...SIGNALS.keys()] } }, ["signal"]) },
     { method: "GET",  url: `${one}/explanation`, access: "control", run: (call) => explanation(supervisor, about, call) },
