@@ -209,6 +209,25 @@ test("log/run keeps the log: dmctl says so, and it is the same process while the
   await until("a line to the logger there was", () => textOf(kept) === `${begun}${"started\n".repeat(3)}`);
 });
 
+test("a log/run that ended while the supervisor was away is followed by another, without what it left behind", async () => {
+  const notes = join(alice.home, "loggers");
+  service("widowed", {
+    run: "#!/bin/sh\nwhile :; do date; sleep 0.1; done\n",
+    "log/run": `#!/bin/sh\nsetsid sleep 3001 >/dev/null &\necho $$ $! >>${notes}\nexec cat >/dev/null\n`,
+  });
+  await found("widowed");
+  const { pid } = await supervisor.reaches(idOf("widowed"), "running");
+  const [logger = 0, child = 0] = (await until("the logger", () => textOf(notes) !== "" && textOf(notes)))
+    .split(/\s/)
+    .map(Number);
+  await supervisor.end("SIGKILL");
+  process.kill(logger, "SIGKILL");
+  await supervisor.start();
+  await until("another logger", () => textOf(notes).trim().split("\n").length === 2);
+  await until("the end of what the first left", () => !isRunning(child));
+  expect(await supervisor.status(idOf("widowed"))).toMatchObject({ state: "running", pid });
+});
+
 test("a log/run that detaches its children does not outlive a stop", async () => {
   service("clinging", {
     run: SLEEP,

@@ -98,9 +98,12 @@ export class Log {
     const cgroup = plan.containment?.group();
     this.#logger = former && adopt(former, cgroup, this.#readiness, this.#news(begun));
     if (this.#logger) return;
-    if (former && plan.containment) clear(former, cgroup, () => undefined);
-    if (plan.containment) void plan.containment.free.then(() => this.#start());
-    else this.#start();
+    if (!plan.containment) {
+      this.#start();
+      return;
+    }
+    const cleared = new Promise<void>((resolve) => (former ? clear(former, cgroup, resolve) : resolve()));
+    void Promise.all([plan.containment.free, cleared]).then(() => this.#start());
   }
 
   /** The logger's process, for the next supervisor. */
