@@ -44,7 +44,7 @@ class DaemonFile {
   readonly draft: Draft;
   readonly #taken: ReadonlyMap<Field, string>;
   readonly environment = new Map<string, string>();
-  /** Line on which a key, or `export NAME`, first stood. */
+  /** Line on which a field, or `export NAME`, was first set. */
   readonly seen = new Map<string, number>();
 
   constructor(given: Definition, taken: ReadonlyMap<Field, string>) {
@@ -91,12 +91,12 @@ class DaemonFile {
       this.findings.error(line, `${key}: expected no such line here: ${taken}`);
       return;
     }
-    const first = this.seen.get(key);
+    const first = this.seen.get(field);
     if (first !== undefined) {
       this.findings.error(line, `"${key}" is already set on line ${first}: expected it once`);
       return;
     }
-    this.seen.set(key, line);
+    this.seen.set(field, line);
     const value = field === "start" ? this.#start(line, raw) : trimmed(withoutComment(raw));
     const expected = setField(this.draft, field, value);
     if (expected !== undefined) this.findings.error(line, `${key}: expected ${expected}, found ${quoted(value)}`);

@@ -40,9 +40,23 @@ export const meaning = (exit: Exit): string => {
   }
 };
 
+/** The keys that stages of a launch come from, where its owner can put right what fails there. */
+const KEYS: readonly (readonly [string, string])[] = [
+  ["entering the jail", "chroot="],
+  ["locking ", "lock="],
+  ["reading env-dir ", "env-dir="],
+  ["reading env-file ", "env-file="],
+  ["putting the variables ", "env-dir= or env-file="],
+  ["setting nice ", "nice="],
+  ["setting limits", "the limit-... keys"],
+  ["running the shell within the jail", "shell= or chroot="],
+];
+
 /** What to do after such an end: one sentence. */
 const afterExit = (exit: Exit, { id, user, logged, service }: Concern): string => {
   if (exit.how === "launch") {
+    const key = KEYS.find(([begin]) => exit.stage.startsWith(begin))?.[1];
+    if (key !== undefined) return `Put that right for ${user}, or correct ${key} with \`dmctl edit ${id}\`.`;
     if (exit.stage.startsWith("entering ")) {
       if (service)
         return `Let ${user} enter that directory and those above it (chmod +x), or run it as another account.`;
@@ -71,6 +85,8 @@ const afterExit = (exit: Exit, { id, user, logged, service }: Concern): string =
  */
 export const advice = (state: State, concern: Concern, since?: number): string => {
   const { id } = concern;
+  const asking = state.bar?.kind === "forbidden" && /^[a-z-]+=/.exec(state.bar.reason)?.[0];
+  if (asking) return `Take ${asking} out with \`dmctl edit ${id}\`, or let root keep that daemon.`;
   if (state.bar?.kind === "forbidden") {
     if (concern.service) {
       const where = `${concern.service.directory}/env/USER (or user= in its conf)`;

@@ -19,6 +19,7 @@ export const runFinish = (
   const run = launch(plan, { input: "ignore", output }, cgroup, {
     launched: () => undefined,
     ready: () => undefined,
+    waiting: () => undefined,
     exited: (exit) => {
       code = exit?.report === "" ? exit.code : undefined;
       run.kill();

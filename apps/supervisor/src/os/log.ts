@@ -135,6 +135,7 @@ export class Log {
     const contained = this.#plan.containment !== undefined;
     let last: RawExit;
     return {
+      waiting: () => undefined,
       launched: () => undefined,
       ready: () => undefined,
       exited: (exit) => {
