@@ -1,7 +1,7 @@
 /** One daemon: what its instances share, how many there are, and the restart that replaces them one by one. */
 import { isHeld } from "./core/definition.ts";
 import type { Hostname } from "./core/hostname.ts";
-import { launchLogger } from "./core/launch.ts";
+import { launchLogger, launchServiceLogger } from "./core/launch.ts";
 import { alive, type Event, isExpected, type State, verdict } from "./core/lifecycle.ts";
 import { nextMove, paired, passed, type Rollout } from "./core/rollout.ts";
 import { type Common, type Host, Instance, type Terms } from "./instance.ts";
@@ -327,6 +327,9 @@ export class Daemon {
   #stepped(instance: Instance, event: Event["type"], before: State, after: State): void {
     this.#witness(this, instance, event, before, after);
     if (instance.surplus && !alive(after)) this.#forget(instance);
+    // A log/run is the tenant's program: who stops the daemon stops that, too.
+    const rests = this.#logOf?.definition.output === "log/run" && this.instances().every((one) => isResting(one.state));
+    if (rests) void this.#closeLog();
     this.#publish();
     this.#watchIdleness();
     this.#answer();
@@ -455,7 +458,7 @@ export class Daemon {
     stage("publishing its socket");
     this.#openPlaces(terms);
     stage("opening its log");
-    if (terms.definition.output === "log") this.#openLog(terms);
+    if (terms.definition.output !== "discard") this.#openLog(terms);
     return { socket: this.#socket, binding: this.#binding, log: this.#log };
   }
 
@@ -478,9 +481,19 @@ export class Daemon {
   #openLog(terms: Terms): void {
     if (this.#log && this.#logOf && !sameLog(this.#logOf, terms)) void this.#closeLog();
     if (this.#log) return;
+    this.#logOf = terms;
+    if (terms.definition.output === "log/run") {
+      const { definition, account } = terms;
+      const { privileged, tools } = this.#machine;
+      const launch = { definition, owner: this.key.owner, account, privileged, tools };
+      const nothing = { socketPath: undefined, notifyPath: undefined };
+      this.#log = this.#machine.openServiceLog(this.key, account, (cgroup) =>
+        launchServiceLogger({ ...launch, ...nothing, cgroup }),
+      );
+      return;
+    }
     const logger = launchLogger(terms.logDirectory, this.key.owner, LOG_BOUNDS, this.#machine.privileged);
     this.#log = this.#machine.openLog(this.key, terms.account, logger, terms.logDirectory);
-    this.#logOf = terms;
   }
   #logOf: Terms | undefined;
 
@@ -528,7 +541,11 @@ export class Daemon {
   }
 }
 
-const sameLog = (a: Terms, b: Terms): boolean => a.account.uid === b.account.uid && a.logDirectory === b.logDirectory;
+const sameLog = (a: Terms, b: Terms): boolean =>
+  a.account.uid === b.account.uid && a.logDirectory === b.logDirectory && a.definition.output === b.definition.output;
+
+/** Whether nothing happens until somebody asks for it. */
+const isResting = (state: State): boolean => !alive(state) && state.phase !== "coolingdown" && state.phase !== "asleep";
 
 /** Whether runs of both can be there at a time. */
 const isCompatible = (a: Terms, b: Terms): boolean =>
