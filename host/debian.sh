@@ -8,7 +8,7 @@ building_programs="npm libatomic.so.1"
 # Packages that the system tests run as tenants' daemons, or around them. php and mariadb-server-core are named so that
 # Debian adds no Apache and no service of a database.
 tenant_packages="deluged wordpress php mariadb-server-core libcatalyst-perl libfcgi-perl libfcgi-procmanager-perl
-iproute2"
+uwsgi-core uwsgi-plugin-python3 gcc libc6-dev libfcgi-dev iproute2"
 # Services that packages named here bring, and that dmhost does not want.
 unwanted_services="nginx deluged"
 # What makes the man pages.
