@@ -7,7 +7,17 @@ import { join } from "node:path";
 import { Stage } from "../system/stage.ts";
 import { vhostText, WebServer } from "../system/web-server.ts";
 import { HELLO, type Loss, lose, PAGE, TROUBLES, type Trouble } from "./loss.ts";
-import { endSetup, type Place, type Running, SETUP_PROGRAMS, SETUPS, type Setup } from "./php-setups.ts";
+import {
+  dmhost,
+  endSetup,
+  type Place,
+  patientMultiwatch,
+  type Running,
+  SETUP_PROGRAMS,
+  SETUPS,
+  type Setup,
+  startSetup,
+} from "./php-setups.ts";
 import { runWrk } from "./wrk.ts";
 
 /** What is asked of it on the command line. */
@@ -87,27 +97,25 @@ export const measureLoss = ({ seconds, setups, troubles, record }: Wishes): Prom
 const median = (values: readonly number[]): number =>
   [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 
-const ROUNDS = 5;
+const ROUNDS = 15;
+/** Requests after which php-cgi leaves, and that in words. */
+const LIMITS = [
+  ["0", "never leaves"],
+  ["500", "leaves after 500 requests"],
+] as const;
 
 /** Requests a second, rounds of ours and of the peer's in turn; `environment` is php-cgi's. */
-const race = async (
-  names: readonly [string, string],
-  processes: number,
-  place: () => Place,
-  seconds: number,
-): Promise<void> => {
+const race = async (setups: readonly [Setup, Setup], place: () => Place, seconds: number): Promise<void> => {
   const entries: { title: string; host: string; place: Place; running: Running; rates: number[] }[] = [];
   let web: WebServer | undefined;
   try {
-    for (const [index, name] of names.entries()) {
-      const setup = SETUPS.find((one) => one.name === name && one.processes === processes);
-      if (!setup) throw new Error(`there is no setup ${name} with ${processes} processes`);
+    for (const [index, setup] of setups.entries()) {
       const where = place();
       entries.push({
         title: titleOf(setup),
         host: `site${index}`,
         place: where,
-        running: await setup.start(where),
+        running: await startSetup(setup, where),
         rates: [],
       });
     }
@@ -144,13 +152,15 @@ const race = async (
 /** Requests a second through Nginx, against spawn-fcgi and multiwatch. */
 export const measureThroughput = ({ seconds }: Wishes): Promise<void> =>
   onPlaces(async (place) => {
-    const peer = "spawn-fcgi + multiwatch -r 1000000000";
-    const length = Math.max(2, Math.round(seconds / ROUNDS));
-    for (const [limit, words] of [
-      ["0", "never leaves"],
-      ["500", "leaves after 500 requests"],
-    ] as const) {
-      console.log(`requests a second, wrk -c16, php-cgi ${words}: median of ${ROUNDS} rounds of ${length} s`);
-      await race(["dmhost", peer], 2, () => place({ PHP_FCGI_MAX_REQUESTS: limit }), length);
+    const length = Math.max(1, Math.round(seconds / ROUNDS));
+    for (const processes of [1, 2]) {
+      for (const [limit, words] of LIMITS) {
+        const what = `${processes} php-cgi, which ${words}`;
+        console.log(`requests a second, wrk -c16, ${what}: median of ${ROUNDS} rounds of ${length} s`);
+        const setups = [dmhost(processes), patientMultiwatch(processes)] as const;
+        await race(setups, () => place({ PHP_FCGI_MAX_REQUESTS: limit }), length).catch((error: Error) => {
+          console.log(`  cannot: ${error.message}`);
+        });
+      }
     }
   });

@@ -5,7 +5,7 @@ import { kill } from "../system/proc.ts";
 import { until } from "../system/program.ts";
 import { vhostText, WebServer } from "../system/web-server.ts";
 import { type Arrival, arrive } from "./arrivals.ts";
-import { answering, endSetup, type Place, type Setup } from "./php-setups.ts";
+import { answering, endSetup, type Place, type Setup, startSetup } from "./php-setups.ts";
 import { runWrk } from "./wrk.ts";
 
 /** Takes half a millisecond of sleep, so that a kill often meets it at work; a POST is written down (O_APPEND). */
@@ -84,14 +84,13 @@ export const lose = async (
 ): Promise<Loss | undefined> => {
   const posts = join(place.tenant.home, "www/posts");
   rmSync(posts, { force: true });
-  const running = await setup.start(place);
+  const running = await startSetup(setup, place);
   let web: WebServer | undefined;
   const timers: NodeJS.Timeout[] = [];
   try {
     if (trouble.restartEvery !== undefined && running.restart === undefined) return undefined;
     web = await make(place, running.socket);
     const { port } = web;
-    await until(`${setup.processes} processes`, () => answering(place).length === setup.processes);
     await until(
       "a page",
       async () => (await fetch(`http://127.0.0.1:${port}/page.php`).catch(() => undefined))?.status === 200,

@@ -59,7 +59,8 @@ const nameOf = (pid: number): string => {
 export const answering = ({ tenant }: Place): number[] =>
   processesOf(tenant.uid).filter((pid) => /^php-(cgi|fpm)/.test(nameOf(pid)));
 
-const dmhost = (processes: number): Setup => ({
+/** A held socket, and processes that are followed at once. */
+export const dmhost = (processes: number): Setup => ({
   name: "dmhost",
   processes,
   start: async ({ stage, directory, tenant, group, environment }) => {
@@ -117,6 +118,9 @@ const multiwatch = (processes: number, ...more: readonly string[]): Setup => ({
     return { socket, end: () => peer.end() };
   },
 });
+
+/** multiwatch that never gives up, which its defaults do after three short runs. */
+export const patientMultiwatch = (processes: number): Setup => multiwatch(processes, "-r", "1000000000");
 
 const fpm = (processes: number): Setup => ({
   name: "php-fpm static",
@@ -184,10 +188,23 @@ export const SETUPS: readonly Setup[] = [
   supervisord(2),
   supervisord(2, ["startsecs=0", "autorestart=true"]),
   multiwatch(2),
-  multiwatch(2, "-r", "1000000000"),
+  patientMultiwatch(2),
   fpm(2),
   daemonManager,
 ];
+
+/** Starts one and waits until all of its processes are there. */
+export const startSetup = async (setup: Setup, place: Place): Promise<Running> => {
+  const others = answering(place).length;
+  const running = await setup.start(place);
+  try {
+    await until(`${setup.processes} processes`, () => answering(place).length === others + setup.processes);
+    return running;
+  } catch (error) {
+    await endSetup(running, place);
+    throw error;
+  }
+};
 
 /** Ends one, and what it has left behind. */
 export const endSetup = async (running: Running, { tenant }: Place): Promise<void> => {
