@@ -10,6 +10,10 @@ scan none --json
 start many --json
 stop many --json
 restart many --json
+once many --json
+pause many --json
+continue many --json
+scale sized --json
 log one --lines --follow --raw --utc
 tail one --lines --raw --utc
 edit one
@@ -26,7 +30,7 @@ version none
 _dmctl_signals='HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN
 TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS'
 # What can be asked of the policy.
-_dmctl_verbs='status explain start stop restart kill log tail pid logfile configfile edit run-as'
+_dmctl_verbs='status explain start stop restart once pause continue scale kill log tail pid logfile configfile edit run-as'
 
 # _dmctl_offer WORD...: those that begin as the current word does are candidates.
 _dmctl_offer() {
@@ -117,16 +121,16 @@ _dmctl() {
   elif [[ $command == "" ]]; then
     case ${#ids[@]} in
       0)
-        _dmctl_commands none optional one many signal question command
+        _dmctl_commands none optional one many signal question sized command
         _dmctl_daemons
         ;;
-      1) _dmctl_commands optional one many signal question ;;
+      1) _dmctl_commands optional one many signal question sized ;;
       *) _dmctl_commands many ;;
     esac
   else
     [[ $takes != question || $policy == no ]] || takes=ruling
     case $takes:${#ids[@]} in
-      many:* | optional:0 | one:0 | signal:0 | question:0 | ruling:2) _dmctl_daemons ;;
+      many:* | optional:0 | one:0 | signal:0 | question:0 | sized:0 | ruling:2) _dmctl_daemons ;;
       # Accounts, of which the machine knows.
       ruling:0) while read -r word; do _dmctl_offer "$word"; done < <(compgen -u) ;;
       ruling:1)
@@ -134,7 +138,7 @@ _dmctl() {
         _dmctl_offer $_dmctl_verbs
         ;;
       signal:*) [[ $signal != "" ]] || _dmctl_send ;;
-      command:0) _dmctl_commands none optional one many signal question command ;;
+      command:0) _dmctl_commands none optional one many signal question sized command ;;
     esac
   fi
 }

@@ -9,6 +9,10 @@ set -g __dmctl_table \
     'start|many|--json|start it and wait until it runs' \
     'stop|many|--json|stop it with all its processes' \
     'restart|many|--json|stop it, then start it' \
+    'once|many|--json|start it, and not again when it ends' \
+    'pause|many|--json|hold its processes' \
+    'continue|many|--json|let paused processes go on' \
+    'scale|sized|--json|change the number of its processes' \
     'log|one|--lines --follow --raw --utc|its log' \
     'tail|one|--lines --raw --utc|the end of its log and what comes' \
     'edit|one||edit its file' \
@@ -24,7 +28,7 @@ set -g __dmctl_table \
 set -g __dmctl_signals HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP \
     TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS
 # What can be asked of the policy.
-set -g __dmctl_verbs status explain start stop restart kill log tail pid logfile configfile edit run-as
+set -g __dmctl_verbs status explain start stop restart once pause continue scale kill log tail pid logfile configfile edit run-as
 
 # The row of a command; nothing for what is no command.
 function __dmctl_row
@@ -123,17 +127,17 @@ function __dmctl_candidates
     else if test -z "$command"
         switch (count $ids)
             case 0
-                __dmctl_commands none optional one many signal question command
+                __dmctl_commands none optional one many signal question sized command
                 __dmctl_daemons "$word" $ids
             case 1
-                __dmctl_commands optional one many signal question
+                __dmctl_commands optional one many signal question sized
             case '*'
                 __dmctl_commands many
         end
     else
         test "$takes" = question; and test $policy = yes; and set takes ruling
         switch $takes:(count $ids)
-            case 'many:*' optional:0 one:0 signal:0 question:0 ruling:2
+            case 'many:*' optional:0 one:0 signal:0 question:0 sized:0 ruling:2
                 __dmctl_daemons "$word" $ids
             case ruling:0
                 __fish_complete_users
@@ -142,7 +146,7 @@ function __dmctl_candidates
             case 'signal:*'
                 test -z "$signal"; and __dmctl_send $word
             case command:0
-                __dmctl_commands none optional one many signal question command
+                __dmctl_commands none optional one many signal question sized command
         end
     end
 end

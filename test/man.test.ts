@@ -126,7 +126,7 @@ describe.each(["dmctl.bash", "_dmctl", "dmctl.fish"])("completion/%s", (file) =>
 
   test("knows every command, what it takes and its options, and no other", () => {
     const rows = text.matchAll(
-      /^(?:\s+'([a-z]+)\||([a-z]+) )(none|optional|one|many|signal|question|command)(?:[ |](.*))?$/gm,
+      /^(?:\s+'([a-z]+)\||([a-z]+) )(none|optional|one|many|signal|question|sized|command)(?:[ |](.*))?$/gm,
     );
     const found = [...rows].map(([, quoted, bare, takes, rest = ""]) => [
       quoted ?? bare,

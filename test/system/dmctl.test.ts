@@ -115,7 +115,7 @@ test("exit code 1: the daemon did not get there, and why", async () => {
   const wrong = await dmctl(alice, "wrong", "start");
   expect([wrong.code, wrong.stderr]).toEqual([
     1,
-    expect.stringMatching(/wrong\.conf:2: listen: expected none or fastcgi/),
+    expect.stringMatching(/wrong\.conf:2: listen: expected none, fastcgi, systemd, http or path/),
   ]);
 });
 

@@ -11,6 +11,7 @@ const OPERANDS = {
   many: " ID...",
   command: " [COMMAND]",
   question: " ID",
+  sized: " ID NUMBER",
 } as const;
 
 /** The whole of what is too wide for the list of commands. */

@@ -27,9 +27,9 @@ export interface Shape {
   readonly aliases?: readonly string[];
   /**
    * How many daemons it is about; `command` is none, but perhaps the name of a command, and `question` one, or with
-   * --policy a caller, a verb and an address.
+   * --policy a caller, a verb and an address; `sized` is one, and a number.
    */
-  readonly ids: "none" | "optional" | "one" | "many" | "command" | "question";
+  readonly ids: "none" | "optional" | "one" | "many" | "command" | "question" | "sized";
   /** Whether it takes a signal too. */
   readonly signal?: true;
   readonly options: readonly OptionName[];
@@ -42,6 +42,8 @@ export interface Invocation<S extends Shape> {
   /** One of the contract's SIGNALS; "" for a command that takes none. */
   readonly signal: string;
   readonly lines: number | undefined;
+  /** The number of a `sized` command, 0 for others. */
+  readonly size: number;
   readonly given: ReadonlySet<OptionName>;
 }
 
@@ -68,6 +70,14 @@ const withSignal = (verb: string, flags: readonly string[], words: readonly stri
   return { signal, ids: words.filter((id) => id !== plain[0]) };
 };
 
+/** Takes the number out of the words of a command that needs one: the last that is one, for a name can be one, too. */
+const withSize = (verb: string, words: readonly string[]) => {
+  const at = words.findLastIndex((word) => /^\d+$/.test(word));
+  if (words.length < 2 || at < 0)
+    throw misuse(`"${verb}" needs a daemon's name and a number, as in "dmctl ${verb} wordpress 2"`);
+  return { signal: "", ids: words.filter((_, index) => index !== at), size: Number(words[at]) };
+};
+
 const checkCount = (shape: Shape, ids: readonly string[], given: ReadonlySet<OptionName>): void => {
   if (shape.ids === "question" && given.has("policy")) {
     if (ids.length === 3 && !ids.includes("")) return;
@@ -82,6 +92,7 @@ const checkCount = (shape: Shape, ids: readonly string[], given: ReadonlySet<Opt
     many: [1, Number.POSITIVE_INFINITY],
     command: [0, 1],
     question: [1, 1],
+    sized: [1, 1],
   }[shape.ids];
   if (ids.includes("")) throw misuse("a daemon's name cannot be empty");
   if (ids.length < (least ?? 0))
@@ -116,7 +127,7 @@ export const readInvocation = <S extends Shape>(commands: readonly S[], words: r
   const instead = named(given.has("help") ? "help" : given.has("version") ? "version" : undefined);
   if (instead !== undefined) {
     const about = at < 0 || command === undefined ? [] : [command.verb];
-    return { command: instead, ids: about, signal: "", lines: undefined, given };
+    return { command: instead, ids: about, signal: "", lines: undefined, size: 0, given };
   }
   if (command === undefined) throw misuse(`there is no command in "dmctl ${positionals.join(" ")}"`);
 
@@ -124,7 +135,11 @@ export const readInvocation = <S extends Shape>(commands: readonly S[], words: r
   if (foreign !== undefined) throw misuse(`"${command.verb}" has no option --${foreign}`);
   if (!command.signal && flags[0] !== undefined) throw misuse(`"${command.verb}" takes no signal "${flags[0]}"`);
   const rest = positionals.filter((_, index) => index !== at);
-  const taken = command.signal ? withSignal(command.verb, flags, rest) : { signal: "", ids: rest };
+  const taken = command.signal
+    ? withSignal(command.verb, flags, rest)
+    : command.ids === "sized"
+      ? withSize(command.verb, rest)
+      : { signal: "", ids: rest };
   checkCount(command, taken.ids, given);
-  return { command, ...taken, lines: lineCount(values.lines), given };
+  return { command, size: 0, ...taken, lines: lineCount(values.lines), given };
 };

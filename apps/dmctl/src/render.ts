@@ -13,6 +13,7 @@ const COLOUR: Record<DaemonState, string> = {
   coolingdown: "33",
   failed: "31",
   asleep: "36",
+  paused: "33",
   forbidden: "31",
   invalid: "31",
 };
@@ -42,9 +43,25 @@ const paint = (state: DaemonState, text: string, look: Look): string =>
 /** The state, with the mark of a file that has changed since. */
 const marked = (daemon: DaemonStatus): string => `${oneLine(daemon.state)}${daemon.changed ? "*" : ""}`;
 
+/** A line for each process, where there are several or the one is not the whole truth. */
+const processes = ({ instances }: DaemonStatus): string[] =>
+  instances.length < 2
+    ? []
+    : instances.map(({ instance, state, pid, respawns, uptime, cooldown, reason }) => {
+        const facts = [
+          `#${instance} ${oneLine(state)}`,
+          pid === 0 ? "" : `pid ${pid}`,
+          `${respawns} respawns`,
+          cooldown > 0 ? `next try in ${formatDuration(Math.ceil(cooldown))}` : `up ${formatDuration(uptime)}`,
+          oneLine(reason),
+        ];
+        return `  ${facts.filter((fact) => fact !== "").join(", ")}`;
+      });
+
 const remarks = (daemon: DaemonStatus, look: Look): string[] => {
   const tellsWhy = daemon.reason !== "" && (look.long || NOT_WELL.has(daemon.state));
   const lines = [
+    ...(look.long ? processes(daemon) : []),
     ...(tellsWhy ? [`  ${oneLine(daemon.reason)}`] : []),
     ...(daemon.changed ? ["  changed on disk; restart to apply"] : []),
     ...daemon.warnings.map((warning) => `  warning: ${oneLine(warning)}`),

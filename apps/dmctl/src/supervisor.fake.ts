@@ -35,6 +35,7 @@ export const daemon = (id: string, fields: Partial<DaemonStatus> = {}): DaemonSt
     socket: "",
     changed: false,
     warnings: [],
+    instances: [],
     ...fields,
   };
 };

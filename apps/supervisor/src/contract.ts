@@ -21,10 +21,23 @@ export const DAEMON_STATES = [
   "coolingdown",
   "failed",
   "asleep",
+  "paused",
   "forbidden",
   "invalid",
 ] as const;
 export type DaemonState = (typeof DAEMON_STATES)[number];
+
+/** One of the processes of a daemon. Every duration is in seconds. */
+export interface InstanceStatus {
+  /** Its number; a rolling restart gives the new process another. */
+  instance: number;
+  state: DaemonState;
+  pid: number;
+  respawns: number;
+  cooldown: number;
+  uptime: number;
+  reason: string;
+}
 
 /** One daemon as its owner, its managers and root see it. Every duration is in seconds. */
 export interface DaemonStatus {
@@ -35,9 +48,9 @@ export interface DaemonStatus {
   state: DaemonState;
   /** What was asked for last, whatever the state is on its way there. */
   want: "up" | "down";
-  /** Process id of the daemon's main process, 0 when there is none. */
+  /** Process id of the main process of the instance that is best off, 0 when there is none. */
   pid: number;
-  /** Times it was started again by itself since the last start by hand. */
+  /** Times one of its processes was started again by itself since the last start by hand. */
   respawns: number;
   /** Seconds until the next try, 0 when none is planned. */
   cooldown: number;
@@ -59,6 +72,8 @@ export interface DaemonStatus {
   changed: boolean;
   /** Warnings about the conf file, each `path:line: text`. */
   warnings: string[];
+  /** Its processes; one entry at least, also when none runs. */
+  instances: InstanceStatus[];
 }
 
 /** GET /v1/daemons */
@@ -66,7 +81,7 @@ export interface DaemonList {
   daemons: DaemonStatus[];
 }
 
-/** POST /v1/daemons/:address/{start,stop,restart}: answered when the daemon has settled. */
+/** POST /v1/daemons/:address/{start,once,stop,restart,pause,continue}: answered when the daemon has settled. */
 export interface Outcome {
   /** Whether it got where it was asked to go. */
   ok: boolean;
@@ -82,6 +97,12 @@ export interface Outcome {
 /** POST /v1/daemons/:address/kill. `signal` is one of SIGNALS. */
 export interface KillRequest {
   signal: string;
+}
+
+/** POST /v1/daemons/:address/scale: answered as a start is. */
+export interface ScaleRequest {
+  /** How many instances it is to have, 1 to 64. */
+  instances: number;
 }
 
 /** POST /v1/rescan: only what the caller may control is named. */
@@ -133,8 +154,11 @@ export interface Ruling {
 export interface LastExit {
   /** Number of that run; the first is 1. */
   run: number;
-  /** `code` and `signal`: its main process ended so; `launch`: it was never begun; `unknown`: nobody was there to see. */
-  how: "code" | "signal" | "launch" | "unknown";
+  /**
+   * `code` and `signal`: its main process ended so; `launch`: it was never begun; `unready`: it did not tell in time that
+   * it is ready; `unknown`: nobody was there to see.
+   */
+  how: "code" | "signal" | "launch" | "unready" | "unknown";
   code: number | null;
   /** With SIG. */
   signal: string | null;
@@ -203,6 +227,10 @@ export const POLICY_VERBS = {
   start: "manage",
   stop: "manage",
   restart: "manage",
+  once: "manage",
+  pause: "manage",
+  continue: "manage",
+  scale: "manage",
   kill: "manage",
   log: "manage",
   tail: "manage",
@@ -225,7 +253,7 @@ export interface GrantedRight {
 
 /** Where a daemon's life stands. Times are ISO 8601 in UTC, null where there is none. */
 export interface Lifecycle {
-  phase: DaemonState;
+  phase: Exclude<DaemonState, "paused">;
   want: "up" | "down";
   /** Number of the latest run; 0 before the first. */
   run: number;

@@ -1,5 +1,5 @@
 /** What the supervisor needs of the operating system: the port that os/ fills in and main.ts plugs together. */
-import type { Definition } from "./core/definition.ts";
+import type { Definition, Ready } from "./core/definition.ts";
 import type { SocketEvidence } from "./core/evidence.ts";
 import type { LaunchPlan } from "./core/launch.ts";
 import type { State } from "./core/lifecycle.ts";
@@ -26,16 +26,37 @@ export interface FoundFiles {
   readonly complete: boolean;
 }
 
-/** A published FastCGI socket. */
+/** A published listening socket. */
 export interface HeldSocket {
   readonly path: string;
   /** Whether it is new; if not, the run of an earlier supervisor listens on the same. */
   readonly fresh: boolean;
   /** Whether clients still find it. */
   intact(): boolean;
+  /** Lets clients connect, or turns them away. */
+  admit(clients: boolean): void;
+  /** Sends those away who wait to be accepted. No process of the daemon may live. */
+  dismiss(): void;
   /** Forgets the clients there were: see SocketEvidence.touched. */
   mark(): void;
   observe(): SocketEvidence;
+  /** Whether any client is connected to it, or waits to be. */
+  busy(): boolean;
+  /** Calls `came` once, as soon as a client waits. */
+  awaitClient(came: () => void): void;
+  close(): void;
+}
+
+/** Where the processes of a daemon bind sockets of their own, each run in a directory that no other has. */
+export interface BindingPlace {
+  /** Where the socket of the run in force is published. */
+  readonly path: string;
+  /** Makes the directory of a run; gives the path that its process is to bind. */
+  provide(run: number): string;
+  /** Publishes what the run has bound, if that is there; true from then on. */
+  publish(run: number): boolean;
+  /** Takes a run's directory away. */
+  clear(run: number): void;
   close(): void;
 }
 
@@ -52,6 +73,10 @@ export interface LiveRun {
   signalAll(signal: number): void;
   /** Sends a signal to its main process. */
   signal(signal: number): void;
+  /** Sends TERM to each of its processes that expects it, and to the others when none has a client's connection in hand. */
+  ease(): void;
+  /** Whether one of its processes has a client's connection in hand. */
+  serves(): boolean;
   /** Kills whatever is left of it. */
   kill(): void;
 }
@@ -66,16 +91,20 @@ export type RawExit =
 export interface RunNews {
   /** The launch chain has become the daemon's shell. */
   launched(): void;
+  /** Its process has told that it is ready. */
+  ready(): void;
   /** undefined: it was no child of ours. */
   exited(exit: RawExit): void;
   gone(): void;
 }
 
-/** What one supervisor leaves for the next about a daemon. */
-export interface DaemonRecord {
+/** What one supervisor leaves for the next about an instance of a daemon. */
+export interface InstanceRecord {
   readonly state: State;
   /** FoundFile.fingerprint of the file that its run was made of. */
   readonly fingerprint: string;
+  /** How many instances its daemon was told to have, if not what the file says. */
+  readonly scale: number | undefined;
   /** Opaque to the supervisor: how the machine finds the live run and the log's writer again. */
   readonly traces: unknown;
 }
@@ -84,6 +113,11 @@ export interface DaemonRecord {
 export interface DaemonKey {
   readonly owner: Account;
   readonly name: string;
+}
+
+/** One of the processes that a daemon may have at a time; the first is 1. */
+export interface InstanceKey extends DaemonKey {
+  readonly instance: number;
 }
 
 /** The operating system as seen from the supervisor. Every method may throw an errno error. */
@@ -107,29 +141,40 @@ export interface Machine {
   /** Reads one of them; undefined when there is no such file. */
   readFile(owner: Account, chain: readonly string[], name: string): FoundFile | undefined;
 
-  /** Publishes the daemon's socket, or takes over that of an earlier supervisor's run. */
-  openSocket(key: DaemonKey, group: string): HeldSocket;
+  /**
+   * Publishes the daemon's socket for the members of `group`, or takes over that of an earlier supervisor's run, which
+   * has it as `descriptor`.
+   */
+  openSocket(key: DaemonKey, group: string, descriptor: number): HeldSocket;
+  openBinding(key: DaemonKey, group: string, binder: Account): BindingPlace;
   openLog(key: DaemonKey, writer: Account, logger: LaunchPlan, directory: string): HeldLog;
   /** Path of a cgroup for this run, where there are cgroups. */
-  makeGroup(key: DaemonKey, run: number): string | undefined;
+  makeGroup(key: InstanceKey, run: number): string | undefined;
+  /** Path of the socket on which a run tells that it is ready (sd_notify(3)). */
+  notifyPath(key: InstanceKey): string;
   /** Launches a plan: by what was prepared, if that was the same plan, else from the beginning. */
-  launch(key: DaemonKey, plan: LaunchPlan, held: Held, news: RunNews): LiveRun;
+  launch(key: InstanceKey, plan: LaunchPlan, held: Held, news: RunNews): LiveRun;
   /** Leads the launch of a plan to where only the tenant's part is left, and keeps it there for that run. */
-  prepare(key: DaemonKey, run: number, plan: LaunchPlan, held: Held): void;
+  prepare(key: InstanceKey, run: number, plan: LaunchPlan, held: Held): void;
   /** Gives up what was prepared. */
-  discard(key: DaemonKey): void;
+  discard(key: InstanceKey): void;
   /** Takes up the run of an earlier supervisor; undefined when its main process has ended. `news.gone` comes either way. */
-  adopt(key: DaemonKey, record: DaemonRecord, news: RunNews): LiveRun | undefined;
+  adopt(key: InstanceKey, record: InstanceRecord, socket: HeldSocket | undefined, news: RunNews): LiveRun | undefined;
 
-  /** What an earlier supervisor on this boot of the machine left about the daemon. */
-  recall(key: DaemonKey): DaemonRecord | undefined;
-  remember(key: DaemonKey, state: State, fingerprint: string): void;
-  forget(key: DaemonKey): void;
+  /** What an earlier supervisor on this boot of the machine left about the daemon, by instance. */
+  recall(key: DaemonKey): ReadonlyMap<number, InstanceRecord>;
+  remember(key: InstanceKey, record: Omit<InstanceRecord, "traces">): void;
+  forget(key: InstanceKey): void;
 }
 
 /** What a daemon's run is given by the supervisor. */
 export interface Held {
   readonly socket: HeldSocket | undefined;
+  /** Descriptor that the socket becomes: 0, or for the launch chain to pass on. */
+  readonly input: "socket" | "nothing";
+  /** How it tells that it is ready. */
+  readonly ready: Ready;
+  readonly account: Account;
   readonly log: HeldLog | undefined;
   readonly cgroup: string | undefined;
 }

@@ -140,10 +140,11 @@ const main = async (): Promise<void> => {
   });
   machine.accounts = rule.accounts;
 
-  const witness: Witness = (daemon, event, before, after) => {
-    const about = { daemon: daemon.id, owner: daemon.key.owner.name, run: after.run, event, pid: daemon.pid };
+  const witness: Witness = (daemon, { key, pid }, event, before, after, told) => {
+    const { owner, instance } = key;
+    const about = { daemon: daemon.id, owner: owner.name, instance, run: after.run, event, pid };
     const ended = event === "exited" && after.last ? describeExit(after.last.exit) : undefined;
-    const reason = ended ?? (after.bar ? after.bar.reason : undefined);
+    const reason = told ?? ended ?? (after.bar ? after.bar.reason : undefined);
     const level =
       after.phase === "failed" || after.phase === "forbidden" || after.phase === "invalid" ? "warn" : "info";
     log[before.phase === after.phase && !reason ? "debug" : level](

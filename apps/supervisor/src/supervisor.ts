@@ -2,7 +2,8 @@
 import { alive, type Bar } from "./core/lifecycle.ts";
 import type { Policy } from "./core/policy.ts";
 import type { Account, AccountBase } from "./core/policy-rules.ts";
-import { Daemon, type Terms, type Witness } from "./daemon.ts";
+import { Daemon, type Ending, type Witness } from "./daemon.ts";
+import type { Terms } from "./instance.ts";
 import type { FoundFile, Machine } from "./machine.ts";
 
 /** The policy in force, with the accounts that it was resolved against. */
@@ -22,8 +23,8 @@ export interface Findings {
   readonly problems: string[];
 }
 
-/** How a request ended. */
-export type Result = { readonly ok: true } | { readonly ok: false; readonly reason: string };
+/** How a request ended; `ran` tells whether a process that was begun for it has lived. */
+export type Result = Ending;
 
 /** Keeps every daemon that an owner of the policy has a file for. */
 export class Supervisor {
@@ -36,9 +37,9 @@ export class Supervisor {
   constructor(machine: Machine, rule: Rule, witness: Witness) {
     this.#machine = machine;
     this.#rule = rule;
-    this.#witness = (daemon, event, before, after) => {
-      witness(daemon, event, before, after);
-      if (daemon.removed && !alive(after)) this.#drop(daemon);
+    this.#witness = (daemon, ...step) => {
+      witness(daemon, ...step);
+      if (daemon.removed && !alive(daemon.state)) this.#drop(daemon);
     };
   }
 
@@ -212,17 +213,42 @@ export class Supervisor {
     return this.#bringUp(daemon, "start");
   }
 
+  /** Starts it, and does not start it again when it ends. */
+  once(daemon: Daemon): Promise<Result> {
+    return this.#bringUp(daemon, "once");
+  }
+
+  /** Holds all of its processes by STOP. */
+  async pause(daemon: Daemon): Promise<Result> {
+    if (!alive(daemon.state) || daemon.state.phase === "stopping") {
+      return { ok: false, reason: `cannot pause "${daemon.id}": it is ${daemon.state.phase}`, ran: false };
+    }
+    daemon.feed({ type: "pause" });
+    return { ok: true };
+  }
+
+  /** Lets them go on. */
+  async continue(daemon: Daemon): Promise<Result> {
+    if (!alive(daemon.state)) {
+      return { ok: false, reason: `cannot continue "${daemon.id}": it is ${daemon.state.phase}`, ran: false };
+    }
+    daemon.feed({ type: "continue" });
+    return { ok: true };
+  }
+
   /** Ends the present run and starts the next, with the file as it is now. A file that is wrong leaves it as it is. */
   restart(daemon: Daemon): Promise<Result> {
     return this.#bringUp(daemon, "restart");
   }
 
-  async #bringUp(daemon: Daemon, verb: "start" | "restart"): Promise<Result> {
-    const cannot = (reason: string): Result => ({ ok: false, reason: `cannot ${verb} "${daemon.id}": ${reason}` });
+  async #bringUp(daemon: Daemon, verb: "start" | "once" | "restart"): Promise<Result> {
+    const cannot = (reason: string, ran = false): Result => {
+      return { ok: false, reason: `cannot ${verb} "${daemon.id}": ${reason}`, ran };
+    };
     if (this.#stopping) return cannot("the supervisor is stopping");
-    const since = daemon.state.run;
-    const takesUpFile = verb === "restart" || !alive(daemon.state);
-    if (takesUpFile) {
+    const since = daemon.runs();
+    const former = daemon.terms;
+    if (verb === "restart" || !alive(daemon.state)) {
       this.#readAgain(daemon);
       const judged = this.#terms(daemon);
       if ("kind" in judged) {
@@ -232,9 +258,9 @@ export class Supervisor {
       if (!daemon.offer(judged)) return cannot(daemon.state.bar?.reason ?? "");
       if (daemon.state.bar) daemon.feed({ type: "unbar" });
     }
-    daemon.feed({ type: verb });
-    const outcome = await daemon.outcome("up", since);
-    return outcome.ok ? outcome : cannot(outcome.reason);
+    if (verb !== "restart") daemon.feed({ type: verb });
+    const outcome = await (verb === "restart" ? daemon.restart(former) : daemon.outcome("up", since));
+    return outcome.ok ? outcome : cannot(outcome.reason, outcome.ran);
   }
 
   #readAgain(daemon: Daemon): void {
@@ -246,10 +272,23 @@ export class Supervisor {
 
   /** Stops it and all that it started. */
   async stop(daemon: Daemon): Promise<Result> {
-    const since = daemon.state.run;
+    const since = daemon.runs();
     daemon.feed({ type: "stop" });
     const outcome = await daemon.outcome("down", since);
-    return outcome.ok ? outcome : { ok: false, reason: `cannot stop "${daemon.id}": ${outcome.reason}` };
+    return outcome.ok ? outcome : { ...outcome, reason: `cannot stop "${daemon.id}": ${outcome.reason}` };
+  }
+
+  /** Changes how many instances it has, without touching those that stay. */
+  async scale(daemon: Daemon, size: number): Promise<Result> {
+    const cannot = (reason: string, ran = false): Result => {
+      return { ok: false, reason: `cannot scale "${daemon.id}": ${reason}`, ran };
+    };
+    if (daemon.rolling) return cannot("a restart of it is under way; wait for its end");
+    if (daemon.terms?.definition.listen === "path" && size > 1) {
+      return cannot("with listen=path each process binds the socket itself, so there can be only one");
+    }
+    const outcome = await daemon.scale(size);
+    return outcome.ok ? outcome : cannot(outcome.reason, outcome.ran);
   }
 
   /** Stops everything, empties the logs and takes the sockets away. */

@@ -18,20 +18,20 @@ export const act = async (
   supervisor: Supervisor,
   about: OutcomeSurroundings,
   daemon: Daemon,
-  verb: "start" | "stop" | "restart",
+  verb: "start" | "once" | "stop" | "restart" | "pause" | "continue" | "scale",
+  size = 1,
 ): Promise<Outcome> => {
   const { run: since } = daemon.state;
   const asked = Date.now();
-  const result = await supervisor[verb](daemon);
+  const result = await (verb === "scale" ? supervisor.scale(daemon, size) : supervisor[verb](daemon));
   if (result.ok) return { ok: true, reason: "", lastWords: "", advice: "", daemon: present(daemon, about.now()) };
   const { state, terms, key } = daemon;
   const concern = { id: daemon.id, user: terms?.account.name ?? key.owner.name, logged: isLogged(daemon) };
-  const ran = state.last !== undefined && state.last.run > since;
   return {
     ok: false,
     reason: result.reason,
-    lastWords: ran && state.last?.exit.how !== "launch" ? await lastWords(daemon, about.readLog, asked) : "",
-    advice: !ran && state.phase === "running" ? GOES_ON : advice(state, concern, since),
+    lastWords: result.ran ? await lastWords(daemon, about.readLog, asked) : "",
+    advice: state.phase === "running" && (state.last?.run ?? 0) <= since ? GOES_ON : advice(state, concern, since),
     daemon: present(daemon, about.now()),
   };
 };

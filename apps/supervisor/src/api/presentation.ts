@@ -1,7 +1,8 @@
 /** A daemon as the contract shows it. */
-import type { DaemonStatus } from "../contract.ts";
+import type { DaemonState, DaemonStatus, InstanceStatus } from "../contract.ts";
 import { alive, describeExit, type State } from "../core/lifecycle.ts";
 import type { Daemon } from "../daemon.ts";
+import type { Instance } from "../instance.ts";
 
 const seconds = (ms: number): number => Math.max(0, Math.round(ms / 100) / 10);
 
@@ -13,26 +14,43 @@ const reason = (state: State): string => {
   return "";
 };
 
+const stateOf = ({ phase, paused }: State): DaemonState => (paused ? "paused" : phase);
+
+const presentInstance = ({ key, pid, state }: Instance, now: number): InstanceStatus => {
+  const { phase, deadline, startedAt, respawns } = state;
+  return {
+    instance: key.instance,
+    state: stateOf(state),
+    pid,
+    respawns,
+    cooldown: phase === "coolingdown" && deadline !== undefined ? seconds(deadline - now) : 0,
+    uptime: alive(state) && startedAt !== undefined ? seconds(now - startedAt) : 0,
+    reason: reason(state),
+  };
+};
+
 /**
  * The status of a daemon.
  * @param now the supervisor's clock, in ms
  */
 export const present = (daemon: Daemon, now: number): DaemonStatus => {
   const { state, key, terms, file } = daemon;
-  const { phase, want, deadline, startedAt, wantedAt, respawns } = state;
+  const { want, wantedAt } = state;
+  const { cooldown, uptime, ...foremost } = presentInstance(daemon.foremost, now);
+  const instances = daemon.instances().map((instance) => presentInstance(instance, now));
   const definition = terms?.definition;
   return {
     id: daemon.id,
     owner: key.owner.name,
     name: key.name,
-    state: phase,
+    state: foremost.state,
     want,
-    pid: daemon.pid,
-    respawns,
-    cooldown: phase === "coolingdown" && deadline !== undefined ? seconds(deadline - now) : 0,
-    uptime: alive(state) && startedAt !== undefined ? seconds(now - startedAt) : 0,
+    pid: foremost.pid,
+    respawns: instances.reduce((sum, { respawns }) => sum + respawns, 0),
+    cooldown,
+    uptime,
     total: want === "up" && wantedAt !== undefined ? seconds(now - wantedAt) : 0,
-    reason: reason(state),
+    reason: foremost.reason,
     user: terms?.account.name ?? key.owner.name,
     configFile: file.path,
     logFile: definition?.output === "log" ? `${terms?.logDirectory}/current` : "",
@@ -40,5 +58,6 @@ export const present = (daemon: Daemon, now: number): DaemonStatus => {
     changed: daemon.changed,
     // What bars it is its reason, and need not be said twice.
     warnings: [...file.errors, ...file.warnings].filter((warning) => warning !== state.bar?.reason),
+    instances,
   };
 };

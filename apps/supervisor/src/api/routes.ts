@@ -1,7 +1,7 @@
 /** The whole control API on one screen: what there is, who may, and what does it. */
 import { Readable } from "node:stream";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { API_VERSION, SIGNALS } from "../contract.ts";
+import { API_VERSION, type ScaleRequest, SIGNALS } from "../contract.ts";
 import type { Daemon } from "../daemon.ts";
 import type { Supervisor } from "../supervisor.ts";
 import {
@@ -72,6 +72,10 @@ const routesOf = (supervisor: Supervisor, about: Surroundings): Route[] => {
     { method: "POST", url: `${one}/start`,    access: "control", run: ({ daemon }) => act(supervisor, about, daemon, "start") },
     { method: "POST", url: `${one}/stop`,     access: "control", run: ({ daemon }) => act(supervisor, about, daemon, "stop") },
     { method: "POST", url: `${one}/restart`,  access: "control", run: ({ daemon }) => act(supervisor, about, daemon, "restart") },
+    { method: "POST", url: `${one}/once`,     access: "control", run: ({ daemon }) => act(supervisor, about, daemon, "once") },
+    { method: "POST", url: `${one}/pause`,    access: "control", run: ({ daemon }) => act(supervisor, about, daemon, "pause") },
+    { method: "POST", url: `${one}/continue`, access: "control", run: ({ daemon }) => act(supervisor, about, daemon, "continue") },
+    { method: "POST", url: `${one}/scale`,    access: "control", run: ({ daemon, request }) => act(supervisor, about, daemon, "scale", (request.body as ScaleRequest).instances), body: closed({ instances: { type: "integer", minimum: 1, maximum: 64 } }, ["instances"]) },
     { method: "POST", url: `${one}/kill`,     access: "control", run: kill, body: closed({ signal: { type: "string", enum: [...SIGNALS.keys()] } }, ["signal"]) },
     { method: "GET",  url: `${one}/explanation`, access: "control", run: ({ daemon }) => explain(supervisor, about, daemon) },
     { method: "GET",  url: `${one}/log`,      access: "control", run: (call) => log(about, call), query: closed({ lines: { type: "integer", minimum: 0, maximum: 10_000_000 }, follow: { type: "string", enum: ["0", "1"] } }) },

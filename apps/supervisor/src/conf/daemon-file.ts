@@ -1,4 +1,4 @@
-import { DEFAULTS, type Definition, type Parsed } from "../core/definition.ts";
+import { DEFAULTS, type Definition, isHeld, type Parsed } from "../core/definition.ts";
 import { suggestion } from "../core/suggestion.ts";
 import { DAEMON_KEYS, type Draft, EXPORT_KEY, fieldOf, setField } from "./daemon-keys.ts";
 import { Findings } from "./findings.ts";
@@ -26,6 +26,7 @@ export function parseDaemonFile(text: string): Parsed<Definition> {
   if (lines !== undefined && !file.seen.has("start")) {
     file.findings.error(0, 'there is no "start" line: expected one like "start = exec COMMAND"');
   }
+  file.checkTogether();
   return file.findings.parsed<Definition>({ ...file.draft, environment: file.environment });
 }
 
@@ -88,6 +89,27 @@ class DaemonFile {
       this.findings.warning(line, `start: the quote ${openQuote} is never closed: ${advice}`);
     }
     return value;
+  }
+
+  /** What is right in itself and wrong beside another line. */
+  checkTogether(): void {
+    const { listen, ready } = this.draft;
+    for (const [key, needs] of [
+      ["ondemand", isHeld(listen)],
+      ["instances", listen !== "path"],
+    ] as const) {
+      const line = this.seen.get(key);
+      if (line === undefined || needs || this.draft[key] === DEFAULTS[key]) continue;
+      const expected =
+        key === "ondemand" ? "listen=fastcgi, systemd or http" : "another one, for each process would bind it";
+      this.findings.error(line, `${key}: it cannot go with listen=${listen}: expected ${expected}`);
+    }
+    if (ready === "fd:3" && (listen === "systemd" || listen === "http")) {
+      this.findings.error(
+        this.seen.get("ready") ?? 0,
+        `ready: descriptor 3 is the socket of listen=${listen}: expected another`,
+      );
+    }
   }
 
   #unknown(line: number, key: string): void {

@@ -1,4 +1,4 @@
-import { DEFAULTS, type Definition } from "../core/definition.ts";
+import { DEFAULTS, type Definition, type Listen, type Ready } from "../core/definition.ts";
 
 /** A key of a daemon's file, as man pages, completion and `explain` need to know it. */
 export interface DaemonKey {
@@ -33,6 +33,10 @@ const MILLISECONDS = new Map([
 ]);
 const TRUTH = new Map(["yes", "true", "1", "on"].map((word) => [word, true]));
 for (const word of ["no", "false", "0", "off"]) TRUTH.set(word, false);
+
+const TRUE_OR_FALSE = "yes or no (or true, false, on, off, 1, 0)";
+const LISTENS: readonly Listen[] = ["none", "fastcgi", "systemd", "http", "path"];
+const MOST_INSTANCES = 64;
 
 const DURATION = "a number of seconds, or one with ms, s, m or h after it, of at most 24h";
 const ACCOUNT = "the name of an account, which begins with a letter or _ and is no number";
@@ -72,7 +76,7 @@ const FIELD_KEYS: { readonly [F in Field]: FieldKey<F> } = {
   },
   autostart: {
     key: "autostart",
-    expected: "yes or no (or true, false, on, off, 1, 0)",
+    expected: TRUE_OR_FALSE,
     default: "yes",
     doc: "Whether it is started as soon as its file is found.",
     read: (text) => TRUTH.get(text),
@@ -86,10 +90,66 @@ const FIELD_KEYS: { readonly [F in Field]: FieldKey<F> } = {
   },
   listen: {
     key: "listen",
-    expected: "none or fastcgi",
+    expected: "none, fastcgi, systemd, http or path",
     default: DEFAULTS.listen,
-    doc: "fastcgi: it gets a listening FastCGI socket as standard input, and the socket is published to the web server.",
-    read: (text) => (text === "none" || text === "fastcgi" ? text : undefined),
+    doc: "How it listens: fastcgi on descriptor 0, systemd or http on descriptor 3, path on $DM_SOCKET, which it makes itself. The socket is published to the web server.",
+    read: (text) => LISTENS.find((listen) => listen === text),
+  },
+  instances: {
+    key: "instances",
+    expected: "a whole number from 1 to 64",
+    default: "1",
+    doc: "How many processes share the socket.",
+    read: (text) => (/^[1-9]\d?$/.test(text) && Number(text) <= MOST_INSTANCES ? Number(text) : undefined),
+  },
+  rolling: {
+    key: "rolling",
+    expected: TRUE_OR_FALSE,
+    default: "yes",
+    doc: "Whether a restart of a daemon that listens begins the new process before it ends the old.",
+    read: (text) => TRUTH.get(text),
+  },
+  ready: {
+    key: "ready",
+    expected: "accept, notify or fd:N with N from 3 to 9",
+    default: "accept",
+    doc: "When a new process is ready: accept, it has taken a connection or ready-after has passed; fd:N, it writes a line to descriptor N; notify, it sends READY=1 to $NOTIFY_SOCKET.",
+    read: (text) => (/^(accept|notify|fd:[3-9])$/.test(text) ? (text as Ready) : undefined),
+  },
+  readyAfter: {
+    key: "ready-after",
+    expected: DURATION,
+    default: "1s",
+    doc: "With ready=accept: how long a new process runs until it counts as ready without a connection.",
+    read: readDuration,
+  },
+  readyTimeout: {
+    key: "ready-timeout",
+    expected: DURATION,
+    default: "30s",
+    doc: "With ready=fd:N or notify: how long a start may take until it has failed.",
+    read: readDuration,
+  },
+  drain: {
+    key: "drain",
+    expected: DURATION,
+    default: "10s",
+    doc: "How long a process that is replaced may take to finish its requests before it gets TERM.",
+    read: readDuration,
+  },
+  ondemand: {
+    key: "ondemand",
+    expected: TRUE_OR_FALSE,
+    default: "no",
+    doc: "Whether it is started by the first connection, and stopped after idle-timeout without one.",
+    read: (text) => TRUTH.get(text),
+  },
+  idleTimeout: {
+    key: "idle-timeout",
+    expected: DURATION,
+    default: "60s",
+    doc: "With ondemand=yes: without a connection for so long it is put to sleep.",
+    read: readDuration,
   },
   stopTimeout: {
     key: "stop-timeout",

@@ -11,11 +11,14 @@ export interface EffectiveSetting {
   readonly isDefault: boolean;
 }
 
+/** The numbers that are no durations. */
+const COUNTS: ReadonlySet<Field> = new Set<Field>(["maxRetries", "instances"]);
+
 /** A value as the text that readers of daemon files take for it. */
 const written = (field: Field, value: Definition[Field]): string => {
   if (typeof value === "boolean") return value ? "yes" : "no";
   if (typeof value !== "number") return String(value);
-  if (field === "maxRetries") return String(value);
+  if (COUNTS.has(field)) return String(value);
   return value % 1000 === 0 ? `${value / 1000}s` : `${value}ms`;
 };
 

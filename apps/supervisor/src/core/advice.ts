@@ -21,6 +21,8 @@ export const meaning = (exit: Exit): string => {
   switch (exit.how) {
     case "launch":
       return "the program was never begun";
+    case "unready":
+      return "a program that ready=fd:N or notify is not made for looks like this, too";
     case "unknown":
       return "only the supervisor that started it could have been told how";
     case "signal":

@@ -3,8 +3,14 @@
 /** Names of daemons and, as path segments, of owners (DESIGN: Behaviour everywhere). */
 export const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 
-/** How a daemon's process listens. */
-export type Listen = "none" | "fastcgi";
+/**
+ * How a daemon's processes listen. The supervisor holds the socket of `fastcgi` (descriptor 0), `systemd` and `http`
+ * (descriptor 3); with `path` each process binds one itself.
+ */
+export type Listen = "none" | "fastcgi" | "systemd" | "http" | "path";
+
+/** How a process tells that it is ready: by taking a connection (or time), a line on a descriptor, or sd_notify. */
+export type Ready = "accept" | "notify" | `fd:${number}`;
 
 /** A daemon's file, complete with its defaults. Durations are in milliseconds. */
 export interface Definition {
@@ -21,6 +27,21 @@ export interface Definition {
   /** What `export` lines say, in their order; a later one of the same name wins. */
   readonly environment: ReadonlyMap<string, string>;
   readonly listen: Listen;
+  /** Processes that share the socket; at least 1. */
+  readonly instances: number;
+  /** Whether a restart begins the new process before it ends the old, where it listens. */
+  readonly rolling: boolean;
+  readonly ready: Ready;
+  /** With `ready=accept`: from the launch until a process counts as ready that has taken no connection. */
+  readonly readyAfter: number;
+  /** With a descriptor or sd_notify: how long it may take to tell. */
+  readonly readyTimeout: number;
+  /** How long a process that is replaced, or no longer needed, may take over its last requests. */
+  readonly drain: number;
+  /** Whether it runs only while somebody wants something of it. */
+  readonly ondemand: boolean;
+  /** With `ondemand`: without a connection for so long it is put to sleep. */
+  readonly idleTimeout: number;
   /** From TERM to KILL. */
   readonly stopTimeout: number;
   /** A run that lasted this long has not failed, however it ends. */
@@ -38,6 +59,14 @@ export const DEFAULTS: Omit<Definition, "start"> = {
   shell: "/bin/sh",
   environment: new Map(),
   listen: "none",
+  instances: 1,
+  rolling: true,
+  ready: "accept",
+  readyAfter: 1000,
+  readyTimeout: 30_000,
+  drain: 10_000,
+  ondemand: false,
+  idleTimeout: 60_000,
   stopTimeout: 10_000,
   healthyAfter: 10_000,
   maxRetries: undefined,
@@ -61,3 +90,6 @@ export interface Parsed<T> {
 /** Writes a problem as `path:line: text` (`path: text` for the file as a whole). */
 export const describeProblem = (path: string, problem: Problem): string =>
   problem.line > 0 ? `${path}:${problem.line}: ${problem.text}` : `${path}: ${problem.text}`;
+
+/** Whether the supervisor holds the socket that such a daemon listens on. */
+export const isHeld = (listen: Listen): boolean => listen !== "none" && listen !== "path";

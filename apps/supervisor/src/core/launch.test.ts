@@ -14,6 +14,8 @@ const definition = {
   ]),
 };
 
+const alone = { socketPath: undefined, notifyPath: undefined };
+
 describe("launchDaemon", () => {
   const plan = launchDaemon({
     definition,
@@ -21,6 +23,7 @@ describe("launchDaemon", () => {
     account,
     cgroup: "/sys/fs/cgroup/dmhost/amy/site/1",
     privileged: true,
+    ...alone,
   });
 
   it("shows root's stages nothing that the tenant named, but under a name that means nothing to them", () => {
@@ -62,7 +65,14 @@ describe("launchDaemon", () => {
   });
 
   it("changes no account where the supervisor is no root, but still gives up the way to one", () => {
-    const { argv } = launchDaemon({ definition, owner, account: owner, cgroup: undefined, privileged: false });
+    const { argv } = launchDaemon({
+      definition,
+      owner,
+      account: owner,
+      cgroup: undefined,
+      privileged: false,
+      ...alone,
+    });
     expect(argv.slice(argv.indexOf("/usr/bin/setpriv"), argv.indexOf("--") + 1)).toEqual([
       "/usr/bin/setpriv",
       "--no-new-privs",

@@ -20,6 +20,8 @@ export interface LaunchPlan {
   readonly file: string;
   readonly argv: readonly string[];
   readonly environment: ReadonlyMap<string, string>;
+  /** Descriptors at which it is given what its daemon gets at others: a listening socket, the end of a pipe. */
+  readonly slots: { readonly socket: number; readonly ready: number };
 }
 
 /** Exit code of a chain that failed before the daemon's shell took over. */
@@ -36,7 +38,7 @@ shift
 exec "$@"`;
 
 /** $1 directory, $2 shell, $3 start, $4 the commands that give the variables their names again. */
-const AS_ACCOUNT = `umask 022
+const asAccount = (redirections: string): string => `umask 022
 read -r go <&4 || exit ${LAUNCH_FAILED}
 fail() { echo "$1: $2" >&3; echo "$3" >&3; exit ${LAUNCH_FAILED}; }
 [ -e "$1" ] || fail "$1" 'no such directory, or no permission to reach it' "entering $1"
@@ -45,7 +47,25 @@ cd -- "$1" || fail "$1" 'permission denied' "entering $1"
 [ -x "$2" ] || fail "$2" 'no such program, or no permission to run it' "running $2"
 unset PWD OLDPWD
 eval "$4"
-exec "$2" -c "$3" 2>&5 3>&- 4>&- 5>&-`;
+exec "$2" -c "$3" 2>&5 3>&- 4>&- 5>&- ${redirections}`;
+
+const CHAIN_SOCKET = 6;
+const CHAIN_READY = 7;
+const SLOTS = { socket: CHAIN_SOCKET, ready: CHAIN_READY };
+
+/** Moves both to where the daemon looks for them. */
+const redirections = ({ listen, ready }: Definition): string => {
+  const told = ready.startsWith("fd:") ? Number(ready.slice(3)) : undefined;
+  return [
+    listen === "systemd" || listen === "http" ? `3<&${CHAIN_SOCKET}` : "",
+    `${CHAIN_SOCKET}>&-`,
+    told === undefined || told === CHAIN_READY ? "" : `${told}>&${CHAIN_READY}`,
+    told === CHAIN_READY ? "" : `${CHAIN_READY}>&-`,
+  ].join(" ");
+};
+
+/** What a process that looks for sockets as systemd hands them over is told; the pid stays that of the chain. */
+const LISTEN_PID = "export LISTEN_PID=$$";
 
 /** How setpriv is told to become an account: all of it, with its groups, and no way back. */
 const become = (account: Account, privileged: boolean): string[] =>
@@ -72,6 +92,10 @@ export interface Launch {
   readonly cgroup: string | undefined;
   /** Whether the supervisor is root; otherwise owner, account and supervisor are one. */
   readonly privileged: boolean;
+  /** Socket that it is to bind, with listen=path. */
+  readonly socketPath: string | undefined;
+  /** Socket on which it is to tell that it is ready, with ready=notify. */
+  readonly notifyPath: string | undefined;
 }
 
 /** The chain that ends in a daemon (DESIGN decision 7). */
@@ -83,6 +107,9 @@ export const launchDaemon = (launch: Launch): LaunchPlan => {
     ["USER", account.name],
     ["PATH", PATH],
     ["SHELL", definition.shell],
+    ...(launch.socketPath === undefined ? [] : [["DM_SOCKET", launch.socketPath] as const]),
+    ...(launch.notifyPath === undefined ? [] : [["NOTIFY_SOCKET", launch.notifyPath] as const]),
+    ...(isHandedOver(definition) ? [["LISTEN_FDS", "1"] as const, ["LISTEN_FDNAMES", definition.listen] as const] : []),
     ...definition.environment,
   ]);
   return {
@@ -96,16 +123,20 @@ export const launchDaemon = (launch: Launch): LaunchPlan => {
       ...become(account, launch.privileged),
       "/bin/sh",
       "-c",
-      AS_ACCOUNT,
+      asAccount(redirections(definition)),
       "dmhost-launch",
       inHome(definition.dir, owner),
       definition.shell,
       definition.start,
-      `unset go; ${[...variables.keys()].map((name) => `export ${name}="$${VEIL}${name}"; unset ${VEIL}${name}`).join("; ")}`,
+      `unset go; ${[...variables.keys()].map((name) => `export ${name}="$${VEIL}${name}"; unset ${VEIL}${name}`).join("; ")}${isHandedOver(definition) ? `; ${LISTEN_PID}` : ""}`,
     ],
+    slots: SLOTS,
     environment: new Map([["PATH", PATH], ...[...variables].map(([name, value]) => [VEIL + name, value] as const)]),
   };
 };
+
+/** Whether the daemon looks for its socket at descriptor 3, as systemd hands one over (sd_listen_fds(3)). */
+const isHandedOver = ({ listen }: Definition): boolean => listen === "systemd" || listen === "http";
 
 /** Path with a leading `~/` resolved to the owner's home. */
 export const inHome = (path: string, owner: Account): string =>
@@ -136,7 +167,7 @@ export const launchLogger = (
     ...become(owner, privileged),
     "/bin/sh",
     "-c",
-    `umask 027; read -r go <&4 || exit ${LAUNCH_FAILED}; exec "$@" 2>&5 3>&- 4>&- 5>&-`,
+    `umask 027; read -r go <&4 || exit ${LAUNCH_FAILED}; exec "$@" 2>&5 3>&- 4>&- 5>&- ${CHAIN_SOCKET}>&- ${CHAIN_READY}>&-`,
     "dmhost-launch",
     "/usr/bin/s6-log",
     "-b",
@@ -145,6 +176,7 @@ export const launchLogger = (
     "t",
     directory,
   ],
+  slots: SLOTS,
   environment: new Map([["PATH", PATH]]),
 });
 

@@ -105,6 +105,7 @@ export class Log {
   #news(begun: number): RunNews {
     return {
       launched: () => undefined,
+      ready: () => undefined,
       exited: (exit) => {
         this.#logger = undefined;
         if (this.#closed) return this.#closed();
