@@ -1,7 +1,7 @@
 /**
  * Measures what the README states, each figure beside a peer in the same run: `npm run bench [FIGURE...]`, root. Figures:
- * respawn, status, memory, fastcgi (requests lost) and throughput; the last two take --seconds N (of each run; 60),
- * --setup NAME and --trouble NAME (parts of names, repeatable), --record FILE. Nothing here passes or fails.
+ * respawn, status, memory, fastcgi (requests lost), throughput, sleeping. --seconds N (60) is how long a run of fastcgi is;
+ * --setup NAME, --trouble NAME (parts of names, repeatable) and --record FILE are for it too. Nothing passes or fails.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -12,6 +12,7 @@ import { CHECKOUT } from "../system/program.ts";
 import { Stage } from "../system/stage.ts";
 import { measureLoss, measureThroughput, type Wishes } from "./fastcgi.ts";
 import { childNamed, pssOf, runRunsv, runSupervisord, SHIPPED_DMCTL, SHIPPED_SUPERVISOR } from "./peer.ts";
+import { measureSleeping } from "./sleeping.ts";
 
 const median = (values: readonly number[]): number =>
   [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
@@ -138,6 +139,7 @@ const FIGURES: Readonly<Record<string, (wishes: Wishes) => Promise<void>>> = {
   memory: measureMemory,
   fastcgi: measureLoss,
   throughput: measureThroughput,
+  sleeping: measureSleeping,
 };
 
 const { values, positionals: asked } = parseArgs({

@@ -35,8 +35,8 @@ export interface Setup {
   readonly start: (place: Place) => Promise<Running>;
 }
 
-const PHP_CGI = "/usr/bin/php-cgi";
-const PHP_FPM = "/usr/sbin/php-fpm8.2";
+export const PHP_CGI = "/usr/bin/php-cgi";
+export const PHP_FPM = "/usr/sbin/php-fpm8.2";
 /** Programs that setups take from Debian, and their packages. */
 export const SETUP_PROGRAMS: Readonly<Record<string, string>> = {
   [PHP_CGI]: "php-cgi",

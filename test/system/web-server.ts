@@ -88,6 +88,10 @@ export class WebServer {
     return server;
   }
 
+  get pid(): number {
+    return this.#child?.pid ?? 0;
+  }
+
   /** What it has written: accesses, and errors. */
   log(): string {
     return readFileSync(join(this.directory, "nginx.log"), "utf8");
