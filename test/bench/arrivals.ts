@@ -62,9 +62,8 @@ const send = ({ port, path, form }: Load, number: number, origin: number): Promi
     sent.end(body);
   });
 
-/** Sends all of it and waits for the last answer. */
-export const arrive = async (load: Load): Promise<Arrival[]> => {
-  const origin = performance.now();
+/** Sends all of it and waits for the last answer; `origin` is when the first is due (performance.now). */
+export const arrive = async (load: Load, origin: number): Promise<Arrival[]> => {
   const total = load.perSecond * load.seconds;
   const all: Promise<Arrival>[] = [];
   while (all.length < total) {

@@ -4,8 +4,8 @@
  */
 import { appendFileSync, chmodSync, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { Nginx, vhostText } from "../system/nginx.ts";
 import { Stage } from "../system/stage.ts";
-import { vhostText, WebServer } from "../system/web-server.ts";
 import { HELLO, type Loss, lose, PAGE, TROUBLES, type Trouble } from "./loss.ts";
 import {
   dmhost,
@@ -107,7 +107,7 @@ const LIMITS = [
 /** Requests a second, rounds of ours and of the peer's in turn; `environment` is php-cgi's. */
 const race = async (setups: readonly [Setup, Setup], place: () => Place, seconds: number): Promise<void> => {
   const entries: { title: string; host: string; place: Place; running: Running; rates: number[] }[] = [];
-  let web: WebServer | undefined;
+  let web: Nginx | undefined;
   try {
     for (const [index, setup] of setups.entries()) {
       const where = place();
@@ -126,11 +126,7 @@ const race = async (setups: readonly [Setup, Setup], place: () => Place, seconds
       host,
       vhostText({ name: host, host, socket: running.socket, app: "php", docroot }),
     ]);
-    web = await WebServer.start(
-      join(first.place.directory, "nginx"),
-      first.place.worker.name,
-      Object.fromEntries(vhosts),
-    );
+    web = await Nginx.start(join(first.place.directory, "nginx"), first.place.worker.name, Object.fromEntries(vhosts));
     for (const { host } of entries) await runWrk(web.port, host, "/hello.php", 1);
     for (let round = 0; round < ROUNDS; round += 1) {
       for (const { host, rates } of round % 2 === 0 ? entries : entries.toReversed()) {

@@ -1,9 +1,9 @@
 /** Requests lost while processes are killed, restarted, or leave: the same troubles for every setup. */
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { Nginx, vhostText } from "../system/nginx.ts";
 import { kill } from "../system/proc.ts";
 import { until } from "../system/program.ts";
-import { vhostText, WebServer } from "../system/web-server.ts";
 import { type Arrival, arrive } from "./arrivals.ts";
 import { answering, endSetup, type Place, type Setup, startSetup } from "./php-setups.ts";
 import { runWrk } from "./wrk.ts";
@@ -59,13 +59,13 @@ const timesOf = (arrivals: readonly Arrival[]): { p99: number; longest: number }
   return { p99: times[Math.floor(times.length * 0.99)] ?? 0, longest: times.at(-1) ?? 0 };
 };
 
-/** How long before a request was sent a kill may be that explains its loss, in ms: a lost process's socket, or our own clock. */
+/** How long before a request was sent a kill may be that explains its loss, in ms: the time of a kill is taken after it. */
 const SLACK = 5;
 
-const make = async (place: Place, socket: string): Promise<WebServer> => {
+const make = async (place: Place, socket: string): Promise<Nginx> => {
   const docroot = join(place.tenant.home, "www");
   const site = vhostText({ name: "site", host: "site", socket, app: "php", docroot });
-  return WebServer.start(join(place.directory, "nginx"), place.worker.name, { site });
+  return Nginx.start(join(place.directory, "nginx"), place.worker.name, { site });
 };
 
 /** Kills one of the processes that answer, in turn. */
@@ -85,7 +85,7 @@ export const lose = async (
   const posts = join(place.tenant.home, "www/posts");
   rmSync(posts, { force: true });
   const running = await startSetup(setup, place);
-  let web: WebServer | undefined;
+  let web: Nginx | undefined;
   const timers: NodeJS.Timeout[] = [];
   try {
     if (trouble.restartEvery !== undefined && running.restart === undefined) return undefined;
@@ -103,8 +103,8 @@ export const lose = async (
     const kills: number[] = [];
     if (trouble.killEvery !== undefined) {
       const strike = (): void => {
-        kills.push(performance.now() - origin);
         killOne(place, kills.length);
+        kills.push(performance.now() - origin);
       };
       timers.push(setInterval(strike, trouble.killEvery));
     }
@@ -112,7 +112,7 @@ export const lose = async (
       timers.push(setInterval(() => void running.restart?.().catch(() => undefined), trouble.restartEvery));
     }
     const load = { port, path: "/page.php", perSecond: PER_SECOND, seconds };
-    const arrivals = await arrive(trouble.post ? { ...load, form: (number) => `id=${number}` } : load);
+    const arrivals = await arrive(trouble.post ? { ...load, form: (number) => `id=${number}` } : load, origin);
     const failures = arrivals.filter(({ status }) => status !== 200);
     const written = trouble.post ? readFileSync(posts, "utf8").trimEnd().split("\n") : [];
     const explained = ({ sentAt, answeredAt }: Arrival): boolean =>

@@ -4,14 +4,15 @@ import { once } from "node:events";
 import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { DaemonList } from "@dmhost/supervisor/contract";
 import { type Account, nameFor } from "../system/account.ts";
 import { askForPage } from "../system/fastcgi-client.ts";
+import { Nginx, vhostText } from "../system/nginx.ts";
 import { processesOf } from "../system/proc.ts";
 import { until } from "../system/program.ts";
 import { Stage } from "../system/stage.ts";
 import type { Supervisor } from "../system/supervisor.ts";
-import { vhostText, WebServer } from "../system/web-server.ts";
 import { HELLO } from "./loss.ts";
 import { childrenOf, Peer, pssOf, SHIPPED_SUPERVISOR } from "./peer.ts";
 import { PHP_CGI, PHP_FPM } from "./php-setups.ts";
@@ -48,15 +49,11 @@ const visit = (port: number, host: string): Promise<{ status: number; took: numb
     sent.end();
   });
 
-/** Milliseconds of the first answer from each of these sockets, one after the other. */
-const firstAnswers = async (sleepers: readonly Sleeper[], page: string): Promise<number[]> => {
-  const times: number[] = [];
-  for (const { socket } of sleepers) {
-    const begun = performance.now();
-    await askForPage(socket, page);
-    times.push(performance.now() - begun);
-  }
-  return times;
+/** Milliseconds to the first answer of one that sleeps. */
+const firstAnswer = async (sleeper: Sleeper | undefined, page: string): Promise<number> => {
+  const begun = performance.now();
+  await askForPage(sleeper?.socket ?? "", page);
+  return performance.now() - begun;
 };
 
 /** Milliseconds from the launch of php-cgi by hand to its first answer. */
@@ -67,6 +64,7 @@ const coldStart = async (tenant: Account, directory: string, page: string): Prom
   const [file = "", ...args] = [...tenant.become, PHP_CGI, "-b", socket];
   const child = spawn(file, args, { env: { PATH: "/usr/bin:/bin" }, cwd: "/", stdio: "ignore" });
   for (let answered = false; !answered; ) {
+    await sleep(1);
     answered = await askForPage(socket, page).then(
       () => true,
       () => false,
@@ -89,8 +87,7 @@ const wakeMany = async (
   title: string,
 ) => {
   const vhosts = sleepers.map(({ name, socket }) => vhostText({ name, host: name, socket, app: "php", docroot }));
-  const text = ["server_names_hash_max_size 4096;", ...vhosts].join("\n");
-  const web = await WebServer.start(join(stage.directory, `${title}-nginx`), worker.name, { all: text });
+  const web = await Nginx.start(join(stage.directory, `${title}-nginx`), worker.name, { all: vhosts.join("\n") });
   try {
     // The default site, the first, was woken when Nginx was waited for.
     const visits = await Promise.all(sleepers.slice(1, 1 + WOKEN).map(({ name }) => visit(web.port, name)));
@@ -180,13 +177,15 @@ export const measureSleeping = async (): Promise<void> => {
     const theirs = ours.map(({ name }) => ({ name, socket: join(directory, `${name}.sock`) }));
     const fpm = await runFpm(directory, theirs, first, nameFor("web"));
     console.log(`  php-fpm  ${pssOfFamily(fpm.pid).toFixed(1)} MB PSS without Nginx, pools on demand`);
-    const cold: number[] = [];
     const own = join(stage.directory, "cold");
     mkdirSync(own);
     chmodSync(own, 0o777);
-    for (let round = 0; round < ROUNDS; round += 1) cold.push(await coldStart(first, own, page));
-    const awakened = await firstAnswers(ours.slice(-ROUNDS), page);
-    const forked = await firstAnswers(theirs.slice(-ROUNDS), page);
+    const [cold, awakened, forked]: [number[], number[], number[]] = [[], [], []];
+    for (let round = 1; round <= ROUNDS; round += 1) {
+      cold.push(await coldStart(first, own, page));
+      awakened.push(await firstAnswer(ours.at(-round), page));
+      forked.push(await firstAnswer(theirs.at(-round), page));
+    }
     console.log(`  dmhost   first answer of a sleeping site: ${inMilliseconds(awakened)}`);
     console.log(`  by hand  php-cgi launched, to its first answer: ${inMilliseconds(cold)}`);
     console.log(`  php-fpm  first answer of a pool: ${inMilliseconds(forked)}`);

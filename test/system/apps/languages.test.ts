@@ -4,11 +4,11 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Account, nameFor } from "../account.ts";
 import { Browser } from "../browser.ts";
+import { Nginx, vhostText } from "../nginx.ts";
 import { isRunning, numbersOf } from "../proc.ts";
 import { succeed, until } from "../program.ts";
 import { Stage } from "../stage.ts";
 import type { Supervisor } from "../supervisor.ts";
-import { vhostText, WebServer } from "../web-server.ts";
 
 const NAMES = ["catalyst", "wsgi", "c"] as const;
 type Name = (typeof NAMES)[number];
@@ -22,7 +22,7 @@ const START: Readonly<Record<Name, string>> = {
 let stage: Stage;
 let tenant: Account;
 let supervisor: Supervisor;
-let web: WebServer | undefined;
+let web: Nginx | undefined;
 
 beforeAll(async () => {
   stage = await Stage.make();
@@ -48,7 +48,7 @@ beforeAll(async () => {
     const { socket = "" } = await supervisor.reaches(idOf(name), "running");
     vhosts[name] = vhostText({ name, host: hostOf(name), socket, app: "fastcgi" });
   }
-  web = await WebServer.start(join(stage.directory, "nginx"), worker.name, vhosts);
+  web = await Nginx.start(join(stage.directory, "nginx"), worker.name, vhosts);
 });
 afterAll(async () => {
   try {

@@ -7,10 +7,10 @@ import { nameFor } from "../account.ts";
 import { Database } from "../article/database.ts";
 import { copyWordpress } from "../article/wordpress.ts";
 import { Browser } from "../browser.ts";
+import { Nginx, vhostText } from "../nginx.ts";
 import { childrenOf, numbersOf } from "../proc.ts";
 import { Stage } from "../stage.ts";
 import type { Supervisor } from "../supervisor.ts";
-import { vhostText, WebServer } from "../web-server.ts";
 import { makePicture, sizeOfPicture } from "./picture.ts";
 
 const USER = "editor";
@@ -21,7 +21,7 @@ let stage: Stage;
 let tenant: Account;
 let database: Database | undefined;
 let supervisor: Supervisor;
-let web: WebServer | undefined;
+let web: Nginx | undefined;
 let author: Browser;
 let visitor: Browser;
 
@@ -42,7 +42,7 @@ beforeAll(async () => {
   await supervisor.start();
   const { socket } = await supervisor.reaches(idOf("blog"), "running");
   const site = { name: "blog", host: "127.0.0.1", socket: socket ?? "", app: "php", docroot } as const;
-  web = await WebServer.start(join(stage.directory, "nginx"), worker.name, { blog: vhostText(site) });
+  web = await Nginx.start(join(stage.directory, "nginx"), worker.name, { blog: vhostText(site) });
   const host = `127.0.0.1:${web.port}`;
   [author, visitor] = [new Browser(web.port, host), new Browser(web.port, host)];
 }, 120_000);

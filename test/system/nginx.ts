@@ -59,7 +59,7 @@ export const freePort = async (): Promise<number> => {
 
 const PARTS = ["nginx.conf", "fastcgi_params", "mime.types"];
 
-export class WebServer {
+export class Nginx {
   readonly port: number;
   readonly directory: string;
   #child: ChildProcess | undefined;
@@ -78,8 +78,8 @@ export class WebServer {
     account: string,
     vhosts: Readonly<Record<string, string>>,
     port?: number,
-  ): Promise<WebServer> {
-    const server = new WebServer(directory, port ?? (await freePort()));
+  ): Promise<Nginx> {
+    const server = new Nginx(directory, port ?? (await freePort()));
     for (const part of ["", "sites", "vhosts", "temp"]) mkdirSync(join(directory, part), { mode: 0o755 });
     for (const part of PARTS) cpSync(join(CHECKOUT, "nginx", part), join(directory, part));
     writeFileSync(join(directory, "listen.conf"), `listen 127.0.0.1:${server.port};\n`);
