@@ -26,7 +26,7 @@ export interface Wishes {
   readonly seconds: number;
   /** Parts of names of setups; none are all. */
   readonly setups: readonly string[];
-  /** Parts of names of troubles; none are all. */
+  /** Names of troubles; none are all. */
   readonly troubles: readonly string[];
   /** A file to which every request that was not answered with 200 is added, a line of JSON each. */
   readonly record: string | undefined;
@@ -59,8 +59,16 @@ const onPlaces = async (work: (place: (environment?: Record<string, string>) => 
   }
 };
 
-const chosen = <T extends { readonly name: string }>(all: readonly T[], parts: readonly string[]): readonly T[] =>
-  all.filter(({ name }) => parts.length === 0 || parts.some((part) => name.includes(part)));
+const chosenSetups = (parts: readonly string[]): readonly Setup[] =>
+  SETUPS.filter(({ name }) => parts.length === 0 || parts.some((part) => name.includes(part)));
+const chosenTroubles = (names: readonly string[]): readonly Trouble[] =>
+  names.length === 0
+    ? TROUBLES
+    : names.map((wanted) => {
+        const trouble = TROUBLES.find(({ name }) => name === wanted);
+        if (trouble) return trouble;
+        throw new Error(`no trouble "${wanted}"; there are ${TROUBLES.map(({ name }) => `"${name}"`).join(", ")}`);
+      });
 
 const describe = ({ post }: Trouble, { sent, lost, kills, unexplained, twice, times }: Loss): string => {
   const posts = post ? `; ${twice} executed twice, ${unexplained} lost without a kill, ${kills} kills` : "";
@@ -76,11 +84,11 @@ const titleOf = ({ name, processes }: Setup): string => `${name} (${processes})`
 /** Requests lost, a trouble after the other, all setups in each. */
 export const measureLoss = ({ seconds, setups, troubles, record }: Wishes): Promise<void> =>
   onPlaces(async (place) => {
-    for (const trouble of chosen(TROUBLES, troubles)) {
+    for (const trouble of chosenTroubles(troubles)) {
       console.log(
         `lost: ${trouble.name}, ${seconds} s${trouble.full ? ", wrk -c16" : ", 500 a second, no keep-alive"}`,
       );
-      for (const setup of chosen(SETUPS, setups)) {
+      for (const setup of chosenSetups(setups)) {
         const loss = await lose(setup, trouble, place(), seconds).catch((error: Error) => error);
         const said =
           loss === undefined ? "-" : loss instanceof Error ? `cannot: ${loss.message}` : describe(trouble, loss);
