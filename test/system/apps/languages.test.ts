@@ -13,6 +13,9 @@ import type { Supervisor } from "../supervisor.ts";
 const NAMES = ["catalyst", "wsgi", "c"] as const;
 type Name = (typeof NAMES)[number];
 
+/** More than Nginx has connections for by default. */
+const VISITORS = 1500;
+
 const START: Readonly<Record<Name, string>> = {
   catalyst: "exec ./greenfelt.net/script/greenfelt_fastcgi.pl",
   wsgi: "exec uwsgi --plugin python3 --wsgi-file score.py --protocol fastcgi --socket fd://0",
@@ -91,4 +94,24 @@ describe.each(NAMES)("%s", (name) => {
     expect((await visit(name).get(path)).status).toBe(200);
     expect((await supervisor.status(idOf(name))).respawns).toBe(1);
   });
+});
+
+test("1500 visitors at once wait while the process does nothing, and all are answered", async () => {
+  const { socket, pid } = await supervisor.reaches(idOf("c"), "running");
+  process.kill(pid, "SIGSTOP");
+  const visits = Array.from({ length: VISITORS }, () => visit("c").get("/games/freecell"));
+  const answers = Promise.allSettled(visits);
+  try {
+    await until("all of them in the socket's queue", async () => {
+      const line = (await succeed("ss", "-xlH")).split("\n").find((text) => text.includes(socket));
+      const [, , waiting] = line?.split(/\s+/) ?? [];
+      return Number(waiting) === VISITORS;
+    });
+  } finally {
+    process.kill(pid, "SIGCONT");
+  }
+  const statuses = (await answers).map((answer) =>
+    answer.status === "fulfilled" ? answer.value.status : answer.reason,
+  );
+  expect(new Set(statuses)).toEqual(new Set([200]));
 });

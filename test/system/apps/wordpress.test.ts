@@ -8,7 +8,7 @@ import { Database } from "../article/database.ts";
 import { copyWordpress } from "../article/wordpress.ts";
 import { Browser } from "../browser.ts";
 import { Nginx, vhostText } from "../nginx.ts";
-import { childrenOf, numbersOf } from "../proc.ts";
+import { numbersOf } from "../proc.ts";
 import { Stage } from "../stage.ts";
 import type { Supervisor } from "../supervisor.ts";
 import { makePicture, sizeOfPicture } from "./picture.ts";
@@ -36,7 +36,7 @@ beforeAll(async () => {
   const docroot = await copyWordpress(tenant, database.socket);
   for (const passage of [tenant.home, docroot]) chmodSync(passage, 0o711);
   // Two processes: WordPress asks its own site, to see whether permalinks work.
-  const start = ["start = exec php-cgi", "export PHP_FCGI_CHILDREN = 2"];
+  const start = ["start = exec php-cgi", "instances = 2"];
   tenant.writeConf("blog", ...start, "listen = fastcgi", `dir = ${docroot}`, "output = log");
   supervisor = stage.supervisor("main", [`nginx-group = ${nameFor("web")}`, "[runs_as]", tenant.name]);
   await supervisor.start();
@@ -81,10 +81,9 @@ test("it is installed by its form, by php-cgi processes that are the tenant's", 
   });
   expect(installed.text).toContain("WordPress has been installed");
   expect((await visitor.get("/")).text).toContain("<title>Greenfelt</title>");
-  const { pid } = await supervisor.status(idOf("blog"));
-  const all = [pid, ...childrenOf(pid)];
-  expect(all.length).toBe(3);
-  for (const process of all) expect(numbersOf(process, "Uid")).toEqual(Array(4).fill(tenant.uid));
+  const { instances } = await supervisor.status(idOf("blog"));
+  expect(instances.length).toBe(2);
+  for (const { pid } of instances) expect(numbersOf(pid, "Uid")).toEqual(Array(4).fill(tenant.uid));
 });
 
 test("its author logs in with a cookie, and nobody else does", async () => {
