@@ -13,6 +13,7 @@ restart many --json
 once many --json
 pause many --json
 continue many --json
+exit many --json
 scale sized --json
 log one --lines --follow --raw --utc
 tail one --lines --raw --utc
@@ -30,7 +31,7 @@ version none
 _dmctl_signals='HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN
 TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS'
 # What can be asked of the policy.
-_dmctl_verbs='status explain start stop restart once pause continue scale kill log tail pid logfile configfile edit run-as'
+_dmctl_verbs='status explain start stop restart once pause continue exit scale kill log tail pid logfile configfile edit run-as'
 
 # _dmctl_offer WORD...: those that begin as the current word does are candidates.
 _dmctl_offer() {

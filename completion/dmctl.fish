@@ -12,6 +12,7 @@ set -g __dmctl_table \
     'once|many|--json|start it, and not again when it ends' \
     'pause|many|--json|hold its processes' \
     'continue|many|--json|let paused processes go on' \
+    'exit|many|--json|stop it and forget it until the next rescan' \
     'scale|sized|--json|change the number of its processes' \
     'log|one|--lines --follow --raw --utc|its log' \
     'tail|one|--lines --raw --utc|the end of its log and what comes' \
@@ -28,7 +29,7 @@ set -g __dmctl_table \
 set -g __dmctl_signals HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP \
     TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS
 # What can be asked of the policy.
-set -g __dmctl_verbs status explain start stop restart once pause continue scale kill log tail pid logfile configfile edit run-as
+set -g __dmctl_verbs status explain start stop restart once pause continue exit scale kill log tail pid logfile configfile edit run-as
 
 # The row of a command; nothing for what is no command.
 function __dmctl_row

@@ -20,6 +20,9 @@ export interface LogEntry {
   readonly problem?: string;
 }
 
+/** What a daemon can be asked, and answers when it has settled. */
+export type Act = "start" | "once" | "stop" | "restart" | "pause" | "continue" | "exit";
+
 /** What the program is run with besides its directories. */
 export interface SupervisorOptions {
   readonly env?: Readonly<Record<string, string>>;
@@ -149,8 +152,12 @@ export class Supervisor {
     });
   }
 
-  async act(verb: "start" | "stop" | "restart", id: string): Promise<Outcome> {
+  async act(verb: Act, id: string): Promise<Outcome> {
     return (await this.ask("POST", `/v1/daemons/${encodeURIComponent(id)}/${verb}`)).body as Outcome;
+  }
+
+  async scale(id: string, instances: number): Promise<Outcome> {
+    return (await this.ask("POST", `/v1/daemons/${encodeURIComponent(id)}/scale`, { instances })).body as Outcome;
   }
 
   async rescan(): Promise<RescanResult> {

@@ -158,6 +158,13 @@ export const COMMANDS: readonly Command[] = [
     run: (call) => settleAll(call, "continue"),
   },
   {
+    verb: "exit",
+    ids: "many",
+    options: ["json"],
+    does: "stop it and forget it until the next rescan",
+    run: (call) => settleAll(call, "exit"),
+  },
+  {
     verb: "scale",
     ids: "sized",
     options: ["json"],
@@ -182,8 +189,8 @@ export const COMMANDS: readonly Command[] = [
     verb: "edit",
     ids: "one",
     options: [],
-    does: "its file in $VISUAL, $EDITOR or vi; a wrong one is not written",
-    run: async (call) => (await import("./draft.ts")).editFile(call.client, call.id, call.session),
+    does: "its file, or a new one, in $VISUAL, $EDITOR or vi; a wrong one is not written",
+    run: async (call) => (await import("./edit.ts")).editFile(call.client, call.id, call.session),
   },
   {
     verb: "kill",

@@ -405,7 +405,7 @@ export class Daemon {
     this.#conclude({ ok: false, reason, ran });
     if (!fresh) return;
     this.#witness(this, fresh, "rollback", fresh.state, fresh.state, reason);
-    this.#dismiss(fresh, "stop");
+    this.#dismiss(fresh, "retire");
   }
 
   /** Ends a rolling restart before its end: who waits for it is told why. */

@@ -31,6 +31,8 @@ export class Supervisor {
   readonly #machine: Machine;
   readonly #witness: Witness;
   readonly #daemons = new Map<string, Daemon>();
+  /** Ids that are passed over until somebody asks for a look at the files. */
+  readonly #forgotten = new Set<string>();
   #rule: Rule;
   #stopping = false;
 
@@ -70,6 +72,11 @@ export class Supervisor {
     return this.daemonsOf([...this.#daemons.values()].map(({ key }) => key.owner.name));
   }
 
+  /** The account, as it is now, of one whose daemons are kept here. */
+  owner(name: string): Account | undefined {
+    return this.owners().includes(name) ? this.#rule.accounts.users.get(name) : undefined;
+  }
+
   daemon(id: string): Daemon | undefined {
     return this.#daemons.get(id);
   }
@@ -99,6 +106,11 @@ export class Supervisor {
 
   /** Reads the conf directories of `owners`: loads what is new, starts it if its file says so, drops what is gone. */
   rescan(owners: readonly string[]): Findings {
+    for (const id of this.#forgotten) if (owners.includes(id.slice(0, id.indexOf("/")))) this.#forgotten.delete(id);
+    return this.#rescan(owners);
+  }
+
+  #rescan(owners: readonly string[]): Findings {
     const findings: Findings = { found: [], started: [], changed: [], removed: [], problems: [] };
     if (this.#stopping) return findings;
     for (const name of this.owners().filter((owner) => owners.includes(owner))) {
@@ -115,7 +127,7 @@ export class Supervisor {
   #watch(owner: Account, chain: readonly string[], findings: Findings): void {
     try {
       this.#machine.watchFiles(owner, chain, () => {
-        if (!this.#stopping) this.rescan([owner.name]);
+        if (!this.#stopping) this.#rescan([owner.name]);
       });
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
@@ -127,7 +139,9 @@ export class Supervisor {
     const { files, problems, complete } = this.#machine.readFiles(owner, chain);
     findings.problems.push(...problems, ...files.flatMap((file) => file.errors));
     for (const file of files) {
-      const known = this.#daemons.get(`${owner.name}/${file.name}`);
+      const id = `${owner.name}/${file.name}`;
+      if (this.#forgotten.has(id)) continue;
+      const known = this.#daemons.get(id);
       if (!known) this.#load(owner, file, findings);
       else this.#reload(known, file, findings);
     }
@@ -276,6 +290,15 @@ export class Supervisor {
     daemon.feed({ type: "stop" });
     const outcome = await daemon.outcome("down", since);
     return outcome.ok ? outcome : { ...outcome, reason: `cannot stop "${daemon.id}": ${outcome.reason}` };
+  }
+
+  /** Stops it and forgets it, until the next rescan that somebody asks for. */
+  async exit(daemon: Daemon): Promise<Result> {
+    this.#forgotten.add(daemon.id);
+    daemon.removed = true;
+    const result = await this.stop(daemon);
+    if (result.ok) this.#drop(daemon);
+    return result;
   }
 
   /** Changes how many instances it has, without touching those that stay. */

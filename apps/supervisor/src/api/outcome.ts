@@ -18,7 +18,7 @@ export const act = async (
   supervisor: Supervisor,
   about: OutcomeSurroundings,
   daemon: Daemon,
-  verb: "start" | "once" | "stop" | "restart" | "pause" | "continue" | "scale",
+  verb: "start" | "once" | "stop" | "restart" | "pause" | "continue" | "exit" | "scale",
   size = 1,
 ): Promise<Outcome> => {
   const { run: since } = daemon.state;

@@ -38,7 +38,7 @@ shift
 exec "$@"`;
 
 /** $1 directory, $2 shell, $3 start, $4 the commands that give the variables their names again. */
-const asAccount = (redirections: string): string => `umask 022
+const asAccount = (umask: string, redirections: string): string => `umask ${umask}
 read -r go <&4 || exit ${LAUNCH_FAILED}
 fail() { echo "$1: $2" >&3; echo "$3" >&3; exit ${LAUNCH_FAILED}; }
 [ -e "$1" ] || fail "$1" 'no such directory, or no permission to reach it' "entering $1"
@@ -123,7 +123,8 @@ export const launchDaemon = (launch: Launch): LaunchPlan => {
       ...become(account, launch.privileged),
       "/bin/sh",
       "-c",
-      asAccount(redirections(definition)),
+      // What it binds itself is for the web server's group to connect to, and for nobody else.
+      asAccount(definition.listen === "path" ? "007" : "022", redirections(definition)),
       "dmhost-launch",
       inHome(definition.dir, owner),
       definition.shell,

@@ -245,7 +245,7 @@ const settle = (state: State, _event: unknown, at: Circumstances): Step =>
 const due = (state: State, _event: unknown, at: Circumstances): Step =>
   at.rules.ready === "accept"
     ? up(state)
-    : terminate(state, at, {
+    : finish(state, at, true, {
         asked: false,
         last: { run: state.run, exit: { how: "unready", after: at.rules.readyTimeout }, failed: true },
       });
