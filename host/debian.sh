@@ -3,12 +3,14 @@
 
 # What running natively needs beside what every Debian has; libatomic is for Node.
 appliance_programs="nginx php-cgi s6-svscan s6-log libatomic.so.1"
+# What only root's supervisor has a use for: it is for chroot=.
+jail_programs="capsh"
 # What installing and building needs.
 building_programs="npm libatomic.so.1"
 # Packages that the system tests run as tenants' daemons, or around them. php and mariadb-server-core are named so that
 # Debian adds no Apache and no service of a database.
 tenant_packages="deluged wordpress php mariadb-server-core libcatalyst-perl libfcgi-perl libfcgi-procmanager-perl
-uwsgi-core uwsgi-plugin-python3 gcc libc6-dev libfcgi-dev iproute2"
+uwsgi-core uwsgi-plugin-python3 gcc libc6-dev libfcgi-dev iproute2 busybox-static"
 # Services that packages named here bring, and that dmhost does not want.
 unwanted_services="nginx deluged"
 # What makes the man pages.
@@ -21,6 +23,7 @@ package_of() {
   case $1 in
     s6-*) echo s6 ;;
     libatomic.so.1) echo libatomic1 ;;
+    capsh) echo libcap2-bin ;;
     man) echo man-db ;;
     *) echo "$1" ;;
   esac

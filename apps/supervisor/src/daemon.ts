@@ -85,6 +85,7 @@ export class Daemon {
       markClients: () => this.#markClients(),
       hasCompany: (one) => this.instances().some((other) => other !== one && alive(other.state)),
       stepped: (instance, event, before, after) => this.#stepped(instance, event, before, after),
+      waits: () => this.#answer(),
       get scale() {
         return daemon.#scale;
       },
@@ -119,6 +120,10 @@ export class Daemon {
   }
   get pid(): number {
     return this.foremost.pid;
+  }
+  /** What its launch waits for, in words; "" where it does not. */
+  get waiting(): string {
+    return this.#lasting().find(({ waiting }) => waiting !== "")?.waiting ?? "";
   }
   get socketPath(): string {
     return this.#socket?.path ?? this.#binding?.path ?? "";
@@ -187,7 +192,9 @@ export class Daemon {
     const { terms } = this;
     const since = this.runs();
     const running = this.#lasting().filter(({ state }) => alive(state) && state.want === "up");
-    const rolls = terms?.definition.rolling && running.length > 0 && former && isCompatible(former, terms);
+    // With a lock the new process would wait for the old one, and the old one for the new.
+    const mayRoll = terms?.definition.rolling && terms.definition.lock === undefined;
+    const rolls = mayRoll && running.length > 0 && former && isCompatible(former, terms);
     if (!terms || !rolls) {
       this.#abandon("it was asked to restart meanwhile");
       for (const instance of this.#lasting()) if (terms) instance.terms = terms;
@@ -490,7 +497,11 @@ export class Daemon {
       const verdicts = this.#lasting().map(
         (one) => [one, verdict(one.state, wish, since.get(one.key.instance) ?? 0)] as const,
       );
-      for (const [{ key, state }, said] of verdicts) {
+      for (const [{ key, state, waiting }, said] of verdicts) {
+        if (wish === "up" && waiting && state.run > (since.get(key.instance) ?? 0)) {
+          resolve({ ok: false, reason: waiting, ran: false });
+          return false;
+        }
         if (said === "pending" || said.ok) continue;
         const { last } = state;
         const ran = last !== undefined && last.run > (since.get(key.instance) ?? 0) && last.exit.how !== "launch";

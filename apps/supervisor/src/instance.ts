@@ -47,6 +47,8 @@ export interface Host {
   hasCompany(instance: Instance): boolean;
   /** Called after each step. */
   stepped(instance: Instance, event: Event["type"], before: State, after: State): void;
+  /** Called when a launch waits for something, or goes on. */
+  waits(): void;
   readonly scale: number | undefined;
 }
 
@@ -75,6 +77,8 @@ export class Instance {
   #common: Common | undefined;
   #before: SocketEvidence | undefined;
   #served = false;
+  /** What the latest launch waits for, in words; undefined where it has not waited. */
+  #waiting: string | undefined;
 
   /** @param firstRun number of its first run less one: no other of the daemon's runs that live has a higher one */
   constructor(key: InstanceKey, terms: Terms | undefined, firstRun: number, machine: Machine, host: Host) {
@@ -90,6 +94,10 @@ export class Instance {
   }
   get pid(): number {
     return this.#run?.pid ?? 0;
+  }
+  /** What its launch waits for, in words; "" where it does not. */
+  get waiting(): string {
+    return (this.#state.phase === "starting" && this.#waiting) || "";
   }
 
   /** One event, and its effects. */
@@ -132,6 +140,11 @@ export class Instance {
     this.#become(record.state);
     this.remember();
     if (!this.#run || record.state.phase !== "starting") return;
+    // One that may be waiting for its lock can no longer tell when it has it.
+    if (this.terms?.definition.lock !== undefined && record.state.want === "up") {
+      this.feed({ type: "restart" });
+      return;
+    }
     // The descriptor that it might have told it on has gone with its supervisor.
     this.feed({ type: "launched", run: record.state.run });
     this.feed({ type: "ready", run: record.state.run });
@@ -186,6 +199,7 @@ export class Instance {
   }
 
   #spawn(run: number): void {
+    this.#waiting = undefined;
     let stage = "making its process";
     try {
       const { terms } = this;
@@ -253,8 +267,13 @@ export class Instance {
 
   #news(run: number): RunNews {
     return {
+      waiting: (reason) => {
+        if (run !== this.#state.run) return;
+        this.#waiting = reason;
+        this.#host.waits();
+      },
       launched: () => {
-        this.feed({ type: "launched", run });
+        this.feed({ type: "launched", run, waited: this.#waiting !== undefined });
         if (this.#common?.binding) this.#publish(run, this.#common.binding, FIRST_LOOK);
       },
       ready: () => this.feed({ type: "ready", run }),

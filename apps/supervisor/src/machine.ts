@@ -87,8 +87,10 @@ export type RawExit =
   | { readonly code: undefined; readonly signal: string; readonly report: string }
   | undefined;
 
-/** What a run tells of itself, each at most once and in this order; not before `launch` has returned. */
+/** What a run tells of itself, each but the first at most once and in this order; not before `launch` has returned. */
 export interface RunNews {
+  /** The launch chain waits for something, in words; "" when it goes on. */
+  waiting(reason: string): void;
   /** The launch chain has become the daemon's shell. */
   launched(): void;
   /** Its process has told that it is ready. */

@@ -1,4 +1,5 @@
 /** The map of daemons: which there are, what they may, and what is asked of them. */
+import { objection } from "./core/launch.ts";
 import { alive, type Bar } from "./core/lifecycle.ts";
 import type { Policy } from "./core/policy.ts";
 import type { Account, AccountBase } from "./core/policy-rules.ts";
@@ -217,6 +218,8 @@ export class Supervisor {
     if (!granted.allowed || !account || !paths) {
       return { kind: "forbidden", reason: `it may not run as "${user}": ${granted.because}` };
     }
+    const refused = objection({ definition, owner: daemon.key.owner, privileged: soleOwner === undefined });
+    if (refused !== undefined) return { kind: "forbidden", reason: refused };
     const nginxGroup = policy.settings.nginxGroup;
     const { fingerprint } = daemon.file;
     return { definition, fingerprint, account, logDirectory: `${paths.logs}/${daemon.key.name}`, nginxGroup };

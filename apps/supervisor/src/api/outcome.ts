@@ -27,13 +27,15 @@ export const act = async (
   if (result.ok) return { ok: true, reason: "", lastWords: "", advice: "", daemon: present(daemon, about.now()) };
   const { state, terms, key } = daemon;
   const concern = { id: daemon.id, user: terms?.account.name ?? key.owner.name, logged: isLogged(daemon) };
+  const goesOn = state.phase === "running" && (state.last?.run ?? 0) <= since;
   return {
     ok: false,
     reason: result.reason,
     lastWords: result.ran ? await lastWords(daemon, about.readLog, asked) : "",
-    advice: state.phase === "running" && (state.last?.run ?? 0) <= since ? GOES_ON : advice(state, concern, since),
+    advice: daemon.waiting ? WAITS : goesOn ? GOES_ON : advice(state, concern, since),
     daemon: present(daemon, about.now()),
   };
 };
 
+const WAITS = "It goes on by itself when it has what it waits for; a stop gives that up.";
 const GOES_ON = "The run that there is goes on as it was.";

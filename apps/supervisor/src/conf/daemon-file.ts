@@ -34,7 +34,7 @@ class DaemonFile {
   readonly findings = new Findings();
   readonly draft: Draft = { ...DEFAULTS, start: "" };
   readonly environment = new Map<string, string>();
-  /** Line on which a key, or `export NAME`, first stood. */
+  /** Line on which a field, or `export NAME`, was first set. */
   readonly seen = new Map<string, number>();
 
   read({ number, text }: Line): void {
@@ -71,12 +71,12 @@ class DaemonFile {
       this.#unknown(line, key);
       return;
     }
-    const first = this.seen.get(key);
+    const first = this.seen.get(field);
     if (first !== undefined) {
       this.findings.error(line, `"${key}" is already set on line ${first}: expected it once`);
       return;
     }
-    this.seen.set(key, line);
+    this.seen.set(field, line);
     const value = field === "start" ? this.#start(line, raw) : trimmed(withoutComment(raw));
     const expected = setField(this.draft, field, value);
     if (expected !== undefined) this.findings.error(line, `${key}: expected ${expected}, found ${quoted(value)}`);

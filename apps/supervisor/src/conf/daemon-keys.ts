@@ -1,4 +1,6 @@
 import { DEFAULTS, type Definition, type Listen, type Ready } from "../core/definition.ts";
+import { type Limit, type LimitField, RESOURCES } from "../core/resource-limit.ts";
+import { AMOUNT_WORDS, readLimit, writeLimit } from "./amounts.ts";
 
 /** A key of a daemon's file, as man pages, completion and `explain` need to know it. */
 export interface DaemonKey {
@@ -10,6 +12,8 @@ export interface DaemonKey {
   readonly default: string | undefined;
   /** What it is for, in one line. */
   readonly doc: string;
+  /** Another name of it. */
+  readonly alias?: string;
 }
 
 /** The parts of a definition that a key sets; `environment` is filled by `export` lines. */
@@ -21,6 +25,8 @@ export type Draft = { -readonly [F in keyof Definition]: Definition[F] };
 interface FieldKey<F extends Field> extends DaemonKey {
   /** The value that a text stands for; undefined where it is not as `expected` says. */
   readonly read: (text: string) => NonNullable<Definition[F]> | undefined;
+  /** The inverse of `read`, where a value is no text, truth, number or duration. */
+  readonly write?: (value: NonNullable<Definition[F]>) => string;
 }
 
 /** Longest duration that can be set, in milliseconds: below what a timer can hold. */
@@ -43,6 +49,29 @@ const ACCOUNT = "the name of an account, which begins with a letter or _ and is 
 
 /** An account's name as `user=` takes it: never a uid, and nothing that getpwnam and a shell could read differently. */
 const ACCOUNT_NAME = /^[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?$/;
+
+const PATH = 'an absolute path, or one that begins with "~/"';
+const readPath = (text: string): string | undefined =>
+  text.startsWith("/") || text.startsWith("~/") ? text : undefined;
+
+interface LimitKey extends DaemonKey {
+  readonly read: (text: string) => Limit | undefined;
+  readonly write: (limit: Limit) => string;
+}
+
+/** The key of a limit: `limit-nofile` for limitNofile. */
+const limitKey = (field: LimitField): LimitKey => {
+  const { unit, of } = RESOURCES[field];
+  return {
+    key: field.replace(/[A-Z]/, (letter) => `-${letter.toLowerCase()}`),
+    expected: `${AMOUNT_WORDS[unit]}, or unlimited, or SOFT:HARD of these with SOFT not above HARD`,
+    default: "the supervisor's own",
+    doc: `${of}. One amount is both limits, SOFT:HARD sets each.`,
+    read: (text) => readLimit(text, unit),
+    write: writeLimit,
+    ...(field === "limitNofile" && { alias: "open-files" }),
+  };
+};
 
 /** Every key but `export`, by the field that it sets; the order is that of the documentation. */
 const FIELD_KEYS: { readonly [F in Field]: FieldKey<F> } = {
@@ -172,6 +201,61 @@ const FIELD_KEYS: { readonly [F in Field]: FieldKey<F> } = {
     doc: "How often in a row a failed run is followed by another try before the daemon is given up as failed.",
     read: (text) => (/^\d{1,7}$/.test(text) && Number(text) <= 1_000_000 ? Number(text) : undefined),
   },
+
+  nice: {
+    key: "nice",
+    expected: "a whole number from 0 to 19 (from -20 for root's own daemons)",
+    default: "the supervisor's own",
+    doc: "How willingly it leaves the processor to others: 19 the most. Below 0 only for root's own daemons.",
+    read: (text) => (/^(-20|-?1?\d)$/.test(text) ? Number(text) : undefined),
+    write: String,
+  },
+  umask: {
+    key: "umask",
+    expected: "an octal number from 0 to 777",
+    default: "022",
+    doc: "Bits that are taken off the mode of every file that it makes.",
+    read: (text) => (/^0?[0-7]{1,3}$/.test(text) ? Number.parseInt(text, 8) : undefined),
+    write: (bits) => bits.toString(8).padStart(3, "0"),
+  },
+  limitData: limitKey("limitData"),
+  limitStack: limitKey("limitStack"),
+  limitLock: limitKey("limitLock"),
+  limitAs: limitKey("limitAs"),
+  limitNofile: limitKey("limitNofile"),
+  limitNproc: limitKey("limitNproc"),
+  limitFsize: limitKey("limitFsize"),
+  limitCore: limitKey("limitCore"),
+  limitRss: limitKey("limitRss"),
+  limitCpu: limitKey("limitCpu"),
+  envDir: {
+    key: "env-dir",
+    expected: PATH,
+    default: "none",
+    doc: "Directory whose files are variables, as envdir reads it: the name is the file's, the value its first line.",
+    read: readPath,
+  },
+  envFile: {
+    key: "env-file",
+    expected: PATH,
+    default: "none",
+    doc: "File of lines NAME=value that are put into the environment.",
+    read: readPath,
+  },
+  chroot: {
+    key: "chroot",
+    expected: PATH,
+    default: "none",
+    doc: "Directory that is / to it; only root and the owner may be able to write to it and to what is above it.",
+    read: readPath,
+  },
+  lock: {
+    key: "lock",
+    expected: PATH,
+    default: "none",
+    doc: "File that it holds locked as long as it lives; it waits, as starting, while another holds that.",
+    read: readPath,
+  },
 };
 
 /** `export NAME = value`, which may be repeated for different names. */
@@ -185,7 +269,11 @@ export const EXPORT_KEY: DaemonKey = {
 /** Every key of a daemon's file: the table by which parseDaemonFile reads. */
 export const DAEMON_KEYS: readonly DaemonKey[] = [...Object.values(FIELD_KEYS), EXPORT_KEY];
 
-const FIELDS = new Map(Object.entries(FIELD_KEYS).map(([field, { key }]) => [key, field as Field]));
+const FIELDS = new Map(
+  Object.entries(FIELD_KEYS).flatMap(([field, { key, alias = key }]) =>
+    [key, alias].map((name) => [name, field as Field] as const),
+  ),
+);
 
 /** The field that a key sets; undefined for an unknown key and for `export`. */
 export const fieldOf = (key: string): Field | undefined => FIELDS.get(key);
@@ -200,6 +288,12 @@ export function setField<F extends Field>(draft: Draft, field: F, text: string):
   if (value === undefined) return entry.expected;
   draft[field] = value;
   return undefined;
+}
+
+/** A field's value as the text that setField takes for it; undefined where the value is none that is written its own way. */
+export function writeField<F extends Field>(field: F, value: NonNullable<Definition[F]>): string | undefined {
+  const entry: FieldKey<F> = FIELD_KEYS[field];
+  return entry.write?.(value);
 }
 
 /** A duration in milliseconds, rounded to whole ones. */

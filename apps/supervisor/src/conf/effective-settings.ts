@@ -1,5 +1,5 @@
 import { DEFAULTS, type Definition } from "../core/definition.ts";
-import { DAEMON_KEYS, EXPORT_KEY, type Field, fieldOf } from "./daemon-keys.ts";
+import { DAEMON_KEYS, EXPORT_KEY, type Field, fieldOf, writeField } from "./daemon-keys.ts";
 
 /** What a key comes to for one daemon. */
 export interface EffectiveSetting {
@@ -15,7 +15,9 @@ export interface EffectiveSetting {
 const COUNTS: ReadonlySet<Field> = new Set<Field>(["maxRetries", "instances"]);
 
 /** A value as the text that readers of daemon files take for it. */
-const written = (field: Field, value: Definition[Field]): string => {
+const written = (field: Field, value: NonNullable<Definition[Field]>): string => {
+  const own = writeField(field, value);
+  if (own !== undefined) return own;
   if (typeof value === "boolean") return value ? "yes" : "no";
   if (typeof value !== "number") return String(value);
   if (COUNTS.has(field)) return String(value);

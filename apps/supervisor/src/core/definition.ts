@@ -1,4 +1,5 @@
 /** What a daemon's file says, as values. Made by conf/, judged by policy.ts, turned into a launch plan by launch.ts. */
+import { type Limits, NO_LIMITS } from "./resource-limit.ts";
 
 /** Names of daemons and, as path segments, of owners (DESIGN: Behaviour everywhere). */
 export const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
@@ -13,7 +14,7 @@ export type Listen = "none" | "fastcgi" | "systemd" | "http" | "path";
 export type Ready = "accept" | "notify" | `fd:${number}`;
 
 /** A daemon's file, complete with its defaults. Durations are in milliseconds. */
-export interface Definition {
+export interface Definition extends Surroundings, Limits {
   /** Working directory: absolute, or below the owner's home where it begins with `~/`. */
   readonly dir: string;
   /** Account to run as; undefined is the owner. */
@@ -50,6 +51,25 @@ export interface Definition {
   readonly maxRetries: number | undefined;
 }
 
+/**
+ * What its process is born into (spec/daemontools.md: The same powers in a conf file). Paths are absolute, or below the
+ * owner's home where they begin with `~/`.
+ */
+export interface Surroundings {
+  /** -20 (first to run) to 19; undefined is the supervisor's own. */
+  readonly nice: number | undefined;
+  /** Bits that are taken off the mode of what it makes. */
+  readonly umask: number;
+  /** Directory with a file for each variable. */
+  readonly envDir: string | undefined;
+  /** File with lines NAME=value. */
+  readonly envFile: string | undefined;
+  /** Directory that is to be its `/`. */
+  readonly chroot: string | undefined;
+  /** File that it holds locked as long as it lives. */
+  readonly lock: string | undefined;
+}
+
 /** Defaults of a daemon's file (spec/daemon-manager.md: A daemon's file; Lifecycle). */
 export const DEFAULTS: Omit<Definition, "start"> = {
   dir: "/",
@@ -70,6 +90,13 @@ export const DEFAULTS: Omit<Definition, "start"> = {
   stopTimeout: 10_000,
   healthyAfter: 10_000,
   maxRetries: undefined,
+  nice: undefined,
+  umask: 0o022,
+  envDir: undefined,
+  envFile: undefined,
+  chroot: undefined,
+  lock: undefined,
+  ...NO_LIMITS,
 };
 
 /** Something wrong at a place in a file. */

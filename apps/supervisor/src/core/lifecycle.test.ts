@@ -146,6 +146,42 @@ describe("back-off", () => {
   });
 });
 
+describe("exit code 100", () => {
+  const final = { how: "code", code: 100 } as const;
+
+  it("is the last run until somebody starts it, however long it lasted and whatever it took", () => {
+    for (const startedAt of [NOW, NOW - 3_600_000]) {
+      const state = endRun({ ...states.running, startedAt }, NOW, { exit: final, connected: true });
+      expect(state).toMatchObject({ phase: "failed", want: "up", failures: 1, deadline: undefined });
+      expect(step(state, { type: "start" }, at(NOW)).state).toMatchObject({ phase: "starting", failures: 0 });
+    }
+  });
+
+  it("means nothing where the end was asked for", () => {
+    const stopping = step(states.running, { type: "stop" }, at(NOW)).state;
+    expect(endRun(stopping, NOW, { exit: final }).phase).toBe("stopped");
+    const cycling = step(states.running, { type: "restart" }, at(NOW)).state;
+    expect(endRun(cycling, NOW, { exit: final })).toMatchObject({ phase: "starting", failures: 0 });
+  });
+
+  it("is told from 99 and 101", () => {
+    for (const code of [99, 101]) {
+      const state = endRun({ ...states.running, startedAt: NOW }, NOW, { exit: { how: "code", code } });
+      expect(state.phase).toBe("starting");
+    }
+  });
+});
+
+describe("a launch that had to wait", () => {
+  it("begins when it goes on: what it waited is no time of health", () => {
+    const waiting: State = { ...states.starting, startedAt: NOW - 3_600_000 };
+    const launched = step(waiting, { type: "launched", run: 3, waited: true }, at(NOW)).state;
+    expect(launched.startedAt).toBe(NOW);
+    expect(endRun(launched, NOW + 50, {})).toMatchObject({ failures: 1, last: { failed: true } });
+    expect(step(waiting, { type: "launched", run: 3 }, at(NOW)).state.startedAt).toBe(NOW - 3_600_000);
+  });
+});
+
 describe("an end that is let finish", () => {
   const retired = step(states.running, { type: "retire" }, at(NOW, { drain: 3000 })).state;
 

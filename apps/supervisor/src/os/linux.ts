@@ -366,6 +366,7 @@ export class Linux implements Machine {
       this.#notifications.delete(id);
     };
     return {
+      waiting: (reason) => news.waiting(reason),
       launched: () => news.launched(),
       ready: () => news.ready(),
       exited: (exit) => {

@@ -104,6 +104,7 @@ export class Log {
 
   #news(begun: number): RunNews {
     return {
+      waiting: () => undefined,
       launched: () => undefined,
       ready: () => undefined,
       exited: (exit) => {
