@@ -2,18 +2,19 @@
  * What becomes of requests behind Nginx when processes die, and how many a second are answered: dmhost beside its peers.
  * All have the same Nginx, the appliance's own, which names the socket twice (fastcgi_next_upstream error invalid_header).
  */
-import { appendFileSync, chmodSync, existsSync, mkdirSync } from "node:fs";
+import { appendFileSync, chmodSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Nginx, vhostText } from "../system/nginx.ts";
 import { Stage } from "../system/stage.ts";
 import { HELLO, type Loss, lose, PAGE, TROUBLES, type Trouble } from "./loss.ts";
+import { median } from "./median.ts";
 import {
+  checkPrograms,
   dmhost,
   endSetup,
   type Place,
   patientMultiwatch,
   type Running,
-  SETUP_PROGRAMS,
   SETUPS,
   type Setup,
   startSetup,
@@ -32,13 +33,9 @@ export interface Wishes {
   readonly record: string | undefined;
 }
 
-const missing = (): string[] =>
-  Object.entries(SETUP_PROGRAMS).flatMap(([program, name]) => (existsSync(program) ? [] : [name]));
-
 /** Gives places one after the other, all for the same tenant and the same worker of Nginx. */
 const onPlaces = async (work: (place: (environment?: Record<string, string>) => Place) => Promise<void>) => {
-  const lacking = missing();
-  if (lacking.length > 0) throw new Error(`programs are missing: apt-get install ${lacking.join(" ")}`);
+  checkPrograms();
   const stage = await Stage.make();
   try {
     await stage.group("web");
@@ -106,9 +103,6 @@ export const measureLoss = ({ seconds, setups, troubles, record }: Wishes): Prom
       }
     }
   });
-
-const median = (values: readonly number[]): number =>
-  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 
 const ROUNDS = 15;
 /** Requests after which php-cgi leaves, and that in words. */

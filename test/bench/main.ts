@@ -11,11 +11,10 @@ import { parseArgs } from "node:util";
 import { CHECKOUT } from "../system/program.ts";
 import { Stage } from "../system/stage.ts";
 import { measureLoss, measureThroughput, type Wishes } from "./fastcgi.ts";
+import { median } from "./median.ts";
 import { childNamed, pssOf, runRunsv, runSupervisord, SHIPPED_DMCTL, SHIPPED_SUPERVISOR } from "./peer.ts";
 import { measureSleeping } from "./sleeping.ts";
 
-const median = (values: readonly number[]): number =>
-  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 const range = (values: readonly number[], unit: string): string =>
   `${median(values).toFixed(1)} ${unit} (${Math.min(...values).toFixed(1)} to ${Math.max(...values).toFixed(1)})`;
 

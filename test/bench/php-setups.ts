@@ -1,5 +1,5 @@
 /** Ways of running php-cgi behind Nginx that are measured beside each other, each in a directory of its own. */
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Account, nameFor } from "../system/account.ts";
 import { isRunning, kill, processesOf, statusOf } from "../system/proc.ts";
@@ -36,15 +36,22 @@ export interface Setup {
 }
 
 export const PHP_CGI = "/usr/bin/php-cgi";
-export const PHP_FPM = "/usr/sbin/php-fpm8.2";
-/** Programs that setups take from Debian, and their packages. */
-export const SETUP_PROGRAMS: Readonly<Record<string, string>> = {
+/** Debian names it after the version. */
+export const PHP_FPM = join("/usr/sbin", readdirSync("/usr/sbin").find((name) => /^php-fpm\d/.test(name)) ?? "php-fpm");
+/** Programs that setups and their measuring take from Debian, and their packages. */
+const PROGRAMS: Readonly<Record<string, string>> = {
   [PHP_CGI]: "php-cgi",
-  [PHP_FPM]: "php8.2-fpm",
+  [PHP_FPM]: "php-fpm",
   "/usr/bin/supervisord": "supervisor",
   "/usr/bin/spawn-fcgi": "spawn-fcgi",
   "/usr/bin/multiwatch": "multiwatch",
   "/usr/bin/wrk": "wrk",
+};
+
+/** @throws where one of the programs is missing, with the packages to install */
+export const checkPrograms = (): void => {
+  const missing = Object.entries(PROGRAMS).flatMap(([program, name]) => (existsSync(program) ? [] : [name]));
+  if (missing.length > 0) throw new Error(`programs are missing: apt-get install ${missing.join(" ")}`);
 };
 
 const nameOf = (pid: number): string => {

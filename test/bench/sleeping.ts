@@ -14,8 +14,9 @@ import { until } from "../system/program.ts";
 import { Stage } from "../system/stage.ts";
 import type { Supervisor } from "../system/supervisor.ts";
 import { HELLO } from "./loss.ts";
+import { median } from "./median.ts";
 import { childrenOf, Peer, pssOf, SHIPPED_SUPERVISOR } from "./peer.ts";
-import { PHP_CGI, PHP_FPM } from "./php-setups.ts";
+import { checkPrograms, PHP_CGI, PHP_FPM } from "./php-setups.ts";
 
 const TENANTS = 2;
 const SITES_EACH = 250;
@@ -27,8 +28,6 @@ interface Sleeper {
   readonly socket: string;
 }
 
-const median = (values: readonly number[]): number =>
-  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 const inMilliseconds = (values: readonly number[]): string =>
   `${median(values).toFixed(1)} ms (${Math.min(...values).toFixed(1)} to ${Math.max(...values).toFixed(1)})`;
 
@@ -132,6 +131,7 @@ pm.max_children=1
 
 /** 500 sleeping sites: memory, the first answer of one, and 50 at once. */
 export const measureSleeping = async (): Promise<void> => {
+  checkPrograms();
   const stage = await Stage.make();
   try {
     await stage.group("web");
