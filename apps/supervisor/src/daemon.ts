@@ -1,5 +1,6 @@
 /** One daemon: what its instances share, how many there are, and the restart that replaces them one by one. */
 import { isHeld } from "./core/definition.ts";
+import type { Hostname } from "./core/hostname.ts";
 import { launchLogger } from "./core/launch.ts";
 import { alive, type Event, isExpected, type State, verdict } from "./core/lifecycle.ts";
 import { nextMove, paired, passed, type Rollout } from "./core/rollout.ts";
@@ -46,6 +47,15 @@ interface Waiter {
   readonly resolve: (ending: Ending) => void;
 }
 
+/** How one of a daemon's sites stands. Paths of its logs are undefined where it is refused. */
+export interface HostStanding {
+  readonly name: Hostname;
+  readonly state: "published" | "pending" | "refused";
+  readonly reason: string;
+  readonly url: string;
+  readonly logs: { readonly access: string; readonly error: string } | undefined;
+}
+
 /** A daemon that the supervisor knows. Its file may be wrong, and it may not be allowed to run: the state says so. */
 export class Daemon {
   readonly key: DaemonKey;
@@ -54,6 +64,8 @@ export class Daemon {
   file: FoundFile;
   /** Whether the file is gone: the daemon is dropped when it has stopped. */
   removed = false;
+  /** Its sites, as hosting.ts has found them last. */
+  hosts: readonly HostStanding[] = [];
   /** What its runs are to be made of from now on. */
   terms: Terms | undefined;
   /** How many instances it was told to have, if not what its file says. */

@@ -69,6 +69,8 @@ export class Instance {
   surplus = false;
   /** See core/rollout.ts: Standing. */
   reached = false;
+  /** Since when, by the machine's clock, no process of it has lived, or it has been known without one. */
+  downSince: number;
   readonly #machine: Machine;
   readonly #host: Host;
   #state: State;
@@ -87,6 +89,7 @@ export class Instance {
     this.#state = { ...initial, run: firstRun };
     this.#machine = machine;
     this.#host = host;
+    this.downSince = machine.now();
   }
 
   get state(): State {
@@ -195,6 +198,7 @@ export class Instance {
           ? undefined
           : this.#machine.after(Math.max(0, deadline - this.#machine.now()), () => this.feed({ type: "deadline" }));
     }
+    if (alive(this.#state) && !alive(state)) this.downSince = this.#machine.now();
     this.#state = state;
   }
 

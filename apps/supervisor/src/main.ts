@@ -15,6 +15,7 @@ import { describeExit } from "./core/lifecycle.ts";
 import { resolvePolicy } from "./core/policy.ts";
 import type { Account } from "./core/policy-rules.ts";
 import type { Witness } from "./daemon.ts";
+import { Hosting } from "./hosting.ts";
 import { readAccounts } from "./os/accounts.ts";
 import { findCgroupRoot } from "./os/cgroup.ts";
 import { confPath } from "./os/conf-dir.ts";
@@ -22,6 +23,7 @@ import { makeConfFile, replaceConfFile } from "./os/conf-write.ts";
 import { ControlSockets, linkFromHome } from "./os/control-socket.ts";
 import { Linux } from "./os/linux.ts";
 import { readLog } from "./os/log-reader.ts";
+import { NginxSites } from "./os/nginx.ts";
 import { readPolicyFile } from "./os/policy-file.ts";
 import { Readiness } from "./os/readiness.ts";
 import { claimDirectory } from "./os/run-lock.ts";
@@ -35,6 +37,10 @@ const USAGE = `Usage: supervisor [options]
   --run-dir DIR       control sockets and log pipes (default ${DEFAULT_RUN_DIR})
   --fastcgi-dir DIR   published FastCGI sockets (default /run/fastcgi)
   --state-dir DIR     what the next supervisor needs to know (default /var/lib/dmhost)
+  --sites-dir DIR     where the web server takes its sites from (default: it serves none)
+  --site-logs-dir DIR what the web server logs of sites, a directory an owner
+                      (default /var/log/dmhost-sites)
+  --http-port PORT    at which visitors reach the web server (default 80)
   --log-level LEVEL   fatal, error, warn, info, debug or trace (default info)
 `;
 const MOST_DAEMONS = 256;
@@ -54,6 +60,9 @@ const readFlags = () => {
       "run-dir": text,
       "fastcgi-dir": text,
       "state-dir": text,
+      "sites-dir": text,
+      "site-logs-dir": text,
+      "http-port": text,
       "log-level": text,
       help: { type: "boolean" },
       version: { type: "boolean" },
@@ -64,6 +73,9 @@ const readFlags = () => {
     runDir: resolve(values["run-dir"] ?? DEFAULT_RUN_DIR),
     fastcgiDir: resolve(values["fastcgi-dir"] ?? "/run/fastcgi"),
     stateDir: resolve(values["state-dir"] ?? "/var/lib/dmhost"),
+    sitesDir: values["sites-dir"] === undefined ? undefined : resolve(values["sites-dir"]),
+    siteLogsDir: resolve(values["site-logs-dir"] ?? "/var/log/dmhost-sites"),
+    httpPort: Number(values["http-port"] ?? 80),
     logLevel: values["log-level"] ?? "info",
     help: values.help ?? false,
     version: values.version ?? false,
@@ -81,7 +93,11 @@ const loadRule = (path: string): { rule: Rule; problems: string[] } => {
   const parsed = parsePolicy(readPolicyFile(path));
   const describe = (problem: { line: number; text: string }) => describeProblem(path, problem);
   if (parsed.value === undefined) throw new Error(parsed.errors.map(describe).join("\n"));
-  const subjects = [...parsed.value.runsAs, ...parsed.value.manages].flatMap(({ left, right }) => [left, ...right]);
+  const { runsAs, manages, hosts } = parsed.value;
+  const subjects = [
+    ...[...runsAs, ...manages].flatMap(({ left, right }) => [left, ...right]),
+    ...hosts.map(({ left }) => left),
+  ];
   const namesOf = (kind: "user" | "group") =>
     subjects.filter((subject) => subject.kind === kind).map(({ name }) => name);
   const accounts = readAccounts({ users: namesOf("user"), groups: namesOf("group") });
@@ -156,6 +172,24 @@ const main = async (): Promise<void> => {
     );
   };
   const supervisor = new Supervisor(machine, rule, witness);
+  const hosting = new Hosting({
+    daemons: () => supervisor.daemons(),
+    policy: () => supervisor.policy,
+    accounts: () => machine.accounts,
+    web:
+      flags.sitesDir === undefined
+        ? undefined
+        : new NginxSites({
+            sitesDir: flags.sitesDir,
+            logsDir: flags.siteLogsDir,
+            fastcgiDir: flags.fastcgiDir,
+            memory: join(flags.stateDir, "sites.json"),
+            identity: (account) => machine.identity(account),
+          }),
+    machine,
+    port: flags.httpPort,
+    report: (level, text) => log[level]({ sitesDir: flags.sitesDir }, text),
+  });
   const userOf = (uid: number): string =>
     [...machine.accounts.users.values()].find((account) => account.uid === uid)?.name ?? `uid ${uid}`;
 
@@ -228,6 +262,7 @@ const main = async (): Promise<void> => {
   const leave = async (): Promise<void> => {
     if (leaving) return;
     leaving = true;
+    hosting.close();
     log.info("stopping every daemon");
     await supervisor.shutdown();
     sockets.keep(new Set());
@@ -255,6 +290,8 @@ const main = async (): Promise<void> => {
 
   await openSockets();
   const findings = supervisor.rescan(supervisor.owners());
+  supervisor.changed = () => hosting.plan();
+  hosting.plan();
   machine.killStrays();
   for (const fd of inherited.values()) closeSync(fd);
   for (const problem of findings.problems) log.warn({ problem }, "about a conf file");

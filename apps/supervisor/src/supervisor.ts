@@ -32,6 +32,8 @@ export class Supervisor {
   readonly #machine: Machine;
   readonly #witness: Witness;
   readonly #daemons = new Map<string, Daemon>();
+  /** Called when daemons, their files or what they may could have changed; may be called for nothing. */
+  changed: () => void = () => undefined;
   /** Ids that are passed over until somebody asks for a look at the files. */
   readonly #forgotten = new Set<string>();
   #rule: Rule;
@@ -42,6 +44,7 @@ export class Supervisor {
     this.#rule = rule;
     this.#witness = (daemon, ...step) => {
       witness(daemon, ...step);
+      this.changed();
       if (daemon.removed && !alive(daemon.state)) this.#drop(daemon);
     };
   }
@@ -90,6 +93,7 @@ export class Supervisor {
       if (this.#isStrangers(daemon)) this.#evict(daemon);
       else this.#judge(daemon);
     }
+    this.changed();
   }
 
   /** Whether its owner's account is another by now than when it was loaded: its uid may be somebody else's. */
@@ -121,6 +125,7 @@ export class Supervisor {
       this.#rescanOwner(owner, paths.chain, findings);
       this.#watch(owner, paths.chain, findings);
     }
+    this.changed();
     return findings;
   }
 
@@ -327,5 +332,6 @@ export class Supervisor {
 
   #drop(daemon: Daemon): void {
     if (this.#daemons.delete(daemon.id)) void daemon.close();
+    this.changed();
   }
 }

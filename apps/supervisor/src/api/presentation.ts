@@ -51,6 +51,8 @@ export const present = (daemon: Daemon, now: number): DaemonStatus => {
     respawns: instances.reduce((sum, { respawns }) => sum + respawns, 0),
     cooldown,
     uptime,
+    downtime: alive(state) ? 0 : seconds(now - daemon.foremost.downSince),
+    autostart: file.definition?.autostart ?? definition?.autostart ?? true,
     total: want === "up" && wantedAt !== undefined ? seconds(now - wantedAt) : 0,
     reason: foremost.reason,
     user: terms?.account.name ?? key.owner.name,
@@ -58,8 +60,16 @@ export const present = (daemon: Daemon, now: number): DaemonStatus => {
     logFile: definition?.output === "log" ? `${terms?.logDirectory}/current` : "",
     socket: daemon.socketPath,
     changed: daemon.changed,
-    // What bars it is its reason, and need not be said twice.
-    warnings: [...file.errors, ...file.warnings].filter((warning) => warning !== state.bar?.reason),
+    warnings: [
+      // What bars it is its reason, and need not be said twice.
+      ...[...file.errors, ...file.warnings].filter((warning) => warning !== state.bar?.reason),
+      ...daemon.hosts.filter((host) => host.state === "refused").map((host) => host.reason),
+    ],
+    hosts: daemon.hosts.map(({ logs, ...host }) => ({
+      ...host,
+      accessLog: logs?.access ?? "",
+      errorLog: logs?.error ?? "",
+    })),
     instances,
   };
 };

@@ -386,7 +386,7 @@ describe("parseDaemonFile", () => {
 
   it("keeps the defaults that the key table states", () => {
     for (const { key, default: text } of DAEMON_KEYS) {
-      if (text === undefined || ["user", "max-retries", "export"].includes(key)) continue;
+      if (text === undefined || ["user", "max-retries", "app", "export"].includes(key)) continue;
       if (["none", "the supervisor's own"].includes(text) && key !== "listen") continue;
       expect(parseDaemonFile(`start=x\n${key} = ${text}`).value).toEqual({ ...DEFAULTS, start: "x" });
     }

@@ -4,6 +4,7 @@ import { DAEMON_KEYS, type Draft, EXPORT_KEY, fieldOf, setField } from "./daemon
 import { Findings } from "./findings.ts";
 import { type Line, readLines, trimmed } from "./lines.ts";
 import { quoted } from "./quotation.ts";
+import { siteProblems } from "./site-keys.ts";
 import { readStart } from "./start-line.ts";
 
 /** Longest daemon's file, in bytes (spec/security.md 2). */
@@ -15,7 +16,8 @@ const KEY = /^[A-Za-z0-9_.-]+$/;
 
 /**
  * Reads a daemon's file (spec/daemon-manager.md: A daemon's file). Errors, and then no value: what is not
- * `key = value`, a value not of the key's form, a key given twice, no `start`, and what readLines refuses.
+ * `key = value`, a value not of the key's form, a key given twice, no `start`, keys of a site that do not go together
+ * (siteProblems), and what readLines refuses.
  * Warnings: an unknown key, an `export` of a name exported before (the later one wins), a quote in `start` that is
  * never closed. In the value, `dir` keeps its `~/`.
  */
@@ -27,6 +29,9 @@ export function parseDaemonFile(text: string): Parsed<Definition> {
     file.findings.error(0, 'there is no "start" line: expected one like "start = exec COMMAND"');
   }
   file.checkTogether();
+  const site = siteProblems(file.draft, (key) => file.seen.get(key));
+  for (const { line, text: problem } of site.errors) file.findings.error(line, problem);
+  for (const { line, text: problem } of site.warnings) file.findings.warning(line, problem);
   return file.findings.parsed<Definition>({ ...file.draft, environment: file.environment });
 }
 

@@ -1,6 +1,9 @@
 import { DEFAULTS, type Definition, type Listen, type Ready } from "../core/definition.ts";
+import { hostname } from "../core/hostname.ts";
 import { type Limit, type LimitField, RESOURCES } from "../core/resource-limit.ts";
+import { APPS, indexName, sitePath } from "../core/site.ts";
 import { AMOUNT_WORDS, readLimit, writeLimit } from "./amounts.ts";
+import { trimmed } from "./lines.ts";
 
 /** A key of a daemon's file, as man pages, completion and `explain` need to know it. */
 export interface DaemonKey {
@@ -46,6 +49,17 @@ const MOST_INSTANCES = 64;
 
 const DURATION = "a number of seconds, or one with ms, s, m or h after it, of at most 24h";
 const ACCOUNT = "the name of an account, which begins with a letter or _ and is no number";
+
+/** Sites of one daemon at most. */
+const MOST_HOSTS = 32;
+const MOST_INDEXES = 8;
+/** Largest `max-body`, in bytes: bodies of all tenants' sites wait in one place. */
+const LARGEST_BODY = 1 << 30;
+const BYTES = new Map([
+  ["K", 1 << 10],
+  ["M", 1 << 20],
+  ["G", 1 << 30],
+]);
 
 /** An account's name as `user=` takes it: never a uid, and nothing that getpwnam and a shell could read differently. */
 const ACCOUNT_NAME = /^[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?$/;
@@ -256,6 +270,43 @@ const FIELD_KEYS: { readonly [F in Field]: FieldKey<F> } = {
     doc: "File that it holds locked as long as it lives; it waits, as starting, while another holds that.",
     read: readPath,
   },
+
+  host: {
+    key: "host",
+    expected: `at most ${MOST_HOSTS} host names such as blog.example.org, separated by commas`,
+    default: "none",
+    doc: "The sites that it answers for on the web server; [hosts] of the policy must grant each.",
+    read: (text) => readList(text, MOST_HOSTS, hostname),
+  },
+  docroot: {
+    key: "docroot",
+    expected:
+      'an absolute path, or one that begins with "~/", of at most 512 characters without "..", "$" and control characters',
+    default: "none",
+    doc: "Directory of the sites' files, which the web server sends by itself.",
+    read: (text) => (text.length <= 512 && sitePath(text.replace(/^~(?=\/|$)/, "/")) ? text : undefined),
+  },
+  index: {
+    key: "index",
+    expected: `at most ${MOST_INDEXES} plain file names, separated by commas`,
+    default: DEFAULTS.index.join(", "),
+    doc: "Files that stand for a directory. With app=php the first .php among them also answers for what is no file.",
+    read: (text) => readList(text, MOST_INDEXES, indexName),
+  },
+  app: {
+    key: "app",
+    expected: "php, fastcgi, http or static",
+    default: "by listen and docroot",
+    doc: "What answers beside the files of docroot.",
+    read: (text) => APPS.find((app) => app === text),
+  },
+  maxBody: {
+    key: "max-body",
+    expected: "a number of bytes, or one with K, M or G after it, of at most 1G",
+    default: "64M",
+    doc: "The largest body that a request may have.",
+    read: readSize,
+  },
 };
 
 /** `export NAME = value`, which may be repeated for different names. */
@@ -301,4 +352,19 @@ function readDuration(text: string): number | undefined {
   const [, amount, unit = "s"] = /^(\d+(?:\.\d+)?)[ \t]*(ms|s|m|h)?$/.exec(text) ?? [];
   const duration = Math.round(Number(amount) * (MILLISECONDS.get(unit) ?? Number.NaN));
   return duration <= LONGEST ? duration : undefined;
+}
+
+/** A number of bytes. */
+function readSize(text: string): number | undefined {
+  const [, amount, unit = ""] = /^(\d{1,10})([KMG]?)$/.exec(text) ?? [];
+  const size = Number(amount) * (BYTES.get(unit) ?? 1);
+  return size >= 1 && size <= LARGEST_BODY ? size : undefined;
+}
+
+/** A list with commas, every entry of which `read` understands; what stands there twice counts once. */
+function readList<T>(text: string, most: number, read: (entry: string) => T | undefined): readonly T[] | undefined {
+  const entries = text.split(",");
+  if (entries.length > most) return undefined;
+  const values = entries.map((entry) => read(trimmed(entry)));
+  return values.every((value) => value !== undefined) ? [...new Set(values)] : undefined;
 }

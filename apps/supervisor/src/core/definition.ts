@@ -1,5 +1,8 @@
 /** What a daemon's file says, as values. Made by conf/, judged by policy.ts, turned into a launch plan by launch.ts. */
+
+import type { Hostname } from "./hostname.ts";
 import { type Limits, NO_LIMITS } from "./resource-limit.ts";
+import { type App, type IndexName, indexName } from "./site.ts";
 
 /** Names of daemons and, as path segments, of owners (DESIGN: Behaviour everywhere). */
 export const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
@@ -49,6 +52,17 @@ export interface Definition extends Surroundings, Limits {
   readonly healthyAfter: number;
   /** Failed runs in a row after which it is given up; undefined is never. */
   readonly maxRetries: number | undefined;
+
+  /** The sites that it answers for; [hosts] of the policy must grant them. */
+  readonly host: readonly Hostname[];
+  /** Where Nginx finds a site's files: as `dir`. */
+  readonly docroot: string | undefined;
+  /** Files that stand for a directory, the first that there is. */
+  readonly index: readonly IndexName[];
+  /** undefined is what appOf makes of it. */
+  readonly app: App | undefined;
+  /** Largest body of a request, in bytes. */
+  readonly maxBody: number;
 }
 
 /**
@@ -97,6 +111,20 @@ export const DEFAULTS: Omit<Definition, "start"> = {
   chroot: undefined,
   lock: undefined,
   ...NO_LIMITS,
+
+  host: [],
+  docroot: undefined,
+  index: ["index.php", "index.html"].flatMap((name) => indexName(name) ?? []),
+  app: undefined,
+  maxBody: 64 << 20,
+};
+
+/** What answers for a daemon's sites: what its file says, else what its way to listen and its docroot suggest. */
+export const appOf = ({ app, listen, docroot }: Pick<Definition, "app" | "docroot"> & { listen: string }): App => {
+  if (app !== undefined) return app;
+  if (listen === "none") return "static";
+  if (listen === "http") return "http";
+  return docroot === undefined ? "fastcgi" : "php";
 };
 
 /** Something wrong at a place in a file. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { DEFAULTS, type Definition } from "./definition.ts";
-import { inHome, launchDaemon, launchLogger, objection, readExit } from "./launch.ts";
+import { inHome, launchDaemon, launchLogger, objection, readExit, servicePath } from "./launch.ts";
 
 const owner = { name: "amy", uid: 1001, gid: 1001, home: "/home/amy", shell: "/bin/bash" };
 const account = { name: "www-data", uid: 33, gid: 33, home: "/var/www", shell: "/usr/sbin/nologin" };
@@ -258,4 +258,8 @@ describe("readExit", () => {
   ])("%s", (_name, raw, expected) => {
     expect(readExit(raw)).toEqual(expected);
   });
+});
+
+it("service directories' scripts find our programs before the machine's", () => {
+  expect(servicePath("/opt/tools")).toBe("/opt/tools:/usr/local/bin:/usr/bin:/bin");
 });

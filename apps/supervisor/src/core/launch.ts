@@ -44,6 +44,11 @@ export interface LaunchPlan {
 }
 
 const PATH = "/usr/local/bin:/usr/bin:/bin";
+/**
+ * PATH of a service directory's scripts (spec/daemontools.md: Service directories): `envdir`, `multilog` and the others are
+ * those of the folder `tools`, before any that the machine has.
+ */
+export const servicePath = (tools: string): string => `${tools}:${PATH}`;
 
 const sh = (script: string, ...words: string[]): string[] => ["/bin/sh", "-c", script, "dmhost-launch", ...words];
 
