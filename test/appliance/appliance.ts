@@ -1,7 +1,7 @@
 /** An appliance in Docker for one test file: a Compose project of its own, apart from any that this machine runs. */
 import { execFile } from "node:child_process";
 import { chmod, cp, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { type OutgoingHttpHeaders, request } from "node:http";
+import { type IncomingHttpHeaders, type OutgoingHttpHeaders, request } from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -64,6 +64,13 @@ export interface Asked {
   readonly method?: string;
   readonly headers?: OutgoingHttpHeaders;
   readonly body?: string;
+}
+
+/** What is answered. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
 }
 
 /** What the parts of `docker inspect` that are looked at say. */
@@ -158,7 +165,7 @@ export class Appliance {
   }
 
   /** Asks the published port. */
-  request(path: string, asked: Asked = {}): Promise<{ status: number; body: string }> {
+  request(path: string, asked: Asked = {}): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const { method = "GET", headers = {}, body } = asked;
       const sent = request({ host: "127.0.0.1", port: this.port, path, method, headers, agent: false }, (answer) => {
@@ -168,7 +175,7 @@ export class Appliance {
           text += chunk;
         });
         answer.on("error", reject);
-        answer.on("end", () => resolve({ status: answer.statusCode ?? 0, body: text }));
+        answer.on("end", () => resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body: text }));
       });
       sent.on("error", reject);
       sent.end(body);

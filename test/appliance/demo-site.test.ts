@@ -78,9 +78,18 @@ describe("./dmhost up", () => {
       (await appliance.inspect("nginx")).State.Pid,
       await sitePid(),
     ];
-    const before = await state();
-    const output = await appliance.dmhost("up");
-    expect(await state()).toEqual(before);
+    // Where somebody makes an account meanwhile, it has a reason to restart the supervisor.
+    const output = await eventually(
+      "an up with the same accounts as before",
+      async () => {
+        const before = await state();
+        const said = await appliance.dmhost("up");
+        if (said.includes("accounts: this machine's changed")) return undefined;
+        expect(await state()).toEqual(before);
+        return said;
+      },
+      300,
+    );
     expect(output).toContain(`http://127.0.0.1:${appliance.port}/`);
     expect(output).toMatch(/^dmhost-demo\/site +running /m);
   });

@@ -1,11 +1,12 @@
 /** Instances that share a socket, and restarts that lose nobody. */
+import { readdirSync, readlinkSync } from "node:fs";
 import type { DaemonList } from "@dmhost/supervisor/contract";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
 import { askForPage } from "./fastcgi-client.ts";
 import { askLine, lineServer } from "./line-server.ts";
 import { isRunning, processesOf } from "./proc.ts";
-import { until } from "./program.ts";
+import { run, until } from "./program.ts";
 import { Stage } from "./stage.ts";
 import type { Supervisor } from "./supervisor.ts";
 
@@ -36,6 +37,13 @@ beforeEach(async () => {
 
 const idOf = (name: string): string => `${alice.name}/${name}`;
 const socketOf = (name: string): string => `${supervisor.fastcgiDir}/${alice.name}/${name}.sock`;
+const isSocket = (path: string): boolean => {
+  try {
+    return readlinkSync(path).startsWith("socket:");
+  } catch {
+    return false;
+  }
+};
 const pidsOf = async (name: string): Promise<number[]> =>
   (await supervisor.status(idOf(name))).instances.map(({ pid }) => pid).sort((a, b) => a - b);
 
@@ -78,6 +86,17 @@ test("a program that does not catch TERM keeps its request too: it is ended betw
   );
   expect((await slow).pid).toBe(before.pid);
   expect(isRunning(before.pid)).toBe(false);
+});
+
+test("so does one whose client is in another network namespace, as a web server in its own container is", async () => {
+  const before = await supervisor.reaches(idOf("line"), "running");
+  const ask = 'my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die; print $s "slow\n"; $s->flush; print <$s>';
+  const slow = run(["unshare", "--net", "perl", "-MIO::Socket::UNIX", "-e", ask, socketOf("line")]);
+  const sockets = () =>
+    readdirSync(`/proc/${before.pid}/fd`).filter((fd) => isSocket(`/proc/${before.pid}/fd/${fd}`)).length;
+  await until("the slow request in hand", () => sockets() > 1);
+  expect((await supervisor.act("restart", idOf("line"))).ok).toBe(true);
+  expect((await slow).stdout).toBe(`${before.pid} old\n`);
 });
 
 test("the new one begins before the old one ends, unless the file says otherwise", async () => {

@@ -364,7 +364,7 @@ export class Daemon {
       this.#cancelIdle = undefined;
       const socket = this.#socket;
       if (!socket || !this.#lasting().some(({ state }) => state.phase === "running")) return;
-      if (socket.observe().touched || socket.busy()) {
+      if (socket.observe().touched || socket.busy() || this.#lasting().some((instance) => instance.serves())) {
         this.#lastClient = this.#machine.now();
         this.#markClients();
       } else if (this.#machine.now() - this.#lastClient >= definition.idleTimeout) {

@@ -51,7 +51,7 @@ export interface HeldSocket {
   /** Forgets the clients there were: see SocketEvidence.touched. */
   mark(): void;
   observe(): SocketEvidence;
-  /** Whether any client is connected to it, or waits to be. */
+  /** Whether any client of this network namespace is connected to it, or waits to be. Of others LiveRun.serves tells. */
   busy(): boolean;
   /** Calls `came` once, as soon as a client waits. */
   awaitClient(came: () => void): void;

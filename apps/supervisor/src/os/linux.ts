@@ -27,7 +27,7 @@ import { Binding } from "./binding.ts";
 import { type CgroupRoot, isPopulated, killGroup, listGroups, loggerGroup, makeGroup, removeGroup } from "./cgroup.ts";
 import { type ConfDirectory, type ConfText, confPath, makeOwnDirectory, readConfDirectory } from "./conf-dir.ts";
 import { ConfWatch } from "./conf-watch.ts";
-import { connectionsTo, holdsAny } from "./connections.ts";
+import { connectionsTo, servesClient } from "./connections.ts";
 import { runFinish } from "./finish.ts";
 import { type FileIdentity, keepOnExec } from "./libc.ts";
 import { fifoPath, Log, type LogPlan, requireWritable } from "./log.ts";
@@ -586,7 +586,7 @@ class Held implements HeldSocket {
   /** Whether any of these processes has a client's connection in hand. */
   servedBy(processes: readonly ProcessIdentity[]): boolean {
     const accepted = connectionsTo(inodeOf(this.#socket))?.accepted;
-    return accepted !== undefined && accepted.size > 0 && processes.some(({ pid }) => holdsAny(pid, accepted));
+    return accepted !== undefined && processes.some(({ pid }) => servesClient(pid, accepted));
   }
   awaitClient(came: () => void): void {
     this.#readiness.once(this.fd, came);

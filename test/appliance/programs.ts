@@ -1,0 +1,28 @@
+/** Programs of tenants, as text: put into an account's home by the tests. */
+
+/**
+ * Perl that answers HTTP by `PID WORD`, after 1.5 s where the path begins with /slow. It catches no TERM. Arguments: where
+ * it gets its socket (3 or a path to bind), whether it tells $NOTIFY_SOCKET that it is ready (`notify` or `no`), the word.
+ */
+export const HTTP_SERVER = String.raw`use strict; use IO::Socket::UNIX; use Socket;
+my ($where, $tell, $word) = @ARGV;
+my $server = $where eq "3" ? IO::Socket::UNIX->new_from_fd(3, "r+") : IO::Socket::UNIX->new(Local => $where, Listen => 64);
+die "no socket: $!" unless $server;
+if ($tell eq "notify") {
+  select(undef, undef, undef, 0.3);
+  my $socket = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => $ENV{NOTIFY_SOCKET}) or die "cannot notify: $!";
+  $socket->send("READY=1\n") or die "cannot notify: $!";
+}
+while (1) {
+  my $client = $server->accept or next;
+  my $line = <$client> // next;
+  while (defined(my $header = <$client>)) { last if $header =~ /^\r?$/ }
+  select(undef, undef, undef, 1.5) if $line =~ m{^GET /slow};
+  print $client "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n$$ $word\n";
+  close $client;
+}
+`;
+
+/** PHP that answers by `PID ACCOUNT`, after 1.5 s where it is asked with `?slow`. */
+export const PAGE =
+  "<?php if (isset($_GET['slow'])) usleep(1500000); echo getmypid(), ' ', posix_getpwuid(posix_geteuid())['name'];";

@@ -1,0 +1,241 @@
+/** Sites of a host account in the containers: published by policy, restarted, put to sleep, jailed (issue 5 on the appliance). */
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it, test } from "vitest";
+import { type Answer, Appliance, eventually, succeed } from "./appliance.ts";
+import { HostAccount } from "./host-account.ts";
+import { HTTP_SERVER, PAGE } from "./programs.ts";
+
+const NAME = "dmap-sites";
+const HOSTS = ["shop", "files", "line", "nap", "own"] as const;
+
+let appliance: Appliance;
+let alice: HostAccount;
+
+/** php-cgi ends by itself after 500 requests otherwise. */
+const ENDLESS = "export PHP_FCGI_MAX_REQUESTS = 0";
+
+const DAEMONS: Readonly<Record<string, readonly string[]>> = {
+  shop: [
+    "start = exec php-cgi",
+    "listen = fastcgi",
+    "host = shop.test, other.test",
+    "docroot = ~/www",
+    "ready-after = 0.2",
+    ENDLESS,
+  ],
+  files: ["start = exec sleep 10000", "host = files.test", "docroot = ~/www"],
+  line: [`start = exec perl ~/serve.pl 3 notify old`, "listen = http", "ready = notify", "host = line.test"],
+  nap: [
+    "start = exec php-cgi",
+    "listen = fastcgi",
+    "host = nap.test",
+    "docroot = ~/www",
+    "ondemand = yes",
+    "idle-timeout = 1s",
+  ],
+  own: ['start = exec php-cgi -b "$DM_SOCKET"', "listen = path", "host = own.test", "docroot = ~/www", ENDLESS],
+  jail: [
+    "start = exec sleep 10000",
+    "chroot = ~/jail",
+    "nice = 5",
+    "limit-nofile = 123",
+    "env-dir = ~/env",
+    "lock = ~/lock",
+  ],
+};
+
+beforeAll(async () => {
+  alice = await HostAccount.make(NAME);
+  await alice.write("www/index.php", PAGE);
+  await alice.write("www/note.txt", "static\n");
+  await alice.write("serve.pl", HTTP_SERVER);
+  await alice.write("env/WHERE", "container\n");
+  await succeed(process.env, "install", "-d", "-o", NAME, "-g", NAME, `${alice.home}/jail/bin`);
+  await succeed(process.env, "install", "-o", NAME, "-g", NAME, "/bin/busybox", `${alice.home}/jail/bin/busybox`);
+  for (const applet of ["sh", "sleep"])
+    await succeed(process.env, "ln", "-s", "busybox", `${alice.home}/jail/bin/${applet}`);
+  for (const [name, lines] of Object.entries(DAEMONS)) {
+    await alice.write(
+      `.daemon-manager/daemons/${name}.conf`,
+      `${lines.join("\n").replaceAll("perl ~/", `perl ${alice.home}/`)}\n`,
+    );
+  }
+  appliance = await Appliance.prepare();
+  const granted = HOSTS.map((host) => `${host}.test`).join(", ");
+  await appliance.writePolicy(`[runs_as]\ndmhost-demo:\n${NAME}:\n[hosts]\n${NAME}: ${granted}\n`);
+  await appliance.dmhost("up");
+  await eventually("the vhosts", async () => ((await ask("files")).status === 404 ? true : undefined));
+});
+afterAll(async () => {
+  await appliance?.remove();
+  await HostAccount.remove(NAME);
+});
+
+/** Asks one of the hosts. */
+const ask = (host: string, path = "/"): Promise<Answer> =>
+  appliance.request(path, { headers: { host: `${host}.test` } });
+
+/** dmctl of this machine as the tenant, which has to succeed. */
+const dmctl = async (...args: string[]): Promise<string> => {
+  const socket = join(appliance.directory, `run/users/${NAME}/command.sock`);
+  const environment = { ...appliance.environment, DMCTL_SOCKET: socket };
+  const { code, stdout, stderr } = await alice.run(environment, join(appliance.directory, "bin/dmctl"), ...args);
+  if (code !== 0) throw new Error(`dmctl ${args.join(" ")}: exit code ${code}\n${stdout}\n${stderr}`);
+  return stdout.trim();
+};
+
+const reaches = (name: string, state: string): Promise<true> =>
+  eventually(`${name} ${state}`, async () =>
+    new RegExp(`^${NAME}/${name} +${state} `, "m").test(await dmctl("status")) ? true : undefined,
+  );
+
+/** Asks a host again and again while `work` goes on; gives the answers. */
+const during = async (host: string, work: () => Promise<unknown>): Promise<Answer[]> => {
+  const answers: Answer[] = [];
+  let going = true;
+  const asking = (async () => {
+    while (going) answers.push(await ask(host));
+  })();
+  try {
+    await work();
+  } finally {
+    going = false;
+  }
+  await asking;
+  return answers;
+};
+
+/** Waits until a process has a second socket, beside that on which it listens. */
+const hasClient = (pid: string): Promise<true> =>
+  eventually(`a client of ${pid}`, async () => {
+    const listed = await asTenant(`ls -l /proc/${pid}/fd`);
+    return listed.split("socket:").length > 2 ? true : undefined;
+  });
+
+/** Runs a line of sh in the supervisor's container as the tenant. */
+const asTenant = (script: string): Promise<string> =>
+  appliance.compose("exec", "-T", "--user", `${alice.uid}:${alice.gid}`, "supervisor", "sh", "-c", script);
+
+/** The statuses that are not 200. */
+const troubles = (answers: readonly Answer[]): number[] =>
+  answers.map(({ status }) => status).filter((status) => status !== 200);
+
+const pidIn = (body: string): string => body.split(" ")[0] ?? "";
+
+describe("a host that the policy grants", () => {
+  it("is published: PHP as the tenant, static files, and no program's text", async () => {
+    expect(await ask("shop")).toMatchObject({ status: 200, body: expect.stringMatching(new RegExp(`^\\d+ ${NAME}$`)) });
+    expect(await ask("shop", "/note.txt")).toMatchObject({ status: 200, body: "static\n" });
+    expect(await ask("files", "/note.txt")).toMatchObject({ status: 200, body: "static\n" });
+    expect(await ask("files", "/index.php")).toMatchObject({ status: 404 });
+  });
+
+  it("is told from one that it does not: that one is the demo's", async () => {
+    expect((await ask("other")).body).toContain("It runs.");
+    expect(await dmctl("status", "--long")).toMatch(/other\.test/);
+  });
+
+  it("answers 503 with Retry-After while its daemon is stopped, and its files go on", async () => {
+    await dmctl("stop", "shop");
+    const answer = await ask("shop");
+    expect([answer.status, answer.headers["retry-after"]]).toEqual([503, "5"]);
+    expect(answer.body).toContain("not available at the moment");
+    expect((await ask("shop", "/note.txt")).status).toBe(200);
+    await dmctl("start", "shop");
+    expect((await ask("shop")).status).toBe(200);
+  });
+
+  it("has logs on the host that its owner can read and others cannot", async () => {
+    const log = join(appliance.directory, `site-logs/${NAME}/shop.test.access.log`);
+    const read = await alice.run(process.env, "cat", log);
+    expect(read.stdout).toMatch(/ shop\.test .* "GET \/note\.txt HTTP\/1\.1" 200 /);
+    const { mode, gid } = statSync(join(log, ".."));
+    expect([mode & 0o7777, gid]).toEqual([0o750, alice.gid]);
+  });
+});
+
+describe("a restart", () => {
+  it("of php-cgi under a loop of requests loses none, a slow one in hand included", async () => {
+    const before = await dmctl("shop", "pid");
+    const slow = ask("shop", "/?slow");
+    await hasClient(before);
+    const answers = await during("shop", async () => {
+      for (let round = 0; round < 3; round += 1) await dmctl("restart", "shop");
+    });
+    expect(troubles(answers)).toEqual([]);
+    expect(pidIn((await slow).body)).toBe(before);
+    expect(pidIn(answers.at(-1)?.body ?? "")).not.toBe(before);
+  });
+
+  it("drains a program that does not catch TERM, and waits until the new one has told that it is ready", async () => {
+    const before = await dmctl("line", "pid");
+    const slow = ask("line", "/slow");
+    await hasClient(before);
+    const answers = await during("line", () => dmctl("restart", "line"));
+    expect((await slow).body).toBe(`${before} old\n`);
+    expect(troubles(answers)).toEqual([]);
+    const after = await dmctl("line", "pid");
+    expect(after).not.toBe(before);
+    expect((await ask("line")).body).toBe(`${after} old\n`);
+    expect((await appliance.exec("supervisor", "test", "-e", `/proc/${before}`)).code).toBe(1);
+  });
+});
+
+test("a sleeping site has no process, is woken by a visitor, and sleeps again", async () => {
+  await reaches("nap", "asleep");
+  await expect(dmctl("nap", "pid")).rejects.toThrow("has no process");
+  expect(await ask("nap")).toMatchObject({ status: 200, body: expect.stringMatching(new RegExp(`^\\d+ ${NAME}$`)) });
+  // Longer than its idle-timeout.
+  expect(await ask("nap", "/?slow")).toMatchObject({ status: 200 });
+  await reaches("nap", "asleep");
+});
+
+test("a socket that a daemon binds itself is published, also after a restart", async () => {
+  await reaches("own", "running");
+  expect(await ask("own")).toMatchObject({ status: 200, body: `${await dmctl("own", "pid")} ${NAME}` });
+  const answers = await during("own", () => dmctl("restart", "own"));
+  expect(troubles(answers)).toEqual([]);
+  expect((await ask("own")).body).toBe(`${await dmctl("own", "pid")} ${NAME}`);
+});
+
+test("a jail is its daemon's root, with limits, variables and a lock, and without a capability", async () => {
+  await reaches("jail", "running");
+  const pid = await dmctl("jail", "pid");
+  expect(await asTenant(`readlink /proc/${pid}/root`)).toBe(`${alice.home}/jail`);
+  const status = await asTenant(`cat /proc/${pid}/status`);
+  const sets = status.split("\n").filter((line) => line.startsWith("Cap"));
+  expect(sets.map((line) => line.split(/\s+/)[1])).toEqual(Array(5).fill("0".repeat(16)));
+  expect(status).toMatch(new RegExp(`^Uid:(\\t${alice.uid}){4}$`, "m"));
+  expect(await asTenant(`grep '^Max open files' /proc/${pid}/limits`)).toMatch(/ 123 +123 /);
+  expect(await asTenant(`tr '\\0' '\\n' </proc/${pid}/environ`)).toContain("WHERE=container");
+  expect(await asTenant(`cut -d' ' -f19 /proc/${pid}/stat`)).toBe("5");
+  expect(await asTenant(`flock --nonblock ${alice.home}/lock true || echo held`)).toBe("held");
+});
+
+test("the owner makes a daemon by dmctl edit, through the host's run directory", async () => {
+  await alice.write("editor", `#!/bin/sh\nprintf 'start = exec sleep 10000\\nautostart = no\\n' >"$1"\n`);
+  const socket = join(appliance.directory, `run/users/${NAME}/command.sock`);
+  const environment = { ...appliance.environment, DMCTL_SOCKET: socket, EDITOR: `sh ${alice.home}/editor` };
+  const edited = await alice.run(environment, join(appliance.directory, "bin/dmctl"), "edit", "made");
+  expect(edited).toMatchObject({ code: 0 });
+  expect(readdirSync(join(alice.home, ".daemon-manager/daemons"))).toContain("made.conf");
+  expect(await dmctl("list")).toContain(`${NAME}/made`);
+});
+
+describe("kill -9 of the supervisor", () => {
+  it("is not noticed by visitors of a site that runs, and the next one has all sites", async () => {
+    const answers = await during("shop", async () => {
+      const supervisor = await appliance.shell("supervisor", "s6-svstat -o pid /run/services/supervisor");
+      await appliance.shell("supervisor", `kill -9 ${supervisor}`);
+      await eventually("another supervisor", async () => {
+        const { code } = await appliance.exec("supervisor", "dmctl", "health");
+        return code === 0 ? true : undefined;
+      });
+      await reaches("shop", "running");
+    });
+    expect(troubles(answers)).toEqual([]);
+    for (const host of ["shop", "line", "nap", "own"]) expect([host, (await ask(host)).status]).toEqual([host, 200]);
+    await reaches("jail", "running");
+  });
+});
