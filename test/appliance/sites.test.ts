@@ -51,6 +51,8 @@ beforeAll(async () => {
   await alice.write("www/note.txt", "static\n");
   await alice.write("serve.pl", HTTP_SERVER);
   await alice.write("env/WHERE", "container\n");
+  await alice.write("service/tool/run", `#!/bin/sh\nexec envdir ${alice.home}/env softlimit -o 50 sleep 10000\n`);
+  await succeed(process.env, "chmod", "755", `${alice.home}/service/tool/run`);
   await succeed(process.env, "install", "-d", "-o", NAME, "-g", NAME, `${alice.home}/jail/bin`);
   await succeed(process.env, "install", "-o", NAME, "-g", NAME, "/bin/busybox", `${alice.home}/jail/bin/busybox`);
   for (const applet of ["sh", "sleep"])
@@ -211,6 +213,13 @@ test("a jail is its daemon's root, with limits, variables and a lock, and withou
   expect(await asTenant(`tr '\\0' '\\n' </proc/${pid}/environ`)).toContain("WHERE=container");
   expect(await asTenant(`cut -d' ' -f19 /proc/${pid}/stat`)).toBe("5");
   expect(await asTenant(`flock --nonblock ${alice.home}/lock true || echo held`)).toBe("held");
+});
+
+test("a service directory runs, with the programs of daemontools' names", async () => {
+  await reaches("tool", "running");
+  const pid = await dmctl("tool", "pid");
+  expect(await asTenant(`tr '\\0' '\\n' </proc/${pid}/environ`)).toContain("WHERE=container");
+  expect(await asTenant(`grep '^Max open files' /proc/${pid}/limits`)).toMatch(/ 50 +50 /);
 });
 
 test("the owner makes a daemon by dmctl edit, through the host's run directory", async () => {

@@ -66,6 +66,8 @@ export class Stage {
       `daemon-path-daemon-root = ${join(this.directory, "root-daemons")}`,
       `service-path-root = ${join(this.directory, "root-service")}`,
       `daemon-path-log-root = ${join(this.directory, "root-logs")}`,
+      // The default need not be on this machine.
+      ...(lines.some((line) => line.startsWith("nginx-group")) ? [] : ["nginx-group = nogroup"]),
     ];
     writeFileSync(supervisor.config, `${[...own, ...lines].join("\n")}\n`, { mode: 0o644 });
   }

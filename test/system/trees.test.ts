@@ -1,5 +1,6 @@
 /** Stopping reaches everything that a daemon started, and two runs of it never live together. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
 import { argumentsOf, isRunning, processesOf } from "./proc.ts";
@@ -85,4 +86,11 @@ test("requests that contradict each other end in what was asked last", async () 
   expect([state, want]).toEqual(want === "up" ? ["running", "up"] : ["stopped", "down"]);
   await supervisor.act("stop", idOf("jealous"));
   expect(processesOf(alice.uid)).toEqual([]);
+});
+
+test("a supervisor that ends takes its cgroup away", async () => {
+  const places = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map((mount) => join(mount, supervisor.cgroup));
+  expect(places.some((path) => existsSync(path))).toBe(true);
+  expect(await supervisor.end("SIGTERM")).toBe(0);
+  expect(places.some((path) => existsSync(path))).toBe(false);
 });

@@ -19,7 +19,7 @@ import type { Witness } from "./daemon.ts";
 import { Hosting } from "./hosting.ts";
 import type { Places } from "./machine.ts";
 import { readAccounts } from "./os/accounts.ts";
-import { findCgroupRoot } from "./os/cgroup.ts";
+import { findCgroupRoot, releaseCgroupRoot } from "./os/cgroup.ts";
 import { confPath, isConfPath } from "./os/conf-dir.ts";
 import { makeConfFile, replaceConfFile } from "./os/conf-write.ts";
 import { ControlSockets, linkFromHome } from "./os/control-socket.ts";
@@ -278,6 +278,7 @@ const main = async (): Promise<void> => {
     log.info("stopping every daemon");
     await supervisor.shutdown();
     sockets.keep(new Set());
+    releaseCgroupRoot(cgroups);
     log.info("stopped");
     log.flush(() => process.exit(0));
     setTimeout(() => process.exit(0), LONGEST_FLUSH);

@@ -58,6 +58,15 @@ export const findCgroupRoot = (name: string): CgroupRoot => {
   return { path: undefined, why };
 };
 
+/** Takes the subtree away, if no group is left in it. */
+export const releaseCgroupRoot = ({ path }: CgroupRoot): void => {
+  try {
+    if (path !== undefined) rmdirSync(path);
+  } catch {
+    // What did not end is still in there.
+  }
+};
+
 /**
  * Makes a new group for one run, `<root>/<owner>/<daemon>.d/<run>`; where a former one of that name is still being emptied,
  * another beside it.
