@@ -1,8 +1,8 @@
 # shellcheck shell=sh
 # Programs that the appliance takes from Debian: which are missing, and their installation.
 
-# What running natively needs beside what every Debian has; libatomic is for Node.
-appliance_programs="nginx php-cgi s6-svscan s6-log libatomic.so.1"
+# What running natively needs beside what every Debian has; s6-log compresses by execlineb, libatomic is for Node.
+appliance_programs="nginx php-cgi s6-svscan s6-log execlineb libatomic.so.1"
 # What installing and building needs.
 building_programs="npm libatomic.so.1"
 # Packages that the system tests run as tenants' daemons, or around them. php and mariadb-server-core are named so that
@@ -20,6 +20,7 @@ shell_programs="man zsh fish"
 package_of() {
   case $1 in
     s6-*) echo s6 ;;
+    execlineb) echo execline ;;
     libatomic.so.1) echo libatomic1 ;;
     man) echo man-db ;;
     *) echo "$1" ;;
@@ -30,6 +31,7 @@ package_of() {
 has_program() {
   case $1 in
     lib*) ldconfig -p | grep -q "^[[:space:]]*$1 " ;;
+    execlineb) [ -x /usr/lib/execline/bin/execlineb ] || [ -x /usr/bin/execlineb ] ;;
     npm) [ "$(npm --version 2>/dev/null | cut -d. -f1)" -ge 9 ] 2>/dev/null ;;
     *) command -v "$1" >/dev/null ;;
   esac

@@ -26,7 +26,7 @@ FROM debian:trixie-slim
 ARG DMHOST_PACKAGES=
 RUN apt-get update -q \
  && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
-      libatomic1 s6 libnss-extrausers php-cgi perl libfcgi-perl python3 $DMHOST_PACKAGES \
+      libatomic1 s6 execline libnss-extrausers php-cgi perl libfcgi-perl python3 $DMHOST_PACKAGES \
  && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log
 
 # Numbers that Debian reserves, so that no account of the host has them; nginx.Dockerfile has 65080 too.

@@ -42,11 +42,16 @@ const paint = (state: DaemonState, text: string, look: Look): string =>
 /** The state, with the mark of a file that has changed since. */
 const marked = (daemon: DaemonStatus): string => `${oneLine(daemon.state)}${daemon.changed ? "*" : ""}`;
 
+/** `its log: 120 lines dropped; no space left for its log (ENOSPC)`. */
+export const lossText = ({ logDropped, logTrouble }: DaemonStatus): string =>
+  `its log: ${logDropped} ${logDropped === 1 ? "line" : "lines"} dropped${logTrouble === "" ? "" : `; ${logTrouble}`}`;
+
 const remarks = (daemon: DaemonStatus, look: Look): string[] => {
   const tellsWhy = daemon.reason !== "" && (look.long || NOT_WELL.has(daemon.state));
   const lines = [
     ...(tellsWhy ? [`  ${oneLine(daemon.reason)}`] : []),
     ...(daemon.changed ? ["  changed on disk; restart to apply"] : []),
+    ...(daemon.logTrouble === "" && (daemon.logDropped === 0 || !look.long) ? [] : [`  ${oneLine(lossText(daemon))}`]),
     ...daemon.warnings.map((warning) => `  warning: ${oneLine(warning)}`),
   ];
   return lines.length === 0 ? [] : [`${oneLine(daemon.id)} (${oneLine(daemon.state)})`, ...lines];

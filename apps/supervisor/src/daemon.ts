@@ -12,6 +12,7 @@ import type {
   HeldLog,
   HeldSocket,
   LiveRun,
+  LogLoss,
   Machine,
   RunNews,
 } from "./machine.ts";
@@ -31,8 +32,8 @@ export interface Terms {
 }
 
 const SIGTERM = 15;
-/** multilog's defaults (spec/daemontools.md: Logs). */
-const LOG_BOUNDS = { size: 1 << 20, files: 10 };
+/** Where a daemon stays until somebody does something: its logger has nothing to wait for. */
+const AT_REST: ReadonlySet<State["phase"]> = new Set(["stopped", "failed", "forbidden", "invalid"]);
 
 type Perform = { readonly [T in Effect["type"]]: (effect: Extract<Effect, { type: T }>) => void };
 
@@ -62,6 +63,7 @@ export class Daemon {
   #socket: HeldSocket | undefined;
   #before: SocketEvidence | undefined;
   #log: HeldLog | undefined;
+  #loss: LogLoss = { lines: 0, reason: "" };
   #waiters: Waiter[] = [];
 
   constructor(key: DaemonKey, file: FoundFile, machine: Machine, witness: Witness) {
@@ -91,6 +93,11 @@ export class Daemon {
     return this.terms?.logDirectory;
   }
 
+  /** What of its output was not logged. */
+  get logLoss(): LogLoss {
+    return this.#log?.loss() ?? this.#loss;
+  }
+
   /** One event, its effects, and whoever waited for what it brought about. */
   feed(event: Event): void {
     const before = this.#state;
@@ -103,6 +110,7 @@ export class Daemon {
     this.#become(state);
     // What is to be done comes before what is to be written: clients may be waiting.
     for (const effect of effects) (this.#perform[effect.type] as (effect: Effect) => void)(effect);
+    if (AT_REST.has(state.phase) && !this.#run) void this.#closeLog();
     this.#remember();
     this.#witness(this, event.type, before, state);
     this.#answer();
@@ -141,9 +149,7 @@ export class Daemon {
     }
     const terms = this.#next ?? this.terms;
     if (terms === undefined) return undefined;
-    if (this.terms?.account.uid !== terms.account.uid || this.terms.logDirectory !== terms.logDirectory) {
-      void this.#closeLog();
-    }
+    if (!this.terms || !this.#logsAlike(this.terms, terms)) void this.#closeLog();
     if (terms.definition.listen === "none") this.#closeSocket();
     else this.#socket ??= this.#machine.openSocket(this.key, terms.nginxGroup);
     this.terms = terms;
@@ -290,14 +296,26 @@ export class Daemon {
   #openLog(): void {
     const terms = this.terms;
     if (this.#log || !terms) return;
-    const logger = launchLogger(terms.logDirectory, this.key.owner, LOG_BOUNDS, this.#machine.privileged);
-    this.#log = this.#machine.openLog(this.key, terms.account, logger, terms.logDirectory);
+    this.#log = this.#machine.openLog(this.key, terms.account, this.#logger(terms), terms.logDirectory);
+  }
+
+  #logger({ definition, logDirectory }: Terms): LaunchPlan {
+    return launchLogger(logDirectory, this.key.owner, definition, this.#machine.privileged);
+  }
+
+  #logsAlike(some: Terms, others: Terms): boolean {
+    const words = [some, others].map((terms) => JSON.stringify(this.#logger(terms).argv));
+    return some.account.uid === others.account.uid && words[0] === words[1];
   }
 
   async #closeLog(): Promise<void> {
     const log = this.#log;
+    if (!log) return;
+    // What stands by has the log's FIFO open, and would write where nobody reads.
+    this.#machine.discard(this.key);
     this.#log = undefined;
-    await log?.close();
+    await log.close();
+    this.#loss = { lines: log.loss().lines, reason: "" };
   }
 
   #closeSocket(): void {

@@ -39,8 +39,17 @@ export interface HeldSocket {
   close(): void;
 }
 
+/** What could not be logged because the logger did not take it, and its daemon was not to wait for ever. */
+export interface LogLoss {
+  /** Lines that were dropped since the supervisor first knew the daemon. */
+  readonly lines: number;
+  /** Why lines are being dropped at this time; "" when none are. */
+  readonly reason: string;
+}
+
 /** A daemon's log, open for its daemon to write to. */
 export interface HeldLog {
+  loss(): LogLoss;
   /** Resolves when all that was written is in the log's files. */
   close(): Promise<void>;
 }

@@ -74,7 +74,7 @@ const routesOf = (supervisor: Supervisor, about: Surroundings): Route[] => {
     { method: "POST", url: `${one}/restart`,  access: "control", run: ({ daemon }) => act(supervisor, about, daemon, "restart") },
     { method: "POST", url: `${one}/kill`,     access: "control", run: kill, body: closed({ signal: { type: "string", enum: [...SIGNALS.keys()] } }, ["signal"]) },
     { method: "GET",  url: `${one}/explanation`, access: "control", run: ({ daemon }) => explain(supervisor, about, daemon) },
-    { method: "GET",  url: `${one}/log`,      access: "control", run: (call) => log(about, call), query: closed({ lines: { type: "integer", minimum: 0, maximum: 10_000_000 }, follow: { type: "string", enum: ["0", "1"] } }) },
+    { method: "GET",  url: `${one}/log`,      access: "control", run: (call) => log(about, call), query: closed({ lines: { type: "integer", minimum: 0, maximum: 10_000_000 }, since: { type: "integer", minimum: 0, maximum: 8_640_000_000_000_000 }, follow: { type: "string", enum: ["0", "1"] } }) },
     { method: "GET",  url: `${one}/file`,     access: "control", run: ({ daemon }) => ({ path: daemon.file.path, text: readConf(about, daemon) }) },
     { method: "PUT",  url: `${one}/file`,     access: "control", run: (call) => write(supervisor, about, call), body: closed({ path: { type: "string" }, text: { type: "string" } }, ["text"]) },
   ];
@@ -119,14 +119,15 @@ const opened = (stream: Readable): Promise<void> =>
   });
 
 const log = async (about: Surroundings, { daemon, request }: Call) => {
-  const { lines, follow } = request.query as { lines?: number; follow?: "0" | "1" };
+  const { lines, since, follow } = request.query as { lines?: number; since?: number; follow?: "0" | "1" };
+  if (lines !== undefined && since !== undefined) throw new Refusal("usage", '"lines" and "since" exclude each other.');
   if (daemon.file.definition?.output === "discard" && daemon.terms?.definition.output !== "log") {
     throw new Refusal(
       "not-applicable",
       `"${daemon.id}" keeps no log. Write output=log in ${daemon.file.path} and restart it.`,
     );
   }
-  const text = Readable.from(about.readLog(daemon, { lines, follow: follow === "1" }), {
+  const text = Readable.from(about.readLog(daemon, { lines, since, follow: follow === "1" }), {
     objectMode: false,
     highWaterMark: 64 * 1024,
   });

@@ -26,6 +26,11 @@ it("says what a file sets as a file says it", () => {
     "stop-timeout = 2m",
     "healthy-after = 0.25",
     "max-retries = 3",
+    "log-size = 2048K",
+    "log-files = 5",
+    "log-total = 5000",
+    "log-compress = yes",
+    "log-select = -* '+* b' +c",
     "export A = 1",
     "export B = '2'",
   ];
@@ -37,6 +42,11 @@ it("says what a file sets as a file says it", () => {
     "stop-timeout = 120s",
     "healthy-after = 250ms",
     "max-retries = 3",
+    "log-size = 2M",
+    "log-files = 5",
+    "log-total = 5000",
+    "log-compress = yes",
+    "log-select = -* '+* b' +c",
     "export A = 1",
     "export B = '2'",
   ]);

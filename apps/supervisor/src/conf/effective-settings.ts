@@ -1,5 +1,6 @@
 import { DEFAULTS, type Definition } from "../core/definition.ts";
 import { DAEMON_KEYS, EXPORT_KEY, type Field, fieldOf } from "./daemon-keys.ts";
+import { writtenPatterns, writtenSize } from "./log-values.ts";
 
 /** What a key comes to for one daemon. */
 export interface EffectiveSetting {
@@ -14,8 +15,10 @@ export interface EffectiveSetting {
 /** A value as the text that readers of daemon files take for it. */
 const written = (field: Field, value: Definition[Field]): string => {
   if (typeof value === "boolean") return value ? "yes" : "no";
+  if (Array.isArray(value)) return writtenPatterns(value);
   if (typeof value !== "number") return String(value);
-  if (field === "maxRetries") return String(value);
+  if (field === "logSize" || field === "logTotal") return writtenSize(value);
+  if (field === "maxRetries" || field === "logFiles") return String(value);
   return value % 1000 === 0 ? `${value / 1000}s` : `${value}ms`;
 };
 

@@ -1,5 +1,7 @@
 /** What a daemon's file says, as values. Made by conf/, judged by policy.ts, turned into a launch plan by launch.ts. */
 
+import type { LogPattern } from "./log-selection.ts";
+
 /** Names of daemons and, as path segments, of owners (DESIGN: Behaviour everywhere). */
 export const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 
@@ -27,6 +29,17 @@ export interface Definition {
   readonly healthyAfter: number;
   /** Failed runs in a row after which it is given up; undefined is never. */
   readonly maxRetries: number | undefined;
+
+  /** Bytes after which a log's current file is rotated. */
+  readonly logSize: number;
+  /** Rotated files of a log that are kept. */
+  readonly logFiles: number;
+  /** Bytes that a log's rotated files may have together; undefined is no limit. */
+  readonly logTotal: number | undefined;
+  /** Whether rotated files are compressed. */
+  readonly logCompress: boolean;
+  /** Which lines are kept, by patterns in their order (log-selection.ts); undefined is every line. */
+  readonly logSelect: readonly LogPattern[] | undefined;
 }
 
 /** Defaults of a daemon's file (spec/daemon-manager.md: A daemon's file; Lifecycle). */
@@ -41,6 +54,12 @@ export const DEFAULTS: Omit<Definition, "start"> = {
   stopTimeout: 10_000,
   healthyAfter: 10_000,
   maxRetries: undefined,
+
+  logSize: 1 << 20,
+  logFiles: 10,
+  logTotal: undefined,
+  logCompress: false,
+  logSelect: undefined,
 };
 
 /** Something wrong at a place in a file. */

@@ -71,17 +71,30 @@ describe("launchDaemon", () => {
   });
 });
 
-it("runs the logger as the owner", () => {
-  const { argv } = launchLogger("/home/amy/logs/site", owner, { size: 4096, files: 3 }, true);
-  expect(argv).toContain("--reuid=1001");
-  expect(argv.slice(argv.indexOf("/usr/bin/s6-log"))).toEqual([
-    "/usr/bin/s6-log",
-    "-b",
-    "n3",
-    "s4096",
-    "t",
-    "/home/amy/logs/site",
-  ]);
+describe("launchLogger", () => {
+  const script = (terms: Partial<typeof DEFAULTS>): string[] => {
+    const { argv } = launchLogger("/home/amy/logs/site", owner, { ...DEFAULTS, ...terms }, true);
+    expect(argv).toContain("--reuid=1001");
+    return argv.slice(argv.indexOf("--", argv.indexOf("/usr/bin/s6-log")) + 1);
+  };
+
+  it("runs s6-log as the owner, with the defaults of multilog", () => {
+    expect(script({})).toEqual(["n10", "s1048576", "t", "/home/amy/logs/site"]);
+  });
+
+  it("says all that a file can say of a log", () => {
+    const terms = { logFiles: 3, logSize: 4096, logTotal: 9999, logCompress: true, logSelect: ["-*", "+*x*"] };
+    expect(script(terms)).toEqual([
+      "n3",
+      "s4096",
+      "S9999",
+      "-^.*$",
+      "+^[^x]*x.*$",
+      "t",
+      "!gzip -nq",
+      "/home/amy/logs/site",
+    ]);
+  });
 });
 
 it.each([

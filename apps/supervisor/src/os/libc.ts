@@ -184,6 +184,19 @@ export const pollReadable = (fds: readonly number[], done: (readable: number[]) 
   });
 };
 
+const POLLOUT = 4;
+
+/** Those of `fds` that can take no more at this moment: pipes that are full. */
+export const fullOnes = (fds: readonly number[]): number[] => {
+  const set = Buffer.alloc(8 * fds.length);
+  for (const [index, fd] of fds.entries()) {
+    set.writeInt32LE(fd, index * 8);
+    set.writeInt16LE(POLLOUT, index * 8 + 4);
+  }
+  checked("poll", c.poll(set, fds.length, 0));
+  return fds.filter((_, index) => set.readInt16LE(index * 8 + 6) === 0);
+};
+
 const WNOHANG = 1;
 /** Wait status of a child that has ended, undefined when `pid` is no child of ours or has not ended. */
 export const reap = (pid: number): { code: number } | { signal: number } | undefined => {

@@ -22,7 +22,8 @@ import { type CgroupRoot, isPopulated, killGroup, listGroups, makeGroup, removeG
 import { type ConfDirectory, type ConfText, confPath, makeOwnDirectory, readConfDirectory } from "./conf-dir.ts";
 import { ConfWatch } from "./conf-watch.ts";
 import { type FileIdentity, keepOnExec } from "./libc.ts";
-import { fifoPath, Log, requireWritable } from "./log.ts";
+import { fifoPath, Log, requireCompressor, requireWritable } from "./log.ts";
+import { OverflowWatch } from "./log-overflow.ts";
 import { adopt, type Chain, clear, launch, prepare, type Run, type Stdio } from "./process.ts";
 import type { ProcessIdentity } from "./process-table.ts";
 import type { Readiness } from "./readiness.ts";
@@ -66,6 +67,9 @@ interface Traces {
   readonly leader: ProcessIdentity | undefined;
   readonly cgroup: string | undefined;
   readonly logger: ProcessIdentity | undefined;
+  /** Log.signature of that logger's, and how many lines were dropped. */
+  readonly loggerSignature?: string | undefined;
+  readonly dropped?: number;
 }
 
 /** A launch that stands by. */
@@ -92,6 +96,10 @@ export class Linux implements Machine {
   readonly #options: LinuxOptions;
   readonly #runs = new Map<string, Run>();
   readonly #logs = new Map<string, Log>();
+  readonly #overflows = new OverflowWatch();
+  /** Lines that logs now closed have dropped, and logs that are being closed. */
+  readonly #dropped = new Map<string, number>();
+  readonly #closing = new Map<string, Promise<void>>();
   readonly #spares = new Map<string, Spare>();
   readonly #remembered = new Map<string, Omit<DaemonRecord, "traces"> & { readonly key: DaemonKey }>();
   readonly #unwritten = new Map<string, Omit<DaemonRecord, "traces"> & { readonly key: DaemonKey }>();
@@ -220,10 +228,21 @@ export class Linux implements Machine {
   openLog(key: DaemonKey, writer: Account, logger: LaunchPlan, directory: string): HeldLog {
     const id = idOf(key);
     const identity = this.identity(key.owner);
-    makeOwnDirectory(key.owner, identity, directory);
+    makeOwnDirectory(key.owner, identity, directory, 0o700);
     requireWritable(identity, directory);
-    const plan = { fifo: fifoPath(this.#options.runDir, key.owner.name, key.name), writer, logger };
-    const log = new Log(plan, this.#traces(key)?.logger, this.#options.readiness, {
+    requireCompressor(logger);
+    const fifo = fifoPath(this.#options.runDir, key.owner.name, key.name);
+    const plan = { fifo, writer, logger, owner: identity, directory };
+    const traces = this.#traces(key);
+    const closed = this.#closing.get(id);
+    const former = {
+      logger: closed ? undefined : traces?.logger,
+      signature: traces?.loggerSignature,
+      dropped: this.#dropped.get(id) ?? traces?.dropped ?? 0,
+      closed,
+    };
+    const surroundings = { readiness: this.#options.readiness, overflows: this.#overflows };
+    const log = new Log(plan, former, surroundings, {
       report: (problem) => this.#options.report(id, problem),
       // The next supervisor must find the logger that there is, not the one that there was.
       replaced: () => {
@@ -233,9 +252,15 @@ export class Linux implements Machine {
     });
     this.#logs.set(id, log);
     return {
+      loss: () => log.loss,
       close: () => {
         this.#logs.delete(id);
-        return log.close();
+        const over = log.close().then(() => {
+          if (this.#closing.get(id) === over) this.#closing.delete(id);
+        });
+        this.#dropped.set(id, log.loss.lines);
+        this.#closing.set(id, over);
+        return over;
       },
     };
   }
@@ -340,7 +365,14 @@ export class Linux implements Machine {
   #writeStates(): void {
     for (const [id, { key, state, fingerprint }] of this.#unwritten) {
       const run = this.#runs.get(id);
-      const traces: Traces = { leader: run?.leader, cgroup: run?.cgroup, logger: this.#logs.get(id)?.logger };
+      const log = this.#logs.get(id);
+      const traces: Traces = {
+        leader: run?.leader,
+        cgroup: run?.cgroup,
+        logger: log?.logger,
+        loggerSignature: log?.signature,
+        dropped: log?.loss.lines ?? this.#dropped.get(id) ?? 0,
+      };
       try {
         this.#options.states.write(key.owner.name, key.name, { state, fingerprint, traces } satisfies DaemonRecord);
       } catch (error) {
@@ -354,6 +386,7 @@ export class Linux implements Machine {
   forget(key: DaemonKey): void {
     const { owner, name } = key;
     this.#unwritten.delete(idOf(key));
+    this.#dropped.delete(idOf(key));
     this.#remembered.delete(idOf(key));
     this.#options.states.remove(owner.name, name);
   }

@@ -2,12 +2,14 @@
  * A daemon's log: a FIFO that the daemon writes to and an s6-log, running as the owner, that reads it (DESIGN decision 8).
  * The supervisor is not in the data path; it holds the FIFO open so that no writer meets a missing reader.
  */
-import { chownSync, closeSync, constants, lstatSync, mkdirSync, openSync, rmSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { chownSync, closeSync, constants, existsSync, lstatSync, mkdirSync, openSync, rmSync } from "node:fs";
 import { constants as system } from "node:os";
 import { dirname, join } from "node:path";
 import type { LaunchPlan } from "../core/launch.ts";
-import type { RunNews } from "../machine.ts";
+import type { LogLoss, RunNews } from "../machine.ts";
 import { type FileIdentity, mkfifo } from "./libc.ts";
+import { Overflow, type OverflowWatch } from "./log-overflow.ts";
 import { adopt, launch, type Run } from "./process.ts";
 import { identify, type ProcessIdentity } from "./process-table.ts";
 import type { Readiness } from "./readiness.ts";
@@ -20,9 +22,24 @@ export interface LogPlan {
   /** Account that the daemon runs as: it owns the FIFO, so that the daemon can open /dev/stderr again. */
   readonly writer: { readonly uid: number };
   readonly logger: LaunchPlan;
+  /** Who the logger runs as, and where it writes. */
+  readonly owner: FileIdentity;
+  readonly directory: string;
 }
 
-/** After a logger that ended sooner than this, the next one waits as long. In ms. */
+/** What an earlier log of the same daemon leaves. */
+export interface FormerLog {
+  /** Its logger, which may still live. */
+  readonly logger: ProcessIdentity | undefined;
+  /** Log.signature of that logger's. */
+  readonly signature: string | undefined;
+  /** Lines that were dropped so far. */
+  readonly dropped: number;
+  /** Resolves when a log that is being closed is closed: two loggers cannot have one directory. */
+  readonly closed: Promise<void> | undefined;
+}
+
+/** Loggers are started this far apart at least. In ms. */
 const QUICK_END = 1000;
 /** A logger gets this long to write what it has; its owner may have stopped it, or hold its FIFO open. In ms. */
 const LONGEST_FLUSH = 3000;
@@ -30,6 +47,18 @@ const LONGEST_FLUSH = 3000;
 /** Where the FIFOs lie, inside the run directory. */
 export const fifoPath = (runDir: string, owner: string, name: string): string =>
   join(runDir, "logs", owner, `${name}.fifo`);
+
+/** Where Debian has what runs s6-log's processors. */
+const COMPRESSOR_SHELLS = ["/usr/bin/execlineb", "/usr/lib/execline/bin/execlineb", "/bin/execlineb"];
+
+/**
+ * Makes sure that a logger that compresses can: s6-log would wait for its compressor for ever.
+ * @throws when what it needs is not installed
+ */
+export const requireCompressor = ({ argv }: LaunchPlan): void => {
+  if (!argv.some((word) => word.startsWith("!")) || COMPRESSOR_SHELLS.some((path) => existsSync(path))) return;
+  throw new Error("log-compress=yes needs the program execlineb; root can install the package execline");
+};
 
 const REFUSED: ReadonlySet<string> = new Set(["EACCES", "EPERM", "EROFS", "ENOTDIR", "ENOENT"]);
 
@@ -58,18 +87,20 @@ export class Log {
   readonly #readiness: Readiness;
   readonly #report: (problem: string) => void;
   readonly #replaced: () => void;
+  readonly #overflow: Overflow;
+  readonly #watch: OverflowWatch;
   #logger: Run | undefined;
   #retry: NodeJS.Timeout | undefined;
   #closed: (() => void) | undefined;
 
   /**
-   * Opens the FIFO and sees to it that a logger reads it, `former` where that one still lives.
+   * Opens the FIFO and sees to it that a logger reads it, the former one where that still lives.
    * @throws errno errors when the FIFO cannot be made or opened
    */
   constructor(
     plan: LogPlan,
-    former: ProcessIdentity | undefined,
-    readiness: Readiness,
+    former: FormerLog,
+    { readiness, overflows }: { readiness: Readiness; overflows: OverflowWatch },
     tells: { report(problem: string): void; replaced(): void },
   ) {
     this.#plan = plan;
@@ -78,9 +109,33 @@ export class Log {
     this.#replaced = tells.replaced;
     makeFifo(plan);
     this.fd = openSync(plan.fifo, constants.O_RDWR | constants.O_NOFOLLOW);
+    this.#overflow = new Overflow(
+      { fd: this.fd, fifo: plan.fifo, identity: plan.owner, directory: plan.directory },
+      former.dropped,
+      tells.report,
+    );
+    this.#watch = overflows;
+    overflows.add(this.#overflow);
     const begun = Date.now();
-    this.#logger = former && adopt(former, undefined, this.#readiness, this.#news(begun));
-    if (!this.#logger) this.#start();
+    this.#logger = former.logger && adopt(former.logger, undefined, this.#readiness, this.#news(begun));
+    if (this.#logger && former.signature !== this.signature) this.#renew();
+    else if (!this.#logger && former.closed) void former.closed.then(() => this.#start());
+    else if (!this.#logger) this.#start();
+  }
+
+  /** Equal for loggers that write alike. */
+  get signature(): string {
+    return createHash("sha256").update(JSON.stringify(this.#plan.logger.argv)).digest("base64");
+  }
+
+  /** What was not logged. */
+  get loss(): LogLoss {
+    return this.#overflow.loss;
+  }
+
+  /** Lets the next logger take over: at TERM one ends between two lines. */
+  #renew(): void {
+    this.#logger?.signal(system.signals.SIGTERM);
   }
 
   /** The logger's process, for the next supervisor. */
@@ -90,6 +145,7 @@ export class Log {
 
   #start(): void {
     this.#retry = undefined;
+    if (this.#closed) return;
     const input = openSync(this.#plan.fifo, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
     try {
       this.#logger = launch(this.#plan.logger, { input, output: "ignore" }, undefined, this.#news(Date.now()));
@@ -108,12 +164,13 @@ export class Log {
       exited: (exit) => {
         this.#logger = undefined;
         if (this.#closed) return this.#closed();
-        const early = Date.now() - begun < QUICK_END;
+        const age = Date.now() - begun;
+        const early = age < QUICK_END;
         if (early)
           this.#report(
             `the logger ended at once; is its directory the owner's, and has it space? ${exit?.report ?? ""}`.trim(),
           );
-        this.#retry = setTimeout(() => this.#start(), early ? QUICK_END : 0);
+        this.#retry = setTimeout(() => this.#start(), early ? QUICK_END - age : 0);
       },
       gone: () => undefined,
     };
@@ -122,6 +179,7 @@ export class Log {
   /** Lets the logger write what it has, ends it and removes the FIFO. Its daemon must be gone. */
   async close(): Promise<void> {
     clearTimeout(this.#retry);
+    this.#watch.remove(this.#overflow);
     rmSync(this.#plan.fifo, { force: true });
     const ended = new Promise<void>((resolve) => {
       this.#closed = resolve;
