@@ -74,6 +74,7 @@ const newlines = (bytes: Buffer): number => bytes.reduce((count, byte) => (byte 
 export class Overflow {
   readonly #watched: Watched;
   readonly #report: (problem: string) => void;
+  readonly #counted: () => void;
   /** Lines dropped in all, and since it began to overflow. */
   #lines: number;
   #gap = 0;
@@ -87,10 +88,15 @@ export class Overflow {
   /** What was left in the FIFO when it had been emptied. */
   #notice = Buffer.alloc(0);
 
-  constructor(watched: Watched, lines: number, report: (problem: string) => void) {
+  /**
+   * @param lines how many were dropped before
+   * @param tells `counted` is called when there are more
+   */
+  constructor(watched: Watched, lines: number, tells: { report(problem: string): void; counted(): void }) {
     this.#watched = watched;
     this.#lines = lines;
-    this.#report = report;
+    this.#report = tells.report;
+    this.#counted = tells.counted;
   }
 
   get fd(): number {
@@ -141,7 +147,10 @@ export class Overflow {
     try {
       const own = this.#notice;
       let dropped = take(fd);
-      if (own.length > 0 && dropped.subarray(0, own.length).equals(own)) dropped = dropped.subarray(own.length);
+      const untouched = own.length > 0 && dropped.subarray(0, own.length).equals(own);
+      if (untouched) dropped = dropped.subarray(own.length);
+      // The logger has come a little further: it is in the midst of another line.
+      else if (own.length > 0) this.#rest = undefined;
       if (this.#rest === undefined) {
         const end = dropped.indexOf(NEWLINE) + 1;
         this.#rest = end > 0 && end <= LONGEST_REST ? dropped.subarray(0, end) : Buffer.from("\n");
@@ -157,6 +166,7 @@ export class Overflow {
   #count(lines: number): void {
     this.#gap += lines;
     this.#lines += lines;
+    if (lines > 0) this.#counted();
   }
 
   /** A line cut in two would be taken for another one, so its end is told as what it is. */

@@ -112,7 +112,7 @@ export class Log {
     this.#overflow = new Overflow(
       { fd: this.fd, fifo: plan.fifo, identity: plan.owner, directory: plan.directory },
       former.dropped,
-      tells.report,
+      { report: tells.report, counted: tells.replaced },
     );
     this.#watch = overflows;
     overflows.add(this.#overflow);
