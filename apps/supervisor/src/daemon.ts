@@ -166,6 +166,7 @@ export class Daemon {
     if (!record) return false;
     // Its record is written again only when its run has been taken up: it is by the record that the run is found.
     const { state } = record;
+    this.#loss = { lines: record.dropped ?? 0, reason: "" };
     if (alive(state)) this.#takeUpRun(record, terms);
     this.#become(state);
     if (alive(state) && this.terms) this.terms = { ...this.terms, fingerprint: record.fingerprint };

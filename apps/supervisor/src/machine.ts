@@ -87,6 +87,8 @@ export interface DaemonRecord {
   readonly fingerprint: string;
   /** Opaque to the supervisor: how the machine finds the live run and the log's writer again. */
   readonly traces: unknown;
+  /** Lines of its output that were dropped (LogLoss.lines). */
+  readonly dropped?: number;
 }
 
 /** Which daemon is meant, and whose it is. */

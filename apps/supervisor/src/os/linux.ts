@@ -352,7 +352,11 @@ export class Linux implements Machine {
   }
 
   recall({ owner, name }: DaemonKey): DaemonRecord | undefined {
-    return this.#options.states.read(owner.name, name) as DaemonRecord | undefined;
+    const record = this.#options.states.read(owner.name, name) as DaemonRecord | undefined;
+    if (!record) return undefined;
+    const id = idOf({ owner, name });
+    if (!this.#dropped.has(id)) this.#dropped.set(id, (record.traces as Traces).dropped ?? 0);
+    return { ...record, dropped: this.#dropped.get(id) ?? 0 };
   }
 
   remember(key: DaemonKey, state: State, fingerprint: string): void {

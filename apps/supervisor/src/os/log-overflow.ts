@@ -2,10 +2,10 @@
  * What becomes of a log's FIFO that nobody empties: a daemon must not wait for ever for a full disk (spec/security.md, 18).
  * While loggers do their work nothing is read here: now and then one poll(2) tells which FIFOs are full.
  */
-import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, rmSync, writeSync } from "node:fs";
+import { closeSync, constants, fstatSync, lstatSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { LogLoss } from "../machine.ts";
-import { type FileIdentity, fullOnes } from "./libc.ts";
+import { type FileIdentity, fullOnes, readAtOnce, writeAtOnce } from "./libc.ts";
 import { asUser } from "./tenant.ts";
 
 /** How often FIFOs are looked at, and how often while one of them overflows. In ms. */
@@ -86,7 +86,7 @@ export class Overflow {
   /** The end of the line whose beginning the logger has read already. */
   #rest: Buffer | undefined;
   /** What was left in the FIFO when it had been emptied. */
-  #notice = Buffer.alloc(0);
+  #notice: Buffer = Buffer.alloc(0);
 
   /**
    * @param lines how many were dropped before
@@ -145,22 +145,31 @@ export class Overflow {
     const { O_RDWR, O_NONBLOCK, O_NOFOLLOW } = constants;
     const fd = openSync(this.#watched.fifo, O_RDWR | O_NONBLOCK | O_NOFOLLOW);
     try {
-      const own = this.#notice;
-      let dropped = take(fd);
-      const untouched = own.length > 0 && dropped.subarray(0, own.length).equals(own);
-      if (untouched) dropped = dropped.subarray(own.length);
-      // The logger has come a little further: it is in the midst of another line.
-      else if (own.length > 0) this.#rest = undefined;
-      if (this.#rest === undefined) {
-        const end = dropped.indexOf(NEWLINE) + 1;
-        this.#rest = end > 0 && end <= LONGEST_REST ? dropped.subarray(0, end) : Buffer.from("\n");
-        dropped = dropped.subarray(end);
-      }
-      this.#count(newlines(dropped));
-      this.#leave(fd, dropped.length === 0 || dropped.at(-1) === NEWLINE);
+      this.#count(newlines(this.#first(take(fd))));
+      const whole = this.#text("\n");
+      const cut = this.#text("; the next one is cut: ");
+      // From here on it has to be quick: whoever waited to write is at it again.
+      const rest = take(fd);
+      this.#notice = rest.length === 0 || rest.at(-1) === NEWLINE ? whole : cut;
+      if (!writeAtOnce(fd, this.#notice)) this.#notice = Buffer.alloc(0);
+      this.#count(newlines(rest));
     } finally {
       closeSync(fd);
     }
+  }
+
+  /** What of the bytes is to be dropped: not what was left there before, nor the end of the line that the logger is in. */
+  #first(bytes: Buffer): Buffer {
+    const own = this.#notice;
+    if (own.length > 0) {
+      if (bytes.subarray(0, own.length).equals(own)) return bytes.subarray(own.length);
+      // The logger has come a little further.
+      this.#rest = undefined;
+    }
+    if (this.#rest !== undefined) return bytes;
+    const end = bytes.indexOf(NEWLINE) + 1;
+    this.#rest = end > 0 && end <= LONGEST_REST ? bytes.subarray(0, end) : Buffer.from("\n");
+    return bytes.subarray(end > LONGEST_REST ? 0 : end);
   }
 
   #count(lines: number): void {
@@ -170,31 +179,18 @@ export class Overflow {
   }
 
   /** A line cut in two would be taken for another one, so its end is told as what it is. */
-  #leave(fd: number, whole: boolean): void {
-    const text = `dmhost dropped ${this.#gap} lines here: ${this.#reason}${whole ? "\n" : "; the next one is cut: "}`;
-    this.#notice = Buffer.concat([this.#rest ?? Buffer.alloc(0), Buffer.from(text)]);
-    try {
-      writeSync(fd, this.#notice);
-    } catch {
-      // Writers were faster; it is tried again when it is emptied again.
-      this.#notice = Buffer.alloc(0);
-    }
+  #text(end: string): Buffer {
+    const text = `dmhost dropped ${this.#gap} lines or more here: ${this.#reason}${end}`;
+    return Buffer.concat([this.#rest ?? Buffer.alloc(0), Buffer.from(text)]);
   }
 }
 
-/** What a FIFO holds, or as much of it as fits into it: who writes may be as fast as its reader. */
+/** What a FIFO holds, and not much more than fits into it: who writes may be as fast as its reader. */
 const take = (fd: number): Buffer => {
   const bytes = Buffer.alloc(2 * CAPACITY);
   let length = 0;
-  try {
-    while (length < bytes.length) {
-      const more = readSync(fd, bytes, length, bytes.length - length, null);
-      if (more === 0) break;
-      length += more;
-    }
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
-  }
+  for (let more = -1; more !== 0 && length < bytes.length; length += more)
+    more = readAtOnce(fd, bytes.subarray(length));
   return bytes.subarray(0, length);
 };
 
