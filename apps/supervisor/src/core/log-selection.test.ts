@@ -15,7 +15,7 @@ describe("translatePattern", () => {
     ["*^*-*[", "^[^^]*\\^[^-]*-[^[]*\\[$"],
     ["*\\", "^[^\\]*\\\\$"],
     ["a.b$c(d|e)f+g?h{2}", "^a\\.b\\$c\\(d\\|e\\)f\\+g\\?h\\{2}$"],
-    ["(a*)*b", "^\\(a[^)]*)[^b]*b$"],
+    ["(a*)*b", "^\\(a[^)]*\\)[^b]*b$"],
   ])("%s becomes %s", (pattern, expression) => {
     expect(translatePattern(pattern)).toBe(expression);
   });
