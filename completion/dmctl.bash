@@ -8,16 +8,29 @@ list none --json
 rescan none --json
 scan none --json
 start many --json
+up many --json
 stop many --json
+down many --json
 restart many --json
+once many --json
+pause many --json
+continue many --json
+exit many --json
+scale sized --json
 log one --lines --all --since --grep --follow --raw --utc --tai64n
 tail one --lines --all --since --grep --raw --utc --tai64n
 edit one
 kill signal
+hup one
+alarm one
+interrupt one
+term one
 pid one --json
 logfile one --json
 configfile one --json
 explain question --policy --utc --json
+svstat one
+tai64nlocal none --utc
 export none --json
 health none --json
 help command
@@ -26,7 +39,7 @@ version none
 _dmctl_signals='HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN
 TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS'
 # What can be asked of the policy.
-_dmctl_verbs='status explain start stop restart kill log tail pid logfile configfile edit run-as'
+_dmctl_verbs='status explain start stop restart once pause continue exit scale kill log tail pid logfile configfile edit run-as host'
 
 # _dmctl_offer WORD...: those that begin as the current word does are candidates.
 _dmctl_offer() {
@@ -46,11 +59,11 @@ _dmctl_shape() {
   return 1
 }
 
-# _dmctl_commands TAKES...: offers the commands that take one of these.
+# _dmctl_commands TAKES...: offers the commands that take one of these, by their first names.
 _dmctl_commands() {
   local name takes options
   while read -r name takes options; do
-    [[ $name == "" || $name == scan || " $* " != *" $takes "* ]] || _dmctl_offer "$name"
+    [[ $name == "" || $name =~ ^(scan|up|down)$ || " $* " != *" $takes "* ]] || _dmctl_offer "$name"
   done <<<"$_dmctl_table"
 }
 
@@ -117,16 +130,16 @@ _dmctl() {
   elif [[ $command == "" ]]; then
     case ${#ids[@]} in
       0)
-        _dmctl_commands none optional one many signal question command
+        _dmctl_commands none optional one many signal question sized command
         _dmctl_daemons
         ;;
-      1) _dmctl_commands optional one many signal question ;;
+      1) _dmctl_commands optional one many signal question sized ;;
       *) _dmctl_commands many ;;
     esac
   else
     [[ $takes != question || $policy == no ]] || takes=ruling
     case $takes:${#ids[@]} in
-      many:* | optional:0 | one:0 | signal:0 | question:0 | ruling:2) _dmctl_daemons ;;
+      many:* | optional:0 | one:0 | signal:0 | question:0 | sized:0 | ruling:2) _dmctl_daemons ;;
       # Accounts, of which the machine knows.
       ruling:0) while read -r word; do _dmctl_offer "$word"; done < <(compgen -u) ;;
       ruling:1)
@@ -134,7 +147,7 @@ _dmctl() {
         _dmctl_offer $_dmctl_verbs
         ;;
       signal:*) [[ $signal != "" ]] || _dmctl_send ;;
-      command:0) _dmctl_commands none optional one many signal question command ;;
+      command:0) _dmctl_commands none optional one many signal question sized command ;;
     esac
   fi
 }

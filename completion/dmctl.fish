@@ -7,16 +7,29 @@ set -g __dmctl_table \
     'rescan|none|--json|load new and changed files' \
     'scan|none|--json|load new and changed files' \
     'start|many|--json|start it and wait until it runs' \
+    'up|many|--json|start it and wait until it runs' \
     'stop|many|--json|stop it with all its processes' \
+    'down|many|--json|stop it with all its processes' \
     'restart|many|--json|stop it, then start it' \
+    'once|many|--json|start it, and not again when it ends' \
+    'pause|many|--json|hold its processes' \
+    'continue|many|--json|let paused processes go on' \
+    'exit|many|--json|stop it and forget it until the next rescan' \
+    'scale|sized|--json|change the number of its processes' \
     'log|one|--lines --all --since --grep --follow --raw --utc --tai64n|its log' \
     'tail|one|--lines --all --since --grep --raw --utc --tai64n|the end of its log and what comes' \
     'edit|one||edit its file' \
     'kill|signal||send it a signal' \
+    'hup|one||send it HUP' \
+    'alarm|one||send it ALRM' \
+    'interrupt|one||send it INT' \
+    'term|one||send it TERM' \
     'pid|one|--json|its process id' \
     'logfile|one|--json|the path of its log' \
     'configfile|one|--json|the path of its file' \
     'explain|question|--policy --utc --json|why it is in its state' \
+    'svstat|one||one line, as svstat prints it' \
+    'tai64nlocal|none|--utc|labels as local time' \
     'export|none|--json|the whole state, for root' \
     'health|none|--json|the supervisor itself' \
     'help|command||explain dmctl or a command' \
@@ -24,7 +37,7 @@ set -g __dmctl_table \
 set -g __dmctl_signals HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP \
     TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS
 # What can be asked of the policy.
-set -g __dmctl_verbs status explain start stop restart kill log tail pid logfile configfile edit run-as
+set -g __dmctl_verbs status explain start stop restart once pause continue exit scale kill log tail pid logfile configfile edit run-as host
 
 # The row of a command; nothing for what is no command.
 function __dmctl_row
@@ -35,7 +48,7 @@ end
 function __dmctl_commands
     for row in $__dmctl_table
         set -l field (string split '|' -- $row)
-        if contains -- $field[2] $argv; and test $field[1] != scan
+        if contains -- $field[2] $argv; and not contains -- $field[1] scan up down
             printf '%s\t%s\n' $field[1] $field[4]
         end
     end
@@ -125,17 +138,17 @@ function __dmctl_candidates
     else if test -z "$command"
         switch (count $ids)
             case 0
-                __dmctl_commands none optional one many signal question command
+                __dmctl_commands none optional one many signal question sized command
                 __dmctl_daemons "$word" $ids
             case 1
-                __dmctl_commands optional one many signal question
+                __dmctl_commands optional one many signal question sized
             case '*'
                 __dmctl_commands many
         end
     else
         test "$takes" = question; and test $policy = yes; and set takes ruling
         switch $takes:(count $ids)
-            case 'many:*' optional:0 one:0 signal:0 question:0 ruling:2
+            case 'many:*' optional:0 one:0 signal:0 question:0 sized:0 ruling:2
                 __dmctl_daemons "$word" $ids
             case ruling:0
                 __fish_complete_users
@@ -144,7 +157,7 @@ function __dmctl_candidates
             case 'signal:*'
                 test -z "$signal"; and __dmctl_send $word
             case command:0
-                __dmctl_commands none optional one many signal question command
+                __dmctl_commands none optional one many signal question sized command
         end
     end
 end

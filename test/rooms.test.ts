@@ -20,9 +20,15 @@ const ROOMS: Record<string, Room> = {
   machine: { rooms: [], types: ["core"], packages: [] },
   conf: { rooms: ["conf", "core"], packages: [] },
   os: { rooms: ["os"], types: ["core", "machine"], packages: ["node:", "koffi"] },
-  daemon: { rooms: ["core"], types: ["machine"], packages: [] },
-  supervisor: { rooms: ["core", "daemon"], types: ["machine"], packages: [] },
-  api: { rooms: ["api", "contract", "core"], types: ["daemon", "supervisor"], packages: ["node:", "fastify"] },
+  instance: { rooms: ["core"], types: ["machine"], packages: [] },
+  daemon: { rooms: ["core", "instance"], types: ["machine"], packages: [] },
+  supervisor: { rooms: ["core", "daemon"], types: ["instance", "machine"], packages: [] },
+  hosting: { rooms: ["core"], types: ["daemon", "instance", "machine"], packages: [] },
+  api: {
+    rooms: ["api", "contract", "core"],
+    types: ["daemon", "instance", "supervisor"],
+    packages: ["node:", "fastify"],
+  },
   dmctl: { rooms: ["dmctl"], packages: ["node:", "@dmhost/supervisor/contract"] },
 };
 

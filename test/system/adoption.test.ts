@@ -174,12 +174,12 @@ test("SIGHUP puts the program now on disk in this one's place: no daemon, socket
   expect(lstatSync(socket()).ino).toBe(inode);
   expect(await askForPage(socket(), page)).toBe(String(before[0]));
 
-  // One who came while nothing ran, and before the program was replaced, is answered by what runs afterwards.
-  await supervisor.act("stop", idOf("site"));
+  // One who came while it was held by STOP, and before the program was replaced, is answered afterwards.
+  process.kill(before[0] ?? 0, "SIGSTOP");
   const patient = askForPage(socket(), page);
   await replace();
-  const { pid: served } = await supervisor.up(idOf("site"));
-  expect(await patient).toBe(String(served));
+  process.kill(before[0] ?? 0, "SIGCONT");
+  expect(await patient).toBe(String(before[0]));
 
   // Its children are still its own: their ends are told with code and signal.
   process.kill(before[2] ?? 0, "SIGKILL");

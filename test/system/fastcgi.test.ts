@@ -50,7 +50,7 @@ test("the socket is published to the web server's group and to nobody else", asy
   expect(statSync(socket).isSocket()).toBe(true);
   expect(modeOf(socket)).toBe("0:web 660");
   expect(modeOf(dirname(socket))).toBe("0:web 710");
-  expect(modeOf(supervisor.fastcgiDir)).toBe("0:web 710");
+  expect(modeOf(supervisor.fastcgiDir)).toBe("0:web 711");
 });
 
 test("a member of that group gets a page made by the tenant's own php-cgi", async () => {

@@ -9,6 +9,7 @@ import {
   POLICY_VERBS,
   type PolicyAnswer,
   type RescanResult,
+  type ScaleRequest,
   type StateExport,
   VERSION,
 } from "@dmhost/supervisor/contract";
@@ -20,6 +21,7 @@ import { json, oneLine } from "./printable.ts";
 import { healthLines, type Look, rescanLines, statusTable } from "./render.ts";
 import { type Session, write } from "./session.ts";
 import { settleAll } from "./settlement.ts";
+import { svstatLine } from "./svstat-line.ts";
 
 /** One command line on its way. */
 export interface Call extends Invocation<Command> {
@@ -80,6 +82,21 @@ const askPolicy = async (call: Call): Promise<number> => {
   return show(call, answer, policyLine(answer), answer.allowed ? EXIT.done : EXIT.failed);
 };
 
+const sendSignal = async ({ client, id }: Call, signal: string): Promise<number> => {
+  const body: KillRequest = { signal };
+  await client.ask<unknown>({ method: "POST", path: apiPath("daemons", id, "kill"), body });
+  return EXIT.done;
+};
+
+/** The command that sends this one signal, as svc has a letter for it (spec/daemontools.md: Control). */
+const sending = (verb: string, signal: string): Command => ({
+  verb,
+  ids: "one",
+  options: [],
+  does: `send it ${signal}`,
+  run: (call) => sendSignal(call, signal),
+});
+
 export const COMMANDS: readonly Command[] = [
   {
     verb: "status",
@@ -116,6 +133,7 @@ export const COMMANDS: readonly Command[] = [
   },
   {
     verb: "start",
+    aliases: ["up"],
     ids: "many",
     options: ["json"],
     does: "start it, and wait until it runs",
@@ -123,6 +141,7 @@ export const COMMANDS: readonly Command[] = [
   },
   {
     verb: "stop",
+    aliases: ["down"],
     ids: "many",
     options: ["json"],
     does: "stop it with all its processes, and wait until they are gone",
@@ -132,8 +151,43 @@ export const COMMANDS: readonly Command[] = [
     verb: "restart",
     ids: "many",
     options: ["json"],
-    does: "stop it, then start it",
+    does: "replace its processes: one by one where it listens, else stop it and start it",
     run: (call) => settleAll(call, "restart"),
+  },
+  {
+    verb: "once",
+    ids: "many",
+    options: ["json"],
+    does: "start it, and do not start it again when it ends",
+    run: (call) => settleAll(call, "once"),
+  },
+  {
+    verb: "pause",
+    ids: "many",
+    options: ["json"],
+    does: "hold its processes by SIGSTOP",
+    run: (call) => settleAll(call, "pause"),
+  },
+  {
+    verb: "continue",
+    ids: "many",
+    options: ["json"],
+    does: "let paused processes go on",
+    run: (call) => settleAll(call, "continue"),
+  },
+  {
+    verb: "exit",
+    ids: "many",
+    options: ["json"],
+    does: "stop it and forget it until the next rescan",
+    run: (call) => settleAll(call, "exit"),
+  },
+  {
+    verb: "scale",
+    ids: "sized",
+    options: ["json"],
+    does: "change the number of its processes, without touching those that stay",
+    run: (call) => settleAll(call, "scale", { instances: call.size } satisfies ScaleRequest),
   },
   {
     verb: "log",
@@ -156,21 +210,21 @@ export const COMMANDS: readonly Command[] = [
     verb: "edit",
     ids: "one",
     options: [],
-    does: "its file in $VISUAL, $EDITOR or vi; a wrong one is not written",
-    run: async (call) => (await import("./draft.ts")).editFile(call.client, call.id, call.session),
+    does: "its file, or a new one, in $VISUAL, $EDITOR or vi; a wrong one is not written",
+    run: async (call) => (await import("./edit.ts")).editFile(call.client, call.id, call.session),
   },
   {
     verb: "kill",
     ids: "one",
-    signal: true,
+    signal: "KILL",
     options: [],
-    does: "send it a signal: -9, -KILL, -SIGKILL, KILL or SIGKILL",
-    async run({ client, id, signal }) {
-      const body: KillRequest = { signal };
-      await client.ask<unknown>({ method: "POST", path: apiPath("daemons", id, "kill"), body });
-      return EXIT.done;
-    },
+    does: "send it a signal: -9, -KILL, -SIGKILL, KILL or SIGKILL; without one KILL",
+    run: (call) => sendSignal(call, call.signal),
   },
+  sending("hup", "HUP"),
+  sending("alarm", "ALRM"),
+  sending("interrupt", "INT"),
+  sending("term", "TERM"),
   {
     verb: "pid",
     ids: "one",
@@ -202,6 +256,26 @@ export const COMMANDS: readonly Command[] = [
       const explanation = await call.client.ask<Explanation>({ path: apiPath("daemons", call.id, "explanation") });
       const { explanationText } = await import("./explanation.ts");
       return show(call, explanation, explanationText(explanation, call.given.has("utc") ? "utc" : "local"));
+    },
+  },
+  {
+    verb: "svstat",
+    ids: "one",
+    options: [],
+    does: "one line, as svstat prints it",
+    async run(call) {
+      const line = svstatLine(await oneDaemon(call), call.session.env["HOME"]);
+      await write(call.session.output, `${call.session.terminal ? oneLine(line) : line}\n`);
+      return EXIT.done;
+    },
+  },
+  {
+    verb: "tai64nlocal",
+    ids: "none",
+    options: ["utc"],
+    does: "standard input with its TAI64N labels as local time",
+    async run({ session, given }) {
+      return (await import("./log-text.ts")).showWallClock(session, given.has("utc") ? "utc" : "local");
     },
   },
   {

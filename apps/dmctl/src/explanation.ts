@@ -2,7 +2,7 @@
 import type { Explanation, PolicyAnswer, Ruling } from "@dmhost/supervisor/contract";
 import { formatDuration } from "./duration.ts";
 import { oneLine } from "./printable.ts";
-import { lossText } from "./render.ts";
+import { hostText, lossText } from "./render.ts";
 import { type Clock, tai64nLocal } from "./tai64n.ts";
 
 const cited = (source: string): string => (source === "" ? "" : ` (${source})`);
@@ -46,6 +46,10 @@ const facts = (explanation: Explanation): [string, string][] => {
       ? []
       : [["dropped", lossText(daemon)] satisfies [string, string]]),
     ["socket", daemon.socket || "none"],
+    ...daemon.hosts.flatMap((host): [string, string][] => [
+      ["site", hostText(host)],
+      ...(host.accessLog === "" ? [] : [["", `${host.accessLog}, ${host.errorLog}`] satisfies [string, string]]),
+    ]),
     ["containment", containment],
   ];
 };

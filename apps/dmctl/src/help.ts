@@ -11,13 +11,14 @@ const OPERANDS = {
   many: " ID...",
   command: " [COMMAND]",
   question: " ID",
+  sized: " ID NUMBER",
 } as const;
 
 /** The whole of what is too wide for the list of commands. */
 const WHOLE_OPERANDS = { ...OPERANDS, question: " ID | --policy CALLER VERB OWNER/NAME" } as const;
 
 const usage = (command: Explained, operands: Readonly<Record<Shape["ids"], string>> = OPERANDS): string =>
-  `${[command.verb, ...(command.aliases ?? [])].join(", ")}${operands[command.ids]}${command.signal ? " -SIGNAL" : ""}`;
+  `${[command.verb, ...(command.aliases ?? [])].join(", ")}${operands[command.ids]}${command.signal ? " [-SIGNAL]" : ""}`;
 
 const spelling = (name: OptionName): string => {
   const option: { type: string; short?: string } = OPTIONS[name];

@@ -40,11 +40,11 @@ export interface Shape {
   readonly aliases?: readonly string[];
   /**
    * How many daemons it is about; `command` is none, but perhaps the name of a command, and `question` one, or with
-   * --policy a caller, a verb and an address.
+   * --policy a caller, a verb and an address; `sized` is one, and a number.
    */
-  readonly ids: "none" | "optional" | "one" | "many" | "command" | "question";
-  /** Whether it takes a signal too. */
-  readonly signal?: true;
+  readonly ids: "none" | "optional" | "one" | "many" | "command" | "question" | "sized";
+  /** The signal that it sends where none is named, if it takes one. */
+  readonly signal?: string;
   readonly options: readonly OptionName[];
 }
 
@@ -58,6 +58,8 @@ export interface Invocation<S extends Shape> {
   /** As written; undefined where not given. */
   readonly since: string | undefined;
   readonly grep: string | undefined;
+  /** The number of a `sized` command, 0 for others. */
+  readonly size: number;
   readonly given: ReadonlySet<OptionName>;
 }
 
@@ -69,19 +71,28 @@ const parsed = (words: readonly string[]) => {
   }
 };
 
-/** Takes the one signal out of the words of a command that needs one; the rest are ids. */
-const withSignal = (verb: string, flags: readonly string[], words: readonly string[]) => {
+/** Takes the one signal out of the words of a command that sends one, else `otherwise`; the rest are ids. */
+const withSignal = (verb: string, otherwise: string, flags: readonly string[], words: readonly string[]) => {
   const usage = `as in "dmctl wordpress ${verb} -HUP"`;
   const plain = flags.length > 0 ? [] : words.filter((word) => signalNamed(word) !== undefined || /^-?\d+$/.test(word));
   const spelt = [...flags, ...plain];
   if (spelt.length > 1) throw misuse(`"${verb}" takes one signal, not ${spelt.join(" and ")}; write it ${usage}`);
   const [word] = spelt;
   if (word === undefined) {
-    throw misuse(words.length > 1 ? `"${words[1]}" is no signal` : `"${verb}" needs a signal, ${usage}`);
+    if (words.length > 1) throw misuse(`"${words[1]}" is no signal; write it ${usage}`);
+    return { signal: otherwise, ids: words };
   }
   const signal = signalNamed(word);
   if (signal === undefined) throw misuse(`"${word}" is no signal that can be sent; write it ${usage}`);
   return { signal, ids: words.filter((id) => id !== plain[0]) };
+};
+
+/** Takes the number out of the words of a command that needs one: the last that is one, for a name can be one, too. */
+const withSize = (verb: string, words: readonly string[]) => {
+  const at = words.findLastIndex((word) => /^\d+$/.test(word));
+  if (words.length < 2 || at < 0)
+    throw misuse(`"${verb}" needs a daemon's name and a number, as in "dmctl ${verb} wordpress 2"`);
+  return { signal: "", ids: words.filter((_, index) => index !== at), size: Number(words[at]) };
 };
 
 const checkCount = (shape: Shape, ids: readonly string[], given: ReadonlySet<OptionName>): void => {
@@ -98,6 +109,7 @@ const checkCount = (shape: Shape, ids: readonly string[], given: ReadonlySet<Opt
     many: [1, Number.POSITIVE_INFINITY],
     command: [0, 1],
     question: [1, 1],
+    sized: [1, 1],
   }[shape.ids];
   if (ids.includes("")) throw misuse("a daemon's name cannot be empty");
   if (ids.length < (least ?? 0))
@@ -132,7 +144,8 @@ export const readInvocation = <S extends Shape>(commands: readonly S[], words: r
   const instead = named(given.has("help") ? "help" : given.has("version") ? "version" : undefined);
   if (instead !== undefined) {
     const about = at < 0 || command === undefined ? [] : [command.verb];
-    return { command: instead, ids: about, signal: "", lines: undefined, since: undefined, grep: undefined, given };
+    const none = { lines: undefined, since: undefined, grep: undefined };
+    return { command: instead, ids: about, signal: "", size: 0, ...none, given };
   }
   if (command === undefined) throw misuse(`there is no command in "dmctl ${positionals.join(" ")}"`);
 
@@ -140,7 +153,13 @@ export const readInvocation = <S extends Shape>(commands: readonly S[], words: r
   if (foreign !== undefined) throw misuse(`"${command.verb}" has no option --${foreign}`);
   if (!command.signal && flags[0] !== undefined) throw misuse(`"${command.verb}" takes no signal "${flags[0]}"`);
   const rest = positionals.filter((_, index) => index !== at);
-  const taken = command.signal ? withSignal(command.verb, flags, rest) : { signal: "", ids: rest };
+  const taken =
+    command.signal !== undefined
+      ? withSignal(command.verb, command.signal, flags, rest)
+      : command.ids === "sized"
+        ? withSize(command.verb, rest)
+        : { signal: "", ids: rest };
   checkCount(command, taken.ids, given);
-  return { command, ...taken, lines: lineCount(values.lines), since: values.since, grep: values.grep, given };
+  const { since, grep } = values;
+  return { command, size: 0, ...taken, lines: lineCount(values.lines), since, grep, given };
 };

@@ -1,4 +1,4 @@
-import { EXIT, type Outcome } from "@dmhost/supervisor/contract";
+import { EXIT, type Outcome, type ScaleRequest } from "@dmhost/supervisor/contract";
 import { apiPath } from "./client.ts";
 import type { Call } from "./commands.ts";
 import { Failure } from "./failure.ts";
@@ -12,18 +12,21 @@ const refusalMessage = ({ reason, lastWords, advice, daemon }: Outcome): string 
     .filter((line) => line !== "")
     .join("\n");
 
+/** What can be asked of several daemons, and is answered when they have settled. */
+export type Verb = "start" | "once" | "stop" | "restart" | "pause" | "continue" | "exit" | "scale";
+
 /** Requests under way at a time: the supervisor takes a limited number of connections from one user. */
 const AT_ONCE = 8;
 
 /**
- * Starts, stops or restarts the daemons of a call side by side, waits until each has settled, and tells of each in the
+ * Asks `verb` of the daemons of a call side by side, waits until each has settled, and tells of each in the
  * order in which they were named. With --json, one document for each that the supervisor took on. The exit code is
  * the gravest of them.
  */
-export const settleAll = async (call: Call, verb: "start" | "stop" | "restart"): Promise<number> => {
+export const settleAll = async (call: Call, verb: Verb, body?: ScaleRequest): Promise<number> => {
   const { session, client } = call;
   const settle = (id: string): Promise<Outcome> =>
-    client.ask<Outcome>({ method: "POST", path: apiPath("daemons", id, verb), settles: true });
+    client.ask<Outcome>({ method: "POST", path: apiPath("daemons", id, verb), settles: true, ...(body && { body }) });
   const settled: PromiseSettledResult<Outcome>[] = [];
   for (let first = 0; first < call.ids.length; first += AT_ONCE) {
     settled.push(...(await Promise.allSettled(call.ids.slice(first, first + AT_ONCE).map(settle))));

@@ -27,6 +27,8 @@ export const daemon = (id: string, fields: Partial<DaemonStatus> = {}): DaemonSt
     respawns: 0,
     cooldown: 0,
     uptime: 60,
+    downtime: 0,
+    autostart: true,
     total: 60,
     reason: "",
     user: owner,
@@ -37,6 +39,8 @@ export const daemon = (id: string, fields: Partial<DaemonStatus> = {}): DaemonSt
     socket: "",
     changed: false,
     warnings: [],
+    hosts: [],
+    instances: [],
     ...fields,
   };
 };

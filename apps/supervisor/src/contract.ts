@@ -21,10 +21,23 @@ export const DAEMON_STATES = [
   "coolingdown",
   "failed",
   "asleep",
+  "paused",
   "forbidden",
   "invalid",
 ] as const;
 export type DaemonState = (typeof DAEMON_STATES)[number];
+
+/** One of the processes of a daemon. Every duration is in seconds. */
+export interface InstanceStatus {
+  /** Its number; a rolling restart gives the new process another. */
+  instance: number;
+  state: DaemonState;
+  pid: number;
+  respawns: number;
+  cooldown: number;
+  uptime: number;
+  reason: string;
+}
 
 /** One daemon as its owner, its managers and root see it. Every duration is in seconds. */
 export interface DaemonStatus {
@@ -35,14 +48,18 @@ export interface DaemonStatus {
   state: DaemonState;
   /** What was asked for last, whatever the state is on its way there. */
   want: "up" | "down";
-  /** Process id of the daemon's main process, 0 when there is none. */
+  /** Process id of the main process of the instance that is best off, 0 when there is none. */
   pid: number;
-  /** Times it was started again by itself since the last start by hand. */
+  /** Times one of its processes was started again by itself since the last start by hand. */
   respawns: number;
   /** Seconds until the next try, 0 when none is planned. */
   cooldown: number;
   /** Seconds since the running process started, 0 when none runs. */
   uptime: number;
+  /** Seconds since its last process ended, or since this supervisor first saw it without one; 0 when one runs. */
+  downtime: number;
+  /** Whether it is started by itself. */
+  autostart: boolean;
   /** Seconds since the last start by hand or by autostart, 0 when not wanted up. */
   total: number;
   /** Why the state is what it is, in words, where there is more to say than its name; else "". */
@@ -63,6 +80,24 @@ export interface DaemonStatus {
   changed: boolean;
   /** Warnings about the conf file, each `path:line: text`. */
   warnings: string[];
+  /** Its processes; one entry at least, also when none runs. */
+  instances: InstanceStatus[];
+  /** The sites that it answers for, in the order of its file. */
+  hosts: HostStatus[];
+}
+
+/** One site of a daemon. */
+export interface HostStatus {
+  name: string;
+  /** `pending`: the web server has not taken it up yet; `refused`: it is not published, and will not be as things are. */
+  state: "published" | "pending" | "refused";
+  /** Why it is not published; "" where it is. */
+  reason: string;
+  /** Where it is published. */
+  url: string;
+  /** Paths of what the web server logs of it, "" where it is refused. */
+  accessLog: string;
+  errorLog: string;
 }
 
 /** GET /v1/daemons */
@@ -70,7 +105,7 @@ export interface DaemonList {
   daemons: DaemonStatus[];
 }
 
-/** POST /v1/daemons/:address/{start,stop,restart}: answered when the daemon has settled. */
+/** POST /v1/daemons/:address/{start,once,stop,restart,pause,continue,exit}: answered when the daemon has settled. */
 export interface Outcome {
   /** Whether it got where it was asked to go. */
   ok: boolean;
@@ -88,6 +123,12 @@ export interface KillRequest {
   signal: string;
 }
 
+/** POST /v1/daemons/:address/scale: answered as a start is. */
+export interface ScaleRequest {
+  /** How many instances it is to have, 1 to 64. */
+  instances: number;
+}
+
 /** POST /v1/rescan: only what the caller may control is named. */
 export interface RescanResult {
   /** Ids newly found. */
@@ -102,16 +143,27 @@ export interface RescanResult {
   problems: string[];
 }
 
-/** GET and PUT /v1/daemons/:address/file: the conf file's text. PUT validates it first and writes nothing if it is wrong. */
+/**
+ * GET and PUT /v1/daemons/:address/file, for the owner and root: the conf file's text. PUT validates it first, and writes
+ * nothing if it is wrong or if the file is not what its fingerprint is of (`conflict`). `path` is ignored by PUT.
+ */
 export interface ConfFile {
   path: string;
+  /** What a new file begins as, where there is none. */
   text: string;
+  /** Of the text that is in the file; "" where there is no file. */
+  fingerprint: string;
 }
+
+/** Longest text of a conf file, in bytes of UTF-8. */
+export const LONGEST_CONF_FILE = 65_536;
 
 /** Answer to a PUT of a conf file that was written. */
 export interface ConfFileWritten {
   path: string;
   warnings: string[];
+  /** Whether there was no file before. */
+  made: boolean;
 }
 
 /**
@@ -140,8 +192,11 @@ export interface Ruling {
 export interface LastExit {
   /** Number of that run; the first is 1. */
   run: number;
-  /** `code` and `signal`: its main process ended so; `launch`: it was never begun; `unknown`: nobody was there to see. */
-  how: "code" | "signal" | "launch" | "unknown";
+  /**
+   * `code` and `signal`: its main process ended so; `launch`: it was never begun; `unready`: it did not tell in time that
+   * it is ready; `unknown`: nobody was there to see.
+   */
+  how: "code" | "signal" | "launch" | "unready" | "unknown";
   code: number | null;
   /** With SIG. */
   signal: string | null;
@@ -196,7 +251,7 @@ export interface PolicyQuery {
   caller: string;
   /** What it would do: a key of POLICY_VERBS. */
   verb: string;
-  /** `<owner>/<name>` of the daemon, which need not exist; for `run-as` the account. */
+  /** `<owner>/<name>` of the daemon, which need not exist; for `run-as` the account, for `host` the host name. */
   address: string;
 }
 
@@ -210,6 +265,11 @@ export const POLICY_VERBS = {
   start: "manage",
   stop: "manage",
   restart: "manage",
+  once: "manage",
+  pause: "manage",
+  continue: "manage",
+  exit: "manage",
+  scale: "manage",
   kill: "manage",
   log: "manage",
   tail: "manage",
@@ -218,13 +278,17 @@ export const POLICY_VERBS = {
   configfile: "manage",
   edit: "write",
   "run-as": "run-as",
-} as const satisfies Record<string, "manage" | "write" | "run-as">;
+  host: "host",
+} as const satisfies Record<string, "manage" | "write" | "run-as" | "host">;
 export type PolicyVerb = keyof typeof POLICY_VERBS;
 
 /** One right that the policy file gives, its groups resolved into accounts. */
 export interface GrantedRight {
   holder: string;
-  /** [runs_as]: the account that daemons of `holder` may run as. [manages]: the owner whose daemons it controls. */
+  /**
+   * [runs_as]: the account that daemons of `holder` may run as. [manages]: the owner whose daemons it controls. [hosts]: the
+   * host name that they may answer for, or `*.` and a name for all below it.
+   */
   object: string;
   /** `path:line` of the policy file. */
   source: string;
@@ -232,7 +296,7 @@ export interface GrantedRight {
 
 /** Where a daemon's life stands. Times are ISO 8601 in UTC, null where there is none. */
 export interface Lifecycle {
-  phase: DaemonState;
+  phase: Exclude<DaemonState, "paused">;
   want: "up" | "down";
   /** Number of the latest run; 0 before the first. */
   run: number;
@@ -264,6 +328,7 @@ export interface StateExport {
     owners: string[];
     runsAs: GrantedRight[];
     manages: GrantedRight[];
+    hosts: GrantedRight[];
   };
   /** In the order of their ids. */
   daemons: (Explanation & { lifecycle: Lifecycle })[];
@@ -300,6 +365,8 @@ export const ERROR_STATUS = {
   ambiguous: 409,
   /** The daemon has no process to signal, no log to show. */
   "not-applicable": 409,
+  /** The conf file is not what was copied out, so the text that came back was not written over it. */
+  conflict: 409,
   /** The text sent for a conf file is wrong. */
   "invalid-file": 422,
   /** Too many connections or requests of this caller. */

@@ -1,46 +1,68 @@
-/** One daemon: feeds events to the table of core/lifecycle.ts, performs the effects it returns, keeps its one timer. */
-import { DEFAULTS, type Definition } from "./core/definition.ts";
-import { type SocketEvidence, tookConnection } from "./core/evidence.ts";
-import { type LaunchPlan, launchDaemon, launchLogger, readExit } from "./core/launch.ts";
-import { alive, type Effect, type Event, initial, type State, step, type Verdict, verdict } from "./core/lifecycle.ts";
-import type { Account } from "./core/policy-rules.ts";
+/** One daemon: what its instances share, how many there are, and the restart that replaces them one by one. */
+import { isHeld } from "./core/definition.ts";
+import type { Hostname } from "./core/hostname.ts";
+import { launchLogger } from "./core/launch.ts";
+import { alive, type Event, isExpected, type State, verdict } from "./core/lifecycle.ts";
+import { nextMove, paired, passed, type Rollout } from "./core/rollout.ts";
+import { type Common, type Host, Instance, type Terms } from "./instance.ts";
 import type {
+  BindingPlace,
   DaemonKey,
-  DaemonRecord,
   FoundFile,
-  Held,
   HeldLog,
   HeldSocket,
-  LiveRun,
+  InstanceRecord,
   LogLoss,
   Machine,
-  RunNews,
 } from "./machine.ts";
 
 /** Tells what became of each step; main.ts makes it the supervisor's log. */
-export type Witness = (daemon: Daemon, event: Event["type"], before: State, after: State) => void;
+export type Witness = (
+  daemon: Daemon,
+  instance: Instance,
+  event: Event["type"] | "rollback",
+  before: State,
+  after: State,
+  reason?: string,
+) => void;
 
-/** Everything about a daemon that its policy and file decide: what the next run is made of. */
-export interface Terms {
-  readonly definition: Definition;
-  /** FoundFile.fingerprint of the file that says so. */
-  readonly fingerprint: string;
-  /** The account that it runs as. */
-  readonly account: Account;
-  readonly logDirectory: string;
-  readonly nginxGroup: string;
-}
+/** How an attempt ended: `ran` tells whether a process of it has lived. */
+export type Ending = { readonly ok: true } | { readonly ok: false; readonly reason: string; readonly ran: boolean };
 
-const SIGTERM = 15;
-/** Where a daemon stays until somebody does something: its logger has nothing to wait for. */
+/** Where an instance stays until somebody does something: its logger has nothing to wait for. */
 const AT_REST: ReadonlySet<State["phase"]> = new Set(["stopped", "failed", "forbidden", "invalid"]);
+/** How often a rolling restart looks whether the new process is reached. In ms. */
+const ROLLOUT_LOOK = 10;
+/** How many looks at its clients a sleepy daemon gets in the time after which it goes to sleep. */
+const IDLE_LOOKS = 8;
 
-type Perform = { readonly [T in Effect["type"]]: (effect: Extract<Effect, { type: T }>) => void };
+/** The instance that speaks for its daemon is the first in this order. */
+const FOREMOST: readonly State["phase"][] = [
+  "running",
+  "starting",
+  "stopping",
+  "asleep",
+  "coolingdown",
+  "failed",
+  "forbidden",
+  "invalid",
+  "stopped",
+];
 
 interface Waiter {
   readonly wish: "up" | "down";
-  readonly since: number;
-  readonly resolve: (verdict: Exclude<Verdict, "pending">) => void;
+  /** The runs that there were, by instance. */
+  readonly since: ReadonlyMap<number, number>;
+  readonly resolve: (ending: Ending) => void;
+}
+
+/** How one of a daemon's sites stands. Paths of its logs are undefined where it is refused. */
+export interface HostStanding {
+  readonly name: Hostname;
+  readonly state: "published" | "pending" | "refused";
+  readonly reason: string;
+  readonly url: string;
+  readonly logs: { readonly access: string; readonly error: string } | undefined;
 }
 
 /** A daemon that the supervisor knows. Its file may be wrong, and it may not be allowed to run: the state says so. */
@@ -51,20 +73,27 @@ export class Daemon {
   file: FoundFile;
   /** Whether the file is gone: the daemon is dropped when it has stopped. */
   removed = false;
-  /** What the present run is made of. */
+  /** Its sites, as hosting.ts has found them last. */
+  hosts: readonly HostStanding[] = [];
+  /** What its runs are to be made of from now on. */
   terms: Terms | undefined;
-  /** What the next one is to be made of, if anything else. */
-  #next: Terms | undefined;
+  /** How many instances it was told to have, if not what its file says. */
+  #scale: number | undefined;
   readonly #machine: Machine;
   readonly #witness: Witness;
-  #state: State = initial;
-  #cancelTimer: (() => void) | undefined;
-  #run: LiveRun | undefined;
+  readonly #instances = new Map<number, Instance>();
+  readonly #host: Host;
   #socket: HeldSocket | undefined;
-  #before: SocketEvidence | undefined;
+  #open: boolean | undefined;
+  #awaiting = false;
+  #binding: BindingPlace | undefined;
   #log: HeldLog | undefined;
   #loss: LogLoss = { lines: 0, reason: "" };
   #waiters: Waiter[] = [];
+  #rollout: { plan: Rollout; readonly former: Terms | undefined; resolve: ((ending: Ending) => void)[] } | undefined;
+  #cancelLook: (() => void) | undefined;
+  #lastClient = 0;
+  #cancelIdle: (() => void) | undefined;
 
   constructor(key: DaemonKey, file: FoundFile, machine: Machine, witness: Witness) {
     this.key = key;
@@ -72,52 +101,92 @@ export class Daemon {
     this.file = file;
     this.#machine = machine;
     this.#witness = witness;
+    const daemon = this;
+    this.#host = {
+      open: (terms, stage) => this.#openAll(terms, stage),
+      markClients: () => this.#markClients(),
+      hasCompany: (one) => this.instances().some((other) => other !== one && alive(other.state)),
+      stepped: (instance, event, before, after) => this.#stepped(instance, event, before, after),
+      waits: () => this.#answer(),
+      get scale() {
+        return daemon.#scale;
+      },
+    };
+    this.#add();
   }
 
-  get state(): State {
-    return this.#state;
+  /** Its instances in the order of their numbers, those on their way out included. */
+  instances(): readonly Instance[] {
+    return [...this.#instances.values()].sort((a, b) => a.key.instance - b.key.instance);
   }
-  /** Whether its file says something else by now than what the present run was made of. */
+  #lasting(): readonly Instance[] {
+    return this.instances().filter(({ surplus }) => !surplus);
+  }
+  /** The instance that speaks for it: the first of those that are best off. */
+  get foremost(): Instance {
+    const all = [...this.#lasting(), ...this.instances()];
+    for (const phase of FOREMOST) {
+      const found = all.find(({ state }) => state.phase === phase);
+      if (found) return found;
+    }
+    return all[0] as Instance;
+  }
+  get state(): State {
+    return this.foremost.state;
+  }
+  /** Whether its file says something else by now than what a run of it was made of. */
   get changed(): boolean {
-    return alive(this.#state) && this.terms !== undefined && this.terms.fingerprint !== this.file.fingerprint;
+    return this.#lasting().some(
+      ({ state, terms }) => alive(state) && terms !== undefined && terms.fingerprint !== this.file.fingerprint,
+    );
   }
   get pid(): number {
-    return this.#run?.pid ?? 0;
+    return this.foremost.pid;
+  }
+  /** What its launch waits for, in words; "" where it does not. */
+  get waiting(): string {
+    return this.#lasting().find(({ waiting }) => waiting !== "")?.waiting ?? "";
   }
   get socketPath(): string {
-    return this.#socket?.path ?? "";
+    return this.#socket?.path ?? this.#binding?.path ?? "";
   }
-
   /** Directory of its log's files, wherever it has one. */
   get logDirectory(): string | undefined {
     return this.terms?.logDirectory;
   }
-
   /** What of its output was not logged. */
   get logLoss(): LogLoss {
     return this.#log?.loss() ?? this.#loss;
   }
-
-  /** One event, its effects, and whoever waited for what it brought about. */
-  feed(event: Event): void {
-    const before = this.#state;
-    const { state, effects } = step(before, event, {
-      now: this.#machine.now(),
-      random: this.#machine.random(),
-      rules: this.terms?.definition ?? DEFAULTS,
-    });
-    if (state === before) return;
-    this.#become(state);
-    // What is to be done comes before what is to be written: clients may be waiting.
-    for (const effect of effects) (this.#perform[effect.type] as (effect: Effect) => void)(effect);
-    if (AT_REST.has(state.phase) && !this.#run) void this.#closeLog();
-    this.#remember();
-    this.#witness(this, event.type, before, state);
-    this.#answer();
+  /** Whether a restart is replacing its instances at present. */
+  get rolling(): boolean {
+    return this.#rollout !== undefined;
+  }
+  /** How many instances it is to have. */
+  get size(): number {
+    return this.#scale ?? this.terms?.definition.instances ?? 1;
   }
 
-  /** Resolves when what was asked for has come about, or cannot. `since`: the run there was before it was asked. */
-  outcome(wish: "up" | "down", since: number): Promise<Exclude<Verdict, "pending">> {
+  /** Gives an event to every instance that is to stay. */
+  feed(event: Exclude<Event, { run: number }>): void {
+    if (event.type === "stop") {
+      this.#scale = undefined;
+      this.#abandon("it was asked to stop meanwhile");
+      for (const instance of this.instances()) instance.feed(event);
+      this.#fit();
+      return;
+    }
+    if (event.type === "start" || event.type === "once") this.#fit();
+    for (const instance of this.#lasting()) instance.feed(event);
+  }
+
+  /** The latest run of each instance, for `outcome`. */
+  runs(): ReadonlyMap<number, number> {
+    return new Map(this.instances().map(({ key, state }) => [key.instance, state.run]));
+  }
+
+  /** Resolves when what was asked for has come about, or cannot. `since`: the runs there were before it was asked. */
+  outcome(wish: "up" | "down", since: ReadonlyMap<number, number>): Promise<Ending> {
     return new Promise((resolve) => {
       this.#waiters.push({ wish, since, resolve });
       this.#answer();
@@ -125,14 +194,17 @@ export class Daemon {
   }
 
   /**
-   * Says what the next run is to be made of. While no run lives, what it needs is opened at once; a daemon for which that
+   * Says what the next runs are to be made of. While none lives, what they need is opened at once; a daemon for which that
    * cannot be done is barred, and false returned.
    */
   offer(terms: Terms): boolean {
-    this.#next = terms;
-    if (alive(this.#state)) return true;
+    this.terms = terms;
+    if (alive(this.state)) return true;
+    for (const instance of this.instances()) instance.terms = terms;
     try {
-      this.#takeUp();
+      this.#openPlaces(terms);
+      this.#fit();
+      this.#publish();
       return true;
     } catch (error) {
       const reason = `publishing its socket: ${error instanceof Error ? error.message : String(error)}`;
@@ -141,195 +213,347 @@ export class Daemon {
     }
   }
 
-  /** Makes what was offered the present terms, and holds the socket that they name, or none. */
-  #takeUp(): Terms | undefined {
-    if (this.#socket && !this.#socket.intact()) {
-      this.#machine.discard(this.key);
-      this.#closeSocket();
+  /** Ends its runs and begins others, of what was offered last: one by one where it listens, unless its file says no. */
+  restart(former: Terms | undefined): Promise<Ending> {
+    const { terms } = this;
+    const since = this.runs();
+    const running = this.#lasting().filter(({ state }) => alive(state) && state.want === "up");
+    // With a lock the new process would wait for the old one, and the old one for the new.
+    const mayRoll = terms?.definition.rolling && terms.definition.lock === undefined;
+    const rolls = mayRoll && running.length > 0 && former && isCompatible(former, terms);
+    if (!terms || !rolls) {
+      this.#abandon("it was asked to restart meanwhile");
+      for (const instance of this.#lasting()) if (terms) instance.terms = terms;
+      this.#fit();
+      for (const instance of this.#lasting()) instance.feed({ type: "restart" });
+      return this.outcome("up", since);
     }
-    const terms = this.#next ?? this.terms;
-    if (terms === undefined) return undefined;
-    if (!this.terms || !this.#logsAlike(this.terms, terms)) void this.#closeLog();
-    if (terms.definition.listen === "none") this.#closeSocket();
-    else this.#socket ??= this.#machine.openSocket(this.key, terms.nginxGroup);
-    this.terms = terms;
-    this.#next = undefined;
-    return terms;
+    const waiting = this.#rollout?.resolve ?? [];
+    const { pair } = this.#rollout?.plan ?? {};
+    const unfinished = pair && this.#instances.get(pair.fresh);
+    if (unfinished && this.#instances.get(pair.old)?.state.want === "up") this.#dismiss(unfinished, "stop");
+    for (const instance of this.#lasting()) {
+      if (running.includes(instance)) continue;
+      instance.terms = terms;
+      instance.feed({ type: "restart" });
+    }
+    const queue = running.filter(({ surplus }) => !surplus).map(({ key }) => key.instance);
+    return new Promise((resolve) => {
+      this.#rollout = { plan: { queue, pair: undefined, replaced: 0 }, former, resolve: [...waiting, resolve] };
+      this.#advance();
+    });
+  }
+
+  /** Changes the number of its instances: the highest numbers go, others come. Resolves when it is so. */
+  scale(size: number): Promise<Ending> {
+    const since = this.runs();
+    const { want } = this.state;
+    this.#scale = size;
+    this.#even();
+    for (const instance of this.#lasting()) instance.remember();
+    return this.outcome(want, since);
   }
 
   /**
-   * Goes on from where an earlier supervisor left: with its run, if that still lives. False when it left nothing.
+   * Goes on from where an earlier supervisor left: with its runs, as far as they still live. False when it left nothing.
    * @param terms what its file says now, if it may run
    */
   resume(terms: Terms | undefined): boolean {
-    const record = this.#machine.recall(this.key);
-    if (!record) return false;
-    // Its record is written again only when its run has been taken up: it is by the record that the run is found.
-    const { state } = record;
-    this.#loss = { lines: record.dropped ?? 0, reason: "" };
-    if (alive(state)) this.#takeUpRun(record, terms);
-    this.#become(state);
-    if (alive(state) && this.terms) this.terms = { ...this.terms, fingerprint: record.fingerprint };
-    this.#remember();
-    if (this.#run && state.phase === "starting") this.feed({ type: "launched", run: state.run });
-    // It listens on a socket that clients no longer find: only a new run can listen on the present one.
-    if (this.#run && this.#socket?.fresh && state.want === "up") this.feed({ type: "restart" });
-    return true;
-  }
-
-  #takeUpRun(record: DaemonRecord, terms: Terms | undefined): void {
-    this.#next = terms;
+    const records = this.#machine.recall(this.key);
+    if (records.size === 0) return false;
+    this.terms = terms;
+    this.#loss = { lines: [...records.values()][0]?.dropped ?? 0, reason: "" };
+    // A record is written again only when its run has been taken up: it is by the record that the run is found.
+    let common: Common = { socket: undefined, binding: undefined, log: undefined };
     try {
-      if (this.#takeUp()?.definition.output === "log") this.#openLog();
+      if (terms && anyAlive(records)) common = this.#openAll(terms, () => undefined);
+      else if (terms) this.#openPlaces(terms);
     } catch {
       // What cannot be opened now is tried, and told, again at its next start.
     }
-    this.#run = this.#machine.adopt(this.key, record, this.#news(record.state.run));
+    this.#scale = [...records.values()][0]?.scale;
+    for (const instance of this.instances()) this.#instances.delete(instance.key.instance);
+    for (const [number, record] of records) this.#add(number).resume(record, common);
+    this.#fit();
+    // They listen on a socket that clients no longer find: only new runs can listen on the present one.
+    for (const instance of this.#socket?.fresh ? this.#lasting() : []) {
+      if (alive(instance.state) && instance.state.want === "up") instance.feed({ type: "restart" });
+    }
+    this.#publish();
+    return true;
   }
 
-  /** Sends a signal to the main process; false when there is none. */
+  /** Sends a signal to the main process of each instance; false when there is none. */
   signal(signal: number): boolean {
-    this.#run?.signal(signal);
-    return this.#run !== undefined;
+    return this.instances().filter((instance) => instance.signal(signal)).length > 0;
   }
 
   /** Gives up what it holds. It must have stopped. */
   async close(): Promise<void> {
-    this.#cancelTimer?.();
-    this.#machine.discard(this.key);
-    this.#machine.forget(this.key);
-    this.#closeSocket();
+    this.#cancelLook?.();
+    this.#cancelIdle?.();
+    for (const instance of this.instances()) instance.close();
+    this.#closePlaces();
     await this.#closeLog();
   }
 
-  readonly #perform: Perform = {
-    spawn: ({ run }) => this.#spawn(run),
-    prepare: ({ run }) => this.#prepare(run),
-    discard: () => this.#machine.discard(this.key),
-    terminate: () => this.#run?.signalAll(SIGTERM),
-    kill: () => this.#run?.kill(),
-  };
-
-  #become(state: State): void {
-    const { deadline } = state;
-    if (deadline !== this.#state.deadline || this.#cancelTimer === undefined) {
-      this.#cancelTimer?.();
-      this.#cancelTimer =
-        deadline === undefined
-          ? undefined
-          : this.#machine.after(Math.max(0, deadline - this.#machine.now()), () => this.feed({ type: "deadline" }));
-    }
-    this.#state = state;
+  #add(number = this.#free()): Instance {
+    const latest = Math.max(0, ...this.instances().map(({ state }) => state.run));
+    const key = { ...this.key, instance: number };
+    const instance = new Instance(key, this.terms, latest, this.#machine, this.#host);
+    this.#instances.set(number, instance);
+    return instance;
   }
 
-  #remember(): void {
-    this.#machine.remember(this.key, this.#state, this.terms?.fingerprint ?? this.file.fingerprint);
+  #free(): number {
+    for (let number = 1; ; number += 1) if (!this.#instances.has(number)) return number;
   }
 
-  #spawn(run: number): void {
-    let stage = "publishing its socket";
-    try {
-      const terms = this.#takeUp();
-      if (!terms) throw new Error("it has no valid file");
-      stage = "opening its log";
-      if (terms.definition.output === "log") this.#openLog();
-      stage = "making its cgroup";
-      const { plan, held } = this.#plan(terms, run);
-      stage = "making its process";
-      this.#socket?.mark();
-      this.#before = this.#socket?.observe();
-      this.#run = this.#machine.launch(this.key, plan, held, this.#news(run));
-    } catch (error) {
-      this.#failLaunch(run, stage, error instanceof Error ? error.message : String(error));
+  /** Makes the number of its instances what it is to be: what is too many ends, what is missing is not yet begun. */
+  #fit(): void {
+    const lasting = this.#lasting();
+    for (const instance of lasting.slice(this.size)) this.#dismiss(instance, "retire");
+    for (let missing = this.size - lasting.length; missing > 0; missing -= 1) {
+      const instance = this.#add();
+      const { bar } = lasting[0]?.state ?? {};
+      if (bar) instance.feed({ type: "bar", bar });
     }
   }
 
-  #plan(terms: Terms, run: number): { plan: LaunchPlan; held: Held } {
-    const cgroup = this.#machine.makeGroup(this.key, run);
-    const plan = launchDaemon({
-      definition: terms.definition,
-      owner: this.key.owner,
-      account: terms.account,
-      cgroup,
-      privileged: this.#machine.privileged,
-    });
-    return {
-      plan,
-      held: { socket: this.#socket, log: terms.definition.output === "log" ? this.#log : undefined, cgroup },
-    };
+  /** The same, and begins what is missing if the others are wanted up. */
+  #even(): void {
+    const { want } = this.state;
+    this.#fit();
+    if (want === "down") return;
+    for (const instance of this.#lasting()) if (instance.state.want === "down") instance.feed({ type: "start" });
   }
 
-  /** A chain that stands by is one process more; it is worth that where clients wait at a socket. */
-  #prepare(run: number): void {
-    if (this.terms?.definition.listen === "none" || !this.terms) return;
-    try {
-      this.#machine.discard(this.key);
-      const { plan, held } = this.#plan(this.terms, run);
-      this.#machine.prepare(this.key, run, plan, held);
-    } catch {
-      // The launch itself will meet the same trouble, and tell it.
+  #dismiss(instance: Instance, how: "retire" | "stop"): void {
+    instance.surplus = true;
+    instance.feed({ type: how });
+    if (!alive(instance.state)) this.#forget(instance);
+  }
+
+  #forget(instance: Instance): void {
+    instance.close();
+    this.#instances.delete(instance.key.instance);
+  }
+
+  #stepped(instance: Instance, event: Event["type"], before: State, after: State): void {
+    this.#witness(this, instance, event, before, after);
+    if (instance.surplus && !alive(after)) this.#forget(instance);
+    this.#publish();
+    this.#watchIdleness();
+    if (this.instances().every(({ state, pid }) => AT_REST.has(state.phase) && pid === 0)) void this.#closeLog();
+    this.#answer();
+    this.#advance();
+  }
+
+  /** Lets clients in as long as one of its instances will be there for them, and wakes those that sleep when one comes. */
+  #publish(): void {
+    const now = this.#machine.now();
+    const open = this.instances().some(({ state }) => isExpected(state, now));
+    if (this.#socket && this.#open !== open) this.#socket.admit(open);
+    this.#open = open;
+    if (this.#socket && !open && !alive(this.state)) {
+      for (const { key } of this.instances()) this.#machine.discard(key);
+      this.#socket.dismiss();
     }
-  }
-
-  /** As if it had been launched and had ended: later, because the present step is not over. */
-  #failLaunch(run: number, stage: string, reason: string): void {
-    this.#machine.after(0, () => {
-      this.feed({ type: "exited", run, exit: { how: "launch", stage, reason }, connected: false });
-      this.feed({ type: "gone", run });
+    if (this.#awaiting || !this.#socket || !this.#lasting().some(({ state }) => state.phase === "asleep")) return;
+    this.#awaiting = true;
+    this.#socket.awaitClient(() => {
+      this.#awaiting = false;
+      this.feed({ type: "connection" });
+      this.#publish();
     });
   }
 
-  #news(run: number): RunNews {
-    return {
-      launched: () => this.feed({ type: "launched", run }),
-      exited: (raw) => {
-        const connected =
-          this.#socket !== undefined && (!this.#before || tookConnection(this.#before, this.#socket.observe()));
-        this.feed({ type: "exited", run, exit: readExit(raw), connected });
-      },
-      gone: () => {
-        this.#run = undefined;
-        this.feed({ type: "gone", run });
-      },
+  #watchIdleness(): void {
+    const { definition } = this.terms ?? {};
+    const awake = this.#lasting().some(({ state }) => state.phase === "running");
+    if (!definition?.ondemand || !awake || this.#cancelIdle) return;
+    this.#lastClient = this.#machine.now();
+    const look = (): void => {
+      this.#cancelIdle = undefined;
+      const socket = this.#socket;
+      if (!socket || !this.#lasting().some(({ state }) => state.phase === "running")) return;
+      if (socket.observe().touched || socket.busy()) {
+        this.#lastClient = this.#machine.now();
+        this.#markClients();
+      } else if (this.#machine.now() - this.#lastClient >= definition.idleTimeout) {
+        this.feed({ type: "idle" });
+        return;
+      }
+      again();
     };
+    const again = () => {
+      this.#cancelIdle = this.#machine.after(Math.max(definition.idleTimeout / IDLE_LOOKS, ROLLOUT_LOOK), look);
+    };
+    again();
   }
 
-  #openLog(): void {
-    const terms = this.terms;
-    if (this.#log || !terms) return;
-    this.#log = this.#machine.openLog(this.key, terms.account, this.#logger(terms), terms.logDirectory);
+  /** Takes a rolling restart as far as it goes at this moment. */
+  #advance(): void {
+    const { terms } = this;
+    if (!this.#rollout || !terms) return;
+    this.#cancelLook?.();
+    const { pair } = this.#rollout.plan;
+    const fresh = pair && this.#instances.get(pair.fresh);
+    if (fresh && fresh.state.phase === "running" && !fresh.reached) fresh.reached = fresh.serves();
+    const standing = (number: number) => this.#instances.get(number);
+    const move = nextMove(this.#rollout.plan, standing, terms.definition, this.#machine.now());
+    switch (move.move) {
+      case "wait":
+        this.#cancelLook = this.#machine.after(ROLLOUT_LOOK, () => this.#advance());
+        return;
+      case "begin": {
+        const instance = this.#add();
+        this.#rollout.plan = paired(this.#rollout.plan, instance.key.instance);
+        instance.feed({ type: "start" });
+        instance.feed({ type: "connection" });
+        return;
+      }
+      case "retire": {
+        const old = this.#instances.get(move.old);
+        if (old) this.#dismiss(old, "retire");
+        this.#advance();
+        return;
+      }
+      case "pass":
+        this.#rollout.plan = passed(this.#rollout.plan);
+        this.#advance();
+        return;
+      case "back":
+        this.#rollBack(move.fresh, move.reason);
+        return;
+      case "done":
+        this.#conclude({ ok: true });
+        this.#even();
+    }
   }
 
-  #logger({ definition, logDirectory }: Terms): LaunchPlan {
-    return launchLogger(logDirectory, this.key.owner, definition, this.#machine.privileged);
+  #rollBack(number: number, reason: string): void {
+    const { plan, former } = this.#rollout ?? {};
+    const fresh = this.#instances.get(number);
+    const ran = fresh?.state.last !== undefined && fresh.state.last.exit.how !== "launch";
+    if (plan?.replaced === 0) this.terms = former;
+    this.#conclude({ ok: false, reason, ran });
+    if (!fresh) return;
+    this.#witness(this, fresh, "rollback", fresh.state, fresh.state, reason);
+    this.#dismiss(fresh, "retire");
   }
 
-  #logsAlike(some: Terms, others: Terms): boolean {
-    const words = [some, others].map((terms) => JSON.stringify(this.#logger(terms).argv));
-    return some.account.uid === others.account.uid && words[0] === words[1];
+  /** Ends a rolling restart before its end: who waits for it is told why. */
+  #abandon(reason: string): void {
+    const { pair } = this.#rollout?.plan ?? {};
+    this.#conclude({ ok: false, reason, ran: false });
+    const fresh = pair && this.#instances.get(pair.fresh);
+    const old = pair && this.#instances.get(pair.old);
+    if (fresh && old && old.state.want === "up") this.#dismiss(fresh, "stop");
   }
+
+  #conclude(ending: Ending): void {
+    const resolve = this.#rollout?.resolve ?? [];
+    this.#rollout = undefined;
+    this.#cancelLook?.();
+    for (const each of resolve) each(ending);
+  }
+
+  #markClients(): void {
+    const socket = this.#socket;
+    if (!socket) return;
+    for (const instance of this.instances()) if (alive(instance.state)) instance.noteClients();
+    socket.mark();
+    for (const instance of this.instances()) instance.observeClients();
+  }
+
+  #openAll(terms: Terms, stage: (name: string) => void): Common {
+    stage("publishing its socket");
+    this.#openPlaces(terms);
+    stage("opening its log");
+    if (terms.definition.output === "log") this.#openLog(terms);
+    return { socket: this.#socket, binding: this.#binding, log: this.#log };
+  }
+
+  /** Holds the socket that the terms name, or none. */
+  #openPlaces(terms: Terms): void {
+    const { listen } = terms.definition;
+    if (this.#socket && !this.#socket.intact()) {
+      for (const { key } of this.instances()) this.#machine.discard(key);
+      this.#closePlaces();
+    }
+    if (!isHeld(listen)) this.#closeSocket();
+    if (listen !== "path") this.#closeBinding();
+    if (isHeld(listen) && !this.#socket) {
+      this.#socket = this.#machine.openSocket(this.key, terms.nginxGroup, listen === "fastcgi" ? 0 : 3);
+      this.#open = undefined;
+    }
+    if (listen === "path") this.#binding ??= this.#machine.openBinding(this.key, terms.nginxGroup, terms.account);
+  }
+
+  #openLog(terms: Terms): void {
+    if (this.#log && this.#logOf && !sameLog(this.#logOf, terms)) void this.#closeLog();
+    const { definition, logDirectory } = terms;
+    const logger = launchLogger(logDirectory, this.key.owner, definition, this.#machine.privileged);
+    if (this.#log) this.#log.follow(logger);
+    else this.#log = this.#machine.openLog(this.key, terms.account, logger, logDirectory);
+    this.#logOf = terms;
+  }
+  #logOf: Terms | undefined;
 
   async #closeLog(): Promise<void> {
     const log = this.#log;
     if (!log) return;
     // What stands by has the log's FIFO open, and would write where nobody reads.
-    this.#machine.discard(this.key);
+    for (const { key } of this.instances()) this.#machine.discard(key);
     this.#log = undefined;
     await log.close();
     this.#loss = { lines: log.loss().lines, reason: "" };
   }
 
+  #closePlaces(): void {
+    this.#closeSocket();
+    this.#closeBinding();
+  }
   #closeSocket(): void {
     this.#socket?.close();
     this.#socket = undefined;
+    this.#awaiting = false;
+  }
+  #closeBinding(): void {
+    this.#binding?.close();
+    this.#binding = undefined;
   }
 
   #answer(): void {
-    this.#waiters = this.#waiters.filter((waiter) => {
-      const said = verdict(this.#state, waiter.wish, waiter.since);
-      if (said === "pending") return true;
-      waiter.resolve(said);
+    this.#waiters = this.#waiters.filter(({ wish, since, resolve }) => {
+      const verdicts = this.#lasting().map(
+        (one) => [one, verdict(one.state, wish, since.get(one.key.instance) ?? 0)] as const,
+      );
+      for (const [{ key, state, waiting }, said] of verdicts) {
+        if (wish === "up" && waiting && state.run > (since.get(key.instance) ?? 0)) {
+          resolve({ ok: false, reason: waiting, ran: false });
+          return false;
+        }
+        if (said === "pending" || said.ok) continue;
+        const { last } = state;
+        const ran = last !== undefined && last.run > (since.get(key.instance) ?? 0) && last.exit.how !== "launch";
+        resolve({ ok: false, reason: said.reason, ran });
+        return false;
+      }
+      if (verdicts.some(([, said]) => said === "pending")) return true;
+      if (wish === "down" && this.instances().some(({ state }) => alive(state))) return true;
+      resolve({ ok: true });
       return false;
     });
   }
 }
+
+const sameLog = (a: Terms, b: Terms): boolean => a.account.uid === b.account.uid && a.logDirectory === b.logDirectory;
+
+/** Whether runs of both can be there at a time. */
+const isCompatible = (a: Terms, b: Terms): boolean =>
+  b.definition.listen !== "none" && a.definition.listen === b.definition.listen && sameLog(a, b);
+
+const anyAlive = (records: ReadonlyMap<number, InstanceRecord>): boolean =>
+  [...records.values()].some(({ state }) => alive(state));

@@ -1,9 +1,10 @@
 /** What the supervisor needs of the operating system: the port that os/ fills in and main.ts plugs together. */
-import type { Definition } from "./core/definition.ts";
+import type { Definition, Ready } from "./core/definition.ts";
 import type { SocketEvidence } from "./core/evidence.ts";
 import type { LaunchPlan } from "./core/launch.ts";
 import type { State } from "./core/lifecycle.ts";
 import type { Account } from "./core/policy-rules.ts";
+import type { Site } from "./core/site.ts";
 
 /** A conf file as it was found: what it defines, or why it defines nothing. */
 export interface FoundFile {
@@ -26,16 +27,37 @@ export interface FoundFiles {
   readonly complete: boolean;
 }
 
-/** A published FastCGI socket. */
+/** A published listening socket. */
 export interface HeldSocket {
   readonly path: string;
   /** Whether it is new; if not, the run of an earlier supervisor listens on the same. */
   readonly fresh: boolean;
   /** Whether clients still find it. */
   intact(): boolean;
+  /** Lets clients connect, or turns them away. */
+  admit(clients: boolean): void;
+  /** Sends those away who wait to be accepted. No process of the daemon may live. */
+  dismiss(): void;
   /** Forgets the clients there were: see SocketEvidence.touched. */
   mark(): void;
   observe(): SocketEvidence;
+  /** Whether any client is connected to it, or waits to be. */
+  busy(): boolean;
+  /** Calls `came` once, as soon as a client waits. */
+  awaitClient(came: () => void): void;
+  close(): void;
+}
+
+/** Where the processes of a daemon bind sockets of their own, each run in a directory that no other has. */
+export interface BindingPlace {
+  /** Where the socket of the run in force is published. */
+  readonly path: string;
+  /** Makes the directory of a run; gives the path that its process is to bind. */
+  provide(run: number): string;
+  /** Publishes what the run has bound, if that is there; true from then on. */
+  publish(run: number): boolean;
+  /** Takes a run's directory away. */
+  clear(run: number): void;
   close(): void;
 }
 
@@ -50,6 +72,8 @@ export interface LogLoss {
 /** A daemon's log, open for its daemon to write to. */
 export interface HeldLog {
   loss(): LogLoss;
+  /** From now on its lines are written by this logger; none is lost. */
+  follow(logger: LaunchPlan): void;
   /** Resolves when all that was written is in the log's files. */
   close(): Promise<void>;
 }
@@ -61,6 +85,10 @@ export interface LiveRun {
   signalAll(signal: number): void;
   /** Sends a signal to its main process. */
   signal(signal: number): void;
+  /** Sends TERM to each of its processes that expects it, and to the others when none has a client's connection in hand. */
+  ease(): void;
+  /** Whether one of its processes has a client's connection in hand. */
+  serves(): boolean;
   /** Kills whatever is left of it. */
   kill(): void;
 }
@@ -71,20 +99,26 @@ export type RawExit =
   | { readonly code: undefined; readonly signal: string; readonly report: string }
   | undefined;
 
-/** What a run tells of itself, each at most once and in this order; not before `launch` has returned. */
+/** What a run tells of itself, each but the first at most once and in this order; not before `launch` has returned. */
 export interface RunNews {
+  /** The launch chain waits for something, in words; "" when it goes on. */
+  waiting(reason: string): void;
   /** The launch chain has become the daemon's shell. */
   launched(): void;
+  /** Its process has told that it is ready. */
+  ready(): void;
   /** undefined: it was no child of ours. */
   exited(exit: RawExit): void;
   gone(): void;
 }
 
-/** What one supervisor leaves for the next about a daemon. */
-export interface DaemonRecord {
+/** What one supervisor leaves for the next about an instance of a daemon. */
+export interface InstanceRecord {
   readonly state: State;
   /** FoundFile.fingerprint of the file that its run was made of. */
   readonly fingerprint: string;
+  /** How many instances its daemon was told to have, if not what the file says. */
+  readonly scale: number | undefined;
   /** Opaque to the supervisor: how the machine finds the live run and the log's writer again. */
   readonly traces: unknown;
   /** Lines of its output that were dropped (LogLoss.lines). */
@@ -95,6 +129,11 @@ export interface DaemonRecord {
 export interface DaemonKey {
   readonly owner: Account;
   readonly name: string;
+}
+
+/** One of the processes that a daemon may have at a time; the first is 1. */
+export interface InstanceKey extends DaemonKey {
+  readonly instance: number;
 }
 
 /** The operating system as seen from the supervisor. Every method may throw an errno error. */
@@ -118,29 +157,73 @@ export interface Machine {
   /** Reads one of them; undefined when there is no such file. */
   readFile(owner: Account, chain: readonly string[], name: string): FoundFile | undefined;
 
-  /** Publishes the daemon's socket, or takes over that of an earlier supervisor's run. */
-  openSocket(key: DaemonKey, group: string): HeldSocket;
+  /**
+   * Publishes the daemon's socket for the members of `group`, or takes over that of an earlier supervisor's run, which
+   * has it as `descriptor`.
+   */
+  openSocket(key: DaemonKey, group: string, descriptor: number): HeldSocket;
+  openBinding(key: DaemonKey, group: string, binder: Account): BindingPlace;
   openLog(key: DaemonKey, writer: Account, logger: LaunchPlan, directory: string): HeldLog;
   /** Path of a cgroup for this run, where there are cgroups. */
-  makeGroup(key: DaemonKey, run: number): string | undefined;
+  makeGroup(key: InstanceKey, run: number): string | undefined;
+  /** Path of the socket on which a run tells that it is ready (sd_notify(3)). */
+  notifyPath(key: InstanceKey): string;
   /** Launches a plan: by what was prepared, if that was the same plan, else from the beginning. */
-  launch(key: DaemonKey, plan: LaunchPlan, held: Held, news: RunNews): LiveRun;
+  launch(key: InstanceKey, plan: LaunchPlan, held: Held, news: RunNews): LiveRun;
   /** Leads the launch of a plan to where only the tenant's part is left, and keeps it there for that run. */
-  prepare(key: DaemonKey, run: number, plan: LaunchPlan, held: Held): void;
+  prepare(key: InstanceKey, run: number, plan: LaunchPlan, held: Held): void;
   /** Gives up what was prepared. */
-  discard(key: DaemonKey): void;
+  discard(key: InstanceKey): void;
   /** Takes up the run of an earlier supervisor; undefined when its main process has ended. `news.gone` comes either way. */
-  adopt(key: DaemonKey, record: DaemonRecord, news: RunNews): LiveRun | undefined;
+  adopt(key: InstanceKey, record: InstanceRecord, socket: HeldSocket | undefined, news: RunNews): LiveRun | undefined;
 
-  /** What an earlier supervisor on this boot of the machine left about the daemon. */
-  recall(key: DaemonKey): DaemonRecord | undefined;
-  remember(key: DaemonKey, state: State, fingerprint: string): void;
-  forget(key: DaemonKey): void;
+  /** What an earlier supervisor on this boot of the machine left about the daemon, by instance. */
+  recall(key: DaemonKey): ReadonlyMap<number, InstanceRecord>;
+  remember(key: InstanceKey, record: Omit<InstanceRecord, "traces">): void;
+  forget(key: InstanceKey): void;
 }
 
 /** What a daemon's run is given by the supervisor. */
 export interface Held {
   readonly socket: HeldSocket | undefined;
+  /** Descriptor that the socket becomes: 0, or for the launch chain to pass on. */
+  readonly input: "socket" | "nothing";
+  /** How it tells that it is ready. */
+  readonly ready: Ready;
+  readonly account: Account;
   readonly log: HeldLog | undefined;
   readonly cgroup: string | undefined;
+}
+
+/** What the web server says of the vhosts that it is offered. */
+export interface WebServerAnswer {
+  readonly accepted: boolean;
+  /** Its complaint; "" where it has none. */
+  readonly message: string;
+}
+
+/** What is kept of the sites from one supervisor to the next. Plain data. */
+export interface SiteMemory {
+  /** Daemon id by host. */
+  readonly holders: Readonly<Record<string, string>>;
+  /** By daemon id. */
+  readonly sites: Readonly<Record<string, Site>>;
+}
+
+/** The web server as seen from the supervisor, which only lays text out for it: it comes and takes. May throw errno errors. */
+export interface WebServer {
+  /** Lays out these vhosts in place of those before; nothing happens where they are the same. */
+  offer(text: string): void;
+  /** What it says of those that lie there; undefined while it has not said anything. */
+  answer(): WebServerAnswer | undefined;
+  /** The vhosts that it works with. */
+  inForce(): string;
+  /** Where the daemon's socket is published, whether it is there at the moment or not. */
+  socketPath(key: DaemonKey): string;
+  /** The directory for the logs of an owner's hosts, made where it is missing. @param group who may read them, if anyone */
+  logDirectory(owner: Account, group: number | undefined): string;
+  /** Uid of the owner of a directory as this account sees it; a reason in words where it sees none. */
+  ownerOf(viewer: Account, path: string): number | string;
+  recall(): SiteMemory;
+  remember(memory: SiteMemory): void;
 }

@@ -6,19 +6,24 @@ import { pino } from "pino";
 import { attachCaller } from "./api/authority.ts";
 import { createApi } from "./api/routes.ts";
 import { MAX_DAEMON_FILE, parseDaemonFile } from "./conf/daemon-file.ts";
+import { daemonTemplate } from "./conf/daemon-template.ts";
 import { effectiveSettings } from "./conf/effective-settings.ts";
 import { parsePolicy } from "./conf/policy-file.ts";
 import { DEFAULT_RUN_DIR, HOME_SOCKET, PUBLIC_SOCKET, userSocket, VERSION } from "./contract.ts";
 import { describeProblem, NAME } from "./core/definition.ts";
 import { describeExit } from "./core/lifecycle.ts";
 import { resolvePolicy } from "./core/policy.ts";
+import type { Account } from "./core/policy-rules.ts";
 import type { Witness } from "./daemon.ts";
+import { Hosting } from "./hosting.ts";
 import { readAccounts } from "./os/accounts.ts";
 import { findCgroupRoot } from "./os/cgroup.ts";
-import { writeConfFile } from "./os/conf-dir.ts";
+import { confPath } from "./os/conf-dir.ts";
+import { makeConfFile, replaceConfFile } from "./os/conf-write.ts";
 import { ControlSockets, linkFromHome } from "./os/control-socket.ts";
 import { Linux } from "./os/linux.ts";
 import { readLog } from "./os/log-reader.ts";
+import { NginxSites } from "./os/nginx.ts";
 import { readPolicyFile } from "./os/policy-file.ts";
 import { Readiness } from "./os/readiness.ts";
 import { claimDirectory } from "./os/run-lock.ts";
@@ -32,6 +37,10 @@ const USAGE = `Usage: supervisor [options]
   --run-dir DIR       control sockets and log pipes (default ${DEFAULT_RUN_DIR})
   --fastcgi-dir DIR   published FastCGI sockets (default /run/fastcgi)
   --state-dir DIR     what the next supervisor needs to know (default /var/lib/dmhost)
+  --sites-dir DIR     where the web server takes its sites from (default: it serves none)
+  --site-logs-dir DIR what the web server logs of sites, a directory an owner
+                      (default /var/log/dmhost-sites)
+  --http-port PORT    at which visitors reach the web server (default 80)
   --log-level LEVEL   fatal, error, warn, info, debug or trace (default info)
 `;
 const MOST_DAEMONS = 256;
@@ -51,6 +60,9 @@ const readFlags = () => {
       "run-dir": text,
       "fastcgi-dir": text,
       "state-dir": text,
+      "sites-dir": text,
+      "site-logs-dir": text,
+      "http-port": text,
       "log-level": text,
       help: { type: "boolean" },
       version: { type: "boolean" },
@@ -61,6 +73,9 @@ const readFlags = () => {
     runDir: resolve(values["run-dir"] ?? DEFAULT_RUN_DIR),
     fastcgiDir: resolve(values["fastcgi-dir"] ?? "/run/fastcgi"),
     stateDir: resolve(values["state-dir"] ?? "/var/lib/dmhost"),
+    sitesDir: values["sites-dir"] === undefined ? undefined : resolve(values["sites-dir"]),
+    siteLogsDir: resolve(values["site-logs-dir"] ?? "/var/log/dmhost-sites"),
+    httpPort: Number(values["http-port"] ?? 80),
     logLevel: values["log-level"] ?? "info",
     help: values.help ?? false,
     version: values.version ?? false,
@@ -78,7 +93,11 @@ const loadRule = (path: string): { rule: Rule; problems: string[] } => {
   const parsed = parsePolicy(readPolicyFile(path));
   const describe = (problem: { line: number; text: string }) => describeProblem(path, problem);
   if (parsed.value === undefined) throw new Error(parsed.errors.map(describe).join("\n"));
-  const subjects = [...parsed.value.runsAs, ...parsed.value.manages].flatMap(({ left, right }) => [left, ...right]);
+  const { runsAs, manages, hosts } = parsed.value;
+  const subjects = [
+    ...[...runsAs, ...manages].flatMap(({ left, right }) => [left, ...right]),
+    ...hosts.map(({ left }) => left),
+  ];
   const namesOf = (kind: "user" | "group") =>
     subjects.filter((subject) => subject.kind === kind).map(({ name }) => name);
   const accounts = readAccounts({ users: namesOf("user"), groups: namesOf("group") });
@@ -140,10 +159,11 @@ const main = async (): Promise<void> => {
   });
   machine.accounts = rule.accounts;
 
-  const witness: Witness = (daemon, event, before, after) => {
-    const about = { daemon: daemon.id, owner: daemon.key.owner.name, run: after.run, event, pid: daemon.pid };
+  const witness: Witness = (daemon, { key, pid }, event, before, after, told) => {
+    const { owner, instance } = key;
+    const about = { daemon: daemon.id, owner: owner.name, instance, run: after.run, event, pid };
     const ended = event === "exited" && after.last ? describeExit(after.last.exit) : undefined;
-    const reason = ended ?? (after.bar ? after.bar.reason : undefined);
+    const reason = told ?? ended ?? (after.bar ? after.bar.reason : undefined);
     const level =
       after.phase === "failed" || after.phase === "forbidden" || after.phase === "invalid" ? "warn" : "info";
     log[before.phase === after.phase && !reason ? "debug" : level](
@@ -152,8 +172,28 @@ const main = async (): Promise<void> => {
     );
   };
   const supervisor = new Supervisor(machine, rule, witness);
+  const hosting = new Hosting({
+    daemons: () => supervisor.daemons(),
+    policy: () => supervisor.policy,
+    accounts: () => machine.accounts,
+    web:
+      flags.sitesDir === undefined
+        ? undefined
+        : new NginxSites({
+            sitesDir: flags.sitesDir,
+            logsDir: flags.siteLogsDir,
+            fastcgiDir: flags.fastcgiDir,
+            memory: join(flags.stateDir, "sites.json"),
+            identity: (account) => machine.identity(account),
+          }),
+    machine,
+    port: flags.httpPort,
+    report: (level, text) => log[level]({ sitesDir: flags.sitesDir }, text),
+  });
   const userOf = (uid: number): string =>
     [...machine.accounts.users.values()].find((account) => account.uid === uid)?.name ?? `uid ${uid}`;
+
+  const chainOf = (owner: Account): readonly string[] => supervisor.policy.paths(owner.name)?.chain ?? ["/"];
 
   const reloadPolicy = async (): Promise<string[]> => {
     const next = loadRule(flags.config);
@@ -176,17 +216,23 @@ const main = async (): Promise<void> => {
     effectiveSettings,
     reloadPolicy,
     readLog: ({ key, logDirectory }, from) => readLog(machine.identity(key.owner), logDirectory ?? "", from),
-    readConf: ({ key, file }) =>
-      machine.readText(key.owner, supervisor.policy.paths(key.owner.name)?.chain ?? [], file.name) ?? {
-        text: undefined,
-        problem: "the file is gone",
-      },
-    writeConf: ({ key, file }, text) => {
-      const { value, errors, warnings } = parseDaemonFile(text);
-      if (value !== undefined) writeConfFile(machine.identity(key.owner), file.path, text);
-      const describe = (problem: { line: number; text: string }) => describeProblem(file.path, problem);
+    readConf: ({ owner, name }) => {
+      const chain = chainOf(owner);
+      const none = { path: confPath(chain.at(-1) ?? "/", name), text: undefined, problem: undefined };
+      return machine.readText(owner, chain, name) ?? none;
+    },
+    checkConf: (path, text) => {
+      const { errors, warnings } = parseDaemonFile(text);
+      const describe = (problem: { line: number; text: string }) => describeProblem(path, problem);
       return { errors: errors.map(describe), warnings: warnings.map(describe) };
     },
+    writeConf: ({ owner, name }, text, what) =>
+      (what === "make" ? makeConfFile : replaceConfFile)(
+        machine.identity(owner),
+        confPath(chainOf(owner).at(-1) ?? "/", name),
+        text,
+      ),
+    newConf: daemonTemplate,
     onInternalError: (error, { user }) => log.error({ err: error, caller: user }, "a request failed"),
   });
 
@@ -216,6 +262,7 @@ const main = async (): Promise<void> => {
   const leave = async (): Promise<void> => {
     if (leaving) return;
     leaving = true;
+    hosting.close();
     log.info("stopping every daemon");
     await supervisor.shutdown();
     sockets.keep(new Set());
@@ -243,6 +290,8 @@ const main = async (): Promise<void> => {
 
   await openSockets();
   const findings = supervisor.rescan(supervisor.owners());
+  supervisor.changed = () => hosting.plan();
+  hosting.plan();
   machine.killStrays();
   for (const fd of inherited.values()) closeSync(fd);
   for (const problem of findings.problems) log.warn({ problem }, "about a conf file");

@@ -1,8 +1,10 @@
 /** The map of daemons: which there are, what they may, and what is asked of them. */
+import { objection } from "./core/launch.ts";
 import { alive, type Bar } from "./core/lifecycle.ts";
 import type { Policy } from "./core/policy.ts";
 import type { Account, AccountBase } from "./core/policy-rules.ts";
-import { Daemon, type Terms, type Witness } from "./daemon.ts";
+import { Daemon, type Ending, type Witness } from "./daemon.ts";
+import type { Terms } from "./instance.ts";
 import type { FoundFile, Machine } from "./machine.ts";
 
 /** The policy in force, with the accounts that it was resolved against. */
@@ -22,23 +24,28 @@ export interface Findings {
   readonly problems: string[];
 }
 
-/** How a request ended. */
-export type Result = { readonly ok: true } | { readonly ok: false; readonly reason: string };
+/** How a request ended; `ran` tells whether a process that was begun for it has lived. */
+export type Result = Ending;
 
 /** Keeps every daemon that an owner of the policy has a file for. */
 export class Supervisor {
   readonly #machine: Machine;
   readonly #witness: Witness;
   readonly #daemons = new Map<string, Daemon>();
+  /** Called when daemons, their files or what they may could have changed; may be called for nothing. */
+  changed: () => void = () => undefined;
+  /** Ids that are passed over until somebody asks for a look at the files. */
+  readonly #forgotten = new Set<string>();
   #rule: Rule;
   #stopping = false;
 
   constructor(machine: Machine, rule: Rule, witness: Witness) {
     this.#machine = machine;
     this.#rule = rule;
-    this.#witness = (daemon, event, before, after) => {
-      witness(daemon, event, before, after);
-      if (daemon.removed && !alive(after)) this.#drop(daemon);
+    this.#witness = (daemon, ...step) => {
+      witness(daemon, ...step);
+      this.changed();
+      if (daemon.removed && !alive(daemon.state)) this.#drop(daemon);
     };
   }
 
@@ -69,6 +76,11 @@ export class Supervisor {
     return this.daemonsOf([...this.#daemons.values()].map(({ key }) => key.owner.name));
   }
 
+  /** The account, as it is now, of one whose daemons are kept here. */
+  owner(name: string): Account | undefined {
+    return this.owners().includes(name) ? this.#rule.accounts.users.get(name) : undefined;
+  }
+
   daemon(id: string): Daemon | undefined {
     return this.#daemons.get(id);
   }
@@ -81,6 +93,7 @@ export class Supervisor {
       if (this.#isStrangers(daemon)) this.#evict(daemon);
       else this.#judge(daemon);
     }
+    this.changed();
   }
 
   /** Whether its owner's account is another by now than when it was loaded: its uid may be somebody else's. */
@@ -98,6 +111,11 @@ export class Supervisor {
 
   /** Reads the conf directories of `owners`: loads what is new, starts it if its file says so, drops what is gone. */
   rescan(owners: readonly string[]): Findings {
+    for (const id of this.#forgotten) if (owners.includes(id.slice(0, id.indexOf("/")))) this.#forgotten.delete(id);
+    return this.#rescan(owners);
+  }
+
+  #rescan(owners: readonly string[]): Findings {
     const findings: Findings = { found: [], started: [], changed: [], removed: [], problems: [] };
     if (this.#stopping) return findings;
     for (const name of this.owners().filter((owner) => owners.includes(owner))) {
@@ -107,6 +125,7 @@ export class Supervisor {
       this.#rescanOwner(owner, paths.chain, findings);
       this.#watch(owner, paths.chain, findings);
     }
+    this.changed();
     return findings;
   }
 
@@ -114,7 +133,7 @@ export class Supervisor {
   #watch(owner: Account, chain: readonly string[], findings: Findings): void {
     try {
       this.#machine.watchFiles(owner, chain, () => {
-        if (!this.#stopping) this.rescan([owner.name]);
+        if (!this.#stopping) this.#rescan([owner.name]);
       });
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
@@ -126,7 +145,9 @@ export class Supervisor {
     const { files, problems, complete } = this.#machine.readFiles(owner, chain);
     findings.problems.push(...problems, ...files.flatMap((file) => file.errors));
     for (const file of files) {
-      const known = this.#daemons.get(`${owner.name}/${file.name}`);
+      const id = `${owner.name}/${file.name}`;
+      if (this.#forgotten.has(id)) continue;
+      const known = this.#daemons.get(id);
       if (!known) this.#load(owner, file, findings);
       else this.#reload(known, file, findings);
     }
@@ -202,6 +223,8 @@ export class Supervisor {
     if (!granted.allowed || !account || !paths) {
       return { kind: "forbidden", reason: `it may not run as "${user}": ${granted.because}` };
     }
+    const refused = objection({ definition, owner: daemon.key.owner, privileged: soleOwner === undefined });
+    if (refused !== undefined) return { kind: "forbidden", reason: refused };
     const nginxGroup = policy.settings.nginxGroup;
     const { fingerprint } = daemon.file;
     return { definition, fingerprint, account, logDirectory: `${paths.logs}/${daemon.key.name}`, nginxGroup };
@@ -212,17 +235,42 @@ export class Supervisor {
     return this.#bringUp(daemon, "start");
   }
 
+  /** Starts it, and does not start it again when it ends. */
+  once(daemon: Daemon): Promise<Result> {
+    return this.#bringUp(daemon, "once");
+  }
+
+  /** Holds all of its processes by STOP. */
+  async pause(daemon: Daemon): Promise<Result> {
+    if (!alive(daemon.state) || daemon.state.phase === "stopping") {
+      return { ok: false, reason: `cannot pause "${daemon.id}": it is ${daemon.state.phase}`, ran: false };
+    }
+    daemon.feed({ type: "pause" });
+    return { ok: true };
+  }
+
+  /** Lets them go on. */
+  async continue(daemon: Daemon): Promise<Result> {
+    if (!alive(daemon.state)) {
+      return { ok: false, reason: `cannot continue "${daemon.id}": it is ${daemon.state.phase}`, ran: false };
+    }
+    daemon.feed({ type: "continue" });
+    return { ok: true };
+  }
+
   /** Ends the present run and starts the next, with the file as it is now. A file that is wrong leaves it as it is. */
   restart(daemon: Daemon): Promise<Result> {
     return this.#bringUp(daemon, "restart");
   }
 
-  async #bringUp(daemon: Daemon, verb: "start" | "restart"): Promise<Result> {
-    const cannot = (reason: string): Result => ({ ok: false, reason: `cannot ${verb} "${daemon.id}": ${reason}` });
+  async #bringUp(daemon: Daemon, verb: "start" | "once" | "restart"): Promise<Result> {
+    const cannot = (reason: string, ran = false): Result => {
+      return { ok: false, reason: `cannot ${verb} "${daemon.id}": ${reason}`, ran };
+    };
     if (this.#stopping) return cannot("the supervisor is stopping");
-    const since = daemon.state.run;
-    const takesUpFile = verb === "restart" || !alive(daemon.state);
-    if (takesUpFile) {
+    const since = daemon.runs();
+    const former = daemon.terms;
+    if (verb === "restart" || !alive(daemon.state)) {
       this.#readAgain(daemon);
       const judged = this.#terms(daemon);
       if ("kind" in judged) {
@@ -232,9 +280,9 @@ export class Supervisor {
       if (!daemon.offer(judged)) return cannot(daemon.state.bar?.reason ?? "");
       if (daemon.state.bar) daemon.feed({ type: "unbar" });
     }
-    daemon.feed({ type: verb });
-    const outcome = await daemon.outcome("up", since);
-    return outcome.ok ? outcome : cannot(outcome.reason);
+    if (verb !== "restart") daemon.feed({ type: verb });
+    const outcome = await (verb === "restart" ? daemon.restart(former) : daemon.outcome("up", since));
+    return outcome.ok ? outcome : cannot(outcome.reason, outcome.ran);
   }
 
   #readAgain(daemon: Daemon): void {
@@ -246,10 +294,32 @@ export class Supervisor {
 
   /** Stops it and all that it started. */
   async stop(daemon: Daemon): Promise<Result> {
-    const since = daemon.state.run;
+    const since = daemon.runs();
     daemon.feed({ type: "stop" });
     const outcome = await daemon.outcome("down", since);
-    return outcome.ok ? outcome : { ok: false, reason: `cannot stop "${daemon.id}": ${outcome.reason}` };
+    return outcome.ok ? outcome : { ...outcome, reason: `cannot stop "${daemon.id}": ${outcome.reason}` };
+  }
+
+  /** Stops it and forgets it, until the next rescan that somebody asks for. */
+  async exit(daemon: Daemon): Promise<Result> {
+    this.#forgotten.add(daemon.id);
+    daemon.removed = true;
+    const result = await this.stop(daemon);
+    if (result.ok) this.#drop(daemon);
+    return result;
+  }
+
+  /** Changes how many instances it has, without touching those that stay. */
+  async scale(daemon: Daemon, size: number): Promise<Result> {
+    const cannot = (reason: string, ran = false): Result => {
+      return { ok: false, reason: `cannot scale "${daemon.id}": ${reason}`, ran };
+    };
+    if (daemon.rolling) return cannot("a restart of it is under way; wait for its end");
+    if (daemon.terms?.definition.listen === "path" && size > 1) {
+      return cannot("with listen=path each process binds the socket itself, so there can be only one");
+    }
+    const outcome = await daemon.scale(size);
+    return outcome.ok ? outcome : cannot(outcome.reason, outcome.ran);
   }
 
   /** Stops everything, empties the logs and takes the sockets away. */
@@ -262,5 +332,6 @@ export class Supervisor {
 
   #drop(daemon: Daemon): void {
     if (this.#daemons.delete(daemon.id)) void daemon.close();
+    this.changed();
   }
 }

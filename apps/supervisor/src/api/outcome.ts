@@ -18,22 +18,24 @@ export const act = async (
   supervisor: Supervisor,
   about: OutcomeSurroundings,
   daemon: Daemon,
-  verb: "start" | "stop" | "restart",
+  verb: "start" | "once" | "stop" | "restart" | "pause" | "continue" | "exit" | "scale",
+  size = 1,
 ): Promise<Outcome> => {
   const { run: since } = daemon.state;
   const asked = Date.now();
-  const result = await supervisor[verb](daemon);
+  const result = await (verb === "scale" ? supervisor.scale(daemon, size) : supervisor[verb](daemon));
   if (result.ok) return { ok: true, reason: "", lastWords: "", advice: "", daemon: present(daemon, about.now()) };
   const { state, terms, key } = daemon;
   const concern = { id: daemon.id, user: terms?.account.name ?? key.owner.name, logged: isLogged(daemon) };
-  const ran = state.last !== undefined && state.last.run > since;
+  const goesOn = state.phase === "running" && (state.last?.run ?? 0) <= since;
   return {
     ok: false,
     reason: result.reason,
-    lastWords: ran && state.last?.exit.how !== "launch" ? await lastWords(daemon, about.readLog, asked) : "",
-    advice: !ran && state.phase === "running" ? GOES_ON : advice(state, concern, since),
+    lastWords: result.ran ? await lastWords(daemon, about.readLog, asked) : "",
+    advice: daemon.waiting ? WAITS : goesOn ? GOES_ON : advice(state, concern, since),
     daemon: present(daemon, about.now()),
   };
 };
 
+const WAITS = "It goes on by itself when it has what it waits for; a stop gives that up.";
 const GOES_ON = "The run that there is goes on as it was.";

@@ -1,9 +1,10 @@
-import { DEFAULTS, type Definition, type Parsed } from "../core/definition.ts";
+import { DEFAULTS, type Definition, isHeld, type Parsed } from "../core/definition.ts";
 import { suggestion } from "../core/suggestion.ts";
 import { DAEMON_KEYS, type Draft, EXPORT_KEY, fieldOf, setField } from "./daemon-keys.ts";
 import { Findings } from "./findings.ts";
 import { type Line, readLines, trimmed } from "./lines.ts";
 import { quoted } from "./quotation.ts";
+import { siteProblems } from "./site-keys.ts";
 import { readStart } from "./start-line.ts";
 
 /** Longest daemon's file, in bytes (spec/security.md 2). */
@@ -15,7 +16,8 @@ const KEY = /^[A-Za-z0-9_.-]+$/;
 
 /**
  * Reads a daemon's file (spec/daemon-manager.md: A daemon's file). Errors, and then no value: what is not
- * `key = value`, a value not of the key's form, a key given twice, no `start`, and what readLines refuses.
+ * `key = value`, a value not of the key's form, a key given twice, no `start`, keys of a site that do not go together
+ * (siteProblems), and what readLines refuses.
  * Warnings: an unknown key, an `export` of a name exported before (the later one wins), a quote in `start` that is
  * never closed. In the value, `dir` keeps its `~/`.
  */
@@ -26,6 +28,10 @@ export function parseDaemonFile(text: string): Parsed<Definition> {
   if (lines !== undefined && !file.seen.has("start")) {
     file.findings.error(0, 'there is no "start" line: expected one like "start = exec COMMAND"');
   }
+  file.checkTogether();
+  const site = siteProblems(file.draft, (key) => file.seen.get(key));
+  for (const { line, text: problem } of site.errors) file.findings.error(line, problem);
+  for (const { line, text: problem } of site.warnings) file.findings.warning(line, problem);
   return file.findings.parsed<Definition>({ ...file.draft, environment: file.environment });
 }
 
@@ -33,7 +39,7 @@ class DaemonFile {
   readonly findings = new Findings();
   readonly draft: Draft = { ...DEFAULTS, start: "" };
   readonly environment = new Map<string, string>();
-  /** Line on which a key, or `export NAME`, first stood. */
+  /** Line on which a field, or `export NAME`, was first set. */
   readonly seen = new Map<string, number>();
 
   read({ number, text }: Line): void {
@@ -70,12 +76,12 @@ class DaemonFile {
       this.#unknown(line, key);
       return;
     }
-    const first = this.seen.get(key);
+    const first = this.seen.get(field);
     if (first !== undefined) {
       this.findings.error(line, `"${key}" is already set on line ${first}: expected it once`);
       return;
     }
-    this.seen.set(key, line);
+    this.seen.set(field, line);
     const value = field === "start" ? this.#start(line, raw) : trimmed(withoutComment(raw));
     const expected = setField(this.draft, field, value);
     if (expected !== undefined) this.findings.error(line, `${key}: expected ${expected}, found ${quoted(value)}`);
@@ -88,6 +94,27 @@ class DaemonFile {
       this.findings.warning(line, `start: the quote ${openQuote} is never closed: ${advice}`);
     }
     return value;
+  }
+
+  /** What is right in itself and wrong beside another line. */
+  checkTogether(): void {
+    const { listen, ready } = this.draft;
+    for (const [key, needs] of [
+      ["ondemand", isHeld(listen)],
+      ["instances", listen !== "path"],
+    ] as const) {
+      const line = this.seen.get(key);
+      if (line === undefined || needs || this.draft[key] === DEFAULTS[key]) continue;
+      const expected =
+        key === "ondemand" ? "listen=fastcgi, systemd or http" : "another one, for each process would bind it";
+      this.findings.error(line, `${key}: it cannot go with listen=${listen}: expected ${expected}`);
+    }
+    if (ready === "fd:3" && (listen === "systemd" || listen === "http")) {
+      this.findings.error(
+        this.seen.get("ready") ?? 0,
+        `ready: descriptor 3 is the socket of listen=${listen}: expected another`,
+      );
+    }
   }
 
   #unknown(line: number, key: string): void {

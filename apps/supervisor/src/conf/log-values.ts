@@ -17,14 +17,14 @@ export const LARGEST_LOG_FILE = 255 * KIBI ** 2;
 export const LARGEST_LOG_TOTAL = 1024 * KIBI ** 3;
 
 /** A number of bytes, with K, M or G for its powers of 1024; undefined where it is none, or out of bounds. */
-export function readSize(text: string, least: number, most: number): number | undefined {
+export function readLogSize(text: string, least: number, most: number): number | undefined {
   const [, amount, unit = ""] = /^(\d{1,15})[ \t]*([KMG])?$/i.exec(text) ?? [];
   const size = Number(amount) * (UNITS.get(unit.toUpperCase()) ?? Number.NaN);
   return size >= least && size <= most ? size : undefined;
 }
 
 /** A number of bytes in the largest unit that divides it. */
-export function writtenSize(bytes: number): string {
+export function writtenLogSize(bytes: number): string {
   const [unit = "", size = 1] = [...UNITS].reverse().find(([, each]) => bytes % each === 0) ?? [];
   return `${bytes / size}${unit}`;
 }

@@ -21,6 +21,8 @@ export const meaning = (exit: Exit): string => {
   switch (exit.how) {
     case "launch":
       return "the program was never begun";
+    case "unready":
+      return "a program that ready=fd:N or notify is not made for looks like this, too";
     case "unknown":
       return "only the supervisor that started it could have been told how";
     case "signal":
@@ -36,9 +38,23 @@ export const meaning = (exit: Exit): string => {
   }
 };
 
+/** The keys that stages of a launch come from, where its owner can put right what fails there. */
+const KEYS: readonly (readonly [string, string])[] = [
+  ["entering the jail", "chroot="],
+  ["locking ", "lock="],
+  ["reading env-dir ", "env-dir="],
+  ["reading env-file ", "env-file="],
+  ["putting the variables ", "env-dir= or env-file="],
+  ["setting nice ", "nice="],
+  ["setting limits", "the limit-... keys"],
+  ["running the shell within the jail", "shell= or chroot="],
+];
+
 /** What to do after such an end: one sentence. */
 const afterExit = (exit: Exit, { id, user, logged }: Concern): string => {
   if (exit.how === "launch") {
+    const key = KEYS.find(([begin]) => exit.stage.startsWith(begin))?.[1];
+    if (key !== undefined) return `Put that right for ${user}, or correct ${key} with \`dmctl edit ${id}\`.`;
     if (exit.stage.startsWith("entering ")) {
       return `Make that directory so that ${user} may enter it, or correct dir= with \`dmctl edit ${id}\`.`;
     }
@@ -63,6 +79,8 @@ const afterExit = (exit: Exit, { id, user, logged }: Concern): string => {
  */
 export const advice = (state: State, concern: Concern, since?: number): string => {
   const { id } = concern;
+  const asking = state.bar?.kind === "forbidden" && /^[a-z-]+=/.exec(state.bar.reason)?.[0];
+  if (asking) return `Take ${asking} out with \`dmctl edit ${id}\`, or let root keep that daemon.`;
   if (state.bar?.kind === "forbidden") {
     return `Correct user= with \`dmctl edit ${id}\`, or ask root to grant it in [runs_as] and to run \`dmctl rescan\`.`;
   }

@@ -1,15 +1,24 @@
 /** What a daemon's file says, as values. Made by conf/, judged by policy.ts, turned into a launch plan by launch.ts. */
 
+import type { Hostname } from "./hostname.ts";
 import type { LogPattern } from "./log-selection.ts";
+import { type Limits, NO_LIMITS } from "./resource-limit.ts";
+import { type App, type IndexName, indexName } from "./site.ts";
 
 /** Names of daemons and, as path segments, of owners (DESIGN: Behaviour everywhere). */
 export const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 
-/** How a daemon's process listens. */
-export type Listen = "none" | "fastcgi";
+/**
+ * How a daemon's processes listen. The supervisor holds the socket of `fastcgi` (descriptor 0), `systemd` and `http`
+ * (descriptor 3); with `path` each process binds one itself.
+ */
+export type Listen = "none" | "fastcgi" | "systemd" | "http" | "path";
+
+/** How a process tells that it is ready: by taking a connection (or time), a line on a descriptor, or sd_notify. */
+export type Ready = "accept" | "notify" | `fd:${number}`;
 
 /** A daemon's file, complete with its defaults. Durations are in milliseconds. */
-export interface Definition {
+export interface Definition extends Surroundings, Limits {
   /** Working directory: absolute, or below the owner's home where it begins with `~/`. */
   readonly dir: string;
   /** Account to run as; undefined is the owner. */
@@ -23,6 +32,21 @@ export interface Definition {
   /** What `export` lines say, in their order; a later one of the same name wins. */
   readonly environment: ReadonlyMap<string, string>;
   readonly listen: Listen;
+  /** Processes that share the socket; at least 1. */
+  readonly instances: number;
+  /** Whether a restart begins the new process before it ends the old, where it listens. */
+  readonly rolling: boolean;
+  readonly ready: Ready;
+  /** With `ready=accept`: from the launch until a process counts as ready that has taken no connection. */
+  readonly readyAfter: number;
+  /** With a descriptor or sd_notify: how long it may take to tell. */
+  readonly readyTimeout: number;
+  /** How long a process that is replaced, or no longer needed, may take over its last requests. */
+  readonly drain: number;
+  /** Whether it runs only while somebody wants something of it. */
+  readonly ondemand: boolean;
+  /** With `ondemand`: without a connection for so long it is put to sleep. */
+  readonly idleTimeout: number;
   /** From TERM to KILL. */
   readonly stopTimeout: number;
   /** A run that lasted this long has not failed, however it ends. */
@@ -40,6 +64,36 @@ export interface Definition {
   readonly logCompress: boolean;
   /** Which lines are kept, by patterns in their order (log-selection.ts); undefined is every line. */
   readonly logSelect: readonly LogPattern[] | undefined;
+
+  /** The sites that it answers for; [hosts] of the policy must grant them. */
+  readonly host: readonly Hostname[];
+  /** Where Nginx finds a site's files: as `dir`. */
+  readonly docroot: string | undefined;
+  /** Files that stand for a directory, the first that there is. */
+  readonly index: readonly IndexName[];
+  /** undefined is what appOf makes of it. */
+  readonly app: App | undefined;
+  /** Largest body of a request, in bytes. */
+  readonly maxBody: number;
+}
+
+/**
+ * What its process is born into (spec/daemontools.md: The same powers in a conf file). Paths are absolute, or below the
+ * owner's home where they begin with `~/`.
+ */
+export interface Surroundings {
+  /** -20 (first to run) to 19; undefined is the supervisor's own. */
+  readonly nice: number | undefined;
+  /** Bits that are taken off the mode of what it makes. */
+  readonly umask: number;
+  /** Directory with a file for each variable. */
+  readonly envDir: string | undefined;
+  /** File with lines NAME=value. */
+  readonly envFile: string | undefined;
+  /** Directory that is to be its `/`. */
+  readonly chroot: string | undefined;
+  /** File that it holds locked as long as it lives. */
+  readonly lock: string | undefined;
 }
 
 /** Defaults of a daemon's file (spec/daemon-manager.md: A daemon's file; Lifecycle). */
@@ -51,15 +105,44 @@ export const DEFAULTS: Omit<Definition, "start"> = {
   shell: "/bin/sh",
   environment: new Map(),
   listen: "none",
+  instances: 1,
+  rolling: true,
+  ready: "accept",
+  readyAfter: 1000,
+  readyTimeout: 30_000,
+  drain: 10_000,
+  ondemand: false,
+  idleTimeout: 60_000,
   stopTimeout: 10_000,
   healthyAfter: 10_000,
   maxRetries: undefined,
+  nice: undefined,
+  umask: 0o022,
+  envDir: undefined,
+  envFile: undefined,
+  chroot: undefined,
+  lock: undefined,
+  ...NO_LIMITS,
+
+  host: [],
+  docroot: undefined,
+  index: ["index.php", "index.html"].flatMap((name) => indexName(name) ?? []),
+  app: undefined,
+  maxBody: 64 << 20,
 
   logSize: 1 << 20,
   logFiles: 10,
   logTotal: undefined,
   logCompress: false,
   logSelect: undefined,
+};
+
+/** What answers for a daemon's sites: what its file says, else what its way to listen and its docroot suggest. */
+export const appOf = ({ app, listen, docroot }: Pick<Definition, "app" | "docroot"> & { listen: string }): App => {
+  if (app !== undefined) return app;
+  if (listen === "none") return "static";
+  if (listen === "http") return "http";
+  return docroot === undefined ? "fastcgi" : "php";
 };
 
 /** Something wrong at a place in a file. */
@@ -80,3 +163,6 @@ export interface Parsed<T> {
 /** Writes a problem as `path:line: text` (`path: text` for the file as a whole). */
 export const describeProblem = (path: string, problem: Problem): string =>
   problem.line > 0 ? `${path}:${problem.line}: ${problem.text}` : `${path}: ${problem.text}`;
+
+/** Whether the supervisor holds the socket that such a daemon listens on. */
+export const isHeld = (listen: Listen): boolean => listen !== "none" && listen !== "path";

@@ -1,8 +1,19 @@
 import fc from "fast-check";
 import { describe, expect, it, test } from "vitest";
-import { alive, type Circumstances, type Event, initial, type Phase, type State, step, verdict } from "./lifecycle.ts";
+import { DEFAULTS, type Ready } from "./definition.ts";
+import {
+  alive,
+  type Circumstances,
+  type Event,
+  initial,
+  isExpected,
+  type Phase,
+  type State,
+  step,
+  verdict,
+} from "./lifecycle.ts";
 
-const rules = { stopTimeout: 10_000, healthyAfter: 10_000, maxRetries: undefined };
+const rules: Circumstances["rules"] = DEFAULTS;
 const at = (now: number, own: Partial<Circumstances["rules"]> = {}): Circumstances => ({
   now,
   random: 0.5,
@@ -30,6 +41,12 @@ const states: Record<Phase, State> = {
 };
 const events = {
   start: { type: "start" },
+  once: { type: "once" },
+  retire: { type: "retire" },
+  idle: { type: "idle" },
+  pause: { type: "pause" },
+  continue: { type: "continue" },
+  ready: { type: "ready", run: 3 },
   stop: { type: "stop" },
   restart: { type: "restart" },
   launched: { type: "launched", run: 3 },
@@ -45,15 +62,15 @@ const events = {
 /** What each cell does, in short: the phase it leads to and the effects; "-" is nothing at all. */
 // biome-ignore format: the table is read in columns
 const cells: Record<Phase, Record<keyof typeof events, string>> = {
-  stopped:     { start: "starting spawn4", stop: "stopped discard4", restart: "starting spawn4",              launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "stopped" },
-  starting:    { start: "-",               stop: "stopping terminate3 discard4", restart: "stopping terminate3 discard4", launched: "starting prepare4", exited: "stopping kill3", gone: "-",      deadline: "running",         connection: "-",               forbid: "stopping terminate3 discard4", invalidate: "-",                unbar: "starting" },
-  running:     { start: "-",               stop: "stopping terminate3 discard4", restart: "stopping terminate3 discard4", launched: "-",                 exited: "stopping kill3", gone: "-",      deadline: "-",               connection: "-",               forbid: "stopping terminate3 discard4", invalidate: "-",                unbar: "running" },
-  stopping:    { start: "stopping",        stop: "stopping",         restart: "stopping",                     launched: "-",                 exited: "stopping",       gone: "stopped discard4", deadline: "stopping kill3",  connection: "-",               forbid: "stopping",                     invalidate: "-",                unbar: "stopping" },
-  coolingdown: { start: "starting spawn4", stop: "stopped discard4", restart: "starting spawn4",              launched: "-",                 exited: "-",              gone: "-",                deadline: "starting spawn4", connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "coolingdown" },
-  failed:      { start: "starting spawn4", stop: "stopped discard4", restart: "starting spawn4",              launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "failed" },
-  asleep:      { start: "starting spawn4", stop: "stopped discard4", restart: "starting spawn4",              launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "starting spawn4", forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "asleep" },
-  forbidden:   { start: "-",               stop: "forbidden discard4", restart: "-",                          launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "starting spawn4" },
-  invalid:     { start: "-",               stop: "invalid discard4", restart: "-",                            launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "stopped" },
+  stopped:     { start: "starting spawn4", stop: "stopped discard4", restart: "starting spawn4",              launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "stopped", once: "starting spawn4", retire: "stopped discard4", idle: "-", pause: "-", continue: "-", ready: "-" },
+  starting:    { start: "-",               stop: "stopping terminate3 discard4", restart: "stopping terminate3 discard4", launched: "starting prepare4", exited: "stopping kill3", gone: "-",      deadline: "running",         connection: "-",               forbid: "stopping terminate3 discard4", invalidate: "-",                unbar: "starting", once: "starting", retire: "stopping ease3 discard4", idle: "-", pause: "starting pause3", continue: "starting continue3", ready: "running" },
+  running:     { start: "-",               stop: "stopping terminate3 discard4", restart: "stopping terminate3 discard4", launched: "-",                 exited: "stopping kill3", gone: "-",      deadline: "-",               connection: "-",               forbid: "stopping terminate3 discard4", invalidate: "-",                unbar: "running", once: "running", retire: "stopping ease3 discard4", idle: "-", pause: "running pause3", continue: "running continue3", ready: "-" },
+  stopping:    { start: "stopping",        stop: "stopping",         restart: "stopping",                     launched: "-",                 exited: "stopping",       gone: "stopped discard4", deadline: "stopping kill3",  connection: "-",               forbid: "stopping",                     invalidate: "-",                unbar: "stopping", once: "stopping", retire: "stopping", idle: "-", pause: "-", continue: "stopping continue3", ready: "-" },
+  coolingdown: { start: "starting spawn4", stop: "stopped discard4", restart: "starting spawn4",              launched: "-",                 exited: "-",              gone: "-",                deadline: "starting spawn4", connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "coolingdown", once: "starting spawn4", retire: "stopped discard4", idle: "-", pause: "-", continue: "-", ready: "-" },
+  failed:      { start: "starting spawn4", stop: "stopped discard4", restart: "starting spawn4",              launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "failed", once: "starting spawn4", retire: "stopped discard4", idle: "-", pause: "-", continue: "-", ready: "-" },
+  asleep:      { start: "-",               stop: "stopped discard4", restart: "-",                            launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "starting spawn4", forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "asleep", once: "starting spawn4", retire: "stopped discard4", idle: "-", pause: "-", continue: "-", ready: "-" },
+  forbidden:   { start: "-",               stop: "forbidden discard4", restart: "-",                          launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "starting spawn4", once: "-", retire: "forbidden discard4", idle: "-", pause: "-", continue: "-", ready: "-" },
+  invalid:     { start: "-",               stop: "invalid discard4", restart: "-",                            launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "stopped", once: "-", retire: "invalid discard4", idle: "-", pause: "-", continue: "-", ready: "-" },
 };
 
 const inShort = (before: State, event: Event): string => {
@@ -129,6 +146,134 @@ describe("back-off", () => {
   });
 });
 
+describe("exit code 100", () => {
+  const final = { how: "code", code: 100 } as const;
+
+  it("is the last run until somebody starts it, however long it lasted and whatever it took", () => {
+    for (const startedAt of [NOW, NOW - 3_600_000]) {
+      const state = endRun({ ...states.running, startedAt }, NOW, { exit: final, connected: true });
+      expect(state).toMatchObject({ phase: "failed", want: "up", failures: 1, deadline: undefined });
+      expect(step(state, { type: "start" }, at(NOW)).state).toMatchObject({ phase: "starting", failures: 0 });
+    }
+  });
+
+  it("means nothing where the end was asked for", () => {
+    const stopping = step(states.running, { type: "stop" }, at(NOW)).state;
+    expect(endRun(stopping, NOW, { exit: final }).phase).toBe("stopped");
+    const cycling = step(states.running, { type: "restart" }, at(NOW)).state;
+    expect(endRun(cycling, NOW, { exit: final })).toMatchObject({ phase: "starting", failures: 0 });
+  });
+
+  it("is told from 99 and 101", () => {
+    for (const code of [99, 101]) {
+      const state = endRun({ ...states.running, startedAt: NOW }, NOW, { exit: { how: "code", code } });
+      expect(state.phase).toBe("starting");
+    }
+  });
+});
+
+describe("a launch that had to wait", () => {
+  it("begins when it goes on: what it waited is no time of health", () => {
+    const waiting: State = { ...states.starting, startedAt: NOW - 3_600_000 };
+    const launched = step(waiting, { type: "launched", run: 3, waited: true }, at(NOW)).state;
+    expect(launched.startedAt).toBe(NOW);
+    expect(endRun(launched, NOW + 50, {})).toMatchObject({ failures: 1, last: { failed: true } });
+    expect(step(waiting, { type: "launched", run: 3 }, at(NOW)).state.startedAt).toBe(NOW - 3_600_000);
+  });
+});
+
+describe("an end that is let finish", () => {
+  const retired = step(states.running, { type: "retire" }, at(NOW, { drain: 3000 })).state;
+
+  it("gets TERM when drain has passed, and KILL when stop-timeout has", () => {
+    expect(retired).toMatchObject({ phase: "stopping", want: "down", easing: true, deadline: NOW + 3000 });
+    const pressed = step(retired, { type: "deadline" }, at(NOW + 3000));
+    expect(pressed.effects).toEqual([{ type: "terminate", run: 3 }]);
+    expect(pressed.state).toMatchObject({ easing: false, deadline: NOW + 13_000 });
+    expect(step(pressed.state, { type: "deadline" }, at(NOW + 13_000)).effects).toEqual([{ type: "kill", run: 3 }]);
+  });
+
+  it("is hastened by a stop", () => {
+    const { state, effects } = step(retired, { type: "stop" }, at(NOW + 10));
+    expect(state).toMatchObject({ easing: false, deadline: NOW + 10_010 });
+    expect(effects).toContainEqual({ type: "terminate", run: 3 });
+  });
+});
+
+describe("a daemon that runs on demand", () => {
+  const own = { ondemand: true };
+
+  it("sleeps when it is started, wakes for a client, and sleeps again when it is idle and has gone", () => {
+    const asleep = step(initial, { type: "start" }, at(NOW, own)).state;
+    expect(asleep).toMatchObject({ phase: "asleep", want: "up" });
+    const woken = step(asleep, { type: "connection" }, at(NOW, own));
+    expect([woken.state.phase, woken.effects]).toEqual(["starting", [{ type: "spawn", run: 1 }]]);
+    const dozing = step({ ...woken.state, phase: "running" }, { type: "idle" }, at(NOW, own)).state;
+    expect(dozing).toMatchObject({ phase: "stopping", want: "up", easing: true, dozing: true });
+    expect(step(dozing, { type: "gone", run: 1 }, at(NOW, own)).state).toMatchObject({ phase: "asleep", want: "up" });
+  });
+
+  it("is begun anew, not put to sleep, when a start comes while it goes", () => {
+    const dozing = step({ ...states.running }, { type: "idle" }, at(NOW, own)).state;
+    const wished = step(dozing, { type: "start" }, at(NOW, own)).state;
+    expect(step(wished, { type: "gone", run: 3 }, at(NOW, own)).state.phase).toBe("starting");
+  });
+});
+
+describe("a process that tells when it is ready", () => {
+  const own = { ready: "notify", readyTimeout: 5000 } as const;
+  const launched = step(states.starting, { type: "launched", run: 3 }, at(NOW, own)).state;
+
+  it("runs from then on", () => {
+    expect(launched).toMatchObject({ phase: "starting", deadline: NOW + 5000 });
+    expect(step(launched, { type: "ready", run: 3 }, at(NOW, own)).state).toMatchObject({
+      phase: "running",
+      deadline: undefined,
+    });
+  });
+
+  it("has failed when it does not in time, however it ends then", () => {
+    const late = step(launched, { type: "deadline" }, at(NOW + 5000, own));
+    // It may have taken a connection all the same.
+    expect(late.effects).toContainEqual({ type: "ease", run: 3 });
+    const exited = step(late.state, { type: "exited", run: 3, exit: clean, connected: true }, at(NOW + 5001, own));
+    const gone = step(exited.state, { type: "gone", run: 3 }, at(NOW + 5001, own)).state;
+    expect(gone).toMatchObject({ phase: "starting", failures: 1, last: { exit: { how: "unready" }, failed: true } });
+  });
+});
+
+describe("once", () => {
+  it("is not begun again when it ends, unless a start comes meanwhile", () => {
+    const once = step(initial, { type: "once" }, at(NOW)).state;
+    expect(once).toMatchObject({ phase: "starting", once: true });
+    expect(endRun({ ...once, phase: "running" }, NOW, {})).toMatchObject({ phase: "stopped", want: "down" });
+    const lasting = step({ ...once, phase: "running" }, { type: "start" }, at(NOW)).state;
+    expect(endRun(lasting, NOW, {}).phase).toBe("starting");
+  });
+});
+
+describe("pause", () => {
+  it("is over when it is stopped: what is held could not end", () => {
+    const paused = step(states.running, { type: "pause" }, at(NOW)).state;
+    expect(paused).toMatchObject({ phase: "running", paused: true });
+    const stopping = step(paused, { type: "stop" }, at(NOW));
+    expect(stopping.state.paused).toBe(false);
+    expect(stopping.effects.map(({ type }) => type)).toEqual(["terminate", "continue", "discard"]);
+  });
+});
+
+test.each<[string, State, boolean]>([
+  ["it runs", states.running, true],
+  ["it sleeps", states.asleep, true],
+  ["it begins again", { ...states.stopping, want: "up" }, true],
+  ["it is tried again soon", { ...states.coolingdown, deadline: NOW + 1000 }, true],
+  ["it is tried again later", { ...states.coolingdown, deadline: NOW + 3000 }, false],
+  ["it stops", states.stopping, false],
+  ["it has been given up", states.failed, false],
+])("whether clients wait for it: %s", (_name, state, expected) => {
+  expect(isExpected(state, NOW)).toBe(expected);
+});
+
 describe("stop and restart", () => {
   it("asks with TERM, and kills again and again from the deadline on", () => {
     const stopping = step(states.running, { type: "stop" }, at(NOW)).state;
@@ -195,13 +340,18 @@ describe("verdict", () => {
 
 /** A machine of the kind that the table is told about: it launches what it is asked to, and things happen to it. */
 class Model {
+  readonly #own: Partial<Circumstances["rules"]>;
   state: State = initial;
   now = 0;
   live: number | undefined;
   mainLives = false;
 
+  constructor(own: Partial<Circumstances["rules"]>) {
+    this.#own = { maxRetries: 5, ...own };
+  }
+
   feed(event: Event): void {
-    const { state, effects } = step(this.state, event, at(this.now, { maxRetries: 5 }));
+    const { state, effects } = step(this.state, event, at(this.now, this.#own));
     this.state = state;
     for (const effect of effects) {
       if (effect.type !== "spawn") continue;
@@ -242,7 +392,19 @@ class Model {
 it("never has two live runs, and reaches what is wanted once nothing more happens", () => {
   const action = fc.oneof(
     fc
-      .constantFrom<Event["type"]>("start", "stop", "restart", "deadline", "connection", "unbar")
+      .constantFrom<Event["type"]>(
+        "start",
+        "once",
+        "stop",
+        "restart",
+        "retire",
+        "idle",
+        "pause",
+        "continue",
+        "deadline",
+        "connection",
+        "unbar",
+      )
       .map((type) => (model: Model) => model.feed({ type } as Event)),
     fc.constantFrom(forbidden, invalid).map((bar) => (model: Model) => model.feed({ type: "bar", bar })),
     fc.nat(7).map((run) => (model: Model) => model.feed({ type: "gone", run: model.state.run - 1 - run })),
@@ -253,15 +415,19 @@ it("never has two live runs, and reaches what is wanted once nothing more happen
       model.now += passed;
     }),
   );
+  const kinds = fc.record({
+    ondemand: fc.boolean(),
+    ready: fc.constantFrom<Ready>("accept", "notify"),
+  });
   fc.assert(
-    fc.property(fc.array(action, { maxLength: 60 }), (actions) => {
-      const model = new Model();
+    fc.property(fc.array(action, { maxLength: 60 }), kinds, (actions, own) => {
+      const model = new Model(own);
       for (const act of actions) act(model);
       model.calm();
       const { phase, want, bar } = model.state;
       if (bar && !alive(model.state)) expect(phase).toBe(bar.kind);
       else if (want === "down") expect(phase).toBe("stopped");
-      else expect(["running", "failed"]).toContain(phase);
+      else expect(["running", "failed", ...(own.ondemand ? ["asleep"] : [])]).toContain(phase);
     }),
     { numRuns: 2000 },
   );

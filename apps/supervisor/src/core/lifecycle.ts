@@ -6,6 +6,7 @@
  * run begins when the last one is gone, so two never live at once.
  */
 import { retryDelay, spacing } from "./backoff.ts";
+import type { Definition } from "./definition.ts";
 
 /** How a run's main process ended. */
 export type Exit =
@@ -13,6 +14,8 @@ export type Exit =
   | { readonly how: "signal"; readonly signal: string }
   /** It never became the daemon: `stage` is what was being done, e.g. `entering /srv/x`. */
   | { readonly how: "launch"; readonly stage: string; readonly reason: string }
+  /** It did not tell in time that it is ready; `after` in ms. */
+  | { readonly how: "unready"; readonly after: number }
   /** Its parent was an earlier supervisor, and the kernel tells only parents. */
   | { readonly how: "unknown" };
 
@@ -53,6 +56,14 @@ export interface State {
   readonly respawns: number;
   /** Whether the end of the latest run was asked for. */
   readonly asked: boolean;
+  /** Whether its next end is its last, as `once` wants it. */
+  readonly once: boolean;
+  /** Whether its processes are held by SIGSTOP. */
+  readonly paused: boolean;
+  /** While it is stopping: whether it is still let finish its requests. */
+  readonly easing: boolean;
+  /** While it is stopping: whether it goes to sleep after that. */
+  readonly dozing: boolean;
   /** How the last run that ended did so, and whether it counts as failed. */
   readonly last: { readonly run: number; readonly exit: Exit; readonly failed: boolean } | undefined;
 }
@@ -60,10 +71,20 @@ export interface State {
 /** What happened. News of a run carries its number; news of any other run than the latest is stale and dropped. */
 export type Event =
   | { readonly type: "start" }
+  /** Start it; it is not begun again when it ends. */
+  | { readonly type: "once" }
   | { readonly type: "stop" }
   | { readonly type: "restart" }
-  /** The launch chain has become the daemon's shell. */
-  | { readonly type: "launched"; readonly run: number }
+  /** It is no longer needed: let it finish its requests, then end it. */
+  | { readonly type: "retire" }
+  /** Nobody wants anything of it. */
+  | { readonly type: "idle" }
+  | { readonly type: "pause" }
+  | { readonly type: "continue" }
+  /** The launch chain has become the daemon's shell. `waited`: it had something to wait for, and begins only now. */
+  | { readonly type: "launched"; readonly run: number; readonly waited?: boolean }
+  /** It tells that it is ready. */
+  | { readonly type: "ready"; readonly run: number }
   /** The main process ended. `connected`: the run has taken a connection. */
   | { readonly type: "exited"; readonly run: number; readonly exit: Exit; readonly connected: boolean }
   /** Nothing of the run is left. */
@@ -81,6 +102,10 @@ export type Effect =
   | { readonly type: "prepare"; readonly run: number }
   /** Give up what was prepared. */
   | { readonly type: "discard"; readonly run: number }
+  /** TERM to each of its processes when that has no request in hand, or knows what to do with it. */
+  | { readonly type: "ease"; readonly run: number }
+  /** STOP, or CONT, to all of it. */
+  | { readonly type: "pause" | "continue"; readonly run: number }
   /** TERM to all of it. */
   | { readonly type: "terminate"; readonly run: number }
   /** KILL to whatever is left of it. */
@@ -92,12 +117,11 @@ export interface Circumstances {
   readonly now: number;
   /** From [0, 1). */
   readonly random: number;
-  /** The daemon's own times (see Definition). */
-  readonly rules: {
-    readonly stopTimeout: number;
-    readonly healthyAfter: number;
-    readonly maxRetries: number | undefined;
-  };
+  /** The daemon's own (see Definition). */
+  readonly rules: Pick<
+    Definition,
+    "stopTimeout" | "healthyAfter" | "maxRetries" | "drain" | "ondemand" | "ready" | "readyTimeout"
+  >;
 }
 
 /** A state and what to do on the way to it. */
@@ -121,12 +145,16 @@ export const initial: State = {
   failures: 0,
   respawns: 0,
   asked: false,
+  once: false,
+  paused: false,
+  easing: false,
+  dozing: false,
   last: undefined,
 };
 
 type Of<T extends Event["type"]> = Extract<Event, { type: T }>;
 type Cell<T extends Event["type"]> = (state: State, event: Of<T>, at: Circumstances) => Step;
-type Row = { readonly [T in Event["type"]]: Cell<T> };
+type Row<T extends Event["type"]> = { readonly [P in Phase]: Cell<T> };
 
 const to = (state: State, change: Partial<State>, ...effects: Effect[]): Step => ({
   state: { ...state, deadline: undefined, ...change },
@@ -145,24 +173,43 @@ const spawn = (state: State, at: Circumstances, change: Partial<State>): Step =>
     { type: "spawn", run: state.run + 1 },
   );
 
-const afresh = (at: Circumstances) => ({ want: "up", wantedAt: at.now, failures: 0, respawns: 0 }) as const;
-const begin = (state: State, _event: unknown, at: Circumstances): Step => spawn(state, at, afresh(at));
+const afresh = (at: Circumstances) =>
+  ({ want: "up", wantedAt: at.now, failures: 0, respawns: 0, once: false, dozing: false }) as const;
+const sleep = (state: State, change: Partial<State>): Step => to(state, { phase: "asleep", ...change }, discard(state));
+const begin = (state: State, _event: unknown, at: Circumstances): Step =>
+  at.rules.ondemand ? sleep(state, afresh(at)) : spawn(state, at, afresh(at));
+const beginOnce = (state: State, _event: unknown, at: Circumstances): Step =>
+  spawn(state, at, { ...afresh(at), once: true });
 const wake = (state: State, _event: unknown, at: Circumstances): Step => spawn(state, at, {});
 const respawn = (state: State, _event: unknown, at: Circumstances): Step =>
   spawn(state, at, { respawns: state.respawns + 1 });
 
-const terminate = (state: State, at: Circumstances, change: Partial<State>): Step =>
+/** What ends is let finish (`easing`), or told at once; what is held by STOP could do neither. */
+const finish = (state: State, at: Circumstances, easing: boolean, change: Partial<State>): Step =>
   to(
     state,
-    { phase: "stopping", asked: true, deadline: at.now + at.rules.stopTimeout, ...change },
-    { type: "terminate", run: state.run },
+    {
+      phase: "stopping",
+      asked: true,
+      easing,
+      paused: false,
+      deadline: at.now + (easing ? at.rules.drain : at.rules.stopTimeout),
+      ...change,
+    },
+    { type: easing ? "ease" : "terminate", run: state.run },
+    ...(state.paused ? [{ type: "continue", run: state.run } as const] : []),
     discard(state),
   );
-const end = (state: State, _event: unknown, at: Circumstances): Step =>
-  terminate(state, at, { want: "down", wantedAt: undefined, respawns: 0 });
+const terminate = (state: State, at: Circumstances, change: Partial<State>): Step => finish(state, at, false, change);
+
+const idle = { want: "down", wantedAt: undefined, respawns: 0, failures: 0, once: false, dozing: false } as const;
+const down = { want: "down", wantedAt: undefined, respawns: 0 } as const;
+const end = (state: State, _event: unknown, at: Circumstances): Step => terminate(state, at, down);
+const ease = (state: State, _event: unknown, at: Circumstances): Step => finish(state, at, true, down);
+const doze = (state: State, _event: unknown, at: Circumstances): Step =>
+  at.rules.ondemand ? finish(state, at, true, { dozing: true }) : same(state);
 const cycle = (state: State, _event: unknown, at: Circumstances): Step => terminate(state, at, afresh(at));
 
-const idle = { want: "down", wantedAt: undefined, respawns: 0, failures: 0 } as const;
 const rest = (state: State): Step => to(state, { ...idle, phase: state.bar?.kind ?? "stopped" }, discard(state));
 
 /** While it is stopping the wish alone changes; `asked` makes the next run begin without waiting. */
@@ -170,10 +217,41 @@ const wishUp = (state: State, _event: unknown, at: Circumstances): Step => ({
   state: { ...state, ...afresh(at), asked: true },
   effects: [],
 });
-const wishDown = (state: State): Step => ({ state: { ...state, ...idle, asked: true }, effects: [] });
+const wishOnce = (state: State, _event: unknown, at: Circumstances): Step => ({
+  state: { ...state, ...afresh(at), asked: true, once: true },
+  effects: [],
+});
+const wishDown = (state: State, _event: unknown, at: Circumstances): Step =>
+  state.easing ? terminate(state, at, idle) : { state: { ...state, ...idle, asked: true }, effects: [] };
+const wishAway = (state: State): Step => ({ state: { ...state, ...idle, asked: true }, effects: [] });
 
-const settle = (state: State, _event: unknown, at: Circumstances): Step =>
-  to(state, { deadline: at.now + SETTLE }, { type: "prepare", run: state.run + 1 });
+const lastly = (state: State): Step => ({ state: { ...state, once: true }, effects: [] });
+const lasting = (state: State): Step => (state.once ? { state: { ...state, once: false }, effects: [] } : same(state));
+
+const hold = (state: State): Step =>
+  state.paused ? same(state) : { state: { ...state, paused: true }, effects: [{ type: "pause", run: state.run }] };
+const unhold = (state: State): Step => ({
+  state: { ...state, paused: false },
+  effects: [{ type: "continue", run: state.run }],
+});
+
+const settle = (state: State, event: Of<"launched">, at: Circumstances): Step =>
+  to(
+    state,
+    {
+      deadline: at.now + (at.rules.ready === "accept" ? SETTLE : at.rules.readyTimeout),
+      ...(event.waited && { startedAt: at.now }),
+    },
+    { type: "prepare", run: state.run + 1 },
+  );
+/** Time makes it a running one, or a failed one where it should have told. */
+const due = (state: State, _event: unknown, at: Circumstances): Step =>
+  at.rules.ready === "accept"
+    ? up(state)
+    : finish(state, at, true, {
+        asked: false,
+        last: { run: state.run, exit: { how: "unready", after: at.rules.readyTimeout }, failed: true },
+      });
 const up = (state: State): Step => to(state, { phase: "running" });
 
 const hasFailed = (state: State, event: Of<"exited">, at: Circumstances): boolean =>
@@ -186,6 +264,7 @@ const ended = (state: State, event: Of<"exited">, at: Circumstances): Step =>
     {
       phase: "stopping",
       asked: false,
+      paused: false,
       deadline: at.now + at.rules.stopTimeout,
       last: { run: event.run, exit: event.exit, failed: hasFailed(state, event, at) },
     },
@@ -193,20 +272,34 @@ const ended = (state: State, event: Of<"exited">, at: Circumstances): Step =>
   );
 
 /** Ended because it was told to; the rest of its tree has until the deadline. */
-const ending = (state: State, event: Of<"exited">): Step => ({
-  state: { ...state, last: { run: event.run, exit: event.exit, failed: false } },
-  effects: [],
-});
+const ending = (state: State, event: Of<"exited">): Step =>
+  state.last?.run === event.run
+    ? same(state)
+    : { state: { ...state, last: { run: event.run, exit: event.exit, failed: false } }, effects: [] };
 
-const killRest = (state: State, _event: unknown, at: Circumstances): Step =>
-  to(state, { deadline: at.now + at.rules.stopTimeout }, { type: "kill", run: state.run });
+/** It had its time: to finish its requests, and then to end. */
+const press = (state: State, _event: unknown, at: Circumstances): Step =>
+  to(
+    state,
+    { easing: false, deadline: at.now + at.rules.stopTimeout },
+    { type: state.easing ? "terminate" : "kill", run: state.run },
+  );
+
+/** Exit code by which a program asks not to be run again (spec/daemontools.md: The same powers in a conf file). */
+const FINAL_CODE = 100;
+
+/** Whether a run that ended so is not followed by another until somebody starts it. */
+export const isFinal = (exit: Exit): boolean => exit.how === "code" && exit.code === FINAL_CODE;
 
 /** Nothing of the run is left: rest, or begin again, at once or later (issue: Back-off). */
 const next = (state: State, _event: unknown, at: Circumstances): Step => {
-  const over = { ...state, startedAt: undefined };
+  const over = { ...state, startedAt: undefined, easing: false, paused: false, dozing: false };
   if (over.bar) return to(over, { phase: over.bar.kind, respawns: 0, failures: 0 }, discard(over));
   if (over.want === "down") return rest(over);
+  if (state.dozing) return sleep(over, { respawns: 0, failures: 0 });
+  if (over.once && !over.asked) return rest(over);
   if (over.asked || !over.last) return spawn(over, at, {});
+  if (isFinal(over.last.exit)) return to(over, { phase: "failed", failures: over.failures + 1 }, discard(over));
   if (!over.last.failed) {
     const clean = over.last.exit.how === "code" && over.last.exit.code === 0;
     return later({ ...over, failures: 0 }, (state.startedAt ?? at.now) + spacing(clean), at);
@@ -230,35 +323,52 @@ const evictLater = (state: State, event: Of<"bar">): Step =>
 const unbar = (state: State): Step => ({ state: { ...state, bar: undefined }, effects: [] });
 const release = (state: State, _event: unknown, at: Circumstances): Step => {
   const free = { ...state, bar: undefined };
-  return free.want === "up" ? spawn(free, at, afresh(at)) : to(free, { phase: "stopped" });
+  return free.want === "up" ? begin(free, undefined, at) : to(free, { phase: "stopped" });
 };
 
 // biome-ignore format: the table is read in columns
 const table = {
-  stopped:     { start: begin,  stop: rest,     restart: begin,  launched: same,   exited: same,   gone: same, deadline: same,     connection: same, bar: barred,     unbar },
-  starting:    { start: same,   stop: end,      restart: cycle,  launched: settle, exited: ended,  gone: same, deadline: up,       connection: same, bar: evict,      unbar },
-  running:     { start: same,   stop: end,      restart: cycle,  launched: same,   exited: ended,  gone: same, deadline: same,     connection: same, bar: evict,      unbar },
-  stopping:    { start: wishUp, stop: wishDown, restart: wishUp, launched: same,   exited: ending, gone: next, deadline: killRest, connection: same, bar: evictLater, unbar },
-  coolingdown: { start: begin,  stop: rest,     restart: begin,  launched: same,   exited: same,   gone: same, deadline: respawn,  connection: same, bar: barred,     unbar },
-  failed:      { start: begin,  stop: rest,     restart: begin,  launched: same,   exited: same,   gone: same, deadline: same,     connection: same, bar: barred,     unbar },
-  asleep:      { start: begin,  stop: rest,     restart: begin,  launched: same,   exited: same,   gone: same, deadline: same,     connection: wake, bar: barred,     unbar },
-  forbidden:   { start: same,   stop: rest,     restart: same,   launched: same,   exited: same,   gone: same, deadline: same,     connection: same, bar: barred,     unbar: release },
-  invalid:     { start: same,   stop: rest,     restart: same,   launched: same,   exited: same,   gone: same, deadline: same,     connection: same, bar: barred,     unbar: release },
-} satisfies Record<Phase, Row>;
+  start:      { stopped: begin,     starting: lasting,   running: lasting,    stopping: wishUp,     coolingdown: begin,     failed: begin,      asleep: lasting,    forbidden: same,      invalid: same },
+  once:       { stopped: beginOnce, starting: lastly,    running: lastly,     stopping: wishOnce,   coolingdown: beginOnce, failed: beginOnce,  asleep: beginOnce,  forbidden: same,      invalid: same },
+  restart:    { stopped: begin,     starting: cycle,     running: cycle,      stopping: wishUp,     coolingdown: begin,     failed: begin,      asleep: lasting,    forbidden: same,      invalid: same },
+  stop:       { stopped: rest,      starting: end,       running: end,        stopping: wishDown,   coolingdown: rest,      failed: rest,       asleep: rest,       forbidden: rest,      invalid: rest },
+  retire:     { stopped: rest,      starting: ease,      running: ease,       stopping: wishAway,   coolingdown: rest,      failed: rest,       asleep: rest,       forbidden: rest,      invalid: rest },
+  idle:       { stopped: same,      starting: same,      running: doze,       stopping: same,       coolingdown: same,      failed: same,       asleep: same,       forbidden: same,      invalid: same },
+  pause:      { stopped: same,      starting: hold,      running: hold,       stopping: same,       coolingdown: same,      failed: same,       asleep: same,       forbidden: same,      invalid: same },
+  continue:   { stopped: same,      starting: unhold,    running: unhold,     stopping: unhold,     coolingdown: same,      failed: same,       asleep: same,       forbidden: same,      invalid: same },
+  launched:   { stopped: same,      starting: settle,    running: same,       stopping: same,       coolingdown: same,      failed: same,       asleep: same,       forbidden: same,      invalid: same },
+  ready:      { stopped: same,      starting: up,        running: same,       stopping: same,       coolingdown: same,      failed: same,       asleep: same,       forbidden: same,      invalid: same },
+  exited:     { stopped: same,      starting: ended,     running: ended,      stopping: ending,     coolingdown: same,      failed: same,       asleep: same,       forbidden: same,      invalid: same },
+  gone:       { stopped: same,      starting: same,      running: same,       stopping: next,       coolingdown: same,      failed: same,       asleep: same,       forbidden: same,      invalid: same },
+  deadline:   { stopped: same,      starting: due,       running: same,       stopping: press,      coolingdown: respawn,   failed: same,       asleep: same,       forbidden: same,      invalid: same },
+  connection: { stopped: same,      starting: same,      running: same,       stopping: same,       coolingdown: same,      failed: same,       asleep: wake,       forbidden: same,      invalid: same },
+  bar:        { stopped: barred,    starting: evict,     running: evict,      stopping: evictLater, coolingdown: barred,    failed: barred,     asleep: barred,     forbidden: barred,    invalid: barred },
+  unbar:      { stopped: unbar,     starting: unbar,     running: unbar,      stopping: unbar,      coolingdown: unbar,     failed: unbar,      asleep: unbar,      forbidden: release,   invalid: release },
+} satisfies { readonly [T in Event["type"]]: Row<T> };
 
 /** One step: the cell of the table, unless the event is news of a run that is over. */
 export const step = (state: State, event: Event, at: Circumstances): Step => {
   if ("run" in event && event.run !== state.run) return same(state);
-  const row: Row = table[state.phase];
-  return (row[event.type] as Cell<typeof event.type>)(state, event as never, at);
+  const cell = table[event.type][state.phase] as Cell<typeof event.type>;
+  return cell(state, event as never, at);
 };
 
 /** Whether a run lives: its process may exist, and no other may be spawned. */
 export const alive = (state: State): boolean =>
   state.phase === "starting" || state.phase === "running" || state.phase === "stopping";
 
-/** What a POSIX shell means by its own exit codes. */
-const SHELL_CODES: ReadonlyMap<number, string> = new Map([
+/** A retry that is due within it is worth waiting for, in a client's eyes. In ms. */
+const SHORT_WAIT = 2000;
+
+/** Whether a client who comes now can expect to be served by it, if not at once. */
+export const isExpected = ({ phase, want, deadline }: State, now: number): boolean => {
+  if (phase === "coolingdown") return (deadline ?? now) - now <= SHORT_WAIT;
+  return phase === "asleep" || (want === "up" && (phase === "starting" || phase === "running" || phase === "stopping"));
+};
+
+/** What exit codes mean: those that we know of ourselves, and those of a POSIX shell. */
+const KNOWN_CODES: ReadonlyMap<number, string> = new Map([
+  [FINAL_CODE, " (it asks not to be run again)"],
   [126, " (the shell may not run a program that `start` names)"],
   [127, " (the shell does not find a program that `start` names)"],
 ]);
@@ -267,11 +377,13 @@ const SHELL_CODES: ReadonlyMap<number, string> = new Map([
 export const describeExit = (exit: Exit): string => {
   switch (exit.how) {
     case "code":
-      return `exited with code ${exit.code}${SHELL_CODES.get(exit.code) ?? ""}`;
+      return `exited with code ${exit.code}${KNOWN_CODES.get(exit.code) ?? ""}`;
     case "signal":
       return `killed by ${exit.signal}`;
     case "launch":
       return `${exit.stage}: ${exit.reason}`;
+    case "unready":
+      return `did not tell within ${exit.after / 1000} s that it is ready`;
     case "unknown":
       return "ended while the supervisor was away";
   }

@@ -1,5 +1,7 @@
 /** The policy file as values, before accounts are known. Made by conf/policy-file.ts, resolved by policy.ts. */
 
+import type { HostPattern } from "./hostname.ts";
+
 /** A name in the policy file: an account, or with `@` a group of accounts. */
 export interface Subject {
   readonly kind: "user" | "group";
@@ -11,6 +13,13 @@ export interface Rule {
   readonly line: number;
   readonly left: Subject;
   readonly right: readonly Subject[];
+}
+
+/** One `left: name, *.name` line of [hosts]. */
+export interface HostRule {
+  readonly line: number;
+  readonly left: Subject;
+  readonly right: readonly HostPattern[];
 }
 
 /** [settings], with defaults filled in. In paths, `~/` and `%username%` stand for the owner's. */
@@ -37,6 +46,7 @@ export interface PolicyRules {
   readonly settings: Settings;
   readonly runsAs: readonly Rule[];
   readonly manages: readonly Rule[];
+  readonly hosts: readonly HostRule[];
 }
 
 /** An account of the machine. */

@@ -1,4 +1,5 @@
 import type { Problem } from "./definition.ts";
+import { covers, describePattern, type Hostname } from "./hostname.ts";
 import type { Account, AccountBase, PolicyRules, Settings } from "./policy-rules.ts";
 import { type Grants, ROOT, Roster } from "./roster.ts";
 
@@ -11,7 +12,10 @@ export interface Verdict {
   readonly because: string;
 }
 
-/** One thing that the policy grants: `holder` may run daemons as `object`, or manage the daemons of `object`. */
+/**
+ * One thing that the policy grants: `holder` may run daemons as `object`, manage the daemons of `object`, or answer for the
+ * hosts that `object` names.
+ */
 export interface Right {
   readonly holder: string;
   readonly object: string;
@@ -48,10 +52,12 @@ export interface Policy {
   mayManage(caller: string, owner: string): Verdict;
   /** Whether `caller` may decide what runs as `owner`, by writing the file of a daemon: managing does not grant that. */
   mayWrite(caller: string, owner: string): Verdict;
+  /** Whether a daemon of `owner` may answer for a host. */
+  mayHost(owner: string, host: Hostname): Verdict;
   /** The owners whose daemons the caller may control, themselves included. */
   manageable(caller: string): readonly string[];
   /** All that the file grants, groups resolved into accounts; what root may needs no grant and is not in it. */
-  rights(): { readonly runsAs: readonly Right[]; readonly manages: readonly Right[] };
+  rights(): { readonly runsAs: readonly Right[]; readonly manages: readonly Right[]; readonly hosts: readonly Right[] };
   /** Undefined for one who is no owner. */
   paths(owner: string): OwnerPaths | undefined;
   /** Accounts that several owners may run as, root and the account itself not counted (spec/security.md 9). */
@@ -71,6 +77,7 @@ export function resolvePolicy(
   const roster = new Roster(accounts);
   const runsAs = roster.runsAs(rules.runsAs);
   const manages = roster.manages(rules.manages);
+  const hosts = roster.hosts(rules.hosts);
   const owners = [ROOT, ...[...runsAs.keys()].filter((name) => name !== ROOT)];
   const isOwner = (name: string): boolean => name === ROOT || runsAs.has(name);
 
@@ -102,6 +109,15 @@ export function resolvePolicy(
       ? mayManage(caller, owner)
       : refused(`only ${owner} and root may change the files of ${owner}'s daemons`);
 
+  const mayHost = (owner: string, host: Hostname): Verdict => {
+    if (owner === ROOT) return granted(undefined, "root's daemons may answer for any host");
+    if (!isOwner(owner)) return refused(`${owner} is not on the left of [runs_as], so runs no daemons`);
+    const grant = hosts.get(owner)?.find(({ pattern }) => covers(pattern, host));
+    if (grant === undefined) return refused(`no line of [hosts] lets daemons of ${owner} answer for ${host}`);
+    const by = grant.pattern.below ? `, by ${describePattern(grant.pattern)}` : "";
+    return granted(grant.line, `[hosts] lets daemons of ${owner} answer for ${host}${by}`);
+  };
+
   const policy: Policy = {
     settings: rules.settings,
     owners: () => owners,
@@ -109,9 +125,13 @@ export function resolvePolicy(
     mayRunAs,
     mayManage,
     mayWrite,
+    mayHost,
     rights: () => ({
       runsAs: listed(runsAs),
       manages: listed(manages).filter(({ object }) => isOwner(object)),
+      hosts: [...hosts].flatMap(([holder, grants]) =>
+        isOwner(holder) ? grants.map(({ pattern, line }) => ({ holder, object: describePattern(pattern), line })) : [],
+      ),
     }),
     manageable: (caller) => (caller === ROOT ? owners : owners.filter((owner) => mayManage(caller, owner).allowed)),
     paths: (owner) => (isOwner(owner) ? ownerPaths(rules.settings, owner, accounts.users.get(owner)) : undefined),

@@ -1,8 +1,13 @@
+/** A list of more than so many names helps nobody. */
+const MOST_LISTED = 12;
+
 /**
- * What to say after "unknown ...": `did you mean "x"?` where one of `known` is near, else `expected one of "x", "y"`.
+ * What to say after "unknown ...": `did you mean "x"?` where one of `known` is near, else `expected one of "x", "y"`, or,
+ * where those are many, that the manual lists them.
  */
 export function suggestion(word: string, known: readonly string[]): string {
   const near = nearest(word, known);
+  if (near === undefined && known.length > MOST_LISTED) return `expected one of the ${known.length} in the manual`;
   return near === undefined
     ? `expected one of ${known.map((name) => `"${name}"`).join(", ")}`
     : `did you mean "${near}"?`;

@@ -31,6 +31,7 @@ const c = {
   socket: libc.func("int socket(int, int, int)"),
   bind: libc.func("int bind(int, void *, uint32_t)"),
   listen: libc.func("int listen(int, int)"),
+  connect: libc.func("int connect(int, void *, uint32_t)"),
   getsockopt: libc.func("int getsockopt(int, int, int, _Out_ void *, _Inout_ uint32_t *)"),
   send: libc.func("long send(int, void *, size_t, int)"),
   recv: libc.func("long recv(int, _Out_ void *, size_t, int)"),
@@ -81,14 +82,16 @@ export const mkfifo = (path: string, mode: number): void => {
 const AF_UNIX = 1;
 const AF_NETLINK = 16;
 const SOCK_STREAM = 1;
+const SOCK_DGRAM = 2;
 const SOCK_RAW = 3;
+const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 
 /** Longest path of a UNIX socket in bytes, its closing NUL not counted. */
 export const SOCKET_PATH_LIMIT = 107;
 
-/** Listens on a new UNIX socket at `path`, which must not exist, and returns its descriptor. */
-export const listenUnix = (path: string, backlog: number): number => {
+/** @throws ENAMETOOLONG */
+const addressOf = (path: string): Buffer => {
   const bytes = Buffer.from(path);
   if (bytes.length > SOCKET_PATH_LIMIT) {
     throw Object.assign(
@@ -101,14 +104,52 @@ export const listenUnix = (path: string, backlog: number): number => {
   const address = Buffer.alloc(2 + bytes.length + 1);
   address.writeUInt16LE(AF_UNIX, 0);
   bytes.copy(address, 2);
-  const fd = checked("socket", c.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  return address;
+};
+
+/** A new socket on which `work` is done; closed where that throws. */
+const newSocket = (type: number, work: (fd: number) => void): number => {
+  const fd = checked("socket", c.socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
   try {
-    checked("bind", c.bind(fd, address, address.length), path);
-    checked("listen", c.listen(fd, backlog), path);
+    work(fd);
     return fd;
   } catch (error) {
     c.close_range(fd, fd, 0);
     throw error;
+  }
+};
+
+/** Listens on a new UNIX socket at `path`, which must not exist, and returns its descriptor. */
+export const listenUnix = (path: string, backlog: number): number =>
+  newSocket(SOCK_STREAM, (fd) => {
+    const address = addressOf(path);
+    checked("bind", c.bind(fd, address, address.length), path);
+    checked("listen", c.listen(fd, backlog), path);
+  });
+
+/** Takes datagrams at `path`, which must not exist; returns a descriptor for `receive`. */
+export const bindDatagrams = (path: string): number =>
+  newSocket(SOCK_DGRAM | SOCK_NONBLOCK, (fd) => {
+    const address = addressOf(path);
+    checked("bind", c.bind(fd, address, address.length), path);
+  });
+
+/** The next datagram, cut off after `longest` bytes; undefined when there is none. */
+export const receive = (fd: number, longest: number): Buffer | undefined => {
+  const bytes = Buffer.alloc(longest);
+  const length = c.recv(fd, bytes, longest, 0);
+  return length < 0 ? undefined : bytes.subarray(0, length);
+};
+
+/** Whether somebody listens at `path`. */
+export const isListenedOn = (path: string): boolean => {
+  const address = addressOf(path);
+  const fd = checked("socket", c.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  try {
+    if (c.connect(fd, address, address.length) === 0) return true;
+    return errnoNames.get(koffi.errno()) === "EAGAIN";
+  } finally {
+    c.close_range(fd, fd, 0);
   }
 };
 
@@ -131,6 +172,30 @@ export const askSocketDiagnosis = (request: Uint8Array): Buffer => {
     checked("send", c.send(fd, request, request.length, 0));
     const answer = Buffer.alloc(64 * 1024);
     return answer.subarray(0, checked("recv", c.recv(fd, answer, answer.length, 0)));
+  } finally {
+    c.close_range(fd, fd, 0);
+  }
+};
+
+const NLMSG_ERROR = 2;
+const NLMSG_DONE = 3;
+
+/** Sends a request for a list to the kernel's socket diagnosis and calls back with each message of its answer. */
+export const dumpSocketDiagnosis = (request: Uint8Array, take: (message: Buffer) => void): void => {
+  const fd = checked("socket", c.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
+  try {
+    checked("send", c.send(fd, request, request.length, 0));
+    const answer = Buffer.alloc(64 * 1024);
+    for (;;) {
+      const end = checked("recv", c.recv(fd, answer, answer.length, 0));
+      for (let at = 0; at + 16 <= end; ) {
+        const length = answer.readUInt32LE(at);
+        const type = answer.readUInt16LE(at + 4);
+        if (type === NLMSG_DONE || type === NLMSG_ERROR || length < 16) return;
+        take(answer.subarray(at, at + length));
+        at += (length + 3) & ~3;
+      }
+    }
   } finally {
     c.close_range(fd, fd, 0);
   }

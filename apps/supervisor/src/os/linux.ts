@@ -2,33 +2,41 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { Definition, Parsed } from "../core/definition.ts";
+import type { SocketEvidence } from "../core/evidence.ts";
 import type { LaunchPlan } from "../core/launch.ts";
-import type { State } from "../core/lifecycle.ts";
 import type { Account, AccountBase } from "../core/policy-rules.ts";
 import type {
+  BindingPlace,
   DaemonKey,
-  DaemonRecord,
   FoundFile,
   FoundFiles,
-  Held,
   HeldLog,
   HeldSocket,
+  InstanceKey,
+  InstanceRecord,
   LiveRun,
   Machine,
   RunNews,
+  Held as Surroundings,
 } from "../machine.ts";
 import { fileIdentity } from "./accounts.ts";
+import { Binding } from "./binding.ts";
 import { type CgroupRoot, isPopulated, killGroup, listGroups, makeGroup, removeGroup } from "./cgroup.ts";
 import { type ConfDirectory, type ConfText, confPath, makeOwnDirectory, readConfDirectory } from "./conf-dir.ts";
 import { ConfWatch } from "./conf-watch.ts";
+import { connectionsTo, holdsAny } from "./connections.ts";
 import { type FileIdentity, keepOnExec } from "./libc.ts";
 import { fifoPath, Log, requireCompressor, requireWritable } from "./log.ts";
 import { OverflowWatch } from "./log-overflow.ts";
+import { awaitNotification } from "./notification.ts";
 import { adopt, type Chain, clear, launch, prepare, type Run, type Stdio } from "./process.ts";
-import type { ProcessIdentity } from "./process-table.ts";
+import { isAlive, type ProcessIdentity } from "./process-table.ts";
 import type { Readiness } from "./readiness.ts";
 import {
+  admit,
   closeSocket,
+  dismissWaiting,
+  inodeOf,
   isPublished,
   type ListeningSocket,
   markSocket,
@@ -88,6 +96,14 @@ const signatureOf = (plan: LaunchPlan, stdio: Stdio): string =>
 
 const idOf = ({ owner, name }: DaemonKey): string => `${owner.name}/${name}`;
 
+/** Distinct for every instance; the first is called as its daemon. No daemon's name has a #. */
+const recordName = ({ name, instance }: InstanceKey): string => (instance === 1 ? name : `${name}#${instance}`);
+const instanceId = (key: InstanceKey): string => `${key.owner.name}/${recordName(key)}`;
+
+interface Remembered extends Omit<InstanceRecord, "traces"> {
+  readonly key: InstanceKey;
+}
+
 /** Linux, with or without root's powers. */
 export class Linux implements Machine {
   readonly privileged = privileged;
@@ -101,9 +117,10 @@ export class Linux implements Machine {
   readonly #dropped = new Map<string, number>();
   readonly #closing = new Map<string, Promise<void>>();
   readonly #spares = new Map<string, Spare>();
-  readonly #remembered = new Map<string, Omit<DaemonRecord, "traces"> & { readonly key: DaemonKey }>();
-  readonly #unwritten = new Map<string, Omit<DaemonRecord, "traces"> & { readonly key: DaemonKey }>();
-  readonly #sockets = new Set<HeldSocket>();
+  readonly #remembered = new Map<string, Remembered>();
+  readonly #unwritten = new Map<string, Remembered>();
+  readonly #sockets = new Set<Held>();
+  readonly #notifications = new Map<string, () => void>();
   /** What files were understood as, by their paths: a text that is the same is not parsed again. */
   readonly #understood = new Map<string, FoundFile>();
   readonly #watches = new Map<string, ConfWatch>();
@@ -185,35 +202,56 @@ export class Linux implements Machine {
     return understood;
   }
 
-  openSocket(key: DaemonKey, group: string): HeldSocket {
+  openSocket(key: DaemonKey, group: string, descriptor: number): HeldSocket {
     const path = join(this.#options.fastcgiDir, key.owner.name, `${key.name}.sock`);
-    const taken = this.#inherit(path) ?? this.#takeFromRun(key, path);
-    const socket = held(taken ?? openSocket(path, this.#groupId(group)), taken === undefined);
+    const gid = this.#groupId(group);
+    const taken = this.#inherit(path, gid) ?? this.#takeFromRun(key, path, gid, descriptor);
+    const own = this.#leaders(key).some(isAlive);
+    const socket = new Held(taken ?? openSocket(path, gid, own), taken === undefined, this.#options.readiness, () =>
+      this.#sockets.delete(socket),
+    );
     this.#sockets.add(socket);
     return socket;
   }
 
-  #inherit(path: string): ListeningSocket | undefined {
+  #inherit(path: string, gid: number): ListeningSocket | undefined {
     const fd = this.#options.inherited.get(path);
     this.#options.inherited.delete(path);
-    return fd === undefined ? undefined : { fd, path };
+    return fd === undefined ? undefined : { fd, path, gid };
   }
 
-  #takeFromRun(key: DaemonKey, path: string): ListeningSocket | undefined {
-    const { leader } = this.#traces(key) ?? {};
-    return leader && takeSocket(path, leader);
+  #takeFromRun(key: DaemonKey, path: string, gid: number, descriptor: number): ListeningSocket | undefined {
+    for (const leader of this.#leaders(key)) {
+      const socket = takeSocket(path, gid, leader, descriptor);
+      if (socket) return socket;
+    }
+    return undefined;
+  }
+
+  #leaders(key: DaemonKey): ProcessIdentity[] {
+    return this.#traces(key).flatMap(({ leader }) => leader ?? []);
+  }
+
+  openBinding(key: DaemonKey, group: string, binder: Account): BindingPlace {
+    return new Binding({
+      root: this.#options.fastcgiDir,
+      owner: key.owner.name,
+      name: key.name,
+      group: this.#groupId(group),
+      binder: this.identity(binder),
+    });
+  }
+
+  notifyPath(key: InstanceKey): string {
+    return join(this.#options.runDir, "notify", key.owner.name, `${recordName(key)}.sock`);
   }
 
   /** Makes ready for another program in this process: it finds every run by its record, and gets these sockets. */
   handOver(): ReadonlyMap<string, number> {
     this.#writeStates();
     for (const { chain } of this.#spares.values()) chain.discardNow();
-    const sockets = [...this.#sockets].flatMap((socket) => {
-      const fd = descriptors.get(socket);
-      return fd === undefined ? [] : [[socket.path, fd] as const];
-    });
-    for (const [, fd] of sockets) keepOnExec(fd);
-    return new Map(sockets);
+    for (const { fd } of this.#sockets) keepOnExec(fd);
+    return new Map([...this.#sockets].map(({ path, fd }) => [path, fd]));
   }
 
   #groupId(name: string): number {
@@ -233,7 +271,7 @@ export class Linux implements Machine {
     requireCompressor(logger);
     const fifo = fifoPath(this.#options.runDir, key.owner.name, key.name);
     const plan = { fifo, writer, logger, owner: identity, directory };
-    const traces = this.#traces(key);
+    const traces = this.#traces(key).find((each) => each.logger);
     const closed = this.#closing.get(id);
     const former = {
       logger: closed ? undefined : traces?.logger,
@@ -246,13 +284,16 @@ export class Linux implements Machine {
       report: (problem) => this.#options.report(id, problem),
       // The next supervisor must find the logger that there is, not the one that there was.
       replaced: () => {
-        const last = this.#remembered.get(id);
-        if (last) this.remember(key, last.state, last.fingerprint);
+        for (const last of this.#remembered.values()) if (idOf(last.key) === id) this.remember(last.key, last);
       },
     });
     this.#logs.set(id, log);
     return {
       loss: () => log.loss,
+      follow: (next) => {
+        requireCompressor(next);
+        log.follow(next);
+      },
       close: () => {
         this.#logs.delete(id);
         const over = log.close().then(() => {
@@ -265,55 +306,66 @@ export class Linux implements Machine {
     };
   }
 
-  makeGroup(key: DaemonKey, run: number): string | undefined {
+  makeGroup(key: InstanceKey, run: number): string | undefined {
     const { path } = this.#options.cgroups;
-    const spare = this.#spares.get(idOf(key));
+    const spare = this.#spares.get(instanceId(key));
     if (spare?.run === run && spare.chain.waits()) return spare.cgroup;
     this.discard(key);
     return path === undefined ? undefined : makeGroup(path, key.owner.name, key.name, run);
   }
 
-  launch(key: DaemonKey, plan: LaunchPlan, given: Held, news: RunNews): LiveRun {
-    const id = idOf(key);
-    const stdio = this.#stdio(id, given);
-    const until = this.#until(id, news);
+  launch(key: InstanceKey, plan: LaunchPlan, given: Surroundings, news: RunNews): LiveRun {
+    const id = instanceId(key);
+    const stdio = this.#stdio(key, given);
+    const until = this.#until(key, news);
     const spare = this.#spares.get(id);
     this.#spares.delete(id);
     if (spare && spare.signature !== signatureOf(plan, stdio)) {
       spare.chain.discard();
       throw new Error("what was prepared is out of date; the next try begins anew");
     }
+    if (given.ready === "notify") {
+      this.#notifications.get(id)?.();
+      const { uid } = given.account;
+      const close = awaitNotification(this.notifyPath(key), uid, this.#options.readiness, () => until.ready());
+      this.#notifications.set(id, close);
+    }
     const run = spare?.chain.go(until) ?? launch(plan, stdio, given.cgroup, until);
     this.#runs.set(id, run);
     return run;
   }
 
-  prepare(key: DaemonKey, run: number, plan: LaunchPlan, given: Held): void {
-    const id = idOf(key);
-    const stdio = this.#stdio(id, given);
+  prepare(key: InstanceKey, run: number, plan: LaunchPlan, given: Surroundings): void {
+    const stdio = this.#stdio(key, given);
     const chain = prepare(plan, stdio, given.cgroup);
-    this.#spares.set(id, { run, cgroup: given.cgroup, signature: signatureOf(plan, stdio), chain });
+    this.#spares.set(instanceId(key), { run, cgroup: given.cgroup, signature: signatureOf(plan, stdio), chain });
   }
 
-  discard(key: DaemonKey): void {
-    const id = idOf(key);
+  discard(key: InstanceKey): void {
+    const id = instanceId(key);
     this.#spares.get(id)?.chain.discard();
     this.#spares.delete(id);
   }
 
-  #stdio(id: string, given: Held): Stdio {
+  #stdio(key: DaemonKey, given: Surroundings): Stdio {
+    const socket = given.socket as Held | undefined;
+    const isInput = given.input === "socket";
     return {
-      input: given.socket ? descriptorOf(given.socket) : "ignore",
-      output: given.log ? (this.#logs.get(id)?.fd ?? "ignore") : "ignore",
+      input: isInput ? (socket?.fd ?? "ignore") : "ignore",
+      output: given.log ? (this.#logs.get(idOf(key))?.fd ?? "ignore") : "ignore",
+      socket: isInput ? undefined : socket?.fd,
+      tells: given.ready.startsWith("fd:"),
+      servesAny: (processes) => socket?.servedBy(processes) ?? false,
     };
   }
 
-  adopt(key: DaemonKey, record: DaemonRecord, news: RunNews): LiveRun | undefined {
-    const id = idOf(key);
+  adopt(key: InstanceKey, record: InstanceRecord, socket: HeldSocket | undefined, news: RunNews): LiveRun | undefined {
     const { leader, cgroup } = record.traces as Traces;
-    const until = this.#until(id, news);
-    const run = leader && adopt(leader, cgroup, this.#options.readiness, until);
-    if (run) this.#runs.set(id, run);
+    const until = this.#until(key, news);
+    const servesAny = (processes: readonly ProcessIdentity[]) =>
+      (socket as Held | undefined)?.servedBy(processes) ?? false;
+    const run = leader && adopt(leader, cgroup, this.#options.readiness, until, servesAny);
+    if (run) this.#runs.set(instanceId(key), run);
     else {
       setImmediate(() => {
         until.exited(undefined);
@@ -336,10 +388,20 @@ export class Linux implements Machine {
     }
   }
 
-  #until(id: string, news: RunNews): RunNews {
+  #until(key: InstanceKey, news: RunNews): RunNews {
+    const id = instanceId(key);
+    const deafen = (): void => {
+      this.#notifications.get(id)?.();
+      this.#notifications.delete(id);
+    };
     return {
+      waiting: (reason) => news.waiting(reason),
       launched: () => news.launched(),
-      exited: (exit) => news.exited(exit),
+      ready: () => news.ready(),
+      exited: (exit) => {
+        deafen();
+        news.exited(exit);
+      },
       gone: () => {
         this.#runs.delete(id);
         news.gone();
@@ -347,38 +409,49 @@ export class Linux implements Machine {
     };
   }
 
-  #traces(key: DaemonKey): Traces | undefined {
-    return this.recall(key)?.traces as Traces | undefined;
+  #traces(key: DaemonKey): Traces[] {
+    return [...this.recall(key).values()].map(({ traces }) => traces as Traces);
   }
 
-  recall({ owner, name }: DaemonKey): DaemonRecord | undefined {
-    const record = this.#options.states.read(owner.name, name) as DaemonRecord | undefined;
-    if (!record) return undefined;
-    const id = idOf({ owner, name });
-    if (!this.#dropped.has(id)) this.#dropped.set(id, (record.traces as Traces).dropped ?? 0);
-    return { ...record, dropped: this.#dropped.get(id) ?? 0 };
+  recall({ owner, name }: DaemonKey): ReadonlyMap<number, InstanceRecord> {
+    const numbers = this.#options.states.list(owner.name).flatMap((file) => {
+      if (file === name) return 1;
+      return file.startsWith(`${name}#`) ? Number(file.slice(name.length + 1)) : [];
+    });
+    const records = new Map<number, InstanceRecord>();
+    for (const instance of numbers.sort((a, b) => a - b)) {
+      const file = recordName({ owner, name, instance });
+      const record = this.#options.states.read(owner.name, file) as InstanceRecord | undefined;
+      if (!record) continue;
+      const id = idOf({ owner, name });
+      if (!this.#dropped.has(id)) this.#dropped.set(id, (record.traces as Traces).dropped ?? 0);
+      records.set(instance, { ...record, dropped: this.#dropped.get(id) ?? 0 });
+    }
+    return records;
   }
 
-  remember(key: DaemonKey, state: State, fingerprint: string): void {
+  remember(key: InstanceKey, record: Omit<InstanceRecord, "traces">): void {
     if (this.#unwritten.size === 0) setImmediate(() => this.#writeStates());
-    this.#unwritten.set(idOf(key), { key, state, fingerprint });
-    this.#remembered.set(idOf(key), { key, state, fingerprint });
+    const { state, fingerprint, scale } = record;
+    const remembered = { key, state, fingerprint, scale };
+    this.#unwritten.set(instanceId(key), remembered);
+    this.#remembered.set(instanceId(key), remembered);
   }
 
   /** Writes what was to be remembered, when whoever waits for a process has it. */
   #writeStates(): void {
-    for (const [id, { key, state, fingerprint }] of this.#unwritten) {
+    for (const [id, { key, ...record }] of this.#unwritten) {
       const run = this.#runs.get(id);
-      const log = this.#logs.get(id);
+      const log = this.#logs.get(idOf(key));
       const traces: Traces = {
         leader: run?.leader,
         cgroup: run?.cgroup,
         logger: log?.logger,
         loggerSignature: log?.signature,
-        dropped: log?.loss.lines ?? this.#dropped.get(id) ?? 0,
+        dropped: log?.loss.lines ?? this.#dropped.get(idOf(key)) ?? 0,
       };
       try {
-        this.#options.states.write(key.owner.name, key.name, { state, fingerprint, traces } satisfies DaemonRecord);
+        this.#options.states.write(key.owner.name, recordName(key), { ...record, traces } satisfies InstanceRecord);
       } catch (error) {
         // A full disk must not stop daemons; only a supervisor that dies now would find an old record.
         this.#options.report(id, `cannot write its state: ${error instanceof Error ? error.message : error}`);
@@ -387,29 +460,64 @@ export class Linux implements Machine {
     this.#unwritten.clear();
   }
 
-  forget(key: DaemonKey): void {
-    const { owner, name } = key;
-    this.#unwritten.delete(idOf(key));
-    this.#dropped.delete(idOf(key));
-    this.#remembered.delete(idOf(key));
-    this.#options.states.remove(owner.name, name);
+  forget(key: InstanceKey): void {
+    this.#unwritten.delete(instanceId(key));
+    this.#remembered.delete(instanceId(key));
+    this.#options.states.remove(key.owner.name, recordName(key));
+    if (![...this.#remembered.values()].some((other) => idOf(other.key) === idOf(key))) this.#dropped.delete(idOf(key));
   }
 }
 
-const descriptors = new WeakMap<HeldSocket, number>();
-const held = (socket: ListeningSocket, fresh: boolean): HeldSocket => {
-  const handle: HeldSocket = {
-    path: socket.path,
-    fresh,
-    intact: () => isPublished(socket),
-    mark: () => markSocket(socket),
-    observe: () => observeSocket(socket),
-    close: () => {
-      closeSocket(socket);
-      descriptors.delete(handle);
-    },
-  };
-  descriptors.set(handle, socket.fd);
-  return handle;
-};
-const descriptorOf = (socket: HeldSocket): number | "ignore" => descriptors.get(socket) ?? "ignore";
+/** A socket that is held. Its descriptor is another after clients were sent away. */
+class Held implements HeldSocket {
+  readonly fresh: boolean;
+  #socket: ListeningSocket;
+  readonly #readiness: Readiness;
+  readonly #closed: () => void;
+
+  constructor(socket: ListeningSocket, fresh: boolean, readiness: Readiness, closed: () => void) {
+    this.#socket = socket;
+    this.fresh = fresh;
+    this.#readiness = readiness;
+    this.#closed = closed;
+  }
+
+  get fd(): number {
+    return this.#socket.fd;
+  }
+  get path(): string {
+    return this.#socket.path;
+  }
+  intact(): boolean {
+    return isPublished(this.#socket);
+  }
+  admit(clients: boolean): void {
+    admit(this.#socket, clients);
+  }
+  dismiss(): void {
+    this.#readiness.forget(this.fd);
+    this.#socket = dismissWaiting(this.#socket);
+  }
+  mark(): void {
+    markSocket(this.#socket);
+  }
+  observe(): SocketEvidence {
+    return observeSocket(this.#socket);
+  }
+  busy(): boolean {
+    return (connectionsTo(inodeOf(this.#socket))?.count ?? 0) > 0;
+  }
+  /** Whether any of these processes has a client's connection in hand. */
+  servedBy(processes: readonly ProcessIdentity[]): boolean {
+    const accepted = connectionsTo(inodeOf(this.#socket))?.accepted;
+    return accepted !== undefined && accepted.size > 0 && processes.some(({ pid }) => holdsAny(pid, accepted));
+  }
+  awaitClient(came: () => void): void {
+    this.#readiness.once(this.fd, came);
+  }
+  close(): void {
+    this.#readiness.forget(this.fd);
+    closeSocket(this.#socket);
+    this.#closed();
+  }
+}

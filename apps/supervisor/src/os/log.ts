@@ -83,7 +83,9 @@ export const requireWritable = (identity: FileIdentity, directory: string): void
 /** A log that is open: `fd` is what its daemon gets as output. */
 export class Log {
   readonly fd: number;
-  readonly #plan: LogPlan;
+  #plan: LogPlan;
+  /** Whether the end of its logger is wanted. */
+  #relieved = false;
   readonly #readiness: Readiness;
   readonly #report: (problem: string) => void;
   readonly #replaced: () => void;
@@ -118,7 +120,7 @@ export class Log {
     overflows.add(this.#overflow);
     const begun = Date.now();
     this.#logger = former.logger && adopt(former.logger, undefined, this.#readiness, this.#news(begun));
-    if (this.#logger && former.signature !== this.signature) this.#renew();
+    if (this.#logger && former.signature !== this.signature) this.#relieve();
     else if (!this.#logger && former.closed) void former.closed.then(() => this.#start());
     else if (!this.#logger) this.#start();
   }
@@ -133,8 +135,16 @@ export class Log {
     return this.#overflow.loss;
   }
 
-  /** Lets the next logger take over: at TERM one ends between two lines. */
-  #renew(): void {
+  /** Has the lines written by another logger from now on. */
+  follow(logger: LaunchPlan): void {
+    const before = this.signature;
+    this.#plan = { ...this.#plan, logger };
+    if (this.signature !== before) this.#relieve();
+  }
+
+  /** Ends the logger at TERM, so between two lines; the next one takes over. */
+  #relieve(): void {
+    this.#relieved = true;
     this.#logger?.signal(system.signals.SIGTERM);
   }
 
@@ -160,12 +170,15 @@ export class Log {
 
   #news(begun: number): RunNews {
     return {
+      waiting: () => undefined,
       launched: () => undefined,
+      ready: () => undefined,
       exited: (exit) => {
         this.#logger = undefined;
         if (this.#closed) return this.#closed();
         const age = Date.now() - begun;
-        const early = age < QUICK_END;
+        const early = age < QUICK_END && !this.#relieved;
+        this.#relieved = false;
         if (early)
           this.#report(
             `the logger ended at once; is its directory the owner's, and has it space? ${exit?.report ?? ""}`.trim(),

@@ -1,19 +1,28 @@
 /** One run: a process tree from its launch until nothing of it is left. Tells what happens; decides nothing. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
 import { closeSync } from "node:fs";
 import { constants } from "node:os";
 import type { Readable, Writable } from "node:stream";
 import type { LaunchPlan } from "../core/launch.ts";
 import type { LiveRun, RunNews } from "../machine.ts";
 import { groupMembers, isPopulated, killGroup, removeGroup } from "./cgroup.ts";
+import { easeOut } from "./easing.ts";
 import { closeOnExec, openPidfd, reap, sendSignal } from "./libc.ts";
 import { findTree, identify, isAlive, type ProcessIdentity } from "./process-table.ts";
 import type { Readiness } from "./readiness.ts";
 
-/** Descriptors that a launched program gets as 0 and as 1 and 2. */
+/** Descriptors that a launched program gets. */
 export interface Stdio {
+  /** As 0. */
   readonly input: number | "ignore";
+  /** As 1 and 2. */
   readonly output: number | "ignore";
+  /** At the plan's slot for it. */
+  readonly socket?: number | undefined;
+  /** Whether it gets the end of a pipe, at the plan's slot for it, to tell that it is ready. */
+  readonly tells?: boolean;
+  /** Whether any of these processes has a client's connection in hand. */
+  readonly servesAny?: (processes: readonly ProcessIdentity[]) => boolean;
 }
 
 /** A run that lives, or did: `leader` is its main process. */
@@ -24,6 +33,8 @@ export interface Run extends LiveRun {
 }
 
 const LONGEST_REPORT = 4096;
+/** How a line of a report begins that tells what is waited for, and no failure (core/launch-stages.ts: NOTICE). */
+const NOTICE = "~";
 const FIRST_LOOK = 2;
 const SLOWEST_LOOK = 100;
 /** How long the end of a process that was killed is waited for. In ms. */
@@ -50,11 +61,18 @@ const signalProcess = (process: ProcessIdentity, signal: number): void => {
 class Tree {
   readonly leader: ProcessIdentity;
   readonly cgroup: string | undefined;
+  readonly #servesAny: (processes: readonly ProcessIdentity[]) => boolean;
   #known: ProcessIdentity[] = [];
+  #stopEasing: (() => void) | undefined;
 
-  constructor(leader: ProcessIdentity, cgroup: string | undefined) {
+  constructor(
+    leader: ProcessIdentity,
+    cgroup: string | undefined,
+    servesAny: (processes: readonly ProcessIdentity[]) => boolean = () => false,
+  ) {
     this.leader = leader;
     this.cgroup = cgroup;
+    this.#servesAny = servesAny;
   }
 
   members(): ProcessIdentity[] {
@@ -71,11 +89,21 @@ class Tree {
     return this.cgroup === undefined ? this.members().length === 0 : !isPopulated(this.cgroup);
   }
 
+  serves(): boolean {
+    return this.#servesAny(this.members());
+  }
+
+  ease(): void {
+    this.#stopEasing ??= easeOut({ members: () => this.members(), signal: signalProcess, serves: this.#servesAny });
+  }
+
   signalAll(signal: number): void {
+    this.#stopEasing?.();
     for (const member of this.members()) signalProcess(member, signal);
   }
 
   kill(): void {
+    this.#stopEasing?.();
     if (this.cgroup === undefined || !killGroup(this.cgroup)) this.signalAll(constants.signals.SIGKILL);
     else signalProcess(this.leader, constants.signals.SIGKILL);
   }
@@ -83,6 +111,7 @@ class Tree {
   /** Calls `gone` as soon as no process is left: at once, or at a later look. */
   awaitEmpty(gone: () => void, wait = FIRST_LOOK): void {
     if (this.isEmpty()) {
+      this.#stopEasing?.();
       gone();
       if (this.cgroup !== undefined) removeGroup(this.cgroup);
       return;
@@ -97,17 +126,25 @@ const runOf = (tree: Tree): Run => ({
   cgroup: tree.cgroup,
   signalAll: (signal) => tree.signalAll(signal),
   signal: (signal) => signalProcess(tree.leader, signal),
+  ease: () => tree.ease(),
+  serves: () => tree.serves(),
   kill: () => tree.kill(),
 });
 
-const readReport = (report: Readable, done: (text: string) => void): void => {
+const readReport = (report: Readable, notice: (text: string) => void, done: (text: string) => void): void => {
   let text = "";
+  let line = "";
   report.setEncoding("utf8");
   report.on("data", (chunk: string) => {
-    text = (text + chunk).slice(0, LONGEST_REPORT);
+    const lines = (line + chunk).split("\n");
+    line = (lines.pop() ?? "").slice(0, LONGEST_REPORT);
+    for (const each of lines) {
+      if (each.startsWith(NOTICE)) notice(each.slice(NOTICE.length, LONGEST_REPORT));
+      else text = `${text}${each}\n`.slice(0, LONGEST_REPORT);
+    }
   });
   report.on("error", () => undefined);
-  report.on("close", () => done(text));
+  report.on("close", () => done(text + line));
 };
 
 /** A launch that waits for its word to go on (see core/launch.ts). */
@@ -128,12 +165,15 @@ export interface Chain {
  */
 export const prepare = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefined): Chain => {
   closeOnExec();
+  const descriptors: StdioOptions = [stdio.input, stdio.output, stdio.output, "pipe", "pipe", "ignore"];
+  descriptors[plan.slots.socket] = stdio.socket ?? "ignore";
+  descriptors[plan.slots.ready] = stdio.tells ? "pipe" : "ignore";
   const child: ChildProcess = spawn(plan.file, plan.argv.slice(1), {
     argv0: plan.argv[0] ?? plan.file,
     env: Object.fromEntries(plan.environment),
     cwd: "/",
     detached: true,
-    stdio: [stdio.input, stdio.output, stdio.output, "pipe", "pipe"],
+    stdio: descriptors,
   });
   // A failed spawn is told by an event as well; it is thrown below, where the caller can tell it from an exit.
   child.on("error", () => undefined);
@@ -142,26 +182,35 @@ export const prepare = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefin
       code: "EAGAIN",
     });
   }
-  const tree = new Tree(identify(child.pid) ?? { pid: child.pid, startTime: 0 }, cgroup);
+  const tree = new Tree(identify(child.pid) ?? { pid: child.pid, startTime: 0 }, cgroup, stdio.servesAny);
   const gate = child.stdio[4] as Writable;
   gate.on("error", () => undefined);
   const reports = child.stdio[3] as Readable;
   let news: RunNews | undefined;
   let report: string | undefined;
   let end: { code: number; signal: undefined } | { code: undefined; signal: string } | undefined;
+  const tells = child.stdio[plan.slots.ready] as Readable | null | undefined;
+  tells?.on("error", () => undefined);
+  tells?.on("data", (text: Buffer) => {
+    if (!text.includes("\n")) return;
+    news?.ready();
+    tells.destroy();
+  });
   const finish = () => {
     if (report === undefined || end === undefined) return;
     news?.exited({ ...end, report });
     tree.awaitEmpty(() => news?.gone());
   };
-  readReport(reports, (text) => {
+  const told = (text: string) => {
     report = text;
     if (text === "" && end === undefined) news?.launched();
     finish();
-  });
+  };
+  readReport(reports, (reason) => news?.waiting(reason), told);
   child.on("exit", (code, signal) => {
     // Whoever got hold of its other end must not keep the end of the process from being known.
     setTimeout(() => reports.destroy(), LONGEST_WAIT).unref();
+    tells?.destroy();
     end = signal === null ? { code: code ?? 0, signal: undefined } : { code: undefined, signal };
     finish();
   });
@@ -209,6 +258,7 @@ export const adopt = (
   cgroup: string | undefined,
   readiness: Readiness,
   news: RunNews,
+  servesAny?: (processes: readonly ProcessIdentity[]) => boolean,
 ): Run | undefined => {
   let pidfd: number;
   try {
@@ -220,7 +270,7 @@ export const adopt = (
     closeSync(pidfd);
     return undefined;
   }
-  const tree = new Tree(leader, cgroup);
+  const tree = new Tree(leader, cgroup, servesAny);
   readiness.once(pidfd, () => {
     closeSync(pidfd);
     const status = reap(leader.pid);

@@ -17,6 +17,12 @@ export class Readiness {
     else this.#poll();
   }
 
+  /** Gives up waiting for a descriptor, which may be closed then. */
+  forget(fd: number): void {
+    if (!this.#callbacks.delete(fd)) return;
+    if (this.#polling && this.#interrupt !== undefined) writeSync(this.#interrupt, ONE);
+  }
+
   #poll(): void {
     if (this.#callbacks.size === 0) return;
     this.#interrupt ??= eventfd();

@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import type { SocketEvidence } from "../core/evidence.ts";
-import { askSocketDiagnosis, listenUnix, openPidfd, takeDescriptor } from "./libc.ts";
+import { askSocketDiagnosis, isListenedOn, listenUnix, openPidfd, SOCKET_PATH_LIMIT, takeDescriptor } from "./libc.ts";
 import { isAlive, type ProcessIdentity } from "./process-table.ts";
 
 const BACKLOG = 4096;
@@ -21,38 +21,67 @@ const BACKLOG = 4096;
 export interface ListeningSocket {
   readonly fd: number;
   readonly path: string;
+  /** Group of those who may connect. */
+  readonly gid: number;
 }
 
+/** Who may pass through a directory: for sockets that only clients reach; for one in which accounts reach their own, too. */
+export const PASSAGE = { owner: 0o710, root: 0o711 } as const;
+
 /**
- * Makes the directory `path` so that members of `gid` may pass through it and nobody but root may see or change it.
+ * Makes the directory `path` so that members of `gid`, or all, may pass through it and nobody but root may see or change it.
  * @throws errno errors
  */
-const makePassage = (path: string, gid: number): void => {
-  mkdirSync(path, { recursive: true, mode: 0o710 });
+export const makePassage = (path: string, gid: number, passage: number): void => {
+  mkdirSync(path, { recursive: true, mode: passage });
   const { uid, gid: before, mode } = lstatSync(path);
   if (uid !== process.geteuid?.()) {
     throw Object.assign(new Error(`EPERM: ${path} belongs to uid ${uid}, not to the supervisor`), { code: "EPERM" });
   }
   if (before !== gid) chownSync(path, uid, gid);
-  if ((mode & 0o7777) !== 0o710) chmodSync(path, 0o710);
+  if ((mode & 0o7777) !== passage) chmodSync(path, passage);
+};
+
+/** @throws ENAMETOOLONG for what is too long for a UNIX socket's path */
+export const requireShort = (path: string): void => {
+  const length = Buffer.byteLength(path);
+  if (length <= SOCKET_PATH_LIMIT) return;
+  throw Object.assign(new Error(`socket path of ${length} bytes, at most ${SOCKET_PATH_LIMIT} are possible: ${path}`), {
+    code: "ENAMETOOLONG",
+  });
 };
 
 /**
  * Listens at `<root>/<owner>/<name>.sock`, for members of group `gid` alone. What stands there from an earlier supervisor
  * is replaced in one step, so that a client always finds a socket.
- * @throws errno errors; ENAMETOOLONG for a path of more than 107 bytes
+ * @param own whether what listens there can only be a run of the same daemon
+ * @throws errno errors; ENAMETOOLONG for a path of more than 107 bytes, EADDRINUSE where somebody else listens
  */
-export const openSocket = (path: string, gid: number): ListeningSocket => {
-  makePassage(dirname(dirname(path)), gid);
-  makePassage(dirname(path), gid);
+export const openSocket = (path: string, gid: number, own: boolean): ListeningSocket => {
+  makePassage(dirname(dirname(path)), gid, PASSAGE.root);
+  makePassage(dirname(path), gid, PASSAGE.owner);
+  if (!own && lstatSync(path, { throwIfNoEntry: false })?.isSocket() && isListenedOn(path)) {
+    throw Object.assign(new Error(`EADDRINUSE: ${path} is another program's, which listens there`), {
+      code: "EADDRINUSE",
+    });
+  }
+  return { fd: listenAt(path, gid, FOR_CLIENTS), path, gid };
+};
+
+const FOR_CLIENTS = 0o660;
+const FOR_NOBODY = 0o000;
+
+/** Puts a new socket at `path` in place of whatever is there. */
+const listenAt = (path: string, gid: number, mode: number): number => {
   const fresh = `${path}~`;
   rmSync(fresh, { force: true });
+  requireShort(fresh);
   const fd = listenUnix(fresh, BACKLOG);
   try {
     chownSync(fresh, process.geteuid?.() ?? 0, gid);
-    chmodSync(fresh, 0o660);
+    chmodSync(fresh, mode);
     renameSync(fresh, path);
-    return { fd, path };
+    return fd;
   } catch (error) {
     closeSync(fd);
     rmSync(fresh, { force: true });
@@ -60,17 +89,38 @@ export const openSocket = (path: string, gid: number): ListeningSocket => {
   }
 };
 
+/** Lets clients connect, or not. */
+export const admit = ({ path }: ListeningSocket, clients: boolean): void => {
+  chmodSync(path, clients ? FOR_CLIENTS : FOR_NOBODY);
+};
+
 /**
- * The socket that a run of an earlier supervisor still listens on as descriptor 0, if that can be had: it takes the power
+ * Sends those away who wait to be accepted, by listening anew: nobody may connect to that. Gives the new socket, or the same
+ * where nobody waits.
+ */
+export const dismissWaiting = (socket: ListeningSocket): ListeningSocket => {
+  if (waitingClients(socket.fd)?.length === 0) return socket;
+  const fd = listenAt(socket.path, socket.gid, FOR_NOBODY);
+  closeSync(socket.fd);
+  return { ...socket, fd };
+};
+
+/**
+ * The socket that a run of an earlier supervisor still listens on, if that can be had: it takes the power
  * to trace the process (CAP_SYS_PTRACE). What a hostile process would hand over instead serves only its own daemon.
  */
-export const takeSocket = (path: string, process: ProcessIdentity): ListeningSocket | undefined => {
+export const takeSocket = (
+  path: string,
+  gid: number,
+  process: ProcessIdentity,
+  descriptor: number,
+): ListeningSocket | undefined => {
   let pidfd: number | undefined;
   try {
     pidfd = openPidfd(process.pid);
     if (!isAlive(process) || !lstatSync(path).isSocket()) return undefined;
-    const fd = takeDescriptor(pidfd, 0);
-    if (fstatSync(fd).isSocket()) return { fd, path };
+    const fd = takeDescriptor(pidfd, descriptor);
+    if (fstatSync(fd).isSocket()) return { fd, path, gid };
     closeSync(fd);
     return undefined;
   } catch {
@@ -93,6 +143,9 @@ export const markSocket = (socket: ListeningSocket): void => {
   // connect(2) brings an access time up to date that is older than the modification time, also under relatime.
   utimesSync(socket.path, LONG_AGO, Date.now() / 1000);
 };
+
+/** Inode of the file that it is bound to: connections to it name that. */
+export const inodeOf = ({ path }: ListeningSocket): number => lstatSync(path, { throwIfNoEntry: false })?.ino ?? 0;
 
 /** Whether clients find the socket at its path. */
 export const isPublished = (socket: ListeningSocket): boolean =>

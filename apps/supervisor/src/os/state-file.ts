@@ -1,11 +1,11 @@
 /** What one supervisor leaves for the next: a small file a daemon, trusted only on the boot that it was written on. */
 import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { processEpoch } from "./process-table.ts";
 
 /** Bumped when what is written changes its shape. */
-const FORMAT = 2;
+const FORMAT = 3;
 
 const digestOf = (value: unknown): string => createHash("sha256").update(JSON.stringify(value)).digest("base64");
 
@@ -42,6 +42,17 @@ export class StateFiles {
       return format === FORMAT && epoch === this.#epoch && digest === digestOf(value) ? value : undefined;
     } catch {
       return undefined;
+    }
+  }
+
+  /** Names of what was written for an owner. */
+  list(owner: string): string[] {
+    try {
+      return readdirSync(join(this.#directory, owner)).flatMap((file) =>
+        file.endsWith(".json") ? file.slice(0, -".json".length) : [],
+      );
+    } catch {
+      return [];
     }
   }
 

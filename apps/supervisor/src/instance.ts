@@ -1,0 +1,306 @@
+/** One instance of a daemon: feeds events to the table of core/lifecycle.ts, performs its effects, keeps its one timer. */
+import { DEFAULTS, type Definition } from "./core/definition.ts";
+import { type SocketEvidence, tookConnection } from "./core/evidence.ts";
+import { type LaunchPlan, launchDaemon, readExit } from "./core/launch.ts";
+import { alive, type Effect, type Event, initial, SETTLE, type State, step } from "./core/lifecycle.ts";
+import type { Account } from "./core/policy-rules.ts";
+import type {
+  BindingPlace,
+  Held,
+  HeldLog,
+  HeldSocket,
+  InstanceKey,
+  InstanceRecord,
+  LiveRun,
+  Machine,
+  RunNews,
+} from "./machine.ts";
+
+/** Everything about a daemon that its policy and file decide: what a run is made of. */
+export interface Terms {
+  readonly definition: Definition;
+  /** FoundFile.fingerprint of the file that says so. */
+  readonly fingerprint: string;
+  /** The account that it runs as. */
+  readonly account: Account;
+  readonly logDirectory: string;
+  readonly nginxGroup: string;
+}
+
+/** What the instances of a daemon have in common. */
+export interface Common {
+  readonly socket: HeldSocket | undefined;
+  readonly binding: BindingPlace | undefined;
+  readonly log: HeldLog | undefined;
+}
+
+/** What an instance needs of its daemon. */
+export interface Host {
+  /**
+   * Opens what a run of these terms needs. `stage` is told what is being done.
+   * @throws errno errors
+   */
+  open(terms: Terms, stage: (name: string) => void): Common;
+  /** Another run is about to begin: whoever came until now did not come to it. */
+  markClients(): void;
+  /** Whether others share its socket at present. */
+  hasCompany(instance: Instance): boolean;
+  /** Called after each step. */
+  stepped(instance: Instance, event: Event["type"], before: State, after: State): void;
+  /** Called when a launch waits for something, or goes on. */
+  waits(): void;
+  readonly scale: number | undefined;
+}
+
+const SIGTERM = 15;
+const SIGSTOP = 19;
+const SIGCONT = 18;
+/** How long a look for the socket that a process binds itself is put off, the next time twice as long. In ms. */
+const FIRST_LOOK = 10;
+const SLOWEST_LOOK = 500;
+
+type Perform = { readonly [T in Effect["type"]]: (effect: Extract<Effect, { type: T }>) => void };
+
+export class Instance {
+  readonly key: InstanceKey;
+  /** What its present run is made of; what the next will be, unless others were given. */
+  terms: Terms | undefined;
+  /** Whether it is to be dropped when it has ended. */
+  surplus = false;
+  /** See core/rollout.ts: Standing. */
+  reached = false;
+  /** Since when, by the machine's clock, no process of it has lived, or it has been known without one. */
+  downSince: number;
+  readonly #machine: Machine;
+  readonly #host: Host;
+  #state: State;
+  #cancelTimer: (() => void) | undefined;
+  #run: LiveRun | undefined;
+  #common: Common | undefined;
+  #before: SocketEvidence | undefined;
+  #served = false;
+  /** What the latest launch waits for, in words; undefined where it has not waited. */
+  #waiting: string | undefined;
+
+  /** @param firstRun number of its first run less one: no other of the daemon's runs that live has a higher one */
+  constructor(key: InstanceKey, terms: Terms | undefined, firstRun: number, machine: Machine, host: Host) {
+    this.key = key;
+    this.terms = terms;
+    this.#state = { ...initial, run: firstRun };
+    this.#machine = machine;
+    this.#host = host;
+    this.downSince = machine.now();
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+  get pid(): number {
+    return this.#run?.pid ?? 0;
+  }
+  /** What its launch waits for, in words; "" where it does not. */
+  get waiting(): string {
+    return (this.#state.phase === "starting" && this.#waiting) || "";
+  }
+
+  /** One event, and its effects. */
+  feed(event: Event): void {
+    const before = this.#state;
+    const { state, effects } = step(before, event, {
+      now: this.#machine.now(),
+      random: this.#machine.random(),
+      rules: this.terms?.definition ?? DEFAULTS,
+    });
+    if (state === before) return;
+    this.#become(state);
+    // What is to be done comes before what is to be written: clients may be waiting.
+    for (const effect of effects) (this.#perform[effect.type] as (effect: Effect) => void)(effect);
+    this.remember();
+    this.#host.stepped(this, event.type, before, state);
+  }
+
+  /** Takes account of the clients that came so far; from now on others count. */
+  noteClients(): void {
+    this.#served ||= this.#hasServed();
+    this.#before = undefined;
+  }
+  /** What its socket looks like at the beginning. */
+  observeClients(): void {
+    if (alive(this.#state)) this.#before = this.#common?.socket?.observe();
+  }
+  #hasServed(): boolean {
+    const { socket } = this.#common ?? {};
+    return socket !== undefined && (!this.#before || tookConnection(this.#before, socket.observe()));
+  }
+
+  /** Goes on from where an earlier supervisor left. */
+  resume(record: InstanceRecord, common: Common): void {
+    this.#common = common;
+    if (alive(record.state)) {
+      this.#run = this.#machine.adopt(this.key, record, common.socket, this.#news(record.state.run));
+      if (this.terms) this.terms = { ...this.terms, fingerprint: record.fingerprint };
+    }
+    this.#become(record.state);
+    this.remember();
+    if (!this.#run || record.state.phase !== "starting") return;
+    // One that may be waiting for its lock can no longer tell when it has it.
+    if (this.terms?.definition.lock !== undefined && record.state.want === "up") {
+      this.feed({ type: "restart" });
+      return;
+    }
+    // The descriptor that it might have told it on has gone with its supervisor.
+    this.feed({ type: "launched", run: record.state.run });
+    this.feed({ type: "ready", run: record.state.run });
+  }
+
+  /** Sends a signal to the main process; false when there is none. */
+  signal(signal: number): boolean {
+    this.#run?.signal(signal);
+    return this.#run !== undefined;
+  }
+
+  /** Whether it has a client's connection in hand at this moment. */
+  serves(): boolean {
+    return this.#run?.serves() ?? false;
+  }
+
+  /** Gives up what it holds, and leaves no record. It must have stopped. */
+  close(): void {
+    this.#cancelTimer?.();
+    this.#machine.discard(this.key);
+    this.#machine.forget(this.key);
+  }
+
+  /** Leaves what the next supervisor needs to know. */
+  remember(): void {
+    const { scale } = this.#host;
+    const fingerprint = this.terms?.fingerprint ?? "";
+    this.#machine.remember(this.key, { state: this.#state, fingerprint, scale });
+  }
+
+  readonly #perform: Perform = {
+    spawn: ({ run }) => this.#spawn(run),
+    prepare: ({ run }) => this.#prepare(run),
+    discard: () => this.#machine.discard(this.key),
+    ease: () => this.#run?.ease(),
+    pause: () => this.#run?.signalAll(SIGSTOP),
+    continue: () => this.#run?.signalAll(SIGCONT),
+    terminate: () => this.#run?.signalAll(SIGTERM),
+    kill: () => this.#run?.kill(),
+  };
+
+  #become(state: State): void {
+    const { deadline } = state;
+    if (deadline !== this.#state.deadline || this.#cancelTimer === undefined) {
+      this.#cancelTimer?.();
+      this.#cancelTimer =
+        deadline === undefined
+          ? undefined
+          : this.#machine.after(Math.max(0, deadline - this.#machine.now()), () => this.feed({ type: "deadline" }));
+    }
+    if (alive(this.#state) && !alive(state)) this.downSince = this.#machine.now();
+    this.#state = state;
+  }
+
+  #spawn(run: number): void {
+    this.#waiting = undefined;
+    let stage = "making its process";
+    try {
+      const { terms } = this;
+      if (!terms) throw new Error("it has no valid file");
+      const common = this.#host.open(terms, (name) => {
+        stage = name;
+      });
+      this.#common = common;
+      stage = "making its cgroup";
+      const { plan, held } = this.#plan(terms, common, run);
+      stage = "making its process";
+      this.#host.markClients();
+      this.#served = false;
+      this.reached = false;
+      this.#before = common.socket?.observe();
+      this.#run = this.#machine.launch(this.key, plan, held, this.#news(run));
+    } catch (error) {
+      this.#failLaunch(run, stage, error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  #plan(terms: Terms, common: Common, run: number): { plan: LaunchPlan; held: Held } {
+    const { definition, account } = terms;
+    const cgroup = this.#machine.makeGroup(this.key, run);
+    const plan = launchDaemon({
+      definition,
+      owner: this.key.owner,
+      account,
+      cgroup,
+      privileged: this.#machine.privileged,
+      socketPath: common.binding?.provide(run),
+      notifyPath: definition.ready === "notify" ? this.#machine.notifyPath(this.key) : undefined,
+    });
+    const held = {
+      socket: common.socket,
+      input: definition.listen === "fastcgi" ? ("socket" as const) : ("nothing" as const),
+      ready: definition.ready,
+      account,
+      log: definition.output === "log" ? common.log : undefined,
+      cgroup,
+    };
+    return { plan, held };
+  }
+
+  /** A chain that stands by is one process more; it is worth that where clients wait at a socket. */
+  #prepare(run: number): void {
+    // One that binds its own socket does so in a directory of the run's; one that sleeps is begun by whoever comes.
+    if (!this.#common?.socket || !this.terms || this.terms.definition.ondemand) return;
+    try {
+      this.#machine.discard(this.key);
+      const { plan, held } = this.#plan(this.terms, this.#common, run);
+      this.#machine.prepare(this.key, run, plan, held);
+    } catch {
+      // The launch itself will meet the same trouble, and tell it.
+    }
+  }
+
+  /** As if it had been launched and had ended: later, because the present step is not over. */
+  #failLaunch(run: number, stage: string, reason: string): void {
+    this.#machine.after(0, () => {
+      this.feed({ type: "exited", run, exit: { how: "launch", stage, reason }, connected: false });
+      this.feed({ type: "gone", run });
+    });
+  }
+
+  #news(run: number): RunNews {
+    return {
+      waiting: (reason) => {
+        if (run !== this.#state.run) return;
+        this.#waiting = reason;
+        this.#host.waits();
+      },
+      launched: () => {
+        this.feed({ type: "launched", run, waited: this.#waiting !== undefined });
+        if (this.#common?.binding) this.#publish(run, this.#common.binding, FIRST_LOOK);
+      },
+      ready: () => this.feed({ type: "ready", run }),
+      exited: (raw) => {
+        const lived = this.#machine.now() - (this.#state.startedAt ?? 0);
+        // Who was served while others had the same socket may have been served by them.
+        const own = lived >= SETTLE || !this.#host.hasCompany(this);
+        const connected = own && (this.#served || this.#hasServed());
+        this.feed({ type: "exited", run, exit: readExit(raw), connected });
+      },
+      gone: () => {
+        this.#run = undefined;
+        this.#common?.binding?.clear(run);
+        this.feed({ type: "gone", run });
+      },
+    };
+  }
+
+  /** Publishes what the process binds itself, as soon as that is there. */
+  #publish(run: number, binding: BindingPlace, wait: number): void {
+    if (this.#state.run !== run || !this.#run || this.#common?.binding !== binding) return;
+    this.reached ||= binding.publish(run);
+    if (this.reached) return;
+    this.#machine.after(wait, () => this.#publish(run, binding, Math.min(wait * 2, SLOWEST_LOOK)));
+  }
+}
