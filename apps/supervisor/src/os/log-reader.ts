@@ -38,29 +38,21 @@ const begin = (directory: LogDirectory, { lines, since }: LogPosition): { file: 
   return { file: directory.open(since === undefined ? CURRENT : directory.firstSince(since)), offset: 0 };
 };
 
-/** The file after one that is over. */
-const next = async (directory: LogDirectory, file: LogFile): Promise<string> => {
-  for (let look = 1; look <= LOOKS; look += 1) {
+/**
+ * Opens the file after one that is over. It may be removed or renamed at any moment, so it is looked for more than once.
+ * @throws errno errors, ENOENT when the log is gone
+ */
+const openNext = async (directory: LogDirectory, file: LogFile): Promise<LogFile> => {
+  for (let look = 1; look < LOOKS; look += 1) {
     try {
       const name = directory.successor(file);
-      if (name !== undefined) return name;
+      if (name !== undefined) return directory.open(name);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
     }
     await sleep(LOOK);
   }
-  return CURRENT;
-};
-
-/** Opens the file that is next, unless it has been removed or rotated meanwhile. */
-const open = async (directory: LogDirectory, name: string): Promise<LogFile | undefined> => {
-  try {
-    return directory.open(name);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-    await sleep(LOOK);
-    return undefined;
-  }
+  return directory.open(CURRENT);
 };
 
 /**
@@ -87,8 +79,7 @@ export async function* readLog(
         await sleep(LOOK);
         continue;
       }
-      const following = await open(directory, await next(directory, file));
-      if (following === undefined) continue;
+      const following = await openNext(directory, file);
       closeSync(file.fd);
       file = following;
       at = { offset: 0 };
