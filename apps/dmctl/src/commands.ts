@@ -237,7 +237,8 @@ export const COMMANDS: readonly Command[] = [
     ids: "one",
     options: ["json"],
     does: "the path of its log",
-    run: (call) => showField(call, "logFile", "has no log; its file can say output=log"),
+    run: (call) =>
+      showField(call, "logFile", "has no log of the supervisor's: output=log keeps one, a log/run keeps its own"),
   },
   {
     verb: "configfile",

@@ -1,7 +1,7 @@
 /** One daemon: what its instances share, how many there are, and the restart that replaces them one by one. */
 import { isHeld } from "./core/definition.ts";
 import type { Hostname } from "./core/hostname.ts";
-import { launchLogger } from "./core/launch.ts";
+import { launchLogger, launchServiceLogger } from "./core/launch.ts";
 import { alive, type Event, isExpected, type State, verdict } from "./core/lifecycle.ts";
 import { nextMove, paired, passed, type Rollout } from "./core/rollout.ts";
 import { type Common, type Host, Instance, type Terms } from "./instance.ts";
@@ -29,8 +29,6 @@ export type Witness = (
 /** How an attempt ended: `ran` tells whether a process of it has lived. */
 export type Ending = { readonly ok: true } | { readonly ok: false; readonly reason: string; readonly ran: boolean };
 
-/** Where an instance stays until somebody does something: its logger has nothing to wait for. */
-const AT_REST: ReadonlySet<State["phase"]> = new Set(["stopped", "failed", "forbidden", "invalid"]);
 /** How often a rolling restart looks whether the new process is reached. In ms. */
 const ROLLOUT_LOOK = 10;
 /** How many looks at its clients a sleepy daemon gets in the time after which it goes to sleep. */
@@ -344,7 +342,7 @@ export class Daemon {
     if (instance.surplus && !alive(after)) this.#forget(instance);
     this.#publish();
     this.#watchIdleness();
-    if (this.instances().every(({ state, pid }) => AT_REST.has(state.phase) && pid === 0)) void this.#closeLog();
+    if (this.instances().every(({ state, pid }) => isResting(state) && pid === 0)) void this.#closeLog();
     this.#answer();
     this.#advance();
   }
@@ -471,7 +469,7 @@ export class Daemon {
     stage("publishing its socket");
     this.#openPlaces(terms);
     stage("opening its log");
-    if (terms.definition.output === "log") this.#openLog(terms);
+    if (terms.definition.output !== "discard") this.#openLog(terms);
     return { socket: this.#socket, binding: this.#binding, log: this.#log };
   }
 
@@ -493,11 +491,22 @@ export class Daemon {
 
   #openLog(terms: Terms): void {
     if (this.#log && this.#logOf && !sameLog(this.#logOf, terms)) void this.#closeLog();
+    this.#logOf = terms;
+    if (terms.definition.output === "log/run") {
+      if (this.#log) return;
+      const { definition, account } = terms;
+      const { privileged, tools } = this.#machine;
+      const launch = { definition, owner: this.key.owner, account, privileged, tools };
+      const nothing = { socketPath: undefined, notifyPath: undefined };
+      this.#log = this.#machine.openServiceLog(this.key, account, (cgroup) =>
+        launchServiceLogger({ ...launch, ...nothing, cgroup }),
+      );
+      return;
+    }
     const { definition, logDirectory } = terms;
     const logger = launchLogger(logDirectory, this.key.owner, definition, this.#machine.privileged);
     if (this.#log) this.#log.follow(logger);
     else this.#log = this.#machine.openLog(this.key, terms.account, logger, logDirectory);
-    this.#logOf = terms;
   }
   #logOf: Terms | undefined;
 
@@ -549,7 +558,11 @@ export class Daemon {
   }
 }
 
-const sameLog = (a: Terms, b: Terms): boolean => a.account.uid === b.account.uid && a.logDirectory === b.logDirectory;
+const sameLog = (a: Terms, b: Terms): boolean =>
+  a.account.uid === b.account.uid && a.logDirectory === b.logDirectory && a.definition.output === b.definition.output;
+
+/** Whether nothing happens until somebody asks for it. */
+const isResting = (state: State): boolean => !alive(state) && state.phase !== "coolingdown" && state.phase !== "asleep";
 
 /** Whether runs of both can be there at a time. */
 const isCompatible = (a: Terms, b: Terms): boolean =>

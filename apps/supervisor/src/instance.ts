@@ -1,11 +1,19 @@
 /** One instance of a daemon: feeds events to the table of core/lifecycle.ts, performs its effects, keeps its one timer. */
 import { DEFAULTS, type Definition } from "./core/definition.ts";
 import { type SocketEvidence, tookConnection } from "./core/evidence.ts";
-import { type LaunchPlan, launchDaemon, readExit } from "./core/launch.ts";
+import {
+  type Launch,
+  type LaunchPlan,
+  launchDaemon,
+  launchFinish,
+  PERMANENT_FAILURE,
+  readExit,
+} from "./core/launch.ts";
 import { alive, type Effect, type Event, initial, SETTLE, type State, step } from "./core/lifecycle.ts";
 import type { Account } from "./core/policy-rules.ts";
 import type {
   BindingPlace,
+  Finish,
   Held,
   HeldLog,
   HeldSocket,
@@ -137,7 +145,8 @@ export class Instance {
   resume(record: InstanceRecord, common: Common): void {
     this.#common = common;
     if (alive(record.state)) {
-      this.#run = this.#machine.adopt(this.key, record, common.socket, this.#news(record.state.run));
+      const held = { socket: common.socket, finish: this.#finish(this.terms) };
+      this.#run = this.#machine.adopt(this.key, record, held, this.#news(record.state.run));
       if (this.terms) this.terms = { ...this.terms, fingerprint: record.fingerprint };
     }
     this.#become(record.state);
@@ -229,11 +238,7 @@ export class Instance {
     const { definition, account } = terms;
     const cgroup = this.#machine.makeGroup(this.key, run);
     const plan = launchDaemon({
-      definition,
-      owner: this.key.owner,
-      account,
-      cgroup,
-      privileged: this.#machine.privileged,
+      ...this.#launch(terms, cgroup),
       socketPath: common.binding?.provide(run),
       notifyPath: definition.ready === "notify" ? this.#machine.notifyPath(this.key) : undefined,
     });
@@ -242,10 +247,23 @@ export class Instance {
       input: definition.listen === "fastcgi" ? ("socket" as const) : ("nothing" as const),
       ready: definition.ready,
       account,
-      log: definition.output === "log" ? common.log : undefined,
+      log: definition.output === "discard" ? undefined : common.log,
       cgroup,
+      finish: this.#finish(terms),
     };
     return { plan, held };
+  }
+
+  #launch({ definition, account }: Terms, cgroup: string | undefined): Launch {
+    const { privileged, tools } = this.#machine;
+    const nothing = { socketPath: undefined, notifyPath: undefined };
+    return { definition, owner: this.key.owner, account, cgroup, privileged, tools, ...nothing };
+  }
+
+  /** What is run after a run of these terms. */
+  #finish(terms: Terms | undefined): Finish | undefined {
+    if (!terms?.definition.service?.finish) return undefined;
+    return (ending, cgroup) => launchFinish(this.#launch(terms, cgroup), ending);
   }
 
   /** A chain that stands by is one process more; it is worth that where clients wait at a socket. */
@@ -288,10 +306,10 @@ export class Instance {
         const connected = own && (this.#served || this.#hasServed());
         this.feed({ type: "exited", run, exit: readExit(raw), connected });
       },
-      gone: () => {
+      gone: (finish) => {
         this.#run = undefined;
         this.#common?.binding?.clear(run);
-        this.feed({ type: "gone", run });
+        this.feed({ type: "gone", run, permanent: finish === PERMANENT_FAILURE });
       },
     };
   }

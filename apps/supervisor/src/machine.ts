@@ -6,9 +6,11 @@ import type { State } from "./core/lifecycle.ts";
 import type { Account } from "./core/policy-rules.ts";
 import type { Site } from "./core/site.ts";
 
-/** A conf file as it was found: what it defines, or why it defines nothing. */
+/** A conf file, or a service directory, as it was found: what it defines, or why it defines nothing. */
 export interface FoundFile {
   readonly name: string;
+  readonly kind: "conf" | "service";
+  /** Of the conf file, or of the service directory's `run`. */
   readonly path: string;
   readonly definition: Definition | undefined;
   /** Each `path:line: text`. */
@@ -18,12 +20,20 @@ export interface FoundFile {
   readonly fingerprint: string;
 }
 
-/** What an owner's conf directory holds. */
+/** Where an owner's files are: directories that only the owner and root may write, the last of each the one that is meant. */
+export interface Places {
+  /** Of the conf files. */
+  readonly chain: readonly string[];
+  /** Of the service directories. */
+  readonly serviceChain: readonly string[];
+}
+
+/** What an owner's directories of conf files and of service directories hold. */
 export interface FoundFiles {
   readonly files: readonly FoundFile[];
   /** What could not be read at all, each `path: reason`. */
   readonly problems: readonly string[];
-  /** Whether the directory could be looked through: if not, a file that is missing here need not be gone. */
+  /** Whether the directories could be looked through: if not, a file that is missing here need not be gone. */
   readonly complete: boolean;
 }
 
@@ -109,8 +119,19 @@ export interface RunNews {
   ready(): void;
   /** undefined: it was no child of ours. */
   exited(exit: RawExit): void;
-  gone(): void;
+  /** `finish`: exit code of what was run after it, if it ended by itself. */
+  gone(finish: number | undefined): void;
 }
+
+/** How a run ended, in numbers; code undefined: by a signal, or nobody saw it. */
+export interface Ending {
+  readonly code: number | undefined;
+  /** 0: by none. */
+  readonly signal: number;
+}
+
+/** What is run, in a cgroup of its own, when nothing of a run is left and before that is told; at most for 5 s. */
+export type Finish = (ending: Ending, cgroup: string | undefined) => LaunchPlan;
 
 /** What one supervisor leaves for the next about an instance of a daemon. */
 export interface InstanceRecord {
@@ -146,16 +167,19 @@ export interface Machine {
   after(delay: number, then: () => void): () => void;
   /** Whether it may act as other accounts; if not, its own is the only tenant. */
   readonly privileged: boolean;
+  /** Directory of the programs that scripts of service directories call by their old names. */
+  readonly tools: string;
 
   /**
-   * Reads the conf files of an owner in the last directory of `chain`, if only the owner and root may write to each of
-   * them. Directories below the owner's home are made where they are missing.
+   * Reads the conf files and service directories of an owner. What others than the owner and root may have written is
+   * not read. Directories of conf files below the owner's home are made where they are missing. Of a conf file and a
+   * service directory of one name the conf file counts.
    */
-  readFiles(owner: Account, chain: readonly string[]): FoundFiles;
+  readFiles(owner: Account, places: Places): FoundFiles;
   /** Calls `changed` when something has changed there and nothing has for a while. Replaces an earlier watch. */
-  watchFiles(owner: Account, chain: readonly string[], changed: () => void): void;
-  /** Reads one of them; undefined when there is no such file. */
-  readFile(owner: Account, chain: readonly string[], name: string): FoundFile | undefined;
+  watchFiles(owner: Account, places: Places, changed: () => void): void;
+  /** Reads one of them; undefined when there is neither such a file nor such a directory. */
+  readFile(owner: Account, places: Places, name: string): FoundFile | undefined;
 
   /**
    * Publishes the daemon's socket for the members of `group`, or takes over that of an earlier supervisor's run, which
@@ -164,6 +188,8 @@ export interface Machine {
   openSocket(key: DaemonKey, group: string, descriptor: number): HeldSocket;
   openBinding(key: DaemonKey, group: string, binder: Account): BindingPlace;
   openLog(key: DaemonKey, writer: Account, logger: LaunchPlan, directory: string): HeldLog;
+  /** The same with a logger that is a tenant's program: it gets a cgroup, and is ended with all that it started. */
+  openServiceLog(key: DaemonKey, writer: Account, logger: (cgroup: string | undefined) => LaunchPlan): HeldLog;
   /** Path of a cgroup for this run, where there are cgroups. */
   makeGroup(key: InstanceKey, run: number): string | undefined;
   /** Path of the socket on which a run tells that it is ready (sd_notify(3)). */
@@ -175,7 +201,12 @@ export interface Machine {
   /** Gives up what was prepared. */
   discard(key: InstanceKey): void;
   /** Takes up the run of an earlier supervisor; undefined when its main process has ended. `news.gone` comes either way. */
-  adopt(key: InstanceKey, record: InstanceRecord, socket: HeldSocket | undefined, news: RunNews): LiveRun | undefined;
+  adopt(
+    key: InstanceKey,
+    record: InstanceRecord,
+    held: Pick<Held, "socket" | "finish">,
+    news: RunNews,
+  ): LiveRun | undefined;
 
   /** What an earlier supervisor on this boot of the machine left about the daemon, by instance. */
   recall(key: DaemonKey): ReadonlyMap<number, InstanceRecord>;
@@ -193,6 +224,7 @@ export interface Held {
   readonly account: Account;
   readonly log: HeldLog | undefined;
   readonly cgroup: string | undefined;
+  readonly finish: Finish | undefined;
 }
 
 /** What the web server says of the vhosts that it is offered. */

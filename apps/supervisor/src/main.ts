@@ -9,6 +9,7 @@ import { MAX_DAEMON_FILE, parseDaemonFile } from "./conf/daemon-file.ts";
 import { daemonTemplate } from "./conf/daemon-template.ts";
 import { effectiveSettings } from "./conf/effective-settings.ts";
 import { parsePolicy } from "./conf/policy-file.ts";
+import { parseService } from "./conf/service-directory.ts";
 import { DEFAULT_RUN_DIR, HOME_SOCKET, PUBLIC_SOCKET, userSocket, VERSION } from "./contract.ts";
 import { describeProblem, NAME } from "./core/definition.ts";
 import { describeExit } from "./core/lifecycle.ts";
@@ -16,9 +17,10 @@ import { resolvePolicy } from "./core/policy.ts";
 import type { Account } from "./core/policy-rules.ts";
 import type { Witness } from "./daemon.ts";
 import { Hosting } from "./hosting.ts";
+import type { Places } from "./machine.ts";
 import { readAccounts } from "./os/accounts.ts";
 import { findCgroupRoot } from "./os/cgroup.ts";
-import { confPath } from "./os/conf-dir.ts";
+import { confPath, isConfPath } from "./os/conf-dir.ts";
 import { makeConfFile, replaceConfFile } from "./os/conf-write.ts";
 import { ControlSockets, linkFromHome } from "./os/control-socket.ts";
 import { Linux } from "./os/linux.ts";
@@ -27,6 +29,7 @@ import { NginxSites } from "./os/nginx.ts";
 import { readPolicyFile } from "./os/policy-file.ts";
 import { Readiness } from "./os/readiness.ts";
 import { claimDirectory } from "./os/run-lock.ts";
+import { findServiceTools } from "./os/service-tools.ts";
 import { StateFiles } from "./os/state-file.ts";
 import { privileged } from "./os/tenant.ts";
 import { type Rule, Supervisor } from "./supervisor.ts";
@@ -41,6 +44,8 @@ const USAGE = `Usage: supervisor [options]
   --site-logs-dir DIR what the web server logs of sites, a directory an owner
                       (default /var/log/dmhost-sites)
   --http-port PORT    at which visitors reach the web server (default 80)
+  --tools-dir DIR     envdir, softlimit, setuidgid and multilog for the scripts of
+                      service directories (default: those that came with it)
   --log-level LEVEL   fatal, error, warn, info, debug or trace (default info)
 `;
 const MOST_DAEMONS = 256;
@@ -63,6 +68,7 @@ const readFlags = () => {
       "sites-dir": text,
       "site-logs-dir": text,
       "http-port": text,
+      "tools-dir": text,
       "log-level": text,
       help: { type: "boolean" },
       version: { type: "boolean" },
@@ -76,6 +82,7 @@ const readFlags = () => {
     sitesDir: values["sites-dir"] === undefined ? undefined : resolve(values["sites-dir"]),
     siteLogsDir: resolve(values["site-logs-dir"] ?? "/var/log/dmhost-sites"),
     httpPort: Number(values["http-port"] ?? 80),
+    toolsDir: values["tools-dir"] && resolve(values["tools-dir"]),
     logLevel: values["log-level"] ?? "info",
     help: values.help ?? false,
     version: values.version ?? false,
@@ -151,6 +158,8 @@ const main = async (): Promise<void> => {
     cgroups,
     readiness: new Readiness(),
     parse: parseDaemonFile,
+    parseService,
+    tools: flags.toolsDir ?? findServiceTools(import.meta.filename),
     describe: describeProblem,
     names: NAME,
     largest: MAX_DAEMON_FILE,
@@ -193,7 +202,8 @@ const main = async (): Promise<void> => {
   const userOf = (uid: number): string =>
     [...machine.accounts.users.values()].find((account) => account.uid === uid)?.name ?? `uid ${uid}`;
 
-  const chainOf = (owner: Account): readonly string[] => supervisor.policy.paths(owner.name)?.chain ?? ["/"];
+  const placesOf = (owner: Account): Places =>
+    supervisor.policy.paths(owner.name) ?? { chain: ["/"], serviceChain: ["/"] };
 
   const reloadPolicy = async (): Promise<string[]> => {
     const next = loadRule(flags.config);
@@ -217,21 +227,23 @@ const main = async (): Promise<void> => {
     reloadPolicy,
     readLog: ({ key, logDirectory }, from) => readLog(machine.identity(key.owner), logDirectory ?? "", from),
     readConf: ({ owner, name }) => {
-      const chain = chainOf(owner);
+      const { chain, serviceChain } = placesOf(owner);
       const none = { path: confPath(chain.at(-1) ?? "/", name), text: undefined, problem: undefined };
-      return machine.readText(owner, chain, name) ?? none;
+      return machine.readText(owner, chain, name) ?? machine.readScript(owner, serviceChain, name) ?? none;
     },
     checkConf: (path, text) => {
+      if (!isConfPath(path)) return { errors: [], warnings: [] };
       const { errors, warnings } = parseDaemonFile(text);
       const describe = (problem: { line: number; text: string }) => describeProblem(path, problem);
       return { errors: errors.map(describe), warnings: warnings.map(describe) };
     },
-    writeConf: ({ owner, name }, text, what) =>
-      (what === "make" ? makeConfFile : replaceConfFile)(
-        machine.identity(owner),
-        confPath(chainOf(owner).at(-1) ?? "/", name),
-        text,
-      ),
+    writeConf: ({ owner, name }, text, what) => {
+      const { chain, serviceChain } = placesOf(owner);
+      const identity = machine.identity(owner);
+      if (what === "make") return makeConfFile(identity, confPath(chain.at(-1) ?? "/", name), text);
+      const found = machine.readText(owner, chain, name) ?? machine.readScript(owner, serviceChain, name);
+      if (found) replaceConfFile(identity, found.path, text);
+    },
     newConf: daemonTemplate,
     onInternalError: (error, { user }) => log.error({ err: error, caller: user }, "a request failed"),
   });

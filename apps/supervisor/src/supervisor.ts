@@ -5,7 +5,7 @@ import type { Policy } from "./core/policy.ts";
 import type { Account, AccountBase } from "./core/policy-rules.ts";
 import { Daemon, type Ending, type Witness } from "./daemon.ts";
 import type { Terms } from "./instance.ts";
-import type { FoundFile, Machine } from "./machine.ts";
+import type { FoundFile, Machine, Places } from "./machine.ts";
 
 /** The policy in force, with the accounts that it was resolved against. */
 export interface Rule {
@@ -122,27 +122,27 @@ export class Supervisor {
       const owner = this.#rule.accounts.users.get(name);
       const paths = this.#rule.policy.paths(name);
       if (!owner || !paths) continue;
-      this.#rescanOwner(owner, paths.chain, findings);
-      this.#watch(owner, paths.chain, findings);
+      this.#rescanOwner(owner, paths, findings);
+      this.#watch(owner, paths, findings);
     }
     this.changed();
     return findings;
   }
 
-  /** From now on its owner's directory is looked at again by itself when it changes. */
-  #watch(owner: Account, chain: readonly string[], findings: Findings): void {
+  /** From now on its owner's directories are looked at again by themselves when they change. */
+  #watch(owner: Account, places: Places, findings: Findings): void {
     try {
-      this.#machine.watchFiles(owner, chain, () => {
+      this.#machine.watchFiles(owner, places, () => {
         if (!this.#stopping) this.#rescan([owner.name]);
       });
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      findings.problems.push(`${chain.at(-1)}: cannot be watched, so changes are found by rescan alone: ${why}`);
+      findings.problems.push(`${places.chain.at(-1)}: cannot be watched, so changes are found by rescan alone: ${why}`);
     }
   }
 
-  #rescanOwner(owner: Account, chain: readonly string[], findings: Findings): void {
-    const { files, problems, complete } = this.#machine.readFiles(owner, chain);
+  #rescanOwner(owner: Account, places: Places, findings: Findings): void {
+    const { files, problems, complete } = this.#machine.readFiles(owner, places);
     findings.problems.push(...problems, ...files.flatMap((file) => file.errors));
     for (const file of files) {
       const id = `${owner.name}/${file.name}`;
@@ -287,8 +287,8 @@ export class Supervisor {
 
   #readAgain(daemon: Daemon): void {
     const { owner, name } = daemon.key;
-    const chain = this.#rule.policy.paths(owner.name)?.chain;
-    const file = chain && this.#machine.readFile(owner, chain, name);
+    const places = this.#rule.policy.paths(owner.name);
+    const file = places && this.#machine.readFile(owner, places, name);
     if (file) daemon.file = file;
   }
 

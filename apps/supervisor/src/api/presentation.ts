@@ -9,6 +9,8 @@ const seconds = (ms: number): number => Math.max(0, Math.round(ms / 100) / 10);
 const reason = ({ state, waiting }: Instance): string => {
   if (state.bar && !alive(state)) return state.bar.reason;
   const last = state.last ? describeExit(state.last.exit) : "";
+  if (state.phase === "failed" && state.last?.permanent)
+    return `${last}; its finish says that another run is of no use`;
   if (state.phase === "failed" && state.last && isFinal(state.last.exit)) return last;
   if (state.phase === "failed") return `${last}; given up after ${state.failures} failed runs`;
   if (state.phase === "coolingdown") return last;

@@ -17,6 +17,7 @@ import {
 } from "./authority.ts";
 import { type ConfSurroundings, copyOut, takeBack, veiled } from "./conf-text.ts";
 import { type ExplanationSurroundings, explain } from "./explanation.ts";
+import { loggerOf } from "./log-tail.ts";
 import { act } from "./outcome.ts";
 import { answerQuestion, QUESTION_VERBS, type Question } from "./policy-question.ts";
 import { present } from "./presentation.ts";
@@ -134,6 +135,10 @@ const opened = (stream: Readable): Promise<void> =>
   });
 
 const log = async (about: Surroundings, { daemon, request }: Call) => {
+  const logger = loggerOf(daemon);
+  if (logger !== undefined) {
+    throw new Refusal("not-applicable", `${logger} keeps the log of "${daemon.id}", and it alone knows where.`);
+  }
   const { lines, since, follow } = request.query as { lines?: number; since?: number; follow?: "0" | "1" };
   if (lines !== undefined && since !== undefined) throw new Refusal("usage", '"lines" and "since" exclude each other.');
   if (daemon.file.definition?.output === "discard" && daemon.terms?.definition.output !== "log") {

@@ -30,7 +30,7 @@ export interface DaemonKey {
 }
 
 /** The parts of a definition that a key sets; `environment` is filled by `export` lines. */
-export type Field = Exclude<keyof Definition, "environment">;
+export type Field = Exclude<keyof Definition, "environment" | "service">;
 
 /** A definition under construction. */
 export type Draft = { -readonly [F in keyof Definition]: Definition[F] };
@@ -58,7 +58,8 @@ const LISTENS: readonly Listen[] = ["none", "fastcgi", "systemd", "http", "path"
 const MOST_INSTANCES = 64;
 
 const DURATION = "a number of seconds, or one with ms, s, m or h after it, of at most 24h";
-const ACCOUNT = "the name of an account, which begins with a letter or _ and is no number";
+/** What an account must be, in words that can follow "expected". */
+export const ACCOUNT = "the name of an account, which begins with a letter or _ and is no number";
 
 /** Sites of one daemon at most. */
 const MOST_HOSTS = 32;
@@ -118,7 +119,7 @@ const FIELD_KEYS: { readonly [F in Field]: FieldKey<F> } = {
     expected: ACCOUNT,
     default: "the owner",
     doc: "Account to run as. [runs_as] of the policy must grant it.",
-    read: (text) => (ACCOUNT_NAME.test(text) ? text : undefined),
+    read: readAccount,
   },
   output: {
     key: "output",
@@ -389,6 +390,11 @@ export function setField<F extends Field>(draft: Draft, field: F, text: string):
   if (value === undefined) return entry.expected;
   draft[field] = value;
   return undefined;
+}
+
+/** The account that `user=` names; undefined where it is of no name's form, or a number. */
+export function readAccount(text: string): string | undefined {
+  return ACCOUNT_NAME.test(text) ? text : undefined;
 }
 
 /** A field's value as the text that setField takes for it; undefined where the value is none that is written its own way. */

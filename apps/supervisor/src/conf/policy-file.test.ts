@@ -67,7 +67,7 @@ describe("parsePolicy", () => {
   it("reads every setting", () => {
     const { value, errors, warnings } = parsePolicy(
       "[settings]\ndaemon-path-daemon=/srv/dm/%username%/conf#x\ndaemon-path-log = ~/log\n[settings]\n" +
-        "daemon-path-daemon-root=/etc/dm\ndaemon-path-log-root=~/log;\nnginx-group=www-data",
+        "daemon-path-daemon-root=/etc/dm\ndaemon-path-log-root=~/log;\nservice-path=~/sv\nservice-path-root=/sv\nnginx-group=www-data",
     );
     expect([errors, warnings]).toEqual([[], []]);
     expect(value?.settings).toEqual({
@@ -75,6 +75,8 @@ describe("parsePolicy", () => {
       daemonPathLog: "~/log",
       daemonPathDaemonRoot: "/etc/dm",
       daemonPathLogRoot: "~/log;",
+      servicePath: "~/sv",
+      servicePathRoot: "/sv",
       nginxGroup: "www-data",
     });
   });

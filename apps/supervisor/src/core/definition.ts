@@ -17,6 +17,12 @@ export type Listen = "none" | "fastcgi" | "systemd" | "http" | "path";
 /** How a process tells that it is ready: by taking a connection (or time), a line on a descriptor, or sd_notify. */
 export type Ready = "accept" | "notify" | `fd:${number}`;
 
+/** What a service directory has besides its `run` (spec/daemontools.md: Service directories). */
+export interface Service {
+  /** Whether `finish` is run after each run. */
+  readonly finish: boolean;
+}
+
 /** A daemon's file, complete with its defaults. Durations are in milliseconds. */
 export interface Definition extends Surroundings, Limits {
   /** Working directory: absolute, or below the owner's home where it begins with `~/`. */
@@ -25,7 +31,8 @@ export interface Definition extends Surroundings, Limits {
   readonly user: string | undefined;
   /** One line for the shell. */
   readonly start: string;
-  readonly output: "log" | "discard";
+  /** `log/run`: to that program of its service directory. */
+  readonly output: "log" | "discard" | "log/run";
   readonly autostart: boolean;
   /** Program that reads `start`; absolute path. */
   readonly shell: string;
@@ -53,6 +60,8 @@ export interface Definition extends Surroundings, Limits {
   readonly healthyAfter: number;
   /** Failed runs in a row after which it is given up; undefined is never. */
   readonly maxRetries: number | undefined;
+  /** Undefined where it is made of a conf file. */
+  readonly service: Service | undefined;
 
   /** Bytes after which a log's current file is rotated. */
   readonly logSize: number;
@@ -116,6 +125,7 @@ export const DEFAULTS: Omit<Definition, "start"> = {
   stopTimeout: 10_000,
   healthyAfter: 10_000,
   maxRetries: undefined,
+  service: undefined,
   nice: undefined,
   umask: 0o022,
   envDir: undefined,
@@ -158,6 +168,34 @@ export interface Parsed<T> {
   readonly value: T | undefined;
   readonly errors: readonly Problem[];
   readonly warnings: readonly Problem[];
+}
+
+/** What a service directory holds, as far as it says what its daemon is (spec/daemontools.md: Service directories). */
+export interface ServiceText {
+  /** Absolute path of the directory. */
+  readonly directory: string;
+  /** Text of its `conf`, where it has one. */
+  readonly conf: string | undefined;
+  /** Text of its `env/USER`, where it has one that counts: root's scripts change the account themselves. */
+  readonly user: string | undefined;
+  /** Whether there is a `down`. */
+  readonly down: boolean;
+  /** Whether there is a `log/run`. */
+  readonly logger: boolean;
+  /** Whether there is a `finish`. */
+  readonly finish: boolean;
+}
+
+/** A problem and the file of the directory that has it. */
+export interface ServiceProblem extends Problem {
+  readonly file: "conf" | "env/USER";
+}
+
+/** As Parsed, for a directory of several files. */
+export interface ParsedService {
+  readonly value: Definition | undefined;
+  readonly errors: readonly ServiceProblem[];
+  readonly warnings: readonly ServiceProblem[];
 }
 
 /** Writes a problem as `path:line: text` (`path: text` for the file as a whole). */

@@ -73,6 +73,19 @@ const cells: Record<Phase, Record<keyof typeof events, string>> = {
   invalid:     { start: "-",               stop: "invalid discard4", restart: "-",                            launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "stopped", once: "-", retire: "invalid discard4", idle: "-", pause: "-", continue: "-", ready: "-" },
 };
 
+test("a finish that says that another run is of no use fails a daemon that is wanted up, and nothing else", () => {
+  const gone = { type: "gone", run: 3, permanent: true } as const;
+  const last = { run: 3, exit: clean, failed: false };
+  const over: State = { ...states.stopping, want: "up", asked: false, last };
+  expect(step(over, gone, at(NOW))).toMatchObject({
+    state: { phase: "failed", want: "up", last: { ...last, permanent: true } },
+    effects: [{ type: "discard", run: 4 }],
+  });
+  expect(step({ ...over, asked: true }, gone, at(NOW)).state.phase).toBe("starting");
+  expect(step({ ...over, want: "down" }, gone, at(NOW)).state.phase).toBe("stopped");
+  expect(step({ ...over, bar: forbidden }, gone, at(NOW)).state.phase).toBe("forbidden");
+});
+
 const inShort = (before: State, event: Event): string => {
   const { state, effects } = step(before, event, at(NOW));
   if (state === before) return "-";

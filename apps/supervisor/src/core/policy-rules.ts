@@ -28,16 +28,21 @@ export interface Settings {
   readonly daemonPathLog: string;
   readonly daemonPathDaemonRoot: string;
   readonly daemonPathLogRoot: string;
+  /** Directory of an owner's service directories. */
+  readonly servicePath: string;
+  readonly servicePathRoot: string;
   /** Group whose members may connect to published sockets: the web server's workers, and no tenant. */
   readonly nginxGroup: string;
 }
 
-/** Defaults of [settings] (spec/daemon-manager.md: The policy file). */
+/** Defaults of [settings] (spec/daemon-manager.md: The policy file; spec/daemontools.md: Service directories). */
 export const DEFAULT_SETTINGS: Settings = {
   daemonPathDaemon: "~/.daemon-manager/daemons",
   daemonPathLog: "~/.daemon-manager/logs",
   daemonPathDaemonRoot: "/etc/daemon-manager/daemons",
   daemonPathLogRoot: "/var/log/daemon-manager",
+  servicePath: "~/service",
+  servicePathRoot: "/service",
   nginxGroup: "dmhost-nginx",
 };
 

@@ -347,6 +347,7 @@ describe("paths", () => {
       daemons: "/home/amy/.daemon-manager/daemons",
       logs: "/home/amy/.daemon-manager/logs",
       chain: ["/home/amy", "/home/amy/.daemon-manager", "/home/amy/.daemon-manager/daemons"],
+      serviceChain: ["/home/amy", "/home/amy/service"],
       logChain: ["/home/amy", "/home/amy/.daemon-manager", "/home/amy/.daemon-manager/logs"],
     });
     expect(at("", "root")).toEqual({
@@ -354,6 +355,7 @@ describe("paths", () => {
       daemons: "/etc/daemon-manager/daemons",
       logs: "/var/log/daemon-manager",
       chain: ["/", "/etc", "/etc/daemon-manager", "/etc/daemon-manager/daemons"],
+      serviceChain: ["/", "/service"],
       logChain: ["/", "/var", "/var/log", "/var/log/daemon-manager"],
     });
   });

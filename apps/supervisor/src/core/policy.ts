@@ -35,6 +35,8 @@ export interface OwnerPaths {
    * from the home (from `/` where `daemons` is not below the home) down to `daemons`, in that order.
    */
   readonly chain: readonly string[];
+  /** The same for the directory of the service directories, which is the last of it. */
+  readonly serviceChain: readonly string[];
   /** The same for `logs`. Directories below a chain that begins with `home` are made as the owner. */
   readonly logChain: readonly string[];
 }
@@ -148,13 +150,21 @@ const listed = (grants: Grants): Right[] =>
 
 function ownerPaths(settings: Settings, owner: string, account: Account | undefined): OwnerPaths {
   const home = normalized(account?.home ?? (owner === ROOT ? "/root" : "/"));
-  const [daemonPath, logPath] =
+  const [daemonPath, logPath, servicePath] =
     owner === ROOT
-      ? [settings.daemonPathDaemonRoot, settings.daemonPathLogRoot]
-      : [settings.daemonPathDaemon, settings.daemonPathLog];
+      ? [settings.daemonPathDaemonRoot, settings.daemonPathLogRoot, settings.servicePathRoot]
+      : [settings.daemonPathDaemon, settings.daemonPathLog, settings.servicePath];
   const daemons = substituted(daemonPath, owner, home);
   const logs = substituted(logPath, owner, home);
-  return { home, daemons, logs, chain: chain(daemons, home), logChain: chain(logs, home) };
+  const services = substituted(servicePath, owner, home);
+  return {
+    home,
+    daemons,
+    logs,
+    chain: chain(daemons, home),
+    serviceChain: chain(services, home),
+    logChain: chain(logs, home),
+  };
 }
 
 /** Puts the owner's name for %username% and their home for a leading ~; nothing in either is substituted again. */

@@ -7,10 +7,10 @@ import { chownSync, closeSync, constants, existsSync, lstatSync, mkdirSync, open
 import { constants as system } from "node:os";
 import { dirname, join } from "node:path";
 import type { LaunchPlan } from "../core/launch.ts";
-import type { LogLoss, RunNews } from "../machine.ts";
+import type { LogLoss, RawExit, RunNews } from "../machine.ts";
 import { type FileIdentity, mkfifo } from "./libc.ts";
 import { Overflow, type OverflowWatch } from "./log-overflow.ts";
-import { adopt, launch, type Run } from "./process.ts";
+import { adopt, clear, launch, type Run } from "./process.ts";
 import { identify, type ProcessIdentity } from "./process-table.ts";
 import type { Readiness } from "./readiness.ts";
 import { asUser } from "./tenant.ts";
@@ -21,10 +21,18 @@ export interface LogPlan {
   readonly fifo: string;
   /** Account that the daemon runs as: it owns the FIFO, so that the daemon can open /dev/stderr again. */
   readonly writer: { readonly uid: number };
-  readonly logger: LaunchPlan;
-  /** Who the logger runs as, and where it writes. */
-  readonly owner: FileIdentity;
-  readonly directory: string;
+  /** @param cgroup that the logger is to join, where it gets one */
+  readonly logger: (cgroup: string | undefined) => LaunchPlan;
+  /** For a logger that is a tenant's program, and is ended with all that it starts; undefined for our own. */
+  readonly containment: LoggerContainment | undefined;
+  /** Who our own logger runs as, and where it writes; undefined for a tenant's program. */
+  readonly destination: { readonly identity: FileIdentity; readonly directory: string } | undefined;
+}
+
+/** Where a tenant's logger runs. */
+export interface LoggerContainment {
+  /** Makes its cgroup, or finds it; undefined where there are none. */
+  group(): string | undefined;
 }
 
 /** What an earlier log of the same daemon leaves. */
@@ -35,12 +43,17 @@ export interface FormerLog {
   readonly signature: string | undefined;
   /** Lines that were dropped so far. */
   readonly dropped: number;
-  /** Resolves when a log that is being closed is closed: two loggers cannot have one directory. */
+  /** Resolves when the log is closed, where it is being closed: two loggers cannot have one directory. */
   readonly closed: Promise<void> | undefined;
 }
 
 /** Loggers are started this far apart at least. In ms. */
 const QUICK_END = 1000;
+/** What whoever reads of a logger that ends at once should look at. */
+const HINTS = {
+  ours: "is its directory the owner's, and has it space?",
+  theirs: "try it by hand as the account that it runs as",
+} as const;
 /** A logger gets this long to write what it has; its owner may have stopped it, or hold its FIFO open. In ms. */
 const LONGEST_FLUSH = 3000;
 
@@ -89,8 +102,9 @@ export class Log {
   readonly #readiness: Readiness;
   readonly #report: (problem: string) => void;
   readonly #replaced: () => void;
-  readonly #overflow: Overflow;
+  readonly #overflow: Overflow | undefined;
   readonly #watch: OverflowWatch;
+  readonly #formerlyDropped: number;
   #logger: Run | undefined;
   #retry: NodeJS.Timeout | undefined;
   #closed: (() => void) | undefined;
@@ -102,7 +116,7 @@ export class Log {
   constructor(
     plan: LogPlan,
     former: FormerLog,
-    { readiness, overflows }: { readiness: Readiness; overflows: OverflowWatch },
+    { readiness, overflows }: { readonly readiness: Readiness; readonly overflows: OverflowWatch },
     tells: { report(problem: string): void; replaced(): void },
   ) {
     this.#plan = plan;
@@ -111,34 +125,47 @@ export class Log {
     this.#replaced = tells.replaced;
     makeFifo(plan);
     this.fd = openSync(plan.fifo, constants.O_RDWR | constants.O_NOFOLLOW);
-    this.#overflow = new Overflow(
-      { fd: this.fd, fifo: plan.fifo, identity: plan.owner, directory: plan.directory },
-      former.dropped,
-      { report: tells.report, counted: tells.replaced },
-    );
+    this.#formerlyDropped = former.dropped;
     this.#watch = overflows;
-    overflows.add(this.#overflow);
-    const begun = Date.now();
-    this.#logger = former.logger && adopt(former.logger, undefined, this.#readiness, this.#news(begun));
-    if (this.#logger && former.signature !== this.signature) this.#relieve();
-    else if (!this.#logger && former.closed) void former.closed.then(() => this.#start());
-    else if (!this.#logger) this.#start();
+    if (plan.destination) {
+      const watched = { fd: this.fd, fifo: plan.fifo, ...plan.destination };
+      this.#overflow = new Overflow(watched, former.dropped, { report: tells.report, counted: tells.replaced });
+      overflows.add(this.#overflow);
+    }
+    const cgroup = plan.containment?.group();
+    this.#logger = former.logger && adopt(former.logger, cgroup, this.#readiness, this.#news(Date.now()));
+    if (this.#logger) {
+      if (former.signature !== this.signature) this.#relieve();
+      return;
+    }
+    if (!plan.containment && !former.closed) {
+      this.#start();
+      return;
+    }
+    const { logger } = former;
+    const cleared = new Promise<void>((resolve) =>
+      logger && plan.containment ? clear(logger, cgroup, resolve) : resolve(),
+    );
+    void Promise.all([former.closed, cleared]).then(() => this.#start());
   }
 
-  /** Equal for loggers that write alike. */
-  get signature(): string {
-    return createHash("sha256").update(JSON.stringify(this.#plan.logger.argv)).digest("base64");
+  /** Equal for loggers that write alike; undefined for a tenant's program, which nobody else can know. */
+  get signature(): string | undefined {
+    if (this.#plan.containment) return undefined;
+    return createHash("sha256")
+      .update(JSON.stringify(this.#plan.logger(undefined).argv))
+      .digest("base64");
   }
 
   /** What was not logged. */
   get loss(): LogLoss {
-    return this.#overflow.loss;
+    return this.#overflow?.loss ?? { lines: this.#formerlyDropped, reason: "" };
   }
 
   /** Has the lines written by another logger from now on. */
   follow(logger: LaunchPlan): void {
     const before = this.signature;
-    this.#plan = { ...this.#plan, logger };
+    this.#plan = { ...this.#plan, logger: () => logger };
     if (this.signature !== before) this.#relieve();
   }
 
@@ -155,10 +182,15 @@ export class Log {
 
   #start(): void {
     this.#retry = undefined;
-    if (this.#closed) return;
+    if (this.#closed) {
+      this.#closed();
+      return;
+    }
     const input = openSync(this.#plan.fifo, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
     try {
-      this.#logger = launch(this.#plan.logger, { input, output: "ignore" }, undefined, this.#news(Date.now()));
+      const cgroup = this.#plan.containment?.group();
+      const plan = this.#plan.logger(cgroup);
+      this.#logger = launch(plan, { input, output: "ignore" }, cgroup, this.#news(Date.now()));
     } catch (error) {
       this.#report(error instanceof Error ? error.message : String(error));
       this.#retry = setTimeout(() => this.#start(), QUICK_END);
@@ -169,37 +201,52 @@ export class Log {
   }
 
   #news(begun: number): RunNews {
+    const contained = this.#plan.containment !== undefined;
+    let last: RawExit;
     return {
       waiting: () => undefined,
       launched: () => undefined,
       ready: () => undefined,
       exited: (exit) => {
-        this.#logger = undefined;
-        if (this.#closed) return this.#closed();
-        const age = Date.now() - begun;
-        const early = age < QUICK_END && !this.#relieved;
-        this.#relieved = false;
-        if (early)
-          this.#report(
-            `the logger ended at once; is its directory the owner's, and has it space? ${exit?.report ?? ""}`.trim(),
-          );
-        this.#retry = setTimeout(() => this.#start(), early ? QUICK_END - age : 0);
+        last = exit;
+        if (contained) this.#logger?.kill();
+        else this.#ended(exit, begun);
       },
-      gone: () => undefined,
+      gone: () => {
+        if (contained) this.#ended(last, begun);
+      },
     };
+  }
+
+  #ended(exit: RawExit, begun: number): void {
+    this.#logger = undefined;
+    if (this.#closed) {
+      this.#closed();
+      return;
+    }
+    const age = Date.now() - begun;
+    const early = age < QUICK_END && !this.#relieved;
+    this.#relieved = false;
+    if (early) {
+      const hint = this.#plan.containment ? HINTS.theirs : HINTS.ours;
+      const code = exit?.code === undefined ? "" : ` with code ${exit.code}`;
+      this.#report(`the logger ended at once${code}; ${hint} ${exit?.report ?? ""}`.trim());
+    }
+    this.#retry = setTimeout(() => this.#start(), early ? QUICK_END - age : 0);
   }
 
   /** Lets the logger write what it has, ends it and removes the FIFO. Its daemon must be gone. */
   async close(): Promise<void> {
     clearTimeout(this.#retry);
-    this.#watch.remove(this.#overflow);
+    if (this.#overflow) this.#watch.remove(this.#overflow);
     rmSync(this.#plan.fifo, { force: true });
     const ended = new Promise<void>((resolve) => {
       this.#closed = resolve;
     });
     closeSync(this.fd);
     if (!this.#logger) return;
-    const impatience = setTimeout(() => this.#logger?.signal(system.signals.SIGKILL), LONGEST_FLUSH);
+    const end = () => (this.#plan.containment ? this.#logger?.kill() : this.#logger?.signal(system.signals.SIGKILL));
+    const impatience = setTimeout(end, LONGEST_FLUSH);
     await ended;
     clearTimeout(impatience);
   }
