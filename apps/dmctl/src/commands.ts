@@ -66,8 +66,8 @@ const showField = async (call: Call, field: "pid" | "logFile" | "configFile", no
 };
 
 const showLog = async (call: Call, lines: number | undefined, follow: boolean): Promise<number> => {
-  const view = { lines, follow, raw: call.given.has("raw"), clock: call.given.has("utc") ? "utc" : "local" } as const;
-  return (await import("./log-view.ts")).showLog(call.client, call.id, view, call.session);
+  const { readView, showLog: show } = await import("./log-view.ts");
+  return show(call.client, call.id, readView({ ...call, lines, follow }, Date.now()), call.session);
 };
 
 /** Answers `explain --policy CALLER VERB ADDRESS`: exit code 0 is yes, 1 is no. */
@@ -192,16 +192,19 @@ export const COMMANDS: readonly Command[] = [
   {
     verb: "log",
     ids: "one",
-    options: ["lines", "follow", "raw", "utc"],
+    options: ["lines", "all", "since", "grep", "follow", "raw", "utc", "tai64n"],
     does: "its log, through $PAGER on a terminal",
     run: (call) => showLog(call, call.lines, call.given.has("follow")),
   },
   {
     verb: "tail",
     ids: "one",
-    options: ["lines", "raw", "utc"],
+    options: ["lines", "all", "since", "grep", "raw", "utc", "tai64n"],
     does: "the last 10 lines of its log and what comes, until Ctrl-C",
-    run: (call) => showLog(call, call.lines ?? 10, true),
+    run: (call) => {
+      const elsewhere = call.given.has("all") || call.given.has("since");
+      return showLog(call, call.lines ?? (elsewhere ? undefined : 10), true);
+    },
   },
   {
     verb: "edit",

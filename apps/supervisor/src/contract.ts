@@ -70,6 +70,10 @@ export interface DaemonStatus {
   configFile: string;
   /** Path of the current log, "" with output=discard. */
   logFile: string;
+  /** Lines that it wrote and that were dropped, because its log could not take them. */
+  logDropped: number;
+  /** Why its log takes no lines at this time; "" when it does. */
+  logTrouble: string;
   /** Path of the published FastCGI socket, "" when it does not listen. */
   socket: string;
   /** Whether the conf file says something else by now than what the running process was made of. */
@@ -165,10 +169,13 @@ export interface ConfFileWritten {
 /**
  * GET /v1/daemons/:address/log answers with the log's bytes (application/octet-stream).
  * `lines`: how many of the last lines to begin with (default all of the current file);
+ * `since`: in ms since 1970: begin with the first file, rotated ones included and decompressed, that may have a line of
+ * that time or later; 0 is all that there is. Not together with `lines`;
  * `follow=1`: stay, and send what comes, across rotation, until the client leaves.
  */
 export interface LogQuery {
   lines?: number;
+  since?: number;
   follow?: boolean;
 }
 

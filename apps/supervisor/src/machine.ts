@@ -71,8 +71,19 @@ export interface BindingPlace {
   close(): void;
 }
 
+/** What could not be logged because the logger did not take it, and its daemon was not to wait for ever. */
+export interface LogLoss {
+  /** Lines that were dropped since the supervisor first knew the daemon. */
+  readonly lines: number;
+  /** Why lines are being dropped at this time; "" when none are. */
+  readonly reason: string;
+}
+
 /** A daemon's log, open for its daemon to write to. */
 export interface HeldLog {
+  loss(): LogLoss;
+  /** From now on its lines are written by this logger; none is lost. */
+  follow(logger: LaunchPlan): void;
   /** Resolves when all that was written is in the log's files. */
   close(): Promise<void>;
 }
@@ -131,6 +142,8 @@ export interface InstanceRecord {
   readonly scale: number | undefined;
   /** Opaque to the supervisor: how the machine finds the live run and the log's writer again. */
   readonly traces: unknown;
+  /** Lines of its output that were dropped (LogLoss.lines). */
+  readonly dropped?: number;
 }
 
 /** Which daemon is meant, and whose it is. */

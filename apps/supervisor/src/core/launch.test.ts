@@ -90,6 +90,32 @@ describe("launchDaemon", () => {
   });
 });
 
+describe("launchLogger", () => {
+  const script = (terms: Partial<typeof DEFAULTS>): string[] => {
+    const { argv } = launchLogger("/home/amy/logs/site", owner, { ...DEFAULTS, ...terms }, true);
+    expect(argv).toContain("--reuid=1001");
+    return argv.slice(argv.indexOf("--", argv.indexOf("/usr/bin/s6-log")) + 1);
+  };
+
+  it("runs s6-log as the owner, with the defaults of multilog", () => {
+    expect(script({})).toEqual(["n10", "s1048576", "t", "/home/amy/logs/site"]);
+  });
+
+  it("says all that a file can say of a log", () => {
+    const terms = { logFiles: 3, logSize: 4096, logTotal: 9999, logCompress: true, logSelect: ["-*", "+*x*"] };
+    expect(script(terms)).toEqual([
+      "n3",
+      "s4096",
+      "S9999",
+      "-^.*$",
+      "+^[^x]*x.*$",
+      "t",
+      "!gzip -nq",
+      "/home/amy/logs/site",
+    ]);
+  });
+});
+
 describe("the chain of a service directory", () => {
   const root = { name: "root", uid: 0, gid: 0, home: "/root", shell: "/bin/sh" };
   const ofService = { ...DEFAULTS, dir: "/service/site", start: "exec ./run", service: { finish: true } };
@@ -217,19 +243,6 @@ it.each<[string, Partial<Definition>, typeof owner, boolean, string | undefined]
   ["a jail without root", { chroot: "/x" }, owner, false, "chroot=: this supervisor runs without root's powers"],
 ])("objection to %s", (_name, change, whose, privileged, expected) => {
   expect(objection({ definition: { ...definition, ...change }, owner: whose, privileged })).toBe(expected);
-});
-
-it("runs the logger as the owner", () => {
-  const { argv } = launchLogger("/home/amy/logs/site", owner, { size: 4096, files: 3 }, true);
-  expect(argv).toContain("--reuid=1001");
-  expect(argv.slice(argv.indexOf("/usr/bin/s6-log"))).toEqual([
-    "/usr/bin/s6-log",
-    "-b",
-    "n3",
-    "s4096",
-    "t",
-    "/home/amy/logs/site",
-  ]);
 });
 
 it.each([

@@ -11,7 +11,7 @@ import {
   type Stats,
   statSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Account } from "../core/policy-rules.ts";
 import type { FileIdentity } from "./libc.ts";
 import { asUser } from "./tenant.ts";
@@ -57,11 +57,13 @@ export const distrust = (account: Account, chain: readonly string[]): string | u
   return undefined;
 };
 
-/** Makes what is missing of a directory below the account's home, as the account, mode 0750. */
-export const makeOwnDirectory = (account: Account, identity: FileIdentity, directory: string): void => {
+/** Makes what is missing of a directory below the account's home, as the account, mode 0750, or `mode` for the last one. */
+export const makeOwnDirectory = (account: Account, identity: FileIdentity, directory: string, mode = 0o750): void => {
   if (!directory.startsWith(`${account.home}/`)) return;
   asUser(identity, () => {
-    if (!lstatSync(directory, { throwIfNoEntry: false })) mkdirSync(directory, { recursive: true, mode: 0o750 });
+    if (lstatSync(directory, { throwIfNoEntry: false })) return;
+    mkdirSync(dirname(directory), { recursive: true, mode: 0o750 });
+    mkdirSync(directory, { mode });
   });
 };
 

@@ -30,7 +30,8 @@ import { ConfWatch } from "./conf-watch.ts";
 import { connectionsTo, holdsAny } from "./connections.ts";
 import { runFinish } from "./finish.ts";
 import { type FileIdentity, keepOnExec } from "./libc.ts";
-import { fifoPath, Log, type LogPlan, requireWritable } from "./log.ts";
+import { fifoPath, Log, type LogPlan, requireCompressor, requireWritable } from "./log.ts";
+import { OverflowWatch } from "./log-overflow.ts";
 import { awaitNotification } from "./notification.ts";
 import { adopt, type Chain, clear, launch, prepare, type Run, type Stdio, signalNumber } from "./process.ts";
 import { isAlive, type ProcessIdentity } from "./process-table.ts";
@@ -90,6 +91,9 @@ interface Traces {
   readonly leader: ProcessIdentity | undefined;
   readonly cgroup: string | undefined;
   readonly logger: ProcessIdentity | undefined;
+  /** Log.signature of that logger's, and how many lines were dropped. */
+  readonly loggerSignature?: string | undefined;
+  readonly dropped?: number;
 }
 
 /** A launch that stands by. */
@@ -125,6 +129,10 @@ export class Linux implements Machine {
   readonly #options: LinuxOptions;
   readonly #runs = new Map<string, Run>();
   readonly #logs = new Map<string, Log>();
+  readonly #overflows = new OverflowWatch();
+  /** Lines that logs now closed have dropped, and logs that are being closed. */
+  readonly #dropped = new Map<string, number>();
+  readonly #closing = new Map<string, Promise<void>>();
   readonly #spares = new Map<string, Spare>();
   readonly #remembered = new Map<string, Remembered>();
   readonly #unwritten = new Map<string, Remembered>();
@@ -133,8 +141,6 @@ export class Linux implements Machine {
   /** What files were understood as, by their paths: a text that is the same is not parsed again. */
   readonly #understood = new Map<string, FoundFile>();
   readonly #loggerGroups = new Map<string, string>();
-  /** Tenants' loggers that are on their way out. */
-  readonly #closing = new Map<string, Promise<void>>();
   readonly #watches = new Map<string, ConfWatch>();
 
   constructor(options: LinuxOptions) {
@@ -324,37 +330,37 @@ export class Linux implements Machine {
 
   openLog(key: DaemonKey, writer: Account, logger: LaunchPlan, directory: string): HeldLog {
     const identity = this.identity(key.owner);
-    makeOwnDirectory(key.owner, identity, directory);
+    makeOwnDirectory(key.owner, identity, directory, 0o700);
     requireWritable(identity, directory);
+    requireCompressor(logger);
     const fifo = fifoPath(this.#options.runDir, key.owner.name, key.name);
-    return this.#holdLog(key, { fifo, writer, logger: () => logger, containment: undefined });
+    const destination = { identity, directory };
+    return this.#holdLog(key, { fifo, writer, logger: () => logger, containment: undefined, destination });
   }
 
   openServiceLog(key: DaemonKey, writer: Account, logger: LogPlan["logger"]): HeldLog {
     const { path } = this.#options.cgroups;
-    const id = idOf(key);
     const fifo = fifoPath(this.#options.runDir, key.owner.name, key.name);
     const group = (): string | undefined => {
       const made = path === undefined ? undefined : loggerGroup(path, key.owner.name, key.name);
-      if (made !== undefined) this.#loggerGroups.set(id, made);
+      if (made !== undefined) this.#loggerGroups.set(idOf(key), made);
       return made;
     };
-    const free = this.#closing.get(id) ?? Promise.resolve();
-    const log = this.#holdLog(key, { fifo, writer, logger, containment: { group, free } });
-    return {
-      close: () => {
-        const closed = log.close();
-        this.#closing.set(id, closed);
-        return closed.finally(() => {
-          if (this.#closing.get(id) === closed) this.#closing.delete(id);
-        });
-      },
-    };
+    return this.#holdLog(key, { fifo, writer, logger, containment: { group }, destination: undefined });
   }
 
   #holdLog(key: DaemonKey, plan: LogPlan): HeldLog {
     const id = idOf(key);
-    const log = new Log(plan, this.#traces(key).find(({ logger }) => logger)?.logger, this.#options.readiness, {
+    const traces = this.#traces(key).find((each) => each.logger);
+    const closed = this.#closing.get(id);
+    const former = {
+      logger: closed ? undefined : traces?.logger,
+      signature: traces?.loggerSignature,
+      dropped: this.#dropped.get(id) ?? traces?.dropped ?? 0,
+      closed,
+    };
+    const surroundings = { readiness: this.#options.readiness, overflows: this.#overflows };
+    const log = new Log(plan, former, surroundings, {
       report: (problem) => this.#options.report(id, problem),
       // The next supervisor must find the logger that there is, not the one that there was.
       replaced: () => {
@@ -363,9 +369,19 @@ export class Linux implements Machine {
     });
     this.#logs.set(id, log);
     return {
+      loss: () => log.loss,
+      follow: (next) => {
+        requireCompressor(next);
+        log.follow(next);
+      },
       close: () => {
         this.#logs.delete(id);
-        return log.close();
+        const over = log.close().then(() => {
+          if (this.#closing.get(id) === over) this.#closing.delete(id);
+        });
+        this.#dropped.set(id, log.loss.lines);
+        this.#closing.set(id, over);
+        return over;
       },
     };
   }
@@ -509,7 +525,10 @@ export class Linux implements Machine {
     for (const instance of numbers.sort((a, b) => a - b)) {
       const file = recordName({ owner, name, instance });
       const record = this.#options.states.read(owner.name, file) as InstanceRecord | undefined;
-      if (record) records.set(instance, record);
+      if (!record) continue;
+      const id = idOf({ owner, name });
+      if (!this.#dropped.has(id)) this.#dropped.set(id, (record.traces as Traces).dropped ?? 0);
+      records.set(instance, { ...record, dropped: this.#dropped.get(id) ?? 0 });
     }
     return records;
   }
@@ -526,7 +545,14 @@ export class Linux implements Machine {
   #writeStates(): void {
     for (const [id, { key, ...record }] of this.#unwritten) {
       const run = this.#runs.get(id);
-      const traces: Traces = { leader: run?.leader, cgroup: run?.cgroup, logger: this.#logs.get(idOf(key))?.logger };
+      const log = this.#logs.get(idOf(key));
+      const traces: Traces = {
+        leader: run?.leader,
+        cgroup: run?.cgroup,
+        logger: log?.logger,
+        loggerSignature: log?.signature,
+        dropped: log?.loss.lines ?? this.#dropped.get(idOf(key)) ?? 0,
+      };
       try {
         this.#options.states.write(key.owner.name, recordName(key), { ...record, traces } satisfies InstanceRecord);
       } catch (error) {
@@ -541,6 +567,7 @@ export class Linux implements Machine {
     this.#unwritten.delete(instanceId(key));
     this.#remembered.delete(instanceId(key));
     this.#options.states.remove(key.owner.name, recordName(key));
+    if (![...this.#remembered.values()].some((other) => idOf(other.key) === idOf(key))) this.#dropped.delete(idOf(key));
   }
 }
 
