@@ -23,13 +23,13 @@ beforeAll(async () => {
     "-t",
     "tmpfs",
     "-o",
-    `size=1M,mode=700,uid=${alice.uid},gid=${alice.gid}`,
+    `size=8M,mode=700,uid=${alice.uid},gid=${alice.gid}`,
     "dmhost-test",
     logs,
   );
   // A ballast that can be taken away; the rest fills up by what is logged.
-  await succeed(...alice.become, "dd", "if=/dev/zero", `of=${logs}/ballast`, "bs=1k", "count=700", "status=none");
-  const count = `i=0; while :; do i=$((i+1)); echo $i; echo $i >$HOME/written; done`;
+  await succeed(...alice.become, "dd", "if=/dev/zero", `of=${logs}/ballast`, "bs=1k", "count=8100", "status=none");
+  const count = `i=0; while :; do i=$((i+1)); printf "%0100d\\n" $i; echo $i >$HOME/written; done`;
   alice.writeConf("busy", `start = ${count}`, "output = log", "log-size = 64K", "log-files = 100");
   supervisor = stage.supervisor("main", ["[runs_as]", alice.name]);
   await supervisor.start();
@@ -43,14 +43,18 @@ afterAll(async () => {
 test("a daemon is not kept waiting by a full disk, and its log goes on when there is space again", async () => {
   const id = `${alice.name}/busy`;
   const { pid } = await supervisor.reaches(id, "running");
-  const full = await until("lines dropped", async () => {
-    const status = await supervisor.status(id);
-    return status.logDropped > 1000 && status;
-  });
+  const full = await until(
+    "lines dropped",
+    async () => {
+      const status = await supervisor.status(id);
+      return status.logDropped > 1000 && status;
+    },
+    50,
+  );
   expect([full.pid, full.logTrouble]).toEqual([pid, "no space left for its log (ENOSPC)"]);
   const written = async (): Promise<number> => Number(await succeed("cat", `${alice.home}/written`)) || 0;
   const before = await written();
-  await until("more lines written", async () => (await written()) > before + 1000);
+  await until("more lines written", async () => (await written()) > before + 1000, 50);
   const table = await alice.run([toolbox.node, toolbox.dmctl, "status", "--long"]);
   expect(table.stdout).toMatch(/its log: \d+ lines dropped; no space left for its log \(ENOSPC\)/);
   const told = await alice.run([toolbox.node, toolbox.dmctl, "explain", "busy"]);
@@ -78,4 +82,4 @@ test("a daemon is not kept waiting by a full disk, and its log goes on when ther
   await supervisor.end("SIGKILL");
   await supervisor.start();
   expect((await supervisor.status(id)).logDropped).toBe(logDropped);
-});
+}, 150_000);
