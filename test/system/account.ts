@@ -85,6 +85,20 @@ export class Account {
     return Account.#create(name, name, homes, []);
   }
 
+  /**
+   * Gives two accounts each other's uid by removing them and making them anew: what runs goes on and what they own stays,
+   * with the uid that it has. Gives them as they are then.
+   */
+  static async exchange(one: Account, other: Account): Promise<[Account, Account]> {
+    for (const { name } of [one, other]) await change("userdel", "--force", name);
+    const anew = async ({ name, home }: Account, { uid }: Account): Promise<Account> => {
+      await change("useradd", "--user-group", "--no-create-home", "--uid", String(uid), "--home-dir", home, name);
+      const [, , , gid] = (await succeed("getent", "passwd", name)).split(":").map(Number);
+      return new Account(name, uid, gid ?? 0, home);
+    };
+    return [await anew(one, other), await anew(other, one)];
+  }
+
   static async #create(name: string, short: string, homes: string, groups: readonly string[]): Promise<Account> {
     const home = join(homes, short);
     // The comment tells whose it is where the name does not.

@@ -1,6 +1,7 @@
 /** Hostile clients of the control API (spec/security.md 13-15), and whom the kernel says that they are. */
 import { once } from "node:events";
 import { createConnection, type Socket } from "node:net";
+import type { ConfFile } from "@dmhost/supervisor/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
 import { ask } from "./control-api.ts";
@@ -43,7 +44,8 @@ test.each<[string, string, unknown]>([
   ["POST", "ONE/kill", { signal: "KILL", pid: 1 }],
   ["POST", "ONE/kill", '{"signal":"KILL","__proto__":{"x":1}}'],
   ["POST", "ONE/kill", "not JSON"],
-  ["PUT", "ONE/file", { text: "start = true", owner: "root" }],
+  ["PUT", "ONE/file", { text: "start = true", fingerprint: "", owner: "root" }],
+  ["PUT", "ONE/file", { text: "start = true" }],
   ["PUT", "ONE/file", {}],
   ["GET", "ONE?verbose=1", undefined],
   ["GET", "ONE/log?lines=-1", undefined],
@@ -69,10 +71,11 @@ test.each(["constructor", "toString", "hasOwnProperty", "valueOf"])(
 );
 
 test("a body that is too long is refused, and one that no file can be is not written", async () => {
-  const long = await supervisor.ask("PUT", `${one}/file`, { text: "#".repeat(128 * 1024) });
+  const { fingerprint } = (await supervisor.ask("GET", `${one}/file`)).body as ConfFile;
+  const long = await supervisor.ask("PUT", `${one}/file`, { text: "#".repeat(192 * 1024), fingerprint });
   expect([long.status, long.body]).toEqual([413, { code: "usage", message: expect.any(String) }]);
   const text = `start = exec sleep 1000\n${"#".repeat(70 * 1024)}`;
-  const longer = await supervisor.ask("PUT", `${one}/file`, { text });
+  const longer = await supervisor.ask("PUT", `${one}/file`, { text, fingerprint });
   expect([longer.status, longer.body]).toEqual([422, expect.objectContaining({ code: "invalid-file" })]);
 });
 

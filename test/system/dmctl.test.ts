@@ -1,5 +1,5 @@
 /** dmctl end to end: real accounts, a real supervisor, and what a terminal's user gets to see and to do. */
-import { lstatSync, readFileSync, readlinkSync } from "node:fs";
+import { existsSync, lstatSync, readFileSync, readlinkSync } from "node:fs";
 import type { DaemonList, DaemonStatus, Outcome } from "@dmhost/supervisor/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
@@ -161,10 +161,11 @@ test("a manager may stop and start, but neither edit nor choose between two of o
   expect((await dmctl(helper, "start", `${bob.name}/web`)).code).toBe(0);
   const path = `${bob.home}/${bob.conf("web")}`;
   const before = readFileSync(path, "utf8");
-  const editor = helper.write("editor", '#!/bin/sh\necho "start = id" >"$1"\n', 0o755);
+  const editor = helper.write("editor", '#!/bin/sh\necho "start = id" >"$1"; echo >"$HOME/ran"\n', 0o755);
   const edit = await helper.run([toolbox.node, toolbox.dmctl, "edit", `${bob.name}/web`], { env: { EDITOR: editor } });
   expect([edit.code, edit.stderr]).toEqual([3, expect.stringContaining("does not own it")]);
   expect(readFileSync(path, "utf8")).toBe(before);
+  expect(existsSync(`${helper.home}/ran`)).toBe(false);
 });
 
 test("one who is not in the policy is told so", async () => {

@@ -60,7 +60,13 @@ test("a daemon that runs: what it may, who manages it, every setting", async () 
     managers: [{ user: david.name, source: placeOf(`${david.name}: ${amy.name}`) }],
   });
   const given = explained.settings.filter(({ isDefault }) => !isDefault).map(({ key, value }) => `${key}=${value}`);
-  expect(given).toEqual(["start=exec sleep 1000", `user=${david.name}`, "export COLOUR=red"]);
+  expect(given).toEqual([
+    "start=exec sleep 1000",
+    `user=${david.name}`,
+    `export COLOUR=(for ${amy.name} and root to see)`,
+  ]);
+  const own = JSON.parse((await dmctl(amy, "explain", "site", "--json")).stdout) as Explanation;
+  expect(own.settings).toContainEqual({ key: "export COLOUR", value: "red", isDefault: false });
   expect(explained.settings).toContainEqual({ key: "stop-timeout", value: "10s", isDefault: true });
   expect(explained.log).toEqual({ lines: [], problem: "it keeps no log: output=discard" });
   expect(explained.containment).toMatch(/^cgroup$|^sessions \(/);

@@ -54,6 +54,9 @@ export const sessionOf = (pid: number): number => Number(statOf(pid)[3]);
 /** Ticks after boot at which it started. */
 export const startTimeOf = (pid: number): number => Number(statOf(pid)[19]);
 
+/** Processor time that a process has taken so far, in ticks of the kernel's. */
+export const ticksOf = (pid: number): number => Number(statOf(pid)[11]) + Number(statOf(pid)[12]);
+
 /** Whether the process runs; one that has only not been waited for does not. */
 export const isRunning = (pid: number): boolean => {
   try {

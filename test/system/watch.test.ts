@@ -1,11 +1,12 @@
 /** Conf directories are watched: what is new is loaded, what changed is marked, what is gone is dropped after its stop. */
+import { spawn } from "node:child_process";
 import { appendFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { DaemonList } from "@dmhost/supervisor/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
-import { environmentOf } from "./proc.ts";
+import { environmentOf, ticksOf } from "./proc.ts";
 import { until } from "./program.ts";
 import { Stage } from "./stage.ts";
 import type { Supervisor } from "./supervisor.ts";
@@ -117,5 +118,28 @@ test("one who never stops writing does not keep others waiting", async () => {
     await until("patient", async () => (await ids()).includes(idOf("patient")));
   } finally {
     clearInterval(noise);
+  }
+});
+
+test("one who renames without end pays more for it than the supervisor, which goes on answering", async () => {
+  alice.writeConf("shuttle1", "start = exec sleep 1000", "autostart = no");
+  const flood =
+    'chdir shift; for (;;) { rename "shuttle1.conf", "shuttle2.conf"; rename "shuttle2.conf", "shuttle1.conf" }';
+  const directory = join(alice.home, ".daemon-manager/daemons");
+  const [file = "", ...args] = [...alice.become, "perl", "-e", flood, directory];
+  const flooder = spawn(file, args, { stdio: "ignore", cwd: "/" });
+  try {
+    const pid = flooder.pid ?? 0;
+    const before = [ticksOf(supervisor.pid), ticksOf(pid)];
+    alice.writeConf("meanwhile", "start = exec sleep 1000");
+    await until("thousands of renames", async () => {
+      expect((await supervisor.ask("GET", "/v1/health")).status).toBe(200);
+      return ticksOf(pid) > (before[1] ?? 0) + 300;
+    });
+    await until("the new daemon", async () => (await ids()).includes(idOf("meanwhile")));
+    const spent = [ticksOf(supervisor.pid) - (before[0] ?? 0), ticksOf(pid) - (before[1] ?? 0)];
+    expect(spent[0]).toBeLessThan((spent[1] ?? 0) / 2);
+  } finally {
+    flooder.kill("SIGKILL");
   }
 });

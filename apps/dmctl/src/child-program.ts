@@ -72,9 +72,11 @@ export const runEditor = async (
 ): Promise<void> => {
   const editor = env["VISUAL"] || env["EDITOR"] || "vi";
   const program = await start("/bin/sh", ["-c", `${editor} "$1"`, "sh", file], "inherit", dir);
-  const code = program === undefined ? undefined : (await program.ended).code;
+  const code = program === undefined ? 127 : (await program.ended).code;
   if (code !== 0) {
-    const how = code === undefined ? "it was killed" : code === 127 ? "no such program" : `it exited with code ${code}`;
+    // A shell between says of a signal's end that it is a code above 128.
+    const killed = code === undefined || code > 128;
+    const how = killed ? "it was killed" : code === 127 ? "no such program" : `it exited with code ${code}`;
     throw new Failure(EXIT.failed, `editor "${editor}" failed: ${how}; set VISUAL or EDITOR`);
   }
 };

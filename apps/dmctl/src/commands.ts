@@ -182,8 +182,8 @@ export const COMMANDS: readonly Command[] = [
     verb: "edit",
     ids: "one",
     options: [],
-    does: "its file in $VISUAL, $EDITOR or vi; a wrong one is not written",
-    run: async (call) => (await import("./draft.ts")).editFile(call.client, call.id, call.session),
+    does: "its file, or a new one, in $VISUAL, $EDITOR or vi; a wrong one is not written",
+    run: async (call) => (await import("./edit.ts")).editFile(call.client, call.id, call.session),
   },
   {
     verb: "kill",

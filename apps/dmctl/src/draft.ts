@@ -1,85 +1,99 @@
 /**
- * `dmctl edit`: a daemon's file is copied out, edited by the caller as the caller in a private place, and sent back;
- * the caller's editor never touches a path of the owner's (spec/security.md, 16).
+ * The copy of a daemon's file that its author edits: in a private directory and as the author, so that their editor never
+ * touches a path of the owner's (spec/security.md, 16).
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline/promises";
-import { type ConfFile, type ConfFileWritten, EXIT } from "@dmhost/supervisor/contract";
+import { EXIT, LONGEST_CONF_FILE } from "@dmhost/supervisor/contract";
 import { runEditor } from "./child-program.ts";
-import { apiPath, type Client } from "./client.ts";
 import { Failure } from "./failure.ts";
-import { oneLine } from "./printable.ts";
-import { type Session, write } from "./session.ts";
 
-/** Asks until there is an answer; an end of input is a no. */
-const wantsToEditAgain = async (session: Session): Promise<boolean> => {
-  const prompt = createInterface({ input: session.input, output: session.errors });
-  const ended = new AbortController();
-  prompt.once("close", () => ended.abort());
-  try {
-    for (;;) {
-      const answer = await prompt.question("Edit again? [Y/n] ", { signal: ended.signal });
-      if (/^\s*(y(es)?)?\s*$/i.test(answer)) return true;
-      if (/^\s*no?\s*$/i.test(answer)) return false;
-    }
-  } catch {
-    return false;
-  } finally {
-    prompt.close();
+const DIVIDER = "# Below is your own text, which was not written: take out of it what you want, and delete the rest.";
+
+/** A text as comments. */
+const commented = (text: string): string =>
+  text
+    .replace(/\r?\n$/, "")
+    .split("\n")
+    .map((line) => `# ${line}\n`)
+    .join("");
+
+/** The draft of one file. */
+export class Draft {
+  /** A directory of its own, which only the caller may enter. */
+  readonly directory: string;
+  readonly path: string;
+  /** What the editor was last given. */
+  #given: string;
+  /** Where text of the author's lies that is written nowhere else. */
+  #kept: string | undefined;
+  /** Where it was put when the file had changed. */
+  #yours: string | undefined;
+
+  /** @param address what the daemon was called, for a name that the author knows again */
+  constructor(address: string, text: string) {
+    this.directory = mkdtempSync(join(tmpdir(), "dmctl-"));
+    this.path = join(this.directory, `${address.replace(/[^\w.-]/g, "_")}.conf`);
+    this.#given = text;
+    writeFileSync(this.path, text, { mode: 0o600, flag: "wx" });
   }
-};
 
-/** The failure with the place of the draft added to it: nothing that was typed is lost. */
-const keeping = (draft: string, error: unknown): Failure => {
-  const failure = error instanceof Failure ? error : new Failure(EXIT.failed, String(error));
-  return new Failure(
-    failure.exit,
-    failure.message,
-    [...failure.details, `your text is kept in ${draft}`],
-    failure.code,
-  );
-};
-
-/**
- * Edits the file of one daemon. Resolves with the exit code; throws a Failure, which names the draft that it leaves,
- * when the editor fails or the text is not accepted.
- */
-export const editFile = async (client: Client, address: string, session: Session): Promise<number> => {
-  const path = apiPath("daemons", address, "file");
-  const before = await client.ask<ConfFile>({ path });
-  const dir = mkdtempSync(join(tmpdir(), "dmctl-"));
-  const draft = join(dir, `${address.replace(/[^\w.-]/g, "_")}.conf`);
-  writeFileSync(draft, before.text, { mode: 0o600, flag: "wx" });
-  try {
-    for (let sent = before.text; ; ) {
-      await runEditor(session.env, draft, dir);
-      const text = readFileSync(draft, "utf8");
-      if (text === before.text) {
-        rmSync(dir, { recursive: true });
-        await write(session.errors, `${oneLine(before.path)} is unchanged\n`);
-        return EXIT.done;
-      }
-      try {
-        if (text === sent) throw new Failure(EXIT.failed, "the text is as it was when it was refused");
-        sent = text;
-        const body: ConfFile = { path: before.path, text };
-        const written = await client.ask<ConfFileWritten>({ method: "PUT", path, body, settles: true });
-        rmSync(dir, { recursive: true });
-        const lines = [
-          `${written.path} is written; it takes effect at the next start: dmctl restart ${address}`,
-          ...written.warnings.map((warning) => `warning: ${warning}`),
-        ];
-        await write(session.errors, lines.map((line) => `${oneLine(line)}\n`).join(""));
-        return EXIT.done;
-      } catch (error) {
-        if (!(error instanceof Failure) || error.code !== "invalid-file" || !session.interactive) throw error;
-        await write(session.errors, `${[error.message, ...error.details].map(oneLine).join("\n")}\n`);
-        if (!(await wantsToEditAgain(session))) throw new Failure(EXIT.failed, "the file is as it was before");
-      }
+  /**
+   * Has the author edit it, and gives the text that they leave; undefined where that is what they were given.
+   * @throws Failure of the editor, or, with the code of a wrong file, where its text cannot be that of a file
+   */
+  async edit(env: Readonly<Record<string, string | undefined>>): Promise<string | undefined> {
+    try {
+      await runEditor(env, this.path, this.directory);
+    } catch (error) {
+      if (this.#bytes()?.equals(Buffer.from(this.#given)) === false) this.#kept = this.path;
+      throw error;
     }
-  } catch (error) {
-    throw keeping(draft, error);
+    const bytes = this.#bytes();
+    if (bytes === undefined) throw new Failure(EXIT.failed, `${this.path} is gone, so nothing is written`);
+    if (bytes.equals(Buffer.from(this.#given))) {
+      this.#kept = this.#yours;
+      return undefined;
+    }
+    this.#kept = this.path;
+    if (bytes.length > LONGEST_CONF_FILE) {
+      throw wrong(`the text has ${bytes.length} bytes; a daemon's file has at most ${LONGEST_CONF_FILE}`);
+    }
+    try {
+      return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    } catch {
+      throw wrong("the text is not UTF-8");
+    }
   }
-};
+
+  #bytes(): Buffer | undefined {
+    try {
+      return readFileSync(this.path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+      throw error;
+    }
+  }
+
+  /** Begins anew with what the file says by now, the author's text below it as comments; that is kept beside it, too. */
+  rebase(theirs: string, own: string): void {
+    this.#yours = `${this.path}.yours`;
+    this.#kept = this.#yours;
+    writeFileSync(this.#yours, own, { mode: 0o600 });
+    this.#given = `${theirs}${theirs === "" || theirs.endsWith("\n") ? "" : "\n"}\n${DIVIDER}\n${commented(own)}`;
+    writeFileSync(this.path, this.#given, { mode: 0o600 });
+  }
+
+  /** Where the author's text lies; undefined where they have not changed anything. */
+  get kept(): string | undefined {
+    return this.#kept;
+  }
+
+  remove(): void {
+    rmSync(this.directory, { recursive: true, force: true });
+    this.#kept = undefined;
+  }
+}
+
+const wrong = (message: string): Failure => new Failure(EXIT.failed, message, [], "invalid-file");

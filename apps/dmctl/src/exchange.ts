@@ -1,8 +1,10 @@
 /**
- * One request and its answer over a UNIX socket, in HTTP/1.0: the body is then simply what comes until the connection
- * closes. Not node:http, because Bun takes 6 ms to load and first use it, half of what `dmctl status` may take.
+ * One request and its answer over a UNIX socket, in HTTP/1.1, so that a body that is cut short can be told from one that
+ * has ended. Not node:http, because Bun takes 6 ms to load and first use it, half of what `dmctl status` may take.
  */
 import { connect, type Socket } from "node:net";
+import { pipeline, type Readable } from "node:stream";
+import { Dechunker } from "./chunked.ts";
 
 /** What is asked. */
 export interface Question {
@@ -12,20 +14,25 @@ export interface Question {
   readonly body: string;
 }
 
-/** What comes back. `body` yields its bytes and fails with an errno error when the connection breaks. */
+/** What comes back. `body` yields its bytes and fails with an errno error when the connection breaks before its end. */
 export interface Answer {
   readonly status: number;
   /** Bytes that the body should have, undefined where the server did not know. */
   readonly length: number | undefined;
-  readonly body: Socket;
+  readonly body: Readable;
 }
 
 const HEAD_LIMIT = 16 * 1024;
 
+const dechunked = (socket: Socket): Readable =>
+  pipeline(socket, new Dechunker(), () => {
+    // Whoever reads the body hears of it.
+  });
+
 const errno = (code: string, message: string): NodeJS.ErrnoException => Object.assign(new Error(message), { code });
 
 const requestText = ({ method, path, body }: Question): string =>
-  `${method} ${path} HTTP/1.0\r\nHost: dmhost\r\n${
+  `${method} ${path} HTTP/1.1\r\nHost: dmhost\r\nConnection: close\r\n${
     body === "" ? "" : "Content-Type: application/json\r\n"
   }Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
 
@@ -75,7 +82,8 @@ export const exchange = (
       const length = /\r\ncontent-length: *(\d+)/i.exec(text)?.[1];
       const rest = head.subarray(end + 4);
       if (rest.length > 0) socket.unshift(rest);
-      resolve({ status: Number(status), length: length === undefined ? undefined : Number(length), body: socket });
+      const body = /\r\ntransfer-encoding: *chunked/i.test(text) ? dechunked(socket) : socket;
+      resolve({ status: Number(status), length: length === undefined ? undefined : Number(length), body });
     };
     socket.on("error", fail);
     socket.on("data", take);

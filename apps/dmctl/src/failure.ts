@@ -29,6 +29,7 @@ export const EXIT_OF_ERROR = {
   "not-found": EXIT.refused,
   ambiguous: EXIT.refused,
   "not-applicable": EXIT.failed,
+  conflict: EXIT.failed,
   "invalid-file": EXIT.failed,
   busy: EXIT.failed,
   internal: EXIT.failed,

@@ -74,6 +74,22 @@ test("a followed log that ends means that the supervisor went away", async () =>
   expect(result.errors).toContain('the log of "web" broke off');
 });
 
+test.each([
+  ["in a pipe", false],
+  ["through a pager", true],
+])("a log that breaks off in the middle is not taken for the whole, %s", async (_, terminal) => {
+  const { socket } = await supervisor({
+    "GET /v1/daemons/web/log": (_asked, respond) => {
+      respond.write(LINE);
+      setTimeout(() => respond.socket?.end(), 50);
+    },
+  });
+  const env = { PAGER: `cat > "${dir}/paged"` };
+  const { code, output, errors } = await run(socket, "log web --utc", { terminal, env });
+  expect([code, errors]).toEqual([4, expect.stringContaining('the log of "web" broke off: the supervisor closed it')]);
+  expect(terminal ? readFileSync(`${dir}/paged`, "utf8") : output).toContain(SHOWN);
+});
+
 test("a refusal is shown and not taken for the log", async () => {
   const { socket } = await supervisor({
     "GET /v1/daemons/web/log": () => apiError("not-applicable", '"alice/web" keeps no log.'),

@@ -17,6 +17,10 @@ export interface LogView {
   readonly clock: Clock;
 }
 
+/** Error codes of a body that ends before its end. */
+const CUTS = new Set(["ECONNRESET", "ERR_STREAM_PREMATURE_CLOSE"]);
+const CUT_SHORT = "the supervisor closed it: it has stopped, or the log's files are gone";
+
 /** Moves the log, chunk by chunk, as fast as the reader takes it. Resolves with whether the reader went away first. */
 const pump = async (source: Readable, view: LogView, escaped: boolean, target: Writable): Promise<boolean> => {
   const clocked = view.raw ? source : withWallClock(source, view.clock);
@@ -46,7 +50,7 @@ const pathOf = (address: string, view: LogView): string => {
 
 /**
  * Shows a daemon's log to its end, or with `follow` until Ctrl-C: through a pager on a terminal, escaped there unless
- * raw. Throws a Failure when the supervisor goes away.
+ * raw. Throws a Failure when it breaks off.
  */
 export const showLog = async (client: Client, address: string, view: LogView, session: Session): Promise<number> => {
   const leave = new AbortController();
@@ -66,13 +70,14 @@ export const showLog = async (client: Client, address: string, view: LogView, se
       }
     } else {
       const gone = await pump(log, view, escaped, session.output);
-      if (view.follow && !gone) throw new Error("the supervisor closed it");
+      if (view.follow && !gone) throw new Error(CUT_SHORT);
     }
     return EXIT.done;
   } catch (error) {
     if (leave.signal.aborted) return EXIT.done;
     if (error instanceof Failure) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
+    const { code, message } = error as NodeJS.ErrnoException;
+    const reason = CUTS.has(code ?? "") ? CUT_SHORT : message;
     throw new Failure(EXIT.unreachable, `the log of "${address}" broke off: ${reason}`);
   } finally {
     process.off("SIGINT", onInterrupt);

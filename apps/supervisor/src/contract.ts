@@ -119,16 +119,27 @@ export interface RescanResult {
   problems: string[];
 }
 
-/** GET and PUT /v1/daemons/:address/file: the conf file's text. PUT validates it first and writes nothing if it is wrong. */
+/**
+ * GET and PUT /v1/daemons/:address/file, for the owner and root: the conf file's text. PUT validates it first, and writes
+ * nothing if it is wrong or if the file is not what its fingerprint is of (`conflict`). `path` is ignored by PUT.
+ */
 export interface ConfFile {
   path: string;
+  /** What a new file begins as, where there is none. */
   text: string;
+  /** Of the text that is in the file; "" where there is no file. */
+  fingerprint: string;
 }
+
+/** Longest text of a conf file, in bytes of UTF-8. */
+export const LONGEST_CONF_FILE = 65_536;
 
 /** Answer to a PUT of a conf file that was written. */
 export interface ConfFileWritten {
   path: string;
   warnings: string[];
+  /** Whether there was no file before. */
+  made: boolean;
 }
 
 /**
@@ -321,6 +332,8 @@ export const ERROR_STATUS = {
   ambiguous: 409,
   /** The daemon has no process to signal, no log to show. */
   "not-applicable": 409,
+  /** The conf file is not what was copied out, so the text that came back was not written over it. */
+  conflict: 409,
   /** The text sent for a conf file is wrong. */
   "invalid-file": 422,
   /** Too many connections or requests of this caller. */

@@ -6,16 +6,19 @@ import { pino } from "pino";
 import { attachCaller } from "./api/authority.ts";
 import { createApi } from "./api/routes.ts";
 import { MAX_DAEMON_FILE, parseDaemonFile } from "./conf/daemon-file.ts";
+import { daemonTemplate } from "./conf/daemon-template.ts";
 import { effectiveSettings } from "./conf/effective-settings.ts";
 import { parsePolicy } from "./conf/policy-file.ts";
 import { DEFAULT_RUN_DIR, HOME_SOCKET, PUBLIC_SOCKET, userSocket, VERSION } from "./contract.ts";
 import { describeProblem, NAME } from "./core/definition.ts";
 import { describeExit } from "./core/lifecycle.ts";
 import { resolvePolicy } from "./core/policy.ts";
+import type { Account } from "./core/policy-rules.ts";
 import type { Witness } from "./daemon.ts";
 import { readAccounts } from "./os/accounts.ts";
 import { findCgroupRoot } from "./os/cgroup.ts";
-import { writeConfFile } from "./os/conf-dir.ts";
+import { confPath } from "./os/conf-dir.ts";
+import { makeConfFile, replaceConfFile } from "./os/conf-write.ts";
 import { ControlSockets, linkFromHome } from "./os/control-socket.ts";
 import { Linux } from "./os/linux.ts";
 import { readLog } from "./os/log-reader.ts";
@@ -156,6 +159,8 @@ const main = async (): Promise<void> => {
   const userOf = (uid: number): string =>
     [...machine.accounts.users.values()].find((account) => account.uid === uid)?.name ?? `uid ${uid}`;
 
+  const chainOf = (owner: Account): readonly string[] => supervisor.policy.paths(owner.name)?.chain ?? ["/"];
+
   const reloadPolicy = async (): Promise<string[]> => {
     const next = loadRule(flags.config);
     machine.accounts = next.rule.accounts;
@@ -177,17 +182,23 @@ const main = async (): Promise<void> => {
     effectiveSettings,
     reloadPolicy,
     readLog: ({ key, logDirectory }, from) => readLog(machine.identity(key.owner), logDirectory ?? "", from),
-    readConf: ({ key, file }) =>
-      machine.readText(key.owner, supervisor.policy.paths(key.owner.name)?.chain ?? [], file.name) ?? {
-        text: undefined,
-        problem: "the file is gone",
-      },
-    writeConf: ({ key, file }, text) => {
-      const { value, errors, warnings } = parseDaemonFile(text);
-      if (value !== undefined) writeConfFile(machine.identity(key.owner), file.path, text);
-      const describe = (problem: { line: number; text: string }) => describeProblem(file.path, problem);
+    readConf: ({ owner, name }) => {
+      const chain = chainOf(owner);
+      const none = { path: confPath(chain.at(-1) ?? "/", name), text: undefined, problem: undefined };
+      return machine.readText(owner, chain, name) ?? none;
+    },
+    checkConf: (path, text) => {
+      const { errors, warnings } = parseDaemonFile(text);
+      const describe = (problem: { line: number; text: string }) => describeProblem(path, problem);
       return { errors: errors.map(describe), warnings: warnings.map(describe) };
     },
+    writeConf: ({ owner, name }, text, what) =>
+      (what === "make" ? makeConfFile : replaceConfFile)(
+        machine.identity(owner),
+        confPath(chainOf(owner).at(-1) ?? "/", name),
+        text,
+      ),
+    newConf: daemonTemplate,
     onInternalError: (error, { user }) => log.error({ err: error, caller: user }, "a request failed"),
   });
 

@@ -70,6 +70,11 @@ export class Supervisor {
     return this.daemonsOf([...this.#daemons.values()].map(({ key }) => key.owner.name));
   }
 
+  /** The account, as it is now, of one whose daemons are kept here. */
+  owner(name: string): Account | undefined {
+    return this.owners().includes(name) ? this.#rule.accounts.users.get(name) : undefined;
+  }
+
   daemon(id: string): Daemon | undefined {
     return this.#daemons.get(id);
   }

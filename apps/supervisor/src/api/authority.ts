@@ -17,6 +17,7 @@ const callers = new WeakMap<Socket, Caller>();
 
 /** A request must have come whole within this time of the connection, or of the answer before it. In ms. */
 const LONGEST_REQUEST = 15_000;
+const patience = new WeakMap<Socket, number>();
 const deadlines = new WeakMap<Socket, NodeJS.Timeout>();
 
 /** Ends a connection whose next request does not come whole in time. */
@@ -24,16 +25,20 @@ export const awaitRequest = (socket: Socket): void => {
   clearTimeout(deadlines.get(socket));
   deadlines.set(
     socket,
-    setTimeout(() => socket.destroy(), LONGEST_REQUEST),
+    setTimeout(() => socket.destroy(), patience.get(socket) ?? LONGEST_REQUEST),
   );
 };
 
 /** A request has come whole, or the connection has ended: what follows takes the time it takes. */
 export const requestCame = (socket: Socket): void => clearTimeout(deadlines.get(socket));
 
-/** Remembers who is at the other end of a connection, for as long as it lasts. */
-export const attachCaller = (socket: Socket, caller: Caller): void => {
+/**
+ * Remembers who is at the other end of a connection, for as long as it lasts.
+ * @param longestRequest ms within which each request must have come whole
+ */
+export const attachCaller = (socket: Socket, caller: Caller, longestRequest = LONGEST_REQUEST): void => {
   callers.set(socket, caller);
+  patience.set(socket, longestRequest);
   awaitRequest(socket);
   socket.once("close", () => requestCame(socket));
 };
@@ -102,14 +107,18 @@ export const requireRoot = (caller: Caller): void => {
   throw new Refusal("not-in-policy", `Only root may see the whole state, and you are ${caller.user}.`);
 };
 
+/** Whether the caller may read and write the files of this owner's daemons. */
+export const mayWrite = (supervisor: Supervisor, caller: Caller, owner: string): boolean =>
+  caller.uid === 0 || supervisor.policy.mayWrite(caller.user, owner).allowed;
+
 /**
  * Refuses one who only manages the daemon: whoever writes its file decides what runs as its owner, and managing does
- * not grant that (spec/daemon-manager.md: The policy file).
+ * not grant that (spec/daemon-manager.md: The policy file); whoever reads it may find passwords.
  */
 export const requireAuthor = (supervisor: Supervisor, caller: Caller, daemon: Daemon): void => {
-  if (caller.uid === 0 || supervisor.policy.mayWrite(caller.user, daemon.key.owner.name).allowed) return;
+  if (mayWrite(supervisor, caller, daemon.key.owner.name)) return;
   throw new Refusal(
     "not-in-policy",
-    `${caller.user} manages "${daemon.id}" but does not own it: only ${daemon.key.owner.name} and root may change its file.`,
+    `${caller.user} manages "${daemon.id}" but does not own it: only ${daemon.key.owner.name} and root may read or change its file.`,
   );
 };

@@ -1,7 +1,7 @@
 /** The whole control API on one screen: what there is, who may, and what does it. */
 import { Readable } from "node:stream";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { API_VERSION, type ScaleRequest, SIGNALS } from "../contract.ts";
+import { API_VERSION, type ConfFile, LONGEST_CONF_FILE, type ScaleRequest, SIGNALS } from "../contract.ts";
 import type { Daemon } from "../daemon.ts";
 import type { Supervisor } from "../supervisor.ts";
 import {
@@ -9,12 +9,13 @@ import {
   type Caller,
   callerOf,
   controllable,
+  mayWrite,
   requestCame,
-  requireAuthor,
   requirePolicy,
   requireRoot,
   resolve,
 } from "./authority.ts";
+import { type ConfSurroundings, copyOut, takeBack, veiled } from "./conf-text.ts";
 import { type ExplanationSurroundings, explain } from "./explanation.ts";
 import { act } from "./outcome.ts";
 import { answerQuestion, QUESTION_VERBS, type Question } from "./policy-question.ts";
@@ -23,12 +24,9 @@ import { answerTo, Refusal } from "./problem.ts";
 import { exportState } from "./state-export.ts";
 
 /** What the API does that is not the supervisor's: files of tenants, and the policy. */
-export interface Surroundings extends ExplanationSurroundings {
+export interface Surroundings extends ExplanationSurroundings, ConfSurroundings {
   /** Reads the policy file and the accounts again; problems as `path:line: text`. Throws when the file is refused. */
   reloadPolicy(): Promise<string[]>;
-  readConf(daemon: Daemon): { readonly text: string } | { readonly text: undefined; readonly problem: string };
-  /** Checks the text and writes it as the owner. What is wrong with it: `errors`, and then nothing was written. */
-  writeConf(daemon: Daemon, text: string): { readonly errors: readonly string[]; readonly warnings: readonly string[] };
   /** Called for an error that the caller is only told of as internal. */
   onInternalError(error: unknown, caller: Caller): void;
 }
@@ -41,6 +39,8 @@ interface Call {
   readonly request: FastifyRequest;
   /** The daemon named in the path; only with access "control". */
   readonly daemon: Daemon;
+  /** What the path names, as it was written. */
+  readonly address: string;
 }
 
 interface Route {
@@ -49,6 +49,8 @@ interface Route {
   readonly access: Access;
   readonly body?: object;
   readonly query?: object;
+  /** Of a body, in bytes. */
+  readonly most?: number;
   readonly run: (call: Call) => unknown;
 }
 
@@ -77,11 +79,19 @@ const routesOf = (supervisor: Supervisor, about: Surroundings): Route[] => {
     { method: "POST", url: `${one}/continue`, access: "control", run: ({ daemon }) => act(supervisor, about, daemon, "continue") },
     { method: "POST", url: `${one}/scale`,    access: "control", run: ({ daemon, request }) => act(supervisor, about, daemon, "scale", (request.body as ScaleRequest).instances), body: closed({ instances: { type: "integer", minimum: 1, maximum: 64 } }, ["instances"]) },
     { method: "POST", url: `${one}/kill`,     access: "control", run: kill, body: closed({ signal: { type: "string", enum: [...SIGNALS.keys()] } }, ["signal"]) },
-    { method: "GET",  url: `${one}/explanation`, access: "control", run: ({ daemon }) => explain(supervisor, about, daemon) },
+    { method: "GET",  url: `${one}/explanation`, access: "control", run: (call) => explanation(supervisor, about, call) },
     { method: "GET",  url: `${one}/log`,      access: "control", run: (call) => log(about, call), query: closed({ lines: { type: "integer", minimum: 0, maximum: 10_000_000 }, follow: { type: "string", enum: ["0", "1"] } }) },
-    { method: "GET",  url: `${one}/file`,     access: "control", run: ({ daemon }) => ({ path: daemon.file.path, text: readConf(about, daemon) }) },
-    { method: "PUT",  url: `${one}/file`,     access: "control", run: (call) => write(supervisor, about, call), body: closed({ path: { type: "string" }, text: { type: "string" } }, ["text"]) },
+    { method: "GET",  url: `${one}/file`,     access: "policy",  run: ({ caller, address }) => copyOut(supervisor, about, caller, address) },
+    { method: "PUT",  url: `${one}/file`,     access: "policy",  run: ({ caller, address, request }) => takeBack(supervisor, about, caller, address, request.body as ConfFile), body: closed({ path: { type: "string" }, text: { type: "string" }, fingerprint: { type: "string", maxLength: 64 } }, ["text", "fingerprint"]), most: LONGEST_TEXT_BODY },
   ];
+};
+
+/** JSON writes a line's end, a tab, a quote and a backslash as two bytes. */
+const LONGEST_TEXT_BODY = 2 * LONGEST_CONF_FILE + 8 * 1024;
+
+const explanation = async (supervisor: Supervisor, about: Surroundings, { caller, daemon }: Call) => {
+  const whole = await explain(supervisor, about, daemon);
+  return mayWrite(supervisor, caller, daemon.key.owner.name) ? whole : veiled(whole);
 };
 
 const rescan = async (supervisor: Supervisor, about: Surroundings, caller: Caller) => {
@@ -144,24 +154,11 @@ const log = async (about: Surroundings, { daemon, request }: Call) => {
   }
 };
 
-const readConf = (about: Surroundings, daemon: Daemon): string => {
-  const found = about.readConf(daemon);
-  if (found.text !== undefined) return found.text;
-  throw new Refusal("not-applicable", `${daemon.file.path}: ${found.problem}`);
-};
-
-const write = (supervisor: Supervisor, about: Surroundings, { caller, daemon, request }: Call) => {
-  requireAuthor(supervisor, caller, daemon);
-  const { errors, warnings } = about.writeConf(daemon, (request.body as { text: string }).text);
-  if (errors.length > 0) throw new Refusal("invalid-file", "The file is wrong, and was not written.", errors);
-  return { path: daemon.file.path, warnings };
-};
-
 /** The API, ready for connections that `attachCaller` has seen. */
 export const createApi = async (supervisor: Supervisor, about: Surroundings): Promise<FastifyInstance> => {
   const api = Fastify({
     logger: false,
-    bodyLimit: 96 * 1024,
+    bodyLimit: 64 * 1024,
     // The server never listens itself, so Node's own time limits never come into force: see awaitRequest.
     connectionTimeout: 0,
     routerOptions: { maxParamLength: 300 },
@@ -189,6 +186,7 @@ export const createApi = async (supervisor: Supervisor, about: Surroundings): Pr
     api.route({
       method: route.method,
       url: `/${API_VERSION}${route.url}`,
+      ...(route.most !== undefined && { bodyLimit: route.most }),
       schema: { ...(route.body && { body: route.body }), querystring: route.query ?? closed({}) },
       handler: async (request) => {
         const caller = callerOf(request.raw.socket);
@@ -197,7 +195,7 @@ export const createApi = async (supervisor: Supervisor, about: Surroundings): Pr
         if (route.access === "root") requireRoot(caller);
         const { address = "" } = (request.params ?? {}) as { address?: string };
         const daemon = route.access === "control" ? resolve(supervisor, caller, address) : (undefined as never);
-        return route.run({ caller, request, daemon });
+        return route.run({ caller, request, daemon, address });
       },
     });
   }

@@ -3,17 +3,13 @@ import {
   closeSync,
   constants,
   fstatSync,
-  fsyncSync,
   lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
   readSync,
-  renameSync,
-  rmSync,
   type Stats,
   statSync,
-  writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import type { Account } from "../core/policy-rules.ts";
@@ -172,30 +168,10 @@ const readAsOwner = (
     problems.push(`${directory}: ${files.length} conf files, only the first ${selection.most} are loaded`);
   }
   return {
-    files: files
-      .slice(0, selection.most)
+    files: (selection.only === undefined ? files.slice(0, selection.most) : files)
       .filter((file) => selection.only === undefined || file === selection.only + SUFFIX)
       .map((file) => readEntry(directory, file, account, selection.largest)),
     problems,
     complete: true,
   };
 };
-
-/**
- * Replaces a conf file in one step, as its owner, so that a reader finds the old text or the new, never a part.
- * @throws errno errors; the old text is still there then
- */
-export const writeConfFile = (identity: FileIdentity, path: string, text: string): void =>
-  asUser(identity, () => {
-    const draft = `${path}.${process.pid}~`;
-    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-    rmSync(draft, { force: true });
-    const fd = openSync(draft, flags, (lstatSync(path).mode & 0o777) | 0o600);
-    try {
-      writeFileSync(fd, text);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    renameSync(draft, path);
-  });

@@ -1,0 +1,81 @@
+/** Connections whose requests do not come whole in time (spec/security.md 14), over real sockets. */
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { connect, createServer, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterEach, expect, test } from "vitest";
+import type { Health } from "../contract.ts";
+import type { Supervisor } from "../supervisor.ts";
+import { attachCaller } from "./authority.ts";
+import { createApi, type Surroundings } from "./routes.ts";
+
+const HEALTH: Health = { version: "0", pid: 1, uptime: 0, containment: "cgroup" };
+const REQUEST = "GET /v1/health HTTP/1.1\r\nHost: x\r\n\r\n";
+
+const ends: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+});
+
+/** A client of an API whose deadline is this many ms, and what it has received so far. */
+const client = async (longestRequest: number, health: () => unknown = () => HEALTH) => {
+  const api = await createApi({ stopping: false } as Supervisor, { health } as unknown as Surroundings);
+  const directory = mkdtempSync(join(tmpdir(), "deadline-"));
+  const server = createServer((socket) => {
+    attachCaller(socket, { uid: 1000, user: "alice" }, longestRequest);
+    api.server.emit("connection", socket);
+  });
+  const path = join(directory, "socket");
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  const socket: Socket = connect(path);
+  ends.push(
+    () => rmSync(directory, { recursive: true }),
+    () => server.close(),
+    () => socket.destroy(),
+  );
+  let text = "";
+  socket.setEncoding("utf8").on("data", (chunk: string) => {
+    text += chunk;
+  });
+  // An end while something is on its way is an error to whoever sent it.
+  socket.on("error", () => undefined);
+  const closed = new Promise((resolve) => socket.once("close", resolve));
+  await once(socket, "connect");
+  return { socket, closed, text: () => text };
+};
+
+test.each([
+  ["nothing", ""],
+  ["half a head", REQUEST.slice(0, 20)],
+  [
+    "half a body",
+    "POST /v1/rescan HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{",
+  ],
+])("a connection that sends %s is ended by the deadline, without an answer", async (_, part) => {
+  const { socket, closed, text } = await client(50);
+  socket.write(part);
+  await closed;
+  expect(text()).toBe("");
+});
+
+test("a request that comes in drops does not put the deadline off", async () => {
+  const { socket, closed, text } = await client(100);
+  const drops = setInterval(() => socket.write("X-Drop: 1\r\n"), 10);
+  socket.write("GET /v1/health HTTP/1.1\r\n");
+  await closed;
+  clearInterval(drops);
+  expect(text()).toBe("");
+});
+
+test("an answer may take longer than the deadline; the next request has its own", async () => {
+  const deadline = 1000;
+  const { socket, closed, text } = await client(deadline, async () => {
+    await sleep(deadline + 200);
+    return HEALTH;
+  });
+  socket.write(REQUEST);
+  await closed;
+  expect(text()).toMatch(/^HTTP\/1.1 200 /);
+});
