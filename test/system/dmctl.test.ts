@@ -45,7 +45,11 @@ const pidOf = async (id: string): Promise<number> => (await supervisor.status(id
 
 test("dmctl alone is status, in columns, of what the caller may control", async () => {
   const [alone, status] = [await dmctl(alice), await dmctl(alice, "status")];
-  expect([alone.code, alone.stderr]).toEqual([0, ""]);
+  const path = (name: string): string => `${alice.home}/${alice.conf(name)}`;
+  expect([alone.code, alone.stderr]).toEqual([
+    0,
+    expect.stringMatching(new RegExp(`^warning: ${path("job")}:3: unknown key "colour" is ignored: .*\n$`)),
+  ]);
   const [head, ...rows] = alone.stdout.trim().split("\n");
   expect(head?.split(/ +/)).toEqual(["daemon-id", "state", "pid", "respawns", "cooldown", "uptime", "total"]);
   expect(rows.map((row) => row.split(/ +/).slice(0, 2))).toEqual([
@@ -215,6 +219,12 @@ test("rescan names and starts what is new, and tells what it cannot load", async
   const { code, stdout } = await dmctl(bob, "rescan");
   expect([code, stdout]).toEqual([0, `found   ${bob.name}/fresh\nstarted ${bob.name}/fresh\n`]);
   await supervisor.reaches(`${bob.name}/fresh`, "running");
+  bob.writeConf("typo", "start = exec sleep 1000", "ouptut = log");
+  expect(await dmctl(bob, "rescan")).toEqual({
+    code: 0,
+    stdout: `found   ${bob.name}/typo\nstarted ${bob.name}/typo\n`,
+    stderr: `warning: ${bob.home}/${bob.conf("typo")}:2: unknown key "ouptut" is ignored: did you mean "output"?\n`,
+  });
   bob.writeConf("odd", "strat = exec sleep 1000");
   const odd = await dmctl(bob, "scan");
   expect([odd.code, odd.stderr]).toEqual([1, expect.stringContaining('odd.conf: there is no "start" line')]);

@@ -53,7 +53,7 @@ const ATTACKS: readonly [name: string, make: (path: string) => unknown, reason: 
   ["roots", written((path) => chownSync(path, 0, 0)), /: it belongs to uid 0, not to /],
   ["shared", written((path) => chmodSync(path, 0o664)), /may write to it \(mode 0664\); chmod go-w it$/],
   ["closed", written((path) => chmodSync(path, 0)), /: cannot be opened: EACCES$/],
-  ["binary", (path) => writeFileSync(path, Buffer.from([0xff, 0xfe, 0x00])), /: it is not UTF-8 text$/],
+  ["binary", (path) => writeFileSync(path, Buffer.from([0xff, 0xfe, 0x00])), /: its line 1 is not UTF-8 text$/],
   [
     "wrong",
     (path) => writeFileSync(path, `${FINE}output = maybe\n`),

@@ -18,6 +18,7 @@ export interface LogEntry {
   readonly event?: string;
   readonly reason?: string;
   readonly problem?: string;
+  readonly err?: { readonly message: string };
 }
 
 /** What the program is run with besides its directories. */

@@ -117,6 +117,8 @@ export interface RescanResult {
   removed: string[];
   /** Files that could not be loaded, each `path:line: reason` or `path: reason`. */
   problems: string[];
+  /** What files say that is passed over, such as unknown keys, each `path:line: text`. */
+  warnings: string[];
 }
 
 /**

@@ -27,7 +27,7 @@ import { Readiness } from "./os/readiness.ts";
 import { claimDirectory } from "./os/run-lock.ts";
 import { StateFiles } from "./os/state-file.ts";
 import { privileged } from "./os/tenant.ts";
-import { type Rule, Supervisor } from "./supervisor.ts";
+import { type Findings, type Rule, Supervisor } from "./supervisor.ts";
 
 const USAGE = `Usage: supervisor [options]
   --config FILE       policy file (default /etc/daemon-manager.conf,
@@ -239,14 +239,20 @@ const main = async (): Promise<void> => {
   process.on("SIGINT", leave);
   const program = process.argv[1] ?? "";
   const edition = editionOf(program);
+  const lookAgain = (): Findings => {
+    const findings = supervisor.rescan(supervisor.owners());
+    for (const problem of [...findings.problems, ...findings.warnings]) log.warn({ problem }, "about a conf file");
+    return findings;
+  };
   process.on("SIGHUP", async () => {
     try {
-      await reloadPolicy();
+      for (const problem of await reloadPolicy()) log.warn({ problem }, "about the policy");
     } catch (error) {
       log.error({ err: error }, "the policy is refused; the one in force stays");
       return;
     }
-    supervisor.rescan(supervisor.owners());
+    const { found, started, changed, removed } = lookAgain();
+    log.info({ found, started, changed, removed }, "conf files read again");
     if (editionOf(program) === edition) return;
     log.info("giving way to the program now on disk");
     const env = { ...process.env, [INHERITED]: JSON.stringify([...machine.handOver()]) };
@@ -254,11 +260,10 @@ const main = async (): Promise<void> => {
   });
 
   await openSockets();
-  const findings = supervisor.rescan(supervisor.owners());
+  const { found } = lookAgain();
   machine.killStrays();
   for (const fd of inherited.values()) closeSync(fd);
-  for (const problem of findings.problems) log.warn({ problem }, "about a conf file");
-  log.info({ version: VERSION, daemons: findings.found.length, owners: supervisor.owners() }, "ready");
+  log.info({ version: VERSION, daemons: found.length, owners: supervisor.owners() }, "ready");
 };
 
 main().catch((error: unknown) => {

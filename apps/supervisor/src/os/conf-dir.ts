@@ -15,6 +15,7 @@ import { join } from "node:path";
 import type { Account } from "../core/policy-rules.ts";
 import type { FileIdentity } from "./libc.ts";
 import { asUser } from "./tenant.ts";
+import { lineThatIsNotUtf8, readUtf8 } from "./utf8.ts";
 
 const SUFFIX = ".conf";
 
@@ -85,11 +86,9 @@ const readText = (path: string, account: Account, largest: number): ConfText["pr
     for (let more = -1; more !== 0 && length < bytes.length; length += more) {
       more = readSync(fd, bytes, length, bytes.length - length, length);
     }
-    try {
-      return { text: new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes.subarray(0, length)) };
-    } catch {
-      return "it is not UTF-8 text";
-    }
+    const content = bytes.subarray(0, length);
+    const text = readUtf8(content);
+    return text === undefined ? `its line ${lineThatIsNotUtf8(content)} is not UTF-8 text` : { text };
   } finally {
     closeSync(fd);
   }
