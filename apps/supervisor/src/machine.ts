@@ -81,11 +81,14 @@ export interface LiveRun {
   kill(): void;
 }
 
-/** How a run's main process ended, as the kernel and the launch chain tell it. */
-export type RawExit =
-  | { readonly code: number; readonly signal: undefined; readonly report: string }
-  | { readonly code: undefined; readonly signal: string; readonly report: string }
-  | undefined;
+/**
+ * How a run's main process ended, as the kernel and the launch chain tell it. `starved`: the kernel has killed one of the
+ * run's processes because there was no memory for it.
+ */
+export type RawExit = ({ readonly report: string; readonly starved: boolean } & RawEnd) | undefined;
+type RawEnd =
+  | { readonly code: number; readonly signal: undefined }
+  | { readonly code: undefined; readonly signal: string };
 
 /** What a run tells of itself, each at most once and in this order; not before `launch` has returned. */
 export interface RunNews {

@@ -224,7 +224,8 @@ export class Supervisor {
   /** Why this owner may run no daemons at all, if they may not. */
   #exclusion(owner: string): Bar | undefined {
     if (this.owners().includes(owner)) return undefined;
-    return { kind: "forbidden", reason: `the policy does not let ${owner} run daemons; root grants it in [runs_as]` };
+    const reason = `the policy does not let ${owner} run daemons; root grants it in [runs_as]`;
+    return { kind: "forbidden", reason, bans: "owner" };
   }
 
   /** Why a daemon of this owner may not run as `user`, if it may not. */
