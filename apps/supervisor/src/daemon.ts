@@ -194,7 +194,11 @@ export class Daemon {
    */
   offer(terms: Terms): boolean {
     this.terms = terms;
-    if (alive(this.state)) return true;
+    if (alive(this.state)) {
+      // What is ending has no more use for what it was made of.
+      if (this.state.phase === "stopping") for (const instance of this.#lasting()) instance.terms = terms;
+      return true;
+    }
     for (const instance of this.instances()) instance.terms = terms;
     try {
       this.#openPlaces(terms);

@@ -279,7 +279,8 @@ export class Supervisor {
     if (this.#stopping) return cannot("the supervisor is stopping");
     const since = daemon.runs();
     const former = daemon.terms;
-    if (verb === "restart" || !alive(daemon.state)) {
+    // One that is ending begins anew, too.
+    if (verb === "restart" || !alive(daemon.state) || daemon.state.phase === "stopping") {
       this.#readAgain(daemon);
       const judged = this.#terms(daemon);
       if ("kind" in judged) {
