@@ -168,6 +168,23 @@ test("the policy answers with its line", async () => {
   });
 });
 
+test("root is told of an account that does not exist, whatever is asked about it", async () => {
+  const ghost = bob.name.replace("bob", "rob");
+  const none = `no: there is no account "${ghost}" on this machine\n`;
+  for (const question of [
+    [ghost, "stop", `${amy.name}/site`],
+    [ghost, "edit", `${amy.name}/site`],
+    [ghost, "run-as", amy.name],
+    [amy.name, "stop", `${ghost}/site`],
+    [amy.name, "edit", `${ghost}/site`],
+    [amy.name, "run-as", ghost],
+    ["root", "stop", `${ghost}/site`],
+    ["root", "run-as", ghost],
+  ]) {
+    expect(await asRoot("explain", "--policy", ...question)).toEqual({ code: 1, stdout: none, stderr: "" });
+  }
+});
+
 test("whom one may not ask about, and what there is, the policy does not tell", async () => {
   const stranger = bob.name.replace("bob", "rob");
   const ask = async (caller: string, ...what: string[]): Promise<string> => {

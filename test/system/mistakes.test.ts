@@ -142,7 +142,31 @@ test("a log directory that the owner may not write", async () => {
   amy.makeDirectory(".daemon-manager/logs/sealed");
   chmodSync(`${amy.home}/.daemon-manager/logs/sealed`, 0o550);
   expect(told(await start("sealed", "start = exec sleep 1000", "output = log"), 1)).toEqual([
-    expect.stringMatching(/^dmctl: cannot start "amy\/sealed": opening its log: EACCES: .*logs\/sealed/),
+    'dmctl: cannot start "amy/sealed": opening its log: amy may not make files in /home/amy/.daemon-manager/logs/sealed (EACCES)',
+    "Let the owner write to its log's directory, or write output=discard.",
+  ]);
+});
+
+test.each([
+  [
+    "a link to where its owner may not write",
+    "/etc",
+    "is a link to /etc, in which amy may not make files (EACCES); put a directory there",
+  ],
+  [
+    "a link that leads nowhere",
+    "/nonexistent",
+    "is a link to /nonexistent, in which amy may not make files (ENOENT); put a directory there",
+  ],
+  ["a file", undefined, "is no directory; put one there"],
+])("a log directory that is %s", async (_, target, reason) => {
+  const directory = ".daemon-manager/logs/astray";
+  if (target === undefined) amy.write(directory, "");
+  else await amy.run(["ln", "-s", target, `${amy.makeDirectory(".daemon-manager/logs")}/astray`]);
+  const ended = await start("astray", "start = exec sleep 1000", "output = log");
+  await amy.run(["rm", `${amy.home}/${directory}`]);
+  expect(told(ended, 1)).toEqual([
+    `dmctl: cannot start "amy/astray": opening its log: /home/amy/${directory} ${reason}`,
     "Let the owner write to its log's directory, or write output=discard.",
   ]);
 });

@@ -19,7 +19,7 @@ export interface LogView {
 
 /** Error codes of a body that ends before its end. */
 const CUTS = new Set(["ECONNRESET", "ERR_STREAM_PREMATURE_CLOSE"]);
-const CUT_SHORT = "the supervisor closed it: it has stopped, or the log's files are gone";
+const CUT_SHORT = "the supervisor closed it: it has stopped, the log's files are gone, or you may no longer read it";
 
 /** Moves the log, chunk by chunk, as fast as the reader takes it. Resolves with whether the reader went away first. */
 const pump = async (source: Readable, view: LogView, escaped: boolean, target: Writable): Promise<boolean> => {

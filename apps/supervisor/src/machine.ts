@@ -10,6 +10,8 @@ export interface FoundFile {
   readonly name: string;
   readonly path: string;
   readonly definition: Definition | undefined;
+  /** Whether it could be read at all. */
+  readonly legible: boolean;
   /** Each `path:line: text`. */
   readonly errors: readonly string[];
   readonly warnings: readonly string[];
@@ -20,6 +22,8 @@ export interface FoundFile {
 /** What an owner's conf directory holds. */
 export interface FoundFiles {
   readonly files: readonly FoundFile[];
+  /** Names of files that are there and were not read, because there are too many. */
+  readonly passedOver: readonly string[];
   /** What could not be read at all, each `path: reason`. */
   readonly problems: readonly string[];
   /** Whether the directory could be looked through: if not, a file that is missing here need not be gone. */
@@ -136,9 +140,10 @@ export interface Machine {
 
   /**
    * Reads the conf files of an owner in the last directory of `chain`, if only the owner and root may write to each of
-   * them. Directories below the owner's home are made where they are missing.
+   * them. Directories below the owner's home are made where they are missing. Of too many, those are read that are
+   * `loaded` already.
    */
-  readFiles(owner: Account, chain: readonly string[]): FoundFiles;
+  readFiles(owner: Account, chain: readonly string[], loaded: readonly string[]): FoundFiles;
   /** Calls `changed` when something has changed there and nothing has for a while. Replaces an earlier watch. */
   watchFiles(owner: Account, chain: readonly string[], changed: () => void): void;
   /** Reads one of them; undefined when there is no such file. */

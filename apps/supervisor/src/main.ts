@@ -16,6 +16,7 @@ import { resolvePolicy } from "./core/policy.ts";
 import type { Account } from "./core/policy-rules.ts";
 import type { Witness } from "./daemon.ts";
 import { readAccounts } from "./os/accounts.ts";
+import { CallerNames } from "./os/caller-names.ts";
 import { findCgroupRoot } from "./os/cgroup.ts";
 import { confPath } from "./os/conf-dir.ts";
 import { makeConfFile, replaceConfFile } from "./os/conf-write.ts";
@@ -156,8 +157,8 @@ const main = async (): Promise<void> => {
     );
   };
   const supervisor = new Supervisor(machine, rule, witness);
-  const userOf = (uid: number): string =>
-    [...machine.accounts.users.values()].find((account) => account.uid === uid)?.name ?? `uid ${uid}`;
+  const callers = new CallerNames();
+  const userOf = (uid: number): string => callers.nameOf(uid, machine.accounts);
 
   const chainOf = (owner: Account): readonly string[] => supervisor.policy.paths(owner.name)?.chain ?? ["/"];
 
@@ -203,7 +204,13 @@ const main = async (): Promise<void> => {
   });
 
   const sockets = new ControlSockets((socket, uid) => {
-    attachCaller(socket, { uid, user: userOf(uid) });
+    const caller = {
+      uid,
+      get user() {
+        return userOf(uid);
+      },
+    };
+    attachCaller(socket, caller);
     api.server.emit("connection", socket);
   });
   const openSockets = async (): Promise<void> => {

@@ -141,7 +141,9 @@ export class Supervisor {
   }
 
   #rescanOwner(owner: Account, chain: readonly string[], findings: Findings): void {
-    const { files, problems, complete } = this.#machine.readFiles(owner, chain);
+    const loaded = this.daemonsOf([owner.name]);
+    const names = loaded.map(({ key }) => key.name);
+    const { files, passedOver, problems, complete } = this.#machine.readFiles(owner, chain, names);
     findings.problems.push(...problems, ...files.flatMap((file) => file.errors));
     findings.warnings.push(...files.flatMap((file) => file.warnings));
     for (const file of files) {
@@ -150,10 +152,10 @@ export class Supervisor {
       else this.#reload(known, file, findings);
     }
     if (!complete) return;
-    const names = new Set(files.map((file) => file.name));
-    for (const daemon of this.daemonsOf([owner.name])) {
-      if (names.has(daemon.key.name)) continue;
-      findings.removed.push(daemon.id);
+    const there = new Set([...files.map((file) => file.name), ...passedOver]);
+    for (const daemon of loaded) {
+      if (there.has(daemon.key.name)) continue;
+      if (!daemon.removed) findings.removed.push(daemon.id);
       daemon.removed = true;
       if (!alive(daemon.state)) this.#drop(daemon);
     }
@@ -205,12 +207,12 @@ export class Supervisor {
     return this.#exclusion(owner.name) ?? this.#refusal(owner.name, account.name);
   }
 
-  #terms(daemon: Daemon): Terms | Bar {
+  #terms(daemon: Daemon, file = daemon.file): Terms | Bar {
     const { policy, accounts } = this.#rule;
     const { owner } = daemon.key;
     const excluded = this.#exclusion(owner.name);
     if (excluded) return excluded;
-    const { definition, errors, fingerprint } = daemon.file;
+    const { definition, errors, fingerprint } = file;
     if (!definition) return { kind: "invalid", reason: errors[0] ?? "its file is empty" };
     const user = definition.user ?? owner.name;
     const refusal = this.#refusal(owner.name, user);
@@ -281,8 +283,10 @@ export class Supervisor {
     const former = daemon.terms;
     // One that is ending begins anew, too.
     if (verb === "restart" || !alive(daemon.state) || daemon.state.phase === "stopping") {
-      this.#readAgain(daemon);
-      const judged = this.#terms(daemon);
+      const file = this.#readAgain(daemon);
+      // One that cannot be read has not changed, for all that is known.
+      if (file.legible || !alive(daemon.state)) daemon.file = file;
+      const judged = this.#terms(daemon, file);
       if ("kind" in judged) {
         if (!alive(daemon.state)) daemon.feed({ type: "bar", bar: judged });
         return cannot(judged.reason);
@@ -295,11 +299,10 @@ export class Supervisor {
     return outcome.ok ? outcome : cannot(outcome.reason, outcome.ran);
   }
 
-  #readAgain(daemon: Daemon): void {
+  #readAgain(daemon: Daemon): FoundFile {
     const { owner, name } = daemon.key;
     const chain = this.#rule.policy.paths(owner.name)?.chain;
-    const file = chain && this.#machine.readFile(owner, chain, name);
-    if (file) daemon.file = file;
+    return (chain && this.#machine.readFile(owner, chain, name)) ?? daemon.file;
   }
 
   /** Stops it and all that it started. */

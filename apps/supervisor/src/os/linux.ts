@@ -22,7 +22,14 @@ import type {
 import { fileIdentity } from "./accounts.ts";
 import { Binding } from "./binding.ts";
 import { type CgroupRoot, isPopulated, killGroup, listGroups, makeGroup, removeGroup } from "./cgroup.ts";
-import { type ConfDirectory, type ConfText, confPath, makeOwnDirectory, readConfDirectory } from "./conf-dir.ts";
+import {
+  type ConfDirectory,
+  type ConfText,
+  confPath,
+  makeOwnDirectory,
+  readConfDirectory,
+  type Selection,
+} from "./conf-dir.ts";
 import { ConfWatch } from "./conf-watch.ts";
 import { connectionsTo, holdsAny } from "./connections.ts";
 import { type FileIdentity, keepOnExec } from "./libc.ts";
@@ -137,8 +144,10 @@ export class Linux implements Machine {
     return fileIdentity(account, this.accounts);
   }
 
-  readFiles(owner: Account, chain: readonly string[]): FoundFiles {
-    const { files, ...rest } = this.#read(owner, chain);
+  readFiles(owner: Account, chain: readonly string[], loaded: readonly string[]): FoundFiles {
+    // What an earlier supervisor had running comes first, too.
+    const recorded = this.#options.states.list(owner.name).map((file) => file.split("#")[0] ?? "");
+    const { files, ...rest } = this.#read(owner, chain, { first: new Set([...loaded, ...recorded]) });
     return { files: files.map((file) => this.#understand(file)), ...rest };
   }
 
@@ -156,15 +165,14 @@ export class Linux implements Machine {
 
   /** The text of one conf file, or why it cannot be read; undefined when there is no such file. */
   readText(owner: Account, chain: readonly string[], name: string): ConfText | undefined {
-    const { files, problems } = this.#read(owner, chain, name);
+    const { files, problems } = this.#read(owner, chain, { only: name });
     if (files[0] || problems.length === 0) return files[0];
     return { name, path: confPath(chain.at(-1) ?? "", name), text: undefined, problem: problems.join("; ") };
   }
 
-  #read(owner: Account, chain: readonly string[], only?: string): ConfDirectory {
+  #read(owner: Account, chain: readonly string[], wanted: Pick<Selection, "first" | "only">): ConfDirectory {
     const { names, largest, mostDaemons: most } = this.#options;
-    const selection = { names, largest, most, ...(only !== undefined && { only }) };
-    return readConfDirectory(owner, this.identity(owner), chain, selection);
+    return readConfDirectory(owner, this.identity(owner), chain, { names, largest, most, ...wanted });
   }
 
   #understand({ name, path, text, problem }: ConfText): FoundFile {
@@ -172,6 +180,7 @@ export class Linux implements Machine {
     if (text === undefined) {
       return {
         ...file,
+        legible: false,
         definition: undefined,
         errors: [`${path}: ${problem}`],
         warnings: [],
@@ -185,6 +194,7 @@ export class Linux implements Machine {
     const describe = (what: { line: number; text: string }) => this.#options.describe(path, what);
     const understood = {
       ...file,
+      legible: true,
       definition: value,
       errors: errors.map(describe),
       warnings: warnings.map(describe),
@@ -259,7 +269,7 @@ export class Linux implements Machine {
     const id = idOf(key);
     const identity = this.identity(key.owner);
     makeOwnDirectory(key.owner, identity, directory);
-    requireWritable(identity, directory);
+    requireWritable(key.owner.name, identity, directory);
     const plan = { fifo: fifoPath(this.#options.runDir, key.owner.name, key.name), writer, logger };
     const log = new Log(plan, this.#traces(key).find(({ logger }) => logger)?.logger, this.#options.readiness, {
       report: (problem) => this.#options.report(id, problem),

@@ -22,6 +22,8 @@ const readAt = promisify(read);
 export interface LogPosition {
   readonly lines: number | undefined;
   readonly follow: boolean;
+  /** Asked before each piece: when it is no longer true, that was the end. */
+  readonly permitted?: () => boolean;
 }
 
 const openLog = (identity: FileIdentity, path: string): number =>
@@ -81,7 +83,7 @@ export async function* readLog(
   let fd = openLog(identity, join(directory, "current"));
   try {
     let offset = from.lines === undefined ? 0 : offsetOfLast(fd, from.lines);
-    while (true) {
+    while (from.permitted?.() !== false) {
       const { bytesRead, buffer } = await readAt(fd, Buffer.alloc(CHUNK), 0, CHUNK, offset);
       if (bytesRead > 0) {
         offset += bytesRead;
