@@ -8,20 +8,29 @@ list none --json
 rescan none --json
 scan none --json
 start many --json
+up many --json
 stop many --json
+down many --json
 restart many --json
 once many --json
 pause many --json
 continue many --json
+exit many --json
 scale sized --json
-log one --lines --follow --raw --utc
-tail one --lines --raw --utc
+log one --lines --all --since --grep --follow --raw --utc --tai64n
+tail one --lines --all --since --grep --raw --utc --tai64n
 edit one
 kill signal
+hup one
+alarm one
+interrupt one
+term one
 pid one --json
 logfile one --json
 configfile one --json
 explain question --policy --utc --json
+svstat one
+tai64nlocal none --utc
 export none --json
 health none --json
 help command
@@ -30,7 +39,7 @@ version none
 _dmctl_signals='HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN
 TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS'
 # What can be asked of the policy.
-_dmctl_verbs='status explain start stop restart once pause continue scale kill log tail pid logfile configfile edit run-as'
+_dmctl_verbs='status explain start stop restart once pause continue exit scale kill log tail pid logfile configfile edit run-as host'
 
 # _dmctl_offer WORD...: those that begin as the current word does are candidates.
 _dmctl_offer() {
@@ -50,11 +59,11 @@ _dmctl_shape() {
   return 1
 }
 
-# _dmctl_commands TAKES...: offers the commands that take one of these.
+# _dmctl_commands TAKES...: offers the commands that take one of these, by their first names.
 _dmctl_commands() {
   local name takes options
   while read -r name takes options; do
-    [[ $name == "" || $name == scan || " $* " != *" $takes "* ]] || _dmctl_offer "$name"
+    [[ $name == "" || $name =~ ^(scan|up|down)$ || " $* " != *" $takes "* ]] || _dmctl_offer "$name"
   done <<<"$_dmctl_table"
 }
 
@@ -88,7 +97,7 @@ _dmctl() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
     case $word in
-      -n | --lines)
+      -n | --lines | --since | --grep)
         i=$((i + 1))
         [[ ${COMP_WORDS[i]} != = ]] || i=$((i + 1))
         ;;
@@ -107,7 +116,7 @@ _dmctl() {
         ;;
     esac
   done
-  # The current word is the number of --lines.
+  # The current word is the value of an option.
   ((i <= COMP_CWORD)) || return 0
 
   if [[ $cur == -* ]]; then

@@ -39,7 +39,7 @@ layer_seconds() {
 prepare_layers() {
   if [ "$(id -u)" -eq 0 ]; then
     # shellcheck disable=SC2086
-    need_programs $appliance_programs $building_programs $manual_programs $shell_programs
+    need_programs $appliance_programs $jail_programs $building_programs $manual_programs $shell_programs
   else
     # shellcheck disable=SC2086
     need_programs $building_programs

@@ -55,7 +55,7 @@ afterAll(() => stage.remove());
 const commandsOf = (...takes: string[]): string[] =>
   COMMANDS.filter(({ ids: kind, signal }) => takes.includes(signal ? "signal" : kind)).map(({ verb }) => verb);
 const EVERY = COMMANDS.map(({ verb }) => verb);
-const ABOUT_ONE = commandsOf("optional", "one", "many", "signal", "question");
+const ABOUT_ONE = commandsOf("optional", "one", "many", "signal", "question", "sized");
 const flags = (prefix: string): string[] => [...SIGNALS.keys()].map((name) => `${prefix}${name}`);
 
 describe.each(SHELLS)("%s", (shell) => {
@@ -80,7 +80,7 @@ describe.each(SHELLS)("%s", (shell) => {
       [`dmctl log ${ids.aliceWeb} `]: [],
       "dmctl list ": [],
       "dmctl resta": ["restart"],
-      "dmctl help ex": ["explain", "export"],
+      "dmctl help ex": ["exit", "explain", "export"],
       "dmctl log --lines ": [],
       "dmctl log --lines 5 ": Object.values(ids),
     }));

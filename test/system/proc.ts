@@ -51,6 +51,18 @@ const statOf = (pid: number): string[] => {
 /** Session of a process. */
 export const sessionOf = (pid: number): number => Number(statOf(pid)[3]);
 
+/** Its nice value. */
+export const niceOf = (pid: number): number => Number(statOf(pid)[16]);
+
+/** Its limits by the names that the kernel has for them (`Max open files`), each `SOFT HARD`. */
+export const limitsOf = (pid: number): Record<string, string> =>
+  Object.fromEntries(
+    read(pid, "limits")
+      .split("\n")
+      .slice(1, -1)
+      .map((line) => [line.slice(0, 26).trim(), line.slice(26).trim().split(/\s+/).slice(0, 2).join(" ")]),
+  );
+
 /** Ticks after boot at which it started. */
 export const startTimeOf = (pid: number): number => Number(statOf(pid)[19]);
 

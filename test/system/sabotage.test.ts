@@ -30,7 +30,7 @@ afterAll(() => stage.remove());
 const idOf = (name: string): string => `${alice.name}/${name}`;
 const socket = (): string => `${supervisor.fastcgiDir}/${alice.name}/site.sock`;
 const standingBy = (): number[] =>
-  processesOf(alice.uid).filter((pid) => argumentsOf(pid).some((word) => word.startsWith("umask 022")));
+  processesOf(alice.uid).filter((pid) => argumentsOf(pid).some((word) => word.startsWith("read -r go")));
 
 test("a launch that stands by may be killed: the next run begins without it", async () => {
   const [chain] = await until("a launch that stands by", () => {

@@ -21,6 +21,9 @@ export interface LogEntry {
   readonly err?: { readonly message: string };
 }
 
+/** What a daemon can be asked, and answers when it has settled. */
+export type Act = "start" | "once" | "stop" | "restart" | "pause" | "continue" | "exit";
+
 /** What the program is run with besides its directories. */
 export interface SupervisorOptions {
   readonly env?: Readonly<Record<string, string>>;
@@ -30,6 +33,8 @@ export interface SupervisorOptions {
   readonly program?: readonly string[];
   /** Whether it is left to find its policy by itself. */
   readonly untold?: boolean;
+  /** More flags. */
+  readonly flags?: readonly string[];
 }
 
 /** Descriptors 3 to 19 are closed; 20, which Node does not look at, is one that whoever starts the supervisor left open. */
@@ -68,11 +73,11 @@ export class Supervisor {
 
   /** Begins to run it. */
   spawn(): ChildProcess {
-    const { env = {}, through = [], program, untold = false } = this.#options;
+    const { env = {}, through = [], program, untold = false, flags = [] } = this.#options;
     const words = program ?? [join(CHECKOUT, "node_modules/.bin/node"), join(CHECKOUT, "apps/supervisor/src/main.ts")];
     const directories = ["--run-dir", this.runDir, "--fastcgi-dir", this.fastcgiDir, "--state-dir", this.stateDir];
     const policy = untold ? [] : ["--config", this.config];
-    const argv = [...through, ...words, ...policy, ...directories, "--log-level", "debug"];
+    const argv = [...through, ...words, ...policy, ...directories, "--log-level", "debug", ...flags];
     const log = openSync(this.#logFile, "a");
     const [file = "", ...args] = argv;
     const child = spawn(file, args, {
@@ -153,8 +158,12 @@ export class Supervisor {
     });
   }
 
-  async act(verb: "start" | "stop" | "restart", id: string): Promise<Outcome> {
+  async act(verb: Act, id: string): Promise<Outcome> {
     return (await this.ask("POST", `/v1/daemons/${encodeURIComponent(id)}/${verb}`)).body as Outcome;
+  }
+
+  async scale(id: string, instances: number): Promise<Outcome> {
+    return (await this.ask("POST", `/v1/daemons/${encodeURIComponent(id)}/scale`, { instances })).body as Outcome;
   }
 
   async rescan(): Promise<RescanResult> {

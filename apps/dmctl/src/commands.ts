@@ -21,6 +21,7 @@ import { json, oneLine } from "./printable.ts";
 import { healthLines, type Look, rescanLines, statusTable } from "./render.ts";
 import { type Session, write } from "./session.ts";
 import { settleAll } from "./settlement.ts";
+import { svstatLine } from "./svstat-line.ts";
 
 /** One command line on its way. */
 export interface Call extends Invocation<Command> {
@@ -68,8 +69,8 @@ const showField = async (call: Call, field: "pid" | "logFile" | "configFile", no
 };
 
 const showLog = async (call: Call, lines: number | undefined, follow: boolean): Promise<number> => {
-  const view = { lines, follow, raw: call.given.has("raw"), clock: call.given.has("utc") ? "utc" : "local" } as const;
-  return (await import("./log-view.ts")).showLog(call.client, call.id, view, call.session);
+  const { readView, showLog: show } = await import("./log-view.ts");
+  return show(call.client, call.id, readView({ ...call, lines, follow }, Date.now()), call.session);
 };
 
 /** Answers `explain --policy CALLER VERB ADDRESS`: exit code 0 is yes, 1 is no. */
@@ -83,6 +84,21 @@ const askPolicy = async (call: Call): Promise<number> => {
   const { policyLine } = await import("./explanation.ts");
   return show(call, answer, policyLine(answer), answer.allowed ? EXIT.done : EXIT.failed);
 };
+
+const sendSignal = async ({ client, id }: Call, signal: string): Promise<number> => {
+  const body: KillRequest = { signal };
+  await client.ask<unknown>({ method: "POST", path: apiPath("daemons", id, "kill"), body });
+  return EXIT.done;
+};
+
+/** The command that sends this one signal, as svc has a letter for it (spec/daemontools.md: Control). */
+const sending = (verb: string, signal: string): Command => ({
+  verb,
+  ids: "one",
+  options: [],
+  does: `send it ${signal}`,
+  run: (call) => sendSignal(call, signal),
+});
 
 export const COMMANDS: readonly Command[] = [
   {
@@ -126,6 +142,7 @@ export const COMMANDS: readonly Command[] = [
   },
   {
     verb: "start",
+    aliases: ["up"],
     ids: "many",
     options: ["json"],
     does: "start it, and wait until it runs",
@@ -133,6 +150,7 @@ export const COMMANDS: readonly Command[] = [
   },
   {
     verb: "stop",
+    aliases: ["down"],
     ids: "many",
     options: ["json"],
     does: "stop it with all its processes, and wait until they are gone",
@@ -167,6 +185,13 @@ export const COMMANDS: readonly Command[] = [
     run: (call) => settleAll(call, "continue"),
   },
   {
+    verb: "exit",
+    ids: "many",
+    options: ["json"],
+    does: "stop it and forget it until the next rescan",
+    run: (call) => settleAll(call, "exit"),
+  },
+  {
     verb: "scale",
     ids: "sized",
     options: ["json"],
@@ -176,16 +201,19 @@ export const COMMANDS: readonly Command[] = [
   {
     verb: "log",
     ids: "one",
-    options: ["lines", "follow", "raw", "utc"],
+    options: ["lines", "all", "since", "grep", "follow", "raw", "utc", "tai64n"],
     does: "its log, through $PAGER on a terminal",
     run: (call) => showLog(call, call.lines, call.given.has("follow")),
   },
   {
     verb: "tail",
     ids: "one",
-    options: ["lines", "raw", "utc"],
+    options: ["lines", "all", "since", "grep", "raw", "utc", "tai64n"],
     does: "the last 10 lines of its log and what comes, until Ctrl-C",
-    run: (call) => showLog(call, call.lines ?? 10, true),
+    run: (call) => {
+      const elsewhere = call.given.has("all") || call.given.has("since");
+      return showLog(call, call.lines ?? (elsewhere ? undefined : 10), true);
+    },
   },
   {
     verb: "edit",
@@ -197,15 +225,15 @@ export const COMMANDS: readonly Command[] = [
   {
     verb: "kill",
     ids: "one",
-    signal: true,
+    signal: "KILL",
     options: [],
-    does: "send it a signal: -9, -KILL, -SIGKILL, KILL or SIGKILL",
-    async run({ client, id, signal }) {
-      const body: KillRequest = { signal };
-      await client.ask<unknown>({ method: "POST", path: apiPath("daemons", id, "kill"), body });
-      return EXIT.done;
-    },
+    does: "send it a signal: -9, -KILL, -SIGKILL, KILL or SIGKILL; without one KILL",
+    run: (call) => sendSignal(call, call.signal),
   },
+  sending("hup", "HUP"),
+  sending("alarm", "ALRM"),
+  sending("interrupt", "INT"),
+  sending("term", "TERM"),
   {
     verb: "pid",
     ids: "one",
@@ -218,7 +246,8 @@ export const COMMANDS: readonly Command[] = [
     ids: "one",
     options: ["json"],
     does: "the path of its log",
-    run: (call) => showField(call, "logFile", "has no log; its file can say output=log"),
+    run: (call) =>
+      showField(call, "logFile", "has no log of the supervisor's: output=log keeps one, a log/run keeps its own"),
   },
   {
     verb: "configfile",
@@ -237,6 +266,26 @@ export const COMMANDS: readonly Command[] = [
       const explanation = await call.client.ask<Explanation>({ path: apiPath("daemons", call.id, "explanation") });
       const { explanationText } = await import("./explanation.ts");
       return show(call, explanation, explanationText(explanation, call.given.has("utc") ? "utc" : "local"));
+    },
+  },
+  {
+    verb: "svstat",
+    ids: "one",
+    options: [],
+    does: "one line, as svstat prints it",
+    async run(call) {
+      const line = svstatLine(await oneDaemon(call), call.session.env["HOME"]);
+      await write(call.session.output, `${call.session.terminal ? oneLine(line) : line}\n`);
+      return EXIT.done;
+    },
+  },
+  {
+    verb: "tai64nlocal",
+    ids: "none",
+    options: ["utc"],
+    does: "standard input with its TAI64N labels as local time",
+    async run({ session, given }) {
+      return (await import("./log-text.ts")).showWallClock(session, given.has("utc") ? "utc" : "local");
     },
   },
   {

@@ -1,5 +1,5 @@
 /** The contract's values as text: tables and lines for people, JSON for programs. */
-import type { DaemonState, DaemonStatus, Health, Outcome, RescanResult } from "@dmhost/supervisor/contract";
+import type { DaemonState, DaemonStatus, Health, HostStatus, Outcome, RescanResult } from "@dmhost/supervisor/contract";
 import { formatDuration } from "./duration.ts";
 import type { Failure } from "./failure.ts";
 import { oneLine, printable } from "./printable.ts";
@@ -43,6 +43,13 @@ const paint = (state: DaemonState, text: string, look: Look): string =>
 /** The state, with the mark of a file that has changed since. */
 const marked = (daemon: DaemonStatus): string => `${oneLine(daemon.state)}${daemon.changed ? "*" : ""}`;
 
+/** `its log: 120 lines dropped; no space left for its log (ENOSPC)`. */
+export const lossText = ({ logDropped, logTrouble }: DaemonStatus): string =>
+  `its log: ${logDropped} ${logDropped === 1 ? "line" : "lines"} dropped${logTrouble === "" ? "" : `; ${logTrouble}`}`;
+/** `http://blog.example.org/ published`; why it is refused stands among the warnings. */
+export const hostText = ({ url, state, reason }: HostStatus): string =>
+  oneLine(`${url} ${state}${state === "pending" ? `: ${reason}` : ""}`);
+
 /** A line for each process, where there are several or the one is not the whole truth. */
 const processes = ({ instances }: DaemonStatus): string[] =>
   instances.length < 2
@@ -64,7 +71,9 @@ const remarks = (daemon: DaemonStatus, look: Look): string[] => {
     ...(look.long ? processes(daemon) : []),
     ...(tellsWhy ? [`  ${oneLine(daemon.reason)}`] : []),
     ...(daemon.changed ? ["  changed on disk; restart to apply"] : []),
+    ...(daemon.logTrouble === "" && (daemon.logDropped === 0 || !look.long) ? [] : [`  ${oneLine(lossText(daemon))}`]),
     ...daemon.warnings.map((warning) => `  warning: ${oneLine(warning)}`),
+    ...(look.long ? daemon.hosts.filter(({ state }) => state !== "refused").map((host) => `  ${hostText(host)}`) : []),
   ];
   return lines.length === 0 ? [] : [`${oneLine(daemon.id)} (${oneLine(daemon.state)})`, ...lines];
 };

@@ -13,7 +13,7 @@ const refusalMessage = ({ reason, lastWords, advice, daemon }: Outcome): string 
     .join("\n");
 
 /** What can be asked of several daemons, and is answered when they have settled. */
-export type Verb = "start" | "once" | "stop" | "restart" | "pause" | "continue" | "scale";
+export type Verb = "start" | "once" | "stop" | "restart" | "pause" | "continue" | "exit" | "scale";
 
 /** Requests under way at a time: the supervisor takes a limited number of connections from one user. */
 const AT_ONCE = 8;

@@ -56,6 +56,10 @@ export interface DaemonStatus {
   cooldown: number;
   /** Seconds since the running process started, 0 when none runs. */
   uptime: number;
+  /** Seconds since its last process ended, or since this supervisor first saw it without one; 0 when one runs. */
+  downtime: number;
+  /** Whether it is started by itself. */
+  autostart: boolean;
   /** Seconds since the last start by hand or by autostart, 0 when not wanted up. */
   total: number;
   /** Why the state is what it is, in words, where there is more to say than its name; else "". */
@@ -66,6 +70,10 @@ export interface DaemonStatus {
   configFile: string;
   /** Path of the current log, "" with output=discard. */
   logFile: string;
+  /** Lines that it wrote and that were dropped, because its log could not take them. */
+  logDropped: number;
+  /** Why its log takes no lines at this time; "" when it does. */
+  logTrouble: string;
   /** Path of the published FastCGI socket, "" when it does not listen. */
   socket: string;
   /** Whether the conf file says something else by now than what the running process was made of. */
@@ -74,6 +82,22 @@ export interface DaemonStatus {
   warnings: string[];
   /** Its processes; one entry at least, also when none runs. */
   instances: InstanceStatus[];
+  /** The sites that it answers for, in the order of its file. */
+  hosts: HostStatus[];
+}
+
+/** One site of a daemon. */
+export interface HostStatus {
+  name: string;
+  /** `pending`: the web server has not taken it up yet; `refused`: it is not published, and will not be as things are. */
+  state: "published" | "pending" | "refused";
+  /** Why it is not published; "" where it is. */
+  reason: string;
+  /** Where it is published. */
+  url: string;
+  /** Paths of what the web server logs of it, "" where it is refused. */
+  accessLog: string;
+  errorLog: string;
 }
 
 /** GET /v1/daemons */
@@ -81,7 +105,7 @@ export interface DaemonList {
   daemons: DaemonStatus[];
 }
 
-/** POST /v1/daemons/:address/{start,once,stop,restart,pause,continue}: answered when the daemon has settled. */
+/** POST /v1/daemons/:address/{start,once,stop,restart,pause,continue,exit}: answered when the daemon has settled. */
 export interface Outcome {
   /** Whether it got where it was asked to go. */
   ok: boolean;
@@ -147,10 +171,13 @@ export interface ConfFileWritten {
 /**
  * GET /v1/daemons/:address/log answers with the log's bytes (application/octet-stream).
  * `lines`: how many of the last lines to begin with (default all of the current file);
+ * `since`: in ms since 1970: begin with the first file, rotated ones included and decompressed, that may have a line of
+ * that time or later; 0 is all that there is. Not together with `lines`;
  * `follow=1`: stay, and send what comes, across rotation, until the client leaves.
  */
 export interface LogQuery {
   lines?: number;
+  since?: number;
   follow?: boolean;
 }
 
@@ -228,7 +255,7 @@ export interface PolicyQuery {
   caller: string;
   /** What it would do: a key of POLICY_VERBS. */
   verb: string;
-  /** `<owner>/<name>` of the daemon, which need not exist; for `run-as` the account. */
+  /** `<owner>/<name>` of the daemon, which need not exist; for `run-as` the account, for `host` the host name. */
   address: string;
 }
 
@@ -245,6 +272,7 @@ export const POLICY_VERBS = {
   once: "manage",
   pause: "manage",
   continue: "manage",
+  exit: "manage",
   scale: "manage",
   kill: "manage",
   log: "manage",
@@ -254,13 +282,17 @@ export const POLICY_VERBS = {
   configfile: "manage",
   edit: "write",
   "run-as": "run-as",
-} as const satisfies Record<string, "manage" | "write" | "run-as">;
+  host: "host",
+} as const satisfies Record<string, "manage" | "write" | "run-as" | "host">;
 export type PolicyVerb = keyof typeof POLICY_VERBS;
 
 /** One right that the policy file gives, its groups resolved into accounts. */
 export interface GrantedRight {
   holder: string;
-  /** [runs_as]: the account that daemons of `holder` may run as. [manages]: the owner whose daemons it controls. */
+  /**
+   * [runs_as]: the account that daemons of `holder` may run as. [manages]: the owner whose daemons it controls. [hosts]: the
+   * host name that they may answer for, or `*.` and a name for all below it.
+   */
   object: string;
   /** `path:line` of the policy file. */
   source: string;
@@ -300,6 +332,7 @@ export interface StateExport {
     owners: string[];
     runsAs: GrantedRight[];
     manages: GrantedRight[];
+    hosts: GrantedRight[];
   };
   /** In the order of their ids. */
   daemons: (Explanation & { lifecycle: Lifecycle })[];

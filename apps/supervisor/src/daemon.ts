@@ -1,11 +1,21 @@
 /** One daemon: what its instances share, how many there are, and the restart that replaces them one by one. */
 import { isHeld } from "./core/definition.ts";
-import { launchLogger } from "./core/launch.ts";
+import type { Hostname } from "./core/hostname.ts";
+import { launchLogger, launchServiceLogger } from "./core/launch.ts";
 import { alive, type Event, isExpected, type State, verdict } from "./core/lifecycle.ts";
 import { type AccountBase, groupIds } from "./core/policy-rules.ts";
 import { nextMove, paired, passed, type Rollout } from "./core/rollout.ts";
 import { type Common, type Host, Instance, type Terms } from "./instance.ts";
-import type { BindingPlace, DaemonKey, FoundFile, HeldLog, HeldSocket, InstanceRecord, Machine } from "./machine.ts";
+import type {
+  BindingPlace,
+  DaemonKey,
+  FoundFile,
+  HeldLog,
+  HeldSocket,
+  InstanceRecord,
+  LogLoss,
+  Machine,
+} from "./machine.ts";
 
 /** Tells what became of each step; main.ts makes it the supervisor's log. */
 export type Witness = (
@@ -20,8 +30,6 @@ export type Witness = (
 /** How an attempt ended: `ran` tells whether a process of it has lived. */
 export type Ending = { readonly ok: true } | { readonly ok: false; readonly reason: string; readonly ran: boolean };
 
-/** multilog's defaults (spec/daemontools.md: Logs). */
-const LOG_BOUNDS = { size: 1 << 20, files: 10 };
 /** How often a rolling restart looks whether the new process is reached. In ms. */
 const ROLLOUT_LOOK = 10;
 /** How many looks at its clients a sleepy daemon gets in the time after which it goes to sleep. */
@@ -47,6 +55,15 @@ interface Waiter {
   readonly resolve: (ending: Ending) => void;
 }
 
+/** How one of a daemon's sites stands. Paths of its logs are undefined where it is refused. */
+export interface HostStanding {
+  readonly name: Hostname;
+  readonly state: "published" | "pending" | "refused";
+  readonly reason: string;
+  readonly url: string;
+  readonly logs: { readonly access: string; readonly error: string } | undefined;
+}
+
 /** A daemon that the supervisor knows. Its file may be wrong, and it may not be allowed to run: the state says so. */
 export class Daemon {
   #key: DaemonKey;
@@ -55,6 +72,8 @@ export class Daemon {
   file: FoundFile;
   /** Whether the file is gone: the daemon is dropped when it has stopped. */
   removed = false;
+  /** Its sites, as hosting.ts has found them last. */
+  hosts: readonly HostStanding[] = [];
   /** What its runs are to be made of from now on. */
   terms: Terms | undefined;
   /** How many instances it was told to have, if not what its file says. */
@@ -68,6 +87,7 @@ export class Daemon {
   #awaiting = false;
   #binding: BindingPlace | undefined;
   #log: HeldLog | undefined;
+  #loss: LogLoss = { lines: 0, reason: "" };
   #waiters: Waiter[] = [];
   #rollout: { plan: Rollout; readonly former: Terms | undefined; resolve: ((ending: Ending) => void)[] } | undefined;
   #cancelLook: (() => void) | undefined;
@@ -86,6 +106,7 @@ export class Daemon {
       markClients: () => this.#markClients(),
       hasCompany: (one) => this.instances().some((other) => other !== one && alive(other.state)),
       stepped: (instance, event, before, after) => this.#stepped(instance, event, before, after),
+      waits: () => this.#answer(),
       get scale() {
         return daemon.#scale;
       },
@@ -146,12 +167,20 @@ export class Daemon {
   get pid(): number {
     return this.foremost.pid;
   }
+  /** What its launch waits for, in words; "" where it does not. */
+  get waiting(): string {
+    return this.#lasting().find(({ waiting }) => waiting !== "")?.waiting ?? "";
+  }
   get socketPath(): string {
     return this.#socket?.path ?? this.#binding?.path ?? "";
   }
   /** Directory of its log's files, wherever it has one. */
   get logDirectory(): string | undefined {
     return this.terms?.logDirectory;
+  }
+  /** What of its output was not logged. */
+  get logLoss(): LogLoss {
+    return this.#log?.loss() ?? this.#loss;
   }
   /** Whether a restart is replacing its instances at present. */
   get rolling(): boolean {
@@ -217,7 +246,9 @@ export class Daemon {
     const { terms } = this;
     const since = this.runs();
     const running = this.#lasting().filter(({ state }) => alive(state) && state.want === "up");
-    const rolls = terms?.definition.rolling && running.length > 0 && former && isCompatible(former, terms);
+    // With a lock the new process would wait for the old one, and the old one for the new.
+    const mayRoll = terms?.definition.rolling && terms.definition.lock === undefined;
+    const rolls = mayRoll && running.length > 0 && former && isCompatible(former, terms);
     if (!terms || !rolls) {
       this.#abandon("it was asked to restart meanwhile");
       for (const instance of this.#lasting()) if (terms) instance.terms = terms;
@@ -259,6 +290,7 @@ export class Daemon {
     const records = this.#machine.recall(this.key);
     if (records.size === 0) return false;
     this.terms = terms;
+    this.#loss = { lines: [...records.values()][0]?.dropped ?? 0, reason: "" };
     // A record is written again only when its run has been taken up: it is by the record that the run is found.
     let common: Common = { socket: undefined, binding: undefined, log: undefined };
     try {
@@ -340,6 +372,7 @@ export class Daemon {
     if (instance.surplus && !alive(after)) this.#forget(instance);
     this.#publish();
     this.#watchIdleness();
+    if (this.instances().every(({ state, pid }) => isResting(state) && pid === 0)) void this.#closeLog();
     this.#answer();
     this.#advance();
   }
@@ -435,7 +468,7 @@ export class Daemon {
     this.#conclude({ ok: false, reason, ran });
     if (!fresh) return;
     this.#witness(this, fresh, "rollback", fresh.state, fresh.state, reason);
-    this.#dismiss(fresh, "stop");
+    this.#dismiss(fresh, "retire");
   }
 
   /** Ends a rolling restart before its end: who waits for it is told why. */
@@ -466,7 +499,7 @@ export class Daemon {
     stage("publishing its socket");
     this.#openPlaces(terms);
     stage("opening its log");
-    if (terms.definition.output === "log") this.#openLog(terms);
+    if (terms.definition.output !== "discard") this.#openLog(terms);
     return { socket: this.#socket, binding: this.#binding, log: this.#log };
   }
 
@@ -488,17 +521,33 @@ export class Daemon {
 
   #openLog(terms: Terms): void {
     if (this.#log && this.#logOf && !sameLog(this.#logOf, terms)) void this.#closeLog();
-    if (this.#log) return;
-    const logger = launchLogger(terms.logDirectory, this.key.owner, LOG_BOUNDS, this.#machine.privileged);
-    this.#log = this.#machine.openLog(this.key, terms.account, logger, terms.logDirectory);
     this.#logOf = terms;
+    if (terms.definition.output === "log/run") {
+      if (this.#log) return;
+      const { definition, account } = terms;
+      const { privileged, tools } = this.#machine;
+      const launch = { definition, owner: this.key.owner, account, privileged, tools };
+      const nothing = { socketPath: undefined, notifyPath: undefined };
+      this.#log = this.#machine.openServiceLog(this.key, account, (cgroup) =>
+        launchServiceLogger({ ...launch, ...nothing, cgroup }),
+      );
+      return;
+    }
+    const { definition, logDirectory } = terms;
+    const logger = launchLogger(logDirectory, this.key.owner, definition, this.#machine.privileged);
+    if (this.#log) this.#log.follow(logger);
+    else this.#log = this.#machine.openLog(this.key, terms.account, logger, logDirectory);
   }
   #logOf: Terms | undefined;
 
   async #closeLog(): Promise<void> {
     const log = this.#log;
+    if (!log) return;
+    // What stands by has the log's FIFO open, and would write where nobody reads.
+    for (const { key } of this.instances()) this.#machine.discard(key);
     this.#log = undefined;
-    await log?.close();
+    await log.close();
+    this.#loss = { lines: log.loss().lines, reason: "" };
   }
 
   #closePlaces(): void {
@@ -520,7 +569,11 @@ export class Daemon {
       const verdicts = this.#lasting().map(
         (one) => [one, verdict(one.state, wish, since.get(one.key.instance) ?? 0)] as const,
       );
-      for (const [{ key, state }, said] of verdicts) {
+      for (const [{ key, state, waiting }, said] of verdicts) {
+        if (wish === "up" && waiting && state.run > (since.get(key.instance) ?? 0)) {
+          resolve({ ok: false, reason: waiting, ran: false });
+          return false;
+        }
         if (said === "pending" || said.ok) continue;
         const { last } = state;
         const ran = last !== undefined && last.run > (since.get(key.instance) ?? 0) && last.exit.how !== "launch";
@@ -535,7 +588,11 @@ export class Daemon {
   }
 }
 
-const sameLog = (a: Terms, b: Terms): boolean => a.account.uid === b.account.uid && a.logDirectory === b.logDirectory;
+const sameLog = (a: Terms, b: Terms): boolean =>
+  a.account.uid === b.account.uid && a.logDirectory === b.logDirectory && a.definition.output === b.definition.output;
+
+/** Whether nothing happens until somebody asks for it. */
+const isResting = (state: State): boolean => !alive(state) && state.phase !== "coolingdown" && state.phase !== "asleep";
 
 /** Whether runs of both can be there at a time. */
 const isCompatible = (a: Terms, b: Terms): boolean =>

@@ -1,11 +1,19 @@
 /** One instance of a daemon: feeds events to the table of core/lifecycle.ts, performs its effects, keeps its one timer. */
 import { DEFAULTS, type Definition } from "./core/definition.ts";
 import { type SocketEvidence, tookConnection } from "./core/evidence.ts";
-import { type LaunchPlan, launchDaemon, readExit } from "./core/launch.ts";
+import {
+  type Launch,
+  type LaunchPlan,
+  launchDaemon,
+  launchFinish,
+  PERMANENT_FAILURE,
+  readExit,
+} from "./core/launch.ts";
 import { alive, type Effect, type Event, initial, SETTLE, type State, step } from "./core/lifecycle.ts";
 import type { Account } from "./core/policy-rules.ts";
 import type {
   BindingPlace,
+  Finish,
   Held,
   HeldLog,
   HeldSocket,
@@ -47,6 +55,8 @@ export interface Host {
   hasCompany(instance: Instance): boolean;
   /** Called after each step. */
   stepped(instance: Instance, event: Event["type"], before: State, after: State): void;
+  /** Called when a launch waits for something, or goes on. */
+  waits(): void;
   readonly scale: number | undefined;
 }
 
@@ -67,6 +77,8 @@ export class Instance {
   surplus = false;
   /** See core/rollout.ts: Standing. */
   reached = false;
+  /** Since when, by the machine's clock, no process of it has lived, or it has been known without one. */
+  downSince: number;
   readonly #machine: Machine;
   readonly #host: Host;
   #state: State;
@@ -75,6 +87,8 @@ export class Instance {
   #common: Common | undefined;
   #before: SocketEvidence | undefined;
   #served = false;
+  /** What the latest launch waits for, in words; undefined where it has not waited. */
+  #waiting: string | undefined;
 
   /** @param firstRun number of its first run less one: no other of the daemon's runs that live has a higher one */
   constructor(key: InstanceKey, terms: Terms | undefined, firstRun: number, machine: Machine, host: Host) {
@@ -83,6 +97,7 @@ export class Instance {
     this.#state = { ...initial, run: firstRun };
     this.#machine = machine;
     this.#host = host;
+    this.downSince = machine.now();
   }
 
   get state(): State {
@@ -90,6 +105,10 @@ export class Instance {
   }
   get pid(): number {
     return this.#run?.pid ?? 0;
+  }
+  /** What its launch waits for, in words; "" where it does not. */
+  get waiting(): string {
+    return (this.#state.phase === "starting" && this.#waiting) || "";
   }
 
   /** One event, and its effects. */
@@ -126,12 +145,18 @@ export class Instance {
   resume(record: InstanceRecord, common: Common): void {
     this.#common = common;
     if (alive(record.state)) {
-      this.#run = this.#machine.adopt(this.key, record, common.socket, this.#news(record.state.run));
+      const held = { socket: common.socket, finish: this.#finish(this.terms) };
+      this.#run = this.#machine.adopt(this.key, record, held, this.#news(record.state.run));
       if (this.terms) this.terms = { ...this.terms, fingerprint: record.fingerprint };
     }
     this.#become(record.state);
     this.remember();
     if (!this.#run || record.state.phase !== "starting") return;
+    // One that may be waiting for its lock can no longer tell when it has it.
+    if (this.terms?.definition.lock !== undefined && record.state.want === "up") {
+      this.feed({ type: "restart" });
+      return;
+    }
     // The descriptor that it might have told it on has gone with its supervisor.
     this.feed({ type: "launched", run: record.state.run });
     this.feed({ type: "ready", run: record.state.run });
@@ -182,10 +207,12 @@ export class Instance {
           ? undefined
           : this.#machine.after(Math.max(0, deadline - this.#machine.now()), () => this.feed({ type: "deadline" }));
     }
+    if (alive(this.#state) && !alive(state)) this.downSince = this.#machine.now();
     this.#state = state;
   }
 
   #spawn(run: number): void {
+    this.#waiting = undefined;
     let stage = "making its process";
     try {
       const { terms } = this;
@@ -211,11 +238,7 @@ export class Instance {
     const { definition, account } = terms;
     const cgroup = this.#machine.makeGroup(this.key, run);
     const plan = launchDaemon({
-      definition,
-      owner: this.key.owner,
-      account,
-      cgroup,
-      privileged: this.#machine.privileged,
+      ...this.#launch(terms, cgroup),
       socketPath: common.binding?.provide(run),
       notifyPath: definition.ready === "notify" ? this.#machine.notifyPath(this.key) : undefined,
     });
@@ -224,10 +247,23 @@ export class Instance {
       input: definition.listen === "fastcgi" ? ("socket" as const) : ("nothing" as const),
       ready: definition.ready,
       account,
-      log: definition.output === "log" ? common.log : undefined,
+      log: definition.output === "discard" ? undefined : common.log,
       cgroup,
+      finish: this.#finish(terms),
     };
     return { plan, held };
+  }
+
+  #launch({ definition, account }: Terms, cgroup: string | undefined): Launch {
+    const { privileged, tools } = this.#machine;
+    const nothing = { socketPath: undefined, notifyPath: undefined };
+    return { definition, owner: this.key.owner, account, cgroup, privileged, tools, ...nothing };
+  }
+
+  /** What is run after a run of these terms. */
+  #finish(terms: Terms | undefined): Finish | undefined {
+    if (!terms?.definition.service?.finish) return undefined;
+    return (ending, cgroup) => launchFinish(this.#launch(terms, cgroup), ending);
   }
 
   /** A chain that stands by is one process more; it is worth that where clients wait at a socket. */
@@ -253,8 +289,13 @@ export class Instance {
 
   #news(run: number): RunNews {
     return {
+      waiting: (reason) => {
+        if (run !== this.#state.run) return;
+        this.#waiting = reason;
+        this.#host.waits();
+      },
       launched: () => {
-        this.feed({ type: "launched", run });
+        this.feed({ type: "launched", run, waited: this.#waiting !== undefined });
         if (this.#common?.binding) this.#publish(run, this.#common.binding, FIRST_LOOK);
       },
       ready: () => this.feed({ type: "ready", run }),
@@ -265,10 +306,10 @@ export class Instance {
         const connected = own && (this.#served || this.#hasServed());
         this.feed({ type: "exited", run, exit: readExit(raw), connected });
       },
-      gone: () => {
+      gone: (finish) => {
         this.#run = undefined;
         this.#common?.binding?.clear(run);
-        this.feed({ type: "gone", run });
+        this.feed({ type: "gone", run, permanent: finish === PERMANENT_FAILURE });
       },
     };
   }

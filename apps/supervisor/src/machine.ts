@@ -4,10 +4,13 @@ import type { SocketEvidence } from "./core/evidence.ts";
 import type { LaunchPlan } from "./core/launch.ts";
 import type { State } from "./core/lifecycle.ts";
 import type { Account } from "./core/policy-rules.ts";
+import type { Site } from "./core/site.ts";
 
-/** A conf file as it was found: what it defines, or why it defines nothing. */
+/** A conf file, or a service directory, as it was found: what it defines, or why it defines nothing. */
 export interface FoundFile {
   readonly name: string;
+  readonly kind: "conf" | "service";
+  /** Of the conf file, or of the service directory's `run`. */
   readonly path: string;
   readonly definition: Definition | undefined;
   /** Whether it could be read at all. */
@@ -19,14 +22,22 @@ export interface FoundFile {
   readonly fingerprint: string;
 }
 
-/** What an owner's conf directory holds. */
+/** Where an owner's files are: directories that only the owner and root may write, the last of each the one that is meant. */
+export interface Places {
+  /** Of the conf files. */
+  readonly chain: readonly string[];
+  /** Of the service directories. */
+  readonly serviceChain: readonly string[];
+}
+
+/** What an owner's directories of conf files and of service directories hold. */
 export interface FoundFiles {
   readonly files: readonly FoundFile[];
   /** Names of files that are there and were not read, because there are too many. */
   readonly passedOver: readonly string[];
   /** What could not be read at all, each `path: reason`. */
   readonly problems: readonly string[];
-  /** Whether the directory could be looked through: if not, a file that is missing here need not be gone. */
+  /** Whether the directories could be looked through: if not, a file that is missing here need not be gone. */
   readonly complete: boolean;
 }
 
@@ -64,8 +75,19 @@ export interface BindingPlace {
   close(): void;
 }
 
+/** What could not be logged because the logger did not take it, and its daemon was not to wait for ever. */
+export interface LogLoss {
+  /** Lines that were dropped since the supervisor first knew the daemon. */
+  readonly lines: number;
+  /** Why lines are being dropped at this time; "" when none are. */
+  readonly reason: string;
+}
+
 /** A daemon's log, open for its daemon to write to. */
 export interface HeldLog {
+  loss(): LogLoss;
+  /** From now on its lines are written by this logger; none is lost. */
+  follow(logger: LaunchPlan): void;
   /** Resolves when all that was written is in the log's files. */
   close(): Promise<void>;
 }
@@ -94,16 +116,29 @@ type RawEnd =
   | { readonly code: number; readonly signal: undefined }
   | { readonly code: undefined; readonly signal: string };
 
-/** What a run tells of itself, each at most once and in this order; not before `launch` has returned. */
+/** What a run tells of itself, each but the first at most once and in this order; not before `launch` has returned. */
 export interface RunNews {
+  /** The launch chain waits for something, in words; "" when it goes on. */
+  waiting(reason: string): void;
   /** The launch chain has become the daemon's shell. */
   launched(): void;
   /** Its process has told that it is ready. */
   ready(): void;
   /** undefined: it was no child of ours. */
   exited(exit: RawExit): void;
-  gone(): void;
+  /** `finish`: exit code of what was run after it, if it ended by itself. */
+  gone(finish: number | undefined): void;
 }
+
+/** How a run ended, in numbers; code undefined: by a signal, or nobody saw it. */
+export interface Ending {
+  readonly code: number | undefined;
+  /** 0: by none. */
+  readonly signal: number;
+}
+
+/** What is run, in a cgroup of its own, when nothing of a run is left and before that is told; at most for 5 s. */
+export type Finish = (ending: Ending, cgroup: string | undefined) => LaunchPlan;
 
 /** What one supervisor leaves for the next about an instance of a daemon. */
 export interface InstanceRecord {
@@ -114,6 +149,8 @@ export interface InstanceRecord {
   readonly scale: number | undefined;
   /** Opaque to the supervisor: how the machine finds the live run and the log's writer again. */
   readonly traces: unknown;
+  /** Lines of its output that were dropped (LogLoss.lines). */
+  readonly dropped?: number;
 }
 
 /** Which daemon is meant, and whose it is. */
@@ -137,17 +174,19 @@ export interface Machine {
   after(delay: number, then: () => void): () => void;
   /** Whether it may act as other accounts; if not, its own is the only tenant. */
   readonly privileged: boolean;
+  /** Directory of the programs that scripts of service directories call by their old names. */
+  readonly tools: string;
 
   /**
-   * Reads the conf files of an owner in the last directory of `chain`, if only the owner and root may write to each of
-   * them. Directories below the owner's home are made where they are missing. Of too many, those are read that are
-   * `loaded` already.
+   * Reads the conf files and service directories of an owner. What others than the owner and root may have written is
+   * not read. Directories of conf files below the owner's home are made where they are missing. Of a conf file and a
+   * service directory of one name the conf file counts. Of too many, those are read that are `loaded` already.
    */
-  readFiles(owner: Account, chain: readonly string[], loaded: readonly string[]): FoundFiles;
+  readFiles(owner: Account, places: Places, loaded: readonly string[]): FoundFiles;
   /** Calls `changed` when something has changed there and nothing has for a while. Replaces an earlier watch. */
-  watchFiles(owner: Account, chain: readonly string[], changed: () => void): void;
-  /** Reads one of them; undefined when there is no such file. */
-  readFile(owner: Account, chain: readonly string[], name: string): FoundFile | undefined;
+  watchFiles(owner: Account, places: Places, changed: () => void): void;
+  /** Reads one of them; undefined when there is neither such a file nor such a directory. */
+  readFile(owner: Account, places: Places, name: string): FoundFile | undefined;
 
   /**
    * Publishes the daemon's socket for the members of `group`, or takes over that of an earlier supervisor's run, which
@@ -156,6 +195,8 @@ export interface Machine {
   openSocket(key: DaemonKey, group: string, descriptor: number): HeldSocket;
   openBinding(key: DaemonKey, group: string, binder: Account): BindingPlace;
   openLog(key: DaemonKey, writer: Account, logger: LaunchPlan, directory: string): HeldLog;
+  /** The same with a logger that is a tenant's program: it gets a cgroup, and is ended with all that it started. */
+  openServiceLog(key: DaemonKey, writer: Account, logger: (cgroup: string | undefined) => LaunchPlan): HeldLog;
   /** Path of a cgroup for this run, where there are cgroups. */
   makeGroup(key: InstanceKey, run: number): string | undefined;
   /** Path of the socket on which a run tells that it is ready (sd_notify(3)). */
@@ -167,7 +208,12 @@ export interface Machine {
   /** Gives up what was prepared. */
   discard(key: InstanceKey): void;
   /** Takes up the run of an earlier supervisor; undefined when its main process has ended. `news.gone` comes either way. */
-  adopt(key: InstanceKey, record: InstanceRecord, socket: HeldSocket | undefined, news: RunNews): LiveRun | undefined;
+  adopt(
+    key: InstanceKey,
+    record: InstanceRecord,
+    held: Pick<Held, "socket" | "finish">,
+    news: RunNews,
+  ): LiveRun | undefined;
 
   /** What an earlier supervisor on this boot of the machine left about the daemon, by instance. */
   recall(key: DaemonKey): ReadonlyMap<number, InstanceRecord>;
@@ -185,4 +231,38 @@ export interface Held {
   readonly account: Account;
   readonly log: HeldLog | undefined;
   readonly cgroup: string | undefined;
+  readonly finish: Finish | undefined;
+}
+
+/** What the web server says of the vhosts that it is offered. */
+export interface WebServerAnswer {
+  readonly accepted: boolean;
+  /** Its complaint; "" where it has none. */
+  readonly message: string;
+}
+
+/** What is kept of the sites from one supervisor to the next. Plain data. */
+export interface SiteMemory {
+  /** Daemon id by host. */
+  readonly holders: Readonly<Record<string, string>>;
+  /** By daemon id. */
+  readonly sites: Readonly<Record<string, Site>>;
+}
+
+/** The web server as seen from the supervisor, which only lays text out for it: it comes and takes. May throw errno errors. */
+export interface WebServer {
+  /** Lays out these vhosts in place of those before; nothing happens where they are the same. */
+  offer(text: string): void;
+  /** What it says of those that lie there; undefined while it has not said anything. */
+  answer(): WebServerAnswer | undefined;
+  /** The vhosts that it works with. */
+  inForce(): string;
+  /** Where the daemon's socket is published, whether it is there at the moment or not. */
+  socketPath(key: DaemonKey): string;
+  /** The directory for the logs of an owner's hosts, made where it is missing. @param group who may read them, if anyone */
+  logDirectory(owner: Account, group: number | undefined): string;
+  /** Uid of the owner of a directory as this account sees it; a reason in words where it sees none. */
+  ownerOf(viewer: Account, path: string): number | string;
+  recall(): SiteMemory;
+  remember(memory: SiteMemory): void;
 }

@@ -1,10 +1,11 @@
 /** The map of daemons: which there are, what they may, and what is asked of them. */
+import { objection } from "./core/launch.ts";
 import { alive, type Bar } from "./core/lifecycle.ts";
 import type { Policy } from "./core/policy.ts";
 import type { Account, AccountBase } from "./core/policy-rules.ts";
 import { Daemon, type Ending, type Witness } from "./daemon.ts";
 import type { Terms } from "./instance.ts";
-import type { FoundFile, Machine } from "./machine.ts";
+import type { FoundFile, Machine, Places } from "./machine.ts";
 
 /** The policy in force, with the accounts that it was resolved against. */
 export interface Rule {
@@ -35,6 +36,10 @@ export class Supervisor {
   readonly #daemons = new Map<string, Daemon>();
   /** Those whose accounts have changed, until nothing of them is left. */
   readonly #evicted = new WeakSet<Daemon>();
+  /** Called when daemons, their files or what they may could have changed; may be called for nothing. */
+  changed: () => void = () => undefined;
+  /** Ids that are passed over until somebody asks for a look at the files. */
+  readonly #forgotten = new Set<string>();
   #rule: Rule;
   #stopping = false;
 
@@ -43,6 +48,7 @@ export class Supervisor {
     this.#rule = rule;
     this.#witness = (daemon, ...step) => {
       witness(daemon, ...step);
+      this.changed();
       if (daemon.removed && !alive(daemon.state)) this.#drop(daemon);
     };
   }
@@ -95,6 +101,7 @@ export class Supervisor {
         this.#judge(daemon);
       }
     }
+    this.changed();
   }
 
   /** Whether its owner, or whom it runs as, has another uid by now: the one that it knows may be somebody else's. */
@@ -116,38 +123,46 @@ export class Supervisor {
 
   /** Reads the conf directories of `owners`: loads what is new, starts it if its file says so, drops what is gone. */
   rescan(owners: readonly string[]): Findings {
+    for (const id of this.#forgotten) if (owners.includes(id.slice(0, id.indexOf("/")))) this.#forgotten.delete(id);
+    return this.#rescan(owners);
+  }
+
+  #rescan(owners: readonly string[]): Findings {
     const findings: Findings = { found: [], started: [], changed: [], removed: [], problems: [], warnings: [] };
     if (this.#stopping) return findings;
     for (const name of this.owners().filter((owner) => owners.includes(owner))) {
       const owner = this.#rule.accounts.users.get(name);
       const paths = this.#rule.policy.paths(name);
       if (!owner || !paths) continue;
-      this.#rescanOwner(owner, paths.chain, findings);
-      this.#watch(owner, paths.chain, findings);
+      this.#rescanOwner(owner, paths, findings);
+      this.#watch(owner, paths, findings);
     }
+    this.changed();
     return findings;
   }
 
-  /** From now on its owner's directory is looked at again by itself when it changes. */
-  #watch(owner: Account, chain: readonly string[], findings: Findings): void {
+  /** From now on its owner's directories are looked at again by themselves when they change. */
+  #watch(owner: Account, places: Places, findings: Findings): void {
     try {
-      this.#machine.watchFiles(owner, chain, () => {
-        if (!this.#stopping) this.rescan([owner.name]);
+      this.#machine.watchFiles(owner, places, () => {
+        if (!this.#stopping) this.#rescan([owner.name]);
       });
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      findings.problems.push(`${chain.at(-1)}: cannot be watched, so changes are found by rescan alone: ${why}`);
+      findings.problems.push(`${places.chain.at(-1)}: cannot be watched, so changes are found by rescan alone: ${why}`);
     }
   }
 
-  #rescanOwner(owner: Account, chain: readonly string[], findings: Findings): void {
+  #rescanOwner(owner: Account, places: Places, findings: Findings): void {
     const loaded = this.daemonsOf([owner.name]);
     const names = loaded.map(({ key }) => key.name);
-    const { files, passedOver, problems, complete } = this.#machine.readFiles(owner, chain, names);
+    const { files, passedOver, problems, complete } = this.#machine.readFiles(owner, places, names);
     findings.problems.push(...problems, ...files.flatMap((file) => file.errors));
     findings.warnings.push(...files.flatMap((file) => file.warnings));
     for (const file of files) {
-      const known = this.#daemons.get(`${owner.name}/${file.name}`);
+      const id = `${owner.name}/${file.name}`;
+      if (this.#forgotten.has(id)) continue;
+      const known = this.#daemons.get(id);
       if (!known) this.#load(owner, file, findings);
       else this.#reload(known, file, findings);
     }
@@ -219,6 +234,8 @@ export class Supervisor {
     const account = accounts.users.get(user);
     const paths = policy.paths(owner.name);
     if (refusal || !account || !paths) return refusal ?? { kind: "forbidden", reason: `there is no account "${user}"` };
+    const refused = objection({ definition, owner, privileged: this.#rule.soleOwner === undefined });
+    if (refused !== undefined) return { kind: "forbidden", reason: refused };
     const nginxGroup = policy.settings.nginxGroup;
     return { definition, fingerprint, account, logDirectory: `${paths.logs}/${daemon.key.name}`, nginxGroup };
   }
@@ -301,8 +318,8 @@ export class Supervisor {
 
   #readAgain(daemon: Daemon): FoundFile {
     const { owner, name } = daemon.key;
-    const chain = this.#rule.policy.paths(owner.name)?.chain;
-    return (chain && this.#machine.readFile(owner, chain, name)) ?? daemon.file;
+    const places = this.#rule.policy.paths(owner.name);
+    return (places && this.#machine.readFile(owner, places, name)) ?? daemon.file;
   }
 
   /** Stops it and all that it started. */
@@ -311,6 +328,15 @@ export class Supervisor {
     daemon.feed({ type: "stop" });
     const outcome = await daemon.outcome("down", since);
     return outcome.ok ? outcome : { ...outcome, reason: `cannot stop "${daemon.id}": ${outcome.reason}` };
+  }
+
+  /** Stops it and forgets it, until the next rescan that somebody asks for. */
+  async exit(daemon: Daemon): Promise<Result> {
+    this.#forgotten.add(daemon.id);
+    daemon.removed = true;
+    const result = await this.stop(daemon);
+    if (result.ok) this.#drop(daemon);
+    return result;
   }
 
   /** Changes how many instances it has, without touching those that stay. */
@@ -336,7 +362,8 @@ export class Supervisor {
 
   #drop(daemon: Daemon): void {
     if (!this.#daemons.delete(daemon.id)) return;
+    this.changed();
     const closed = daemon.close();
-    if (this.#evicted.has(daemon)) void closed.then(() => this.rescan([daemon.key.owner.name]));
+    if (this.#evicted.has(daemon)) void closed.then(() => this.#rescan([daemon.key.owner.name]));
   }
 }

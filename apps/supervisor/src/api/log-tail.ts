@@ -1,10 +1,17 @@
 /** The end of a daemon's log, for answers that are about more than the log. */
+import { dirname } from "node:path";
+import type { Concern } from "../core/advice.ts";
 import type { Daemon } from "../daemon.ts";
 
 /** Reads a log's bytes with its owner's authority; errno errors. */
 export type ReadLog = (
   daemon: Daemon,
-  from: { readonly lines: number | undefined; readonly follow: boolean; readonly permitted?: () => boolean },
+  from: {
+    readonly lines: number | undefined;
+    readonly since: number | undefined;
+    readonly follow: boolean;
+    readonly permitted?: () => boolean;
+  },
 ) => AsyncIterable<Buffer>;
 
 /** Longest end of a log that is quoted, in bytes: a line may be of any length. */
@@ -20,18 +27,36 @@ const BETWEEN_LOOKS = 20;
 /** Whether what the daemon writes is kept, by what its present run, or else its file, says. */
 export const isLogged = ({ terms, file }: Daemon): boolean => (terms?.definition ?? file.definition)?.output === "log";
 
+/** The `log/run` that has the daemon's output, where it is that which keeps it. */
+export const loggerOf = ({ terms, file }: Daemon): string | undefined => {
+  const definition = terms?.definition ?? file.definition;
+  return definition?.output === "log/run" ? `${definition.dir}/log/run` : undefined;
+};
+
+/** A daemon as advice needs to know it. */
+export const concernOf = (daemon: Daemon, user: string): Concern => ({
+  id: daemon.id,
+  user,
+  logged: isLogged(daemon),
+  ...(daemon.file.kind === "service" && {
+    service: { directory: dirname(daemon.file.path), logger: loggerOf(daemon) !== undefined },
+  }),
+});
+
 /** The last lines of a log, stamps and all; `problem` says why there are none. */
 export const readTail = async (
   daemon: Daemon,
   readLog: ReadLog,
   lines: number,
 ): Promise<{ lines: string[]; problem: string }> => {
+  const logger = loggerOf(daemon);
+  if (logger !== undefined) return { lines: [], problem: `${logger} keeps its log, and alone knows where` };
   if (!isLogged(daemon)) return { lines: [], problem: "it keeps no log: output=discard" };
   if (daemon.logDirectory === undefined) return { lines: [], problem: "it has not run, so has written nothing" };
   let tail = Buffer.alloc(0);
   let length = 0;
   try {
-    for await (const chunk of readLog(daemon, { lines, follow: false })) {
+    for await (const chunk of readLog(daemon, { lines, since: undefined, follow: false })) {
       tail = Buffer.concat([tail, chunk]).subarray(-LONGEST);
       length += chunk.length;
       if (length > MOST_READ) break;

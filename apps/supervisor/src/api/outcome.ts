@@ -3,7 +3,7 @@ import type { Outcome } from "../contract.ts";
 import { advice } from "../core/advice.ts";
 import type { Daemon } from "../daemon.ts";
 import type { Supervisor } from "../supervisor.ts";
-import { isLogged, lastWords, type ReadLog } from "./log-tail.ts";
+import { concernOf, lastWords, type ReadLog } from "./log-tail.ts";
 import { present } from "./presentation.ts";
 
 /** What surrounds an outcome. */
@@ -18,7 +18,7 @@ export const act = async (
   supervisor: Supervisor,
   about: OutcomeSurroundings,
   daemon: Daemon,
-  verb: "start" | "once" | "stop" | "restart" | "pause" | "continue" | "scale",
+  verb: "start" | "once" | "stop" | "restart" | "pause" | "continue" | "exit" | "scale",
   size = 1,
 ): Promise<Outcome> => {
   const { run: since } = daemon.state;
@@ -26,14 +26,16 @@ export const act = async (
   const result = await (verb === "scale" ? supervisor.scale(daemon, size) : supervisor[verb](daemon));
   if (result.ok) return { ok: true, reason: "", lastWords: "", advice: "", daemon: present(daemon, about.now()) };
   const { state, terms, key } = daemon;
-  const concern = { id: daemon.id, user: terms?.account.name ?? key.owner.name, logged: isLogged(daemon) };
+  const concern = concernOf(daemon, terms?.account.name ?? key.owner.name);
+  const goesOn = state.phase === "running" && (state.last?.run ?? 0) <= since;
   return {
     ok: false,
     reason: result.reason,
     lastWords: result.ran ? await lastWords(daemon, about.readLog, asked) : "",
-    advice: state.phase === "running" && (state.last?.run ?? 0) <= since ? GOES_ON : advice(state, concern, since),
+    advice: daemon.waiting ? WAITS : goesOn ? GOES_ON : advice(state, concern, since),
     daemon: present(daemon, about.now()),
   };
 };
 
+const WAITS = "It goes on by itself when it has what it waits for; a stop gives that up.";
 const GOES_ON = "The run that there is goes on as it was.";

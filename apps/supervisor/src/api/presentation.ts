@@ -1,22 +1,26 @@
 /** A daemon as the contract shows it. */
 import type { DaemonState, DaemonStatus, InstanceStatus } from "../contract.ts";
-import { alive, describeExit, type State } from "../core/lifecycle.ts";
+import { alive, describeExit, isFinal, type State } from "../core/lifecycle.ts";
 import type { Daemon } from "../daemon.ts";
 import type { Instance } from "../instance.ts";
 
 const seconds = (ms: number): number => Math.max(0, Math.round(ms / 100) / 10);
 
-const reason = (state: State): string => {
+const reason = ({ state, waiting }: Instance): string => {
   if (state.bar && !alive(state)) return state.bar.reason;
   const last = state.last ? describeExit(state.last.exit) : "";
+  if (state.phase === "failed" && state.last?.permanent)
+    return `${last}; its finish says that another run is of no use`;
+  if (state.phase === "failed" && state.last && isFinal(state.last.exit)) return last;
   if (state.phase === "failed") return `${last}; given up after ${state.failures} failed runs`;
   if (state.phase === "coolingdown") return last;
-  return "";
+  return waiting;
 };
 
 const stateOf = ({ phase, paused }: State): DaemonState => (paused ? "paused" : phase);
 
-const presentInstance = ({ key, pid, state }: Instance, now: number): InstanceStatus => {
+const presentInstance = (instance: Instance, now: number): InstanceStatus => {
+  const { key, pid, state } = instance;
   const { phase, deadline, startedAt, respawns } = state;
   return {
     instance: key.instance,
@@ -25,7 +29,7 @@ const presentInstance = ({ key, pid, state }: Instance, now: number): InstanceSt
     respawns,
     cooldown: phase === "coolingdown" && deadline !== undefined ? seconds(deadline - now) : 0,
     uptime: alive(state) && startedAt !== undefined ? seconds(now - startedAt) : 0,
-    reason: reason(state),
+    reason: reason(instance),
   };
 };
 
@@ -49,15 +53,27 @@ export const present = (daemon: Daemon, now: number): DaemonStatus => {
     respawns: instances.reduce((sum, { respawns }) => sum + respawns, 0),
     cooldown,
     uptime,
+    downtime: alive(state) ? 0 : seconds(now - daemon.foremost.downSince),
+    autostart: file.definition?.autostart ?? definition?.autostart ?? true,
     total: want === "up" && wantedAt !== undefined ? seconds(now - wantedAt) : 0,
     reason: foremost.reason,
     user: terms?.account.name ?? key.owner.name,
     configFile: file.path,
     logFile: definition?.output === "log" ? `${terms?.logDirectory}/current` : "",
+    logDropped: daemon.logLoss.lines,
+    logTrouble: daemon.logLoss.reason,
     socket: daemon.socketPath,
     changed: daemon.changed,
-    // What bars it is its reason, and need not be said twice.
-    warnings: [...file.errors, ...file.warnings].filter((warning) => warning !== state.bar?.reason),
+    warnings: [
+      // What bars it is its reason, and need not be said twice.
+      ...[...file.errors, ...file.warnings].filter((warning) => warning !== state.bar?.reason),
+      ...daemon.hosts.filter((host) => host.state === "refused").map((host) => host.reason),
+    ],
+    hosts: daemon.hosts.map(({ logs, ...host }) => ({
+      ...host,
+      accessLog: logs?.access ?? "",
+      errorLog: logs?.error ?? "",
+    })),
     instances,
   };
 };

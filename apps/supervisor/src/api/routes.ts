@@ -18,6 +18,7 @@ import {
 } from "./authority.ts";
 import { type ConfSurroundings, copyOut, takeBack, veiled } from "./conf-text.ts";
 import { type ExplanationSurroundings, explain } from "./explanation.ts";
+import { loggerOf } from "./log-tail.ts";
 import { act } from "./outcome.ts";
 import { answerQuestion, QUESTION_VERBS, type Question } from "./policy-question.ts";
 import { present } from "./presentation.ts";
@@ -78,10 +79,11 @@ const routesOf = (supervisor: Supervisor, about: Surroundings): Route[] => {
     { method: "POST", url: `${one}/once`,     access: "control", run: ({ daemon }) => act(supervisor, about, daemon, "once") },
     { method: "POST", url: `${one}/pause`,    access: "control", run: ({ daemon }) => act(supervisor, about, daemon, "pause") },
     { method: "POST", url: `${one}/continue`, access: "control", run: ({ daemon }) => act(supervisor, about, daemon, "continue") },
+    { method: "POST", url: `${one}/exit`,     access: "control", run: ({ daemon }) => act(supervisor, about, daemon, "exit") },
     { method: "POST", url: `${one}/scale`,    access: "control", run: ({ daemon, request }) => act(supervisor, about, daemon, "scale", (request.body as ScaleRequest).instances), body: closed({ instances: { type: "integer", minimum: 1, maximum: 64 } }, ["instances"]) },
     { method: "POST", url: `${one}/kill`,     access: "control", run: kill, body: closed({ signal: { type: "string", enum: [...SIGNALS.keys()] } }, ["signal"]) },
     { method: "GET",  url: `${one}/explanation`, access: "control", run: (call) => explanation(supervisor, about, call) },
-    { method: "GET",  url: `${one}/log`,      access: "control", run: (call) => log(supervisor, about, call), query: closed({ lines: { type: "integer", minimum: 0, maximum: 10_000_000 }, follow: { type: "string", enum: ["0", "1"] } }) },
+    { method: "GET",  url: `${one}/log`,      access: "control", run: (call) => log(supervisor, about, call), query: closed({ lines: { type: "integer", minimum: 0, maximum: 10_000_000 }, since: { type: "integer", minimum: 0, maximum: 8_640_000_000_000_000 }, follow: { type: "string", enum: ["0", "1"] } }) },
     { method: "GET",  url: `${one}/file`,     access: "policy",  run: ({ caller, address }) => copyOut(supervisor, about, caller, address) },
     { method: "PUT",  url: `${one}/file`,     access: "policy",  run: ({ caller, address, request }) => takeBack(supervisor, about, caller, address, request.body as ConfFile), body: closed({ path: { type: "string" }, text: { type: "string" }, fingerprint: { type: "string", maxLength: 64 } }, ["text", "fingerprint"]), most: LONGEST_TEXT_BODY },
   ];
@@ -134,7 +136,12 @@ const opened = (stream: Readable): Promise<void> =>
   });
 
 const log = async (supervisor: Supervisor, about: Surroundings, { caller, daemon, request }: Call) => {
-  const { lines, follow } = request.query as { lines?: number; follow?: "0" | "1" };
+  const logger = loggerOf(daemon);
+  if (logger !== undefined) {
+    throw new Refusal("not-applicable", `${logger} keeps the log of "${daemon.id}", and it alone knows where.`);
+  }
+  const { lines, since, follow } = request.query as { lines?: number; since?: number; follow?: "0" | "1" };
+  if (lines !== undefined && since !== undefined) throw new Refusal("usage", '"lines" and "since" exclude each other.');
   if (daemon.file.definition?.output === "discard" && daemon.terms?.definition.output !== "log") {
     throw new Refusal(
       "not-applicable",
@@ -143,7 +150,7 @@ const log = async (supervisor: Supervisor, about: Surroundings, { caller, daemon
   }
   // One who follows it may lose the right to.
   const permitted = () => mayControl(supervisor, caller, daemon.key.owner.name);
-  const text = Readable.from(about.readLog(daemon, { lines, follow: follow === "1", permitted }), {
+  const text = Readable.from(about.readLog(daemon, { lines, since, follow: follow === "1", permitted }), {
     objectMode: false,
     highWaterMark: 64 * 1024,
   });

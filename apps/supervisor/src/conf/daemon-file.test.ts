@@ -10,6 +10,9 @@ const ACCOUNT = "the name of an account, which begins with a letter or _ and is 
 const VARIABLE = '"export NAME = value", with a NAME of letters, digits and _ that does not begin with a digit';
 const DIR = 'an absolute path, or one that begins with "~/"';
 const TRUTH = "yes or no (or true, false, on, off, 1, 0)";
+const LIMIT =
+  "a number of bytes, or one with K, M or G after it, or unlimited, or SOFT:HARD of these with SOFT not above HARD";
+const both = (amount: number | "unlimited") => ({ soft: amount, hard: amount });
 const LINE = '"key = value" or a comment';
 const NO_START = '0: there is no "start" line: expected one like "start = exec COMMAND"';
 const openQuote = (q: string): string =>
@@ -258,6 +261,44 @@ const CASES: readonly (readonly [name: string, text: string, expected: Expected]
   ),
   ["healthy-after", "start=x\nhealthy-after=1m", { value: { start: "x", healthyAfter: 60_000 } }],
   ["max-retries", "start=x\nmax-retries=007", { value: { start: "x", maxRetries: 7 } }],
+  ["log-size 4096", "start=x\nlog-size=4096", { value: { start: "x", logSize: 4096 } }],
+  ["log-size 64k", "start=x\nlog-size = 64 k", { value: { start: "x", logSize: 65_536 } }],
+  ["log-total 2G", "start=x\nlog-total=2G", { value: { start: "x", logTotal: 2 ** 31 } }],
+  ["log-compress", "start=x\nlog-compress=on", { value: { start: "x", logCompress: true } }],
+  [
+    "log-select",
+    `start=x\nlog-select='-* a' "+*it's *" -x*`,
+    { value: { start: "x", logSelect: ["-* a", "+*it's *", "-x*"] } },
+  ],
+  ...["4095", "256M", "1T", "-1", "1.5M", ""].map(
+    (text) =>
+      [
+        `log-size "${text}"`,
+        `start=x\nlog-size=${text}`,
+        {
+          errors: [
+            `2: log-size: expected a number of bytes, or one with K, M or G after it, from 4096 to 255M, found ${text === "" ? "nothing" : `"${text}"`}`,
+          ],
+        },
+      ] as const,
+  ),
+  [
+    "log-files 0",
+    "start=x\nlog-files=0",
+    { errors: ['2: log-files: expected a whole number from 1 to 10000, found "0"'] },
+  ],
+  ...["*", "+", "fatal", "'-a", "+a '", "-*\u00fc", `+${"a".repeat(200)}`, "+a ".repeat(33).trim()].map(
+    (text) =>
+      [
+        `log-select ${text.slice(0, 20)}`,
+        `start=x\nlog-select=${text}`,
+        {
+          errors: [
+            `2: log-select: expected at most 32 patterns such as "-* +*fatal:*", each of at most 200 characters, with + or - before it, quoted where it has blanks, and with an ASCII character after a *, found "${text.length > 60 ? `${text.slice(0, 60)}...` : text}"`,
+          ],
+        },
+      ] as const,
+  ),
   ["max-retries 0", "start=x\nmax-retries=0", { value: { start: "x", maxRetries: 0 } }],
   ...["-1", "1.5", "1000001", "never"].map(
     (text) =>
@@ -267,6 +308,66 @@ const CASES: readonly (readonly [name: string, text: string, expected: Expected]
         { errors: [`2: max-retries: expected a whole number from 0 to 1000000, found "${text}"`] },
       ] as const,
   ),
+
+  // what the process is born into
+  ...(
+    [
+      ["nice", "0", { nice: 0 }],
+      ["nice", "19", { nice: 19 }],
+      ["nice", "-20", { nice: -20 }],
+      ["umask", "0", { umask: 0 }],
+      ["umask", "27", { umask: 0o27 }],
+      ["umask", "0777", { umask: 0o777 }],
+      ["limit-data", "64M", { limitData: both(64 * 1024 ** 2) }],
+      ["limit-stack", "8192K:16384K", { limitStack: { soft: 8 * 1024 ** 2, hard: 16 * 1024 ** 2 } }],
+      ["limit-lock", "0", { limitLock: both(0) }],
+      ["limit-as", "2G", { limitAs: both(2 * 1024 ** 3) }],
+      ["limit-nofile", "1K:4096", { limitNofile: { soft: 1024, hard: 4096 } }],
+      ["open-files", "100", { limitNofile: both(100) }],
+      ["limit-nproc", "20", { limitNproc: both(20) }],
+      ["limit-fsize", "0:unlimited", { limitFsize: { soft: 0, hard: "unlimited" } }],
+      ["limit-core", "unlimited", { limitCore: both("unlimited") }],
+      ["limit-rss", "16777216", { limitRss: both(16_777_216) }],
+      ["limit-cpu", "1m:1h", { limitCpu: { soft: 60, hard: 3600 } }],
+      ["env-dir", "~/env", { envDir: "~/env" }],
+      ["env-file", "/etc/x.env # c", { envFile: "/etc/x.env" }],
+      ["chroot", "~/jail", { chroot: "~/jail" }],
+      ["lock", "/run/x", { lock: "/run/x" }],
+    ] as const
+  ).map(
+    ([key, text, value]) => [`${key} ${text}`, `start=x\n${key}=${text}`, { value: { start: "x", ...value } }] as const,
+  ),
+  ...(
+    [
+      ["nice", ["20", "-21", "1.5", "+5", "low", ""], "a whole number from 0 to 19 (from -20 for root's own daemons)"],
+      ["umask", ["8", "1777", "00022", "u=rwx", "-1", ""], "an octal number from 0 to 777"],
+      [
+        "limit-as",
+        ["-1", "1.5G", "2T", "64MB", "64 M", "5:4", "unlimited:4", "1:2:3", ":", "4:", "9".repeat(16), "0x10", ""],
+        LIMIT,
+      ],
+      ["limit-nofile", ["many"], LIMIT.replace("number of bytes", "whole number")],
+      ["limit-cpu", ["1K", "1d"], LIMIT.replace("bytes, or one with K, M or G", "seconds, or one with s, m or h")],
+      ["env-dir", ["env", "~bob/env", ""], DIR],
+      ["env-file", ["./x"], DIR],
+      ["chroot", ["jail"], DIR],
+      ["lock", ["x.lock"], DIR],
+    ] as const
+  ).flatMap(([key, texts, expected]) =>
+    texts.map(
+      (text) =>
+        [
+          `${key} "${text}"`,
+          `start=x\n${key}=${text}`,
+          { errors: [`2: ${key}: expected ${expected}, found ${text === "" ? "nothing" : `"${text}"`}`] },
+        ] as const,
+    ),
+  ),
+  [
+    "one limit by both of its names",
+    "start=x\nlimit-nofile=5\nopen-files=6",
+    { errors: ['3: "open-files" is already set on line 2: expected it once'] },
+  ],
 
   // export
   [
@@ -323,7 +424,9 @@ describe("parseDaemonFile", () => {
 
   it("keeps the defaults that the key table states", () => {
     for (const { key, default: text } of DAEMON_KEYS) {
-      if (text === undefined || ["user", "max-retries", "export"].includes(key)) continue;
+      if (text === undefined || ["user", "max-retries", "app", "log-total", "log-select", "export"].includes(key))
+        continue;
+      if (["none", "the supervisor's own"].includes(text) && key !== "listen") continue;
       expect(parseDaemonFile(`start=x\n${key} = ${text}`).value).toEqual({ ...DEFAULTS, start: "x" });
     }
   });

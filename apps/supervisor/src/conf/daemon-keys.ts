@@ -1,4 +1,19 @@
 import { DEFAULTS, type Definition, type Listen, type Ready } from "../core/definition.ts";
+import { hostname } from "../core/hostname.ts";
+import { LONGEST_PATTERN, MOST_PATTERNS } from "../core/log-selection.ts";
+import { type Limit, type LimitField, RESOURCES } from "../core/resource-limit.ts";
+import { APPS, indexName, sitePath } from "../core/site.ts";
+import { AMOUNT_WORDS, readLimit, writeLimit } from "./amounts.ts";
+import { trimmed } from "./lines.ts";
+import {
+  LARGEST_LOG_FILE,
+  LARGEST_LOG_TOTAL,
+  readLogSize,
+  readPatterns,
+  SMALLEST_LOG_FILE,
+  writtenLogSize,
+  writtenPatterns,
+} from "./log-values.ts";
 
 /** A key of a daemon's file, as man pages, completion and `explain` need to know it. */
 export interface DaemonKey {
@@ -10,10 +25,12 @@ export interface DaemonKey {
   readonly default: string | undefined;
   /** What it is for, in one line. */
   readonly doc: string;
+  /** Another name of it. */
+  readonly alias?: string;
 }
 
 /** The parts of a definition that a key sets; `environment` is filled by `export` lines. */
-export type Field = Exclude<keyof Definition, "environment">;
+export type Field = Exclude<keyof Definition, "environment" | "service">;
 
 /** A definition under construction. */
 export type Draft = { -readonly [F in keyof Definition]: Definition[F] };
@@ -21,6 +38,8 @@ export type Draft = { -readonly [F in keyof Definition]: Definition[F] };
 interface FieldKey<F extends Field> extends DaemonKey {
   /** The value that a text stands for; undefined where it is not as `expected` says. */
   readonly read: (text: string) => NonNullable<Definition[F]> | undefined;
+  /** The inverse of `read`, where a value is no text, truth, number or duration. */
+  readonly write?: (value: NonNullable<Definition[F]>) => string;
 }
 
 /** Longest duration that can be set, in milliseconds: below what a timer can hold. */
@@ -39,10 +58,45 @@ const LISTENS: readonly Listen[] = ["none", "fastcgi", "systemd", "http", "path"
 const MOST_INSTANCES = 64;
 
 const DURATION = "a number of seconds, or one with ms, s, m or h after it, of at most 24h";
-const ACCOUNT = "the name of an account, which begins with a letter or _ and is no number";
+/** What an account must be, in words that can follow "expected". */
+export const ACCOUNT = "the name of an account, which begins with a letter or _ and is no number";
+
+/** Sites of one daemon at most. */
+const MOST_HOSTS = 32;
+const MOST_INDEXES = 8;
+/** Largest `max-body`, in bytes: bodies of all tenants' sites wait in one place. */
+const LARGEST_BODY = 1 << 30;
+const BYTES = new Map([
+  ["K", 1 << 10],
+  ["M", 1 << 20],
+  ["G", 1 << 30],
+]);
 
 /** An account's name as `user=` takes it: never a uid, and nothing that getpwnam and a shell could read differently. */
 const ACCOUNT_NAME = /^[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?$/;
+
+const PATH = 'an absolute path, or one that begins with "~/"';
+const readPath = (text: string): string | undefined =>
+  text.startsWith("/") || text.startsWith("~/") ? text : undefined;
+
+interface LimitKey extends DaemonKey {
+  readonly read: (text: string) => Limit | undefined;
+  readonly write: (limit: Limit) => string;
+}
+
+/** The key of a limit: `limit-nofile` for limitNofile. */
+const limitKey = (field: LimitField): LimitKey => {
+  const { unit, of } = RESOURCES[field];
+  return {
+    key: field.replace(/[A-Z]/, (letter) => `-${letter.toLowerCase()}`),
+    expected: `${AMOUNT_WORDS[unit]}, or unlimited, or SOFT:HARD of these with SOFT not above HARD`,
+    default: "the supervisor's own",
+    doc: `${of}. One amount is both limits, SOFT:HARD sets each.`,
+    read: (text) => readLimit(text, unit),
+    write: writeLimit,
+    ...(field === "limitNofile" && { alias: "open-files" }),
+  };
+};
 
 /** Every key but `export`, by the field that it sets; the order is that of the documentation. */
 const FIELD_KEYS: { readonly [F in Field]: FieldKey<F> } = {
@@ -65,7 +119,7 @@ const FIELD_KEYS: { readonly [F in Field]: FieldKey<F> } = {
     expected: ACCOUNT,
     default: "the owner",
     doc: "Account to run as. [runs_as] of the policy must grant it.",
-    read: (text) => (ACCOUNT_NAME.test(text) ? text : undefined),
+    read: readAccount,
   },
   output: {
     key: "output",
@@ -172,6 +226,138 @@ const FIELD_KEYS: { readonly [F in Field]: FieldKey<F> } = {
     doc: "How often in a row a failed run is followed by another try before the daemon is given up as failed.",
     read: (text) => (/^\d{1,7}$/.test(text) && Number(text) <= 1_000_000 ? Number(text) : undefined),
   },
+
+  nice: {
+    key: "nice",
+    expected: "a whole number from 0 to 19 (from -20 for root's own daemons)",
+    default: "the supervisor's own",
+    doc: "How willingly it leaves the processor to others: 19 the most. Below 0 only for root's own daemons.",
+    read: (text) => (/^(-20|-?1?\d)$/.test(text) ? Number(text) : undefined),
+    write: String,
+  },
+  umask: {
+    key: "umask",
+    expected: "an octal number from 0 to 777",
+    default: "022",
+    doc: "Bits that are taken off the mode of every file that it makes.",
+    read: (text) => (/^0?[0-7]{1,3}$/.test(text) ? Number.parseInt(text, 8) : undefined),
+    write: (bits) => bits.toString(8).padStart(3, "0"),
+  },
+  limitData: limitKey("limitData"),
+  limitStack: limitKey("limitStack"),
+  limitLock: limitKey("limitLock"),
+  limitAs: limitKey("limitAs"),
+  limitNofile: limitKey("limitNofile"),
+  limitNproc: limitKey("limitNproc"),
+  limitFsize: limitKey("limitFsize"),
+  limitCore: limitKey("limitCore"),
+  limitRss: limitKey("limitRss"),
+  limitCpu: limitKey("limitCpu"),
+  envDir: {
+    key: "env-dir",
+    expected: PATH,
+    default: "none",
+    doc: "Directory whose files are variables, as envdir reads it: the name is the file's, the value its first line.",
+    read: readPath,
+  },
+  envFile: {
+    key: "env-file",
+    expected: PATH,
+    default: "none",
+    doc: "File of lines NAME=value that are put into the environment.",
+    read: readPath,
+  },
+  chroot: {
+    key: "chroot",
+    expected: PATH,
+    default: "none",
+    doc: "Directory that is / to it; only root and the owner may be able to write to it and to what is above it.",
+    read: readPath,
+  },
+  lock: {
+    key: "lock",
+    expected: PATH,
+    default: "none",
+    doc: "File that it holds locked as long as it lives; it waits, as starting, while another holds that.",
+    read: readPath,
+  },
+
+  host: {
+    key: "host",
+    expected: `at most ${MOST_HOSTS} host names such as blog.example.org, separated by commas`,
+    default: "none",
+    doc: "The sites that it answers for on the web server; [hosts] of the policy must grant each.",
+    read: (text) => readList(text, MOST_HOSTS, hostname),
+  },
+  docroot: {
+    key: "docroot",
+    expected:
+      'an absolute path, or one that begins with "~/", of at most 512 characters without "..", "$" and control characters',
+    default: "none",
+    doc: "Directory of the sites' files, which the web server sends by itself.",
+    read: (text) => (text.length <= 512 && sitePath(text.replace(/^~(?=\/|$)/, "/")) ? text : undefined),
+  },
+  index: {
+    key: "index",
+    expected: `at most ${MOST_INDEXES} plain file names, separated by commas`,
+    default: DEFAULTS.index.join(", "),
+    doc: "Files that stand for a directory. With app=php the first .php among them also answers for what is no file.",
+    read: (text) => readList(text, MOST_INDEXES, indexName),
+  },
+  app: {
+    key: "app",
+    expected: "php, fastcgi, http or static",
+    default: "by listen and docroot",
+    doc: "What answers beside the files of docroot.",
+    read: (text) => APPS.find((app) => app === text),
+  },
+  maxBody: {
+    key: "max-body",
+    expected: "a number of bytes, or one with K, M or G after it, of at most 1G",
+    default: "64M",
+    doc: "The largest body that a request may have.",
+    read: readSize,
+  },
+
+  logSize: {
+    key: "log-size",
+    expected: "a number of bytes, or one with K, M or G after it, from 4096 to 255M",
+    default: "1M",
+    doc: "Size at which the log's current file is rotated.",
+    read: (text) => readLogSize(text, SMALLEST_LOG_FILE, LARGEST_LOG_FILE),
+    write: writtenLogSize,
+  },
+  logFiles: {
+    key: "log-files",
+    expected: "a whole number from 1 to 10000",
+    default: "10",
+    doc: "How many rotated files of the log are kept, besides the current one.",
+    read: (text) => (/^[1-9]\d{0,4}$/.test(text) && Number(text) <= 10_000 ? Number(text) : undefined),
+    write: String,
+  },
+  logTotal: {
+    key: "log-total",
+    expected: "a number of bytes, or one with K, M or G after it, from 4096 to 1024G",
+    default: "no limit",
+    doc: "Size that the log's rotated files may have together; the oldest give way.",
+    read: (text) => readLogSize(text, SMALLEST_LOG_FILE, LARGEST_LOG_TOTAL),
+    write: writtenLogSize,
+  },
+  logCompress: {
+    key: "log-compress",
+    expected: "yes or no (or true, false, on, off, 1, 0)",
+    default: "no",
+    doc: "Whether rotated files of the log are compressed by gzip; dmctl log reads them all the same.",
+    read: (text) => TRUTH.get(text),
+  },
+  logSelect: {
+    key: "log-select",
+    expected: `at most ${MOST_PATTERNS} patterns such as "-* +*fatal:*", each of at most ${LONGEST_PATTERN} characters, with + or - before it, quoted where it has blanks, and with an ASCII character after a *`,
+    default: "every line",
+    doc: "Which lines are logged: each line is, until a - pattern that matches it says no, or a later + pattern yes again.",
+    read: readPatterns,
+    write: writtenPatterns,
+  },
 };
 
 /** `export NAME = value`, which may be repeated for different names. */
@@ -185,7 +371,11 @@ export const EXPORT_KEY: DaemonKey = {
 /** Every key of a daemon's file: the table by which parseDaemonFile reads. */
 export const DAEMON_KEYS: readonly DaemonKey[] = [...Object.values(FIELD_KEYS), EXPORT_KEY];
 
-const FIELDS = new Map(Object.entries(FIELD_KEYS).map(([field, { key }]) => [key, field as Field]));
+const FIELDS = new Map(
+  Object.entries(FIELD_KEYS).flatMap(([field, { key, alias = key }]) =>
+    [key, alias].map((name) => [name, field as Field] as const),
+  ),
+);
 
 /** The field that a key sets; undefined for an unknown key and for `export`. */
 export const fieldOf = (key: string): Field | undefined => FIELDS.get(key);
@@ -202,9 +392,35 @@ export function setField<F extends Field>(draft: Draft, field: F, text: string):
   return undefined;
 }
 
+/** The account that `user=` names; undefined where it is of no name's form, or a number. */
+export function readAccount(text: string): string | undefined {
+  return ACCOUNT_NAME.test(text) ? text : undefined;
+}
+
+/** A field's value as the text that setField takes for it; undefined where the value is none that is written its own way. */
+export function writeField<F extends Field>(field: F, value: NonNullable<Definition[F]>): string | undefined {
+  const entry: FieldKey<F> = FIELD_KEYS[field];
+  return entry.write?.(value);
+}
+
 /** A duration in milliseconds, rounded to whole ones. */
 function readDuration(text: string): number | undefined {
   const [, amount, unit = "s"] = /^(\d+(?:\.\d+)?)[ \t]*(ms|s|m|h)?$/.exec(text) ?? [];
   const duration = Math.round(Number(amount) * (MILLISECONDS.get(unit) ?? Number.NaN));
   return duration <= LONGEST ? duration : undefined;
+}
+
+/** A number of bytes. */
+function readSize(text: string): number | undefined {
+  const [, amount, unit = ""] = /^(\d{1,10})([KMG]?)$/.exec(text) ?? [];
+  const size = Number(amount) * (BYTES.get(unit) ?? 1);
+  return size >= 1 && size <= LARGEST_BODY ? size : undefined;
+}
+
+/** A list with commas, every entry of which `read` understands; what stands there twice counts once. */
+function readList<T>(text: string, most: number, read: (entry: string) => T | undefined): readonly T[] | undefined {
+  const entries = text.split(",");
+  if (entries.length > most) return undefined;
+  const values = entries.map((entry) => read(trimmed(entry)));
+  return values.every((value) => value !== undefined) ? [...new Set(values)] : undefined;
 }

@@ -6,7 +6,7 @@ import { SETTINGS_KEYS } from "./settings-keys.ts";
 
 const SUBJECT = "the name of a user, or @ and the name of a group";
 const PATH = 'an absolute path or one that begins with "~/", without ".." and with no %...% but %username%';
-const SECTIONS = '"settings", "runs_as", "can_run_as", "manages"';
+const SECTIONS = '"settings", "runs_as", "can_run_as", "manages", "hosts"';
 
 const text = ({ kind, name }: Subject): string => (kind === "group" ? `@${name}` : name);
 const written = (rules: readonly Rule[]): string[] =>
@@ -47,7 +47,7 @@ describe("parsePolicy", () => {
 
   it("reads an empty file as a policy that lets nobody do anything", () => {
     expect(parsePolicy(" # nothing\n")).toEqual({
-      value: { settings: DEFAULT_SETTINGS, runsAs: [], manages: [] },
+      value: { settings: DEFAULT_SETTINGS, runsAs: [], manages: [], hosts: [] },
       errors: [],
       warnings: [],
     });
@@ -67,7 +67,7 @@ describe("parsePolicy", () => {
   it("reads every setting", () => {
     const { value, errors, warnings } = parsePolicy(
       "[settings]\ndaemon-path-daemon=/srv/dm/%username%/conf#x\ndaemon-path-log = ~/log\n[settings]\n" +
-        "daemon-path-daemon-root=/etc/dm\ndaemon-path-log-root=~/log;\nnginx-group=www-data",
+        "daemon-path-daemon-root=/etc/dm\ndaemon-path-log-root=~/log;\nservice-path=~/sv\nservice-path-root=/sv\nnginx-group=www-data",
     );
     expect([errors, warnings]).toEqual([[], []]);
     expect(value?.settings).toEqual({
@@ -75,6 +75,8 @@ describe("parsePolicy", () => {
       daemonPathLog: "~/log",
       daemonPathDaemonRoot: "/etc/dm",
       daemonPathLogRoot: "~/log;",
+      servicePath: "~/sv",
+      servicePathRoot: "/sv",
       nginxGroup: "www-data",
     });
   });
@@ -188,7 +190,7 @@ describe("parsePolicy", () => {
   it("accepts the defaults that its table states", () => {
     const lines = SETTINGS_KEYS.map((entry) => `${entry.key} = ${entry.default}`);
     expect(parsePolicy(["[settings]", ...lines].join("\n"))).toEqual({
-      value: { settings: DEFAULT_SETTINGS, runsAs: [], manages: [] },
+      value: { settings: DEFAULT_SETTINGS, runsAs: [], manages: [], hosts: [] },
       errors: [],
       warnings: [],
     });
@@ -225,5 +227,49 @@ describe("parsePolicy", () => {
         expect(value === undefined).toBe(errors.length > 0);
       }),
     );
+  });
+});
+
+describe("[hosts]", () => {
+  const hostsOf = (text: string) => parsePolicy(`[hosts]\n${text}`);
+
+  it("grants names and all names below one, with groups on the left", () => {
+    const { value, errors } = hostsOf("david: Blog.example.org, *.greenfelt.net # his\n@customers : *.example.net");
+    expect(errors).toEqual([]);
+    expect(value?.hosts).toEqual([
+      {
+        line: 2,
+        left: { kind: "user", name: "david" },
+        right: [
+          { name: "blog.example.org", below: false },
+          { name: "greenfelt.net", below: true },
+        ],
+      },
+      { line: 3, left: { kind: "group", name: "customers" }, right: [{ name: "example.net", below: true }] },
+    ]);
+  });
+
+  it.each([
+    "*",
+    "a.*.org",
+    "*x.org",
+    "org",
+    "a.org; }",
+    "$host.org",
+    "a.org b.org",
+    "a.org,",
+    "1.2.3.4",
+    "b\u00fc.org",
+  ])("refuses %j with its line", (name) => {
+    const { value, errors } = hostsOf(`ok: a.org\ndavid: ${name}`);
+    expect(value).toBeUndefined();
+    expect(errors[0]).toMatchObject({ line: 3 });
+    expect(errors[0]?.text).toMatch(/^expected a host name such as blog\.example\.org, or \*\. and a name/);
+  });
+
+  it("refuses a second colon and a left side that is no subject, and warns of a line that grants nothing", () => {
+    expect(hostsOf("david: a.org:80").errors[0]?.text).toContain('expected one ":"');
+    expect(hostsOf("@: a.org").errors[0]?.text).toContain('before the ":"');
+    expect(hostsOf("david:").warnings[0]?.text).toContain("grants no host");
   });
 });

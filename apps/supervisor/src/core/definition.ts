@@ -1,5 +1,10 @@
 /** What a daemon's file says, as values. Made by conf/, judged by policy.ts, turned into a launch plan by launch.ts. */
 
+import type { Hostname } from "./hostname.ts";
+import type { LogPattern } from "./log-selection.ts";
+import { type Limits, NO_LIMITS } from "./resource-limit.ts";
+import { type App, type IndexName, indexName } from "./site.ts";
+
 /** Names of daemons and, as path segments, of owners (DESIGN: Behaviour everywhere). */
 export const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 
@@ -12,15 +17,22 @@ export type Listen = "none" | "fastcgi" | "systemd" | "http" | "path";
 /** How a process tells that it is ready: by taking a connection (or time), a line on a descriptor, or sd_notify. */
 export type Ready = "accept" | "notify" | `fd:${number}`;
 
+/** What a service directory has besides its `run` (spec/daemontools.md: Service directories). */
+export interface Service {
+  /** Whether `finish` is run after each run. */
+  readonly finish: boolean;
+}
+
 /** A daemon's file, complete with its defaults. Durations are in milliseconds. */
-export interface Definition {
+export interface Definition extends Surroundings, Limits {
   /** Working directory: absolute, or below the owner's home where it begins with `~/`. */
   readonly dir: string;
   /** Account to run as; undefined is the owner. */
   readonly user: string | undefined;
   /** One line for the shell. */
   readonly start: string;
-  readonly output: "log" | "discard";
+  /** `log/run`: to that program of its service directory. */
+  readonly output: "log" | "discard" | "log/run";
   readonly autostart: boolean;
   /** Program that reads `start`; absolute path. */
   readonly shell: string;
@@ -48,6 +60,49 @@ export interface Definition {
   readonly healthyAfter: number;
   /** Failed runs in a row after which it is given up; undefined is never. */
   readonly maxRetries: number | undefined;
+  /** Undefined where it is made of a conf file. */
+  readonly service: Service | undefined;
+
+  /** Bytes after which a log's current file is rotated. */
+  readonly logSize: number;
+  /** Rotated files of a log that are kept. */
+  readonly logFiles: number;
+  /** Bytes that a log's rotated files may have together; undefined is no limit. */
+  readonly logTotal: number | undefined;
+  /** Whether rotated files are compressed. */
+  readonly logCompress: boolean;
+  /** Which lines are kept, by patterns in their order (log-selection.ts); undefined is every line. */
+  readonly logSelect: readonly LogPattern[] | undefined;
+
+  /** The sites that it answers for; [hosts] of the policy must grant them. */
+  readonly host: readonly Hostname[];
+  /** Where Nginx finds a site's files: as `dir`. */
+  readonly docroot: string | undefined;
+  /** Files that stand for a directory, the first that there is. */
+  readonly index: readonly IndexName[];
+  /** undefined is what appOf makes of it. */
+  readonly app: App | undefined;
+  /** Largest body of a request, in bytes. */
+  readonly maxBody: number;
+}
+
+/**
+ * What its process is born into (spec/daemontools.md: The same powers in a conf file). Paths are absolute, or below the
+ * owner's home where they begin with `~/`.
+ */
+export interface Surroundings {
+  /** -20 (first to run) to 19; undefined is the supervisor's own. */
+  readonly nice: number | undefined;
+  /** Bits that are taken off the mode of what it makes. */
+  readonly umask: number;
+  /** Directory with a file for each variable. */
+  readonly envDir: string | undefined;
+  /** File with lines NAME=value. */
+  readonly envFile: string | undefined;
+  /** Directory that is to be its `/`. */
+  readonly chroot: string | undefined;
+  /** File that it holds locked as long as it lives. */
+  readonly lock: string | undefined;
 }
 
 /** Defaults of a daemon's file (spec/daemon-manager.md: A daemon's file; Lifecycle). */
@@ -70,6 +125,34 @@ export const DEFAULTS: Omit<Definition, "start"> = {
   stopTimeout: 10_000,
   healthyAfter: 10_000,
   maxRetries: undefined,
+  service: undefined,
+  nice: undefined,
+  umask: 0o022,
+  envDir: undefined,
+  envFile: undefined,
+  chroot: undefined,
+  lock: undefined,
+  ...NO_LIMITS,
+
+  host: [],
+  docroot: undefined,
+  index: ["index.php", "index.html"].flatMap((name) => indexName(name) ?? []),
+  app: undefined,
+  maxBody: 64 << 20,
+
+  logSize: 1 << 20,
+  logFiles: 10,
+  logTotal: undefined,
+  logCompress: false,
+  logSelect: undefined,
+};
+
+/** What answers for a daemon's sites: what its file says, else what its way to listen and its docroot suggest. */
+export const appOf = ({ app, listen, docroot }: Pick<Definition, "app" | "docroot"> & { listen: string }): App => {
+  if (app !== undefined) return app;
+  if (listen === "none") return "static";
+  if (listen === "http") return "http";
+  return docroot === undefined ? "fastcgi" : "php";
 };
 
 /** Something wrong at a place in a file. */
@@ -85,6 +168,34 @@ export interface Parsed<T> {
   readonly value: T | undefined;
   readonly errors: readonly Problem[];
   readonly warnings: readonly Problem[];
+}
+
+/** What a service directory holds, as far as it says what its daemon is (spec/daemontools.md: Service directories). */
+export interface ServiceText {
+  /** Absolute path of the directory. */
+  readonly directory: string;
+  /** Text of its `conf`, where it has one. */
+  readonly conf: string | undefined;
+  /** Text of its `env/USER`, where it has one that counts: root's scripts change the account themselves. */
+  readonly user: string | undefined;
+  /** Whether there is a `down`. */
+  readonly down: boolean;
+  /** Whether there is a `log/run`. */
+  readonly logger: boolean;
+  /** Whether there is a `finish`. */
+  readonly finish: boolean;
+}
+
+/** A problem and the file of the directory that has it. */
+export interface ServiceProblem extends Problem {
+  readonly file: "conf" | "env/USER";
+}
+
+/** As Parsed, for a directory of several files. */
+export interface ParsedService {
+  readonly value: Definition | undefined;
+  readonly errors: readonly ServiceProblem[];
+  readonly warnings: readonly ServiceProblem[];
 }
 
 /** Writes a problem as `path:line: text` (`path: text` for the file as a whole). */

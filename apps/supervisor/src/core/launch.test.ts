@@ -1,6 +1,15 @@
 import { describe, expect, it } from "vitest";
-import { DEFAULTS } from "./definition.ts";
-import { inHome, launchDaemon, launchLogger, readExit } from "./launch.ts";
+import { DEFAULTS, type Definition } from "./definition.ts";
+import {
+  inHome,
+  launchDaemon,
+  launchFinish,
+  launchLogger,
+  launchServiceLogger,
+  objection,
+  readExit,
+  servicePath,
+} from "./launch.ts";
 
 const owner = { name: "amy", uid: 1001, gid: 1001, home: "/home/amy", shell: "/bin/bash" };
 const account = { name: "www-data", uid: 33, gid: 33, home: "/var/www", shell: "/usr/sbin/nologin" };
@@ -14,7 +23,7 @@ const definition = {
   ]),
 };
 
-const alone = { socketPath: undefined, notifyPath: undefined };
+const alone = { socketPath: undefined, notifyPath: undefined, tools: "/opt/tools" };
 
 describe("launchDaemon", () => {
   const plan = launchDaemon({
@@ -28,7 +37,7 @@ describe("launchDaemon", () => {
 
   it("shows root's stages nothing that the tenant named, but under a name that means nothing to them", () => {
     const names = [...plan.environment.keys()];
-    expect(names.filter((name) => name !== "PATH" && !name.startsWith("DMHOST_VAR_"))).toEqual([]);
+    expect(names.filter((name) => name !== "PATH" && !name.startsWith("DMHOST_VAR"))).toEqual([]);
     expect(plan.environment.get("PATH")).toBe("/usr/local/bin:/usr/bin:/bin");
     expect(plan.environment.get("DMHOST_VAR_LD_PRELOAD")).toBe("/home/amy/evil.so");
   });
@@ -81,17 +90,159 @@ describe("launchDaemon", () => {
   });
 });
 
-it("runs the logger as the owner", () => {
-  const { argv } = launchLogger("/home/amy/logs/site", owner, { size: 4096, files: 3 }, true);
-  expect(argv).toContain("--reuid=1001");
-  expect(argv.slice(argv.indexOf("/usr/bin/s6-log"))).toEqual([
-    "/usr/bin/s6-log",
-    "-b",
-    "n3",
-    "s4096",
-    "t",
-    "/home/amy/logs/site",
-  ]);
+describe("launchLogger", () => {
+  const script = (terms: Partial<typeof DEFAULTS>): string[] => {
+    const { argv } = launchLogger("/home/amy/logs/site", owner, { ...DEFAULTS, ...terms }, true);
+    expect(argv).toContain("--reuid=1001");
+    return argv.slice(argv.indexOf("--", argv.indexOf("/usr/bin/s6-log")) + 1);
+  };
+
+  it("runs s6-log as the owner, with the defaults of multilog", () => {
+    expect(script({})).toEqual(["n10", "s1048576", "t", "/home/amy/logs/site"]);
+  });
+
+  it("says all that a file can say of a log", () => {
+    const terms = { logFiles: 3, logSize: 4096, logTotal: 9999, logCompress: true, logSelect: ["-*", "+*x*"] };
+    expect(script(terms)).toEqual([
+      "n3",
+      "s4096",
+      "S9999",
+      "-^.*$",
+      "+^[^x]*x.*$",
+      "t",
+      "!gzip -nq",
+      "/home/amy/logs/site",
+    ]);
+  });
+});
+
+describe("the chain of a service directory", () => {
+  const root = { name: "root", uid: 0, gid: 0, home: "/root", shell: "/bin/sh" };
+  const ofService = { ...DEFAULTS, dir: "/service/site", start: "exec ./run", service: { finish: true } };
+  const launch = {
+    definition: ofService,
+    owner,
+    account,
+    cgroup: undefined,
+    privileged: true,
+    ...alone,
+    tools: "/opt/tools",
+  };
+  const lastWords = (argv: readonly string[]): readonly string[] => argv.slice(-4, -1);
+
+  it("leaves USER to env/USER and puts the old tools first", () => {
+    const { environment } = launchDaemon(launch);
+    expect(environment.has("DMHOST_VAR_USER")).toBe(false);
+    expect(environment.get("DMHOST_VAR_LOGNAME")).toBe("www-data");
+    expect(environment.get("DMHOST_VAR_PATH")).toBe("/opt/tools:/usr/local/bin:/usr/bin:/bin");
+    expect(environment.get("PATH")).toBe("/usr/local/bin:/usr/bin:/bin");
+  });
+
+  it("leaves root what setuidgid needs, and nobody else anything", () => {
+    expect(launchDaemon(launch).argv).toContain("--bounding-set=-all");
+    const asRoot = launchDaemon({ ...launch, owner: root, account: root }).argv;
+    expect(asRoot).not.toContain("--bounding-set=-all");
+    expect(asRoot).toContain("--no-new-privs");
+    const conf = { ...ofService, service: undefined };
+    expect(launchDaemon({ ...launch, definition: conf, owner: root, account: root }).argv).toContain(
+      "--bounding-set=-all",
+    );
+  });
+
+  it("runs log/run in log, and finish with code and signal as its arguments", () => {
+    expect(lastWords(launchServiceLogger(launch).argv)).toEqual(["/service/site/log", "/bin/sh", "exec ./run"]);
+    const finish = (code: number | undefined, signal: number) => lastWords(launchFinish(launch, { code, signal }).argv);
+    expect(finish(7, 0)).toEqual(["/service/site", "/bin/sh", "exec ./finish 7 0"]);
+    expect(finish(undefined, 15)).toEqual(["/service/site", "/bin/sh", "exec ./finish 256 15"]);
+  });
+});
+
+describe("stages that a file asks for", () => {
+  const launch = { owner, account, cgroup: undefined, privileged: true, ...alone };
+  const programs = (change: Partial<typeof definition>): string[] => {
+    const { argv } = launchDaemon({ ...launch, definition: { ...definition, ...change } });
+    return argv.filter((word) => /^\/(usr\/)?s?bin\//.test(word));
+  };
+  const all = {
+    ...DEFAULTS,
+    start: "x",
+    lock: "~/lock",
+    envDir: "~/env",
+    chroot: "~/jail/",
+    limitNofile: { soft: 10, hard: 20 },
+    limitCpu: { soft: 1, hard: "unlimited" },
+    nice: 7,
+    umask: 0o7,
+    environment: new Map([["A", "1"]]),
+  } as const;
+  const { argv } = launchDaemon({ ...launch, definition: all });
+  const after = (word: string, count: number): readonly string[] => {
+    const index = argv.findIndex((each) => each === word || each.startsWith(word));
+    return argv.slice(index, index + count);
+  };
+
+  it("are none where it asks for nothing", () => {
+    expect(programs({})).toEqual(["/bin/sh", "/usr/bin/setpriv", "/bin/sh", "/bin/sh"]);
+  });
+
+  it("stand in their order, all of them behind setpriv, and no program of root's in the jail", () => {
+    expect(argv.filter((word) => /^\/(usr\/)?s?bin\//.test(word))).toEqual([
+      ...["/bin/sh", "/usr/bin/setpriv", "/bin/sh", "/bin/sh", "/usr/bin/perl", "/bin/sh", "/usr/bin/prlimit"],
+      ...["/usr/sbin/capsh", "/bin/sh"],
+    ]);
+    expect(argv.at(-9)).toBe("--shell=/bin/sh");
+  });
+
+  it("get their words", () => {
+    expect(after("/usr/bin/prlimit", 4)).toEqual(["/usr/bin/prlimit", "--nofile=10:20", "--cpu=1:unlimited", "--"]);
+    expect(argv).toContain("/home/amy/lock");
+    expect(argv.slice(argv.indexOf("/home/amy/env"))).toEqual(expect.arrayContaining(["/home/amy/env", "", "A"]));
+    expect(argv.slice(argv.indexOf("/home/amy/jail")).slice(0, 2)).toEqual(["/home/amy/jail", "1001"]);
+    expect(argv.slice(4, 6)).toEqual(["", "7"]);
+    expect(argv.at(-1)).toBe("007");
+  });
+
+  it("leave two capabilities, to a jailer alone", () => {
+    expect(argv.filter((word) => word.includes("caps=") || word.includes("-set="))).toEqual([
+      "--inh-caps=-all,+sys_chroot,+setpcap",
+      "--ambient-caps=-all,+sys_chroot,+setpcap",
+      "--bounding-set=-all,+sys_chroot,+setpcap",
+      "--caps=",
+    ]);
+  });
+});
+
+it.each<[string, Partial<Definition>, typeof owner, boolean, string | undefined]>([
+  ["nothing special", {}, owner, true, undefined],
+  ["nice below 0", { nice: -1 }, owner, true, "nice=-1: only root's own daemons may have one below 0"],
+  ["nice of 0", { nice: 0 }, owner, true, undefined],
+  ["nice below 0 of root's", { nice: -20 }, { ...owner, name: "root", uid: 0 }, true, undefined],
+  ["a jail", { chroot: "/srv/jail" }, owner, true, undefined],
+  [
+    "a jail and a path",
+    { chroot: "/x", listen: "path" },
+    owner,
+    true,
+    "chroot=: the path that listen=path names is not in there",
+  ],
+  [
+    "a jail and a word",
+    { chroot: "/x", ready: "notify" },
+    owner,
+    true,
+    "chroot=: the socket that ready=notify names is not in there",
+  ],
+  ["a lock and another descriptor", { lock: "/x", ready: "fd:8" }, owner, true, undefined],
+  [
+    "a lock and its own",
+    { lock: "/x", ready: "fd:9" },
+    owner,
+    true,
+    "lock=: it is kept on descriptor 9, so ready= must name another",
+  ],
+  ["a jail without root", { chroot: "/x" }, owner, false, "chroot=: this supervisor runs without root's powers"],
+])("objection to %s", (_name, change, whose, privileged, expected) => {
+  expect(objection({ definition: { ...definition, ...change }, owner: whose, privileged })).toBe(expected);
 });
 
 it.each([
@@ -138,6 +289,46 @@ describe("readExit", () => {
       { how: "launch", stage: "joining cgroup", reason: "permission denied" },
     ],
     [
+      "prlimit",
+      {
+        code: 1,
+        signal: undefined,
+        report: "prlimit: failed to set the NOFILE resource limit: Operation not permitted\n",
+      },
+      {
+        how: "launch",
+        stage: "setting limits",
+        reason: "failed to set the NOFILE resource limit: operation not permitted",
+      },
+    ],
+    [
+      "the jail's shell",
+      { code: 1, signal: undefined, report: "execve '/bin/sh' failed!\n" },
+      {
+        how: "launch",
+        stage: "running the shell within the jail",
+        reason: "no such program there, or no permission to run it: /bin/sh",
+      },
+    ],
+    [
+      "a variable's file, whose name has capitals",
+      {
+        code: 111,
+        signal: undefined,
+        report: "/home/amy/env/NAME: Permission denied\nreading env-dir /home/amy/env/NAME\n",
+      },
+      { how: "launch", stage: "reading env-dir /home/amy/env/NAME", reason: "permission denied" },
+    ],
+    [
+      "nice",
+      {
+        code: 111,
+        signal: undefined,
+        report: "renice: failed to set priority for 7 (process ID): Permission denied\nsetting nice -5\n",
+      },
+      { how: "launch", stage: "setting nice -5", reason: "permission denied" },
+    ],
+    [
       "setpriv itself",
       { code: 127, signal: undefined, report: "setpriv: setresuid failed: Operation not permitted\n" },
       { how: "launch", stage: "becoming the account", reason: "operation not permitted" },
@@ -145,4 +336,8 @@ describe("readExit", () => {
   ])("%s", (_name, raw, expected) => {
     expect(readExit(raw && { starved: false, ...raw })).toEqual(expected);
   });
+});
+
+it("service directories' scripts find our programs before the machine's", () => {
+  expect(servicePath("/opt/tools")).toBe("/opt/tools:/usr/local/bin:/usr/bin:/bin");
 });

@@ -1,19 +1,39 @@
 /**
  * The chain of programs between the supervisor and a tenant's daemon, built as text here and run by os/process.ts:
  *
- *   sh (still root: join the cgroup) -> setpriv (become the account, for good) -> sh (enter the directory)
- *   -> the daemon's own shell with `start`
+ *   sh (still root: join the cgroup, set nice) -> setpriv (become the account, for good) -> the stages that the daemon's
+ *   file asks for -> sh (enter the directory) -> the daemon's own shell with `start`
  *
- * Nothing that a tenant wrote is read before setpriv: their variables travel under another name (LD_PRELOAD would
- * otherwise be obeyed by root's shell) and get their own again after it. Each stage that fails says so on descriptor 3
- * and ends the chain; that descriptor closes unwritten when the daemon's shell takes over.
+ * The stages, in this order (core/launch-stages.ts): sh waits for the word; sh takes the lock; perl reads env-dir and
+ * env-file; sh enters the jail; prlimit sets limits; capsh makes the jail its root and gives up the two capabilities for
+ * which alone setpriv had left it any. All of them run as the account, so a path of the tenant's is only ever the tenant's
+ * own trouble; none of them comes out of the jail, and what does, has no power left.
+ *
+ * Nothing that a tenant wrote is read before setpriv, and their variables travel under another name until only the
+ * daemon's shell is to come: LD_PRELOAD would otherwise be obeyed by root's shell, or by one with a capability. Each stage
+ * that fails says so on descriptor 3 and ends the chain; that descriptor closes when the daemon's shell takes over.
  *
  * Having become the account, the chain waits for a line on descriptor 4. Joining a cgroup takes about 10 ms (the kernel
  * waits for a grace period), so a chain is led that far ahead of time and stands by while the run before it lives.
  */
-import type { Definition } from "./definition.ts";
-import type { Exit } from "./lifecycle.ts";
+import { DEFAULTS, type Definition } from "./definition.ts";
+import {
+  AS_ROOT,
+  AWAIT_WORD,
+  becomeDaemon,
+  ENTER_JAIL,
+  LAUNCH_FAILED,
+  LOCK_DESCRIPTOR,
+  READ_VARIABLES,
+  TAKE_LOCK,
+  VEIL,
+  VEILED,
+} from "./launch-stages.ts";
+import { selectionScript } from "./log-selection.ts";
 import type { Account } from "./policy-rules.ts";
+import { prlimitOptions } from "./resource-limit.ts";
+
+export { readExit } from "./launch-report.ts";
 
 /** A program to be run, complete: nothing of the supervisor's own environment reaches it. */
 export interface LaunchPlan {
@@ -24,30 +44,14 @@ export interface LaunchPlan {
   readonly slots: { readonly socket: number; readonly ready: number };
 }
 
-/** Exit code of a chain that failed before the daemon's shell took over. */
-const LAUNCH_FAILED = 111;
-
 const PATH = "/usr/local/bin:/usr/bin:/bin";
-/** What a tenant's variable is called until setpriv has been passed. */
-const VEIL = "DMHOST_VAR_";
+/**
+ * PATH of a service directory's scripts (spec/daemontools.md: Service directories): `envdir`, `multilog` and the others are
+ * those of the folder `tools`, before any that the machine has.
+ */
+export const servicePath = (tools: string): string => `${tools}:${PATH}`;
 
-/** $1 cgroup directory or empty; the rest is the next program. Descriptor 5 keeps the log while 2 reports on 3. */
-const AS_ROOT = `exec 5>&2 2>&3
-if [ -n "$1" ] && ! echo 0 >"$1/cgroup.procs"; then echo 'joining cgroup' >&3; exit ${LAUNCH_FAILED}; fi
-shift
-exec "$@"`;
-
-/** $1 directory, $2 shell, $3 start, $4 the commands that give the variables their names again. */
-const asAccount = (redirections: string): string => `umask 022
-read -r go <&4 || exit ${LAUNCH_FAILED}
-fail() { echo "$1: $2" >&3; echo "$3" >&3; exit ${LAUNCH_FAILED}; }
-[ -e "$1" ] || fail "$1" 'no such directory, or no permission to reach it' "entering $1"
-[ -d "$1" ] || fail "$1" 'not a directory' "entering $1"
-cd -- "$1" || fail "$1" 'permission denied' "entering $1"
-[ -x "$2" ] || fail "$2" 'no such program, or no permission to run it' "running $2"
-unset PWD OLDPWD
-eval "$4"
-exec "$2" -c "$3" 2>&5 3>&- 4>&- 5>&- ${redirections}`;
+const sh = (script: string, ...words: string[]): string[] => ["/bin/sh", "-c", script, "dmhost-launch", ...words];
 
 const CHAIN_SOCKET = 6;
 const CHAIN_READY = 7;
@@ -67,20 +71,34 @@ const redirections = ({ listen, ready }: Definition): string => {
 /** What a process that looks for sockets as systemd hands them over is told; the pid stays that of the chain. */
 const LISTEN_PID = "export LISTEN_PID=$$";
 
-/** How setpriv is told to become an account: all of it, with its groups, and no way back. */
-const become = (account: Account, privileged: boolean): string[] =>
-  privileged
-    ? [
-        "/usr/bin/setpriv",
-        `--reuid=${account.uid}`,
-        `--regid=${account.gid}`,
-        "--init-groups",
-        "--no-new-privs",
-        "--inh-caps=-all",
-        "--bounding-set=-all",
-        "--",
-      ]
-    : ["/usr/bin/setpriv", "--no-new-privs", "--"];
+/** Capabilities that entering a jail takes: chroot(2), and emptying the bounding set afterwards. */
+const JAILER = ",+sys_chroot,+setpcap";
+
+/**
+ * How setpriv is told to become an account: all of it, with its groups, and no way back.
+ * @param keeps what it may go on with: `jailer` to enter a jail, `all` where it is root, to become somebody else
+ */
+const become = (account: Account, privileged: boolean, keeps: "nothing" | "jailer" | "all" = "nothing"): string[] => {
+  if (!privileged) return ["/usr/bin/setpriv", "--no-new-privs", "--"];
+  const kept = keeps === "jailer" ? JAILER : "";
+  return [
+    "/usr/bin/setpriv",
+    `--reuid=${account.uid}`,
+    `--regid=${account.gid}`,
+    "--init-groups",
+    "--no-new-privs",
+    `--inh-caps=-all${kept}`,
+    ...(keeps === "jailer" ? [`--ambient-caps=-all${kept}`] : []),
+    ...(keeps === "all" && account.uid === 0 ? [] : [`--bounding-set=-all${kept}`]),
+    "--",
+  ];
+};
+
+/** Root's services are scripts that change the account themselves (spec/daemontools.md: Service directories). */
+const keptBy = ({ chroot, service }: Definition): "nothing" | "jailer" | "all" => {
+  if (chroot !== undefined) return "jailer";
+  return service === undefined ? "nothing" : "all";
+};
 
 /** What a daemon needs to be launched. */
 export interface Launch {
@@ -92,47 +110,131 @@ export interface Launch {
   readonly cgroup: string | undefined;
   /** Whether the supervisor is root; otherwise owner, account and supervisor are one. */
   readonly privileged: boolean;
+  /** Directory of the programs that scripts of service directories call by their old names. */
+  readonly tools: string;
   /** Socket that it is to bind, with listen=path. */
   readonly socketPath: string | undefined;
   /** Socket on which it is to tell that it is ready, with ready=notify. */
   readonly notifyPath: string | undefined;
 }
 
+/**
+ * The variables that nobody has written. USER is left for `env/USER` of a service directory: its scripts take it as a
+ * sign that `envdir` has been there, and svscan's environment has none (seed: the two scripts).
+ */
+const givenVariables = ({
+  definition,
+  account,
+  tools,
+  socketPath,
+  notifyPath,
+}: Launch): (readonly [string, string])[] => [
+  ["HOME", account.home],
+  ["LOGNAME", account.name],
+  ...(definition.service ? [] : [["USER", account.name] as const]),
+  ["PATH", definition.service ? servicePath(tools) : PATH],
+  ["SHELL", definition.shell],
+  ...(socketPath === undefined ? [] : [["DM_SOCKET", socketPath] as const]),
+  ...(notifyPath === undefined ? [] : [["NOTIFY_SOCKET", notifyPath] as const]),
+  ...(isHandedOver(definition) ? [["LISTEN_FDS", "1"] as const, ["LISTEN_FDNAMES", definition.listen] as const] : []),
+];
+/** Why a daemon may not have what its file asks for, whoever it runs as; undefined where nothing is against it. */
+export const objection = ({
+  definition,
+  owner,
+  privileged,
+}: Pick<Launch, "definition" | "owner" | "privileged">): string | undefined => {
+  const { nice = 0, chroot, lock, ready, listen } = definition;
+  if (nice < 0 && owner.uid !== 0) return `nice=${nice}: only root's own daemons may have one below 0`;
+  if (chroot !== undefined && !privileged) return "chroot=: this supervisor runs without root's powers";
+  if (chroot !== undefined && listen === "path") return "chroot=: the path that listen=path names is not in there";
+  if (chroot !== undefined && ready === "notify") return "chroot=: the socket that ready=notify names is not in there";
+  if (lock !== undefined && ready === `fd:${LOCK_DESCRIPTOR}`)
+    return `lock=: it is kept on descriptor ${LOCK_DESCRIPTOR}, so ready= must name another`;
+  return undefined;
+};
+
+/** What a daemon binds itself is for the web server's group to connect to, and for nobody else. */
+const umaskOf = ({ listen, umask }: Definition): number => (listen === "path" ? (umask & ~0o070) | 0o007 : umask);
+
 /** The chain that ends in a daemon (DESIGN decision 7). */
 export const launchDaemon = (launch: Launch): LaunchPlan => {
   const { definition, owner, account } = launch;
-  const variables = new Map([
-    ["HOME", account.home],
-    ["LOGNAME", account.name],
-    ["USER", account.name],
-    ["PATH", PATH],
-    ["SHELL", definition.shell],
-    ...(launch.socketPath === undefined ? [] : [["DM_SOCKET", launch.socketPath] as const]),
-    ...(launch.notifyPath === undefined ? [] : [["NOTIFY_SOCKET", launch.notifyPath] as const]),
-    ...(isHandedOver(definition) ? [["LISTEN_FDS", "1"] as const, ["LISTEN_FDNAMES", definition.listen] as const] : []),
-    ...definition.environment,
-  ]);
+  const { chroot, nice } = definition;
+  const variables = new Map([...givenVariables(launch), ...definition.environment]);
+  const extra = stages(launch);
+  const last = becomeDaemon(redirections(definition), isHandedOver(definition) ? LISTEN_PID : "");
+  const script = extra.length === 0 ? AWAIT_WORD + last : last;
+  const words = [
+    "-c",
+    script,
+    "dmhost-launch",
+    inHome(definition.dir, owner),
+    definition.shell,
+    definition.start,
+    umaskOf(definition).toString(8).padStart(3, "0"),
+  ];
   return {
     file: "/bin/sh",
     argv: [
-      "/bin/sh",
-      "-c",
-      AS_ROOT,
-      "dmhost-launch",
-      launch.cgroup ?? "",
-      ...become(account, launch.privileged),
-      "/bin/sh",
-      "-c",
-      asAccount(redirections(definition)),
-      "dmhost-launch",
-      inHome(definition.dir, owner),
-      definition.shell,
-      definition.start,
-      `unset go; ${[...variables.keys()].map((name) => `export ${name}="$${VEIL}${name}"; unset ${VEIL}${name}`).join("; ")}${isHandedOver(definition) ? `; ${LISTEN_PID}` : ""}`,
+      ...sh(AS_ROOT, launch.cgroup ?? "", nice === undefined ? "" : `${nice}`),
+      ...become(account, launch.privileged, keptBy(definition)),
+      ...extra,
+      // Within a jail there is no other shell than the daemon's own.
+      ...(chroot === undefined ? ["/bin/sh"] : [...LEAVE_WORLD, `--shell=${definition.shell}`, "--"]),
+      ...words,
     ],
     slots: SLOTS,
-    environment: new Map([["PATH", PATH], ...[...variables].map(([name, value]) => [VEIL + name, value] as const)]),
+    environment: new Map([
+      ["PATH", PATH],
+      [VEILED, [...variables.keys()].join(" ")],
+      ...[...variables].map(([name, value]) => [VEIL + name, value] as const),
+    ]),
   };
+};
+
+/** The chain that ends in `log/run` of a daemon's service directory. */
+export const launchServiceLogger = (launch: Launch): LaunchPlan =>
+  launchBeside(launch, { dir: `${launch.definition.dir}/log` });
+
+/** Exit code of a run, to its `finish`, that a signal ended or whose end nobody saw (s6: servicedir, finish). */
+const NO_CODE = 256;
+
+/** The chain that ends in `finish CODE SIGNAL` of a daemon's service directory. */
+export const launchFinish = (
+  launch: Launch,
+  { code, signal }: { readonly code: number | undefined; readonly signal: number },
+): LaunchPlan => launchBeside(launch, { start: `exec ./finish ${code ?? NO_CODE} ${signal}` });
+
+/** What is not the daemon but runs beside it: nothing that is the daemon's alone is given to it. */
+const launchBeside = (launch: Launch, change: Partial<Definition>): LaunchPlan =>
+  launchDaemon({
+    ...launch,
+    definition: { ...launch.definition, ...change, listen: "none", ready: DEFAULTS.ready, lock: undefined },
+    socketPath: undefined,
+    notifyPath: undefined,
+  });
+
+/** Exit code of a `finish` that says that another run is of no use (s6: servicedir, finish). */
+export const PERMANENT_FAILURE = 125;
+
+/** Makes the working directory the root, and gives up all capabilities, in one process. */
+const LEAVE_WORLD = ["/usr/sbin/capsh", "--chroot=.", "--drop=all", "--caps="];
+
+/** What a daemon's file adds to the chain between setpriv and the last stage. */
+const stages = ({ definition, owner }: Launch): string[] => {
+  const { lock, envDir, envFile, chroot, environment } = definition;
+  const path = (text: string | undefined): string => (text === undefined ? "" : inHome(text, owner));
+  const limits = prlimitOptions(definition);
+  const found = [
+    ...(lock === undefined ? [] : sh(TAKE_LOCK, path(lock))),
+    ...(envDir === undefined && envFile === undefined
+      ? []
+      : ["/usr/bin/perl", "-e", READ_VARIABLES, path(envDir), path(envFile), [...environment.keys()].join(" ")]),
+    ...(chroot === undefined ? [] : sh(ENTER_JAIL, path(chroot).replace(/(?<=.)\/+$/, ""), `${owner.uid}`)),
+    ...(limits.length === 0 ? [] : ["/usr/bin/prlimit", ...limits, "--"]),
+  ];
+  return found.length === 0 ? [] : [...sh(`${AWAIT_WORD}exec "$@"`), ...found];
 };
 
 /** Whether the daemon looks for its socket at descriptor 3, as systemd hands one over (sd_listen_fds(3)). */
@@ -143,72 +245,31 @@ export const inHome = (path: string, owner: Account): string =>
   path === "~" ? owner.home : path.startsWith("~/") ? `${owner.home}/${path.slice(2)}` : path;
 
 /** How a log is kept. */
-export interface LogBounds {
-  /** Bytes after which `current` is rotated. */
-  readonly size: number;
-  /** Rotated files that are kept. */
-  readonly files: number;
-}
+export type LogTerms = Pick<Definition, "logSize" | "logFiles" | "logTotal" | "logCompress" | "logSelect">;
 
-/** The program that writes a daemon's log, as its owner (DESIGN decision 8). */
-export const launchLogger = (
-  directory: string,
-  owner: Account,
-  bounds: LogBounds,
-  privileged: boolean,
-): LaunchPlan => ({
+/**
+ * The program that writes a daemon's log, as its owner (DESIGN decision 8). What it makes only its owner can read, and
+ * root's programs that act as the owner.
+ */
+export const launchLogger = (directory: string, owner: Account, terms: LogTerms, privileged: boolean): LaunchPlan => ({
   file: "/bin/sh",
   argv: [
-    "/bin/sh",
-    "-c",
-    AS_ROOT,
-    "dmhost-launch",
-    "",
+    ...sh(AS_ROOT, "", ""),
     ...become(owner, privileged),
-    "/bin/sh",
-    "-c",
-    `umask 027; read -r go <&4 || exit ${LAUNCH_FAILED}; exec "$@" 2>&5 3>&- 4>&- 5>&- ${CHAIN_SOCKET}>&- ${CHAIN_READY}>&-`,
-    "dmhost-launch",
+    ...sh(
+      `umask 077; read -r go <&4 || exit ${LAUNCH_FAILED}; exec "$@" 2>&5 3>&- 4>&- 5>&- ${CHAIN_SOCKET}>&- ${CHAIN_READY}>&-`,
+    ),
     "/usr/bin/s6-log",
     "-b",
-    `n${bounds.files}`,
-    `s${bounds.size}`,
+    "--",
+    `n${terms.logFiles}`,
+    `s${terms.logSize}`,
+    ...(terms.logTotal === undefined ? [] : [`S${terms.logTotal}`]),
+    ...selectionScript(terms.logSelect ?? []),
     "t",
+    ...(terms.logCompress ? ["!gzip -nq"] : []),
     directory,
   ],
   slots: SLOTS,
   environment: new Map([["PATH", PATH]]),
 });
-
-/**
- * What a failed chain wrote on descriptor 3, as the stage and its reason. The last line is the stage where a stage named
- * itself; otherwise it is setpriv speaking.
- */
-const readFailure = (text: string): { stage: string; reason: string } => {
-  const lines = text.split("\n").filter((line) => line !== "");
-  const last = lines.at(-1) ?? "";
-  const stageNamed = /^(joining cgroup$|entering |running )/.test(last);
-  const said = (stageNamed ? lines.at(-2) : last) ?? "";
-  const reason = said.slice(said.lastIndexOf(": ") + 1).trim();
-  return { stage: stageNamed ? last : "becoming the account", reason: reason.toLowerCase() || "unknown error" };
-};
-
-/** How a chain's end is told from its daemon's. `raw` is what os/process.ts saw; undefined: nobody was there to see. */
-export const readExit = (
-  raw:
-    | {
-        readonly code: number | undefined;
-        readonly signal: string | undefined;
-        readonly report: string;
-        readonly starved: boolean;
-      }
-    | undefined,
-): Exit => {
-  if (raw === undefined) return { how: "unknown" };
-  const starved = raw.starved ? ({ cause: "memory" } as const) : {};
-  if (raw.signal !== undefined) {
-    return { how: "signal", signal: raw.signal, ...(raw.signal === "SIGKILL" && starved) };
-  }
-  if (raw.report !== "") return { how: "launch", ...readFailure(raw.report) };
-  return { how: "code", code: raw.code ?? 0, ...(raw.code !== 0 && starved) };
-};

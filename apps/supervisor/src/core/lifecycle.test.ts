@@ -74,6 +74,19 @@ const cells: Record<Phase, Record<keyof typeof events, string>> = {
   invalid:     { start: "-",               stop: "invalid discard4", restart: "-",                            launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "stopped", once: "-", retire: "invalid discard4", idle: "-", pause: "-", continue: "-", ready: "-" },
 };
 
+test("a finish that says that another run is of no use fails a daemon that is wanted up, and nothing else", () => {
+  const gone = { type: "gone", run: 3, permanent: true } as const;
+  const last = { run: 3, exit: clean, failed: false };
+  const over: State = { ...states.stopping, want: "up", asked: false, last };
+  expect(step(over, gone, at(NOW))).toMatchObject({
+    state: { phase: "failed", want: "up", last: { ...last, permanent: true } },
+    effects: [{ type: "discard", run: 4 }],
+  });
+  expect(step({ ...over, asked: true }, gone, at(NOW)).state.phase).toBe("starting");
+  expect(step({ ...over, want: "down" }, gone, at(NOW)).state.phase).toBe("stopped");
+  expect(step({ ...over, bar: forbidden }, gone, at(NOW)).state.phase).toBe("forbidden");
+});
+
 const inShort = (before: State, event: Event): string => {
   const { state, effects } = step(before, event, at(NOW));
   if (state === before) return "-";
@@ -168,6 +181,42 @@ describe("respawns", () => {
   );
 });
 
+describe("exit code 100", () => {
+  const final = { how: "code", code: 100 } as const;
+
+  it("is the last run until somebody starts it, however long it lasted and whatever it took", () => {
+    for (const startedAt of [NOW, NOW - 3_600_000]) {
+      const state = endRun({ ...states.running, startedAt }, NOW, { exit: final, connected: true });
+      expect(state).toMatchObject({ phase: "failed", want: "up", failures: 1, deadline: undefined });
+      expect(step(state, { type: "start" }, at(NOW)).state).toMatchObject({ phase: "starting", failures: 0 });
+    }
+  });
+
+  it("means nothing where the end was asked for", () => {
+    const stopping = step(states.running, { type: "stop" }, at(NOW)).state;
+    expect(endRun(stopping, NOW, { exit: final }).phase).toBe("stopped");
+    const cycling = step(states.running, { type: "restart" }, at(NOW)).state;
+    expect(endRun(cycling, NOW, { exit: final })).toMatchObject({ phase: "starting", failures: 0 });
+  });
+
+  it("is told from 99 and 101", () => {
+    for (const code of [99, 101]) {
+      const state = endRun({ ...states.running, startedAt: NOW }, NOW, { exit: { how: "code", code } });
+      expect(state.phase).toBe("starting");
+    }
+  });
+});
+
+describe("a launch that had to wait", () => {
+  it("begins when it goes on: what it waited is no time of health", () => {
+    const waiting: State = { ...states.starting, startedAt: NOW - 3_600_000 };
+    const launched = step(waiting, { type: "launched", run: 3, waited: true }, at(NOW)).state;
+    expect(launched.startedAt).toBe(NOW);
+    expect(endRun(launched, NOW + 50, {})).toMatchObject({ failures: 1, last: { failed: true } });
+    expect(step(waiting, { type: "launched", run: 3 }, at(NOW)).state.startedAt).toBe(NOW - 3_600_000);
+  });
+});
+
 describe("an end that is let finish", () => {
   const retired = step(states.running, { type: "retire" }, at(NOW, { drain: 3000 })).state;
 
@@ -220,7 +269,8 @@ describe("a process that tells when it is ready", () => {
 
   it("has failed when it does not in time, however it ends then", () => {
     const late = step(launched, { type: "deadline" }, at(NOW + 5000, own));
-    expect(late.effects).toContainEqual({ type: "terminate", run: 3 });
+    // It may have taken a connection all the same.
+    expect(late.effects).toContainEqual({ type: "ease", run: 3 });
     const exited = step(late.state, { type: "exited", run: 3, exit: clean, connected: true }, at(NOW + 5001, own));
     const gone = step(exited.state, { type: "gone", run: 3 }, at(NOW + 5001, own)).state;
     expect(gone).toMatchObject({ phase: "starting", failures: 1, last: { exit: { how: "unready" }, failed: true } });

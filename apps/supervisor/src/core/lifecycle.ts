@@ -71,8 +71,10 @@ export interface State {
   readonly easing: boolean;
   /** While it is stopping: whether it goes to sleep after that. */
   readonly dozing: boolean;
-  /** How the last run that ended did so, and whether it counts as failed. */
-  readonly last: { readonly run: number; readonly exit: Exit; readonly failed: boolean } | undefined;
+  /** How the last run that ended did so, whether it counts as failed, and whether its `finish` said that another is of no use. */
+  readonly last:
+    | { readonly run: number; readonly exit: Exit; readonly failed: boolean; readonly permanent?: boolean }
+    | undefined;
 }
 
 /** What happened. News of a run carries its number; news of any other run than the latest is stale and dropped. */
@@ -88,14 +90,14 @@ export type Event =
   | { readonly type: "idle" }
   | { readonly type: "pause" }
   | { readonly type: "continue" }
-  /** The launch chain has become the daemon's shell. */
-  | { readonly type: "launched"; readonly run: number }
+  /** The launch chain has become the daemon's shell. `waited`: it had something to wait for, and begins only now. */
+  | { readonly type: "launched"; readonly run: number; readonly waited?: boolean }
   /** It tells that it is ready. */
   | { readonly type: "ready"; readonly run: number }
   /** The main process ended. `connected`: the run has taken a connection. */
   | { readonly type: "exited"; readonly run: number; readonly exit: Exit; readonly connected: boolean }
-  /** Nothing of the run is left. */
-  | { readonly type: "gone"; readonly run: number }
+  /** Nothing of the run is left. `permanent`: its `finish` says that another run is of no use. */
+  | { readonly type: "gone"; readonly run: number; readonly permanent?: boolean }
   | { readonly type: "deadline" }
   /** Somebody connects to the held socket. */
   | { readonly type: "connection" }
@@ -250,17 +252,20 @@ const unhold = (state: State): Step => ({
   effects: [{ type: "continue", run: state.run }],
 });
 
-const settle = (state: State, _event: unknown, at: Circumstances): Step =>
+const settle = (state: State, event: Of<"launched">, at: Circumstances): Step =>
   to(
     state,
-    { deadline: at.now + (at.rules.ready === "accept" ? SETTLE : at.rules.readyTimeout) },
+    {
+      deadline: at.now + (at.rules.ready === "accept" ? SETTLE : at.rules.readyTimeout),
+      ...(event.waited && { startedAt: at.now }),
+    },
     { type: "prepare", run: state.run + 1 },
   );
 /** Time makes it a running one, or a failed one where it should have told. */
 const due = (state: State, _event: unknown, at: Circumstances): Step =>
   at.rules.ready === "accept"
     ? up(state)
-    : terminate(state, at, {
+    : finish(state, at, true, {
         asked: false,
         last: { run: state.run, exit: { how: "unready", after: at.rules.readyTimeout }, failed: true },
       });
@@ -301,14 +306,22 @@ const press = (state: State, _event: unknown, at: Circumstances): Step =>
     { type: state.easing ? "terminate" : "kill", run: state.run },
   );
 
+/** Exit code by which a program asks not to be run again (spec/daemontools.md: The same powers in a conf file). */
+const FINAL_CODE = 100;
+
+/** Whether a run that ended so is not followed by another until somebody starts it. */
+export const isFinal = (exit: Exit): boolean => exit.how === "code" && exit.code === FINAL_CODE;
+
 /** Nothing of the run is left: rest, or begin again, at once or later (issue: Back-off). */
-const next = (state: State, _event: unknown, at: Circumstances): Step => {
+const next = (state: State, event: Of<"gone">, at: Circumstances): Step => {
   const over = { ...state, startedAt: undefined, easing: false, paused: false, dozing: false };
   if (over.bar) return to(over, { phase: over.bar.kind, respawns: 0, failures: 0 }, discard(over));
   if (over.want === "down") return rest(over);
   if (state.dozing) return sleep(over, { respawns: 0, failures: 0 });
   if (over.once && !over.asked) return rest(over);
   if (over.asked || !over.last) return spawn(over, at, {});
+  if (event.permanent) return to(over, { phase: "failed", last: { ...over.last, permanent: true } }, discard(over));
+  if (isFinal(over.last.exit)) return to(over, { phase: "failed", failures: over.failures + 1 }, discard(over));
   if (!over.last.failed) {
     const clean = over.last.exit.how === "code" && over.last.exit.code === 0;
     return later({ ...over, failures: 0 }, (state.startedAt ?? at.now) + spacing(clean), at);
@@ -375,8 +388,9 @@ export const isExpected = ({ phase, want, deadline }: State, now: number): boole
   return phase === "asleep" || (want === "up" && (phase === "starting" || phase === "running" || phase === "stopping"));
 };
 
-/** What a POSIX shell means by its own exit codes. */
-const SHELL_CODES: ReadonlyMap<number, string> = new Map([
+/** What exit codes mean: those that we know of ourselves, and those of a POSIX shell. */
+const KNOWN_CODES: ReadonlyMap<number, string> = new Map([
+  [FINAL_CODE, " (it asks not to be run again)"],
   [126, " (the shell may not run a program that `start` names)"],
   [127, " (the shell does not find a program that `start` names)"],
 ]);
@@ -385,7 +399,7 @@ const SHELL_CODES: ReadonlyMap<number, string> = new Map([
 export const describeExit = (exit: Exit): string => {
   switch (exit.how) {
     case "code":
-      return `exited with code ${exit.code}${SHELL_CODES.get(exit.code) ?? ""}`;
+      return `exited with code ${exit.code}${KNOWN_CODES.get(exit.code) ?? ""}`;
     case "signal":
       return `killed by ${exit.signal}${exit.cause === "memory" ? " for want of memory" : ""}`;
     case "launch":

@@ -1,5 +1,7 @@
 /** The policy file as values, before accounts are known. Made by conf/policy-file.ts, resolved by policy.ts. */
 
+import type { HostPattern } from "./hostname.ts";
+
 /** A name in the policy file: an account, or with `@` a group of accounts. */
 export interface Subject {
   readonly kind: "user" | "group";
@@ -13,22 +15,34 @@ export interface Rule {
   readonly right: readonly Subject[];
 }
 
+/** One `left: name, *.name` line of [hosts]. */
+export interface HostRule {
+  readonly line: number;
+  readonly left: Subject;
+  readonly right: readonly HostPattern[];
+}
+
 /** [settings], with defaults filled in. In paths, `~/` and `%username%` stand for the owner's. */
 export interface Settings {
   readonly daemonPathDaemon: string;
   readonly daemonPathLog: string;
   readonly daemonPathDaemonRoot: string;
   readonly daemonPathLogRoot: string;
+  /** Directory of an owner's service directories. */
+  readonly servicePath: string;
+  readonly servicePathRoot: string;
   /** Group whose members may connect to published sockets: the web server's workers, and no tenant. */
   readonly nginxGroup: string;
 }
 
-/** Defaults of [settings] (spec/daemon-manager.md: The policy file). */
+/** Defaults of [settings] (spec/daemon-manager.md: The policy file; spec/daemontools.md: Service directories). */
 export const DEFAULT_SETTINGS: Settings = {
   daemonPathDaemon: "~/.daemon-manager/daemons",
   daemonPathLog: "~/.daemon-manager/logs",
   daemonPathDaemonRoot: "/etc/daemon-manager/daemons",
   daemonPathLogRoot: "/var/log/daemon-manager",
+  servicePath: "~/service",
+  servicePathRoot: "/service",
   nginxGroup: "dmhost-nginx",
 };
 
@@ -37,6 +51,7 @@ export interface PolicyRules {
   readonly settings: Settings;
   readonly runsAs: readonly Rule[];
   readonly manages: readonly Rule[];
+  readonly hosts: readonly HostRule[];
 }
 
 /** An account of the machine. */

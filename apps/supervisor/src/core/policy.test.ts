@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { parsePolicy } from "../conf/policy-file.ts";
+import { hostname } from "./hostname.ts";
 import { type Policy, resolvePolicy } from "./policy.ts";
 import type { Account, AccountBase, PolicyRules, Rule, Subject } from "./policy-rules.ts";
 
@@ -191,7 +192,7 @@ describe("the article's policy", () => {
       "no line of [runs_as] lets jim run daemons as www-data",
       "bill is not on the left of [runs_as], so runs no daemons",
       "root runs its own daemons as anybody",
-      'no account "ghost"',
+      'there is no account "ghost" on this machine',
       "[manages] lets david manage the daemons of amy",
       "everybody manages their own daemons",
       "no line of [manages] lets amy manage the daemons of david",
@@ -346,6 +347,7 @@ describe("paths", () => {
       daemons: "/home/amy/.daemon-manager/daemons",
       logs: "/home/amy/.daemon-manager/logs",
       chain: ["/home/amy", "/home/amy/.daemon-manager", "/home/amy/.daemon-manager/daemons"],
+      serviceChain: ["/home/amy", "/home/amy/service"],
       logChain: ["/home/amy", "/home/amy/.daemon-manager", "/home/amy/.daemon-manager/logs"],
     });
     expect(at("", "root")).toEqual({
@@ -353,6 +355,7 @@ describe("paths", () => {
       daemons: "/etc/daemon-manager/daemons",
       logs: "/var/log/daemon-manager",
       chain: ["/", "/etc", "/etc/daemon-manager", "/etc/daemon-manager/daemons"],
+      serviceChain: ["/", "/service"],
       logChain: ["/", "/var", "/var/log", "/var/log/daemon-manager"],
     });
   });
@@ -406,7 +409,7 @@ describe("any policy", () => {
   const anybody = [...accounts.users.keys(), "none", ""];
   const { settings } = rulesOf("");
   const of = (runsAs: readonly Rule[], manages: readonly Rule[]): Policy =>
-    resolvePolicy({ settings, runsAs, manages }, accounts).policy;
+    resolvePolicy({ settings, runsAs, manages, hosts: [] }, accounts).policy;
 
   it("agrees with itself, and gives uid 0 to root alone", () => {
     fc.assert(
@@ -452,5 +455,39 @@ describe("any policy", () => {
       }),
       { numRuns: 40 },
     );
+  });
+});
+
+describe("hosts", () => {
+  const text =
+    "[runs_as]\na: b\n@web\n[hosts]\na: blog.example.org\na: *.greenfelt.net, blog.example.org\n@web: *.example.net\nd: d.org";
+  const accounts = machine("root:0 a:1 b:2 c:3 d:4", "web:10:c");
+  const { policy } = resolved(text, accounts);
+  const may = (owner: string, name: string) => {
+    const host = hostname(name);
+    if (host === undefined) throw new Error(`${name} is no host name`);
+    return policy.mayHost(owner, host);
+  };
+
+  it("are granted by name and below a name, with the line that does so first", () => {
+    expect(may("a", "blog.example.org")).toMatchObject({ allowed: true, line: 5 });
+    expect(may("a", "x.y.greenfelt.net")).toMatchObject({ allowed: true, line: 6 });
+    expect(may("c", "c.example.net")).toMatchObject({ allowed: true, line: 7 });
+    expect(may("a", "greenfelt.net").allowed).toBe(false);
+    expect(may("b", "blog.example.org").allowed).toBe(false);
+    expect(may("c", "blog.example.org").because).toBe(
+      "no line of [hosts] lets daemons of c answer for blog.example.org",
+    );
+  });
+
+  it("are no use to one who runs nothing, and root needs no grant", () => {
+    expect(may("d", "d.org")).toMatchObject({ allowed: false, line: undefined });
+    expect(may("root", "d.org")).toMatchObject({ allowed: true, line: undefined });
+    expect(policy.rights().hosts).toEqual([
+      { holder: "a", object: "blog.example.org", line: 5 },
+      { holder: "a", object: "*.greenfelt.net", line: 6 },
+      { holder: "a", object: "blog.example.org", line: 6 },
+      { holder: "c", object: "*.example.net", line: 7 },
+    ]);
   });
 });

@@ -1,6 +1,6 @@
 /** The machine's accounts and groups, as NSS tells them (files, extrausers, LDAP). */
 import { execFileSync } from "node:child_process";
-import { type Account, type AccountBase, groupIds } from "../core/policy-rules.ts";
+import type { Account, AccountBase } from "../core/policy-rules.ts";
 import type { FileIdentity } from "./libc.ts";
 
 const getent = (...args: string[]): string[] => {
@@ -78,5 +78,8 @@ export const accountName = (uid: number): string | undefined => {
 export const fileIdentity = (account: Account, base: AccountBase): FileIdentity => ({
   uid: account.uid,
   gid: account.gid,
-  groups: groupIds(account, base),
+  groups: [
+    account.gid,
+    ...[...base.groups.values()].filter(({ members }) => members.includes(account.name)).map(({ gid }) => gid),
+  ],
 });

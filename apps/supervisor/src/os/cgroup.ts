@@ -63,7 +63,7 @@ export const findCgroupRoot = (name: string): CgroupRoot => {
  * another beside it.
  * @throws errno errors
  */
-export const makeGroup = (root: string, owner: string, daemon: string, run: number): string => {
+export const makeGroup = (root: string, owner: string, daemon: string, run: number | "finish"): string => {
   // With an ending of its own, for a daemon may be called what a file of the kernel's is called here.
   const parent = join(root, owner, `${daemon}.d`);
   mkdirSync(parent, { recursive: true, mode: 0o755 });
@@ -74,6 +74,16 @@ export const makeGroup = (root: string, owner: string, daemon: string, run: numb
       return path;
     }
   }
+};
+
+/**
+ * The group of a daemon's logger, `<root>/<owner>/<daemon>.d/log`; it is made where it is missing.
+ * @throws errno errors
+ */
+export const loggerGroup = (root: string, owner: string, daemon: string): string => {
+  const path = join(root, owner, `${daemon}.d`, "log");
+  mkdirSync(path, { recursive: true, mode: 0o755 });
+  return path;
 };
 
 /** Every run's group below `root`: `<root>/<owner>/<daemon>.d/<run>`. */

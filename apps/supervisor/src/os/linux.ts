@@ -1,13 +1,14 @@
 /** The machine that the supervisor runs on: its port, made of the resources of this folder. */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import type { Definition, Parsed } from "../core/definition.ts";
+import type { Definition, Parsed, ParsedService, ServiceText } from "../core/definition.ts";
 import type { SocketEvidence } from "../core/evidence.ts";
 import type { LaunchPlan } from "../core/launch.ts";
 import type { Account, AccountBase } from "../core/policy-rules.ts";
 import type {
   BindingPlace,
   DaemonKey,
+  Finish,
   FoundFile,
   FoundFiles,
   HeldLog,
@@ -16,12 +17,14 @@ import type {
   InstanceRecord,
   LiveRun,
   Machine,
+  Places,
+  RawExit,
   RunNews,
   Held as Surroundings,
 } from "../machine.ts";
 import { fileIdentity } from "./accounts.ts";
 import { Binding } from "./binding.ts";
-import { type CgroupRoot, isPopulated, killGroup, listGroups, makeGroup, removeGroup } from "./cgroup.ts";
+import { type CgroupRoot, isPopulated, killGroup, listGroups, loggerGroup, makeGroup, removeGroup } from "./cgroup.ts";
 import {
   type ConfDirectory,
   type ConfText,
@@ -32,12 +35,22 @@ import {
 } from "./conf-dir.ts";
 import { ConfWatch } from "./conf-watch.ts";
 import { connectionsTo, holdsAny } from "./connections.ts";
+import { runFinish } from "./finish.ts";
 import { type FileIdentity, keepOnExec } from "./libc.ts";
-import { fifoPath, Log, requireWritable } from "./log.ts";
+import { fifoPath, Log, type LogPlan, requireCompressor, requireWritable } from "./log.ts";
+import { OverflowWatch } from "./log-overflow.ts";
 import { awaitNotification } from "./notification.ts";
-import { adopt, type Chain, clear, launch, prepare, type Run, type Stdio } from "./process.ts";
+import { adopt, type Chain, clear, launch, prepare, type Run, type Stdio, signalNumber } from "./process.ts";
 import { isAlive, type ProcessIdentity } from "./process-table.ts";
 import type { Readiness } from "./readiness.ts";
+import {
+  type FoundService,
+  readScript,
+  readServiceDirectories,
+  type ScriptText,
+  type ServiceDirectories,
+  serviceFolders,
+} from "./service-dir.ts";
 import {
   admit,
   closeSocket,
@@ -62,6 +75,10 @@ export interface LinuxOptions {
   readonly readiness: Readiness;
   /** Reads a conf file's text. */
   readonly parse: (text: string) => Parsed<Definition>;
+  /** Reads what a service directory holds. */
+  readonly parseService: (text: ServiceText) => ParsedService;
+  /** Directory of the programs that scripts of service directories call by their old names. */
+  readonly tools: string;
   /** Writes a problem of a text as `path:line: text`. */
   readonly describe: (path: string, problem: { readonly line: number; readonly text: string }) => string;
   /** Sockets that the program before this one left in this process: their paths and descriptors. */
@@ -70,7 +87,7 @@ export interface LinuxOptions {
   readonly names: RegExp;
   /** Bytes of a conf file at most. */
   readonly largest: number;
-  /** Conf files of one owner that are loaded at most. */
+  /** Daemons of one owner that are loaded at most. */
   readonly mostDaemons: number;
   /** Something that went wrong aside from any request. */
   readonly report: (id: string, problem: string) => void;
@@ -81,7 +98,13 @@ interface Traces {
   readonly leader: ProcessIdentity | undefined;
   readonly cgroup: string | undefined;
   readonly logger: ProcessIdentity | undefined;
+  /** Log.signature of that logger's, and how many lines were dropped. */
+  readonly loggerSignature?: string | undefined;
+  readonly dropped?: number;
 }
+
+/** What of a directory is read, or read first. */
+type Wanted = Pick<Selection, "first" | "only">;
 
 /** A launch that stands by. */
 interface Spare {
@@ -110,11 +133,16 @@ interface Remembered extends Omit<InstanceRecord, "traces"> {
 /** Linux, with or without root's powers. */
 export class Linux implements Machine {
   readonly privileged = privileged;
+  readonly tools: string;
   /** The machine's accounts; replaced when they are read again. */
   accounts: AccountBase = { users: new Map(), groups: new Map() };
   readonly #options: LinuxOptions;
   readonly #runs = new Map<string, Run>();
   readonly #logs = new Map<string, Log>();
+  readonly #overflows = new OverflowWatch();
+  /** Lines that logs now closed have dropped, and logs that are being closed. */
+  readonly #dropped = new Map<string, number>();
+  readonly #closing = new Map<string, Promise<void>>();
   readonly #spares = new Map<string, Spare>();
   readonly #remembered = new Map<string, Remembered>();
   readonly #unwritten = new Map<string, Remembered>();
@@ -122,10 +150,12 @@ export class Linux implements Machine {
   readonly #notifications = new Map<string, () => void>();
   /** What files were understood as, by their paths: a text that is the same is not parsed again. */
   readonly #understood = new Map<string, FoundFile>();
+  readonly #loggerGroups = new Map<string, string>();
   readonly #watches = new Map<string, ConfWatch>();
 
   constructor(options: LinuxOptions) {
     this.#options = options;
+    this.tools = options.tools;
   }
 
   now(): number {
@@ -144,23 +174,44 @@ export class Linux implements Machine {
     return fileIdentity(account, this.accounts);
   }
 
-  readFiles(owner: Account, chain: readonly string[], loaded: readonly string[]): FoundFiles {
+  readFiles(owner: Account, places: Places, loaded: readonly string[]): FoundFiles {
     // What an earlier supervisor had running comes first, too.
     const recorded = this.#options.states.list(owner.name).map((file) => file.split("#")[0] ?? "");
-    const { files, ...rest } = this.#read(owner, chain, { first: new Set([...loaded, ...recorded]) });
-    return { files: files.map((file) => this.#understand(file)), ...rest };
+    const first = new Set([...loaded, ...recorded]);
+    const conf = this.#read(owner, places.chain, { first });
+    const services = this.#readServices(owner, places.serviceChain, this.#options.mostDaemons - conf.files.length, {
+      first,
+    });
+    const files = new Map(conf.files.map((file) => [file.name, this.#understand(file)]));
+    // Both may lie below the same directory that is not to be trusted.
+    const problems = [...new Set([...conf.problems, ...services.problems])];
+    for (const service of services.directories) {
+      const known = files.get(service.name);
+      if (known) problems.push(`${service.path}: not loaded, for ${known.path} has the same name; rename one of them`);
+      else files.set(service.name, this.#understandService(service));
+    }
+    const passedOver = [...conf.passedOver, ...services.passedOver];
+    return { files: [...files.values()], passedOver, problems, complete: conf.complete && services.complete };
   }
 
-  readFile(owner: Account, chain: readonly string[], name: string): FoundFile | undefined {
-    const text = this.readText(owner, chain, name);
-    return text && this.#understand(text);
+  readFile(owner: Account, places: Places, name: string): FoundFile | undefined {
+    const text = this.readText(owner, places.chain, name);
+    if (text) return this.#understand(text);
+    const { directories, problems } = this.#readServices(owner, places.serviceChain, this.#options.mostDaemons, {
+      only: name,
+    });
+    if (directories[0]) return this.#understandService(directories[0]);
+    if (problems.length === 0) return undefined;
+    const path = join(places.serviceChain.at(-1) ?? "/", name, "run");
+    return this.#refused({ name, kind: "service", path }, problems.join("; "));
   }
 
-  watchFiles(owner: Account, chain: readonly string[], changed: () => void): void {
-    const directory = chain.at(-1) ?? "/";
+  watchFiles(owner: Account, places: Places, changed: () => void): void {
     const watch = this.#watches.get(owner.name) ?? new ConfWatch();
     this.#watches.set(owner.name, watch);
-    watch.follow(this.identity(owner), directory, changed);
+    const identity = this.identity(owner);
+    const services = places.serviceChain.at(-1) ?? "/";
+    watch.follow(identity, [places.chain.at(-1) ?? "/", services, ...serviceFolders(identity, services)], changed);
   }
 
   /** The text of one conf file, or why it cannot be read; undefined when there is no such file. */
@@ -170,23 +221,53 @@ export class Linux implements Machine {
     return { name, path: confPath(chain.at(-1) ?? "", name), text: undefined, problem: problems.join("; ") };
   }
 
-  #read(owner: Account, chain: readonly string[], wanted: Pick<Selection, "first" | "only">): ConfDirectory {
+  /** The text of the `run` of one service directory, or why it cannot be read; undefined when there is no such directory. */
+  readScript(owner: Account, chain: readonly string[], name: string): ScriptText | undefined {
+    const { directories } = this.#readServices(owner, chain, this.#options.mostDaemons, { only: name });
+    const [found] = directories;
+    if (!found) return undefined;
+    const { path } = found;
+    // Its reason names the path that it is about.
+    if (!found.content) return { path, text: undefined, problem: found.problem };
+    return readScript(owner, this.identity(owner), path, this.#options.largest);
+  }
+
+  #read(owner: Account, chain: readonly string[], wanted: Wanted): ConfDirectory {
     const { names, largest, mostDaemons: most } = this.#options;
     return readConfDirectory(owner, this.identity(owner), chain, { names, largest, most, ...wanted });
   }
 
+  #readServices(owner: Account, chain: readonly string[], most: number, wanted: Wanted): ServiceDirectories {
+    const { names, largest } = this.#options;
+    return readServiceDirectories(owner, this.identity(owner), chain, { names, largest, most, ...wanted });
+  }
+
+  /** A file that may not be believed. */
+  #refused(file: Pick<FoundFile, "name" | "kind" | "path">, problem: string): FoundFile {
+    const errors = [`${file.path}: ${problem}`];
+    return { ...file, legible: false, definition: undefined, errors, warnings: [], fingerprint: `! ${problem}` };
+  }
+
+  #understandService({ name, path, content, problem }: FoundService): FoundFile {
+    const file = { name, kind: "service", path } as const;
+    if (content === undefined) return { ...this.#refused(file, ""), errors: [problem], fingerprint: `! ${problem}` };
+    const { fingerprint, ...text } = content;
+    const { value, errors, warnings } = this.#options.parseService(text);
+    const describe = (what: { file: string; line: number; text: string }) =>
+      this.#options.describe(join(text.directory, what.file), what);
+    return {
+      ...file,
+      legible: true,
+      definition: value,
+      errors: errors.map(describe),
+      warnings: warnings.map(describe),
+      fingerprint,
+    };
+  }
+
   #understand({ name, path, text, problem }: ConfText): FoundFile {
-    const file = { name, path };
-    if (text === undefined) {
-      return {
-        ...file,
-        legible: false,
-        definition: undefined,
-        errors: [`${path}: ${problem}`],
-        warnings: [],
-        fingerprint: `! ${problem}`,
-      };
-    }
+    const file = { name, kind: "conf", path } as const;
+    if (text === undefined) return this.#refused(file, problem);
     const fingerprint = createHash("sha256").update(text).digest("base64");
     const known = this.#understood.get(path);
     if (known?.fingerprint === fingerprint) return known;
@@ -266,12 +347,38 @@ export class Linux implements Machine {
   }
 
   openLog(key: DaemonKey, writer: Account, logger: LaunchPlan, directory: string): HeldLog {
-    const id = idOf(key);
     const identity = this.identity(key.owner);
-    makeOwnDirectory(key.owner, identity, directory);
+    makeOwnDirectory(key.owner, identity, directory, 0o700);
     requireWritable(key.owner.name, identity, directory);
-    const plan = { fifo: fifoPath(this.#options.runDir, key.owner.name, key.name), writer, logger };
-    const log = new Log(plan, this.#traces(key).find(({ logger }) => logger)?.logger, this.#options.readiness, {
+    requireCompressor(logger);
+    const fifo = fifoPath(this.#options.runDir, key.owner.name, key.name);
+    const destination = { identity, directory };
+    return this.#holdLog(key, { fifo, writer, logger: () => logger, containment: undefined, destination });
+  }
+
+  openServiceLog(key: DaemonKey, writer: Account, logger: LogPlan["logger"]): HeldLog {
+    const { path } = this.#options.cgroups;
+    const fifo = fifoPath(this.#options.runDir, key.owner.name, key.name);
+    const group = (): string | undefined => {
+      const made = path === undefined ? undefined : loggerGroup(path, key.owner.name, key.name);
+      if (made !== undefined) this.#loggerGroups.set(idOf(key), made);
+      return made;
+    };
+    return this.#holdLog(key, { fifo, writer, logger, containment: { group }, destination: undefined });
+  }
+
+  #holdLog(key: DaemonKey, plan: LogPlan): HeldLog {
+    const id = idOf(key);
+    const traces = this.#traces(key).find((each) => each.logger);
+    const closed = this.#closing.get(id);
+    const former = {
+      logger: closed ? undefined : traces?.logger,
+      signature: traces?.loggerSignature,
+      dropped: this.#dropped.get(id) ?? traces?.dropped ?? 0,
+      closed,
+    };
+    const surroundings = { readiness: this.#options.readiness, overflows: this.#overflows };
+    const log = new Log(plan, former, surroundings, {
       report: (problem) => this.#options.report(id, problem),
       // The next supervisor must find the logger that there is, not the one that there was.
       replaced: () => {
@@ -280,9 +387,19 @@ export class Linux implements Machine {
     });
     this.#logs.set(id, log);
     return {
+      loss: () => log.loss,
+      follow: (next) => {
+        requireCompressor(next);
+        log.follow(next);
+      },
       close: () => {
         this.#logs.delete(id);
-        return log.close();
+        const over = log.close().then(() => {
+          if (this.#closing.get(id) === over) this.#closing.delete(id);
+        });
+        this.#dropped.set(id, log.loss.lines);
+        this.#closing.set(id, over);
+        return over;
       },
     };
   }
@@ -298,7 +415,7 @@ export class Linux implements Machine {
   launch(key: InstanceKey, plan: LaunchPlan, given: Surroundings, news: RunNews): LiveRun {
     const id = instanceId(key);
     const stdio = this.#stdio(key, given);
-    const until = this.#until(key, news);
+    const until = this.#until(key, given.finish, news);
     const spare = this.#spares.get(id);
     this.#spares.delete(id);
     if (spare && spare.signature !== signatureOf(plan, stdio)) {
@@ -340,9 +457,14 @@ export class Linux implements Machine {
     };
   }
 
-  adopt(key: InstanceKey, record: InstanceRecord, socket: HeldSocket | undefined, news: RunNews): LiveRun | undefined {
+  adopt(
+    key: InstanceKey,
+    record: InstanceRecord,
+    { socket, finish }: Pick<Surroundings, "socket" | "finish">,
+    news: RunNews,
+  ): LiveRun | undefined {
     const { leader, cgroup } = record.traces as Traces;
-    const until = this.#until(key, news);
+    const until = this.#until(key, finish, news);
     const servesAny = (processes: readonly ProcessIdentity[]) =>
       (socket as Held | undefined)?.servedBy(processes) ?? false;
     const run = leader && adopt(leader, cgroup, this.#options.readiness, until, servesAny);
@@ -350,8 +472,8 @@ export class Linux implements Machine {
     else {
       setImmediate(() => {
         until.exited(undefined);
-        if (leader) clear(leader, cgroup, () => until.gone());
-        else until.gone();
+        if (leader) clear(leader, cgroup, () => until.gone(undefined));
+        else until.gone(undefined);
       });
     }
     return run;
@@ -362,6 +484,7 @@ export class Linux implements Machine {
     const { path } = this.#options.cgroups;
     if (path === undefined) return;
     const known = new Set([...this.#runs.values(), ...this.#spares.values()].map(({ cgroup }) => cgroup));
+    for (const group of this.#loggerGroups.values()) known.add(group);
     for (const group of listGroups(path).filter((each) => !known.has(each))) {
       if (isPopulated(group)) this.#options.report(group, "killing what an earlier supervisor left in this cgroup");
       killGroup(group);
@@ -369,24 +492,42 @@ export class Linux implements Machine {
     }
   }
 
-  #until(key: InstanceKey, news: RunNews): RunNews {
+  #until(key: InstanceKey, finish: Finish | undefined, news: RunNews): RunNews {
     const id = instanceId(key);
+    let last: RawExit;
     const deafen = (): void => {
       this.#notifications.get(id)?.();
       this.#notifications.delete(id);
     };
     return {
+      waiting: (reason) => news.waiting(reason),
       launched: () => news.launched(),
       ready: () => news.ready(),
       exited: (exit) => {
+        last = exit;
         deafen();
         news.exited(exit);
       },
       gone: () => {
         this.#runs.delete(id);
-        news.gone();
+        if (finish === undefined || last?.report) news.gone(undefined);
+        else this.#runFinish(key, finish, last, (code) => news.gone(code));
       },
     };
+  }
+
+  #runFinish(key: DaemonKey, finish: Finish, exit: RawExit, done: (code: number | undefined) => void): void {
+    const { path } = this.#options.cgroups;
+    const id = idOf(key);
+    try {
+      const cgroup = path === undefined ? undefined : makeGroup(path, key.owner.name, key.name, "finish");
+      const signal = exit?.signal === undefined ? 0 : signalNumber(exit.signal);
+      const plan = finish({ code: exit?.code, signal }, cgroup);
+      runFinish(plan, this.#logs.get(id)?.fd ?? "ignore", cgroup, done);
+    } catch (error) {
+      this.#options.report(id, `its finish cannot be run: ${error instanceof Error ? error.message : error}`);
+      done(undefined);
+    }
   }
 
   #traces(key: DaemonKey): Traces[] {
@@ -402,7 +543,10 @@ export class Linux implements Machine {
     for (const instance of numbers.sort((a, b) => a - b)) {
       const file = recordName({ owner, name, instance });
       const record = this.#options.states.read(owner.name, file) as InstanceRecord | undefined;
-      if (record) records.set(instance, record);
+      if (!record) continue;
+      const id = idOf({ owner, name });
+      if (!this.#dropped.has(id)) this.#dropped.set(id, (record.traces as Traces).dropped ?? 0);
+      records.set(instance, { ...record, dropped: this.#dropped.get(id) ?? 0 });
     }
     return records;
   }
@@ -419,7 +563,14 @@ export class Linux implements Machine {
   #writeStates(): void {
     for (const [id, { key, ...record }] of this.#unwritten) {
       const run = this.#runs.get(id);
-      const traces: Traces = { leader: run?.leader, cgroup: run?.cgroup, logger: this.#logs.get(idOf(key))?.logger };
+      const log = this.#logs.get(idOf(key));
+      const traces: Traces = {
+        leader: run?.leader,
+        cgroup: run?.cgroup,
+        logger: log?.logger,
+        loggerSignature: log?.signature,
+        dropped: log?.loss.lines ?? this.#dropped.get(idOf(key)) ?? 0,
+      };
       try {
         this.#options.states.write(key.owner.name, recordName(key), { ...record, traces } satisfies InstanceRecord);
       } catch (error) {
@@ -434,6 +585,7 @@ export class Linux implements Machine {
     this.#unwritten.delete(instanceId(key));
     this.#remembered.delete(instanceId(key));
     this.#options.states.remove(key.owner.name, recordName(key));
+    if (![...this.#remembered.values()].some((other) => idOf(other.key) === idOf(key))) this.#dropped.delete(idOf(key));
   }
 }
 

@@ -2,13 +2,25 @@
  * A daemon's log: a FIFO that the daemon writes to and an s6-log, running as the owner, that reads it (DESIGN decision 8).
  * The supervisor is not in the data path; it holds the FIFO open so that no writer meets a missing reader.
  */
-import { chownSync, closeSync, constants, lstatSync, mkdirSync, openSync, readlinkSync, rmSync } from "node:fs";
+import { createHash } from "node:crypto";
+import {
+  chownSync,
+  closeSync,
+  constants,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readlinkSync,
+  rmSync,
+} from "node:fs";
 import { constants as system } from "node:os";
 import { dirname, join } from "node:path";
 import type { LaunchPlan } from "../core/launch.ts";
-import type { RunNews } from "../machine.ts";
+import type { LogLoss, RawExit, RunNews } from "../machine.ts";
 import { type FileIdentity, mkfifo } from "./libc.ts";
-import { adopt, launch, type Run } from "./process.ts";
+import { Overflow, type OverflowWatch } from "./log-overflow.ts";
+import { adopt, clear, launch, type Run } from "./process.ts";
 import { identify, type ProcessIdentity } from "./process-table.ts";
 import type { Readiness } from "./readiness.ts";
 import { asUser } from "./tenant.ts";
@@ -19,17 +31,57 @@ export interface LogPlan {
   readonly fifo: string;
   /** Account that the daemon runs as: it owns the FIFO, so that the daemon can open /dev/stderr again. */
   readonly writer: { readonly uid: number };
-  readonly logger: LaunchPlan;
+  /** @param cgroup that the logger is to join, where it gets one */
+  readonly logger: (cgroup: string | undefined) => LaunchPlan;
+  /** For a logger that is a tenant's program, and is ended with all that it starts; undefined for our own. */
+  readonly containment: LoggerContainment | undefined;
+  /** Who our own logger runs as, and where it writes; undefined for a tenant's program. */
+  readonly destination: { readonly identity: FileIdentity; readonly directory: string } | undefined;
 }
 
-/** After a logger that ended sooner than this, the next one waits as long. In ms. */
+/** Where a tenant's logger runs. */
+export interface LoggerContainment {
+  /** Makes its cgroup, or finds it; undefined where there are none. */
+  group(): string | undefined;
+}
+
+/** What an earlier log of the same daemon leaves. */
+export interface FormerLog {
+  /** Its logger, which may still live. */
+  readonly logger: ProcessIdentity | undefined;
+  /** Log.signature of that logger's. */
+  readonly signature: string | undefined;
+  /** Lines that were dropped so far. */
+  readonly dropped: number;
+  /** Resolves when the log is closed, where it is being closed: two loggers cannot have one directory. */
+  readonly closed: Promise<void> | undefined;
+}
+
+/** Loggers are started this far apart at least. In ms. */
 const QUICK_END = 1000;
+/** What whoever reads of a logger that ends at once should look at. */
+const HINTS = {
+  ours: "is its directory the owner's, and has it space?",
+  theirs: "try it by hand as the account that it runs as",
+} as const;
 /** A logger gets this long to write what it has; its owner may have stopped it, or hold its FIFO open. In ms. */
 const LONGEST_FLUSH = 3000;
 
 /** Where the FIFOs lie, inside the run directory. */
 export const fifoPath = (runDir: string, owner: string, name: string): string =>
   join(runDir, "logs", owner, `${name}.fifo`);
+
+/** Where Debian has what runs s6-log's processors. */
+const COMPRESSOR_SHELLS = ["/usr/bin/execlineb", "/usr/lib/execline/bin/execlineb", "/bin/execlineb"];
+
+/**
+ * Makes sure that a logger that compresses can: s6-log would wait for its compressor for ever.
+ * @throws when what it needs is not installed
+ */
+export const requireCompressor = ({ argv }: LaunchPlan): void => {
+  if (!argv.some((word) => word.startsWith("!")) || COMPRESSOR_SHELLS.some((path) => existsSync(path))) return;
+  throw new Error("log-compress=yes needs the program execlineb; root can install the package execline");
+};
 
 const REFUSED: ReadonlySet<string> = new Set(["EACCES", "EPERM", "EROFS", "ENOTDIR", "ENOENT"]);
 
@@ -66,22 +118,27 @@ export const requireWritable = (owner: string, identity: FileIdentity, directory
 /** A log that is open: `fd` is what its daemon gets as output. */
 export class Log {
   readonly fd: number;
-  readonly #plan: LogPlan;
+  #plan: LogPlan;
+  /** Whether the end of its logger is wanted. */
+  #relieved = false;
   readonly #readiness: Readiness;
   readonly #report: (problem: string) => void;
   readonly #replaced: () => void;
+  readonly #overflow: Overflow | undefined;
+  readonly #watch: OverflowWatch;
+  readonly #formerlyDropped: number;
   #logger: Run | undefined;
   #retry: NodeJS.Timeout | undefined;
   #closed: (() => void) | undefined;
 
   /**
-   * Opens the FIFO and sees to it that a logger reads it, `former` where that one still lives.
+   * Opens the FIFO and sees to it that a logger reads it, the former one where that still lives.
    * @throws errno errors when the FIFO cannot be made or opened
    */
   constructor(
     plan: LogPlan,
-    former: ProcessIdentity | undefined,
-    readiness: Readiness,
+    former: FormerLog,
+    { readiness, overflows }: { readonly readiness: Readiness; readonly overflows: OverflowWatch },
     tells: { report(problem: string): void; replaced(): void },
   ) {
     this.#plan = plan;
@@ -90,9 +147,54 @@ export class Log {
     this.#replaced = tells.replaced;
     makeFifo(plan);
     this.fd = openSync(plan.fifo, constants.O_RDWR | constants.O_NOFOLLOW);
-    const begun = Date.now();
-    this.#logger = former && adopt(former, undefined, this.#readiness, this.#news(begun));
-    if (!this.#logger) this.#start();
+    this.#formerlyDropped = former.dropped;
+    this.#watch = overflows;
+    if (plan.destination) {
+      const watched = { fd: this.fd, fifo: plan.fifo, ...plan.destination };
+      this.#overflow = new Overflow(watched, former.dropped, { report: tells.report, counted: tells.replaced });
+      overflows.add(this.#overflow);
+    }
+    const cgroup = plan.containment?.group();
+    this.#logger = former.logger && adopt(former.logger, cgroup, this.#readiness, this.#news(Date.now()));
+    if (this.#logger) {
+      if (former.signature !== this.signature) this.#relieve();
+      return;
+    }
+    if (!plan.containment && !former.closed) {
+      this.#start();
+      return;
+    }
+    const { logger } = former;
+    const cleared = new Promise<void>((resolve) =>
+      logger && plan.containment ? clear(logger, cgroup, resolve) : resolve(),
+    );
+    void Promise.all([former.closed, cleared]).then(() => this.#start());
+  }
+
+  /** Equal for loggers that write alike; undefined for a tenant's program, which nobody else can know. */
+  get signature(): string | undefined {
+    if (this.#plan.containment) return undefined;
+    return createHash("sha256")
+      .update(JSON.stringify(this.#plan.logger(undefined).argv))
+      .digest("base64");
+  }
+
+  /** What was not logged. */
+  get loss(): LogLoss {
+    return this.#overflow?.loss ?? { lines: this.#formerlyDropped, reason: "" };
+  }
+
+  /** Has the lines written by another logger from now on. */
+  follow(logger: LaunchPlan): void {
+    const before = this.signature;
+    this.#plan = { ...this.#plan, logger: () => logger };
+    if (this.signature !== before) this.#relieve();
+  }
+
+  /** Ends the logger at TERM, so between two lines; the next one takes over. */
+  #relieve(): void {
+    this.#relieved = true;
+    this.#logger?.signal(system.signals.SIGTERM);
   }
 
   /** The logger's process, for the next supervisor. */
@@ -102,9 +204,15 @@ export class Log {
 
   #start(): void {
     this.#retry = undefined;
+    if (this.#closed) {
+      this.#closed();
+      return;
+    }
     const input = openSync(this.#plan.fifo, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
     try {
-      this.#logger = launch(this.#plan.logger, { input, output: "ignore" }, undefined, this.#news(Date.now()));
+      const cgroup = this.#plan.containment?.group();
+      const plan = this.#plan.logger(cgroup);
+      this.#logger = launch(plan, { input, output: "ignore" }, cgroup, this.#news(Date.now()));
     } catch (error) {
       this.#report(error instanceof Error ? error.message : String(error));
       this.#retry = setTimeout(() => this.#start(), QUICK_END);
@@ -115,33 +223,52 @@ export class Log {
   }
 
   #news(begun: number): RunNews {
+    const contained = this.#plan.containment !== undefined;
+    let last: RawExit;
     return {
+      waiting: () => undefined,
       launched: () => undefined,
       ready: () => undefined,
       exited: (exit) => {
-        this.#logger = undefined;
-        if (this.#closed) return this.#closed();
-        const early = Date.now() - begun < QUICK_END;
-        if (early)
-          this.#report(
-            `the logger ended at once; is its directory the owner's, and has it space? ${exit?.report ?? ""}`.trim(),
-          );
-        this.#retry = setTimeout(() => this.#start(), early ? QUICK_END : 0);
+        last = exit;
+        if (contained) this.#logger?.kill();
+        else this.#ended(exit, begun);
       },
-      gone: () => undefined,
+      gone: () => {
+        if (contained) this.#ended(last, begun);
+      },
     };
+  }
+
+  #ended(exit: RawExit, begun: number): void {
+    this.#logger = undefined;
+    if (this.#closed) {
+      this.#closed();
+      return;
+    }
+    const age = Date.now() - begun;
+    const early = age < QUICK_END && !this.#relieved;
+    this.#relieved = false;
+    if (early) {
+      const hint = this.#plan.containment ? HINTS.theirs : HINTS.ours;
+      const code = exit?.code === undefined ? "" : ` with code ${exit.code}`;
+      this.#report(`the logger ended at once${code}; ${hint} ${exit?.report ?? ""}`.trim());
+    }
+    this.#retry = setTimeout(() => this.#start(), early ? QUICK_END - age : 0);
   }
 
   /** Lets the logger write what it has, ends it and removes the FIFO. Its daemon must be gone. */
   async close(): Promise<void> {
     clearTimeout(this.#retry);
+    if (this.#overflow) this.#watch.remove(this.#overflow);
     rmSync(this.#plan.fifo, { force: true });
     const ended = new Promise<void>((resolve) => {
       this.#closed = resolve;
     });
     closeSync(this.fd);
     if (!this.#logger) return;
-    const impatience = setTimeout(() => this.#logger?.signal(system.signals.SIGKILL), LONGEST_FLUSH);
+    const end = () => (this.#plan.containment ? this.#logger?.kill() : this.#logger?.signal(system.signals.SIGKILL));
+    const impatience = setTimeout(end, LONGEST_FLUSH);
     await ended;
     clearTimeout(impatience);
   }

@@ -3,6 +3,7 @@ import { chmodSync, chownSync, closeSync, mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { bindDatagrams, receive } from "./libc.ts";
 import type { Readiness } from "./readiness.ts";
+import { PASSAGE } from "./socket.ts";
 
 /** Between two looks at a socket that is written to all the time. In ms. */
 const PAUSE = 20;
@@ -14,8 +15,10 @@ const LONGEST = 4096;
  * @throws errno errors
  */
 export const awaitNotification = (path: string, uid: number, readiness: Readiness, ready: () => void): (() => void) => {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o711 });
-  chmodSync(dirname(path), 0o711);
+  for (const directory of [dirname(dirname(path)), dirname(path)]) {
+    mkdirSync(directory, { recursive: true });
+    chmodSync(directory, PASSAGE.root);
+  }
   rmSync(path, { force: true });
   const fd = bindDatagrams(path);
   let timer: NodeJS.Timeout | undefined;

@@ -33,6 +33,8 @@ export interface Run extends LiveRun {
 }
 
 const LONGEST_REPORT = 4096;
+/** How a line of a report begins that tells what is waited for, and no failure (core/launch-stages.ts: NOTICE). */
+const NOTICE = "~";
 const FIRST_LOOK = 2;
 const SLOWEST_LOOK = 100;
 /** How long the end of a process that was killed is waited for. In ms. */
@@ -133,14 +135,20 @@ const runOf = (tree: Tree): Run => ({
   kill: () => tree.kill(),
 });
 
-const readReport = (report: Readable, done: (text: string) => void): void => {
+const readReport = (report: Readable, notice: (text: string) => void, done: (text: string) => void): void => {
   let text = "";
+  let line = "";
   report.setEncoding("utf8");
   report.on("data", (chunk: string) => {
-    text = (text + chunk).slice(0, LONGEST_REPORT);
+    const lines = (line + chunk).split("\n");
+    line = (lines.pop() ?? "").slice(0, LONGEST_REPORT);
+    for (const each of lines) {
+      if (each.startsWith(NOTICE)) notice(each.slice(NOTICE.length, LONGEST_REPORT));
+      else text = `${text}${each}\n`.slice(0, LONGEST_REPORT);
+    }
   });
   report.on("error", () => undefined);
-  report.on("close", () => done(text));
+  report.on("close", () => done(text + line));
 };
 
 /** A launch that waits for its word to go on (see core/launch.ts). */
@@ -195,13 +203,14 @@ export const prepare = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefin
   const finish = () => {
     if (report === undefined || end === undefined) return;
     news?.exited({ ...end, report, starved: tree.starved() });
-    tree.awaitEmpty(() => news?.gone());
+    tree.awaitEmpty(() => news?.gone(undefined));
   };
-  readReport(reports, (text) => {
+  const told = (text: string) => {
     report = text;
     if (text === "" && end === undefined) news?.launched();
     finish();
-  });
+  };
+  readReport(reports, (reason) => news?.waiting(reason), told);
   child.on("exit", (code, signal) => {
     // Whoever got hold of its other end must not keep the end of the process from being known.
     setTimeout(() => reports.destroy(), LONGEST_WAIT).unref();
@@ -243,6 +252,10 @@ const pause = (ms: number): void => {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 };
 
+/** 9 for SIGKILL; 0 for a name that this machine does not know. */
+export const signalNumber = (name: string): number =>
+  new Map(Object.entries(constants.signals)).get(name as never) ?? 0;
+
 /** SIGKILL for 9. */
 const signalName = (number: number): string =>
   Object.entries(constants.signals).find(([, value]) => value === number)?.[0] ?? `signal ${number}`;
@@ -273,7 +286,7 @@ export const adopt = (
     else if ("code" in status)
       news.exited({ code: status.code, signal: undefined, report: "", starved: tree.starved() });
     else news.exited({ code: undefined, signal: signalName(status.signal), report: "", starved: tree.starved() });
-    tree.awaitEmpty(() => news.gone());
+    tree.awaitEmpty(() => news.gone(undefined));
   });
   return runOf(tree);
 };

@@ -1,0 +1,179 @@
+/**
+ * The stages of a launch chain that are scripts (core/launch.ts puts them in their order). Each takes its own arguments,
+ * does one thing and becomes the program that the rest of its arguments name. One that fails writes the reason and then
+ * its own name on descriptor 3.
+ */
+
+/** Exit code of a chain that failed before the daemon's shell took over. */
+export const LAUNCH_FAILED = 111;
+
+/** What a tenant's variable is called until nothing that could obey it is left of the chain. */
+export const VEIL = "DMHOST_VAR_";
+/** Variable with the names of the veiled ones. */
+export const VEILED = "DMHOST_VARS";
+
+/** Waits for the word to go on; the first of the account's stages begins so. */
+export const AWAIT_WORD = `read -r go <&4 || exit ${LAUNCH_FAILED}
+unset go
+`;
+
+/** A line on descriptor 3 that begins so tells what is waited for, or, with nothing behind it, that it is over. */
+export const NOTICE = "~";
+
+/** Ends a stage whose name is in `stage`. */
+const FAIL = `fail() { printf '%s\\n%s\\n' "$1" "$stage" >&3; exit ${LAUNCH_FAILED}; }`;
+
+/** $1 cgroup directory or empty, $2 nice value or empty. Descriptor 5 keeps the log while 2 reports on 3. */
+export const AS_ROOT = `exec 5>&2 2>&3
+if [ -n "$1" ] && ! echo 0 >"$1/cgroup.procs"; then echo 'joining cgroup' >&3; exit ${LAUNCH_FAILED}; fi
+if [ -n "$2" ] && ! /usr/bin/renice -n "$2" -p $$ >/dev/null; then echo "setting nice $2" >&3; exit ${LAUNCH_FAILED}; fi
+shift 2
+exec "$@"`;
+
+/** Where a daemon has its lock. */
+export const LOCK_DESCRIPTOR = 9;
+
+/**
+ * $1 file. The lock is of the open file, a descriptor of which the daemon inherits, as with setlock. A short wait, for one
+ * that is just ending, is not worth telling.
+ */
+export const TAKE_LOCK = `stage="locking $1"
+${FAIL}
+umask 077
+[ ! -d "$1" ] || fail 'is a directory'
+if ! true ${LOCK_DESCRIPTOR}<>"$1"; then printf '%s\\n' "$stage" >&3; exit ${LAUNCH_FAILED}; fi
+exec ${LOCK_DESCRIPTOR}<>"$1"
+if ! /usr/bin/flock --wait 0.2 ${LOCK_DESCRIPTOR}; then
+  printf '%s\\n' "${NOTICE}waits for the lock $1" >&3
+  /usr/bin/flock ${LOCK_DESCRIPTOR} || fail 'cannot be locked'
+  echo '${NOTICE}' >&3
+fi
+shift
+exec "$@"`;
+
+/** Bytes of a file of variables, and of a value, at most. */
+const LARGEST = 65_536;
+/** Files of an env-dir, and variables of both sources, at most. */
+const MOST = 1_000;
+/** How long reading may take, in seconds. */
+const LONGEST = 10;
+
+/**
+ * Perl. $1 env-dir or empty, $2 env-file or empty, $3 names that neither may change. A file is read only if it is a
+ * regular one, and never further than LARGEST: what a tenant puts in its place costs that daemon its launch.
+ */
+export const READ_VARIABLES = String.raw`use strict; use Fcntl;
+my ($dir, $file, $pinned, @next) = @ARGV;
+our $stage = '';
+my (%found, %unset);
+sub fail { open my $report, '>&=', 3; syswrite $report, "$_[0]\n$stage\n"; exit ${LAUNCH_FAILED} }
+sub text {
+  my ($path) = @_;
+  sysopen my $in, $path, O_RDONLY | O_NONBLOCK | O_NOCTTY or fail("$path: $!");
+  -f $in or fail("$path: not a regular file");
+  my $text = '';
+  while (length $text <= ${LARGEST}) {
+    my $count = sysread $in, $text, ${LARGEST} + 1 - length $text, length $text;
+    defined $count or fail("$path: $!");
+    $count or last;
+  }
+  return $text;
+}
+$SIG{ALRM} = sub { fail("$stage: took longer than ${LONGEST} s") };
+alarm ${LONGEST};
+if ($dir ne '') {
+  $stage = "reading env-dir $dir";
+  opendir my $entries, $dir or fail("$dir: $!");
+  my $count = 0;
+  while (defined(my $name = readdir $entries)) {
+    next if $name =~ /^\./;
+    ++$count <= ${MOST} or fail("$dir: more than ${MOST} files");
+    $name !~ /=/ or fail("$dir: a name with = in it");
+    $name =~ /\A[A-Za-z_][A-Za-z0-9_]*\z/ or next;
+    local $stage = "reading env-dir $dir/$name";
+    my $text = text("$dir/$name");
+    if ($text eq '') { $unset{$name} = 1; next }
+    $text =~ s/\n.*//s or length $text <= ${LARGEST} or fail("$name: a line of more than ${LARGEST} bytes");
+    $text =~ s/[ \t]+\z//;
+    $text =~ tr/\0/\n/;
+    $found{$name} = $text;
+  }
+}
+if ($file ne '') {
+  $stage = "reading env-file $file";
+  my ($text, $number) = (text($file), 0);
+  length $text <= ${LARGEST} or fail("$file: more than ${LARGEST} bytes");
+  for my $line (split /\n/, $text) {
+    $number++;
+    $line =~ s/^[ \t]+//; $line =~ s/[ \t\r]+\z//;
+    next if $line eq '' or $line =~ /^[#;]/;
+    my ($name, $value) = $line =~ /\A([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(.*)\z/s;
+    defined $name && $value !~ /\0/ or fail("$file: line $number is not NAME=value");
+    $value =~ s/\A(["'])(.*)\1\z/$2/s;
+    $found{$name} = $value; delete $unset{$name};
+  }
+}
+$stage = 'putting the variables together';
+my %names = map { $_ => 1 } split / /, $ENV{${VEILED}};
+delete @found{split / /, $pinned}; delete @unset{split / /, $pinned};
+for (keys %unset) { delete $ENV{"${VEIL}$_"}; delete $names{$_} }
+for (keys %found) { $ENV{"${VEIL}$_"} = $found{$_}; $names{$_} = 1 }
+keys %names <= ${MOST} or fail("more than ${MOST} variables");
+$ENV{${VEILED}} = join ' ', keys %names;
+alarm 0;
+exec { $next[0] } @next or fail("exec: $!");`;
+
+/**
+ * $1 directory, $2 uid of the daemon's owner; the rest, run within the directory, has still to make it its root. It is
+ * looked at from within: if none but root and the owner can change it or anything above it, it stays what was looked at.
+ */
+export const ENTER_JAIL = `stage="entering the jail $1"
+${FAIL}
+owned() {
+  path=$1 owner=$2
+  set --
+  while [ -n "$path" ]; do
+    set -- "$path" "$@"
+    path=\${path%/*}
+  done
+  set -- / "$@"
+  entries=$(/usr/bin/stat -c %u:%a -- "$@") || fail 'cannot look at all that is above it'
+  for entry in $entries; do
+    uid=\${entry%:*} mode=\${entry#*:}
+    [ "$uid" = 0 ] || [ "$uid" = "$owner" ] || fail "$1 belongs to neither root nor the daemon's owner"
+    case $mode in *[2367] | *[2367]?) fail "others than its owner may write to $1 (mode $mode)" ;; esac
+    shift
+  done
+}
+[ -e "$1" ] || fail 'no such directory, or no permission to reach it'
+[ -d "$1" ] || fail 'not a directory'
+cd -P -- "$1" || fail 'permission denied'
+jail=$(pwd -P)
+[ "$jail" = "$1" ] || fail "a link leads there, write chroot=$jail"
+[ "$jail" -ef . ] || fail 'it is another by now'
+owned "$jail" "$2"
+shift 2
+exec "$@"`;
+
+/**
+ * $1 directory, $2 shell, $3 start, $4 umask. Gives the variables their names and becomes the daemon. The shell that reads
+ * this may be one of a jail, and warn of what it likes: nothing but a failure belongs on descriptor 3.
+ * @param redirections of the other descriptors that the daemon gets
+ * @param last a command, once the variables have their names
+ */
+export const becomeDaemon = (redirections: string, last: string): string => `exec 2>&5
+umask "$4"
+stage="entering $1"
+${FAIL}
+[ -e "$1" ] || fail 'no such directory, or no permission to reach it'
+[ -d "$1" ] || fail 'not a directory'
+cd -- "$1" || fail 'permission denied'
+stage="running $2"
+[ -x "$2" ] || fail 'no such program, or no permission to run it'
+text=
+for name in $${VEILED}; do
+  text="$text export $name=\\"\\$${VEIL}$name\\"; unset ${VEIL}$name;"
+done
+eval "unset PWD OLDPWD stage name text ${VEILED}; $text"
+${last}
+exec "$2" -c "$3" 3>&- 4>&- 5>&- ${redirections}`;

@@ -1,0 +1,302 @@
+/** chroot=: a real jail, what a daemon is in it, and what is tried to make of it a way to root or to another's account. */
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Account } from "./account.ts";
+import { argumentsOf, descriptorsOf, environmentOf, limitsOf, niceOf, numbersOf, statusOf } from "./proc.ts";
+import { run, succeed, until } from "./program.ts";
+import { Stage } from "./stage.ts";
+import type { Supervisor } from "./supervisor.ts";
+
+let stage: Stage;
+let alice: Account;
+let bob: Account;
+let extra: number;
+let supervisor: Supervisor;
+let rootsJail: string;
+
+const APPLETS = ["sh", "sleep", "id", "ls", "cat", "chroot", "mkdir", "test", "nc"];
+
+/** Makes a jail of Debian's static busybox as this account's; gives its path. */
+const makeJail = async (account: Account, path: string): Promise<string> => {
+  const jail = account.makeDirectory(path);
+  for (const part of ["bin", "srv", "tmp"]) account.makeDirectory(`${path}/${part}`);
+  await succeed("cp", "/bin/busybox", `${jail}/bin/busybox`);
+  for (const applet of APPLETS) await succeed("ln", "-sf", "busybox", `${jail}/bin/${applet}`);
+  await succeed("chown", "-hR", `${account.uid}:${account.gid}`, jail);
+  await succeed("chmod", "0755", jail);
+  return jail;
+};
+
+/** Puts a program of this machine and its libraries into a jail, as root's. */
+const addProgram = async (jail: string, program: string): Promise<void> => {
+  const libraries = (await succeed("ldd", program)).matchAll(/(\/\S+) \(/g);
+  for (const file of [program, ...[...libraries].map(([, path = ""]) => path)]) {
+    const target = join(jail, file);
+    await succeed("mkdir", "-p", join(target, ".."));
+    copyFileSync(file, target);
+    chmodSync(target, 0o755);
+  }
+};
+
+beforeAll(async () => {
+  stage = await Stage.make();
+  extra = await stage.group("extra");
+  alice = await stage.account("alice", "extra");
+  bob = await stage.account("bob");
+  supervisor = stage.supervisor("main", ["[runs_as]", alice.name, bob.name]);
+  await makeJail(alice, "jail");
+  rootsJail = `${stage.directory}/jail`;
+  await succeed("cp", "-a", `${alice.home}/jail`, rootsJail);
+  await succeed("chown", "-hR", "0:0", rootsJail);
+  await succeed("chmod", "-R", "a+rX", rootsJail);
+  const rootsOwn = `${stage.directory}/root-daemons`;
+  mkdirSync(rootsOwn, { mode: 0o755 });
+  writeFileSync(`${rootsOwn}/jailed.conf`, `chroot = ${rootsJail}\nstart = exec sleep 1000\n`);
+  await supervisor.start();
+});
+afterAll(() => stage.remove());
+
+const idOf = (name: string): string => `${alice.name}/${name}`;
+const write = async (name: string, ...lines: string[]): Promise<void> => {
+  alice.writeConf(name, "autostart = no", ...lines);
+  await supervisor.rescan();
+};
+const up = async (name: string, ...lines: string[]): Promise<number> => {
+  await write(name, "start = exec sleep 1000", ...lines);
+  const { pid } = await supervisor.up(idOf(name));
+  await until(`${name} past its shell`, () => argumentsOf(pid)[0]?.endsWith("sleep"));
+  return pid;
+};
+/** Runs a line within a jail to its end; gives what it wrote to /tmp/out there. */
+const within = async (name: string, jail: string, line: string, ...lines: string[]): Promise<string> => {
+  await write(name, `chroot = ${jail}`, `start = { ${line}; } >/tmp/out 2>&1; exit 100`, ...lines);
+  await supervisor.act("start", idOf(name));
+  await supervisor.reaches(idOf(name), "failed");
+  return readFileSync(`${jail.replace("~", alice.home)}/tmp/out`, "utf8");
+};
+const refusal = async (name: string, ...lines: string[]): Promise<string> => {
+  await write(name, "max-retries = 0", "start = exec sleep 1000", ...lines);
+  const { ok, reason } = await supervisor.act("start", idOf(name));
+  expect(ok).toBe(false);
+  return reason.replaceAll(alice.home, "~").replace(`cannot start "${idOf(name)}": `, "");
+};
+
+const expectPowerless = (pid: number): void => {
+  const status = statusOf(pid);
+  for (const set of ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"])
+    expect([set, status.get(set)]).toEqual([set, "0".repeat(16)]);
+  expect(status.get("NoNewPrivs")).toBe("1");
+};
+
+test("a daemon in a jail is its account, has no power and no descriptor more, and its directory is in there", async () => {
+  const pid = await up("plain", "chroot = ~/jail", "dir = /srv", "nice = 3", "umask = 077", "open-files = 50");
+  expect(readlinkSync(`/proc/${pid}/root`)).toBe(`${alice.home}/jail`);
+  expect(readlinkSync(`/proc/${pid}/cwd`)).toBe(`${alice.home}/jail/srv`);
+  expect(numbersOf(pid, "Uid")).toEqual(Array(4).fill(alice.uid));
+  expect(numbersOf(pid, "Gid")).toEqual(Array(4).fill(alice.gid));
+  expect(numbersOf(pid, "Groups")).toEqual([alice.gid, extra].sort((a, b) => a - b));
+  expectPowerless(pid);
+  expect([...descriptorsOf(pid).keys()]).toEqual([0, 1, 2]);
+  expect([niceOf(pid), statusOf(pid).get("Umask"), limitsOf(pid)["Max open files"]]).toEqual([3, "0077", "50 50"]);
+});
+
+test("root's own daemon in a jail has lost root's powers too", async () => {
+  const { pid } = await supervisor.reaches("root/jailed", "running");
+  expect([readlinkSync(`/proc/${pid}/root`), numbersOf(pid, "Uid")]).toEqual([rootsJail, [0, 0, 0, 0]]);
+  expectPowerless(pid);
+});
+
+test("a jail of root's holds a tenant's daemon as well", async () => {
+  const pid = await up("roots", `chroot = ${rootsJail}/`);
+  expect(readlinkSync(`/proc/${pid}/root`)).toBe(rootsJail);
+  expectPowerless(pid);
+});
+
+test("from within, nothing outside is to be seen, and there is no way out", async () => {
+  const seen = "ls /; cat /../../../../../etc/passwd; mkdir /tmp/deep; chroot /tmp/deep /bin/busybox id; id -u";
+  const told = await within("prisoner", "~/jail", seen);
+  expect(told).toMatch(/^bin\nsrv\ntmp\n/);
+  expect(told).toContain("/etc/passwd': No such file or directory");
+  expect(told).toMatch(/chroot: .*Operation not permitted/);
+  expect(told.trimEnd().split("\n").at(-1)).toBe(`${alice.uid}`);
+});
+
+test("its log, its socket and its variables come in with it", async () => {
+  alice.write("env/FROM", "dir\n");
+  await write(
+    "full",
+    "chroot = ~/jail",
+    "listen = fastcgi",
+    "output = log",
+    "env-dir = ~/env",
+    'start = echo "$FROM"; exec sleep 1000',
+  );
+  const { pid } = await supervisor.up(idOf("full"));
+  await until("its sleep", () => argumentsOf(pid)[0]?.endsWith("sleep"));
+  expect(environmentOf(pid)).toMatchObject({ FROM: "dir", HOME: alice.home, USER: alice.name });
+  expect(Object.keys(environmentOf(pid)).filter((name) => name.startsWith("DMHOST"))).toEqual([]);
+  expect(descriptorsOf(pid).get(0)).toMatch(/^socket:/);
+  const log = `${alice.home}/.daemon-manager/logs/full/current`;
+  await until("its line", () => lstatSync(log, { throwIfNoEntry: false }) && / dir$/m.test(readFileSync(log, "utf8")));
+  // The chain that stood by is as much in its jail as the first.
+  process.kill(pid, "SIGKILL");
+  const next = await supervisor.reaches(idOf("full"), "running", pid);
+  await until("the next sleep", () => argumentsOf(next.pid)[0]?.endsWith("sleep"));
+  expect(readlinkSync(`/proc/${next.pid}/root`)).toBe(`${alice.home}/jail`);
+  expectPowerless(next.pid);
+  await supervisor.act("stop", idOf("full"));
+});
+
+test("no program of the chain that has a power left obeys a tenant's variable", async () => {
+  const loader = ["LD_DEBUG = files", `LD_DEBUG_OUTPUT = ${alice.home}/loaded`, "LD_PRELOAD = /nowhere.so"];
+  alice.write("loader.env", loader.join("\n"));
+  await up("loader", "chroot = ~/jail", "env-file = ~/loader.env", ...loader.map((line) => `export ${line}`));
+  expect(await succeed("sh", "-c", `ls ${alice.home} | grep ^loaded || :`)).toBe("");
+});
+
+test("a program in the jail that is set-uid root stays the tenant's", async () => {
+  const jail = await makeJail(alice, "setuid");
+  await addProgram(jail, "/usr/bin/id");
+  chownSync(`${jail}/usr/bin/id`, 0, 0);
+  chmodSync(`${jail}/usr/bin/id`, 0o4755);
+  const control = await run(["chroot", `--userspec=${alice.uid}:${alice.gid}`, jail, "/usr/bin/id"]);
+  expect(control.stdout).toMatch(/euid=0/);
+  const told = await within("setuid", "~/setuid", "/usr/bin/id");
+  expect(told).toMatch(new RegExp(`^uid=${alice.uid} `));
+  expect(told).not.toContain("euid");
+});
+
+test("what is planted in the jail as its shell, or as a program of the chain, never runs with a power", async () => {
+  const jail = await makeJail(alice, "planted");
+  const spy = [
+    "#!/bin/busybox sh",
+    `/bin/busybox echo "$0 $(/bin/busybox id -u)" >>/tmp/who`,
+    "/bin/busybox chroot / /bin/busybox true 2>&- && /bin/busybox echo $0 could >>/tmp/who",
+    `exec /bin/busybox sh "$@"`,
+  ].join("\n");
+  await succeed("rm", `${jail}/bin/sh`);
+  const planted = ["bin/sh", "usr/bin/setpriv", "usr/sbin/capsh", "usr/bin/prlimit", "usr/bin/perl", "usr/bin/stat"];
+  for (const path of planted) alice.write(`planted/${path}`, spy, 0o755);
+  alice.write("planted.env", "A=1");
+  const pid = await up("planted", "chroot = ~/planted", "env-file = ~/planted.env", "limit-core = 0");
+  expectPowerless(pid);
+  const who = readFileSync(`${jail}/tmp/who`, "utf8").trimEnd().split("\n");
+  // Once to give the variables their names, once to read start.
+  expect(who).toEqual([`/bin/sh ${alice.uid}`, `/bin/sh ${alice.uid}`]);
+});
+
+test.each<[string, string, () => Promise<unknown> | unknown, string]>([
+  ["there is none", "~/nowhere", () => undefined, "no such directory, or no permission to reach it"],
+  ["a file", "~/file", () => alice.write("file", ""), "not a directory"],
+  [
+    "others may write to it",
+    "~/loose",
+    async () => chmodSync(await makeJail(alice, "loose"), 0o757),
+    "others than its owner may write to ~/loose (mode 757)",
+  ],
+  [
+    "its group may write to it",
+    "~/shared",
+    async () => chmodSync(await makeJail(alice, "shared"), 0o775),
+    "others than its owner may write to ~/shared (mode 775)",
+  ],
+  [
+    "others may write above it",
+    "~/open/in/jail",
+    async () => {
+      await makeJail(alice, "open/in/jail");
+      chmodSync(`${alice.home}/open`, 0o1777);
+    },
+    "others than its owner may write to ~/open (mode 1777)",
+  ],
+  [
+    "a link",
+    "~/link",
+    () => succeed("ln", "-sfn", `${alice.home}/jail`, `${alice.home}/link`),
+    "a link leads there, write chroot=~/jail",
+  ],
+  [
+    "a link to all there is",
+    "~/world",
+    () => succeed("ln", "-sfn", "/", `${alice.home}/world`),
+    "a link leads there, write chroot=/",
+  ],
+])("a jail is refused: %s", async (_name, path, make, why) => {
+  await make();
+  const name = path.slice(2).replaceAll("/", "-");
+  expect(await refusal(name, `chroot = ${path}`)).toBe(`entering the jail ${path}: ${why}`);
+});
+
+test("a jail of somebody else's is refused, and so is one below it", async () => {
+  const theirs = await makeJail(bob, "jail");
+  chmodSync(bob.home, 0o755);
+  const mine = `${theirs}/srv/mine`;
+  mkdirSync(mine);
+  chownSync(mine, alice.uid, alice.gid);
+  chmodSync(`${theirs}/srv`, 0o755);
+  for (const path of [theirs, mine]) {
+    const told = await refusal("theirs", `chroot = ${path}`);
+    expect(told).toBe(`entering the jail ${path}: ${bob.home} belongs to neither root nor the daemon's owner`);
+  }
+});
+
+test("a shell of the jail that warns of something does not keep its daemon from being launched", async () => {
+  const jail = await makeJail(alice, "warning");
+  await addProgram(jail, "/bin/bash");
+  await write(
+    "warning",
+    "chroot = ~/warning",
+    "shell = /bin/bash",
+    "export LC_ALL = xx_XX",
+    "output = log",
+    "start = exec sleep 1000",
+  );
+  await supervisor.up(idOf("warning"));
+  const log = `${alice.home}/.daemon-manager/logs/warning/current`;
+  await until("its warning", () => readFileSync(log, "utf8").includes("cannot change locale (xx_XX)"));
+});
+
+test("a jail without its shell, or without the directory, says so by the stage", async () => {
+  const bare = await makeJail(alice, "bare");
+  await succeed("rm", `${bare}/bin/sh`);
+  expect(await refusal("bare", "chroot = ~/bare")).toBe(
+    "running the shell within the jail: no such program there, or no permission to run it: /bin/sh",
+  );
+  expect(await refusal("lost", "chroot = ~/jail", "dir = /nowhere")).toBe(
+    "entering /nowhere: no such directory, or no permission to reach it",
+  );
+});
+
+test("a link swapped for the jail again and again never lets a daemon out of it", async () => {
+  const [jail, away, open] = ["swap", "swap.away", "swap.link"].map((name) => `${alice.home}/${name}`);
+  await makeJail(alice, "swap");
+  await succeed(...alice.become, "ln", "-s", "/", `${open}`);
+  await write("swapped", "chroot = ~/swap", "max-retries = 0", "start = exec sleep 1000");
+  const swaps = alice.run([
+    "sh",
+    "-c",
+    `while [ ! -e ${alice.home}/enough ]; do mv ${jail} ${away}; mv ${open} ${jail}; mv ${jail} ${open}; mv ${away} ${jail}; done`,
+  ]);
+  const roots: string[] = [];
+  try {
+    for (let round = 0; round < 12; round += 1) {
+      const { ok, daemon } = await supervisor.act("start", idOf("swapped"));
+      if (ok) roots.push(readlinkSync(`/proc/${daemon.pid}/root`));
+      await supervisor.act("stop", idOf("swapped"));
+    }
+  } finally {
+    alice.write("enough", "");
+    await swaps;
+  }
+  expect(roots.filter((root) => root === "/")).toEqual([]);
+});

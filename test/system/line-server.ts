@@ -1,0 +1,46 @@
+/** A tenant's program that answers lines, and what asks it: for all that listens, but does not speak FastCGI. */
+import { createConnection } from "node:net";
+import type { Account } from "./account.ts";
+
+/**
+ * Perl that answers `slow` after 0.6 s and any other line at once, by `PID WORD`. It catches no TERM. Its arguments are
+ * where it gets its socket (0, 3 or a path to bind), then how it tells that it is ready (a descriptor, `notify` or `no`).
+ */
+const PROGRAM = String.raw`use strict; use IO::Socket::UNIX; use Socket;
+my ($where, $tell, $word) = @ARGV;
+die "LISTEN_PID is $ENV{LISTEN_PID}" if $where eq "3" && ($ENV{LISTEN_PID} != $$ || $ENV{LISTEN_FDS} != 1);
+my $server = $where =~ /^\d$/ ? IO::Socket::UNIX->new_from_fd($where, "r+") : IO::Socket::UNIX->new(Local => $where, Listen => 64);
+die "no socket: $!" unless $server;
+if ($tell eq "notify") {
+  my $socket = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => $ENV{NOTIFY_SOCKET}) or die "cannot notify: $!";
+  $socket->send("STATUS=up\nREADY=1\n");
+} elsif ($tell =~ /^\d$/) { open(my $pipe, ">&=", $tell) or die "no descriptor: $!"; print $pipe "ready\n"; close $pipe; }
+while (1) {
+  my $client = $server->accept or next;
+  my $line = <$client> // next; chomp $line;
+  select(undef, undef, undef, 0.6) if $line eq "slow";
+  print $client "$$ $word\n"; close $client;
+}
+`;
+
+/** Puts the program into the account's home; gives the `start` that runs it. */
+export const lineServer = (account: Account): ((where: string, tell?: string, word?: string) => string) => {
+  const path = account.write("serve.pl", PROGRAM);
+  return (where, tell = "no", word = "old") => `start = exec perl ${path} "${where}" ${tell} ${word}`;
+};
+
+/** Sends a line, and gives the pid and the word of the answer. Rejects when the server leaves without one. */
+export const askLine = (socket: string, line = "hello"): Promise<{ pid: number; word: string }> =>
+  new Promise((resolve, reject) => {
+    let text = "";
+    const connection = createConnection(socket, () => connection.write(`${line}\n`));
+    connection.on("error", reject);
+    connection.on("data", (chunk: Buffer) => {
+      text += chunk.toString();
+    });
+    connection.on("close", () => {
+      const [pid = "", word = ""] = text.trim().split(" ");
+      if (pid === "") reject(new Error(`no answer from ${socket}`));
+      else resolve({ pid: Number(pid), word });
+    });
+  });

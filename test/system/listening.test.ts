@@ -1,0 +1,160 @@
+/** The ways to listen, and who may connect to, take, or stand in the way of a socket. */
+import { lstatSync, readlinkSync, statSync, symlinkSync } from "node:fs";
+import { createServer, type Server } from "node:net";
+import { dirname, join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type Account, nameFor } from "./account.ts";
+import { askLine, lineServer } from "./line-server.ts";
+import { isRunning } from "./proc.ts";
+import { until } from "./program.ts";
+import { Stage } from "./stage.ts";
+import type { Supervisor } from "./supervisor.ts";
+
+let stage: Stage;
+let web: number;
+let alice: Account;
+let bob: Account;
+let worker: Account;
+let serve: ReturnType<typeof lineServer>;
+let supervisor: Supervisor;
+
+beforeAll(async () => {
+  stage = await Stage.make();
+  web = await stage.group("web");
+  [alice, bob, worker] = [await stage.account("alice"), await stage.account("bob"), await stage.account("www", "web")];
+  serve = lineServer(alice);
+  supervisor = stage.supervisor("main", [`nginx-group = ${nameFor("web")}`, "[runs_as]", alice.name, bob.name]);
+  alice.writeConf("systemd", serve("3"), "listen = systemd");
+  alice.writeConf("http", serve("3"), "listen = http", "stop-timeout = 0.3");
+  alice.writeConf("own", serve("$DM_SOCKET"), "listen = path", "ready-after = 0.1");
+  alice.writeConf("stdin", serve("0"), "listen = fastcgi");
+  await supervisor.start();
+  for (const name of ["systemd", "http", "own", "stdin"]) await supervisor.reaches(idOf(name), "running");
+});
+afterAll(() => stage.remove());
+
+const idOf = (name: string): string => `${alice.name}/${name}`;
+const socketOf = (name: string): string => `${supervisor.fastcgiDir}/${alice.name}/${name}.sock`;
+/** A client in the account's clothes; gives its exit code and what went wrong. */
+const connectAs = async (account: Account, socket: string): Promise<string> => {
+  const script = `use IO::Socket::UNIX; my $s = IO::Socket::UNIX->new(Peer => "${socket}") or do { print "$!"; exit 1 }; print $s "x\\n"; print scalar <$s> // "nothing"`;
+  const { stdout } = await account.run(["perl", "-e", script]);
+  return stdout;
+};
+
+test.each(["systemd", "http", "own", "stdin"])(
+  "listen %s: the web server's group is answered, nobody else gets in",
+  async (name) => {
+    await until("its socket", () => statSync(socketOf(name), { throwIfNoEntry: false })?.isSocket());
+    const { pid, socket } = await supervisor.status(idOf(name));
+    expect(socket).toBe(socketOf(name));
+    expect(await connectAs(worker, socket)).toBe(`${pid} old\n`);
+    for (const tenant of [alice, bob]) expect(await connectAs(tenant, socket)).toMatch(/Permission denied/);
+  },
+);
+
+test("a daemon that binds its socket itself is restarted without a path that leads nowhere", async () => {
+  const before = await supervisor.status(idOf("own"));
+  let going = true;
+  const asking = (async () => {
+    const pids = new Set<number>();
+    while (going) pids.add((await askLine(socketOf("own"))).pid);
+    return pids;
+  })();
+  expect(await supervisor.act("restart", idOf("own"))).toMatchObject({ ok: true });
+  const after = await supervisor.status(idOf("own"));
+  going = false;
+  expect(await asking).toContain(before.pid);
+  expect((await askLine(socketOf("own"))).pid).toBe(after.pid);
+  expect(isRunning(before.pid)).toBe(false);
+
+  process.kill(after.pid, "SIGKILL");
+  const next = await supervisor.reaches(idOf("own"), "running", after.pid);
+  await until(
+    "its socket published",
+    async () => (await askLine(socketOf("own")).catch(() => undefined))?.pid === next.pid,
+  );
+});
+
+test("what a daemon puts at its path instead of a socket of its own is never published", async () => {
+  const victim = socketOf("http");
+  const trap = (command: string) => [`start = ${command}; exec sleep 1000`, "listen = path"];
+  alice.writeConf("link", ...trap(`ln -s ${victim} "$DM_SOCKET"`));
+  alice.writeConf("file", ...trap(`echo x >"$DM_SOCKET"`));
+  alice.writeConf("fifo", ...trap(`mkfifo "$DM_SOCKET"`));
+  alice.writeConf("directory", ...trap(`mkdir "$DM_SOCKET"`));
+  await supervisor.rescan();
+  for (const name of ["link", "file", "fifo", "directory"]) {
+    await supervisor.reaches(idOf(name), "running");
+    await until("a look at it", () => lstatSync(socketOf(name), { throwIfNoEntry: false }) !== undefined);
+    // The supervisor looks again and again; give it three looks.
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    expect(readlinkSync(socketOf(name))).toBe(`${name}.bound/socket`);
+    expect(lstatSync(join(dirname(socketOf(name)), `${name}.bound/socket`), { throwIfNoEntry: false })).toBeUndefined();
+    await expect(askLine(socketOf(name))).rejects.toThrow(/ENOENT/);
+    expect((await supervisor.act("stop", idOf(name))).ok).toBe(true);
+  }
+  // Nor can it reach the directory in which it would be.
+  expect((await alice.run(["ls", `${dirname(socketOf("link"))}/link.bound`])).code).not.toBe(0);
+  expect((await supervisor.status(idOf("http"))).state).toBe("running");
+});
+
+test("while nobody will be there to answer, the web server is turned away at once, and those who wait are sent away", async () => {
+  const { pid } = await supervisor.status(idOf("http"));
+  process.kill(pid, "SIGSTOP");
+  const waiting = [askLine(socketOf("http")), askLine(socketOf("http"))];
+  const ends = Promise.allSettled(waiting);
+  await until("both in the queue", async () => statSync(socketOf("http")).atimeMs > 2000);
+  expect((await supervisor.act("stop", idOf("http"))).ok).toBe(true);
+  expect((await ends).map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+  expect(await connectAs(worker, socketOf("http"))).toMatch(/Permission denied/);
+  await supervisor.up(idOf("http"));
+  expect(await connectAs(worker, socketOf("http"))).toMatch(/old/);
+
+  alice.writeConf("hopeless", "start = exit 1", "listen = http", "max-retries = 0");
+  await supervisor.rescan();
+  await supervisor.reaches(idOf("hopeless"), "failed");
+  expect(await connectAs(worker, socketOf("hopeless"))).toMatch(/Permission denied/);
+});
+
+test("a stale path is replaced; one on which somebody else listens is left to them, and fails that daemon alone", async () => {
+  const directory = dirname(socketOf("taken"));
+  const server: Server = createServer();
+  await new Promise<void>((resolve) => server.listen(join(directory, "taken.sock"), resolve));
+  symlinkSync("/etc/passwd", join(directory, "stale.sock"));
+  const listening = ["autostart = no", "listen = http"];
+  alice.writeConf("taken", serve("3"), ...listening);
+  alice.writeConf("stale", serve("3"), ...listening);
+  await supervisor.rescan();
+  try {
+    const taken = await supervisor.act("start", idOf("taken"));
+    expect(taken).toMatchObject({
+      ok: false,
+      reason: expect.stringMatching(/publishing its socket: .*another program/),
+    });
+    expect((await supervisor.up(idOf("stale"))).state).toBe("running");
+    expect(lstatSync(join(directory, "stale.sock")).isSocket()).toBe(true);
+    expect(statSync("/etc/passwd").isFile()).toBe(true);
+  } finally {
+    server.close();
+  }
+  expect((await supervisor.up(idOf("taken"))).state).toBe("running");
+});
+
+test("a path that no socket can have is refused, with its length", async () => {
+  const long = "x".repeat(64);
+  alice.writeConf(long, serve("3"), "listen = fastcgi");
+  await supervisor.rescan();
+  const { state, reason } = await supervisor.status(idOf(long));
+  expect([state, reason]).toEqual(["invalid", expect.stringMatching(/socket path of \d+ bytes, at most 107/)]);
+});
+
+test("the directories belong to root and the web server's group, and are shut to others", async () => {
+  const of = (path: string): string => {
+    const { uid, gid, mode } = lstatSync(path);
+    return `${uid === alice.uid ? "alice" : uid}:${gid === web ? "web" : gid} ${(mode & 0o7777).toString(8)}`;
+  };
+  expect(of(dirname(socketOf("own")))).toBe("0:web 710");
+  expect(of(join(dirname(socketOf("own")), "own.bound"))).toBe("alice:web 2710");
+  expect(of(join(supervisor.fastcgiDir, ".bound"))).toBe("0:web 711");
+});

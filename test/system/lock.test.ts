@@ -1,0 +1,181 @@
+/** lock=: one holder at a time, the rest wait and say so; and exit code 100, after which nothing is tried again. */
+import { lstatSync } from "node:fs";
+import type { Explanation } from "@dmhost/supervisor/contract";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Account } from "./account.ts";
+import { argumentsOf, descriptorsOf, isRunning, processesOf } from "./proc.ts";
+import { run, succeed, until } from "./program.ts";
+import { Stage } from "./stage.ts";
+import type { Supervisor } from "./supervisor.ts";
+
+let stage: Stage;
+let alice: Account;
+let bob: Account;
+let supervisor: Supervisor;
+
+beforeAll(async () => {
+  stage = await Stage.make();
+  alice = await stage.account("alice");
+  bob = await stage.account("bob");
+  supervisor = stage.supervisor("main", ["[runs_as]", alice.name, bob.name]);
+  await supervisor.start();
+});
+afterAll(() => stage.remove());
+
+const idOf = (name: string): string => `${alice.name}/${name}`;
+const write = async (name: string, ...lines: string[]): Promise<void> => {
+  const start = lines.some((line) => line.startsWith("start")) ? [] : ["start = exec sleep 1000"];
+  alice.writeConf(name, "autostart = no", "stop-timeout = 5s", ...start, ...lines);
+  await supervisor.rescan();
+};
+const words = (file: string): string => `waits for the lock ${alice.home}/${file}`;
+/** Starts one that has to wait. */
+const queue = async (name: string, file: string): Promise<void> => {
+  const { ok, reason, advice, daemon } = await supervisor.act("start", idOf(name));
+  expect([ok, reason, daemon.state]).toEqual([false, `cannot start "${idOf(name)}": ${words(file)}`, "starting"]);
+  expect(advice).toBe("It goes on by itself when it has what it waits for; a stop gives that up.");
+};
+const isFree = async (file: string): Promise<boolean> =>
+  (await run(["flock", "--nonblock", `${alice.home}/${file}`, "true"])).code === 0;
+
+test("the second holder waits as starting, says for what, has not failed, and goes on when the first is gone", async () => {
+  for (const name of ["one", "two"]) await write(name, "lock = ~/common", "healthy-after = 100ms");
+  const { pid } = await supervisor.up(idOf("one"));
+  await queue("two", "common");
+  const two = await supervisor.status(idOf("two"));
+  expect(two).toMatchObject({ state: "starting", reason: words("common"), respawns: 0 });
+  const { body } = await supervisor.ask("GET", `/v1/daemons/${encodeURIComponent(idOf("two"))}/explanation`);
+  const explained = body as Explanation;
+  expect(explained).toMatchObject({ failures: 0, lastExit: null, daemon: { reason: words("common") } });
+  expect(explained.settings).toContainEqual({ key: "lock", value: "~/common", isDefault: false });
+  // Longer than a start takes to settle, and than its run would need to count as healthy.
+  await until("a wait", () => supervisor.status(idOf("two")).then(({ uptime }) => uptime > 0.5));
+  expect((await supervisor.status(idOf("two"))).state).toBe("starting");
+  expect(isRunning(pid)).toBe(true);
+  await supervisor.act("stop", idOf("one"));
+  const now = await supervisor.reaches(idOf("two"), "running");
+  expect(now).toMatchObject({ pid: two.pid, reason: "", respawns: 0 });
+  expect(supervisor.starts(idOf("two"))).toHaveLength(1);
+  await supervisor.act("stop", idOf("two"));
+  expect(await isFree("common")).toBe(true);
+});
+
+test("the lock is held by the daemon itself, in a file that is its account's alone, and ends with it", async () => {
+  await write("holder", "lock = ~/own", "umask = 000");
+  const { pid } = await supervisor.up(idOf("holder"));
+  await until("its sleep", () => argumentsOf(pid)[0]?.endsWith("sleep"));
+  expect([...descriptorsOf(pid)].slice(3)).toEqual([[9, `${alice.home}/own`]]);
+  const { uid, mode } = lstatSync(`${alice.home}/own`);
+  expect([uid, mode & 0o777]).toEqual([alice.uid, 0o600]);
+  expect(await isFree("own")).toBe(false);
+  process.kill(pid, "SIGKILL");
+  await supervisor.reaches(idOf("holder"), "running", pid);
+  expect(await isFree("own")).toBe(false);
+  await supervisor.act("stop", idOf("holder"));
+  expect(await isFree("own")).toBe(true);
+});
+
+test("one that waits can be stopped, and started again", async () => {
+  for (const name of ["first", "second"]) await write(name, "lock = ~/stopped");
+  await supervisor.up(idOf("first"));
+  await queue("second", "stopped");
+  const { pid } = await supervisor.status(idOf("second"));
+  expect(await supervisor.act("stop", idOf("second"))).toMatchObject({
+    ok: true,
+    daemon: { state: "stopped", reason: "" },
+  });
+  expect(isRunning(pid)).toBe(false);
+  await queue("second", "stopped");
+  await supervisor.act("stop", idOf("second"));
+  await supervisor.act("stop", idOf("first"));
+});
+
+test("a run that fails after it has waited has failed, however long it waited", async () => {
+  await write("before", "lock = ~/wait");
+  await write("after", "lock = ~/wait", "healthy-after = 400ms", "max-retries = 0", "start = exit 3");
+  await supervisor.up(idOf("before"));
+  await queue("after", "wait");
+  await until("a long wait", () => supervisor.status(idOf("after")).then(({ uptime }) => uptime > 0.8));
+  await supervisor.act("stop", idOf("before"));
+  expect((await supervisor.reaches(idOf("after"), "failed")).reason).toBe(
+    "exited with code 3; given up after 1 failed runs",
+  );
+});
+
+test("a launch that stands by holds no lock", async () => {
+  await write("site", "lock = ~/site", "listen = fastcgi");
+  const { pid } = await supervisor.up(idOf("site"));
+  await until("one that stands by", () =>
+    processesOf(alice.uid).some((each) => argumentsOf(each).includes(`${alice.home}/site`)),
+  );
+  process.kill(pid, "SIGKILL");
+  const next = await supervisor.reaches(idOf("site"), "running", pid);
+  expect(await isFree("site")).toBe(false);
+  expect((await supervisor.act("restart", idOf("site"))).ok).toBe(true);
+  expect((await supervisor.status(idOf("site"))).pid).not.toBe(next.pid);
+  await supervisor.act("stop", idOf("site"));
+  expect(await isFree("site")).toBe(true);
+});
+
+test("the next supervisor neither takes one that waits for running nor lets two run", async () => {
+  for (const name of ["here", "there"]) await write(name, "lock = ~/crash");
+  const { pid } = await supervisor.up(idOf("here"));
+  await queue("there", "crash");
+  await supervisor.end("SIGKILL");
+  await supervisor.start();
+  expect((await supervisor.status(idOf("here"))).pid).toBe(pid);
+  const there = await until("waiting again", async () => {
+    const status = await supervisor.status(idOf("there"));
+    return status.reason === words("crash") && status;
+  });
+  expect(there.state).toBe("starting");
+  await supervisor.act("stop", idOf("here"));
+  await supervisor.reaches(idOf("there"), "running");
+  await supervisor.act("stop", idOf("there"));
+});
+
+test.each([
+  ["a directory", () => alice.makeDirectory("bad"), "is a directory"],
+  ["in a directory that is not there", () => succeed("rm", "-rf", `${alice.home}/bad`), "directory nonexistent"],
+  ["another's", () => succeed("ln", "-sfn", `${bob.home}/theirs`, `${alice.home}/bad`), "permission denied"],
+  ["root's", () => succeed("ln", "-sfn", "/etc/dmhost-planted", `${alice.home}/bad`), "permission denied"],
+])("a lock that cannot be taken (%s) is a failure of the launch", async (name, make, why) => {
+  await make();
+  const path = name.startsWith("in") ? "bad/lock" : "bad";
+  await write("bad", `lock = ~/${path}`, "max-retries = 0");
+  const { ok, reason, advice } = await supervisor.act("start", idOf("bad"));
+  expect([ok, reason]).toEqual([false, `cannot start "${idOf("bad")}": locking ${alice.home}/${path}: ${why}`]);
+  expect(advice).toContain("lock=");
+  expect(lstatSync("/etc/dmhost-planted", { throwIfNoEntry: false })).toBeUndefined();
+});
+
+test.each([
+  ["a FIFO", "mkfifo ~/odd"],
+  ["a device", "ln -s /dev/zero ~/odd"],
+])("a lock that is %s holds up nobody", async (_name, make) => {
+  await succeed("rm", "-f", `${alice.home}/odd`);
+  await succeed(...alice.become, "sh", "-c", make.replaceAll("~", alice.home));
+  await write("odd", "lock = ~/odd");
+  const { daemon } = await supervisor.act("start", idOf("odd"));
+  expect(["running", "coolingdown", "failed"]).toContain(daemon.state);
+  expect((await supervisor.act("stop", idOf("odd"))).ok).toBe(true);
+});
+
+test("exit code 100 is the last try until somebody starts it", async () => {
+  await write("final", "start = exit 100");
+  const { ok, reason } = await supervisor.act("start", idOf("final"));
+  const told = "exited with code 100 (it asks not to be run again)";
+  expect([ok, reason]).toEqual([false, `cannot start "${idOf("final")}": ${told}`]);
+  expect(await supervisor.reaches(idOf("final"), "failed")).toMatchObject({ reason: told, cooldown: 0, respawns: 0 });
+  expect(supervisor.starts(idOf("final"))).toHaveLength(1);
+  await supervisor.act("start", idOf("final"));
+  await supervisor.reaches(idOf("final"), "failed");
+  expect(supervisor.starts(idOf("final"))).toHaveLength(2);
+});
+
+test("exit code 100 of a daemon that has long been healthy is the last as well", async () => {
+  await write("late", "start = sleep 0.5; exit 100", "healthy-after = 50ms");
+  expect((await supervisor.act("start", idOf("late"))).ok).toBe(true);
+  await supervisor.reaches(idOf("late"), "failed");
+  expect(supervisor.starts(idOf("late"))).toHaveLength(1);
+});

@@ -1,0 +1,252 @@
+/** Instances that share a socket, and restarts that lose nobody. */
+import type { DaemonList } from "@dmhost/supervisor/contract";
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { type Account, nameFor } from "./account.ts";
+import { askForPage } from "./fastcgi-client.ts";
+import { askLine, lineServer } from "./line-server.ts";
+import { isRunning, processesOf } from "./proc.ts";
+import { until } from "./program.ts";
+import { Stage } from "./stage.ts";
+import type { Supervisor } from "./supervisor.ts";
+
+let stage: Stage;
+let alice: Account;
+let page: string;
+let serve: ReturnType<typeof lineServer>;
+let supervisor: Supervisor;
+
+beforeAll(async () => {
+  stage = await Stage.make();
+  await stage.group("web");
+  alice = await stage.account("alice");
+  page = alice.write("page.php", "<?php if ($_GET['slow'] ?? 0) usleep(600000); echo getmypid();");
+  serve = lineServer(alice);
+  supervisor = stage.supervisor("main", [`nginx-group = ${nameFor("web")}`, "[runs_as]", alice.name]);
+  alice.writeConf("php", "start = exec php-cgi -q", "listen = fastcgi", "ready-after = 0.2");
+  alice.writeConf("line", serve("3"), "listen = systemd", "ready-after = 0.2");
+  alice.writeConf("pair", serve("3"), "listen = http", "instances = 2", "ready-after = 0.2");
+  await supervisor.start();
+  for (const name of ["php", "line", "pair"]) await supervisor.reaches(idOf(name), "running");
+});
+afterAll(() => stage.remove());
+beforeEach(async () => {
+  alice.writeConf("line", serve("3"), "listen = systemd", "ready-after = 0.2");
+  await supervisor.rescan();
+});
+
+const idOf = (name: string): string => `${alice.name}/${name}`;
+const socketOf = (name: string): string => `${supervisor.fastcgiDir}/${alice.name}/${name}.sock`;
+const pidsOf = async (name: string): Promise<number[]> =>
+  (await supervisor.status(idOf(name))).instances.map(({ pid }) => pid).sort((a, b) => a - b);
+
+/** Asks again and again until `work` is done; gives the answers. A request that fails rejects. */
+const during = async (ask: () => Promise<unknown>, work: () => Promise<unknown>): Promise<unknown[]> => {
+  const answers: unknown[] = [];
+  let going = true;
+  const asking = (async () => {
+    while (going) answers.push(await ask());
+  })();
+  try {
+    await work();
+  } finally {
+    going = false;
+  }
+  await asking;
+  return answers;
+};
+
+test("php-cgi is replaced without a refused or broken request, a slow one in hand included", async () => {
+  const before = await supervisor.status(idOf("php"));
+  const slow = askForPage(socketOf("php"), page, "slow=1");
+  const answers = await during(
+    () => askForPage(socketOf("php"), page),
+    async () => expect(await supervisor.act("restart", idOf("php"))).toMatchObject({ ok: true }),
+  );
+  expect(await slow).toBe(String(before.pid));
+  const after = await supervisor.status(idOf("php"));
+  expect(after).toMatchObject({ state: "running", respawns: 0 });
+  expect(isRunning(before.pid)).toBe(false);
+  expect(answers).toContain(String(after.pid));
+});
+
+test("a program that does not catch TERM keeps its request too: it is ended between two", async () => {
+  const before = await supervisor.status(idOf("line"));
+  const slow = askLine(socketOf("line"), "slow");
+  await during(
+    () => askLine(socketOf("line")),
+    async () => expect((await supervisor.act("restart", idOf("line"))).ok).toBe(true),
+  );
+  expect((await slow).pid).toBe(before.pid);
+  expect(isRunning(before.pid)).toBe(false);
+});
+
+test("the new one begins before the old one ends, unless the file says otherwise", async () => {
+  for (const rolling of ["yes", "no"]) {
+    alice.writeConf("line", serve("3"), "listen = systemd", `rolling = ${rolling}`, "ready-after = 0.3");
+    const old = await supervisor.status(idOf("line"));
+    const restart = supervisor.act("restart", idOf("line"));
+    let most = 0;
+    const done = restart.then(() => true);
+    while (!(await Promise.race([done, new Promise((resolve) => setTimeout(resolve, 5))]))) {
+      const lives = (await supervisor.status(idOf("line"))).instances.filter(({ pid }) => pid > 0 && isRunning(pid));
+      most = Math.max(most, lives.length);
+    }
+    expect((await restart).ok).toBe(true);
+    expect([rolling, most]).toEqual([rolling, rolling === "yes" ? 2 : 1]);
+    expect((await supervisor.status(idOf("line"))).pid).not.toBe(old.pid);
+  }
+});
+
+test.each([
+  ["dies", () => ["start = exec sh -c 'sleep 0.05; exit 7'"], /exited with code 7/],
+  ["cannot be launched", () => [serve("3"), "dir = /nonexistent"], /entering \/nonexistent/],
+  [
+    "does not tell that it is ready",
+    () => [serve("3"), "ready = notify", "ready-timeout = 0.4"],
+    /did not tell within 0.4 s/,
+  ],
+])("a new one that %s is given up, with the reason, and the old one goes on", async (_, lines, reason) => {
+  const before = await supervisor.reaches(idOf("line"), "running");
+  alice.writeConf("line", ...lines(), "listen = systemd", "ready-after = 0.2");
+  const answers = await during(
+    () => askLine(socketOf("line")),
+    async () => {
+      const outcome = await supervisor.act("restart", idOf("line"));
+      expect(outcome).toMatchObject({ ok: false, reason: expect.stringMatching(reason) });
+      expect(outcome.advice).toMatch(/goes on as it was/);
+    },
+  );
+  expect(answers.length).toBeGreaterThan(0);
+  const after = await until("the new one gone", async () => {
+    const status = await supervisor.status(idOf("line"));
+    return status.instances.length === 1 && status;
+  });
+  expect(after).toMatchObject({ state: "running", pid: before.pid, changed: true, respawns: before.respawns });
+  expect(supervisor.log().some(({ event, daemon }) => event === "rollback" && daemon === idOf("line"))).toBe(true);
+
+  // What crashes now comes back as it was: the new file is not in force.
+  process.kill(before.pid, "SIGKILL");
+  await supervisor.reaches(idOf("line"), "running", before.pid);
+  expect((await askLine(socketOf("line"))).word).toBe("old");
+});
+
+test.each([
+  ["descriptor", "fd:7", "7"],
+  ["datagram", "notify", "notify"],
+])("one that tells by a %s is ready from then on", async (_, ready, tell) => {
+  alice.writeConf("line", serve("3", tell, "new"), "listen = systemd", `ready = ${ready}`);
+  expect(await supervisor.act("restart", idOf("line"))).toMatchObject({ ok: true });
+  expect((await askLine(socketOf("line"))).word).toBe("new");
+  await supervisor.act("stop", idOf("line"));
+  const started = await supervisor.up(idOf("line"));
+  expect(started.state).toBe("running");
+});
+
+test("a stop in the middle of a restart ends both processes, and each gets a true answer", async () => {
+  alice.writeConf("line", serve("3"), "listen = systemd", "ready = notify");
+  const restart = supervisor.act("restart", idOf("line"));
+  await until("two processes", async () => (await pidsOf("line")).filter((pid) => pid > 0).length === 2);
+  const pids = await pidsOf("line");
+  expect((await supervisor.act("stop", idOf("line"))).ok).toBe(true);
+  expect(await restart).toMatchObject({ ok: false, reason: expect.stringMatching(/asked to stop/) });
+  expect(pids.filter(isRunning)).toEqual([]);
+  alice.writeConf("line", serve("3"), "listen = systemd", "ready-after = 0.2");
+  await supervisor.up(idOf("line"));
+});
+
+test("instances share the socket, and each comes back by itself", async () => {
+  const [first = 0, second = 0] = await pidsOf("pair");
+  expect([first, second].every(isRunning)).toBe(true);
+  const seen = new Set<number>();
+  await until("both have answered", async () => {
+    const answers = await Promise.all([1, 2, 3, 4].map(() => askLine(socketOf("pair"))));
+    for (const { pid } of answers) seen.add(pid);
+    return seen.has(first) && seen.has(second);
+  });
+  process.kill(first, "SIGKILL");
+  const after = await until("another in its place", async () => {
+    const pids = await pidsOf("pair");
+    return !pids.includes(first) && !pids.includes(0) && pids;
+  });
+  expect(after).toContain(second);
+  expect((await supervisor.status(idOf("pair"))).respawns).toBe(1);
+});
+
+test("a restart replaces all of them, one at a time", async () => {
+  const before = await pidsOf("pair");
+  await during(
+    () => askLine(socketOf("pair")),
+    async () => {
+      const restart = supervisor.act("restart", idOf("pair"));
+      let most = 0;
+      const done = restart.then(() => true);
+      while (!(await Promise.race([done, new Promise((resolve) => setTimeout(resolve, 5))]))) {
+        most = Math.max(most, (await pidsOf("pair")).filter((pid) => pid > 0 && isRunning(pid)).length);
+      }
+      expect((await restart).ok).toBe(true);
+      expect(most).toBeLessThanOrEqual(3);
+    },
+  );
+  const after = await pidsOf("pair");
+  expect(after).toHaveLength(2);
+  expect(after.filter((pid) => before.includes(pid))).toEqual([]);
+});
+
+test("scale begins and ends what it must, and touches nothing else; the next supervisor knows of it", async () => {
+  const before = await pidsOf("pair");
+  expect((await supervisor.scale(idOf("pair"), 4)).ok).toBe(true);
+  const four = await pidsOf("pair");
+  expect(four).toHaveLength(4);
+  expect(four).toEqual(expect.arrayContaining(before));
+
+  await supervisor.end("SIGKILL");
+  await supervisor.start();
+  expect(await pidsOf("pair")).toEqual(four);
+
+  expect((await supervisor.scale(idOf("pair"), 1)).ok).toBe(true);
+  await until("one left", async () => (await supervisor.status(idOf("pair"))).instances.length === 1);
+  const [left = 0] = await pidsOf("pair");
+  expect(before).toContain(left);
+  expect(processesOf(alice.uid)).not.toEqual(expect.arrayContaining(four.filter((pid) => pid !== left)));
+
+  await supervisor.act("stop", idOf("pair"));
+  await supervisor.up(idOf("pair"));
+  expect(await pidsOf("pair")).toHaveLength(2);
+  for (const size of [0, 65, 1.5]) {
+    expect(
+      (await supervisor.ask("POST", `/v1/daemons/${encodeURIComponent(idOf("pair"))}/scale`, { instances: size }))
+        .status,
+    ).toBe(400);
+  }
+});
+
+test("once is not repeated, pause holds and continue lets go", async () => {
+  alice.writeConf("task", "start = exec sleep 1000", "autostart = no");
+  await supervisor.rescan();
+  expect(await supervisor.act("once", idOf("task"))).toMatchObject({ ok: true });
+  const { pid } = await supervisor.status(idOf("task"));
+  expect(await supervisor.act("pause", idOf("task"))).toMatchObject({ ok: true, daemon: { state: "paused", pid } });
+  expect(await supervisor.act("continue", idOf("task"))).toMatchObject({ ok: true, daemon: { state: "running", pid } });
+  process.kill(pid, "SIGKILL");
+  expect(await supervisor.reaches(idOf("task"), "stopped")).toMatchObject({ want: "down", respawns: 0 });
+  expect(await supervisor.act("pause", idOf("task"))).toMatchObject({ ok: false });
+
+  await supervisor.up(idOf("task"));
+  await supervisor.act("pause", idOf("task"));
+  expect(await supervisor.act("stop", idOf("task"))).toMatchObject({ ok: true });
+});
+
+test("exit stops it and forgets it until somebody asks for a look at the files", async () => {
+  const { pid } = await supervisor.up(idOf("task"));
+  expect(await supervisor.act("exit", idOf("task"))).toMatchObject({ ok: true, daemon: { state: "stopped" } });
+  expect(isRunning(pid)).toBe(false);
+  const isListed = async (name = "task") =>
+    ((await supervisor.ask("GET", "/v1/daemons")).body as DaemonList).daemons.some(({ id }) => id === idOf(name));
+  expect(await isListed()).toBe(false);
+  // A change in its directory is no such question.
+  alice.writeConf("another", "start = exec sleep 1000");
+  await until("the other one", () => isListed("another"));
+  expect(await isListed()).toBe(false);
+  expect((await supervisor.rescan()).found).toEqual([idOf("task")]);
+  expect(await isListed()).toBe(true);
+});

@@ -1,0 +1,106 @@
+/** Daemons that run only while somebody wants something of them. */
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type Account, nameFor } from "./account.ts";
+import { askForPage } from "./fastcgi-client.ts";
+import { askLine, lineServer } from "./line-server.ts";
+import { isRunning, processesOf } from "./proc.ts";
+import { until } from "./program.ts";
+import { Stage } from "./stage.ts";
+import type { Supervisor } from "./supervisor.ts";
+
+const MANY = 50;
+
+let stage: Stage;
+let alice: Account;
+let bob: Account;
+let page: string;
+let supervisor: Supervisor;
+
+beforeAll(async () => {
+  stage = await Stage.make();
+  await stage.group("web");
+  [alice, bob] = [await stage.account("alice"), await stage.account("bob")];
+  page = alice.write("page.php", "<?php usleep(1000 * ($_GET['ms'] ?? 0)); echo getmypid();");
+  supervisor = stage.supervisor("main", [`nginx-group = ${nameFor("web")}`, "[runs_as]", alice.name, bob.name]);
+  const php = ["start = exec php-cgi -q", "listen = fastcgi", "ondemand = yes"];
+  alice.writeConf("site", ...php, "idle-timeout = 0.4");
+  alice.writeConf("awake", ...php, "instances = 2", "idle-timeout = 1h");
+  alice.writeConf("plain", lineServer(alice)("3"), "listen = http", "ondemand = yes", "idle-timeout = 0.2");
+  alice.writeConf("broken", "start = exit 3", "listen = fastcgi", "ondemand = yes", "max-retries = 0");
+  const start = lineServer(bob)("3");
+  for (let site = 0; site < MANY; site += 1) {
+    bob.writeConf(`site${site}`, start, "listen = http", "ondemand = yes", "idle-timeout = 1h");
+  }
+  await supervisor.start();
+  await supervisor.reaches(idOf("site"), "asleep");
+});
+afterAll(() => stage.remove());
+
+const idOf = (name: string): string => `${alice.name}/${name}`;
+const socketOf = (name: string, owner = alice): string => `${supervisor.fastcgiDir}/${owner.name}/${name}.sock`;
+
+test("asleep it has no process, and the first request is served", async () => {
+  expect(processesOf(alice.uid)).toEqual([]);
+  expect(await supervisor.status(idOf("site"))).toMatchObject({ state: "asleep", want: "up", pid: 0 });
+  const pid = Number(await askForPage(socketOf("site"), page));
+  expect(await supervisor.reaches(idOf("site"), "running")).toMatchObject({ pid, respawns: 0 });
+});
+
+test("it stays awake while it is asked, and over one long request; without any it goes to sleep again", async () => {
+  const pid = await askForPage(socketOf("site"), page);
+  for (let request = 0; request < 8; request += 1) expect(await askForPage(socketOf("site"), page, "ms=100")).toBe(pid);
+  expect(await askForPage(socketOf("site"), page, "ms=1200")).toBe(pid);
+  await supervisor.reaches(idOf("site"), "asleep");
+  expect(isRunning(Number(pid))).toBe(false);
+  expect(await supervisor.status(idOf("site"))).toMatchObject({ respawns: 0, cooldown: 0 });
+  expect(supervisor.log().some(({ daemon, event }) => daemon === idOf("site") && event === "idle")).toBe(true);
+});
+
+test("whoever comes while it falls asleep is served, whether or not its program catches TERM", async () => {
+  for (const ask of [() => askForPage(socketOf("site"), page), () => askLine(socketOf("plain"))]) {
+    for (let round = 0; round < 8; round += 1) {
+      await ask();
+      // Around the time at which it goes to sleep.
+      await new Promise((resolve) => setTimeout(resolve, 200 + round * 50));
+    }
+  }
+  const asleep = supervisor.log().filter(({ msg, event }) => msg === "asleep" && event === "gone");
+  expect(asleep.length).toBeGreaterThan(1);
+});
+
+test("all of its instances wake and sleep together, and a restart while it sleeps wakes nobody", async () => {
+  await askForPage(socketOf("awake"), page);
+  await until("both awake", async () =>
+    (await supervisor.status(idOf("awake"))).instances.every(({ state }) => state === "running"),
+  );
+  expect((await supervisor.status(idOf("awake"))).instances).toHaveLength(2);
+  await supervisor.reaches(idOf("site"), "asleep");
+  expect(await supervisor.act("restart", idOf("site"))).toMatchObject({ ok: true, daemon: { state: "asleep" } });
+  expect(await supervisor.act("stop", idOf("site"))).toMatchObject({ ok: true, daemon: { state: "stopped" } });
+  expect(await supervisor.act("start", idOf("site"))).toMatchObject({
+    ok: true,
+    daemon: { state: "asleep", want: "up" },
+  });
+});
+
+test("one that cannot run is given up, and those who wait for it are sent away", async () => {
+  await expect(askForPage(socketOf("broken"), page)).rejects.toThrow();
+  await supervisor.reaches(idOf("broken"), "failed");
+});
+
+test("many sleeping sites have no process, and all wake at once when all are asked", async () => {
+  expect(processesOf(bob.uid)).toEqual([]);
+  const sockets = Array.from({ length: MANY }, (_, site) => socketOf(`site${site}`, bob));
+  const answers = await Promise.all(sockets.map((socket) => askLine(socket)));
+  expect(new Set(answers.map(({ pid }) => pid)).size).toBe(MANY);
+});
+
+test("the next supervisor finds what sleeps asleep and what is awake awake, and wakes it as the former did", async () => {
+  await supervisor.reaches(idOf("plain"), "asleep");
+  const { pid } = await supervisor.status(idOf("awake"));
+  await supervisor.end("SIGKILL");
+  await supervisor.start();
+  expect(await supervisor.status(idOf("plain"))).toMatchObject({ state: "asleep" });
+  expect(await supervisor.status(idOf("awake"))).toMatchObject({ state: "running", pid });
+  expect((await askLine(socketOf("plain"))).word).toBe("old");
+});

@@ -1,0 +1,259 @@
+/** What a daemon's process is born into: nice, umask, limits, variables out of files; and what of it is refused. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import type { Explanation } from "@dmhost/supervisor/contract";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Account } from "./account.ts";
+import { argumentsOf, environmentOf, isRunning, limitsOf, niceOf, numbersOf, statusOf } from "./proc.ts";
+import { succeed, until } from "./program.ts";
+import { Stage } from "./stage.ts";
+import type { Supervisor } from "./supervisor.ts";
+
+let stage: Stage;
+let alice: Account;
+let bob: Account;
+let supervisor: Supervisor;
+let innocent: number;
+
+beforeAll(async () => {
+  stage = await Stage.make();
+  alice = await stage.account("alice");
+  bob = await stage.account("bob");
+  supervisor = stage.supervisor("main", ["[runs_as]", alice.name, bob.name]);
+  bob.writeConf("innocent", "start = exec sleep 1000");
+  const rootsOwn = `${stage.directory}/root-daemons`;
+  mkdirSync(rootsOwn, { mode: 0o755 });
+  writeFileSync(`${rootsOwn}/eager.conf`, "nice = -5\nstart = exec sleep 1000\n");
+  writeFileSync(`${rootsOwn}/lent.conf`, `nice = -5\nuser = ${bob.name}\nstart = exec sleep 1000\n`);
+  await supervisor.start();
+  innocent = (await supervisor.reaches(`${bob.name}/innocent`, "running")).pid;
+});
+afterAll(() => stage.remove());
+
+const idOf = (name: string): string => `${alice.name}/${name}`;
+
+/** Writes the file of a daemon that sleeps, unless the lines say what it is to start. */
+const write = async (name: string, ...lines: string[]): Promise<void> => {
+  const start = lines.some((line) => line.startsWith("start")) ? [] : ["start = exec sleep 1000"];
+  alice.writeConf(name, "autostart = no", ...start, ...lines);
+  await supervisor.rescan();
+};
+const up = async (name: string, ...lines: string[]): Promise<number> => {
+  await write(name, ...lines);
+  const { pid } = await supervisor.up(idOf(name));
+  await until(`${name} past its shell`, () => argumentsOf(pid)[0]?.endsWith("sleep"));
+  return pid;
+};
+const refusal = async (name: string, ...lines: string[]): Promise<string> => {
+  await write(name, "max-retries = 0", ...lines);
+  const { ok, reason, advice } = await supervisor.act("start", idOf(name));
+  expect([ok, advice]).toEqual([false, expect.stringMatching(/=|keys/)]);
+  return reason.replaceAll(alice.home, "~").replace(`cannot start "${idOf(name)}": `, "");
+};
+
+test("nice and umask are as the file says, and otherwise the supervisor's nice and 022", async () => {
+  const [given, bare] = [await up("given", "nice = 7", "umask = 027"), await up("bare")];
+  expect([niceOf(given), statusOf(given).get("Umask")]).toEqual([7, "0027"]);
+  expect([niceOf(bare), statusOf(bare).get("Umask")]).toEqual([niceOf(supervisor.pid), "0022"]);
+});
+
+test("nice below 0 is for root's own daemons alone", async () => {
+  for (const name of ["eager", "lent"]) {
+    const { pid } = await supervisor.reaches(`root/${name}`, "running");
+    expect(niceOf(pid)).toBe(-5);
+  }
+  expect(numbersOf((await supervisor.status("root/lent")).pid, "Uid")).toEqual(Array(4).fill(bob.uid));
+  expect(await refusal("eager", "nice = -1")).toBe("nice=-1: only root's own daemons may have one below 0");
+  expect((await supervisor.status(idOf("eager"))).state).toBe("forbidden");
+  expect(supervisor.starts(idOf("eager"))).toEqual([]);
+});
+
+test("every limit is the kernel's, soft and hard", async () => {
+  const pid = await up(
+    "limited",
+    "limit-data = 512M",
+    "limit-stack = 1M:2M",
+    "limit-lock = 16K",
+    "limit-as = 1G:2G",
+    "open-files = 64:128",
+    "limit-nproc = 100:200",
+    "limit-fsize = 10M",
+    "limit-core = 0",
+    "limit-rss = 64M:unlimited",
+    "limit-cpu = 10m:1h",
+  );
+  expect(limitsOf(pid)).toMatchObject({
+    "Max data size": "536870912 536870912",
+    "Max stack size": "1048576 2097152",
+    "Max locked memory": "16384 16384",
+    "Max address space": "1073741824 2147483648",
+    "Max open files": "64 128",
+    "Max processes": "100 200",
+    "Max file size": "10485760 10485760",
+    "Max core file size": "0 0",
+    "Max resident set": "67108864 unlimited",
+    "Max cpu time": "600 3600",
+  });
+  expect(limitsOf(await up("bare"))).toEqual(limitsOf(supervisor.pid));
+});
+
+test("a limit holds: a file that grows beyond it ends its writer", async () => {
+  await write(
+    "grower",
+    "dir = ~/",
+    "limit-fsize = 4096",
+    "max-retries = 0",
+    "start = exec dd if=/dev/zero of=grown bs=1K count=9",
+  );
+  await supervisor.act("start", idOf("grower"));
+  await supervisor.reaches(idOf("grower"), "failed");
+  expect(await succeed("stat", "-c", "%s", `${alice.home}/grown`)).toBe("4096");
+});
+
+test("no daemon gets a hard limit above the supervisor's, which is a failure of its launch and told", async () => {
+  const [, hard = ""] = (limitsOf(supervisor.pid)["Max open files"] ?? "").split(" ");
+  const beyond = Number(hard) + 1;
+  const told = "setting limits: failed to set the NOFILE resource limit: operation not permitted";
+  expect(await refusal("greedy", `limit-nofile = ${beyond}`)).toBe(told);
+  expect(await refusal("greedy", `limit-nofile = 5:${beyond}`)).toBe(told);
+  expect((await supervisor.status(idOf("greedy"))).state).toBe("failed");
+});
+
+test("explain shows what was given, as it is in effect", async () => {
+  await up("shown", "nice = 3", "umask = 77", "open-files = 1K", "limit-cpu = 1h:unlimited");
+  const { body } = await supervisor.ask("GET", `/v1/daemons/${encodeURIComponent(idOf("shown"))}/explanation`);
+  const { settings } = body as Explanation;
+  expect(settings).toContainEqual({ key: "nice", value: "3", isDefault: false });
+  expect(settings).toContainEqual({ key: "umask", value: "077", isDefault: false });
+  expect(settings).toContainEqual({ key: "limit-nofile", value: "1024", isDefault: false });
+  expect(settings).toContainEqual({ key: "limit-cpu", value: "3600:unlimited", isDefault: false });
+  expect(settings).toContainEqual({ key: "limit-as", value: "the supervisor's own", isDefault: true });
+});
+
+describe("variables out of files", () => {
+  /** Writes env-dir `~/<directory>` anew. */
+  const writeVariables = (directory: string, files: Readonly<Record<string, string>>): void => {
+    for (const [name, text] of Object.entries(files)) alice.write(`${directory}/${name}`, text);
+  };
+
+  test("env-dir is read as envdir reads it", async () => {
+    writeVariables("env", {
+      PLAIN: "one\ntwo\n",
+      BLANKS: " \tkept \t \t\n",
+      UNENDED: "no newline",
+      LINES: "a\0b\0\n",
+      BARE: "\n",
+      SHELL: "",
+      QUOTED: `"a" 'b' $(id) \`id\` \\n #x\n`,
+      BYTES: "\u00e9\u001b[2J",
+      ".HIDDEN": "1",
+      "not-a-name": "1",
+      LONG: `${"x".repeat(60_000)}\n${"y".repeat(200_000)}`,
+    });
+    const environment = environmentOf(await up("dir", "env-dir = ~/env", "export SHELL2 = /x"));
+    expect(environment).toEqual({
+      ...{ HOME: alice.home, LOGNAME: alice.name, USER: alice.name, PATH: "/usr/local/bin:/usr/bin:/bin", PWD: "/" },
+      ...{ PLAIN: "one", BLANKS: " \tkept", UNENDED: "no newline", LINES: "a\nb\n", BARE: "", SHELL2: "/x" },
+      QUOTED: `"a" 'b' $(id) \`id\` \\n #x`,
+      BYTES: Buffer.from("\u00e9\u001b[2J").toString("latin1"),
+      LONG: "x".repeat(60_000),
+    });
+  });
+
+  test("env-file is lines NAME=value, and quotes around a value are taken off", async () => {
+    const text = [
+      "# a comment",
+      "; another",
+      "",
+      "PLAIN=one",
+      " \tSPACED \t= two words \t\r",
+      `DOUBLE="a 'b' # c "`,
+      "SINGLE='$HOME'",
+      `HALF="x`,
+      "EMPTY=",
+      "EQUALS=a=b",
+      "HASH=a # b",
+      "PLAIN=again",
+    ];
+    alice.write("plain.env", text.join("\n"));
+    expect(environmentOf(await up("file", "env-file = ~/plain.env"))).toMatchObject({
+      PLAIN: "again",
+      SPACED: "two words",
+      DOUBLE: "a 'b' # c ",
+      SINGLE: "$HOME",
+      HALF: `"x`,
+      EMPTY: "",
+      EQUALS: "a=b",
+      HASH: "a # b",
+    });
+  });
+
+  test("a later source wins: what is always set, env-dir, env-file, export", async () => {
+    writeVariables("order", { HOME: "dir\n", A: "dir\n", B: "dir\n", C: "dir\n", LOGNAME: "", USER: "", D: "" });
+    alice.write("order.env", "B=file\nC=file\nUSER=file\n");
+    const environment = environmentOf(
+      await up("order", "env-dir = ~/order", "env-file = ~/order.env", "export C = export", "export D = export"),
+    );
+    expect(environment).toMatchObject({ HOME: "dir", A: "dir", B: "file", C: "export", D: "export", USER: "file" });
+    expect(environment).not.toHaveProperty("LOGNAME");
+  });
+
+  test("they are read at each launch, also by a chain that stood by, and never before", async () => {
+    writeVariables("fresh", { WHEN: "first\n" });
+    const first = await up("fresh", "listen = fastcgi", "env-dir = ~/fresh");
+    expect(environmentOf(first)["WHEN"]).toBe("first");
+    writeVariables("fresh", { WHEN: "second\n" });
+    process.kill(first, "SIGKILL");
+    const { pid } = await supervisor.reaches(idOf("fresh"), "running", first);
+    await until("past its shell", () => argumentsOf(pid)[0]?.endsWith("sleep"));
+    expect(environmentOf(pid)["WHEN"]).toBe("second");
+  });
+
+  const inDirectory = (name: string, what: string): Promise<string> =>
+    succeed(
+      ...alice.become,
+      "sh",
+      "-c",
+      `mkdir -p ~/h/${name} && cd ~/h/${name} && ${what}`.replaceAll("~", alice.home),
+    );
+
+  test.each([
+    ["fifo", "mkfifo X", "/X: not a regular file"],
+    ["device", "ln -s /dev/zero X", "/X: not a regular file"],
+    ["directory", "mkdir X", "/X: not a regular file"],
+    ["shadow", "ln -s /etc/shadow X", "/X: permission denied"],
+    ["dangling", "ln -s /nowhere X", "/X: no such file or directory"],
+    ["huge", "truncate -s 50G X", "/X: a line of more than 65536 bytes"],
+    ["equals", "touch A=B", ": a name with = in it"],
+    ["crowd", "seq -f V%g 1001 | xargs touch", ": more than 1000 files"],
+  ])(
+    "an env-dir with a hostile file (%s) costs its daemon the launch, and nobody else anything",
+    async (name, make, why) => {
+      await inDirectory(name, make);
+      expect(await refusal(`dir-${name}`, `env-dir = ~/h/${name}`)).toBe(`reading env-dir ~/h/${name}${why}`);
+      expect(isRunning(innocent)).toBe(true);
+    },
+  );
+
+  test.each([
+    ["fifo", "mkfifo f", ": not a regular file"],
+    ["device", "ln -s /dev/zero f", ": not a regular file"],
+    ["huge", "truncate -s 50G f", ": more than 65536 bytes"],
+    ["missing", "true", ": no such file or directory"],
+    ["line", "printf 'A=1\\nexport B=2\\n' >f", ": line 2 is not NAME=value"],
+    ["nul", "printf 'A=1\\0\\n' >f", ": line 1 is not NAME=value"],
+    ["shadow", "ln -s /etc/shadow f", ": permission denied"],
+  ])("an env-file that is no such file (%s) costs its daemon the launch", async (name, make, why) => {
+    await inDirectory(`f-${name}`, make);
+    expect(await refusal(`file-${name}`, `env-file = ~/h/f-${name}/f`)).toBe(`reading env-file ~/h/f-${name}/f${why}`);
+  });
+
+  test("no stage before the daemon's own shell obeys a variable of the tenant's", async () => {
+    alice.write("loader.env", `LD_DEBUG=files\nLD_DEBUG_OUTPUT=${alice.home}/loaded\n`);
+    const pid = await up("loader", "env-file = ~/loader.env", "lock = ~/loader.lock", "limit-core = 0");
+    const loaded = await succeed("sh", "-c", `ls ${alice.home} | grep ^loaded || :`);
+    // Its shell and the sleep that the shell becomes are one process.
+    expect(loaded.split("\n")).toEqual([`loaded.${pid}`]);
+    const text = await succeed("cat", `${alice.home}/loaded.${pid}`);
+    expect([...text.matchAll(/initialize program: (.*)/g)].map(([, program]) => program)).toEqual(["/bin/sh", "sleep"]);
+  });
+});
