@@ -255,6 +255,7 @@ describe("variables out of files", () => {
     expect(await refusal("own", "env-file = ~/own.env")).toBe(`putting the variables together: ${why}`);
     alice.write("own.env", "Q=2\nOPTIND=1\n");
     expect(environmentOf(await up("own", "env-file = ~/own.env"))).toMatchObject({ Q: "2", OPTIND: "1" });
+    await supervisor.act("stop", idOf("own"));
   });
 
   test("no stage before the daemon's own shell obeys a variable of the tenant's", async () => {
