@@ -56,6 +56,9 @@ const show = async (call: Call, value: unknown, text: string, code: number = EXI
 const complain = (call: Call, lines: readonly string[]): Promise<void> =>
   write(call.session.errors, lines.map((line) => `dmctl: ${oneLine(line)}\n`).join(""));
 
+const warn = ({ session }: Call, warnings: readonly string[]): Promise<void> =>
+  write(session.errors, warnings.map((warning) => `warning: ${oneLine(warning)}\n`).join(""));
+
 /** Prints one field of one daemon and nothing else; nothing at all, and exit code 1, where it has none. */
 const showField = async (call: Call, field: "pid" | "logFile" | "configFile", none: string): Promise<number> => {
   const daemon = await oneDaemon(call);
@@ -105,6 +108,11 @@ export const COMMANDS: readonly Command[] = [
     does: "state, process, respawns and times of every daemon that you may control, or of one",
     async run(call) {
       const daemons = call.id === "" ? await allDaemons(call) : [await oneDaemon(call)];
+      if (!call.look.reasons && !call.given.has("json"))
+        await warn(
+          call,
+          daemons.flatMap(({ warnings }) => warnings),
+        );
       return show(call, { daemons }, statusTable(daemons, call.look));
     },
   },
@@ -127,6 +135,7 @@ export const COMMANDS: readonly Command[] = [
     async run(call) {
       const result = await call.client.ask<RescanResult>({ method: "POST", path: apiPath("rescan"), settles: true });
       await complain(call, result.problems);
+      if (!call.given.has("json")) await warn(call, result.warnings);
       const nothing = call.session.terminal && result.problems.length === 0 ? "nothing is new\n" : "";
       return show(call, result, rescanLines(result) || nothing, result.problems.length > 0 ? EXIT.failed : EXIT.done);
     },

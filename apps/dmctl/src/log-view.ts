@@ -26,7 +26,7 @@ export interface LogView {
 
 /** Error codes of a body that ends before its end. */
 const CUTS = new Set(["ECONNRESET", "ERR_STREAM_PREMATURE_CLOSE"]);
-const CUT_SHORT = "the supervisor closed it: it has stopped, or the log's files are gone";
+const CUT_SHORT = "the supervisor closed it: it has stopped, the log's files are gone, or you may no longer read it";
 const readPattern = (text: string | undefined): RegExp | undefined => {
   try {
     return text === undefined ? undefined : new RegExp(text, "u");

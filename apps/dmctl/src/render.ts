@@ -103,7 +103,7 @@ export const outcomeLine = ({ daemon }: Outcome, look: Look): string => {
   return `${oneLine(daemon.id)} ${state}${daemon.pid === 0 ? "" : `, pid ${daemon.pid}`}\n`;
 };
 
-/** What a rescan did, one id a line; "" when nothing. Problems are not in it. */
+/** What a rescan did, one id a line; "" when nothing. Problems and warnings are not in it. */
 export const rescanLines = (result: RescanResult): string => {
   const lines = (["found", "started", "changed", "removed"] as const).flatMap((what) =>
     result[what].map((id) => `${what.padEnd("removed".length)} ${oneLine(id)}\n`),

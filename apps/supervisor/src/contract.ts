@@ -50,7 +50,7 @@ export interface DaemonStatus {
   want: "up" | "down";
   /** Process id of the main process of the instance that is best off, 0 when there is none. */
   pid: number;
-  /** Times one of its processes was started again by itself since the last start by hand. */
+  /** Times one of its processes was started again by itself since it was last stopped or restarted. */
   respawns: number;
   /** Seconds until the next try, 0 when none is planned. */
   cooldown: number;
@@ -141,6 +141,8 @@ export interface RescanResult {
   removed: string[];
   /** Files that could not be loaded, each `path:line: reason` or `path: reason`. */
   problems: string[];
+  /** What files say that is passed over, such as unknown keys, each `path:line: text`. */
+  warnings: string[];
 }
 
 /**
@@ -200,6 +202,8 @@ export interface LastExit {
   code: number | null;
   /** With SIG. */
   signal: string | null;
+  /** `memory`: the kernel had none left for it. `stop-timeout`: it did not end when it was told to. null: not known. */
+  cause: "memory" | "stop-timeout" | null;
   /** What was being done when its launch failed, e.g. `entering /srv/x`. */
   stage: string | null;
   /** All of that in words. */

@@ -3,6 +3,7 @@ import { isHeld } from "./core/definition.ts";
 import type { Hostname } from "./core/hostname.ts";
 import { launchLogger, launchServiceLogger } from "./core/launch.ts";
 import { alive, type Event, isExpected, type State, verdict } from "./core/lifecycle.ts";
+import { type AccountBase, groupIds } from "./core/policy-rules.ts";
 import { nextMove, paired, passed, type Rollout } from "./core/rollout.ts";
 import { type Common, type Host, Instance, type Terms } from "./instance.ts";
 import type {
@@ -65,7 +66,7 @@ export interface HostStanding {
 
 /** A daemon that the supervisor knows. Its file may be wrong, and it may not be allowed to run: the state says so. */
 export class Daemon {
-  readonly key: DaemonKey;
+  #key: DaemonKey;
   readonly id: string;
   /** The file as last read. */
   file: FoundFile;
@@ -94,7 +95,7 @@ export class Daemon {
   #cancelIdle: (() => void) | undefined;
 
   constructor(key: DaemonKey, file: FoundFile, machine: Machine, witness: Witness) {
-    this.key = key;
+    this.#key = key;
     this.id = `${key.owner.name}/${key.name}`;
     this.file = file;
     this.#machine = machine;
@@ -111,6 +112,31 @@ export class Daemon {
       },
     };
     this.#add();
+  }
+
+  get key(): DaemonKey {
+    return this.#key;
+  }
+
+  /** Takes its accounts as they are now, which have the uids that they had: its next runs get their groups and homes. */
+  refresh(accounts: AccountBase, former: AccountBase): void {
+    const { users } = accounts;
+    const owner = users.get(this.#key.owner.name);
+    if (owner) this.#key = { ...this.#key, owner };
+    const renewed = (terms: Terms | undefined): Terms | undefined => {
+      const account = terms && users.get(terms.account.name);
+      return terms && account?.uid === terms.account.uid ? { ...terms, account } : terms;
+    };
+    this.terms = renewed(this.terms);
+    for (const instance of this.instances()) {
+      if (owner) instance.key = { ...instance.key, owner };
+      const { account } = instance.terms ?? {};
+      instance.terms = renewed(instance.terms);
+      const now = instance.terms?.account;
+      const isSame = account && now && String(groupIds(now, accounts)) === String(groupIds(account, former));
+      // A launch that stands by has become the account already, with the groups that it had.
+      if (!isSame) this.#machine.discard(instance.key);
+    }
   }
 
   /** Its instances in the order of their numbers, those on their way out included. */
@@ -197,7 +223,11 @@ export class Daemon {
    */
   offer(terms: Terms): boolean {
     this.terms = terms;
-    if (alive(this.state)) return true;
+    if (alive(this.state)) {
+      // What is ending has no more use for what it was made of.
+      if (this.state.phase === "stopping") for (const instance of this.#lasting()) instance.terms = terms;
+      return true;
+    }
     for (const instance of this.instances()) instance.terms = terms;
     try {
       this.#openPlaces(terms);

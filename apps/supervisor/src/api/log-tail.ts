@@ -6,7 +6,12 @@ import type { Daemon } from "../daemon.ts";
 /** Reads a log's bytes with its owner's authority; errno errors. */
 export type ReadLog = (
   daemon: Daemon,
-  from: { readonly lines: number | undefined; readonly since: number | undefined; readonly follow: boolean },
+  from: {
+    readonly lines: number | undefined;
+    readonly since: number | undefined;
+    readonly follow: boolean;
+    readonly permitted?: () => boolean;
+  },
 ) => AsyncIterable<Buffer>;
 
 /** Longest end of a log that is quoted, in bytes: a line may be of any length. */

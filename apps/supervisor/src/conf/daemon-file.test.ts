@@ -393,6 +393,22 @@ const CASES: readonly (readonly [name: string, text: string, expected: Expected]
   ["export alone", "start=x\nexport", { errors: ['2: expected "export NAME = value", found "export"'] }],
   ["export as a key", "start=x\nexport=A", { errors: [`2: expected ${VARIABLE}, found the name nothing`] }],
   ["export two names", "start=x\nexport A B=c", { errors: [`2: expected ${VARIABLE}, found the name "A B"`] }],
+  [
+    "export what the launch needs for itself",
+    "start=x\nexport DMHOST_VAR_Q=1\nexport DMHOST_VARS=Q\nexport DMHOST_OTHER=1",
+    {
+      errors: [
+        '2: expected another name than "DMHOST_VAR_Q": those that begin with DMHOST_VAR are the launch\'s own',
+        '3: expected another name than "DMHOST_VARS": those that begin with DMHOST_VAR are the launch\'s own',
+      ],
+    },
+  ],
+  [
+    "export a number that shells count with",
+    "start=x\nexport OPTIND = x",
+    { errors: ['2: export OPTIND: expected a number, for /bin/sh does not begin with another, found "x"'] },
+  ],
+  ["export OPTIND", "start=x\nexport OPTIND = 3", { value: { start: "x", environment: { OPTIND: "3" } } }],
   ["export a digit first", "start=x\nexport 1A=c", { errors: [`2: expected ${VARIABLE}, found the name "1A"`] }],
   ["export a command", "start=x\nexport A;rm=c", { errors: [`2: expected ${VARIABLE}, found the name "A;rm"`] }],
   [

@@ -260,6 +260,21 @@ describe("readExit", () => {
     ["a signal", { code: undefined, signal: "SIGKILL", report: "" }, { how: "signal", signal: "SIGKILL" }],
     ["nobody saw", undefined, { how: "unknown" }],
     [
+      "no memory",
+      { code: undefined, signal: "SIGKILL", report: "", starved: true },
+      { how: "signal", signal: "SIGKILL", cause: "memory" },
+    ],
+    [
+      "no memory for a child",
+      { code: 137, signal: undefined, report: "", starved: true },
+      { how: "code", code: 137, cause: "memory" },
+    ],
+    [
+      "another signal, of one of whose processes that is true",
+      { code: undefined, signal: "SIGTERM", report: "", starved: true },
+      { how: "signal", signal: "SIGTERM" },
+    ],
+    [
       "the directory",
       { code: 111, signal: undefined, report: "/srv/x: not a directory\nentering /srv/x\n" },
       { how: "launch", stage: "entering /srv/x", reason: "not a directory" },
@@ -319,7 +334,7 @@ describe("readExit", () => {
       { how: "launch", stage: "becoming the account", reason: "operation not permitted" },
     ],
   ])("%s", (_name, raw, expected) => {
-    expect(readExit(raw)).toEqual(expected);
+    expect(readExit(raw && { starved: false, ...raw })).toEqual(expected);
   });
 });
 

@@ -25,7 +25,14 @@ import type {
 import { fileIdentity } from "./accounts.ts";
 import { Binding } from "./binding.ts";
 import { type CgroupRoot, isPopulated, killGroup, listGroups, loggerGroup, makeGroup, removeGroup } from "./cgroup.ts";
-import { type ConfDirectory, type ConfText, confPath, makeOwnDirectory, readConfDirectory } from "./conf-dir.ts";
+import {
+  type ConfDirectory,
+  type ConfText,
+  confPath,
+  makeOwnDirectory,
+  readConfDirectory,
+  type Selection,
+} from "./conf-dir.ts";
 import { ConfWatch } from "./conf-watch.ts";
 import { connectionsTo, holdsAny } from "./connections.ts";
 import { runFinish } from "./finish.ts";
@@ -96,6 +103,9 @@ interface Traces {
   readonly dropped?: number;
 }
 
+/** What of a directory is read, or read first. */
+type Wanted = Pick<Selection, "first" | "only">;
+
 /** A launch that stands by. */
 interface Spare {
   readonly run: number;
@@ -164,9 +174,14 @@ export class Linux implements Machine {
     return fileIdentity(account, this.accounts);
   }
 
-  readFiles(owner: Account, places: Places): FoundFiles {
-    const conf = this.#read(owner, places.chain);
-    const services = this.#readServices(owner, places.serviceChain, this.#options.mostDaemons - conf.files.length);
+  readFiles(owner: Account, places: Places, loaded: readonly string[]): FoundFiles {
+    // What an earlier supervisor had running comes first, too.
+    const recorded = this.#options.states.list(owner.name).map((file) => file.split("#")[0] ?? "");
+    const first = new Set([...loaded, ...recorded]);
+    const conf = this.#read(owner, places.chain, { first });
+    const services = this.#readServices(owner, places.serviceChain, this.#options.mostDaemons - conf.files.length, {
+      first,
+    });
     const files = new Map(conf.files.map((file) => [file.name, this.#understand(file)]));
     // Both may lie below the same directory that is not to be trusted.
     const problems = [...new Set([...conf.problems, ...services.problems])];
@@ -175,13 +190,16 @@ export class Linux implements Machine {
       if (known) problems.push(`${service.path}: not loaded, for ${known.path} has the same name; rename one of them`);
       else files.set(service.name, this.#understandService(service));
     }
-    return { files: [...files.values()], problems, complete: conf.complete && services.complete };
+    const passedOver = [...conf.passedOver, ...services.passedOver];
+    return { files: [...files.values()], passedOver, problems, complete: conf.complete && services.complete };
   }
 
   readFile(owner: Account, places: Places, name: string): FoundFile | undefined {
     const text = this.readText(owner, places.chain, name);
     if (text) return this.#understand(text);
-    const { directories, problems } = this.#readServices(owner, places.serviceChain, this.#options.mostDaemons, name);
+    const { directories, problems } = this.#readServices(owner, places.serviceChain, this.#options.mostDaemons, {
+      only: name,
+    });
     if (directories[0]) return this.#understandService(directories[0]);
     if (problems.length === 0) return undefined;
     const path = join(places.serviceChain.at(-1) ?? "/", name, "run");
@@ -198,14 +216,14 @@ export class Linux implements Machine {
 
   /** The text of one conf file, or why it cannot be read; undefined when there is no such file. */
   readText(owner: Account, chain: readonly string[], name: string): ConfText | undefined {
-    const { files, problems } = this.#read(owner, chain, name);
+    const { files, problems } = this.#read(owner, chain, { only: name });
     if (files[0] || problems.length === 0) return files[0];
     return { name, path: confPath(chain.at(-1) ?? "", name), text: undefined, problem: problems.join("; ") };
   }
 
   /** The text of the `run` of one service directory, or why it cannot be read; undefined when there is no such directory. */
   readScript(owner: Account, chain: readonly string[], name: string): ScriptText | undefined {
-    const { directories } = this.#readServices(owner, chain, this.#options.mostDaemons, name);
+    const { directories } = this.#readServices(owner, chain, this.#options.mostDaemons, { only: name });
     const [found] = directories;
     if (!found) return undefined;
     const { path } = found;
@@ -214,22 +232,20 @@ export class Linux implements Machine {
     return readScript(owner, this.identity(owner), path, this.#options.largest);
   }
 
-  #read(owner: Account, chain: readonly string[], only?: string): ConfDirectory {
+  #read(owner: Account, chain: readonly string[], wanted: Wanted): ConfDirectory {
     const { names, largest, mostDaemons: most } = this.#options;
-    const selection = { names, largest, most, ...(only !== undefined && { only }) };
-    return readConfDirectory(owner, this.identity(owner), chain, selection);
+    return readConfDirectory(owner, this.identity(owner), chain, { names, largest, most, ...wanted });
   }
 
-  #readServices(owner: Account, chain: readonly string[], most: number, only?: string): ServiceDirectories {
+  #readServices(owner: Account, chain: readonly string[], most: number, wanted: Wanted): ServiceDirectories {
     const { names, largest } = this.#options;
-    const selection = { names, largest, most, ...(only !== undefined && { only }) };
-    return readServiceDirectories(owner, this.identity(owner), chain, selection);
+    return readServiceDirectories(owner, this.identity(owner), chain, { names, largest, most, ...wanted });
   }
 
   /** A file that may not be believed. */
   #refused(file: Pick<FoundFile, "name" | "kind" | "path">, problem: string): FoundFile {
     const errors = [`${file.path}: ${problem}`];
-    return { ...file, definition: undefined, errors, warnings: [], fingerprint: `! ${problem}` };
+    return { ...file, legible: false, definition: undefined, errors, warnings: [], fingerprint: `! ${problem}` };
   }
 
   #understandService({ name, path, content, problem }: FoundService): FoundFile {
@@ -241,6 +257,7 @@ export class Linux implements Machine {
       this.#options.describe(join(text.directory, what.file), what);
     return {
       ...file,
+      legible: true,
       definition: value,
       errors: errors.map(describe),
       warnings: warnings.map(describe),
@@ -258,6 +275,7 @@ export class Linux implements Machine {
     const describe = (what: { line: number; text: string }) => this.#options.describe(path, what);
     const understood = {
       ...file,
+      legible: true,
       definition: value,
       errors: errors.map(describe),
       warnings: warnings.map(describe),
@@ -331,7 +349,7 @@ export class Linux implements Machine {
   openLog(key: DaemonKey, writer: Account, logger: LaunchPlan, directory: string): HeldLog {
     const identity = this.identity(key.owner);
     makeOwnDirectory(key.owner, identity, directory, 0o700);
-    requireWritable(identity, directory);
+    requireWritable(key.owner.name, identity, directory);
     requireCompressor(logger);
     const fifo = fifoPath(this.#options.runDir, key.owner.name, key.name);
     const destination = { identity, directory };

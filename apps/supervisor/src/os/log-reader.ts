@@ -22,10 +22,16 @@ export interface LogPosition {
   /** With the first file that may have lines of this time or later, in ms since 1970; 0 is the oldest file. */
   readonly since: number | undefined;
   readonly follow: boolean;
+  /** Asked before each piece: when it is no longer true, that was the end. */
+  readonly permitted?: () => boolean;
 }
 
-async function* bytesOf(fd: number, at: { offset: number }): AsyncGenerator<Buffer, void, void> {
-  while (true) {
+async function* bytesOf(
+  fd: number,
+  at: { offset: number },
+  permitted: () => boolean,
+): AsyncGenerator<Buffer, void, void> {
+  while (permitted()) {
     const { bytesRead, buffer } = await readAt(fd, Buffer.alloc(CHUNK), 0, CHUNK, at.offset);
     if (bytesRead === 0) return;
     at.offset += bytesRead;
@@ -64,16 +70,17 @@ export async function* readLog(
   path: string,
   from: LogPosition,
 ): AsyncGenerator<Buffer, void, void> {
+  const permitted = from.permitted ?? (() => true);
   const directory = new LogDirectory(identity, path);
   const begun = begin(directory, from);
   let { file } = begun;
   let at = { offset: begun.offset };
   try {
-    while (true) {
+    while (permitted()) {
       // What was written between a look at its end and the look at whether it is over is read, too.
       const over = directory.isOver(file);
-      if (isCompressed(file.fd)) yield* inflated(bytesOf(file.fd, at));
-      else yield* bytesOf(file.fd, at);
+      if (isCompressed(file.fd)) yield* inflated(bytesOf(file.fd, at, permitted));
+      else yield* bytesOf(file.fd, at, permitted);
       if (!over) {
         if (!from.follow) return;
         await sleep(LOOK);

@@ -3,7 +3,17 @@
  * The supervisor is not in the data path; it holds the FIFO open so that no writer meets a missing reader.
  */
 import { createHash } from "node:crypto";
-import { chownSync, closeSync, constants, existsSync, lstatSync, mkdirSync, openSync, rmSync } from "node:fs";
+import {
+  chownSync,
+  closeSync,
+  constants,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readlinkSync,
+  rmSync,
+} from "node:fs";
 import { constants as system } from "node:os";
 import { dirname, join } from "node:path";
 import type { LaunchPlan } from "../core/launch.ts";
@@ -75,12 +85,23 @@ export const requireCompressor = ({ argv }: LaunchPlan): void => {
 
 const REFUSED: ReadonlySet<string> = new Set(["EACCES", "EPERM", "EROFS", "ENOTDIR", "ENOENT"]);
 
+/** Why nobody but whom a directory belongs to could have told what is wrong with it, in words. */
+const whyUnwritable = (owner: string, directory: string, code: string): string => {
+  const stats = lstatSync(directory, { throwIfNoEntry: false });
+  const denied = `${owner} may not make files`;
+  if (stats?.isSymbolicLink()) {
+    return `${directory} is a link to ${readlinkSync(directory)}, in which ${denied} (${code}); put a directory there`;
+  }
+  if (stats && !stats.isDirectory()) return `${directory} is no directory; put one there`;
+  return `${denied} in ${directory} (${code})`;
+};
+
 /**
- * Makes sure that a logger with this identity can make files in a directory: it could not tell the daemon's owner itself.
- * A full disk is no reason to refuse.
- * @throws errno errors
+ * Makes sure that a logger of this owner can make files in a directory: it could not tell the daemon's owner itself. A
+ * full disk is no reason to refuse.
+ * @throws Error that says what is wrong with it
  */
-export const requireWritable = (identity: FileIdentity, directory: string): void =>
+export const requireWritable = (owner: string, identity: FileIdentity, directory: string): void =>
   asUser(identity, () => {
     const probe = join(directory, `.${process.pid}~`);
     try {
@@ -89,7 +110,8 @@ export const requireWritable = (identity: FileIdentity, directory: string): void
       );
       rmSync(probe, { force: true });
     } catch (error) {
-      if (REFUSED.has((error as NodeJS.ErrnoException).code ?? "")) throw error;
+      const { code = "" } = error as NodeJS.ErrnoException;
+      if (REFUSED.has(code)) throw new Error(whyUnwritable(owner, directory, code));
     }
   });
 
