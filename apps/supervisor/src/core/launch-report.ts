@@ -38,10 +38,20 @@ const reasonOf = (said: string): string => {
 
 /** How a chain's end is told from its daemon's. `raw` is what os/process.ts saw; undefined: nobody was there to see. */
 export const readExit = (
-  raw: { readonly code: number | undefined; readonly signal: string | undefined; readonly report: string } | undefined,
+  raw:
+    | {
+        readonly code: number | undefined;
+        readonly signal: string | undefined;
+        readonly report: string;
+        readonly starved: boolean;
+      }
+    | undefined,
 ): Exit => {
   if (raw === undefined) return { how: "unknown" };
-  if (raw.signal !== undefined) return { how: "signal", signal: raw.signal };
+  const starved = raw.starved ? ({ cause: "memory" } as const) : {};
+  if (raw.signal !== undefined) {
+    return { how: "signal", signal: raw.signal, ...(raw.signal === "SIGKILL" && starved) };
+  }
   if (raw.report !== "") return { how: "launch", ...readFailure(raw.report) };
-  return { how: "code", code: raw.code ?? 0 };
+  return { how: "code", code: raw.code ?? 0, ...(raw.code !== 0 && starved) };
 };

@@ -5,7 +5,7 @@ import { constants } from "node:os";
 import type { Readable, Writable } from "node:stream";
 import type { LaunchPlan } from "../core/launch.ts";
 import type { LiveRun, RunNews } from "../machine.ts";
-import { groupMembers, isPopulated, killGroup, removeGroup } from "./cgroup.ts";
+import { groupMembers, hasStarved, isPopulated, killGroup, removeGroup } from "./cgroup.ts";
 import { easeOut } from "./easing.ts";
 import { closeOnExec, openPidfd, reap, sendSignal } from "./libc.ts";
 import { findTree, identify, isAlive, type ProcessIdentity } from "./process-table.ts";
@@ -91,6 +91,10 @@ class Tree {
 
   serves(): boolean {
     return this.#servesAny(this.members());
+  }
+
+  starved(): boolean {
+    return this.cgroup !== undefined && hasStarved(this.cgroup);
   }
 
   ease(): void {
@@ -198,7 +202,7 @@ export const prepare = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefin
   });
   const finish = () => {
     if (report === undefined || end === undefined) return;
-    news?.exited({ ...end, report });
+    news?.exited({ ...end, report, starved: tree.starved() });
     tree.awaitEmpty(() => news?.gone(undefined));
   };
   const told = (text: string) => {
@@ -279,8 +283,9 @@ export const adopt = (
     closeSync(pidfd);
     const status = reap(leader.pid);
     if (status === undefined) news.exited(undefined);
-    else if ("code" in status) news.exited({ code: status.code, signal: undefined, report: "" });
-    else news.exited({ code: undefined, signal: signalName(status.signal), report: "" });
+    else if ("code" in status)
+      news.exited({ code: status.code, signal: undefined, report: "", starved: tree.starved() });
+    else news.exited({ code: undefined, signal: signalName(status.signal), report: "", starved: tree.starved() });
     tree.awaitEmpty(() => news.gone(undefined));
   });
   return runOf(tree);
