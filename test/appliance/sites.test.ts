@@ -35,6 +35,12 @@ const DAEMONS: Readonly<Record<string, readonly string[]>> = {
     "idle-timeout = 1s",
   ],
   own: ['start = exec php-cgi -b "$DM_SOCKET"', "listen = path", "host = own.test", "docroot = ~/www", ENDLESS],
+  talk: [
+    'start = for i in $(seq 400); do echo "line $i, of some length"; done; exec sleep 10000',
+    "output = log",
+    "log-size = 4K",
+    "log-compress = yes",
+  ],
   jail: [
     "start = exec sleep 10000",
     "chroot = ~/jail",
@@ -213,6 +219,17 @@ test("a jail is its daemon's root, with limits, variables and a lock, and withou
   expect(await asTenant(`tr '\\0' '\\n' </proc/${pid}/environ`)).toContain("WHERE=container");
   expect(await asTenant(`cut -d' ' -f19 /proc/${pid}/stat`)).toBe("5");
   expect(await asTenant(`flock --nonblock ${alice.home}/lock true || echo held`)).toBe("held");
+});
+
+test("a log is rotated and compressed, and the owner reads all of it", async () => {
+  await eventually("a rotated log", async () => {
+    const names = readdirSync(join(alice.home, ".daemon-manager/logs/talk"));
+    return names.some((name) => name.startsWith("@")) ? true : undefined;
+  });
+  const lines = (await dmctl("log", "talk", "--all", "--raw")).split("\n");
+  expect(lines.map((line) => / line (\d+),/.exec(line)?.[1])).toEqual(
+    Array.from({ length: 400 }, (_, at) => `${at + 1}`),
+  );
 });
 
 test("a service directory runs, with the programs of daemontools' names", async () => {

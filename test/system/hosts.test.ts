@@ -371,6 +371,17 @@ test("a log that has grown large makes place for the next", async () => {
   });
 });
 
+test("a log that another account's web server left, as after a change from one mode to another, is put aside", async () => {
+  const log = `${web.logs}/${alice.name}/foreign.greenfelt.net.access.log`;
+  writeFileSync(log, "old\n", { mode: 0o644 });
+  alice.writeConf("foreign", "start = exec sleep 1000", "host = foreign.greenfelt.net", "docroot = ~/www");
+  await supervisor.rescan();
+  await published("foreign", "foreign.greenfelt.net");
+  await shows("foreign.greenfelt.net", "/hello.txt", "hello\n");
+  expect([readFileSync(`${log}.1`, "utf8"), lstatSync(log).uid]).toEqual(["old\n", worker.uid]);
+  await remove("foreign");
+});
+
 test("dmctl status --long has the addresses", async () => {
   const { stdout } = await alice.run([toolbox.node, toolbox.dmctl, "status", "blog", "--long"]);
   expect(stdout).toContain(`  http://blog.example.org:${web.port}/ published\n`);

@@ -1,7 +1,7 @@
 /** A supervisor without root's powers: its own account is the only tenant, and keeps its policy itself. */
 
 import { once } from "node:events";
-import { chmodSync, chownSync, lstatSync, readFileSync } from "node:fs";
+import { chmodSync, chownSync, lstatSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Health } from "@dmhost/supervisor/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -78,6 +78,16 @@ test("it does not run anything as another account", async () => {
   const because = `this supervisor runs without root's powers, so only as ${alice.name}`;
   expect([state, reason]).toEqual(["forbidden", `it may not run as "${bob.name}": ${because}`]);
   expect((await supervisor.act("start", idOf("lent"))).ok).toBe(false);
+});
+
+test("its own rescan puts a changed policy in force, for there is no root to ask", async () => {
+  const granted = () =>
+    alice.run([toolbox.node, toolbox.dmctl, "explain", "--policy", alice.name, "host", "blog.example.org"]);
+  expect((await granted()).code).toBe(1);
+  const policy = readFileSync(supervisor.config, "utf8");
+  writeFileSync(supervisor.config, `${policy}[hosts]\n${alice.name}: blog.example.org\n`);
+  expect((await alice.run([toolbox.node, toolbox.dmctl, "rescan"])).code).toBe(0);
+  expect((await granted()).code).toBe(0);
 });
 
 test("its policy must be its own too", async () => {
