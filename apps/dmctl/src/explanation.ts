@@ -3,6 +3,7 @@ import type { Explanation, PolicyAnswer, Ruling } from "@dmhost/supervisor/contr
 import { formatDuration } from "./duration.ts";
 import { oneLine } from "./printable.ts";
 import { type Clock, tai64nLocal } from "./tai64n.ts";
+import { limitWords, usageWords } from "./usage.ts";
 
 const cited = (source: string): string => (source === "" ? "" : ` (${source})`);
 
@@ -29,7 +30,7 @@ const failuresText = ({ failures, maxRetries }: Explanation): string =>
   `${failures} in a row; ${maxRetries === null ? "never given up" : `given up after more than ${maxRetries}`}`;
 
 const facts = (explanation: Explanation): [string, string][] => {
-  const { daemon, policy, containment } = explanation;
+  const { daemon, policy, containment, budget } = explanation;
   const process = daemon.pid === 0 ? "no process" : `pid ${daemon.pid}, up ${formatDuration(daemon.uptime)}`;
   const managers = policy.managers.map(({ user, source }) => `${user}${cited(source)}`);
   return [
@@ -43,6 +44,10 @@ const facts = (explanation: Explanation): [string, string][] => {
     ...daemon.warnings.map((warning): [string, string] => ["warning", warning]),
     ["socket", daemon.socket || "none"],
     ["containment", containment],
+    ...(daemon.usage ? [["usage", usageWords(daemon.usage)] as [string, string]] : []),
+    ["limits", daemon.limits.by || "none"],
+    ...daemon.limits.keys.map((limit): [string, string] => ["", limitWords(limit)]),
+    ...budget.map(({ key, value, source }): [string, string] => ["budget", `${key}=${value}${cited(source)}`]),
   ];
 };
 

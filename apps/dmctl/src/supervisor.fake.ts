@@ -36,6 +36,8 @@ export const daemon = (id: string, fields: Partial<DaemonStatus> = {}): DaemonSt
     changed: false,
     warnings: [],
     instances: [],
+    limits: { by: "", keys: [] },
+    usage: null,
     ...fields,
   };
 };

@@ -10,6 +10,7 @@ import { daemonTemplate } from "./conf/daemon-template.ts";
 import { effectiveSettings } from "./conf/effective-settings.ts";
 import { parsePolicy } from "./conf/policy-file.ts";
 import { DEFAULT_RUN_DIR, HOME_SOCKET, PUBLIC_SOCKET, userSocket, VERSION } from "./contract.ts";
+import { CONTROLLERS } from "./core/allowance.ts";
 import { describeProblem, NAME } from "./core/definition.ts";
 import { describeExit } from "./core/lifecycle.ts";
 import { resolvePolicy } from "./core/policy.ts";
@@ -81,7 +82,9 @@ const loadRule = (path: string): { rule: Rule; problems: string[] } => {
   const parsed = parsePolicy(readPolicyFile(path));
   const describe = (problem: { line: number; text: string }) => describeProblem(path, problem);
   if (parsed.value === undefined) throw new Error(parsed.errors.map(describe).join("\n"));
-  const subjects = [...parsed.value.runsAs, ...parsed.value.manages].flatMap(({ left, right }) => [left, ...right]);
+  const { runsAs, manages, limits } = parsed.value;
+  const limited = limits.flatMap(({ left }) => (left === "everyone" ? [] : left));
+  const subjects = [...[...runsAs, ...manages].flatMap(({ left, right }) => [left, ...right]), ...limited];
   const namesOf = (kind: "user" | "group") =>
     subjects.filter((subject) => subject.kind === kind).map(({ name }) => name);
   const accounts = readAccounts({ users: namesOf("user"), groups: namesOf("group") });
@@ -121,7 +124,10 @@ const main = async (): Promise<void> => {
     mkdirSync(directory, { recursive: true, mode: 0o755 });
     claimDirectory(directory);
   }
-  const cgroups = findCgroupRoot(`dmhost-${flags.runDir.slice(1).replaceAll("-", "--").replaceAll("/", "-")}`);
+  const cgroups = findCgroupRoot(
+    `dmhost-${flags.runDir.slice(1).replaceAll("-", "--").replaceAll("/", "-")}`,
+    CONTROLLERS,
+  );
   if (cgroups.path === undefined) {
     log.warn({ reason: cgroups.why }, "no cgroups: a process that leaves its session may outlive its daemon");
   }

@@ -1,5 +1,7 @@
+import { writeBytes } from "../core/allowance.ts";
 import { DEFAULTS, type Definition, type Listen, type Ready } from "../core/definition.ts";
 import { type Limit, type LimitField, RESOURCES } from "../core/resource-limit.ts";
+import { BYTES, CORES, readBytes, readCores, readProcesses } from "./allowances.ts";
 import { AMOUNT_WORDS, readLimit, writeLimit } from "./amounts.ts";
 
 /** A key of a daemon's file, as man pages, completion and `explain` need to know it. */
@@ -255,6 +257,47 @@ const FIELD_KEYS: { readonly [F in Field]: FieldKey<F> } = {
     default: "none",
     doc: "File that it holds locked as long as it lives; it waits, as starting, while another holds that.",
     read: readPath,
+  },
+
+  memory: {
+    key: "memory",
+    expected: BYTES,
+    default: "no limit",
+    doc: "Memory that all of its processes may have together; one that passes it is ended and begun again.",
+    read: readBytes,
+    write: writeBytes,
+  },
+  memoryHigh: {
+    key: "memory-high",
+    expected: BYTES,
+    default: "no limit",
+    doc: "Memory from which on it is slowed down and made to give some back.",
+    read: readBytes,
+    write: writeBytes,
+  },
+  processes: {
+    key: "processes",
+    expected: "a whole number from 1 to 4194304",
+    default: "no limit",
+    doc: "Processes and threads that it may have; it cannot make more.",
+    read: readProcesses,
+    write: String,
+  },
+  cpu: {
+    key: "cpu",
+    expected: CORES,
+    default: "no limit",
+    doc: "Processors that it may keep busy: 0.5 is half of one.",
+    read: readCores,
+    write: String,
+  },
+  ioWeight: {
+    key: "io-weight",
+    expected: "a whole number from 1 to 10000",
+    default: "100",
+    doc: "Its share of busy disks, beside that of others.",
+    read: (text) => (/^[1-9]\d{0,4}$/.test(text) && Number(text) <= 10_000 ? Number(text) : undefined),
+    write: String,
   },
 };
 

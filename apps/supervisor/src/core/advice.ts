@@ -29,6 +29,8 @@ export const meaning = (exit: Exit): string => {
       if (exit.signal === "SIGKILL") return "somebody's kill -9, or the kernel for want of memory";
       if (FAULTS.has(exit.signal)) return "a fault in the program";
       return REQUESTS.has(exit.signal) ? "it was told to end" : "";
+    case "memory":
+      return "it took more than it may have, all its processes together";
     case "code":
       if (exit.code === 0) return "it ended of its own will; one that goes into the background looks like this, too";
       if (exit.code > SIGNALLED && exit.code <= SIGNALLED + LAST_SIGNAL) {
@@ -62,6 +64,9 @@ const afterExit = (exit: Exit, { id, user, logged }: Concern): string => {
     if (exit.stage === "opening its log") return "Let the owner write to its log's directory, or write output=discard.";
     return "This is for root to put right; the supervisor's log says more.";
   }
+  if (exit.how === "memory") {
+    return `Find what fills its memory, or give it more: memory= with \`dmctl edit ${id}\`, or root in [limits].`;
+  }
   if (exit.how === "code" && exit.code === 126) {
     return `Let ${user} execute that program (chmod +x), or correct start= with \`dmctl edit ${id}\`.`;
   }
@@ -79,6 +84,12 @@ const afterExit = (exit: Exit, { id, user, logged }: Concern): string => {
  */
 export const advice = (state: State, concern: Concern, since?: number): string => {
   const { id } = concern;
+  if (state.bar?.kind === "forbidden" && state.bar.reason.includes("[limits]")) {
+    return "Remove the file of one that is not needed, or ask root for more in [limits]; then `dmctl rescan`.";
+  }
+  if (state.bar?.kind === "forbidden" && state.bar.reason.includes("strict-limits=yes")) {
+    return "Ask root for a machine with cgroup v2, or for strict-limits=no in [settings].";
+  }
   const asking = state.bar?.kind === "forbidden" && /^[a-z-]+=/.exec(state.bar.reason)?.[0];
   if (asking) return `Take ${asking} out with \`dmctl edit ${id}\`, or let root keep that daemon.`;
   if (state.bar?.kind === "forbidden") {

@@ -1,4 +1,5 @@
 /** What a daemon's file says, as values. Made by conf/, judged by policy.ts, turned into a launch plan by launch.ts. */
+import { type Allowance, BOUNDLESS } from "./allowance.ts";
 import { type Limits, NO_LIMITS } from "./resource-limit.ts";
 
 /** Names of daemons and, as path segments, of owners (DESIGN: Behaviour everywhere). */
@@ -14,7 +15,7 @@ export type Listen = "none" | "fastcgi" | "systemd" | "http" | "path";
 export type Ready = "accept" | "notify" | `fd:${number}`;
 
 /** A daemon's file, complete with its defaults. Durations are in milliseconds. */
-export interface Definition extends Surroundings, Limits {
+export interface Definition extends Surroundings, Limits, Allowance {
   /** Working directory: absolute, or below the owner's home where it begins with `~/`. */
   readonly dir: string;
   /** Account to run as; undefined is the owner. */
@@ -97,6 +98,7 @@ export const DEFAULTS: Omit<Definition, "start"> = {
   chroot: undefined,
   lock: undefined,
   ...NO_LIMITS,
+  ...BOUNDLESS,
 };
 
 /** Something wrong at a place in a file. */

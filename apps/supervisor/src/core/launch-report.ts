@@ -36,11 +36,24 @@ const reasonOf = (said: string): string => {
   return reason.replace(/(?<=^|: )[A-Z](?=[a-z])/g, (letter) => letter.toLowerCase());
 };
 
-/** How a chain's end is told from its daemon's. `raw` is what os/process.ts saw; undefined: nobody was there to see. */
+/**
+ * How a chain's end is told from its daemon's.
+ * @param raw what os/process.ts saw; undefined: nobody was there to see. `overdraft`: the kernel ended it for want of memory
+ * @param limit bytes of memory that it may have
+ */
 export const readExit = (
-  raw: { readonly code: number | undefined; readonly signal: string | undefined; readonly report: string } | undefined,
+  raw:
+    | {
+        readonly code: number | undefined;
+        readonly signal: string | undefined;
+        readonly report: string;
+        readonly overdraft?: { readonly peak: number | undefined } | undefined;
+      }
+    | undefined,
+  limit?: number,
 ): Exit => {
   if (raw === undefined) return { how: "unknown" };
+  if (raw.overdraft && raw.report === "") return { how: "memory", limit, peak: raw.overdraft.peak };
   if (raw.signal !== undefined) return { how: "signal", signal: raw.signal };
   if (raw.report !== "") return { how: "launch", ...readFailure(raw.report) };
   return { how: "code", code: raw.code ?? 0 };

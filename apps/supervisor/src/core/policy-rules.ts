@@ -1,5 +1,7 @@
 /** The policy file as values, before accounts are known. Made by conf/policy-file.ts, resolved by policy.ts. */
 
+import type { BudgetKey } from "./budget.ts";
+
 /** A name in the policy file: an account, or with `@` a group of accounts. */
 export interface Subject {
   readonly kind: "user" | "group";
@@ -13,6 +15,13 @@ export interface Rule {
   readonly right: readonly Subject[];
 }
 
+/** One line of [limits]: `left: key = value, key = value`; `everyone` is written `*`. */
+export interface LimitRule {
+  readonly line: number;
+  readonly left: Subject | "everyone";
+  readonly amounts: ReadonlyMap<BudgetKey, number>;
+}
+
 /** [settings], with defaults filled in. In paths, `~/` and `%username%` stand for the owner's. */
 export interface Settings {
   readonly daemonPathDaemon: string;
@@ -21,6 +30,8 @@ export interface Settings {
   readonly daemonPathLogRoot: string;
   /** Group whose members may connect to published sockets: the web server's workers, and no tenant. */
   readonly nginxGroup: string;
+  /** `yes` or `no`: whether a daemon is refused whose limits no cgroup can hold. */
+  readonly strictLimits: string;
 }
 
 /** Defaults of [settings] (spec/daemon-manager.md: The policy file). */
@@ -30,6 +41,7 @@ export const DEFAULT_SETTINGS: Settings = {
   daemonPathDaemonRoot: "/etc/daemon-manager/daemons",
   daemonPathLogRoot: "/var/log/daemon-manager",
   nginxGroup: "dmhost-nginx",
+  strictLimits: "no",
 };
 
 /** The whole file. */
@@ -37,6 +49,7 @@ export interface PolicyRules {
   readonly settings: Settings;
   readonly runsAs: readonly Rule[];
   readonly manages: readonly Rule[];
+  readonly limits: readonly LimitRule[];
 }
 
 /** An account of the machine. */

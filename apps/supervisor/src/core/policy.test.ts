@@ -406,7 +406,7 @@ describe("any policy", () => {
   const anybody = [...accounts.users.keys(), "none", ""];
   const { settings } = rulesOf("");
   const of = (runsAs: readonly Rule[], manages: readonly Rule[]): Policy =>
-    resolvePolicy({ settings, runsAs, manages }, accounts).policy;
+    resolvePolicy({ settings, runsAs, manages, limits: [] }, accounts).policy;
 
   it("agrees with itself, and gives uid 0 to root alone", () => {
     fc.assert(

@@ -1,3 +1,4 @@
+import type { Budget } from "./budget.ts";
 import type { Problem } from "./definition.ts";
 import type { Account, AccountBase, PolicyRules, Settings } from "./policy-rules.ts";
 import { type Grants, ROOT, Roster } from "./roster.ts";
@@ -52,6 +53,8 @@ export interface Policy {
   manageable(caller: string): readonly string[];
   /** All that the file grants, groups resolved into accounts; what root may needs no grant and is not in it. */
   rights(): { readonly runsAs: readonly Right[]; readonly manages: readonly Right[] };
+  /** What its daemons may use of the machine together. */
+  budget(owner: string): Budget;
   /** Undefined for one who is no owner. */
   paths(owner: string): OwnerPaths | undefined;
   /** Accounts that several owners may run as, root and the account itself not counted (spec/security.md 9). */
@@ -72,6 +75,7 @@ export function resolvePolicy(
   const runsAs = roster.runsAs(rules.runsAs);
   const manages = roster.manages(rules.manages);
   const owners = [ROOT, ...[...runsAs.keys()].filter((name) => name !== ROOT)];
+  const budgets = roster.limits(rules.limits, owners);
   const isOwner = (name: string): boolean => name === ROOT || runsAs.has(name);
 
   const mayRunAs = (owner: string, target: string): Verdict => {
@@ -114,6 +118,7 @@ export function resolvePolicy(
       manages: listed(manages).filter(({ object }) => isOwner(object)),
     }),
     manageable: (caller) => (caller === ROOT ? owners : owners.filter((owner) => mayManage(caller, owner).allowed)),
+    budget: (owner) => budgets.get(owner) ?? {},
     paths: (owner) => (isOwner(owner) ? ownerPaths(rules.settings, owner, accounts.users.get(owner)) : undefined),
     sharedTargets: () => sharedTargets(runsAs),
   };

@@ -1,7 +1,9 @@
 /** The machine that the supervisor runs on: its port, made of the resources of this folder. */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import type { Allotment } from "../core/allowance.ts";
 import type { Definition, Parsed } from "../core/definition.ts";
+import type { Means } from "../core/enforcement.ts";
 import type { SocketEvidence } from "../core/evidence.ts";
 import type { LaunchPlan } from "../core/launch.ts";
 import type { Account, AccountBase } from "../core/policy-rules.ts";
@@ -21,7 +23,7 @@ import type {
 } from "../machine.ts";
 import { fileIdentity } from "./accounts.ts";
 import { Binding } from "./binding.ts";
-import { type CgroupRoot, isPopulated, killGroup, listGroups, makeGroup, removeGroup } from "./cgroup.ts";
+import { type CgroupRoot, isPopulated, killGroup, limitGroups, listGroups, makeGroup, removeGroup } from "./cgroup.ts";
 import { type ConfDirectory, type ConfText, confPath, makeOwnDirectory, readConfDirectory } from "./conf-dir.ts";
 import { ConfWatch } from "./conf-watch.ts";
 import { connectionsTo, holdsAny } from "./connections.ts";
@@ -29,7 +31,7 @@ import { type FileIdentity, keepOnExec } from "./libc.ts";
 import { fifoPath, Log, requireWritable } from "./log.ts";
 import { awaitNotification } from "./notification.ts";
 import { adopt, type Chain, clear, launch, prepare, type Run, type Stdio } from "./process.ts";
-import { isAlive, type ProcessIdentity } from "./process-table.ts";
+import { isAlive, type ProcessIdentity, readProcesses } from "./process-table.ts";
 import type { Readiness } from "./readiness.ts";
 import {
   admit,
@@ -277,12 +279,32 @@ export class Linux implements Machine {
     };
   }
 
-  makeGroup(key: InstanceKey, run: number): string | undefined {
-    const { path } = this.#options.cgroups;
+  makeGroup(key: InstanceKey, run: number, allotment: Allotment): string | undefined {
+    const { cgroups } = this.#options;
     const spare = this.#spares.get(instanceId(key));
-    if (spare?.run === run && spare.chain.waits()) return spare.cgroup;
+    if (spare?.run === run && spare.chain.waits()) {
+      this.allot(key, allotment);
+      return spare.cgroup;
+    }
     this.discard(key);
-    return path === undefined ? undefined : makeGroup(path, key.owner.name, key.name, run);
+    if (cgroups.path === undefined) return undefined;
+    return makeGroup(cgroups, { owner: key.owner.name, daemon: key.name, run }, allotment);
+  }
+
+  get means(): Means {
+    return this.#options.cgroups;
+  }
+
+  allot({ owner, name }: DaemonKey, allotment: Allotment): void {
+    const { cgroups } = this.#options;
+    if (cgroups.path !== undefined) limitGroups(cgroups, { owner: owner.name, daemon: name }, allotment);
+  }
+
+  sizes(wanted: readonly { readonly key: InstanceKey; readonly doubtful: number }[]): (number | undefined)[] {
+    const runs = wanted.map(({ key, doubtful }) => ({ run: this.#runs.get(instanceId(key)), doubtful }));
+    // One look at /proc for all of them, where it takes one.
+    const snapshot = runs.some(({ run }) => run && run.cgroup === undefined) ? readProcesses() : undefined;
+    return runs.map(({ run, doubtful }) => run?.size(doubtful, snapshot));
   }
 
   launch(key: InstanceKey, plan: LaunchPlan, given: Surroundings, news: RunNews): LiveRun {
