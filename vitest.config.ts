@@ -3,7 +3,14 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: "unit", include: ["apps/**/*.test.ts", "test/*.test.ts"], environment: "node" } },
+      {
+        test: {
+          name: "unit",
+          include: ["apps/**/*.test.ts", "test/*.test.ts"],
+          environment: "node",
+          testTimeout: 60_000,
+        },
+      },
       {
         test: {
           name: "system",

@@ -9,7 +9,9 @@ top none --json
 rescan none --json
 scan none --json
 start many --json
+up many --json
 stop many --json
+down many --json
 restart many --json
 once many --json
 pause many --json
@@ -20,10 +22,16 @@ log one --lines --follow --raw --utc
 tail one --lines --raw --utc
 edit one
 kill signal
+hup one
+alarm one
+interrupt one
+term one
 pid one --json
 logfile one --json
 configfile one --json
 explain question --policy --utc --json
+svstat one
+tai64nlocal none --utc
 export none --json
 health none --json
 help command
@@ -32,7 +40,7 @@ version none
 _dmctl_signals='HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN
 TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS'
 # What can be asked of the policy.
-_dmctl_verbs='status explain start stop restart once pause continue exit scale kill log tail pid logfile configfile edit run-as'
+_dmctl_verbs='status explain start stop restart once pause continue exit scale kill log tail pid logfile configfile edit run-as host'
 
 # _dmctl_offer WORD...: those that begin as the current word does are candidates.
 _dmctl_offer() {
@@ -52,11 +60,11 @@ _dmctl_shape() {
   return 1
 }
 
-# _dmctl_commands TAKES...: offers the commands that take one of these.
+# _dmctl_commands TAKES...: offers the commands that take one of these, by their first names.
 _dmctl_commands() {
   local name takes options
   while read -r name takes options; do
-    [[ $name == "" || $name == scan || " $* " != *" $takes "* ]] || _dmctl_offer "$name"
+    [[ $name == "" || $name =~ ^(scan|up|down)$ || " $* " != *" $takes "* ]] || _dmctl_offer "$name"
   done <<<"$_dmctl_table"
 }
 

@@ -8,7 +8,9 @@ set -g __dmctl_table \
     'rescan|none|--json|load new and changed files' \
     'scan|none|--json|load new and changed files' \
     'start|many|--json|start it and wait until it runs' \
+    'up|many|--json|start it and wait until it runs' \
     'stop|many|--json|stop it with all its processes' \
+    'down|many|--json|stop it with all its processes' \
     'restart|many|--json|stop it, then start it' \
     'once|many|--json|start it, and not again when it ends' \
     'pause|many|--json|hold its processes' \
@@ -19,10 +21,16 @@ set -g __dmctl_table \
     'tail|one|--lines --raw --utc|the end of its log and what comes' \
     'edit|one||edit its file' \
     'kill|signal||send it a signal' \
+    'hup|one||send it HUP' \
+    'alarm|one||send it ALRM' \
+    'interrupt|one||send it INT' \
+    'term|one||send it TERM' \
     'pid|one|--json|its process id' \
     'logfile|one|--json|the path of its log' \
     'configfile|one|--json|the path of its file' \
     'explain|question|--policy --utc --json|why it is in its state' \
+    'svstat|one||one line, as svstat prints it' \
+    'tai64nlocal|none|--utc|labels as local time' \
     'export|none|--json|the whole state, for root' \
     'health|none|--json|the supervisor itself' \
     'help|command||explain dmctl or a command' \
@@ -30,7 +38,7 @@ set -g __dmctl_table \
 set -g __dmctl_signals HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP \
     TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS
 # What can be asked of the policy.
-set -g __dmctl_verbs status explain start stop restart once pause continue exit scale kill log tail pid logfile configfile edit run-as
+set -g __dmctl_verbs status explain start stop restart once pause continue exit scale kill log tail pid logfile configfile edit run-as host
 
 # The row of a command; nothing for what is no command.
 function __dmctl_row
@@ -41,7 +49,7 @@ end
 function __dmctl_commands
     for row in $__dmctl_table
         set -l field (string split '|' -- $row)
-        if contains -- $field[2] $argv; and test $field[1] != scan
+        if contains -- $field[2] $argv; and not contains -- $field[1] scan up down
             printf '%s\t%s\n' $field[1] $field[4]
         end
     end

@@ -1,24 +1,26 @@
 # shellcheck shell=sh
 # What native and single-user mode do alike, once the mode has set where things are:
 # `programs` (what dist/ holds), `command_dir` (dmctl), `tree`, `tree_logs`, `web`, `run_dir` (control sockets),
-# `supervisor_flags` and `nginx_directives` (each a line that a shell reads).
+# `site_logs` (what the web server logs of sites), `supervisor_flags` and `web_become` (lines that a shell reads; the latter
+# ends in what makes the program after it the web server's account, or in exec).
 
 # Makes `programs` what dist/ is, file by file where they differ; sets `written` to yes if the supervisor's did.
 install_programs() {
-  mkdir -p "$programs" "$command_dir"
+  mkdir -p "$programs/daemontools" "$command_dir"
   install_copied=""
-  for program in "$workshop"/dist/*; do
-    program_place=$programs/${program##*/}
+  for program in "$workshop"/dist/* "$workshop"/dist/daemontools/*; do
+    [ -f "$program" ] || continue
+    program_place=$programs/${program#"$workshop"/dist/}
     [ "${program##*/}" != dmctl ] || program_place=$command_dir/dmctl
     ! cmp -s "$program" "$program_place" || continue
     install_copied="$install_copied $program_place"
     cp "$program" "$program_place.new"
     chmod 755 "$program_place.new"
     mv -f "$program_place.new" "$program_place"
-    [ "${program##*/}" = dmctl ] || written=yes
+    case $program_place in "$command_dir/dmctl" | "$programs/daemontools/"*) ;; *) written=yes ;; esac
   done
-  for program in "$programs"/*; do
-    [ -e "$workshop/dist/${program##*/}" ] || rm -f "$program"
+  for program in "$programs"/* "$programs"/daemontools/*; do
+    [ -e "$workshop/dist/${program#"$programs"/}" ] || rm -f "$program"
   done
   step "programs: ${install_copied:+installed:}${install_copied:-installed already}"
 }
@@ -42,7 +44,8 @@ RUN
 #!/bin/sh
 exec 2>&1
 echo \$\$ >.process-group
-exec nginx -e stderr -p "$web" -c nginx.conf -g "daemon off; $nginx_directives"
+export DMHOST_SITE_LOGS="$site_logs"
+$web_become"$web/web-server" start "$web"
 RUN
   nginx_changed=$written
   # A master that was killed leaves workers behind, which keep the port.

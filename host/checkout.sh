@@ -57,7 +57,7 @@ packages_left_out() {
 # One word that changes whenever the built programs would.
 sources_sum() (
   cd "$workshop" || exit
-  find apps build.ts package-lock.json -name node_modules -prune -o -type f ! -name '*.test.ts' -print0 |
+  find apps daemontools build.ts package-lock.json -name node_modules -prune -o -type f ! -name '*.test.ts' -print0 |
     LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1
 )
 

@@ -1,16 +1,18 @@
 # shellcheck shell=sh
 # Programs that the appliance takes from Debian: which are missing, and their installation.
 
-# What running natively needs beside what every Debian has; libatomic is for Node.
-appliance_programs="nginx php-cgi s6-svscan s6-log libatomic.so.1"
+# What running natively needs beside what every Debian has; libatomic is for Node, execlineb for multilog's processors.
+appliance_programs="nginx php-cgi s6-svscan s6-log execlineb libatomic.so.1"
 # What only root's supervisor has a use for: it is for chroot=.
 jail_programs="capsh"
 # What installing and building needs.
 building_programs="npm libatomic.so.1"
+# What daemontools/ is compared with; the package starts nothing.
+old_tools="daemontools"
 # Packages that the system tests run as tenants' daemons, or around them. php and mariadb-server-core are named so that
 # Debian adds no Apache and no service of a database.
 tenant_packages="deluged wordpress php mariadb-server-core libcatalyst-perl libfcgi-perl libfcgi-procmanager-perl
-iproute2 busybox-static"
+starman uwsgi-core uwsgi-plugin-python3 gcc libc6-dev libfcgi-dev iproute2 busybox-static $old_tools"
 # Services that packages named here bring, and that dmhost does not want.
 unwanted_services="nginx deluged"
 # What makes the man pages.
@@ -22,6 +24,7 @@ shell_programs="man zsh fish"
 package_of() {
   case $1 in
     s6-*) echo s6 ;;
+    execlineb) echo execline ;;
     libatomic.so.1) echo libatomic1 ;;
     capsh) echo libcap2-bin ;;
     man) echo man-db ;;

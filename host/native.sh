@@ -9,6 +9,8 @@ native_paths() {
   tree=/run/dmhost-services
   tree_logs=/var/log/dmhost
   web=/var/lib/dmhost/nginx
+  web_user=dmhost-nginx
+  site_logs=/var/log/dmhost-sites
   programs=/usr/local/lib/dmhost
   command_dir=/usr/local/bin
   share_dir=/usr/local/share
@@ -46,7 +48,12 @@ native_up() {
   native_accounts
   native_policy_file
   supervisor_flags="--config $native_policy --run-dir $run_dir --fastcgi-dir /run/fastcgi --state-dir /var/lib/dmhost"
-  nginx_directives="user dmhost-nginx;"
+  supervisor_flags="$supervisor_flags --sites-dir $web --site-logs-dir $site_logs --http-port $http_port"
+  # No process of the web server is root; its master may take a port below 1024. Its log is a pipe, which must be its own to
+  # be opened as /dev/stdout.
+  web_become="chown $web_user /dev/stdout
+exec setpriv --reuid $web_user --regid $web_user --init-groups --no-new-privs --bounding-set=-all,+net_bind_service \
+  --inh-caps=-all,+net_bind_service --ambient-caps=-all,+net_bind_service "
   run_services "/run/fastcgi/$native_demo/site.sock" "$native_demo_home/www"
   if policy_lists_demo; then
     await_site

@@ -7,6 +7,8 @@ single_user_paths() {
   tree=$single_own/services
   tree_logs=$single_own/logs
   web=$single_own/nginx
+  web_user=
+  site_logs=$single_own/site-logs
   programs=$single_own/programs
   command_dir=$HOME/.local/bin
   share_dir=$HOME/.local/share
@@ -43,7 +45,8 @@ single_user_up() {
   run_dir=$single_sockets/run
   supervisor_flags="--config \"$single_home/daemon-manager.conf\" --run-dir \"$run_dir\""
   supervisor_flags="$supervisor_flags --fastcgi-dir \"$single_sockets/fastcgi\" --state-dir \"$single_own/state\""
-  nginx_directives=
+  supervisor_flags="$supervisor_flags --sites-dir \"$web\" --site-logs-dir \"$site_logs\" --http-port $http_port"
+  web_become="exec "
   run_services "$single_sockets/fastcgi/$single_user/demo-site.sock" "$single_home/demo-site"
   await_site
   printf '\nThe demo site:   %s\n' "$(site_url)"
@@ -74,8 +77,8 @@ single_user_workshop() {
   workshop=${XDG_CACHE_HOME:-$HOME/.cache}/dmhost
   step "$checkout cannot be written as $single_user: building in $workshop"
   mkdir -p "$workshop"
-  rm -rf "$workshop/apps"
-  tar -C "$checkout" --exclude=node_modules -cf - apps build.ts package.json package-lock.json .npmrc tsconfig.json tsconfig.base.json |
+  rm -rf "$workshop/apps" "$workshop/daemontools"
+  tar -C "$checkout" --exclude=node_modules -cf - apps daemontools build.ts package.json package-lock.json .npmrc tsconfig.json tsconfig.base.json |
     tar -C "$workshop" -xf - --no-same-owner
 }
 

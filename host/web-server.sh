@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # The web server of a mode that runs directly on the machine: its address, and its directory (nginx -p) made from nginx/.
-# `web` is that directory; the mode sets it.
+# `web` is that directory; the mode sets it, and `web_user`, the account of the web server ("": the one that runs this).
 
 http_port=${DMHOST_HTTP_PORT:-8080}
 http_address=${DMHOST_HTTP_ADDRESS:-127.0.0.1}
@@ -64,25 +64,39 @@ make_web_directory() {
   web_next=$web.next
   rm -rf "$web_next"
   mkdir -p "$web_next/sites" "$web_next/vhosts" "$web_next/temp"
-  cp "$checkout/nginx/nginx.conf" "$checkout/nginx/fastcgi_params" "$checkout/nginx/mime.types" "$web_next/"
+  for web_part in nginx.conf fastcgi_params fastcgi_app_params proxy_params mime.types web-server; do
+    cp "$checkout/nginx/$web_part" "$web_next/"
+  done
   echo "listen $http_listen;" >"$web_next/listen.conf"
   sed -e "s|@SOCKET@|$1|g" -e "s|@DOCROOT@|$2|g" "$checkout/nginx/sites/demo.conf" >"$web_next/sites/demo.conf"
   for web_vhost in "$checkout"/config/nginx/*.conf; do
     [ ! -f "$web_vhost" ] || cp "$web_vhost" "$web_next/vhosts/"
   done
   chmod -R u=rwX,go=rX "$web_next"
-  if [ -d "$web" ] && diff -r -x temp "$web_next" "$web" >/dev/null; then
+  if [ -d "$web" ] && diff -r -x temp -x offered -x accepted "$web_next" "$web" >/dev/null; then
     rm -rf "$web_next"
+    make_web_places
     return
   fi
   web_complaint=$(nginx -t -e stderr -p "$web_next" -c nginx.conf 2>&1) ||
     fail "nginx does not accept its configuration:" "$web_complaint" \
       "vhosts/NAME is your config/nginx/NAME: correct it and run this again"
-  mkdir -p "$web/temp"
+  mkdir -p "$web"
   rm -rf "$web_next/temp" "$web/sites" "$web/vhosts"
   cp -R "$web_next/." "$web/"
   rm -rf "$web_next"
+  make_web_places
   written=yes
+}
+
+# The directories that the web server writes to, as its own; one that was another's is emptied.
+make_web_places() {
+  mkdir -p "$web/offered"
+  for web_place in temp accepted; do
+    web_owner=$(stat -c %U "$web/$web_place" 2>/dev/null) || web_owner=
+    [ -z "$web_owner" ] || [ "$web_owner" = "${web_user:-$(id -un)}" ] || rm -rf "${web:?}/$web_place"
+    [ -d "$web/$web_place" ] || install -d -m 0755 ${web_user:+-o "$web_user" -g "$(id -gn "$web_user")"} "$web/$web_place"
+  done
 }
 
 # wait_for_site NODE URL SECONDS: 0 once URL answers 200; 1 when the time is up, having printed the last answer.

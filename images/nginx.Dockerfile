@@ -6,13 +6,15 @@ RUN apt-get update -q \
  && groupadd --gid 65080 dmhost-nginx \
  && useradd --uid 65080 --gid 65080 --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin dmhost-nginx
 
-# nginx's directory (-p). vhosts/ is mounted over with the admin's own, temp/ with memory.
+# nginx's directory (-p). vhosts/ is mounted over with the admin's own, temp/ with memory; offered/ and accepted/ are shared
+# with the supervisor, who writes to the first alone.
 WORKDIR /etc/dmhost-nginx
 COPY nginx ./
 COPY images/nginx/listen.conf ./
 COPY images/nginx/health.conf sites/
-COPY images/nginx/health images/nginx/web-server /usr/local/bin/
-RUN mkdir -p vhosts temp \
+COPY images/nginx/health /usr/local/bin/
+RUN mkdir -p vhosts temp offered accepted /var/log/dmhost-sites \
+ && mv web-server /usr/local/bin/ \
  && sed -i -e 's|@SOCKET@|/run/fastcgi/dmhost-demo/site.sock|' -e 's|@DOCROOT@|/var/lib/dmhost/demo/www|' sites/demo.conf \
  && chmod -R u=rwX,go=rX . && chmod 0755 /usr/local/bin/*
 

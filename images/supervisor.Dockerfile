@@ -16,6 +16,7 @@ RUN --mount=type=secret,id=ca --mount=type=secret,id=npmrc --mount=type=cache,ta
     npm ci --no-audit --no-fund --userconfig /run/secrets/npmrc
 COPY build.ts ./
 COPY apps apps
+COPY daemontools daemontools
 # By its own path: npm 9 removes .bin/node along with the package for the other architecture.
 RUN node_modules/node-linux-*/bin/node build.ts \
  && mkdir -p out/bin out/lib && mv dist/dmctl out/bin/ && mv dist out/lib/dmhost \
@@ -26,7 +27,7 @@ FROM debian:trixie-slim
 ARG DMHOST_PACKAGES=
 RUN apt-get update -q \
  && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
-      libatomic1 libcap2-bin s6 libnss-extrausers php-cgi perl libfcgi-perl python3 $DMHOST_PACKAGES \
+      libatomic1 libcap2-bin s6 execline libnss-extrausers php-cgi perl libfcgi-perl python3 $DMHOST_PACKAGES \
  && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log
 
 # Numbers that Debian reserves, so that no account of the host has them; nginx.Dockerfile has 65080 too.

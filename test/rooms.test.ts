@@ -23,6 +23,7 @@ const ROOMS: Record<string, Room> = {
   instance: { rooms: ["core"], types: ["machine"], packages: [] },
   daemon: { rooms: ["core", "instance"], types: ["machine"], packages: [] },
   supervisor: { rooms: ["core", "daemon"], types: ["instance", "machine"], packages: [] },
+  hosting: { rooms: ["core"], types: ["daemon", "instance", "machine"], packages: [] },
   api: {
     rooms: ["api", "contract", "core"],
     types: ["daemon", "instance", "supervisor"],

@@ -99,6 +99,7 @@ export class Appliance {
       COMPOSE_PROJECT_NAME: PROJECT,
       DMHOST_HTTP_PORT: String(port),
       DMHOST_RUN_DIR: join(directory, "run"),
+      DMHOST_SITE_LOGS: join(directory, "site-logs"),
       DMHOST_CONFIG_DIR: join(directory, "config"),
       DMHOST_BIN_DIR: join(directory, "bin"),
       TESTCONTAINERS_RYUK_DISABLED: "true",

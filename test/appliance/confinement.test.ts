@@ -57,15 +57,17 @@ describe("both containers", () => {
       (await appliance.inspect(service)).Mounts.filter(({ RW }) => RW)
         .map(({ Destination }) => Destination)
         .sort();
-    expect(await writable("nginx")).toEqual(["/run/fastcgi"]);
+    expect(await writable("nginx")).toEqual(["/etc/dmhost-nginx/accepted", "/run/fastcgi", "/var/log/dmhost-sites"]);
     expect(await writable("supervisor")).toEqual([
       "/home",
       "/run/dmhost",
+      "/run/dmhost-sites/offered",
       "/run/fastcgi",
       "/sys/fs/cgroup/dmhost",
       "/var/lib/dmhost/demo",
       "/var/lib/dmhost/state",
       "/var/log/daemon-manager",
+      "/var/log/dmhost-sites",
     ]);
     const { Mounts } = await appliance.inspect("supervisor");
     expect(Mounts.map(({ Source }) => Source).filter((source) => source.includes("docker.sock"))).toEqual([]);

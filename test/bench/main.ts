@@ -1,17 +1,20 @@
 /**
- * Measures what the README states, each figure beside a peer in the same run: `npm run bench [respawn|status|memory]`.
- * Root, and Debian's php-cgi, runit and supervisor. Nothing here passes or fails.
+ * Measures what the README states, each figure beside a peer in the same run: `npm run bench [FIGURE...]`, root. Figures:
+ * respawn, status, memory, fastcgi (requests lost), throughput, sleeping. --seconds N (60) is how long a run of fastcgi is;
+ * --setup PART-OF-NAME, --trouble NAME (both repeatable) and --record FILE are for it too. Nothing passes or fails.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { parseArgs } from "node:util";
 import { CHECKOUT } from "../system/program.ts";
 import { Stage } from "../system/stage.ts";
+import { measureLoss, measureThroughput, type Wishes } from "./fastcgi.ts";
+import { median } from "./median.ts";
 import { childNamed, pssOf, runRunsv, runSupervisord, SHIPPED_DMCTL, SHIPPED_SUPERVISOR } from "./peer.ts";
+import { measureSleeping } from "./sleeping.ts";
 
-const median = (values: readonly number[]): number =>
-  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 const range = (values: readonly number[], unit: string): string =>
   `${median(values).toFixed(1)} ${unit} (${Math.min(...values).toFixed(1)} to ${Math.max(...values).toFixed(1)})`;
 
@@ -129,14 +132,38 @@ const measureMemory = (): Promise<void> =>
     console.log(`each further daemon, from 100 to 250\n  dmhost  ${((more - hundred) / 150).toFixed(1)} kB\n`);
   });
 
-const FIGURES = { respawn: measureRespawn, status: measureStatus, memory: measureMemory };
+const FIGURES: Readonly<Record<string, (wishes: Wishes) => Promise<void>>> = {
+  respawn: measureRespawn,
+  status: measureStatus,
+  memory: measureMemory,
+  fastcgi: measureLoss,
+  throughput: measureThroughput,
+  sleeping: measureSleeping,
+};
 
-const asked = process.argv.slice(2);
+const { values, positionals: asked } = parseArgs({
+  allowPositionals: true,
+  options: {
+    seconds: { type: "string", default: "60" },
+    setup: { type: "string", multiple: true, default: [] },
+    trouble: { type: "string", multiple: true, default: [] },
+    record: { type: "string" },
+  },
+});
 const unknown = asked.filter((name) => !(name in FIGURES));
 if (unknown.length > 0)
   throw new Error(`no figure ${unknown.join(", ")}; there are ${Object.keys(FIGURES).join(", ")}`);
 for (const program of ["/usr/bin/php-cgi", "/usr/bin/runsv", "/usr/bin/supervisord"]) {
   if (!existsSync(program)) throw new Error(`${program} is missing: apt-get install php-cgi runit supervisor`);
 }
+const wishes: Wishes = {
+  seconds: Number(values.seconds),
+  setups: values.setup,
+  troubles: values.trouble,
+  record: values.record,
+};
+if (!(wishes.seconds >= 1)) throw new Error(`--seconds is ${values.seconds}: expected a number of at least 1`);
 execFileSync(join(CHECKOUT, "node_modules/.bin/node"), [join(CHECKOUT, "build.ts")], { stdio: "inherit" });
-for (const [name, measure] of Object.entries(FIGURES)) if (asked.length === 0 || asked.includes(name)) await measure();
+for (const [name, measure] of Object.entries(FIGURES)) {
+  if (asked.length === 0 || asked.includes(name)) await measure(wishes);
+}

@@ -19,9 +19,10 @@ export const SHIPPED_DMCTL = dist("dmctl");
 export class Peer {
   readonly child: ChildProcess;
 
-  constructor(argv: readonly string[]) {
+  constructor(argv: readonly string[], env: Readonly<Record<string, string>> = {}) {
     const [file = "", ...args] = argv;
-    this.child = spawn(file, args, { env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" }, cwd: "/", stdio: "ignore" });
+    const own = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", ...env };
+    this.child = spawn(file, args, { env: own, cwd: "/", stdio: "ignore" });
   }
 
   get pid(): number {

@@ -55,7 +55,7 @@ afterAll(() => stage.remove());
 const commandsOf = (...takes: string[]): string[] =>
   COMMANDS.filter(({ ids: kind, signal }) => takes.includes(signal ? "signal" : kind)).map(({ verb }) => verb);
 const EVERY = COMMANDS.map(({ verb }) => verb);
-const ABOUT_ONE = commandsOf("optional", "one", "many", "signal", "question");
+const ABOUT_ONE = commandsOf("optional", "one", "many", "signal", "question", "sized");
 const flags = (prefix: string): string[] => [...SIGNALS.keys()].map((name) => `${prefix}${name}`);
 
 describe.each(SHELLS)("%s", (shell) => {

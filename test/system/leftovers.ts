@@ -19,8 +19,8 @@ export const removeLeftovers = async (stages: string): Promise<void> => {
   const directories = readdirSync(stages).filter(isLeft);
   for (const directory of directories) {
     for (const pid of allProcesses()) {
-      const [, , flag, path] = argumentsOf(pid);
-      if (flag === "--config" && path?.startsWith(`${join(stages, directory)}/`)) kill(pid);
+      // A supervisor, a web server, whatever was started for its files there: it would go on making processes.
+      if (argumentsOf(pid).some((argument) => argument.includes(`${join(stages, directory)}/`))) kill(pid);
     }
   }
   await removeCgroups(isLeft);

@@ -64,6 +64,7 @@ export class Stage {
     const own = [
       "[settings]",
       `daemon-path-daemon-root = ${join(this.directory, "root-daemons")}`,
+      `service-path-root = ${join(this.directory, "root-service")}`,
       `daemon-path-log-root = ${join(this.directory, "root-logs")}`,
     ];
     writeFileSync(supervisor.config, `${[...own, ...lines].join("\n")}\n`, { mode: 0o644 });

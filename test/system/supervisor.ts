@@ -30,6 +30,8 @@ export interface SupervisorOptions {
   readonly through?: readonly string[];
   /** Node with its flags and the supervisor's main file, where not those of the checkout. */
   readonly program?: readonly string[];
+  /** More flags. */
+  readonly flags?: readonly string[];
 }
 
 /** Descriptors 3 to 19 are closed; 20, which Node does not look at, is one that whoever starts the supervisor left open. */
@@ -68,10 +70,10 @@ export class Supervisor {
 
   /** Begins to run it. */
   spawn(): ChildProcess {
-    const { env = {}, through = [], program } = this.#options;
+    const { env = {}, through = [], program, flags = [] } = this.#options;
     const words = program ?? [join(CHECKOUT, "node_modules/.bin/node"), join(CHECKOUT, "apps/supervisor/src/main.ts")];
     const directories = ["--run-dir", this.runDir, "--fastcgi-dir", this.fastcgiDir, "--state-dir", this.stateDir];
-    const argv = [...through, ...words, "--config", this.config, ...directories, "--log-level", "debug"];
+    const argv = [...through, ...words, "--config", this.config, ...directories, "--log-level", "debug", ...flags];
     const log = openSync(this.#logFile, "a");
     const [file = "", ...args] = argv;
     const child = spawn(file, args, {

@@ -21,6 +21,7 @@ import { json, oneLine } from "./printable.ts";
 import { healthLines, type Look, rescanLines, statusTable } from "./render.ts";
 import { type Session, write } from "./session.ts";
 import { settleAll } from "./settlement.ts";
+import { svstatLine } from "./svstat-line.ts";
 
 /** One command line on its way. */
 export interface Call extends Invocation<Command> {
@@ -81,6 +82,21 @@ const askPolicy = async (call: Call): Promise<number> => {
   return show(call, answer, policyLine(answer), answer.allowed ? EXIT.done : EXIT.failed);
 };
 
+const sendSignal = async ({ client, id }: Call, signal: string): Promise<number> => {
+  const body: KillRequest = { signal };
+  await client.ask<unknown>({ method: "POST", path: apiPath("daemons", id, "kill"), body });
+  return EXIT.done;
+};
+
+/** The command that sends this one signal, as svc has a letter for it (spec/daemontools.md: Control). */
+const sending = (verb: string, signal: string): Command => ({
+  verb,
+  ids: "one",
+  options: [],
+  does: `send it ${signal}`,
+  run: (call) => sendSignal(call, signal),
+});
+
 export const COMMANDS: readonly Command[] = [
   {
     verb: "status",
@@ -129,6 +145,7 @@ export const COMMANDS: readonly Command[] = [
   },
   {
     verb: "start",
+    aliases: ["up"],
     ids: "many",
     options: ["json"],
     does: "start it, and wait until it runs",
@@ -136,6 +153,7 @@ export const COMMANDS: readonly Command[] = [
   },
   {
     verb: "stop",
+    aliases: ["down"],
     ids: "many",
     options: ["json"],
     does: "stop it with all its processes, and wait until they are gone",
@@ -207,15 +225,15 @@ export const COMMANDS: readonly Command[] = [
   {
     verb: "kill",
     ids: "one",
-    signal: true,
+    signal: "KILL",
     options: [],
-    does: "send it a signal: -9, -KILL, -SIGKILL, KILL or SIGKILL",
-    async run({ client, id, signal }) {
-      const body: KillRequest = { signal };
-      await client.ask<unknown>({ method: "POST", path: apiPath("daemons", id, "kill"), body });
-      return EXIT.done;
-    },
+    does: "send it a signal: -9, -KILL, -SIGKILL, KILL or SIGKILL; without one KILL",
+    run: (call) => sendSignal(call, call.signal),
   },
+  sending("hup", "HUP"),
+  sending("alarm", "ALRM"),
+  sending("interrupt", "INT"),
+  sending("term", "TERM"),
   {
     verb: "pid",
     ids: "one",
@@ -228,7 +246,8 @@ export const COMMANDS: readonly Command[] = [
     ids: "one",
     options: ["json"],
     does: "the path of its log",
-    run: (call) => showField(call, "logFile", "has no log; its file can say output=log"),
+    run: (call) =>
+      showField(call, "logFile", "has no log of the supervisor's: output=log keeps one, a log/run keeps its own"),
   },
   {
     verb: "configfile",
@@ -247,6 +266,26 @@ export const COMMANDS: readonly Command[] = [
       const explanation = await call.client.ask<Explanation>({ path: apiPath("daemons", call.id, "explanation") });
       const { explanationText } = await import("./explanation.ts");
       return show(call, explanation, explanationText(explanation, call.given.has("utc") ? "utc" : "local"));
+    },
+  },
+  {
+    verb: "svstat",
+    ids: "one",
+    options: [],
+    does: "one line, as svstat prints it",
+    async run(call) {
+      const line = svstatLine(await oneDaemon(call), call.session.env["HOME"]);
+      await write(call.session.output, `${call.session.terminal ? oneLine(line) : line}\n`);
+      return EXIT.done;
+    },
+  },
+  {
+    verb: "tai64nlocal",
+    ids: "none",
+    options: ["utc"],
+    does: "standard input with its TAI64N labels as local time",
+    async run({ session, given }) {
+      return (await import("./log-text.ts")).showWallClock(session, given.has("utc") ? "utc" : "local");
     },
   },
   {

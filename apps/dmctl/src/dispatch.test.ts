@@ -1,4 +1,5 @@
 import { createServer } from "node:net";
+import { Readable } from "node:stream";
 import type { ErrorCode } from "@dmhost/supervisor/contract";
 import { afterEach, expect, test } from "vitest";
 import { EXIT_OF_ERROR } from "./failure.ts";
@@ -21,6 +22,7 @@ const web = daemon("alice/web");
 const idle = daemon("alice/idle", { state: "stopped", want: "down", pid: 0, logFile: "" });
 const statuses = {
   "GET /v1/daemons": () => ({ daemons: [idle, web] }),
+  "GET /v1/daemons?usage=1": () => ({ daemons: [idle, web] }),
   "GET /v1/daemons/web": () => web,
   "GET /v1/daemons/alice%2Fweb": () => web,
   "GET /v1/daemons/idle": () => idle,
@@ -180,7 +182,7 @@ test("help and version need no supervisor; health without one is exit code 4", a
   const help = await run(nowhere, "help");
   expect(help).toEqual(await run(nowhere, "--help"));
   expect(help.output.split("\n").every((line) => line.length <= 120)).toBe(true);
-  expect((await run(nowhere, "kill --help")).output).toMatch(/^usage: dmctl kill ID -SIGNAL\n/);
+  expect((await run(nowhere, "kill --help")).output).toMatch(/^usage: dmctl kill ID \[-SIGNAL\]\n/);
   expect((await run(nowhere, "help frobnicate")).code).toBe(2);
   expect(await run(nowhere, "health")).toMatchObject({ code: 4, errors: expect.stringContaining(nowhere) });
 });
@@ -246,4 +248,30 @@ test("a refused start tells what was written last, and what to do, escaped", asy
 test("export prints what it gets", async () => {
   const { socket } = await supervisor({ "GET /v1/export": () => ({ version: "1", daemons: [] }) });
   expect(JSON.parse((await run(socket, "export")).output)).toEqual({ version: "1", daemons: [] });
+});
+
+test.each([
+  ["hup web", "HUP"],
+  ["web alarm", "ALRM"],
+  ["web interrupt", "INT"],
+  ["term web", "TERM"],
+  ["web kill", "KILL"],
+])("%s sends %s", async (line, signal) => {
+  const { socket, asked } = await supervisor({ "POST /v1/daemons/web/kill": () => ({}) });
+  expect((await run(socket, line)).code).toBe(0);
+  expect(asked).toEqual([{ line: "POST /v1/daemons/web/kill", body: JSON.stringify({ signal }) }]);
+});
+
+test("tai64nlocal needs no supervisor, and escapes on a terminal alone", async () => {
+  const input = () => Readable.from([Buffer.from("@4000000037c219bf2ef0"), Buffer.from("2e94 \u001b[2J\n@4 \n")]);
+  const piped = await run("/nowhere", "tai64nlocal --utc", { input: input() });
+  expect(piped).toEqual({ code: 0, output: "1999-08-24 04:04:05.787492500 \u001b[2J\n@4 \n", errors: "" });
+  const shown = await run("/nowhere", "tai64nlocal --utc", { input: input(), terminal: true });
+  expect(shown.output).toBe("1999-08-24 04:04:05.787492500 \\x1b[2J\n@4 \n");
+});
+
+test("tai64nlocal says why its input cannot be read", async () => {
+  const broken = new Readable({ read: (): void => void broken.destroy(new Error("EISDIR: illegal operation")) });
+  const { code, errors } = await run("/nowhere", "tai64nlocal", { input: broken });
+  expect([code, errors]).toEqual([1, "dmctl: cannot read standard input: EISDIR: illegal operation\n"]);
 });

@@ -2,6 +2,7 @@
 import type { Explanation, PolicyAnswer, Ruling } from "@dmhost/supervisor/contract";
 import { formatDuration } from "./duration.ts";
 import { oneLine } from "./printable.ts";
+import { hostText } from "./render.ts";
 import { type Clock, tai64nLocal } from "./tai64n.ts";
 import { limitWords, usageWords } from "./usage.ts";
 
@@ -43,6 +44,10 @@ const facts = (explanation: Explanation): [string, string][] => {
     ["file", `${daemon.configFile}${daemon.changed ? ", changed on disk; restart to apply" : ""}`],
     ...daemon.warnings.map((warning): [string, string] => ["warning", warning]),
     ["socket", daemon.socket || "none"],
+    ...daemon.hosts.flatMap((host): [string, string][] => [
+      ["site", hostText(host)],
+      ...(host.accessLog === "" ? [] : [["", `${host.accessLog}, ${host.errorLog}`] satisfies [string, string]]),
+    ]),
     ["containment", containment],
     ...(daemon.usage ? [["usage", usageWords(daemon.usage)] as [string, string]] : []),
     ["limits", daemon.limits.by || "none"],

@@ -18,7 +18,7 @@ const OPERANDS = {
 const WHOLE_OPERANDS = { ...OPERANDS, question: " ID | --policy CALLER VERB OWNER/NAME" } as const;
 
 const usage = (command: Explained, operands: Readonly<Record<Shape["ids"], string>> = OPERANDS): string =>
-  `${[command.verb, ...(command.aliases ?? [])].join(", ")}${operands[command.ids]}${command.signal ? " -SIGNAL" : ""}`;
+  `${[command.verb, ...(command.aliases ?? [])].join(", ")}${operands[command.ids]}${command.signal ? " [-SIGNAL]" : ""}`;
 
 const spelling = (name: OptionName): string => {
   const option: { type: string; short?: string } = OPTIONS[name];

@@ -30,8 +30,8 @@ export interface Shape {
    * --policy a caller, a verb and an address; `sized` is one, and a number.
    */
   readonly ids: "none" | "optional" | "one" | "many" | "command" | "question" | "sized";
-  /** Whether it takes a signal too. */
-  readonly signal?: true;
+  /** The signal that it sends where none is named, if it takes one. */
+  readonly signal?: string;
   readonly options: readonly OptionName[];
 }
 
@@ -55,15 +55,16 @@ const parsed = (words: readonly string[]) => {
   }
 };
 
-/** Takes the one signal out of the words of a command that needs one; the rest are ids. */
-const withSignal = (verb: string, flags: readonly string[], words: readonly string[]) => {
+/** Takes the one signal out of the words of a command that sends one, else `otherwise`; the rest are ids. */
+const withSignal = (verb: string, otherwise: string, flags: readonly string[], words: readonly string[]) => {
   const usage = `as in "dmctl wordpress ${verb} -HUP"`;
   const plain = flags.length > 0 ? [] : words.filter((word) => signalNamed(word) !== undefined || /^-?\d+$/.test(word));
   const spelt = [...flags, ...plain];
   if (spelt.length > 1) throw misuse(`"${verb}" takes one signal, not ${spelt.join(" and ")}; write it ${usage}`);
   const [word] = spelt;
   if (word === undefined) {
-    throw misuse(words.length > 1 ? `"${words[1]}" is no signal` : `"${verb}" needs a signal, ${usage}`);
+    if (words.length > 1) throw misuse(`"${words[1]}" is no signal; write it ${usage}`);
+    return { signal: otherwise, ids: words };
   }
   const signal = signalNamed(word);
   if (signal === undefined) throw misuse(`"${word}" is no signal that can be sent; write it ${usage}`);
@@ -135,11 +136,12 @@ export const readInvocation = <S extends Shape>(commands: readonly S[], words: r
   if (foreign !== undefined) throw misuse(`"${command.verb}" has no option --${foreign}`);
   if (!command.signal && flags[0] !== undefined) throw misuse(`"${command.verb}" takes no signal "${flags[0]}"`);
   const rest = positionals.filter((_, index) => index !== at);
-  const taken = command.signal
-    ? withSignal(command.verb, flags, rest)
-    : command.ids === "sized"
-      ? withSize(command.verb, rest)
-      : { signal: "", ids: rest };
+  const taken =
+    command.signal !== undefined
+      ? withSignal(command.verb, command.signal, flags, rest)
+      : command.ids === "sized"
+        ? withSize(command.verb, rest)
+        : { signal: "", ids: rest };
   checkCount(command, taken.ids, given);
   return { command, size: 0, ...taken, lines: lineCount(values.lines), given };
 };

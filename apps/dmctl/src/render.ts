@@ -1,5 +1,5 @@
 /** The contract's values as text: tables and lines for people, JSON for programs. */
-import type { DaemonState, DaemonStatus, Health, Outcome, RescanResult } from "@dmhost/supervisor/contract";
+import type { DaemonState, DaemonStatus, Health, HostStatus, Outcome, RescanResult } from "@dmhost/supervisor/contract";
 import { formatDuration } from "./duration.ts";
 import type { Failure } from "./failure.ts";
 import { oneLine, printable } from "./printable.ts";
@@ -44,6 +44,10 @@ const paint = (state: DaemonState, text: string, look: Look): string =>
 /** The state, with the mark of a file that has changed since. */
 const marked = (daemon: DaemonStatus): string => `${oneLine(daemon.state)}${daemon.changed ? "*" : ""}`;
 
+/** `http://blog.example.org/ published`; why it is refused stands among the warnings. */
+export const hostText = ({ url, state, reason }: HostStatus): string =>
+  oneLine(`${url} ${state}${state === "pending" ? `: ${reason}` : ""}`);
+
 /** A line for each process, where there are several or the one is not the whole truth. */
 const processes = ({ instances }: DaemonStatus): string[] =>
   instances.length < 2
@@ -67,6 +71,7 @@ const remarks = (daemon: DaemonStatus, look: Look): string[] => {
     ...(tellsWhy ? [`  ${oneLine(daemon.reason)}`] : []),
     ...(daemon.changed ? ["  changed on disk; restart to apply"] : []),
     ...daemon.warnings.map((warning) => `  warning: ${oneLine(warning)}`),
+    ...(look.long ? daemon.hosts.filter(({ state }) => state !== "refused").map((host) => `  ${hostText(host)}`) : []),
   ];
   return lines.length === 0 ? [] : [`${oneLine(daemon.id)} (${oneLine(daemon.state)})`, ...lines];
 };

@@ -10,6 +10,14 @@ const LABEL = /^@([0-9a-f]{8})([0-9a-f]{8})([0-9a-f]{8})(?![0-9a-f])/;
 /** Labels count from 2^62, and ten seconds ahead of UTC's 1970: no table of leap seconds (spec/daemontools.md). */
 const AHEAD = 10;
 
+/** A date whose UTC text is the local one of `moment`, to the second: zones of old were no whole minutes off. */
+const inItsZone = (moment: Date): Date => {
+  const shifted = new Date(0);
+  shifted.setUTCFullYear(moment.getFullYear(), moment.getMonth(), moment.getDate());
+  shifted.setUTCHours(moment.getHours(), moment.getMinutes(), moment.getSeconds());
+  return shifted;
+};
+
 /**
  * Turns the label that `line` starts with into `2026-11-21 10:20:30.123456789`; a line without a well-formed label
  * comes back as it is. Never throws.
@@ -20,9 +28,9 @@ export const tai64nLocal = (line: string, clock: Clock = "local"): string => {
   const seconds = (Number.parseInt(high, 16) - 0x4000_0000) * 2 ** 32 + Number.parseInt(low, 16) - AHEAD;
   const nanoseconds = Number.parseInt(nano, 16);
   const moment = new Date(seconds * 1000);
-  // A Date shows its own zone only in getters; shifted by that zone's offset, its UTC text is the local one.
-  const shown = clock === "utc" ? moment : new Date(moment.getTime() - moment.getTimezoneOffset() * 60_000);
+  const shown = clock === "utc" ? moment : inItsZone(moment);
   if (nanoseconds > 999_999_999 || Number.isNaN(shown.getTime())) return line;
-  const wall = shown.toISOString().slice(0, -5).replace("T", " ");
+  // Years of more than four digits come with a sign and zeros.
+  const wall = shown.toISOString().slice(0, -5).replace("T", " ").replace(/^\+0*/, "");
   return `${wall}.${String(nanoseconds).padStart(9, "0")}${line.slice(LABEL_LENGTH)}`;
 };

@@ -89,6 +89,10 @@ export interface DaemonStatus {
   cooldown: number;
   /** Seconds since the running process started, 0 when none runs. */
   uptime: number;
+  /** Seconds since its last process ended, or since this supervisor first saw it without one; 0 when one runs. */
+  downtime: number;
+  /** Whether it is started by itself. */
+  autostart: boolean;
   /** Seconds since the last start by hand or by autostart, 0 when not wanted up. */
   total: number;
   /** Why the state is what it is, in words, where there is more to say than its name; else "". */
@@ -107,6 +111,8 @@ export interface DaemonStatus {
   warnings: string[];
   /** Its processes; one entry at least, also when none runs. */
   instances: InstanceStatus[];
+  /** The sites that it answers for, in the order of its file. */
+  hosts: HostStatus[];
   limits: {
     /** Who holds them: `cgroup`, or what there is in its place, such as `rlimit+watch (why)`; "" without limits. */
     by: string;
@@ -115,6 +121,20 @@ export interface DaemonStatus {
   };
   /** null where none of its processes lives, and in a list for which it was not asked. */
   usage: Usage | null;
+}
+
+/** One site of a daemon. */
+export interface HostStatus {
+  name: string;
+  /** `pending`: the web server has not taken it up yet; `refused`: it is not published, and will not be as things are. */
+  state: "published" | "pending" | "refused";
+  /** Why it is not published; "" where it is. */
+  reason: string;
+  /** Where it is published. */
+  url: string;
+  /** Paths of what the web server logs of it, "" where it is refused. */
+  accessLog: string;
+  errorLog: string;
 }
 
 /** GET /v1/daemons; with `usage=1` what each uses of the machine, too. */
@@ -269,7 +289,7 @@ export interface PolicyQuery {
   caller: string;
   /** What it would do: a key of POLICY_VERBS. */
   verb: string;
-  /** `<owner>/<name>` of the daemon, which need not exist; for `run-as` the account. */
+  /** `<owner>/<name>` of the daemon, which need not exist; for `run-as` the account, for `host` the host name. */
   address: string;
 }
 
@@ -296,13 +316,17 @@ export const POLICY_VERBS = {
   configfile: "manage",
   edit: "write",
   "run-as": "run-as",
-} as const satisfies Record<string, "manage" | "write" | "run-as">;
+  host: "host",
+} as const satisfies Record<string, "manage" | "write" | "run-as" | "host">;
 export type PolicyVerb = keyof typeof POLICY_VERBS;
 
 /** One right that the policy file gives, its groups resolved into accounts. */
 export interface GrantedRight {
   holder: string;
-  /** [runs_as]: the account that daemons of `holder` may run as. [manages]: the owner whose daemons it controls. */
+  /**
+   * [runs_as]: the account that daemons of `holder` may run as. [manages]: the owner whose daemons it controls. [hosts]: the
+   * host name that they may answer for, or `*.` and a name for all below it.
+   */
   object: string;
   /** `path:line` of the policy file. */
   source: string;
@@ -342,6 +366,7 @@ export interface StateExport {
     owners: string[];
     runsAs: GrantedRight[];
     manages: GrantedRight[];
+    hosts: GrantedRight[];
   };
   /** In the order of their ids. */
   daemons: (Explanation & { lifecycle: Lifecycle })[];

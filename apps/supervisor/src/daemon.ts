@@ -1,9 +1,10 @@
 /** One daemon: what its instances share, how many there are, and the restart that replaces them one by one. */
-import { type Allotment, allot, allowanceOf, type Crowd, widened } from "./core/allowance.ts";
+import { type Allotment, ATTENDANTS, allot, allowanceOf, type Crowd, widened } from "./core/allowance.ts";
 import { budgetAllowance, withinShare } from "./core/budget.ts";
 import { type Definition, isHeld } from "./core/definition.ts";
 import { enforcement, type Held as Limit, type Means } from "./core/enforcement.ts";
-import { launchLogger } from "./core/launch.ts";
+import type { Hostname } from "./core/hostname.ts";
+import { launchLogger, launchServiceLogger } from "./core/launch.ts";
 import { alive, type Event, isExpected, type State, verdict } from "./core/lifecycle.ts";
 import { nextMove, paired, passed, type Rollout } from "./core/rollout.ts";
 import { type Common, type Host, type Household, Instance, type Terms } from "./instance.ts";
@@ -49,6 +50,15 @@ interface Waiter {
   readonly resolve: (ending: Ending) => void;
 }
 
+/** How one of a daemon's sites stands. Paths of its logs are undefined where it is refused. */
+export interface HostStanding {
+  readonly name: Hostname;
+  readonly state: "published" | "pending" | "refused";
+  readonly reason: string;
+  readonly url: string;
+  readonly logs: { readonly access: string; readonly error: string } | undefined;
+}
+
 /** A daemon that the supervisor knows. Its file may be wrong, and it may not be allowed to run: the state says so. */
 export class Daemon {
   readonly key: DaemonKey;
@@ -57,6 +67,8 @@ export class Daemon {
   file: FoundFile;
   /** Whether the file is gone: the daemon is dropped when it has stopped. */
   removed = false;
+  /** Its sites, as hosting.ts has found them last. */
+  hosts: readonly HostStanding[] = [];
   /** What its runs are to be made of from now on. */
   terms: Terms | undefined;
   /** How many instances it was told to have, if not what its file says. */
@@ -167,7 +179,8 @@ export class Daemon {
   #crowd(definition: Definition): Crowd {
     const runs = Math.max(1, this.instances().filter(({ state }) => alive(state)).length);
     const spares = isHeld(definition.listen) && !definition.ondemand ? runs : 0;
-    return { runs, size: this.size, spares };
+    const attendants = definition.output === "log/run" ? ATTENDANTS : 0;
+    return { runs, size: this.size, spares: spares + attendants };
   }
 
   #allotment(definition: Definition): Allotment {
@@ -314,6 +327,7 @@ export class Daemon {
     for (const instance of this.#socket?.fresh ? this.#lasting() : []) {
       if (alive(instance.state) && instance.state.want === "up") instance.feed({ type: "restart" });
     }
+    this.#narrow();
     this.#publish();
     return true;
   }
@@ -378,6 +392,9 @@ export class Daemon {
     this.#witness(this, instance, event, before, after);
     if (instance.surplus && !alive(after)) this.#forget(instance);
     if (alive(before) && !alive(after)) this.#narrow();
+    // A log/run is the tenant's program: who stops the daemon stops that, too.
+    const rests = this.#logOf?.definition.output === "log/run" && this.instances().every((one) => isResting(one.state));
+    if (rests) void this.#closeLog();
     this.#publish();
     this.#watchIdleness();
     this.#answer();
@@ -516,7 +533,7 @@ export class Daemon {
     stage("publishing its socket");
     this.#openPlaces(terms);
     stage("opening its log");
-    if (terms.definition.output === "log") this.#openLog(terms);
+    if (terms.definition.output !== "discard") this.#openLog(terms);
     return { socket: this.#socket, binding: this.#binding, log: this.#log };
   }
 
@@ -539,10 +556,20 @@ export class Daemon {
   #openLog(terms: Terms): void {
     if (this.#log && this.#logOf && !sameLog(this.#logOf, terms)) void this.#closeLog();
     if (this.#log) return;
+    this.#logOf = terms;
+    if (terms.definition.output === "log/run") {
+      const { definition, account } = terms;
+      const { privileged, tools } = this.#machine;
+      const launch = { definition, owner: this.key.owner, account, privileged, tools };
+      const nothing = { socketPath: undefined, notifyPath: undefined };
+      this.#log = this.#machine.openServiceLog(this.key, account, (cgroup) =>
+        launchServiceLogger({ ...launch, ...nothing, cgroup }),
+      );
+      return;
+    }
     const bounds = withinShare(LOG_BOUNDS, this.household.logShare());
     const logger = launchLogger(terms.logDirectory, this.key.owner, bounds, this.#machine.privileged);
     this.#log = this.#machine.openLog(this.key, terms.account, logger, terms.logDirectory);
-    this.#logOf = terms;
   }
   #logOf: Terms | undefined;
 
@@ -590,7 +617,11 @@ export class Daemon {
   }
 }
 
-const sameLog = (a: Terms, b: Terms): boolean => a.account.uid === b.account.uid && a.logDirectory === b.logDirectory;
+const sameLog = (a: Terms, b: Terms): boolean =>
+  a.account.uid === b.account.uid && a.logDirectory === b.logDirectory && a.definition.output === b.definition.output;
+
+/** Whether nothing happens until somebody asks for it. */
+const isResting = (state: State): boolean => !alive(state) && state.phase !== "coolingdown" && state.phase !== "asleep";
 
 /** Whether runs of both can be there at a time. */
 const isCompatible = (a: Terms, b: Terms): boolean =>

@@ -1,13 +1,21 @@
 /** One instance of a daemon: feeds events to the table of core/lifecycle.ts, performs its effects, keeps its one timer. */
-import { type Allotment, type Allowance, allowanceOf, least, withRlimits } from "./core/allowance.ts";
+import { type Allotment, type Allowance, ATTENDANTS, allowanceOf, least, withRlimits } from "./core/allowance.ts";
 import { type Budget, budgetAllowance } from "./core/budget.ts";
 import { DEFAULTS, type Definition, isHeld } from "./core/definition.ts";
 import { type SocketEvidence, tookConnection } from "./core/evidence.ts";
-import { type LaunchPlan, launchDaemon, readExit } from "./core/launch.ts";
+import {
+  type Launch,
+  type LaunchPlan,
+  launchDaemon,
+  launchFinish,
+  PERMANENT_FAILURE,
+  readExit,
+} from "./core/launch.ts";
 import { alive, type Effect, type Event, type Exit, initial, SETTLE, type State, step } from "./core/lifecycle.ts";
 import type { Account } from "./core/policy-rules.ts";
 import type {
   BindingPlace,
+  Finish,
   Held,
   HeldLog,
   HeldSocket,
@@ -86,6 +94,8 @@ export class Instance {
   surplus = false;
   /** See core/rollout.ts: Standing. */
   reached = false;
+  /** Since when, by the machine's clock, no process of it has lived, or it has been known without one. */
+  downSince: number;
   readonly #machine: Machine;
   readonly #host: Host;
   #state: State;
@@ -106,6 +116,7 @@ export class Instance {
     this.#state = { ...initial, run: firstRun };
     this.#machine = machine;
     this.#host = host;
+    this.downSince = machine.now();
   }
 
   get state(): State {
@@ -177,7 +188,8 @@ export class Instance {
   resume(record: InstanceRecord, common: Common): void {
     this.#common = common;
     if (alive(record.state)) {
-      this.#run = this.#machine.adopt(this.key, record, common.socket, this.#news(record.state.run));
+      const held = { socket: common.socket, finish: this.#finish(this.terms) };
+      this.#run = this.#machine.adopt(this.key, record, held, this.#news(record.state.run));
       if (this.terms) this.terms = { ...this.terms, fingerprint: record.fingerprint };
     }
     this.#become(record.state);
@@ -238,6 +250,7 @@ export class Instance {
           ? undefined
           : this.#machine.after(Math.max(0, deadline - this.#machine.now()), () => this.feed({ type: "deadline" }));
     }
+    if (alive(this.#state) && !alive(state)) this.downSince = this.#machine.now();
     this.#state = state;
   }
 
@@ -277,11 +290,7 @@ export class Instance {
       this.#overhead(terms),
     );
     const plan = launchDaemon({
-      definition,
-      owner: this.key.owner,
-      account,
-      cgroup,
-      privileged: this.#machine.privileged,
+      ...this.#launch(terms, cgroup),
       socketPath: common.binding?.provide(run),
       notifyPath: definition.ready === "notify" ? this.#machine.notifyPath(this.key) : undefined,
     });
@@ -290,16 +299,34 @@ export class Instance {
       input: definition.listen === "fastcgi" ? ("socket" as const) : ("nothing" as const),
       ready: definition.ready,
       account,
-      log: definition.output === "log" ? common.log : undefined,
+      log: definition.output === "discard" ? undefined : common.log,
       cgroup,
+      finish: this.#finish(terms),
     };
     return { plan, held };
   }
 
   /** Processes of its account that are there for it, and are not its own: the logger, and launches that stand by. */
   #overhead({ definition, account }: Terms): number {
-    const logger = definition.output === "log" && account.uid === this.key.owner.uid ? 1 : 0;
+    const logger =
+      definition.output === "log/run"
+        ? ATTENDANTS
+        : definition.output === "log" && account.uid === this.key.owner.uid
+          ? 1
+          : 0;
     return logger + (isHeld(definition.listen) ? definition.instances : 0);
+  }
+
+  #launch({ definition, account }: Terms, cgroup: string | undefined): Launch {
+    const { privileged, tools } = this.#machine;
+    const nothing = { socketPath: undefined, notifyPath: undefined };
+    return { definition, owner: this.key.owner, account, cgroup, privileged, tools, ...nothing };
+  }
+
+  /** What is run after a run of these terms. */
+  #finish(terms: Terms | undefined): Finish | undefined {
+    if (!terms?.definition.service?.finish) return undefined;
+    return (ending, cgroup) => launchFinish(this.#launch(terms, cgroup), ending);
   }
 
   /** A chain that stands by is one process more; it is worth that where clients wait at a socket. */
@@ -343,10 +370,10 @@ export class Instance {
         const exit = this.#overdraft ?? readExit(raw, this.#memoryLimit());
         this.feed({ type: "exited", run, exit, connected });
       },
-      gone: () => {
+      gone: (finish) => {
         this.#run = undefined;
         this.#common?.binding?.clear(run);
-        this.feed({ type: "gone", run });
+        this.feed({ type: "gone", run, permanent: finish === PERMANENT_FAILURE });
       },
     };
   }

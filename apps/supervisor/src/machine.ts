@@ -6,10 +6,13 @@ import type { SocketEvidence } from "./core/evidence.ts";
 import type { LaunchPlan } from "./core/launch.ts";
 import type { State } from "./core/lifecycle.ts";
 import type { Account } from "./core/policy-rules.ts";
+import type { Site } from "./core/site.ts";
 
-/** A conf file as it was found: what it defines, or why it defines nothing. */
+/** A conf file, or a service directory, as it was found: what it defines, or why it defines nothing. */
 export interface FoundFile {
   readonly name: string;
+  readonly kind: "conf" | "service";
+  /** Of the conf file, or of the service directory's `run`. */
   readonly path: string;
   readonly definition: Definition | undefined;
   /** Each `path:line: text`. */
@@ -19,12 +22,20 @@ export interface FoundFile {
   readonly fingerprint: string;
 }
 
-/** What an owner's conf directory holds. */
+/** Where an owner's files are: directories that only the owner and root may write, the last of each the one that is meant. */
+export interface Places {
+  /** Of the conf files. */
+  readonly chain: readonly string[];
+  /** Of the service directories. */
+  readonly serviceChain: readonly string[];
+}
+
+/** What an owner's directories of conf files and of service directories hold. */
 export interface FoundFiles {
   readonly files: readonly FoundFile[];
   /** What could not be read at all, each `path: reason`. */
   readonly problems: readonly string[];
-  /** Whether the directory could be looked through: if not, a file that is missing here need not be gone. */
+  /** Whether the directories could be looked through: if not, a file that is missing here need not be gone. */
   readonly complete: boolean;
 }
 
@@ -123,8 +134,19 @@ export interface RunNews {
   ready(): void;
   /** undefined: it was no child of ours. */
   exited(exit: RawExit): void;
-  gone(): void;
+  /** `finish`: exit code of what was run after it, if it ended by itself. */
+  gone(finish: number | undefined): void;
 }
+
+/** How a run ended, in numbers; code undefined: by a signal, or nobody saw it. */
+export interface Ending {
+  readonly code: number | undefined;
+  /** 0: by none. */
+  readonly signal: number;
+}
+
+/** What is run, in a cgroup of its own, when nothing of a run is left and before that is told; at most for 5 s. */
+export type Finish = (ending: Ending, cgroup: string | undefined) => LaunchPlan;
 
 /** What one supervisor leaves for the next about an instance of a daemon. */
 export interface InstanceRecord {
@@ -158,16 +180,19 @@ export interface Machine {
   after(delay: number, then: () => void): () => void;
   /** Whether it may act as other accounts; if not, its own is the only tenant. */
   readonly privileged: boolean;
+  /** Directory of the programs that scripts of service directories call by their old names. */
+  readonly tools: string;
 
   /**
-   * Reads the conf files of an owner in the last directory of `chain`, if only the owner and root may write to each of
-   * them. Directories below the owner's home are made where they are missing.
+   * Reads the conf files and service directories of an owner. What others than the owner and root may have written is
+   * not read. Directories of conf files below the owner's home are made where they are missing. Of a conf file and a
+   * service directory of one name the conf file counts.
    */
-  readFiles(owner: Account, chain: readonly string[]): FoundFiles;
+  readFiles(owner: Account, places: Places): FoundFiles;
   /** Calls `changed` when something has changed there and nothing has for a while. Replaces an earlier watch. */
-  watchFiles(owner: Account, chain: readonly string[], changed: () => void): void;
-  /** Reads one of them; undefined when there is no such file. */
-  readFile(owner: Account, chain: readonly string[], name: string): FoundFile | undefined;
+  watchFiles(owner: Account, places: Places, changed: () => void): void;
+  /** Reads one of them; undefined when there is neither such a file nor such a directory. */
+  readFile(owner: Account, places: Places, name: string): FoundFile | undefined;
 
   /**
    * Publishes the daemon's socket for the members of `group`, or takes over that of an earlier supervisor's run, which
@@ -176,6 +201,8 @@ export interface Machine {
   openSocket(key: DaemonKey, group: string, descriptor: number): HeldSocket;
   openBinding(key: DaemonKey, group: string, binder: Account): BindingPlace;
   openLog(key: DaemonKey, writer: Account, logger: LaunchPlan, directory: string): HeldLog;
+  /** The same with a logger that is a tenant's program: it gets a cgroup, and is ended with all that it started. */
+  openServiceLog(key: DaemonKey, writer: Account, logger: (cgroup: string | undefined) => LaunchPlan): HeldLog;
   /** What it has to hold limits by. */
   readonly means: Means;
   /** Path of a cgroup for this run, held to its allotment, where there are cgroups. */
@@ -196,7 +223,12 @@ export interface Machine {
   /** Gives up what was prepared. */
   discard(key: InstanceKey): void;
   /** Takes up the run of an earlier supervisor; undefined when its main process has ended. `news.gone` comes either way. */
-  adopt(key: InstanceKey, record: InstanceRecord, socket: HeldSocket | undefined, news: RunNews): LiveRun | undefined;
+  adopt(
+    key: InstanceKey,
+    record: InstanceRecord,
+    held: Pick<Held, "socket" | "finish">,
+    news: RunNews,
+  ): LiveRun | undefined;
 
   /** What an earlier supervisor on this boot of the machine left about the daemon, by instance. */
   recall(key: DaemonKey): ReadonlyMap<number, InstanceRecord>;
@@ -214,4 +246,38 @@ export interface Held {
   readonly account: Account;
   readonly log: HeldLog | undefined;
   readonly cgroup: string | undefined;
+  readonly finish: Finish | undefined;
+}
+
+/** What the web server says of the vhosts that it is offered. */
+export interface WebServerAnswer {
+  readonly accepted: boolean;
+  /** Its complaint; "" where it has none. */
+  readonly message: string;
+}
+
+/** What is kept of the sites from one supervisor to the next. Plain data. */
+export interface SiteMemory {
+  /** Daemon id by host. */
+  readonly holders: Readonly<Record<string, string>>;
+  /** By daemon id. */
+  readonly sites: Readonly<Record<string, Site>>;
+}
+
+/** The web server as seen from the supervisor, which only lays text out for it: it comes and takes. May throw errno errors. */
+export interface WebServer {
+  /** Lays out these vhosts in place of those before; nothing happens where they are the same. */
+  offer(text: string): void;
+  /** What it says of those that lie there; undefined while it has not said anything. */
+  answer(): WebServerAnswer | undefined;
+  /** The vhosts that it works with. */
+  inForce(): string;
+  /** Where the daemon's socket is published, whether it is there at the moment or not. */
+  socketPath(key: DaemonKey): string;
+  /** The directory for the logs of an owner's hosts, made where it is missing. @param group who may read them, if anyone */
+  logDirectory(owner: Account, group: number | undefined): string;
+  /** Uid of the owner of a directory as this account sees it; a reason in words where it sees none. */
+  ownerOf(viewer: Account, path: string): number | string;
+  recall(): SiteMemory;
+  remember(memory: SiteMemory): void;
 }

@@ -9,6 +9,7 @@ import { MAX_DAEMON_FILE, parseDaemonFile } from "./conf/daemon-file.ts";
 import { daemonTemplate } from "./conf/daemon-template.ts";
 import { effectiveSettings } from "./conf/effective-settings.ts";
 import { parsePolicy } from "./conf/policy-file.ts";
+import { parseService } from "./conf/service-directory.ts";
 import { DEFAULT_RUN_DIR, HOME_SOCKET, PUBLIC_SOCKET, userSocket, VERSION } from "./contract.ts";
 import { CONTROLLERS } from "./core/allowance.ts";
 import { describeProblem, NAME } from "./core/definition.ts";
@@ -16,16 +17,20 @@ import { describeExit } from "./core/lifecycle.ts";
 import { resolvePolicy } from "./core/policy.ts";
 import type { Account } from "./core/policy-rules.ts";
 import type { Witness } from "./daemon.ts";
+import { Hosting } from "./hosting.ts";
+import type { Places } from "./machine.ts";
 import { readAccounts } from "./os/accounts.ts";
 import { findCgroupRoot } from "./os/cgroup.ts";
-import { confPath } from "./os/conf-dir.ts";
+import { confPath, isConfPath } from "./os/conf-dir.ts";
 import { makeConfFile, replaceConfFile } from "./os/conf-write.ts";
 import { ControlSockets, linkFromHome } from "./os/control-socket.ts";
 import { Linux } from "./os/linux.ts";
 import { readLog } from "./os/log-reader.ts";
+import { NginxSites } from "./os/nginx.ts";
 import { readPolicyFile } from "./os/policy-file.ts";
 import { Readiness } from "./os/readiness.ts";
 import { claimDirectory } from "./os/run-lock.ts";
+import { findServiceTools } from "./os/service-tools.ts";
 import { StateFiles } from "./os/state-file.ts";
 import { privileged } from "./os/tenant.ts";
 import { type Rule, Supervisor } from "./supervisor.ts";
@@ -36,6 +41,12 @@ const USAGE = `Usage: supervisor [options]
   --run-dir DIR       control sockets and log pipes (default ${DEFAULT_RUN_DIR})
   --fastcgi-dir DIR   published FastCGI sockets (default /run/fastcgi)
   --state-dir DIR     what the next supervisor needs to know (default /var/lib/dmhost)
+  --sites-dir DIR     where the web server takes its sites from (default: it serves none)
+  --site-logs-dir DIR what the web server logs of sites, a directory an owner
+                      (default /var/log/dmhost-sites)
+  --http-port PORT    at which visitors reach the web server (default 80)
+  --tools-dir DIR     envdir, softlimit, setuidgid and multilog for the scripts of
+                      service directories (default: those that came with it)
   --log-level LEVEL   fatal, error, warn, info, debug or trace (default info)
 `;
 const MOST_DAEMONS = 256;
@@ -55,6 +66,10 @@ const readFlags = () => {
       "run-dir": text,
       "fastcgi-dir": text,
       "state-dir": text,
+      "sites-dir": text,
+      "site-logs-dir": text,
+      "http-port": text,
+      "tools-dir": text,
       "log-level": text,
       help: { type: "boolean" },
       version: { type: "boolean" },
@@ -65,6 +80,10 @@ const readFlags = () => {
     runDir: resolve(values["run-dir"] ?? DEFAULT_RUN_DIR),
     fastcgiDir: resolve(values["fastcgi-dir"] ?? "/run/fastcgi"),
     stateDir: resolve(values["state-dir"] ?? "/var/lib/dmhost"),
+    sitesDir: values["sites-dir"] === undefined ? undefined : resolve(values["sites-dir"]),
+    siteLogsDir: resolve(values["site-logs-dir"] ?? "/var/log/dmhost-sites"),
+    httpPort: Number(values["http-port"] ?? 80),
+    toolsDir: values["tools-dir"] && resolve(values["tools-dir"]),
     logLevel: values["log-level"] ?? "info",
     help: values.help ?? false,
     version: values.version ?? false,
@@ -82,9 +101,12 @@ const loadRule = (path: string): { rule: Rule; problems: string[] } => {
   const parsed = parsePolicy(readPolicyFile(path));
   const describe = (problem: { line: number; text: string }) => describeProblem(path, problem);
   if (parsed.value === undefined) throw new Error(parsed.errors.map(describe).join("\n"));
-  const { runsAs, manages, limits } = parsed.value;
-  const limited = limits.flatMap(({ left }) => (left === "everyone" ? [] : left));
-  const subjects = [...[...runsAs, ...manages].flatMap(({ left, right }) => [left, ...right]), ...limited];
+  const { runsAs, manages, hosts, limits } = parsed.value;
+  const subjects = [
+    ...[...runsAs, ...manages].flatMap(({ left, right }) => [left, ...right]),
+    ...hosts.map(({ left }) => left),
+    ...limits.flatMap(({ left }) => (left === "everyone" ? [] : left)),
+  ];
   const namesOf = (kind: "user" | "group") =>
     subjects.filter((subject) => subject.kind === kind).map(({ name }) => name);
   const accounts = readAccounts({ users: namesOf("user"), groups: namesOf("group") });
@@ -141,6 +163,8 @@ const main = async (): Promise<void> => {
     cgroups,
     readiness: new Readiness(),
     parse: parseDaemonFile,
+    parseService,
+    tools: flags.toolsDir ?? findServiceTools(import.meta.filename),
     describe: describeProblem,
     names: NAME,
     largest: MAX_DAEMON_FILE,
@@ -162,10 +186,29 @@ const main = async (): Promise<void> => {
     );
   };
   const supervisor = new Supervisor(machine, rule, witness);
+  const hosting = new Hosting({
+    daemons: () => supervisor.daemons(),
+    policy: () => supervisor.policy,
+    accounts: () => machine.accounts,
+    web:
+      flags.sitesDir === undefined
+        ? undefined
+        : new NginxSites({
+            sitesDir: flags.sitesDir,
+            logsDir: flags.siteLogsDir,
+            fastcgiDir: flags.fastcgiDir,
+            memory: join(flags.stateDir, "sites.json"),
+            identity: (account) => machine.identity(account),
+          }),
+    machine,
+    port: flags.httpPort,
+    report: (level, text) => log[level]({ sitesDir: flags.sitesDir }, text),
+  });
   const userOf = (uid: number): string =>
     [...machine.accounts.users.values()].find((account) => account.uid === uid)?.name ?? `uid ${uid}`;
 
-  const chainOf = (owner: Account): readonly string[] => supervisor.policy.paths(owner.name)?.chain ?? ["/"];
+  const placesOf = (owner: Account): Places =>
+    supervisor.policy.paths(owner.name) ?? { chain: ["/"], serviceChain: ["/"] };
 
   const reloadPolicy = async (): Promise<string[]> => {
     const next = loadRule(flags.config);
@@ -189,21 +232,23 @@ const main = async (): Promise<void> => {
     reloadPolicy,
     readLog: ({ key, logDirectory }, from) => readLog(machine.identity(key.owner), logDirectory ?? "", from),
     readConf: ({ owner, name }) => {
-      const chain = chainOf(owner);
+      const { chain, serviceChain } = placesOf(owner);
       const none = { path: confPath(chain.at(-1) ?? "/", name), text: undefined, problem: undefined };
-      return machine.readText(owner, chain, name) ?? none;
+      return machine.readText(owner, chain, name) ?? machine.readScript(owner, serviceChain, name) ?? none;
     },
     checkConf: (path, text) => {
+      if (!isConfPath(path)) return { errors: [], warnings: [] };
       const { errors, warnings } = parseDaemonFile(text);
       const describe = (problem: { line: number; text: string }) => describeProblem(path, problem);
       return { errors: errors.map(describe), warnings: warnings.map(describe) };
     },
-    writeConf: ({ owner, name }, text, what) =>
-      (what === "make" ? makeConfFile : replaceConfFile)(
-        machine.identity(owner),
-        confPath(chainOf(owner).at(-1) ?? "/", name),
-        text,
-      ),
+    writeConf: ({ owner, name }, text, what) => {
+      const { chain, serviceChain } = placesOf(owner);
+      const identity = machine.identity(owner);
+      if (what === "make") return makeConfFile(identity, confPath(chain.at(-1) ?? "/", name), text);
+      const found = machine.readText(owner, chain, name) ?? machine.readScript(owner, serviceChain, name);
+      if (found) replaceConfFile(identity, found.path, text);
+    },
     newConf: daemonTemplate,
     onInternalError: (error, { user }) => log.error({ err: error, caller: user }, "a request failed"),
   });
@@ -234,6 +279,7 @@ const main = async (): Promise<void> => {
   const leave = async (): Promise<void> => {
     if (leaving) return;
     leaving = true;
+    hosting.close();
     log.info("stopping every daemon");
     await supervisor.shutdown();
     sockets.keep(new Set());
@@ -261,6 +307,8 @@ const main = async (): Promise<void> => {
 
   await openSockets();
   const findings = supervisor.rescan(supervisor.owners());
+  supervisor.changed = () => hosting.plan();
+  hosting.plan();
   machine.killStrays();
   for (const fd of inherited.values()) closeSync(fd);
   for (const problem of findings.problems) log.warn({ problem }, "about a conf file");

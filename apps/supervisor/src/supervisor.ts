@@ -9,7 +9,7 @@ import type { Policy } from "./core/policy.ts";
 import type { Account, AccountBase } from "./core/policy-rules.ts";
 import { Daemon, type Ending, type Witness } from "./daemon.ts";
 import type { Household, Terms } from "./instance.ts";
-import type { FoundFile, Machine } from "./machine.ts";
+import type { FoundFile, Machine, Places } from "./machine.ts";
 
 /** The policy in force, with the accounts that it was resolved against. */
 export interface Rule {
@@ -36,6 +36,8 @@ export class Supervisor {
   readonly #machine: Machine;
   readonly #witness: Witness;
   readonly #daemons = new Map<string, Daemon>();
+  /** Called when daemons, their files or what they may could have changed; may be called for nothing. */
+  changed: () => void = () => undefined;
   /** Ids that are passed over until somebody asks for a look at the files. */
   readonly #forgotten = new Set<string>();
   /** Times of restarts, by owner. */
@@ -49,6 +51,7 @@ export class Supervisor {
     this.#rule = rule;
     this.#witness = (daemon, ...step) => {
       witness(daemon, ...step);
+      this.changed();
       if (daemon.removed && !alive(daemon.state)) this.#drop(daemon);
       this.#watchMemory(daemon);
     };
@@ -159,6 +162,7 @@ export class Supervisor {
         this.#reallot(daemon, former.budget(daemon.key.owner.name));
       }
     }
+    this.changed();
   }
 
   /** Holds a daemon's owner to another budget, if it is another. */
@@ -199,26 +203,27 @@ export class Supervisor {
       const owner = this.#rule.accounts.users.get(name);
       const paths = this.#rule.policy.paths(name);
       if (!owner || !paths) continue;
-      this.#rescanOwner(owner, paths.chain, findings);
-      this.#watch(owner, paths.chain, findings);
+      this.#rescanOwner(owner, paths, findings);
+      this.#watch(owner, paths, findings);
     }
+    this.changed();
     return findings;
   }
 
-  /** From now on its owner's directory is looked at again by itself when it changes. */
-  #watch(owner: Account, chain: readonly string[], findings: Findings): void {
+  /** From now on its owner's directories are looked at again by themselves when they change. */
+  #watch(owner: Account, places: Places, findings: Findings): void {
     try {
-      this.#machine.watchFiles(owner, chain, () => {
+      this.#machine.watchFiles(owner, places, () => {
         if (!this.#stopping) this.#rescan([owner.name]);
       });
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      findings.problems.push(`${chain.at(-1)}: cannot be watched, so changes are found by rescan alone: ${why}`);
+      findings.problems.push(`${places.chain.at(-1)}: cannot be watched, so changes are found by rescan alone: ${why}`);
     }
   }
 
-  #rescanOwner(owner: Account, chain: readonly string[], findings: Findings): void {
-    const { files, problems, complete } = this.#machine.readFiles(owner, chain);
+  #rescanOwner(owner: Account, places: Places, findings: Findings): void {
+    const { files, problems, complete } = this.#machine.readFiles(owner, places);
     findings.problems.push(...problems, ...files.flatMap((file) => file.errors));
     for (const file of files) {
       const id = `${owner.name}/${file.name}`;
@@ -419,8 +424,8 @@ export class Supervisor {
 
   #readAgain(daemon: Daemon): void {
     const { owner, name } = daemon.key;
-    const chain = this.#rule.policy.paths(owner.name)?.chain;
-    const file = chain && this.#machine.readFile(owner, chain, name);
+    const places = this.#rule.policy.paths(owner.name);
+    const file = places && this.#machine.readFile(owner, places, name);
     if (file) daemon.file = file;
   }
 
@@ -465,6 +470,7 @@ export class Supervisor {
 
   #drop(daemon: Daemon): void {
     if (this.#daemons.delete(daemon.id)) void daemon.close();
+    this.changed();
   }
 }
 

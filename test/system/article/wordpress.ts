@@ -33,6 +33,17 @@ const THEME: Readonly<Record<string, string>> = {
 `,
 };
 
+/** Copies it into the account's home, for the database at this socket; gives its directory, which only the account enters. */
+export const copyWordpress = async (account: Account, database: string): Promise<string> => {
+  const directory = account.makeDirectory("wordpress");
+  const copied = await account.run(["cp", "-rL", `${PROGRAM}/.`, directory]);
+  if (copied.code !== 0) throw new Error(`copying ${PROGRAM}: ${copied.stderr}`);
+  account.write("wordpress/wp-config.php", configuration(database));
+  for (const [file, text] of Object.entries(THEME)) account.write(`wordpress/wp-content/themes/felt/${file}`, text);
+  chmodSync(join(directory, "wp-content/themes/felt"), 0o755);
+  return directory;
+};
+
 export class Wordpress {
   /** Where it lies, and where php-cgi is to listen. */
   readonly directory: string;
@@ -43,12 +54,7 @@ export class Wordpress {
 
   /** Copies it into the account's home; `group` may read it and make its socket there. */
   static async make(account: Account, group: string, database: string): Promise<Wordpress> {
-    const directory = account.makeDirectory("wordpress");
-    const copied = await account.run(["cp", "-rL", `${PROGRAM}/.`, directory]);
-    if (copied.code !== 0) throw new Error(`copying ${PROGRAM}: ${copied.stderr}`);
-    account.write("wordpress/wp-config.php", configuration(database));
-    for (const [file, text] of Object.entries(THEME)) account.write(`wordpress/wp-content/themes/felt/${file}`, text);
-    chmodSync(join(directory, "wp-content/themes/felt"), 0o755);
+    const directory = await copyWordpress(account, database);
     chownSync(directory, account.uid, Number((await succeed("getent", "group", group)).split(":")[2]));
     chmodSync(directory, 0o770);
     chmodSync(account.home, 0o711);

@@ -7,7 +7,7 @@ import { describeExit, type State } from "../core/lifecycle.ts";
 import type { Verdict } from "../core/policy.ts";
 import type { Daemon } from "../daemon.ts";
 import type { Supervisor } from "../supervisor.ts";
-import { isLogged, type ReadLog, readTail } from "./log-tail.ts";
+import { concernOf, type ReadLog, readTail } from "./log-tail.ts";
 import { present } from "./presentation.ts";
 
 /** What an explanation is made of besides the daemon. */
@@ -65,7 +65,7 @@ export const explain = async (
     failures: state.failures,
     maxRetries: definition?.maxRetries ?? null,
     nextRetry: state.phase === "coolingdown" ? status.cooldown : null,
-    advice: advice(state, { id: daemon.id, user, logged: isLogged(daemon) }),
+    advice: advice(state, concernOf(daemon, user)),
     policy: {
       runAs: ruling(policy.mayRunAs(owner, user), about.policyFile),
       managers: policy

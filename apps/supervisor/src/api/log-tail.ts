@@ -1,4 +1,6 @@
 /** The end of a daemon's log, for answers that are about more than the log. */
+import { dirname } from "node:path";
+import type { Concern } from "../core/advice.ts";
 import type { Daemon } from "../daemon.ts";
 
 /** Reads a log's bytes with its owner's authority; errno errors. */
@@ -20,12 +22,30 @@ const BETWEEN_LOOKS = 20;
 /** Whether what the daemon writes is kept, by what its present run, or else its file, says. */
 export const isLogged = ({ terms, file }: Daemon): boolean => (terms?.definition ?? file.definition)?.output === "log";
 
+/** The `log/run` that has the daemon's output, where it is that which keeps it. */
+export const loggerOf = ({ terms, file }: Daemon): string | undefined => {
+  const definition = terms?.definition ?? file.definition;
+  return definition?.output === "log/run" ? `${definition.dir}/log/run` : undefined;
+};
+
+/** A daemon as advice needs to know it. */
+export const concernOf = (daemon: Daemon, user: string): Concern => ({
+  id: daemon.id,
+  user,
+  logged: isLogged(daemon),
+  ...(daemon.file.kind === "service" && {
+    service: { directory: dirname(daemon.file.path), logger: loggerOf(daemon) !== undefined },
+  }),
+});
+
 /** The last lines of a log, stamps and all; `problem` says why there are none. */
 export const readTail = async (
   daemon: Daemon,
   readLog: ReadLog,
   lines: number,
 ): Promise<{ lines: string[]; problem: string }> => {
+  const logger = loggerOf(daemon);
+  if (logger !== undefined) return { lines: [], problem: `${logger} keeps its log, and alone knows where` };
   if (!isLogged(daemon)) return { lines: [], problem: "it keeps no log: output=discard" };
   if (daemon.logDirectory === undefined) return { lines: [], problem: "it has not run, so has written nothing" };
   let tail = Buffer.alloc(0);

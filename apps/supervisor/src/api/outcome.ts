@@ -3,7 +3,7 @@ import type { Outcome } from "../contract.ts";
 import { advice } from "../core/advice.ts";
 import type { Daemon } from "../daemon.ts";
 import type { Supervisor } from "../supervisor.ts";
-import { isLogged, lastWords, type ReadLog } from "./log-tail.ts";
+import { concernOf, lastWords, type ReadLog } from "./log-tail.ts";
 import { present } from "./presentation.ts";
 
 /** What surrounds an outcome. */
@@ -26,7 +26,7 @@ export const act = async (
   const result = await (verb === "scale" ? supervisor.scale(daemon, size) : supervisor[verb](daemon));
   if (result.ok) return { ok: true, reason: "", lastWords: "", advice: "", daemon: present(daemon, about.now()) };
   const { state, terms, key } = daemon;
-  const concern = { id: daemon.id, user: terms?.account.name ?? key.owner.name, logged: isLogged(daemon) };
+  const concern = concernOf(daemon, terms?.account.name ?? key.owner.name);
   const goesOn = state.phase === "running" && (state.last?.run ?? 0) <= since;
   return {
     ok: false,

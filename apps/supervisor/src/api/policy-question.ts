@@ -1,6 +1,7 @@
 /** Answers about what the policy allows, to those who may ask. Unknown and forbidden answer alike. */
 import { POLICY_VERBS, type PolicyAnswer, type PolicyVerb } from "../contract.ts";
 import { NAME } from "../core/definition.ts";
+import { hostname } from "../core/hostname.ts";
 import type { Policy, Verdict } from "../core/policy.ts";
 import type { Supervisor } from "../supervisor.ts";
 import type { Caller } from "./authority.ts";
@@ -37,14 +38,21 @@ export const answerQuestion = (
     );
   }
   const right = POLICY_VERBS[question.verb];
-  const object = right === "run-as" ? question.address : ownerIn(question.address);
+  const object = right === "run-as" || right === "host" ? question.address : ownerIn(question.address);
   const verdict = judge(policy, right, question.caller, object);
   // Why something is refused would tell who there is, and who runs daemons.
-  const tells = verdict.allowed || isRoot || right === "run-as" || mine.includes(object);
+  const tells = verdict.allowed || isRoot || right === "run-as" || right === "host" || mine.includes(object);
   return { ...question, ...ruling(tells ? verdict : veiled(question.caller, object), policyFile) };
 };
 
-const judge = (policy: Policy, right: "manage" | "write" | "run-as", caller: string, object: string): Verdict => {
+type Right = (typeof POLICY_VERBS)[PolicyVerb];
+
+const judge = (policy: Policy, right: Right, caller: string, object: string): Verdict => {
+  if (right === "host") {
+    const host = hostname(object);
+    if (host !== undefined) return policy.mayHost(caller, host);
+    throw new Refusal("usage", `${JSON.stringify(object)} is no host name; write one such as blog.example.org.`);
+  }
   if (right === "run-as") return policy.mayRunAs(caller, object);
   return right === "write" ? policy.mayWrite(caller, object) : policy.mayManage(caller, object);
 };

@@ -10,6 +10,8 @@ const seconds = (ms: number): number => Math.max(0, Math.round(ms / 100) / 10);
 const reason = ({ state, waiting }: Instance): string => {
   if (state.bar && !alive(state)) return state.bar.reason;
   const last = state.last ? describeExit(state.last.exit) : "";
+  if (state.phase === "failed" && state.last?.permanent)
+    return `${last}; its finish says that another run is of no use`;
   if (state.phase === "failed" && state.last && isFinal(state.last.exit)) return last;
   if (state.phase === "failed") return `${last}; given up after ${state.failures} failed runs`;
   if (state.phase === "coolingdown") return state.rationed ? `${last}; ${RATIONED}` : last;
@@ -76,6 +78,8 @@ export const present = (daemon: Daemon, now: number, measured = false): DaemonSt
     respawns: instances.reduce((sum, { respawns }) => sum + respawns, 0),
     cooldown,
     uptime,
+    downtime: alive(state) ? 0 : seconds(now - daemon.foremost.downSince),
+    autostart: file.definition?.autostart ?? definition?.autostart ?? true,
     total: want === "up" && wantedAt !== undefined ? seconds(now - wantedAt) : 0,
     reason: foremost.reason,
     user: terms?.account.name ?? key.owner.name,
@@ -83,10 +87,17 @@ export const present = (daemon: Daemon, now: number, measured = false): DaemonSt
     logFile: definition?.output === "log" ? `${terms?.logDirectory}/current` : "",
     socket: daemon.socketPath,
     changed: daemon.changed,
-    // What bars it is its reason, and need not be said twice.
-    warnings: [...file.errors, ...file.warnings, ...shortcomings(limits, means)].filter(
-      (warning) => warning !== state.bar?.reason,
-    ),
+    warnings: [
+      // What bars it is its reason, and need not be said twice.
+      ...[...file.errors, ...file.warnings].filter((warning) => warning !== state.bar?.reason),
+      ...daemon.hosts.filter((host) => host.state === "refused").map((host) => host.reason),
+      ...shortcomings(limits, means),
+    ],
+    hosts: daemon.hosts.map(({ logs, ...host }) => ({
+      ...host,
+      accessLog: logs?.access ?? "",
+      errorLog: logs?.error ?? "",
+    })),
     instances,
     limits: { by: summary(limits, means), keys: [...limits] },
     usage: measured ? usageOf(daemon) : null,

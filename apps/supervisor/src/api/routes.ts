@@ -17,6 +17,7 @@ import {
 } from "./authority.ts";
 import { type ConfSurroundings, copyOut, takeBack, veiled } from "./conf-text.ts";
 import { type ExplanationSurroundings, explain } from "./explanation.ts";
+import { loggerOf } from "./log-tail.ts";
 import { act } from "./outcome.ts";
 import { answerQuestion, QUESTION_VERBS, type Question } from "./policy-question.ts";
 import { present } from "./presentation.ts";
@@ -136,6 +137,10 @@ const opened = (stream: Readable): Promise<void> =>
   });
 
 const log = async (about: Surroundings, { daemon, request }: Call) => {
+  const logger = loggerOf(daemon);
+  if (logger !== undefined) {
+    throw new Refusal("not-applicable", `${logger} keeps the log of "${daemon.id}", and it alone knows where.`);
+  }
   const { lines, follow } = request.query as { lines?: number; follow?: "0" | "1" };
   if (daemon.file.definition?.output === "discard" && daemon.terms?.definition.output !== "log") {
     throw new Refusal(

@@ -6,7 +6,7 @@ import { type ExplanationSurroundings, explain, lifecycle } from "./explanation.
 
 /** Everything that there is to know, one daemon after another. */
 export const exportState = async (supervisor: Supervisor, about: ExplanationSurroundings): Promise<StateExport> => {
-  const { runsAs, manages } = supervisor.policy.rights();
+  const { runsAs, manages, hosts } = supervisor.policy.rights();
   const granted = ({ holder, object, line }: Right) => ({ holder, object, source: `${about.policyFile}:${line}` });
   const daemons: StateExport["daemons"] = [];
   for (const daemon of supervisor.daemons()) {
@@ -22,6 +22,7 @@ export const exportState = async (supervisor: Supervisor, about: ExplanationSurr
       owners: [...supervisor.owners()],
       runsAs: runsAs.map(granted),
       manages: manages.map(granted),
+      hosts: hosts.map(granted),
     },
     daemons,
   };

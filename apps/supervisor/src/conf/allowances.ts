@@ -1,7 +1,7 @@
 import { readLimit } from "./amounts.ts";
 
 /** What readBytes takes, in words that can follow "expected". */
-export const BYTES = "a number of bytes, or one with K, M or G after it, of at least 4096";
+export const MEMORY = "a number of bytes, or one with K, M or G after it, of at least 4096";
 /** What readCores takes. */
 export const CORES = "a number of processors from 0.01 to 1024, such as 0.5";
 

@@ -1,9 +1,10 @@
 import { DEFAULTS, type Definition, isHeld, type Parsed } from "../core/definition.ts";
 import { suggestion } from "../core/suggestion.ts";
-import { DAEMON_KEYS, type Draft, EXPORT_KEY, fieldOf, setField } from "./daemon-keys.ts";
+import { DAEMON_KEYS, type Draft, EXPORT_KEY, type Field, fieldOf, setField } from "./daemon-keys.ts";
 import { Findings } from "./findings.ts";
 import { type Line, readLines, trimmed } from "./lines.ts";
 import { quoted } from "./quotation.ts";
+import { siteProblems } from "./site-keys.ts";
 import { readStart } from "./start-line.ts";
 
 /** Longest daemon's file, in bytes (spec/security.md 2). */
@@ -15,27 +16,46 @@ const KEY = /^[A-Za-z0-9_.-]+$/;
 
 /**
  * Reads a daemon's file (spec/daemon-manager.md: A daemon's file). Errors, and then no value: what is not
- * `key = value`, a value not of the key's form, a key given twice, no `start`, and what readLines refuses.
+ * `key = value`, a value not of the key's form, a key given twice, no `start`, keys of a site that do not go together
+ * (siteProblems), and what readLines refuses.
  * Warnings: an unknown key, an `export` of a name exported before (the later one wins), a quote in `start` that is
  * never closed. In the value, `dir` keeps its `~/`.
  */
 export function parseDaemonFile(text: string): Parsed<Definition> {
-  const file = new DaemonFile();
+  return parseKeys(text, { ...DEFAULTS, start: "" }, new Map());
+}
+
+/**
+ * Reads lines as a daemon's file has them, on top of what is known without them.
+ * @param given what a key comes to that no line sets
+ * @param taken why these keys, which are settled already, may not be set; with `start` among them it need not be
+ */
+export function parseKeys(text: string, given: Definition, taken: ReadonlyMap<Field, string>): Parsed<Definition> {
+  const file = new DaemonFile(given, taken);
   const lines = readLines(text, MAX_DAEMON_FILE, file.findings);
   for (const line of lines ?? []) file.read(line);
-  if (lines !== undefined && !file.seen.has("start")) {
+  if (lines !== undefined && !file.seen.has("start") && !taken.has("start")) {
     file.findings.error(0, 'there is no "start" line: expected one like "start = exec COMMAND"');
   }
   file.checkTogether();
+  const site = siteProblems(file.draft, (key) => file.seen.get(key));
+  for (const { line, text: problem } of site.errors) file.findings.error(line, problem);
+  for (const { line, text: problem } of site.warnings) file.findings.warning(line, problem);
   return file.findings.parsed<Definition>({ ...file.draft, environment: file.environment });
 }
 
 class DaemonFile {
   readonly findings = new Findings();
-  readonly draft: Draft = { ...DEFAULTS, start: "" };
+  readonly draft: Draft;
+  readonly #taken: ReadonlyMap<Field, string>;
   readonly environment = new Map<string, string>();
   /** Line on which a field, or `export NAME`, was first set. */
   readonly seen = new Map<string, number>();
+
+  constructor(given: Definition, taken: ReadonlyMap<Field, string>) {
+    this.draft = { ...given };
+    this.#taken = taken;
+  }
 
   read({ number, text }: Line): void {
     const content = trimmed(text);
@@ -69,6 +89,11 @@ class DaemonFile {
     const field = fieldOf(key);
     if (field === undefined) {
       this.#unknown(line, key);
+      return;
+    }
+    const taken = this.#taken.get(field);
+    if (taken !== undefined) {
+      this.findings.error(line, `${key}: expected no such line here: ${taken}`);
       return;
     }
     const first = this.seen.get(field);

@@ -1,8 +1,11 @@
 import { writeBytes } from "../core/allowance.ts";
 import { DEFAULTS, type Definition, type Listen, type Ready } from "../core/definition.ts";
+import { hostname } from "../core/hostname.ts";
 import { type Limit, type LimitField, RESOURCES } from "../core/resource-limit.ts";
-import { BYTES, CORES, readBytes, readCores, readProcesses } from "./allowances.ts";
+import { APPS, indexName, sitePath } from "../core/site.ts";
+import { CORES, MEMORY, readBytes, readCores, readProcesses } from "./allowances.ts";
 import { AMOUNT_WORDS, readLimit, writeLimit } from "./amounts.ts";
+import { trimmed } from "./lines.ts";
 
 /** A key of a daemon's file, as man pages, completion and `explain` need to know it. */
 export interface DaemonKey {
@@ -19,7 +22,7 @@ export interface DaemonKey {
 }
 
 /** The parts of a definition that a key sets; `environment` is filled by `export` lines. */
-export type Field = Exclude<keyof Definition, "environment">;
+export type Field = Exclude<keyof Definition, "environment" | "service">;
 
 /** A definition under construction. */
 export type Draft = { -readonly [F in keyof Definition]: Definition[F] };
@@ -47,7 +50,19 @@ const LISTENS: readonly Listen[] = ["none", "fastcgi", "systemd", "http", "path"
 const MOST_INSTANCES = 64;
 
 const DURATION = "a number of seconds, or one with ms, s, m or h after it, of at most 24h";
-const ACCOUNT = "the name of an account, which begins with a letter or _ and is no number";
+/** What an account must be, in words that can follow "expected". */
+export const ACCOUNT = "the name of an account, which begins with a letter or _ and is no number";
+
+/** Sites of one daemon at most. */
+const MOST_HOSTS = 32;
+const MOST_INDEXES = 8;
+/** Largest `max-body`, in bytes: bodies of all tenants' sites wait in one place. */
+const LARGEST_BODY = 1 << 30;
+const BYTES = new Map([
+  ["K", 1 << 10],
+  ["M", 1 << 20],
+  ["G", 1 << 30],
+]);
 
 /** An account's name as `user=` takes it: never a uid, and nothing that getpwnam and a shell could read differently. */
 const ACCOUNT_NAME = /^[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?$/;
@@ -96,7 +111,7 @@ const FIELD_KEYS: { readonly [F in Field]: FieldKey<F> } = {
     expected: ACCOUNT,
     default: "the owner",
     doc: "Account to run as. [runs_as] of the policy must grant it.",
-    read: (text) => (ACCOUNT_NAME.test(text) ? text : undefined),
+    read: readAccount,
   },
   output: {
     key: "output",
@@ -259,9 +274,46 @@ const FIELD_KEYS: { readonly [F in Field]: FieldKey<F> } = {
     read: readPath,
   },
 
+  host: {
+    key: "host",
+    expected: `at most ${MOST_HOSTS} host names such as blog.example.org, separated by commas`,
+    default: "none",
+    doc: "The sites that it answers for on the web server; [hosts] of the policy must grant each.",
+    read: (text) => readList(text, MOST_HOSTS, hostname),
+  },
+  docroot: {
+    key: "docroot",
+    expected:
+      'an absolute path, or one that begins with "~/", of at most 512 characters without "..", "$" and control characters',
+    default: "none",
+    doc: "Directory of the sites' files, which the web server sends by itself.",
+    read: (text) => (text.length <= 512 && sitePath(text.replace(/^~(?=\/|$)/, "/")) ? text : undefined),
+  },
+  index: {
+    key: "index",
+    expected: `at most ${MOST_INDEXES} plain file names, separated by commas`,
+    default: DEFAULTS.index.join(", "),
+    doc: "Files that stand for a directory. With app=php the first .php among them also answers for what is no file.",
+    read: (text) => readList(text, MOST_INDEXES, indexName),
+  },
+  app: {
+    key: "app",
+    expected: "php, fastcgi, http or static",
+    default: "by listen and docroot",
+    doc: "What answers beside the files of docroot.",
+    read: (text) => APPS.find((app) => app === text),
+  },
+  maxBody: {
+    key: "max-body",
+    expected: "a number of bytes, or one with K, M or G after it, of at most 1G",
+    default: "64M",
+    doc: "The largest body that a request may have.",
+    read: readSize,
+  },
+
   memory: {
     key: "memory",
-    expected: BYTES,
+    expected: MEMORY,
     default: "no limit",
     doc: "Memory that all of its processes may have together; one that passes it is ended and begun again.",
     read: readBytes,
@@ -269,7 +321,7 @@ const FIELD_KEYS: { readonly [F in Field]: FieldKey<F> } = {
   },
   memoryHigh: {
     key: "memory-high",
-    expected: BYTES,
+    expected: MEMORY,
     default: "no limit",
     doc: "Memory from which on it is slowed down and made to give some back.",
     read: readBytes,
@@ -294,7 +346,7 @@ const FIELD_KEYS: { readonly [F in Field]: FieldKey<F> } = {
   ioWeight: {
     key: "io-weight",
     expected: "a whole number from 1 to 10000",
-    default: "100",
+    default: "that of others, 100",
     doc: "Its share of busy disks, beside that of others.",
     read: (text) => (/^[1-9]\d{0,4}$/.test(text) && Number(text) <= 10_000 ? Number(text) : undefined),
     write: String,
@@ -333,6 +385,11 @@ export function setField<F extends Field>(draft: Draft, field: F, text: string):
   return undefined;
 }
 
+/** The account that `user=` names; undefined where it is of no name's form, or a number. */
+export function readAccount(text: string): string | undefined {
+  return ACCOUNT_NAME.test(text) ? text : undefined;
+}
+
 /** A field's value as the text that setField takes for it; undefined where the value is none that is written its own way. */
 export function writeField<F extends Field>(field: F, value: NonNullable<Definition[F]>): string | undefined {
   const entry: FieldKey<F> = FIELD_KEYS[field];
@@ -344,4 +401,19 @@ function readDuration(text: string): number | undefined {
   const [, amount, unit = "s"] = /^(\d+(?:\.\d+)?)[ \t]*(ms|s|m|h)?$/.exec(text) ?? [];
   const duration = Math.round(Number(amount) * (MILLISECONDS.get(unit) ?? Number.NaN));
   return duration <= LONGEST ? duration : undefined;
+}
+
+/** A number of bytes. */
+function readSize(text: string): number | undefined {
+  const [, amount, unit = ""] = /^(\d{1,10})([KMG]?)$/.exec(text) ?? [];
+  const size = Number(amount) * (BYTES.get(unit) ?? 1);
+  return size >= 1 && size <= LARGEST_BODY ? size : undefined;
+}
+
+/** A list with commas, every entry of which `read` understands; what stands there twice counts once. */
+function readList<T>(text: string, most: number, read: (entry: string) => T | undefined): readonly T[] | undefined {
+  const entries = text.split(",");
+  if (entries.length > most) return undefined;
+  const values = entries.map((entry) => read(trimmed(entry)));
+  return values.every((value) => value !== undefined) ? [...new Set(values)] : undefined;
 }

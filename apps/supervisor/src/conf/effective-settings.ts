@@ -19,9 +19,17 @@ const written = (field: Field, value: NonNullable<Definition[Field]>): string =>
   const own = writeField(field, value);
   if (own !== undefined) return own;
   if (typeof value === "boolean") return value ? "yes" : "no";
+  if (Array.isArray(value)) return value.length === 0 ? "none" : value.join(", ");
+  if (field === "maxBody") return writtenSize(Number(value));
   if (typeof value !== "number") return String(value);
   if (COUNTS.has(field)) return String(value);
   return value % 1000 === 0 ? `${value / 1000}s` : `${value}ms`;
+};
+
+/** A number of bytes with the largest unit that leaves it whole. */
+const writtenSize = (bytes: number): string => {
+  const unit = ["G", "M", "K"].find((_, index) => bytes % (1 << (30 - 10 * index)) === 0);
+  return unit === undefined ? String(bytes) : `${bytes / (1 << (30 - 10 * "GMK".indexOf(unit)))}${unit}`;
 };
 
 /** Every key of a daemon's file (DAEMON_KEYS, in that order) with what it comes to; each exported variable by itself. */

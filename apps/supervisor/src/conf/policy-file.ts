@@ -1,6 +1,14 @@
 import type { BudgetKey } from "../core/budget.ts";
 import type { Parsed } from "../core/definition.ts";
-import { DEFAULT_SETTINGS, type LimitRule, type PolicyRules, type Rule, type Subject } from "../core/policy-rules.ts";
+import { type HostPattern, hostPattern } from "../core/hostname.ts";
+import {
+  DEFAULT_SETTINGS,
+  type HostRule,
+  type LimitRule,
+  type PolicyRules,
+  type Rule,
+  type Subject,
+} from "../core/policy-rules.ts";
 import { suggestion } from "../core/suggestion.ts";
 import { readShare } from "./budget-shares.ts";
 import { Findings } from "./findings.ts";
@@ -12,17 +20,20 @@ import { isSharedByOwners, SETTINGS_KEYS, type SettingsDraft, setSetting, settin
 export const MAX_POLICY_FILE = 1_048_576;
 
 /** The sections of a policy file by every name they have, the preferred one first. */
-export const SECTIONS = ["settings", "runs_as", "can_run_as", "manages", "limits"] as const;
+export const SECTIONS = ["settings", "runs_as", "can_run_as", "manages", "hosts", "limits"] as const;
 type Section = (typeof SECTIONS)[number];
 
 const NAME = /^[^\s,:=@[\]]+$/;
+const HOST = "a host name such as blog.example.org, or *. and a name for all below it";
 const SUBJECT = "the name of a user, or @ and the name of a group";
 
 /**
  * Reads the policy file (spec/daemon-manager.md: The policy file). Sections may be repeated, and their rules
  * accumulate. Errors, and then no value: an unknown section, a line before the first section, a section's missing `]`,
- * an unknown, ill-formed or repeated setting, a rule that is not `user: user, @group` (or only its left side), a limit
- * that is not `user: key = value, key = value` or that the subject has already, and what readLines refuses. Warnings: a [manages] line that grants nothing, a directory that all owners would share.
+ * an unknown, ill-formed or repeated setting, a rule that is not `user: user, @group` (or only its left side; in [hosts]
+ * `user: name, *.name`), a limit that is not `user: key = value, key = value` or that the subject has already, and what
+ * readLines refuses. Warnings: a line of [manages] or [hosts] that grants nothing, a directory that all owners would
+ * share.
  * Whether the accounts exist is not asked here.
  */
 export function parsePolicy(text: string): Parsed<PolicyRules> {
@@ -33,6 +44,7 @@ export function parsePolicy(text: string): Parsed<PolicyRules> {
     runsAs: file.runsAs,
     manages: file.manages,
     limits: file.limits,
+    hosts: file.hosts,
   });
 }
 
@@ -43,6 +55,7 @@ class PolicyFile {
   readonly manages: Rule[] = [];
   readonly limits: LimitRule[] = [];
   readonly #limitLines = new Map<string, number>();
+  readonly hosts: HostRule[] = [];
   readonly #settingLines = new Map<string, number>();
   /** `none` before the first header; `unreadable` below a wrong one, whose lines would only repeat the complaint. */
   #section: Section | "none" | "unreadable" = "none";
@@ -69,6 +82,9 @@ class PolicyFile {
         return;
       case "manages":
         this.#rule(number, content, this.manages);
+        return;
+      case "hosts":
+        this.#hostRule(number, content);
         return;
       case "limits":
         this.#limit(number, content);
@@ -122,14 +138,43 @@ class PolicyFile {
     }
   }
 
-  #rule(line: number, content: string, rules: Rule[]): void {
+  /** The two sides of a rule; undefined, and reported, where there are more. */
+  #sides(line: number, content: string): { left: Subject | undefined; names: string[] } | undefined {
     const [leftText = "", rightText, ...more] = content.split(":");
     if (more.length > 0) {
       this.findings.error(line, `expected one ":", found ${more.length + 1} in ${quoted(content)}`);
-      return;
+      return undefined;
     }
     const left = this.#subject(line, trimmed(leftText), 'before the ":"');
-    const names = rightText === undefined || trimmed(rightText) === "" ? [] : rightText.split(",").map(trimmed);
+    return {
+      left,
+      names: rightText === undefined || trimmed(rightText) === "" ? [] : rightText.split(",").map(trimmed),
+    };
+  }
+
+  #hostRule(line: number, content: string): void {
+    const sides = this.#sides(line, content);
+    if (sides === undefined) return;
+    const right: HostPattern[] = [];
+    for (const name of sides.names) {
+      const pattern = hostPattern(name);
+      if (pattern !== undefined) right.push(pattern);
+      else this.findings.error(line, `expected ${HOST}, between the commas after the ":", found ${quoted(name)}`);
+    }
+    if (sides.left === undefined || right.length < sides.names.length) return;
+    if (right.length === 0) {
+      this.findings.warning(
+        line,
+        `${quoted(content)} grants no host: expected "user: blog.example.org, *.example.net"`,
+      );
+    }
+    this.hosts.push({ line, left: sides.left, right });
+  }
+
+  #rule(line: number, content: string, rules: Rule[]): void {
+    const sides = this.#sides(line, content);
+    if (sides === undefined) return;
+    const { left, names } = sides;
     const right: Subject[] = [];
     for (const name of names) {
       const subject = this.#subject(line, name, 'between the commas after the ":"');

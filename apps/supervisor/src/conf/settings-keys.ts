@@ -61,6 +61,22 @@ const SETTINGS: { readonly [F in keyof Settings]: SettingEntry } = {
     isValid: isPath,
     perOwner: false,
   },
+  servicePath: {
+    key: "service-path",
+    expected: PATH,
+    default: DEFAULT_SETTINGS.servicePath,
+    doc: "Directory of an owner's service directories. It is not made where it is missing.",
+    isValid: isPath,
+    perOwner: true,
+  },
+  servicePathRoot: {
+    key: "service-path-root",
+    expected: PATH,
+    default: DEFAULT_SETTINGS.servicePathRoot,
+    doc: "Directory of root's service directories.",
+    isValid: isPath,
+    perOwner: false,
+  },
   nginxGroup: {
     key: "nginx-group",
     expected: "the name of a group",

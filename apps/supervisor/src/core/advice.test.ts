@@ -34,6 +34,16 @@ describe("advice", () => {
     expect(advice(ended(code(1)), { ...concern, logged: false })).toMatch(/^Write output=log/);
   });
 
+  it("speaks of a service directory's own files", () => {
+    const service = { directory: "/home/amy/service/blog", logger: true };
+    const said = (exit: Exit, state: Partial<State> = {}) => advice(ended(exit, state), { ...concern, service });
+    expect(said(launch("entering /srv/x"))).toMatch(/^Let www-data enter that directory/);
+    expect(said(code(126))).toMatch(/^Let www-data execute \/home\/amy\/service\/blog\/run/);
+    expect(said(code(1))).toMatch(/what it wrote went to \/home\/amy\/service\/blog\/log\/run/);
+    const bar = { kind: "forbidden", reason: "" } as const;
+    expect(said(code(1), { phase: "forbidden", bar })).toMatch(/^Correct \/home\/amy\/service\/blog\/env\/USER/);
+  });
+
   it("puts what bars it before how it ended", () => {
     const bar = { kind: "forbidden", reason: "" } as const;
     expect(advice(ended(code(1), { phase: "forbidden", bar }), concern)).toMatch(/ask root to grant it in \[runs_as\]/);

@@ -8,6 +8,8 @@ export interface Concern {
   readonly user: string;
   /** Whether what it writes is kept. */
   readonly logged: boolean;
+  /** Its service directory, where it is made of one, and whether that has a `log/run`. */
+  readonly service?: { readonly directory: string; readonly logger: boolean };
 }
 
 const FAULTS: ReadonlySet<string> = new Set(["SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGSYS"]);
@@ -53,11 +55,13 @@ const KEYS: readonly (readonly [string, string])[] = [
 ];
 
 /** What to do after such an end: one sentence. */
-const afterExit = (exit: Exit, { id, user, logged }: Concern): string => {
+const afterExit = (exit: Exit, { id, user, logged, service }: Concern): string => {
   if (exit.how === "launch") {
     const key = KEYS.find(([begin]) => exit.stage.startsWith(begin))?.[1];
     if (key !== undefined) return `Put that right for ${user}, or correct ${key} with \`dmctl edit ${id}\`.`;
     if (exit.stage.startsWith("entering ")) {
+      if (service)
+        return `Let ${user} enter that directory and those above it (chmod +x), or run it as another account.`;
       return `Make that directory so that ${user} may enter it, or correct dir= with \`dmctl edit ${id}\`.`;
     }
     if (exit.stage.startsWith("running ")) return `Correct shell= with \`dmctl edit ${id}\`.`;
@@ -68,11 +72,13 @@ const afterExit = (exit: Exit, { id, user, logged }: Concern): string => {
     return `Find what fills its memory, or give it more: memory= with \`dmctl edit ${id}\`, or root in [limits].`;
   }
   if (exit.how === "code" && exit.code === 126) {
+    if (service) return `Let ${user} execute ${service.directory}/run, and the program after #! in its first line.`;
     return `Let ${user} execute that program (chmod +x), or correct start= with \`dmctl edit ${id}\`.`;
   }
   if (exit.how === "code" && exit.code === 127) {
     return `Install that program or write its whole path: \`dmctl edit ${id}\`.`;
   }
+  if (service?.logger) return `Put that right and start it again; what it wrote went to ${service.directory}/log/run.`;
   return logged
     ? `Put that right and start it again; \`dmctl ${id} log\` shows all that it wrote.`
     : `Write output=log with \`dmctl edit ${id}\`; then \`dmctl ${id} log\` shows what it says.`;
@@ -93,6 +99,10 @@ export const advice = (state: State, concern: Concern, since?: number): string =
   const asking = state.bar?.kind === "forbidden" && /^[a-z-]+=/.exec(state.bar.reason)?.[0];
   if (asking) return `Take ${asking} out with \`dmctl edit ${id}\`, or let root keep that daemon.`;
   if (state.bar?.kind === "forbidden") {
+    if (concern.service) {
+      const where = `${concern.service.directory}/env/USER (or user= in its conf)`;
+      return `Correct ${where}, or ask root to grant it in [runs_as] and to run \`dmctl rescan\`.`;
+    }
     return `Correct user= with \`dmctl edit ${id}\`, or ask root to grant it in [runs_as] and to run \`dmctl rescan\`.`;
   }
   if (state.bar?.kind === "invalid") return `When that is put right, \`dmctl start ${id}\` reads the file again.`;

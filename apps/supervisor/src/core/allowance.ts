@@ -86,13 +86,16 @@ export interface Allotment {
   readonly run: readonly GroupFile[];
 }
 
+/** Processes that a log/run may have besides those of its daemon. */
+export const ATTENDANTS = 4;
+
 /** How many of its processes' trees there are at a time. */
 export interface Crowd {
   /** Runs that live, or are just to begin. */
   readonly runs: number;
   /** Runs that it is to have (`instances=`). */
   readonly size: number;
-  /** Launches that stand by, one process each. */
+  /** Processes that are there for it: launches that stand by, one process each, and a log/run. */
   readonly spares: number;
 }
 

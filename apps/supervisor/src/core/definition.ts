@@ -1,6 +1,8 @@
 /** What a daemon's file says, as values. Made by conf/, judged by policy.ts, turned into a launch plan by launch.ts. */
 import { type Allowance, BOUNDLESS } from "./allowance.ts";
+import type { Hostname } from "./hostname.ts";
 import { type Limits, NO_LIMITS } from "./resource-limit.ts";
+import { type App, type IndexName, indexName } from "./site.ts";
 
 /** Names of daemons and, as path segments, of owners (DESIGN: Behaviour everywhere). */
 export const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
@@ -14,6 +16,12 @@ export type Listen = "none" | "fastcgi" | "systemd" | "http" | "path";
 /** How a process tells that it is ready: by taking a connection (or time), a line on a descriptor, or sd_notify. */
 export type Ready = "accept" | "notify" | `fd:${number}`;
 
+/** What a service directory has besides its `run` (spec/daemontools.md: Service directories). */
+export interface Service {
+  /** Whether `finish` is run after each run. */
+  readonly finish: boolean;
+}
+
 /** A daemon's file, complete with its defaults. Durations are in milliseconds. */
 export interface Definition extends Surroundings, Limits, Allowance {
   /** Working directory: absolute, or below the owner's home where it begins with `~/`. */
@@ -22,7 +30,8 @@ export interface Definition extends Surroundings, Limits, Allowance {
   readonly user: string | undefined;
   /** One line for the shell. */
   readonly start: string;
-  readonly output: "log" | "discard";
+  /** `log/run`: to that program of its service directory. */
+  readonly output: "log" | "discard" | "log/run";
   readonly autostart: boolean;
   /** Program that reads `start`; absolute path. */
   readonly shell: string;
@@ -50,6 +59,19 @@ export interface Definition extends Surroundings, Limits, Allowance {
   readonly healthyAfter: number;
   /** Failed runs in a row after which it is given up; undefined is never. */
   readonly maxRetries: number | undefined;
+  /** Undefined where it is made of a conf file. */
+  readonly service: Service | undefined;
+
+  /** The sites that it answers for; [hosts] of the policy must grant them. */
+  readonly host: readonly Hostname[];
+  /** Where Nginx finds a site's files: as `dir`. */
+  readonly docroot: string | undefined;
+  /** Files that stand for a directory, the first that there is. */
+  readonly index: readonly IndexName[];
+  /** undefined is what appOf makes of it. */
+  readonly app: App | undefined;
+  /** Largest body of a request, in bytes. */
+  readonly maxBody: number;
 }
 
 /**
@@ -91,6 +113,7 @@ export const DEFAULTS: Omit<Definition, "start"> = {
   stopTimeout: 10_000,
   healthyAfter: 10_000,
   maxRetries: undefined,
+  service: undefined,
   nice: undefined,
   umask: 0o022,
   envDir: undefined,
@@ -99,6 +122,19 @@ export const DEFAULTS: Omit<Definition, "start"> = {
   lock: undefined,
   ...NO_LIMITS,
   ...BOUNDLESS,
+  host: [],
+  docroot: undefined,
+  index: ["index.php", "index.html"].flatMap((name) => indexName(name) ?? []),
+  app: undefined,
+  maxBody: 64 << 20,
+};
+
+/** What answers for a daemon's sites: what its file says, else what its way to listen and its docroot suggest. */
+export const appOf = ({ app, listen, docroot }: Pick<Definition, "app" | "docroot"> & { listen: string }): App => {
+  if (app !== undefined) return app;
+  if (listen === "none") return "static";
+  if (listen === "http") return "http";
+  return docroot === undefined ? "fastcgi" : "php";
 };
 
 /** Something wrong at a place in a file. */
@@ -114,6 +150,34 @@ export interface Parsed<T> {
   readonly value: T | undefined;
   readonly errors: readonly Problem[];
   readonly warnings: readonly Problem[];
+}
+
+/** What a service directory holds, as far as it says what its daemon is (spec/daemontools.md: Service directories). */
+export interface ServiceText {
+  /** Absolute path of the directory. */
+  readonly directory: string;
+  /** Text of its `conf`, where it has one. */
+  readonly conf: string | undefined;
+  /** Text of its `env/USER`, where it has one that counts: root's scripts change the account themselves. */
+  readonly user: string | undefined;
+  /** Whether there is a `down`. */
+  readonly down: boolean;
+  /** Whether there is a `log/run`. */
+  readonly logger: boolean;
+  /** Whether there is a `finish`. */
+  readonly finish: boolean;
+}
+
+/** A problem and the file of the directory that has it. */
+export interface ServiceProblem extends Problem {
+  readonly file: "conf" | "env/USER";
+}
+
+/** As Parsed, for a directory of several files. */
+export interface ParsedService {
+  readonly value: Definition | undefined;
+  readonly errors: readonly ServiceProblem[];
+  readonly warnings: readonly ServiceProblem[];
 }
 
 /** Writes a problem as `path:line: text` (`path: text` for the file as a whole). */

@@ -1,6 +1,15 @@
 import { describe, expect, it } from "vitest";
 import { DEFAULTS, type Definition } from "./definition.ts";
-import { inHome, launchDaemon, launchLogger, objection, readExit } from "./launch.ts";
+import {
+  inHome,
+  launchDaemon,
+  launchFinish,
+  launchLogger,
+  launchServiceLogger,
+  objection,
+  readExit,
+  servicePath,
+} from "./launch.ts";
 
 const owner = { name: "amy", uid: 1001, gid: 1001, home: "/home/amy", shell: "/bin/bash" };
 const account = { name: "www-data", uid: 33, gid: 33, home: "/var/www", shell: "/usr/sbin/nologin" };
@@ -14,7 +23,7 @@ const definition = {
   ]),
 };
 
-const alone = { socketPath: undefined, notifyPath: undefined };
+const alone = { socketPath: undefined, notifyPath: undefined, tools: "/opt/tools" };
 
 describe("launchDaemon", () => {
   const plan = launchDaemon({
@@ -78,6 +87,47 @@ describe("launchDaemon", () => {
       "--no-new-privs",
       "--",
     ]);
+  });
+});
+
+describe("the chain of a service directory", () => {
+  const root = { name: "root", uid: 0, gid: 0, home: "/root", shell: "/bin/sh" };
+  const ofService = { ...DEFAULTS, dir: "/service/site", start: "exec ./run", service: { finish: true } };
+  const launch = {
+    definition: ofService,
+    owner,
+    account,
+    cgroup: undefined,
+    privileged: true,
+    ...alone,
+    tools: "/opt/tools",
+  };
+  const lastWords = (argv: readonly string[]): readonly string[] => argv.slice(-4, -1);
+
+  it("leaves USER to env/USER and puts the old tools first", () => {
+    const { environment } = launchDaemon(launch);
+    expect(environment.has("DMHOST_VAR_USER")).toBe(false);
+    expect(environment.get("DMHOST_VAR_LOGNAME")).toBe("www-data");
+    expect(environment.get("DMHOST_VAR_PATH")).toBe("/opt/tools:/usr/local/bin:/usr/bin:/bin");
+    expect(environment.get("PATH")).toBe("/usr/local/bin:/usr/bin:/bin");
+  });
+
+  it("leaves root what setuidgid needs, and nobody else anything", () => {
+    expect(launchDaemon(launch).argv).toContain("--bounding-set=-all");
+    const asRoot = launchDaemon({ ...launch, owner: root, account: root }).argv;
+    expect(asRoot).not.toContain("--bounding-set=-all");
+    expect(asRoot).toContain("--no-new-privs");
+    const conf = { ...ofService, service: undefined };
+    expect(launchDaemon({ ...launch, definition: conf, owner: root, account: root }).argv).toContain(
+      "--bounding-set=-all",
+    );
+  });
+
+  it("runs log/run in log, and finish with code and signal as its arguments", () => {
+    expect(lastWords(launchServiceLogger(launch).argv)).toEqual(["/service/site/log", "/bin/sh", "exec ./run"]);
+    const finish = (code: number | undefined, signal: number) => lastWords(launchFinish(launch, { code, signal }).argv);
+    expect(finish(7, 0)).toEqual(["/service/site", "/bin/sh", "exec ./finish 7 0"]);
+    expect(finish(undefined, 15)).toEqual(["/service/site", "/bin/sh", "exec ./finish 256 15"]);
   });
 });
 
@@ -258,4 +308,8 @@ describe("readExit", () => {
   ])("%s", (_name, raw, expected) => {
     expect(readExit(raw)).toEqual(expected);
   });
+});
+
+it("service directories' scripts find our programs before the machine's", () => {
+  expect(servicePath("/opt/tools")).toBe("/opt/tools:/usr/local/bin:/usr/bin:/bin");
 });

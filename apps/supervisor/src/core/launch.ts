@@ -16,7 +16,7 @@
  * Having become the account, the chain waits for a line on descriptor 4. Joining a cgroup takes about 10 ms (the kernel
  * waits for a grace period), so a chain is led that far ahead of time and stands by while the run before it lives.
  */
-import type { Definition } from "./definition.ts";
+import { DEFAULTS, type Definition } from "./definition.ts";
 import {
   AS_ROOT,
   AWAIT_WORD,
@@ -44,6 +44,11 @@ export interface LaunchPlan {
 }
 
 const PATH = "/usr/local/bin:/usr/bin:/bin";
+/**
+ * PATH of a service directory's scripts (spec/daemontools.md: Service directories): `envdir`, `multilog` and the others are
+ * those of the folder `tools`, before any that the machine has.
+ */
+export const servicePath = (tools: string): string => `${tools}:${PATH}`;
 
 const sh = (script: string, ...words: string[]): string[] => ["/bin/sh", "-c", script, "dmhost-launch", ...words];
 
@@ -68,10 +73,13 @@ const LISTEN_PID = "export LISTEN_PID=$$";
 /** Capabilities that entering a jail takes: chroot(2), and emptying the bounding set afterwards. */
 const JAILER = ",+sys_chroot,+setpcap";
 
-/** How setpriv is told to become an account: all of it, with its groups, and no way back. */
-const become = (account: Account, privileged: boolean, jailed = false): string[] => {
+/**
+ * How setpriv is told to become an account: all of it, with its groups, and no way back.
+ * @param keeps what it may go on with: `jailer` to enter a jail, `all` where it is root, to become somebody else
+ */
+const become = (account: Account, privileged: boolean, keeps: "nothing" | "jailer" | "all" = "nothing"): string[] => {
   if (!privileged) return ["/usr/bin/setpriv", "--no-new-privs", "--"];
-  const kept = jailed ? JAILER : "";
+  const kept = keeps === "jailer" ? JAILER : "";
   return [
     "/usr/bin/setpriv",
     `--reuid=${account.uid}`,
@@ -79,10 +87,16 @@ const become = (account: Account, privileged: boolean, jailed = false): string[]
     "--init-groups",
     "--no-new-privs",
     `--inh-caps=-all${kept}`,
-    ...(jailed ? [`--ambient-caps=-all${kept}`] : []),
-    `--bounding-set=-all${kept}`,
+    ...(keeps === "jailer" ? [`--ambient-caps=-all${kept}`] : []),
+    ...(keeps === "all" && account.uid === 0 ? [] : [`--bounding-set=-all${kept}`]),
     "--",
   ];
+};
+
+/** Root's services are scripts that change the account themselves (spec/daemontools.md: Service directories). */
+const keptBy = ({ chroot, service }: Definition): "nothing" | "jailer" | "all" => {
+  if (chroot !== undefined) return "jailer";
+  return service === undefined ? "nothing" : "all";
 };
 
 /** What a daemon needs to be launched. */
@@ -95,12 +109,34 @@ export interface Launch {
   readonly cgroup: string | undefined;
   /** Whether the supervisor is root; otherwise owner, account and supervisor are one. */
   readonly privileged: boolean;
+  /** Directory of the programs that scripts of service directories call by their old names. */
+  readonly tools: string;
   /** Socket that it is to bind, with listen=path. */
   readonly socketPath: string | undefined;
   /** Socket on which it is to tell that it is ready, with ready=notify. */
   readonly notifyPath: string | undefined;
 }
 
+/**
+ * The variables that nobody has written. USER is left for `env/USER` of a service directory: its scripts take it as a
+ * sign that `envdir` has been there, and svscan's environment has none (seed: the two scripts).
+ */
+const givenVariables = ({
+  definition,
+  account,
+  tools,
+  socketPath,
+  notifyPath,
+}: Launch): (readonly [string, string])[] => [
+  ["HOME", account.home],
+  ["LOGNAME", account.name],
+  ...(definition.service ? [] : [["USER", account.name] as const]),
+  ["PATH", definition.service ? servicePath(tools) : PATH],
+  ["SHELL", definition.shell],
+  ...(socketPath === undefined ? [] : [["DM_SOCKET", socketPath] as const]),
+  ...(notifyPath === undefined ? [] : [["NOTIFY_SOCKET", notifyPath] as const]),
+  ...(isHandedOver(definition) ? [["LISTEN_FDS", "1"] as const, ["LISTEN_FDNAMES", definition.listen] as const] : []),
+];
 /** Why a daemon may not have what its file asks for, whoever it runs as; undefined where nothing is against it. */
 export const objection = ({
   definition,
@@ -124,17 +160,7 @@ const umaskOf = ({ listen, umask }: Definition): number => (listen === "path" ? 
 export const launchDaemon = (launch: Launch): LaunchPlan => {
   const { definition, owner, account } = launch;
   const { chroot, nice } = definition;
-  const variables = new Map([
-    ["HOME", account.home],
-    ["LOGNAME", account.name],
-    ["USER", account.name],
-    ["PATH", PATH],
-    ["SHELL", definition.shell],
-    ...(launch.socketPath === undefined ? [] : [["DM_SOCKET", launch.socketPath] as const]),
-    ...(launch.notifyPath === undefined ? [] : [["NOTIFY_SOCKET", launch.notifyPath] as const]),
-    ...(isHandedOver(definition) ? [["LISTEN_FDS", "1"] as const, ["LISTEN_FDNAMES", definition.listen] as const] : []),
-    ...definition.environment,
-  ]);
+  const variables = new Map([...givenVariables(launch), ...definition.environment]);
   const extra = stages(launch);
   const last = becomeDaemon(redirections(definition), isHandedOver(definition) ? LISTEN_PID : "");
   const script = extra.length === 0 ? AWAIT_WORD + last : last;
@@ -151,7 +177,7 @@ export const launchDaemon = (launch: Launch): LaunchPlan => {
     file: "/bin/sh",
     argv: [
       ...sh(AS_ROOT, launch.cgroup ?? "", nice === undefined ? "" : `${nice}`),
-      ...become(account, launch.privileged, chroot !== undefined),
+      ...become(account, launch.privileged, keptBy(definition)),
       ...extra,
       // Within a jail there is no other shell than the daemon's own.
       ...(chroot === undefined ? ["/bin/sh"] : [...LEAVE_WORLD, `--shell=${definition.shell}`, "--"]),
@@ -165,6 +191,31 @@ export const launchDaemon = (launch: Launch): LaunchPlan => {
     ]),
   };
 };
+
+/** The chain that ends in `log/run` of a daemon's service directory. */
+export const launchServiceLogger = (launch: Launch): LaunchPlan =>
+  launchBeside(launch, { dir: `${launch.definition.dir}/log` });
+
+/** Exit code of a run, to its `finish`, that a signal ended or whose end nobody saw (s6: servicedir, finish). */
+const NO_CODE = 256;
+
+/** The chain that ends in `finish CODE SIGNAL` of a daemon's service directory. */
+export const launchFinish = (
+  launch: Launch,
+  { code, signal }: { readonly code: number | undefined; readonly signal: number },
+): LaunchPlan => launchBeside(launch, { start: `exec ./finish ${code ?? NO_CODE} ${signal}` });
+
+/** What is not the daemon but runs beside it: nothing that is the daemon's alone is given to it. */
+const launchBeside = (launch: Launch, change: Partial<Definition>): LaunchPlan =>
+  launchDaemon({
+    ...launch,
+    definition: { ...launch.definition, ...change, listen: "none", ready: DEFAULTS.ready, lock: undefined },
+    socketPath: undefined,
+    notifyPath: undefined,
+  });
+
+/** Exit code of a `finish` that says that another run is of no use (s6: servicedir, finish). */
+export const PERMANENT_FAILURE = 125;
 
 /** Makes the working directory the root, and gives up all capabilities, in one process. */
 const LEAVE_WORLD = ["/usr/sbin/capsh", "--chroot=.", "--drop=all", "--caps="];

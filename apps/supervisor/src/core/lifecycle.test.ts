@@ -4,6 +4,7 @@ import { DEFAULTS, type Ready } from "./definition.ts";
 import {
   alive,
   type Circumstances,
+  describeExit,
   type Event,
   initial,
   isExpected,
@@ -72,6 +73,19 @@ const cells: Record<Phase, Record<keyof typeof events, string>> = {
   forbidden:   { start: "-",               stop: "forbidden discard4", restart: "-",                          launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "starting spawn4", once: "-", retire: "forbidden discard4", idle: "-", pause: "-", continue: "-", ready: "-" },
   invalid:     { start: "-",               stop: "invalid discard4", restart: "-",                            launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "stopped", once: "-", retire: "invalid discard4", idle: "-", pause: "-", continue: "-", ready: "-" },
 };
+
+test("a finish that says that another run is of no use fails a daemon that is wanted up, and nothing else", () => {
+  const gone = { type: "gone", run: 3, permanent: true } as const;
+  const last = { run: 3, exit: clean, failed: false };
+  const over: State = { ...states.stopping, want: "up", asked: false, last };
+  expect(step(over, gone, at(NOW))).toMatchObject({
+    state: { phase: "failed", want: "up", last: { ...last, permanent: true } },
+    effects: [{ type: "discard", run: 4 }],
+  });
+  expect(step({ ...over, asked: true }, gone, at(NOW)).state.phase).toBe("starting");
+  expect(step({ ...over, want: "down" }, gone, at(NOW)).state.phase).toBe("stopped");
+  expect(step({ ...over, bar: forbidden }, gone, at(NOW)).state.phase).toBe("forbidden");
+});
 
 const inShort = (before: State, event: Event): string => {
   const { state, effects } = step(before, event, at(NOW));
@@ -431,4 +445,34 @@ it("never has two live runs, and reaches what is wanted once nothing more happen
     }),
     { numRuns: 2000 },
   );
+});
+
+describe("restarts that its owner has no room for", () => {
+  const late = { ...at(NOW), earliest: NOW + 5000 };
+  const ended = { ...states.stopping, want: "up", asked: false, last: { run: 3, exit: crash, failed: false } } as const;
+
+  it("wait, as coolingdown, until there is room, and begin then", () => {
+    const { state, effects } = step(ended, { type: "gone", run: 3 }, late);
+    expect(state).toMatchObject({ phase: "coolingdown", deadline: NOW + 5000, rationed: true, respawns: 2 });
+    expect(effects).toEqual([]);
+    const waiting = step(state, { type: "deadline" }, { ...at(NOW + 5000), earliest: NOW + 9000 }).state;
+    expect(waiting).toMatchObject({ phase: "coolingdown", deadline: NOW + 9000, rationed: true });
+    const begun = step(waiting, { type: "deadline" }, { ...at(NOW + 9000), earliest: NOW + 9000 });
+    expect(begun.state).toMatchObject({ phase: "starting", respawns: 3, run: 4 });
+    expect(begun.state.rationed).toBeUndefined();
+    expect(begun.effects).toEqual([{ type: "spawn", run: 4 }]);
+  });
+
+  it("do not keep a start by hand, a restart or the first start waiting", () => {
+    const { state } = step(ended, { type: "gone", run: 3 }, late);
+    expect(step(state, { type: "start" }, late).state.phase).toBe("starting");
+    expect(step(states.stopped, { type: "start" }, late).state.phase).toBe("starting");
+    expect(step({ ...ended, asked: true }, { type: "gone", run: 3 }, late).state.phase).toBe("starting");
+  });
+});
+
+it("tells an end for want of memory with its limit and what it had", () => {
+  const exit = (limit?: number, peak?: number) => describeExit({ how: "memory", limit, peak });
+  expect(exit(64 * 1024 ** 2, 70 * 1024 ** 2)).toBe("killed for want of memory: the limit is 64M, it had 70 MiB");
+  expect(exit()).toBe("killed for want of memory");
 });

@@ -69,8 +69,10 @@ export interface State {
   readonly dozing: boolean;
   /** Whether it waits because its owner has no restart left in this minute. */
   readonly rationed?: boolean;
-  /** How the last run that ended did so, and whether it counts as failed. */
-  readonly last: { readonly run: number; readonly exit: Exit; readonly failed: boolean } | undefined;
+  /** How the last run that ended did so, whether it counts as failed, and whether its `finish` said that another is of no use. */
+  readonly last:
+    | { readonly run: number; readonly exit: Exit; readonly failed: boolean; readonly permanent?: boolean }
+    | undefined;
 }
 
 /** What happened. News of a run carries its number; news of any other run than the latest is stale and dropped. */
@@ -92,8 +94,8 @@ export type Event =
   | { readonly type: "ready"; readonly run: number }
   /** The main process ended. `connected`: the run has taken a connection. */
   | { readonly type: "exited"; readonly run: number; readonly exit: Exit; readonly connected: boolean }
-  /** Nothing of the run is left. */
-  | { readonly type: "gone"; readonly run: number }
+  /** Nothing of the run is left. `permanent`: its `finish` says that another run is of no use. */
+  | { readonly type: "gone"; readonly run: number; readonly permanent?: boolean }
   | { readonly type: "deadline" }
   /** Somebody connects to the held socket. */
   | { readonly type: "connection" }
@@ -302,13 +304,14 @@ const FINAL_CODE = 100;
 export const isFinal = (exit: Exit): boolean => exit.how === "code" && exit.code === FINAL_CODE;
 
 /** Nothing of the run is left: rest, or begin again, at once or later (issue: Back-off). */
-const next = (state: State, _event: unknown, at: Circumstances): Step => {
+const next = (state: State, event: Of<"gone">, at: Circumstances): Step => {
   const over = { ...state, startedAt: undefined, easing: false, paused: false, dozing: false };
   if (over.bar) return to(over, { phase: over.bar.kind, respawns: 0, failures: 0 }, discard(over));
   if (over.want === "down") return rest(over);
   if (state.dozing) return sleep(over, { respawns: 0, failures: 0 });
   if (over.once && !over.asked) return rest(over);
   if (over.asked || !over.last) return spawn(over, at, {});
+  if (event.permanent) return to(over, { phase: "failed", last: { ...over.last, permanent: true } }, discard(over));
   if (isFinal(over.last.exit)) return to(over, { phase: "failed", failures: over.failures + 1 }, discard(over));
   if (!over.last.failed) {
     const clean = over.last.exit.how === "code" && over.last.exit.code === 0;

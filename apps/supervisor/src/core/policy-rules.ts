@@ -1,6 +1,7 @@
 /** The policy file as values, before accounts are known. Made by conf/policy-file.ts, resolved by policy.ts. */
 
 import type { BudgetKey } from "./budget.ts";
+import type { HostPattern } from "./hostname.ts";
 
 /** A name in the policy file: an account, or with `@` a group of accounts. */
 export interface Subject {
@@ -22,24 +23,36 @@ export interface LimitRule {
   readonly amounts: ReadonlyMap<BudgetKey, number>;
 }
 
+/** One `left: name, *.name` line of [hosts]. */
+export interface HostRule {
+  readonly line: number;
+  readonly left: Subject;
+  readonly right: readonly HostPattern[];
+}
+
 /** [settings], with defaults filled in. In paths, `~/` and `%username%` stand for the owner's. */
 export interface Settings {
   readonly daemonPathDaemon: string;
   readonly daemonPathLog: string;
   readonly daemonPathDaemonRoot: string;
   readonly daemonPathLogRoot: string;
+  /** Directory of an owner's service directories. */
+  readonly servicePath: string;
+  readonly servicePathRoot: string;
   /** Group whose members may connect to published sockets: the web server's workers, and no tenant. */
   readonly nginxGroup: string;
   /** `yes` or `no`: whether a daemon is refused whose limits no cgroup can hold. */
   readonly strictLimits: string;
 }
 
-/** Defaults of [settings] (spec/daemon-manager.md: The policy file). */
+/** Defaults of [settings] (spec/daemon-manager.md: The policy file; spec/daemontools.md: Service directories). */
 export const DEFAULT_SETTINGS: Settings = {
   daemonPathDaemon: "~/.daemon-manager/daemons",
   daemonPathLog: "~/.daemon-manager/logs",
   daemonPathDaemonRoot: "/etc/daemon-manager/daemons",
   daemonPathLogRoot: "/var/log/daemon-manager",
+  servicePath: "~/service",
+  servicePathRoot: "/service",
   nginxGroup: "dmhost-nginx",
   strictLimits: "no",
 };
@@ -50,6 +63,7 @@ export interface PolicyRules {
   readonly runsAs: readonly Rule[];
   readonly manages: readonly Rule[];
   readonly limits: readonly LimitRule[];
+  readonly hosts: readonly HostRule[];
 }
 
 /** An account of the machine. */

@@ -1,5 +1,6 @@
 import type { Budget } from "./budget.ts";
 import type { Problem } from "./definition.ts";
+import { covers, describePattern, type Hostname } from "./hostname.ts";
 import type { Account, AccountBase, PolicyRules, Settings } from "./policy-rules.ts";
 import { type Grants, ROOT, Roster } from "./roster.ts";
 
@@ -12,7 +13,10 @@ export interface Verdict {
   readonly because: string;
 }
 
-/** One thing that the policy grants: `holder` may run daemons as `object`, or manage the daemons of `object`. */
+/**
+ * One thing that the policy grants: `holder` may run daemons as `object`, manage the daemons of `object`, or answer for the
+ * hosts that `object` names.
+ */
 export interface Right {
   readonly holder: string;
   readonly object: string;
@@ -32,6 +36,8 @@ export interface OwnerPaths {
    * from the home (from `/` where `daemons` is not below the home) down to `daemons`, in that order.
    */
   readonly chain: readonly string[];
+  /** The same for the directory of the service directories, which is the last of it. */
+  readonly serviceChain: readonly string[];
   /** The same for `logs`. Directories below a chain that begins with `home` are made as the owner. */
   readonly logChain: readonly string[];
 }
@@ -49,10 +55,12 @@ export interface Policy {
   mayManage(caller: string, owner: string): Verdict;
   /** Whether `caller` may decide what runs as `owner`, by writing the file of a daemon: managing does not grant that. */
   mayWrite(caller: string, owner: string): Verdict;
+  /** Whether a daemon of `owner` may answer for a host. */
+  mayHost(owner: string, host: Hostname): Verdict;
   /** The owners whose daemons the caller may control, themselves included. */
   manageable(caller: string): readonly string[];
   /** All that the file grants, groups resolved into accounts; what root may needs no grant and is not in it. */
-  rights(): { readonly runsAs: readonly Right[]; readonly manages: readonly Right[] };
+  rights(): { readonly runsAs: readonly Right[]; readonly manages: readonly Right[]; readonly hosts: readonly Right[] };
   /** What its daemons may use of the machine together. */
   budget(owner: string): Budget;
   /** Undefined for one who is no owner. */
@@ -74,6 +82,7 @@ export function resolvePolicy(
   const roster = new Roster(accounts);
   const runsAs = roster.runsAs(rules.runsAs);
   const manages = roster.manages(rules.manages);
+  const hosts = roster.hosts(rules.hosts);
   const owners = [ROOT, ...[...runsAs.keys()].filter((name) => name !== ROOT)];
   const budgets = roster.limits(rules.limits, owners);
   const isOwner = (name: string): boolean => name === ROOT || runsAs.has(name);
@@ -106,6 +115,15 @@ export function resolvePolicy(
       ? mayManage(caller, owner)
       : refused(`only ${owner} and root may change the files of ${owner}'s daemons`);
 
+  const mayHost = (owner: string, host: Hostname): Verdict => {
+    if (owner === ROOT) return granted(undefined, "root's daemons may answer for any host");
+    if (!isOwner(owner)) return refused(`${owner} is not on the left of [runs_as], so runs no daemons`);
+    const grant = hosts.get(owner)?.find(({ pattern }) => covers(pattern, host));
+    if (grant === undefined) return refused(`no line of [hosts] lets daemons of ${owner} answer for ${host}`);
+    const by = grant.pattern.below ? `, by ${describePattern(grant.pattern)}` : "";
+    return granted(grant.line, `[hosts] lets daemons of ${owner} answer for ${host}${by}`);
+  };
+
   const policy: Policy = {
     settings: rules.settings,
     owners: () => owners,
@@ -113,9 +131,13 @@ export function resolvePolicy(
     mayRunAs,
     mayManage,
     mayWrite,
+    mayHost,
     rights: () => ({
       runsAs: listed(runsAs),
       manages: listed(manages).filter(({ object }) => isOwner(object)),
+      hosts: [...hosts].flatMap(([holder, grants]) =>
+        isOwner(holder) ? grants.map(({ pattern, line }) => ({ holder, object: describePattern(pattern), line })) : [],
+      ),
     }),
     manageable: (caller) => (caller === ROOT ? owners : owners.filter((owner) => mayManage(caller, owner).allowed)),
     budget: (owner) => budgets.get(owner) ?? {},
@@ -133,13 +155,21 @@ const listed = (grants: Grants): Right[] =>
 
 function ownerPaths(settings: Settings, owner: string, account: Account | undefined): OwnerPaths {
   const home = normalized(account?.home ?? (owner === ROOT ? "/root" : "/"));
-  const [daemonPath, logPath] =
+  const [daemonPath, logPath, servicePath] =
     owner === ROOT
-      ? [settings.daemonPathDaemonRoot, settings.daemonPathLogRoot]
-      : [settings.daemonPathDaemon, settings.daemonPathLog];
+      ? [settings.daemonPathDaemonRoot, settings.daemonPathLogRoot, settings.servicePathRoot]
+      : [settings.daemonPathDaemon, settings.daemonPathLog, settings.servicePath];
   const daemons = substituted(daemonPath, owner, home);
   const logs = substituted(logPath, owner, home);
-  return { home, daemons, logs, chain: chain(daemons, home), logChain: chain(logs, home) };
+  const services = substituted(servicePath, owner, home);
+  return {
+    home,
+    daemons,
+    logs,
+    chain: chain(daemons, home),
+    serviceChain: chain(services, home),
+    logChain: chain(logs, home),
+  };
 }
 
 /** Puts the owner's name for %username% and their home for a leading ~; nothing in either is substituted again. */

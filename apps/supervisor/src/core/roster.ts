@@ -1,6 +1,7 @@
 import type { Budget, BudgetKey, Share } from "./budget.ts";
 import { NAME, type Problem } from "./definition.ts";
-import type { Account, AccountBase, LimitRule, Rule, Subject } from "./policy-rules.ts";
+import type { HostPattern } from "./hostname.ts";
+import type { Account, AccountBase, HostRule, LimitRule, Rule, Subject } from "./policy-rules.ts";
 
 /** The owner that every machine has: it runs its own daemons as anybody and manages everybody's. */
 export const ROOT = "root";
@@ -10,6 +11,9 @@ const OVERFLOW_UID = 65_534;
 
 /** For each name on the left of a section, the names that it is granted and the line that first does so. */
 export type Grants = ReadonlyMap<string, ReadonlyMap<string, number>>;
+
+/** For each name on the left of [hosts], what it is granted, in the order of the file. */
+export type HostGrants = ReadonlyMap<string, readonly { readonly pattern: HostPattern; readonly line: number }[]>;
 
 /** Finds the accounts that a policy file names, and keeps account of what cannot be granted (see resolvePolicy). */
 export class Roster {
@@ -79,8 +83,21 @@ export class Roster {
     return budgets;
   }
 
+  /** Resolves [hosts]: for each name on the left, what it is granted and the lines that do so. */
+  hosts(rules: readonly HostRule[]): HostGrants {
+    const rows = new Map<string, { readonly pattern: HostPattern; readonly line: number }[]>();
+    for (const rule of rules) {
+      for (const { name } of this.#holders(rule)) {
+        const row = rows.get(name) ?? [];
+        rows.set(name, row);
+        row.push(...rule.right.map((pattern) => ({ pattern, line: rule.line })));
+      }
+    }
+    return rows;
+  }
+
   /** The accounts on the left that may hold a right. */
-  #holders({ left, line }: Rule): readonly Account[] {
+  #holders({ left, line }: Pick<Rule, "left" | "line">): readonly Account[] {
     return this.#members(left, line).filter(({ name, uid }) => {
       if (name === ROOT) return true;
       if (uid === 0)

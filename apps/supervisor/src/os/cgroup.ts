@@ -121,7 +121,7 @@ const placeOf = (root: string, owner: string, daemon: string): string => join(ro
  */
 export const makeGroup = (
   { path: root = "", controllers }: CgroupRoot,
-  { owner, daemon, run }: { readonly owner: string; readonly daemon: string; readonly run: number },
+  { owner, daemon, run }: { readonly owner: string; readonly daemon: string; readonly run: number | "finish" },
   allotment: Allotment,
 ): string => {
   const parent = placeOf(root, owner, daemon);
@@ -140,6 +140,16 @@ export const makeGroup = (
 };
 
 /**
+ * The group of a daemon's logger, `<root>/<owner>/<daemon>.d/log`; it is made where it is missing.
+ * @throws errno errors
+ */
+export const loggerGroup = (root: string, owner: string, daemon: string): string => {
+  const path = join(placeOf(root, owner, daemon), "log");
+  mkdirSync(path, { recursive: true, mode: 0o755 });
+  return path;
+};
+
+/**
  * Holds a daemon's groups, as far as there are any, to other limits.
  * @throws errno errors
  */
@@ -150,6 +160,7 @@ export const limitGroups = (
 ): void => {
   const parent = placeOf(root, owner, daemon);
   if (controllers.size === 0 || !existsSync(parent)) return;
+  for (const directory of [join(root, owner), parent]) passDown(directory, [...controllers]);
   tell(join(root, owner), allotment.owner, controllers);
   tell(parent, allotment.daemon, controllers);
   for (const run of readdirSync(parent, { withFileTypes: true }).filter((entry) => entry.isDirectory())) {

@@ -34,9 +34,10 @@ export interface ConfDirectory {
 }
 
 /** Text of others made harmless for logs and terminals. */
-const escaped = (text: string): string => JSON.stringify(text).slice(1, -1);
+export const escaped = (text: string): string => JSON.stringify(text).slice(1, -1);
 
-const foreignWriters = (stats: Stats, account: Account): string | undefined => {
+/** Why an account is not the only one, besides root, who may have made a file or directory what it is; undefined: it is. */
+export const foreignWriters = (stats: Stats, account: Account): string | undefined => {
   if (stats.uid !== account.uid && stats.uid !== 0)
     return `belongs to uid ${stats.uid}, not to ${account.name}; chown it`;
   if ((stats.mode & 0o022) !== 0) {
@@ -46,7 +47,7 @@ const foreignWriters = (stats: Stats, account: Account): string | undefined => {
 };
 
 /** Why the last directory of `chain` cannot be trusted to hold only what the account, or root, put there. */
-const distrust = (account: Account, chain: readonly string[]): string | undefined => {
+export const distrust = (account: Account, chain: readonly string[]): string | undefined => {
   for (const path of chain) {
     const stats = path === account.home ? statSync(path) : lstatSync(path);
     if (!stats.isDirectory()) return `${path}: not a directory (links are not followed)`;
@@ -64,20 +65,34 @@ export const makeOwnDirectory = (account: Account, identity: FileIdentity, direc
   });
 };
 
-const readText = (path: string, account: Account, largest: number): ConfText["problem"] | { text: string } => {
+/** Opens a regular file of the account's own that nobody else may write. `asUser` is its caller's to say. */
+export const openOwn = (path: string, account: Account): { fd: number; stats: Stats } | { problem: string } => {
   let fd: number;
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
-    return code === "ELOOP" ? "it is a symbolic link; put the file itself here" : `cannot be opened: ${code}`;
+    return {
+      problem: code === "ELOOP" ? "it is a symbolic link; put the file itself here" : `cannot be opened: ${code}`,
+    };
   }
+  const stats = fstatSync(fd);
+  const problem = !stats.isFile()
+    ? "it is not a regular file"
+    : stats.uid !== account.uid
+      ? `it belongs to uid ${stats.uid}, not to ${account.name}; chown it`
+      : foreignWriters(stats, account);
+  if (problem === undefined) return { fd, stats };
+  closeSync(fd);
+  return { problem };
+};
+
+/** The text of such a file, or why it is not read. */
+export const readText = (path: string, account: Account, largest: number): string | { text: string } => {
+  const own = openOwn(path, account);
+  if ("problem" in own) return own.problem;
+  const { fd, stats } = own;
   try {
-    const stats = fstatSync(fd);
-    if (!stats.isFile()) return "it is not a regular file";
-    if (stats.uid !== account.uid) return `it belongs to uid ${stats.uid}, not to ${account.name}; chown it`;
-    const writers = foreignWriters(stats, account);
-    if (writers) return writers;
     if (stats.nlink !== 1) return `it has ${stats.nlink} hard links; make a copy of its own`;
     if (stats.size > largest) return `it has ${stats.size} bytes, at most ${largest} are read`;
     const bytes = Buffer.alloc(stats.size + 1);
@@ -101,11 +116,14 @@ const readEntry = (directory: string, file: string, account: Account, largest: n
   const result = readText(path, account, largest);
   return typeof result === "object"
     ? { name, path, text: result.text, problem: undefined }
-    : { name, path, text: undefined, problem: result ?? "" };
+    : { name, path, text: undefined, problem: result };
 };
 
 /** Where the conf file of a daemon is. */
 export const confPath = (directory: string, name: string): string => join(directory, name + SUFFIX);
+
+/** Whether a path is that of a conf file, by its name. */
+export const isConfPath = (path: string): boolean => path.endsWith(SUFFIX);
 
 /** Which files of a directory are read. */
 export interface Selection {

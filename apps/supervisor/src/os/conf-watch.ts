@@ -1,5 +1,5 @@
-/** Notices changes in a directory of conf files, seen with its owner's authority. */
-import { type FSWatcher, lstatSync, watch } from "node:fs";
+/** Notices changes in directories of conf files and service directories, seen with their owner's authority. */
+import { type FSWatcher, statSync, watch } from "node:fs";
 import type { FileIdentity } from "./libc.ts";
 import { asUser } from "./tenant.ts";
 
@@ -10,42 +10,62 @@ const LONGEST = 5000;
 /** A look is not repeated sooner than this many times the time that it takes, so that writing costs the writer more. */
 const PATIENCE = 20;
 
-/** Follows one directory, or the one that takes its place. */
+/** A directory that is listened to; another that takes its place has another inode. */
+interface Ear {
+  readonly inode: number;
+  readonly watcher: FSWatcher;
+}
+
+/** Follows directories, or those that take their places. */
 export class ConfWatch {
-  #watcher: FSWatcher | undefined;
-  #inode: number | undefined;
+  readonly #ears = new Map<string, Ear>();
   #identity: FileIdentity | undefined;
-  #directory = "";
+  #directories: readonly string[] = [];
   #changed: () => void = () => undefined;
   #first: number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #notBefore = 0;
 
-  /** Calls `changed` after changes in `directory`, from now on. A directory that is not there is not followed. */
-  follow(identity: FileIdentity, directory: string, changed: () => void): void {
+  /**
+   * Calls `changed` after changes in `directories`, from now on, and once for those that were not followed before: what
+   * was made in them meanwhile has been told to nobody. A directory that is not there is not followed.
+   */
+  follow(identity: FileIdentity, directories: readonly string[], changed: () => void): void {
+    const followed = new Set(this.#directories);
+    const grown = followed.size > 0 && directories.some((directory) => !followed.has(directory));
     this.#identity = identity;
-    this.#directory = directory;
+    this.#directories = directories;
     this.#changed = changed;
     if (this.#first === undefined) this.#listen(identity);
+    if (grown) this.#notice();
   }
 
   #listen(identity: FileIdentity): void {
+    const wanted = new Set(this.#directories);
+    for (const directory of this.#ears.keys()) if (!wanted.has(directory)) this.#deafen(directory);
     asUser(identity, () => {
-      const inode = lstatSync(this.#directory, { throwIfNoEntry: false })?.ino;
-      if (inode === this.#inode && this.#watcher) return;
-      this.#watcher?.close();
-      this.#watcher = undefined;
-      this.#inode = inode;
-      if (inode === undefined) return;
-      this.#watcher = watch(this.#directory, { persistent: false }, () => this.#notice());
-      this.#watcher.on("error", () => undefined);
+      for (const directory of wanted) this.#listenTo(directory);
     });
+  }
+
+  #listenTo(directory: string): void {
+    const inode = statSync(directory, { throwIfNoEntry: false })?.ino;
+    if (inode !== undefined && inode === this.#ears.get(directory)?.inode) return;
+    this.#deafen(directory);
+    if (inode === undefined) return;
+    const watcher = watch(directory, { persistent: false }, () => this.#notice());
+    watcher.on("error", () => undefined);
+    this.#ears.set(directory, { inode, watcher });
+  }
+
+  #deafen(directory: string): void {
+    this.#ears.get(directory)?.watcher.close();
+    this.#ears.delete(directory);
   }
 
   /** One event is enough: who makes thousands is not listened to until it may be quiet again. */
   #notice(): void {
-    this.#watcher?.close();
-    this.#watcher = undefined;
+    for (const directory of this.#ears.keys()) this.#deafen(directory);
     const now = performance.now();
     this.#first ??= now;
     clearTimeout(this.#timer);

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { Allotment } from "../core/allowance.ts";
-import type { Definition, Parsed } from "../core/definition.ts";
+import type { Definition, Parsed, ParsedService, ServiceText } from "../core/definition.ts";
 import type { Means } from "../core/enforcement.ts";
 import type { SocketEvidence } from "../core/evidence.ts";
 import type { LaunchPlan } from "../core/launch.ts";
@@ -10,6 +10,7 @@ import type { Account, AccountBase } from "../core/policy-rules.ts";
 import type {
   BindingPlace,
   DaemonKey,
+  Finish,
   FoundFile,
   FoundFiles,
   HeldLog,
@@ -18,21 +19,41 @@ import type {
   InstanceRecord,
   LiveRun,
   Machine,
+  Places,
+  RawExit,
   RunNews,
   Held as Surroundings,
 } from "../machine.ts";
 import { fileIdentity } from "./accounts.ts";
 import { Binding } from "./binding.ts";
-import { type CgroupRoot, isPopulated, killGroup, limitGroups, listGroups, makeGroup, removeGroup } from "./cgroup.ts";
+import {
+  type CgroupRoot,
+  isPopulated,
+  killGroup,
+  limitGroups,
+  listGroups,
+  loggerGroup,
+  makeGroup,
+  removeGroup,
+} from "./cgroup.ts";
 import { type ConfDirectory, type ConfText, confPath, makeOwnDirectory, readConfDirectory } from "./conf-dir.ts";
 import { ConfWatch } from "./conf-watch.ts";
 import { connectionsTo, holdsAny } from "./connections.ts";
+import { runFinish } from "./finish.ts";
 import { type FileIdentity, keepOnExec } from "./libc.ts";
-import { fifoPath, Log, requireWritable } from "./log.ts";
+import { fifoPath, Log, type LogPlan, requireWritable } from "./log.ts";
 import { awaitNotification } from "./notification.ts";
-import { adopt, type Chain, clear, launch, prepare, type Run, type Stdio } from "./process.ts";
+import { adopt, type Chain, clear, launch, prepare, type Run, type Stdio, signalNumber } from "./process.ts";
 import { isAlive, type ProcessIdentity, readProcesses } from "./process-table.ts";
 import type { Readiness } from "./readiness.ts";
+import {
+  type FoundService,
+  readScript,
+  readServiceDirectories,
+  type ScriptText,
+  type ServiceDirectories,
+  serviceFolders,
+} from "./service-dir.ts";
 import {
   admit,
   closeSocket,
@@ -57,6 +78,10 @@ export interface LinuxOptions {
   readonly readiness: Readiness;
   /** Reads a conf file's text. */
   readonly parse: (text: string) => Parsed<Definition>;
+  /** Reads what a service directory holds. */
+  readonly parseService: (text: ServiceText) => ParsedService;
+  /** Directory of the programs that scripts of service directories call by their old names. */
+  readonly tools: string;
   /** Writes a problem of a text as `path:line: text`. */
   readonly describe: (path: string, problem: { readonly line: number; readonly text: string }) => string;
   /** Sockets that the program before this one left in this process: their paths and descriptors. */
@@ -65,11 +90,13 @@ export interface LinuxOptions {
   readonly names: RegExp;
   /** Bytes of a conf file at most. */
   readonly largest: number;
-  /** Conf files of one owner that are loaded at most. */
+  /** Daemons of one owner that are loaded at most. */
   readonly mostDaemons: number;
   /** Something that went wrong aside from any request. */
   readonly report: (id: string, problem: string) => void;
 }
+
+const NO_LIMITS: Allotment = { owner: [], daemon: [], run: [] };
 
 /** How a live run and its logger are found again. Plain data. */
 interface Traces {
@@ -105,6 +132,7 @@ interface Remembered extends Omit<InstanceRecord, "traces"> {
 /** Linux, with or without root's powers. */
 export class Linux implements Machine {
   readonly privileged = privileged;
+  readonly tools: string;
   /** The machine's accounts; replaced when they are read again. */
   accounts: AccountBase = { users: new Map(), groups: new Map() };
   readonly #options: LinuxOptions;
@@ -117,10 +145,16 @@ export class Linux implements Machine {
   readonly #notifications = new Map<string, () => void>();
   /** What files were understood as, by their paths: a text that is the same is not parsed again. */
   readonly #understood = new Map<string, FoundFile>();
+  /** What each daemon was last held to, by its id. */
+  readonly #allotments = new Map<string, Allotment>();
+  readonly #loggerGroups = new Map<string, string>();
+  /** Tenants' loggers that are on their way out. */
+  readonly #closing = new Map<string, Promise<void>>();
   readonly #watches = new Map<string, ConfWatch>();
 
   constructor(options: LinuxOptions) {
     this.#options = options;
+    this.tools = options.tools;
   }
 
   now(): number {
@@ -139,21 +173,36 @@ export class Linux implements Machine {
     return fileIdentity(account, this.accounts);
   }
 
-  readFiles(owner: Account, chain: readonly string[]): FoundFiles {
-    const { files, ...rest } = this.#read(owner, chain);
-    return { files: files.map((file) => this.#understand(file)), ...rest };
+  readFiles(owner: Account, places: Places): FoundFiles {
+    const conf = this.#read(owner, places.chain);
+    const services = this.#readServices(owner, places.serviceChain, this.#options.mostDaemons - conf.files.length);
+    const files = new Map(conf.files.map((file) => [file.name, this.#understand(file)]));
+    // Both may lie below the same directory that is not to be trusted.
+    const problems = [...new Set([...conf.problems, ...services.problems])];
+    for (const service of services.directories) {
+      const known = files.get(service.name);
+      if (known) problems.push(`${service.path}: not loaded, for ${known.path} has the same name; rename one of them`);
+      else files.set(service.name, this.#understandService(service));
+    }
+    return { files: [...files.values()], problems, complete: conf.complete && services.complete };
   }
 
-  readFile(owner: Account, chain: readonly string[], name: string): FoundFile | undefined {
-    const text = this.readText(owner, chain, name);
-    return text && this.#understand(text);
+  readFile(owner: Account, places: Places, name: string): FoundFile | undefined {
+    const text = this.readText(owner, places.chain, name);
+    if (text) return this.#understand(text);
+    const { directories, problems } = this.#readServices(owner, places.serviceChain, this.#options.mostDaemons, name);
+    if (directories[0]) return this.#understandService(directories[0]);
+    if (problems.length === 0) return undefined;
+    const path = join(places.serviceChain.at(-1) ?? "/", name, "run");
+    return this.#refused({ name, kind: "service", path }, problems.join("; "));
   }
 
-  watchFiles(owner: Account, chain: readonly string[], changed: () => void): void {
-    const directory = chain.at(-1) ?? "/";
+  watchFiles(owner: Account, places: Places, changed: () => void): void {
     const watch = this.#watches.get(owner.name) ?? new ConfWatch();
     this.#watches.set(owner.name, watch);
-    watch.follow(this.identity(owner), directory, changed);
+    const identity = this.identity(owner);
+    const services = places.serviceChain.at(-1) ?? "/";
+    watch.follow(identity, [places.chain.at(-1) ?? "/", services, ...serviceFolders(identity, services)], changed);
   }
 
   /** The text of one conf file, or why it cannot be read; undefined when there is no such file. */
@@ -163,23 +212,54 @@ export class Linux implements Machine {
     return { name, path: confPath(chain.at(-1) ?? "", name), text: undefined, problem: problems.join("; ") };
   }
 
+  /** The text of the `run` of one service directory, or why it cannot be read; undefined when there is no such directory. */
+  readScript(owner: Account, chain: readonly string[], name: string): ScriptText | undefined {
+    const { directories } = this.#readServices(owner, chain, this.#options.mostDaemons, name);
+    const [found] = directories;
+    if (!found) return undefined;
+    const { path } = found;
+    // Its reason names the path that it is about.
+    if (!found.content) return { path, text: undefined, problem: found.problem };
+    return readScript(owner, this.identity(owner), path, this.#options.largest);
+  }
+
   #read(owner: Account, chain: readonly string[], only?: string): ConfDirectory {
     const { names, largest, mostDaemons: most } = this.#options;
     const selection = { names, largest, most, ...(only !== undefined && { only }) };
     return readConfDirectory(owner, this.identity(owner), chain, selection);
   }
 
+  #readServices(owner: Account, chain: readonly string[], most: number, only?: string): ServiceDirectories {
+    const { names, largest } = this.#options;
+    const selection = { names, largest, most, ...(only !== undefined && { only }) };
+    return readServiceDirectories(owner, this.identity(owner), chain, selection);
+  }
+
+  /** A file that may not be believed. */
+  #refused(file: Pick<FoundFile, "name" | "kind" | "path">, problem: string): FoundFile {
+    const errors = [`${file.path}: ${problem}`];
+    return { ...file, definition: undefined, errors, warnings: [], fingerprint: `! ${problem}` };
+  }
+
+  #understandService({ name, path, content, problem }: FoundService): FoundFile {
+    const file = { name, kind: "service", path } as const;
+    if (content === undefined) return { ...this.#refused(file, ""), errors: [problem], fingerprint: `! ${problem}` };
+    const { fingerprint, ...text } = content;
+    const { value, errors, warnings } = this.#options.parseService(text);
+    const describe = (what: { file: string; line: number; text: string }) =>
+      this.#options.describe(join(text.directory, what.file), what);
+    return {
+      ...file,
+      definition: value,
+      errors: errors.map(describe),
+      warnings: warnings.map(describe),
+      fingerprint,
+    };
+  }
+
   #understand({ name, path, text, problem }: ConfText): FoundFile {
-    const file = { name, path };
-    if (text === undefined) {
-      return {
-        ...file,
-        definition: undefined,
-        errors: [`${path}: ${problem}`],
-        warnings: [],
-        fingerprint: `! ${problem}`,
-      };
-    }
+    const file = { name, kind: "conf", path } as const;
+    if (text === undefined) return this.#refused(file, problem);
     const fingerprint = createHash("sha256").update(text).digest("base64");
     const known = this.#understood.get(path);
     if (known?.fingerprint === fingerprint) return known;
@@ -258,11 +338,37 @@ export class Linux implements Machine {
   }
 
   openLog(key: DaemonKey, writer: Account, logger: LaunchPlan, directory: string): HeldLog {
-    const id = idOf(key);
     const identity = this.identity(key.owner);
     makeOwnDirectory(key.owner, identity, directory);
     requireWritable(identity, directory);
-    const plan = { fifo: fifoPath(this.#options.runDir, key.owner.name, key.name), writer, logger };
+    const fifo = fifoPath(this.#options.runDir, key.owner.name, key.name);
+    return this.#holdLog(key, { fifo, writer, logger: () => logger, containment: undefined });
+  }
+
+  openServiceLog(key: DaemonKey, writer: Account, logger: LogPlan["logger"]): HeldLog {
+    const { path } = this.#options.cgroups;
+    const id = idOf(key);
+    const fifo = fifoPath(this.#options.runDir, key.owner.name, key.name);
+    const group = (): string | undefined => {
+      const made = path === undefined ? undefined : loggerGroup(path, key.owner.name, key.name);
+      if (made !== undefined) this.#loggerGroups.set(id, made);
+      return made;
+    };
+    const free = this.#closing.get(id) ?? Promise.resolve();
+    const log = this.#holdLog(key, { fifo, writer, logger, containment: { group, free } });
+    return {
+      close: () => {
+        const closed = log.close();
+        this.#closing.set(id, closed);
+        return closed.finally(() => {
+          if (this.#closing.get(id) === closed) this.#closing.delete(id);
+        });
+      },
+    };
+  }
+
+  #holdLog(key: DaemonKey, plan: LogPlan): HeldLog {
+    const id = idOf(key);
     const log = new Log(plan, this.#traces(key).find(({ logger }) => logger)?.logger, this.#options.readiness, {
       report: (problem) => this.#options.report(id, problem),
       // The next supervisor must find the logger that there is, not the one that there was.
@@ -287,6 +393,7 @@ export class Linux implements Machine {
       return spare.cgroup;
     }
     this.discard(key);
+    this.#allotments.set(idOf(key), allotment);
     if (cgroups.path === undefined) return undefined;
     return makeGroup(cgroups, { owner: key.owner.name, daemon: key.name, run }, allotment);
   }
@@ -295,9 +402,10 @@ export class Linux implements Machine {
     return this.#options.cgroups;
   }
 
-  allot({ owner, name }: DaemonKey, allotment: Allotment): void {
+  allot(key: DaemonKey, allotment: Allotment): void {
     const { cgroups } = this.#options;
-    if (cgroups.path !== undefined) limitGroups(cgroups, { owner: owner.name, daemon: name }, allotment);
+    this.#allotments.set(idOf(key), allotment);
+    if (cgroups.path !== undefined) limitGroups(cgroups, { owner: key.owner.name, daemon: key.name }, allotment);
   }
 
   sizes(wanted: readonly { readonly key: InstanceKey; readonly doubtful: number }[]): (number | undefined)[] {
@@ -310,7 +418,7 @@ export class Linux implements Machine {
   launch(key: InstanceKey, plan: LaunchPlan, given: Surroundings, news: RunNews): LiveRun {
     const id = instanceId(key);
     const stdio = this.#stdio(key, given);
-    const until = this.#until(key, news);
+    const until = this.#until(key, given.finish, news);
     const spare = this.#spares.get(id);
     this.#spares.delete(id);
     if (spare && spare.signature !== signatureOf(plan, stdio)) {
@@ -352,9 +460,14 @@ export class Linux implements Machine {
     };
   }
 
-  adopt(key: InstanceKey, record: InstanceRecord, socket: HeldSocket | undefined, news: RunNews): LiveRun | undefined {
+  adopt(
+    key: InstanceKey,
+    record: InstanceRecord,
+    { socket, finish }: Pick<Surroundings, "socket" | "finish">,
+    news: RunNews,
+  ): LiveRun | undefined {
     const { leader, cgroup } = record.traces as Traces;
-    const until = this.#until(key, news);
+    const until = this.#until(key, finish, news);
     const servesAny = (processes: readonly ProcessIdentity[]) =>
       (socket as Held | undefined)?.servedBy(processes) ?? false;
     const run = leader && adopt(leader, cgroup, this.#options.readiness, until, servesAny);
@@ -362,8 +475,8 @@ export class Linux implements Machine {
     else {
       setImmediate(() => {
         until.exited(undefined);
-        if (leader) clear(leader, cgroup, () => until.gone());
-        else until.gone();
+        if (leader) clear(leader, cgroup, () => until.gone(undefined));
+        else until.gone(undefined);
       });
     }
     return run;
@@ -374,6 +487,7 @@ export class Linux implements Machine {
     const { path } = this.#options.cgroups;
     if (path === undefined) return;
     const known = new Set([...this.#runs.values(), ...this.#spares.values()].map(({ cgroup }) => cgroup));
+    for (const group of this.#loggerGroups.values()) known.add(group);
     for (const group of listGroups(path).filter((each) => !known.has(each))) {
       if (isPopulated(group)) this.#options.report(group, "killing what an earlier supervisor left in this cgroup");
       killGroup(group);
@@ -381,8 +495,9 @@ export class Linux implements Machine {
     }
   }
 
-  #until(key: InstanceKey, news: RunNews): RunNews {
+  #until(key: InstanceKey, finish: Finish | undefined, news: RunNews): RunNews {
     const id = instanceId(key);
+    let last: RawExit;
     const deafen = (): void => {
       this.#notifications.get(id)?.();
       this.#notifications.delete(id);
@@ -392,14 +507,32 @@ export class Linux implements Machine {
       launched: () => news.launched(),
       ready: () => news.ready(),
       exited: (exit) => {
+        last = exit;
         deafen();
         news.exited(exit);
       },
       gone: () => {
         this.#runs.delete(id);
-        news.gone();
+        if (finish === undefined || last?.report) news.gone(undefined);
+        else this.#runFinish(key, finish, last, (code) => news.gone(code));
       },
     };
+  }
+
+  #runFinish(key: DaemonKey, finish: Finish, exit: RawExit, done: (code: number | undefined) => void): void {
+    const { cgroups } = this.#options;
+    const id = idOf(key);
+    try {
+      const group = { owner: key.owner.name, daemon: key.name, run: "finish" } as const;
+      const allotment = this.#allotments.get(id) ?? NO_LIMITS;
+      const cgroup = cgroups.path === undefined ? undefined : makeGroup(cgroups, group, allotment);
+      const signal = exit?.signal === undefined ? 0 : signalNumber(exit.signal);
+      const plan = finish({ code: exit?.code, signal }, cgroup);
+      runFinish(plan, this.#logs.get(id)?.fd ?? "ignore", cgroup, done);
+    } catch (error) {
+      this.#options.report(id, `its finish cannot be run: ${error instanceof Error ? error.message : error}`);
+      done(undefined);
+    }
   }
 
   #traces(key: DaemonKey): Traces[] {

@@ -6,9 +6,9 @@ import { chownSync, closeSync, constants, lstatSync, mkdirSync, openSync, rmSync
 import { constants as system } from "node:os";
 import { dirname, join } from "node:path";
 import type { LaunchPlan } from "../core/launch.ts";
-import type { RunNews } from "../machine.ts";
+import type { RawExit, RunNews } from "../machine.ts";
 import { type FileIdentity, mkfifo } from "./libc.ts";
-import { adopt, launch, type Run } from "./process.ts";
+import { adopt, clear, launch, type Run } from "./process.ts";
 import { identify, type ProcessIdentity } from "./process-table.ts";
 import type { Readiness } from "./readiness.ts";
 import { asUser } from "./tenant.ts";
@@ -19,11 +19,27 @@ export interface LogPlan {
   readonly fifo: string;
   /** Account that the daemon runs as: it owns the FIFO, so that the daemon can open /dev/stderr again. */
   readonly writer: { readonly uid: number };
-  readonly logger: LaunchPlan;
+  /** @param cgroup that the logger is to join, where it gets one */
+  readonly logger: (cgroup: string | undefined) => LaunchPlan;
+  /** For a logger that is a tenant's program, and is ended with all that it starts; undefined for our own. */
+  readonly containment: LoggerContainment | undefined;
+}
+
+/** Where a tenant's logger runs. */
+export interface LoggerContainment {
+  /** Makes its cgroup, or finds it; undefined where there are none. */
+  group(): string | undefined;
+  /** Resolves when an earlier logger of the same daemon, and all that it started, has ended. */
+  readonly free: Promise<void>;
 }
 
 /** After a logger that ended sooner than this, the next one waits as long. In ms. */
 const QUICK_END = 1000;
+/** What whoever reads of a logger that ends at once should look at. */
+const HINTS = {
+  ours: "is its directory the owner's, and has it space?",
+  theirs: "try it by hand as the account that it runs as",
+} as const;
 /** A logger gets this long to write what it has; its owner may have stopped it, or hold its FIFO open. In ms. */
 const LONGEST_FLUSH = 3000;
 
@@ -79,8 +95,15 @@ export class Log {
     makeFifo(plan);
     this.fd = openSync(plan.fifo, constants.O_RDWR | constants.O_NOFOLLOW);
     const begun = Date.now();
-    this.#logger = former && adopt(former, undefined, this.#readiness, this.#news(begun));
-    if (!this.#logger) this.#start();
+    const cgroup = plan.containment?.group();
+    this.#logger = former && adopt(former, cgroup, this.#readiness, this.#news(begun));
+    if (this.#logger) return;
+    if (!plan.containment) {
+      this.#start();
+      return;
+    }
+    const cleared = new Promise<void>((resolve) => (former ? clear(former, cgroup, resolve) : resolve()));
+    void Promise.all([plan.containment.free, cleared]).then(() => this.#start());
   }
 
   /** The logger's process, for the next supervisor. */
@@ -90,9 +113,15 @@ export class Log {
 
   #start(): void {
     this.#retry = undefined;
+    if (this.#closed) {
+      this.#closed();
+      return;
+    }
     const input = openSync(this.#plan.fifo, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
     try {
-      this.#logger = launch(this.#plan.logger, { input, output: "ignore" }, undefined, this.#news(Date.now()));
+      const cgroup = this.#plan.containment?.group();
+      const plan = this.#plan.logger(cgroup);
+      this.#logger = launch(plan, { input, output: "ignore" }, cgroup, this.#news(Date.now()));
     } catch (error) {
       this.#report(error instanceof Error ? error.message : String(error));
       this.#retry = setTimeout(() => this.#start(), QUICK_END);
@@ -103,22 +132,36 @@ export class Log {
   }
 
   #news(begun: number): RunNews {
+    const contained = this.#plan.containment !== undefined;
+    let last: RawExit;
     return {
       waiting: () => undefined,
       launched: () => undefined,
       ready: () => undefined,
       exited: (exit) => {
-        this.#logger = undefined;
-        if (this.#closed) return this.#closed();
-        const early = Date.now() - begun < QUICK_END;
-        if (early)
-          this.#report(
-            `the logger ended at once; is its directory the owner's, and has it space? ${exit?.report ?? ""}`.trim(),
-          );
-        this.#retry = setTimeout(() => this.#start(), early ? QUICK_END : 0);
+        last = exit;
+        if (contained) this.#logger?.kill();
+        else this.#ended(exit, begun);
       },
-      gone: () => undefined,
+      gone: () => {
+        if (contained) this.#ended(last, begun);
+      },
     };
+  }
+
+  #ended(exit: RawExit, begun: number): void {
+    this.#logger = undefined;
+    if (this.#closed) {
+      this.#closed();
+      return;
+    }
+    const early = Date.now() - begun < QUICK_END;
+    if (early) {
+      const hint = this.#plan.containment ? HINTS.theirs : HINTS.ours;
+      const code = exit?.code === undefined ? "" : ` with code ${exit.code}`;
+      this.#report(`the logger ended at once${code}; ${hint} ${exit?.report ?? ""}`.trim());
+    }
+    this.#retry = setTimeout(() => this.#start(), early ? QUICK_END : 0);
   }
 
   /** Lets the logger write what it has, ends it and removes the FIFO. Its daemon must be gone. */
@@ -130,7 +173,8 @@ export class Log {
     });
     closeSync(this.fd);
     if (!this.#logger) return;
-    const impatience = setTimeout(() => this.#logger?.signal(system.signals.SIGKILL), LONGEST_FLUSH);
+    const end = () => (this.#plan.containment ? this.#logger?.kill() : this.#logger?.signal(system.signals.SIGKILL));
+    const impatience = setTimeout(end, LONGEST_FLUSH);
     await ended;
     clearTimeout(impatience);
   }

@@ -212,7 +212,7 @@ export const prepare = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefin
   const finish = () => {
     if (report === undefined || end === undefined) return;
     news?.exited({ ...end, report, overdraft: readOverdraft(cgroup) });
-    tree.awaitEmpty(() => news?.gone());
+    tree.awaitEmpty(() => news?.gone(undefined));
   };
   const told = (text: string) => {
     report = text;
@@ -261,6 +261,10 @@ const pause = (ms: number): void => {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 };
 
+/** 9 for SIGKILL; 0 for a name that this machine does not know. */
+export const signalNumber = (name: string): number =>
+  new Map(Object.entries(constants.signals)).get(name as never) ?? 0;
+
 /** SIGKILL for 9. */
 const signalName = (number: number): string =>
   Object.entries(constants.signals).find(([, value]) => value === number)?.[0] ?? `signal ${number}`;
@@ -291,7 +295,7 @@ export const adopt = (
     if (status === undefined) news.exited(undefined);
     else if ("code" in status) news.exited({ code: status.code, signal: undefined, report: "", overdraft });
     else news.exited({ code: undefined, signal: signalName(status.signal), report: "", overdraft });
-    tree.awaitEmpty(() => news.gone());
+    tree.awaitEmpty(() => news.gone(undefined));
   });
   return runOf(tree);
 };

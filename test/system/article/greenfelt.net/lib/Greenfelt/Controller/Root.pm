@@ -14,6 +14,12 @@ sub deal : Local : Args(1) {
     $c->response->body("$game is dealt by $$");
 }
 
+sub score : Local : POST {
+    my ($self, $c) = @_;
+    $c->response->content_type('text/plain');
+    $c->response->body('scored ' . $c->request->body_parameters->{points} . ' by ' . $<);
+}
+
 sub default : Path {
     my ($self, $c) = @_;
     $c->response->status(404);

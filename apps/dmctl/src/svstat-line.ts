@@ -1,0 +1,16 @@
+import type { DaemonStatus } from "@dmhost/supervisor/contract";
+
+/**
+ * A daemon's status as the line that svstat prints (spec/daemontools.md: Control), without a newline. It begins with the
+ * daemon's service directory, or else its conf file; `home` is written `~`.
+ */
+export const svstatLine = (daemon: DaemonStatus, home: string | undefined): string => {
+  const path = daemon.configFile.replace(/\/run$/, "");
+  const place = home && path.startsWith(`${home}/`) ? `~${path.slice(home.length)}` : path;
+  const up = daemon.pid !== 0;
+  const seconds = Math.floor(up ? daemon.uptime : daemon.downtime);
+  const normally = up === daemon.autostart ? "" : `, normally ${up ? "down" : "up"}`;
+  const wants = (up ? "up" : "down") === daemon.want ? "" : `, want ${daemon.want}`;
+  const paused = daemon.state === "paused" ? ", paused" : "";
+  return `${place}: ${up ? `up (pid ${daemon.pid})` : "down"} ${seconds} seconds${normally}${paused}${wants}`;
+};

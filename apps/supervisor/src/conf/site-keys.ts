@@ -1,0 +1,44 @@
+import { appOf, type Definition, type Problem } from "../core/definition.ts";
+
+/** Keys that are about the sites of `host`. */
+const KEYS = ["docroot", "index", "app", "max-body"] as const;
+
+/** Whether an app can be reached through a socket of this kind. */
+const fits = (app: string, listen: string): boolean => {
+  if (app === "static") return true;
+  return app === "http" ? listen === "http" : listen !== "none" && listen !== "http";
+};
+
+/**
+ * What is wrong between the keys that make a daemon's sites.
+ * @param lineOf the line on which a key stands, if it does
+ */
+export function siteProblems(
+  draft: Omit<Definition, "start" | "environment">,
+  lineOf: (key: string) => number | undefined,
+): { readonly errors: readonly Problem[]; readonly warnings: readonly Problem[] } {
+  const errors: Problem[] = [];
+  const warnings: Problem[] = [];
+  const host = lineOf("host");
+  if (host === undefined) {
+    for (const key of KEYS) {
+      const line = lineOf(key);
+      if (line !== undefined) warnings.push({ line, text: `${key} does nothing without host` });
+    }
+    return { errors, warnings };
+  }
+  const app = appOf(draft);
+  const line = lineOf("app") ?? host;
+  if (!fits(app, draft.listen)) {
+    const expected = app === "http" ? "listen=http" : "listen=fastcgi";
+    errors.push({ line, text: `app=${app} does not go with listen=${draft.listen}: expected ${expected}` });
+  }
+  if ((app === "php" || app === "static") && draft.docroot === undefined) {
+    errors.push({ line, text: `a site with app=${app} needs a docroot` });
+  }
+  const index = lineOf("index");
+  if (index !== undefined && (app === "fastcgi" || app === "http")) {
+    warnings.push({ line: index, text: `index does nothing with app=${app}: the application answers for directories` });
+  }
+  return { errors, warnings };
+}

@@ -1,0 +1,159 @@
+/** The text of the vhosts that the web server is offered, out of checked values alone (spec/security.md: rule 3, 21). */
+import type { Hostname } from "./hostname.ts";
+import { UNAVAILABLE_PAGE } from "./unavailable-page.ts";
+
+declare const checked: unique symbol;
+
+/** An absolute path that can stand between quotes in Nginx's configuration. */
+export type SitePath = string & { readonly [checked]: "path" };
+/** Name of a file in a directory: no slash, and no character that means anything to Nginx. */
+export type IndexName = string & { readonly [checked]: "index" };
+/** What tells one daemon's upstream from all others, capital letters or not. */
+type UpstreamName = string & { readonly [checked]: "upstream" };
+
+/** What answers for a site beside the files of its docroot. */
+export const APPS = ["php", "fastcgi", "http", "static"] as const;
+export type App = (typeof APPS)[number];
+
+/** What a daemon's file makes of its hosts. */
+interface Common {
+  /** `<owner>/<name>` of the daemon. */
+  readonly id: string;
+  readonly hosts: readonly Hostname[];
+  /** Largest body of a request, in bytes. */
+  readonly maxBody: number;
+  /** Directory of the logs of its owner's hosts. */
+  readonly logs: SitePath;
+}
+export type Site = Common &
+  (
+    | {
+        readonly app: "php";
+        readonly docroot: SitePath;
+        readonly socket: SitePath;
+        readonly index: readonly IndexName[];
+      }
+    | { readonly app: "static"; readonly docroot: SitePath; readonly index: readonly IndexName[] }
+    | { readonly app: "fastcgi" | "http"; readonly docroot: SitePath | undefined; readonly socket: SitePath }
+  );
+
+/** Longest path. One character may take three bytes, and Nginx takes no word of more than 4096. */
+const LONGEST_PATH = 1024;
+/** Nginx would put a variable in the place of `$`, and nothing keeps it from that. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
+const UNQUOTABLE = /[\u0000-\u001f\u007f$]/;
+
+/** The path that a text stands for, without `//`, `/./` and a slash at its end; undefined where it may not be used. */
+export const sitePath = (text: string): SitePath | undefined => {
+  if (!text.startsWith("/") || text.length > LONGEST_PATH || UNQUOTABLE.test(text)) return undefined;
+  const segments = text.split("/").filter((segment) => segment !== "" && segment !== ".");
+  return segments.includes("..") ? undefined : (`/${segments.join("/")}` as SitePath);
+};
+
+/** The file name that a text stands for; undefined where it is not a plain one. */
+export const indexName = (text: string): IndexName | undefined =>
+  /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/.test(text) ? (text as IndexName) : undefined;
+
+/** Nginx takes a backslash away before `"` and `\` (ngx_conf_read_token). */
+const quoted = (path: SitePath | `unix:${SitePath}`): string => `"${path.replace(/["\\]/g, "\\$&")}"`;
+
+/** Nginx compares these without regard to capital letters, so they are written as numbers, and so is all but letters. */
+const upstreamOf = (id: string): UpstreamName => {
+  const encoded = [...id].map((c) => (/[a-z0-9]/.test(c) ? c : `_${c.codePointAt(0)?.toString(16)}_`));
+  return `site_${encoded.join("")}` as UpstreamName;
+};
+
+/** Path of one of a host's two logs. */
+export const siteLog = (logs: SitePath, host: Hostname, kind: "access" | "error"): SitePath =>
+  `${logs}/${host}.${kind}.log` as SitePath;
+
+/** Whatever is never sent as a file: names that begin with a dot, editors' copies, and programs. */
+const HIDDEN = String.raw`/\.(?!well-known/)`;
+const COPIES = String.raw`~$|\.(?:bak|swp|orig|old|save)$`;
+const PROGRAMS = String.raw`\.(?:php|php\d|phps|phtml|pht|phar|inc|cgi|fcgi|pl|py|rb)$`;
+/** The same without what php-cgi is given. */
+const OTHER_PROGRAMS = String.raw`\.(?:php\d|phps|phtml|pht|phar|inc)$`;
+
+const location = (where: string, lines: readonly string[]): string[] => [
+  `location ${where} {`,
+  ...lines.map((line) => `  ${line}`),
+  "}",
+];
+
+const pass = (app: "php" | "fastcgi" | "http", id: string): string[] => {
+  const upstream = upstreamOf(id);
+  if (app === "http") return ["include proxy_params;", `proxy_pass http://${upstream};`];
+  return [...(app === "fastcgi" ? ["include fastcgi_app_params;"] : []), `fastcgi_pass ${upstream};`];
+};
+
+/** The locations of a server. */
+const locations = (site: Site): string[] => {
+  const { app, id } = site;
+  if (app === "static") {
+    return [
+      ...location(`~* "${HIDDEN}|${COPIES}|${PROGRAMS}"`, ["return 404;"]),
+      ...location("/", ["try_files $uri $uri/ =404;"]),
+    ];
+  }
+  if (app === "php") {
+    const front = site.index.find((name) => /\.php$/.test(name));
+    return [
+      ...location(`~* "${HIDDEN}|${COPIES}|${OTHER_PROGRAMS}"`, ["return 404;"]),
+      // Only a file whose own name ends so is run: /picture.jpg/x.php is nothing.
+      ...location('~ "\\.php$"', ["try_files $fastcgi_script_name =404;", ...pass(app, id)]),
+      // PHP knows .php alone; what is called .PHP is no less a program.
+      ...location('~* "\\.php$"', ["return 404;"]),
+      ...location("/", [`try_files $uri $uri/ ${front === undefined ? "=404" : `/${front}?$args`};`]),
+    ];
+  }
+  if (site.docroot === undefined) return location("/", pass(app, id));
+  return [
+    ...location(`~* "${HIDDEN}|${COPIES}|${PROGRAMS}"`, pass(app, id)),
+    ...location("/", ["try_files $uri @app;"]),
+    ...location("@app", pass(app, id)),
+  ];
+};
+
+const upstream = (id: string, socket: SitePath): string[] => {
+  // Named twice, so that an idempotent request whose process dies under it is tried again.
+  const server = `  server ${quoted(`unix:${socket}`)} max_fails=0;`;
+  return [`upstream ${upstreamOf(id)} {`, server, server, "}"];
+};
+
+const server = (site: Site, host: Hostname): string[] => {
+  const own = [
+    "include listen.conf;",
+    `server_name ${host};`,
+    ...(site.docroot === undefined ? [] : [`root ${quoted(site.docroot)};`]),
+    ...(site.app === "php" || site.app === "static" ? [`index ${site.index.join(" ")};`] : []),
+    // From the first directory on: a docroot may be a link itself.
+    "disable_symlinks if_not_owner;",
+    `client_max_body_size ${site.maxBody};`,
+    `access_log ${quoted(siteLog(site.logs, host, "access"))} site;`,
+    `error_log ${quoted(siteLog(site.logs, host, "error"))} warn;`,
+    ...(site.app === "static"
+      ? []
+      : [
+          `${site.app === "http" ? "proxy" : "fastcgi"}_intercept_errors off;`,
+          "error_page 502 504 =503 @unavailable;",
+          ...location("@unavailable", [
+            "default_type text/html;",
+            "add_header Retry-After 5 always;",
+            "add_header Cache-Control no-store always;",
+            `return 503 '${UNAVAILABLE_PAGE}';`,
+          ]),
+        ]),
+    ...locations(site),
+  ];
+  return ["server {", ...own.map((line) => `  ${line}`), "}"];
+};
+
+/** The vhosts of one daemon, one server a host; "" where it has none. The daemon's socket is named whatever its state. */
+export const renderSite = (site: Site): string => {
+  if (site.hosts.length === 0) return "";
+  const lines = [
+    ...(site.app === "static" ? [] : upstream(site.id, site.socket)),
+    ...site.hosts.flatMap((host) => server(site, host)),
+  ];
+  return `${lines.join("\n")}\n`;
+};

@@ -1,0 +1,262 @@
+/** The sites of all daemons: which are published, by whom, and what the web server is offered. */
+import { type Claim, type Holders, settleClaims } from "./core/claims.ts";
+import { appOf } from "./core/definition.ts";
+import { docrootRefusal } from "./core/docroot.ts";
+import type { Hostname } from "./core/hostname.ts";
+import { privateGroup } from "./core/log-readers.ts";
+import type { Policy } from "./core/policy.ts";
+import type { AccountBase } from "./core/policy-rules.ts";
+import { renderSite, type Site, type SitePath, siteLog, sitePath } from "./core/site.ts";
+import type { Daemon, HostStanding } from "./daemon.ts";
+import type { Terms } from "./instance.ts";
+import type { Machine, WebServer, WebServerAnswer } from "./machine.ts";
+
+/** What hosting looks at, as it is at the moment. */
+export interface HostingSurroundings {
+  daemons(): readonly Daemon[];
+  policy(): Policy;
+  accounts(): AccountBase;
+  /** undefined where the supervisor serves none. */
+  readonly web: WebServer | undefined;
+  readonly machine: Pick<Machine, "after">;
+  /** TCP port at which visitors reach the web server. */
+  readonly port: number;
+  /** Something worth a line in the supervisor's log. */
+  report(level: "info" | "warn", text: string): void;
+}
+
+/** Sites of one owner at most: each takes the web server two open files. */
+const MOST_HOSTS = 256;
+/** What happens within this time is looked at once, in ms: a daemon may respawn often. */
+const TOGETHER = 100;
+/** Until the web server's answer is looked for again, in ms: at first, and at most. */
+const SOON = 200;
+const LATEST = 5000;
+
+/** What is to be published of a daemon, if it may be; `refused` says of its hosts why not. */
+interface Prospect {
+  readonly daemon: Daemon;
+  readonly hosts: readonly Hostname[];
+  readonly site: Site | undefined;
+  readonly refused: Map<Hostname, string>;
+}
+
+/** Why a host is not published yet, though it may be. */
+const obstacle = (
+  name: Hostname,
+  answer: WebServerAnswer | undefined,
+  trouble: string | undefined,
+): Pick<HostStanding, "state" | "reason"> => {
+  if (trouble !== undefined) return { state: "pending", reason: trouble };
+  if (!answer || answer.accepted) return { state: "pending", reason: "the web server has not taken it up yet" };
+  // Its complaint may be about somebody else's site.
+  const where = "root finds why in the supervisor's log";
+  return { state: "refused", reason: `host ${name}: the web server refuses its configuration; ${where}` };
+};
+
+export class Hosting {
+  readonly #about: HostingSurroundings;
+  #planned = false;
+  #closed = false;
+  #seen: unknown[] = [];
+  #anyRefused = false;
+  #cancelPoll: (() => void) | undefined;
+  #holders: Holders;
+  /** What each daemon had last, with all of its hosts: that counts while its file is wrong. */
+  #sites: ReadonlyMap<string, Site>;
+  /** The same with those hosts alone that are its own. */
+  #published: ReadonlyMap<string, Site> = new Map();
+  #remembered: string;
+  #told = "";
+
+  constructor(about: HostingSurroundings) {
+    this.#about = about;
+    const memory = about.web?.recall() ?? { holders: {}, sites: {} };
+    this.#holders = new Map(Object.entries(memory.holders));
+    this.#sites = new Map(Object.entries(memory.sites));
+    this.#remembered = JSON.stringify(memory);
+  }
+
+  /** Looks at all of it again, once what goes on at the moment is over. */
+  plan(): void {
+    if (this.#planned) return;
+    this.#planned = true;
+    this.#about.machine.after(TOGETHER, () => {
+      if (this.#closed) return;
+      this.#planned = false;
+      const seen = this.#look();
+      const isSame = seen.length === this.#seen.length && seen.every((each, index) => each === this.#seen[index]);
+      // A docroot that was refused may be in order by now.
+      if (isSame && !this.#anyRefused) return;
+      this.#seen = seen;
+      this.#review();
+    });
+  }
+
+  /** All that decides about sites, to be compared by identity. */
+  #look(): unknown[] {
+    const each = this.#about.daemons().flatMap((daemon) => [daemon, daemon.terms, daemon.state.bar?.kind]);
+    return [this.#about.policy(), this.#about.accounts(), ...each];
+  }
+
+  /** Stops looking: what is published stays so. */
+  close(): void {
+    this.#closed = true;
+    this.#cancelPoll?.();
+  }
+
+  #review(): void {
+    const prospects = this.#about.daemons().flatMap((daemon) => this.#prospect(daemon) ?? []);
+    this.#capOwners(prospects);
+    this.#settle(prospects);
+    this.#sites = new Map(prospects.flatMap(({ daemon, site }) => (site ? [[daemon.id, site]] : [])));
+    this.#published = new Map(
+      prospects.flatMap(({ daemon, hosts, site, refused }) =>
+        site ? [[daemon.id, { ...site, hosts: hosts.filter((host) => !refused.has(host)) }]] : [],
+      ),
+    );
+    const trouble = this.#offer();
+    this.#anyRefused = trouble !== undefined || prospects.some(({ refused }) => refused.size > 0);
+    this.#tell(prospects, trouble, SOON);
+  }
+
+  /** What a daemon would have published; undefined where it has no host. */
+  #prospect(daemon: Daemon): Prospect | undefined {
+    const { terms, state } = daemon;
+    const former = terms ? undefined : this.#sites.get(daemon.id);
+    const hosts = terms?.definition.host ?? former?.hosts ?? [];
+    if (hosts.length === 0) {
+      daemon.hosts = [];
+      return undefined;
+    }
+    const refused = new Map<Hostname, string>();
+    const owner = daemon.key.owner.name;
+    for (const host of hosts) {
+      const { allowed, because } = this.#about.policy().mayHost(owner, host);
+      if (!allowed) refused.set(host, `host ${host} is not granted to ${owner}: ${because}; root grants it in [hosts]`);
+    }
+    const site = former ?? (terms && this.#site(daemon, terms));
+    const why = state.bar?.kind === "forbidden" ? state.bar.reason : typeof site === "string" ? site : undefined;
+    if (why !== undefined) for (const host of hosts) refused.set(host, refused.get(host) ?? `host ${host}: ${why}`);
+    return { daemon, hosts, site: typeof site === "string" ? undefined : site, refused };
+  }
+
+  /** The site that a daemon's terms come to, or why there is none. */
+  #site({ id, key }: Daemon, { definition, account }: Terms): Site | string {
+    const { web } = this.#about;
+    if (!web) return "this supervisor serves no web server";
+    const { owner } = key;
+    const { host, docroot: given, index, maxBody } = definition;
+    const app = appOf(definition);
+    let logs: SitePath | undefined;
+    try {
+      logs = sitePath(web.logDirectory(owner, privateGroup(owner, this.#about.accounts())));
+    } catch (error) {
+      return `its log directory cannot be made: ${error instanceof Error ? error.message : String(error)}`;
+    }
+    const socket = sitePath(web.socketPath(key));
+    if (!logs || !socket) return "the paths of its logs and socket cannot be written into Nginx's configuration";
+    const common = { id, hosts: host, maxBody, logs };
+    if (given === undefined) {
+      return app === "php" || app === "static"
+        ? `app=${app} needs a docroot`
+        : { ...common, app, socket, docroot: undefined };
+    }
+    const docroot = sitePath(given.startsWith("~") ? `${owner.home}${given.slice(1)}` : given);
+    if (!docroot) return "its docroot cannot be written into Nginx's configuration";
+    const refusal = docrootRefusal(docroot, owner, account, (path) => web.ownerOf(account, path));
+    if (refusal !== undefined) return refusal;
+    if (app === "static") return { ...common, app, docroot, index };
+    return app === "php" ? { ...common, app, docroot, socket, index } : { ...common, app, docroot, socket };
+  }
+
+  #capOwners(prospects: readonly Prospect[]): void {
+    const counts = new Map<string, number>();
+    for (const { daemon, hosts, refused } of prospects) {
+      const owner = daemon.key.owner.name;
+      for (const host of hosts.filter((each) => !refused.has(each))) {
+        const count = (counts.get(owner) ?? 0) + 1;
+        counts.set(owner, count);
+        if (count > MOST_HOSTS) refused.set(host, `host ${host}: ${owner} has ${MOST_HOSTS} published hosts already`);
+      }
+    }
+  }
+
+  /** Leaves every host to one daemon. */
+  #settle(prospects: readonly Prospect[]): void {
+    const claims: Claim[] = prospects.flatMap(({ daemon, hosts, refused }) =>
+      hosts.filter((host) => !refused.has(host)).map((host) => ({ host, id: daemon.id })),
+    );
+    this.#holders = settleClaims(claims, this.#holders);
+    for (const { daemon, hosts, refused } of prospects) {
+      const own = daemon.key.owner.name;
+      for (const host of hosts) {
+        const holder = this.#holders.get(host) ?? daemon.id;
+        if (refused.has(host) || holder === daemon.id) continue;
+        // Who somebody else's daemons are is nobody's business.
+        const by = holder.startsWith(`${own}/`) ? `"${holder}"` : "a daemon of another owner";
+        refused.set(host, `host ${host} is held by ${by}, which had it first`);
+      }
+    }
+  }
+
+  /** Offers the sites to the web server; what cannot be done is the reason returned. */
+  #offer(): string | undefined {
+    const { web } = this.#about;
+    if (!web) return undefined;
+    try {
+      const memory = { holders: Object.fromEntries(this.#holders), sites: Object.fromEntries(this.#sites) };
+      const text = JSON.stringify(memory);
+      if (text !== this.#remembered) web.remember(memory);
+      this.#remembered = text;
+      web.offer([...this.#published.values()].map(renderSite).join(""));
+      return undefined;
+    } catch (error) {
+      return `the web server cannot be told of it: ${error instanceof Error ? error.message : String(error)}`;
+    }
+  }
+
+  /**
+   * Tells each daemon how its sites stand, and looks again while the web server has not taken them up.
+   * @param delay until it does, in ms
+   */
+  #tell(prospects: readonly Prospect[], trouble: string | undefined, delay: number): void {
+    const { web } = this.#about;
+    const answer = web?.answer();
+    const inForce = web?.inForce() ?? "";
+    this.#reportAnswer(prospects.length > 0 ? answer : undefined, trouble);
+    for (const { daemon, hosts, refused } of prospects) {
+      const site = this.#published.get(daemon.id);
+      const isPublished = site !== undefined && inForce.includes(renderSite(site));
+      daemon.hosts = hosts.map((name): HostStanding => {
+        const url = `http://${name}${this.#about.port === 80 ? "" : `:${this.#about.port}`}/`;
+        const reason = refused.get(name);
+        if (reason !== undefined || !site)
+          return { name, state: "refused", reason: reason ?? "", url, logs: undefined };
+        const logs = { access: siteLog(site.logs, name, "access"), error: siteLog(site.logs, name, "error") };
+        if (isPublished) return { name, state: "published", reason: "", url, logs };
+        return { name, ...obstacle(name, answer, trouble), url, logs };
+      });
+    }
+    this.#cancelPoll?.();
+    this.#cancelPoll = undefined;
+    if (!web || (trouble === undefined && answer?.accepted)) return;
+    this.#cancelPoll = this.#about.machine.after(delay, () => {
+      if (trouble !== undefined) this.plan();
+      else this.#tell(prospects, undefined, Math.min(LATEST, 2 * delay));
+    });
+  }
+
+  #reportAnswer(answer: WebServerAnswer | undefined, trouble: string | undefined): void {
+    if (trouble !== undefined) this.#report("warn", trouble);
+    else if (answer?.accepted) this.#report("info", "the web server has taken up the sites");
+    else if (answer) {
+      this.#report("warn", `the web server refuses the sites and goes on with those before: ${answer.message}`);
+    } else this.#told = "";
+  }
+
+  #report(level: "info" | "warn", text: string): void {
+    if (this.#told !== text) this.#about.report(level, text);
+    this.#told = text;
+  }
+}

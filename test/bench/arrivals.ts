@@ -1,0 +1,75 @@
+/** Requests that arrive at a fixed rate whatever becomes of those before them (open loop), each by a connection of its own. */
+import { request } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** One request. Times are in ms, to a tenth, since the first was due; `status` 0 is no answer, and `start` then says why. */
+export interface Arrival {
+  readonly number: number;
+  readonly sentAt: number;
+  readonly answeredAt: number;
+  readonly status: number;
+  /** The beginning of the body. */
+  readonly start: string;
+}
+
+/** What is sent. `form` makes it a POST of what it gives for the request's number. */
+export interface Load {
+  readonly port: number;
+  readonly path: string;
+  readonly perSecond: number;
+  readonly seconds: number;
+  readonly form?: (number: number) => string;
+}
+
+/** After which a request counts as not answered, in ms. */
+const PATIENCE = 15_000;
+/** Longest beginning of a body that is kept. */
+const START = 80;
+
+const send = ({ port, path, form }: Load, number: number, origin: number): Promise<Arrival> =>
+  new Promise((resolve) => {
+    const clock = (): number => Math.round((performance.now() - origin) * 10) / 10;
+    const sentAt = clock();
+    let status = 0;
+    let start = "";
+    const done = (): void => resolve({ number, sentAt, answeredAt: clock(), status, start });
+    const failed = (error: Error): void => {
+      status = 0;
+      start = error.message;
+      done();
+    };
+    const body = form?.(number);
+    const headers =
+      body === undefined
+        ? { connection: "close" }
+        : {
+            connection: "close",
+            "content-type": "application/x-www-form-urlencoded",
+            "content-length": Buffer.byteLength(body),
+          };
+    const method = body === undefined ? "GET" : "POST";
+    const sent = request({ host: "127.0.0.1", port, path, method, headers, agent: false, timeout: PATIENCE });
+    sent.on("response", (answer) => {
+      status = answer.statusCode ?? 0;
+      answer.setEncoding("utf8").on("data", (text: string) => {
+        if (start.length < START) start = (start + text).slice(0, START);
+      });
+      answer.on("error", failed);
+      answer.on("end", done);
+    });
+    sent.on("timeout", () => sent.destroy(new Error(`no answer within ${PATIENCE} ms`)));
+    sent.on("error", failed);
+    sent.end(body);
+  });
+
+/** Sends all of it and waits for the last answer; `origin` is when the first is due (performance.now). */
+export const arrive = async (load: Load, origin: number): Promise<Arrival[]> => {
+  const total = load.perSecond * load.seconds;
+  const all: Promise<Arrival>[] = [];
+  while (all.length < total) {
+    const due = Math.min(total, Math.floor(((performance.now() - origin) / 1000) * load.perSecond) + 1);
+    while (all.length < due) all.push(send(load, all.length, origin));
+    await sleep(1);
+  }
+  return Promise.all(all);
+};

@@ -1,0 +1,169 @@
+/**
+ * What becomes of requests behind Nginx when processes die, and how many a second are answered: dmhost beside its peers.
+ * All have the same Nginx, the appliance's own, which names the socket twice (fastcgi_next_upstream error invalid_header).
+ */
+import { appendFileSync, chmodSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { Nginx, vhostText } from "../system/nginx.ts";
+import { Stage } from "../system/stage.ts";
+import { HELLO, type Loss, lose, PAGE, TROUBLES, type Trouble } from "./loss.ts";
+import { median } from "./median.ts";
+import {
+  checkPrograms,
+  dmhost,
+  endSetup,
+  type Place,
+  patientMultiwatch,
+  type Running,
+  SETUPS,
+  type Setup,
+  startSetup,
+} from "./php-setups.ts";
+import { runWrk } from "./wrk.ts";
+
+/** What is asked of it on the command line. */
+export interface Wishes {
+  /** Of each run. */
+  readonly seconds: number;
+  /** Parts of names of setups; none are all. */
+  readonly setups: readonly string[];
+  /** Names of troubles; none are all. */
+  readonly troubles: readonly string[];
+  /** A file to which every request that was not answered with 200 is added, a line of JSON each. */
+  readonly record: string | undefined;
+}
+
+/** Gives places one after the other, all for the same tenant and the same worker of Nginx. */
+const onPlaces = async (work: (place: (environment?: Record<string, string>) => Place) => Promise<void>) => {
+  checkPrograms();
+  const stage = await Stage.make();
+  try {
+    await stage.group("web");
+    const worker = await stage.account("nginx", "web");
+    const tenant = await stage.account("bench");
+    tenant.write("www/page.php", PAGE);
+    tenant.write("www/hello.php", HELLO);
+    for (const passage of [tenant.home, join(tenant.home, "www")]) chmodSync(passage, 0o711);
+    let number = 0;
+    await work((environment = {}) => {
+      number += 1;
+      const directory = join(stage.directory, String(number));
+      mkdirSync(directory, { mode: 0o755 });
+      return { stage, directory, tenant, worker, group: "web", environment };
+    });
+  } finally {
+    await stage.remove();
+  }
+};
+
+const chosenSetups = (parts: readonly string[]): readonly Setup[] =>
+  SETUPS.filter(({ name }) => parts.length === 0 || parts.some((part) => name.includes(part)));
+const chosenTroubles = (names: readonly string[]): readonly Trouble[] =>
+  names.length === 0
+    ? TROUBLES
+    : names.map((wanted) => {
+        const trouble = TROUBLES.find(({ name }) => name === wanted);
+        if (trouble) return trouble;
+        throw new Error(`no trouble "${wanted}"; there are ${TROUBLES.map(({ name }) => `"${name}"`).join(", ")}`);
+      });
+
+const describe = ({ post }: Trouble, { sent, lost, kills, unexplained, twice, times }: Loss): string => {
+  const posts = post ? `; ${twice} executed twice, ${unexplained} lost without a kill, ${kills} kills` : "";
+  const took = times ? `; 99 % within ${times.p99.toFixed(0)} ms, longest ${times.longest.toFixed(0)} ms` : "";
+  return `${lost} of ${sent}${posts}${took}`;
+};
+
+/** Variables of a php-cgi that never leaves by itself: what is measured is what is done to it. */
+const STAYING = { PHP_FCGI_MAX_REQUESTS: "0" };
+
+/** Of the failures of a run, how many are shown. */
+const SHOWN = 1;
+
+const titleOf = ({ name, processes }: Setup): string => `${name} (${processes})`;
+
+/** Requests lost, a trouble after the other, all setups in each. */
+export const measureLoss = ({ seconds, setups, troubles, record }: Wishes): Promise<void> =>
+  onPlaces(async (place) => {
+    for (const trouble of chosenTroubles(troubles)) {
+      console.log(
+        `lost: ${trouble.name}, ${seconds} s${trouble.full ? ", wrk -c16" : ", 500 a second, no keep-alive"}`,
+      );
+      for (const setup of chosenSetups(setups)) {
+        const loss = await lose(setup, trouble, place(trouble.full ? {} : STAYING), seconds).catch(
+          (error: Error) => error,
+        );
+        const said =
+          loss === undefined ? "-" : loss instanceof Error ? `cannot: ${loss.message}` : describe(trouble, loss);
+        console.log(`  ${titleOf(setup).padEnd(60)} ${said}`);
+        if (loss === undefined || loss instanceof Error) continue;
+        for (const failure of loss.failures.slice(0, SHOWN)) console.log(`    ${JSON.stringify(failure)}`);
+        if (record === undefined) continue;
+        const about = { setup: titleOf(setup), trouble: trouble.name };
+        for (const failure of loss.failures) appendFileSync(record, `${JSON.stringify({ ...about, ...failure })}\n`);
+      }
+    }
+  });
+
+const ROUNDS = 15;
+/** Requests after which php-cgi leaves, and that in words. */
+const LIMITS = [
+  [STAYING.PHP_FCGI_MAX_REQUESTS, "never leaves"],
+  ["500", "leaves after 500 requests"],
+] as const;
+
+/** Requests a second, rounds of ours and of the peer's in turn; `environment` is php-cgi's. */
+const race = async (setups: readonly [Setup, Setup], place: () => Place, seconds: number): Promise<void> => {
+  const entries: { title: string; host: string; place: Place; running: Running; rates: number[] }[] = [];
+  let web: Nginx | undefined;
+  try {
+    for (const [index, setup] of setups.entries()) {
+      const where = place();
+      entries.push({
+        title: titleOf(setup),
+        host: `site${index}`,
+        place: where,
+        running: await startSetup(setup, where),
+        rates: [],
+      });
+    }
+    const [first] = entries;
+    if (!first) return;
+    const docroot = join(first.place.tenant.home, "www");
+    const vhosts = entries.map(({ host, running }) => [
+      host,
+      vhostText({ name: host, host, socket: running.socket, app: "php", docroot }),
+    ]);
+    web = await Nginx.start(join(first.place.directory, "nginx"), first.place.worker.name, Object.fromEntries(vhosts));
+    for (const { host } of entries) await runWrk(web.port, host, "/hello.php", 1);
+    for (let round = 0; round < ROUNDS; round += 1) {
+      for (const { host, rates } of round % 2 === 0 ? entries : entries.toReversed()) {
+        rates.push((await runWrk(web.port, host, "/hello.php", seconds)).perSecond);
+      }
+    }
+    for (const { title, rates } of entries) {
+      const [low, high] = [Math.min(...rates), Math.max(...rates)].map((rate) => rate.toFixed(0));
+      console.log(`  ${title.padEnd(40)} ${median(rates).toFixed(0)} (${low} to ${high})`);
+    }
+    const pairs = entries[0]?.rates.map((rate, round) => rate / (entries[1]?.rates[round] ?? Number.NaN)) ?? [];
+    console.log(`  ratio, median of the rounds' ${median(pairs).toFixed(3)}\n`);
+  } finally {
+    await web?.end();
+    for (const { running, place: where } of entries) await endSetup(running, where);
+  }
+};
+
+/** Requests a second through Nginx, against spawn-fcgi and multiwatch. */
+export const measureThroughput = ({ seconds }: Wishes): Promise<void> =>
+  onPlaces(async (place) => {
+    const length = Math.max(1, Math.round(seconds / ROUNDS));
+    for (const processes of [1, 2]) {
+      for (const [limit, words] of LIMITS) {
+        const what = `${processes} php-cgi, which ${words}`;
+        console.log(`requests a second, wrk -c16, ${what}: median of ${ROUNDS} rounds of ${length} s`);
+        const setups = [dmhost(processes), patientMultiwatch(processes)] as const;
+        await race(setups, () => place({ PHP_FCGI_MAX_REQUESTS: limit }), length).catch((error: Error) => {
+          console.log(`  cannot: ${error.message}`);
+        });
+      }
+    }
+  });

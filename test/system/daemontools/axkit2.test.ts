@@ -1,0 +1,223 @@
+/**
+ * The directory tree of AxKit2's page on daemontools, its two scripts unchanged, with Starman as the application server:
+ * in root's directory of services, and in a user's.
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Account } from "../account.ts";
+import { isRunning, numbersOf, processesOf, statusOf } from "../proc.ts";
+import { run, until } from "../program.ts";
+import { Stage } from "../stage.ts";
+import type { Supervisor } from "../supervisor.ts";
+import { writeService } from "./service-tree.ts";
+import { layOutTools } from "./tools.ts";
+
+const RUN = `#!/bin/sh
+exec 2>&1 < /dev/null
+[ -z "$USER" ] && exec envdir ./env "$0"
+cd root
+export HOME="$PWD"
+exec softlimit -m $((MEM*1024*1024)) -c 0 -r $((MEM/4*1024*1024)) setuidgid "$USER" ./axkit
+`;
+const LOG_RUN = `#!/bin/sh
+[ -z "$USER" ] && exec envdir ../env "$0"
+exec setuidgid "$USER" multilog t ../root/log/axkit2
+`;
+const MEM = 256;
+const APPLICATION = `use strict; use warnings;
+sub {
+    my ($env) = @_;
+    warn "asked for $env->{PATH_INFO}\\n";
+    return [200, ["Content-Type" => "text/plain"], [join " ", "served by", scalar(getpwuid($>)), "in", @ENV{qw(HOME USER MEM)}]];
+};
+`;
+const server = (port: number): string =>
+  `#!/bin/sh\nexec starman --workers 1 --listen 127.0.0.1:${port} --disable-keepalive app.psgi\n`;
+
+let stage: Stage;
+let alice: Account;
+let worker: Account;
+let supervisor: Supervisor;
+let tools: string;
+
+/** Any of the user's ports that nobody listens at: as many as there are services, by this process's number. */
+const portOf = (index: number): number => 20_000 + ((process.pid * 4 + index) % 12_000);
+
+beforeAll(async () => {
+  stage = await Stage.make();
+  tools = join(stage.directory, "tools");
+  layOutTools(tools);
+  alice = await stage.account("alice");
+  worker = await stage.account("worker");
+  supervisor = stage.supervisor("main", ["[runs_as]", `${alice.name}: ${worker.name}`], {
+    flags: ["--tools-dir", tools],
+  });
+});
+afterAll(() => stage.remove());
+
+/** The server instance's root, with its own log directory, and the service directory of the page. */
+const writeSite = (site: string, root: Account, port: number, owner?: Account): void => {
+  for (const [name, text] of [
+    ["axkit", server(port)],
+    ["app.psgi", APPLICATION],
+  ] as const) {
+    root.write(`site/${name}`, text, 0o755);
+  }
+  root.makeDirectory("site/log");
+  writeService(
+    site,
+    {
+      "env/MEM": `${MEM}\n`,
+      "env/USER": `${root.name}\n`,
+      "log/run": LOG_RUN,
+      run: RUN,
+      root: `-> ${root.home}/site`,
+    },
+    owner,
+  );
+};
+
+/** The process that writes its log, by either of the names that multilog has. */
+const loggerOf = (account: Account): number | undefined =>
+  processesOf(account.uid).find((pid) => /^(multilog|s6-log)$/.test(statusOf(pid).get("Name") ?? ""));
+
+const answerOf = async (port: number): Promise<string> =>
+  until(`an answer on port ${port}`, async () => {
+    try {
+      return await (await fetch(`http://127.0.0.1:${port}/page`)).text();
+    } catch {
+      return undefined;
+    }
+  });
+
+/** Hard limit of a process, as /proc names it. */
+const limitOf = (pid: number, name: string): string[] =>
+  new RegExp(`^${name} +(\\S+) +(\\S+)`, "m").exec(readFileSync(`/proc/${pid}/limits`, "utf8"))?.slice(1) ?? [];
+
+/** A service: its id, its directory, its port and the account that the server runs as. */
+const SITES: readonly [where: string, make: () => { id: string; directory: string; port: number; account: Account }][] =
+  [
+    [
+      "root's /service",
+      () => {
+        const directory = join(stage.directory, "root-service/site1");
+        writeSite(directory, worker, portOf(0));
+        return { id: "root/site1", directory, port: portOf(0), account: worker };
+      },
+    ],
+    [
+      "a user's ~/service",
+      () => {
+        const directory = join(alice.home, "service/site1");
+        writeSite(directory, alice, portOf(1), alice);
+        return { id: `${alice.name}/site1`, directory, port: portOf(1), account: alice };
+      },
+    ],
+  ];
+
+describe.each(SITES)("in %s", (_, make) => {
+  let site: ReturnType<typeof make>;
+  const log = (): string => join(site.account.home, "site/log/axkit2");
+
+  beforeAll(async () => {
+    site = make();
+    if (supervisor.pid === 0) await supervisor.start();
+    else await supervisor.rescan();
+    await supervisor.reaches(site.id, "running");
+  });
+
+  test("the server answers, as its account and in its own root", async () => {
+    const { name } = site.account;
+    expect(await answerOf(site.port)).toBe(`served by ${name} in ${site.directory}/root ${name} ${MEM}`);
+    const { pid } = await supervisor.status(site.id);
+    expect(numbersOf(pid, "Uid")).toEqual(Array(4).fill(site.account.uid));
+    expect(statusOf(pid).get("NoNewPrivs")).toBe("1");
+    expect(statusOf(pid).get("CapEff")).toBe("0000000000000000");
+  });
+
+  test("it is under the limits that env/MEM says", async () => {
+    const { pid } = await supervisor.status(site.id);
+    const bytes = String(MEM * 1024 * 1024);
+    expect(limitOf(pid, "Max address space")[0]).toBe(bytes);
+    expect(limitOf(pid, "Max data size")[0]).toBe(bytes);
+    expect(limitOf(pid, "Max core file size")[0]).toBe("0");
+    expect(limitOf(pid, "Max resident set")[0]).toBe(String((MEM / 4) * 1024 * 1024));
+  });
+
+  test("log/axkit2/current has its lines with stamps, which tai64nlocal turns into local time", async () => {
+    await answerOf(site.port);
+    const current = join(log(), "current");
+    const text = await until("its lines", () => {
+      const written = existsSync(current) ? readFileSync(current, "utf8") : "";
+      return /asked for \/page/.test(written) && written;
+    });
+    for (const line of text.trim().split("\n")) expect(line).toMatch(/^@4[0-9a-f]{23} /);
+    const readable = await run(["sh", "-c", `/usr/bin/tai64nlocal < ${current}`]);
+    expect(readable.code).toBe(0);
+    const today = new Date().getFullYear();
+    expect(readable.stdout).toMatch(
+      new RegExp(`^${today}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d\\.\\d{9} asked for /page$`, "m"),
+    );
+  });
+
+  test("it is started again when it is killed, and its log goes on", async () => {
+    const { pid } = await supervisor.status(site.id);
+    const before = readFileSync(join(log(), "current"), "utf8").length;
+    process.kill(pid, "SIGKILL");
+    await supervisor.reaches(site.id, "running", pid);
+    await answerOf(site.port);
+    await until("more lines", () => readFileSync(join(log(), "current"), "utf8").length > before);
+  });
+
+  test("a logger that is killed is followed by another, and no line is lost meanwhile", async () => {
+    const multilog = () => loggerOf(site.account);
+    const former = await until("multilog", multilog);
+    process.kill(former, "SIGKILL");
+    await until("another multilog", () => {
+      const pid = multilog();
+      return pid !== undefined && pid !== former;
+    });
+    const seen = readdirSync(log()).flatMap((name) =>
+      /^(current|@.*)$/.test(name) ? (readFileSync(join(log(), name), "utf8").match(/asked for/g) ?? []) : [],
+    ).length;
+    await answerOf(site.port);
+    await until("its line", () => {
+      const files = readdirSync(log()).filter((name) => /^(current|@.*)$/.test(name));
+      const found = files.flatMap((name) => readFileSync(join(log(), name), "utf8").match(/asked for/g) ?? []);
+      return found.length > seen;
+    });
+  });
+
+  test("stop takes everything away, and start brings it back", async () => {
+    const { pid } = await supervisor.status(site.id);
+    expect((await supervisor.act("stop", site.id)).ok).toBe(true);
+    expect(isRunning(pid)).toBe(false);
+    await until("nothing of it", () => processesOf(site.account.uid).length === 0);
+    await supervisor.up(site.id);
+    await answerOf(site.port);
+    await until("its logger", () => loggerOf(site.account));
+  });
+});
+
+test("a user's service runs as the account that env/USER names, where [runs_as] grants it", async () => {
+  const directory = join(alice.home, "service/other");
+  mkdirSync(join(worker.home, "other/log"), { recursive: true });
+  await run(["chown", "-R", `${worker.uid}:${worker.gid}`, join(worker.home, "other")]);
+  for (const home of [alice.home, worker.home]) await run(["chmod", "755", home]);
+  worker.write("other/axkit", "#!/bin/sh\necho here as $(id -un) >&2; exec sleep 1000\n", 0o755);
+  writeService(
+    directory,
+    { "env/MEM": "64", "env/USER": worker.name, "log/run": LOG_RUN, run: RUN, root: `-> ${worker.home}/other` },
+    alice,
+  );
+  const id = `${alice.name}/other`;
+  await supervisor.rescan();
+  const { pid, user } = await supervisor.reaches(id, "running");
+  expect(user).toBe(worker.name);
+  expect(numbersOf(pid, "Uid")).toEqual(Array(4).fill(worker.uid));
+  await until("its log", () => {
+    const current = join(worker.home, "other/log/axkit2/current");
+    return existsSync(current) && readFileSync(current, "utf8").includes(`here as ${worker.name}`);
+  });
+});

@@ -1,0 +1,297 @@
+/** Hostile service directories: each is refused with its path and a reason, nothing of it runs, and nobody else notices. */
+import { chmodSync, chownSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, truncateSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import type { Account } from "../account.ts";
+import { isRunning, numbersOf, processesOf, statusOf } from "../proc.ts";
+import { succeed, until } from "../program.ts";
+import { Stage } from "../stage.ts";
+import type { Supervisor } from "../supervisor.ts";
+import { writeService } from "./service-tree.ts";
+
+const SLEEP = "#!/bin/sh\nexec sleep 1000\n";
+
+let stage: Stage;
+let alice: Account;
+let mallory: Account;
+let worker: Account;
+let supervisor: Supervisor;
+let innocent: number;
+
+beforeAll(async () => {
+  stage = await Stage.make();
+  [alice, mallory, worker] = [
+    await stage.account("alice"),
+    await stage.account("mallory"),
+    await stage.account("worker"),
+  ];
+  supervisor = stage.supervisor("main", ["[runs_as]", `${alice.name}: ${worker.name}`, mallory.name]);
+  writeService(join(alice.home, "service/innocent"), { run: SLEEP }, alice);
+  chmodSync(alice.home, 0o755);
+  await supervisor.start();
+  innocent = (await supervisor.reaches(`${alice.name}/innocent`, "running")).pid;
+});
+afterAll(() => stage.remove());
+afterEach(() => {
+  // Whatever was planted must not have run, as anybody.
+  expect(processesOf(worker.uid)).toEqual([]);
+  for (const name of readdirSync(mallory.home)) if (name.startsWith("stolen")) throw new Error(`${name} was made`);
+});
+
+const directory = (): string => join(mallory.home, "service");
+const idOf = (name: string): string => `${mallory.name}/${name}`;
+const HOSTILE = (): string => `#!/bin/sh\n>${mallory.home}/stolen\nexec sleep 1000\n`;
+
+/** Each spoils what is Mallory's directory of a service, with a run that is fine, at `path`. */
+const ATTACKS: readonly [name: string, spoil: (path: string) => unknown, reason: RegExp][] = [
+  [
+    "linkedrun",
+    (path) => {
+      rmSync(join(path, "run"));
+      symlinkSync("/bin/sh", join(path, "run"));
+    },
+    /linkedrun\/run: it is a symbolic link; put the file itself here$/,
+  ],
+  [
+    "fiforun",
+    async (path) => {
+      rmSync(join(path, "run"));
+      await succeed("mkfifo", "-m", "755", join(path, "run"));
+      chownSync(join(path, "run"), mallory.uid, mallory.gid);
+    },
+    /fiforun\/run: it is not a regular file$/,
+  ],
+  [
+    "dirrun",
+    (path) => {
+      rmSync(join(path, "run"));
+      mkdirSync(join(path, "run"));
+    },
+    /dirrun\/run: it is not a regular file$/,
+  ],
+  ["rootsrun", (path) => chownSync(join(path, "run"), 0, 0), /rootsrun\/run: it belongs to uid 0, not to /],
+  [
+    "foreignrun",
+    (path) => chownSync(join(path, "run"), alice.uid, alice.gid),
+    /foreignrun\/run: it belongs to uid \d+/,
+  ],
+  [
+    "sharedrun",
+    (path) => chmodSync(join(path, "run"), 0o775),
+    /sharedrun\/run: others .* \(mode 0775\); chmod go-w it$/,
+  ],
+  ["plainrun", (path) => chmodSync(join(path, "run"), 0o644), /plainrun\/run: it is not executable; chmod \+x it$/],
+  ["shareddir", (path) => chmodSync(path, 0o777), /shareddir: others .* \(mode 0777\); chmod go-w it$/],
+  ["foreigndir", (path) => chownSync(path, alice.uid, alice.gid), /foreigndir: belongs to uid \d+, not to /],
+  [
+    "linkedlog",
+    (path) => symlinkSync(join(alice.home, "service"), join(path, "log")),
+    /linkedlog\/log: not a directory \(links are not followed\)$/,
+  ],
+  [
+    "linkedlogrun",
+    (path) => {
+      mallory.makeDirectory("service/linkedlogrun/log");
+      symlinkSync("/bin/cat", join(path, "log/run"));
+    },
+    /linkedlogrun\/log\/run: it is a symbolic link/,
+  ],
+  [
+    "linkedfinish",
+    (path) => symlinkSync("/bin/true", join(path, "finish")),
+    /linkedfinish\/finish: it is a symbolic link/,
+  ],
+  ["linkedconf", (path) => symlinkSync("/etc/shadow", join(path, "conf")), /linkedconf\/conf: it is a symbolic link/],
+  [
+    "hugeconf",
+    (path) => {
+      writeService(path, { conf: "" }, mallory);
+      truncateSync(join(path, "conf"), 2 ** 30);
+    },
+    /hugeconf\/conf: it has 1073741824 bytes, at most 65536 are read$/,
+  ],
+  [
+    "linkeduser",
+    (path) => {
+      mallory.makeDirectory("service/linkeduser/env");
+      symlinkSync("/etc/shadow", join(path, "env/USER"));
+    },
+    /linkeduser\/env\/USER: it is a symbolic link/,
+  ],
+  [
+    "sharedenv",
+    (path) => {
+      writeService(path, { "env/USER": mallory.name }, mallory);
+      chmodSync(join(path, "env"), 0o777);
+    },
+    /sharedenv\/env: others .* \(mode 0777\)/,
+  ],
+  [
+    "zerouser",
+    (path) => writeService(path, { "env/USER": "0\n" }, mallory),
+    /zerouser\/env\/USER:1: expected the name of an account.*, found "0"$/,
+  ],
+  [
+    "escaped",
+    (path) => writeService(path, { "env/USER": "a\u001b[31m;id\n" }, mallory),
+    /escaped\/env\/USER:1: expected .*, found "a\\u\{1b\}\[31m;id"$/,
+  ],
+  [
+    "toanothers",
+    (path) => {
+      rmSync(path, { recursive: true });
+      symlinkSync(join(alice.home, "service/innocent"), path);
+    },
+    /toanothers: it is a link, and .*: belongs to uid \d+, not to /,
+  ],
+  [
+    "toshared",
+    (path) => {
+      const shared = join(stage.directory, "shared");
+      mkdirSync(shared);
+      chmodSync(shared, 0o777);
+      renameSync(path, join(shared, "service"));
+      symlinkSync(join(shared, "service"), path);
+    },
+    /toshared: it is a link, and .*: others .* \(mode 0777\)/,
+  ],
+];
+
+test.each(ATTACKS)("%s is refused", async (name, spoil, reason) => {
+  const path = writeService(join(directory(), name), { run: HOSTILE() }, mallory);
+  await spoil(path);
+  try {
+    const { problems } = await supervisor.rescan();
+    expect(problems).toEqual([expect.stringMatching(reason)]);
+    const { state, pid } = await supervisor.status(idOf(name));
+    expect([state, pid]).toEqual(["invalid", 0]);
+    expect((await supervisor.act("start", idOf(name))).ok).toBe(false);
+  } finally {
+    rmSync(path, { recursive: true, force: true });
+    await supervisor.rescan();
+  }
+});
+
+test.each([
+  ["root", () => "root"],
+  ["another's account", () => worker.name],
+  ["another owner", () => alice.name],
+  ["nobody's name", () => "no-such-account"],
+])("an env/USER of %s is forbidden, with the reason", async (_, user) => {
+  const path = writeService(join(directory(), "greedy"), { run: HOSTILE(), "env/USER": user() }, mallory);
+  await supervisor.rescan();
+  const { state, reason, pid } = await supervisor.status(idOf("greedy"));
+  expect([state, pid]).toEqual(["forbidden", 0]);
+  expect(reason).toMatch(
+    new RegExp(`^it may not run as "${user()}": (no line of \\[runs_as\\] lets|there is no account)`),
+  );
+  const { ok, advice } = await supervisor.act("start", idOf("greedy"));
+  expect([ok, advice]).toEqual([false, expect.stringContaining(`Correct ${path}/env/USER (or user= in its conf)`)]);
+  rmSync(path, { recursive: true });
+  await supervisor.rescan();
+});
+
+test("a directory that is swapped for a link to another's is not restarted, and what runs goes on", async () => {
+  const path = writeService(join(directory(), "swapped"), { run: SLEEP }, mallory);
+  await supervisor.rescan();
+  const { pid } = await supervisor.reaches(idOf("swapped"), "running");
+  renameSync(path, join(mallory.home, "swapped.old"));
+  symlinkSync(join(alice.home, "service/innocent"), path);
+  const { ok, reason } = await supervisor.act("restart", idOf("swapped"));
+  expect(ok).toBe(false);
+  expect(reason).toMatch(/swapped: it is a link, and .*: belongs to uid \d+, not to /);
+  expect(await supervisor.status(idOf("swapped"))).toMatchObject({ state: "running", pid });
+  await supervisor.act("stop", idOf("swapped"));
+  rmSync(path);
+  await supervisor.rescan();
+});
+
+test("a log/run has its account's powers and no more", async () => {
+  const path = writeService(
+    join(directory(), "logger"),
+    { run: SLEEP, "log/run": "#!/bin/sh\nexec sleep 4242\n" },
+    mallory,
+  );
+  await supervisor.rescan();
+  await supervisor.reaches(idOf("logger"), "running");
+  const logger = await until("the logger", () =>
+    processesOf(mallory.uid).find((pid) => statusOf(pid).get("Name") === "sleep" && pid !== undefined),
+  );
+  expect(numbersOf(logger, "Uid")).toEqual(Array(4).fill(mallory.uid));
+  expect(numbersOf(logger, "Groups")).toEqual([mallory.gid]);
+  expect(statusOf(logger).get("NoNewPrivs")).toBe("1");
+  expect(statusOf(logger).get("CapBnd")).toBe("0000000000000000");
+  await supervisor.act("stop", idOf("logger"));
+  // This one does not end at the end of its input.
+  await until("its end", () => processesOf(mallory.uid).length === 0);
+  rmSync(path, { recursive: true });
+  await supervisor.rescan();
+});
+
+test("names that are none are reported without their control characters", async () => {
+  mallory.makeDirectory("service");
+  for (const name of ["two\nlines", "\u001b[31mred", "a b", "-rf"]) {
+    writeService(join(directory(), name), { run: HOSTILE() }, mallory);
+  }
+  const { found, problems } = await supervisor.rescan();
+  expect(found).toEqual([]);
+  expect(problems).toHaveLength(4);
+  expect(problems.join("\n")).toContain(`${directory()}/two\\nlines: no name for a daemon`);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: that there are none is what is tested
+  for (const problem of problems) expect(problem).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/);
+  rmSync(directory(), { recursive: true });
+  await supervisor.rescan();
+});
+
+test.each([
+  ["is a link to another's", () => symlinkSync(join(alice.home, "service"), directory()), /: not a directory \(links/],
+  [
+    "is another's",
+    () => chownSync(mallory.makeDirectory("service"), alice.uid, alice.gid),
+    /: belongs to uid \d+, not/,
+  ],
+  [
+    "may be written by others",
+    () => chmodSync(mallory.makeDirectory("service"), 0o777),
+    /\(mode 0777\); chmod go-w it/,
+  ],
+])("nothing is loaded from a directory of services that %s", async (_, make, reason) => {
+  make();
+  const { found, problems } = await supervisor.rescan();
+  expect(found).toEqual([]);
+  expect(problems).toEqual([expect.stringMatching(reason)]);
+  rmSync(directory(), { recursive: true, force: true });
+  expect((await supervisor.rescan()).problems).toEqual([]);
+});
+
+test("root's directory of services takes nothing from a tenant", async () => {
+  const services = join(stage.directory, "root-service");
+  writeService(join(services, "planted"), { run: HOSTILE() });
+  chownSync(join(services, "planted/run"), mallory.uid, mallory.gid);
+  writeService(join(mallory.home, "lure"), { run: HOSTILE() }, mallory);
+  symlinkSync(join(mallory.home, "lure"), join(services, "lured"));
+  const { problems } = await supervisor.rescan();
+  expect(problems).toEqual([
+    expect.stringMatching(/lured: it is a link, and .*: belongs to uid \d+, not to root/),
+    expect.stringMatching(/planted\/run: it belongs to uid \d+, not to root/),
+  ]);
+  rmSync(services, { recursive: true });
+  await supervisor.rescan();
+});
+
+test("at most 256 daemons of one owner are loaded, conf files and service directories together", async () => {
+  mallory.writeConf("one", "start = exec sleep 1000", "autostart = no");
+  for (let index = 0; index < 300; index += 1) {
+    writeService(join(directory(), `many${index}`), { run: SLEEP, down: "" }, mallory);
+  }
+  const { found, problems } = await supervisor.rescan();
+  expect(found).toHaveLength(256);
+  expect(problems).toEqual([
+    `${directory()}: more than 255 service directories beside conf files; the rest are not loaded`,
+  ]);
+});
+
+test("nobody else noticed any of it", async () => {
+  expect(isRunning(innocent)).toBe(true);
+  expect(await supervisor.status(`${alice.name}/innocent`)).toMatchObject({ pid: innocent, respawns: 0 });
+});

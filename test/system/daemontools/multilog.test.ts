@@ -1,0 +1,306 @@
+/** `multilog`, Debian's and ours, on the same lines. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { run, until } from "../program.ts";
+import { Stage } from "../stage.ts";
+import { compare, copyTools, type Side } from "./comparison.ts";
+
+let stage: Stage;
+let tools: string;
+let cases = 0;
+beforeAll(async () => {
+  stage = await Stage.make();
+  tools = copyTools(stage.directory);
+});
+afterAll(() => stage.remove());
+
+const program = (side: Side): string => (side === "old" ? "/usr/bin/multilog" : join(tools, "multilog"));
+const STAMP = /^@[0-9a-f]{24} /gm;
+
+/** A new directory to run in. */
+const place = (): string => {
+  cases += 1;
+  const directory = join(stage.directory, `log${cases}`);
+  mkdirSync(directory);
+  return directory;
+};
+
+/** The files of a log, oldest first, `current` last; without those that only the writer needs. */
+const files = (log: string): string[] =>
+  readdirSync(log)
+    .filter((name) => !["lock", "state"].includes(name))
+    .sort();
+
+/** The lines of a log without their stamps, and what its files are. */
+const read = (log: string) => ({
+  text: files(log)
+    .map((name) => readFileSync(join(log, name), "latin1"))
+    .join("")
+    .replaceAll(STAMP, "STAMP "),
+  kinds: [...new Set(files(log).map((name) => name.replace(/^@[0-9a-f]{24}/, "@")))],
+  mode: statSync(join(log, "current")).mode & 0o777,
+});
+
+const LINES = [
+  "hello",
+  "hello world",
+  "status: ok",
+  "app: status: bad",
+  "a fatal: out of memory",
+  "named[135]: Cleaned cache of 3121 RRs",
+  "a.b",
+  "axb",
+  "2 * 3 = 6",
+  "**",
+  "",
+  "(x|y)+?{2}^$\\[]",
+  "\xe9\xff",
+  "tab\there",
+];
+const INPUT = `${LINES.join("\n")}\n`;
+
+const logged = (actions: readonly string[], input: string) => async (side: Side) => {
+  const cwd = place();
+  const { code } = await run([program(side), ...actions, "./out"], { cwd, input });
+  return { code, ...(code === 0 ? read(join(cwd, "out")) : {}) };
+};
+
+test.each([
+  [],
+  ["-*"],
+  ["-hello"],
+  ["-*", "+hello"],
+  ["-*", "+hello*"],
+  ["-*", "+*: *"],
+  ["-*", "+* fatal: *"],
+  ["-named[*]: Cleaned cache *"],
+  ["-*", "+a.b"],
+  ["-*", "+* * 3*"],
+  ["-*", "+**"],
+  ["-*", "+** 3 = *"],
+  ["-*", "+"],
+  ["-*", "+(*|y)+?{2}^$\\[]"],
+  ["-*", "+*]"],
+  ["-*", "+*^$*"],
+  ["-*", "+\xe9*"],
+  ["-*", "+*\t*"],
+  ["-*", "+*l*l*", "-*w*"],
+  ["-*d"],
+])("selection %j", async (...actions) => {
+  await compare(logged(actions, INPUT), undefined);
+});
+
+test.each([
+  [],
+  ["-*", "+* hello*"],
+  ["-*", "+* * fatal: *"],
+  ["-*status*"],
+  ["-hello"],
+  ["-*", "+@*"],
+  ["-*", "+@* hello"],
+  ["-*"],
+])("selection %j behind a stamp", async (...actions) => {
+  const { ours } = await compare(logged(["t", ...actions], INPUT), undefined);
+  expect(ours.mode).toBe(0o744);
+});
+
+test("a last line without a newline", async () => {
+  const last = { difference: "multilog-last" };
+  const { old, ours } = await compare(logged(["t"], "one\ntwo"), last.difference);
+  expect([old.text, ours.text]).toEqual(["STAMP one\nSTAMP two\n", "STAMP one\n"]);
+});
+
+test("patterns about the digits of a stamp", async () => {
+  const digits = { difference: "multilog-digits" };
+  const { ours } = await compare(logged(["t", "+*4*"], "x\n"), digits.difference);
+  expect(ours.code).toBe(111);
+});
+
+test.each([["x5"], ["t", "E"]])("unknown actions: %j", async (...actions) => {
+  const unknown = { difference: "multilog-unknown" };
+  const { ours } = await compare(logged(actions, "x\n"), unknown.difference);
+  expect(ours.code).toBe(100);
+});
+
+test("no action that writes", async () => {
+  const nothing = { difference: "multilog-nothing" };
+  const attempt = async (side: Side) => (await run([program(side), "t"], { input: "x\n" })).code;
+  const { ours } = await compare(attempt, nothing.difference);
+  expect(ours).toBe(100);
+});
+
+test("a log of the article, in a home without log/", async () => {
+  const parents = { difference: "multilog-parents" };
+  const attempt = async (side: Side) => {
+    const top = place();
+    for (const directory of ["service", "service/log", "root"]) mkdirSync(join(top, directory));
+    const { code } = await run([program(side), "t", "../../root/log/axkit2"], {
+      cwd: join(top, "service/log"),
+      input: "x\n",
+    });
+    return { code, log: code === 0 ? read(join(top, "root/log/axkit2")) : undefined };
+  };
+  const { ours } = await compare(attempt, parents.difference);
+  expect(ours).toEqual({ code: 0, log: { text: "STAMP x\n", kinds: ["current"], mode: 0o744 } });
+});
+
+test("a status file, stamped and not, and two logs with their own sizes", async () => {
+  const attempt = async (side: Side) => {
+    const cwd = place();
+    const actions = ["t", "=status", "s8192", "n3", "./a", "-*", "+* 1*", "./b"];
+    const { code } = await run([program(side), ...actions], { cwd, input: "0\n1\n" });
+    const status = readFileSync(join(cwd, "status"), "latin1").replace(STAMP, "STAMP ");
+    return { code, status, a: read(join(cwd, "a")), b: read(join(cwd, "b")) };
+  };
+  const { ours } = await compare(attempt, undefined);
+  expect([ours.b.text, ours.status.length]).toEqual(["STAMP 1\n", 1001 - 26 + 6]);
+});
+
+test("alerts", async () => {
+  const alert = { difference: "multilog-alert" };
+  const attempt = async (side: Side) =>
+    (await run([program(side), "-short*", "e"], { input: `short\n${"x".repeat(300)}\n` })).stderr;
+  const { old, ours } = await compare(attempt, alert.difference);
+  expect(ours).toBe(`s6-log: alert: ${old}`);
+});
+
+/** Feeds lines one at a time, as a daemon does, each when the one before has been written. */
+const feed = async (logger: ChildProcess, log: string, lines: readonly string[], within: string): Promise<void> => {
+  for (const line of lines) {
+    logger.stdin?.write(`${line}\n`);
+    await until(`"${line}" in ${within}`, () => {
+      try {
+        return files(log).some((name) => readFileSync(join(log, name), "latin1").includes(line));
+      } catch {
+        return false;
+      }
+    });
+  }
+};
+
+const begin = (side: Side, cwd: string, actions: readonly string[]): ChildProcess =>
+  spawn(program(side), [...actions, "./out"], { cwd, stdio: ["pipe", "ignore", "inherit"] });
+
+const numbered = (count: number, length: number): string[] =>
+  Array.from({ length: count }, (_, index) => `${String(index).padStart(4, "0")}${"x".repeat(length)}`);
+
+test("rotation line by line: sizes, count and names are the same", async () => {
+  const attempt = async (side: Side) => {
+    const cwd = place();
+    const log = join(cwd, "out");
+    const logger = begin(side, cwd, ["t", "n4", "s4096"]);
+    await feed(logger, log, numbered(24, 700), side);
+    const ended = once(logger, "exit");
+    logger.stdin?.end();
+    const [code] = await ended;
+    return { code, ...read(log), sizes: files(log).map((name) => statSync(join(log, name)).size) };
+  };
+  const { ours } = await compare(attempt, undefined);
+  expect(ours.kinds).toEqual(["@.s", "current"]);
+  expect(ours.sizes).toHaveLength(4);
+});
+
+test("a flood: ours rotates between what it reads, and keeps as many files", async () => {
+  const size = { difference: "multilog-size" };
+  const attempt = async (side: Side) => {
+    const cwd = place();
+    await run([program(side), "n4", "s4096", "./out"], { cwd, input: `${numbered(5000, 20).join("\n")}\n` });
+    const log = join(cwd, "out");
+    const sizes = files(log).map((name) => statSync(join(log, name)).size);
+    const last = read(log).text.trim().split("\n").at(-1);
+    return {
+      count: sizes.length,
+      last,
+      within: Math.max(...sizes) <= 4096,
+      bounded: Math.max(...sizes) <= 4096 + 2 * 65536,
+    };
+  };
+  const { old, ours } = await compare(attempt, size.difference);
+  expect([ours.count, ours.last, ours.bounded]).toEqual([old.count, old.last, true]);
+});
+
+test("a line longer than its file", async () => {
+  const long = { difference: "multilog-long" };
+  const input = `${"x".repeat(200_000)}\nafter\n`;
+  const { old, ours } = await compare(logged(["n100", "s4096"], input), long.difference);
+  expect(old.text).toBe(input);
+  expect(ours.text?.replaceAll("\n", "")).toBe(input.replaceAll("\n", ""));
+  await compare(logged(["s16777215"], `${"x".repeat(60_000)}\nafter\n`), undefined);
+});
+
+test("a logger killed -9 leaves a current that the next one sets aside as .u, and loses nothing that was written", async () => {
+  const attempt = async (side: Side) => {
+    const cwd = place();
+    const log = join(cwd, "out");
+    const first = begin(side, cwd, ["t"]);
+    await feed(first, log, ["one", "two"], side);
+    const writing = statSync(join(log, "current")).mode & 0o777;
+    const ended = once(first, "exit");
+    first.kill("SIGKILL");
+    await ended;
+    await run([program(side), "t", "./out"], { cwd, input: "three\n" });
+    return { writing, ...read(log) };
+  };
+  const { ours } = await compare(attempt, undefined);
+  expect(ours).toEqual({
+    writing: 0o644,
+    text: "STAMP one\nSTAMP two\nSTAMP three\n",
+    kinds: ["@.u", "current"],
+    mode: 0o744,
+  });
+});
+
+test("TERM ends it at the end of a line, ALRM rotates", async () => {
+  const attempt = async (side: Side) => {
+    const cwd = place();
+    const log = join(cwd, "out");
+    const logger = begin(side, cwd, ["t"]);
+    await feed(logger, log, ["one"], side);
+    logger.kill("SIGALRM");
+    await until("a rotated file", () => files(log).some((name) => name.endsWith(".s")));
+    await feed(logger, log, ["two"], side);
+    const ended = once(logger, "exit");
+    logger.kill("SIGTERM");
+    // The old one reads on until a line's end.
+    logger.stdin?.on("error", () => undefined);
+    logger.stdin?.write("\n");
+    const [code] = await ended;
+    const { text, kinds, mode } = read(log);
+    return { code, text: text.replace(/STAMP \n$/, ""), kinds, mode };
+  };
+  await compare(attempt, undefined);
+});
+
+test("a log has one writer", async () => {
+  const attempt = async (side: Side) => {
+    const cwd = place();
+    const logger = begin(side, cwd, ["t"]);
+    try {
+      await feed(logger, join(cwd, "out"), ["one"], side);
+      return (await run([program(side), "t", "./out"], { cwd, input: "x\n" })).code;
+    } finally {
+      logger.kill("SIGKILL");
+    }
+  };
+  expect((await compare(attempt, undefined)).ours).toBe(111);
+});
+
+test("a processor with quotes in it", async () => {
+  const attempt = async (side: Side) => {
+    const cwd = place();
+    const log = join(cwd, "out");
+    const logger = begin(side, cwd, [`!tr "e\\"" '$Q'`]);
+    await feed(logger, log, ['he"llo'], side);
+    logger.kill("SIGALRM");
+    const found = await until("a processed file", () => files(log).find((name) => name.endsWith(".s")));
+    const text = readFileSync(join(log, found), "latin1");
+    const ended = once(logger, "exit");
+    logger.stdin?.end();
+    await ended;
+    return text;
+  };
+  expect((await compare(attempt, undefined)).ours).toBe("h$Qllo\n");
+});

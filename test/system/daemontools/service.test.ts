@@ -1,0 +1,263 @@
+/** What a service directory may hold besides the seed's two scripts, and how it lives beside conf files. */
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { ConfFile, DaemonList, Explanation } from "@dmhost/supervisor/contract";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Account } from "../account.ts";
+import { argumentsOf, environmentOf, isRunning, processesOf } from "../proc.ts";
+import { until } from "../program.ts";
+import { Stage } from "../stage.ts";
+import type { Supervisor } from "../supervisor.ts";
+import { writeService } from "./service-tree.ts";
+
+const SLEEP = "#!/bin/sh\nexec sleep 1000\n";
+
+let stage: Stage;
+let alice: Account;
+let worker: Account;
+let supervisor: Supervisor;
+
+beforeAll(async () => {
+  stage = await Stage.make();
+  alice = await stage.account("alice");
+  worker = await stage.account("worker");
+  supervisor = stage.supervisor("main", ["[runs_as]", `${alice.name}: ${worker.name}`], {
+    flags: ["--tools-dir", "/nonexistent/tools"],
+  });
+  service("steady", { run: SLEEP });
+  await supervisor.start();
+});
+afterAll(() => stage.remove());
+
+const directoryOf = (name: string): string => join(alice.home, "service", name);
+const service = (name: string, files: Record<string, string>): string => writeService(directoryOf(name), files, alice);
+const idOf = (name: string): string => `${alice.name}/${name}`;
+const list = async (): Promise<string[]> =>
+  ((await supervisor.ask("GET", "/v1/daemons")).body as DaemonList).daemons.map(({ name }) => name);
+const found = (name: string): Promise<true> => until(name, async () => (await list()).includes(name));
+const explain = async (name: string): Promise<Explanation> =>
+  (await supervisor.ask("GET", `/v1/daemons/${encodeURIComponent(idOf(name))}/explanation`)).body as Explanation;
+const logOf = (name: string): string => {
+  const path = join(alice.home, ".daemon-manager/logs", name, "current");
+  return existsSync(path) ? readFileSync(path, "utf8").replace(/^@\S+ /gm, "") : "";
+};
+const textOf = (path: string): string => (existsSync(path) ? readFileSync(path, "utf8") : "");
+
+test("a directory with a run is a daemon of that name: run is exec'd in it, in an environment without USER", async () => {
+  const { pid, user, configFile, warnings } = await supervisor.reaches(idOf("steady"), "running");
+  expect({ user, configFile, warnings }).toEqual({
+    user: alice.name,
+    configFile: join(directoryOf("steady"), "run"),
+    warnings: [],
+  });
+  expect(argumentsOf(pid)).toEqual(["sleep", "1000"]);
+  expect(environmentOf(pid)).toMatchObject({
+    HOME: alice.home,
+    LOGNAME: alice.name,
+    SHELL: "/bin/sh",
+    PATH: "/nonexistent/tools:/usr/local/bin:/usr/bin:/bin",
+  });
+  expect(environmentOf(pid)["USER"]).toBeUndefined();
+});
+
+test("a new one is found and started by itself, and its $0 is ./run; without log/run its output is in its log", async () => {
+  service("fresh", { run: '#!/bin/sh\necho "$0 in $PWD"; echo error >&2; exec sleep 1000\n' });
+  await found("fresh");
+  const { logFile } = await supervisor.reaches(idOf("fresh"), "running");
+  expect(logFile).toBe(join(alice.home, ".daemon-manager/logs/fresh/current"));
+  await until("its lines", () => logOf("fresh") === `./run in ${directoryOf("fresh")}\nerror\n`);
+});
+
+test("one whose name begins with a dot is ignored, and so is a directory without a run", async () => {
+  service(".hidden", { run: SLEEP });
+  service("notes", { "read.me": "nothing\n" });
+  const { found: ids, problems } = await supervisor.rescan();
+  expect([ids, problems]).toEqual([[], []]);
+});
+
+test("with down it is not started by itself", async () => {
+  service("resting", { run: SLEEP, down: "" });
+  await found("resting");
+  expect(await supervisor.status(idOf("resting"))).toMatchObject({ state: "stopped", pid: 0 });
+  await supervisor.up(idOf("resting"));
+});
+
+test("its conf takes every key but start, dir and shell; what is wrong has its file and line", async () => {
+  service("keyed", { run: SLEEP, conf: "# of a service\nstop-timeout = 3s\nexport COLOUR = blue\noutput = discard\n" });
+  await found("keyed");
+  const { pid, logFile } = await supervisor.reaches(idOf("keyed"), "running");
+  expect(environmentOf(pid)["COLOUR"]).toBe("blue");
+  expect(logFile).toBe("");
+  const { settings } = await explain("keyed");
+  expect(settings).toContainEqual({ key: "stop-timeout", value: "3s", isDefault: false });
+  service("wrong", { run: SLEEP, conf: "stop-timeout = soon\nstart = sleep 1\n" });
+  await found("wrong");
+  const { state, reason, warnings } = await supervisor.status(idOf("wrong"));
+  expect(state).toBe("invalid");
+  const path = join(directoryOf("wrong"), "conf");
+  expect([reason, ...warnings]).toEqual([
+    expect.stringContaining(`${path}:1: stop-timeout: expected a number of seconds`),
+    `${path}:2: start: expected no such line here: the directory's run says that`,
+  ]);
+});
+
+test.each([
+  ["run", "run", "#!/bin/sh\nexec sleep 1001\n"],
+  ["conf", "conf", "stop-timeout = 4s\n"],
+  ["env/USER", "env/USER", ""],
+  ["down", "down", ""],
+])("a change of %s marks a running daemon, and a restart takes it up", async (_, file, text) => {
+  const { pid } = await supervisor.reaches(idOf("keyed"), "running");
+  service("keyed", { [file]: text });
+  await until("the mark", async () => (await supervisor.status(idOf("keyed"))).changed);
+  const { ok, daemon } = await supervisor.act("restart", idOf("keyed"));
+  expect({ ok, changed: daemon.changed }).toEqual({ ok: true, changed: false });
+  expect(daemon.pid).not.toBe(pid);
+});
+
+test("one that is gone leaves the list when it is stopped", async () => {
+  await supervisor.reaches(idOf("keyed"), "running");
+  rmSync(directoryOf("keyed"), { recursive: true });
+  await supervisor.rescan();
+  await supervisor.act("stop", idOf("keyed"));
+  await until("no keyed", async () => !(await list()).includes("keyed"));
+});
+
+test("of a conf file and a directory of one name the conf file counts, and the directory is reported", async () => {
+  service("twice", { run: SLEEP });
+  const conf = alice.writeConf("twice", "start = exec sleep 2000");
+  await found("twice");
+  const { configFile } = await supervisor.reaches(idOf("twice"), "running");
+  expect(configFile).toBe(conf);
+  expect((await supervisor.rescan()).problems).toContain(
+    `${directoryOf("twice")}/run: not loaded, for ${conf} has the same name; rename one of them`,
+  );
+  rmSync(conf);
+  rmSync(directoryOf("twice"), { recursive: true });
+  await supervisor.act("stop", idOf("twice"));
+});
+
+test("a link to a directory of the owner's is a service", async () => {
+  writeService(join(alice.home, "apps/linked"), { run: '#!/bin/sh\necho "at $(pwd -P)"; exec sleep 1000\n' }, alice);
+  service("", { linked: `-> ${alice.home}/apps/linked` });
+  await found("linked");
+  await supervisor.reaches(idOf("linked"), "running");
+  await until("its line", () => logOf("linked") === `at ${alice.home}/apps/linked\n`);
+  const { changed } = await supervisor.status(idOf("linked"));
+  expect(changed).toBe(false);
+  writeFileSync(join(alice.home, "apps/linked/run"), "#!/bin/sh\nexec sleep 1002\n");
+  await until("the mark", async () => (await supervisor.status(idOf("linked"))).changed);
+});
+
+test("finish is told code and signal of each run, before the next begins", async () => {
+  const heard = join(alice.home, "heard");
+  service("ending", {
+    run: `#!/bin/sh\necho run >>${heard}\n[ -e ${alice.home}/told ] && exec sleep 1000\n>${alice.home}/told\nexit 7\n`,
+    finish: `#!/bin/sh\nsleep 0.3\necho "finish $* in $PWD as $(id -un)" >>${heard}\n`,
+  });
+  await found("ending");
+  const at = `in ${directoryOf("ending")} as ${alice.name}`;
+  await until("the second run", () => textOf(heard) === `run\nfinish 7 0 ${at}\nrun\n`);
+  const { pid } = await supervisor.reaches(idOf("ending"), "running");
+  process.kill(pid, "SIGUSR1");
+  await until("the third run", () => textOf(heard).endsWith(`finish 256 10 ${at}\nrun\n`));
+  await supervisor.act("stop", idOf("ending"));
+  expect(textOf(heard).endsWith(`run\nfinish 256 15 ${at}\n`)).toBe(true);
+});
+
+test("finish that ends with code 125 says that it is of no use to try again", async () => {
+  service("hopeless", { run: "#!/bin/sh\nexit 3\n", finish: "#!/bin/sh\nexit 125\n" });
+  await found("hopeless");
+  const { reason, respawns } = await supervisor.reaches(idOf("hopeless"), "failed");
+  expect(reason).toBe("exited with code 3; its finish says that another run is of no use");
+  expect(respawns).toBe(0);
+});
+
+test("finish that does not end is killed, with what it started, after five seconds", async () => {
+  service("endless", {
+    run: "#!/bin/sh\nexec sleep 1000\n",
+    finish: `#!/bin/sh\nsleep 2000 &\necho $! >${alice.home}/finishing\nwait\n`,
+  });
+  await found("endless");
+  await supervisor.reaches(idOf("endless"), "running");
+  const stopped = await supervisor.act("stop", idOf("endless"));
+  expect(stopped.ok).toBe(true);
+  expect(isRunning(Number(textOf(join(alice.home, "finishing"))))).toBe(false);
+});
+
+test("log/run keeps the log: dmctl says so, and it is the same process while the daemon comes and goes", async () => {
+  const kept = join(alice.home, "kept");
+  service("logged", {
+    run: "#!/bin/sh\necho started\nexec sleep 1000\n",
+    "log/run": `#!/bin/sh\necho "begun in $PWD" >>${kept}\nexec cat >>${kept}\n`,
+  });
+  await found("logged");
+  const { pid, logFile } = await supervisor.reaches(idOf("logged"), "running");
+  expect(logFile).toBe("");
+  const begun = `begun in ${directoryOf("logged")}/log\n`;
+  await until("its line", () => textOf(kept) === `${begun}started\n`);
+  const answer = await supervisor.ask("GET", `/v1/daemons/${encodeURIComponent(idOf("logged"))}/log`);
+  expect(answer.body).toMatchObject({
+    code: "not-applicable",
+    message: `${directoryOf("logged")}/log/run keeps the log of "${idOf("logged")}", and it alone knows where.`,
+  });
+  process.kill(pid, "SIGKILL");
+  await until("its next line", () => textOf(kept) === `${begun}started\nstarted\n`);
+  await supervisor.end("SIGKILL");
+  await supervisor.start();
+  await supervisor.act("restart", idOf("logged"));
+  await until("a line to the logger there was", () => textOf(kept) === `${begun}${"started\n".repeat(3)}`);
+});
+
+test("a log/run that ended while the supervisor was away is followed by another, without what it left behind", async () => {
+  const notes = join(alice.home, "loggers");
+  service("widowed", {
+    run: "#!/bin/sh\nwhile :; do date; sleep 0.1; done\n",
+    "log/run": `#!/bin/sh\nsetsid sleep 3001 >/dev/null &\necho $$ $! >>${notes}\nexec cat >/dev/null\n`,
+  });
+  await found("widowed");
+  const { pid } = await supervisor.reaches(idOf("widowed"), "running");
+  const [logger = 0, child = 0] = (await until("the logger", () => textOf(notes) !== "" && textOf(notes)))
+    .split(/\s/)
+    .map(Number);
+  await supervisor.end("SIGKILL");
+  process.kill(logger, "SIGKILL");
+  await supervisor.start();
+  await until("another logger", () => textOf(notes).trim().split("\n").length === 2);
+  await until("the end of what the first left", () => !isRunning(child));
+  expect(await supervisor.status(idOf("widowed"))).toMatchObject({ state: "running", pid });
+});
+
+test("a log/run that detaches its children does not outlive a stop", async () => {
+  service("clinging", {
+    run: SLEEP,
+    "log/run": `#!/bin/sh\nsetsid sleep 3000 >/dev/null &\necho $! >${alice.home}/clinging\nexec cat >/dev/null\n`,
+  });
+  await found("clinging");
+  await supervisor.reaches(idOf("clinging"), "running");
+  const child = await until("its child", () => Number(textOf(join(alice.home, "clinging"))));
+  await until("the logger", () => processesOf(alice.uid).includes(child));
+  await supervisor.act("stop", idOf("clinging"));
+  await until("its end", () => !isRunning(child));
+  await supervisor.up(idOf("clinging"));
+  await until("another", () => Number(textOf(join(alice.home, "clinging"))) !== child);
+});
+
+test("dmctl edit reads and writes run, which stays executable", async () => {
+  const path = `/v1/daemons/${encodeURIComponent(idOf("steady"))}/file`;
+  const { body } = await supervisor.ask("GET", path);
+  expect(body).toMatchObject({ path: join(directoryOf("steady"), "run"), text: SLEEP });
+  const { fingerprint } = body as ConfFile;
+  const { status } = await supervisor.ask("PUT", path, { text: "#!/bin/sh\nexec sleep 4000\n", fingerprint });
+  expect(status).toBe(200);
+  const { daemon } = await supervisor.act("restart", idOf("steady"));
+  expect(argumentsOf(daemon.pid)).toEqual(["sleep", "4000"]);
+});
+
+test("a service directory that is replaced while its daemon runs is followed", async () => {
+  const { pid } = await supervisor.reaches(idOf("steady"), "running");
+  renameSync(directoryOf("steady"), join(alice.home, "steady.old"));
+  service("steady", { run: "#!/bin/sh\nexec sleep 5000\n" });
+  await until("the mark", async () => (await supervisor.status(idOf("steady"))).changed);
+  expect((await supervisor.status(idOf("steady"))).pid).toBe(pid);
+});

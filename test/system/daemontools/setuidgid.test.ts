@@ -1,0 +1,116 @@
+/** `setuidgid` and `setlock`, Debian's and ours. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type Account, nameFor } from "../account.ts";
+import { run } from "../program.ts";
+import { Stage } from "../stage.ts";
+import { compare, copyTools, type Side } from "./comparison.ts";
+
+let stage: Stage;
+let tools: string;
+let alice: Account;
+let bob: Account;
+beforeAll(async () => {
+  stage = await Stage.make();
+  tools = copyTools(stage.directory);
+  await stage.group("extra");
+  alice = await stage.account("alice");
+  bob = await stage.account("bob", "extra");
+});
+afterAll(() => stage.remove());
+
+const program = (side: Side, name: string): string => (side === "old" ? `/usr/bin/${name}` : join(tools, name));
+
+/** Who the program is that `words` lead to. */
+const identity = async (words: readonly string[]) => {
+  const { code, stdout } = await run([...words, "/bin/grep", "-E", "^(Uid|Gid|Groups):", "/proc/self/status"]);
+  return { code, ids: stdout.replaceAll(/\s+/g, " ").trim() };
+};
+
+test("root becomes an account without other groups", async () => {
+  const { ours } = await compare((side) => identity([program(side, "setuidgid"), alice.name]), undefined);
+  const same = (id: number): string => `${id} ${id} ${id} ${id}`;
+  expect(ours).toEqual({
+    code: 0,
+    ids: `Uid: ${same(alice.uid)} Gid: ${same(alice.gid)} Groups: ${alice.gid}`,
+  });
+});
+
+test("root becomes an account with other groups", async () => {
+  const groups = { difference: "setuidgid-groups" };
+  const { old, ours } = await compare((side) => identity([program(side, "setuidgid"), bob.name]), groups.difference);
+  expect(old.ids).toMatch(new RegExp(`Groups: ${bob.gid}$`));
+  expect(ours.ids).not.toEqual(old.ids);
+  expect(ours.ids.split("Groups: ")[0]).toBe(old.ids.split("Groups: ")[0]);
+});
+
+test("an account that is it already", async () => {
+  const self = { difference: "setuidgid-self" };
+  const { old, ours } = await compare(
+    (side) => identity([...bob.become, program(side, "setuidgid"), bob.name]),
+    self.difference,
+  );
+  expect([old.code, ours.code]).toEqual([111, 0]);
+  expect(ours.ids).toBe((await identity(bob.become)).ids);
+});
+
+test("an account that is another one", async () => {
+  const attempt = async (side: Side) => identity([...bob.become, program(side, "setuidgid"), alice.name]);
+  expect((await compare(attempt, undefined)).ours).toEqual({ code: 111, ids: "" });
+});
+
+test.each(["no-such-account", "", "0", "0day", "+0", "-1", "../root", "root:x"])("%j is no account", async (name) => {
+  for (const become of [[], alice.become]) {
+    const attempt = (side: Side) => identity([...become, program(side, "setuidgid"), name]);
+    expect((await compare(attempt, undefined)).ours).toEqual({ code: 111, ids: "" });
+  }
+});
+
+test("a uid in place of a name is no account either", async () => {
+  const attempt = (side: Side) => identity([program(side, "setuidgid"), String(alice.uid)]);
+  expect((await compare(attempt, undefined)).ours.code).toBe(111);
+});
+
+test("wrong usage", async () => {
+  await compare(async (side) => (await run([program(side, "setuidgid"), alice.name])).code, undefined);
+  await compare(async (side) => (await run([program(side, "setlock"), "file"])).code, undefined);
+});
+
+test("a name says whose account it is when it fails", async () => {
+  const { stderr } = await run([...bob.become, program("ours", "setuidgid"), nameFor("alice"), "/bin/true"]);
+  expect(stderr).toBe(`setuidgid: fatal: unable to become ${alice.name}: only root may, and this is uid ${bob.uid}\n`);
+});
+
+test("a lock of either keeps both out", async () => {
+  for (const holder of ["old", "ours"] as const) {
+    const file = join(stage.directory, `lock-${holder}`);
+    const child = spawn(program(holder, "setlock"), [file, "/bin/sh", "-c", "echo held; exec /bin/cat"]);
+    try {
+      await once(child.stdout, "data");
+      expect(statSync(file).mode & 0o777).toBe(0o600);
+      const message = { difference: "setlock-message" };
+      const attempt = async (side: Side) => {
+        const { code, stderr } = await run([program(side, "setlock"), "-n", file, "/bin/true"]);
+        expect(code).toBe(111);
+        return stderr;
+      };
+      await compare(attempt, message.difference);
+      const silent = (side: Side) => run([program(side, "setlock"), "-nx", file, "/bin/echo", "never"]);
+      expect((await compare(silent, undefined)).ours).toEqual({ code: 0, stdout: "", stderr: "" });
+      const waiting = run([program("ours", "setlock"), file, "/bin/echo", "at last"]);
+      child.stdin.end();
+      expect((await waiting).stdout).toBe("at last\n");
+    } finally {
+      child.kill("SIGKILL");
+    }
+  }
+});
+
+test("a lock file that cannot be made", async () => {
+  const attempt = (side: Side) => async (flags: readonly string[]) =>
+    (await run([program(side, "setlock"), ...flags, "/nonexistent/lock", "/bin/true"])).code;
+  for (const flags of [[], ["-n"], ["-x"], ["-nx"]]) await compare((side) => attempt(side)(flags), undefined);
+});

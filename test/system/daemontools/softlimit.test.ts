@@ -1,0 +1,135 @@
+/** `softlimit`, Debian's and ours: what the kernel says of the program's limits. */
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { run } from "../program.ts";
+import { Stage } from "../stage.ts";
+import { compare, copyTools, type Side } from "./comparison.ts";
+
+let stage: Stage;
+let tools: string;
+beforeAll(async () => {
+  stage = await Stage.make();
+  tools = copyTools(stage.directory);
+});
+afterAll(() => stage.remove());
+
+/** Both sides begin with these hard limits, whatever the machine's are. */
+const BOUNDS = [
+  "/usr/bin/prlimit",
+  "--nofile=4096:4096",
+  "--nproc=4096:4096",
+  "--memlock=65536:1048576",
+  "--core=unlimited:unlimited",
+  "--",
+];
+
+interface Limits {
+  readonly code: number | undefined;
+  /** `Max open files: 100`, those that are not what they were. */
+  readonly soft: readonly string[];
+  readonly hard: readonly string[];
+}
+
+const limitsOf = (text: string): [name: string, soft: string, hard: string][] =>
+  text
+    .split("\n")
+    .slice(1)
+    .filter((line) => line !== "")
+    .map((line) => [line.slice(0, 26).trim(), line.slice(26, 47).trim(), line.slice(47, 68).trim()]);
+
+const limits = async (words: readonly string[], child: readonly string[]): Promise<Limits> => {
+  const before = limitsOf((await run([...BOUNDS, "/bin/cat", "/proc/self/limits"])).stdout);
+  const { code, stdout } = await run([...BOUNDS, ...words, ...child]);
+  const after = limitsOf(stdout);
+  const changed = (column: 1 | 2) =>
+    after.filter((row, index) => row[column] !== before[index]?.[column]).map((row) => `${row[0]}: ${row[column]}`);
+  return { code, soft: changed(1), hard: changed(2) };
+};
+
+const attempt =
+  (options: string, child: readonly string[] = ["/bin/cat", "/proc/self/limits"]) =>
+  (side: Side): Promise<Limits> =>
+    limits([side === "old" ? "/usr/bin/softlimit" : join(tools, "softlimit"), ...options.split(" ")], child);
+
+test.each([
+  ["-a 100000000", "Max address space: 100000000"],
+  ["-c 4096", "Max core file size: 4096"],
+  ["-d 50000000", "Max data size: 50000000"],
+  ["-f 1000000", "Max file size: 1000000"],
+  ["-l 32768", "Max locked memory: 32768"],
+  ["-o 100", "Max open files: 100"],
+  ["-p 1000", "Max processes: 1000"],
+  ["-r 16000000", "Max resident set: 16000000"],
+  ["-s 4000000", "Max stack size: 4000000"],
+  ["-t 100", "Max cpu time: 100"],
+  ["-o100", "Max open files: 100"],
+])("%s: the same soft limit; ours is hard too", async (options, line) => {
+  const hard = { difference: "softlimit-hard" };
+  const { old, ours } = await compare(attempt(options), hard.difference);
+  expect(old).toEqual({ code: 0, soft: [line], hard: [] });
+  expect(ours).toEqual({ code: 0, soft: [line], hard: [line] });
+});
+
+test("-m sets four, as far as the hard limit lets it", async () => {
+  const { old, ours } = await compare(attempt("-m 67108864 -c 0 -r 16777216"), "softlimit-hard");
+  expect(ours.soft).toEqual(old.soft);
+  expect(ours.soft).toContain("Max locked memory: 1048576");
+  expect(ours.soft).toHaveLength(6);
+});
+
+test.each(["-o =", "-l 99999999999999999999", "-p 5000", "-o 99999999999999"])(
+  "%s: as much as the hard limit, and that stays",
+  async (options) => {
+    await compare(attempt(options), undefined);
+  },
+);
+
+test.each([
+  ["-a 64M", "-a 67108864"],
+  ["-d 65536K", "-d 67108864"],
+  ["-f 1G", "-f 1073741824"],
+  ["-o 1k", "-o 1024"],
+  ["-a 0100000000", "-a 100000000"],
+])("%s is %s, and the old one knows no suffix", async (suffixed, plain) => {
+  const suffix = { difference: "softlimit-suffix" };
+  if (/[a-z]$/i.test(suffixed)) await compare(attempt(suffixed), suffix.difference);
+  expect((await attempt(suffixed)("ours")).soft).toEqual((await attempt(plain)("old")).soft);
+});
+
+test.each(["-a 0", "-a 1000", "-m 0", "-s 0", "-s 4096", "-d 1"])(
+  "%s: the old one's program dies without a word, ours is refused",
+  async (options) => {
+    const little = { difference: "softlimit-little" };
+    const { old, ours } = await compare(attempt(options, ["/bin/true"]), little.difference);
+    expect([old.code, ours.code]).toEqual([undefined, 111]);
+  },
+);
+
+test("no CPU time at all is refused; what comes of it otherwise is chance", async () => {
+  expect((await attempt("-t 0", ["/bin/true"])("ours")).code).toBe(111);
+});
+
+test("a number past 2^64: the old one takes what is left of it and crashes", async () => {
+  const wrap = { difference: "softlimit-wrap" };
+  const { old, ours } = await compare(attempt("-a 18446744073709551616"), wrap.difference);
+  expect([old.code, ours]).toEqual([undefined, { code: 0, soft: [], hard: [] }]);
+});
+
+test.each(["-a", "-a -1", "-a 5x", "-a K", "-x 1", "-a 1.5M", "-o 10"])("wrong usage: %s", async (options) => {
+  const child = options === "-a" || options === "-o 10" ? [] : undefined;
+  await compare(attempt(options, child), undefined);
+});
+
+test("a program that there is not", async () => {
+  const { old, ours } = await compare(
+    async (side) => (await attempt("-o 100", ["/nonexistent"])(side)).code,
+    "exit-127",
+  );
+  expect([old, ours]).toEqual([111, 127]);
+});
+
+test("the process stays the same one", async () => {
+  const { stdout } = await run(["/bin/sh", "-c", `echo $$; exec ${tools}/softlimit -o 100 sh -c 'echo $$'`]);
+  const [before, after] = stdout.split("\n");
+  expect(after).toBe(before);
+});

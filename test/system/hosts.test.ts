@@ -1,0 +1,393 @@
+/** Sites by policy: a real nginx in front of daemons of real accounts, from a line of a conf file to a visitor's page. */
+import { chmodSync, lstatSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { DaemonStatus, Explanation, PolicyAnswer, StateExport } from "@dmhost/supervisor/contract";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type Account, nameFor } from "./account.ts";
+import { run, until } from "./program.ts";
+import { Stage } from "./stage.ts";
+import type { Supervisor } from "./supervisor.ts";
+import { fillToolbox, type Toolbox } from "./toolbox.ts";
+import { WebServer } from "./web-server.ts";
+
+let stage: Stage;
+let toolbox: Toolbox;
+let alice: Account;
+let bob: Account;
+let worker: Account;
+let supervisor: Supervisor;
+let web: WebServer;
+
+const policy = (): string[] => [
+  `nginx-group = ${nameFor("web")}`,
+  "[runs_as]",
+  alice.name,
+  bob.name,
+  "[hosts]",
+  `${alice.name}: blog.example.org, *.greenfelt.net`,
+  `${bob.name}: *.greenfelt.net, bob.example.org`,
+];
+
+const PAGE =
+  "<?php echo $_SERVER['REQUEST_METHOD'], ' ', $_SERVER['REQUEST_URI'], ' ', file_get_contents('php://input');";
+
+beforeAll(async () => {
+  stage = await Stage.make();
+  toolbox = await fillToolbox(`${stage.directory}/bin`);
+  await stage.group("web");
+  [alice, bob] = [await stage.account("alice"), await stage.account("bob")];
+  worker = await stage.account("www", "web");
+  web = await WebServer.make(stage.directory, worker);
+  supervisor = stage.supervisor("main", policy(), { flags: web.flags });
+  for (const account of [alice, bob]) chmodSync(account.home, 0o711);
+  alice.makeDirectory("www");
+  chmodSync(`${alice.home}/www`, 0o755);
+  for (const [file, text] of Object.entries({
+    "index.php": PAGE,
+    "hello.txt": "hello\n",
+    "sub/index.html": "below\n",
+    ".secret": "secret\n",
+    ".well-known/acme": "token\n",
+    "wp-config.php.bak": "password\n",
+    "config.PHP": "<?php password",
+    "old.phtml": "<?php password",
+    "x.jpg": "<?php echo 'owned';",
+  })) {
+    alice.write(`www/${file}`, text);
+  }
+  for (const directory of ["sub", ".well-known"]) chmodSync(`${alice.home}/www/${directory}`, 0o755);
+  alice.writeConf("blog", ...BLOG);
+  await supervisor.start();
+  await web.start();
+  await published("blog", "blog.example.org");
+  await shows("blog.example.org", "/hello.txt", "hello\n");
+});
+afterAll(async () => {
+  await web?.stop();
+  await stage.remove();
+});
+
+const BLOG = ["start = exec php-cgi", "listen = fastcgi", "host = Blog.example.org", "docroot = ~/www"];
+
+const statusOf = (name: string, owner = alice): Promise<DaemonStatus> => supervisor.status(`${owner.name}/${name}`);
+const hostOf = async (name: string, host: string, owner = alice) =>
+  (await statusOf(name, owner)).hosts.find((each) => each.name === host);
+const published = (name: string, host: string, owner = alice) =>
+  until(`${host} published`, async () => (await hostOf(name, host, owner))?.state === "published");
+const refused = (name: string, host: string, owner = alice) =>
+  until(`${host} refused`, async () => {
+    const standing = await hostOf(name, host, owner);
+    return standing?.state === "refused" && standing.reason;
+  });
+/** Waits until the host answers with this: nginx's workers of before the reload may answer yet. */
+const shows = (host: string, path: string, body: string) =>
+  until(`${host}${path} that is "${body}"`, async () => (await web.visit(host, path)).body === body);
+/** Reloads that nginx was told to do. */
+const reloads = (): number => web.said().filter((line) => line.includes("took up")).length;
+const remove = async (name: string, owner = alice): Promise<void> => {
+  const hosts = (await statusOf(name, owner)).hosts.filter(({ state }) => state === "published");
+  await supervisor.act("stop", `${owner.name}/${name}`);
+  rmSync(join(owner.home, owner.conf(name)));
+  await supervisor.rescan();
+  const gone = (): boolean => hosts.every((host) => !web.inForce().includes(`/${owner.name}/${host.name}.access.log`));
+  await until(`the sites of ${name} gone`, () => gone() && web.hasAnswered());
+};
+
+test("a line of the conf file becomes a site: PHP, permalinks, bodies and files", async () => {
+  const get = (path: string) =>
+    until(`200 for ${path}`, async () => {
+      const visit = await web.visit("blog.example.org", path);
+      return visit.status === 200 && visit;
+    });
+  expect((await get("/")).body).toBe("GET / ");
+  expect((await get("/2026/a-post/?p=1")).body).toBe("GET /2026/a-post/?p=1 ");
+  expect((await get("/hello.txt")).body).toBe("hello\n");
+  expect((await get("/sub/")).body).toBe("below\n");
+  expect((await get("/.well-known/acme")).body).toBe("token\n");
+  const posted = await web.visit("BLOG.example.org", "/index.php", "POST", "a=b");
+  expect([posted.status, posted.body]).toEqual([200, "POST /index.php a=b"]);
+});
+
+test("dot files, copies, other programs and uploads that pretend to be scripts are not served", async () => {
+  for (const path of ["/.secret", "/wp-config.php.bak", "/config.PHP", "/old.phtml", "/x.jpg/y.php", "/none.php"]) {
+    const { status, body } = await web.visit("blog.example.org", path);
+    expect([path, status, body.includes("password") || body.includes("owned")]).toEqual([path, 404, false]);
+  }
+  expect((await web.visit("blog.example.org", "/x.jpg")).headers["content-type"]).toBe("image/jpeg");
+});
+
+test("a link to what others own leads nowhere, also where it is the docroot or above it", async () => {
+  bob.write("private/data.txt", "bob's\n");
+  chmodSync(`${bob.home}/private`, 0o755);
+  symlinkSync(`${bob.home}/private/data.txt`, `${alice.home}/www/stolen.txt`);
+  await run(["chown", "-h", `${alice.uid}:${alice.gid}`, `${alice.home}/www/stolen.txt`]);
+  // For nginx there is no such file, so the application is asked.
+  expect((await web.visit("blog.example.org", "/stolen.txt")).body).toBe("GET /stolen.txt ");
+  symlinkSync(`${alice.home}/www`, `${alice.home}/elsewhere`);
+  await run(["chown", "-h", `${alice.uid}:${alice.gid}`, `${alice.home}/elsewhere`]);
+  alice.write("www/private/hello.txt", "hello\n");
+  chmodSync(`${alice.home}/www/private`, 0o755);
+  alice.writeConf("thief", "start = exec sleep 1000", "host = a.greenfelt.net", "docroot = ~/elsewhere/private");
+  await supervisor.rescan();
+  await published("thief", "a.greenfelt.net");
+  await shows("a.greenfelt.net", "/hello.txt", "hello\n");
+  rmSync(`${alice.home}/elsewhere`);
+  symlinkSync(bob.home, `${alice.home}/elsewhere`);
+  await run(["chown", "-h", `${alice.uid}:${alice.gid}`, `${alice.home}/elsewhere`]);
+  expect((await web.visit("a.greenfelt.net", "/data.txt")).status).toBe(404);
+  await remove("thief");
+});
+
+test("a docroot that is not the owner's is refused, and says why", async () => {
+  for (const docroot of [web.logs, `${web.directory}/temp`, "/etc", "/proc/self", "/nowhere", bob.home]) {
+    alice.writeConf("greedy", "start = exec sleep 1000", "host = b.greenfelt.net", `docroot = ${docroot}`);
+    await supervisor.rescan();
+    await supervisor.act("restart", `${alice.name}/greedy`);
+    const reason = await until(`${docroot} refused`, async () => {
+      const standing = await hostOf("greedy", "b.greenfelt.net");
+      return standing?.state === "refused" && standing.reason.includes(docroot) && standing.reason;
+    });
+    expect(reason).toMatch(/^host b\.greenfelt\.net: its docroot /);
+  }
+  expect(web.inForce()).not.toContain("b.greenfelt.net");
+  await remove("greedy");
+});
+
+test("a stopped daemon's visitors get a small page and when to come again; a restart costs no reload", async () => {
+  const before = [web.pid, reloads()];
+  const id = `${alice.name}/blog`;
+  for (let round = 0; round < 3; round += 1) expect((await supervisor.act("restart", id)).ok).toBe(true);
+  expect((await web.visit("blog.example.org")).status).toBe(200);
+  await supervisor.act("stop", id);
+  const { status, headers, body } = await web.visit("blog.example.org", "/?x");
+  expect([status, headers["retry-after"], headers["cache-control"]]).toEqual([503, "5", "no-store"]);
+  expect(body).toContain("not available at the moment");
+  expect(body).not.toContain("nginx");
+  expect((await web.visit("blog.example.org", "/x.php", "POST", "a")).status).toBe(404);
+  expect((await web.visit("blog.example.org", "/index.php", "POST", "a")).status).toBe(503);
+  expect((await web.visit("blog.example.org", "/hello.txt")).status).toBe(200);
+  expect((await supervisor.up(id)).state).toMatch(/running|starting/);
+  expect((await web.visit("blog.example.org")).status).toBe(200);
+  expect([web.pid, reloads()]).toEqual(before);
+});
+
+test("app=http and app=fastcgi: the application answers for all but the files of docroot", async () => {
+  const node =
+    `require("http").createServer((q, a) => a.end([q.method, q.url, q.headers.host, q.headers["x-forwarded-for"],
+    q.headers.proxy].join(" "))).listen({ fd: 3 })`.replaceAll("\n", " ");
+  const perl =
+    'my $q = FCGI::Request(); while ($q->Accept() >= 0) { print "Content-Type: text/plain\\r\\n\\r\\n", ' +
+    'join " ", map { "<$ENV{$_}>" } qw(REQUEST_METHOD SCRIPT_NAME PATH_INFO QUERY_STRING HTTP_HOST) }';
+  const apps = {
+    http: ["listen = http", "docroot = ~/www", `start = exec ${toolbox.node} -e '${node}'`],
+    fastcgi: ["listen = fastcgi", "docroot = ~/www", "app = fastcgi", `start = exec perl -MFCGI -e '${perl}'`],
+    bare: ["listen = fastcgi", `start = exec perl -MFCGI -e '${perl}'`],
+  };
+  for (const [name, lines] of Object.entries(apps)) alice.writeConf(name, `host = ${name}.greenfelt.net`, ...lines);
+  await supervisor.rescan();
+  const host = (name: string): string => `${name}.greenfelt.net`;
+  for (const name of Object.keys(apps)) await published(name, host(name));
+  await shows(host("http"), "/hello.txt", "hello\n");
+  await shows(host("http"), "/x?y=1", "GET /x?y=1 http.greenfelt.net 127.0.0.1 ");
+  await shows(host("fastcgi"), "/hello.txt", "hello\n");
+  await shows(host("fastcgi"), "/a%20b/c?y=1", "<GET> <> </a b/c> <y=1> <fastcgi.greenfelt.net>");
+  await shows(host("bare"), "/hello.txt", "<GET> <> </hello.txt> <> <bare.greenfelt.net>");
+  // What is no plain file of the docroot is the application's to answer for, and its text is never sent.
+  for (const path of ["/.secret", "/index.php", "/wp-config.php.bak", "/"]) {
+    expect((await web.visit(host("fastcgi"), path)).body).toBe(`<GET> <> <${path}> <> <fastcgi.greenfelt.net>`);
+    expect((await web.visit(host("http"), path)).body).toContain(`GET ${path} `);
+  }
+  for (const name of Object.keys(apps)) {
+    await supervisor.act("stop", `${alice.name}/${name}`);
+    const { status, headers } = await web.visit(host(name), "/x");
+    expect([name, status, headers["retry-after"]]).toEqual([name, 503, "5"]);
+  }
+  for (const name of Object.keys(apps)) await remove(name);
+});
+
+test("a site that sleeps is woken by its visitor, and serves files without", async () => {
+  alice.writeConf(
+    "sleepy",
+    ...BLOG.map((line) => line.replace("Blog.example.org", "zzz.greenfelt.net")),
+    "ondemand = yes",
+  );
+  await supervisor.rescan();
+  await published("sleepy", "zzz.greenfelt.net");
+  await shows("zzz.greenfelt.net", "/hello.txt", "hello\n");
+  expect((await statusOf("sleepy")).state).toBe("asleep");
+  expect((await web.visit("zzz.greenfelt.net", "/")).body).toBe("GET / ");
+  expect((await statusOf("sleepy")).state).toMatch(/running|starting/);
+  await remove("sleepy");
+});
+
+test("an application's own 502 and 503 are not masked", async () => {
+  alice.write("www/broken.php", "<?php http_response_code((int) $_GET['code']); echo 'its own page';");
+  for (const code of [502, 503, 504]) {
+    const { status, body, headers } = await web.visit("blog.example.org", `/broken.php?code=${code}`);
+    expect([status, body, headers["retry-after"]]).toEqual([code, "its own page", undefined]);
+  }
+});
+
+test("a host that is not granted is not published; the daemon runs, and everything says why", async () => {
+  alice.writeConf("grab", ...BLOG.map((line) => line.replace("Blog.example.org", "bob.example.org, greenfelt.net")));
+  await supervisor.rescan();
+  const reason = await refused("grab", "bob.example.org");
+  expect(reason).toContain(`host bob.example.org is not granted to ${alice.name}: `);
+  const status = await supervisor.reaches(`${alice.name}/grab`, "running");
+  expect(status.warnings).toContain(reason);
+  // `*.` is not the name itself.
+  await refused("grab", "greenfelt.net");
+  const explained = (await supervisor.ask("GET", `/v1/daemons/${alice.name}%2Fgrab/explanation`)).body as Explanation;
+  expect(explained.daemon.hosts.map(({ state }) => state)).toEqual(["refused", "refused"]);
+  expect(web.inForce()).not.toContain("bob.example.org");
+  await remove("grab");
+});
+
+test("the policy answers for hosts with its line, and export has them", async () => {
+  const ask = async (caller: string, address: string) => {
+    const query = new URLSearchParams({ caller, verb: "host", address });
+    return (await supervisor.ask("GET", `/v1/policy?${query}`)).body as PolicyAnswer;
+  };
+  const yes = await ask(alice.name, "WWW.greenfelt.net");
+  expect([yes.allowed, yes.source]).toEqual([true, expect.stringMatching(/policy\.conf:\d+$/)]);
+  const line = Number(yes.source.split(":")[1]);
+  expect(readFileSync(supervisor.config, "utf8").split("\n")[line - 1]).toContain(`${alice.name}: blog.example.org`);
+  expect(await ask(alice.name, "bob.example.org")).toMatchObject({ allowed: false, source: "" });
+  const asked = await run([toolbox.node, toolbox.dmctl, "explain", "--policy", bob.name, "host", "blog.example.org"], {
+    env: { DMCTL_SOCKET: supervisor.socket },
+  });
+  expect([asked.code, asked.stdout]).toEqual([1, expect.stringMatching(/^no: no line of \[hosts\] lets daemons of /)]);
+  const { hosts } = ((await supervisor.ask("GET", "/v1/export")).body as StateExport).policy;
+  expect(hosts.map(({ holder, object }) => `${holder}: ${object}`)).toEqual([
+    `${alice.name}: blog.example.org`,
+    `${alice.name}: *.greenfelt.net`,
+    `${bob.name}: *.greenfelt.net`,
+    `${bob.name}: bob.example.org`,
+  ]);
+});
+
+test("of two who claim a host, the one that had it first keeps it: also across a restart of the supervisor", async () => {
+  const conf = (name: string, owner: Account) => {
+    owner.write("shared/index.html", `${owner.name}\n`);
+    chmodSync(`${owner.home}/shared`, 0o755);
+    owner.writeConf(name, "start = exec sleep 1000", "host = shared.greenfelt.net", "docroot = ~/shared");
+  };
+  conf("shared", bob);
+  await supervisor.rescan();
+  await published("shared", "shared.greenfelt.net", bob);
+  conf("shared", alice);
+  await supervisor.rescan();
+  expect(await refused("shared", "shared.greenfelt.net")).toBe(
+    "host shared.greenfelt.net is held by a daemon of another owner, which had it first",
+  );
+  const before = reloads();
+  await supervisor.end("SIGKILL");
+  await supervisor.start();
+  await refused("shared", "shared.greenfelt.net");
+  await published("shared", "shared.greenfelt.net", bob);
+  expect((await web.visit("shared.greenfelt.net")).body).toBe(`${bob.name}\n`);
+  expect(reloads()).toBe(before);
+  await remove("shared", bob);
+  await published("shared", "shared.greenfelt.net");
+  await until("alice's page", async () => (await web.visit("shared.greenfelt.net")).body === `${alice.name}\n`);
+  await remove("shared");
+});
+
+test("a file that is wrong takes nothing away, also across a restart of the supervisor", async () => {
+  const before = reloads();
+  alice.writeConf("blog", ...BLOG, "max-body = lots");
+  await supervisor.rescan();
+  await supervisor.end("SIGKILL");
+  await supervisor.start();
+  await published("blog", "blog.example.org");
+  expect((await web.visit("blog.example.org", "/hello.txt")).status).toBe(200);
+  alice.writeConf("blog", ...BLOG);
+  await supervisor.rescan();
+  await published("blog", "blog.example.org");
+  expect(reloads()).toBe(before);
+});
+
+test("vhosts that nginx refuses never replace those that work", async () => {
+  const inForce = web.inForce();
+  const log = `${web.logs}/${alice.name}/c.greenfelt.net.access.log`;
+  // nginx cannot open this log, so it refuses the whole.
+  mkdirSync(log);
+  alice.writeConf("extra", "start = exec sleep 1000", "host = c.greenfelt.net", "docroot = ~/www", "app = static");
+  await supervisor.rescan();
+  expect(await refused("extra", "c.greenfelt.net")).toBe(
+    "host c.greenfelt.net: the web server refuses its configuration; root finds why in the supervisor's log",
+  );
+  expect((await hostOf("blog", "blog.example.org"))?.state).toBe("published");
+  expect(web.inForce()).toBe(inForce);
+  expect((await web.visit("blog.example.org")).status).toBe(200);
+  expect(supervisor.text()).toMatch(/the web server refuses the sites .*Is a directory/);
+  rmSync(log, { recursive: true });
+  await remove("extra");
+  await until("the next generation", () => web.offered() === inForce && web.inForce() === inForce);
+});
+
+test("a hand that breaks what is offered or accepted breaks no site", async () => {
+  const inForce = web.inForce();
+  writeFileSync(`${web.directory}/offered/sites.conf`, "# generation broken\nserver { listen nonsense;\n");
+  await until("the refusal", () => web.said().some((line) => line.includes("generation broken is refused")));
+  expect(web.inForce()).toBe(inForce);
+  expect((await web.visit("blog.example.org")).status).toBe(200);
+  await web.stop();
+  writeFileSync(`${web.directory}/accepted/sites.conf`, "}\n");
+  await web.start();
+  expect((await web.visit("nobody.example")).status).toBeGreaterThan(0);
+  // A supervisor that begins looks at what lies there.
+  await supervisor.end("SIGKILL");
+  await supervisor.start();
+  await published("blog", "blog.example.org");
+  await until("the site", async () => (await web.visit("blog.example.org")).status === 200);
+});
+
+test("each host has its logs, which its owner can read and nobody else", async () => {
+  await web.visit("blog.example.org", "/hello.txt");
+  const { accessLog = "", errorLog = "", url } = (await hostOf("blog", "blog.example.org")) ?? {};
+  expect(url).toBe(`http://blog.example.org:${web.port}/`);
+  expect((await alice.run(["tail", "-n1", accessLog])).stdout).toMatch(
+    / blog\.example\.org \[.*"GET \/hello\.txt HTTP/,
+  );
+  expect((await alice.run(["cat", errorLog])).code).toBe(0);
+  expect((await bob.run(["cat", accessLog])).code).not.toBe(0);
+  expect((await alice.run(["touch", `${web.logs}/${alice.name}/mine`])).code).not.toBe(0);
+  expect((await alice.run(["rm", "-f", accessLog])).code).not.toBe(0);
+  const { uid, gid, mode } = lstatSync(`${web.logs}/${alice.name}`);
+  expect([uid, gid, mode & 0o7777]).toEqual([worker.uid, alice.gid, 0o750]);
+});
+
+test("a log that has grown large makes place for the next", async () => {
+  await web.stop();
+  await web.start({ DMHOST_SITE_LOG_SIZE: "1", DMHOST_SITE_LOG_PAUSE: "1" });
+  const log = `${web.logs}/${alice.name}/blog.example.org.access.log`;
+  for (let request = 0; request < 30; request += 1)
+    await web.visit("blog.example.org", `/hello.txt?${"x".repeat(200)}`);
+  await until("an older log", () => lstatSync(`${log}.1`, { throwIfNoEntry: false }));
+  await until("a log that nginx writes to", async () => {
+    await web.visit("blog.example.org", "/hello.txt?again");
+    return lstatSync(log, { throwIfNoEntry: false }) && readFileSync(log, "utf8").includes("?again");
+  });
+});
+
+test("dmctl status --long has the addresses", async () => {
+  const { stdout } = await alice.run([toolbox.node, toolbox.dmctl, "status", "blog", "--long"]);
+  expect(stdout).toContain(`  http://blog.example.org:${web.port}/ published\n`);
+  const explained = await alice.run([toolbox.node, toolbox.dmctl, "explain", "blog"]);
+  expect(explained.stdout).toContain(`http://blog.example.org:${web.port}/ published`);
+  expect(explained.stdout).toContain("max-body");
+});
+
+test("what the policy no longer grants is withdrawn, and given back with it", async () => {
+  stage.writePolicy(
+    supervisor,
+    policy().map((line) => line.replace("blog.example.org, ", "")),
+  );
+  await supervisor.rescan();
+  await refused("blog", "blog.example.org");
+  await until("its end", () => !web.inForce().includes("blog.example.org"));
+  stage.writePolicy(supervisor, policy());
+  await supervisor.rescan();
+  await published("blog", "blog.example.org");
+});
