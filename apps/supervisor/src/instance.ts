@@ -291,6 +291,7 @@ export class Instance {
     );
     const plan = launchDaemon({
       ...this.#launch(terms, cgroup),
+      definition,
       socketPath: common.binding?.provide(run),
       notifyPath: definition.ready === "notify" ? this.#machine.notifyPath(this.key) : undefined,
     });
