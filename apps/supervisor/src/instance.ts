@@ -69,8 +69,8 @@ export interface Host {
 /** What the daemons of an owner have in common. */
 export interface Household {
   readonly budget: Budget;
-  /** When the next restart may come. */
-  earliest(): number;
+  /** When the next restart may come: `now`, or later. In ms. */
+  earliest(now: number): number;
   /** A restart came. */
   restarted(): void;
   /** Bytes that each of their logs may have; undefined is without limit. */
@@ -155,10 +155,11 @@ export class Instance {
   /** One event, and its effects. */
   feed(event: Event): void {
     const before = this.#state;
+    const now = this.#machine.now();
     const { state, effects } = step(before, event, {
-      now: this.#machine.now(),
+      now,
       random: this.#machine.random(),
-      earliest: this.#host.household.earliest(),
+      earliest: this.#host.household.earliest(now),
       rules: this.terms?.definition ?? DEFAULTS,
     });
     if (state === before) return;

@@ -63,9 +63,8 @@ export class Supervisor {
       get budget() {
         return budget();
       },
-      earliest: () => {
+      earliest: (now) => {
         const { restarts } = budget();
-        const now = this.#machine.now();
         return restarts ? nextRoom(this.#restarts.get(owner) ?? [], restarts.amount, now) : now;
       },
       restarted: () => {
