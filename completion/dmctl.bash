@@ -18,8 +18,8 @@ pause many --json
 continue many --json
 exit many --json
 scale sized --json
-log one --lines --follow --raw --utc
-tail one --lines --raw --utc
+log one --lines --all --since --grep --follow --raw --utc --tai64n
+tail one --lines --all --since --grep --raw --utc --tai64n
 edit one
 kill signal
 hup one
@@ -98,7 +98,7 @@ _dmctl() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
     case $word in
-      -n | --lines)
+      -n | --lines | --since | --grep)
         i=$((i + 1))
         [[ ${COMP_WORDS[i]} != = ]] || i=$((i + 1))
         ;;
@@ -117,7 +117,7 @@ _dmctl() {
         ;;
     esac
   done
-  # The current word is the number of --lines.
+  # The current word is the value of an option.
   ((i <= COMP_CWORD)) || return 0
 
   if [[ $cur == -* ]]; then

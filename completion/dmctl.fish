@@ -17,8 +17,8 @@ set -g __dmctl_table \
     'continue|many|--json|let paused processes go on' \
     'exit|many|--json|stop it and forget it until the next rescan' \
     'scale|sized|--json|change the number of its processes' \
-    'log|one|--lines --follow --raw --utc|its log' \
-    'tail|one|--lines --raw --utc|the end of its log and what comes' \
+    'log|one|--lines --all --since --grep --follow --raw --utc --tai64n|its log' \
+    'tail|one|--lines --all --since --grep --raw --utc --tai64n|the end of its log and what comes' \
     'edit|one||edit its file' \
     'kill|signal||send it a signal' \
     'hup|one||send it HUP' \
@@ -83,6 +83,8 @@ end
 # __dmctl_options NAME...: options with what they do.
 function __dmctl_options
     set -l does '--json|print JSON' '--long|tell the reason of every state' '--lines|begin with the last N lines' \
+        '--all|begin with the oldest rotated file' '--since|begin at a time, or that long ago' \
+        '--grep|only lines that match' '--tai64n|stamps as they are' \
         '--follow|go on showing what comes' '--raw|byte for byte' '--utc|times in UTC' '--policy|ask what the policy allows' '--help|explain it' \
         '--version|the version of dmctl'
     for name in $argv
@@ -106,7 +108,7 @@ function __dmctl_candidates
             continue
         end
         switch $each
-            case -n --lines
+            case -n --lines --since --grep
                 set skip yes
             case --policy
                 set policy yes
@@ -127,7 +129,7 @@ function __dmctl_candidates
                 end
         end
     end
-    # The current word is the number of --lines.
+    # The current word is the value of an option.
     test $skip = yes; and return
 
     if string match -q -- '-*' $word

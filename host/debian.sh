@@ -36,6 +36,7 @@ package_of() {
 has_program() {
   case $1 in
     lib*) ldconfig -p | grep -q "^[[:space:]]*$1 " ;;
+    execlineb) [ -x /usr/lib/execline/bin/execlineb ] || [ -x /usr/bin/execlineb ] ;;
     npm) [ "$(npm --version 2>/dev/null | cut -d. -f1)" -ge 9 ] 2>/dev/null ;;
     *) command -v "$1" >/dev/null ;;
   esac

@@ -118,7 +118,7 @@ test("help of a command has its usage, what it does and all of its options", () 
   for (const { verb, aliases = [], does, options } of COMMANDS) {
     for (const word of [verb, ...aliases]) {
       expect(helpFor(COMMANDS, word)).toContain(`\n\n${does}\n`);
-      expect(optionsOf(word).map((left) => /--[a-z]+/.exec(left)?.[0])).toEqual(options.map((name) => `--${name}`));
+      expect(optionsOf(word).map((left) => /--[a-z0-9]+/.exec(left)?.[0])).toEqual(options.map((name) => `--${name}`));
     }
   }
 });
@@ -133,7 +133,7 @@ describe.each(["dmctl.bash", "_dmctl", "dmctl.fish"])("completion/%s", (file) =>
     const found = [...rows].map(([, quoted, bare, takes, rest = ""]) => [
       quoted ?? bare,
       takes,
-      rest.match(/(?<=^|[ ])--[a-z]+/g) ?? [],
+      rest.match(/(?<=^|[ ])--[a-z0-9]+/g) ?? [],
     ]);
     const expected = COMMANDS.flatMap(({ verb, aliases = [], ids, signal, options }) =>
       [verb, ...aliases].map((word) => [word, signal ? "signal" : ids, options.map((name) => `--${name}`)]),

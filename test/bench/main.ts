@@ -1,14 +1,14 @@
 /**
  * Measures what the README states, each figure beside a peer in the same run: `npm run bench [FIGURE...]`, root. Figures:
- * respawn, status, memory, fastcgi (requests lost), throughput, sleeping. --seconds N (60) is how long a run of fastcgi is;
+ * respawn, status, memory, log, fastcgi (requests lost), throughput, sleeping. --seconds N (60) is how long a run of fastcgi is;
  * --setup PART-OF-NAME, --trouble NAME (both repeatable) and --record FILE are for it too. Nothing passes or fails.
  */
 import { execFileSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { CHECKOUT } from "../system/program.ts";
+import { CHECKOUT, until } from "../system/program.ts";
 import { Stage } from "../system/stage.ts";
 import { measureLoss, measureThroughput, type Wishes } from "./fastcgi.ts";
 import { median } from "./median.ts";
@@ -132,10 +132,70 @@ const measureMemory = (): Promise<void> =>
     console.log(`each further daemon, from 100 to 250\n  dmhost  ${((more - hundred) / 150).toFixed(1)} kB\n`);
   });
 
+/** Ticks of 10 ms that a process has spent (proc(5): utime, stime). */
+const ticksOf = (pid: number): number => {
+  const text = readFileSync(`/proc/${pid}/stat`, "latin1");
+  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  return Number(fields[11]) + Number(fields[12]);
+};
+
+const LOG_BYTES = 384 * 1024 ** 2;
+/** A file of lines of 100 bytes, cat'ed as often as it takes. */
+const writeSample = (path: string): string => {
+  writeFileSync(path, `${"x".repeat(99)}\n`.repeat(160 * 1024));
+  return `for i in $(seq ${Math.round(LOG_BYTES / (160 * 1024 * 100))}); do cat ${path}; done`;
+};
+
+/** What passes through a log: a daemon's under dmhost, and the same writer into a bare s6-log with the same arguments. */
+const measureLog = (): Promise<void> =>
+  onStage(async (stage) => {
+    const tenant = await stage.account("bench");
+    const supervisor = stage.supervisor("ours", ["[runs_as]", tenant.name], SHIPPED_SUPERVISOR);
+    const writer = writeSample(join(stage.directory, "sample"));
+    // What comes last tells that all before it has been written.
+    tenant.writeConf("talker", `start = ${writer}; echo end; exec sleep 1000`, "output = log", "autostart = no");
+    await supervisor.start();
+    const id = `${tenant.name}/talker`;
+    const directory = join(tenant.home, ".daemon-manager/logs/talker");
+    const bare = join(tenant.home, "bare");
+    const rates: { ours: number[]; theirs: number[] } = { ours: [], theirs: [] };
+    const shares: number[] = [];
+    for (let round = 0; round < 5; round += 1) {
+      const ticks = ticksOf(supervisor.pid);
+      const begun = performance.now();
+      await supervisor.up(id);
+      await until("the end of it", () => /end\n$/.test(endOf(join(directory, "current"))), 300);
+      const seconds = (performance.now() - begun) / 1000;
+      shares.push((ticksOf(supervisor.pid) - ticks) / seconds);
+      rates.ours.push(LOG_BYTES / 1e6 / seconds);
+      await supervisor.act("stop", id);
+      await tenant.run(["rm", "-rf", directory, bare]);
+      const before = performance.now();
+      await tenant.run(["sh", "-c", `umask 077; { ${writer}; echo end; } | s6-log -b -- n10 s1048576 t ${bare}`]);
+      rates.theirs.push(LOG_BYTES / 1e6 / ((performance.now() - before) / 1000));
+    }
+    say(
+      "log: 384 MiB in lines of 100 bytes, from the writer into its files: median of 5",
+      range(rates.ours, "MB/s"),
+      `bare s6-log ${range(rates.theirs, "MB/s")}`,
+      median(rates.theirs) / median(rates.ours),
+    );
+    console.log(`the supervisor's own CPU meanwhile\n  dmhost  ${range(shares, "%")}\n`);
+  });
+
+const endOf = (path: string): string => {
+  try {
+    return readFileSync(path, "latin1").slice(-100);
+  } catch {
+    return "";
+  }
+};
+
 const FIGURES: Readonly<Record<string, (wishes: Wishes) => Promise<void>>> = {
   respawn: measureRespawn,
   status: measureStatus,
   memory: measureMemory,
+  log: measureLog,
   fastcgi: measureLoss,
   throughput: measureThroughput,
   sleeping: measureSleeping,

@@ -118,6 +118,19 @@ export class Account {
     return removeAccount(this.name, this.uid);
   }
 
+  /** Makes a group of the tests its primary one. */
+  moveTo(group: string): Promise<void> {
+    return change("usermod", "--gid", nameFor(group), this.name);
+  }
+  /** Makes it a member of a group of the tests, besides its others. */
+  join(group: string): Promise<void> {
+    return change("usermod", "--append", "--groups", nameFor(group), this.name);
+  }
+  /** Takes it out of such a group. */
+  leave(group: string): Promise<void> {
+    return change("gpasswd", "--delete", this.name, nameFor(group));
+  }
+
   /** Writes a file below its home, as its own, and gives its absolute path. */
   write(path: string, text: string, mode = 0o644): string {
     const absolute = join(this.home, path);

@@ -80,7 +80,7 @@ describe.each(SHELLS)("%s", (shell) => {
       [`dmctl log ${ids.aliceWeb} `]: [],
       "dmctl list ": [],
       "dmctl resta": ["restart"],
-      "dmctl help ex": ["explain", "export"],
+      "dmctl help ex": ["exit", "explain", "export"],
       "dmctl log --lines ": [],
       "dmctl log --lines 5 ": Object.values(ids),
     }));

@@ -2,7 +2,8 @@
 import { existsSync, lstatSync, readFileSync, readlinkSync } from "node:fs";
 import type { DaemonList, DaemonStatus, Outcome } from "@dmhost/supervisor/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { Account } from "./account.ts";
+import { Account } from "./account.ts";
+import { Follower } from "./follower.ts";
 import { isRunning } from "./proc.ts";
 import type { Ended } from "./program.ts";
 import { Stage } from "./stage.ts";
@@ -24,8 +25,7 @@ beforeAll(async () => {
   bob = await stage.account("bob");
   helper = await stage.account("helper");
   eve = await stage.account("eve");
-  const rules = [alice.name, bob.name, "[manages]", `${helper.name}: ${alice.name}, ${bob.name}`];
-  supervisor = stage.supervisor("main", ["[runs_as]", ...rules]);
+  supervisor = stage.supervisor("main", ["[runs_as]", alice.name, bob.name, ...MANAGES()]);
   alice.writeConf("web", "start = exec sleep 1000");
   alice.writeConf("job", "start = echo working; exec sleep 1000", "output = log", "colour = red");
   alice.writeConf("lost", "dir = /nonexistent", "start = exec sleep 1000", "autostart = no", "max-retries = 0");
@@ -37,6 +37,8 @@ beforeAll(async () => {
 });
 afterAll(() => stage.remove());
 
+const MANAGES = (): string[] => ["[manages]", `${helper.name}: ${alice.name}, ${bob.name}`];
+
 const dmctl = (account: Account, ...words: string[]): Promise<Ended> =>
   account.run([toolbox.node, toolbox.dmctl, ...words]);
 const publicly = (account: Account, ...words: string[]): Promise<Ended> =>
@@ -45,7 +47,11 @@ const pidOf = async (id: string): Promise<number> => (await supervisor.status(id
 
 test("dmctl alone is status, in columns, of what the caller may control", async () => {
   const [alone, status] = [await dmctl(alice), await dmctl(alice, "status")];
-  expect([alone.code, alone.stderr]).toEqual([0, ""]);
+  const path = (name: string): string => `${alice.home}/${alice.conf(name)}`;
+  expect([alone.code, alone.stderr]).toEqual([
+    0,
+    expect.stringMatching(new RegExp(`^warning: ${path("job")}:3: unknown key "colour" is ignored: .*\n$`)),
+  ]);
   const [head, ...rows] = alone.stdout.trim().split("\n");
   expect(head?.split(/ +/)).toEqual(["daemon-id", "state", "pid", "respawns", "cooldown", "uptime", "total"]);
   expect(rows.map((row) => row.split(/ +/).slice(0, 2))).toEqual([
@@ -85,6 +91,24 @@ test.each([
     const { code, stdout } = await dmctl(alice, ...words);
     expect([code, stdout]).toEqual([0, `${await expected()}\n`]);
   }
+});
+
+test("tail and explain, in both word orders", async () => {
+  for (const words of [
+    ["job", "tail"],
+    ["tail", "job"],
+  ]) {
+    const { file, args } = {
+      file: alice.become[0] ?? "",
+      args: [...alice.become.slice(1), toolbox.node, toolbox.dmctl],
+    };
+    const follower = new Follower([file, ...args, ...words], { ...alice.environment });
+    await follower.says("working");
+    expect(await follower.interrupt()).toBe(0);
+  }
+  const [one, other] = [await dmctl(alice, "web", "explain"), await dmctl(alice, "explain", "web")];
+  expect([one.code, other.code]).toEqual([0, 0]);
+  for (const { stdout } of [one, other]) expect(stdout.split("\n")[0]).toBe(`${alice.name}/web is running`);
 });
 
 test("stop, start and restart wait for the outcome, in both word orders, of several at once", async () => {
@@ -176,11 +200,33 @@ test("one who is not in the policy is told so", async () => {
   }
 });
 
+test("one whose account is newer than the policy in force is told by name", async () => {
+  const newcomer = await stage.account("newcomer");
+  const { code, stderr } = await publicly(newcomer, "status");
+  expect([code, stderr.split("\n")[0]]).toEqual([
+    3,
+    `dmctl: ${newcomer.name} is not in the policy, so may neither run nor manage daemons here.`,
+  ]);
+});
+
+test("an account that is made anew has no rights of its name before root's rescan", async () => {
+  const former = await stage.account("former");
+  stage.writePolicy(supervisor, ["[runs_as]", alice.name, bob.name, former.name, ...MANAGES()]);
+  await supervisor.rescan();
+  const spare = await stage.account("spare");
+  const [anew] = await Account.exchange(former, spare);
+  const { code, stderr } = await publicly(anew, "status");
+  expect([code, stderr]).toEqual([3, expect.stringContaining("is not in the policy")]);
+  await supervisor.rescan();
+  expect((await publicly(anew, "list")).code).toBe(0);
+});
+
 test("the owner's edit is checked before it is written", async () => {
   const path = `${alice.home}/${alice.conf("web")}`;
-  const edit = (script: string): Promise<Ended> => {
+  const edit = (script: string, ...words: string[]): Promise<Ended> => {
     const editor = alice.write("editor", `#!/bin/sh\n${script}\n`, 0o755);
-    return alice.run([toolbox.node, toolbox.dmctl, "web", "edit"], { env: { EDITOR: editor } });
+    const env = { EDITOR: editor, TMPDIR: alice.makeDirectory("drafts") };
+    return alice.run([toolbox.node, toolbox.dmctl, ...words, ...["web", "edit"].slice(words.length)], { env });
   };
   const good = await edit('echo "export EDITED = yes" >>"$1"');
   expect([good.code, good.stderr]).toEqual([
@@ -195,6 +241,8 @@ test("the owner's edit is checked before it is written", async () => {
   expect(readFileSync(path, "utf8")).toBe(written);
   expect((await edit("exit 1")).code).toBe(1);
   expect((await edit("true")).stderr).toContain("is unchanged");
+  const swapped = await edit('echo "# by the other order" >>"$1"', "edit", "web");
+  expect([swapped.code, readFileSync(path, "utf8")]).toEqual([0, `${written}# by the other order\n`]);
 });
 
 test.each(["-9", "-KILL", "-SIGKILL", "KILL", "SIGKILL"])(
@@ -215,6 +263,12 @@ test("rescan names and starts what is new, and tells what it cannot load", async
   const { code, stdout } = await dmctl(bob, "rescan");
   expect([code, stdout]).toEqual([0, `found   ${bob.name}/fresh\nstarted ${bob.name}/fresh\n`]);
   await supervisor.reaches(`${bob.name}/fresh`, "running");
+  bob.writeConf("typo", "start = exec sleep 1000", "ouptut = log");
+  expect(await dmctl(bob, "rescan")).toEqual({
+    code: 0,
+    stdout: `found   ${bob.name}/typo\nstarted ${bob.name}/typo\n`,
+    stderr: `warning: ${bob.home}/${bob.conf("typo")}:2: unknown key "ouptut" is ignored: did you mean "output"?\n`,
+  });
   bob.writeConf("odd", "strat = exec sleep 1000");
   const odd = await dmctl(bob, "scan");
   expect([odd.code, odd.stderr]).toEqual([1, expect.stringContaining('odd.conf: there is no "start" line')]);

@@ -31,6 +31,7 @@ beforeAll(async () => {
   amy.writeConf("site", "start = exec sleep 1000", `user = ${david.name}`, "export COLOUR = red", "dri = /");
   amy.writeConf("loud", "start = echo 'first \u001b[2J'; echo second; exit 7", "output = log", "max-retries = 1");
   bob.writeConf("secret", "start = exec sleep 1000");
+  amy.writeConf("deaf", "start = trap '' TERM; while :; do sleep 1000; done", "stop-timeout = 1s", "autostart = no");
   await supervisor.start();
   await supervisor.reaches(`${amy.name}/site`, "running");
   await supervisor.reaches(`${amy.name}/loud`, "failed");
@@ -80,12 +81,34 @@ test("a daemon that was given up: its exit, its last lines, escaped, and what to
   expect(code).toBe(0);
   const [first, second] = stdout.split("\n");
   expect(first).toBe(`${amy.name}/loud is failed: exited with code 7; given up after 2 failed runs`);
-  expect(second).toBe(`Put that right and start it again; \`dmctl ${amy.name}/loud log\` shows all that it wrote.`);
+  expect(second).toBe(`Put that right and start it again; \`dmctl ${amy.name}/loud log\` shows what it wrote last.`);
   expect(stdout).toMatch(/^last exit {4}run 2: exited with code 7; the program's own code; .*counts as failed$/m);
   expect(stdout).toMatch(/^failed runs {2}2 in a row; given up after more than 1$/m);
   expect(stdout).toMatch(/^next retry {3}none: it is given up until `dmctl .*\/loud start`$/m);
   expect(stdout).toMatch(/^ {2}\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{9} first \\x1b\[2J$/m);
   expect(stdout.trimEnd()).toMatch(/ second$/);
+});
+
+test("one that did not end when it was told to is not said to have been killed by somebody, or for want of memory", async () => {
+  const lastExit = async (): Promise<unknown> =>
+    (JSON.parse((await dmctl(amy, "explain", "deaf", "--json")).stdout) as Explanation).lastExit;
+  await supervisor.up(`${amy.name}/deaf`);
+  expect((await supervisor.act("stop", `${amy.name}/deaf`)).ok).toBe(true);
+  expect(await lastExit()).toMatchObject({
+    signal: "SIGKILL",
+    cause: "stop-timeout",
+    text: "killed by SIGKILL",
+    meaning: "it ignored TERM, so was killed after stop-timeout",
+  });
+  const { pid } = await supervisor.up(`${amy.name}/deaf`);
+  process.kill(pid, "SIGKILL");
+  await supervisor.reaches(`${amy.name}/deaf`, "running", pid);
+  expect(await lastExit()).toMatchObject({
+    cause: null,
+    meaning: "somebody's kill -9, or the kernel for want of memory",
+  });
+  await supervisor.act("stop", `${amy.name}/deaf`);
+  await dmctl(amy, "rescan");
 });
 
 test("what its owner puts in the log's place does not hold up the supervisor", async () => {
@@ -145,6 +168,23 @@ test("the policy answers with its line", async () => {
   });
 });
 
+test("root is told of an account that does not exist, whatever is asked about it", async () => {
+  const ghost = bob.name.replace("bob", "rob");
+  const none = `no: there is no account "${ghost}" on this machine\n`;
+  for (const question of [
+    [ghost, "stop", `${amy.name}/site`],
+    [ghost, "edit", `${amy.name}/site`],
+    [ghost, "run-as", amy.name],
+    [amy.name, "stop", `${ghost}/site`],
+    [amy.name, "edit", `${ghost}/site`],
+    [amy.name, "run-as", ghost],
+    ["root", "stop", `${ghost}/site`],
+    ["root", "run-as", ghost],
+  ]) {
+    expect(await asRoot("explain", "--policy", ...question)).toEqual({ code: 1, stdout: none, stderr: "" });
+  }
+});
+
 test("whom one may not ask about, and what there is, the policy does not tell", async () => {
   const stranger = bob.name.replace("bob", "rob");
   const ask = async (caller: string, ...what: string[]): Promise<string> => {
@@ -180,13 +220,14 @@ test("export is the whole state, and root's alone", async () => {
     `${bob.name} ${bob.name}`,
   ]);
   expect(state.daemons.map(({ daemon, lifecycle }) => [daemon.id, lifecycle.phase, lifecycle.want])).toEqual([
+    [`${amy.name}/deaf`, "stopped", "down"],
     [`${amy.name}/loud`, "failed", "up"],
     [`${amy.name}/site`, "running", "up"],
     [`${bob.name}/secret`, "running", "up"],
   ]);
-  const site = state.daemons[1];
+  const site = state.daemons[2];
   const age = Date.now() - Date.parse(site?.lifecycle.startedAt ?? "");
   expect(age).toBeGreaterThan(0);
   expect(age).toBeLessThan(120_000);
-  expect(state.daemons[0]?.log.lines.at(-1)).toMatch(/^@[0-9a-f]{24} second$/);
+  expect(state.daemons[1]?.log.lines.at(-1)).toMatch(/^@[0-9a-f]{24} second$/);
 });

@@ -79,9 +79,9 @@ test("a log is written with TAI64N stamps by the owner's s6-log, whoever the dae
   expect(lines.map((line) => line.slice(26))).toEqual(["ready", "error"]);
   for (const line of lines) expect(line).toMatch(/^@[0-9a-f]{24} /);
   const directory = lstatSync(logDirectory("talker"));
-  expect([directory.uid, directory.mode & 0o777]).toEqual([alice.uid, 0o750]);
+  expect([directory.uid, directory.mode & 0o777]).toEqual([alice.uid, 0o700]);
   const file = lstatSync(`${logDirectory("talker")}/current`);
-  expect([file.uid, file.mode & 0o022]).toEqual([alice.uid, 0]);
+  expect([file.uid, file.mode & 0o077]).toEqual([alice.uid, 0]);
 
   const pid = await logger("talker");
   expect(numbersOf(pid, "Uid")).toEqual(Array(4).fill(alice.uid));

@@ -4,7 +4,7 @@ import { chmodSync, chownSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
-import type { Ended } from "./program.ts";
+import { type Ended, run } from "./program.ts";
 import { Stage } from "./stage.ts";
 import type { Supervisor } from "./supervisor.ts";
 import { fillToolbox, type Toolbox } from "./toolbox.ts";
@@ -80,6 +80,21 @@ test("running as somebody who does not exist", async () => {
   ]);
 });
 
+test("owning daemons without being in the policy any more", async () => {
+  const policy = ["[manages]", `${david.name}: ${amy.name}, ${bob.name}`];
+  stage.writePolicy(supervisor, ["[runs_as]", amy.name, ...policy]);
+  await supervisor.rescan();
+  const ended = await run([toolbox.node, toolbox.dmctl, "start", `${bob.name}/wordpress`], {
+    env: { PATH: "/usr/bin:/bin", DMCTL_SOCKET: supervisor.socket },
+  });
+  stage.writePolicy(supervisor, ["[runs_as]", amy.name, bob.name, ...policy]);
+  await supervisor.rescan();
+  expect(told(ended, 1)).toEqual([
+    'dmctl: cannot start "bob/wordpress": the policy does not let bob run daemons; root grants it in [runs_as]',
+    "Ask root to put bob on the left of [runs_as] and to run `dmctl rescan`.",
+  ]);
+});
+
 test("a working directory that is not there", async () => {
   expect(told(await start("lost", "dir = ~/nowhere", "start = id"), 1)).toEqual([
     'dmctl: cannot start "amy/lost": entering /home/amy/nowhere: no such directory, or no permission to reach it',
@@ -112,7 +127,7 @@ test("a port that is taken", async () => {
   expect(told(ended, 1)).toEqual([
     'dmctl: cannot start "amy/taken": exited with code 98',
     `it wrote: cannot listen at port ${port}: Address already in use`,
-    "Put that right and start it again; `dmctl amy/taken log` shows all that it wrote.",
+    "Put that right and start it again; `dmctl amy/taken log` shows what it wrote last.",
   ]);
 });
 
@@ -127,7 +142,31 @@ test("a log directory that the owner may not write", async () => {
   amy.makeDirectory(".daemon-manager/logs/sealed");
   chmodSync(`${amy.home}/.daemon-manager/logs/sealed`, 0o550);
   expect(told(await start("sealed", "start = exec sleep 1000", "output = log"), 1)).toEqual([
-    expect.stringMatching(/^dmctl: cannot start "amy\/sealed": opening its log: EACCES: .*logs\/sealed/),
+    'dmctl: cannot start "amy/sealed": opening its log: amy may not make files in /home/amy/.daemon-manager/logs/sealed (EACCES)',
+    "Let the owner write to its log's directory, or write output=discard.",
+  ]);
+});
+
+test.each([
+  [
+    "a link to where its owner may not write",
+    "/etc",
+    "is a link to /etc, in which amy may not make files (EACCES); put a directory there",
+  ],
+  [
+    "a link that leads nowhere",
+    "/nonexistent",
+    "is a link to /nonexistent, in which amy may not make files (ENOENT); put a directory there",
+  ],
+  ["a file", undefined, "is no directory; put one there"],
+])("a log directory that is %s", async (_, target, reason) => {
+  const directory = ".daemon-manager/logs/astray";
+  if (target === undefined) amy.write(directory, "");
+  else await amy.run(["ln", "-s", target, `${amy.makeDirectory(".daemon-manager/logs")}/astray`]);
+  const ended = await start("astray", "start = exec sleep 1000", "output = log");
+  await amy.run(["rm", `${amy.home}/${directory}`]);
+  expect(told(ended, 1)).toEqual([
+    `dmctl: cannot start "amy/astray": opening its log: /home/amy/${directory} ${reason}`,
     "Let the owner write to its log's directory, or write output=discard.",
   ]);
 });

@@ -2,10 +2,11 @@
 
 import { once } from "node:events";
 import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
 import { isRunning } from "./proc.ts";
-import { until } from "./program.ts";
+import { succeed, until } from "./program.ts";
 import { Stage } from "./stage.ts";
 import type { Supervisor } from "./supervisor.ts";
 
@@ -66,6 +67,44 @@ test.each<[string, (path: string) => void, string]>([
 ])("a policy file that is %s is refused, with exit code 1 and the reason", async (_, spoil, reason) => {
   const said = await tryWith(spoil);
   expect(said.split("\n")[0]).toBe(`1 dmhost supervisor: ${reason.replace("UID", String(alice.uid))}`);
+});
+
+test.each([
+  ["/etc/daemon-manager.conf", ["daemon-manager.conf"]],
+  ["/etc/daemon-manager.conf before the other", ["daemon-manager.conf", "daemon-manager/daemon-manager.conf"]],
+  ["/etc/daemon-manager/daemon-manager.conf where that alone is", ["daemon-manager/daemon-manager.conf"]],
+])("without --config the policy is %s", async (_, [used = "", ...others]) => {
+  refused += 1;
+  const etc = join(stage.directory, `etc${refused}`);
+  // A /etc of its own, which only this supervisor sees.
+  await succeed("cp", "-a", "/etc", etc);
+  await succeed("rm", "-rf", join(etc, "daemon-manager"), join(etc, "daemon-manager.conf"));
+  mkdirSync(join(etc, "daemon-manager"));
+  const own = stage.supervisor(`own${refused}`, [], {
+    untold: true,
+    through: ["unshare", "--mount", "sh", "-c", `mount --bind ${etc} /etc && exec "$@"`, "sh"],
+  });
+  writeFileSync(join(etc, used), `${readFileSync(own.config, "utf8")}[runs_as]\n${alice.name}\n`);
+  for (const other of others) writeFileSync(join(etc, other), `[runs_as]\n${bob.name}\n`);
+  await own.start();
+  expect(own.log().find(({ msg }) => msg === "ready")).toMatchObject({ owners: ["root", alice.name] });
+  await own.end("SIGTERM");
+});
+
+test("without --config and without a policy, the first place is named", async () => {
+  refused += 1;
+  const etc = join(stage.directory, `etc${refused}`);
+  await succeed("cp", "-a", "/etc", etc);
+  await succeed("rm", "-rf", join(etc, "daemon-manager"), join(etc, "daemon-manager.conf"));
+  const own = stage.supervisor(`own${refused}`, [], {
+    untold: true,
+    through: ["unshare", "--mount", "sh", "-c", `mount --bind ${etc} /etc && exec "$@"`, "sh"],
+  });
+  const [code] = (await once(own.spawn(), "exit")) as [number];
+  expect([code, own.text()]).toEqual([
+    1,
+    expect.stringContaining("/etc/daemon-manager.conf: the policy file cannot be opened: ENOENT"),
+  ]);
 });
 
 test("every error of a policy file is told", async () => {

@@ -53,7 +53,7 @@ const ATTACKS: readonly [name: string, make: (path: string) => unknown, reason: 
   ["roots", written((path) => chownSync(path, 0, 0)), /: it belongs to uid 0, not to /],
   ["shared", written((path) => chmodSync(path, 0o664)), /may write to it \(mode 0664\); chmod go-w it$/],
   ["closed", written((path) => chmodSync(path, 0)), /: cannot be opened: EACCES$/],
-  ["binary", (path) => writeFileSync(path, Buffer.from([0xff, 0xfe, 0x00])), /: it is not UTF-8 text$/],
+  ["binary", (path) => writeFileSync(path, Buffer.from([0xff, 0xfe, 0x00])), /: its line 1 is not UTF-8 text$/],
   [
     "wrong",
     (path) => writeFileSync(path, `${FINE}output = maybe\n`),
@@ -151,11 +151,33 @@ test("a directory of files that is a link is not followed", async () => {
   await supervisor.rescan();
 });
 
+test("one file too many is not loaded, and throws out none that is", async () => {
+  const [many, running] = [await stage.account("many"), "zz"];
+  many.writeConf(running, "start = exec sleep 1000");
+  for (let number = 1; number < 256; number += 1) many.writeConf(`m${number}`, FINE, "autostart = no");
+  stage.writePolicy(supervisor, ["[runs_as]", alice.name, mallory.name, many.name]);
+  expect((await supervisor.rescan()).found.filter((id) => id.startsWith(many.name))).toHaveLength(256);
+  const { pid } = await supervisor.reaches(`${many.name}/${running}`, "running");
+  many.writeConf("aa", "start = exec sleep 1000");
+  const { found, removed, problems } = await supervisor.rescan();
+  expect([found, removed]).toEqual([[], []]);
+  expect(problems).toContain(`${many.home}/.daemon-manager/daemons: 257 conf files, only 256 are loaded`);
+  expect((await supervisor.act("restart", `${many.name}/${running}`)).ok).toBe(true);
+  const last = await supervisor.act("stop", `${many.name}/${running}`);
+  expect([last.daemon.state, isRunning(pid)]).toEqual(["stopped", false]);
+  const { pid: next } = await supervisor.up(`${many.name}/${running}`);
+  await supervisor.end("SIGKILL");
+  await supervisor.start();
+  expect(await supervisor.status(`${many.name}/${running}`)).toMatchObject({ state: "running", pid: next });
+  await many.run(["rm", `${many.home}/${many.conf("m7")}`]);
+  expect((await supervisor.rescan()).removed).toEqual([`${many.name}/m7`]);
+});
+
 test("at most 256 files of one owner are loaded", async () => {
   for (let index = 0; index < 300; index += 1) mallory.writeConf(`many${index}`, FINE.trim(), "autostart = no");
   const { found, problems } = await supervisor.rescan();
   expect(found.length).toBeLessThanOrEqual(256);
-  expect(problems).toEqual([`${directory()}: 301 conf files, only the first 256 are loaded`]);
+  expect(problems).toEqual([`${directory()}: 301 conf files, only 256 are loaded`]);
 });
 
 test("nobody else noticed any of it", async () => {

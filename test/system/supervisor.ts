@@ -18,6 +18,7 @@ export interface LogEntry {
   readonly event?: string;
   readonly reason?: string;
   readonly problem?: string;
+  readonly err?: { readonly message: string };
 }
 
 /** What a daemon can be asked, and answers when it has settled. */
@@ -30,6 +31,8 @@ export interface SupervisorOptions {
   readonly through?: readonly string[];
   /** Node with its flags and the supervisor's main file, where not those of the checkout. */
   readonly program?: readonly string[];
+  /** Whether it is left to find its policy by itself. */
+  readonly untold?: boolean;
   /** More flags. */
   readonly flags?: readonly string[];
 }
@@ -70,10 +73,11 @@ export class Supervisor {
 
   /** Begins to run it. */
   spawn(): ChildProcess {
-    const { env = {}, through = [], program, flags = [] } = this.#options;
+    const { env = {}, through = [], program, untold = false, flags = [] } = this.#options;
     const words = program ?? [join(CHECKOUT, "node_modules/.bin/node"), join(CHECKOUT, "apps/supervisor/src/main.ts")];
     const directories = ["--run-dir", this.runDir, "--fastcgi-dir", this.fastcgiDir, "--state-dir", this.stateDir];
-    const argv = [...through, ...words, "--config", this.config, ...directories, "--log-level", "debug", ...flags];
+    const policy = untold ? [] : ["--config", this.config];
+    const argv = [...through, ...words, ...policy, ...directories, "--log-level", "debug", ...flags];
     const log = openSync(this.#logFile, "a");
     const [file = "", ...args] = argv;
     const child = spawn(file, args, {

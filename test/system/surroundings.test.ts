@@ -247,6 +247,17 @@ describe("variables out of files", () => {
     expect(await refusal(`file-${name}`, `env-file = ~/h/f-${name}/f`)).toBe(`reading env-file ~/h/f-${name}/f${why}`);
   });
 
+  test.each([
+    ["what the launch needs for itself", "DMHOST_VAR_Q=1", "the name DMHOST_VAR_Q is the launch's own"],
+    ["what no shell begins with", "OPTIND=x", "OPTIND is no number, and /bin/sh begins with no other"],
+  ])("an env-file that sets %s costs its daemon the launch, and the stage is named", async (_, line, why) => {
+    alice.write("own.env", `Q=2\n${line}\n`);
+    expect(await refusal("own", "env-file = ~/own.env")).toBe(`putting the variables together: ${why}`);
+    alice.write("own.env", "Q=2\nOPTIND=1\n");
+    expect(environmentOf(await up("own", "env-file = ~/own.env"))).toMatchObject({ Q: "2", OPTIND: "1" });
+    await supervisor.act("stop", idOf("own"));
+  });
+
   test("no stage before the daemon's own shell obeys a variable of the tenant's", async () => {
     alice.write("loader.env", `LD_DEBUG=files\nLD_DEBUG_OUTPUT=${alice.home}/loaded\n`);
     const pid = await up("loader", "env-file = ~/loader.env", "lock = ~/loader.lock", "limit-core = 0");

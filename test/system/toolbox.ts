@@ -54,5 +54,6 @@ export const addSupervisor = async (directory: string): Promise<string> => {
   for (const part of ["koffi", "@koromix"]) {
     cpSync(join(CHECKOUT, "node_modules", part), join(directory, "node_modules", part), { recursive: true });
   }
+  cpSync(join(CHECKOUT, "daemontools"), join(directory, "daemontools"), { recursive: true });
   return outfile;
 };

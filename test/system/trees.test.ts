@@ -1,8 +1,9 @@
 /** Stopping reaches everything that a daemon started, and two runs of it never live together. */
 import { readFileSync } from "node:fs";
+import type { Outcome } from "@dmhost/supervisor/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
-import { argumentsOf, isRunning, processesOf } from "./proc.ts";
+import { argumentsOf, environmentOf, isRunning, processesOf } from "./proc.ts";
 import { until } from "./program.ts";
 import { Stage } from "./stage.ts";
 import type { Supervisor } from "./supervisor.ts";
@@ -28,9 +29,17 @@ beforeAll(async () => {
     "start = trap 'sleep 0.2; echo end >>record; exit' TERM; echo begin >>record; sleep 1000 & wait",
     ...quick,
   );
+  alice.writeConf("waiting", ...WAITING);
   await supervisor.start();
 });
 afterAll(() => stage.remove());
+
+/** Ends when it has been told to and the file is there. */
+const WAITING = [
+  "dir = ~/",
+  "start = trap 'until [ -e go ]; do sleep 0.02; done; exit' TERM; while :; do sleep 0.02; done",
+  "autostart = no",
+];
 
 const idOf = (name: string): string => `${alice.name}/${name}`;
 
@@ -74,15 +83,76 @@ test("a restart never overlaps, and gives another process", async () => {
   expect(record).toEqual(Array.from({ length: 6 }, () => ["begin", "end"]).flat());
 });
 
-test("requests that contradict each other end in what was asked last", async () => {
-  await supervisor.up(idOf("jealous"));
-  const [first, second] = await Promise.all([
-    supervisor.act("stop", idOf("jealous")),
-    supervisor.act("start", idOf("jealous")),
-  ]);
-  expect([first.ok, second.ok]).toContain(true);
-  const { state, want } = await supervisor.status(idOf("jealous"));
-  expect([state, want]).toEqual(want === "up" ? ["running", "up"] : ["stopped", "down"]);
-  await supervisor.act("stop", idOf("jealous"));
+/** Wishes that come while it ends, and what each of them is told; the last comes true. */
+const TOLD = {
+  stop: { ok: true, reason: "" },
+  start: { ok: true, reason: "" },
+  restart: { ok: true, reason: "" },
+};
+const undone = (verb: "stop" | "start" | "restart", by: "stop" | "start") => ({
+  ok: false,
+  reason: `cannot ${verb} "ID": it was asked to ${by} ${by === "start" ? "again " : ""}meanwhile`,
+});
+
+test.each([
+  [["stop", "start", "restart"], [undone("stop", "start"), TOLD.start, TOLD.restart], "running"],
+  [["restart", "start", "stop"], [undone("restart", "stop"), undone("start", "stop"), TOLD.stop], "stopped"],
+  [["stop", "restart", "stop"], [undone("stop", "start"), undone("restart", "stop"), TOLD.stop], "stopped"],
+  [["restart", "stop", "start"], [undone("restart", "stop"), undone("stop", "start"), TOLD.start], "running"],
+] as const)("%j from three terminals at once end in the last one's wish", async (verbs, answers, state) => {
+  const id = idOf("waiting");
+  const { pid } = await supervisor.up(id);
+  const came = (): number => supervisor.log().filter(({ daemon, event }) => daemon === id && isWish(event)).length;
+  const before = came();
+  const asked: Promise<unknown>[] = [];
+  for (const [index, verb] of verbs.entries()) {
+    asked.push(supervisor.act(verb, id).then(({ ok, reason }) => ({ ok, reason: reason.replace(id, "ID") })));
+    // Nobody is answered before the file is there, so all three wait at a time.
+    await until(`wish ${index + 1}`, () => came() === before + index + 1);
+  }
+  expect(isRunning(pid)).toBe(true);
+  alice.write("go", "");
+  expect(await Promise.all(asked)).toEqual(answers);
+  const status = await supervisor.status(id);
+  expect([status.state, status.want]).toEqual([state, state === "running" ? "up" : "down"]);
+  expect(isRunning(pid)).toBe(false);
+  expect(status.pid === 0).toBe(state === "stopped");
+  await supervisor.act("stop", id);
+  await alice.run(["rm", `${alice.home}/go`]);
+  expect(processesOf(alice.uid)).toEqual([]);
+});
+const isWish = (event: string | undefined): boolean => event === "start" || event === "stop" || event === "restart";
+
+test("a start that comes while it ends takes up the file as it is then, and is judged by it", async () => {
+  const id = idOf("waiting");
+  const { pid } = await supervisor.up(id);
+  const end = async (...lines: string[]): Promise<Outcome> => {
+    const stopped = supervisor.act("stop", id);
+    await supervisor.reaches(id, "stopping");
+    alice.writeConf("waiting", ...WAITING, ...lines);
+    const started = supervisor.act("start", id);
+    await until("the second wish", async () => {
+      const { want } = await supervisor.status(id);
+      return want === "up" || (await Promise.race([started, undefined])) !== undefined;
+    });
+    alice.write("go", "");
+    await stopped;
+    const outcome = await started;
+    await alice.run(["rm", `${alice.home}/go`]);
+    return outcome;
+  };
+  const { ok, daemon } = await end("export EDITION = second");
+  expect([ok, daemon.changed, daemon.pid === pid]).toEqual([true, false, false]);
+  expect(environmentOf(daemon.pid)["EDITION"]).toBe("second");
+  const refused = await end("user = root");
+  expect(refused).toMatchObject({ ok: false, reason: expect.stringContaining('it may not run as "root"') });
+  await supervisor.reaches(id, "stopped");
+  const wrong = await (async () => {
+    alice.writeConf("waiting", ...WAITING);
+    await supervisor.up(id);
+    return end("listen = everywhere");
+  })();
+  expect(wrong).toMatchObject({ ok: false, reason: expect.stringContaining("waiting.conf:") });
+  await supervisor.act("stop", id);
   expect(processesOf(alice.uid)).toEqual([]);
 });

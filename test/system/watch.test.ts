@@ -1,6 +1,6 @@
 /** Conf directories are watched: what is new is loaded, what changed is marked, what is gone is dropped after its stop. */
 import { spawn } from "node:child_process";
-import { appendFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { appendFileSync, chmodSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { DaemonList } from "@dmhost/supervisor/contract";
@@ -96,6 +96,33 @@ test("a file that is gone is dropped once its daemon is stopped; one that is ren
   await supervisor.act("stop", idOf("renamed"));
   rmSync(pathOf("renamed"));
   await until("no renamed", async () => !(await ids()).includes(idOf("renamed")));
+});
+
+test("that a file is gone is told once, however long its daemon runs on", async () => {
+  const path = alice.writeConf("once", "start = exec sleep 1000");
+  await supervisor.rescan();
+  await supervisor.reaches(idOf("once"), "running");
+  for (let round = 0; round < 2; round += 1) {
+    rmSync(path);
+    expect((await supervisor.rescan()).removed).toEqual([idOf("once")]);
+    expect((await supervisor.rescan()).removed).toEqual([]);
+    alice.writeConf("once", "start = exec sleep 1000");
+    await supervisor.rescan();
+  }
+  rmSync(path);
+  await supervisor.act("stop", idOf("once"));
+});
+
+test("a restart that is refused for its surroundings leaves no mark on a file that has not changed", async () => {
+  const { pid } = (await supervisor.act("restart", idOf("steady"))).daemon;
+  chmodSync(alice.home, 0o770);
+  const { ok, reason } = await supervisor.act("restart", idOf("steady"));
+  const after = await supervisor.status(idOf("steady"));
+  chmodSync(alice.home, 0o750);
+  expect([ok, reason]).toEqual([false, expect.stringContaining("others than")]);
+  expect(after).toMatchObject({ pid, changed: false, warnings: [] });
+  expect(await supervisor.rescan()).toMatchObject({ changed: [], problems: [] });
+  expect(await supervisor.status(idOf("steady"))).toMatchObject({ state: "running", pid, changed: false });
 });
 
 test("a directory that is replaced is followed", async () => {

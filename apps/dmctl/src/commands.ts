@@ -56,6 +56,9 @@ const show = async (call: Call, value: unknown, text: string, code: number = EXI
 const complain = (call: Call, lines: readonly string[]): Promise<void> =>
   write(call.session.errors, lines.map((line) => `dmctl: ${oneLine(line)}\n`).join(""));
 
+const warn = ({ session }: Call, warnings: readonly string[]): Promise<void> =>
+  write(session.errors, warnings.map((warning) => `warning: ${oneLine(warning)}\n`).join(""));
+
 /** Prints one field of one daemon and nothing else; nothing at all, and exit code 1, where it has none. */
 const showField = async (call: Call, field: "pid" | "logFile" | "configFile", none: string): Promise<number> => {
   const daemon = await oneDaemon(call);
@@ -66,8 +69,8 @@ const showField = async (call: Call, field: "pid" | "logFile" | "configFile", no
 };
 
 const showLog = async (call: Call, lines: number | undefined, follow: boolean): Promise<number> => {
-  const view = { lines, follow, raw: call.given.has("raw"), clock: call.given.has("utc") ? "utc" : "local" } as const;
-  return (await import("./log-view.ts")).showLog(call.client, call.id, view, call.session);
+  const { readView, showLog: show } = await import("./log-view.ts");
+  return show(call.client, call.id, readView({ ...call, lines, follow }, Date.now()), call.session);
 };
 
 /** Answers `explain --policy CALLER VERB ADDRESS`: exit code 0 is yes, 1 is no. */
@@ -106,6 +109,11 @@ export const COMMANDS: readonly Command[] = [
     async run(call) {
       const measured = call.given.has("long") || call.given.has("json");
       const daemons = call.id === "" ? await allDaemons(call, measured) : [await oneDaemon(call)];
+      if (!call.look.reasons && !call.given.has("json"))
+        await warn(
+          call,
+          daemons.flatMap(({ warnings }) => warnings),
+        );
       return show(call, { daemons }, statusTable(daemons, call.look));
     },
   },
@@ -139,6 +147,7 @@ export const COMMANDS: readonly Command[] = [
     async run(call) {
       const result = await call.client.ask<RescanResult>({ method: "POST", path: apiPath("rescan"), settles: true });
       await complain(call, result.problems);
+      if (!call.given.has("json")) await warn(call, result.warnings);
       const nothing = call.session.terminal && result.problems.length === 0 ? "nothing is new\n" : "";
       return show(call, result, rescanLines(result) || nothing, result.problems.length > 0 ? EXIT.failed : EXIT.done);
     },
@@ -204,16 +213,19 @@ export const COMMANDS: readonly Command[] = [
   {
     verb: "log",
     ids: "one",
-    options: ["lines", "follow", "raw", "utc"],
+    options: ["lines", "all", "since", "grep", "follow", "raw", "utc", "tai64n"],
     does: "its log, through $PAGER on a terminal",
     run: (call) => showLog(call, call.lines, call.given.has("follow")),
   },
   {
     verb: "tail",
     ids: "one",
-    options: ["lines", "raw", "utc"],
+    options: ["lines", "all", "since", "grep", "raw", "utc", "tai64n"],
     does: "the last 10 lines of its log and what comes, until Ctrl-C",
-    run: (call) => showLog(call, call.lines ?? 10, true),
+    run: (call) => {
+      const elsewhere = call.given.has("all") || call.given.has("since");
+      return showLog(call, call.lines ?? (elsewhere ? undefined : 10), true);
+    },
   },
   {
     verb: "edit",

@@ -147,8 +147,34 @@ test("kill sends the contract's name of the signal, and an impossible one goes n
   expect(asked).toHaveLength(4);
 });
 
+test("what files say that is passed over is told by rescan and by status in a pipe, and is no failure", async () => {
+  const warnings = ["/home/alice/x.conf:2: unknown key \u001b"];
+  const { socket } = await supervisor({
+    "POST /v1/rescan": () => ({ found: ["alice/x"], started: [], changed: [], removed: [], problems: [], warnings }),
+    "GET /v1/daemons": () => ({ daemons: [daemon("alice/x", { warnings })] }),
+    "GET /v1/daemons?usage=1": () => ({ daemons: [daemon("alice/x", { warnings })] }),
+  });
+  const errors = "warning: /home/alice/x.conf:2: unknown key \\x1b\n";
+  expect(await run(socket, "rescan")).toEqual({ code: 0, output: "found   alice/x\n", errors });
+  expect(await run(socket, "status")).toMatchObject({ code: 0, errors });
+  expect(await run(socket, "status", { terminal: true })).toMatchObject({
+    errors: "",
+    output: expect.stringContaining(errors),
+  });
+  expect(await run(socket, "status --long")).toMatchObject({ errors: "", output: expect.stringContaining(errors) });
+  for (const verb of ["status", "rescan"])
+    expect(await run(socket, `${verb} --json`)).toMatchObject({ code: 0, errors: "" });
+});
+
 test("rescan names what it found, and what it could not load", async () => {
-  const result = { found: ["alice/new"], started: ["alice/new"], changed: [], removed: [], problems: [] as string[] };
+  const result = {
+    found: ["alice/new"],
+    started: ["alice/new"],
+    changed: [],
+    removed: [],
+    problems: [] as string[],
+    warnings: [] as string[],
+  };
   const { socket } = await supervisor({ "POST /v1/rescan": () => result });
   expect(await run(socket, "scan")).toEqual({ code: 0, output: "found   alice/new\nstarted alice/new\n", errors: "" });
   result.problems.push("/home/alice/x.conf:2: expected start=");

@@ -2,7 +2,7 @@
  * The copy of a daemon's file that its author edits: in a private directory and as the author, so that their editor never
  * touches a path of the owner's (spec/security.md, 16).
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { lstatSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { EXIT, LONGEST_CONF_FILE } from "@dmhost/supervisor/contract";
@@ -26,6 +26,8 @@ export class Draft {
   readonly path: string;
   /** What the editor was last given. */
   #given: string;
+  /** What has become of a draft that cannot be read. */
+  #loss = "";
   /** Where text of the author's lies that is written nowhere else. */
   #kept: string | undefined;
   /** Where it was put when the file had changed. */
@@ -51,7 +53,7 @@ export class Draft {
       throw error;
     }
     const bytes = this.#bytes();
-    if (bytes === undefined) throw new Failure(EXIT.failed, `${this.path} is gone, so nothing is written`);
+    if (bytes === undefined) throw new Failure(EXIT.failed, `${this.path} ${this.#loss}, so nothing is written`);
     if (bytes.equals(Buffer.from(this.#given))) {
       this.#kept = this.#yours;
       return undefined;
@@ -63,16 +65,18 @@ export class Draft {
     try {
       return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
     } catch {
-      throw wrong("the text is not UTF-8");
+      throw wrong(`line ${lineThatIsNotUtf8(bytes)} of the text is not UTF-8`);
     }
   }
 
+  /** What the editor left, if that is a file. */
   #bytes(): Buffer | undefined {
     try {
       return readFileSync(this.path);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-      throw error;
+      const { code } = error as NodeJS.ErrnoException;
+      this.#loss = code === "ENOENT" ? "is gone" : `is no file that can be read any more (${code})`;
+      return undefined;
     }
   }
 
@@ -85,15 +89,37 @@ export class Draft {
     writeFileSync(this.path, this.#given, { mode: 0o600 });
   }
 
-  /** Where the author's text lies; undefined where they have not changed anything. */
+  /** Where the author's text lies; undefined where they have not changed anything, or have taken it away. */
   get kept(): string | undefined {
-    return this.#kept;
+    const isText = (path: string | undefined) =>
+      path !== undefined && lstatSync(path, { throwIfNoEntry: false })?.isFile();
+    return [this.#kept, this.#yours].find(isText);
   }
 
   remove(): void {
     rmSync(this.directory, { recursive: true, force: true });
     this.#kept = undefined;
+    this.#yours = undefined;
   }
 }
 
 const wrong = (message: string): Failure => new Failure(EXIT.failed, message, [], "invalid-file");
+
+const NEWLINE = 10;
+
+/** Number of the first line that is not UTF-8, the first being 1. */
+const lineThatIsNotUtf8 = (bytes: Buffer): number => {
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  let number = 1;
+  for (let start = 0; start < bytes.length; number += 1) {
+    const newline = bytes.indexOf(NEWLINE, start);
+    const end = newline < 0 ? bytes.length : newline;
+    try {
+      decoder.decode(bytes.subarray(start, end));
+    } catch {
+      return number;
+    }
+    start = end + 1;
+  }
+  return number;
+};

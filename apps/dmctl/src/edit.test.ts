@@ -235,6 +235,32 @@ test("a draft that the editor takes away is told, and nothing is sent", async ()
   expect([sent(), readdirSync(drafts), errors]).toEqual([[], [], expect.not.stringContaining("kept")]);
 });
 
+test.each([
+  ["takes away", 'rm "$1"', "web.conf is gone, so nothing is written"],
+  [
+    "makes a directory",
+    'rm "$1"; mkdir "$1"',
+    "web.conf is no file that can be read any more (EISDIR), so nothing is written",
+  ],
+  ["makes a directory, and fails", 'rm "$1"; mkdir "$1"; exit 3', "exited with code 3"],
+])(
+  "a draft that the editor %s: that is said, and of no text that it is kept, also after a first round",
+  async (_, spoil, why) => {
+    const alone = await scene(refuseOld, spoil);
+    const { code, errors } = await run(alone.socket, "web edit", { env: alone.env });
+    expect([code, errors, alone.sent()]).toEqual([1, expect.stringContaining(why), []]);
+    expect([errors, readdirSync(alone.drafts)]).toEqual([expect.not.stringContaining("kept"), []]);
+
+    const twice = `if [ -e "${dir}/once" ]; then ${spoil}; else : > "${dir}/once"; echo start=bad > "$1"; fi`;
+    const { socket, env, drafts } = await scene(refuseOld, twice);
+    const input = new PassThrough();
+    input.end("y\n");
+    const second = await run(socket, "web edit", { env, input, interactive: true });
+    expect([second.code, second.errors]).toEqual([1, expect.stringContaining(why)]);
+    expect([second.errors, readdirSync(drafts)]).toEqual([expect.not.stringContaining("kept"), []]);
+  },
+);
+
 test("an editor that replaces the draft by another file, with lines of CR LF and a mark of order", async () => {
   const { socket, env, sent } = await scene(accept, 'printf "\\357\\273\\277start=new\\r\\n" > "$1~"; mv "$1~" "$1"');
   expect((await run(socket, "web edit", { env })).code).toBe(0);
@@ -243,7 +269,7 @@ test("an editor that replaces the draft by another file, with lines of CR LF and
 
 test.each([
   ["longer than a file may be", 'head -c 65537 /dev/zero | tr "\\0" x > "$1"', "has 65537 bytes"],
-  ["not UTF-8", 'printf "\\377" > "$1"', "not UTF-8"],
+  ["not UTF-8", 'printf "start=x\\n\\303\\244\\n\\344\\n" > "$1"', "line 3 of the text is not UTF-8"],
 ])("a text that is %s is not sent, but may be edited again", async (_, spoil, why) => {
   const editor = `if [ -e "${dir}/once" ]; then echo start=good > "$1"; else : > "${dir}/once"; ${spoil}; fi`;
   const { socket, env, sent } = await scene(accept, editor);

@@ -20,6 +20,7 @@ const explained: Explanation = {
     how: "code",
     code: 1,
     signal: null,
+    cause: null,
     stage: null,
     memory: null,
     text: "exited with code 1",

@@ -2,7 +2,7 @@
 import type { Explanation, PolicyAnswer, Ruling } from "@dmhost/supervisor/contract";
 import { formatDuration } from "./duration.ts";
 import { oneLine } from "./printable.ts";
-import { hostText } from "./render.ts";
+import { hostText, lossText } from "./render.ts";
 import { type Clock, tai64nLocal } from "./tai64n.ts";
 import { limitWords, usageWords } from "./usage.ts";
 
@@ -43,6 +43,9 @@ const facts = (explanation: Explanation): [string, string][] => {
     ["managed by", [daemon.owner, "root", ...managers].join(", ")],
     ["file", `${daemon.configFile}${daemon.changed ? ", changed on disk; restart to apply" : ""}`],
     ...daemon.warnings.map((warning): [string, string] => ["warning", warning]),
+    ...(daemon.logDropped === 0 && daemon.logTrouble === ""
+      ? []
+      : [["dropped", lossText(daemon)] satisfies [string, string]]),
     ["socket", daemon.socket || "none"],
     ...daemon.hosts.flatMap((host): [string, string][] => [
       ["site", hostText(host)],

@@ -1,6 +1,6 @@
 /** `dmctl help`, out of the table of commands. */
 import { misuse } from "./failure.ts";
-import { OPTIONS, type OptionName, type Shape } from "./invocation.ts";
+import { OPTIONS, type OptionName, type Shape, VALUE_NAMES } from "./invocation.ts";
 
 type Explained = Shape & { readonly does: string };
 
@@ -23,7 +23,7 @@ const usage = (command: Explained, operands: Readonly<Record<Shape["ids"], strin
 const spelling = (name: OptionName): string => {
   const option: { type: string; short?: string } = OPTIONS[name];
   const short = option.short === undefined ? "    " : `-${option.short}, `;
-  return `${short}--${name}${option.type === "string" ? " N" : ""}`;
+  return `${short}--${name}${option.type === "string" ? ` ${VALUE_NAMES[name]}` : ""}`;
 };
 
 const aligned = (rows: readonly (readonly [string, string])[]): string => {

@@ -3,6 +3,12 @@ import { parseArgs } from "node:util";
 import { misuse } from "./failure.ts";
 import { isSignalFlag, signalNamed } from "./signal-word.ts";
 
+interface OptionShape {
+  readonly type: "boolean" | "string";
+  readonly short?: string;
+  readonly says: string;
+}
+
 /** Every option that some command has, by its long name. */
 export const OPTIONS = {
   json: { type: "boolean", says: "print JSON" },
@@ -11,13 +17,20 @@ export const OPTIONS = {
   follow: { type: "boolean", short: "f", says: "go on showing what comes" },
   raw: { type: "boolean", says: "byte for byte: nothing converted or escaped" },
   utc: { type: "boolean", says: "times in UTC" },
+  tai64n: { type: "boolean", says: "stamps as they are in the log" },
+  all: { type: "boolean", says: "begin with the oldest rotated file" },
+  since: { type: "string", says: "begin TIME ago, as in 1h30m, or at a time, as in 2026-11-21T10:00" },
+  grep: { type: "string", says: "only lines whose text the regular expression REGEX matches" },
   policy: {
     type: "boolean",
     says: "then CALLER VERB OWNER/NAME in place of ID: may they, by which line? exit code 0 is yes",
   },
   help: { type: "boolean", short: "h", says: "explain dmctl or the command" },
   version: { type: "boolean", short: "V", says: "print dmctl's version" },
-} as const satisfies Record<string, { type: "boolean" | "string"; short?: string; says: string }>;
+} as const satisfies Record<string, OptionShape>;
+
+/** What options that take a value call it in help. */
+export const VALUE_NAMES: Readonly<Record<string, string>> = { lines: "N", since: "TIME", grep: "REGEX" };
 
 export type OptionName = keyof typeof OPTIONS;
 
@@ -42,6 +55,9 @@ export interface Invocation<S extends Shape> {
   /** One of the contract's SIGNALS; "" for a command that takes none. */
   readonly signal: string;
   readonly lines: number | undefined;
+  /** As written; undefined where not given. */
+  readonly since: string | undefined;
+  readonly grep: string | undefined;
   /** The number of a `sized` command, 0 for others. */
   readonly size: number;
   readonly given: ReadonlySet<OptionName>;
@@ -128,7 +144,8 @@ export const readInvocation = <S extends Shape>(commands: readonly S[], words: r
   const instead = named(given.has("help") ? "help" : given.has("version") ? "version" : undefined);
   if (instead !== undefined) {
     const about = at < 0 || command === undefined ? [] : [command.verb];
-    return { command: instead, ids: about, signal: "", lines: undefined, size: 0, given };
+    const none = { lines: undefined, since: undefined, grep: undefined };
+    return { command: instead, ids: about, signal: "", size: 0, ...none, given };
   }
   if (command === undefined) throw misuse(`there is no command in "dmctl ${positionals.join(" ")}"`);
 
@@ -143,5 +160,6 @@ export const readInvocation = <S extends Shape>(commands: readonly S[], words: r
         ? withSize(command.verb, rest)
         : { signal: "", ids: rest };
   checkCount(command, taken.ids, given);
-  return { command, size: 0, ...taken, lines: lineCount(values.lines), given };
+  const { since, grep } = values;
+  return { command, size: 0, ...taken, lines: lineCount(values.lines), since, grep, given };
 };

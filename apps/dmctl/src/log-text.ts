@@ -1,10 +1,60 @@
-/** What happens to a log's bytes on their way to the reader. Each stage keeps at most one label between two chunks. */
+/** What happens to a log's bytes on their way to the reader. Each stage keeps at most one line, of which not more than 64 KiB. */
 import { StringDecoder } from "node:string_decoder";
 import { EXIT } from "@dmhost/supervisor/contract";
 import { Failure } from "./failure.ts";
 import { printable } from "./printable.ts";
 import { type Session, write } from "./session.ts";
-import { type Clock, LABEL_LENGTH, tai64nLocal } from "./tai64n.ts";
+import { type Clock, LABEL_LENGTH, labelAt, tai64nLocal } from "./tai64n.ts";
+
+const LONGEST_LINE = 64 * 1024;
+const NEWLINE = 10;
+const STAMP = /^@[0-9a-f]{24}/;
+
+/** The lines that `source` comes to, each with its newline, chunk by chunk; what is longer than 64 KiB is taken apart. */
+async function* linesOf(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer[]> {
+  let held: Buffer = Buffer.alloc(0);
+  for await (const chunk of source) {
+    const bytes = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
+    const lines: Buffer[] = [];
+    let start = 0;
+    for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, start)) {
+      lines.push(bytes.subarray(start, end + 1));
+      start = end + 1;
+    }
+    held = bytes.subarray(start);
+    if (held.length > LONGEST_LINE) {
+      lines.push(held);
+      held = Buffer.alloc(0);
+    }
+    yield lines;
+  }
+  if (held.length > 0) yield [held];
+}
+
+async function* only(source: AsyncIterable<Buffer>, wanted: (line: Buffer) => boolean): AsyncGenerator<Buffer> {
+  for await (const lines of linesOf(source)) {
+    const chosen = lines.filter(wanted);
+    if (chosen.length > 0) yield Buffer.concat(chosen);
+  }
+}
+
+const isStamped = (line: Buffer): boolean => STAMP.test(line.toString("latin1", 0, LABEL_LENGTH));
+
+/** Leaves out what stands before the first line with a stamp of this moment (ms since 1970) or later. */
+export const from = (source: AsyncIterable<Buffer>, moment: number): AsyncGenerator<Buffer> => {
+  const least = labelAt(moment);
+  let reached = false;
+  return only(source, (line) => {
+    reached ||= isStamped(line) && line.toString("latin1", 0, LABEL_LENGTH) >= least;
+    return reached;
+  });
+};
+
+/** Leaves out lines whose text, without its stamp, the pattern does not match. */
+export const matching = (source: AsyncIterable<Buffer>, pattern: RegExp): AsyncGenerator<Buffer> =>
+  only(source, (line) =>
+    pattern.test(line.toString("utf8", isStamped(line) ? LABEL_LENGTH + 1 : 0).replace(/\n$/, "")),
+  );
 
 /** Replaces the TAI64N label of each line by the time on `clock`; every other byte passes as it is. */
 export async function* withWallClock(source: AsyncIterable<Buffer>, clock: Clock): AsyncGenerator<Buffer> {

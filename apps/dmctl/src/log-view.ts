@@ -2,8 +2,10 @@ import type { Readable, Writable } from "node:stream";
 import { EXIT } from "@dmhost/supervisor/contract";
 import { startPager } from "./child-program.ts";
 import { apiPath, type Client } from "./client.ts";
-import { Failure } from "./failure.ts";
-import { withoutControls, withWallClock } from "./log-text.ts";
+import { Failure, misuse } from "./failure.ts";
+import type { Invocation, Shape } from "./invocation.ts";
+import { from, matching, withoutControls, withWallClock } from "./log-text.ts";
+import { readMoment } from "./moment.ts";
 import { isReaderGone, type Session, write } from "./session.ts";
 import type { Clock } from "./tai64n.ts";
 
@@ -12,18 +14,54 @@ export interface LogView {
   /** How many of the last lines to begin with; undefined is all of the current file. */
   readonly lines: number | undefined;
   readonly follow: boolean;
+  /** Only lines of this moment and later, in ms since 1970; 0 is all that there is, rotated files included. */
+  readonly since: number | undefined;
+  /** Only lines whose text it matches. */
+  readonly pattern: RegExp | undefined;
   /** Byte for byte as it was written. */
   readonly raw: boolean;
-  readonly clock: Clock;
+  /** What stamps are shown as; undefined: as they are. */
+  readonly clock: Clock | undefined;
 }
 
 /** Error codes of a body that ends before its end. */
 const CUTS = new Set(["ECONNRESET", "ERR_STREAM_PREMATURE_CLOSE"]);
-const CUT_SHORT = "the supervisor closed it: it has stopped, or the log's files are gone";
+const CUT_SHORT = "the supervisor closed it: it has stopped, the log's files are gone, or you may no longer read it";
+const readPattern = (text: string | undefined): RegExp | undefined => {
+  try {
+    return text === undefined ? undefined : new RegExp(text, "u");
+  } catch (error) {
+    throw misuse(`--grep: ${error instanceof Error ? error.message : error}`);
+  }
+};
+
+const readSince = ({ since, given }: Invocation<Shape>, now: number): number | undefined => {
+  if (since === undefined) return given.has("all") ? 0 : undefined;
+  if (given.has("all")) throw misuse("--all and --since exclude each other");
+  const moment = readMoment(since, now);
+  if (moment === undefined) {
+    throw misuse(`--since takes a duration as 1h30m or a time as 2026-11-21T10:00, not "${since}"`);
+  }
+  return Math.max(0, moment);
+};
+
+/** What the options of a command line come to. `now` in ms since 1970. Throws a Failure with exit code 2. */
+export const readView = (call: Invocation<Shape> & { readonly follow: boolean }, now: number): LogView => {
+  const { given, lines, follow } = call;
+  const since = readSince(call, now);
+  if (since !== undefined && given.has("lines")) throw misuse("--lines does not go together with --all or --since");
+  const [first, second] = (["raw", "tai64n", "utc"] as const).filter((name) => given.has(name));
+  if (second !== undefined) throw misuse(`--${first} and --${second} exclude each other`);
+  const clock = given.has("tai64n") ? undefined : given.has("utc") ? "utc" : "local";
+  return { lines, follow, since, pattern: readPattern(call.grep), raw: given.has("raw"), clock };
+};
 
 /** Moves the log, chunk by chunk, as fast as the reader takes it. Resolves with whether the reader went away first. */
 const pump = async (source: Readable, view: LogView, escaped: boolean, target: Writable): Promise<boolean> => {
-  const clocked = view.raw ? source : withWallClock(source, view.clock);
+  let lines: AsyncIterable<Buffer> = source;
+  if (view.since) lines = from(lines, view.since);
+  if (view.pattern) lines = matching(lines, view.pattern);
+  const clocked = view.raw || view.clock === undefined ? lines : withWallClock(lines, view.clock);
   // Each write hears of its own error; the event comes later, and would throw if nobody listened.
   target.on("error", () => {});
   try {
@@ -44,6 +82,7 @@ const pump = async (source: Readable, view: LogView, escaped: boolean, target: W
 const pathOf = (address: string, view: LogView): string => {
   const query = new URLSearchParams();
   if (view.lines !== undefined) query.set("lines", String(view.lines));
+  if (view.since !== undefined) query.set("since", String(view.since));
   if (view.follow) query.set("follow", "1");
   return `${apiPath("daemons", address, "log")}${query.size === 0 ? "" : `?${query}`}`;
 };

@@ -84,7 +84,7 @@ test("outcomes, rescans and health", () => {
   const well = { ok: true, reason: "", lastWords: "", advice: "" };
   expect(outcomeLine({ ...well, daemon: daemon("a/x") }, plain)).toBe("a/x running, pid 4711\n");
   expect(outcomeLine({ ...well, daemon: stopped("x") }, plain)).toBe("david/x stopped\n");
-  const rescan = { found: ["a/x", "a/y"], started: ["a/x"], changed: [], removed: ["a/z"], problems: [] };
+  const rescan = { found: ["a/x", "a/y"], started: ["a/x"], changed: [], removed: ["a/z"], problems: [], warnings: [] };
   expect(rescanLines(rescan)).toBe("found   a/x\nfound   a/y\nstarted a/x\nremoved a/z\n");
   expect(healthLines({ version: "0.1.0", pid: 7, uptime: 3661, containment: "cgroup" })).toBe(
     "version     0.1.0\npid         7\nuptime      1h1m\ncontainment cgroup\n",

@@ -44,6 +44,9 @@ const paint = (state: DaemonState, text: string, look: Look): string =>
 /** The state, with the mark of a file that has changed since. */
 const marked = (daemon: DaemonStatus): string => `${oneLine(daemon.state)}${daemon.changed ? "*" : ""}`;
 
+/** `its log: 120 lines dropped; no space left for its log (ENOSPC)`. */
+export const lossText = ({ logDropped, logTrouble }: DaemonStatus): string =>
+  `its log: ${logDropped} ${logDropped === 1 ? "line" : "lines"} dropped${logTrouble === "" ? "" : `; ${logTrouble}`}`;
 /** `http://blog.example.org/ published`; why it is refused stands among the warnings. */
 export const hostText = ({ url, state, reason }: HostStatus): string =>
   oneLine(`${url} ${state}${state === "pending" ? `: ${reason}` : ""}`);
@@ -70,6 +73,7 @@ const remarks = (daemon: DaemonStatus, look: Look): string[] => {
     ...(look.long ? usageLines(daemon).map((line) => `  ${oneLine(line)}`) : []),
     ...(tellsWhy ? [`  ${oneLine(daemon.reason)}`] : []),
     ...(daemon.changed ? ["  changed on disk; restart to apply"] : []),
+    ...(daemon.logTrouble === "" && (daemon.logDropped === 0 || !look.long) ? [] : [`  ${oneLine(lossText(daemon))}`]),
     ...daemon.warnings.map((warning) => `  warning: ${oneLine(warning)}`),
     ...(look.long ? daemon.hosts.filter(({ state }) => state !== "refused").map((host) => `  ${hostText(host)}`) : []),
   ];
@@ -101,7 +105,7 @@ export const outcomeLine = ({ daemon }: Outcome, look: Look): string => {
   return `${oneLine(daemon.id)} ${state}${daemon.pid === 0 ? "" : `, pid ${daemon.pid}`}\n`;
 };
 
-/** What a rescan did, one id a line; "" when nothing. Problems are not in it. */
+/** What a rescan did, one id a line; "" when nothing. Problems and warnings are not in it. */
 export const rescanLines = (result: RescanResult): string => {
   const lines = (["found", "started", "changed", "removed"] as const).flatMap((what) =>
     result[what].map((id) => `${what.padEnd("removed".length)} ${oneLine(id)}\n`),

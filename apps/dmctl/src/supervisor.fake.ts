@@ -34,6 +34,8 @@ export const daemon = (id: string, fields: Partial<DaemonStatus> = {}): DaemonSt
     user: owner,
     configFile: `/home/${owner}/.daemon-manager/daemons/${name}.conf`,
     logFile: `/home/${owner}/.daemon-manager/logs/${name}/current`,
+    logDropped: 0,
+    logTrouble: "",
     socket: "",
     changed: false,
     warnings: [],

@@ -34,3 +34,10 @@ export const tai64nLocal = (line: string, clock: Clock = "local"): string => {
   const wall = shown.toISOString().slice(0, -5).replace("T", " ").replace(/^\+0*/, "");
   return `${wall}.${String(nanoseconds).padStart(9, "0")}${line.slice(LABEL_LENGTH)}`;
 };
+
+/** The label of a moment in ms since 1970: labels sort as their moments do. */
+export const labelAt = (moment: number): string => {
+  const seconds = 2n ** 62n + BigInt(AHEAD + Math.floor(moment / 1000));
+  const nanoseconds = Math.floor(moment % 1000) * 1_000_000;
+  return `@${seconds.toString(16).padStart(16, "0")}${nanoseconds.toString(16).padStart(8, "0")}`;
+};

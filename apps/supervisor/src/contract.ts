@@ -83,7 +83,7 @@ export interface DaemonStatus {
   want: "up" | "down";
   /** Process id of the main process of the instance that is best off, 0 when there is none. */
   pid: number;
-  /** Times one of its processes was started again by itself since the last start by hand. */
+  /** Times one of its processes was started again by itself since it was last stopped or restarted. */
   respawns: number;
   /** Seconds until the next try, 0 when none is planned. */
   cooldown: number;
@@ -103,6 +103,10 @@ export interface DaemonStatus {
   configFile: string;
   /** Path of the current log, "" with output=discard. */
   logFile: string;
+  /** Lines that it wrote and that were dropped, because its log could not take them. */
+  logDropped: number;
+  /** Why its log takes no lines at this time; "" when it does. */
+  logTrouble: string;
   /** Path of the published FastCGI socket, "" when it does not listen. */
   socket: string;
   /** Whether the conf file says something else by now than what the running process was made of. */
@@ -178,6 +182,8 @@ export interface RescanResult {
   removed: string[];
   /** Files that could not be loaded, each `path:line: reason` or `path: reason`. */
   problems: string[];
+  /** What files say that is passed over, such as unknown keys, each `path:line: text`. */
+  warnings: string[];
 }
 
 /**
@@ -206,10 +212,13 @@ export interface ConfFileWritten {
 /**
  * GET /v1/daemons/:address/log answers with the log's bytes (application/octet-stream).
  * `lines`: how many of the last lines to begin with (default all of the current file);
+ * `since`: in ms since 1970: begin with the first file, rotated ones included and decompressed, that may have a line of
+ * that time or later; 0 is all that there is. Not together with `lines`;
  * `follow=1`: stay, and send what comes, across rotation, until the client leaves.
  */
 export interface LogQuery {
   lines?: number;
+  since?: number;
   follow?: boolean;
 }
 
@@ -234,6 +243,8 @@ export interface LastExit {
   code: number | null;
   /** With SIG. */
   signal: string | null;
+  /** `memory`: the kernel had none left for it. `stop-timeout`: it did not end when it was told to. null: not known. */
+  cause: "memory" | "stop-timeout" | null;
   /** What was being done when its launch failed, e.g. `entering /srv/x`. */
   stage: string | null;
   /** With `memory`: bytes that it may have, and that it had at most. */

@@ -6,9 +6,19 @@ import { enforcement, type Held as Limit, type Means } from "./core/enforcement.
 import type { Hostname } from "./core/hostname.ts";
 import { launchLogger, launchServiceLogger } from "./core/launch.ts";
 import { alive, type Event, isExpected, type State, verdict } from "./core/lifecycle.ts";
+import { type AccountBase, groupIds } from "./core/policy-rules.ts";
 import { nextMove, paired, passed, type Rollout } from "./core/rollout.ts";
 import { type Common, type Host, type Household, Instance, type Terms } from "./instance.ts";
-import type { BindingPlace, DaemonKey, FoundFile, HeldLog, HeldSocket, InstanceRecord, Machine } from "./machine.ts";
+import type {
+  BindingPlace,
+  DaemonKey,
+  FoundFile,
+  HeldLog,
+  HeldSocket,
+  InstanceRecord,
+  LogLoss,
+  Machine,
+} from "./machine.ts";
 
 /** Tells what became of each step; main.ts makes it the supervisor's log. */
 export type Witness = (
@@ -23,8 +33,6 @@ export type Witness = (
 /** How an attempt ended: `ran` tells whether a process of it has lived. */
 export type Ending = { readonly ok: true } | { readonly ok: false; readonly reason: string; readonly ran: boolean };
 
-/** multilog's defaults (spec/daemontools.md: Logs). */
-const LOG_BOUNDS = { size: 1 << 20, files: 10 };
 /** How often a rolling restart looks whether the new process is reached. In ms. */
 const ROLLOUT_LOOK = 10;
 /** How many looks at its clients a sleepy daemon gets in the time after which it goes to sleep. */
@@ -61,7 +69,7 @@ export interface HostStanding {
 
 /** A daemon that the supervisor knows. Its file may be wrong, and it may not be allowed to run: the state says so. */
 export class Daemon {
-  readonly key: DaemonKey;
+  #key: DaemonKey;
   readonly id: string;
   /** The file as last read. */
   file: FoundFile;
@@ -83,6 +91,7 @@ export class Daemon {
   #awaiting = false;
   #binding: BindingPlace | undefined;
   #log: HeldLog | undefined;
+  #loss: LogLoss = { lines: 0, reason: "" };
   #waiters: Waiter[] = [];
   #rollout: { plan: Rollout; readonly former: Terms | undefined; resolve: ((ending: Ending) => void)[] } | undefined;
   #cancelLook: (() => void) | undefined;
@@ -90,7 +99,7 @@ export class Daemon {
   #cancelIdle: (() => void) | undefined;
 
   constructor(key: DaemonKey, file: FoundFile, machine: Machine, witness: Witness, household: Household) {
-    this.key = key;
+    this.#key = key;
     this.id = `${key.owner.name}/${key.name}`;
     this.file = file;
     this.#machine = machine;
@@ -110,6 +119,31 @@ export class Daemon {
       allotment: (terms) => this.#allotment(terms.definition),
     };
     this.#add();
+  }
+
+  get key(): DaemonKey {
+    return this.#key;
+  }
+
+  /** Takes its accounts as they are now, which have the uids that they had: its next runs get their groups and homes. */
+  refresh(accounts: AccountBase, former: AccountBase): void {
+    const { users } = accounts;
+    const owner = users.get(this.#key.owner.name);
+    if (owner) this.#key = { ...this.#key, owner };
+    const renewed = (terms: Terms | undefined): Terms | undefined => {
+      const account = terms && users.get(terms.account.name);
+      return terms && account?.uid === terms.account.uid ? { ...terms, account } : terms;
+    };
+    this.terms = renewed(this.terms);
+    for (const instance of this.instances()) {
+      if (owner) instance.key = { ...instance.key, owner };
+      const { account } = instance.terms ?? {};
+      instance.terms = renewed(instance.terms);
+      const now = instance.terms?.account;
+      const isSame = account && now && String(groupIds(now, accounts)) === String(groupIds(account, former));
+      // A launch that stands by has become the account already, with the groups that it had.
+      if (!isSame) this.#machine.discard(instance.key);
+    }
   }
 
   /** Its instances in the order of their numbers, those on their way out included. */
@@ -153,6 +187,10 @@ export class Daemon {
   /** Directory of its log's files, wherever it has one. */
   get logDirectory(): string | undefined {
     return this.terms?.logDirectory;
+  }
+  /** What of its output was not logged. */
+  get logLoss(): LogLoss {
+    return this.#log?.loss() ?? this.#loss;
   }
   /** Whether a restart is replacing its instances at present. */
   get rolling(): boolean {
@@ -248,7 +286,11 @@ export class Daemon {
    */
   offer(terms: Terms): boolean {
     this.terms = terms;
-    if (alive(this.state)) return true;
+    if (alive(this.state)) {
+      // What is ending has no more use for what it was made of.
+      if (this.state.phase === "stopping") for (const instance of this.#lasting()) instance.terms = terms;
+      return true;
+    }
     for (const instance of this.instances()) instance.terms = terms;
     try {
       this.#openPlaces(terms);
@@ -311,6 +353,7 @@ export class Daemon {
     const records = this.#machine.recall(this.key);
     if (records.size === 0) return false;
     this.terms = terms;
+    this.#loss = { lines: [...records.values()][0]?.dropped ?? 0, reason: "" };
     // A record is written again only when its run has been taken up: it is by the record that the run is found.
     let common: Common = { socket: undefined, binding: undefined, log: undefined };
     try {
@@ -392,11 +435,9 @@ export class Daemon {
     this.#witness(this, instance, event, before, after);
     if (instance.surplus && !alive(after)) this.#forget(instance);
     if (alive(before) && !alive(after)) this.#narrow();
-    // A log/run is the tenant's program: who stops the daemon stops that, too.
-    const rests = this.#logOf?.definition.output === "log/run" && this.instances().every((one) => isResting(one.state));
-    if (rests) void this.#closeLog();
     this.#publish();
     this.#watchIdleness();
+    if (this.instances().every(({ state, pid }) => isResting(state) && pid === 0)) void this.#closeLog();
     this.#answer();
     this.#advance();
   }
@@ -555,9 +596,9 @@ export class Daemon {
 
   #openLog(terms: Terms): void {
     if (this.#log && this.#logOf && !sameLog(this.#logOf, terms)) void this.#closeLog();
-    if (this.#log) return;
     this.#logOf = terms;
     if (terms.definition.output === "log/run") {
+      if (this.#log) return;
       const { definition, account } = terms;
       const { privileged, tools } = this.#machine;
       const launch = { definition, owner: this.key.owner, account, privileged, tools };
@@ -567,16 +608,26 @@ export class Daemon {
       );
       return;
     }
-    const bounds = withinShare(LOG_BOUNDS, this.household.logShare());
-    const logger = launchLogger(terms.logDirectory, this.key.owner, bounds, this.#machine.privileged);
-    this.#log = this.#machine.openLog(this.key, terms.account, logger, terms.logDirectory);
+    const { definition, logDirectory } = terms;
+    const { size, files } = withinShare(
+      { size: definition.logSize, files: definition.logFiles },
+      this.household.logShare(),
+    );
+    const bounds = { ...definition, logSize: size, logFiles: files };
+    const logger = launchLogger(logDirectory, this.key.owner, bounds, this.#machine.privileged);
+    if (this.#log) this.#log.follow(logger);
+    else this.#log = this.#machine.openLog(this.key, terms.account, logger, logDirectory);
   }
   #logOf: Terms | undefined;
 
   async #closeLog(): Promise<void> {
     const log = this.#log;
+    if (!log) return;
+    // What stands by has the log's FIFO open, and would write where nobody reads.
+    for (const { key } of this.instances()) this.#machine.discard(key);
     this.#log = undefined;
-    await log?.close();
+    await log.close();
+    this.#loss = { lines: log.loss().lines, reason: "" };
   }
 
   #closePlaces(): void {

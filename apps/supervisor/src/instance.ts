@@ -87,7 +87,7 @@ const SLOWEST_LOOK = 500;
 type Perform = { readonly [T in Effect["type"]]: (effect: Extract<Effect, { type: T }>) => void };
 
 export class Instance {
-  readonly key: InstanceKey;
+  key: InstanceKey;
   /** What its present run is made of; what the next will be, unless others were given. */
   terms: Terms | undefined;
   /** Whether it is to be dropped when it has ended. */

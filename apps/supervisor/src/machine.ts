@@ -15,6 +15,8 @@ export interface FoundFile {
   /** Of the conf file, or of the service directory's `run`. */
   readonly path: string;
   readonly definition: Definition | undefined;
+  /** Whether it could be read at all. */
+  readonly legible: boolean;
   /** Each `path:line: text`. */
   readonly errors: readonly string[];
   readonly warnings: readonly string[];
@@ -33,6 +35,8 @@ export interface Places {
 /** What an owner's directories of conf files and of service directories hold. */
 export interface FoundFiles {
   readonly files: readonly FoundFile[];
+  /** Names of files that are there and were not read, because there are too many. */
+  readonly passedOver: readonly string[];
   /** What could not be read at all, each `path: reason`. */
   readonly problems: readonly string[];
   /** Whether the directories could be looked through: if not, a file that is missing here need not be gone. */
@@ -73,8 +77,19 @@ export interface BindingPlace {
   close(): void;
 }
 
+/** What could not be logged because the logger did not take it, and its daemon was not to wait for ever. */
+export interface LogLoss {
+  /** Lines that were dropped since the supervisor first knew the daemon. */
+  readonly lines: number;
+  /** Why lines are being dropped at this time; "" when none are. */
+  readonly reason: string;
+}
+
 /** A daemon's log, open for its daemon to write to. */
 export interface HeldLog {
+  loss(): LogLoss;
+  /** From now on its lines are written by this logger; none is lost. */
+  follow(logger: LaunchPlan): void;
   /** Resolves when all that was written is in the log's files. */
   close(): Promise<void>;
 }
@@ -95,17 +110,17 @@ export interface LiveRun {
   usage(): RunUsage;
 }
 
-/** How a run's main process ended, as the kernel and the launch chain tell it. */
+/**
+ * How a run's main process ended, as the kernel and the launch chain tell it. `starved`: the kernel has killed one of the
+ * run's processes because there was no memory for it;
+ * `peak`: what all of them had at most, in bytes.
+ */
 export type RawExit =
-  | ({ readonly code: number; readonly signal: undefined; readonly report: string } & Circumstance)
-  | ({ readonly code: undefined; readonly signal: string; readonly report: string } & Circumstance)
+  | ({ readonly report: string; readonly starved: boolean; readonly peak?: number | undefined } & RawEnd)
   | undefined;
-
-/** What surrounded an end. */
-interface Circumstance {
-  /** The kernel killed one of its processes for want of memory; `peak` is what all of them had at most, in bytes. */
-  readonly overdraft?: { readonly peak: number | undefined } | undefined;
-}
+type RawEnd =
+  | { readonly code: number; readonly signal: undefined }
+  | { readonly code: undefined; readonly signal: string };
 
 /** What a run uses of the machine. What this machine cannot tell is undefined. */
 export interface RunUsage {
@@ -157,6 +172,8 @@ export interface InstanceRecord {
   readonly scale: number | undefined;
   /** Opaque to the supervisor: how the machine finds the live run and the log's writer again. */
   readonly traces: unknown;
+  /** Lines of its output that were dropped (LogLoss.lines). */
+  readonly dropped?: number;
 }
 
 /** Which daemon is meant, and whose it is. */
@@ -186,9 +203,9 @@ export interface Machine {
   /**
    * Reads the conf files and service directories of an owner. What others than the owner and root may have written is
    * not read. Directories of conf files below the owner's home are made where they are missing. Of a conf file and a
-   * service directory of one name the conf file counts.
+   * service directory of one name the conf file counts. Of too many, those are read that are `loaded` already.
    */
-  readFiles(owner: Account, places: Places): FoundFiles;
+  readFiles(owner: Account, places: Places, loaded: readonly string[]): FoundFiles;
   /** Calls `changed` when something has changed there and nothing has for a while. Replaces an earlier watch. */
   watchFiles(owner: Account, places: Places, changed: () => void): void;
   /** Reads one of them; undefined when there is neither such a file nor such a directory. */

@@ -20,6 +20,7 @@ import type { Witness } from "./daemon.ts";
 import { Hosting } from "./hosting.ts";
 import type { Places } from "./machine.ts";
 import { readAccounts } from "./os/accounts.ts";
+import { CallerNames } from "./os/caller-names.ts";
 import { findCgroupRoot } from "./os/cgroup.ts";
 import { confPath, isConfPath } from "./os/conf-dir.ts";
 import { makeConfFile, replaceConfFile } from "./os/conf-write.ts";
@@ -33,7 +34,7 @@ import { claimDirectory } from "./os/run-lock.ts";
 import { findServiceTools } from "./os/service-tools.ts";
 import { StateFiles } from "./os/state-file.ts";
 import { privileged } from "./os/tenant.ts";
-import { type Rule, Supervisor } from "./supervisor.ts";
+import { type Findings, type Rule, Supervisor } from "./supervisor.ts";
 
 const USAGE = `Usage: supervisor [options]
   --config FILE       policy file (default /etc/daemon-manager.conf,
@@ -204,8 +205,8 @@ const main = async (): Promise<void> => {
     port: flags.httpPort,
     report: (level, text) => log[level]({ sitesDir: flags.sitesDir }, text),
   });
-  const userOf = (uid: number): string =>
-    [...machine.accounts.users.values()].find((account) => account.uid === uid)?.name ?? `uid ${uid}`;
+  const callers = new CallerNames();
+  const userOf = (uid: number): string => callers.nameOf(uid, machine.accounts);
 
   const placesOf = (owner: Account): Places =>
     supervisor.policy.paths(owner.name) ?? { chain: ["/"], serviceChain: ["/"] };
@@ -254,7 +255,13 @@ const main = async (): Promise<void> => {
   });
 
   const sockets = new ControlSockets((socket, uid) => {
-    attachCaller(socket, { uid, user: userOf(uid) });
+    const caller = {
+      uid,
+      get user() {
+        return userOf(uid);
+      },
+    };
+    attachCaller(socket, caller);
     api.server.emit("connection", socket);
   });
   const openSockets = async (): Promise<void> => {
@@ -291,14 +298,20 @@ const main = async (): Promise<void> => {
   process.on("SIGINT", leave);
   const program = process.argv[1] ?? "";
   const edition = editionOf(program);
+  const lookAgain = (): Findings => {
+    const findings = supervisor.rescan(supervisor.owners());
+    for (const problem of [...findings.problems, ...findings.warnings]) log.warn({ problem }, "about a conf file");
+    return findings;
+  };
   process.on("SIGHUP", async () => {
     try {
-      await reloadPolicy();
+      for (const problem of await reloadPolicy()) log.warn({ problem }, "about the policy");
     } catch (error) {
       log.error({ err: error }, "the policy is refused; the one in force stays");
       return;
     }
-    supervisor.rescan(supervisor.owners());
+    const { found, started, changed, removed } = lookAgain();
+    log.info({ found, started, changed, removed }, "conf files read again");
     if (editionOf(program) === edition) return;
     log.info("giving way to the program now on disk");
     const env = { ...process.env, [INHERITED]: JSON.stringify([...machine.handOver()]) };
@@ -306,13 +319,12 @@ const main = async (): Promise<void> => {
   });
 
   await openSockets();
-  const findings = supervisor.rescan(supervisor.owners());
+  const { found } = lookAgain();
   supervisor.changed = () => hosting.plan();
   hosting.plan();
   machine.killStrays();
   for (const fd of inherited.values()) closeSync(fd);
-  for (const problem of findings.problems) log.warn({ problem }, "about a conf file");
-  log.info({ version: VERSION, daemons: findings.found.length, owners: supervisor.owners() }, "ready");
+  log.info({ version: VERSION, daemons: found.length, owners: supervisor.owners() }, "ready");
 };
 
 main().catch((error: unknown) => {

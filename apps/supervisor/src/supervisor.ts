@@ -26,6 +26,8 @@ export interface Findings {
   readonly changed: string[];
   readonly removed: string[];
   readonly problems: string[];
+  /** What files say that is passed over. */
+  readonly warnings: string[];
 }
 
 /** How a request ended; `ran` tells whether a process that was begun for it has lived. */
@@ -36,6 +38,8 @@ export class Supervisor {
   readonly #machine: Machine;
   readonly #witness: Witness;
   readonly #daemons = new Map<string, Daemon>();
+  /** Those whose accounts have changed, until nothing of them is left. */
+  readonly #evicted = new WeakSet<Daemon>();
   /** Called when daemons, their files or what they may could have changed; may be called for nothing. */
   changed: () => void = () => undefined;
   /** Ids that are passed over until somebody asks for a look at the files. */
@@ -152,13 +156,15 @@ export class Supervisor {
   /** Puts another policy in force: what it forbids is stopped, what it no longer forbids may run. */
   rule(rule: Rule): void {
     if (this.#stopping) return;
-    const former = this.#rule.policy;
+    const former = this.#rule.accounts;
+    const formerPolicy = this.#rule.policy;
     this.#rule = rule;
     for (const daemon of this.#daemons.values()) {
       if (this.#isStrangers(daemon)) this.#evict(daemon);
       else {
+        daemon.refresh(rule.accounts, former);
         this.#judge(daemon);
-        this.#reallot(daemon, former.budget(daemon.key.owner.name));
+        this.#reallot(daemon, formerPolicy.budget(daemon.key.owner.name));
       }
     }
     this.changed();
@@ -176,15 +182,19 @@ export class Supervisor {
     this.#watchMemory(daemon);
   }
 
-  /** Whether its owner's account is another by now than when it was loaded: its uid may be somebody else's. */
-  #isStrangers({ key: { owner } }: Daemon): boolean {
-    const account = this.#rule.accounts.users.get(owner.name);
-    return !account || account.uid !== owner.uid || account.gid !== owner.gid || account.home !== owner.home;
+  /** Whether its owner, or whom it runs as, has another uid by now: the one that it knows may be somebody else's. */
+  #isStrangers({ key: { owner }, state, terms }: Daemon): boolean {
+    const { users } = this.#rule.accounts;
+    if (users.get(owner.name)?.uid !== owner.uid) return true;
+    const ranAs = alive(state) ? terms?.account : undefined;
+    const runsAs = ranAs && users.get(ranAs.name);
+    return runsAs !== undefined && runsAs.uid !== ranAs?.uid;
   }
 
-  /** Drops it, after its stop; a later look at the owner's directory finds it anew. */
+  /** Drops it, after its stop; a look at its owner's directory then finds it anew. */
   #evict(daemon: Daemon): void {
     daemon.removed = true;
+    this.#evicted.add(daemon);
     if (alive(daemon.state)) daemon.feed({ type: "stop" });
     else this.#drop(daemon);
   }
@@ -196,7 +206,7 @@ export class Supervisor {
   }
 
   #rescan(owners: readonly string[]): Findings {
-    const findings: Findings = { found: [], started: [], changed: [], removed: [], problems: [] };
+    const findings: Findings = { found: [], started: [], changed: [], removed: [], problems: [], warnings: [] };
     if (this.#stopping) return findings;
     for (const name of this.owners().filter((owner) => owners.includes(owner))) {
       const owner = this.#rule.accounts.users.get(name);
@@ -222,8 +232,11 @@ export class Supervisor {
   }
 
   #rescanOwner(owner: Account, places: Places, findings: Findings): void {
-    const { files, problems, complete } = this.#machine.readFiles(owner, places);
+    const loaded = this.daemonsOf([owner.name]);
+    const names = loaded.map(({ key }) => key.name);
+    const { files, passedOver, problems, complete } = this.#machine.readFiles(owner, places, names);
     findings.problems.push(...problems, ...files.flatMap((file) => file.errors));
+    findings.warnings.push(...files.flatMap((file) => file.warnings));
     for (const file of files) {
       const id = `${owner.name}/${file.name}`;
       if (this.#forgotten.has(id)) continue;
@@ -231,15 +244,15 @@ export class Supervisor {
       if (!known) this.#load(owner, file, findings);
       else this.#reload(known, file, findings);
     }
-    if (complete) this.#remove(owner, files, findings);
+    if (complete) this.#remove([...files.map((file) => file.name), ...passedOver], loaded, findings);
     this.#rejudge(owner.name, findings);
   }
 
-  #remove(owner: Account, files: readonly FoundFile[], findings: Findings): void {
-    const names = new Set(files.map((file) => file.name));
-    for (const daemon of this.daemonsOf([owner.name])) {
-      if (names.has(daemon.key.name)) continue;
-      findings.removed.push(daemon.id);
+  #remove(names: readonly string[], loaded: readonly Daemon[], findings: Findings): void {
+    const there = new Set(names);
+    for (const daemon of loaded) {
+      if (there.has(daemon.key.name)) continue;
+      if (!daemon.removed) findings.removed.push(daemon.id);
       daemon.removed = true;
       if (!alive(daemon.state)) this.#drop(daemon);
     }
@@ -305,47 +318,69 @@ export class Supervisor {
 
   /** Tells the daemon whether it may run, and as what. While it lives, its present terms stay. */
   #judge(daemon: Daemon): void {
-    const judged = this.#terms(daemon);
-    if ("kind" in judged) {
+    const lives = alive(daemon.state);
+    const judged = lives && daemon.terms ? this.#present(daemon, daemon.terms) : this.#terms(daemon);
+    if (judged && "kind" in judged) {
       const { bar } = daemon.state;
       if (bar?.kind !== judged.kind || bar.reason !== judged.reason) daemon.feed({ type: "bar", bar: judged });
       return;
     }
-    if (!alive(daemon.state) && !daemon.offer(judged)) return;
+    if (judged && !lives && !daemon.offer(judged)) return;
     if (daemon.state.bar) daemon.feed({ type: "unbar" });
   }
 
-  #terms(daemon: Daemon): Terms | Bar {
-    const { policy, accounts, soleOwner } = this.#rule;
+  /** Why a daemon that lives may not go on, whatever its file says by now, if it may not. */
+  #present(daemon: Daemon, { account, definition }: Terms): Bar | undefined {
     const { owner } = daemon.key;
-    if (!this.owners().includes(owner.name)) {
-      return {
-        kind: "forbidden",
-        reason: `the policy does not let ${owner.name} run daemons; root grants it in [runs_as]`,
-      };
-    }
-    const crowded = this.#crowded(daemon);
-    if (crowded !== undefined) return { kind: "forbidden", reason: crowded };
-    const { definition, errors } = daemon.file;
+    return (
+      this.#exclusion(owner.name) ??
+      this.#refusal(owner.name, account.name) ??
+      this.#excess(daemon, definition, account)
+    );
+  }
+
+  #terms(daemon: Daemon, file = daemon.file): Terms | Bar {
+    const { policy, accounts } = this.#rule;
+    const { owner } = daemon.key;
+    const excluded = this.#exclusion(owner.name);
+    if (excluded) return excluded;
+    const { definition, errors, fingerprint } = file;
     if (!definition) return { kind: "invalid", reason: errors[0] ?? "its file is empty" };
     const user = definition.user ?? owner.name;
+    const refusal = this.#refusal(owner.name, user);
+    const account = accounts.users.get(user);
+    const paths = policy.paths(owner.name);
+    if (refusal || !account || !paths) return refusal ?? { kind: "forbidden", reason: `there is no account "${user}"` };
+    const refused = objection({ definition, owner, privileged: this.#rule.soleOwner === undefined });
+    if (refused !== undefined) return { kind: "forbidden", reason: refused };
+    const excess = this.#excess(daemon, definition, account);
+    if (excess) return excess;
+    const nginxGroup = policy.settings.nginxGroup;
+    return { definition, fingerprint, account, logDirectory: `${paths.logs}/${daemon.key.name}`, nginxGroup };
+  }
+
+  /** Why this owner may run no daemons at all, if they may not. */
+  #exclusion(owner: string): Bar | undefined {
+    if (this.owners().includes(owner)) return undefined;
+    const reason = `the policy does not let ${owner} run daemons; root grants it in [runs_as]`;
+    return { kind: "forbidden", reason, bans: "owner" };
+  }
+
+  /** Why a daemon of this owner may not run as `user`, if it may not. */
+  #refusal(owner: string, user: string): Bar | undefined {
+    const { policy, soleOwner } = this.#rule;
     if (soleOwner !== undefined && user !== soleOwner) {
       const because = `this supervisor runs without root's powers, so only as ${soleOwner}`;
       return { kind: "forbidden", reason: `it may not run as "${user}": ${because}` };
     }
-    const granted = policy.mayRunAs(owner.name, user);
-    const account = accounts.users.get(user);
-    const paths = policy.paths(owner.name);
-    if (!granted.allowed || !account || !paths) {
-      return { kind: "forbidden", reason: `it may not run as "${user}": ${granted.because}` };
-    }
-    const refused = objection({ definition, owner: daemon.key.owner, privileged: soleOwner === undefined });
-    if (refused !== undefined) return { kind: "forbidden", reason: refused };
-    const loose = this.#loose(daemon, definition, account);
-    if (loose !== undefined) return { kind: "forbidden", reason: loose };
-    const nginxGroup = policy.settings.nginxGroup;
-    const { fingerprint } = daemon.file;
-    return { definition, fingerprint, account, logDirectory: `${paths.logs}/${daemon.key.name}`, nginxGroup };
+    const { allowed, because } = policy.mayRunAs(owner, user);
+    return allowed ? undefined : { kind: "forbidden", reason: `it may not run as "${user}": ${because}` };
+  }
+
+  /** Why it goes beyond what its owner may have, or its limits would not hold, if that is so. */
+  #excess(daemon: Daemon, own: Definition, user: Account): Bar | undefined {
+    const reason = this.#crowded(daemon) ?? this.#loose(daemon, own, user);
+    return reason === undefined ? undefined : { kind: "forbidden", reason };
   }
 
   /** Why it is one too many of its owner's; those that were found first come first. */
@@ -406,9 +441,12 @@ export class Supervisor {
     if (this.#stopping) return cannot("the supervisor is stopping");
     const since = daemon.runs();
     const former = daemon.terms;
-    if (verb === "restart" || !alive(daemon.state)) {
-      this.#readAgain(daemon);
-      const judged = this.#terms(daemon);
+    // One that is ending begins anew, too.
+    if (verb === "restart" || !alive(daemon.state) || daemon.state.phase === "stopping") {
+      const file = this.#readAgain(daemon);
+      // One that cannot be read has not changed, for all that is known.
+      if (file.legible || !alive(daemon.state)) daemon.file = file;
+      const judged = this.#terms(daemon, file);
       if ("kind" in judged) {
         if (!alive(daemon.state)) daemon.feed({ type: "bar", bar: judged });
         return cannot(judged.reason);
@@ -421,11 +459,10 @@ export class Supervisor {
     return outcome.ok ? outcome : cannot(outcome.reason, outcome.ran);
   }
 
-  #readAgain(daemon: Daemon): void {
+  #readAgain(daemon: Daemon): FoundFile {
     const { owner, name } = daemon.key;
     const places = this.#rule.policy.paths(owner.name);
-    const file = places && this.#machine.readFile(owner, places, name);
-    if (file) daemon.file = file;
+    return (places && this.#machine.readFile(owner, places, name)) ?? daemon.file;
   }
 
   /** Stops it and all that it started. */
@@ -468,8 +505,10 @@ export class Supervisor {
   }
 
   #drop(daemon: Daemon): void {
-    if (this.#daemons.delete(daemon.id)) void daemon.close();
+    if (!this.#daemons.delete(daemon.id)) return;
     this.changed();
+    const closed = daemon.close();
+    if (this.#evicted.has(daemon)) void closed.then(() => this.#rescan([daemon.key.owner.name]));
   }
 }
 

@@ -9,7 +9,7 @@ import { Refusal } from "./problem.ts";
 /** A caller, by the kernel's word. */
 export interface Caller {
   readonly uid: number;
-  /** Account of that uid. */
+  /** Account of that uid, as it is now. */
   readonly user: string;
 }
 
@@ -63,6 +63,10 @@ export const requirePolicy = (supervisor: Supervisor, caller: Caller): void => {
 /** Every daemon that the caller may control. */
 export const controllable = (supervisor: Supervisor, caller: Caller): Daemon[] =>
   caller.uid === 0 ? supervisor.daemons() : supervisor.daemonsOf(supervisor.policy.manageable(caller.user));
+
+/** Whether the caller may control this owner's daemons. */
+export const mayControl = (supervisor: Supervisor, caller: Caller, owner: string): boolean =>
+  caller.uid === 0 || supervisor.policy.mayManage(caller.user, owner).allowed;
 
 /** What an address is probably a misspelling of: of a name, and then of the same owner's where it names one. */
 const nearestId = (address: string, daemons: readonly Daemon[]): string | undefined => {

@@ -39,6 +39,7 @@ const lastExit = ({ last }: State): LastExit | null => {
     how: exit.how,
     code: exit.how === "code" ? exit.code : null,
     signal: exit.how === "signal" ? exit.signal : null,
+    cause: ((exit.how === "code" || exit.how === "signal") && exit.cause) || null,
     stage: exit.how === "launch" ? exit.stage : null,
     memory: exit.how === "memory" ? { limit: exit.limit ?? null, peak: exit.peak ?? null } : null,
     text: describeExit(exit),

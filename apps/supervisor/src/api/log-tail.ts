@@ -6,7 +6,12 @@ import type { Daemon } from "../daemon.ts";
 /** Reads a log's bytes with its owner's authority; errno errors. */
 export type ReadLog = (
   daemon: Daemon,
-  from: { readonly lines: number | undefined; readonly follow: boolean },
+  from: {
+    readonly lines: number | undefined;
+    readonly since: number | undefined;
+    readonly follow: boolean;
+    readonly permitted?: () => boolean;
+  },
 ) => AsyncIterable<Buffer>;
 
 /** Longest end of a log that is quoted, in bytes: a line may be of any length. */
@@ -51,7 +56,7 @@ export const readTail = async (
   let tail = Buffer.alloc(0);
   let length = 0;
   try {
-    for await (const chunk of readLog(daemon, { lines, follow: false })) {
+    for await (const chunk of readLog(daemon, { lines, since: undefined, follow: false })) {
       tail = Buffer.concat([tail, chunk]).subarray(-LONGEST);
       length += chunk.length;
       if (length > MOST_READ) break;

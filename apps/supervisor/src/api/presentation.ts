@@ -85,6 +85,8 @@ export const present = (daemon: Daemon, now: number, measured = false): DaemonSt
     user: terms?.account.name ?? key.owner.name,
     configFile: file.path,
     logFile: definition?.output === "log" ? `${terms?.logDirectory}/current` : "",
+    logDropped: daemon.logLoss.lines,
+    logTrouble: daemon.logLoss.reason,
     socket: daemon.socketPath,
     changed: daemon.changed,
     warnings: [

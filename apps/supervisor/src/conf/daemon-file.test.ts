@@ -262,6 +262,44 @@ const CASES: readonly (readonly [name: string, text: string, expected: Expected]
   ),
   ["healthy-after", "start=x\nhealthy-after=1m", { value: { start: "x", healthyAfter: 60_000 } }],
   ["max-retries", "start=x\nmax-retries=007", { value: { start: "x", maxRetries: 7 } }],
+  ["log-size 4096", "start=x\nlog-size=4096", { value: { start: "x", logSize: 4096 } }],
+  ["log-size 64k", "start=x\nlog-size = 64 k", { value: { start: "x", logSize: 65_536 } }],
+  ["log-total 2G", "start=x\nlog-total=2G", { value: { start: "x", logTotal: 2 ** 31 } }],
+  ["log-compress", "start=x\nlog-compress=on", { value: { start: "x", logCompress: true } }],
+  [
+    "log-select",
+    `start=x\nlog-select='-* a' "+*it's *" -x*`,
+    { value: { start: "x", logSelect: ["-* a", "+*it's *", "-x*"] } },
+  ],
+  ...["4095", "256M", "1T", "-1", "1.5M", ""].map(
+    (text) =>
+      [
+        `log-size "${text}"`,
+        `start=x\nlog-size=${text}`,
+        {
+          errors: [
+            `2: log-size: expected a number of bytes, or one with K, M or G after it, from 4096 to 255M, found ${text === "" ? "nothing" : `"${text}"`}`,
+          ],
+        },
+      ] as const,
+  ),
+  [
+    "log-files 0",
+    "start=x\nlog-files=0",
+    { errors: ['2: log-files: expected a whole number from 1 to 10000, found "0"'] },
+  ],
+  ...["*", "+", "fatal", "'-a", "+a '", "-*\u00fc", `+${"a".repeat(200)}`, "+a ".repeat(33).trim()].map(
+    (text) =>
+      [
+        `log-select ${text.slice(0, 20)}`,
+        `start=x\nlog-select=${text}`,
+        {
+          errors: [
+            `2: log-select: expected at most 32 patterns such as "-* +*fatal:*", each of at most 200 characters, with + or - before it, quoted where it has blanks, and with an ASCII character after a *, found "${text.length > 60 ? `${text.slice(0, 60)}...` : text}"`,
+          ],
+        },
+      ] as const,
+  ),
   ["max-retries 0", "start=x\nmax-retries=0", { value: { start: "x", maxRetries: 0 } }],
   ...["-1", "1.5", "1000001", "never"].map(
     (text) =>
@@ -374,6 +412,22 @@ const CASES: readonly (readonly [name: string, text: string, expected: Expected]
   ["export alone", "start=x\nexport", { errors: ['2: expected "export NAME = value", found "export"'] }],
   ["export as a key", "start=x\nexport=A", { errors: [`2: expected ${VARIABLE}, found the name nothing`] }],
   ["export two names", "start=x\nexport A B=c", { errors: [`2: expected ${VARIABLE}, found the name "A B"`] }],
+  [
+    "export what the launch needs for itself",
+    "start=x\nexport DMHOST_VAR_Q=1\nexport DMHOST_VARS=Q\nexport DMHOST_OTHER=1",
+    {
+      errors: [
+        '2: expected another name than "DMHOST_VAR_Q": those that begin with DMHOST_VAR are the launch\'s own',
+        '3: expected another name than "DMHOST_VARS": those that begin with DMHOST_VAR are the launch\'s own',
+      ],
+    },
+  ],
+  [
+    "export a number that shells count with",
+    "start=x\nexport OPTIND = x",
+    { errors: ['2: export OPTIND: expected a number, for /bin/sh does not begin with another, found "x"'] },
+  ],
+  ["export OPTIND", "start=x\nexport OPTIND = 3", { value: { start: "x", environment: { OPTIND: "3" } } }],
   ["export a digit first", "start=x\nexport 1A=c", { errors: [`2: expected ${VARIABLE}, found the name "1A"`] }],
   ["export a command", "start=x\nexport A;rm=c", { errors: [`2: expected ${VARIABLE}, found the name "A;rm"`] }],
   [
@@ -405,7 +459,8 @@ describe("parseDaemonFile", () => {
 
   it("keeps the defaults that the key table states", () => {
     for (const { key, default: text } of DAEMON_KEYS) {
-      if (text === undefined || ["user", "max-retries", "app", "export"].includes(key)) continue;
+      if (text === undefined || ["user", "max-retries", "app", "log-total", "log-select", "export"].includes(key))
+        continue;
       if (["none", "the supervisor's own", "no limit", "that of others, 100"].includes(text) && key !== "listen")
         continue;
       expect(parseDaemonFile(`start=x\n${key} = ${text}`).value).toEqual({ ...DEFAULTS, start: "x" });

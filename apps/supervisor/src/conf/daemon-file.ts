@@ -10,6 +10,8 @@ import { readStart } from "./start-line.ts";
 /** Longest daemon's file, in bytes (spec/security.md 2). */
 export const MAX_DAEMON_FILE = 65_536;
 
+/** Names under which variables travel through the launch (core/launch-stages.ts). */
+const RESERVED = "DMHOST_VAR";
 const EXPORT = /^export(?:[ \t]+(.*))?$/;
 const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;
 const KEY = /^[A-Za-z0-9_.-]+$/;
@@ -77,6 +79,16 @@ class DaemonFile {
   #export(line: number, name: string, value: string): void {
     if (!VARIABLE.test(name)) {
       this.findings.error(line, `expected ${EXPORT_KEY.expected}, found the name ${quoted(name)}`);
+      return;
+    }
+    if (name.startsWith(RESERVED)) {
+      const owner = `those that begin with ${RESERVED} are the launch's own`;
+      this.findings.error(line, `expected another name than ${quoted(name)}: ${owner}`);
+      return;
+    }
+    if (name === "OPTIND" && !/^\d+$/.test(value)) {
+      const expected = "a number, for /bin/sh does not begin with another";
+      this.findings.error(line, `export OPTIND: expected ${expected}, found ${quoted(value)}`);
       return;
     }
     const first = this.seen.get(`export ${name}`);

@@ -1,11 +1,21 @@
 import { writeBytes } from "../core/allowance.ts";
 import { DEFAULTS, type Definition, type Listen, type Ready } from "../core/definition.ts";
 import { hostname } from "../core/hostname.ts";
+import { LONGEST_PATTERN, MOST_PATTERNS } from "../core/log-selection.ts";
 import { type Limit, type LimitField, RESOURCES } from "../core/resource-limit.ts";
 import { APPS, indexName, sitePath } from "../core/site.ts";
 import { CORES, MEMORY, readBytes, readCores, readProcesses } from "./allowances.ts";
 import { AMOUNT_WORDS, readLimit, writeLimit } from "./amounts.ts";
 import { trimmed } from "./lines.ts";
+import {
+  LARGEST_LOG_FILE,
+  LARGEST_LOG_TOTAL,
+  readLogSize,
+  readPatterns,
+  SMALLEST_LOG_FILE,
+  writtenLogSize,
+  writtenPatterns,
+} from "./log-values.ts";
 
 /** A key of a daemon's file, as man pages, completion and `explain` need to know it. */
 export interface DaemonKey {
@@ -350,6 +360,45 @@ const FIELD_KEYS: { readonly [F in Field]: FieldKey<F> } = {
     doc: "Its share of busy disks, beside that of others.",
     read: (text) => (/^[1-9]\d{0,4}$/.test(text) && Number(text) <= 10_000 ? Number(text) : undefined),
     write: String,
+  },
+  logSize: {
+    key: "log-size",
+    expected: "a number of bytes, or one with K, M or G after it, from 4096 to 255M",
+    default: "1M",
+    doc: "Size at which the log's current file is rotated.",
+    read: (text) => readLogSize(text, SMALLEST_LOG_FILE, LARGEST_LOG_FILE),
+    write: writtenLogSize,
+  },
+  logFiles: {
+    key: "log-files",
+    expected: "a whole number from 1 to 10000",
+    default: "10",
+    doc: "How many rotated files of the log are kept, besides the current one.",
+    read: (text) => (/^[1-9]\d{0,4}$/.test(text) && Number(text) <= 10_000 ? Number(text) : undefined),
+    write: String,
+  },
+  logTotal: {
+    key: "log-total",
+    expected: "a number of bytes, or one with K, M or G after it, from 4096 to 1024G",
+    default: "no limit",
+    doc: "Size that the log's rotated files may have together; the oldest give way.",
+    read: (text) => readLogSize(text, SMALLEST_LOG_FILE, LARGEST_LOG_TOTAL),
+    write: writtenLogSize,
+  },
+  logCompress: {
+    key: "log-compress",
+    expected: "yes or no (or true, false, on, off, 1, 0)",
+    default: "no",
+    doc: "Whether rotated files of the log are compressed by gzip; dmctl log reads them all the same.",
+    read: (text) => TRUTH.get(text),
+  },
+  logSelect: {
+    key: "log-select",
+    expected: `at most ${MOST_PATTERNS} patterns such as "-* +*fatal:*", each of at most ${LONGEST_PATTERN} characters, with + or - before it, quoted where it has blanks, and with an ASCII character after a *`,
+    default: "every line",
+    doc: "Which lines are logged: each line is, until a - pattern that matches it says no, or a later + pattern yes again.",
+    read: readPatterns,
+    write: writtenPatterns,
   },
 };
 

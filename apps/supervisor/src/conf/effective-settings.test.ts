@@ -33,6 +33,11 @@ it("says what a file sets as a file says it", () => {
     "limit-cpu = 1m",
     "env-dir = ~/env",
     "lock = /run/x",
+    "log-size = 2048K",
+    "log-files = 5",
+    "log-total = 5000",
+    "log-compress = yes",
+    "log-select = -* '+* b' +c",
     "export A = 1",
     "export B = '2'",
   ];
@@ -51,6 +56,11 @@ it("says what a file sets as a file says it", () => {
     "limit-cpu = 60",
     "env-dir = ~/env",
     "lock = /run/x",
+    "log-size = 2M",
+    "log-files = 5",
+    "log-total = 5000",
+    "log-compress = yes",
+    "log-select = -* '+* b' +c",
     "export A = 1",
     "export B = '2'",
   ]);

@@ -23,8 +23,8 @@ describe("advice", () => {
     [launch("joining cgroup"), /for root/],
     [code(126), /^Let www-data execute that program/],
     [code(127), /^Install that program/],
-    [code(1), /`dmctl amy\/blog log` shows all/],
-    [{ how: "signal", signal: "SIGSEGV" }, /`dmctl amy\/blog log` shows all/],
+    [code(1), /`dmctl amy\/blog log` shows what it wrote last\.$/],
+    [{ how: "signal", signal: "SIGSEGV" }, /`dmctl amy\/blog log` shows what it wrote last\.$/],
   ])("after %j says %s", (exit, expected) => {
     expect(advice(ended(exit), concern)).toMatch(expected);
     expect(advice(ended(exit, { phase: "failed" }), concern)).toMatch(expected);
@@ -46,7 +46,12 @@ describe("advice", () => {
 
   it("puts what bars it before how it ended", () => {
     const bar = { kind: "forbidden", reason: "" } as const;
-    expect(advice(ended(code(1), { phase: "forbidden", bar }), concern)).toMatch(/ask root to grant it in \[runs_as\]/);
+    expect(advice(ended(code(1), { phase: "forbidden", bar }), concern)).toMatch(
+      /^Correct user= with .*, or ask root to grant it in \[runs_as\]/,
+    );
+    expect(advice(ended(code(1), { phase: "forbidden", bar: { ...bar, bans: "owner" } }), concern)).toBe(
+      "Ask root to put amy on the left of [runs_as] and to run `dmctl rescan`.",
+    );
     expect(advice(ended(code(1), { phase: "invalid", bar: { ...bar, kind: "invalid" } }), concern)).toMatch(
       /`dmctl start amy\/blog` reads the file again/,
     );
@@ -70,6 +75,12 @@ describe("meaning", () => {
     [code(2), /program's own code/],
     [code(137), /ended by signal 9$/],
     [{ how: "signal", signal: "SIGKILL" }, /want of memory/],
+    [
+      { how: "signal", signal: "SIGKILL", cause: "stop-timeout" },
+      /^it ignored TERM, so was killed after stop-timeout$/,
+    ],
+    [{ how: "signal", signal: "SIGKILL", cause: "memory" }, /^the kernel killed it for want of memory$/],
+    [{ how: "code", code: 137, cause: "memory" }, /^the kernel killed one of its processes for want of memory$/],
     [{ how: "signal", signal: "SIGSEGV" }, /fault/],
     [{ how: "signal", signal: "SIGTERM" }, /told to end/],
     [launch("entering /x"), /never begun/],

@@ -28,12 +28,15 @@ export const meaning = (exit: Exit): string => {
     case "unknown":
       return "only the supervisor that started it could have been told how";
     case "signal":
+      if (exit.cause === "stop-timeout") return "it ignored TERM, so was killed after stop-timeout";
+      if (exit.cause === "memory") return "the kernel killed it for want of memory";
       if (exit.signal === "SIGKILL") return "somebody's kill -9, or the kernel for want of memory";
       if (FAULTS.has(exit.signal)) return "a fault in the program";
       return REQUESTS.has(exit.signal) ? "it was told to end" : "";
     case "memory":
       return "it took more than it may have, all its processes together";
     case "code":
+      if (exit.cause === "memory") return "the kernel killed one of its processes for want of memory";
       if (exit.code === 0) return "it ended of its own will; one that goes into the background looks like this, too";
       if (exit.code > SIGNALLED && exit.code <= SIGNALLED + LAST_SIGNAL) {
         return `the shell's way to say that what it ran was ended by signal ${exit.code - SIGNALLED}`;
@@ -80,7 +83,7 @@ const afterExit = (exit: Exit, { id, user, logged, service }: Concern): string =
   }
   if (service?.logger) return `Put that right and start it again; what it wrote went to ${service.directory}/log/run.`;
   return logged
-    ? `Put that right and start it again; \`dmctl ${id} log\` shows all that it wrote.`
+    ? `Put that right and start it again; \`dmctl ${id} log\` shows what it wrote last.`
     : `Write output=log with \`dmctl edit ${id}\`; then \`dmctl ${id} log\` shows what it says.`;
 };
 
@@ -95,6 +98,9 @@ export const advice = (state: State, concern: Concern, since?: number): string =
   }
   if (state.bar?.kind === "forbidden" && state.bar.reason.includes("strict-limits=yes")) {
     return "Ask root for a machine with cgroup v2, or for strict-limits=no in [settings].";
+  }
+  if (state.bar?.bans === "owner") {
+    return `Ask root to put ${id.split("/")[0]} on the left of [runs_as] and to run \`dmctl rescan\`.`;
   }
   const asking = state.bar?.kind === "forbidden" && /^[a-z-]+=/.exec(state.bar.reason)?.[0];
   if (asking) return `Take ${asking} out with \`dmctl edit ${id}\`, or let root keep that daemon.`;

@@ -1,6 +1,7 @@
 /** What a daemon's file says, as values. Made by conf/, judged by policy.ts, turned into a launch plan by launch.ts. */
 import { type Allowance, BOUNDLESS } from "./allowance.ts";
 import type { Hostname } from "./hostname.ts";
+import type { LogPattern } from "./log-selection.ts";
 import { type Limits, NO_LIMITS } from "./resource-limit.ts";
 import { type App, type IndexName, indexName } from "./site.ts";
 
@@ -61,6 +62,17 @@ export interface Definition extends Surroundings, Limits, Allowance {
   readonly maxRetries: number | undefined;
   /** Undefined where it is made of a conf file. */
   readonly service: Service | undefined;
+
+  /** Bytes after which a log's current file is rotated. */
+  readonly logSize: number;
+  /** Rotated files of a log that are kept. */
+  readonly logFiles: number;
+  /** Bytes that a log's rotated files may have together; undefined is no limit. */
+  readonly logTotal: number | undefined;
+  /** Whether rotated files are compressed. */
+  readonly logCompress: boolean;
+  /** Which lines are kept, by patterns in their order (log-selection.ts); undefined is every line. */
+  readonly logSelect: readonly LogPattern[] | undefined;
 
   /** The sites that it answers for; [hosts] of the policy must grant them. */
   readonly host: readonly Hostname[];
@@ -127,6 +139,12 @@ export const DEFAULTS: Omit<Definition, "start"> = {
   index: ["index.php", "index.html"].flatMap((name) => indexName(name) ?? []),
   app: undefined,
   maxBody: 64 << 20,
+
+  logSize: 1 << 20,
+  logFiles: 10,
+  logTotal: undefined,
+  logCompress: false,
+  logSelect: undefined,
 };
 
 /** What answers for a daemon's sites: what its file says, else what its way to listen and its docroot suggest. */

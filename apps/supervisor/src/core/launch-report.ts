@@ -38,7 +38,7 @@ const reasonOf = (said: string): string => {
 
 /**
  * How a chain's end is told from its daemon's.
- * @param raw what os/process.ts saw; undefined: nobody was there to see. `overdraft`: the kernel ended it for want of memory
+ * @param raw what os/process.ts saw; undefined: nobody was there to see. `peak`: bytes of memory that it had at most
  * @param limit bytes of memory that it may have
  */
 export const readExit = (
@@ -47,14 +47,16 @@ export const readExit = (
         readonly code: number | undefined;
         readonly signal: string | undefined;
         readonly report: string;
-        readonly overdraft?: { readonly peak: number | undefined } | undefined;
+        readonly starved: boolean;
+        readonly peak?: number | undefined;
       }
     | undefined,
   limit?: number,
 ): Exit => {
   if (raw === undefined) return { how: "unknown" };
-  if (raw.overdraft && raw.report === "") return { how: "memory", limit, peak: raw.overdraft.peak };
+  const starved = raw.starved ? ({ cause: "memory" } as const) : {};
+  if (raw.starved && raw.signal === "SIGKILL") return { how: "memory", limit, peak: raw.peak };
   if (raw.signal !== undefined) return { how: "signal", signal: raw.signal };
   if (raw.report !== "") return { how: "launch", ...readFailure(raw.report) };
-  return { how: "code", code: raw.code ?? 0 };
+  return { how: "code", code: raw.code ?? 0, ...(raw.code !== 0 && starved) };
 };

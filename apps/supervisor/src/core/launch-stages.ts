@@ -7,10 +7,12 @@
 /** Exit code of a chain that failed before the daemon's shell took over. */
 export const LAUNCH_FAILED = 111;
 
+/** No variable of a tenant's may begin so: those below travel beside them. */
+const RESERVED = "DMHOST_VAR";
 /** What a tenant's variable is called until nothing that could obey it is left of the chain. */
-export const VEIL = "DMHOST_VAR_";
+export const VEIL = `${RESERVED}_`;
 /** Variable with the names of the veiled ones. */
-export const VEILED = "DMHOST_VARS";
+export const VEILED = `${RESERVED}S`;
 
 /** Waits for the word to go on; the first of the account's stages begins so. */
 export const AWAIT_WORD = `read -r go <&4 || exit ${LAUNCH_FAILED}
@@ -116,6 +118,10 @@ if ($file ne '') {
 $stage = 'putting the variables together';
 my %names = map { $_ => 1 } split / /, $ENV{${VEILED}};
 delete @found{split / /, $pinned}; delete @unset{split / /, $pinned};
+for (sort keys %found) {
+  /\A${RESERVED}/ and fail("the name $_ is the launch's own");
+  $_ ne 'OPTIND' or $found{$_} =~ /\A[0-9]+\z/ or fail("$_ is no number, and /bin/sh begins with no other");
+}
 for (keys %unset) { delete $ENV{"${VEIL}$_"}; delete $names{$_} }
 for (keys %found) { $ENV{"${VEIL}$_"} = $found{$_}; $names{$_} = 1 }
 keys %names <= ${MOST} or fail("more than ${MOST} variables");

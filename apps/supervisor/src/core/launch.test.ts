@@ -90,6 +90,32 @@ describe("launchDaemon", () => {
   });
 });
 
+describe("launchLogger", () => {
+  const script = (terms: Partial<typeof DEFAULTS>): string[] => {
+    const { argv } = launchLogger("/home/amy/logs/site", owner, { ...DEFAULTS, ...terms }, true);
+    expect(argv).toContain("--reuid=1001");
+    return argv.slice(argv.indexOf("--", argv.indexOf("/usr/bin/s6-log")) + 1);
+  };
+
+  it("runs s6-log as the owner, with the defaults of multilog", () => {
+    expect(script({})).toEqual(["n10", "s1048576", "t", "/home/amy/logs/site"]);
+  });
+
+  it("says all that a file can say of a log", () => {
+    const terms = { logFiles: 3, logSize: 4096, logTotal: 9999, logCompress: true, logSelect: ["-*", "+*x*"] };
+    expect(script(terms)).toEqual([
+      "n3",
+      "s4096",
+      "S9999",
+      "-^.*$",
+      "+^[^x]*x.*$",
+      "t",
+      "!gzip -nq",
+      "/home/amy/logs/site",
+    ]);
+  });
+});
+
 describe("the chain of a service directory", () => {
   const root = { name: "root", uid: 0, gid: 0, home: "/root", shell: "/bin/sh" };
   const ofService = { ...DEFAULTS, dir: "/service/site", start: "exec ./run", service: { finish: true } };
@@ -219,19 +245,6 @@ it.each<[string, Partial<Definition>, typeof owner, boolean, string | undefined]
   expect(objection({ definition: { ...definition, ...change }, owner: whose, privileged })).toBe(expected);
 });
 
-it("runs the logger as the owner", () => {
-  const { argv } = launchLogger("/home/amy/logs/site", owner, { size: 4096, files: 3 }, true);
-  expect(argv).toContain("--reuid=1001");
-  expect(argv.slice(argv.indexOf("/usr/bin/s6-log"))).toEqual([
-    "/usr/bin/s6-log",
-    "-b",
-    "n3",
-    "s4096",
-    "t",
-    "/home/amy/logs/site",
-  ]);
-});
-
 it.each([
   ["~", "/home/amy"],
   ["~/site", "/home/amy/site"],
@@ -246,6 +259,21 @@ describe("readExit", () => {
     ["a code", { code: 3, signal: undefined, report: "" }, { how: "code", code: 3 }],
     ["a signal", { code: undefined, signal: "SIGKILL", report: "" }, { how: "signal", signal: "SIGKILL" }],
     ["nobody saw", undefined, { how: "unknown" }],
+    [
+      "no memory",
+      { code: undefined, signal: "SIGKILL", report: "", starved: true },
+      { how: "memory", limit: undefined, peak: undefined },
+    ],
+    [
+      "no memory for a child",
+      { code: 137, signal: undefined, report: "", starved: true },
+      { how: "code", code: 137, cause: "memory" },
+    ],
+    [
+      "another signal, of one of whose processes that is true",
+      { code: undefined, signal: "SIGTERM", report: "", starved: true },
+      { how: "signal", signal: "SIGTERM" },
+    ],
     [
       "the directory",
       { code: 111, signal: undefined, report: "/srv/x: not a directory\nentering /srv/x\n" },
@@ -306,7 +334,7 @@ describe("readExit", () => {
       { how: "launch", stage: "becoming the account", reason: "operation not permitted" },
     ],
   ])("%s", (_name, raw, expected) => {
-    expect(readExit(raw)).toEqual(expected);
+    expect(readExit(raw && { starved: false, ...raw })).toEqual(expected);
   });
 });
 

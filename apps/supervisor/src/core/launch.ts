@@ -29,6 +29,7 @@ import {
   VEIL,
   VEILED,
 } from "./launch-stages.ts";
+import { selectionScript } from "./log-selection.ts";
 import type { Account } from "./policy-rules.ts";
 import { prlimitOptions } from "./resource-limit.ts";
 
@@ -244,32 +245,29 @@ export const inHome = (path: string, owner: Account): string =>
   path === "~" ? owner.home : path.startsWith("~/") ? `${owner.home}/${path.slice(2)}` : path;
 
 /** How a log is kept. */
-export interface LogBounds {
-  /** Bytes after which `current` is rotated. */
-  readonly size: number;
-  /** Rotated files that are kept. */
-  readonly files: number;
-}
+export type LogTerms = Pick<Definition, "logSize" | "logFiles" | "logTotal" | "logCompress" | "logSelect">;
 
-/** The program that writes a daemon's log, as its owner (DESIGN decision 8). */
-export const launchLogger = (
-  directory: string,
-  owner: Account,
-  bounds: LogBounds,
-  privileged: boolean,
-): LaunchPlan => ({
+/**
+ * The program that writes a daemon's log, as its owner (DESIGN decision 8). What it makes only its owner can read, and
+ * root's programs that act as the owner.
+ */
+export const launchLogger = (directory: string, owner: Account, terms: LogTerms, privileged: boolean): LaunchPlan => ({
   file: "/bin/sh",
   argv: [
     ...sh(AS_ROOT, "", ""),
     ...become(owner, privileged),
     ...sh(
-      `umask 027; read -r go <&4 || exit ${LAUNCH_FAILED}; exec "$@" 2>&5 3>&- 4>&- 5>&- ${CHAIN_SOCKET}>&- ${CHAIN_READY}>&-`,
+      `umask 077; read -r go <&4 || exit ${LAUNCH_FAILED}; exec "$@" 2>&5 3>&- 4>&- 5>&- ${CHAIN_SOCKET}>&- ${CHAIN_READY}>&-`,
     ),
     "/usr/bin/s6-log",
     "-b",
-    `n${bounds.files}`,
-    `s${bounds.size}`,
+    "--",
+    `n${terms.logFiles}`,
+    `s${terms.logSize}`,
+    ...(terms.logTotal === undefined ? [] : [`S${terms.logTotal}`]),
+    ...selectionScript(terms.logSelect ?? []),
     "t",
+    ...(terms.logCompress ? ["!gzip -nq"] : []),
     directory,
   ],
   slots: SLOTS,

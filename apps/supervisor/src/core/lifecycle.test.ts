@@ -6,6 +6,7 @@ import {
   type Circumstances,
   describeExit,
   type Event,
+  type Exit,
   initial,
   isExpected,
   type Phase,
@@ -155,9 +156,30 @@ describe("back-off", () => {
     expect(step(state, { type: "start" }, at(NOW)).state).toMatchObject({
       phase: "starting",
       failures: 0,
-      respawns: 0,
+      respawns: 4,
     });
   });
+});
+
+describe("respawns", () => {
+  it.each(["start", "once"] as const)("are counted on through a %s of one that has not been stopped", (type) => {
+    for (const phase of ["coolingdown", "failed"] as const) {
+      expect(step(states[phase], { type }, at(NOW)).state).toMatchObject({ respawns: 2, failures: 0, wantedAt: NOW });
+    }
+    const crashed = step(states.running, { type: "exited", run: 3, exit: crash, connected: false }, at(NOW)).state;
+    expect(step(crashed, { type }, at(NOW)).state.respawns).toBe(2);
+  });
+
+  it.each(Object.values(states).map((state) => [state.phase, state] as const))(
+    "are counted anew after a stop or a restart of one that is %s",
+    (_, state) => {
+      for (const type of ["stop", "restart"] as const) {
+        const after = step(state, { type }, at(NOW)).state;
+        // Asleep it has nothing to end, and barred it has ended.
+        if (type === "stop" || after.phase !== state.phase) expect(after.respawns).toBe(0);
+      }
+    },
+  );
 });
 
 describe("exit code 100", () => {
@@ -295,6 +317,23 @@ describe("stop and restart", () => {
     const late = step(stopping, { type: "deadline" }, at(NOW + 10_000));
     expect(late.effects).toEqual([{ type: "kill", run: 3 }]);
     expect(late.state.deadline).toBe(NOW + 20_000);
+  });
+
+  it("knows that it was killed because it did not end when it was asked to", () => {
+    const end = (state: State, exit: Exit): Exit | undefined =>
+      step(state, { type: "exited", run: 3, exit, connected: false }, at(NOW)).state.last?.exit;
+    const stopping = step(states.running, { type: "stop" }, at(NOW)).state;
+    const late = step(stopping, { type: "deadline" }, at(NOW)).state;
+    expect(end(late, crash)).toEqual({ ...crash, cause: "stop-timeout" });
+    expect(end(stopping, crash)).toEqual(crash);
+    expect(end(late, clean)).toEqual(clean);
+    expect(end(late, { ...crash, cause: "memory" })).toEqual({ ...crash, cause: "memory" });
+    const next = step(late, { type: "start" }, at(NOW)).state;
+    const again = step(next, { type: "gone", run: 3 }, at(NOW)).state;
+    const second = step({ ...again, phase: "running" }, { type: "stop" }, at(NOW)).state;
+    expect(step(second, { type: "exited", run: 4, exit: crash, connected: false }, at(NOW)).state.last?.exit).toEqual(
+      crash,
+    );
   });
 
   it("begins the next run without waiting when the old one is gone, however it ended", () => {

@@ -9,10 +9,13 @@ import { roughBytes, writeBytes } from "./allowance.ts";
 import { retryDelay, spacing } from "./backoff.ts";
 import type { Definition } from "./definition.ts";
 
+/** What is known of what is behind an end: the kernel had no memory left for it, or it did not end when it was told to. */
+export type Cause = "memory" | "stop-timeout";
+
 /** How a run's main process ended. */
 export type Exit =
-  | { readonly how: "code"; readonly code: number }
-  | { readonly how: "signal"; readonly signal: string }
+  | { readonly how: "code"; readonly code: number; readonly cause?: Cause }
+  | { readonly how: "signal"; readonly signal: string; readonly cause?: Cause }
   /** It was ended because it had more memory than it may have: `limit` and what it had of it at most, in bytes. */
   | { readonly how: "memory"; readonly limit: number | undefined; readonly peak: number | undefined }
   /** It never became the daemon: `stage` is what was being done, e.g. `entering /srv/x`. */
@@ -26,6 +29,8 @@ export type Exit =
 export interface Bar {
   readonly kind: "forbidden" | "invalid";
   readonly reason: string;
+  /** Forbidden is all that its owner has, not this daemon alone. */
+  readonly bans?: "owner";
 }
 
 export type Phase =
@@ -55,7 +60,7 @@ export interface State {
   readonly wantedAt: number | undefined;
   /** Failed runs in a row. */
   readonly failures: number;
-  /** Runs begun by itself since it was last asked to be up. */
+  /** Runs begun by itself since it was last stopped or restarted. */
   readonly respawns: number;
   /** Whether the end of the latest run was asked for. */
   readonly asked: boolean;
@@ -63,6 +68,8 @@ export interface State {
   readonly once: boolean;
   /** Whether its processes are held by SIGSTOP. */
   readonly paused: boolean;
+  /** While it is stopping: whether it was killed, having had its time. */
+  readonly killed: boolean;
   /** While it is stopping: whether it is still let finish its requests. */
   readonly easing: boolean;
   /** While it is stopping: whether it goes to sleep after that. */
@@ -156,6 +163,7 @@ export const initial: State = {
   asked: false,
   once: false,
   paused: false,
+  killed: false,
   easing: false,
   dozing: false,
   last: undefined,
@@ -178,17 +186,20 @@ const discard = (state: State): Effect => ({ type: "discard", run: state.run + 1
 const spawn = (state: State, at: Circumstances, change: Partial<State>): Step =>
   to(
     state,
-    { phase: "starting", run: state.run + 1, startedAt: at.now, asked: false, ...change },
+    { phase: "starting", run: state.run + 1, startedAt: at.now, asked: false, killed: false, ...change },
     { type: "spawn", run: state.run + 1 },
   );
 
-const afresh = (at: Circumstances) =>
-  ({ want: "up", wantedAt: at.now, failures: 0, respawns: 0, once: false, dozing: false }) as const;
+const wished = (at: Circumstances) =>
+  ({ want: "up", wantedAt: at.now, failures: 0, once: false, dozing: false }) as const;
+const afresh = (at: Circumstances) => ({ ...wished(at), respawns: 0 }) as const;
 const sleep = (state: State, change: Partial<State>): Step => to(state, { phase: "asleep", ...change }, discard(state));
 const begin = (state: State, _event: unknown, at: Circumstances): Step =>
-  at.rules.ondemand ? sleep(state, afresh(at)) : spawn(state, at, afresh(at));
+  at.rules.ondemand ? sleep(state, wished(at)) : spawn(state, at, wished(at));
 const beginOnce = (state: State, _event: unknown, at: Circumstances): Step =>
-  spawn(state, at, { ...afresh(at), once: true });
+  spawn(state, at, { ...wished(at), once: true });
+const beginAnew = (state: State, event: unknown, at: Circumstances): Step =>
+  begin({ ...state, respawns: 0 }, event, at);
 const wake = (state: State, _event: unknown, at: Circumstances): Step => spawn(state, at, {});
 /** Begun again by itself, if its owner has a restart left in this minute. */
 const respawn = (state: State, _event: unknown, at: Circumstances): Step =>
@@ -226,11 +237,15 @@ const rest = (state: State): Step => to(state, { ...idle, phase: state.bar?.kind
 
 /** While it is stopping the wish alone changes; `asked` makes the next run begin without waiting. */
 const wishUp = (state: State, _event: unknown, at: Circumstances): Step => ({
+  state: { ...state, ...wished(at), asked: true },
+  effects: [],
+});
+const wishAnew = (state: State, _event: unknown, at: Circumstances): Step => ({
   state: { ...state, ...afresh(at), asked: true },
   effects: [],
 });
 const wishOnce = (state: State, _event: unknown, at: Circumstances): Step => ({
-  state: { ...state, ...afresh(at), asked: true, once: true },
+  state: { ...state, ...wished(at), asked: true, once: true },
   effects: [],
 });
 const wishDown = (state: State, _event: unknown, at: Circumstances): Step =>
@@ -287,13 +302,17 @@ const ended = (state: State, event: Of<"exited">, at: Circumstances): Step =>
 const ending = (state: State, event: Of<"exited">): Step =>
   state.last?.run === event.run
     ? same(state)
-    : { state: { ...state, last: { run: event.run, exit: event.exit, failed: false } }, effects: [] };
+    : { state: { ...state, last: { run: event.run, exit: withCause(state, event.exit), failed: false } }, effects: [] };
+const withCause = ({ killed }: State, exit: Exit): Exit =>
+  killed && exit.how === "signal" && exit.signal === "SIGKILL" && !exit.cause
+    ? { ...exit, cause: "stop-timeout" }
+    : exit;
 
 /** It had its time: to finish its requests, and then to end. */
 const press = (state: State, _event: unknown, at: Circumstances): Step =>
   to(
     state,
-    { easing: false, deadline: at.now + at.rules.stopTimeout },
+    { easing: false, killed: !state.easing, deadline: at.now + at.rules.stopTimeout },
     { type: state.easing ? "terminate" : "kill", run: state.run },
   );
 
@@ -343,7 +362,7 @@ const release = (state: State, _event: unknown, at: Circumstances): Step => {
 const table = {
   start:      { stopped: begin,     starting: lasting,   running: lasting,    stopping: wishUp,     coolingdown: begin,     failed: begin,      asleep: lasting,    forbidden: same,      invalid: same },
   once:       { stopped: beginOnce, starting: lastly,    running: lastly,     stopping: wishOnce,   coolingdown: beginOnce, failed: beginOnce,  asleep: beginOnce,  forbidden: same,      invalid: same },
-  restart:    { stopped: begin,     starting: cycle,     running: cycle,      stopping: wishUp,     coolingdown: begin,     failed: begin,      asleep: lasting,    forbidden: same,      invalid: same },
+  restart:    { stopped: begin,     starting: cycle,     running: cycle,      stopping: wishAnew,   coolingdown: beginAnew, failed: beginAnew,  asleep: lasting,    forbidden: same,      invalid: same },
   stop:       { stopped: rest,      starting: end,       running: end,        stopping: wishDown,   coolingdown: rest,      failed: rest,       asleep: rest,       forbidden: rest,      invalid: rest },
   retire:     { stopped: rest,      starting: ease,      running: ease,       stopping: wishAway,   coolingdown: rest,      failed: rest,       asleep: rest,       forbidden: rest,      invalid: rest },
   idle:       { stopped: same,      starting: same,      running: doze,       stopping: same,       coolingdown: same,      failed: same,       asleep: same,       forbidden: same,      invalid: same },
@@ -392,7 +411,7 @@ export const describeExit = (exit: Exit): string => {
     case "code":
       return `exited with code ${exit.code}${KNOWN_CODES.get(exit.code) ?? ""}`;
     case "signal":
-      return `killed by ${exit.signal}`;
+      return `killed by ${exit.signal}${exit.cause === "memory" ? " for want of memory" : ""}`;
     case "memory":
       return `killed for want of memory${exit.limit === undefined ? "" : `: the limit is ${writeBytes(exit.limit)}`}${exit.peak === undefined ? "" : `, it had ${roughBytes(exit.peak)}`}`;
     case "launch":

@@ -192,7 +192,7 @@ describe("the article's policy", () => {
       "no line of [runs_as] lets jim run daemons as www-data",
       "bill is not on the left of [runs_as], so runs no daemons",
       "root runs its own daemons as anybody",
-      'no account "ghost"',
+      'there is no account "ghost" on this machine',
       "[manages] lets david manage the daemons of amy",
       "everybody manages their own daemons",
       "no line of [manages] lets amy manage the daemons of david",

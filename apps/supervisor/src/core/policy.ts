@@ -87,21 +87,26 @@ export function resolvePolicy(
   const budgets = roster.limits(rules.limits, owners);
   const isOwner = (name: string): boolean => name === ROOT || runsAs.has(name);
 
+  const nobody = (...names: string[]): Verdict | undefined => {
+    const ghost = names.find((name) => name !== ROOT && !accounts.users.has(name));
+    return ghost === undefined ? undefined : refused(`there is no account "${ghost}" on this machine`);
+  };
+
   const mayRunAs = (owner: string, target: string): Verdict => {
-    if (owner === ROOT) {
-      const exists = target === ROOT || accounts.users.has(target);
-      return exists ? granted(undefined, "root runs its own daemons as anybody") : refused(`no account "${target}"`);
-    }
+    const ghost = nobody(owner, target);
+    if (ghost) return ghost;
+    if (owner === ROOT) return granted(undefined, "root runs its own daemons as anybody");
     const targets = runsAs.get(owner);
     if (targets === undefined) return refused(`${owner} is not on the left of [runs_as], so runs no daemons`);
     const line = targets.get(target);
-    if (!accounts.users.has(target)) return refused(`there is no account "${target}" on this machine`);
     if (line === undefined) return refused(`no line of [runs_as] lets ${owner} run daemons as ${target}`);
     const self = `${owner} is on the left of [runs_as], so may run daemons as themselves`;
     return granted(line, owner === target ? self : `[runs_as] lets ${owner} run daemons as ${target}`);
   };
 
   const mayManage = (caller: string, owner: string): Verdict => {
+    const ghost = nobody(caller, owner);
+    if (ghost) return ghost;
     if (caller === ROOT) return granted(undefined, "root manages everybody");
     if (!isOwner(owner)) return refused(`${owner} is not on the left of [runs_as], so runs no daemons`);
     if (caller === owner) return granted(runsAs.get(owner)?.get(owner), "everybody manages their own daemons");
@@ -113,7 +118,7 @@ export function resolvePolicy(
   const mayWrite = (caller: string, owner: string): Verdict =>
     caller === owner || caller === ROOT || !isOwner(owner)
       ? mayManage(caller, owner)
-      : refused(`only ${owner} and root may change the files of ${owner}'s daemons`);
+      : (nobody(caller) ?? refused(`only ${owner} and root may change the files of ${owner}'s daemons`));
 
   const mayHost = (owner: string, host: Hostname): Verdict => {
     if (owner === ROOT) return granted(undefined, "root's daemons may answer for any host");

@@ -65,6 +65,15 @@ export const readAccounts = (names: { users: readonly string[]; groups: readonly
   return { users, groups };
 };
 
+/** Name of the account that has this uid at this moment; undefined where none has, or it cannot be told soon. */
+export const accountName = (uid: number): string | undefined => {
+  try {
+    return readAccount(getent("passwd", "--", String(uid))[0] ?? "")?.name;
+  } catch {
+    return undefined;
+  }
+};
+
 /** How the kernel sees an account that touches files: its ids and every group that lists it. */
 export const fileIdentity = (account: Account, base: AccountBase): FileIdentity => ({
   uid: account.uid,

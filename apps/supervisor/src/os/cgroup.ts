@@ -197,6 +197,15 @@ export const isPopulated = (path: string): boolean => {
   }
 };
 
+/** Whether the kernel has killed any process of the group because it had no memory for it; false where it does not count. */
+export const hasStarved = (path: string): boolean => {
+  try {
+    return /^oom_kill [1-9]/m.test(readFileSync(join(path, "memory.events"), "utf8"));
+  } catch {
+    return false;
+  }
+};
+
 /** Kills everything in the group at once; false where this kernel cannot (before 5.14). */
 export const killGroup = (path: string): boolean => {
   try {

@@ -11,10 +11,11 @@ import {
   type Stats,
   statSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Account } from "../core/policy-rules.ts";
 import type { FileIdentity } from "./libc.ts";
 import { asUser } from "./tenant.ts";
+import { lineThatIsNotUtf8, readUtf8 } from "./utf8.ts";
 
 const SUFFIX = ".conf";
 
@@ -27,6 +28,8 @@ export type ConfText = { readonly name: string; readonly path: string } & (
 /** What a conf directory holds. */
 export interface ConfDirectory {
   readonly files: readonly ConfText[];
+  /** Names of those that are too many. */
+  readonly passedOver: readonly string[];
   /** What could not be used at all, each `path: reason`. */
   readonly problems: readonly string[];
   /** Whether the directory itself was readable and to be trusted. */
@@ -57,11 +60,13 @@ export const distrust = (account: Account, chain: readonly string[]): string | u
   return undefined;
 };
 
-/** Makes what is missing of a directory below the account's home, as the account, mode 0750. */
-export const makeOwnDirectory = (account: Account, identity: FileIdentity, directory: string): void => {
+/** Makes what is missing of a directory below the account's home, as the account, mode 0750, or `mode` for the last one. */
+export const makeOwnDirectory = (account: Account, identity: FileIdentity, directory: string, mode = 0o750): void => {
   if (!directory.startsWith(`${account.home}/`)) return;
   asUser(identity, () => {
-    if (!lstatSync(directory, { throwIfNoEntry: false })) mkdirSync(directory, { recursive: true, mode: 0o750 });
+    if (lstatSync(directory, { throwIfNoEntry: false })) return;
+    mkdirSync(dirname(directory), { recursive: true, mode: 0o750 });
+    mkdirSync(directory, { mode });
   });
 };
 
@@ -100,19 +105,19 @@ export const readText = (path: string, account: Account, largest: number): strin
     for (let more = -1; more !== 0 && length < bytes.length; length += more) {
       more = readSync(fd, bytes, length, bytes.length - length, length);
     }
-    try {
-      return { text: new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes.subarray(0, length)) };
-    } catch {
-      return "it is not UTF-8 text";
-    }
+    const content = bytes.subarray(0, length);
+    const text = readUtf8(content);
+    return text === undefined ? `its line ${lineThatIsNotUtf8(content)} is not UTF-8 text` : { text };
   } finally {
     closeSync(fd);
   }
 };
 
+const nameOf = (file: string): string => file.slice(0, -SUFFIX.length);
+
 const readEntry = (directory: string, file: string, account: Account, largest: number): ConfText => {
   const path = join(directory, file);
-  const name = file.slice(0, -SUFFIX.length);
+  const name = nameOf(file);
   const result = readText(path, account, largest);
   return typeof result === "object"
     ? { name, path, text: result.text, problem: undefined }
@@ -131,8 +136,10 @@ export interface Selection {
   readonly names: RegExp;
   /** Bytes of a file at most; larger ones are a problem. */
   readonly largest: number;
-  /** Files that are read at most; the rest are reported. */
+  /** Files that are read at most, unless only one is wanted; the rest are reported. */
   readonly most: number;
+  /** Names that are read before others. */
+  readonly first?: ReadonlySet<string>;
   /** The only one that is wanted, if one is. */
   readonly only?: string;
 }
@@ -153,10 +160,10 @@ export const readConfDirectory = (
     return asUser(identity, () => readAsOwner(account, chain, directory, selection));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") {
-      return { files: [], problems: [], complete: true };
+      return { files: [], passedOver: [], problems: [], complete: true };
     }
     const problem = `${directory}: ${error instanceof Error ? error.message : String(error)}`;
-    return { files: [], problems: [problem], complete: false };
+    return { files: [], passedOver: [], problems: [problem], complete: false };
   }
 };
 
@@ -167,28 +174,31 @@ const readAsOwner = (
   selection: Selection,
 ): ConfDirectory => {
   const distrusted = distrust(account, chain);
-  if (distrusted) return { files: [], problems: [distrusted], complete: false };
+  if (distrusted) return { files: [], passedOver: [], problems: [distrusted], complete: false };
   const found = readdirSync(directory, { encoding: "buffer" })
     .map((bytes) => ({ file: bytes.toString("latin1"), shown: escaped(bytes.toString("utf8")) }))
     .filter(({ file }) => file.endsWith(SUFFIX) && !file.startsWith("."));
-  const isNamed = ({ file }: { file: string }) => selection.names.test(file.slice(0, -SUFFIX.length));
+  const isNamed = ({ file }: { file: string }) => selection.names.test(nameOf(file));
   const problems = found
     .filter((entry) => !isNamed(entry))
     .map(
       ({ shown }) =>
         `${directory}/${shown}: no name for a daemon; use at most 64 of A-Z a-z 0-9 _ . - and begin with a letter or digit`,
     );
-  const files = found
-    .filter(isNamed)
-    .map(({ file }) => file)
-    .sort();
+  const named = found.filter(isNamed).map(({ file }) => file);
+  const read = (file: string) => readEntry(directory, file, account, selection.largest);
+  if (selection.only !== undefined) {
+    const files = named.filter((file) => file === selection.only + SUFFIX);
+    return { files: files.map(read), passedOver: [], problems, complete: true };
+  }
+  const rank = (file: string): number => (selection.first?.has(nameOf(file)) ? 0 : 1);
+  const files = named.sort().sort((a, b) => rank(a) - rank(b));
   if (files.length > selection.most) {
-    problems.push(`${directory}: ${files.length} conf files, only the first ${selection.most} are loaded`);
+    problems.push(`${directory}: ${files.length} conf files, only ${selection.most} are loaded`);
   }
   return {
-    files: (selection.only === undefined ? files.slice(0, selection.most) : files)
-      .filter((file) => selection.only === undefined || file === selection.only + SUFFIX)
-      .map((file) => readEntry(directory, file, account, selection.largest)),
+    files: files.slice(0, selection.most).sort().map(read),
+    passedOver: files.slice(selection.most).map(nameOf),
     problems,
     complete: true,
   };

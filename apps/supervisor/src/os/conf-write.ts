@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import {
   closeSync,
   constants,
+  fchmodSync,
   fsyncSync,
   linkSync,
   lstatSync,
@@ -25,6 +26,8 @@ const writeBeside = (path: string, mode: number, text: string, put: (draft: stri
   const fd = openSync(draft, flags, mode);
   try {
     try {
+      // No umask has a say in what the file had before.
+      fchmodSync(fd, mode);
       writeFileSync(fd, text);
       fsyncSync(fd);
     } finally {
@@ -41,9 +44,11 @@ const writeBeside = (path: string, mode: number, text: string, put: (draft: stri
  * @throws errno errors; the old text is still there then
  */
 export const replaceConfFile = (identity: FileIdentity, path: string, text: string): void =>
-  asUser(identity, () =>
-    writeBeside(path, (lstatSync(path).mode & 0o777) | NEW_FILE, text, (draft) => renameSync(draft, path)),
-  );
+  asUser(identity, () => {
+    const stats = lstatSync(path);
+    if (!stats.isFile()) throw Object.assign(new Error("it is no regular file any more"), { code: "EINVAL" });
+    writeBeside(path, (stats.mode & 0o777) | NEW_FILE, text, (draft) => renameSync(draft, path));
+  });
 
 /**
  * Makes a conf file in one step, as its owner, where there is nothing of that name.

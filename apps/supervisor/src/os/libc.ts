@@ -45,6 +45,8 @@ const c = {
   eventfd: libc.func("int eventfd(uint32_t, int)"),
   poll: libc.func("int poll(void *, unsigned long, int)"),
   getxattr: libc.func("long getxattr(const char *, const char *, _Out_ void *, size_t)"),
+  read: libc.func("long read(int, _Out_ void *, size_t)"),
+  write: libc.func("long write(int, const void *, size_t)"),
   waitpid: libc.func("int waitpid(int, _Out_ int *, int)"),
 };
 
@@ -249,6 +251,25 @@ export const pollReadable = (fds: readonly number[], done: (readable: number[]) 
     done(fds.filter((_, index) => set.readInt16LE(index * 8 + 6) !== 0));
   });
 };
+
+const POLLOUT = 4;
+
+/** Those of `fds` that can take no more at this moment: pipes that are full. */
+export const fullOnes = (fds: readonly number[]): number[] => {
+  const set = Buffer.alloc(8 * fds.length);
+  for (const [index, fd] of fds.entries()) {
+    set.writeInt32LE(fd, index * 8);
+    set.writeInt16LE(POLLOUT, index * 8 + 4);
+  }
+  checked("poll", c.poll(set, fds.length, 0));
+  return fds.filter((_, index) => set.readInt16LE(index * 8 + 6) === 0);
+};
+
+/** Reads what a descriptor that does not block has, at once; 0 bytes where it has nothing. */
+export const readAtOnce = (fd: number, target: Uint8Array): number => Math.max(0, c.read(fd, target, target.length));
+/** Writes to a descriptor that does not block, at once; false where it cannot take all of it. */
+export const writeAtOnce = (fd: number, bytes: Uint8Array): boolean =>
+  c.write(fd, bytes, bytes.length) === bytes.length;
 
 const WNOHANG = 1;
 /** Wait status of a child that has ended, undefined when `pid` is no child of ours or has not ended. */

@@ -36,12 +36,20 @@ import {
   makeGroup,
   removeGroup,
 } from "./cgroup.ts";
-import { type ConfDirectory, type ConfText, confPath, makeOwnDirectory, readConfDirectory } from "./conf-dir.ts";
+import {
+  type ConfDirectory,
+  type ConfText,
+  confPath,
+  makeOwnDirectory,
+  readConfDirectory,
+  type Selection,
+} from "./conf-dir.ts";
 import { ConfWatch } from "./conf-watch.ts";
 import { connectionsTo, holdsAny } from "./connections.ts";
 import { runFinish } from "./finish.ts";
 import { type FileIdentity, keepOnExec } from "./libc.ts";
-import { fifoPath, Log, type LogPlan, requireWritable } from "./log.ts";
+import { fifoPath, Log, type LogPlan, requireCompressor, requireWritable } from "./log.ts";
+import { OverflowWatch } from "./log-overflow.ts";
 import { awaitNotification } from "./notification.ts";
 import { adopt, type Chain, clear, launch, prepare, type Run, type Stdio, signalNumber } from "./process.ts";
 import { isAlive, type ProcessIdentity, readProcesses } from "./process-table.ts";
@@ -103,7 +111,13 @@ interface Traces {
   readonly leader: ProcessIdentity | undefined;
   readonly cgroup: string | undefined;
   readonly logger: ProcessIdentity | undefined;
+  /** Log.signature of that logger's, and how many lines were dropped. */
+  readonly loggerSignature?: string | undefined;
+  readonly dropped?: number;
 }
+
+/** What of a directory is read, or read first. */
+type Wanted = Pick<Selection, "first" | "only">;
 
 /** A launch that stands by. */
 interface Spare {
@@ -138,6 +152,10 @@ export class Linux implements Machine {
   readonly #options: LinuxOptions;
   readonly #runs = new Map<string, Run>();
   readonly #logs = new Map<string, Log>();
+  readonly #overflows = new OverflowWatch();
+  /** Lines that logs now closed have dropped, and logs that are being closed. */
+  readonly #dropped = new Map<string, number>();
+  readonly #closing = new Map<string, Promise<void>>();
   readonly #spares = new Map<string, Spare>();
   readonly #remembered = new Map<string, Remembered>();
   readonly #unwritten = new Map<string, Remembered>();
@@ -148,8 +166,6 @@ export class Linux implements Machine {
   /** What each daemon was last held to, by its id. */
   readonly #allotments = new Map<string, Allotment>();
   readonly #loggerGroups = new Map<string, string>();
-  /** Tenants' loggers that are on their way out. */
-  readonly #closing = new Map<string, Promise<void>>();
   readonly #watches = new Map<string, ConfWatch>();
 
   constructor(options: LinuxOptions) {
@@ -173,9 +189,14 @@ export class Linux implements Machine {
     return fileIdentity(account, this.accounts);
   }
 
-  readFiles(owner: Account, places: Places): FoundFiles {
-    const conf = this.#read(owner, places.chain);
-    const services = this.#readServices(owner, places.serviceChain, this.#options.mostDaemons - conf.files.length);
+  readFiles(owner: Account, places: Places, loaded: readonly string[]): FoundFiles {
+    // What an earlier supervisor had running comes first, too.
+    const recorded = this.#options.states.list(owner.name).map((file) => file.split("#")[0] ?? "");
+    const first = new Set([...loaded, ...recorded]);
+    const conf = this.#read(owner, places.chain, { first });
+    const services = this.#readServices(owner, places.serviceChain, this.#options.mostDaemons - conf.files.length, {
+      first,
+    });
     const files = new Map(conf.files.map((file) => [file.name, this.#understand(file)]));
     // Both may lie below the same directory that is not to be trusted.
     const problems = [...new Set([...conf.problems, ...services.problems])];
@@ -184,13 +205,16 @@ export class Linux implements Machine {
       if (known) problems.push(`${service.path}: not loaded, for ${known.path} has the same name; rename one of them`);
       else files.set(service.name, this.#understandService(service));
     }
-    return { files: [...files.values()], problems, complete: conf.complete && services.complete };
+    const passedOver = [...conf.passedOver, ...services.passedOver];
+    return { files: [...files.values()], passedOver, problems, complete: conf.complete && services.complete };
   }
 
   readFile(owner: Account, places: Places, name: string): FoundFile | undefined {
     const text = this.readText(owner, places.chain, name);
     if (text) return this.#understand(text);
-    const { directories, problems } = this.#readServices(owner, places.serviceChain, this.#options.mostDaemons, name);
+    const { directories, problems } = this.#readServices(owner, places.serviceChain, this.#options.mostDaemons, {
+      only: name,
+    });
     if (directories[0]) return this.#understandService(directories[0]);
     if (problems.length === 0) return undefined;
     const path = join(places.serviceChain.at(-1) ?? "/", name, "run");
@@ -207,14 +231,14 @@ export class Linux implements Machine {
 
   /** The text of one conf file, or why it cannot be read; undefined when there is no such file. */
   readText(owner: Account, chain: readonly string[], name: string): ConfText | undefined {
-    const { files, problems } = this.#read(owner, chain, name);
+    const { files, problems } = this.#read(owner, chain, { only: name });
     if (files[0] || problems.length === 0) return files[0];
     return { name, path: confPath(chain.at(-1) ?? "", name), text: undefined, problem: problems.join("; ") };
   }
 
   /** The text of the `run` of one service directory, or why it cannot be read; undefined when there is no such directory. */
   readScript(owner: Account, chain: readonly string[], name: string): ScriptText | undefined {
-    const { directories } = this.#readServices(owner, chain, this.#options.mostDaemons, name);
+    const { directories } = this.#readServices(owner, chain, this.#options.mostDaemons, { only: name });
     const [found] = directories;
     if (!found) return undefined;
     const { path } = found;
@@ -223,22 +247,20 @@ export class Linux implements Machine {
     return readScript(owner, this.identity(owner), path, this.#options.largest);
   }
 
-  #read(owner: Account, chain: readonly string[], only?: string): ConfDirectory {
+  #read(owner: Account, chain: readonly string[], wanted: Wanted): ConfDirectory {
     const { names, largest, mostDaemons: most } = this.#options;
-    const selection = { names, largest, most, ...(only !== undefined && { only }) };
-    return readConfDirectory(owner, this.identity(owner), chain, selection);
+    return readConfDirectory(owner, this.identity(owner), chain, { names, largest, most, ...wanted });
   }
 
-  #readServices(owner: Account, chain: readonly string[], most: number, only?: string): ServiceDirectories {
+  #readServices(owner: Account, chain: readonly string[], most: number, wanted: Wanted): ServiceDirectories {
     const { names, largest } = this.#options;
-    const selection = { names, largest, most, ...(only !== undefined && { only }) };
-    return readServiceDirectories(owner, this.identity(owner), chain, selection);
+    return readServiceDirectories(owner, this.identity(owner), chain, { names, largest, most, ...wanted });
   }
 
   /** A file that may not be believed. */
   #refused(file: Pick<FoundFile, "name" | "kind" | "path">, problem: string): FoundFile {
     const errors = [`${file.path}: ${problem}`];
-    return { ...file, definition: undefined, errors, warnings: [], fingerprint: `! ${problem}` };
+    return { ...file, legible: false, definition: undefined, errors, warnings: [], fingerprint: `! ${problem}` };
   }
 
   #understandService({ name, path, content, problem }: FoundService): FoundFile {
@@ -250,6 +272,7 @@ export class Linux implements Machine {
       this.#options.describe(join(text.directory, what.file), what);
     return {
       ...file,
+      legible: true,
       definition: value,
       errors: errors.map(describe),
       warnings: warnings.map(describe),
@@ -267,6 +290,7 @@ export class Linux implements Machine {
     const describe = (what: { line: number; text: string }) => this.#options.describe(path, what);
     const understood = {
       ...file,
+      legible: true,
       definition: value,
       errors: errors.map(describe),
       warnings: warnings.map(describe),
@@ -339,37 +363,37 @@ export class Linux implements Machine {
 
   openLog(key: DaemonKey, writer: Account, logger: LaunchPlan, directory: string): HeldLog {
     const identity = this.identity(key.owner);
-    makeOwnDirectory(key.owner, identity, directory);
-    requireWritable(identity, directory);
+    makeOwnDirectory(key.owner, identity, directory, 0o700);
+    requireWritable(key.owner.name, identity, directory);
+    requireCompressor(logger);
     const fifo = fifoPath(this.#options.runDir, key.owner.name, key.name);
-    return this.#holdLog(key, { fifo, writer, logger: () => logger, containment: undefined });
+    const destination = { identity, directory };
+    return this.#holdLog(key, { fifo, writer, logger: () => logger, containment: undefined, destination });
   }
 
   openServiceLog(key: DaemonKey, writer: Account, logger: LogPlan["logger"]): HeldLog {
     const { path } = this.#options.cgroups;
-    const id = idOf(key);
     const fifo = fifoPath(this.#options.runDir, key.owner.name, key.name);
     const group = (): string | undefined => {
       const made = path === undefined ? undefined : loggerGroup(path, key.owner.name, key.name);
-      if (made !== undefined) this.#loggerGroups.set(id, made);
+      if (made !== undefined) this.#loggerGroups.set(idOf(key), made);
       return made;
     };
-    const free = this.#closing.get(id) ?? Promise.resolve();
-    const log = this.#holdLog(key, { fifo, writer, logger, containment: { group, free } });
-    return {
-      close: () => {
-        const closed = log.close();
-        this.#closing.set(id, closed);
-        return closed.finally(() => {
-          if (this.#closing.get(id) === closed) this.#closing.delete(id);
-        });
-      },
-    };
+    return this.#holdLog(key, { fifo, writer, logger, containment: { group }, destination: undefined });
   }
 
   #holdLog(key: DaemonKey, plan: LogPlan): HeldLog {
     const id = idOf(key);
-    const log = new Log(plan, this.#traces(key).find(({ logger }) => logger)?.logger, this.#options.readiness, {
+    const traces = this.#traces(key).find((each) => each.logger);
+    const closed = this.#closing.get(id);
+    const former = {
+      logger: closed ? undefined : traces?.logger,
+      signature: traces?.loggerSignature,
+      dropped: this.#dropped.get(id) ?? traces?.dropped ?? 0,
+      closed,
+    };
+    const surroundings = { readiness: this.#options.readiness, overflows: this.#overflows };
+    const log = new Log(plan, former, surroundings, {
       report: (problem) => this.#options.report(id, problem),
       // The next supervisor must find the logger that there is, not the one that there was.
       replaced: () => {
@@ -378,9 +402,19 @@ export class Linux implements Machine {
     });
     this.#logs.set(id, log);
     return {
+      loss: () => log.loss,
+      follow: (next) => {
+        requireCompressor(next);
+        log.follow(next);
+      },
       close: () => {
         this.#logs.delete(id);
-        return log.close();
+        const over = log.close().then(() => {
+          if (this.#closing.get(id) === over) this.#closing.delete(id);
+        });
+        this.#dropped.set(id, log.loss.lines);
+        this.#closing.set(id, over);
+        return over;
       },
     };
   }
@@ -548,7 +582,10 @@ export class Linux implements Machine {
     for (const instance of numbers.sort((a, b) => a - b)) {
       const file = recordName({ owner, name, instance });
       const record = this.#options.states.read(owner.name, file) as InstanceRecord | undefined;
-      if (record) records.set(instance, record);
+      if (!record) continue;
+      const id = idOf({ owner, name });
+      if (!this.#dropped.has(id)) this.#dropped.set(id, (record.traces as Traces).dropped ?? 0);
+      records.set(instance, { ...record, dropped: this.#dropped.get(id) ?? 0 });
     }
     return records;
   }
@@ -565,7 +602,14 @@ export class Linux implements Machine {
   #writeStates(): void {
     for (const [id, { key, ...record }] of this.#unwritten) {
       const run = this.#runs.get(id);
-      const traces: Traces = { leader: run?.leader, cgroup: run?.cgroup, logger: this.#logs.get(idOf(key))?.logger };
+      const log = this.#logs.get(idOf(key));
+      const traces: Traces = {
+        leader: run?.leader,
+        cgroup: run?.cgroup,
+        logger: log?.logger,
+        loggerSignature: log?.signature,
+        dropped: log?.loss.lines ?? this.#dropped.get(idOf(key)) ?? 0,
+      };
       try {
         this.#options.states.write(key.owner.name, recordName(key), { ...record, traces } satisfies InstanceRecord);
       } catch (error) {
@@ -580,6 +624,7 @@ export class Linux implements Machine {
     this.#unwritten.delete(instanceId(key));
     this.#remembered.delete(instanceId(key));
     this.#options.states.remove(key.owner.name, recordName(key));
+    if (![...this.#remembered.values()].some((other) => idOf(other.key) === idOf(key))) this.#dropped.delete(idOf(key));
   }
 }
 

@@ -1,105 +1,97 @@
 /** Reading a log with its owner's authority, from any line on, and following it through its rotated files. */
-import { closeSync, constants, fstatSync, lstatSync, openSync, read, readdirSync, readSync } from "node:fs";
-import { join } from "node:path";
+import { closeSync, read } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
+import { inflated, isCompressed } from "./gzip.ts";
 import type { FileIdentity } from "./libc.ts";
-import { asUser } from "./tenant.ts";
+import { CURRENT, LogDirectory, type LogFile } from "./log-directory.ts";
+import { openLast } from "./log-end.ts";
 
 const CHUNK = 64 * 1024;
 /** How often a log that is being followed is looked at, in ms. */
 const LOOK = 200;
-const NEWLINE = 10;
-/**
- * How far back from its end a log is searched, in bytes: twice what is kept in one file. Its owner may have put a file of
- * any size there, and everybody waits for the search.
- */
-const FARTHEST = 2 * 1024 * 1024;
+/** Looks after which a file that was rotated and has got no name is taken for removed. */
+const LOOKS = 10;
 
 const readAt = promisify(read);
 
-/** Where to begin: with the last `lines` lines, or the start of the current file; and whether to stay for what comes. */
+/** Where to begin, and whether to stay for what comes. */
 export interface LogPosition {
+  /** With that many of the last lines; undefined is the start of the current file, unless `since` says otherwise. */
   readonly lines: number | undefined;
+  /** With the first file that may have lines of this time or later, in ms since 1970; 0 is the oldest file. */
+  readonly since: number | undefined;
   readonly follow: boolean;
+  /** Asked before each piece: when it is no longer true, that was the end. */
+  readonly permitted?: () => boolean;
 }
 
-const openLog = (identity: FileIdentity, path: string): number =>
-  asUser(identity, () => {
-    const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    if (fstatSync(fd).isFile()) return fd;
-    closeSync(fd);
-    throw Object.assign(new Error(`${path} is no regular file`), { code: "EINVAL" });
-  });
+async function* bytesOf(
+  fd: number,
+  at: { offset: number },
+  permitted: () => boolean,
+): AsyncGenerator<Buffer, void, void> {
+  while (permitted()) {
+    const { bytesRead, buffer } = await readAt(fd, Buffer.alloc(CHUNK), 0, CHUNK, at.offset);
+    if (bytesRead === 0) return;
+    at.offset += bytesRead;
+    yield buffer.subarray(0, bytesRead);
+  }
+}
 
-/** Offset at which the last `lines` lines begin, or those of them that are within FARTHEST of the end; a line that has no end yet counts. */
-const offsetOfLast = (fd: number, lines: number): number => {
-  let offset = fstatSync(fd).size;
-  const start = Math.max(0, offset - FARTHEST);
-  const chunk = Buffer.alloc(CHUNK);
-  // The end of the last line is not the beginning of another.
-  let wanted = lines + 1;
-  if (offset > 0) {
-    readSync(fd, chunk, 0, 1, offset - 1);
-    if (chunk[0] !== NEWLINE) wanted = lines;
-  }
-  if (lines === 0) return offset;
-  while (offset > start) {
-    const length = Math.min(CHUNK, offset - start);
-    offset -= length;
-    readSync(fd, chunk, 0, length, offset);
-    for (let at = chunk.lastIndexOf(NEWLINE, length - 1); at >= 0; at = chunk.lastIndexOf(NEWLINE, at - 1)) {
-      wanted -= 1;
-      if (wanted === 0) return offset + at + 1;
-      if (at === 0) break;
-    }
-  }
-  return start;
+const begin = (directory: LogDirectory, { lines, since }: LogPosition): { file: LogFile; offset: number } => {
+  if (lines !== undefined) return openLast(directory, lines);
+  return { file: directory.open(since === undefined ? CURRENT : directory.firstSince(since)), offset: 0 };
 };
 
-/** The file that continues the one with this inode: the next rotated one, or the current one. */
-const successor = (identity: FileIdentity, directory: string, inode: number): string | undefined =>
-  asUser(identity, () => {
-    const rotated = readdirSync(directory)
-      .filter((name) => /^@[0-9a-f]{24}\.[su]$/.test(name))
-      .sort();
-    const names = [...rotated, "current"];
-    const inodeOf = (name: string) => lstatSync(join(directory, name), { throwIfNoEntry: false })?.ino;
-    const next = names[names.findIndex((name) => inodeOf(name) === inode) + 1];
-    return next === undefined ? undefined : join(directory, next);
-  });
+/**
+ * Opens the file after one that is over. It may be removed or renamed at any moment, so it is looked for more than once.
+ * @throws errno errors, ENOENT when the log is gone
+ */
+const openNext = async (directory: LogDirectory, file: LogFile): Promise<LogFile> => {
+  for (let look = 1; look < LOOKS; look += 1) {
+    try {
+      const name = directory.successor(file);
+      if (name !== undefined) return directory.open(name);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    }
+    await sleep(LOOK);
+  }
+  return directory.open(CURRENT);
+};
 
 /**
- * The bytes of a log, at most 64 KiB at a time and read no faster than they are taken.
+ * The bytes of a log, at most 64 KiB at a time and read no faster than they are taken; compressed files as what they were.
  * @throws errno errors when the log cannot be opened
  */
 export async function* readLog(
   identity: FileIdentity,
-  directory: string,
+  path: string,
   from: LogPosition,
 ): AsyncGenerator<Buffer, void, void> {
-  let fd = openLog(identity, join(directory, "current"));
+  const permitted = from.permitted ?? (() => true);
+  const directory = new LogDirectory(identity, path);
+  const begun = begin(directory, from);
+  let { file } = begun;
+  let at = { offset: begun.offset };
   try {
-    let offset = from.lines === undefined ? 0 : offsetOfLast(fd, from.lines);
-    while (true) {
-      const { bytesRead, buffer } = await readAt(fd, Buffer.alloc(CHUNK), 0, CHUNK, offset);
-      if (bytesRead > 0) {
-        offset += bytesRead;
-        yield buffer.subarray(0, bytesRead);
-        continue;
-      }
-      if (!from.follow) return;
-      const next = successor(identity, directory, fstatSync(fd).ino);
-      if (next === undefined || fstatSync(fd).size > offset) {
+    while (permitted()) {
+      // What was written between a look at its end and the look at whether it is over is read, too.
+      const over = directory.isOver(file);
+      if (isCompressed(file.fd)) yield* inflated(bytesOf(file.fd, at, permitted));
+      else yield* bytesOf(file.fd, at, permitted);
+      if (!over) {
+        if (!from.follow) return;
         await sleep(LOOK);
         continue;
       }
-      const following = openLog(identity, next);
-      closeSync(fd);
-      fd = following;
-      offset = 0;
+      const following = await openNext(directory, file);
+      closeSync(file.fd);
+      file = following;
+      at = { offset: 0 };
     }
   } finally {
-    closeSync(fd);
+    closeSync(file.fd);
   }
 }

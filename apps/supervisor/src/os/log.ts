@@ -2,12 +2,24 @@
  * A daemon's log: a FIFO that the daemon writes to and an s6-log, running as the owner, that reads it (DESIGN decision 8).
  * The supervisor is not in the data path; it holds the FIFO open so that no writer meets a missing reader.
  */
-import { chownSync, closeSync, constants, lstatSync, mkdirSync, openSync, rmSync } from "node:fs";
+import { createHash } from "node:crypto";
+import {
+  chownSync,
+  closeSync,
+  constants,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readlinkSync,
+  rmSync,
+} from "node:fs";
 import { constants as system } from "node:os";
 import { dirname, join } from "node:path";
 import type { LaunchPlan } from "../core/launch.ts";
-import type { RawExit, RunNews } from "../machine.ts";
+import type { LogLoss, RawExit, RunNews } from "../machine.ts";
 import { type FileIdentity, mkfifo } from "./libc.ts";
+import { Overflow, type OverflowWatch } from "./log-overflow.ts";
 import { adopt, clear, launch, type Run } from "./process.ts";
 import { identify, type ProcessIdentity } from "./process-table.ts";
 import type { Readiness } from "./readiness.ts";
@@ -23,17 +35,29 @@ export interface LogPlan {
   readonly logger: (cgroup: string | undefined) => LaunchPlan;
   /** For a logger that is a tenant's program, and is ended with all that it starts; undefined for our own. */
   readonly containment: LoggerContainment | undefined;
+  /** Who our own logger runs as, and where it writes; undefined for a tenant's program. */
+  readonly destination: { readonly identity: FileIdentity; readonly directory: string } | undefined;
 }
 
 /** Where a tenant's logger runs. */
 export interface LoggerContainment {
   /** Makes its cgroup, or finds it; undefined where there are none. */
   group(): string | undefined;
-  /** Resolves when an earlier logger of the same daemon, and all that it started, has ended. */
-  readonly free: Promise<void>;
 }
 
-/** After a logger that ended sooner than this, the next one waits as long. In ms. */
+/** What an earlier log of the same daemon leaves. */
+export interface FormerLog {
+  /** Its logger, which may still live. */
+  readonly logger: ProcessIdentity | undefined;
+  /** Log.signature of that logger's. */
+  readonly signature: string | undefined;
+  /** Lines that were dropped so far. */
+  readonly dropped: number;
+  /** Resolves when the log is closed, where it is being closed: two loggers cannot have one directory. */
+  readonly closed: Promise<void> | undefined;
+}
+
+/** Loggers are started this far apart at least. In ms. */
 const QUICK_END = 1000;
 /** What whoever reads of a logger that ends at once should look at. */
 const HINTS = {
@@ -47,14 +71,37 @@ const LONGEST_FLUSH = 3000;
 export const fifoPath = (runDir: string, owner: string, name: string): string =>
   join(runDir, "logs", owner, `${name}.fifo`);
 
-const REFUSED: ReadonlySet<string> = new Set(["EACCES", "EPERM", "EROFS", "ENOTDIR", "ENOENT"]);
+/** Where Debian has what runs s6-log's processors. */
+const COMPRESSOR_SHELLS = ["/usr/bin/execlineb", "/usr/lib/execline/bin/execlineb", "/bin/execlineb"];
 
 /**
- * Makes sure that a logger with this identity can make files in a directory: it could not tell the daemon's owner itself.
- * A full disk is no reason to refuse.
- * @throws errno errors
+ * Makes sure that a logger that compresses can: s6-log would wait for its compressor for ever.
+ * @throws when what it needs is not installed
  */
-export const requireWritable = (identity: FileIdentity, directory: string): void =>
+export const requireCompressor = ({ argv }: LaunchPlan): void => {
+  if (!argv.some((word) => word.startsWith("!")) || COMPRESSOR_SHELLS.some((path) => existsSync(path))) return;
+  throw new Error("log-compress=yes needs the program execlineb; root can install the package execline");
+};
+
+const REFUSED: ReadonlySet<string> = new Set(["EACCES", "EPERM", "EROFS", "ENOTDIR", "ENOENT"]);
+
+/** Why nobody but whom a directory belongs to could have told what is wrong with it, in words. */
+const whyUnwritable = (owner: string, directory: string, code: string): string => {
+  const stats = lstatSync(directory, { throwIfNoEntry: false });
+  const denied = `${owner} may not make files`;
+  if (stats?.isSymbolicLink()) {
+    return `${directory} is a link to ${readlinkSync(directory)}, in which ${denied} (${code}); put a directory there`;
+  }
+  if (stats && !stats.isDirectory()) return `${directory} is no directory; put one there`;
+  return `${denied} in ${directory} (${code})`;
+};
+
+/**
+ * Makes sure that a logger of this owner can make files in a directory: it could not tell the daemon's owner itself. A
+ * full disk is no reason to refuse.
+ * @throws Error that says what is wrong with it
+ */
+export const requireWritable = (owner: string, identity: FileIdentity, directory: string): void =>
   asUser(identity, () => {
     const probe = join(directory, `.${process.pid}~`);
     try {
@@ -63,29 +110,35 @@ export const requireWritable = (identity: FileIdentity, directory: string): void
       );
       rmSync(probe, { force: true });
     } catch (error) {
-      if (REFUSED.has((error as NodeJS.ErrnoException).code ?? "")) throw error;
+      const { code = "" } = error as NodeJS.ErrnoException;
+      if (REFUSED.has(code)) throw new Error(whyUnwritable(owner, directory, code));
     }
   });
 
 /** A log that is open: `fd` is what its daemon gets as output. */
 export class Log {
   readonly fd: number;
-  readonly #plan: LogPlan;
+  #plan: LogPlan;
+  /** Whether the end of its logger is wanted. */
+  #relieved = false;
   readonly #readiness: Readiness;
   readonly #report: (problem: string) => void;
   readonly #replaced: () => void;
+  readonly #overflow: Overflow | undefined;
+  readonly #watch: OverflowWatch;
+  readonly #formerlyDropped: number;
   #logger: Run | undefined;
   #retry: NodeJS.Timeout | undefined;
   #closed: (() => void) | undefined;
 
   /**
-   * Opens the FIFO and sees to it that a logger reads it, `former` where that one still lives.
+   * Opens the FIFO and sees to it that a logger reads it, the former one where that still lives.
    * @throws errno errors when the FIFO cannot be made or opened
    */
   constructor(
     plan: LogPlan,
-    former: ProcessIdentity | undefined,
-    readiness: Readiness,
+    former: FormerLog,
+    { readiness, overflows }: { readonly readiness: Readiness; readonly overflows: OverflowWatch },
     tells: { report(problem: string): void; replaced(): void },
   ) {
     this.#plan = plan;
@@ -94,16 +147,54 @@ export class Log {
     this.#replaced = tells.replaced;
     makeFifo(plan);
     this.fd = openSync(plan.fifo, constants.O_RDWR | constants.O_NOFOLLOW);
-    const begun = Date.now();
+    this.#formerlyDropped = former.dropped;
+    this.#watch = overflows;
+    if (plan.destination) {
+      const watched = { fd: this.fd, fifo: plan.fifo, ...plan.destination };
+      this.#overflow = new Overflow(watched, former.dropped, { report: tells.report, counted: tells.replaced });
+      overflows.add(this.#overflow);
+    }
     const cgroup = plan.containment?.group();
-    this.#logger = former && adopt(former, cgroup, this.#readiness, this.#news(begun));
-    if (this.#logger) return;
-    if (!plan.containment) {
+    this.#logger = former.logger && adopt(former.logger, cgroup, this.#readiness, this.#news(Date.now()));
+    if (this.#logger) {
+      if (former.signature !== this.signature) this.#relieve();
+      return;
+    }
+    if (!plan.containment && !former.closed) {
       this.#start();
       return;
     }
-    const cleared = new Promise<void>((resolve) => (former ? clear(former, cgroup, resolve) : resolve()));
-    void Promise.all([plan.containment.free, cleared]).then(() => this.#start());
+    const { logger } = former;
+    const cleared = new Promise<void>((resolve) =>
+      logger && plan.containment ? clear(logger, cgroup, resolve) : resolve(),
+    );
+    void Promise.all([former.closed, cleared]).then(() => this.#start());
+  }
+
+  /** Equal for loggers that write alike; undefined for a tenant's program, which nobody else can know. */
+  get signature(): string | undefined {
+    if (this.#plan.containment) return undefined;
+    return createHash("sha256")
+      .update(JSON.stringify(this.#plan.logger(undefined).argv))
+      .digest("base64");
+  }
+
+  /** What was not logged. */
+  get loss(): LogLoss {
+    return this.#overflow?.loss ?? { lines: this.#formerlyDropped, reason: "" };
+  }
+
+  /** Has the lines written by another logger from now on. */
+  follow(logger: LaunchPlan): void {
+    const before = this.signature;
+    this.#plan = { ...this.#plan, logger: () => logger };
+    if (this.signature !== before) this.#relieve();
+  }
+
+  /** Ends the logger at TERM, so between two lines; the next one takes over. */
+  #relieve(): void {
+    this.#relieved = true;
+    this.#logger?.signal(system.signals.SIGTERM);
   }
 
   /** The logger's process, for the next supervisor. */
@@ -155,18 +246,21 @@ export class Log {
       this.#closed();
       return;
     }
-    const early = Date.now() - begun < QUICK_END;
+    const age = Date.now() - begun;
+    const early = age < QUICK_END && !this.#relieved;
+    this.#relieved = false;
     if (early) {
       const hint = this.#plan.containment ? HINTS.theirs : HINTS.ours;
       const code = exit?.code === undefined ? "" : ` with code ${exit.code}`;
       this.#report(`the logger ended at once${code}; ${hint} ${exit?.report ?? ""}`.trim());
     }
-    this.#retry = setTimeout(() => this.#start(), early ? QUICK_END : 0);
+    this.#retry = setTimeout(() => this.#start(), early ? QUICK_END - age : 0);
   }
 
   /** Lets the logger write what it has, ends it and removes the FIFO. Its daemon must be gone. */
   async close(): Promise<void> {
     clearTimeout(this.#retry);
+    if (this.#overflow) this.#watch.remove(this.#overflow);
     rmSync(this.#plan.fifo, { force: true });
     const ended = new Promise<void>((resolve) => {
       this.#closed = resolve;

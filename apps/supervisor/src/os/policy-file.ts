@@ -1,5 +1,6 @@
 /** The policy file's text, taken only from a file that nobody but root, or the supervisor's own account, can write. */
 import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
+import { lineThatIsNotUtf8, readUtf8 } from "./utf8.ts";
 
 /**
  * Reads the policy file.
@@ -23,7 +24,10 @@ export const readPolicyFile = (path: string): string => {
       const mode = (stats.mode & 0o7777).toString(8).padStart(4, "0");
       throw new Error(`${path}: others than its owner may write to the policy file (mode ${mode}); chmod go-w it`);
     }
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(readFileSync(fd));
+    const bytes = readFileSync(fd);
+    const text = readUtf8(bytes);
+    if (text !== undefined) return text;
+    throw new Error(`${path}:${lineThatIsNotUtf8(bytes)}: this line is not UTF-8 text; write it anew`);
   } finally {
     closeSync(fd);
   }

@@ -5,12 +5,12 @@ import { constants } from "node:os";
 import type { Readable, Writable } from "node:stream";
 import type { LaunchPlan } from "../core/launch.ts";
 import type { LiveRun, RunNews, RunUsage } from "../machine.ts";
-import { groupMembers, isPopulated, killGroup, removeGroup } from "./cgroup.ts";
+import { groupMembers, hasStarved, isPopulated, killGroup, removeGroup } from "./cgroup.ts";
 import { easeOut } from "./easing.ts";
 import { closeOnExec, openPidfd, reap, sendSignal } from "./libc.ts";
 import { findTree, identify, isAlive, type ProcessIdentity, type Snapshot } from "./process-table.ts";
 import type { Readiness } from "./readiness.ts";
-import { readOverdraft, readSize, readUsage } from "./usage.ts";
+import { readPeak, readSize, readUsage } from "./usage.ts";
 
 /** Descriptors that a launched program gets. */
 export interface Stdio {
@@ -102,6 +102,10 @@ class Tree {
 
   size(doubtful: number, snapshot?: Snapshot): number {
     return readSize(this.members(snapshot), doubtful);
+  }
+
+  starved(): boolean {
+    return this.cgroup !== undefined && hasStarved(this.cgroup);
   }
 
   ease(): void {
@@ -211,7 +215,7 @@ export const prepare = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefin
   });
   const finish = () => {
     if (report === undefined || end === undefined) return;
-    news?.exited({ ...end, report, overdraft: readOverdraft(cgroup) });
+    news?.exited({ ...end, report, starved: tree.starved(), peak: readPeak(cgroup) });
     tree.awaitEmpty(() => news?.gone(undefined));
   };
   const told = (text: string) => {
@@ -291,10 +295,12 @@ export const adopt = (
   readiness.once(pidfd, () => {
     closeSync(pidfd);
     const status = reap(leader.pid);
-    const overdraft = readOverdraft(cgroup);
     if (status === undefined) news.exited(undefined);
-    else if ("code" in status) news.exited({ code: status.code, signal: undefined, report: "", overdraft });
-    else news.exited({ code: undefined, signal: signalName(status.signal), report: "", overdraft });
+    else {
+      const surroundings = { report: "", starved: tree.starved(), peak: readPeak(cgroup) };
+      if ("code" in status) news.exited({ code: status.code, signal: undefined, ...surroundings });
+      else news.exited({ code: undefined, signal: signalName(status.signal), ...surroundings });
+    }
     tree.awaitEmpty(() => news.gone(undefined));
   });
   return runOf(tree);

@@ -28,6 +28,8 @@ export interface ServiceDirectories {
   readonly directories: readonly FoundService[];
   /** What could not be used at all, each `path: reason`. */
   readonly problems: readonly string[];
+  /** Names of those that are too many, and of others beside them. */
+  readonly passedOver: readonly string[];
   /** Whether the directory itself was readable and to be trusted. */
   readonly complete: boolean;
 }
@@ -174,9 +176,10 @@ export const readServiceDirectories = (
   try {
     return asUser(identity, () => readAsOwner(account, chain, directory, selection));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return { directories: [], problems: [], complete: true };
+    if ((error as NodeJS.ErrnoException).code === "ENOENT")
+      return { directories: [], passedOver: [], problems: [], complete: true };
     const problem = `${directory}: ${error instanceof Error ? error.message : String(error)}`;
-    return { directories: [], problems: [problem], complete: false };
+    return { directories: [], passedOver: [], problems: [problem], complete: false };
   }
 };
 
@@ -184,23 +187,29 @@ const readAsOwner = (
   account: Account,
   chain: readonly string[],
   directory: string,
-  { names, largest, most, only }: Selection,
+  { names, largest, most, first, only }: Selection,
 ): ServiceDirectories => {
   const distrusted = distrust(account, chain);
-  if (distrusted) return { directories: [], problems: [distrusted], complete: false };
+  if (distrusted) return { directories: [], passedOver: [], problems: [distrusted], complete: false };
   if (only !== undefined) {
-    return { directories: foundService(account, directory, only, largest), problems: [], complete: true };
+    const directories = foundService(account, directory, only, largest);
+    return { directories, passedOver: [], problems: [], complete: true };
   }
   const entries = candidates(directory);
   const problems = entries
     .filter(({ name }) => !names.test(name))
     .map(({ shown }) => `${directory}/${shown}: no name for a daemon; ${NAMING}`);
-  const named = entries.filter(({ name }) => names.test(name)).sort((a, b) => (a.name < b.name ? -1 : 1));
+  const rank = (name: string): number => (first?.has(name) ? 0 : 1);
+  const named = entries
+    .filter(({ name }) => names.test(name))
+    .sort((a, b) => rank(a.name) - rank(b.name) || (a.name < b.name ? -1 : 1));
   const directories: FoundService[] = [];
-  for (const { name } of named.slice(0, MOST_ENTRIES)) {
+  let passedOver = named.slice(MOST_ENTRIES).map(({ name }) => name);
+  for (const [index, { name }] of named.slice(0, MOST_ENTRIES).entries()) {
     const found = foundService(account, directory, name, largest);
     if (found.length > 0 && directories.length >= most) {
       problems.push(`${directory}: more than ${most} service directories beside conf files; the rest are not loaded`);
+      passedOver = named.slice(index).map((entry) => entry.name);
       break;
     }
     directories.push(...found);
@@ -208,7 +217,7 @@ const readAsOwner = (
   if (named.length > MOST_ENTRIES) {
     problems.push(`${directory}: ${named.length} directories, only the first ${MOST_ENTRIES} are looked at`);
   }
-  return { directories, problems, complete: true };
+  return { directories, passedOver, problems, complete: true };
 };
 
 /** A script as text, or why it is not read. */

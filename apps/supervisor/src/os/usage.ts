@@ -46,12 +46,9 @@ export const readUsage = (cgroup: string | undefined, processes: readonly Proces
   };
 };
 
-/** Whether the kernel has killed in this group for want of memory, and what the group had at most. */
-export const readOverdraft = (cgroup: string | undefined): { readonly peak: number | undefined } | undefined => {
-  if (cgroup === undefined) return undefined;
-  const kills = numberAfter(textOf(join(cgroup, "memory.events")), "oom_kill") ?? 0;
-  return kills > 0 ? { peak: numberIn(cgroup, "memory.peak") } : undefined;
-};
+/** Most bytes of memory that a group has had; undefined where nobody counted. */
+export const readPeak = (cgroup: string | undefined): number | undefined =>
+  cgroup === undefined ? undefined : numberIn(cgroup, "memory.peak");
 
 const sum = (numbers: readonly (number | undefined)[]): number =>
   numbers.reduce<number>((total, each) => total + (each ?? 0), 0);

@@ -1,0 +1,121 @@
+/** A directory that s6-log keeps, as its owner sees it: which file continues which. */
+import { closeSync, constants, fstatSync, openSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { isCompressed } from "./gzip.ts";
+import type { FileIdentity } from "./libc.ts";
+import { asUser } from "./tenant.ts";
+
+/** The file that is being written. */
+export const CURRENT = "current";
+/** What s6-log calls a file that has been current and has no name of its own yet. */
+const IN_WORK = "previous";
+/** Rotated files: finished, or cut off by the death of their logger. */
+const ROTATED = /^@[0-9a-f]{24}\.[su]$/;
+/** How often a directory that changes while it is looked at is looked at again. */
+const TRIES = 20;
+
+/** A file of a log, open. */
+export interface LogFile {
+  readonly name: string;
+  readonly fd: number;
+  /** How many rotated files have been named since it was opened when it gets its own name: 1, or 2 with one in work. */
+  readonly turn: number;
+  /** The latest rotated file that there was when it was opened; "" where there was none. */
+  readonly latest: string;
+}
+
+/**
+ * The seconds of a moment in ms since 1970 as TAI64N labels begin (spec/daemontools.md: Logs). Labels, and so the names of
+ * rotated files, sort as their moments do.
+ */
+const labelStart = (moment: number): string =>
+  `@${(2n ** 62n + 10n + BigInt(Math.floor(moment / 1000))).toString(16).padStart(16, "0")}`;
+
+/** Every method throws errno errors. */
+export class LogDirectory {
+  readonly #identity: FileIdentity;
+  readonly #path: string;
+
+  constructor(identity: FileIdentity, path: string) {
+    this.#identity = identity;
+    this.#path = path;
+  }
+
+  /** Its rotated files, the oldest first. */
+  rotated(): string[] {
+    return this.#names().filter((name) => ROTATED.test(name));
+  }
+
+  #names(): string[] {
+    return asUser(this.#identity, () => readdirSync(this.#path)).sort();
+  }
+
+  /** The first file that may have lines of this moment or later, in ms since 1970. */
+  firstSince(moment: number): string {
+    return this.rotated().find((name) => name >= labelStart(moment)) ?? CURRENT;
+  }
+
+  /** Opens a file; EINVAL for what is no regular file. */
+  open(name: string): LogFile {
+    for (let tries = 1; ; tries += 1) {
+      const before = this.#names();
+      const fd = this.#descriptor(name);
+      // A rotation meanwhile would leave open which file this is.
+      if (tries < TRIES && name === CURRENT && before.join("/") !== this.#names().join("/")) {
+        closeSync(fd);
+        continue;
+      }
+      const latest = before.findLast((each) => ROTATED.test(each)) ?? "";
+      return { name, fd, latest, turn: before.includes(IN_WORK) ? 2 : 1 };
+    }
+  }
+
+  #descriptor(name: string): number {
+    const path = join(this.#path, name);
+    const fd = asUser(this.#identity, () =>
+      openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK),
+    );
+    if (fstatSync(fd).isFile()) return fd;
+    closeSync(fd);
+    throw Object.assign(new Error(`${path} is no regular file`), { code: "EINVAL" });
+  }
+
+  /** Whether nothing more will be written to it. */
+  isOver({ name, fd }: LogFile): boolean {
+    if (name !== CURRENT) return true;
+    let now: number | undefined;
+    try {
+      now = this.#descriptor(CURRENT);
+      return fstatSync(now).ino !== fstatSync(fd).ino;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return true;
+      throw error;
+    } finally {
+      if (now !== undefined) closeSync(now);
+    }
+  }
+
+  /**
+   * The file that continues one that is over; undefined while the latter has no name yet. What was current is found by the
+   * order of names, for one that has been compressed is another file.
+   */
+  successor(file: LogFile): string | undefined {
+    const rotated = this.rotated();
+    if (file.name !== CURRENT) return rotated.find((name) => name > file.name) ?? CURRENT;
+    const newer = rotated.filter((name) => name > file.latest);
+    const own = newer[file.turn - 1];
+    if (own === undefined) return undefined;
+    return this.#isLost(file, own) ? own : (newer[file.turn] ?? CURRENT);
+  }
+
+  /** Whether a file that was current has been removed already, so that `own` is a later one. */
+  #isLost({ fd }: LogFile, own: string): boolean {
+    if (fstatSync(fd).nlink > 0) return false;
+    const other = this.#descriptor(own);
+    try {
+      return !isCompressed(other);
+    } finally {
+      closeSync(other);
+    }
+  }
+}

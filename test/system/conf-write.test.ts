@@ -1,0 +1,71 @@
+/** How a conf file is written: as its owner, in one step, through no link, with the mode that it had (security.md 16). */
+import { chmodSync, closeSync, lstatSync, openSync, readdirSync, readFileSync, statSync, symlinkSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { makeConfFile, replaceConfFile } from "../../apps/supervisor/src/os/conf-write.ts";
+import type { Account } from "./account.ts";
+import { Stage } from "./stage.ts";
+
+let stage: Stage;
+let alice: Account;
+let path: string;
+const OLD = "start = old";
+
+beforeAll(async () => {
+  stage = await Stage.make();
+  alice = await stage.account("alice");
+});
+afterAll(() => stage.remove());
+
+// The supervisor's own.
+let umask: number;
+beforeEach(() => {
+  umask = process.umask(0o027);
+  path = alice.writeConf("web", OLD);
+});
+afterEach(async () => {
+  process.umask(umask);
+  await alice.run(["rm", "-rf", dirname(path)]);
+});
+
+const identity = () => ({ uid: alice.uid, gid: alice.gid, groups: [alice.gid] });
+const replace = (text: string): void => replaceConfFile(identity(), path, text);
+
+test.each([0o644, 0o600, 0o640, 0o755])("a file of mode %o keeps its mode, whatever the umask", (mode) => {
+  chmodSync(path, mode);
+  replace("new\n");
+  const stats = lstatSync(path);
+  expect([stats.mode & 0o7777, stats.uid, stats.gid]).toEqual([mode, alice.uid, alice.gid]);
+});
+
+test("who has the old text open reads all of it, and whoever opens the file reads the new", () => {
+  const fd = openSync(path, "r");
+  const { ino } = statSync(path);
+  replace("new\n");
+  expect([readFileSync(fd, "utf8"), readFileSync(path, "utf8")]).toEqual([`${OLD}\n`, "new\n"]);
+  expect(statSync(path).ino).not.toBe(ino);
+  closeSync(fd);
+  expect(readdirSync(dirname(path))).toEqual(["web.conf"]);
+});
+
+test.each([
+  ["a link", (at: string, to: string) => symlinkSync(to, at)],
+  ["a directory", (at: string) => alice.makeDirectory(at.slice(alice.home.length + 1))],
+])("what has become %s meanwhile is not written, nor what that leads to", async (_, put) => {
+  const bait = alice.write("bait", "bait\n", 0o777);
+  await alice.run(["rm", path]);
+  put(path, bait);
+  expect(() => replace("new\n")).toThrow(/no regular file/);
+  expect([readFileSync(bait, "utf8"), lstatSync(path).isFile()]).toEqual(["bait\n", false]);
+  expect(readdirSync(dirname(path))).toEqual(["web.conf"]);
+});
+
+test("a new file is its owner's alone, and is made where there is nothing, not even a link", () => {
+  const fresh = join(dirname(path), "fresh.conf");
+  makeConfFile(identity(), fresh, "new\n");
+  expect(lstatSync(fresh).mode & 0o7777).toBe(0o600);
+  const link = join(dirname(path), "link.conf");
+  symlinkSync(alice.home, link);
+  for (const there of [fresh, link]) expect(() => makeConfFile(identity(), there, "other\n")).toThrow(/EEXIST/);
+  expect(readFileSync(fresh, "utf8")).toBe("new\n");
+});

@@ -1,0 +1,120 @@
+/** A million numbered lines, while supervisor and logger are ended again and again. */
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Account } from "./account.ts";
+import { linesIn, loggerOf, rotatedIn } from "./log-directory.ts";
+import { isRunning } from "./proc.ts";
+import { succeed, until } from "./program.ts";
+import { Stage } from "./stage.ts";
+import type { Supervisor } from "./supervisor.ts";
+
+const LINES = 1_000_000;
+const ROUNDS = 20;
+const BLOCK = LINES / ROUNDS;
+/** What s6-log reads at once, in bytes; besides that it may hold the beginning of a line. */
+const IN_HAND = 8192 + 8;
+
+/**
+ * Writes a block of lines, as fast as the pipe takes them, whenever it is given a line. Its buffer cuts lines anywhere.
+ */
+const WRITER = `use strict;
+open(my $tickets, "+<", $ARGV[0]) or die; open(my $done, ">", $ARGV[1]) or die; $done->autoflush(1); my $n = 0;
+while (<$tickets>) { for (1..${BLOCK}) { $n++; print "$n\\n" } STDOUT->flush(); print $done "$n\\n"; }
+`;
+
+let stage: Stage;
+let alice: Account;
+let supervisor: Supervisor;
+
+beforeAll(async () => {
+  stage = await Stage.make();
+  alice = await stage.account("alice");
+  alice.write("writer.pl", WRITER);
+  for (const name of ["mild", "harsh"]) {
+    await succeed(...alice.become, "mkfifo", "-m", "600", `${alice.home}/${name}.tickets`);
+    const files = `$HOME/${name}.tickets $HOME/${name}.done`;
+    const keys = [
+      "output = log",
+      "log-size = 1M",
+      "log-files = 1000",
+      ...(name === "mild" ? ["log-compress = yes"] : []),
+    ];
+    alice.writeConf(name, `start = exec perl -MIO::Handle $HOME/writer.pl ${files}`, ...keys);
+  }
+  supervisor = stage.supervisor("main", ["[runs_as]", alice.name]);
+  await supervisor.start();
+  await supervisor.reaches(`${alice.name}/mild`, "running");
+  const { pid } = await supervisor.reaches(`${alice.name}/harsh`, "running");
+  for (let round = 0; round < ROUNDS; round += 1) await harm();
+  expect((await supervisor.status(`${alice.name}/harsh`)).pid).toBe(pid);
+}, 180_000);
+afterAll(() => stage.remove());
+
+const directoryOf = (name: string): string => `${alice.home}/.daemon-manager/logs/${name}`;
+const logger = (name: string): Promise<number> =>
+  until(`the logger of ${name}`, () => loggerOf(alice.uid, directoryOf(name)));
+/** Changes with every byte that is logged. */
+const progress = (name: string): string => {
+  const current = `${directoryOf(name)}/current`;
+  return `${rotatedIn(directoryOf(name)).length} ${existsSync(current) ? statSync(current).size : 0}`;
+};
+
+/** Lets a writer write a block; resolves when some of it is in the log. */
+const goOn = (name: string): void => {
+  const before = progress(name);
+  writeFileSync(`${alice.home}/${name}.tickets`, "go\n");
+  for (let look = 0; look < 100_000 && progress(name) === before; look += 1);
+};
+
+/** Ends one logger at TERM, the other and the supervisor by KILL, in the midst of their work. */
+const harm = async (): Promise<void> => {
+  const [mild, harsh] = [await logger("mild"), await logger("harsh")];
+  goOn("mild");
+  goOn("harsh");
+  process.kill(harsh, "SIGKILL");
+  await supervisor.end("SIGKILL");
+  process.kill(mild, "SIGTERM");
+  await until("the end of the loggers", () => !isRunning(mild) && !isRunning(harsh));
+  await supervisor.start();
+};
+
+/** Ends the daemon when it has written all; gives all that was logged. */
+const finish = async (name: string): Promise<string[]> => {
+  const done = `${alice.home}/${name}.done`;
+  await until("all lines", () => readFileSync(done, "utf8").endsWith(`${LINES}\n`));
+  await supervisor.act("stop", `${alice.name}/${name}`);
+  await until("the end of the logger", () => loggerOf(alice.uid, directoryOf(name)) === undefined);
+  return linesIn(directoryOf(name));
+};
+
+/** What is missing of the numbers, and which there are twice. */
+const reckon = (lines: readonly string[]): { lost: number; doubled: number; strange: string[] } => {
+  const seen = new Set(lines);
+  const strange = lines.filter((line) => !/^[1-9]\d*$/.test(line) || Number(line) > LINES);
+  return { lost: LINES - (seen.size - new Set(strange).size), doubled: lines.length - seen.size, strange };
+};
+
+test("supervisor killed and logger ended at TERM, twenty times: no line is lost, none doubled", async () => {
+  expect(reckon(await finish("mild"))).toEqual({ lost: 0, doubled: 0, strange: [] });
+  expect(rotatedIn(directoryOf("mild")).length).toBeGreaterThan(20);
+});
+
+test("logger killed twenty times: none is doubled, and lost is only what it had read and not written", async () => {
+  const lines = await finish("harsh");
+  const { lost, doubled, strange } = reckon(lines);
+  console.log(`logger killed ${ROUNDS} times: ${lost} of ${LINES} lines lost, ${strange.length} cut`);
+  // Of a line that was read in part the end is logged alone, and may look like another number.
+  let last = 0;
+  const backward = lines.filter((line) => {
+    const back = Number(line) <= last;
+    if (!back) last = Number(line);
+    return back;
+  });
+  expect(backward.length).toBeLessThanOrEqual(ROUNDS);
+  expect(doubled + strange.length).toBeLessThanOrEqual(ROUNDS);
+  const seen = new Set(lines);
+  const bytes = Array.from({ length: LINES }, (_, index) => String(index + 1))
+    .filter((line) => !seen.has(line))
+    .reduce((sum, line) => sum + line.length + 1, 0);
+  expect(bytes).toBeLessThanOrEqual(ROUNDS * IN_HAND);
+});

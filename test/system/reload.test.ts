@@ -1,0 +1,162 @@
+/** Root's rescan, and SIGHUP: what changed among policy and accounts takes effect, and nothing else; all of it is told. */
+import { appendFileSync, chmodSync, readFileSync, writeFileSync } from "node:fs";
+import type { DaemonList } from "@dmhost/supervisor/contract";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { Account, nameFor } from "./account.ts";
+import { isRunning, numbersOf } from "./proc.ts";
+import { until } from "./program.ts";
+import { Stage } from "./stage.ts";
+import type { LogEntry, Supervisor } from "./supervisor.ts";
+
+let stage: Stage;
+let alice: Account;
+let bob: Account;
+let carol: Account;
+let web: Account;
+let spare: Account;
+let staff: number;
+let supervisor: Supervisor;
+
+beforeAll(async () => {
+  stage = await Stage.make();
+  staff = await stage.group("staff");
+  alice = await stage.account("alice");
+  bob = await stage.account("bob");
+  carol = await stage.account("carol");
+  web = await stage.account("web");
+  spare = await stage.account("spare");
+  supervisor = stage.supervisor("main", POLICY());
+  alice.writeConf("chg", "start = exec sleep 1000");
+  alice.writeConf("cd", "start = exec sleep 1000");
+  bob.writeConf("one", "start = exec sleep 1000");
+  carol.writeConf("site", "start = exec sleep 1000", `user = ${web.name}`);
+  await supervisor.start();
+  await supervisor.reaches(idOf(alice, "chg"), "running");
+  await supervisor.reaches(idOf(alice, "cd"), "running");
+  await supervisor.reaches(idOf(carol, "site"), "running");
+});
+afterAll(() => stage.remove());
+
+const POLICY = (): string[] => ["[runs_as]", alice.name, `${carol.name}: ${web.name}`, `@${nameFor("staff")}`];
+const idOf = ({ name }: Account, daemon: string): string => `${name}/${daemon}`;
+const ids = async (): Promise<string[]> =>
+  ((await supervisor.ask("GET", "/v1/daemons")).body as DaemonList).daemons.map(({ id }) => id);
+const nothing = { found: [], started: [], changed: [], removed: [], problems: [] };
+
+test("another primary group: what runs goes on, what was stopped by hand stays so, and a restart has the new group", async () => {
+  const { pid } = await supervisor.status(idOf(alice, "chg"));
+  await supervisor.act("stop", idOf(alice, "cd"));
+  await alice.moveTo("staff");
+  expect(await supervisor.rescan()).toMatchObject(nothing);
+  expect(await supervisor.status(idOf(alice, "cd"))).toMatchObject({ state: "stopped", want: "down" });
+  expect(await supervisor.status(idOf(alice, "chg"))).toMatchObject({ state: "running", pid });
+  const { daemon } = await supervisor.act("restart", idOf(alice, "chg"));
+  expect(numbersOf(daemon.pid, "Gid")).toEqual([staff, staff, staff, staff]);
+  process.kill(daemon.pid, "SIGKILL");
+  expect(numbersOf((await supervisor.reaches(idOf(alice, "chg"), "running", daemon.pid)).pid, "Gid")[0]).toBe(staff);
+});
+
+test("a daemon that crashes after the change comes back with the new group, too", async () => {
+  await carol.moveTo("staff");
+  carol.writeConf("own", "start = exec sleep 1000");
+  await supervisor.rescan();
+  const { pid } = await supervisor.reaches(idOf(carol, "own"), "running");
+  await carol.moveTo("carol");
+  await supervisor.rescan();
+  expect((await supervisor.status(idOf(carol, "own"))).pid).toBe(pid);
+  process.kill(pid, "SIGKILL");
+  expect(numbersOf((await supervisor.reaches(idOf(carol, "own"), "running", pid)).pid, "Gid")[0]).toBe(carol.gid);
+});
+
+test("who is added to a group gains what that may, and loses it when taken out", async () => {
+  expect(await ids()).not.toContain(idOf(bob, "one"));
+  await bob.join("staff");
+  expect(await supervisor.rescan()).toMatchObject({
+    ...nothing,
+    found: [idOf(bob, "one")],
+    started: [idOf(bob, "one")],
+  });
+  const { pid } = await supervisor.reaches(idOf(bob, "one"), "running");
+  expect(numbersOf(pid, "Groups")).toContain(staff);
+  await bob.leave("staff");
+  expect(await supervisor.rescan()).toMatchObject(nothing);
+  const { reason } = await supervisor.reaches(idOf(bob, "one"), "forbidden");
+  expect(reason).toContain(`the policy does not let ${bob.name} run daemons`);
+  expect(isRunning(pid)).toBe(false);
+});
+
+test("a uid of the run-as account that becomes another's: the daemon is stopped, and begun anew as the account of now", async () => {
+  const { pid } = await supervisor.reaches(idOf(carol, "site"), "running");
+  [web, spare] = await Account.exchange(web, spare);
+  await supervisor.rescan();
+  const { pid: next } = await supervisor.reaches(idOf(carol, "site"), "running", pid);
+  expect([isRunning(pid), numbersOf(next, "Uid")]).toEqual([false, [web.uid, web.uid, web.uid, web.uid]]);
+});
+
+test("what a run runs as is what the policy judges, whatever its file says meanwhile", async () => {
+  const { pid } = await supervisor.reaches(idOf(carol, "site"), "running");
+  carol.writeConf("site", "start = exec sleep 1000", `user = ${alice.name}`);
+  await until("the change", async () => (await supervisor.status(idOf(carol, "site"))).changed);
+  await supervisor.rescan();
+  expect(await supervisor.status(idOf(carol, "site"))).toMatchObject({ state: "running", pid });
+  carol.writeConf("site", "start = exec sleep 1000", `user = ${carol.name}`);
+  stage.writePolicy(supervisor, ["[runs_as]", alice.name, carol.name]);
+  await supervisor.rescan();
+  await until("the end of what is forbidden", () => !isRunning(pid));
+});
+
+/** Sends SIGHUP; gives what was logged until the last of these messages. */
+const hangUp = async (last: string): Promise<LogEntry[]> => {
+  const before = supervisor.log().length;
+  supervisor.signal("SIGHUP");
+  return until(`"${last}"`, () => {
+    const since = supervisor.log().slice(before);
+    return since.some(({ msg }) => msg === last) && since;
+  });
+};
+/** How many lines the policy has. */
+const lines = (): number => readFileSync(supervisor.config, "latin1").trimEnd().split("\n").length;
+const told = (entries: readonly LogEntry[], message: string): (string | undefined)[] =>
+  entries.filter(({ msg }) => msg === message).map(({ problem }) => problem);
+
+test("SIGHUP logs every remark about the policy and about conf files, as the start does", async () => {
+  stage.writePolicy(supervisor, ["[runs_as]", alice.name, "dmt-nobody-at-all"]);
+  alice.writeConf("typo", "start = exec sleep 1000", "colour = red", "autostart = no");
+  const broken = alice.writeConf("broken", "strat = true");
+  const typo = `${alice.home}/${alice.conf("typo")}:2: unknown key "colour" is ignored`;
+  const expectRemarks = (entries: readonly LogEntry[]): void => {
+    expect(told(entries, "about the policy")).toEqual([
+      expect.stringMatching(new RegExp(`policy\\.conf:${lines()}: .*"dmt-nobody-at-all"`)),
+    ]);
+    expect(told(entries, "about a conf file")).toEqual([
+      expect.stringContaining(`${broken}: there is no "start" line`),
+      expect.stringContaining(`${broken}:1: unknown key "strat" is ignored`),
+      expect.stringContaining(typo),
+    ]);
+  };
+  const entries = await hangUp("conf files read again");
+  expectRemarks(entries);
+  expect(entries.find(({ msg }) => msg === "policy read again")).toMatchObject({ owners: ["root", alice.name] });
+  const before = supervisor.log().length;
+  await supervisor.end("SIGKILL");
+  await supervisor.start();
+  expectRemarks(supervisor.log().slice(before));
+});
+
+test("a policy that is not UTF-8 is refused with its line, and the one in force stays", async () => {
+  appendFileSync(supervisor.config, Buffer.from([0x23, 0x20, 0xe4, 0x0a]));
+  const refusal = (await hangUp("the policy is refused; the one in force stays")).at(-1);
+  const reason = `${supervisor.config}:${lines()}: this line is not UTF-8 text`;
+  expect(refusal?.err?.message).toContain(reason);
+  expect(await supervisor.ask("POST", "/v1/rescan")).toMatchObject({
+    status: 422,
+    body: { details: [expect.stringContaining(reason)] },
+  });
+  expect((await supervisor.status(idOf(alice, "chg"))).state).toBe("running");
+  writeFileSync(supervisor.config, "");
+  chmodSync(supervisor.config, 0o666);
+  expect((await hangUp("the policy is refused; the one in force stays")).at(-1)?.err?.message).toContain(
+    "chmod go-w it",
+  );
+  chmodSync(supervisor.config, 0o644);
+});

@@ -1,0 +1,68 @@
+/** The times that status shows, held against the tests' own clock: bounds that were measured, so no speed is assumed. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { DaemonStatus } from "@dmhost/supervisor/contract";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Account } from "./account.ts";
+import { Stage } from "./stage.ts";
+import type { Supervisor } from "./supervisor.ts";
+
+let stage: Stage;
+let alice: Account;
+let supervisor: Supervisor;
+
+beforeAll(async () => {
+  stage = await Stage.make();
+  alice = await stage.account("alice");
+  supervisor = stage.supervisor("main", ["[runs_as]", alice.name]);
+  alice.writeConf("web", "start = exec sleep 1000", "healthy-after = 0", "autostart = no");
+  await supervisor.start();
+});
+afterAll(() => stage.remove());
+
+/** A span in which something happened, in seconds of this process' clock. */
+interface Span {
+  readonly begun: number;
+  readonly over: number;
+}
+const clock = (): number => performance.now() / 1000;
+/** Figures are rounded to tenths. */
+const ROUNDING = 0.1;
+const during = async <T>(work: () => Promise<T>): Promise<[Span, T]> => {
+  const begun = clock();
+  const result = await work();
+  return [{ begun, over: clock() }, result];
+};
+const expectSince = (seconds: number, event: Span, asked: Span): void => {
+  expect(seconds).toBeGreaterThanOrEqual(asked.begun - event.over - ROUNDING);
+  expect(seconds).toBeLessThanOrEqual(asked.over - event.begun + ROUNDING);
+};
+
+test("uptime is since the last respawn, total since the last start; both are 0 once it is stopped", async () => {
+  const id = `${alice.name}/web`;
+  const status = (): Promise<[Span, DaemonStatus]> => during(() => supervisor.status(id));
+  const [started, { pid }] = await during(() => supervisor.up(id));
+  await sleep(1500);
+  const [first, early] = await status();
+  expectSince(early.uptime, started, first);
+  expectSince(early.total, started, first);
+
+  const [respawned] = await during(() => {
+    process.kill(pid, "SIGKILL");
+    return supervisor.reaches(id, "running", pid);
+  });
+  await sleep(300);
+  const [second, late] = await status();
+  expect(late.respawns).toBe(1);
+  expectSince(late.uptime, respawned, second);
+  expectSince(late.total, started, second);
+  expect(late.instances[0]?.uptime).toBe(late.uptime);
+
+  const [restarted] = await during(() => supervisor.act("restart", id));
+  const [third, anew] = await status();
+  expectSince(anew.uptime, restarted, third);
+  expectSince(anew.total, restarted, third);
+  expect(anew.respawns).toBe(0);
+
+  await supervisor.act("stop", id);
+  expect((await status())[1]).toMatchObject({ uptime: 0, total: 0, cooldown: 0 });
+});
