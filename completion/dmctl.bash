@@ -5,6 +5,7 @@
 _dmctl_table='
 status optional --long --json
 list none --json
+top none --json
 rescan none --json
 scan none --json
 start many --json

@@ -4,6 +4,7 @@
 set -g __dmctl_table \
     'status|optional|--long --json|state, process and times' \
     'list|none|--json|ids of the daemons that you may control' \
+    'top|none|--json|what daemons use of the machine' \
     'rescan|none|--json|load new and changed files' \
     'scan|none|--json|load new and changed files' \
     'start|many|--json|start it and wait until it runs' \

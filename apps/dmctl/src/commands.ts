@@ -42,8 +42,8 @@ export interface Command extends Shape {
 }
 
 /** Every daemon that the caller may control. */
-const allDaemons = async ({ client }: Call): Promise<readonly DaemonStatus[]> =>
-  (await client.ask<DaemonList>({ path: apiPath("daemons") })).daemons;
+const allDaemons = async ({ client }: Call, measured = false): Promise<readonly DaemonStatus[]> =>
+  (await client.ask<DaemonList>({ path: `${apiPath("daemons")}${measured ? "?usage=1" : ""}` })).daemons;
 
 const oneDaemon = ({ client, id }: Call): Promise<DaemonStatus> =>
   client.ask<DaemonStatus>({ path: apiPath("daemons", id) });
@@ -107,7 +107,8 @@ export const COMMANDS: readonly Command[] = [
     options: ["long", "json"],
     does: "state, process, respawns and times of every daemon that you may control, or of one",
     async run(call) {
-      const daemons = call.id === "" ? await allDaemons(call) : [await oneDaemon(call)];
+      const measured = call.given.has("long") || call.given.has("json");
+      const daemons = call.id === "" ? await allDaemons(call, measured) : [await oneDaemon(call)];
       if (!call.look.reasons && !call.given.has("json"))
         await warn(
           call,
@@ -124,6 +125,17 @@ export const COMMANDS: readonly Command[] = [
     async run(call) {
       const ids = (await allDaemons(call)).map((daemon) => daemon.id);
       return show(call, ids, ids.map((id) => `${oneLine(id)}\n`).join(""));
+    },
+  },
+  {
+    verb: "top",
+    ids: "none",
+    options: ["json"],
+    does: "what daemons use of the machine, the busiest first; on a terminal again and again, until Ctrl-C",
+    async run(call) {
+      if (call.given.has("json")) return show(call, { daemons: await allDaemons(call, true) }, "");
+      await (await import("./top.ts")).showTop(call.client, call.session);
+      return EXIT.done;
     },
   },
   {

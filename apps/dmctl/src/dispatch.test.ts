@@ -22,6 +22,7 @@ const web = daemon("alice/web");
 const idle = daemon("alice/idle", { state: "stopped", want: "down", pid: 0, logFile: "" });
 const statuses = {
   "GET /v1/daemons": () => ({ daemons: [idle, web] }),
+  "GET /v1/daemons?usage=1": () => ({ daemons: [idle, web] }),
   "GET /v1/daemons/web": () => web,
   "GET /v1/daemons/alice%2Fweb": () => web,
   "GET /v1/daemons/idle": () => idle,
@@ -151,6 +152,7 @@ test("what files say that is passed over is told by rescan and by status in a pi
   const { socket } = await supervisor({
     "POST /v1/rescan": () => ({ found: ["alice/x"], started: [], changed: [], removed: [], problems: [], warnings }),
     "GET /v1/daemons": () => ({ daemons: [daemon("alice/x", { warnings })] }),
+    "GET /v1/daemons?usage=1": () => ({ daemons: [daemon("alice/x", { warnings })] }),
   });
   const errors = "warning: /home/alice/x.conf:2: unknown key \\x1b\n";
   expect(await run(socket, "rescan")).toEqual({ code: 0, output: "found   alice/x\n", errors });

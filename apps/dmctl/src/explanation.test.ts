@@ -22,6 +22,7 @@ const explained: Explanation = {
     signal: null,
     cause: null,
     stage: null,
+    memory: null,
     text: "exited with code 1",
     meaning: "its own code",
     failed: true,
@@ -40,6 +41,7 @@ const explained: Explanation = {
   ],
   log: { lines: ["@400000003b4a39c23294b13c cannot listen\u001b[2J"], problem: "" },
   containment: "cgroup",
+  budget: [{ key: "memory", value: "1G", source: "/etc/p.conf:14" }],
 };
 
 test("everything there is to say of a daemon that keeps failing", () => {
@@ -57,6 +59,8 @@ file         /home/amy/.daemon-manager/daemons/blog.conf, changed on disk; resta
 warning      /x/blog.conf:3: unknown key "dri"
 socket       none
 containment  cgroup
+limits       none
+budget       memory=1G (/etc/p.conf:14)
 
 settings
   start  exec php-cgi

@@ -4,6 +4,7 @@ import { formatDuration } from "./duration.ts";
 import { oneLine } from "./printable.ts";
 import { hostText, lossText } from "./render.ts";
 import { type Clock, tai64nLocal } from "./tai64n.ts";
+import { limitWords, usageWords } from "./usage.ts";
 
 const cited = (source: string): string => (source === "" ? "" : ` (${source})`);
 
@@ -30,7 +31,7 @@ const failuresText = ({ failures, maxRetries }: Explanation): string =>
   `${failures} in a row; ${maxRetries === null ? "never given up" : `given up after more than ${maxRetries}`}`;
 
 const facts = (explanation: Explanation): [string, string][] => {
-  const { daemon, policy, containment } = explanation;
+  const { daemon, policy, containment, budget } = explanation;
   const process = daemon.pid === 0 ? "no process" : `pid ${daemon.pid}, up ${formatDuration(daemon.uptime)}`;
   const managers = policy.managers.map(({ user, source }) => `${user}${cited(source)}`);
   return [
@@ -51,6 +52,10 @@ const facts = (explanation: Explanation): [string, string][] => {
       ...(host.accessLog === "" ? [] : [["", `${host.accessLog}, ${host.errorLog}`] satisfies [string, string]]),
     ]),
     ["containment", containment],
+    ...(daemon.usage ? [["usage", usageWords(daemon.usage)] as [string, string]] : []),
+    ["limits", daemon.limits.by || "none"],
+    ...daemon.limits.keys.map((limit): [string, string] => ["", limitWords(limit)]),
+    ...budget.map(({ key, value, source }): [string, string] => ["budget", `${key}=${value}${cited(source)}`]),
   ];
 };
 

@@ -3,6 +3,7 @@ import type { DaemonState, DaemonStatus, Health, HostStatus, Outcome, RescanResu
 import { formatDuration } from "./duration.ts";
 import type { Failure } from "./failure.ts";
 import { oneLine, printable } from "./printable.ts";
+import { usageLines } from "./usage.ts";
 
 /** SGR parameters for each state: green is well, yellow is on its way, red needs somebody. */
 const COLOUR: Record<DaemonState, string> = {
@@ -69,6 +70,7 @@ const remarks = (daemon: DaemonStatus, look: Look): string[] => {
   const tellsWhy = daemon.reason !== "" && (look.long || NOT_WELL.has(daemon.state));
   const lines = [
     ...(look.long ? processes(daemon) : []),
+    ...(look.long ? usageLines(daemon).map((line) => `  ${oneLine(line)}`) : []),
     ...(tellsWhy ? [`  ${oneLine(daemon.reason)}`] : []),
     ...(daemon.changed ? ["  changed on disk; restart to apply"] : []),
     ...(daemon.logTrouble === "" && (daemon.logDropped === 0 || !look.long) ? [] : [`  ${oneLine(lossText(daemon))}`]),

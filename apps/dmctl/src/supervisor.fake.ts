@@ -41,6 +41,8 @@ export const daemon = (id: string, fields: Partial<DaemonStatus> = {}): DaemonSt
     warnings: [],
     hosts: [],
     instances: [],
+    limits: { by: "", keys: [] },
+    usage: null,
     ...fields,
   };
 };

@@ -39,6 +39,39 @@ export interface InstanceStatus {
   reason: string;
 }
 
+/** A limit of a daemon, and who holds it to that. */
+export interface LimitStatus {
+  /** Key of the daemon's file. */
+  key: string;
+  /** As a file says it. */
+  value: string;
+  /** Whether it is of its owner's budget, which all of their daemons share. */
+  budget: boolean;
+  by: "cgroup" | "rlimit" | "rlimit+watch" | "nothing";
+  /** Whether what runs is held to another until its restart. */
+  pending: boolean;
+  /** What is to be known of that, in words; else "". */
+  note: string;
+}
+
+/** What a daemon's processes use of the machine together; null is what this machine does not tell. */
+export interface Usage {
+  /** Bytes. */
+  memory: number | null;
+  /** Most bytes of the present run so far. */
+  memoryPeak: number | null;
+  /** Part of the last 10 s in which one of them waited for memory, in per cent. */
+  memoryPressure: number | null;
+  /** Processes and threads. */
+  processes: number | null;
+  /** Seconds of processor time of the present run. */
+  cpu: number | null;
+  /** Seconds for which `cpu=` held it back. */
+  throttled: number | null;
+  /** Processes of the present run that were killed for want of memory. */
+  oomKills: number | null;
+}
+
 /** One daemon as its owner, its managers and root see it. Every duration is in seconds. */
 export interface DaemonStatus {
   /** `<owner>/<name>` */
@@ -84,6 +117,14 @@ export interface DaemonStatus {
   instances: InstanceStatus[];
   /** The sites that it answers for, in the order of its file. */
   hosts: HostStatus[];
+  limits: {
+    /** Who holds them: `cgroup`, or what there is in its place, such as `rlimit+watch (why)`; "" without limits. */
+    by: string;
+    /** Each limit, those of its owner's budget included. */
+    keys: LimitStatus[];
+  };
+  /** null where none of its processes lives, and in a list for which it was not asked. */
+  usage: Usage | null;
 }
 
 /** One site of a daemon. */
@@ -100,7 +141,7 @@ export interface HostStatus {
   errorLog: string;
 }
 
-/** GET /v1/daemons */
+/** GET /v1/daemons; with `usage=1` what each uses of the machine, too. */
 export interface DaemonList {
   daemons: DaemonStatus[];
 }
@@ -195,10 +236,10 @@ export interface LastExit {
   /** Number of that run; the first is 1. */
   run: number;
   /**
-   * `code` and `signal`: its main process ended so; `launch`: it was never begun; `unready`: it did not tell in time that
+   * `code` and `signal`: its main process ended so; `memory`: it was ended for want of memory; `launch`: it was never begun; `unready`: it did not tell in time that
    * it is ready; `unknown`: nobody was there to see.
    */
-  how: "code" | "signal" | "launch" | "unready" | "unknown";
+  how: "code" | "signal" | "memory" | "launch" | "unready" | "unknown";
   code: number | null;
   /** With SIG. */
   signal: string | null;
@@ -206,6 +247,8 @@ export interface LastExit {
   cause: "memory" | "stop-timeout" | null;
   /** What was being done when its launch failed, e.g. `entering /srv/x`. */
   stage: string | null;
+  /** With `memory`: bytes that it may have, and that it had at most. */
+  memory: { limit: number | null; peak: number | null } | null;
   /** All of that in words. */
   text: string;
   /** What is behind it, where there is more to say; else "". */
@@ -243,6 +286,8 @@ export interface Explanation {
   };
   /** Every key, of the present run where one lives, else of the file; none while the file is wrong. */
   settings: Setting[];
+  /** What the policy lets all daemons of its owner use together: lines of [limits]. */
+  budget: { key: string; value: string; source: string }[];
   /** The last lines of its log, at most 10, stamps and all; `problem` says why there are none. */
   log: { lines: string[]; problem: string };
   /** As in Health. */

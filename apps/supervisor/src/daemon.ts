@@ -1,11 +1,14 @@
 /** One daemon: what its instances share, how many there are, and the restart that replaces them one by one. */
-import { isHeld } from "./core/definition.ts";
+import { type Allotment, ATTENDANTS, allot, allowanceOf, type Crowd, widened } from "./core/allowance.ts";
+import { budgetAllowance, withinShare } from "./core/budget.ts";
+import { type Definition, isHeld } from "./core/definition.ts";
+import { enforcement, type Held as Limit, type Means } from "./core/enforcement.ts";
 import type { Hostname } from "./core/hostname.ts";
 import { launchLogger, launchServiceLogger } from "./core/launch.ts";
 import { alive, type Event, isExpected, type State, verdict } from "./core/lifecycle.ts";
 import { type AccountBase, groupIds } from "./core/policy-rules.ts";
 import { nextMove, paired, passed, type Rollout } from "./core/rollout.ts";
-import { type Common, type Host, Instance, type Terms } from "./instance.ts";
+import { type Common, type Host, type Household, Instance, type Terms } from "./instance.ts";
 import type {
   BindingPlace,
   DaemonKey,
@@ -78,6 +81,7 @@ export class Daemon {
   terms: Terms | undefined;
   /** How many instances it was told to have, if not what its file says. */
   #scale: number | undefined;
+  readonly household: Household;
   readonly #machine: Machine;
   readonly #witness: Witness;
   readonly #instances = new Map<number, Instance>();
@@ -94,12 +98,13 @@ export class Daemon {
   #lastClient = 0;
   #cancelIdle: (() => void) | undefined;
 
-  constructor(key: DaemonKey, file: FoundFile, machine: Machine, witness: Witness) {
+  constructor(key: DaemonKey, file: FoundFile, machine: Machine, witness: Witness, household: Household) {
     this.#key = key;
     this.id = `${key.owner.name}/${key.name}`;
     this.file = file;
     this.#machine = machine;
     this.#witness = witness;
+    this.household = household;
     const daemon = this;
     this.#host = {
       open: (terms, stage) => this.#openAll(terms, stage),
@@ -110,6 +115,8 @@ export class Daemon {
       get scale() {
         return daemon.#scale;
       },
+      household,
+      allotment: (terms) => this.#allotment(terms.definition),
     };
     this.#add();
   }
@@ -161,7 +168,10 @@ export class Daemon {
   /** Whether its file says something else by now than what a run of it was made of. */
   get changed(): boolean {
     return this.#lasting().some(
-      ({ state, terms }) => alive(state) && terms !== undefined && terms.fingerprint !== this.file.fingerprint,
+      ({ state, terms }) =>
+        alive(state) &&
+        terms !== undefined &&
+        (terms.fingerprint !== this.file.fingerprint || this.limits.some(({ pending }) => pending)),
     );
   }
   get pid(): number {
@@ -189,6 +199,59 @@ export class Daemon {
   /** How many instances it is to have. */
   get size(): number {
     return this.#scale ?? this.terms?.definition.instances ?? 1;
+  }
+
+  /** Who holds it to its limits, and its owner's. */
+  get limits(): readonly Limit[] {
+    const { terms } = this;
+    if (!terms) return [];
+    const launched = this.instances().find((one) => one.launched)?.launched;
+    const budget = budgetAllowance(this.household.budget);
+    return enforcement({ own: terms.definition, budget, launched, user: terms.account }, this.#machine.means);
+  }
+  /** What holds limits here. */
+  get means(): Means {
+    return this.#machine.means;
+  }
+
+  #crowd(definition: Definition): Crowd {
+    const runs = Math.max(1, this.instances().filter(({ state }) => alive(state)).length);
+    const spares = isHeld(definition.listen) && !definition.ondemand ? runs : 0;
+    const attendants = definition.output === "log/run" ? ATTENDANTS : 0;
+    return { runs, size: this.size, spares: spares + attendants };
+  }
+
+  #allotment(definition: Definition): Allotment {
+    return allot(budgetAllowance(this.household.budget), definition, this.#crowd(definition));
+  }
+
+  /** Bytes of memory that its runs may have together at present. */
+  get memoryLimit(): number | undefined {
+    const definition = this.terms?.definition;
+    return definition && widened(definition, this.#crowd(definition)).memory;
+  }
+
+  /** Holds its runs, and its next ones, to the limits as they are now, those of its owner included. */
+  allot(): void {
+    if (!this.terms || !alive(this.state)) return;
+    this.#machine.allot(this.key, this.#allotment(this.terms.definition));
+    const { controllers } = this.#machine.means;
+    // Where rlimits are part of the launch, what stands by has the former ones.
+    if (controllers.has("memory") && controllers.has("pids")) return;
+    for (const instance of this.instances()) instance.refresh();
+  }
+
+  /** Holds what lives to the limits of other terms, as far as that can be done without a restart. */
+  relimit({ definition, fingerprint }: Terms): void {
+    const changed = (terms: Terms | undefined): Terms | undefined => {
+      if (!terms) return undefined;
+      const limited = { ...terms.definition, ...allowanceOf(definition) };
+      return { ...terms, definition: limited, ...(sameDefinition(limited, definition) && { fingerprint }) };
+    };
+    if (this.rolling) return;
+    this.terms = changed(this.terms);
+    for (const instance of this.instances()) instance.terms = changed(instance.terms);
+    this.allot();
   }
 
   /** Gives an event to every instance that is to stay. */
@@ -307,6 +370,7 @@ export class Daemon {
     for (const instance of this.#socket?.fresh ? this.#lasting() : []) {
       if (alive(instance.state) && instance.state.want === "up") instance.feed({ type: "restart" });
     }
+    this.#narrow();
     this.#publish();
     return true;
   }
@@ -370,11 +434,22 @@ export class Daemon {
   #stepped(instance: Instance, event: Event["type"], before: State, after: State): void {
     this.#witness(this, instance, event, before, after);
     if (instance.surplus && !alive(after)) this.#forget(instance);
+    if (alive(before) && !alive(after)) this.#narrow();
     this.#publish();
     this.#watchIdleness();
     if (this.instances().every(({ state, pid }) => isResting(state) && pid === 0)) void this.#closeLog();
     this.#answer();
     this.#advance();
+  }
+
+  /** One run less: what there was room for besides goes with it. */
+  #narrow(): void {
+    if (!this.terms || !alive(this.state)) return;
+    try {
+      this.#machine.allot(this.key, this.#allotment(this.terms.definition));
+    } catch {
+      // The next launch sets the same limits, and tells what keeps it from that.
+    }
   }
 
   /** Lets clients in as long as one of its instances will be there for them, and wakes those that sleep when one comes. */
@@ -534,7 +609,12 @@ export class Daemon {
       return;
     }
     const { definition, logDirectory } = terms;
-    const logger = launchLogger(logDirectory, this.key.owner, definition, this.#machine.privileged);
+    const { size, files } = withinShare(
+      { size: definition.logSize, files: definition.logFiles },
+      this.household.logShare(),
+    );
+    const bounds = { ...definition, logSize: size, logFiles: files };
+    const logger = launchLogger(logDirectory, this.key.owner, bounds, this.#machine.privileged);
     if (this.#log) this.#log.follow(logger);
     else this.#log = this.#machine.openLog(this.key, terms.account, logger, logDirectory);
   }
@@ -597,6 +677,12 @@ const isResting = (state: State): boolean => !alive(state) && state.phase !== "c
 /** Whether runs of both can be there at a time. */
 const isCompatible = (a: Terms, b: Terms): boolean =>
   b.definition.listen !== "none" && a.definition.listen === b.definition.listen && sameLog(a, b);
+
+/** Whether two definitions say the same. */
+const sameDefinition = (a: Definition, b: Definition): boolean => {
+  const plain = (definition: Definition) => JSON.stringify({ ...definition, environment: [...definition.environment] });
+  return plain(a) === plain(b);
+};
 
 const anyAlive = (records: ReadonlyMap<number, InstanceRecord>): boolean =>
   [...records.values()].some(({ state }) => alive(state));

@@ -1,5 +1,7 @@
 /** One instance of a daemon: feeds events to the table of core/lifecycle.ts, performs its effects, keeps its one timer. */
-import { DEFAULTS, type Definition } from "./core/definition.ts";
+import { type Allotment, type Allowance, ATTENDANTS, allowanceOf, least, withRlimits } from "./core/allowance.ts";
+import { type Budget, budgetAllowance } from "./core/budget.ts";
+import { DEFAULTS, type Definition, isHeld } from "./core/definition.ts";
 import { type SocketEvidence, tookConnection } from "./core/evidence.ts";
 import {
   type Launch,
@@ -9,7 +11,7 @@ import {
   PERMANENT_FAILURE,
   readExit,
 } from "./core/launch.ts";
-import { alive, type Effect, type Event, initial, SETTLE, type State, step } from "./core/lifecycle.ts";
+import { alive, type Effect, type Event, type Exit, initial, SETTLE, type State, step } from "./core/lifecycle.ts";
 import type { Account } from "./core/policy-rules.ts";
 import type {
   BindingPlace,
@@ -22,6 +24,7 @@ import type {
   LiveRun,
   Machine,
   RunNews,
+  RunUsage,
 } from "./machine.ts";
 
 /** Everything about a daemon that its policy and file decide: what a run is made of. */
@@ -58,6 +61,20 @@ export interface Host {
   /** Called when a launch waits for something, or goes on. */
   waits(): void;
   readonly scale: number | undefined;
+  readonly household: Household;
+  /** What its daemon may use, with the runs that live at present. */
+  allotment(terms: Terms): Allotment;
+}
+
+/** What the daemons of an owner have in common. */
+export interface Household {
+  readonly budget: Budget;
+  /** When the next restart may come: `now`, or later. In ms. */
+  earliest(now: number): number;
+  /** A restart came. */
+  restarted(): void;
+  /** Bytes that each of their logs may have; undefined is without limit. */
+  logShare(): number | undefined;
 }
 
 const SIGTERM = 15;
@@ -89,6 +106,8 @@ export class Instance {
   #served = false;
   /** What the latest launch waits for, in words; undefined where it has not waited. */
   #waiting: string | undefined;
+  #launched: Allowance | undefined;
+  #overdraft: Extract<Exit, { how: "memory" }> | undefined;
 
   /** @param firstRun number of its first run less one: no other of the daemon's runs that live has a higher one */
   constructor(key: InstanceKey, terms: Terms | undefined, firstRun: number, machine: Machine, host: Host) {
@@ -111,15 +130,40 @@ export class Instance {
     return (this.#state.phase === "starting" && this.#waiting) || "";
   }
 
+  /** The limits that its present run began with; undefined where none lives, or an earlier supervisor began it. */
+  get launched(): Allowance | undefined {
+    return alive(this.#state) ? this.#launched : undefined;
+  }
+  /** What its run uses of the machine; undefined where none lives. */
+  usage(): RunUsage | undefined {
+    return this.#run?.usage();
+  }
+
+  /** Ends its run, because more memory is taken than `limit`. Both in bytes. */
+  exceed(limit: number, size: number): void {
+    if (!this.#run || this.#overdraft) return;
+    this.#overdraft = { how: "memory", limit, peak: size };
+    this.#run.kill();
+  }
+
+  /** Prepares the next launch anew, for what it is made of has changed. */
+  refresh(): void {
+    this.#machine.discard(this.key);
+    if (this.#state.phase === "running") this.#prepare(this.#state.run + 1);
+  }
+
   /** One event, and its effects. */
   feed(event: Event): void {
     const before = this.#state;
+    const now = this.#machine.now();
     const { state, effects } = step(before, event, {
-      now: this.#machine.now(),
+      now,
       random: this.#machine.random(),
+      earliest: this.#host.household.earliest(now),
       rules: this.terms?.definition ?? DEFAULTS,
     });
     if (state === before) return;
+    if (state.phase === "starting" && state.respawns > before.respawns) this.#host.household.restarted();
     this.#become(state);
     // What is to be done comes before what is to be written: clients may be waiting.
     for (const effect of effects) (this.#perform[effect.type] as (effect: Effect) => void)(effect);
@@ -213,6 +257,8 @@ export class Instance {
 
   #spawn(run: number): void {
     this.#waiting = undefined;
+    this.#overdraft = undefined;
+    this.#launched = this.terms && allowanceOf(this.terms.definition);
     let stage = "making its process";
     try {
       const { terms } = this;
@@ -235,10 +281,18 @@ export class Instance {
   }
 
   #plan(terms: Terms, common: Common, run: number): { plan: LaunchPlan; held: Held } {
-    const { definition, account } = terms;
-    const cgroup = this.#machine.makeGroup(this.key, run);
+    const { account } = terms;
+    const { household } = this.#host;
+    const cgroup = this.#machine.makeGroup(this.key, run, this.#host.allotment(terms));
+    const definition = withRlimits(
+      terms.definition,
+      budgetAllowance(household.budget),
+      this.#machine.means.controllers,
+      this.#overhead(terms),
+    );
     const plan = launchDaemon({
       ...this.#launch(terms, cgroup),
+      definition,
       socketPath: common.binding?.provide(run),
       notifyPath: definition.ready === "notify" ? this.#machine.notifyPath(this.key) : undefined,
     });
@@ -252,6 +306,17 @@ export class Instance {
       finish: this.#finish(terms),
     };
     return { plan, held };
+  }
+
+  /** Processes of its account that are there for it, and are not its own: the logger, and launches that stand by. */
+  #overhead({ definition, account }: Terms): number {
+    const logger =
+      definition.output === "log/run"
+        ? ATTENDANTS
+        : definition.output === "log" && account.uid === this.key.owner.uid
+          ? 1
+          : 0;
+    return logger + (isHeld(definition.listen) ? definition.instances : 0);
   }
 
   #launch({ definition, account }: Terms, cgroup: string | undefined): Launch {
@@ -304,7 +369,8 @@ export class Instance {
         // Who was served while others had the same socket may have been served by them.
         const own = lived >= SETTLE || !this.#host.hasCompany(this);
         const connected = own && (this.#served || this.#hasServed());
-        this.feed({ type: "exited", run, exit: readExit(raw), connected });
+        const exit = this.#overdraft ?? readExit(raw, this.#memoryLimit());
+        this.feed({ type: "exited", run, exit, connected });
       },
       gone: (finish) => {
         this.#run = undefined;
@@ -312,6 +378,10 @@ export class Instance {
         this.feed({ type: "gone", run, permanent: finish === PERMANENT_FAILURE });
       },
     };
+  }
+
+  #memoryLimit(): number | undefined {
+    return least(this.terms?.definition.memory, this.#host.household.budget.memory?.amount);
   }
 
   /** Publishes what the process binds itself, as soon as that is there. */

@@ -1,5 +1,7 @@
 /** What the supervisor needs of the operating system: the port that os/ fills in and main.ts plugs together. */
+import type { Allotment } from "./core/allowance.ts";
 import type { Definition, Ready } from "./core/definition.ts";
+import type { Means } from "./core/enforcement.ts";
 import type { SocketEvidence } from "./core/evidence.ts";
 import type { LaunchPlan } from "./core/launch.ts";
 import type { State } from "./core/lifecycle.ts";
@@ -105,16 +107,37 @@ export interface LiveRun {
   serves(): boolean;
   /** Kills whatever is left of it. */
   kill(): void;
+  usage(): RunUsage;
 }
 
 /**
  * How a run's main process ended, as the kernel and the launch chain tell it. `starved`: the kernel has killed one of the
- * run's processes because there was no memory for it.
+ * run's processes because there was no memory for it;
+ * `peak`: what all of them had at most, in bytes.
  */
-export type RawExit = ({ readonly report: string; readonly starved: boolean } & RawEnd) | undefined;
+export type RawExit =
+  | ({ readonly report: string; readonly starved: boolean; readonly peak?: number | undefined } & RawEnd)
+  | undefined;
 type RawEnd =
   | { readonly code: number; readonly signal: undefined }
   | { readonly code: undefined; readonly signal: string };
+
+/** What a run uses of the machine. What this machine cannot tell is undefined. */
+export interface RunUsage {
+  /** Bytes. */
+  readonly memory: number | undefined;
+  /** Most bytes so far. */
+  readonly memoryPeak: number | undefined;
+  readonly processes: number | undefined;
+  /** Seconds of processor time so far. */
+  readonly cpu: number | undefined;
+  /** Seconds for which it was held back by `cpu=` so far. */
+  readonly throttled: number | undefined;
+  /** Part of the last 10 s in which one of its processes waited for memory, in per cent. */
+  readonly memoryPressure: number | undefined;
+  /** Processes that were killed for want of memory so far. */
+  readonly oomKills: number | undefined;
+}
 
 /** What a run tells of itself, each but the first at most once and in this order; not before `launch` has returned. */
 export interface RunNews {
@@ -197,8 +220,17 @@ export interface Machine {
   openLog(key: DaemonKey, writer: Account, logger: LaunchPlan, directory: string): HeldLog;
   /** The same with a logger that is a tenant's program: it gets a cgroup, and is ended with all that it started. */
   openServiceLog(key: DaemonKey, writer: Account, logger: (cgroup: string | undefined) => LaunchPlan): HeldLog;
-  /** Path of a cgroup for this run, where there are cgroups. */
-  makeGroup(key: InstanceKey, run: number): string | undefined;
+  /** What it has to hold limits by. */
+  readonly means: Means;
+  /** Path of a cgroup for this run, held to its allotment, where there are cgroups. */
+  makeGroup(key: InstanceKey, run: number, allotment: Allotment): string | undefined;
+  /** Holds the daemon's cgroup, where it has one, and its owner's to other limits from now on. */
+  allot(key: DaemonKey, allotment: Allotment): void;
+  /**
+   * Bytes of memory that live runs have which other processes do not share; undefined for one that has ended. One that
+   * seems to have more than `doubtful` is measured exactly.
+   */
+  sizes(runs: readonly { readonly key: InstanceKey; readonly doubtful: number }[]): readonly (number | undefined)[];
   /** Path of the socket on which a run tells that it is ready (sd_notify(3)). */
   notifyPath(key: InstanceKey): string;
   /** Launches a plan: by what was prepared, if that was the same plan, else from the beginning. */

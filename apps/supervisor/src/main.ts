@@ -11,6 +11,7 @@ import { effectiveSettings } from "./conf/effective-settings.ts";
 import { parsePolicy } from "./conf/policy-file.ts";
 import { parseService } from "./conf/service-directory.ts";
 import { DEFAULT_RUN_DIR, HOME_SOCKET, PUBLIC_SOCKET, userSocket, VERSION } from "./contract.ts";
+import { CONTROLLERS } from "./core/allowance.ts";
 import { describeProblem, NAME } from "./core/definition.ts";
 import { describeExit } from "./core/lifecycle.ts";
 import { resolvePolicy } from "./core/policy.ts";
@@ -101,10 +102,11 @@ const loadRule = (path: string): { rule: Rule; problems: string[] } => {
   const parsed = parsePolicy(readPolicyFile(path));
   const describe = (problem: { line: number; text: string }) => describeProblem(path, problem);
   if (parsed.value === undefined) throw new Error(parsed.errors.map(describe).join("\n"));
-  const { runsAs, manages, hosts } = parsed.value;
+  const { runsAs, manages, hosts, limits } = parsed.value;
   const subjects = [
     ...[...runsAs, ...manages].flatMap(({ left, right }) => [left, ...right]),
     ...hosts.map(({ left }) => left),
+    ...limits.flatMap(({ left }) => (left === "everyone" ? [] : left)),
   ];
   const namesOf = (kind: "user" | "group") =>
     subjects.filter((subject) => subject.kind === kind).map(({ name }) => name);
@@ -145,7 +147,10 @@ const main = async (): Promise<void> => {
     mkdirSync(directory, { recursive: true, mode: 0o755 });
     claimDirectory(directory);
   }
-  const cgroups = findCgroupRoot(`dmhost-${flags.runDir.slice(1).replaceAll("-", "--").replaceAll("/", "-")}`);
+  const cgroups = findCgroupRoot(
+    `dmhost-${flags.runDir.slice(1).replaceAll("-", "--").replaceAll("/", "-")}`,
+    CONTROLLERS,
+  );
   if (cgroups.path === undefined) {
     log.warn({ reason: cgroups.why }, "no cgroups: a process that leaves its session may outlive its daemon");
   }

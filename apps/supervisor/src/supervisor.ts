@@ -1,10 +1,14 @@
 /** The map of daemons: which there are, what they may, and what is asked of them. */
+import { type Budget, budgetAllowance, logShare, nextRoom, recentOf } from "./core/budget.ts";
+import type { Definition } from "./core/definition.ts";
+import { enforcement, strictObjection } from "./core/enforcement.ts";
 import { objection } from "./core/launch.ts";
 import { alive, type Bar } from "./core/lifecycle.ts";
+import { overdrawn, pauseAfter } from "./core/memory-watch.ts";
 import type { Policy } from "./core/policy.ts";
 import type { Account, AccountBase } from "./core/policy-rules.ts";
 import { Daemon, type Ending, type Witness } from "./daemon.ts";
-import type { Terms } from "./instance.ts";
+import type { Household, Terms } from "./instance.ts";
 import type { FoundFile, Machine, Places } from "./machine.ts";
 
 /** The policy in force, with the accounts that it was resolved against. */
@@ -40,6 +44,9 @@ export class Supervisor {
   changed: () => void = () => undefined;
   /** Ids that are passed over until somebody asks for a look at the files. */
   readonly #forgotten = new Set<string>();
+  /** Times of restarts, by owner. */
+  readonly #restarts = new Map<string, readonly number[]>();
+  #cancelLook: (() => void) | undefined;
   #rule: Rule;
   #stopping = false;
 
@@ -50,7 +57,64 @@ export class Supervisor {
       witness(daemon, ...step);
       this.changed();
       if (daemon.removed && !alive(daemon.state)) this.#drop(daemon);
+      this.#watchMemory(daemon);
     };
+  }
+
+  #household(owner: string): Household {
+    const budget = () => this.policy.budget(owner);
+    return {
+      get budget() {
+        return budget();
+      },
+      earliest: (now) => {
+        const { restarts } = budget();
+        return restarts ? nextRoom(this.#restarts.get(owner) ?? [], restarts.amount, now) : now;
+      },
+      restarted: () => {
+        const now = this.#machine.now();
+        this.#restarts.set(owner, [...recentOf(this.#restarts.get(owner) ?? [], now), now]);
+      },
+      logShare: () => {
+        const logs = this.daemonsOf([owner]).filter(({ file }) => file.definition?.output === "log");
+        return logShare(budget(), logs.length);
+      },
+    };
+  }
+
+  /** Looks at the memory of runs where no cgroup holds it, as long as there is one with a limit. */
+  #watchMemory(daemon: Daemon): void {
+    if (this.#cancelLook || this.#machine.means.controllers.has("memory") || !isWatched(daemon)) return;
+    this.#cancelLook = this.#machine.after(pauseAfter(0), () => this.#lookAtMemory());
+  }
+
+  #lookAtMemory(): void {
+    const begun = this.#machine.now();
+    const watched = [...this.#daemons.values()].filter(isWatched);
+    const runs = watched.flatMap((daemon) => {
+      const limit = daemon.memoryLimit;
+      const budget = daemon.household.budget.memory?.amount;
+      const living = daemon.instances().filter(({ state }) => alive(state));
+      return living.map((run) => ({ run, owner: daemon.key.owner.name, daemon: daemon.id, limit, budget }));
+    });
+    // One of several is doubtful from its even share on.
+    const shares = (of: (run: (typeof runs)[number]) => string): Map<string, number> => {
+      const counts = new Map<string, number>();
+      for (const run of runs) counts.set(of(run), (counts.get(of(run)) ?? 0) + 1);
+      return counts;
+    };
+    const [ofDaemon, ofOwner] = [shares(({ daemon }) => daemon), shares(({ owner }) => owner)];
+    const doubtful = ({ limit, budget, owner, daemon }: (typeof runs)[number]): number =>
+      Math.min(
+        (limit ?? Number.POSITIVE_INFINITY) / (ofDaemon.get(daemon) ?? 1),
+        (budget ?? Number.POSITIVE_INFINITY) / (ofOwner.get(owner) ?? 1),
+      );
+    const sizes = this.#machine.sizes(runs.map((each) => ({ key: each.run.key, doubtful: doubtful(each) })));
+    const sized = runs.map((each, index) => ({ ...each, size: sizes[index] ?? 0 }));
+    for (const { run, limit, size } of overdrawn(sized)) run.exceed(limit, size);
+    this.#cancelLook = undefined;
+    if (runs.length === 0) return;
+    this.#cancelLook = this.#machine.after(pauseAfter(this.#machine.now() - begun), () => this.#lookAtMemory());
   }
 
   get policy(): Policy {
@@ -93,15 +157,29 @@ export class Supervisor {
   rule(rule: Rule): void {
     if (this.#stopping) return;
     const former = this.#rule.accounts;
+    const formerPolicy = this.#rule.policy;
     this.#rule = rule;
     for (const daemon of this.#daemons.values()) {
       if (this.#isStrangers(daemon)) this.#evict(daemon);
       else {
         daemon.refresh(rule.accounts, former);
         this.#judge(daemon);
+        this.#reallot(daemon, formerPolicy.budget(daemon.key.owner.name));
       }
     }
     this.changed();
+  }
+
+  /** Holds a daemon's owner to another budget, if it is another. */
+  #reallot(daemon: Daemon, former: Budget): void {
+    const amounts = (budget: Budget) => JSON.stringify(budgetAllowance(budget));
+    if (amounts(former) === amounts(daemon.household.budget)) return;
+    try {
+      daemon.allot();
+    } catch {
+      // The next launch sets the same limits, and tells what keeps it from that.
+    }
+    this.#watchMemory(daemon);
   }
 
   /** Whether its owner, or whom it runs as, has another uid by now: the one that it knows may be somebody else's. */
@@ -166,8 +244,12 @@ export class Supervisor {
       if (!known) this.#load(owner, file, findings);
       else this.#reload(known, file, findings);
     }
-    if (!complete) return;
-    const there = new Set([...files.map((file) => file.name), ...passedOver]);
+    if (complete) this.#remove([...files.map((file) => file.name), ...passedOver], loaded, findings);
+    this.#rejudge(owner.name, findings);
+  }
+
+  #remove(names: readonly string[], loaded: readonly Daemon[], findings: Findings): void {
+    const there = new Set(names);
     for (const daemon of loaded) {
       if (there.has(daemon.key.name)) continue;
       if (!daemon.removed) findings.removed.push(daemon.id);
@@ -176,8 +258,24 @@ export class Supervisor {
     }
   }
 
+  /** Those that were too many may not be so any longer. */
+  #rejudge(owner: string, findings: Findings): void {
+    if (!this.policy.budget(owner).daemons) return;
+    for (const daemon of this.daemonsOf([owner])) {
+      if (daemon.state.bar?.kind !== "forbidden" || alive(daemon.state)) continue;
+      this.#judge(daemon);
+      if (daemon.state.run === 0) this.#autostart(daemon, findings);
+    }
+  }
+
   #load(owner: Account, file: FoundFile, findings: Findings): void {
-    const daemon = new Daemon({ owner, name: file.name }, file, this.#machine, this.#witness);
+    const daemon = new Daemon(
+      { owner, name: file.name },
+      file,
+      this.#machine,
+      this.#witness,
+      this.#household(owner.name),
+    );
     this.#daemons.set(daemon.id, daemon);
     findings.found.push(daemon.id);
     const judged = this.#terms(daemon);
@@ -192,10 +290,24 @@ export class Supervisor {
     const changed = daemon.file.fingerprint !== file.fingerprint;
     daemon.file = file;
     if (changed) findings.changed.push(daemon.id);
+    if (changed && alive(daemon.state)) this.#relimit(daemon, findings);
     if (alive(daemon.state) || !changed) return;
     const { kind } = daemon.state.bar ?? {};
     this.#judge(daemon);
     if (kind === "invalid") this.#autostart(daemon, findings);
+  }
+
+  /** What of a changed file can be put in force without a restart is. */
+  #relimit(daemon: Daemon, findings: Findings): void {
+    const judged = this.#terms(daemon);
+    if ("kind" in judged) return;
+    try {
+      daemon.relimit(judged);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      findings.problems.push(`${daemon.file.path}: its limits cannot be changed while it runs: ${why}`);
+    }
+    this.#watchMemory(daemon);
   }
 
   #autostart(daemon: Daemon, findings: Findings): void {
@@ -218,8 +330,13 @@ export class Supervisor {
   }
 
   /** Why a daemon that lives may not go on, whatever its file says by now, if it may not. */
-  #present({ key: { owner } }: Daemon, { account }: Terms): Bar | undefined {
-    return this.#exclusion(owner.name) ?? this.#refusal(owner.name, account.name);
+  #present(daemon: Daemon, { account, definition }: Terms): Bar | undefined {
+    const { owner } = daemon.key;
+    return (
+      this.#exclusion(owner.name) ??
+      this.#refusal(owner.name, account.name) ??
+      this.#excess(daemon, definition, account)
+    );
   }
 
   #terms(daemon: Daemon, file = daemon.file): Terms | Bar {
@@ -236,6 +353,8 @@ export class Supervisor {
     if (refusal || !account || !paths) return refusal ?? { kind: "forbidden", reason: `there is no account "${user}"` };
     const refused = objection({ definition, owner, privileged: this.#rule.soleOwner === undefined });
     if (refused !== undefined) return { kind: "forbidden", reason: refused };
+    const excess = this.#excess(daemon, definition, account);
+    if (excess) return excess;
     const nginxGroup = policy.settings.nginxGroup;
     return { definition, fingerprint, account, logDirectory: `${paths.logs}/${daemon.key.name}`, nginxGroup };
   }
@@ -256,6 +375,30 @@ export class Supervisor {
     }
     const { allowed, because } = policy.mayRunAs(owner, user);
     return allowed ? undefined : { kind: "forbidden", reason: `it may not run as "${user}": ${because}` };
+  }
+
+  /** Why it goes beyond what its owner may have, or its limits would not hold, if that is so. */
+  #excess(daemon: Daemon, own: Definition, user: Account): Bar | undefined {
+    const reason = this.#crowded(daemon) ?? this.#loose(daemon, own, user);
+    return reason === undefined ? undefined : { kind: "forbidden", reason };
+  }
+
+  /** Why it is one too many of its owner's; those that were found first come first. */
+  #crowded(daemon: Daemon): string | undefined {
+    const owner = daemon.key.owner.name;
+    const { daemons } = this.policy.budget(owner);
+    if (!daemons) return undefined;
+    const before = [...this.#daemons.values()].filter(({ key, removed }) => key.owner.name === owner && !removed);
+    if (before.indexOf(daemon) < daemons.amount) return undefined;
+    return `${owner} may have ${daemons.amount} daemons, and this is one more; root grants them in [limits], line ${daemons.line}`;
+  }
+
+  /** Why its limits are not as strict as the policy wants them. */
+  #loose(daemon: Daemon, own: Definition, user: Account): string | undefined {
+    if (this.policy.settings.strictLimits !== "yes") return undefined;
+    const budget = budgetAllowance(this.policy.budget(daemon.key.owner.name));
+    const { means } = this.#machine;
+    return strictObjection(enforcement({ own, budget, launched: undefined, user }, means), means);
   }
 
   /** Starts it, with its file as it is now. */
@@ -355,6 +498,7 @@ export class Supervisor {
   /** Stops everything, empties the logs and takes the sockets away. */
   async shutdown(): Promise<void> {
     this.#stopping = true;
+    this.#cancelLook?.();
     const all = [...this.#daemons.values()];
     await Promise.all(all.map((daemon) => this.stop(daemon)));
     await Promise.all(all.map((daemon) => daemon.close()));
@@ -367,3 +511,6 @@ export class Supervisor {
     if (this.#evicted.has(daemon)) void closed.then(() => this.#rescan([daemon.key.owner.name]));
   }
 }
+
+const isWatched = (daemon: Daemon): boolean =>
+  alive(daemon.state) && (daemon.memoryLimit !== undefined || daemon.household.budget.memory !== undefined);

@@ -1,6 +1,7 @@
 /** Why a daemon is in its state, out of everything that the supervisor knows of it. */
 import type { Explanation, Health, LastExit, Lifecycle, Ruling, Setting } from "../contract.ts";
 import { advice, meaning } from "../core/advice.ts";
+import { BUDGET_KEYS, writeShare } from "../core/budget.ts";
 import type { Definition } from "../core/definition.ts";
 import { describeExit, type State } from "../core/lifecycle.ts";
 import type { Verdict } from "../core/policy.ts";
@@ -40,6 +41,7 @@ const lastExit = ({ last }: State): LastExit | null => {
     signal: exit.how === "signal" ? exit.signal : null,
     cause: ((exit.how === "code" || exit.how === "signal") && exit.cause) || null,
     stage: exit.how === "launch" ? exit.stage : null,
+    memory: exit.how === "memory" ? { limit: exit.limit ?? null, peak: exit.peak ?? null } : null,
     text: describeExit(exit),
     meaning: meaning(exit),
     failed,
@@ -57,7 +59,7 @@ export const explain = async (
   const definition = terms?.definition ?? file.definition;
   const owner = key.owner.name;
   const user = file.definition?.user ?? terms?.account.name ?? owner;
-  const status = present(daemon, about.now());
+  const status = present(daemon, about.now(), true);
   return {
     daemon: status,
     lastExit: lastExit(state),
@@ -73,6 +75,10 @@ export const explain = async (
         .map(({ holder, line }) => ({ user: holder, source: `${about.policyFile}:${line}` })),
     },
     settings: definition ? [...about.effectiveSettings(definition)] : [],
+    budget: BUDGET_KEYS.flatMap((key) => {
+      const share = policy.budget(owner)[key];
+      return share ? [{ key, value: writeShare(key, share.amount), source: `${about.policyFile}:${share.line}` }] : [];
+    }),
     log: await readTail(daemon, about.readLog, LINES),
     containment: about.health().containment,
   };

@@ -1,5 +1,6 @@
 /** A daemon as the contract shows it. */
-import type { DaemonState, DaemonStatus, InstanceStatus } from "../contract.ts";
+import type { DaemonState, DaemonStatus, InstanceStatus, Usage } from "../contract.ts";
+import { shortcomings, summary } from "../core/enforcement.ts";
 import { alive, describeExit, isFinal, type State } from "../core/lifecycle.ts";
 import type { Daemon } from "../daemon.ts";
 import type { Instance } from "../instance.ts";
@@ -13,9 +14,11 @@ const reason = ({ state, waiting }: Instance): string => {
     return `${last}; its finish says that another run is of no use`;
   if (state.phase === "failed" && state.last && isFinal(state.last.exit)) return last;
   if (state.phase === "failed") return `${last}; given up after ${state.failures} failed runs`;
-  if (state.phase === "coolingdown") return last;
+  if (state.phase === "coolingdown") return state.rationed ? `${last}; ${RATIONED}` : last;
   return waiting;
 };
+
+const RATIONED = "its owner's restarts of this minute are used up ([limits])";
 
 const stateOf = ({ phase, paused }: State): DaemonState => (paused ? "paused" : phase);
 
@@ -33,16 +36,38 @@ const presentInstance = (instance: Instance, now: number): InstanceStatus => {
   };
 };
 
+/** What all of its processes use; of pressures the highest. */
+const usageOf = (daemon: Daemon): Usage | null => {
+  const used = daemon.instances().flatMap((instance) => instance.usage() ?? []);
+  if (used.length === 0) return null;
+  const sum = (a: number, b: number): number => a + b;
+  const all = (field: keyof Usage, joined: (a: number, b: number) => number): number | null => {
+    const known = used.flatMap((each) => each[field] ?? []);
+    return known.length === 0 ? null : known.reduce(joined);
+  };
+  return {
+    memory: all("memory", sum),
+    memoryPeak: all("memoryPeak", sum),
+    memoryPressure: all("memoryPressure", Math.max),
+    processes: all("processes", sum),
+    cpu: all("cpu", sum),
+    throttled: all("throttled", sum),
+    oomKills: all("oomKills", sum),
+  };
+};
+
 /**
  * The status of a daemon.
  * @param now the supervisor's clock, in ms
+ * @param measured whether what it uses of the machine is to be looked at
  */
-export const present = (daemon: Daemon, now: number): DaemonStatus => {
+export const present = (daemon: Daemon, now: number, measured = false): DaemonStatus => {
   const { state, key, terms, file } = daemon;
   const { want, wantedAt } = state;
   const { cooldown, uptime, ...foremost } = presentInstance(daemon.foremost, now);
   const instances = daemon.instances().map((instance) => presentInstance(instance, now));
   const definition = terms?.definition;
+  const { limits, means } = daemon;
   return {
     id: daemon.id,
     owner: key.owner.name,
@@ -68,6 +93,7 @@ export const present = (daemon: Daemon, now: number): DaemonStatus => {
       // What bars it is its reason, and need not be said twice.
       ...[...file.errors, ...file.warnings].filter((warning) => warning !== state.bar?.reason),
       ...daemon.hosts.filter((host) => host.state === "refused").map((host) => host.reason),
+      ...shortcomings(limits, means),
     ],
     hosts: daemon.hosts.map(({ logs, ...host }) => ({
       ...host,
@@ -75,5 +101,7 @@ export const present = (daemon: Daemon, now: number): DaemonStatus => {
       errorLog: logs?.error ?? "",
     })),
     instances,
+    limits: { by: summary(limits, means), keys: [...limits] },
+    usage: measured ? usageOf(daemon) : null,
   };
 };

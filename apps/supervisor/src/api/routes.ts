@@ -68,11 +68,11 @@ const routesOf = (supervisor: Supervisor, about: Surroundings): Route[] => {
   // biome-ignore format: one line a route
   return [
     { method: "GET",  url: "/health",         access: "anyone",  run: () => about.health() },
-    { method: "GET",  url: "/daemons",        access: "policy",  run: ({ caller }) => ({ daemons: controllable(supervisor, caller).map((daemon) => present(daemon, about.now())) }) },
+    { method: "GET",  url: "/daemons",        access: "policy",  run: ({ caller, request }) => ({ daemons: controllable(supervisor, caller).map((daemon) => present(daemon, about.now(), isMeasured(request))) }), query: closed({ usage: { type: "string", enum: ["1"] } }) },
     { method: "POST", url: "/rescan",         access: "policy",  run: ({ caller }) => rescan(supervisor, about, caller) },
     { method: "GET",  url: "/policy",         access: "policy",  run: ({ caller, request }) => answerQuestion(supervisor, about.policyFile, caller, request.query as Question), query: closed({ caller: { type: "string", maxLength: 64 }, verb: { type: "string", enum: QUESTION_VERBS }, address: { type: "string", maxLength: 200 } }, ["caller", "verb", "address"]) },
     { method: "GET",  url: "/export",         access: "root",    run: () => exportState(supervisor, about) },
-    { method: "GET",  url: one,               access: "control", run: ({ daemon }) => present(daemon, about.now()) },
+    { method: "GET",  url: one,               access: "control", run: ({ daemon }) => present(daemon, about.now(), true) },
     { method: "POST", url: `${one}/start`,    access: "control", run: ({ daemon }) => act(supervisor, about, daemon, "start") },
     { method: "POST", url: `${one}/stop`,     access: "control", run: ({ daemon }) => act(supervisor, about, daemon, "stop") },
     { method: "POST", url: `${one}/restart`,  access: "control", run: ({ daemon }) => act(supervisor, about, daemon, "restart") },
@@ -88,6 +88,8 @@ const routesOf = (supervisor: Supervisor, about: Surroundings): Route[] => {
     { method: "PUT",  url: `${one}/file`,     access: "policy",  run: ({ caller, address, request }) => takeBack(supervisor, about, caller, address, request.body as ConfFile), body: closed({ path: { type: "string" }, text: { type: "string" }, fingerprint: { type: "string", maxLength: 64 } }, ["text", "fingerprint"]), most: LONGEST_TEXT_BODY },
   ];
 };
+
+const isMeasured = ({ query }: FastifyRequest): boolean => (query as { usage?: "1" }).usage === "1";
 
 /** JSON writes a line's end, a tab, a quote and a backslash as two bytes. */
 const LONGEST_TEXT_BODY = 2 * LONGEST_CONF_FILE + 8 * 1024;

@@ -10,6 +10,7 @@ const ACCOUNT = "the name of an account, which begins with a letter or _ and is 
 const VARIABLE = '"export NAME = value", with a NAME of letters, digits and _ that does not begin with a digit';
 const DIR = 'an absolute path, or one that begins with "~/"';
 const TRUTH = "yes or no (or true, false, on, off, 1, 0)";
+const MEMORY = "a number of bytes, or one with K, M or G after it, of at least 4096";
 const LIMIT =
   "a number of bytes, or one with K, M or G after it, or unlimited, or SOFT:HARD of these with SOFT not above HARD";
 const both = (amount: number | "unlimited") => ({ soft: amount, hard: amount });
@@ -329,6 +330,15 @@ const CASES: readonly (readonly [name: string, text: string, expected: Expected]
       ["limit-core", "unlimited", { limitCore: both("unlimited") }],
       ["limit-rss", "16777216", { limitRss: both(16_777_216) }],
       ["limit-cpu", "1m:1h", { limitCpu: { soft: 60, hard: 3600 } }],
+      ["memory", "64M", { memory: 64 * 1024 ** 2 }],
+      ["memory", "4096", { memory: 4096 }],
+      ["memory-high", "1G", { memoryHigh: 1024 ** 3 }],
+      ["processes", "1", { processes: 1 }],
+      ["processes", "4194304", { processes: 4_194_304 }],
+      ["cpu", "0.5", { cpu: 0.5 }],
+      ["cpu", "2", { cpu: 2 }],
+      ["io-weight", "1", { ioWeight: 1 }],
+      ["io-weight", "10000", { ioWeight: 10_000 }],
       ["env-dir", "~/env", { envDir: "~/env" }],
       ["env-file", "/etc/x.env # c", { envFile: "/etc/x.env" }],
       ["chroot", "~/jail", { chroot: "~/jail" }],
@@ -348,6 +358,15 @@ const CASES: readonly (readonly [name: string, text: string, expected: Expected]
       ],
       ["limit-nofile", ["many"], LIMIT.replace("number of bytes", "whole number")],
       ["limit-cpu", ["1K", "1d"], LIMIT.replace("bytes, or one with K, M or G", "seconds, or one with s, m or h")],
+      ["memory", ["0", "4095", "-1", "1.5G", "2T", "64 M", "unlimited", "4096:8192", "9999999G", ""], MEMORY],
+      ["memory-high", ["1K", "max"], MEMORY],
+      ["processes", ["0", "-1", "01", "4194305", "1K", "all", ""], "a whole number from 1 to 4194304"],
+      [
+        "cpu",
+        ["0", "0.001", "1025", "50%", "1e3", ".5", "-1", ""],
+        "a number of processors from 0.01 to 1024, such as 0.5",
+      ],
+      ["io-weight", ["0", "10001", "1.5", ""], "a whole number from 1 to 10000"],
       ["env-dir", ["env", "~bob/env", ""], DIR],
       ["env-file", ["./x"], DIR],
       ["chroot", ["jail"], DIR],
@@ -442,7 +461,8 @@ describe("parseDaemonFile", () => {
     for (const { key, default: text } of DAEMON_KEYS) {
       if (text === undefined || ["user", "max-retries", "app", "log-total", "log-select", "export"].includes(key))
         continue;
-      if (["none", "the supervisor's own"].includes(text) && key !== "listen") continue;
+      if (["none", "the supervisor's own", "no limit", "that of others, 100"].includes(text) && key !== "listen")
+        continue;
       expect(parseDaemonFile(`start=x\n${key} = ${text}`).value).toEqual({ ...DEFAULTS, start: "x" });
     }
   });

@@ -1,8 +1,10 @@
+import { writeBytes } from "../core/allowance.ts";
 import { DEFAULTS, type Definition, type Listen, type Ready } from "../core/definition.ts";
 import { hostname } from "../core/hostname.ts";
 import { LONGEST_PATTERN, MOST_PATTERNS } from "../core/log-selection.ts";
 import { type Limit, type LimitField, RESOURCES } from "../core/resource-limit.ts";
 import { APPS, indexName, sitePath } from "../core/site.ts";
+import { CORES, MEMORY, readBytes, readCores, readProcesses } from "./allowances.ts";
 import { AMOUNT_WORDS, readLimit, writeLimit } from "./amounts.ts";
 import { trimmed } from "./lines.ts";
 import {
@@ -319,6 +321,46 @@ const FIELD_KEYS: { readonly [F in Field]: FieldKey<F> } = {
     read: readSize,
   },
 
+  memory: {
+    key: "memory",
+    expected: MEMORY,
+    default: "no limit",
+    doc: "Memory that all of its processes may have together; one that passes it is ended and begun again.",
+    read: readBytes,
+    write: writeBytes,
+  },
+  memoryHigh: {
+    key: "memory-high",
+    expected: MEMORY,
+    default: "no limit",
+    doc: "Memory from which on it is slowed down and made to give some back.",
+    read: readBytes,
+    write: writeBytes,
+  },
+  processes: {
+    key: "processes",
+    expected: "a whole number from 1 to 4194304",
+    default: "no limit",
+    doc: "Processes and threads that it may have; it cannot make more.",
+    read: readProcesses,
+    write: String,
+  },
+  cpu: {
+    key: "cpu",
+    expected: CORES,
+    default: "no limit",
+    doc: "Processors that it may keep busy: 0.5 is half of one.",
+    read: readCores,
+    write: String,
+  },
+  ioWeight: {
+    key: "io-weight",
+    expected: "a whole number from 1 to 10000",
+    default: "that of others, 100",
+    doc: "Its share of busy disks, beside that of others.",
+    read: (text) => (/^[1-9]\d{0,4}$/.test(text) && Number(text) <= 10_000 ? Number(text) : undefined),
+    write: String,
+  },
   logSize: {
     key: "log-size",
     expected: "a number of bytes, or one with K, M or G after it, from 4096 to 255M",

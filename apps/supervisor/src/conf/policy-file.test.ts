@@ -6,7 +6,7 @@ import { SETTINGS_KEYS } from "./settings-keys.ts";
 
 const SUBJECT = "the name of a user, or @ and the name of a group";
 const PATH = 'an absolute path or one that begins with "~/", without ".." and with no %...% but %username%';
-const SECTIONS = '"settings", "runs_as", "can_run_as", "manages", "hosts"';
+const SECTIONS = '"settings", "runs_as", "can_run_as", "manages", "hosts", "limits"';
 
 const text = ({ kind, name }: Subject): string => (kind === "group" ? `@${name}` : name);
 const written = (rules: readonly Rule[]): string[] =>
@@ -47,7 +47,7 @@ describe("parsePolicy", () => {
 
   it("reads an empty file as a policy that lets nobody do anything", () => {
     expect(parsePolicy(" # nothing\n")).toEqual({
-      value: { settings: DEFAULT_SETTINGS, runsAs: [], manages: [], hosts: [] },
+      value: { settings: DEFAULT_SETTINGS, runsAs: [], manages: [], hosts: [], limits: [] },
       errors: [],
       warnings: [],
     });
@@ -67,7 +67,7 @@ describe("parsePolicy", () => {
   it("reads every setting", () => {
     const { value, errors, warnings } = parsePolicy(
       "[settings]\ndaemon-path-daemon=/srv/dm/%username%/conf#x\ndaemon-path-log = ~/log\n[settings]\n" +
-        "daemon-path-daemon-root=/etc/dm\ndaemon-path-log-root=~/log;\nservice-path=~/sv\nservice-path-root=/sv\nnginx-group=www-data",
+        "daemon-path-daemon-root=/etc/dm\ndaemon-path-log-root=~/log;\nservice-path=~/sv\nservice-path-root=/sv\nnginx-group=www-data\nstrict-limits=yes",
     );
     expect([errors, warnings]).toEqual([[], []]);
     expect(value?.settings).toEqual({
@@ -78,6 +78,7 @@ describe("parsePolicy", () => {
       servicePath: "~/sv",
       servicePathRoot: "/sv",
       nginxGroup: "www-data",
+      strictLimits: "yes",
     });
   });
 
@@ -159,6 +160,38 @@ describe("parsePolicy", () => {
     ["an @ apart", "[manages]\na: @ b", [`2: expected ${SUBJECT}, between the commas after the ":", found "@ b"`]],
     ["an @ within", "[manages]\na: b@c", [`2: expected ${SUBJECT}, between the commas after the ":", found "b@c"`]],
     ["two colons", "[runs_as]\na: b: c", ['2: expected one ":", found 2 in "a: b: c"']],
+    [
+      "a limit without a colon",
+      "[limits]\na memory=1G",
+      ['2: expected "user: key = value, key = value", found "a memory=1G"'],
+    ],
+    [
+      "a limit without a value",
+      "[limits]\na: memory",
+      ['2: expected "key = value" between the commas, found "memory"'],
+    ],
+    ["a limit of nothing", "[limits]\na:", ['2: expected "key = value" between the commas, found nothing']],
+    [
+      "a limit of a wrong value",
+      "[limits]\n*: daemons = 300, cpu = lots",
+      [
+        '2: daemons: expected a whole number from 0 to 256, found "300"',
+        '2: cpu: expected a number of processors from 0.01 to 1024, such as 0.5, found "lots"',
+      ],
+    ],
+    ["an unknown limit", "[limits]\n@g: memori = 1G", ['2: unknown limit "memori": did you mean "memory"?']],
+    [
+      "a limit that is set twice",
+      "[limits]\n*: memory = 1G\na: memory = 1G, cpu = 1\n*: cpu = 1, memory = 2G",
+      ['4: "memory" of "*" is already set on line 2: expected it once'],
+    ],
+    [
+      "restarts of none",
+      "[limits]\n*: restarts=0",
+      ['2: restarts: expected a whole number of restarts a minute from 1 to 100000, found "0"'],
+    ],
+    ["a limit for nobody", "[limits]\n: cpu=1", [`2: expected ${SUBJECT}, or *, before the ":", found nothing`]],
+    ["strictness of another kind", "[settings]\nstrict-limits=1", ['2: strict-limits: expected yes or no, found "1"']],
     ["NUL", "[runs_as]\na\0", ["2: a NUL byte: expected text with lines that end in LF or CRLF"]],
     ["too much", `#${" ".repeat(MAX_POLICY_FILE)}`, [`0: the file has 1048577 bytes: expected at most 1048576`]],
     [
@@ -190,10 +223,23 @@ describe("parsePolicy", () => {
   it("accepts the defaults that its table states", () => {
     const lines = SETTINGS_KEYS.map((entry) => `${entry.key} = ${entry.default}`);
     expect(parsePolicy(["[settings]", ...lines].join("\n"))).toEqual({
-      value: { settings: DEFAULT_SETTINGS, runsAs: [], manages: [], hosts: [] },
+      value: { settings: DEFAULT_SETTINGS, runsAs: [], manages: [], hosts: [], limits: [] },
       errors: [],
       warnings: [],
     });
+  });
+
+  it("reads limits of users, groups and everybody", () => {
+    const { value, errors } = parsePolicy(
+      "[limits]\nowner : memory = 1G, processes=200,cpu = 1 # c\n@group: daemons = 50\n*: log = 100M, restarts = 60\nowner: daemons=0",
+    );
+    expect(errors).toEqual([]);
+    expect(value?.limits.map(({ line, left, amounts }) => [line, left, Object.fromEntries(amounts)])).toEqual([
+      [2, { kind: "user", name: "owner" }, { memory: 1024 ** 3, processes: 200, cpu: 1 }],
+      [3, { kind: "group", name: "group" }, { daemons: 50 }],
+      [4, "everyone", { log: 100 * 1024 ** 2, restarts: 60 }],
+      [5, { kind: "user", name: "owner" }, { daemons: 0 }],
+    ]);
   });
 
   it("reads ten thousand owners", () => {

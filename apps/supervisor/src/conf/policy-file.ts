@@ -1,7 +1,16 @@
+import type { BudgetKey } from "../core/budget.ts";
 import type { Parsed } from "../core/definition.ts";
 import { type HostPattern, hostPattern } from "../core/hostname.ts";
-import { DEFAULT_SETTINGS, type HostRule, type PolicyRules, type Rule, type Subject } from "../core/policy-rules.ts";
+import {
+  DEFAULT_SETTINGS,
+  type HostRule,
+  type LimitRule,
+  type PolicyRules,
+  type Rule,
+  type Subject,
+} from "../core/policy-rules.ts";
 import { suggestion } from "../core/suggestion.ts";
+import { readShare } from "./budget-shares.ts";
 import { Findings } from "./findings.ts";
 import { type Line, readLines, trimmed } from "./lines.ts";
 import { quoted } from "./quotation.ts";
@@ -11,7 +20,7 @@ import { isSharedByOwners, SETTINGS_KEYS, type SettingsDraft, setSetting, settin
 export const MAX_POLICY_FILE = 1_048_576;
 
 /** The sections of a policy file by every name they have, the preferred one first. */
-export const SECTIONS = ["settings", "runs_as", "can_run_as", "manages", "hosts"] as const;
+export const SECTIONS = ["settings", "runs_as", "can_run_as", "manages", "hosts", "limits"] as const;
 type Section = (typeof SECTIONS)[number];
 
 const NAME = /^[^\s,:=@[\]]+$/;
@@ -22,8 +31,9 @@ const SUBJECT = "the name of a user, or @ and the name of a group";
  * Reads the policy file (spec/daemon-manager.md: The policy file). Sections may be repeated, and their rules
  * accumulate. Errors, and then no value: an unknown section, a line before the first section, a section's missing `]`,
  * an unknown, ill-formed or repeated setting, a rule that is not `user: user, @group` (or only its left side; in [hosts]
- * `user: name, *.name`), and what readLines refuses. Warnings: a line of [manages] or [hosts] that grants nothing, a
- * directory that all owners would share.
+ * `user: name, *.name`), a limit that is not `user: key = value, key = value` or that the subject has already, and what
+ * readLines refuses. Warnings: a line of [manages] or [hosts] that grants nothing, a directory that all owners would
+ * share.
  * Whether the accounts exist is not asked here.
  */
 export function parsePolicy(text: string): Parsed<PolicyRules> {
@@ -33,6 +43,7 @@ export function parsePolicy(text: string): Parsed<PolicyRules> {
     settings: file.settings,
     runsAs: file.runsAs,
     manages: file.manages,
+    limits: file.limits,
     hosts: file.hosts,
   });
 }
@@ -42,6 +53,8 @@ class PolicyFile {
   readonly settings: SettingsDraft = { ...DEFAULT_SETTINGS };
   readonly runsAs: Rule[] = [];
   readonly manages: Rule[] = [];
+  readonly limits: LimitRule[] = [];
+  readonly #limitLines = new Map<string, number>();
   readonly hosts: HostRule[] = [];
   readonly #settingLines = new Map<string, number>();
   /** `none` before the first header; `unreadable` below a wrong one, whose lines would only repeat the complaint. */
@@ -72,6 +85,9 @@ class PolicyFile {
         return;
       case "hosts":
         this.#hostRule(number, content);
+        return;
+      case "limits":
+        this.#limit(number, content);
         return;
       case "unreadable":
         return;
@@ -169,6 +185,33 @@ class PolicyFile {
       this.findings.warning(line, `${quoted(content)} lets nobody be managed: expected "user: user, @group"`);
     }
     rules.push({ line, left, right });
+  }
+
+  #limit(line: number, content: string): void {
+    const colon = content.indexOf(":");
+    if (colon < 0) {
+      this.findings.error(line, `expected "user: key = value, key = value", found ${quoted(content)}`);
+      return;
+    }
+    const who = trimmed(content.slice(0, colon));
+    const left = who === "*" ? "everyone" : this.#subject(line, who, 'or *, before the ":"');
+    const amounts = new Map<BudgetKey, number>();
+    for (const part of content
+      .slice(colon + 1)
+      .split(",")
+      .map(trimmed)) {
+      const read = readShare(part);
+      if (typeof read === "string") {
+        this.findings.error(line, read);
+        continue;
+      }
+      const first = this.#limitLines.get(`${who} ${read.key}`);
+      this.#limitLines.set(`${who} ${read.key}`, line);
+      if (first === undefined) amounts.set(read.key, read.amount);
+      else
+        this.findings.error(line, `"${read.key}" of ${quoted(who)} is already set on line ${first}: expected it once`);
+    }
+    if (left !== undefined) this.limits.push({ line, left, amounts });
   }
 
   #subject(line: number, text: string, place: string): Subject | undefined {

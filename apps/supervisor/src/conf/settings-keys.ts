@@ -85,6 +85,14 @@ const SETTINGS: { readonly [F in keyof Settings]: SettingEntry } = {
     isValid: (text) => GROUP_NAME.test(text),
     perOwner: false,
   },
+  strictLimits: {
+    key: "strict-limits",
+    expected: "yes or no",
+    default: DEFAULT_SETTINGS.strictLimits,
+    doc: "Whether a daemon is refused whose limits, or whose owner's, no cgroup of this machine can hold.",
+    isValid: (text) => text === "yes" || text === "no",
+    perOwner: false,
+  },
 };
 
 /** Every key of [settings]: the table by which parsePolicy reads. */

@@ -33,6 +33,8 @@ export const meaning = (exit: Exit): string => {
       if (exit.signal === "SIGKILL") return "somebody's kill -9, or the kernel for want of memory";
       if (FAULTS.has(exit.signal)) return "a fault in the program";
       return REQUESTS.has(exit.signal) ? "it was told to end" : "";
+    case "memory":
+      return "it took more than it may have, all its processes together";
     case "code":
       if (exit.cause === "memory") return "the kernel killed one of its processes for want of memory";
       if (exit.code === 0) return "it ended of its own will; one that goes into the background looks like this, too";
@@ -69,6 +71,9 @@ const afterExit = (exit: Exit, { id, user, logged, service }: Concern): string =
     if (exit.stage === "opening its log") return "Let the owner write to its log's directory, or write output=discard.";
     return "This is for root to put right; the supervisor's log says more.";
   }
+  if (exit.how === "memory") {
+    return `Find what fills its memory, or give it more: memory= with \`dmctl edit ${id}\`, or root in [limits].`;
+  }
   if (exit.how === "code" && exit.code === 126) {
     if (service) return `Let ${user} execute ${service.directory}/run, and the program after #! in its first line.`;
     return `Let ${user} execute that program (chmod +x), or correct start= with \`dmctl edit ${id}\`.`;
@@ -88,6 +93,12 @@ const afterExit = (exit: Exit, { id, user, logged, service }: Concern): string =
  */
 export const advice = (state: State, concern: Concern, since?: number): string => {
   const { id } = concern;
+  if (state.bar?.kind === "forbidden" && state.bar.reason.includes("[limits]")) {
+    return "Remove the file of one that is not needed, or ask root for more in [limits]; then `dmctl rescan`.";
+  }
+  if (state.bar?.kind === "forbidden" && state.bar.reason.includes("strict-limits=yes")) {
+    return "Ask root for a machine with cgroup v2, or for strict-limits=no in [settings].";
+  }
   if (state.bar?.bans === "owner") {
     return `Ask root to put ${id.split("/")[0]} on the left of [runs_as] and to run \`dmctl rescan\`.`;
   }

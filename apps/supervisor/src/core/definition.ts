@@ -1,5 +1,5 @@
 /** What a daemon's file says, as values. Made by conf/, judged by policy.ts, turned into a launch plan by launch.ts. */
-
+import { type Allowance, BOUNDLESS } from "./allowance.ts";
 import type { Hostname } from "./hostname.ts";
 import type { LogPattern } from "./log-selection.ts";
 import { type Limits, NO_LIMITS } from "./resource-limit.ts";
@@ -24,7 +24,7 @@ export interface Service {
 }
 
 /** A daemon's file, complete with its defaults. Durations are in milliseconds. */
-export interface Definition extends Surroundings, Limits {
+export interface Definition extends Surroundings, Limits, Allowance {
   /** Working directory: absolute, or below the owner's home where it begins with `~/`. */
   readonly dir: string;
   /** Account to run as; undefined is the owner. */
@@ -133,7 +133,7 @@ export const DEFAULTS: Omit<Definition, "start"> = {
   chroot: undefined,
   lock: undefined,
   ...NO_LIMITS,
-
+  ...BOUNDLESS,
   host: [],
   docroot: undefined,
   index: ["index.php", "index.html"].flatMap((name) => indexName(name) ?? []),

@@ -36,7 +36,11 @@ const reasonOf = (said: string): string => {
   return reason.replace(/(?<=^|: )[A-Z](?=[a-z])/g, (letter) => letter.toLowerCase());
 };
 
-/** How a chain's end is told from its daemon's. `raw` is what os/process.ts saw; undefined: nobody was there to see. */
+/**
+ * How a chain's end is told from its daemon's.
+ * @param raw what os/process.ts saw; undefined: nobody was there to see. `peak`: bytes of memory that it had at most
+ * @param limit bytes of memory that it may have
+ */
 export const readExit = (
   raw:
     | {
@@ -44,14 +48,15 @@ export const readExit = (
         readonly signal: string | undefined;
         readonly report: string;
         readonly starved: boolean;
+        readonly peak?: number | undefined;
       }
     | undefined,
+  limit?: number,
 ): Exit => {
   if (raw === undefined) return { how: "unknown" };
   const starved = raw.starved ? ({ cause: "memory" } as const) : {};
-  if (raw.signal !== undefined) {
-    return { how: "signal", signal: raw.signal, ...(raw.signal === "SIGKILL" && starved) };
-  }
+  if (raw.starved && raw.signal === "SIGKILL") return { how: "memory", limit, peak: raw.peak };
+  if (raw.signal !== undefined) return { how: "signal", signal: raw.signal };
   if (raw.report !== "") return { how: "launch", ...readFailure(raw.report) };
   return { how: "code", code: raw.code ?? 0, ...(raw.code !== 0 && starved) };
 };

@@ -262,7 +262,7 @@ describe("readExit", () => {
     [
       "no memory",
       { code: undefined, signal: "SIGKILL", report: "", starved: true },
-      { how: "signal", signal: "SIGKILL", cause: "memory" },
+      { how: "memory", limit: undefined, peak: undefined },
     ],
     [
       "no memory for a child",

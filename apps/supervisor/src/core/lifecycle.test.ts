@@ -4,6 +4,7 @@ import { DEFAULTS, type Ready } from "./definition.ts";
 import {
   alive,
   type Circumstances,
+  describeExit,
   type Event,
   type Exit,
   initial,
@@ -483,4 +484,34 @@ it("never has two live runs, and reaches what is wanted once nothing more happen
     }),
     { numRuns: 2000 },
   );
+});
+
+describe("restarts that its owner has no room for", () => {
+  const late = { ...at(NOW), earliest: NOW + 5000 };
+  const ended = { ...states.stopping, want: "up", asked: false, last: { run: 3, exit: crash, failed: false } } as const;
+
+  it("wait, as coolingdown, until there is room, and begin then", () => {
+    const { state, effects } = step(ended, { type: "gone", run: 3 }, late);
+    expect(state).toMatchObject({ phase: "coolingdown", deadline: NOW + 5000, rationed: true, respawns: 2 });
+    expect(effects).toEqual([]);
+    const waiting = step(state, { type: "deadline" }, { ...at(NOW + 5000), earliest: NOW + 9000 }).state;
+    expect(waiting).toMatchObject({ phase: "coolingdown", deadline: NOW + 9000, rationed: true });
+    const begun = step(waiting, { type: "deadline" }, { ...at(NOW + 9000), earliest: NOW + 9000 });
+    expect(begun.state).toMatchObject({ phase: "starting", respawns: 3, run: 4 });
+    expect(begun.state.rationed).toBeUndefined();
+    expect(begun.effects).toEqual([{ type: "spawn", run: 4 }]);
+  });
+
+  it("do not keep a start by hand, a restart or the first start waiting", () => {
+    const { state } = step(ended, { type: "gone", run: 3 }, late);
+    expect(step(state, { type: "start" }, late).state.phase).toBe("starting");
+    expect(step(states.stopped, { type: "start" }, late).state.phase).toBe("starting");
+    expect(step({ ...ended, asked: true }, { type: "gone", run: 3 }, late).state.phase).toBe("starting");
+  });
+});
+
+it("tells an end for want of memory with its limit and what it had", () => {
+  const exit = (limit?: number, peak?: number) => describeExit({ how: "memory", limit, peak });
+  expect(exit(64 * 1024 ** 2, 70 * 1024 ** 2)).toBe("killed for want of memory: the limit is 64M, it had 70 MiB");
+  expect(exit()).toBe("killed for want of memory");
 });

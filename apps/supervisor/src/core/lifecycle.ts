@@ -5,6 +5,7 @@
  * A run is one process tree from its spawn until nothing of it is left. `restart` is "stopping, wanted up": the next
  * run begins when the last one is gone, so two never live at once.
  */
+import { roughBytes, writeBytes } from "./allowance.ts";
 import { retryDelay, spacing } from "./backoff.ts";
 import type { Definition } from "./definition.ts";
 
@@ -15,6 +16,8 @@ export type Cause = "memory" | "stop-timeout";
 export type Exit =
   | { readonly how: "code"; readonly code: number; readonly cause?: Cause }
   | { readonly how: "signal"; readonly signal: string; readonly cause?: Cause }
+  /** It was ended because it had more memory than it may have: `limit` and what it had of it at most, in bytes. */
+  | { readonly how: "memory"; readonly limit: number | undefined; readonly peak: number | undefined }
   /** It never became the daemon: `stage` is what was being done, e.g. `entering /srv/x`. */
   | { readonly how: "launch"; readonly stage: string; readonly reason: string }
   /** It did not tell in time that it is ready; `after` in ms. */
@@ -71,6 +74,8 @@ export interface State {
   readonly easing: boolean;
   /** While it is stopping: whether it goes to sleep after that. */
   readonly dozing: boolean;
+  /** Whether it waits because its owner has no restart left in this minute. */
+  readonly rationed?: boolean;
   /** How the last run that ended did so, whether it counts as failed, and whether its `finish` said that another is of no use. */
   readonly last:
     | { readonly run: number; readonly exit: Exit; readonly failed: boolean; readonly permanent?: boolean }
@@ -126,6 +131,8 @@ export interface Circumstances {
   readonly now: number;
   /** From [0, 1). */
   readonly random: number;
+  /** When its owner has a restart left: `now`, or later. */
+  readonly earliest?: number;
   /** The daemon's own (see Definition). */
   readonly rules: Pick<
     Definition,
@@ -166,10 +173,10 @@ type Of<T extends Event["type"]> = Extract<Event, { type: T }>;
 type Cell<T extends Event["type"]> = (state: State, event: Of<T>, at: Circumstances) => Step;
 type Row<T extends Event["type"]> = { readonly [P in Phase]: Cell<T> };
 
-const to = (state: State, change: Partial<State>, ...effects: Effect[]): Step => ({
-  state: { ...state, deadline: undefined, ...change },
-  effects,
-});
+const to = (state: State, change: Partial<State>, ...effects: Effect[]): Step => {
+  const { rationed: _, ...rest } = state;
+  return { state: { ...rest, deadline: undefined, ...change }, effects };
+};
 
 /** Nothing to do: the state, its deadline too, is as it was. */
 const same = (state: State): Step => ({ state, effects: [] });
@@ -194,8 +201,11 @@ const beginOnce = (state: State, _event: unknown, at: Circumstances): Step =>
 const beginAnew = (state: State, event: unknown, at: Circumstances): Step =>
   begin({ ...state, respawns: 0 }, event, at);
 const wake = (state: State, _event: unknown, at: Circumstances): Step => spawn(state, at, {});
+/** Begun again by itself, if its owner has a restart left in this minute. */
 const respawn = (state: State, _event: unknown, at: Circumstances): Step =>
-  spawn(state, at, { respawns: state.respawns + 1 });
+  (at.earliest ?? at.now) > at.now
+    ? to(state, { phase: "coolingdown", deadline: at.earliest, rationed: true })
+    : spawn(state, at, { respawns: state.respawns + 1 });
 
 /** What ends is let finish (`easing`), or told at once; what is held by STOP could do neither. */
 const finish = (state: State, at: Circumstances, easing: boolean, change: Partial<State>): Step =>
@@ -402,6 +412,8 @@ export const describeExit = (exit: Exit): string => {
       return `exited with code ${exit.code}${KNOWN_CODES.get(exit.code) ?? ""}`;
     case "signal":
       return `killed by ${exit.signal}${exit.cause === "memory" ? " for want of memory" : ""}`;
+    case "memory":
+      return `killed for want of memory${exit.limit === undefined ? "" : `: the limit is ${writeBytes(exit.limit)}`}${exit.peak === undefined ? "" : `, it had ${roughBytes(exit.peak)}`}`;
     case "launch":
       return `${exit.stage}: ${exit.reason}`;
     case "unready":

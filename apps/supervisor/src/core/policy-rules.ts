@@ -1,5 +1,6 @@
 /** The policy file as values, before accounts are known. Made by conf/policy-file.ts, resolved by policy.ts. */
 
+import type { BudgetKey } from "./budget.ts";
 import type { HostPattern } from "./hostname.ts";
 
 /** A name in the policy file: an account, or with `@` a group of accounts. */
@@ -13,6 +14,13 @@ export interface Rule {
   readonly line: number;
   readonly left: Subject;
   readonly right: readonly Subject[];
+}
+
+/** One line of [limits]: `left: key = value, key = value`; `everyone` is written `*`. */
+export interface LimitRule {
+  readonly line: number;
+  readonly left: Subject | "everyone";
+  readonly amounts: ReadonlyMap<BudgetKey, number>;
 }
 
 /** One `left: name, *.name` line of [hosts]. */
@@ -33,6 +41,8 @@ export interface Settings {
   readonly servicePathRoot: string;
   /** Group whose members may connect to published sockets: the web server's workers, and no tenant. */
   readonly nginxGroup: string;
+  /** `yes` or `no`: whether a daemon is refused whose limits no cgroup can hold. */
+  readonly strictLimits: string;
 }
 
 /** Defaults of [settings] (spec/daemon-manager.md: The policy file; spec/daemontools.md: Service directories). */
@@ -44,6 +54,7 @@ export const DEFAULT_SETTINGS: Settings = {
   servicePath: "~/service",
   servicePathRoot: "/service",
   nginxGroup: "dmhost-nginx",
+  strictLimits: "no",
 };
 
 /** The whole file. */
@@ -51,6 +62,7 @@ export interface PolicyRules {
   readonly settings: Settings;
   readonly runsAs: readonly Rule[];
   readonly manages: readonly Rule[];
+  readonly limits: readonly LimitRule[];
   readonly hosts: readonly HostRule[];
 }
 

@@ -409,7 +409,7 @@ describe("any policy", () => {
   const anybody = [...accounts.users.keys(), "none", ""];
   const { settings } = rulesOf("");
   const of = (runsAs: readonly Rule[], manages: readonly Rule[]): Policy =>
-    resolvePolicy({ settings, runsAs, manages, hosts: [] }, accounts).policy;
+    resolvePolicy({ settings, runsAs, manages, hosts: [], limits: [] }, accounts).policy;
 
   it("agrees with itself, and gives uid 0 to root alone", () => {
     fc.assert(
@@ -489,5 +489,54 @@ describe("hosts", () => {
       { holder: "a", object: "blog.example.org", line: 6 },
       { holder: "c", object: "*.example.net", line: 7 },
     ]);
+  });
+});
+
+describe("budgets", () => {
+  const accounts = machine("root:0 ann:1001 ben:1002 cas:1003 dot:1004", "big:50:ben,cas small:51:cas");
+  const { policy, problems } = resolved(
+    `[runs_as]
+ann
+ben
+cas
+[limits]
+*: memory = 1G, processes = 100
+@big: memory = 2G, daemons = 3
+@small: memory = 3G, cpu = 1
+ann: memory = 4G
+ghost: memory = 1G
+dot: memory = 1G
+root: cpu = 2
+`,
+    accounts,
+  );
+  const amounts = (owner: string) =>
+    Object.fromEntries(
+      Object.entries(policy.budget(owner)).map(([key, share]) => [key, `${share.amount} by line ${share.line}`]),
+    );
+
+  it("come from the line that names the owner, else from the first of a group, else from that of everybody", () => {
+    const G = 1024 ** 3;
+    expect(amounts("ann")).toEqual({ memory: `${4 * G} by line 9`, processes: "100 by line 6" });
+    expect(amounts("ben")).toEqual({
+      memory: `${2 * G} by line 7`,
+      daemons: "3 by line 7",
+      processes: "100 by line 6",
+    });
+    expect(amounts("cas")).toEqual({
+      memory: `${2 * G} by line 7`,
+      daemons: "3 by line 7",
+      cpu: "1 by line 8",
+      processes: "100 by line 6",
+    });
+  });
+
+  it("are root's only where a line names root, and nobody's who runs nothing", () => {
+    expect(amounts("root")).toEqual({ cpu: "2 by line 12" });
+    expect(amounts("dot")).toEqual({});
+  });
+
+  it("report who does not exist", () => {
+    expect(problems).toEqual(['10: there is no user "ghost": expected one that the machine knows; left out']);
   });
 });

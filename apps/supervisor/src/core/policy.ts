@@ -1,3 +1,4 @@
+import type { Budget } from "./budget.ts";
 import type { Problem } from "./definition.ts";
 import { covers, describePattern, type Hostname } from "./hostname.ts";
 import type { Account, AccountBase, PolicyRules, Settings } from "./policy-rules.ts";
@@ -60,6 +61,8 @@ export interface Policy {
   manageable(caller: string): readonly string[];
   /** All that the file grants, groups resolved into accounts; what root may needs no grant and is not in it. */
   rights(): { readonly runsAs: readonly Right[]; readonly manages: readonly Right[]; readonly hosts: readonly Right[] };
+  /** What its daemons may use of the machine together. */
+  budget(owner: string): Budget;
   /** Undefined for one who is no owner. */
   paths(owner: string): OwnerPaths | undefined;
   /** Accounts that several owners may run as, root and the account itself not counted (spec/security.md 9). */
@@ -81,6 +84,7 @@ export function resolvePolicy(
   const manages = roster.manages(rules.manages);
   const hosts = roster.hosts(rules.hosts);
   const owners = [ROOT, ...[...runsAs.keys()].filter((name) => name !== ROOT)];
+  const budgets = roster.limits(rules.limits, owners);
   const isOwner = (name: string): boolean => name === ROOT || runsAs.has(name);
 
   const nobody = (...names: string[]): Verdict | undefined => {
@@ -141,6 +145,7 @@ export function resolvePolicy(
       ),
     }),
     manageable: (caller) => (caller === ROOT ? owners : owners.filter((owner) => mayManage(caller, owner).allowed)),
+    budget: (owner) => budgets.get(owner) ?? {},
     paths: (owner) => (isOwner(owner) ? ownerPaths(rules.settings, owner, accounts.users.get(owner)) : undefined),
     sharedTargets: () => sharedTargets(runsAs),
   };

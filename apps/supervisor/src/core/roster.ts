@@ -1,6 +1,7 @@
+import type { Budget, BudgetKey, Share } from "./budget.ts";
 import { NAME, type Problem } from "./definition.ts";
 import type { HostPattern } from "./hostname.ts";
-import type { Account, AccountBase, HostRule, Rule, Subject } from "./policy-rules.ts";
+import type { Account, AccountBase, HostRule, LimitRule, Rule, Subject } from "./policy-rules.ts";
 
 /** The owner that every machine has: it runs its own daemons as anybody and manages everybody's. */
 export const ROOT = "root";
@@ -58,6 +59,28 @@ export class Roster {
       for (const caller of this.#holders(rule)) grant(rows, caller, objects, rule.line);
     }
     return rows;
+  }
+
+  /**
+   * Resolves [limits] into a budget for each owner. For each key the line that names the owner counts most, then the first
+   * of a group of theirs, then that of `*`, which means everybody but root.
+   */
+  limits(rules: readonly LimitRule[], owners: readonly string[]): ReadonlyMap<string, Budget> {
+    const ranks = { user: 0, group: 1, everyone: 2 };
+    const rankOf = ({ left }: LimitRule): number => ranks[left === "everyone" ? left : left.kind];
+    const budgets = new Map<string, { [K in BudgetKey]?: Share }>(owners.map((owner) => [owner, {}]));
+    for (const rule of [...rules].sort((a, b) => rankOf(a) - rankOf(b) || a.line - b.line)) {
+      const { left, line, amounts } = rule;
+      const named =
+        left === "everyone"
+          ? owners.filter((owner) => owner !== ROOT)
+          : this.#members(left, line).map(({ name }) => name);
+      for (const name of named) {
+        const budget = budgets.get(name);
+        for (const [key, amount] of budget ? amounts : []) if (budget) budget[key] ??= { amount, line };
+      }
+    }
+    return budgets;
   }
 
   /** Resolves [hosts]: for each name on the left, what it is granted and the lines that do so. */

@@ -11,11 +11,19 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import type { Allotment, GroupFile } from "../core/allowance.ts";
+import type { Means } from "../core/enforcement.ts";
+import { takeDelegated } from "./delegation.ts";
 
 const CGROUP2_MAGIC = 0x63677270;
 
-/** Where runs get their groups, or why they get none. */
-export type CgroupRoot = { readonly path: string } | { readonly path: undefined; readonly why: string };
+/**
+ * Where runs get their groups, and the controllers that limits can be set of there; `why` there is none of it, or not
+ * every controller.
+ */
+export interface CgroupRoot extends Means {
+  readonly path: string | undefined;
+}
 
 const isCgroup2 = (path: string): boolean => {
   try {
@@ -39,23 +47,26 @@ const unifiedMounts = (): string[] => {
 
 /**
  * Finds or makes the subtree `name` that this supervisor may write to: in a container the one mounted as
- * /sys/fs/cgroup/dmhost (DESIGN decision 10), elsewhere one of its own on the machine's cgroup2 mount.
+ * /sys/fs/cgroup/dmhost (DESIGN decision 10), elsewhere one within what was delegated to it, or else of its own on the
+ * machine's cgroup2 mount.
+ * @param wanted controllers that there are limits of
  */
-export const findCgroupRoot = (name: string): CgroupRoot => {
+export const findCgroupRoot = (name: string, wanted: readonly string[]): CgroupRoot => {
   const given = "/sys/fs/cgroup/dmhost";
   const mounts = unifiedMounts();
-  const candidates = mounts.includes(given) ? [join(given, name)] : mounts.map((mount) => join(mount, name));
+  const places = mounts.includes(given) ? [given] : mounts.map((mount) => takeDelegated(mount) ?? mount);
   let why = "no cgroup2 file system is mounted";
-  for (const path of candidates) {
+  for (const place of places) {
+    const path = join(place, name);
     try {
       mkdirSync(path, { recursive: true, mode: 0o755 });
       accessSync(join(path, "cgroup.procs"), constants.W_OK);
-      if (isCgroup2(path)) return { path };
+      if (isCgroup2(path)) return { path, ...enable(place, path, wanted) };
     } catch (error) {
       why = error instanceof Error ? error.message : String(error);
     }
   }
-  return { path: undefined, why };
+  return { path: undefined, controllers: new Set(), why };
 };
 
 /** Takes the subtree away, if no group is left in it. */
@@ -67,19 +78,71 @@ export const releaseCgroupRoot = ({ path }: CgroupRoot): void => {
   }
 };
 
+const wordsOf = (directory: string, file: string): string[] =>
+  readFileSync(join(directory, file), "utf8").trim().split(" ");
+
+/** Hands the controllers down from `place` to what is below `path`. */
+const enable = (place: string, path: string, wanted: readonly string[]): Means => {
+  const troubles: string[] = [];
+  for (const directory of [place, path]) {
+    for (const controller of wanted) {
+      if (!wordsOf(directory, "cgroup.controllers").includes(controller)) continue;
+      try {
+        passDown(directory, [controller]);
+      } catch (error) {
+        troubles.push(`enabling ${controller} in ${directory}: ${error instanceof Error ? error.message : error}`);
+      }
+    }
+  }
+  const enabled = wordsOf(path, "cgroup.subtree_control");
+  // Without it this kernel shares out no disk.
+  const weighs = existsSync(join(path, "io.weight"));
+  const controllers = new Set(wanted.filter((each) => enabled.includes(each) && (each !== "io" || weighs)));
+  const missing = wanted.filter((each) => !controllers.has(each));
+  const lack = `the cgroup2 file system at ${place} does not offer ${missing.join(", ")}`;
+  return { controllers, why: missing.length === 0 ? "" : [lack, ...troubles].join("; ") };
+};
+
+const passDown = (directory: string, controllers: readonly string[]): void => {
+  if (controllers.length === 0) return;
+  writeFileSync(join(directory, "cgroup.subtree_control"), controllers.map((each) => `+${each}`).join(" "));
+};
+
+/** What not every kernel has (swap accounting can be off), and what can be done without. */
+const DISPENSABLE: ReadonlySet<string> = new Set(["memory.swap.max", "memory.oom.group"]);
+
+const tell = (directory: string, files: readonly GroupFile[], controllers: ReadonlySet<string>): void => {
+  for (const [file, text] of files) {
+    const path = join(directory, file);
+    if (!controllers.has(file.slice(0, file.indexOf(".")))) continue;
+    if (DISPENSABLE.has(file) && !existsSync(path)) continue;
+    writeFileSync(path, text);
+  }
+};
+
+/** Where the groups of a daemon are; with an ending of its own, for it may be called what a file of the kernel's is here. */
+const placeOf = (root: string, owner: string, daemon: string): string => join(root, owner, `${daemon}.d`);
+
 /**
- * Makes a new group for one run, `<root>/<owner>/<daemon>.d/<run>`; where a former one of that name is still being emptied,
- * another beside it.
+ * Makes a new group for one run, `<root>/<owner>/<daemon>.d/<run>`, with its limits at each level; where a former one of
+ * that name is still being emptied, another beside it.
  * @throws errno errors
  */
-export const makeGroup = (root: string, owner: string, daemon: string, run: number | "finish"): string => {
-  // With an ending of its own, for a daemon may be called what a file of the kernel's is called here.
-  const parent = join(root, owner, `${daemon}.d`);
+export const makeGroup = (
+  { path: root = "", controllers }: CgroupRoot,
+  { owner, daemon, run }: { readonly owner: string; readonly daemon: string; readonly run: number | "finish" },
+  allotment: Allotment,
+): string => {
+  const parent = placeOf(root, owner, daemon);
   mkdirSync(parent, { recursive: true, mode: 0o755 });
+  for (const directory of [join(root, owner), parent]) passDown(directory, [...controllers]);
+  tell(join(root, owner), allotment.owner, controllers);
+  tell(parent, allotment.daemon, controllers);
   for (let suffix = 0; ; suffix += 1) {
     const path = join(parent, suffix === 0 ? String(run) : `${run}.${suffix}`);
     if (!existsSync(path)) {
       mkdirSync(path, { mode: 0o755 });
+      tell(path, allotment.run, controllers);
       return path;
     }
   }
@@ -90,9 +153,28 @@ export const makeGroup = (root: string, owner: string, daemon: string, run: numb
  * @throws errno errors
  */
 export const loggerGroup = (root: string, owner: string, daemon: string): string => {
-  const path = join(root, owner, `${daemon}.d`, "log");
+  const path = join(placeOf(root, owner, daemon), "log");
   mkdirSync(path, { recursive: true, mode: 0o755 });
   return path;
+};
+
+/**
+ * Holds a daemon's groups, as far as there are any, to other limits.
+ * @throws errno errors
+ */
+export const limitGroups = (
+  { path: root = "", controllers }: CgroupRoot,
+  { owner, daemon }: { readonly owner: string; readonly daemon: string },
+  allotment: Allotment,
+): void => {
+  const parent = placeOf(root, owner, daemon);
+  if (controllers.size === 0 || !existsSync(parent)) return;
+  for (const directory of [join(root, owner), parent]) passDown(directory, [...controllers]);
+  tell(join(root, owner), allotment.owner, controllers);
+  tell(parent, allotment.daemon, controllers);
+  for (const run of readdirSync(parent, { withFileTypes: true }).filter((entry) => entry.isDirectory())) {
+    tell(join(parent, run.name), allotment.run, controllers);
+  }
 };
 
 /** Every run's group below `root`: `<root>/<owner>/<daemon>.d/<run>`. */

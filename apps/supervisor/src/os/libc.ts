@@ -44,6 +44,7 @@ const c = {
   pidfd_getfd: libc.func("int pidfd_getfd(int, int, uint32_t)"),
   eventfd: libc.func("int eventfd(uint32_t, int)"),
   poll: libc.func("int poll(void *, unsigned long, int)"),
+  getxattr: libc.func("long getxattr(const char *, const char *, _Out_ void *, size_t)"),
   read: libc.func("long read(int, _Out_ void *, size_t)"),
   write: libc.func("long write(int, const void *, size_t)"),
   waitpid: libc.func("int waitpid(int, _Out_ int *, int)"),
@@ -277,4 +278,10 @@ export const reap = (pid: number): { code: number } | { signal: number } | undef
   if (c.waitpid(pid, status, WNOHANG) !== pid) return undefined;
   const signal = status[0] & 0x7f;
   return signal === 0 ? { code: (status[0] >> 8) & 0xff } : { signal };
+};
+
+/** Whether a file has an extended attribute that says `1`. */
+export const hasMark = (path: string, attribute: string): boolean => {
+  const value = Buffer.alloc(2);
+  return Number(c.getxattr(path, attribute, value, value.length)) === 1 && value[0] === "1".charCodeAt(0);
 };

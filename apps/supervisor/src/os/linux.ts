@@ -1,7 +1,9 @@
 /** The machine that the supervisor runs on: its port, made of the resources of this folder. */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import type { Allotment } from "../core/allowance.ts";
 import type { Definition, Parsed, ParsedService, ServiceText } from "../core/definition.ts";
+import type { Means } from "../core/enforcement.ts";
 import type { SocketEvidence } from "../core/evidence.ts";
 import type { LaunchPlan } from "../core/launch.ts";
 import type { Account, AccountBase } from "../core/policy-rules.ts";
@@ -24,7 +26,16 @@ import type {
 } from "../machine.ts";
 import { fileIdentity } from "./accounts.ts";
 import { Binding } from "./binding.ts";
-import { type CgroupRoot, isPopulated, killGroup, listGroups, loggerGroup, makeGroup, removeGroup } from "./cgroup.ts";
+import {
+  type CgroupRoot,
+  isPopulated,
+  killGroup,
+  limitGroups,
+  listGroups,
+  loggerGroup,
+  makeGroup,
+  removeGroup,
+} from "./cgroup.ts";
 import {
   type ConfDirectory,
   type ConfText,
@@ -41,7 +52,7 @@ import { fifoPath, Log, type LogPlan, requireCompressor, requireWritable } from 
 import { OverflowWatch } from "./log-overflow.ts";
 import { awaitNotification } from "./notification.ts";
 import { adopt, type Chain, clear, launch, prepare, type Run, type Stdio, signalNumber } from "./process.ts";
-import { isAlive, type ProcessIdentity } from "./process-table.ts";
+import { isAlive, type ProcessIdentity, readProcesses } from "./process-table.ts";
 import type { Readiness } from "./readiness.ts";
 import {
   type FoundService,
@@ -92,6 +103,8 @@ export interface LinuxOptions {
   /** Something that went wrong aside from any request. */
   readonly report: (id: string, problem: string) => void;
 }
+
+const NO_LIMITS: Allotment = { owner: [], daemon: [], run: [] };
 
 /** How a live run and its logger are found again. Plain data. */
 interface Traces {
@@ -150,6 +163,8 @@ export class Linux implements Machine {
   readonly #notifications = new Map<string, () => void>();
   /** What files were understood as, by their paths: a text that is the same is not parsed again. */
   readonly #understood = new Map<string, FoundFile>();
+  /** What each daemon was last held to, by its id. */
+  readonly #allotments = new Map<string, Allotment>();
   readonly #loggerGroups = new Map<string, string>();
   readonly #watches = new Map<string, ConfWatch>();
 
@@ -404,12 +419,34 @@ export class Linux implements Machine {
     };
   }
 
-  makeGroup(key: InstanceKey, run: number): string | undefined {
-    const { path } = this.#options.cgroups;
+  makeGroup(key: InstanceKey, run: number, allotment: Allotment): string | undefined {
+    const { cgroups } = this.#options;
     const spare = this.#spares.get(instanceId(key));
-    if (spare?.run === run && spare.chain.waits()) return spare.cgroup;
+    if (spare?.run === run && spare.chain.waits()) {
+      this.allot(key, allotment);
+      return spare.cgroup;
+    }
     this.discard(key);
-    return path === undefined ? undefined : makeGroup(path, key.owner.name, key.name, run);
+    this.#allotments.set(idOf(key), allotment);
+    if (cgroups.path === undefined) return undefined;
+    return makeGroup(cgroups, { owner: key.owner.name, daemon: key.name, run }, allotment);
+  }
+
+  get means(): Means {
+    return this.#options.cgroups;
+  }
+
+  allot(key: DaemonKey, allotment: Allotment): void {
+    const { cgroups } = this.#options;
+    this.#allotments.set(idOf(key), allotment);
+    if (cgroups.path !== undefined) limitGroups(cgroups, { owner: key.owner.name, daemon: key.name }, allotment);
+  }
+
+  sizes(wanted: readonly { readonly key: InstanceKey; readonly doubtful: number }[]): (number | undefined)[] {
+    const runs = wanted.map(({ key, doubtful }) => ({ run: this.#runs.get(instanceId(key)), doubtful }));
+    // One look at /proc for all of them, where it takes one.
+    const snapshot = runs.some(({ run }) => run && run.cgroup === undefined) ? readProcesses() : undefined;
+    return runs.map(({ run, doubtful }) => run?.size(doubtful, snapshot));
   }
 
   launch(key: InstanceKey, plan: LaunchPlan, given: Surroundings, news: RunNews): LiveRun {
@@ -517,10 +554,12 @@ export class Linux implements Machine {
   }
 
   #runFinish(key: DaemonKey, finish: Finish, exit: RawExit, done: (code: number | undefined) => void): void {
-    const { path } = this.#options.cgroups;
+    const { cgroups } = this.#options;
     const id = idOf(key);
     try {
-      const cgroup = path === undefined ? undefined : makeGroup(path, key.owner.name, key.name, "finish");
+      const group = { owner: key.owner.name, daemon: key.name, run: "finish" } as const;
+      const allotment = this.#allotments.get(id) ?? NO_LIMITS;
+      const cgroup = cgroups.path === undefined ? undefined : makeGroup(cgroups, group, allotment);
       const signal = exit?.signal === undefined ? 0 : signalNumber(exit.signal);
       const plan = finish({ code: exit?.code, signal }, cgroup);
       runFinish(plan, this.#logs.get(id)?.fd ?? "ignore", cgroup, done);

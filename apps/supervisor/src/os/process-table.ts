@@ -15,6 +15,9 @@ interface Row extends ProcessIdentity {
   readonly session: number;
 }
 
+/** What /proc said of every process at one moment. */
+export type Snapshot = readonly Row[];
+
 const readRow = (pid: number): Row | undefined => {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, "latin1");
@@ -44,16 +47,23 @@ export const identify = (pid: number): ProcessIdentity | undefined => {
 /** Whether that very process still lives. */
 export const isAlive = (process: ProcessIdentity): boolean => identify(process.pid)?.startTime === process.startTime;
 
+/** Every living process. */
+export const readProcesses = (): Snapshot =>
+  readdirSync("/proc")
+    .filter((entry) => /^\d+$/.test(entry))
+    .map((entry) => readRow(Number(entry)))
+    .filter((row): row is Row => row !== undefined && row.state !== "Z" && row.state !== "X" && row.pid > 1);
+
 /**
  * The living processes of a tree: `leader`, its session and process group, and their descendants; also those descendants
  * of `known`, seen earlier, whose parent has gone since. Best effort where there is no cgroup: a process that left the
  * session and lost its parent between two looks is missed (security.md 10).
  */
-export const findTree = (leader: ProcessIdentity, known: readonly ProcessIdentity[] = []): ProcessIdentity[] => {
-  const rows = readdirSync("/proc")
-    .filter((entry) => /^\d+$/.test(entry))
-    .map((entry) => readRow(Number(entry)))
-    .filter((row): row is Row => row !== undefined && row.state !== "Z" && row.state !== "X" && row.pid > 1);
+export const findTree = (
+  leader: ProcessIdentity,
+  known: readonly ProcessIdentity[] = [],
+  rows: Snapshot = readProcesses(),
+): ProcessIdentity[] => {
   const wanted = new Map([leader, ...known].map(({ pid, startTime }) => [pid, startTime]));
   const members = new Map<number, Row>();
   for (const row of rows) {

@@ -4,12 +4,13 @@ import { closeSync } from "node:fs";
 import { constants } from "node:os";
 import type { Readable, Writable } from "node:stream";
 import type { LaunchPlan } from "../core/launch.ts";
-import type { LiveRun, RunNews } from "../machine.ts";
+import type { LiveRun, RunNews, RunUsage } from "../machine.ts";
 import { groupMembers, hasStarved, isPopulated, killGroup, removeGroup } from "./cgroup.ts";
 import { easeOut } from "./easing.ts";
 import { closeOnExec, openPidfd, reap, sendSignal } from "./libc.ts";
-import { findTree, identify, isAlive, type ProcessIdentity } from "./process-table.ts";
+import { findTree, identify, isAlive, type ProcessIdentity, type Snapshot } from "./process-table.ts";
 import type { Readiness } from "./readiness.ts";
+import { readPeak, readSize, readUsage } from "./usage.ts";
 
 /** Descriptors that a launched program gets. */
 export interface Stdio {
@@ -30,6 +31,8 @@ export interface Run extends LiveRun {
   readonly leader: ProcessIdentity;
   /** cgroup of its own, where there are cgroups. */
   readonly cgroup: string | undefined;
+  /** See Machine.sizes; the snapshot is used where there is no cgroup. */
+  size(doubtful: number, snapshot: Snapshot | undefined): number;
 }
 
 const LONGEST_REPORT = 4096;
@@ -75,13 +78,13 @@ class Tree {
     this.#servesAny = servesAny;
   }
 
-  members(): ProcessIdentity[] {
+  members(snapshot?: Snapshot): ProcessIdentity[] {
     if (this.cgroup !== undefined) {
       const joined = groupMembers(this.cgroup).filter((pid) => pid !== this.leader.pid);
       // The leader is named besides: it may not have come as far as joining.
       return [this.leader, ...joined.flatMap((pid) => identify(pid) ?? [])].filter(isAlive);
     }
-    this.#known = findTree(this.leader, this.#known);
+    this.#known = findTree(this.leader, this.#known, snapshot);
     return this.#known;
   }
 
@@ -91,6 +94,14 @@ class Tree {
 
   serves(): boolean {
     return this.#servesAny(this.members());
+  }
+
+  usage(): RunUsage {
+    return readUsage(this.cgroup, this.members());
+  }
+
+  size(doubtful: number, snapshot?: Snapshot): number {
+    return readSize(this.members(snapshot), doubtful);
   }
 
   starved(): boolean {
@@ -133,6 +144,8 @@ const runOf = (tree: Tree): Run => ({
   ease: () => tree.ease(),
   serves: () => tree.serves(),
   kill: () => tree.kill(),
+  usage: () => tree.usage(),
+  size: (doubtful, snapshot) => tree.size(doubtful, snapshot),
 });
 
 const readReport = (report: Readable, notice: (text: string) => void, done: (text: string) => void): void => {
@@ -202,7 +215,7 @@ export const prepare = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefin
   });
   const finish = () => {
     if (report === undefined || end === undefined) return;
-    news?.exited({ ...end, report, starved: tree.starved() });
+    news?.exited({ ...end, report, starved: tree.starved(), peak: readPeak(cgroup) });
     tree.awaitEmpty(() => news?.gone(undefined));
   };
   const told = (text: string) => {
@@ -283,9 +296,11 @@ export const adopt = (
     closeSync(pidfd);
     const status = reap(leader.pid);
     if (status === undefined) news.exited(undefined);
-    else if ("code" in status)
-      news.exited({ code: status.code, signal: undefined, report: "", starved: tree.starved() });
-    else news.exited({ code: undefined, signal: signalName(status.signal), report: "", starved: tree.starved() });
+    else {
+      const surroundings = { report: "", starved: tree.starved(), peak: readPeak(cgroup) };
+      if ("code" in status) news.exited({ code: status.code, signal: undefined, ...surroundings });
+      else news.exited({ code: undefined, signal: signalName(status.signal), ...surroundings });
+    }
     tree.awaitEmpty(() => news.gone(undefined));
   });
   return runOf(tree);

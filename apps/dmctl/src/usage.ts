@@ -1,0 +1,103 @@
+/** What daemons use of the machine, and what they are held to, in words. */
+import type { DaemonStatus, LimitStatus, Usage } from "@dmhost/supervisor/contract";
+import { formatDuration } from "./duration.ts";
+import { oneLine } from "./printable.ts";
+
+const UNITS = ["B", "K", "M", "G", "T"] as const;
+
+/** Bytes in at most five characters: `0B`, `63.9M`, `1.5G`. */
+export const formatBytes = (bytes: number): string => {
+  let amount = bytes;
+  let unit = 0;
+  while (amount >= 1000 && unit < UNITS.length - 1) {
+    amount /= 1024;
+    unit += 1;
+  }
+  return `${unit === 0 || amount >= 100 ? Math.round(amount) : Math.round(amount * 10) / 10}${UNITS[unit]}`;
+};
+
+const cpuTime = (seconds: number): string =>
+  seconds < 60 ? `${Math.round(seconds * 10) / 10}s` : formatDuration(seconds);
+
+/** `memory 63.9M, peak 64M, 3 processes, cpu 1.5s`; what the machine does not tell is left out. */
+export const usageWords = (usage: Usage): string => {
+  const told = <T>(value: T | null, words: (value: T) => string): string[] => (value === null ? [] : [words(value)]);
+  return [
+    ...told(usage.memory, (bytes) => `memory ${formatBytes(bytes)}`),
+    ...told(usage.memoryPeak, (bytes) => `peak ${formatBytes(bytes)}`),
+    ...told(usage.processes, (count) => `${count} ${count === 1 ? "process" : "processes"}`),
+    ...told(usage.cpu, (seconds) => `cpu ${cpuTime(seconds)}`),
+    ...told(usage.throttled, (seconds) => `throttled ${cpuTime(seconds)}`),
+    ...told(usage.memoryPressure, (part) => `memory pressure ${part} %`),
+    ...told(usage.oomKills || null, (count) => `${count} killed for want of memory`),
+  ].join(", ");
+};
+
+/** `memory=64M by cgroup`, with what is to be known of it. */
+export const limitWords = ({ key, value, by, budget, note }: LimitStatus): string =>
+  `${key}=${value}${budget ? " for all of its owner's" : ""}, held by ${by}${note === "" ? "" : `: ${note}`}`;
+
+/** What `dmctl status --long` says of a daemon's use and limits, a line each. */
+export const usageLines = ({ usage, limits }: DaemonStatus): string[] => [
+  ...(usage ? [`usage: ${usageWords(usage)}`] : []),
+  ...(limits.by === "" ? [] : [`limits: ${limits.by}`, ...limits.keys.map((limit) => `  ${limitWords(limit)}`)]),
+];
+
+/** A daemon's processor time at one moment. */
+export interface Sample {
+  /** Seconds of processor time. */
+  readonly cpu: number;
+  /** ms. */
+  readonly at: number;
+  readonly pid: number;
+}
+
+const COLUMNS = ["memory", "limit", "peak", "procs", "cpu", "cpu%", "throttled"] as const;
+const WIDTH = 9;
+
+const limitOf = ({ limits }: DaemonStatus): string =>
+  limits.keys.find(({ key, budget }) => key === "memory" && !budget)?.value ?? "-";
+
+const busy = ({ usage, pid }: DaemonStatus, before: Sample | undefined, now: number): number | undefined =>
+  usage?.cpu === null || usage?.cpu === undefined || !before || before.pid !== pid || now <= before.at
+    ? undefined
+    : Math.max(0, ((usage.cpu - before.cpu) * 1000) / (now - before.at)) * 100;
+
+/**
+ * The table of `dmctl top`: what lives, the busiest first, then the largest.
+ * @param before what the last table was made of, by id
+ * @param now ms
+ */
+export const topTable = (
+  daemons: readonly DaemonStatus[],
+  before: ReadonlyMap<string, Sample> = new Map(),
+  now = 0,
+): string => {
+  const rows = daemons
+    .filter(({ usage }) => usage !== null)
+    .map((daemon) => ({ daemon, share: busy(daemon, before.get(daemon.id), now) }))
+    .sort(
+      (a, b) =>
+        Math.round(b.share ?? 0) - Math.round(a.share ?? 0) ||
+        (b.daemon.usage?.memory ?? 0) - (a.daemon.usage?.memory ?? 0),
+    );
+  const shown = <T>(value: T | null | undefined, words: (value: T) => string): string =>
+    value === null || value === undefined ? "-" : words(value);
+  const width = Math.max(24, ...rows.map(({ daemon }) => oneLine(daemon.id).length));
+  const line = (id: string, cells: readonly string[]): string =>
+    [id.padEnd(width), ...cells.map((cell) => cell.padStart(WIDTH))].join(" ");
+  return `${[
+    line("daemon-id", COLUMNS),
+    ...rows.map(({ daemon, share }) =>
+      line(oneLine(daemon.id), [
+        shown(daemon.usage?.memory, formatBytes),
+        oneLine(limitOf(daemon)),
+        shown(daemon.usage?.memoryPeak, formatBytes),
+        shown(daemon.usage?.processes, String),
+        shown(daemon.usage?.cpu, cpuTime),
+        shown(share, (part) => `${Math.round(part)}`),
+        shown(daemon.usage?.throttled, cpuTime),
+      ]),
+    ),
+  ].join("\n")}\n`;
+};

@@ -1,0 +1,94 @@
+import { expect, test } from "vitest";
+import { allot, BOUNDLESS, type GroupFile, roughBytes, widened, withRlimits, writeBytes } from "./allowance.ts";
+import { DEFAULTS } from "./definition.ts";
+
+const M = 1024 ** 2;
+const own = { memory: 64 * M, memoryHigh: 48 * M, processes: 10, cpu: 0.5, ioWeight: 50 };
+const plain = (files: readonly GroupFile[]) => files.map(([file, text]) => `${file} ${text}`);
+
+test("each level of the tree is told its limits, and that it has none where it has none", () => {
+  const { owner, daemon, run } = allot({ ...BOUNDLESS, memory: 1024 * M, cpu: 2 }, own, {
+    runs: 1,
+    size: 1,
+    spares: 0,
+  });
+  expect(plain(owner)).toEqual([
+    "memory.swap.max 0",
+    "memory.high max",
+    "memory.max 1073741824",
+    "pids.max max",
+    "cpu.max 200000 100000",
+    "io.weight default 100",
+  ]);
+  expect(plain(daemon)).toEqual([
+    "memory.swap.max 0",
+    "memory.high 50331648",
+    "memory.max 67108864",
+    "pids.max 10",
+    "cpu.max 50000 100000",
+    "io.weight default 50",
+  ]);
+  expect(plain(run)).toEqual([
+    "memory.oom.group 1",
+    "memory.swap.max max",
+    "memory.high max",
+    "memory.max max",
+    "pids.max 10",
+    "cpu.max max 100000",
+    "io.weight default 100",
+  ]);
+});
+
+test("launches that stand by take no process of a daemon's away", () => {
+  const { daemon, run } = allot(BOUNDLESS, own, { runs: 2, size: 2, spares: 2 });
+  expect(plain(daemon)).toContain("pids.max 12");
+  expect(plain(run)).toContain("pids.max 10");
+});
+
+test("while a rolling restart has one process more there is that much more room", () => {
+  expect(widened(own, { runs: 3, size: 2 })).toEqual({
+    memory: 96 * M,
+    memoryHigh: 72 * M,
+    processes: 15,
+    cpu: 0.75,
+    ioWeight: 50,
+  });
+  expect(widened(own, { runs: 1, size: 4 })).toEqual(own);
+  expect(widened(BOUNDLESS, { runs: 2, size: 1 })).toEqual(BOUNDLESS);
+});
+
+test("a share of a processor that the kernel would not take is the least that it takes", () => {
+  expect(plain(allot(BOUNDLESS, { ...own, cpu: 0.001 }, { runs: 1, size: 1, spares: 0 }).daemon)).toContain(
+    "cpu.max 1000 100000",
+  );
+});
+
+const definition = { ...DEFAULTS, start: "x", memory: 64 * M, processes: 10 };
+const both = (amount: number) => ({ soft: amount, hard: amount });
+
+test("rlimits stand in for the controllers that are missing, by the lesser of the daemon's limit and its owner's", () => {
+  const none = new Set<string>();
+  expect(withRlimits(definition, BOUNDLESS, none, 2)).toMatchObject({ limitData: both(128 * M), limitNproc: both(12) });
+  const budget = { ...BOUNDLESS, memory: 16 * M, processes: 3 };
+  expect(withRlimits(definition, budget, none, 0)).toMatchObject({ limitData: both(32 * M), limitNproc: both(3) });
+  expect(withRlimits({ ...DEFAULTS, start: "x" }, budget, none, 0)).toMatchObject({ limitNproc: both(3) });
+});
+
+test("rlimits are left alone where a cgroup holds, and where the file says its own", () => {
+  expect(withRlimits(definition, BOUNDLESS, new Set(["memory", "pids"]), 2)).toEqual(definition);
+  const strict = { ...definition, limitData: both(M), limitNproc: both(99) };
+  expect(withRlimits(strict, BOUNDLESS, new Set(), 2)).toEqual(strict);
+  expect(withRlimits({ ...DEFAULTS, start: "x" }, BOUNDLESS, new Set(), 2)).toEqual({ ...DEFAULTS, start: "x" });
+});
+
+test("bytes as a file says them, and as somebody reads them", () => {
+  expect([64 * M, 1536 * M, 2 * 1024 * M, 4096, 5000, 0].map(writeBytes)).toEqual([
+    "64M",
+    "1536M",
+    "2G",
+    "4K",
+    "5000",
+    "0",
+  ]);
+  expect([2048, 63.94 * M, 2048 * M].map(roughBytes)).toEqual(["2 KiB", "63.9 MiB", "2048 MiB"]);
+});

@@ -1,0 +1,84 @@
+import { expect, test } from "vitest";
+import { BOUNDLESS } from "./allowance.ts";
+import { enforcement, type Subject, shortcomings, strictObjection, summary } from "./enforcement.ts";
+
+const M = 1024 ** 2;
+const all = { controllers: new Set(["memory", "pids", "cpu", "io"]), why: "" };
+const none = { controllers: new Set<string>(), why: "no cgroup2 here" };
+const amy: Subject = {
+  own: { memory: 64 * M, memoryHigh: 32 * M, processes: 5, cpu: 0.5, ioWeight: 10 },
+  budget: { ...BOUNDLESS, memory: 1024 * M },
+  launched: undefined,
+  user: { name: "amy", uid: 1001 },
+};
+const lines = (subject: Subject, means = none) =>
+  enforcement(subject, means).map(({ key, value, budget, by }) => `${key}=${value}${budget ? " (budget)" : ""}: ${by}`);
+
+test("with every controller the cgroup holds all, and there is nothing to warn of", () => {
+  expect(lines(amy, all)).toEqual([
+    "memory=64M: cgroup",
+    "memory=1G (budget): cgroup",
+    "memory-high=32M: cgroup",
+    "processes=5: cgroup",
+    "cpu=0.5: cgroup",
+    "io-weight=10: cgroup",
+  ]);
+  const held = enforcement(amy, all);
+  expect([summary(held, all), shortcomings(held, all), strictObjection(held, all)]).toEqual(["cgroup", [], undefined]);
+});
+
+test("without, each limit says what holds it, and what does not hold is a warning and an objection of the strict", () => {
+  expect(lines(amy)).toEqual([
+    "memory=64M: rlimit+watch",
+    "memory=1G (budget): rlimit+watch",
+    "memory-high=32M: nothing",
+    "processes=5: rlimit",
+    "cpu=0.5: nothing",
+    "io-weight=10: nothing",
+  ]);
+  const held = enforcement(amy, none);
+  expect(summary(held, none)).toBe("rlimit+watch+nothing (no cgroup2 here)");
+  expect(shortcomings(held, none)).toEqual([
+    "memory-high=32M is not enforced: no cgroup2 here",
+    "processes=5 counts every process of amy, whichever daemon's, for it is held by an rlimit: no cgroup2 here",
+    "cpu=0.5 is not enforced: no cgroup2 here",
+    "io-weight=10 is not enforced: no cgroup2 here",
+  ]);
+  expect(strictObjection(held, none)).toBe(
+    "memory=64M cannot be held by a cgroup here, and strict-limits=yes: no cgroup2 here",
+  );
+});
+
+test("a memory limit alone is held by rlimit and watch; where there is no limit there is nothing to say", () => {
+  const held = enforcement({ ...amy, own: { ...BOUNDLESS, memory: M }, budget: BOUNDLESS }, none);
+  expect(summary(held, none)).toBe("rlimit+watch (no cgroup2 here)");
+  expect(summary([], none)).toBe("");
+  expect(strictObjection([], none)).toBeUndefined();
+});
+
+test("some controllers hold what they can", () => {
+  const some = { controllers: new Set(["memory", "pids"]), why: "no cpu" };
+  expect(summary(enforcement(amy, some), some)).toBe("cgroup+nothing (no cpu)");
+});
+
+test("no rlimit counts the processes of root", () => {
+  const root = { ...amy, user: { name: "root", uid: 0 } };
+  expect(lines(root)).toContain("processes=5: nothing");
+  expect(shortcomings(enforcement(root, none), none)[1]).toMatch(/^processes=5 is not enforced: no rlimit counts/);
+});
+
+test("what an rlimit holds is pending until the restart, and so is more memory than the rlimit allows", () => {
+  const pending = (launched: Partial<Subject["own"]>, means = none) =>
+    enforcement({ ...amy, launched: { ...amy.own, ...launched } }, means)
+      .filter((limit) => limit.pending)
+      .map(({ key }) => key);
+  expect(pending({})).toEqual([]);
+  expect(pending({ processes: 6 })).toEqual(["processes"]);
+  expect(pending({ processes: undefined })).toEqual(["processes"]);
+  expect(pending({ memory: 32 * M })).toEqual(["memory"]);
+  expect(pending({ memory: 128 * M })).toEqual([]);
+  expect(pending({ memory: undefined, cpu: 1 })).toEqual([]);
+  expect(pending({ processes: 6, memory: 32 * M }, all)).toEqual([]);
+  const gone = { ...amy, own: BOUNDLESS, budget: BOUNDLESS, launched: amy.own };
+  expect(lines(gone)).toEqual(["memory=no limit: rlimit+watch", "processes=no limit: rlimit"]);
+});

@@ -1,0 +1,122 @@
+/** What [limits] gives an owner besides memory, processes and processors; and strict-limits. */
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Account } from "./account.ts";
+import { argumentsOf, processesOf } from "./proc.ts";
+import { until } from "./program.ts";
+import { Stage } from "./stage.ts";
+import type { Supervisor } from "./supervisor.ts";
+
+let stage: Stage;
+let ann: Account;
+let ben: Account;
+let main: Supervisor;
+let strict: Supervisor;
+
+const LIMITS = (daemons: number): string[] => [
+  "[runs_as]",
+  ann.name,
+  ben.name,
+  "[limits]",
+  "*: restarts = 5",
+  `${ann.name}: daemons = ${daemons}, log = 64K`,
+];
+
+beforeAll(async () => {
+  stage = await Stage.make();
+  ann = await stage.account("ann");
+  ben = await stage.account("ben");
+  for (const name of ["a", "b", "c"]) ann.writeConf(name, "start = exec sleep 600", "output = log");
+  ben.writeConf("crash", "start = exit 1", "healthy-after = 0");
+  ben.writeConf("other", "start = exec sleep 600");
+  main = stage.supervisor("main", LIMITS(2));
+  await main.start();
+});
+afterAll(() => stage.remove());
+
+const of = (account: Account, name: string): string => `${account.name}/${name}`;
+const statesOf = async (...names: string[]): Promise<string[]> =>
+  Promise.all(names.map(async (name) => (await main.status(of(ann, name))).state));
+
+test("one daemon more than its owner may have is forbidden, with the reason and the line", async () => {
+  expect(await statesOf("a", "b", "c")).toEqual([
+    expect.stringMatching(/^(starting|running)$/),
+    expect.stringMatching(/^(starting|running)$/),
+    "forbidden",
+  ]);
+  const reason = new RegExp(
+    `^${ann.name} may have 2 daemons, and this is one more; root grants them in \\[limits\\], line \\d+$`,
+  );
+  expect((await main.status(of(ann, "c"))).reason).toMatch(reason);
+  const started = await main.act("start", of(ann, "c"));
+  expect(started).toMatchObject({
+    ok: false,
+    reason: expect.stringMatching(/^cannot start ".*\/c": .* may have 2 daemons/),
+  });
+  expect(started.advice).toMatch(/^Remove the file of one that is not needed, or ask root for more in \[limits\]/);
+});
+
+test("a file that sorts earlier takes nobody's place, and one that goes gives its place to the next", async () => {
+  ann.writeConf("0-early", "start = exec sleep 600");
+  await main.rescan();
+  expect(await statesOf("0-early", "b")).toEqual(["forbidden", "running"]);
+  await ann.run(["rm", `${ann.home}/${ann.conf("0-early")}`, `${ann.home}/${ann.conf("a")}`]);
+  await until("the end of the two", async () => {
+    await main.act("stop", of(ann, "a"));
+    await main.rescan();
+    return (await main.ask("GET", `/v1/daemons/${encodeURIComponent(of(ann, "a"))}`)).status === 404;
+  });
+  await main.reaches(of(ann, "c"), "running");
+});
+
+test("a budget that shrinks stops what is too much, and one that grows lets it run again", async () => {
+  stage.writePolicy(main, LIMITS(1));
+  await main.rescan();
+  await main.reaches(of(ann, "c"), "forbidden");
+  expect(await statesOf("b")).toEqual(["running"]);
+  stage.writePolicy(main, LIMITS(2));
+  await main.rescan();
+  expect((await main.act("start", of(ann, "c"))).ok).toBe(true);
+});
+
+test("logs keep within their owner's bytes, divided among them", () => {
+  const loggers = processesOf(ann.uid)
+    .map(argumentsOf)
+    .filter(([name]) => name?.endsWith("s6-log"));
+  expect(loggers.length).toBeGreaterThan(0);
+  for (const words of loggers) {
+    const [, size] = /^s(\d+)$/.exec(words.find((word) => /^s\d+$/.test(word)) ?? "") ?? [];
+    const [, files] = /^n(\d+)$/.exec(words.find((word) => /^n\d+$/.test(word)) ?? "") ?? [];
+    expect(Number(size) * (Number(files) + 1)).toBeLessThanOrEqual(64 * 1024);
+  }
+});
+
+test("restarts that are used up wait for the minute to have room, say so, and cost nobody else anything", async () => {
+  const id = of(ben, "crash");
+  const status = await until("a wait for the minute", async () => {
+    const now = await main.status(id);
+    return now.state === "coolingdown" && now.cooldown > 10 && now;
+  });
+  expect(status.reason).toBe("exited with code 1; its owner's restarts of this minute are used up ([limits])");
+  expect(status.respawns).toBe(5);
+  expect(main.starts(id).length).toBe(6);
+  const before = await main.status(of(ben, "other"));
+  await main.act("restart", of(ben, "other"));
+  expect((await main.status(of(ben, "other"))).pid).not.toBe(before.pid);
+  // A start by hand is no restart: it is tried at once.
+  await main.act("start", id);
+  expect(main.starts(id).length).toBe(7);
+  await main.act("stop", id);
+});
+
+test("with strict-limits a daemon is refused whose limits no cgroup holds, and others are not", async () => {
+  await main.end("SIGTERM");
+  ben.writeConf("held", "start = exec sleep 600", "memory = 64M");
+  strict = stage.supervisor("strict", ["strict-limits = yes", "[runs_as]", ben.name]);
+  await strict.start();
+  const { state, reason, limits } = await strict.status(of(ben, "held"));
+  if (state === "forbidden") {
+    expect(reason).toMatch(/^memory=64M cannot be held by a cgroup here, and strict-limits=yes: .+/);
+    expect((await strict.act("start", of(ben, "held"))).ok).toBe(false);
+  } else expect(limits.by).toBe("cgroup");
+  await strict.reaches(of(ben, "other"), "running");
+});

@@ -1,0 +1,110 @@
+/** The supervisor's subtree on the real cgroup2 file system: controllers handed down, limits written, delegation taken. */
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { findCgroupRoot, limitGroups, makeGroup, removeGroup } from "../../apps/supervisor/src/os/cgroup.ts";
+import { nameFor } from "./account.ts";
+import { kill } from "./proc.ts";
+import { run, succeed, until } from "./program.ts";
+import { Stage } from "./stage.ts";
+import { Supervisor } from "./supervisor.ts";
+
+const mount = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].find((path) => existsSync(join(path, "cgroup.procs"))) ?? "";
+const wordsOf = (path: string): string[] => readFileSync(path, "utf8").trim().split(" ").filter(Boolean);
+const pidsOf = (group: string): string[] =>
+  readFileSync(join(group, "cgroup.procs"), "utf8").split("\n").filter(Boolean);
+const removeTree = (path: string): void => {
+  if (!existsSync(path)) return;
+  for (const entry of readdirSync(path, { withFileTypes: true }))
+    if (entry.isDirectory()) removeTree(join(path, entry.name));
+  rmdirSync(path);
+};
+
+let stage: Stage;
+beforeAll(async () => {
+  stage = await Stage.make();
+});
+afterAll(() => stage.remove());
+
+test("controllers are handed down level by level, and limits written at each; what is not offered is named", () => {
+  const offered = wordsOf(join(mount, "cgroup.controllers"));
+  const known = ["memory", "pids", "cpu", "hugetlb"];
+  const name = `dmhost-${nameFor("tree")}`;
+  const root = findCgroupRoot(name, known);
+  try {
+    expect(root.path).toBe(join(mount, name));
+    expect([...root.controllers].sort()).toEqual(known.filter((each) => offered.includes(each)).sort());
+    const missing = known.filter((each) => !offered.includes(each));
+    if (missing.length === 0) expect(root.why).toBe("");
+    else expect(root.why).toBe(`the cgroup2 file system at ${mount} does not offer ${missing.join(", ")}`);
+
+    const page = offered.includes("hugetlb")
+      ? readdirSync(join(mount, name)).find((file) => /^hugetlb\.\w+\.max$/.test(file))
+      : undefined;
+    const files = (megabytes: number) =>
+      [
+        ["pids.max", `${megabytes}`],
+        ["memory.max", `${megabytes << 20}`],
+        ...(page === undefined ? [] : [[page, `${megabytes * 2 ** 30}`] as const]),
+      ] as const;
+    const levels = (a: number, b: number, c: number) => ({ owner: files(a), daemon: files(b), run: files(c) });
+    const group = makeGroup(root, { owner: "amy", daemon: "web", run: 1 }, levels(8, 4, 2));
+    const limitsAt = (path: string): string[] =>
+      files(0).flatMap(([file]) => (existsSync(join(path, file)) ? readFileSync(join(path, file), "utf8").trim() : []));
+    const told = (megabytes: number): string[] =>
+      files(megabytes).flatMap(([file, text]) => (root.controllers.has(file.split(".")[0] ?? "") ? text : []));
+    const all = () => [join(group, "../.."), join(group, ".."), group].map(limitsAt);
+    expect(all()).toEqual([told(8), told(4), told(2)]);
+    limitGroups(root, { owner: "amy", daemon: "web" }, levels(10, 6, 3));
+    expect(all()).toEqual([told(10), told(6), told(3)]);
+    removeGroup(group);
+    expect(readdirSync(join(mount, name)).filter((entry) => entry === "amy")).toEqual([]);
+  } finally {
+    removeTree(join(mount, name));
+  }
+});
+
+test("a group that was delegated to the supervisor is used, with its own processes in a leaf", async () => {
+  const group = join(mount, `dmhost-${nameFor("delegated")}`);
+  const other = join(mount, `dmhost-${nameFor("other")}`);
+  for (const path of [group, other]) mkdirSync(path);
+  // setxattr(2), which no program of a small Debian does.
+  const setxattr = process.arch === "arm64" ? 5 : 188;
+  const mark = `my ($name, $value) = ("user.delegate", "1"); exit(syscall(${setxattr}, $ARGV[0], $name, $value, 1, 0) != 0)`;
+  const supervisors: Supervisor[] = [];
+  const within = async (name: string, place: string): Promise<Supervisor> => {
+    const directory = join(stage.directory, name);
+    mkdirSync(directory);
+    const through = ["/bin/sh", "-c", 'echo 0 >"$0/cgroup.procs"; exec "$@"', place];
+    const supervisor = new Supervisor(directory, { through });
+    stage.writePolicy(supervisor, ["[runs_as]"]);
+    supervisors.push(supervisor);
+    await supervisor.start();
+    return supervisor;
+  };
+  try {
+    await succeed("perl", "-e", mark, group);
+    const first = await within("first", group);
+    expect(existsSync(join(group, first.cgroup))).toBe(true);
+    expect([pidsOf(group), pidsOf(join(group, "supervisor"))]).toEqual([[], [String(first.pid)]]);
+    await first.end("SIGKILL");
+    // As whoever keeps it running starts it again: from within the leaf.
+    const next = await within("next", join(group, "supervisor"));
+    expect(existsSync(join(group, next.cgroup))).toBe(true);
+    // What nobody delegated is not touched.
+    const stranger = await within("stranger", other);
+    expect([pidsOf(other), existsSync(join(other, "supervisor"))]).toEqual([[String(stranger.pid)], false]);
+    expect(existsSync(join(mount, stranger.cgroup))).toBe(true);
+  } finally {
+    for (const supervisor of supervisors) {
+      await supervisor.end("SIGTERM");
+      kill(supervisor.pid);
+      for (const place of [mount, group]) removeTree(join(place, supervisor.cgroup));
+    }
+    await until("empty groups", () =>
+      [group, other].every((path) => readFileSync(join(path, "cgroup.events"), "utf8").includes("populated 0")),
+    );
+    for (const path of [group, other]) removeTree(path);
+  }
+  expect((await run(["test", "-e", group])).code).toBe(1);
+});
