@@ -13,12 +13,14 @@ import type { Supervisor } from "./supervisor.ts";
 
 let stage: Stage;
 let alice: Account;
+let bob: Account;
 let supervisor: Supervisor;
 
 beforeAll(async () => {
   stage = await Stage.make();
   alice = await stage.account("alice");
-  supervisor = stage.supervisor("main", ["[runs_as]", alice.name]);
+  bob = await stage.account("bob");
+  supervisor = stage.supervisor("main", ["[runs_as]", alice.name, bob.name]);
   alice.writeConf("steady", "start = exec sleep 1000");
   await supervisor.start();
 });
@@ -158,7 +160,8 @@ test("one who renames without end pays more for it than the supervisor, which go
   try {
     const pid = flooder.pid ?? 0;
     const before = [ticksOf(supervisor.pid), ticksOf(pid)];
-    alice.writeConf("meanwhile", "start = exec sleep 1000");
+    for (const account of [alice, bob]) account.writeConf("meanwhile", "start = exec sleep 1000");
+    await until("another owner's new daemon", async () => (await ids()).includes(`${bob.name}/meanwhile`));
     await until("thousands of renames", async () => {
       expect((await supervisor.ask("GET", "/v1/health")).status).toBe(200);
       return ticksOf(pid) > (before[1] ?? 0) + 300;
@@ -169,4 +172,6 @@ test("one who renames without end pays more for it than the supervisor, which go
   } finally {
     flooder.kill("SIGKILL");
   }
+  alice.writeConf("afterwards", "start = exec sleep 1000");
+  await until("a daemon of after that", async () => (await ids()).includes(idOf("afterwards")));
 });
