@@ -91,6 +91,7 @@ export class Daemon {
   #awaiting = false;
   #binding: BindingPlace | undefined;
   #log: HeldLog | undefined;
+  #closing: Promise<void> = Promise.resolve();
   #loss: LogLoss = { lines: 0, reason: "" };
   #waiters: Waiter[] = [];
   #rollout: { plan: Rollout; readonly former: Terms | undefined; resolve: ((ending: Ending) => void)[] } | undefined;
@@ -620,14 +621,18 @@ export class Daemon {
   }
   #logOf: Terms | undefined;
 
-  async #closeLog(): Promise<void> {
+  /** Resolves when no log of its is open any more: this one, and those that it had before. */
+  #closeLog(): Promise<void> {
     const log = this.#log;
-    if (!log) return;
+    if (!log) return this.#closing;
     // What stands by has the log's FIFO open, and would write where nobody reads.
     for (const { key } of this.instances()) this.#machine.discard(key);
     this.#log = undefined;
-    await log.close();
-    this.#loss = { lines: log.loss().lines, reason: "" };
+    const closed = log.close().then(() => {
+      this.#loss = { lines: log.loss().lines, reason: "" };
+    });
+    this.#closing = Promise.all([this.#closing, closed]).then(() => undefined);
+    return this.#closing;
   }
 
   #closePlaces(): void {
