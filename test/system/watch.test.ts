@@ -161,12 +161,19 @@ test("one who renames without end pays more for it than the supervisor, which go
     const pid = flooder.pid ?? 0;
     const before = [ticksOf(supervisor.pid), ticksOf(pid)];
     for (const account of [alice, bob]) account.writeConf("meanwhile", "start = exec sleep 1000");
-    await until("another owner's new daemon", async () => (await ids()).includes(`${bob.name}/meanwhile`));
-    await until("thousands of renames", async () => {
+    // Seldom asked: what the answers cost the supervisor is not the renames' doing.
+    const isThere = async (account: Account) => {
+      await sleep(200);
+      return (await ids()).includes(`${account.name}/meanwhile`);
+    };
+    await until("another owner's new daemon", () => isThere(bob));
+    await until("the new daemon", () => isThere(alice));
+    const busy = async () => {
+      await sleep(200);
       expect((await supervisor.ask("GET", "/v1/health")).status).toBe(200);
-      return ticksOf(pid) > (before[1] ?? 0) + 300;
-    });
-    await until("the new daemon", async () => (await ids()).includes(idOf("meanwhile")));
+      return ticksOf(pid) > (before[1] ?? 0) + 200;
+    };
+    await until("thousands of renames", busy, 40);
     const spent = [ticksOf(supervisor.pid) - (before[0] ?? 0), ticksOf(pid) - (before[1] ?? 0)];
     expect(spent[0]).toBeLessThan((spent[1] ?? 0) / 2);
   } finally {
