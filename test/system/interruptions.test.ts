@@ -218,6 +218,25 @@ test("what crashes on demand goes back to sleep, and is begun again by who comes
   expect((await askLine(socketOf("m"))).pid).not.toBe(pid);
 });
 
+test("nobody falls asleep in the middle of a restart", async () => {
+  const demand = ["listen = http", "ondemand = yes", "idle-timeout = 0.3"];
+  alice.writeConf("q", serve("3"), ...demand);
+  await supervisor.rescan();
+  await supervisor.reaches(idOf("q"), "asleep");
+  const asked = askLine(socketOf("q"), `wait ${alice.home}/q`);
+  await supervisor.reaches(idOf("q"), "running");
+  alice.writeConf("q", serve("3", "no", "new"), ...demand, "ready = notify", "ready-timeout = 1h");
+  const answer = supervisor.act("restart", idOf("q"));
+  const { instances } = await has("q", 2);
+  alice.write("q", "");
+  const { pid } = await asked;
+  await new Promise((resolve) => setTimeout(resolve, 900));
+  expect(instances.map((each) => each.pid)).toContain(pid);
+  expect(isRunning(pid)).toBe(true);
+  await supervisor.act("stop", idOf("q"));
+  expect((await answer).ok).toBe(false);
+});
+
 test("a socket of its own is published when its process is proven, and the old one serves until then and after a failure", async () => {
   const { pid } = await running("n", serve("$DM_SOCKET"), "listen = path", "ready-after = 0.1");
   await until("it published", async () => (await askLine(socketOf("n")).catch(() => undefined))?.pid === pid);
@@ -269,6 +288,6 @@ test("an owner's instances are counted, those of all daemons together", async ()
 });
 
 test("nothing of all that is left", async () => {
-  for (const name of "abcdefghijklmnp") await supervisor.act("stop", idOf(name)).catch(() => undefined);
+  for (const name of "abcdefghijklmnpq") await supervisor.act("stop", idOf(name)).catch(() => undefined);
   await until("no process", () => processesOf(alice.uid).length === 0);
 });
