@@ -85,7 +85,13 @@ test("where the second fails too, what lives and what comes after it is what the
   expect(pidsOf(await has("c", 1))).toEqual([pid]);
   process.kill(pid, "SIGKILL");
   await supervisor.reaches(idOf("c"), "running", pid);
-  expect((await askLine(socketOf("c"))).word).toBe("old");
+  expect((await supervisor.scale(idOf("c"), 2)).ok).toBe(true);
+  const seen = new Map<number, string>();
+  await until("both have answered", async () => {
+    for (const { pid, word } of await Promise.all([1, 2, 3, 4].map(() => askLine(socketOf("c"))))) seen.set(pid, word);
+    return seen.size === 2;
+  });
+  expect([...seen.values()]).toEqual(["old", "old"]);
 });
 
 test("a file with more instances is in force after the restart, which ends when all of them run", async () => {
@@ -99,8 +105,11 @@ test("a new process that somebody pauses is not ready", async () => {
   const { pid } = await running("p", serve("3"), ...FAST);
   alice.writeConf("p", serve("3", "no", "new"), "listen = systemd", "ready-after = 1");
   const answer = supervisor.act("restart", idOf("p"));
-  await has("p", 2);
-  await until("the pause", async () => (await supervisor.act("pause", idOf("p"))).ok);
+  await until("two that run", async () => {
+    const { instances } = await supervisor.status(idOf("p"));
+    return instances.length === 2 && instances.every(({ state }) => state === "running");
+  });
+  expect(await supervisor.act("pause", idOf("p"))).toMatchObject({ ok: true });
   await new Promise((resolve) => setTimeout(resolve, 1500));
   expect(isRunning(pid)).toBe(true);
   await supervisor.act("continue", idOf("p"));
@@ -108,7 +117,10 @@ test("a new process that somebody pauses is not ready", async () => {
 });
 
 test("killed in the middle of a restart, the next supervisor keeps what is proven and ends what is not", async () => {
-  const { pid } = await running("e", serve("3"), ...FAST);
+  await running("e", serve("3"), ...FAST);
+  // From now on the one that is to stay has the higher number.
+  const { daemon } = await supervisor.act("restart", idOf("e"));
+  const pid = daemon?.pid ?? 0;
   const { answer, status } = await hanging("e", 2);
   const settled = answer.catch(() => "cut off");
   const fresh = pidsOf(status).find((each) => each !== pid) ?? 0;
@@ -122,7 +134,7 @@ test("killed in the middle of a restart, the next supervisor keeps what is prove
 
 test("killed while an old process has a request in hand, the next supervisor lets it finish, and begins no other for it", async () => {
   const { pid } = await running("f", serve("3"), ...FAST, "drain = 1m");
-  const slow = askLine(socketOf("f"), "slow 4");
+  const slow = askLine(socketOf("f"), `wait ${alice.home}/f`);
   await new Promise((resolve) => setTimeout(resolve, 50));
   const restart = supervisor.act("restart", idOf("f")).catch(() => "cut off");
   await until("the old one on its way out", async () =>
@@ -131,7 +143,7 @@ test("killed while an old process has a request in hand, the next supervisor let
   await supervisor.end("SIGKILL");
   expect(await restart).toBe("cut off");
   await supervisor.start();
-  expect(isRunning(pid)).toBe(true);
+  alice.write("f", "");
   expect((await slow).pid).toBe(pid);
   await until("the old one gone", () => !isRunning(pid));
   await has("f", 1);
@@ -206,6 +218,25 @@ test("what crashes on demand goes back to sleep, and is begun again by who comes
   expect((await askLine(socketOf("m"))).pid).not.toBe(pid);
 });
 
+test("nobody falls asleep in the middle of a restart", async () => {
+  const demand = ["listen = http", "ondemand = yes", "idle-timeout = 0.3"];
+  alice.writeConf("q", serve("3"), ...demand);
+  await supervisor.rescan();
+  await supervisor.reaches(idOf("q"), "asleep");
+  const asked = askLine(socketOf("q"), `wait ${alice.home}/q`);
+  await supervisor.reaches(idOf("q"), "running");
+  alice.writeConf("q", serve("3", "no", "new"), ...demand, "ready = notify", "ready-timeout = 1h");
+  const answer = supervisor.act("restart", idOf("q"));
+  const { instances } = await has("q", 2);
+  alice.write("q", "");
+  const { pid } = await asked;
+  await new Promise((resolve) => setTimeout(resolve, 900));
+  expect(instances.map((each) => each.pid)).toContain(pid);
+  expect(isRunning(pid)).toBe(true);
+  await supervisor.act("stop", idOf("q"));
+  expect((await answer).ok).toBe(false);
+});
+
 test("a socket of its own is published when its process is proven, and the old one serves until then and after a failure", async () => {
   const { pid } = await running("n", serve("$DM_SOCKET"), "listen = path", "ready-after = 0.1");
   await until("it published", async () => (await askLine(socketOf("n")).catch(() => undefined))?.pid === pid);
@@ -257,6 +288,6 @@ test("an owner's instances are counted, those of all daemons together", async ()
 });
 
 test("nothing of all that is left", async () => {
-  for (const name of "abcdefghijklmnp") await supervisor.act("stop", idOf(name)).catch(() => undefined);
+  for (const name of "abcdefghijklmnpq") await supervisor.act("stop", idOf(name)).catch(() => undefined);
   await until("no process", () => processesOf(alice.uid).length === 0);
 });

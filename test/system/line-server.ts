@@ -3,7 +3,7 @@ import { createConnection } from "node:net";
 import type { Account } from "./account.ts";
 
 /**
- * Perl that answers `slow` after 0.6 s, `slow SECONDS` after so many, and any other line at once, by `PID WORD`. It catches no TERM. Its arguments are
+ * Perl that answers `slow` after 0.6 s, `wait PATH` when there is such a file, and any other line at once, by `PID WORD`. It catches no TERM. Its arguments are
  * where it gets its socket (0, 3 or a path to bind), then how it tells that it is ready (a descriptor, `notify` or `no`).
  */
 const PROGRAM = String.raw`use strict; use IO::Socket::UNIX; use Socket;
@@ -18,7 +18,8 @@ if ($tell eq "notify") {
 while (1) {
   my $client = $server->accept or next;
   my $line = <$client> // next; chomp $line;
-  select(undef, undef, undef, $1 || 0.6) if $line =~ /^slow ?(.*)/;
+  select(undef, undef, undef, 0.6) if $line eq "slow";
+  if ($line =~ /^wait (.+)/) { select(undef, undef, undef, 0.01) until -e $1; }
   print $client "$$ $word\n"; close $client;
 }
 `;

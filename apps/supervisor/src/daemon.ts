@@ -317,7 +317,6 @@ export class Daemon {
 
   #roll(terms: Terms, former: Terms, running: readonly Instance[]): Promise<Ending> {
     const earlier = this.#rollout;
-    this.#rollout = undefined;
     earlier?.halt();
     for (const instance of this.#lasting()) {
       if (running.includes(instance)) continue;
