@@ -480,7 +480,7 @@ export class Daemon {
       this.#cancelIdle = undefined;
       const socket = this.#socket;
       if (!socket || !this.#lasting().some(({ state }) => state.phase === "running")) return;
-      if (socket.observe().touched || socket.busy() || this.#lasting().some((instance) => instance.serves())) {
+      if (socket.observe().touched || socket.busy() || this.#lasting().some((one) => one.serves() !== false)) {
         this.#lastClient = this.#machine.now();
         this.#markClients();
       } else if (this.#machine.now() - this.#lastClient >= definition.idleTimeout) {
@@ -502,7 +502,7 @@ export class Daemon {
     this.#cancelLook?.();
     const { pair } = this.#rollout.plan;
     const fresh = pair && this.#instances.get(pair.fresh);
-    if (fresh && fresh.state.phase === "running" && !fresh.reached) fresh.reached = fresh.serves();
+    if (fresh && fresh.state.phase === "running" && !fresh.reached) fresh.reached = fresh.serves() === true;
     const standing = (number: number) => this.#instances.get(number);
     const move = nextMove(this.#rollout.plan, standing, terms.definition, this.#machine.now());
     switch (move.move) {
