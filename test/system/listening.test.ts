@@ -117,6 +117,46 @@ test.each([
   },
 );
 
+test("what a new process binds is published when it is ready, and not at all where it is given up", async () => {
+  alice.writeConf("slow", serve("$DM_SOCKET"), "listen = path", "ready-after = 0.1");
+  await supervisor.rescan();
+  const { pid } = await supervisor.reaches(idOf("slow"), "running");
+  const ask = () => askLine(socketOf("slow"));
+  await until("its socket", () => ask().catch(() => undefined));
+  alice.writeConf("slow", serve("$DM_SOCKET"), "listen = path", "ready = notify", "ready-timeout = 1s");
+  const restart = supervisor.act("restart", idOf("slow"));
+  let going = true;
+  const asking = (async () => {
+    const pids = new Set<number>();
+    while (going) pids.add((await ask()).pid);
+    return [...pids];
+  })();
+  expect(await restart).toMatchObject({ ok: false, reason: expect.stringMatching(/did not tell within 1 s/) });
+  await until("the new one gone", async () => (await supervisor.status(idOf("slow"))).instances.length === 1);
+  going = false;
+  expect(await asking).toEqual([pid]);
+
+  alice.writeConf("slow", serve("$DM_SOCKET", "notify", "new"), "listen = path", "ready = notify");
+  expect(await supervisor.act("restart", idOf("slow"))).toMatchObject({ ok: true });
+  expect((await ask()).word).toBe("new");
+  expect((await supervisor.act("stop", idOf("slow"))).ok).toBe(true);
+});
+
+test("what it binds after its supervisor has died is published by the next one", async () => {
+  alice.writeConf(
+    "late",
+    serve("$DM_SOCKET").replace("exec", "until [ -e ~/bind ]; do sleep 0.1; done; exec"),
+    "listen = path",
+  );
+  await supervisor.rescan();
+  const { pid } = await supervisor.reaches(idOf("late"), "running");
+  await supervisor.end("SIGKILL");
+  await supervisor.start();
+  alice.write("bind", "");
+  await until("an answer", async () => (await askLine(socketOf("late")).catch(() => undefined))?.pid === pid);
+  expect((await supervisor.act("stop", idOf("late"))).ok).toBe(true);
+});
+
 /** Where the daemon's process has bound its socket. */
 const boundBy = async (name: string): Promise<string> =>
   environmentOf((await supervisor.status(idOf(name))).pid)["DM_SOCKET"] ?? "";
