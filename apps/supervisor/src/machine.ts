@@ -176,6 +176,10 @@ export interface InstanceRecord {
   readonly fingerprint: string;
   /** How many instances its daemon was told to have, if not what the file says. */
   readonly scale: number | undefined;
+  /** How many its daemon is to have. */
+  readonly size: number;
+  /** `fresh`: it is to replace another, which is still there; `surplus`: it goes, and is not begun again. */
+  readonly role: "lasting" | "fresh" | "surplus";
   /** Opaque to the supervisor: how the machine finds the live run and the log's writer again. */
   readonly traces: unknown;
   /** Lines of its output that were dropped (LogLoss.lines). */

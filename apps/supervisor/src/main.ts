@@ -323,7 +323,7 @@ const main = async (): Promise<void> => {
   const { found } = lookAgain();
   supervisor.changed = () => hosting.plan();
   hosting.plan();
-  machine.killStrays();
+  machine.killStrays((owner, name) => supervisor.daemon(`${owner}/${name}`) !== undefined);
   for (const fd of inherited.values()) closeSync(fd);
   log.info({ version: VERSION, daemons: found.length, owners: supervisor.owners() }, "ready");
 };

@@ -87,7 +87,7 @@ export class Binding implements BindingPlace {
     const path = join(directory, SOCKET);
     requireShort(path);
     makePassage(this.#runs, this.#plan.group, PASSAGE.root);
-    const left = this.#left().length;
+    const left = readdirSync(this.#runs).length;
     if (left >= MOST_LEFT) {
       throw new Error(
         `${left} directories of former runs are in ${this.#runs}, and what they left there cannot be removed; remove it`,
@@ -97,15 +97,6 @@ export class Binding implements BindingPlace {
     this.#putAside(directory);
     this.#makeOwned(directory);
     return path;
-  }
-
-  /** What is in the directory of its runs' directories. */
-  #left(): string[] {
-    try {
-      return readdirSync(this.#runs);
-    } catch {
-      return [];
-    }
   }
 
   publish(run: number): boolean {
@@ -162,15 +153,8 @@ export class Binding implements BindingPlace {
   }
 
   clear(run: number): void {
-    const directory = join(this.#runs, String(run));
-    const inode = this.#inodes.get(run) ?? this.#inodeOf(directory);
-    const wasPublished = inode !== undefined && inode === this.#inodeOf(this.#published);
     this.#inodes.delete(run);
-    this.#remove(directory);
-    if (!wasPublished) return;
-    // Another run may have been published before this one, and may live: the one that a restart goes back to.
-    const others = this.#left().map(Number).filter(Number.isInteger);
-    others.sort((a, b) => b - a).some((other) => this.publish(other));
+    this.#remove(join(this.#runs, String(run)));
   }
 
   close(): void {

@@ -1,5 +1,6 @@
 /** The machine that the supervisor runs on: its port, made of the resources of this folder. */
 import { createHash } from "node:crypto";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Allotment } from "../core/allowance.ts";
 import type { Definition, Parsed, ParsedService, ServiceText } from "../core/definition.ts";
@@ -550,8 +551,30 @@ export class Linux implements Machine {
     return run;
   }
 
-  /** Kills what runs in a group that no known run has: left by a supervisor whose records or conf files are lost. */
-  killStrays(): void {
+  /**
+   * Ends what an earlier supervisor left and nobody answers for: runs of daemons that are not known, whose files or owners'
+   * grants have gone meanwhile, with their sockets, and what is in a cgroup that no run has.
+   */
+  killStrays(isKnown: (owner: string, name: string) => boolean): void {
+    const { states, fastcgiDir } = this.#options;
+    for (const owner of states.owners()) {
+      for (const file of states.list(owner)) {
+        const [name = ""] = file.split("#");
+        if (isKnown(owner, name)) continue;
+        const { traces } = (states.read(owner, file) ?? {}) as { traces?: Traces };
+        if (traces?.leader) {
+          if (isAlive(traces.leader))
+            this.#options.report(`${owner}/${name}`, "ending it: its file, or its grant, is gone");
+          clear(traces.leader, traces.cgroup, () => undefined);
+        }
+        states.remove(owner, file);
+        rmSync(join(fastcgiDir, owner, `${name}.sock`), { force: true });
+      }
+    }
+    this.#killStrayGroups();
+  }
+
+  #killStrayGroups(): void {
     const { path } = this.#options.cgroups;
     if (path === undefined) return;
     const known = new Set([...this.#runs.values(), ...this.#spares.values()].map(({ cgroup }) => cgroup));
@@ -626,8 +649,7 @@ export class Linux implements Machine {
 
   remember(key: InstanceKey, record: Omit<InstanceRecord, "traces">): void {
     if (this.#unwritten.size === 0) setImmediate(() => this.#writeStates());
-    const { state, fingerprint, scale } = record;
-    const remembered = { key, state, fingerprint, scale };
+    const remembered = { ...record, key };
     this.#unwritten.set(instanceId(key), remembered);
     this.#remembered.set(instanceId(key), remembered);
   }
