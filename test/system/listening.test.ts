@@ -1,11 +1,11 @@
 /** The ways to listen, and who may connect to, take, or stand in the way of a socket. */
-import { chownSync, lstatSync, mkdirSync, readlinkSync, rmSync, statSync, symlinkSync } from "node:fs";
+import { chmodSync, chownSync, lstatSync, mkdirSync, readlinkSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
 import { askLine, lineServer } from "./line-server.ts";
-import { descriptorsOf, environmentOf, isRunning } from "./proc.ts";
+import { descriptorsOf, environmentOf, isRunning, processesOf } from "./proc.ts";
 import { run, until } from "./program.ts";
 import { Stage } from "./stage.ts";
 import type { Supervisor } from "./supervisor.ts";
@@ -23,7 +23,12 @@ beforeAll(async () => {
   web = await stage.group("web");
   [alice, bob, worker] = [await stage.account("alice"), await stage.account("bob"), await stage.account("www", "web")];
   serve = lineServer(alice);
-  supervisor = stage.supervisor("main", [`nginx-group = ${nameFor("web")}`, "[runs_as]", alice.name, bob.name]);
+  supervisor = stage.supervisor("main", [
+    `nginx-group = ${nameFor("web")}`,
+    "[runs_as]",
+    `${alice.name}: ${bob.name}`,
+    bob.name,
+  ]);
   alice.writeConf("systemd", serve("3"), "listen = systemd");
   alice.writeConf("http", serve("3"), "listen = http", "stop-timeout = 0.3");
   alice.writeConf("own", serve("$DM_SOCKET"), "listen = path", "ready-after = 0.1");
@@ -184,6 +189,22 @@ test("what its process leaves in its directory goes, however much it is; links a
   rmSync(join(alice.home, alice.conf("messy")));
   await supervisor.rescan();
   await until("all of it gone", () => !lstatSync(dirname(directory), { throwIfNoEntry: false }));
+});
+
+test("where it runs as another account from a restart on, that one can bind and the former's leavings are in nobody's way", async () => {
+  const leave = 'mkdir -p "$(dirname "$DM_SOCKET")/left/below"; ';
+  const lines = [serve("$DM_SOCKET").replace("exec", `${leave} exec`), "listen = path", "ready-after = 0.1"];
+  alice.writeConf("moved", ...lines);
+  chmodSync(alice.home, 0o711);
+  await supervisor.rescan();
+  const { pid } = await supervisor.reaches(idOf("moved"), "running");
+  await until("its socket", async () => (await askLine(socketOf("moved")).catch(() => undefined))?.pid === pid);
+  alice.writeConf("moved", ...lines, `user = ${bob.name}`);
+  expect(await supervisor.act("restart", idOf("moved"))).toMatchObject({ ok: true });
+  const after = await supervisor.status(idOf("moved"));
+  expect(processesOf(bob.uid)).toContain(after.pid);
+  await until("its socket", async () => (await askLine(socketOf("moved")).catch(() => undefined))?.pid === after.pid);
+  expect((await supervisor.act("stop", idOf("moved"))).ok).toBe(true);
 });
 
 test("one whose leavings cannot be taken away is told so before they are too many", async () => {

@@ -26,7 +26,8 @@ beforeAll(async () => {
   page = alice.write("page.php", "<?php if ($_GET['slow'] ?? 0) usleep(600000); echo getmypid();");
   serve = lineServer(alice);
   supervisor = stage.supervisor("main", [`nginx-group = ${nameFor("web")}`, "[runs_as]", alice.name]);
-  alice.writeConf("php", "start = exec php-cgi -q", "listen = fastcgi", "ready-after = 0.2");
+  const forever = "export PHP_FCGI_MAX_REQUESTS = 0";
+  alice.writeConf("php", "start = exec php-cgi -q", "listen = fastcgi", "ready-after = 0.2", forever);
   alice.writeConf("line", serve("3"), "listen = systemd", "ready-after = 0.2");
   alice.writeConf("pair", serve("3"), "listen = http", "instances = 2", "ready-after = 0.2");
   await supervisor.start();
