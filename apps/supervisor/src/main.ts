@@ -28,6 +28,7 @@ import { ControlSockets, linkFromHome } from "./os/control-socket.ts";
 import { Linux } from "./os/linux.ts";
 import { readLog } from "./os/log-reader.ts";
 import { NginxSites } from "./os/nginx.ts";
+import { releaseStartup } from "./os/own-memory.ts";
 import { readPolicyFile } from "./os/policy-file.ts";
 import { Readiness } from "./os/readiness.ts";
 import { claimDirectory } from "./os/run-lock.ts";
@@ -325,6 +326,7 @@ const main = async (): Promise<void> => {
   hosting.plan();
   machine.killStrays((owner, name) => supervisor.daemon(`${owner}/${name}`) !== undefined);
   for (const fd of inherited.values()) closeSync(fd);
+  releaseStartup();
   log.info({ version: VERSION, daemons: found.length, owners: supervisor.owners() }, "ready");
 };
 

@@ -37,6 +37,7 @@ const c = {
   recv: libc.func("long recv(int, _Out_ void *, size_t, int)"),
   close_range: libc.func("int close_range(uint32_t, uint32_t, int)"),
   flock: libc.func("int flock(int, int)"),
+  madvise: libc.func("int madvise(size_t, size_t, int)"),
   fcntl: libc.func("int fcntl(int, int, int)"),
   umask: libc.func("uint32_t umask(uint32_t)"),
   pidfd_open: libc.func("int pidfd_open(int, uint32_t)"),
@@ -284,4 +285,11 @@ export const reap = (pid: number): { code: number } | { signal: number } | undef
 export const hasMark = (path: string, attribute: string): boolean => {
   const value = Buffer.alloc(2);
   return Number(c.getxattr(path, attribute, value, value.length)) === 1 && value[0] === "1".charCodeAt(0);
+};
+
+const MADV_DONTNEED = 4;
+
+/** Lets go of a range of this process's memory. What was not written to, of a file, is read again where it is used. */
+export const letGo = (start: bigint, end: bigint): void => {
+  checked("madvise", c.madvise(start, end - start, MADV_DONTNEED));
 };
