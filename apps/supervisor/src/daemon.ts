@@ -546,15 +546,12 @@ export class Daemon {
     return definition?.ondemand && this.#premises.socket && isAwake ? definition.idleTimeout : undefined;
   }
 
-  #isBusy(): boolean {
+  #isBusy(): boolean | undefined {
     const { socket } = this.#premises;
-    const busy =
-      this.rolling ||
-      socket?.observe().touched ||
-      socket?.busy() ||
-      this.#lasting().some((instance) => instance.serves() !== false);
-    if (busy) this.#markClients();
-    return busy ?? false;
+    const isVisited = this.rolling || socket?.observe().touched;
+    const signs = isVisited ? [true] : [socket ? socket.busy() : false, ...this.#lasting().map((one) => one.serves())];
+    if (signs.includes(true)) this.#markClients();
+    return signs.includes(true) || (signs.includes(undefined) ? undefined : false);
   }
 
   #markClients(): void {

@@ -58,10 +58,10 @@ export interface HeldSocket {
   mark(): void;
   observe(): SocketEvidence;
   /**
-   * Whether any client of this network namespace is connected to it, or waits to be, or it takes too long to find out. Of
-   * others LiveRun.serves tells.
+   * Whether any client of this network namespace is connected to it, or waits to be; undefined where that takes too long to
+   * find out. Of others LiveRun.serves tells.
    */
-  busy(): boolean;
+  busy(): boolean | undefined;
   /** Calls `came` once, as soon as a client waits. */
   awaitClient(came: () => void): void;
   close(): void;

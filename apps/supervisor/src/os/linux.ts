@@ -727,8 +727,9 @@ class Held implements HeldSocket {
   observe(): SocketEvidence {
     return observeSocket(this.#socket);
   }
-  busy(): boolean {
-    return this.#census.recent()?.to(inodeOf(this.#socket)).count !== 0;
+  busy(): boolean | undefined {
+    const census = this.#census.recent();
+    return census && census.to(inodeOf(this.#socket)).count > 0;
   }
   /** See Attention. */
   servedBy(processes: readonly ProcessIdentity[], since?: number): boolean | undefined {
