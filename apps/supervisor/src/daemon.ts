@@ -546,15 +546,11 @@ export class Daemon {
     return definition?.ondemand && this.#premises.socket && isAwake ? definition.idleTimeout : undefined;
   }
 
-  #isBusy(): boolean {
-    const { socket } = this.#premises;
-    const busy =
-      this.rolling ||
-      socket?.observe().touched ||
-      socket?.busy() ||
-      this.#lasting().some((instance) => instance.serves());
-    if (busy) this.#markClients();
-    return busy ?? false;
+  #isBusy(): boolean | undefined {
+    const isVisited = this.rolling || this.#premises.socket?.observe().touched;
+    const signs = isVisited ? [true] : this.#lasting().map((one) => one.serves());
+    if (signs.includes(true)) this.#markClients();
+    return signs.includes(true) || (signs.includes(undefined) ? undefined : false);
   }
 
   #markClients(): void {

@@ -10,8 +10,8 @@ const SHORTEST = 10;
 export interface Watched {
   /** Time without a client after which it is idle, in ms; undefined when it does not matter. */
   timeout(): number | undefined;
-  /** Whether a client is there, or was since the last look. */
-  busy(): boolean;
+  /** Whether a client is there, or was since the last look; undefined where that takes too long to find out. */
+  busy(): boolean | undefined;
   idle(): void;
 }
 
@@ -47,8 +47,9 @@ export class Idleness {
     this.#cancel = undefined;
     const timeout = this.#watched.timeout();
     if (timeout === undefined) return;
-    if (this.#watched.busy()) this.#lastClient = this.#machine.now();
-    else if (this.#machine.now() - this.#lastClient >= timeout) {
+    const busy = this.#watched.busy();
+    if (busy) this.#lastClient = this.#machine.now();
+    else if (busy === false && this.#machine.now() - this.#lastClient >= timeout) {
       this.#watched.idle();
       return;
     }

@@ -87,6 +87,9 @@ const SLOWEST_LOOK = 500;
 /** Instances of one daemon that have a launch standing by: where more share a socket, the others serve until the next comes. */
 const MOST_STANDING_BY = 4;
 
+/** Where a run binds its own socket, if it is to. */
+const boundBy = (run: number, { binding }: Common) => binding && { place: binding, run };
+
 type Perform = { readonly [T in Effect["type"]]: (effect: Extract<Effect, { type: T }>) => void };
 
 export class Instance {
@@ -194,7 +197,8 @@ export class Instance {
   resume(record: InstanceRecord, common: Common): void {
     this.#common = common;
     if (alive(record.state)) {
-      const held = { socket: common.socket, finish: this.#finish(this.terms) };
+      const binding = boundBy(record.state.run, common);
+      const held = { socket: common.socket, binding, finish: this.#finish(this.terms) };
       this.#run = this.#machine.adopt(this.key, record, held, this.#news(record.state.run));
       if (this.terms) this.terms = { ...this.terms, fingerprint: record.fingerprint };
     }
@@ -218,9 +222,9 @@ export class Instance {
     return this.#run !== undefined;
   }
 
-  /** Whether it has a client's connection in hand at this moment. */
-  serves(): boolean {
-    return this.#run?.serves() ?? false;
+  /** Whether it has a client's connection in hand at this moment; undefined where that takes too long to find out. */
+  serves(): boolean | undefined {
+    return this.#run ? this.#run.serves() : false;
   }
 
   /** Gives up what it holds, and leaves no record. It must have stopped. */
@@ -305,6 +309,7 @@ export class Instance {
     });
     const held = {
       socket: common.socket,
+      binding: boundBy(run, common),
       input: definition.listen === "fastcgi" ? ("socket" as const) : ("nothing" as const),
       ready: definition.ready,
       account,

@@ -21,6 +21,8 @@ export class Premises {
   #admits: boolean | undefined;
   #awaits = false;
   #binding: BindingPlace | undefined;
+  /** Uid of the account that binds there. */
+  #binder: number | undefined;
   #log: HeldLog | undefined;
   /** What the log was opened for. */
   #logOf: Terms | undefined;
@@ -71,12 +73,13 @@ export class Premises {
       this.closePlaces();
     }
     if (!isHeld(listen)) this.#closeSocket();
-    if (listen !== "path") this.#closeBinding();
+    if (listen !== "path" || this.#binder !== account.uid) this.#closeBinding();
     if (isHeld(listen) && !this.#socket) {
       this.#socket = this.#machine.openSocket(key, nginxGroup, listen === "fastcgi" ? 0 : 3);
       this.#admits = undefined;
     }
     if (listen === "path") this.#binding ??= this.#machine.openBinding(key, nginxGroup, account);
+    this.#binder = account.uid;
   }
 
   /** Lets clients in, or turns them away. */

@@ -57,7 +57,7 @@ export class RollingRestart {
     this.#cancel?.();
     const { pair } = this.#plan;
     const fresh = pair && this.#crew.instance(pair.fresh);
-    if (fresh && fresh.state.phase === "running" && !fresh.reached) fresh.reached = fresh.serves();
+    if (fresh && fresh.state.phase === "running" && !fresh.reached) fresh.reached = fresh.serves() === true;
     const standing = (number: number) => this.#crew.instance(number);
     const move = nextMove(this.#plan, standing, this.terms.definition, this.#machine.now());
     switch (move.move) {

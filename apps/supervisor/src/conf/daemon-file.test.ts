@@ -275,6 +275,19 @@ const CASES: readonly (readonly [name: string, text: string, expected: Expected]
     ([text, value]) =>
       [`${text} of time`, `start=x\nstop-timeout=${text}`, { value: { start: "x", stopTimeout: value } }] as const,
   ),
+  ["drain of 10 minutes", "start=x\ndrain=10m", { value: { start: "x", drain: 600_000 } }],
+  ...["601s", "10.1m", "1h", "24h"].map(
+    (text) =>
+      [
+        `drain of ${text}`,
+        `start=x\ndrain=${text}`,
+        {
+          errors: [
+            `2: drain: expected a number of seconds, or one with ms, s or m after it, of at most 10m, found "${text}"`,
+          ],
+        },
+      ] as const,
+  ),
   ...["-1", "1d", "s", ".5", "1.", "1e3", "0x10", "1 2", "25h", "Infinity", "9".repeat(400)].map(
     (text) =>
       [

@@ -182,8 +182,8 @@ export const askSocketDiagnosis = (request: Uint8Array): Buffer => {
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
 
-/** Sends a request for a list to the kernel's socket diagnosis and calls back with each message of its answer. */
-export const dumpSocketDiagnosis = (request: Uint8Array, take: (message: Buffer) => void): void => {
+/** Sends a request for a list to the kernel's socket diagnosis and calls `take` with each message until that returns false. */
+export const dumpSocketDiagnosis = (request: Uint8Array, take: (message: Buffer) => boolean): void => {
   const fd = checked("socket", c.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
   try {
     checked("send", c.send(fd, request, request.length, 0));
@@ -194,7 +194,7 @@ export const dumpSocketDiagnosis = (request: Uint8Array, take: (message: Buffer)
         const length = answer.readUInt32LE(at);
         const type = answer.readUInt16LE(at + 4);
         if (type === NLMSG_DONE || type === NLMSG_ERROR || length < 16) return;
-        take(answer.subarray(at, at + length));
+        if (!take(answer.subarray(at, at + length))) return;
         at += (length + 3) & ~3;
       }
     }

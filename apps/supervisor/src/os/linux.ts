@@ -27,6 +27,7 @@ import type {
 } from "../machine.ts";
 import { fileIdentity } from "./accounts.ts";
 import { Binding } from "./binding.ts";
+import { SocketCensus } from "./census.ts";
 import {
   type CgroupRoot,
   isPopulated,
@@ -46,14 +47,25 @@ import {
   type Selection,
 } from "./conf-dir.ts";
 import { ConfWatch } from "./conf-watch.ts";
-import { connectionsTo, servesClient } from "./connections.ts";
+import { hasClient, servesClient } from "./connections.ts";
 import { runFinish } from "./finish.ts";
 import { type FileIdentity, keepOnExec } from "./libc.ts";
 import { fifoPath, Log, type LogPlan, requireCompressor, requireWritable } from "./log.ts";
 import { OverflowWatch } from "./log-overflow.ts";
 import { awaitNotification } from "./notification.ts";
-import { adopt, type Chain, clear, launch, prepare, type Run, type Stdio, signalNumber } from "./process.ts";
+import {
+  type Attention,
+  adopt,
+  type Chain,
+  clear,
+  launch,
+  prepare,
+  type Run,
+  type Stdio,
+  signalNumber,
+} from "./process.ts";
 import { isAlive, type ProcessIdentity, readProcesses } from "./process-table.ts";
+import { Ration } from "./ration.ts";
 import type { Readiness } from "./readiness.ts";
 import {
   type FoundService,
@@ -105,6 +117,10 @@ export interface LinuxOptions {
   readonly report: (id: string, problem: string) => void;
 }
 
+/** How much of a processor's time may go into looking for the clients of one owner's daemons, and what of it is saved up. */
+const LOOKING_SHARE = 0.05;
+const LOOKING_BURST = 100;
+
 const NO_LIMITS: Allotment = { owner: [], daemon: [], run: [] };
 
 /** How a live run and its logger are found again. Plain data. */
@@ -112,6 +128,8 @@ interface Traces {
   readonly leader: ProcessIdentity | undefined;
   readonly cgroup: string | undefined;
   readonly logger: ProcessIdentity | undefined;
+  /** Inode of the file that the socket which it listens on is bound to. */
+  readonly socket?: number | undefined;
   /** Log.signature of that logger's, and how many lines were dropped. */
   readonly loggerSignature?: string | undefined;
   readonly dropped?: number;
@@ -152,6 +170,8 @@ export class Linux implements Machine {
   accounts: AccountBase = { users: new Map(), groups: new Map() };
   readonly #options: LinuxOptions;
   readonly #runs = new Map<string, Run>();
+  /** Traces.socket of runs. */
+  readonly #listening = new Map<string, number | undefined>();
   readonly #logs = new Map<string, Log>();
   readonly #overflows = new OverflowWatch();
   /** Lines that logs now closed have dropped, and logs that are being closed. */
@@ -167,6 +187,9 @@ export class Linux implements Machine {
   /** What each daemon was last held to, by its id. */
   readonly #allotments = new Map<string, Allotment>();
   readonly #loggerGroups = new Map<string, string>();
+  readonly #census = new SocketCensus();
+  /** Time that may go into looking for the clients of an owner's daemons. */
+  readonly #rations = new Map<string, Ration>();
   readonly #watches = new Map<string, ConfWatch>();
 
   constructor(options: LinuxOptions) {
@@ -338,6 +361,8 @@ export class Linux implements Machine {
       name: key.name,
       group: this.#groupId(group),
       binder: this.identity(binder),
+      census: this.#census,
+      ration: this.#ration(key),
     });
   }
 
@@ -468,6 +493,7 @@ export class Linux implements Machine {
     }
     const run = spare?.chain.go(until) ?? launch(plan, stdio, given.cgroup, until);
     this.#runs.set(id, run);
+    this.#listening.set(id, (given.socket as Held | undefined)?.inode);
     return run;
   }
 
@@ -491,23 +517,50 @@ export class Linux implements Machine {
       output: given.log ? (this.#logs.get(idOf(key))?.fd ?? "ignore") : "ignore",
       socket: isInput ? undefined : socket?.fd,
       tells: given.ready.startsWith("fd:"),
-      servesAny: (processes) => socket?.servedBy(processes) ?? false,
+      attention: this.#attention(key, given),
     };
+  }
+
+  #ration({ owner }: DaemonKey): Ration {
+    const ration = this.#rations.get(owner.name) ?? new Ration(LOOKING_SHARE, LOOKING_BURST);
+    this.#rations.set(owner.name, ration);
+    return ration;
+  }
+
+  /**
+   * How clients of a run are looked for; undefined where it can have none.
+   * @param inode of the file that its socket is bound to
+   */
+  #attention(
+    key: DaemonKey,
+    { socket, binding }: Pick<Surroundings, "socket" | "binding">,
+    inode = (socket as Held | undefined)?.inode ?? 0,
+  ): Attention | undefined {
+    const ration = this.#ration(key);
+    const held = socket as Held | undefined;
+    if (held) {
+      // Behind a new socket, whoever is connected to the one that it began with is its own.
+      const serves: Attention["serves"] = (...look) =>
+        (inode === held.inode ? servesClient : hasClient)(this.#census, look[0], inode, look[1]);
+      return { ration, serves };
+    }
+    if (binding) return { ration, serves: (...look) => (binding.place as Binding).servedBy(binding.run, ...look) };
+    return undefined;
   }
 
   adopt(
     key: InstanceKey,
     record: InstanceRecord,
-    { socket, finish }: Pick<Surroundings, "socket" | "finish">,
+    held: Pick<Surroundings, "socket" | "binding" | "finish">,
     news: RunNews,
   ): LiveRun | undefined {
-    const { leader, cgroup } = record.traces as Traces;
-    const until = this.#until(key, finish, news);
-    const servesAny = (processes: readonly ProcessIdentity[]) =>
-      (socket as Held | undefined)?.servedBy(processes) ?? false;
-    const run = leader && adopt(leader, cgroup, this.#options.readiness, until, servesAny);
-    if (run) this.#runs.set(instanceId(key), run);
-    else {
+    const { leader, cgroup, socket } = record.traces as Traces;
+    const until = this.#until(key, held.finish, news);
+    const run = leader && adopt(leader, cgroup, this.#options.readiness, until, this.#attention(key, held, socket));
+    if (run) {
+      this.#runs.set(instanceId(key), run);
+      this.#listening.set(instanceId(key), socket);
+    } else {
       setImmediate(() => {
         until.exited(undefined);
         if (leader) clear(leader, cgroup, () => until.gone(undefined));
@@ -570,6 +623,7 @@ export class Linux implements Machine {
       },
       gone: () => {
         this.#runs.delete(id);
+        this.#listening.delete(id);
         if (finish === undefined || last?.report) news.gone(undefined);
         else this.#runFinish(key, finish, last, (code) => news.gone(code));
       },
@@ -628,6 +682,7 @@ export class Linux implements Machine {
       const traces: Traces = {
         leader: run?.leader,
         cgroup: run?.cgroup,
+        socket: this.#listening.get(id),
         logger: log?.logger,
         loggerSignature: log?.signature,
         dropped: log?.loss.lines ?? this.#dropped.get(idOf(key)) ?? 0,
@@ -670,6 +725,9 @@ class Held implements HeldSocket {
   get path(): string {
     return this.#socket.path;
   }
+  get inode(): number {
+    return inodeOf(this.#socket);
+  }
   intact(): boolean {
     return isPublished(this.#socket);
   }
@@ -685,14 +743,6 @@ class Held implements HeldSocket {
   }
   observe(): SocketEvidence {
     return observeSocket(this.#socket);
-  }
-  busy(): boolean {
-    return (connectionsTo(inodeOf(this.#socket))?.count ?? 0) > 0;
-  }
-  /** Whether any of these processes has a client's connection in hand. */
-  servedBy(processes: readonly ProcessIdentity[]): boolean {
-    const accepted = connectionsTo(inodeOf(this.#socket))?.accepted;
-    return accepted !== undefined && processes.some(({ pid }) => servesClient(pid, accepted));
   }
   awaitClient(came: () => void): void {
     this.#readiness.once(this.fd, came);
