@@ -58,6 +58,7 @@ export const easeOut = (tree: Eased): (() => void) => {
   const told = new Set<number>();
   const trusted = performance.now() + TRUST;
   let timer: NodeJS.Timeout | undefined;
+  let giveUp: (() => void) | undefined;
   const tell = (processes: readonly ProcessIdentity[]): void => {
     for (const process of processes) {
       told.add(process.pid);
@@ -79,9 +80,13 @@ export const easeOut = (tree: Eased): (() => void) => {
     return idle;
   };
   const again = (): void => {
-    if (tree.ration.balance > 0 && tree.ration.charge(look)) return;
-    timer = setTimeout(again, Math.max(LOOK, tree.ration.wait));
+    giveUp = tree.ration.inTurn(() => {
+      if (!look()) timer = setTimeout(again, LOOK);
+    });
   };
   again();
-  return () => clearTimeout(timer);
+  return () => {
+    clearTimeout(timer);
+    giveUp?.();
+  };
 };
