@@ -28,10 +28,11 @@ const idOf = (account: Account, name: string): string => `${account.name}/${name
 const hog = (step: number, pause: number, most: number): string =>
   `exec perl -e '$SIG{TERM} = "DEFAULT"; my @kept; while (@kept * ${step} < ${most}) { push @kept, "x" x (${step} * 1048576); select undef, undef, undef, ${pause} } sleep 600'`;
 /**
- * A program whose processes each try to have one more, for a minute. What holds it should the limit under test not do so is
- * an rlimit of 100, which fails to be set where a lesser one is in force.
+ * A program whose processes each try to have one more, for a minute. Should the limit under test not hold it, it holds itself:
+ * none of them has more than seven generations of forks behind it, so there are 128 at most; an rlimit besides fails to be
+ * set where a lesser one is in force.
  */
-const BOMB = `exec perl -e 'my $end = time + 60; while (time < $end) { my $pid = fork; select undef, undef, undef, 0.05 unless defined $pid }'`;
+const BOMB = `ulimit -u 200 2>/dev/null || ulimit -p 200 2>/dev/null; exec perl -e 'my ($end, $forks) = (time + 60, 0); while (time < $end) { if ($forks < 7 && defined fork) { $forks++ } else { select undef, undef, undef, 0.05 } }'`;
 const BUSY = "exec perl -e 'my $end = time + 600; 1 while time < $end'";
 
 const group = (account: Account, name?: string): string | undefined =>
@@ -90,7 +91,7 @@ beforeAll(async () => {
     "memory = 64M",
     "autostart = no",
   );
-  carol.writeConf("bomb", `start = ulimit -p 100 2>/dev/null; ${BOMB}`, "processes = 12", "autostart = no");
+  carol.writeConf("bomb", `start = ${BOMB}`, "processes = 12", "autostart = no");
   carol.writeConf("one", `start = ${hog(32, 0, 32)}`, "autostart = no");
   carol.writeConf("two", `start = ${hog(48, 0, 48)}`, "autostart = no");
   carol.writeConf("three", `start = ${hog(40, 0, 40)}`, "autostart = no");

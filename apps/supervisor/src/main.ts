@@ -232,6 +232,7 @@ const main = async (): Promise<void> => {
     policyFile: flags.config,
     effectiveSettings,
     reloadPolicy,
+    policyOwner: process.geteuid?.() ?? 0,
     readLog: ({ key, logDirectory }, from) => readLog(machine.identity(key.owner), logDirectory ?? "", from),
     readConf: ({ owner, name }) => {
       const { chain, serviceChain } = placesOf(owner);

@@ -26,6 +26,7 @@ export class Premises {
   #log: HeldLog | undefined;
   /** What the log was opened for. */
   #logOf: Terms | undefined;
+  #closing: Promise<void> = Promise.resolve();
   #loss: LogLoss = { lines: 0, reason: "" };
 
   constructor(machine: Machine, tenant: Tenant) {
@@ -126,15 +127,18 @@ export class Premises {
     else this.#log = this.#machine.openLog(key, account, logger, logDirectory);
   }
 
-  /** Resolves when all that was written is in the log's files. */
-  async closeLog(): Promise<void> {
+  /** Resolves when all that was written is in the log's files, and no logger is left of this log nor of those before it. */
+  closeLog(): Promise<void> {
     const log = this.#log;
-    if (!log) return;
+    if (!log) return this.#closing;
     // What stands by has the log's FIFO open, and would write where nobody reads.
     this.#tenant.discard();
     this.#log = undefined;
-    await log.close();
-    this.#loss = { lines: log.loss().lines, reason: "" };
+    const closed = log.close().then(() => {
+      this.#loss = { lines: log.loss().lines, reason: "" };
+    });
+    this.#closing = Promise.all([this.#closing, closed]).then(() => undefined);
+    return this.#closing;
   }
 
   closePlaces(): void {

@@ -44,6 +44,8 @@ export class Supervisor {
   readonly #daemons = new Map<string, Daemon>();
   /** Those whose accounts have changed, until nothing of them is left. */
   readonly #evicted = new WeakSet<Daemon>();
+  /** Those that were dropped, until they are closed. */
+  readonly #closing = new Set<Promise<void>>();
   /** Called when daemons, their files or what they may could have changed; may be called for nothing. */
   changed: () => void = () => undefined;
   /** Ids that are passed over until somebody asks for a look at the files. */
@@ -518,14 +520,17 @@ export class Supervisor {
     this.#cancelLook?.();
     const all = [...this.#daemons.values()];
     await Promise.all(all.map((daemon) => this.stop(daemon)));
-    await Promise.all(all.map((daemon) => daemon.close()));
+    await Promise.all([...all.map((daemon) => daemon.close()), ...this.#closing]);
   }
 
   #drop(daemon: Daemon): void {
     if (!this.#daemons.delete(daemon.id)) return;
     this.changed();
-    const closed = daemon.close();
-    if (this.#evicted.has(daemon)) void closed.then(() => this.#rescan([daemon.key.owner.name]));
+    const closed = daemon.close().then(() => {
+      this.#closing.delete(closed);
+      if (this.#evicted.has(daemon)) this.#rescan([daemon.key.owner.name]);
+    });
+    this.#closing.add(closed);
   }
 }
 
