@@ -58,8 +58,8 @@ export const easeOut = (tree: Eased): (() => void) => {
       tree.signal(process, SIGTERM);
     }
   };
-  const letGo = (): void => {
-    for (const process of held) tree.signal(process, SIGCONT);
+  const letGo = (processes: readonly ProcessIdentity[] = held): void => {
+    for (const process of processes) tree.signal(process, SIGCONT);
     held = [];
   };
   const inTurn = (): void => {
@@ -91,6 +91,8 @@ export const easeOut = (tree: Eased): (() => void) => {
     letGo();
     if (!isIdle) again();
   };
+  // A supervisor that was killed at such a moment has left them held.
+  letGo(tree.members());
   inTurn();
   return () => {
     clearTimeout(timer);
