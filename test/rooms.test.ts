@@ -30,7 +30,8 @@ const ROOMS: Record<string, Room> = {
     types: ["machine"],
     packages: [],
   },
-  supervisor: { rooms: ["core", "daemon"], types: ["instance", "machine", "waiters"], packages: [] },
+  "memory-guard": { rooms: ["core"], types: ["daemon", "instance", "machine"], packages: [] },
+  supervisor: { rooms: ["core", "daemon", "memory-guard"], types: ["instance", "machine", "waiters"], packages: [] },
   hosting: { rooms: ["core"], types: ["daemon", "instance", "machine"], packages: [] },
   api: {
     rooms: ["api", "contract", "core"],

@@ -4,12 +4,12 @@ import type { Definition } from "./core/definition.ts";
 import { enforcement, strictObjection } from "./core/enforcement.ts";
 import { objection } from "./core/launch.ts";
 import { alive, type Bar } from "./core/lifecycle.ts";
-import { overdrawn, pauseAfter } from "./core/memory-watch.ts";
 import type { Policy } from "./core/policy.ts";
 import type { Account, AccountBase } from "./core/policy-rules.ts";
 import { Daemon, type Witness } from "./daemon.ts";
 import type { Household, Terms } from "./instance.ts";
 import type { FoundFile, Machine, Places } from "./machine.ts";
+import { MemoryGuard } from "./memory-guard.ts";
 import type { Ending } from "./waiters.ts";
 
 /** Instances that the daemons of one owner may have together; each costs processes that no budget of the policy counts. */
@@ -52,18 +52,19 @@ export class Supervisor {
   readonly #forgotten = new Set<string>();
   /** Times of restarts, by owner. */
   readonly #restarts = new Map<string, readonly number[]>();
-  #cancelLook: (() => void) | undefined;
+  readonly #memoryGuard: MemoryGuard;
   #rule: Rule;
   #stopping = false;
 
   constructor(machine: Machine, rule: Rule, witness: Witness) {
     this.#machine = machine;
     this.#rule = rule;
+    this.#memoryGuard = new MemoryGuard(machine, () => [...this.#daemons.values()]);
     this.#witness = (daemon, ...step) => {
       witness(daemon, ...step);
       this.changed();
       if (daemon.removed && !alive(daemon.state)) this.#drop(daemon);
-      this.#watchMemory(daemon);
+      this.#memoryGuard.watch(daemon);
     };
   }
 
@@ -86,41 +87,6 @@ export class Supervisor {
         return logShare(budget(), logs.length);
       },
     };
-  }
-
-  /** Looks at the memory of runs where no cgroup holds it, as long as there is one with a limit. */
-  #watchMemory(daemon: Daemon): void {
-    if (this.#cancelLook || this.#machine.means.controllers.has("memory") || !isWatched(daemon)) return;
-    this.#cancelLook = this.#machine.after(pauseAfter(0), () => this.#lookAtMemory());
-  }
-
-  #lookAtMemory(): void {
-    const begun = this.#machine.now();
-    const watched = [...this.#daemons.values()].filter(isWatched);
-    const runs = watched.flatMap((daemon) => {
-      const limit = daemon.memoryLimit;
-      const budget = daemon.household.budget.memory?.amount;
-      const living = daemon.instances().filter(({ state }) => alive(state));
-      return living.map((run) => ({ run, owner: daemon.key.owner.name, daemon: daemon.id, limit, budget }));
-    });
-    // One of several is doubtful from its even share on.
-    const shares = (of: (run: (typeof runs)[number]) => string): Map<string, number> => {
-      const counts = new Map<string, number>();
-      for (const run of runs) counts.set(of(run), (counts.get(of(run)) ?? 0) + 1);
-      return counts;
-    };
-    const [ofDaemon, ofOwner] = [shares(({ daemon }) => daemon), shares(({ owner }) => owner)];
-    const doubtful = ({ limit, budget, owner, daemon }: (typeof runs)[number]): number =>
-      Math.min(
-        (limit ?? Number.POSITIVE_INFINITY) / (ofDaemon.get(daemon) ?? 1),
-        (budget ?? Number.POSITIVE_INFINITY) / (ofOwner.get(owner) ?? 1),
-      );
-    const sizes = this.#machine.sizes(runs.map((each) => ({ key: each.run.key, doubtful: doubtful(each) })));
-    const sized = runs.map((each, index) => ({ ...each, size: sizes[index] ?? 0 }));
-    for (const { run, limit, size } of overdrawn(sized)) run.exceed(limit, size);
-    this.#cancelLook = undefined;
-    if (runs.length === 0) return;
-    this.#cancelLook = this.#machine.after(pauseAfter(this.#machine.now() - begun), () => this.#lookAtMemory());
   }
 
   get policy(): Policy {
@@ -185,7 +151,7 @@ export class Supervisor {
     } catch {
       // The next launch sets the same limits, and tells what keeps it from that.
     }
-    this.#watchMemory(daemon);
+    this.#memoryGuard.watch(daemon);
   }
 
   /** Whether its owner, or whom it runs as, has another uid by now: the one that it knows may be somebody else's. */
@@ -313,7 +279,7 @@ export class Supervisor {
       const why = error instanceof Error ? error.message : String(error);
       findings.problems.push(`${daemon.file.path}: its limits cannot be changed while it runs: ${why}`);
     }
-    this.#watchMemory(daemon);
+    this.#memoryGuard.watch(daemon);
   }
 
   #autostart(daemon: Daemon, findings: Findings): void {
@@ -517,7 +483,7 @@ export class Supervisor {
   /** Stops everything, empties the logs and takes the sockets away. */
   async shutdown(): Promise<void> {
     this.#stopping = true;
-    this.#cancelLook?.();
+    this.#memoryGuard.end();
     const all = [...this.#daemons.values()];
     await Promise.all(all.map((daemon) => this.stop(daemon)));
     await Promise.all([...all.map((daemon) => daemon.close()), ...this.#closing]);
@@ -533,6 +499,3 @@ export class Supervisor {
     this.#closing.add(closed);
   }
 }
-
-const isWatched = (daemon: Daemon): boolean =>
-  alive(daemon.state) && (daemon.memoryLimit !== undefined || daemon.household.budget.memory !== undefined);
