@@ -31,7 +31,12 @@ const ROOMS: Record<string, Room> = {
     packages: [],
   },
   "memory-guard": { rooms: ["core"], types: ["daemon", "instance", "machine"], packages: [] },
-  supervisor: { rooms: ["core", "daemon", "memory-guard"], types: ["instance", "machine", "waiters"], packages: [] },
+  judgement: { rooms: ["core"], types: ["daemon", "instance"], packages: [] },
+  supervisor: {
+    rooms: ["core", "daemon", "judgement", "memory-guard"],
+    types: ["instance", "machine", "waiters"],
+    packages: [],
+  },
   hosting: { rooms: ["core"], types: ["daemon", "instance", "machine"], packages: [] },
   api: {
     rooms: ["api", "contract", "core"],
