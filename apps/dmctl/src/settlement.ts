@@ -18,7 +18,7 @@ export type Verb = "start" | "once" | "stop" | "restart" | "pause" | "continue" 
 const AT_ONCE = 8;
 
 /** What is to be known of a command line for it. */
-export interface Plea {
+export interface Request {
   readonly ids: readonly string[];
   /** Options. */
   readonly given: { has(option: string): boolean };
@@ -32,7 +32,7 @@ export interface Plea {
  * order in which they were named. With --json, one document for each that the supervisor took on. The exit code is
  * the gravest of them.
  */
-export const settleAll = async (call: Plea, verb: Verb, body?: ScaleRequest): Promise<number> => {
+export const settleAll = async (call: Request, verb: Verb, body?: ScaleRequest): Promise<number> => {
   const { session, client } = call;
   const settle = (id: string): Promise<Outcome> =>
     client.ask<Outcome>({ method: "POST", path: apiPath("daemons", id, verb), settles: true, ...(body && { body }) });
