@@ -82,6 +82,8 @@ const refused = (name: string, host: string, owner = alice) =>
 /** Waits until the host answers with this: nginx's workers of before the reload may answer yet. */
 const shows = (host: string, path: string, body: string) =>
   until(`${host}${path} that is "${body}"`, async () => (await web.visit(host, path)).body === body);
+/** Vhosts without the line that names their generation. */
+const parts = (text: string): string => text.slice(text.indexOf("\n"));
 /** Reloads that nginx was told to do. */
 const reloads = (): number => web.said().filter((line) => line.includes("took up")).length;
 const remove = async (name: string, owner = alice): Promise<void> => {
@@ -363,13 +365,13 @@ test("vhosts that nginx refuses never replace those that work", async () => {
   mkdirSync(log);
   alice.writeConf("extra", "start = exec sleep 1000", "host = c.greenfelt.net", "docroot = ~/www", "app = static");
   await supervisor.rescan();
-  expect(await refused("extra", "c.greenfelt.net")).toBe(
-    "host c.greenfelt.net: the web server refuses its configuration; root finds why in the supervisor's log",
+  expect(await refused("extra", "c.greenfelt.net")).toMatch(
+    /^host c\.greenfelt\.net: the web server refuses this site: .*Is a directory/,
   );
   expect((await hostOf("blog", "blog.example.org"))?.state).toBe("published");
-  expect(web.inForce()).toBe(inForce);
+  expect(parts(web.inForce())).toEqual(parts(inForce));
   expect((await web.visit("blog.example.org")).status).toBe(200);
-  expect(supervisor.text()).toMatch(/the web server refuses the sites .*Is a directory/);
+  expect(supervisor.text()).toMatch(/the web server leaves out the sites of .*Is a directory/);
   rmSync(log, { recursive: true });
   await remove("extra");
   await until("the next generation", () => web.offered() === inForce && web.inForce() === inForce);

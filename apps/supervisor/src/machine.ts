@@ -278,6 +278,8 @@ export interface WebServerAnswer {
   readonly accepted: boolean;
   /** Its complaint; "" where it has none. */
   readonly message: string;
+  /** Sites that it leaves out though it takes the others: its complaint about each, by daemon id. */
+  readonly leftOut: ReadonlyMap<string, string>;
 }
 
 /** What is kept of the sites from one supervisor to the next. Plain data. */

@@ -1,0 +1,143 @@
+/** What the sites of one tenant can do to those of others: a real nginx in front of daemons of real accounts. */
+import { chmodSync, mkdirSync, rmSync } from "node:fs";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type Account, nameFor } from "./account.ts";
+import { until } from "./program.ts";
+import { Stage } from "./stage.ts";
+import type { Supervisor } from "./supervisor.ts";
+import { fillToolbox } from "./toolbox.ts";
+import { WebServer } from "./web-server.ts";
+
+let stage: Stage;
+let mallory: Account;
+let bob: Account;
+let supervisor: Supervisor;
+let web: WebServer;
+
+beforeAll(async () => {
+  stage = await Stage.make();
+  await fillToolbox(`${stage.directory}/bin`);
+  await stage.group("web");
+  [mallory, bob] = [await stage.account("mallory"), await stage.account("bob")];
+  web = await WebServer.make(stage.directory, await stage.account("www", "web"));
+  const policy = [
+    `nginx-group = ${nameFor("web")}`,
+    "[runs_as]",
+    mallory.name,
+    bob.name,
+    "[hosts]",
+    `${mallory.name}: *.greenfelt.net`,
+    `${bob.name}: *.example.org`,
+  ];
+  supervisor = stage.supervisor("main", policy, { flags: web.flags });
+  for (const account of [mallory, bob]) {
+    chmodSync(account.home, 0o711);
+    account.write("www/hello.txt", `${account.name}\n`);
+    chmodSync(`${account.home}/www`, 0o755);
+  }
+  site(bob, "calm", "calm.example.org");
+  await supervisor.start();
+  await web.start();
+  await shows("calm.example.org", bob);
+});
+afterAll(async () => {
+  await web?.stop();
+  await stage.remove();
+});
+
+/** A site of files alone, whose daemon does not run. */
+const site = (owner: Account, name: string, ...hosts: string[]): string =>
+  owner.writeConf(
+    name,
+    "start = exec sleep 1000",
+    "autostart = no",
+    "app = static",
+    "docroot = ~/www",
+    `host = ${hosts.join(", ")}`,
+  );
+const hostsOf = async (owner: Account, name: string) => (await supervisor.status(`${owner.name}/${name}`)).hosts;
+const refusal = (owner: Account, name: string) =>
+  until(`a refused site of ${name}`, async () =>
+    (await hostsOf(owner, name)).find(({ state, reason }) => state === "refused" && reason),
+  ).then(({ reason }) => reason);
+const shows = (host: string, owner: Account) =>
+  until(`${host}`, async () => (await web.visit(host, "/hello.txt")).body === `${owner.name}\n`);
+/** Removes daemons, and waits until the web server works without their sites. */
+const remove = async (owner: Account, ...names: string[]): Promise<void> => {
+  for (const name of names) {
+    await supervisor.act("stop", `${owner.name}/${name}`);
+    rmSync(`${owner.home}/${owner.conf(name)}`);
+  }
+  await supervisor.rescan();
+  const gone = (): boolean =>
+    names.every((name) => !web.offered().includes(`# site ${owner.name}/${name}\n`)) && web.hasAnswered();
+  await until(`the sites of ${names.join(", ")} gone`, gone);
+};
+
+test("a host whose logs could not be called by it is refused with its line, and the longest one is a site", async () => {
+  const host = (length: number): string => `${"a.".repeat(120)}greenfelt.net`.slice(-length);
+  const file = site(mallory, "long", host(243));
+  const longest = host(242).startsWith(".") ? `b${host(241)}` : host(242);
+  site(mallory, "longest", longest);
+  await supervisor.rescan();
+  expect((await supervisor.status(`${mallory.name}/long`)).reason).toMatch(
+    new RegExp(`^${mallory.home}/${mallory.conf("long")}:5: `),
+  );
+  expect(file).toBeTruthy();
+  await shows(longest, mallory);
+  await remove(mallory, "longest");
+  rmSync(`${mallory.home}/${mallory.conf("long")}`);
+  await supervisor.rescan();
+});
+
+test("a daemon whose socket has too long a path for nginx has no site, and says why", async () => {
+  const name = "n".repeat(64);
+  mallory.writeConf(name, "start = exec sleep 1000", "listen = fastcgi", "app = fastcgi", "host = n.greenfelt.net");
+  await supervisor.rescan();
+  expect(await refusal(mallory, name)).toMatch(/^host n\.greenfelt\.net: .*n\.sock.* 107 bytes/);
+  await remove(mallory, name);
+});
+
+test("sites that nginx refuses are left out, each with the reason to its owner, and nobody else waits for them", async () => {
+  const logs = ["x", "y", "z"].map((name) => `${web.logs}/${mallory.name}/${name}.greenfelt.net.access.log`);
+  // nginx cannot open these logs, and refuses the whole for each.
+  for (const log of logs) mkdirSync(log);
+  for (const name of ["x", "y", "z", "fine"]) site(mallory, name, `${name}.greenfelt.net`);
+  site(bob, "new", "new.example.org");
+  await supervisor.rescan();
+  await shows("new.example.org", bob);
+  await shows("fine.greenfelt.net", mallory);
+  for (const name of ["x", "y", "z"]) {
+    const reason = await refusal(mallory, name);
+    expect(reason).toContain(`host ${name}.greenfelt.net: the web server refuses this site: `);
+    expect(reason).toMatch(/Is a directory/);
+    expect((await supervisor.status(`${mallory.name}/${name}`)).warnings).toContain(reason);
+    expect(supervisor.text()).toContain(`the web server leaves out the sites of ${mallory.name}/${name}: `);
+  }
+  // What is known to be refused costs the next change nothing.
+  const trials = (): number => web.said().filter((line) => line.includes("left out")).length;
+  const before = trials();
+  site(bob, "newer", "newer.example.org");
+  await supervisor.rescan();
+  await shows("newer.example.org", bob);
+  expect(trials()).toBe(before);
+  for (const log of logs) rmSync(log, { recursive: true });
+  await remove(mallory, "x", "y", "z", "fine");
+  await remove(bob, "new", "newer");
+});
+
+test("what stood in a site's way and is gone is found by itself", async () => {
+  await web.stop();
+  await web.start({ DMHOST_SITE_LOG_PAUSE: "1", DMHOST_SITE_RETRY_PAUSE: "1" });
+  const log = `${web.logs}/${mallory.name}/x.greenfelt.net.error.log`;
+  mkdirSync(log);
+  site(mallory, "x", "x.greenfelt.net");
+  await supervisor.rescan();
+  await refusal(mallory, "x");
+  rmSync(log, { recursive: true });
+  await until("x published", async () => (await hostsOf(mallory, "x"))[0]?.state === "published");
+  await shows("x.greenfelt.net", mallory);
+  await remove(mallory, "x");
+  await web.stop();
+  await web.start();
+});
