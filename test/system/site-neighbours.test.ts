@@ -1,5 +1,7 @@
 /** What the sites of one tenant can do to those of others: a real nginx in front of daemons of real accounts. */
 import { chmodSync, mkdirSync, rmSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
 import { until } from "./program.ts";
@@ -140,4 +142,69 @@ test("what stood in a site's way and is gone is found by itself", async () => {
   await remove(mallory, "x");
   await web.stop();
   await web.start();
+});
+
+/** Requests that are begun together, and what they are answered within the connection's life. */
+class Crowd {
+  readonly #sockets: Socket[] = [];
+  readonly #answers: string[] = [];
+
+  /** Sends as many requests for / of a host; there is no waiting for an answer. */
+  async send(host: string, count: number): Promise<void> {
+    for (let sent = 0; sent < count; sent += 1) {
+      const socket = connect(web.port, "127.0.0.1");
+      const at = this.#sockets.push(socket) - 1;
+      this.#answers[at] = "";
+      socket
+        .on("error", () => undefined)
+        .on("data", (data) => {
+          this.#answers[at] += data.toString("latin1");
+        });
+      socket.write(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+      if (sent % 100 === 99) await pause(10);
+    }
+  }
+
+  answers(): string[] {
+    return this.#answers.filter((answer) => answer.includes("</html>"));
+  }
+
+  leave(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+}
+
+test("daemons that hang hold no more of the web server than an owner's share, and others' visitors are served", async () => {
+  for (const name of ["hung", "stuck"]) {
+    mallory.writeConf(name, "start = exec sleep 1000", "listen = fastcgi", `host = ${name}.greenfelt.net`);
+  }
+  await supervisor.rescan();
+  await until("the reload", async () => (await hostsOf(mallory, "stuck"))[0]?.state === "published");
+  await until("the page of a host with an owner", async () => {
+    const probe = new Crowd();
+    await probe.send("hung.greenfelt.net", 1);
+    await pause(200);
+    probe.leave();
+    return !probe.answers().length;
+  });
+  const crowd = new Crowd();
+  try {
+    await crowd.send("hung.greenfelt.net", 1600);
+    await until("who is too many for one site", () => crowd.answers().length >= 64);
+    expect((await web.visit("calm.example.org", "/hello.txt")).body).toBe(`${bob.name}\n`);
+    await crowd.send("stuck.greenfelt.net", 600);
+    await until("who is too many for one owner", () => crowd.answers().length >= 152);
+    expect(crowd.answers()).toHaveLength(152);
+    for (const answer of crowd.answers()) {
+      expect(answer).toMatch(/^HTTP\/1\.1 503 /);
+      expect(answer).toMatch(/\r\nRetry-After: 5\r\n/);
+    }
+    for (let visit = 0; visit < 20; visit += 1) {
+      expect((await web.visit("calm.example.org", "/hello.txt")).body).toBe(`${bob.name}\n`);
+    }
+    expect(web.text()).not.toContain("worker_connections are not enough");
+  } finally {
+    crowd.leave();
+  }
+  await remove(mallory, "hung", "stuck");
 });
