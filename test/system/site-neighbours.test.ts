@@ -1,5 +1,5 @@
 /** What the sites of one tenant can do to those of others: a real nginx in front of daemons of real accounts. */
-import { chmodSync, mkdirSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -144,6 +144,62 @@ test("what stood in a site's way and is gone is found by itself", async () => {
   await web.start();
 });
 
+test("after a few reloads the next ones wait and come together, so that nobody piles up workers", async () => {
+  await web.stop();
+  await web.start({ DMHOST_SITE_RELOAD_PAUSE: "1000000" });
+  const reloads = (): number => web.said().filter((line) => line.includes("took up")).length;
+  const before = reloads();
+  for (let change = 1; change <= 6; change += 1) {
+    site(mallory, "toggle", `t${change}.greenfelt.net`);
+    await supervisor.rescan();
+    // The first ones are taken up at once.
+    const arrived = change <= 3 ? (): string => web.inForce() : (): string => web.offered();
+    await until(`change ${change}`, () => arrived().includes(`server_name t${change}.greenfelt.net;`));
+  }
+  await pause(1000);
+  expect(reloads() - before).toBe(3);
+  expect((await hostsOf(mallory, "toggle"))[0]).toMatchObject({ name: "t6.greenfelt.net", state: "pending" });
+  await web.stop();
+  await web.start({ DMHOST_SITE_RELOAD_PAUSE: "10" });
+  for (let change = 11; change <= 15; change += 1) {
+    site(mallory, "toggle", `t${change}.greenfelt.net`);
+    await supervisor.rescan();
+    await until(`change ${change}`, () => web.inForce().includes(`server_name t${change}.greenfelt.net;`));
+  }
+  await remove(mallory, "toggle");
+  await web.stop();
+  await web.start();
+});
+
+test("a visitor who stays keeps the workers of before a reload only for a time", async () => {
+  await web.stop();
+  const file = `${web.directory}/nginx.conf`;
+  const text = readFileSync(file, "utf8");
+  const hasty = text.replace(/^worker_shutdown_timeout .*;$/m, "worker_shutdown_timeout 1s;");
+  expect(hasty).not.toBe(text);
+  writeFileSync(file, hasty);
+  await web.start();
+  mallory.writeConf("hung", "start = exec sleep 1000", "listen = fastcgi", "host = hung.greenfelt.net");
+  await supervisor.rescan();
+  await until("hung published", async () => (await hostsOf(mallory, "hung"))[0]?.state === "published");
+  const leaves = Promise.withResolvers<void>();
+  const socket = connect(web.port, "127.0.0.1").on("error", () => undefined);
+  socket.on("close", () => leaves.resolve()).write("GET / HTTP/1.1\r\nHost: hung.greenfelt.net\r\n\r\n");
+  try {
+    await pause(200);
+    site(mallory, "toggle", "t.greenfelt.net");
+    await supervisor.rescan();
+    // Its request would take a minute.
+    await Promise.race([leaves.promise, pause(20_000).then(() => Promise.reject(new Error("it stays for 20 s")))]);
+  } finally {
+    socket.destroy();
+  }
+  await remove(mallory, "hung", "toggle");
+  await web.stop();
+  writeFileSync(file, text);
+  await web.start();
+});
+
 /** Requests that are begun together, and what they are answered within the connection's life. */
 class Crowd {
   readonly #sockets: Socket[] = [];
@@ -180,7 +236,7 @@ test("daemons that hang hold no more of the web server than an owner's share, an
   }
   await supervisor.rescan();
   await until("the reload", async () => (await hostsOf(mallory, "stuck"))[0]?.state === "published");
-  await until("the page of a host with an owner", async () => {
+  await until("none of the workers of before the reload", async () => {
     const probe = new Crowd();
     await probe.send("hung.greenfelt.net", 1);
     await pause(200);
