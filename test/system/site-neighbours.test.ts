@@ -1,13 +1,14 @@
 /** What the sites of one tenant can do to those of others: a real nginx in front of daemons of real accounts. */
-import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
+import { childrenOf, descriptorsOf } from "./proc.ts";
 import { until } from "./program.ts";
 import { Stage } from "./stage.ts";
 import type { Supervisor } from "./supervisor.ts";
-import { fillToolbox } from "./toolbox.ts";
+import { fillToolbox, type Toolbox } from "./toolbox.ts";
 import { WebServer } from "./web-server.ts";
 
 let stage: Stage;
@@ -15,10 +16,11 @@ let mallory: Account;
 let bob: Account;
 let supervisor: Supervisor;
 let web: WebServer;
+let toolbox: Toolbox;
 
 beforeAll(async () => {
   stage = await Stage.make();
-  await fillToolbox(`${stage.directory}/bin`);
+  toolbox = await fillToolbox(`${stage.directory}/bin`);
   await stage.group("web");
   [mallory, bob] = [await stage.account("mallory"), await stage.account("bob")];
   web = await WebServer.make(stage.directory, await stage.account("www", "web"));
@@ -198,6 +200,83 @@ test("a visitor who stays keeps the workers of before a reload only for a time",
   await web.stop();
   writeFileSync(file, text);
   await web.start();
+});
+
+/** Bytes of the files below a directory that the web server's processes have open: they have no names any more. */
+const heldFiles = (directory: string): number => {
+  let sum = 0;
+  for (const pid of childrenOf(web.pid)) {
+    try {
+      for (const [fd, path] of descriptorsOf(pid)) {
+        if (path.startsWith(directory)) sum += statSync(`/proc/${pid}/fd/${fd}`).size;
+      }
+    } catch {
+      // It has ended, or closed one, meanwhile.
+    }
+  }
+  return sum;
+};
+
+test("an answer that its visitor does not take fills no disk", async () => {
+  const node = `require("http").createServer((q, a) => a.end(Buffer.alloc(40e6, 120))).listen({ fd: 3 })`;
+  const perl =
+    'my $q = FCGI::Request(); while ($q->Accept() >= 0) { print "Content-Type: text/plain\\r\\n\\r\\n"; ' +
+    'print "x" x 65536 for 1..600 }';
+  mallory.writeConf(
+    "http",
+    "listen = http",
+    "docroot = ~/www",
+    "host = flood-http.greenfelt.net",
+    `start = exec ${toolbox.node} -e '${node}'`,
+  );
+  mallory.writeConf(
+    "fastcgi",
+    "listen = fastcgi",
+    "app = fastcgi",
+    "docroot = ~/www",
+    "host = flood-fastcgi.greenfelt.net",
+    `start = exec perl -MFCGI -e '${perl}'`,
+  );
+  await supervisor.rescan();
+  for (const [app, directory] of [
+    ["http", "proxy"],
+    ["fastcgi", "fastcgi"],
+  ] as const) {
+    await shows(`flood-${app}.greenfelt.net`, mallory);
+    const held = (): number => heldFiles(`${web.directory}/temp/${directory}/`);
+    const socket = connect({ port: web.port, host: "127.0.0.1" }).on("error", () => undefined);
+    socket.pause().write(`GET / HTTP/1.0\r\nHost: flood-${app}.greenfelt.net\r\n\r\n`);
+    try {
+      const full = await until(`what is kept of ${app}`, async () => {
+        const before = held();
+        await pause(500);
+        return before > 0 && before === held() ? before : undefined;
+      });
+      expect(full).toBeLessThanOrEqual(1 << 20);
+    } finally {
+      socket.destroy();
+    }
+  }
+  await remove(mallory, "http", "fastcgi");
+});
+
+test("an owner who cannot read the logs of their sites is told, and why", async () => {
+  expect((await hostsOf(bob, "calm"))[0]).toMatchObject({ state: "published", logTrouble: "" });
+  await mallory.join("bob");
+  await supervisor.rescan();
+  const trouble = await until("the trouble", async () => (await hostsOf(bob, "calm"))[0]?.logTrouble || undefined);
+  expect(trouble).toContain(`${bob.name} cannot read the logs of their sites: `);
+  const { warnings, hosts } = await supervisor.status(`${bob.name}/calm`);
+  expect(warnings.filter((warning) => warning === trouble)).toHaveLength(1);
+  for (const reader of [mallory, bob]) {
+    expect((await reader.run(["cat", hosts[0]?.accessLog ?? ""])).code).not.toBe(0);
+  }
+  const explained = await bob.run([toolbox.node, toolbox.dmctl, "explain", "calm"]);
+  expect(explained.stdout).toContain(`${hosts[0]?.errorLog} (unreadable)`);
+  await mallory.leave("bob");
+  await supervisor.rescan();
+  await until("its end", async () => (await hostsOf(bob, "calm"))[0]?.logTrouble === "");
+  expect((await bob.run(["cat", hosts[0]?.accessLog ?? ""])).code).toBe(0);
 });
 
 /** Requests that are begun together, and what they are answered within the connection's life. */

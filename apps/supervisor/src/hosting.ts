@@ -5,7 +5,7 @@ import { docrootRefusal } from "./core/docroot.ts";
 import type { Hostname } from "./core/hostname.ts";
 import { privateGroup } from "./core/log-readers.ts";
 import type { Policy } from "./core/policy.ts";
-import type { AccountBase } from "./core/policy-rules.ts";
+import type { Account, AccountBase } from "./core/policy-rules.ts";
 import { renderSite, type Site, type SitePath, siteLog, sitePath } from "./core/site.ts";
 import type { Daemon, HostStanding } from "./daemon.ts";
 import type { Terms } from "./instance.ts";
@@ -238,12 +238,17 @@ export class Hosting {
     for (const { daemon, hosts, refused } of prospects) {
       const site = this.#published.get(daemon.id);
       const isPublished = site !== undefined && inForce.includes(renderSite(site));
+      const logTrouble = this.#logTrouble(daemon.key.owner);
       daemon.hosts = hosts.map((name): HostStanding => {
         const url = `http://${name}${this.#about.port === 80 ? "" : `:${this.#about.port}`}/`;
         const reason = refused.get(name);
         if (reason !== undefined || !site)
           return { name, state: "refused", reason: reason ?? "", url, logs: undefined };
-        const logs = { access: siteLog(site.logs, name, "access"), error: siteLog(site.logs, name, "error") };
+        const logs = {
+          access: siteLog(site.logs, name, "access"),
+          error: siteLog(site.logs, name, "error"),
+          trouble: logTrouble,
+        };
         if (isPublished) return { name, state: "published", reason: "", url, logs };
         return { name, ...obstacle(daemon, name, answer, trouble), url, logs };
       });
@@ -256,6 +261,14 @@ export class Hosting {
       if (trouble !== undefined) this.plan();
       else this.#tell(prospects, undefined, Math.min(LATEST, 2 * delay));
     });
+  }
+
+  /** Why an owner cannot read the logs of their sites; "" where they can. */
+  #logTrouble(owner: Account): string {
+    const { web } = this.#about;
+    if (!web || web.canReadLogs(owner, privateGroup(owner, this.#about.accounts()))) return "";
+    const why = `other accounts are in their primary group (${owner.gid}), too, and must not read them`;
+    return `${owner.name} cannot read the logs of their sites: ${why}; root gives them a primary group of their own (usermod --gid)`;
   }
 
   #reportAnswer(answer: WebServerAnswer | undefined, trouble: string | undefined): void {

@@ -135,6 +135,11 @@ export class NginxSites implements WebServer {
     return path;
   }
 
+  canReadLogs(owner: Account, group: number | undefined): boolean {
+    // Without root the web server is the owner.
+    return !privileged || owner.uid === 0 || group !== undefined;
+  }
+
   ownerOf(viewer: Account, path: string): number | string {
     try {
       const stats = asUser(this.#options.identity(viewer), () => lstatSync(path));
