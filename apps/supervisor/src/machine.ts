@@ -48,8 +48,10 @@ export interface HeldSocket {
   readonly path: string;
   /** Whether it is new; if not, the run of an earlier supervisor listens on the same. */
   readonly fresh: boolean;
-  /** Whether clients still find it. */
+  /** Whether clients still find it, and can connect. */
   intact(): boolean;
+  /** Lets as many clients wait as at the beginning, whatever a program has made of that. */
+  widen(): void;
   /** Lets clients connect, or turns them away. */
   admit(clients: boolean): void;
   /** Sends those away who wait to be accepted. No process of the daemon may live. */

@@ -86,6 +86,7 @@ import {
   observeSocket,
   openSocket,
   takeSocket,
+  widenQueue,
 } from "./socket.ts";
 import type { StateFiles } from "./state-file.ts";
 import { privileged } from "./tenant.ts";
@@ -730,6 +731,9 @@ class Held implements HeldSocket {
   }
   intact(): boolean {
     return isPublished(this.#socket);
+  }
+  widen(): void {
+    widenQueue(this.#socket);
   }
   admit(clients: boolean): void {
     admit(this.#socket, clients);

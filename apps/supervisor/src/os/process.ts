@@ -84,6 +84,7 @@ class Tree {
   readonly #attention: Attention;
   #known: ProcessIdentity[] = [];
   #stopEasing: (() => void) | undefined;
+  #isKilled = false;
 
   constructor(leader: ProcessIdentity, cgroup: string | undefined, attention: Attention = NO_ATTENTION) {
     this.leader = leader;
@@ -139,12 +140,13 @@ class Tree {
   }
 
   signalAll(signal: number): void {
-    this.#stopEasing?.();
+    if (signal !== constants.signals.SIGCONT) this.#stopEasing?.();
     for (const member of this.members()) signalProcess(member, signal);
   }
 
   kill(): void {
     this.#stopEasing?.();
+    this.#isKilled = true;
     if (this.cgroup === undefined || !killGroup(this.cgroup)) this.signalAll(constants.signals.SIGKILL);
     else signalProcess(this.leader, constants.signals.SIGKILL);
   }
@@ -157,6 +159,8 @@ class Tree {
       if (this.cgroup !== undefined) removeGroup(this.cgroup);
       return;
     }
+    // The kernel's cgroup.kill passes over a process whose first thread has ended.
+    if (this.#isKilled) this.signalAll(constants.signals.SIGKILL);
     setTimeout(() => this.awaitEmpty(gone, Math.min(wait * 2, SLOWEST_LOOK)), wait);
   }
 }
