@@ -46,13 +46,19 @@ export const succeed = async (...argv: string[]): Promise<string> => {
   return stdout.trim();
 };
 
-/** Asks again and again until the answer is neither undefined nor false, for at most `seconds`; gives that answer. */
+/** How many times longer than on a usual machine tests wait, where one is many times slower. */
+export const PATIENCE = Number(process.env["DMHOST_TEST_PATIENCE"] ?? 1);
+
+/**
+ * Asks again and again until the answer is neither undefined nor false, for at most `seconds` times PATIENCE; gives that
+ * answer.
+ */
 export const until = async <T>(
   what: string,
   ask: () => T | undefined | false | Promise<T | undefined | false>,
   seconds = 20,
 ): Promise<T> => {
-  for (const end = performance.now() + seconds * 1000; ; ) {
+  for (const end = performance.now() + seconds * 1000 * PATIENCE; ; ) {
     const answer = await ask();
     if (answer !== undefined && answer !== false) return answer;
     if (performance.now() > end) throw new Error(`${what}: not within ${seconds} s`);
