@@ -34,10 +34,13 @@ const fileOf = (account: Account, name: string | undefined, file: string): strin
 
 const explained = async (id: string): Promise<Explanation> =>
   (await supervisor.ask("GET", `/v1/daemons/${encodeURIComponent(id)}/explanation`)).body as Explanation;
-const dmctl = (...words: string[]) =>
-  run([join(CHECKOUT, "node_modules/.bin/node"), join(CHECKOUT, "apps/dmctl/src/main.ts"), ...words], {
-    env: { PATH: "/usr/bin:/bin", DMCTL_SOCKET: supervisor.socket },
-  });
+const dmctl = async (...words: string[]): Promise<string> => {
+  const program = [join(CHECKOUT, "node_modules/.bin/node"), join(CHECKOUT, "apps/dmctl/src/main.ts")];
+  const env = { PATH: "/usr/bin:/bin", DMCTL_SOCKET: supervisor.socket };
+  const { code, stdout, stderr } = await run([...program, ...words], { env });
+  if (code !== 0) throw new Error(`dmctl ${words.join(" ")}: exit code ${code}: ${stderr}`);
+  return stdout;
+};
 const heldBy = ({ limits }: DaemonStatus, key: string): string | undefined =>
   limits.keys.find((limit) => limit.key === key && !limit.budget)?.by;
 
@@ -66,7 +69,7 @@ beforeAll(async () => {
     "memory = 48M",
     "autostart = no",
   );
-  alice.writeConf("shared", `start = ${sharing(24)}`, "memory = 48M", "autostart = no");
+  alice.writeConf("shared", `start = ${sharing(24)}`, "memory = 48M", "autostart = no", "max-retries = 0");
   alice.writeConf("busy", `start = ${BUSY}`, "cpu = 0.2", "autostart = no");
   alice.writeConf(
     "site",
@@ -113,10 +116,10 @@ test("every limit is held by the kernel, or says by what else and why, and warns
     if (by !== "rlimit+watch")
       expect(status.warnings.join("\n")).toMatch(new RegExp(`(^|\n)${key}=.*: the cgroup2|mounted`));
   }
-  const { stdout: output } = await dmctl("status", "--long", idOf(alice, "idle"));
+  const output = await dmctl("status", "--long", idOf(alice, "idle"));
   expect(output).toContain("  usage: memory ");
   expect(output).toContain(`  limits: ${status.limits.by}\n    memory=64M, held by ${heldBy(status, "memory")}`);
-  expect((await dmctl("explain", idOf(alice, "idle"))).stdout).toContain(`limits       ${status.limits.by}\n`);
+  expect(await dmctl("explain", idOf(alice, "idle"))).toContain(`limits       ${status.limits.by}\n`);
 });
 
 test("a daemon without limits has none to speak of, and rlimits that are the supervisor's own", async () => {
@@ -142,7 +145,7 @@ test("a slow memory hog is ended for want of memory, says so with limit and peak
   // The kernel grants a few pages more to what it is about to end. RLIMIT_DATA is twice the limit: more than that no
   // process has, however late the watch looks.
   expect(peak).toBeLessThanOrEqual(controllers.has("memory") ? 50 * M : 100 * M);
-  expect((await dmctl("explain", id)).stdout).toContain("killed for want of memory: the limit is 48M");
+  expect(await dmctl("explain", id)).toContain("killed for want of memory: the limit is 48M");
   await supervisor.act("stop", id);
 });
 
@@ -210,11 +213,11 @@ test("a busy loop is held to its part of a processor, or says that nothing does"
     expect(heldBy(status, "cpu")).toBe("nothing");
     expect(status.warnings.join("\n")).toMatch(/^cpu=0\.2 is not enforced: /);
   }
-  const top = (await dmctl("top")).stdout.split("\n");
+  const top = (await dmctl("top")).split("\n");
   expect(top[0]).toMatch(/^daemon-id +memory +limit +peak +procs +cpu +cpu% +throttled$/);
   expect(top.find((line) => line.startsWith(id))).toMatch(/ (\d+(\.\d+)?s|\d+m\d+s) +- /);
-  const { stdout } = await dmctl("top", "--json");
-  const { daemons } = JSON.parse(stdout) as { daemons: DaemonStatus[] };
+  const listed = await dmctl("top", "--json");
+  const { daemons } = JSON.parse(listed) as { daemons: DaemonStatus[] };
   expect(daemons.find((each) => each.id === id)?.usage?.cpu).toBeGreaterThan(0.3);
   await supervisor.act("stop", id);
 });
@@ -265,7 +268,8 @@ describe("a changed limit", () => {
   test("that is passed already ends the run", async () => {
     const id = idOf(alice, "shared");
     const { pid } = await supervisor.up(id);
-    alice.writeConf("shared", `start = ${sharing(24)}`, "memory = 12M", "autostart = no");
+    // No other run comes after it, whose end would be told in its place.
+    alice.writeConf("shared", `start = ${sharing(24)}`, "memory = 12M", "autostart = no", "max-retries = 0");
     await supervisor.rescan();
     await until("its end", async () => (await supervisor.status(id)).pid !== pid);
     expect((await explained(id)).lastExit).toMatchObject({ how: "memory", memory: { limit: 12 * M } });
