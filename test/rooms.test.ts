@@ -21,8 +21,16 @@ const ROOMS: Record<string, Room> = {
   conf: { rooms: ["conf", "core"], packages: [] },
   os: { rooms: ["os"], types: ["core", "machine"], packages: ["node:", "koffi"] },
   instance: { rooms: ["core"], types: ["machine"], packages: [] },
-  daemon: { rooms: ["core", "instance"], types: ["machine"], packages: [] },
-  supervisor: { rooms: ["core", "daemon"], types: ["instance", "machine"], packages: [] },
+  premises: { rooms: ["core"], types: ["instance", "machine"], packages: [] },
+  waiters: { rooms: ["core"], types: ["instance"], packages: [] },
+  idleness: { rooms: [], types: ["machine"], packages: [] },
+  "rolling-restart": { rooms: ["core"], types: ["instance", "machine", "waiters"], packages: [] },
+  daemon: {
+    rooms: ["core", "idleness", "instance", "premises", "rolling-restart", "waiters"],
+    types: ["machine"],
+    packages: [],
+  },
+  supervisor: { rooms: ["core", "daemon"], types: ["instance", "machine", "waiters"], packages: [] },
   hosting: { rooms: ["core"], types: ["daemon", "instance", "machine"], packages: [] },
   api: {
     rooms: ["api", "contract", "core"],

@@ -6,6 +6,8 @@ import { request } from "node:http";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { DaemonList } from "@dmhost/supervisor/contract";
+import type { Hostname } from "../../apps/supervisor/src/core/hostname.ts";
+import { type IndexName, renderSite, type SitePath } from "../../apps/supervisor/src/core/site.ts";
 import { type Account, nameFor } from "../system/account.ts";
 import { askForPage } from "../system/fastcgi-client.ts";
 import { Nginx, vhostText } from "../system/nginx.ts";
@@ -77,19 +79,36 @@ const coldStart = async (tenant: Account, directory: string, page: string): Prom
   return took;
 };
 
+/** The vhosts that dmhost makes of conf files with host=. */
+const ownVhosts = (sleepers: readonly Sleeper[], docroot: string, logs: string): string =>
+  sleepers
+    .map(({ name, socket }) =>
+      renderSite({
+        id: name,
+        hosts: [`${name}.example.org` as Hostname],
+        maxBody: 64 << 20,
+        logs: logs as SitePath,
+        app: "php",
+        docroot: docroot as SitePath,
+        socket: socket as SitePath,
+        index: ["index.php" as IndexName],
+      }),
+    )
+    .join("\n");
+/** The least that an administrator would write for the same. */
+const plainVhosts = (sleepers: readonly Sleeper[], docroot: string): string =>
+  sleepers
+    .map(({ name, socket }) => vhostText({ name, host: `${name}.example.org`, socket, app: "php", docroot }))
+    .join("\n");
+
 /** Wakes 50 at once through Nginx. */
-const wakeMany = async (
-  stage: Stage,
-  worker: Account,
-  sleepers: readonly Sleeper[],
-  docroot: string,
-  title: string,
-) => {
-  const vhosts = sleepers.map(({ name, socket }) => vhostText({ name, host: name, socket, app: "php", docroot }));
-  const web = await Nginx.start(join(stage.directory, `${title}-nginx`), worker.name, { all: vhosts.join("\n") });
+const wakeMany = async (stage: Stage, worker: Account, sleepers: readonly Sleeper[], vhosts: string, title: string) => {
+  const web = await Nginx.start(join(stage.directory, `${title}-nginx`), worker.name, { all: vhosts });
   try {
     // The default site, the first, was woken when Nginx was waited for.
-    const visits = await Promise.all(sleepers.slice(1, 1 + WOKEN).map(({ name }) => visit(web.port, name)));
+    const visits = await Promise.all(
+      sleepers.slice(1, 1 + WOKEN).map(({ name }) => visit(web.port, `${name}.example.org`)),
+    );
     const answered = visits.filter(({ status }) => status === 200).length;
     console.log(
       `  ${title.padEnd(8)} ${answered} of ${WOKEN} woken at once answered: ${inMilliseconds(visits.map(({ took }) => took))}`,
@@ -191,8 +210,10 @@ export const measureSleeping = async (): Promise<void> => {
     console.log(`  php-fpm  first answer of a pool: ${inMilliseconds(forked)}`);
     console.log(`  ratio    ${(median(awakened) / median(cold)).toFixed(2)} of the launch by hand`);
     const docroot = join(first.home, "www");
-    await wakeMany(stage, worker, ours, docroot, "dmhost");
-    await wakeMany(stage, worker, theirs, docroot, "php-fpm");
+    const logs = join(stage.directory, "logs");
+    mkdirSync(logs, { mode: 0o755 });
+    await wakeMany(stage, worker, ours, ownVhosts(ours, docroot, logs), "dmhost");
+    await wakeMany(stage, worker, theirs, plainVhosts(theirs, docroot), "php-fpm");
     await fpm.end();
   } finally {
     await stage.remove();

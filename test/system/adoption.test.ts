@@ -85,6 +85,32 @@ test("killed with -9, a supervisor leaves its daemons alive; the next one adopts
   expect(lines()).toEqual(Array.from(lines(), (_, index) => index));
 });
 
+test.each([
+  [
+    "another socket of its own",
+    'unlink "x"; socket(S, AF_UNIX, SOCK_STREAM, 0); bind(S, sockaddr_un("x")); listen(S, 9)',
+  ],
+  ["one that does not listen", "socket(S, AF_UNIX, SOCK_STREAM, 0)"],
+  ["a datagram socket", "socket(S, AF_UNIX, SOCK_DGRAM, 0)"],
+  ["a port of the loopback", "socket(S, AF_INET, SOCK_STREAM, 0); listen(S, 9)"],
+])("a daemon that has put %s in the place of its socket cannot have that published", async (_, make) => {
+  const script = `${make}; POSIX::dup2(fileno(S), 0); open(F, q(>), q(swapped)); close F; sleep 1000`;
+  const again = "rm swapped; exec php-cgi -q";
+  const start = `cd; if [ -e swap ]; then rm swap; exec perl -MSocket -MPOSIX -e '${script}'; fi; ${again}`;
+  alice.write("swap", "");
+  alice.writeConf("swapper", `start = ${start}`, "listen = fastcgi", "export PHP_FCGI_MAX_REQUESTS = 0");
+  await supervisor.rescan();
+  const { pid } = await supervisor.reaches(idOf("swapper"), "running");
+  await until("its trick", () => lstatSync(join(alice.home, "swapped"), { throwIfNoEntry: false }));
+  await supervisor.end("SIGKILL");
+  await supervisor.start();
+  const next = await supervisor.reaches(idOf("swapper"), "running", pid);
+  expect(await askForPage(`${supervisor.fastcgiDir}/${alice.name}/swapper.sock`, page)).toBe(String(next.pid));
+  await supervisor.act("stop", idOf("swapper"));
+  rmSync(join(alice.home, alice.conf("swapper")));
+  await supervisor.rescan();
+});
+
 test("what was adopted is held as before: stopped whole, respawned, its socket kept", async () => {
   const family = await pidOf("family");
   expect((await supervisor.act("stop", idOf("family"))).ok).toBe(true);

@@ -171,6 +171,38 @@ test("a stopped daemon's visitors get a small page and when to come again; a res
   expect([web.pid, reloads()]).toEqual(before);
 });
 
+test.each([
+  ["GET", 2],
+  ["POST", 1],
+])("a %s whose php-cgi is killed under it reaches PHP %i time(s)", async (method, times) => {
+  const slow = `<?php file_put_contents(__DIR__ . "/../begun", getmypid() . "\\n", FILE_APPEND);
+if (file_exists(__DIR__ . "/../hold")) sleep(30); echo "done";`;
+  alice.write("www/slow.php", slow);
+  rmSync(join(alice.home, "begun"), { force: true });
+  const begun = (): string[] => {
+    try {
+      return readFileSync(join(alice.home, "begun"), "utf8").trim().split("\n");
+    } catch {
+      return [];
+    }
+  };
+  alice.write("hold", "");
+  const { pid } = await supervisor.reaches(`${alice.name}/blog`, "running");
+  const visit = web.visit("blog.example.org", "/slow.php", method, method === "POST" ? "a=b" : undefined);
+  await until("the request in hand", () => begun().length === 1);
+  rmSync(join(alice.home, "hold"));
+  expect(begun()).toEqual([String(pid)]);
+  process.kill(pid, "SIGKILL");
+  const { status, body } = await visit;
+  expect([status === 200, body === "done"]).toEqual([times === 2, times === 2]);
+  expect(status === 200 || status >= 502).toBe(true);
+  await supervisor.reaches(`${alice.name}/blog`, "running", pid);
+  // Whatever had been sent again would be answered before this.
+  expect((await web.visit("blog.example.org", "/")).status).toBe(200);
+  expect(begun()).toHaveLength(times);
+  rmSync(join(alice.home, "www/slow.php"));
+});
+
 test("app=http and app=fastcgi: the application answers for all but the files of docroot", async () => {
   const node =
     `require("http").createServer((q, a) => a.end([q.method, q.url, q.headers.host, q.headers["x-forwarded-for"],

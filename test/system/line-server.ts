@@ -3,8 +3,10 @@ import { createConnection } from "node:net";
 import type { Account } from "./account.ts";
 
 /**
- * Perl that answers `slow` after 0.6 s and any other line at once, by `PID WORD`. It catches no TERM. Its arguments are
- * where it gets its socket (0, 3 or a path to bind), then how it tells that it is ready (a descriptor, `notify` or `no`).
+ * Perl that answers `slow` after 0.6 s, `wait PATH` when there is such a file, `linger` when it gets TERM, and any other line
+ * at once, by `PID WORD`. It catches TERM only where its word is `abrupt`, to end at once, or `graceful`, to end after its
+ * request. Its arguments are where it gets its socket (0, 3 or a path to bind), then how it tells that it is ready (a
+ * descriptor, `notify` or `no`).
  */
 const PROGRAM = String.raw`use strict; use IO::Socket::UNIX; use Socket;
 my ($where, $tell, $word) = @ARGV;
@@ -15,10 +17,15 @@ if ($tell eq "notify") {
   my $socket = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => $ENV{NOTIFY_SOCKET}) or die "cannot notify: $!";
   $socket->send("STATUS=up\nREADY=1\n");
 } elsif ($tell =~ /^\d$/) { open(my $pipe, ">&=", $tell) or die "no descriptor: $!"; print $pipe "ready\n"; close $pipe; }
-while (1) {
+my $told = 0;
+$SIG{TERM} = sub { exit 0 } if $word eq "abrupt";
+$SIG{TERM} = sub { $told = 1 } if $word eq "graceful";
+until ($told) {
   my $client = $server->accept or next;
   my $line = <$client> // next; chomp $line;
   select(undef, undef, undef, 0.6) if $line eq "slow";
+  while ($line eq "linger" && !$told) { select(undef, undef, undef, 0.05); }
+  if ($line =~ /^wait (.+)/) { select(undef, undef, undef, 0.01) until -e $1; }
   print $client "$$ $word\n"; close $client;
 }
 `;

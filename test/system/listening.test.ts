@@ -1,12 +1,12 @@
 /** The ways to listen, and who may connect to, take, or stand in the way of a socket. */
-import { lstatSync, readlinkSync, statSync, symlinkSync } from "node:fs";
+import { chmodSync, chownSync, lstatSync, mkdirSync, readlinkSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
 import { askLine, lineServer } from "./line-server.ts";
-import { isRunning } from "./proc.ts";
-import { until } from "./program.ts";
+import { descriptorsOf, environmentOf, isRunning, processesOf } from "./proc.ts";
+import { run, until } from "./program.ts";
 import { Stage } from "./stage.ts";
 import type { Supervisor } from "./supervisor.ts";
 
@@ -23,7 +23,12 @@ beforeAll(async () => {
   web = await stage.group("web");
   [alice, bob, worker] = [await stage.account("alice"), await stage.account("bob"), await stage.account("www", "web")];
   serve = lineServer(alice);
-  supervisor = stage.supervisor("main", [`nginx-group = ${nameFor("web")}`, "[runs_as]", alice.name, bob.name]);
+  supervisor = stage.supervisor("main", [
+    `nginx-group = ${nameFor("web")}`,
+    "[runs_as]",
+    `${alice.name}: ${bob.name}`,
+    bob.name,
+  ]);
   alice.writeConf("systemd", serve("3"), "listen = systemd");
   alice.writeConf("http", serve("3"), "listen = http", "stop-timeout = 0.3");
   alice.writeConf("own", serve("$DM_SOCKET"), "listen = path", "ready-after = 0.1");
@@ -53,6 +58,19 @@ test.each(["systemd", "http", "own", "stdin"])(
   },
 );
 
+test("listen systemd and http: the process is told of descriptor 3 as sd_listen_fds(3) says", async () => {
+  for (const listen of ["systemd", "http"]) {
+    const name = `told-${listen}`;
+    alice.writeConf(name, "start = exec sleep 1000", `listen = ${listen}`);
+    await supervisor.rescan();
+    const { pid } = await supervisor.reaches(idOf(name), "running");
+    const { LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES } = environmentOf(pid);
+    expect([LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES]).toEqual([String(pid), "1", listen]);
+    expect(descriptorsOf(pid).get(3)).toMatch(/^socket:/);
+    expect((await supervisor.act("stop", idOf(name))).ok).toBe(true);
+  }
+});
+
 test("a daemon that binds its socket itself is restarted without a path that leads nowhere", async () => {
   const before = await supervisor.status(idOf("own"));
   let going = true;
@@ -76,6 +94,135 @@ test("a daemon that binds its socket itself is restarted without a path that lea
   );
 });
 
+test.each([
+  ["its own supervisor", false],
+  ["the next one, after a kill -9", true],
+])(
+  "one that binds its socket itself loses no request to a restart by %s, not even one that waits",
+  async (_, killed) => {
+    const { pid } = await supervisor.reaches(idOf("own"), "running");
+    await until("its socket", async () => (await askLine(socketOf("own")).catch(() => undefined))?.pid === pid);
+    if (killed) {
+      await supervisor.end("SIGKILL");
+      await supervisor.start();
+      expect((await supervisor.status(idOf("own"))).pid).toBe(pid);
+    }
+    // It takes one at a time.
+    const requests = [1, 2].map(() => askLine(socketOf("own"), "slow"));
+    const ask = 'my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die; print $s "slow\n"; $s->flush; print <$s>';
+    const distant = run(["unshare", "--net", "perl", "-MIO::Socket::UNIX", "-e", ask, socketOf("own")]);
+    await until("all of them there", async () => {
+      const { stdout } = await run(["ss", "-Hxl", "src", `${await boundBy("own")}`]);
+      return Number(stdout.trim().split(/\s+/)[2]) === 2;
+    });
+    expect(await supervisor.act("restart", idOf("own"))).toMatchObject({ ok: true });
+    expect((await Promise.all(requests)).map((answer) => answer.pid)).toEqual([pid, pid]);
+    expect((await distant).stdout).toBe(`${pid} old\n`);
+    expect((await askLine(socketOf("own"))).pid).not.toBe(pid);
+  },
+);
+
+test("what a new process binds is published when it is ready, and not at all where it is given up", async () => {
+  alice.writeConf("slow", serve("$DM_SOCKET"), "listen = path", "ready-after = 0.1");
+  await supervisor.rescan();
+  const { pid } = await supervisor.reaches(idOf("slow"), "running");
+  const ask = () => askLine(socketOf("slow"));
+  await until("its socket", () => ask().catch(() => undefined));
+  alice.writeConf("slow", serve("$DM_SOCKET"), "listen = path", "ready = notify", "ready-timeout = 1s");
+  const restart = supervisor.act("restart", idOf("slow"));
+  let going = true;
+  const asking = (async () => {
+    const pids = new Set<number>();
+    while (going) pids.add((await ask()).pid);
+    return [...pids];
+  })();
+  expect(await restart).toMatchObject({ ok: false, reason: expect.stringMatching(/did not tell within 1 s/) });
+  await until("the new one gone", async () => (await supervisor.status(idOf("slow"))).instances.length === 1);
+  going = false;
+  expect(await asking).toEqual([pid]);
+
+  alice.writeConf("slow", serve("$DM_SOCKET", "notify", "new"), "listen = path", "ready = notify");
+  expect(await supervisor.act("restart", idOf("slow"))).toMatchObject({ ok: true });
+  expect((await ask()).word).toBe("new");
+  expect((await supervisor.act("stop", idOf("slow"))).ok).toBe(true);
+});
+
+test("what it binds after its supervisor has died is published by the next one", async () => {
+  alice.writeConf(
+    "late",
+    serve("$DM_SOCKET").replace("exec", "until [ -e ~/bind ]; do sleep 0.1; done; exec"),
+    "listen = path",
+  );
+  await supervisor.rescan();
+  const { pid } = await supervisor.reaches(idOf("late"), "running");
+  await supervisor.end("SIGKILL");
+  await supervisor.start();
+  alice.write("bind", "");
+  await until("an answer", async () => (await askLine(socketOf("late")).catch(() => undefined))?.pid === pid);
+  expect((await supervisor.act("stop", idOf("late"))).ok).toBe(true);
+});
+
+/** Where the daemon's process has bound its socket. */
+const boundBy = async (name: string): Promise<string> =>
+  environmentOf((await supervisor.status(idOf(name))).pid)["DM_SOCKET"] ?? "";
+
+test("what its process leaves in its directory goes, however much it is; links are not followed", async () => {
+  const [depth, breadth] = [3000, 3000];
+  const mess = [
+    `for (1..${depth}) { mkdir "d" or die; chdir "d" or die }`,
+    `chdir $ENV{D}; for (1..${breadth}) { open my $f, ">", "f$_" }`,
+    `symlink "$ENV{HOME}/kept", "link"; mkdir "shut"; open my $g, ">", "shut/x"; chmod 0, "shut/x"`,
+  ];
+  alice.write("mess.pl", `chdir $ENV{D} or die; ${mess.join("; ")};`);
+  alice.write("kept/file", "kept\n");
+  const command = 'D=$(dirname "$DM_SOCKET") perl ~/mess.pl; exec sleep 1000';
+  alice.writeConf("messy", `start = ${command}`, "listen = path");
+  await supervisor.rescan();
+  const { pid } = await supervisor.reaches(idOf("messy"), "running");
+  const directory = dirname(await boundBy("messy"));
+  await until("its mess", () => lstatSync(join(directory, "shut/x"), { throwIfNoEntry: false }));
+  process.kill(pid, "SIGKILL");
+  await supervisor.reaches(idOf("messy"), "running", pid);
+  await until("its end", () => !lstatSync(directory, { throwIfNoEntry: false }));
+  expect(statSync(join(alice.home, "kept/file")).isFile()).toBe(true);
+  expect((await supervisor.act("stop", idOf("messy"))).ok).toBe(true);
+  rmSync(join(alice.home, alice.conf("messy")));
+  await supervisor.rescan();
+  await until("all of it gone", () => !lstatSync(dirname(directory), { throwIfNoEntry: false }));
+});
+
+test("where it runs as another account from a restart on, that one can bind and the former's leavings are in nobody's way", async () => {
+  const leave = 'mkdir -p "$(dirname "$DM_SOCKET")/left/below"; ';
+  const lines = [serve("$DM_SOCKET").replace("exec", `${leave} exec`), "listen = path", "ready-after = 0.1"];
+  alice.writeConf("moved", ...lines);
+  chmodSync(alice.home, 0o711);
+  await supervisor.rescan();
+  const { pid } = await supervisor.reaches(idOf("moved"), "running");
+  await until("its socket", async () => (await askLine(socketOf("moved")).catch(() => undefined))?.pid === pid);
+  alice.writeConf("moved", ...lines, `user = ${bob.name}`);
+  expect(await supervisor.act("restart", idOf("moved"))).toMatchObject({ ok: true });
+  const after = await supervisor.status(idOf("moved"));
+  expect(processesOf(bob.uid)).toContain(after.pid);
+  await until("its socket", async () => (await askLine(socketOf("moved")).catch(() => undefined))?.pid === after.pid);
+  expect((await supervisor.act("stop", idOf("moved"))).ok).toBe(true);
+});
+
+test("one whose leavings cannot be taken away is told so before they are too many", async () => {
+  const command = 'cd "$(dirname "$DM_SOCKET")"; mkdir shut; echo x >shut/x; chmod 0 shut; exit 0';
+  alice.writeConf("heaps", `start = ${command}`, "listen = path", "autostart = no", "max-retries = 0");
+  await supervisor.rescan();
+  const parent = join(supervisor.fastcgiDir, ".bound", alice.name, "heaps");
+  mkdirSync(parent, { recursive: true });
+  for (let run = 1000; run < 1064; run += 1) {
+    mkdirSync(join(parent, String(run)));
+    chownSync(join(parent, String(run)), alice.uid, -1);
+    mkdirSync(join(parent, String(run), "left"));
+  }
+  const { ok, reason } = await supervisor.act("start", idOf("heaps"));
+  expect([ok, reason]).toEqual([false, expect.stringMatching(/64 directories .* cannot be removed/)]);
+  rmSync(parent, { recursive: true });
+});
+
 test("what a daemon puts at its path instead of a socket of its own is never published", async () => {
   const victim = socketOf("http");
   const trap = (command: string) => [`start = ${command}; exec sleep 1000`, "listen = path"];
@@ -83,9 +230,14 @@ test("what a daemon puts at its path instead of a socket of its own is never pub
   alice.writeConf("file", ...trap(`echo x >"$DM_SOCKET"`));
   alice.writeConf("fifo", ...trap(`mkfifo "$DM_SOCKET"`));
   alice.writeConf("directory", ...trap(`mkdir "$DM_SOCKET"`));
+  const bind = (type: string): string =>
+    `perl -MSocket -e 'socket(S, AF_UNIX, ${type}, 0) && bind(S, sockaddr_un($ENV{DM_SOCKET})) or die; sleep 1000' & true`;
+  alice.writeConf("deaf", ...trap(bind("SOCK_STREAM")));
+  alice.writeConf("datagram", ...trap(bind("SOCK_DGRAM")));
   await supervisor.rescan();
-  for (const name of ["link", "file", "fifo", "directory"]) {
+  for (const name of ["link", "file", "fifo", "directory", "deaf", "datagram"]) {
     await supervisor.reaches(idOf(name), "running");
+    await until("what it puts there", async () => lstatSync(await boundBy(name), { throwIfNoEntry: false }));
     await until("a look at it", () => lstatSync(socketOf(name), { throwIfNoEntry: false }) !== undefined);
     // The supervisor looks again and again; give it three looks.
     await new Promise((resolve) => setTimeout(resolve, 150));

@@ -11,8 +11,8 @@ import type { Supervisor } from "./supervisor.ts";
 const LINES = 1_000_000;
 const ROUNDS = 20;
 const BLOCK = LINES / ROUNDS;
-/** What s6-log reads at once, in bytes; besides that it may hold the beginning of a line. */
-const IN_HAND = 8192 + 8;
+/** What s6-log reads at once, in bytes; besides that it may hold the beginning of a line, the end of which is cut off, too. */
+const IN_HAND = 8192 + 8 + 8;
 
 /**
  * Writes a block of lines, as fast as the pipe takes them, whenever it is given a line. Its buffer cuts lines anywhere.
@@ -87,11 +87,13 @@ const finish = async (name: string): Promise<string[]> => {
   return linesIn(directoryOf(name));
 };
 
-/** What is missing of the numbers, and which there are twice. */
+/** What is missing of the numbers, which there are twice, and what is none of them. */
 const reckon = (lines: readonly string[]): { lost: number; doubled: number; strange: string[] } => {
-  const seen = new Set(lines);
-  const strange = lines.filter((line) => !/^[1-9]\d*$/.test(line) || Number(line) > LINES);
-  return { lost: LINES - (seen.size - new Set(strange).size), doubled: lines.length - seen.size, strange };
+  const isNumber = (line: string) => /^[1-9]\d*$/.test(line) && Number(line) <= LINES;
+  const numbers = lines.filter(isNumber);
+  const seen = new Set(numbers);
+  const strange = lines.filter((line) => !isNumber(line));
+  return { lost: LINES - seen.size, doubled: numbers.length - seen.size, strange };
 };
 
 test("supervisor killed and logger ended at TERM, twenty times: no line is lost, none doubled", async () => {

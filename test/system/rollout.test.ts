@@ -1,11 +1,14 @@
 /** Instances that share a socket, and restarts that lose nobody. */
-import { readdirSync, readlinkSync } from "node:fs";
+import { once } from "node:events";
+import { existsSync, readdirSync, readlinkSync, rmSync } from "node:fs";
+import { createConnection } from "node:net";
+import { join } from "node:path";
 import type { DaemonList } from "@dmhost/supervisor/contract";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
 import { askForPage } from "./fastcgi-client.ts";
 import { askLine, lineServer } from "./line-server.ts";
-import { isRunning, processesOf } from "./proc.ts";
+import { isRunning, processesOf, ticksOf } from "./proc.ts";
 import { run, until } from "./program.ts";
 import { Stage } from "./stage.ts";
 import type { Supervisor } from "./supervisor.ts";
@@ -23,7 +26,8 @@ beforeAll(async () => {
   page = alice.write("page.php", "<?php if ($_GET['slow'] ?? 0) usleep(600000); echo getmypid();");
   serve = lineServer(alice);
   supervisor = stage.supervisor("main", [`nginx-group = ${nameFor("web")}`, "[runs_as]", alice.name]);
-  alice.writeConf("php", "start = exec php-cgi -q", "listen = fastcgi", "ready-after = 0.2");
+  const forever = "export PHP_FCGI_MAX_REQUESTS = 0";
+  alice.writeConf("php", "start = exec php-cgi -q", "listen = fastcgi", "ready-after = 0.2", forever);
   alice.writeConf("line", serve("3"), "listen = systemd", "ready-after = 0.2");
   alice.writeConf("pair", serve("3"), "listen = http", "instances = 2", "ready-after = 0.2");
   await supervisor.start();
@@ -43,6 +47,11 @@ const isSocket = (path: string): boolean => {
   } catch {
     return false;
   }
+};
+/** Waits until a process has taken a connection. */
+const takesUp = (pid: number): Promise<true> => {
+  const sockets = () => readdirSync(`/proc/${pid}/fd`).filter((fd) => isSocket(`/proc/${pid}/fd/${fd}`)).length;
+  return until("a connection in hand", () => sockets() > 1 && true);
 };
 const pidsOf = async (name: string): Promise<number[]> =>
   (await supervisor.status(idOf(name))).instances.map(({ pid }) => pid).sort((a, b) => a - b);
@@ -88,13 +97,77 @@ test("a program that does not catch TERM keeps its request too: it is ended betw
   expect(isRunning(before.pid)).toBe(false);
 });
 
+test("so does one whose TERM handler ends it at once", async () => {
+  alice.writeConf("line", serve("3", "no", "abrupt"), "listen = systemd", "ready-after = 0.2");
+  expect((await supervisor.act("restart", idOf("line"))).ok).toBe(true);
+  const { pid } = await supervisor.status(idOf("line"));
+  const slow = askLine(socketOf("line"), "slow");
+  await takesUp(pid);
+  expect((await supervisor.act("restart", idOf("line"))).ok).toBe(true);
+  expect(await slow).toEqual({ pid, word: "abrupt" });
+});
+
+test("one that catches TERM gets it in the end while it serves: it is trusted to finish", async () => {
+  const lines = [serve("3", "no", "graceful"), "listen = systemd", "ready-after = 0.2", "drain = 10m"];
+  alice.writeConf("line", ...lines);
+  expect((await supervisor.act("restart", idOf("line"))).ok).toBe(true);
+  const { pid } = await supervisor.status(idOf("line"));
+  const lingering = askLine(socketOf("line"), "linger");
+  await takesUp(pid);
+  expect((await supervisor.act("restart", idOf("line"))).ok).toBe(true);
+  expect(await lingering).toEqual({ pid, word: "graceful" });
+});
+
+test("the next supervisor sees the request in hand of a process that it has adopted", async () => {
+  const { pid } = await supervisor.reaches(idOf("line"), "running");
+  await supervisor.end("SIGKILL");
+  await supervisor.start();
+  expect((await supervisor.status(idOf("line"))).pid).toBe(pid);
+  const slow = askLine(socketOf("line"), "slow");
+  await takesUp(pid);
+  expect((await supervisor.act("restart", idOf("line"))).ok).toBe(true);
+  expect((await slow).pid).toBe(pid);
+});
+
+/** Descriptors that a tenant can have to make looking at them expensive. */
+const CROWD = 9_000;
+
+test("a process with very many descriptors costs little to look at, and keeps nobody else from a restart", async () => {
+  const program = alice.write(
+    "crowd.pl",
+    `use IO::Socket::UNIX; my $s = IO::Socket::UNIX->new_from_fd(3, "r+"); my @all;
+for (1..${CROWD}) { open(my $f, "<", "/dev/null") or last; push @all, $f; }
+open(my $done, ">", "$ENV{HOME}/crowd"); close $done;
+my $c = $s->accept; fork for 1..2; print $c "$$ in hand\n"; sleep 1000;`,
+  );
+  const lines = [`start = exec perl ${program}`, "listen = systemd", "ready-after = 0.2", "drain = 4s"];
+  alice.writeConf("crowd", ...lines, `limit-nofile = ${CROWD + 100}`);
+  await supervisor.rescan();
+  await until("all of its descriptors", () => existsSync(join(alice.home, "crowd")));
+  const client = createConnection(socketOf("crowd"));
+  try {
+    await once(client, "data");
+    const [began, before] = [performance.now(), ticksOf(supervisor.pid)];
+    const restart = supervisor.act("restart", idOf("crowd"));
+    // Others are served meanwhile.
+    expect((await supervisor.act("restart", idOf("line"))).ok).toBe(true);
+    expect((await restart).ok).toBe(true);
+    const elapsed = performance.now() - began;
+    expect(elapsed).toBeGreaterThan(4000);
+    // A tick is 10 ms. Without bounds it is most of the time.
+    expect(((ticksOf(supervisor.pid) - before) * 10) / elapsed).toBeLessThan(0.15);
+  } finally {
+    client.destroy();
+    await supervisor.act("stop", idOf("crowd"));
+    rmSync(join(alice.home, alice.conf("crowd")));
+  }
+});
+
 test("so does one whose client is in another network namespace, as a web server in its own container is", async () => {
   const before = await supervisor.reaches(idOf("line"), "running");
   const ask = 'my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die; print $s "slow\n"; $s->flush; print <$s>';
   const slow = run(["unshare", "--net", "perl", "-MIO::Socket::UNIX", "-e", ask, socketOf("line")]);
-  const sockets = () =>
-    readdirSync(`/proc/${before.pid}/fd`).filter((fd) => isSocket(`/proc/${before.pid}/fd/${fd}`)).length;
-  await until("the slow request in hand", () => sockets() > 1);
+  await takesUp(before.pid);
   expect((await supervisor.act("restart", idOf("line"))).ok).toBe(true);
   expect((await slow).stdout).toBe(`${before.pid} old\n`);
 });
@@ -159,6 +232,24 @@ test.each([
   await supervisor.act("stop", idOf("line"));
   const started = await supervisor.up(idOf("line"));
   expect(started.state).toBe("running");
+});
+
+test.each([
+  ["within 4 KiB", 4000, true],
+  ["after so much that nobody reads on", 5000, false],
+])("a line on the descriptor that ends %s", async (_, length, isReady) => {
+  const write = `head -c ${length} /dev/zero | tr '\\0' x >&7; echo >&7`;
+  alice.writeConf(
+    "teller",
+    `start = ${write}; exec sleep 1000`,
+    "ready = fd:7",
+    "ready-timeout = 1s",
+    "autostart = no",
+  );
+  await supervisor.rescan();
+  const { ok, reason } = await supervisor.act("start", idOf("teller"));
+  expect([ok, reason]).toEqual([isReady, isReady ? "" : expect.stringMatching(/did not tell within 1 s|SIGPIPE/)]);
+  await supervisor.act("stop", idOf("teller"));
 });
 
 test("a stop in the middle of a restart ends both processes, and each gets a true answer", async () => {

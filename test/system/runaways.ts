@@ -9,11 +9,12 @@ export const sharing = (size: number): string =>
   `exec perl -e 'my $n = ${size}; my $x = "x" x ($n * 1048576); fork for 1 .. 2; sleep 600'`;
 
 /**
- * Its processes each try to have one more, for `seconds`, and rest for `rest` seconds when there is none to be had. What
- * holds it should the limit under test not do so is an rlimit of 100, which fails to be set where a lesser one is in force.
+ * Its processes each try to have one more, for `seconds`, and rest for `rest` seconds when there is none to be had. Should the
+ * limit under test not hold it, it holds itself: none of them has more than seven generations of forks behind it, so there
+ * are 128 at most; an rlimit besides fails to be set where a lesser one is in force.
  */
 export const bomb = (seconds: number, rest: number): string =>
-  `ulimit -p 100 2>/dev/null; exec perl -e 'my $end = time + ${seconds}; while (time < $end) { my $pid = fork; select undef, undef, undef, ${rest} unless defined $pid }'`;
+  `ulimit -u 200 2>/dev/null || ulimit -p 200 2>/dev/null; exec perl -e 'my ($end, $forks) = (time + ${seconds}, 0); while (time < $end) { if ($forks < 7 && defined fork) { $forks++ } else { select undef, undef, undef, ${rest} } }'`;
 
 /** Takes a whole processor. */
 export const BUSY = "exec perl -e 'my $end = time + 600; 1 while time < $end'";

@@ -1,8 +1,10 @@
 /** What a tenant may do to the parts of their own daemon, and an admin by mistake, without harm to anybody else. */
-import { rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
 import { askForPage } from "./fastcgi-client.ts";
+import { linesIn, loggerOf } from "./log-directory.ts";
 import { argumentsOf, isRunning, processesOf } from "./proc.ts";
 import { until } from "./program.ts";
 import { Stage } from "./stage.ts";
@@ -70,10 +72,33 @@ test("a second supervisor does not get the directories of the first", async () =
   expect((await supervisor.status(idOf("talker"))).state).toBe("running");
 });
 
-test("a logger that its owner stopped does not keep the supervisor from ending", async () => {
+test("what a daemon writes while its former logger is stopped is logged when that is gone", async () => {
+  alice.writeConf("brief", "start = echo a line; echo done >> $HOME/brief; exec sleep 1000", "output = log");
+  await supervisor.rescan();
+  const directory = `${alice.home}/.daemon-manager/logs/brief`;
+  const logged = () => existsSync(`${directory}/current`) && linesIn(directory).length;
+  await until("its first line", () => logged() === 1);
+  process.kill(loggerOf(alice.uid, directory) ?? 0, "SIGSTOP");
+  await supervisor.act("stop", idOf("brief"));
+  await supervisor.act("start", idOf("brief"));
+  await until("its second line written", () => readFileSync(`${alice.home}/brief`, "latin1") === "done\ndone\n");
+  await supervisor.act("stop", idOf("brief"));
+  await until("its second line logged", () => logged() === 2);
+});
+
+test("a logger that its owner stopped does not keep the supervisor from ending, and does not outlive it", async () => {
+  alice.writeConf("dropped", "start = exec sleep 1000", "output = log");
+  await supervisor.rescan();
+  await supervisor.reaches(idOf("dropped"), "running");
   const loggers = processesOf(alice.uid).filter((pid) => argumentsOf(pid)[0]?.endsWith("s6-log"));
-  expect(loggers.length).toBeGreaterThan(0);
+  expect(loggers).toHaveLength(2);
   for (const pid of loggers) process.kill(pid, "SIGSTOP");
+  rmSync(join(alice.home, alice.conf("dropped")));
+  await supervisor.rescan();
+  await supervisor.act("stop", idOf("dropped"));
+  await until("no dropped", async () => {
+    return (await supervisor.ask("GET", `/v1/daemons/${encodeURIComponent(idOf("dropped"))}`)).status === 404;
+  });
   expect(await supervisor.end("SIGTERM")).toBe(0);
   expect(loggers.filter(isRunning)).toEqual([]);
 });

@@ -13,12 +13,14 @@ import type { Supervisor } from "./supervisor.ts";
 
 let stage: Stage;
 let alice: Account;
+let bob: Account;
 let supervisor: Supervisor;
 
 beforeAll(async () => {
   stage = await Stage.make();
   alice = await stage.account("alice");
-  supervisor = stage.supervisor("main", ["[runs_as]", alice.name]);
+  bob = await stage.account("bob");
+  supervisor = stage.supervisor("main", ["[runs_as]", alice.name, bob.name]);
   alice.writeConf("steady", "start = exec sleep 1000");
   await supervisor.start();
 });
@@ -36,14 +38,21 @@ test("a new file is loaded and started by itself", async () => {
 });
 
 test("a file that is written in pieces is let be until it is whole", async () => {
-  alice.writeConf("pieces", "start = exec sleep 1");
-  appendFileSync(pathOf("pieces"), "# more to come\n");
-  await sleep(100);
-  alice.writeConf("pieces", "start = exec sleep 1000", "export WHOLE = yes");
-  await until("pieces", async () => (await ids()).includes(idOf("pieces")));
-  const { pid } = await supervisor.reaches(idOf("pieces"), "running");
+  /** Name of a daemon whose file took less than the patience that there is with it. */
+  const write = async (round = 1): Promise<string> => {
+    const name = `pieces${round}`;
+    const begun = performance.now();
+    alice.writeConf(name, "start = exec sleep 1");
+    appendFileSync(pathOf(name), "# more to come\n");
+    await sleep(100);
+    alice.writeConf(name, "start = exec sleep 1000", "export WHOLE = yes");
+    return performance.now() - begun < 500 ? name : write(round + 1);
+  };
+  const name = await write();
+  await until(name, async () => (await ids()).includes(idOf(name)));
+  const { pid } = await supervisor.reaches(idOf(name), "running");
   expect(environmentOf(pid)["WHOLE"]).toBe("yes");
-  expect(supervisor.starts(idOf("pieces"))).toHaveLength(1);
+  expect(supervisor.starts(idOf(name))).toHaveLength(1);
 });
 
 test("a changed file is marked while the daemon goes on as it was, and taken up by a restart", async () => {
@@ -158,15 +167,25 @@ test("one who renames without end pays more for it than the supervisor, which go
   try {
     const pid = flooder.pid ?? 0;
     const before = [ticksOf(supervisor.pid), ticksOf(pid)];
-    alice.writeConf("meanwhile", "start = exec sleep 1000");
-    await until("thousands of renames", async () => {
+    for (const account of [alice, bob]) account.writeConf("meanwhile", "start = exec sleep 1000");
+    // Seldom asked: what the answers cost the supervisor is not the renames' doing.
+    const isThere = async (account: Account) => {
+      await sleep(200);
+      return (await ids()).includes(`${account.name}/meanwhile`);
+    };
+    await until("another owner's new daemon", () => isThere(bob));
+    await until("the new daemon", () => isThere(alice));
+    const busy = async () => {
+      await sleep(200);
       expect((await supervisor.ask("GET", "/v1/health")).status).toBe(200);
-      return ticksOf(pid) > (before[1] ?? 0) + 300;
-    });
-    await until("the new daemon", async () => (await ids()).includes(idOf("meanwhile")));
+      return ticksOf(pid) > (before[1] ?? 0) + 200;
+    };
+    await until("thousands of renames", busy, 40);
     const spent = [ticksOf(supervisor.pid) - (before[0] ?? 0), ticksOf(pid) - (before[1] ?? 0)];
     expect(spent[0]).toBeLessThan((spent[1] ?? 0) / 2);
   } finally {
     flooder.kill("SIGKILL");
   }
+  alice.writeConf("afterwards", "start = exec sleep 1000");
+  await until("a daemon of after that", async () => (await ids()).includes(idOf("afterwards")));
 });

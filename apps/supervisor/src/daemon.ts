@@ -1,24 +1,17 @@
-/** One daemon: what its instances share, how many there are, and the restart that replaces them one by one. */
+/** One daemon: its instances, how many there are, and what becomes of all of them together. */
 import { type Allotment, ATTENDANTS, allot, allowanceOf, type Crowd, widened } from "./core/allowance.ts";
-import { budgetAllowance, withinShare } from "./core/budget.ts";
+import { budgetAllowance } from "./core/budget.ts";
 import { type Definition, isHeld } from "./core/definition.ts";
 import { enforcement, type Held as Limit, type Means } from "./core/enforcement.ts";
 import type { Hostname } from "./core/hostname.ts";
-import { launchLogger, launchServiceLogger } from "./core/launch.ts";
-import { alive, type Event, isExpected, type State, verdict } from "./core/lifecycle.ts";
+import { alive, type Event, isExpected, type State } from "./core/lifecycle.ts";
 import { type AccountBase, groupIds } from "./core/policy-rules.ts";
-import { nextMove, paired, passed, type Rollout } from "./core/rollout.ts";
+import { Idleness } from "./idleness.ts";
 import { type Common, type Host, type Household, Instance, type Terms } from "./instance.ts";
-import type {
-  BindingPlace,
-  DaemonKey,
-  FoundFile,
-  HeldLog,
-  HeldSocket,
-  InstanceRecord,
-  LogLoss,
-  Machine,
-} from "./machine.ts";
+import type { DaemonKey, FoundFile, InstanceRecord, LogLoss, Machine } from "./machine.ts";
+import { Premises, sameLog } from "./premises.ts";
+import { RollingRestart } from "./rolling-restart.ts";
+import { type Ending, type Runs, Waiters } from "./waiters.ts";
 
 /** Tells what became of each step; main.ts makes it the supervisor's log. */
 export type Witness = (
@@ -29,14 +22,6 @@ export type Witness = (
   after: State,
   reason?: string,
 ) => void;
-
-/** How an attempt ended: `ran` tells whether a process of it has lived. */
-export type Ending = { readonly ok: true } | { readonly ok: false; readonly reason: string; readonly ran: boolean };
-
-/** How often a rolling restart looks whether the new process is reached. In ms. */
-const ROLLOUT_LOOK = 10;
-/** How many looks at its clients a sleepy daemon gets in the time after which it goes to sleep. */
-const IDLE_LOOKS = 8;
 
 /** The instance that speaks for its daemon is the first in this order. */
 const FOREMOST: readonly State["phase"][] = [
@@ -50,13 +35,6 @@ const FOREMOST: readonly State["phase"][] = [
   "invalid",
   "stopped",
 ];
-
-interface Waiter {
-  readonly wish: "up" | "down";
-  /** The runs that there were, by instance. */
-  readonly since: ReadonlyMap<number, number>;
-  readonly resolve: (ending: Ending) => void;
-}
 
 /** How one of a daemon's sites stands. Paths of its logs are undefined where it is refused. */
 export interface HostStanding {
@@ -81,22 +59,17 @@ export class Daemon {
   terms: Terms | undefined;
   /** How many instances it was told to have, if not what its file says. */
   #scale: number | undefined;
+  /** How many it had under an earlier supervisor, until it begins anew. */
+  #former: number | undefined;
   readonly household: Household;
   readonly #machine: Machine;
   readonly #witness: Witness;
   readonly #instances = new Map<number, Instance>();
   readonly #host: Host;
-  #socket: HeldSocket | undefined;
-  #open: boolean | undefined;
-  #awaiting = false;
-  #binding: BindingPlace | undefined;
-  #log: HeldLog | undefined;
-  #loss: LogLoss = { lines: 0, reason: "" };
-  #waiters: Waiter[] = [];
-  #rollout: { plan: Rollout; readonly former: Terms | undefined; resolve: ((ending: Ending) => void)[] } | undefined;
-  #cancelLook: (() => void) | undefined;
-  #lastClient = 0;
-  #cancelIdle: (() => void) | undefined;
+  readonly #premises: Premises;
+  readonly #idleness: Idleness;
+  readonly #waiters = new Waiters();
+  #rollout: RollingRestart | undefined;
 
   constructor(key: DaemonKey, file: FoundFile, machine: Machine, witness: Witness, household: Household) {
     this.#key = key;
@@ -107,7 +80,7 @@ export class Daemon {
     this.household = household;
     const daemon = this;
     this.#host = {
-      open: (terms, stage) => this.#openAll(terms, stage),
+      open: (terms, stage) => this.#premises.open(terms, stage),
       markClients: () => this.#markClients(),
       hasCompany: (one) => this.instances().some((other) => other !== one && alive(other.state)),
       stepped: (instance, event, before, after) => this.#stepped(instance, event, before, after),
@@ -115,9 +88,26 @@ export class Daemon {
       get scale() {
         return daemon.#scale;
       },
+      get size() {
+        return daemon.size;
+      },
       household,
       allotment: (terms) => this.#allotment(terms.definition),
     };
+    this.#premises = new Premises(machine, {
+      get key() {
+        return daemon.key;
+      },
+      logShare: () => household.logShare(),
+      discard: () => {
+        for (const instance of this.instances()) machine.discard(instance.key);
+      },
+    });
+    this.#idleness = new Idleness(machine, {
+      timeout: () => this.#idleTimeout(),
+      busy: () => this.#isBusy(),
+      idle: () => this.feed({ type: "idle" }),
+    });
     this.#add();
   }
 
@@ -182,7 +172,7 @@ export class Daemon {
     return this.#lasting().find(({ waiting }) => waiting !== "")?.waiting ?? "";
   }
   get socketPath(): string {
-    return this.#socket?.path ?? this.#binding?.path ?? "";
+    return this.#premises.path;
   }
   /** Directory of its log's files, wherever it has one. */
   get logDirectory(): string | undefined {
@@ -190,7 +180,7 @@ export class Daemon {
   }
   /** What of its output was not logged. */
   get logLoss(): LogLoss {
-    return this.#log?.loss() ?? this.#loss;
+    return this.#premises.loss;
   }
   /** Whether a restart is replacing its instances at present. */
   get rolling(): boolean {
@@ -198,7 +188,7 @@ export class Daemon {
   }
   /** How many instances it is to have. */
   get size(): number {
-    return this.#scale ?? this.terms?.definition.instances ?? 1;
+    return this.#scale ?? this.#former ?? this.terms?.definition.instances ?? 1;
   }
 
   /** Who holds it to its limits, and its owner's. */
@@ -258,26 +248,28 @@ export class Daemon {
   feed(event: Exclude<Event, { run: number }>): void {
     if (event.type === "stop") {
       this.#scale = undefined;
+      this.#former = undefined;
       this.#abandon("it was asked to stop meanwhile");
       for (const instance of this.instances()) instance.feed(event);
       this.#fit();
       return;
     }
-    if (event.type === "start" || event.type === "once") this.#fit();
+    const begins = event.type === "start" || event.type === "once";
+    // A restart that is under way has one more than there are to be.
+    if (begins && !this.rolling) this.#fit();
     for (const instance of this.#lasting()) instance.feed(event);
   }
 
   /** The latest run of each instance, for `outcome`. */
-  runs(): ReadonlyMap<number, number> {
+  runs(): Runs {
     return new Map(this.instances().map(({ key, state }) => [key.instance, state.run]));
   }
 
   /** Resolves when what was asked for has come about, or cannot. `since`: the runs there were before it was asked. */
-  outcome(wish: "up" | "down", since: ReadonlyMap<number, number>): Promise<Ending> {
-    return new Promise((resolve) => {
-      this.#waiters.push({ wish, since, resolve });
-      this.#answer();
-    });
+  outcome(wish: "up" | "down", since: Runs): Promise<Ending> {
+    const ending = this.#waiters.wait(wish, since);
+    this.#answer();
+    return ending;
   }
 
   /**
@@ -292,47 +284,97 @@ export class Daemon {
       return true;
     }
     for (const instance of this.instances()) instance.terms = terms;
+    this.#former = undefined;
     try {
-      this.#openPlaces(terms);
+      this.#premises.openPlaces(terms);
       this.#fit();
       this.#publish();
-      return true;
     } catch (error) {
       const reason = `publishing its socket: ${error instanceof Error ? error.message : String(error)}`;
       this.feed({ type: "bar", bar: { kind: "invalid", reason } });
       return false;
     }
+    // Nobody would wake it any more.
+    if (this.state.phase === "asleep" && !terms.definition.ondemand) this.feed({ type: "start" });
+    return true;
   }
 
   /** Ends its runs and begins others, of what was offered last: one by one where it listens, unless its file says no. */
   restart(former: Terms | undefined): Promise<Ending> {
     const { terms } = this;
-    const since = this.runs();
-    const running = this.#lasting().filter(({ state }) => alive(state) && state.want === "up");
-    // With a lock the new process would wait for the old one, and the old one for the new.
-    const mayRoll = terms?.definition.rolling && terms.definition.lock === undefined;
-    const rolls = mayRoll && running.length > 0 && former && isCompatible(former, terms);
-    if (!terms || !rolls) {
-      this.#abandon("it was asked to restart meanwhile");
-      for (const instance of this.#lasting()) if (terms) instance.terms = terms;
-      this.#fit();
-      for (const instance of this.#lasting()) instance.feed({ type: "restart" });
-      return this.outcome("up", since);
+    const running = this.#lasting().filter(({ state, fresh }) => alive(state) && state.want === "up" && !fresh);
+    if (terms && running.length > 0 && former && mayRoll(terms) && isCompatible(former, terms)) {
+      return this.#roll(terms, former, running);
     }
-    const waiting = this.#rollout?.resolve ?? [];
-    const { pair } = this.#rollout?.plan ?? {};
-    const unfinished = pair && this.#instances.get(pair.fresh);
-    if (unfinished && this.#instances.get(pair.old)?.state.want === "up") this.#dismiss(unfinished, "stop");
+    this.#abandon("it was asked to restart meanwhile");
+    const since = this.runs();
+    this.#former = undefined;
+    for (const instance of this.#lasting()) if (terms) instance.terms = terms;
+    this.#fit();
+    for (const instance of this.#lasting()) instance.feed({ type: "restart" });
+    return this.outcome("up", since);
+  }
+
+  #roll(terms: Terms, former: Terms, running: readonly Instance[]): Promise<Ending> {
+    const earlier = this.#rollout;
+    earlier?.halt();
     for (const instance of this.#lasting()) {
       if (running.includes(instance)) continue;
       instance.terms = terms;
       instance.feed({ type: "restart" });
     }
-    const queue = running.filter(({ surplus }) => !surplus).map(({ key }) => key.instance);
     return new Promise((resolve) => {
-      this.#rollout = { plan: { queue, pair: undefined, replaced: 0 }, former, resolve: [...waiting, resolve] };
-      this.#advance();
+      const restart = {
+        terms,
+        // What an earlier one has not replaced is still made of what was there before that.
+        former: earlier && !earlier.hasReplaced ? earlier.former : former,
+        waiting: [...(earlier?.waiting ?? []), resolve],
+      };
+      const queue = running.map(({ key }) => key.instance);
+      const rollout = new RollingRestart(restart, queue, this.#machine, {
+        instance: (number) => this.#instances.get(number),
+        begin: () => {
+          const fresh = this.#add();
+          fresh.terms = terms;
+          fresh.fresh = true;
+          return fresh;
+        },
+        dismiss: (instance, how) => this.#dismiss(instance, how),
+        back: (fresh, reason) => this.#rollBack(rollout, fresh, reason),
+        done: () => this.#rolled(rollout),
+      });
+      this.#rollout = rollout;
+      rollout.advance();
     });
+  }
+
+  #rollBack(rollout: RollingRestart, fresh: Instance | undefined, reason: string): void {
+    this.#rollout = undefined;
+    if (!rollout.hasReplaced) this.terms = rollout.former;
+    const ran = fresh?.state.last !== undefined && fresh.state.last.exit.how !== "launch";
+    for (const resolve of rollout.waiting) resolve({ ok: false, reason, ran });
+    if (!fresh) return;
+    this.#witness(this, fresh, "rollback", fresh.state, fresh.state, reason);
+    this.#dismiss(fresh, "retire");
+    for (const instance of this.#lasting()) instance.publishAgain();
+  }
+
+  #rolled({ waiting }: RollingRestart): void {
+    this.#rollout = undefined;
+    this.#former = undefined;
+    const since = this.runs();
+    this.#even();
+    void this.outcome("up", since).then((ending) => {
+      for (const resolve of waiting) resolve(ending);
+    });
+  }
+
+  /** Ends a rolling restart before its end: who waits for it is told why. */
+  #abandon(reason: string): void {
+    const rollout = this.#rollout;
+    this.#rollout = undefined;
+    rollout?.halt();
+    for (const resolve of rollout?.waiting ?? []) resolve({ ok: false, reason, ran: false });
   }
 
   /** Changes the number of its instances: the highest numbers go, others come. Resolves when it is so. */
@@ -351,28 +393,58 @@ export class Daemon {
    */
   resume(terms: Terms | undefined): boolean {
     const records = this.#machine.recall(this.key);
-    if (records.size === 0) return false;
+    const [first] = records.values();
+    if (!first) return false;
     this.terms = terms;
-    this.#loss = { lines: [...records.values()][0]?.dropped ?? 0, reason: "" };
+    this.#scale = first.scale;
+    this.#former = first.size;
+    this.#premises.resumeLoss(first.dropped ?? 0);
     // A record is written again only when its run has been taken up: it is by the record that the run is found.
     let common: Common = { socket: undefined, binding: undefined, log: undefined };
     try {
-      if (terms && anyAlive(records)) common = this.#openAll(terms, () => undefined);
-      else if (terms) this.#openPlaces(terms);
+      if (terms && anyAlive(records)) common = this.#premises.open(terms, () => undefined);
+      else if (terms) this.#premises.openPlaces(terms);
     } catch {
       // What cannot be opened now is tried, and told, again at its next start.
     }
-    this.#scale = [...records.values()][0]?.scale;
     for (const instance of this.instances()) this.#instances.delete(instance.key.instance);
-    for (const [number, record] of records) this.#add(number).resume(record, common);
-    this.#fit();
-    // They listen on a socket that clients no longer find: only new runs can listen on the present one.
-    for (const instance of this.#socket?.fresh ? this.#lasting() : []) {
-      if (alive(instance.state) && instance.state.want === "up") instance.feed({ type: "restart" });
+    for (const [number, record] of records) {
+      const instance = this.#add(number);
+      instance.surplus = record.role === "surplus";
+      instance.fresh = record.role === "fresh";
+      instance.resume(record, common);
     }
+    this.#sortOut();
+    const isFound = this.#lasting().length > 0;
+    if (!isFound) this.#add();
+    if (terms && common.socket?.fresh) this.#relieve(terms);
+    for (const instance of this.#lasting()) instance.publishAgain();
+    this.#even();
     this.#narrow();
     this.#publish();
-    return true;
+    return isFound;
+  }
+
+  /** After an earlier supervisor's end in the middle of a change: what was to go goes, what was not proven too. */
+  #sortOut(): void {
+    for (const instance of this.instances()) {
+      if (instance.surplus) this.#forgetEnded(instance);
+      else if (instance.fresh && this.#lasting().length > this.size) this.#dismiss(instance, "retire");
+      else if (instance.fresh) {
+        instance.fresh = false;
+        instance.remember();
+      }
+    }
+  }
+
+  /** Its runs listen on a socket that clients no longer find: others take their place, and they finish what they are at. */
+  #relieve(terms: Terms): void {
+    const cutOff = this.#lasting().filter(({ state }) => state.phase === "starting" || state.phase === "running");
+    for (const instance of cutOff) {
+      if (mayRoll(terms)) this.#dismiss(instance, "retire");
+      else instance.feed({ type: "restart" });
+    }
+    if (mayRoll(terms)) for (const instance of this.#fit()) instance.feed({ type: "start" });
   }
 
   /** Sends a signal to the main process of each instance; false when there is none. */
@@ -382,11 +454,11 @@ export class Daemon {
 
   /** Gives up what it holds. It must have stopped. */
   async close(): Promise<void> {
-    this.#cancelLook?.();
-    this.#cancelIdle?.();
+    this.#abandon("it is dropped");
+    this.#idleness.end();
     for (const instance of this.instances()) instance.close();
-    this.#closePlaces();
-    await this.#closeLog();
+    this.#premises.closePlaces();
+    await this.#premises.closeLog();
   }
 
   #add(number = this.#free()): Instance {
@@ -401,45 +473,48 @@ export class Daemon {
     for (let number = 1; ; number += 1) if (!this.#instances.has(number)) return number;
   }
 
-  /** Makes the number of its instances what it is to be: what is too many ends, what is missing is not yet begun. */
-  #fit(): void {
+  /** Makes the number of its instances what it is to be: what is too many ends, what is missing comes, and is not yet begun. */
+  #fit(): readonly Instance[] {
     const lasting = this.#lasting();
     for (const instance of lasting.slice(this.size)) this.#dismiss(instance, "retire");
-    for (let missing = this.size - lasting.length; missing > 0; missing -= 1) {
+    const added: Instance[] = [];
+    while (lasting.length + added.length < this.size) {
       const instance = this.#add();
       const { bar } = lasting[0]?.state ?? {};
       if (bar) instance.feed({ type: "bar", bar });
+      added.push(instance);
     }
+    return added;
   }
 
-  /** The same, and begins what is missing if the others are wanted up. */
+  /** The same, and begins what comes if the others are wanted up. */
   #even(): void {
     const { want } = this.state;
-    this.#fit();
-    if (want === "down") return;
-    for (const instance of this.#lasting()) if (instance.state.want === "down") instance.feed({ type: "start" });
+    const added = this.#fit();
+    if (want === "up") for (const instance of added) instance.feed({ type: "start" });
   }
 
   #dismiss(instance: Instance, how: "retire" | "stop"): void {
     instance.surplus = true;
     instance.feed({ type: how });
-    if (!alive(instance.state)) this.#forget(instance);
+    instance.remember();
+    this.#forgetEnded(instance);
   }
 
-  #forget(instance: Instance): void {
+  #forgetEnded(instance: Instance): void {
+    if (alive(instance.state) || !this.#instances.delete(instance.key.instance)) return;
     instance.close();
-    this.#instances.delete(instance.key.instance);
   }
 
   #stepped(instance: Instance, event: Event["type"], before: State, after: State): void {
     this.#witness(this, instance, event, before, after);
-    if (instance.surplus && !alive(after)) this.#forget(instance);
+    if (instance.surplus) this.#forgetEnded(instance);
     if (alive(before) && !alive(after)) this.#narrow();
     this.#publish();
-    this.#watchIdleness();
-    if (this.instances().every(({ state, pid }) => isResting(state) && pid === 0)) void this.#closeLog();
+    this.#idleness.watch();
+    if (this.instances().every(({ state, pid }) => isResting(state) && pid === 0)) void this.#premises.closeLog();
     this.#answer();
-    this.#advance();
+    this.#rollout?.advance();
   }
 
   /** One run less: what there was room for besides goes with it. */
@@ -455,221 +530,42 @@ export class Daemon {
   /** Lets clients in as long as one of its instances will be there for them, and wakes those that sleep when one comes. */
   #publish(): void {
     const now = this.#machine.now();
-    const open = this.instances().some(({ state }) => isExpected(state, now));
-    if (this.#socket && this.#open !== open) this.#socket.admit(open);
-    this.#open = open;
-    if (this.#socket && !open && !alive(this.state)) {
-      for (const { key } of this.instances()) this.#machine.discard(key);
-      this.#socket.dismiss();
-    }
-    if (this.#awaiting || !this.#socket || !this.#lasting().some(({ state }) => state.phase === "asleep")) return;
-    this.#awaiting = true;
-    this.#socket.awaitClient(() => {
-      this.#awaiting = false;
+    const isOpen = this.instances().some(({ state }) => isExpected(state, now));
+    this.#premises.admit(isOpen);
+    if (!isOpen && !alive(this.state)) this.#premises.dismiss();
+    if (!this.#lasting().some(({ state }) => state.phase === "asleep")) return;
+    this.#premises.awaitClient(() => {
       this.feed({ type: "connection" });
       this.#publish();
     });
   }
 
-  #watchIdleness(): void {
+  #idleTimeout(): number | undefined {
     const { definition } = this.terms ?? {};
-    const awake = this.#lasting().some(({ state }) => state.phase === "running");
-    if (!definition?.ondemand || !awake || this.#cancelIdle) return;
-    this.#lastClient = this.#machine.now();
-    const look = (): void => {
-      this.#cancelIdle = undefined;
-      const socket = this.#socket;
-      if (!socket || !this.#lasting().some(({ state }) => state.phase === "running")) return;
-      if (socket.observe().touched || socket.busy() || this.#lasting().some((instance) => instance.serves())) {
-        this.#lastClient = this.#machine.now();
-        this.#markClients();
-      } else if (this.#machine.now() - this.#lastClient >= definition.idleTimeout) {
-        this.feed({ type: "idle" });
-        return;
-      }
-      again();
-    };
-    const again = () => {
-      this.#cancelIdle = this.#machine.after(Math.max(definition.idleTimeout / IDLE_LOOKS, ROLLOUT_LOOK), look);
-    };
-    again();
+    const isAwake = this.#lasting().some(({ state }) => state.phase === "running");
+    return definition?.ondemand && this.#premises.socket && isAwake ? definition.idleTimeout : undefined;
   }
 
-  /** Takes a rolling restart as far as it goes at this moment. */
-  #advance(): void {
-    const { terms } = this;
-    if (!this.#rollout || !terms) return;
-    this.#cancelLook?.();
-    const { pair } = this.#rollout.plan;
-    const fresh = pair && this.#instances.get(pair.fresh);
-    if (fresh && fresh.state.phase === "running" && !fresh.reached) fresh.reached = fresh.serves();
-    const standing = (number: number) => this.#instances.get(number);
-    const move = nextMove(this.#rollout.plan, standing, terms.definition, this.#machine.now());
-    switch (move.move) {
-      case "wait":
-        this.#cancelLook = this.#machine.after(ROLLOUT_LOOK, () => this.#advance());
-        return;
-      case "begin": {
-        const instance = this.#add();
-        this.#rollout.plan = paired(this.#rollout.plan, instance.key.instance);
-        instance.feed({ type: "start" });
-        instance.feed({ type: "connection" });
-        return;
-      }
-      case "retire": {
-        const old = this.#instances.get(move.old);
-        if (old) this.#dismiss(old, "retire");
-        this.#advance();
-        return;
-      }
-      case "pass":
-        this.#rollout.plan = passed(this.#rollout.plan);
-        this.#advance();
-        return;
-      case "back":
-        this.#rollBack(move.fresh, move.reason);
-        return;
-      case "done":
-        this.#conclude({ ok: true });
-        this.#even();
-    }
-  }
-
-  #rollBack(number: number, reason: string): void {
-    const { plan, former } = this.#rollout ?? {};
-    const fresh = this.#instances.get(number);
-    const ran = fresh?.state.last !== undefined && fresh.state.last.exit.how !== "launch";
-    if (plan?.replaced === 0) this.terms = former;
-    this.#conclude({ ok: false, reason, ran });
-    if (!fresh) return;
-    this.#witness(this, fresh, "rollback", fresh.state, fresh.state, reason);
-    this.#dismiss(fresh, "retire");
-  }
-
-  /** Ends a rolling restart before its end: who waits for it is told why. */
-  #abandon(reason: string): void {
-    const { pair } = this.#rollout?.plan ?? {};
-    this.#conclude({ ok: false, reason, ran: false });
-    const fresh = pair && this.#instances.get(pair.fresh);
-    const old = pair && this.#instances.get(pair.old);
-    if (fresh && old && old.state.want === "up") this.#dismiss(fresh, "stop");
-  }
-
-  #conclude(ending: Ending): void {
-    const resolve = this.#rollout?.resolve ?? [];
-    this.#rollout = undefined;
-    this.#cancelLook?.();
-    for (const each of resolve) each(ending);
+  #isBusy(): boolean | undefined {
+    const { socket } = this.#premises;
+    const isVisited = this.rolling || socket?.observe().touched;
+    const signs = isVisited ? [true] : [socket ? socket.busy() : false, ...this.#lasting().map((one) => one.serves())];
+    if (signs.includes(true)) this.#markClients();
+    return signs.includes(true) || (signs.includes(undefined) ? undefined : false);
   }
 
   #markClients(): void {
-    const socket = this.#socket;
+    const { socket } = this.#premises;
     if (!socket) return;
     for (const instance of this.instances()) if (alive(instance.state)) instance.noteClients();
     socket.mark();
     for (const instance of this.instances()) instance.observeClients();
   }
 
-  #openAll(terms: Terms, stage: (name: string) => void): Common {
-    stage("publishing its socket");
-    this.#openPlaces(terms);
-    stage("opening its log");
-    if (terms.definition.output !== "discard") this.#openLog(terms);
-    return { socket: this.#socket, binding: this.#binding, log: this.#log };
-  }
-
-  /** Holds the socket that the terms name, or none. */
-  #openPlaces(terms: Terms): void {
-    const { listen } = terms.definition;
-    if (this.#socket && !this.#socket.intact()) {
-      for (const { key } of this.instances()) this.#machine.discard(key);
-      this.#closePlaces();
-    }
-    if (!isHeld(listen)) this.#closeSocket();
-    if (listen !== "path") this.#closeBinding();
-    if (isHeld(listen) && !this.#socket) {
-      this.#socket = this.#machine.openSocket(this.key, terms.nginxGroup, listen === "fastcgi" ? 0 : 3);
-      this.#open = undefined;
-    }
-    if (listen === "path") this.#binding ??= this.#machine.openBinding(this.key, terms.nginxGroup, terms.account);
-  }
-
-  #openLog(terms: Terms): void {
-    if (this.#log && this.#logOf && !sameLog(this.#logOf, terms)) void this.#closeLog();
-    this.#logOf = terms;
-    if (terms.definition.output === "log/run") {
-      if (this.#log) return;
-      const { definition, account } = terms;
-      const { privileged, tools } = this.#machine;
-      const launch = { definition, owner: this.key.owner, account, privileged, tools };
-      const nothing = { socketPath: undefined, notifyPath: undefined };
-      this.#log = this.#machine.openServiceLog(this.key, account, (cgroup) =>
-        launchServiceLogger({ ...launch, ...nothing, cgroup }),
-      );
-      return;
-    }
-    const { definition, logDirectory } = terms;
-    const { size, files } = withinShare(
-      { size: definition.logSize, files: definition.logFiles },
-      this.household.logShare(),
-    );
-    const bounds = { ...definition, logSize: size, logFiles: files };
-    const logger = launchLogger(logDirectory, this.key.owner, bounds, this.#machine.privileged);
-    if (this.#log) this.#log.follow(logger);
-    else this.#log = this.#machine.openLog(this.key, terms.account, logger, logDirectory);
-  }
-  #logOf: Terms | undefined;
-
-  async #closeLog(): Promise<void> {
-    const log = this.#log;
-    if (!log) return;
-    // What stands by has the log's FIFO open, and would write where nobody reads.
-    for (const { key } of this.instances()) this.#machine.discard(key);
-    this.#log = undefined;
-    await log.close();
-    this.#loss = { lines: log.loss().lines, reason: "" };
-  }
-
-  #closePlaces(): void {
-    this.#closeSocket();
-    this.#closeBinding();
-  }
-  #closeSocket(): void {
-    this.#socket?.close();
-    this.#socket = undefined;
-    this.#awaiting = false;
-  }
-  #closeBinding(): void {
-    this.#binding?.close();
-    this.#binding = undefined;
-  }
-
   #answer(): void {
-    this.#waiters = this.#waiters.filter(({ wish, since, resolve }) => {
-      const verdicts = this.#lasting().map(
-        (one) => [one, verdict(one.state, wish, since.get(one.key.instance) ?? 0)] as const,
-      );
-      for (const [{ key, state, waiting }, said] of verdicts) {
-        if (wish === "up" && waiting && state.run > (since.get(key.instance) ?? 0)) {
-          resolve({ ok: false, reason: waiting, ran: false });
-          return false;
-        }
-        if (said === "pending" || said.ok) continue;
-        const { last } = state;
-        const ran = last !== undefined && last.run > (since.get(key.instance) ?? 0) && last.exit.how !== "launch";
-        resolve({ ok: false, reason: said.reason, ran });
-        return false;
-      }
-      if (verdicts.some(([, said]) => said === "pending")) return true;
-      if (wish === "down" && this.instances().some(({ state }) => alive(state))) return true;
-      resolve({ ok: true });
-      return false;
-    });
+    this.#waiters.answer(this.instances());
   }
 }
-
-const sameLog = (a: Terms, b: Terms): boolean =>
-  a.account.uid === b.account.uid && a.logDirectory === b.logDirectory && a.definition.output === b.definition.output;
 
 /** Whether nothing happens until somebody asks for it. */
 const isResting = (state: State): boolean => !alive(state) && state.phase !== "coolingdown" && state.phase !== "asleep";
@@ -677,6 +573,9 @@ const isResting = (state: State): boolean => !alive(state) && state.phase !== "c
 /** Whether runs of both can be there at a time. */
 const isCompatible = (a: Terms, b: Terms): boolean =>
   b.definition.listen !== "none" && a.definition.listen === b.definition.listen && sameLog(a, b);
+
+/** Whether new runs may begin beside the old: with a lock the new would wait for the old, and the old for the new. */
+const mayRoll = ({ definition }: Terms): boolean => definition.rolling && definition.lock === undefined;
 
 /** Whether two definitions say the same. */
 const sameDefinition = (a: Definition, b: Definition): boolean => {

@@ -61,6 +61,7 @@ export interface Host {
   /** Called when a launch waits for something, or goes on. */
   waits(): void;
   readonly scale: number | undefined;
+  readonly size: number;
   readonly household: Household;
   /** What its daemon may use, with the runs that live at present. */
   allotment(terms: Terms): Allotment;
@@ -83,6 +84,11 @@ const SIGCONT = 18;
 /** How long a look for the socket that a process binds itself is put off, the next time twice as long. In ms. */
 const FIRST_LOOK = 10;
 const SLOWEST_LOOK = 500;
+/** Instances of one daemon that have a launch standing by: where more share a socket, the others serve until the next comes. */
+const MOST_STANDING_BY = 4;
+
+/** Where a run binds its own socket, if it is to. */
+const boundBy = (run: number, { binding }: Common) => binding && { place: binding, run };
 
 type Perform = { readonly [T in Effect["type"]]: (effect: Extract<Effect, { type: T }>) => void };
 
@@ -92,6 +98,8 @@ export class Instance {
   terms: Terms | undefined;
   /** Whether it is to be dropped when it has ended. */
   surplus = false;
+  /** Whether it is to replace another that is still there, and has not shown that it can. */
+  fresh = false;
   /** See core/rollout.ts: Standing. */
   reached = false;
   /** Since when, by the machine's clock, no process of it has lived, or it has been known without one. */
@@ -163,7 +171,7 @@ export class Instance {
       rules: this.terms?.definition ?? DEFAULTS,
     });
     if (state === before) return;
-    if (state.phase === "starting" && state.respawns > before.respawns) this.#host.household.restarted();
+    if (state.respawns > before.respawns) this.#host.household.restarted();
     this.#become(state);
     // What is to be done comes before what is to be written: clients may be waiting.
     for (const effect of effects) (this.#perform[effect.type] as (effect: Effect) => void)(effect);
@@ -189,12 +197,14 @@ export class Instance {
   resume(record: InstanceRecord, common: Common): void {
     this.#common = common;
     if (alive(record.state)) {
-      const held = { socket: common.socket, finish: this.#finish(this.terms) };
+      const binding = boundBy(record.state.run, common);
+      const held = { socket: common.socket, binding, finish: this.#finish(this.terms) };
       this.#run = this.#machine.adopt(this.key, record, held, this.#news(record.state.run));
       if (this.terms) this.terms = { ...this.terms, fingerprint: record.fingerprint };
     }
     this.#become(record.state);
     this.remember();
+    if (record.state.easing) this.#run?.ease();
     if (!this.#run || record.state.phase !== "starting") return;
     // One that may be waiting for its lock can no longer tell when it has it.
     if (this.terms?.definition.lock !== undefined && record.state.want === "up") {
@@ -212,9 +222,9 @@ export class Instance {
     return this.#run !== undefined;
   }
 
-  /** Whether it has a client's connection in hand at this moment. */
-  serves(): boolean {
-    return this.#run?.serves() ?? false;
+  /** Whether it has a client's connection in hand at this moment; undefined where that takes too long to find out. */
+  serves(): boolean | undefined {
+    return this.#run ? this.#run.serves() : false;
   }
 
   /** Gives up what it holds, and leaves no record. It must have stopped. */
@@ -226,9 +236,10 @@ export class Instance {
 
   /** Leaves what the next supervisor needs to know. */
   remember(): void {
-    const { scale } = this.#host;
+    const { scale, size } = this.#host;
     const fingerprint = this.terms?.fingerprint ?? "";
-    this.#machine.remember(this.key, { state: this.#state, fingerprint, scale });
+    const role = this.surplus ? "surplus" : this.fresh ? "fresh" : "lasting";
+    this.#machine.remember(this.key, { state: this.#state, fingerprint, scale, size, role });
   }
 
   readonly #perform: Perform = {
@@ -298,6 +309,7 @@ export class Instance {
     });
     const held = {
       socket: common.socket,
+      binding: boundBy(run, common),
       input: definition.listen === "fastcgi" ? ("socket" as const) : ("nothing" as const),
       ready: definition.ready,
       account,
@@ -335,6 +347,7 @@ export class Instance {
   #prepare(run: number): void {
     // One that binds its own socket does so in a directory of the run's; one that sleeps is begun by whoever comes.
     if (!this.#common?.socket || !this.terms || this.terms.definition.ondemand) return;
+    if (this.key.instance > MOST_STANDING_BY) return;
     try {
       this.#machine.discard(this.key);
       const { plan, held } = this.#plan(this.terms, this.#common, run);
@@ -384,11 +397,27 @@ export class Instance {
     return least(this.terms?.definition.memory, this.#host.household.budget.memory?.amount);
   }
 
-  /** Publishes what the process binds itself, as soon as that is there. */
+  /** Publishes what its process has bound, whatever is published now. */
+  publishAgain(): void {
+    this.reached = false;
+    if (this.#common?.binding) this.#publish(this.#state.run, this.#common.binding, FIRST_LOOK);
+  }
+
+  /** Whether clients may be sent to it, and away from one that it is to replace. */
+  #isProven(): boolean {
+    const { phase, startedAt } = this.#state;
+    const { ready, readyAfter } = this.terms?.definition ?? DEFAULTS;
+    if (phase !== "running") return ready === "accept" && !this.fresh;
+    return !this.fresh || ready !== "accept" || this.#machine.now() - (startedAt ?? 0) >= readyAfter;
+  }
+
+  /** Publishes what the process binds itself, as soon as that is there and may be. */
   #publish(run: number, binding: BindingPlace, wait: number): void {
-    if (this.#state.run !== run || !this.#run || this.#common?.binding !== binding) return;
-    this.reached ||= binding.publish(run);
+    if (this.#state.run !== run || !this.#run || this.surplus || this.#common?.binding !== binding) return;
+    const isProven = this.#isProven();
+    this.reached ||= isProven && binding.publish(run);
     if (this.reached) return;
-    this.#machine.after(wait, () => this.#publish(run, binding, Math.min(wait * 2, SLOWEST_LOOK)));
+    const next = isProven ? Math.min(wait * 2, SLOWEST_LOOK) : wait;
+    this.#machine.after(wait, () => this.#publish(run, binding, next));
   }
 }

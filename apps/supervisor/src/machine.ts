@@ -57,8 +57,11 @@ export interface HeldSocket {
   /** Forgets the clients there were: see SocketEvidence.touched. */
   mark(): void;
   observe(): SocketEvidence;
-  /** Whether any client of this network namespace is connected to it, or waits to be. Of others LiveRun.serves tells. */
-  busy(): boolean;
+  /**
+   * Whether any client of this network namespace is connected to it, or waits to be; undefined where that takes too long to
+   * find out. Of others LiveRun.serves tells.
+   */
+  busy(): boolean | undefined;
   /** Calls `came` once, as soon as a client waits. */
   awaitClient(came: () => void): void;
   close(): void;
@@ -68,9 +71,12 @@ export interface HeldSocket {
 export interface BindingPlace {
   /** Where the socket of the run in force is published. */
   readonly path: string;
-  /** Makes the directory of a run; gives the path that its process is to bind. */
+  /**
+   * Makes the directory of a run; gives the path that its process is to bind.
+   * @throws errno errors; where too many directories of former runs cannot be taken away
+   */
   provide(run: number): string;
-  /** Publishes what the run has bound, if that is there; true from then on. */
+  /** Publishes what the run has bound, if that is there and somebody listens on it; true from then on. */
   publish(run: number): boolean;
   /** Takes a run's directory away. */
   clear(run: number): void;
@@ -103,8 +109,8 @@ export interface LiveRun {
   signal(signal: number): void;
   /** Sends TERM to each of its processes that expects it, and to the others when none has a client's connection in hand. */
   ease(): void;
-  /** Whether one of its processes has a client's connection in hand. */
-  serves(): boolean;
+  /** Whether one of its processes has a client's connection in hand; undefined where that takes too long to find out. */
+  serves(): boolean | undefined;
   /** Kills whatever is left of it. */
   kill(): void;
   usage(): RunUsage;
@@ -170,6 +176,10 @@ export interface InstanceRecord {
   readonly fingerprint: string;
   /** How many instances its daemon was told to have, if not what the file says. */
   readonly scale: number | undefined;
+  /** How many its daemon is to have. */
+  readonly size: number;
+  /** `fresh`: it is to replace another, which is still there; `surplus`: it goes, and is not begun again. */
+  readonly role: "lasting" | "fresh" | "surplus";
   /** Opaque to the supervisor: how the machine finds the live run and the log's writer again. */
   readonly traces: unknown;
   /** Lines of its output that were dropped (LogLoss.lines). */
@@ -243,7 +253,7 @@ export interface Machine {
   adopt(
     key: InstanceKey,
     record: InstanceRecord,
-    held: Pick<Held, "socket" | "finish">,
+    held: Pick<Held, "socket" | "binding" | "finish">,
     news: RunNews,
   ): LiveRun | undefined;
 
@@ -256,6 +266,8 @@ export interface Machine {
 /** What a daemon's run is given by the supervisor. */
 export interface Held {
   readonly socket: HeldSocket | undefined;
+  /** Where the run binds a socket of its own. */
+  readonly binding: { readonly place: BindingPlace; readonly run: number } | undefined;
   /** Descriptor that the socket becomes: 0, or for the launch chain to pass on. */
   readonly input: "socket" | "nothing";
   /** How it tells that it is ready. */

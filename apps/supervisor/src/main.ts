@@ -28,6 +28,7 @@ import { ControlSockets, linkFromHome } from "./os/control-socket.ts";
 import { Linux } from "./os/linux.ts";
 import { readLog } from "./os/log-reader.ts";
 import { NginxSites } from "./os/nginx.ts";
+import { releaseStartup } from "./os/own-memory.ts";
 import { readPolicyFile } from "./os/policy-file.ts";
 import { Readiness } from "./os/readiness.ts";
 import { claimDirectory } from "./os/run-lock.ts";
@@ -231,6 +232,7 @@ const main = async (): Promise<void> => {
     policyFile: flags.config,
     effectiveSettings,
     reloadPolicy,
+    policyOwner: process.geteuid?.() ?? 0,
     readLog: ({ key, logDirectory }, from) => readLog(machine.identity(key.owner), logDirectory ?? "", from),
     readConf: ({ owner, name }) => {
       const { chain, serviceChain } = placesOf(owner);
@@ -323,8 +325,9 @@ const main = async (): Promise<void> => {
   const { found } = lookAgain();
   supervisor.changed = () => hosting.plan();
   hosting.plan();
-  machine.killStrays();
+  machine.killStrays((owner, name) => supervisor.daemon(`${owner}/${name}`) !== undefined);
   for (const fd of inherited.values()) closeSync(fd);
+  releaseStartup();
   log.info({ version: VERSION, daemons: found.length, owners: supervisor.owners() }, "ready");
 };
 

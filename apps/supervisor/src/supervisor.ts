@@ -7,9 +7,13 @@ import { alive, type Bar } from "./core/lifecycle.ts";
 import { overdrawn, pauseAfter } from "./core/memory-watch.ts";
 import type { Policy } from "./core/policy.ts";
 import type { Account, AccountBase } from "./core/policy-rules.ts";
-import { Daemon, type Ending, type Witness } from "./daemon.ts";
+import { Daemon, type Witness } from "./daemon.ts";
 import type { Household, Terms } from "./instance.ts";
 import type { FoundFile, Machine, Places } from "./machine.ts";
+import type { Ending } from "./waiters.ts";
+
+/** Instances that the daemons of one owner may have together; each costs processes that no budget of the policy counts. */
+const MOST_INSTANCES = 512;
 
 /** The policy in force, with the accounts that it was resolved against. */
 export interface Rule {
@@ -40,6 +44,8 @@ export class Supervisor {
   readonly #daemons = new Map<string, Daemon>();
   /** Those whose accounts have changed, until nothing of them is left. */
   readonly #evicted = new WeakSet<Daemon>();
+  /** Those that were dropped, until they are closed. */
+  readonly #closing = new Set<Promise<void>>();
   /** Called when daemons, their files or what they may could have changed; may be called for nothing. */
   changed: () => void = () => undefined;
   /** Ids that are passed over until somebody asks for a look at the files. */
@@ -379,7 +385,7 @@ export class Supervisor {
 
   /** Why it goes beyond what its owner may have, or its limits would not hold, if that is so. */
   #excess(daemon: Daemon, own: Definition, user: Account): Bar | undefined {
-    const reason = this.#crowded(daemon) ?? this.#loose(daemon, own, user);
+    const reason = this.#crowded(daemon) ?? this.#manifold(daemon, own.instances) ?? this.#loose(daemon, own, user);
     return reason === undefined ? undefined : { kind: "forbidden", reason };
   }
 
@@ -391,6 +397,15 @@ export class Supervisor {
     const before = [...this.#daemons.values()].filter(({ key, removed }) => key.owner.name === owner && !removed);
     if (before.indexOf(daemon) < daemons.amount) return undefined;
     return `${owner} may have ${daemons.amount} daemons, and this is one more; root grants them in [limits], line ${daemons.line}`;
+  }
+
+  /** Why that many instances of it are more than its owner may have, if they are. */
+  #manifold(daemon: Daemon, size: number): string | undefined {
+    const owner = daemon.key.owner.name;
+    const others = this.daemonsOf([owner]).filter((other) => other !== daemon && !other.state.bar);
+    const taken = others.reduce((sum, other) => sum + other.size, 0);
+    if (size === 1 || taken + size <= MOST_INSTANCES) return undefined;
+    return `${owner}'s daemons may have ${MOST_INSTANCES} instances together, and the others have ${taken}; ask for fewer`;
   }
 
   /** Why its limits are not as strict as the policy wants them. */
@@ -444,6 +459,7 @@ export class Supervisor {
     // One that is ending begins anew, too.
     if (verb === "restart" || !alive(daemon.state) || daemon.state.phase === "stopping") {
       const file = this.#readAgain(daemon);
+      if (!file) return cannot(`its file ${daemon.file.path} is gone`);
       // One that cannot be read has not changed, for all that is known.
       if (file.legible || !alive(daemon.state)) daemon.file = file;
       const judged = this.#terms(daemon, file);
@@ -459,10 +475,11 @@ export class Supervisor {
     return outcome.ok ? outcome : cannot(outcome.reason, outcome.ran);
   }
 
-  #readAgain(daemon: Daemon): FoundFile {
+  /** Its file as it is now; undefined when there is none any more. */
+  #readAgain(daemon: Daemon): FoundFile | undefined {
     const { owner, name } = daemon.key;
     const places = this.#rule.policy.paths(owner.name);
-    return (places && this.#machine.readFile(owner, places, name)) ?? daemon.file;
+    return places ? this.#machine.readFile(owner, places, name) : daemon.file;
   }
 
   /** Stops it and all that it started. */
@@ -491,6 +508,8 @@ export class Supervisor {
     if (daemon.terms?.definition.listen === "path" && size > 1) {
       return cannot("with listen=path each process binds the socket itself, so there can be only one");
     }
+    const excess = this.#manifold(daemon, size);
+    if (excess !== undefined) return cannot(excess);
     const outcome = await daemon.scale(size);
     return outcome.ok ? outcome : cannot(outcome.reason, outcome.ran);
   }
@@ -501,14 +520,17 @@ export class Supervisor {
     this.#cancelLook?.();
     const all = [...this.#daemons.values()];
     await Promise.all(all.map((daemon) => this.stop(daemon)));
-    await Promise.all(all.map((daemon) => daemon.close()));
+    await Promise.all([...all.map((daemon) => daemon.close()), ...this.#closing]);
   }
 
   #drop(daemon: Daemon): void {
     if (!this.#daemons.delete(daemon.id)) return;
     this.changed();
-    const closed = daemon.close();
-    if (this.#evicted.has(daemon)) void closed.then(() => this.#rescan([daemon.key.owner.name]));
+    const closed = daemon.close().then(() => {
+      this.#closing.delete(closed);
+      if (this.#evicted.has(daemon)) this.#rescan([daemon.key.owner.name]);
+    });
+    this.#closing.add(closed);
   }
 }
 

@@ -29,6 +29,8 @@ import { exportState } from "./state-export.ts";
 export interface Surroundings extends ExplanationSurroundings, ConfSurroundings {
   /** Reads the policy file and the accounts again; problems as `path:line: text`. Throws when the file is refused. */
   reloadPolicy(): Promise<string[]>;
+  /** Uid of the one who, besides root, may have it read again: the only tenant's, where there is but one. */
+  readonly policyOwner: number;
   /** Called for an error that the caller is only told of as internal. */
   onInternalError(error: unknown, caller: Caller): void;
 }
@@ -100,7 +102,7 @@ const explanation = async (supervisor: Supervisor, about: Surroundings, { caller
 };
 
 const rescan = async (supervisor: Supervisor, about: Surroundings, caller: Caller) => {
-  const problems = caller.uid === 0 ? await reloadPolicy(about) : [];
+  const problems = [0, about.policyOwner].includes(caller.uid) ? await reloadPolicy(about) : [];
   const findings = supervisor.rescan(supervisor.policy.manageable(caller.user));
   return { ...findings, problems: [...problems, ...findings.problems] };
 };

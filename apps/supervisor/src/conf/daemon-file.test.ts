@@ -233,6 +233,33 @@ const CASES: readonly (readonly [name: string, text: string, expected: Expected]
     "start=x\nlisten=9000",
     { errors: ['2: listen: expected none, fastcgi, systemd, http or path, found "9000"'] },
   ],
+  ...["none", "path"].map(
+    (listen) =>
+      [
+        `sleep with listen=${listen}`,
+        `start=x\nondemand=yes\nlisten=${listen}`,
+        { errors: [`2: ondemand: it cannot go with listen=${listen}: expected listen=fastcgi, systemd or http`] },
+      ] as const,
+  ),
+  [
+    "instances that bind sockets themselves",
+    "start=x\nlisten=path\ninstances=2",
+    {
+      errors: ["3: instances: it cannot go with listen=path: expected another one, for each process would bind it"],
+    },
+  ],
+  [
+    "instances with a lock",
+    "start=x\nlock=/run/x\ninstances=2",
+    { errors: ["2: lock: only one process can hold it: expected instances=1, or no lock"] },
+  ],
+  [
+    "readiness told on the socket's descriptor",
+    "start=x\nlisten=http\nready=fd:3",
+    {
+      errors: ["3: ready: descriptor 3 is the socket of listen=http: expected another"],
+    },
+  ],
   ...(
     [
       ["0", 0],
@@ -247,6 +274,19 @@ const CASES: readonly (readonly [name: string, text: string, expected: Expected]
   ).map(
     ([text, value]) =>
       [`${text} of time`, `start=x\nstop-timeout=${text}`, { value: { start: "x", stopTimeout: value } }] as const,
+  ),
+  ["drain of 10 minutes", "start=x\ndrain=10m", { value: { start: "x", drain: 600_000 } }],
+  ...["601s", "10.1m", "1h", "24h"].map(
+    (text) =>
+      [
+        `drain of ${text}`,
+        `start=x\ndrain=${text}`,
+        {
+          errors: [
+            `2: drain: expected a number of seconds, or one with ms, s or m after it, of at most 10m, found "${text}"`,
+          ],
+        },
+      ] as const,
   ),
   ...["-1", "1d", "s", ".5", "1.", "1e3", "0x10", "1 2", "25h", "Infinity", "9".repeat(400)].map(
     (text) =>

@@ -141,6 +141,12 @@ class DaemonFile {
         key === "ondemand" ? "listen=fastcgi, systemd or http" : "another one, for each process would bind it";
       this.findings.error(line, `${key}: it cannot go with listen=${listen}: expected ${expected}`);
     }
+    if (this.draft.lock !== undefined && this.draft.instances > 1) {
+      this.findings.error(
+        this.seen.get("lock") ?? 0,
+        "lock: only one process can hold it: expected instances=1, or no lock",
+      );
+    }
     if (ready === "fd:3" && (listen === "systemd" || listen === "http")) {
       this.findings.error(
         this.seen.get("ready") ?? 0,

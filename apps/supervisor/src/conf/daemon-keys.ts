@@ -46,6 +46,8 @@ interface FieldKey<F extends Field> extends DaemonKey {
 
 /** Longest duration that can be set, in milliseconds: below what a timer can hold. */
 const LONGEST = 24 * 3_600_000;
+/** The same of `drain`: all that time it is looked again and again whether the process still has a client. */
+const LONGEST_DRAIN = 10 * 60_000;
 const MILLISECONDS = new Map([
   ["ms", 1],
   ["s", 1_000],
@@ -188,10 +190,10 @@ const FIELD_KEYS: { readonly [F in Field]: FieldKey<F> } = {
   },
   drain: {
     key: "drain",
-    expected: DURATION,
+    expected: "a number of seconds, or one with ms, s or m after it, of at most 10m",
     default: "10s",
-    doc: "How long a process that is replaced may take to finish its requests before it gets TERM.",
-    read: readDuration,
+    doc: "How long a process that is replaced may take to finish its requests before it gets TERM, at most 10m.",
+    read: (text) => readDuration(text, LONGEST_DRAIN),
   },
   ondemand: {
     key: "ondemand",
@@ -446,10 +448,10 @@ export function writeField<F extends Field>(field: F, value: NonNullable<Definit
 }
 
 /** A duration in milliseconds, rounded to whole ones. */
-function readDuration(text: string): number | undefined {
+function readDuration(text: string, longest = LONGEST): number | undefined {
   const [, amount, unit = "s"] = /^(\d+(?:\.\d+)?)[ \t]*(ms|s|m|h)?$/.exec(text) ?? [];
   const duration = Math.round(Number(amount) * (MILLISECONDS.get(unit) ?? Number.NaN));
-  return duration <= LONGEST ? duration : undefined;
+  return duration <= longest ? duration : undefined;
 }
 
 /** A number of bytes. */

@@ -9,6 +9,7 @@ const plain: ServiceText = {
   down: false,
   logger: false,
   finish: false,
+  contents: "of run",
 };
 
 describe("parseService", () => {
@@ -19,7 +20,7 @@ describe("parseService", () => {
         dir: "/home/amy/service/site",
         start: "exec ./run",
         output: "log",
-        service: { finish: false },
+        service: { finish: false, contents: "of run" },
       },
       errors: [],
       warnings: [],

@@ -40,7 +40,7 @@ export function parseService(service: ServiceText): ParsedService {
     start: "exec ./run",
     user: readAccount(named),
     output: "log",
-    service: { finish: service.finish },
+    service: { finish: service.finish, contents: service.contents },
   };
   const parsed = parseKeys(service.conf ?? "", given, TAKEN);
   const ofConf = (problem: Problem): ServiceProblem => ({ file: "conf", ...problem });

@@ -21,6 +21,8 @@ export type Ready = "accept" | "notify" | `fd:${number}`;
 export interface Service {
   /** Whether `finish` is run after each run. */
   readonly finish: boolean;
+  /** ServiceText.contents: what no key says and a run is made of all the same. */
+  readonly contents: string;
 }
 
 /** A daemon's file, complete with its defaults. Durations are in milliseconds. */
@@ -184,6 +186,8 @@ export interface ServiceText {
   readonly logger: boolean;
   /** Whether there is a `finish`. */
   readonly finish: boolean;
+  /** Equal for equal contents of all that a run is made of besides `conf`: its programs, `env/USER`, `down`. */
+  readonly contents: string;
 }
 
 /** A problem and the file of the directory that has it. */

@@ -118,7 +118,7 @@ describe("launchLogger", () => {
 
 describe("the chain of a service directory", () => {
   const root = { name: "root", uid: 0, gid: 0, home: "/root", shell: "/bin/sh" };
-  const ofService = { ...DEFAULTS, dir: "/service/site", start: "exec ./run", service: { finish: true } };
+  const ofService = { ...DEFAULTS, dir: "/service/site", start: "exec ./run", service: { finish: true, contents: "" } };
   const launch = {
     definition: ofService,
     owner,

@@ -70,7 +70,7 @@ const cells: Record<Phase, Record<keyof typeof events, string>> = {
   stopping:    { start: "stopping",        stop: "stopping",         restart: "stopping",                     launched: "-",                 exited: "stopping",       gone: "stopped discard4", deadline: "stopping kill3",  connection: "-",               forbid: "stopping",                     invalidate: "-",                unbar: "stopping", once: "stopping", retire: "stopping", idle: "-", pause: "-", continue: "stopping continue3", ready: "-" },
   coolingdown: { start: "starting spawn4", stop: "stopped discard4", restart: "starting spawn4",              launched: "-",                 exited: "-",              gone: "-",                deadline: "starting spawn4", connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "coolingdown", once: "starting spawn4", retire: "stopped discard4", idle: "-", pause: "-", continue: "-", ready: "-" },
   failed:      { start: "starting spawn4", stop: "stopped discard4", restart: "starting spawn4",              launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "failed", once: "starting spawn4", retire: "stopped discard4", idle: "-", pause: "-", continue: "-", ready: "-" },
-  asleep:      { start: "-",               stop: "stopped discard4", restart: "-",                            launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "starting spawn4", forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "asleep", once: "starting spawn4", retire: "stopped discard4", idle: "-", pause: "-", continue: "-", ready: "-" },
+  asleep:      { start: "starting spawn4", stop: "stopped discard4", restart: "starting spawn4",              launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "starting spawn4", forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "asleep", once: "starting spawn4", retire: "stopped discard4", idle: "-", pause: "-", continue: "-", ready: "-" },
   forbidden:   { start: "-",               stop: "forbidden discard4", restart: "-",                          launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "starting spawn4", once: "-", retire: "forbidden discard4", idle: "-", pause: "-", continue: "-", ready: "-" },
   invalid:     { start: "-",               stop: "invalid discard4", restart: "-",                            launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "stopped", once: "-", retire: "invalid discard4", idle: "-", pause: "-", continue: "-", ready: "-" },
 };
@@ -175,7 +175,7 @@ describe("respawns", () => {
     (_, state) => {
       for (const type of ["stop", "restart"] as const) {
         const after = step(state, { type }, at(NOW)).state;
-        // Asleep it has nothing to end, and barred it has ended.
+        // Barred it has ended.
         if (type === "stop" || after.phase !== state.phase) expect(after.respawns).toBe(0);
       }
     },
@@ -238,6 +238,29 @@ describe("an end that is let finish", () => {
 
 describe("a daemon that runs on demand", () => {
   const own = { ondemand: true };
+
+  it("goes on sleeping when it is started or restarted, if it is to sleep still", () => {
+    expect(step(states.asleep, { type: "start" }, at(NOW, own))).toEqual({ state: states.asleep, effects: [] });
+    expect(step(states.asleep, { type: "restart" }, at(NOW, own)).state).toMatchObject({
+      phase: "asleep",
+      respawns: 0,
+    });
+    expect(step(states.asleep, { type: "start" }, at(NOW)).state.phase).toBe("starting");
+  });
+
+  it("is begun again by the next who comes, not by itself: it counts as a respawn, and its failures go on", () => {
+    let state: State = { ...states.running, startedAt: NOW };
+    for (const failures of [1, 2, 3]) {
+      state = endRun(state, NOW, {}, own);
+      if (state.phase === "coolingdown") state = step(state, { type: "deadline" }, at(NOW, own)).state;
+      expect(state).toMatchObject({ phase: "asleep", want: "up", failures, respawns: 2 + failures });
+      state = { ...step(state, { type: "connection" }, at(NOW, own)).state, phase: "running" };
+    }
+    expect(state.respawns).toBe(5);
+    const rationed = step({ ...states.coolingdown }, { type: "deadline" }, { ...at(NOW, own), earliest: NOW + 1 });
+    expect(rationed.state).toMatchObject({ phase: "coolingdown", rationed: true });
+    expect(endRun({ ...states.running, once: true }, NOW, {}, own).phase).toBe("stopped");
+  });
 
   it("sleeps when it is started, wakes for a client, and sleeps again when it is idle and has gone", () => {
     const asleep = step(initial, { type: "start" }, at(NOW, own)).state;

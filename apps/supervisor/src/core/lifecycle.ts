@@ -201,11 +201,13 @@ const beginOnce = (state: State, _event: unknown, at: Circumstances): Step =>
 const beginAnew = (state: State, event: unknown, at: Circumstances): Step =>
   begin({ ...state, respawns: 0 }, event, at);
 const wake = (state: State, _event: unknown, at: Circumstances): Step => spawn(state, at, {});
-/** Begun again by itself, if its owner has a restart left in this minute. */
-const respawn = (state: State, _event: unknown, at: Circumstances): Step =>
-  (at.earliest ?? at.now) > at.now
-    ? to(state, { phase: "coolingdown", deadline: at.earliest, rationed: true })
-    : spawn(state, at, { respawns: state.respawns + 1 });
+/** Begun again by itself, or by the next who comes, if its owner has a restart left in this minute. */
+const respawn = (state: State, _event: unknown, at: Circumstances): Step => {
+  if ((at.earliest ?? at.now) > at.now)
+    return to(state, { phase: "coolingdown", deadline: at.earliest, rationed: true });
+  const respawns = state.respawns + 1;
+  return at.rules.ondemand && !state.once ? sleep(state, { respawns }) : spawn(state, at, { respawns });
+};
 
 /** What ends is let finish (`easing`), or told at once; what is held by STOP could do neither. */
 const finish = (state: State, at: Circumstances, easing: boolean, change: Partial<State>): Step =>
@@ -253,6 +255,8 @@ const wishDown = (state: State, _event: unknown, at: Circumstances): Step =>
 const wishAway = (state: State): Step => ({ state: { ...state, ...idle, asked: true }, effects: [] });
 
 const lastly = (state: State): Step => ({ state: { ...state, once: true }, effects: [] });
+const stay = (state: State, event: unknown, at: Circumstances): Step =>
+  at.rules.ondemand ? same(state) : begin(state, event, at);
 const lasting = (state: State): Step => (state.once ? { state: { ...state, once: false }, effects: [] } : same(state));
 
 const hold = (state: State): Step =>
@@ -360,9 +364,9 @@ const release = (state: State, _event: unknown, at: Circumstances): Step => {
 
 // biome-ignore format: the table is read in columns
 const table = {
-  start:      { stopped: begin,     starting: lasting,   running: lasting,    stopping: wishUp,     coolingdown: begin,     failed: begin,      asleep: lasting,    forbidden: same,      invalid: same },
+  start:      { stopped: begin,     starting: lasting,   running: lasting,    stopping: wishUp,     coolingdown: begin,     failed: begin,      asleep: stay,       forbidden: same,      invalid: same },
   once:       { stopped: beginOnce, starting: lastly,    running: lastly,     stopping: wishOnce,   coolingdown: beginOnce, failed: beginOnce,  asleep: beginOnce,  forbidden: same,      invalid: same },
-  restart:    { stopped: begin,     starting: cycle,     running: cycle,      stopping: wishAnew,   coolingdown: beginAnew, failed: beginAnew,  asleep: lasting,    forbidden: same,      invalid: same },
+  restart:    { stopped: begin,     starting: cycle,     running: cycle,      stopping: wishAnew,   coolingdown: beginAnew, failed: beginAnew,  asleep: beginAnew,  forbidden: same,      invalid: same },
   stop:       { stopped: rest,      starting: end,       running: end,        stopping: wishDown,   coolingdown: rest,      failed: rest,       asleep: rest,       forbidden: rest,      invalid: rest },
   retire:     { stopped: rest,      starting: ease,      running: ease,       stopping: wishAway,   coolingdown: rest,      failed: rest,       asleep: rest,       forbidden: rest,      invalid: rest },
   idle:       { stopped: same,      starting: same,      running: doze,       stopping: same,       coolingdown: same,      failed: same,       asleep: same,       forbidden: same,      invalid: same },

@@ -35,10 +35,10 @@ export type Move =
   | { readonly move: "back"; readonly fresh: number; readonly reason: string }
   | { readonly move: "done" };
 
-type Rules = Pick<Definition, "ready" | "readyAfter" | "listen">;
+type Rules = Pick<Definition, "ready" | "readyAfter" | "readyTimeout" | "listen">;
 
 const isReady = ({ state, reached }: Standing, rules: Rules, now: number): boolean => {
-  if (state.phase !== "running") return false;
+  if (state.phase !== "running" || state.paused) return false;
   if (reached || rules.ready !== "accept") return reached || rules.listen !== "path";
   return rules.listen !== "path" && now - (state.startedAt ?? now) >= rules.readyAfter;
 };
@@ -66,8 +66,19 @@ export const nextMove = (
   const old = standing(pair.old);
   if (!old || old.state.want === "down") return old && alive(old.state) ? { move: "wait" } : { move: "pass" };
   if (fresh.state.last) return back(describeExit(fresh.state.last.exit));
-  return isReady(fresh, rules, now) ? { move: "retire", old: pair.old } : { move: "wait" };
+  if (isReady(fresh, rules, now)) return { move: "retire", old: pair.old };
+  return isOverdue(fresh, rules, now)
+    ? back(`did not bind its socket within ${rules.readyTimeout / 1000} s`)
+    : { move: "wait" };
 };
+
+/** Whether it has had its time to bind the socket itself. */
+const isOverdue = ({ state, reached }: Standing, { listen, readyAfter, readyTimeout }: Rules, now: number): boolean =>
+  listen === "path" &&
+  state.phase === "running" &&
+  !reached &&
+  !state.paused &&
+  now - (state.startedAt ?? now) >= readyAfter + readyTimeout;
 
 /** The rollout with a pair at hand: `fresh` is to replace the next one in the queue. */
 export const paired = ({ queue, replaced }: Rollout, fresh: number): Rollout => ({

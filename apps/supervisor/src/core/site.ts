@@ -71,8 +71,8 @@ export const siteLog = (logs: SitePath, host: Hostname, kind: "access" | "error"
 const HIDDEN = String.raw`/\.(?!well-known/)`;
 const COPIES = String.raw`~$|\.(?:bak|swp|orig|old|save)$`;
 const PROGRAMS = String.raw`\.(?:php|php\d|phps|phtml|pht|phar|inc|cgi|fcgi|pl|py|rb)$`;
-/** The same without what php-cgi is given. */
-const OTHER_PROGRAMS = String.raw`\.(?:php\d|phps|phtml|pht|phar|inc)$`;
+/** The same without what php-cgi is given. PHP knows .php alone; what is called .PHP is no less a program. */
+const OTHER_PROGRAMS = String.raw`\.(?:php\d|phps|phtml|pht|phar|inc|(?!(?-i:php)$)php)$`;
 
 const location = (where: string, lines: readonly string[]): string[] => [
   `location ${where} {`,
@@ -101,8 +101,6 @@ const locations = (site: Site): string[] => {
       ...location(`~* "${HIDDEN}|${COPIES}|${OTHER_PROGRAMS}"`, ["return 404;"]),
       // Only a file whose own name ends so is run: /picture.jpg/x.php is nothing.
       ...location('~ "\\.php$"', ["try_files $fastcgi_script_name =404;", ...pass(app, id)]),
-      // PHP knows .php alone; what is called .PHP is no less a program.
-      ...location('~* "\\.php$"', ["return 404;"]),
       ...location("/", [`try_files $uri $uri/ ${front === undefined ? "=404" : `/${front}?$args`};`]),
     ];
   }

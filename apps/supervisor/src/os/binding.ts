@@ -12,20 +12,31 @@ import {
   lstatSync,
   mkdirSync,
   openSync,
+  readdirSync,
   renameSync,
   rmdirSync,
   rmSync,
   symlinkSync,
+  unlinkSync,
 } from "node:fs";
 import { basename, join } from "node:path";
 import type { BindingPlace } from "../machine.ts";
-import type { FileIdentity } from "./libc.ts";
+import type { SocketCensus } from "./census.ts";
+import { hasClient } from "./connections.ts";
+import { removeLeavings } from "./leavings.ts";
+import { type FileIdentity, isListenedOn } from "./libc.ts";
+import type { ProcessIdentity } from "./process-table.ts";
+import type { Ration } from "./ration.ts";
 import { makePassage, PASSAGE, requireShort } from "./socket.ts";
 import { asUser } from "./tenant.ts";
 
 /** Not a name that an owner can have. */
 const TREE = ".bound";
 const SOCKET = "socket";
+/** Directories of former runs that may be left in the place of one daemon. */
+const MOST_LEFT = 64;
+/** How long clients may be on their way to a socket that is not the published one any more. In ms. */
+const ON_THE_WAY = 20;
 
 /** What a place is made of. */
 export interface BindingPlan {
@@ -37,6 +48,9 @@ export interface BindingPlan {
   readonly group: number;
   /** The account that binds. */
   readonly binder: FileIdentity;
+  readonly census: SocketCensus;
+  /** Time that may go into looking for clients and listeners. */
+  readonly ration: Ration;
 }
 
 /** The place for one daemon; its directories are there until `close`. */
@@ -45,6 +59,10 @@ export class Binding implements BindingPlace {
   readonly #plan: BindingPlan;
   readonly #runs: string;
   readonly #published: string;
+  /** Inodes of what runs have bound, as far as they are known. */
+  readonly #inodes = new Map<number, number>();
+  #switched = Number.NEGATIVE_INFINITY;
+  #closed = false;
 
   /** @throws errno errors */
   constructor(plan: BindingPlan) {
@@ -58,7 +76,7 @@ export class Binding implements BindingPlace {
     for (const path of [join(root, TREE), join(root, TREE, owner), this.#runs]) {
       makePassage(path, plan.group, PASSAGE.root);
     }
-    makeOwned(this.#published, plan);
+    this.#makeOwned(this.#published);
     rmSync(`${this.path}~`, { force: true });
     symlinkSync(`${basename(this.#published)}/${SOCKET}`, `${this.path}~`);
     renameSync(`${this.path}~`, this.path);
@@ -68,44 +86,120 @@ export class Binding implements BindingPlace {
     const directory = join(this.#runs, String(run));
     const path = join(directory, SOCKET);
     requireShort(path);
-    makeOwned(directory, this.#plan);
-    within(directory, this.#plan.binder, (inside) => rmSync(join(inside, SOCKET), { force: true }));
+    makePassage(this.#runs, this.#plan.group, PASSAGE.root);
+    const left = readdirSync(this.#runs).length;
+    if (left >= MOST_LEFT) {
+      throw new Error(
+        `${left} directories of former runs are in ${this.#runs}, and what they left there cannot be removed; remove it`,
+      );
+    }
+    this.#inodes.delete(run);
+    this.#putAside(directory);
+    this.#makeOwned(directory);
     return path;
   }
 
   publish(run: number): boolean {
+    const { binder, ration } = this.#plan;
     const bound = join(this.#runs, String(run), SOCKET);
+    if (ration.balance <= 0) return false;
     try {
-      return within(this.#published, this.#plan.binder, (inside) => {
-        const fresh = join(inside, `${SOCKET}~`);
-        rmSync(fresh, { force: true });
-        // A link is not followed, and with this authority only what is the account's own can be linked to.
-        linkSync(bound, fresh);
-        const linked = lstatSync(fresh);
-        if (!linked.isSocket() || linked.uid !== this.#plan.binder.uid) {
+      const inode = ration.charge(() =>
+        within(this.#published, binder, (inside) => {
+          const fresh = join(inside, `${SOCKET}~`);
+          rmSync(fresh, { force: true });
+          // A link is not followed, and with this authority only what is the account's own can be linked to.
+          linkSync(bound, fresh);
+          const { ino, uid } = lstatSync(fresh);
+          if (uid === binder.uid && this.#isListening(fresh, ino)) {
+            renameSync(fresh, join(inside, SOCKET));
+            return ino;
+          }
           rmSync(fresh);
-          return false;
-        }
-        renameSync(fresh, join(inside, SOCKET));
-        return true;
-      });
+          return undefined;
+        }),
+      );
+      if (inode === undefined) return false;
+      this.#inodes.set(run, inode);
+      this.#switched = performance.now();
+      return true;
     } catch {
       return false;
     }
   }
 
+  /** Whether somebody listens for streams on a socket, which is what this must be. */
+  #isListening(path: string, inode: number): boolean {
+    if (!lstatSync(path).isSocket()) return false;
+    const census = this.#plan.census.recent();
+    return census?.told ? census.to(inode).listening : census !== undefined && isListenedOn(path);
+  }
+
+  /** See Attention; of one run. */
+  servedBy(run: number, processes: readonly ProcessIdentity[], since?: number): boolean | undefined {
+    if (performance.now() - this.#switched < ON_THE_WAY) return true;
+    const inode = this.#inodes.get(run) ?? this.#inodeOf(join(this.#runs, String(run)));
+    if (inode === undefined) return false;
+    this.#inodes.set(run, inode);
+    return hasClient(this.#plan.census, processes, inode, since);
+  }
+
+  #inodeOf(directory: string): number | undefined {
+    try {
+      return within(directory, this.#plan.binder, (inside) => lstatSync(join(inside, SOCKET)).ino);
+    } catch {
+      return undefined;
+    }
+  }
+
   clear(run: number): void {
-    removeOwned(join(this.#runs, String(run)), this.#plan.binder);
+    this.#inodes.delete(run);
+    this.#remove(join(this.#runs, String(run)));
   }
 
   close(): void {
+    this.#closed = true;
     rmSync(this.path, { force: true });
-    removeOwned(this.#published, this.#plan.binder);
+    removeSocket(this.#published, this.#plan.binder);
+    this.#removeRuns();
+  }
+
+  #removeRuns(): void {
     try {
       rmdirSync(this.#runs);
     } catch {
-      // A run left something there, which is its account's.
+      // What a run has left there is still being removed, or cannot be.
     }
+  }
+
+  /** Makes room for a new directory: a former account of the daemon's may have left anything in the one that is there. */
+  #putAside(path: string): void {
+    const found = lstatSync(path, { throwIfNoEntry: false });
+    if (!found) return;
+    const aside = `${path}~${process.hrtime.bigint()}`;
+    renameSync(path, aside);
+    this.#remove(aside, { uid: found.uid, gid: found.gid, groups: [found.gid] });
+  }
+
+  /** Takes away a directory of the account's, its leavings not necessarily at once. */
+  #remove(directory: string, owner = this.#plan.binder): void {
+    if (removeSocket(directory, owner)) return;
+    removeLeavings(directory, owner, () => this.#closed && this.#removeRuns());
+  }
+
+  /** A directory that the account may write to, whose files belong to a group that may use them, and that others may not enter. */
+  #makeOwned(path: string): void {
+    const { binder, group } = this.#plan;
+    const found = lstatSync(path, { throwIfNoEntry: false });
+    if (found?.isDirectory() && found.uid === binder.uid && found.gid === group && (found.mode & 0o7777) === MODE)
+      return;
+    this.#putAside(path);
+    mkdirSync(path, { mode: 0o700 });
+    const own = process.geteuid?.() ?? 0;
+    chownSync(path, own, group);
+    // Only a member of the group may set that bit where root has no power over files.
+    asUser({ uid: own, gid: group, groups: [group] }, () => chmodSync(path, MODE));
+    if (binder.uid !== own) chownSync(path, binder.uid, group);
   }
 }
 
@@ -126,27 +220,23 @@ const O_PATH = 0o10000000;
 
 const MODE = 0o2710;
 
-/** A directory that an account may write to, whose files belong to a group that may use them, and that others may not enter. */
-const makeOwned = (path: string, { binder, group }: BindingPlan): void => {
-  const found = lstatSync(path, { throwIfNoEntry: false });
-  if (found?.isDirectory() && found.uid === binder.uid && found.gid === group && (found.mode & 0o7777) === MODE) return;
-  if (found) removeOwned(path, { uid: found.uid, gid: found.gid, groups: [found.gid] });
-  mkdirSync(path, { mode: 0o700 });
-  const own = process.geteuid?.() ?? 0;
-  chownSync(path, own, group);
-  // Only a member of the group may set that bit where root has no power over files.
-  asUser({ uid: own, gid: group, groups: [group] }, () => chmodSync(path, MODE));
-  if (binder.uid !== own) chownSync(path, binder.uid, group);
-};
-
-const removeOwned = (path: string, owner: FileIdentity): void => {
+/** Removes a directory of an account's with the socket in it; false where there is more in it. */
+const removeSocket = (path: string, owner: FileIdentity): boolean => {
   try {
     within(path, owner, (inside) => {
-      rmSync(join(inside, SOCKET), { force: true });
-      rmSync(join(inside, `${SOCKET}~`), { force: true });
+      for (const name of [SOCKET, `${SOCKET}~`]) removeFile(join(inside, name));
     });
     rmdirSync(path);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "ENOENT";
+  }
+};
+
+const removeFile = (path: string): void => {
+  try {
+    unlinkSync(path);
   } catch {
-    // What else its account has put there is in nobody's way.
+    // It is not there, or a directory: then there is more to remove.
   }
 };

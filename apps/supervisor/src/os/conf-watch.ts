@@ -81,8 +81,9 @@ export class ConfWatch {
       // A directory that cannot be watched is found by the next rescan.
     }
     const late = now >= (this.#first ?? now) + LONGEST;
-    const wait = late ? 0 : QUIET;
-    this.#timer = setTimeout(() => this.#look(), Math.max(wait, this.#notBefore - now));
+    // News that is on its way here would put off even what is to be done at once, and again the next time.
+    if (late && now >= this.#notBefore) this.#look();
+    else this.#timer = setTimeout(() => this.#look(), Math.max(late ? 0 : QUIET, this.#notBefore - now));
   }
 
   #look(): void {

@@ -1,81 +1,108 @@
-/** Clients of a listening socket, as the kernel tells them: sock_diag(7), and /proc for who holds which. */
-import { lstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { askSocketDiagnosis, dumpSocketDiagnosis } from "./libc.ts";
+/** Clients of a listening socket, and who has them in hand: sock_diag(7), and /proc, where every look is bounded. */
+import { lstatSync, opendirSync, readFileSync, readlinkSync } from "node:fs";
+import type { SocketCensus } from "./census.ts";
+import { askSocketDiagnosis } from "./libc.ts";
+import type { ProcessIdentity } from "./process-table.ts";
 import { asUser } from "./tenant.ts";
 
-const SOCK_DIAG_BY_FAMILY = 20;
-const UDIAG_SHOW_VFS = 2;
-const UNIX_DIAG_VFS = 1;
-const ESTABLISHED = 1;
-
-/** The server's ends of the connections to a socket. */
-export interface Connections {
-  /** How many, those that wait to be accepted included. */
-  readonly count: number;
-  /** Inodes of those that a process has accepted. */
-  readonly accepted: ReadonlySet<number>;
-}
-
-/** Connections to the listening socket that is bound to the file `inode`; undefined where the kernel does not tell. */
-export const connectionsTo = (inode: number): Connections | undefined => {
-  const request = Buffer.alloc(40);
-  request.writeUInt32LE(request.length, 0);
-  request.writeUInt16LE(SOCK_DIAG_BY_FAMILY, 4);
-  request.writeUInt16LE(0x301, 6);
-  request.writeUInt8(1, 16);
-  request.writeUInt32LE(1 << ESTABLISHED, 20);
-  request.writeUInt32LE(UDIAG_SHOW_VFS, 28);
-  request.fill(0xff, 32);
-  const accepted = new Set<number>();
-  let count = 0;
-  try {
-    dumpSocketDiagnosis(request, (message) => {
-      if (boundTo(message) !== inode % 2 ** 32) return;
-      count += 1;
-      const own = message.readUInt32LE(20);
-      if (own !== 0) accepted.add(own);
-    });
-  } catch {
-    return undefined;
-  }
-  return { count, accepted };
-};
-
-/** Inode of the file that a socket, or the one it was accepted from, is bound to. */
-const boundTo = (message: Buffer): number | undefined => {
-  for (let at = 32; at + 12 <= message.length; ) {
-    const length = message.readUInt16LE(at);
-    if (message.readUInt16LE(at + 2) === UNIX_DIAG_VFS) return message.readUInt32LE(at + 4);
-    at += Math.max(4, (length + 3) & ~3);
-  }
-  return undefined;
-};
-
-/** UNIX sockets of one process that are looked up, at most. */
-const MOST_LOOKUPS = 256;
+/**
+ * How long one look at processes may take, in ms. How many descriptors they have is the tenant's choice; who cannot be
+ * looked through in this time is not known to have no client.
+ */
+const LONGEST = 20;
 
 /**
- * Whether a process has a client's connection in hand: one of `accepted`, or one whose client is in another network
- * namespace, as a web server in its own container is. The kernel counts both ends of such a connection to the client's
- * namespace, so `connectionsTo` cannot see it; but a UNIX socket that this namespace does not list is nothing else.
- * The process is looked at with its own authority: root may have no power to.
+ * Whether one of these processes has a client's connection in hand, to the socket that is bound to the file `inode`; undefined
+ * where that takes too long to find out.
+ * @param since a clock's value (performance.now()) before which it must not have been looked
  */
-export const servesClient = (pid: number, accepted: ReadonlySet<number>): boolean => {
+export const servesClient = (
+  census: SocketCensus,
+  processes: readonly ProcessIdentity[],
+  inode: number,
+  since?: number,
+): boolean | undefined => {
+  const present = since === undefined ? census.recent() : census.since(since);
+  if (!present) return undefined;
+  if (!present.told) return false;
+  const { accepted } = present.to(inode);
+  const deadline = performance.now() + LONGEST;
+  let unsure = false;
+  for (const { pid } of processes) {
+    const found = holdsClient(pid, accepted, present.has, deadline);
+    if (found) return true;
+    unsure ||= found === undefined;
+  }
+  return unsure ? undefined : false;
+};
+
+/**
+ * The same for a socket that one run alone listens on: whoever is connected to it is that run's, those who wait included.
+ * Waiting ones of another network namespace are in its queue.
+ */
+export const hasClient = (
+  census: SocketCensus,
+  processes: readonly ProcessIdentity[],
+  inode: number,
+  since?: number,
+): boolean | undefined => {
+  const present = since === undefined ? census.recent() : census.since(since);
+  if (present && present.to(inode).count > 0) return true;
+  return servesClient(census, processes, inode, since);
+};
+
+/**
+ * Whether a process has one of `accepted`, or a connection whose client is in another network namespace, as a web server in
+ * its own container is. The kernel counts both ends of such a connection to the client's namespace; but a UNIX socket that
+ * this namespace does not list is nothing else. The process is looked at with its own authority: root may have no power to.
+ */
+const holdsClient = (
+  pid: number,
+  accepted: ReadonlySet<number>,
+  isListed: (inode: number) => boolean,
+  deadline: number,
+): boolean | undefined => {
+  const isLate = (): boolean => performance.now() > deadline;
   try {
     const { uid, gid } = lstatSync(`/proc/${pid}`);
-    const others: number[] = [];
+    const unlisted: number[] = [];
     const found = asUser({ uid, gid, groups: [gid] }, () => {
-      for (const fd of readdirSync(`/proc/${pid}/fd`)) {
-        const [, digits] = /^socket:\[(\d+)\]$/.exec(linkOf(`/proc/${pid}/fd/${fd}`)) ?? [];
-        if (digits === undefined) continue;
-        if (accepted.has(Number(digits))) return true;
-        if (others.length < MOST_LOOKUPS && isUnix(pid, fd)) others.push(Number(digits));
+      const directory = opendirSync(`/proc/${pid}/fd`, { bufferSize: ENTRIES });
+      try {
+        for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
+          if (isLate()) return undefined;
+          const inode = socketAt(`/proc/${pid}/fd/${entry.name}`);
+          if (inode === undefined) continue;
+          if (accepted.has(inode)) return true;
+          if (!isListed(inode) && isUnix(pid, entry.name)) unlisted.push(inode);
+        }
+        return false;
+      } finally {
+        directory.closeSync();
       }
-      return false;
     });
-    return found || others.some(isElsewhere);
-  } catch {
+    if (found !== false) return found;
+    for (const inode of unlisted) {
+      if (isLate()) return undefined;
+      if (isElsewhere(inode)) return true;
+    }
     return false;
+  } catch (error) {
+    return GONE.has((error as NodeJS.ErrnoException).code ?? "") ? false : undefined;
+  }
+};
+/** Descriptors that are read at a time. */
+const ENTRIES = 128;
+/** What becomes of a look at a process that has ended. */
+const GONE: ReadonlySet<string> = new Set(["ENOENT", "ESRCH"]);
+
+/** Inode of the socket that a descriptor is; undefined for any other. */
+const socketAt = (path: string): number | undefined => {
+  try {
+    const [, digits] = /^socket:\[(\d+)\]$/.exec(readlinkSync(path)) ?? [];
+    return digits === undefined ? undefined : Number(digits);
+  } catch {
+    return undefined;
   }
 };
 
@@ -90,6 +117,7 @@ const isUnix = (pid: number, fd: string): boolean => {
 
 const NLMSG_ERROR = 2;
 const ENOENT = 2;
+const SOCK_DIAG_BY_FAMILY = 20;
 
 /** Whether the UNIX socket with this inode is in another network namespace than the supervisor. */
 const isElsewhere = (inode: number): boolean => {
@@ -103,12 +131,4 @@ const isElsewhere = (inode: number): boolean => {
   request.fill(0xff, 32);
   const answer = askSocketDiagnosis(request);
   return answer.length >= 20 && answer.readUInt16LE(4) === NLMSG_ERROR && answer.readInt32LE(16) === -ENOENT;
-};
-
-const linkOf = (path: string): string => {
-  try {
-    return readlinkSync(path);
-  } catch {
-    return "";
-  }
 };

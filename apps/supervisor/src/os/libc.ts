@@ -37,6 +37,7 @@ const c = {
   recv: libc.func("long recv(int, _Out_ void *, size_t, int)"),
   close_range: libc.func("int close_range(uint32_t, uint32_t, int)"),
   flock: libc.func("int flock(int, int)"),
+  madvise: libc.func("int madvise(size_t, size_t, int)"),
   fcntl: libc.func("int fcntl(int, int, int)"),
   umask: libc.func("uint32_t umask(uint32_t)"),
   pidfd_open: libc.func("int pidfd_open(int, uint32_t)"),
@@ -181,8 +182,8 @@ export const askSocketDiagnosis = (request: Uint8Array): Buffer => {
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
 
-/** Sends a request for a list to the kernel's socket diagnosis and calls back with each message of its answer. */
-export const dumpSocketDiagnosis = (request: Uint8Array, take: (message: Buffer) => void): void => {
+/** Sends a request for a list to the kernel's socket diagnosis and calls `take` with each message until that returns false. */
+export const dumpSocketDiagnosis = (request: Uint8Array, take: (message: Buffer) => boolean): void => {
   const fd = checked("socket", c.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
   try {
     checked("send", c.send(fd, request, request.length, 0));
@@ -193,7 +194,7 @@ export const dumpSocketDiagnosis = (request: Uint8Array, take: (message: Buffer)
         const length = answer.readUInt32LE(at);
         const type = answer.readUInt16LE(at + 4);
         if (type === NLMSG_DONE || type === NLMSG_ERROR || length < 16) return;
-        take(answer.subarray(at, at + length));
+        if (!take(answer.subarray(at, at + length))) return;
         at += (length + 3) & ~3;
       }
     }
@@ -284,4 +285,11 @@ export const reap = (pid: number): { code: number } | { signal: number } | undef
 export const hasMark = (path: string, attribute: string): boolean => {
   const value = Buffer.alloc(2);
   return Number(c.getxattr(path, attribute, value, value.length)) === 1 && value[0] === "1".charCodeAt(0);
+};
+
+const MADV_DONTNEED = 4;
+
+/** Lets go of a range of this process's memory. What was not written to, of a file, is read again where it is used. */
+export const letGo = (start: bigint, end: bigint): void => {
+  checked("madvise", c.madvise(start, end - start, MADV_DONTNEED));
 };

@@ -1,5 +1,6 @@
 /** The machine that the supervisor runs on: its port, made of the resources of this folder. */
 import { createHash } from "node:crypto";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Allotment } from "../core/allowance.ts";
 import type { Definition, Parsed, ParsedService, ServiceText } from "../core/definition.ts";
@@ -26,6 +27,7 @@ import type {
 } from "../machine.ts";
 import { fileIdentity } from "./accounts.ts";
 import { Binding } from "./binding.ts";
+import { SocketCensus } from "./census.ts";
 import {
   type CgroupRoot,
   isPopulated,
@@ -45,14 +47,25 @@ import {
   type Selection,
 } from "./conf-dir.ts";
 import { ConfWatch } from "./conf-watch.ts";
-import { connectionsTo, servesClient } from "./connections.ts";
+import { servesClient } from "./connections.ts";
 import { runFinish } from "./finish.ts";
 import { type FileIdentity, keepOnExec } from "./libc.ts";
 import { fifoPath, Log, type LogPlan, requireCompressor, requireWritable } from "./log.ts";
 import { OverflowWatch } from "./log-overflow.ts";
 import { awaitNotification } from "./notification.ts";
-import { adopt, type Chain, clear, launch, prepare, type Run, type Stdio, signalNumber } from "./process.ts";
+import {
+  type Attention,
+  adopt,
+  type Chain,
+  clear,
+  launch,
+  prepare,
+  type Run,
+  type Stdio,
+  signalNumber,
+} from "./process.ts";
 import { isAlive, type ProcessIdentity, readProcesses } from "./process-table.ts";
+import { Ration } from "./ration.ts";
 import type { Readiness } from "./readiness.ts";
 import {
   type FoundService,
@@ -103,6 +116,10 @@ export interface LinuxOptions {
   /** Something that went wrong aside from any request. */
   readonly report: (id: string, problem: string) => void;
 }
+
+/** How much of a processor's time may go into looking for the clients of one owner's daemons, and what of it is saved up. */
+const LOOKING_SHARE = 0.05;
+const LOOKING_BURST = 100;
 
 const NO_LIMITS: Allotment = { owner: [], daemon: [], run: [] };
 
@@ -166,6 +183,9 @@ export class Linux implements Machine {
   /** What each daemon was last held to, by its id. */
   readonly #allotments = new Map<string, Allotment>();
   readonly #loggerGroups = new Map<string, string>();
+  readonly #census = new SocketCensus();
+  /** Time that may go into looking for the clients of an owner's daemons. */
+  readonly #rations = new Map<string, Ration>();
   readonly #watches = new Map<string, ConfWatch>();
 
   constructor(options: LinuxOptions) {
@@ -305,7 +325,8 @@ export class Linux implements Machine {
     const gid = this.#groupId(group);
     const taken = this.#inherit(path, gid) ?? this.#takeFromRun(key, path, gid, descriptor);
     const own = this.#leaders(key).some(isAlive);
-    const socket = new Held(taken ?? openSocket(path, gid, own), taken === undefined, this.#options.readiness, () =>
+    const surroundings = { readiness: this.#options.readiness, census: this.#census };
+    const socket = new Held(taken ?? openSocket(path, gid, own), taken === undefined, surroundings, () =>
       this.#sockets.delete(socket),
     );
     this.#sockets.add(socket);
@@ -337,6 +358,8 @@ export class Linux implements Machine {
       name: key.name,
       group: this.#groupId(group),
       binder: this.identity(binder),
+      census: this.#census,
+      ration: this.#ration(key),
     });
   }
 
@@ -490,21 +513,33 @@ export class Linux implements Machine {
       output: given.log ? (this.#logs.get(idOf(key))?.fd ?? "ignore") : "ignore",
       socket: isInput ? undefined : socket?.fd,
       tells: given.ready.startsWith("fd:"),
-      servesAny: (processes) => socket?.servedBy(processes) ?? false,
+      attention: this.#attention(key, given),
     };
+  }
+
+  #ration({ owner }: DaemonKey): Ration {
+    const ration = this.#rations.get(owner.name) ?? new Ration(LOOKING_SHARE, LOOKING_BURST);
+    this.#rations.set(owner.name, ration);
+    return ration;
+  }
+
+  /** How clients of a run are looked for; undefined where it can have none. */
+  #attention(key: DaemonKey, { socket, binding }: Pick<Surroundings, "socket" | "binding">): Attention | undefined {
+    const ration = this.#ration(key);
+    if (socket) return { ration, serves: (...look) => (socket as Held).servedBy(...look) };
+    if (binding) return { ration, serves: (...look) => (binding.place as Binding).servedBy(binding.run, ...look) };
+    return undefined;
   }
 
   adopt(
     key: InstanceKey,
     record: InstanceRecord,
-    { socket, finish }: Pick<Surroundings, "socket" | "finish">,
+    held: Pick<Surroundings, "socket" | "binding" | "finish">,
     news: RunNews,
   ): LiveRun | undefined {
     const { leader, cgroup } = record.traces as Traces;
-    const until = this.#until(key, finish, news);
-    const servesAny = (processes: readonly ProcessIdentity[]) =>
-      (socket as Held | undefined)?.servedBy(processes) ?? false;
-    const run = leader && adopt(leader, cgroup, this.#options.readiness, until, servesAny);
+    const until = this.#until(key, held.finish, news);
+    const run = leader && adopt(leader, cgroup, this.#options.readiness, until, this.#attention(key, held));
     if (run) this.#runs.set(instanceId(key), run);
     else {
       setImmediate(() => {
@@ -516,8 +551,30 @@ export class Linux implements Machine {
     return run;
   }
 
-  /** Kills what runs in a group that no known run has: left by a supervisor whose records or conf files are lost. */
-  killStrays(): void {
+  /**
+   * Ends what an earlier supervisor left and nobody answers for: runs of daemons that are not known, whose files or owners'
+   * grants have gone meanwhile, with their sockets, and what is in a cgroup that no run has.
+   */
+  killStrays(isKnown: (owner: string, name: string) => boolean): void {
+    const { states, fastcgiDir } = this.#options;
+    for (const owner of states.owners()) {
+      for (const file of states.list(owner)) {
+        const [name = ""] = file.split("#");
+        if (isKnown(owner, name)) continue;
+        const { traces } = (states.read(owner, file) ?? {}) as { traces?: Traces };
+        if (traces?.leader) {
+          if (isAlive(traces.leader))
+            this.#options.report(`${owner}/${name}`, "ending it: its file, or its grant, is gone");
+          clear(traces.leader, traces.cgroup, () => undefined);
+        }
+        states.remove(owner, file);
+        rmSync(join(fastcgiDir, owner, `${name}.sock`), { force: true });
+      }
+    }
+    this.#killStrayGroups();
+  }
+
+  #killStrayGroups(): void {
     const { path } = this.#options.cgroups;
     if (path === undefined) return;
     const known = new Set([...this.#runs.values(), ...this.#spares.values()].map(({ cgroup }) => cgroup));
@@ -592,8 +649,7 @@ export class Linux implements Machine {
 
   remember(key: InstanceKey, record: Omit<InstanceRecord, "traces">): void {
     if (this.#unwritten.size === 0) setImmediate(() => this.#writeStates());
-    const { state, fingerprint, scale } = record;
-    const remembered = { key, state, fingerprint, scale };
+    const remembered = { ...record, key };
     this.#unwritten.set(instanceId(key), remembered);
     this.#remembered.set(instanceId(key), remembered);
   }
@@ -633,12 +689,19 @@ class Held implements HeldSocket {
   readonly fresh: boolean;
   #socket: ListeningSocket;
   readonly #readiness: Readiness;
+  readonly #census: SocketCensus;
   readonly #closed: () => void;
 
-  constructor(socket: ListeningSocket, fresh: boolean, readiness: Readiness, closed: () => void) {
+  constructor(
+    socket: ListeningSocket,
+    fresh: boolean,
+    { readiness, census }: { readonly readiness: Readiness; readonly census: SocketCensus },
+    closed: () => void,
+  ) {
     this.#socket = socket;
     this.fresh = fresh;
     this.#readiness = readiness;
+    this.#census = census;
     this.#closed = closed;
   }
 
@@ -664,13 +727,13 @@ class Held implements HeldSocket {
   observe(): SocketEvidence {
     return observeSocket(this.#socket);
   }
-  busy(): boolean {
-    return (connectionsTo(inodeOf(this.#socket))?.count ?? 0) > 0;
+  busy(): boolean | undefined {
+    const census = this.#census.recent();
+    return census && census.to(inodeOf(this.#socket)).count > 0;
   }
-  /** Whether any of these processes has a client's connection in hand. */
-  servedBy(processes: readonly ProcessIdentity[]): boolean {
-    const accepted = connectionsTo(inodeOf(this.#socket))?.accepted;
-    return accepted !== undefined && processes.some(({ pid }) => servesClient(pid, accepted));
+  /** See Attention. */
+  servedBy(processes: readonly ProcessIdentity[], since?: number): boolean | undefined {
+    return servesClient(this.#census, processes, inodeOf(this.#socket), since);
   }
   awaitClient(came: () => void): void {
     this.#readiness.once(this.fd, came);

@@ -129,6 +129,8 @@ export class Log {
   readonly #formerlyDropped: number;
   #logger: Run | undefined;
   #retry: NodeJS.Timeout | undefined;
+  /** Resolves when the logger's first start has been tried; undefined when nothing of a former one is waited for. */
+  #turn: Promise<void> | undefined;
   #closed: (() => void) | undefined;
 
   /**
@@ -168,7 +170,7 @@ export class Log {
     const cleared = new Promise<void>((resolve) =>
       logger && plan.containment ? clear(logger, cgroup, resolve) : resolve(),
     );
-    void Promise.all([former.closed, cleared]).then(() => this.#start());
+    this.#turn = Promise.all([former.closed, cleared]).then(() => this.#start());
   }
 
   /** Equal for loggers that write alike; undefined for a tenant's program, which nobody else can know. */
@@ -208,8 +210,10 @@ export class Log {
       this.#closed();
       return;
     }
-    const input = openSync(this.#plan.fifo, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
+    let input: number | undefined;
     try {
+      // Not by its path, which may be gone, or another's by now.
+      input = openSync(`/proc/self/fd/${this.fd}`, constants.O_RDONLY | constants.O_NONBLOCK);
       const cgroup = this.#plan.containment?.group();
       const plan = this.#plan.logger(cgroup);
       this.#logger = launch(plan, { input, output: "ignore" }, cgroup, this.#news(Date.now()));
@@ -217,7 +221,7 @@ export class Log {
       this.#report(error instanceof Error ? error.message : String(error));
       this.#retry = setTimeout(() => this.#start(), QUICK_END);
     } finally {
-      closeSync(input);
+      if (input !== undefined) closeSync(input);
     }
     this.#replaced();
   }
@@ -259,9 +263,10 @@ export class Log {
 
   /** Lets the logger write what it has, ends it and removes the FIFO. Its daemon must be gone. */
   async close(): Promise<void> {
-    clearTimeout(this.#retry);
     if (this.#overflow) this.#watch.remove(this.#overflow);
     rmSync(this.#plan.fifo, { force: true });
+    await this.#turn;
+    clearTimeout(this.#retry);
     const ended = new Promise<void>((resolve) => {
       this.#closed = resolve;
     });

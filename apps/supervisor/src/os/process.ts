@@ -9,6 +9,7 @@ import { groupMembers, hasStarved, isPopulated, killGroup, removeGroup } from ".
 import { easeOut } from "./easing.ts";
 import { closeOnExec, openPidfd, reap, sendSignal } from "./libc.ts";
 import { findTree, identify, isAlive, type ProcessIdentity, type Snapshot } from "./process-table.ts";
+import { Ration } from "./ration.ts";
 import type { Readiness } from "./readiness.ts";
 import { readPeak, readSize, readUsage } from "./usage.ts";
 
@@ -22,8 +23,18 @@ export interface Stdio {
   readonly socket?: number | undefined;
   /** Whether it gets the end of a pipe, at the plan's slot for it, to tell that it is ready. */
   readonly tells?: boolean;
-  /** Whether any of these processes has a client's connection in hand. */
-  readonly servesAny?: (processes: readonly ProcessIdentity[]) => boolean;
+  readonly attention?: Attention | undefined;
+}
+
+/** How a run's clients are looked for. */
+export interface Attention {
+  /**
+   * Whether any of these processes has a client's connection in hand; undefined where that takes too long to find out.
+   * @param since before when (performance.now()) it must not have been looked
+   */
+  serves(processes: readonly ProcessIdentity[], since?: number): boolean | undefined;
+  /** Time that may go into it. */
+  readonly ration: Ration;
 }
 
 /** A run that lives, or did: `leader` is its main process. */
@@ -36,6 +47,12 @@ export interface Run extends LiveRun {
 }
 
 const LONGEST_REPORT = 4096;
+/** What is read, at most, of a process that is to tell by a line that it is ready. In bytes. */
+const LONGEST_TELLING = 4096;
+/** Processes of one run that are looked at for clients, at most. */
+const CROWD = 1000;
+/** Of a run that nobody can be a client of. */
+const NO_ATTENTION: Attention = { serves: () => false, ration: new Ration(0, Number.POSITIVE_INFINITY) };
 /** How a line of a report begins that tells what is waited for, and no failure (core/launch-stages.ts: NOTICE). */
 const NOTICE = "~";
 const FIRST_LOOK = 2;
@@ -64,18 +81,14 @@ const signalProcess = (process: ProcessIdentity, signal: number): void => {
 class Tree {
   readonly leader: ProcessIdentity;
   readonly cgroup: string | undefined;
-  readonly #servesAny: (processes: readonly ProcessIdentity[]) => boolean;
+  readonly #attention: Attention;
   #known: ProcessIdentity[] = [];
   #stopEasing: (() => void) | undefined;
 
-  constructor(
-    leader: ProcessIdentity,
-    cgroup: string | undefined,
-    servesAny: (processes: readonly ProcessIdentity[]) => boolean = () => false,
-  ) {
+  constructor(leader: ProcessIdentity, cgroup: string | undefined, attention: Attention = NO_ATTENTION) {
     this.leader = leader;
     this.cgroup = cgroup;
-    this.#servesAny = servesAny;
+    this.#attention = attention;
   }
 
   members(snapshot?: Snapshot): ProcessIdentity[] {
@@ -92,8 +105,20 @@ class Tree {
     return this.cgroup === undefined ? this.members().length === 0 : !isPopulated(this.cgroup);
   }
 
-  serves(): boolean {
-    return this.#servesAny(this.members());
+  /** Its processes; undefined where they are so many that they are not looked at. */
+  #few(): ProcessIdentity[] | undefined {
+    if (this.cgroup !== undefined && groupMembers(this.cgroup).length > CROWD) return undefined;
+    const members = this.members();
+    return members.length > CROWD ? undefined : members;
+  }
+
+  serves(): boolean | undefined {
+    const { ration } = this.#attention;
+    if (ration.balance <= 0) return undefined;
+    return ration.charge(() => {
+      const members = this.#few();
+      return members && this.#attention.serves(members);
+    });
   }
 
   usage(): RunUsage {
@@ -109,7 +134,8 @@ class Tree {
   }
 
   ease(): void {
-    this.#stopEasing ??= easeOut({ members: () => this.members(), signal: signalProcess, serves: this.#servesAny });
+    const { serves, ration } = this.#attention;
+    this.#stopEasing ??= easeOut({ members: () => this.#few(), signal: signalProcess, serves, ration });
   }
 
   signalAll(signal: number): void {
@@ -199,7 +225,7 @@ export const prepare = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefin
       code: "EAGAIN",
     });
   }
-  const tree = new Tree(identify(child.pid) ?? { pid: child.pid, startTime: 0 }, cgroup, stdio.servesAny);
+  const tree = new Tree(identify(child.pid) ?? { pid: child.pid, startTime: 0 }, cgroup, stdio.attention);
   const gate = child.stdio[4] as Writable;
   gate.on("error", () => undefined);
   const reports = child.stdio[3] as Readable;
@@ -208,10 +234,12 @@ export const prepare = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefin
   let end: { code: number; signal: undefined } | { code: undefined; signal: string } | undefined;
   const tells = child.stdio[plan.slots.ready] as Readable | null | undefined;
   tells?.on("error", () => undefined);
+  let left = LONGEST_TELLING;
   tells?.on("data", (text: Buffer) => {
-    if (!text.includes("\n")) return;
-    news?.ready();
-    tells.destroy();
+    const isLine = text.subarray(0, left).includes("\n");
+    left -= text.length;
+    if (isLine) news?.ready();
+    if (isLine || left <= 0) tells.destroy();
   });
   const finish = () => {
     if (report === undefined || end === undefined) return;
@@ -279,7 +307,7 @@ export const adopt = (
   cgroup: string | undefined,
   readiness: Readiness,
   news: RunNews,
-  servesAny?: (processes: readonly ProcessIdentity[]) => boolean,
+  attention?: Attention,
 ): Run | undefined => {
   let pidfd: number;
   try {
@@ -291,7 +319,7 @@ export const adopt = (
     closeSync(pidfd);
     return undefined;
   }
-  const tree = new Tree(leader, cgroup, servesAny);
+  const tree = new Tree(leader, cgroup, attention);
   readiness.once(pidfd, () => {
     closeSync(pidfd);
     const status = reap(leader.pid);

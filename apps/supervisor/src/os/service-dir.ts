@@ -118,6 +118,11 @@ const textOf = (account: Account, path: string, largest: number): string | undef
   return result.text;
 };
 
+const digest = (facts: readonly unknown[]): string =>
+  createHash("sha256")
+    .update(JSON.stringify(facts.map((fact) => fact ?? null)))
+    .digest("base64");
+
 /** What a service directory says; undefined where it has no `run`. Throws Disbelief. */
 const readService = (account: Account, path: string, largest: number): ServiceContent | undefined => {
   if (!isThere(join(path, "run"))) return undefined;
@@ -132,7 +137,7 @@ const readService = (account: Account, path: string, largest: number): ServiceCo
   const asks = account.uid !== 0 && hasOwnDirectory(account, join(directory, "env"));
   const user = asks ? textOf(account, join(directory, "env/USER"), largest) : undefined;
   const down = isThere(join(directory, "down"));
-  const facts = [run, logger, finish, conf, user, down].map((fact) => fact ?? null);
+  const contents = digest([run, logger, finish, user, down]);
   return {
     directory: path,
     conf,
@@ -140,7 +145,8 @@ const readService = (account: Account, path: string, largest: number): ServiceCo
     down,
     logger: logger !== undefined,
     finish: finish !== undefined,
-    fingerprint: createHash("sha256").update(JSON.stringify(facts)).digest("base64"),
+    contents,
+    fingerprint: digest([contents, conf]),
   };
 };
 

@@ -6,6 +6,7 @@ import {
   fstatSync,
   lstatSync,
   mkdirSync,
+  readlinkSync,
   renameSync,
   rmSync,
   utimesSync,
@@ -71,9 +72,12 @@ export const openSocket = (path: string, gid: number, own: boolean): ListeningSo
 const FOR_CLIENTS = 0o660;
 const FOR_NOBODY = 0o000;
 
+/** What the socket at a path was bound as, before it was put there. */
+const boundAs = (path: string): string => `${path}~`;
+
 /** Puts a new socket at `path` in place of whatever is there. */
 const listenAt = (path: string, gid: number, mode: number): number => {
-  const fresh = `${path}~`;
+  const fresh = boundAs(path);
   rmSync(fresh, { force: true });
   requireShort(fresh);
   const fd = listenUnix(fresh, BACKLOG);
@@ -106,8 +110,8 @@ export const dismissWaiting = (socket: ListeningSocket): ListeningSocket => {
 };
 
 /**
- * The socket that a run of an earlier supervisor still listens on, if that can be had: it takes the power
- * to trace the process (CAP_SYS_PTRACE). What a hostile process would hand over instead serves only its own daemon.
+ * The socket that a run of an earlier supervisor still listens on, if that can be had: it takes the power to trace the process
+ * (CAP_SYS_PTRACE). It must be the one that clients find at the path: a process can have put any other in its place.
  */
 export const takeSocket = (
   path: string,
@@ -118,9 +122,11 @@ export const takeSocket = (
   let pidfd: number | undefined;
   try {
     pidfd = openPidfd(process.pid);
-    if (!isAlive(process) || !lstatSync(path).isSocket()) return undefined;
+    // A file that is no socket may take its time to be closed.
+    if (!isAlive(process) || !readlinkSync(`/proc/${process.pid}/fd/${descriptor}`).startsWith("socket:"))
+      return undefined;
     const fd = takeDescriptor(pidfd, descriptor);
-    if (fstatSync(fd).isSocket()) return { fd, path, gid };
+    if (isBehind(path, fd)) return { fd, path, gid };
     closeSync(fd);
     return undefined;
   } catch {
@@ -128,6 +134,28 @@ export const takeSocket = (
   } finally {
     if (pidfd !== undefined) closeSync(pidfd);
   }
+};
+
+/** Whether a descriptor is the socket that clients find at the path: of streams, listening, and bound to that very file. */
+const isBehind = (path: string, fd: number): boolean => {
+  const { ino, dev } = lstatSync(path);
+  const { type, state, attributes } = describeSocket(fd, UDIAG_SHOW_NAME | UDIAG_SHOW_VFS) ?? {};
+  const name = attributes?.get(UNIX_DIAG_NAME)?.toString().replace(/\0$/, "");
+  const file = attributes?.get(UNIX_DIAG_VFS);
+  return (
+    type === SOCK_STREAM &&
+    state === LISTEN &&
+    name === boundAs(path) &&
+    file?.readUInt32LE(0) === ino % 2 ** 32 &&
+    file.readUInt32LE(4) === kernelDevice(dev)
+  );
+};
+
+/** A device number as the kernel has it: 12 bits for the kind, 20 for the one (makedev(3) mixes them). */
+const kernelDevice = (dev: number): number => {
+  const major = (dev >>> 8) & 0xfff;
+  const minor = (dev & 0xff) | ((dev >>> 12) & 0xfff00);
+  return ((major << 20) | minor) >>> 0;
 };
 
 /** Stops listening and takes the socket off its path. */
@@ -166,11 +194,24 @@ const touched = (path: string): boolean => {
 };
 
 const SOCK_DIAG_BY_FAMILY = 20;
+const UDIAG_SHOW_NAME = 1;
+const UDIAG_SHOW_VFS = 2;
 const UDIAG_SHOW_ICONS = 8;
+const UNIX_DIAG_NAME = 0;
+const UNIX_DIAG_VFS = 1;
 const UNIX_DIAG_ICONS = 3;
+const SOCK_STREAM = 1;
+const LISTEN = 10;
 
-/** Inodes of the clients in the accept queue, first come first (sock_diag(7)); undefined where the kernel does not tell. */
-const waitingClients = (fd: number): number[] | undefined => {
+/** What sock_diag(7) says of a UNIX socket. */
+interface Description {
+  readonly type: number;
+  readonly state: number;
+  readonly attributes: ReadonlyMap<number, Buffer>;
+}
+
+/** What the kernel says of a socket; undefined where it does not. @param wanted what besides type and state */
+const describeSocket = (fd: number, wanted: number): Description | undefined => {
   const request = Buffer.alloc(40);
   request.writeUInt32LE(request.length, 0);
   request.writeUInt16LE(SOCK_DIAG_BY_FAMILY, 4);
@@ -178,7 +219,7 @@ const waitingClients = (fd: number): number[] | undefined => {
   request.writeUInt8(1, 16);
   request.writeUInt32LE(0xffff_ffff, 20);
   request.writeUInt32LE(fstatSync(fd).ino, 24);
-  request.writeUInt32LE(UDIAG_SHOW_ICONS, 28);
+  request.writeUInt32LE(wanted, 28);
   request.fill(0xff, 32);
   let answer: Buffer;
   try {
@@ -188,14 +229,20 @@ const waitingClients = (fd: number): number[] | undefined => {
   }
   if (answer.length < 32 || answer.readUInt16LE(4) !== SOCK_DIAG_BY_FAMILY) return undefined;
   const end = Math.min(answer.readUInt32LE(0), answer.length);
+  const attributes = new Map<number, Buffer>();
   for (let at = 32; at + 4 <= end; ) {
-    const length = answer.readUInt16LE(at);
-    if (answer.readUInt16LE(at + 2) === UNIX_DIAG_ICONS) {
-      return Array.from({ length: (length - 4) / 4 }, (_, index) => answer.readUInt32LE(at + 4 + index * 4)).filter(
-        (inode) => inode !== 0,
-      );
-    }
-    at += Math.max(4, (length + 3) & ~3);
+    const length = Math.max(4, answer.readUInt16LE(at));
+    attributes.set(answer.readUInt16LE(at + 2), answer.subarray(at + 4, Math.min(at + length, end)));
+    at += (length + 3) & ~3;
   }
-  return [];
+  return { type: answer.readUInt8(17), state: answer.readUInt8(18), attributes };
+};
+
+/** Inodes of the clients in the accept queue, first come first (sock_diag(7)); undefined where the kernel does not tell. */
+const waitingClients = (fd: number): number[] | undefined => {
+  const description = describeSocket(fd, UDIAG_SHOW_ICONS);
+  const icons = description?.attributes.get(UNIX_DIAG_ICONS);
+  if (!description || !icons) return description && [];
+  const inodes = Array.from({ length: Math.floor(icons.length / 4) }, (_, index) => icons.readUInt32LE(index * 4));
+  return inodes.filter((inode) => inode !== 0);
 };

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { processEpoch } from "./process-table.ts";
 
 /** Bumped when what is written changes its shape. */
-const FORMAT = 3;
+const FORMAT = 4;
 
 const digestOf = (value: unknown): string => createHash("sha256").update(JSON.stringify(value)).digest("base64");
 
@@ -45,18 +45,27 @@ export class StateFiles {
     }
   }
 
+  /** Owners for whom something was written. */
+  owners(): string[] {
+    return entries(this.#directory);
+  }
+
   /** Names of what was written for an owner. */
   list(owner: string): string[] {
-    try {
-      return readdirSync(join(this.#directory, owner)).flatMap((file) =>
-        file.endsWith(".json") ? file.slice(0, -".json".length) : [],
-      );
-    } catch {
-      return [];
-    }
+    return entries(join(this.#directory, owner)).flatMap((file) =>
+      file.endsWith(".json") ? file.slice(0, -".json".length) : [],
+    );
   }
 
   remove(owner: string, name: string): void {
     rmSync(this.#path(owner, name), { force: true });
   }
 }
+
+const entries = (directory: string): string[] => {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+};

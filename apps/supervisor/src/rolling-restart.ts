@@ -1,0 +1,116 @@
+/** A rolling restart under way: takes the moves of core/rollout.ts. */
+import { nextMove, paired, passed, type Rollout } from "./core/rollout.ts";
+import type { Instance, Terms } from "./instance.ts";
+import type { Machine } from "./machine.ts";
+import type { Ending } from "./waiters.ts";
+
+/** How often it looks whether the new process is reached. In ms. */
+const LOOK = 10;
+
+/** What it needs of the daemon. */
+export interface Crew {
+  instance(number: number): Instance | undefined;
+  /** Begins one that is to replace another. */
+  begin(terms: Terms): Instance;
+  dismiss(instance: Instance, how: "retire" | "stop"): void;
+  /** It goes back, for `reason`: what was not replaced goes on. */
+  back(fresh: Instance | undefined, reason: string): void;
+  /** All are replaced. */
+  done(): void;
+}
+
+export class RollingRestart {
+  readonly terms: Terms;
+  /** What its daemon's runs were made of before. */
+  readonly former: Terms;
+  /** Resolved with its ending. */
+  readonly waiting: readonly ((ending: Ending) => void)[];
+  readonly #machine: Pick<Machine, "now" | "after">;
+  readonly #crew: Crew;
+  #plan: Rollout;
+  #cancel: (() => void) | undefined;
+  #over = false;
+
+  /** @param queue the instances that are to be replaced */
+  constructor(
+    { terms, former, waiting }: Pick<RollingRestart, "terms" | "former" | "waiting">,
+    queue: readonly number[],
+    machine: Pick<Machine, "now" | "after">,
+    crew: Crew,
+  ) {
+    this.terms = terms;
+    this.former = former;
+    this.waiting = waiting;
+    this.#plan = { queue, pair: undefined, replaced: 0 };
+    this.#machine = machine;
+    this.#crew = crew;
+  }
+
+  /** Whether one has been replaced. */
+  get hasReplaced(): boolean {
+    return this.#plan.replaced > 0;
+  }
+
+  /** Goes as far as it can at this moment. */
+  advance(): void {
+    if (this.#over) return;
+    this.#cancel?.();
+    const { pair } = this.#plan;
+    const fresh = pair && this.#crew.instance(pair.fresh);
+    if (fresh && fresh.state.phase === "running" && !fresh.reached) fresh.reached = fresh.serves() === true;
+    const standing = (number: number) => this.#crew.instance(number);
+    const move = nextMove(this.#plan, standing, this.terms.definition, this.#machine.now());
+    switch (move.move) {
+      case "wait":
+        this.#cancel = this.#machine.after(LOOK, () => this.advance());
+        return;
+      case "begin": {
+        const instance = this.#crew.begin(this.terms);
+        this.#plan = paired(this.#plan, instance.key.instance);
+        instance.feed({ type: "start" });
+        instance.feed({ type: "connection" });
+        return;
+      }
+      case "retire": {
+        const old = this.#crew.instance(move.old);
+        this.#prove(fresh);
+        if (old) this.#crew.dismiss(old, "retire");
+        this.advance();
+        return;
+      }
+      case "pass":
+        this.#prove(fresh);
+        this.#plan = passed(this.#plan);
+        this.advance();
+        return;
+      case "back":
+        this.#end();
+        this.#crew.back(fresh, move.reason);
+        return;
+      case "done":
+        this.#end();
+        this.#crew.done();
+    }
+  }
+
+  /** Ends it where it is: one that has not replaced its other yet goes. */
+  halt(): void {
+    this.#end();
+    const { pair } = this.#plan;
+    const fresh = pair && this.#crew.instance(pair.fresh);
+    if (!fresh?.fresh) return;
+    if (this.#crew.instance(pair?.old ?? 0)?.state.want === "up") this.#crew.dismiss(fresh, "stop");
+    else this.#prove(fresh);
+  }
+
+  #prove(fresh: Instance | undefined): void {
+    if (!fresh) return;
+    fresh.fresh = false;
+    fresh.remember();
+  }
+
+  #end(): void {
+    this.#over = true;
+    this.#cancel?.();
+  }
+}
