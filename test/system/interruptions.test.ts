@@ -164,6 +164,21 @@ test("a file that has changed, or broken, while there was no supervisor changes 
   await has("g", 1);
 });
 
+test("behind a new socket the old process finishes its request, and the new ones serve meanwhile", async () => {
+  const { pid } = await running("h", serve("3"), ...FAST);
+  await supervisor.end("SIGKILL");
+  const slow = askLine(socketOf("h"), `wait ${alice.home}/h`);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  // Nothing is left by which the former socket could be taken up.
+  rmSync(socketOf("h"));
+  await supervisor.start();
+  expect((await askLine(socketOf("h"))).pid).not.toBe(pid);
+  alice.write("h", "");
+  expect((await slow).pid).toBe(pid);
+  await until("the old one gone", () => !isRunning(pid));
+  await has("h", 1);
+});
+
 test("what has lost its file while there was no supervisor is ended, and leaves no trace", async () => {
   const { pid } = await running("i", serve("3"), ...FAST);
   await supervisor.end("SIGKILL");

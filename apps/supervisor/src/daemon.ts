@@ -547,9 +547,8 @@ export class Daemon {
   }
 
   #isBusy(): boolean | undefined {
-    const { socket } = this.#premises;
-    const isVisited = this.rolling || socket?.observe().touched;
-    const signs = isVisited ? [true] : [socket ? socket.busy() : false, ...this.#lasting().map((one) => one.serves())];
+    const isVisited = this.rolling || this.#premises.socket?.observe().touched;
+    const signs = isVisited ? [true] : this.#lasting().map((one) => one.serves());
     if (signs.includes(true)) this.#markClients();
     return signs.includes(true) || (signs.includes(undefined) ? undefined : false);
   }

@@ -57,11 +57,6 @@ export interface HeldSocket {
   /** Forgets the clients there were: see SocketEvidence.touched. */
   mark(): void;
   observe(): SocketEvidence;
-  /**
-   * Whether any client of this network namespace is connected to it, or waits to be; undefined where that takes too long to
-   * find out. Of others LiveRun.serves tells.
-   */
-  busy(): boolean | undefined;
   /** Calls `came` once, as soon as a client waits. */
   awaitClient(came: () => void): void;
   close(): void;

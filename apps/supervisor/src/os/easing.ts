@@ -13,8 +13,8 @@ const { SIGTERM, SIGSTOP, SIGCONT } = constants.signals;
 const LOOK = 10;
 /** How long one that catches TERM may go on serving until it gets it. In ms. */
 const TRUST = 1000;
-/** How long it is waited until all that were sent STOP have stopped. In ms. */
-const PATIENCE = 5;
+/** How long they may be held: on a machine with much to do a process takes its time to stop. In ms. */
+const PATIENCE = 100;
 
 /** What the gentle end of a tree needs of it. */
 export interface Eased {
@@ -45,43 +45,53 @@ const catchesTerm = ({ pid }: ProcessIdentity): boolean => {
 
 const runs = ({ pid }: ProcessIdentity): boolean => /^State:\s*[RSD]/m.test(statusOf(pid));
 
-/** Whether all have stopped, or ended, before patience is at an end. */
-const awaitStop = (processes: readonly ProcessIdentity[]): boolean => {
-  const end = performance.now() + PATIENCE;
-  let left = processes;
-  while (left.length > 0 && performance.now() < end) left = left.filter(runs);
-  return left.length === 0;
-};
-
 /** Begins it. The function that is returned ends it, whatever it has come to. */
 export const easeOut = (tree: Eased): (() => void) => {
   const told = new Set<number>();
   const trusted = performance.now() + TRUST;
   let timer: NodeJS.Timeout | undefined;
+  let held: readonly ProcessIdentity[] = [];
   const tell = (processes: readonly ProcessIdentity[]): void => {
     for (const process of processes) {
       told.add(process.pid);
       tree.signal(process, SIGTERM);
     }
   };
-  const look = (): boolean => {
+  const letGo = (): void => {
+    for (const process of held) tree.signal(process, SIGCONT);
+    held = [];
+  };
+  const later = (wait: number, next: () => void): void => {
+    timer = setTimeout(() => tree.ration.charge(next), wait);
+  };
+  const again = (): void => later(Math.max(LOOK, tree.ration.wait), look);
+  const look = (): void => {
     const untold = tree.members()?.filter(({ pid }) => !told.has(pid)) ?? [];
-    if (untold.length === 0) return false;
-    if (tree.serves(untold) === false && endIdle(untold)) return true;
+    if (untold.length > 0 && tree.serves(untold) === false) {
+      held = untold;
+      for (const process of held) tree.signal(process, SIGSTOP);
+      lookHeld(performance.now());
+      return;
+    }
     if (performance.now() >= trusted) tell(untold.filter(catchesTerm));
-    return false;
+    again();
   };
-  const endIdle = (processes: readonly ProcessIdentity[]): boolean => {
-    for (const process of processes) tree.signal(process, SIGSTOP);
-    const idle = awaitStop(processes) && tree.serves(processes, performance.now()) === false;
-    if (idle) tell(processes);
-    for (const process of processes) tree.signal(process, SIGCONT);
-    return idle;
+  /** @param since when they were sent STOP */
+  const lookHeld = (since: number): void => {
+    const isLate = performance.now() - since >= PATIENCE;
+    if (!isLate && held.some(runs)) {
+      later(1, () => lookHeld(since));
+      return;
+    }
+    const isIdle = !isLate && tree.serves(held, performance.now()) === false;
+    if (isIdle) tell(held);
+    letGo();
+    if (!isIdle) again();
   };
-  const again = (): void => {
-    if (tree.ration.balance > 0 && tree.ration.charge(look)) return;
-    timer = setTimeout(again, Math.max(LOOK, tree.ration.wait));
+  if (tree.ration.balance > 0) tree.ration.charge(look);
+  else again();
+  return () => {
+    clearTimeout(timer);
+    letGo();
   };
-  again();
-  return () => clearTimeout(timer);
 };

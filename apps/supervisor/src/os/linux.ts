@@ -47,7 +47,7 @@ import {
   type Selection,
 } from "./conf-dir.ts";
 import { ConfWatch } from "./conf-watch.ts";
-import { servesClient } from "./connections.ts";
+import { hasClient, servesClient } from "./connections.ts";
 import { runFinish } from "./finish.ts";
 import { type FileIdentity, keepOnExec } from "./libc.ts";
 import { fifoPath, Log, type LogPlan, requireCompressor, requireWritable } from "./log.ts";
@@ -128,6 +128,8 @@ interface Traces {
   readonly leader: ProcessIdentity | undefined;
   readonly cgroup: string | undefined;
   readonly logger: ProcessIdentity | undefined;
+  /** Inode of the file that the socket which it listens on is bound to. */
+  readonly socket?: number | undefined;
   /** Log.signature of that logger's, and how many lines were dropped. */
   readonly loggerSignature?: string | undefined;
   readonly dropped?: number;
@@ -168,6 +170,8 @@ export class Linux implements Machine {
   accounts: AccountBase = { users: new Map(), groups: new Map() };
   readonly #options: LinuxOptions;
   readonly #runs = new Map<string, Run>();
+  /** Traces.socket of runs. */
+  readonly #listening = new Map<string, number | undefined>();
   readonly #logs = new Map<string, Log>();
   readonly #overflows = new OverflowWatch();
   /** Lines that logs now closed have dropped, and logs that are being closed. */
@@ -325,8 +329,7 @@ export class Linux implements Machine {
     const gid = this.#groupId(group);
     const taken = this.#inherit(path, gid) ?? this.#takeFromRun(key, path, gid, descriptor);
     const own = this.#leaders(key).some(isAlive);
-    const surroundings = { readiness: this.#options.readiness, census: this.#census };
-    const socket = new Held(taken ?? openSocket(path, gid, own), taken === undefined, surroundings, () =>
+    const socket = new Held(taken ?? openSocket(path, gid, own), taken === undefined, this.#options.readiness, () =>
       this.#sockets.delete(socket),
     );
     this.#sockets.add(socket);
@@ -490,6 +493,7 @@ export class Linux implements Machine {
     }
     const run = spare?.chain.go(until) ?? launch(plan, stdio, given.cgroup, until);
     this.#runs.set(id, run);
+    this.#listening.set(id, (given.socket as Held | undefined)?.inode);
     return run;
   }
 
@@ -523,10 +527,23 @@ export class Linux implements Machine {
     return ration;
   }
 
-  /** How clients of a run are looked for; undefined where it can have none. */
-  #attention(key: DaemonKey, { socket, binding }: Pick<Surroundings, "socket" | "binding">): Attention | undefined {
+  /**
+   * How clients of a run are looked for; undefined where it can have none.
+   * @param inode of the file that its socket is bound to
+   */
+  #attention(
+    key: DaemonKey,
+    { socket, binding }: Pick<Surroundings, "socket" | "binding">,
+    inode = (socket as Held | undefined)?.inode ?? 0,
+  ): Attention | undefined {
     const ration = this.#ration(key);
-    if (socket) return { ration, serves: (...look) => (socket as Held).servedBy(...look) };
+    const held = socket as Held | undefined;
+    if (held) {
+      // Behind a new socket, whoever is connected to the one that it began with is its own.
+      const serves: Attention["serves"] = (...look) =>
+        (inode === held.inode ? servesClient : hasClient)(this.#census, look[0], inode, look[1]);
+      return { ration, serves };
+    }
     if (binding) return { ration, serves: (...look) => (binding.place as Binding).servedBy(binding.run, ...look) };
     return undefined;
   }
@@ -537,11 +554,13 @@ export class Linux implements Machine {
     held: Pick<Surroundings, "socket" | "binding" | "finish">,
     news: RunNews,
   ): LiveRun | undefined {
-    const { leader, cgroup } = record.traces as Traces;
+    const { leader, cgroup, socket } = record.traces as Traces;
     const until = this.#until(key, held.finish, news);
-    const run = leader && adopt(leader, cgroup, this.#options.readiness, until, this.#attention(key, held));
-    if (run) this.#runs.set(instanceId(key), run);
-    else {
+    const run = leader && adopt(leader, cgroup, this.#options.readiness, until, this.#attention(key, held, socket));
+    if (run) {
+      this.#runs.set(instanceId(key), run);
+      this.#listening.set(instanceId(key), socket);
+    } else {
       setImmediate(() => {
         until.exited(undefined);
         if (leader) clear(leader, cgroup, () => until.gone(undefined));
@@ -604,6 +623,7 @@ export class Linux implements Machine {
       },
       gone: () => {
         this.#runs.delete(id);
+        this.#listening.delete(id);
         if (finish === undefined || last?.report) news.gone(undefined);
         else this.#runFinish(key, finish, last, (code) => news.gone(code));
       },
@@ -662,6 +682,7 @@ export class Linux implements Machine {
       const traces: Traces = {
         leader: run?.leader,
         cgroup: run?.cgroup,
+        socket: this.#listening.get(id),
         logger: log?.logger,
         loggerSignature: log?.signature,
         dropped: log?.loss.lines ?? this.#dropped.get(idOf(key)) ?? 0,
@@ -689,19 +710,12 @@ class Held implements HeldSocket {
   readonly fresh: boolean;
   #socket: ListeningSocket;
   readonly #readiness: Readiness;
-  readonly #census: SocketCensus;
   readonly #closed: () => void;
 
-  constructor(
-    socket: ListeningSocket,
-    fresh: boolean,
-    { readiness, census }: { readonly readiness: Readiness; readonly census: SocketCensus },
-    closed: () => void,
-  ) {
+  constructor(socket: ListeningSocket, fresh: boolean, readiness: Readiness, closed: () => void) {
     this.#socket = socket;
     this.fresh = fresh;
     this.#readiness = readiness;
-    this.#census = census;
     this.#closed = closed;
   }
 
@@ -710,6 +724,9 @@ class Held implements HeldSocket {
   }
   get path(): string {
     return this.#socket.path;
+  }
+  get inode(): number {
+    return inodeOf(this.#socket);
   }
   intact(): boolean {
     return isPublished(this.#socket);
@@ -726,14 +743,6 @@ class Held implements HeldSocket {
   }
   observe(): SocketEvidence {
     return observeSocket(this.#socket);
-  }
-  busy(): boolean | undefined {
-    const census = this.#census.recent();
-    return census && census.to(inodeOf(this.#socket)).count > 0;
-  }
-  /** See Attention. */
-  servedBy(processes: readonly ProcessIdentity[], since?: number): boolean | undefined {
-    return servesClient(this.#census, processes, inodeOf(this.#socket), since);
   }
   awaitClient(came: () => void): void {
     this.#readiness.once(this.fd, came);
