@@ -2,7 +2,8 @@
 # Usage: host/test-machine.sh DIRECTORY
 # Passes the limits suite on a machine with cgroup v2: a Debian 13 (trixie) in QEMU, emulated
 # and without a network. Its system is made with debootstrap from this machine's own Debian mirror, and its images of the
-# appliance by a Docker engine here; both are kept in .cache/vm/. Puts Vitest's report into DIRECTORY as vm.json, and its exit code as vm.status.
+# appliance by a Docker engine here; both are kept in .cache/vm/. Puts Vitest's report into DIRECTORY as vm.json, and its
+# exit code as vm.status.
 # Exit code 75: this machine cannot do it; the last line on stderr says why.
 set -eu
 
@@ -67,6 +68,7 @@ need_packages $machine_packages
 mkdir -p "$vm"
 only_one "$vm/lock"
 install_npm_packages
+build_programs
 make_system
 make_images
 make_checkout

@@ -9,7 +9,7 @@ import type { DaemonStatus, Explanation } from "@dmhost/supervisor/contract";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Account } from "./account.ts";
 import { limitsOf, processesOf } from "./proc.ts";
-import { CHECKOUT, run, until } from "./program.ts";
+import { DMCTL, run, until } from "./program.ts";
 import { BUSY, bomb, hog, sharing } from "./runaways.ts";
 import { Stage } from "./stage.ts";
 import type { Supervisor } from "./supervisor.ts";
@@ -35,9 +35,8 @@ const fileOf = (account: Account, name: string | undefined, file: string): strin
 const explained = async (id: string): Promise<Explanation> =>
   (await supervisor.ask("GET", `/v1/daemons/${encodeURIComponent(id)}/explanation`)).body as Explanation;
 const dmctl = async (...words: string[]): Promise<string> => {
-  const program = [join(CHECKOUT, "node_modules/.bin/node"), join(CHECKOUT, "apps/dmctl/src/main.ts")];
   const env = { PATH: "/usr/bin:/bin", DMCTL_SOCKET: supervisor.socket };
-  const { code, stdout, stderr } = await run([...program, ...words], { env });
+  const { code, stdout, stderr } = await run([...DMCTL, ...words], { env });
   if (code !== 0) throw new Error(`dmctl ${words.join(" ")}: exit code ${code}: ${stderr}`);
   return stdout;
 };

@@ -18,7 +18,7 @@ import { WebServer } from "./web-server.ts";
  * and what counts is the middle one of the ratios of the 99th percentiles.
  */
 const TURNS = 5;
-const VISITS = 300;
+const VISITS = 200;
 const HOST = "quiet.example.org";
 
 let stage: Stage;

@@ -6,6 +6,18 @@ import { setTimeout as sleep } from "node:timers/promises";
 /** The checkout that is tested. */
 export const CHECKOUT = join(import.meta.dirname, "../..");
 
+/** Where the programs are as `node build.ts` makes them; undefined where those of the checkout are tested as they are. */
+const BUILT = process.env["DMHOST_TEST_PROGRAMS"];
+const NODE = join(CHECKOUT, "node_modules/.bin/node");
+/** The supervisor under test: program and first arguments. */
+export const SUPERVISOR: readonly string[] =
+  BUILT === undefined
+    ? [NODE, join(CHECKOUT, "apps/supervisor/src/main.ts")]
+    : [join(BUILT, "node"), join(BUILT, "supervisor.js")];
+/** The dmctl under test. */
+export const DMCTL: readonly string[] =
+  BUILT === undefined ? [NODE, join(CHECKOUT, "apps/dmctl/src/main.ts")] : [join(BUILT, "dmctl")];
+
 /** How a program ended; `code` is undefined when a signal ended it. */
 export interface Ended {
   readonly code: number | undefined;
