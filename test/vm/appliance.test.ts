@@ -6,7 +6,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { DaemonStatus, Explanation } from "@dmhost/supervisor/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { Appliance, command, type Ended, eventually, PROJECT } from "../appliance/appliance.ts";
+import { Appliance, command, type Ended, eventually, PROJECT, succeed } from "../appliance/appliance.ts";
 import { HostAccount } from "../appliance/host-account.ts";
 import { BUSY, bomb, hog } from "../system/runaways.ts";
 
@@ -30,6 +30,7 @@ beforeAll(async () => {
   await write(carol, "bomb", `start = ${bomb(60, 0.05)}`, "processes = 12", "autostart = no");
   await write(carol, "one", `start = ${hog(48, 0, 48)}`, "autostart = no");
   await write(carol, "two", `start = ${hog(64, 0, 64)}`, "autostart = no");
+  await succeed(process.env, "systemctl", "start", "docker");
   appliance = await Appliance.prepare();
   await appliance.writePolicy(
     `[settings]\nnginx-group = dmhost-nginx\n[runs_as]\ndmhost-demo\n${NAMES.join("\n")}\n[limits]\n${carol.name}: memory = 96M\n`,
