@@ -1,11 +1,12 @@
 /**
  * Limits in the appliance: `./dmhost up --docker` on a machine with cgroup v2, where the supervisor's container has a
- * subtree of the machine's groups to write to and no privilege besides (DESIGN decision 10).
+ * subtree of the machine's groups to write to and no privilege besides (DESIGN decision 10). The machine is thrown away
+ * with all that is made here (test/vm/machine/run).
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { DaemonStatus, Explanation } from "@dmhost/supervisor/contract";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { Appliance, command, type Ended, eventually, PROJECT, succeed } from "../appliance/appliance.ts";
 import { HostAccount } from "../appliance/host-account.ts";
 import { BUSY, bomb, hog } from "../system/runaways.ts";
@@ -36,10 +37,6 @@ beforeAll(async () => {
     `[settings]\nnginx-group = dmhost-nginx\n[runs_as]\ndmhost-demo\n${NAMES.join("\n")}\n[limits]\n${carol.name}: memory = 96M\n`,
   );
   await appliance.dmhost("up");
-});
-afterAll(async () => {
-  await appliance?.remove();
-  for (const name of NAMES) await HostAccount.remove(name);
 });
 
 /** This machine's dmctl, as root. */
