@@ -25,6 +25,9 @@ let controllers: ReadonlySet<string>;
 
 const idOf = (account: Account, name: string): string => `${account.name}/${name}`;
 
+/** So that nothing comes after a run that hides how it ended. */
+const ONE_RUN = ["max-retries = 0", "healthy-after = 10m"];
+
 const group = (account: Account, name?: string): string | undefined =>
   ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]
     .map((mount) => join(mount, supervisor.cgroup, account.name, name === undefined ? "" : `${name}.d`))
@@ -60,7 +63,7 @@ beforeAll(async () => {
   ];
   alice.writeConf("idle", "start = exec sleep 600", ...idle);
   alice.writeConf("free", "start = exec sleep 600", "autostart = no");
-  alice.writeConf("slow", `start = ${hog(4, 0.05, 400)}`, "memory = 48M", "autostart = no");
+  alice.writeConf("slow", `start = ${hog(4, 0.05, 64)}`, "memory = 48M", "autostart = no");
   alice.writeConf("instant", `start = ${hog(400, 0, 400)}`, "memory = 48M", "max-retries = 0", "autostart = no");
   alice.writeConf(
     "spread",
@@ -68,7 +71,7 @@ beforeAll(async () => {
     "memory = 48M",
     "autostart = no",
   );
-  alice.writeConf("shared", `start = ${sharing(24)}`, "memory = 48M", "autostart = no", "max-retries = 0");
+  alice.writeConf("shared", `start = ${sharing(24)}`, "memory = 48M", "autostart = no", ...ONE_RUN);
   alice.writeConf("busy", `start = ${BUSY}`, "cpu = 0.2", "autostart = no");
   alice.writeConf(
     "site",
@@ -267,8 +270,7 @@ describe("a changed limit", () => {
   test("that is passed already ends the run", async () => {
     const id = idOf(alice, "shared");
     const { pid } = await supervisor.up(id);
-    // No other run comes after it, whose end would be told in its place.
-    alice.writeConf("shared", `start = ${sharing(24)}`, "memory = 12M", "autostart = no", "max-retries = 0");
+    alice.writeConf("shared", `start = ${sharing(24)}`, "memory = 12M", "autostart = no", ...ONE_RUN);
     await supervisor.rescan();
     await until("its end", async () => (await supervisor.status(id)).pid !== pid);
     expect((await explained(id)).lastExit).toMatchObject({ how: "memory", memory: { limit: 12 * M } });
