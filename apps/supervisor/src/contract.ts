@@ -66,7 +66,7 @@ export interface Usage {
   processes: number | null;
   /** Seconds of processor time of the present run. */
   cpu: number | null;
-  /** Seconds for which `cpu=` held it back. */
+  /** Seconds for which `cpu=` held it back, its former runs included. */
   throttled: number | null;
   /** Processes of the present run that were killed for want of memory. */
   oomKills: number | null;

@@ -134,7 +134,7 @@ export interface RunUsage {
   readonly processes: number | undefined;
   /** Seconds of processor time so far. */
   readonly cpu: number | undefined;
-  /** Seconds for which it was held back by `cpu=` so far. */
+  /** Seconds for which `cpu=` has held its daemon back, this run and others, as long as the daemon has had its group. */
   readonly throttled: number | undefined;
   /** Part of the last 10 s in which one of its processes waited for memory, in per cent. */
   readonly memoryPressure: number | undefined;
