@@ -3,7 +3,7 @@ import { chmodSync, chownSync, mkdirSync, readdirSync, renameSync, rmSync, symli
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import type { Account } from "../account.ts";
-import { isRunning, numbersOf, processesOf, statusOf } from "../proc.ts";
+import { isRunning, nameOf, numbersOf, processesOf, statusOf } from "../proc.ts";
 import { succeed, until } from "../program.ts";
 import { Stage } from "../stage.ts";
 import type { Supervisor } from "../supervisor.ts";
@@ -215,7 +215,7 @@ test("a log/run has its account's powers and no more", async () => {
   await supervisor.rescan();
   await supervisor.reaches(idOf("logger"), "running");
   const logger = await until("the logger", () =>
-    processesOf(mallory.uid).find((pid) => statusOf(pid).get("Name") === "sleep" && pid !== undefined),
+    processesOf(mallory.uid).find((pid) => nameOf(pid) === "sleep" && pid !== undefined),
   );
   expect(numbersOf(logger, "Uid")).toEqual(Array(4).fill(mallory.uid));
   expect(numbersOf(logger, "Groups")).toEqual([mallory.gid]);
@@ -262,6 +262,24 @@ test.each([
   expect(problems).toEqual([expect.stringMatching(reason)]);
   rmSync(directory(), { recursive: true, force: true });
   expect((await supervisor.rescan()).problems).toEqual([]);
+});
+
+test("of more than 4096 directories the first are looked at, with a run or without", async () => {
+  mallory.makeDirectory("service");
+  for (let index = 0; index < 4096; index += 1) {
+    const path = join(directory(), `empty${index}`);
+    mkdirSync(path);
+    chownSync(path, mallory.uid, mallory.gid);
+  }
+  writeService(join(directory(), "before"), { run: SLEEP, down: "" }, mallory);
+  writeService(join(directory(), "zlast"), { run: SLEEP, down: "" }, mallory);
+  const { found, problems } = await supervisor.rescan();
+  expect([found, problems]).toEqual([
+    [idOf("before")],
+    [`${directory()}: 4098 directories, only the first 4096 are looked at`],
+  ]);
+  rmSync(directory(), { recursive: true });
+  await supervisor.rescan();
 });
 
 test("root's directory of services takes nothing from a tenant", async () => {
