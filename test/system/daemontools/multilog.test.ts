@@ -213,12 +213,12 @@ test("rotation line by line: sizes, count and names are the same", async () => {
   expect(ours.sizes).toHaveLength(4);
 });
 
-test.each(["s0004096", "s08192", "s0", "n003", "n010"])("%s: a zero in front means nothing", async (action) => {
+test.each(["s0004096", "s08192", "s0", "n003", "n010", "n09"])("%s: a zero in front means nothing", async (action) => {
   const attempt = async (side: Side) => {
     const cwd = place();
     const log = join(cwd, "out");
     const logger = begin(side, cwd, ["n3", "s4096", action]);
-    await feed(logger, log, numbered(30, 700), side);
+    await feed(logger, log, numbered(60, 700), side);
     const ended = once(logger, "exit");
     logger.stdin?.end();
     await ended;

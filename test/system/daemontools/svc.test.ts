@@ -37,7 +37,6 @@ const KEYS = {
   lower: "autostart=no\n",
   stubborn: "stop-timeout=200ms\n",
   ending: "stop-timeout=200ms\n",
-  failing: "",
 };
 const NAMES = Object.keys(KEYS);
 
