@@ -8,6 +8,8 @@ import {
   mkdirSync,
   readFileSync,
   readlinkSync,
+  renameSync,
+  rmSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -311,6 +313,19 @@ test("a service directory within its jail: run and finish begin there, and log/r
   expect(text(`${alice.home}/logger`)).toBe(`${alice.home}\n`);
   await supervisor.act("stop", idOf("web"));
   expect(text(`${jail}/tmp/finished`)).toBe("/service/web 256 15\n");
+  // The same files in another place of the jail are another directory to begin in.
+  await supervisor.up(idOf("web"));
+  renameSync(inside, `${jail}/service/moved`);
+  rmSync(`${alice.home}/service/web`);
+  writeService(`${alice.home}/service`, { web: `-> ${jail}/service/moved` }, alice);
+  await supervisor.rescan();
+  expect((await supervisor.status(idOf("web"))).changed).toBe(true);
+  const { daemon: moved } = await supervisor.act("restart", idOf("web"));
+  await until("past its shell", () => argumentsOf(moved.pid)[0]?.endsWith("sleep"));
+  expect(readlinkSync(`/proc/${moved.pid}/cwd`)).toBe(`${jail}/service/moved`);
+  // The run that began where there is nothing now had a finish that could not.
+  expect(supervisor.text()).toContain("its finish was not begun: no such directory");
+  await supervisor.act("stop", idOf("web"));
 });
 
 test("a service directory that is not in its jail says so, with the line", async () => {
