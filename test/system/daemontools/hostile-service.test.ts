@@ -264,6 +264,24 @@ test.each([
   expect((await supervisor.rescan()).problems).toEqual([]);
 });
 
+test("of more than 4096 directories the first are looked at, with a run or without", async () => {
+  mallory.makeDirectory("service");
+  for (let index = 0; index < 4096; index += 1) {
+    const path = join(directory(), `empty${index}`);
+    mkdirSync(path);
+    chownSync(path, mallory.uid, mallory.gid);
+  }
+  writeService(join(directory(), "before"), { run: SLEEP, down: "" }, mallory);
+  writeService(join(directory(), "zlast"), { run: SLEEP, down: "" }, mallory);
+  const { found, problems } = await supervisor.rescan();
+  expect([found, problems]).toEqual([
+    [idOf("before")],
+    [`${directory()}: 4098 directories, only the first 4096 are looked at`],
+  ]);
+  rmSync(directory(), { recursive: true });
+  await supervisor.rescan();
+});
+
 test("root's directory of services takes nothing from a tenant", async () => {
   const services = join(stage.directory, "root-service");
   writeService(join(services, "planted"), { run: HOSTILE() });

@@ -30,7 +30,7 @@ export const isLogged = ({ terms, file }: Daemon): boolean => (terms?.definition
 /** The `log/run` that has the daemon's output, where it is that which keeps it. */
 export const loggerOf = ({ terms, file }: Daemon): string | undefined => {
   const definition = terms?.definition ?? file.definition;
-  return definition?.output === "log/run" ? `${definition.dir}/log/run` : undefined;
+  return definition?.output === "log/run" ? `${definition.service?.directory}/log/run` : undefined;
 };
 
 /** A daemon as advice needs to know it. */

@@ -90,13 +90,13 @@ if ($dir ne '') {
   while (defined(my $name = readdir $entries)) {
     next if $name =~ /^\./;
     ++$count <= ${MOST} or fail("$dir: more than ${MOST} files");
-    $name !~ /=/ or fail("$dir: a name with = in it");
+    $name !~ /=/ or fail("$dir: the name " . ($name =~ s/[^!-9;-~]/?/gr) . ' has a = in it');
     $name =~ /\A[A-Za-z_][A-Za-z0-9_]*\z/ or next;
     local $stage = "reading env-dir $dir/$name";
     my $text = text("$dir/$name");
     if ($text eq '') { $unset{$name} = 1; next }
     $text =~ s/\n.*//s or length $text <= ${LARGEST} or fail("$name: a line of more than ${LARGEST} bytes");
-    $text =~ s/[ \t]+\z//;
+    $text =~ s/[ \t\r]+\z//;
     $text =~ tr/\0/\n/;
     $found{$name} = $text;
   }

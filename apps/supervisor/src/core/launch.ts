@@ -141,11 +141,9 @@ const givenVariables = ({
 /** Why a daemon may not have what its file asks for, whoever it runs as; undefined where nothing is against it. */
 export const objection = ({
   definition,
-  owner,
   privileged,
-}: Pick<Launch, "definition" | "owner" | "privileged">): string | undefined => {
-  const { nice = 0, chroot, lock, ready, listen } = definition;
-  if (nice < 0 && owner.uid !== 0) return `nice=${nice}: only root's own daemons may have one below 0`;
+}: Pick<Launch, "definition" | "privileged">): string | undefined => {
+  const { chroot, lock, ready, listen } = definition;
   if (chroot !== undefined && !privileged) return "chroot=: this supervisor runs without root's powers";
   if (chroot !== undefined && listen === "path") return "chroot=: the path that listen=path names is not in there";
   if (chroot !== undefined && ready === "notify") return "chroot=: the socket that ready=notify names is not in there";
@@ -193,9 +191,11 @@ export const launchDaemon = (launch: Launch): LaunchPlan => {
   };
 };
 
-/** The chain that ends in `log/run` of a daemon's service directory. */
-export const launchServiceLogger = (launch: Launch): LaunchPlan =>
-  launchBeside(launch, { dir: `${launch.definition.dir}/log` });
+/** The chain that ends in `log/run` of a daemon's service directory, which no jail of the daemon's holds. */
+export const launchServiceLogger = (launch: Launch): LaunchPlan => {
+  const { service, dir } = launch.definition;
+  return launchBeside(launch, { dir: `${service?.directory ?? dir}/log`, chroot: undefined });
+};
 
 /** Exit code of a run, to its `finish`, that a signal ended or whose end nobody saw (s6: servicedir, finish). */
 const NO_CODE = 256;
@@ -231,7 +231,7 @@ const stages = ({ definition, owner }: Launch): string[] => {
     ...(envDir === undefined && envFile === undefined
       ? []
       : ["/usr/bin/perl", "-e", READ_VARIABLES, path(envDir), path(envFile), [...environment.keys()].join(" ")]),
-    ...(chroot === undefined ? [] : sh(ENTER_JAIL, path(chroot).replace(/(?<=.)\/+$/, ""), `${owner.uid}`)),
+    ...(chroot === undefined ? [] : sh(ENTER_JAIL, jailPath(chroot, owner), `${owner.uid}`)),
     ...(limits.length === 0 ? [] : ["/usr/bin/prlimit", ...limits, "--"]),
   ];
   return found.length === 0 ? [] : [...sh(`${AWAIT_WORD}exec "$@"`), ...found];
@@ -241,8 +241,12 @@ const stages = ({ definition, owner }: Launch): string[] => {
 const isHandedOver = ({ listen }: Definition): boolean => listen === "systemd" || listen === "http";
 
 /** Path with a leading `~/` resolved to the owner's home. */
-export const inHome = (path: string, owner: Account): string =>
+export const inHome = (path: string, owner: Pick<Account, "home">): string =>
   path === "~" ? owner.home : path.startsWith("~/") ? `${owner.home}/${path.slice(2)}` : path;
+
+/** Path of the directory that `chroot=` names, without a / at its end. */
+export const jailPath = (chroot: string, owner: Pick<Account, "home">): string =>
+  inHome(chroot, owner).replace(/(?<=.)\/+$/, "");
 
 /** How a log is kept. */
 export type LogTerms = Pick<Definition, "logSize" | "logFiles" | "logTotal" | "logCompress" | "logSelect">;

@@ -99,9 +99,9 @@ export interface LinuxOptions {
   readonly cgroups: CgroupRoot;
   readonly readiness: Readiness;
   /** Reads a conf file's text. */
-  readonly parse: (text: string) => Parsed<Definition>;
+  readonly parse: (text: string, owner: Account) => Parsed<Definition>;
   /** Reads what a service directory holds. */
-  readonly parseService: (text: ServiceText) => ParsedService;
+  readonly parseService: (text: ServiceText, owner: Account) => ParsedService;
   /** Directory of the programs that scripts of service directories call by their old names. */
   readonly tools: string;
   /** Writes a problem of a text as `path:line: text`. */
@@ -222,13 +222,13 @@ export class Linux implements Machine {
     const services = this.#readServices(owner, places.serviceChain, this.#options.mostDaemons - conf.files.length, {
       first,
     });
-    const files = new Map(conf.files.map((file) => [file.name, this.#understand(file)]));
+    const files = new Map(conf.files.map((file) => [file.name, this.#understand(owner, file)]));
     // Both may lie below the same directory that is not to be trusted.
     const problems = [...new Set([...conf.problems, ...services.problems])];
     for (const service of services.directories) {
       const known = files.get(service.name);
       if (known) problems.push(`${service.path}: not loaded, for ${known.path} has the same name; rename one of them`);
-      else files.set(service.name, this.#understandService(service));
+      else files.set(service.name, this.#understandService(owner, service));
     }
     const passedOver = [...conf.passedOver, ...services.passedOver];
     return { files: [...files.values()], passedOver, problems, complete: conf.complete && services.complete };
@@ -236,11 +236,11 @@ export class Linux implements Machine {
 
   readFile(owner: Account, places: Places, name: string): FoundFile | undefined {
     const text = this.readText(owner, places.chain, name);
-    if (text) return this.#understand(text);
+    if (text) return this.#understand(owner, text);
     const { directories, problems } = this.#readServices(owner, places.serviceChain, this.#options.mostDaemons, {
       only: name,
     });
-    if (directories[0]) return this.#understandService(directories[0]);
+    if (directories[0]) return this.#understandService(owner, directories[0]);
     if (problems.length === 0) return undefined;
     const path = join(places.serviceChain.at(-1) ?? "/", name, "run");
     return this.#refused({ name, kind: "service", path }, problems.join("; "));
@@ -288,11 +288,11 @@ export class Linux implements Machine {
     return { ...file, legible: false, definition: undefined, errors, warnings: [], fingerprint: `! ${problem}` };
   }
 
-  #understandService({ name, path, content, problem }: FoundService): FoundFile {
+  #understandService(owner: Account, { name, path, content, problem }: FoundService): FoundFile {
     const file = { name, kind: "service", path } as const;
     if (content === undefined) return { ...this.#refused(file, ""), errors: [problem], fingerprint: `! ${problem}` };
     const { fingerprint, ...text } = content;
-    const { value, errors, warnings } = this.#options.parseService(text);
+    const { value, errors, warnings } = this.#options.parseService(text, owner);
     const describe = (what: { file: string; line: number; text: string }) =>
       this.#options.describe(join(text.directory, what.file), what);
     return {
@@ -305,13 +305,13 @@ export class Linux implements Machine {
     };
   }
 
-  #understand({ name, path, text, problem }: ConfText): FoundFile {
+  #understand(owner: Account, { name, path, text, problem }: ConfText): FoundFile {
     const file = { name, kind: "conf", path } as const;
     if (text === undefined) return this.#refused(file, problem);
     const fingerprint = createHash("sha256").update(text).digest("base64");
     const known = this.#understood.get(path);
     if (known?.fingerprint === fingerprint) return known;
-    const { value, errors, warnings } = this.#options.parse(text);
+    const { value, errors, warnings } = this.#options.parse(text, owner);
     const describe = (what: { line: number; text: string }) => this.#options.describe(path, what);
     const understood = {
       ...file,
@@ -640,7 +640,10 @@ export class Linux implements Machine {
       const cgroup = cgroups.path === undefined ? undefined : makeGroup(cgroups, group, allotment);
       const signal = exit?.signal === undefined ? 0 : signalNumber(exit.signal);
       const plan = finish({ code: exit?.code, signal }, cgroup);
-      runFinish(plan, this.#logs.get(id)?.fd ?? "ignore", cgroup, done);
+      runFinish(plan, this.#logs.get(id)?.fd ?? "ignore", cgroup, (code, report) => {
+        if (report !== "") this.#options.report(id, `its finish was not begun: ${report.trim()}`);
+        done(code);
+      });
     } catch (error) {
       this.#options.report(id, `its finish cannot be run: ${error instanceof Error ? error.message : error}`);
       done(undefined);

@@ -47,6 +47,16 @@ export interface Run extends LiveRun {
 }
 
 const LONGEST_REPORT = 4096;
+/**
+ * What is read of a report, in bytes. The stages outside of a jail write far less; its shell, which holds the same descriptor
+ * until it has become the daemon, may be a program of the tenant's.
+ */
+const MOST_REPORTED = 65_536;
+/**
+ * How long a launch may take from its word, besides what it says that it waits for; a program that holds the descriptor of
+ * the report for longer has been begun some other way. In ms; reading variables may take 10 s of it.
+ */
+const LONGEST_LAUNCH = 15_000;
 /** What is read, at most, of a process that is to tell by a line that it is ready. In bytes. */
 const LONGEST_TELLING = 4096;
 /** Processes of one run that are looked at for clients, at most. */
@@ -178,20 +188,54 @@ const runOf = (tree: Tree): Run => ({
   size: (doubtful, snapshot) => tree.size(doubtful, snapshot),
 });
 
-const readReport = (report: Readable, notice: (text: string) => void, done: (text: string) => void): void => {
+/** The reading of a report. */
+interface Report {
+  /** From now on it may take so long and no longer. */
+  readonly watch: () => void;
+}
+
+/**
+ * Reads what a chain says on its way. `done` is called once, with what it said of its failure; "" where the descriptor was
+ * closed without, or was written to or held in a way that no stage does.
+ */
+const readReport = (report: Readable, notice: (text: string) => void, done: (text: string) => void): Report => {
   let text = "";
   let line = "";
+  let left = MOST_REPORTED;
+  let timer: NodeJS.Timeout | undefined;
+  const giveUp = (): void => {
+    text = "";
+    line = "";
+    report.destroy();
+  };
+  const watch = (): void => {
+    clearTimeout(timer);
+    timer = setTimeout(giveUp, LONGEST_LAUNCH);
+  };
   report.setEncoding("utf8");
   report.on("data", (chunk: string) => {
+    left -= chunk.length;
+    if (left < 0) {
+      giveUp();
+      return;
+    }
     const lines = (line + chunk).split("\n");
     line = (lines.pop() ?? "").slice(0, LONGEST_REPORT);
     for (const each of lines) {
-      if (each.startsWith(NOTICE)) notice(each.slice(NOTICE.length, LONGEST_REPORT));
-      else text = `${text}${each}\n`.slice(0, LONGEST_REPORT);
+      if (each.startsWith(NOTICE)) {
+        const waitsFor = each.slice(NOTICE.length, LONGEST_REPORT);
+        if (waitsFor === "") watch();
+        else clearTimeout(timer);
+        notice(waitsFor);
+      } else text = `${text}${each}\n`.slice(0, LONGEST_REPORT);
     }
   });
   report.on("error", () => undefined);
-  report.on("close", () => done(text + line));
+  report.on("close", () => {
+    clearTimeout(timer);
+    done(text + line);
+  });
+  return { watch };
 };
 
 /** A launch that waits for its word to go on (see core/launch.ts). */
@@ -255,7 +299,7 @@ export const prepare = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefin
     if (text === "" && end === undefined) news?.launched();
     finish();
   };
-  readReport(reports, (reason) => news?.waiting(reason), told);
+  const { watch } = readReport(reports, (reason) => news?.waiting(reason), told);
   child.on("exit", (code, signal) => {
     // Whoever got hold of its other end must not keep the end of the process from being known.
     setTimeout(() => reports.destroy(), LONGEST_WAIT).unref();
@@ -267,6 +311,7 @@ export const prepare = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefin
     go: (listener) => {
       if (end !== undefined || report !== undefined) return undefined;
       news = listener;
+      watch();
       gate.end("go\n");
       return runOf(tree);
     },

@@ -13,7 +13,7 @@ import { asUser } from "./tenant.ts";
 
 /** What a directory says, and what tells it from what it was. */
 export interface ServiceContent extends ServiceText {
-  /** Equal for equal `run`, `log/run`, `finish`, `conf`, `env/USER` and presence of `down`. */
+  /** Equal for equal `run`, `log/run`, `finish`, `conf`, `env/USER` and presence of `down`, in the same place. */
   readonly fingerprint: string;
 }
 
@@ -127,6 +127,7 @@ const digest = (facts: readonly unknown[]): string =>
 const readService = (account: Account, path: string, largest: number): ServiceContent | undefined => {
   if (!isThere(join(path, "run"))) return undefined;
   const directory = resolve(account, path);
+  const resolved = realpathSync(directory);
   const run = programOf(account, join(directory, "run"));
   const logger = hasOwnDirectory(account, join(directory, "log"))
     ? programOf(account, join(directory, "log/run"))
@@ -140,13 +141,14 @@ const readService = (account: Account, path: string, largest: number): ServiceCo
   const contents = digest([run, logger, finish, user, down]);
   return {
     directory: path,
+    resolved,
     conf,
     user,
     down,
     logger: logger !== undefined,
     finish: finish !== undefined,
     contents,
-    fingerprint: digest([contents, conf]),
+    fingerprint: digest([contents, conf, resolved]),
   };
 };
 
