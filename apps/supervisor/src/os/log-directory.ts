@@ -1,6 +1,7 @@
 /** A directory that s6-log keeps, as its owner sees it: which file continues which. */
-import { closeSync, constants, fstatSync, openSync, readdirSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import { join } from "node:path";
+import { entriesOf } from "./entries.ts";
 import { isCompressed } from "./gzip.ts";
 import type { FileIdentity } from "./libc.ts";
 import { asUser } from "./tenant.ts";
@@ -11,8 +12,11 @@ export const CURRENT = "current";
 const IN_WORK = "previous";
 /** Rotated files: finished, or cut off by the death of their logger. */
 const ROTATED = /^@[0-9a-f]{24}\.[su]$/;
-/** How often a directory that changes while it is looked at is looked at again. */
+/** How often a directory that changes while it is looked at is looked at again, and how many names that may come to. */
 const TRIES = 20;
+const MOST_READ = 20_000;
+/** Entries that a directory may have at most: those of the largest `log-files`, and some. */
+const MOST = 12_000;
 
 /** A file of a log, open. */
 export interface LogFile {
@@ -31,7 +35,7 @@ export interface LogFile {
 const labelStart = (moment: number): string =>
   `@${(2n ** 62n + 10n + BigInt(Math.floor(moment / 1000))).toString(16).padStart(16, "0")}`;
 
-/** Every method throws errno errors. */
+/** Every method throws errno errors, and Overcrowded where the directory holds more than any log needs. */
 export class LogDirectory {
   readonly #identity: FileIdentity;
   readonly #path: string;
@@ -47,7 +51,8 @@ export class LogDirectory {
   }
 
   #names(): string[] {
-    return asUser(this.#identity, () => readdirSync(this.#path)).sort();
+    const entries = asUser(this.#identity, () => entriesOf(this.#path, MOST));
+    return entries.map(({ name }) => name.toString("latin1")).sort();
   }
 
   /** The first file that may have lines of this moment or later, in ms since 1970. */
@@ -57,16 +62,20 @@ export class LogDirectory {
 
   /** Opens a file; EINVAL for what is no regular file. */
   open(name: string): LogFile {
+    if (name !== CURRENT) return { name, fd: this.#descriptor(name), latest: "", turn: 1 };
+    let before = this.#names();
+    let read = before.length;
     for (let tries = 1; ; tries += 1) {
-      const before = this.#names();
       const fd = this.#descriptor(name);
+      const after = this.#names();
+      read += after.length;
       // A rotation meanwhile would leave open which file this is.
-      if (tries < TRIES && name === CURRENT && before.join("/") !== this.#names().join("/")) {
-        closeSync(fd);
-        continue;
+      if (before.join("/") === after.join("/") || tries === TRIES || read > MOST_READ) {
+        const latest = before.findLast((each) => ROTATED.test(each)) ?? "";
+        return { name, fd, latest, turn: before.includes(IN_WORK) ? 2 : 1 };
       }
-      const latest = before.findLast((each) => ROTATED.test(each)) ?? "";
-      return { name, fd, latest, turn: before.includes(IN_WORK) ? 2 : 1 };
+      closeSync(fd);
+      before = after;
     }
   }
 
