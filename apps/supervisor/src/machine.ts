@@ -211,7 +211,10 @@ export interface Machine {
    * service directory of one name the conf file counts. Of too many, those are read that are `loaded` already.
    */
   readFiles(owner: Account, places: Places, loaded: readonly string[]): FoundFiles;
-  /** Calls `changed` when something has changed there and nothing has for a while. Replaces an earlier watch. */
+  /**
+   * Calls `changed` when something has changed there and nothing has for a while. Replaces an earlier watch.
+   * @throws Error that begins with the path that cannot be watched
+   */
   watchFiles(owner: Account, places: Places, changed: () => void): void;
   /** Reads one of them; undefined when there is neither such a file nor such a directory. */
   readFile(owner: Account, places: Places, name: string): FoundFile | undefined;
