@@ -82,7 +82,7 @@ export interface BindingPlace {
 export interface LogLoss {
   /** Lines that were dropped since the supervisor first knew the daemon. */
   readonly lines: number;
-  /** Why lines are being dropped at this time; "" when none are. */
+  /** Why lines are being dropped at this time, and why the last logger ended; "" when none are and one does its work. */
   readonly reason: string;
 }
 

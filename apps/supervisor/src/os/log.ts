@@ -19,6 +19,7 @@ import { dirname, join } from "node:path";
 import type { LaunchPlan } from "../core/launch.ts";
 import type { LogLoss, RawExit, RunNews } from "../machine.ts";
 import { type FileIdentity, mkfifo } from "./libc.ts";
+import { Complaints } from "./log-complaints.ts";
 import { Overflow, type OverflowWatch } from "./log-overflow.ts";
 import { adopt, clear, launch, type Run } from "./process.ts";
 import { identify, type ProcessIdentity } from "./process-table.ts";
@@ -59,6 +60,8 @@ export interface FormerLog {
 
 /** Loggers are started this far apart at least. In ms. */
 const QUICK_END = 1000;
+/** After this time one that lives is taken to do its work. In ms. */
+const STEADY = 2000;
 /** What whoever reads of a logger that ends at once should look at. */
 const HINTS = {
   ours: "is its directory the owner's, and has it space?",
@@ -128,6 +131,11 @@ export class Log {
   readonly #watch: OverflowWatch;
   readonly #formerlyDropped: number;
   #logger: Run | undefined;
+  /** What the logger, if it is this supervisor's, writes to its standard error. */
+  #complaints: Complaints | undefined;
+  /** Why the last logger ended though it was to go on; "" when there is one that works. */
+  #trouble = "";
+  #calm: NodeJS.Timeout | undefined;
   #retry: NodeJS.Timeout | undefined;
   /** Resolves when the logger's first start has been tried; undefined when nothing of a former one is waited for. */
   #turn: Promise<void> | undefined;
@@ -183,7 +191,8 @@ export class Log {
 
   /** What was not logged. */
   get loss(): LogLoss {
-    return this.#overflow?.loss ?? { lines: this.#formerlyDropped, reason: "" };
+    const { lines, reason } = this.#overflow?.loss ?? { lines: this.#formerlyDropped, reason: "" };
+    return { lines, reason: [reason, this.#trouble].filter((why) => why !== "").join("; ") };
   }
 
   /** Has the lines written by another logger from now on. */
@@ -216,9 +225,16 @@ export class Log {
       input = openSync(`/proc/self/fd/${this.fd}`, constants.O_RDONLY | constants.O_NONBLOCK);
       const cgroup = this.#plan.containment?.group();
       const plan = this.#plan.logger(cgroup);
-      this.#logger = launch(plan, { input, output: "ignore" }, cgroup, this.#news(Date.now()));
+      const { fifo, writer, destination } = this.#plan;
+      this.#complaints ??= new Complaints(`${fifo}.errors`, destination?.identity.uid ?? writer.uid);
+      const stdio = { input, output: "ignore", complaints: this.#complaints.fd } as const;
+      this.#logger = launch(plan, stdio, cgroup, this.#news(Date.now()));
+      this.#calm = setTimeout(() => {
+        this.#trouble = "";
+      }, STEADY).unref();
     } catch (error) {
-      this.#report(error instanceof Error ? error.message : String(error));
+      this.#trouble = error instanceof Error ? error.message : String(error);
+      this.#report(this.#trouble);
       this.#retry = setTimeout(() => this.#start(), QUICK_END);
     } finally {
       if (input !== undefined) closeSync(input);
@@ -246,24 +262,40 @@ export class Log {
 
   #ended(exit: RawExit, begun: number): void {
     this.#logger = undefined;
+    clearTimeout(this.#calm);
     if (this.#closed) {
       this.#closed();
       return;
     }
     const age = Date.now() - begun;
     const early = age < QUICK_END && !this.#relieved;
+    const words = this.#complaints?.last() || (exit?.report ?? "").trim().replaceAll("\n", ": ");
+    if (!this.#relieved && (early || (exit?.code ?? 0) !== 0)) this.#trouble = this.#troubleOf(exit, early, words);
     this.#relieved = false;
     if (early) {
       const hint = this.#plan.containment ? HINTS.theirs : HINTS.ours;
       const code = exit?.code === undefined ? "" : ` with code ${exit.code}`;
-      this.#report(`the logger ended at once${code}; ${hint} ${exit?.report ?? ""}`.trim());
+      this.#report(`the logger ended at once${code}; ${hint} ${words}`.trim());
     }
     this.#retry = setTimeout(() => this.#start(), early ? QUICK_END - age : 0);
   }
 
+  #troubleOf(exit: RawExit, early: boolean, words: string): string {
+    const who = this.#plan.containment ? "log/run" : "its logger";
+    const how = exit?.code !== undefined ? ` with code ${exit.code}` : exit ? ` by ${exit.signal}` : "";
+    return `${who} ended${early ? " at once" : ""}${how}${words === "" ? "" : `: ${words}`}`;
+  }
+
   /** Lets the logger write what it has, ends it and removes the FIFO. Its daemon must be gone. */
   async close(): Promise<void> {
+    await this.#close();
+    this.#complaints?.close();
+    this.#complaints = undefined;
+  }
+
+  async #close(): Promise<void> {
     if (this.#overflow) this.#watch.remove(this.#overflow);
+    clearTimeout(this.#calm);
     rmSync(this.#plan.fifo, { force: true });
     await this.#turn;
     clearTimeout(this.#retry);
