@@ -16,10 +16,12 @@ import {
 } from "node:fs";
 import { constants as system } from "node:os";
 import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { LaunchPlan } from "../core/launch.ts";
 import type { LogLoss, RawExit, RunNews } from "../machine.ts";
 import { type FileIdentity, mkfifo } from "./libc.ts";
 import { Complaints } from "./log-complaints.ts";
+import { emptied, endLine } from "./log-last-line.ts";
 import { Overflow, type OverflowWatch } from "./log-overflow.ts";
 import { adopt, clear, launch, type Run } from "./process.ts";
 import { identify, type ProcessIdentity } from "./process-table.ts";
@@ -67,6 +69,10 @@ const HINTS = {
   ours: "is its directory the owner's, and has it space?",
   theirs: "try it by hand as the account that it runs as",
 } as const;
+/** How long nobody must have written before a line that has no end is given one. In ms. */
+const SILENCE = 250;
+/** How long a logger that has been told to end, with nothing left to read, is waited for. In ms. */
+const SHORT_WAIT = 100;
 /** A logger gets this long to write what it has; its owner may have stopped it, or hold its FIFO open. In ms. */
 const LONGEST_FLUSH = 3000;
 
@@ -293,6 +299,20 @@ export class Log {
     this.#complaints = undefined;
   }
 
+  /**
+   * Sees to it that a last line which its daemon did not end is logged all the same, before another run goes on with it.
+   * @param idle whether no run of the daemon lives
+   */
+  async settle(idle: () => boolean): Promise<void> {
+    await sleep(SILENCE);
+    const isFine = () => idle() && !this.#closed && this.loss.reason === "";
+    if (this.#plan.containment || !isFine() || !(await emptied(this.fd, LONGEST_FLUSH))) return;
+    const logger = this.#logger;
+    if (!logger || this.#relieved || !isFine()) return;
+    this.#relieve();
+    await endLine(this.fd, logger.leader.pid, () => this.#logger === logger && isFine());
+  }
+
   async #close(): Promise<void> {
     if (this.#overflow) this.#watch.remove(this.#overflow);
     clearTimeout(this.#calm);
@@ -302,11 +322,15 @@ export class Log {
     const ended = new Promise<void>((resolve) => {
       this.#closed = resolve;
     });
-    closeSync(this.fd);
-    if (!this.#logger) return;
     const end = () => (this.#plan.containment ? this.#logger?.kill() : this.#logger?.signal(system.signals.SIGKILL));
     const impatience = setTimeout(end, LONGEST_FLUSH);
-    await ended;
+    // At the mere end of its input s6-log forgets a line that has no end; after TERM it does not.
+    if (this.#logger && !this.#plan.containment && (await emptied(this.fd, LONGEST_FLUSH))) {
+      this.#relieve();
+      await Promise.race([ended, sleep(SHORT_WAIT)]);
+    }
+    closeSync(this.fd);
+    if (this.#logger) await ended;
     clearTimeout(impatience);
   }
 }
