@@ -35,10 +35,19 @@ export interface LogFile {
 const labelStart = (moment: number): string =>
   `@${(2n ** 62n + 10n + BigInt(Math.floor(moment / 1000))).toString(16).padStart(16, "0")}`;
 
-/** Every method throws errno errors, and Overcrowded where the directory holds more than any log needs. */
+/** What is to be read after a file that is over, by a name for `open`. */
+export interface Succession {
+  readonly name: string;
+  /** How many files that would have come before it are gone, as far as they were seen; "some" where none could be. */
+  readonly missed: number | "some";
+}
+
+/** For one reader. Every method throws errno errors, and Overcrowded where the directory holds more than any log needs. */
 export class LogDirectory {
   readonly #identity: FileIdentity;
   readonly #path: string;
+  /** Rotated files that were seen and, since something has been read, are still to be read. */
+  #ahead: readonly string[] = [];
 
   constructor(identity: FileIdentity, path: string) {
     this.#identity = identity;
@@ -52,7 +61,9 @@ export class LogDirectory {
 
   #names(): string[] {
     const entries = asUser(this.#identity, () => entriesOf(this.#path, MOST));
-    return entries.map(({ name }) => name.toString("latin1")).sort();
+    const names = entries.map(({ name }) => name.toString("latin1")).sort();
+    this.#ahead = [...new Set([...this.#ahead, ...names.filter((name) => ROTATED.test(name))])];
+    return names;
   }
 
   /** The first file that may have lines of this moment or later, in ms since 1970. */
@@ -62,6 +73,10 @@ export class LogDirectory {
 
   /** Opens a file; EINVAL for what is no regular file. */
   open(name: string): LogFile {
+    if (name === IN_WORK) {
+      const latest = this.rotated().at(-1) ?? "";
+      return { name: CURRENT, fd: this.#descriptor(name), latest, turn: 1 };
+    }
     if (name !== CURRENT) return { name, fd: this.#descriptor(name), latest: "", turn: 1 };
     let before = this.#names();
     let read = before.length;
@@ -77,6 +92,19 @@ export class LogDirectory {
       closeSync(fd);
       before = after;
     }
+  }
+
+  /** Opens what was current before this file, where that had no name yet then, and still has none. */
+  openInWork({ latest, turn }: LogFile): LogFile | undefined {
+    if (turn === 1) return undefined;
+    try {
+      const file = this.open(IN_WORK);
+      if (file.latest === latest) return file;
+      closeSync(file.fd);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    }
+    return undefined;
   }
 
   #descriptor(name: string): number {
@@ -108,13 +136,18 @@ export class LogDirectory {
    * The file that continues one that is over; undefined while the latter has no name yet. What was current is found by the
    * order of names, for one that has been compressed is another file.
    */
-  successor(file: LogFile): string | undefined {
-    const rotated = this.rotated();
-    if (file.name !== CURRENT) return rotated.find((name) => name > file.name) ?? CURRENT;
+  successor(file: LogFile): Succession | undefined {
+    const names = this.#names();
+    const rotated = names.filter((name) => ROTATED.test(name));
     const newer = rotated.filter((name) => name > file.latest);
-    const own = newer[file.turn - 1];
+    const own = file.name === CURRENT ? newer[file.turn - 1] : file.name;
     if (own === undefined) return undefined;
-    return this.#isLost(file, own) ? own : (newer[file.turn] ?? CURRENT);
+    const isLost = file.name === CURRENT && this.#isLost(file, own);
+    const newest = names.includes(IN_WORK) ? IN_WORK : CURRENT;
+    const name = isLost ? own : (rotated.find((each) => each > own) ?? newest);
+    this.#ahead = this.#ahead.filter((each) => each > own);
+    if (isLost) return { name, missed: "some" };
+    return { name, missed: this.#ahead.filter((each) => each < name).length };
   }
 
   /** Whether a file that was current has been removed already, so that `own` is a later one. */
