@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
 import { linesIn, loggerOf } from "./log-directory.ts";
+import { statusOf } from "./proc.ts";
 import { until } from "./program.ts";
 import { Stage } from "./stage.ts";
 import type { Supervisor } from "./supervisor.ts";
@@ -77,10 +78,32 @@ test("of a daemon that is stopped", async () => {
 });
 
 test("while another instance lives, its lines are left alone", async () => {
-  const start =
-    "if mkdir $HOME/taken; then printf half; sleep 1; exit 1; fi; i=0; while [ $i -lt 30 ]; do i=$((i+1)); printf a; sleep 0.1; echo b; done; exec sleep 1000";
-  await load("pair", start, "instances = 2");
+  const first = "if mkdir $HOME/taken 2>/dev/null; then printf half; sleep 1; exit 1; fi";
+  const others = "i=0; while [ $i -lt 8 ]; do i=$((i+1)); printf a; sleep 0.5; echo b; done; exec sleep 1000";
+  await load("pair", `${first}; ${others}`, "instances = 2");
   await supervisor.up(idOf("pair"));
-  await until("its lines", () => linesIn(directoryOf("pair")).filter((line) => line.endsWith("b")).length >= 30);
+  await until("its lines", () => linesIn(directoryOf("pair")).filter((line) => line.endsWith("b")).length >= 8);
   expect(linesIn(directoryOf("pair")).filter((line) => line === "" || line === "a")).toEqual([]);
+});
+
+test("a logger that does not end at once is not taken for one that holds a line", async () => {
+  const first = "if mkdir $HOME/begun 2>/dev/null; then echo begun; exit 1; fi";
+  await load("held", `${first}; [ -e $HOME/again ] || exit 1; echo again; exec sleep 1000`);
+  await supervisor.act("start", idOf("held"));
+  await written("held", "begun");
+  // Until the next try is so far off that the line would be ended before it.
+  await until("a long pause", async () => (await supervisor.status(idOf("held"))).cooldown > 1);
+  const logger = await until("its logger", () => loggerOf(alice.uid, directoryOf("held")));
+  process.kill(logger, "SIGSTOP");
+  const TERM = 1n << 14n;
+  await until("a logger that is told to end", () => (BigInt(`0x${statusOf(logger).get("ShdPnd")}`) & TERM) !== 0n);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  process.kill(logger, "SIGCONT");
+  await until("another logger", () => {
+    const pid = loggerOf(alice.uid, directoryOf("held"));
+    return pid !== undefined && pid !== logger;
+  });
+  alice.write("again", "");
+  await supervisor.act("start", idOf("held"));
+  await written("held", "begun", "again");
 });

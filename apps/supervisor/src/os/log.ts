@@ -308,7 +308,7 @@ export class Log {
     const isFine = () => idle() && !this.#closed && this.loss.reason === "";
     if (this.#plan.containment || !isFine() || !(await emptied(this.fd, LONGEST_FLUSH))) return;
     const logger = this.#logger;
-    if (!logger || this.#relieved || !isFine()) return;
+    if (!logger || !isFine()) return;
     this.#relieve();
     await endLine(this.fd, logger.leader.pid, () => this.#logger === logger && isFine());
   }
