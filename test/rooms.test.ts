@@ -30,7 +30,13 @@ const ROOMS: Record<string, Room> = {
     types: ["machine"],
     packages: [],
   },
-  supervisor: { rooms: ["core", "daemon"], types: ["instance", "machine", "waiters"], packages: [] },
+  "memory-guard": { rooms: ["core"], types: ["daemon", "instance", "machine"], packages: [] },
+  judgement: { rooms: ["core"], types: ["daemon", "instance"], packages: [] },
+  supervisor: {
+    rooms: ["core", "daemon", "judgement", "memory-guard"],
+    types: ["instance", "machine", "waiters"],
+    packages: [],
+  },
   hosting: { rooms: ["core"], types: ["daemon", "instance", "machine"], packages: [] },
   api: {
     rooms: ["api", "contract", "core"],

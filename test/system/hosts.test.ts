@@ -252,6 +252,23 @@ test("a site that sleeps is woken by its visitor, and serves files without", asy
   await remove("sleepy");
 });
 
+test("so do the visitors of one that has failed, or waits long for its next try, also who came before it had", async () => {
+  const site = (name: string) => ["listen = fastcgi", `host = ${name}.greenfelt.net`, "docroot = ~/www"];
+  alice.writeConf("doomed", "start = exit 1", "max-retries = 0", "ondemand = yes", ...site("doomed"));
+  alice.writeConf("cooling", "start = exit 1", ...site("cooling"));
+  await supervisor.rescan();
+  for (const name of ["doomed", "cooling"]) await shows(`${name}.greenfelt.net`, "/hello.txt", "hello\n");
+  // The first visitor waits at the socket of what fails then.
+  expect((await web.visit("doomed.greenfelt.net", "/")).status).toBe(503);
+  await supervisor.reaches(`${alice.name}/doomed`, "failed");
+  await until("a long wait", async () => (await statusOf("cooling")).cooldown > 2);
+  for (const name of ["doomed", "cooling"]) {
+    const { status, headers } = await web.visit(`${name}.greenfelt.net`, "/");
+    expect([name, status, headers["retry-after"]]).toEqual([name, 503, "5"]);
+    await remove(name);
+  }
+});
+
 test("an application's own 502 and 503 are not masked", async () => {
   alice.write("www/broken.php", "<?php http_response_code((int) $_GET['code']); echo 'its own page';");
   for (const code of [502, 503, 504]) {

@@ -132,22 +132,30 @@ test("killed in the middle of a restart, the next supervisor keeps what is prove
   expect((await askLine(socketOf("e"))).pid).toBe(pid);
 });
 
-test("killed while an old process has a request in hand, the next supervisor lets it finish, and begins no other for it", async () => {
-  const { pid } = await running("f", serve("3"), ...FAST, "drain = 1m");
-  const slow = askLine(socketOf("f"), `wait ${alice.home}/f`);
-  await new Promise((resolve) => setTimeout(resolve, 50));
-  const restart = supervisor.act("restart", idOf("f")).catch(() => "cut off");
-  await until("the old one on its way out", async () =>
-    (await supervisor.status(idOf("f"))).instances.some((each) => each.pid === pid && each.state === "stopping"),
-  );
-  await supervisor.end("SIGKILL");
-  expect(await restart).toBe("cut off");
-  await supervisor.start();
-  alice.write("f", "");
-  expect((await slow).pid).toBe(pid);
-  await until("the old one gone", () => !isRunning(pid));
-  await has("f", 1);
-});
+test.each([
+  ["has a request in hand", false],
+  ["is held by STOP with a request in hand", true],
+])(
+  "killed while an old process %s, the next supervisor lets it finish, and begins no other for it",
+  async (_, held) => {
+    rmSync(join(alice.home, "f"), { force: true });
+    const { pid } = await running("f", serve("3"), ...FAST, "drain = 1m");
+    const slow = askLine(socketOf("f"), `wait ${alice.home}/f`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const restart = supervisor.act("restart", idOf("f")).catch(() => "cut off");
+    await until("the old one on its way out", async () =>
+      (await supervisor.status(idOf("f"))).instances.some((each) => each.pid === pid && each.state === "stopping"),
+    );
+    await supervisor.end("SIGKILL");
+    expect(await restart).toBe("cut off");
+    if (held) process.kill(pid, "SIGSTOP");
+    await supervisor.start();
+    alice.write("f", "");
+    expect((await slow).pid).toBe(pid);
+    await until("the old one gone", () => !isRunning(pid));
+    await has("f", 1);
+  },
+);
 
 test("a file that has changed, or broken, while there was no supervisor changes nothing before a restart", async () => {
   const { instances } = await running("g", serve("3"), ...FAST, "instances = 2");

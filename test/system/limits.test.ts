@@ -33,6 +33,10 @@ const hog = (step: number, pause: number, most: number): string =>
  * set where a lesser one is in force.
  */
 const BOMB = `ulimit -u 200 2>/dev/null || ulimit -p 200 2>/dev/null; exec perl -e 'my ($end, $forks) = (time + 60, 0); while (time < $end) { if ($forks < 7 && defined fork) { $forks++ } else { select undef, undef, undef, 0.05 } }'`;
+/** A program of three processes that share what they have. */
+const SHARED = `start = exec perl -e 'my $n = 24; my $x = "x" x ($n * 1048576); fork for 1 .. 2; sleep 600'`;
+/** So that nothing comes after a run that hides how it ended. */
+const ONE_RUN = ["max-retries = 0", "healthy-after = 10m"];
 const BUSY = "exec perl -e 'my $end = time + 600; 1 while time < $end'";
 
 const group = (account: Account, name?: string): string | undefined =>
@@ -68,7 +72,7 @@ beforeAll(async () => {
   ];
   alice.writeConf("idle", "start = exec sleep 600", ...idle);
   alice.writeConf("free", "start = exec sleep 600", "autostart = no");
-  alice.writeConf("slow", `start = ${hog(4, 0.05, 400)}`, "memory = 48M", "autostart = no");
+  alice.writeConf("slow", `start = ${hog(4, 0.05, 64)}`, "memory = 48M", "autostart = no");
   alice.writeConf("instant", `start = ${hog(400, 0, 400)}`, "memory = 48M", "max-retries = 0", "autostart = no");
   alice.writeConf(
     "spread",
@@ -76,12 +80,7 @@ beforeAll(async () => {
     "memory = 48M",
     "autostart = no",
   );
-  alice.writeConf(
-    "shared",
-    `start = exec perl -e 'my $n = 24; my $x = "x" x ($n * 1048576); fork for 1 .. 2; sleep 600'`,
-    "memory = 48M",
-    "autostart = no",
-  );
+  alice.writeConf("shared", SHARED, ...ONE_RUN, "memory = 48M", "autostart = no");
   alice.writeConf("busy", `start = ${BUSY}`, "cpu = 0.2", "autostart = no");
   alice.writeConf(
     "site",
@@ -279,12 +278,7 @@ describe("a changed limit", () => {
   test("that is passed already ends the run", async () => {
     const id = idOf(alice, "shared");
     const { pid } = await supervisor.up(id);
-    alice.writeConf(
-      "shared",
-      `start = exec perl -e 'my $n = 24; my $x = "x" x ($n * 1048576); fork for 1 .. 2; sleep 600'`,
-      "memory = 12M",
-      "autostart = no",
-    );
+    alice.writeConf("shared", SHARED, ...ONE_RUN, "memory = 12M", "autostart = no");
     await supervisor.rescan();
     await until("its end", async () => (await supervisor.status(id)).pid !== pid);
     expect((await explained(id)).lastExit).toMatchObject({ how: "memory", memory: { limit: 12 * M } });

@@ -1,5 +1,15 @@
 /** The ways to listen, and who may connect to, take, or stand in the way of a socket. */
-import { chmodSync, chownSync, lstatSync, mkdirSync, readlinkSync, rmSync, statSync, symlinkSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from "node:fs";
 import { createServer, type Server } from "node:net";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -205,6 +215,25 @@ test("where it runs as another account from a restart on, that one can bind and 
   expect(processesOf(bob.uid)).toContain(after.pid);
   await until("its socket", async () => (await askLine(socketOf("moved")).catch(() => undefined))?.pid === after.pid);
   expect((await supervisor.act("stop", idOf("moved"))).ok).toBe(true);
+});
+
+test("the leavings of a run that was given up are not taken for those of the next, which has its number", async () => {
+  alice.writeConf("again", serve("$DM_SOCKET"), "listen = path", "ready-after = 0.1");
+  await supervisor.rescan();
+  const { pid } = await supervisor.reaches(idOf("again"), "running");
+  await until("its socket", async () => (await askLine(socketOf("again")).catch(() => undefined))?.pid === pid);
+  for (let round = 0; round < 3; round += 1) {
+    const mess = 'cd "$(dirname "$DM_SOCKET")"; i=0; while [ $i -lt 2000 ]; do i=$((i+1)); : >$i; done; exit 5';
+    alice.writeConf("again", `start = ${mess}`, "listen = path", "ready-after = 0.1");
+    expect((await supervisor.act("restart", idOf("again"))).ok).toBe(false);
+  }
+  alice.writeConf("again", serve("$DM_SOCKET", "no", "new"), "listen = path", "ready-after = 0.1");
+  expect(await supervisor.act("restart", idOf("again"))).toMatchObject({ ok: true });
+  const directory = dirname(await boundBy("again"));
+  await until("the leavings gone", () => readdirSync(dirname(directory)).length === 1);
+  expect(lstatSync(join(directory, "socket")).isSocket()).toBe(true);
+  expect((await askLine(socketOf("again"))).word).toBe("new");
+  expect((await supervisor.act("stop", idOf("again"))).ok).toBe(true);
 });
 
 test("one whose leavings cannot be taken away is told so before they are too many", async () => {

@@ -38,6 +38,15 @@ export const argumentsOf = (pid: number): string[] => {
   }
 };
 
+/** Its name as the kernel has it, "" once it has ended. */
+export const nameOf = (pid: number): string => {
+  try {
+    return read(pid, "comm").trimEnd();
+  } catch {
+    return "";
+  }
+};
+
 /** Its open descriptors and what they are. */
 export const descriptorsOf = (pid: number): ReadonlyMap<number, string> =>
   new Map(readdirSync(`/proc/${pid}/fd`).map((fd) => [Number(fd), readlinkSync(`/proc/${pid}/fd/${fd}`)]));

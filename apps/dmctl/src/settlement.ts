@@ -1,10 +1,9 @@
 import { EXIT, type Outcome, type ScaleRequest } from "@dmhost/supervisor/contract";
-import { apiPath } from "./client.ts";
-import type { Call } from "./commands.ts";
+import { apiPath, type Client } from "./client.ts";
 import { Failure } from "./failure.ts";
 import { json, oneLine } from "./printable.ts";
-import { failureText, outcomeLine } from "./render.ts";
-import { write } from "./session.ts";
+import { failureText, type Look, outcomeLine } from "./render.ts";
+import { type Session, write } from "./session.ts";
 
 /** What failed and why, what it said last, what to do: a line each. */
 const refusalMessage = ({ reason, lastWords, advice, daemon }: Outcome): string =>
@@ -18,12 +17,22 @@ export type Verb = "start" | "once" | "stop" | "restart" | "pause" | "continue" 
 /** Requests under way at a time: the supervisor takes a limited number of connections from one user. */
 const AT_ONCE = 8;
 
+/** What is to be known of a command line for it. */
+export interface Request {
+  readonly ids: readonly string[];
+  /** Options. */
+  readonly given: { has(option: string): boolean };
+  readonly client: Client;
+  readonly session: Session;
+  readonly look: Look;
+}
+
 /**
  * Asks `verb` of the daemons of a call side by side, waits until each has settled, and tells of each in the
  * order in which they were named. With --json, one document for each that the supervisor took on. The exit code is
  * the gravest of them.
  */
-export const settleAll = async (call: Call, verb: Verb, body?: ScaleRequest): Promise<number> => {
+export const settleAll = async (call: Request, verb: Verb, body?: ScaleRequest): Promise<number> => {
   const { session, client } = call;
   const settle = (id: string): Promise<Outcome> =>
     client.ask<Outcome>({ method: "POST", path: apiPath("daemons", id, verb), settles: true, ...(body && { body }) });

@@ -18,6 +18,7 @@ import { resolvePolicy } from "./core/policy.ts";
 import type { Account } from "./core/policy-rules.ts";
 import type { Witness } from "./daemon.ts";
 import { Hosting } from "./hosting.ts";
+import type { Rule } from "./judgement.ts";
 import type { Places } from "./machine.ts";
 import { readAccounts } from "./os/accounts.ts";
 import { CallerNames } from "./os/caller-names.ts";
@@ -35,7 +36,7 @@ import { claimDirectory } from "./os/run-lock.ts";
 import { findServiceTools } from "./os/service-tools.ts";
 import { StateFiles } from "./os/state-file.ts";
 import { privileged } from "./os/tenant.ts";
-import { type Findings, type Rule, Supervisor } from "./supervisor.ts";
+import { type Findings, Supervisor } from "./supervisor.ts";
 
 const USAGE = `Usage: supervisor [options]
   --config FILE       policy file (default /etc/daemon-manager.conf,

@@ -1,27 +1,14 @@
 /** The map of daemons: which there are, what they may, and what is asked of them. */
 import { type Budget, budgetAllowance, logShare, nextRoom, recentOf } from "./core/budget.ts";
-import type { Definition } from "./core/definition.ts";
-import { enforcement, strictObjection } from "./core/enforcement.ts";
-import { objection } from "./core/launch.ts";
-import { alive, type Bar } from "./core/lifecycle.ts";
-import { overdrawn, pauseAfter } from "./core/memory-watch.ts";
+import { alive } from "./core/lifecycle.ts";
 import type { Policy } from "./core/policy.ts";
-import type { Account, AccountBase } from "./core/policy-rules.ts";
+import type { Account } from "./core/policy-rules.ts";
 import { Daemon, type Witness } from "./daemon.ts";
-import type { Household, Terms } from "./instance.ts";
+import type { Household } from "./instance.ts";
+import { Judgement, ownersOf, type Rule } from "./judgement.ts";
 import type { FoundFile, Machine, Places } from "./machine.ts";
+import { MemoryGuard } from "./memory-guard.ts";
 import type { Ending } from "./waiters.ts";
-
-/** Instances that the daemons of one owner may have together; each costs processes that no budget of the policy counts. */
-const MOST_INSTANCES = 512;
-
-/** The policy in force, with the accounts that it was resolved against. */
-export interface Rule {
-  readonly policy: Policy;
-  readonly accounts: AccountBase;
-  /** The only owner, where the supervisor has no power over other accounts. */
-  readonly soleOwner: string | undefined;
-}
 
 /** What a look at the conf directories found. Ids, and problems as `path:line: text`. */
 export interface Findings {
@@ -52,18 +39,19 @@ export class Supervisor {
   readonly #forgotten = new Set<string>();
   /** Times of restarts, by owner. */
   readonly #restarts = new Map<string, readonly number[]>();
-  #cancelLook: (() => void) | undefined;
+  readonly #memoryGuard: MemoryGuard;
   #rule: Rule;
   #stopping = false;
 
   constructor(machine: Machine, rule: Rule, witness: Witness) {
     this.#machine = machine;
     this.#rule = rule;
+    this.#memoryGuard = new MemoryGuard(machine, () => [...this.#daemons.values()]);
     this.#witness = (daemon, ...step) => {
       witness(daemon, ...step);
       this.changed();
       if (daemon.removed && !alive(daemon.state)) this.#drop(daemon);
-      this.#watchMemory(daemon);
+      this.#memoryGuard.watch(daemon);
     };
   }
 
@@ -88,41 +76,6 @@ export class Supervisor {
     };
   }
 
-  /** Looks at the memory of runs where no cgroup holds it, as long as there is one with a limit. */
-  #watchMemory(daemon: Daemon): void {
-    if (this.#cancelLook || this.#machine.means.controllers.has("memory") || !isWatched(daemon)) return;
-    this.#cancelLook = this.#machine.after(pauseAfter(0), () => this.#lookAtMemory());
-  }
-
-  #lookAtMemory(): void {
-    const begun = this.#machine.now();
-    const watched = [...this.#daemons.values()].filter(isWatched);
-    const runs = watched.flatMap((daemon) => {
-      const limit = daemon.memoryLimit;
-      const budget = daemon.household.budget.memory?.amount;
-      const living = daemon.instances().filter(({ state }) => alive(state));
-      return living.map((run) => ({ run, owner: daemon.key.owner.name, daemon: daemon.id, limit, budget }));
-    });
-    // One of several is doubtful from its even share on.
-    const shares = (of: (run: (typeof runs)[number]) => string): Map<string, number> => {
-      const counts = new Map<string, number>();
-      for (const run of runs) counts.set(of(run), (counts.get(of(run)) ?? 0) + 1);
-      return counts;
-    };
-    const [ofDaemon, ofOwner] = [shares(({ daemon }) => daemon), shares(({ owner }) => owner)];
-    const doubtful = ({ limit, budget, owner, daemon }: (typeof runs)[number]): number =>
-      Math.min(
-        (limit ?? Number.POSITIVE_INFINITY) / (ofDaemon.get(daemon) ?? 1),
-        (budget ?? Number.POSITIVE_INFINITY) / (ofOwner.get(owner) ?? 1),
-      );
-    const sizes = this.#machine.sizes(runs.map((each) => ({ key: each.run.key, doubtful: doubtful(each) })));
-    const sized = runs.map((each, index) => ({ ...each, size: sizes[index] ?? 0 }));
-    for (const { run, limit, size } of overdrawn(sized)) run.exceed(limit, size);
-    this.#cancelLook = undefined;
-    if (runs.length === 0) return;
-    this.#cancelLook = this.#machine.after(pauseAfter(this.#machine.now() - begun), () => this.#lookAtMemory());
-  }
-
   get policy(): Policy {
     return this.#rule.policy;
   }
@@ -133,8 +86,12 @@ export class Supervisor {
 
   /** Those whose daemons are kept here. */
   owners(): readonly string[] {
-    const { policy, soleOwner } = this.#rule;
-    return soleOwner === undefined ? policy.owners() : policy.owners().filter((owner) => owner === soleOwner);
+    return ownersOf(this.#rule);
+  }
+
+  #judgement(): Judgement {
+    const ofOwner = (owner: string) => [...this.#daemons.values()].filter(({ key }) => key.owner.name === owner);
+    return new Judgement(this.#rule, this.#machine.means, ofOwner);
   }
 
   /** The daemons of these owners, in the order of their ids. */
@@ -185,7 +142,7 @@ export class Supervisor {
     } catch {
       // The next launch sets the same limits, and tells what keeps it from that.
     }
-    this.#watchMemory(daemon);
+    this.#memoryGuard.watch(daemon);
   }
 
   /** Whether its owner, or whom it runs as, has another uid by now: the one that it knows may be somebody else's. */
@@ -283,7 +240,7 @@ export class Supervisor {
     );
     this.#daemons.set(daemon.id, daemon);
     findings.found.push(daemon.id);
-    const judged = this.#terms(daemon);
+    const judged = this.#judgement().terms(daemon);
     const resumed = daemon.resume("kind" in judged ? undefined : judged);
     this.#judge(daemon);
     if (!resumed) this.#autostart(daemon, findings);
@@ -304,7 +261,7 @@ export class Supervisor {
 
   /** What of a changed file can be put in force without a restart is. */
   #relimit(daemon: Daemon, findings: Findings): void {
-    const judged = this.#terms(daemon);
+    const judged = this.#judgement().terms(daemon);
     if ("kind" in judged) return;
     try {
       daemon.relimit(judged);
@@ -312,7 +269,7 @@ export class Supervisor {
       const why = error instanceof Error ? error.message : String(error);
       findings.problems.push(`${daemon.file.path}: its limits cannot be changed while it runs: ${why}`);
     }
-    this.#watchMemory(daemon);
+    this.#memoryGuard.watch(daemon);
   }
 
   #autostart(daemon: Daemon, findings: Findings): void {
@@ -324,7 +281,8 @@ export class Supervisor {
   /** Tells the daemon whether it may run, and as what. While it lives, its present terms stay. */
   #judge(daemon: Daemon): void {
     const lives = alive(daemon.state);
-    const judged = lives && daemon.terms ? this.#present(daemon, daemon.terms) : this.#terms(daemon);
+    const judged =
+      lives && daemon.terms ? this.#judgement().present(daemon, daemon.terms) : this.#judgement().terms(daemon);
     if (judged && "kind" in judged) {
       const { bar } = daemon.state;
       if (bar?.kind !== judged.kind || bar.reason !== judged.reason) daemon.feed({ type: "bar", bar: judged });
@@ -332,87 +290,6 @@ export class Supervisor {
     }
     if (judged && !lives && !daemon.offer(judged)) return;
     if (daemon.state.bar) daemon.feed({ type: "unbar" });
-  }
-
-  /** Why a daemon that lives may not go on, whatever its file says by now, if it may not. */
-  #present(daemon: Daemon, { account, definition }: Terms): Bar | undefined {
-    const { owner } = daemon.key;
-    return (
-      this.#exclusion(owner.name) ??
-      this.#refusal(owner.name, account.name) ??
-      this.#excess(daemon, definition, account)
-    );
-  }
-
-  #terms(daemon: Daemon, file = daemon.file): Terms | Bar {
-    const { policy, accounts } = this.#rule;
-    const { owner } = daemon.key;
-    const excluded = this.#exclusion(owner.name);
-    if (excluded) return excluded;
-    const { definition, errors, fingerprint } = file;
-    if (!definition) return { kind: "invalid", reason: errors[0] ?? "its file is empty" };
-    const user = definition.user ?? owner.name;
-    const refusal = this.#refusal(owner.name, user);
-    const account = accounts.users.get(user);
-    const paths = policy.paths(owner.name);
-    if (refusal || !account || !paths) return refusal ?? { kind: "forbidden", reason: `there is no account "${user}"` };
-    const refused = objection({ definition, owner, privileged: this.#rule.soleOwner === undefined });
-    if (refused !== undefined) return { kind: "forbidden", reason: refused };
-    const excess = this.#excess(daemon, definition, account);
-    if (excess) return excess;
-    const nginxGroup = policy.settings.nginxGroup;
-    return { definition, fingerprint, account, logDirectory: `${paths.logs}/${daemon.key.name}`, nginxGroup };
-  }
-
-  /** Why this owner may run no daemons at all, if they may not. */
-  #exclusion(owner: string): Bar | undefined {
-    if (this.owners().includes(owner)) return undefined;
-    const reason = `the policy does not let ${owner} run daemons; root grants it in [runs_as]`;
-    return { kind: "forbidden", reason, bans: "owner" };
-  }
-
-  /** Why a daemon of this owner may not run as `user`, if it may not. */
-  #refusal(owner: string, user: string): Bar | undefined {
-    const { policy, soleOwner } = this.#rule;
-    if (soleOwner !== undefined && user !== soleOwner) {
-      const because = `this supervisor runs without root's powers, so only as ${soleOwner}`;
-      return { kind: "forbidden", reason: `it may not run as "${user}": ${because}` };
-    }
-    const { allowed, because } = policy.mayRunAs(owner, user);
-    return allowed ? undefined : { kind: "forbidden", reason: `it may not run as "${user}": ${because}` };
-  }
-
-  /** Why it goes beyond what its owner may have, or its limits would not hold, if that is so. */
-  #excess(daemon: Daemon, own: Definition, user: Account): Bar | undefined {
-    const reason = this.#crowded(daemon) ?? this.#manifold(daemon, own.instances) ?? this.#loose(daemon, own, user);
-    return reason === undefined ? undefined : { kind: "forbidden", reason };
-  }
-
-  /** Why it is one too many of its owner's; those that were found first come first. */
-  #crowded(daemon: Daemon): string | undefined {
-    const owner = daemon.key.owner.name;
-    const { daemons } = this.policy.budget(owner);
-    if (!daemons) return undefined;
-    const before = [...this.#daemons.values()].filter(({ key, removed }) => key.owner.name === owner && !removed);
-    if (before.indexOf(daemon) < daemons.amount) return undefined;
-    return `${owner} may have ${daemons.amount} daemons, and this is one more; root grants them in [limits], line ${daemons.line}`;
-  }
-
-  /** Why that many instances of it are more than its owner may have, if they are. */
-  #manifold(daemon: Daemon, size: number): string | undefined {
-    const owner = daemon.key.owner.name;
-    const others = this.daemonsOf([owner]).filter((other) => other !== daemon && !other.state.bar);
-    const taken = others.reduce((sum, other) => sum + other.size, 0);
-    if (size === 1 || taken + size <= MOST_INSTANCES) return undefined;
-    return `${owner}'s daemons may have ${MOST_INSTANCES} instances together, and the others have ${taken}; ask for fewer`;
-  }
-
-  /** Why its limits are not as strict as the policy wants them. */
-  #loose(daemon: Daemon, own: Definition, user: Account): string | undefined {
-    if (this.policy.settings.strictLimits !== "yes") return undefined;
-    const budget = budgetAllowance(this.policy.budget(daemon.key.owner.name));
-    const { means } = this.#machine;
-    return strictObjection(enforcement({ own, budget, launched: undefined, user }, means), means);
   }
 
   /** Starts it, with its file as it is now. */
@@ -461,7 +338,7 @@ export class Supervisor {
       if (!file) return cannot(`its file ${daemon.file.path} is gone`);
       // One that cannot be read has not changed, for all that is known.
       if (file.legible || !alive(daemon.state)) daemon.file = file;
-      const judged = this.#terms(daemon, file);
+      const judged = this.#judgement().terms(daemon, file);
       if ("kind" in judged) {
         if (!alive(daemon.state)) daemon.feed({ type: "bar", bar: judged });
         return cannot(judged.reason);
@@ -507,7 +384,7 @@ export class Supervisor {
     if (daemon.terms?.definition.listen === "path" && size > 1) {
       return cannot("with listen=path each process binds the socket itself, so there can be only one");
     }
-    const excess = this.#manifold(daemon, size);
+    const excess = this.#judgement().manifold(daemon, size);
     if (excess !== undefined) return cannot(excess);
     const outcome = await daemon.scale(size);
     return outcome.ok ? outcome : cannot(outcome.reason, outcome.ran);
@@ -516,7 +393,7 @@ export class Supervisor {
   /** Stops everything, empties the logs and takes the sockets away. */
   async shutdown(): Promise<void> {
     this.#stopping = true;
-    this.#cancelLook?.();
+    this.#memoryGuard.end();
     const all = [...this.#daemons.values()];
     await Promise.all(all.map((daemon) => this.stop(daemon)));
     await Promise.all([...all.map((daemon) => daemon.close()), ...this.#closing]);
@@ -532,6 +409,3 @@ export class Supervisor {
     this.#closing.add(closed);
   }
 }
-
-const isWatched = (daemon: Daemon): boolean =>
-  alive(daemon.state) && (daemon.memoryLimit !== undefined || daemon.household.budget.memory !== undefined);

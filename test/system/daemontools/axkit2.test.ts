@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Account } from "../account.ts";
-import { isRunning, numbersOf, processesOf, statusOf } from "../proc.ts";
+import { isRunning, nameOf, numbersOf, processesOf, statusOf } from "../proc.ts";
 import { run, until } from "../program.ts";
 import { Stage } from "../stage.ts";
 import type { Supervisor } from "../supervisor.ts";
@@ -80,7 +80,7 @@ const writeSite = (site: string, root: Account, port: number, owner?: Account): 
 
 /** The process that writes its log, by either of the names that multilog has. */
 const loggerOf = (account: Account): number | undefined =>
-  processesOf(account.uid).find((pid) => /^(multilog|s6-log)$/.test(statusOf(pid).get("Name") ?? ""));
+  processesOf(account.uid).find((pid) => /^(multilog|s6-log)$/.test(nameOf(pid)));
 
 const answerOf = async (port: number): Promise<string> =>
   until(`an answer on port ${port}`, async () => {

@@ -3,7 +3,7 @@ import { chmodSync, chownSync, mkdirSync, readdirSync, renameSync, rmSync, symli
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import type { Account } from "../account.ts";
-import { isRunning, numbersOf, processesOf, statusOf } from "../proc.ts";
+import { isRunning, nameOf, numbersOf, processesOf, statusOf } from "../proc.ts";
 import { succeed, until } from "../program.ts";
 import { Stage } from "../stage.ts";
 import type { Supervisor } from "../supervisor.ts";
@@ -215,7 +215,7 @@ test("a log/run has its account's powers and no more", async () => {
   await supervisor.rescan();
   await supervisor.reaches(idOf("logger"), "running");
   const logger = await until("the logger", () =>
-    processesOf(mallory.uid).find((pid) => statusOf(pid).get("Name") === "sleep" && pid !== undefined),
+    processesOf(mallory.uid).find((pid) => nameOf(pid) === "sleep" && pid !== undefined),
   );
   expect(numbersOf(logger, "Uid")).toEqual(Array(4).fill(mallory.uid));
   expect(numbersOf(logger, "Groups")).toEqual([mallory.gid]);

@@ -1,5 +1,5 @@
 /** What a daemon, or all daemons of an owner, may use of the machine together, and how a kernel with cgroups is told so. */
-import type { Definition } from "./definition.ts";
+import type { Limits } from "./resource-limit.ts";
 
 /** How far; undefined is as far as the machine goes. */
 export interface Allowance {
@@ -142,12 +142,12 @@ const DATA_FACTOR = 2;
  * factor. RLIMIT_NPROC counts all processes of the account. The file's own `limit-` keys stay as they are.
  * @param overhead processes of the account that the supervisor itself has for the daemon
  */
-export const withRlimits = (
-  definition: Definition,
+export const withRlimits = <T extends Allowance & Limits>(
+  definition: T,
   budget: Allowance,
   controllers: ReadonlySet<string>,
   overhead: number,
-): Definition => {
+): T => {
   const both = (limit: number) => ({ soft: limit, hard: limit });
   const memory = controllers.has("memory") ? undefined : least(definition.memory, budget.memory);
   const processes = controllers.has("pids") ? undefined : least(definition.processes, budget.processes);

@@ -61,6 +61,9 @@ export class Binding implements BindingPlace {
   readonly #published: string;
   /** Inodes of what runs have bound, as far as they are known. */
   readonly #inodes = new Map<number, number>();
+  /** The run that is published, the one that was before it, and when they changed places; as far as it is known. */
+  #current: number | undefined;
+  #former: number | undefined;
   #switched = Number.NEGATIVE_INFINITY;
   #closed = false;
 
@@ -121,7 +124,11 @@ export class Binding implements BindingPlace {
       );
       if (inode === undefined) return false;
       this.#inodes.set(run, inode);
-      this.#switched = performance.now();
+      if (run !== this.#current) {
+        this.#former = this.#current;
+        this.#current = run;
+        this.#switched = performance.now();
+      }
       return true;
     } catch {
       return false;
@@ -137,9 +144,9 @@ export class Binding implements BindingPlace {
 
   /** See Attention; of one run. */
   servedBy(run: number, processes: readonly ProcessIdentity[], since?: number): boolean | undefined {
-    if (performance.now() - this.#switched < ON_THE_WAY) return true;
     const inode = this.#inodes.get(run) ?? this.#inodeOf(join(this.#runs, String(run)));
     if (inode === undefined) return false;
+    if (run === this.#former && performance.now() - this.#switched < ON_THE_WAY) return true;
     this.#inodes.set(run, inode);
     return hasClient(this.#plan.census, processes, inode, since);
   }
@@ -176,15 +183,21 @@ export class Binding implements BindingPlace {
   #putAside(path: string): void {
     const found = lstatSync(path, { throwIfNoEntry: false });
     if (!found) return;
-    const aside = `${path}~${process.hrtime.bigint()}`;
-    renameSync(path, aside);
-    this.#remove(aside, { uid: found.uid, gid: found.gid, groups: [found.gid] });
+    this.#remove(path, { uid: found.uid, gid: found.gid, groups: [found.gid] });
   }
 
   /** Takes away a directory of the account's, its leavings not necessarily at once. */
   #remove(directory: string, owner = this.#plan.binder): void {
     if (removeSocket(directory, owner)) return;
-    removeLeavings(directory, owner, () => this.#closed && this.#removeRuns());
+    // Another run can have the same number.
+    const aside = `${directory}~${process.hrtime.bigint()}`;
+    try {
+      renameSync(directory, aside);
+    } catch {
+      // Whoever needs the place will meet the same trouble, and tell it.
+      return;
+    }
+    removeLeavings(aside, owner, () => this.#closed && this.#removeRuns());
   }
 
   /** A directory that the account may write to, whose files belong to a group that may use them, and that others may not enter. */

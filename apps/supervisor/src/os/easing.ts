@@ -50,6 +50,7 @@ export const easeOut = (tree: Eased): (() => void) => {
   const told = new Set<number>();
   const trusted = performance.now() + TRUST;
   let timer: NodeJS.Timeout | undefined;
+  let giveUp: (() => void) | undefined;
   let held: readonly ProcessIdentity[] = [];
   const tell = (processes: readonly ProcessIdentity[]): void => {
     for (const process of processes) {
@@ -57,14 +58,16 @@ export const easeOut = (tree: Eased): (() => void) => {
       tree.signal(process, SIGTERM);
     }
   };
-  const letGo = (): void => {
-    for (const process of held) tree.signal(process, SIGCONT);
+  const letGo = (processes: readonly ProcessIdentity[] = held): void => {
+    for (const process of processes) tree.signal(process, SIGCONT);
     held = [];
   };
-  const later = (wait: number, next: () => void): void => {
-    timer = setTimeout(() => tree.ration.charge(next), wait);
+  const inTurn = (): void => {
+    giveUp = tree.ration.inTurn(look);
   };
-  const again = (): void => later(Math.max(LOOK, tree.ration.wait), look);
+  const again = (): void => {
+    timer = setTimeout(inTurn, LOOK);
+  };
   const look = (): void => {
     const untold = tree.members()?.filter(({ pid }) => !told.has(pid)) ?? [];
     if (untold.length > 0 && tree.serves(untold) === false) {
@@ -80,7 +83,7 @@ export const easeOut = (tree: Eased): (() => void) => {
   const lookHeld = (since: number): void => {
     const isLate = performance.now() - since >= PATIENCE;
     if (!isLate && held.some(runs)) {
-      later(1, () => lookHeld(since));
+      timer = setTimeout(() => tree.ration.charge(() => lookHeld(since)), 1);
       return;
     }
     const isIdle = !isLate && tree.serves(held, performance.now()) === false;
@@ -88,10 +91,12 @@ export const easeOut = (tree: Eased): (() => void) => {
     letGo();
     if (!isIdle) again();
   };
-  if (tree.ration.balance > 0) tree.ration.charge(look);
-  else again();
+  // A supervisor that was killed at such a moment has left them held.
+  letGo(tree.members());
+  inTurn();
   return () => {
     clearTimeout(timer);
+    giveUp?.();
     letGo();
   };
 };

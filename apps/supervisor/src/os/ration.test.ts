@@ -43,3 +43,28 @@ it("is paid for what fails, too", () => {
   expect(() => own.charge(fail)).toThrow("no");
   expect(own.balance).toBeLessThan(0);
 });
+
+it("gives each a turn, however long another takes, and none to who has given up", async () => {
+  const own = new Ration(0.5, 1);
+  const turns: string[] = [];
+  let end = (): void => undefined;
+  const over = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  const greedy = (): void => {
+    turns.push("greedy");
+    for (const until = performance.now() + 5; performance.now() < until; );
+    if (turns.length < 10) own.inTurn(greedy);
+  };
+  const modest = (): void => {
+    turns.push("modest");
+    if (turns.length < 10) own.inTurn(modest);
+    else end();
+  };
+  own.inTurn(greedy);
+  own.inTurn(() => turns.push("nobody"))();
+  own.inTurn(modest);
+  await over;
+  expect(turns.filter((turn) => turn === "modest").length).toBeGreaterThanOrEqual(4);
+  expect(turns).not.toContain("nobody");
+});

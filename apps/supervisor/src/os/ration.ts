@@ -3,6 +3,10 @@ export class Ration {
   readonly #share: number;
   readonly #burst: number;
   readonly #clock: () => number;
+  readonly #queue = new Set<() => void>();
+  #timer: NodeJS.Timeout | undefined;
+  /** Whether somebody's turn is not over. */
+  #taken = false;
   #balance: number;
   #at: number;
 
@@ -31,6 +35,39 @@ export class Ration {
   get wait(): number {
     const { balance } = this;
     return balance > 0 ? 0 : Math.ceil((1 - balance) / this.#share);
+  }
+
+  /**
+   * Does work when there is some of it and those who came before have had their turn: at once, if nobody waits. The function
+   * that is returned gives it up.
+   */
+  inTurn(work: () => void): () => void {
+    this.#queue.add(work);
+    const isFree = !this.#taken && this.#timer === undefined && this.#queue.size === 1;
+    if (isFree && this.wait === 0) this.#next();
+    else this.#await();
+    return () => this.#queue.delete(work);
+  }
+
+  #next(): void {
+    const [first] = this.#queue;
+    if (!first) return;
+    this.#queue.delete(first);
+    this.#taken = true;
+    try {
+      this.charge(first);
+    } finally {
+      this.#taken = false;
+      this.#await();
+    }
+  }
+
+  #await(): void {
+    if (this.#taken || this.#queue.size === 0) return;
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#next();
+    }, this.wait);
   }
 
   /** Does work, and pays for the time that it takes. */
