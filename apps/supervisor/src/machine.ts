@@ -84,7 +84,7 @@ export interface BindingPlace {
 export interface LogLoss {
   /** Lines that were dropped since the supervisor first knew the daemon. */
   readonly lines: number;
-  /** Why lines are being dropped at this time; "" when none are. */
+  /** Why lines are being dropped at this time, and why the last logger ended; "" when none are and one does its work. */
   readonly reason: string;
 }
 
@@ -213,7 +213,10 @@ export interface Machine {
    * service directory of one name the conf file counts. Of too many, those are read that are `loaded` already.
    */
   readFiles(owner: Account, places: Places, loaded: readonly string[]): FoundFiles;
-  /** Calls `changed` when something has changed there and nothing has for a while. Replaces an earlier watch. */
+  /**
+   * Calls `changed` when something has changed there and nothing has for a while. Replaces an earlier watch.
+   * @throws Error that begins with the path that cannot be watched
+   */
   watchFiles(owner: Account, places: Places, changed: () => void): void;
   /** Reads one of them; undefined when there is neither such a file nor such a directory. */
   readFile(owner: Account, places: Places, name: string): FoundFile | undefined;

@@ -62,8 +62,9 @@ export const readTail = async (
       if (length > MOST_READ) break;
     }
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    return { lines: [], problem: code === "ENOENT" ? "nothing has been written yet" : `cannot be read: ${code}` };
+    const { code, message } = error as NodeJS.ErrnoException;
+    const problem = code === "ENOENT" ? "nothing has been written yet" : `cannot be read: ${code ?? message}`;
+    return { lines: [], problem };
   }
   const text = tail.toString("utf8").replace(/\n$/, "");
   return text === "" ? { lines: [], problem: "it is empty" } : { lines: text.split("\n").slice(-lines), problem: "" };

@@ -271,6 +271,15 @@ export const isShutDown = (fd: number): boolean => {
 
 const POLLOUT = 4;
 
+/** Whether a descriptor has something to read at this moment. */
+export const holdsBytes = (fd: number): boolean => {
+  const set = Buffer.alloc(8);
+  set.writeInt32LE(fd, 0);
+  set.writeInt16LE(POLLIN, 4);
+  checked("poll", c.poll(set, 1, 0));
+  return (set.readInt16LE(6) & POLLIN) !== 0;
+};
+
 /** Those of `fds` that can take no more at this moment: pipes that are full. */
 export const fullOnes = (fds: readonly number[]): number[] => {
   const set = Buffer.alloc(8 * fds.length);

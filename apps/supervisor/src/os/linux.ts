@@ -625,10 +625,24 @@ export class Linux implements Machine {
       gone: () => {
         this.#runs.delete(id);
         this.#listening.delete(id);
-        if (finish === undefined || last?.report) news.gone(undefined);
-        else this.#runFinish(key, finish, last, (code) => news.gone(code));
+        const tell = (code: number | undefined): void => {
+          this.#settleLog(key);
+          news.gone(code);
+        };
+        if (finish === undefined || last?.report) tell(undefined);
+        else this.#runFinish(key, finish, last, tell);
       },
     };
+  }
+
+  /** A line that the last of its runs did not end is to be logged. */
+  #settleLog(key: DaemonKey): void {
+    const id = idOf(key);
+    const log = this.#logs.get(id);
+    const idle = (): boolean =>
+      this.#logs.get(id) === log && ![...this.#runs.keys()].some((run) => run.split("#")[0] === id);
+    if (!log || !idle()) return;
+    log.settle(idle).catch((error) => this.#options.report(id, `its last line: ${error.message ?? error}`));
   }
 
   #runFinish(key: DaemonKey, finish: Finish, exit: RawExit, done: (code: number | undefined) => void): void {

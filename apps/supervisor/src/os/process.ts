@@ -24,6 +24,8 @@ export interface Stdio {
   /** Whether it gets the end of a pipe, at the plan's slot for it, to tell that it is ready. */
   readonly tells?: boolean;
   readonly attention?: Attention | undefined;
+  /** At the plan's slot for it. */
+  readonly complaints?: number | undefined;
 }
 
 /** How a run's clients are looked for. */
@@ -259,6 +261,7 @@ export const prepare = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefin
   const descriptors: StdioOptions = [stdio.input, stdio.output, stdio.output, "pipe", "pipe", "ignore"];
   descriptors[plan.slots.socket] = stdio.socket ?? "ignore";
   descriptors[plan.slots.ready] = stdio.tells ? "pipe" : "ignore";
+  if (stdio.complaints !== undefined) descriptors[plan.slots.complaints] = stdio.complaints;
   const child: ChildProcess = spawn(plan.file, plan.argv.slice(1), {
     argv0: plan.argv[0] ?? plan.file,
     env: Object.fromEntries(plan.environment),
