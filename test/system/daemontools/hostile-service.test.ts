@@ -235,7 +235,11 @@ test("a directory that cannot be watched is named, and the others are watched", 
     mallory,
   );
   chmodSync(join(path, "log"), 0o300);
-  const { problems } = await supervisor.rescan();
+  // While changes are waited out it does not listen.
+  const problems = await until("a problem", async () => {
+    const { problems } = await supervisor.rescan();
+    return problems.length > 0 && problems;
+  });
   expect(problems).toEqual([`${path}/log: cannot be watched (EACCES), so changes in it are found by rescan alone`]);
   writeService(join(directory(), "unasked"), { run: SLEEP }, mallory);
   await until("a daemon that nobody has scanned for", async () => {
