@@ -64,7 +64,7 @@ import {
   type Stdio,
   signalNumber,
 } from "./process.ts";
-import { isAlive, type ProcessIdentity, readProcesses } from "./process-table.ts";
+import { findTree, isAlive, type ProcessIdentity, readProcesses } from "./process-table.ts";
 import { Ration } from "./ration.ts";
 import type { Readiness } from "./readiness.ts";
 import {
@@ -190,6 +190,8 @@ export class Linux implements Machine {
   readonly #census = new SocketCensus();
   /** Time that may go into looking for the clients of an owner's daemons. */
   readonly #rations = new Map<string, Ration>();
+  /** Time that may go into publishing what they bind: whoever waits for the end of a visit must not keep another from the start. */
+  readonly #publishing = new Map<string, Ration>();
   readonly #watches = new Map<string, ConfWatch>();
 
   constructor(options: LinuxOptions) {
@@ -362,7 +364,17 @@ export class Linux implements Machine {
       group: this.#groupId(group),
       binder: this.identity(binder),
       census: this.#census,
-      ration: this.#ration(key),
+      processes: () => this.#processesOf(key),
+      ration: this.#ration(key, this.#publishing),
+    });
+  }
+
+  #processesOf(key: DaemonKey): ProcessIdentity[] {
+    const ids = [...this.#remembered.values()].filter((other) => idOf(other.key) === idOf(key));
+    const snapshot = readProcesses();
+    return ids.flatMap((each) => {
+      const leader = this.#runs.get(instanceId(each.key))?.leader;
+      return leader ? findTree(leader, [], snapshot) : [];
     });
   }
 
@@ -521,9 +533,9 @@ export class Linux implements Machine {
     };
   }
 
-  #ration({ owner }: DaemonKey): Ration {
-    const ration = this.#rations.get(owner.name) ?? new Ration(LOOKING_SHARE, LOOKING_BURST);
-    this.#rations.set(owner.name, ration);
+  #ration({ owner }: DaemonKey, rations = this.#rations): Ration {
+    const ration = rations.get(owner.name) ?? new Ration(LOOKING_SHARE, LOOKING_BURST);
+    rations.set(owner.name, ration);
     return ration;
   }
 
