@@ -148,12 +148,14 @@ export const makeGroup = (
   }
 };
 
+const LOGGER = "log";
+
 /**
  * The group of a daemon's logger, `<root>/<owner>/<daemon>.d/log`; it is made where it is missing.
  * @throws errno errors
  */
 export const loggerGroup = (root: string, owner: string, daemon: string): string => {
-  const path = join(placeOf(root, owner, daemon), "log");
+  const path = join(placeOf(root, owner, daemon), LOGGER);
   mkdirSync(path, { recursive: true, mode: 0o755 });
   return path;
 };
@@ -172,8 +174,9 @@ export const limitGroups = (
   for (const directory of [join(root, owner), parent]) passDown(directory, [...controllers]);
   tell(join(root, owner), allotment.owner, controllers);
   tell(parent, allotment.daemon, controllers);
-  for (const run of readdirSync(parent, { withFileTypes: true }).filter((entry) => entry.isDirectory())) {
-    tell(join(parent, run.name), allotment.run, controllers);
+  for (const entry of readdirSync(parent, { withFileTypes: true })) {
+    // The logger is none of its runs.
+    if (entry.isDirectory() && entry.name !== LOGGER) tell(join(parent, entry.name), allotment.run, controllers);
   }
 };
 
