@@ -7,7 +7,7 @@ import type { Hostname } from "./core/hostname.ts";
 import { alive, type Event, isExpected, type State } from "./core/lifecycle.ts";
 import { type AccountBase, groupIds } from "./core/policy-rules.ts";
 import { Idleness } from "./idleness.ts";
-import { type Common, type Host, type Household, Instance, type Terms } from "./instance.ts";
+import { type Common, type Host, type Household, Instance, rlimited, type Terms } from "./instance.ts";
 import type { DaemonKey, FoundFile, InstanceRecord, LogLoss, Machine } from "./machine.ts";
 import { Premises, sameLog } from "./premises.ts";
 import { RollingRestart } from "./rolling-restart.ts";
@@ -99,6 +99,7 @@ export class Daemon {
         return daemon.key;
       },
       logShare: () => household.logShare(),
+      limited: (terms) => rlimited(terms, daemon.key.owner, household, machine),
       discard: () => {
         for (const instance of this.instances()) machine.discard(instance.key);
       },
