@@ -84,8 +84,14 @@ test("a process that is just being made has its parent's memory, and nobody pays
   await until("the end of what has 72 MiB", async () => (await explained("hog")).lastExit?.how === "memory");
   // It had at least as long as the other to be found out.
   expect(await supervisor.status(idOf("spawner"))).toMatchObject({ state: "running", respawns: 0 });
-  await supervisor.act("stop", idOf("hog"));
   await supervisor.act("stop", idOf("spawner"));
+  await supervisor.act("start", idOf("hog"));
+  const { usage } = await until("another run", async () => {
+    const now = await supervisor.status(idOf("hog"));
+    return now.usage !== null && now;
+  });
+  expect(usage?.oomKills).toBeGreaterThan(0);
+  await supervisor.act("stop", idOf("hog"));
 });
 
 test("usage is that of all instances", async () => {

@@ -70,6 +70,7 @@ export class Daemon {
   readonly #idleness: Idleness;
   readonly #waiters = new Waiters();
   #rollout: RollingRestart | undefined;
+  #starved = 0;
 
   constructor(key: DaemonKey, file: FoundFile, machine: Machine, witness: Witness, household: Household) {
     this.#key = key;
@@ -182,6 +183,10 @@ export class Daemon {
   /** What of its output was not logged. */
   get logLoss(): LogLoss {
     return this.#premises.loss;
+  }
+  /** Runs of it that were ended for want of memory. */
+  get starved(): number {
+    return this.#starved;
   }
   /** Whether a restart is replacing its instances at present. */
   get rolling(): boolean {
@@ -509,6 +514,7 @@ export class Daemon {
 
   #stepped(instance: Instance, event: Event["type"], before: State, after: State): void {
     this.#witness(this, instance, event, before, after);
+    if (event === "exited" && after.last !== before.last && after.last?.exit.how === "memory") this.#starved += 1;
     if (instance.surplus) this.#forgetEnded(instance);
     if (alive(before) && !alive(after)) this.#narrow();
     this.#publish();

@@ -136,7 +136,7 @@ export interface RunUsage {
   readonly throttled: number | undefined;
   /** Part of the last 10 s in which one of its processes waited for memory, in per cent. */
   readonly memoryPressure: number | undefined;
-  /** Processes that were killed for want of memory so far. */
+  /** Processes of it that were killed for want of memory so far, while it goes on. */
   readonly oomKills: number | undefined;
 }
 

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { allot, BOUNDLESS } from "../core/allowance.ts";
-import { hasStarved, limitGroups } from "./cgroup.ts";
+import { hasStarved, limitGroups, whySwapping } from "./cgroup.ts";
 
 let group = "";
 beforeEach(() => {
@@ -24,6 +24,12 @@ test.each<[string, boolean]>([
 
 test("where nobody counts, nobody knows", () => {
   expect(hasStarved(group)).toBe(false);
+});
+
+test("a group whose swap nobody counts is told by its name", () => {
+  expect(whySwapping(group)).toContain(`no memory.swap.max in ${group}`);
+  writeFileSync(join(group, "memory.swap.max"), "max\n");
+  expect(whySwapping(group)).toBeUndefined();
 });
 
 test("a changed limit of a daemon's runs is none of its logger", () => {

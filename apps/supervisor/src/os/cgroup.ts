@@ -100,8 +100,15 @@ const enable = (place: string, path: string, wanted: readonly string[]): Means =
   const controllers = new Set(wanted.filter((each) => enabled.includes(each) && (each !== "io" || weighs)));
   const missing = wanted.filter((each) => !controllers.has(each));
   const lack = `the cgroup2 file system at ${place} does not offer ${missing.join(", ")}`;
-  return { controllers, why: missing.length === 0 ? "" : [lack, ...troubles].join("; ") };
+  const swaps = controllers.has("memory") ? whySwapping(path) : undefined;
+  return { controllers, swaps, why: missing.length === 0 ? "" : [lack, ...troubles].join("; ") };
 };
+
+/** Why what groups below this one have swapped out cannot be limited; undefined where it can. */
+export const whySwapping = (path: string): string | undefined =>
+  existsSync(join(path, "memory.swap.max"))
+    ? undefined
+    : `this kernel does not count it: there is no memory.swap.max in ${path}; boot with swapaccount=1, or without swap`;
 
 const passDown = (directory: string, controllers: readonly string[]): void => {
   if (controllers.length === 0) return;
