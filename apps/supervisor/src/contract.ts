@@ -66,7 +66,7 @@ export interface Usage {
   processes: number | null;
   /** Seconds of processor time of the present run. */
   cpu: number | null;
-  /** Seconds for which `cpu=` held it back. */
+  /** Seconds for which `cpu=` held it back, its former runs included. */
   throttled: number | null;
   /** Runs that were ended for want of memory since the supervisor knows the daemon, and processes of the present one. */
   oomKills: number | null;

@@ -239,14 +239,13 @@ export class Daemon {
 
   /** Holds what lives to the limits of other terms, as far as that can be done without a restart. */
   relimit({ definition, fingerprint }: Terms): void {
-    const changed = (terms: Terms | undefined): Terms | undefined => {
-      if (!terms) return undefined;
+    const changed = (terms: Terms): Terms => {
       const limited = { ...terms.definition, ...allowanceOf(definition) };
       return { ...terms, definition: limited, ...(sameDefinition(limited, definition) && { fingerprint }) };
     };
-    if (this.rolling) return;
-    this.terms = changed(this.terms);
-    for (const instance of this.instances()) instance.terms = changed(instance.terms);
+    this.terms &&= changed(this.terms);
+    this.#rollout?.relimit(changed);
+    for (const instance of this.instances()) instance.terms &&= changed(instance.terms);
     this.allot();
   }
 
@@ -339,9 +338,9 @@ export class Daemon {
       const queue = running.map(({ key }) => key.instance);
       const rollout = new RollingRestart(restart, queue, this.#machine, {
         instance: (number) => this.#instances.get(number),
-        begin: () => {
+        begin: (present) => {
           const fresh = this.#add();
-          fresh.terms = terms;
+          fresh.terms = present;
           fresh.fresh = true;
           return fresh;
         },
@@ -515,6 +514,7 @@ export class Daemon {
   #stepped(instance: Instance, event: Event["type"], before: State, after: State): void {
     this.#witness(this, instance, event, before, after);
     if (event === "exited" && after.last !== before.last && after.last?.exit.how === "memory") this.#starved += 1;
+    if (before.phase !== after.phase && after.phase === "running") this.#premises.socket?.widen();
     if (instance.surplus) this.#forgetEnded(instance);
     if (alive(before) && !alive(after)) this.#narrow();
     this.#publish();

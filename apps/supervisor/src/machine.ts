@@ -48,8 +48,10 @@ export interface HeldSocket {
   readonly path: string;
   /** Whether it is new; if not, the run of an earlier supervisor listens on the same. */
   readonly fresh: boolean;
-  /** Whether clients still find it. */
+  /** Whether clients still find it, and can connect. */
   intact(): boolean;
+  /** Lets as many clients wait as at the beginning, whatever a program has made of that. */
+  widen(): void;
   /** Lets clients connect, or turns them away. */
   admit(clients: boolean): void;
   /** Sends those away who wait to be accepted. No process of the daemon may live. */
@@ -82,7 +84,7 @@ export interface BindingPlace {
 export interface LogLoss {
   /** Lines that were dropped since the supervisor first knew the daemon. */
   readonly lines: number;
-  /** Why lines are being dropped at this time; "" when none are. */
+  /** Why lines are being dropped at this time, and why the last logger ended; "" when none are and one does its work. */
   readonly reason: string;
 }
 
@@ -132,7 +134,7 @@ export interface RunUsage {
   readonly processes: number | undefined;
   /** Seconds of processor time so far. */
   readonly cpu: number | undefined;
-  /** Seconds for which it was held back by `cpu=` so far. */
+  /** Seconds for which `cpu=` has held its daemon back, this run and others, as long as the daemon has had its group. */
   readonly throttled: number | undefined;
   /** Part of the last 10 s in which one of its processes waited for memory, in per cent. */
   readonly memoryPressure: number | undefined;
@@ -217,7 +219,10 @@ export interface Machine {
    * service directory of one name the conf file counts. Of too many, those are read that are `loaded` already.
    */
   readFiles(owner: Account, places: Places, loaded: readonly string[]): FoundFiles;
-  /** Calls `changed` when something has changed there and nothing has for a while. Replaces an earlier watch. */
+  /**
+   * Calls `changed` when something has changed there and nothing has for a while. Replaces an earlier watch.
+   * @throws Error that begins with the path that cannot be watched
+   */
   watchFiles(owner: Account, places: Places, changed: () => void): void;
   /** Reads one of them; undefined when there is neither such a file nor such a directory. */
   readFile(owner: Account, places: Places, name: string): FoundFile | undefined;

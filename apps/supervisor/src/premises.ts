@@ -76,6 +76,7 @@ export class Premises {
     }
     if (!isHeld(listen)) this.#closeSocket();
     if (listen !== "path" || this.#binder !== account.uid) this.#closeBinding();
+    this.#socket?.widen();
     if (isHeld(listen) && !this.#socket) {
       this.#socket = this.#machine.openSocket(key, nginxGroup, listen === "fastcgi" ? 0 : 3);
       this.#admits = undefined;

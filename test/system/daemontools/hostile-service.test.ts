@@ -228,6 +228,27 @@ test("a log/run has its account's powers and no more", async () => {
   await supervisor.rescan();
 });
 
+test("a directory that cannot be watched is named, and the others are watched", async () => {
+  const path = writeService(
+    join(directory(), "shut"),
+    { run: SLEEP, "log/run": "#!/bin/sh\nexec cat >/dev/null\n" },
+    mallory,
+  );
+  chmodSync(join(path, "log"), 0o300);
+  const { problems } = await supervisor.rescan();
+  expect(problems).toEqual([`${path}/log: cannot be watched (EACCES), so changes in it are found by rescan alone`]);
+  writeService(join(directory(), "unasked"), { run: SLEEP }, mallory);
+  await until("a daemon that nobody has scanned for", async () => {
+    const { status } = await supervisor.ask("GET", `/v1/daemons/${encodeURIComponent(idOf("unasked"))}`);
+    return status === 200;
+  });
+  for (const name of ["shut", "unasked"]) {
+    await supervisor.act("stop", idOf(name));
+    rmSync(join(directory(), name), { recursive: true });
+  }
+  expect((await supervisor.rescan()).problems).toEqual([]);
+});
+
 test("names that are none are reported without their control characters", async () => {
   mallory.makeDirectory("service");
   for (const name of ["two\nlines", "\u001b[31mred", "a b", "-rf"]) {
@@ -262,6 +283,24 @@ test.each([
   expect(problems).toEqual([expect.stringMatching(reason)]);
   rmSync(directory(), { recursive: true, force: true });
   expect((await supervisor.rescan()).problems).toEqual([]);
+});
+
+test("of more than 4096 directories the first are looked at, with a run or without", async () => {
+  mallory.makeDirectory("service");
+  for (let index = 0; index < 4096; index += 1) {
+    const path = join(directory(), `empty${index}`);
+    mkdirSync(path);
+    chownSync(path, mallory.uid, mallory.gid);
+  }
+  writeService(join(directory(), "before"), { run: SLEEP, down: "" }, mallory);
+  writeService(join(directory(), "zlast"), { run: SLEEP, down: "" }, mallory);
+  const { found, problems } = await supervisor.rescan();
+  expect([found, problems]).toEqual([
+    [idOf("before")],
+    [`${directory()}: 4098 directories, only the first 4096 are looked at`],
+  ]);
+  rmSync(directory(), { recursive: true });
+  await supervisor.rescan();
 });
 
 test("root's directory of services takes nothing from a tenant", async () => {

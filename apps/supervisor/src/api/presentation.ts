@@ -36,7 +36,7 @@ const presentInstance = (instance: Instance, now: number): InstanceStatus => {
   };
 };
 
-/** What all of its processes use; of pressures the highest. */
+/** What all of its processes use; of pressures the highest, and of what is told of the daemon as a whole the last word. */
 const usageOf = (daemon: Daemon): Usage | null => {
   const used = daemon.instances().flatMap((instance) => instance.usage() ?? []);
   if (used.length === 0) return null;
@@ -51,7 +51,7 @@ const usageOf = (daemon: Daemon): Usage | null => {
     memoryPressure: all("memoryPressure", Math.max),
     processes: all("processes", sum),
     cpu: all("cpu", sum),
-    throttled: all("throttled", sum),
+    throttled: all("throttled", Math.max),
     oomKills: all("oomKills", sum),
   };
 };

@@ -46,13 +46,13 @@ const unifiedMounts = (): string[] => {
 };
 
 /**
- * Finds or makes the subtree `name` that this supervisor may write to: in a container the one mounted as
- * /sys/fs/cgroup/dmhost (DESIGN decision 10), elsewhere one within what was delegated to it, or else of its own on the
+ * Finds or makes the subtree `name` that this supervisor may write to: in a container the one that
+ * compose.yaml mounts (DESIGN decision 10), elsewhere one within what was delegated to it, or else of its own on the
  * machine's cgroup2 mount.
  * @param wanted controllers that there are limits of
  */
 export const findCgroupRoot = (name: string, wanted: readonly string[]): CgroupRoot => {
-  const given = "/sys/fs/cgroup/dmhost";
+  const given = "/run/dmhost-cgroup";
   const mounts = unifiedMounts();
   const places = mounts.includes(given) ? [given] : mounts.map((mount) => takeDelegated(mount) ?? mount);
   let why = "no cgroup2 file system is mounted";

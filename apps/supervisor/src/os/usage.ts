@@ -31,7 +31,7 @@ const TICKS = 100;
 
 const seconds = (micro: number | undefined): number | undefined => (micro === undefined ? undefined : micro / MICRO);
 
-/** What a run uses; `processes` are its living ones. */
+/** What a run uses; `cgroup` is its own, within its daemon's, and `processes` are its living ones. */
 export const readUsage = (cgroup: string | undefined, processes: readonly ProcessIdentity[]): RunUsage => {
   const group = cgroup ?? "/nonexistent";
   const cpu = textOf(join(group, "cpu.stat"));
@@ -41,7 +41,8 @@ export const readUsage = (cgroup: string | undefined, processes: readonly Proces
     memoryPeak: numberIn(group, "memory.peak"),
     processes: numberIn(group, "pids.current") ?? sum(processes.map(({ pid }) => threadsOf(pid))),
     cpu: seconds(numberAfter(cpu, "usage_usec")) ?? sum(processes.map(({ pid }) => cpuOf(pid))),
-    throttled: seconds(numberAfter(cpu, "throttled_usec")),
+    // cpu.max is the daemon's, and only the group that has it counts.
+    throttled: seconds(numberAfter(textOf(join(group, "../cpu.stat")), "throttled_usec")),
     memoryPressure: numberAfter(pressure, "some avg10"),
     oomKills: numberAfter(textOf(join(group, "memory.events")), "oom_kill"),
   };
