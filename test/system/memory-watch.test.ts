@@ -32,6 +32,15 @@ const SPAWNER = `import os
 kept = bytearray(b"x" * (40 * 1048576))
 os.posix_spawn("/bin/true", ["true"], {}, file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.environ["HOME"] + "/fifo", os.O_RDONLY, 0)])
 `;
+/** Its first thread ends, and another takes 72 MiB. */
+const HEADLESS = `import ctypes, platform, threading, time
+def go():
+    time.sleep(0.5)
+    kept = bytearray(b"x") * (72 * 1048576)
+    time.sleep(600)
+threading.Thread(target=go).start()
+ctypes.CDLL(None).syscall(93 if platform.machine() == "aarch64" else 60, 0)
+`;
 
 const writeScript = (path: string, text: string): void => {
   dora.write(path, `#!/bin/sh\n${text}\n`);
@@ -51,6 +60,8 @@ beforeAll(async () => {
   const once = ["max-retries = 0", "healthy-after = 10m", "stop-timeout = 1", "autostart = no"];
   dora.writeConf("spawner", `start = exec /usr/bin/python3 ${dora.home}/spawner.py`, "memory = 60M", ...once);
   dora.writeConf("hog", `start = ${hog("hog", 72)}`, "memory = 60M", ...once);
+  dora.write("headless.py", HEADLESS);
+  dora.writeConf("headless", `start = exec /usr/bin/python3 ${dora.home}/headless.py`, "memory = 60M", ...once);
   const shared = 'my $n = 24; my $x = "x" x ($n * 1048576); fork for 1 .. 2; sleep 600';
   dora.writeConf("shared", `start = exec perl -e '${shared}'`, "memory = 60M", ...once);
   dora.writeConf("pair", "start = exec sleep 600", "listen = fastcgi", "instances = 2", "autostart = no");
@@ -92,6 +103,12 @@ test("a process that is just being made has its parent's memory, and nobody pays
   });
   expect(usage?.oomKills).toBeGreaterThan(0);
   await supervisor.act("stop", idOf("hog"));
+});
+
+test("memory is counted, too, when the thread that a process began with has ended", async () => {
+  await supervisor.act("start", idOf("headless"));
+  await until("its end", async () => (await explained("headless")).lastExit?.how === "memory");
+  await supervisor.act("stop", idOf("headless"));
 });
 
 test("usage is that of all instances", async () => {

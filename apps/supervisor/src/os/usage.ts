@@ -71,7 +71,7 @@ interface Sample {
 }
 
 const sampleOf = (pid: number): Sample => {
-  const text = textOf(`/proc/${pid}/status`);
+  const text = statusOf(pid);
   return {
     pid,
     parent: numberAfter(text, "PPid") ?? 0,
@@ -84,16 +84,32 @@ const sampleOf = (pid: number): Sample => {
 /** Threads of a process that are looked at, at most. */
 const MOST_THREADS = 200;
 
+const threadPaths = (pid: number): readonly string[] => {
+  try {
+    return readdirSync(`/proc/${pid}/task`)
+      .slice(0, MOST_THREADS)
+      .map((task) => `/proc/${pid}/task/${task}`);
+  } catch {
+    return [];
+  }
+};
+
+/** Of a process whose first thread has ended the others tell what memory it has. */
+const statusOf = (pid: number): string | undefined => {
+  const text = textOf(`/proc/${pid}/status`);
+  if (!text || text.includes("VmSize:") || (numberAfter(text, "Threads") ?? 0) <= 1) return text;
+  for (const path of threadPaths(pid)) {
+    const told = textOf(`${path}/status`);
+    if (told?.includes("VmSize:")) return told;
+  }
+  return text;
+};
+
 /** Threads of a process that wait as vfork(2) does: for one child each, which goes on in the memory of its parent. */
 const suspendedThreads = ({ pid, threads }: Sample): number => {
   const waits = (path: string): boolean => /\) D /.test(textOf(`${path}/stat`)?.slice(-400) ?? "");
   if (threads <= 1) return waits(`/proc/${pid}`) ? 1 : 0;
-  try {
-    const tasks = readdirSync(`/proc/${pid}/task`).slice(0, MOST_THREADS);
-    return tasks.filter((task) => waits(`/proc/${pid}/task/${task}`)).length;
-  } catch {
-    return 0;
-  }
+  return threadPaths(pid).filter(waits).length;
 };
 
 /**
