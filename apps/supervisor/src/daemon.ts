@@ -7,7 +7,7 @@ import type { Hostname } from "./core/hostname.ts";
 import { alive, type Event, isExpected, type State } from "./core/lifecycle.ts";
 import { type AccountBase, groupIds } from "./core/policy-rules.ts";
 import { Idleness } from "./idleness.ts";
-import { type Common, type Host, type Household, Instance, type Terms } from "./instance.ts";
+import { type Common, type Host, type Household, Instance, rlimited, type Terms } from "./instance.ts";
 import type { DaemonKey, FoundFile, InstanceRecord, LogLoss, Machine } from "./machine.ts";
 import { Premises, sameLog } from "./premises.ts";
 import { RollingRestart } from "./rolling-restart.ts";
@@ -71,6 +71,7 @@ export class Daemon {
   readonly #idleness: Idleness;
   readonly #waiters = new Waiters();
   #rollout: RollingRestart | undefined;
+  #starved = 0;
 
   constructor(key: DaemonKey, file: FoundFile, machine: Machine, witness: Witness, household: Household) {
     this.#key = key;
@@ -100,6 +101,7 @@ export class Daemon {
         return daemon.key;
       },
       logShare: () => household.logShare(),
+      limited: (terms) => rlimited(terms, daemon.key.owner, household, machine),
       discard: () => {
         for (const instance of this.instances()) machine.discard(instance.key);
       },
@@ -182,6 +184,10 @@ export class Daemon {
   /** What of its output was not logged. */
   get logLoss(): LogLoss {
     return this.#premises.loss;
+  }
+  /** Runs of it that were ended for want of memory. */
+  get starved(): number {
+    return this.#starved;
   }
   /** Whether a restart is replacing its instances at present. */
   get rolling(): boolean {
@@ -508,6 +514,7 @@ export class Daemon {
 
   #stepped(instance: Instance, event: Event["type"], before: State, after: State): void {
     this.#witness(this, instance, event, before, after);
+    if (event === "exited" && after.last !== before.last && after.last?.exit.how === "memory") this.#starved += 1;
     if (before.phase !== after.phase && after.phase === "running") this.#premises.socket?.widen();
     if (instance.surplus) this.#forgetEnded(instance);
     if (alive(before) && !alive(after)) this.#narrow();

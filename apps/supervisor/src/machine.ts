@@ -138,7 +138,7 @@ export interface RunUsage {
   readonly throttled: number | undefined;
   /** Part of the last 10 s in which one of its processes waited for memory, in per cent. */
   readonly memoryPressure: number | undefined;
-  /** Processes that were killed for want of memory so far. */
+  /** Processes of it that were killed for want of memory so far, while it goes on. */
   readonly oomKills: number | undefined;
 }
 
@@ -181,6 +181,12 @@ export interface InstanceRecord {
   readonly traces: unknown;
   /** Lines of its output that were dropped (LogLoss.lines). */
   readonly dropped?: number;
+}
+
+/** What is a daemon's, and none of its runs. */
+export interface Attendant {
+  /** Kills it with all that it started; the reason is reported. */
+  end(reason: string): void;
 }
 
 /** Which daemon is meant, and whose it is. */
@@ -240,7 +246,11 @@ export interface Machine {
    * Bytes of memory that live runs have which other processes do not share; undefined for one that has ended. One that
    * seems to have more than `doubtful` is measured exactly.
    */
-  sizes(runs: readonly { readonly key: InstanceKey; readonly doubtful: number }[]): readonly (number | undefined)[];
+  sizes(
+    runs: readonly { readonly of: InstanceKey | Attendant; readonly doubtful: number }[],
+  ): readonly (number | undefined)[];
+  /** What runs beside the daemon's runs at present and is a tenant's program, too: its log/run, and a finish. */
+  attendants(key: DaemonKey): readonly Attendant[];
   /** Path of the socket on which a run tells that it is ready (sd_notify(3)). */
   notifyPath(key: InstanceKey): string;
   /** Launches a plan: by what was prepared, if that was the same plan, else from the beginning. */

@@ -56,6 +56,10 @@ const usageOf = (daemon: Daemon): Usage | null => {
   };
 };
 
+/** What ends for want of memory ends as a whole, and is over before anybody looks. */
+const withStarved = (usage: Usage | null, { starved }: Daemon): Usage | null =>
+  usage && { ...usage, oomKills: (usage.oomKills ?? 0) + starved };
+
 /**
  * The status of a daemon.
  * @param now the supervisor's clock, in ms
@@ -104,6 +108,6 @@ export const present = (daemon: Daemon, now: number, measured = false): DaemonSt
     })),
     instances,
     limits: { by: summary(limits, means), keys: [...limits] },
-    usage: measured ? usageOf(daemon) : null,
+    usage: measured ? withStarved(usageOf(daemon), daemon) : null,
   };
 };

@@ -1,6 +1,6 @@
 /** What is run when a run has ended, before anybody is told that nothing of it is left. */
 import type { LaunchPlan } from "../core/launch.ts";
-import { launch } from "./process.ts";
+import { launch, type Run } from "./process.ts";
 
 /** How long it may take; then it is killed with all that it started. In ms (s6: timeout-finish). */
 const LONGEST = 5000;
@@ -14,7 +14,7 @@ export const runFinish = (
   output: number | "ignore",
   cgroup: string | undefined,
   done: (code: number | undefined, report: string) => void,
-): void => {
+): Run => {
   let code: number | undefined;
   let report = "";
   const run = launch(plan, { input: "ignore", output }, cgroup, {
@@ -32,4 +32,5 @@ export const runFinish = (
     },
   });
   const limit = setTimeout(() => run.kill(), LONGEST);
+  return run;
 };

@@ -9,6 +9,7 @@ import type { SocketEvidence } from "../core/evidence.ts";
 import type { LaunchPlan } from "../core/launch.ts";
 import type { Account, AccountBase } from "../core/policy-rules.ts";
 import type {
+  Attendant,
   BindingPlace,
   DaemonKey,
   Finish,
@@ -64,7 +65,7 @@ import {
   type Stdio,
   signalNumber,
 } from "./process.ts";
-import { isAlive, type ProcessIdentity, readProcesses } from "./process-table.ts";
+import { findTree, isAlive, type ProcessIdentity, readProcesses } from "./process-table.ts";
 import { Ration } from "./ration.ts";
 import type { Readiness } from "./readiness.ts";
 import {
@@ -188,9 +189,14 @@ export class Linux implements Machine {
   /** What each daemon was last held to, by its id. */
   readonly #allotments = new Map<string, Allotment>();
   readonly #loggerGroups = new Map<string, string>();
+  /** What runs after runs of a daemon at present, by its id. */
+  readonly #finishes = new Map<string, Set<Run>>();
+  readonly #attending = new WeakMap<Attendant, Run>();
   readonly #census = new SocketCensus();
   /** Time that may go into looking for the clients of an owner's daemons. */
   readonly #rations = new Map<string, Ration>();
+  /** Time that may go into publishing what they bind: whoever waits for the end of a visit must not keep another from the start. */
+  readonly #publishing = new Map<string, Ration>();
   readonly #watches = new Map<string, ConfWatch>();
 
   constructor(options: LinuxOptions) {
@@ -363,7 +369,17 @@ export class Linux implements Machine {
       group: this.#groupId(group),
       binder: this.identity(binder),
       census: this.#census,
-      ration: this.#ration(key),
+      processes: () => this.#processesOf(key),
+      ration: this.#ration(key, this.#publishing),
+    });
+  }
+
+  #processesOf(key: DaemonKey): ProcessIdentity[] {
+    const ids = [...this.#remembered.values()].filter((other) => idOf(other.key) === idOf(key));
+    const snapshot = readProcesses();
+    return ids.flatMap((each) => {
+      const leader = this.#runs.get(instanceId(each.key))?.leader;
+      return leader ? findTree(leader, [], snapshot) : [];
     });
   }
 
@@ -469,11 +485,32 @@ export class Linux implements Machine {
     if (cgroups.path !== undefined) limitGroups(cgroups, { owner: key.owner.name, daemon: key.name }, allotment);
   }
 
-  sizes(wanted: readonly { readonly key: InstanceKey; readonly doubtful: number }[]): (number | undefined)[] {
-    const runs = wanted.map(({ key, doubtful }) => ({ run: this.#runs.get(instanceId(key)), doubtful }));
+  sizes(
+    wanted: readonly { readonly of: InstanceKey | Attendant; readonly doubtful: number }[],
+  ): (number | undefined)[] {
+    const runOf = (of: InstanceKey | Attendant): Run | undefined =>
+      "instance" in of ? this.#runs.get(instanceId(of)) : this.#attending.get(of);
+    const runs = wanted.map(({ of, doubtful }) => ({ run: runOf(of), doubtful }));
     // One look at /proc for all of them, where it takes one.
     const snapshot = runs.some(({ run }) => run && run.cgroup === undefined) ? readProcesses() : undefined;
     return runs.map(({ run, doubtful }) => run?.size(doubtful, snapshot));
+  }
+
+  attendants(key: DaemonKey): readonly Attendant[] {
+    const id = idOf(key);
+    const logger = this.#logs.get(id)?.tenants;
+    const found: (readonly [name: string, run: Run])[] = logger ? [["log/run", logger]] : [];
+    for (const run of this.#finishes.get(id) ?? []) found.push(["finish", run]);
+    return found.map(([name, run]) => {
+      const attendant: Attendant = {
+        end: (reason) => {
+          this.#options.report(id, `its ${name} is killed: ${reason}`);
+          run.kill();
+        },
+      };
+      this.#attending.set(attendant, run);
+      return attendant;
+    });
   }
 
   launch(key: InstanceKey, plan: LaunchPlan, given: Surroundings, news: RunNews): LiveRun {
@@ -522,9 +559,9 @@ export class Linux implements Machine {
     };
   }
 
-  #ration({ owner }: DaemonKey): Ration {
-    const ration = this.#rations.get(owner.name) ?? new Ration(LOOKING_SHARE, LOOKING_BURST);
-    this.#rations.set(owner.name, ration);
+  #ration({ owner }: DaemonKey, rations = this.#rations): Ration {
+    const ration = rations.get(owner.name) ?? new Ration(LOOKING_SHARE, LOOKING_BURST);
+    rations.set(owner.name, ration);
     return ration;
   }
 
@@ -654,10 +691,15 @@ export class Linux implements Machine {
       const cgroup = cgroups.path === undefined ? undefined : makeGroup(cgroups, group, allotment);
       const signal = exit?.signal === undefined ? 0 : signalNumber(exit.signal);
       const plan = finish({ code: exit?.code, signal }, cgroup);
-      runFinish(plan, this.#logs.get(id)?.fd ?? "ignore", cgroup, (code, report) => {
+      const finishes = this.#finishes.get(id) ?? new Set();
+      this.#finishes.set(id, finishes);
+      const run = runFinish(plan, this.#logs.get(id)?.fd ?? "ignore", cgroup, (code, report) => {
+        finishes.delete(run);
+        if (finishes.size === 0) this.#finishes.delete(id);
         if (report !== "") this.#options.report(id, `its finish was not begun: ${report.trim()}`);
         done(code);
       });
+      finishes.add(run);
     } catch (error) {
       this.#options.report(id, `its finish cannot be run: ${error instanceof Error ? error.message : error}`);
       done(undefined);

@@ -214,6 +214,11 @@ export class Log {
     this.#logger?.signal(system.signals.SIGTERM);
   }
 
+  /** The logger where it is a tenant's program. */
+  get tenants(): Run | undefined {
+    return this.#plan.containment ? this.#logger : undefined;
+  }
+
   /** The logger's process, for the next supervisor. */
   get logger(): ProcessIdentity | undefined {
     return this.#logger && identify(this.#logger.leader.pid);
