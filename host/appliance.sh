@@ -31,6 +31,7 @@ run_services() {
   chmod 750 "$tree_logs"
   written=no
   install_programs
+  link_tools
   write_service supervisor <<RUN
 #!/bin/sh
 exec 2>&1

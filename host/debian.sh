@@ -15,6 +15,8 @@ tenant_packages="deluged wordpress php mariadb-server-core libcatalyst-perl libf
 starman uwsgi-core uwsgi-plugin-python3 gcc libc6-dev libfcgi-dev iproute2 busybox-static $old_tools"
 # Services that packages named here bring, and that dmhost does not want.
 unwanted_services="nginx deluged"
+# What the virtual machine of the tests is made with, and runs in.
+machine_packages="debootstrap e2fsprogs qemu-system-x86"
 # What makes the man pages.
 manual_programs="lowdown"
 # What the tests try man pages and completion with.

@@ -1,8 +1,18 @@
 # shellcheck shell=sh
 # The images of docker mode: made from the checkout, on a base image that is made as well where it cannot be pulled.
 
-# Makes both images from the checkout as it is; what has not changed comes out of the engine's cache.
+# Makes both images from the checkout as it is; what has not changed comes out of the engine's cache. With DMHOST_BUILD=no
+# they are those that the engine has.
 docker_images() {
+  if [ "${DMHOST_BUILD:-}" = no ]; then
+    for docker_image in $(docker_compose config --images); do
+      docker image inspect "$docker_image" >/dev/null 2>&1 ||
+        fail "the engine has no image \"$docker_image\", and DMHOST_BUILD=no forbids to build it" \
+          "bring it from a machine where ./dmhost up built it:  docker save $docker_image | ssh HOST docker load"
+    done
+    step "images: taken as they are (DMHOST_BUILD=no)"
+    return
+  fi
   "$checkout/host/base-image.sh" debian:trixie-slim || fail "cannot build the images without debian:trixie-slim" "the reason is above"
   step "images: building"
   docker_secrets=$(mktemp -d)

@@ -2,7 +2,7 @@
 # `./dmhost test`: installs what the tests need, runs the layers, cheapest first, and sums them up.
 # A layer's result is one line in `results`: NAME PASSED FAILED SKIPPED SECONDS REASON...
 
-all_layers="check unit system appliance"
+all_layers="check unit system appliance vm"
 
 # run_layers [LAYER...]: exit code 0 when nothing failed. The last line printed is `N passed, N failed, N skipped`.
 run_layers() {
@@ -131,11 +131,27 @@ layer_appliance() {
   [ -n "$engine_before" ] || "$checkout/host/test-engine.sh" stop || step "  the engine for the tests did not stop"
 }
 
+layer_vm() {
+  machine_status=0
+  "$checkout/host/test-machine.sh" "$results" 2>"$results/machine" || machine_status=$?
+  cat "$results/machine" >&2
+  case $machine_status in
+    75) cannot_run_layer "$(tail -n 1 "$results/machine")" ;;
+    0) note_report "$results/vm.json" "$(cat "$results/vm.status")" ;;
+    *) note_result 0 1 0 "the virtual machine could not be made or gave no report: $(tail -n 1 "$results/machine")" ;;
+  esac
+}
+
 # run_vitest PROJECT: a project in which no test ran is a failure, and so is a file that could not be loaded.
 run_vitest() {
   vitest_report=$results/$1.json
   vitest_status=0
   vitest run --project "$1" --reporter=default --reporter=json --outputFile.json="$vitest_report" || vitest_status=$?
+  note_report "$vitest_report" "$vitest_status"
+}
+
+# note_report REPORT STATUS: notes the result that Vitest's report and exit code tell.
+note_report() {
   vitest_result=$(node -p '
     const report = JSON.parse(require("node:fs").readFileSync(process.argv[1], "utf8"));
     const unloaded = report.testResults.filter(
@@ -145,7 +161,7 @@ run_vitest() {
     const failed = report.numFailedTests + unloaded || (none || process.argv[2] !== "0" ? 1 : 0);
     const skipped = report.numPendingTests + report.numTodoTests;
     [report.numPassedTests, failed, skipped, none ? "no test was executed" : ""].join(" ");
-  ' "$vitest_report" "$vitest_status" 2>/dev/null) || vitest_result="0 1 0 Vitest ended with $vitest_status and without a report"
+  ' "$1" "$2" 2>/dev/null) || vitest_result="0 1 0 Vitest ended with $2 and without a report"
   # shellcheck disable=SC2086
   note_result $vitest_result
 }

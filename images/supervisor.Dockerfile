@@ -44,8 +44,15 @@ COPY --chown=65081:65081 config/demo/daemons /var/lib/dmhost/demo/.daemon-manage
 COPY --from=build /build/out /usr/local
 COPY images/supervisor /usr/local/lib/dmhost/container
 
-# The databases of accounts become links to what container/init makes of the image's own and the host's.
+# The tools of daemontools become commands, but where DMHOST_PACKAGES has brought others of their names; the databases of
+# accounts become links to what container/init makes of the image's own and the host's.
 RUN chmod 0755 /usr/local/lib/dmhost/container /usr/local/lib/dmhost/container/* \
+ && for tool in /usr/local/lib/dmhost/daemontools/*; do \
+      case ${tool##*/} in \
+        service-id) ;; \
+        *) command -v "${tool##*/}" >/dev/null || ln -s "$tool" /usr/local/bin/ || exit 1 ;; \
+      esac \
+    done \
  && chmod -R u=rwX,go=rX /var/lib/dmhost/demo/www /var/lib/dmhost/demo/.daemon-manager/daemons \
  && sed -i -E 's/^(passwd|group):.*/\1: files extrausers/' /etc/nsswitch.conf \
  && rm -f /etc/passwd- /etc/group- /etc/shadow- /etc/gshadow- \

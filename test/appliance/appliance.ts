@@ -40,9 +40,12 @@ export const succeed = async (environment: NodeJS.ProcessEnv, file: string, ...a
   return stdout.trim();
 };
 
-/** Asks again until `ask` gives a value, for at most `seconds`. */
+/** How many times longer than on a usual machine tests wait, where one is many times slower. */
+const PATIENCE = Number(process.env["DMHOST_TEST_PATIENCE"] ?? 1);
+
+/** Asks again until `ask` gives a value, for at most `seconds` times PATIENCE. */
 export const eventually = async <T>(what: string, ask: () => Promise<T | undefined>, seconds = 30): Promise<T> => {
-  for (const end = Date.now() + seconds * 1000; ; ) {
+  for (const end = Date.now() + seconds * 1000 * PATIENCE; ; ) {
     const value = await ask();
     if (value !== undefined) return value;
     if (Date.now() > end) throw new Error(`${what}: not within ${seconds} s`);

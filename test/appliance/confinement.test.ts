@@ -61,9 +61,9 @@ describe("both containers", () => {
     expect(await writable("supervisor")).toEqual([
       "/home",
       "/run/dmhost",
+      "/run/dmhost-cgroup",
       "/run/dmhost-sites/offered",
       "/run/fastcgi",
-      "/sys/fs/cgroup/dmhost",
       "/var/lib/dmhost/demo",
       "/var/lib/dmhost/state",
       "/var/log/daemon-manager",

@@ -140,11 +140,48 @@ const ticksOf = (pid: number): number => {
 };
 
 const LOG_BYTES = 384 * 1024 ** 2;
-/** A file of lines of 100 bytes, cat'ed as often as it takes. */
-const writeSample = (path: string): string => {
-  writeFileSync(path, `${"x".repeat(99)}\n`.repeat(160 * 1024));
-  return `for i in $(seq ${Math.round(LOG_BYTES / (160 * 1024 * 100))}); do cat ${path}; done`;
+/** A file of 16000 kB of lines of this many bytes, cat'ed as often as it takes. */
+const writeSample = (path: string, line = 100): string => {
+  const bytes = 160 * 1024 * 100;
+  writeFileSync(path, `${"x".repeat(line - 1)}\n`.repeat(bytes / line));
+  return `for i in $(seq ${Math.round(LOG_BYTES / bytes)}); do cat ${path}; done`;
 };
+
+/** Daemons that write at the same time, and the length of their lines: one s6-log is held back by the number of lines. */
+const TALKERS = 4;
+const LONG_LINE = 1000;
+
+/** What passes through several logs at once, and what the supervisor does meanwhile. */
+const measureLogs = (): Promise<void> =>
+  onStage(async (stage) => {
+    const tenant = await stage.account("bench");
+    const supervisor = stage.supervisor("ours", ["[runs_as]", tenant.name], SHIPPED_SUPERVISOR);
+    const writer = writeSample(join(stage.directory, "sample"), LONG_LINE);
+    const names = Array.from({ length: TALKERS }, (_, index) => `talker${index}`);
+    for (const name of names)
+      tenant.writeConf(name, `start = ${writer}; echo end; exec sleep 1000`, "output = log", "autostart = no");
+    await supervisor.start();
+    const logs = join(tenant.home, ".daemon-manager/logs");
+    const rates: number[] = [];
+    const shares: number[] = [];
+    for (let round = 0; round < 5; round += 1) {
+      const ticks = ticksOf(supervisor.pid);
+      const begun = performance.now();
+      await Promise.all(names.map((name) => supervisor.up(`${tenant.name}/${name}`)));
+      for (const name of names)
+        await until(`the end of ${name}`, () => /end\n$/.test(endOf(join(logs, name, "current"))), 300);
+      const seconds = (performance.now() - begun) / 1000;
+      shares.push((ticksOf(supervisor.pid) - ticks) / seconds);
+      rates.push((TALKERS * LOG_BYTES) / 1e6 / seconds);
+      for (const name of names) await supervisor.act("stop", `${tenant.name}/${name}`);
+      await tenant.run(["rm", "-rf", ...names.map((name) => join(logs, name))]);
+    }
+    console.log(
+      `log: ${TALKERS} daemons at once, 384 MiB each in lines of ${LONG_LINE} bytes: median of 5\n` +
+        `  all together               ${range(rates, "MB/s")}\n` +
+        `  the supervisor's own CPU   ${range(shares, "%")}\n`,
+    );
+  });
 
 /** What passes through a log: a daemon's under dmhost, and the same writer into a bare s6-log with the same arguments. */
 const measureLog = (): Promise<void> =>
@@ -181,7 +218,7 @@ const measureLog = (): Promise<void> =>
       median(rates.theirs) / median(rates.ours),
     );
     console.log(`the supervisor's own CPU meanwhile\n  dmhost  ${range(shares, "%")}\n`);
-  });
+  }).then(measureLogs);
 
 const endOf = (path: string): string => {
   try {

@@ -1,5 +1,6 @@
 /** The control API from outside, byte by byte where need be. */
 import { request } from "node:http";
+import { PATIENCE } from "./program.ts";
 
 /** An answer; `body` is parsed where it is JSON, else text. */
 export interface Answer {
@@ -8,7 +9,7 @@ export interface Answer {
 }
 
 /** Longer than a supervisor may take over anything that the tests ask for. In ms. */
-const PATIENCE = 20_000;
+const LONGEST = 20_000 * PATIENCE;
 
 const parsed = (text: string): unknown => {
   try {
@@ -23,7 +24,7 @@ export const ask = (socketPath: string, method: string, path: string, body?: unk
   new Promise((resolve, reject) => {
     const text = body === undefined ? "" : typeof body === "string" ? body : JSON.stringify(body);
     const headers = body === undefined ? {} : { "content-type": "application/json" };
-    const sent = request({ socketPath, method, path, headers, agent: false, timeout: PATIENCE }, (answer) => {
+    const sent = request({ socketPath, method, path, headers, agent: false, timeout: LONGEST }, (answer) => {
       let received = "";
       answer.setEncoding("utf8").on("data", (chunk: string) => {
         received += chunk;
@@ -32,6 +33,6 @@ export const ask = (socketPath: string, method: string, path: string, body?: unk
       answer.on("end", () => resolve({ status: answer.statusCode ?? 0, body: parsed(received) }));
     });
     sent.on("error", reject);
-    sent.on("timeout", () => sent.destroy(new Error(`no answer to ${method} ${path} within ${PATIENCE} ms`)));
+    sent.on("timeout", () => sent.destroy(new Error(`no answer to ${method} ${path} within ${LONGEST} ms`)));
     sent.end(text);
   });

@@ -116,6 +116,27 @@ test("a new process that somebody pauses is not ready", async () => {
   expect(await answer).toMatchObject({ ok: true });
 });
 
+test("one that is paused is replaced as quickly as any other", async () => {
+  const { pid } = await running("r", serve("$DM_SOCKET"), "listen = path", "ready-after = 0.1", "drain = 10m");
+  await supervisor.act("pause", idOf("r"));
+  expect(await supervisor.act("restart", idOf("r"))).toMatchObject({ ok: true });
+  expect(isRunning(pid)).toBe(false);
+});
+
+test("limits that change in the middle of a restart hold from then on, also when it goes back", async () => {
+  const { pid } = await running("s", serve("3"), ...FAST, "memory = 64M");
+  const memory = async () => (await supervisor.status(idOf("s"))).limits.keys.map(({ value }) => value);
+  alice.writeConf("s", serve("3", "no", "new"), ...SLOW, "memory = 64M");
+  const answer = supervisor.act("restart", idOf("s"));
+  const status = await has("s", 2);
+  alice.writeConf("s", serve("3", "no", "new"), ...SLOW, "memory = 32M");
+  await supervisor.rescan();
+  expect(await memory()).toEqual(["32M"]);
+  process.kill(pidsOf(status).find((each) => each !== pid) ?? 0, "SIGKILL");
+  expect((await answer).ok).toBe(false);
+  expect([await memory(), pidsOf(await has("s", 1))]).toEqual([["32M"], [pid]]);
+});
+
 test("killed in the middle of a restart, the next supervisor keeps what is proven and ends what is not", async () => {
   await running("e", serve("3"), ...FAST);
   // From now on the one that is to stay has the higher number.
@@ -311,6 +332,6 @@ test("an owner's instances are counted, those of all daemons together", async ()
 });
 
 test("nothing of all that is left", async () => {
-  for (const name of "abcdefghijklmnpq") await supervisor.act("stop", idOf(name)).catch(() => undefined);
+  for (const name of "abcdefghijklmnpqrs") await supervisor.act("stop", idOf(name)).catch(() => undefined);
   await until("no process", () => processesOf(alice.uid).length === 0);
 });

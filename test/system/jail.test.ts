@@ -3,16 +3,30 @@ import {
   chmodSync,
   chownSync,
   copyFileSync,
+  existsSync,
   lstatSync,
   mkdirSync,
   readFileSync,
   readlinkSync,
+  renameSync,
+  rmSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
-import { argumentsOf, descriptorsOf, environmentOf, limitsOf, niceOf, numbersOf, statusOf } from "./proc.ts";
+import { writeService } from "./daemontools/service-tree.ts";
+import {
+  argumentsOf,
+  descriptorsOf,
+  environmentOf,
+  isRunning,
+  limitsOf,
+  niceOf,
+  numbersOf,
+  statusOf,
+  ticksOf,
+} from "./proc.ts";
 import { run, succeed, until } from "./program.ts";
 import { Stage } from "./stage.ts";
 import type { Supervisor } from "./supervisor.ts";
@@ -20,6 +34,7 @@ import type { Supervisor } from "./supervisor.ts";
 let stage: Stage;
 let alice: Account;
 let bob: Account;
+let carl: Account;
 let extra: number;
 let supervisor: Supervisor;
 let rootsJail: string;
@@ -53,7 +68,8 @@ beforeAll(async () => {
   extra = await stage.group("extra");
   alice = await stage.account("alice", "extra");
   bob = await stage.account("bob");
-  supervisor = stage.supervisor("main", ["[runs_as]", alice.name, bob.name]);
+  carl = await stage.account("carl");
+  supervisor = stage.supervisor("main", ["[runs_as]", `${alice.name}: ${carl.name}`, bob.name]);
   await makeJail(alice, "jail");
   rootsJail = `${stage.directory}/jail`;
   await succeed("cp", "-a", `${alice.home}/jail`, rootsJail);
@@ -264,6 +280,99 @@ test("a shell of the jail that warns of something does not keep its daemon from 
   await supervisor.up(idOf("warning"));
   const log = `${alice.home}/.daemon-manager/logs/warning/current`;
   await until("its warning", () => readFileSync(log, "utf8").includes("cannot change locale (xx_XX)"));
+});
+
+test("a jail of the account that it runs as, and not of its owner, is refused", async () => {
+  await makeJail(carl, "jail");
+  chmodSync(carl.home, 0o755);
+  const told = await refusal("lent", `chroot = ${carl.home}/jail`, `user = ${carl.name}`);
+  expect(told).toBe(`entering the jail ${carl.home}/jail: ${carl.home} belongs to neither root nor the daemon's owner`);
+});
+
+test("a service directory within its jail: run and finish begin there, and log/run stays outside", async () => {
+  const jail = await makeJail(alice, "held");
+  const inside = `${jail}/service/web`;
+  writeService(
+    inside,
+    {
+      run: "#!/bin/sh\necho $PWD; ls /; exec sleep 1000\n",
+      finish: "#!/bin/sh\necho $PWD $* >/tmp/finished\n",
+      conf: "autostart = no\nchroot = ~/held\n",
+      "log/run": `#!/bin/sh\ncd ${alice.home} && pwd >logger && exec cat >>logged\n`,
+    },
+    alice,
+  );
+  writeService(`${alice.home}/service`, { web: `-> ${inside}` }, alice);
+  await supervisor.rescan();
+  const { pid } = await supervisor.up(idOf("web"));
+  await until("past its shell", () => argumentsOf(pid)[0]?.endsWith("sleep"));
+  expect([readlinkSync(`/proc/${pid}/root`), readlinkSync(`/proc/${pid}/cwd`)]).toEqual([jail, inside]);
+  expectPowerless(pid);
+  const text = (path: string): string => (existsSync(path) ? readFileSync(path, "utf8") : "");
+  await until("its lines", () => text(`${alice.home}/logged`) === "/service/web\nbin\nservice\nsrv\ntmp\n");
+  expect(text(`${alice.home}/logger`)).toBe(`${alice.home}\n`);
+  await supervisor.act("stop", idOf("web"));
+  expect(text(`${jail}/tmp/finished`)).toBe("/service/web 256 15\n");
+  // The same files in another place of the jail are another directory to begin in.
+  await supervisor.up(idOf("web"));
+  renameSync(inside, `${jail}/service/moved`);
+  rmSync(`${alice.home}/service/web`);
+  writeService(`${alice.home}/service`, { web: `-> ${jail}/service/moved` }, alice);
+  await supervisor.rescan();
+  expect((await supervisor.status(idOf("web"))).changed).toBe(true);
+  const { daemon: moved } = await supervisor.act("restart", idOf("web"));
+  await until("past its shell", () => argumentsOf(moved.pid)[0]?.endsWith("sleep"));
+  expect(readlinkSync(`/proc/${moved.pid}/cwd`)).toBe(`${jail}/service/moved`);
+  // The run that began where there is nothing now had a finish that could not.
+  expect(supervisor.text()).toContain("its finish was not begun: no such directory");
+  await supervisor.act("stop", idOf("web"));
+});
+
+test("a service directory that is not in its jail says so, with the line", async () => {
+  const directory = writeService(
+    `${alice.home}/service/outside`,
+    { run: "#!/bin/sh\nexec sleep 1000\n", conf: "# in a jail\nchroot = ~/jail\n" },
+    alice,
+  );
+  const { problems } = await supervisor.rescan();
+  const why = "chroot: expected a jail that holds the service directory, for its run is started in there:";
+  expect(problems).toContainEqual(expect.stringContaining(`${directory}/conf:2: ${why} ${directory} is not below`));
+  expect((await supervisor.status(idOf("outside"))).state).toBe("invalid");
+});
+
+/** A jail whose shell becomes this program instead of the daemon. */
+const plantShell = async (name: string, text: string): Promise<void> => {
+  const jail = await makeJail(alice, name);
+  await succeed("rm", `${jail}/bin/sh`);
+  alice.write(`${name}/bin/sh`, `#!/bin/busybox sh\n${text}\n`, 0o755);
+};
+
+test("a shell of the jail that writes to the report without end costs the supervisor next to nothing", async () => {
+  await plantShell("flooding", "trap '' PIPE; while :; do echo ~noise >&3; done");
+  await write("flooding", "chroot = ~/flooding", "start = exec sleep 1000", "nice = 19");
+  await supervisor.act("start", idOf("flooding"));
+  const { pid } = await supervisor.reaches(idOf("flooding"), "running");
+  const [before, own] = [ticksOf(supervisor.pid), ticksOf(pid)];
+  await until("some work of it", () => ticksOf(pid) > own + 100, 50);
+  expect(ticksOf(supervisor.pid) - before).toBeLessThan(15);
+  await supervisor.act("stop", idOf("flooding"));
+});
+
+test("a shell of the jail that keeps the report open is not starting for ever", async () => {
+  await plantShell("keeping", "exec /bin/busybox sleep 1000");
+  await write("keeping", "chroot = ~/keeping", "start = exec sleep 1000");
+  const begun = supervisor.act("start", idOf("keeping"));
+  const { pid } = await until(
+    "running",
+    async () => {
+      const status = await supervisor.status(idOf("keeping"));
+      return status.state === "running" && status;
+    },
+    50,
+  );
+  expect(isRunning(pid)).toBe(true);
+  await begun;
+  await supervisor.act("stop", idOf("keeping"));
 });
 
 test("a jail without its shell, or without the directory, says so by the stage", async () => {

@@ -322,6 +322,29 @@ test("a stale path is replaced; one on which somebody else listens is left to th
   expect((await supervisor.up(idOf("taken"))).state).toBe("running");
 });
 
+test("a program that shuts the socket down, or shortens its queue, does so for its own run alone", async () => {
+  const perl = (work: string) => `start = exec perl -MSocket -e '${work}'`;
+  const answer = 'while (accept(my $c, STDIN)) { my $line = <$c>; syswrite $c, "$$ x\\n"; close $c } exit 3';
+  alice.write("bad", "");
+  alice.writeConf(
+    "shut",
+    perl(`if (unlink "$ENV{HOME}/bad") { shutdown(STDIN, 2); exit 0 } ${answer}`),
+    "listen = fastcgi",
+  );
+  await supervisor.rescan();
+  await until("its second run", async () => (await supervisor.status(idOf("shut"))).respawns > 0);
+  await supervisor.reaches(idOf("shut"), "running");
+  await askLine(socketOf("shut"));
+  expect((await supervisor.status(idOf("shut"))).respawns).toBe(1);
+
+  alice.writeConf("short", perl(`listen(STDIN, 2); select undef, undef, undef, 1; ${answer}`), "listen = fastcgi");
+  await supervisor.rescan();
+  await supervisor.reaches(idOf("short"), "running");
+  const answers = await Promise.allSettled(Array.from({ length: 40 }, () => askLine(socketOf("short"))));
+  expect(answers.filter(({ status }) => status === "rejected")).toEqual([]);
+  for (const name of ["shut", "short"]) await supervisor.act("stop", idOf(name));
+});
+
 test("a path that no socket can have is refused, with its length", async () => {
   const long = "x".repeat(64);
   alice.writeConf(long, serve("3"), "listen = fastcgi");

@@ -60,6 +60,13 @@ test("a daemon is not kept waiting by a full disk, and its log goes on when ther
   const told = await alice.run([toolbox.node, toolbox.dmctl, "explain", "busy"]);
   expect(told.stdout).toMatch(/dropped +its log: \d+ lines dropped/);
 
+  // The next supervisor goes on counting, while the daemon lives.
+  const known = (await supervisor.status(id)).logDropped;
+  await supervisor.end("SIGKILL");
+  await supervisor.start();
+  const resumed = await supervisor.status(id);
+  expect([resumed.pid, resumed.logDropped >= known]).toEqual([pid, true]);
+
   await succeed("rm", `${logs}/ballast`);
   await until("the end of the trouble", async () => (await supervisor.status(id)).logTrouble === "");
   const files = rotatedIn(`${logs}/busy`).length;

@@ -6,6 +6,18 @@ import { setTimeout as sleep } from "node:timers/promises";
 /** The checkout that is tested. */
 export const CHECKOUT = join(import.meta.dirname, "../..");
 
+/** Where the programs are as `node build.ts` makes them; undefined where those of the checkout are tested as they are. */
+const BUILT = process.env["DMHOST_TEST_PROGRAMS"];
+const NODE = join(CHECKOUT, "node_modules/.bin/node");
+/** The supervisor under test: program and first arguments. */
+export const SUPERVISOR: readonly string[] =
+  BUILT === undefined
+    ? [NODE, join(CHECKOUT, "apps/supervisor/src/main.ts")]
+    : [join(BUILT, "node"), join(BUILT, "supervisor.js")];
+/** The dmctl under test. */
+export const DMCTL: readonly string[] =
+  BUILT === undefined ? [NODE, join(CHECKOUT, "apps/dmctl/src/main.ts")] : [join(BUILT, "dmctl")];
+
 /** How a program ended; `code` is undefined when a signal ended it. */
 export interface Ended {
   readonly code: number | undefined;
@@ -46,13 +58,19 @@ export const succeed = async (...argv: string[]): Promise<string> => {
   return stdout.trim();
 };
 
-/** Asks again and again until the answer is neither undefined nor false, for at most `seconds`; gives that answer. */
+/** How many times longer than on a usual machine tests wait, where one is many times slower. */
+export const PATIENCE = Number(process.env["DMHOST_TEST_PATIENCE"] ?? 1);
+
+/**
+ * Asks again and again until the answer is neither undefined nor false, for at most `seconds` times PATIENCE; gives that
+ * answer.
+ */
 export const until = async <T>(
   what: string,
   ask: () => T | undefined | false | Promise<T | undefined | false>,
   seconds = 20,
 ): Promise<T> => {
-  for (const end = performance.now() + seconds * 1000; ; ) {
+  for (const end = performance.now() + seconds * 1000 * PATIENCE; ; ) {
     const answer = await ask();
     if (answer !== undefined && answer !== false) return answer;
     if (performance.now() > end) throw new Error(`${what}: not within ${seconds} s`);

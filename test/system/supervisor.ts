@@ -5,7 +5,7 @@ import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { DaemonState, DaemonStatus, Outcome, RescanResult } from "@dmhost/supervisor/contract";
 import { type Answer, ask } from "./control-api.ts";
-import { CHECKOUT, until } from "./program.ts";
+import { SUPERVISOR, until } from "./program.ts";
 
 /** A line of the supervisor's log; `level` is pino's, `time` in ms. */
 export interface LogEntry {
@@ -74,7 +74,7 @@ export class Supervisor {
   /** Begins to run it. */
   spawn(): ChildProcess {
     const { env = {}, through = [], program, untold = false, flags = [] } = this.#options;
-    const words = program ?? [join(CHECKOUT, "node_modules/.bin/node"), join(CHECKOUT, "apps/supervisor/src/main.ts")];
+    const words = program ?? SUPERVISOR;
     const directories = ["--run-dir", this.runDir, "--fastcgi-dir", this.fastcgiDir, "--state-dir", this.stateDir];
     const policy = untold ? [] : ["--config", this.config];
     const argv = [...through, ...words, ...policy, ...directories, "--log-level", "debug", ...flags];

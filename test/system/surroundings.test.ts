@@ -62,9 +62,24 @@ test("nice below 0 is for root's own daemons alone", async () => {
     expect(niceOf(pid)).toBe(-5);
   }
   expect(numbersOf((await supervisor.status("root/lent")).pid, "Uid")).toEqual(Array(4).fill(bob.uid));
-  expect(await refusal("eager", "nice = -1")).toBe("nice=-1: only root's own daemons may have one below 0");
-  expect((await supervisor.status(idOf("eager"))).state).toBe("forbidden");
+  await write("eager", "nice = -1");
+  expect((await supervisor.act("start", idOf("eager"))).reason).toBe(
+    `cannot start "${idOf("eager")}": ${alice.home}/${alice.conf("eager")}:3: nice: expected a whole number from 0 to 19, for only root's own daemons may have one below 0, found "-1"`,
+  );
+  expect((await supervisor.status(idOf("eager"))).state).toBe("invalid");
   expect(supervisor.starts(idOf("eager"))).toEqual([]);
+});
+
+test.each([
+  ["limit-nofile = 4", "starting within limit-nofile: error 24", "limit-nofile="],
+  ["limit-nofile = 6", "starting within limit-nofile: error 24", "limit-nofile="],
+  ["limit-as = 1M", /^starting within its memory limits: .*failed to map segment/, "limit-as="],
+])("%s is too tight for the launch itself, which is the owner's to put right", async (line, told, key) => {
+  await write("tight", "max-retries = 0", line);
+  const { ok, reason, advice } = await supervisor.act("start", idOf("tight"));
+  expect(ok).toBe(false);
+  expect(reason.replace(`cannot start "${idOf("tight")}": `, "")).toMatch(told);
+  expect(advice).toContain(`correct ${key}`);
 });
 
 test("every limit is the kernel's, soft and hard", async () => {
@@ -140,6 +155,7 @@ describe("variables out of files", () => {
       PLAIN: "one\ntwo\n",
       BLANKS: " \tkept \t \t\n",
       UNENDED: "no newline",
+      EDITED: "elsewhere \t\r\n",
       LINES: "a\0b\0\n",
       BARE: "\n",
       SHELL: "",
@@ -152,7 +168,15 @@ describe("variables out of files", () => {
     const environment = environmentOf(await up("dir", "env-dir = ~/env", "export SHELL2 = /x"));
     expect(environment).toEqual({
       ...{ HOME: alice.home, LOGNAME: alice.name, USER: alice.name, PATH: "/usr/local/bin:/usr/bin:/bin", PWD: "/" },
-      ...{ PLAIN: "one", BLANKS: " \tkept", UNENDED: "no newline", LINES: "a\nb\n", BARE: "", SHELL2: "/x" },
+      ...{
+        PLAIN: "one",
+        BLANKS: " \tkept",
+        UNENDED: "no newline",
+        EDITED: "elsewhere",
+        LINES: "a\nb\n",
+        BARE: "",
+        SHELL2: "/x",
+      },
       QUOTED: `"a" 'b' $(id) \`id\` \\n #x`,
       BYTES: Buffer.from("\u00e9\u001b[2J").toString("latin1"),
       LONG: "x".repeat(60_000),
@@ -223,7 +247,8 @@ describe("variables out of files", () => {
     ["shadow", "ln -s /etc/shadow X", "/X: permission denied"],
     ["dangling", "ln -s /nowhere X", "/X: no such file or directory"],
     ["huge", "truncate -s 50G X", "/X: a line of more than 65536 bytes"],
-    ["equals", "touch A=B", ": a name with = in it"],
+    ["equals", "touch A=B", ": the name A=B has a = in it"],
+    ["odd", "touch 'A=: \u001b[31m'", ": the name A=???[31m has a = in it"],
     ["crowd", "seq -f V%g 1001 | xargs touch", ": more than 1000 files"],
   ])(
     "an env-dir with a hostile file (%s) costs its daemon the launch, and nobody else anything",

@@ -61,6 +61,34 @@ test.each([
   expect(daemons()).toEqual([]);
 });
 
+test("a process whose first thread has ended is a process still: it is stopped, as a child too", async () => {
+  const source = alice.write(
+    "headless.c",
+    `#include <pthread.h>
+#include <unistd.h>
+static void *stay(void *unused) { for (;;) sleep(1000); }
+int main(void) { pthread_t thread; pthread_create(&thread, 0, stay, 0); pthread_exit(0); }`,
+  );
+  expect((await alice.run(["gcc", "-o", `${alice.home}/headless`, source, "-lpthread"])).code).toBe(0);
+  const quick = ["autostart = no", "stop-timeout = 0.5s"];
+  alice.writeConf("headless", "start = exec ~/headless", ...quick);
+  alice.writeConf(
+    "headed",
+    "start = trap '' TERM; ~/headless & echo $! >~/child; while :; do sleep 1000; done",
+    ...quick,
+  );
+  await supervisor.rescan();
+  for (const name of ["headless", "headed"]) {
+    const { pid } = await supervisor.up(idOf(name));
+    const one = (): number => (name === "headless" ? pid : Number(readFileSync(`${alice.home}/child`, "utf8")));
+    await until("its first thread's end", () => /^State:\s*Z/m.test(readFileSync(`/proc/${one()}/status`, "utf8")));
+    const headless = one();
+    expect((await supervisor.status(idOf(name))).state).toBe("running");
+    expect(await supervisor.act("stop", idOf(name))).toMatchObject({ ok: true, daemon: { state: "stopped" } });
+    await until("nothing left", () => !existsSync(`/proc/${headless}`));
+  }
+});
+
 test("what a run leaves behind does not meet the next one", async () => {
   await supervisor.act("start", idOf("gone"));
   await until("three runs", () => supervisor.starts(idOf("gone")).length >= 3);

@@ -45,7 +45,7 @@ const facts = (explanation: Explanation): [string, string][] => {
     ...daemon.warnings.map((warning): [string, string] => ["warning", warning]),
     ...(daemon.logDropped === 0 && daemon.logTrouble === ""
       ? []
-      : [["dropped", lossText(daemon)] satisfies [string, string]]),
+      : [[daemon.logDropped === 0 ? "trouble" : "dropped", lossText(daemon)] satisfies [string, string]]),
     ["socket", daemon.socket || "none"],
     ...daemon.hosts.flatMap((host): [string, string][] => [
       ["site", hostText(host)],

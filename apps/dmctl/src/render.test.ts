@@ -71,6 +71,23 @@ test("reasons of what is not well, and warnings, stand below the table", () => {
   );
 });
 
+test("trouble of a log stands below the table, losses that are over in the long one", () => {
+  const daemons = [
+    daemon("a/failing", { logTrouble: "log/run ended at once with code 3" }),
+    daemon("a/full", { logDropped: 1, logTrouble: "no space left for its log (ENOSPC)" }),
+    daemon("a/over", { logDropped: 120 }),
+  ];
+  const trouble = [
+    "a/failing (running)\n  its log: log/run ended at once with code 3\n",
+    "a/full (running)\n  its log: 1 line dropped; no space left for its log (ENOSPC)\n",
+  ].join("");
+  const look = { ...plain, reasons: true };
+  expect(statusTable(daemons, look).split("\n\n")[1]).toBe(trouble);
+  expect(statusTable(daemons, { ...look, long: true }).split("\n\n")[1]).toBe(
+    `${trouble}a/over (running)\n  its log: 120 lines dropped\n`,
+  );
+});
+
 test("nothing that a tenant can put into a field reaches the terminal as a control", () => {
   const daemons = [
     daemon("a/x", { state: "failed", reason: "\u001b]0;owned\u0007\nroot/x running", warnings: ["\u202e"] }),

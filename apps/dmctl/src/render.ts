@@ -45,8 +45,10 @@ const paint = (state: DaemonState, text: string, look: Look): string =>
 const marked = (daemon: DaemonStatus): string => `${oneLine(daemon.state)}${daemon.changed ? "*" : ""}`;
 
 /** `its log: 120 lines dropped; no space left for its log (ENOSPC)`. */
-export const lossText = ({ logDropped, logTrouble }: DaemonStatus): string =>
-  `its log: ${logDropped} ${logDropped === 1 ? "line" : "lines"} dropped${logTrouble === "" ? "" : `; ${logTrouble}`}`;
+export const lossText = ({ logDropped, logTrouble }: DaemonStatus): string => {
+  const dropped = logDropped === 0 ? [] : [`${logDropped} ${logDropped === 1 ? "line" : "lines"} dropped`];
+  return `its log: ${[...dropped, ...(logTrouble === "" ? [] : [logTrouble])].join("; ")}`;
+};
 /** `http://blog.example.org/ published`; why it is refused stands among the warnings. */
 export const hostText = ({ url, state, reason }: HostStatus): string =>
   oneLine(`${url} ${state}${state === "pending" ? `: ${reason}` : ""}`);

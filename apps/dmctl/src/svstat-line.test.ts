@@ -16,6 +16,7 @@ test.each([
   ],
   [DOWN, "~/service/site1: down 5 seconds, normally up"],
   [{ ...DOWN, autostart: false }, "~/service/site1: down 5 seconds"],
+  [{ ...DOWN, want: "up" as const, state: "failed" as const }, "~/service/site1: down 5 seconds, normally up"],
   [{ ...DOWN, want: "up" as const }, "~/service/site1: down 5 seconds, normally up, want up"],
   [{}, "~/.daemon-manager/daemons/site1.conf: up (pid 4711) 60 seconds"],
   [{ configFile: "/home/alice2/service/x/run" }, "/home/alice2/service/x: up (pid 4711) 60 seconds"],

@@ -1,4 +1,7 @@
-import type { DaemonStatus } from "@dmhost/supervisor/contract";
+import type { DaemonState, DaemonStatus } from "@dmhost/supervisor/contract";
+
+/** States in which nobody starts it but by hand, whatever it was wanted to be. */
+const GIVEN_UP: readonly DaemonState[] = ["failed", "forbidden", "invalid"];
 
 /**
  * A daemon's status as the line that svstat prints (spec/daemontools.md: Control), without a newline. It begins with the
@@ -10,7 +13,8 @@ export const svstatLine = (daemon: DaemonStatus, home: string | undefined): stri
   const up = daemon.pid !== 0;
   const seconds = Math.floor(up ? daemon.uptime : daemon.downtime);
   const normally = up === daemon.autostart ? "" : `, normally ${up ? "down" : "up"}`;
-  const wants = (up ? "up" : "down") === daemon.want ? "" : `, want ${daemon.want}`;
+  const want = GIVEN_UP.includes(daemon.state) ? "down" : daemon.want;
+  const wants = want === (up ? "up" : "down") ? "" : `, want ${want}`;
   const paused = daemon.state === "paused" ? ", paused" : "";
   return `${place}: ${up ? `up (pid ${daemon.pid})` : "down"} ${seconds} seconds${normally}${paused}${wants}`;
 };

@@ -66,9 +66,9 @@ export interface Usage {
   processes: number | null;
   /** Seconds of processor time of the present run. */
   cpu: number | null;
-  /** Seconds for which `cpu=` held it back. */
+  /** Seconds for which `cpu=` held it back, its former runs included. */
   throttled: number | null;
-  /** Processes of the present run that were killed for want of memory. */
+  /** Runs that were ended for want of memory since the supervisor knows the daemon, and processes of the present one. */
   oomKills: number | null;
 }
 

@@ -7,7 +7,7 @@ import type { Hostname } from "./core/hostname.ts";
 import { alive, type Event, isExpected, type State } from "./core/lifecycle.ts";
 import { type AccountBase, groupIds } from "./core/policy-rules.ts";
 import { Idleness } from "./idleness.ts";
-import { type Common, type Host, type Household, Instance, type Terms } from "./instance.ts";
+import { type Common, type Host, type Household, Instance, rlimited, type Terms } from "./instance.ts";
 import type { DaemonKey, FoundFile, InstanceRecord, LogLoss, Machine } from "./machine.ts";
 import { Premises, sameLog } from "./premises.ts";
 import { RollingRestart } from "./rolling-restart.ts";
@@ -71,6 +71,7 @@ export class Daemon {
   readonly #idleness: Idleness;
   readonly #waiters = new Waiters();
   #rollout: RollingRestart | undefined;
+  #starved = 0;
 
   constructor(key: DaemonKey, file: FoundFile, machine: Machine, witness: Witness, household: Household) {
     this.#key = key;
@@ -100,6 +101,7 @@ export class Daemon {
         return daemon.key;
       },
       logShare: () => household.logShare(),
+      limited: (terms) => rlimited(terms, daemon.key.owner, household, machine),
       discard: () => {
         for (const instance of this.instances()) machine.discard(instance.key);
       },
@@ -183,6 +185,10 @@ export class Daemon {
   get logLoss(): LogLoss {
     return this.#premises.loss;
   }
+  /** Runs of it that were ended for want of memory. */
+  get starved(): number {
+    return this.#starved;
+  }
   /** Whether a restart is replacing its instances at present. */
   get rolling(): boolean {
     return this.#rollout !== undefined;
@@ -234,14 +240,13 @@ export class Daemon {
 
   /** Holds what lives to the limits of other terms, as far as that can be done without a restart. */
   relimit({ definition, fingerprint }: Terms): void {
-    const changed = (terms: Terms | undefined): Terms | undefined => {
-      if (!terms) return undefined;
+    const changed = (terms: Terms): Terms => {
       const limited = { ...terms.definition, ...allowanceOf(definition) };
       return { ...terms, definition: limited, ...(sameDefinition(limited, definition) && { fingerprint }) };
     };
-    if (this.rolling) return;
-    this.terms = changed(this.terms);
-    for (const instance of this.instances()) instance.terms = changed(instance.terms);
+    this.terms &&= changed(this.terms);
+    this.#rollout?.relimit(changed);
+    for (const instance of this.instances()) instance.terms &&= changed(instance.terms);
     this.allot();
   }
 
@@ -334,9 +339,9 @@ export class Daemon {
       const queue = running.map(({ key }) => key.instance);
       const rollout = new RollingRestart(restart, queue, this.#machine, {
         instance: (number) => this.#instances.get(number),
-        begin: () => {
+        begin: (present) => {
           const fresh = this.#add();
-          fresh.terms = terms;
+          fresh.terms = present;
           fresh.fresh = true;
           return fresh;
         },
@@ -509,6 +514,8 @@ export class Daemon {
 
   #stepped(instance: Instance, event: Event["type"], before: State, after: State): void {
     this.#witness(this, instance, event, before, after);
+    if (event === "exited" && after.last !== before.last && after.last?.exit.how === "memory") this.#starved += 1;
+    if (before.phase !== after.phase && after.phase === "running") this.#premises.socket?.widen();
     if (instance.surplus) this.#forgetEnded(instance);
     if (alive(before) && !alive(after)) this.#narrow();
     this.#publish();

@@ -90,6 +90,21 @@ const MOST_STANDING_BY = 4;
 /** Where a run binds its own socket, if it is to. */
 const boundBy = (run: number, { binding }: Common) => binding && { place: binding, run };
 
+/** Processes of its account that are there for a daemon, and are not its own: the logger, and launches that stand by. */
+const overhead = ({ definition, account }: Terms, owner: Account): number => {
+  const ours = definition.output === "log" && account.uid === owner.uid ? 1 : 0;
+  const logger = definition.output === "log/run" ? ATTENDANTS : ours;
+  return logger + (isHeld(definition.listen) ? definition.instances : 0);
+};
+
+/** What its file says, with the rlimits that this machine needs in place of cgroups: for all that is a tenant's program. */
+export const rlimited = (
+  terms: Terms,
+  owner: Account,
+  { budget }: Pick<Household, "budget">,
+  { means }: Pick<Machine, "means">,
+): Definition => withRlimits(terms.definition, budgetAllowance(budget), means.controllers, overhead(terms, owner));
+
 type Perform = { readonly [T in Effect["type"]]: (effect: Extract<Effect, { type: T }>) => void };
 
 export class Instance {
@@ -293,14 +308,8 @@ export class Instance {
 
   #plan(terms: Terms, common: Common, run: number): { plan: LaunchPlan; held: Held } {
     const { account } = terms;
-    const { household } = this.#host;
     const cgroup = this.#machine.makeGroup(this.key, run, this.#host.allotment(terms));
-    const definition = withRlimits(
-      terms.definition,
-      budgetAllowance(household.budget),
-      this.#machine.means.controllers,
-      this.#overhead(terms),
-    );
+    const definition = rlimited(terms, this.key.owner, this.#host.household, this.#machine);
     const plan = launchDaemon({
       ...this.#launch(terms, cgroup),
       definition,
@@ -320,17 +329,6 @@ export class Instance {
     return { plan, held };
   }
 
-  /** Processes of its account that are there for it, and are not its own: the logger, and launches that stand by. */
-  #overhead({ definition, account }: Terms): number {
-    const logger =
-      definition.output === "log/run"
-        ? ATTENDANTS
-        : definition.output === "log" && account.uid === this.key.owner.uid
-          ? 1
-          : 0;
-    return logger + (isHeld(definition.listen) ? definition.instances : 0);
-  }
-
   #launch({ definition, account }: Terms, cgroup: string | undefined): Launch {
     const { privileged, tools } = this.#machine;
     const nothing = { socketPath: undefined, notifyPath: undefined };
@@ -340,7 +338,10 @@ export class Instance {
   /** What is run after a run of these terms. */
   #finish(terms: Terms | undefined): Finish | undefined {
     if (!terms?.definition.service?.finish) return undefined;
-    return (ending, cgroup) => launchFinish(this.#launch(terms, cgroup), ending);
+    return (ending, cgroup) => {
+      const definition = rlimited(terms, this.key.owner, this.#host.household, this.#machine);
+      return launchFinish(this.#launch({ ...terms, definition }, cgroup), ending);
+    };
   }
 
   /** A chain that stands by is one process more; it is worth that where clients wait at a socket. */

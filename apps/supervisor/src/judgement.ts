@@ -59,7 +59,7 @@ export class Judgement {
     const account = accounts.users.get(user);
     const paths = policy.paths(owner.name);
     if (refusal || !account || !paths) return refusal ?? { kind: "forbidden", reason: `there is no account "${user}"` };
-    const refused = objection({ definition, owner, privileged: this.#rule.soleOwner === undefined });
+    const refused = objection({ definition, privileged: this.#rule.soleOwner === undefined });
     if (refused !== undefined) return { kind: "forbidden", reason: refused };
     const excess = this.#excess(daemon, definition, account);
     if (excess) return excess;

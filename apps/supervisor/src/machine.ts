@@ -48,8 +48,10 @@ export interface HeldSocket {
   readonly path: string;
   /** Whether it is new; if not, the run of an earlier supervisor listens on the same. */
   readonly fresh: boolean;
-  /** Whether clients still find it. */
+  /** Whether clients still find it, and can connect. */
   intact(): boolean;
+  /** Lets as many clients wait as at the beginning, whatever a program has made of that. */
+  widen(): void;
   /** Lets clients connect, or turns them away. */
   admit(clients: boolean): void;
   /** Sends those away who wait to be accepted. No process of the daemon may live. */
@@ -82,7 +84,7 @@ export interface BindingPlace {
 export interface LogLoss {
   /** Lines that were dropped since the supervisor first knew the daemon. */
   readonly lines: number;
-  /** Why lines are being dropped at this time; "" when none are. */
+  /** Why lines are being dropped at this time, and why the last logger ended; "" when none are and one does its work. */
   readonly reason: string;
 }
 
@@ -132,11 +134,11 @@ export interface RunUsage {
   readonly processes: number | undefined;
   /** Seconds of processor time so far. */
   readonly cpu: number | undefined;
-  /** Seconds for which it was held back by `cpu=` so far. */
+  /** Seconds for which `cpu=` has held its daemon back, this run and others, as long as the daemon has had its group. */
   readonly throttled: number | undefined;
   /** Part of the last 10 s in which one of its processes waited for memory, in per cent. */
   readonly memoryPressure: number | undefined;
-  /** Processes that were killed for want of memory so far. */
+  /** Processes of it that were killed for want of memory so far, while it goes on. */
   readonly oomKills: number | undefined;
 }
 
@@ -181,6 +183,12 @@ export interface InstanceRecord {
   readonly dropped?: number;
 }
 
+/** What is a daemon's, and none of its runs. */
+export interface Attendant {
+  /** Kills it with all that it started; the reason is reported. */
+  end(reason: string): void;
+}
+
 /** Which daemon is meant, and whose it is. */
 export interface DaemonKey {
   readonly owner: Account;
@@ -211,7 +219,10 @@ export interface Machine {
    * service directory of one name the conf file counts. Of too many, those are read that are `loaded` already.
    */
   readFiles(owner: Account, places: Places, loaded: readonly string[]): FoundFiles;
-  /** Calls `changed` when something has changed there and nothing has for a while. Replaces an earlier watch. */
+  /**
+   * Calls `changed` when something has changed there and nothing has for a while. Replaces an earlier watch.
+   * @throws Error that begins with the path that cannot be watched
+   */
   watchFiles(owner: Account, places: Places, changed: () => void): void;
   /** Reads one of them; undefined when there is neither such a file nor such a directory. */
   readFile(owner: Account, places: Places, name: string): FoundFile | undefined;
@@ -235,7 +246,11 @@ export interface Machine {
    * Bytes of memory that live runs have which other processes do not share; undefined for one that has ended. One that
    * seems to have more than `doubtful` is measured exactly.
    */
-  sizes(runs: readonly { readonly key: InstanceKey; readonly doubtful: number }[]): readonly (number | undefined)[];
+  sizes(
+    runs: readonly { readonly of: InstanceKey | Attendant; readonly doubtful: number }[],
+  ): readonly (number | undefined)[];
+  /** What runs beside the daemon's runs at present and is a tenant's program, too: its log/run, and a finish. */
+  attendants(key: DaemonKey): readonly Attendant[];
   /** Path of the socket on which a run tells that it is ready (sd_notify(3)). */
   notifyPath(key: InstanceKey): string;
   /** Launches a plan: by what was prepared, if that was the same plan, else from the beginning. */

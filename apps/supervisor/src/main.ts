@@ -240,9 +240,9 @@ const main = async (): Promise<void> => {
       const none = { path: confPath(chain.at(-1) ?? "/", name), text: undefined, problem: undefined };
       return machine.readText(owner, chain, name) ?? machine.readScript(owner, serviceChain, name) ?? none;
     },
-    checkConf: (path, text) => {
+    checkConf: ({ owner }, path, text) => {
       if (!isConfPath(path)) return { errors: [], warnings: [] };
-      const { errors, warnings } = parseDaemonFile(text);
+      const { errors, warnings } = parseDaemonFile(text, owner);
       const describe = (problem: { line: number; text: string }) => describeProblem(path, problem);
       return { errors: errors.map(describe), warnings: warnings.map(describe) };
     },

@@ -1,13 +1,14 @@
 /** Holds runs to their memory where no cgroup does: looks at their sizes as long as there is one with a limit. */
+import { roughBytes, writeBytes } from "./core/allowance.ts";
 import { alive } from "./core/lifecycle.ts";
-import { overdrawn, pauseAfter } from "./core/memory-watch.ts";
+import { type Overdrawn, overdrawn, pauseAfter } from "./core/memory-watch.ts";
 import type { Daemon } from "./daemon.ts";
 import type { Instance } from "./instance.ts";
-import type { Machine } from "./machine.ts";
+import type { Attendant, Machine } from "./machine.ts";
 
-/** A run that lives, and what it is held to, in bytes. */
+/** Anything of a daemon's that lives, and what it is held to, in bytes. */
 interface Watched {
-  readonly run: Instance;
+  readonly run: Instance | Attendant;
   readonly owner: string;
   readonly daemon: string;
   readonly limit: number | undefined;
@@ -26,7 +27,8 @@ export class MemoryGuard {
 
   /** Begins to look, if this daemon is one to look at and it does not already. */
   watch(daemon: Daemon): void {
-    if (this.#cancel || this.#machine.means.controllers.has("memory") || !isWatched(daemon)) return;
+    if (this.#cancel || this.#machine.means.controllers.has("memory") || !isLimited(daemon) || !alive(daemon.state))
+      return;
     this.#cancel = this.#machine.after(pauseAfter(0), () => this.#look());
   }
 
@@ -34,28 +36,62 @@ export class MemoryGuard {
     this.#cancel?.();
   }
 
-  #look(): void {
+  /**
+   * Looks, and once more and again before anything is ended: memory that was given back at once, or that a process and the
+   * next one had in common for a moment, is no reason.
+   * @param suspects owners who had too much at each look so far; undefined at the first
+   * @param spent what those looks took, in ms
+   */
+  #look(suspects?: ReadonlySet<string>, looks = 1, spent = 0): void {
     this.#cancel = undefined;
     const begun = this.#machine.now();
-    const runs = this.#daemons().filter(isWatched).flatMap(runsOf);
-    if (runs.length === 0) return;
+    const found = this.#measure();
+    if (!found) return;
+    // Not by the run: which is the largest may change from look to look.
+    const guilty = found.filter(({ owner }) => suspects?.has(owner) ?? true);
+    const cost = spent + this.#machine.now() - begun;
+    if (guilty.length > 0 && looks < LOOKS) {
+      const owners = new Set(guilty.map(({ owner }) => owner));
+      this.#cancel = this.#machine.after(CONFIRMATION, () => this.#look(owners, looks + 1, cost));
+      return;
+    }
+    for (const { run, limit, size } of guilty) {
+      if ("exceed" in run) run.exceed(limit, size);
+      else run.end(`there is more memory in use than ${writeBytes(limit)}, namely ${roughBytes(size)}`);
+    }
+    this.#cancel = this.#machine.after(pauseAfter(cost), () => this.#look());
+  }
+
+  /** What has too much at this moment; undefined where there is nothing to measure. */
+  #measure(): readonly (Overdrawn<Watched["run"]> & Pick<Watched, "owner">)[] | undefined {
+    const runs = this.#daemons()
+      .filter(isLimited)
+      .flatMap((daemon) => this.#runsOf(daemon));
+    if (runs.length === 0) return undefined;
     const doubtful = doubtOf(runs);
-    const sizes = this.#machine.sizes(runs.map((each) => ({ key: each.run.key, doubtful: doubtful(each) })));
+    const sizes = this.#machine.sizes(
+      runs.map((each) => ({ of: "exceed" in each.run ? each.run.key : each.run, doubtful: doubtful(each) })),
+    );
     const sized = runs.map((each, index) => ({ ...each, size: sizes[index] ?? 0 }));
-    for (const { run, limit, size } of overdrawn(sized)) run.exceed(limit, size);
-    this.#cancel = this.#machine.after(pauseAfter(this.#machine.now() - begun), () => this.#look());
+    const owners = new Map(runs.map(({ run, owner }) => [run, owner]));
+    return overdrawn(sized).map((each) => ({ ...each, owner: owners.get(each.run) ?? "" }));
+  }
+
+  #runsOf(daemon: Daemon): Watched[] {
+    const limit = daemon.memoryLimit;
+    const budget = daemon.household.budget.memory?.amount;
+    const living = daemon.instances().filter(({ state }) => alive(state));
+    const all = [...living, ...this.#machine.attendants(daemon.key)];
+    return all.map((run) => ({ run, owner: daemon.key.owner.name, daemon: daemon.id, limit, budget }));
   }
 }
 
-const isWatched = (daemon: Daemon): boolean =>
-  alive(daemon.state) && (daemon.memoryLimit !== undefined || daemon.household.budget.memory !== undefined);
+/** How often something is found to be too much before it is ended, and how long it takes to the next look, in ms. */
+const LOOKS = 3;
+const CONFIRMATION = 15;
 
-const runsOf = (daemon: Daemon): Watched[] => {
-  const limit = daemon.memoryLimit;
-  const budget = daemon.household.budget.memory?.amount;
-  const living = daemon.instances().filter(({ state }) => alive(state));
-  return living.map((run) => ({ run, owner: daemon.key.owner.name, daemon: daemon.id, limit, budget }));
-};
+const isLimited = (daemon: Daemon): boolean =>
+  daemon.memoryLimit !== undefined || daemon.household.budget.memory !== undefined;
 
 /** From which size on a run is to be measured exactly: one of several is doubtful from its even share on. */
 const doubtOf = (runs: readonly Watched[]): ((run: Watched) => number) => {

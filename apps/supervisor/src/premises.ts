@@ -1,6 +1,6 @@
 /** What the runs of a daemon share: its listening socket, or the place where they bind one themselves, and its log. */
 import { withinShare } from "./core/budget.ts";
-import { isHeld } from "./core/definition.ts";
+import { type Definition, isHeld } from "./core/definition.ts";
 import { launchLogger, launchServiceLogger } from "./core/launch.ts";
 import type { Common, Terms } from "./instance.ts";
 import type { BindingPlace, DaemonKey, HeldLog, HeldSocket, LogLoss, Machine } from "./machine.ts";
@@ -10,6 +10,8 @@ export interface Tenant {
   readonly key: DaemonKey;
   /** Bytes that its log may have; undefined is without limit. */
   logShare(): number | undefined;
+  /** What its file says, with the rlimits that stand in for cgroups. */
+  limited(terms: Terms): Definition;
   /** Gives up the launches that stand by: they hold what is about to go. */
   discard(): void;
 }
@@ -74,6 +76,7 @@ export class Premises {
     }
     if (!isHeld(listen)) this.#closeSocket();
     if (listen !== "path" || this.#binder !== account.uid) this.#closeBinding();
+    this.#socket?.widen();
     if (isHeld(listen) && !this.#socket) {
       this.#socket = this.#machine.openSocket(key, nginxGroup, listen === "fastcgi" ? 0 : 3);
       this.#admits = undefined;
@@ -112,7 +115,8 @@ export class Premises {
     if (this.#log && this.#logOf && !sameLog(this.#logOf, terms)) void this.closeLog();
     this.#logOf = terms;
     if (definition.output === "log/run") {
-      const launch = { definition, owner: key.owner, account, privileged, tools };
+      const limited = this.#tenant.limited(terms);
+      const launch = { definition: limited, owner: key.owner, account, privileged, tools };
       const nothing = { socketPath: undefined, notifyPath: undefined };
       this.#log ??= this.#machine.openServiceLog(key, account, (cgroup) =>
         launchServiceLogger({ ...launch, ...nothing, cgroup }),

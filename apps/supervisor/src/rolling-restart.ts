@@ -20,9 +20,10 @@ export interface Crew {
 }
 
 export class RollingRestart {
-  readonly terms: Terms;
-  /** What its daemon's runs were made of before. */
-  readonly former: Terms;
+  /** What its daemon's runs are to be made of. */
+  terms: Terms;
+  /** What they were made of before. */
+  former: Terms;
   /** Resolved with its ending. */
   readonly waiting: readonly ((ending: Ending) => void)[];
   readonly #machine: Pick<Machine, "now" | "after">;
@@ -49,6 +50,12 @@ export class RollingRestart {
   /** Whether one has been replaced. */
   get hasReplaced(): boolean {
     return this.#plan.replaced > 0;
+  }
+
+  /** Other limits apply to what there is, was and will be. */
+  relimit(changed: (terms: Terms) => Terms): void {
+    this.terms = changed(this.terms);
+    this.former = changed(this.former);
   }
 
   /** Goes as far as it can at this moment. */

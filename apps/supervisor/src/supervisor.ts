@@ -189,8 +189,7 @@ export class Supervisor {
         if (!this.#stopping) this.#rescan([owner.name]);
       });
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      findings.problems.push(`${places.chain.at(-1)}: cannot be watched, so changes are found by rescan alone: ${why}`);
+      findings.problems.push(error instanceof Error ? error.message : String(error));
     }
   }
 

@@ -24,20 +24,41 @@ export const copyTools = (directory: string): string => {
   return tools;
 };
 
+/** What the two sides have shown. */
+export interface Seen<T> {
+  readonly old: T;
+  readonly ours: T;
+}
+
+/** What each side is expected to show, as toEqual takes it. */
+export interface Sides {
+  readonly old: unknown;
+  readonly ours: unknown;
+}
+
 /**
- * Tries both sides and compares what was seen. With a `difference` they must differ, and the documentation must list it;
- * without one they must not.
+ * Tries both sides and compares what was seen. With a `difference` each must show what is expected of it, not both the same,
+ * and the documentation must list it; without one they must show the same.
  */
-export const compare = async <T>(
+export async function compare<T>(attempt: (side: Side) => Promise<T> | T, difference: undefined): Promise<Seen<T>>;
+export async function compare<T>(
   attempt: (side: Side) => Promise<T> | T,
   difference: string | undefined,
-): Promise<{ readonly old: T; readonly ours: T }> => {
+  expected: Sides | undefined,
+): Promise<Seen<T>>;
+export async function compare<T>(
+  attempt: (side: Side) => Promise<T> | T,
+  difference: string | undefined,
+  expected?: Sides,
+): Promise<Seen<T>> {
   const seen = { old: await attempt("old"), ours: await attempt("ours") };
   if (difference === undefined) {
     expect(seen.ours).toEqual(seen.old);
   } else {
     expect(LISTED).toContain(difference);
+    expect(expected, `what "${difference}" comes to`).toBeDefined();
+    expect(seen).toEqual(expected);
     expect(seen.ours, `"${difference}" is listed, but there is no difference`).not.toEqual(seen.old);
   }
   return seen;
-};
+}

@@ -1,6 +1,7 @@
 /** Hostile service directories: each is refused with its path and a reason, nothing of it runs, and nobody else notices. */
 import { chmodSync, chownSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, truncateSync } from "node:fs";
 import { join } from "node:path";
+import type { DaemonList } from "@dmhost/supervisor/contract";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import type { Account } from "../account.ts";
 import { isRunning, nameOf, numbersOf, processesOf, statusOf } from "../proc.ts";
@@ -228,6 +229,31 @@ test("a log/run has its account's powers and no more", async () => {
   await supervisor.rescan();
 });
 
+test("a directory that cannot be watched is named, and the others are watched", async () => {
+  const path = writeService(
+    join(directory(), "shut"),
+    { run: SLEEP, "log/run": "#!/bin/sh\nexec cat >/dev/null\n" },
+    mallory,
+  );
+  chmodSync(join(path, "log"), 0o300);
+  // Until it is quiet after what came before, nothing is watched anew.
+  const problems = await until("a problem", async () => {
+    const { problems: told } = await supervisor.rescan();
+    return told.length > 0 && told;
+  });
+  expect(problems).toEqual([`${path}/log: cannot be watched (EACCES), so changes in it are found by rescan alone`]);
+  writeService(join(directory(), "unasked"), { run: SLEEP }, mallory);
+  await until("a daemon that nobody has scanned for", async () => {
+    const { status } = await supervisor.ask("GET", `/v1/daemons/${encodeURIComponent(idOf("unasked"))}`);
+    return status === 200;
+  });
+  for (const name of ["shut", "unasked"]) {
+    await supervisor.act("stop", idOf(name));
+    rmSync(join(directory(), name), { recursive: true });
+  }
+  expect((await supervisor.rescan()).problems).toEqual([]);
+});
+
 test("names that are none are reported without their control characters", async () => {
   mallory.makeDirectory("service");
   for (const name of ["two\nlines", "\u001b[31mred", "a b", "-rf"]) {
@@ -264,6 +290,24 @@ test.each([
   expect((await supervisor.rescan()).problems).toEqual([]);
 });
 
+test("of more than 4096 directories the first are looked at, with a run or without", async () => {
+  mallory.makeDirectory("service");
+  for (let index = 0; index < 4096; index += 1) {
+    const path = join(directory(), `empty${index}`);
+    mkdirSync(path);
+    chownSync(path, mallory.uid, mallory.gid);
+  }
+  writeService(join(directory(), "before"), { run: SLEEP, down: "" }, mallory);
+  writeService(join(directory(), "zlast"), { run: SLEEP, down: "" }, mallory);
+  const { found, problems } = await supervisor.rescan();
+  expect([found, problems]).toEqual([
+    [idOf("before")],
+    [`${directory()}: 4098 directories, only the first 4096 are looked at`],
+  ]);
+  rmSync(directory(), { recursive: true });
+  await supervisor.rescan();
+});
+
 test("root's directory of services takes nothing from a tenant", async () => {
   const services = join(stage.directory, "root-service");
   writeService(join(services, "planted"), { run: HOSTILE() });
@@ -284,8 +328,10 @@ test("at most 256 daemons of one owner are loaded, conf files and service direct
   for (let index = 0; index < 300; index += 1) {
     writeService(join(directory(), `many${index}`), { run: SLEEP, down: "" }, mallory);
   }
-  const { found, problems } = await supervisor.rescan();
-  expect(found).toHaveLength(256);
+  // The watch may have found some of them before.
+  const { problems } = await supervisor.rescan();
+  const { daemons } = (await supervisor.ask("GET", "/v1/daemons")).body as DaemonList;
+  expect(daemons.filter(({ owner }) => owner === mallory.name)).toHaveLength(256);
   expect(problems).toEqual([
     `${directory()}: more than 255 service directories beside conf files; the rest are not loaded`,
   ]);

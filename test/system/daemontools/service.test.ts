@@ -115,6 +115,17 @@ test.each([
   expect(daemon.pid).not.toBe(pid);
 });
 
+test("a change far behind in a large run, of the same size, is marked too", async () => {
+  const large = (last: string): string => `#!/bin/sh\nexec sleep 1000\n${"# filler\n".repeat(10_000)}# ${last}\n`;
+  service("large", { run: large("a") });
+  await found("large");
+  await supervisor.reaches(idOf("large"), "running");
+  expect((await supervisor.status(idOf("large"))).changed).toBe(false);
+  writeFileSync(join(directoryOf("large"), "run"), large("b"));
+  await until("the mark", async () => (await supervisor.status(idOf("large"))).changed);
+  await supervisor.act("stop", idOf("large"));
+});
+
 test("one that is gone leaves the list when it is stopped", async () => {
   await supervisor.reaches(idOf("keyed"), "running");
   rmSync(directoryOf("keyed"), { recursive: true });

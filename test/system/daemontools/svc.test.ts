@@ -1,7 +1,7 @@
 /** `svc` and `svstat`: Debian's under its `supervise`, ours under our supervisor. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "../account.ts";
@@ -32,7 +32,12 @@ const record = (side: Side, name: string): string[] =>
   existsSync(recordOf(side, name)) ? readFileSync(recordOf(side, name), "utf8").trim().split("\n") : [];
 
 /** What each one's file says besides. */
-const KEYS = { kept: "", lower: "autostart=no\n", stubborn: "stop-timeout=200ms\n" };
+const KEYS = {
+  kept: "",
+  lower: "autostart=no\n",
+  stubborn: "stop-timeout=200ms\n",
+  ending: "stop-timeout=200ms\n",
+};
 const NAMES = Object.keys(KEYS);
 
 beforeAll(async () => {
@@ -50,9 +55,8 @@ beforeAll(async () => {
     writeFileSync(join(old, "run"), RECORDER(recordOf("old", name)), { mode: 0o755 });
     if (name === "lower") writeFileSync(join(old, "down"), "");
     supervising.push(spawn("/usr/bin/supervise", [name], { cwd: services("old"), stdio: "ignore" }));
-    const directory = alice.makeDirectory(`service/${name}`);
-    const program = alice.write(`service/${name}/run`, RECORDER(recordOf("ours", name)), 0o755);
-    alice.write(`.daemon-manager/daemons/${name}.conf`, `dir=${directory}\nstart=exec ${program}\n${keys}`);
+    alice.write(`service/${name}/run`, RECORDER(recordOf("ours", name)), 0o755);
+    alice.write(`service/${name}/conf`, keys);
   }
   await supervisor.start();
 });
@@ -161,6 +165,48 @@ test("svc -o runs it once", async () => {
   expect((await compare(attempt, undefined)).ours).toEqual([0, 0]);
 });
 
+test("svc -x: the old one leaves it running until it ends, ours ends it and forgets it until the next rescan", async () => {
+  const exits = { difference: "svc-exit" };
+  const attempt = async (side: Side) => {
+    const [pid] = await until(`${side} up`, () => record(side, "ending").length > 0 && record(side, "ending"));
+    const { code } = await tool(side, "svc", "-x", "ending");
+    return { code, running: isRunning(Number(pid)) };
+  };
+  await compare(attempt, exits.difference, {
+    old: { code: 0, running: true },
+    ours: { code: 0, running: false },
+  });
+  expect((await tool("ours", "svc", "-u", "ending")).code).toBe(1);
+  await supervisor.rescan();
+  await supervisor.reaches(`${alice.name}/ending`, "running");
+  // As daemontools' own ways to take a service down for good: both end then, and nobody starts it again.
+  await tool("old", "svc", "-dk", "ending");
+  await until("the end of the old one", async () => (await stat("old", "ending")).includes("supervise not running"));
+});
+
+test("a daemon that is wanted up and is not", async () => {
+  // The old one can make no process; ours waits for its next try.
+  const directory = join(services("old"), "failing");
+  mkdirSync(directory);
+  chownSync(directory, alice.uid, alice.gid);
+  const words = [...alice.become, "/usr/bin/prlimit", "--nproc=1:1", "--", "/usr/bin/supervise", directory];
+  supervising.push(spawn(words[0] ?? "", words.slice(1), { cwd: "/", stdio: "ignore" }));
+  for (const base of [directory, alice.makeDirectory("service/failing")]) {
+    writeFileSync(join(base, "run"), "#!/bin/sh\nexit 1\n", { mode: 0o755 });
+    chownSync(join(base, "run"), alice.uid, alice.gid);
+  }
+  await supervisor.rescan();
+  for (const side of ["old", "ours"] as const)
+    await says(side, "failing: down N seconds, normally up, want up", "failing");
+});
+
+test("a daemon that has failed for good is not wanted up, for nobody will start it", async () => {
+  alice.write("service/hopeless/run", "#!/bin/sh\nexit 100\n", 0o755);
+  await supervisor.rescan();
+  await supervisor.reaches(`${alice.name}/hopeless`, "failed");
+  await says("ours", "hopeless: down N seconds, normally up", "hopeless");
+});
+
 test("svc -d returns when it is down, whatever that takes; the old one at once", async () => {
   const waits = { difference: "svc-wait" };
   const attempt = async (side: Side) => {
@@ -168,18 +214,78 @@ test("svc -d returns when it is down, whatever that takes; the old one at once",
     const { code } = await tool(side, "svc", "-d", "stubborn");
     return { code, gone: !isRunning(Number(pid)) };
   };
-  const { old, ours } = await compare(attempt, waits.difference);
-  expect([old, ours]).toEqual([
-    { code: 0, gone: false },
-    { code: 0, gone: true },
-  ]);
+  await compare(attempt, waits.difference, { old: { code: 0, gone: false }, ours: { code: 0, gone: true } });
 });
 
 test("a directory that is no service, and a wrong letter", async () => {
   const unknown = { difference: "svc-unknown" };
   const attempt = async (side: Side) => (await tool(side, "svc", "-t", "nowhere")).code;
-  expect((await compare(attempt, unknown.difference)).ours).toBe(1);
+  await compare(attempt, unknown.difference, { old: 0, ours: 1 });
   await compare(async (side) => (await tool(side, "svc", "-q", "kept")).code, undefined);
+});
+
+test("what is no service directory is not controlled, whatever daemon has a name that it suggests", async () => {
+  const log = `${alice.home}/service/kept/log`;
+  alice.write("service/kept/log/run", "#!/bin/sh\nexec cat >/dev/null\n", 0o755);
+  alice.makeDirectory("www/kept");
+  alice.write("www/run", "#!/bin/sh\n", 0o755);
+  alice.makeDirectory("www/log");
+  alice.writeConf("log", "start = exec sleep 1000");
+  await supervisor.rescan();
+  const { pid } = await supervisor.reaches(`${alice.name}/log`, "running");
+  const kept = await supervisor.reaches(`${alice.name}/kept`, "running");
+  const control = (directory: string) => `svc: warning: unable to control ${directory}: `;
+  const is = (name: string) => `it is not what the daemon "${alice.name}/${name}" is made of, which is`;
+  const run = `${alice.home}/service/kept/run`;
+  for (const [directory, why] of [
+    [log, `log/run comes and goes with its daemon; name ${alice.home}/service/kept instead\n`],
+    [`${alice.home}/www/kept`, `${is("kept")} ${run}; name that directory\n`],
+    [`${alice.home}/www/log`, `${is("log")} ${alice.home}/${alice.conf("log")}; use dmctl "${alice.name}/log"\n`],
+    ["../www/kept/../kept", `${is("kept")} ${run}; name that directory\n`],
+    [alice.home, "dmctl: "],
+  ] as const) {
+    for (const letter of ["-d", "-k"]) {
+      const { code, stderr } = await tool("ours", "svc", letter, directory);
+      expect([code, stderr]).toEqual([1, expect.stringContaining(control(directory) + why)]);
+    }
+    const told = await tool("ours", "svstat", directory);
+    expect([told.code, told.stdout]).toEqual([1, ""]);
+    expect(told.stderr).toContain(`svstat: warning: unable to control ${directory}: ${why}`);
+  }
+  expect(await supervisor.status(`${alice.name}/log`)).toMatchObject({ state: "running", pid });
+  expect(await supervisor.status(`${alice.name}/kept`)).toMatchObject({ state: "running", pid: kept.pid });
+});
+
+test("the directory of a service's logger", async () => {
+  const logger = { difference: "svc-log" };
+  const attempt = async (side: Side) => {
+    if (side === "old") {
+      mkdirSync(join(services(side), "kept/log"));
+      writeFileSync(join(services(side), "kept/log/run"), "#!/bin/sh\nexec cat >/dev/null\n", { mode: 0o755 });
+      supervising.push(spawn("/usr/bin/supervise", ["kept/log"], { cwd: services(side), stdio: "ignore" }));
+      await until("its supervise", async () => !(await stat(side, "kept/log")).includes("unable"));
+    }
+    return (await tool(side, "svc", "-t", "kept/log")).code;
+  };
+  await compare(attempt, logger.difference, { old: 0, ours: 1 });
+});
+
+test("a service directory by a link, by another way to it and by a link to the tool", async () => {
+  await run(["ln", "-s", join(alice.home, "service"), join(stage.directory, "services")]);
+  await run(["ln", "-s", join(tools, "svstat"), join(bin, "state")]);
+  for (const directory of [
+    join(stage.directory, "services/kept"),
+    "kept/../kept",
+    "./kept/",
+    `${alice.home}/service/kept/.`,
+  ]) {
+    const { stdout } = await tool("ours", "svstat", directory);
+    expect(stdout).toMatch(/: up \(pid \d+\) \d+ seconds\n$/);
+  }
+  const { stdout } = await run([join(bin, "state"), join(alice.home, "service/kept")], {
+    env: { PATH: `${bin}:/usr/bin:/bin`, DMCTL_SOCKET: supervisor.socket, HOME: "/root" },
+  });
+  expect(stdout).toMatch(/: up \(pid \d+\) \d+ seconds\n$/);
 });
 
 test("svstat of a daemon that was asked to end and has not", async () => {

@@ -20,7 +20,11 @@ export interface FoundText {
 export interface ConfSurroundings {
   readConf(key: ConfKey): FoundText;
   /** What is wrong with a text, each `path:line: text`. */
-  checkConf(path: string, text: string): { readonly errors: readonly string[]; readonly warnings: readonly string[] };
+  checkConf(
+    key: ConfKey,
+    path: string,
+    text: string,
+  ): { readonly errors: readonly string[]; readonly warnings: readonly string[] };
   /** Makes the file, or replaces the one that there is; errno errors, EEXIST where one is to be made that there is. */
   writeConf(key: ConfKey, text: string, what: "make" | "replace"): void;
   /** What a file that does not exist begins as. */
@@ -95,7 +99,7 @@ export const takeBack = (
   const key = keyOf(supervisor, caller, address);
   const found = find(about, key);
   if (fingerprintOf(found.text) !== draft.fingerprint) throw changedMeanwhile(found.path);
-  const { errors, warnings } = about.checkConf(found.path, draft.text);
+  const { errors, warnings } = about.checkConf(key, found.path, draft.text);
   if (errors.length > 0) throw new Refusal("invalid-file", "The file is wrong, and was not written.", errors);
   write(about, key, found, draft.text);
   supervisor.rescan([key.owner.name]);

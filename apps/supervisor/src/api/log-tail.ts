@@ -30,7 +30,7 @@ export const isLogged = ({ terms, file }: Daemon): boolean => (terms?.definition
 /** The `log/run` that has the daemon's output, where it is that which keeps it. */
 export const loggerOf = ({ terms, file }: Daemon): string | undefined => {
   const definition = terms?.definition ?? file.definition;
-  return definition?.output === "log/run" ? `${definition.dir}/log/run` : undefined;
+  return definition?.output === "log/run" ? `${definition.service?.directory}/log/run` : undefined;
 };
 
 /** A daemon as advice needs to know it. */
@@ -62,8 +62,9 @@ export const readTail = async (
       if (length > MOST_READ) break;
     }
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    return { lines: [], problem: code === "ENOENT" ? "nothing has been written yet" : `cannot be read: ${code}` };
+    const { code, message } = error as NodeJS.ErrnoException;
+    const problem = code === "ENOENT" ? "nothing has been written yet" : `cannot be read: ${code ?? message}`;
+    return { lines: [], problem };
   }
   const text = tail.toString("utf8").replace(/\n$/, "");
   return text === "" ? { lines: [], problem: "it is empty" } : { lines: text.split("\n").slice(-lines), problem: "" };

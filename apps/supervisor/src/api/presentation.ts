@@ -36,7 +36,7 @@ const presentInstance = (instance: Instance, now: number): InstanceStatus => {
   };
 };
 
-/** What all of its processes use; of pressures the highest. */
+/** What all of its processes use; of pressures the highest, and of what is told of the daemon as a whole the last word. */
 const usageOf = (daemon: Daemon): Usage | null => {
   const used = daemon.instances().flatMap((instance) => instance.usage() ?? []);
   if (used.length === 0) return null;
@@ -51,10 +51,14 @@ const usageOf = (daemon: Daemon): Usage | null => {
     memoryPressure: all("memoryPressure", Math.max),
     processes: all("processes", sum),
     cpu: all("cpu", sum),
-    throttled: all("throttled", sum),
+    throttled: all("throttled", Math.max),
     oomKills: all("oomKills", sum),
   };
 };
+
+/** What ends for want of memory ends as a whole, and is over before anybody looks. */
+const withStarved = (usage: Usage | null, { starved }: Daemon): Usage | null =>
+  usage && { ...usage, oomKills: (usage.oomKills ?? 0) + starved };
 
 /**
  * The status of a daemon.
@@ -104,6 +108,6 @@ export const present = (daemon: Daemon, now: number, measured = false): DaemonSt
     })),
     instances,
     limits: { by: summary(limits, means), keys: [...limits] },
-    usage: measured ? usageOf(daemon) : null,
+    usage: measured ? withStarved(usageOf(daemon), daemon) : null,
   };
 };

@@ -1,11 +1,15 @@
 import { readLimit } from "./amounts.ts";
 
 /** What readBytes takes, in words that can follow "expected". */
-export const MEMORY = "a number of bytes, or one with K, M or G after it, of at least 4096";
+export const BYTES = "a number of bytes, or one with K, M or G after it, of at least 4096";
+/** What readMemory takes. */
+export const MEMORY = "a number of bytes, or one with K, M or G after it, of at least 1M";
 /** What readCores takes. */
 export const CORES = "a number of processors from 0.01 to 1024, such as 0.5";
 
 const LEAST_BYTES = 4096;
+/** No program starts with less. */
+const LEAST_MEMORY = 1 << 20;
 /** What no machine has: the kernel takes a 64-bit number, and numbers here are exact up to 2^53. */
 const MOST_BYTES = 2 ** 50;
 const MOST_PROCESSES = 4_194_304;
@@ -16,6 +20,12 @@ const MOST_CORES = 1024;
 export const readBytes = (text: string): number | undefined => {
   const bytes = text.includes(":") ? undefined : readLimit(text, "bytes")?.soft;
   return typeof bytes === "number" && bytes >= LEAST_BYTES && bytes <= MOST_BYTES ? bytes : undefined;
+};
+
+/** A number of bytes that a program may have as memory. */
+export const readMemory = (text: string): number | undefined => {
+  const bytes = readBytes(text);
+  return bytes !== undefined && bytes >= LEAST_MEMORY ? bytes : undefined;
 };
 
 /** A number of processes and threads. */

@@ -38,12 +38,16 @@ const readAmount = (text: string, unit: Unit): Amount | undefined => {
 
 const atMost = (soft: Amount, hard: Amount): boolean => hard === "unlimited" || (soft !== "unlimited" && soft <= hard);
 
-/** A limit as `AMOUNT` (soft and hard both) or `SOFT:HARD`; undefined where it is neither, or the soft one is above the hard. */
-export const readLimit = (text: string, unit: Unit): Limit | undefined => {
+/**
+ * A limit as `AMOUNT` (soft and hard both) or `SOFT:HARD`; undefined where it is neither, the soft one is above the hard, or
+ * below `least`.
+ */
+export const readLimit = (text: string, unit: Unit, least = 0): Limit | undefined => {
   const [softText = "", hardText = softText, more] = text.split(":");
   const soft = readAmount(softText, unit);
   const hard = readAmount(hardText, unit);
-  if (soft === undefined || hard === undefined || more !== undefined || !atMost(soft, hard)) return undefined;
+  if (soft === undefined || hard === undefined || more !== undefined || !atMost(soft, hard) || !atMost(least, soft))
+    return undefined;
   return { soft, hard };
 };
 

@@ -1,6 +1,6 @@
 import { BUDGET_KEYS, type BudgetKey } from "../core/budget.ts";
 import { suggestion } from "../core/suggestion.ts";
-import { CORES, MEMORY, readBytes, readCores, readProcesses } from "./allowances.ts";
+import { BYTES, CORES, MEMORY, readBytes, readCores, readMemory, readProcesses } from "./allowances.ts";
 import { trimmed } from "./lines.ts";
 import { quoted } from "./quotation.ts";
 
@@ -20,11 +20,11 @@ const PROCESSES = "a whole number from 1 to 4194304";
 
 /** Every key of [limits]. */
 export const SHARE_KEYS: { readonly [K in BudgetKey]: ShareKey } = {
-  memory: { expected: MEMORY, read: readBytes },
+  memory: { expected: MEMORY, read: readMemory },
   processes: { expected: PROCESSES, read: readProcesses },
   cpu: { expected: CORES, read: readCores },
   daemons: { expected: `a whole number from 0 to ${MOST_DAEMONS}`, read: upTo(MOST_DAEMONS) },
-  log: { expected: MEMORY, read: readBytes },
+  log: { expected: BYTES, read: readBytes },
   restarts: {
     expected: `a whole number of restarts a minute from 1 to ${MOST_RESTARTS}`,
     read: (text) => upTo(MOST_RESTARTS)(text) || undefined,

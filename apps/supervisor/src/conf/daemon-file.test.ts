@@ -10,7 +10,7 @@ const ACCOUNT = "the name of an account, which begins with a letter or _ and is 
 const VARIABLE = '"export NAME = value", with a NAME of letters, digits and _ that does not begin with a digit';
 const DIR = 'an absolute path, or one that begins with "~/"';
 const TRUTH = "yes or no (or true, false, on, off, 1, 0)";
-const MEMORY = "a number of bytes, or one with K, M or G after it, of at least 4096";
+const MEMORY = "a number of bytes, or one with K, M or G after it, of at least 1M";
 const LIMIT =
   "a number of bytes, or one with K, M or G after it, or unlimited, or SOFT:HARD of these with SOFT not above HARD";
 const both = (amount: number | "unlimited") => ({ soft: amount, hard: amount });
@@ -355,7 +355,6 @@ const CASES: readonly (readonly [name: string, text: string, expected: Expected]
     [
       ["nice", "0", { nice: 0 }],
       ["nice", "19", { nice: 19 }],
-      ["nice", "-20", { nice: -20 }],
       ["umask", "0", { umask: 0 }],
       ["umask", "27", { umask: 0o27 }],
       ["umask", "0777", { umask: 0o777 }],
@@ -371,7 +370,7 @@ const CASES: readonly (readonly [name: string, text: string, expected: Expected]
       ["limit-rss", "16777216", { limitRss: both(16_777_216) }],
       ["limit-cpu", "1m:1h", { limitCpu: { soft: 60, hard: 3600 } }],
       ["memory", "64M", { memory: 64 * 1024 ** 2 }],
-      ["memory", "4096", { memory: 4096 }],
+      ["memory", "1M", { memory: 1048576 }],
       ["memory-high", "1G", { memoryHigh: 1024 ** 3 }],
       ["processes", "1", { processes: 1 }],
       ["processes", "4194304", { processes: 4_194_304 }],
@@ -394,11 +393,15 @@ const CASES: readonly (readonly [name: string, text: string, expected: Expected]
       [
         "limit-as",
         ["-1", "1.5G", "2T", "64MB", "64 M", "5:4", "unlimited:4", "1:2:3", ":", "4:", "9".repeat(16), "0x10", ""],
-        LIMIT,
+        `${LIMIT}, of at least 1M`,
       ],
       ["limit-nofile", ["many"], LIMIT.replace("number of bytes", "whole number")],
-      ["limit-cpu", ["1K", "1d"], LIMIT.replace("bytes, or one with K, M or G", "seconds, or one with s, m or h")],
-      ["memory", ["0", "4095", "-1", "1.5G", "2T", "64 M", "unlimited", "4096:8192", "9999999G", ""], MEMORY],
+      [
+        "limit-cpu",
+        ["1K", "1d"],
+        LIMIT.replace("bytes, or one with K, M or G", "seconds, or one with s, m or h").concat(", of at least 1"),
+      ],
+      ["memory", ["0", "4096", "1023K", "-1", "1.5G", "2T", "64 M", "unlimited", "4096:8192", "9999999G", ""], MEMORY],
       ["memory-high", ["1K", "max"], MEMORY],
       ["processes", ["0", "-1", "01", "4194305", "1K", "all", ""], "a whole number from 1 to 4194304"],
       [
@@ -422,6 +425,15 @@ const CASES: readonly (readonly [name: string, text: string, expected: Expected]
         ] as const,
     ),
   ),
+  [
+    "nice below 0",
+    "start=x\nnice=-5",
+    {
+      errors: [
+        `2: nice: expected a whole number from 0 to 19, for only root's own daemons may have one below 0, found "-5"`,
+      ],
+    },
+  ],
   [
     "one limit by both of its names",
     "start=x\nlimit-nofile=5\nopen-files=6",
@@ -495,6 +507,23 @@ describe("parseDaemonFile", () => {
     const { environment = {}, ...fields } = expected.value;
     const entries = Object.entries(environment as Record<string, string>);
     expect(value && shown(value)).toEqual({ ...DEFAULTS, ...fields, environment: entries });
+  });
+
+  it("takes a nice value below 0 for root's own daemons", () => {
+    expect(parseDaemonFile("start=x\nnice=-20", { uid: 0 }).value?.nice).toBe(-20);
+    expect(parseDaemonFile("start=x\nnice=-20", { uid: 1001 }).errors).toHaveLength(1);
+  });
+
+  it.each([
+    ["limit-as", "1023K", "1M"],
+    ["limit-data", "0", "256K"],
+    ["limit-data", "1:1G", "256K"],
+    ["limit-stack", "0", "64K"],
+    ["limit-cpu", "0", "1"],
+  ])("refuses %s=%s, with which no program starts", (key, value, least) => {
+    const { errors } = parseDaemonFile(`start=x\n${key}=${value}`);
+    expect(errors).toEqual([{ line: 2, text: expect.stringContaining(`of at least ${least}, found "${value}"`) }]);
+    expect(parseDaemonFile(`start=x\n${key}=${least}`).errors).toEqual([]);
   });
 
   it("keeps the defaults that the key table states", () => {

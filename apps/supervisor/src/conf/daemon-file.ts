@@ -1,4 +1,5 @@
 import { DEFAULTS, type Definition, isHeld, type Parsed } from "../core/definition.ts";
+import type { Account } from "../core/policy-rules.ts";
 import { suggestion } from "../core/suggestion.ts";
 import { DAEMON_KEYS, type Draft, EXPORT_KEY, type Field, fieldOf, setField } from "./daemon-keys.ts";
 import { Findings } from "./findings.ts";
@@ -6,6 +7,9 @@ import { type Line, readLines, trimmed } from "./lines.ts";
 import { quoted } from "./quotation.ts";
 import { siteProblems } from "./site-keys.ts";
 import { readStart } from "./start-line.ts";
+
+/** Whose daemon a file is about. */
+type Owner = Pick<Account, "uid">;
 
 /** Longest daemon's file, in bytes (spec/security.md 2). */
 export const MAX_DAEMON_FILE = 65_536;
@@ -23,16 +27,24 @@ const KEY = /^[A-Za-z0-9_.-]+$/;
  * Warnings: an unknown key, an `export` of a name exported before (the later one wins), a quote in `start` that is
  * never closed. In the value, `dir` keeps its `~/`.
  */
-export function parseDaemonFile(text: string): Parsed<Definition> {
-  return parseKeys(text, { ...DEFAULTS, start: "" }, new Map());
+export function parseDaemonFile(text: string, owner?: Owner): Parsed<Definition> {
+  return parseKeys(text, { ...DEFAULTS, start: "" }, new Map(), owner);
 }
 
 /**
  * Reads lines as a daemon's file has them, on top of what is known without them.
  * @param given what a key comes to that no line sets
+ * @param owner whose daemon it is; not root's without one
+ * @param judge what is wrong with a value where it stands
  * @param taken why these keys, which are settled already, may not be set; with `start` among them it need not be
  */
-export function parseKeys(text: string, given: Definition, taken: ReadonlyMap<Field, string>): Parsed<Definition> {
+export function parseKeys(
+  text: string,
+  given: Definition,
+  taken: ReadonlyMap<Field, string>,
+  owner: Owner | undefined,
+  judge: (draft: Draft) => { readonly key: Field; readonly text: string } | undefined = () => undefined,
+): Parsed<Definition> {
   const file = new DaemonFile(given, taken);
   const lines = readLines(text, MAX_DAEMON_FILE, file.findings);
   for (const line of lines ?? []) file.read(line);
@@ -40,6 +52,9 @@ export function parseKeys(text: string, given: Definition, taken: ReadonlyMap<Fi
     file.findings.error(0, 'there is no "start" line: expected one like "start = exec COMMAND"');
   }
   file.checkTogether();
+  file.checkOwner(owner);
+  const verdict = judge(file.draft);
+  if (verdict) file.findings.error(file.seen.get(verdict.key) ?? 0, `${verdict.key}: ${verdict.text}`);
   const site = siteProblems(file.draft, (key) => file.seen.get(key));
   for (const { line, text: problem } of site.errors) file.findings.error(line, problem);
   for (const { line, text: problem } of site.warnings) file.findings.warning(line, problem);
@@ -126,6 +141,14 @@ class DaemonFile {
       this.findings.warning(line, `start: the quote ${openQuote} is never closed: ${advice}`);
     }
     return value;
+  }
+
+  /** What only root's own daemons may have. */
+  checkOwner(owner: Owner | undefined): void {
+    const { nice } = this.draft;
+    if (nice === undefined || nice >= 0 || owner?.uid === 0) return;
+    const expected = "a whole number from 0 to 19, for only root's own daemons may have one below 0";
+    this.findings.error(this.seen.get("nice") ?? 0, `nice: expected ${expected}, found "${nice}"`);
   }
 
   /** What is right in itself and wrong beside another line. */

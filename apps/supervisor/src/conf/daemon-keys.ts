@@ -2,9 +2,9 @@ import { writeBytes } from "../core/allowance.ts";
 import { DEFAULTS, type Definition, type Listen, type Ready } from "../core/definition.ts";
 import { hostname } from "../core/hostname.ts";
 import { LONGEST_PATTERN, MOST_PATTERNS } from "../core/log-selection.ts";
-import { type Limit, type LimitField, RESOURCES } from "../core/resource-limit.ts";
+import { type Limit, type LimitField, leastOf, RESOURCES } from "../core/resource-limit.ts";
 import { APPS, indexName, sitePath } from "../core/site.ts";
-import { CORES, MEMORY, readBytes, readCores, readProcesses } from "./allowances.ts";
+import { CORES, MEMORY, readCores, readMemory, readProcesses } from "./allowances.ts";
 import { AMOUNT_WORDS, readLimit, writeLimit } from "./amounts.ts";
 import { trimmed } from "./lines.ts";
 import {
@@ -91,12 +91,14 @@ interface LimitKey extends DaemonKey {
 /** The key of a limit: `limit-nofile` for limitNofile. */
 const limitKey = (field: LimitField): LimitKey => {
   const { unit, of } = RESOURCES[field];
+  const least = leastOf(field);
+  const bound = least === 0 ? "" : `, of at least ${unit === "bytes" ? writeBytes(least) : least}`;
   return {
     key: field.replace(/[A-Z]/, (letter) => `-${letter.toLowerCase()}`),
-    expected: `${AMOUNT_WORDS[unit]}, or unlimited, or SOFT:HARD of these with SOFT not above HARD`,
+    expected: `${AMOUNT_WORDS[unit]}, or unlimited, or SOFT:HARD of these with SOFT not above HARD${bound}`,
     default: "the supervisor's own",
     doc: `${of}. One amount is both limits, SOFT:HARD sets each.`,
-    read: (text) => readLimit(text, unit),
+    read: (text) => readLimit(text, unit, least),
     write: writeLimit,
     ...(field === "limitNofile" && { alias: "open-files" }),
   };
@@ -328,7 +330,7 @@ const FIELD_KEYS: { readonly [F in Field]: FieldKey<F> } = {
     expected: MEMORY,
     default: "no limit",
     doc: "Memory that all of its processes may have together; one that passes it is ended and begun again.",
-    read: readBytes,
+    read: readMemory,
     write: writeBytes,
   },
   memoryHigh: {
@@ -336,7 +338,7 @@ const FIELD_KEYS: { readonly [F in Field]: FieldKey<F> } = {
     expected: MEMORY,
     default: "no limit",
     doc: "Memory from which on it is slowed down and made to give some back.",
-    read: readBytes,
+    read: readMemory,
     write: writeBytes,
   },
   processes: {

@@ -1,9 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { DEFAULTS, type ServiceText } from "../core/definition.ts";
-import { parseService } from "./service-directory.ts";
+import { parseService as parse } from "./service-directory.ts";
+
+const amy = { name: "amy", uid: 1001, gid: 1001, home: "/home/amy", shell: "/bin/sh" };
+const parseService = (service: ServiceText) => parse(service, amy);
 
 const plain: ServiceText = {
   directory: "/home/amy/service/site",
+  resolved: "/home/amy/service/site",
   conf: undefined,
   user: undefined,
   down: false,
@@ -20,7 +24,7 @@ describe("parseService", () => {
         dir: "/home/amy/service/site",
         start: "exec ./run",
         output: "log",
-        service: { finish: false, contents: "of run" },
+        service: { directory: "/home/amy/service/site", finish: false, contents: "of run" },
       },
       errors: [],
       warnings: [],
@@ -43,6 +47,7 @@ describe("parseService", () => {
   it.each([
     ["www-data", "www-data"],
     ["www-data \t\nrest", "www-data"],
+    ["www-data \r\n", "www-data"],
     ["", undefined],
     ["\nwww-data", undefined],
   ])("reads the first line of env/USER as envdir does: %j", (user, account) => {
@@ -65,6 +70,39 @@ describe("parseService", () => {
     const { value, errors } = parseService({ ...plain, conf: `# what\n${key} = /bin/sh\n` });
     expect(value).toBeUndefined();
     expect(errors).toEqual([{ file: "conf", line: 2, text: expect.stringContaining("expected no such line here") }]);
+  });
+
+  it("is not started by itself where conf says autostart=no, without a down too", () => {
+    expect(parseService({ ...plain, conf: "autostart = no" }).value?.autostart).toBe(false);
+    expect(parseService({ ...plain, conf: "autostart = yes" }).value?.autostart).toBe(true);
+  });
+
+  it.each([
+    ["~/jail", "/home/amy/jail/service/site", "/service/site"],
+    ["/home/amy/jail//", "/home/amy/jail/service/site", "/service/site"],
+    ["~/jail", "/home/amy/jail", "/"],
+    ["/", "/srv/site", "/srv/site"],
+  ])("begins in the directory as the jail %s has it", (chroot, resolved, dir) => {
+    const { value } = parseService({ ...plain, resolved, conf: `chroot = ${chroot}` });
+    expect(value).toMatchObject({ dir, chroot, service: { directory: plain.directory } });
+  });
+
+  it.each(["/home/amy/service/site", "/home/amy/jailed/site", "/home/amy", "/"])(
+    "refuses a jail that does not hold %s, with its line",
+    (resolved) => {
+      const { value, errors } = parseService({ ...plain, resolved, conf: "# in a jail\nchroot = ~/jail/\n" });
+      expect(value).toBeUndefined();
+      const found = `${resolved} is not below /home/amy/jail; move it there and put a link to it in its place`;
+      expect(errors).toEqual([{ file: "conf", line: 2, text: expect.stringContaining(found) }]);
+    },
+  );
+
+  it("refuses a nice value below 0 but for root's, with its line", () => {
+    const conf = "# eager\nnice = -5\n";
+    expect(parseService({ ...plain, conf }).errors).toEqual([
+      { file: "conf", line: 2, text: expect.stringMatching(/^nice: expected .* only root's own .*, found "-5"$/) },
+    ]);
+    expect(parse({ ...plain, conf }, { ...amy, name: "root", uid: 0 }).value?.nice).toBe(-5);
   });
 
   it("passes warnings of conf on", () => {

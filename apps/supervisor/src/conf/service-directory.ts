@@ -6,6 +6,8 @@ import {
   type ServiceProblem,
   type ServiceText,
 } from "../core/definition.ts";
+import { jailPath } from "../core/launch.ts";
+import type { Account } from "../core/policy-rules.ts";
 import { parseKeys } from "./daemon-file.ts";
 import { ACCOUNT, type Field, readAccount } from "./daemon-keys.ts";
 import { quoted } from "./quotation.ts";
@@ -21,14 +23,27 @@ const TAKEN: ReadonlyMap<Field, string> = new Map([
  * The first line of a file of an environment directory as `envdir` takes it: without white space at its end
  * (spec/daemontools.md: env-dir).
  */
-const firstLine = (text: string): string => (text.split("\n", 1)[0] ?? "").replace(/[ \t]+$/, "");
+const firstLine = (text: string): string => (text.split("\n", 1)[0] ?? "").replace(/[ \t\r]+$/, "");
+
+/** The service directory as its run finds it: seen from within the jail where there is one; undefined where it is not in there. */
+const placeOf = (
+  { directory, resolved }: ServiceText,
+  chroot: string | undefined,
+  owner: Account,
+): string | undefined => {
+  if (chroot === undefined) return directory;
+  const jail = jailPath(chroot, owner);
+  if (resolved === jail) return "/";
+  const above = jail === "/" ? "" : jail;
+  return resolved.startsWith(`${above}/`) ? resolved.slice(above.length) : undefined;
+};
 
 /**
  * The daemon of a service directory. Its `conf` takes every key of a daemon's file but `start`, `dir` and `shell`;
  * `user` there counts more than `env/USER`, `down` more than `autostart`, and `log/run` more than `output`, which is
  * `log` by default.
  */
-export function parseService(service: ServiceText): ParsedService {
+export function parseService(service: ServiceText, owner: Account): ParsedService {
   const errors: ServiceProblem[] = [];
   const named = service.user === undefined ? "" : firstLine(service.user);
   if (named !== "" && readAccount(named) === undefined) {
@@ -40,13 +55,19 @@ export function parseService(service: ServiceText): ParsedService {
     start: "exec ./run",
     user: readAccount(named),
     output: "log",
-    service: { finish: service.finish, contents: service.contents },
+    service: { directory: service.directory, finish: service.finish, contents: service.contents },
   };
-  const parsed = parseKeys(service.conf ?? "", given, TAKEN);
+  const parsed = parseKeys(service.conf ?? "", given, TAKEN, owner, ({ chroot }) => {
+    if (chroot === undefined || placeOf(service, chroot, owner) !== undefined) return undefined;
+    const expected = `a jail that holds the service directory, for its run is started in there: ${service.resolved}`;
+    const found = `is not below ${jailPath(chroot, owner)}; move it there and put a link to it in its place`;
+    return { key: "chroot", text: `expected ${expected} ${found}` };
+  });
   const ofConf = (problem: Problem): ServiceProblem => ({ file: "conf", ...problem });
   errors.push(...parsed.errors.map(ofConf));
   const settled = parsed.value && {
     ...parsed.value,
+    dir: placeOf(service, parsed.value.chroot, owner) ?? service.directory,
     autostart: parsed.value.autostart && !service.down,
     output: service.logger ? ("log/run" as const) : parsed.value.output,
   };

@@ -54,6 +54,9 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["putting the variables ", "env-dir= or env-file="],
   ["setting nice ", "nice="],
   ["setting limits", "the limit-... keys"],
+  ["starting within limit-nofile", "limit-nofile="],
+  ["starting within its memory limits", "limit-as=, limit-data=, limit-stack= or memory="],
+  ["starting within its process limits", "limit-nproc= or processes="],
   ["running the shell within the jail", "shell= or chroot="],
 ];
 

@@ -81,6 +81,19 @@ test("rlimits are left alone where a cgroup holds, and where the file says its o
   expect(withRlimits({ ...DEFAULTS, start: "x" }, BOUNDLESS, new Set(), 2)).toEqual({ ...DEFAULTS, start: "x" });
 });
 
+test("what a file says of rlimits may be less than its owner's budget, and never more", () => {
+  const budget = { ...BOUNDLESS, memory: 16 * M, processes: 12 };
+  const lavish = { ...definition, limitData: both(999 * M), limitNproc: { soft: 20, hard: "unlimited" as const } };
+  expect(withRlimits(lavish, budget, new Set(), 2)).toMatchObject({ limitData: both(32 * M), limitNproc: both(14) });
+  const modest = { ...definition, limitData: both(M), limitNproc: { soft: 3, hard: 99 } };
+  expect(withRlimits(modest, budget, new Set(), 2)).toMatchObject({
+    limitData: both(M),
+    limitNproc: { soft: 3, hard: 14 },
+  });
+  // Where a cgroup holds the budget, the file's rlimits are its own business.
+  expect(withRlimits(lavish, budget, new Set(["memory", "pids"]), 2)).toEqual(lavish);
+});
+
 test("bytes as a file says them, and as somebody reads them", () => {
   expect([64 * M, 1536 * M, 2 * 1024 * M, 4096, 5000, 0].map(writeBytes)).toEqual([
     "64M",

@@ -1,5 +1,5 @@
 /** What a daemon, or all daemons of an owner, may use of the machine together, and how a kernel with cgroups is told so. */
-import type { Limits } from "./resource-limit.ts";
+import type { Amount, Limit, Limits } from "./resource-limit.ts";
 
 /** How far; undefined is as far as the machine goes. */
 export interface Allowance {
@@ -139,7 +139,8 @@ const DATA_FACTOR = 2;
 /**
  * The definition with rlimits in place of what no cgroup holds. RLIMIT_DATA keeps a process that takes all at once from
  * what a look at its size would come too late for; it counts memory that was asked for and never touched, hence the
- * factor. RLIMIT_NPROC counts all processes of the account. The file's own `limit-` keys stay as they are.
+ * factor. RLIMIT_NPROC counts all processes of the account. The file's own `limit-` keys stand in for what its own
+ * limits come to; of them and what the budget comes to the lesser counts.
  * @param overhead processes of the account that the supervisor itself has for the daemon
  */
 export const withRlimits = <T extends Allowance & Limits>(
@@ -148,15 +149,28 @@ export const withRlimits = <T extends Allowance & Limits>(
   controllers: ReadonlySet<string>,
   overhead: number,
 ): T => {
-  const both = (limit: number) => ({ soft: limit, hard: limit });
-  const memory = controllers.has("memory") ? undefined : least(definition.memory, budget.memory);
-  const processes = controllers.has("pids") ? undefined : least(definition.processes, budget.processes);
+  const rlimit = (file: Limit | undefined, own: number | undefined, budgeted: number | undefined): Limit | undefined =>
+    lesser(file ?? both(own), both(budgeted));
+  const data = (memory: number | undefined) => times(memory, DATA_FACTOR);
+  const tasks = (processes: number | undefined) => (processes === undefined ? undefined : processes + overhead);
   return {
     ...definition,
-    limitData: definition.limitData ?? (memory === undefined ? undefined : both(memory * DATA_FACTOR)),
-    limitNproc: definition.limitNproc ?? (processes === undefined ? undefined : both(processes + overhead)),
+    ...(!controllers.has("memory") && {
+      limitData: rlimit(definition.limitData, data(definition.memory), data(budget.memory)),
+    }),
+    ...(!controllers.has("pids") && {
+      limitNproc: rlimit(definition.limitNproc, tasks(definition.processes), tasks(budget.processes)),
+    }),
   };
 };
+
+const both = (limit: number | undefined): Limit | undefined =>
+  limit === undefined ? undefined : { soft: limit, hard: limit };
+
+const lesser = (a: Limit | undefined, b: Limit | undefined): Limit | undefined =>
+  a && b ? { soft: lesserAmount(a.soft, b.soft), hard: lesserAmount(a.hard, b.hard) } : (a ?? b);
+
+const lesserAmount = (a: Amount, b: Amount): Amount => (a === "unlimited" ? b : b === "unlimited" ? a : Math.min(a, b));
 
 /** The lesser of two limits. */
 export const least = (a: number | undefined, b: number | undefined): number | undefined =>

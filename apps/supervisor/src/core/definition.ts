@@ -19,6 +19,8 @@ export type Ready = "accept" | "notify" | `fd:${number}`;
 
 /** What a service directory has besides its `run` (spec/daemontools.md: Service directories). */
 export interface Service {
+  /** Its absolute path, as it is outside of any jail. */
+  readonly directory: string;
   /** Whether `finish` is run after each run. */
   readonly finish: boolean;
   /** ServiceText.contents: what no key says and a run is made of all the same. */
@@ -174,8 +176,10 @@ export interface Parsed<T> {
 
 /** What a service directory holds, as far as it says what its daemon is (spec/daemontools.md: Service directories). */
 export interface ServiceText {
-  /** Absolute path of the directory. */
+  /** Absolute path of the directory, by which it was found. */
   readonly directory: string;
+  /** Its absolute path without links. */
+  readonly resolved: string;
   /** Text of its `conf`, where it has one. */
   readonly conf: string | undefined;
   /** Text of its `env/USER`, where it has one that counts: root's scripts change the account themselves. */

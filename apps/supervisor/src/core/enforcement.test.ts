@@ -27,6 +27,18 @@ test("with every controller the cgroup holds all, and there is nothing to warn o
   expect([summary(held, all), shortcomings(held, all), strictObjection(held, all)]).toEqual(["cgroup", [], undefined]);
 });
 
+test("where the cgroup that holds memory does not hold swap, each memory limit says so and why", () => {
+  const swapping = { ...all, swaps: "not counted" };
+  const notes = enforcement(amy, swapping).map(({ key, by, note }) => `${key} ${by}: ${note}`);
+  expect(notes.slice(0, 2)).toEqual(Array(2).fill("memory cgroup: swap is not limited (not counted)"));
+  expect(notes.slice(2).join()).not.toContain("swap");
+  expect(
+    enforcement(amy, all)
+      .map(({ note }) => note)
+      .join(""),
+  ).toBe("");
+});
+
 test("without, each limit says what holds it, and what does not hold is a warning and an objection of the strict", () => {
   expect(lines(amy)).toEqual([
     "memory=64M: rlimit+watch",

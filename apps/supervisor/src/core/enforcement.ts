@@ -15,6 +15,8 @@ export interface Means {
   readonly controllers: ReadonlySet<string>;
   /** Why others are missing; "" where none is. */
   readonly why: string;
+  /** Why the cgroup that holds memory does not hold what is swapped out of it; undefined where it does. */
+  readonly swaps?: string | undefined;
 }
 
 /** Who holds a limit. */
@@ -68,11 +70,11 @@ const isPending = (field: AllowanceField, by: Holder, { own, launched }: Subject
   return by === "rlimit+watch" && (own[field] ?? unlimited) > (launched[field] ?? unlimited);
 };
 
-const noteOf = (field: AllowanceField, by: Holder, subject: Subject): string => {
+const noteOf = (field: AllowanceField, by: Holder, subject: Subject, { swaps }: Means): string => {
   const { name, uid } = subject.user;
   switch (by) {
     case "cgroup":
-      return "";
+      return field === "memory" && swaps !== undefined ? `swap is not limited (${swaps})` : "";
     case "rlimit":
       return `counts every process of ${name}, whichever daemon's`;
     case "rlimit+watch":
@@ -97,8 +99,10 @@ export const enforcement = (subject: Subject, means: Means): readonly Held[] =>
       const pending = !budget && isPending(field, by, subject);
       if (amount === undefined && !pending) return [];
       const value = amount === undefined ? "no limit" : writeAllowance(field, amount);
-      const note = pending ? `${noteOf(field, by, subject)}; restart to apply` : noteOf(field, by, subject);
-      return [{ key: ALLOWANCE_KEYS[field], value, budget, by, pending, note }];
+      const note = noteOf(field, by, subject, means);
+      return [
+        { key: ALLOWANCE_KEYS[field], value, budget, by, pending, note: pending ? `${note}; restart to apply` : note },
+      ];
     }),
   );
 

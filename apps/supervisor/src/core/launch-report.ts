@@ -11,6 +11,22 @@ const SPEAKERS: readonly (readonly [RegExp, string])[] = [
   [/^(unable to raise CAP_SYS_CHROOT|Unable to (chroot|chdir))/, "entering the jail"],
   [/^execve '(.*)' failed!$/, "running the shell within the jail"],
 ];
+/**
+ * How programs of the chain, which is under the daemon's limits towards its end, tell that those are too tight for them; no
+ * other limit is near.
+ */
+const TOO_TIGHT: readonly (readonly [RegExp, string])[] = [
+  [
+    /: Error 24$|too many open files|: bad file descriptor|file descriptor out of range/i,
+    "starting within limit-nofile",
+  ],
+  [
+    /failed to map segment|cannot map |cannot allocate |: Error 12$|out of (memory|space)/i,
+    "starting within its memory limits",
+  ],
+  [/cannot fork|resource temporarily unavailable/i, "starting within its process limits"],
+];
+
 /** capsh does not tell why. */
 const SILENT = /^execve '(.*)' failed!$/;
 
@@ -26,7 +42,9 @@ const readFailure = (text: string): { stage: string; reason: string } => {
   const missing = SILENT.exec(said)?.[1];
   const reason =
     missing === undefined ? reasonOf(said) : `no such program there, or no permission to run it: ${missing}`;
-  const stage = stageNamed ? last : (SPEAKERS.find(([voice]) => voice.test(last))?.[1] ?? "becoming the account");
+  const stage = stageNamed
+    ? last
+    : ([...SPEAKERS, ...TOO_TIGHT].find(([voice]) => voice.test(last))?.[1] ?? "becoming the account");
   return { stage, reason: reason || "unknown error" };
 };
 

@@ -25,12 +25,18 @@ export const NOTICE = "~";
 /** Ends a stage whose name is in `stage`. */
 const FAIL = `fail() { printf '%s\\n%s\\n' "$1" "$stage" >&3; exit ${LAUNCH_FAILED}; }`;
 
-/** $1 cgroup directory or empty, $2 nice value or empty. Descriptor 5 keeps the log while 2 reports on 3. */
-export const AS_ROOT = `exec 5>&2 2>&3
+/** Where the chain of a logger is given what becomes its standard error. */
+export const COMPLAINTS = 8;
+
+/** $1 cgroup directory or empty, $2 nice value or empty. Descriptor 5 keeps what becomes 2, while 2 reports on 3. */
+const asRoot = (keep: string): string => `exec ${keep} 2>&3
 if [ -n "$1" ] && ! echo 0 >"$1/cgroup.procs"; then echo 'joining cgroup' >&3; exit ${LAUNCH_FAILED}; fi
 if [ -n "$2" ] && ! /usr/bin/renice -n "$2" -p $$ >/dev/null; then echo "setting nice $2" >&3; exit ${LAUNCH_FAILED}; fi
 shift 2
 exec "$@"`;
+export const AS_ROOT = asRoot("5>&2");
+/** The same for a logger: what it complains of is not logged. */
+export const AS_ROOT_FOR_LOGGER = asRoot(`5>&${COMPLAINTS} ${COMPLAINTS}>&-`);
 
 /** Where a daemon has its lock. */
 export const LOCK_DESCRIPTOR = 9;
@@ -90,13 +96,13 @@ if ($dir ne '') {
   while (defined(my $name = readdir $entries)) {
     next if $name =~ /^\./;
     ++$count <= ${MOST} or fail("$dir: more than ${MOST} files");
-    $name !~ /=/ or fail("$dir: a name with = in it");
+    $name !~ /=/ or fail("$dir: the name " . ($name =~ s/[^!-9;-~]/?/gr) . ' has a = in it');
     $name =~ /\A[A-Za-z_][A-Za-z0-9_]*\z/ or next;
     local $stage = "reading env-dir $dir/$name";
     my $text = text("$dir/$name");
     if ($text eq '') { $unset{$name} = 1; next }
     $text =~ s/\n.*//s or length $text <= ${LARGEST} or fail("$name: a line of more than ${LARGEST} bytes");
-    $text =~ s/[ \t]+\z//;
+    $text =~ s/[ \t\r]+\z//;
     $text =~ tr/\0/\n/;
     $found{$name} = $text;
   }

@@ -118,7 +118,12 @@ describe("launchLogger", () => {
 
 describe("the chain of a service directory", () => {
   const root = { name: "root", uid: 0, gid: 0, home: "/root", shell: "/bin/sh" };
-  const ofService = { ...DEFAULTS, dir: "/service/site", start: "exec ./run", service: { finish: true, contents: "" } };
+  const ofService = {
+    ...DEFAULTS,
+    dir: "/service/site",
+    start: "exec ./run",
+    service: { directory: "/service/site", finish: true, contents: "" },
+  };
   const launch = {
     definition: ofService,
     owner,
@@ -154,6 +159,17 @@ describe("the chain of a service directory", () => {
     const finish = (code: number | undefined, signal: number) => lastWords(launchFinish(launch, { code, signal }).argv);
     expect(finish(7, 0)).toEqual(["/service/site", "/bin/sh", "exec ./finish 7 0"]);
     expect(finish(undefined, 15)).toEqual(["/service/site", "/bin/sh", "exec ./finish 256 15"]);
+  });
+
+  it("keeps log/run out of the jail that run and finish are in", () => {
+    const jailed = { ...launch, definition: { ...ofService, dir: "/in/jail", chroot: "/jail" } };
+    const { argv } = launchServiceLogger(jailed);
+    expect(lastWords(argv)).toEqual(["/service/site/log", "/bin/sh", "exec ./run"]);
+    expect(argv.filter((word) => word.includes("chroot"))).toEqual([]);
+    for (const plan of [launchDaemon(jailed), launchFinish(jailed, { code: 0, signal: 0 })]) {
+      expect(plan.argv).toContain("/usr/sbin/capsh");
+      expect(lastWords(plan.argv)[0]).toBe("/in/jail");
+    }
   });
 });
 
@@ -212,37 +228,31 @@ describe("stages that a file asks for", () => {
   });
 });
 
-it.each<[string, Partial<Definition>, typeof owner, boolean, string | undefined]>([
-  ["nothing special", {}, owner, true, undefined],
-  ["nice below 0", { nice: -1 }, owner, true, "nice=-1: only root's own daemons may have one below 0"],
-  ["nice of 0", { nice: 0 }, owner, true, undefined],
-  ["nice below 0 of root's", { nice: -20 }, { ...owner, name: "root", uid: 0 }, true, undefined],
-  ["a jail", { chroot: "/srv/jail" }, owner, true, undefined],
+it.each<[string, Partial<Definition>, boolean, string | undefined]>([
+  ["nothing special", {}, true, undefined],
+  ["a jail", { chroot: "/srv/jail" }, true, undefined],
   [
     "a jail and a path",
     { chroot: "/x", listen: "path" },
-    owner,
     true,
     "chroot=: the path that listen=path names is not in there",
   ],
   [
     "a jail and a word",
     { chroot: "/x", ready: "notify" },
-    owner,
     true,
     "chroot=: the socket that ready=notify names is not in there",
   ],
-  ["a lock and another descriptor", { lock: "/x", ready: "fd:8" }, owner, true, undefined],
+  ["a lock and another descriptor", { lock: "/x", ready: "fd:8" }, true, undefined],
   [
     "a lock and its own",
     { lock: "/x", ready: "fd:9" },
-    owner,
     true,
     "lock=: it is kept on descriptor 9, so ready= must name another",
   ],
-  ["a jail without root", { chroot: "/x" }, owner, false, "chroot=: this supervisor runs without root's powers"],
-])("objection to %s", (_name, change, whose, privileged, expected) => {
-  expect(objection({ definition: { ...definition, ...change }, owner: whose, privileged })).toBe(expected);
+  ["a jail without root", { chroot: "/x" }, false, "chroot=: this supervisor runs without root's powers"],
+])("objection to %s", (_name, change, privileged, expected) => {
+  expect(objection({ definition: { ...definition, ...change }, privileged })).toBe(expected);
 });
 
 it.each([
@@ -287,6 +297,24 @@ describe("readExit", () => {
         report: "dmhost-launch: 2: cannot create /x/cgroup.procs: Permission denied\njoining cgroup\n",
       },
       { how: "launch", stage: "joining cgroup", reason: "permission denied" },
+    ],
+    [
+      "too few descriptors",
+      {
+        code: 127,
+        signal: undefined,
+        report: "/bin/sh: error while loading shared libraries: libc.so.6: cannot open shared object file: Error 24\n",
+      },
+      { how: "launch", stage: "starting within limit-nofile", reason: "error 24" },
+    ],
+    [
+      "too little memory",
+      { code: 127, signal: undefined, report: "cannot allocate TLS data structures for initial thread\n" },
+      {
+        how: "launch",
+        stage: "starting within its memory limits",
+        reason: "cannot allocate TLS data structures for initial thread",
+      },
     ],
     [
       "prlimit",

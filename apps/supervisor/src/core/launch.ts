@@ -19,8 +19,10 @@
 import { DEFAULTS, type Definition } from "./definition.ts";
 import {
   AS_ROOT,
+  AS_ROOT_FOR_LOGGER,
   AWAIT_WORD,
   becomeDaemon,
+  COMPLAINTS,
   ENTER_JAIL,
   LAUNCH_FAILED,
   LOCK_DESCRIPTOR,
@@ -40,8 +42,11 @@ export interface LaunchPlan {
   readonly file: string;
   readonly argv: readonly string[];
   readonly environment: ReadonlyMap<string, string>;
-  /** Descriptors at which it is given what its daemon gets at others: a listening socket, the end of a pipe. */
-  readonly slots: { readonly socket: number; readonly ready: number };
+  /**
+   * Descriptors at which it is given what its daemon gets at others: a listening socket, the end of a pipe, and what is to
+   * be the standard error of a logger.
+   */
+  readonly slots: { readonly socket: number; readonly ready: number; readonly complaints: number };
 }
 
 const PATH = "/usr/local/bin:/usr/bin:/bin";
@@ -55,7 +60,7 @@ const sh = (script: string, ...words: string[]): string[] => ["/bin/sh", "-c", s
 
 const CHAIN_SOCKET = 6;
 const CHAIN_READY = 7;
-const SLOTS = { socket: CHAIN_SOCKET, ready: CHAIN_READY };
+const SLOTS = { socket: CHAIN_SOCKET, ready: CHAIN_READY, complaints: COMPLAINTS };
 
 /** Moves both to where the daemon looks for them. */
 const redirections = ({ listen, ready }: Definition): string => {
@@ -141,11 +146,9 @@ const givenVariables = ({
 /** Why a daemon may not have what its file asks for, whoever it runs as; undefined where nothing is against it. */
 export const objection = ({
   definition,
-  owner,
   privileged,
-}: Pick<Launch, "definition" | "owner" | "privileged">): string | undefined => {
-  const { nice = 0, chroot, lock, ready, listen } = definition;
-  if (nice < 0 && owner.uid !== 0) return `nice=${nice}: only root's own daemons may have one below 0`;
+}: Pick<Launch, "definition" | "privileged">): string | undefined => {
+  const { chroot, lock, ready, listen } = definition;
   if (chroot !== undefined && !privileged) return "chroot=: this supervisor runs without root's powers";
   if (chroot !== undefined && listen === "path") return "chroot=: the path that listen=path names is not in there";
   if (chroot !== undefined && ready === "notify") return "chroot=: the socket that ready=notify names is not in there";
@@ -158,7 +161,9 @@ export const objection = ({
 const umaskOf = ({ listen, umask }: Definition): number => (listen === "path" ? (umask & ~0o070) | 0o007 : umask);
 
 /** The chain that ends in a daemon (DESIGN decision 7). */
-export const launchDaemon = (launch: Launch): LaunchPlan => {
+export const launchDaemon = (launch: Launch): LaunchPlan => launchAfter(AS_ROOT, launch);
+
+const launchAfter = (first: string, launch: Launch): LaunchPlan => {
   const { definition, owner, account } = launch;
   const { chroot, nice } = definition;
   const variables = new Map([...givenVariables(launch), ...definition.environment]);
@@ -177,7 +182,7 @@ export const launchDaemon = (launch: Launch): LaunchPlan => {
   return {
     file: "/bin/sh",
     argv: [
-      ...sh(AS_ROOT, launch.cgroup ?? "", nice === undefined ? "" : `${nice}`),
+      ...sh(first, launch.cgroup ?? "", nice === undefined ? "" : `${nice}`),
       ...become(account, launch.privileged, keptBy(definition)),
       ...extra,
       // Within a jail there is no other shell than the daemon's own.
@@ -193,9 +198,11 @@ export const launchDaemon = (launch: Launch): LaunchPlan => {
   };
 };
 
-/** The chain that ends in `log/run` of a daemon's service directory. */
-export const launchServiceLogger = (launch: Launch): LaunchPlan =>
-  launchBeside(launch, { dir: `${launch.definition.dir}/log` });
+/** The chain that ends in `log/run` of a daemon's service directory, which no jail of the daemon's holds. */
+export const launchServiceLogger = (launch: Launch): LaunchPlan => {
+  const { service, dir } = launch.definition;
+  return launchBeside(launch, { dir: `${service?.directory ?? dir}/log`, chroot: undefined }, AS_ROOT_FOR_LOGGER);
+};
 
 /** Exit code of a run, to its `finish`, that a signal ended or whose end nobody saw (s6: servicedir, finish). */
 const NO_CODE = 256;
@@ -207,8 +214,8 @@ export const launchFinish = (
 ): LaunchPlan => launchBeside(launch, { start: `exec ./finish ${code ?? NO_CODE} ${signal}` });
 
 /** What is not the daemon but runs beside it: nothing that is the daemon's alone is given to it. */
-const launchBeside = (launch: Launch, change: Partial<Definition>): LaunchPlan =>
-  launchDaemon({
+const launchBeside = (launch: Launch, change: Partial<Definition>, first = AS_ROOT): LaunchPlan =>
+  launchAfter(first, {
     ...launch,
     definition: { ...launch.definition, ...change, listen: "none", ready: DEFAULTS.ready, lock: undefined },
     socketPath: undefined,
@@ -231,7 +238,7 @@ const stages = ({ definition, owner }: Launch): string[] => {
     ...(envDir === undefined && envFile === undefined
       ? []
       : ["/usr/bin/perl", "-e", READ_VARIABLES, path(envDir), path(envFile), [...environment.keys()].join(" ")]),
-    ...(chroot === undefined ? [] : sh(ENTER_JAIL, path(chroot).replace(/(?<=.)\/+$/, ""), `${owner.uid}`)),
+    ...(chroot === undefined ? [] : sh(ENTER_JAIL, jailPath(chroot, owner), `${owner.uid}`)),
     ...(limits.length === 0 ? [] : ["/usr/bin/prlimit", ...limits, "--"]),
   ];
   return found.length === 0 ? [] : [...sh(`${AWAIT_WORD}exec "$@"`), ...found];
@@ -241,8 +248,12 @@ const stages = ({ definition, owner }: Launch): string[] => {
 const isHandedOver = ({ listen }: Definition): boolean => listen === "systemd" || listen === "http";
 
 /** Path with a leading `~/` resolved to the owner's home. */
-export const inHome = (path: string, owner: Account): string =>
+export const inHome = (path: string, owner: Pick<Account, "home">): string =>
   path === "~" ? owner.home : path.startsWith("~/") ? `${owner.home}/${path.slice(2)}` : path;
+
+/** Path of the directory that `chroot=` names, without a / at its end. */
+export const jailPath = (chroot: string, owner: Pick<Account, "home">): string =>
+  inHome(chroot, owner).replace(/(?<=.)\/+$/, "");
 
 /** How a log is kept. */
 export type LogTerms = Pick<Definition, "logSize" | "logFiles" | "logTotal" | "logCompress" | "logSelect">;
@@ -254,7 +265,7 @@ export type LogTerms = Pick<Definition, "logSize" | "logFiles" | "logTotal" | "l
 export const launchLogger = (directory: string, owner: Account, terms: LogTerms, privileged: boolean): LaunchPlan => ({
   file: "/bin/sh",
   argv: [
-    ...sh(AS_ROOT, "", ""),
+    ...sh(AS_ROOT_FOR_LOGGER, "", ""),
     ...become(owner, privileged),
     ...sh(
       `umask 077; read -r go <&4 || exit ${LAUNCH_FAILED}; exec "$@" 2>&5 3>&- 4>&- 5>&- ${CHAIN_SOCKET}>&- ${CHAIN_READY}>&-`,

@@ -18,14 +18,16 @@ interface Resource {
   readonly unit: Unit;
   /** What is limited, in words. */
   readonly of: string;
+  /** What no program starts with less than; 0 where it is not given. */
+  readonly least?: number;
 }
 
 /** Every resource that a daemon's file can limit, by the field of Definition that says how far. */
 export const RESOURCES = {
-  limitData: { option: "data", unit: "bytes", of: "Data segment: heap and private memory [-d]" },
-  limitStack: { option: "stack", unit: "bytes", of: "Stack [-s]" },
+  limitData: { option: "data", unit: "bytes", of: "Data segment: heap and private memory [-d]", least: 256 << 10 },
+  limitStack: { option: "stack", unit: "bytes", of: "Stack [-s]", least: 64 << 10 },
   limitLock: { option: "memlock", unit: "bytes", of: "Memory locked against paging [-l]" },
-  limitAs: { option: "as", unit: "bytes", of: "Address space [-a]" },
+  limitAs: { option: "as", unit: "bytes", of: "Address space [-a]", least: 1 << 20 },
   limitNofile: { option: "nofile", unit: "number", of: "Open descriptors [-o]" },
   limitNproc: {
     option: "nproc",
@@ -35,8 +37,11 @@ export const RESOURCES = {
   limitFsize: { option: "fsize", unit: "bytes", of: "Size of a file that it writes [-f]" },
   limitCore: { option: "core", unit: "bytes", of: "Size of a core dump [-c]" },
   limitRss: { option: "rss", unit: "bytes", of: "Resident memory, which Linux takes and does not enforce [-r]" },
-  limitCpu: { option: "cpu", unit: "seconds", of: "Processor time [-t]" },
+  limitCpu: { option: "cpu", unit: "seconds", of: "Processor time [-t]", least: 1 },
 } as const satisfies Record<string, Resource>;
+
+/** What of a resource no program starts with less than. */
+export const leastOf = (field: LimitField): number => (RESOURCES[field] as Resource).least ?? 0;
 
 /** Fields of Definition that hold a limit. */
 export type LimitField = keyof typeof RESOURCES;

@@ -22,7 +22,7 @@ import {
 import { basename, join } from "node:path";
 import type { BindingPlace } from "../machine.ts";
 import type { SocketCensus } from "./census.ts";
-import { hasClient } from "./connections.ts";
+import { hasClient, hasListener } from "./connections.ts";
 import { removeLeavings } from "./leavings.ts";
 import { type FileIdentity, isListenedOn } from "./libc.ts";
 import type { ProcessIdentity } from "./process-table.ts";
@@ -49,6 +49,8 @@ export interface BindingPlan {
   /** The account that binds. */
   readonly binder: FileIdentity;
   readonly census: SocketCensus;
+  /** Those of all the daemon's runs. */
+  processes(): readonly ProcessIdentity[];
   /** Time that may go into looking for clients and listeners. */
   readonly ration: Ration;
 }
@@ -103,25 +105,11 @@ export class Binding implements BindingPlace {
   }
 
   publish(run: number): boolean {
-    const { binder, ration } = this.#plan;
+    const { ration } = this.#plan;
     const bound = join(this.#runs, String(run), SOCKET);
     if (ration.balance <= 0) return false;
     try {
-      const inode = ration.charge(() =>
-        within(this.#published, binder, (inside) => {
-          const fresh = join(inside, `${SOCKET}~`);
-          rmSync(fresh, { force: true });
-          // A link is not followed, and with this authority only what is the account's own can be linked to.
-          linkSync(bound, fresh);
-          const { ino, uid } = lstatSync(fresh);
-          if (uid === binder.uid && this.#isListening(fresh, ino)) {
-            renameSync(fresh, join(inside, SOCKET));
-            return ino;
-          }
-          rmSync(fresh);
-          return undefined;
-        }),
-      );
+      const inode = ration.charge(() => this.#put(bound));
       if (inode === undefined) return false;
       this.#inodes.set(run, inode);
       if (run !== this.#current) {
@@ -135,11 +123,32 @@ export class Binding implements BindingPlace {
     }
   }
 
-  /** Whether somebody listens for streams on a socket, which is what this must be. */
-  #isListening(path: string, inode: number): boolean {
+  /** Puts a link to what a run has bound in the place of the published one, if somebody listens there; gives its inode. */
+  #put(bound: string): number | undefined {
+    const { binder, processes } = this.#plan;
+    const found = within(this.#published, binder, (inside) => {
+      const fresh = join(inside, `${SOCKET}~`);
+      rmSync(fresh, { force: true });
+      // A link is not followed, and with this authority only what is the account's own can be linked to.
+      linkSync(bound, fresh);
+      const { ino, uid } = lstatSync(fresh);
+      return { ino, listening: uid === binder.uid && this.#isListening(fresh, ino) };
+    });
+    // A visit would be answered, and there are daemons that die of a client who does not wait for that.
+    const listening = found.listening ?? hasListener(processes(), found.ino) === true;
+    return within(this.#published, binder, (inside) => {
+      const fresh = join(inside, `${SOCKET}~`);
+      if (listening) renameSync(fresh, join(inside, SOCKET));
+      else rmSync(fresh);
+      return listening ? found.ino : undefined;
+    });
+  }
+
+  /** Whether somebody listens for streams on a socket, which is what this must be; undefined where they are too many to look. */
+  #isListening(path: string, inode: number): boolean | undefined {
     if (!lstatSync(path).isSocket()) return false;
     const census = this.#plan.census.recent();
-    return census?.told ? census.to(inode).listening : census !== undefined && isListenedOn(path);
+    return census?.told === false ? isListenedOn(path) : census?.to(inode).listening;
   }
 
   /** See Attention; of one run. */

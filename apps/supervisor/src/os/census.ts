@@ -1,9 +1,12 @@
 /** Every UNIX socket of this network namespace as the kernel tells of them (sock_diag(7)): one look for all who ask at a time. */
-import { dumpSocketDiagnosis } from "./libc.ts";
+import { askSocketDiagnosis, dumpSocketDiagnosis } from "./libc.ts";
 import { Ration } from "./ration.ts";
 
 const SOCK_DIAG_BY_FAMILY = 20;
+const REQUEST = 0x001;
 const DUMP = 0x301;
+const NLMSG_ERROR = 2;
+const ENOENT = 2;
 const AF_UNIX = 1;
 const ALL_STATES = 0xffff_ffff;
 const UDIAG_SHOW_VFS = 0x02;
@@ -47,7 +50,9 @@ const TICK = 10;
 /** How much of the time may go into looks, and what one may take besides. How many sockets there are is the tenants' choice. */
 const SHARE = 0.1;
 const BURST = 50;
-const LONGEST = 250;
+const LONGEST = 125;
+/** How long nobody looks after a look that was broken off: whoever asks meanwhile asks about single sockets. In ms. */
+const REST = 60_000;
 
 /** Where the kernel is asked: calls `take` with each message, until that returns false. */
 export type Dump = (request: Uint8Array, take: (message: Buffer) => boolean) => void;
@@ -59,6 +64,7 @@ export class SocketCensus {
   #last: Census | undefined;
   #begun = Number.NEGATIVE_INFINITY;
   #cost = 0;
+  #rested = Number.NEGATIVE_INFINITY;
 
   /** @param clock in ms */
   constructor(dump: Dump = dumpSocketDiagnosis, clock: () => number = () => performance.now()) {
@@ -69,6 +75,7 @@ export class SocketCensus {
 
   /** What there was a moment ago; undefined where another look now would cost too much. */
   recent(): Census | undefined {
+    if (this.#clock() < this.#rested) return undefined;
     if (this.#clock() - this.#begun < TICK) return this.#last;
     return this.#ration.balance > 0 ? this.#look() : undefined;
   }
@@ -78,6 +85,7 @@ export class SocketCensus {
    * there was to spend.
    */
   since(moment: number): Census | undefined {
+    if (this.#clock() < this.#rested) return undefined;
     if (this.#begun >= moment) return this.#last;
     return this.#ration.balance > -2 * this.#cost ? this.#look() : undefined;
   }
@@ -85,7 +93,9 @@ export class SocketCensus {
   #look(): Census | undefined {
     this.#begun = this.#clock();
     this.#last = this.#ration.charge(() => this.#count());
-    this.#cost = this.#clock() - this.#begun;
+    const ended = this.#clock();
+    this.#cost = ended - this.#begun;
+    if (!this.#last) this.#rested = ended + REST;
     return this.#last;
   }
 
@@ -118,16 +128,42 @@ const connections = (files: ReadonlyMap<number, Entry>, file: number): Connectio
   return { count: accepted.size + Math.max(listed, queued), accepted, listening };
 };
 
-const everySocket = (): Buffer => {
+const everySocket = (): Buffer => requestOf(DUMP, 0);
+
+/** @param inode of the one socket that is asked for; 0 with DUMP */
+const requestOf = (flags: number, inode: number): Buffer => {
   const request = Buffer.alloc(40);
   request.writeUInt32LE(request.length, 0);
   request.writeUInt16LE(SOCK_DIAG_BY_FAMILY, 4);
-  request.writeUInt16LE(DUMP, 6);
+  request.writeUInt16LE(flags, 6);
   request.writeUInt8(AF_UNIX, 16);
   request.writeUInt32LE(ALL_STATES, 20);
+  request.writeUInt32LE(inode, 24);
   request.writeUInt32LE(UDIAG_SHOW_VFS | UDIAG_SHOW_RQLEN, 28);
   request.fill(0xff, 32);
   return request;
+};
+
+/** `queue` is a listener with connections that wait in it; `elsewhere` a socket of another network namespace. */
+export type Role = "client" | "listener" | "queue" | "elsewhere" | "other";
+
+/**
+ * What the UNIX socket with this inode is to clients of the socket that is bound to `file`. To ask for one costs far less
+ * than to look at all there are.
+ * @throws errno errors where the kernel does not tell
+ */
+export const roleOf = (inode: number, file: number): Role => {
+  const answer = askSocketDiagnosis(requestOf(REQUEST, inode));
+  const kind = answer.length >= 20 ? answer.readUInt16LE(4) : 0;
+  if (kind === NLMSG_ERROR) return answer.readInt32LE(16) === -ENOENT ? "elsewhere" : "other";
+  if (kind !== SOCK_DIAG_BY_FAMILY || answer.length < 32) return "other";
+  const message = answer.subarray(0, answer.readUInt32LE(0));
+  const [type, state] = [message.readUInt8(17), message.readUInt8(18)];
+  const [bound, queued] = attributes(message);
+  if (type !== SOCK_STREAM || bound !== file % 2 ** 32) return "other";
+  if (state === ESTABLISHED) return "client";
+  if (state !== LISTEN) return "other";
+  return queued > 0 ? "queue" : "listener";
 };
 
 const count = (message: Buffer, inodes: Set<number>, files: Map<number, Entry>): void => {

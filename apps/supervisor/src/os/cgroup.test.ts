@@ -1,8 +1,9 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { hasStarved } from "./cgroup.ts";
+import { allot, BOUNDLESS } from "../core/allowance.ts";
+import { hasStarved, limitGroups, whySwapping } from "./cgroup.ts";
 
 let group = "";
 beforeEach(() => {
@@ -23,4 +24,20 @@ test.each<[string, boolean]>([
 
 test("where nobody counts, nobody knows", () => {
   expect(hasStarved(group)).toBe(false);
+});
+
+test("a group whose swap nobody counts is told by its name", () => {
+  expect(whySwapping(group)).toContain(`no memory.swap.max in ${group}`);
+  writeFileSync(join(group, "memory.swap.max"), "max\n");
+  expect(whySwapping(group)).toBeUndefined();
+});
+
+test("a changed limit of a daemon's runs is none of its logger", () => {
+  for (const name of ["1", "2", "log"]) mkdirSync(join(group, "owner/daemon.d", name), { recursive: true });
+  const allotment = allot(BOUNDLESS, { ...BOUNDLESS, processes: 1 }, { runs: 2, size: 2, spares: 4 });
+  const root = { path: group, controllers: new Set(["pids"]), why: "" };
+  limitGroups(root, { owner: "owner", daemon: "daemon" }, allotment);
+  const pids = (name: string): string => readFileSync(join(group, "owner/daemon.d", name, "pids.max"), "utf8");
+  expect([pids("."), pids("1"), pids("2")]).toEqual(["5", "1", "1"]);
+  expect(existsSync(join(group, "owner/daemon.d/log/pids.max"))).toBe(false);
 });

@@ -46,13 +46,13 @@ const unifiedMounts = (): string[] => {
 };
 
 /**
- * Finds or makes the subtree `name` that this supervisor may write to: in a container the one mounted as
- * /sys/fs/cgroup/dmhost (DESIGN decision 10), elsewhere one within what was delegated to it, or else of its own on the
+ * Finds or makes the subtree `name` that this supervisor may write to: in a container the one that
+ * compose.yaml mounts (DESIGN decision 10), elsewhere one within what was delegated to it, or else of its own on the
  * machine's cgroup2 mount.
  * @param wanted controllers that there are limits of
  */
 export const findCgroupRoot = (name: string, wanted: readonly string[]): CgroupRoot => {
-  const given = "/sys/fs/cgroup/dmhost";
+  const given = "/run/dmhost-cgroup";
   const mounts = unifiedMounts();
   const places = mounts.includes(given) ? [given] : mounts.map((mount) => takeDelegated(mount) ?? mount);
   let why = "no cgroup2 file system is mounted";
@@ -100,8 +100,15 @@ const enable = (place: string, path: string, wanted: readonly string[]): Means =
   const controllers = new Set(wanted.filter((each) => enabled.includes(each) && (each !== "io" || weighs)));
   const missing = wanted.filter((each) => !controllers.has(each));
   const lack = `the cgroup2 file system at ${place} does not offer ${missing.join(", ")}`;
-  return { controllers, why: missing.length === 0 ? "" : [lack, ...troubles].join("; ") };
+  const swaps = controllers.has("memory") ? whySwapping(path) : undefined;
+  return { controllers, swaps, why: missing.length === 0 ? "" : [lack, ...troubles].join("; ") };
 };
+
+/** Why what groups below this one have swapped out cannot be limited; undefined where it can. */
+export const whySwapping = (path: string): string | undefined =>
+  existsSync(join(path, "memory.swap.max"))
+    ? undefined
+    : `this kernel does not count it: there is no memory.swap.max in ${path}; boot with swapaccount=1, or without swap`;
 
 const passDown = (directory: string, controllers: readonly string[]): void => {
   if (controllers.length === 0) return;
@@ -148,12 +155,14 @@ export const makeGroup = (
   }
 };
 
+const LOGGER = "log";
+
 /**
  * The group of a daemon's logger, `<root>/<owner>/<daemon>.d/log`; it is made where it is missing.
  * @throws errno errors
  */
 export const loggerGroup = (root: string, owner: string, daemon: string): string => {
-  const path = join(placeOf(root, owner, daemon), "log");
+  const path = join(placeOf(root, owner, daemon), LOGGER);
   mkdirSync(path, { recursive: true, mode: 0o755 });
   return path;
 };
@@ -172,8 +181,9 @@ export const limitGroups = (
   for (const directory of [join(root, owner), parent]) passDown(directory, [...controllers]);
   tell(join(root, owner), allotment.owner, controllers);
   tell(parent, allotment.daemon, controllers);
-  for (const run of readdirSync(parent, { withFileTypes: true }).filter((entry) => entry.isDirectory())) {
-    tell(join(parent, run.name), allotment.run, controllers);
+  for (const entry of readdirSync(parent, { withFileTypes: true })) {
+    // The logger is none of its runs.
+    if (entry.isDirectory() && entry.name !== LOGGER) tell(join(parent, entry.name), allotment.run, controllers);
   }
 };
 

@@ -6,18 +6,20 @@ import {
   lstatSync,
   mkdirSync,
   openSync,
-  readdirSync,
   readSync,
   type Stats,
   statSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Account } from "../core/policy-rules.ts";
+import { entriesOf, Overcrowded } from "./entries.ts";
 import type { FileIdentity } from "./libc.ts";
 import { asUser } from "./tenant.ts";
 import { lineThatIsNotUtf8, readUtf8 } from "./utf8.ts";
 
 const SUFFIX = ".conf";
+/** Entries that a directory of daemons may have at most, for it to be read. */
+export const MOST_LISTED = 10_000;
 
 /** A file that was found: its text, or why it may not be read. */
 export type ConfText = { readonly name: string; readonly path: string } & (
@@ -175,8 +177,23 @@ const readAsOwner = (
 ): ConfDirectory => {
   const distrusted = distrust(account, chain);
   if (distrusted) return { files: [], passedOver: [], problems: [distrusted], complete: false };
-  const found = readdirSync(directory, { encoding: "buffer" })
-    .map((bytes) => ({ file: bytes.toString("latin1"), shown: escaped(bytes.toString("utf8")) }))
+  const read = (file: string) => readEntry(directory, file, account, selection.largest);
+  const readKnown = (names: readonly string[]): ConfText[] =>
+    names
+      .filter((name) => selection.names.test(name) && lstatSync(confPath(directory, name), { throwIfNoEntry: false }))
+      .map((name) => read(name + SUFFIX));
+  if (selection.only !== undefined)
+    return { files: readKnown([selection.only]), passedOver: [], problems: [], complete: true };
+  let entries: ReturnType<typeof entriesOf>;
+  try {
+    entries = entriesOf(directory, MOST_LISTED);
+  } catch (error) {
+    if (!(error instanceof Overcrowded)) throw error;
+    const files = readKnown([...(selection.first ?? [])].sort().slice(0, selection.most));
+    return { files, passedOver: [], problems: [error.message], complete: false };
+  }
+  const found = entries
+    .map(({ name }) => ({ file: name.toString("latin1"), shown: escaped(name.toString("utf8")) }))
     .filter(({ file }) => file.endsWith(SUFFIX) && !file.startsWith("."));
   const isNamed = ({ file }: { file: string }) => selection.names.test(nameOf(file));
   const problems = found
@@ -186,11 +203,6 @@ const readAsOwner = (
         `${directory}/${shown}: no name for a daemon; use at most 64 of A-Z a-z 0-9 _ . - and begin with a letter or digit`,
     );
   const named = found.filter(isNamed).map(({ file }) => file);
-  const read = (file: string) => readEntry(directory, file, account, selection.largest);
-  if (selection.only !== undefined) {
-    const files = named.filter((file) => file === selection.only + SUFFIX);
-    return { files: files.map(read), passedOver: [], problems, complete: true };
-  }
   const rank = (file: string): number => (selection.first?.has(nameOf(file)) ? 0 : 1);
   const files = named.sort().sort((a, b) => rank(a) - rank(b));
   if (files.length > selection.most) {

@@ -29,6 +29,7 @@ export class ConfWatch {
   /**
    * Calls `changed` after changes in `directories`, from now on, and once for those that were not followed before: what
    * was made in them meanwhile has been told to nobody. A directory that is not there is not followed.
+   * @throws Error that names the first that cannot be watched, and why; the others are
    */
   follow(identity: FileIdentity, directories: readonly string[], changed: () => void): void {
     const followed = new Set(this.#directories);
@@ -36,16 +37,31 @@ export class ConfWatch {
     this.#identity = identity;
     this.#directories = directories;
     this.#changed = changed;
-    if (this.#first === undefined) this.#listen(identity);
-    if (grown) this.#notice();
+    try {
+      if (this.#first === undefined) this.#listen(identity);
+    } finally {
+      if (grown) this.#notice();
+    }
   }
 
   #listen(identity: FileIdentity): void {
     const wanted = new Set(this.#directories);
     for (const directory of this.#ears.keys()) if (!wanted.has(directory)) this.#deafen(directory);
-    asUser(identity, () => {
-      for (const directory of wanted) this.#listenTo(directory);
-    });
+    const deaf = asUser(identity, () => [...wanted].flatMap((directory) => this.#tryToListen(directory)));
+    if (deaf[0] === undefined) return;
+    const others = deaf.length === 1 ? "" : `, as ${deaf.length - 1} more`;
+    throw new Error(`${deaf[0]}${others}`);
+  }
+
+  /** Gives why it cannot be listened to, if so. */
+  #tryToListen(directory: string): string[] {
+    try {
+      this.#listenTo(directory);
+      return [];
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      return [`${directory}: cannot be watched (${code ?? message}), so changes in it are found by rescan alone`];
+    }
   }
 
   #listenTo(directory: string): void {

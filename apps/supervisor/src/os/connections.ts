@@ -1,6 +1,6 @@
 /** Clients of a listening socket, and who has them in hand: sock_diag(7), and /proc, where every look is bounded. */
 import { lstatSync, opendirSync, readFileSync, readlinkSync } from "node:fs";
-import type { SocketCensus } from "./census.ts";
+import { type Role, roleOf, type SocketCensus } from "./census.ts";
 import { askSocketDiagnosis } from "./libc.ts";
 import type { ProcessIdentity } from "./process-table.ts";
 import { asUser } from "./tenant.ts";
@@ -10,6 +10,8 @@ import { asUser } from "./tenant.ts";
  * looked through in this time is not known to have no client.
  */
 const LONGEST = 20;
+/** The same where each of their sockets is asked for, because others have so many. */
+const LONGEST_ASKING = 100;
 
 /**
  * Whether one of these processes has a client's connection in hand, to the socket that is bound to the file `inode`; undefined
@@ -23,13 +25,43 @@ export const servesClient = (
   since?: number,
 ): boolean | undefined => {
   const present = since === undefined ? census.recent() : census.since(since);
-  if (!present) return undefined;
+  if (!present) return holdsAny(processes, oneByOne(inode, ["client"]), LONGEST_ASKING);
   if (!present.told) return false;
   const { accepted } = present.to(inode);
-  const deadline = performance.now() + LONGEST;
+  return holdsAny(processes, { isClient: (one) => accepted.has(one), isListed: present.has }, LONGEST);
+};
+
+/** Whether one of these processes listens for streams on the socket that is bound to the file `inode`; undefined as above. */
+export const hasListener = (processes: readonly ProcessIdentity[], inode: number): boolean | undefined =>
+  holdsAny(processes, { ...oneByOne(inode, ["listener", "queue"]), isListed: () => true }, LONGEST_ASKING);
+
+/** What a look at processes knows of the sockets that it comes across. */
+interface Knowledge {
+  isClient(socket: number): boolean;
+  /** Whether it is a UNIX socket of this network namespace. */
+  isListed(socket: number): boolean;
+}
+
+/** Asks the kernel for each socket, once. */
+const oneByOne = (inode: number, wanted: readonly Role[]): Knowledge => {
+  const known = new Map<number, Role>();
+  const role = (socket: number): Role => {
+    const found = known.get(socket) ?? roleOf(socket, inode);
+    known.set(socket, found);
+    return found;
+  };
+  return { isClient: (socket) => wanted.includes(role(socket)), isListed: (socket) => role(socket) !== "elsewhere" };
+};
+
+const holdsAny = (
+  processes: readonly ProcessIdentity[],
+  knowledge: Knowledge,
+  longest: number,
+): boolean | undefined => {
+  const deadline = performance.now() + longest;
   let unsure = false;
   for (const { pid } of processes) {
-    const found = holdsClient(pid, accepted, present.has, deadline);
+    const found = holdsClient(pid, knowledge, deadline);
     if (found) return true;
     unsure ||= found === undefined;
   }
@@ -47,21 +79,17 @@ export const hasClient = (
   since?: number,
 ): boolean | undefined => {
   const present = since === undefined ? census.recent() : census.since(since);
-  if (present && present.to(inode).count > 0) return true;
+  if (!present) return holdsAny(processes, oneByOne(inode, ["client", "queue"]), LONGEST_ASKING);
+  if (present.to(inode).count > 0) return true;
   return servesClient(census, processes, inode, since);
 };
 
 /**
- * Whether a process has one of `accepted`, or a connection whose client is in another network namespace, as a web server in
+ * Whether a process has a client's connection, or one whose client is in another network namespace, as a web server in
  * its own container is. The kernel counts both ends of such a connection to the client's namespace; but a UNIX socket that
  * this namespace does not list is nothing else. The process is looked at with its own authority: root may have no power to.
  */
-const holdsClient = (
-  pid: number,
-  accepted: ReadonlySet<number>,
-  isListed: (inode: number) => boolean,
-  deadline: number,
-): boolean | undefined => {
+const holdsClient = (pid: number, { isClient, isListed }: Knowledge, deadline: number): boolean | undefined => {
   const isLate = (): boolean => performance.now() > deadline;
   try {
     const { uid, gid } = lstatSync(`/proc/${pid}`);
@@ -73,7 +101,7 @@ const holdsClient = (
           if (isLate()) return undefined;
           const inode = socketAt(`/proc/${pid}/fd/${entry.name}`);
           if (inode === undefined) continue;
-          if (accepted.has(inode)) return true;
+          if (isClient(inode)) return true;
           if (!isListed(inode) && isUnix(pid, entry.name)) unlisted.push(inode);
         }
         return false;

@@ -129,6 +129,11 @@ export const listenUnix = (path: string, backlog: number): number =>
     checked("listen", c.listen(fd, backlog), path);
   });
 
+/** Listens on a socket that listens already: its queue becomes as long as this. */
+export const listenAgain = (fd: number, backlog: number): void => {
+  checked("listen", c.listen(fd, backlog));
+};
+
 /** Takes datagrams at `path`, which must not exist; returns a descriptor for `receive`. */
 export const bindDatagrams = (path: string): number =>
   newSocket(SOCK_DGRAM | SOCK_NONBLOCK, (fd) => {
@@ -253,7 +258,27 @@ export const pollReadable = (fds: readonly number[], done: (readable: number[]) 
   });
 };
 
+const POLLRDHUP = 0x2000;
+
+/** Whether somebody has shut a socket down for reading. */
+export const isShutDown = (fd: number): boolean => {
+  const set = Buffer.alloc(8);
+  set.writeInt32LE(fd, 0);
+  set.writeInt16LE(POLLRDHUP, 4);
+  checked("poll", c.poll(set, 1, 0));
+  return (set.readInt16LE(6) & POLLRDHUP) !== 0;
+};
+
 const POLLOUT = 4;
+
+/** Whether a descriptor has something to read at this moment. */
+export const holdsBytes = (fd: number): boolean => {
+  const set = Buffer.alloc(8);
+  set.writeInt32LE(fd, 0);
+  set.writeInt16LE(POLLIN, 4);
+  checked("poll", c.poll(set, 1, 0));
+  return (set.readInt16LE(6) & POLLIN) !== 0;
+};
 
 /** Those of `fds` that can take no more at this moment: pipes that are full. */
 export const fullOnes = (fds: readonly number[]): number[] => {

@@ -9,6 +9,7 @@ import type { SocketEvidence } from "../core/evidence.ts";
 import type { LaunchPlan } from "../core/launch.ts";
 import type { Account, AccountBase } from "../core/policy-rules.ts";
 import type {
+  Attendant,
   BindingPlace,
   DaemonKey,
   Finish,
@@ -64,7 +65,7 @@ import {
   type Stdio,
   signalNumber,
 } from "./process.ts";
-import { isAlive, type ProcessIdentity, readProcesses } from "./process-table.ts";
+import { findTree, isAlive, type ProcessIdentity, readProcesses } from "./process-table.ts";
 import { Ration } from "./ration.ts";
 import type { Readiness } from "./readiness.ts";
 import {
@@ -86,6 +87,7 @@ import {
   observeSocket,
   openSocket,
   takeSocket,
+  widenQueue,
 } from "./socket.ts";
 import type { StateFiles } from "./state-file.ts";
 import { privileged } from "./tenant.ts";
@@ -98,9 +100,9 @@ export interface LinuxOptions {
   readonly cgroups: CgroupRoot;
   readonly readiness: Readiness;
   /** Reads a conf file's text. */
-  readonly parse: (text: string) => Parsed<Definition>;
+  readonly parse: (text: string, owner: Account) => Parsed<Definition>;
   /** Reads what a service directory holds. */
-  readonly parseService: (text: ServiceText) => ParsedService;
+  readonly parseService: (text: ServiceText, owner: Account) => ParsedService;
   /** Directory of the programs that scripts of service directories call by their old names. */
   readonly tools: string;
   /** Writes a problem of a text as `path:line: text`. */
@@ -187,9 +189,14 @@ export class Linux implements Machine {
   /** What each daemon was last held to, by its id. */
   readonly #allotments = new Map<string, Allotment>();
   readonly #loggerGroups = new Map<string, string>();
+  /** What runs after runs of a daemon at present, by its id. */
+  readonly #finishes = new Map<string, Set<Run>>();
+  readonly #attending = new WeakMap<Attendant, Run>();
   readonly #census = new SocketCensus();
   /** Time that may go into looking for the clients of an owner's daemons. */
   readonly #rations = new Map<string, Ration>();
+  /** Time that may go into publishing what they bind: whoever waits for the end of a visit must not keep another from the start. */
+  readonly #publishing = new Map<string, Ration>();
   readonly #watches = new Map<string, ConfWatch>();
 
   constructor(options: LinuxOptions) {
@@ -221,13 +228,13 @@ export class Linux implements Machine {
     const services = this.#readServices(owner, places.serviceChain, this.#options.mostDaemons - conf.files.length, {
       first,
     });
-    const files = new Map(conf.files.map((file) => [file.name, this.#understand(file)]));
+    const files = new Map(conf.files.map((file) => [file.name, this.#understand(owner, file)]));
     // Both may lie below the same directory that is not to be trusted.
     const problems = [...new Set([...conf.problems, ...services.problems])];
     for (const service of services.directories) {
       const known = files.get(service.name);
       if (known) problems.push(`${service.path}: not loaded, for ${known.path} has the same name; rename one of them`);
-      else files.set(service.name, this.#understandService(service));
+      else files.set(service.name, this.#understandService(owner, service));
     }
     const passedOver = [...conf.passedOver, ...services.passedOver];
     return { files: [...files.values()], passedOver, problems, complete: conf.complete && services.complete };
@@ -235,11 +242,11 @@ export class Linux implements Machine {
 
   readFile(owner: Account, places: Places, name: string): FoundFile | undefined {
     const text = this.readText(owner, places.chain, name);
-    if (text) return this.#understand(text);
+    if (text) return this.#understand(owner, text);
     const { directories, problems } = this.#readServices(owner, places.serviceChain, this.#options.mostDaemons, {
       only: name,
     });
-    if (directories[0]) return this.#understandService(directories[0]);
+    if (directories[0]) return this.#understandService(owner, directories[0]);
     if (problems.length === 0) return undefined;
     const path = join(places.serviceChain.at(-1) ?? "/", name, "run");
     return this.#refused({ name, kind: "service", path }, problems.join("; "));
@@ -287,11 +294,11 @@ export class Linux implements Machine {
     return { ...file, legible: false, definition: undefined, errors, warnings: [], fingerprint: `! ${problem}` };
   }
 
-  #understandService({ name, path, content, problem }: FoundService): FoundFile {
+  #understandService(owner: Account, { name, path, content, problem }: FoundService): FoundFile {
     const file = { name, kind: "service", path } as const;
     if (content === undefined) return { ...this.#refused(file, ""), errors: [problem], fingerprint: `! ${problem}` };
     const { fingerprint, ...text } = content;
-    const { value, errors, warnings } = this.#options.parseService(text);
+    const { value, errors, warnings } = this.#options.parseService(text, owner);
     const describe = (what: { file: string; line: number; text: string }) =>
       this.#options.describe(join(text.directory, what.file), what);
     return {
@@ -304,13 +311,13 @@ export class Linux implements Machine {
     };
   }
 
-  #understand({ name, path, text, problem }: ConfText): FoundFile {
+  #understand(owner: Account, { name, path, text, problem }: ConfText): FoundFile {
     const file = { name, kind: "conf", path } as const;
     if (text === undefined) return this.#refused(file, problem);
     const fingerprint = createHash("sha256").update(text).digest("base64");
     const known = this.#understood.get(path);
     if (known?.fingerprint === fingerprint) return known;
-    const { value, errors, warnings } = this.#options.parse(text);
+    const { value, errors, warnings } = this.#options.parse(text, owner);
     const describe = (what: { line: number; text: string }) => this.#options.describe(path, what);
     const understood = {
       ...file,
@@ -362,7 +369,17 @@ export class Linux implements Machine {
       group: this.#groupId(group),
       binder: this.identity(binder),
       census: this.#census,
-      ration: this.#ration(key),
+      processes: () => this.#processesOf(key),
+      ration: this.#ration(key, this.#publishing),
+    });
+  }
+
+  #processesOf(key: DaemonKey): ProcessIdentity[] {
+    const ids = [...this.#remembered.values()].filter((other) => idOf(other.key) === idOf(key));
+    const snapshot = readProcesses();
+    return ids.flatMap((each) => {
+      const leader = this.#runs.get(instanceId(each.key))?.leader;
+      return leader ? findTree(leader, [], snapshot) : [];
     });
   }
 
@@ -468,11 +485,32 @@ export class Linux implements Machine {
     if (cgroups.path !== undefined) limitGroups(cgroups, { owner: key.owner.name, daemon: key.name }, allotment);
   }
 
-  sizes(wanted: readonly { readonly key: InstanceKey; readonly doubtful: number }[]): (number | undefined)[] {
-    const runs = wanted.map(({ key, doubtful }) => ({ run: this.#runs.get(instanceId(key)), doubtful }));
+  sizes(
+    wanted: readonly { readonly of: InstanceKey | Attendant; readonly doubtful: number }[],
+  ): (number | undefined)[] {
+    const runOf = (of: InstanceKey | Attendant): Run | undefined =>
+      "instance" in of ? this.#runs.get(instanceId(of)) : this.#attending.get(of);
+    const runs = wanted.map(({ of, doubtful }) => ({ run: runOf(of), doubtful }));
     // One look at /proc for all of them, where it takes one.
     const snapshot = runs.some(({ run }) => run && run.cgroup === undefined) ? readProcesses() : undefined;
     return runs.map(({ run, doubtful }) => run?.size(doubtful, snapshot));
+  }
+
+  attendants(key: DaemonKey): readonly Attendant[] {
+    const id = idOf(key);
+    const logger = this.#logs.get(id)?.tenants;
+    const found: (readonly [name: string, run: Run])[] = logger ? [["log/run", logger]] : [];
+    for (const run of this.#finishes.get(id) ?? []) found.push(["finish", run]);
+    return found.map(([name, run]) => {
+      const attendant: Attendant = {
+        end: (reason) => {
+          this.#options.report(id, `its ${name} is killed: ${reason}`);
+          run.kill();
+        },
+      };
+      this.#attending.set(attendant, run);
+      return attendant;
+    });
   }
 
   launch(key: InstanceKey, plan: LaunchPlan, given: Surroundings, news: RunNews): LiveRun {
@@ -521,9 +559,9 @@ export class Linux implements Machine {
     };
   }
 
-  #ration({ owner }: DaemonKey): Ration {
-    const ration = this.#rations.get(owner.name) ?? new Ration(LOOKING_SHARE, LOOKING_BURST);
-    this.#rations.set(owner.name, ration);
+  #ration({ owner }: DaemonKey, rations = this.#rations): Ration {
+    const ration = rations.get(owner.name) ?? new Ration(LOOKING_SHARE, LOOKING_BURST);
+    rations.set(owner.name, ration);
     return ration;
   }
 
@@ -624,10 +662,24 @@ export class Linux implements Machine {
       gone: () => {
         this.#runs.delete(id);
         this.#listening.delete(id);
-        if (finish === undefined || last?.report) news.gone(undefined);
-        else this.#runFinish(key, finish, last, (code) => news.gone(code));
+        const tell = (code: number | undefined): void => {
+          this.#settleLog(key);
+          news.gone(code);
+        };
+        if (finish === undefined || last?.report) tell(undefined);
+        else this.#runFinish(key, finish, last, tell);
       },
     };
+  }
+
+  /** A line that the last of its runs did not end is to be logged. */
+  #settleLog(key: DaemonKey): void {
+    const id = idOf(key);
+    const log = this.#logs.get(id);
+    const idle = (): boolean =>
+      this.#logs.get(id) === log && ![...this.#runs.keys()].some((run) => run.split("#")[0] === id);
+    if (!log || !idle()) return;
+    log.settle(idle).catch((error) => this.#options.report(id, `its last line: ${error.message ?? error}`));
   }
 
   #runFinish(key: DaemonKey, finish: Finish, exit: RawExit, done: (code: number | undefined) => void): void {
@@ -639,7 +691,15 @@ export class Linux implements Machine {
       const cgroup = cgroups.path === undefined ? undefined : makeGroup(cgroups, group, allotment);
       const signal = exit?.signal === undefined ? 0 : signalNumber(exit.signal);
       const plan = finish({ code: exit?.code, signal }, cgroup);
-      runFinish(plan, this.#logs.get(id)?.fd ?? "ignore", cgroup, done);
+      const finishes = this.#finishes.get(id) ?? new Set();
+      this.#finishes.set(id, finishes);
+      const run = runFinish(plan, this.#logs.get(id)?.fd ?? "ignore", cgroup, (code, report) => {
+        finishes.delete(run);
+        if (finishes.size === 0) this.#finishes.delete(id);
+        if (report !== "") this.#options.report(id, `its finish was not begun: ${report.trim()}`);
+        done(code);
+      });
+      finishes.add(run);
     } catch (error) {
       this.#options.report(id, `its finish cannot be run: ${error instanceof Error ? error.message : error}`);
       done(undefined);
@@ -730,6 +790,9 @@ class Held implements HeldSocket {
   }
   intact(): boolean {
     return isPublished(this.#socket);
+  }
+  widen(): void {
+    widenQueue(this.#socket);
   }
   admit(clients: boolean): void {
     admit(this.#socket, clients);

@@ -16,9 +16,12 @@ import {
 } from "node:fs";
 import { constants as system } from "node:os";
 import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { LaunchPlan } from "../core/launch.ts";
 import type { LogLoss, RawExit, RunNews } from "../machine.ts";
 import { type FileIdentity, mkfifo } from "./libc.ts";
+import { Complaints } from "./log-complaints.ts";
+import { emptied, endLine } from "./log-last-line.ts";
 import { Overflow, type OverflowWatch } from "./log-overflow.ts";
 import { adopt, clear, launch, type Run } from "./process.ts";
 import { identify, type ProcessIdentity } from "./process-table.ts";
@@ -59,11 +62,17 @@ export interface FormerLog {
 
 /** Loggers are started this far apart at least. In ms. */
 const QUICK_END = 1000;
+/** After this time one that lives is taken to do its work. In ms. */
+const STEADY = 2000;
 /** What whoever reads of a logger that ends at once should look at. */
 const HINTS = {
   ours: "is its directory the owner's, and has it space?",
   theirs: "try it by hand as the account that it runs as",
 } as const;
+/** How long nobody must have written before a line that has no end is given one. In ms. */
+const SILENCE = 250;
+/** How long a logger that has been told to end, with nothing left to read, is waited for. In ms. */
+const SHORT_WAIT = 100;
 /** A logger gets this long to write what it has; its owner may have stopped it, or hold its FIFO open. In ms. */
 const LONGEST_FLUSH = 3000;
 
@@ -128,6 +137,11 @@ export class Log {
   readonly #watch: OverflowWatch;
   readonly #formerlyDropped: number;
   #logger: Run | undefined;
+  /** What the logger, if it is this supervisor's, writes to its standard error. */
+  #complaints: Complaints | undefined;
+  /** Why the last logger ended though it was to go on; "" when there is one that works. */
+  #trouble = "";
+  #calm: NodeJS.Timeout | undefined;
   #retry: NodeJS.Timeout | undefined;
   /** Resolves when the logger's first start has been tried; undefined when nothing of a former one is waited for. */
   #turn: Promise<void> | undefined;
@@ -183,7 +197,8 @@ export class Log {
 
   /** What was not logged. */
   get loss(): LogLoss {
-    return this.#overflow?.loss ?? { lines: this.#formerlyDropped, reason: "" };
+    const { lines, reason } = this.#overflow?.loss ?? { lines: this.#formerlyDropped, reason: "" };
+    return { lines, reason: [reason, this.#trouble].filter((why) => why !== "").join("; ") };
   }
 
   /** Has the lines written by another logger from now on. */
@@ -197,6 +212,11 @@ export class Log {
   #relieve(): void {
     this.#relieved = true;
     this.#logger?.signal(system.signals.SIGTERM);
+  }
+
+  /** The logger where it is a tenant's program. */
+  get tenants(): Run | undefined {
+    return this.#plan.containment ? this.#logger : undefined;
   }
 
   /** The logger's process, for the next supervisor. */
@@ -216,9 +236,16 @@ export class Log {
       input = openSync(`/proc/self/fd/${this.fd}`, constants.O_RDONLY | constants.O_NONBLOCK);
       const cgroup = this.#plan.containment?.group();
       const plan = this.#plan.logger(cgroup);
-      this.#logger = launch(plan, { input, output: "ignore" }, cgroup, this.#news(Date.now()));
+      const { fifo, writer, destination } = this.#plan;
+      this.#complaints ??= new Complaints(`${fifo}.errors`, destination?.identity.uid ?? writer.uid);
+      const stdio = { input, output: "ignore", complaints: this.#complaints.fd } as const;
+      this.#logger = launch(plan, stdio, cgroup, this.#news(Date.now()));
+      this.#calm = setTimeout(() => {
+        this.#trouble = "";
+      }, STEADY).unref();
     } catch (error) {
-      this.#report(error instanceof Error ? error.message : String(error));
+      this.#trouble = error instanceof Error ? error.message : String(error);
+      this.#report(this.#trouble);
       this.#retry = setTimeout(() => this.#start(), QUICK_END);
     } finally {
       if (input !== undefined) closeSync(input);
@@ -246,35 +273,69 @@ export class Log {
 
   #ended(exit: RawExit, begun: number): void {
     this.#logger = undefined;
+    clearTimeout(this.#calm);
     if (this.#closed) {
       this.#closed();
       return;
     }
     const age = Date.now() - begun;
     const early = age < QUICK_END && !this.#relieved;
+    const words = this.#complaints?.last() || (exit?.report ?? "").trim().replaceAll("\n", ": ");
+    if (!this.#relieved && (early || (exit?.code ?? 0) !== 0)) this.#trouble = this.#troubleOf(exit, early, words);
     this.#relieved = false;
     if (early) {
       const hint = this.#plan.containment ? HINTS.theirs : HINTS.ours;
       const code = exit?.code === undefined ? "" : ` with code ${exit.code}`;
-      this.#report(`the logger ended at once${code}; ${hint} ${exit?.report ?? ""}`.trim());
+      this.#report(`the logger ended at once${code}; ${hint} ${words}`.trim());
     }
     this.#retry = setTimeout(() => this.#start(), early ? QUICK_END - age : 0);
   }
 
+  #troubleOf(exit: RawExit, early: boolean, words: string): string {
+    const who = this.#plan.containment ? "log/run" : "its logger";
+    const how = exit?.code !== undefined ? ` with code ${exit.code}` : exit ? ` by ${exit.signal}` : "";
+    return `${who} ended${early ? " at once" : ""}${how}${words === "" ? "" : `: ${words}`}`;
+  }
+
   /** Lets the logger write what it has, ends it and removes the FIFO. Its daemon must be gone. */
   async close(): Promise<void> {
+    await this.#close();
+    this.#complaints?.close();
+    this.#complaints = undefined;
+  }
+
+  /**
+   * Sees to it that a last line which its daemon did not end is logged all the same, before another run goes on with it.
+   * @param idle whether no run of the daemon lives
+   */
+  async settle(idle: () => boolean): Promise<void> {
+    await sleep(SILENCE);
+    const isFine = () => idle() && !this.#closed && this.loss.reason === "";
+    if (this.#plan.containment || !isFine() || !(await emptied(this.fd, LONGEST_FLUSH))) return;
+    const logger = this.#logger;
+    if (!logger || !isFine()) return;
+    this.#relieve();
+    await endLine(this.fd, logger.leader.pid, () => this.#logger === logger && isFine());
+  }
+
+  async #close(): Promise<void> {
     if (this.#overflow) this.#watch.remove(this.#overflow);
+    clearTimeout(this.#calm);
     rmSync(this.#plan.fifo, { force: true });
     await this.#turn;
     clearTimeout(this.#retry);
     const ended = new Promise<void>((resolve) => {
       this.#closed = resolve;
     });
-    closeSync(this.fd);
-    if (!this.#logger) return;
     const end = () => (this.#plan.containment ? this.#logger?.kill() : this.#logger?.signal(system.signals.SIGKILL));
     const impatience = setTimeout(end, LONGEST_FLUSH);
-    await ended;
+    // At the mere end of its input s6-log forgets a line that has no end; after TERM it does not.
+    if (this.#logger && !this.#plan.containment && (await emptied(this.fd, LONGEST_FLUSH))) {
+      this.#relieve();
+      await Promise.race([ended, sleep(SHORT_WAIT)]);
+    }
+    closeSync(this.fd);
+    if (this.#logger) await ended;
     clearTimeout(impatience);
   }
 }

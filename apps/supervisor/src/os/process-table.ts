@@ -13,6 +13,7 @@ interface Row extends ProcessIdentity {
   readonly parent: number;
   readonly group: number;
   readonly session: number;
+  readonly threads: number;
 }
 
 /** What /proc said of every process at one moment. */
@@ -30,6 +31,7 @@ const readRow = (pid: number): Row | undefined => {
       parent: Number(parent),
       group: Number(group),
       session: Number(session),
+      threads: Number(fields[17]),
       startTime: Number(fields[19]),
     };
   } catch {
@@ -37,11 +39,14 @@ const readRow = (pid: number): Row | undefined => {
   }
 };
 
+/** Whether it is more than the remains of a process. One whose first thread has ended looks like them, and goes on. */
+const isLiving = ({ state, threads }: Row): boolean => state !== "X" && (state !== "Z" || threads > 1);
+
 /** The process that has this pid now; undefined when there is none, or only its remains (a zombie). */
 export const identify = (pid: number): ProcessIdentity | undefined => {
   if (!Number.isInteger(pid) || pid <= 1) return undefined;
   const row = readRow(pid);
-  return row && row.state !== "Z" && row.state !== "X" ? { pid, startTime: row.startTime } : undefined;
+  return row && isLiving(row) ? { pid, startTime: row.startTime } : undefined;
 };
 
 /** Whether that very process still lives. */
@@ -52,7 +57,7 @@ export const readProcesses = (): Snapshot =>
   readdirSync("/proc")
     .filter((entry) => /^\d+$/.test(entry))
     .map((entry) => readRow(Number(entry)))
-    .filter((row): row is Row => row !== undefined && row.state !== "Z" && row.state !== "X" && row.pid > 1);
+    .filter((row): row is Row => row !== undefined && isLiving(row) && row.pid > 1);
 
 /**
  * The living processes of a tree: `leader`, its session and process group, and their descendants; also those descendants

@@ -24,6 +24,8 @@ export interface Stdio {
   /** Whether it gets the end of a pipe, at the plan's slot for it, to tell that it is ready. */
   readonly tells?: boolean;
   readonly attention?: Attention | undefined;
+  /** At the plan's slot for it. */
+  readonly complaints?: number | undefined;
 }
 
 /** How a run's clients are looked for. */
@@ -47,6 +49,16 @@ export interface Run extends LiveRun {
 }
 
 const LONGEST_REPORT = 4096;
+/**
+ * What is read of a report, in bytes. The stages outside of a jail write far less; its shell, which holds the same descriptor
+ * until it has become the daemon, may be a program of the tenant's.
+ */
+const MOST_REPORTED = 65_536;
+/**
+ * How long a launch may take from its word, besides what it says that it waits for; a program that holds the descriptor of
+ * the report for longer has been begun some other way. In ms; reading variables may take 10 s of it.
+ */
+const LONGEST_LAUNCH = 15_000;
 /** What is read, at most, of a process that is to tell by a line that it is ready. In bytes. */
 const LONGEST_TELLING = 4096;
 /** Processes of one run that are looked at for clients, at most. */
@@ -84,6 +96,7 @@ class Tree {
   readonly #attention: Attention;
   #known: ProcessIdentity[] = [];
   #stopEasing: (() => void) | undefined;
+  #isKilled = false;
 
   constructor(leader: ProcessIdentity, cgroup: string | undefined, attention: Attention = NO_ATTENTION) {
     this.leader = leader;
@@ -139,12 +152,13 @@ class Tree {
   }
 
   signalAll(signal: number): void {
-    this.#stopEasing?.();
+    if (signal !== constants.signals.SIGCONT) this.#stopEasing?.();
     for (const member of this.members()) signalProcess(member, signal);
   }
 
   kill(): void {
     this.#stopEasing?.();
+    this.#isKilled = true;
     if (this.cgroup === undefined || !killGroup(this.cgroup)) this.signalAll(constants.signals.SIGKILL);
     else signalProcess(this.leader, constants.signals.SIGKILL);
   }
@@ -157,6 +171,8 @@ class Tree {
       if (this.cgroup !== undefined) removeGroup(this.cgroup);
       return;
     }
+    // The kernel's cgroup.kill passes over a process whose first thread has ended.
+    if (this.#isKilled) this.signalAll(constants.signals.SIGKILL);
     setTimeout(() => this.awaitEmpty(gone, Math.min(wait * 2, SLOWEST_LOOK)), wait);
   }
 }
@@ -174,20 +190,54 @@ const runOf = (tree: Tree): Run => ({
   size: (doubtful, snapshot) => tree.size(doubtful, snapshot),
 });
 
-const readReport = (report: Readable, notice: (text: string) => void, done: (text: string) => void): void => {
+/** The reading of a report. */
+interface Report {
+  /** From now on it may take so long and no longer. */
+  readonly watch: () => void;
+}
+
+/**
+ * Reads what a chain says on its way. `done` is called once, with what it said of its failure; "" where the descriptor was
+ * closed without, or was written to or held in a way that no stage does.
+ */
+const readReport = (report: Readable, notice: (text: string) => void, done: (text: string) => void): Report => {
   let text = "";
   let line = "";
+  let left = MOST_REPORTED;
+  let timer: NodeJS.Timeout | undefined;
+  const giveUp = (): void => {
+    text = "";
+    line = "";
+    report.destroy();
+  };
+  const watch = (): void => {
+    clearTimeout(timer);
+    timer = setTimeout(giveUp, LONGEST_LAUNCH);
+  };
   report.setEncoding("utf8");
   report.on("data", (chunk: string) => {
+    left -= chunk.length;
+    if (left < 0) {
+      giveUp();
+      return;
+    }
     const lines = (line + chunk).split("\n");
     line = (lines.pop() ?? "").slice(0, LONGEST_REPORT);
     for (const each of lines) {
-      if (each.startsWith(NOTICE)) notice(each.slice(NOTICE.length, LONGEST_REPORT));
-      else text = `${text}${each}\n`.slice(0, LONGEST_REPORT);
+      if (each.startsWith(NOTICE)) {
+        const waitsFor = each.slice(NOTICE.length, LONGEST_REPORT);
+        if (waitsFor === "") watch();
+        else clearTimeout(timer);
+        notice(waitsFor);
+      } else text = `${text}${each}\n`.slice(0, LONGEST_REPORT);
     }
   });
   report.on("error", () => undefined);
-  report.on("close", () => done(text + line));
+  report.on("close", () => {
+    clearTimeout(timer);
+    done(text + line);
+  });
+  return { watch };
 };
 
 /** A launch that waits for its word to go on (see core/launch.ts). */
@@ -211,6 +261,7 @@ export const prepare = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefin
   const descriptors: StdioOptions = [stdio.input, stdio.output, stdio.output, "pipe", "pipe", "ignore"];
   descriptors[plan.slots.socket] = stdio.socket ?? "ignore";
   descriptors[plan.slots.ready] = stdio.tells ? "pipe" : "ignore";
+  if (stdio.complaints !== undefined) descriptors[plan.slots.complaints] = stdio.complaints;
   const child: ChildProcess = spawn(plan.file, plan.argv.slice(1), {
     argv0: plan.argv[0] ?? plan.file,
     env: Object.fromEntries(plan.environment),
@@ -251,7 +302,7 @@ export const prepare = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefin
     if (text === "" && end === undefined) news?.launched();
     finish();
   };
-  readReport(reports, (reason) => news?.waiting(reason), told);
+  const { watch } = readReport(reports, (reason) => news?.waiting(reason), told);
   child.on("exit", (code, signal) => {
     // Whoever got hold of its other end must not keep the end of the process from being known.
     setTimeout(() => reports.destroy(), LONGEST_WAIT).unref();
@@ -263,6 +314,7 @@ export const prepare = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefin
     go: (listener) => {
       if (end !== undefined || report !== undefined) return undefined;
       news = listener;
+      watch();
       gate.end("go\n");
       return runOf(tree);
     },

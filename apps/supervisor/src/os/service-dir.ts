@@ -3,17 +3,18 @@
  * them is believed that somebody else may have written.
  */
 import { createHash } from "node:crypto";
-import { closeSync, type Dirent, lstatSync, readdirSync, readSync, realpathSync } from "node:fs";
+import { closeSync, lstatSync, readSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import type { ServiceText } from "../core/definition.ts";
 import type { Account } from "../core/policy-rules.ts";
-import { distrust, escaped, openOwn, readText, type Selection } from "./conf-dir.ts";
+import { distrust, escaped, MOST_LISTED, openOwn, readText, type Selection } from "./conf-dir.ts";
+import { entriesOf, Overcrowded } from "./entries.ts";
 import type { FileIdentity } from "./libc.ts";
 import { asUser } from "./tenant.ts";
 
 /** What a directory says, and what tells it from what it was. */
 export interface ServiceContent extends ServiceText {
-  /** Equal for equal `run`, `log/run`, `finish`, `conf`, `env/USER` and presence of `down`. */
+  /** Equal for equal `run`, `log/run`, `finish`, `conf`, `env/USER` and presence of `down`, in the same place. */
   readonly fingerprint: string;
 }
 
@@ -127,6 +128,7 @@ const digest = (facts: readonly unknown[]): string =>
 const readService = (account: Account, path: string, largest: number): ServiceContent | undefined => {
   if (!isThere(join(path, "run"))) return undefined;
   const directory = resolve(account, path);
+  const resolved = realpathSync(directory);
   const run = programOf(account, join(directory, "run"));
   const logger = hasOwnDirectory(account, join(directory, "log"))
     ? programOf(account, join(directory, "log/run"))
@@ -140,13 +142,14 @@ const readService = (account: Account, path: string, largest: number): ServiceCo
   const contents = digest([run, logger, finish, user, down]);
   return {
     directory: path,
+    resolved,
     conf,
     user,
     down,
     logger: logger !== undefined,
     finish: finish !== undefined,
     contents,
-    fingerprint: digest([contents, conf]),
+    fingerprint: digest([contents, conf, resolved]),
   };
 };
 
@@ -163,8 +166,8 @@ const foundService = (account: Account, directory: string, name: string, largest
 };
 
 const candidates = (directory: string): { name: string; shown: string }[] =>
-  readdirSync(directory, { encoding: "buffer", withFileTypes: true })
-    .filter((entry: Dirent<Buffer>) => entry.isDirectory() || entry.isSymbolicLink())
+  entriesOf(directory, MOST_LISTED)
+    .filter((entry) => entry.isDirectory() || entry.isSymbolicLink())
     .map(({ name }) => ({ name: name.toString("latin1"), shown: escaped(name.toString("utf8")) }))
     .filter(({ name }) => !name.startsWith("."));
 
@@ -198,10 +201,18 @@ const readAsOwner = (
   const distrusted = distrust(account, chain);
   if (distrusted) return { directories: [], passedOver: [], problems: [distrusted], complete: false };
   if (only !== undefined) {
-    const directories = foundService(account, directory, only, largest);
+    const directories = names.test(only) ? foundService(account, directory, only, largest) : [];
     return { directories, passedOver: [], problems: [], complete: true };
   }
-  const entries = candidates(directory);
+  let entries: ReturnType<typeof candidates>;
+  try {
+    entries = candidates(directory);
+  } catch (error) {
+    if (!(error instanceof Overcrowded)) throw error;
+    const known = [...(first ?? [])].sort().slice(0, Math.max(0, most));
+    const directories = known.flatMap((name) => foundService(account, directory, name, largest));
+    return { directories, passedOver: [], problems: [error.message], complete: false };
+  }
   const problems = entries
     .filter(({ name }) => !names.test(name))
     .map(({ shown }) => `${directory}/${shown}: no name for a daemon; ${NAMING}`);

@@ -13,7 +13,16 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import type { SocketEvidence } from "../core/evidence.ts";
-import { askSocketDiagnosis, isListenedOn, listenUnix, openPidfd, SOCKET_PATH_LIMIT, takeDescriptor } from "./libc.ts";
+import {
+  askSocketDiagnosis,
+  isListenedOn,
+  isShutDown,
+  listenAgain,
+  listenUnix,
+  openPidfd,
+  SOCKET_PATH_LIMIT,
+  takeDescriptor,
+} from "./libc.ts";
 import { isAlive, type ProcessIdentity } from "./process-table.ts";
 
 const BACKLOG = 4096;
@@ -175,9 +184,12 @@ export const markSocket = (socket: ListeningSocket): void => {
 /** Inode of the file that it is bound to: connections to it name that. */
 export const inodeOf = ({ path }: ListeningSocket): number => lstatSync(path, { throwIfNoEntry: false })?.ino ?? 0;
 
-/** Whether clients find the socket at its path. */
+/** Whether clients find the socket at its path, and can connect to it: a program that has it may have shut it down. */
 export const isPublished = (socket: ListeningSocket): boolean =>
-  lstatSync(socket.path, { throwIfNoEntry: false })?.isSocket() ?? false;
+  (lstatSync(socket.path, { throwIfNoEntry: false })?.isSocket() ?? false) && !isShutDown(socket.fd);
+
+/** Gives back to the queue of clients the length that it had: a program that has the socket may have listened anew. */
+export const widenQueue = (socket: ListeningSocket): void => listenAgain(socket.fd, BACKLOG);
 
 /** What can be seen of the socket's clients now. */
 export const observeSocket = (socket: ListeningSocket): SocketEvidence => ({

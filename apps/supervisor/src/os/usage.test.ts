@@ -1,7 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
 import { identify, type ProcessIdentity } from "./process-table.ts";
-import { readSize } from "./usage.ts";
+import { readSize, readUsage } from "./usage.ts";
 
 const MIB = 1024 ** 2;
 /** Four processes that share 32 MiB; each tells its pid. */
@@ -38,3 +41,27 @@ test("what processes share is counted once, also by a supervisor that others kee
   expect(once).toBeGreaterThan(32 * MIB);
   expect(once).toBeLessThan(inFull / 3);
 });
+
+/** A daemon's group and a run's in it, as directories. */
+const withGroups = (work: (daemon: string, run: string) => void): void => {
+  const daemon = mkdtempSync(join(tmpdir(), "dmhost-test-"));
+  try {
+    mkdirSync(join(daemon, "1"));
+    work(daemon, join(daemon, "1"));
+  } finally {
+    rmSync(daemon, { recursive: true });
+  }
+};
+
+// What the kernel writes (cgroup-v2: cpu.stat); not every machine that tests has the controller.
+test("processor time is the run's, and being held back is what the group with cpu.max has counted", () =>
+  withGroups((daemon, run) => {
+    writeFileSync(join(daemon, "cpu.stat"), "usage_usec 9000000\nnr_throttled 3\nthrottled_usec 1500000\n");
+    writeFileSync(join(run, "cpu.stat"), "usage_usec 2000000\nnr_throttled 0\nthrottled_usec 0\n");
+    expect(readUsage(run, [])).toMatchObject({ cpu: 2, throttled: 1.5 });
+  }));
+
+test("where nobody counts, nothing is told", () =>
+  withGroups((_, run) => {
+    expect(readUsage(run, [])).toMatchObject({ cpu: 0, throttled: undefined, memoryPeak: undefined });
+  }));

@@ -1,0 +1,54 @@
+import { closeSync, constants, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { mkfifo } from "./libc.ts";
+import { Overflow } from "./log-overflow.ts";
+
+const identity = {
+  uid: process.getuid?.() ?? 0,
+  gid: process.getgid?.() ?? 0,
+  groups: process.getgroups?.() ?? [],
+};
+const MINUTE = 60_000;
+let directory: string;
+let fd: number;
+let overflow: Overflow;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "log-overflow-"));
+  const fifo = join(directory, "fifo");
+  mkfifo(fifo, 0o600);
+  fd = openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK);
+  overflow = new Overflow({ fd, fifo, identity, directory }, 7, { report: () => undefined, counted: () => undefined });
+  writeSync(fd, "line\n".repeat(13_000));
+});
+afterEach(() => {
+  closeSync(fd);
+  rmSync(directory, { recursive: true });
+});
+
+test("a logger that could write, and does not, has a minute; then lines are dropped, counted and told", () => {
+  overflow.look(true, 0);
+  overflow.look(true, MINUTE - 1);
+  expect(overflow.loss).toEqual({ lines: 7, reason: "" });
+  overflow.look(true, MINUTE);
+  // The first line is kept: the logger may have read its beginning.
+  expect(overflow.loss).toEqual({ lines: 7 + 12_999, reason: "its logger does not go on, though it could write" });
+});
+
+test("whatever is read, or a FIFO that is not full any more, begins the minute anew", () => {
+  overflow.look(true, 0);
+  overflow.look(false, MINUTE - 1);
+  overflow.look(true, MINUTE);
+  overflow.look(true, 2 * MINUTE - 1);
+  expect(overflow.loss).toEqual({ lines: 7, reason: "" });
+});
+
+test("it is over when the logger has written again", () => {
+  overflow.look(true, 0);
+  overflow.look(true, MINUTE);
+  writeFileSync(join(directory, "current"), "one more line\n");
+  overflow.look(false, MINUTE + 1);
+  expect(overflow.loss).toEqual({ lines: 7 + 12_999, reason: "" });
+});

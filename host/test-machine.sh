@@ -1,0 +1,80 @@
+#!/bin/sh
+# Usage: host/test-machine.sh DIRECTORY
+# Passes the limits suite on a machine with cgroup v2: a Debian 13 (trixie) in QEMU, emulated
+# and without a network. Its system is made with debootstrap from this machine's own Debian mirror, and its images of the
+# appliance by a Docker engine here; both are kept in .cache/vm/. Puts Vitest's report into DIRECTORY as vm.json, and its
+# exit code as vm.status.
+# Exit code 75: this machine cannot do it; the last line on stderr says why.
+set -eu
+
+checkout=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+cd "$checkout"
+
+# shellcheck source=host/progress.sh
+. "$checkout/host/progress.sh"
+# shellcheck source=host/debian.sh
+. "$checkout/host/debian.sh"
+# shellcheck source=host/checkout.sh
+. "$checkout/host/checkout.sh"
+# shellcheck source=host/docker.sh
+. "$checkout/host/docker.sh"
+# shellcheck source=host/machine-disks.sh
+. "$checkout/host/machine-disks.sh"
+
+# The project of test/appliance: what that has built is built.
+export COMPOSE_PROJECT_NAME=dmhost-test
+vm=$checkout/.cache/vm
+machine=$checkout/test/vm/machine
+# Seconds after which a machine that has not switched itself off is hung.
+longest=2400
+# MiB.
+memory=3072
+
+cannot() { printf '%s\n' "$*" >&2; exit 75; }
+
+# Shows what the machine says to whoever waits; all that its console shows is in .cache/vm/console.log.
+listen() {
+  return_key=$(printf '\r')
+  while IFS= read -r line; do
+    line=${line%"$return_key"}
+    printf '%s\n' "$line" >&3
+    case $line in "| "*) step "  ${line#| }" ;; esac
+  done 3>"$vm/console.log"
+}
+
+run_machine() {
+  # A tarball of at most 16 MiB, in place of a file system.
+  rm -f "$vm/report"
+  truncate -s 16M "$vm/report"
+  drive=if=virtio,format=raw
+  # Emulated even where there is a /dev/kvm: on a machine that is a guest itself it may not work. Without -cx16 QEMU 7.2
+  # corrupts its guest.
+  timeout -k 10 "$longest" qemu-system-x86_64 -accel tcg,thread=multi,tb-size=512 -cpu max,-cx16 -smp 2 -m "$memory" \
+    -display none -monitor none -serial stdio -nic none -no-reboot \
+    -kernel "$system/vmlinuz" -initrd "$system/initrd.img" \
+    -append "root=/dev/vda rw console=ttyS0 quiet panic=-1 mitigations=off net.ifnames=0 systemd.show_status=0" \
+    -drive "$drive,file=$system/disk,snapshot=on" -drive "$drive,file=$vm/checkout,snapshot=on" \
+    -drive "$drive,file=$images/disk,snapshot=on" -drive "$drive,file=$vm/report" </dev/null 2>&1 | listen
+}
+
+[ $# -eq 1 ] || { echo "usage: $0 DIRECTORY" >&2; exit 2; }
+[ "$(id -u)" = 0 ] || cannot "making the disks of a virtual machine needs root"
+[ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ] || cannot "the virtual machine is made for Debian on amd64 only"
+mirror=$(debian_mirror)
+[ -n "$mirror" ] || cannot "apt knows no mirror of Debian here to make the virtual machine from"
+# shellcheck disable=SC2086
+need_packages $machine_packages
+mkdir -p "$vm"
+only_one "$vm/lock"
+install_npm_packages
+build_programs
+make_system
+make_images
+make_checkout
+step "booting the machine; its console: .cache/vm/console.log"
+run_machine
+tar -xf "$vm/report" -C "$1" ./vm.json ./vm.status 2>/dev/null || {
+  tail -n 40 "$vm/console.log" >&2
+  fail "the virtual machine ended without a report" "the end of its console is above, all of it in $vm/console.log"
+}

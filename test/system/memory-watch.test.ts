@@ -1,0 +1,151 @@
+/**
+ * What is counted against a daemon's and its owner's limits, and what is not: real processes, on any machine. Where no cgroup
+ * holds memory, it is the watch that these are about.
+ */
+import { chmodSync } from "node:fs";
+import { join } from "node:path";
+import type { Explanation } from "@dmhost/supervisor/contract";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Account } from "./account.ts";
+import { argumentsOf, limitsOf, processesOf } from "./proc.ts";
+import { until } from "./program.ts";
+import { Stage } from "./stage.ts";
+import type { Supervisor } from "./supervisor.ts";
+
+const M = 1024 ** 2;
+
+let stage: Stage;
+let dora: Account;
+let supervisor: Supervisor;
+/** Whether cgroups hold memory here. */
+let counted = false;
+
+const idOf = (name: string): string => `${dora.name}/${name}`;
+const explained = async (name: string): Promise<Explanation> =>
+  (await supervisor.ask("GET", `/v1/daemons/${encodeURIComponent(idOf(name))}/explanation`)).body as Explanation;
+/** Takes `size` MiB by and by, so that a watch must find it out, and shows by its name which one it is. */
+const hog = (name: string, size: number): string =>
+  `exec perl -e 'my @kept; for (1 .. ${size}) { push @kept, "x" x 1048576 } sleep 600' ${name}`;
+const pidsOf = (name: string): number[] => processesOf(dora.uid).filter((pid) => argumentsOf(pid).at(-1) === name);
+/** Has a child of posix_spawn(3) that never comes to its exec, for it opens a FIFO that nobody writes to. */
+const SPAWNER = `import os
+kept = bytearray(b"x" * (40 * 1048576))
+os.posix_spawn("/bin/true", ["true"], {}, file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.environ["HOME"] + "/fifo", os.O_RDONLY, 0)])
+`;
+/** Its first thread ends, and another takes 72 MiB. */
+const HEADLESS = `import ctypes, platform, threading, time
+def go():
+    time.sleep(0.5)
+    kept = bytearray(b"x") * (72 * 1048576)
+    time.sleep(600)
+threading.Thread(target=go).start()
+ctypes.CDLL(None).syscall(93 if platform.machine() == "aarch64" else 60, 0)
+`;
+
+const writeScript = (path: string, text: string): void => {
+  dora.write(path, `#!/bin/sh\n${text}\n`);
+  chmodSync(join(dora.home, path), 0o755);
+};
+
+beforeAll(async () => {
+  stage = await Stage.make();
+  dora = await stage.account("dora");
+  const limits = ["[limits]", `${dora.name}: processes = 12, memory = 96M, restarts = 100`];
+  supervisor = stage.supervisor("main", ["[runs_as]", dora.name, ...limits]);
+  const many =
+    "my $n = 0; while ($n < 40) { my $pid = fork; if (defined $pid) { $n++; sleep 600 if !$pid } else { select undef, undef, undef, 0.05 } } sleep 600";
+  dora.writeConf("many", `start = exec perl -e '${many}'`, "limit-nproc = 1000", "autostart = no");
+  dora.write("spawner.py", SPAWNER);
+  await dora.run(["mkfifo", join(dora.home, "fifo")]);
+  const once = ["max-retries = 0", "healthy-after = 10m", "stop-timeout = 1", "autostart = no"];
+  dora.writeConf("spawner", `start = exec /usr/bin/python3 ${dora.home}/spawner.py`, "memory = 60M", ...once);
+  dora.writeConf("hog", `start = ${hog("hog", 72)}`, "memory = 60M", ...once);
+  dora.write("headless.py", HEADLESS);
+  dora.writeConf("headless", `start = exec /usr/bin/python3 ${dora.home}/headless.py`, "memory = 60M", ...once);
+  const shared = 'my $n = 24; my $x = "x" x ($n * 1048576); fork for 1 .. 2; sleep 600';
+  dora.writeConf("shared", `start = exec perl -e '${shared}'`, "memory = 60M", ...once);
+  dora.writeConf("pair", "start = exec sleep 600", "listen = fastcgi", "instances = 2", "autostart = no");
+  writeScript("service/site/run", "exec sleep 600");
+  writeScript("service/site/log/run", hog("logger", 120));
+  writeScript("service/last/run", "exec sleep 600");
+  writeScript("service/last/finish", hog("finish", 120));
+  writeScript("service/last/log/run", "exec cat >/dev/null");
+  for (const name of ["site", "last"]) dora.write(`service/${name}/down`, "");
+  await supervisor.start();
+  const { limits: held } = await supervisor.up(idOf("shared"));
+  counted = held.keys.some(({ key, by }) => key === "memory" && by === "cgroup");
+});
+afterAll(() => stage.remove());
+
+test("what processes share is shown once", async () => {
+  const usage = await until("all of its processes", async () => {
+    const now = (await supervisor.status(idOf("shared"))).usage;
+    return now?.processes === 4 && now;
+  });
+  expect(usage.memory).toBeGreaterThan(24 * M);
+  expect(usage.memory).toBeLessThan(2 * 24 * M);
+  await supervisor.act("stop", idOf("shared"));
+});
+
+test("a process that is just being made has its parent's memory, and nobody pays for that twice", async () => {
+  await supervisor.up(idOf("spawner"));
+  await until("a child that borrows", async () => (await supervisor.status(idOf("spawner"))).usage?.processes === 2);
+  expect((await supervisor.status(idOf("spawner"))).usage?.memory).toBeLessThan(60 * M);
+  await supervisor.act("start", idOf("hog"));
+  await until("the end of what has 72 MiB", async () => (await explained("hog")).lastExit?.how === "memory");
+  // It had at least as long as the other to be found out.
+  expect(await supervisor.status(idOf("spawner"))).toMatchObject({ state: "running", respawns: 0 });
+  await supervisor.act("stop", idOf("spawner"));
+  await supervisor.act("start", idOf("hog"));
+  const { usage } = await until("another run", async () => {
+    const now = await supervisor.status(idOf("hog"));
+    return now.usage !== null && now;
+  });
+  expect(usage?.oomKills).toBeGreaterThan(0);
+  await supervisor.act("stop", idOf("hog"));
+});
+
+test("memory is counted, too, when the thread that a process began with has ended", async () => {
+  await supervisor.act("start", idOf("headless"));
+  await until("its end", async () => (await explained("headless")).lastExit?.how === "memory");
+  await supervisor.act("stop", idOf("headless"));
+});
+
+test("usage is that of all instances", async () => {
+  await supervisor.up(idOf("pair"));
+  const { usage, instances } = await until("both of them", async () => {
+    const now = await supervisor.status(idOf("pair"));
+    return now.instances.filter(({ state }) => state === "running").length === 2 && now;
+  });
+  expect([instances.length, usage?.processes]).toEqual([2, 2]);
+  await supervisor.act("stop", idOf("pair"));
+});
+
+test("a file's own limit-nproc gives no more processes than the owner's budget", async () => {
+  await supervisor.act("start", idOf("many"));
+  await until("as many as it gets", () => processesOf(dora.uid).length >= 12);
+  await supervisor.status(idOf("many"));
+  expect(processesOf(dora.uid).length).toBe(12);
+  await supervisor.act("stop", idOf("many"));
+});
+
+test("a log/run counts against its owner's budget, and is ended for it; its daemon is not", async () => {
+  const { pid } = await supervisor.up(idOf("site"));
+  const [logger = 0] = await until("its logger", () => pidsOf("logger").length > 0 && pidsOf("logger"));
+  if (!counted) expect(limitsOf(logger)["Max data size"]).toBe(`${2 * 96 * M} ${2 * 96 * M}`);
+  await until("another logger", () => !pidsOf("logger").includes(logger));
+  if (!counted)
+    expect(supervisor.text()).toMatch(/its log\/run is killed: there is more memory in use than 96M, namely /);
+  expect(await supervisor.status(idOf("site"))).toMatchObject({ pid, state: "running", respawns: 0 });
+  await supervisor.act("stop", idOf("site"));
+});
+
+test("a finish likewise", async () => {
+  await supervisor.up(idOf("last"));
+  const stopping = supervisor.act("stop", idOf("last"));
+  const [finish = 0] = await until("its finish", () => pidsOf("finish").length > 0 && pidsOf("finish"));
+  if (!counted) expect(limitsOf(finish)["Max data size"]).toBe(`${2 * 96 * M} ${2 * 96 * M}`);
+  expect((await stopping).ok).toBe(true);
+  if (!counted)
+    expect(supervisor.text()).toMatch(/its finish is killed: there is more memory in use than 96M, namely /);
+});

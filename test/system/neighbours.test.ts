@@ -1,0 +1,132 @@
+/**
+ * One tenant's runaway daemons beside the site of another: a fork bomb, a slow and an instant memory hog, a busy loop and a
+ * log flood at once, all within a budget that is small against the machine.
+ */
+import { chmodSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type Account, nameFor } from "./account.ts";
+import { processesOf } from "./proc.ts";
+import { until } from "./program.ts";
+import { BUSY, bomb, hog } from "./runaways.ts";
+import { Stage } from "./stage.ts";
+import type { Supervisor } from "./supervisor.ts";
+import { WebServer } from "./web-server.ts";
+
+/**
+ * A machine that is busy otherwise delays single visits. Hence several rounds of them, quiet ones before and after the wild
+ * ones; what counts is the 99th percentile of the middle round of each kind.
+ */
+const ROUNDS = 3;
+const VISITS = 200;
+const HOST = "quiet.example.org";
+
+let stage: Stage;
+let quiet: Account;
+let noisy: Account;
+let supervisor: Supervisor;
+let web: WebServer;
+
+const BOMB = "bomb";
+const OTHERS: Readonly<Record<string, string>> = {
+  slow: hog(4, 0.05, 400),
+  instant: hog(400, 0, 400),
+  busy: BUSY,
+  flood: "exec yes what nobody wants to read",
+};
+const idOf = (name: string): string => `${noisy.name}/${name}`;
+
+beforeAll(async () => {
+  stage = await Stage.make();
+  await stage.group("web");
+  quiet = await stage.account("quiet");
+  noisy = await stage.account("noisy");
+  web = await WebServer.make(stage.directory, await stage.account("www", "web"));
+  const policy = [
+    `nginx-group = ${nameFor("web")}`,
+    "[runs_as]",
+    quiet.name,
+    noisy.name,
+    "[hosts]",
+    `${quiet.name}: ${HOST}`,
+    "[limits]",
+    `${noisy.name}: memory = 64M, processes = 24, cpu = 0.1, log = 1M, restarts = 30`,
+  ];
+  supervisor = stage.supervisor("main", policy, { flags: web.flags });
+  chmodSync(quiet.home, 0o711);
+  quiet.write("www/index.php", "<?php echo 'here';");
+  chmodSync(join(quiet.home, "www"), 0o755);
+  // By itself php-cgi ends after 500 requests.
+  const start = "start = PHP_FCGI_MAX_REQUESTS=0 exec php-cgi";
+  quiet.writeConf("site", "listen = fastcgi", start, `host = ${HOST}`, "docroot = ~/www");
+  for (const [name, start] of Object.entries({ [BOMB]: bomb(120, 0.001), ...OTHERS })) {
+    noisy.writeConf(name, `start = ${start}`, "output = log", "autostart = no");
+  }
+  await supervisor.start();
+  await web.start();
+  await until("the site", async () => (await web.visit(HOST)).body === "here");
+});
+afterAll(async () => {
+  await web?.stop();
+  await stage?.remove();
+});
+
+/** The median and the 99th percentile, in ms, of how long some visits took; every one has to be answered. */
+const visit = async (): Promise<{ median: number; p99: number }> => {
+  const times: number[] = [];
+  for (let count = 0; count < VISITS; count += 1) {
+    const begun = performance.now();
+    const { status, body } = await web.visit(HOST);
+    times.push(performance.now() - begun);
+    expect([status, body]).toEqual([200, "here"]);
+  }
+  times.sort((a, b) => a - b);
+  const at = (part: number): number => times[Math.ceil(times.length * part) - 1] ?? Number.NaN;
+  return { median: at(0.5), p99: at(0.99) };
+};
+const middle = (numbers: readonly number[]): number =>
+  [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
+
+/** Asks something of all of the runaways; gives the answers. */
+const each = <T>(work: (name: string) => Promise<T>): Promise<T[]> =>
+  Promise.all([BOMB, ...Object.keys(OTHERS)].map(work));
+
+const runWild = async (): Promise<void> => {
+  // The bomb is the last: what begins beside it gets hardly any of its owner's time.
+  await Promise.all(Object.keys(OTHERS).map((name) => supervisor.act("start", idOf(name))));
+  await supervisor.act("start", idOf(BOMB));
+  await until("a bomb that has gone off", () => processesOf(noisy.uid).length >= 12);
+};
+
+const WILD = "a tenant gone wild costs its neighbour neither a visitor nor a process, and hardly any time";
+test(WILD, { timeout: 600_000 }, async ({ annotate }) => {
+  const site = `${quiet.name}/site`;
+  const before = await supervisor.status(site);
+  const { limits, warnings } = await supervisor.status(idOf("busy"));
+  const by = limits.keys.find(({ key, budget }) => key === "cpu" && budget)?.by;
+  await visit();
+  const p99: { quiet: number[]; wild: number[] } = { quiet: [], wild: [] };
+  const measure = async (kind: keyof typeof p99): Promise<void> => {
+    // Where nothing holds processor time there is no more to be shown than that everybody is answered.
+    for (let round = 0; round < (by === "cgroup" ? ROUNDS : 1); round += 1) {
+      const times = await visit();
+      p99[kind].push(times.p99);
+      await annotate(`${kind}: median ${times.median.toFixed(1)} ms, p99 ${times.p99.toFixed(1)} ms`);
+    }
+  };
+  await measure("quiet");
+  await runWild();
+  await measure("wild");
+  await each((name) => supervisor.act("stop", idOf(name)));
+  await until("peace", () => processesOf(noisy.uid).length === 0);
+  await measure("quiet");
+  const { pid, respawns } = await supervisor.status(site);
+  expect([pid, respawns]).toEqual([before.pid, 0]);
+
+  if (by !== "cgroup") {
+    expect(by).toBe("nothing");
+    expect(warnings.join("\n")).toMatch(/^the owner's budget of cpu=0\.1 is not enforced: /m);
+    return;
+  }
+  expect(middle(p99.wild) / middle(p99.quiet)).toBeLessThanOrEqual(2);
+});
