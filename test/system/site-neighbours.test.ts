@@ -244,17 +244,24 @@ test("an answer that its visitor does not take fills no disk", async () => {
   ] as const) {
     await shows(`flood-${app}.greenfelt.net`, mallory);
     const held = (): number => heldFiles(`${web.directory}/temp/${directory}/`);
-    const socket = connect({ port: web.port, host: "127.0.0.1" }).on("error", () => undefined);
-    socket.pause().write(`GET / HTTP/1.0\r\nHost: flood-${app}.greenfelt.net\r\n\r\n`);
+    const sockets: Socket[] = [];
+    const ask = (): void => {
+      const socket = connect({ port: web.port, host: "127.0.0.1" }).on("error", () => undefined);
+      socket.pause().write(`GET / HTTP/1.0\r\nHost: flood-${app}.greenfelt.net\r\n\r\n`);
+      sockets.push(socket);
+    };
     try {
       const full = await until(`what is kept of ${app}`, async () => {
         const before = held();
+        // A worker of before the reload may have had the request.
+        if (before === 0) ask();
         await pause(500);
         return before > 0 && before === held() ? before : undefined;
       });
-      expect(full).toBeLessThanOrEqual(1 << 20);
+      // The write with which the bound is reached is made.
+      expect(full).toBeLessThan(sockets.length * (2 << 20));
     } finally {
-      socket.destroy();
+      for (const socket of sockets) socket.destroy();
     }
   }
   await remove(mallory, "http", "fastcgi");
