@@ -27,7 +27,7 @@ export COMPOSE_PROJECT_NAME=dmhost-test
 vm=$checkout/.cache/vm
 machine=$checkout/test/vm/machine
 # Seconds after which a machine that has not switched itself off is hung.
-longest=1500
+longest=2400
 # MiB.
 memory=3072
 

@@ -130,10 +130,16 @@ export class WebServer {
     return existsSync(path) ? readFileSync(path, "utf8") : "";
   }
 
-  /** Asks a host for a path, byte by byte as it is written. */
-  visit(host: string, path = "/", method = "GET", body?: string): Promise<Visit> {
+  /** Asks a host for a path, byte by byte as it is written. @param more headers beside Host */
+  visit(
+    host: string,
+    path = "/",
+    method = "GET",
+    body?: string,
+    more: Readonly<Record<string, string>> = {},
+  ): Promise<Visit> {
     return new Promise((resolve, reject) => {
-      const asked = { host: "127.0.0.1", port: this.port, path, method, headers: { host }, agent: false };
+      const asked = { host: "127.0.0.1", port: this.port, path, method, headers: { host, ...more }, agent: false };
       const sent = request(asked, (answer) => {
         let text = "";
         answer.setEncoding("utf8").on("data", (chunk: string) => {

@@ -2,7 +2,7 @@
 import type { Explanation, PolicyAnswer, Ruling } from "@dmhost/supervisor/contract";
 import { formatDuration } from "./duration.ts";
 import { oneLine } from "./printable.ts";
-import { hostText, lossText } from "./render.ts";
+import { hostText, lossText, siteLogsText } from "./render.ts";
 import { type Clock, tai64nLocal } from "./tai64n.ts";
 import { limitWords, usageWords } from "./usage.ts";
 
@@ -49,7 +49,7 @@ const facts = (explanation: Explanation): [string, string][] => {
     ["socket", daemon.socket || "none"],
     ...daemon.hosts.flatMap((host): [string, string][] => [
       ["site", hostText(host)],
-      ...(host.accessLog === "" ? [] : [["", `${host.accessLog}, ${host.errorLog}`] satisfies [string, string]]),
+      ...(host.accessLog === "" ? [] : [["", siteLogsText(host)] satisfies [string, string]]),
     ]),
     ["containment", containment],
     ...(daemon.usage ? [["usage", usageWords(daemon.usage)] as [string, string]] : []),

@@ -52,6 +52,9 @@ export const lossText = ({ logDropped, logTrouble }: DaemonStatus): string => {
 /** `http://blog.example.org/ published`; why it is refused stands among the warnings. */
 export const hostText = ({ url, state, reason }: HostStatus): string =>
   oneLine(`${url} ${state}${state === "pending" ? `: ${reason}` : ""}`);
+/** Both logs of a site; why they cannot be read stands among the warnings. */
+export const siteLogsText = ({ accessLog, errorLog, logTrouble }: HostStatus): string =>
+  oneLine(`${accessLog}, ${errorLog}${logTrouble === "" ? "" : " (unreadable)"}`);
 
 /** A line for each process, where there are several or the one is not the whole truth. */
 const processes = ({ instances }: DaemonStatus): string[] =>

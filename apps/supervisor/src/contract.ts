@@ -139,6 +139,8 @@ export interface HostStatus {
   /** Paths of what the web server logs of it, "" where it is refused. */
   accessLog: string;
   errorLog: string;
+  /** Why its owner cannot read them; "" where they can. */
+  logTrouble: string;
 }
 
 /** GET /v1/daemons; with `usage=1` what each uses of the machine, too. */

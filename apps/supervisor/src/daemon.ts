@@ -42,7 +42,8 @@ export interface HostStanding {
   readonly state: "published" | "pending" | "refused";
   readonly reason: string;
   readonly url: string;
-  readonly logs: { readonly access: string; readonly error: string } | undefined;
+  /** `trouble`: why its owner cannot read them; "" where they can. */
+  readonly logs: { readonly access: string; readonly error: string; readonly trouble: string } | undefined;
 }
 
 /** A daemon that the supervisor knows. Its file may be wrong, and it may not be allowed to run: the state says so. */

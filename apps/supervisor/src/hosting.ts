@@ -5,7 +5,7 @@ import { docrootRefusal } from "./core/docroot.ts";
 import type { Hostname } from "./core/hostname.ts";
 import { privateGroup } from "./core/log-readers.ts";
 import type { Policy } from "./core/policy.ts";
-import type { AccountBase } from "./core/policy-rules.ts";
+import type { Account, AccountBase } from "./core/policy-rules.ts";
 import { renderSite, type Site, type SitePath, siteLog, sitePath } from "./core/site.ts";
 import type { Daemon, HostStanding } from "./daemon.ts";
 import type { Terms } from "./instance.ts";
@@ -27,6 +27,8 @@ export interface HostingSurroundings {
 
 /** Sites of one owner at most: each takes the web server two open files. */
 const MOST_HOSTS = 256;
+/** In bytes: sun_path of unix(7). Nginx refuses all sites for one that is longer. */
+const LONGEST_SOCKET_PATH = 107;
 /** What happens within this time is looked at once, in ms: a daemon may respawn often. */
 const TOGETHER = 100;
 /** Until the web server's answer is looked for again, in ms: at first, and at most. */
@@ -43,11 +45,15 @@ interface Prospect {
 
 /** Why a host is not published yet, though it may be. */
 const obstacle = (
+  { id }: Daemon,
   name: Hostname,
   answer: WebServerAnswer | undefined,
   trouble: string | undefined,
 ): Pick<HostStanding, "state" | "reason"> => {
   if (trouble !== undefined) return { state: "pending", reason: trouble };
+  const complaint = answer?.leftOut.get(id);
+  if (complaint !== undefined)
+    return { state: "refused", reason: `host ${name}: the web server refuses this site: ${complaint}` };
   if (!answer || answer.accepted) return { state: "pending", reason: "the web server has not taken it up yet" };
   // Its complaint may be about somebody else's site.
   const where = "root finds why in the supervisor's log";
@@ -155,6 +161,8 @@ export class Hosting {
       return `its log directory cannot be made: ${error instanceof Error ? error.message : String(error)}`;
     }
     const socket = sitePath(web.socketPath(key));
+    if (socket && Buffer.byteLength(socket) > LONGEST_SOCKET_PATH)
+      return `the path of its socket, ${socket}, has more than ${LONGEST_SOCKET_PATH} bytes; a shorter name for the daemon helps`;
     if (!logs || !socket) return "the paths of its logs and socket cannot be written into Nginx's configuration";
     const common = { id, hosts: host, maxBody, logs };
     if (given === undefined) {
@@ -209,7 +217,9 @@ export class Hosting {
       const text = JSON.stringify(memory);
       if (text !== this.#remembered) web.remember(memory);
       this.#remembered = text;
-      web.offer([...this.#published.values()].map(renderSite).join(""));
+      // In an order in which an owner's stand together.
+      const sites = [...this.#published.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+      web.offer(sites.map(renderSite).join(""));
       return undefined;
     } catch (error) {
       return `the web server cannot be told of it: ${error instanceof Error ? error.message : String(error)}`;
@@ -228,29 +238,48 @@ export class Hosting {
     for (const { daemon, hosts, refused } of prospects) {
       const site = this.#published.get(daemon.id);
       const isPublished = site !== undefined && inForce.includes(renderSite(site));
+      const logTrouble = this.#logTrouble(daemon.key.owner);
       daemon.hosts = hosts.map((name): HostStanding => {
         const url = `http://${name}${this.#about.port === 80 ? "" : `:${this.#about.port}`}/`;
         const reason = refused.get(name);
         if (reason !== undefined || !site)
           return { name, state: "refused", reason: reason ?? "", url, logs: undefined };
-        const logs = { access: siteLog(site.logs, name, "access"), error: siteLog(site.logs, name, "error") };
+        const logs = {
+          access: siteLog(site.logs, name, "access"),
+          error: siteLog(site.logs, name, "error"),
+          trouble: logTrouble,
+        };
         if (isPublished) return { name, state: "published", reason: "", url, logs };
-        return { name, ...obstacle(name, answer, trouble), url, logs };
+        return { name, ...obstacle(daemon, name, answer, trouble), url, logs };
       });
     }
     this.#cancelPoll?.();
     this.#cancelPoll = undefined;
-    if (!web || (trouble === undefined && answer?.accepted)) return;
+    // What is left out is tried again from time to time.
+    if (!web || (trouble === undefined && answer?.accepted && answer.leftOut.size === 0)) return;
     this.#cancelPoll = this.#about.machine.after(delay, () => {
       if (trouble !== undefined) this.plan();
       else this.#tell(prospects, undefined, Math.min(LATEST, 2 * delay));
     });
   }
 
+  /** Why an owner cannot read the logs of their sites; "" where they can. */
+  #logTrouble(owner: Account): string {
+    const { web } = this.#about;
+    if (!web || web.canReadLogs(owner, privateGroup(owner, this.#about.accounts()))) return "";
+    const why = `other accounts are in their primary group (${owner.gid}), too, and must not read them`;
+    return `${owner.name} cannot read the logs of their sites: ${why}; root gives them a primary group of their own (usermod --gid)`;
+  }
+
   #reportAnswer(answer: WebServerAnswer | undefined, trouble: string | undefined): void {
     if (trouble !== undefined) this.#report("warn", trouble);
-    else if (answer?.accepted) this.#report("info", "the web server has taken up the sites");
-    else if (answer) {
+    else if (answer?.accepted) {
+      const leftOut = [...answer.leftOut].map(
+        ([id, complaint]) => `the web server leaves out the sites of ${id}: ${complaint}`,
+      );
+      if (leftOut.length > 0) this.#report("warn", leftOut.join("; "));
+      else this.#report("info", "the web server has taken up the sites");
+    } else if (answer) {
       this.#report("warn", `the web server refuses the sites and goes on with those before: ${answer.message}`);
     } else this.#told = "";
   }

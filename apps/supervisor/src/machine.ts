@@ -293,6 +293,8 @@ export interface WebServerAnswer {
   readonly accepted: boolean;
   /** Its complaint; "" where it has none. */
   readonly message: string;
+  /** Sites that it leaves out though it takes the others: its complaint about each, by daemon id. */
+  readonly leftOut: ReadonlyMap<string, string>;
 }
 
 /** What is kept of the sites from one supervisor to the next. Plain data. */
@@ -315,6 +317,8 @@ export interface WebServer {
   socketPath(key: DaemonKey): string;
   /** The directory for the logs of an owner's hosts, made where it is missing. @param group who may read them, if anyone */
   logDirectory(owner: Account, group: number | undefined): string;
+  /** Whether the owner can read what lies there. @param group as it was given to logDirectory */
+  canReadLogs(owner: Account, group: number | undefined): boolean;
   /** Uid of the owner of a directory as this account sees it; a reason in words where it sees none. */
   ownerOf(viewer: Account, path: string): number | string;
   recall(): SiteMemory;

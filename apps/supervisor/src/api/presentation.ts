@@ -97,12 +97,14 @@ export const present = (daemon: Daemon, now: number, measured = false): DaemonSt
       // What bars it is its reason, and need not be said twice.
       ...[...file.errors, ...file.warnings].filter((warning) => warning !== state.bar?.reason),
       ...daemon.hosts.filter((host) => host.state === "refused").map((host) => host.reason),
+      ...new Set(daemon.hosts.flatMap(({ logs }) => logs?.trouble || [])),
       ...shortcomings(limits, means),
     ],
     hosts: daemon.hosts.map(({ logs, ...host }) => ({
       ...host,
       accessLog: logs?.access ?? "",
       errorLog: logs?.error ?? "",
+      logTrouble: logs?.trouble ?? "",
     })),
     instances,
     limits: { by: summary(limits, means), keys: [...limits] },

@@ -2,7 +2,7 @@
 
 declare const checked: unique symbol;
 
-/** A fully qualified host name in lower case: at least two labels, at most 253 characters (RFC 1123, 2.1). */
+/** A fully qualified host name in lower case: at least two labels (RFC 1123, 2.1), at most LONGEST_HOSTNAME characters. */
 export type Hostname = string & { readonly [checked]: "hostname" };
 
 /** What a line of [hosts] grants: one name, or every name below one. */
@@ -12,13 +12,17 @@ export interface HostPattern {
   readonly below: boolean;
 }
 
-const LONGEST = 253;
+/**
+ * DNS has names of 253 characters. But a site's logs are called by its host, the oldest one HOST.access.log.4, and no file
+ * has a name of more than 255 bytes.
+ */
+export const LONGEST_HOSTNAME = 242;
 const LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
 const isName = (text: string, fewest: number): boolean => {
   const labels = text.split(".");
   return (
-    text.length <= LONGEST &&
+    text.length <= LONGEST_HOSTNAME &&
     labels.length >= fewest &&
     labels.every((label) => LABEL.test(label)) &&
     // All digits at the end: an address.
@@ -40,7 +44,7 @@ export const hostPattern = (text: string): HostPattern | undefined => {
   const below = text.startsWith("*.");
   const name = lowered(below ? text.slice(2) : text);
   // With the shortest label below it the name must still be one.
-  const fits = below ? isName(name, 1) && name.length + 2 <= LONGEST : isName(name, 2);
+  const fits = below ? isName(name, 1) && name.length + 2 <= LONGEST_HOSTNAME : isName(name, 2);
   return fits ? { name, below } : undefined;
 };
 

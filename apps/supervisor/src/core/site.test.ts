@@ -83,6 +83,7 @@ describe.each(APPS)("app=%s", (app) => {
       expect(first("disable_symlinks")).toEqual(["if_not_owner"]);
       expect(first("root")).toEqual(["/home/alice/www"]);
       expect(first("include")).toEqual(["listen.conf"]);
+      expect(first("set")).toEqual(["$site_owner", "alice"]);
     }
   });
 
@@ -97,12 +98,10 @@ describe.each(APPS)("app=%s", (app) => {
   });
 
   it("masks no answer of the application's, and says when to come again where there is none", () => {
-    if (app === "static") expect(text).not.toMatch(/error_page|_pass/);
-    else {
-      expect(text).toContain(`${app === "http" ? "proxy" : "fastcgi"}_intercept_errors off;`);
-      expect(text).toContain("error_page 502 504 =503 @unavailable;");
-      expect(text).toContain("add_header Retry-After 5 always;");
-    }
+    if (app === "static") expect(text).not.toMatch(/_intercept_errors|_pass/);
+    else expect(text).toContain(`${app === "http" ? "proxy" : "fastcgi"}_intercept_errors off;`);
+    expect(text).toContain("error_page 502 503 504 =503 @unavailable;");
+    expect(text).toContain("add_header Retry-After 5 always;");
     expect(text).not.toContain("non_idempotent");
   });
 });
@@ -116,6 +115,10 @@ it("an application without a docroot is asked for everything", () => {
   const text = renderSite(siteOf("http", { docroot: undefined }));
   expect(text).not.toMatch(/\broot\b|try_files/);
   expect(text.match(/proxy_pass http:\/\/site_alice_2f_blog;/g)).toHaveLength(2);
+});
+
+it("begins with the line by which the web server tells one daemon's vhosts from another's, and has no other such", () => {
+  expect(renderSite(siteOf("php")).match(/^# site .*$/gm)).toEqual(["# site alice/blog"]);
 });
 
 it("has nothing to say of a daemon without a host", () => {

@@ -57,11 +57,14 @@ export const indexName = (text: string): IndexName | undefined =>
 /** Nginx takes a backslash away before `"` and `\` (ngx_conf_read_token). */
 const quoted = (path: SitePath | `unix:${SitePath}`): string => `"${path.replace(/["\\]/g, "\\$&")}"`;
 
-/** Nginx compares these without regard to capital letters, so they are written as numbers, and so is all but letters. */
-const upstreamOf = (id: string): UpstreamName => {
-  const encoded = [...id].map((c) => (/[a-z0-9]/.test(c) ? c : `_${c.codePointAt(0)?.toString(16)}_`));
-  return `site_${encoded.join("")}` as UpstreamName;
-};
+/** Nginx compares names without regard to capital letters, so they are written as numbers, and so is all but letters. */
+const plain = (text: string): string =>
+  [...text].map((c) => (/[a-z0-9]/.test(c) ? c : `_${c.codePointAt(0)?.toString(16)}_`)).join("");
+
+const upstreamOf = (id: string): UpstreamName => `site_${plain(id)}` as UpstreamName;
+
+/** What nginx.conf counts the requests of an owner's sites by. */
+const ownerOf = (id: string): string => plain(id.slice(0, id.indexOf("/")));
 
 /** Path of one of a host's two logs. */
 export const siteLog = (logs: SitePath, host: Hostname, kind: "access" | "error"): SitePath =>
@@ -122,6 +125,7 @@ const server = (site: Site, host: Hostname): string[] => {
   const own = [
     "include listen.conf;",
     `server_name ${host};`,
+    `set $site_owner ${ownerOf(site.id)};`,
     ...(site.docroot === undefined ? [] : [`root ${quoted(site.docroot)};`]),
     ...(site.app === "php" || site.app === "static" ? [`index ${site.index.join(" ")};`] : []),
     // From the first directory on: a docroot may be a link itself.
@@ -129,27 +133,28 @@ const server = (site: Site, host: Hostname): string[] => {
     `client_max_body_size ${site.maxBody};`,
     `access_log ${quoted(siteLog(site.logs, host, "access"))} site;`,
     `error_log ${quoted(siteLog(site.logs, host, "error"))} warn;`,
-    ...(site.app === "static"
-      ? []
-      : [
-          `${site.app === "http" ? "proxy" : "fastcgi"}_intercept_errors off;`,
-          "error_page 502 504 =503 @unavailable;",
-          ...location("@unavailable", [
-            "default_type text/html;",
-            "add_header Retry-After 5 always;",
-            "add_header Cache-Control no-store always;",
-            `return 503 '${UNAVAILABLE_PAGE}';`,
-          ]),
-        ]),
+    ...(site.app === "static" ? [] : [`${site.app === "http" ? "proxy" : "fastcgi"}_intercept_errors off;`]),
+    // 503 is Nginx's own, where there are more requests than nginx.conf lets a site have.
+    "error_page 502 503 504 =503 @unavailable;",
+    ...location("@unavailable", [
+      "default_type text/html;",
+      "add_header Retry-After 5 always;",
+      "add_header Cache-Control no-store always;",
+      `return 503 '${UNAVAILABLE_PAGE}';`,
+    ]),
     ...locations(site),
   ];
   return ["server {", ...own.map((line) => `  ${line}`), "}"];
 };
 
-/** The vhosts of one daemon, one server a host; "" where it has none. The daemon's socket is named whatever its state. */
+/**
+ * The vhosts of one daemon, one server a host, below the line `# site ID` by which nginx/web-server tells them from others';
+ * "" where it has none. The daemon's socket is named whatever its state.
+ */
 export const renderSite = (site: Site): string => {
   if (site.hosts.length === 0) return "";
   const lines = [
+    `# site ${site.id}`,
     ...(site.app === "static" ? [] : upstream(site.id, site.socket)),
     ...site.hosts.flatMap((host) => server(site, host)),
   ];

@@ -4,7 +4,7 @@
  *
  *     <sites>/offered/sites.conf    ours; its first line is `# generation ID`
  *     <sites>/accepted/sites.conf   the web server's own: what it works with
- *     <sites>/accepted/answer       `ID accepted` or `ID refused`, and below it what Nginx says
+ *     <sites>/accepted/answer       `ID accepted` or `ID refused`; `left out SITE: COMPLAINT` for each; what Nginx says
  */
 import { createHash } from "node:crypto";
 import {
@@ -95,13 +95,18 @@ export class NginxSites implements WebServer {
   }
 
   answer(): WebServerAnswer | undefined {
-    if (!this.#text) return { accepted: true, message: "" };
+    if (!this.#text) return { accepted: true, message: "", leftOut: new Map() };
     const generation = this.#text.slice(0, this.#text.indexOf("\n")).split(" ")[2];
     const text = readStranger(join(this.#options.sitesDir, "accepted/answer"), LARGEST_ANSWER);
     const [head = "", ...message] = text.split("\n");
     const [id, word] = head.split(" ");
     if (id !== generation || (word !== "accepted" && word !== "refused")) return undefined;
-    return { accepted: word === "accepted", message: message.join(" ").trim().slice(0, LONGEST_MESSAGE) };
+    const leftOut = message.flatMap((line): [string, string][] => {
+      const [, site, complaint] = /^left out (\S+): (.*)$/.exec(line) ?? [];
+      return site === undefined || complaint === undefined ? [] : [[site, complaint]];
+    });
+    const rest = message.slice(leftOut.length).join(" ").trim();
+    return { accepted: word === "accepted", message: rest.slice(0, LONGEST_MESSAGE), leftOut: new Map(leftOut) };
   }
 
   inForce(): string {
@@ -128,6 +133,11 @@ export class NginxSites implements WebServer {
     const server = lstatSync(join(sitesDir, "accepted")).uid;
     if (uid !== server || gid !== (group ?? 0)) chownSync(path, server, group ?? 0);
     return path;
+  }
+
+  canReadLogs(owner: Account, group: number | undefined): boolean {
+    // Without root the web server is the owner.
+    return !privileged || owner.uid === 0 || group !== undefined;
   }
 
   ownerOf(viewer: Account, path: string): number | string {
