@@ -12,7 +12,7 @@ old_tools="daemontools"
 # Packages that the system tests run as tenants' daemons, or around them. php and mariadb-server-core are named so that
 # Debian adds no Apache and no service of a database.
 tenant_packages="deluged wordpress php mariadb-server-core libcatalyst-perl libfcgi-perl libfcgi-procmanager-perl
-starman uwsgi-core uwsgi-plugin-python3 gcc libc6-dev libfcgi-dev iproute2 busybox-static $old_tools"
+starman python3 uwsgi-core uwsgi-plugin-python3 gcc libc6-dev libfcgi-dev iproute2 busybox-static $old_tools"
 # Services that packages named here bring, and that dmhost does not want.
 unwanted_services="nginx deluged"
 # What the virtual machine of the tests is made with, and runs in.

@@ -51,6 +51,9 @@ const TICK = 10;
 const SHARE = 0.1;
 const BURST = 50;
 const LONGEST = 125;
+/** The same for questions about single sockets: each takes the longer the more there are. */
+const ASKING_SHARE = 0.2;
+const ASKING_BURST = 500;
 /** How long nobody looks after a look that was broken off: whoever asks meanwhile asks about single sockets. In ms. */
 const REST = 60_000;
 
@@ -61,6 +64,8 @@ export class SocketCensus {
   readonly #dump: Dump;
   readonly #clock: () => number;
   readonly #ration: Ration;
+  /** Time for all who ask about single sockets instead. */
+  readonly asking: Ration;
   #last: Census | undefined;
   #begun = Number.NEGATIVE_INFINITY;
   #cost = 0;
@@ -71,6 +76,7 @@ export class SocketCensus {
     this.#dump = dump;
     this.#clock = clock;
     this.#ration = new Ration(SHARE, BURST, clock);
+    this.asking = new Ration(ASKING_SHARE, ASKING_BURST, clock);
   }
 
   /** What there was a moment ago; undefined where another look now would cost too much. */

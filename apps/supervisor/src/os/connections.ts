@@ -25,7 +25,7 @@ export const servesClient = (
   since?: number,
 ): boolean | undefined => {
   const present = since === undefined ? census.recent() : census.since(since);
-  if (!present) return holdsAny(processes, oneByOne(inode, ["client"]), LONGEST_ASKING);
+  if (!present) return ask(census, processes, inode, ["client"]);
   if (!present.told) return false;
   const { accepted } = present.to(inode);
   return holdsAny(processes, { isClient: (one) => accepted.has(one), isListed: present.has }, LONGEST);
@@ -53,6 +53,14 @@ const oneByOne = (inode: number, wanted: readonly Role[]): Knowledge => {
   return { isClient: (socket) => wanted.includes(role(socket)), isListed: (socket) => role(socket) !== "elsewhere" };
 };
 
+const ask = (
+  { asking }: SocketCensus,
+  processes: readonly ProcessIdentity[],
+  inode: number,
+  wanted: readonly Role[],
+): boolean | undefined =>
+  asking.balance > 0 ? asking.charge(() => holdsAny(processes, oneByOne(inode, wanted), LONGEST_ASKING)) : undefined;
+
 const holdsAny = (
   processes: readonly ProcessIdentity[],
   knowledge: Knowledge,
@@ -79,7 +87,7 @@ export const hasClient = (
   since?: number,
 ): boolean | undefined => {
   const present = since === undefined ? census.recent() : census.since(since);
-  if (!present) return holdsAny(processes, oneByOne(inode, ["client", "queue"]), LONGEST_ASKING);
+  if (!present) return ask(census, processes, inode, ["client", "queue"]);
   if (present.to(inode).count > 0) return true;
   return servesClient(census, processes, inode, since);
 };
