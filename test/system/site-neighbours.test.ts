@@ -268,7 +268,8 @@ test("an answer that its visitor does not take fills no disk", async () => {
 });
 
 test("an owner who cannot read the logs of their sites is told, and why", async () => {
-  expect((await hostsOf(bob, "calm"))[0]).toMatchObject({ state: "published", logTrouble: "" });
+  await until("it published", async () => (await hostsOf(bob, "calm"))[0]?.state === "published");
+  expect((await hostsOf(bob, "calm"))[0]?.logTrouble).toBe("");
   await mallory.join("bob");
   await supervisor.rescan();
   const trouble = await until("the trouble", async () => (await hostsOf(bob, "calm"))[0]?.logTrouble || undefined);
