@@ -268,7 +268,8 @@ test("an answer that its visitor does not take fills no disk", async () => {
 });
 
 test("an owner who cannot read the logs of their sites is told, and why", async () => {
-  await until("it published", async () => (await hostsOf(bob, "calm"))[0]?.state === "published");
+  // Reloads that come close together have a pace.
+  await until("it published", async () => (await hostsOf(bob, "calm"))[0]?.state === "published", 60);
   expect((await hostsOf(bob, "calm"))[0]?.logTrouble).toBe("");
   await mallory.join("bob");
   await supervisor.rescan();
