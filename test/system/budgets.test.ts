@@ -58,7 +58,8 @@ test("one daemon more than its owner may have is forbidden, with the reason and 
 test("a file that sorts earlier takes nobody's place, and one that goes gives its place to the next", async () => {
   ann.writeConf("0-early", "start = exec sleep 600");
   await main.rescan();
-  expect(await statesOf("0-early", "b")).toEqual(["forbidden", "running"]);
+  await main.reaches(of(ann, "b"), "running");
+  expect(await statesOf("0-early")).toEqual(["forbidden"]);
   await ann.run(["rm", `${ann.home}/${ann.conf("0-early")}`, `${ann.home}/${ann.conf("a")}`]);
   await until("the end of the two", async () => {
     await main.act("stop", of(ann, "a"));
