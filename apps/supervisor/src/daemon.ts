@@ -436,10 +436,7 @@ export class Daemon {
     for (const instance of this.instances()) {
       if (instance.surplus) this.#forgetEnded(instance);
       else if (instance.fresh && this.#lasting().length > this.size) this.#dismiss(instance, "retire");
-      else if (instance.fresh) {
-        instance.fresh = false;
-        instance.remember();
-      }
+      else if (instance.fresh) instance.prove();
     }
   }
 

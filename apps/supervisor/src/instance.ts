@@ -249,6 +249,12 @@ export class Instance {
     this.#machine.forget(this.key);
   }
 
+  /** It has shown that it can replace the other. */
+  prove(): void {
+    this.fresh = false;
+    this.remember();
+  }
+
   /** Leaves what the next supervisor needs to know. */
   remember(): void {
     const { scale, size } = this.#host;

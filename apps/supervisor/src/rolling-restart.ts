@@ -80,13 +80,13 @@ export class RollingRestart {
       }
       case "retire": {
         const old = this.#crew.instance(move.old);
-        this.#prove(fresh);
+        fresh?.prove();
         if (old) this.#crew.dismiss(old, "retire");
         this.advance();
         return;
       }
       case "pass":
-        this.#prove(fresh);
+        fresh?.prove();
         this.#plan = passed(this.#plan);
         this.advance();
         return;
@@ -107,13 +107,7 @@ export class RollingRestart {
     const fresh = pair && this.#crew.instance(pair.fresh);
     if (!fresh?.fresh) return;
     if (this.#crew.instance(pair?.old ?? 0)?.state.want === "up") this.#crew.dismiss(fresh, "stop");
-    else this.#prove(fresh);
-  }
-
-  #prove(fresh: Instance | undefined): void {
-    if (!fresh) return;
-    fresh.fresh = false;
-    fresh.remember();
+    else fresh.prove();
   }
 
   #end(): void {

@@ -1,7 +1,6 @@
 /** Clients of a listening socket, and who has them in hand: sock_diag(7), and /proc, where every look is bounded. */
 import { lstatSync, opendirSync, readFileSync, readlinkSync } from "node:fs";
 import { type Role, roleOf, type SocketCensus } from "./census.ts";
-import { askSocketDiagnosis } from "./libc.ts";
 import type { ProcessIdentity } from "./process-table.ts";
 import { asUser } from "./tenant.ts";
 
@@ -120,13 +119,15 @@ const holdsClient = (pid: number, { isClient, isListed }: Knowledge, deadline: n
     if (found !== false) return found;
     for (const inode of unlisted) {
       if (isLate()) return undefined;
-      if (isElsewhere(inode)) return true;
+      if (roleOf(inode, NO_FILE) === "elsewhere") return true;
     }
     return false;
   } catch (error) {
     return GONE.has((error as NodeJS.ErrnoException).code ?? "") ? false : undefined;
   }
 };
+/** Where it does not matter what a socket is bound to. */
+const NO_FILE = 0;
 /** Descriptors that are read at a time. */
 const ENTRIES = 128;
 /** What becomes of a look at a process that has ended. */
@@ -149,22 +150,4 @@ const isUnix = (pid: number, fd: string): boolean => {
   } catch {
     return false;
   }
-};
-
-const NLMSG_ERROR = 2;
-const ENOENT = 2;
-const SOCK_DIAG_BY_FAMILY = 20;
-
-/** Whether the UNIX socket with this inode is in another network namespace than the supervisor. */
-const isElsewhere = (inode: number): boolean => {
-  const request = Buffer.alloc(40);
-  request.writeUInt32LE(request.length, 0);
-  request.writeUInt16LE(SOCK_DIAG_BY_FAMILY, 4);
-  request.writeUInt16LE(1, 6);
-  request.writeUInt8(1, 16);
-  request.writeUInt32LE(0xffff_ffff, 20);
-  request.writeUInt32LE(inode, 24);
-  request.fill(0xff, 32);
-  const answer = askSocketDiagnosis(request);
-  return answer.length >= 20 && answer.readUInt16LE(4) === NLMSG_ERROR && answer.readInt32LE(16) === -ENOENT;
 };
