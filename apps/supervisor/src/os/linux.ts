@@ -5,7 +5,6 @@ import { join } from "node:path";
 import type { Allotment } from "../core/allowance.ts";
 import type { Definition, Parsed, ParsedService, ServiceText } from "../core/definition.ts";
 import type { Means } from "../core/enforcement.ts";
-import type { SocketEvidence } from "../core/evidence.ts";
 import type { LaunchPlan } from "../core/launch.ts";
 import type { Account, AccountBase } from "../core/policy-rules.ts";
 import type {
@@ -50,6 +49,7 @@ import {
 import { ConfWatch } from "./conf-watch.ts";
 import { hasClient, servesClient } from "./connections.ts";
 import { runFinish } from "./finish.ts";
+import { Held } from "./held-socket.ts";
 import { type FileIdentity, keepOnExec } from "./libc.ts";
 import { fifoPath, Log, type LogPlan, requireCompressor, requireWritable } from "./log.ts";
 import { OverflowWatch } from "./log-overflow.ts";
@@ -76,19 +76,7 @@ import {
   type ServiceDirectories,
   serviceFolders,
 } from "./service-dir.ts";
-import {
-  admit,
-  closeSocket,
-  dismissWaiting,
-  inodeOf,
-  isPublished,
-  type ListeningSocket,
-  markSocket,
-  observeSocket,
-  openSocket,
-  takeSocket,
-  widenQueue,
-} from "./socket.ts";
+import { type ListeningSocket, openSocket, takeSocket } from "./socket.ts";
 import type { StateFiles } from "./state-file.ts";
 import { privileged } from "./tenant.ts";
 
@@ -762,57 +750,5 @@ export class Linux implements Machine {
     this.#remembered.delete(instanceId(key));
     this.#options.states.remove(key.owner.name, recordName(key));
     if (![...this.#remembered.values()].some((other) => idOf(other.key) === idOf(key))) this.#dropped.delete(idOf(key));
-  }
-}
-
-/** A socket that is held. Its descriptor is another after clients were sent away. */
-class Held implements HeldSocket {
-  readonly fresh: boolean;
-  #socket: ListeningSocket;
-  readonly #readiness: Readiness;
-  readonly #closed: () => void;
-
-  constructor(socket: ListeningSocket, fresh: boolean, readiness: Readiness, closed: () => void) {
-    this.#socket = socket;
-    this.fresh = fresh;
-    this.#readiness = readiness;
-    this.#closed = closed;
-  }
-
-  get fd(): number {
-    return this.#socket.fd;
-  }
-  get path(): string {
-    return this.#socket.path;
-  }
-  get inode(): number {
-    return inodeOf(this.#socket);
-  }
-  intact(): boolean {
-    return isPublished(this.#socket);
-  }
-  widen(): void {
-    widenQueue(this.#socket);
-  }
-  admit(clients: boolean): void {
-    admit(this.#socket, clients);
-  }
-  dismiss(): void {
-    this.#readiness.forget(this.fd);
-    this.#socket = dismissWaiting(this.#socket);
-  }
-  mark(): void {
-    markSocket(this.#socket);
-  }
-  observe(): SocketEvidence {
-    return observeSocket(this.#socket);
-  }
-  awaitClient(came: () => void): void {
-    this.#readiness.once(this.fd, came);
-  }
-  close(): void {
-    this.#readiness.forget(this.fd);
-    closeSocket(this.#socket);
-    this.#closed();
   }
 }

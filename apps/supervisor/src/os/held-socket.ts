@@ -1,0 +1,67 @@
+/** The supervisor's hold of a listening socket. */
+import type { SocketEvidence } from "../core/evidence.ts";
+import type { HeldSocket } from "../machine.ts";
+import type { Readiness } from "./readiness.ts";
+import {
+  admit,
+  closeSocket,
+  dismissWaiting,
+  inodeOf,
+  isPublished,
+  type ListeningSocket,
+  markSocket,
+  observeSocket,
+  widenQueue,
+} from "./socket.ts";
+
+/** A socket that is held. Its descriptor is another after clients were sent away. */
+export class Held implements HeldSocket {
+  readonly fresh: boolean;
+  #socket: ListeningSocket;
+  readonly #readiness: Readiness;
+  readonly #closed: () => void;
+
+  constructor(socket: ListeningSocket, fresh: boolean, readiness: Readiness, closed: () => void) {
+    this.#socket = socket;
+    this.fresh = fresh;
+    this.#readiness = readiness;
+    this.#closed = closed;
+  }
+
+  get fd(): number {
+    return this.#socket.fd;
+  }
+  get path(): string {
+    return this.#socket.path;
+  }
+  get inode(): number {
+    return inodeOf(this.#socket);
+  }
+  intact(): boolean {
+    return isPublished(this.#socket);
+  }
+  widen(): void {
+    widenQueue(this.#socket);
+  }
+  admit(clients: boolean): void {
+    admit(this.#socket, clients);
+  }
+  dismiss(): void {
+    this.#readiness.forget(this.fd);
+    this.#socket = dismissWaiting(this.#socket);
+  }
+  mark(): void {
+    markSocket(this.#socket);
+  }
+  observe(): SocketEvidence {
+    return observeSocket(this.#socket);
+  }
+  awaitClient(came: () => void): void {
+    this.#readiness.once(this.fd, came);
+  }
+  close(): void {
+    this.#readiness.forget(this.fd);
+    closeSocket(this.#socket);
+    this.#closed();
+  }
+}
