@@ -37,6 +37,8 @@ export interface SupervisorOptions {
   readonly flags?: readonly string[];
 }
 
+/** How much of its log tells why a supervisor has ended. */
+const LAST_LINES = 40;
 /** Descriptors 3 to 19 are closed; 20, which Node does not look at, is one that whoever starts the supervisor left open. */
 const GAP = Array<"ignore">(17).fill("ignore");
 
@@ -139,9 +141,18 @@ export class Supervisor {
     return spawned.map(({ time }) => time);
   }
 
-  /** Asks its API as root. */
-  ask(method: string, path: string, body?: unknown): Promise<Answer> {
-    return ask(this.socket, method, path, body);
+  /** Asks its API as root. One that has ended by itself is the reason of a failure, with its last lines. */
+  async ask(method: string, path: string, body?: unknown): Promise<Answer> {
+    try {
+      return await ask(this.socket, method, path, body);
+    } catch (error) {
+      const { exitCode, signalCode } = this.#child ?? {};
+      if ((exitCode ?? signalCode ?? undefined) === undefined) throw error;
+      const lines = this.text().trimEnd().split("\n").slice(-LAST_LINES).join("\n");
+      throw new Error(`the supervisor has ended with ${exitCode ?? signalCode}; it wrote last:\n${lines}`, {
+        cause: error,
+      });
+    }
   }
 
   async status(id: string): Promise<DaemonStatus> {

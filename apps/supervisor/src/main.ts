@@ -254,6 +254,7 @@ const main = async (): Promise<void> => {
       if (found) replaceConfFile(identity, found.path, text);
     },
     newConf: daemonTemplate,
+    writeRecords: () => machine.writeRecords(),
     onInternalError: (error, { user }) => log.error({ err: error, caller: user }, "a request failed"),
   });
 

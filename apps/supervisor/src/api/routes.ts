@@ -31,6 +31,8 @@ export interface Surroundings extends ExplanationSurroundings, ConfSurroundings 
   reloadPolicy(): Promise<string[]>;
   /** Uid of the one who, besides root, may have it read again: the only tenant's, where there is but one. */
   readonly policyOwner: number;
+  /** Writes what the next supervisor is to know: what somebody has been told of is so after kill -9, too. */
+  writeRecords(): void;
   /** Called for an error that the caller is only told of as internal. */
   onInternalError(error: unknown, caller: Caller): void;
 }
@@ -184,6 +186,7 @@ export const createApi = async (supervisor: Supervisor, about: Surroundings): Pr
     ajv: { customOptions: { removeAdditional: false, coerceTypes: true } },
   });
   api.addHook("preHandler", async (request) => requestCame(request.raw.socket));
+  api.addHook("onSend", async () => about.writeRecords());
   api.addHook("onResponse", async (request) => awaitRequest(request.raw.socket));
   api.setErrorHandler((error, request, reply) => {
     const { status, body } = answerTo(error);

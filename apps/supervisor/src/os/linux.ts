@@ -377,7 +377,7 @@ export class Linux implements Machine {
 
   /** Makes ready for another program in this process: it finds every run by its record, and gets these sockets. */
   handOver(): ReadonlyMap<string, number> {
-    this.#writeStates();
+    this.writeRecords();
     for (const { chain } of this.#spares.values()) chain.discardNow();
     for (const { fd } of this.#sockets) keepOnExec(fd);
     return new Map([...this.#sockets].map(({ path, fd }) => [path, fd]));
@@ -716,14 +716,14 @@ export class Linux implements Machine {
   }
 
   remember(key: InstanceKey, record: Omit<InstanceRecord, "traces">): void {
-    if (this.#unwritten.size === 0) setImmediate(() => this.#writeStates());
+    if (this.#unwritten.size === 0) setImmediate(() => this.writeRecords());
     const remembered = { ...record, key };
     this.#unwritten.set(instanceId(key), remembered);
     this.#remembered.set(instanceId(key), remembered);
   }
 
-  /** Writes what was to be remembered, when whoever waits for a process has it. */
-  #writeStates(): void {
+  /** Writes what was to be remembered: in a moment, when whoever waits for a process has it, or when it is told to somebody. */
+  writeRecords(): void {
     for (const [id, { key, ...record }] of this.#unwritten) {
       const run = this.#runs.get(id);
       const log = this.#logs.get(idOf(key));

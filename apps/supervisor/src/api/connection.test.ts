@@ -1,4 +1,4 @@
-/** Connections whose requests do not come whole in time (spec/security.md 14), over real sockets. */
+/** What happens on a connection, over real sockets: requests that do not come whole in time (spec/security.md 14), answers. */
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
@@ -20,8 +20,12 @@ afterEach(async () => {
 });
 
 /** A client of an API whose deadline is this many ms, and what it has received so far. */
-const client = async (longestRequest: number, health: () => unknown = () => HEALTH) => {
-  const api = await createApi({ stopping: false } as Supervisor, { health } as unknown as Surroundings);
+const client = async (
+  longestRequest: number,
+  health: () => unknown = () => HEALTH,
+  writeRecords: () => void = () => undefined,
+) => {
+  const api = await createApi({ stopping: false } as Supervisor, { health, writeRecords } as unknown as Surroundings);
   const directory = mkdtempSync(join(tmpdir(), "deadline-"));
   const server = createServer((socket) => {
     attachCaller(socket, { uid: 1000, user: "alice" }, longestRequest);
@@ -78,4 +82,18 @@ test("an answer may take longer than the deadline; the next request has its own"
   socket.write(REQUEST);
   await closed;
   expect(text()).toMatch(/^HTTP\/1.1 200 /);
+});
+
+test("what is told has been written before, so that a supervisor killed at that moment leaves it to the next", async () => {
+  let written = "";
+  const { socket, text } = await client(
+    1000,
+    () => HEALTH,
+    () => {
+      written += `written, and ${text() === "" ? "nothing" : "something"} told`;
+    },
+  );
+  socket.write(REQUEST);
+  await once(socket, "data");
+  expect(written).toBe("written, and nothing told");
 });
