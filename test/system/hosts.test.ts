@@ -79,7 +79,7 @@ const refused = (name: string, host: string, owner = alice) =>
     const standing = await hostOf(name, host, owner);
     return standing?.state === "refused" && standing.reason;
   });
-/** Waits until the host answers with this: nginx's workers of before the reload may answer yet. */
+/** Waits until the host answers with this. */
 const shows = (host: string, path: string, body: string) =>
   until(`${host}${path} that is "${body}"`, async () => (await web.visit(host, path)).body === body);
 /** Vhosts without the line that names their generation. */
@@ -108,6 +108,19 @@ test("a line of the conf file becomes a site: PHP, permalinks, bodies and files"
   expect((await get("/.well-known/acme")).body).toBe("token\n");
   const posted = await web.visit("BLOG.example.org", "/index.php", "POST", "a=b");
   expect([posted.status, posted.body]).toEqual([200, "POST /index.php a=b"]);
+});
+
+test("what is said to be published is what every visitor gets", async () => {
+  alice.writeConf("fresh", "start = exec php-cgi", "listen = fastcgi", "host = fresh.greenfelt.net", "docroot = ~/www");
+  await supervisor.rescan();
+  await published("fresh", "fresh.greenfelt.net");
+  const seen = new Set<string>();
+  for (let visit = 0; visit < 60; visit += 1) {
+    const { status, body } = await web.visit("fresh.greenfelt.net", "/hello.txt");
+    seen.add(`${status} ${body}`);
+  }
+  expect([...seen]).toEqual(["200 hello\n"]);
+  await remove("fresh");
 });
 
 test("dot files, copies, other programs and uploads that pretend to be scripts are not served", async () => {

@@ -64,7 +64,8 @@ beforeAll(async () => {
   }
   await supervisor.start();
   await web.start();
-  await until("the site", async () => (await web.visit(HOST)).body === "here");
+  const hosts = async () => (await supervisor.status(`${quiet.name}/site`)).hosts;
+  await until("the site", async () => (await hosts()).some(({ state }) => state === "published"));
 });
 afterAll(async () => {
   await web?.stop();
