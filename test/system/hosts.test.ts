@@ -75,10 +75,14 @@ const hostOf = async (name: string, host: string, owner = alice) =>
 const published = (name: string, host: string, owner = alice) =>
   until(`${host} published`, async () => (await hostOf(name, host, owner))?.state === "published");
 const refused = (name: string, host: string, owner = alice) =>
-  until(`${host} refused`, async () => {
-    const standing = await hostOf(name, host, owner);
-    return standing?.state === "refused" && standing.reason;
-  });
+  until(
+    `${host} refused`,
+    async () => {
+      const standing = await hostOf(name, host, owner);
+      return standing?.state === "refused" && standing.reason;
+    },
+    40,
+  );
 /** Waits until the host answers with this. */
 const shows = (host: string, path: string, body: string) =>
   until(`${host}${path} that is "${body}"`, async () => (await web.visit(host, path)).body === body);
@@ -464,6 +468,23 @@ test("vhosts that nginx refuses never replace those that work", async () => {
   rmSync(log, { recursive: true });
   await remove("extra");
   await until("the next generation", () => web.offered() === inForce && web.inForce() === inForce);
+});
+
+test("vhosts that nginx accepts, but does not work with, are not said to be published", async () => {
+  const inForce = web.inForce();
+  // What it is told to do is tried by others, and done by its master alone.
+  process.kill(web.pid, "SIGSTOP");
+  alice.writeConf("extra", "start = exec sleep 1000", "host = d.greenfelt.net", "docroot = ~/www", "app = static");
+  await supervisor.rescan();
+  expect(await refused("extra", "d.greenfelt.net")).toMatch(/the web server refuses its configuration/);
+  expect(supervisor.text()).toMatch(/nginx accepts the sites and does not work with them/);
+  expect((await hostOf("blog", "blog.example.org"))?.state).toBe("published");
+  expect(web.inForce()).toBe(inForce);
+  expect((await web.visit("blog.example.org")).status).toBe(200);
+  process.kill(web.pid, "SIGCONT");
+  await published("extra", "d.greenfelt.net");
+  expect((await web.visit("d.greenfelt.net", "/hello.txt")).body).toBe("hello\n");
+  await remove("extra");
 });
 
 test("a hand that breaks what is offered or accepted breaks no site", async () => {

@@ -126,7 +126,7 @@ export class WebServer {
 
   /** The vhosts that it works with. */
   inForce(): string {
-    const path = join(this.directory, "accepted/sites.conf");
+    const path = join(this.directory, "accepted/served");
     return existsSync(path) ? readFileSync(path, "utf8") : "";
   }
 

@@ -3,7 +3,7 @@
  * became of them. nginx/web-server comes, tries and takes them; the supervisor has no power over that process.
  *
  *     <sites>/offered/sites.conf    ours; its first line is `# generation ID`
- *     <sites>/accepted/sites.conf   the web server's own: what it works with
+ *     <sites>/accepted/served       the web server's own: what every visitor meets
  *     <sites>/accepted/answer       `ID accepted` or `ID refused`; `left out SITE: COMPLAINT` for each; what Nginx says
  */
 import { createHash } from "node:crypto";
@@ -110,7 +110,7 @@ export class NginxSites implements WebServer {
   }
 
   inForce(): string {
-    return readStranger(join(this.#options.sitesDir, "accepted/sites.conf"), LARGEST_SITES);
+    return readStranger(join(this.#options.sitesDir, "accepted/served"), LARGEST_SITES);
   }
 
   socketPath({ owner, name }: DaemonKey): string {
