@@ -19,7 +19,7 @@ import {
   type Setup,
   startSetup,
 } from "./php-setups.ts";
-import { runWrk } from "./wrk.ts";
+import { runAlternately, runWrk, type Slice } from "./wrk.ts";
 
 /** What is asked of it on the command line. */
 export interface Wishes {
@@ -104,30 +104,45 @@ export const measureLoss = ({ seconds, setups, troubles, record }: Wishes): Prom
     }
   });
 
-const ROUNDS = 15;
-/** Requests after which php-cgi leaves, and that in words. */
+/** Both are begun anew so often: which memory a process happens to get makes it faster or slower, too. */
+const STARTS = 4;
+/** Requests after which php-cgi leaves, that in words, and how long each of the two is asked at a time, in ms. */
 const LIMITS = [
-  [STAYING.PHP_FCGI_MAX_REQUESTS, "never leaves"],
-  ["500", "leaves after 500 requests"],
+  [STAYING.PHP_FCGI_MAX_REQUESTS, "never leaves", 100],
+  // Long enough for its end and the next one's beginning to fall to whom they belong.
+  ["500", "leaves after 500 requests", 1000],
 ] as const;
 
-/** Requests a second, rounds of ours and of the peer's in turn; `environment` is php-cgi's. */
-const race = async (setups: readonly [Setup, Setup], place: () => Place, seconds: number): Promise<void> => {
-  const entries: { title: string; host: string; place: Place; running: Running; rates: number[] }[] = [];
+/** What the first host answered in each slice, by what the other did in those before and after it; and how many a second. */
+const compare = (slices: readonly Slice[], length: number): { ratios: number[]; rates: number[] } => {
+  const ratios: number[] = [];
+  const rates: number[] = [];
+  // The first slice has the start of wrk in it, the last its end.
+  for (const [index, slice] of slices.entries()) {
+    const [before, after] = [slices[index - 1], slices[index + 1]];
+    if (index < 2 || slice.host !== 0 || before?.host !== 1 || after?.host !== 1) continue;
+    rates.push((slice.answers * 1000) / length);
+    ratios.push((2 * slice.answers) / (before.answers + after.answers));
+  }
+  return { ratios, rates };
+};
+
+/** Ours and the peer's behind one Nginx, for `seconds`. */
+const race = async (
+  setups: readonly [Setup, Setup],
+  place: () => Place,
+  seconds: number,
+  length: number,
+): Promise<{ ratios: number[]; rates: number[] }> => {
+  const entries: { host: string; place: Place; running: Running }[] = [];
   let web: Nginx | undefined;
   try {
     for (const [index, setup] of setups.entries()) {
       const where = place();
-      entries.push({
-        title: titleOf(setup),
-        host: `site${index}`,
-        place: where,
-        running: await startSetup(setup, where),
-        rates: [],
-      });
+      entries.push({ host: `site${index}`, place: where, running: await startSetup(setup, where) });
     }
     const [first] = entries;
-    if (!first) return;
+    if (!first) return { ratios: [], rates: [] };
     const docroot = join(first.place.tenant.home, "www");
     const vhosts = entries.map(({ host, running }) => [
       host,
@@ -135,35 +150,44 @@ const race = async (setups: readonly [Setup, Setup], place: () => Place, seconds
     ]);
     web = await Nginx.start(join(first.place.directory, "nginx"), first.place.worker.name, Object.fromEntries(vhosts));
     for (const { host } of entries) await runWrk(web.port, host, "/hello.php", 1);
-    for (let round = 0; round < ROUNDS; round += 1) {
-      for (const { host, rates } of round % 2 === 0 ? entries : entries.toReversed()) {
-        rates.push((await runWrk(web.port, host, "/hello.php", seconds)).perSecond);
-      }
-    }
-    for (const { title, rates } of entries) {
-      const [low, high] = [Math.min(...rates), Math.max(...rates)].map((rate) => rate.toFixed(0));
-      console.log(`  ${title.padEnd(40)} ${median(rates).toFixed(0)} (${low} to ${high})`);
-    }
-    const pairs = entries[0]?.rates.map((rate, round) => rate / (entries[1]?.rates[round] ?? Number.NaN)) ?? [];
-    console.log(`  ratio, median of the rounds' ${median(pairs).toFixed(3)}\n`);
+    return compare(await runAlternately(web.port, ["site0", "site1"], "/hello.php", seconds, length), length);
   } finally {
     await web?.end();
     for (const { running, place: where } of entries) await endSetup(running, where);
   }
 };
 
+/** The geometric mean of ratios and its standard error. */
+const meanOf = (ratios: readonly number[]): { mean: number; error: number } => {
+  const logs = ratios.map(Math.log);
+  const average = (values: readonly number[]): number => values.reduce((sum, each) => sum + each, 0) / values.length;
+  const mean = average(logs);
+  const variance = average(logs.map((each) => (each - mean) ** 2));
+  return { mean: Math.exp(mean), error: Math.sqrt(variance / logs.length) };
+};
+
 /** Requests a second through Nginx, against spawn-fcgi and multiwatch. */
 export const measureThroughput = ({ seconds }: Wishes): Promise<void> =>
   onPlaces(async (place) => {
-    const length = Math.max(1, Math.round(seconds / ROUNDS));
     for (const processes of [1, 2]) {
-      for (const [limit, words] of LIMITS) {
+      for (const [limit, words, length] of LIMITS) {
         const what = `${processes} php-cgi, which ${words}`;
-        console.log(`requests a second, wrk -c16, ${what}: median of ${ROUNDS} rounds of ${length} s`);
-        const setups = [dmhost(processes), patientMultiwatch(processes)] as const;
-        await race(setups, () => place({ PHP_FCGI_MAX_REQUESTS: limit }), length).catch((error: Error) => {
-          console.log(`  cannot: ${error.message}`);
-        });
+        console.log(`requests a second, wrk -c16, ${what}: ${seconds} s, ${length} ms each in turn`);
+        const all: { ratios: number[]; rates: number[] } = { ratios: [], rates: [] };
+        for (let start = 0; start < STARTS; start += 1) {
+          const ours = dmhost(processes);
+          const setups: [Setup, Setup] = [ours, patientMultiwatch(processes)];
+          const environment = { PHP_FCGI_MAX_REQUESTS: limit };
+          const { ratios, rates } = await race(setups, () => place(environment), Math.ceil(seconds / STARTS), length);
+          all.ratios.push(...ratios);
+          all.rates.push(...rates);
+        }
+        const { mean, error } = meanOf(all.ratios);
+        const count = all.ratios.length;
+        console.log(`  dmhost ${median(all.rates).toFixed(0)}, by ${patientMultiwatch(processes).name}'s`);
+        console.log(
+          `  ratio ${mean.toFixed(3)}, standard error ${error.toFixed(3)}, median ${median(all.ratios).toFixed(3)} of ${count}\n`,
+        );
       }
     }
   });

@@ -1,7 +1,7 @@
 /**
  * Measures what the README states, each figure beside a peer in the same run: `npm run bench [FIGURE...]`, root. Figures:
- * respawn, status, memory, log, fastcgi (requests lost), throughput, sleeping. --seconds N (60) is how long a run of fastcgi is;
- * --setup PART-OF-NAME, --trouble NAME (both repeatable) and --record FILE are for it too. Nothing passes or fails.
+ * respawn, status, memory, log, fastcgi (requests lost), throughput, sleeping. --seconds N (60) is how long a run of fastcgi or
+ * throughput is; --setup PART-OF-NAME, --trouble NAME (both repeatable) and --record FILE are for it too. Nothing passes or fails.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";

@@ -15,14 +15,17 @@ export const SHIPPED_SUPERVISOR = {
 /** dmctl as it ships. */
 export const SHIPPED_DMCTL = dist("dmctl");
 
-/** A program that runs beside us. */
+/**
+ * A program that runs beside us, in a session of its own as under any service manager: the kernel shares processors out by
+ * sessions (sched(7), autogroup), and whoever asks for pages must not be in the peer's.
+ */
 export class Peer {
   readonly child: ChildProcess;
 
   constructor(argv: readonly string[], env: Readonly<Record<string, string>> = {}) {
     const [file = "", ...args] = argv;
     const own = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", ...env };
-    this.child = spawn(file, args, { env: own, cwd: "/", stdio: "ignore" });
+    this.child = spawn(file, args, { env: own, cwd: "/", stdio: "ignore", detached: true });
   }
 
   get pid(): number {

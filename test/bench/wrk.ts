@@ -1,4 +1,5 @@
 /** wrk: requests as fast as they are answered, over connections that are kept. */
+import { join } from "node:path";
 import { run } from "../system/program.ts";
 
 export interface Wrk {
@@ -23,4 +24,33 @@ export const runWrk = async (port: number, host: string, path: string, seconds: 
     perSecond: Number(perSecond),
     failed: errors.reduce((sum, count) => sum + count, other),
   };
+};
+
+/** What one of two hosts answered in a slice of time. */
+export interface Slice {
+  /** 0 or 1. */
+  readonly host: number;
+  readonly answers: number;
+}
+
+/**
+ * Runs it with 16 connections for `seconds`, asking two hosts in turn, `length` ms each.
+ * @throws where an answer was another than 2xx or 3xx
+ */
+export const runAlternately = async (
+  port: number,
+  hosts: readonly [string, string],
+  path: string,
+  seconds: number,
+  length: number,
+): Promise<Slice[]> => {
+  const flags = ["-t", "1", "-c", "16", "-d", `${seconds}s`, "-s", join(import.meta.dirname, "alternate.lua")];
+  const words = [...flags, `http://127.0.0.1:${port}${path}`, "--", String(length), ...hosts];
+  const { code, stdout, stderr } = await run(["/usr/bin/wrk", ...words]);
+  const text = /^slices (.*)$/m.exec(stdout)?.[1];
+  if (code !== 0 || text === undefined || stdout.includes("Non-2xx")) throw new Error(`wrk: ${stdout} ${stderr}`);
+  return text.split(" ").map((slice) => {
+    const [host = 0, answers = 0] = slice.split(":").map(Number);
+    return { host, answers };
+  });
 };
