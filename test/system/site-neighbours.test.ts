@@ -1,11 +1,11 @@
 /** What the sites of one tenant can do to those of others: a real nginx in front of daemons of real accounts. */
-import { chmodSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
 import { childrenOf, descriptorsOf } from "./proc.ts";
-import { until } from "./program.ts";
+import { succeed, until } from "./program.ts";
 import { Stage } from "./stage.ts";
 import type { Supervisor } from "./supervisor.ts";
 import { fillToolbox, type Toolbox } from "./toolbox.ts";
@@ -142,6 +142,46 @@ test("what stood in a site's way and is gone is found by itself", async () => {
   await until("x published", async () => (await hostsOf(mallory, "x"))[0]?.state === "published");
   await shows("x.greenfelt.net", mallory);
   await remove(mallory, "x");
+  await web.stop();
+  await web.start();
+});
+
+test("where there is no room in temp/ no site is lost, and the next ones come when there is", async () => {
+  const answer = (): string => readFileSync(`${web.directory}/accepted/answer`, "utf8");
+  const disk = `${stage.directory}/disk`;
+  mkdirSync(disk);
+  await succeed("mount", "-t", "tmpfs", "-o", "size=4k,mode=777", "dmhost-test", disk);
+  const log = `${web.logs}/${bob.name}/x.example.org.error.log`;
+  try {
+    // One that is refused, so that they are tried apart.
+    mkdirSync(log);
+    writeFileSync(`${disk}/ballast`, "x".repeat(4096));
+    site(bob, "x", "x.example.org");
+    await supervisor.rescan();
+    await refusal(bob, "x");
+    for (const file of ["rest", "trial", "left-out"]) {
+      const place = `${web.directory}/temp/${file}`;
+      await web.stop();
+      rmSync(place, { force: true });
+      symlinkSync(`${disk}/${file}`, place);
+      await web.start({ DMHOST_SITE_RELOAD_PAUSE: "1", DMHOST_SITE_RETRY_PAUSE: "1" });
+      const before = web.inForce();
+      site(bob, "new", `${file}.example.org`);
+      await supervisor.rescan();
+      await until(
+        `the refusal without room for temp/${file}`,
+        () => web.hasAnswered() && / refused\n.*cannot be written to/.test(answer()),
+      );
+      expect([file, web.inForce()]).toEqual([file, before]);
+      expect((await web.visit("calm.example.org", "/hello.txt")).body).toBe(`${bob.name}\n`);
+      rmSync(place);
+      await shows(`${file}.example.org`, bob);
+    }
+  } finally {
+    await succeed("umount", "--lazy", disk);
+  }
+  rmSync(log, { recursive: true });
+  await remove(bob, "x", "new");
   await web.stop();
   await web.start();
 });
