@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { DaemonStatus, Explanation, PolicyAnswer, StateExport } from "@dmhost/supervisor/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
+import { argumentsOf, childrenOf } from "./proc.ts";
 import { run, until } from "./program.ts";
 import { Stage } from "./stage.ts";
 import type { Supervisor } from "./supervisor.ts";
@@ -485,6 +486,36 @@ test("vhosts that nginx accepts, but does not work with, are not said to be publ
   await published("extra", "d.greenfelt.net");
   expect((await web.visit("d.greenfelt.net", "/hello.txt")).body).toBe("hello\n");
   await remove("extra");
+});
+
+test("what some workers have of a reload that failed is taken back with the former vhosts, which are never away", async () => {
+  const bin = `${stage.directory}/watched`;
+  mkdirSync(bin);
+  const look = `for each in served sites.conf; do [ -e accepted/$each ] || echo "sites: without $each"; done`;
+  writeFileSync(`${bin}/ln`, `#!/bin/sh\n${look}\nexec /usr/bin/ln "$@"\n`, { mode: 0o755 });
+  await web.stop();
+  await web.start({ PATH: `${bin}:/usr/sbin:/usr/bin:/sbin:/bin`, DMHOST_SITE_RELOAD_PAUSE: "1" });
+  const inForce = web.inForce();
+  const worker = childrenOf(web.pid).find((pid) => argumentsOf(pid)[0]?.startsWith("nginx: worker process")) ?? 0;
+  expect(worker).toBeGreaterThan(0);
+  process.kill(worker, "SIGSTOP");
+  try {
+    alice.writeConf("extra", "start = exec sleep 1000", "host = e.greenfelt.net", "docroot = ~/www", "app = static");
+    await supervisor.rescan();
+    await refused("extra", "e.greenfelt.net");
+    await supervisor.act("stop", `${alice.name}/extra`);
+    rmSync(`${alice.home}/${alice.conf("extra")}`);
+    await supervisor.rescan();
+    await until("the former offered and answered", () => web.offered() === inForce && web.hasAnswered());
+  } finally {
+    process.kill(worker, "SIGCONT");
+  }
+  const isGone = async () => (await web.visit("e.greenfelt.net", "/hello.txt")).body !== "hello\n";
+  await until("the end of what was withdrawn", isGone);
+  await until("the former in force", () => web.inForce() === inForce);
+  expect(web.said().filter((line) => line.includes("without"))).toEqual([]);
+  await web.stop();
+  await web.start();
 });
 
 test("a hand that breaks what is offered or accepted breaks no site", async () => {
