@@ -1,10 +1,10 @@
 /** What the sites of one tenant can do to those of others: a real nginx in front of daemons of real accounts. */
-import { chmodSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
-import { childrenOf, descriptorsOf } from "./proc.ts";
+import { argumentsOf, childrenOf, descriptorsOf } from "./proc.ts";
 import { succeed, until } from "./program.ts";
 import { Stage } from "./stage.ts";
 import type { Supervisor } from "./supervisor.ts";
@@ -14,6 +14,7 @@ import { WebServer } from "./web-server.ts";
 let stage: Stage;
 let mallory: Account;
 let bob: Account;
+let worker: Account;
 let supervisor: Supervisor;
 let web: WebServer;
 let toolbox: Toolbox;
@@ -23,7 +24,8 @@ beforeAll(async () => {
   toolbox = await fillToolbox(`${stage.directory}/bin`);
   await stage.group("web");
   [mallory, bob] = [await stage.account("mallory"), await stage.account("bob")];
-  web = await WebServer.make(stage.directory, await stage.account("www", "web"));
+  worker = await stage.account("www", "web");
+  web = await WebServer.make(stage.directory, worker);
   const policy = [
     `nginx-group = ${nameFor("web")}`,
     "[runs_as]",
@@ -184,6 +186,24 @@ test("where there is no room in temp/ no site is lost, and the next ones come wh
   await remove(bob, "x", "new");
   await web.stop();
   await web.start();
+});
+
+test("the watch for sites is begun again where it ends, and nginx ends where that cannot be", async () => {
+  const shells = (pid: number): number[] => childrenOf(pid).filter((each) => argumentsOf(each)[2] === "start");
+  const watchOf = (keeper: number) => until("the watch", () => shells(keeper)[0]);
+  const [keeper = 0] = shells(web.pid);
+  process.kill(await watchOf(keeper), "SIGKILL");
+  site(bob, "new", "again.example.org");
+  await supervisor.rescan();
+  await until("it published", async () => (await hostsOf(bob, "new"))[0]?.state === "published");
+  await shows("again.example.org", bob);
+  const watch = await watchOf(keeper);
+  await succeed(...worker.become, "prlimit", "--pid", String(keeper), "--nproc=1");
+  process.kill(watch, "SIGKILL");
+  const master = web.pid;
+  await until("the end of nginx", () => !existsSync(`/proc/${master}`));
+  await web.start();
+  await remove(bob, "new");
 });
 
 test("after a few reloads the next ones wait and come together, so that nobody piles up workers", async () => {
