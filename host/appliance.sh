@@ -48,6 +48,8 @@ echo \$\$ >.process-group
 export DMHOST_SITE_LOGS="$site_logs"
 $web_become"$web/web-server" start "$web"
 RUN
+  # A reload would leave the web-server of before at work.
+  cmp -s "$checkout/nginx/web-server" "$web/web-server" || written=yes
   nginx_changed=$written
   # A master that was killed leaves workers behind, which keep the port.
   write_if_changed "$tree/nginx/finish" 755 <<'FINISH'

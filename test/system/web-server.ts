@@ -15,7 +15,8 @@ export interface Visit {
   readonly body: string;
 }
 
-const freePort = async (): Promise<number> => {
+/** A port of 127.0.0.1 that nobody listens at. */
+export const freePort = async (): Promise<number> => {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const address = server.address();
