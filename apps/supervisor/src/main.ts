@@ -93,10 +93,10 @@ const readFlags = () => {
   };
 };
 
-/** Differs when a file has been replaced or written. */
-const editionOf = (path: string): string => {
-  const { ino, mtimeMs } = lstatSync(path);
-  return `${ino} ${mtimeMs}`;
+/** Differs when a file has been replaced or written; undefined where there is none. */
+const editionOf = (path: string): string | undefined => {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  return found && `${found.ino} ${found.mtimeMs}`;
 };
 
 /** The policy in force, and what of it was passed over. Throws when the file as a whole is refused. */
@@ -317,7 +317,8 @@ const main = async (): Promise<void> => {
     }
     const { found, started, changed, removed } = lookAgain();
     log.info({ found, started, changed, removed }, "conf files read again");
-    if (editionOf(program) === edition) return;
+    const present = editionOf(program);
+    if (present === undefined || present === edition) return;
     log.info("giving way to the program now on disk");
     const env = { ...process.env, [INHERITED]: JSON.stringify([...machine.handOver()]) };
     process.execve?.(process.execPath, [process.execPath, ...process.execArgv, ...process.argv.slice(1)], env);
