@@ -5,6 +5,7 @@ import { createConnection, type Socket } from "node:net";
 import { dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
+import { ask } from "./control-api.ts";
 import { askLine, lineServer } from "./line-server.ts";
 import { loggerOf } from "./log-directory.ts";
 import { isRunning, statusOf } from "./proc.ts";
@@ -146,4 +147,21 @@ test("SIGHUP while there is no program on disk reads policy and files again, no 
   await until("files read again", () => read() > before);
   await new Promise((resolve) => setTimeout(resolve, 200));
   expect(supervisor.text()).not.toContain("giving way");
+});
+
+test("a supervisor whose own log cannot be written goes on, and ends as it should", async () => {
+  const mute = stage.supervisor("mute", ["[runs_as]", alice.name]);
+  symlinkSync("/dev/full", join(dirname(mute.config), "supervisor.log"));
+  const { pid: itself = 0 } = mute.spawn();
+  const isHealthy = async (): Promise<boolean> => {
+    try {
+      return (await ask(mute.socket, "GET", "/v1/health")).status === 200;
+    } catch {
+      return false;
+    }
+  };
+  await until("an answer, or its end", async () => !isRunning(itself) || (await isHealthy()));
+  await ask(mute.socket, "POST", "/v1/rescan");
+  expect(await isHealthy()).toBe(true);
+  expect(await mute.end("SIGTERM")).toBe(0);
 });

@@ -136,10 +136,16 @@ const main = async (): Promise<void> => {
     process.stdout.write(flags.help ? USAGE : `${VERSION}\n`);
     return;
   }
-  const log = pino(
-    { level: flags.logLevel, base: null },
-    pino.destination({ dest: 2, sync: false, maxLength: LONGEST_BACKLOG }),
-  );
+  const output = pino.destination({ dest: 2, sync: false, maxLength: LONGEST_BACKLOG });
+  // What a full disk does not take is tried again with the next line, and not at the end, which would wait for ever for that.
+  const flush = output.flushSync;
+  output.on("error", () => {
+    output.flushSync = () => undefined;
+  });
+  output.on("write", () => {
+    output.flushSync = flush;
+  });
+  const log = pino({ level: flags.logLevel, base: null }, output);
   process.umask(0o027);
   const begun = Date.now();
   const { rule, problems } = loadRule(flags.config);
