@@ -36,7 +36,7 @@ run_services() {
 #!/bin/sh
 exec 2>&1
 export MALLOC_ARENA_MAX=1 UV_THREADPOOL_SIZE=2
-exec "$programs/node" --lite-mode --max-semi-space-size=1 --v8-pool-size=1 "$programs/supervisor.js" $supervisor_flags
+exec "$programs/node" --lite-mode --max-semi-space-size=1 --v8-pool-size=1 --expose-gc "$programs/supervisor.js" $supervisor_flags
 RUN
   supervisor_changed=$written
 

@@ -15,6 +15,9 @@ import { median } from "./median.ts";
 import { childNamed, pssOf, runRunsv, runSupervisord, SHIPPED_DMCTL, SHIPPED_SUPERVISOR } from "./peer.ts";
 import { measureSleeping } from "./sleeping.ts";
 
+/** How long nothing happens before memory is looked at: the supervisor gives back what it does not need. In ms. */
+const REST = 15_000;
+
 const range = (values: readonly number[], unit: string): string =>
   `${median(values).toFixed(1)} ${unit} (${Math.min(...values).toFixed(1)} to ${Math.max(...values).toFixed(1)})`;
 
@@ -114,7 +117,7 @@ const measureMemory = (): Promise<void> =>
       if (supervisor.pid === 0) await supervisor.start();
       else await supervisor.rescan();
       await supervisor.reaches(`${tenant.name}/d${count - 1}`, "running");
-      await sleep(5000);
+      await sleep(REST);
       return pssOf(supervisor.pid);
     };
     const hundred = await settle(100);

@@ -9,7 +9,14 @@ const dist = (name: string): string => join(CHECKOUT, "dist", name);
 
 /** The supervisor as host/appliance.sh and the image start it. */
 export const SHIPPED_SUPERVISOR = {
-  program: [dist("node"), "--lite-mode", "--max-semi-space-size=1", "--v8-pool-size=1", dist("supervisor.js")],
+  program: [
+    dist("node"),
+    "--lite-mode",
+    "--max-semi-space-size=1",
+    "--v8-pool-size=1",
+    "--expose-gc",
+    dist("supervisor.js"),
+  ],
   env: { MALLOC_ARENA_MAX: "1", UV_THREADPOOL_SIZE: "2" },
 };
 /** dmctl as it ships. */

@@ -6,8 +6,6 @@ import { request } from "node:http";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { DaemonList } from "@dmhost/supervisor/contract";
-import type { Hostname } from "../../apps/supervisor/src/core/hostname.ts";
-import { type IndexName, renderSite, type SitePath } from "../../apps/supervisor/src/core/site.ts";
 import { type Account, nameFor } from "../system/account.ts";
 import { askForPage } from "../system/fastcgi-client.ts";
 import { Nginx, vhostText } from "../system/nginx.ts";
@@ -15,6 +13,7 @@ import { processesOf } from "../system/proc.ts";
 import { until } from "../system/program.ts";
 import { Stage } from "../system/stage.ts";
 import type { Supervisor } from "../system/supervisor.ts";
+import { WebServer } from "../system/web-server.ts";
 import { HELLO } from "./loss.ts";
 import { median } from "./median.ts";
 import { childrenOf, Peer, pssOf, SHIPPED_SUPERVISOR } from "./peer.ts";
@@ -24,6 +23,8 @@ const TENANTS = 2;
 const SITES_EACH = 250;
 const WOKEN = 50;
 const ROUNDS = 20;
+/** How long nothing happens before memory is looked at, in ms. */
+const REST = 15_000;
 
 interface Sleeper {
   readonly name: string;
@@ -79,22 +80,6 @@ const coldStart = async (tenant: Account, directory: string, page: string): Prom
   return took;
 };
 
-/** The vhosts that dmhost makes of conf files with host=. */
-const ownVhosts = (sleepers: readonly Sleeper[], docroot: string, logs: string): string =>
-  sleepers
-    .map(({ name, socket }) =>
-      renderSite({
-        id: name,
-        hosts: [`${name}.example.org` as Hostname],
-        maxBody: 64 << 20,
-        logs: logs as SitePath,
-        app: "php",
-        docroot: docroot as SitePath,
-        socket: socket as SitePath,
-        index: ["index.php" as IndexName],
-      }),
-    )
-    .join("\n");
 /** The least that an administrator would write for the same. */
 const plainVhosts = (sleepers: readonly Sleeper[], docroot: string): string =>
   sleepers
@@ -102,23 +87,12 @@ const plainVhosts = (sleepers: readonly Sleeper[], docroot: string): string =>
     .join("\n");
 
 /** Wakes 50 at once through Nginx. */
-const wakeMany = async (stage: Stage, worker: Account, sleepers: readonly Sleeper[], vhosts: string, title: string) => {
-  const web = await Nginx.start(join(stage.directory, `${title}-nginx`), worker.name, { all: vhosts });
-  try {
-    // The default site, the first, was woken when Nginx was waited for.
-    const visits = await Promise.all(
-      sleepers.slice(1, 1 + WOKEN).map(({ name }) => visit(web.port, `${name}.example.org`)),
-    );
-    const answered = visits.filter(({ status }) => status === 200).length;
-    console.log(
-      `  ${title.padEnd(8)} ${answered} of ${WOKEN} woken at once answered: ${inMilliseconds(visits.map(({ took }) => took))}`,
-    );
-    console.log(
-      `  ${"".padEnd(8)} its Nginx with ${sleepers.length} vhosts: ${pssOfFamily(web.pid).toFixed(1)} MB PSS`,
-    );
-  } finally {
-    await web.end();
-  }
+const wakeMany = async (port: number, hosts: readonly string[], title: string): Promise<void> => {
+  const visits = await Promise.all(hosts.slice(0, WOKEN).map((host) => visit(port, host)));
+  const answered = visits.filter(({ status }) => status === 200).length;
+  console.log(
+    `  ${title.padEnd(8)} ${answered} of ${WOKEN} woken at once answered: ${inMilliseconds(visits.map(({ took }) => took))}`,
+  );
 };
 
 const listed = async (supervisor: Supervisor): Promise<DaemonList["daemons"]> =>
@@ -148,10 +122,20 @@ pm.max_children=1
   return peer;
 };
 
+const hostOf = (tenant: number, site: number): string => `site${site}.t${tenant}.example.org`;
+const SITE = ["start = exec php-cgi", "listen = fastcgi", "ondemand = yes", "idle-timeout = 1h", "docroot = ~/www"];
+
+/** Whether all of them sleep and are published. */
+const isSettled = (daemons: DaemonList["daemons"]): boolean =>
+  daemons.length === TENANTS * SITES_EACH &&
+  daemons.every(({ state, hosts }) => state === "asleep" && hosts.every((host) => host.state === "published"));
+
 /** 500 sleeping sites: memory, the first answer of one, and 50 at once. */
 export const measureSleeping = async (): Promise<void> => {
   checkPrograms();
   const stage = await Stage.make();
+  let web: WebServer | undefined;
+  let plain: Nginx | undefined;
   try {
     await stage.group("web");
     const worker = await stage.account("nginx", "web");
@@ -160,36 +144,46 @@ export const measureSleeping = async (): Promise<void> => {
     const names = tenants.map(({ name }) => name);
     const [first] = tenants;
     if (!first) return;
-    const page = first.write("www/hello.php", HELLO);
-    for (const passage of [first.home, join(first.home, "www")]) chmodSync(passage, 0o711);
-    for (const tenant of tenants) {
+    for (const [index, tenant] of tenants.entries()) {
+      tenant.write("www/hello.php", HELLO);
+      for (const passage of [tenant.home, join(tenant.home, "www")]) chmodSync(passage, 0o711);
       for (let site = 0; site < SITES_EACH; site += 1) {
-        tenant.writeConf(
-          `site${site}`,
-          "start = exec php-cgi",
-          "listen = fastcgi",
-          "ondemand = yes",
-          "idle-timeout = 1h",
-        );
+        tenant.writeConf(`site${site}`, ...SITE, `host = ${hostOf(index, site)}`);
       }
     }
-    const policy = [`nginx-group = ${nameFor("web")}`, "[runs_as]", ...names];
-    const supervisor = stage.supervisor("ours", policy, SHIPPED_SUPERVISOR);
+    const page = join(first.home, "www/hello.php");
+    web = await WebServer.make(stage.directory, worker);
+    await web.start();
+    const grants = names.map((name, index) => `${name}: *.t${index}.example.org`);
+    const policy = [`nginx-group = ${nameFor("web")}`, "[runs_as]", ...names, "[hosts]", ...grants];
+    const supervisor = stage.supervisor("ours", policy, { ...SHIPPED_SUPERVISOR, flags: web.flags });
     await supervisor.start();
-    const count = TENANTS * SITES_EACH;
-    const daemons = await until(
-      `${count} sleeping sites`,
-      async () => {
-        const all = await listed(supervisor);
-        return all.length === count && all.every(({ state }) => state === "asleep") && all;
-      },
-      60,
-    );
+    const settled = () =>
+      until(
+        "sites that sleep and are published",
+        async () => {
+          const all = await listed(supervisor);
+          return isSettled(all) && all;
+        },
+        60,
+      );
+    const daemons = await settled();
     const processes = tenants.flatMap(({ uid }) => processesOf(uid)).length;
-    console.log(`${count} sleeping sites: memory, and their first visitors`);
-    console.log(
-      `  dmhost   ${pssOfFamily(supervisor.pid).toFixed(1)} MB PSS without Nginx; ${processes} processes of tenants'`,
-    );
+    console.log(`${daemons.length} sleeping sites: memory, and their first visitors`);
+    const tell = async (when: string): Promise<void> => {
+      await sleep(REST);
+      const [own, nginx] = [pssOfFamily(supervisor.pid), pssOfFamily(web?.pid ?? 0)];
+      console.log(
+        `  dmhost   ${own.toFixed(1)} MB PSS and Nginx ${nginx.toFixed(1)}, together ${(own + nginx).toFixed(1)}, ${when}`,
+      );
+    };
+    await tell(`with ${processes} processes of tenants'`);
+    for (const change of ["changed", "changed-again"]) {
+      first.writeConf("site0", ...SITE, `host = ${hostOf(0, 0)}, ${change}.t0.example.org`);
+      await supervisor.rescan();
+      await settled();
+    }
+    await tell("after two more reloads");
     const ours = daemons.map(({ name, owner, socket }) => ({ name: `${name}-${names.indexOf(owner)}`, socket }));
     const directory = join(stage.directory, "fpm");
     mkdirSync(directory, { mode: 0o755 });
@@ -209,13 +203,26 @@ export const measureSleeping = async (): Promise<void> => {
     console.log(`  by hand  php-cgi launched, to its first answer: ${inMilliseconds(cold)}`);
     console.log(`  php-fpm  first answer of a pool: ${inMilliseconds(forked)}`);
     console.log(`  ratio    ${(median(awakened) / median(cold)).toFixed(2)} of the launch by hand`);
-    const docroot = join(first.home, "www");
-    const logs = join(stage.directory, "logs");
-    mkdirSync(logs, { mode: 0o755 });
-    await wakeMany(stage, worker, ours, ownVhosts(ours, docroot, logs), "dmhost");
-    await wakeMany(stage, worker, theirs, plainVhosts(theirs, docroot), "php-fpm");
+    const sites = Array.from({ length: WOKEN }, (_, site) => site + 1);
+    await wakeMany(
+      web.port,
+      sites.map((site) => hostOf(0, site)),
+      "dmhost",
+    );
+    plain = await Nginx.start(join(stage.directory, "plain-nginx"), worker.name, {
+      all: plainVhosts(theirs, join(first.home, "www")),
+    });
+    console.log(`  php-fpm  its Nginx, begun with its vhosts: ${pssOfFamily(plain.pid).toFixed(1)} MB PSS`);
+    // The default site, the first, was woken when Nginx was waited for.
+    await wakeMany(
+      plain.port,
+      theirs.slice(1, 1 + WOKEN).map(({ name }) => `${name}.example.org`),
+      "php-fpm",
+    );
     await fpm.end();
   } finally {
+    await plain?.end();
+    await web?.stop();
     await stage.remove();
   }
 };

@@ -29,7 +29,7 @@ import { ControlSockets, linkFromHome } from "./os/control-socket.ts";
 import { Linux } from "./os/linux.ts";
 import { readLog } from "./os/log-reader.ts";
 import { NginxSites } from "./os/nginx.ts";
-import { releaseStartup } from "./os/own-memory.ts";
+import { giveBackMemory } from "./os/own-memory.ts";
 import { readPolicyFile } from "./os/policy-file.ts";
 import { Readiness } from "./os/readiness.ts";
 import { claimDirectory } from "./os/run-lock.ts";
@@ -53,6 +53,8 @@ const USAGE = `Usage: supervisor [options]
   --log-level LEVEL   fatal, error, warn, info, debug or trace (default info)
 `;
 const MOST_DAEMONS = 256;
+/** How long nothing must have happened before memory is given back. In ms. */
+const QUIET = 10_000;
 /** How long the end waits for its last lines to be taken. In ms. */
 const LONGEST_FLUSH = 1000;
 /** Bytes of log that wait for whoever reads it; what comes beyond is dropped, for nobody's daemon may wait for that. */
@@ -228,6 +230,7 @@ const main = async (): Promise<void> => {
     return next.problems;
   };
 
+  const rest = setTimeout(giveBackMemory, QUIET).unref();
   const api = await createApi(supervisor, {
     now: () => machine.now(),
     health: () => ({
@@ -260,7 +263,10 @@ const main = async (): Promise<void> => {
       if (found) replaceConfFile(identity, found.path, text);
     },
     newConf: daemonTemplate,
-    writeRecords: () => machine.writeRecords(),
+    writeRecords: () => {
+      machine.writeRecords();
+      rest.refresh();
+    },
     onInternalError: (error, { user }) => log.error({ err: error, caller: user }, "a request failed"),
   });
 
@@ -332,11 +338,14 @@ const main = async (): Promise<void> => {
 
   await openSockets();
   const { found } = lookAgain();
-  supervisor.changed = () => hosting.plan();
+  supervisor.changed = () => {
+    hosting.plan();
+    rest.refresh();
+  };
   hosting.plan();
   machine.killStrays((owner, name) => supervisor.daemon(`${owner}/${name}`) !== undefined);
   for (const fd of inherited.values()) closeSync(fd);
-  releaseStartup();
+  rest.refresh();
   log.info({ version: VERSION, daemons: found.length, owners: supervisor.owners() }, "ready");
 };
 

@@ -38,6 +38,7 @@ const c = {
   close_range: libc.func("int close_range(uint32_t, uint32_t, int)"),
   flock: libc.func("int flock(int, int)"),
   madvise: libc.func("int madvise(size_t, size_t, int)"),
+  malloc_trim: libc.func("int malloc_trim(size_t)"),
   fcntl: libc.func("int fcntl(int, int, int)"),
   umask: libc.func("uint32_t umask(uint32_t)"),
   pidfd_open: libc.func("int pidfd_open(int, uint32_t)"),
@@ -328,4 +329,9 @@ const MADV_DONTNEED = 4;
 /** Lets go of a range of this process's memory. What was not written to, of a file, is read again where it is used. */
 export const letGo = (start: bigint, end: bigint): void => {
   checked("madvise", c.madvise(start, end - start, MADV_DONTNEED));
+};
+
+/** Gives whole pages that the C library's heap has free back to the system. */
+export const trimHeap = (): void => {
+  c.malloc_trim(0);
 };

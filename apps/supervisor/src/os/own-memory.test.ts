@@ -4,10 +4,10 @@ import { expect, it } from "vitest";
 /** What a program of its own tells: kilobytes of files that it has in memory before and after, and that it still works. */
 const PROGRAM = `
   import { readFileSync } from "node:fs";
-  import { releaseStartup } from "${import.meta.dirname}/own-memory.ts";
+  import { giveBackMemory } from "${import.meta.dirname}/own-memory.ts";
   const files = () => Number(/^Pss_File:\\s+(\\d+)/m.exec(readFileSync("/proc/self/smaps_rollup", "latin1"))[1]);
   const before = files();
-  releaseStartup();
+  giveBackMemory();
   const after = files();
   const sorted = Array.from({ length: 1e5 }, (_, at) => at ^ 0x5a5a).sort((a, b) => a - b);
   console.log(JSON.stringify([before, after, sorted[4242], new Intl.NumberFormat("de").format(1234.5)]));
