@@ -326,9 +326,12 @@ export const hasMark = (path: string, attribute: string): boolean => {
 
 const MADV_DONTNEED = 4;
 
-/** Lets go of a range of this process's memory. What was not written to, of a file, is read again where it is used. */
+/**
+ * Lets go of a range of this process's memory. What was not written to, of a file, is read again where it is used. A range that
+ * is locked, or not there any more, stays as it is.
+ */
 export const letGo = (start: bigint, end: bigint): void => {
-  checked("madvise", c.madvise(start, end - start, MADV_DONTNEED));
+  c.madvise(start, end - start, MADV_DONTNEED);
 };
 
 /** Gives whole pages that the C library's heap has free back to the system. */
