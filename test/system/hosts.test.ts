@@ -478,7 +478,7 @@ test("vhosts that nginx accepts, but does not work with, are not said to be publ
   alice.writeConf("extra", "start = exec sleep 1000", "host = d.greenfelt.net", "docroot = ~/www", "app = static");
   await supervisor.rescan();
   expect(await refused("extra", "d.greenfelt.net")).toMatch(/the web server refuses its configuration/);
-  expect(supervisor.text()).toMatch(/nginx accepts the sites and does not work with them/);
+  await until("its line", () => /nginx accepts the sites and does not work with them/.test(supervisor.text()));
   expect((await hostOf("blog", "blog.example.org"))?.state).toBe("published");
   expect(web.inForce()).toBe(inForce);
   expect((await web.visit("blog.example.org")).status).toBe(200);
