@@ -4,6 +4,7 @@ import { createConnection, createServer, type Server, type Socket } from "node:n
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type Dump, SocketCensus } from "./census.ts";
+import { dumpSocketDiagnosis } from "./libc.ts";
 
 let directory: string;
 let server: Server;
@@ -98,6 +99,15 @@ it.each(["ENOENT", "EPROTONOSUPPORT", "ECONNREFUSED", "EACCES", "EPERM"])(
     expect(census.recent()?.has(1)).toBe(true);
   },
 );
+
+it("does not take a refusal of the kernel for an empty list", () => {
+  const AF_NOBODY = 255;
+  const census = new SocketCensus((request, take) => {
+    request[16] = AF_NOBODY;
+    dumpSocketDiagnosis(request, take);
+  });
+  expect(census.recent()?.told).not.toBe(true);
+});
 
 it.each(["EMFILE", "ENFILE", "ENOMEM", "ENOBUFS"])("does not take it for nobody that it could not look: %s", (code) => {
   const census = failing(code);
