@@ -39,3 +39,20 @@ it("leaves a mapping with pages of our own as it is, also where they are swapped
     [0xe000n, 0xefffn],
   ]);
 });
+
+/** The same where a page of a file cannot be given back. */
+const LOCKED = `
+  import koffi from "koffi";
+  import { readFileSync } from "node:fs";
+  import { giveBackMemory } from "${import.meta.dirname}/own-memory.ts";
+  const [, start] = /^([0-9a-f]+)-[0-9a-f]+ r--p 0+ \\S+ [1-9]/m.exec(readFileSync("/proc/self/maps", "latin1"));
+  const mlock = koffi.load("libc.so.6").func("int mlock(size_t, size_t)");
+  if (mlock(BigInt("0x" + start), 4096n) !== 0) throw new Error("cannot lock");
+  giveBackMemory();
+  console.log("on it goes");
+`;
+
+it("keeps what the kernel does not let go of", () => {
+  const argv = ["--input-type=module", "-e", LOCKED];
+  expect(execFileSync(process.execPath, argv, { encoding: "utf8", cwd: import.meta.dirname })).toBe("on it goes\n");
+});
