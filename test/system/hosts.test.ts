@@ -1,5 +1,15 @@
 /** Sites by policy: a real nginx in front of daemons of real accounts, from a line of a conf file to a visitor's page. */
-import { chmodSync, lstatSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { DaemonStatus, Explanation, PolicyAnswer, StateExport } from "@dmhost/supervisor/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -435,6 +445,44 @@ test("of two who claim a host, the one that had it first keeps it: also across a
   await published("shared", "shared.greenfelt.net");
   await until("alice's page", async () => (await web.visit("shared.greenfelt.net")).body === `${alice.name}\n`);
   await remove("shared");
+});
+
+test("a host whose holder cannot be published for a moment goes to nobody else", async () => {
+  const site = ["start = exec sleep 1000", "host = kept.greenfelt.net"];
+  const docroot = `${stage.directory}/kept`;
+  mkdirSync(docroot, { mode: 0o755 });
+  writeFileSync(`${docroot}/index.html`, "alice's\n");
+  chownSync(docroot, alice.uid, alice.gid);
+  alice.writeConf("kept", ...site, `docroot = ${docroot}`);
+  await supervisor.rescan();
+  await published("kept", "kept.greenfelt.net");
+  const others = "host kept.greenfelt.net is held by a daemon of another owner, which had it first";
+  // As a deployment does it.
+  renameSync(docroot, `${docroot}~`);
+  bob.writeConf("kept", ...site, "docroot = ~/shared");
+  await supervisor.rescan();
+  expect(await refused("kept", "kept.greenfelt.net", bob)).toBe(others);
+  expect(await refused("kept", "kept.greenfelt.net")).toMatch(/there is no such directory/);
+  await supervisor.end("SIGKILL");
+  await supervisor.start();
+  expect(await refused("kept", "kept.greenfelt.net", bob)).toBe(others);
+  renameSync(`${docroot}~`, docroot);
+  await supervisor.rescan();
+  await published("kept", "kept.greenfelt.net");
+  await shows("kept.greenfelt.net", "/", "alice's\n");
+  // Who has never been published keeps nothing from others.
+  await remove("kept");
+  await published("kept", "kept.greenfelt.net", bob);
+  await remove("kept", bob);
+  rmSync(docroot, { recursive: true });
+  alice.writeConf("kept", ...site, `docroot = ${docroot}`);
+  await supervisor.rescan();
+  await refused("kept", "kept.greenfelt.net");
+  bob.writeConf("kept", ...site, "docroot = ~/shared");
+  await supervisor.rescan();
+  await published("kept", "kept.greenfelt.net", bob);
+  await remove("kept");
+  await remove("kept", bob);
 });
 
 test("a file that is wrong takes nothing away, also across a restart of the supervisor", async () => {

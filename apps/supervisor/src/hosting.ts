@@ -41,6 +41,8 @@ interface Prospect {
   readonly hosts: readonly Hostname[];
   readonly site: Site | undefined;
   readonly refused: Map<Hostname, string>;
+  /** Hosts that it takes, or keeps: what a holder has trouble with at the moment nobody else gets. */
+  readonly claimed: Set<Hostname>;
 }
 
 /** Why a host is not published yet, though it may be. */
@@ -136,15 +138,23 @@ export class Hosting {
       return undefined;
     }
     const refused = new Map<Hostname, string>();
+    const claimed = new Set(hosts);
     const owner = daemon.key.owner.name;
     for (const host of hosts) {
       const { allowed, because } = this.#about.policy().mayHost(owner, host);
-      if (!allowed) refused.set(host, `host ${host} is not granted to ${owner}: ${because}; root grants it in [hosts]`);
+      if (allowed) continue;
+      refused.set(host, `host ${host} is not granted to ${owner}: ${because}; root grants it in [hosts]`);
+      claimed.delete(host);
     }
     const site = former ?? (terms && this.#site(daemon, terms));
     const why = state.bar?.kind === "forbidden" ? state.bar.reason : typeof site === "string" ? site : undefined;
-    if (why !== undefined) for (const host of hosts) refused.set(host, refused.get(host) ?? `host ${host}: ${why}`);
-    return { daemon, hosts, site: typeof site === "string" ? undefined : site, refused };
+    if (why !== undefined) {
+      for (const host of hosts) {
+        refused.set(host, refused.get(host) ?? `host ${host}: ${why}`);
+        if (this.#holders.get(host) !== daemon.id) claimed.delete(host);
+      }
+    }
+    return { daemon, hosts, site: typeof site === "string" ? undefined : site, refused, claimed };
   }
 
   /** The site that a daemon's terms come to, or why there is none. */
@@ -180,20 +190,22 @@ export class Hosting {
 
   #capOwners(prospects: readonly Prospect[]): void {
     const counts = new Map<string, number>();
-    for (const { daemon, hosts, refused } of prospects) {
+    for (const { daemon, refused, claimed } of prospects) {
       const owner = daemon.key.owner.name;
-      for (const host of hosts.filter((each) => !refused.has(each))) {
+      for (const host of claimed) {
         const count = (counts.get(owner) ?? 0) + 1;
         counts.set(owner, count);
-        if (count > MOST_HOSTS) refused.set(host, `host ${host}: ${owner} has ${MOST_HOSTS} published hosts already`);
+        if (count <= MOST_HOSTS) continue;
+        refused.set(host, refused.get(host) ?? `host ${host}: ${owner} has ${MOST_HOSTS} published hosts already`);
+        claimed.delete(host);
       }
     }
   }
 
   /** Leaves every host to one daemon. */
   #settle(prospects: readonly Prospect[]): void {
-    const claims: Claim[] = prospects.flatMap(({ daemon, hosts, refused }) =>
-      hosts.filter((host) => !refused.has(host)).map((host) => ({ host, id: daemon.id })),
+    const claims: Claim[] = prospects.flatMap(({ daemon, claimed }) =>
+      [...claimed].map((host) => ({ host, id: daemon.id })),
     );
     this.#holders = settleClaims(claims, this.#holders);
     for (const { daemon, hosts, refused } of prospects) {
