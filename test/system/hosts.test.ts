@@ -342,6 +342,42 @@ test("app=http and app=fastcgi: the application answers for all but the files of
   for (const name of Object.keys(apps)) await remove(name);
 });
 
+test("a restart that may still go back changes no site", async () => {
+  const id = `${alice.name}/rolled`;
+  const node = `require("http").createServer((q, a) => a.end("served")).listen({ fd: 3 })`;
+  const conf = (host: string, ...more: string[]) =>
+    alice.writeConf(
+      "rolled",
+      `start = exec ${toolbox.node} -e '${node}'`,
+      "listen = http",
+      "ready-after = 0.2",
+      `host = ${host}.greenfelt.net`,
+      ...more,
+    );
+  conf("former");
+  await supervisor.rescan();
+  await shows("former.greenfelt.net", "/", "served");
+  conf("next", "ready = notify", "ready-timeout = 10m");
+  const restarted = supervisor.act("restart", id);
+  await until("one that is not ready", async () => (await statusOf("rolled")).instances.length === 2);
+  // A site of somebody else's comes meanwhile.
+  bob.writeConf("meanwhile", "start = exec sleep 1000", "host = meanwhile.greenfelt.net", "docroot = ~/shared");
+  await supervisor.rescan();
+  await published("meanwhile", "meanwhile.greenfelt.net", bob);
+  expect((await statusOf("rolled")).hosts.map(({ name, state }) => [name, state])).toEqual([
+    ["former.greenfelt.net", "published"],
+  ]);
+  expect(web.inForce()).not.toContain("next.greenfelt.net");
+  await shows("former.greenfelt.net", "/", "served");
+  conf("next");
+  await supervisor.act("restart", id);
+  await restarted;
+  await shows("next.greenfelt.net", "/", "served");
+  expect(web.inForce()).not.toContain("former.greenfelt.net");
+  await remove("rolled");
+  await remove("meanwhile", bob);
+});
+
 test("a site that sleeps is woken by its visitor, and serves files without", async () => {
   alice.writeConf(
     "sleepy",

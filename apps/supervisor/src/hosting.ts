@@ -103,7 +103,7 @@ export class Hosting {
 
   /** All that decides about sites, to be compared by identity. */
   #look(): unknown[] {
-    const each = this.#about.daemons().flatMap((daemon) => [daemon, daemon.terms, daemon.state.bar?.kind]);
+    const each = this.#about.daemons().flatMap((daemon) => [daemon, daemon.proven, daemon.state.bar?.kind]);
     return [this.#about.policy(), this.#about.accounts(), ...each];
   }
 
@@ -130,7 +130,7 @@ export class Hosting {
 
   /** What a daemon would have published; undefined where it has no host. */
   #prospect(daemon: Daemon): Prospect | undefined {
-    const { terms, state } = daemon;
+    const { proven: terms, state } = daemon;
     const former = terms ? undefined : this.#sites.get(daemon.id);
     const hosts = terms?.definition.host ?? former?.hosts ?? [];
     if (hosts.length === 0) {
