@@ -11,9 +11,12 @@ import type { Daemon, HostStanding } from "./daemon.ts";
 import type { Terms } from "./instance.ts";
 import type { Machine, WebServer, WebServerAnswer } from "./machine.ts";
 
+/** What hosting needs of a daemon, and tells it. */
+export type Sited = Pick<Daemon, "id" | "key" | "proven" | "state" | "hosts">;
+
 /** What hosting looks at, as it is at the moment. */
 export interface HostingSurroundings {
-  daemons(): readonly Daemon[];
+  daemons(): readonly Sited[];
   policy(): Policy;
   accounts(): AccountBase;
   /** undefined where the supervisor serves none. */
@@ -34,10 +37,12 @@ const TOGETHER = 100;
 /** Until the web server's answer is looked for again, in ms: at first, and at most. */
 const SOON = 200;
 const LATEST = 5000;
+/** The same once it has taken up all: at its own next start it may leave out what it worked with before. In ms. */
+const SELDOM = 60_000;
 
 /** What is to be published of a daemon, if it may be; `refused` says of its hosts why not. */
 interface Prospect {
-  readonly daemon: Daemon;
+  readonly daemon: Sited;
   readonly hosts: readonly Hostname[];
   readonly site: Site | undefined;
   readonly refused: Map<Hostname, string>;
@@ -47,7 +52,7 @@ interface Prospect {
 
 /** Why a host is not published yet, though it may be. */
 const obstacle = (
-  { id }: Daemon,
+  { id }: Sited,
   name: Hostname,
   answer: WebServerAnswer | undefined,
   trouble: string | undefined,
@@ -129,7 +134,7 @@ export class Hosting {
   }
 
   /** What a daemon would have published; undefined where it has no host. */
-  #prospect(daemon: Daemon): Prospect | undefined {
+  #prospect(daemon: Sited): Prospect | undefined {
     const { proven: terms, state } = daemon;
     const former = terms ? undefined : this.#sites.get(daemon.id);
     const hosts = terms?.definition.host ?? former?.hosts ?? [];
@@ -158,7 +163,7 @@ export class Hosting {
   }
 
   /** The site that a daemon's terms come to, or why there is none. */
-  #site({ id, key }: Daemon, { definition, account }: Terms): Site | string {
+  #site({ id, key }: Sited, { definition, account }: Terms): Site | string {
     const { web } = this.#about;
     if (!web) return "this supervisor serves no web server";
     const { owner } = key;
@@ -239,8 +244,8 @@ export class Hosting {
   }
 
   /**
-   * Tells each daemon how its sites stand, and looks again while the web server has not taken them up.
-   * @param delay until it does, in ms
+   * Tells each daemon how its sites stand, and looks again: soon while the web server has not taken them up.
+   * @param delay until it does then, in ms
    */
   #tell(prospects: readonly Prospect[], trouble: string | undefined, delay: number): void {
     const { web } = this.#about;
@@ -267,11 +272,13 @@ export class Hosting {
     }
     this.#cancelPoll?.();
     this.#cancelPoll = undefined;
+    if (!web) return;
     // What is left out is tried again from time to time.
-    if (!web || (trouble === undefined && answer?.accepted && answer.leftOut.size === 0)) return;
-    this.#cancelPoll = this.#about.machine.after(delay, () => {
+    const isSettled = trouble === undefined && answer?.accepted && answer.leftOut.size === 0;
+    if (isSettled && prospects.length === 0) return;
+    this.#cancelPoll = this.#about.machine.after(isSettled ? SELDOM : delay, () => {
       if (trouble !== undefined) this.plan();
-      else this.#tell(prospects, undefined, Math.min(LATEST, 2 * delay));
+      else this.#tell(prospects, undefined, isSettled ? SOON : Math.min(LATEST, 2 * delay));
     });
   }
 
