@@ -32,6 +32,8 @@ export interface HostingSurroundings {
 const MOST_HOSTS = 256;
 /** In bytes: sun_path of unix(7). Nginx refuses all sites for one that is longer. */
 const LONGEST_SOCKET_PATH = 107;
+/** Where one daemon's vhosts begin (renderSite). */
+const SITES = /^(?=# site )/m;
 /** What happens within this time is looked at once, in ms: a daemon may respawn often. */
 const TOGETHER = 100;
 /** Until the web server's answer is looked for again, in ms: at first, and at most. */
@@ -250,11 +252,11 @@ export class Hosting {
   #tell(prospects: readonly Prospect[], trouble: string | undefined, delay: number): void {
     const { web } = this.#about;
     const answer = web?.answer();
-    const inForce = web?.inForce() ?? "";
+    const inForce = new Set(web?.inForce().split(SITES));
     this.#reportAnswer(prospects.length > 0 ? answer : undefined, trouble);
     for (const { daemon, hosts, refused } of prospects) {
       const site = this.#published.get(daemon.id);
-      const isPublished = site !== undefined && inForce.includes(renderSite(site));
+      const isPublished = site !== undefined && inForce.has(renderSite(site));
       const logTrouble = this.#logTrouble(daemon.key.owner);
       daemon.hosts = hosts.map((name): HostStanding => {
         const url = `http://${name}${this.#about.port === 80 ? "" : `:${this.#about.port}`}/`;
