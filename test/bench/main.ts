@@ -120,19 +120,19 @@ const measureMemory = (): Promise<void> =>
       await sleep(REST);
       return pssOf(supervisor.pid);
     };
-    const hundred = await settle(100);
-    const { peer } = await runSupervisord(stage.directory, 100);
-    await sleep(3000);
-    const theirs = pssOf(peer.pid);
-    await peer.end();
-    const more = await settle(250);
-    say(
-      "supervisor's own memory, 100 daemons, PSS",
-      `${(hundred / 1024).toFixed(1)} MB`,
-      `supervisord ${(theirs / 1024).toFixed(1)} MB`,
-      hundred / theirs,
-    );
-    console.log(`each further daemon, from 100 to 250\n  dmhost  ${((more - hundred) / 150).toFixed(1)} kB\n`);
+    for (const count of [100, 250]) {
+      const ours = await settle(count);
+      const { peer } = await runSupervisord(stage.directory, count);
+      await sleep(REST);
+      const theirs = pssOf(peer.pid);
+      await peer.end();
+      say(
+        `supervisor's own memory, ${count} daemons, PSS`,
+        `${(ours / 1024).toFixed(1)} MB`,
+        `supervisord ${(theirs / 1024).toFixed(1)} MB`,
+        ours / theirs,
+      );
+    }
   });
 
 /** Ticks of 10 ms that a process has spent (proc(5): utime, stime). */

@@ -312,6 +312,48 @@ test("a restart replaces all of them, one at a time", async () => {
   expect(after.filter((pid) => before.includes(pid))).toEqual([]);
 });
 
+test("who scales what has failed for good, or restarts into it, is told so", async () => {
+  alice.writeConf("dead", "start = exit 3", "max-retries = 0", "listen = systemd");
+  await supervisor.rescan();
+  await supervisor.reaches(idOf("dead"), "failed");
+  const reason = expect.stringMatching(/exited with code 3$/);
+  expect(await supervisor.scale(idOf("dead"), 2)).toMatchObject({ ok: false, reason });
+  expect(await supervisor.scale(idOf("dead"), 1)).toMatchObject({ ok: false, reason });
+
+  alice.writeConf("dead", serve("3"), "listen = systemd", "drain = 1m");
+  const { pid } = await supervisor.up(idOf("dead"));
+  const slow = askLine(socketOf("dead"), `wait ${alice.home}/dead`);
+  await takesUp(pid);
+  alice.writeConf(
+    "dead",
+    `start = sleep 1; test -e ~/dead; exit 3`,
+    "max-retries = 0",
+    "listen = systemd",
+    "ready-after = 0.1",
+  );
+  const answer = supervisor.act("restart", idOf("dead"));
+  await until("the end of the new one", async () =>
+    (await supervisor.status(idOf("dead"))).instances.some(({ state }) => state === "failed"),
+  );
+  alice.write("dead", "");
+  expect(await answer).toMatchObject({ ok: false, reason });
+  expect((await slow).pid).toBe(pid);
+});
+
+test("one that binds its own socket, and is its own first client, is published all the same", async () => {
+  const client =
+    'my $s; until ($s = IO::Socket::UNIX->new(Peer => $ENV{DM_SOCKET})) { select undef, undef, undef, 0.02 } print $s "slow\\n"; <$s>';
+  const begin = (word: string): string => serve("$DM_SOCKET", "no", word).replace("start = exec ", "");
+  const script = alice.write("warm.sh", `${begin("new")} &\nperl -MIO::Socket::UNIX -e '${client}'\nwait\n`);
+  alice.writeConf("warm", `start = exec ${begin("old")}`, "listen = path", "ready-after = 1");
+  await supervisor.rescan();
+  await supervisor.reaches(idOf("warm"), "running");
+  await until("the old one", () => askLine(socketOf("warm")).catch(() => undefined));
+  alice.writeConf("warm", `start = exec sh ${script}`, "listen = path", "ready-after = 1");
+  expect(await supervisor.act("restart", idOf("warm"))).toMatchObject({ ok: true });
+  expect((await askLine(socketOf("warm"))).word).toBe("new");
+});
+
 test("scale begins and ends what it must, and touches nothing else; the next supervisor knows of it", async () => {
   const before = await pidsOf("pair");
   expect((await supervisor.scale(idOf("pair"), 4)).ok).toBe(true);

@@ -95,10 +95,10 @@ const readFlags = () => {
   };
 };
 
-/** Differs when a file has been replaced or written. */
-const editionOf = (path: string): string => {
-  const { ino, mtimeMs } = lstatSync(path);
-  return `${ino} ${mtimeMs}`;
+/** Differs when a file has been replaced or written; undefined where there is none. */
+const editionOf = (path: string): string | undefined => {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  return found && `${found.ino} ${found.mtimeMs}`;
 };
 
 /** The policy in force, and what of it was passed over. Throws when the file as a whole is refused. */
@@ -138,10 +138,16 @@ const main = async (): Promise<void> => {
     process.stdout.write(flags.help ? USAGE : `${VERSION}\n`);
     return;
   }
-  const log = pino(
-    { level: flags.logLevel, base: null },
-    pino.destination({ dest: 2, sync: false, maxLength: LONGEST_BACKLOG }),
-  );
+  const output = pino.destination({ dest: 2, sync: false, maxLength: LONGEST_BACKLOG });
+  // What a full disk does not take is tried again with the next line, and not at the end, which would wait for ever for that.
+  const flush = output.flushSync;
+  output.on("error", () => {
+    output.flushSync = () => undefined;
+  });
+  output.on("write", () => {
+    output.flushSync = flush;
+  });
+  const log = pino({ level: flags.logLevel, base: null }, output);
   process.umask(0o027);
   const begun = Date.now();
   const { rule, problems } = loadRule(flags.config);
@@ -323,7 +329,8 @@ const main = async (): Promise<void> => {
     }
     const { found, started, changed, removed } = lookAgain();
     log.info({ found, started, changed, removed }, "conf files read again");
-    if (editionOf(program) === edition) return;
+    const present = editionOf(program);
+    if (present === undefined || present === edition) return;
     log.info("giving way to the program now on disk");
     const env = { ...process.env, [INHERITED]: JSON.stringify([...machine.handOver()]) };
     process.execve?.(process.execPath, [process.execPath, ...process.execArgv, ...process.argv.slice(1)], env);

@@ -94,7 +94,12 @@ export class Premises {
   /** Sends those away who wait at the socket. No process of the daemon may live. */
   dismiss(): void {
     this.#tenant.discard();
-    this.#socket?.dismiss();
+    try {
+      this.#socket?.dismiss();
+    } catch {
+      // There can be no other at its path. The next start meets the same trouble, and tells it.
+      this.#closeSocket();
+    }
     this.#awaits = false;
   }
 

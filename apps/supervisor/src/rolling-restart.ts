@@ -70,7 +70,9 @@ export class RollingRestart {
     this.#cancel?.();
     const { pair } = this.#plan;
     const fresh = pair && this.#crew.instance(pair.fresh);
-    if (fresh && fresh.state.phase === "running" && !fresh.reached) fresh.reached = fresh.serves() === true;
+    // One that binds its own socket may be its own client before that is published.
+    const mayTell = this.terms.definition.listen !== "path" && fresh?.state.phase === "running";
+    if (mayTell && !fresh.reached) fresh.reached = fresh.serves() === true;
     const standing = (number: number) => this.#crew.instance(number);
     const move = nextMove(this.#plan, standing, this.terms.definition, this.#machine.now());
     switch (move.move) {

@@ -397,6 +397,13 @@ describe("verdict", () => {
       { ok: false, reason: "exited with code 1" },
     ],
     ["an end before that tells nothing", { ...states.starting, run: 5, last: failed }, "up", 4, "pending"],
+    [
+      "one that has failed for good does not come up by itself",
+      { ...states.failed, want: "up", last: failed },
+      "up",
+      4,
+      { ok: false, reason: "exited with code 1" },
+    ],
     ["another asked it to stop", states.stopping, "up", 3, { ok: false, reason: "it was asked to stop meanwhile" }],
     ["stopping is not down yet", states.stopping, "down", 3, "pending"],
     ["stopped is down", states.stopped, "down", 3, { ok: true }],

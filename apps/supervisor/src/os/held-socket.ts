@@ -20,6 +20,8 @@ export class Held implements HeldSocket {
   #socket: ListeningSocket;
   readonly #readiness: Readiness;
   readonly #closed: () => void;
+  /** What was seen of its clients before it was closed: runs that still listen on it may go on. */
+  #last: SocketEvidence | undefined;
 
   constructor(socket: ListeningSocket, fresh: boolean, readiness: Readiness, closed: () => void) {
     this.#socket = socket;
@@ -54,13 +56,14 @@ export class Held implements HeldSocket {
     markSocket(this.#socket);
   }
   observe(): SocketEvidence {
-    return observeSocket(this.#socket);
+    return this.#last ?? observeSocket(this.#socket);
   }
   awaitClient(came: () => void): void {
     this.#readiness.once(this.fd, came);
   }
   close(): void {
     this.#readiness.forget(this.fd);
+    this.#last = observeSocket(this.#socket);
     closeSocket(this.#socket);
     this.#closed();
   }

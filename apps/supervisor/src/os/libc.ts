@@ -259,6 +259,17 @@ export const pollReadable = (fds: readonly number[], done: (readable: number[]) 
   });
 };
 
+/**
+ * poll(2) that does not wait. It is broken off all the same by a signal that comes meanwhile, such as the end of a child, when
+ * it has found nothing.
+ */
+const pollAtOnce = (set: Buffer, count: number): void => {
+  while (c.poll(set, count, 0) < 0) {
+    const error = failure("poll", "");
+    if (error.code !== "EINTR") throw error;
+  }
+};
+
 const POLLRDHUP = 0x2000;
 
 /** Whether somebody has shut a socket down for reading. */
@@ -266,7 +277,7 @@ export const isShutDown = (fd: number): boolean => {
   const set = Buffer.alloc(8);
   set.writeInt32LE(fd, 0);
   set.writeInt16LE(POLLRDHUP, 4);
-  checked("poll", c.poll(set, 1, 0));
+  pollAtOnce(set, 1);
   return (set.readInt16LE(6) & POLLRDHUP) !== 0;
 };
 
@@ -277,7 +288,7 @@ export const holdsBytes = (fd: number): boolean => {
   const set = Buffer.alloc(8);
   set.writeInt32LE(fd, 0);
   set.writeInt16LE(POLLIN, 4);
-  checked("poll", c.poll(set, 1, 0));
+  pollAtOnce(set, 1);
   return (set.readInt16LE(6) & POLLIN) !== 0;
 };
 
@@ -288,7 +299,7 @@ export const fullOnes = (fds: readonly number[]): number[] => {
     set.writeInt32LE(fd, index * 8);
     set.writeInt16LE(POLLOUT, index * 8 + 4);
   }
-  checked("poll", c.poll(set, fds.length, 0));
+  pollAtOnce(set, fds.length);
   return fds.filter((_, index) => set.readInt16LE(index * 8 + 6) === 0);
 };
 
@@ -315,9 +326,12 @@ export const hasMark = (path: string, attribute: string): boolean => {
 
 const MADV_DONTNEED = 4;
 
-/** Lets go of a range of this process's memory. What was not written to, of a file, is read again where it is used. */
+/**
+ * Lets go of a range of this process's memory. What was not written to, of a file, is read again where it is used. A range that
+ * is locked, or not there any more, stays as it is.
+ */
 export const letGo = (start: bigint, end: bigint): void => {
-  checked("madvise", c.madvise(start, end - start, MADV_DONTNEED));
+  c.madvise(start, end - start, MADV_DONTNEED);
 };
 
 /** Gives whole pages that the C library's heap has free back to the system. */

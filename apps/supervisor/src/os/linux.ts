@@ -748,7 +748,12 @@ export class Linux implements Machine {
   forget(key: InstanceKey): void {
     this.#unwritten.delete(instanceId(key));
     this.#remembered.delete(instanceId(key));
-    this.#options.states.remove(key.owner.name, recordName(key));
+    try {
+      this.#options.states.remove(key.owner.name, recordName(key));
+    } catch (error) {
+      const id = instanceId(key);
+      this.#options.report(id, `cannot remove its state: ${error instanceof Error ? error.message : error}`);
+    }
     if (![...this.#remembered.values()].some((other) => idOf(other.key) === idOf(key))) this.#dropped.delete(idOf(key));
   }
 }

@@ -20,7 +20,7 @@ beforeEach(() => {
   const fifo = join(directory, "fifo");
   mkfifo(fifo, 0o600);
   fd = openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK);
-  overflow = new Overflow({ fd, fifo, identity, directory }, 7, { report: () => undefined, counted: () => undefined });
+  overflow = new Overflow({ fd, identity, directory }, 7, { report: () => undefined, counted: () => undefined });
   writeSync(fd, "line\n".repeat(13_000));
 });
 afterEach(() => {
@@ -51,4 +51,11 @@ test("it is over when the logger has written again", () => {
   writeFileSync(join(directory, "current"), "one more line\n");
   overflow.look(false, MINUTE + 1);
   expect(overflow.loss).toEqual({ lines: 7 + 12_999, reason: "" });
+});
+
+test("a FIFO whose name is gone is emptied all the same", () => {
+  overflow.look(true, 0);
+  rmSync(join(directory, "fifo"));
+  overflow.look(true, MINUTE);
+  expect(overflow.loss.lines).toBe(7 + 12_999);
 });

@@ -26,8 +26,6 @@ const PROBE = Buffer.alloc(4096, "\n");
 /** A FIFO that is watched. */
 export interface Watched {
   readonly fd: number;
-  /** Its path, in a directory that only root enters. */
-  readonly fifo: string;
   /** Who its logger runs as, and where that writes. */
   readonly identity: FileIdentity;
   readonly directory: string;
@@ -142,8 +140,8 @@ export class Overflow {
 
   /** Takes out what the FIFO holds, and leaves in it what the logger will read first when it goes on. */
   #drain(): void {
-    const { O_RDWR, O_NONBLOCK, O_NOFOLLOW } = constants;
-    const fd = openSync(this.#watched.fifo, O_RDWR | O_NONBLOCK | O_NOFOLLOW);
+    // Not by its path, which may be gone, or another's by now.
+    const fd = openSync(`/proc/self/fd/${this.fd}`, constants.O_RDWR | constants.O_NONBLOCK);
     try {
       this.#count(newlines(this.#first(take(fd))));
       const whole = this.#text("\n");

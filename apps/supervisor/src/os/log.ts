@@ -166,7 +166,7 @@ export class Log {
     this.#formerlyDropped = former.dropped;
     this.#watch = overflows;
     if (plan.destination) {
-      const watched = { fd: this.fd, fifo: plan.fifo, ...plan.destination };
+      const watched = { fd: this.fd, ...plan.destination };
       this.#overflow = new Overflow(watched, former.dropped, { report: tells.report, counted: tells.replaced });
       overflows.add(this.#overflow);
     }
@@ -321,7 +321,7 @@ export class Log {
   async #close(): Promise<void> {
     if (this.#overflow) this.#watch.remove(this.#overflow);
     clearTimeout(this.#calm);
-    rmSync(this.#plan.fifo, { force: true });
+    rmSync(this.#plan.fifo, { force: true, recursive: true });
     await this.#turn;
     clearTimeout(this.#retry);
     const ended = new Promise<void>((resolve) => {
@@ -343,7 +343,7 @@ export class Log {
 const makeFifo = ({ fifo, writer }: LogPlan): void => {
   mkdirSync(dirname(fifo), { recursive: true, mode: 0o700 });
   const old = lstatSync(fifo, { throwIfNoEntry: false });
-  if (old && !old.isFIFO()) rmSync(fifo, { force: true });
+  if (old && !old.isFIFO()) rmSync(fifo, { force: true, recursive: true });
   // By its group a root without CAP_DAC_OVERRIDE opens it, too; no tenant is in that.
   if (!old?.isFIFO()) mkfifo(fifo, 0o660);
   if (lstatSync(fifo).uid !== writer.uid) chownSync(fifo, writer.uid, process.getegid?.() ?? 0);

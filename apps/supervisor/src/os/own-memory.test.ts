@@ -19,3 +19,20 @@ it("gives back pages of Node's own files, and nothing is missing afterwards", ()
   expect(after).toBeLessThan(before / 2);
   expect([sorted, written]).toEqual([4242, "1.234,5"]);
 });
+
+/** The same where a page of a file cannot be given back. */
+const LOCKED = `
+  import koffi from "koffi";
+  import { readFileSync } from "node:fs";
+  import { giveBackMemory } from "${import.meta.dirname}/own-memory.ts";
+  const [, start] = /^([0-9a-f]+)-[0-9a-f]+ r--p 0+ \\S+ [1-9]/m.exec(readFileSync("/proc/self/maps", "latin1"));
+  const mlock = koffi.load("libc.so.6").func("int mlock(size_t, size_t)");
+  if (mlock(BigInt("0x" + start), 4096n) !== 0) throw new Error("cannot lock");
+  giveBackMemory();
+  console.log("on it goes");
+`;
+
+it("keeps what the kernel does not let go of", () => {
+  const argv = ["--input-type=module", "-e", LOCKED];
+  expect(execFileSync(process.execPath, argv, { encoding: "utf8", cwd: import.meta.dirname })).toBe("on it goes\n");
+});

@@ -102,10 +102,18 @@ const listenAt = (path: string, gid: number, mode: number): number => {
   }
 };
 
-/** Lets clients connect, or not. */
-export const admit = ({ path }: ListeningSocket, clients: boolean): void => {
-  chmodSync(path, clients ? FOR_CLIENTS : FOR_NOBODY);
+/** Does something with the file of a socket; where that is gone, nobody connects, and the next run publishes another. */
+const withFile = (work: () => void): void => {
+  try {
+    work();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
 };
+
+/** Lets clients connect, or not. */
+export const admit = ({ path }: ListeningSocket, clients: boolean): void =>
+  withFile(() => chmodSync(path, clients ? FOR_CLIENTS : FOR_NOBODY));
 
 /**
  * Sends those away who wait to be accepted, by listening anew: nobody may connect to that. Gives the new socket, or the same
@@ -176,10 +184,9 @@ export const closeSocket = (socket: ListeningSocket): void => {
 const LONG_AGO = 1;
 
 /** Forgets earlier clients: `touched` is about those who connect from now on. */
-export const markSocket = (socket: ListeningSocket): void => {
+export const markSocket = (socket: ListeningSocket): void =>
   // connect(2) brings an access time up to date that is older than the modification time, also under relatime.
-  utimesSync(socket.path, LONG_AGO, Date.now() / 1000);
-};
+  withFile(() => utimesSync(socket.path, LONG_AGO, Date.now() / 1000));
 
 /** Inode of the file that it is bound to: connections to it name that. */
 export const inodeOf = ({ path }: ListeningSocket): number => lstatSync(path, { throwIfNoEntry: false })?.ino ?? 0;

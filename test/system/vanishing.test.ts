@@ -1,0 +1,167 @@
+/** What root takes away beneath a supervisor: it goes on, and puts in order what it can. */
+import { once } from "node:events";
+import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import { createConnection, type Socket } from "node:net";
+import { dirname, join } from "node:path";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { type Account, nameFor } from "./account.ts";
+import { ask } from "./control-api.ts";
+import { askLine, lineServer } from "./line-server.ts";
+import { loggerOf } from "./log-directory.ts";
+import { isRunning, statusOf } from "./proc.ts";
+import { CHECKOUT, until } from "./program.ts";
+import { Stage } from "./stage.ts";
+import type { Supervisor } from "./supervisor.ts";
+
+let stage: Stage;
+let alice: Account;
+let serve: ReturnType<typeof lineServer>;
+let supervisor: Supervisor;
+/** Where the supervisor's program is. */
+let program: string;
+/** The supervisor that was there at the beginning. */
+let pid: number;
+
+beforeAll(async () => {
+  stage = await Stage.make();
+  await stage.group("web");
+  alice = await stage.account("alice");
+  serve = lineServer(alice);
+  program = join(stage.directory, "supervisor.ts");
+  symlinkSync(join(CHECKOUT, "apps/supervisor/src/main.ts"), program);
+  supervisor = stage.supervisor("main", [`nginx-group = ${nameFor("web")}`, "[runs_as]", alice.name], {
+    program: [join(CHECKOUT, "node_modules/.bin/node"), program],
+  });
+  await supervisor.start();
+  pid = supervisor.pid;
+});
+afterEach(() => {
+  expect(isRunning(pid), supervisor.text().slice(-2000)).toBe(true);
+});
+afterAll(() => stage.remove());
+
+const idOf = (name: string): string => `${alice.name}/${name}`;
+const socketOf = (name: string): string => `${supervisor.fastcgiDir}/${alice.name}/${name}.sock`;
+const logOf = (name: string): string => `${alice.home}/.daemon-manager/logs/${name}`;
+const connected = async (path: string): Promise<Socket> => {
+  const socket = createConnection(path);
+  await once(socket, "connect");
+  return socket;
+};
+const load = async (name: string, ...lines: string[]): Promise<void> => {
+  alice.writeConf(name, ...lines, "autostart = no");
+  await supervisor.rescan();
+};
+
+test("a daemon whose socket has vanished is stopped, and begins anew behind another", async () => {
+  await load("stopped", serve("3"), "listen = http");
+  await supervisor.up(idOf("stopped"));
+  rmSync(socketOf("stopped"));
+  expect(await supervisor.act("stop", idOf("stopped"))).toMatchObject({ ok: true });
+  const next = await supervisor.up(idOf("stopped"));
+  expect((await askLine(socketOf("stopped"))).pid).toBe(next.pid);
+});
+
+test("who waits at a socket whose directory has vanished is sent away when its daemon stops", async () => {
+  await load("waited", serve("3"), "listen = http", "stop-timeout = 0.3");
+  const { pid: server } = await supervisor.up(idOf("waited"));
+  process.kill(server, "SIGSTOP");
+  await until("its stop", () => statusOf(server).get("State")?.startsWith("T"));
+  const visit = askLine(socketOf("waited")).catch((error) => String(error));
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  rmSync(dirname(socketOf("waited")), { recursive: true });
+  expect(await supervisor.act("stop", idOf("waited"))).toMatchObject({ ok: true });
+  expect(await visit).toMatch(/ECONNRESET|no answer/);
+  const next = await supervisor.up(idOf("waited"));
+  expect((await askLine(socketOf("waited"))).pid).toBe(next.pid);
+});
+
+test("a daemon that is visited while its socket vanishes goes on, and to sleep", async () => {
+  await load("idle", serve("3"), "listen = http", "ondemand = yes", "idle-timeout = 0.2");
+  await supervisor.act("start", idOf("idle"));
+  const visit = askLine(socketOf("idle"), `wait ${alice.home}/enough`);
+  await supervisor.reaches(idOf("idle"), "running");
+  rmSync(socketOf("idle"));
+  await new Promise((resolve) => setTimeout(resolve, 600));
+  alice.write("enough", "");
+  await visit;
+  await supervisor.reaches(idOf("idle"), "asleep");
+});
+
+test("of two behind a socket that has vanished the one that goes on may end, too", async () => {
+  // While they are there, the socket gets a descriptor above theirs; the one in its place gets one of theirs.
+  const callers = await Promise.all(Array.from({ length: 8 }, () => connected(supervisor.socket)));
+  await load("pair", serve("3"), "listen = http", "instances = 2", "healthy-after = 0");
+  await supervisor.up(idOf("pair"));
+  const running = (former: readonly number[] = []): Promise<number[]> =>
+    until("two that run", async () => {
+      const { instances } = await supervisor.status(idOf("pair"));
+      const pids = instances.filter(({ state }) => state === "running").map((each) => each.pid);
+      return pids.length === 2 && !pids.some((each) => former.includes(each)) && pids;
+    });
+  const [first = 0, second = 0] = await running();
+  const descriptors = () => readdirSync(`/proc/${pid}/fd`).length;
+  const before = descriptors();
+  for (const caller of callers) caller.destroy();
+  await until("their descriptors free", () => descriptors() <= before - callers.length);
+  rmSync(socketOf("pair"));
+  process.kill(first, "SIGKILL");
+  await running([first]);
+  process.kill(second, "SIGKILL");
+  const pids = await running([first, second]);
+  expect(pids).toContain((await askLine(socketOf("pair"))).pid);
+});
+
+test("the record of an instance that cannot be removed is told of", async () => {
+  await load("scaled", serve("3"), "listen = http");
+  await supervisor.up(idOf("scaled"));
+  await supervisor.scale(idOf("scaled"), 2);
+  const record = join(supervisor.stateDir, "daemons", alice.name, "scaled#2.json");
+  rmSync(record);
+  mkdirSync(record);
+  await supervisor.scale(idOf("scaled"), 1);
+  await until("a line about it", () =>
+    supervisor.log().some(({ reason }) => reason?.startsWith("cannot remove its state: ")),
+  );
+  rmSync(record, { recursive: true });
+});
+
+test("a log whose FIFO has become something else is closed for all that, and opened again", async () => {
+  await load("talker", "start = while echo line; do sleep 0.1; done", "output = log");
+  await supervisor.up(idOf("talker"));
+  const fifo = join(supervisor.runDir, "logs", alice.name, "talker.fifo");
+  rmSync(fifo);
+  mkdirSync(fifo);
+  expect(await supervisor.act("stop", idOf("talker"))).toMatchObject({ ok: true });
+  await until("the end of its logger", () => loggerOf(alice.uid, logOf("talker")) === undefined);
+  expect(existsSync(fifo)).toBe(false);
+  mkdirSync(fifo);
+  await supervisor.up(idOf("talker"));
+});
+
+test("SIGHUP while there is no program on disk reads policy and files again, no more", async () => {
+  rmSync(program);
+  const read = () => supervisor.log().filter(({ msg }) => msg === "conf files read again").length;
+  const before = read();
+  supervisor.signal("SIGHUP");
+  await until("files read again", () => read() > before);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  expect(supervisor.text()).not.toContain("giving way");
+});
+
+test("a supervisor whose own log cannot be written goes on, and ends as it should", async () => {
+  const mute = stage.supervisor("mute", ["[runs_as]", alice.name]);
+  symlinkSync("/dev/full", join(dirname(mute.config), "supervisor.log"));
+  const { pid: itself = 0 } = mute.spawn();
+  const isHealthy = async (): Promise<boolean> => {
+    try {
+      return (await ask(mute.socket, "GET", "/v1/health")).status === 200;
+    } catch {
+      return false;
+    }
+  };
+  await until("an answer, or its end", async () => !isRunning(itself) || (await isHealthy()));
+  await ask(mute.socket, "POST", "/v1/rescan");
+  expect(await isHealthy()).toBe(true);
+  expect(await mute.end("SIGTERM")).toBe(0);
+});
