@@ -2,6 +2,7 @@
 import {
   chmodSync,
   chownSync,
+  existsSync,
   lstatSync,
   mkdirSync,
   readFileSync,
@@ -14,6 +15,7 @@ import { join } from "node:path";
 import type { DaemonStatus, Explanation, PolicyAnswer, StateExport } from "@dmhost/supervisor/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
+import { isRunning } from "./proc.ts";
 import { run, until } from "./program.ts";
 import { Stage } from "./stage.ts";
 import type { Supervisor } from "./supervisor.ts";
@@ -344,19 +346,27 @@ test("app=http and app=fastcgi: the application answers for all but the files of
 
 test("a restart that may still go back changes no site", async () => {
   const id = `${alice.name}/rolled`;
-  const node = `require("http").createServer((q, a) => a.end("served")).listen({ fd: 3 })`;
+  // It does not end at TERM while it has somebody's request in hand.
+  const node = `process.on("SIGTERM", () => {}); require("http").createServer((q, a) => {
+    if (q.url === "/held") require("fs").writeFileSync("held", ""); else a.end("served"); }).listen({ fd: 3 })`;
   const conf = (host: string, ...more: string[]) =>
     alice.writeConf(
       "rolled",
-      `start = exec ${toolbox.node} -e '${node}'`,
+      `start = exec ${toolbox.node} -e '${node.replaceAll("\n", " ")}'`,
+      `dir = ${alice.home}`,
       "listen = http",
       "ready-after = 0.2",
+      "drain = 10m",
+      "stop-timeout = 1s",
       `host = ${host}.greenfelt.net`,
       ...more,
     );
   conf("former");
   await supervisor.rescan();
   await shows("former.greenfelt.net", "/", "served");
+  const { pid: former } = await statusOf("rolled");
+  const held = web.visit("former.greenfelt.net", "/held");
+  await until("a request in hand", () => existsSync(`${alice.home}/held`));
   conf("next", "ready = notify", "ready-timeout = 10m");
   const restarted = supervisor.act("restart", id);
   await until("one that is not ready", async () => (await statusOf("rolled")).instances.length === 2);
@@ -369,12 +379,15 @@ test("a restart that may still go back changes no site", async () => {
   ]);
   expect(web.inForce()).not.toContain("next.greenfelt.net");
   await shows("former.greenfelt.net", "/", "served");
+  // Once it cannot, the site changes, though what is replaced has its time.
   conf("next");
-  await supervisor.act("restart", id);
-  await restarted;
+  const again = supervisor.act("restart", id);
+  await published("rolled", "next.greenfelt.net");
   await shows("next.greenfelt.net", "/", "served");
+  expect(isRunning(former)).toBe(true);
   expect(web.inForce()).not.toContain("former.greenfelt.net");
   await remove("rolled");
+  await Promise.allSettled([restarted, again, held]);
   await remove("meanwhile", bob);
 });
 
