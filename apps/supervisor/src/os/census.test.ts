@@ -4,6 +4,7 @@ import { createConnection, createServer, type Server, type Socket } from "node:n
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type Dump, SocketCensus } from "./census.ts";
+import { dumpSocketDiagnosis } from "./libc.ts";
 
 let directory: string;
 let server: Server;
@@ -84,11 +85,45 @@ it("breaks off a look that takes too long, and does not take it for the whole", 
   expect(state.told).toBeLessThan(30_000);
 });
 
-it("knows nothing where the kernel does not tell", () => {
-  const census = new SocketCensus(() => {
-    throw new Error("EPROTONOSUPPORT");
+const failing = (code: string): SocketCensus =>
+  new SocketCensus(() => {
+    throw Object.assign(new Error(`socket: ${code}`), { code });
   });
-  expect(census.recent()).toMatchObject({ told: false });
-  expect(census.recent()?.to(1).count).toBe(0);
-  expect(census.recent()?.has(1)).toBe(true);
+
+it.each(["ENOENT", "EPROTONOSUPPORT", "ECONNREFUSED", "EACCES", "EPERM"])(
+  "knows nothing where the kernel does not tell: %s",
+  (code) => {
+    const census = failing(code);
+    expect(census.recent()).toMatchObject({ told: false });
+    expect(census.recent()?.to(1).count).toBe(0);
+    expect(census.recent()?.has(1)).toBe(true);
+  },
+);
+
+it("does not take a refusal of the kernel for an empty list", () => {
+  const AF_NOBODY = 255;
+  const census = new SocketCensus((request, take) => {
+    request[16] = AF_NOBODY;
+    dumpSocketDiagnosis(request, take);
+  });
+  expect(census.recent()?.told).not.toBe(true);
+});
+
+it.each(["EMFILE", "ENFILE", "ENOMEM", "ENOBUFS"])("does not take it for nobody that it could not look: %s", (code) => {
+  const census = failing(code);
+  expect(census.recent()).toBeUndefined();
+  expect(census.since(performance.now())).toBeUndefined();
+});
+
+it("looks again as soon as it can, where it could not", () => {
+  const clock = { now: 0 };
+  let fails = true;
+  const dump: Dump = () => {
+    if (fails) throw Object.assign(new Error("socket: EMFILE"), { code: "EMFILE" });
+  };
+  const census = new SocketCensus(dump, () => clock.now);
+  expect(census.recent()).toBeUndefined();
+  fails = false;
+  clock.now += 10;
+  expect(census.recent()).toMatchObject({ told: true });
 });

@@ -57,6 +57,18 @@ const ASKING_BURST = 500;
 /** How long nobody looks after a look that was broken off: whoever asks meanwhile asks about single sockets. In ms. */
 const REST = 60_000;
 
+/** What becomes of a question to a kernel that does not know socket diagnosis, or does not let us ask. */
+const UNTOLD: ReadonlySet<string> = new Set([
+  "EACCES",
+  "EAFNOSUPPORT",
+  "ECONNREFUSED",
+  "ENOENT",
+  "ENOSYS",
+  "EOPNOTSUPP",
+  "EPERM",
+  "EPROTONOSUPPORT",
+]);
+
 /** Where the kernel is asked: calls `take` with each message, until that returns false. */
 export type Dump = (request: Uint8Array, take: (message: Buffer) => boolean) => void;
 
@@ -79,7 +91,7 @@ export class SocketCensus {
     this.asking = new Ration(ASKING_SHARE, ASKING_BURST, clock);
   }
 
-  /** What there was a moment ago; undefined where another look now would cost too much. */
+  /** What there was a moment ago; undefined where another look now would cost too much, or could not be had. */
   recent(): Census | undefined {
     if (this.#clock() < this.#rested) return undefined;
     if (this.#clock() - this.#begun < TICK) return this.#last;
@@ -99,9 +111,7 @@ export class SocketCensus {
   #look(): Census | undefined {
     this.#begun = this.#clock();
     this.#last = this.#ration.charge(() => this.#count());
-    const ended = this.#clock();
-    this.#cost = ended - this.#begun;
-    if (!this.#last) this.#rested = ended + REST;
+    this.#cost = this.#clock() - this.#begun;
     return this.#last;
   }
 
@@ -115,12 +125,14 @@ export class SocketCensus {
         whole = this.#clock() - this.#begun < LONGEST;
         return whole;
       });
-    } catch {
+    } catch (error) {
+      // Any other, as for want of a descriptor or memory, says nothing of the kernel: the next look may succeed.
+      if (!UNTOLD.has((error as NodeJS.ErrnoException).code ?? "")) return undefined;
       return { told: false, has: () => true, to: () => NOBODY };
     }
-    return whole
-      ? { told: true, has: (inode) => inodes.has(inode), to: (file) => connections(files, file) }
-      : undefined;
+    if (whole) return { told: true, has: (inode) => inodes.has(inode), to: (file) => connections(files, file) };
+    this.#rested = this.#clock() + REST;
+    return undefined;
   }
 }
 

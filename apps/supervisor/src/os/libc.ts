@@ -7,8 +7,7 @@ const libc = koffi.load("libc.so.6");
 const errnoNames = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
 
 /** An errno error shaped like Node's own. */
-const failure = (call: string, subject: string): NodeJS.ErrnoException => {
-  const errno = koffi.errno();
+const failure = (call: string, subject: string, errno = koffi.errno()): NodeJS.ErrnoException => {
   const code = errnoNames.get(errno) ?? `errno ${errno}`;
   const error: NodeJS.ErrnoException = new Error(`${call}: ${code}${subject === "" ? "" : `, ${subject}`}`);
   error.code = code;
@@ -199,7 +198,13 @@ export const dumpSocketDiagnosis = (request: Uint8Array, take: (message: Buffer)
       for (let at = 0; at + 16 <= end; ) {
         const length = answer.readUInt32LE(at);
         const type = answer.readUInt16LE(at + 4);
-        if (type === NLMSG_DONE || type === NLMSG_ERROR || length < 16) return;
+        if (length < 16) return;
+        if (type === NLMSG_DONE || type === NLMSG_ERROR) {
+          // Both tell, by a negative number, why there is no list or no more of it.
+          const status = length < 20 ? 0 : answer.readInt32LE(at + 16);
+          if (status < 0) throw failure("recv", "socket diagnosis", -status);
+          return;
+        }
         if (!take(answer.subarray(at, at + length))) return;
         at += (length + 3) & ~3;
       }

@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { expect, it } from "vitest";
+import { cleanMappings } from "./own-memory.ts";
 
 /** What a program of its own tells: kilobytes of files that it has in memory before and after, and that it still works. */
 const PROGRAM = `
@@ -18,6 +19,25 @@ it("gives back pages of Node's own files, and nothing is missing afterwards", ()
   const [before, after, sorted, written] = JSON.parse(told);
   expect(after).toBeLessThan(before / 2);
   expect([sorted, written]).toEqual([4242, "1.234,5"]);
+});
+
+const mapping = (start: string, { anonymous = 0, dirty = 0, swap = 0 }): string =>
+  [
+    `${start}000-${start}fff r--p 00000000 08:01 1234                       /usr/lib/libc.so.6`,
+    "Private_Clean:         8 kB",
+    `Private_Dirty:         ${dirty} kB`,
+    `Anonymous:             ${anonymous} kB`,
+    `Swap:                  ${swap} kB`,
+    "VmFlags: rd mr mw me",
+    "",
+  ].join("\n");
+
+it("leaves a mapping with pages of our own as it is, also where they are swapped out", () => {
+  const own = [mapping("b", { anonymous: 4 }), mapping("c", { dirty: 4 }), mapping("d", { swap: 4 })];
+  expect(cleanMappings([mapping("a", {}), ...own, mapping("e", {})].join(""))).toEqual([
+    [0xa000n, 0xafffn],
+    [0xe000n, 0xefffn],
+  ]);
 });
 
 /** The same where a page of a file cannot be given back. */

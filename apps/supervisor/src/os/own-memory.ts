@@ -6,6 +6,17 @@ const MAPPING = /^([0-9a-f]+)-([0-9a-f]+) r-.p [0-9a-f]+ \S+ [1-9]\d*\s/;
 /** What must have come to what was kept the last time, in bytes: to give back takes longer than to come by it. */
 const WORTHWHILE = 8 << 20;
 
+/** No page of our own: not in memory, and none that has been swapped out, which is not counted as anonymous. */
+const CLEAN = ["Anonymous", "Private_Dirty", "Swap"].map((name) => new RegExp(`^${name}:\\s+0 kB$`, "m"));
+
+/** Where mappings of files lie that can be read again from there, by what smaps (proc_pid_smaps(5)) tells. */
+export const cleanMappings = (smaps: string): (readonly [start: bigint, end: bigint])[] =>
+  smaps.split(/\n(?=[0-9a-f]+-)/).flatMap((text) => {
+    const [, start, end] = MAPPING.exec(text) ?? [];
+    const isClean = CLEAN.every((line) => line.test(text));
+    return start && end && isClean ? [[BigInt(`0x${start}`), BigInt(`0x${end}`)] as const] : [];
+  });
+
 let kept = 0;
 
 /**
@@ -17,10 +28,6 @@ export const giveBackMemory = (): void => {
   if (process.memoryUsage.rss() - kept < WORTHWHILE) return;
   globalThis.gc?.({ type: "major", execution: "sync", flavor: "last-resort" });
   trimHeap();
-  for (const text of readFileSync("/proc/self/smaps", "latin1").split(/\n(?=[0-9a-f]+-)/)) {
-    const [, start, end] = MAPPING.exec(text) ?? [];
-    const isClean = /^Anonymous:\s+0 kB$/m.test(text) && /^Private_Dirty:\s+0 kB$/m.test(text);
-    if (start && end && isClean) letGo(BigInt(`0x${start}`), BigInt(`0x${end}`));
-  }
+  for (const [start, end] of cleanMappings(readFileSync("/proc/self/smaps", "latin1"))) letGo(start, end);
   kept = process.memoryUsage.rss();
 };

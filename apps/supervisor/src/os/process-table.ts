@@ -60,20 +60,32 @@ export const readProcesses = (): Snapshot =>
     .filter((row): row is Row => row !== undefined && isLiving(row) && row.pid > 1);
 
 /**
- * The living processes of a tree: `leader`, its session and process group, and their descendants; also those descendants
- * of `known`, seen earlier, whose parent has gone since. Best effort where there is no cgroup: a process that left the
- * session and lost its parent between two looks is missed (security.md 10).
+ * Whether the session with the number of `leader` is the one that it led: the kernel gives nobody that pid while the session
+ * has a process. A later one whose leader has ended as well cannot be told from it.
+ */
+export const hasSession = (leader: ProcessIdentity, rows: Snapshot): boolean =>
+  rows.some(({ session }) => session === leader.pid) &&
+  rows.every(({ pid, startTime }) => pid !== leader.pid || startTime === leader.startTime);
+
+/**
+ * The living processes of a tree: `leader`, its session, and their descendants; also those descendants of `known`, seen
+ * earlier, whose parent has gone since. Best effort where there is no cgroup: a process that left the session and lost its
+ * parent between two looks is missed (security.md 10).
+ * @param led whether the session may be the leader's; not where it has been seen to have ended
  */
 export const findTree = (
   leader: ProcessIdentity,
   known: readonly ProcessIdentity[] = [],
   rows: Snapshot = readProcesses(),
+  led = true,
 ): ProcessIdentity[] => {
   const wanted = new Map([leader, ...known].map(({ pid, startTime }) => [pid, startTime]));
+  const isLed = led && hasSession(leader, rows);
   const members = new Map<number, Row>();
   for (const row of rows) {
-    const led = (row.session === leader.pid || row.group === leader.pid) && row.startTime >= leader.startTime;
-    if (led || wanted.get(row.pid) === row.startTime) members.set(row.pid, row);
+    // Its group is within its session: in another, a group of this number is another's.
+    const isOfSession = isLed && row.session === leader.pid && row.startTime >= leader.startTime;
+    if (isOfSession || wanted.get(row.pid) === row.startTime) members.set(row.pid, row);
   }
   for (let before = -1; before !== members.size; ) {
     before = members.size;

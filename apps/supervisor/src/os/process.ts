@@ -8,7 +8,15 @@ import type { LiveRun, RunNews, RunUsage } from "../machine.ts";
 import { groupMembers, hasStarved, isPopulated, killGroup, removeGroup } from "./cgroup.ts";
 import { easeOut } from "./easing.ts";
 import { closeOnExec, openPidfd, reap, sendSignal } from "./libc.ts";
-import { findTree, identify, isAlive, type ProcessIdentity, type Snapshot } from "./process-table.ts";
+import {
+  findTree,
+  hasSession,
+  identify,
+  isAlive,
+  type ProcessIdentity,
+  readProcesses,
+  type Snapshot,
+} from "./process-table.ts";
 import { Ration } from "./ration.ts";
 import type { Readiness } from "./readiness.ts";
 import { readPeak, readSize, readUsage } from "./usage.ts";
@@ -95,6 +103,8 @@ class Tree {
   readonly cgroup: string | undefined;
   readonly #attention: Attention;
   #known: ProcessIdentity[] = [];
+  /** Whether the leader's session may still have processes: once it has not, its number may become another's. */
+  #leads = true;
   #stopEasing: (() => void) | undefined;
   #isKilled = false;
 
@@ -110,12 +120,16 @@ class Tree {
       // The leader is named besides: it may not have come as far as joining.
       return [this.leader, ...joined.flatMap((pid) => identify(pid) ?? [])].filter(isAlive);
     }
-    this.#known = findTree(this.leader, this.#known, snapshot);
+    this.#known = findTree(this.leader, this.#known, snapshot, this.#leads);
     return this.#known;
   }
 
+  /** For when the leader has ended. */
   isEmpty(): boolean {
-    return this.cgroup === undefined ? this.members().length === 0 : !isPopulated(this.cgroup);
+    if (this.cgroup !== undefined) return !isPopulated(this.cgroup);
+    const snapshot = readProcesses();
+    this.#leads &&= hasSession(this.leader, snapshot);
+    return this.members(snapshot).length === 0;
   }
 
   /** Its processes; undefined where they are so many that they are not looked at. */

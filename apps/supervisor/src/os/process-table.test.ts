@@ -1,0 +1,49 @@
+import { expect, it } from "vitest";
+import { findTree, type Snapshot } from "./process-table.ts";
+
+const LEADER = { pid: 100, startTime: 1000 };
+
+/** A living process; in the session and group of 100, as a child of init, where nothing else is said. */
+const row = (pid: number, startTime: number, more: Partial<Snapshot[number]> = {}): Snapshot[number] => ({
+  pid,
+  startTime,
+  state: "S",
+  parent: 1,
+  group: 100,
+  session: 100,
+  threads: 1,
+  ...more,
+});
+
+const pids = (rows: Snapshot, known: Snapshot = []): number[] =>
+  findTree(LEADER, known, rows)
+    .map(({ pid }) => pid)
+    .sort((a, b) => a - b);
+
+it("takes nobody of a later session whose leader got the pid of an earlier one", () => {
+  const rows = [row(100, 2000), row(101, 2001, { parent: 100 }), row(102, 2002)];
+  expect(pids(rows)).toEqual([]);
+});
+
+it("takes those it knew, and their descendants, where the pid of the leader is another's", () => {
+  const left = row(90, 1500, { group: 90, session: 90 });
+  const child = row(103, 2003, { parent: 90, group: 90, session: 90 });
+  const reused = row(91, 2004, { parent: 100 });
+  const rows = [row(100, 2000), row(101, 2001, { parent: 100 }), left, child, reused];
+  expect(pids(rows, [row(100, 1000), left, row(91, 1501)])).toEqual([90, 103]);
+});
+
+it("takes nobody of a group in another session that is named after the pid", () => {
+  const rows = [row(102, 2002, { session: 50 }), row(103, 2003, { parent: 102, session: 50 })];
+  expect(pids(rows)).toEqual([]);
+});
+
+it("takes the session of a leader, in whatever group and whether the leader lives or not, and what descends from it", () => {
+  const rest = [
+    row(101, 1001, { group: 101 }),
+    row(102, 1002, { parent: 101, group: 102, session: 102 }),
+    row(200, 1003, { group: 200, session: 200 }),
+  ];
+  expect(pids([row(100, 1000), ...rest])).toEqual([100, 101, 102]);
+  expect(pids(rest)).toEqual([101, 102]);
+});
