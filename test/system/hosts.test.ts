@@ -1,10 +1,21 @@
 /** Sites by policy: a real nginx in front of daemons of real accounts, from a line of a conf file to a visitor's page. */
-import { chmodSync, lstatSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { DaemonStatus, Explanation, PolicyAnswer, StateExport } from "@dmhost/supervisor/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
-import { argumentsOf, childrenOf } from "./proc.ts";
+import { argumentsOf, childrenOf, isRunning } from "./proc.ts";
 import { run, until } from "./program.ts";
 import { Stage } from "./stage.ts";
 import type { Supervisor } from "./supervisor.ts";
@@ -333,6 +344,53 @@ test("app=http and app=fastcgi: the application answers for all but the files of
   for (const name of Object.keys(apps)) await remove(name);
 });
 
+test("a restart that may still go back changes no site", async () => {
+  const id = `${alice.name}/rolled`;
+  // It does not end at TERM while it has somebody's request in hand.
+  const node = `process.on("SIGTERM", () => {}); require("http").createServer((q, a) => {
+    if (q.url === "/held") require("fs").writeFileSync("held", ""); else a.end("served"); }).listen({ fd: 3 })`;
+  const conf = (host: string, ...more: string[]) =>
+    alice.writeConf(
+      "rolled",
+      `start = exec ${toolbox.node} -e '${node.replaceAll("\n", " ")}'`,
+      `dir = ${alice.home}`,
+      "listen = http",
+      "ready-after = 0.2",
+      "drain = 10m",
+      "stop-timeout = 1s",
+      `host = ${host}.greenfelt.net`,
+      ...more,
+    );
+  conf("former");
+  await supervisor.rescan();
+  await shows("former.greenfelt.net", "/", "served");
+  const { pid: former } = await statusOf("rolled");
+  const held = web.visit("former.greenfelt.net", "/held");
+  await until("a request in hand", () => existsSync(`${alice.home}/held`));
+  conf("next", "ready = notify", "ready-timeout = 10m");
+  const restarted = supervisor.act("restart", id);
+  await until("one that is not ready", async () => (await statusOf("rolled")).instances.length === 2);
+  // A site of somebody else's comes meanwhile.
+  bob.writeConf("meanwhile", "start = exec sleep 1000", "host = meanwhile.greenfelt.net", "docroot = ~/shared");
+  await supervisor.rescan();
+  await published("meanwhile", "meanwhile.greenfelt.net", bob);
+  expect((await statusOf("rolled")).hosts.map(({ name, state }) => [name, state])).toEqual([
+    ["former.greenfelt.net", "published"],
+  ]);
+  expect(web.inForce()).not.toContain("next.greenfelt.net");
+  await shows("former.greenfelt.net", "/", "served");
+  // Once it cannot, the site changes, though what is replaced has its time.
+  conf("next");
+  const again = supervisor.act("restart", id);
+  await published("rolled", "next.greenfelt.net");
+  await shows("next.greenfelt.net", "/", "served");
+  expect(isRunning(former)).toBe(true);
+  expect(web.inForce()).not.toContain("former.greenfelt.net");
+  await remove("rolled");
+  await Promise.allSettled([restarted, again, held]);
+  await remove("meanwhile", bob);
+});
+
 test("a site that sleeps is woken by its visitor, and serves files without", async () => {
   alice.writeConf(
     "sleepy",
@@ -436,6 +494,44 @@ test("of two who claim a host, the one that had it first keeps it: also across a
   await published("shared", "shared.greenfelt.net");
   await until("alice's page", async () => (await web.visit("shared.greenfelt.net")).body === `${alice.name}\n`);
   await remove("shared");
+});
+
+test("a host whose holder cannot be published for a moment goes to nobody else", async () => {
+  const site = ["start = exec sleep 1000", "host = kept.greenfelt.net"];
+  const docroot = `${stage.directory}/kept`;
+  mkdirSync(docroot, { mode: 0o755 });
+  writeFileSync(`${docroot}/index.html`, "alice's\n");
+  chownSync(docroot, alice.uid, alice.gid);
+  alice.writeConf("kept", ...site, `docroot = ${docroot}`);
+  await supervisor.rescan();
+  await published("kept", "kept.greenfelt.net");
+  const others = "host kept.greenfelt.net is held by a daemon of another owner, which had it first";
+  // As a deployment does it.
+  renameSync(docroot, `${docroot}~`);
+  bob.writeConf("kept", ...site, "docroot = ~/shared");
+  await supervisor.rescan();
+  expect(await refused("kept", "kept.greenfelt.net", bob)).toBe(others);
+  expect(await refused("kept", "kept.greenfelt.net")).toMatch(/there is no such directory/);
+  await supervisor.end("SIGKILL");
+  await supervisor.start();
+  expect(await refused("kept", "kept.greenfelt.net", bob)).toBe(others);
+  renameSync(`${docroot}~`, docroot);
+  await supervisor.rescan();
+  await published("kept", "kept.greenfelt.net");
+  await shows("kept.greenfelt.net", "/", "alice's\n");
+  // Who has never been published keeps nothing from others.
+  await remove("kept");
+  await published("kept", "kept.greenfelt.net", bob);
+  await remove("kept", bob);
+  rmSync(docroot, { recursive: true });
+  alice.writeConf("kept", ...site, `docroot = ${docroot}`);
+  await supervisor.rescan();
+  await refused("kept", "kept.greenfelt.net");
+  bob.writeConf("kept", ...site, "docroot = ~/shared");
+  await supervisor.rescan();
+  await published("kept", "kept.greenfelt.net", bob);
+  await remove("kept");
+  await remove("kept", bob);
 });
 
 test("a file that is wrong takes nothing away, also across a restart of the supervisor", async () => {

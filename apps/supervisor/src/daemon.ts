@@ -193,6 +193,10 @@ export class Daemon {
   get rolling(): boolean {
     return this.#rollout !== undefined;
   }
+  /** What serves at present is made of these: of what there was before, as long as a restart may still go back to that. */
+  get proven(): Terms | undefined {
+    return this.#rollout && !this.#rollout.isProven ? this.#rollout.former : this.terms;
+  }
   /** How many instances it is to have. */
   get size(): number {
     return this.#scale ?? this.#former ?? this.terms?.definition.instances ?? 1;

@@ -11,9 +11,12 @@ import type { Daemon, HostStanding } from "./daemon.ts";
 import type { Terms } from "./instance.ts";
 import type { Machine, WebServer, WebServerAnswer } from "./machine.ts";
 
+/** What hosting needs of a daemon, and tells it. */
+export type Sited = Pick<Daemon, "id" | "key" | "proven" | "state" | "hosts">;
+
 /** What hosting looks at, as it is at the moment. */
 export interface HostingSurroundings {
-  daemons(): readonly Daemon[];
+  daemons(): readonly Sited[];
   policy(): Policy;
   accounts(): AccountBase;
   /** undefined where the supervisor serves none. */
@@ -29,23 +32,29 @@ export interface HostingSurroundings {
 const MOST_HOSTS = 256;
 /** In bytes: sun_path of unix(7). Nginx refuses all sites for one that is longer. */
 const LONGEST_SOCKET_PATH = 107;
+/** Where one daemon's vhosts begin (renderSite). */
+const SITES = /^(?=# site )/m;
 /** What happens within this time is looked at once, in ms: a daemon may respawn often. */
 const TOGETHER = 100;
 /** Until the web server's answer is looked for again, in ms: at first, and at most. */
 const SOON = 200;
 const LATEST = 5000;
+/** The same once it has taken up all: at its own next start it may leave out what it worked with before. In ms. */
+const SELDOM = 60_000;
 
 /** What is to be published of a daemon, if it may be; `refused` says of its hosts why not. */
 interface Prospect {
-  readonly daemon: Daemon;
+  readonly daemon: Sited;
   readonly hosts: readonly Hostname[];
   readonly site: Site | undefined;
   readonly refused: Map<Hostname, string>;
+  /** Hosts that it takes, or keeps: what a holder has trouble with at the moment nobody else gets. */
+  readonly claimed: Set<Hostname>;
 }
 
 /** Why a host is not published yet, though it may be. */
 const obstacle = (
-  { id }: Daemon,
+  { id }: Sited,
   name: Hostname,
   answer: WebServerAnswer | undefined,
   trouble: string | undefined,
@@ -101,7 +110,7 @@ export class Hosting {
 
   /** All that decides about sites, to be compared by identity. */
   #look(): unknown[] {
-    const each = this.#about.daemons().flatMap((daemon) => [daemon, daemon.terms, daemon.state.bar?.kind]);
+    const each = this.#about.daemons().flatMap((daemon) => [daemon, daemon.proven, daemon.state.bar?.kind]);
     return [this.#about.policy(), this.#about.accounts(), ...each];
   }
 
@@ -127,8 +136,8 @@ export class Hosting {
   }
 
   /** What a daemon would have published; undefined where it has no host. */
-  #prospect(daemon: Daemon): Prospect | undefined {
-    const { terms, state } = daemon;
+  #prospect(daemon: Sited): Prospect | undefined {
+    const { proven: terms, state } = daemon;
     const former = terms ? undefined : this.#sites.get(daemon.id);
     const hosts = terms?.definition.host ?? former?.hosts ?? [];
     if (hosts.length === 0) {
@@ -136,19 +145,27 @@ export class Hosting {
       return undefined;
     }
     const refused = new Map<Hostname, string>();
+    const claimed = new Set(hosts);
     const owner = daemon.key.owner.name;
     for (const host of hosts) {
       const { allowed, because } = this.#about.policy().mayHost(owner, host);
-      if (!allowed) refused.set(host, `host ${host} is not granted to ${owner}: ${because}; root grants it in [hosts]`);
+      if (allowed) continue;
+      refused.set(host, `host ${host} is not granted to ${owner}: ${because}; root grants it in [hosts]`);
+      claimed.delete(host);
     }
     const site = former ?? (terms && this.#site(daemon, terms));
     const why = state.bar?.kind === "forbidden" ? state.bar.reason : typeof site === "string" ? site : undefined;
-    if (why !== undefined) for (const host of hosts) refused.set(host, refused.get(host) ?? `host ${host}: ${why}`);
-    return { daemon, hosts, site: typeof site === "string" ? undefined : site, refused };
+    if (why !== undefined) {
+      for (const host of hosts) {
+        refused.set(host, refused.get(host) ?? `host ${host}: ${why}`);
+        if (this.#holders.get(host) !== daemon.id) claimed.delete(host);
+      }
+    }
+    return { daemon, hosts, site: typeof site === "string" ? undefined : site, refused, claimed };
   }
 
   /** The site that a daemon's terms come to, or why there is none. */
-  #site({ id, key }: Daemon, { definition, account }: Terms): Site | string {
+  #site({ id, key }: Sited, { definition, account }: Terms): Site | string {
     const { web } = this.#about;
     if (!web) return "this supervisor serves no web server";
     const { owner } = key;
@@ -180,20 +197,22 @@ export class Hosting {
 
   #capOwners(prospects: readonly Prospect[]): void {
     const counts = new Map<string, number>();
-    for (const { daemon, hosts, refused } of prospects) {
+    for (const { daemon, refused, claimed } of prospects) {
       const owner = daemon.key.owner.name;
-      for (const host of hosts.filter((each) => !refused.has(each))) {
+      for (const host of claimed) {
         const count = (counts.get(owner) ?? 0) + 1;
         counts.set(owner, count);
-        if (count > MOST_HOSTS) refused.set(host, `host ${host}: ${owner} has ${MOST_HOSTS} published hosts already`);
+        if (count <= MOST_HOSTS) continue;
+        refused.set(host, refused.get(host) ?? `host ${host}: ${owner} has ${MOST_HOSTS} published hosts already`);
+        claimed.delete(host);
       }
     }
   }
 
   /** Leaves every host to one daemon. */
   #settle(prospects: readonly Prospect[]): void {
-    const claims: Claim[] = prospects.flatMap(({ daemon, hosts, refused }) =>
-      hosts.filter((host) => !refused.has(host)).map((host) => ({ host, id: daemon.id })),
+    const claims: Claim[] = prospects.flatMap(({ daemon, claimed }) =>
+      [...claimed].map((host) => ({ host, id: daemon.id })),
     );
     this.#holders = settleClaims(claims, this.#holders);
     for (const { daemon, hosts, refused } of prospects) {
@@ -227,17 +246,17 @@ export class Hosting {
   }
 
   /**
-   * Tells each daemon how its sites stand, and looks again while the web server has not taken them up.
-   * @param delay until it does, in ms
+   * Tells each daemon how its sites stand, and looks again: soon while the web server has not taken them up.
+   * @param delay until it does then, in ms
    */
   #tell(prospects: readonly Prospect[], trouble: string | undefined, delay: number): void {
     const { web } = this.#about;
     const answer = web?.answer();
-    const inForce = web?.inForce() ?? "";
+    const inForce = new Set(web?.inForce().split(SITES));
     this.#reportAnswer(prospects.length > 0 ? answer : undefined, trouble);
     for (const { daemon, hosts, refused } of prospects) {
       const site = this.#published.get(daemon.id);
-      const isPublished = site !== undefined && inForce.includes(renderSite(site));
+      const isPublished = site !== undefined && inForce.has(renderSite(site));
       const logTrouble = this.#logTrouble(daemon.key.owner);
       daemon.hosts = hosts.map((name): HostStanding => {
         const url = `http://${name}${this.#about.port === 80 ? "" : `:${this.#about.port}`}/`;
@@ -255,11 +274,13 @@ export class Hosting {
     }
     this.#cancelPoll?.();
     this.#cancelPoll = undefined;
+    if (!web) return;
     // What is left out is tried again from time to time.
-    if (!web || (trouble === undefined && answer?.accepted && answer.leftOut.size === 0)) return;
-    this.#cancelPoll = this.#about.machine.after(delay, () => {
+    const isSettled = trouble === undefined && answer?.accepted && answer.leftOut.size === 0;
+    if (isSettled && prospects.length === 0) return;
+    this.#cancelPoll = this.#about.machine.after(isSettled ? SELDOM : delay, () => {
       if (trouble !== undefined) this.plan();
-      else this.#tell(prospects, undefined, Math.min(LATEST, 2 * delay));
+      else this.#tell(prospects, undefined, isSettled ? SOON : Math.min(LATEST, 2 * delay));
     });
   }
 

@@ -52,6 +52,12 @@ export class RollingRestart {
     return this.#plan.replaced > 0;
   }
 
+  /** Whether visitors are being served by new ones: one has been replaced, or is finishing what it is at. */
+  get isProven(): boolean {
+    const { pair } = this.#plan;
+    return this.hasReplaced || (pair !== undefined && this.#crew.instance(pair.fresh)?.fresh === false);
+  }
+
   /** Other limits apply to what there is, was and will be. */
   relimit(changed: (terms: Terms) => Terms): void {
     this.terms = changed(this.terms);

@@ -1,0 +1,131 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { parseDaemonFile } from "./conf/daemon-file.ts";
+import { parsePolicy } from "./conf/policy-file.ts";
+import { initial } from "./core/lifecycle.ts";
+import { resolvePolicy } from "./core/policy.ts";
+import { Hosting, type Sited } from "./hosting.ts";
+import { NginxSites } from "./os/nginx.ts";
+
+const OWNER = { name: "alice", uid: 1001, gid: 1001, home: "/home/alice", shell: "/bin/sh" };
+const ACCOUNTS = { users: new Map([["alice", OWNER]]), groups: new Map() };
+/** As long as it takes until whatever is looked at from time to time has been looked at. In ms. */
+const LONG = 60_000;
+
+let directory: string;
+/** What is to be done, and when. */
+let timers: Map<object, { readonly at: number; readonly then: () => void }>;
+let clock: number;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "dmhost-hosting-"));
+  mkdirSync(join(directory, "accepted"));
+  timers = new Map();
+  clock = 0;
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+const after = (delay: number, then: () => void): (() => void) => {
+  const key = {};
+  timers.set(key, { at: clock + delay, then });
+  return () => timers.delete(key);
+};
+const pass = (time: number): void => {
+  for (const end = clock + time; ; ) {
+    const [next] = [...timers].sort(([, a], [, b]) => a.at - b.at);
+    if (!next || next[1].at > end) {
+      clock = end;
+      return;
+    }
+    timers.delete(next[0]);
+    clock = next[1].at;
+    next[1].then();
+  }
+};
+
+/** A daemon of Alice's with this host, published by its socket alone. */
+const site = (name: string, ...hosts: string[]): Sited => {
+  const { value, errors } = parseDaemonFile(`start = exec true\nlisten = http\nhost = ${hosts.join(", ")}\n`);
+  if (!value) throw new Error(JSON.stringify(errors));
+  const proven = { definition: value, fingerprint: "", account: OWNER, logDirectory: "", nginxGroup: "" };
+  return { id: `alice/${name}`, key: { owner: OWNER, name }, proven, state: initial, hosts: [] };
+};
+const host = (daemons: readonly Sited[]): Hosting => {
+  const { value, errors } = parsePolicy("[runs_as]\nalice\n[hosts]\nalice: *.example.org\n");
+  if (!value) throw new Error(JSON.stringify(errors));
+  const { policy } = resolvePolicy(value, ACCOUNTS);
+  const web = new NginxSites({
+    sitesDir: directory,
+    logsDir: join(directory, "logs"),
+    fastcgiDir: "/run/fastcgi",
+    memory: join(directory, "memory"),
+    identity: () => ({ uid: 1001, gid: 1001, groups: [] }),
+  });
+  const hosting = new Hosting({
+    daemons: () => daemons,
+    policy: () => policy,
+    accounts: () => ACCOUNTS,
+    web,
+    machine: { after },
+    port: 80,
+    report: () => undefined,
+  });
+  hosting.plan();
+  pass(1000);
+  return hosting;
+};
+
+/** The web server's answer to what lies there: it takes up all sites but those whose id is given. */
+const answer = (...leftOut: string[]): void => {
+  const offered = readFileSync(join(directory, "offered/sites.conf"), "utf8");
+  const parts = offered.split(/^(?=# site )/m);
+  const kept = parts.filter((part) => !leftOut.some((id) => part.startsWith(`# site ${id}\n`)));
+  writeFileSync(join(directory, "accepted/served"), kept.join(""));
+  const lines = leftOut.map((id) => `left out ${id}: no room\n`);
+  writeFileSync(join(directory, "accepted/answer"), `${offered.split(/\s/)[2]} accepted\n${lines.join("")}`);
+};
+const standings = ({ hosts }: Sited): string[] => hosts.map(({ name, state }) => `${name} ${state}`);
+
+it("says of each site whether the web server works with it", () => {
+  const [a, b] = [site("a", "a.example.org", "b.example.org"), site("b", "c.example.org")];
+  host([a, b]);
+  expect([a, b].map(standings)).toEqual([
+    ["a.example.org pending", "b.example.org pending"],
+    ["c.example.org pending"],
+  ]);
+  answer("alice/a");
+  pass(LONG);
+  expect([a, b].map(standings)).toEqual([
+    ["a.example.org refused", "b.example.org refused"],
+    ["c.example.org published"],
+  ]);
+  answer();
+  pass(LONG);
+  expect([a, b].flatMap(standings)).toEqual(["a", "b", "c"].map((name) => `${name}.example.org published`));
+});
+
+it("notices when the web server leaves out what it has published, as at its own next start", () => {
+  const one = site("a", "a.example.org");
+  host([one]);
+  answer();
+  pass(LONG);
+  expect(standings(one)).toEqual(["a.example.org published"]);
+  answer("alice/a");
+  pass(LONG);
+  expect(standings(one)).toEqual(["a.example.org refused"]);
+  answer();
+  pass(LONG);
+  expect(standings(one)).toEqual(["a.example.org published"]);
+});
+
+it("looks at nothing any more where there is no site, and when it is closed", () => {
+  host([]);
+  expect(timers.size).toBe(0);
+  const hosting = host([site("a", "a.example.org")]);
+  answer();
+  pass(LONG);
+  expect(timers.size).toBe(1);
+  hosting.close();
+  expect(timers.size).toBe(0);
+});
