@@ -10,6 +10,8 @@ import type { Supervisor } from "./supervisor.ts";
 
 const NAMES = ["a", "b", "c", "d", "e"];
 const ROUNDS = 8;
+/** Perl: signals in gusts, between which the supervisor comes to its work. */
+const STORM = 'while (1) { for (1 .. 2000) { kill "CHLD", $ARGV[0] or exit } select undef, undef, undef, 0.001 }';
 
 let stage: Stage;
 let alice: Account;
@@ -34,7 +36,7 @@ test("a signal at the wrong moment neither keeps a logger nor ends the superviso
   const ids = NAMES.map((name) => `${alice.name}/${name}`);
   for (let round = 0; round < ROUNDS; round += 1) {
     await Promise.all(ids.map((id) => supervisor.up(id)));
-    const storm = spawn("perl", ["-e", `1 while kill "CHLD", ${pid}`], { stdio: "ignore" });
+    const storm = spawn("perl", ["-e", STORM, `${pid}`], { stdio: "ignore" });
     try {
       await Promise.all(ids.map((id) => supervisor.act("stop", id)));
       await until("no logger", () => !NAMES.some(hasLogger));
