@@ -12,11 +12,8 @@ import { CHECKOUT, until } from "../system/program.ts";
 import { Stage } from "../system/stage.ts";
 import { measureLoss, measureThroughput, type Wishes } from "./fastcgi.ts";
 import { median } from "./median.ts";
-import { childNamed, pssOf, runRunsv, runSupervisord, SHIPPED_DMCTL, SHIPPED_SUPERVISOR } from "./peer.ts";
+import { childNamed, pssOf, REST, runRunsv, runSupervisord, SHIPPED_DMCTL, SHIPPED_SUPERVISOR } from "./peer.ts";
 import { measureSleeping } from "./sleeping.ts";
-
-/** How long nothing happens before memory is looked at: the supervisor gives back what it does not need. In ms. */
-const REST = 15_000;
 
 const range = (values: readonly number[], unit: string): string =>
   `${median(values).toFixed(1)} ${unit} (${Math.min(...values).toFixed(1)} to ${Math.max(...values).toFixed(1)})`;

@@ -19,6 +19,8 @@ export const SHIPPED_SUPERVISOR = {
   ],
   env: { MALLOC_ARENA_MAX: "1", UV_THREADPOOL_SIZE: "2" },
 };
+/** How long nothing happens before memory is looked at: the supervisor gives back what it does not need. In ms. */
+export const REST = 15_000;
 /** dmctl as it ships. */
 export const SHIPPED_DMCTL = dist("dmctl");
 

@@ -16,15 +16,13 @@ import type { Supervisor } from "../system/supervisor.ts";
 import { WebServer } from "../system/web-server.ts";
 import { HELLO } from "./loss.ts";
 import { median } from "./median.ts";
-import { childrenOf, Peer, pssOf, SHIPPED_SUPERVISOR } from "./peer.ts";
+import { childrenOf, Peer, pssOf, REST, SHIPPED_SUPERVISOR } from "./peer.ts";
 import { checkPrograms, PHP_CGI, PHP_FPM } from "./php-setups.ts";
 
 const TENANTS = 2;
 const SITES_EACH = 250;
 const WOKEN = 50;
 const ROUNDS = 20;
-/** How long nothing happens before memory is looked at, in ms. */
-const REST = 15_000;
 
 interface Sleeper {
   readonly name: string;

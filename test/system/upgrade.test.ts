@@ -2,9 +2,9 @@
 import { appendFileSync, cpSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
+import { freePort } from "./nginx.ts";
 import { CHECKOUT, succeed, until } from "./program.ts";
 import { Stage } from "./stage.ts";
-import { freePort } from "./web-server.ts";
 
 let stage: Stage;
 let alice: Account;

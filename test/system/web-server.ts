@@ -3,9 +3,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, existsSync, fchownSync, openSync, readFileSync } from "node:fs";
 import { type IncomingHttpHeaders, request } from "node:http";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import type { Account } from "./account.ts";
+import { freePort } from "./nginx.ts";
 import { CHECKOUT, run, until } from "./program.ts";
 
 /** What a visitor gets. */
@@ -14,17 +14,6 @@ export interface Visit {
   readonly headers: IncomingHttpHeaders;
   readonly body: string;
 }
-
-/** A port of 127.0.0.1 that nobody listens at. */
-export const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("no port is free");
-  return address.port;
-};
 
 /** Makes the directory with the functions that ./dmhost makes it with. */
 const MAKE = `set -eu
