@@ -444,14 +444,19 @@ export class Daemon {
     }
   }
 
-  /** Its runs listen on a socket that clients no longer find: others take their place, and they finish what they are at. */
+  /**
+   * Its runs listen on a socket that clients no longer find: others take their place, and they finish what they are at. The
+   * others begin first: who comes must find the new socket open at every moment.
+   */
   #relieve(terms: Terms): void {
     const cutOff = this.#lasting().filter(({ state }) => state.phase === "starting" || state.phase === "running");
-    for (const instance of cutOff) {
-      if (mayRoll(terms)) this.#dismiss(instance, "retire");
-      else instance.feed({ type: "restart" });
+    if (!mayRoll(terms)) {
+      for (const instance of cutOff) instance.feed({ type: "restart" });
+      return;
     }
-    if (mayRoll(terms)) for (const instance of this.#fit()) instance.feed({ type: "start" });
+    for (const instance of cutOff) instance.surplus = true;
+    for (const instance of this.#fit()) instance.feed({ type: "start" });
+    for (const instance of cutOff) this.#dismiss(instance, "retire");
   }
 
   /** Sends a signal to the main process of each instance; false when there is none. */

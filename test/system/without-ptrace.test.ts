@@ -1,0 +1,80 @@
+/**
+ * A supervisor that may not look into tenants' processes, as in the container: one that comes after kill -9 cannot take a
+ * daemon's socket up, and publishes another.
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type Account, nameFor } from "./account.ts";
+import { askLine, lineServer } from "./line-server.ts";
+import { isRunning } from "./proc.ts";
+import { until } from "./program.ts";
+import { Stage } from "./stage.ts";
+import type { Supervisor } from "./supervisor.ts";
+
+let stage: Stage;
+let alice: Account;
+let supervisor: Supervisor;
+let web: number;
+
+beforeAll(async () => {
+  stage = await Stage.make();
+  web = await stage.group("web");
+  alice = await stage.account("alice");
+  const through = ["setpriv", "--bounding-set", "-sys_ptrace"];
+  supervisor = stage.supervisor("main", [`nginx-group = ${nameFor("web")}`, "[runs_as]", alice.name], { through });
+  await supervisor.start();
+});
+afterAll(() => stage.remove());
+
+/** Asks all the time whether the web server may connect to any of these paths; prints how often it might not, once its input ends. */
+const WATCH = String.raw`use strict; use Fcntl;
+fcntl(STDIN, F_SETFL, O_NONBLOCK); $| = 1; print "up\n";
+my $shut = 0;
+until (defined(my $read = sysread(STDIN, my $text, 1))) { for (@ARGV) { $shut++ unless -w $_; } }
+print "$shut\n";
+`;
+
+/** Gives how often the web server could not connect to the sockets while `work` went on. */
+const shutDuring = async (paths: readonly string[], work: () => Promise<unknown>): Promise<number> => {
+  const become = ["--reuid", "65534", "--regid", String(web), "--clear-groups"];
+  const watcher = spawn("setpriv", [...become, "perl", "-e", WATCH, ...paths], { stdio: ["pipe", "pipe", "inherit"] });
+  let said = "";
+  watcher.stdout.on("data", (chunk: Buffer) => {
+    said += chunk.toString();
+  });
+  try {
+    await until("the watcher", () => said.includes("up\n"));
+    await work();
+    watcher.stdin.end();
+    await once(watcher.stdout, "end");
+  } finally {
+    watcher.kill("SIGKILL");
+  }
+  return Number(said.split("\n")[1]);
+};
+
+test("after kill -9 visitors find sockets open at every moment, and the former processes finish what they are at", async () => {
+  const serve = lineServer(alice);
+  const names = ["one", "two", "three"];
+  const socketOf = (name: string): string => `${supervisor.fastcgiDir}/${alice.name}/${name}.sock`;
+  alice.writeConf("one", serve("3"), "listen = systemd", "ready-after = 0.1");
+  alice.writeConf("two", serve("3"), "listen = systemd", "ready-after = 0.1", "instances = 2");
+  alice.writeConf("three", serve("3"), "listen = systemd", "rolling = no");
+  await supervisor.rescan();
+  for (const name of names) await supervisor.reaches(`${alice.name}/${name}`, "running");
+  const { pid } = await askLine(socketOf("one"));
+  const slow = askLine(socketOf("one"), `wait ${alice.home}/go`);
+  const shut = await shutDuring(names.map(socketOf), async () => {
+    for (let round = 0; round < 3; round += 1) {
+      await supervisor.end("SIGKILL");
+      await supervisor.start();
+      for (const name of names) expect((await askLine(socketOf(name))).word).toBe("old");
+    }
+  });
+  expect(shut).toBe(0);
+  expect(isRunning(pid)).toBe(true);
+  alice.write("go", "");
+  expect((await slow).pid).toBe(pid);
+  await until("the old one gone", () => !isRunning(pid));
+});
