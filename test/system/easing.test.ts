@@ -91,6 +91,8 @@ const busyPool = async (name: string, ...more: string[]) => {
   const worker = await takesUp(pids.slice(1));
   return { pids, long, open, worker };
 };
+/** Three who ask so are always served, and each worker of the old pool and the new has a rest now and then. */
+const load = (name: string) => (): Promise<unknown> => askLine(socketOf(name), "slow");
 const othersHeld = (pids: readonly number[], worker: number): Promise<unknown> =>
   until("the others held", () => pids.slice(1).every((pid) => pid === worker || isHeld(pid)));
 const begins = async (name: string, answer: Promise<Outcome>): Promise<void> => {
@@ -117,8 +119,7 @@ test("a program whose TERM handler ends it at once finishes a long request", asy
 
 test("so does a pool of such under load, and nobody else is lost", async () => {
   const { pids, worker, long, open } = await busyPool("pool", "drain = 10m");
-  const load = () => askLine(socketOf("pool"));
-  await during(4, load, async () => {
+  await during(3, load("pool"), async () => {
     const restart = supervisor.act("restart", idOf("pool"));
     await begins("pool", restart);
     await sleep(A_WHILE);
@@ -130,7 +131,7 @@ test("so does a pool of such under load, and nobody else is lost", async () => {
 });
 
 test("a pool whose workers always have requests in hand is replaced long before drain is over", async () => {
-  const page = alice.write("page.php", "<?php usleep(20000); echo getmypid();");
+  const page = alice.write("page.php", "<?php usleep(100000); echo getmypid();");
   const pids = await running(
     "php",
     3,
@@ -138,8 +139,8 @@ test("a pool whose workers always have requests in hand is replaced long before 
     ...["export PHP_FCGI_CHILDREN = 3", "export PHP_FCGI_MAX_REQUESTS = 0"],
   );
   // Without a rest between two requests they would have no moment without one.
-  const load = () => askForPage(socketOf("php"), page).then(() => sleep(10));
-  await during(5, load, async () => {
+  const visit = () => askForPage(socketOf("php"), page).then(() => sleep(50));
+  await during(5, visit, async () => {
     expect(await supervisor.act("restart", idOf("php"))).toMatchObject({ ok: true });
   });
   expect(pids.filter(isRunning)).toEqual([]);
@@ -153,8 +154,12 @@ test.each([
   const cut = expect(long).rejects.toThrow(/no answer/);
   const restart = supervisor.act("restart", idOf(name));
   // On a slow machine drain may be over before all are held: then some of the load is cut off.
-  const load = () => askLine(socketOf(name)).catch(() => undefined);
-  await during(4, load, () => Promise.race([othersHeld(pids, worker), cut]));
+  const answered = load(name);
+  await during(
+    3,
+    () => answered().catch(() => undefined),
+    () => Promise.race([othersHeld(pids, worker), cut]),
+  );
   if (name === "stopped") await supervisor.act("stop", idOf(name));
   await cut;
   await restart;
@@ -164,14 +169,13 @@ test.each([
 
 test("killed while workers are held, the next supervisor lets all of them finish", async () => {
   const { pids, worker, long, open } = await busyPool("killed", "drain = 10m");
-  const load = () => askLine(socketOf("killed"));
   const restart = supervisor.act("restart", idOf("killed")).catch(() => "cut off");
-  await during(4, load, () => othersHeld(pids, worker));
+  await during(3, load("killed"), () => othersHeld(pids, worker));
   await supervisor.end("SIGKILL");
   expect(await restart).toBe("cut off");
   expect(pids.filter(isHeld)).not.toEqual([]);
   await supervisor.start();
-  await during(4, load, async () => {
+  await during(3, load("killed"), async () => {
     open();
     expect((await long).pid).toBe(worker);
     await until("the old ones gone", () => !pids.some(isRunning));

@@ -51,10 +51,10 @@ export const easeOut = (tree: Eased): (() => void) => {
       tree.signal(process, SIGCONT);
     }
   };
-  const again = (wait = LOOK): void => {
+  const again = (): void => {
     timer = setTimeout(() => {
       giveUp = tree.ration.inTurn(look);
-    }, wait);
+    }, LOOK);
   };
   const idleOf = (processes: readonly ProcessIdentity[], serves: Look): ProcessIdentity[] =>
     processes.filter((process) => {
@@ -107,8 +107,8 @@ export const easeOut = (tree: Eased): (() => void) => {
 
   // A supervisor that was killed at such a moment has left them held.
   letGo(tree.members() ?? []);
-  // Not before this one's step is recorded: the next supervisor lets go of those alone that it knows to be on their way out.
-  again(0);
+  // Not at once: its record is written first, and the next supervisor lets go of those alone that it knows to be on their way out.
+  again();
   return () => {
     clearTimeout(timer);
     giveUp?.();
