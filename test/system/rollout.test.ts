@@ -159,8 +159,8 @@ my $c = $s->accept; $c->syswrite("$$ in hand\n"); sleep 1000;`,
       );
       const [then, ticks] = [performance.now(), ticksOf(supervisor.pid)];
       await new Promise((resolve) => setTimeout(resolve, 2500));
-      // A tick is 10 ms. Without bounds it is most of the time.
-      expect(((ticksOf(supervisor.pid) - ticks) * 10) / (performance.now() - then)).toBeLessThan(0.15);
+      // A tick is 10 ms. Looks get a twentieth, dumps a tenth, and there is the rest; without bounds it is most of the time.
+      expect(((ticksOf(supervisor.pid) - ticks) * 10) / (performance.now() - then)).toBeLessThan(0.3);
       expect(await supervisor.act("restart", idOf("line"))).toMatchObject({ ok: true });
       await supervisor.act("stop", idOf("crowd"));
       await restart;
