@@ -167,6 +167,21 @@ test.each([
   expect(pids.filter(isRunning)).toEqual([]);
 });
 
+test("a pool that is one too many is taken away under load, and nobody is lost", async () => {
+  alice.writeConf("scaled", pool, ...FAST, "drain = 10m", "instances = 2");
+  await supervisor.rescan();
+  const has = (count: number) =>
+    until(`${count} pools`, async () => {
+      const { instances } = await supervisor.status(idOf("scaled"));
+      return instances.length === count && instances.every(({ pid }) => pid > 0 && childrenOf(pid).length === 3);
+    });
+  await has(2);
+  await during(3, load("scaled"), async () => {
+    expect(await supervisor.scale(idOf("scaled"), 1)).toMatchObject({ ok: true });
+    await has(1);
+  });
+});
+
 test("killed while workers are held, the next supervisor lets all of them finish", async () => {
   const { pids, worker, long, open } = await busyPool("killed", "drain = 10m");
   const restart = supervisor.act("restart", idOf("killed")).catch(() => "cut off");

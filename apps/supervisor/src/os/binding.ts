@@ -151,7 +151,7 @@ export class Binding implements BindingPlace {
     return census?.told === false ? isListenedOn(path) : census?.to(inode).listening;
   }
 
-  /** See Attention; of one run. */
+  /** See Attention; for one run. */
   look(run: number, since?: number): Look {
     const inode = this.#inodes.get(run) ?? this.#inodeOf(join(this.#runs, String(run)));
     if (inode === undefined) return () => false;

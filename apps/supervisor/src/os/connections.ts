@@ -71,7 +71,7 @@ const ask = ({ asking }: SocketCensus, inode: number, wanted: readonly Role[]): 
 
 const lookFor = (knowledge: Knowledge, longest: number): Look => {
   const deadline = performance.now() + longest;
-  return ({ pid }) => holdsClient(pid, knowledge, deadline);
+  return ({ pid }) => (performance.now() > deadline ? undefined : holdsClient(pid, knowledge, deadline));
 };
 
 /**
