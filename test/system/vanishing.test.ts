@@ -1,6 +1,7 @@
 /** What root takes away beneath a supervisor: it goes on, and puts in order what it can. */
+import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { createConnection, type Socket } from "node:net";
 import { dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
@@ -8,7 +9,7 @@ import { type Account, nameFor } from "./account.ts";
 import { ask } from "./control-api.ts";
 import { askLine, lineServer } from "./line-server.ts";
 import { loggerOf } from "./log-directory.ts";
-import { isRunning, statusOf } from "./proc.ts";
+import { isRunning, processesOf, statusOf } from "./proc.ts";
 import { CHECKOUT, until } from "./program.ts";
 import { Stage } from "./stage.ts";
 import type { Supervisor } from "./supervisor.ts";
@@ -164,4 +165,37 @@ test("a supervisor whose own log cannot be written goes on, and ends as it shoul
   await ask(mute.socket, "POST", "/v1/rescan");
   expect(await isHealthy()).toBe(true);
   expect(await mute.end("SIGTERM")).toBe(0);
+});
+
+/** In a mount namespace of its own, without the file system of cgroups. */
+const UNGROUPED = ["unshare", "--mount", "sh", "-c", 'umount -l -a -t cgroup2; exec "$@"', "sh"];
+
+test.each([
+  ["cgroups", []],
+  ["no cgroups", UNGROUPED],
+])("a supervisor without a descriptor left, and with %s, goes on when it has some again", async (_, through) => {
+  const bob = await stage.account(through.length > 0 ? "bob" : "carol");
+  const named = (name: string): string => `${bob.name}/${name}`;
+  const crowded = stage.supervisor(bob.name, ["[runs_as]", bob.name], { through });
+  // It is known by its limit where that takes looks at processes; one of them outlives the main one, which is killed.
+  const outlive = "start = (trap '' TERM; while :; do sleep 0.1; done) & exec sleep 1000";
+  bob.writeConf("pair", outlive, "memory = 64M", "stop-timeout = 0.1");
+  bob.writeConf("idle", lineServer(bob)("3"), "listen = http", "ondemand = yes", "idle-timeout = 0.2");
+  await crowded.start();
+  const { pid: main } = await crowded.reaches(named("pair"), "running");
+  const visit = askLine(`${crowded.fastcgiDir}/${bob.name}/idle.sock`, `wait ${bob.home}/enough`);
+  const { pid: busy } = await crowded.reaches(named("idle"), "running");
+  const descriptors = (soft: string) => execFileSync("prlimit", ["--pid", `${crowded.pid}`, `--nofile=${soft}:`]);
+  const [, soft = ""] = /^Max open files\s+(\d+)/m.exec(readFileSync(`/proc/${crowded.pid}/limits`, "utf8")) ?? [];
+  const former = processesOf(bob.uid).filter((pid) => pid !== busy);
+  descriptors("3");
+  process.kill(main, "SIGKILL");
+  await new Promise((resolve) => setTimeout(resolve, 600));
+  descriptors(soft);
+  await crowded.reaches(named("pair"), "running", main);
+  expect(former.filter((pid) => isRunning(pid))).toEqual([]);
+  bob.write("enough", "");
+  expect((await visit).pid).toBe(busy);
+  await crowded.reaches(named("idle"), "asleep");
+  expect(await crowded.end("SIGTERM")).toBe(0);
 });

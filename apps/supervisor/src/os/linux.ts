@@ -480,8 +480,13 @@ export class Linux implements Machine {
       "instance" in of ? this.#runs.get(instanceId(of)) : this.#attending.get(of);
     const runs = wanted.map(({ of, doubtful }) => ({ run: runOf(of), doubtful }));
     // One look at /proc for all of them, where it takes one.
-    const snapshot = runs.some(({ run }) => run && run.cgroup === undefined) ? readProcesses() : undefined;
-    return runs.map(({ run, doubtful }) => run?.size(doubtful, snapshot));
+    try {
+      const snapshot = runs.some(({ run }) => run && run.cgroup === undefined) ? readProcesses() : undefined;
+      return runs.map(({ run, doubtful }) => run?.size(doubtful, snapshot));
+    } catch {
+      // For want of a descriptor nobody is found to have too much.
+      return [];
+    }
   }
 
   attendants(key: DaemonKey): readonly Attendant[] {

@@ -118,23 +118,32 @@ class Tree {
       // The leader is named besides: it may not have come as far as joining.
       return [this.leader, ...joined.flatMap((pid) => identify(pid) ?? [])].filter(isAlive);
     }
-    this.#known = findTree(this.leader, this.#known, snapshot, this.#leads);
+    try {
+      this.#known = findTree(this.leader, this.#known, snapshot, this.#leads);
+    } catch {
+      // For want of a descriptor: those of the last look.
+    }
     return this.#known;
   }
 
   /** For when the leader has ended. */
   isEmpty(): boolean {
     if (this.cgroup !== undefined) return !isPopulated(this.cgroup);
-    const snapshot = readProcesses();
+    let snapshot: Snapshot;
+    try {
+      snapshot = readProcesses();
+    } catch {
+      return false;
+    }
     this.#leads &&= hasSession(this.leader, snapshot);
     return this.members(snapshot).length === 0;
   }
 
-  /** Its processes; undefined where they are so many that they are not looked at. */
+  /** Its processes; undefined where they are so many that they are not looked at, or cannot be. */
   #few(): ProcessIdentity[] | undefined {
     if (this.cgroup !== undefined && groupMembers(this.cgroup).length > CROWD) return undefined;
     const members = this.members();
-    return members.length > CROWD ? undefined : members;
+    return members.length === 0 || members.length > CROWD ? undefined : members;
   }
 
   serves(): boolean | undefined {
