@@ -1,6 +1,5 @@
 /** The machine that the supervisor runs on: its port, made of the resources of this folder. */
 import { createHash } from "node:crypto";
-import { rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Allotment } from "../core/allowance.ts";
 import type { Definition, Parsed, ParsedService, ServiceText } from "../core/definition.ts";
@@ -76,7 +75,7 @@ import {
   type ServiceDirectories,
   serviceFolders,
 } from "./service-dir.ts";
-import { type ListeningSocket, openSocket, takeSocket } from "./socket.ts";
+import { type ListeningSocket, openSocket, takeAway, takeSocket } from "./socket.ts";
 import type { StateFiles } from "./state-file.ts";
 import { privileged } from "./tenant.ts";
 
@@ -324,9 +323,11 @@ export class Linux implements Machine {
     const gid = this.#groupId(group);
     const taken = this.#inherit(path, gid) ?? this.#takeFromRun(key, path, gid, descriptor);
     const own = this.#leaders(key).some(isAlive);
-    const socket = new Held(taken ?? openSocket(path, gid, own), taken === undefined, this.#options.readiness, () =>
-      this.#sockets.delete(socket),
-    );
+    const { readiness, report } = this.#options;
+    const socket = new Held(taken ?? openSocket(path, gid, own), taken === undefined, readiness, (trouble) => {
+      this.#sockets.delete(socket);
+      if (trouble !== undefined) report(idOf(key), `cannot take its socket away: ${trouble}`);
+    });
     this.#sockets.add(socket);
     return socket;
   }
@@ -440,7 +441,10 @@ export class Linux implements Machine {
       },
       close: () => {
         this.#logs.delete(id);
-        const over = log.close().then(() => {
+        const closed = log
+          .close()
+          .catch((error) => this.#options.report(id, `closing its log: ${error.message ?? error}`));
+        const over = closed.then(() => {
           if (this.#closing.get(id) === over) this.#closing.delete(id);
         });
         this.#dropped.set(id, log.loss.lines);
@@ -616,8 +620,9 @@ export class Linux implements Machine {
             this.#options.report(`${owner}/${name}`, "ending it: its file, or its grant, is gone");
           clear(traces.leader, traces.cgroup, () => undefined);
         }
-        states.remove(owner, file);
-        rmSync(join(fastcgiDir, owner, `${name}.sock`), { force: true });
+        this.#removeRecord(owner, file);
+        const trouble = takeAway(join(fastcgiDir, owner, `${name}.sock`));
+        if (trouble !== undefined) this.#options.report(`${owner}/${name}`, `cannot take its socket away: ${trouble}`);
       }
     }
     this.#killStrayGroups();
@@ -752,12 +757,16 @@ export class Linux implements Machine {
   forget(key: InstanceKey): void {
     this.#unwritten.delete(instanceId(key));
     this.#remembered.delete(instanceId(key));
-    try {
-      this.#options.states.remove(key.owner.name, recordName(key));
-    } catch (error) {
-      const id = instanceId(key);
-      this.#options.report(id, `cannot remove its state: ${error instanceof Error ? error.message : error}`);
-    }
+    this.#removeRecord(key.owner.name, recordName(key));
     if (![...this.#remembered.values()].some((other) => idOf(other.key) === idOf(key))) this.#dropped.delete(idOf(key));
+  }
+
+  #removeRecord(owner: string, file: string): void {
+    try {
+      this.#options.states.remove(owner, file);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : error;
+      this.#options.report(`${owner}/${file}`, `cannot remove its state: ${why}`);
+    }
   }
 }
