@@ -266,12 +266,21 @@ test.each([
   const former = processesOf(bob.uid).filter((pid) => pid !== busy);
   descriptors("3");
   process.kill(main, "SIGKILL");
-  await new Promise((resolve) => setTimeout(resolve, 600));
+  bob.writeConf("later", "start = sleep 1000", "autostart = no");
+  for (let count = 0; count < 4; count += 1) {
+    crowded.signal("SIGHUP");
+    await Promise.race([
+      ask(crowded.socket, "GET", "/v1/health").catch(() => "turned away"),
+      new Promise((resolve) => setTimeout(resolve, 250)),
+    ]);
+  }
   descriptors(soft);
   await crowded.reaches(named("pair"), "running", main);
   expect(former.filter((pid) => isRunning(pid))).toEqual([]);
   bob.write("enough", "");
   expect((await visit).pid).toBe(busy);
+  await crowded.rescan();
+  expect((await crowded.status(named("later"))).state).toBe("stopped");
   await crowded.reaches(named("idle"), "asleep");
   expect(await crowded.end("SIGTERM")).toBe(0);
 });
