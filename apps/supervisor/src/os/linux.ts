@@ -49,7 +49,7 @@ import { ConfWatch } from "./conf-watch.ts";
 import { hasClient, servesClient } from "./connections.ts";
 import { runFinish } from "./finish.ts";
 import { Held } from "./held-socket.ts";
-import { type FileIdentity, keepOnExec } from "./libc.ts";
+import type { FileIdentity } from "./libc.ts";
 import { fifoPath, Log, type LogPlan, requireCompressor, requireWritable } from "./log.ts";
 import { OverflowWatch } from "./log-overflow.ts";
 import { awaitNotification } from "./notification.ts";
@@ -376,11 +376,11 @@ export class Linux implements Machine {
     return join(this.#options.runDir, "notify", key.owner.name, `${recordName(key)}.sock`);
   }
 
-  /** Makes ready for another program in this process: it finds every run by its record, and gets these sockets. */
+  /** Makes ready for another program in this process: it finds every run by its record, and is to get these sockets. */
   handOver(): ReadonlyMap<string, number> {
     this.writeRecords();
     for (const { chain } of this.#spares.values()) chain.discardNow();
-    for (const { fd } of this.#sockets) keepOnExec(fd);
+    this.#spares.clear();
     return new Map([...this.#sockets].map(({ path, fd }) => [path, fd]));
   }
 
