@@ -412,7 +412,7 @@ export class Daemon {
     // A record is written again only when its run has been taken up: it is by the record that the run is found.
     let common: Common = { socket: undefined, binding: undefined, log: undefined };
     try {
-      if (terms && anyAlive(records)) common = this.#premises.open(terms, () => undefined);
+      if (terms && anyAlive(records)) common = this.#premises.open(terms, () => undefined, allStay(records));
       else if (terms) this.#premises.openPlaces(terms);
     } catch {
       // What cannot be opened now is tried, and told, again at its next start.
@@ -449,7 +449,7 @@ export class Daemon {
    * others begin first: who comes must find the new socket open at every moment.
    */
   #relieve(terms: Terms): void {
-    const cutOff = this.#lasting().filter(({ state }) => state.phase === "starting" || state.phase === "running");
+    const cutOff = this.#lasting().filter(({ state }) => serves(state) && !stays(state));
     if (!mayRoll(terms)) {
       for (const instance of cutOff) instance.feed({ type: "restart" });
       return;
@@ -598,3 +598,13 @@ const sameDefinition = (a: Definition, b: Definition): boolean => {
 
 const anyAlive = (records: ReadonlyMap<number, InstanceRecord>): boolean =>
   [...records.values()].some(({ state }) => alive(state));
+
+const serves = ({ phase }: State): boolean => phase === "starting" || phase === "running";
+
+/** Whether no other run may take its place: it is to be the last, or to stay as it is. */
+const stays = ({ once, paused }: State): boolean => once || paused;
+
+const allStay = (records: ReadonlyMap<number, InstanceRecord>): boolean => {
+  const serving = [...records.values()].map(({ state }) => state).filter(serves);
+  return serving.length > 0 && serving.every(stays);
+};

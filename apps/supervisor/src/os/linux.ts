@@ -319,12 +319,26 @@ export class Linux implements Machine {
   }
 
   openSocket(key: DaemonKey, group: string, descriptor: number): HeldSocket {
-    const path = join(this.#options.fastcgiDir, key.owner.name, `${key.name}.sock`);
+    const taken = this.takeSocket(key, group, descriptor);
+    if (taken) return taken;
+    const own = this.#leaders(key).some(isAlive);
+    return this.#hold(key, openSocket(this.#socketPath(key), this.#groupId(group), own), true);
+  }
+
+  takeSocket(key: DaemonKey, group: string, descriptor: number): HeldSocket | undefined {
+    const path = this.#socketPath(key);
     const gid = this.#groupId(group);
     const taken = this.#inherit(path, gid) ?? this.#takeFromRun(key, path, gid, descriptor);
-    const own = this.#leaders(key).some(isAlive);
+    return taken && this.#hold(key, taken, false);
+  }
+
+  #socketPath({ owner, name }: DaemonKey): string {
+    return join(this.#options.fastcgiDir, owner.name, `${name}.sock`);
+  }
+
+  #hold(key: DaemonKey, listening: ListeningSocket, fresh: boolean): Held {
     const { readiness, report } = this.#options;
-    const socket = new Held(taken ?? openSocket(path, gid, own), taken === undefined, readiness, (trouble) => {
+    const socket = new Held(listening, fresh, readiness, (trouble) => {
       this.#sockets.delete(socket);
       if (trouble !== undefined) report(idOf(key), `cannot take its socket away: ${trouble}`);
     });
@@ -573,9 +587,9 @@ export class Linux implements Machine {
   ): Attention | undefined {
     const ration = this.#ration(key);
     const held = socket as Held | undefined;
-    if (held) {
+    if (held || inode !== 0) {
       // Behind a new socket, whoever is connected to the one that it began with is its own.
-      const clients = inode === held.inode ? servesClient : hasClient;
+      const clients = inode === held?.inode ? servesClient : hasClient;
       return { ration, look: (since) => clients(this.#census, inode, since) };
     }
     if (binding) return { ration, look: (since) => (binding.place as Binding).look(binding.run, since) };
