@@ -172,12 +172,14 @@ export const peerCredentials = (fd: number): { pid: number; uid: number; gid: nu
 
 const NETLINK_SOCK_DIAG = 4;
 
-/** Sends one request to the kernel's socket diagnosis and returns its answer. */
+/** Where answers are put that are read before the next question. */
+const answer = Buffer.alloc(64 * 1024);
+
+/** Sends one request to the kernel's socket diagnosis and returns its answer, which the next one overwrites. */
 export const askSocketDiagnosis = (request: Uint8Array): Buffer => {
   const fd = checked("socket", c.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
   try {
     checked("send", c.send(fd, request, request.length, 0));
-    const answer = Buffer.alloc(64 * 1024);
     return answer.subarray(0, checked("recv", c.recv(fd, answer, answer.length, 0)));
   } finally {
     c.close_range(fd, fd, 0);

@@ -1,5 +1,5 @@
 /** The machine that the supervisor runs on: its port, made of the resources of this folder. */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Allotment } from "../core/allowance.ts";
@@ -138,9 +138,7 @@ interface Spare {
 
 /** Equal for chains that come to the same. */
 const signatureOf = (plan: LaunchPlan, stdio: Stdio): string =>
-  createHash("sha256")
-    .update(JSON.stringify([plan.argv, [...plan.environment], stdio]))
-    .digest("base64");
+  hash("sha256", JSON.stringify([plan.argv, [...plan.environment], stdio]), "base64");
 
 const idOf = ({ owner, name }: DaemonKey): string => `${owner.name}/${name}`;
 
@@ -302,7 +300,7 @@ export class Linux implements Machine {
   #understand(owner: Account, { name, path, text, problem }: ConfText): FoundFile {
     const file = { name, kind: "conf", path } as const;
     if (text === undefined) return this.#refused(file, problem);
-    const fingerprint = createHash("sha256").update(text).digest("base64");
+    const fingerprint = hash("sha256", text, "base64");
     const known = this.#understood.get(path);
     if (known?.fingerprint === fingerprint) return known;
     const { value, errors, warnings } = this.#options.parse(text, owner);

@@ -1,5 +1,5 @@
 /** What one supervisor leaves for the next: a small file a daemon, trusted only on the boot that it was written on. */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { processEpoch } from "./process-table.ts";
@@ -7,7 +7,7 @@ import { processEpoch } from "./process-table.ts";
 /** Bumped when what is written changes its shape. */
 const FORMAT = 4;
 
-const digestOf = (value: unknown): string => createHash("sha256").update(JSON.stringify(value)).digest("base64");
+const digestOf = (value: unknown): string => hash("sha256", JSON.stringify(value), "base64");
 
 /** Files `<directory>/<owner>/<name>.json`. */
 export class StateFiles {
