@@ -35,6 +35,7 @@ const c = {
   send: libc.func("long send(int, void *, size_t, int)"),
   recv: libc.func("long recv(int, _Out_ void *, size_t, int)"),
   close_range: libc.func("int close_range(uint32_t, uint32_t, int)"),
+  renameat2: libc.func("int renameat2(int, const char *, int, const char *, uint32_t)"),
   flock: libc.func("int flock(int, int)"),
   madvise: libc.func("int madvise(size_t, size_t, int)"),
   malloc_trim: libc.func("int malloc_trim(size_t)"),
@@ -91,6 +92,14 @@ export const mkfifo = (path: string, mode: number): void => {
   } finally {
     c.umask(before);
   }
+};
+
+const AT_FDCWD = -100;
+const RENAME_EXCHANGE = 2;
+
+/** Gives each of two files the name of the other, in one step; throws where one is missing, or the file system cannot. */
+export const exchangeFiles = (one: string, other: string): void => {
+  checked("renameat2", c.renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE), other);
 };
 
 const AF_UNIX = 1;
