@@ -32,7 +32,7 @@ export interface Eased {
 
 const statusOf = (pid: number): string => {
   try {
-    return readFileSync(`/proc/${pid}/status`, "latin1");
+    return readFileSync(`/proc/${pid}/status`, "utf8");
   } catch {
     return "";
   }

@@ -416,14 +416,15 @@ export const spawnSession = ({ file, argv, environment, descriptors }: Spawned):
 };
 
 const P_ALL = 0;
+const P_PID = 1;
 const WEXITED = 4;
 const WNOWAIT = 0x0100_0000;
 const WNOHANG = 1;
 
-/** A child that has ended and was not reaped yet; undefined where there is none. */
-export const endedChild = (): number | undefined => {
+/** A child that has ended and was not reaped yet, any or this one; undefined where there is none. */
+export const endedChild = (pid?: number): number | undefined => {
   const info = Buffer.alloc(128);
-  if (c.waitid(P_ALL, 0, info, WEXITED | WNOHANG | WNOWAIT) < 0) return undefined;
+  if (c.waitid(pid === undefined ? P_ALL : P_PID, pid ?? 0, info, WEXITED | WNOHANG | WNOWAIT) < 0) return undefined;
   return info.readInt32LE(16) || undefined;
 };
 

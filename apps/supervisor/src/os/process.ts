@@ -8,7 +8,7 @@ import type { LiveRun, RunNews, RunUsage } from "../machine.ts";
 import { groupMembers, hasStarved, isPopulated, killGroup, removeGroup } from "./cgroup.ts";
 import { begin, type Ended } from "./children.ts";
 import { easeOut } from "./easing.ts";
-import { openPidfd, reap, sendSignal, socketPair } from "./libc.ts";
+import { endedChild, openPidfd, reap, sendSignal, socketPair } from "./libc.ts";
 import {
   findTree,
   hasSession,
@@ -365,7 +365,7 @@ export const prepare = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefin
       closeGate();
       return runOf(tree);
     },
-    waits: () => end === undefined && report === undefined && isAlive(tree.leader),
+    waits: () => end === undefined && report === undefined && endedChild(pid) === undefined,
     discard: () => {
       closeGate();
       tree.kill();

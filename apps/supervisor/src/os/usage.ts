@@ -6,7 +6,7 @@ import { Ration } from "./ration.ts";
 
 const textOf = (path: string): string | undefined => {
   try {
-    return readFileSync(path, "latin1");
+    return readFileSync(path, "utf8");
   } catch {
     return undefined;
   }
