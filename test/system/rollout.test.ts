@@ -107,8 +107,8 @@ test("so does one whose TERM handler ends it at once", async () => {
   expect(await slow).toEqual({ pid, word: "abrupt" });
 });
 
-test("one that catches TERM gets it in the end while it serves: it is trusted to finish", async () => {
-  const lines = [serve("3", "no", "graceful"), "listen = systemd", "ready-after = 0.2", "drain = 10m"];
+test("one that always has a client in hand gets TERM when drain is over, and can finish then", async () => {
+  const lines = [serve("3", "no", "graceful"), "listen = systemd", "ready-after = 0.2", "drain = 1s"];
   alice.writeConf("line", ...lines);
   expect((await supervisor.act("restart", idOf("line"))).ok).toBe(true);
   const { pid } = await supervisor.status(idOf("line"));
@@ -159,8 +159,8 @@ my $c = $s->accept; $c->syswrite("$$ in hand\n"); sleep 1000;`,
       );
       const [then, ticks] = [performance.now(), ticksOf(supervisor.pid)];
       await new Promise((resolve) => setTimeout(resolve, 2500));
-      // A tick is 10 ms. Without bounds it is most of the time.
-      expect(((ticksOf(supervisor.pid) - ticks) * 10) / (performance.now() - then)).toBeLessThan(0.15);
+      // A tick is 10 ms. Looks get a twentieth, dumps a tenth, and there is the rest; without bounds it is most of the time.
+      expect(((ticksOf(supervisor.pid) - ticks) * 10) / (performance.now() - then)).toBeLessThan(0.3);
       expect(await supervisor.act("restart", idOf("line"))).toMatchObject({ ok: true });
       await supervisor.act("stop", idOf("crowd"));
       await restart;
@@ -224,7 +224,10 @@ test.each([
     return status.instances.length === 1 && status;
   });
   expect(after).toMatchObject({ state: "running", pid: before.pid, changed: true, respawns: before.respawns });
-  expect(supervisor.log().some(({ event, daemon }) => event === "rollback" && daemon === idOf("line"))).toBe(true);
+  // It comes another way than the answer.
+  await until("a word of it in the log", () =>
+    supervisor.log().some(({ event, daemon }) => event === "rollback" && daemon === idOf("line")),
+  );
 
   // What crashes now comes back as it was: the new file is not in force.
   process.kill(before.pid, "SIGKILL");

@@ -22,7 +22,7 @@ import {
 import { basename, join } from "node:path";
 import type { BindingPlace } from "../machine.ts";
 import type { SocketCensus } from "./census.ts";
-import { hasClient, hasListener } from "./connections.ts";
+import { hasClient, hasListener, type Look } from "./connections.ts";
 import { removeLeavings } from "./leavings.ts";
 import { type FileIdentity, isListenedOn } from "./libc.ts";
 import type { ProcessIdentity } from "./process-table.ts";
@@ -151,13 +151,13 @@ export class Binding implements BindingPlace {
     return census?.told === false ? isListenedOn(path) : census?.to(inode).listening;
   }
 
-  /** See Attention; of one run. */
-  servedBy(run: number, processes: readonly ProcessIdentity[], since?: number): boolean | undefined {
+  /** See Attention; for one run. */
+  look(run: number, since?: number): Look {
     const inode = this.#inodes.get(run) ?? this.#inodeOf(join(this.#runs, String(run)));
-    if (inode === undefined) return false;
-    if (run === this.#former && performance.now() - this.#switched < ON_THE_WAY) return true;
+    if (inode === undefined) return () => false;
+    if (run === this.#former && performance.now() - this.#switched < ON_THE_WAY) return () => true;
     this.#inodes.set(run, inode);
-    return hasClient(this.#plan.census, processes, inode, since);
+    return hasClient(this.#plan.census, inode, since);
   }
 
   #inodeOf(directory: string): number | undefined {

@@ -13,26 +13,37 @@ const LONGEST = 20;
 const LONGEST_ASKING = 100;
 
 /**
- * Whether one of these processes has a client's connection in hand, to the socket that is bound to the file `inode`; undefined
- * where that takes too long to find out.
+ * One look at processes, a process at a time: whether it has a client's connection in hand; undefined where that takes too
+ * long to find out.
+ */
+export type Look = (process: ProcessIdentity) => boolean | undefined;
+
+/** Whether one of these processes is what is looked for; undefined where it may be. */
+export const anyOf = (processes: readonly ProcessIdentity[], look: Look): boolean | undefined => {
+  let unsure = false;
+  for (const process of processes) {
+    const found = look(process);
+    if (found) return true;
+    unsure ||= found === undefined;
+  }
+  return unsure ? undefined : false;
+};
+
+/**
+ * A look for clients of the socket that is bound to the file `inode`.
  * @param since a clock's value (performance.now()) before which it must not have been looked
  */
-export const servesClient = (
-  census: SocketCensus,
-  processes: readonly ProcessIdentity[],
-  inode: number,
-  since?: number,
-): boolean | undefined => {
+export const servesClient = (census: SocketCensus, inode: number, since?: number): Look => {
   const present = since === undefined ? census.recent() : census.since(since);
-  if (!present) return ask(census, processes, inode, ["client"]);
-  if (!present.told) return false;
+  if (!present) return ask(census, inode, ["client"]);
+  if (!present.told) return () => false;
   const { accepted } = present.to(inode);
-  return holdsAny(processes, { isClient: (one) => accepted.has(one), isListed: present.has }, LONGEST);
+  return lookFor({ isClient: (one) => accepted.has(one), isListed: present.has }, LONGEST);
 };
 
 /** Whether one of these processes listens for streams on the socket that is bound to the file `inode`; undefined as above. */
 export const hasListener = (processes: readonly ProcessIdentity[], inode: number): boolean | undefined =>
-  holdsAny(processes, { ...oneByOne(inode, ["listener", "queue"]), isListed: () => true }, LONGEST_ASKING);
+  anyOf(processes, lookFor({ ...oneByOne(inode, ["listener", "queue"]), isListed: () => true }, LONGEST_ASKING));
 
 /** What a look at processes knows of the sockets that it comes across. */
 interface Knowledge {
@@ -52,43 +63,26 @@ const oneByOne = (inode: number, wanted: readonly Role[]): Knowledge => {
   return { isClient: (socket) => wanted.includes(role(socket)), isListed: (socket) => role(socket) !== "elsewhere" };
 };
 
-const ask = (
-  { asking }: SocketCensus,
-  processes: readonly ProcessIdentity[],
-  inode: number,
-  wanted: readonly Role[],
-): boolean | undefined =>
-  asking.balance > 0 ? asking.charge(() => holdsAny(processes, oneByOne(inode, wanted), LONGEST_ASKING)) : undefined;
+const ask = ({ asking }: SocketCensus, inode: number, wanted: readonly Role[]): Look => {
+  if (asking.balance <= 0) return () => undefined;
+  const look = lookFor(oneByOne(inode, wanted), LONGEST_ASKING);
+  return (process) => asking.charge(() => look(process));
+};
 
-const holdsAny = (
-  processes: readonly ProcessIdentity[],
-  knowledge: Knowledge,
-  longest: number,
-): boolean | undefined => {
+const lookFor = (knowledge: Knowledge, longest: number): Look => {
   const deadline = performance.now() + longest;
-  let unsure = false;
-  for (const { pid } of processes) {
-    const found = holdsClient(pid, knowledge, deadline);
-    if (found) return true;
-    unsure ||= found === undefined;
-  }
-  return unsure ? undefined : false;
+  return ({ pid }) => (performance.now() > deadline ? undefined : holdsClient(pid, knowledge, deadline));
 };
 
 /**
- * The same for a socket that one run alone listens on: whoever is connected to it is that run's, those who wait included.
- * Waiting ones of another network namespace are in its queue.
+ * The same for a socket that one run alone listens on: whoever is connected to it is that run's, those who wait included, so
+ * that each of its processes is taken to have one. Waiting ones of another network namespace are in its queue.
  */
-export const hasClient = (
-  census: SocketCensus,
-  processes: readonly ProcessIdentity[],
-  inode: number,
-  since?: number,
-): boolean | undefined => {
+export const hasClient = (census: SocketCensus, inode: number, since?: number): Look => {
   const present = since === undefined ? census.recent() : census.since(since);
-  if (!present) return ask(census, processes, inode, ["client", "queue"]);
-  if (present.to(inode).count > 0) return true;
-  return servesClient(census, processes, inode, since);
+  if (!present) return ask(census, inode, ["client", "queue"]);
+  if (present.to(inode).count > 0) return () => true;
+  return servesClient(census, inode, since);
 };
 
 /**

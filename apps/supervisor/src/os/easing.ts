@@ -1,102 +1,117 @@
 /**
- * The gentle end of a tree of processes: each gets TERM when none of them has a client's connection in hand. So that nobody
- * comes between look and end, they are held by STOP for that moment. One that catches TERM and goes on serving gets it after
- * a while all the same: it is trusted to finish what it is at (docs/decisions/0008).
+ * The gentle end of a tree of processes: all of them get TERM at a moment when none has a client's connection in hand. So that
+ * nobody comes between look and end, they are held by STOP for that moment. One that has been seen with a client, and has
+ * none any more, stays held until then, so that it takes no other: a pool of them, whose processes are never idle all at
+ * once, ends with the longest of its requests (docs/decisions/0008).
  */
 import { readFileSync } from "node:fs";
 import { constants } from "node:os";
+import type { Look } from "./connections.ts";
 import type { ProcessIdentity } from "./process-table.ts";
 import type { Ration } from "./ration.ts";
 
 const { SIGTERM, SIGSTOP, SIGCONT } = constants.signals;
 /** Between two looks, at least. In ms. */
 const LOOK = 10;
-/** How long one that catches TERM may go on serving until it gets it. In ms. */
-const TRUST = 1000;
-/** How long they may be held: on a machine with much to do a process takes its time to stop. In ms. */
+/** How long they are waited for once they were sent STOP: on a machine with much to do a process takes its time to stop. In ms. */
 const PATIENCE = 100;
 
 /** What the gentle end of a tree needs of it. */
 export interface Eased {
+  /** The one that others may have been forked by, or are served through. */
+  readonly main: ProcessIdentity;
   /** Its processes; undefined where they are too many to be looked at. */
   members(): readonly ProcessIdentity[] | undefined;
   signal(process: ProcessIdentity, signal: number): void;
-  /**
-   * Whether any of these has a client's connection in hand; undefined where that takes too long to find out.
-   * @param since before when (performance.now()) it must not have been looked
-   */
-  serves(processes: readonly ProcessIdentity[], since?: number): boolean | undefined;
+  /** @param since before when (performance.now()) it must not have been looked */
+  look(since?: number): Look;
   /** Time that may go into it. */
   readonly ration: Ration;
 }
 
-const statusOf = (pid: number): string => {
+const runs = ({ pid }: ProcessIdentity): boolean => {
   try {
-    return readFileSync(`/proc/${pid}/status`, "utf8");
+    return /^State:\s*[RSD]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
   } catch {
-    return "";
+    return false;
   }
 };
 
-const catchesTerm = ({ pid }: ProcessIdentity): boolean => {
-  const [, mask = "0"] = /^SigCgt:\s*([0-9a-f]+)$/m.exec(statusOf(pid)) ?? [];
-  return ((BigInt(`0x${mask}`) >> BigInt(SIGTERM - 1)) & 1n) === 1n;
-};
-
-const runs = ({ pid }: ProcessIdentity): boolean => /^State:\s*[RSD]/m.test(statusOf(pid));
-
-/** Begins it. The function that is returned ends it, whatever it has come to. */
+/** Begins it. The function that is returned ends it, whatever it has come to, and lets go who is held. */
 export const easeOut = (tree: Eased): (() => void) => {
-  const told = new Set<number>();
-  const trusted = performance.now() + TRUST;
+  /** Who has been seen with a client, without the main one: the others may be what these need to serve theirs. */
+  const workers = new Set<number>();
+  /** Who was sent STOP; all but those that are being looked at again are known to have no client. */
+  const held = new Map<number, ProcessIdentity>();
   let timer: NodeJS.Timeout | undefined;
   let giveUp: (() => void) | undefined;
-  let held: readonly ProcessIdentity[] = [];
-  const tell = (processes: readonly ProcessIdentity[]): void => {
+  const letGo = (processes: Iterable<ProcessIdentity>): void => {
     for (const process of processes) {
-      told.add(process.pid);
-      tree.signal(process, SIGTERM);
+      held.delete(process.pid);
+      tree.signal(process, SIGCONT);
     }
-  };
-  const letGo = (processes: readonly ProcessIdentity[] = held): void => {
-    for (const process of processes) tree.signal(process, SIGCONT);
-    held = [];
-  };
-  const inTurn = (): void => {
-    giveUp = tree.ration.inTurn(look);
   };
   const again = (): void => {
-    timer = setTimeout(inTurn, LOOK);
+    timer = setTimeout(() => {
+      giveUp = tree.ration.inTurn(look);
+    }, LOOK);
   };
+  const idleOf = (processes: readonly ProcessIdentity[], serves: Look): ProcessIdentity[] =>
+    processes.filter((process) => {
+      const found = serves(process);
+      if (found && process.pid !== tree.main.pid) workers.add(process.pid);
+      return found === false;
+    });
+
   const look = (): void => {
-    const untold = tree.members()?.filter(({ pid }) => !told.has(pid)) ?? [];
-    if (untold.length > 0 && tree.serves(untold) === false) {
-      held = untold;
-      for (const process of held) tree.signal(process, SIGSTOP);
-      lookHeld(performance.now());
+    // Somebody else may have let them go, and a client may have come since.
+    letGo([...held.values()].filter(runs));
+    const loose = tree.members()?.filter(({ pid }) => !held.has(pid)) ?? [];
+    const idle = idleOf(loose, tree.look());
+    if (idle.length < loose.length) hold(idle.filter(({ pid }) => workers.has(pid)));
+    else hold(loose.length > 0 ? idle : [...held.values()]);
+  };
+  const hold = (processes: readonly ProcessIdentity[]): void => {
+    if (processes.length === 0) {
+      again();
       return;
     }
-    if (performance.now() >= trusted) tell(untold.filter(catchesTerm));
+    for (const process of processes) {
+      held.set(process.pid, process);
+      tree.signal(process, SIGSTOP);
+    }
+    lookHeld(processes, performance.now());
+  };
+  /**
+   * @param fresh who was sent STOP last
+   * @param since when
+   */
+  const lookHeld = (fresh: readonly ProcessIdentity[], since: number): void => {
+    if (performance.now() - since < PATIENCE && fresh.some(runs)) {
+      timer = setTimeout(() => tree.ration.charge(() => lookHeld(fresh, since)), 1);
+      return;
+    }
+    const stopped = fresh.filter((process) => !runs(process));
+    const idle = new Set(idleOf(stopped, tree.look(performance.now())));
+    letGo(fresh.filter((process) => !idle.has(process)));
+    // The list is read again: somebody may have begun another one until all were held.
+    const members = held.size > 0 && idle.size === fresh.length ? tree.members() : undefined;
+    if (members?.every((process) => held.has(process.pid) && !runs(process))) {
+      for (const process of members) tree.signal(process, SIGTERM);
+      letGo(held.values());
+      return;
+    }
+    letGo([...held.values()].filter(({ pid }) => !workers.has(pid)));
     again();
   };
-  /** @param since when they were sent STOP */
-  const lookHeld = (since: number): void => {
-    const isLate = performance.now() - since >= PATIENCE;
-    if (!isLate && held.some(runs)) {
-      timer = setTimeout(() => tree.ration.charge(() => lookHeld(since)), 1);
-      return;
-    }
-    const isIdle = !isLate && tree.serves(held, performance.now()) === false;
-    if (isIdle) tell(held);
-    letGo();
-    if (!isIdle) again();
-  };
+
   // A supervisor that was killed at such a moment has left them held.
-  letGo(tree.members());
-  inTurn();
+  letGo(tree.members() ?? []);
+  // Not at once: its record is written first, and the next supervisor lets go of those alone that it knows to be on their way out.
+  again();
   return () => {
     clearTimeout(timer);
     giveUp?.();
-    letGo();
+    letGo(held.values());
   };
 };

@@ -572,11 +572,10 @@ export class Linux implements Machine {
     const held = socket as Held | undefined;
     if (held) {
       // Behind a new socket, whoever is connected to the one that it began with is its own.
-      const serves: Attention["serves"] = (...look) =>
-        (inode === held.inode ? servesClient : hasClient)(this.#census, look[0], inode, look[1]);
-      return { ration, serves };
+      const clients = inode === held.inode ? servesClient : hasClient;
+      return { ration, look: (since) => clients(this.#census, inode, since) };
     }
-    if (binding) return { ration, serves: (...look) => (binding.place as Binding).servedBy(binding.run, ...look) };
+    if (binding) return { ration, look: (since) => (binding.place as Binding).look(binding.run, since) };
     return undefined;
   }
 

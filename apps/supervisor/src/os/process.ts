@@ -7,6 +7,7 @@ import type { LaunchPlan } from "../core/launch.ts";
 import type { LiveRun, RunNews, RunUsage } from "../machine.ts";
 import { groupMembers, hasStarved, isPopulated, killGroup, removeGroup } from "./cgroup.ts";
 import { begin, type Ended } from "./children.ts";
+import { anyOf, type Look } from "./connections.ts";
 import { easeOut } from "./easing.ts";
 import { endedChild, openPidfd, reap, sendSignal, socketPair } from "./libc.ts";
 import {
@@ -39,11 +40,8 @@ export interface Stdio {
 
 /** How a run's clients are looked for. */
 export interface Attention {
-  /**
-   * Whether any of these processes has a client's connection in hand; undefined where that takes too long to find out.
-   * @param since before when (performance.now()) it must not have been looked
-   */
-  serves(processes: readonly ProcessIdentity[], since?: number): boolean | undefined;
+  /** @param since before when (performance.now()) it must not have been looked */
+  look(since?: number): Look;
   /** Time that may go into it. */
   readonly ration: Ration;
 }
@@ -73,7 +71,7 @@ const LONGEST_TELLING = 4096;
 /** Processes of one run that are looked at for clients, at most. */
 const CROWD = 1000;
 /** Of a run that nobody can be a client of. */
-const NO_ATTENTION: Attention = { serves: () => false, ration: new Ration(0, Number.POSITIVE_INFINITY) };
+const NO_ATTENTION: Attention = { look: () => () => false, ration: new Ration(0, Number.POSITIVE_INFINITY) };
 /** How a line of a report begins that tells what is waited for, and no failure (core/launch-stages.ts: NOTICE). */
 const NOTICE = "~";
 /** Where a chain reports, and where it is given its word (core/launch-stages.ts). */
@@ -152,7 +150,7 @@ class Tree {
     if (ration.balance <= 0) return undefined;
     return ration.charge(() => {
       const members = this.#few();
-      return members && this.#attention.serves(members);
+      return members && anyOf(members, this.#attention.look());
     });
   }
 
@@ -169,20 +167,27 @@ class Tree {
   }
 
   ease(): void {
-    const { serves, ration } = this.#attention;
-    this.#stopEasing ??= easeOut({ members: () => this.#few(), signal: signalProcess, serves, ration });
+    const { look, ration } = this.#attention;
+    this.#stopEasing ??= easeOut({
+      main: this.leader,
+      members: () => this.#few(),
+      signal: signalProcess,
+      look,
+      ration,
+    });
   }
 
   signalAll(signal: number): void {
-    if (signal !== constants.signals.SIGCONT) this.#stopEasing?.();
     for (const member of this.members()) signalProcess(member, signal);
+    // Afterwards: who is held gets it without having run again, and takes no client that it would cut off.
+    if (signal !== constants.signals.SIGCONT) this.#stopEasing?.();
   }
 
   kill(): void {
-    this.#stopEasing?.();
     this.#isKilled = true;
     if (this.cgroup === undefined || !killGroup(this.cgroup)) this.signalAll(constants.signals.SIGKILL);
     else signalProcess(this.leader, constants.signals.SIGKILL);
+    this.#stopEasing?.();
   }
 
   /** Calls `gone` as soon as no process is left: at once, or at a later look. */
