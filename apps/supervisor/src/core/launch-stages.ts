@@ -190,7 +190,7 @@ done
 eval "unset PWD OLDPWD stage name text ${VEILED}; $text"
 ${last}
 case \${5-} in
-  '') false ;;
+  '') ! : ;;
   */*) [ -f "$5" ] && [ -x "$5" ] ;;
   *) command -v -- "$5" >/dev/null ;;
 esac && cd -P . && {
