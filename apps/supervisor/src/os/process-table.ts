@@ -25,7 +25,7 @@ const UNSEEN: ReadonlySet<string> = new Set(["ENOENT", "ESRCH", "EACCES", "EPERM
 /** @throws errno errors where it cannot be looked, as for want of a descriptor */
 const readRow = (pid: number): Row | undefined => {
   try {
-    const text = readFileSync(`/proc/${pid}/stat`, "latin1");
+    const text = readFileSync(`/proc/${pid}/stat`, "utf8");
     // The name in parentheses is the process's own choice, so fields are counted from the last parenthesis.
     const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
     const [state = "", parent, group, session] = fields;
