@@ -6,7 +6,7 @@ import type { Readable } from "node:stream";
 import type { LaunchPlan } from "../core/launch.ts";
 import type { LiveRun, RunNews, RunUsage } from "../machine.ts";
 import { groupMembers, hasStarved, isPopulated, killGroup, removeGroup } from "./cgroup.ts";
-import { begin, type Ended } from "./children.ts";
+import { begin, collect, type Ended } from "./children.ts";
 import { anyOf, type Look } from "./connections.ts";
 import { easeOut } from "./easing.ts";
 import { endedChild, openPidfd, reap, sendSignal, socketPair } from "./libc.ts";
@@ -387,7 +387,7 @@ export const prepare = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefin
     discardNow: () => {
       tree.kill();
       signalProcess(tree.leader, constants.signals.SIGKILL);
-      for (let look = 0; look < LONGEST_WAIT && end === undefined && !reap(tree.leader.pid); look += 1) pause(1);
+      for (let look = 0; look < LONGEST_WAIT && end === undefined && !collect(pid); look += 1) pause(1);
     },
   };
 };
