@@ -4,6 +4,8 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
 import { askLine, lineServer } from "./line-server.ts";
@@ -99,6 +101,13 @@ test.each(["rolling = yes", "rolling = no"])(
     const next = await supervisor.up(id);
     expect((await askLine(path)).pid).toBe(next.pid);
     await supervisor.act("stop", id);
+    await supervisor.act("once", id);
+    await supervisor.end("SIGKILL");
+    await supervisor.start();
+    rmSync(join(alice.home, alice.conf("single")));
+    await supervisor.rescan();
+    await supervisor.act("stop", id);
+    await until("its socket gone", () => !existsSync(path));
   },
 );
 

@@ -519,6 +519,7 @@ export class Daemon {
   }
 
   #stepped(instance: Instance, event: Event["type"], before: State, after: State): void {
+    if (alive(before) && !alive(after)) this.#reopen();
     this.#witness(this, instance, event, before, after);
     if (event === "exited" && after.last !== before.last && after.last?.exit.how === "memory") this.#starved += 1;
     if (before.phase !== after.phase && after.phase === "running") this.#premises.socket?.widen();
@@ -529,6 +530,16 @@ export class Daemon {
     if (this.instances().every(({ state, pid }) => isResting(state) && pid === 0)) void this.#premises.closeLog();
     this.#answer();
     this.#rollout?.advance();
+  }
+
+  /** A run that had kept its socket to itself has ended: who comes from now on is to be turned away, or to wait. */
+  #reopen(): void {
+    if (!this.terms || !isHeld(this.terms.definition.listen) || alive(this.state) || this.#premises.socket) return;
+    try {
+      this.#premises.openPlaces(this.terms);
+    } catch {
+      // The next start meets the same trouble, and tells it.
+    }
   }
 
   /** One run less: what there was room for besides goes with it. */
