@@ -1,10 +1,10 @@
 /** What the sites of one tenant can do to those of others: a real nginx in front of daemons of real accounts. */
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
-import { argumentsOf, childrenOf, descriptorsOf } from "./proc.ts";
+import { allProcesses, argumentsOf, childrenOf, descriptorsOf, isRunning } from "./proc.ts";
 import { succeed, until } from "./program.ts";
 import { Stage } from "./stage.ts";
 import type { Supervisor } from "./supervisor.ts";
@@ -188,22 +188,61 @@ test("where there is no room in temp/ no site is lost, and the next ones come wh
   await web.start();
 });
 
-test("the watch for sites is begun again where it ends, and nginx ends where that cannot be", async () => {
-  const shells = (pid: number): number[] => childrenOf(pid).filter((each) => argumentsOf(each)[2] === "start");
-  const watchOf = (keeper: number) => until("the watch", () => shells(keeper)[0]);
-  const [keeper = 0] = shells(web.pid);
-  process.kill(await watchOf(keeper), "SIGKILL");
-  site(bob, "new", "again.example.org");
-  await supervisor.rescan();
-  await until("it published", async () => (await hostsOf(bob, "new"))[0]?.state === "published");
-  await shows("again.example.org", bob);
-  const watch = await watchOf(keeper);
-  await succeed(...worker.become, "prlimit", "--pid", String(keeper), "--nproc=1");
-  process.kill(watch, "SIGKILL");
+test("the watch for sites is begun again where it ends, or its keeper, and nginx goes on where that cannot be", async () => {
   const master = web.pid;
-  await until("the end of nginx", () => !existsSync(`/proc/${master}`));
-  await web.start();
+  /** The keeper, and the watch. */
+  const shells = () =>
+    until("the keeper and the watch", () => {
+      const all = allProcesses().filter((pid) => argumentsOf(pid)[1] === `${web.directory}/web-server`);
+      const below = new Set(all.flatMap(childrenOf));
+      const [keeper = 0, ...more] = all.filter((pid) => !below.has(pid));
+      const watch = keeper > 0 && more.length === 0 && childrenOf(keeper).find((pid) => all.includes(pid));
+      return watch ? ([keeper, watch] as const) : undefined;
+    });
+  const publishes = async (host: string) => {
+    site(bob, "new", host);
+    await supervisor.rescan();
+    await until(`${host} published`, async () => {
+      const [standing] = await hostsOf(bob, "new");
+      return standing?.name === host && standing.state === "published";
+    });
+    await shows(host, bob);
+  };
+  let [keeper, watch] = await shells();
+  process.kill(watch, "SIGKILL");
+  await publishes("again.example.org");
+  for (const signal of ["SIGTERM", "SIGKILL"] as const) {
+    const former = (await shells())[1];
+    process.kill(keeper, signal);
+    await until(`another keeper after ${signal}`, async () => ([keeper] = await shells())[0] === former);
+    await publishes(`${signal.toLowerCase()}.example.org`);
+  }
+  [keeper, watch] = await shells();
+  const limit = (pid: number, soft: string) => succeed(...worker.become, "prlimit", "--pid", `${pid}`, `--nproc=${soft}:`);
+  await Promise.all([keeper, watch].map((pid) => limit(pid, "1")));
+  // The second is the keeper's.
+  await until("the end of both", () => web.text().split("Cannot fork").length > 2 && !isRunning(watch));
+  expect((await web.visit("calm.example.org", "/hello.txt")).body).toBe(`${bob.name}\n`);
+  await limit(keeper, "1000");
+  await publishes("spare.example.org");
+  expect([web.pid, isRunning(master)]).toEqual([master, true]);
   await remove(bob, "new");
+});
+
+test("a reload for which nginx gets no process is not said to be done, and is done again", async () => {
+  await web.stop();
+  await web.start({ DMHOST_SITE_RETRY_PAUSE: "1", DMHOST_SITE_RELOAD_PAUSE: "1" });
+  const limit = (soft: string) => succeed(...worker.become, "prlimit", "--pid", `${web.pid}`, `--nproc=${soft}:`);
+  await limit("1");
+  site(bob, "new", "new.example.org");
+  await supervisor.rescan();
+  expect(await refusal(bob, "new")).toContain("the web server refuses its configuration");
+  await limit("1000");
+  await shows("new.example.org", bob);
+  await until("it published", async () => (await hostsOf(bob, "new"))[0]?.state === "published");
+  await remove(bob, "new");
+  await web.stop();
+  await web.start();
 });
 
 test("after a few reloads the next ones wait and come together, so that nobody piles up workers", async () => {
