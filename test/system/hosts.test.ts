@@ -367,6 +367,8 @@ test("a restart that may still go back changes no site", async () => {
     );
   conf("former");
   await supervisor.rescan();
+  // By every worker of nginx's, also by the one that gets what is held.
+  await published("rolled", "former.greenfelt.net");
   await shows("former.greenfelt.net", "/", "served");
   const { pid: former } = await statusOf("rolled");
   const held = web.visit("former.greenfelt.net", "/held");
