@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { createConnection, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { type Dump, SocketCensus } from "./census.ts";
+import { type Dump, fileNumber, SocketCensus } from "./census.ts";
 import { dumpSocketDiagnosis } from "./libc.ts";
 
 let directory: string;
@@ -23,16 +23,16 @@ afterAll(() => {
 
 it("tells who listens, and who is connected", async () => {
   const path = join(directory, "socket");
-  const before = new SocketCensus().recent()?.to(statSync(path).ino);
+  const before = new SocketCensus().recent()?.to(fileNumber(statSync(path)));
   expect(before).toEqual({ count: 0, accepted: new Set(), listening: true });
   const client = createConnection(path);
   ends.push(client);
   await once(server, "connection");
   const census = new SocketCensus().recent();
-  const { count, accepted } = census?.to(statSync(path).ino) ?? {};
+  const { count, accepted } = census?.to(fileNumber(statSync(path))) ?? {};
   expect([count, accepted?.size]).toEqual([1, 1]);
   for (const inode of accepted ?? []) expect(census?.has(inode)).toBe(true);
-  expect(census?.to(statSync(directory).ino).listening).toBe(false);
+  expect(census?.to(fileNumber(statSync(directory))).listening).toBe(false);
 });
 
 /** A kernel that takes `cost` ms to tell of each of `many` sockets, and a clock that only it moves on. */
