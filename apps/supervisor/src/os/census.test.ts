@@ -35,6 +35,26 @@ it("tells who listens, and who is connected", async () => {
   expect(census?.to(fileNumber(statSync(directory))).listening).toBe(false);
 });
 
+/** What the kernel says of a socket that listens, bound to a file with this inode on the device with this minor number. */
+const listener = (inode: number, minor: number): Buffer => {
+  const message = Buffer.alloc(32 + 12);
+  message.writeUInt8(1, 17);
+  message.writeUInt8(10, 18);
+  message.writeUInt32LE(4711, 20);
+  message.writeUInt16LE(12, 32);
+  message.writeUInt16LE(1, 34);
+  message.writeUInt32LE(inode, 36);
+  message.writeUInt32LE(minor, 40);
+  return message;
+};
+
+it.runIf(process.geteuid?.() === 0)("tells sockets apart that have equal inodes on two file systems", () => {
+  const census = new SocketCensus((_, take) => take(listener(5, 0x1234)));
+  // As stat(2) writes the device 0:0x1234.
+  const [one, other] = [fileNumber({ ino: 5, dev: 0x1200034 }), fileNumber({ ino: 5, dev: 0x35 })];
+  expect([census.recent()?.to(one).listening, census.recent()?.to(other).listening]).toEqual([true, false]);
+});
+
 /** A kernel that takes `cost` ms to tell of each of `many` sockets, and a clock that only it moves on. */
 const slow = (cost: number, many: number) => {
   const clock = { now: 0 };
