@@ -176,11 +176,12 @@ export class Instance {
   }
 
   /** Sees to it, for as long as the run lives, that it leaves room to others in the directory where it binds its socket. */
-  #guard(run: number, place: BindingPlace): void {
-    if (!this.#run || this.#state.run !== run || this.#overdraft) return;
-    const held = place.excess(run);
+  async #guard(run: number, place: BindingPlace): Promise<void> {
+    const isOver = (): boolean => !this.#run || this.#state.run !== run || this.#overdraft !== undefined;
+    const held = isOver() ? undefined : await place.excess(run);
+    if (isOver()) return;
     if (held !== undefined) this.#endFor({ how: "files", held });
-    else this.#machine.after(ROUND, () => this.#guard(run, place));
+    else this.#machine.after(ROUND, () => void this.#guard(run, place));
   }
 
   /** Prepares the next launch anew, for what it is made of has changed. */
@@ -234,7 +235,7 @@ export class Instance {
     this.#become(record.state);
     this.remember();
     if (record.state.easing) this.#run?.ease();
-    if (common.binding) this.#guard(record.state.run, common.binding);
+    if (common.binding) void this.#guard(record.state.run, common.binding);
     if (!this.#run || record.state.phase !== "starting") return;
     // One that may be waiting for its lock can no longer tell when it has it.
     if (this.terms?.definition.lock !== undefined && record.state.want === "up") {
@@ -399,7 +400,7 @@ export class Instance {
         const { binding } = this.#common ?? {};
         if (!binding) return;
         this.#publish(run, binding, FIRST_LOOK);
-        this.#guard(run, binding);
+        void this.#guard(run, binding);
       },
       ready: () => this.feed({ type: "ready", run }),
       exited: (raw) => {

@@ -56,6 +56,8 @@ export interface BindingPlan {
   processes(): readonly ProcessIdentity[];
   /** Time that may go into looking for clients and listeners. */
   readonly ration: Ration;
+  /** Time that may go into counting what is in the directories of the owner's runs. */
+  readonly counting: Ration;
 }
 
 /** The place for one daemon; its directories are there until `close`. */
@@ -184,7 +186,10 @@ export class Binding implements BindingPlace {
     }
   }
 
-  excess(run: number): string | undefined {
+  excess(run: number): Promise<string | undefined> {
+    return new Promise((resolve) => this.#plan.counting.inTurn(() => resolve(this.#excess(run))));
+  }
+  #excess(run: number): string | undefined {
     try {
       return within(join(this.#runs, String(run)), this.#plan.binder, (inside) => excessIn(inside));
     } catch {

@@ -96,7 +96,7 @@ test("what a run listens on is published, however many sockets others have, and 
   const ration = new Ration(1, 1000);
   const binding = new Binding({
     ...{ root: directory, owner: "o", name: "d", group: own.gid, binder: own },
-    ...{ census: crowded(), processes: self, ration },
+    ...{ census: crowded(), processes: self, ration, counting: ration },
   });
   descriptors.push(bindDatagrams(binding.provide(1)));
   expect(binding.publish(1)).toBe(false);

@@ -42,7 +42,8 @@ const run = (argv: readonly string[], uid: number, gid: number): Promise<void> =
     const [file = "", ...args] = [...(privileged ? [...become, ...powerless] : []), "/usr/bin/nice", "-n19", ...argv];
     closeOnExec();
     const child = spawn(file, args, { cwd: "/", env: { PATH: "/usr/bin:/bin" }, stdio: "ignore", detached: true });
-    const limit = setTimeout(() => child.kill("SIGKILL"), LONGEST);
+    // With what it has begun: it leads a group of its own, and has not been waited for.
+    const limit = setTimeout(() => child.pid !== undefined && process.kill(-child.pid, "SIGKILL"), LONGEST);
     const over = (): void => {
       clearTimeout(limit);
       resolve();

@@ -185,6 +185,8 @@ export class Linux implements Machine {
   readonly #rations = new Map<string, Ration>();
   /** Time that may go into publishing what they bind: whoever waits for the end of a visit must not keep another from the start. */
   readonly #publishing = new Map<string, Ration>();
+  /** Time that may go into counting what is beside those sockets. */
+  readonly #counting = new Map<string, Ration>();
   readonly #watches = new Map<string, ConfWatch>();
 
   constructor(options: LinuxOptions) {
@@ -359,6 +361,7 @@ export class Linux implements Machine {
       census: this.#census,
       processes: () => this.#processesOf(key),
       ration: this.#ration(key, this.#publishing),
+      counting: this.#ration(key, this.#counting),
     });
   }
 
