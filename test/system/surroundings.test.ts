@@ -1,9 +1,9 @@
 /** What a daemon's process is born into: nice, umask, limits, variables out of files; and what of it is refused. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
 import type { Explanation } from "@dmhost/supervisor/contract";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Account } from "./account.ts";
-import { argumentsOf, environmentOf, isRunning, limitsOf, niceOf, numbersOf, statusOf } from "./proc.ts";
+import { argumentsOf, descriptorsOf, environmentOf, isRunning, limitsOf, niceOf, numbersOf, statusOf } from "./proc.ts";
 import { succeed, until } from "./program.ts";
 import { Stage } from "./stage.ts";
 import type { Supervisor } from "./supervisor.ts";
@@ -54,6 +54,36 @@ test("nice and umask are as the file says, and otherwise the supervisor's nice a
   const [given, bare] = [await up("given", "nice = 7", "umask = 027"), await up("bare")];
   expect([niceOf(given), statusOf(given).get("Umask")]).toEqual([7, "0027"]);
   expect([niceOf(bare), statusOf(bare).get("Umask")]).toEqual([niceOf(supervisor.pid), "0022"]);
+});
+
+test("a start that needs no shell of its own is begun as that shell would, and fails as there", async () => {
+  mkdirSync(`${alice.home}/real`);
+  symlinkSync("real", `${alice.home}/link`);
+  alice.write("real/sleeper", "#!/bin/sh\nexec sleep 1000\n", 0o755);
+  alice.write("real/idle", "#!/bin/sh\nexec sleep 1000\n", 0o644);
+  const [listen, dir, word] = ["listen = systemd", "dir = ~/link", "export WORD = a b"];
+  const look = (pid: number) => ({
+    arguments: argumentsOf(pid),
+    variables: { ...environmentOf(pid), LISTEN_PID: "" },
+    descriptors: [...descriptorsOf(pid).keys()].sort(),
+    place: readlinkSync(`/proc/${pid}/cwd`),
+  });
+  const starts = ["sleep 1000", "./sleeper"];
+  for (const [index, start] of starts.entries()) {
+    const plain = look(await up(`plain${index}`, `start = exec ${start}`, listen, dir, word));
+    expect(plain).toEqual(look(await up(`shell${index}`, `start = exec ${start};`, listen, dir, word)));
+    expect(plain.variables).toMatchObject({ WORD: "a b", PWD: `${alice.home}/real` });
+  }
+  const failure = async (name: string, start: string): Promise<string> => {
+    await write(name, `start = ${start}`, dir, "output = log", "max-retries = 0");
+    const { reason } = await supervisor.act("start", idOf(name));
+    const log = `${alice.home}/.daemon-manager/logs/${name}/current`;
+    const text = await until(`what ${name} wrote`, () => existsSync(log) && readFileSync(log, "utf8"));
+    return `${reason.replace(name, "")} ${text.replace(/^\S+ /, "")}`;
+  };
+  for (const [index, start] of ["exec none", "exec ./none", "exec ./idle", "exec ."].entries()) {
+    expect(await failure(`lost${index}`, start)).toBe(await failure(`missed${index}`, `${start};`));
+  }
 });
 
 test("nice below 0 is for root's own daemons alone", async () => {

@@ -83,7 +83,7 @@ export class Daemon {
     const daemon = this;
     this.#host = {
       open: (terms, stage) => this.#premises.open(terms, stage),
-      markClients: () => this.#markClients(),
+      markClients: (beginner) => this.#markClients(beginner),
       hasCompany: (one) => this.instances().some((other) => other !== one && alive(other.state)),
       stepped: (instance, event, before, after) => this.#stepped(instance, event, before, after),
       waits: () => this.#answer(),
@@ -567,10 +567,13 @@ export class Daemon {
     return signs.includes(true) || (signs.includes(undefined) ? undefined : false);
   }
 
-  #markClients(): void {
+  /** @param beginner who has had no client, for its run is only about to begin */
+  #markClients(beginner?: Instance): void {
     const { socket } = this.#premises;
     if (!socket) return;
-    for (const instance of this.instances()) if (alive(instance.state)) instance.noteClients();
+    for (const instance of this.instances()) {
+      if (instance !== beginner && alive(instance.state)) instance.noteClients();
+    }
     socket.mark();
     for (const instance of this.instances()) instance.observeClients();
   }

@@ -52,8 +52,8 @@ export interface Host {
    * @throws errno errors
    */
   open(terms: Terms, stage: (name: string) => void): Common;
-  /** Another run is about to begin: whoever came until now did not come to it. */
-  markClients(): void;
+  /** Another run, of this instance, is about to begin: whoever came until now did not come to it. */
+  markClients(beginner: Instance): void;
   /** Whether others share its socket at present. */
   hasCompany(instance: Instance): boolean;
   /** Called after each step. */
@@ -205,7 +205,8 @@ export class Instance {
     this.#become(state);
     // What is to be done comes before what is to be written: clients may be waiting.
     for (const effect of effects) (this.#perform[effect.type] as (effect: Effect) => void)(effect);
-    this.remember();
+    // The next supervisor takes whoever lives for launched.
+    if (event.type !== "launched" || event.waited) this.remember();
     this.#host.stepped(this, event.type, before, state);
   }
 
@@ -318,10 +319,10 @@ export class Instance {
       stage = "making its cgroup";
       const { plan, held } = this.#plan(terms, common, run);
       stage = "making its process";
-      this.#host.markClients();
+      this.#before = undefined;
+      this.#host.markClients(this);
       this.#served = false;
       this.reached = false;
-      this.#before = common.socket?.observe();
       this.#run = this.#machine.launch(this.key, plan, held, this.#news(run));
     } catch (error) {
       this.#failLaunch(run, stage, error instanceof Error ? error.message : String(error));

@@ -168,7 +168,8 @@ shift 2
 exec "$@"`;
 
 /**
- * $1 directory, $2 shell, $3 start, $4 umask. Gives the variables their names and becomes the daemon. The shell that reads
+ * $1 directory, $2 shell, $3 start, $4 umask; the rest, if any, are the words of a start that is nothing but `exec` and them.
+ * That needs no shell of its own, unless its program cannot be run, which the shell is to tell. Gives the variables their names and becomes the daemon. The shell that reads
  * this may be one of a jail, and warn of what it likes: nothing but a failure belongs on descriptor 3.
  * @param redirections of the other descriptors that the daemon gets
  * @param last a command, once the variables have their names
@@ -188,4 +189,14 @@ for name in $${VEILED}; do
 done
 eval "unset PWD OLDPWD stage name text ${VEILED}; $text"
 ${last}
+case \${5-} in
+  '') ! : ;;
+  */*) [ -f "$5" ] && [ -x "$5" ] ;;
+  *) command -v -- "$5" >/dev/null ;;
+esac && cd -P . && {
+  unset OLDPWD
+  export PWD
+  shift 4
+  exec "$@" 3>&- 4>&- 5>&- ${redirections}
+}
 exec "$2" -c "$3" 3>&- 4>&- 5>&- ${redirections}`;

@@ -90,6 +90,62 @@ describe("launchDaemon", () => {
   });
 });
 
+describe("a start that needs no shell of its own", () => {
+  const words = (change: Partial<Definition> & { readonly start: string }): readonly string[] => {
+    const changed = { ...DEFAULTS, ...change };
+    const { argv } = launchDaemon({
+      ...alone,
+      definition: changed,
+      owner,
+      account,
+      cgroup: undefined,
+      privileged: true,
+    });
+    return argv.slice(argv.lastIndexOf("dmhost-launch") + 5);
+  };
+
+  it.each([
+    ["exec php-cgi", ["php-cgi"]],
+    ["exec  /usr/bin/x  -a --b=c:d,e@f 7%", ["/usr/bin/x", "-a", "--b=c:d,e@f", "7%"]],
+    ["exec ./finish 7 0", ["./finish", "7", "0"]],
+  ])("is exec and words that mean the same to everybody: %s", (start, expected) => {
+    expect(words({ start })).toEqual(expected);
+  });
+
+  it.each([
+    "php-cgi",
+    "exec",
+    "execute x",
+    "exec x; y",
+    "exec 'x'",
+    "exec x $Y",
+    "exec x ~/y",
+    "exec x *",
+    "exec x 2>y",
+    "exec x &",
+    "exec A=b x",
+    "exec .",
+    "exec -a x y",
+    "exec x\ty",
+    "exec x \\y",
+    "exec x #y",
+    "exec x {a,b}",
+    "exec x [a]",
+  ])("is nothing else: %s", (start) => {
+    expect(words({ start })).toEqual([]);
+  });
+
+  it("has a shell where another one, a jail, or variables that a shell changes are asked for", () => {
+    const start = "exec x";
+    expect(words({ start, shell: "/bin/bash" })).toEqual([]);
+    expect(words({ start, chroot: "/jail" })).toEqual([]);
+    expect(words({ start, envDir: "~/env" })).toEqual([]);
+    expect(words({ start, envFile: "~/env" })).toEqual([]);
+    expect(words({ start, environment: new Map([["IFS", "x"]]) })).toEqual([]);
+    expect(words({ start, environment: new Map([["PATH", "/x"]]) })).toEqual(["x"]);
+  });
+});
+
 describe("launchLogger", () => {
   const script = (terms: Partial<typeof DEFAULTS>): string[] => {
     const { argv } = launchLogger("/home/amy/logs/site", owner, { ...DEFAULTS, ...terms }, true);
@@ -133,7 +189,10 @@ describe("the chain of a service directory", () => {
     ...alone,
     tools: "/opt/tools",
   };
-  const lastWords = (argv: readonly string[]): readonly string[] => argv.slice(-4, -1);
+  const lastWords = (argv: readonly string[]): readonly string[] => {
+    const at = argv.lastIndexOf("dmhost-launch");
+    return argv.slice(at + 1, at + 4);
+  };
 
   it("leaves USER to env/USER and puts the old tools first", () => {
     const { environment } = launchDaemon(launch);

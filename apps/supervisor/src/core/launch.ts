@@ -2,7 +2,8 @@
  * The chain of programs between the supervisor and a tenant's daemon, built as text here and run by os/process.ts:
  *
  *   sh (still root: join the cgroup, set nice) -> setpriv (become the account, for good) -> the stages that the daemon's
- *   file asks for -> sh (enter the directory) -> the daemon's own shell with `start`
+ *   file asks for -> sh (enter the directory) -> the daemon's own shell with `start`, or, where that is nothing but `exec`
+ *   and plain words, what they name
  *
  * The stages, in this order (core/launch-stages.ts): sh waits for the word; sh takes the lock; perl reads env-dir and
  * env-file; sh enters the jail; prlimit sets limits; capsh makes the jail its root and gives up the two capabilities for
@@ -160,6 +161,19 @@ export const objection = ({
 /** What a daemon binds itself is for the web server's group to connect to, and for nobody else. */
 const umaskOf = ({ listen, umask }: Definition): number => (listen === "path" ? (umask & ~0o070) | 0o007 : umask);
 
+/** A start that means the same to whoever takes its words apart at the spaces. */
+const PLAIN_START = /^exec +(\w|\.{0,2}\/)[\w./,:@%+-]*( +[\w./,:@%+=-]+)*$/;
+/** Variables of which a shell that begins makes something of its own. */
+const SHELLS_OWN: ReadonlySet<string> = new Set(["IFS", "LINENO", "OLDPWD", "OPTIND", "PPID", "PWD"]);
+
+/** The words of a start that takes no shell of its own, or none. */
+const plainWords = ({ start, shell, chroot, environment, envDir, envFile }: Definition): readonly string[] => {
+  const known =
+    envDir === undefined && envFile === undefined && ![...environment.keys()].some((name) => SHELLS_OWN.has(name));
+  const isPlain = known && shell === DEFAULTS.shell && chroot === undefined && PLAIN_START.test(start);
+  return isPlain ? start.split(/ +/).slice(1) : [];
+};
+
 /** The chain that ends in a daemon (DESIGN decision 7). */
 export const launchDaemon = (launch: Launch): LaunchPlan => launchAfter(AS_ROOT, launch);
 
@@ -178,6 +192,7 @@ const launchAfter = (first: string, launch: Launch): LaunchPlan => {
     definition.shell,
     definition.start,
     umaskOf(definition).toString(8).padStart(3, "0"),
+    ...plainWords(definition),
   ];
   return {
     file: "/bin/sh",

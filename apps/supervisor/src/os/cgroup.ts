@@ -10,7 +10,7 @@ import {
   statfsSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Allotment, GroupFile } from "../core/allowance.ts";
 import type { Means } from "../core/enforcement.ts";
 import { takeDelegated } from "./delegation.ts";
@@ -112,7 +112,7 @@ export const whySwapping = (path: string): string | undefined =>
 
 const passDown = (directory: string, controllers: readonly string[]): void => {
   if (controllers.length === 0) return;
-  writeFileSync(join(directory, "cgroup.subtree_control"), controllers.map((each) => `+${each}`).join(" "));
+  writeFileSync(`${directory}/cgroup.subtree_control`, controllers.map((each) => `+${each}`).join(" "));
 };
 
 /** What not every kernel has (swap accounting can be off), and what can be done without. */
@@ -120,15 +120,15 @@ const DISPENSABLE: ReadonlySet<string> = new Set(["memory.swap.max", "memory.oom
 
 const tell = (directory: string, files: readonly GroupFile[], controllers: ReadonlySet<string>): void => {
   for (const [file, text] of files) {
-    const path = join(directory, file);
     if (!controllers.has(file.slice(0, file.indexOf(".")))) continue;
+    const path = `${directory}/${file}`;
     if (DISPENSABLE.has(file) && !existsSync(path)) continue;
     writeFileSync(path, text);
   }
 };
 
 /** Where the groups of a daemon are; with an ending of its own, for it may be called what a file of the kernel's is here. */
-const placeOf = (root: string, owner: string, daemon: string): string => join(root, owner, `${daemon}.d`);
+const placeOf = (root: string, owner: string, daemon: string): string => `${root}/${owner}/${daemon}.d`;
 
 /**
  * Makes a new group for one run, `<root>/<owner>/<daemon>.d/<run>`, with its limits at each level; where a former one of
@@ -142,11 +142,11 @@ export const makeGroup = (
 ): string => {
   const parent = placeOf(root, owner, daemon);
   mkdirSync(parent, { recursive: true, mode: 0o755 });
-  for (const directory of [join(root, owner), parent]) passDown(directory, [...controllers]);
-  tell(join(root, owner), allotment.owner, controllers);
+  for (const directory of [`${root}/${owner}`, parent]) passDown(directory, [...controllers]);
+  tell(`${root}/${owner}`, allotment.owner, controllers);
   tell(parent, allotment.daemon, controllers);
   for (let suffix = 0; ; suffix += 1) {
-    const path = join(parent, suffix === 0 ? String(run) : `${run}.${suffix}`);
+    const path = `${parent}/${suffix === 0 ? run : `${run}.${suffix}`}`;
     if (!existsSync(path)) {
       mkdirSync(path, { mode: 0o755 });
       tell(path, allotment.run, controllers);
@@ -162,7 +162,7 @@ const LOGGER = "log";
  * @throws errno errors
  */
 export const loggerGroup = (root: string, owner: string, daemon: string): string => {
-  const path = join(placeOf(root, owner, daemon), LOGGER);
+  const path = `${placeOf(root, owner, daemon)}/${LOGGER}`;
   mkdirSync(path, { recursive: true, mode: 0o755 });
   return path;
 };
@@ -178,12 +178,12 @@ export const limitGroups = (
 ): void => {
   const parent = placeOf(root, owner, daemon);
   if (controllers.size === 0 || !existsSync(parent)) return;
-  for (const directory of [join(root, owner), parent]) passDown(directory, [...controllers]);
-  tell(join(root, owner), allotment.owner, controllers);
+  for (const directory of [`${root}/${owner}`, parent]) passDown(directory, [...controllers]);
+  tell(`${root}/${owner}`, allotment.owner, controllers);
   tell(parent, allotment.daemon, controllers);
   for (const entry of readdirSync(parent, { withFileTypes: true })) {
     // The logger is none of its runs.
-    if (entry.isDirectory() && entry.name !== LOGGER) tell(join(parent, entry.name), allotment.run, controllers);
+    if (entry.isDirectory() && entry.name !== LOGGER) tell(`${parent}/${entry.name}`, allotment.run, controllers);
   }
 };
 
@@ -192,16 +192,16 @@ export const listGroups = (root: string): string[] => {
   const below = (path: string): string[] =>
     readdirSync(path, { withFileTypes: true })
       .filter((entry) => entry.isDirectory())
-      .map((entry) => join(path, entry.name));
+      .map((entry) => `${path}/${entry.name}`);
   return below(root).flatMap(below).flatMap(below);
 };
 
 /** Pids in the group and the groups below it. */
 export const groupMembers = (path: string): number[] => {
   try {
-    const own = readFileSync(join(path, "cgroup.procs"), "utf8").split("\n").map(Number);
+    const own = readFileSync(`${path}/cgroup.procs`, "utf8").split("\n").map(Number);
     const below = readdirSync(path, { withFileTypes: true }).filter((entry) => entry.isDirectory());
-    return [...own.filter((pid) => pid > 0), ...below.flatMap((entry) => groupMembers(join(path, entry.name)))];
+    return [...own.filter((pid) => pid > 0), ...below.flatMap((entry) => groupMembers(`${path}/${entry.name}`))];
   } catch {
     return [];
   }
@@ -210,7 +210,7 @@ export const groupMembers = (path: string): number[] => {
 /** Whether any process is left in the group or below it. A group that is not there is empty. */
 export const isPopulated = (path: string): boolean => {
   try {
-    return readFileSync(join(path, "cgroup.events"), "utf8").includes("populated 1");
+    return readFileSync(`${path}/cgroup.events`, "utf8").includes("populated 1");
   } catch {
     return false;
   }
@@ -219,7 +219,7 @@ export const isPopulated = (path: string): boolean => {
 /** Whether the kernel has killed any process of the group because it had no memory for it; false where it does not count. */
 export const hasStarved = (path: string): boolean => {
   try {
-    return /^oom_kill [1-9]/m.test(readFileSync(join(path, "memory.events"), "utf8"));
+    return /^oom_kill [1-9]/m.test(readFileSync(`${path}/memory.events`, "utf8"));
   } catch {
     return false;
   }
@@ -227,8 +227,10 @@ export const hasStarved = (path: string): boolean => {
 
 /** Kills everything in the group at once; false where this kernel cannot (before 5.14). */
 export const killGroup = (path: string): boolean => {
+  // It would wait for whoever is just joining another group.
+  if (!isPopulated(path)) return true;
   try {
-    writeFileSync(join(path, "cgroup.kill"), "1");
+    writeFileSync(`${path}/cgroup.kill`, "1");
     return true;
   } catch {
     return false;
@@ -238,12 +240,16 @@ export const killGroup = (path: string): boolean => {
 /** Removes the empty group of a run that is over, and those above it that have no other. */
 export const removeGroup = (path: string): void => {
   try {
-    for (const entry of readdirSync(path, { withFileTypes: true })) {
-      if (entry.isDirectory()) rmdirSync(join(path, entry.name));
+    try {
+      rmdirSync(path);
+    } catch {
+      for (const entry of readdirSync(path, { withFileTypes: true })) {
+        if (entry.isDirectory()) rmdirSync(`${path}/${entry.name}`);
+      }
+      rmdirSync(path);
     }
-    rmdirSync(path);
-    rmdirSync(join(path, ".."));
-    rmdirSync(join(path, "../.."));
+    rmdirSync(dirname(path));
+    rmdirSync(dirname(dirname(path)));
   } catch {
     // Others live there, or it is gone already: either way nothing is owed.
   }

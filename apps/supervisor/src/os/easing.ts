@@ -31,7 +31,7 @@ export interface Eased {
 
 const runs = ({ pid }: ProcessIdentity): boolean => {
   try {
-    return /^State:\s*[RSD]/m.test(readFileSync(`/proc/${pid}/status`, "latin1"));
+    return /^State:\s*[RSD]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
   } catch {
     return false;
   }

@@ -35,6 +35,7 @@ const c = {
   send: libc.func("long send(int, void *, size_t, int)"),
   recv: libc.func("long recv(int, _Out_ void *, size_t, int)"),
   close_range: libc.func("int close_range(uint32_t, uint32_t, int)"),
+  renameat2: libc.func("int renameat2(int, const char *, int, const char *, uint32_t)"),
   flock: libc.func("int flock(int, int)"),
   madvise: libc.func("int madvise(size_t, size_t, int)"),
   malloc_trim: libc.func("int malloc_trim(size_t)"),
@@ -49,6 +50,18 @@ const c = {
   read: libc.func("long read(int, _Out_ void *, size_t)"),
   write: libc.func("long write(int, const void *, size_t)"),
   waitpid: libc.func("int waitpid(int, _Out_ int *, int)"),
+  waitid: libc.func("int waitid(int, uint32_t, _Out_ void *, int)"),
+  socketpair: libc.func("int socketpair(int, int, int, _Out_ int *)"),
+  posix_spawn: libc.func("int posix_spawn(_Out_ int *, const char *, void *, void *, const char **, const char **)"),
+  actions_init: libc.func("int posix_spawn_file_actions_init(void *)"),
+  actions_destroy: libc.func("int posix_spawn_file_actions_destroy(void *)"),
+  actions_adddup2: libc.func("int posix_spawn_file_actions_adddup2(void *, int, int)"),
+  actions_addopen: libc.func("int posix_spawn_file_actions_addopen(void *, int, const char *, int, uint32_t)"),
+  actions_addchdir: libc.func("int posix_spawn_file_actions_addchdir_np(void *, const char *)"),
+  attr_init: libc.func("int posix_spawnattr_init(void *)"),
+  attr_setflags: libc.func("int posix_spawnattr_setflags(void *, short)"),
+  attr_setsigdefault: libc.func("int posix_spawnattr_setsigdefault(void *, void *)"),
+  attr_setsigmask: libc.func("int posix_spawnattr_setsigmask(void *, void *)"),
 };
 
 const SYS_SETGROUPS = process.arch === "arm64" ? 159 : 116;
@@ -79,6 +92,14 @@ export const mkfifo = (path: string, mode: number): void => {
   } finally {
     c.umask(before);
   }
+};
+
+const AT_FDCWD = -100;
+const RENAME_EXCHANGE = 2;
+
+/** Gives each of two files the name of the other, in one step; throws where one is missing, or the file system cannot. */
+export const exchangeFiles = (one: string, other: string): void => {
+  checked("renameat2", c.renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE), other);
 };
 
 const AF_UNIX = 1;
@@ -172,12 +193,14 @@ export const peerCredentials = (fd: number): { pid: number; uid: number; gid: nu
 
 const NETLINK_SOCK_DIAG = 4;
 
-/** Sends one request to the kernel's socket diagnosis and returns its answer. */
+/** Where answers are put that are read before the next question. */
+const answer = Buffer.alloc(64 * 1024);
+
+/** Sends one request to the kernel's socket diagnosis and returns its answer, which the next one overwrites. */
 export const askSocketDiagnosis = (request: Uint8Array): Buffer => {
   const fd = checked("socket", c.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
   try {
     checked("send", c.send(fd, request, request.length, 0));
-    const answer = Buffer.alloc(64 * 1024);
     return answer.subarray(0, checked("recv", c.recv(fd, answer, answer.length, 0)));
   } finally {
     c.close_range(fd, fd, 0);
@@ -314,7 +337,97 @@ export const readAtOnce = (fd: number, target: Uint8Array): number => Math.max(0
 export const writeAtOnce = (fd: number, bytes: Uint8Array): boolean =>
   c.write(fd, bytes, bytes.length) === bytes.length;
 
+/** Two ends of a connection, both closed on exec. */
+export const socketPair = (): [number, number] => {
+  const ends: [number, number] = [0, 0];
+  checked("socketpair", c.socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
+  return ends;
+};
+
+const F_GETFL = 3;
+const F_SETFL = 4;
+const O_NONBLOCK = SOCK_NONBLOCK;
+
+/** Lets whoever uses a descriptor, or a copy of it, wait there. */
+const makeBlocking = (fd: number): void => {
+  const flags = checked("fcntl", c.fcntl(fd, F_GETFL, 0), `descriptor ${fd}`);
+  if (flags & O_NONBLOCK) checked("fcntl", c.fcntl(fd, F_SETFL, flags & ~O_NONBLOCK), `descriptor ${fd}`);
+};
+
+const F_DUPFD_CLOEXEC = 1030;
+const STANDARD_ERROR = 2;
+const O_RDWR = 2;
+const POSIX_SPAWN_SETSIGDEF = 0x04;
+const POSIX_SPAWN_SETSIGMASK = 0x08;
+const POSIX_SPAWN_SETSID = 0x80;
+
+/** The C library's structs are opaque; none of them is as large. */
+const opaque = (): Buffer => Buffer.alloc(512);
+
+/** A session of its own, and no signal ignored or blocked. */
+const attributes = opaque();
+c.attr_init(attributes);
+c.attr_setflags(attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+c.attr_setsigdefault(attributes, Buffer.alloc(128, 0xff));
+c.attr_setsigmask(attributes, Buffer.alloc(128));
+
+/** A program, and where it gets its descriptors from: -1 is /dev/null. */
+export interface Spawned {
+  readonly file: string;
+  readonly argv: readonly string[];
+  readonly environment: ReadonlyMap<string, string>;
+  readonly descriptors: ReadonlyMap<number, number>;
+}
+
+/**
+ * Begins a program in a session of its own, in /. Until it is executed the child has our memory, not a copy of it as after
+ * fork(2): to copy what tells where all our pages are takes longer than the rest.
+ */
+export const spawnSession = ({ file, argv, environment, descriptors }: Spawned): number => {
+  const variables = [...environment].map(([name, value]) => `${name}=${value}`);
+  if ([file, ...argv, ...variables].some((text) => text.includes("\0"))) {
+    throw Object.assign(new Error("spawn: EINVAL, a text with NUL"), { code: "EINVAL" });
+  }
+  const copies: number[] = [];
+  const highest = Math.max(...descriptors.keys());
+  const actions = opaque();
+  c.actions_init(actions);
+  try {
+    for (const [target, source] of descriptors) {
+      if (source < 0) {
+        c.actions_addopen(actions, target, "/dev/null", O_RDWR, 0);
+        continue;
+      }
+      if (target <= STANDARD_ERROR) makeBlocking(source);
+      // It must not be overwritten before it is its turn.
+      const copy = source > highest ? source : checked("fcntl", c.fcntl(source, F_DUPFD_CLOEXEC, highest + 1));
+      if (copy !== source) copies.push(copy);
+      c.actions_adddup2(actions, copy, target);
+    }
+    c.actions_addchdir(actions, "/");
+    const pid: [number] = [0];
+    const errno = c.posix_spawn(pid, file, actions, attributes, [...argv, null], [...variables, null]);
+    if (errno !== 0) throw failure("spawn", file, errno);
+    return pid[0];
+  } finally {
+    for (const fd of copies) c.close_range(fd, fd, 0);
+    c.actions_destroy(actions);
+  }
+};
+
+const P_ALL = 0;
+const P_PID = 1;
+const WEXITED = 4;
+const WNOWAIT = 0x0100_0000;
 const WNOHANG = 1;
+
+/** A child that has ended and was not reaped yet, any or this one; undefined where there is none. */
+export const endedChild = (pid?: number): number | undefined => {
+  const info = Buffer.alloc(128);
+  if (c.waitid(pid === undefined ? P_ALL : P_PID, pid ?? 0, info, WEXITED | WNOHANG | WNOWAIT) < 0) return undefined;
+  return info.readInt32LE(16) || undefined;
+};
+
 /** Wait status of a child that has ended, undefined when `pid` is no child of ours or has not ended. */
 export const reap = (pid: number): { code: number } | { signal: number } | undefined => {
   const status: [number] = [0];

@@ -1,5 +1,5 @@
 /** The machine that the supervisor runs on: its port, made of the resources of this folder. */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Allotment } from "../core/allowance.ts";
@@ -138,9 +138,7 @@ interface Spare {
 
 /** Equal for chains that come to the same. */
 const signatureOf = (plan: LaunchPlan, stdio: Stdio): string =>
-  createHash("sha256")
-    .update(JSON.stringify([plan.argv, [...plan.environment], stdio]))
-    .digest("base64");
+  hash("sha256", JSON.stringify([plan.argv, [...plan.environment], stdio]), "base64");
 
 const idOf = ({ owner, name }: DaemonKey): string => `${owner.name}/${name}`;
 
@@ -176,6 +174,8 @@ export class Linux implements Machine {
   readonly #understood = new Map<string, FoundFile>();
   /** What each daemon was last held to, by its id. */
   readonly #allotments = new Map<string, Allotment>();
+  /** The same, as text, where all of its groups that there were have been told it. */
+  readonly #allotted = new Map<string, string>();
   readonly #loggerGroups = new Map<string, string>();
   /** What runs after runs of a daemon at present, by its id. */
   readonly #finishes = new Map<string, Set<Run>>();
@@ -304,7 +304,7 @@ export class Linux implements Machine {
   #understand(owner: Account, { name, path, text, problem }: ConfText): FoundFile {
     const file = { name, kind: "conf", path } as const;
     if (text === undefined) return this.#refused(file, problem);
-    const fingerprint = createHash("sha256").update(text).digest("base64");
+    const fingerprint = hash("sha256", text, "base64");
     const known = this.#understood.get(path);
     if (known?.fingerprint === fingerprint) return known;
     const { value, errors, warnings } = this.#options.parse(text, owner);
@@ -456,12 +456,15 @@ export class Linux implements Machine {
   makeGroup(key: InstanceKey, run: number, allotment: Allotment): string | undefined {
     const { cgroups } = this.#options;
     const spare = this.#spares.get(instanceId(key));
+    const id = idOf(key);
     if (spare?.run === run && spare.chain.waits()) {
-      this.allot(key, allotment);
+      // As long as it waits there its group is there, and those above it.
+      if (this.#allotted.get(id) !== JSON.stringify(allotment)) this.allot(key, allotment);
       return spare.cgroup;
     }
     this.discard(key);
-    this.#allotments.set(idOf(key), allotment);
+    this.#allotments.set(id, allotment);
+    if (this.#allotted.get(id) !== JSON.stringify(allotment)) this.#allotted.delete(id);
     if (cgroups.path === undefined) return undefined;
     return makeGroup(cgroups, { owner: key.owner.name, daemon: key.name, run }, allotment);
   }
@@ -472,8 +475,11 @@ export class Linux implements Machine {
 
   allot(key: DaemonKey, allotment: Allotment): void {
     const { cgroups } = this.#options;
-    this.#allotments.set(idOf(key), allotment);
+    const id = idOf(key);
+    this.#allotments.set(id, allotment);
+    this.#allotted.delete(id);
     if (cgroups.path !== undefined) limitGroups(cgroups, { owner: key.owner.name, daemon: key.name }, allotment);
+    this.#allotted.set(id, JSON.stringify(allotment));
   }
 
   sizes(

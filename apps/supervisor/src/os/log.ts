@@ -2,7 +2,7 @@
  * A daemon's log: a FIFO that the daemon writes to and an s6-log, running as the owner, that reads it (DESIGN decision 8).
  * The supervisor is not in the data path; it holds the FIFO open so that no writer meets a missing reader.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import {
   chownSync,
   closeSync,
@@ -24,7 +24,7 @@ import { Complaints } from "./log-complaints.ts";
 import { emptied, endLine } from "./log-last-line.ts";
 import { Overflow, type OverflowWatch } from "./log-overflow.ts";
 import { adopt, clear, launch, type Run } from "./process.ts";
-import { identify, type ProcessIdentity } from "./process-table.ts";
+import type { ProcessIdentity } from "./process-table.ts";
 import type { Readiness } from "./readiness.ts";
 import { asUser } from "./tenant.ts";
 
@@ -128,6 +128,7 @@ export const requireWritable = (owner: string, identity: FileIdentity, directory
 export class Log {
   readonly fd: number;
   #plan: LogPlan;
+  #signature: string | undefined;
   /** Whether the end of its logger is wanted. */
   #relieved = false;
   readonly #readiness: Readiness;
@@ -190,9 +191,8 @@ export class Log {
   /** Equal for loggers that write alike; undefined for a tenant's program, which nobody else can know. */
   get signature(): string | undefined {
     if (this.#plan.containment) return undefined;
-    return createHash("sha256")
-      .update(JSON.stringify(this.#plan.logger(undefined).argv))
-      .digest("base64");
+    this.#signature ??= hash("sha256", JSON.stringify(this.#plan.logger(undefined).argv), "base64");
+    return this.#signature;
   }
 
   /** What was not logged. */
@@ -205,6 +205,7 @@ export class Log {
   follow(logger: LaunchPlan): void {
     const before = this.signature;
     this.#plan = { ...this.#plan, logger: () => logger };
+    this.#signature = undefined;
     if (this.signature !== before) this.#relieve();
   }
 
@@ -221,7 +222,7 @@ export class Log {
 
   /** The logger's process, for the next supervisor. */
   get logger(): ProcessIdentity | undefined {
-    return this.#logger && identify(this.#logger.leader.pid);
+    return this.#logger?.leader;
   }
 
   #start(): void {

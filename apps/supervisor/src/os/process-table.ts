@@ -21,7 +21,7 @@ export type Snapshot = readonly Row[];
 
 const readRow = (pid: number): Row | undefined => {
   try {
-    const text = readFileSync(`/proc/${pid}/stat`, "latin1");
+    const text = readFileSync(`/proc/${pid}/stat`, "utf8");
     // The name in parentheses is the process's own choice, so fields are counted from the last parenthesis.
     const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
     const [state = "", parent, group, session] = fields;

@@ -1,14 +1,15 @@
 /** One run: a process tree from its launch until nothing of it is left. Tells what happens; decides nothing. */
-import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
-import { closeSync } from "node:fs";
+import { closeSync, writeSync } from "node:fs";
+import { Socket } from "node:net";
 import { constants } from "node:os";
-import type { Readable, Writable } from "node:stream";
+import type { Readable } from "node:stream";
 import type { LaunchPlan } from "../core/launch.ts";
 import type { LiveRun, RunNews, RunUsage } from "../machine.ts";
 import { groupMembers, hasStarved, isPopulated, killGroup, removeGroup } from "./cgroup.ts";
+import { begin, type Ended } from "./children.ts";
 import { anyOf, type Look } from "./connections.ts";
 import { easeOut } from "./easing.ts";
-import { closeOnExec, openPidfd, reap, sendSignal } from "./libc.ts";
+import { endedChild, openPidfd, reap, sendSignal, socketPair } from "./libc.ts";
 import {
   findTree,
   hasSession,
@@ -73,6 +74,13 @@ const CROWD = 1000;
 const NO_ATTENTION: Attention = { look: () => () => false, ration: new Ration(0, Number.POSITIVE_INFINITY) };
 /** How a line of a report begins that tells what is waited for, and no failure (core/launch-stages.ts: NOTICE). */
 const NOTICE = "~";
+/** Where a chain reports, and where it is given its word (core/launch-stages.ts). */
+const REPORT = 3;
+const GATE = 4;
+/** In place of a descriptor. */
+const NOTHING = -1;
+/** Why no process could be made that could be another time. */
+const EXHAUSTED: ReadonlySet<string> = new Set(["EAGAIN", "ENOMEM", "EMFILE", "ENFILE"]);
 const FIRST_LOOK = 2;
 const SLOWEST_LOOK = 100;
 /** How long the end of a process that was killed is waited for. In ms. */
@@ -276,33 +284,52 @@ export interface Chain {
  * @throws errno errors when no process could be made
  */
 export const prepare = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefined): Chain => {
-  closeOnExec();
-  const descriptors: StdioOptions = [stdio.input, stdio.output, stdio.output, "pipe", "pipe", "ignore"];
-  descriptors[plan.slots.socket] = stdio.socket ?? "ignore";
-  descriptors[plan.slots.ready] = stdio.tells ? "pipe" : "ignore";
-  if (stdio.complaints !== undefined) descriptors[plan.slots.complaints] = stdio.complaints;
-  const child: ChildProcess = spawn(plan.file, plan.argv.slice(1), {
-    argv0: plan.argv[0] ?? plan.file,
-    env: Object.fromEntries(plan.environment),
-    cwd: "/",
-    detached: true,
-    stdio: descriptors,
-  });
-  // A failed spawn is told by an event as well; it is thrown below, where the caller can tell it from an exit.
-  child.on("error", () => undefined);
-  if (child.pid === undefined) {
-    throw Object.assign(new Error("no process could be made: the limit on processes or memory is reached"), {
-      code: "EAGAIN",
-    });
-  }
-  const tree = new Tree(identify(child.pid) ?? { pid: child.pid, startTime: 0 }, cgroup, stdio.attention);
-  const gate = child.stdio[4] as Writable;
-  gate.on("error", () => undefined);
-  const reports = child.stdio[3] as Readable;
+  const { slots, file, argv, environment } = plan;
+  const mine: number[] = [];
+  const theirs: number[] = [];
+  const connect = (): number => {
+    const [own, other] = socketPair();
+    mine.push(own);
+    theirs.push(other);
+    return other;
+  };
   let news: RunNews | undefined;
   let report: string | undefined;
   let end: { code: number; signal: undefined } | { code: undefined; signal: string } | undefined;
-  const tells = child.stdio[plan.slots.ready] as Readable | null | undefined;
+  let pid: number;
+  try {
+    const output = stdio.output === "ignore" ? NOTHING : stdio.output;
+    const input = stdio.input === "ignore" ? NOTHING : stdio.input;
+    const descriptors = new Map([
+      [0, input],
+      [1, output],
+      [2, output],
+      [REPORT, connect()],
+      [GATE, connect()],
+    ]);
+    if (stdio.socket !== undefined) descriptors.set(slots.socket, stdio.socket);
+    if (stdio.tells) descriptors.set(slots.ready, connect());
+    if (stdio.complaints !== undefined) descriptors.set(slots.complaints, stdio.complaints);
+    pid = begin({ file, argv, environment, descriptors }, (how) => ended(how));
+  } catch (error) {
+    for (const fd of mine) closeSync(fd);
+    const { code = "" } = error as NodeJS.ErrnoException;
+    if (!EXHAUSTED.has(code)) throw error;
+    throw Object.assign(new Error("no process could be made: the limit on processes or memory is reached"), {
+      code: "EAGAIN",
+    });
+  } finally {
+    for (const fd of theirs) closeSync(fd);
+  }
+  const tree = new Tree(identify(pid) ?? { pid, startTime: 0 }, cgroup, stdio.attention);
+  const [reportEnd = 0, gateEnd = 0, tellingEnd] = mine;
+  const reports = new Socket({ fd: reportEnd, readable: true, writable: false });
+  let gate: number | undefined = gateEnd;
+  const closeGate = (): void => {
+    if (gate !== undefined) closeSync(gate);
+    gate = undefined;
+  };
+  const tells = tellingEnd === undefined ? undefined : new Socket({ fd: tellingEnd, readable: true, writable: false });
   tells?.on("error", () => undefined);
   let left = LONGEST_TELLING;
   tells?.on("data", (text: Buffer) => {
@@ -322,24 +349,30 @@ export const prepare = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefin
     finish();
   };
   const { watch } = readReport(reports, (reason) => news?.waiting(reason), told);
-  child.on("exit", (code, signal) => {
+  const ended = (how: Ended): void => {
+    closeGate();
     // Whoever got hold of its other end must not keep the end of the process from being known.
     setTimeout(() => reports.destroy(), LONGEST_WAIT).unref();
     tells?.destroy();
-    end = signal === null ? { code: code ?? 0, signal: undefined } : { code: undefined, signal };
+    end = "code" in how ? { code: how.code, signal: undefined } : { code: undefined, signal: signalName(how.signal) };
     finish();
-  });
+  };
   return {
     go: (listener) => {
-      if (end !== undefined || report !== undefined) return undefined;
+      if (end !== undefined || report !== undefined || gate === undefined) return undefined;
       news = listener;
       watch();
-      gate.end("go\n");
+      try {
+        writeSync(gate, "go\n");
+      } catch {
+        // It has just ended, which is told in a moment.
+      }
+      closeGate();
       return runOf(tree);
     },
-    waits: () => end === undefined && report === undefined && isAlive(tree.leader),
+    waits: () => end === undefined && report === undefined && endedChild(pid) === undefined,
     discard: () => {
-      gate.destroy();
+      closeGate();
       tree.kill();
     },
     discardNow: () => {

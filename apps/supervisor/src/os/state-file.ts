@@ -1,13 +1,24 @@
 /** What one supervisor leaves for the next: a small file a daemon, trusted only on the boot that it was written on. */
-import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { hash } from "node:crypto";
+import {
+  closeSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
+import { exchangeFiles } from "./libc.ts";
 import { processEpoch } from "./process-table.ts";
 
 /** Bumped when what is written changes its shape. */
 const FORMAT = 4;
 
-const digestOf = (value: unknown): string => createHash("sha256").update(JSON.stringify(value)).digest("base64");
+const digestOf = (value: unknown): string => hash("sha256", JSON.stringify(value), "base64");
 
 /** Files `<directory>/<owner>/<name>.json`. */
 export class StateFiles {
@@ -28,11 +39,20 @@ export class StateFiles {
    */
   write(owner: string, name: string, value: unknown): void {
     const path = this.#path(owner, name);
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    writeFileSync(`${path}~`, JSON.stringify({ format: FORMAT, epoch: this.#epoch, digest: digestOf(value), value }), {
-      mode: 0o600,
-    });
-    renameSync(`${path}~`, path);
+    const spare = `${path}~`;
+    const text = JSON.stringify({ format: FORMAT, epoch: this.#epoch, digest: digestOf(value), value });
+    try {
+      // The one before last is written over: to make a file and delete another each time costs ext4 more than all the rest.
+      overwrite(spare, text);
+    } catch {
+      mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+      writeFileSync(spare, text, { mode: 0o600 });
+    }
+    try {
+      exchangeFiles(spare, path);
+    } catch {
+      renameSync(spare, path);
+    }
   }
 
   /** What was written in this boot and pid namespace; undefined for anything else, damaged files too (security.md 19). */
@@ -58,9 +78,22 @@ export class StateFiles {
   }
 
   remove(owner: string, name: string): void {
-    rmSync(this.#path(owner, name), { force: true });
+    const path = this.#path(owner, name);
+    rmSync(path, { force: true });
+    rmSync(`${path}~`, { force: true });
   }
 }
+
+/** @throws ENOENT where there is no such file */
+const overwrite = (path: string, text: string): void => {
+  const fd = openSync(path, "r+");
+  try {
+    writeFileSync(fd, text);
+    ftruncateSync(fd, Buffer.byteLength(text));
+  } finally {
+    closeSync(fd);
+  }
+};
 
 const entries = (directory: string): string[] => {
   try {

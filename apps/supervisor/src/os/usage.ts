@@ -1,20 +1,19 @@
 /** What processes use of the machine: by their cgroup as far as that counts it, else by /proc. */
 import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import type { RunUsage } from "../machine.ts";
 import type { ProcessIdentity } from "./process-table.ts";
 import { Ration } from "./ration.ts";
 
 const textOf = (path: string): string | undefined => {
   try {
-    return readFileSync(path, "latin1");
+    return readFileSync(path, "utf8");
   } catch {
     return undefined;
   }
 };
 
 const numberIn = (directory: string, file: string): number | undefined => {
-  const text = textOf(join(directory, file));
+  const text = textOf(`${directory}/${file}`);
   const number = text === undefined ? Number.NaN : Number(text);
   return Number.isFinite(number) ? number : undefined;
 };
@@ -34,17 +33,17 @@ const seconds = (micro: number | undefined): number | undefined => (micro === un
 /** What a run uses; `cgroup` is its own, within its daemon's, and `processes` are its living ones. */
 export const readUsage = (cgroup: string | undefined, processes: readonly ProcessIdentity[]): RunUsage => {
   const group = cgroup ?? "/nonexistent";
-  const cpu = textOf(join(group, "cpu.stat"));
-  const pressure = textOf(join(group, "memory.pressure"));
+  const cpu = textOf(`${group}/cpu.stat`);
+  const pressure = textOf(`${group}/memory.pressure`);
   return {
     memory: numberIn(group, "memory.current") ?? shownSize(processes),
     memoryPeak: numberIn(group, "memory.peak"),
     processes: numberIn(group, "pids.current") ?? sum(processes.map(({ pid }) => threadsOf(pid))),
     cpu: seconds(numberAfter(cpu, "usage_usec")) ?? sum(processes.map(({ pid }) => cpuOf(pid))),
     // cpu.max is the daemon's, and only the group that has it counts.
-    throttled: seconds(numberAfter(textOf(join(group, "../cpu.stat")), "throttled_usec")),
+    throttled: seconds(numberAfter(textOf(`${group}/../cpu.stat`), "throttled_usec")),
     memoryPressure: numberAfter(pressure, "some avg10"),
-    oomKills: numberAfter(textOf(join(group, "memory.events")), "oom_kill"),
+    oomKills: numberAfter(textOf(`${group}/memory.events`), "oom_kill"),
   };
 };
 

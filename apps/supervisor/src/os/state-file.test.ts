@@ -1,0 +1,39 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { StateFiles } from "./state-file.ts";
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "states-"));
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+const LENGTHS = [10, 5000, 3, 700, 0, 20_000];
+
+test("what was written last is read, whatever was written before it", () => {
+  const states = new StateFiles(directory);
+  for (const length of LENGTHS) {
+    const value = { text: "ä".repeat(length) };
+    states.write("anna", "blog", value);
+    expect(states.read("anna", "blog")).toEqual(value);
+  }
+  expect(states.list("anna")).toEqual(["blog"]);
+});
+
+test("what was cut off while it was being written is of no consequence", () => {
+  const states = new StateFiles(directory);
+  for (const length of LENGTHS) {
+    states.write("anna", "blog", length);
+    writeFileSync(join(directory, "anna", "blog.json~"), "{");
+    expect(new StateFiles(directory).read("anna", "blog")).toBe(length);
+  }
+});
+
+test("nothing is left of what is removed", () => {
+  const states = new StateFiles(directory);
+  for (const length of LENGTHS) states.write("anna", "blog", length);
+  states.remove("anna", "blog");
+  expect(readdirSync(join(directory, "anna"))).toEqual([]);
+});
