@@ -1,5 +1,5 @@
 /** What a daemon with listen=path puts beside its socket: no other daemon lacks room for it. */
-import { mkdirSync, readdirSync, statfsSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, statfsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
@@ -40,7 +40,7 @@ const FLOODS: Readonly<Record<string, string>> = {
   files: 'my $i = 0; 1 while open(my $f, ">", "f" . $i++);',
   bytes: 'open(my $f, ">", "f"); 1 while syswrite($f, "x" x 65536);',
   below: 'mkdir "a"; mkdir "a/b"; my $i = 0; 1 while open(my $f, ">", "a/b/f" . $i++);',
-  shut: 'mkdir "a"; my $i = 0; 1 while open(my $f, ">", "a/f" . $i++); chmod 0, "a";',
+  shut: 'mkdir "a", 0300; my $i = 0; 1 while open(my $f, ">", "a/f" . $i++); chmod 0, "a";',
 };
 const flooder = (kind: string): string =>
   `use File::Basename; chdir dirname($ENV{DM_SOCKET}) or die; ${FLOODS[kind]} open(my $t, ">", "$ENV{HOME}/full-${kind}"); sleep 1000;`;
@@ -60,7 +60,8 @@ test.each([
   bob.write(`flood-${kind}.pl`, flooder(kind));
   bob.writeConf(`flood-${kind}`, `start = exec perl ~/flood-${kind}.pl`, "listen = path", "max-retries = 0");
   await supervisor.rescan();
-  await until("no room", async () => (await bob.run(["test", "-e", `${bob.home}/full-${kind}`])).code === 0);
+  const full = join(bob.home, `full-${kind}`);
+  await until("no room, or its end", async () => existsSync(full) || (await supervisor.status(id)).state === "failed");
 
   const serve = lineServer(alice);
   alice.writeConf(`own-${kind}`, serve("$DM_SOCKET"), "listen = path", "ready-after = 0.1");
