@@ -51,7 +51,11 @@ beforeAll(async () => {
   worker = await stage.account("www", "web");
   web = await WebServer.make(stage.directory, worker);
   supervisor = stage.supervisor("main", policy(), { flags: web.flags });
-  for (const account of [alice, bob]) chmodSync(account.home, 0o711);
+  for (const account of [alice, bob]) {
+    chmodSync(account.home, 0o711);
+    account.write("shared/index.html", `${account.name}\n`);
+    chmodSync(`${account.home}/shared`, 0o755);
+  }
   alice.makeDirectory("www");
   chmodSync(`${alice.home}/www`, 0o755);
   for (const [file, text] of Object.entries({
@@ -363,6 +367,8 @@ test("a restart that may still go back changes no site", async () => {
     );
   conf("former");
   await supervisor.rescan();
+  // By every worker of nginx's, also by the one that gets what is held.
+  await published("rolled", "former.greenfelt.net");
   await shows("former.greenfelt.net", "/", "served");
   const { pid: former } = await statusOf("rolled");
   const held = web.visit("former.greenfelt.net", "/held");
@@ -470,11 +476,8 @@ test("the policy answers for hosts with its line, and export has them", async ()
 });
 
 test("of two who claim a host, the one that had it first keeps it: also across a restart of the supervisor", async () => {
-  const conf = (name: string, owner: Account) => {
-    owner.write("shared/index.html", `${owner.name}\n`);
-    chmodSync(`${owner.home}/shared`, 0o755);
+  const conf = (name: string, owner: Account) =>
     owner.writeConf(name, "start = exec sleep 1000", "host = shared.greenfelt.net", "docroot = ~/shared");
-  };
   conf("shared", bob);
   await supervisor.rescan();
   await published("shared", "shared.greenfelt.net", bob);
@@ -552,7 +555,7 @@ test("vhosts that nginx refuses never replace those that work", async () => {
   const inForce = web.inForce();
   const log = `${web.logs}/${alice.name}/c.greenfelt.net.access.log`;
   // nginx cannot open this log, so it refuses the whole.
-  mkdirSync(log);
+  mkdirSync(log, { recursive: true });
   alice.writeConf("extra", "start = exec sleep 1000", "host = c.greenfelt.net", "docroot = ~/www", "app = static");
   await supervisor.rescan();
   expect(await refused("extra", "c.greenfelt.net")).toMatch(
@@ -590,7 +593,11 @@ test("what some workers have of a reload that failed is taken back with the form
   const look = `for each in served sites.conf; do [ -e accepted/$each ] || echo "sites: without $each"; done`;
   writeFileSync(`${bin}/ln`, `#!/bin/sh\n${look}\nexec /usr/bin/ln "$@"\n`, { mode: 0o755 });
   await web.stop();
-  await web.start({ PATH: `${bin}:/usr/sbin:/usr/bin:/sbin:/bin`, DMHOST_SITE_RELOAD_PAUSE: "1" });
+  await web.start({
+    PATH: `${bin}:/usr/sbin:/usr/bin:/sbin:/bin`,
+    DMHOST_SITE_RELOAD_PAUSE: "1",
+    DMHOST_SITE_RETRY_PAUSE: "1000000",
+  });
   const inForce = web.inForce();
   const worker = childrenOf(web.pid).find((pid) => argumentsOf(pid)[0]?.startsWith("nginx: worker process")) ?? 0;
   expect(worker).toBeGreaterThan(0);
@@ -602,7 +609,8 @@ test("what some workers have of a reload that failed is taken back with the form
     await supervisor.act("stop", `${alice.name}/extra`);
     rmSync(`${alice.home}/${alice.conf("extra")}`);
     await supervisor.rescan();
-    await until("the former offered and answered", () => web.offered() === inForce && web.hasAnswered());
+    // A reload that fails is waited for 8 s.
+    await until("the former offered and answered", () => web.offered() === inForce && web.hasAnswered(), 60);
   } finally {
     process.kill(worker, "SIGCONT");
   }

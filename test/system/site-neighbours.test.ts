@@ -1,10 +1,10 @@
 /** What the sites of one tenant can do to those of others: a real nginx in front of daemons of real accounts. */
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
-import { argumentsOf, childrenOf, descriptorsOf } from "./proc.ts";
+import { argumentsOf, childrenOf, descriptorsOf, isRunning } from "./proc.ts";
 import { succeed, until } from "./program.ts";
 import { Stage } from "./stage.ts";
 import type { Supervisor } from "./supervisor.ts";
@@ -62,9 +62,11 @@ const site = (owner: Account, name: string, ...hosts: string[]): string =>
     `host = ${hosts.join(", ")}`,
   );
 const hostsOf = async (owner: Account, name: string) => (await supervisor.status(`${owner.name}/${name}`)).hosts;
-const refusal = (owner: Account, name: string) =>
-  until(`a refused site of ${name}`, async () =>
-    (await hostsOf(owner, name)).find(({ state, reason }) => state === "refused" && reason),
+const refusal = (owner: Account, name: string, seconds?: number) =>
+  until(
+    `a refused site of ${name}`,
+    async () => (await hostsOf(owner, name)).find(({ state, reason }) => state === "refused" && reason),
+    seconds,
   ).then(({ reason }) => reason);
 const shows = (host: string, owner: Account) =>
   until(`${host}`, async () => (await web.visit(host, "/hello.txt")).body === `${owner.name}\n`);
@@ -105,9 +107,12 @@ test("a daemon whose socket has too long a path for nginx has no site, and says 
 });
 
 test("sites that nginx refuses are left out, each with the reason to its owner, and nobody else waits for them", async () => {
+  await web.stop();
+  // No trial of the web server's own in between.
+  await web.start({ DMHOST_SITE_RETRY_PAUSE: "1000000" });
   const logs = ["x", "y", "z"].map((name) => `${web.logs}/${mallory.name}/${name}.greenfelt.net.access.log`);
   // nginx cannot open these logs, and refuses the whole for each.
-  for (const log of logs) mkdirSync(log);
+  for (const log of logs) mkdirSync(log, { recursive: true });
   for (const name of ["x", "y", "z", "fine"]) site(mallory, name, `${name}.greenfelt.net`);
   site(bob, "new", "new.example.org");
   await supervisor.rescan();
@@ -118,7 +123,8 @@ test("sites that nginx refuses are left out, each with the reason to its owner, 
     expect(reason).toContain(`host ${name}.greenfelt.net: the web server refuses this site: `);
     expect(reason).toMatch(/Is a directory/);
     expect((await supervisor.status(`${mallory.name}/${name}`)).warnings).toContain(reason);
-    expect(supervisor.text()).toContain(`the web server leaves out the sites of ${mallory.name}/${name}: `);
+    const line = `the web server leaves out the sites of ${mallory.name}/${name}: `;
+    await until(`"${line}"`, () => supervisor.text().includes(line));
   }
   // What is known to be refused costs the next change nothing.
   const trials = (): number => web.said().filter((line) => line.includes("left out")).length;
@@ -130,13 +136,15 @@ test("sites that nginx refuses are left out, each with the reason to its owner, 
   for (const log of logs) rmSync(log, { recursive: true });
   await remove(mallory, "x", "y", "z", "fine");
   await remove(bob, "new", "newer");
+  await web.stop();
+  await web.start();
 });
 
 test("what stood in a site's way and is gone is found by itself", async () => {
   await web.stop();
   await web.start({ DMHOST_SITE_LOG_PAUSE: "1", DMHOST_SITE_RETRY_PAUSE: "1" });
   const log = `${web.logs}/${mallory.name}/x.greenfelt.net.error.log`;
-  mkdirSync(log);
+  mkdirSync(log, { recursive: true });
   site(mallory, "x", "x.greenfelt.net");
   await supervisor.rescan();
   await refusal(mallory, "x");
@@ -148,6 +156,42 @@ test("what stood in a site's way and is gone is found by itself", async () => {
   await web.start();
 });
 
+test("while what is refused is tried again, there is the answer of before", async () => {
+  const bin = `${stage.directory}/watched`;
+  mkdirSync(bin);
+  const look = `case $* in -t*) [ -e accepted/answer ] || echo trial >>temp/unanswered ;; esac`;
+  writeFileSync(`${bin}/nginx`, `#!/bin/sh\n${look}\nexec /usr/sbin/nginx "$@"\n`, { mode: 0o755 });
+  await web.stop();
+  await web.start({ PATH: `${bin}:/usr/sbin:/usr/bin:/sbin:/bin`, DMHOST_SITE_RETRY_PAUSE: "10" });
+  const log = `${web.logs}/${mallory.name}/w.greenfelt.net.error.log`;
+  mkdirSync(log, { recursive: true });
+  site(mallory, "w", "w.greenfelt.net");
+  await supervisor.rescan();
+  await refusal(mallory, "w");
+  const unanswered = (): string => readFileSync(`${web.directory}/temp/unanswered`, "utf8");
+  const refusals = (): number => web.said().filter((line) => line.includes("left out")).length;
+  const before = [refusals(), unanswered()] as const;
+  await until("three trials more", () => refusals() >= before[0] + 3);
+  expect(unanswered()).toBe(before[1]);
+  rmSync(log, { recursive: true });
+  await remove(mallory, "w");
+  await web.stop();
+  await web.start();
+});
+
+test("what was offered while the web server was away is in force at its start, for certain", async () => {
+  await web.stop();
+  site(bob, "new", "new.example.org");
+  await supervisor.rescan();
+  await until("it offered", () => web.offered().includes("new.example.org"));
+  const before = web.text().length;
+  await web.start();
+  await until("it in force", () => web.inForce() === web.offered());
+  expect(web.text().slice(before)).not.toContain("are the same file");
+  await shows("new.example.org", bob);
+  await remove(bob, "new");
+});
+
 test("where there is no room in temp/ no site is lost, and the next ones come when there is", async () => {
   const answer = (): string => readFileSync(`${web.directory}/accepted/answer`, "utf8");
   const disk = `${stage.directory}/disk`;
@@ -156,7 +200,7 @@ test("where there is no room in temp/ no site is lost, and the next ones come wh
   const log = `${web.logs}/${bob.name}/x.example.org.error.log`;
   try {
     // One that is refused, so that they are tried apart.
-    mkdirSync(log);
+    mkdirSync(log, { recursive: true });
     writeFileSync(`${disk}/ballast`, "x".repeat(4096));
     site(bob, "x", "x.example.org");
     await supervisor.rescan();
@@ -188,22 +232,58 @@ test("where there is no room in temp/ no site is lost, and the next ones come wh
   await web.start();
 });
 
-test("the watch for sites is begun again where it ends, and nginx ends where that cannot be", async () => {
-  const shells = (pid: number): number[] => childrenOf(pid).filter((each) => argumentsOf(each)[2] === "start");
-  const watchOf = (keeper: number) => until("the watch", () => shells(keeper)[0]);
-  const [keeper = 0] = shells(web.pid);
-  process.kill(await watchOf(keeper), "SIGKILL");
-  site(bob, "new", "again.example.org");
-  await supervisor.rescan();
-  await until("it published", async () => (await hostsOf(bob, "new"))[0]?.state === "published");
-  await shows("again.example.org", bob);
-  const watch = await watchOf(keeper);
-  await succeed(...worker.become, "prlimit", "--pid", String(keeper), "--nproc=1");
-  process.kill(watch, "SIGKILL");
+test("the watch for sites is begun again where it ends, or its keeper, and nginx goes on where that cannot be", async () => {
   const master = web.pid;
-  await until("the end of nginx", () => !existsSync(`/proc/${master}`));
-  await web.start();
+  const isShell = (pid: number): boolean => argumentsOf(pid)[1] === `${web.directory}/web-server`;
+  const watchOf = (pid: number) => until("the watch", () => childrenOf(pid).find(isShell));
+  const publishes = async (host: string) => {
+    site(bob, "new", host);
+    await supervisor.rescan();
+    await until(`${host} published`, async () => {
+      const [standing] = await hostsOf(bob, "new");
+      return standing?.name === host && standing.state === "published";
+    });
+    await shows(host, bob);
+  };
+  let keeper = await until("the keeper", () => childrenOf(master).find(isShell));
+  process.kill(await watchOf(keeper), "SIGKILL");
+  await publishes("again.example.org");
+  for (const signal of ["SIGTERM", "SIGKILL"] as const) {
+    const former = keeper;
+    keeper = await watchOf(former);
+    process.kill(former, signal);
+    // It waits a little before it is the keeper.
+    await until(`what takes the place of the keeper after ${signal}`, () => argumentsOf(keeper)[0] === "perl");
+    await publishes(`${signal.toLowerCase()}.example.org`);
+  }
+  const watch = await watchOf(keeper);
+  const limit = (pid: number, soft: string) =>
+    succeed(...worker.become, "prlimit", "--pid", `${pid}`, `--nproc=${soft}:`);
+  await Promise.all([keeper, watch].map((pid) => limit(pid, "1")));
+  // The second is the keeper's.
+  await until("the end of both", () => web.text().split("Cannot fork").length > 2 && !isRunning(watch));
+  expect((await web.visit("calm.example.org", "/hello.txt")).body).toBe(`${bob.name}\n`);
+  await limit(keeper, "1000");
+  await publishes("spare.example.org");
+  expect([web.pid, isRunning(master)]).toEqual([master, true]);
   await remove(bob, "new");
+});
+
+test("a reload for which nginx gets no process is not said to be done, and is done again", async () => {
+  await web.stop();
+  await web.start({ DMHOST_SITE_RETRY_PAUSE: "20" });
+  const limit = (soft: string) => succeed(...worker.become, "prlimit", "--pid", `${web.pid}`, `--nproc=${soft}:`);
+  await limit("1");
+  site(bob, "new", "new.example.org");
+  await supervisor.rescan();
+  // A reload is waited for a time.
+  expect(await refusal(bob, "new", 60)).toContain("the web server refuses its configuration");
+  await limit("1000");
+  await until("it published", async () => (await hostsOf(bob, "new"))[0]?.state === "published", 60);
+  await shows("new.example.org", bob);
+  await remove(bob, "new");
+  await web.stop();
+  await web.start();
 });
 
 test("after a few reloads the next ones wait and come together, so that nobody piles up workers", async () => {

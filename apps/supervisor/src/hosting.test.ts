@@ -44,18 +44,37 @@ const pass = (time: number): void => {
   }
 };
 
-/** A daemon of Alice's with this host, published by its socket alone. */
-const site = (name: string, ...hosts: string[]): Sited => {
-  const { value, errors } = parseDaemonFile(`start = exec true\nlisten = http\nhost = ${hosts.join(", ")}\n`);
+/** A daemon of Alice's with these lines. */
+const daemon = (name: string, ...lines: string[]): Sited => {
+  const { value, errors } = parseDaemonFile(["start = exec true", ...lines, ""].join("\n"));
   if (!value) throw new Error(JSON.stringify(errors));
   const proven = { definition: value, fingerprint: "", account: OWNER, logDirectory: "", nginxGroup: "" };
   return { id: `alice/${name}`, key: { owner: OWNER, name }, proven, state: initial, hosts: [] };
 };
+/** One of hers with these hosts, published by its socket alone. */
+const site = (name: string, ...hosts: string[]): Sited => daemon(name, "listen = http", `host = ${hosts.join(", ")}`);
+
+/** Sees directories as it is told, and counts what it is offered. */
+class WebServer extends NginxSites {
+  directories = (_path: string): number | string => OWNER.uid;
+  offers = 0;
+
+  override ownerOf(_viewer: unknown, path: string): number | string {
+    return this.directories(path);
+  }
+
+  override offer(text: string): void {
+    this.offers += 1;
+    super.offer(text);
+  }
+}
+
+let web: WebServer;
 const host = (daemons: readonly Sited[]): Hosting => {
   const { value, errors } = parsePolicy("[runs_as]\nalice\n[hosts]\nalice: *.example.org\n");
   if (!value) throw new Error(JSON.stringify(errors));
   const { policy } = resolvePolicy(value, ACCOUNTS);
-  const web = new NginxSites({
+  web = new WebServer({
     sitesDir: directory,
     logsDir: join(directory, "logs"),
     fastcgiDir: "/run/fastcgi",
@@ -128,4 +147,53 @@ it("looks at nothing any more where there is no site, and when it is closed", ()
   expect(timers.size).toBe(1);
   hosting.close();
   expect(timers.size).toBe(0);
+});
+
+it("finds by itself that a docroot is there again, also where the web server leaves out somebody else's site", () => {
+  const away = daemon("away", "host = a.example.org", "docroot = /srv/www");
+  const daemons = [away];
+  const hosting = host(daemons);
+  answer();
+  pass(LONG);
+  expect(standings(away)).toEqual(["a.example.org published"]);
+  web.directories = () => "there is no such directory";
+  daemons.push(site("b", "b.example.org"));
+  hosting.plan();
+  pass(LONG);
+  answer("alice/b");
+  pass(LONG);
+  expect(daemons.flatMap(standings)).toEqual(["a.example.org refused", "b.example.org refused"]);
+  web.directories = () => OWNER.uid;
+  pass(LONG);
+  answer("alice/b");
+  pass(LONG);
+  expect(daemons.flatMap(standings)).toEqual(["a.example.org published", "b.example.org refused"]);
+});
+
+it("keeps a site whose docroot cannot be looked at for a moment, and no other one", () => {
+  const daemons = [daemon("a", "host = a.example.org", "docroot = /srv/www")];
+  const hosting = host(daemons);
+  web.directories = () => {
+    throw Object.assign(new Error("EIO: i/o error, lstat"), { code: "EIO" });
+  };
+  daemons.push(daemon("b", "host = b.example.org", "docroot = /srv/other"));
+  hosting.plan();
+  pass(1000);
+  answer();
+  pass(LONG);
+  expect(daemons.flatMap(standings)).toEqual(["a.example.org published", "b.example.org refused"]);
+  expect(daemons[1]?.hosts[0]?.reason).toBe(
+    "host b.example.org: its docroot /srv/other cannot be looked at: EIO: i/o error, lstat",
+  );
+});
+
+it("tries ever less often to tell a web server that cannot be told", () => {
+  writeFileSync(join(directory, "offered"), "");
+  host([site("a", "a.example.org")]);
+  pass(LONG);
+  expect(web.offers).toBeGreaterThan(10);
+  expect(web.offers).toBeLessThan(20);
+  rmSync(join(directory, "offered"));
+  pass(6000);
+  expect(readFileSync(join(directory, "offered/sites.conf"), "utf8")).toContain("a.example.org");
 });

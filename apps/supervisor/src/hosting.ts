@@ -39,7 +39,10 @@ const TOGETHER = 100;
 /** Until the web server's answer is looked for again, in ms: at first, and at most. */
 const SOON = 200;
 const LATEST = 5000;
-/** The same once it has taken up all: at its own next start it may leave out what it worked with before. In ms. */
+/**
+ * The same once it has taken up all: at its own next start it may leave out what it worked with before. Until a docroot is
+ * looked for again, too. In ms.
+ */
 const SELDOM = 60_000;
 
 /** What is to be published of a daemon, if it may be; `refused` says of its hosts why not. */
@@ -76,6 +79,9 @@ export class Hosting {
   #seen: unknown[] = [];
   #anyRefused = false;
   #cancelPoll: (() => void) | undefined;
+  #cancelRetry: (() => void) | undefined;
+  /** Until the web server's answer is looked for again, or it is told again, in ms. */
+  #delay = SOON;
   #holders: Holders;
   /** What each daemon had last, with all of its hosts: that counts while its file is wrong. */
   #sites: ReadonlyMap<string, Site>;
@@ -118,6 +124,7 @@ export class Hosting {
   close(): void {
     this.#closed = true;
     this.#cancelPoll?.();
+    this.#cancelRetry?.();
   }
 
   #review(): void {
@@ -132,7 +139,13 @@ export class Hosting {
     );
     const trouble = this.#offer();
     this.#anyRefused = trouble !== undefined || prospects.some(({ refused }) => refused.size > 0);
-    this.#tell(prospects, trouble, SOON);
+    // What lasts is tried again ever less often.
+    if (trouble === undefined) this.#delay = SOON;
+    this.#tell(prospects, trouble);
+    this.#cancelRetry?.();
+    // A docroot may come back, and nobody would say so.
+    const isAway = this.#about.web !== undefined && prospects.some(({ site }) => site === undefined);
+    this.#cancelRetry = isAway ? this.#about.machine.after(SELDOM, () => this.plan()) : undefined;
   }
 
   /** What a daemon would have published; undefined where it has no host. */
@@ -189,8 +202,14 @@ export class Hosting {
     }
     const docroot = sitePath(given.startsWith("~") ? `${owner.home}${given.slice(1)}` : given);
     if (!docroot) return "its docroot cannot be written into Nginx's configuration";
-    const refusal = docrootRefusal(docroot, owner, account, (path) => web.ownerOf(account, path));
-    if (refusal !== undefined) return refusal;
+    try {
+      const refusal = docrootRefusal(docroot, owner, account, (path) => web.ownerOf(account, path));
+      if (refusal !== undefined) return refusal;
+    } catch (error) {
+      // What was in order stays so until it can be looked at.
+      if (this.#sites.get(id)?.docroot !== docroot)
+        return `its docroot ${docroot} cannot be looked at: ${error instanceof Error ? error.message : String(error)}`;
+    }
     if (app === "static") return { ...common, app, docroot, index };
     return app === "php" ? { ...common, app, docroot, socket, index } : { ...common, app, docroot, socket };
   }
@@ -245,11 +264,8 @@ export class Hosting {
     }
   }
 
-  /**
-   * Tells each daemon how its sites stand, and looks again: soon while the web server has not taken them up.
-   * @param delay until it does then, in ms
-   */
-  #tell(prospects: readonly Prospect[], trouble: string | undefined, delay: number): void {
+  /** Tells each daemon how its sites stand, and looks again: soon while the web server has not taken them up. */
+  #tell(prospects: readonly Prospect[], trouble: string | undefined): void {
     const { web } = this.#about;
     const answer = web?.answer();
     const inForce = new Set(web?.inForce().split(SITES));
@@ -278,10 +294,11 @@ export class Hosting {
     // What is left out is tried again from time to time.
     const isSettled = trouble === undefined && answer?.accepted && answer.leftOut.size === 0;
     if (isSettled && prospects.length === 0) return;
-    this.#cancelPoll = this.#about.machine.after(isSettled ? SELDOM : delay, () => {
+    this.#cancelPoll = this.#about.machine.after(isSettled ? SELDOM : this.#delay, () => {
       if (trouble !== undefined) this.plan();
-      else this.#tell(prospects, undefined, isSettled ? SOON : Math.min(LATEST, 2 * delay));
+      else this.#tell(prospects, undefined);
     });
+    this.#delay = isSettled ? SOON : Math.min(LATEST, 2 * this.#delay);
   }
 
   /** Why an owner cannot read the logs of their sites; "" where they can. */

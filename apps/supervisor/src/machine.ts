@@ -321,7 +321,10 @@ export interface WebServer {
   logDirectory(owner: Account, group: number | undefined): string;
   /** Whether the owner can read what lies there. @param group as it was given to logDirectory */
   canReadLogs(owner: Account, group: number | undefined): boolean;
-  /** Uid of the owner of a directory as this account sees it; a reason in words where it sees none. */
+  /**
+   * Uid of the owner of a directory as this account sees it; a reason in words where it sees none. Throws where that cannot
+   * be found out at the moment.
+   */
   ownerOf(viewer: Account, path: string): number | string;
   recall(): SiteMemory;
   remember(memory: SiteMemory): void;

@@ -44,6 +44,8 @@ const FORMAT = 1;
 const LARGEST_ANSWER = 64 << 10;
 const LARGEST_SITES = 64 << 20;
 const LONGEST_MESSAGE = 1000;
+/** Errors that say of a path itself that there is nothing to be seen; others are the machine's, and may pass. */
+const UNSEEN: ReadonlySet<string> = new Set(["ENOTDIR", "EACCES", "EPERM", "ELOOP", "ENAMETOOLONG"]);
 
 const own = process.geteuid?.() ?? 0;
 
@@ -145,8 +147,10 @@ export class NginxSites implements WebServer {
       const stats = asUser(this.#options.identity(viewer), () => lstatSync(path));
       return stats.isDirectory() ? stats.uid : "is no directory, or a link to one";
     } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      return code === "ENOENT" ? "there is no such directory" : `cannot be looked at: ${code ?? String(error)}`;
+      const { code = "" } = error as NodeJS.ErrnoException;
+      if (code === "ENOENT") return "there is no such directory";
+      if (UNSEEN.has(code)) return `cannot be looked at: ${code}`;
+      throw error;
     }
   }
 
