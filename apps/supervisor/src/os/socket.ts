@@ -13,6 +13,7 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import type { SocketEvidence } from "../core/evidence.ts";
+import { fileNumber, kernelDevice } from "./census.ts";
 import {
   askSocketDiagnosis,
   isListenedOn,
@@ -168,13 +169,6 @@ const isBehind = (path: string, fd: number): boolean => {
   );
 };
 
-/** A device number as the kernel has it: 12 bits for the kind, 20 for the one (makedev(3) mixes them). */
-const kernelDevice = (dev: number): number => {
-  const major = (dev >>> 8) & 0xfff;
-  const minor = (dev & 0xff) | ((dev >>> 12) & 0xfff00);
-  return ((major << 20) | minor) >>> 0;
-};
-
 /** Stops listening and takes the socket off its path. */
 export const closeSocket = (socket: ListeningSocket): void => {
   rmSync(socket.path, { force: true });
@@ -188,8 +182,11 @@ export const markSocket = (socket: ListeningSocket): void =>
   // connect(2) brings an access time up to date that is older than the modification time, also under relatime.
   withFile(() => utimesSync(socket.path, LONG_AGO, Date.now() / 1000));
 
-/** Inode of the file that it is bound to: connections to it name that. */
-export const inodeOf = ({ path }: ListeningSocket): number => lstatSync(path, { throwIfNoEntry: false })?.ino ?? 0;
+/** Number of the file that it is bound to (fileNumber): connections to it name that. */
+export const fileOf = ({ path }: ListeningSocket): number => {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  return found ? fileNumber(found) : 0;
+};
 
 /** Whether clients find the socket at its path, and can connect to it: a program that has it may have shut it down. */
 export const isPublished = (socket: ListeningSocket): boolean =>
