@@ -4,6 +4,7 @@
 native_policy=/etc/daemon-manager.conf
 native_demo=dmhost-demo
 native_demo_home=/var/lib/dmhost/demo
+native_bound=/run/fastcgi/.bound
 
 native_paths() {
   tree=/run/dmhost-services
@@ -47,6 +48,7 @@ native_up() {
   install_manual
   native_accounts
   native_policy_file
+  mount_bound
   supervisor_flags="--config $native_policy --run-dir $run_dir --fastcgi-dir /run/fastcgi --state-dir /var/lib/dmhost"
   supervisor_flags="$supervisor_flags --sites-dir $web --site-logs-dir $site_logs --http-port $http_port"
   # No process of the web server is root; its master may take a port below 1024. Its log is a pipe, which must be its own to
@@ -93,6 +95,15 @@ native_account() {
   useradd --system --gid "$1" --no-create-home --home-dir "$2" --shell /usr/sbin/nologin "$1"
 }
 
+# Where daemons bind sockets of their own, and may write other things: a file system of its own, for /run is everybody's. What
+# a supervisor of an earlier version has in use there stays as it is until `down`.
+mount_bound() {
+  if mountpoint -q "$native_bound" || tree_running; then return; fi
+  mkdir -p "$native_bound"
+  mount -t tmpfs -o mode=0711,size=64m,nr_inodes=64k,nosuid,nodev,noexec dmhost "$native_bound" ||
+    step "no file system can be mounted here: what daemons with listen=path write beside their sockets takes room in /run"
+}
+
 # The policy: ours where there is none, else the admin's as it is.
 native_policy_file() {
   if [ ! -e "$native_policy" ] && [ -e /etc/daemon-manager/daemon-manager.conf ]; then
@@ -119,6 +130,7 @@ native_down() {
   native_paths
   only_one /run/dmhost-native.lock
   stop_tree
+  if mountpoint -q "$native_bound"; then umount "$native_bound" || :; fi
 }
 
 native_ps() {

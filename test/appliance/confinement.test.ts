@@ -57,13 +57,19 @@ describe("both containers", () => {
       (await appliance.inspect(service)).Mounts.filter(({ RW }) => RW)
         .map(({ Destination }) => Destination)
         .sort();
-    expect(await writable("nginx")).toEqual(["/etc/dmhost-nginx/accepted", "/run/fastcgi", "/var/log/dmhost-sites"]);
+    expect(await writable("nginx")).toEqual([
+      "/etc/dmhost-nginx/accepted",
+      "/run/fastcgi",
+      "/run/fastcgi/.bound",
+      "/var/log/dmhost-sites",
+    ]);
     expect(await writable("supervisor")).toEqual([
       "/home",
       "/run/dmhost",
       "/run/dmhost-cgroup",
       "/run/dmhost-sites/offered",
       "/run/fastcgi",
+      "/run/fastcgi/.bound",
       "/var/lib/dmhost/demo",
       "/var/lib/dmhost/state",
       "/var/log/daemon-manager",
@@ -82,6 +88,13 @@ describe("the supervisor's root", () => {
     expect(read.stderr).toContain("Permission denied");
     const written = await appliance.exec("supervisor", "touch", `${neighbour.home}/root-was-here`);
     expect(written.stderr).toContain("Permission denied");
+  });
+});
+
+describe("where daemons bind sockets of their own", () => {
+  it("is a small file system apart from the published sockets", async () => {
+    const mounts = await appliance.exec("supervisor", "cat", "/proc/mounts");
+    expect(mounts.stdout).toMatch(/^\S+ \/run\/fastcgi\/\.bound tmpfs \S*size=65536k,nr_inodes=65536/m);
   });
 });
 
@@ -105,5 +118,6 @@ describe("nginx", () => {
     expect((await appliance.exec("nginx", "ls", "/run/fastcgi")).stderr).toContain("Permission denied");
     expect((await appliance.exec("nginx", "rm", "-f", socket)).stderr).toContain("Permission denied");
     expect((await appliance.exec("nginx", "touch", "/run/fastcgi/x")).stderr).toContain("Permission denied");
+    expect((await appliance.exec("nginx", "ls", "/run/fastcgi/.bound")).stderr).toContain("Permission denied");
   });
 });

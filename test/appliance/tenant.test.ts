@@ -103,6 +103,39 @@ describe("an account of the host in the policy", () => {
   });
 });
 
+describe("an account of the host that fills the directory of its socket", () => {
+  it("is ended and told why, its files go, and a daemon that binds its own socket begins", async () => {
+    const fill = `perl -e 'my $i; 1 while open(my $f, ">", "f" . $i++); sleep 1000'`;
+    await alice.write(
+      ".daemon-manager/daemons/flood.conf",
+      `listen=path\nmax-retries=0\nstart=cd "$(dirname "$DM_SOCKET")"; exec ${fill}\n`,
+    );
+    await dmctl(alice, ownSocket(alice), "rescan");
+    await eventually("its end", async () => {
+      const { stdout } = await dmctl(alice, ownSocket(alice), "explain", "flood");
+      return stdout.includes("more than 64 files") || undefined;
+    });
+    await eventually("its files gone", async () => {
+      const counts = await appliance.shell("supervisor", "stat --file-system -c '%c %d' /run/fastcgi/.bound");
+      const [all = 0, free = 0] = counts.trim().split(" ").map(Number);
+      return all - free < 100 || undefined;
+    });
+
+    const bind = 'listen=path\nstart=exec php-cgi -b "$DM_SOCKET"\n';
+    await alice.write(".daemon-manager/daemons/own.conf", bind);
+    await dmctl(alice, ownSocket(alice), "rescan");
+    const socket = "/run/fastcgi/dmap-alice/own.sock";
+    await eventually("its socket, in nginx's container", async () =>
+      (await appliance.exec("nginx", "test", "-S", socket)).code === 0 ? true : undefined,
+    );
+    expect((await appliance.exec("nginx", "test", "-w", socket)).code).toBe(0);
+    await alice.run(process.env, "rm", join(alice.home, ".daemon-manager/daemons/flood.conf"));
+    await alice.run(process.env, "rm", join(alice.home, ".daemon-manager/daemons/own.conf"));
+    for (const name of ["flood", "own"]) await dmctl(alice, ownSocket(alice), "stop", name);
+    await dmctl(alice, ownSocket(alice), "rescan");
+  });
+});
+
 describe("an account of the host outside the policy", () => {
   it("can use no one's socket and is told that it is not in the policy", async () => {
     expect(await dmctl(bob, ownSocket(alice), "list")).toMatchObject({ code: 3, stdout: "" });

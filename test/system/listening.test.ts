@@ -50,6 +50,8 @@ afterAll(() => stage.remove());
 
 const idOf = (name: string): string => `${alice.name}/${name}`;
 const socketOf = (name: string): string => `${supervisor.fastcgiDir}/${alice.name}/${name}.sock`;
+/** Where what a daemon binds itself is published. */
+const publishedOf = (name: string): string => join(supervisor.fastcgiDir, ".bound/.published", alice.name, name);
 /** A client in the account's clothes; gives its exit code and what went wrong. */
 const connectAs = async (account: Account, socket: string): Promise<string> => {
   const script = `use IO::Socket::UNIX; my $s = IO::Socket::UNIX->new(Peer => "${socket}") or do { print "$!"; exit 1 }; print $s "x\\n"; print scalar <$s> // "nothing"`;
@@ -183,15 +185,16 @@ test("what its process leaves in its directory goes, however much it is; links a
     `chdir $ENV{D}; for (1..${breadth}) { open my $f, ">", "f$_" }`,
     `symlink "$ENV{HOME}/kept", "link"; mkdir "shut"; open my $g, ">", "shut/x"; chmod 0, "shut/x"`,
   ];
-  alice.write("mess.pl", `chdir $ENV{D} or die; ${mess.join("; ")};`);
+  const program = alice.write("mess.pl", `chdir $ENV{D} or die; ${mess.join("; ")};`);
   alice.write("kept/file", "kept\n");
-  const command = 'D=$(dirname "$DM_SOCKET") perl ~/mess.pl; exec sleep 1000';
-  alice.writeConf("messy", `start = ${command}`, "listen = path");
+  alice.writeConf("messy", "start = exec sleep 1000", "listen = path");
   await supervisor.rescan();
   const { pid } = await supervisor.reaches(idOf("messy"), "running");
   const directory = dirname(await boundBy("messy"));
-  await until("its mess", () => lstatSync(join(directory, "shut/x"), { throwIfNoEntry: false }));
-  process.kill(pid, "SIGKILL");
+  // It would be ended before it has done all that.
+  await supervisor.end("SIGKILL");
+  expect(await alice.run(["perl", program], { env: { D: directory } })).toMatchObject({ code: 0, stderr: "" });
+  await supervisor.start();
   await supervisor.reaches(idOf("messy"), "running", pid);
   await until("its end", () => !lstatSync(directory, { throwIfNoEntry: false }));
   expect(statSync(join(alice.home, "kept/file")).isFile()).toBe(true);
@@ -270,13 +273,13 @@ test("what a daemon puts at its path instead of a socket of its own is never pub
     await until("a look at it", () => lstatSync(socketOf(name), { throwIfNoEntry: false }) !== undefined);
     // The supervisor looks again and again; give it three looks.
     await new Promise((resolve) => setTimeout(resolve, 150));
-    expect(readlinkSync(socketOf(name))).toBe(`${name}.bound/socket`);
-    expect(lstatSync(join(dirname(socketOf(name)), `${name}.bound/socket`), { throwIfNoEntry: false })).toBeUndefined();
+    expect(readlinkSync(socketOf(name))).toBe(`../.bound/.published/${alice.name}/${name}/socket`);
+    expect(lstatSync(join(publishedOf(name), "socket"), { throwIfNoEntry: false })).toBeUndefined();
     await expect(askLine(socketOf(name))).rejects.toThrow(/ENOENT/);
     expect((await supervisor.act("stop", idOf(name))).ok).toBe(true);
   }
   // Nor can it reach the directory in which it would be.
-  expect((await alice.run(["ls", `${dirname(socketOf("link"))}/link.bound`])).code).not.toBe(0);
+  expect((await alice.run(["ls", publishedOf("link")])).code).not.toBe(0);
   expect((await supervisor.status(idOf("http"))).state).toBe("running");
 });
 
@@ -359,6 +362,8 @@ test("the directories belong to root and the web server's group, and are shut to
     return `${uid === alice.uid ? "alice" : uid}:${gid === web ? "web" : gid} ${(mode & 0o7777).toString(8)}`;
   };
   expect(of(dirname(socketOf("own")))).toBe("0:web 710");
-  expect(of(join(dirname(socketOf("own")), "own.bound"))).toBe("alice:web 2710");
+  expect(of(publishedOf("own"))).toBe("alice:web 2710");
+  for (const above of [dirname(publishedOf("own")), dirname(dirname(publishedOf("own")))])
+    expect(of(above)).toBe("0:web 710");
   expect(of(join(supervisor.fastcgiDir, ".bound"))).toBe("0:web 711");
 });

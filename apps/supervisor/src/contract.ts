@@ -238,10 +238,11 @@ export interface LastExit {
   /** Number of that run; the first is 1. */
   run: number;
   /**
-   * `code` and `signal`: its main process ended so; `memory`: it was ended for want of memory; `launch`: it was never begun; `unready`: it did not tell in time that
+   * `code` and `signal`: its main process ended so; `memory`: it was ended for want of memory; `files`: it was ended
+   * because of what it had put into its socket's directory; `launch`: it was never begun; `unready`: it did not tell in time that
    * it is ready; `unknown`: nobody was there to see.
    */
-  how: "code" | "signal" | "memory" | "launch" | "unready" | "unknown";
+  how: "code" | "signal" | "memory" | "files" | "launch" | "unready" | "unknown";
   code: number | null;
   /** With SIG. */
   signal: string | null;

@@ -84,6 +84,8 @@ const SIGCONT = 18;
 /** How long a look for the socket that a process binds itself is put off, the next time twice as long. In ms. */
 const FIRST_LOOK = 10;
 const SLOWEST_LOOK = 500;
+/** How long it takes from one look at what is in the directory of its socket to the next. In ms. */
+const ROUND = 1000;
 /** Instances of one daemon that have a launch standing by: where more share a socket, the others serve until the next comes. */
 const MOST_STANDING_BY = 4;
 
@@ -130,7 +132,8 @@ export class Instance {
   /** What the latest launch waits for, in words; undefined where it has not waited. */
   #waiting: string | undefined;
   #launched: Allowance | undefined;
-  #overdraft: Extract<Exit, { how: "memory" }> | undefined;
+  /** Why the supervisor ends it. */
+  #overdraft: Extract<Exit, { how: "memory" | "files" }> | undefined;
 
   /** @param firstRun number of its first run less one: no other of the daemon's runs that live has a higher one */
   constructor(key: InstanceKey, terms: Terms | undefined, firstRun: number, machine: Machine, host: Host) {
@@ -164,9 +167,21 @@ export class Instance {
 
   /** Ends its run, because more memory is taken than `limit`. Both in bytes. */
   exceed(limit: number, size: number): void {
+    this.#endFor({ how: "memory", limit, peak: size });
+  }
+  #endFor(exit: Extract<Exit, { how: "memory" | "files" }>): void {
     if (!this.#run || this.#overdraft) return;
-    this.#overdraft = { how: "memory", limit, peak: size };
+    this.#overdraft = exit;
     this.#run.kill();
+  }
+
+  /** Sees to it, for as long as the run lives, that it leaves room to others in the directory where it binds its socket. */
+  async #guard(run: number, place: BindingPlace): Promise<void> {
+    const isOver = (): boolean => !this.#run || this.#state.run !== run || this.#overdraft !== undefined;
+    const held = isOver() ? undefined : await place.excess(run);
+    if (isOver()) return;
+    if (held !== undefined) this.#endFor({ how: "files", held });
+    else this.#machine.after(ROUND, () => void this.#guard(run, place));
   }
 
   /** Prepares the next launch anew, for what it is made of has changed. */
@@ -221,6 +236,7 @@ export class Instance {
     this.#become(record.state);
     this.remember();
     if (record.state.easing) this.#run?.ease();
+    if (common.binding) void this.#guard(record.state.run, common.binding);
     if (!this.#run || record.state.phase !== "starting") return;
     // One that may be waiting for its lock can no longer tell when it has it.
     if (this.terms?.definition.lock !== undefined && record.state.want === "up") {
@@ -383,7 +399,10 @@ export class Instance {
       },
       launched: () => {
         this.feed({ type: "launched", run, waited: this.#waiting !== undefined });
-        if (this.#common?.binding) this.#publish(run, this.#common.binding, FIRST_LOOK);
+        const { binding } = this.#common ?? {};
+        if (!binding) return;
+        this.#publish(run, binding, FIRST_LOOK);
+        void this.#guard(run, binding);
       },
       ready: () => this.feed({ type: "ready", run }),
       exited: (raw) => {

@@ -75,6 +75,8 @@ export interface BindingPlace {
   provide(run: number): string;
   /** Publishes what the run has bound, if that is there and somebody listens on it; true from then on. */
   publish(run: number): boolean;
+  /** What of all that is in a run's directory is more than there may be, in words; undefined where nothing is. Never rejects. */
+  excess(run: number): Promise<string | undefined>;
   /** Takes a run's directory away. */
   clear(run: number): void;
   close(): void;

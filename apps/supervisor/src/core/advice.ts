@@ -35,6 +35,8 @@ export const meaning = (exit: Exit): string => {
       return REQUESTS.has(exit.signal) ? "it was told to end" : "";
     case "memory":
       return "it took more than it may have, all its processes together";
+    case "files":
+      return "all daemons share the room there; it is for a socket, and for a lock or a pid file";
     case "code":
       if (exit.cause === "memory") return "the kernel killed one of its processes for want of memory";
       if (exit.code === 0) return "it ended of its own will; one that goes into the background looks like this, too";
@@ -77,6 +79,7 @@ const afterExit = (exit: Exit, { id, user, logged, service }: Concern): string =
   if (exit.how === "memory") {
     return `Find what fills its memory, or give it more: memory= with \`dmctl edit ${id}\`, or root in [limits].`;
   }
+  if (exit.how === "files") return "Let it keep its files elsewhere, below its home for instance, and start it again.";
   if (exit.how === "code" && exit.code === 126) {
     if (service) return `Let ${user} execute ${service.directory}/run, and the program after #! in its first line.`;
     return `Let ${user} execute that program (chmod +x), or correct start= with \`dmctl edit ${id}\`.`;

@@ -18,6 +18,8 @@ export type Exit =
   | { readonly how: "signal"; readonly signal: string; readonly cause?: Cause }
   /** It was ended because it had more memory than it may have: `limit` and what it had of it at most, in bytes. */
   | { readonly how: "memory"; readonly limit: number | undefined; readonly peak: number | undefined }
+  /** It was ended because of what it had put into its socket's directory: `held`, in words. */
+  | { readonly how: "files"; readonly held: string }
   /** It never became the daemon: `stage` is what was being done, e.g. `entering /srv/x`. */
   | { readonly how: "launch"; readonly stage: string; readonly reason: string }
   /** It did not tell in time that it is ready; `after` in ms. */
@@ -286,7 +288,7 @@ const due = (state: State, _event: unknown, at: Circumstances): Step =>
 const up = (state: State): Step => to(state, { phase: "running" });
 
 const hasFailed = (state: State, event: Of<"exited">, at: Circumstances): boolean =>
-  !event.connected && at.now - (state.startedAt ?? at.now) < at.rules.healthyAfter;
+  event.exit.how === "files" || (!event.connected && at.now - (state.startedAt ?? at.now) < at.rules.healthyAfter);
 
 /** Ended by itself: what it left behind must not meet the next run. */
 const ended = (state: State, event: Of<"exited">, at: Circumstances): Step =>
@@ -418,6 +420,8 @@ export const describeExit = (exit: Exit): string => {
       return `killed by ${exit.signal}${exit.cause === "memory" ? " for want of memory" : ""}`;
     case "memory":
       return `killed for want of memory${exit.limit === undefined ? "" : `: the limit is ${writeBytes(exit.limit)}`}${exit.peak === undefined ? "" : `, it had ${roughBytes(exit.peak)}`}`;
+    case "files":
+      return `killed, for its socket directory holds ${exit.held}`;
     case "launch":
       return `${exit.stage}: ${exit.reason}`;
     case "unready":

@@ -1,7 +1,8 @@
 /**
  * Where a daemon's processes bind sockets of their own (listen=path). Each run gets a directory that its account may write
  * to; what it binds there is linked into another that the account could write to and cannot reach, for whoever could put a
- * link at a published path could have the web server connect to anybody's socket (security.md 20).
+ * link at a published path could have the web server connect to anybody's socket (security.md 20). All of these are in one
+ * tree, which can be a file system of its own: what fills it is in nobody else's way.
  */
 import {
   chmodSync,
@@ -19,10 +20,11 @@ import {
   symlinkSync,
   unlinkSync,
 } from "node:fs";
-import { basename, join } from "node:path";
+import { dirname, join } from "node:path";
 import type { BindingPlace } from "../machine.ts";
-import type { SocketCensus } from "./census.ts";
+import { fileNumber, type SocketCensus } from "./census.ts";
 import { hasClient, hasListener, type Look } from "./connections.ts";
+import { excessIn } from "./holdings.ts";
 import { removeLeavings } from "./leavings.ts";
 import { type FileIdentity, isListenedOn } from "./libc.ts";
 import type { ProcessIdentity } from "./process-table.ts";
@@ -30,8 +32,9 @@ import type { Ration } from "./ration.ts";
 import { makePassage, PASSAGE, requireShort, takeAway } from "./socket.ts";
 import { asUser } from "./tenant.ts";
 
-/** Not a name that an owner can have. */
+/** Not names that an owner can have. */
 const TREE = ".bound";
+const PUBLISHED = ".published";
 const SOCKET = "socket";
 /** Directories of former runs that may be left in the place of one daemon. */
 const MOST_LEFT = 64;
@@ -53,16 +56,19 @@ export interface BindingPlan {
   processes(): readonly ProcessIdentity[];
   /** Time that may go into looking for clients and listeners. */
   readonly ration: Ration;
+  /** Time that may go into counting what is in the directories of the owner's runs. */
+  readonly counting: Ration;
 }
 
 /** The place for one daemon; its directories are there until `close`. */
 export class Binding implements BindingPlace {
   readonly path: string;
   readonly #plan: BindingPlan;
+  readonly #tree: string;
   readonly #runs: string;
   readonly #published: string;
-  /** Inodes of what runs have bound, as far as they are known. */
-  readonly #inodes = new Map<number, number>();
+  /** Numbers of the files that runs have bound (fileNumber), as far as they are known. */
+  readonly #files = new Map<number, number>();
   /** The run that is published, the one that was before it, and when they changed places; as far as it is known. */
   #current: number | undefined;
   #former: number | undefined;
@@ -71,34 +77,45 @@ export class Binding implements BindingPlace {
 
   /** @throws errno errors */
   constructor(plan: BindingPlan) {
-    const { root, owner, name } = plan;
+    const { root, owner, name, group } = plan;
     this.#plan = plan;
     this.path = join(root, owner, `${name}.sock`);
-    this.#runs = join(root, TREE, owner, name);
-    this.#published = join(root, owner, `${name}.bound`);
-    makePassage(root, plan.group, PASSAGE.root);
-    makePassage(join(root, owner), plan.group, PASSAGE.owner);
-    for (const path of [join(root, TREE), join(root, TREE, owner), this.#runs]) {
-      makePassage(path, plan.group, PASSAGE.root);
-    }
-    this.#makeOwned(this.#published);
+    this.#tree = join(root, TREE);
+    this.#runs = join(this.#tree, owner, name);
+    this.#published = join(this.#tree, PUBLISHED, owner, name);
+    makePassage(root, group, PASSAGE.root);
+    makePassage(join(root, owner), group, PASSAGE.owner);
     rmSync(`${this.path}~`, { force: true });
-    symlinkSync(`${basename(this.#published)}/${SOCKET}`, `${this.path}~`);
+    symlinkSync(join("..", TREE, PUBLISHED, owner, name, SOCKET), `${this.path}~`);
     renameSync(`${this.path}~`, this.path);
+    try {
+      this.#makeDirectories();
+    } catch {
+      // A launch meets the same trouble, tells it and is tried again: room that others take up is not always missing.
+    }
+  }
+
+  #makeDirectories(): void {
+    const { owner, group } = this.#plan;
+    makePassage(this.#tree, group, PASSAGE.root);
+    makePassage(join(this.#tree, owner), group, PASSAGE.root);
+    makePassage(this.#runs, group, PASSAGE.root);
+    for (const path of [join(this.#tree, PUBLISHED), dirname(this.#published)]) makePassage(path, group, PASSAGE.owner);
+    this.#makeOwned(this.#published);
   }
 
   provide(run: number): string {
     const directory = join(this.#runs, String(run));
     const path = join(directory, SOCKET);
     requireShort(path);
-    makePassage(this.#runs, this.#plan.group, PASSAGE.root);
+    this.#makeDirectories();
     const left = readdirSync(this.#runs).length;
     if (left >= MOST_LEFT) {
       throw new Error(
         `${left} directories of former runs are in ${this.#runs}, and what they left there cannot be removed; remove it`,
       );
     }
-    this.#inodes.delete(run);
+    this.#files.delete(run);
     this.#putAside(directory);
     this.#makeOwned(directory);
     return path;
@@ -109,9 +126,9 @@ export class Binding implements BindingPlace {
     const bound = join(this.#runs, String(run), SOCKET);
     if (ration.balance <= 0) return false;
     try {
-      const inode = ration.charge(() => this.#put(bound));
-      if (inode === undefined) return false;
-      this.#inodes.set(run, inode);
+      const file = ration.charge(() => this.#put(bound));
+      if (file === undefined) return false;
+      this.#files.set(run, file);
       if (run !== this.#current) {
         this.#former = this.#current;
         this.#current = run;
@@ -123,7 +140,7 @@ export class Binding implements BindingPlace {
     }
   }
 
-  /** Puts a link to what a run has bound in the place of the published one, if somebody listens there; gives its inode. */
+  /** Puts a link to what a run has bound in the place of the published one, if somebody listens there; gives its number. */
   #put(bound: string): number | undefined {
     const { binder, processes } = this.#plan;
     const found = within(this.#published, binder, (inside) => {
@@ -131,45 +148,58 @@ export class Binding implements BindingPlace {
       rmSync(fresh, { force: true });
       // A link is not followed, and with this authority only what is the account's own can be linked to.
       linkSync(bound, fresh);
-      const { ino, uid } = lstatSync(fresh);
-      return { ino, listening: uid === binder.uid && this.#isListening(fresh, ino) };
+      const found = lstatSync(fresh);
+      const file = fileNumber(found);
+      return { file, listening: found.uid === binder.uid && this.#isListening(fresh, file) };
     });
     // A visit would be answered, and there are daemons that die of a client who does not wait for that.
-    const listening = found.listening ?? hasListener(processes(), found.ino) === true;
+    const listening = found.listening ?? hasListener(processes(), found.file) === true;
     return within(this.#published, binder, (inside) => {
       const fresh = join(inside, `${SOCKET}~`);
       if (listening) renameSync(fresh, join(inside, SOCKET));
       else rmSync(fresh);
-      return listening ? found.ino : undefined;
+      return listening ? found.file : undefined;
     });
   }
 
   /** Whether somebody listens for streams on a socket, which is what this must be; undefined where they are too many to look. */
-  #isListening(path: string, inode: number): boolean | undefined {
+  #isListening(path: string, file: number): boolean | undefined {
     if (!lstatSync(path).isSocket()) return false;
     const census = this.#plan.census.recent();
-    return census?.told === false ? isListenedOn(path) : census?.to(inode).listening;
+    return census?.told === false ? isListenedOn(path) : census?.to(file).listening;
   }
 
   /** See Attention; for one run. */
   look(run: number, since?: number): Look {
-    const inode = this.#inodes.get(run) ?? this.#inodeOf(join(this.#runs, String(run)));
-    if (inode === undefined) return () => false;
+    const file = this.#files.get(run) ?? this.#fileIn(join(this.#runs, String(run)));
+    if (file === undefined) return () => false;
     if (run === this.#former && performance.now() - this.#switched < ON_THE_WAY) return () => true;
-    this.#inodes.set(run, inode);
-    return hasClient(this.#plan.census, inode, since);
+    this.#files.set(run, file);
+    return hasClient(this.#plan.census, file, since);
   }
 
-  #inodeOf(directory: string): number | undefined {
+  #fileIn(directory: string): number | undefined {
     try {
-      return within(directory, this.#plan.binder, (inside) => lstatSync(join(inside, SOCKET)).ino);
+      return within(directory, this.#plan.binder, (inside) => fileNumber(lstatSync(join(inside, SOCKET))));
     } catch {
       return undefined;
     }
   }
 
+  excess(run: number): Promise<string | undefined> {
+    return new Promise((resolve) => this.#plan.counting.inTurn(() => resolve(this.#excess(run))));
+  }
+  #excess(run: number): string | undefined {
+    try {
+      return within(join(this.#runs, String(run)), this.#plan.binder, (inside) => excessIn(inside));
+    } catch {
+      // It is not there any more, or the supervisor lacks something for a moment: the next look tells.
+      return undefined;
+    }
+  }
+
   clear(run: number): void {
-    this.#inodes.delete(run);
+    this.#files.delete(run);
     this.#remove(join(this.#runs, String(run)));
   }
 

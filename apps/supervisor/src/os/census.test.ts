@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { createConnection, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { type Dump, SocketCensus } from "./census.ts";
+import { type Dump, fileNumber, SocketCensus } from "./census.ts";
 import { dumpSocketDiagnosis } from "./libc.ts";
 
 let directory: string;
@@ -23,16 +23,36 @@ afterAll(() => {
 
 it("tells who listens, and who is connected", async () => {
   const path = join(directory, "socket");
-  const before = new SocketCensus().recent()?.to(statSync(path).ino);
+  const before = new SocketCensus().recent()?.to(fileNumber(statSync(path)));
   expect(before).toEqual({ count: 0, accepted: new Set(), listening: true });
   const client = createConnection(path);
   ends.push(client);
   await once(server, "connection");
   const census = new SocketCensus().recent();
-  const { count, accepted } = census?.to(statSync(path).ino) ?? {};
+  const { count, accepted } = census?.to(fileNumber(statSync(path))) ?? {};
   expect([count, accepted?.size]).toEqual([1, 1]);
   for (const inode of accepted ?? []) expect(census?.has(inode)).toBe(true);
-  expect(census?.to(statSync(directory).ino).listening).toBe(false);
+  expect(census?.to(fileNumber(statSync(directory))).listening).toBe(false);
+});
+
+/** What the kernel says of a socket that listens, bound to a file with this inode on the device with this minor number. */
+const listener = (inode: number, minor: number): Buffer => {
+  const message = Buffer.alloc(32 + 12);
+  message.writeUInt8(1, 17);
+  message.writeUInt8(10, 18);
+  message.writeUInt32LE(4711, 20);
+  message.writeUInt16LE(12, 32);
+  message.writeUInt16LE(1, 34);
+  message.writeUInt32LE(inode, 36);
+  message.writeUInt32LE(minor, 40);
+  return message;
+};
+
+it.runIf(process.geteuid?.() === 0)("tells sockets apart that have equal inodes on two file systems", () => {
+  const census = new SocketCensus((_, take) => take(listener(5, 0x1234)));
+  // As stat(2) writes the device 0:0x1234.
+  const [one, other] = [fileNumber({ ino: 5, dev: 0x1200034 }), fileNumber({ ino: 5, dev: 0x35 })];
+  expect([census.recent()?.to(one).listening, census.recent()?.to(other).listening]).toEqual([true, false]);
 });
 
 /** A kernel that takes `cost` ms to tell of each of `many` sockets, and a clock that only it moves on. */

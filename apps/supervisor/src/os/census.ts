@@ -1,6 +1,7 @@
 /** Every UNIX socket of this network namespace as the kernel tells of them (sock_diag(7)): one look for all who ask at a time. */
 import { askSocketDiagnosis, dumpSocketDiagnosis } from "./libc.ts";
 import { Ration } from "./ration.ts";
+import { privileged } from "./tenant.ts";
 
 const SOCK_DIAG_BY_FAMILY = 20;
 const REQUEST = 0x001;
@@ -16,6 +17,22 @@ const UNIX_DIAG_RQLEN = 4;
 const ESTABLISHED = 1;
 const LISTEN = 10;
 const SOCK_STREAM = 1;
+
+/**
+ * One number for a file that a socket is bound to: inodes have equal numbers on different file systems. Where a user runs this
+ * for itself alone it is the inode, for on some disks the kernel names another device than stat(2).
+ */
+export const fileNumber = ({ ino, dev }: { readonly ino: number; readonly dev: number }): number =>
+  numberOf(ino, kernelDevice(dev));
+const numberOf = (inode: number, device: number): number =>
+  (privileged ? (device % 2 ** 20) * 2 ** 32 : 0) + (inode % 2 ** 32);
+
+/** A device number as the kernel has it: 12 bits for the kind, 20 for the one (makedev(3) mixes them). */
+export const kernelDevice = (dev: number): number => {
+  const major = (dev >>> 8) & 0xfff;
+  const minor = (dev & 0xff) | ((dev >>> 12) & 0xfff00);
+  return ((major << 20) | minor) >>> 0;
+};
 
 /** The server's ends of the connections to a socket. */
 export interface Connections {
@@ -33,7 +50,7 @@ export interface Census {
   readonly told: boolean;
   /** Whether there is a UNIX socket with this inode of its own. */
   has(inode: number): boolean;
-  /** About the socket that is bound to the file with this inode. */
+  /** About the socket that is bound to the file with this number (fileNumber). */
   to(file: number): Connections;
 }
 
@@ -139,7 +156,7 @@ export class SocketCensus {
 const NOBODY: Connections = { count: 0, accepted: new Set(), listening: false };
 
 const connections = (files: ReadonlyMap<number, Entry>, file: number): Connections => {
-  const entry = files.get(file % 2 ** 32);
+  const entry = files.get(file);
   if (!entry) return NOBODY;
   const { accepted, listed, queued, listening } = entry;
   // The kernel lists a connection in the network namespace of its client; the queue has them all.
@@ -178,7 +195,7 @@ export const roleOf = (inode: number, file: number): Role => {
   const message = answer.subarray(0, answer.readUInt32LE(0));
   const [type, state] = [message.readUInt8(17), message.readUInt8(18)];
   const [bound, queued] = attributes(message);
-  if (type !== SOCK_STREAM || bound !== file % 2 ** 32) return "other";
+  if (type !== SOCK_STREAM || bound !== file) return "other";
   if (state === ESTABLISHED) return "client";
   if (state !== LISTEN) return "other";
   return queued > 0 ? "queue" : "listener";
@@ -199,14 +216,15 @@ const count = (message: Buffer, inodes: Set<number>, files: Map<number, Entry>):
   else entry.accepted.add(own);
 };
 
-/** Inode of the file that a socket, or the one it was accepted from, is bound to; and how long its queue is. */
+/** Number of the file that a socket, or the one it was accepted from, is bound to; and how long its queue is. */
 const attributes = (message: Buffer): [file: number | undefined, queued: number] => {
   let file: number | undefined;
   let queued = 0;
   for (let at = 32; at + 8 <= message.length; ) {
     const length = message.readUInt16LE(at);
     const type = message.readUInt16LE(at + 2);
-    if (type === UNIX_DIAG_VFS) file = message.readUInt32LE(at + 4);
+    if (type === UNIX_DIAG_VFS && length >= 12)
+      file = numberOf(message.readUInt32LE(at + 4), message.readUInt32LE(at + 8));
     if (type === UNIX_DIAG_RQLEN) queued = message.readUInt32LE(at + 4);
     at += Math.max(4, (length + 3) & ~3);
   }

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { Binding } from "./binding.ts";
-import { SocketCensus } from "./census.ts";
+import { fileNumber, SocketCensus } from "./census.ts";
 import { anyOf, hasClient, servesClient } from "./connections.ts";
 import { bindDatagrams, listenUnix } from "./libc.ts";
 import { identify, type ProcessIdentity } from "./process-table.ts";
@@ -51,23 +51,23 @@ const self = (): ProcessIdentity[] => [identify(process.pid)].filter((each) => e
 test("whoever has a client in hand is seen to, however many sockets others have", async () => {
   const path = join(directory, "socket");
   await listen(path);
-  const { ino } = statSync(path);
+  const file = fileNumber(statSync(path));
   const census = crowded();
-  expect([anyOf(self(), servesClient(census, ino)), anyOf(self(), hasClient(census, ino))]).toEqual([false, false]);
+  expect([anyOf(self(), servesClient(census, file)), anyOf(self(), hasClient(census, file))]).toEqual([false, false]);
   const accepted = once(server as Server, "connection");
   await visit(path);
   await accepted;
-  expect([anyOf(self(), servesClient(census, ino)), anyOf(self(), hasClient(census, ino))]).toEqual([true, true]);
-  expect(anyOf(self(), servesClient(census, statSync(directory).ino))).toBe(false);
+  expect([anyOf(self(), servesClient(census, file)), anyOf(self(), hasClient(census, file))]).toEqual([true, true]);
+  expect(anyOf(self(), servesClient(census, fileNumber(statSync(directory))))).toBe(false);
 });
 
 test("a client that waits is one of a listener's own, and in nobody's hand", async () => {
   const path = join(directory, "socket");
   descriptors.push(listenUnix(path, 5));
   await visit(path);
-  const { ino } = statSync(path);
+  const file = fileNumber(statSync(path));
   const census = crowded();
-  expect([anyOf(self(), servesClient(census, ino)), anyOf(self(), hasClient(census, ino))]).toEqual([false, true]);
+  expect([anyOf(self(), servesClient(census, file)), anyOf(self(), hasClient(census, file))]).toEqual([false, true]);
 });
 
 test("a look that was broken off is not taken again and again", () => {
@@ -96,7 +96,7 @@ test("what a run listens on is published, however many sockets others have, and 
   const ration = new Ration(1, 1000);
   const binding = new Binding({
     ...{ root: directory, owner: "o", name: "d", group: own.gid, binder: own },
-    ...{ census: crowded(), processes: self, ration },
+    ...{ census: crowded(), processes: self, ration, counting: ration },
   });
   descriptors.push(bindDatagrams(binding.provide(1)));
   expect(binding.publish(1)).toBe(false);

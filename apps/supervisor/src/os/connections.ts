@@ -30,20 +30,20 @@ export const anyOf = (processes: readonly ProcessIdentity[], look: Look): boolea
 };
 
 /**
- * A look for clients of the socket that is bound to the file `inode`.
+ * A look for clients of the socket that is bound to this `file` (fileNumber).
  * @param since a clock's value (performance.now()) before which it must not have been looked
  */
-export const servesClient = (census: SocketCensus, inode: number, since?: number): Look => {
+export const servesClient = (census: SocketCensus, file: number, since?: number): Look => {
   const present = since === undefined ? census.recent() : census.since(since);
-  if (!present) return ask(census, inode, ["client"]);
+  if (!present) return ask(census, file, ["client"]);
   if (!present.told) return () => false;
-  const { accepted } = present.to(inode);
+  const { accepted } = present.to(file);
   return lookFor({ isClient: (one) => accepted.has(one), isListed: present.has }, LONGEST);
 };
 
-/** Whether one of these processes listens for streams on the socket that is bound to the file `inode`; undefined as above. */
-export const hasListener = (processes: readonly ProcessIdentity[], inode: number): boolean | undefined =>
-  anyOf(processes, lookFor({ ...oneByOne(inode, ["listener", "queue"]), isListed: () => true }, LONGEST_ASKING));
+/** Whether one of these processes listens for streams on the socket that is bound to this `file` (fileNumber); undefined as above. */
+export const hasListener = (processes: readonly ProcessIdentity[], file: number): boolean | undefined =>
+  anyOf(processes, lookFor({ ...oneByOne(file, ["listener", "queue"]), isListed: () => true }, LONGEST_ASKING));
 
 /** What a look at processes knows of the sockets that it comes across. */
 interface Knowledge {
@@ -53,19 +53,19 @@ interface Knowledge {
 }
 
 /** Asks the kernel for each socket, once. */
-const oneByOne = (inode: number, wanted: readonly Role[]): Knowledge => {
+const oneByOne = (file: number, wanted: readonly Role[]): Knowledge => {
   const known = new Map<number, Role>();
   const role = (socket: number): Role => {
-    const found = known.get(socket) ?? roleOf(socket, inode);
+    const found = known.get(socket) ?? roleOf(socket, file);
     known.set(socket, found);
     return found;
   };
   return { isClient: (socket) => wanted.includes(role(socket)), isListed: (socket) => role(socket) !== "elsewhere" };
 };
 
-const ask = ({ asking }: SocketCensus, inode: number, wanted: readonly Role[]): Look => {
+const ask = ({ asking }: SocketCensus, file: number, wanted: readonly Role[]): Look => {
   if (asking.balance <= 0) return () => undefined;
-  const look = lookFor(oneByOne(inode, wanted), LONGEST_ASKING);
+  const look = lookFor(oneByOne(file, wanted), LONGEST_ASKING);
   return (process) => asking.charge(() => look(process));
 };
 
@@ -78,11 +78,11 @@ const lookFor = (knowledge: Knowledge, longest: number): Look => {
  * The same for a socket that one run alone listens on: whoever is connected to it is that run's, those who wait included, so
  * that each of its processes is taken to have one. Waiting ones of another network namespace are in its queue.
  */
-export const hasClient = (census: SocketCensus, inode: number, since?: number): Look => {
+export const hasClient = (census: SocketCensus, file: number, since?: number): Look => {
   const present = since === undefined ? census.recent() : census.since(since);
-  if (!present) return ask(census, inode, ["client", "queue"]);
-  if (present.to(inode).count > 0) return () => true;
-  return servesClient(census, inode, since);
+  if (!present) return ask(census, file, ["client", "queue"]);
+  if (present.to(file).count > 0) return () => true;
+  return servesClient(census, file, since);
 };
 
 /**

@@ -6,7 +6,7 @@ import {
   admit,
   closeSocket,
   dismissWaiting,
-  inodeOf,
+  fileOf,
   isPublished,
   type ListeningSocket,
   markSocket,
@@ -42,8 +42,8 @@ export class Held implements HeldSocket {
   get path(): string {
     return this.#socket.path;
   }
-  get inode(): number {
-    return inodeOf(this.#socket);
+  get file(): number {
+    return fileOf(this.#socket);
   }
   intact(): boolean {
     return isPublished(this.#socket);

@@ -10,6 +10,9 @@ import { privileged } from "./tenant.ts";
 /** How long it may take. In ms. */
 const LONGEST = 60_000;
 
+/** A directory that its owner has shut is opened again. */
+const REMOVE = 'rm -rf -- "$1" || { chmod -R u+rwX -- "$1"; rm -rf -- "$1"; }';
+
 /** What is being done for each account, one thing after the other. */
 const queues = new Map<number, Promise<void>>();
 
@@ -20,7 +23,7 @@ const queues = new Map<number, Promise<void>>();
 export const removeLeavings = (directory: string, { uid, gid }: FileIdentity, done: () => void): void => {
   const before = queues.get(uid) ?? Promise.resolve();
   const after = before.then(async () => {
-    await run(["/bin/rm", "-rf", "--", directory], uid, gid);
+    await run(["/bin/sh", "-c", REMOVE, "sh", directory], uid, gid);
     try {
       rmdirSync(directory);
     } catch {
@@ -39,7 +42,8 @@ const run = (argv: readonly string[], uid: number, gid: number): Promise<void> =
     const [file = "", ...args] = [...(privileged ? [...become, ...powerless] : []), "/usr/bin/nice", "-n19", ...argv];
     closeOnExec();
     const child = spawn(file, args, { cwd: "/", env: { PATH: "/usr/bin:/bin" }, stdio: "ignore", detached: true });
-    const limit = setTimeout(() => child.kill("SIGKILL"), LONGEST);
+    // With what it has begun: it leads a group of its own, and has not been waited for.
+    const limit = setTimeout(() => child.pid !== undefined && process.kill(-child.pid, "SIGKILL"), LONGEST);
     const over = (): void => {
       clearTimeout(limit);
       resolve();

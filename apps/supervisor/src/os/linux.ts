@@ -117,7 +117,7 @@ interface Traces {
   readonly leader: ProcessIdentity | undefined;
   readonly cgroup: string | undefined;
   readonly logger: ProcessIdentity | undefined;
-  /** Inode of the file that the socket which it listens on is bound to. */
+  /** Number of the file that the socket which it listens on is bound to (fileNumber). */
   readonly socket?: number | undefined;
   /** Log.signature of that logger's, and how many lines were dropped. */
   readonly loggerSignature?: string | undefined;
@@ -184,6 +184,8 @@ export class Linux implements Machine {
   readonly #rations = new Map<string, Ration>();
   /** Time that may go into publishing what they bind: whoever waits for the end of a visit must not keep another from the start. */
   readonly #publishing = new Map<string, Ration>();
+  /** Time that may go into counting what is beside those sockets. */
+  readonly #counting = new Map<string, Ration>();
   readonly #watches = new Map<string, ConfWatch>();
 
   constructor(options: LinuxOptions) {
@@ -374,6 +376,7 @@ export class Linux implements Machine {
       census: this.#census,
       processes: () => this.#processesOf(key),
       ration: this.#ration(key, this.#publishing),
+      counting: this.#ration(key, this.#counting),
     });
   }
 
@@ -548,7 +551,7 @@ export class Linux implements Machine {
     }
     const run = spare?.chain.go(until) ?? launch(plan, stdio, given.cgroup, until);
     this.#runs.set(id, run);
-    this.#listening.set(id, (given.socket as Held | undefined)?.inode);
+    this.#listening.set(id, (given.socket as Held | undefined)?.file);
     return run;
   }
 
@@ -584,19 +587,19 @@ export class Linux implements Machine {
 
   /**
    * How clients of a run are looked for; undefined where it can have none.
-   * @param inode of the file that its socket is bound to
+   * @param file that its socket is bound to (fileNumber)
    */
   #attention(
     key: DaemonKey,
     { socket, binding }: Pick<Surroundings, "socket" | "binding">,
-    inode = (socket as Held | undefined)?.inode ?? 0,
+    file = (socket as Held | undefined)?.file ?? 0,
   ): Attention | undefined {
     const ration = this.#ration(key);
     const held = socket as Held | undefined;
-    if (held || inode !== 0) {
+    if (held || file !== 0) {
       // Behind a new socket, whoever is connected to the one that it began with is its own.
-      const clients = inode === held?.inode ? servesClient : hasClient;
-      return { ration, look: (since) => clients(this.#census, inode, since) };
+      const clients = file === held?.file ? servesClient : hasClient;
+      return { ration, look: (since) => clients(this.#census, file, since) };
     }
     if (binding) return { ration, look: (since) => (binding.place as Binding).look(binding.run, since) };
     return undefined;

@@ -15,6 +15,7 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import type { SocketEvidence } from "../core/evidence.ts";
+import { fileNumber, kernelDevice } from "./census.ts";
 import {
   askSocketDiagnosis,
   isListenedOn,
@@ -180,13 +181,6 @@ const isBehind = (path: string, fd: number): boolean => {
   );
 };
 
-/** A device number as the kernel has it: 12 bits for the kind, 20 for the one (makedev(3) mixes them). */
-const kernelDevice = (dev: number): number => {
-  const major = (dev >>> 8) & 0xfff;
-  const minor = (dev & 0xff) | ((dev >>> 12) & 0xfff00);
-  return ((major << 20) | minor) >>> 0;
-};
-
 /** Takes a file away that is no directory; gives why that cannot be, in words, where something else is there by now. */
 export const takeAway = (path: string): string | undefined => {
   try {
@@ -212,8 +206,11 @@ export const markSocket = (socket: ListeningSocket): void =>
   // connect(2) brings an access time up to date that is older than the modification time, also under relatime.
   withFile(socket, () => utimesSync(socket.path, LONG_AGO, Date.now() / 1000));
 
-/** Inode of the file that it is bound to: connections to it name that. */
-export const inodeOf = ({ path }: ListeningSocket): number => fileAt(path)?.ino ?? 0;
+/** Number of the file that it is bound to (fileNumber): connections to it name that. */
+export const fileOf = ({ path }: ListeningSocket): number => {
+  const found = fileAt(path);
+  return found ? fileNumber(found) : 0;
+};
 
 /** Whether clients find the socket at its path, and can connect to it: a program that has it may have shut it down. */
 export const isPublished = (socket: ListeningSocket): boolean =>
