@@ -1,11 +1,21 @@
 /** Daemons outlive their supervisor: the next one takes them up, and believes nothing that it cannot check. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { lstatSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
 import { askForPage } from "./fastcgi-client.ts";
+import { askLine, lineServer } from "./line-server.ts";
 import { argumentsOf, childrenOf, isRunning, processesOf, startTimeOf } from "./proc.ts";
 import { CHECKOUT, until } from "./program.ts";
 import { Stage } from "./stage.ts";
@@ -46,6 +56,10 @@ afterAll(async () => {
 
 const idOf = (name: string): string => `${alice.name}/${name}`;
 const socket = (): string => `${supervisor.fastcgiDir}/${alice.name}/site.sock`;
+const replaceProgram = (): void => {
+  rmSync(program);
+  symlinkSync(join(CHECKOUT, "apps/supervisor/src/main.ts"), program);
+};
 const pidOf = async (name: string): Promise<number> => (await supervisor.status(idOf(name))).pid;
 const loggers = (): number[] => processesOf(alice.uid).filter((pid) => argumentsOf(pid)[0]?.endsWith("s6-log"));
 const lines = (): number[] =>
@@ -187,8 +201,7 @@ test("SIGHUP puts the program now on disk in this one's place: no daemon, socket
   const { pid } = supervisor;
   const inode = lstatSync(socket()).ino;
   const replace = async (): Promise<void> => {
-    rmSync(program);
-    symlinkSync(join(CHECKOUT, "apps/supervisor/src/main.ts"), program);
+    replaceProgram();
     const ready = supervisor.log().filter(({ msg }) => msg === "ready").length;
     supervisor.signal("SIGHUP");
     await until("another program", () => supervisor.log().filter(({ msg }) => msg === "ready").length > ready);
@@ -214,6 +227,80 @@ test("SIGHUP puts the program now on disk in this one's place: no daemon, socket
   expect(ended.at(-1)?.reason).toBe("killed by SIGKILL");
   const remains = childrenOf(pid).filter((child) => !isRunning(child));
   expect(remains).toEqual([]);
+});
+
+test("a program that cannot be begun takes nobody's place: the one that runs goes on, with all its daemons", async () => {
+  const dave = await stage.account("dave");
+  const node = join(stage.directory, "node");
+  copyFileSync(join(CHECKOUT, "node_modules/.bin/node"), node);
+  const kept = stage.supervisor("kept", [`nginx-group = ${nameFor("web")}`, "[runs_as]", dave.name], {
+    program: [node, program],
+  });
+  dave.writeConf("one", lineServer(dave)("3"), "listen = http");
+  dave.writeConf("two", "start = exec sleep 1000");
+  const named = (name: string): string => `${dave.name}/${name}`;
+  const path = `${kept.fastcgiDir}/${dave.name}/one.sock`;
+  await kept.start();
+  const served = await askLine(path);
+  const { pid: two } = await kept.reaches(named("two"), "running");
+  const descriptors = () => readdirSync(`/proc/${kept.pid}/fd`).length;
+  const sole = descriptors();
+  replaceProgram();
+  renameSync(node, `${node}~`);
+  for (let round = 1; round <= 8; round += 1) {
+    kept.signal("SIGHUP");
+    const lines = () => kept.log().filter(({ msg }) => msg.startsWith("cannot give way"));
+    await until("a line about it", () => lines().length === round);
+  }
+  expect(await askLine(path)).toEqual(served);
+  expect((await kept.status(named("two"))).pid).toBe(two);
+  await until("descriptors closed", () => descriptors() < sole + 8);
+  const open = readdirSync(`/proc/${kept.pid}/fdinfo`).map((fd) =>
+    readFileSync(`/proc/${kept.pid}/fdinfo/${fd}`, "utf8"),
+  );
+  expect(open.filter((info) => !/^flags:\s*0?[2-7]\d{6}$/m.test(info)).length).toBeLessThanOrEqual(3);
+  process.kill(served.pid, "SIGKILL");
+  await kept.reaches(named("one"), "running", served.pid);
+  expect((await askLine(path)).pid).toBe((await kept.status(named("one"))).pid);
+  renameSync(`${node}~`, node);
+  const before = await kept.status(named("one"));
+  kept.signal("SIGHUP");
+  await until("another program", () => kept.log().filter(({ msg }) => msg === "ready").length === 2);
+  expect((await kept.status(named("one"))).pid).toBe(before.pid);
+  expect((await askLine(path)).pid).toBe(before.pid);
+  expect((await kept.status(named("two"))).pid).toBe(two);
+  expect(await kept.end("SIGTERM")).toBe(0);
+});
+
+test("more sockets are handed over than one string of an environment can name", async () => {
+  const owners = await Promise.all(["e", "f", "g", "h", "i"].map((short) => stage.account(short)));
+  const many = stage.supervisor(
+    "many",
+    [`nginx-group = ${nameFor("web")}`, "[runs_as]", ...owners.map(({ name }) => name)],
+    {
+      program: [join(CHECKOUT, "node_modules/.bin/node"), program],
+    },
+  );
+  for (const owner of owners) {
+    const longest = 106 - `${many.fastcgiDir}/${owner.name}/.sock`.length;
+    for (let number = 0; number < 240; number += 1) {
+      owner.writeConf(`n${number}`.padEnd(longest, "x"), "start = exec sleep 1000", "listen = http", "ondemand = yes");
+    }
+  }
+  await many.start();
+  const paths = () =>
+    owners.flatMap(({ name }) => {
+      const directory = `${many.fastcgiDir}/${name}`;
+      return readdirSync(directory).map((file) => join(directory, file));
+    });
+  const inodes = () => paths().map((path) => lstatSync(path).ino);
+  expect(JSON.stringify(paths().map((path) => [path, 1000])).length).toBeGreaterThan(128 * 1024);
+  const before = inodes();
+  replaceProgram();
+  many.signal("SIGHUP");
+  await until("another program", () => many.log().filter(({ msg }) => msg === "ready").length === 2);
+  expect(inodes()).toEqual(before);
+  expect(await many.end("SIGTERM")).toBe(0);
 });
 
 test("SIGTERM stops everything, ends with 0 and leaves no sockets", async () => {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { DaemonStatus, Outcome } from "@dmhost/supervisor/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
-import { askLine, lineServer } from "./line-server.ts";
+import { askLine, lineServer, takesUp } from "./line-server.ts";
 import { isRunning, processesOf } from "./proc.ts";
 import { until } from "./program.ts";
 import { Stage } from "./stage.ts";
@@ -161,8 +161,9 @@ test.each([
   async (_, held) => {
     rmSync(join(alice.home, "f"), { force: true });
     const { pid } = await running("f", serve("3"), ...FAST, "drain = 1m");
+    await askLine(socketOf("f"));
     const slow = askLine(socketOf("f"), `wait ${alice.home}/f`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await takesUp(pid);
     const restart = supervisor.act("restart", idOf("f")).catch(() => "cut off");
     await until("the old one on its way out", async () =>
       (await supervisor.status(idOf("f"))).instances.some((each) => each.pid === pid && each.state === "stopping"),
@@ -195,9 +196,10 @@ test("a file that has changed, or broken, while there was no supervisor changes 
 
 test("behind a new socket the old process finishes its request, and the new ones serve meanwhile", async () => {
   const { pid } = await running("h", serve("3"), ...FAST);
+  await askLine(socketOf("h"));
   await supervisor.end("SIGKILL");
   const slow = askLine(socketOf("h"), `wait ${alice.home}/h`);
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  await takesUp(pid);
   // Nothing is left by which the former socket could be taken up.
   rmSync(socketOf("h"));
   await supervisor.start();

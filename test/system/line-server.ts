@@ -1,6 +1,8 @@
 /** A tenant's program that answers lines, and what asks it: for all that listens, but does not speak FastCGI. */
+import { readdirSync, readlinkSync } from "node:fs";
 import { createConnection } from "node:net";
 import type { Account } from "./account.ts";
+import { until } from "./program.ts";
 
 /**
  * Perl that answers `slow` after 0.6 s, `wait PATH` when there is such a file, `linger` when it gets TERM, and any other line
@@ -51,3 +53,17 @@ export const askLine = (socket: string, line = "hello"): Promise<{ pid: number; 
       else resolve({ pid: Number(pid), word });
     });
   });
+
+const isSocket = (path: string): boolean => {
+  try {
+    return readlinkSync(path).startsWith("socket:");
+  } catch {
+    return false;
+  }
+};
+
+/** Waits until a process has taken a connection: besides that it has one socket, at which it listens. */
+export const takesUp = (pid: number): Promise<true> => {
+  const sockets = () => readdirSync(`/proc/${pid}/fd`).filter((fd) => isSocket(`/proc/${pid}/fd/${fd}`)).length;
+  return until("a connection in hand", () => sockets() > 1 && true);
+};

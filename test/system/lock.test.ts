@@ -134,6 +134,21 @@ test("the next supervisor neither takes one that waits for running nor lets two 
   await supervisor.act("stop", idOf("there"));
 });
 
+test("what waits to run once runs no more than that under the next supervisor", async () => {
+  for (const name of ["in-front", "single"]) await write(name, "lock = ~/single");
+  await supervisor.up(idOf("in-front"));
+  const cutOff = supervisor.act("once", idOf("single")).catch(() => "cut off");
+  await until("its wait", async () => (await supervisor.status(idOf("single"))).reason === words("single"));
+  await supervisor.end("SIGKILL");
+  await cutOff;
+  await supervisor.start();
+  await until("its wait", async () => (await supervisor.status(idOf("single"))).reason === words("single"));
+  await supervisor.act("stop", idOf("in-front"));
+  const { pid } = await supervisor.reaches(idOf("single"), "running");
+  process.kill(pid, "SIGKILL");
+  await supervisor.reaches(idOf("single"), "stopped");
+});
+
 test.each([
   ["a directory", () => alice.makeDirectory("bad"), "is a directory"],
   ["in a directory that is not there", () => succeed("rm", "-rf", `${alice.home}/bad`), "directory nonexistent"],

@@ -1,13 +1,13 @@
 /** Instances that share a socket, and restarts that lose nobody. */
 import { once } from "node:events";
-import { existsSync, readdirSync, readlinkSync, rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { createConnection } from "node:net";
 import { join } from "node:path";
 import type { DaemonList } from "@dmhost/supervisor/contract";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
 import { askForPage } from "./fastcgi-client.ts";
-import { askLine, lineServer } from "./line-server.ts";
+import { askLine, lineServer, takesUp } from "./line-server.ts";
 import { isRunning, processesOf, ticksOf } from "./proc.ts";
 import { run, until } from "./program.ts";
 import { Stage } from "./stage.ts";
@@ -41,18 +41,6 @@ beforeEach(async () => {
 
 const idOf = (name: string): string => `${alice.name}/${name}`;
 const socketOf = (name: string): string => `${supervisor.fastcgiDir}/${alice.name}/${name}.sock`;
-const isSocket = (path: string): boolean => {
-  try {
-    return readlinkSync(path).startsWith("socket:");
-  } catch {
-    return false;
-  }
-};
-/** Waits until a process has taken a connection. */
-const takesUp = (pid: number): Promise<true> => {
-  const sockets = () => readdirSync(`/proc/${pid}/fd`).filter((fd) => isSocket(`/proc/${pid}/fd/${fd}`)).length;
-  return until("a connection in hand", () => sockets() > 1 && true);
-};
 const pidsOf = async (name: string): Promise<number[]> =>
   (await supervisor.status(idOf(name))).instances.map(({ pid }) => pid).sort((a, b) => a - b);
 

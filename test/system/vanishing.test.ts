@@ -1,6 +1,7 @@
 /** What root takes away beneath a supervisor: it goes on, and puts in order what it can. */
+import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createConnection, type Socket } from "node:net";
 import { dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
@@ -8,7 +9,7 @@ import { type Account, nameFor } from "./account.ts";
 import { ask } from "./control-api.ts";
 import { askLine, lineServer } from "./line-server.ts";
 import { loggerOf } from "./log-directory.ts";
-import { isRunning, statusOf } from "./proc.ts";
+import { isRunning, processesOf, statusOf } from "./proc.ts";
 import { CHECKOUT, until } from "./program.ts";
 import { Stage } from "./stage.ts";
 import type { Supervisor } from "./supervisor.ts";
@@ -140,6 +141,82 @@ test("a log whose FIFO has become something else is closed for all that, and ope
   await supervisor.up(idOf("talker"));
 });
 
+test("a daemon at whose socket's path something else stands is stopped and dropped, and that is told", async () => {
+  await load("covered", serve("3"), "listen = http");
+  await supervisor.up(idOf("covered"));
+  rmSync(socketOf("covered"));
+  mkdirSync(socketOf("covered"));
+  expect(await supervisor.act("stop", idOf("covered"))).toMatchObject({ ok: true });
+  rmSync(join(alice.home, alice.conf("covered")));
+  expect((await supervisor.rescan()).removed).toEqual([idOf("covered")]);
+  await until("a line about it", () =>
+    supervisor.log().some(({ daemon, reason }) => daemon === idOf("covered") && reason?.includes(socketOf("covered"))),
+  );
+  rmSync(socketOf("covered"), { recursive: true });
+});
+
+test("a daemon is stopped whose sockets' directory has become a file, and begins anew when that is gone", async () => {
+  await load("blocked", serve("3"), "listen = http");
+  await supervisor.up(idOf("blocked"));
+  const directory = dirname(socketOf("blocked"));
+  rmSync(directory, { recursive: true });
+  writeFileSync(directory, "");
+  expect(await supervisor.act("stop", idOf("blocked"))).toMatchObject({ ok: true });
+  expect(await supervisor.act("start", idOf("blocked"))).toMatchObject({ ok: false });
+  rmSync(directory);
+  const { pid: server } = await supervisor.up(idOf("blocked"));
+  expect((await askLine(socketOf("blocked"))).pid).toBe(server);
+});
+
+test("a log whose FIFO cannot be taken away is closed for all that, and that is told", async () => {
+  await load("mounted", "start = while echo line; do sleep 0.1; done", "output = log");
+  await supervisor.up(idOf("mounted"));
+  const fifo = join(supervisor.runDir, "logs", alice.name, "mounted.fifo");
+  rmSync(fifo);
+  mkdirSync(fifo);
+  execFileSync("mount", ["-t", "tmpfs", "none", fifo]);
+  try {
+    expect(await supervisor.act("stop", idOf("mounted"))).toMatchObject({ ok: true });
+    await until("the end of its logger", () => loggerOf(alice.uid, logOf("mounted")) === undefined);
+    await until("a line about it", () =>
+      supervisor.log().some(({ daemon, reason }) => daemon === idOf("mounted") && reason?.includes(fifo)),
+    );
+  } finally {
+    execFileSync("umount", [fifo]);
+  }
+  await supervisor.up(idOf("mounted"));
+});
+
+test("TERM ends a supervisor in whose places other things stand, and the next one begins", async () => {
+  const bob = await stage.account("bob");
+  const covered = stage.supervisor("covered", ["[runs_as]", bob.name]);
+  const serveBob = lineServer(bob);
+  bob.writeConf("held", serveBob("3"), "listen = http");
+  bob.writeConf("bound", serveBob("$DM_SOCKET"), "listen = path");
+  bob.writeConf("late", `start = sleep 1000`, "ready = notify", "ready-timeout = 1h", "stop-timeout = 0.1");
+  bob.writeConf("lost", serveBob("3"), "listen = http");
+  await covered.start();
+  const named = (name: string): string => `${bob.name}/${name}`;
+  for (const name of ["held", "bound", "lost"]) await covered.reaches(named(name), "running");
+  await covered.reaches(named("late"), "starting");
+  const sockets = ["held", "bound", "lost"].map((name) => `${covered.fastcgiDir}/${bob.name}/${name}.sock`);
+  const others = [covered.socket, join(covered.runDir, "notify", bob.name, "late.sock")];
+  for (const path of [...sockets, ...others]) {
+    rmSync(path);
+    mkdirSync(path);
+  }
+  expect(await covered.end("SIGTERM"), covered.text().slice(-2000)).toBe(0);
+  expect(covered.log().at(-1)?.msg).toBe("stopped");
+  rmSync(covered.socket, { recursive: true });
+  await covered.start();
+  for (const path of [...sockets, ...others]) rmSync(path, { force: true, recursive: true });
+  await covered.end("SIGKILL");
+  rmSync(join(bob.home, bob.conf("lost")));
+  mkdirSync(sockets[2] ?? "");
+  await covered.start();
+  expect(await covered.end("SIGTERM")).toBe(0);
+});
+
 test("SIGHUP while there is no program on disk reads policy and files again, no more", async () => {
   rmSync(program);
   const read = () => supervisor.log().filter(({ msg }) => msg === "conf files read again").length;
@@ -165,4 +242,46 @@ test("a supervisor whose own log cannot be written goes on, and ends as it shoul
   await ask(mute.socket, "POST", "/v1/rescan");
   expect(await isHealthy()).toBe(true);
   expect(await mute.end("SIGTERM")).toBe(0);
+});
+
+/** In a mount namespace of its own, without the file system of cgroups. */
+const UNGROUPED = ["unshare", "--mount", "sh", "-c", 'umount -l -a -t cgroup2; exec "$@"', "sh"];
+
+test.each([
+  ["cgroups", []],
+  ["no cgroups", UNGROUPED],
+])("a supervisor without a descriptor left, and with %s, goes on when it has some again", async (_, through) => {
+  const bob = await stage.account(through.length > 0 ? "carol" : "dave");
+  const named = (name: string): string => `${bob.name}/${name}`;
+  const crowded = stage.supervisor(bob.name, ["[runs_as]", bob.name], { through });
+  // It is known by its limit where that takes looks at processes; one of them outlives the main one, which is killed.
+  const outlive = "start = (trap '' TERM; while :; do sleep 0.1; done) & exec sleep 1000";
+  bob.writeConf("pair", outlive, "memory = 64M", "stop-timeout = 0.1");
+  bob.writeConf("idle", lineServer(bob)("3"), "listen = http", "ondemand = yes", "idle-timeout = 0.2");
+  await crowded.start();
+  const { pid: main } = await crowded.reaches(named("pair"), "running");
+  const visit = askLine(`${crowded.fastcgiDir}/${bob.name}/idle.sock`, `wait ${bob.home}/enough`);
+  const { pid: busy } = await crowded.reaches(named("idle"), "running");
+  const descriptors = (soft: string) => execFileSync("prlimit", ["--pid", `${crowded.pid}`, `--nofile=${soft}:`]);
+  const [, soft = ""] = /^Max open files\s+(\d+)/m.exec(readFileSync(`/proc/${crowded.pid}/limits`, "utf8")) ?? [];
+  const former = processesOf(bob.uid).filter((pid) => pid !== busy);
+  descriptors("3");
+  process.kill(main, "SIGKILL");
+  bob.writeConf("later", "start = sleep 1000", "autostart = no");
+  for (let count = 0; count < 4; count += 1) {
+    crowded.signal("SIGHUP");
+    await Promise.race([
+      ask(crowded.socket, "GET", "/v1/health").catch(() => "turned away"),
+      new Promise((resolve) => setTimeout(resolve, 250)),
+    ]);
+  }
+  descriptors(soft);
+  await crowded.reaches(named("pair"), "running", main);
+  expect(former.filter((pid) => isRunning(pid))).toEqual([]);
+  bob.write("enough", "");
+  expect((await visit).pid).toBe(busy);
+  await crowded.rescan();
+  expect((await crowded.status(named("later"))).state).toBe("stopped");
+  await crowded.reaches(named("idle"), "asleep");
+  expect(await crowded.end("SIGTERM")).toBe(0);
 });

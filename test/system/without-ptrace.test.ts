@@ -4,10 +4,12 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
 import { askLine, lineServer } from "./line-server.ts";
-import { isRunning } from "./proc.ts";
+import { isRunning, statusOf } from "./proc.ts";
 import { until } from "./program.ts";
 import { Stage } from "./stage.ts";
 import type { Supervisor } from "./supervisor.ts";
@@ -78,3 +80,57 @@ test("after kill -9 visitors find sockets open at every moment, and the former p
   expect((await slow).pid).toBe(pid);
   await until("the old one gone", () => !isRunning(pid));
 });
+
+test.each(["rolling = yes", "rolling = no"])(
+  "after kill -9 what was to run once goes on with its visitors, and is not run again (%s)",
+  async (rolling) => {
+    const id = `${alice.name}/single`;
+    const path = `${supervisor.fastcgiDir}/${alice.name}/single.sock`;
+    alice.writeConf("single", lineServer(alice)("3"), "listen = systemd", "autostart = no", rolling);
+    await supervisor.rescan();
+    const { daemon } = await supervisor.act("once", id);
+    for (let round = 0; round < 2; round += 1) {
+      await supervisor.end("SIGKILL");
+      await supervisor.start();
+      expect((await askLine(path)).pid).toBe(daemon.pid);
+      const { pid, instances } = await supervisor.status(id);
+      expect([pid, instances.length]).toEqual([daemon.pid, 1]);
+    }
+    process.kill(daemon.pid, "SIGKILL");
+    await supervisor.reaches(id, "stopped");
+    const next = await supervisor.up(id);
+    expect((await askLine(path)).pid).toBe(next.pid);
+    await supervisor.act("stop", id);
+    await supervisor.act("once", id);
+    await supervisor.end("SIGKILL");
+    await supervisor.start();
+    rmSync(join(alice.home, alice.conf("single")));
+    await supervisor.rescan();
+    await supervisor.act("stop", id);
+    await until("its socket gone", () => !existsSync(path));
+  },
+);
+
+test.each(["rolling = yes", "rolling = no"])(
+  "after kill -9 what is paused stays so, and goes on with its visitors when it is continued (%s)",
+  async (rolling) => {
+    const id = `${alice.name}/held`;
+    const path = `${supervisor.fastcgiDir}/${alice.name}/held.sock`;
+    alice.writeConf("held", lineServer(alice)("3"), "listen = systemd", "autostart = no", rolling);
+    await supervisor.rescan();
+    const { pid } = await supervisor.up(id);
+    await supervisor.act("pause", id);
+    const patient = askLine(path);
+    await supervisor.end("SIGKILL");
+    await supervisor.start();
+    const { state, instances } = await supervisor.status(id);
+    expect([state, instances.map((each) => each.pid)]).toEqual(["paused", [pid]]);
+    expect(statusOf(pid).get("State")).toMatch(/^T/);
+    expect(await supervisor.act("continue", id)).toMatchObject({ ok: true });
+    expect((await patient).pid).toBe(pid);
+    expect((await askLine(path)).pid).toBe(pid);
+    expect(await supervisor.act("restart", id)).toMatchObject({ ok: true });
+    expect((await askLine(path)).pid).not.toBe(pid);
+    await supervisor.act("stop", id);
+  },
+);

@@ -412,7 +412,7 @@ export class Daemon {
     // A record is written again only when its run has been taken up: it is by the record that the run is found.
     let common: Common = { socket: undefined, binding: undefined, log: undefined };
     try {
-      if (terms && anyAlive(records)) common = this.#premises.open(terms, () => undefined);
+      if (terms && anyAlive(records)) common = this.#premises.open(terms, () => undefined, allStay(records));
       else if (terms) this.#premises.openPlaces(terms);
     } catch {
       // What cannot be opened now is tried, and told, again at its next start.
@@ -449,7 +449,7 @@ export class Daemon {
    * others begin first: who comes must find the new socket open at every moment.
    */
   #relieve(terms: Terms): void {
-    const cutOff = this.#lasting().filter(({ state }) => state.phase === "starting" || state.phase === "running");
+    const cutOff = this.#lasting().filter(({ state }) => serves(state) && !stays(state));
     if (!mayRoll(terms)) {
       for (const instance of cutOff) instance.feed({ type: "restart" });
       return;
@@ -519,6 +519,7 @@ export class Daemon {
   }
 
   #stepped(instance: Instance, event: Event["type"], before: State, after: State): void {
+    if (alive(before) && !alive(after)) this.#reopen();
     this.#witness(this, instance, event, before, after);
     if (event === "exited" && after.last !== before.last && after.last?.exit.how === "memory") this.#starved += 1;
     if (before.phase !== after.phase && after.phase === "running") this.#premises.socket?.widen();
@@ -529,6 +530,16 @@ export class Daemon {
     if (this.instances().every(({ state, pid }) => isResting(state) && pid === 0)) void this.#premises.closeLog();
     this.#answer();
     this.#rollout?.advance();
+  }
+
+  /** A run that had kept its socket to itself has ended: who comes from now on is to be turned away, or to wait. */
+  #reopen(): void {
+    if (!this.terms || !isHeld(this.terms.definition.listen) || alive(this.state) || this.#premises.socket) return;
+    try {
+      this.#premises.openPlaces(this.terms);
+    } catch {
+      // The next start meets the same trouble, and tells it.
+    }
   }
 
   /** One run less: what there was room for besides goes with it. */
@@ -601,3 +612,13 @@ const sameDefinition = (a: Definition, b: Definition): boolean => {
 
 const anyAlive = (records: ReadonlyMap<number, InstanceRecord>): boolean =>
   [...records.values()].some(({ state }) => alive(state));
+
+const serves = ({ phase }: State): boolean => phase === "starting" || phase === "running";
+
+/** Whether no other run may take its place: it is to be the last, or to stay as it is. */
+const stays = ({ once, paused }: State): boolean => once || paused;
+
+const allStay = (records: ReadonlyMap<number, InstanceRecord>): boolean => {
+  const serving = [...records.values()].map(({ state }) => state).filter(serves);
+  return serving.length > 0 && serving.every(stays);
+};

@@ -241,6 +241,7 @@ export class Instance {
     // One that may be waiting for its lock can no longer tell when it has it.
     if (this.terms?.definition.lock !== undefined && record.state.want === "up") {
       this.feed({ type: "restart" });
+      if (record.state.once) this.feed({ type: "once" });
       return;
     }
     // The descriptor that it might have told it on has gone with its supervisor.

@@ -234,6 +234,8 @@ export interface Machine {
    * has it as `descriptor`.
    */
   openSocket(key: DaemonKey, group: string, descriptor: number): HeldSocket;
+  /** Takes that of an earlier supervisor's run over; where it cannot be had, the run keeps it, and nothing is published. */
+  takeSocket(key: DaemonKey, group: string, descriptor: number): HeldSocket | undefined;
   openBinding(key: DaemonKey, group: string, binder: Account): BindingPlace;
   openLog(key: DaemonKey, writer: Account, logger: LaunchPlan, directory: string): HeldLog;
   /** The same with a logger that is a tenant's program: it gets a cgroup, and is ended with all that it started. */

@@ -26,6 +26,7 @@ import { findCgroupRoot, releaseCgroupRoot } from "./os/cgroup.ts";
 import { confPath, isConfPath } from "./os/conf-dir.ts";
 import { makeConfFile, replaceConfFile } from "./os/conf-write.ts";
 import { ControlSockets, linkFromHome } from "./os/control-socket.ts";
+import { beginAnew, takeInherited } from "./os/hand-over.ts";
 import { Linux } from "./os/linux.ts";
 import { readLog } from "./os/log-reader.ts";
 import { NginxSites } from "./os/nginx.ts";
@@ -59,8 +60,6 @@ const QUIET = 10_000;
 const LONGEST_FLUSH = 1000;
 /** Bytes of log that wait for whoever reads it; what comes beyond is dropped, for nobody's daemon may wait for that. */
 const LONGEST_BACKLOG = 1 << 20;
-/** Environment variable by which a program hands its listening sockets to the one that takes its place. */
-const INHERITED = "DMHOST_INHERITED_SOCKETS";
 const POLICY_FILES = ["/etc/daemon-manager.conf", "/etc/daemon-manager/daemon-manager.conf"] as const;
 
 const readFlags = () => {
@@ -164,8 +163,7 @@ const main = async (): Promise<void> => {
   if (cgroups.path === undefined) {
     log.warn({ reason: cgroups.why }, "no cgroups: a process that leaves its session may outlive its daemon");
   }
-  const inherited = new Map<string, number>(JSON.parse(process.env[INHERITED] ?? "[]"));
-  delete process.env[INHERITED];
+  const inherited = takeInherited();
   const machine = new Linux({
     inherited,
     runDir: flags.runDir,
@@ -332,8 +330,12 @@ const main = async (): Promise<void> => {
     const present = editionOf(program);
     if (present === undefined || present === edition) return;
     log.info("giving way to the program now on disk");
-    const env = { ...process.env, [INHERITED]: JSON.stringify([...machine.handOver()]) };
-    process.execve?.(process.execPath, [process.execPath, ...process.execArgv, ...process.argv.slice(1)], env);
+    try {
+      beginAnew(machine.handOver());
+    } catch (error) {
+      log.error({ err: error }, "cannot give way; this program goes on");
+      for (const daemon of supervisor.daemons()) for (const instance of daemon.instances()) instance.refresh();
+    }
   });
 
   await openSockets();

@@ -54,11 +54,12 @@ export class Premises {
 
   /**
    * Opens what a run of these terms needs. `stage` is told what is being done.
+   * @param kept whether runs that live keep their socket where it cannot be taken over: then there is none
    * @throws errno errors
    */
-  open(terms: Terms, stage: (name: string) => void): Common {
+  open(terms: Terms, stage: (name: string) => void, kept = false): Common {
     stage("publishing its socket");
-    this.openPlaces(terms);
+    this.openPlaces(terms, kept);
     stage("opening its log");
     if (terms.definition.output !== "discard") this.#openLog(terms);
     return { socket: this.#socket, binding: this.#binding, log: this.#log };
@@ -66,9 +67,10 @@ export class Premises {
 
   /**
    * Holds the socket that the terms name, or none.
+   * @param kept see `open`
    * @throws errno errors
    */
-  openPlaces({ definition: { listen }, nginxGroup, account }: Terms): void {
+  openPlaces({ definition: { listen }, nginxGroup, account }: Terms, kept = false): void {
     const { key } = this.#tenant;
     if (this.#socket && !this.#socket.intact()) {
       this.#tenant.discard();
@@ -78,7 +80,8 @@ export class Premises {
     if (listen !== "path" || this.#binder !== account.uid) this.#closeBinding();
     this.#socket?.widen();
     if (isHeld(listen) && !this.#socket) {
-      this.#socket = this.#machine.openSocket(key, nginxGroup, listen === "fastcgi" ? 0 : 3);
+      const descriptor = listen === "fastcgi" ? 0 : 3;
+      this.#socket = this.#machine[kept ? "takeSocket" : "openSocket"](key, nginxGroup, descriptor);
       this.#admits = undefined;
     }
     if (listen === "path") this.#binding ??= this.#machine.openBinding(key, nginxGroup, account);

@@ -29,7 +29,7 @@ import { removeLeavings } from "./leavings.ts";
 import { type FileIdentity, isListenedOn } from "./libc.ts";
 import type { ProcessIdentity } from "./process-table.ts";
 import type { Ration } from "./ration.ts";
-import { makePassage, PASSAGE, requireShort } from "./socket.ts";
+import { makePassage, PASSAGE, requireShort, takeAway } from "./socket.ts";
 import { asUser } from "./tenant.ts";
 
 /** Not names that an owner can have. */
@@ -205,7 +205,8 @@ export class Binding implements BindingPlace {
 
   close(): void {
     this.#closed = true;
-    rmSync(this.path, { force: true });
+    // Where something else is by now, the next run meets it, and tells.
+    takeAway(this.path);
     removeSocket(this.#published, this.#plan.binder);
     this.#removeRuns();
   }

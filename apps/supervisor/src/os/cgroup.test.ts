@@ -1,9 +1,10 @@
+import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { allot, BOUNDLESS } from "../core/allowance.ts";
-import { hasStarved, limitGroups, whySwapping } from "./cgroup.ts";
+import { hasStarved, isPopulated, limitGroups, whySwapping } from "./cgroup.ts";
 
 let group = "";
 beforeEach(() => {
@@ -40,4 +41,20 @@ test("a changed limit of a daemon's runs is none of its logger", () => {
   const pids = (name: string): string => readFileSync(join(group, "owner/daemon.d", name, "pids.max"), "utf8");
   expect([pids("."), pids("1"), pids("2")]).toEqual(["5", "1", "1"]);
   expect(existsSync(join(group, "owner/daemon.d/log/pids.max"))).toBe(false);
+});
+
+test("a group that is not there is empty", () => {
+  expect(isPopulated(join(group, "gone"))).toBe(false);
+});
+
+test("a group that cannot be looked at for want of a descriptor is not taken to be empty", () => {
+  writeFileSync(join(group, "cgroup.events"), "populated 1\nfrozen 0\n");
+  const program = `
+    import { openSync } from "node:fs";
+    import { isPopulated } from "${import.meta.dirname}/cgroup.ts";
+    try { for (;;) openSync("/dev/null"); } catch {}
+    console.log(isPopulated("${group}"));
+  `;
+  const argv = ["--nofile=64:64", process.execPath, "--input-type=module", "-e", program];
+  expect(execFileSync("prlimit", argv, { encoding: "utf8" })).toBe("true\n");
 });

@@ -207,12 +207,15 @@ export const groupMembers = (path: string): number[] => {
   }
 };
 
-/** Whether any process is left in the group or below it. A group that is not there is empty. */
+/** What becomes of a look at a group that is not there, or is being removed. */
+const GONE: ReadonlySet<string> = new Set(["ENOENT", "ENODEV"]);
+
+/** Whether any process is left in the group or below it. A group that is not there is empty; one that cannot be read is not. */
 export const isPopulated = (path: string): boolean => {
   try {
     return readFileSync(`${path}/cgroup.events`, "utf8").includes("populated 1");
-  } catch {
-    return false;
+  } catch (error) {
+    return !GONE.has((error as NodeJS.ErrnoException).code ?? "");
   }
 };
 

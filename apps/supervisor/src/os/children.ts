@@ -7,7 +7,8 @@ export type Ended = NonNullable<ReturnType<typeof reap>>;
 const children = new Map<number, (ended: Ended) => void>();
 let isWatching = false;
 
-const collect = (pid: number): boolean => {
+/** Tells of the end of one that `begin` gave, if it has ended; whether it has. */
+export const collect = (pid: number): boolean => {
   const ended = reap(pid);
   const tell = children.get(pid);
   if (!ended || !tell) return false;

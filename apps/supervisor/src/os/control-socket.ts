@@ -4,6 +4,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { dirname, join } from "node:path";
 import type { Account } from "../core/policy-rules.ts";
 import { type FileIdentity, peerCredentials } from "./libc.ts";
+import { takeAway } from "./socket.ts";
 import { asUser, privileged } from "./tenant.ts";
 
 /** Connections of one uid at a time. */
@@ -76,7 +77,7 @@ export class ControlSockets {
     for (const [path, server] of this.#servers) {
       if (paths.has(path)) continue;
       server.close();
-      rmSync(path, { force: true });
+      takeAway(path);
       this.#servers.delete(path);
     }
   }

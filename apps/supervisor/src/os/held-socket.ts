@@ -19,11 +19,17 @@ export class Held implements HeldSocket {
   readonly fresh: boolean;
   #socket: ListeningSocket;
   readonly #readiness: Readiness;
-  readonly #closed: () => void;
+  readonly #closed: (trouble: string | undefined) => void;
   /** What was seen of its clients before it was closed: runs that still listen on it may go on. */
   #last: SocketEvidence | undefined;
 
-  constructor(socket: ListeningSocket, fresh: boolean, readiness: Readiness, closed: () => void) {
+  /** @param closed is called when it is; `trouble` says why something is left at its path, if so */
+  constructor(
+    socket: ListeningSocket,
+    fresh: boolean,
+    readiness: Readiness,
+    closed: (trouble: string | undefined) => void,
+  ) {
     this.#socket = socket;
     this.fresh = fresh;
     this.#readiness = readiness;
@@ -64,7 +70,6 @@ export class Held implements HeldSocket {
   close(): void {
     this.#readiness.forget(this.fd);
     this.#last = observeSocket(this.#socket);
-    closeSocket(this.#socket);
-    this.#closed();
+    this.#closed(closeSocket(this.#socket));
   }
 }

@@ -44,6 +44,7 @@ const c = {
   pidfd_open: libc.func("int pidfd_open(int, uint32_t)"),
   pidfd_send_signal: libc.func("int pidfd_send_signal(int, int, void *, uint32_t)"),
   pidfd_getfd: libc.func("int pidfd_getfd(int, int, uint32_t)"),
+  memfd_create: libc.func("int memfd_create(const char *, uint32_t)"),
   eventfd: libc.func("int eventfd(uint32_t, int)"),
   poll: libc.func("int poll(void *, unsigned long, int)"),
   getxattr: libc.func("long getxattr(const char *, const char *, _Out_ void *, size_t)"),
@@ -250,6 +251,10 @@ const F_SETFD = 2;
 export const keepOnExec = (fd: number): void => {
   checked("fcntl", c.fcntl(fd, F_SETFD, 0), `descriptor ${fd}`);
 };
+
+const MFD_CLOEXEC = 1;
+/** Descriptor of an empty file that is in memory alone; `name` is for whoever looks at descriptors. */
+export const memoryFile = (name: string): number => checked("memfd_create", c.memfd_create(name, MFD_CLOEXEC), name);
 
 const CLOSE_RANGE_CLOEXEC = 4;
 

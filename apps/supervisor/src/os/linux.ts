@@ -1,6 +1,5 @@
 /** The machine that the supervisor runs on: its port, made of the resources of this folder. */
 import { hash } from "node:crypto";
-import { rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Allotment } from "../core/allowance.ts";
 import type { Definition, Parsed, ParsedService, ServiceText } from "../core/definition.ts";
@@ -50,7 +49,7 @@ import { ConfWatch } from "./conf-watch.ts";
 import { hasClient, servesClient } from "./connections.ts";
 import { runFinish } from "./finish.ts";
 import { Held } from "./held-socket.ts";
-import { type FileIdentity, keepOnExec } from "./libc.ts";
+import type { FileIdentity } from "./libc.ts";
 import { fifoPath, Log, type LogPlan, requireCompressor, requireWritable } from "./log.ts";
 import { OverflowWatch } from "./log-overflow.ts";
 import { awaitNotification } from "./notification.ts";
@@ -76,7 +75,7 @@ import {
   type ServiceDirectories,
   serviceFolders,
 } from "./service-dir.ts";
-import { type ListeningSocket, openSocket, takeSocket } from "./socket.ts";
+import { type ListeningSocket, openSocket, takeAway, takeSocket } from "./socket.ts";
 import type { StateFiles } from "./state-file.ts";
 import { privileged } from "./tenant.ts";
 
@@ -322,13 +321,29 @@ export class Linux implements Machine {
   }
 
   openSocket(key: DaemonKey, group: string, descriptor: number): HeldSocket {
-    const path = join(this.#options.fastcgiDir, key.owner.name, `${key.name}.sock`);
+    const taken = this.takeSocket(key, group, descriptor);
+    if (taken) return taken;
+    const own = this.#leaders(key).some(isAlive);
+    return this.#hold(key, openSocket(this.#socketPath(key), this.#groupId(group), own), true);
+  }
+
+  takeSocket(key: DaemonKey, group: string, descriptor: number): HeldSocket | undefined {
+    const path = this.#socketPath(key);
     const gid = this.#groupId(group);
     const taken = this.#inherit(path, gid) ?? this.#takeFromRun(key, path, gid, descriptor);
-    const own = this.#leaders(key).some(isAlive);
-    const socket = new Held(taken ?? openSocket(path, gid, own), taken === undefined, this.#options.readiness, () =>
-      this.#sockets.delete(socket),
-    );
+    return taken && this.#hold(key, taken, false);
+  }
+
+  #socketPath({ owner, name }: DaemonKey): string {
+    return join(this.#options.fastcgiDir, owner.name, `${name}.sock`);
+  }
+
+  #hold(key: DaemonKey, listening: ListeningSocket, fresh: boolean): Held {
+    const { readiness, report } = this.#options;
+    const socket = new Held(listening, fresh, readiness, (trouble) => {
+      this.#sockets.delete(socket);
+      if (trouble !== undefined) report(idOf(key), `cannot take its socket away: ${trouble}`);
+    });
     this.#sockets.add(socket);
     return socket;
   }
@@ -378,11 +393,11 @@ export class Linux implements Machine {
     return join(this.#options.runDir, "notify", key.owner.name, `${recordName(key)}.sock`);
   }
 
-  /** Makes ready for another program in this process: it finds every run by its record, and gets these sockets. */
+  /** Makes ready for another program in this process: it finds every run by its record, and is to get these sockets. */
   handOver(): ReadonlyMap<string, number> {
     this.writeRecords();
     for (const { chain } of this.#spares.values()) chain.discardNow();
-    for (const { fd } of this.#sockets) keepOnExec(fd);
+    this.#spares.clear();
     return new Map([...this.#sockets].map(({ path, fd }) => [path, fd]));
   }
 
@@ -443,7 +458,10 @@ export class Linux implements Machine {
       },
       close: () => {
         this.#logs.delete(id);
-        const over = log.close().then(() => {
+        const closed = log
+          .close()
+          .catch((error) => this.#options.report(id, `closing its log: ${error.message ?? error}`));
+        const over = closed.then(() => {
           if (this.#closing.get(id) === over) this.#closing.delete(id);
         });
         this.#dropped.set(id, log.loss.lines);
@@ -489,8 +507,13 @@ export class Linux implements Machine {
       "instance" in of ? this.#runs.get(instanceId(of)) : this.#attending.get(of);
     const runs = wanted.map(({ of, doubtful }) => ({ run: runOf(of), doubtful }));
     // One look at /proc for all of them, where it takes one.
-    const snapshot = runs.some(({ run }) => run && run.cgroup === undefined) ? readProcesses() : undefined;
-    return runs.map(({ run, doubtful }) => run?.size(doubtful, snapshot));
+    try {
+      const snapshot = runs.some(({ run }) => run && run.cgroup === undefined) ? readProcesses() : undefined;
+      return runs.map(({ run, doubtful }) => run?.size(doubtful, snapshot));
+    } catch {
+      // For want of a descriptor nobody is found to have too much.
+      return [];
+    }
   }
 
   attendants(key: DaemonKey): readonly Attendant[] {
@@ -573,9 +596,9 @@ export class Linux implements Machine {
   ): Attention | undefined {
     const ration = this.#ration(key);
     const held = socket as Held | undefined;
-    if (held) {
+    if (held || file !== 0) {
       // Behind a new socket, whoever is connected to the one that it began with is its own.
-      const clients = file === held.file ? servesClient : hasClient;
+      const clients = file === held?.file ? servesClient : hasClient;
       return { ration, look: (since) => clients(this.#census, file, since) };
     }
     if (binding) return { ration, look: (since) => (binding.place as Binding).look(binding.run, since) };
@@ -620,8 +643,9 @@ export class Linux implements Machine {
             this.#options.report(`${owner}/${name}`, "ending it: its file, or its grant, is gone");
           clear(traces.leader, traces.cgroup, () => undefined);
         }
-        states.remove(owner, file);
-        rmSync(join(fastcgiDir, owner, `${name}.sock`), { force: true });
+        this.#removeRecord(owner, file);
+        const trouble = takeAway(join(fastcgiDir, owner, `${name}.sock`));
+        if (trouble !== undefined) this.#options.report(`${owner}/${name}`, `cannot take its socket away: ${trouble}`);
       }
     }
     this.#killStrayGroups();
@@ -756,12 +780,16 @@ export class Linux implements Machine {
   forget(key: InstanceKey): void {
     this.#unwritten.delete(instanceId(key));
     this.#remembered.delete(instanceId(key));
-    try {
-      this.#options.states.remove(key.owner.name, recordName(key));
-    } catch (error) {
-      const id = instanceId(key);
-      this.#options.report(id, `cannot remove its state: ${error instanceof Error ? error.message : error}`);
-    }
+    this.#removeRecord(key.owner.name, recordName(key));
     if (![...this.#remembered.values()].some((other) => idOf(other.key) === idOf(key))) this.#dropped.delete(idOf(key));
+  }
+
+  #removeRecord(owner: string, file: string): void {
+    try {
+      this.#options.states.remove(owner, file);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : error;
+      this.#options.report(`${owner}/${file}`, `cannot remove its state: ${why}`);
+    }
   }
 }

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { closeSync, constants, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -58,4 +59,29 @@ test("a FIFO whose name is gone is emptied all the same", () => {
   rmSync(join(directory, "fifo"));
   overflow.look(true, MINUTE);
   expect(overflow.loss.lines).toBe(7 + 12_999);
+});
+
+/** What a program tells whose descriptors are all in use for the first minute. */
+const CROWDED = (directory: string): string => `
+  import { closeSync, constants, openSync, writeSync } from "node:fs";
+  import { mkfifo } from "${import.meta.dirname}/libc.ts";
+  import { Overflow } from "${import.meta.dirname}/log-overflow.ts";
+  mkfifo("${directory}/other", 0o600);
+  const fd = openSync("${directory}/other", constants.O_RDWR | constants.O_NONBLOCK);
+  const identity = { uid: process.getuid(), gid: process.getgid(), groups: process.getgroups() };
+  const tells = { report: () => undefined, counted: () => undefined };
+  const overflow = new Overflow({ fd, identity, directory: "${directory}" }, 0, tells);
+  writeSync(fd, "line\\n".repeat(13_000));
+  const taken = [];
+  try { for (;;) taken.push(openSync("/dev/null")); } catch {}
+  const losses = [0, ${MINUTE - 1}, ${MINUTE}].map((now) => { overflow.look(true, now); return overflow.loss.lines; });
+  for (const each of taken) closeSync(each);
+  overflow.look(true, ${MINUTE + 1});
+  console.log(JSON.stringify([...losses, overflow.loss]));
+`;
+
+test("where there is no descriptor to look with, nothing is taken for an obstacle, and nothing dropped", () => {
+  const argv = ["--nofile=64:64", process.execPath, "--input-type=module", "-e", CROWDED(directory)];
+  const loss = { lines: 12_999, reason: "its logger does not go on, though it could write" };
+  expect(JSON.parse(execFileSync("prlimit", argv, { encoding: "utf8" }))).toEqual([0, 0, 0, loss]);
 });

@@ -31,7 +31,10 @@ export interface Watched {
   readonly directory: string;
 }
 
-/** Why its logger cannot write; "" where it can. */
+/** What says nothing of the logger: the file is there, or there is no descriptor for it. */
+const UNTOLD: ReadonlySet<string> = new Set(["EEXIST", "EMFILE", "ENFILE"]);
+
+/** Why its logger cannot write; "" where it can, for all that is known. */
 const obstacle = ({ identity, directory }: Watched): string =>
   asUser(identity, () => {
     const path = join(directory, `.${process.pid}~`);
@@ -49,8 +52,8 @@ const obstacle = ({ identity, directory }: Watched): string =>
       }
       return "";
     } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code === "EEXIST") return "";
+      const { code = "" } = error as NodeJS.ErrnoException;
+      if (UNTOLD.has(code)) return "";
       return code === "ENOSPC" || code === "EDQUOT" ? `no space left for its log (${code})` : `${directory}: ${code}`;
     }
   });
@@ -140,8 +143,14 @@ export class Overflow {
 
   /** Takes out what the FIFO holds, and leaves in it what the logger will read first when it goes on. */
   #drain(): void {
-    // Not by its path, which may be gone, or another's by now.
-    const fd = openSync(`/proc/self/fd/${this.fd}`, constants.O_RDWR | constants.O_NONBLOCK);
+    let fd: number;
+    try {
+      // Not by its path, which may be gone, or another's by now.
+      fd = openSync(`/proc/self/fd/${this.fd}`, constants.O_RDWR | constants.O_NONBLOCK);
+    } catch {
+      // There is no descriptor for it: the next look may have one.
+      return;
+    }
     try {
       this.#count(newlines(this.#first(take(fd))));
       const whole = this.#text("\n");

@@ -322,7 +322,11 @@ export class Log {
   async #close(): Promise<void> {
     if (this.#overflow) this.#watch.remove(this.#overflow);
     clearTimeout(this.#calm);
-    rmSync(this.#plan.fifo, { force: true, recursive: true });
+    try {
+      rmSync(this.#plan.fifo, { force: true, recursive: true });
+    } catch (error) {
+      this.#report(`cannot take its FIFO away: ${error instanceof Error ? error.message : error}`);
+    }
     await this.#turn;
     clearTimeout(this.#retry);
     const ended = new Promise<void>((resolve) => {

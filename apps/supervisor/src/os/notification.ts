@@ -3,7 +3,7 @@ import { chmodSync, chownSync, closeSync, mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { bindDatagrams, receive } from "./libc.ts";
 import type { Readiness } from "./readiness.ts";
-import { PASSAGE } from "./socket.ts";
+import { PASSAGE, takeAway } from "./socket.ts";
 
 /** Between two looks at a socket that is written to all the time. In ms. */
 const PAUSE = 20;
@@ -29,7 +29,8 @@ export const awaitNotification = (path: string, uid: number, readiness: Readines
     clearTimeout(timer);
     readiness.forget(fd);
     closeSync(fd);
-    rmSync(path, { force: true });
+    // Where something else is by now, the next run meets it, and tells.
+    takeAway(path);
   };
   const look = (): void => {
     for (let left = MOST_AT_ONCE; left > 0; left -= 1) {

@@ -56,3 +56,17 @@ it("keeps what the kernel does not let go of", () => {
   const argv = ["--input-type=module", "-e", LOCKED];
   expect(execFileSync(process.execPath, argv, { encoding: "utf8", cwd: import.meta.dirname })).toBe("on it goes\n");
 });
+
+/** The same in a program that has no descriptor left. */
+const CROWDED = `
+  import { openSync } from "node:fs";
+  import { giveBackMemory } from "${import.meta.dirname}/own-memory.ts";
+  try { for (;;) openSync("/dev/null"); } catch {}
+  giveBackMemory();
+  console.log("on it goes");
+`;
+
+it("gives nothing back where there is no descriptor to look with", () => {
+  const argv = ["--nofile=64:64", process.execPath, "--input-type=module", "-e", CROWDED];
+  expect(execFileSync("prlimit", argv, { encoding: "utf8" })).toBe("on it goes\n");
+});

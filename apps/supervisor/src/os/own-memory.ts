@@ -25,6 +25,14 @@ let kept = 0;
  * A mapping with a single page of our own is left as it is. Takes up to a fifth of a second: for moments when nobody waits.
  */
 export const giveBackMemory = (): void => {
+  try {
+    giveBack();
+  } catch {
+    // It takes descriptors to look; all of it can be done without.
+  }
+};
+
+const giveBack = (): void => {
   if (process.memoryUsage.rss() - kept < WORTHWHILE) return;
   globalThis.gc?.({ type: "major", execution: "sync", flavor: "last-resort" });
   trimHeap();

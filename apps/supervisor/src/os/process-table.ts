@@ -19,6 +19,10 @@ interface Row extends ProcessIdentity {
 /** What /proc said of every process at one moment. */
 export type Snapshot = readonly Row[];
 
+/** What becomes of a look at a process that has ended, or that /proc hides. Any other says nothing of it. */
+const UNSEEN: ReadonlySet<string> = new Set(["ENOENT", "ESRCH", "EACCES", "EPERM"]);
+
+/** @throws errno errors where it cannot be looked, as for want of a descriptor */
 const readRow = (pid: number): Row | undefined => {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, "utf8");
@@ -34,7 +38,8 @@ const readRow = (pid: number): Row | undefined => {
       threads: Number(fields[17]),
       startTime: Number(fields[19]),
     };
-  } catch {
+  } catch (error) {
+    if (!UNSEEN.has((error as NodeJS.ErrnoException).code ?? "")) throw error;
     return undefined;
   }
 };
@@ -42,17 +47,24 @@ const readRow = (pid: number): Row | undefined => {
 /** Whether it is more than the remains of a process. One whose first thread has ended looks like them, and goes on. */
 const isLiving = ({ state, threads }: Row): boolean => state !== "X" && (state !== "Z" || threads > 1);
 
-/** The process that has this pid now; undefined when there is none, or only its remains (a zombie). */
+/** The process that has this pid now; undefined when there is none, or only its remains (a zombie), or it cannot be looked. */
 export const identify = (pid: number): ProcessIdentity | undefined => {
   if (!Number.isInteger(pid) || pid <= 1) return undefined;
-  const row = readRow(pid);
-  return row && isLiving(row) ? { pid, startTime: row.startTime } : undefined;
+  try {
+    const row = readRow(pid);
+    return row && isLiving(row) ? { pid, startTime: row.startTime } : undefined;
+  } catch {
+    return undefined;
+  }
 };
 
 /** Whether that very process still lives. */
 export const isAlive = (process: ProcessIdentity): boolean => identify(process.pid)?.startTime === process.startTime;
 
-/** Every living process. */
+/**
+ * Every living process.
+ * @throws errno errors where it cannot be looked, as for want of a descriptor
+ */
 export const readProcesses = (): Snapshot =>
   readdirSync("/proc")
     .filter((entry) => /^\d+$/.test(entry))

@@ -6,7 +6,7 @@ import type { Readable } from "node:stream";
 import type { LaunchPlan } from "../core/launch.ts";
 import type { LiveRun, RunNews, RunUsage } from "../machine.ts";
 import { groupMembers, hasStarved, isPopulated, killGroup, removeGroup } from "./cgroup.ts";
-import { begin, type Ended } from "./children.ts";
+import { begin, collect, type Ended } from "./children.ts";
 import { anyOf, type Look } from "./connections.ts";
 import { easeOut } from "./easing.ts";
 import { endedChild, openPidfd, reap, sendSignal, socketPair } from "./libc.ts";
@@ -126,23 +126,32 @@ class Tree {
       // The leader is named besides: it may not have come as far as joining.
       return [this.leader, ...joined.flatMap((pid) => identify(pid) ?? [])].filter(isAlive);
     }
-    this.#known = findTree(this.leader, this.#known, snapshot, this.#leads);
+    try {
+      this.#known = findTree(this.leader, this.#known, snapshot, this.#leads);
+    } catch {
+      // For want of a descriptor: those of the last look.
+    }
     return this.#known;
   }
 
   /** For when the leader has ended. */
   isEmpty(): boolean {
     if (this.cgroup !== undefined) return !isPopulated(this.cgroup);
-    const snapshot = readProcesses();
+    let snapshot: Snapshot;
+    try {
+      snapshot = readProcesses();
+    } catch {
+      return false;
+    }
     this.#leads &&= hasSession(this.leader, snapshot);
     return this.members(snapshot).length === 0;
   }
 
-  /** Its processes; undefined where they are so many that they are not looked at. */
+  /** Its processes; undefined where they are so many that they are not looked at, or cannot be. */
   #few(): ProcessIdentity[] | undefined {
     if (this.cgroup !== undefined && groupMembers(this.cgroup).length > CROWD) return undefined;
     const members = this.members();
-    return members.length > CROWD ? undefined : members;
+    return members.length === 0 || members.length > CROWD ? undefined : members;
   }
 
   serves(): boolean | undefined {
@@ -378,7 +387,7 @@ export const prepare = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefin
     discardNow: () => {
       tree.kill();
       signalProcess(tree.leader, constants.signals.SIGKILL);
-      for (let look = 0; look < LONGEST_WAIT && end === undefined && !reap(tree.leader.pid); look += 1) pause(1);
+      for (let look = 0; look < LONGEST_WAIT && end === undefined && !collect(pid); look += 1) pause(1);
     },
   };
 };

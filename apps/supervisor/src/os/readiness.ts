@@ -7,25 +7,24 @@ const ONE = Buffer.from(BigUint64Array.of(1n).buffer);
 /** Calls back when a descriptor becomes readable. No thread waits while there is nothing to wait for. */
 export class Readiness {
   readonly #callbacks = new Map<number, () => void>();
-  #interrupt: number | undefined;
+  readonly #interrupt = eventfd();
   #polling = false;
 
   /** Calls `ready` once, when `fd` is readable. The descriptor stays the caller's, to be closed after that. */
   once(fd: number, ready: () => void): void {
     this.#callbacks.set(fd, ready);
-    if (this.#polling && this.#interrupt !== undefined) writeSync(this.#interrupt, ONE);
+    if (this.#polling) writeSync(this.#interrupt, ONE);
     else this.#poll();
   }
 
   /** Gives up waiting for a descriptor, which may be closed then. */
   forget(fd: number): void {
     if (!this.#callbacks.delete(fd)) return;
-    if (this.#polling && this.#interrupt !== undefined) writeSync(this.#interrupt, ONE);
+    if (this.#polling) writeSync(this.#interrupt, ONE);
   }
 
   #poll(): void {
     if (this.#callbacks.size === 0) return;
-    this.#interrupt ??= eventfd();
     const interrupt = this.#interrupt;
     this.#polling = true;
     pollReadable([interrupt, ...this.#callbacks.keys()], (readable) => {

@@ -9,6 +9,8 @@ import {
   readlinkSync,
   renameSync,
   rmSync,
+  type Stats,
+  unlinkSync,
   utimesSync,
 } from "node:fs";
 import { dirname } from "node:path";
@@ -103,18 +105,28 @@ const listenAt = (path: string, gid: number, mode: number): number => {
   }
 };
 
-/** Does something with the file of a socket; where that is gone, nobody connects, and the next run publishes another. */
-const withFile = (work: () => void): void => {
+/** What is at a path; undefined where nothing is, or that cannot be told. */
+const fileAt = (path: string): Stats | undefined => {
+  try {
+    return lstatSync(path);
+  } catch {
+    return undefined;
+  }
+};
+
+/** Does something with the file of a socket; where another thing is by now, nobody connects, and the next run publishes another. */
+const withFile = ({ path }: ListeningSocket, work: () => void): void => {
+  if (!fileAt(path)?.isSocket()) return;
   try {
     work();
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  } catch {
+    // It has gone at this moment, or its file system takes no more changes.
   }
 };
 
 /** Lets clients connect, or not. */
-export const admit = ({ path }: ListeningSocket, clients: boolean): void =>
-  withFile(() => chmodSync(path, clients ? FOR_CLIENTS : FOR_NOBODY));
+export const admit = (socket: ListeningSocket, clients: boolean): void =>
+  withFile(socket, () => chmodSync(socket.path, clients ? FOR_CLIENTS : FOR_NOBODY));
 
 /**
  * Sends those away who wait to be accepted, by listening anew: nobody may connect to that. Gives the new socket, or the same
@@ -169,10 +181,22 @@ const isBehind = (path: string, fd: number): boolean => {
   );
 };
 
-/** Stops listening and takes the socket off its path. */
-export const closeSocket = (socket: ListeningSocket): void => {
-  rmSync(socket.path, { force: true });
+/** Takes a file away that is no directory; gives why that cannot be, in words, where something else is there by now. */
+export const takeAway = (path: string): string | undefined => {
+  try {
+    unlinkSync(path);
+    return undefined;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    return code === "ENOENT" || code === "ENOTDIR" ? undefined : message;
+  }
+};
+
+/** Stops listening and takes the socket off its path; gives why that cannot be, as takeAway does. */
+export const closeSocket = (socket: ListeningSocket): string | undefined => {
+  const trouble = takeAway(socket.path);
   closeSync(socket.fd);
+  return trouble;
 };
 
 const LONG_AGO = 1;
@@ -180,17 +204,17 @@ const LONG_AGO = 1;
 /** Forgets earlier clients: `touched` is about those who connect from now on. */
 export const markSocket = (socket: ListeningSocket): void =>
   // connect(2) brings an access time up to date that is older than the modification time, also under relatime.
-  withFile(() => utimesSync(socket.path, LONG_AGO, Date.now() / 1000));
+  withFile(socket, () => utimesSync(socket.path, LONG_AGO, Date.now() / 1000));
 
 /** Number of the file that it is bound to (fileNumber): connections to it name that. */
 export const fileOf = ({ path }: ListeningSocket): number => {
-  const found = lstatSync(path, { throwIfNoEntry: false });
+  const found = fileAt(path);
   return found ? fileNumber(found) : 0;
 };
 
 /** Whether clients find the socket at its path, and can connect to it: a program that has it may have shut it down. */
 export const isPublished = (socket: ListeningSocket): boolean =>
-  (lstatSync(socket.path, { throwIfNoEntry: false })?.isSocket() ?? false) && !isShutDown(socket.fd);
+  (fileAt(socket.path)?.isSocket() ?? false) && !isShutDown(socket.fd);
 
 /** Gives back to the queue of clients the length that it had: a program that has the socket may have listened anew. */
 export const widenQueue = (socket: ListeningSocket): void => listenAgain(socket.fd, BACKLOG);
