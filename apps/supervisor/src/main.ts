@@ -171,13 +171,15 @@ const main = async (): Promise<void> => {
     states: new StateFiles(join(flags.stateDir, "daemons")),
     cgroups,
     readiness: new Readiness(),
-    parse: parseDaemonFile,
-    parseService,
+    files: {
+      parse: parseDaemonFile,
+      parseService,
+      describe: describeProblem,
+      names: NAME,
+      largest: MAX_DAEMON_FILE,
+      mostDaemons: MOST_DAEMONS,
+    },
     tools: flags.toolsDir ?? findServiceTools(import.meta.filename),
-    describe: describeProblem,
-    names: NAME,
-    largest: MAX_DAEMON_FILE,
-    mostDaemons: MOST_DAEMONS,
     report: (daemon, reason) => log.warn({ daemon, reason }, "trouble with a daemon's surroundings"),
   });
   machine.accounts = rule.accounts;
@@ -245,7 +247,7 @@ const main = async (): Promise<void> => {
     readConf: ({ owner, name }) => {
       const { chain, serviceChain } = placesOf(owner);
       const none = { path: confPath(chain.at(-1) ?? "/", name), text: undefined, problem: undefined };
-      return machine.readText(owner, chain, name) ?? machine.readScript(owner, serviceChain, name) ?? none;
+      return machine.files.text(owner, chain, name) ?? machine.files.script(owner, serviceChain, name) ?? none;
     },
     checkConf: ({ owner }, path, text) => {
       if (!isConfPath(path)) return { errors: [], warnings: [] };
@@ -257,7 +259,7 @@ const main = async (): Promise<void> => {
       const { chain, serviceChain } = placesOf(owner);
       const identity = machine.identity(owner);
       if (what === "make") return makeConfFile(identity, confPath(chain.at(-1) ?? "/", name), text);
-      const found = machine.readText(owner, chain, name) ?? machine.readScript(owner, serviceChain, name);
+      const found = machine.files.text(owner, chain, name) ?? machine.files.script(owner, serviceChain, name);
       if (found) replaceConfFile(identity, found.path, text);
     },
     newConf: daemonTemplate,

@@ -2,7 +2,6 @@
 import { hash } from "node:crypto";
 import { join } from "node:path";
 import type { Allotment } from "../core/allowance.ts";
-import type { Definition, Parsed, ParsedService, ServiceText } from "../core/definition.ts";
 import type { Means } from "../core/enforcement.ts";
 import type { LaunchPlan } from "../core/launch.ts";
 import type { Account, AccountBase } from "../core/policy-rules.ts";
@@ -37,16 +36,9 @@ import {
   makeGroup,
   removeGroup,
 } from "./cgroup.ts";
-import {
-  type ConfDirectory,
-  type ConfText,
-  confPath,
-  makeOwnDirectory,
-  readConfDirectory,
-  type Selection,
-} from "./conf-dir.ts";
-import { ConfWatch } from "./conf-watch.ts";
+import { makeOwnDirectory } from "./conf-dir.ts";
 import { hasClient, servesClient } from "./connections.ts";
+import { DaemonFiles, type FileRules } from "./daemon-files.ts";
 import { runFinish } from "./finish.ts";
 import { Held } from "./held-socket.ts";
 import type { FileIdentity } from "./libc.ts";
@@ -67,14 +59,6 @@ import {
 import { findTree, isAlive, type ProcessIdentity, readProcesses } from "./process-table.ts";
 import { Ration } from "./ration.ts";
 import type { Readiness } from "./readiness.ts";
-import {
-  type FoundService,
-  readScript,
-  readServiceDirectories,
-  type ScriptText,
-  type ServiceDirectories,
-  serviceFolders,
-} from "./service-dir.ts";
 import { type ListeningSocket, openSocket, takeAway, takeSocket } from "./socket.ts";
 import type { StateFiles } from "./state-file.ts";
 import { privileged } from "./tenant.ts";
@@ -86,22 +70,11 @@ export interface LinuxOptions {
   readonly states: StateFiles;
   readonly cgroups: CgroupRoot;
   readonly readiness: Readiness;
-  /** Reads a conf file's text. */
-  readonly parse: (text: string, owner: Account) => Parsed<Definition>;
-  /** Reads what a service directory holds. */
-  readonly parseService: (text: ServiceText, owner: Account) => ParsedService;
+  readonly files: FileRules;
   /** Directory of the programs that scripts of service directories call by their old names. */
   readonly tools: string;
-  /** Writes a problem of a text as `path:line: text`. */
-  readonly describe: (path: string, problem: { readonly line: number; readonly text: string }) => string;
   /** Sockets that the program before this one left in this process: their paths and descriptors. */
   readonly inherited: Map<string, number>;
-  /** What the names of daemons look like. */
-  readonly names: RegExp;
-  /** Bytes of a conf file at most. */
-  readonly largest: number;
-  /** Daemons of one owner that are loaded at most. */
-  readonly mostDaemons: number;
   /** Something that went wrong aside from any request. */
   readonly report: (id: string, problem: string) => void;
 }
@@ -123,9 +96,6 @@ interface Traces {
   readonly loggerSignature?: string | undefined;
   readonly dropped?: number;
 }
-
-/** What of a directory is read, or read first. */
-type Wanted = Pick<Selection, "first" | "only">;
 
 /** A launch that stands by. */
 interface Spare {
@@ -153,6 +123,8 @@ interface Remembered extends Omit<InstanceRecord, "traces"> {
 export class Linux implements Machine {
   readonly privileged = privileged;
   readonly tools: string;
+  /** What owners say of their daemons. */
+  readonly files: DaemonFiles;
   /** The machine's accounts; replaced when they are read again. */
   accounts: AccountBase = { users: new Map(), groups: new Map() };
   readonly #options: LinuxOptions;
@@ -169,8 +141,6 @@ export class Linux implements Machine {
   readonly #unwritten = new Map<string, Remembered>();
   readonly #sockets = new Set<Held>();
   readonly #notifications = new Map<string, () => void>();
-  /** What files were understood as, by their paths: a text that is the same is not parsed again. */
-  readonly #understood = new Map<string, FoundFile>();
   /** What each daemon was last held to, by its id. */
   readonly #allotments = new Map<string, Allotment>();
   /** The same, as text, where all of its groups that there were have been told it. */
@@ -186,11 +156,11 @@ export class Linux implements Machine {
   readonly #publishing = new Map<string, Ration>();
   /** Time that may go into counting what is beside those sockets. */
   readonly #counting = new Map<string, Ration>();
-  readonly #watches = new Map<string, ConfWatch>();
 
   constructor(options: LinuxOptions) {
     this.#options = options;
     this.tools = options.tools;
+    this.files = new DaemonFiles(options.files, (owner) => this.identity(owner));
   }
 
   now(): number {
@@ -212,112 +182,13 @@ export class Linux implements Machine {
   readFiles(owner: Account, places: Places, loaded: readonly string[]): FoundFiles {
     // What an earlier supervisor had running comes first, too.
     const recorded = this.#options.states.list(owner.name).map((file) => file.split("#")[0] ?? "");
-    const first = new Set([...loaded, ...recorded]);
-    const conf = this.#read(owner, places.chain, { first });
-    const services = this.#readServices(owner, places.serviceChain, this.#options.mostDaemons - conf.files.length, {
-      first,
-    });
-    const files = new Map(conf.files.map((file) => [file.name, this.#understand(owner, file)]));
-    // Both may lie below the same directory that is not to be trusted.
-    const problems = [...new Set([...conf.problems, ...services.problems])];
-    for (const service of services.directories) {
-      const known = files.get(service.name);
-      if (known) problems.push(`${service.path}: not loaded, for ${known.path} has the same name; rename one of them`);
-      else files.set(service.name, this.#understandService(owner, service));
-    }
-    const passedOver = [...conf.passedOver, ...services.passedOver];
-    return { files: [...files.values()], passedOver, problems, complete: conf.complete && services.complete };
+    return this.files.readAll(owner, places, new Set([...loaded, ...recorded]));
   }
-
   readFile(owner: Account, places: Places, name: string): FoundFile | undefined {
-    const text = this.readText(owner, places.chain, name);
-    if (text) return this.#understand(owner, text);
-    const { directories, problems } = this.#readServices(owner, places.serviceChain, this.#options.mostDaemons, {
-      only: name,
-    });
-    if (directories[0]) return this.#understandService(owner, directories[0]);
-    if (problems.length === 0) return undefined;
-    const path = join(places.serviceChain.at(-1) ?? "/", name, "run");
-    return this.#refused({ name, kind: "service", path }, problems.join("; "));
+    return this.files.readOne(owner, places, name);
   }
-
   watchFiles(owner: Account, places: Places, changed: () => void): void {
-    const watch = this.#watches.get(owner.name) ?? new ConfWatch();
-    this.#watches.set(owner.name, watch);
-    const identity = this.identity(owner);
-    const services = places.serviceChain.at(-1) ?? "/";
-    watch.follow(identity, [places.chain.at(-1) ?? "/", services, ...serviceFolders(identity, services)], changed);
-  }
-
-  /** The text of one conf file, or why it cannot be read; undefined when there is no such file. */
-  readText(owner: Account, chain: readonly string[], name: string): ConfText | undefined {
-    const { files, problems } = this.#read(owner, chain, { only: name });
-    if (files[0] || problems.length === 0) return files[0];
-    return { name, path: confPath(chain.at(-1) ?? "", name), text: undefined, problem: problems.join("; ") };
-  }
-
-  /** The text of the `run` of one service directory, or why it cannot be read; undefined when there is no such directory. */
-  readScript(owner: Account, chain: readonly string[], name: string): ScriptText | undefined {
-    const { directories } = this.#readServices(owner, chain, this.#options.mostDaemons, { only: name });
-    const [found] = directories;
-    if (!found) return undefined;
-    const { path } = found;
-    // Its reason names the path that it is about.
-    if (!found.content) return { path, text: undefined, problem: found.problem };
-    return readScript(owner, this.identity(owner), path, this.#options.largest);
-  }
-
-  #read(owner: Account, chain: readonly string[], wanted: Wanted): ConfDirectory {
-    const { names, largest, mostDaemons: most } = this.#options;
-    return readConfDirectory(owner, this.identity(owner), chain, { names, largest, most, ...wanted });
-  }
-
-  #readServices(owner: Account, chain: readonly string[], most: number, wanted: Wanted): ServiceDirectories {
-    const { names, largest } = this.#options;
-    return readServiceDirectories(owner, this.identity(owner), chain, { names, largest, most, ...wanted });
-  }
-
-  /** A file that may not be believed. */
-  #refused(file: Pick<FoundFile, "name" | "kind" | "path">, problem: string): FoundFile {
-    const errors = [`${file.path}: ${problem}`];
-    return { ...file, legible: false, definition: undefined, errors, warnings: [], fingerprint: `! ${problem}` };
-  }
-
-  #understandService(owner: Account, { name, path, content, problem }: FoundService): FoundFile {
-    const file = { name, kind: "service", path } as const;
-    if (content === undefined) return { ...this.#refused(file, ""), errors: [problem], fingerprint: `! ${problem}` };
-    const { fingerprint, ...text } = content;
-    const { value, errors, warnings } = this.#options.parseService(text, owner);
-    const describe = (what: { file: string; line: number; text: string }) =>
-      this.#options.describe(join(text.directory, what.file), what);
-    return {
-      ...file,
-      legible: true,
-      definition: value,
-      errors: errors.map(describe),
-      warnings: warnings.map(describe),
-      fingerprint,
-    };
-  }
-
-  #understand(owner: Account, { name, path, text, problem }: ConfText): FoundFile {
-    const file = { name, kind: "conf", path } as const;
-    if (text === undefined) return this.#refused(file, problem);
-    const fingerprint = hash("sha256", text, "base64");
-    const known = this.#understood.get(path);
-    if (known?.fingerprint === fingerprint) return known;
-    const { value, errors, warnings } = this.#options.parse(text, owner);
-    const describe = (what: { line: number; text: string }) => this.#options.describe(path, what);
-    const understood = {
-      ...file,
-      legible: true,
-      definition: value,
-      errors: errors.map(describe),
-      warnings: warnings.map(describe),
-      fingerprint,
-    };
-    this.#understood.set(path, understood);
-    return understood;
+    this.files.watch(owner, places, changed);
   }
 
   openSocket(key: DaemonKey, group: string, descriptor: number): HeldSocket {
