@@ -446,7 +446,6 @@ export const verdict = (state: State, wish: "up" | "down", since: number): Verdi
   }
   if (state.want === "down") return { ok: false, reason: "it was asked to stop meanwhile" };
   if (state.phase === "running" || state.phase === "asleep") return { ok: true };
-  if (state.phase === "failed" && state.last) return { ok: false, reason: describeExit(state.last.exit) };
-  if (state.last && state.last.run > since && !state.asked) return { ok: false, reason: describeExit(state.last.exit) };
-  return "pending";
+  const isOver = state.phase === "failed" || ((state.last?.run ?? 0) > since && !state.asked);
+  return state.last && isOver ? { ok: false, reason: describeExit(state.last.exit) } : "pending";
 };
