@@ -104,8 +104,11 @@ export const measureLoss = ({ seconds, setups, troubles, record }: Wishes): Prom
     }
   });
 
-/** Both are begun anew so often: which memory a process happens to get makes it faster or slower, too. */
-const STARTS = 4;
+/**
+ * Both are begun anew so often, each of them first every other time: which memory a process happens to get, and what else was
+ * begun before it, make it faster or slower, too, by more than what is to be found out.
+ */
+const STARTS = 12;
 /** Requests after which php-cgi leaves, that in words, and how long each of the two is asked at a time, in ms. */
 const LIMITS = [
   [STAYING.PHP_FCGI_MAX_REQUESTS, "never leaves", 100],
@@ -163,7 +166,7 @@ const meanOf = (ratios: readonly number[]): { mean: number; error: number } => {
   const average = (values: readonly number[]): number => values.reduce((sum, each) => sum + each, 0) / values.length;
   const mean = average(logs);
   const variance = average(logs.map((each) => (each - mean) ** 2));
-  return { mean: Math.exp(mean), error: Math.sqrt(variance / logs.length) };
+  return { mean: Math.exp(mean), error: Math.sqrt(variance / (logs.length - 1)) };
 };
 
 /** Requests a second through Nginx, against spawn-fcgi and multiwatch. */
@@ -173,20 +176,22 @@ export const measureThroughput = ({ seconds }: Wishes): Promise<void> =>
       for (const [limit, words, length] of LIMITS) {
         const what = `${processes} php-cgi, which ${words}`;
         console.log(`requests a second, wrk -c16, ${what}: ${seconds} s, ${length} ms each in turn`);
-        const all: { ratios: number[]; rates: number[] } = { ratios: [], rates: [] };
+        const ratios: number[] = [];
+        const rates: number[] = [];
+        const environment = { PHP_FCGI_MAX_REQUESTS: limit };
+        const share = Math.ceil(seconds / STARTS);
         for (let start = 0; start < STARTS; start += 1) {
-          const ours = dmhost(processes);
-          const setups: [Setup, Setup] = [ours, patientMultiwatch(processes)];
-          const environment = { PHP_FCGI_MAX_REQUESTS: limit };
-          const { ratios, rates } = await race(setups, () => place(environment), Math.ceil(seconds / STARTS), length);
-          all.ratios.push(...ratios);
-          all.rates.push(...rates);
+          const isFirst = start % 2 === 0;
+          const [ours, theirs] = [dmhost(processes), patientMultiwatch(processes)];
+          const found = await race(isFirst ? [ours, theirs] : [theirs, ours], () => place(environment), share, length);
+          const { mean } = meanOf(found.ratios);
+          ratios.push(isFirst ? mean : 1 / mean);
+          if (isFirst) rates.push(...found.rates);
         }
-        const { mean, error } = meanOf(all.ratios);
-        const count = all.ratios.length;
-        console.log(`  dmhost ${median(all.rates).toFixed(0)}, by ${patientMultiwatch(processes).name}'s`);
+        const { mean, error } = meanOf(ratios);
+        console.log(`  dmhost ${median(rates).toFixed(0)}, by ${patientMultiwatch(processes).name}'s`);
         console.log(
-          `  ratio ${mean.toFixed(3)}, standard error ${error.toFixed(3)}, median ${median(all.ratios).toFixed(3)} of ${count}\n`,
+          `  ratio ${mean.toFixed(3)}, standard error ${error.toFixed(3)}, median ${median(ratios).toFixed(3)} of ${STARTS} starts\n`,
         );
       }
     }

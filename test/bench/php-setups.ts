@@ -76,7 +76,9 @@ export const dmhost = (processes: number): Setup => ({
     const instances = processes === 1 ? [] : [`instances = ${processes}`];
     const exports = Object.entries(environment).map(([key, value]) => `export ${key} = ${value}`);
     tenant.writeConf("site", "start = exec php-cgi", "listen = fastcgi", "dir = ~/www", ...instances, ...exports);
-    const supervisor = stage.supervisor(`${name}-dmhost`, policy, SHIPPED_SUPERVISOR);
+    // Not with all that tests want to read of it.
+    const options = { ...SHIPPED_SUPERVISOR, flags: ["--log-level", "info"] };
+    const supervisor = stage.supervisor(`${name}-dmhost`, policy, options);
     await supervisor.start();
     const id = `${tenant.name}/site`;
     const { socket = "" } = await supervisor.reaches(id, "running");
