@@ -118,8 +118,15 @@ test("the record of an instance that cannot be removed is told of", async () => 
   await supervisor.up(idOf("scaled"));
   await supervisor.scale(idOf("scaled"), 2);
   const record = join(supervisor.stateDir, "daemons", alice.name, "scaled#2.json");
-  rmSync(record);
-  mkdirSync(record);
+  await until("a directory in its place, which may be written again at this moment", () => {
+    rmSync(record, { force: true });
+    try {
+      mkdirSync(record);
+      return true;
+    } catch {
+      return false;
+    }
+  });
   await supervisor.scale(idOf("scaled"), 1);
   await until("a line about it", () =>
     supervisor.log().some(({ reason }) => reason?.startsWith("cannot remove its state: ")),
