@@ -169,8 +169,9 @@ exec "$@"`;
 
 /**
  * $1 directory, $2 shell, $3 start, $4 umask; the rest, if any, are the words of a start that is nothing but `exec` and them.
- * That needs no shell of its own, unless its program cannot be run, which the shell is to tell. Gives the variables their names and becomes the daemon. The shell that reads
- * this may be one of a jail, and warn of what it likes: nothing but a failure belongs on descriptor 3.
+ * That needs no shell of its own, unless its program cannot be run, which the shell is to tell. Gives the variables their
+ * names and becomes the daemon. The shell that reads this may be one of a jail, and warn of what it likes: nothing but a
+ * failure belongs on descriptor 3.
  * @param redirections of the other descriptors that the daemon gets
  * @param last a command, once the variables have their names
  */
