@@ -28,7 +28,7 @@ const koffiBesideBundle: Plugin = {
 /** Bundles the supervisor. Identifiers keep their names and lines stay short, so that stack traces can be read. */
 const bundleSupervisor = (): Promise<unknown> =>
   build({
-    entryPoints: [join(root, "apps/supervisor/src/main.ts")],
+    entryPoints: [join(root, "apps/supervisor/src/app/main.ts")],
     outfile: join(dist, "supervisor.js"),
     bundle: true,
     platform: "node",

@@ -8,6 +8,7 @@ RUN apt-get update -q \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY .npmrc package.json package-lock.json ./
+COPY packages/contract/package.json packages/contract/
 COPY apps/supervisor/package.json apps/supervisor/
 COPY apps/dmctl/package.json apps/dmctl/
 # Both secrets may be empty: `ca` has the certificates of a proxy that reads TLS, `npmrc` a registry of one's own.
@@ -15,6 +16,7 @@ RUN --mount=type=secret,id=ca --mount=type=secret,id=npmrc --mount=type=cache,ta
     if [ -s /run/secrets/ca ]; then export NODE_EXTRA_CA_CERTS=/run/secrets/ca; fi; \
     npm ci --no-audit --no-fund --userconfig /run/secrets/npmrc
 COPY build.ts ./
+COPY packages packages
 COPY apps apps
 COPY daemontools daemontools
 # By its own path: npm 9 removes .bin/node along with the package for the other architecture.

@@ -1,7 +1,7 @@
 /** What man pages and completion say of dmctl and of the files, against what the programs know. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { DAEMON_STATES, EXIT, POLICY_VERBS, SIGNALS, VERSION } from "@dmhost/supervisor/contract";
+import { DAEMON_STATES, EXIT, POLICY_VERBS, SIGNALS, VERSION } from "@dmhost/contract";
 import { describe, expect, test } from "vitest";
 import { COMMANDS } from "../apps/dmctl/src/commands.ts";
 import { helpFor, helpText } from "../apps/dmctl/src/help.ts";

@@ -5,7 +5,7 @@ import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs
 import { request } from "node:http";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { DaemonList } from "@dmhost/supervisor/contract";
+import type { DaemonList } from "@dmhost/contract";
 import { type Account, nameFor } from "../system/account.ts";
 import { askForPage } from "../system/fastcgi-client.ts";
 import { Nginx, vhostText } from "../system/nginx.ts";

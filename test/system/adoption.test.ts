@@ -35,7 +35,7 @@ beforeAll(async () => {
   alice = await stage.account("alice");
   page = alice.write("page.php", "<?php echo getmypid();");
   program = join(stage.directory, "supervisor.ts");
-  symlinkSync(join(CHECKOUT, "apps/supervisor/src/main.ts"), program);
+  symlinkSync(join(CHECKOUT, "apps/supervisor/src/app/main.ts"), program);
   supervisor = stage.supervisor("main", [`nginx-group = ${nameFor("web")}`, "[runs_as]", alice.name], {
     program: [join(CHECKOUT, "node_modules/.bin/node"), program],
   });
@@ -58,7 +58,7 @@ const idOf = (name: string): string => `${alice.name}/${name}`;
 const socket = (): string => `${supervisor.fastcgiDir}/${alice.name}/site.sock`;
 const replaceProgram = (): void => {
   rmSync(program);
-  symlinkSync(join(CHECKOUT, "apps/supervisor/src/main.ts"), program);
+  symlinkSync(join(CHECKOUT, "apps/supervisor/src/app/main.ts"), program);
 };
 const pidOf = async (name: string): Promise<number> => (await supervisor.status(idOf(name))).pid;
 const loggers = (): number[] => processesOf(alice.uid).filter((pid) => argumentsOf(pid)[0]?.endsWith("s6-log"));

@@ -1,7 +1,7 @@
 /** Hostile clients of the control API (spec/security.md 13-15), and whom the kernel says that they are. */
 import { once } from "node:events";
 import { createConnection, type Socket } from "node:net";
-import type { ConfFile } from "@dmhost/supervisor/contract";
+import type { ConfFile } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
 import { ask } from "./control-api.ts";

@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { SIGNALS } from "@dmhost/supervisor/contract";
+import { SIGNALS } from "@dmhost/contract";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { COMMANDS } from "../../apps/dmctl/src/commands.ts";
 import type { Account } from "./account.ts";

@@ -2,7 +2,7 @@
 import { chmodSync, closeSync, lstatSync, openSync, readdirSync, readFileSync, statSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { makeConfFile, replaceConfFile } from "../../apps/supervisor/src/os/conf-write.ts";
+import { makeConfFile, replaceConfFile } from "../../apps/supervisor/src/os/files/conf-write.ts";
 import type { Account } from "./account.ts";
 import { Stage } from "./stage.ts";
 

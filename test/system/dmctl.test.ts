@@ -1,6 +1,6 @@
 /** dmctl end to end: real accounts, a real supervisor, and what a terminal's user gets to see and to do. */
 import { existsSync, lstatSync, readFileSync, readlinkSync } from "node:fs";
-import type { DaemonList, DaemonStatus, Outcome } from "@dmhost/supervisor/contract";
+import type { DaemonList, DaemonStatus, Outcome } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Account } from "./account.ts";
 import { Follower } from "./follower.ts";

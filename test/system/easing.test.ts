@@ -2,7 +2,7 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Outcome } from "@dmhost/supervisor/contract";
+import type { Outcome } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
 import { askForPage } from "./fastcgi-client.ts";

@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import type { ConfFile } from "@dmhost/supervisor/contract";
+import type { ConfFile } from "@dmhost/contract";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
 import { type Ended, run, succeed, until } from "./program.ts";

@@ -1,6 +1,6 @@
 /** `dmctl explain` and `dmctl export`: why a daemon is in its state, what the policy says and where, the whole state. */
 import { existsSync, readFileSync } from "node:fs";
-import type { Explanation, PolicyAnswer, StateExport } from "@dmhost/supervisor/contract";
+import type { Explanation, PolicyAnswer, StateExport } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
 import { type Ended, run, until } from "./program.ts";

@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import type { DaemonStatus, Explanation, PolicyAnswer, StateExport } from "@dmhost/supervisor/contract";
+import type { DaemonStatus, Explanation, PolicyAnswer, StateExport } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
 import { argumentsOf, childrenOf, isRunning } from "./proc.ts";

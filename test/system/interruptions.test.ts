@@ -1,7 +1,7 @@
 /** What comes in the middle of a rolling restart, of sleep, or of the supervisor's own life. */
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import type { DaemonStatus, Outcome } from "@dmhost/supervisor/contract";
+import type { DaemonStatus, Outcome } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
 import { askLine, lineServer, takesUp } from "./line-server.ts";

@@ -2,7 +2,7 @@
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { ENTER_JAIL, LAUNCH_FAILED, READ_VARIABLES } from "../../apps/supervisor/src/core/launch-stages.ts";
+import { ENTER_JAIL, LAUNCH_FAILED, READ_VARIABLES } from "../../apps/supervisor/src/launch/stages.ts";
 import { run, succeed } from "./program.ts";
 
 let directory: string;

@@ -5,7 +5,7 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { DaemonStatus, Explanation } from "@dmhost/supervisor/contract";
+import type { DaemonStatus, Explanation } from "@dmhost/contract";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Account } from "./account.ts";
 import { limitsOf, processesOf } from "./proc.ts";

@@ -1,6 +1,6 @@
 /** lock=: one holder at a time, the rest wait and say so; and exit code 100, after which nothing is tried again. */
 import { lstatSync } from "node:fs";
-import type { Explanation } from "@dmhost/supervisor/contract";
+import type { Explanation } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
 import { argumentsOf, descriptorsOf, isRunning, processesOf } from "./proc.ts";

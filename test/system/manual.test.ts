@@ -2,7 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { DAEMON_STATES } from "@dmhost/supervisor/contract";
+import { DAEMON_STATES } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { COMMANDS } from "../../apps/dmctl/src/commands.ts";
 import { DAEMON_KEYS } from "../../apps/supervisor/src/conf/daemon-keys.ts";

@@ -4,7 +4,7 @@
  */
 import { chmodSync, existsSync } from "node:fs";
 import { join } from "node:path";
-import type { Explanation } from "@dmhost/supervisor/contract";
+import type { Explanation } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
 import { argumentsOf, limitsOf, processesOf } from "./proc.ts";

@@ -13,9 +13,9 @@ const PRELUDE = `
   import { once } from "node:events";
   import { writeFileSync } from "node:fs";
   import { setTimeout } from "node:timers/promises";
-  import { adopt, clear } from "${OS}/process.ts";
-  import { identify } from "${OS}/process-table.ts";
-  import { Readiness } from "${OS}/readiness.ts";
+  import { adopt, clear } from "${OS}/processes/run.ts";
+  import { identify } from "${OS}/kernel/process-table.ts";
+  import { Readiness } from "${OS}/kernel/poller.ts";
   const begin = (script) => {
     const child = spawn("sh", ["-c", script], { detached: true, stdio: ["ignore", "pipe", "ignore"] });
     return { child, ended: once(child, "exit"), told: once(child.stdout, "data").then(([data]) => Number(data)) };

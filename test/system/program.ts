@@ -12,7 +12,7 @@ const NODE = join(CHECKOUT, "node_modules/.bin/node");
 /** The supervisor under test: program and first arguments. */
 export const SUPERVISOR: readonly string[] =
   BUILT === undefined
-    ? [NODE, join(CHECKOUT, "apps/supervisor/src/main.ts")]
+    ? [NODE, join(CHECKOUT, "apps/supervisor/src/app/main.ts")]
     : [join(BUILT, "node"), join(BUILT, "supervisor.js")];
 /** The dmctl under test. */
 export const DMCTL: readonly string[] =

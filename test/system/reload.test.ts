@@ -1,6 +1,6 @@
 /** Root's rescan, and SIGHUP: what changed among policy and accounts takes effect, and nothing else; all of it is told. */
 import { appendFileSync, chmodSync, readFileSync, writeFileSync } from "node:fs";
-import type { DaemonList } from "@dmhost/supervisor/contract";
+import type { DaemonList } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Account, nameFor } from "./account.ts";
 import { isRunning, numbersOf } from "./proc.ts";

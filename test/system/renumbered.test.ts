@@ -1,6 +1,6 @@
 /** An account's uid that becomes somebody else's while the supervisor runs: authority is the uid's, by the accounts of now. */
 import { lstatSync } from "node:fs";
-import type { DaemonList } from "@dmhost/supervisor/contract";
+import type { DaemonList } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Account } from "./account.ts";
 import { isRunning, numbersOf } from "./proc.ts";

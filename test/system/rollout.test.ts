@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { existsSync, rmSync } from "node:fs";
 import { createConnection } from "node:net";
 import { join } from "node:path";
-import type { DaemonList } from "@dmhost/supervisor/contract";
+import type { DaemonList } from "@dmhost/contract";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
 import { askForPage } from "./fastcgi-client.ts";

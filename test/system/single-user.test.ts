@@ -3,7 +3,7 @@
 import { once } from "node:events";
 import { chmodSync, chownSync, lstatSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import type { Health } from "@dmhost/supervisor/contract";
+import type { Health } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
 import { askForPage } from "./fastcgi-client.ts";

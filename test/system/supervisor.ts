@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { DaemonState, DaemonStatus, Outcome, RescanResult } from "@dmhost/supervisor/contract";
+import type { DaemonState, DaemonStatus, Outcome, RescanResult } from "@dmhost/contract";
 import { type Answer, ask } from "./control-api.ts";
 import { SUPERVISOR, until } from "./program.ts";
 

@@ -1,6 +1,6 @@
 /** What a daemon's process is born into: nice, umask, limits, variables out of files; and what of it is refused. */
 import { existsSync, mkdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
-import type { Explanation } from "@dmhost/supervisor/contract";
+import type { Explanation } from "@dmhost/contract";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Account } from "./account.ts";
 import { argumentsOf, descriptorsOf, environmentOf, isRunning, limitsOf, niceOf, numbersOf, statusOf } from "./proc.ts";

@@ -1,6 +1,6 @@
 /** The times that status shows, held against the tests' own clock: bounds that were measured, so no speed is assumed. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { DaemonStatus } from "@dmhost/supervisor/contract";
+import type { DaemonStatus } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
 import { Stage } from "./stage.ts";

@@ -42,7 +42,7 @@ export const addSupervisor = async (directory: string): Promise<string> => {
   const outfile = join(directory, "supervisor.mjs");
   await build({
     absWorkingDir: CHECKOUT,
-    entryPoints: ["apps/supervisor/src/main.ts"],
+    entryPoints: ["apps/supervisor/src/app/main.ts"],
     outfile,
     bundle: true,
     platform: "node",

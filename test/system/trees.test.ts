@@ -1,7 +1,7 @@
 /** Stopping reaches everything that a daemon started, and two runs of it never live together. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Outcome } from "@dmhost/supervisor/contract";
+import type { Outcome } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
 import { argumentsOf, environmentOf, isRunning, processesOf } from "./proc.ts";

@@ -29,7 +29,7 @@ beforeAll(async () => {
   alice = await stage.account("alice");
   serve = lineServer(alice);
   program = join(stage.directory, "supervisor.ts");
-  symlinkSync(join(CHECKOUT, "apps/supervisor/src/main.ts"), program);
+  symlinkSync(join(CHECKOUT, "apps/supervisor/src/app/main.ts"), program);
   supervisor = stage.supervisor("main", [`nginx-group = ${nameFor("web")}`, "[runs_as]", alice.name], {
     program: [join(CHECKOUT, "node_modules/.bin/node"), program],
   });

@@ -5,7 +5,7 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { DaemonStatus, Explanation } from "@dmhost/supervisor/contract";
+import type { DaemonStatus, Explanation } from "@dmhost/contract";
 import { beforeAll, expect, test } from "vitest";
 import { Appliance, command, type Ended, eventually, PROJECT, succeed } from "../appliance/appliance.ts";
 import { HostAccount } from "../appliance/host-account.ts";

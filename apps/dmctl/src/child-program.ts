@@ -2,7 +2,7 @@
 import { type StdioOptions, spawn } from "node:child_process";
 import { once } from "node:events";
 import type { Writable } from "node:stream";
-import { EXIT } from "@dmhost/supervisor/contract";
+import { EXIT } from "@dmhost/contract";
 import { Failure } from "./failure.ts";
 
 /** How a program ended; `code` is undefined when a signal ended it. */

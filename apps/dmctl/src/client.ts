@@ -1,6 +1,6 @@
 /** The control API: the contract's values out of it, or Failures. */
 import type { Readable } from "node:stream";
-import { API_VERSION, type ApiError, ERROR_STATUS, EXIT } from "@dmhost/supervisor/contract";
+import { API_VERSION, type ApiError, ERROR_STATUS, EXIT } from "@dmhost/contract";
 import { type Answer, exchange, readText } from "./exchange.ts";
 import { EXIT_OF_ERROR, Failure } from "./failure.ts";
 

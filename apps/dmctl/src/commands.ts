@@ -12,7 +12,7 @@ import {
   type ScaleRequest,
   type StateExport,
   VERSION,
-} from "@dmhost/supervisor/contract";
+} from "@dmhost/contract";
 import { apiPath, type Client } from "./client.ts";
 import { misuse } from "./failure.ts";
 import { helpFor, helpText } from "./help.ts";

@@ -2,7 +2,7 @@
 import { readFileSync, realpathSync, type Stats, statSync } from "node:fs";
 import { userInfo } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
-import { DEFAULT_RUN_DIR, EXIT, HOME_SOCKET, PUBLIC_SOCKET, userSocket } from "@dmhost/supervisor/contract";
+import { DEFAULT_RUN_DIR, EXIT, HOME_SOCKET, PUBLIC_SOCKET, userSocket } from "@dmhost/contract";
 import { Failure } from "./failure.ts";
 
 const WRITABLE_BY_OTHERS = 0o022;

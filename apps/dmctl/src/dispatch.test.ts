@@ -1,6 +1,6 @@
 import { createServer } from "node:net";
 import { Readable } from "node:stream";
-import type { ErrorCode } from "@dmhost/supervisor/contract";
+import type { ErrorCode } from "@dmhost/contract";
 import { afterEach, expect, test } from "vitest";
 import { EXIT_OF_ERROR } from "./failure.ts";
 import { run } from "./session.fake.ts";

@@ -1,4 +1,4 @@
-import { EXIT } from "@dmhost/supervisor/contract";
+import { EXIT } from "@dmhost/contract";
 import { clientAt } from "./client.ts";
 import { type Call, COMMANDS } from "./commands.ts";
 import { findControlSocket } from "./control-socket.ts";

@@ -5,7 +5,7 @@
 import { lstatSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { EXIT, LONGEST_CONF_FILE } from "@dmhost/supervisor/contract";
+import { EXIT, LONGEST_CONF_FILE } from "@dmhost/contract";
 import { runEditor } from "./child-program.ts";
 import { Failure } from "./failure.ts";
 

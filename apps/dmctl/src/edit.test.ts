@@ -11,7 +11,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { PassThrough } from "node:stream";
-import type { ConfFile } from "@dmhost/supervisor/contract";
+import type { ConfFile } from "@dmhost/contract";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { run } from "./session.fake.ts";
 import { type Answer, apiError, fakeSupervisor } from "./supervisor.fake.ts";

@@ -1,6 +1,6 @@
 /** `dmctl edit`: a daemon's file is copied out, edited by the caller as the caller, and sent back to be written. */
 import { createInterface } from "node:readline/promises";
-import { type ConfFile, type ConfFileWritten, EXIT } from "@dmhost/supervisor/contract";
+import { type ConfFile, type ConfFileWritten, EXIT } from "@dmhost/contract";
 import { apiPath, type Client } from "./client.ts";
 import { Draft } from "./draft.ts";
 import { Failure } from "./failure.ts";

@@ -1,4 +1,4 @@
-import type { Explanation } from "@dmhost/supervisor/contract";
+import type { Explanation } from "@dmhost/contract";
 import { expect, test } from "vitest";
 import { explanationText, policyLine } from "./explanation.ts";
 import { daemon } from "./supervisor.fake.ts";

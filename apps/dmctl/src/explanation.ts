@@ -1,5 +1,5 @@
 /** `dmctl explain` in words. */
-import type { Explanation, PolicyAnswer, Ruling } from "@dmhost/supervisor/contract";
+import type { Explanation, PolicyAnswer, Ruling } from "@dmhost/contract";
 import { formatDuration } from "./duration.ts";
 import { oneLine } from "./printable.ts";
 import { hostText, lossText, siteLogsText } from "./render.ts";

@@ -1,4 +1,4 @@
-import { type ErrorCode, EXIT } from "@dmhost/supervisor/contract";
+import { type ErrorCode, EXIT } from "@dmhost/contract";
 
 /** What ends dmctl early: a message for the terminal (what failed, on what, why, what to do) and an exit code. */
 export class Failure extends Error {

@@ -1,6 +1,6 @@
 /** What happens to a log's bytes on their way to the reader. Each stage keeps at most one line, of which not more than 64 KiB. */
 import { StringDecoder } from "node:string_decoder";
-import { EXIT } from "@dmhost/supervisor/contract";
+import { EXIT } from "@dmhost/contract";
 import { Failure } from "./failure.ts";
 import { printable } from "./printable.ts";
 import { type Session, write } from "./session.ts";

@@ -1,5 +1,5 @@
 import type { Readable, Writable } from "node:stream";
-import { EXIT } from "@dmhost/supervisor/contract";
+import { EXIT } from "@dmhost/contract";
 import { startPager } from "./child-program.ts";
 import { apiPath, type Client } from "./client.ts";
 import { Failure, misuse } from "./failure.ts";

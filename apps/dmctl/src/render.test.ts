@@ -1,4 +1,4 @@
-import { DAEMON_STATES } from "@dmhost/supervisor/contract";
+import { DAEMON_STATES } from "@dmhost/contract";
 import { expect, test } from "vitest";
 import { healthLines, outcomeLine, rescanLines, statusTable } from "./render.ts";
 import { daemon } from "./supervisor.fake.ts";

@@ -1,5 +1,5 @@
 /** The contract's values as text: tables and lines for people, JSON for programs. */
-import type { DaemonState, DaemonStatus, Health, HostStatus, Outcome, RescanResult } from "@dmhost/supervisor/contract";
+import type { DaemonState, DaemonStatus, Health, HostStatus, Outcome, RescanResult } from "@dmhost/contract";
 import { formatDuration } from "./duration.ts";
 import type { Failure } from "./failure.ts";
 import { oneLine, printable } from "./printable.ts";

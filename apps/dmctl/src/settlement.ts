@@ -1,4 +1,4 @@
-import { EXIT, type Outcome, type ScaleRequest } from "@dmhost/supervisor/contract";
+import { EXIT, type Outcome, type ScaleRequest } from "@dmhost/contract";
 import { apiPath, type Client } from "./client.ts";
 import { Failure } from "./failure.ts";
 import { json, oneLine } from "./printable.ts";

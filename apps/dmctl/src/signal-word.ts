@@ -1,4 +1,4 @@
-import { SIGNALS } from "@dmhost/supervisor/contract";
+import { SIGNALS } from "@dmhost/contract";
 
 const NAME_OF_NUMBER = new Map([...SIGNALS].map(([name, number]) => [number, name]));
 

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ApiError, type DaemonStatus, ERROR_STATUS, type ErrorCode } from "@dmhost/supervisor/contract";
+import { type ApiError, type DaemonStatus, ERROR_STATUS, type ErrorCode } from "@dmhost/contract";
 
 /** What it was asked: `GET /v1/daemons`, with the body's text. */
 export interface Asked {

@@ -1,4 +1,4 @@
-import type { DaemonState, DaemonStatus } from "@dmhost/supervisor/contract";
+import type { DaemonState, DaemonStatus } from "@dmhost/contract";
 
 /** States in which nobody starts it but by hand, whatever it was wanted to be. */
 const GIVEN_UP: readonly DaemonState[] = ["failed", "forbidden", "invalid"];

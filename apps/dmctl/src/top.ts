@@ -1,6 +1,6 @@
 /** `dmctl top`: once into a pipe, again and again on a terminal. */
 import { setTimeout } from "node:timers/promises";
-import type { DaemonList, DaemonStatus } from "@dmhost/supervisor/contract";
+import type { DaemonList, DaemonStatus } from "@dmhost/contract";
 import { apiPath, type Client } from "./client.ts";
 import { type Session, write } from "./session.ts";
 import { type Sample, topTable } from "./usage.ts";

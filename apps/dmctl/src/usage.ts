@@ -1,5 +1,5 @@
 /** What daemons use of the machine, and what they are held to, in words. */
-import type { DaemonStatus, LimitStatus, Usage } from "@dmhost/supervisor/contract";
+import type { DaemonStatus, LimitStatus, Usage } from "@dmhost/contract";
 import { formatDuration } from "./duration.ts";
 import { oneLine } from "./printable.ts";
 

@@ -1,7 +1,7 @@
 /** Hostile service directories: each is refused with its path and a reason, nothing of it runs, and nobody else notices. */
 import { chmodSync, chownSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, truncateSync } from "node:fs";
 import { join } from "node:path";
-import type { DaemonList } from "@dmhost/supervisor/contract";
+import type { DaemonList } from "@dmhost/contract";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import type { Account } from "../account.ts";
 import { isRunning, nameOf, numbersOf, processesOf, statusOf } from "../proc.ts";

@@ -1,7 +1,7 @@
 /** What a service directory may hold besides the seed's two scripts, and how it lives beside conf files. */
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { ConfFile, DaemonList, Explanation } from "@dmhost/supervisor/contract";
+import type { ConfFile, DaemonList, Explanation } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "../account.ts";
 import { argumentsOf, environmentOf, isRunning, processesOf } from "../proc.ts";

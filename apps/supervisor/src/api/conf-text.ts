@@ -1,9 +1,9 @@
 /** A daemon's file as text, for those who may write it: copied out, and taken back if nobody else has changed it. */
 import { createHash } from "node:crypto";
-import type { ConfFile, ConfFileWritten, Explanation } from "../contract.ts";
-import type { Daemon } from "../daemon.ts";
-import type { Supervisor } from "../supervisor.ts";
-import { type Caller, mayWrite, requireAuthor, resolve } from "./authority.ts";
+import type { ConfFile, ConfFileWritten, Explanation } from "@dmhost/contract";
+import type { Daemon } from "../engine/daemon.ts";
+import type { Supervisor } from "../engine/supervisor.ts";
+import { type Caller, mayWrite, requireAuthor, resolve } from "./access.ts";
 import { Refusal } from "./problem.ts";
 
 /** Whose file it is, by the account as it is now, and of which daemon, which need not exist. */

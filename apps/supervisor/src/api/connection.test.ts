@@ -5,10 +5,10 @@ import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Health } from "@dmhost/contract";
 import { afterEach, expect, test } from "vitest";
-import type { Health } from "../contract.ts";
-import type { Supervisor } from "../supervisor.ts";
-import { attachCaller } from "./authority.ts";
+import type { Supervisor } from "../engine/supervisor.ts";
+import { attachCaller } from "./access.ts";
 import { createApi, type Surroundings } from "./routes.ts";
 
 const HEALTH: Health = { version: "0", pid: 1, uptime: 0, containment: "cgroup" };

@@ -1,12 +1,12 @@
 /** Why a daemon is in its state, out of everything that the supervisor knows of it. */
-import type { Explanation, Health, LastExit, Lifecycle, Ruling, Setting } from "../contract.ts";
+import type { Explanation, Health, LastExit, Lifecycle, Ruling, Setting } from "@dmhost/contract";
 import { advice, meaning } from "../core/advice.ts";
 import { BUDGET_KEYS, writeShare } from "../core/budget.ts";
 import type { Definition } from "../core/definition.ts";
 import { describeExit, type State } from "../core/lifecycle.ts";
 import type { Verdict } from "../core/policy.ts";
-import type { Daemon } from "../daemon.ts";
-import type { Supervisor } from "../supervisor.ts";
+import type { Daemon } from "../engine/daemon.ts";
+import type { Supervisor } from "../engine/supervisor.ts";
 import { concernOf, type ReadLog, readTail } from "./log-tail.ts";
 import { present } from "./presentation.ts";
 

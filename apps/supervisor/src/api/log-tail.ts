@@ -1,7 +1,7 @@
 /** The end of a daemon's log, for answers that are about more than the log. */
 import { dirname } from "node:path";
 import type { Concern } from "../core/advice.ts";
-import type { Daemon } from "../daemon.ts";
+import type { Daemon } from "../engine/daemon.ts";
 
 /** Reads a log's bytes with its owner's authority; errno errors. */
 export type ReadLog = (

@@ -1,8 +1,8 @@
 /** What a start, stop or restart came to, for the one who asked: if nothing, why, and what to do. */
-import type { Outcome } from "../contract.ts";
+import type { Outcome } from "@dmhost/contract";
 import { advice } from "../core/advice.ts";
-import type { Daemon } from "../daemon.ts";
-import type { Supervisor } from "../supervisor.ts";
+import type { Daemon } from "../engine/daemon.ts";
+import type { Supervisor } from "../engine/supervisor.ts";
 import { concernOf, lastWords, type ReadLog } from "./log-tail.ts";
 import { present } from "./presentation.ts";
 

@@ -1,10 +1,10 @@
 /** Answers about what the policy allows, to those who may ask. Unknown and forbidden answer alike. */
-import { POLICY_VERBS, type PolicyAnswer, type PolicyVerb } from "../contract.ts";
+import { POLICY_VERBS, type PolicyAnswer, type PolicyVerb } from "@dmhost/contract";
 import { NAME } from "../core/definition.ts";
 import { hostname } from "../core/hostname.ts";
 import type { Policy, Verdict } from "../core/policy.ts";
-import type { Supervisor } from "../supervisor.ts";
-import type { Caller } from "./authority.ts";
+import type { Supervisor } from "../engine/supervisor.ts";
+import type { Caller } from "./access.ts";
 import { ruling } from "./explanation.ts";
 import { Refusal } from "./problem.ts";
 

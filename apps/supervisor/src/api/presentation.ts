@@ -1,9 +1,9 @@
 /** A daemon as the contract shows it. */
-import type { DaemonState, DaemonStatus, InstanceStatus, Usage } from "../contract.ts";
+import type { DaemonState, DaemonStatus, InstanceStatus, Usage } from "@dmhost/contract";
 import { shortcomings, summary } from "../core/enforcement.ts";
 import { alive, describeExit, isFinal, type State } from "../core/lifecycle.ts";
-import type { Daemon } from "../daemon.ts";
-import type { Instance } from "../instance.ts";
+import type { Daemon } from "../engine/daemon.ts";
+import type { Instance } from "../engine/instance.ts";
 
 const seconds = (ms: number): number => Math.max(0, Math.round(ms / 100) / 10);
 

@@ -1,5 +1,5 @@
 /** Refusals of the API: thrown anywhere in this room, turned into an answer in one place. */
-import { type ApiError, ERROR_STATUS, type ErrorCode } from "../contract.ts";
+import { type ApiError, ERROR_STATUS, type ErrorCode } from "@dmhost/contract";
 
 /** A request that is not carried out; its message is for the caller to read. */
 export class Refusal extends Error {

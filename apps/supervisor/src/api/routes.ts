@@ -1,9 +1,9 @@
 /** The whole control API on one screen: what there is, who may, and what does it. */
 import { Readable } from "node:stream";
+import { API_VERSION, type ConfFile, LONGEST_CONF_FILE, type ScaleRequest, SIGNALS } from "@dmhost/contract";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { API_VERSION, type ConfFile, LONGEST_CONF_FILE, type ScaleRequest, SIGNALS } from "../contract.ts";
-import type { Daemon } from "../daemon.ts";
-import type { Supervisor } from "../supervisor.ts";
+import type { Daemon } from "../engine/daemon.ts";
+import type { Supervisor } from "../engine/supervisor.ts";
 import {
   awaitRequest,
   type Caller,
@@ -15,7 +15,7 @@ import {
   requirePolicy,
   requireRoot,
   resolve,
-} from "./authority.ts";
+} from "./access.ts";
 import { type ConfSurroundings, copyOut, takeBack, veiled } from "./conf-text.ts";
 import { type ExplanationSurroundings, explain } from "./explanation.ts";
 import { loggerOf } from "./log-tail.ts";

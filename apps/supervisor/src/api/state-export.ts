@@ -1,7 +1,7 @@
 /** The whole state as one document, for root. */
-import { type StateExport, VERSION } from "../contract.ts";
+import { type StateExport, VERSION } from "@dmhost/contract";
 import type { Right } from "../core/policy.ts";
-import type { Supervisor } from "../supervisor.ts";
+import type { Supervisor } from "../engine/supervisor.ts";
 import { type ExplanationSurroundings, explain, lifecycle } from "./explanation.ts";
 
 /** Everything that there is to know, one daemon after another. */

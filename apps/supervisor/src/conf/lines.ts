@@ -1,3 +1,4 @@
+import { byteLength } from "../core/byte-length.ts";
 import type { Findings } from "./findings.ts";
 
 /** A line of a file, without its line end. */
@@ -13,7 +14,7 @@ export interface Line {
  * NUL or a CR within a line: then no line of it can be trusted.
  */
 export function readLines(text: string, maxBytes: number, findings: Findings): readonly Line[] | undefined {
-  const bytes = Buffer.byteLength(text);
+  const bytes = byteLength(text);
   if (bytes > maxBytes) {
     findings.error(0, `the file has ${bytes} bytes: expected at most ${maxBytes}`);
     return undefined;

@@ -6,7 +6,7 @@ import {
   type ServiceProblem,
   type ServiceText,
 } from "../core/definition.ts";
-import { jailPath } from "../core/launch.ts";
+import { jailPath } from "../core/paths.ts";
 import type { Account } from "../core/policy-rules.ts";
 import { parseKeys } from "./daemon-file.ts";
 import { ACCOUNT, type Field, readAccount } from "./daemon-keys.ts";

@@ -2,19 +2,17 @@
 import { hash } from "node:crypto";
 import { join } from "node:path";
 import type { Allotment } from "../core/allowance.ts";
+import type { DaemonKey, InstanceKey } from "../core/daemon-key.ts";
 import type { Means } from "../core/enforcement.ts";
-import type { LaunchPlan } from "../core/launch.ts";
 import type { Account, AccountBase } from "../core/policy-rules.ts";
 import type {
   Attendant,
   BindingPlace,
-  DaemonKey,
   Finish,
   FoundFile,
   FoundFiles,
   HeldLog,
   HeldSocket,
-  InstanceKey,
   InstanceRecord,
   LiveRun,
   Machine,
@@ -22,10 +20,18 @@ import type {
   RawExit,
   RunNews,
   Held as Surroundings,
-} from "../machine.ts";
-import { fileIdentity } from "./accounts.ts";
-import { Binding } from "./binding.ts";
-import { SocketCensus } from "./census.ts";
+} from "../engine/ports/machine.ts";
+import type { LaunchPlan } from "../launch/plan.ts";
+import { fileIdentity } from "./accounts/accounts.ts";
+import { makeOwnDirectory } from "./files/conf-dir.ts";
+import { DaemonFiles, type FileRules } from "./files/conf-source.ts";
+import type { StateFiles } from "./files/state-file.ts";
+import { Ration } from "./kernel/cpu-budget.ts";
+import type { FileIdentity } from "./kernel/libc.ts";
+import type { Readiness } from "./kernel/poller.ts";
+import { privileged } from "./kernel/privileges.ts";
+import { findTree, isAlive, type ProcessIdentity, readProcesses } from "./kernel/process-table.ts";
+import { SocketCensus } from "./kernel/socket-snapshot.ts";
 import {
   type CgroupRoot,
   isPopulated,
@@ -35,16 +41,10 @@ import {
   loggerGroup,
   makeGroup,
   removeGroup,
-} from "./cgroup.ts";
-import { makeOwnDirectory } from "./conf-dir.ts";
-import { hasClient, servesClient } from "./connections.ts";
-import { DaemonFiles, type FileRules } from "./daemon-files.ts";
-import { runFinish } from "./finish.ts";
-import { Held } from "./held-socket.ts";
-import type { FileIdentity } from "./libc.ts";
-import { fifoPath, Log, type LogPlan, requireCompressor, requireWritable } from "./log.ts";
-import { OverflowWatch } from "./log-overflow.ts";
-import { awaitNotification } from "./notification.ts";
+} from "./limits/cgroup.ts";
+import { fifoPath, Log, type LogPlan, requireCompressor, requireWritable } from "./logs/log.ts";
+import { OverflowWatch } from "./logs/overflow.ts";
+import { runFinish } from "./processes/finish.ts";
 import {
   type Attention,
   adopt,
@@ -55,13 +55,12 @@ import {
   type Run,
   type Stdio,
   signalNumber,
-} from "./process.ts";
-import { findTree, isAlive, type ProcessIdentity, readProcesses } from "./process-table.ts";
-import { Ration } from "./ration.ts";
-import type { Readiness } from "./readiness.ts";
-import { type ListeningSocket, openSocket, takeAway, takeSocket } from "./socket.ts";
-import type { StateFiles } from "./state-file.ts";
-import { privileged } from "./tenant.ts";
+} from "./processes/run.ts";
+import { Binding } from "./sockets/binding.ts";
+import { hasClient, servesClient } from "./sockets/client-probe.ts";
+import { Held } from "./sockets/held-socket.ts";
+import { type ListeningSocket, openSocket, takeAway, takeSocket } from "./sockets/listening-socket.ts";
+import { awaitNotification } from "./sockets/notification.ts";
 
 /** What a machine is told from outside. */
 export interface LinuxOptions {

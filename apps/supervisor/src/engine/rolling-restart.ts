@@ -1,0 +1,126 @@
+/** A rolling restart under way: takes the moves of core/rollout.ts. */
+import { nextMove, paired, passed, type Rollout } from "../core/rollout.ts";
+import type { Terms } from "../core/terms.ts";
+import type { Instance } from "./instance.ts";
+import type { Machine } from "./ports/machine.ts";
+import type { Ending } from "./waiters.ts";
+
+/** How often it looks whether the new process is reached. In ms. */
+const LOOK = 10;
+
+/** What it needs of the daemon. */
+export interface Crew {
+  instance(number: number): Instance | undefined;
+  /** Begins one that is to replace another. */
+  begin(terms: Terms): Instance;
+  dismiss(instance: Instance, how: "retire" | "stop"): void;
+  /** It goes back, for `reason`: what was not replaced goes on. */
+  back(fresh: Instance | undefined, reason: string): void;
+  /** All are replaced. */
+  done(): void;
+}
+
+export class RollingRestart {
+  /** What its daemon's runs are to be made of. */
+  terms: Terms;
+  /** What they were made of before. */
+  former: Terms;
+  /** Resolved with its ending. */
+  readonly waiting: readonly ((ending: Ending) => void)[];
+  readonly #machine: Pick<Machine, "now" | "after">;
+  readonly #crew: Crew;
+  #plan: Rollout;
+  #cancel: (() => void) | undefined;
+  #over = false;
+
+  /** @param queue the instances that are to be replaced */
+  constructor(
+    { terms, former, waiting }: Pick<RollingRestart, "terms" | "former" | "waiting">,
+    queue: readonly number[],
+    machine: Pick<Machine, "now" | "after">,
+    crew: Crew,
+  ) {
+    this.terms = terms;
+    this.former = former;
+    this.waiting = waiting;
+    this.#plan = { queue, pair: undefined, replaced: 0 };
+    this.#machine = machine;
+    this.#crew = crew;
+  }
+
+  /** Whether one has been replaced. */
+  get hasReplaced(): boolean {
+    return this.#plan.replaced > 0;
+  }
+
+  /** Whether visitors are being served by new ones: one has been replaced, or is finishing what it is at. */
+  get isProven(): boolean {
+    const { pair } = this.#plan;
+    return this.hasReplaced || (pair !== undefined && this.#crew.instance(pair.fresh)?.fresh === false);
+  }
+
+  /** Other limits apply to what there is, was and will be. */
+  relimit(changed: (terms: Terms) => Terms): void {
+    this.terms = changed(this.terms);
+    this.former = changed(this.former);
+  }
+
+  /** Goes as far as it can at this moment. */
+  advance(): void {
+    if (this.#over) return;
+    this.#cancel?.();
+    const { pair } = this.#plan;
+    const fresh = pair && this.#crew.instance(pair.fresh);
+    // One that binds its own socket may be its own client before that is published.
+    const mayTell = this.terms.definition.listen !== "path" && fresh?.state.phase === "running";
+    if (mayTell && !fresh.reached) fresh.reached = fresh.serves() === true;
+    const standing = (number: number) => this.#crew.instance(number);
+    const move = nextMove(this.#plan, standing, this.terms.definition, this.#machine.now());
+    switch (move.move) {
+      case "wait":
+        this.#cancel = this.#machine.after(LOOK, () => this.advance());
+        return;
+      case "begin": {
+        const instance = this.#crew.begin(this.terms);
+        this.#plan = paired(this.#plan, instance.key.instance);
+        instance.feed({ type: "start" });
+        instance.feed({ type: "connection" });
+        return;
+      }
+      case "retire": {
+        const old = this.#crew.instance(move.old);
+        fresh?.prove();
+        if (old) this.#crew.dismiss(old, "retire");
+        this.advance();
+        return;
+      }
+      case "pass":
+        fresh?.prove();
+        this.#plan = passed(this.#plan);
+        this.advance();
+        return;
+      case "back":
+        this.#end();
+        this.#crew.back(fresh, move.reason);
+        return;
+      case "done":
+        this.#end();
+        this.#crew.done();
+    }
+  }
+
+  /** Ends it where it is: one that has not replaced its other yet goes. */
+  halt(): void {
+    this.#end();
+    const { pair } = this.#plan;
+    const fresh = pair && this.#crew.instance(pair.fresh);
+    if (!fresh?.fresh) return;
+    if (this.#crew.instance(pair?.old ?? 0)?.state.want === "up") this.#crew.dismiss(fresh, "stop");
+    else fresh.prove();
+  }
+
+  #end(): void {
+    this.#over = true;
+    this.#cancel?.();
+  }
+}

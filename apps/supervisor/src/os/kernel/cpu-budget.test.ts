@@ -1,0 +1,70 @@
+import { expect, it } from "vitest";
+import { Ration } from "./cpu-budget.ts";
+
+/** A ration of a twentieth, and 10 ms saved up, with a clock that goes on as told. */
+const ration = () => {
+  const clock = { now: 1000 };
+  return { clock, own: new Ration(0.05, 10, () => clock.now) };
+};
+
+it("is saved up to a limit, and grows with its share of the time", () => {
+  const { clock, own } = ration();
+  expect([own.balance, own.wait]).toEqual([10, 0]);
+  own.charge(() => {
+    clock.now += 20;
+  });
+  expect(own.balance).toBe(-10);
+  clock.now += own.wait;
+  expect(own.balance).toBeGreaterThan(0);
+  clock.now += 100_000;
+  expect(own.balance).toBe(10);
+});
+
+it("keeps work that always takes long to its share", () => {
+  const { clock, own } = ration();
+  const end = clock.now + 60_000;
+  let worked = 0;
+  while (clock.now < end) {
+    own.charge(() => {
+      clock.now += 30;
+      worked += 30;
+    });
+    clock.now += Math.max(10, own.wait);
+  }
+  expect(worked / 60_000).toBeLessThan(0.052);
+});
+
+it("is paid for what fails, too", () => {
+  const { clock, own } = ration();
+  const fail = (): never => {
+    clock.now += 50;
+    throw new Error("no");
+  };
+  expect(() => own.charge(fail)).toThrow("no");
+  expect(own.balance).toBeLessThan(0);
+});
+
+it("gives each a turn, however long another takes, and none to who has given up", async () => {
+  const own = new Ration(0.5, 1);
+  const turns: string[] = [];
+  let end = (): void => undefined;
+  const over = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  const greedy = (): void => {
+    turns.push("greedy");
+    for (const until = performance.now() + 5; performance.now() < until; );
+    if (turns.length < 10) own.inTurn(greedy);
+  };
+  const modest = (): void => {
+    turns.push("modest");
+    if (turns.length < 10) own.inTurn(modest);
+    else end();
+  };
+  own.inTurn(greedy);
+  own.inTurn(() => turns.push("nobody"))();
+  own.inTurn(modest);
+  await over;
+  expect(turns.filter((turn) => turn === "modest").length).toBeGreaterThanOrEqual(4);
+  expect(turns).not.toContain("nobody");
+});

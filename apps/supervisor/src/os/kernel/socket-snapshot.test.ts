@@ -1,0 +1,149 @@
+import { once } from "node:events";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { createConnection, createServer, type Server, type Socket } from "node:net";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { dumpSocketDiagnosis } from "./libc.ts";
+import { type Dump, fileNumber, SocketCensus } from "./socket-snapshot.ts";
+
+let directory: string;
+let server: Server;
+const ends: Socket[] = [];
+
+beforeAll(async () => {
+  directory = mkdtempSync("/tmp/dmhost-census-");
+  server = createServer((socket) => ends.push(socket)).listen(join(directory, "socket"));
+  await once(server, "listening");
+});
+afterAll(() => {
+  for (const end of ends) end.destroy();
+  server?.close();
+  rmSync(directory, { recursive: true });
+});
+
+it("tells who listens, and who is connected", async () => {
+  const path = join(directory, "socket");
+  const before = new SocketCensus().recent()?.to(fileNumber(statSync(path)));
+  expect(before).toEqual({ count: 0, accepted: new Set(), listening: true });
+  const client = createConnection(path);
+  ends.push(client);
+  await once(server, "connection");
+  const census = new SocketCensus().recent();
+  const { count, accepted } = census?.to(fileNumber(statSync(path))) ?? {};
+  expect([count, accepted?.size]).toEqual([1, 1]);
+  for (const inode of accepted ?? []) expect(census?.has(inode)).toBe(true);
+  expect(census?.to(fileNumber(statSync(directory))).listening).toBe(false);
+});
+
+/** What the kernel says of a socket that listens, bound to a file with this inode on the device with this minor number. */
+const listener = (inode: number, minor: number): Buffer => {
+  const message = Buffer.alloc(32 + 12);
+  message.writeUInt8(1, 17);
+  message.writeUInt8(10, 18);
+  message.writeUInt32LE(4711, 20);
+  message.writeUInt16LE(12, 32);
+  message.writeUInt16LE(1, 34);
+  message.writeUInt32LE(inode, 36);
+  message.writeUInt32LE(minor, 40);
+  return message;
+};
+
+it.runIf(process.geteuid?.() === 0)("tells sockets apart that have equal inodes on two file systems", () => {
+  const census = new SocketCensus((_, take) => take(listener(5, 0x1234)));
+  // As stat(2) writes the device 0:0x1234.
+  const [one, other] = [fileNumber({ ino: 5, dev: 0x1200034 }), fileNumber({ ino: 5, dev: 0x35 })];
+  expect([census.recent()?.to(one).listening, census.recent()?.to(other).listening]).toEqual([true, false]);
+});
+
+/** A kernel that takes `cost` ms to tell of each of `many` sockets, and a clock that only it moves on. */
+const slow = (cost: number, many: number) => {
+  const clock = { now: 0 };
+  const state = { looks: 0, told: 0 };
+  const message = Buffer.alloc(32);
+  const dump: Dump = (_, take) => {
+    state.looks += 1;
+    for (let each = 0; each < many; each += 1) {
+      clock.now += cost;
+      state.told += 1;
+      if (!take(message)) return;
+    }
+  };
+  return { clock, state, census: new SocketCensus(dump, () => clock.now) };
+};
+
+it("looks once for all who ask at a time, and again for who wants to know what is now", () => {
+  const { clock, state, census } = slow(0.001, 100);
+  const first = census.recent();
+  for (let other = 0; other < 50; other += 1) expect(census.recent()).toBe(first);
+  expect(state.looks).toBe(1);
+  clock.now += 1;
+  const now = clock.now;
+  const second = census.since(now);
+  expect(second).not.toBe(first);
+  for (let other = 0; other < 50; other += 1) expect(census.since(now)).toBe(second);
+  expect(state.looks).toBe(2);
+});
+
+it("does not go on looking where looks take long, but never for ever", () => {
+  const { clock, state, census } = slow(0.01, 10_000);
+  let spent = 0;
+  let definite = 0;
+  for (let round = 0; round < 6000; round += 1) {
+    const begun = clock.now;
+    if (census.recent() && census.since(clock.now)) definite += 1;
+    spent += clock.now - begun;
+    clock.now += 10;
+  }
+  expect(spent / clock.now).toBeLessThan(0.15);
+  expect(definite).toBeGreaterThan(10);
+  expect(state.looks).toBeGreaterThanOrEqual(2 * definite);
+});
+
+it("breaks off a look that takes too long, and does not take it for the whole", () => {
+  const { state, census } = slow(0.01, 1_000_000);
+  expect(census.recent()).toBeUndefined();
+  expect(state.told).toBeLessThan(30_000);
+});
+
+const failing = (code: string): SocketCensus =>
+  new SocketCensus(() => {
+    throw Object.assign(new Error(`socket: ${code}`), { code });
+  });
+
+it.each(["ENOENT", "EPROTONOSUPPORT", "ECONNREFUSED", "EACCES", "EPERM"])(
+  "knows nothing where the kernel does not tell: %s",
+  (code) => {
+    const census = failing(code);
+    expect(census.recent()).toMatchObject({ told: false });
+    expect(census.recent()?.to(1).count).toBe(0);
+    expect(census.recent()?.has(1)).toBe(true);
+  },
+);
+
+it("does not take a refusal of the kernel for an empty list", () => {
+  const AF_NOBODY = 255;
+  const census = new SocketCensus((request, take) => {
+    request[16] = AF_NOBODY;
+    dumpSocketDiagnosis(request, take);
+  });
+  expect(census.recent()?.told).not.toBe(true);
+});
+
+it.each(["EMFILE", "ENFILE", "ENOMEM", "ENOBUFS"])("does not take it for nobody that it could not look: %s", (code) => {
+  const census = failing(code);
+  expect(census.recent()).toBeUndefined();
+  expect(census.since(performance.now())).toBeUndefined();
+});
+
+it("looks again as soon as it can, where it could not", () => {
+  const clock = { now: 0 };
+  let fails = true;
+  const dump: Dump = () => {
+    if (fails) throw Object.assign(new Error("socket: EMFILE"), { code: "EMFILE" });
+  };
+  const census = new SocketCensus(dump, () => clock.now);
+  expect(census.recent()).toBeUndefined();
+  fails = false;
+  clock.now += 10;
+  expect(census.recent()).toMatchObject({ told: true });
+});

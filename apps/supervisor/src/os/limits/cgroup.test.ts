@@ -1,0 +1,60 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { allot, BOUNDLESS } from "../../core/allowance.ts";
+import { hasStarved, isPopulated, limitGroups, whySwapping } from "./cgroup.ts";
+
+let group = "";
+beforeEach(() => {
+  group = mkdtempSync(join(tmpdir(), "dmhost-test-"));
+});
+afterEach(() => rmSync(group, { recursive: true }));
+
+// What the kernel writes (cgroup-v2: memory.events); not every machine that tests has the controller.
+test.each<[string, boolean]>([
+  ["low 0\nhigh 0\nmax 12\noom 1\noom_kill 1\noom_group_kill 0\n", true],
+  ["low 0\nhigh 0\nmax 12\noom 1\noom_kill 12\n", true],
+  ["low 0\nhigh 0\nmax 12\noom 3\noom_kill 0\noom_group_kill 0\n", false],
+  ["low 0\nhigh 0\nmax 0\noom 0\noom_group_kill 1\n", false],
+])("whether the kernel has killed any of it, by %j", (events, expected) => {
+  writeFileSync(join(group, "memory.events"), events);
+  expect(hasStarved(group)).toBe(expected);
+});
+
+test("where nobody counts, nobody knows", () => {
+  expect(hasStarved(group)).toBe(false);
+});
+
+test("a group whose swap nobody counts is told by its name", () => {
+  expect(whySwapping(group)).toContain(`no memory.swap.max in ${group}`);
+  writeFileSync(join(group, "memory.swap.max"), "max\n");
+  expect(whySwapping(group)).toBeUndefined();
+});
+
+test("a changed limit of a daemon's runs is none of its logger", () => {
+  for (const name of ["1", "2", "log"]) mkdirSync(join(group, "owner/daemon.d", name), { recursive: true });
+  const allotment = allot(BOUNDLESS, { ...BOUNDLESS, processes: 1 }, { runs: 2, size: 2, spares: 4 });
+  const root = { path: group, controllers: new Set(["pids"]), why: "" };
+  limitGroups(root, { owner: "owner", daemon: "daemon" }, allotment);
+  const pids = (name: string): string => readFileSync(join(group, "owner/daemon.d", name, "pids.max"), "utf8");
+  expect([pids("."), pids("1"), pids("2")]).toEqual(["5", "1", "1"]);
+  expect(existsSync(join(group, "owner/daemon.d/log/pids.max"))).toBe(false);
+});
+
+test("a group that is not there is empty", () => {
+  expect(isPopulated(join(group, "gone"))).toBe(false);
+});
+
+test("a group that cannot be looked at for want of a descriptor is not taken to be empty", () => {
+  writeFileSync(join(group, "cgroup.events"), "populated 1\nfrozen 0\n");
+  const program = `
+    import { openSync } from "node:fs";
+    import { isPopulated } from "${import.meta.dirname}/cgroup.ts";
+    try { for (;;) openSync("/dev/null"); } catch {}
+    console.log(isPopulated("${group}"));
+  `;
+  const argv = ["--nofile=64:64", process.execPath, "--input-type=module", "-e", program];
+  expect(execFileSync("prlimit", argv, { encoding: "utf8" })).toBe("true\n");
+});

@@ -1,0 +1,46 @@
+/** The cgroup that systemd, or whoever started the supervisor, left to it (systemd.resource-control(5): Delegate=). */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { hasMark } from "../kernel/libc.ts";
+
+/** The leaf that its processes move into: a group that passes controllers on may have none of its own. */
+const LEAF = "supervisor";
+/** How a delegated group is marked. */
+const MARKS = ["user.delegate", "trusted.delegate"] as const;
+
+/** This process' group, from the root of the hierarchy; undefined where it is in the root or in none. */
+const ownGroup = (): string | undefined => {
+  const line = readFileSync("/proc/self/cgroup", "utf8")
+    .split("\n")
+    .find((each) => each.startsWith("0::"));
+  const path = line?.slice(3) ?? "/";
+  return path === "/" || path.includes("/..") ? undefined : path;
+};
+
+/**
+ * The directory of the group that was delegated to this process on the cgroup2 file system at `mount`, with all of its
+ * processes moved into a leaf of it; undefined where none was.
+ */
+export const takeDelegated = (mount: string): string | undefined => {
+  try {
+    const own = ownGroup();
+    if (own === undefined) return undefined;
+    // A supervisor that comes after another was begun in its leaf.
+    const group = join(mount, basename(own) === LEAF ? dirname(own) : own);
+    if (!MARKS.some((mark) => hasMark(group, mark))) return undefined;
+    const leaf = join(group, LEAF);
+    mkdirSync(leaf, { recursive: true, mode: 0o755 });
+    for (const pid of readFileSync(join(group, "cgroup.procs"), "utf8").split("\n").filter(Boolean)) move(pid, leaf);
+    return group;
+  } catch {
+    return undefined;
+  }
+};
+
+const move = (pid: string, leaf: string): void => {
+  try {
+    writeFileSync(join(leaf, "cgroup.procs"), pid);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+};

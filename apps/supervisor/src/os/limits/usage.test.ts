@@ -1,0 +1,67 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, expect, test, vi } from "vitest";
+import { identify, type ProcessIdentity } from "../kernel/process-table.ts";
+import { readSize, readUsage } from "./usage.ts";
+
+const MIB = 1024 ** 2;
+/** Four processes that share 32 MiB; each tells its pid. */
+const SHARING = '$| = 1; $x = "x" x (32 * 1048576); fork for 1 .. 2; print "$$\\n"; sleep 60';
+
+let leader: ChildProcess | undefined;
+
+afterEach(() => {
+  vi.restoreAllMocks();
+  if (leader?.pid) process.kill(-leader.pid, "SIGKILL");
+});
+
+const fourProcesses = (): Promise<ProcessIdentity[]> =>
+  new Promise((resolve) => {
+    leader = spawn("perl", ["-e", SHARING], { detached: true, stdio: ["ignore", "pipe", "ignore"] });
+    let text = "";
+    leader.stdout?.on("data", (chunk: Buffer) => {
+      text += String(chunk);
+      const pids = text.split("\n").slice(0, -1);
+      if (pids.length === 4) resolve(pids.flatMap((pid) => identify(Number(pid)) ?? []));
+    });
+  });
+
+test("what processes share is counted once, also by a supervisor that others keep waiting for a processor", async () => {
+  const processes = await fourProcesses();
+  let now = 0;
+  vi.spyOn(performance, "now").mockImplementation(() => {
+    now += 1000;
+    return now;
+  });
+  const inFull = readSize(processes, Number.POSITIVE_INFINITY);
+  expect(inFull).toBeGreaterThan(4 * 32 * MIB);
+  const once = readSize(processes, 0);
+  expect(once).toBeGreaterThan(32 * MIB);
+  expect(once).toBeLessThan(inFull / 3);
+});
+
+/** A daemon's group and a run's in it, as directories. */
+const withGroups = (work: (daemon: string, run: string) => void): void => {
+  const daemon = mkdtempSync(join(tmpdir(), "dmhost-test-"));
+  try {
+    mkdirSync(join(daemon, "1"));
+    work(daemon, join(daemon, "1"));
+  } finally {
+    rmSync(daemon, { recursive: true });
+  }
+};
+
+// What the kernel writes (cgroup-v2: cpu.stat); not every machine that tests has the controller.
+test("processor time is the run's, and being held back is what the group with cpu.max has counted", () =>
+  withGroups((daemon, run) => {
+    writeFileSync(join(daemon, "cpu.stat"), "usage_usec 9000000\nnr_throttled 3\nthrottled_usec 1500000\n");
+    writeFileSync(join(run, "cpu.stat"), "usage_usec 2000000\nnr_throttled 0\nthrottled_usec 0\n");
+    expect(readUsage(run, [])).toMatchObject({ cpu: 2, throttled: 1.5 });
+  }));
+
+test("where nobody counts, nothing is told", () =>
+  withGroups((_, run) => {
+    expect(readUsage(run, [])).toMatchObject({ cpu: 0, throttled: undefined, memoryPeak: undefined });
+  }));

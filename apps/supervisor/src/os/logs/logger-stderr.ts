@@ -1,0 +1,50 @@
+/**
+ * What a logger writes to its standard error: a FIFO without a name, which it holds open for reading, too, and does not
+ * block on. So it neither waits for the supervisor to read nor misses it, and nobody reads more than a pipe holds.
+ */
+import { chownSync, closeSync, constants, openSync, rmSync } from "node:fs";
+import { mkfifo, readAtOnce } from "../kernel/libc.ts";
+
+/** What a FIFO holds (pipe(7)), in bytes. */
+const CAPACITY = 64 * 1024;
+/** What is told of a line, in bytes. */
+const LONGEST = 200;
+
+export class Complaints {
+  readonly fd: number;
+
+  /**
+   * @param path at which it is made for a moment, in a directory that only root enters
+   * @param uid of the logger, which may open /dev/stderr again
+   * @throws errno errors
+   */
+  constructor(path: string, uid: number) {
+    rmSync(path, { force: true });
+    mkfifo(path, 0o660);
+    try {
+      this.fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK | constants.O_NOFOLLOW);
+      chownSync(path, uid, process.getegid?.() ?? 0);
+    } finally {
+      rmSync(path, { force: true });
+    }
+  }
+
+  /** The last line that is not blank, its first 200 bytes, without control characters; "" where there is none. Forgets all. */
+  last(): string {
+    const bytes = Buffer.alloc(CAPACITY);
+    let length = 0;
+    for (let more = -1; more !== 0 && length < CAPACITY; length += more)
+      more = readAtOnce(this.fd, bytes.subarray(length));
+    const lines = bytes.toString("latin1", 0, length).split("\n");
+    const line = Buffer.from(lines.findLast((each) => each.trim() !== "") ?? "", "latin1");
+    return line
+      .subarray(0, LONGEST)
+      .toString("utf8")
+      .trim()
+      .replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "?");
+  }
+
+  close(): void {
+    closeSync(this.fd);
+  }
+}

@@ -1,0 +1,87 @@
+import { execFileSync } from "node:child_process";
+import { closeSync, constants, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { mkfifo } from "../kernel/libc.ts";
+import { Overflow } from "./overflow.ts";
+
+const identity = {
+  uid: process.getuid?.() ?? 0,
+  gid: process.getgid?.() ?? 0,
+  groups: process.getgroups?.() ?? [],
+};
+const MINUTE = 60_000;
+let directory: string;
+let fd: number;
+let overflow: Overflow;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "log-overflow-"));
+  const fifo = join(directory, "fifo");
+  mkfifo(fifo, 0o600);
+  fd = openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK);
+  overflow = new Overflow({ fd, identity, directory }, 7, { report: () => undefined, counted: () => undefined });
+  writeSync(fd, "line\n".repeat(13_000));
+});
+afterEach(() => {
+  closeSync(fd);
+  rmSync(directory, { recursive: true });
+});
+
+test("a logger that could write, and does not, has a minute; then lines are dropped, counted and told", () => {
+  overflow.look(true, 0);
+  overflow.look(true, MINUTE - 1);
+  expect(overflow.loss).toEqual({ lines: 7, reason: "" });
+  overflow.look(true, MINUTE);
+  // The first line is kept: the logger may have read its beginning.
+  expect(overflow.loss).toEqual({ lines: 7 + 12_999, reason: "its logger does not go on, though it could write" });
+});
+
+test("whatever is read, or a FIFO that is not full any more, begins the minute anew", () => {
+  overflow.look(true, 0);
+  overflow.look(false, MINUTE - 1);
+  overflow.look(true, MINUTE);
+  overflow.look(true, 2 * MINUTE - 1);
+  expect(overflow.loss).toEqual({ lines: 7, reason: "" });
+});
+
+test("it is over when the logger has written again", () => {
+  overflow.look(true, 0);
+  overflow.look(true, MINUTE);
+  writeFileSync(join(directory, "current"), "one more line\n");
+  overflow.look(false, MINUTE + 1);
+  expect(overflow.loss).toEqual({ lines: 7 + 12_999, reason: "" });
+});
+
+test("a FIFO whose name is gone is emptied all the same", () => {
+  overflow.look(true, 0);
+  rmSync(join(directory, "fifo"));
+  overflow.look(true, MINUTE);
+  expect(overflow.loss.lines).toBe(7 + 12_999);
+});
+
+/** What a program tells whose descriptors are all in use for the first minute. */
+const CROWDED = (directory: string): string => `
+  import { closeSync, constants, openSync, writeSync } from "node:fs";
+  import { mkfifo } from "${import.meta.dirname}/../kernel/libc.ts";
+  import { Overflow } from "${import.meta.dirname}/overflow.ts";
+  mkfifo("${directory}/other", 0o600);
+  const fd = openSync("${directory}/other", constants.O_RDWR | constants.O_NONBLOCK);
+  const identity = { uid: process.getuid(), gid: process.getgid(), groups: process.getgroups() };
+  const tells = { report: () => undefined, counted: () => undefined };
+  const overflow = new Overflow({ fd, identity, directory: "${directory}" }, 0, tells);
+  writeSync(fd, "line\\n".repeat(13_000));
+  const taken = [];
+  try { for (;;) taken.push(openSync("/dev/null")); } catch {}
+  const losses = [0, ${MINUTE - 1}, ${MINUTE}].map((now) => { overflow.look(true, now); return overflow.loss.lines; });
+  for (const each of taken) closeSync(each);
+  overflow.look(true, ${MINUTE + 1});
+  console.log(JSON.stringify([...losses, overflow.loss]));
+`;
+
+test("where there is no descriptor to look with, nothing is taken for an obstacle, and nothing dropped", () => {
+  const argv = ["--nofile=64:64", process.execPath, "--input-type=module", "-e", CROWDED(directory)];
+  const loss = { lines: 12_999, reason: "its logger does not go on, though it could write" };
+  expect(JSON.parse(execFileSync("prlimit", argv, { encoding: "utf8" }))).toEqual([0, 0, 0, loss]);
+});

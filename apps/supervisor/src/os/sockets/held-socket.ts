@@ -1,0 +1,75 @@
+/** The supervisor's hold of a listening socket. */
+import type { SocketEvidence } from "../../core/evidence.ts";
+import type { HeldSocket } from "../../engine/ports/machine.ts";
+import type { Readiness } from "../kernel/poller.ts";
+import {
+  admit,
+  closeSocket,
+  dismissWaiting,
+  fileOf,
+  isPublished,
+  type ListeningSocket,
+  markSocket,
+  observeSocket,
+  widenQueue,
+} from "./listening-socket.ts";
+
+/** A socket that is held. Its descriptor is another after clients were sent away. */
+export class Held implements HeldSocket {
+  readonly fresh: boolean;
+  #socket: ListeningSocket;
+  readonly #readiness: Readiness;
+  readonly #closed: (trouble: string | undefined) => void;
+  /** What was seen of its clients before it was closed: runs that still listen on it may go on. */
+  #last: SocketEvidence | undefined;
+
+  /** @param closed is called when it is; `trouble` says why something is left at its path, if so */
+  constructor(
+    socket: ListeningSocket,
+    fresh: boolean,
+    readiness: Readiness,
+    closed: (trouble: string | undefined) => void,
+  ) {
+    this.#socket = socket;
+    this.fresh = fresh;
+    this.#readiness = readiness;
+    this.#closed = closed;
+  }
+
+  get fd(): number {
+    return this.#socket.fd;
+  }
+  get path(): string {
+    return this.#socket.path;
+  }
+  get file(): number {
+    return fileOf(this.#socket);
+  }
+  intact(): boolean {
+    return isPublished(this.#socket);
+  }
+  widen(): void {
+    widenQueue(this.#socket);
+  }
+  admit(clients: boolean): void {
+    admit(this.#socket, clients);
+  }
+  dismiss(): void {
+    this.#readiness.forget(this.fd);
+    this.#socket = dismissWaiting(this.#socket);
+  }
+  mark(): void {
+    markSocket(this.#socket);
+  }
+  observe(): SocketEvidence {
+    return this.#last ?? observeSocket(this.#socket);
+  }
+  awaitClient(came: () => void): void {
+    this.#readiness.once(this.fd, came);
+  }
+  close(): void {
+    this.#readiness.forget(this.fd);
+    this.#last = observeSocket(this.#socket);
+    this.#closed(closeSocket(this.#socket));
+  }
+}

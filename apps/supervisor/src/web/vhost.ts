@@ -1,0 +1,116 @@
+/** The text of the vhosts that the web server is offered, out of checked values alone (spec/security.md: rule 3, 21). */
+import type { Hostname } from "../core/hostname.ts";
+import type { Site, SitePath } from "../core/site.ts";
+import { UNAVAILABLE_PAGE } from "./error-page.ts";
+
+declare const checked: unique symbol;
+
+/** What tells one daemon's upstream from all others, capital letters or not. */
+type UpstreamName = string & { readonly [checked]: "upstream" };
+
+/** Nginx takes a backslash away before `"` and `\` (ngx_conf_read_token). */
+const quoted = (path: SitePath | `unix:${SitePath}`): string => `"${path.replace(/["\\]/g, "\\$&")}"`;
+
+/** Nginx compares names without regard to capital letters, so they are written as numbers, and so is all but letters. */
+const plain = (text: string): string =>
+  [...text].map((c) => (/[a-z0-9]/.test(c) ? c : `_${c.codePointAt(0)?.toString(16)}_`)).join("");
+
+const upstreamOf = (id: string): UpstreamName => `site_${plain(id)}` as UpstreamName;
+
+/** What nginx.conf counts the requests of an owner's sites by. */
+const ownerOf = (id: string): string => plain(id.slice(0, id.indexOf("/")));
+
+/** Path of one of a host's two logs. */
+export const siteLog = (logs: SitePath, host: Hostname, kind: "access" | "error"): SitePath =>
+  `${logs}/${host}.${kind}.log` as SitePath;
+
+/** Whatever is never sent as a file: names that begin with a dot, editors' copies, and programs. */
+const HIDDEN = String.raw`/\.(?!well-known/)`;
+const COPIES = String.raw`~$|\.(?:bak|swp|orig|old|save)$`;
+const PROGRAMS = String.raw`\.(?:php|php\d|phps|phtml|pht|phar|inc|cgi|fcgi|pl|py|rb)$`;
+/** The same without what php-cgi is given. PHP knows .php alone; what is called .PHP is no less a program. */
+const OTHER_PROGRAMS = String.raw`\.(?:php\d|phps|phtml|pht|phar|inc|(?!(?-i:php)$)php)$`;
+
+const location = (where: string, lines: readonly string[]): string[] => [
+  `location ${where} {`,
+  ...lines.map((line) => `  ${line}`),
+  "}",
+];
+
+const pass = (app: "php" | "fastcgi" | "http", id: string): string[] => {
+  const upstream = upstreamOf(id);
+  if (app === "http") return ["include proxy_params;", `proxy_pass http://${upstream};`];
+  return [...(app === "fastcgi" ? ["include fastcgi_app_params;"] : []), `fastcgi_pass ${upstream};`];
+};
+
+/** The locations of a server. */
+const locations = (site: Site): string[] => {
+  const { app, id } = site;
+  if (app === "static") {
+    return [
+      ...location(`~* "${HIDDEN}|${COPIES}|${PROGRAMS}"`, ["return 404;"]),
+      ...location("/", ["try_files $uri $uri/ =404;"]),
+    ];
+  }
+  if (app === "php") {
+    const front = site.index.find((name) => /\.php$/.test(name));
+    return [
+      ...location(`~* "${HIDDEN}|${COPIES}|${OTHER_PROGRAMS}"`, ["return 404;"]),
+      // Only a file whose own name ends so is run: /picture.jpg/x.php is nothing.
+      ...location('~ "\\.php$"', ["try_files $fastcgi_script_name =404;", ...pass(app, id)]),
+      ...location("/", [`try_files $uri $uri/ ${front === undefined ? "=404" : `/${front}?$args`};`]),
+    ];
+  }
+  if (site.docroot === undefined) return location("/", pass(app, id));
+  return [
+    ...location(`~* "${HIDDEN}|${COPIES}|${PROGRAMS}"`, pass(app, id)),
+    ...location("/", ["try_files $uri @app;"]),
+    ...location("@app", pass(app, id)),
+  ];
+};
+
+const upstream = (id: string, socket: SitePath): string[] => {
+  // Named twice, so that an idempotent request whose process dies under it is tried again.
+  const server = `  server ${quoted(`unix:${socket}`)} max_fails=0;`;
+  return [`upstream ${upstreamOf(id)} {`, server, server, "}"];
+};
+
+const server = (site: Site, host: Hostname): string[] => {
+  const own = [
+    "include listen.conf;",
+    `server_name ${host};`,
+    `set $site_owner ${ownerOf(site.id)};`,
+    ...(site.docroot === undefined ? [] : [`root ${quoted(site.docroot)};`]),
+    ...(site.app === "php" || site.app === "static" ? [`index ${site.index.join(" ")};`] : []),
+    // From the first directory on: a docroot may be a link itself.
+    "disable_symlinks if_not_owner;",
+    `client_max_body_size ${site.maxBody};`,
+    `access_log ${quoted(siteLog(site.logs, host, "access"))} site;`,
+    `error_log ${quoted(siteLog(site.logs, host, "error"))} warn;`,
+    ...(site.app === "static" ? [] : [`${site.app === "http" ? "proxy" : "fastcgi"}_intercept_errors off;`]),
+    // 503 is Nginx's own, where there are more requests than nginx.conf lets a site have.
+    "error_page 502 503 504 =503 @unavailable;",
+    ...location("@unavailable", [
+      "default_type text/html;",
+      "add_header Retry-After 5 always;",
+      "add_header Cache-Control no-store always;",
+      `return 503 '${UNAVAILABLE_PAGE}';`,
+    ]),
+    ...locations(site),
+  ];
+  return ["server {", ...own.map((line) => `  ${line}`), "}"];
+};
+
+/**
+ * The vhosts of one daemon, one server a host, below the line `# site ID` by which nginx/web-server tells them from others';
+ * "" where it has none. The daemon's socket is named whatever its state.
+ */
+export const renderSite = (site: Site): string => {
+  if (site.hosts.length === 0) return "";
+  const lines = [
+    `# site ${site.id}`,
+    ...(site.app === "static" ? [] : upstream(site.id, site.socket)),
+    ...site.hosts.flatMap((host) => server(site, host)),
+  ];
+  return `${lines.join("\n")}\n`;
+};
