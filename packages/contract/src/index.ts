@@ -355,7 +355,7 @@ export interface Lifecycle {
   failures: number;
   respawns: number;
   /** Whether the end of the latest run was asked for. */
-  asked: boolean;
+  stopRequested: boolean;
   /** When the latest run was spawned, while it lives. */
   startedAt: string | null;
   /** When it was last asked to be up. */
@@ -363,7 +363,7 @@ export interface Lifecycle {
   /** When something happens by itself: a retry, a KILL, or that it counts as running. */
   deadline: string | null;
   /** Why it may not run. */
-  bar: { kind: "forbidden" | "invalid"; reason: string } | null;
+  block: { kind: "forbidden" | "invalid"; reason: string } | null;
 }
 
 /** GET /v1/export: the whole state, for root alone. */

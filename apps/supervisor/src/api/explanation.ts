@@ -91,17 +91,17 @@ export const explain = async (
 export const lifecycle = ({ state }: Daemon, now: number): Lifecycle => {
   const date = (time: number | undefined): string | null =>
     time === undefined ? null : new Date(Date.now() + time - now).toISOString();
-  const { phase, want, run, failures, respawns, asked, bar } = state;
+  const { phase, want, run, failures, respawns, stopRequested, block } = state;
   return {
     phase,
     want,
     run,
     failures,
     respawns,
-    asked,
+    stopRequested,
     startedAt: date(state.startedAt),
     wantedAt: date(state.wantedAt),
     deadline: date(state.deadline),
-    bar: bar ? { kind: bar.kind, reason: bar.reason } : null,
+    block: block ? { kind: block.kind, reason: block.reason } : null,
   };
 };

@@ -8,13 +8,13 @@ import type { Instance } from "../engine/instance.ts";
 const seconds = (ms: number): number => Math.max(0, Math.round(ms / 100) / 10);
 
 const reason = ({ state, waiting }: Instance): string => {
-  if (state.bar && !alive(state)) return state.bar.reason;
+  if (state.block && !alive(state)) return state.block.reason;
   const last = state.last ? describeExit(state.last.exit) : "";
   if (state.phase === "failed" && state.last?.permanent)
     return `${last}; its finish says that another run is of no use`;
   if (state.phase === "failed" && state.last && isFinal(state.last.exit)) return last;
   if (state.phase === "failed") return `${last}; given up after ${state.failures} failed runs`;
-  if (state.phase === "coolingdown") return state.rationed ? `${last}; ${RATIONED}` : last;
+  if (state.phase === "coolingdown") return state.throttled ? `${last}; ${RATIONED}` : last;
   return waiting;
 };
 
@@ -57,8 +57,8 @@ const usageOf = (daemon: Daemon): Usage | null => {
 };
 
 /** What ends for want of memory ends as a whole, and is over before anybody looks. */
-const withStarved = (usage: Usage | null, { starved }: Daemon): Usage | null =>
-  usage && { ...usage, oomKills: (usage.oomKills ?? 0) + starved };
+const withStarved = (usage: Usage | null, { oomKilled }: Daemon): Usage | null =>
+  usage && { ...usage, oomKills: (usage.oomKills ?? 0) + oomKilled };
 
 /**
  * The status of a daemon.
@@ -68,7 +68,7 @@ const withStarved = (usage: Usage | null, { starved }: Daemon): Usage | null =>
 export const present = (daemon: Daemon, now: number, measured = false): DaemonStatus => {
   const { state, key, terms, file } = daemon;
   const { want, wantedAt } = state;
-  const { cooldown, uptime, ...foremost } = presentInstance(daemon.foremost, now);
+  const { cooldown, uptime, ...representative } = presentInstance(daemon.representative, now);
   const instances = daemon.instances().map((instance) => presentInstance(instance, now));
   const definition = terms?.definition;
   const { limits, means } = daemon;
@@ -76,16 +76,16 @@ export const present = (daemon: Daemon, now: number, measured = false): DaemonSt
     id: daemon.id,
     owner: key.owner.name,
     name: key.name,
-    state: foremost.state,
+    state: representative.state,
     want,
-    pid: foremost.pid,
+    pid: representative.pid,
     respawns: instances.reduce((sum, { respawns }) => sum + respawns, 0),
     cooldown,
     uptime,
-    downtime: alive(state) ? 0 : seconds(now - daemon.foremost.downSince),
+    downtime: alive(state) ? 0 : seconds(now - daemon.representative.downSince),
     autostart: file.definition?.autostart ?? definition?.autostart ?? true,
     total: want === "up" && wantedAt !== undefined ? seconds(now - wantedAt) : 0,
-    reason: foremost.reason,
+    reason: representative.reason,
     user: terms?.account.name ?? key.owner.name,
     configFile: file.path,
     logFile: definition?.output === "log" ? `${terms?.logDirectory}/current` : "",
@@ -95,7 +95,7 @@ export const present = (daemon: Daemon, now: number, measured = false): DaemonSt
     changed: daemon.changed,
     warnings: [
       // What bars it is its reason, and need not be said twice.
-      ...[...file.errors, ...file.warnings].filter((warning) => warning !== state.bar?.reason),
+      ...[...file.errors, ...file.warnings].filter((warning) => warning !== state.block?.reason),
       ...daemon.hosts.filter((host) => host.state === "refused").map((host) => host.reason),
       ...new Set(daemon.hosts.flatMap(({ logs }) => logs?.trouble || [])),
       ...shortcomings(limits, means),

@@ -17,7 +17,7 @@ import { describeExit } from "../core/lifecycle.ts";
 import { resolvePolicy } from "../core/policy.ts";
 import type { Account } from "../core/policy-rules.ts";
 import type { Rule } from "../engine/admission.ts";
-import type { Witness } from "../engine/daemon.ts";
+import type { TransitionListener } from "../engine/daemon.ts";
 import type { Places } from "../engine/ports/machine.ts";
 import { type Findings, Supervisor } from "../engine/supervisor.ts";
 import { readAccounts } from "../os/accounts/accounts.ts";
@@ -30,12 +30,12 @@ import { claimDirectory } from "../os/files/run-lock.ts";
 import { findServiceTools } from "../os/files/service-tools.ts";
 import { StateFiles } from "../os/files/state-file.ts";
 import { giveBackMemory } from "../os/kernel/own-memory.ts";
-import { Readiness } from "../os/kernel/poller.ts";
+import { Poller } from "../os/kernel/poller.ts";
 import { privileged } from "../os/kernel/privileges.ts";
 import { findCgroupRoot, releaseCgroupRoot } from "../os/limits/cgroup.ts";
 import { Linux } from "../os/linux.ts";
 import { readLog } from "../os/logs/reader.ts";
-import { beginAnew, takeInherited } from "../os/processes/re-exec.ts";
+import { reExec, takeInherited } from "../os/processes/re-exec.ts";
 import { ControlSockets, linkFromHome } from "../os/sockets/control-socket.ts";
 import { Hosting } from "../web/publisher.ts";
 
@@ -170,7 +170,7 @@ const main = async (): Promise<void> => {
     fastcgiDir: flags.fastcgiDir,
     states: new StateFiles(join(flags.stateDir, "daemons")),
     cgroups,
-    readiness: new Readiness(),
+    poller: new Poller(),
     files: {
       parse: parseDaemonFile,
       parseService,
@@ -184,11 +184,11 @@ const main = async (): Promise<void> => {
   });
   machine.accounts = rule.accounts;
 
-  const witness: Witness = (daemon, { key, pid }, event, before, after, told) => {
+  const onTransition: TransitionListener = (daemon, { key, pid }, event, before, after, told) => {
     const { owner, instance } = key;
     const about = { daemon: daemon.id, owner: owner.name, instance, run: after.run, event, pid };
     const ended = event === "exited" && after.last ? describeExit(after.last.exit) : undefined;
-    const reason = told ?? ended ?? (after.bar ? after.bar.reason : undefined);
+    const reason = told ?? ended ?? (after.block ? after.block.reason : undefined);
     const level =
       after.phase === "failed" || after.phase === "forbidden" || after.phase === "invalid" ? "warn" : "info";
     log[before.phase === after.phase && !reason ? "debug" : level](
@@ -196,7 +196,7 @@ const main = async (): Promise<void> => {
       after.phase,
     );
   };
-  const supervisor = new Supervisor(machine, rule, witness);
+  const supervisor = new Supervisor(machine, rule, onTransition);
   const hosting = new Hosting({
     daemons: () => supervisor.daemons(),
     policy: () => supervisor.policy,
@@ -333,7 +333,7 @@ const main = async (): Promise<void> => {
     if (present === undefined || present === edition) return;
     log.info("giving way to the program now on disk");
     try {
-      beginAnew(machine.handOver());
+      reExec(machine.handOver());
     } catch (error) {
       log.error({ err: error }, "cannot give way; this program goes on");
       for (const daemon of supervisor.daemons()) for (const instance of daemon.instances()) instance.refresh();

@@ -40,19 +40,19 @@ describe("advice", () => {
     expect(said(launch("entering /srv/x"))).toMatch(/^Let www-data enter that directory/);
     expect(said(code(126))).toMatch(/^Let www-data execute \/home\/amy\/service\/blog\/run/);
     expect(said(code(1))).toMatch(/what it wrote went to \/home\/amy\/service\/blog\/log\/run/);
-    const bar = { kind: "forbidden", reason: "" } as const;
-    expect(said(code(1), { phase: "forbidden", bar })).toMatch(/^Correct \/home\/amy\/service\/blog\/env\/USER/);
+    const block = { kind: "forbidden", reason: "" } as const;
+    expect(said(code(1), { phase: "forbidden", block })).toMatch(/^Correct \/home\/amy\/service\/blog\/env\/USER/);
   });
 
   it("puts what bars it before how it ended", () => {
-    const bar = { kind: "forbidden", reason: "" } as const;
-    expect(advice(ended(code(1), { phase: "forbidden", bar }), concern)).toMatch(
+    const block = { kind: "forbidden", reason: "" } as const;
+    expect(advice(ended(code(1), { phase: "forbidden", block }), concern)).toMatch(
       /^Correct user= with .*, or ask root to grant it in \[runs_as\]/,
     );
-    expect(advice(ended(code(1), { phase: "forbidden", bar: { ...bar, bans: "owner" } }), concern)).toBe(
+    expect(advice(ended(code(1), { phase: "forbidden", block: { ...block, bans: "owner" } }), concern)).toBe(
       "Ask root to put amy on the left of [runs_as] and to run `dmctl rescan`.",
     );
-    expect(advice(ended(code(1), { phase: "invalid", bar: { ...bar, kind: "invalid" } }), concern)).toMatch(
+    expect(advice(ended(code(1), { phase: "invalid", block: { ...block, kind: "invalid" } }), concern)).toMatch(
       /`dmctl start amy\/blog` reads the file again/,
     );
   });

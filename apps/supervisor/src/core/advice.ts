@@ -99,25 +99,25 @@ const afterExit = (exit: Exit, { id, user, logged, service }: Concern): string =
  */
 export const advice = (state: State, concern: Concern, since?: number): string => {
   const { id } = concern;
-  if (state.bar?.kind === "forbidden" && state.bar.reason.includes("[limits]")) {
+  if (state.block?.kind === "forbidden" && state.block.reason.includes("[limits]")) {
     return "Remove the file of one that is not needed, or ask root for more in [limits]; then `dmctl rescan`.";
   }
-  if (state.bar?.kind === "forbidden" && state.bar.reason.includes("strict-limits=yes")) {
+  if (state.block?.kind === "forbidden" && state.block.reason.includes("strict-limits=yes")) {
     return "Ask root for a machine with cgroup v2, or for strict-limits=no in [settings].";
   }
-  if (state.bar?.bans === "owner") {
+  if (state.block?.bans === "owner") {
     return `Ask root to put ${id.split("/")[0]} on the left of [runs_as] and to run \`dmctl rescan\`.`;
   }
-  const asking = state.bar?.kind === "forbidden" && /^[a-z-]+=/.exec(state.bar.reason)?.[0];
+  const asking = state.block?.kind === "forbidden" && /^[a-z-]+=/.exec(state.block.reason)?.[0];
   if (asking) return `Take ${asking} out with \`dmctl edit ${id}\`, or let root keep that daemon.`;
-  if (state.bar?.kind === "forbidden") {
+  if (state.block?.kind === "forbidden") {
     if (concern.service) {
       const where = `${concern.service.directory}/env/USER (or user= in its conf)`;
       return `Correct ${where}, or ask root to grant it in [runs_as] and to run \`dmctl rescan\`.`;
     }
     return `Correct user= with \`dmctl edit ${id}\`, or ask root to grant it in [runs_as] and to run \`dmctl rescan\`.`;
   }
-  if (state.bar?.kind === "invalid") return `When that is put right, \`dmctl start ${id}\` reads the file again.`;
+  if (state.block?.kind === "invalid") return `When that is put right, \`dmctl start ${id}\` reads the file again.`;
   if (state.last === undefined) return "";
   const amiss = since === undefined ? isTroubled(state) : state.last.run > since;
   return amiss ? afterExit(state.last.exit, concern) : "";

@@ -34,17 +34,17 @@ const states: Record<Phase, State> = {
   stopped: { ...initial, run: 3 },
   starting: { ...begun, phase: "starting" },
   running: { ...begun, phase: "running" },
-  stopping: { ...begun, phase: "stopping", want: "down", asked: true, deadline: NOW },
+  stopping: { ...begun, phase: "stopping", want: "down", stopRequested: true, deadline: NOW },
   coolingdown: { ...begun, phase: "coolingdown", startedAt: undefined, deadline: NOW },
   failed: { ...begun, phase: "failed", startedAt: undefined },
   asleep: { ...begun, phase: "asleep", startedAt: undefined },
-  forbidden: { ...begun, phase: "forbidden", startedAt: undefined, bar: forbidden },
-  invalid: { ...begun, phase: "invalid", startedAt: undefined, want: "down", bar: invalid },
+  forbidden: { ...begun, phase: "forbidden", startedAt: undefined, block: forbidden },
+  invalid: { ...begun, phase: "invalid", startedAt: undefined, want: "down", block: invalid },
 };
 const events = {
   start: { type: "start" },
   once: { type: "once" },
-  retire: { type: "retire" },
+  drain: { type: "drain" },
   idle: { type: "idle" },
   pause: { type: "pause" },
   continue: { type: "continue" },
@@ -56,36 +56,36 @@ const events = {
   gone: { type: "gone", run: 3 },
   deadline: { type: "deadline" },
   connection: { type: "connection" },
-  forbid: { type: "bar", bar: forbidden },
-  invalidate: { type: "bar", bar: invalid },
-  unbar: { type: "unbar" },
+  forbid: { type: "block", block: forbidden },
+  invalidate: { type: "block", block: invalid },
+  unblock: { type: "unblock" },
 } satisfies Record<string, Event>;
 
 /** What each cell does, in short: the phase it leads to and the effects; "-" is nothing at all. */
 // biome-ignore format: the table is read in columns
 const cells: Record<Phase, Record<keyof typeof events, string>> = {
-  stopped:     { start: "starting spawn4", stop: "stopped discard4", restart: "starting spawn4",              launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "stopped", once: "starting spawn4", retire: "stopped discard4", idle: "-", pause: "-", continue: "-", ready: "-" },
-  starting:    { start: "-",               stop: "stopping terminate3 discard4", restart: "stopping terminate3 discard4", launched: "starting prepare4", exited: "stopping kill3", gone: "-",      deadline: "running",         connection: "-",               forbid: "stopping terminate3 discard4", invalidate: "-",                unbar: "starting", once: "starting", retire: "stopping ease3 discard4", idle: "-", pause: "starting pause3", continue: "starting continue3", ready: "running" },
-  running:     { start: "-",               stop: "stopping terminate3 discard4", restart: "stopping terminate3 discard4", launched: "-",                 exited: "stopping kill3", gone: "-",      deadline: "-",               connection: "-",               forbid: "stopping terminate3 discard4", invalidate: "-",                unbar: "running", once: "running", retire: "stopping ease3 discard4", idle: "-", pause: "running pause3", continue: "running continue3", ready: "-" },
-  stopping:    { start: "stopping",        stop: "stopping",         restart: "stopping",                     launched: "-",                 exited: "stopping",       gone: "stopped discard4", deadline: "stopping kill3",  connection: "-",               forbid: "stopping",                     invalidate: "-",                unbar: "stopping", once: "stopping", retire: "stopping", idle: "-", pause: "-", continue: "stopping continue3", ready: "-" },
-  coolingdown: { start: "starting spawn4", stop: "stopped discard4", restart: "starting spawn4",              launched: "-",                 exited: "-",              gone: "-",                deadline: "starting spawn4", connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "coolingdown", once: "starting spawn4", retire: "stopped discard4", idle: "-", pause: "-", continue: "-", ready: "-" },
-  failed:      { start: "starting spawn4", stop: "stopped discard4", restart: "starting spawn4",              launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "failed", once: "starting spawn4", retire: "stopped discard4", idle: "-", pause: "-", continue: "-", ready: "-" },
-  asleep:      { start: "starting spawn4", stop: "stopped discard4", restart: "starting spawn4",              launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "starting spawn4", forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "asleep", once: "starting spawn4", retire: "stopped discard4", idle: "-", pause: "-", continue: "-", ready: "-" },
-  forbidden:   { start: "-",               stop: "forbidden discard4", restart: "-",                          launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "starting spawn4", once: "-", retire: "forbidden discard4", idle: "-", pause: "-", continue: "-", ready: "-" },
-  invalid:     { start: "-",               stop: "invalid discard4", restart: "-",                            launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unbar: "stopped", once: "-", retire: "invalid discard4", idle: "-", pause: "-", continue: "-", ready: "-" },
+  stopped:     { start: "starting spawn4", stop: "stopped discard4", restart: "starting spawn4",              launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unblock: "stopped", once: "starting spawn4", drain: "stopped discard4", idle: "-", pause: "-", continue: "-", ready: "-" },
+  starting:    { start: "-",               stop: "stopping terminate3 discard4", restart: "stopping terminate3 discard4", launched: "starting prepare4", exited: "stopping kill3", gone: "-",      deadline: "running",         connection: "-",               forbid: "stopping terminate3 discard4", invalidate: "-",                unblock: "starting", once: "starting", drain: "stopping drain3 discard4", idle: "-", pause: "starting pause3", continue: "starting continue3", ready: "running" },
+  running:     { start: "-",               stop: "stopping terminate3 discard4", restart: "stopping terminate3 discard4", launched: "-",                 exited: "stopping kill3", gone: "-",      deadline: "-",               connection: "-",               forbid: "stopping terminate3 discard4", invalidate: "-",                unblock: "running", once: "running", drain: "stopping drain3 discard4", idle: "-", pause: "running pause3", continue: "running continue3", ready: "-" },
+  stopping:    { start: "stopping",        stop: "stopping",         restart: "stopping",                     launched: "-",                 exited: "stopping",       gone: "stopped discard4", deadline: "stopping kill3",  connection: "-",               forbid: "stopping",                     invalidate: "-",                unblock: "stopping", once: "stopping", drain: "stopping", idle: "-", pause: "-", continue: "stopping continue3", ready: "-" },
+  coolingdown: { start: "starting spawn4", stop: "stopped discard4", restart: "starting spawn4",              launched: "-",                 exited: "-",              gone: "-",                deadline: "starting spawn4", connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unblock: "coolingdown", once: "starting spawn4", drain: "stopped discard4", idle: "-", pause: "-", continue: "-", ready: "-" },
+  failed:      { start: "starting spawn4", stop: "stopped discard4", restart: "starting spawn4",              launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unblock: "failed", once: "starting spawn4", drain: "stopped discard4", idle: "-", pause: "-", continue: "-", ready: "-" },
+  asleep:      { start: "starting spawn4", stop: "stopped discard4", restart: "starting spawn4",              launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "starting spawn4", forbid: "forbidden discard4",           invalidate: "invalid discard4", unblock: "asleep", once: "starting spawn4", drain: "stopped discard4", idle: "-", pause: "-", continue: "-", ready: "-" },
+  forbidden:   { start: "-",               stop: "forbidden discard4", restart: "-",                          launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unblock: "starting spawn4", once: "-", drain: "forbidden discard4", idle: "-", pause: "-", continue: "-", ready: "-" },
+  invalid:     { start: "-",               stop: "invalid discard4", restart: "-",                            launched: "-",                 exited: "-",              gone: "-",                deadline: "-",               connection: "-",               forbid: "forbidden discard4",           invalidate: "invalid discard4", unblock: "stopped", once: "-", drain: "invalid discard4", idle: "-", pause: "-", continue: "-", ready: "-" },
 };
 
 test("a finish that says that another run is of no use fails a daemon that is wanted up, and nothing else", () => {
   const gone = { type: "gone", run: 3, permanent: true } as const;
   const last = { run: 3, exit: clean, failed: false };
-  const over: State = { ...states.stopping, want: "up", asked: false, last };
+  const over: State = { ...states.stopping, want: "up", stopRequested: false, last };
   expect(step(over, gone, at(NOW))).toMatchObject({
     state: { phase: "failed", want: "up", last: { ...last, permanent: true } },
     effects: [{ type: "discard", run: 4 }],
   });
-  expect(step({ ...over, asked: true }, gone, at(NOW)).state.phase).toBe("starting");
+  expect(step({ ...over, stopRequested: true }, gone, at(NOW)).state.phase).toBe("starting");
   expect(step({ ...over, want: "down" }, gone, at(NOW)).state.phase).toBe("stopped");
-  expect(step({ ...over, bar: forbidden }, gone, at(NOW)).state.phase).toBe("forbidden");
+  expect(step({ ...over, block: forbidden }, gone, at(NOW)).state.phase).toBe("forbidden");
 });
 
 const inShort = (before: State, event: Event): string => {
@@ -193,7 +193,7 @@ describe("exit code 100", () => {
     }
   });
 
-  it("means nothing where the end was asked for", () => {
+  it("means nothing where the end was stopRequested for", () => {
     const stopping = step(states.running, { type: "stop" }, at(NOW)).state;
     expect(endRun(stopping, NOW, { exit: final }).phase).toBe("stopped");
     const cycling = step(states.running, { type: "restart" }, at(NOW)).state;
@@ -219,19 +219,19 @@ describe("a launch that had to wait", () => {
 });
 
 describe("an end that is let finish", () => {
-  const retired = step(states.running, { type: "retire" }, at(NOW, { drain: 3000 })).state;
+  const retired = step(states.running, { type: "drain" }, at(NOW, { drain: 3000 })).state;
 
   it("gets TERM when drain has passed, and KILL when stop-timeout has", () => {
-    expect(retired).toMatchObject({ phase: "stopping", want: "down", easing: true, deadline: NOW + 3000 });
+    expect(retired).toMatchObject({ phase: "stopping", want: "down", draining: true, deadline: NOW + 3000 });
     const pressed = step(retired, { type: "deadline" }, at(NOW + 3000));
     expect(pressed.effects).toEqual([{ type: "terminate", run: 3 }]);
-    expect(pressed.state).toMatchObject({ easing: false, deadline: NOW + 13_000 });
+    expect(pressed.state).toMatchObject({ draining: false, deadline: NOW + 13_000 });
     expect(step(pressed.state, { type: "deadline" }, at(NOW + 13_000)).effects).toEqual([{ type: "kill", run: 3 }]);
   });
 
   it("is hastened by a stop", () => {
     const { state, effects } = step(retired, { type: "stop" }, at(NOW + 10));
-    expect(state).toMatchObject({ easing: false, deadline: NOW + 10_010 });
+    expect(state).toMatchObject({ draining: false, deadline: NOW + 10_010 });
     expect(effects).toContainEqual({ type: "terminate", run: 3 });
   });
 });
@@ -258,7 +258,7 @@ describe("a daemon that runs on demand", () => {
     }
     expect(state.respawns).toBe(5);
     const rationed = step({ ...states.coolingdown }, { type: "deadline" }, { ...at(NOW, own), earliest: NOW + 1 });
-    expect(rationed.state).toMatchObject({ phase: "coolingdown", rationed: true });
+    expect(rationed.state).toMatchObject({ phase: "coolingdown", throttled: true });
     expect(endRun({ ...states.running, once: true }, NOW, {}, own).phase).toBe("stopped");
   });
 
@@ -267,14 +267,17 @@ describe("a daemon that runs on demand", () => {
     expect(asleep).toMatchObject({ phase: "asleep", want: "up" });
     const woken = step(asleep, { type: "connection" }, at(NOW, own));
     expect([woken.state.phase, woken.effects]).toEqual(["starting", [{ type: "spawn", run: 1 }]]);
-    const dozing = step({ ...woken.state, phase: "running" }, { type: "idle" }, at(NOW, own)).state;
-    expect(dozing).toMatchObject({ phase: "stopping", want: "up", easing: true, dozing: true });
-    expect(step(dozing, { type: "gone", run: 1 }, at(NOW, own)).state).toMatchObject({ phase: "asleep", want: "up" });
+    const goingToSleep = step({ ...woken.state, phase: "running" }, { type: "idle" }, at(NOW, own)).state;
+    expect(goingToSleep).toMatchObject({ phase: "stopping", want: "up", draining: true, goingToSleep: true });
+    expect(step(goingToSleep, { type: "gone", run: 1 }, at(NOW, own)).state).toMatchObject({
+      phase: "asleep",
+      want: "up",
+    });
   });
 
   it("is begun anew, not put to sleep, when a start comes while it goes", () => {
-    const dozing = step({ ...states.running }, { type: "idle" }, at(NOW, own)).state;
-    const wished = step(dozing, { type: "start" }, at(NOW, own)).state;
+    const goingToSleep = step({ ...states.running }, { type: "idle" }, at(NOW, own)).state;
+    const wished = step(goingToSleep, { type: "start" }, at(NOW, own)).state;
     expect(step(wished, { type: "gone", run: 3 }, at(NOW, own)).state.phase).toBe("starting");
   });
 });
@@ -294,7 +297,7 @@ describe("a process that tells when it is ready", () => {
   it("has failed when it does not in time, however it ends then", () => {
     const late = step(launched, { type: "deadline" }, at(NOW + 5000, own));
     // It may have taken a connection all the same.
-    expect(late.effects).toContainEqual({ type: "ease", run: 3 });
+    expect(late.effects).toContainEqual({ type: "drain", run: 3 });
     const exited = step(late.state, { type: "exited", run: 3, exit: clean, connected: true }, at(NOW + 5001, own));
     const gone = step(exited.state, { type: "gone", run: 3 }, at(NOW + 5001, own)).state;
     expect(gone).toMatchObject({ phase: "starting", failures: 1, last: { exit: { how: "unready" }, failed: true } });
@@ -342,7 +345,7 @@ describe("stop and restart", () => {
     expect(late.state.deadline).toBe(NOW + 20_000);
   });
 
-  it("knows that it was killed because it did not end when it was asked to", () => {
+  it("knows that it was killed because it did not end when it was stopRequested to", () => {
     const end = (state: State, exit: Exit): Exit | undefined =>
       step(state, { type: "exited", run: 3, exit, connected: false }, at(NOW)).state.last?.exit;
     const stopping = step(states.running, { type: "stop" }, at(NOW)).state;
@@ -377,10 +380,10 @@ describe("stop and restart", () => {
   });
 
   it("shows forbidden once the last run of a daemon that is no longer allowed has gone, and resumes when it is", () => {
-    const evicted = step(states.running, { type: "bar", bar: forbidden }, at(NOW)).state;
+    const evicted = step(states.running, { type: "block", block: forbidden }, at(NOW)).state;
     const gone = step(evicted, { type: "gone", run: 3 }, at(NOW)).state;
     expect(gone).toMatchObject({ phase: "forbidden", want: "up" });
-    expect(step(gone, { type: "unbar" }, at(NOW)).state).toMatchObject({ phase: "starting", run: 4 });
+    expect(step(gone, { type: "unblock" }, at(NOW)).state).toMatchObject({ phase: "starting", run: 4 });
   });
 });
 
@@ -404,15 +407,21 @@ describe("verdict", () => {
       4,
       { ok: false, reason: "exited with code 1" },
     ],
-    ["another asked it to stop", states.stopping, "up", 3, { ok: false, reason: "it was asked to stop meanwhile" }],
+    [
+      "another stopRequested it to stop",
+      states.stopping,
+      "up",
+      3,
+      { ok: false, reason: "it was stopRequested to stop meanwhile" },
+    ],
     ["stopping is not down yet", states.stopping, "down", 3, "pending"],
     ["stopped is down", states.stopped, "down", 3, { ok: true }],
     [
-      "another asked it to start",
+      "another stopRequested it to start",
       states.running,
       "down",
       3,
-      { ok: false, reason: "it was asked to start again meanwhile" },
+      { ok: false, reason: "it was stopRequested to start again meanwhile" },
     ],
     ["forbidden cannot start", states.forbidden, "up", 3, { ok: false, reason: "not granted" }],
     ["forbidden is down", states.forbidden, "down", 3, { ok: true }],
@@ -480,16 +489,16 @@ it("never has two live runs, and reaches what is wanted once nothing more happen
         "once",
         "stop",
         "restart",
-        "retire",
+        "drain",
         "idle",
         "pause",
         "continue",
         "deadline",
         "connection",
-        "unbar",
+        "unblock",
       )
       .map((type) => (model: Model) => model.feed({ type } as Event)),
-    fc.constantFrom(forbidden, invalid).map((bar) => (model: Model) => model.feed({ type: "bar", bar })),
+    fc.constantFrom(forbidden, invalid).map((block) => (model: Model) => model.feed({ type: "block", block })),
     fc.nat(7).map((run) => (model: Model) => model.feed({ type: "gone", run: model.state.run - 1 - run })),
     fc.boolean().map((connected) => (model: Model) => model.exit(connected)),
     fc.constant((model: Model) => model.vanish()),
@@ -507,8 +516,8 @@ it("never has two live runs, and reaches what is wanted once nothing more happen
       const model = new Model(own);
       for (const act of actions) act(model);
       model.calm();
-      const { phase, want, bar } = model.state;
-      if (bar && !alive(model.state)) expect(phase).toBe(bar.kind);
+      const { phase, want, block } = model.state;
+      if (block && !alive(model.state)) expect(phase).toBe(block.kind);
       else if (want === "down") expect(phase).toBe("stopped");
       else expect(["running", "failed", ...(own.ondemand ? ["asleep"] : [])]).toContain(phase);
     }),
@@ -518,17 +527,22 @@ it("never has two live runs, and reaches what is wanted once nothing more happen
 
 describe("restarts that its owner has no room for", () => {
   const late = { ...at(NOW), earliest: NOW + 5000 };
-  const ended = { ...states.stopping, want: "up", asked: false, last: { run: 3, exit: crash, failed: false } } as const;
+  const ended = {
+    ...states.stopping,
+    want: "up",
+    stopRequested: false,
+    last: { run: 3, exit: crash, failed: false },
+  } as const;
 
   it("wait, as coolingdown, until there is room, and begin then", () => {
     const { state, effects } = step(ended, { type: "gone", run: 3 }, late);
-    expect(state).toMatchObject({ phase: "coolingdown", deadline: NOW + 5000, rationed: true, respawns: 2 });
+    expect(state).toMatchObject({ phase: "coolingdown", deadline: NOW + 5000, throttled: true, respawns: 2 });
     expect(effects).toEqual([]);
     const waiting = step(state, { type: "deadline" }, { ...at(NOW + 5000), earliest: NOW + 9000 }).state;
-    expect(waiting).toMatchObject({ phase: "coolingdown", deadline: NOW + 9000, rationed: true });
+    expect(waiting).toMatchObject({ phase: "coolingdown", deadline: NOW + 9000, throttled: true });
     const begun = step(waiting, { type: "deadline" }, { ...at(NOW + 9000), earliest: NOW + 9000 });
     expect(begun.state).toMatchObject({ phase: "starting", respawns: 3, run: 4 });
-    expect(begun.state.rationed).toBeUndefined();
+    expect(begun.state.throttled).toBeUndefined();
     expect(begun.effects).toEqual([{ type: "spawn", run: 4 }]);
   });
 
@@ -536,7 +550,7 @@ describe("restarts that its owner has no room for", () => {
     const { state } = step(ended, { type: "gone", run: 3 }, late);
     expect(step(state, { type: "start" }, late).state.phase).toBe("starting");
     expect(step(states.stopped, { type: "start" }, late).state.phase).toBe("starting");
-    expect(step({ ...ended, asked: true }, { type: "gone", run: 3 }, late).state.phase).toBe("starting");
+    expect(step({ ...ended, stopRequested: true }, { type: "gone", run: 3 }, late).state.phase).toBe("starting");
   });
 });
 

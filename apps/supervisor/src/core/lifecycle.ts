@@ -28,7 +28,7 @@ export type Exit =
   | { readonly how: "unknown" };
 
 /** Why a daemon may not run at all. */
-export interface Bar {
+export interface Block {
   readonly kind: "forbidden" | "invalid";
   readonly reason: string;
   /** Forbidden is all that its owner has, not this daemon alone. */
@@ -55,7 +55,7 @@ export interface State {
   /** When the `deadline` event is due, if it is. */
   readonly deadline: number | undefined;
   /** Why it may not run; kept while the last run ends. */
-  readonly bar: Bar | undefined;
+  readonly block: Block | undefined;
   /** When the latest run was spawned. */
   readonly startedAt: number | undefined;
   /** When it was last asked to be up. */
@@ -65,7 +65,7 @@ export interface State {
   /** Runs begun by itself since it was last stopped or restarted. */
   readonly respawns: number;
   /** Whether the end of the latest run was asked for. */
-  readonly asked: boolean;
+  readonly stopRequested: boolean;
   /** Whether its next end is its last, as `once` wants it. */
   readonly once: boolean;
   /** Whether its processes are held by SIGSTOP. */
@@ -73,11 +73,11 @@ export interface State {
   /** While it is stopping: whether it was killed, having had its time. */
   readonly killed: boolean;
   /** While it is stopping: whether it is still let finish its requests. */
-  readonly easing: boolean;
+  readonly draining: boolean;
   /** While it is stopping: whether it goes to sleep after that. */
-  readonly dozing: boolean;
+  readonly goingToSleep: boolean;
   /** Whether it waits because its owner has no restart left in this minute. */
-  readonly rationed?: boolean;
+  readonly throttled?: boolean;
   /** How the last run that ended did so, whether it counts as failed, and whether its `finish` said that another is of no use. */
   readonly last:
     | { readonly run: number; readonly exit: Exit; readonly failed: boolean; readonly permanent?: boolean }
@@ -92,7 +92,7 @@ export type Event =
   | { readonly type: "stop" }
   | { readonly type: "restart" }
   /** It is no longer needed: let it finish its requests, then end it. */
-  | { readonly type: "retire" }
+  | { readonly type: "drain" }
   /** Nobody wants anything of it. */
   | { readonly type: "idle" }
   | { readonly type: "pause" }
@@ -108,8 +108,8 @@ export type Event =
   | { readonly type: "deadline" }
   /** Somebody connects to the held socket. */
   | { readonly type: "connection" }
-  | { readonly type: "bar"; readonly bar: Bar }
-  | { readonly type: "unbar" };
+  | { readonly type: "block"; readonly block: Block }
+  | { readonly type: "unblock" };
 
 /** What is to be done, always about one run. Preparing saves time and means nothing else: it may fail, or be left out. */
 export type Effect =
@@ -119,7 +119,7 @@ export type Effect =
   /** Give up what was prepared. */
   | { readonly type: "discard"; readonly run: number }
   /** TERM to each of its processes when that has no request in hand, or knows what to do with it. */
-  | { readonly type: "ease"; readonly run: number }
+  | { readonly type: "drain"; readonly run: number }
   /** STOP, or CONT, to all of it. */
   | { readonly type: "pause" | "continue"; readonly run: number }
   /** TERM to all of it. */
@@ -157,17 +157,17 @@ export const initial: State = {
   want: "down",
   run: 0,
   deadline: undefined,
-  bar: undefined,
+  block: undefined,
   startedAt: undefined,
   wantedAt: undefined,
   failures: 0,
   respawns: 0,
-  asked: false,
+  stopRequested: false,
   once: false,
   paused: false,
   killed: false,
-  easing: false,
-  dozing: false,
+  draining: false,
+  goingToSleep: false,
   last: undefined,
 };
 
@@ -176,7 +176,7 @@ type Cell<T extends Event["type"]> = (state: State, event: Of<T>, at: Circumstan
 type Row<T extends Event["type"]> = { readonly [P in Phase]: Cell<T> };
 
 const to = (state: State, change: Partial<State>, ...effects: Effect[]): Step => {
-  const { rationed: _, ...rest } = state;
+  const { throttled: _, ...rest } = state;
   return { state: { ...rest, deadline: undefined, ...change }, effects };
 };
 
@@ -188,12 +188,12 @@ const discard = (state: State): Effect => ({ type: "discard", run: state.run + 1
 const spawn = (state: State, at: Circumstances, change: Partial<State>): Step =>
   to(
     state,
-    { phase: "starting", run: state.run + 1, startedAt: at.now, asked: false, killed: false, ...change },
+    { phase: "starting", run: state.run + 1, startedAt: at.now, stopRequested: false, killed: false, ...change },
     { type: "spawn", run: state.run + 1 },
   );
 
 const wished = (at: Circumstances) =>
-  ({ want: "up", wantedAt: at.now, failures: 0, once: false, dozing: false }) as const;
+  ({ want: "up", wantedAt: at.now, failures: 0, once: false, goingToSleep: false }) as const;
 const afresh = (at: Circumstances) => ({ ...wished(at), respawns: 0 }) as const;
 const sleep = (state: State, change: Partial<State>): Step => to(state, { phase: "asleep", ...change }, discard(state));
 const begin = (state: State, _event: unknown, at: Circumstances): Step =>
@@ -206,55 +206,55 @@ const wake = (state: State, _event: unknown, at: Circumstances): Step => spawn(s
 /** Begun again by itself, or by the next who comes, if its owner has a restart left in this minute. */
 const respawn = (state: State, _event: unknown, at: Circumstances): Step => {
   if ((at.earliest ?? at.now) > at.now)
-    return to(state, { phase: "coolingdown", deadline: at.earliest, rationed: true });
+    return to(state, { phase: "coolingdown", deadline: at.earliest, throttled: true });
   const respawns = state.respawns + 1;
   return at.rules.ondemand && !state.once ? sleep(state, { respawns }) : spawn(state, at, { respawns });
 };
 
 /** What ends is let finish (`easing`), or told at once; what is held by STOP could do neither. */
-const finish = (state: State, at: Circumstances, easing: boolean, change: Partial<State>): Step =>
+const finish = (state: State, at: Circumstances, draining: boolean, change: Partial<State>): Step =>
   to(
     state,
     {
       phase: "stopping",
-      asked: true,
-      easing,
+      stopRequested: true,
+      draining,
       paused: false,
-      deadline: at.now + (easing ? at.rules.drain : at.rules.stopTimeout),
+      deadline: at.now + (draining ? at.rules.drain : at.rules.stopTimeout),
       ...change,
     },
-    { type: easing ? "ease" : "terminate", run: state.run },
+    { type: draining ? "drain" : "terminate", run: state.run },
     ...(state.paused ? [{ type: "continue", run: state.run } as const] : []),
     discard(state),
   );
 const terminate = (state: State, at: Circumstances, change: Partial<State>): Step => finish(state, at, false, change);
 
-const idle = { want: "down", wantedAt: undefined, respawns: 0, failures: 0, once: false, dozing: false } as const;
+const idle = { want: "down", wantedAt: undefined, respawns: 0, failures: 0, once: false, goingToSleep: false } as const;
 const down = { want: "down", wantedAt: undefined, respawns: 0 } as const;
 const end = (state: State, _event: unknown, at: Circumstances): Step => terminate(state, at, down);
-const ease = (state: State, _event: unknown, at: Circumstances): Step => finish(state, at, true, down);
-const doze = (state: State, _event: unknown, at: Circumstances): Step =>
-  at.rules.ondemand ? finish(state, at, true, { dozing: true }) : same(state);
+const drain = (state: State, _event: unknown, at: Circumstances): Step => finish(state, at, true, down);
+const goToSleep = (state: State, _event: unknown, at: Circumstances): Step =>
+  at.rules.ondemand ? finish(state, at, true, { goingToSleep: true }) : same(state);
 const cycle = (state: State, _event: unknown, at: Circumstances): Step => terminate(state, at, afresh(at));
 
-const rest = (state: State): Step => to(state, { ...idle, phase: state.bar?.kind ?? "stopped" }, discard(state));
+const rest = (state: State): Step => to(state, { ...idle, phase: state.block?.kind ?? "stopped" }, discard(state));
 
-/** While it is stopping the wish alone changes; `asked` makes the next run begin without waiting. */
+/** While it is stopping the wish alone changes; `stopRequested` makes the next run begin without waiting. */
 const wishUp = (state: State, _event: unknown, at: Circumstances): Step => ({
-  state: { ...state, ...wished(at), asked: true },
+  state: { ...state, ...wished(at), stopRequested: true },
   effects: [],
 });
 const wishAnew = (state: State, _event: unknown, at: Circumstances): Step => ({
-  state: { ...state, ...afresh(at), asked: true },
+  state: { ...state, ...afresh(at), stopRequested: true },
   effects: [],
 });
 const wishOnce = (state: State, _event: unknown, at: Circumstances): Step => ({
-  state: { ...state, ...wished(at), asked: true, once: true },
+  state: { ...state, ...wished(at), stopRequested: true, once: true },
   effects: [],
 });
 const wishDown = (state: State, _event: unknown, at: Circumstances): Step =>
-  state.easing ? terminate(state, at, idle) : { state: { ...state, ...idle, asked: true }, effects: [] };
-const wishAway = (state: State): Step => ({ state: { ...state, ...idle, asked: true }, effects: [] });
+  state.draining ? terminate(state, at, idle) : { state: { ...state, ...idle, stopRequested: true }, effects: [] };
+const wishAway = (state: State): Step => ({ state: { ...state, ...idle, stopRequested: true }, effects: [] });
 
 const lastly = (state: State): Step => ({ state: { ...state, once: true }, effects: [] });
 const stay = (state: State, event: unknown, at: Circumstances): Step =>
@@ -282,7 +282,7 @@ const due = (state: State, _event: unknown, at: Circumstances): Step =>
   at.rules.ready === "accept"
     ? up(state)
     : finish(state, at, true, {
-        asked: false,
+        stopRequested: false,
         last: { run: state.run, exit: { how: "unready", after: at.rules.readyTimeout }, failed: true },
       });
 const up = (state: State): Step => to(state, { phase: "running" });
@@ -296,7 +296,7 @@ const ended = (state: State, event: Of<"exited">, at: Circumstances): Step =>
     state,
     {
       phase: "stopping",
-      asked: false,
+      stopRequested: false,
       paused: false,
       deadline: at.now + at.rules.stopTimeout,
       last: { run: event.run, exit: event.exit, failed: hasFailed(state, event, at) },
@@ -318,8 +318,8 @@ const withCause = ({ killed }: State, exit: Exit): Exit =>
 const press = (state: State, _event: unknown, at: Circumstances): Step =>
   to(
     state,
-    { easing: false, killed: !state.easing, deadline: at.now + at.rules.stopTimeout },
-    { type: state.easing ? "terminate" : "kill", run: state.run },
+    { draining: false, killed: !state.draining, deadline: at.now + at.rules.stopTimeout },
+    { type: state.draining ? "terminate" : "kill", run: state.run },
   );
 
 /** Exit code by which a program asks not to be run again (spec/daemontools.md: The same powers in a conf file). */
@@ -330,12 +330,12 @@ export const isFinal = (exit: Exit): boolean => exit.how === "code" && exit.code
 
 /** Nothing of the run is left: rest, or begin again, at once or later (issue: Back-off). */
 const next = (state: State, event: Of<"gone">, at: Circumstances): Step => {
-  const over = { ...state, startedAt: undefined, easing: false, paused: false, dozing: false };
-  if (over.bar) return to(over, { phase: over.bar.kind, respawns: 0, failures: 0 }, discard(over));
+  const over = { ...state, startedAt: undefined, draining: false, paused: false, goingToSleep: false };
+  if (over.block) return to(over, { phase: over.block.kind, respawns: 0, failures: 0 }, discard(over));
   if (over.want === "down") return rest(over);
-  if (state.dozing) return sleep(over, { respawns: 0, failures: 0 });
-  if (over.once && !over.asked) return rest(over);
-  if (over.asked || !over.last) return spawn(over, at, {});
+  if (state.goingToSleep) return sleep(over, { respawns: 0, failures: 0 });
+  if (over.once && !over.stopRequested) return rest(over);
+  if (over.stopRequested || !over.last) return spawn(over, at, {});
   if (event.permanent) return to(over, { phase: "failed", last: { ...over.last, permanent: true } }, discard(over));
   if (isFinal(over.last.exit)) return to(over, { phase: "failed", failures: over.failures + 1 }, discard(over));
   if (!over.last.failed) {
@@ -350,17 +350,17 @@ const next = (state: State, event: Of<"gone">, at: Circumstances): Step => {
 const later = (state: State, when: number, at: Circumstances): Step =>
   when <= at.now ? respawn(state, undefined, at) : to(state, { phase: "coolingdown", deadline: when });
 
-const barred = (state: State, event: Of<"bar">): Step =>
-  to(state, { phase: event.bar.kind, bar: event.bar }, discard(state));
-const note = (state: State, event: Of<"bar">): Step => ({ state: { ...state, bar: event.bar }, effects: [] });
+const blocked = (state: State, event: Of<"block">): Step =>
+  to(state, { phase: event.block.kind, block: event.block }, discard(state));
+const note = (state: State, event: Of<"block">): Step => ({ state: { ...state, block: event.block }, effects: [] });
 /** What is alive is stopped when it is forbidden; a broken file does not take it down. */
-const evict = (state: State, event: Of<"bar">, at: Circumstances): Step =>
-  event.bar.kind === "forbidden" ? terminate(state, at, { bar: event.bar }) : same(state);
-const evictLater = (state: State, event: Of<"bar">): Step =>
-  event.bar.kind === "forbidden" ? note(state, event) : same(state);
-const unbar = (state: State): Step => ({ state: { ...state, bar: undefined }, effects: [] });
+const evict = (state: State, event: Of<"block">, at: Circumstances): Step =>
+  event.block.kind === "forbidden" ? terminate(state, at, { block: event.block }) : same(state);
+const evictLater = (state: State, event: Of<"block">): Step =>
+  event.block.kind === "forbidden" ? note(state, event) : same(state);
+const unblock = (state: State): Step => ({ state: { ...state, block: undefined }, effects: [] });
 const release = (state: State, _event: unknown, at: Circumstances): Step => {
-  const free = { ...state, bar: undefined };
+  const free = { ...state, block: undefined };
   return free.want === "up" ? begin(free, undefined, at) : to(free, { phase: "stopped" });
 };
 
@@ -370,8 +370,8 @@ const table = {
   once:       { stopped: beginOnce, starting: lastly,    running: lastly,     stopping: wishOnce,   coolingdown: beginOnce, failed: beginOnce,  asleep: beginOnce,  forbidden: same,      invalid: same },
   restart:    { stopped: begin,     starting: cycle,     running: cycle,      stopping: wishAnew,   coolingdown: beginAnew, failed: beginAnew,  asleep: beginAnew,  forbidden: same,      invalid: same },
   stop:       { stopped: rest,      starting: end,       running: end,        stopping: wishDown,   coolingdown: rest,      failed: rest,       asleep: rest,       forbidden: rest,      invalid: rest },
-  retire:     { stopped: rest,      starting: ease,      running: ease,       stopping: wishAway,   coolingdown: rest,      failed: rest,       asleep: rest,       forbidden: rest,      invalid: rest },
-  idle:       { stopped: same,      starting: same,      running: doze,       stopping: same,       coolingdown: same,      failed: same,       asleep: same,       forbidden: same,      invalid: same },
+  drain:     { stopped: rest,      starting: drain,      running: drain,       stopping: wishAway,   coolingdown: rest,      failed: rest,       asleep: rest,       forbidden: rest,      invalid: rest },
+  idle:       { stopped: same,      starting: same,      running: goToSleep,       stopping: same,       coolingdown: same,      failed: same,       asleep: same,       forbidden: same,      invalid: same },
   pause:      { stopped: same,      starting: hold,      running: hold,       stopping: same,       coolingdown: same,      failed: same,       asleep: same,       forbidden: same,      invalid: same },
   continue:   { stopped: same,      starting: unhold,    running: unhold,     stopping: unhold,     coolingdown: same,      failed: same,       asleep: same,       forbidden: same,      invalid: same },
   launched:   { stopped: same,      starting: settle,    running: same,       stopping: same,       coolingdown: same,      failed: same,       asleep: same,       forbidden: same,      invalid: same },
@@ -380,8 +380,8 @@ const table = {
   gone:       { stopped: same,      starting: same,      running: same,       stopping: next,       coolingdown: same,      failed: same,       asleep: same,       forbidden: same,      invalid: same },
   deadline:   { stopped: same,      starting: due,       running: same,       stopping: press,      coolingdown: respawn,   failed: same,       asleep: same,       forbidden: same,      invalid: same },
   connection: { stopped: same,      starting: same,      running: same,       stopping: same,       coolingdown: same,      failed: same,       asleep: wake,       forbidden: same,      invalid: same },
-  bar:        { stopped: barred,    starting: evict,     running: evict,      stopping: evictLater, coolingdown: barred,    failed: barred,     asleep: barred,     forbidden: barred,    invalid: barred },
-  unbar:      { stopped: unbar,     starting: unbar,     running: unbar,      stopping: unbar,      coolingdown: unbar,     failed: unbar,      asleep: unbar,      forbidden: release,   invalid: release },
+  block:        { stopped: blocked,    starting: evict,     running: evict,      stopping: evictLater, coolingdown: blocked,    failed: blocked,     asleep: blocked,     forbidden: blocked,    invalid: blocked },
+  unblock:      { stopped: unblock,     starting: unblock,     running: unblock,      stopping: unblock,      coolingdown: unblock,     failed: unblock,      asleep: unblock,      forbidden: release,   invalid: release },
 } satisfies { readonly [T in Event["type"]]: Row<T> };
 
 /** One step: the cell of the table, unless the event is news of a run that is over. */
@@ -439,13 +439,13 @@ export type Verdict = "pending" | { readonly ok: true } | { readonly ok: false; 
  * @param since number of the latest run when it was asked
  */
 export const verdict = (state: State, wish: "up" | "down", since: number): Verdict => {
-  if (state.bar && !alive(state)) return wish === "down" ? { ok: true } : { ok: false, reason: state.bar.reason };
+  if (state.block && !alive(state)) return wish === "down" ? { ok: true } : { ok: false, reason: state.block.reason };
   if (wish === "down") {
-    if (state.want === "up") return { ok: false, reason: "it was asked to start again meanwhile" };
+    if (state.want === "up") return { ok: false, reason: "it was stopRequested to start again meanwhile" };
     return alive(state) ? "pending" : { ok: true };
   }
-  if (state.want === "down") return { ok: false, reason: "it was asked to stop meanwhile" };
+  if (state.want === "down") return { ok: false, reason: "it was stopRequested to stop meanwhile" };
   if (state.phase === "running" || state.phase === "asleep") return { ok: true };
-  const isOver = state.phase === "failed" || ((state.last?.run ?? 0) > since && !state.asked);
+  const isOver = state.phase === "failed" || ((state.last?.run ?? 0) > since && !state.stopRequested);
   return state.last && isOver ? { ok: false, reason: describeExit(state.last.exit) } : "pending";
 };

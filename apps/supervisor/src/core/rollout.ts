@@ -27,7 +27,7 @@ export type Move =
   /** Begin an instance that is to replace `old`. */
   | { readonly move: "begin"; readonly old: number }
   /** The new one is ready: the old one may go. */
-  | { readonly move: "retire"; readonly old: number }
+  | { readonly move: "drain"; readonly old: number }
   | { readonly move: "wait" }
   /** The old one has gone. */
   | { readonly move: "pass" }
@@ -62,11 +62,11 @@ export const nextMove = (
   const back = (reason: string): Move => ({ move: "back", fresh: pair.fresh, reason });
   const fresh = standing(pair.fresh);
   if (!fresh || fresh.state.want === "down") return back("it was asked to stop meanwhile");
-  if (fresh.state.bar) return back(fresh.state.bar.reason);
+  if (fresh.state.block) return back(fresh.state.block.reason);
   const old = standing(pair.old);
   if (!old || old.state.want === "down") return old && alive(old.state) ? { move: "wait" } : { move: "pass" };
   if (fresh.state.last) return back(describeExit(fresh.state.last.exit));
-  if (isReady(fresh, rules, now)) return { move: "retire", old: pair.old };
+  if (isReady(fresh, rules, now)) return { move: "drain", old: pair.old };
   return isOverdue(fresh, rules, now)
     ? back(`did not bind its socket within ${rules.readyTimeout / 1000} s`)
     : { move: "wait" };

@@ -2,7 +2,7 @@
 import { budgetAllowance } from "../core/budget.ts";
 import type { Definition } from "../core/definition.ts";
 import { enforcement, type Means, strictObjection } from "../core/enforcement.ts";
-import type { Bar } from "../core/lifecycle.ts";
+import type { Block } from "../core/lifecycle.ts";
 import type { Policy } from "../core/policy.ts";
 import type { Account, AccountBase } from "../core/policy-rules.ts";
 import type { Terms } from "../core/terms.ts";
@@ -24,7 +24,7 @@ export const ownersOf = ({ policy, soleOwner }: Rule): readonly string[] =>
 /** Instances that the daemons of one owner may have together; each costs processes that no budget of the policy counts. */
 const MOST_INSTANCES = 512;
 
-export class Judgement {
+export class Admission {
   readonly #rule: Rule;
   readonly #means: Means;
   readonly #ofOwner: (owner: string) => readonly Daemon[];
@@ -37,7 +37,7 @@ export class Judgement {
   }
 
   /** Why a daemon that lives may not go on, whatever its file says by now, if it may not. */
-  present(daemon: Daemon, { account, definition }: Terms): Bar | undefined {
+  present(daemon: Daemon, { account, definition }: Terms): Block | undefined {
     const { owner } = daemon.key;
     return (
       this.#exclusion(owner.name) ??
@@ -47,7 +47,7 @@ export class Judgement {
   }
 
   /** What it is to be made of, if it may run by this file. */
-  terms(daemon: Daemon, file = daemon.file): Terms | Bar {
+  terms(daemon: Daemon, file = daemon.file): Terms | Block {
     const { policy, accounts } = this.#rule;
     const { owner } = daemon.key;
     const excluded = this.#exclusion(owner.name);
@@ -68,14 +68,14 @@ export class Judgement {
   }
 
   /** Why this owner may run no daemons at all, if they may not. */
-  #exclusion(owner: string): Bar | undefined {
+  #exclusion(owner: string): Block | undefined {
     if (ownersOf(this.#rule).includes(owner)) return undefined;
     const reason = `the policy does not let ${owner} run daemons; root grants it in [runs_as]`;
     return { kind: "forbidden", reason, bans: "owner" };
   }
 
   /** Why a daemon of this owner may not run as `user`, if it may not. */
-  #refusal(owner: string, user: string): Bar | undefined {
+  #refusal(owner: string, user: string): Block | undefined {
     const { policy, soleOwner } = this.#rule;
     if (soleOwner !== undefined && user !== soleOwner) {
       const because = `this supervisor runs without root's powers, so only as ${soleOwner}`;
@@ -86,7 +86,7 @@ export class Judgement {
   }
 
   /** Why it goes beyond what its owner may have, or its limits would not hold, if that is so. */
-  #excess(daemon: Daemon, own: Definition, user: Account): Bar | undefined {
+  #excess(daemon: Daemon, own: Definition, user: Account): Block | undefined {
     const reason = this.#crowded(daemon) ?? this.manifold(daemon, own.instances) ?? this.#loose(daemon, own, user);
     return reason === undefined ? undefined : { kind: "forbidden", reason };
   }
@@ -104,7 +104,7 @@ export class Judgement {
   /** Why that many instances of it are more than its owner may have, if they are. */
   manifold(daemon: Daemon, size: number): string | undefined {
     const owner = daemon.key.owner.name;
-    const others = this.#ofOwner(owner).filter((other) => other !== daemon && !other.state.bar);
+    const others = this.#ofOwner(owner).filter((other) => other !== daemon && !other.state.block);
     const taken = others.reduce((sum, other) => sum + other.size, 0);
     if (size === 1 || taken + size <= MOST_INSTANCES) return undefined;
     return `${owner}'s daemons may have ${MOST_INSTANCES} instances together, and the others have ${taken}; ask for fewer`;

@@ -9,14 +9,14 @@ import { type AccountBase, groupIds } from "../core/policy-rules.ts";
 import type { HostStanding } from "../core/site.ts";
 import type { Terms } from "../core/terms.ts";
 import { Idleness } from "./idle-timer.ts";
-import { type Common, type Host, type Household, Instance, rlimited } from "./instance.ts";
+import { type Common, type Host, Instance, type OwnerContext, rlimited } from "./instance.ts";
 import type { FoundFile, InstanceRecord, LogLoss, Machine } from "./ports/machine.ts";
 import { RollingRestart } from "./rolling-restart.ts";
-import { Premises, sameLog } from "./shared-resources.ts";
+import { SharedResources, sameLog } from "./shared-resources.ts";
 import { type Ending, type Runs, Waiters } from "./waiters.ts";
 
 /** Tells what became of each step; main.ts makes it the supervisor's log. */
-export type Witness = (
+export type TransitionListener = (
   daemon: Daemon,
   instance: Instance,
   event: Event["type"] | "rollback",
@@ -26,7 +26,7 @@ export type Witness = (
 ) => void;
 
 /** The instance that speaks for its daemon is the first in this order. */
-const FOREMOST: readonly State["phase"][] = [
+const PHASES_BY_RANK: readonly State["phase"][] = [
   "running",
   "starting",
   "stopping",
@@ -54,27 +54,33 @@ export class Daemon {
   #scale: number | undefined;
   /** How many it had under an earlier supervisor, until it begins anew. */
   #former: number | undefined;
-  readonly household: Household;
+  readonly ownerContext: OwnerContext;
   readonly #machine: Machine;
-  readonly #witness: Witness;
+  readonly #onTransition: TransitionListener;
   readonly #instances = new Map<number, Instance>();
   readonly #host: Host;
-  readonly #premises: Premises;
+  readonly #shared: SharedResources;
   readonly #idleness: Idleness;
   readonly #waiters = new Waiters();
   #rollout: RollingRestart | undefined;
-  #starved = 0;
+  #oomKilled = 0;
 
-  constructor(key: DaemonKey, file: FoundFile, machine: Machine, witness: Witness, household: Household) {
+  constructor(
+    key: DaemonKey,
+    file: FoundFile,
+    machine: Machine,
+    onTransition: TransitionListener,
+    ownerContext: OwnerContext,
+  ) {
     this.#key = key;
     this.id = `${key.owner.name}/${key.name}`;
     this.file = file;
     this.#machine = machine;
-    this.#witness = witness;
-    this.household = household;
+    this.#onTransition = onTransition;
+    this.ownerContext = ownerContext;
     const daemon = this;
     this.#host = {
-      open: (terms, stage) => this.#premises.open(terms, stage),
+      open: (terms, stage) => this.#shared.open(terms, stage),
       markClients: (beginner) => this.#markClients(beginner),
       hasCompany: (one) => this.instances().some((other) => other !== one && alive(other.state)),
       stepped: (instance, event, before, after) => this.#stepped(instance, event, before, after),
@@ -85,15 +91,15 @@ export class Daemon {
       get size() {
         return daemon.size;
       },
-      household,
+      ownerContext,
       allotment: (terms) => this.#allotment(terms.definition),
     };
-    this.#premises = new Premises(machine, {
+    this.#shared = new SharedResources(machine, {
       get key() {
         return daemon.key;
       },
-      logShare: () => household.logShare(),
-      limited: (terms) => rlimited(terms, daemon.key.owner, household, machine),
+      logShare: () => ownerContext.logShare(),
+      limited: (terms) => rlimited(terms, daemon.key.owner, ownerContext, machine),
       discard: () => {
         for (const instance of this.instances()) machine.discard(instance.key);
       },
@@ -135,24 +141,24 @@ export class Daemon {
   instances(): readonly Instance[] {
     return [...this.#instances.values()].sort((a, b) => a.key.instance - b.key.instance);
   }
-  #lasting(): readonly Instance[] {
-    return this.instances().filter(({ surplus }) => !surplus);
+  #active(): readonly Instance[] {
+    return this.instances().filter(({ retiring }) => !retiring);
   }
   /** The instance that speaks for it: the first of those that are best off. */
-  get foremost(): Instance {
-    const all = [...this.#lasting(), ...this.instances()];
-    for (const phase of FOREMOST) {
+  get representative(): Instance {
+    const all = [...this.#active(), ...this.instances()];
+    for (const phase of PHASES_BY_RANK) {
       const found = all.find(({ state }) => state.phase === phase);
       if (found) return found;
     }
     return all[0] as Instance;
   }
   get state(): State {
-    return this.foremost.state;
+    return this.representative.state;
   }
   /** Whether its file says something else by now than what a run of it was made of. */
   get changed(): boolean {
-    return this.#lasting().some(
+    return this.#active().some(
       ({ state, terms }) =>
         alive(state) &&
         terms !== undefined &&
@@ -160,14 +166,14 @@ export class Daemon {
     );
   }
   get pid(): number {
-    return this.foremost.pid;
+    return this.representative.pid;
   }
   /** What its launch waits for, in words; "" where it does not. */
   get waiting(): string {
-    return this.#lasting().find(({ waiting }) => waiting !== "")?.waiting ?? "";
+    return this.#active().find(({ waiting }) => waiting !== "")?.waiting ?? "";
   }
   get socketPath(): string {
-    return this.#premises.path;
+    return this.#shared.path;
   }
   /** Directory of its log's files, wherever it has one. */
   get logDirectory(): string | undefined {
@@ -175,19 +181,19 @@ export class Daemon {
   }
   /** What of its output was not logged. */
   get logLoss(): LogLoss {
-    return this.#premises.loss;
+    return this.#shared.loss;
   }
   /** Runs of it that were ended for want of memory. */
-  get starved(): number {
-    return this.#starved;
+  get oomKilled(): number {
+    return this.#oomKilled;
   }
   /** Whether a restart is replacing its instances at present. */
   get rolling(): boolean {
     return this.#rollout !== undefined;
   }
   /** What serves at present is made of these: of what there was before, as long as a restart may still go back to that. */
-  get proven(): Terms | undefined {
-    return this.#rollout && !this.#rollout.isProven ? this.#rollout.former : this.terms;
+  get serving(): Terms | undefined {
+    return this.#rollout && !this.#rollout.isServing ? this.#rollout.former : this.terms;
   }
   /** How many instances it is to have. */
   get size(): number {
@@ -199,7 +205,7 @@ export class Daemon {
     const { terms } = this;
     if (!terms) return [];
     const launched = this.instances().find((one) => one.launched)?.launched;
-    const budget = budgetAllowance(this.household.budget);
+    const budget = budgetAllowance(this.ownerContext.budget);
     return enforcement({ own: terms.definition, budget, launched, user: terms.account }, this.#machine.means);
   }
   /** What holds limits here. */
@@ -215,7 +221,7 @@ export class Daemon {
   }
 
   #allotment(definition: Definition): Allotment {
-    return allot(budgetAllowance(this.household.budget), definition, this.#crowd(definition));
+    return allot(budgetAllowance(this.ownerContext.budget), definition, this.#crowd(definition));
   }
 
   /** Bytes of memory that its runs may have together at present. */
@@ -259,7 +265,7 @@ export class Daemon {
     const begins = event.type === "start" || event.type === "once";
     // A restart that is under way has one more than there are to be.
     if (begins && !this.rolling) this.#fit();
-    for (const instance of this.#lasting()) instance.feed(event);
+    for (const instance of this.#active()) instance.feed(event);
   }
 
   /** The latest run of each instance, for `outcome`. */
@@ -276,24 +282,24 @@ export class Daemon {
 
   /**
    * Says what the next runs are to be made of. While none lives, what they need is opened at once; a daemon for which that
-   * cannot be done is barred, and false returned.
+   * cannot be done is blocked, and false returned.
    */
   offer(terms: Terms): boolean {
     this.terms = terms;
     if (alive(this.state)) {
       // What is ending has no more use for what it was made of.
-      if (this.state.phase === "stopping") for (const instance of this.#lasting()) instance.terms = terms;
+      if (this.state.phase === "stopping") for (const instance of this.#active()) instance.terms = terms;
       return true;
     }
     for (const instance of this.instances()) instance.terms = terms;
     this.#former = undefined;
     try {
-      this.#premises.openPlaces(terms);
+      this.#shared.openPlaces(terms);
       this.#fit();
       this.#publish();
     } catch (error) {
       const reason = `publishing its socket: ${error instanceof Error ? error.message : String(error)}`;
-      this.feed({ type: "bar", bar: { kind: "invalid", reason } });
+      this.feed({ type: "block", block: { kind: "invalid", reason } });
       return false;
     }
     // Nobody would wake it any more.
@@ -304,23 +310,23 @@ export class Daemon {
   /** Ends its runs and begins others, of what was offered last: one by one where it listens, unless its file says no. */
   restart(former: Terms | undefined): Promise<Ending> {
     const { terms } = this;
-    const running = this.#lasting().filter(({ state, fresh }) => alive(state) && state.want === "up" && !fresh);
+    const running = this.#active().filter(({ state, fresh }) => alive(state) && state.want === "up" && !fresh);
     if (terms && running.length > 0 && former && mayRoll(terms) && isCompatible(former, terms)) {
       return this.#roll(terms, former, running);
     }
     this.#abandon("it was asked to restart meanwhile");
     const since = this.runs();
     this.#former = undefined;
-    for (const instance of this.#lasting()) if (terms) instance.terms = terms;
+    for (const instance of this.#active()) if (terms) instance.terms = terms;
     this.#fit();
-    for (const instance of this.#lasting()) instance.feed({ type: "restart" });
+    for (const instance of this.#active()) instance.feed({ type: "restart" });
     return this.outcome("up", since);
   }
 
   #roll(terms: Terms, former: Terms, running: readonly Instance[]): Promise<Ending> {
     const earlier = this.#rollout;
     earlier?.halt();
-    for (const instance of this.#lasting()) {
+    for (const instance of this.#active()) {
       if (running.includes(instance)) continue;
       instance.terms = terms;
       instance.feed({ type: "restart" });
@@ -356,9 +362,9 @@ export class Daemon {
     const ran = fresh?.state.last !== undefined && fresh.state.last.exit.how !== "launch";
     for (const resolve of rollout.waiting) resolve({ ok: false, reason, ran });
     if (!fresh) return;
-    this.#witness(this, fresh, "rollback", fresh.state, fresh.state, reason);
-    this.#dismiss(fresh, "retire");
-    for (const instance of this.#lasting()) instance.publishAgain();
+    this.#onTransition(this, fresh, "rollback", fresh.state, fresh.state, reason);
+    this.#dismiss(fresh, "drain");
+    for (const instance of this.#active()) instance.publishAgain();
   }
 
   #rolled({ waiting }: RollingRestart): void {
@@ -385,7 +391,7 @@ export class Daemon {
     const { want } = this.state;
     this.#scale = size;
     this.#even();
-    for (const instance of this.#lasting()) instance.remember();
+    for (const instance of this.#active()) instance.remember();
     return this.outcome(want, since);
   }
 
@@ -400,38 +406,38 @@ export class Daemon {
     this.terms = terms;
     this.#scale = first.scale;
     this.#former = first.size;
-    this.#premises.resumeLoss(first.dropped ?? 0);
+    this.#shared.resumeLoss(first.dropped ?? 0);
     // A record is written again only when its run has been taken up: it is by the record that the run is found.
     let common: Common = { socket: undefined, binding: undefined, log: undefined };
     try {
-      if (terms && anyAlive(records)) common = this.#premises.open(terms, () => undefined, allStay(records));
-      else if (terms) this.#premises.openPlaces(terms);
+      if (terms && anyAlive(records)) common = this.#shared.open(terms, () => undefined, allStay(records));
+      else if (terms) this.#shared.openPlaces(terms);
     } catch {
       // What cannot be opened now is tried, and told, again at its next start.
     }
     for (const instance of this.instances()) this.#instances.delete(instance.key.instance);
     for (const [number, record] of records) {
       const instance = this.#add(number);
-      instance.surplus = record.role === "surplus";
+      instance.retiring = record.role === "retiring";
       instance.fresh = record.role === "fresh";
       instance.resume(record, common);
     }
     this.#sortOut();
-    const isFound = this.#lasting().length > 0;
+    const isFound = this.#active().length > 0;
     if (!isFound) this.#add();
     if (terms && common.socket?.fresh) this.#relieve(terms);
-    for (const instance of this.#lasting()) instance.publishAgain();
+    for (const instance of this.#active()) instance.publishAgain();
     this.#even();
     this.#narrow();
     this.#publish();
     return isFound;
   }
 
-  /** After an earlier supervisor's end in the middle of a change: what was to go goes, what was not proven too. */
+  /** After an earlier supervisor's end in the middle of a change: what was to go goes, what was not serving too. */
   #sortOut(): void {
     for (const instance of this.instances()) {
-      if (instance.surplus) this.#forgetEnded(instance);
-      else if (instance.fresh && this.#lasting().length > this.size) this.#dismiss(instance, "retire");
+      if (instance.retiring) this.#forgetEnded(instance);
+      else if (instance.fresh && this.#active().length > this.size) this.#dismiss(instance, "drain");
       else if (instance.fresh) instance.prove();
     }
   }
@@ -441,14 +447,14 @@ export class Daemon {
    * others begin first: who comes must find the new socket open at every moment.
    */
   #relieve(terms: Terms): void {
-    const cutOff = this.#lasting().filter(({ state }) => serves(state) && !stays(state));
+    const cutOff = this.#active().filter(({ state }) => serves(state) && !stays(state));
     if (!mayRoll(terms)) {
       for (const instance of cutOff) instance.feed({ type: "restart" });
       return;
     }
-    for (const instance of cutOff) instance.surplus = true;
+    for (const instance of cutOff) instance.retiring = true;
     for (const instance of this.#fit()) instance.feed({ type: "start" });
-    for (const instance of cutOff) this.#dismiss(instance, "retire");
+    for (const instance of cutOff) this.#dismiss(instance, "drain");
   }
 
   /** Sends a signal to the main process of each instance; false when there is none. */
@@ -461,8 +467,8 @@ export class Daemon {
     this.#abandon("it is dropped");
     this.#idleness.end();
     for (const instance of this.instances()) instance.close();
-    this.#premises.closePlaces();
-    await this.#premises.closeLog();
+    this.#shared.closePlaces();
+    await this.#shared.closeLog();
   }
 
   #add(number = this.#free()): Instance {
@@ -479,13 +485,13 @@ export class Daemon {
 
   /** Makes the number of its instances what it is to be: what is too many ends, what is missing comes, and is not yet begun. */
   #fit(): readonly Instance[] {
-    const lasting = this.#lasting();
-    for (const instance of lasting.slice(this.size)) this.#dismiss(instance, "retire");
+    const active = this.#active();
+    for (const instance of active.slice(this.size)) this.#dismiss(instance, "drain");
     const added: Instance[] = [];
-    while (lasting.length + added.length < this.size) {
+    while (active.length + added.length < this.size) {
       const instance = this.#add();
-      const { bar } = lasting[0]?.state ?? {};
-      if (bar) instance.feed({ type: "bar", bar });
+      const { block } = active[0]?.state ?? {};
+      if (block) instance.feed({ type: "block", block });
       added.push(instance);
     }
     return added;
@@ -498,8 +504,8 @@ export class Daemon {
     if (want === "up") for (const instance of added) instance.feed({ type: "start" });
   }
 
-  #dismiss(instance: Instance, how: "retire" | "stop"): void {
-    instance.surplus = true;
+  #dismiss(instance: Instance, how: "drain" | "stop"): void {
+    instance.retiring = true;
     instance.feed({ type: how });
     instance.remember();
     this.#forgetEnded(instance);
@@ -512,23 +518,23 @@ export class Daemon {
 
   #stepped(instance: Instance, event: Event["type"], before: State, after: State): void {
     if (alive(before) && !alive(after)) this.#reopen();
-    this.#witness(this, instance, event, before, after);
-    if (event === "exited" && after.last !== before.last && after.last?.exit.how === "memory") this.#starved += 1;
-    if (before.phase !== after.phase && after.phase === "running") this.#premises.socket?.widen();
-    if (instance.surplus) this.#forgetEnded(instance);
+    this.#onTransition(this, instance, event, before, after);
+    if (event === "exited" && after.last !== before.last && after.last?.exit.how === "memory") this.#oomKilled += 1;
+    if (before.phase !== after.phase && after.phase === "running") this.#shared.socket?.widen();
+    if (instance.retiring) this.#forgetEnded(instance);
     if (alive(before) && !alive(after)) this.#narrow();
     this.#publish();
     this.#idleness.watch();
-    if (this.instances().every(({ state, pid }) => isResting(state) && pid === 0)) void this.#premises.closeLog();
+    if (this.instances().every(({ state, pid }) => isResting(state) && pid === 0)) void this.#shared.closeLog();
     this.#answer();
     this.#rollout?.advance();
   }
 
   /** A run that had kept its socket to itself has ended: who comes from now on is to be turned away, or to wait. */
   #reopen(): void {
-    if (!this.terms || !isHeld(this.terms.definition.listen) || alive(this.state) || this.#premises.socket) return;
+    if (!this.terms || !isHeld(this.terms.definition.listen) || alive(this.state) || this.#shared.socket) return;
     try {
-      this.#premises.openPlaces(this.terms);
+      this.#shared.openPlaces(this.terms);
     } catch {
       // The next start meets the same trouble, and tells it.
     }
@@ -548,10 +554,10 @@ export class Daemon {
   #publish(): void {
     const now = this.#machine.now();
     const isOpen = this.instances().some(({ state }) => isExpected(state, now));
-    this.#premises.admit(isOpen);
-    if (!isOpen && !alive(this.state)) this.#premises.dismiss();
-    if (!this.#lasting().some(({ state }) => state.phase === "asleep")) return;
-    this.#premises.awaitClient(() => {
+    this.#shared.admit(isOpen);
+    if (!isOpen && !alive(this.state)) this.#shared.dismiss();
+    if (!this.#active().some(({ state }) => state.phase === "asleep")) return;
+    this.#shared.awaitClient(() => {
       this.feed({ type: "connection" });
       this.#publish();
     });
@@ -559,20 +565,20 @@ export class Daemon {
 
   #idleTimeout(): number | undefined {
     const { definition } = this.terms ?? {};
-    const isAwake = this.#lasting().some(({ state }) => state.phase === "running");
-    return definition?.ondemand && this.#premises.socket && isAwake ? definition.idleTimeout : undefined;
+    const isAwake = this.#active().some(({ state }) => state.phase === "running");
+    return definition?.ondemand && this.#shared.socket && isAwake ? definition.idleTimeout : undefined;
   }
 
   #isBusy(): boolean | undefined {
-    const isVisited = this.rolling || this.#premises.socket?.observe().touched;
-    const signs = isVisited ? [true] : this.#lasting().map((one) => one.serves());
+    const isVisited = this.rolling || this.#shared.socket?.observe().touched;
+    const signs = isVisited ? [true] : this.#active().map((one) => one.serves());
     if (signs.includes(true)) this.#markClients();
     return signs.includes(true) || (signs.includes(undefined) ? undefined : false);
   }
 
   /** @param beginner who has had no client, for its run is only about to begin */
   #markClients(beginner?: Instance): void {
-    const { socket } = this.#premises;
+    const { socket } = this.#shared;
     if (!socket) return;
     for (const instance of this.instances()) {
       if (instance !== beginner && alive(instance.state)) instance.noteClients();

@@ -52,13 +52,13 @@ export interface Host {
   waits(): void;
   readonly scale: number | undefined;
   readonly size: number;
-  readonly household: Household;
+  readonly ownerContext: OwnerContext;
   /** What its daemon may use, with the runs that live at present. */
   allotment(terms: Terms): Allotment;
 }
 
 /** What the daemons of an owner have in common. */
-export interface Household {
+export interface OwnerContext {
   readonly budget: Budget;
   /** When the next restart may come: `now`, or later. In ms. */
   earliest(now: number): number;
@@ -93,7 +93,7 @@ const overhead = ({ definition, account }: Terms, owner: Account): number => {
 export const rlimited = (
   terms: Terms,
   owner: Account,
-  { budget }: Pick<Household, "budget">,
+  { budget }: Pick<OwnerContext, "budget">,
   { means }: Pick<Machine, "means">,
 ): Definition => withRlimits(terms.definition, budgetAllowance(budget), means.controllers, overhead(terms, owner));
 
@@ -104,7 +104,7 @@ export class Instance {
   /** What its present run is made of; what the next will be, unless others were given. */
   terms: Terms | undefined;
   /** Whether it is to be dropped when it has ended. */
-  surplus = false;
+  retiring = false;
   /** Whether it is to replace another that is still there, and has not shown that it can. */
   fresh = false;
   /** See core/rollout.ts: Standing. */
@@ -187,11 +187,11 @@ export class Instance {
     const { state, effects } = step(before, event, {
       now,
       random: this.#machine.random(),
-      earliest: this.#host.household.earliest(now),
+      earliest: this.#host.ownerContext.earliest(now),
       rules: this.terms?.definition ?? DEFAULTS,
     });
     if (state === before) return;
-    if (state.respawns > before.respawns) this.#host.household.restarted();
+    if (state.respawns > before.respawns) this.#host.ownerContext.restarted();
     this.#become(state);
     // What is to be done comes before what is to be written: clients may be waiting.
     for (const effect of effects) (this.#perform[effect.type] as (effect: Effect) => void)(effect);
@@ -225,7 +225,7 @@ export class Instance {
     }
     this.#become(record.state);
     this.remember();
-    if (record.state.easing) this.#run?.ease();
+    if (record.state.draining) this.#run?.drain();
     if (common.binding) void this.#guard(record.state.run, common.binding);
     if (!this.#run || record.state.phase !== "starting") return;
     // One that may be waiting for its lock can no longer tell when it has it.
@@ -267,7 +267,7 @@ export class Instance {
   remember(): void {
     const { scale, size } = this.#host;
     const fingerprint = this.terms?.fingerprint ?? "";
-    const role = this.surplus ? "surplus" : this.fresh ? "fresh" : "lasting";
+    const role = this.retiring ? "retiring" : this.fresh ? "fresh" : "active";
     this.#machine.remember(this.key, { state: this.#state, fingerprint, scale, size, role });
   }
 
@@ -275,7 +275,7 @@ export class Instance {
     spawn: ({ run }) => this.#spawn(run),
     prepare: ({ run }) => this.#prepare(run),
     discard: () => this.#machine.discard(this.key),
-    ease: () => this.#run?.ease(),
+    drain: () => this.#run?.drain(),
     pause: () => this.#run?.signalAll(SIGSTOP),
     continue: () => this.#run?.signalAll(SIGCONT),
     terminate: () => this.#run?.signalAll(SIGTERM),
@@ -323,7 +323,7 @@ export class Instance {
   #plan(terms: Terms, common: Common, run: number): { plan: LaunchPlan; held: Held } {
     const { account } = terms;
     const cgroup = this.#machine.makeGroup(this.key, run, this.#host.allotment(terms));
-    const definition = rlimited(terms, this.key.owner, this.#host.household, this.#machine);
+    const definition = rlimited(terms, this.key.owner, this.#host.ownerContext, this.#machine);
     const plan = launchDaemon({
       ...this.#launch(terms, cgroup),
       definition,
@@ -353,7 +353,7 @@ export class Instance {
   #finish(terms: Terms | undefined): Finish | undefined {
     if (!terms?.definition.service?.finish) return undefined;
     return (ending, cgroup) => {
-      const definition = rlimited(terms, this.key.owner, this.#host.household, this.#machine);
+      const definition = rlimited(terms, this.key.owner, this.#host.ownerContext, this.#machine);
       return launchFinish(this.#launch({ ...terms, definition }, cgroup), ending);
     };
   }
@@ -412,7 +412,7 @@ export class Instance {
   }
 
   #memoryLimit(): number | undefined {
-    return least(this.terms?.definition.memory, this.#host.household.budget.memory?.amount);
+    return least(this.terms?.definition.memory, this.#host.ownerContext.budget.memory?.amount);
   }
 
   /** Publishes what its process has bound, whatever is published now. */
@@ -422,7 +422,7 @@ export class Instance {
   }
 
   /** Whether clients may be sent to it, and away from one that it is to replace. */
-  #isProven(): boolean {
+  #isServing(): boolean {
     const { phase, startedAt } = this.#state;
     const { ready, readyAfter } = this.terms?.definition ?? DEFAULTS;
     if (phase !== "running") return ready === "accept" && !this.fresh;
@@ -431,11 +431,11 @@ export class Instance {
 
   /** Publishes what the process binds itself, as soon as that is there and may be. */
   #publish(run: number, binding: BindingPlace, wait: number): void {
-    if (this.#state.run !== run || !this.#run || this.surplus || this.#common?.binding !== binding) return;
-    const isProven = this.#isProven();
-    this.reached ||= isProven && binding.publish(run);
+    if (this.#state.run !== run || !this.#run || this.retiring || this.#common?.binding !== binding) return;
+    const isServing = this.#isServing();
+    this.reached ||= isServing && binding.publish(run);
     if (this.reached) return;
-    const next = isProven ? Math.min(wait * 2, SLOWEST_LOOK) : wait;
+    const next = isServing ? Math.min(wait * 2, SLOWEST_LOOK) : wait;
     this.#machine.after(wait, () => this.#publish(run, binding, next));
   }
 }

@@ -79,7 +79,7 @@ export class MemoryGuard {
 
   #runsOf(daemon: Daemon): Watched[] {
     const limit = daemon.memoryLimit;
-    const budget = daemon.household.budget.memory?.amount;
+    const budget = daemon.ownerContext.budget.memory?.amount;
     const living = daemon.instances().filter(({ state }) => alive(state));
     const all = [...living, ...this.#machine.attendants(daemon.key)];
     return all.map((run) => ({ run, owner: daemon.key.owner.name, daemon: daemon.id, limit, budget }));
@@ -91,7 +91,7 @@ const LOOKS = 3;
 const CONFIRMATION = 15;
 
 const isLimited = (daemon: Daemon): boolean =>
-  daemon.memoryLimit !== undefined || daemon.household.budget.memory !== undefined;
+  daemon.memoryLimit !== undefined || daemon.ownerContext.budget.memory !== undefined;
 
 /** From which size on a run is to be measured exactly: one of several is doubtful from its even share on. */
 const doubtOf = (runs: readonly Watched[]): ((run: Watched) => number) => {

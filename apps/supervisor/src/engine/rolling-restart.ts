@@ -9,11 +9,11 @@ import type { Ending } from "./waiters.ts";
 const LOOK = 10;
 
 /** What it needs of the daemon. */
-export interface Crew {
+export interface RolloutTarget {
   instance(number: number): Instance | undefined;
   /** Begins one that is to replace another. */
   begin(terms: Terms): Instance;
-  dismiss(instance: Instance, how: "retire" | "stop"): void;
+  dismiss(instance: Instance, how: "drain" | "stop"): void;
   /** It goes back, for `reason`: what was not replaced goes on. */
   back(fresh: Instance | undefined, reason: string): void;
   /** All are replaced. */
@@ -28,7 +28,7 @@ export class RollingRestart {
   /** Resolved with its ending. */
   readonly waiting: readonly ((ending: Ending) => void)[];
   readonly #machine: Pick<Machine, "now" | "after">;
-  readonly #crew: Crew;
+  readonly #target: RolloutTarget;
   #plan: Rollout;
   #cancel: (() => void) | undefined;
   #over = false;
@@ -38,14 +38,14 @@ export class RollingRestart {
     { terms, former, waiting }: Pick<RollingRestart, "terms" | "former" | "waiting">,
     queue: readonly number[],
     machine: Pick<Machine, "now" | "after">,
-    crew: Crew,
+    target: RolloutTarget,
   ) {
     this.terms = terms;
     this.former = former;
     this.waiting = waiting;
     this.#plan = { queue, pair: undefined, replaced: 0 };
     this.#machine = machine;
-    this.#crew = crew;
+    this.#target = target;
   }
 
   /** Whether one has been replaced. */
@@ -54,9 +54,9 @@ export class RollingRestart {
   }
 
   /** Whether visitors are being served by new ones: one has been replaced, or is finishing what it is at. */
-  get isProven(): boolean {
+  get isServing(): boolean {
     const { pair } = this.#plan;
-    return this.hasReplaced || (pair !== undefined && this.#crew.instance(pair.fresh)?.fresh === false);
+    return this.hasReplaced || (pair !== undefined && this.#target.instance(pair.fresh)?.fresh === false);
   }
 
   /** Other limits apply to what there is, was and will be. */
@@ -70,27 +70,27 @@ export class RollingRestart {
     if (this.#over) return;
     this.#cancel?.();
     const { pair } = this.#plan;
-    const fresh = pair && this.#crew.instance(pair.fresh);
+    const fresh = pair && this.#target.instance(pair.fresh);
     // One that binds its own socket may be its own client before that is published.
     const mayTell = this.terms.definition.listen !== "path" && fresh?.state.phase === "running";
     if (mayTell && !fresh.reached) fresh.reached = fresh.serves() === true;
-    const standing = (number: number) => this.#crew.instance(number);
+    const standing = (number: number) => this.#target.instance(number);
     const move = nextMove(this.#plan, standing, this.terms.definition, this.#machine.now());
     switch (move.move) {
       case "wait":
         this.#cancel = this.#machine.after(LOOK, () => this.advance());
         return;
       case "begin": {
-        const instance = this.#crew.begin(this.terms);
+        const instance = this.#target.begin(this.terms);
         this.#plan = paired(this.#plan, instance.key.instance);
         instance.feed({ type: "start" });
         instance.feed({ type: "connection" });
         return;
       }
-      case "retire": {
-        const old = this.#crew.instance(move.old);
+      case "drain": {
+        const old = this.#target.instance(move.old);
         fresh?.prove();
-        if (old) this.#crew.dismiss(old, "retire");
+        if (old) this.#target.dismiss(old, "drain");
         this.advance();
         return;
       }
@@ -101,11 +101,11 @@ export class RollingRestart {
         return;
       case "back":
         this.#end();
-        this.#crew.back(fresh, move.reason);
+        this.#target.back(fresh, move.reason);
         return;
       case "done":
         this.#end();
-        this.#crew.done();
+        this.#target.done();
     }
   }
 
@@ -113,9 +113,9 @@ export class RollingRestart {
   halt(): void {
     this.#end();
     const { pair } = this.#plan;
-    const fresh = pair && this.#crew.instance(pair.fresh);
+    const fresh = pair && this.#target.instance(pair.fresh);
     if (!fresh?.fresh) return;
-    if (this.#crew.instance(pair?.old ?? 0)?.state.want === "up") this.#crew.dismiss(fresh, "stop");
+    if (this.#target.instance(pair?.old ?? 0)?.state.want === "up") this.#target.dismiss(fresh, "stop");
     else fresh.prove();
   }
 

@@ -18,7 +18,7 @@ export interface Tenant {
   discard(): void;
 }
 
-export class Premises {
+export class SharedResources {
   readonly #machine: Machine;
   readonly #tenant: Tenant;
   #socket: HeldSocket | undefined;

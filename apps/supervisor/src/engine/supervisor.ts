@@ -3,9 +3,9 @@ import { type Budget, budgetAllowance, logShare, nextRoom, recentOf } from "../c
 import { alive } from "../core/lifecycle.ts";
 import type { Policy } from "../core/policy.ts";
 import type { Account } from "../core/policy-rules.ts";
-import { Judgement, ownersOf, type Rule } from "./admission.ts";
-import { Daemon, type Witness } from "./daemon.ts";
-import type { Household } from "./instance.ts";
+import { Admission, ownersOf, type Rule } from "./admission.ts";
+import { Daemon, type TransitionListener } from "./daemon.ts";
+import type { OwnerContext } from "./instance.ts";
 import { MemoryGuard } from "./memory-guard.ts";
 import type { FoundFile, Machine, Places } from "./ports/machine.ts";
 import type { Ending } from "./waiters.ts";
@@ -27,7 +27,7 @@ export type Result = Ending;
 /** Keeps every daemon that an owner of the policy has a file for. */
 export class Supervisor {
   readonly #machine: Machine;
-  readonly #witness: Witness;
+  readonly #onTransition: TransitionListener;
   readonly #daemons = new Map<string, Daemon>();
   /** Those whose accounts have changed, until nothing of them is left. */
   readonly #evicted = new WeakSet<Daemon>();
@@ -43,19 +43,19 @@ export class Supervisor {
   #rule: Rule;
   #stopping = false;
 
-  constructor(machine: Machine, rule: Rule, witness: Witness) {
+  constructor(machine: Machine, rule: Rule, onTransition: TransitionListener) {
     this.#machine = machine;
     this.#rule = rule;
     this.#memoryGuard = new MemoryGuard(machine, () => [...this.#daemons.values()]);
-    this.#witness = (daemon, ...step) => {
-      witness(daemon, ...step);
+    this.#onTransition = (daemon, ...step) => {
+      onTransition(daemon, ...step);
       this.changed();
       if (daemon.removed && !alive(daemon.state)) this.#drop(daemon);
       this.#memoryGuard.watch(daemon);
     };
   }
 
-  #household(owner: string): Household {
+  #ownerContext(owner: string): OwnerContext {
     const budget = () => this.policy.budget(owner);
     return {
       get budget() {
@@ -89,9 +89,9 @@ export class Supervisor {
     return ownersOf(this.#rule);
   }
 
-  #judgement(): Judgement {
+  #admission(): Admission {
     const ofOwner = (owner: string) => [...this.#daemons.values()].filter(({ key }) => key.owner.name === owner);
-    return new Judgement(this.#rule, this.#machine.means, ofOwner);
+    return new Admission(this.#rule, this.#machine.means, ofOwner);
   }
 
   /** The daemons of these owners, in the order of their ids. */
@@ -136,7 +136,7 @@ export class Supervisor {
   /** Holds a daemon's owner to another budget, if it is another. */
   #reallot(daemon: Daemon, former: Budget): void {
     const amounts = (budget: Budget) => JSON.stringify(budgetAllowance(budget));
-    if (amounts(former) === amounts(daemon.household.budget)) return;
+    if (amounts(former) === amounts(daemon.ownerContext.budget)) return;
     try {
       daemon.allot();
     } catch {
@@ -224,7 +224,7 @@ export class Supervisor {
   #rejudge(owner: string, findings: Findings): void {
     if (!this.policy.budget(owner).daemons) return;
     for (const daemon of this.daemonsOf([owner])) {
-      if (daemon.state.bar?.kind !== "forbidden" || alive(daemon.state)) continue;
+      if (daemon.state.block?.kind !== "forbidden" || alive(daemon.state)) continue;
       this.#judge(daemon);
       if (daemon.state.run === 0) this.#autostart(daemon, findings);
     }
@@ -235,12 +235,12 @@ export class Supervisor {
       { owner, name: file.name },
       file,
       this.#machine,
-      this.#witness,
-      this.#household(owner.name),
+      this.#onTransition,
+      this.#ownerContext(owner.name),
     );
     this.#daemons.set(daemon.id, daemon);
     findings.found.push(daemon.id);
-    const judged = this.#judgement().terms(daemon);
+    const judged = this.#admission().terms(daemon);
     const resumed = daemon.resume("kind" in judged ? undefined : judged);
     this.#judge(daemon);
     if (!resumed) this.#autostart(daemon, findings);
@@ -254,14 +254,14 @@ export class Supervisor {
     if (changed) findings.changed.push(daemon.id);
     if (changed && alive(daemon.state)) this.#relimit(daemon, findings);
     if (alive(daemon.state) || !changed) return;
-    const { kind } = daemon.state.bar ?? {};
+    const { kind } = daemon.state.block ?? {};
     this.#judge(daemon);
     if (kind === "invalid") this.#autostart(daemon, findings);
   }
 
   /** What of a changed file can be put in force without a restart is. */
   #relimit(daemon: Daemon, findings: Findings): void {
-    const judged = this.#judgement().terms(daemon);
+    const judged = this.#admission().terms(daemon);
     if ("kind" in judged) return;
     try {
       daemon.relimit(judged);
@@ -273,7 +273,7 @@ export class Supervisor {
   }
 
   #autostart(daemon: Daemon, findings: Findings): void {
-    if (daemon.state.bar || !daemon.terms?.definition.autostart || alive(daemon.state)) return;
+    if (daemon.state.block || !daemon.terms?.definition.autostart || alive(daemon.state)) return;
     findings.started.push(daemon.id);
     daemon.feed({ type: "start" });
   }
@@ -282,14 +282,14 @@ export class Supervisor {
   #judge(daemon: Daemon): void {
     const lives = alive(daemon.state);
     const judged =
-      lives && daemon.terms ? this.#judgement().present(daemon, daemon.terms) : this.#judgement().terms(daemon);
+      lives && daemon.terms ? this.#admission().present(daemon, daemon.terms) : this.#admission().terms(daemon);
     if (judged && "kind" in judged) {
-      const { bar } = daemon.state;
-      if (bar?.kind !== judged.kind || bar.reason !== judged.reason) daemon.feed({ type: "bar", bar: judged });
+      const { block } = daemon.state;
+      if (block?.kind !== judged.kind || block.reason !== judged.reason) daemon.feed({ type: "block", block: judged });
       return;
     }
     if (judged && !lives && !daemon.offer(judged)) return;
-    if (daemon.state.bar) daemon.feed({ type: "unbar" });
+    if (daemon.state.block) daemon.feed({ type: "unblock" });
   }
 
   /** Starts it, with its file as it is now. */
@@ -338,13 +338,13 @@ export class Supervisor {
       if (!file) return cannot(`its file ${daemon.file.path} is gone`);
       // One that cannot be read has not changed, for all that is known.
       if (file.legible || !alive(daemon.state)) daemon.file = file;
-      const judged = this.#judgement().terms(daemon, file);
+      const judged = this.#admission().terms(daemon, file);
       if ("kind" in judged) {
-        if (!alive(daemon.state)) daemon.feed({ type: "bar", bar: judged });
+        if (!alive(daemon.state)) daemon.feed({ type: "block", block: judged });
         return cannot(judged.reason);
       }
-      if (!daemon.offer(judged)) return cannot(daemon.state.bar?.reason ?? "");
-      if (daemon.state.bar) daemon.feed({ type: "unbar" });
+      if (!daemon.offer(judged)) return cannot(daemon.state.block?.reason ?? "");
+      if (daemon.state.block) daemon.feed({ type: "unblock" });
     }
     if (verb !== "restart") daemon.feed({ type: verb });
     const outcome = await (verb === "restart" ? daemon.restart(former) : daemon.outcome("up", since));
@@ -384,7 +384,7 @@ export class Supervisor {
     if (daemon.terms?.definition.listen === "path" && size > 1) {
       return cannot("with listen=path each process binds the socket itself, so there can be only one");
     }
-    const excess = this.#judgement().manifold(daemon, size);
+    const excess = this.#admission().manifold(daemon, size);
     if (excess !== undefined) return cannot(excess);
     const outcome = await daemon.scale(size);
     return outcome.ok ? outcome : cannot(outcome.reason, outcome.ran);

@@ -39,7 +39,7 @@ const endingOf = (
   instances: readonly Instance[],
 ): Ending | undefined => {
   let pending = wish === "down" && instances.some(({ state }) => alive(state));
-  for (const { key, state, waiting } of instances.filter(({ surplus, fresh }) => !surplus && !fresh)) {
+  for (const { key, state, waiting } of instances.filter(({ retiring, fresh }) => !retiring && !fresh)) {
     const former = since.get(key.instance) ?? 0;
     if (wish === "up" && waiting && state.run > former) return { ok: false, reason: waiting, ran: false };
     const said = verdict(state, wish, former);

@@ -330,17 +330,17 @@ describe("readExit", () => {
     ["nobody saw", undefined, { how: "unknown" }],
     [
       "no memory",
-      { code: undefined, signal: "SIGKILL", report: "", starved: true },
+      { code: undefined, signal: "SIGKILL", report: "", oomKilled: true },
       { how: "memory", limit: undefined, peak: undefined },
     ],
     [
       "no memory for a child",
-      { code: 137, signal: undefined, report: "", starved: true },
+      { code: 137, signal: undefined, report: "", oomKilled: true },
       { how: "code", code: 137, cause: "memory" },
     ],
     [
       "another signal, of one of whose processes that is true",
-      { code: undefined, signal: "SIGTERM", report: "", starved: true },
+      { code: undefined, signal: "SIGTERM", report: "", oomKilled: true },
       { how: "signal", signal: "SIGTERM" },
     ],
     [
@@ -421,7 +421,7 @@ describe("readExit", () => {
       { how: "launch", stage: "becoming the account", reason: "operation not permitted" },
     ],
   ])("%s", (_name, raw, expected) => {
-    expect(readExit(raw && { starved: false, ...raw })).toEqual(expected);
+    expect(readExit(raw && { oomKilled: false, ...raw })).toEqual(expected);
   });
 });
 

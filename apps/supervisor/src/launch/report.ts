@@ -65,16 +65,16 @@ export const readExit = (
         readonly code: number | undefined;
         readonly signal: string | undefined;
         readonly report: string;
-        readonly starved: boolean;
+        readonly oomKilled: boolean;
         readonly peak?: number | undefined;
       }
     | undefined,
   limit?: number,
 ): Exit => {
   if (raw === undefined) return { how: "unknown" };
-  const starved = raw.starved ? ({ cause: "memory" } as const) : {};
-  if (raw.starved && raw.signal === "SIGKILL") return { how: "memory", limit, peak: raw.peak };
+  const oomKilled = raw.oomKilled ? ({ cause: "memory" } as const) : {};
+  if (raw.oomKilled && raw.signal === "SIGKILL") return { how: "memory", limit, peak: raw.peak };
   if (raw.signal !== undefined) return { how: "signal", signal: raw.signal };
   if (raw.report !== "") return { how: "launch", ...readFailure(raw.report) };
-  return { how: "code", code: raw.code ?? 0, ...(raw.code !== 0 && starved) };
+  return { how: "code", code: raw.code ?? 0, ...(raw.code !== 0 && oomKilled) };
 };

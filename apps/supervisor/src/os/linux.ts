@@ -26,12 +26,12 @@ import { fileIdentity } from "./accounts/accounts.ts";
 import { makeOwnDirectory } from "./files/conf-dir.ts";
 import { DaemonFiles, type FileRules } from "./files/conf-source.ts";
 import type { StateFiles } from "./files/state-file.ts";
-import { Ration } from "./kernel/cpu-budget.ts";
+import { CpuBudget } from "./kernel/cpu-budget.ts";
 import type { FileIdentity } from "./kernel/libc.ts";
-import type { Readiness } from "./kernel/poller.ts";
+import type { Poller } from "./kernel/poller.ts";
 import { privileged } from "./kernel/privileges.ts";
 import { findTree, isAlive, type ProcessIdentity, readProcesses } from "./kernel/process-table.ts";
-import { SocketCensus } from "./kernel/socket-snapshot.ts";
+import { SocketSnapshots } from "./kernel/socket-snapshot.ts";
 import {
   type CgroupRoot,
   isPopulated,
@@ -46,9 +46,9 @@ import { fifoPath, Log, type LogPlan, requireCompressor, requireWritable } from 
 import { OverflowWatch } from "./logs/overflow.ts";
 import { runFinish } from "./processes/finish.ts";
 import {
-  type Attention,
   adopt,
   type Chain,
+  type ClientProbe,
   clear,
   launch,
   prepare,
@@ -68,7 +68,7 @@ export interface LinuxOptions {
   readonly fastcgiDir: string;
   readonly states: StateFiles;
   readonly cgroups: CgroupRoot;
-  readonly readiness: Readiness;
+  readonly poller: Poller;
   readonly files: FileRules;
   /** Directory of the programs that scripts of service directories call by their old names. */
   readonly tools: string;
@@ -148,13 +148,13 @@ export class Linux implements Machine {
   /** What runs after runs of a daemon at present, by its id. */
   readonly #finishes = new Map<string, Set<Run>>();
   readonly #attending = new WeakMap<Attendant, Run>();
-  readonly #census = new SocketCensus();
+  readonly #snapshots = new SocketSnapshots();
   /** Time that may go into looking for the clients of an owner's daemons. */
-  readonly #rations = new Map<string, Ration>();
+  readonly #budgets = new Map<string, CpuBudget>();
   /** Time that may go into publishing what they bind: whoever waits for the end of a visit must not keep another from the start. */
-  readonly #publishing = new Map<string, Ration>();
+  readonly #publishing = new Map<string, CpuBudget>();
   /** Time that may go into counting what is beside those sockets. */
-  readonly #counting = new Map<string, Ration>();
+  readonly #counting = new Map<string, CpuBudget>();
 
   constructor(options: LinuxOptions) {
     this.#options = options;
@@ -209,8 +209,8 @@ export class Linux implements Machine {
   }
 
   #hold(key: DaemonKey, listening: ListeningSocket, fresh: boolean): Held {
-    const { readiness, report } = this.#options;
-    const socket = new Held(listening, fresh, readiness, (trouble) => {
+    const { poller, report } = this.#options;
+    const socket = new Held(listening, fresh, poller, (trouble) => {
       this.#sockets.delete(socket);
       if (trouble !== undefined) report(idOf(key), `cannot take its socket away: ${trouble}`);
     });
@@ -243,10 +243,10 @@ export class Linux implements Machine {
       name: key.name,
       group: this.#groupId(group),
       binder: this.identity(binder),
-      census: this.#census,
+      snapshots: this.#snapshots,
       processes: () => this.#processesOf(key),
-      ration: this.#ration(key, this.#publishing),
-      counting: this.#ration(key, this.#counting),
+      budget: this.#budget(key, this.#publishing),
+      counting: this.#budget(key, this.#counting),
     });
   }
 
@@ -311,7 +311,7 @@ export class Linux implements Machine {
       dropped: this.#dropped.get(id) ?? traces?.dropped ?? 0,
       closed,
     };
-    const surroundings = { readiness: this.#options.readiness, overflows: this.#overflows };
+    const surroundings = { poller: this.#options.poller, overflows: this.#overflows };
     const log = new Log(plan, former, surroundings, {
       report: (problem) => this.#options.report(id, problem),
       // The next supervisor must find the logger that there is, not the one that there was.
@@ -416,7 +416,7 @@ export class Linux implements Machine {
     if (given.ready === "notify") {
       this.#notifications.get(id)?.();
       const { uid } = given.account;
-      const close = awaitNotification(this.notifyPath(key), uid, this.#options.readiness, () => until.ready());
+      const close = awaitNotification(this.notifyPath(key), uid, this.#options.poller, () => until.ready());
       this.#notifications.set(id, close);
     }
     const run = spare?.chain.go(until) ?? launch(plan, stdio, given.cgroup, until);
@@ -445,33 +445,33 @@ export class Linux implements Machine {
       output: given.log ? (this.#logs.get(idOf(key))?.fd ?? "ignore") : "ignore",
       socket: isInput ? undefined : socket?.fd,
       tells: given.ready.startsWith("fd:"),
-      attention: this.#attention(key, given),
+      probe: this.#probe(key, given),
     };
   }
 
-  #ration({ owner }: DaemonKey, rations = this.#rations): Ration {
-    const ration = rations.get(owner.name) ?? new Ration(LOOKING_SHARE, LOOKING_BURST);
-    rations.set(owner.name, ration);
-    return ration;
+  #budget({ owner }: DaemonKey, budgets = this.#budgets): CpuBudget {
+    const budget = budgets.get(owner.name) ?? new CpuBudget(LOOKING_SHARE, LOOKING_BURST);
+    budgets.set(owner.name, budget);
+    return budget;
   }
 
   /**
    * How clients of a run are looked for; undefined where it can have none.
    * @param file that its socket is bound to (fileNumber)
    */
-  #attention(
+  #probe(
     key: DaemonKey,
     { socket, binding }: Pick<Surroundings, "socket" | "binding">,
     file = (socket as Held | undefined)?.file ?? 0,
-  ): Attention | undefined {
-    const ration = this.#ration(key);
+  ): ClientProbe | undefined {
+    const budget = this.#budget(key);
     const held = socket as Held | undefined;
     if (held || file !== 0) {
       // Behind a new socket, whoever is connected to the one that it began with is its own.
       const clients = file === held?.file ? servesClient : hasClient;
-      return { ration, look: (since) => clients(this.#census, file, since) };
+      return { budget, look: (since) => clients(this.#snapshots, file, since) };
     }
-    if (binding) return { ration, look: (since) => (binding.place as Binding).look(binding.run, since) };
+    if (binding) return { budget, look: (since) => (binding.place as Binding).look(binding.run, since) };
     return undefined;
   }
 
@@ -483,7 +483,7 @@ export class Linux implements Machine {
   ): LiveRun | undefined {
     const { leader, cgroup, socket } = record.traces as Traces;
     const until = this.#until(key, held.finish, news);
-    const run = leader && adopt(leader, cgroup, this.#options.readiness, until, this.#attention(key, held, socket));
+    const run = leader && adopt(leader, cgroup, this.#options.poller, until, this.#probe(key, held, socket));
     if (run) {
       this.#runs.set(instanceId(key), run);
       this.#listening.set(instanceId(key), socket);

@@ -48,8 +48,8 @@ const pass = (time: number): void => {
 const daemon = (name: string, ...lines: string[]): Sited => {
   const { value, errors } = parseDaemonFile(["start = exec true", ...lines, ""].join("\n"));
   if (!value) throw new Error(JSON.stringify(errors));
-  const proven = { definition: value, fingerprint: "", account: OWNER, logDirectory: "", nginxGroup: "" };
-  return { id: `alice/${name}`, key: { owner: OWNER, name }, proven, state: initial, hosts: [] };
+  const serving = { definition: value, fingerprint: "", account: OWNER, logDirectory: "", nginxGroup: "" };
+  return { id: `alice/${name}`, key: { owner: OWNER, name }, serving, state: initial, hosts: [] };
 };
 /** One of hers with these hosts, published by its socket alone. */
 const site = (name: string, ...hosts: string[]): Sited => daemon(name, "listen = http", `host = ${hosts.join(", ")}`);

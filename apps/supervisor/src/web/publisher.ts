@@ -19,8 +19,8 @@ import { renderSite, siteLog } from "./vhost.ts";
 export interface Sited {
   readonly id: string;
   readonly key: DaemonKey;
-  readonly proven: Terms | undefined;
-  readonly state: Pick<State, "bar">;
+  readonly serving: Terms | undefined;
+  readonly state: Pick<State, "block">;
   hosts: readonly HostStanding[];
 }
 
@@ -126,7 +126,7 @@ export class Hosting {
 
   /** All that decides about sites, to be compared by identity. */
   #look(): unknown[] {
-    const each = this.#about.daemons().flatMap((daemon) => [daemon, daemon.proven, daemon.state.bar?.kind]);
+    const each = this.#about.daemons().flatMap((daemon) => [daemon, daemon.serving, daemon.state.block?.kind]);
     return [this.#about.policy(), this.#about.accounts(), ...each];
   }
 
@@ -160,7 +160,7 @@ export class Hosting {
 
   /** What a daemon would have published; undefined where it has no host. */
   #prospect(daemon: Sited): Prospect | undefined {
-    const { proven: terms, state } = daemon;
+    const { serving: terms, state } = daemon;
     const former = terms ? undefined : this.#sites.get(daemon.id);
     const hosts = terms?.definition.host ?? former?.hosts ?? [];
     if (hosts.length === 0) {
@@ -177,7 +177,7 @@ export class Hosting {
       claimed.delete(host);
     }
     const site = former ?? (terms && this.#site(daemon, terms));
-    const why = state.bar?.kind === "forbidden" ? state.bar.reason : typeof site === "string" ? site : undefined;
+    const why = state.block?.kind === "forbidden" ? state.block.reason : typeof site === "string" ? site : undefined;
     if (why !== undefined) {
       for (const host of hosts) {
         refused.set(host, refused.get(host) ?? `host ${host}: ${why}`);

@@ -107,7 +107,7 @@ export interface LiveRun {
   /** Sends a signal to its main process. */
   signal(signal: number): void;
   /** Sends TERM to each of its processes that expects it, and to the others when none has a client's connection in hand. */
-  ease(): void;
+  drain(): void;
   /** Whether one of its processes has a client's connection in hand; undefined where that takes too long to find out. */
   serves(): boolean | undefined;
   /** Kills whatever is left of it. */
@@ -116,12 +116,12 @@ export interface LiveRun {
 }
 
 /**
- * How a run's main process ended, as the kernel and the launch chain tell it. `starved`: the kernel has killed one of the
+ * How a run's main process ended, as the kernel and the launch chain tell it. `oomKilled`: the kernel has killed one of the
  * run's processes because there was no memory for it;
  * `peak`: what all of them had at most, in bytes.
  */
 export type RawExit =
-  | ({ readonly report: string; readonly starved: boolean; readonly peak?: number | undefined } & RawEnd)
+  | ({ readonly report: string; readonly oomKilled: boolean; readonly peak?: number | undefined } & RawEnd)
   | undefined;
 type RawEnd =
   | { readonly code: number; readonly signal: undefined }
@@ -178,7 +178,7 @@ export interface InstanceRecord {
   /** How many its daemon is to have. */
   readonly size: number;
   /** `fresh`: it is to replace another, which is still there; `surplus`: it goes, and is not begun again. */
-  readonly role: "lasting" | "fresh" | "surplus";
+  readonly role: "active" | "fresh" | "retiring";
   /** Opaque to the supervisor: how the machine finds the live run and the log's writer again. */
   readonly traces: unknown;
   /** Lines of its output that were dropped (LogLoss.lines). */

@@ -20,7 +20,7 @@ const queues = new Map<number, Promise<void>>();
  * Begins to remove what is in the directory, and it, which only the supervisor can move. `done` is called when that is over;
  * what cannot be removed, or not in a minute, is left.
  */
-export const removeLeavings = (directory: string, { uid, gid }: FileIdentity, done: () => void): void => {
+export const removeStaleFiles = (directory: string, { uid, gid }: FileIdentity, done: () => void): void => {
   const before = queues.get(uid) ?? Promise.resolve();
   const after = before.then(async () => {
     await run(["/bin/sh", "-c", REMOVE, "sh", directory], uid, gid);

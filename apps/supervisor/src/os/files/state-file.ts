@@ -16,7 +16,7 @@ import { exchangeFiles } from "../kernel/libc.ts";
 import { processEpoch } from "../kernel/process-table.ts";
 
 /** Bumped when what is written changes its shape. */
-const FORMAT = 4;
+const FORMAT = 5;
 
 const digestOf = (value: unknown): string => hash("sha256", JSON.stringify(value), "base64");
 

@@ -1,14 +1,14 @@
 import { expect, it } from "vitest";
-import { Ration } from "./cpu-budget.ts";
+import { CpuBudget } from "./cpu-budget.ts";
 
-/** A ration of a twentieth, and 10 ms saved up, with a clock that goes on as told. */
-const ration = () => {
+/** A budget of a twentieth, and 10 ms saved up, with a clock that goes on as told. */
+const budget = () => {
   const clock = { now: 1000 };
-  return { clock, own: new Ration(0.05, 10, () => clock.now) };
+  return { clock, own: new CpuBudget(0.05, 10, () => clock.now) };
 };
 
 it("is saved up to a limit, and grows with its share of the time", () => {
-  const { clock, own } = ration();
+  const { clock, own } = budget();
   expect([own.balance, own.wait]).toEqual([10, 0]);
   own.charge(() => {
     clock.now += 20;
@@ -21,7 +21,7 @@ it("is saved up to a limit, and grows with its share of the time", () => {
 });
 
 it("keeps work that always takes long to its share", () => {
-  const { clock, own } = ration();
+  const { clock, own } = budget();
   const end = clock.now + 60_000;
   let worked = 0;
   while (clock.now < end) {
@@ -35,7 +35,7 @@ it("keeps work that always takes long to its share", () => {
 });
 
 it("is paid for what fails, too", () => {
-  const { clock, own } = ration();
+  const { clock, own } = budget();
   const fail = (): never => {
     clock.now += 50;
     throw new Error("no");
@@ -45,7 +45,7 @@ it("is paid for what fails, too", () => {
 });
 
 it("gives each a turn, however long another takes, and none to who has given up", async () => {
-  const own = new Ration(0.5, 1);
+  const own = new CpuBudget(0.5, 1);
   const turns: string[] = [];
   let end = (): void => undefined;
   const over = new Promise<void>((resolve) => {

@@ -1,5 +1,5 @@
 /** How much of a processor's time may go into what others can make expensive: a small share of it, saved up a little. */
-export class Ration {
+export class CpuBudget {
   readonly #share: number;
   readonly #burst: number;
   readonly #clock: () => number;

@@ -5,7 +5,7 @@ import { eventfd, pollReadable } from "./libc.ts";
 const ONE = Buffer.from(BigUint64Array.of(1n).buffer);
 
 /** Calls back when a descriptor becomes readable. No thread waits while there is nothing to wait for. */
-export class Readiness {
+export class Poller {
   readonly #callbacks = new Map<number, () => void>();
   readonly #interrupt = eventfd();
   #polling = false;

@@ -4,14 +4,14 @@ import { createConnection, createServer, type Server, type Socket } from "node:n
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { dumpSocketDiagnosis } from "./libc.ts";
-import { type Dump, fileNumber, SocketCensus } from "./socket-snapshot.ts";
+import { type Dump, fileNumber, SocketSnapshots } from "./socket-snapshot.ts";
 
 let directory: string;
 let server: Server;
 const ends: Socket[] = [];
 
 beforeAll(async () => {
-  directory = mkdtempSync("/tmp/dmhost-census-");
+  directory = mkdtempSync("/tmp/dmhost-snapshots-");
   server = createServer((socket) => ends.push(socket)).listen(join(directory, "socket"));
   await once(server, "listening");
 });
@@ -23,16 +23,16 @@ afterAll(() => {
 
 it("tells who listens, and who is connected", async () => {
   const path = join(directory, "socket");
-  const before = new SocketCensus().recent()?.to(fileNumber(statSync(path)));
+  const before = new SocketSnapshots().recent()?.to(fileNumber(statSync(path)));
   expect(before).toEqual({ count: 0, accepted: new Set(), listening: true });
   const client = createConnection(path);
   ends.push(client);
   await once(server, "connection");
-  const census = new SocketCensus().recent();
-  const { count, accepted } = census?.to(fileNumber(statSync(path))) ?? {};
+  const snapshots = new SocketSnapshots().recent();
+  const { count, accepted } = snapshots?.to(fileNumber(statSync(path))) ?? {};
   expect([count, accepted?.size]).toEqual([1, 1]);
-  for (const inode of accepted ?? []) expect(census?.has(inode)).toBe(true);
-  expect(census?.to(fileNumber(statSync(directory))).listening).toBe(false);
+  for (const inode of accepted ?? []) expect(snapshots?.has(inode)).toBe(true);
+  expect(snapshots?.to(fileNumber(statSync(directory))).listening).toBe(false);
 });
 
 /** What the kernel says of a socket that listens, bound to a file with this inode on the device with this minor number. */
@@ -49,10 +49,10 @@ const listener = (inode: number, minor: number): Buffer => {
 };
 
 it.runIf(process.geteuid?.() === 0)("tells sockets apart that have equal inodes on two file systems", () => {
-  const census = new SocketCensus((_, take) => take(listener(5, 0x1234)));
+  const snapshots = new SocketSnapshots((_, take) => take(listener(5, 0x1234)));
   // As stat(2) writes the device 0:0x1234.
   const [one, other] = [fileNumber({ ino: 5, dev: 0x1200034 }), fileNumber({ ino: 5, dev: 0x35 })];
-  expect([census.recent()?.to(one).listening, census.recent()?.to(other).listening]).toEqual([true, false]);
+  expect([snapshots.recent()?.to(one).listening, snapshots.recent()?.to(other).listening]).toEqual([true, false]);
 });
 
 /** A kernel that takes `cost` ms to tell of each of `many` sockets, and a clock that only it moves on. */
@@ -68,29 +68,29 @@ const slow = (cost: number, many: number) => {
       if (!take(message)) return;
     }
   };
-  return { clock, state, census: new SocketCensus(dump, () => clock.now) };
+  return { clock, state, snapshots: new SocketSnapshots(dump, () => clock.now) };
 };
 
 it("looks once for all who ask at a time, and again for who wants to know what is now", () => {
-  const { clock, state, census } = slow(0.001, 100);
-  const first = census.recent();
-  for (let other = 0; other < 50; other += 1) expect(census.recent()).toBe(first);
+  const { clock, state, snapshots } = slow(0.001, 100);
+  const first = snapshots.recent();
+  for (let other = 0; other < 50; other += 1) expect(snapshots.recent()).toBe(first);
   expect(state.looks).toBe(1);
   clock.now += 1;
   const now = clock.now;
-  const second = census.since(now);
+  const second = snapshots.since(now);
   expect(second).not.toBe(first);
-  for (let other = 0; other < 50; other += 1) expect(census.since(now)).toBe(second);
+  for (let other = 0; other < 50; other += 1) expect(snapshots.since(now)).toBe(second);
   expect(state.looks).toBe(2);
 });
 
 it("does not go on looking where looks take long, but never for ever", () => {
-  const { clock, state, census } = slow(0.01, 10_000);
+  const { clock, state, snapshots } = slow(0.01, 10_000);
   let spent = 0;
   let definite = 0;
   for (let round = 0; round < 6000; round += 1) {
     const begun = clock.now;
-    if (census.recent() && census.since(clock.now)) definite += 1;
+    if (snapshots.recent() && snapshots.since(clock.now)) definite += 1;
     spent += clock.now - begun;
     clock.now += 10;
   }
@@ -100,39 +100,39 @@ it("does not go on looking where looks take long, but never for ever", () => {
 });
 
 it("breaks off a look that takes too long, and does not take it for the whole", () => {
-  const { state, census } = slow(0.01, 1_000_000);
-  expect(census.recent()).toBeUndefined();
+  const { state, snapshots } = slow(0.01, 1_000_000);
+  expect(snapshots.recent()).toBeUndefined();
   expect(state.told).toBeLessThan(30_000);
 });
 
-const failing = (code: string): SocketCensus =>
-  new SocketCensus(() => {
+const failing = (code: string): SocketSnapshots =>
+  new SocketSnapshots(() => {
     throw Object.assign(new Error(`socket: ${code}`), { code });
   });
 
 it.each(["ENOENT", "EPROTONOSUPPORT", "ECONNREFUSED", "EACCES", "EPERM"])(
   "knows nothing where the kernel does not tell: %s",
   (code) => {
-    const census = failing(code);
-    expect(census.recent()).toMatchObject({ told: false });
-    expect(census.recent()?.to(1).count).toBe(0);
-    expect(census.recent()?.has(1)).toBe(true);
+    const snapshots = failing(code);
+    expect(snapshots.recent()).toMatchObject({ told: false });
+    expect(snapshots.recent()?.to(1).count).toBe(0);
+    expect(snapshots.recent()?.has(1)).toBe(true);
   },
 );
 
 it("does not take a refusal of the kernel for an empty list", () => {
   const AF_NOBODY = 255;
-  const census = new SocketCensus((request, take) => {
+  const snapshots = new SocketSnapshots((request, take) => {
     request[16] = AF_NOBODY;
     dumpSocketDiagnosis(request, take);
   });
-  expect(census.recent()?.told).not.toBe(true);
+  expect(snapshots.recent()?.told).not.toBe(true);
 });
 
 it.each(["EMFILE", "ENFILE", "ENOMEM", "ENOBUFS"])("does not take it for nobody that it could not look: %s", (code) => {
-  const census = failing(code);
-  expect(census.recent()).toBeUndefined();
-  expect(census.since(performance.now())).toBeUndefined();
+  const snapshots = failing(code);
+  expect(snapshots.recent()).toBeUndefined();
+  expect(snapshots.since(performance.now())).toBeUndefined();
 });
 
 it("looks again as soon as it can, where it could not", () => {
@@ -141,9 +141,9 @@ it("looks again as soon as it can, where it could not", () => {
   const dump: Dump = () => {
     if (fails) throw Object.assign(new Error("socket: EMFILE"), { code: "EMFILE" });
   };
-  const census = new SocketCensus(dump, () => clock.now);
-  expect(census.recent()).toBeUndefined();
+  const snapshots = new SocketSnapshots(dump, () => clock.now);
+  expect(snapshots.recent()).toBeUndefined();
   fails = false;
   clock.now += 10;
-  expect(census.recent()).toMatchObject({ told: true });
+  expect(snapshots.recent()).toMatchObject({ told: true });
 });

@@ -1,6 +1,6 @@
 /** Every UNIX socket of this network namespace as the kernel tells of them (sock_diag(7)): one look for all who ask at a time. */
 
-import { Ration } from "./cpu-budget.ts";
+import { CpuBudget } from "./cpu-budget.ts";
 import { askSocketDiagnosis, dumpSocketDiagnosis } from "./libc.ts";
 import { privileged } from "./privileges.ts";
 
@@ -90,12 +90,12 @@ const UNTOLD: ReadonlySet<string> = new Set([
 /** Where the kernel is asked: calls `take` with each message, until that returns false. */
 export type Dump = (request: Uint8Array, take: (message: Buffer) => boolean) => void;
 
-export class SocketCensus {
+export class SocketSnapshots {
   readonly #dump: Dump;
   readonly #clock: () => number;
-  readonly #ration: Ration;
+  readonly #budget: CpuBudget;
   /** Time for all who ask about single sockets instead. */
-  readonly asking: Ration;
+  readonly asking: CpuBudget;
   #last: Census | undefined;
   #begun = Number.NEGATIVE_INFINITY;
   #cost = 0;
@@ -105,15 +105,15 @@ export class SocketCensus {
   constructor(dump: Dump = dumpSocketDiagnosis, clock: () => number = () => performance.now()) {
     this.#dump = dump;
     this.#clock = clock;
-    this.#ration = new Ration(SHARE, BURST, clock);
-    this.asking = new Ration(ASKING_SHARE, ASKING_BURST, clock);
+    this.#budget = new CpuBudget(SHARE, BURST, clock);
+    this.asking = new CpuBudget(ASKING_SHARE, ASKING_BURST, clock);
   }
 
   /** What there was a moment ago; undefined where another look now would cost too much, or could not be had. */
   recent(): Census | undefined {
     if (this.#clock() < this.#rested) return undefined;
     if (this.#clock() - this.#begun < TICK) return this.#last;
-    return this.#ration.balance > 0 ? this.#look() : undefined;
+    return this.#budget.balance > 0 ? this.#look() : undefined;
   }
 
   /**
@@ -123,12 +123,12 @@ export class SocketCensus {
   since(moment: number): Census | undefined {
     if (this.#clock() < this.#rested) return undefined;
     if (this.#begun >= moment) return this.#last;
-    return this.#ration.balance > -2 * this.#cost ? this.#look() : undefined;
+    return this.#budget.balance > -2 * this.#cost ? this.#look() : undefined;
   }
 
   #look(): Census | undefined {
     this.#begun = this.#clock();
-    this.#last = this.#ration.charge(() => this.#count());
+    this.#last = this.#budget.charge(() => this.#count());
     this.#cost = this.#clock() - this.#begun;
     return this.#last;
   }

@@ -1,7 +1,7 @@
 /** What processes use of the machine: by their cgroup as far as that counts it, else by /proc. */
 import { readdirSync, readFileSync } from "node:fs";
 import type { RunUsage } from "../../engine/ports/machine.ts";
-import { Ration } from "../kernel/cpu-budget.ts";
+import { CpuBudget } from "../kernel/cpu-budget.ts";
 import type { ProcessIdentity } from "../kernel/process-table.ts";
 
 const textOf = (path: string): string | undefined => {
@@ -171,7 +171,7 @@ export const readSize = (processes: readonly ProcessIdentity[], doubtful: number
 };
 
 /** How much of the time may go into exact sizes for those who look at them. */
-const shown = new Ration(0.05, 200);
+const shown = new CpuBudget(0.05, 200);
 
 /** The same for somebody to read: exactly, unless so much is asked for that it takes too long. */
 const shownSize = (processes: readonly ProcessIdentity[]): number =>

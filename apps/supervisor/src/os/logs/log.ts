@@ -21,7 +21,7 @@ import type { LogLoss, RawExit, RunNews } from "../../engine/ports/machine.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import { asUser } from "../accounts/as-user.ts";
 import { type FileIdentity, mkfifo } from "../kernel/libc.ts";
-import type { Readiness } from "../kernel/poller.ts";
+import type { Poller } from "../kernel/poller.ts";
 import type { ProcessIdentity } from "../kernel/process-table.ts";
 import { adopt, clear, launch, type Run } from "../processes/run.ts";
 import { emptied, endLine } from "./last-line.ts";
@@ -131,7 +131,7 @@ export class Log {
   #signature: string | undefined;
   /** Whether the end of its logger is wanted. */
   #relieved = false;
-  readonly #readiness: Readiness;
+  readonly #poller: Poller;
   readonly #report: (problem: string) => void;
   readonly #replaced: () => void;
   readonly #overflow: Overflow | undefined;
@@ -155,11 +155,11 @@ export class Log {
   constructor(
     plan: LogPlan,
     former: FormerLog,
-    { readiness, overflows }: { readonly readiness: Readiness; readonly overflows: OverflowWatch },
+    { poller, overflows }: { readonly poller: Poller; readonly overflows: OverflowWatch },
     tells: { report(problem: string): void; replaced(): void },
   ) {
     this.#plan = plan;
-    this.#readiness = readiness;
+    this.#poller = poller;
     this.#report = tells.report;
     this.#replaced = tells.replaced;
     makeFifo(plan);
@@ -172,7 +172,7 @@ export class Log {
       overflows.add(this.#overflow);
     }
     const cgroup = plan.containment?.group();
-    this.#logger = former.logger && adopt(former.logger, cgroup, this.#readiness, this.#news(Date.now()));
+    this.#logger = former.logger && adopt(former.logger, cgroup, this.#poller, this.#news(Date.now()));
     if (this.#logger) {
       if (former.signature !== this.signature) this.#relieve();
       return;

@@ -6,7 +6,7 @@
  */
 import { readFileSync } from "node:fs";
 import { constants } from "node:os";
-import type { Ration } from "../kernel/cpu-budget.ts";
+import type { CpuBudget } from "../kernel/cpu-budget.ts";
 import type { ProcessIdentity } from "../kernel/process-table.ts";
 import type { Look } from "../sockets/client-probe.ts";
 
@@ -17,7 +17,7 @@ const LOOK = 10;
 const PATIENCE = 100;
 
 /** What the gentle end of a tree needs of it. */
-export interface Eased {
+export interface DrainTarget {
   /** The one that others may have been forked by, or are served through. */
   readonly main: ProcessIdentity;
   /** Its processes; undefined where they are too many to be looked at. */
@@ -26,7 +26,7 @@ export interface Eased {
   /** @param since before when (performance.now()) it must not have been looked */
   look(since?: number): Look;
   /** Time that may go into it. */
-  readonly ration: Ration;
+  readonly budget: CpuBudget;
 }
 
 const runs = ({ pid }: ProcessIdentity): boolean => {
@@ -38,7 +38,7 @@ const runs = ({ pid }: ProcessIdentity): boolean => {
 };
 
 /** Begins it. The function that is returned ends it, whatever it has come to, and lets go who is held. */
-export const easeOut = (tree: Eased): (() => void) => {
+export const drain = (tree: DrainTarget): (() => void) => {
   /** Who has been seen with a client, without the main one: the others may be what these need to serve theirs. */
   const workers = new Set<number>();
   /** Who was sent STOP; all but those that are being looked at again are known to have no client. */
@@ -53,7 +53,7 @@ export const easeOut = (tree: Eased): (() => void) => {
   };
   const again = (): void => {
     timer = setTimeout(() => {
-      giveUp = tree.ration.inTurn(look);
+      giveUp = tree.budget.inTurn(look);
     }, LOOK);
   };
   const idleOf = (processes: readonly ProcessIdentity[], serves: Look): ProcessIdentity[] =>
@@ -88,7 +88,7 @@ export const easeOut = (tree: Eased): (() => void) => {
    */
   const lookHeld = (fresh: readonly ProcessIdentity[], since: number): void => {
     if (performance.now() - since < PATIENCE && fresh.some(runs)) {
-      timer = setTimeout(() => tree.ration.charge(() => lookHeld(fresh, since)), 1);
+      timer = setTimeout(() => tree.budget.charge(() => lookHeld(fresh, since)), 1);
       return;
     }
     const stopped = fresh.filter((process) => !runs(process));

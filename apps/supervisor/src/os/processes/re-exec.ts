@@ -21,7 +21,7 @@ export const takeInherited = (): Map<string, number> => {
  * Begins this process's program anew, as it is on disk now, with these sockets. Returns only by an exception.
  * @throws errno errors: then all is as it was before
  */
-export const beginAnew = (sockets: ReadonlyMap<string, number>): never => {
+export const reExec = (sockets: ReadonlyMap<string, number>): never => {
   const file = memoryFile("sockets");
   try {
     writeFileSync(file, JSON.stringify([...sockets]));

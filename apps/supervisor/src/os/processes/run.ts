@@ -5,9 +5,9 @@ import { constants } from "node:os";
 import type { Readable } from "node:stream";
 import type { LiveRun, RunNews, RunUsage } from "../../engine/ports/machine.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
-import { Ration } from "../kernel/cpu-budget.ts";
+import { CpuBudget } from "../kernel/cpu-budget.ts";
 import { endedChild, openPidfd, reap, sendSignal, socketPair } from "../kernel/libc.ts";
-import type { Readiness } from "../kernel/poller.ts";
+import type { Poller } from "../kernel/poller.ts";
 import {
   findTree,
   hasSession,
@@ -21,7 +21,7 @@ import { groupMembers, hasStarved, isPopulated, killGroup, removeGroup } from ".
 import { readPeak, readSize, readUsage } from "../limits/usage.ts";
 import { anyOf, type Look } from "../sockets/client-probe.ts";
 import { begin, collect, type Ended } from "./children.ts";
-import { easeOut } from "./draining.ts";
+import { drain } from "./draining.ts";
 
 /** Descriptors that a launched program gets. */
 export interface Stdio {
@@ -33,17 +33,17 @@ export interface Stdio {
   readonly socket?: number | undefined;
   /** Whether it gets the end of a pipe, at the plan's slot for it, to tell that it is ready. */
   readonly tells?: boolean;
-  readonly attention?: Attention | undefined;
+  readonly probe?: ClientProbe | undefined;
   /** At the plan's slot for it. */
   readonly complaints?: number | undefined;
 }
 
 /** How a run's clients are looked for. */
-export interface Attention {
+export interface ClientProbe {
   /** @param since before when (performance.now()) it must not have been looked */
   look(since?: number): Look;
   /** Time that may go into it. */
-  readonly ration: Ration;
+  readonly budget: CpuBudget;
 }
 
 /** A run that lives, or did: `leader` is its main process. */
@@ -71,7 +71,7 @@ const LONGEST_TELLING = 4096;
 /** Processes of one run that are looked at for clients, at most. */
 const CROWD = 1000;
 /** Of a run that nobody can be a client of. */
-const NO_ATTENTION: Attention = { look: () => () => false, ration: new Ration(0, Number.POSITIVE_INFINITY) };
+const NO_PROBE: ClientProbe = { look: () => () => false, budget: new CpuBudget(0, Number.POSITIVE_INFINITY) };
 /** How a line of a report begins that tells what is waited for, and no failure (core/launch-stages.ts: NOTICE). */
 const NOTICE = "~";
 /** Where a chain reports, and where it is given its word (core/launch-stages.ts). */
@@ -107,17 +107,17 @@ const signalProcess = (process: ProcessIdentity, signal: number): void => {
 class Tree {
   readonly leader: ProcessIdentity;
   readonly cgroup: string | undefined;
-  readonly #attention: Attention;
+  readonly #probe: ClientProbe;
   #known: ProcessIdentity[] = [];
   /** Whether the leader's session may still have processes: once it has not, its number may become another's. */
   #leads = true;
-  #stopEasing: (() => void) | undefined;
+  #stopDraining: (() => void) | undefined;
   #isKilled = false;
 
-  constructor(leader: ProcessIdentity, cgroup: string | undefined, attention: Attention = NO_ATTENTION) {
+  constructor(leader: ProcessIdentity, cgroup: string | undefined, probe: ClientProbe = NO_PROBE) {
     this.leader = leader;
     this.cgroup = cgroup;
-    this.#attention = attention;
+    this.#probe = probe;
   }
 
   members(snapshot?: Snapshot): ProcessIdentity[] {
@@ -155,11 +155,11 @@ class Tree {
   }
 
   serves(): boolean | undefined {
-    const { ration } = this.#attention;
-    if (ration.balance <= 0) return undefined;
-    return ration.charge(() => {
+    const { budget } = this.#probe;
+    if (budget.balance <= 0) return undefined;
+    return budget.charge(() => {
       const members = this.#few();
-      return members && anyOf(members, this.#attention.look());
+      return members && anyOf(members, this.#probe.look());
     });
   }
 
@@ -171,38 +171,38 @@ class Tree {
     return readSize(this.members(snapshot), doubtful);
   }
 
-  starved(): boolean {
+  oomKilled(): boolean {
     return this.cgroup !== undefined && hasStarved(this.cgroup);
   }
 
-  ease(): void {
-    const { look, ration } = this.#attention;
-    this.#stopEasing ??= easeOut({
+  drain(): void {
+    const { look, budget } = this.#probe;
+    this.#stopDraining ??= drain({
       main: this.leader,
       members: () => this.#few(),
       signal: signalProcess,
       look,
-      ration,
+      budget,
     });
   }
 
   signalAll(signal: number): void {
     for (const member of this.members()) signalProcess(member, signal);
     // Afterwards: who is held gets it without having run again, and takes no client that it would cut off.
-    if (signal !== constants.signals.SIGCONT) this.#stopEasing?.();
+    if (signal !== constants.signals.SIGCONT) this.#stopDraining?.();
   }
 
   kill(): void {
     this.#isKilled = true;
     if (this.cgroup === undefined || !killGroup(this.cgroup)) this.signalAll(constants.signals.SIGKILL);
     else signalProcess(this.leader, constants.signals.SIGKILL);
-    this.#stopEasing?.();
+    this.#stopDraining?.();
   }
 
   /** Calls `gone` as soon as no process is left: at once, or at a later look. */
   awaitEmpty(gone: () => void, wait = FIRST_LOOK): void {
     if (this.isEmpty()) {
-      this.#stopEasing?.();
+      this.#stopDraining?.();
       gone();
       if (this.cgroup !== undefined) removeGroup(this.cgroup);
       return;
@@ -219,7 +219,7 @@ const runOf = (tree: Tree): Run => ({
   cgroup: tree.cgroup,
   signalAll: (signal) => tree.signalAll(signal),
   signal: (signal) => signalProcess(tree.leader, signal),
-  ease: () => tree.ease(),
+  drain: () => tree.drain(),
   serves: () => tree.serves(),
   kill: () => tree.kill(),
   usage: () => tree.usage(),
@@ -330,7 +330,7 @@ export const prepare = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefin
   } finally {
     for (const fd of theirs) closeSync(fd);
   }
-  const tree = new Tree(identify(pid) ?? { pid, startTime: 0 }, cgroup, stdio.attention);
+  const tree = new Tree(identify(pid) ?? { pid, startTime: 0 }, cgroup, stdio.probe);
   const [reportEnd = 0, gateEnd = 0, tellingEnd] = mine;
   const reports = new Socket({ fd: reportEnd, readable: true, writable: false });
   let gate: number | undefined = gateEnd;
@@ -349,7 +349,7 @@ export const prepare = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefin
   });
   const finish = () => {
     if (report === undefined || end === undefined) return;
-    news?.exited({ ...end, report, starved: tree.starved(), peak: readPeak(cgroup) });
+    news?.exited({ ...end, report, oomKilled: tree.oomKilled(), peak: readPeak(cgroup) });
     tree.awaitEmpty(() => news?.gone(undefined));
   };
   const told = (text: string) => {
@@ -418,9 +418,9 @@ const signalName = (number: number): string =>
 export const adopt = (
   leader: ProcessIdentity,
   cgroup: string | undefined,
-  readiness: Readiness,
+  poller: Poller,
   news: RunNews,
-  attention?: Attention,
+  probe?: ClientProbe,
 ): Run | undefined => {
   let pidfd: number;
   try {
@@ -432,13 +432,13 @@ export const adopt = (
     closeSync(pidfd);
     return undefined;
   }
-  const tree = new Tree(leader, cgroup, attention);
-  readiness.once(pidfd, () => {
+  const tree = new Tree(leader, cgroup, probe);
+  poller.once(pidfd, () => {
     closeSync(pidfd);
     const status = reap(leader.pid);
     if (status === undefined) news.exited(undefined);
     else {
-      const surroundings = { report: "", starved: tree.starved(), peak: readPeak(cgroup) };
+      const surroundings = { report: "", oomKilled: tree.oomKilled(), peak: readPeak(cgroup) };
       if ("code" in status) news.exited({ code: status.code, signal: undefined, ...surroundings });
       else news.exited({ code: undefined, signal: signalName(status.signal), ...surroundings });
     }

@@ -24,11 +24,11 @@ import { dirname, join } from "node:path";
 import type { BindingPlace } from "../../engine/ports/machine.ts";
 import { asUser } from "../accounts/as-user.ts";
 import { excessIn } from "../files/directory-size.ts";
-import { removeLeavings } from "../files/stale-files.ts";
-import type { Ration } from "../kernel/cpu-budget.ts";
+import { removeStaleFiles } from "../files/stale-files.ts";
+import type { CpuBudget } from "../kernel/cpu-budget.ts";
 import { type FileIdentity, isListenedOn } from "../kernel/libc.ts";
 import type { ProcessIdentity } from "../kernel/process-table.ts";
-import { fileNumber, type SocketCensus } from "../kernel/socket-snapshot.ts";
+import { fileNumber, type SocketSnapshots } from "../kernel/socket-snapshot.ts";
 import { hasClient, hasListener, type Look } from "./client-probe.ts";
 import { makePassage, PASSAGE, requireShort, takeAway } from "./listening-socket.ts";
 
@@ -51,13 +51,13 @@ export interface BindingPlan {
   readonly group: number;
   /** The account that binds. */
   readonly binder: FileIdentity;
-  readonly census: SocketCensus;
+  readonly snapshots: SocketSnapshots;
   /** Those of all the daemon's runs. */
   processes(): readonly ProcessIdentity[];
   /** Time that may go into looking for clients and listeners. */
-  readonly ration: Ration;
+  readonly budget: CpuBudget;
   /** Time that may go into counting what is in the directories of the owner's runs. */
-  readonly counting: Ration;
+  readonly counting: CpuBudget;
 }
 
 /** The place for one daemon; its directories are there until `close`. */
@@ -122,11 +122,11 @@ export class Binding implements BindingPlace {
   }
 
   publish(run: number): boolean {
-    const { ration } = this.#plan;
+    const { budget } = this.#plan;
     const bound = join(this.#runs, String(run), SOCKET);
-    if (ration.balance <= 0) return false;
+    if (budget.balance <= 0) return false;
     try {
-      const file = ration.charge(() => this.#put(bound));
+      const file = budget.charge(() => this.#put(bound));
       if (file === undefined) return false;
       this.#files.set(run, file);
       if (run !== this.#current) {
@@ -165,17 +165,17 @@ export class Binding implements BindingPlace {
   /** Whether somebody listens for streams on a socket, which is what this must be; undefined where they are too many to look. */
   #isListening(path: string, file: number): boolean | undefined {
     if (!lstatSync(path).isSocket()) return false;
-    const census = this.#plan.census.recent();
-    return census?.told === false ? isListenedOn(path) : census?.to(file).listening;
+    const snapshots = this.#plan.snapshots.recent();
+    return snapshots?.told === false ? isListenedOn(path) : snapshots?.to(file).listening;
   }
 
-  /** See Attention; for one run. */
+  /** See ClientProbe; for one run. */
   look(run: number, since?: number): Look {
     const file = this.#files.get(run) ?? this.#fileIn(join(this.#runs, String(run)));
     if (file === undefined) return () => false;
     if (run === this.#former && performance.now() - this.#switched < ON_THE_WAY) return () => true;
     this.#files.set(run, file);
-    return hasClient(this.#plan.census, file, since);
+    return hasClient(this.#plan.snapshots, file, since);
   }
 
   #fileIn(directory: string): number | undefined {
@@ -237,7 +237,7 @@ export class Binding implements BindingPlace {
       // Whoever needs the place will meet the same trouble, and tell it.
       return;
     }
-    removeLeavings(aside, owner, () => this.#closed && this.#removeRuns());
+    removeStaleFiles(aside, owner, () => this.#closed && this.#removeRuns());
   }
 
   /** A directory that the account may write to, whose files belong to a group that may use them, and that others may not enter. */

@@ -4,10 +4,10 @@ import { createConnection, createServer, type Server, type Socket } from "node:n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { Ration } from "../kernel/cpu-budget.ts";
+import { CpuBudget } from "../kernel/cpu-budget.ts";
 import { bindDatagrams, listenUnix } from "../kernel/libc.ts";
 import { identify, type ProcessIdentity } from "../kernel/process-table.ts";
-import { fileNumber, SocketCensus } from "../kernel/socket-snapshot.ts";
+import { fileNumber, SocketSnapshots } from "../kernel/socket-snapshot.ts";
 import { Binding } from "./binding.ts";
 import { anyOf, hasClient, servesClient } from "./client-probe.ts";
 
@@ -28,13 +28,13 @@ afterEach(() => {
 });
 
 /** Where somebody has so many sockets that to look at all of them takes longer than anybody waits. */
-const crowded = (): SocketCensus => {
+const crowded = (): SocketSnapshots => {
   let now = 0;
   const forever = (_: Uint8Array, take: (message: Buffer) => boolean): void => {
     do now += 1;
     while (take(Buffer.alloc(32)));
   };
-  return new SocketCensus(forever, () => now);
+  return new SocketSnapshots(forever, () => now);
 };
 
 const listen = async (path: string): Promise<void> => {
@@ -52,13 +52,19 @@ test("whoever has a client in hand is seen to, however many sockets others have"
   const path = join(directory, "socket");
   await listen(path);
   const file = fileNumber(statSync(path));
-  const census = crowded();
-  expect([anyOf(self(), servesClient(census, file)), anyOf(self(), hasClient(census, file))]).toEqual([false, false]);
+  const snapshots = crowded();
+  expect([anyOf(self(), servesClient(snapshots, file)), anyOf(self(), hasClient(snapshots, file))]).toEqual([
+    false,
+    false,
+  ]);
   const accepted = once(server as Server, "connection");
   await visit(path);
   await accepted;
-  expect([anyOf(self(), servesClient(census, file)), anyOf(self(), hasClient(census, file))]).toEqual([true, true]);
-  expect(anyOf(self(), servesClient(census, fileNumber(statSync(directory))))).toBe(false);
+  expect([anyOf(self(), servesClient(snapshots, file)), anyOf(self(), hasClient(snapshots, file))]).toEqual([
+    true,
+    true,
+  ]);
+  expect(anyOf(self(), servesClient(snapshots, fileNumber(statSync(directory))))).toBe(false);
 });
 
 test("a client that waits is one of a listener's own, and in nobody's hand", async () => {
@@ -66,14 +72,17 @@ test("a client that waits is one of a listener's own, and in nobody's hand", asy
   descriptors.push(listenUnix(path, 5));
   await visit(path);
   const file = fileNumber(statSync(path));
-  const census = crowded();
-  expect([anyOf(self(), servesClient(census, file)), anyOf(self(), hasClient(census, file))]).toEqual([false, true]);
+  const snapshots = crowded();
+  expect([anyOf(self(), servesClient(snapshots, file)), anyOf(self(), hasClient(snapshots, file))]).toEqual([
+    false,
+    true,
+  ]);
 });
 
 test("a look that was broken off is not taken again and again", () => {
   let looks = 0;
   let now = 0;
-  const census = new SocketCensus(
+  const snapshots = new SocketSnapshots(
     (_, take) => {
       looks += 1;
       do now += 1;
@@ -82,21 +91,21 @@ test("a look that was broken off is not taken again and again", () => {
     () => now,
   );
   for (let second = 0; second < 60; second += 1) {
-    expect(census.recent() ?? census.since(now)).toBeUndefined();
+    expect(snapshots.recent() ?? snapshots.since(now)).toBeUndefined();
     now += 900;
   }
   expect(looks).toBe(1);
   now += 60_000;
-  census.recent();
+  snapshots.recent();
   expect(looks).toBe(2);
 });
 
 test("what a run listens on is published, however many sockets others have, and nothing else is", async () => {
   const own = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0, groups: [] };
-  const ration = new Ration(1, 1000);
+  const budget = new CpuBudget(1, 1000);
   const binding = new Binding({
     ...{ root: directory, owner: "o", name: "d", group: own.gid, binder: own },
-    ...{ census: crowded(), processes: self, ration, counting: ration },
+    ...{ snapshots: crowded(), processes: self, budget, counting: budget },
   });
   descriptors.push(bindDatagrams(binding.provide(1)));
   expect(binding.publish(1)).toBe(false);

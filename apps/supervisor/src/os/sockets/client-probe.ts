@@ -2,7 +2,7 @@
 import { lstatSync, opendirSync, readFileSync, readlinkSync } from "node:fs";
 import { asUser } from "../accounts/as-user.ts";
 import type { ProcessIdentity } from "../kernel/process-table.ts";
-import { type Role, roleOf, type SocketCensus } from "../kernel/socket-snapshot.ts";
+import { type Role, roleOf, type SocketSnapshots } from "../kernel/socket-snapshot.ts";
 
 /**
  * How long one look at processes may take, in ms. How many descriptors they have is the tenant's choice; who cannot be
@@ -33,9 +33,9 @@ export const anyOf = (processes: readonly ProcessIdentity[], look: Look): boolea
  * A look for clients of the socket that is bound to this `file` (fileNumber).
  * @param since a clock's value (performance.now()) before which it must not have been looked
  */
-export const servesClient = (census: SocketCensus, file: number, since?: number): Look => {
-  const present = since === undefined ? census.recent() : census.since(since);
-  if (!present) return ask(census, file, ["client"]);
+export const servesClient = (snapshots: SocketSnapshots, file: number, since?: number): Look => {
+  const present = since === undefined ? snapshots.recent() : snapshots.since(since);
+  if (!present) return ask(snapshots, file, ["client"]);
   if (!present.told) return () => false;
   const { accepted } = present.to(file);
   return lookFor({ isClient: (one) => accepted.has(one), isListed: present.has }, LONGEST);
@@ -63,7 +63,7 @@ const oneByOne = (file: number, wanted: readonly Role[]): Knowledge => {
   return { isClient: (socket) => wanted.includes(role(socket)), isListed: (socket) => role(socket) !== "elsewhere" };
 };
 
-const ask = ({ asking }: SocketCensus, file: number, wanted: readonly Role[]): Look => {
+const ask = ({ asking }: SocketSnapshots, file: number, wanted: readonly Role[]): Look => {
   if (asking.balance <= 0) return () => undefined;
   const look = lookFor(oneByOne(file, wanted), LONGEST_ASKING);
   return (process) => asking.charge(() => look(process));
@@ -78,11 +78,11 @@ const lookFor = (knowledge: Knowledge, longest: number): Look => {
  * The same for a socket that one run alone listens on: whoever is connected to it is that run's, those who wait included, so
  * that each of its processes is taken to have one. Waiting ones of another network namespace are in its queue.
  */
-export const hasClient = (census: SocketCensus, file: number, since?: number): Look => {
-  const present = since === undefined ? census.recent() : census.since(since);
-  if (!present) return ask(census, file, ["client", "queue"]);
+export const hasClient = (snapshots: SocketSnapshots, file: number, since?: number): Look => {
+  const present = since === undefined ? snapshots.recent() : snapshots.since(since);
+  if (!present) return ask(snapshots, file, ["client", "queue"]);
   if (present.to(file).count > 0) return () => true;
-  return servesClient(census, file, since);
+  return servesClient(snapshots, file, since);
 };
 
 /**

@@ -1,7 +1,7 @@
 /** The supervisor's hold of a listening socket. */
 import type { SocketEvidence } from "../../core/evidence.ts";
 import type { HeldSocket } from "../../engine/ports/machine.ts";
-import type { Readiness } from "../kernel/poller.ts";
+import type { Poller } from "../kernel/poller.ts";
 import {
   admit,
   closeSocket,
@@ -18,21 +18,16 @@ import {
 export class Held implements HeldSocket {
   readonly fresh: boolean;
   #socket: ListeningSocket;
-  readonly #readiness: Readiness;
+  readonly #poller: Poller;
   readonly #closed: (trouble: string | undefined) => void;
   /** What was seen of its clients before it was closed: runs that still listen on it may go on. */
   #last: SocketEvidence | undefined;
 
   /** @param closed is called when it is; `trouble` says why something is left at its path, if so */
-  constructor(
-    socket: ListeningSocket,
-    fresh: boolean,
-    readiness: Readiness,
-    closed: (trouble: string | undefined) => void,
-  ) {
+  constructor(socket: ListeningSocket, fresh: boolean, poller: Poller, closed: (trouble: string | undefined) => void) {
     this.#socket = socket;
     this.fresh = fresh;
-    this.#readiness = readiness;
+    this.#poller = poller;
     this.#closed = closed;
   }
 
@@ -55,7 +50,7 @@ export class Held implements HeldSocket {
     admit(this.#socket, clients);
   }
   dismiss(): void {
-    this.#readiness.forget(this.fd);
+    this.#poller.forget(this.fd);
     this.#socket = dismissWaiting(this.#socket);
   }
   mark(): void {
@@ -65,10 +60,10 @@ export class Held implements HeldSocket {
     return this.#last ?? observeSocket(this.#socket);
   }
   awaitClient(came: () => void): void {
-    this.#readiness.once(this.fd, came);
+    this.#poller.once(this.fd, came);
   }
   close(): void {
-    this.#readiness.forget(this.fd);
+    this.#poller.forget(this.fd);
     this.#last = observeSocket(this.#socket);
     this.#closed(closeSocket(this.#socket));
   }

@@ -2,7 +2,7 @@
 import { chmodSync, chownSync, closeSync, mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { bindDatagrams, receive } from "../kernel/libc.ts";
-import type { Readiness } from "../kernel/poller.ts";
+import type { Poller } from "../kernel/poller.ts";
 import { PASSAGE, takeAway } from "./listening-socket.ts";
 
 /** Between two looks at a socket that is written to all the time. In ms. */
@@ -14,7 +14,7 @@ const LONGEST = 4096;
  * Makes the socket, and calls `ready` once, when READY=1 has come. The function that is returned takes it away.
  * @throws errno errors
  */
-export const awaitNotification = (path: string, uid: number, readiness: Readiness, ready: () => void): (() => void) => {
+export const awaitNotification = (path: string, uid: number, poller: Poller, ready: () => void): (() => void) => {
   for (const directory of [dirname(dirname(path)), dirname(path)]) {
     mkdirSync(directory, { recursive: true });
     chmodSync(directory, PASSAGE.root);
@@ -27,7 +27,7 @@ export const awaitNotification = (path: string, uid: number, readiness: Readines
     if (!open) return;
     open = false;
     clearTimeout(timer);
-    readiness.forget(fd);
+    poller.forget(fd);
     closeSync(fd);
     // Where something else is by now, the next run meets it, and tells.
     takeAway(path);
@@ -41,12 +41,12 @@ export const awaitNotification = (path: string, uid: number, readiness: Readines
       ready();
       return;
     }
-    timer = setTimeout(() => readiness.once(fd, look), PAUSE);
+    timer = setTimeout(() => poller.once(fd, look), PAUSE);
   };
   try {
     chmodSync(path, 0o600);
     chownSync(path, uid, -1);
-    readiness.once(fd, look);
+    poller.once(fd, look);
     return close;
   } catch (error) {
     close();
