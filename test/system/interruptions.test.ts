@@ -226,7 +226,7 @@ test("a daemon without its file is not restarted from memory", async () => {
   const { pid } = await running("j", serve("3"), ...FAST);
   rmSync(join(alice.home, ".daemon-manager/daemons/j.conf"));
   await supervisor.rescan();
-  const reason = expect.stringMatching(/its file .*j\.conf is gone/);
+  const reason = expect.stringMatching(/its conf file .*j\.conf does not exist/);
   expect(await supervisor.act("restart", idOf("j"))).toMatchObject({ ok: false, reason });
   expect(isRunning(pid)).toBe(true);
   await supervisor.act("stop", idOf("j"));
@@ -303,7 +303,7 @@ test("a socket of its own is published when its process is proven, and the old o
   alice.writeConf("n", "start = exec sleep 1000", "listen = path", "ready-after = 0.1", "ready-timeout = 0.3");
   expect(await supervisor.act("restart", idOf("n"))).toMatchObject({
     ok: false,
-    reason: expect.stringMatching(/did not bind its socket within 0.3 s/),
+    reason: expect.stringMatching(/its socket was not bound after 0.3s/),
   });
   expect((await askLine(socketOf("n"))).pid).toBe(pid);
 
