@@ -327,7 +327,7 @@ test("an owner's instances are counted, those of all daemons together", async ()
     ({ state }) => state === "forbidden",
   );
   expect(refused.length).toBeGreaterThan(0);
-  expect(refused[0]?.reason).toMatch(/may have 512 instances together, and the others have \d+/);
+  expect(refused[0]?.reason).toMatch(/may have 512 instances together; the others have \d+/);
   expect(await supervisor.scale(idOf("k"), 64)).toMatchObject({ ok: false, reason: expect.stringMatching(/512/) });
   for (const name of names) rmSync(join(alice.home, `.daemon-manager/daemons/${name}.conf`));
   await supervisor.rescan();

@@ -113,7 +113,7 @@ test("a program that is not there", async () => {
 test("a program that may not be executed", async () => {
   amy.write("app", "#!/bin/sh\n", 0o644);
   expect(told(await start("plain", "dir = ~/", "start = exec ./app"), 1)).toEqual([
-    'dmctl: cannot start "amy/plain": exited with code 126 (the shell may not run a program that `start` names)',
+    'dmctl: cannot start "amy/plain": exited with code 126 (the shell may not execute a program that `start` names)',
     "Let amy execute that program (chmod +x), or correct start= with `dmctl edit amy/plain`.",
   ]);
 });

@@ -345,6 +345,12 @@ describe("stop and restart", () => {
     expect(late.state.deadline).toBe(NOW + 20_000);
   });
 
+  it("send KILL at most once a second, also where stop-timeout is 0", () => {
+    const { state, effects } = step(states.stopping, { type: "deadline" }, at(NOW, { stopTimeout: 0 }));
+    expect(effects).toEqual([{ type: "kill", run: 3 }]);
+    expect(state.deadline).toBe(NOW + 1000);
+  });
+
   it("records stop-timeout as the cause where the run did not end after TERM", () => {
     const end = (state: State, exit: Exit): Exit | undefined =>
       step(state, { type: "exited", run: 3, exit, connected: false }, at(NOW)).state.last?.exit;

@@ -315,11 +315,18 @@ const withCause = ({ killed }: State, exit: Exit): Exit =>
     ? { ...exit, cause: "stop-timeout" }
     : exit;
 
+/** Shortest time from one KILL to the next, in ms. */
+const KILL_AGAIN = 1000;
+
 /** Time is up: after draining comes TERM, after that KILL. */
 const press = (state: State, _event: unknown, at: Circumstances): Step =>
   to(
     state,
-    { draining: false, killed: !state.draining, deadline: at.now + at.rules.stopTimeout },
+    {
+      draining: false,
+      killed: !state.draining,
+      deadline: at.now + (state.draining ? at.rules.stopTimeout : Math.max(at.rules.stopTimeout, KILL_AGAIN)),
+    },
     { type: state.draining ? "terminate" : "kill", run: state.run },
   );
 

@@ -2,7 +2,7 @@
 import { budgetAllowance } from "../core/budget.ts";
 import type { Definition } from "../core/definition.ts";
 import { enforcement, type Means, strictObjection } from "../core/enforcement.ts";
-import type { Block } from "../core/lifecycle.ts";
+import { alive, type Block } from "../core/lifecycle.ts";
 import type { Policy } from "../core/policy.ts";
 import type { Account, AccountBase } from "../core/policy-rules.ts";
 import type { Terms } from "../core/terms.ts";
@@ -24,6 +24,10 @@ export const ownersOf = ({ policy, soleOwner }: Rule): readonly string[] =>
 /** Most instances of all daemons of one owner: each costs processes that no budget counts. */
 const MOST_INSTANCES = 512;
 
+/** Number of its instances that are no longer active and whose runs still live. */
+const drainingOf = (daemon: Daemon): number =>
+  daemon.instances().filter(({ retiring, state }) => retiring && alive(state)).length;
+
 export class Admission {
   readonly #rule: Rule;
   readonly #means: Means;
@@ -42,7 +46,7 @@ export class Admission {
     return (
       this.#exclusion(owner.name) ??
       this.#refusal(owner.name, account.name) ??
-      this.#excess(daemon, definition, account)
+      this.#excess(daemon, definition, account, 0)
     );
   }
 
@@ -61,7 +65,7 @@ export class Admission {
     if (refusal || !account || !paths) return refusal ?? { kind: "forbidden", reason: `there is no account "${user}"` };
     const refused = objection({ definition, privileged: this.#rule.soleOwner === undefined });
     if (refused !== undefined) return { kind: "forbidden", reason: refused };
-    const excess = this.#excess(daemon, definition, account);
+    const excess = this.#excess(daemon, definition, account, drainingOf(daemon));
     if (excess) return excess;
     const nginxGroup = policy.settings.nginxGroup;
     return { definition, fingerprint, account, logDirectory: `${paths.logs}/${daemon.key.name}`, nginxGroup };
@@ -86,9 +90,11 @@ export class Admission {
   }
 
   /** Why it exceeds its owner's budget, or its limits would not be enforced; undefined where neither is so. */
-  #excess(daemon: Daemon, own: Definition, user: Account): Block | undefined {
+  #excess(daemon: Daemon, own: Definition, user: Account, draining: number): Block | undefined {
     const reason =
-      this.#crowded(daemon) ?? this.excessInstances(daemon, own.instances) ?? this.#unenforced(daemon, own, user);
+      this.#crowded(daemon) ??
+      this.excessInstances(daemon, own.instances, draining) ??
+      this.#unenforced(daemon, own, user);
     return reason === undefined ? undefined : { kind: "forbidden", reason };
   }
 
@@ -103,12 +109,13 @@ export class Admission {
   }
 
   /** Why that many instances of it exceed what its owner may have; undefined where they do not. */
-  excessInstances(daemon: Daemon, size: number): string | undefined {
+  excessInstances(daemon: Daemon, size: number, draining = drainingOf(daemon)): string | undefined {
     const owner = daemon.key.owner.name;
     const others = this.#ofOwner(owner).filter((other) => other !== daemon && !other.state.block);
     const taken = others.reduce((sum, other) => sum + other.size, 0);
-    if (size === 1 || taken + size <= MOST_INSTANCES) return undefined;
-    return `the daemons of ${owner} may have ${MOST_INSTANCES} instances together, and the others have ${taken}; request fewer`;
+    if (size === 1 || taken + draining + size <= MOST_INSTANCES) return undefined;
+    const rest = draining === 0 ? "" : `, and ${draining} of this one are draining`;
+    return `the daemons of ${owner} may have ${MOST_INSTANCES} instances together; the others have ${taken}${rest}: request fewer`;
   }
 
   /** Why its limits are not enforced as strictly as the policy demands. */

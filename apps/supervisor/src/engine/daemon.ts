@@ -2,7 +2,7 @@
 import type { DaemonKey } from "../core/daemon-key.ts";
 import { isHeld } from "../core/definition.ts";
 import type { Held as Limit, Means } from "../core/enforcement.ts";
-import { alive, type Event, type State } from "../core/lifecycle.ts";
+import { alive, type Block, type Event, type State } from "../core/lifecycle.ts";
 import type { AccountBase } from "../core/policy-rules.ts";
 import type { HostStanding } from "../core/site.ts";
 import type { Terms } from "../core/terms.ts";
@@ -140,6 +140,14 @@ export class Daemon {
   get pid(): number {
     return this.representative.pid;
   }
+  /** Whether an active instance has a live run. */
+  get lives(): boolean {
+    return this.#parts.instances.active().some(({ state }) => alive(state));
+  }
+  /** Why its active instances must not run; undefined where they may. */
+  get block(): Block | undefined {
+    return this.#parts.instances.active().find(({ state }) => state.block)?.state.block;
+  }
   /** Whether a restart would apply changes of its conf file. */
   get changed(): boolean {
     return this.#parts.instances
@@ -259,9 +267,10 @@ export class Daemon {
   offer(terms: Terms): boolean {
     this.terms = terms;
     if (alive(this.state)) {
-      // A run that is stopping no longer needs its terms.
-      if (this.state.phase === "stopping")
-        for (const instance of this.#parts.instances.active()) instance.terms = terms;
+      // Runs that serve keep their terms.
+      for (const instance of this.#parts.instances.active()) {
+        if (!isServing(instance.state) || !instance.terms) instance.terms = terms;
+      }
       return true;
     }
     for (const instance of this.instances()) instance.terms = terms;
@@ -288,11 +297,11 @@ export class Daemon {
   /** Changes the number of its instances: the highest numbers retire, or new ones start. Resolves when that is done. */
   scale(size: number): Promise<Outcome> {
     const since = this.runs();
-    const { want } = this.state;
+    const desired = this.#parts.instances.desired();
     this.#scale = size;
     this.#parts.instances.even();
     this.#parts.instances.remember();
-    return this.outcome(want, since);
+    return this.outcome(desired, since);
   }
 
   /**
@@ -374,6 +383,8 @@ export class Daemon {
     this.#waiters.answer(this.instances());
   }
 }
+
+const isServing = ({ phase }: State): boolean => phase === "starting" || phase === "running";
 
 /** Whether it stays as it is until a request. */
 const isResting = (state: State): boolean => !alive(state) && state.phase !== "coolingdown" && state.phase !== "asleep";

@@ -40,6 +40,21 @@ export class InstanceSet {
     return this.all().filter(({ retiring }) => !retiring);
   }
 
+  /** The instances with a live run. */
+  live(): readonly Instance[] {
+    return this.all().filter(({ state }) => alive(state));
+  }
+
+  /** Desired state of the active instances. */
+  desired(): State["want"] {
+    return this.active().some(({ state }) => state.want === "up") ? "up" : "down";
+  }
+
+  /** Desired number of active instances. */
+  get size(): number {
+    return this.#size();
+  }
+
   get(number: number): Instance | undefined {
     return this.#instances.get(number);
   }
@@ -94,9 +109,9 @@ export class InstanceSet {
 
   /** Adjusts the number of active instances and starts the new ones where the desired state is `up`. */
   even(): void {
-    const { want } = this.representative().state;
+    const desired = this.desired();
     const added = this.fit();
-    if (want === "up") for (const instance of added) instance.feed({ type: "start" });
+    if (desired === "up") for (const instance of added) instance.feed({ type: "start" });
   }
 
   /** Retires an instance. */

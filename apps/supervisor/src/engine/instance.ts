@@ -75,6 +75,7 @@ export class Instance {
   #waiting: string | undefined;
   #launched: Allowance | undefined;
   #excess: Excess | undefined;
+  #closed = false;
 
   /** @param latestRun its runs get higher numbers; no live run of its daemon has a higher one */
   constructor(
@@ -219,6 +220,7 @@ export class Instance {
 
   /** Closes what it holds and removes its record. It must have stopped. */
   close(): void {
+    this.#closed = true;
     this.#cancelTimer?.();
     this.discard();
     this.#record.remove();
@@ -230,8 +232,9 @@ export class Instance {
     this.remember();
   }
 
-  /** Writes its record for the next supervisor. */
+  /** Writes its record for the next supervisor, unless it is closed. */
   remember(): void {
+    if (this.#closed) return;
     this.#record.write(() => ({
       state: this.#state,
       fingerprint: this.terms?.fingerprint ?? "",
@@ -262,7 +265,10 @@ export class Instance {
       this.#cancelTimer =
         deadline === undefined
           ? undefined
-          : clock.after(Math.max(0, deadline - clock.now()), () => this.feed({ type: "deadline" }));
+          : clock.after(Math.max(0, deadline - clock.now()), () => {
+              this.#cancelTimer = undefined;
+              this.feed({ type: "deadline" });
+            });
     }
     if (alive(this.#state) && !alive(state)) this.downSince = clock.now();
     this.#state = state;

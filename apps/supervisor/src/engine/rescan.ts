@@ -94,11 +94,11 @@ export class Rescan {
     daemon.file = file;
     if (!changed) return;
     this.findings.changed.push(daemon.id);
-    if (alive(daemon.state)) {
+    if (daemon.lives) {
       this.#relimit(daemon);
       return;
     }
-    const { kind } = daemon.state.block ?? {};
+    const { kind } = daemon.block ?? {};
     this.#host.judge(daemon);
     if (kind === "invalid") this.#autostart(daemon);
   }
@@ -108,6 +108,8 @@ export class Rescan {
     const judged = this.#host.admission().terms(daemon);
     if ("kind" in judged) return;
     try {
+      // A run of an earlier supervisor whose conf file was invalid has no terms yet.
+      if (!daemon.terms) daemon.offer(judged);
       daemon.relimit(judged);
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
@@ -128,14 +130,14 @@ export class Rescan {
   /** Daemons that exceeded the number that the budget permits may be within it now. */
   #judgeForbidden(owner: string): void {
     for (const daemon of this.#host.daemonsOf(owner)) {
-      if (daemon.state.block?.kind !== "forbidden" || alive(daemon.state)) continue;
+      if (daemon.block?.kind !== "forbidden" || daemon.lives) continue;
       this.#host.judge(daemon);
       if (daemon.state.run === 0) this.#autostart(daemon);
     }
   }
 
   #autostart(daemon: Daemon): void {
-    if (daemon.state.block || !daemon.terms?.definition.autostart || alive(daemon.state)) return;
+    if (daemon.block || !daemon.terms?.definition.autostart || daemon.lives) return;
     this.findings.started.push(daemon.id);
     daemon.feed({ type: "start" });
   }

@@ -72,6 +72,7 @@ export class Restart {
       const queue = running.map(({ key }) => key.instance);
       const rolling = new RollingRestart(restart, queue, this.#clock, {
         instance: (number) => instances.get(number),
+        hasRoom: () => instances.live().length <= instances.size,
         start: (present) => {
           const candidate = instances.add();
           candidate.terms = present;

@@ -11,6 +11,8 @@ const CHECK_DELAY = 10;
 /** What a rolling restart needs of its daemon. */
 export interface RolloutTarget {
   instance(number: number): Instance | undefined;
+  /** Whether a candidate may start: no more runs live than the daemon's size. */
+  hasRoom(): boolean;
   /** Adds a candidate. */
   start(terms: Terms): Instance;
   dismiss(instance: Instance, how: "drain" | "stop"): void;
@@ -78,9 +80,13 @@ export class RollingRestart {
     const move = nextMove(this.#plan, standing, this.terms.definition, this.#clock.now());
     switch (move.move) {
       case "wait":
-        this.#cancel = this.#clock.after(CHECK_DELAY, () => this.advance());
+        this.#wait();
         return;
       case "begin": {
+        if (!this.#target.hasRoom()) {
+          this.#wait();
+          return;
+        }
         const instance = this.#target.start(this.terms);
         this.#plan = paired(this.#plan, instance.key.instance);
         instance.feed({ type: "start" });
@@ -107,6 +113,10 @@ export class RollingRestart {
         this.#end();
         this.#target.done();
     }
+  }
+
+  #wait(): void {
+    this.#cancel = this.#clock.after(CHECK_DELAY, () => this.advance());
   }
 
   /** Ends the rolling restart early, and with it a candidate that has not replaced its instance. */

@@ -182,16 +182,16 @@ export class Supervisor {
 
   /** Blocks a daemon that must not run, else offers its terms and unblocks it. While a run lives, its terms stay. */
   #judge(daemon: Daemon): void {
-    const lives = alive(daemon.state);
+    const { lives } = daemon;
     const judged =
       lives && daemon.terms ? this.#admission().present(daemon, daemon.terms) : this.#admission().terms(daemon);
     if (judged && "kind" in judged) {
-      const { block } = daemon.state;
+      const { block } = daemon;
       if (block?.kind !== judged.kind || block.reason !== judged.reason) daemon.feed({ type: "block", block: judged });
       return;
     }
     if (judged && !lives && !daemon.offer(judged)) return;
-    if (daemon.state.block) daemon.feed({ type: "unblock" });
+    if (daemon.block) daemon.feed({ type: "unblock" });
   }
 
   /** Ends and removes what an earlier supervisor left that belongs to no daemon: runs, sockets, records and cgroups. */
@@ -237,25 +237,36 @@ export class Supervisor {
       return { ok: false, reason: `cannot ${verb} "${daemon.id}": ${reason}`, ran };
     };
     if (this.#stopping) return cannot("the supervisor is stopping");
+    if (this.#hasForeignAccount(daemon)) {
+      return cannot("an account of it has another uid now; start it again when it has stopped");
+    }
     const since = daemon.runs();
     const former = daemon.terms;
     // A run that is stopping is followed by one of the present conf file, too.
-    if (verb === "restart" || !alive(daemon.state) || daemon.state.phase === "stopping") {
+    if (verb === "restart" || !daemon.lives || daemon.state.phase === "stopping") {
       const file = this.#readAgain(daemon);
       if (!file) return cannot(`its conf file ${daemon.file.path} does not exist`);
       // A conf file that cannot be read may be unchanged.
-      if (file.legible || !alive(daemon.state)) daemon.file = file;
+      if (file.legible || !daemon.lives) daemon.file = file;
       const judged = this.#admission().terms(daemon, file);
       if ("kind" in judged) {
-        if (!alive(daemon.state)) daemon.feed({ type: "block", block: judged });
+        if (!daemon.lives) daemon.feed({ type: "block", block: judged });
         return cannot(judged.reason);
       }
-      if (!daemon.offer(judged)) return cannot(daemon.state.block?.reason ?? "");
-      if (daemon.state.block) daemon.feed({ type: "unblock" });
+      this.#keep(daemon);
+      if (!daemon.offer(judged)) return cannot(daemon.block?.reason ?? "");
+      if (daemon.block) daemon.feed({ type: "unblock" });
     }
     if (verb !== "restart") daemon.feed({ type: verb });
     const outcome = await (verb === "restart" ? daemon.restart(former) : daemon.outcome("up", since));
     return outcome.ok ? outcome : cannot(outcome.reason, outcome.ran);
+  }
+
+  /** It is not dropped when it stops, even where that was intended. */
+  #keep(daemon: Daemon): void {
+    this.#exited.delete(daemon.id);
+    this.#evicted.delete(daemon);
+    daemon.removed = false;
   }
 
   /** Its present conf file; undefined where that does not exist. */
@@ -278,7 +289,7 @@ export class Supervisor {
     this.#exited.add(daemon.id);
     daemon.removed = true;
     const outcome = await this.stop(daemon);
-    if (outcome.ok) this.#drop(daemon);
+    if (outcome.ok && daemon.removed) this.#drop(daemon);
     return outcome;
   }
 
@@ -300,14 +311,15 @@ export class Supervisor {
   /** Stops all daemons; resolves when all logs are written and all sockets removed. */
   async shutdown(): Promise<void> {
     this.#stopping = true;
-    this.#memoryGuard.end();
     const all = [...this.#daemons.values()];
     await Promise.all(all.map((daemon) => this.stop(daemon)));
+    this.#memoryGuard.end();
     await Promise.all([...all.map((daemon) => daemon.close()), ...this.#closing.values()]);
   }
 
   #drop(daemon: Daemon): void {
-    if (!this.#daemons.delete(daemon.id)) return;
+    if (this.#daemons.get(daemon.id) !== daemon) return;
+    this.#daemons.delete(daemon.id);
     this.changed();
     const closed = daemon.close().then(() => {
       if (this.#closing.get(daemon.id) === closed) this.#closing.delete(daemon.id);
