@@ -42,23 +42,28 @@ export type Act =
   | { readonly act: "replace"; readonly how: Replacement };
 
 const name = fc.constantFrom(...NAMES);
-const definition = fc.record({
-  listen: fc.constantFrom("none", "fastcgi", "fastcgi", "systemd", "path"),
-  instances: fc.constantFrom(1, 1, 2, 3),
-  rolling: fc.boolean(),
-  ready: fc.constantFrom("accept", "accept", "notify"),
-  readyTimeout: fc.constant(3000),
-  readyAfter: fc.constantFrom(50, 1000),
-  drain: fc.constantFrom(0, 2000),
-  stopTimeout: fc.constantFrom(0, 1000),
-  ondemand: fc.constantFrom(false, false, true),
-  idleTimeout: fc.constant(4000),
-  autostart: fc.boolean(),
-  output: fc.constantFrom("discard", "log", "log"),
-  lock: fc.constantFrom(undefined, undefined, "/run/lock/x"),
-  user: fc.constantFrom(undefined, undefined, "www"),
-  memory: fc.constantFrom(undefined, 64 << 20),
-}) as fc.Arbitrary<Partial<Definition>>;
+const definition = fc
+  .record({
+    listen: fc.constantFrom("none", "fastcgi", "fastcgi", "systemd", "path"),
+    instances: fc.constantFrom(1, 1, 2, 3),
+    rolling: fc.boolean(),
+    ready: fc.constantFrom("accept", "accept", "notify"),
+    readyTimeout: fc.constant(3000),
+    readyAfter: fc.constantFrom(50, 1000),
+    drain: fc.constantFrom(0, 2000),
+    stopTimeout: fc.constantFrom(0, 1000),
+    ondemand: fc.constantFrom(false, false, true),
+    idleTimeout: fc.constant(4000),
+    autostart: fc.boolean(),
+    output: fc.constantFrom("discard", "log", "log"),
+    lock: fc.constantFrom(undefined, undefined, "/run/lock/x"),
+    user: fc.constantFrom(undefined, undefined, "www"),
+    memory: fc.constantFrom(undefined, 64 << 20),
+  })
+  .map((found) => ({
+    ...found,
+    ondemand: found.ondemand && found.listen !== "none" && found.listen !== "path",
+  })) as fc.Arbitrary<Partial<Definition>>;
 const worlds: readonly World[] = [
   {},
   { runsAs: { alice: [] } },
@@ -268,9 +273,15 @@ export class Play {
     const id = `alice/${daemonName}`;
     const daemon = supervisor.daemon(id);
     if (!daemon) return;
+    // One that is dropped after its stop may be loaded, and started, again.
+    const isDropped = daemon.removed;
     const outcome = supervisor[verb](daemon);
     this.#track(outcome);
     if (verb === "pause" || verb === "continue") return;
+    if (isDropped && (verb === "stop" || verb === "exit")) {
+      this.#latest.delete(id);
+      return;
+    }
     const desired = verb === "stop" || verb === "exit" ? "down" : verb === "once" ? "either" : "up";
     const latest: { number: number; desired: "up" | "down" | "either"; ok?: boolean } = {
       number: this.#sequence,
@@ -306,6 +317,8 @@ export class Play {
     await settled();
     this.#pending.clear();
     const before = ports.runs.live;
+    // A daemon that exited has no record: the next supervisor loads it like any other conf file.
+    for (const id of this.#latest.keys()) if (!this.scene.supervisor.daemon(id)) this.#latest.delete(id);
     // What is not written is not known to the next supervisor.
     if (ports.records.full) this.#latest.clear();
     ports.replace(how);

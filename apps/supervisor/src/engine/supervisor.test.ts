@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { settled } from "./ports/clock.fake.ts";
 import { Scene } from "./scene.fake.ts";
 
 describe("exit", () => {
@@ -27,6 +28,22 @@ describe("exit", () => {
     scene.rescan();
     expect(scene.daemon("web")).toBe(daemon);
   });
+});
+
+describe("a supervisor that is killed", () => {
+  test.each(["start", "stop", "restart"] as const)(
+    "an acknowledged %s is known to the next supervisor, even if it was killed right after",
+    async (verb) => {
+      const scene = new Scene();
+      const definition = { listen: "fastcgi", ondemand: true, autostart: verb === "stop" } as const;
+      const daemon = await scene.load("web", definition);
+      const outcome = scene.supervisor[verb](daemon);
+      await settled();
+      scene.replace("killed at once");
+      expect(await outcome).toEqual({ ok: true });
+      expect(scene.daemon("web").state.want).toBe(verb === "stop" ? "down" : "up");
+    },
+  );
 });
 
 describe("a daemon whose accounts have other uids", () => {
@@ -96,6 +113,19 @@ describe("scale", () => {
       ),
     });
   });
+});
+
+test("a run of an earlier supervisor that is forbidden, and permitted while it stops, is followed by one of its conf file", async () => {
+  const scene = new Scene();
+  await scene.load("web");
+  scene.ports.confs.write("alice", "web", { user: "www" });
+  scene.reload({ runsAs: { alice: [] } });
+  scene.replace();
+  expect(scene.daemon("web").state.phase).toBe("stopping");
+  scene.reload();
+  await scene.ports.clock.advance(500);
+  expect(scene.daemon("web").state).toMatchObject({ phase: "running", run: 2 });
+  expect(scene.daemon("web").terms?.account.name).toBe("www");
 });
 
 describe("a conf file that was invalid when the supervisor was replaced", () => {

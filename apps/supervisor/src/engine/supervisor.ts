@@ -190,7 +190,8 @@ export class Supervisor {
       if (block?.kind !== judged.kind || block.reason !== judged.reason) daemon.feed({ type: "block", block: judged });
       return;
     }
-    if (judged && !lives && !daemon.offer(judged)) return;
+    // A run of an earlier supervisor has no terms where its conf file was invalid or forbidden.
+    if (judged && !(lives && daemon.terms) && !daemon.offer(judged)) return;
     if (daemon.block) daemon.feed({ type: "unblock" });
   }
 
@@ -220,7 +221,7 @@ export class Supervisor {
       return { ok: false, reason: `cannot pause "${daemon.id}": it is ${daemon.state.phase}`, ran: false };
     }
     daemon.feed({ type: "pause" });
-    return { ok: true };
+    return this.#acknowledge({ ok: true });
   }
 
   /** Lets its suspended processes continue. */
@@ -229,7 +230,7 @@ export class Supervisor {
       return { ok: false, reason: `cannot continue "${daemon.id}": it is ${daemon.state.phase}`, ran: false };
     }
     daemon.feed({ type: "continue" });
-    return { ok: true };
+    return this.#acknowledge({ ok: true });
   }
 
   async #bringUp(daemon: Daemon, verb: "start" | "once" | "restart"): Promise<Outcome> {
@@ -259,7 +260,13 @@ export class Supervisor {
     }
     if (verb !== "restart") daemon.feed({ type: verb });
     const outcome = await (verb === "restart" ? daemon.restart(former) : daemon.outcome("up", since));
-    return outcome.ok ? outcome : cannot(outcome.reason, outcome.ran);
+    return this.#acknowledge(outcome.ok ? outcome : cannot(outcome.reason, outcome.ran));
+  }
+
+  /** Records a request before its outcome is reported: the next supervisor must know of it. */
+  #acknowledge(outcome: Outcome): Outcome {
+    this.#ports.records.flush();
+    return outcome;
   }
 
   /** It is not dropped when it stops, even where that was intended. */
@@ -281,7 +288,8 @@ export class Supervisor {
     const since = daemon.runs();
     daemon.feed({ type: "stop" });
     const outcome = await daemon.outcome("down", since);
-    return outcome.ok ? outcome : { ...outcome, reason: `cannot stop "${daemon.id}": ${outcome.reason}` };
+    const reason = (why: string) => `cannot stop "${daemon.id}": ${why}`;
+    return this.#acknowledge(outcome.ok ? outcome : { ...outcome, reason: reason(outcome.reason) });
   }
 
   /** Stops and drops it. A rescan by request loads it again. */
@@ -305,7 +313,7 @@ export class Supervisor {
     const excess = this.#admission().excessInstances(daemon, size);
     if (excess !== undefined) return cannot(excess);
     const outcome = await daemon.scale(size);
-    return outcome.ok ? outcome : cannot(outcome.reason, outcome.ran);
+    return this.#acknowledge(outcome.ok ? outcome : cannot(outcome.reason, outcome.ran));
   }
 
   /** Stops all daemons; resolves when all logs are written and all sockets removed. */
