@@ -56,6 +56,8 @@ export class Restart {
   #roll(terms: Terms, former: Terms, running: readonly Instance[]): Promise<Outcome> {
     const { instances } = this.#host;
     const earlier = this.#rolling;
+    // Where an earlier restart has replaced nothing, the runs still have the terms from before it.
+    const present = earlier && !earlier.isServing ? earlier.former : former;
     earlier?.halt();
     for (const instance of instances.active()) {
       if (running.includes(instance)) continue;
@@ -65,8 +67,7 @@ export class Restart {
     return new Promise((resolve) => {
       const restart = {
         terms,
-        // Where an earlier restart has replaced nothing, the runs still have the terms from before it.
-        former: earlier && !earlier.hasReplaced ? earlier.former : former,
+        former: present,
         waiting: [...(earlier?.waiting ?? []), resolve],
       };
       const queue = running.map(({ key }) => key.instance);

@@ -101,7 +101,7 @@ export class RollingRestart {
         return;
       }
       case "pass":
-        candidate?.prove();
+        this.#replace(candidate);
         this.#plan = passed(this.#plan);
         this.advance();
         return;
@@ -126,7 +126,14 @@ export class RollingRestart {
     const candidate = pair && this.#target.instance(pair.candidate);
     if (!candidate?.candidate) return;
     if (this.#target.instance(pair?.old ?? 0)?.state.want === "up") this.#target.dismiss(candidate, "stop");
-    else candidate.prove();
+    else this.#replace(candidate);
+  }
+
+  /** The candidate takes the place of an instance that has ended. */
+  #replace(candidate: Instance | undefined): void {
+    const old = this.#target.instance(this.#plan.pair?.old ?? 0);
+    candidate?.prove();
+    if (old && !old.retiring) this.#target.dismiss(old, "drain");
   }
 
   #end(): void {
