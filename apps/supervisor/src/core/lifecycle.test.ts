@@ -420,6 +420,13 @@ describe("verdict", () => {
       3,
       { ok: false, reason: "a stop was requested meanwhile" },
     ],
+    [
+      "a run of once that has ended is reported with its exit",
+      { ...states.stopped, run: 4, last: failed },
+      "up",
+      3,
+      { ok: false, reason: "exited with code 1" },
+    ],
     ["a stop is pending while a run is stopping", states.stopping, "down", 3, "pending"],
     ["a stop succeeds when it is stopped", states.stopped, "down", 3, { ok: true }],
     [

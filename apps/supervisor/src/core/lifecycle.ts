@@ -458,8 +458,9 @@ export const verdict = (state: State, desired: "up" | "down", since: number): Ve
     if (state.want === "up") return { ok: false, reason: "a start was requested meanwhile" };
     return alive(state) ? "pending" : { ok: true };
   }
-  if (state.want === "down") return { ok: false, reason: "a stop was requested meanwhile" };
+  const hasEnded = (state.last?.run ?? 0) > since && !state.stopRequested;
+  if (state.want === "down" && !hasEnded) return { ok: false, reason: "a stop was requested meanwhile" };
   if (state.phase === "running" || state.phase === "asleep") return { ok: true };
-  const isOver = state.phase === "failed" || ((state.last?.run ?? 0) > since && !state.stopRequested);
+  const isOver = state.phase === "failed" || hasEnded;
   return state.last && isOver ? { ok: false, reason: describeExit(state.last.exit) } : "pending";
 };

@@ -1,26 +1,26 @@
-/** Random requests, events and faults: what holds at every moment, and what holds once nothing more happens. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { type Act, actOf, Play } from "./play.fake.ts";
+import { type Act, actOf } from "./acts.fake.ts";
+import { Play } from "./play.fake.ts";
 
-const SECONDS = 300_000;
+/** Number of plays. More of them find rarer defects. */
+const RUNS = Number(process.env["DMHOST_PLAYS"] ?? 300);
+/** Longer than every timeout and back-off that an act can cause, in ms. */
+const LONG = 300_000;
 
-const run = async (acts: readonly Act[]): Promise<void> => {
-  const play = new Play();
+const play = async (acts: readonly Act[]): Promise<void> => {
+  const scene = new Play();
   for (const act of acts) {
-    await play.perform(act);
-    play.check();
+    await scene.perform(act);
+    scene.check();
   }
-  await play.calmDown(SECONDS);
-  play.check();
-  play.checkCalm();
-  await play.shutDown();
+  await scene.calmDown(LONG);
+  scene.check();
+  scene.checkCalm();
+  await scene.shutDown();
 };
 
-test("no random sequence of requests, events and faults starts two runs of an instance or loses a desired state", async () => {
-  await fc.assert(fc.asyncProperty(fc.array(actOf, { minLength: 1, maxLength: 40 }), run), {
-    numRuns: Number(process.env["ENGINE_RUNS"] ?? 300),
-    ...(process.env["ENGINE_SEED"] && { seed: Number(process.env["ENGINE_SEED"]) }),
-  });
+test("no sequence of requests, events and faults starts two runs of an instance, leaks one, or loses a desired state", async () => {
   expect.hasAssertions();
+  await fc.assert(fc.asyncProperty(fc.array(actOf, { minLength: 1, maxLength: 40 }), play), { numRuns: RUNS });
 });

@@ -88,7 +88,10 @@ export class InstanceSet {
 
   /** Drops a retiring instance whose run has ended. */
   dropEnded(instance: Instance): void {
-    if (alive(instance.state) || !this.#instances.delete(instance.key.instance)) return;
+    const { instance: number } = instance.key;
+    // Its number may be another instance's by now.
+    if (alive(instance.state) || this.#instances.get(number) !== instance) return;
+    this.#instances.delete(number);
     instance.close();
   }
 

@@ -1,150 +1,13 @@
-/** A random play: acts that happen to a supervisor on fakes, and the checks that must hold in between and in the end. */
-import fc from "fast-check";
+/** A random play: acts happen to a supervisor on fakes; checks hold after each of them, and others once no more happens. */
 import { expect } from "vitest";
-import type { Definition } from "../core/definition.ts";
 import { alive } from "../core/lifecycle.ts";
+import { type Act, type Manners, NAMES, type Name, type Verb } from "./acts.fake.ts";
 import type { Daemon } from "./daemon.ts";
 import { settled } from "./ports/clock.fake.ts";
 import type { Replacement } from "./ports/ports.fake.ts";
 import type { FakeRun } from "./ports/run.fake.ts";
-import { Scene, type World } from "./scene.fake.ts";
+import { Scene } from "./scene.fake.ts";
 import type { Outcome } from "./waiters.ts";
-
-const NAMES = ["a", "b"] as const;
-type Name = (typeof NAMES)[number];
-type Verb = "start" | "once" | "stop" | "restart" | "exit" | "pause" | "continue";
-
-/** How processes that start from now on behave. */
-interface Manners {
-  readonly obedient: boolean;
-  readonly slowness: number;
-  /** Delay of readiness, in ms; undefined: it is never ready. */
-  readonly ready: number | undefined;
-  /** It exits by itself after so long, in ms. */
-  readonly lifetime: number | undefined;
-}
-
-export type Act =
-  | { readonly act: "request"; readonly name: Name; readonly verb: Verb }
-  | { readonly act: "scale"; readonly name: Name; readonly size: number }
-  | { readonly act: "write"; readonly name: Name; readonly definition: Partial<Definition> }
-  | { readonly act: "spoil" | "remove"; readonly name: Name }
-  | { readonly act: "rescan" }
-  | { readonly act: "reload"; readonly world: World }
-  | { readonly act: "manners"; readonly manners: Manners }
-  | { readonly act: "fail"; readonly port: "sockets" | "logs" | "limits" | "runs" }
-  | { readonly act: "end"; readonly which: number; readonly code: number | undefined; readonly rest: boolean }
-  | { readonly act: "client"; readonly which: number; readonly client: boolean | undefined }
-  | { readonly act: "grow"; readonly which: number }
-  | { readonly act: "connect"; readonly name: Name; readonly accept: boolean }
-  | { readonly act: "slow log" | "finish logs" | "full disk" | "lose socket" }
-  | { readonly act: "wait"; readonly ms: number }
-  | { readonly act: "replace"; readonly how: Replacement };
-
-const name = fc.constantFrom(...NAMES);
-const definition = fc
-  .record({
-    listen: fc.constantFrom("none", "fastcgi", "fastcgi", "systemd", "path"),
-    instances: fc.constantFrom(1, 1, 2, 3),
-    rolling: fc.boolean(),
-    ready: fc.constantFrom("accept", "accept", "notify"),
-    readyTimeout: fc.constant(3000),
-    readyAfter: fc.constantFrom(50, 1000),
-    drain: fc.constantFrom(0, 2000),
-    stopTimeout: fc.constantFrom(0, 1000),
-    ondemand: fc.constantFrom(false, false, true),
-    idleTimeout: fc.constant(4000),
-    autostart: fc.boolean(),
-    output: fc.constantFrom("discard", "log", "log"),
-    lock: fc.constantFrom(undefined, undefined, "/run/lock/x"),
-    user: fc.constantFrom(undefined, undefined, "www"),
-    memory: fc.constantFrom(undefined, 64 << 20),
-  })
-  .map((found) => ({
-    ...found,
-    ondemand: found.ondemand && found.listen !== "none" && found.listen !== "path",
-  })) as fc.Arbitrary<Partial<Definition>>;
-const worlds: readonly World[] = [
-  {},
-  { runsAs: { alice: [] } },
-  { runsAs: { bob: [] } },
-  { uids: { root: 0, alice: 1001, bob: 1002, www: 1101 } },
-  { uids: { root: 0, alice: 1003, bob: 1002, www: 1100 } },
-  { limits: { alice: { daemons: 1 } } },
-  { limits: { alice: { restarts: 2, memory: 100 << 20, log: 1 << 20 } } },
-  { settings: { strictLimits: "yes" } },
-];
-const which = fc.nat(7);
-
-export const actOf: fc.Arbitrary<Act> = fc.oneof(
-  {
-    weight: 8,
-    arbitrary: fc.record({
-      act: fc.constant("request"),
-      name,
-      verb: fc.constantFrom<Verb>(
-        "start",
-        "start",
-        "once",
-        "stop",
-        "restart",
-        "restart",
-        "restart",
-        "exit",
-        "pause",
-        "continue",
-      ),
-    }),
-  },
-  { weight: 2, arbitrary: fc.record({ act: fc.constant("scale"), name, size: fc.integer({ min: 1, max: 4 }) }) },
-  { weight: 4, arbitrary: fc.record({ act: fc.constant("write"), name, definition }) },
-  { weight: 1, arbitrary: fc.record({ act: fc.constantFrom("spoil", "remove"), name }) },
-  { weight: 4, arbitrary: fc.record({ act: fc.constant("rescan") }) },
-  { weight: 2, arbitrary: fc.record({ act: fc.constant("reload"), world: fc.constantFrom(...worlds) }) },
-  {
-    weight: 3,
-    arbitrary: fc.record({
-      act: fc.constant("manners"),
-      manners: fc.record({
-        obedient: fc.boolean(),
-        slowness: fc.constantFrom(0, 0, 500),
-        ready: fc.constantFrom(10, 10, 500, undefined),
-        lifetime: fc.constantFrom(undefined, undefined, 5, 150, 3000),
-      }),
-    }),
-  },
-  {
-    weight: 2,
-    arbitrary: fc.record({ act: fc.constant("fail"), port: fc.constantFrom("sockets", "logs", "limits", "runs") }),
-  },
-  {
-    weight: 4,
-    arbitrary: fc.record({
-      act: fc.constant("end"),
-      which,
-      code: fc.constantFrom(0, 1, undefined),
-      rest: fc.boolean(),
-    }),
-  },
-  {
-    weight: 3,
-    arbitrary: fc.record({ act: fc.constant("client"), which, client: fc.constantFrom(true, false, undefined) }),
-  },
-  { weight: 1, arbitrary: fc.record({ act: fc.constant("grow"), which }) },
-  { weight: 3, arbitrary: fc.record({ act: fc.constant("connect"), name, accept: fc.boolean() }) },
-  { weight: 1, arbitrary: fc.record({ act: fc.constantFrom("slow log", "finish logs", "full disk", "lose socket") }) },
-  {
-    weight: 9,
-    arbitrary: fc.record({ act: fc.constant("wait"), ms: fc.constantFrom(0, 1, 2, 20, 110, 500, 1500, 6000, 30_000) }),
-  },
-  {
-    weight: 2,
-    arbitrary: fc.record({
-      act: fc.constant("replace"),
-      how: fc.constantFrom("killed", "killed at once", "re-executed"),
-    }),
-  },
-) as fc.Arbitrary<Act>;
 
 const GOOD: Manners = { obedient: true, slowness: 0, ready: 10, lifetime: undefined };
 
@@ -153,6 +16,8 @@ export class Play {
   #manners: Manners = GOOD;
   #sequence = 0;
   #clients = 0;
+  /** Outcomes that blame a later request where there was none. */
+  readonly #lies: string[] = [];
   /** Requests without an outcome. */
   readonly #pending = new Set<number>();
   /** The latest request about a daemon that changes its desired state, and its outcome; undefined where it is not known. */
@@ -207,8 +72,9 @@ export class Play {
         this.#rescan();
         return;
       case "reload":
-        // Daemons may be dropped and loaded again.
+        // Daemons may be dropped and loaded again: that counts as a request.
         this.#latest.clear();
+        this.#sequence += 1;
         this.scene.reload(act.world);
         return;
       case "manners":
@@ -296,7 +162,12 @@ export class Play {
     this.#sequence += 1;
     const number = this.#sequence;
     this.#pending.add(number);
-    void outcome.then(() => this.#pending.delete(number));
+    void outcome.then((result) => {
+      this.#pending.delete(number);
+      // The end of a `once` is a stop that nobody requested.
+      const isOvertaken = !result.ok && /^cannot (?!once).* requested meanwhile$/.test(result.reason);
+      if (isOvertaken && this.#sequence === number) this.#lies.push(result.reason);
+    });
   }
 
   #rescan(): void {
@@ -349,7 +220,13 @@ export class Play {
     const runs = ports.runs.live;
     const places = runs.map(({ daemon, instance }) => `${daemon} ${instance}`);
     expect(places, "an instance has two live runs").toEqual([...new Set(places)]);
-    for (const { daemon } of runs) expect(supervisor.daemon(daemon), `a run without a daemon: ${daemon}`).toBeDefined();
+    for (const { daemon, instance, pid } of runs) {
+      const known = supervisor
+        .daemon(daemon)
+        ?.instances()
+        .map((each) => each.pid);
+      expect(known, `a run that no instance has: ${daemon} ${instance}`).toContain(pid);
+    }
     for (const daemon of supervisor.daemons())
       this.#checkCrowd(daemon, runs.filter((run) => run.daemon === daemon.id).length);
     const sockets = ports.sockets.opened.filter(({ closed }) => !closed).map(({ path }) => path);
@@ -392,6 +269,7 @@ export class Play {
         uids: Object.fromEntries([...this.scene.rule.accounts.users].map(([user, { uid }]) => [user, uid])),
       });
     } else this.scene.reload();
+    this.#sequence += 1;
     await ports.clock.advance(1);
     this.#rescan();
     for (const daemon of this.scene.supervisor.daemons()) this.#track(this.scene.supervisor.continue(daemon));
@@ -402,6 +280,7 @@ export class Play {
   /** What holds once nothing more happens. */
   checkCalm(): void {
     expect([...this.#pending], "requests without an outcome").toEqual([]);
+    expect(this.#lies, "outcomes that blame a later request").toEqual([]);
     for (const daemon of this.scene.supervisor.daemons()) {
       const active = daemon.instances();
       expect(

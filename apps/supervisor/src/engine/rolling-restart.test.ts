@@ -180,6 +180,17 @@ describe("a rolling restart", () => {
     expect(live(scene)).toEqual([2]);
   });
 
+  test("replaces the other instances where one has ended by itself and for good", async () => {
+    const { scene, daemon } = await listening({ instances: 2 });
+    await scene.after(5, scene.supervisor.once(daemon));
+    const restart = scene.supervisor.restart(daemon);
+    scene.ports.runs.all[0]?.end({ code: 0 });
+    expect(await scene.after(5000, restart)).toEqual({ ok: true });
+    const pids = scene.ports.runs.live.map(({ pid }) => pid);
+    expect(pids).toHaveLength(2);
+    expect(new Set(daemon.instances().map(({ pid }) => pid))).toEqual(new Set(pids));
+  });
+
   test("restarts an instance in place that was not up, and refuses scale meanwhile", async () => {
     const { scene, daemon } = await listening({ instances: 2, maxRetries: 0 });
     scene.ports.runs.latest.end({ code: 1 });

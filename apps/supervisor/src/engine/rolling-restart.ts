@@ -101,8 +101,9 @@ export class RollingRestart {
         return;
       }
       case "pass":
-        this.#replace(candidate);
+        // First, because dropping the old instance advances, too.
         this.#plan = passed(this.#plan);
+        this.#replace(candidate, pair?.old);
         this.advance();
         return;
       case "back":
@@ -126,12 +127,12 @@ export class RollingRestart {
     const candidate = pair && this.#target.instance(pair.candidate);
     if (!candidate?.candidate) return;
     if (this.#target.instance(pair?.old ?? 0)?.state.want === "up") this.#target.dismiss(candidate, "stop");
-    else this.#replace(candidate);
+    else this.#replace(candidate, pair?.old);
   }
 
   /** The candidate takes the place of an instance that has ended. */
-  #replace(candidate: Instance | undefined): void {
-    const old = this.#target.instance(this.#plan.pair?.old ?? 0);
+  #replace(candidate: Instance | undefined, replaced = 0): void {
+    const old = this.#target.instance(replaced);
     candidate?.prove();
     if (old && !old.retiring) this.#target.dismiss(old, "drain");
   }
