@@ -66,6 +66,28 @@ describe("admission", () => {
     expect(second.state.phase).toBe("running");
   });
 
+  test("a new conf file takes no place of a daemon that was found before, wherever its name sorts", async () => {
+    const scene = new Scene({ limits: { alice: { daemons: 1 } } });
+    const web = await scene.load("web");
+    const early = await scene.load("0-early");
+    scene.rescan();
+    expect([web.state.phase, early.state.phase]).toEqual(["running", "forbidden"]);
+    expect(await scene.supervisor.start(early)).toMatchObject({
+      reason: expect.stringMatching(/^cannot start "alice\/0-early": alice may have 1 daemons/),
+    });
+  });
+
+  test("a budget that shrinks stops the daemons that exceed it, and one that grows starts them again", async () => {
+    const scene = new Scene({ limits: { alice: { daemons: 2 } } });
+    const daemons = [await scene.load("a"), await scene.load("b")];
+    scene.reload({ limits: { alice: { daemons: 1 } } });
+    await scene.ports.clock.advance(200);
+    expect(daemons.map(({ state }) => state.phase)).toEqual(["running", "forbidden"]);
+    scene.reload({ limits: { alice: { daemons: 2 } } });
+    await scene.ports.clock.advance(200);
+    expect(daemons.map(({ state }) => state.phase)).toEqual(["running", "running"]);
+  });
+
   test("the instances of all daemons of an owner are bounded together", async () => {
     const scene = new Scene();
     await scene.load("many", { listen: "fastcgi", instances: 510, ondemand: true });

@@ -40,7 +40,11 @@ it("checks without an answer neither make a daemon idle nor restart its timeout"
 it("a daemon that cannot be idle any more is no longer checked", () => {
   let checks = 0;
   const timers: (() => void)[] = [];
-  const clock = { now: () => 0, after: (_delay: number, then: () => void) => (timers.push(then), () => undefined) };
+  const after = (_delay: number, then: () => void) => {
+    timers.push(then);
+    return () => undefined;
+  };
+  const clock = { now: () => 0, after };
   let timeout: number | undefined = 80;
   const busy = () => {
     checks += 1;

@@ -18,6 +18,7 @@ export class Play {
   #clients = 0;
   /** Outcomes that blame a later request where there was none. */
   readonly #lies: string[] = [];
+  #hasOnce = false;
   /** Requests without an outcome. */
   readonly #pending = new Set<number>();
   /** The latest request about a daemon that changes its desired state, and its outcome; undefined where it is not known. */
@@ -141,6 +142,7 @@ export class Play {
     if (!daemon) return;
     // One that is dropped after its stop may be loaded, and started, again.
     const isDropped = daemon.removed;
+    this.#hasOnce ||= verb === "once";
     const outcome = supervisor[verb](daemon);
     this.#track(outcome);
     if (verb === "pause" || verb === "continue") return;
@@ -164,9 +166,9 @@ export class Play {
     this.#pending.add(number);
     void outcome.then((result) => {
       this.#pending.delete(number);
-      // The end of a `once` is a stop that nobody requested.
-      const isOvertaken = !result.ok && /^cannot (?!once).* requested meanwhile$/.test(result.reason);
-      if (isOvertaken && this.#sequence === number) this.#lies.push(result.reason);
+      const isOvertaken = !result.ok && result.reason.endsWith(" requested meanwhile");
+      // A run of `once` stops without a request.
+      if (isOvertaken && !this.#hasOnce && this.#sequence === number) this.#lies.push(result.reason);
     });
   }
 

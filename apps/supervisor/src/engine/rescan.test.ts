@@ -59,6 +59,34 @@ describe("a rescan", () => {
     expect(scene.daemon("web").state.phase).toBe("running");
   });
 
+  test("a conf file that becomes valid unblocks the instances that it had blocked beside a live one", async () => {
+    const scene = new Scene();
+    const daemon = await scene.load("web", { listen: "fastcgi", instances: 2 });
+    for (let crash = 0; crash < 2; crash += 1) {
+      scene.ports.runs.latest.end({ code: 1 });
+      await scene.ports.clock.advance(crash === 0 ? 200 : 10);
+    }
+    expect(daemon.instances()[1]?.state.phase).toBe("coolingdown");
+    scene.ports.confs.put("alice", "web", { errors: ["web.conf:1: wrong"] });
+    scene.replace();
+    scene.reload();
+    expect(
+      scene
+        .daemon("web")
+        .instances()
+        .map(({ state }) => state.phase),
+    ).toEqual(["running", "invalid"]);
+    scene.ports.confs.write("alice", "web", { listen: "fastcgi", instances: 2 });
+    scene.rescan();
+    await scene.ports.clock.advance(500);
+    expect(
+      scene
+        .daemon("web")
+        .instances()
+        .map(({ state }) => state.phase),
+    ).toEqual(["running", "running"]);
+  });
+
   test("changed limits apply to a running daemon without a restart", async () => {
     const scene = new Scene();
     const daemon = await scene.load("web", { memory: 64 << 20 });

@@ -96,6 +96,8 @@ export class Rescan {
     this.findings.changed.push(daemon.id);
     if (daemon.lives) {
       this.#relimit(daemon);
+      // Instances without a run may be blocked by the former conf file.
+      if (daemon.block) this.#host.judge(daemon);
       return;
     }
     const { kind } = daemon.block ?? {};

@@ -127,6 +127,48 @@ describe("a rolling restart", () => {
     expect(daemon.terms?.definition.start).toBe("exec second");
   });
 
+  test("returns to the terms from before the first restart where a second fails as well", async () => {
+    const { scene, daemon } = await listening();
+    const { pid, terms } = daemon;
+    for (const start of ["exec second", "exec third"]) {
+      scene.ports.confs.write("alice", "web", { listen: "fastcgi", ready: "notify", start });
+      void scene.supervisor.restart(daemon);
+      await scene.ports.clock.advance(100);
+    }
+    scene.ports.runs.latest.end({ code: 9 });
+    await scene.ports.clock.advance(500);
+    expect([daemon.pid, daemon.terms]).toEqual([pid, terms]);
+    scene.ports.runs.latest.end({ code: 1 });
+    await scene.after(500, scene.supervisor.scale(daemon, 2));
+    expect(daemon.instances().map((one) => one.terms?.definition.start)).toEqual(["exec program", "exec program"]);
+  });
+
+  test("ends with the number of instances that the conf file says", async () => {
+    const { scene, daemon } = await listening();
+    scene.ports.confs.write("alice", "web", { listen: "fastcgi", instances: 3 });
+    expect(await scene.after(3000, scene.supervisor.restart(daemon))).toEqual({ ok: true });
+    expect(daemon.instances().map(({ state }) => state.phase)).toEqual(["running", "running", "running"]);
+  });
+
+  test("replaces a paused run without waiting for drain", async () => {
+    const { scene, daemon } = await listening({ readyAfter: 100, drain: 600_000 });
+    const { pid } = daemon;
+    await scene.supervisor.pause(daemon);
+    expect(await scene.after(500, scene.supervisor.restart(daemon))).toEqual({ ok: true });
+    expect(scene.ports.runs.find(pid)).toBeUndefined();
+  });
+
+  test("is rolled back where the candidate is not ready in time", async () => {
+    const { scene, daemon } = await listening();
+    scene.ports.confs.write("alice", "web", { listen: "fastcgi", ready: "notify", readyTimeout: 400 });
+    expect(await scene.after(1000, scene.supervisor.restart(daemon))).toEqual({
+      ok: false,
+      reason: 'cannot restart "alice/web": not ready after 0.4s (ready-timeout)',
+      ran: true,
+    });
+    expect(live(scene)).toEqual([1]);
+  });
+
   test("waits for a paused candidate", async () => {
     const { scene, daemon } = await listening();
     const restart = scene.supervisor.restart(daemon);

@@ -310,6 +310,7 @@ export class Supervisor {
     if (daemon.terms?.definition.listen === "path" && size > 1) {
       return cannot("with listen=path each process binds the socket itself, so there can be only one");
     }
+    if (!daemon.terms) return cannot(daemon.block?.reason ?? daemon.file.errors[0] ?? "its conf file is not valid");
     const excess = this.#admission().excessInstances(daemon, size);
     if (excess !== undefined) return cannot(excess);
     const outcome = await daemon.scale(size);
