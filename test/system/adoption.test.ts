@@ -148,7 +148,7 @@ test("a daemon that died meanwhile is started again", async () => {
   await supervisor.reaches(idOf("plain"), "running", plain);
 });
 
-test("a daemon whose file went meanwhile is killed: nobody would ever stop it", async () => {
+test("a run whose conf file was removed while no supervisor ran is killed, and its record removed", async () => {
   await supervisor.up(idOf("down"));
   const stray = await pidOf("down");
   await supervisor.end("SIGKILL");
@@ -156,6 +156,8 @@ test("a daemon whose file went meanwhile is killed: nobody would ever stop it", 
   await supervisor.start();
   await until("the end of the stray", () => !isRunning(stray));
   expect((await supervisor.ask("GET", `/v1/daemons/${encodeURIComponent(idOf("down"))}`)).status).toBe(404);
+  const records = readdirSync(join(supervisor.stateDir, "daemons", alice.name));
+  expect(records.filter((name) => name.startsWith("down."))).toEqual([]);
 });
 
 interface Record {

@@ -55,30 +55,6 @@ test("one daemon more than its owner may have is forbidden, with the reason and 
   expect(started.advice).toMatch(/^Remove the file of one that is not needed, or ask root for more in \[limits\]/);
 });
 
-test("a file that sorts earlier takes nobody's place, and one that goes gives its place to the next", async () => {
-  ann.writeConf("0-early", "start = exec sleep 600");
-  await main.rescan();
-  await main.reaches(of(ann, "b"), "running");
-  expect(await statesOf("0-early")).toEqual(["forbidden"]);
-  await ann.run(["rm", `${ann.home}/${ann.conf("0-early")}`, `${ann.home}/${ann.conf("a")}`]);
-  await until("the end of the two", async () => {
-    await main.act("stop", of(ann, "a"));
-    await main.rescan();
-    return (await main.ask("GET", `/v1/daemons/${encodeURIComponent(of(ann, "a"))}`)).status === 404;
-  });
-  await main.reaches(of(ann, "c"), "running");
-});
-
-test("a budget that shrinks stops what is too much, and one that grows lets it run again", async () => {
-  stage.writePolicy(main, LIMITS(1));
-  await main.rescan();
-  await main.reaches(of(ann, "c"), "forbidden");
-  expect(await statesOf("b")).toEqual(["running"]);
-  stage.writePolicy(main, LIMITS(2));
-  await main.rescan();
-  expect((await main.act("start", of(ann, "c"))).ok).toBe(true);
-});
-
 test("logs keep within their owner's bytes, divided among them", () => {
   const loggers = processesOf(ann.uid)
     .map(argumentsOf)

@@ -1,5 +1,5 @@
-/** What comes in the middle of a rolling restart, of sleep, or of the supervisor's own life. */
-import { existsSync, readdirSync, rmSync } from "node:fs";
+/** A supervisor that is killed in the middle of a rolling restart, on real processes and sockets. */
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import type { DaemonStatus, Outcome } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -28,7 +28,7 @@ afterAll(() => stage.remove());
 const idOf = (name: string): string => `${alice.name}/${name}`;
 const socketOf = (name: string): string => `${supervisor.fastcgiDir}/${alice.name}/${name}.sock`;
 const pidsOf = ({ instances }: DaemonStatus): number[] => instances.map(({ pid }) => pid).filter((pid) => pid > 0);
-/** What the conf file of a daemon that is never ready says. */
+/** Lines of a daemon that is never ready. */
 const SLOW = ["listen = systemd", "ready = notify", "ready-timeout = 1h"];
 const FAST = ["listen = systemd", "ready-after = 0.1"];
 
@@ -44,7 +44,7 @@ const has = (name: string, processes: number): Promise<DaemonStatus> =>
     const status = await supervisor.status(idOf(name));
     return pidsOf(status).length === processes && status.instances.length === processes && status;
   });
-/** A restart whose new process never tells that it is ready: it is under way. */
+/** A restart under way, whose candidate is never ready. */
 const hanging = async (
   name: string,
   processes: number,
@@ -54,92 +54,9 @@ const hanging = async (
   return { answer, status: await has(name, processes) };
 };
 
-test("a start while a restart is under way takes nothing from it", async () => {
-  const { pid } = await running("a", serve("3"), ...FAST);
-  const { answer, status } = await hanging("a", 2);
-  expect(await supervisor.act("start", idOf("a"))).toMatchObject({ ok: true });
-  expect(pidsOf(await supervisor.status(idOf("a")))).toEqual(pidsOf(status));
-  await supervisor.act("stop", idOf("a"));
-  expect((await answer).ok).toBe(false);
-  expect(isRunning(pid)).toBe(false);
-});
-
-test("a second restart takes the place of the first, and who asked for that gets its answer", async () => {
-  const { pid } = await running("b", serve("3"), ...FAST);
-  const { answer } = await hanging("b", 2);
-  alice.writeConf("b", serve("3", "no", "newest"), ...FAST);
-  expect(await supervisor.act("restart", idOf("b"))).toMatchObject({ ok: true });
-  expect(await answer).toMatchObject({ ok: true });
-  expect((await askLine(socketOf("b"))).word).toBe("newest");
-  expect(isRunning(pid)).toBe(false);
-  await has("b", 1);
-});
-
-test("where the second fails too, what lives and what comes after it is what there was before the first", async () => {
-  const { pid } = await running("c", serve("3"), ...FAST);
-  const { answer } = await hanging("c", 2);
-  alice.writeConf("c", "start = exit 9", ...FAST);
-  const reason = expect.stringMatching(/exited with code 9/);
-  expect(await supervisor.act("restart", idOf("c"))).toMatchObject({ ok: false, reason });
-  expect(await answer).toMatchObject({ ok: false, reason });
-  expect(pidsOf(await has("c", 1))).toEqual([pid]);
-  process.kill(pid, "SIGKILL");
-  await supervisor.reaches(idOf("c"), "running", pid);
-  expect((await supervisor.scale(idOf("c"), 2)).ok).toBe(true);
-  const seen = new Map<number, string>();
-  await until("both have answered", async () => {
-    for (const { pid, word } of await Promise.all([1, 2, 3, 4].map(() => askLine(socketOf("c"))))) seen.set(pid, word);
-    return seen.size === 2;
-  });
-  expect([...seen.values()]).toEqual(["old", "old"]);
-});
-
-test("a file with more instances is in force after the restart, which ends when all of them run", async () => {
-  await running("d", serve("3"), ...FAST);
-  alice.writeConf("d", serve("3"), ...FAST, "instances = 3");
-  const { ok, daemon } = await supervisor.act("restart", idOf("d"));
-  expect([ok, daemon?.instances.map(({ state }) => state)]).toEqual([true, ["running", "running", "running"]]);
-});
-
-test("a new process that somebody pauses is not ready", async () => {
-  const { pid } = await running("p", serve("3"), ...FAST);
-  alice.writeConf("p", serve("3", "no", "new"), "listen = systemd", "ready-after = 1");
-  const answer = supervisor.act("restart", idOf("p"));
-  await until("two that run", async () => {
-    const { instances } = await supervisor.status(idOf("p"));
-    return instances.length === 2 && instances.every(({ state }) => state === "running");
-  });
-  expect(await supervisor.act("pause", idOf("p"))).toMatchObject({ ok: true });
-  await new Promise((resolve) => setTimeout(resolve, 1500));
-  expect(isRunning(pid)).toBe(true);
-  await supervisor.act("continue", idOf("p"));
-  expect(await answer).toMatchObject({ ok: true });
-});
-
-test("one that is paused is replaced as quickly as any other", async () => {
-  const { pid } = await running("r", serve("$DM_SOCKET"), "listen = path", "ready-after = 0.1", "drain = 10m");
-  await supervisor.act("pause", idOf("r"));
-  expect(await supervisor.act("restart", idOf("r"))).toMatchObject({ ok: true });
-  expect(isRunning(pid)).toBe(false);
-});
-
-test("limits that change in the middle of a restart hold from then on, also when it goes back", async () => {
-  const { pid } = await running("s", serve("3"), ...FAST, "memory = 64M");
-  const memory = async () => (await supervisor.status(idOf("s"))).limits.keys.map(({ value }) => value);
-  alice.writeConf("s", serve("3", "no", "new"), ...SLOW, "memory = 64M");
-  const answer = supervisor.act("restart", idOf("s"));
-  const status = await has("s", 2);
-  alice.writeConf("s", serve("3", "no", "new"), ...SLOW, "memory = 32M");
-  await supervisor.rescan();
-  expect(await memory()).toEqual(["32M"]);
-  process.kill(pidsOf(status).find((each) => each !== pid) ?? 0, "SIGKILL");
-  expect((await answer).ok).toBe(false);
-  expect([await memory(), pidsOf(await has("s", 1))]).toEqual([["32M"], [pid]]);
-});
-
-test("killed in the middle of a restart, the next supervisor keeps what is proven and ends what is not", async () => {
+test("a supervisor that follows one killed in a rolling restart keeps the old run and ends the candidate", async () => {
   await running("e", serve("3"), ...FAST);
-  // From now on the one that is to stay has the higher number.
+  // From now on the old run has the higher number.
   const { daemon } = await supervisor.act("restart", idOf("e"));
   const pid = daemon?.pid ?? 0;
   const { answer, status } = await hanging("e", 2);
@@ -148,16 +65,16 @@ test("killed in the middle of a restart, the next supervisor keeps what is prove
   await supervisor.end("SIGKILL");
   await settled;
   await supervisor.start();
-  await until("the unproven one gone", () => !isRunning(fresh));
+  await until("the end of the candidate", () => !isRunning(fresh));
   expect(pidsOf(await has("e", 1))).toEqual([pid]);
   expect((await askLine(socketOf("e"))).pid).toBe(pid);
 });
 
 test.each([
   ["has a request in hand", false],
-  ["is held by STOP with a request in hand", true],
+  ["is stopped by SIGSTOP with a request in hand", true],
 ])(
-  "killed while an old process %s, the next supervisor lets it finish, and begins no other for it",
+  "a supervisor that follows one killed while an old run %s lets it finish, and starts no other for it",
   async (_, held) => {
     rmSync(join(alice.home, "f"), { force: true });
     const { pid } = await running("f", serve("3"), ...FAST, "drain = 1m");
@@ -179,28 +96,13 @@ test.each([
   },
 );
 
-test("a file that has changed, or broken, while there was no supervisor changes nothing before a restart", async () => {
-  const { instances } = await running("g", serve("3"), ...FAST, "instances = 2");
-  const pids = instances.map(({ pid }) => pid);
-  for (const lines of [[serve("3"), ...FAST, "instances = 1"], ["start ="]]) {
-    await supervisor.end("SIGKILL");
-    alice.writeConf("g", ...lines);
-    await supervisor.start();
-    expect(pidsOf(await has("g", 2))).toEqual(pids);
-    expect(pids.every(isRunning)).toBe(true);
-  }
-  alice.writeConf("g", serve("3"), ...FAST);
-  await supervisor.act("restart", idOf("g"));
-  await has("g", 1);
-});
-
-test("behind a new socket the old process finishes its request, and the new ones serve meanwhile", async () => {
+test("an old run behind a lost socket finishes its request while new runs serve at the new socket", async () => {
   const { pid } = await running("h", serve("3"), ...FAST);
   await askLine(socketOf("h"));
   await supervisor.end("SIGKILL");
   const slow = askLine(socketOf("h"), `wait ${alice.home}/h`);
   await takesUp(pid);
-  // Nothing is left by which the former socket could be taken up.
+  // The former socket can no longer be taken over.
   rmSync(socketOf("h"));
   await supervisor.start();
   expect((await askLine(socketOf("h"))).pid).not.toBe(pid);
@@ -210,80 +112,7 @@ test("behind a new socket the old process finishes its request, and the new ones
   await has("h", 1);
 });
 
-test("what has lost its file while there was no supervisor is ended, and leaves no trace", async () => {
-  const { pid } = await running("i", serve("3"), ...FAST);
-  await supervisor.end("SIGKILL");
-  rmSync(join(alice.home, ".daemon-manager/daemons/i.conf"));
-  await supervisor.start();
-  await until("its process gone", () => !isRunning(pid));
-  expect(existsSync(socketOf("i"))).toBe(false);
-  expect(readdirSync(join(supervisor.stateDir, "daemons", alice.name)).filter((name) => name.startsWith("i."))).toEqual(
-    [],
-  );
-});
-
-test("a daemon without its file is not restarted from memory", async () => {
-  const { pid } = await running("j", serve("3"), ...FAST);
-  rmSync(join(alice.home, ".daemon-manager/daemons/j.conf"));
-  await supervisor.rescan();
-  const reason = expect.stringMatching(/its conf file .*j\.conf does not exist/);
-  expect(await supervisor.act("restart", idOf("j"))).toMatchObject({ ok: false, reason });
-  expect(isRunning(pid)).toBe(true);
-  await supervisor.act("stop", idOf("j"));
-});
-
-test("what was put to sleep, stopped and started again wakes for the next who comes", async () => {
-  alice.writeConf("k", serve("3"), "listen = http", "ondemand = yes", "idle-timeout = 1h");
-  await supervisor.rescan();
-  await supervisor.reaches(idOf("k"), "asleep");
-  for (let round = 0; round < 2; round += 1) {
-    await supervisor.act("stop", idOf("k"));
-    await supervisor.act("start", idOf("k"));
-    expect((await supervisor.status(idOf("k"))).state).toBe("asleep");
-    await askLine(socketOf("k"));
-    await supervisor.reaches(idOf("k"), "running");
-  }
-});
-
-test("what is not to sleep any longer begins when its file says so", async () => {
-  alice.writeConf("l", serve("3"), "listen = http", "ondemand = yes");
-  await supervisor.rescan();
-  await supervisor.reaches(idOf("l"), "asleep");
-  alice.writeConf("l", serve("3"), "listen = http");
-  await supervisor.rescan();
-  await supervisor.reaches(idOf("l"), "running");
-});
-
-test("what crashes on demand goes back to sleep, and is begun again by who comes and by nobody else", async () => {
-  alice.writeConf("m", serve("3"), "listen = http", "ondemand = yes", "idle-timeout = 1h");
-  await supervisor.rescan();
-  await supervisor.reaches(idOf("m"), "asleep");
-  const { pid } = await askLine(socketOf("m"));
-  process.kill(pid, "SIGKILL");
-  expect(await supervisor.reaches(idOf("m"), "asleep")).toMatchObject({ respawns: 1 });
-  expect((await askLine(socketOf("m"))).pid).not.toBe(pid);
-});
-
-test("nobody falls asleep in the middle of a restart", async () => {
-  const demand = ["listen = http", "ondemand = yes", "idle-timeout = 0.3"];
-  alice.writeConf("q", serve("3"), ...demand);
-  await supervisor.rescan();
-  await supervisor.reaches(idOf("q"), "asleep");
-  const asked = askLine(socketOf("q"), `wait ${alice.home}/q`);
-  await supervisor.reaches(idOf("q"), "running");
-  alice.writeConf("q", serve("3", "no", "new"), ...demand, "ready = notify", "ready-timeout = 1h");
-  const answer = supervisor.act("restart", idOf("q"));
-  const { instances } = await has("q", 2);
-  alice.write("q", "");
-  const { pid } = await asked;
-  await new Promise((resolve) => setTimeout(resolve, 900));
-  expect(instances.map((each) => each.pid)).toContain(pid);
-  expect(isRunning(pid)).toBe(true);
-  await supervisor.act("stop", idOf("q"));
-  expect((await answer).ok).toBe(false);
-});
-
-test("a socket of its own is published when its process is proven, and the old one serves until then and after a failure", async () => {
+test("with listen=path a candidate's socket is published only once it has proved itself, also under the next supervisor", async () => {
   const { pid } = await running("n", serve("$DM_SOCKET"), "listen = path", "ready-after = 0.1");
   await until("it published", async () => (await askLine(socketOf("n")).catch(() => undefined))?.pid === pid);
   // It binds, and dies before ready-after has passed.
@@ -307,7 +136,7 @@ test("a socket of its own is published when its process is proven, and the old o
   });
   expect((await askLine(socketOf("n"))).pid).toBe(pid);
 
-  // Nor does a supervisor that comes in the middle of it publish what is not proven.
+  // The next supervisor does not publish the candidate's socket either.
   alice.writeConf("n", brief.replace("sleep 1'", "sleep 1000'"), "listen = path", "ready-after = 1h");
   const cut = supervisor.act("restart", idOf("n")).catch(() => "cut off");
   await has("n", 2);
@@ -318,22 +147,7 @@ test("a socket of its own is published when its process is proven, and the old o
   expect((await askLine(socketOf("n"))).pid).toBe(pid);
 });
 
-test("an owner's instances are counted, those of all daemons together", async () => {
-  const resting = ["start = exec sleep 1000", "listen = http", "ondemand = yes", "instances = 64"];
-  const names = Array.from({ length: 9 }, (_, at) => `z${at}`);
-  for (const name of names) alice.writeConf(name, ...resting);
-  await supervisor.rescan();
-  const refused = (await Promise.all(names.map((name) => supervisor.status(idOf(name))))).filter(
-    ({ state }) => state === "forbidden",
-  );
-  expect(refused.length).toBeGreaterThan(0);
-  expect(refused[0]?.reason).toMatch(/may have 512 instances together; the others have \d+/);
-  expect(await supervisor.scale(idOf("k"), 64)).toMatchObject({ ok: false, reason: expect.stringMatching(/512/) });
-  for (const name of names) rmSync(join(alice.home, `.daemon-manager/daemons/${name}.conf`));
-  await supervisor.rescan();
-});
-
-test("nothing of all that is left", async () => {
-  for (const name of "abcdefghijklmnpqrs") await supervisor.act("stop", idOf(name)).catch(() => undefined);
+test("no process is left after all daemons have stopped", async () => {
+  for (const name of "efhn") await supervisor.act("stop", idOf(name)).catch(() => undefined);
   await until("no process", () => processesOf(alice.uid).length === 0);
 });

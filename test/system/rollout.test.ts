@@ -187,17 +187,10 @@ test("the new one begins before the old one ends, unless the file says otherwise
   }
 });
 
-test.each([
-  ["dies", () => ["start = exec sh -c 'sleep 0.05; exit 7'"], /exited with code 7/],
-  ["cannot be launched", () => [serve("3"), "dir = /nonexistent"], /entering \/nonexistent/],
-  [
-    "does not tell that it is ready",
-    () => [serve("3"), "ready = notify", "ready-timeout = 0.4"],
-    /not ready after 0.4s/,
-  ],
-])("a new one that %s is given up, with the reason, and the old one goes on", async (_, lines, reason) => {
+test("a candidate that exits is rolled back with the reason, and the old run loses no client", async () => {
   const before = await supervisor.reaches(idOf("line"), "running");
-  alice.writeConf("line", ...lines(), "listen = systemd", "ready-after = 0.2");
+  alice.writeConf("line", "start = exec sh -c 'sleep 0.05; exit 7'", "listen = systemd", "ready-after = 0.2");
+  const reason = /exited with code 7/;
   const answers = await during(
     () => askLine(socketOf("line")),
     async () => {
@@ -281,54 +274,6 @@ test("instances share the socket, and each comes back by itself", async () => {
   });
   expect(after).toContain(second);
   expect((await supervisor.status(idOf("pair"))).respawns).toBe(1);
-});
-
-test("a restart replaces all of them, one at a time", async () => {
-  const before = await pidsOf("pair");
-  await during(
-    () => askLine(socketOf("pair")),
-    async () => {
-      const restart = supervisor.act("restart", idOf("pair"));
-      let most = 0;
-      const done = restart.then(() => true);
-      while (!(await Promise.race([done, new Promise((resolve) => setTimeout(resolve, 5))]))) {
-        most = Math.max(most, (await pidsOf("pair")).filter((pid) => pid > 0 && isRunning(pid)).length);
-      }
-      expect((await restart).ok).toBe(true);
-      expect(most).toBeLessThanOrEqual(3);
-    },
-  );
-  const after = await pidsOf("pair");
-  expect(after).toHaveLength(2);
-  expect(after.filter((pid) => before.includes(pid))).toEqual([]);
-});
-
-test("who scales what has failed for good, or restarts into it, is told so", async () => {
-  alice.writeConf("dead", "start = exit 3", "max-retries = 0", "listen = systemd");
-  await supervisor.rescan();
-  await supervisor.reaches(idOf("dead"), "failed");
-  const reason = expect.stringMatching(/exited with code 3$/);
-  expect(await supervisor.scale(idOf("dead"), 2)).toMatchObject({ ok: false, reason });
-  expect(await supervisor.scale(idOf("dead"), 1)).toMatchObject({ ok: false, reason });
-
-  alice.writeConf("dead", serve("3"), "listen = systemd", "drain = 1m");
-  const { pid } = await supervisor.up(idOf("dead"));
-  const slow = askLine(socketOf("dead"), `wait ${alice.home}/dead`);
-  await takesUp(pid);
-  alice.writeConf(
-    "dead",
-    `start = sleep 1; test -e ~/dead; exit 3`,
-    "max-retries = 0",
-    "listen = systemd",
-    "ready-after = 0.1",
-  );
-  const answer = supervisor.act("restart", idOf("dead"));
-  await until("the end of the new one", async () =>
-    (await supervisor.status(idOf("dead"))).instances.some(({ state }) => state === "failed"),
-  );
-  alice.write("dead", "");
-  expect(await answer).toMatchObject({ ok: false, reason });
-  expect((await slow).pid).toBe(pid);
 });
 
 test("one that binds its own socket, and is its own first client, is published all the same", async () => {
