@@ -1,0 +1,74 @@
+/** The key tables of man/*.5.md and docs/reference, out of the tables by which the files are read. */
+import { SHARE_KEYS } from "../apps/supervisor/src/conf/budget-shares.ts";
+import { DAEMON_KEYS } from "../apps/supervisor/src/conf/daemon-keys.ts";
+import { SETTINGS_KEYS } from "../apps/supervisor/src/conf/settings-keys.ts";
+import type { Artefact } from "./artefact.ts";
+
+/** A key as the tables of conf/ describe it. */
+interface Key {
+  readonly key: string;
+  readonly expected: string;
+  readonly default: string | undefined;
+  readonly doc: string;
+  readonly alias?: string;
+}
+
+const BUDGET_KEYS: readonly Key[] = Object.entries(SHARE_KEYS).map(([key, { doc, expected }]) => ({
+  key,
+  doc,
+  expected,
+  default: "no limit",
+}));
+
+const WIDTH = 120;
+
+/** Text with nothing that Markdown would take for a mark. */
+const escaped = (text: string): string => text.replace(/[\\*_[\]<>|]/g, "\\$&");
+
+const sentence = (text: string): string => (text.endsWith(".") ? text : `${text}.`);
+
+/** A default as it can be written in a file, or in words. */
+const defaultText = (text: string): string => (text.includes(" ") ? escaped(text) : `\`${text}\``);
+
+const description = ({ doc, alias }: Key): string =>
+  escaped(sentence(doc)) + (alias === undefined ? "" : ` Also called **${alias}**.`);
+
+/** Lines of at most WIDTH characters, the first one after `first`, the others after four blanks. */
+const wrapped = (first: string, text: string): string => {
+  const lines = [first];
+  for (const word of text.split(" ")) {
+    const line = lines.at(-1) ?? "";
+    if (line.length + word.length + 1 > WIDTH) lines.push(`    ${word}`);
+    else lines[lines.length - 1] = line.endsWith(" ") ? line + word : `${line} ${word}`;
+  }
+  return lines.join("\n");
+};
+
+const manEntry = (key: Key): string => {
+  const fallback = key.default === undefined ? "This key is required." : `Default: ${defaultText(key.default)}.`;
+  return `**${key.key}**\n${wrapped(":   ", `${description(key)} Value: ${escaped(key.expected)}. ${fallback}`)}`;
+};
+
+const manList = (keys: readonly Key[]): string => keys.map(manEntry).join("\n\n");
+
+const table = (keys: readonly Key[]): string =>
+  [
+    "| key | value | default | description |",
+    "|---|---|---|---|",
+    ...keys.map(
+      (key) =>
+        `| <a id="${key.key}"></a>\`${key.key}\` | ${escaped(key.expected)} | ${
+          key.default === undefined ? "required" : defaultText(key.default)
+        } | ${description(key)} |`,
+    ),
+  ].join("\n");
+
+/** What `npm run generate` writes. */
+export const artefacts = (): readonly Artefact[] => [
+  { path: "man/daemon.conf.5.md", region: "daemon-keys", text: manList(DAEMON_KEYS) },
+  { path: "man/daemon-manager.conf.5.md", region: "settings-keys", text: manList(SETTINGS_KEYS) },
+  { path: "man/daemon-manager.conf.5.md", region: "limits-keys", text: manList(BUDGET_KEYS) },
+  { path: "docs/reference/daemon-keys.md", region: "daemon-keys", text: table(DAEMON_KEYS) },
+  { path: "docs/reference/policy-keys.md", region: "settings-keys", text: table(SETTINGS_KEYS) },
+  { path: "docs/reference/policy-keys.md", region: "limits-keys", text: table(BUDGET_KEYS) },
+];
