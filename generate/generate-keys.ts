@@ -2,6 +2,7 @@
 import { SHARE_KEYS } from "../apps/supervisor/src/conf/budget-shares.ts";
 import { DAEMON_KEYS } from "../apps/supervisor/src/conf/daemon-keys.ts";
 import { SETTINGS_KEYS } from "../apps/supervisor/src/conf/settings-keys.ts";
+import { BUDGET_KEYS, type BudgetKey } from "../apps/supervisor/src/core/budget.ts";
 import type { Artefact } from "./artefact.ts";
 
 /** A key as the tables of conf/ describe it. */
@@ -13,17 +14,27 @@ interface Key {
   readonly alias?: string;
 }
 
-const BUDGET_KEYS: readonly Key[] = Object.entries(SHARE_KEYS).map(([key, { doc, expected }]) => ({
+const BUDGET_DOCS: { readonly [K in BudgetKey]: string } = {
+  memory: "Memory of all daemons of the owner together",
+  processes: "Processes and threads of all daemons of the owner together",
+  cpu: "Processors that all daemons of the owner may keep busy together",
+  daemons: "How many daemons the owner may have, in the order of discovery and of names. One more is forbidden",
+  log: "Bytes of logs, divided evenly among the owner's daemons that have a log",
+  restarts:
+    "Automatic restarts of all daemons of the owner in a minute. One more waits as coolingdown; a start by hand does not count",
+};
+
+const LIMITS_KEYS: readonly Key[] = BUDGET_KEYS.map((key) => ({
   key,
-  doc,
-  expected,
+  doc: BUDGET_DOCS[key],
+  expected: SHARE_KEYS[key].expected,
   default: "no limit",
 }));
 
 const WIDTH = 120;
 
 /** Text with nothing that Markdown would take for a mark. */
-const escaped = (text: string): string => text.replace(/[\\*_[\]<>|]/g, "\\$&");
+const escaped = (text: string): string => text.replace(/[\\*_[\]<>|~]/g, "\\$&");
 
 const sentence = (text: string): string => (text.endsWith(".") ? text : `${text}.`);
 
@@ -67,8 +78,8 @@ const table = (keys: readonly Key[]): string =>
 export const artefacts = (): readonly Artefact[] => [
   { path: "man/daemon.conf.5.md", region: "daemon-keys", text: manList(DAEMON_KEYS) },
   { path: "man/daemon-manager.conf.5.md", region: "settings-keys", text: manList(SETTINGS_KEYS) },
-  { path: "man/daemon-manager.conf.5.md", region: "limits-keys", text: manList(BUDGET_KEYS) },
+  { path: "man/daemon-manager.conf.5.md", region: "limits-keys", text: manList(LIMITS_KEYS) },
   { path: "docs/reference/daemon-keys.md", region: "daemon-keys", text: table(DAEMON_KEYS) },
   { path: "docs/reference/policy-keys.md", region: "settings-keys", text: table(SETTINGS_KEYS) },
-  { path: "docs/reference/policy-keys.md", region: "limits-keys", text: table(BUDGET_KEYS) },
+  { path: "docs/reference/policy-keys.md", region: "limits-keys", text: table(LIMITS_KEYS) },
 ];

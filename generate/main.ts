@@ -14,7 +14,8 @@ export const generatedFiles = async (): Promise<
 > => {
   const files = new Map<string, { current: string; expected: string }>();
   for (const name of globSync("generate-*.ts", { cwd: import.meta.dirname }).sort()) {
-    const module = (await import(`./${name}`)) as { readonly artefacts: () => readonly Artefact[] };
+    const topic = name.slice("generate-".length, -".ts".length);
+    const module = (await import(`./generate-${topic}.ts`)) as { readonly artefacts: () => readonly Artefact[] };
     for (const artefact of module.artefacts()) {
       const path = join(root, artefact.path);
       const current = files.get(artefact.path)?.current ?? (existsSync(path) ? readFileSync(path, "utf8") : "");

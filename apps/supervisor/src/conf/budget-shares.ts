@@ -6,8 +6,6 @@ import { quoted } from "./quotation.ts";
 
 /** A key of a line of [limits], as the man page needs to know it. */
 interface ShareKey {
-  /** What it is for, in one line. */
-  readonly doc: string;
   readonly expected: string;
   readonly read: (text: string) => number | undefined;
 }
@@ -22,25 +20,12 @@ const PROCESSES = "a whole number from 1 to 4194304";
 
 /** Every key of [limits]. */
 export const SHARE_KEYS: { readonly [K in BudgetKey]: ShareKey } = {
-  memory: { doc: "Memory of all daemons of the owner together", expected: MEMORY, read: readMemory },
-  processes: {
-    doc: "Processes and threads of all daemons of the owner together",
-    expected: PROCESSES,
-    read: readProcesses,
-  },
-  cpu: { doc: "Processors that all daemons of the owner may keep busy together", expected: CORES, read: readCores },
-  daemons: {
-    doc: "How many daemons the owner may have, in the order of discovery and of names; one more is forbidden",
-    expected: `a whole number from 0 to ${MOST_DAEMONS}`,
-    read: upTo(MOST_DAEMONS),
-  },
-  log: {
-    doc: "Bytes of logs, divided evenly among the owner's daemons that have a log",
-    expected: BYTES,
-    read: readBytes,
-  },
+  memory: { expected: MEMORY, read: readMemory },
+  processes: { expected: PROCESSES, read: readProcesses },
+  cpu: { expected: CORES, read: readCores },
+  daemons: { expected: `a whole number from 0 to ${MOST_DAEMONS}`, read: upTo(MOST_DAEMONS) },
+  log: { expected: BYTES, read: readBytes },
   restarts: {
-    doc: "Automatic restarts of all daemons of the owner in a minute; one more waits as coolingdown. A start by hand does not count",
     expected: `a whole number of restarts a minute from 1 to ${MOST_RESTARTS}`,
     read: (text) => upTo(MOST_RESTARTS)(text) || undefined,
   },

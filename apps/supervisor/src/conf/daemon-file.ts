@@ -14,7 +14,7 @@ type Owner = Pick<Account, "uid">;
 /** Longest daemon's file, in bytes (docs/explanation/security.md#2). */
 export const MAX_DAEMON_FILE = 65_536;
 
-/** Names under which variables travel through the launch (core/launch-stages.ts). */
+/** Names under which variables travel through the launch (launch/stages.ts). */
 const RESERVED = "DMHOST_VAR";
 const EXPORT = /^export(?:[ \t]+(.*))?$/;
 const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;

@@ -76,7 +76,7 @@ export interface Account {
   readonly shell: string;
 }
 
-/** The machine's accounts and groups at one moment, read by os/accounts.ts. */
+/** The machine's accounts and groups at one moment, read by os/accounts/accounts.ts. */
 export interface AccountBase {
   readonly users: ReadonlyMap<string, Account>;
   /** Group name to its gid and the members that the group database lists (those of primary gid are not in it). */

@@ -1,11 +1,11 @@
 /**
- * The chain of programs between the supervisor and a tenant's daemon, built as text here and run by os/process.ts:
+ * The chain of programs between the supervisor and a tenant's daemon, built as text here and run by os/processes/run.ts:
  *
  *   sh (still root: join the cgroup, set nice) -> setpriv (become the account, for good) -> the stages that the daemon's
  *   file asks for -> sh (enter the directory) -> the daemon's own shell with `start`, or, where that is nothing but `exec`
  *   and plain words, what they name
  *
- * The stages, in this order (core/launch-stages.ts): sh waits for the word; sh takes the lock; perl reads env-dir and
+ * The stages, in this order (launch/stages.ts): sh waits for the word; sh takes the lock; perl reads env-dir and
  * env-file; sh enters the jail; prlimit sets limits; capsh makes the jail its root and gives up the two capabilities for
  * which alone setpriv had left it any. All of them run as the account, so a path of the tenant's is only ever the tenant's
  * own trouble; none of them comes out of the jail, and what does, has no power left.
