@@ -1,7 +1,7 @@
 /** The list of docs/decisions/README.md, out of the titles of the pages beside it. */
 import { globSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import type { Artefact } from "./artefact.ts";
+import { type Artefact, region } from "./artefact.ts";
 
 const folder = resolve(import.meta.dirname, "../docs/decisions");
 
@@ -15,5 +15,5 @@ export const artefacts = (): readonly Artefact[] => {
     }
     return `- [${title}](${page})`;
   });
-  return [{ path: "docs/decisions/README.md", region: "decisions", text: entries.join("\n") }];
+  return [region("docs/decisions/README.md", "decisions", entries.join("\n"))];
 };

@@ -3,7 +3,7 @@ import { SHARE_KEYS } from "../apps/supervisor/src/conf/budget-shares.ts";
 import { DAEMON_KEYS } from "../apps/supervisor/src/conf/daemon-keys.ts";
 import { SETTINGS_KEYS } from "../apps/supervisor/src/conf/settings-keys.ts";
 import { BUDGET_KEYS, type BudgetKey } from "../apps/supervisor/src/core/budget.ts";
-import type { Artefact } from "./artefact.ts";
+import { type Artefact, region } from "./artefact.ts";
 
 /** A key as the tables of conf/ describe it. */
 interface Key {
@@ -76,10 +76,10 @@ const table = (keys: readonly Key[]): string =>
 
 /** What `npm run generate` writes. */
 export const artefacts = (): readonly Artefact[] => [
-  { path: "man/daemon.conf.5.md", region: "daemon-keys", text: manList(DAEMON_KEYS) },
-  { path: "man/daemon-manager.conf.5.md", region: "settings-keys", text: manList(SETTINGS_KEYS) },
-  { path: "man/daemon-manager.conf.5.md", region: "limits-keys", text: manList(LIMITS_KEYS) },
-  { path: "docs/reference/daemon-keys.md", region: "daemon-keys", text: table(DAEMON_KEYS) },
-  { path: "docs/reference/policy-keys.md", region: "settings-keys", text: table(SETTINGS_KEYS) },
-  { path: "docs/reference/policy-keys.md", region: "limits-keys", text: table(LIMITS_KEYS) },
+  region("man/daemon.conf.5.md", "daemon-keys", manList(DAEMON_KEYS)),
+  region("man/daemon-manager.conf.5.md", "settings-keys", manList(SETTINGS_KEYS)),
+  region("man/daemon-manager.conf.5.md", "limits-keys", manList(LIMITS_KEYS)),
+  region("docs/reference/daemon-keys.md", "daemon-keys", table(DAEMON_KEYS)),
+  region("docs/reference/policy-keys.md", "settings-keys", table(SETTINGS_KEYS)),
+  region("docs/reference/policy-keys.md", "limits-keys", table(LIMITS_KEYS)),
 ];

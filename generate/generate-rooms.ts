@@ -1,7 +1,7 @@
 /** The table of allowed imports and its picture in docs/explanation/architecture.md, out of the project references. */
 import { globSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
-import type { Artefact } from "./artefact.ts";
+import { type Artefact, region } from "./artefact.ts";
 
 const root = resolve(import.meta.dirname, "..");
 
@@ -26,14 +26,16 @@ interface Project {
 
 const nameOf = (folder: string): string => folder.replace(/^apps\/supervisor\/src\/|^(apps|packages)\//, "");
 
+/** Throws where the tsconfig.json does not say what the room is for. */
 const roomAt = (config: string): Room => {
   const folder = dirname(config);
   const project = JSON.parse(readFileSync(join(root, config), "utf8")) as Project;
+  if (project.display === undefined) throw new Error(`${config}: expected "display", what the room is for`);
   const imports = (project.references ?? []).map(({ path }) => nameOf(relative(root, resolve(root, folder, path))));
   return {
     name: nameOf(folder),
     folder,
-    purpose: project.display ?? "",
+    purpose: project.display,
     imports: imports.sort(),
     node: project.compilerOptions?.types?.includes("node") ?? false,
   };
@@ -90,5 +92,5 @@ const table = (all: readonly Room[]): string =>
 /** What `npm run generate` writes. */
 export const artefacts = (): readonly Artefact[] => {
   const all = rooms();
-  return [{ path: "docs/explanation/architecture.md", region: "rooms", text: `${picture(all)}\n\n${table(all)}` }];
+  return [region("docs/explanation/architecture.md", "rooms", `${picture(all)}\n\n${table(all)}`)];
 };

@@ -4,7 +4,7 @@
  */
 import { existsSync, globSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { type Artefact, applied } from "./artefact.ts";
+import type { Artefact } from "./artefact.ts";
 
 const root = resolve(import.meta.dirname, "..");
 
@@ -19,7 +19,7 @@ export const generatedFiles = async (): Promise<
     for (const artefact of module.artefacts()) {
       const path = join(root, artefact.path);
       const current = files.get(artefact.path)?.current ?? (existsSync(path) ? readFileSync(path, "utf8") : "");
-      const expected = applied(files.get(artefact.path)?.expected ?? current, artefact);
+      const expected = artefact.apply(files.get(artefact.path)?.expected ?? current);
       files.set(artefact.path, { current, expected });
     }
   }
