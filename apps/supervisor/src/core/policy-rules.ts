@@ -30,7 +30,7 @@ export interface HostRule {
   readonly right: readonly HostPattern[];
 }
 
-/** [settings], with defaults filled in. In paths, `~/` and `%username%` stand for the owner's. */
+/** [settings], complete with defaults. In paths, `~/` is the owner's home and `%username%` the owner's name. */
 export interface Settings {
   readonly daemonPathDaemon: string;
   readonly daemonPathLog: string;
@@ -41,7 +41,7 @@ export interface Settings {
   readonly servicePathRoot: string;
   /** Group whose members may connect to published sockets: the web server's workers, and no tenant. */
   readonly nginxGroup: string;
-  /** `yes` or `no`: whether a daemon is refused whose limits no cgroup can hold. */
+  /** `yes` or `no`: whether a daemon is forbidden whose limits no cgroup can enforce. */
   readonly strictLimits: string;
 }
 
