@@ -163,7 +163,10 @@ test("a daemon in a jail has its log, its socket and its env-dir, also after a s
   expect(Object.keys(environmentOf(pid)).filter((name) => name.startsWith("DMHOST"))).toEqual([]);
   expect(descriptorsOf(pid).get(0)).toMatch(/^socket:/);
   const log = `${alice.home}/.daemon-manager/logs/full/current`;
-  await until("the daemon's line in the log", () => lstatSync(log, { throwIfNoEntry: false }) && / dir$/m.test(readFileSync(log, "utf8")));
+  await until(
+    "the daemon's line in the log",
+    () => lstatSync(log, { throwIfNoEntry: false }) && / dir$/m.test(readFileSync(log, "utf8")),
+  );
   // The standby launch enters the jail as well.
   process.kill(pid, "SIGKILL");
   const next = await supervisor.reaches(idOf("full"), "running", pid);
@@ -279,14 +282,18 @@ test("a warning of the jail's shell does not fail the launch", async () => {
   );
   await supervisor.up(idOf("warning"));
   const log = `${alice.home}/.daemon-manager/logs/warning/current`;
-  await until("the shell's warning in the log", () => readFileSync(log, "utf8").includes("cannot change locale (xx_XX)"));
+  await until("the shell's warning in the log", () =>
+    readFileSync(log, "utf8").includes("cannot change locale (xx_XX)"),
+  );
 });
 
 test("a launch into a jail that belongs to the run-as account instead of the owner fails with the reason", async () => {
   await makeJail(carl, "jail");
   chmodSync(carl.home, 0o755);
   const reason = await refusal("lent", `chroot = ${carl.home}/jail`, `user = ${carl.name}`);
-  expect(reason).toBe(`entering the jail ${carl.home}/jail: ${carl.home} belongs to neither root nor the daemon's owner`);
+  expect(reason).toBe(
+    `entering the jail ${carl.home}/jail: ${carl.home} belongs to neither root nor the daemon's owner`,
+  );
 });
 
 test("run and finish of a service directory with chroot= start within the jail, and log/run stays outside", async () => {
@@ -309,7 +316,10 @@ test("run and finish of a service directory with chroot= start within the jail, 
   expect([readlinkSync(`/proc/${pid}/root`), readlinkSync(`/proc/${pid}/cwd`)]).toEqual([jail, inside]);
   expectPowerless(pid);
   const text = (path: string): string => (existsSync(path) ? readFileSync(path, "utf8") : "");
-  await until("the daemon's lines in the log", () => text(`${alice.home}/logged`) === "/service/web\nbin\nservice\nsrv\ntmp\n");
+  await until(
+    "the daemon's lines in the log",
+    () => text(`${alice.home}/logged`) === "/service/web\nbin\nservice\nsrv\ntmp\n",
+  );
   expect(text(`${alice.home}/logger`)).toBe(`${alice.home}\n`);
   await supervisor.act("stop", idOf("web"));
   expect(text(`${jail}/tmp/finished`)).toBe("/service/web 256 15\n");

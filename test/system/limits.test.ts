@@ -184,7 +184,9 @@ test("when an owner's memory budget is exceeded, one of the owner's daemons is k
   });
   const explanation = await explained(idOf(carol, victim));
   expect(explanation.lastExit?.memory?.limit).toBe(96 * M);
-  expect(explanation.budget).toEqual([{ key: "memory", value: "96M", source: expect.stringMatching(/policy\.conf:\d+$/) }]);
+  expect(explanation.budget).toEqual([
+    { key: "memory", value: "96M", source: expect.stringMatching(/policy\.conf:\d+$/) },
+  ]);
   for (const name of names) await supervisor.act("stop", idOf(carol, name));
   expect(await supervisor.status(idOf(alice, "idle"))).toMatchObject({ state: "running", respawns: 0 });
 });

@@ -62,7 +62,10 @@ const readerOf = (account: Account, ...words: string[]) => {
 
 beforeEach(async () => {
   await supervisor.reaches(`${alice.name}/job`, "running");
-  await until("the first line in the log", async () => (await alice.run(["test", "-s", `${logOf()}/current`])).code === 0);
+  await until(
+    "the first line in the log",
+    async () => (await alice.run(["test", "-s", `${logOf()}/current`])).code === 0,
+  );
 });
 
 test("dmctl log exits with 4 and says that the log broke off when the supervisor dies", async () => {

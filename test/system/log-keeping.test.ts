@@ -24,7 +24,10 @@ beforeAll(async () => {
   await supervisor.start();
   for (const name of ["odd", "stuck", "plain"]) {
     await supervisor.reaches(idOf(name), "running");
-    await until(`the first line of ${name}`, () => existsSync(current(name)) && linesIn(directoryOf(name)).length === 1);
+    await until(
+      `the first line of ${name}`,
+      () => existsSync(current(name)) && linesIn(directoryOf(name)).length === 1,
+    );
   }
 });
 afterAll(() => stage.remove());

@@ -34,15 +34,18 @@ const written = (name: string, ...lines: string[]): Promise<unknown> =>
     }
   });
 
-test.each(["no", "yes"])("an unterminated last line of a run that exits is logged (log-compress=%s)", async (compress) => {
-  const name = `half-${compress}`;
-  await load(name, "echo begun; printf 'fatal: no coffee'; sleep 1", `log-compress = ${compress}`);
-  await supervisor.act("once", idOf(name));
-  await written(name, "begun", "fatal: no coffee");
-  // The next run starts a new line, and its own last line is logged as well.
-  await supervisor.act("once", idOf(name));
-  await written(name, "begun", "fatal: no coffee", "begun", "fatal: no coffee");
-});
+test.each(["no", "yes"])(
+  "an unterminated last line of a run that exits is logged (log-compress=%s)",
+  async (compress) => {
+    const name = `half-${compress}`;
+    await load(name, "echo begun; printf 'fatal: no coffee'; sleep 1", `log-compress = ${compress}`);
+    await supervisor.act("once", idOf(name));
+    await written(name, "begun", "fatal: no coffee");
+    // The next run starts a new line, and its own last line is logged as well.
+    await supervisor.act("once", idOf(name));
+    await written(name, "begun", "fatal: no coffee", "begun", "fatal: no coffee");
+  },
+);
 
 test("an unterminated last line of a crashed run is logged during the back-off", async () => {
   await load("crash", "echo begun; printf 'fatal: no coffee'; exit 1");
@@ -82,7 +85,10 @@ test("the exit of one instance does not split an unterminated line of another", 
   const others = "i=0; while [ $i -lt 8 ]; do i=$((i+1)); printf a; sleep 0.5; echo b; done; exec sleep 1000";
   await load("pair", `${first}; ${others}`, "instances = 2");
   await supervisor.up(idOf("pair"));
-  await until("eight lines of the other instance", () => linesIn(directoryOf("pair")).filter((line) => line.endsWith("b")).length >= 8);
+  await until(
+    "eight lines of the other instance",
+    () => linesIn(directoryOf("pair")).filter((line) => line.endsWith("b")).length >= 8,
+  );
   expect(linesIn(directoryOf("pair")).filter((line) => line === "" || line === "a")).toEqual([]);
 });
 

@@ -89,10 +89,16 @@ test("usage shows memory that processes share once", async () => {
 
 test("a child of posix_spawn(3) that still shares its parent's memory is not counted twice", async () => {
   await supervisor.up(idOf("spawner"));
-  await until("the child before its exec", async () => (await supervisor.status(idOf("spawner"))).usage?.processes === 2);
+  await until(
+    "the child before its exec",
+    async () => (await supervisor.status(idOf("spawner"))).usage?.processes === 2,
+  );
   expect((await supervisor.status(idOf("spawner"))).usage?.memory).toBeLessThan(60 * M);
   await supervisor.act("start", idOf("hog"));
-  await until("the run with 72 MiB to end out of memory", async () => (await explained("hog")).lastExit?.how === "memory");
+  await until(
+    "the run with 72 MiB to end out of memory",
+    async () => (await explained("hog")).lastExit?.how === "memory",
+  );
   // The watch has sampled this daemon as often as the other.
   expect(await supervisor.status(idOf("spawner"))).toMatchObject({ state: "running", respawns: 0 });
   await supervisor.act("stop", idOf("spawner"));
