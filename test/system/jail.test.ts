@@ -139,8 +139,8 @@ test("a tenant's daemon can use a jail that belongs to root", async () => {
 });
 
 test("a daemon in a jail sees no file outside and cannot leave by .. or chroot(2)", async () => {
-  const escape = "ls /; cat /../../../../../etc/passwd; mkdir /tmp/deep; chroot /tmp/deep /bin/busybox id; id -u";
-  const output = await within("prisoner", "~/jail", escape);
+  const attempts = "ls /; cat /../../../../../etc/passwd; mkdir /tmp/deep; chroot /tmp/deep /bin/busybox id; id -u";
+  const output = await within("prisoner", "~/jail", attempts);
   expect(output).toMatch(/^bin\nsrv\ntmp\n/);
   expect(output).toContain("/etc/passwd': No such file or directory");
   expect(output).toMatch(/chroot: .*Operation not permitted/);

@@ -1,4 +1,4 @@
-/** Hostile service directories: each is refused with its path and a reason, nothing in it runs, and no other owner is affected. */
+/** Hostile service directories: each is refused with path and reason, nothing in it runs, and no other owner is affected. */
 import { chmodSync, chownSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import type { DaemonList } from "@dmhost/contract";
