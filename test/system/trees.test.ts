@@ -143,18 +143,18 @@ test.each([
 ] as const)("concurrent requests %j end in the state that the last one requested", async (verbs, answers, state) => {
   const id = idOf("waiting");
   const { pid } = await supervisor.up(id);
-  const requests = (): number =>
+  const requestCount = (): number =>
     supervisor.log().filter(({ daemon, event }) => daemon === id && isRequest(event)).length;
-  const before = requests();
-  const answersOf: Promise<unknown>[] = [];
+  const before = requestCount();
+  const outcomes: Promise<unknown>[] = [];
   for (const [index, verb] of verbs.entries()) {
-    answersOf.push(supervisor.act(verb, id).then(({ ok, reason }) => ({ ok, reason: reason.replace(id, "ID") })));
+    outcomes.push(supervisor.act(verb, id).then(({ ok, reason }) => ({ ok, reason: reason.replace(id, "ID") })));
     // No request is answered before the file exists, so all three wait together.
-    await until(`request ${index + 1} in the log`, () => requests() === before + index + 1);
+    await until(`request ${index + 1} in the log`, () => requestCount() === before + index + 1);
   }
   expect(isRunning(pid)).toBe(true);
   alice.write("go", "");
-  expect(await Promise.all(answersOf)).toEqual(answers);
+  expect(await Promise.all(outcomes)).toEqual(answers);
   const status = await supervisor.status(id);
   expect([status.state, status.want]).toEqual([state, state === "running" ? "up" : "down"]);
   expect(isRunning(pid)).toBe(false);
