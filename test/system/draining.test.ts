@@ -54,7 +54,7 @@ const socketsOf = (pid: number): number => {
   try {
     return [...descriptorsOf(pid).values()].filter((each) => each.startsWith("socket:")).length;
   } catch {
-    // Perl is loading its modules: a descriptor was closed meanwhile.
+    // Perl is loading its modules: a descriptor was closed after the listing.
     return 0;
   }
 };

@@ -1,4 +1,4 @@
-/** `dmctl explain` and `dmctl export`: the reason of a daemon's state, the policy's rules and their lines, the whole state. */
+/** `dmctl explain` and `dmctl export`: reason of a daemon's state, rules of the policy and their lines, the whole state. */
 import { existsSync, readFileSync } from "node:fs";
 import type { Explanation, PolicyAnswer, StateExport } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";

@@ -60,7 +60,7 @@ const connectAs = async (account: Account, socket: string): Promise<string> => {
 };
 
 test.each(["systemd", "http", "own", "stdin"])(
-  "a socket of listen = %s answers the web server's group and refuses other accounts",
+  "the socket of the daemon %s answers the web server's group and refuses other accounts",
   async (name) => {
     await until("the published socket", () => statSync(socketOf(name), { throwIfNoEntry: false })?.isSocket());
     const { pid, socket } = await supervisor.status(idOf(name));

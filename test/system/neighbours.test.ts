@@ -56,7 +56,7 @@ beforeAll(async () => {
   chmodSync(quiet.home, 0o711);
   quiet.write("www/index.php", "<?php echo 'here';");
   chmodSync(join(quiet.home, "www"), 0o755);
-  // By itself php-cgi ends after 500 requests.
+  // By default php-cgi exits after 500 requests.
   const start = "start = PHP_FCGI_MAX_REQUESTS=0 exec php-cgi";
   quiet.writeConf("site", "listen = fastcgi", start, `host = ${HOST}`, "docroot = ~/www");
   for (const [name, start] of Object.entries({ [BOMB]: bomb(120, 0.001), ...OTHERS })) {
@@ -99,9 +99,9 @@ const runWild = async (): Promise<void> => {
   await until("12 processes of the noisy tenant", () => processesOf(noisy.uid).length >= 12);
 };
 
-const WILD =
+const TITLE =
   "a tenant's runaway daemons cost another tenant's site no request and no respawn, and at most double its p99 latency";
-test(WILD, { timeout: 600_000 }, async ({ annotate }) => {
+test(TITLE, { timeout: 600_000 }, async ({ annotate }) => {
   const site = `${quiet.name}/site`;
   const before = await supervisor.status(site);
   const { limits, warnings } = await supervisor.status(idOf("busy"));

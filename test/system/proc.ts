@@ -98,7 +98,7 @@ export const kill = (pid: number): void => {
   try {
     process.kill(pid, "SIGKILL");
   } catch {
-    // It has ended meanwhile.
+    // The process has ended.
   }
 };
 

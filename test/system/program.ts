@@ -62,8 +62,8 @@ export const succeed = async (...argv: string[]): Promise<string> => {
 export const PATIENCE = Number(process.env["DMHOST_TEST_PATIENCE"] ?? 1);
 
 /**
- * Calls `ask` every 20 ms until its result is neither undefined nor false, and returns that result. Throws with `what`, a noun
- * phrase, after `seconds` times PATIENCE.
+ * Calls `ask` every 20 ms until its result is neither undefined nor false, and returns that result. Throws with `what`, a
+ * noun phrase, after `seconds` times PATIENCE.
  */
 export const until = async <T>(
   what: string,

@@ -108,7 +108,7 @@ test("conf files with invalid names are reported with escaped characters and not
   expect(problems).toHaveLength(names.length);
   expect(problems.join("\n")).toContain(`${directory()}/two\\nlines.conf: no name for a daemon`);
   expect(problems.join("\n")).toContain("\\u001b[31mred.conf");
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: that there are none is what is tested
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the test asserts that there are none
   for (const problem of problems) expect(problem).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/);
   await succeed("find", directory(), "-type", "f", "!", "-name", "before.conf", "-delete");
 });

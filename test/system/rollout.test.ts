@@ -334,9 +334,9 @@ test("scale fails with the reason for a failed daemon, and so does a restart who
 test("a socket that a daemon binds is published even if the daemon itself is its first client", async () => {
   const client =
     'my $s; until ($s = IO::Socket::UNIX->new(Peer => $ENV{DM_SOCKET})) { select undef, undef, undef, 0.02 } print $s "slow\\n"; <$s>';
-  const begin = (word: string): string => serve("$DM_SOCKET", "no", word).replace("start = exec ", "");
-  const script = alice.write("warm.sh", `${begin("new")} &\nperl -MIO::Socket::UNIX -e '${client}'\nwait\n`);
-  alice.writeConf("warm", `start = exec ${begin("old")}`, "listen = path", "ready-after = 1");
+  const command = (word: string): string => serve("$DM_SOCKET", "no", word).replace("start = exec ", "");
+  const script = alice.write("warm.sh", `${command("new")} &\nperl -MIO::Socket::UNIX -e '${client}'\nwait\n`);
+  alice.writeConf("warm", `start = exec ${command("old")}`, "listen = path", "ready-after = 1");
   await supervisor.rescan();
   await supervisor.reaches(idOf("warm"), "running");
   await until("an answer from the old process", () => askLine(socketOf("warm")).catch(() => undefined));

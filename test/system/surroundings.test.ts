@@ -104,11 +104,11 @@ test.each([
   ["limit-nofile = 4", "starting within limit-nofile: error 24", "limit-nofile="],
   ["limit-nofile = 6", "starting within limit-nofile: error 24", "limit-nofile="],
   ["limit-as = 1M", /^starting within its memory limits: .*failed to map segment/, "limit-as="],
-])("%s is too low for the launch itself, and the advice names the key to correct", async (line, told, key) => {
+])("%s is too low for the launch itself, and the advice names the key to correct", async (line, expected, key) => {
   await write("tight", "max-retries = 0", line);
   const { ok, reason, advice } = await supervisor.act("start", idOf("tight"));
   expect(ok).toBe(false);
-  expect(reason.replace(`cannot start "${idOf("tight")}": `, "")).toMatch(told);
+  expect(reason.replace(`cannot start "${idOf("tight")}": `, "")).toMatch(expected);
   expect(advice).toContain(`correct ${key}`);
 });
 
@@ -157,9 +157,9 @@ test("a process that writes a file beyond limit-fsize is ended", async () => {
 test("a launch fails with a reason when a limit is above the supervisor's hard limit", async () => {
   const [, hard = ""] = (limitsOf(supervisor.pid)["Max open files"] ?? "").split(" ");
   const beyond = Number(hard) + 1;
-  const told = "setting limits: failed to set the NOFILE resource limit: operation not permitted";
-  expect(await refusal("greedy", `limit-nofile = ${beyond}`)).toBe(told);
-  expect(await refusal("greedy", `limit-nofile = 5:${beyond}`)).toBe(told);
+  const expected = "setting limits: failed to set the NOFILE resource limit: operation not permitted";
+  expect(await refusal("greedy", `limit-nofile = ${beyond}`)).toBe(expected);
+  expect(await refusal("greedy", `limit-nofile = 5:${beyond}`)).toBe(expected);
   expect((await supervisor.status(idOf("greedy"))).state).toBe("failed");
 });
 

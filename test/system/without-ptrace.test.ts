@@ -29,7 +29,7 @@ beforeAll(async () => {
 });
 afterAll(() => stage.remove());
 
-/** Checks all the time whether the web server may connect to each path; at the end of its input prints how often it could not. */
+/** Checks all the time whether the web server may connect to each path; prints how often not at the end of its input. */
 const WATCH = String.raw`use strict; use Fcntl;
 fcntl(STDIN, F_SETFL, O_NONBLOCK); $| = 1; print "up\n";
 my $shut = 0;

@@ -54,7 +54,7 @@ test("the article's policy loads unchanged, and its only warning is that five ac
 });
 
 test.each(["david", "michaelc", "amy", "joann", "greenfelt"] as const)(
-  "the article's policy lets %s run daemons under the own account and as www-data",
+  "the article's policy lets %s run daemons as itself and as www-data",
   async (name) => {
     const own = await supervisor.reaches(`${name}/own`, "running");
     expect(numbersOf(own.pid, "Uid")).toEqual(Array(4).fill(tenants[name].uid));

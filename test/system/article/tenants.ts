@@ -31,7 +31,7 @@ export const endDaemons = async (stage: Stage, supervisor: Supervisor | undefine
     try {
       if (readlinkSync(`/proc/${pid}/cwd`).startsWith(`${stage.directory}/`)) kill(pid);
     } catch {
-      // It has ended meanwhile.
+      // The process has ended.
     }
   }
 };

@@ -33,7 +33,7 @@ const THEME: Readonly<Record<string, string>> = {
 `,
 };
 
-/** Copies WordPress into the account's home, configured for this database socket; returns its directory, which is private. */
+/** Copies WordPress into the account's home, configured for this database socket; returns its private directory. */
 export const copyWordpress = async (account: Account, database: string): Promise<string> => {
   const directory = account.makeDirectory("wordpress");
   const copied = await account.run(["cp", "-rL", `${PROGRAM}/.`, directory]);

@@ -266,7 +266,7 @@ test("invalid service names are reported with their control characters escaped",
   expect(found).toEqual([]);
   expect(problems).toHaveLength(4);
   expect(problems.join("\n")).toContain(`${directory()}/two\\nlines: no name for a daemon`);
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: that there are none is what is tested
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the test asserts that there are none
   for (const problem of problems) expect(problem).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/);
   rmSync(directory(), { recursive: true });
   await supervisor.rescan();

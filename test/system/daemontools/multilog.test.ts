@@ -191,7 +191,7 @@ const feed = async (logger: ChildProcess, log: string, lines: readonly string[],
   }
 };
 
-const begin = (side: Side, cwd: string, actions: readonly string[]): ChildProcess =>
+const startLogger = (side: Side, cwd: string, actions: readonly string[]): ChildProcess =>
   spawn(program(side), [...actions, "./out"], { cwd, stdio: ["pipe", "ignore", "inherit"] });
 
 const numbered = (count: number, length: number): string[] =>
@@ -201,7 +201,7 @@ test("multilog that reads line by line rotates at the same sizes, counts and nam
   const attempt = async (side: Side) => {
     const cwd = makeDirectory();
     const log = join(cwd, "out");
-    const logger = begin(side, cwd, ["t", "n4", "s4096"]);
+    const logger = startLogger(side, cwd, ["t", "n4", "s4096"]);
     await feed(logger, log, numbered(24, 700), side);
     const ended = once(logger, "exit");
     logger.stdin?.end();
@@ -219,7 +219,7 @@ test.each(["s0004096", "s08192", "s0", "n003", "n010", "n09"])(
     const attempt = async (side: Side) => {
       const cwd = makeDirectory();
       const log = join(cwd, "out");
-      const logger = begin(side, cwd, ["n3", "s4096", action]);
+      const logger = startLogger(side, cwd, ["n3", "s4096", action]);
       await feed(logger, log, numbered(60, 700), side);
       const ended = once(logger, "exit");
       logger.stdin?.end();
@@ -267,7 +267,7 @@ test("multilog renames the current file of a killed predecessor to .u without lo
   const attempt = async (side: Side) => {
     const cwd = makeDirectory();
     const log = join(cwd, "out");
-    const first = begin(side, cwd, ["t"]);
+    const first = startLogger(side, cwd, ["t"]);
     await feed(first, log, ["one", "two"], side);
     const writing = statSync(join(log, "current")).mode & 0o777;
     const ended = once(first, "exit");
@@ -289,7 +289,7 @@ test("multilog exits at the end of a line on TERM and rotates on ALRM, as Debian
   const attempt = async (side: Side) => {
     const cwd = makeDirectory();
     const log = join(cwd, "out");
-    const logger = begin(side, cwd, ["t"]);
+    const logger = startLogger(side, cwd, ["t"]);
     await feed(logger, log, ["one"], side);
     logger.kill("SIGALRM");
     await until("a rotated file", () => files(log).some((name) => name.endsWith(".s")));
@@ -309,7 +309,7 @@ test("multilog exits at the end of a line on TERM and rotates on ALRM, as Debian
 test("a second multilog on the same log directory fails with 111, as Debian's does", async () => {
   const attempt = async (side: Side) => {
     const cwd = makeDirectory();
-    const logger = begin(side, cwd, ["t"]);
+    const logger = startLogger(side, cwd, ["t"]);
     try {
       await feed(logger, join(cwd, "out"), ["one"], side);
       return (await run([program(side), "t", "./out"], { cwd, input: "x\n" })).code;
@@ -324,7 +324,7 @@ test("multilog runs a processor whose command has quotes, as Debian's does", asy
   const attempt = async (side: Side) => {
     const cwd = makeDirectory();
     const log = join(cwd, "out");
-    const logger = begin(side, cwd, [`!tr "e\\"" '$Q'`]);
+    const logger = startLogger(side, cwd, [`!tr "e\\"" '$Q'`]);
     await feed(logger, log, ['he"llo'], side);
     logger.kill("SIGALRM");
     const found = await until("a processed file", () => files(log).find((name) => name.endsWith(".s")));

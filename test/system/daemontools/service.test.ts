@@ -161,19 +161,19 @@ test("a link to a directory of the same owner is a service directory", async () 
 });
 
 test("finish gets the exit code and signal of each run, before the next run starts", async () => {
-  const heard = join(alice.home, "heard");
+  const output = join(alice.home, "output");
   service("ending", {
-    run: `#!/bin/sh\necho run >>${heard}\n[ -e ${alice.home}/told ] && exec sleep 1000\n>${alice.home}/told\nexit 7\n`,
-    finish: `#!/bin/sh\nsleep 0.3\necho "finish $* in $PWD as $(id -un)" >>${heard}\n`,
+    run: `#!/bin/sh\necho run >>${output}\n[ -e ${alice.home}/told ] && exec sleep 1000\n>${alice.home}/told\nexit 7\n`,
+    finish: `#!/bin/sh\nsleep 0.3\necho "finish $* in $PWD as $(id -un)" >>${output}\n`,
   });
   await found("ending");
   const at = `in ${directoryOf("ending")} as ${alice.name}`;
-  await until("the second run", () => textOf(heard) === `run\nfinish 7 0 ${at}\nrun\n`);
+  await until("the second run", () => textOf(output) === `run\nfinish 7 0 ${at}\nrun\n`);
   const { pid } = await supervisor.reaches(idOf("ending"), "running");
   process.kill(pid, "SIGUSR1");
-  await until("the third run", () => textOf(heard).endsWith(`finish 256 10 ${at}\nrun\n`));
+  await until("the third run", () => textOf(output).endsWith(`finish 256 10 ${at}\nrun\n`));
   await supervisor.act("stop", idOf("ending"));
-  expect(textOf(heard).endsWith(`run\nfinish 256 15 ${at}\n`)).toBe(true);
+  expect(textOf(output).endsWith(`run\nfinish 256 15 ${at}\n`)).toBe(true);
 });
 
 test("a finish that exits with 125 makes the daemon failed", async () => {
@@ -205,19 +205,19 @@ test("a log/run keeps running while its daemon is restarted or the supervisor is
   await found("logged");
   const { pid, logFile } = await supervisor.reaches(idOf("logged"), "running");
   expect(logFile).toBe("");
-  const begun = `begun in ${directoryOf("logged")}/log\n`;
-  await until("the line of the daemon", () => textOf(kept) === `${begun}started\n`);
+  const firstLine = `begun in ${directoryOf("logged")}/log\n`;
+  await until("the line of the daemon", () => textOf(kept) === `${firstLine}started\n`);
   const answer = await supervisor.ask("GET", `/v1/daemons/${encodeURIComponent(idOf("logged"))}/log`);
   expect(answer.body).toMatchObject({
     code: "not-applicable",
     message: `${directoryOf("logged")}/log/run keeps the log of "${idOf("logged")}", and it alone knows where.`,
   });
   process.kill(pid, "SIGKILL");
-  await until("the line of the next run", () => textOf(kept) === `${begun}started\nstarted\n`);
+  await until("the line of the next run", () => textOf(kept) === `${firstLine}started\nstarted\n`);
   await supervisor.end("SIGKILL");
   await supervisor.start();
   await supervisor.act("restart", idOf("logged"));
-  await until("a line at the same logger", () => textOf(kept) === `${begun}${"started\n".repeat(3)}`);
+  await until("a line at the same logger", () => textOf(kept) === `${firstLine}${"started\n".repeat(3)}`);
 });
 
 test("a log/run that died while no supervisor ran is started again, and the children that it left are killed", async () => {
