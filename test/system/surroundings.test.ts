@@ -94,7 +94,7 @@ test("nice below 0 is for root's own daemons alone", async () => {
   expect(numbersOf((await supervisor.status("root/lent")).pid, "Uid")).toEqual(Array(4).fill(bob.uid));
   await write("eager", "nice = -1");
   expect((await supervisor.act("start", idOf("eager"))).reason).toBe(
-    `cannot start "${idOf("eager")}": ${alice.home}/${alice.conf("eager")}:3: nice: expected a whole number from 0 to 19, for only root's own daemons may have one below 0, found "-1"`,
+    `cannot start "${idOf("eager")}": ${alice.home}/${alice.conf("eager")}:3: nice: expected a whole number from 0 to 19, because only root's own daemons may have one below 0, found "-1"`,
   );
   expect((await supervisor.status(idOf("eager"))).state).toBe("invalid");
   expect(supervisor.starts(idOf("eager"))).toEqual([]);

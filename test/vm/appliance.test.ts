@@ -77,8 +77,8 @@ test("the supervisor's container holds every limit by the kernel, unprivileged a
   const { limits, warnings } = await status(id);
   expect(limits.by).toBe("cgroup");
   expect(limits.keys.map(({ key, value, by }) => `${key}=${value} ${by}`)).toEqual([
-    "memory=64M cgroup",
-    "memory-high=48M cgroup",
+    "memory=64 MiB cgroup",
+    "memory-high=48 MiB cgroup",
     "processes=5 cgroup",
     "cpu=0.5 cgroup",
   ]);
@@ -98,7 +98,7 @@ test("memory hogs, slow and instant, end for want of memory, with limit and peak
   for (const name of ["slow", "instant"]) {
     await dmctl("start", idOf(alice, name));
     const exit = await endOf(idOf(alice, name));
-    expect(exit.text).toMatch(/^killed for want of memory: the limit is 48M, it had \d+(\.\d+)? MiB$/);
+    expect(exit.text).toMatch(/^out of memory: used \d+(\.\d+)? MiB of 48 MiB$/);
     expect(exit.memory?.limit).toBe(48 * M);
     expect(exit.memory?.peak).toBeGreaterThan(40 * M);
     expect(exit.memory?.peak).toBeLessThan(50 * M);

@@ -5,7 +5,7 @@ import { MAX_POLICY_FILE, parsePolicy } from "./policy-file.ts";
 import { SETTINGS_KEYS } from "./settings-keys.ts";
 
 const SUBJECT = "the name of a user, or @ and the name of a group";
-const PATH = 'an absolute path or one that begins with "~/", without ".." and with no %...% but %username%';
+const PATH = 'an absolute path, "~", or one that begins with "~/", without ".." and with no %...% but %username%';
 const SECTIONS = '"settings", "runs_as", "can_run_as", "manages", "hosts", "limits"';
 
 const text = ({ kind, name }: Subject): string => (kind === "group" ? `@${name}` : name);
@@ -188,7 +188,7 @@ describe("parsePolicy", () => {
     [
       "restarts of none",
       "[limits]\n*: restarts=0",
-      ['2: restarts: expected a whole number of restarts a minute from 1 to 100000, found "0"'],
+      ['2: restarts: expected a whole number from 1 to 100000, found "0"'],
     ],
     ["a limit for nobody", "[limits]\n: cpu=1", [`2: expected ${SUBJECT}, or *, before the ":", found nothing`]],
     ["strictness of another kind", "[settings]\nstrict-limits=1", ['2: strict-limits: expected yes or no, found "1"']],

@@ -92,7 +92,7 @@ describe("parseService", () => {
     (resolved) => {
       const { value, errors } = parseService({ ...plain, resolved, conf: "# in a jail\nchroot = ~/jail/\n" });
       expect(value).toBeUndefined();
-      const found = `${resolved} is not below /home/amy/jail; move it there and put a link to it in its place`;
+      const found = `${resolved} is not below /home/amy/jail; move it there and put a symbolic link in its place`;
       expect(errors).toEqual([{ file: "conf", line: 2, text: expect.stringContaining(found) }]);
     },
   );

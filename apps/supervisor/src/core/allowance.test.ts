@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { allot, BOUNDLESS, type GroupFile, roughBytes, widened, withRlimits, writeBytes } from "./allowance.ts";
+import { allot, BOUNDLESS, type GroupFile, widened, withRlimits } from "./allowance.ts";
 import { DEFAULTS } from "./definition.ts";
 
 const M = 1024 ** 2;
@@ -92,16 +92,4 @@ test("what a file says of rlimits may be less than its owner's budget, and never
   });
   // Where a cgroup holds the budget, the file's rlimits are its own business.
   expect(withRlimits(lavish, budget, new Set(["memory", "pids"]), 2)).toEqual(lavish);
-});
-
-test("bytes as a file says them, and as somebody reads them", () => {
-  expect([64 * M, 1536 * M, 2 * 1024 * M, 4096, 5000, 0].map(writeBytes)).toEqual([
-    "64M",
-    "1536M",
-    "2G",
-    "4K",
-    "5000",
-    "0",
-  ]);
-  expect([2048, 63.94 * M, 2048 * M].map(roughBytes)).toEqual(["2 KiB", "63.9 MiB", "2048 MiB"]);
 });

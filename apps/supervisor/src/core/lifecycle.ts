@@ -5,9 +5,9 @@
  * A run is one process tree from its spawn until nothing of it is left. `restart` is "stopping, wanted up": the next
  * run begins when the last one is gone, so two never live at once.
  */
-import { roughBytes, writeBytes } from "./allowance.ts";
 import { retryDelay, spacing } from "./backoff.ts";
 import type { Definition } from "./definition.ts";
+import { roughSize, writeDuration, writeSize } from "./units.ts";
 
 /** What is known of what is behind an end: the kernel had no memory left for it, or it did not end when it was told to. */
 export type Cause = "memory" | "stop-timeout";
@@ -411,21 +411,28 @@ const KNOWN_CODES: ReadonlyMap<number, string> = new Map([
   [127, " (the shell does not find a program that `start` names)"],
 ]);
 
+/** `out of memory: used 63.9 MiB of 64 MiB`; an unknown figure is left out. */
+const outOfMemory = (limit: number | undefined, peak: number | undefined): string => {
+  const used = peak === undefined ? "" : ` used ${roughSize(peak)}`;
+  const of = limit === undefined ? "" : `${used === "" ? " limit" : " of"} ${writeSize(limit)}`;
+  return `out of memory${used + of === "" ? "" : ":"}${used}${of}`;
+};
+
 /** Words for an exit: `exited with code 1`, `killed by SIGKILL`, `entering /srv/x: no such directory`. */
 export const describeExit = (exit: Exit): string => {
   switch (exit.how) {
     case "code":
       return `exited with code ${exit.code}${KNOWN_CODES.get(exit.code) ?? ""}`;
     case "signal":
-      return `killed by ${exit.signal}${exit.cause === "memory" ? " for want of memory" : ""}`;
+      return `killed by ${exit.signal}${exit.cause === "memory" ? ": out of memory" : ""}`;
     case "memory":
-      return `killed for want of memory${exit.limit === undefined ? "" : `: the limit is ${writeBytes(exit.limit)}`}${exit.peak === undefined ? "" : `, it had ${roughBytes(exit.peak)}`}`;
+      return outOfMemory(exit.limit, exit.peak);
     case "files":
       return `killed, for its socket directory holds ${exit.held}`;
     case "launch":
       return `${exit.stage}: ${exit.reason}`;
     case "unready":
-      return `did not tell within ${exit.after / 1000} s that it is ready`;
+      return `not ready after ${writeDuration(exit.after)} (ready-timeout)`;
     case "unknown":
       return "ended while the supervisor was away";
   }
