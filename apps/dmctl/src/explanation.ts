@@ -1,9 +1,9 @@
 /** `dmctl explain` in words. */
 import type { Explanation, PolicyAnswer, Ruling } from "@dmhost/contract";
+import { type Clock, tai64nLocal } from "@dmhost/supervisor/tai64n";
 import { roughDuration, SECOND } from "@dmhost/supervisor/units";
 import { oneLine } from "./printable.ts";
 import { hostText, lossText, siteLogsText } from "./render.ts";
-import { type Clock, tai64nLocal } from "./tai64n.ts";
 import { limitWords, usageWords } from "./usage.ts";
 
 const cited = (source: string): string => (source === "" ? "" : ` (${source})`);
