@@ -28,6 +28,7 @@ export const ALLOWANCE_QUANTITIES: { readonly [F in AllowanceField]: Quantity } 
   ioWeight: count({ least: 1, most: 10_000 }),
 };
 
+/** Without any limit. */
 export const BOUNDLESS: Allowance = {
   memory: undefined,
   memoryHigh: undefined,
@@ -70,6 +71,7 @@ export const allowanceOf = ({ memory, memoryHigh, processes, cpu, ioWeight }: Al
   ioWeight,
 });
 
+/** Whether there is no limit. */
 export const isBoundless = (allowance: Allowance): boolean =>
   ALLOWANCE_FIELDS.every((field) => allowance[field] === undefined);
 
