@@ -11,7 +11,7 @@ import { readStart } from "./start-line.ts";
 /** Owner of a conf file. */
 type Owner = Pick<Account, "uid">;
 
-/** Longest conf file, in bytes (spec/security.md 2). */
+/** Longest conf file, in bytes (docs/explanation/security.md#2). */
 export const MAX_DAEMON_FILE = 65_536;
 
 /** Names under which variables pass through the launch chain (launch/stages.ts). */
@@ -21,7 +21,7 @@ const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;
 const KEY = /^[A-Za-z0-9_.-]+$/;
 
 /**
- * Reads a conf file (spec/daemon-manager.md: A daemon's file). Errors, and then no value: a line that is not `key = value`, a
+ * Reads a conf file (man/daemon.conf.5.md#format). Errors, and then no value: a line that is not `key = value`, a
  * value that does not have the form of its key, a repeated key, no `start`, keys of a site that do not go together
  * (siteProblems), and text that readLines refuses. Warnings: an unknown key, a repeated `export` (the later value is used), a
  * quote in `start` that is never closed. Paths in the value keep their `~`.

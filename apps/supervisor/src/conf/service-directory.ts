@@ -20,7 +20,7 @@ const TAKEN: ReadonlyMap<Field, string> = new Map([
   ["shell", RUN],
 ]);
 
-/** First line of a file of an environment directory, as `envdir` reads it: without white space at its end. */
+/** First line of a file of an environment directory, as `envdir` reads it: without white space at its end (docs/reference/daemontools.md#conf-keys). */
 const firstLine = (text: string): string => (text.split("\n", 1)[0] ?? "").replace(/[ \t\r]+$/, "");
 
 /** Path of the service directory for its run: within the jail where there is one; undefined where it is outside. */

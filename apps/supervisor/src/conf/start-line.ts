@@ -9,7 +9,7 @@ export interface StartLine {
 }
 
 /**
- * Reads the text after the `=` of a `start` line (spec/daemon-manager.md: A daemon's file).
+ * Reads the text after the `=` of a `start` line (man/daemon.conf.5.md#format).
  *
  * A `#` after white space starts a comment, except inside quotes by the rules of the shell: single quotes end at the next
  * single quote; elsewhere a backslash escapes the next character; `$(` inside double quotes starts a new level of quoting

@@ -6,7 +6,7 @@ import { count, KIB, type Quantity, size } from "./units.ts";
 export const BUDGET_KEYS = ["memory", "processes", "cpu", "daemons", "log", "restarts"] as const;
 export type BudgetKey = (typeof BUDGET_KEYS)[number];
 
-/** Smallest log file (spec/daemontools.md: Logs). */
+/** Smallest log file (docs/reference/logs.md#stamps). */
 const SMALLEST_FILE = 4 * KIB;
 
 /** How an amount of [limits] is written. */
