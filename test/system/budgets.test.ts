@@ -52,7 +52,9 @@ test("one daemon more than its owner may have is forbidden, with the reason and 
     ok: false,
     reason: expect.stringMatching(/^cannot start ".*\/c": .* may have 2 daemons/),
   });
-  expect(started.advice).toMatch(/^Remove the conf file of a daemon that is not needed, or ask root for more in \[limits\]/);
+  expect(started.advice).toMatch(
+    /^Remove the conf file of a daemon that is not needed, or ask root for more in \[limits\]/,
+  );
 });
 
 test("a file that sorts earlier takes nobody's place, and one that goes gives its place to the next", async () => {
