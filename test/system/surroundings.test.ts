@@ -170,7 +170,7 @@ test("explain shows what was given, as it is in effect", async () => {
   expect(settings).toContainEqual({ key: "nice", value: "3", isDefault: false });
   expect(settings).toContainEqual({ key: "umask", value: "077", isDefault: false });
   expect(settings).toContainEqual({ key: "limit-nofile", value: "1024", isDefault: false });
-  expect(settings).toContainEqual({ key: "limit-cpu", value: "3600:unlimited", isDefault: false });
+  expect(settings).toContainEqual({ key: "limit-cpu", value: "1h:unlimited", isDefault: false });
   expect(settings).toContainEqual({ key: "limit-as", value: "the supervisor's own", isDefault: true });
 });
 
