@@ -4,6 +4,18 @@
 # `site_logs` (what the web server logs of sites), `supervisor_flags` and `web_become` (lines that a shell reads; the latter
 # ends in what makes the program after it the web server's account, or in exec).
 
+# write_if_changed FILE MODE: standard input becomes FILE unless it is that already; sets `written` to yes if it was not.
+write_if_changed() {
+  cat >"$1.new"
+  chmod "$2" "$1.new"
+  if [ -f "$1" ] && cmp -s "$1.new" "$1"; then
+    rm -f "$1.new"
+  else
+    mv -f "$1.new" "$1"
+    written=yes
+  fi
+}
+
 # Makes `programs` what dist/ is, file by file where they differ; sets `written` to yes if the supervisor's did.
 install_programs() {
   mkdir -p "$programs/daemontools" "$command_dir"

@@ -13,17 +13,19 @@ npm_packages_current() {
 # Installs what package-lock.json names, Node itself included, where it is not there already.
 install_npm_packages() {
   if npm_packages_current; then
-    step "packages from npm: all here"
+    step "packages from npm: installed already"
     return
   fi
   step "packages from npm: installing (about 150 MB)"
   run_npm_ci npm
+  [ -x "$workshop/node_modules/.bin/node" ] ||
+    fail "npm installed no Node for this processor ($(uname -m))" "package.json names those there are, under optionalDependencies"
   if packages_left_out; then
-    # npm leaves out optional packages that want a newer Node than it runs on: Debian 12's.
-    step "  $(node --version) is too old for some of them: again, by the Node that was among them"
+    # npm leaves out optional packages that want a newer Node than it runs on, as Debian 12's is too old for some.
+    step "  the Node of npm is too old for some of them: installing again with the Node that was among them"
     mkdir -p "$workshop/.cache"
     cp "$workshop/node_modules/.bin/node" "$workshop/.cache/node"
-    # Debian's npm has its parts where only Debian's Node looks by itself.
+    # Debian's npm has its parts where only Debian's Node looks by default.
     run_npm_ci env NODE_PATH=/usr/share/nodejs:/usr/lib/nodejs "$workshop/.cache/node" "$(readlink -f "$(command -v npm)")"
     rm "$workshop/.cache/node"
   fi
@@ -33,9 +35,9 @@ install_npm_packages() {
 # run_npm_ci NPM...: NPM is the command.
 run_npm_ci() {
   quietly "installing packages from npm" "$@" --prefix "$workshop" ci --no-audit --no-fund --loglevel=error
-  # npm 9 (Debian's) drops this link again together with that of the other processor's package.
+  # npm 9 (Debian's) removes .bin/node along with the package for the other processor.
   for pinned_node in "$workshop"/node_modules/node-linux-*/bin/node; do
-    [ -e "$workshop/node_modules/.bin/node" ] ||
+    [ ! -x "$pinned_node" ] || [ -e "$workshop/node_modules/.bin/node" ] ||
       ln -s "../${pinned_node#"$workshop/node_modules/"}" "$workshop/node_modules/.bin/node"
   done
 }
@@ -57,7 +59,7 @@ packages_left_out() {
 # One word that changes whenever the built programs would.
 sources_sum() (
   cd "$workshop" || exit
-  find apps daemontools build.ts package-lock.json -name node_modules -prune -o -type f ! -name '*.test.ts' -print0 |
+  find apps packages daemontools build.ts package-lock.json -name node_modules -prune -o -type f ! -name '*.test.ts' -print0 |
     LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1
 )
 

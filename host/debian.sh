@@ -1,26 +1,8 @@
 # shellcheck shell=sh
-# Programs that the appliance takes from Debian: which are missing, and their installation.
+# Programs and packages from Debian: which are missing, and their installation.
 
-# What running natively needs beside what every Debian has; libatomic is for Node, execlineb for multilog's processors.
-appliance_programs="nginx php-cgi s6-svscan s6-log execlineb libatomic.so.1"
-# What only root's supervisor has a use for: it is for chroot=.
-jail_programs="capsh"
-# What installing and building needs.
-building_programs="npm libatomic.so.1"
-# What daemontools/ is compared with; the package starts nothing.
-old_tools="daemontools"
-# Packages that the system tests run as tenants' daemons, or around them. php and mariadb-server-core are named so that
-# Debian adds no Apache and no service of a database.
-tenant_packages="deluged wordpress php mariadb-server-core libcatalyst-perl libfcgi-perl libfcgi-procmanager-perl
-starman python3 uwsgi-core uwsgi-plugin-python3 gcc libc6-dev libfcgi-dev iproute2 busybox-static $old_tools"
 # Services that packages named here bring, and that dmhost does not want.
 unwanted_services="nginx deluged"
-# What the virtual machine of the tests is made with, and runs in.
-machine_packages="debootstrap e2fsprogs qemu-system-x86"
-# What makes the man pages.
-manual_programs="lowdown"
-# What the tests try man pages and completion with.
-shell_programs="man zsh fish"
 
 # The package that brings a program.
 package_of() {

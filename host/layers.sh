@@ -36,15 +36,19 @@ layer_seconds() {
   echo $((($(clock) - began) / 100))
 }
 
+# What every layer needs; the rest is each layer's own.
 prepare_layers() {
-  if [ "$(id -u)" -eq 0 ]; then
-    # shellcheck disable=SC2086
-    need_programs $appliance_programs $jail_programs $building_programs $manual_programs $shell_programs
-  else
-    # shellcheck disable=SC2086
-    need_programs $building_programs
-  fi
+  # shellcheck disable=SC2086
+  need_programs $building_programs
   install_npm_packages
+}
+
+# layer_needs PROGRAM...: installs what is missing. Where that fails, it is the layer's failure, and not that of the others.
+layer_needs() {
+  (need_programs "$@") || {
+    note_result 0 1 0 "what the layer needs is missing and could not be installed: $(missing_packages "$@")"
+    return 1
+  }
 }
 
 # run_layer NAME: runs it unless it is to be skipped, and notes the result.
@@ -76,17 +80,19 @@ cannot_run_layer() {
 }
 
 layer_check() {
-  check_failed=0
-  check_notes=""
-  step "  lint and format"
-  biome check . || check_failed=1 check_notes="lint"
-  step "  types"
-  tsc --build || check_failed=$((check_failed + 1)) check_notes="${check_notes:+$check_notes, }types"
-  note_result $((2 - check_failed)) "$check_failed" 0 "${check_notes:+failed: $check_notes}"
+  # shellcheck disable=SC2086
+  layer_needs $check_programs || return 0
+  "$checkout/host/check.sh" "$results/check" || :
+  if read -r check_passed check_failed check_names <"$results/check"; then
+    note_result "$check_passed" "$check_failed" 0 "${check_names:+failed: $check_names}"
+  else
+    note_result 0 1 0 "host/check.sh ended without a report"
+  fi
 }
 
+# With the coverage, whose floor vitest.config.ts has.
 layer_unit() {
-  run_vitest unit
+  run_vitest unit --coverage
 }
 
 layer_system() {
@@ -94,6 +100,8 @@ layer_system() {
     cannot_run_layer "it makes accounts, which needs root"
     return
   fi
+  # shellcheck disable=SC2086
+  layer_needs $appliance_programs $jail_programs $manual_programs $shell_programs || return 0
   # shellcheck disable=SC2086
   if ! (need_packages $tenant_packages); then
     note_result 0 1 0 "what tenants run in the tests could not be installed"
@@ -142,11 +150,11 @@ layer_vm() {
   esac
 }
 
-# run_vitest PROJECT: a project in which no test ran is a failure, and so is a file that could not be loaded.
+# run_vitest PROJECT [FLAG...]: a project in which no test ran is a failure, and so is a file that could not be loaded.
 run_vitest() {
   vitest_report=$results/$1.json
   vitest_status=0
-  vitest run --project "$1" --reporter=default --reporter=json --outputFile.json="$vitest_report" || vitest_status=$?
+  vitest run --project "$@" --reporter=default --reporter=json --outputFile.json="$vitest_report" || vitest_status=$?
   note_report "$vitest_report" "$vitest_status"
 }
 
@@ -160,7 +168,12 @@ note_report() {
     const none = report.numPassedTests + report.numFailedTests === 0;
     const failed = report.numFailedTests + unloaded || (none || process.argv[2] !== "0" ? 1 : 0);
     const skipped = report.numPendingTests + report.numTodoTests;
-    [report.numPassedTests, failed, skipped, none ? "no test was executed" : ""].join(" ");
+    const why = none
+      ? "no test was executed"
+      : failed === 1 && report.numFailedTests + unloaded === 0
+        ? "all tests passed, but Vitest ended with " + process.argv[2] + ": coverage below its floor, or an error outside of tests"
+        : "";
+    [report.numPassedTests, failed, skipped, why].join(" ");
   ' "$1" "$2" 2>/dev/null) || vitest_result="0 1 0 Vitest ended with $2 and without a report"
   # shellcheck disable=SC2086
   note_result $vitest_result

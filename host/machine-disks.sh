@@ -66,6 +66,7 @@ make_images() {
     set -e
     export DOCKER_HOST="$engine"
     docker_images
+    # shellcheck disable=SC2046 # names without blanks
     images_sum=$(docker image inspect --format '{{.Id}}' $(image_names) | sort | sha256sum | cut -c 1-16)
     [ -e "$vm/images-$images_sum/disk" ] || unpack_images "$vm/images-$images_sum"
     echo "$vm/images-$images_sum" >"$vm/images"

@@ -45,18 +45,6 @@ quietly() {
   rm -f "$quietly_output"
 }
 
-# write_if_changed FILE MODE: standard input becomes FILE unless it is that already; sets `written` to yes if it was not.
-write_if_changed() {
-  cat >"$1.new"
-  chmod "$2" "$1.new"
-  if [ -f "$1" ] && cmp -s "$1.new" "$1"; then
-    rm -f "$1.new"
-  else
-    mv -f "$1.new" "$1"
-    written=yes
-  fi
-}
-
 # only_one FILE: makes this command the only one of its kind that holds FILE (descriptor 9), or ends it.
 only_one() {
   exec 9>"$1"

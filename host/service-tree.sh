@@ -7,7 +7,7 @@
 tree_running() {
   [ -f "$tree/.svscan-pid" ] || return 1
   running_pid=$(cat "$tree/.svscan-pid")
-  [ "$(cat "/proc/$running_pid/comm" 2>/dev/null)" = s6-svscan ] && [ "/proc/$running_pid/cwd" -ef "$tree" ]
+  [ "$(cat "/proc/$running_pid/comm" 2>/dev/null)" = s6-svscan ] && [ "$(readlink -f "/proc/$running_pid/cwd")" = "$(readlink -f "$tree")" ]
 }
 
 # Whether services run without it: it was killed, and nothing would ever stop them.
@@ -32,6 +32,7 @@ write_service() {
 # Starts the s6-svscan and with it the services; it outlives this command and its terminal.
 start_tree() {
   chmod 700 "$tree"
+  # shellcheck disable=SC2016 # for the shell that becomes s6-svscan
   setsid --fork env -i "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" "HOME=$HOME" LANG=C.UTF-8 \
     sh -c 'umask 022; cd "$1" && echo $$ >.svscan-pid && exec s6-svscan -c 16 .' dmhost-services "$tree" \
     </dev/null >>"$tree_logs/svscan.log" 2>&1 9>&-

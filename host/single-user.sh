@@ -58,6 +58,7 @@ Your first daemon: write ~/.daemon-manager/daemons/NAME.conf; one line is enough
 and start it:  dmctl rescan
 With listen=fastcgi its socket is  $single_sockets/fastcgi/$single_user/NAME.sock
 TEXT
+  # shellcheck disable=SC2016 # the reader's shell expands $PATH
   case ":$PATH:" in
     *":$command_dir:"*) ;;
     *) printf '\ndmctl is in %s, which is not on your PATH yet:  export PATH="%s:$PATH"\n' "$command_dir" "$command_dir" ;;
@@ -77,8 +78,8 @@ single_user_workshop() {
   workshop=${XDG_CACHE_HOME:-$HOME/.cache}/dmhost
   step "$checkout cannot be written as $single_user: building in $workshop"
   mkdir -p "$workshop"
-  rm -rf "$workshop/apps" "$workshop/daemontools"
-  tar -C "$checkout" --exclude=node_modules -cf - apps daemontools build.ts package.json package-lock.json .npmrc tsconfig.json tsconfig.base.json |
+  rm -rf "$workshop/apps" "$workshop/packages" "$workshop/daemontools"
+  tar -C "$checkout" --exclude=node_modules -cf - apps packages daemontools build.ts package.json package-lock.json .npmrc tsconfig.json tsconfig.base.json |
     tar -C "$workshop" -xf - --no-same-owner
 }
 

@@ -63,8 +63,8 @@ run_machine() {
 [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ] || cannot "the virtual machine is made for Debian on amd64 only"
 mirror=$(debian_mirror)
 [ -n "$mirror" ] || cannot "apt knows no mirror of Debian here to make the virtual machine from"
-# shellcheck disable=SC2086
-need_packages $machine_packages
+# What the virtual machine is made with, and runs in.
+need_packages debootstrap e2fsprogs qemu-system-x86
 mkdir -p "$vm"
 only_one "$vm/lock"
 install_npm_packages
