@@ -19,7 +19,8 @@ import {
   type Setup,
   startSetup,
 } from "./php-setups.ts";
-import { runAlternately, runWrk, type Slice } from "./wrk.ts";
+import { compareSlices, meanOf, startsFor } from "./ratio.ts";
+import { runAlternately, runWrk } from "./wrk.ts";
 
 /** What is asked of it on the command line. */
 export interface Wishes {
@@ -104,31 +105,12 @@ export const measureLoss = ({ seconds, setups, troubles, record }: Wishes): Prom
     }
   });
 
-/**
- * Both are begun anew so often, each of them first every other time: which memory a process happens to get, and what else was
- * begun before it, make it faster or slower, too, by more than what is to be found out.
- */
-const STARTS = 12;
 /** Requests after which php-cgi leaves, that in words, and how long each of the two is asked at a time, in ms. */
 const LIMITS = [
   [STAYING.PHP_FCGI_MAX_REQUESTS, "never leaves", 100],
   // Long enough for its end and the next one's beginning to fall to whom they belong.
   ["500", "leaves after 500 requests", 1000],
 ] as const;
-
-/** What the first host answered in each slice, by what the other did in those before and after it; and how many a second. */
-const compare = (slices: readonly Slice[], length: number): { ratios: number[]; rates: number[] } => {
-  const ratios: number[] = [];
-  const rates: number[] = [];
-  // The first slice has the start of wrk in it, the last its end.
-  for (const [index, slice] of slices.entries()) {
-    const [before, after] = [slices[index - 1], slices[index + 1]];
-    if (index < 2 || slice.host !== 0 || before?.host !== 1 || after?.host !== 1) continue;
-    rates.push((slice.answers * 1000) / length);
-    ratios.push((2 * slice.answers) / (before.answers + after.answers));
-  }
-  return { ratios, rates };
-};
 
 /** Ours and the peer's behind one Nginx, for `seconds`. */
 const race = async (
@@ -153,20 +135,11 @@ const race = async (
     ]);
     web = await Nginx.start(join(first.place.directory, "nginx"), first.place.worker.name, Object.fromEntries(vhosts));
     for (const { host } of entries) await runWrk(web.port, host, "/hello.php", 1);
-    return compare(await runAlternately(web.port, ["site0", "site1"], "/hello.php", seconds, length), length);
+    return compareSlices(await runAlternately(web.port, ["site0", "site1"], "/hello.php", seconds, length), length);
   } finally {
     await web?.end();
     for (const { running, place: where } of entries) await endSetup(running, where);
   }
-};
-
-/** The geometric mean of ratios and its standard error. */
-const meanOf = (ratios: readonly number[]): { mean: number; error: number } => {
-  const logs = ratios.map(Math.log);
-  const average = (values: readonly number[]): number => values.reduce((sum, each) => sum + each, 0) / values.length;
-  const mean = average(logs);
-  const variance = average(logs.map((each) => (each - mean) ** 2));
-  return { mean: Math.exp(mean), error: Math.sqrt(variance / (logs.length - 1)) };
 };
 
 /** Requests a second through Nginx, against spawn-fcgi and multiwatch. */
@@ -179,19 +152,26 @@ export const measureThroughput = ({ seconds }: Wishes): Promise<void> =>
         const ratios: number[] = [];
         const rates: number[] = [];
         const environment = { PHP_FCGI_MAX_REQUESTS: limit };
-        const share = Math.ceil(seconds / STARTS);
-        for (let start = 0; start < STARTS; start += 1) {
+        const starts = startsFor(seconds, length);
+        // Which memory a process happens to get, and what started before it, changes its speed more than the difference that is
+        // measured: so both start anew several times, each of them first in half of them.
+        for (let start = 0; start < starts.count; start += 1) {
           const isFirst = start % 2 === 0;
           const [ours, theirs] = [dmhost(processes), patientMultiwatch(processes)];
-          const found = await race(isFirst ? [ours, theirs] : [theirs, ours], () => place(environment), share, length);
+          const found = await race(
+            isFirst ? [ours, theirs] : [theirs, ours],
+            () => place(environment),
+            starts.seconds,
+            length,
+          );
           const { mean } = meanOf(found.ratios);
           ratios.push(isFirst ? mean : 1 / mean);
           if (isFirst) rates.push(...found.rates);
         }
-        const { mean, error } = meanOf(ratios);
+        const { mean, error = 0, median: middle } = meanOf(ratios);
         console.log(`  dmhost ${median(rates).toFixed(0)}, by ${patientMultiwatch(processes).name}'s`);
         console.log(
-          `  ratio ${mean.toFixed(3)}, standard error ${error.toFixed(3)}, median ${median(ratios).toFixed(3)} of ${STARTS} starts\n`,
+          `  ratio ${mean.toFixed(3)}, standard error ${error.toFixed(3)}, median ${middle.toFixed(3)} of ${starts.count} starts\n`,
         );
       }
     }

@@ -14,6 +14,7 @@ import { measureLoss, measureThroughput, type Wishes } from "./fastcgi.ts";
 import { median } from "./median.ts";
 import { childNamed, pssOf, REST, runRunsv, runSupervisord, SHIPPED_DMCTL, SHIPPED_SUPERVISOR } from "./peer.ts";
 import { measureSleeping } from "./sleeping.ts";
+import { MARK, runSwept } from "./sweep.ts";
 
 const range = (values: readonly number[], unit: string): string =>
   `${median(values).toFixed(1)} ${unit} (${Math.min(...values).toFixed(1)} to ${Math.max(...values).toFixed(1)})`;
@@ -22,7 +23,7 @@ const say = (figure: string, ours: string, peer: string, ratio: number): void =>
   console.log(`${figure}\n  dmhost  ${ours}\n  ${peer}\n  ratio   ${ratio.toFixed(2)}\n`);
 
 const onStage = async (work: (stage: Stage) => Promise<void>): Promise<void> => {
-  const stage = new Stage();
+  const stage = await Stage.make();
   try {
     await work(stage);
   } finally {
@@ -260,7 +261,11 @@ const wishes: Wishes = {
   record: values.record,
 };
 if (!(wishes.seconds >= 1)) throw new Error(`--seconds is ${values.seconds}: expected a number of at least 1`);
-execFileSync(join(CHECKOUT, "node_modules/.bin/node"), [join(CHECKOUT, "build.ts")], { stdio: "inherit" });
-for (const [name, measure] of Object.entries(FIGURES)) {
-  if (asked.length === 0 || asked.includes(name)) await measure(wishes);
+if (process.env[MARK] === undefined) {
+  process.exitCode = await runSwept();
+} else {
+  execFileSync(join(CHECKOUT, "node_modules/.bin/node"), [join(CHECKOUT, "build.ts")], { stdio: "inherit" });
+  for (const [name, measure] of Object.entries(FIGURES)) {
+    if (asked.length === 0 || asked.includes(name)) await measure(wishes);
+  }
 }

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CHECKOUT, until } from "../system/program.ts";
+import { MARK } from "./sweep.ts";
 
 const dist = (name: string): string => join(CHECKOUT, "dist", name);
 
@@ -33,7 +34,7 @@ export class Peer {
 
   constructor(argv: readonly string[], env: Readonly<Record<string, string>> = {}) {
     const [file = "", ...args] = argv;
-    const own = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", ...env };
+    const own = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", [MARK]: process.env[MARK], ...env };
     this.child = spawn(file, args, { env: own, cwd: "/", stdio: "ignore", detached: true });
   }
 
