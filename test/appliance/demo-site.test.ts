@@ -84,7 +84,7 @@ describe("./dmhost up", () => {
       async () => {
         const before = await state();
         const said = await appliance.dmhost("up");
-        if (said.includes("accounts: this machine's changed")) return undefined;
+        if (said.includes("accounts: changed on this machine")) return undefined;
         expect(await state()).toEqual(before);
         return said;
       },

@@ -154,7 +154,7 @@ describe("./dmhost up, after the machine changed", () => {
     await writeFile(join(appliance.directory, "config/nginx/late.conf"), vhost("dmap-late", "late.test"));
     const nginx = (await appliance.inspect("nginx")).Id;
     const output = await appliance.dmhost("up");
-    expect(output).toContain("accounts: this machine's changed");
+    expect(output).toContain("accounts: changed on this machine");
     expect(output).toContain("took up the vhosts");
     expect((await appliance.inspect("nginx")).Id).toBe(nginx);
     const answer = await eventually("the new account's site", async () => {
