@@ -1,12 +1,12 @@
-/** The arithmetic of two hosts that are asked in turn: how often both are started, and the ratio of their answers. */
+/** Statistics of two hosts that wrk loads alternately: the number of starts, and the ratio of their answers. */
 import { median } from "./median.ts";
 import type { Slice } from "./wrk.ts";
 
-/** Slices of one start from which at least one ratio comes: wrk begins in the first, and ends in the last. */
+/** Slices of a start that give at least one ratio: the first has the start of wrk in it, the last its end. */
 const SLICES = 6;
 const MOST_STARTS = 12;
 
-/** How often both are started, and for how long each time, in seconds. */
+/** Number of starts, and the length of each in seconds. */
 export interface Starts {
   readonly count: number;
   readonly seconds: number;
@@ -15,7 +15,7 @@ export interface Starts {
 /**
  * Divides a run of `seconds` among starts, an even number, as each host is started first in one half of them. A slice is
  * `length` ms.
- * @throws where the run is too short for two starts
+ * @throws if the run is too short for two starts
  */
 export const startsFor = (seconds: number, length: number): Starts => {
   const shortest = Math.ceil((SLICES * length) / 1000);
@@ -46,7 +46,7 @@ export interface Mean {
   readonly median: number;
 }
 
-/** @throws where there is no ratio, or one that is no positive number */
+/** @throws if there is no ratio, or one that is not a positive number */
 export const meanOf = (ratios: readonly number[]): Mean => {
   if (ratios.length === 0 || !ratios.every((each) => each > 0 && Number.isFinite(each))) {
     throw new Error(`cannot average the ratios [${ratios.join(", ")}]: expected at least one, each above 0`);

@@ -1,4 +1,4 @@
-/** Removal of all that a benchmark has left, however it ended: processes, mounts, accounts, cgroups, directories. */
+/** Removes all that a benchmark has left, however it ended: processes, mounts, accounts, cgroups, directories. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -9,7 +9,7 @@ import { allProcesses, environmentOf, isRunning, kill } from "../system/proc.ts"
 import { run, until } from "../system/program.ts";
 import { STAGES } from "../system/stage.ts";
 
-/** Variable by which the processes of a benchmark are known: the pid of the one that sweeps. */
+/** Variable that marks the processes of a benchmark: the pid of the process that sweeps. */
 export const MARK = "DMHOST_BENCH";
 
 const isMarked = (pid: number, mark: string): boolean => {
@@ -40,8 +40,8 @@ const sweep = async (pid: number): Promise<void> => {
 };
 
 /**
- * Runs this program again with the same arguments as a child that measures, and sweeps after its end. SIGINT, SIGTERM and SIGHUP
- * end the child alone. Gives the exit code, 128 and the signal's number where a signal ended the child.
+ * Runs this program again with the same arguments as a child that measures, and sweeps after its end. Passes SIGINT, SIGTERM and
+ * SIGHUP on to the child. Returns its exit code, or 128 and the number of the signal that ended it.
  */
 export const runSwept = async (): Promise<number> => {
   const env = { ...process.env, [MARK]: String(process.pid) };
