@@ -1,6 +1,6 @@
 /**
- * Rooms are guarded by the compiler (a tsconfig.json per room) and by Biome (overrides in biome.json, plugins in lint/). Here
- * each way round the guard is written into a copy of the sources and has to be refused; plain code has to pass.
+ * The compiler (a tsconfig.json per room) and Biome (overrides in biome.json, plugins in lint/) guard the rooms. These tests
+ * write code that breaks a rule into a copy of the sources, which they must refuse, and plain code, which must pass.
  */
 import { execFile } from "node:child_process";
 import {
@@ -32,7 +32,7 @@ const ROOMS = {
 } as const;
 type Room = keyof typeof ROOMS;
 
-/** What is refused, in which room, and a file that does it. */
+/** Code that a room refuses. */
 const PROBES: readonly (readonly [what: string, room: Room, text: string])[] = [
   ["a dynamic import of node:fs in backticks", "engine", "export const found = import(`node:fs`);"],
   ["an import of a type of node:fs", "engine", 'import type { Stats } from "node:fs";\nexport type Found = Stats;'],
@@ -121,13 +121,13 @@ const PROBES: readonly (readonly [what: string, room: Room, text: string])[] = [
 const PLAIN = "export const double = (value: number): number => value * 2;";
 
 let copy: string;
-/** What Biome says of files of the copy, by path. */
+/** Categories of Biome's errors, by path in the copy. */
 let lint: ReadonlyMap<string, readonly string[]>;
 
 const probePath = (index: number): string => join(ROOMS[PROBES[index]?.[1] ?? "core"], `probe-${index}.ts`);
 const plainPath = (room: Room): string => join(ROOMS[room], "plain.ts");
 
-/** Runs one of the checkout's programs in the copy and gives what it writes, whatever its exit code. */
+/** Runs one of the checkout's programs in the copy and returns its standard output, whatever its exit code. */
 const runTool = (name: string, ...args: string[]): Promise<string> =>
   new Promise((resolve) => {
     const options = { cwd: copy, encoding: "utf8", maxBuffer: 64 << 20 } as const;
@@ -143,7 +143,7 @@ const compile = async (path: string): Promise<string[]> => {
   return lines.map((line) => /error (TS\d+)/.exec(line)?.[1] ?? line);
 };
 
-/** Sources, without their tests, and packages, of which the repository's own are the copy's. */
+/** Copies the sources without tests, and links the packages; those of the repository are the copied ones. */
 const makeCopy = (): void => {
   copy = mkdtempSync(join(tmpdir(), "dmhost-guard-"));
   const filter = (path: string): boolean => !/\.test\.ts$|\/node_modules$/.test(path);
@@ -170,7 +170,7 @@ interface BiomeReport {
   }[];
 }
 
-/** What Biome and the compiler say where the guard holds; a probe that fails by anything else is a bad probe. */
+/** Errors by which the guard refuses code. Another error means that the probe itself is wrong. */
 const REFUSALS = [
   "plugin",
   "lint/style/noRestrictedImports",
@@ -196,7 +196,7 @@ beforeAll(async () => {
   const errors = (JSON.parse(report) as BiomeReport).diagnostics.filter(({ severity }) => severity === "error");
   const byPath = Map.groupBy(errors, ({ location }) => location.path);
   lint = new Map([...byPath].map(([path, found]) => [path, found.map(({ category }) => category)]));
-  // The compiler sees one probe at a time: what one of them imports would change what the others of its room know.
+  // The compiler sees one probe at a time: the import of one would change the types that the others of its room see.
   for (const index of PROBES.keys()) rmSync(join(copy, probePath(index)));
 });
 
@@ -243,7 +243,7 @@ test("no source file switches the guard off by a comment", () => {
 test("every file is named after its subject", () => {
   const nameless = /(?:^|[-./])(?:utils?|helpers?|lib|common|managers?|misc)(?:[-./]|$)/;
   const files = filesOf("apps", "packages", "host", "lint", "test");
-  // Perl's own layout, and the program that this one succeeds.
+  // Perl's layout, and a policy file.
   const named = (path: string): boolean => path.startsWith("test/system/article/");
   expect(files.filter((path) => nameless.test(path) && !named(path))).toEqual([]);
 });
@@ -261,7 +261,6 @@ const LONGER: readonly string[] = [
   "apps/supervisor/src/engine/supervisor.ts",
   "apps/supervisor/src/launch/plan.test.ts",
   "apps/supervisor/src/os/kernel/libc.ts",
-  "apps/supervisor/src/os/linux.ts",
   "apps/supervisor/src/os/processes/run.ts",
 ];
 

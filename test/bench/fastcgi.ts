@@ -145,6 +145,8 @@ const race = async (
 /** Prints requests per second through Nginx, compared with spawn-fcgi and multiwatch. */
 export const measureThroughput = ({ seconds }: Options): Promise<void> =>
   onPlaces(async (place) => {
+    // A run that is too short fails before the first measurement.
+    for (const [, , length] of LIMITS) startsFor(seconds, length);
     for (const processes of [1, 2]) {
       for (const [limit, words, length] of LIMITS) {
         const what = `${processes} php-cgi, which ${words}`;
