@@ -17,3 +17,5 @@ shell_programs="man zsh fish"
 # mariadb-server-core are named so that Debian adds no Apache and no service of a database.
 tenant_packages="deluged wordpress php mariadb-server-core libcatalyst-perl libfcgi-perl libfcgi-procmanager-perl
 starman python3 uwsgi-core uwsgi-plugin-python3 gcc libc6-dev libfcgi-dev iproute2 busybox-static daemontools"
+# What the appliance tests put into a jail.
+jailed_packages="busybox-static"
