@@ -6,9 +6,12 @@ import { type Ended, type RunOptions, run, succeed, until } from "./program.ts";
 
 const PREFIX = "dmt-";
 
-/** Pid of the test process that made the account, group or directory of this name; undefined if no test made it. */
+/**
+ * Pid of the test process that made the account, group, cgroup or directory of this name; undefined if no test made it. The
+ * names of cgroups have each hyphen twice.
+ */
 export const testProcessOf = (name: string): number | undefined => {
-  const pid = new RegExp(`${PREFIX}(\\d+)-`).exec(name)?.[1];
+  const pid = new RegExp(`${PREFIX}-?(\\d+)-`).exec(name)?.[1];
   return pid === undefined ? undefined : Number(pid);
 };
 

@@ -131,10 +131,10 @@ test("limits that change during a restart stay in force when the restart fails",
   const status = await has("s", 2);
   alice.writeConf("s", serve("3", "no", "new"), ...SLOW, "memory = 32M");
   await supervisor.rescan();
-  expect(await memory()).toEqual(["32M"]);
+  expect(await memory()).toEqual(["32 MiB"]);
   process.kill(pidsOf(status).find((each) => each !== pid) ?? 0, "SIGKILL");
   expect((await answer).ok).toBe(false);
-  expect([await memory(), pidsOf(await has("s", 1))]).toEqual([["32M"], [pid]]);
+  expect([await memory(), pidsOf(await has("s", 1))]).toEqual([["32 MiB"], [pid]]);
 });
 
 test("when the supervisor is killed during a restart, the next one keeps the serving process and ends the candidate", async () => {
@@ -303,7 +303,7 @@ test("a socket that a candidate binds is published when it is ready, and the old
   alice.writeConf("n", "start = exec sleep 1000", "listen = path", "ready-after = 0.1", "ready-timeout = 0.3");
   expect(await supervisor.act("restart", idOf("n"))).toMatchObject({
     ok: false,
-    reason: expect.stringMatching(/did not bind its socket within 0.3 s/),
+    reason: expect.stringMatching(/did not bind its socket within 300ms/),
   });
   expect((await askLine(socketOf("n"))).pid).toBe(pid);
 

@@ -345,7 +345,7 @@ test("a service directory outside its jail is invalid, and the problem names the
     alice,
   );
   const { problems } = await supervisor.rescan();
-  const why = "chroot: expected a jail that holds the service directory, for its run is started in there:";
+  const why = "chroot: expected a jail that contains the service directory, because run starts in the jail:";
   expect(problems).toContainEqual(expect.stringContaining(`${directory}/conf:2: ${why} ${directory} is not below`));
   expect((await supervisor.status(idOf("outside"))).state).toBe("invalid");
 });

@@ -95,8 +95,8 @@ afterAll(() => stage.remove());
 test("status says by what each limit is enforced and why, and warns about each that is not enforced", async () => {
   const status = await supervisor.status(idOf(alice, "idle"));
   expect(status.limits.keys.map(({ key, value }) => `${key}=${value}`)).toEqual([
-    "memory=64M",
-    "memory-high=48M",
+    "memory=64 MiB",
+    "memory-high=48 MiB",
     "processes=5",
     "cpu=0.5",
     "io-weight=50",
@@ -119,7 +119,7 @@ test("status says by what each limit is enforced and why, and warns about each t
   }
   const output = await dmctl("status", "--long", idOf(alice, "idle"));
   expect(output).toContain("  usage: memory ");
-  expect(output).toContain(`  limits: ${status.limits.by}\n    memory=64M, held by ${enforcedBy(status, "memory")}`);
+  expect(output).toContain(`  limits: ${status.limits.by}\n    memory=64 MiB, held by ${enforcedBy(status, "memory")}`);
   expect(await dmctl("explain", idOf(alice, "idle"))).toContain(`limits       ${status.limits.by}\n`);
 });
 
@@ -146,7 +146,7 @@ test("a daemon that slowly exceeds memory= is killed, reports its limit and peak
   // The kernel grants a few more pages to a process that it is about to kill. RLIMIT_DATA is twice the limit, so no
   // process gets more, however late the watch samples it.
   expect(peak).toBeLessThanOrEqual(controllers.has("memory") ? 50 * M : 100 * M);
-  expect(await dmctl("explain", id)).toContain("out of memory: used ");
+  expect(await dmctl("explain", id)).toMatch(/out of memory: used \d+(\.\d+)? MiB of 48 MiB/);
   await supervisor.act("stop", id);
 });
 
@@ -185,7 +185,7 @@ test("when an owner's memory budget is exceeded, one of the owner's daemons is k
   const explanation = await explained(idOf(carol, victim));
   expect(explanation.lastExit?.memory?.limit).toBe(96 * M);
   expect(explanation.budget).toEqual([
-    { key: "memory", value: "96M", source: expect.stringMatching(/policy\.conf:\d+$/) },
+    { key: "memory", value: "96 MiB", source: expect.stringMatching(/policy\.conf:\d+$/) },
   ]);
   for (const name of names) await supervisor.act("stop", idOf(carol, name));
   expect(await supervisor.status(idOf(alice, "idle"))).toMatchObject({ state: "running", respawns: 0 });

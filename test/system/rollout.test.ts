@@ -193,7 +193,7 @@ test.each([
   [
     "is not ready in time",
     () => [serve("3"), "ready = notify", "ready-timeout = 0.4"],
-    /not ready after 0.4s \(ready-timeout\)/,
+    /not ready after 400ms \(ready-timeout\)/,
   ],
 ])("a restart whose candidate %s fails with the reason, and the old process goes on", async (_, lines, reason) => {
   const before = await supervisor.reaches(idOf("line"), "running");
