@@ -10,7 +10,7 @@ const PREFIX = "dmt-";
  * Pid of the test process that made the account, group, cgroup or directory of this name; undefined if no test made it. The
  * names of cgroups have each hyphen twice.
  */
-export const testProcessOf = (name: string): number | undefined => {
+export const makerOf = (name: string): number | undefined => {
   const pid = new RegExp(`${PREFIX}-?(\\d+)-`).exec(name)?.[1];
   return pid === undefined ? undefined : Number(pid);
 };
@@ -75,7 +75,7 @@ export class Account {
       async () => {
         const { code, stdout } = await run(["getent", "passwd", name]);
         if (code !== 0) return true;
-        if (testProcessOf(stdout.split(":")[4] ?? "") !== undefined) return false;
+        if (makerOf(stdout.split(":")[4] ?? "") !== undefined) return false;
         throw new Error(
           `cannot make the account "${name}": this machine has one, which the tests must not touch; run them where there is none`,
         );

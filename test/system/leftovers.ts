@@ -1,13 +1,13 @@
 /** Accounts, groups, cgroups and directories of aborted test runs: their names contain the pid of a process that is gone. */
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { removeAccount, removeGroup, testProcessOf } from "./account.ts";
+import { makerOf, removeAccount, removeGroup } from "./account.ts";
 import { removeCgroups } from "./cgroup.ts";
 import { allProcesses, argumentsOf, kill } from "./proc.ts";
 import { succeed } from "./program.ts";
 
 const isLeft = (name: string): boolean => {
-  const pid = testProcessOf(name);
+  const pid = makerOf(name);
   return pid !== undefined && !existsSync(`/proc/${pid}`);
 };
 
