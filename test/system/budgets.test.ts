@@ -118,6 +118,6 @@ test("with strict-limits a daemon is refused whose limits no cgroup holds, and o
   if (state === "forbidden") {
     expect(reason).toMatch(/^memory=64M cannot be held by a cgroup here, and strict-limits=yes: .+/);
     expect((await strict.act("start", of(ben, "held"))).ok).toBe(false);
-  } else expect(limits.by).toBe("cgroup");
+  } else expect(limits.enforcedBy).toBe("cgroup");
   await strict.reaches(of(ben, "other"), "running");
 });

@@ -55,7 +55,7 @@ test("a daemon that runs: what it may, who manages it, every setting", async () 
   expect(explained.policy).toEqual({
     runAs: {
       allowed: true,
-      because: `[runs_as] lets ${amy.name} run daemons as ${david.name}`,
+      reason: `[runs_as] lets ${amy.name} run daemons as ${david.name}`,
       source: placeOf(`${amy.name}: ${david.name}`),
     },
     managers: [{ user: david.name, source: placeOf(`${david.name}: ${amy.name}`) }],
@@ -163,7 +163,7 @@ test("the policy answers with its line", async () => {
     verb: "stop",
     address: `${amy.name}/site`,
     allowed: false,
-    because: `no line of [manages] lets ${bob.name} manage the daemons of ${amy.name}`,
+    reason: `no line of [manages] lets ${bob.name} manage the daemons of ${amy.name}`,
     source: "",
   });
 });
@@ -219,7 +219,7 @@ test("export is the whole state, and root's alone", async () => {
     `${amy.name} ${david.name}`,
     `${bob.name} ${bob.name}`,
   ]);
-  expect(state.daemons.map(({ daemon, lifecycle }) => [daemon.id, lifecycle.phase, lifecycle.want])).toEqual([
+  expect(state.daemons.map(({ daemon, lifecycle }) => [daemon.id, lifecycle.phase, lifecycle.desiredState])).toEqual([
     [`${amy.name}/deaf`, "stopped", "down"],
     [`${amy.name}/loud`, "failed", "up"],
     [`${amy.name}/site`, "running", "up"],

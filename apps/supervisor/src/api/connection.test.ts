@@ -7,9 +7,10 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Health } from "@dmhost/contract";
 import { afterEach, expect, test } from "vitest";
-import type { Supervisor } from "../engine/supervisor.ts";
-import { attachCaller } from "./access.ts";
-import { createApi, type Surroundings } from "./routes.ts";
+import { attachCaller } from "./connection.ts";
+import type { Engine } from "./engine.ts";
+import { createApi } from "./server.ts";
+import type { Surroundings } from "./surroundings.ts";
 
 const HEALTH: Health = { version: "0", pid: 1, uptime: 0, containment: "cgroup" };
 const REQUEST = "GET /v1/health HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -25,7 +26,7 @@ const client = async (
   health: () => unknown = () => HEALTH,
   writeRecords: () => void = () => undefined,
 ) => {
-  const api = await createApi({ stopping: false } as Supervisor, { health, writeRecords } as unknown as Surroundings);
+  const api = await createApi({ stopping: false } as Engine, { health, writeRecords } as unknown as Surroundings);
   const directory = mkdtempSync(join(tmpdir(), "deadline-"));
   const server = createServer((socket) => {
     attachCaller(socket, { uid: 1000, user: "alice" }, longestRequest);
