@@ -1,6 +1,6 @@
 /** The status of a daemon, as the contract has it. */
-import type { DaemonState, DaemonStatus, InstanceStatus, Usage } from "@dmhost/contract";
-import { shortcomings, summary } from "../core/enforcement.ts";
+import type { DaemonState, DaemonStatus, InstanceStatus, LimitStatus, Usage } from "@dmhost/contract";
+import { type Held, shortcomings, summary } from "../core/enforcement.ts";
 import { alive, describeExit, isFinal, type State } from "../core/lifecycle.ts";
 import type { ControlledDaemon, ControlledInstance, RunUsage } from "./engine.ts";
 
@@ -35,11 +35,21 @@ const presentInstance = (instance: ControlledInstance, now: number): InstanceSta
   };
 };
 
+const presentLimit = ({ key, value, budget, by, pending, note }: Held): LimitStatus => ({
+  key,
+  value,
+  budget,
+  enforcedBy: by,
+  pending,
+  note,
+});
+
 /** Sums over all runs; of pressures and of what is reported for the daemon as a whole the maximum. */
 const usageOf = (daemon: ControlledDaemon): Usage | null => {
   const used = daemon.instances().flatMap((instance) => instance.usage() ?? []);
   if (used.length === 0) return null;
   const sum = (a: number, b: number): number => a + b;
+  const highest = (a: number, b: number): number => Math.max(a, b);
   const all = (field: keyof RunUsage, joined: (a: number, b: number) => number): number | null => {
     const known = used.flatMap((each) => each[field] ?? []);
     return known.length === 0 ? null : known.reduce(joined);
@@ -47,10 +57,10 @@ const usageOf = (daemon: ControlledDaemon): Usage | null => {
   return {
     memory: all("memory", sum),
     memoryPeak: all("memoryPeak", sum),
-    memoryPressure: all("memoryPressure", Math.max),
+    memoryPressure: all("memoryPressure", highest),
     processes: all("processes", sum),
     cpu: all("cpu", sum),
-    cpuThrottled: all("throttled", Math.max),
+    cpuThrottled: all("throttled", highest),
     // A run that ends out of memory is over before its usage is read.
     oomKills: (all("oomKills", sum) ?? 0) + daemon.oomKilled,
   };
@@ -105,7 +115,7 @@ export const present = (daemon: ControlledDaemon, now: number, measured = false)
     instances,
     limits: {
       enforcedBy: summary(limits, means),
-      keys: limits.map(({ by, ...limit }) => ({ ...limit, enforcedBy: by })),
+      keys: limits.map(presentLimit),
     },
     usage: measured ? usageOf(daemon) : null,
   };

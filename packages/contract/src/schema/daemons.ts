@@ -83,8 +83,8 @@ export const DaemonStatus = record("A daemon as its owner, its managers and root
   socket: text('Path of its published socket; "" when it does not listen.'),
   configChanged: flag("Whether the conf file differs from what the present run was started with: restart to apply."),
   warnings: texts("Warnings, those about the conf file as `path:line: text`."),
-  instances: list(InstanceStatus, "Its instances; at least one, also when no process runs."),
   hosts: list(HostStatus, "Its sites, in the order of its conf file."),
+  instances: list(InstanceStatus, "Its instances; at least one, also when no process runs."),
   limits: Limits,
   usage: nullable(Usage),
 });
