@@ -1,13 +1,11 @@
 /** The control API as an OpenAPI document, made of the same schemas as the types and the checks. */
+import { LONGEST_ADDRESS } from "./bounds.ts";
 import { ACCESS, ENDPOINTS, type Endpoint } from "./endpoints.ts";
 import * as schemas from "./schemas.ts";
 import { API_VERSION, VERSION } from "./version.ts";
 
 /** A JSON value. */
 type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json | undefined };
-
-/** Longest address, in characters: two names of 64 and a slash, with each character encoded. */
-export const LONGEST_ADDRESS = 300;
 
 const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
 

@@ -1,5 +1,5 @@
 /** The control API: validates, lets in, calls the handler of an endpoint, and answers as the contract says. */
-import { API_VERSION } from "@dmhost/contract";
+import { API_VERSION, LONGEST_ADDRESS } from "@dmhost/contract";
 import { ApiError, ENDPOINTS, type Endpoint, type EndpointName } from "@dmhost/contract/schemas";
 import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
 import { authorize } from "./access.ts";
@@ -12,6 +12,7 @@ import type { Call, Handlers } from "./routes/handlers.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { logRoutes } from "./routes/logs.ts";
 import { policyRoutes } from "./routes/policy.ts";
+import { serializers } from "./serializers.ts";
 import type { Surroundings } from "./surroundings.ts";
 
 const HANDLERS: Handlers<EndpointName> = {
@@ -23,15 +24,13 @@ const HANDLERS: Handlers<EndpointName> = {
 };
 
 const LONGEST_BODY = 64 * 1024;
-/** Longest encoded address in a path, in characters. */
-const LONGEST_ADDRESS = 300;
 const NO_QUERY = { type: "object", properties: {}, additionalProperties: false };
 
 /** The schemas of an endpoint. The serializer writes the fields that the answer's schema names, and no other. */
 const schemaOf = ({ query, body, answer }: Endpoint) => ({
   ...(body && { body }),
   querystring: query ?? NO_QUERY,
-  response: { ...(answer !== "bytes" && { 200: answer }), "4xx": ApiError, "5xx": ApiError },
+  response: { ...(answer !== "bytes" && { 200: answer }), default: ApiError },
 });
 
 /** The API, ready for connections that `attachCaller` has seen. */
@@ -47,6 +46,7 @@ export const createApi = async (engine: Engine, about: Surroundings): Promise<Fa
       const { status, body } = answerTo(error);
       return (reply as FastifyReply).status(status).send(body);
     },
+    schemaController: { compilersFactory: { buildSerializer: serializers } },
     ajv: { customOptions: { removeAdditional: false, coerceTypes: true } },
   });
   api.addHook("preHandler", async (request) => requestCame(request.raw.socket));

@@ -1,6 +1,6 @@
 /** GET and PUT /v1/daemons/:address/file: the text of a conf file, for its owner and root. */
-import { Optional, type Static, String as StringOf } from "typebox";
-import { flag, record, request, text, texts } from "./shapes.ts";
+import type { Static } from "typebox";
+import { flag, optional, record, request, text, texts } from "./shapes.ts";
 
 export const ConfFile = record("A conf file.", {
   path: text("Its path."),
@@ -10,9 +10,9 @@ export const ConfFile = record("A conf file.", {
 export type ConfFile = Static<typeof ConfFile>;
 
 export const ConfFileDraft = request("A text to be written, unless it has errors or the file was changed meanwhile.", {
-  path: Optional(StringOf({ description: "Ignored: the address says which file." })),
-  text: StringOf({ description: "The whole text." }),
-  fingerprint: StringOf({ description: 'Fingerprint that GET answered; "" to create a file.', maxLength: 64 }),
+  path: optional(text("Ignored: the address says which file.")),
+  text: text("The whole text."),
+  fingerprint: text('Fingerprint that GET answered; "" to create a file.', { maxLength: 64 }),
 });
 export type ConfFileDraft = Static<typeof ConfFileDraft>;
 

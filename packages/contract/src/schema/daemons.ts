@@ -1,7 +1,7 @@
 /** Status of daemons: GET /v1/daemons and GET /v1/daemons/:address. Durations are in seconds, sizes in bytes. */
-import { Optional, type Static } from "typebox";
+import type { Static } from "typebox";
 import { DAEMON_STATES } from "../states.ts";
-import { amount, count, flag, list, nullable, oneOf, record, request, text, texts } from "./shapes.ts";
+import { amount, count, flag, list, nullable, oneOf, optional, record, request, text, texts } from "./shapes.ts";
 
 export const State = oneOf(DAEMON_STATES, "State as `dmctl status` shows it.");
 export const DesiredState = oneOf(["up", "down"], "What was requested last, whatever the present state is.");
@@ -96,6 +96,6 @@ export const DaemonList = record("The daemons that the caller may control, in th
 export type DaemonList = Static<typeof DaemonList>;
 
 export const DaemonListQuery = request("Query of the list.", {
-  usage: Optional(oneOf(["1"], "Measure the resource usage of each daemon.")),
+  usage: optional(oneOf(["1"], "Measure the resource usage of each daemon.")),
 });
 export type DaemonListQuery = Static<typeof DaemonListQuery>;

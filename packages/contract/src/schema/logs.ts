@@ -1,25 +1,21 @@
 /** GET /v1/daemons/:address/log: the bytes of a daemon's log. */
-import { Integer, Optional, type Static } from "typebox";
+import type { Static } from "typebox";
 import { LATEST_TIME, MOST_LOG_LINES } from "../bounds.ts";
-import { oneOf, request } from "./shapes.ts";
+import { count, oneOf, optional, request } from "./shapes.ts";
 
 export const LogQuery = request("Which part of the log. `lines` and `since` exclude each other.", {
-  lines: Optional(
-    Integer({
-      description: "Start with this many of the last lines; without it, with the whole current file.",
-      minimum: 0,
+  lines: optional(
+    count("Start with this many of the last lines; without it, with the whole current file.", {
       maximum: MOST_LOG_LINES,
     }),
   ),
-  since: Optional(
-    Integer({
-      description:
-        "Time in ms since 1970. Start with the first file, rotated files included, that can have a line of that time or later; 0 is all.",
-      minimum: 0,
-      maximum: LATEST_TIME,
-    }),
+  since: optional(
+    count(
+      "Time in ms since 1970. Start with the first file, rotated files included, that can have a line of that time or later; 0 is all.",
+      { maximum: LATEST_TIME },
+    ),
   ),
-  follow: Optional(
+  follow: optional(
     oneOf(["0", "1"], "1: keep the answer open and send new lines, across rotation, until the client leaves."),
   ),
 });

@@ -1,9 +1,9 @@
 /** Requests that change a daemon: start, stop, restart, once, pause, continue, exit, scale, kill; and rescan. */
-import { Integer, type Static } from "typebox";
+import type { Static } from "typebox";
 import { MOST_INSTANCES } from "../bounds.ts";
 import { SIGNALS } from "../signals.ts";
 import { DaemonStatus } from "./daemons.ts";
-import { flag, oneOf, record, request, text, texts } from "./shapes.ts";
+import { count, flag, oneOf, record, request, text, texts } from "./shapes.ts";
 
 export const Outcome = record("Sent when the daemon has settled after a request.", {
   ok: flag("Whether it reached the requested state."),
@@ -21,7 +21,7 @@ export const Outcome = record("Sent when the daemon has settled after a request.
 export type Outcome = Static<typeof Outcome>;
 
 export const ScaleRequest = request("How many instances the daemon is to have.", {
-  instances: Integer({ description: "Number of instances.", minimum: 1, maximum: MOST_INSTANCES }),
+  instances: count("Number of instances.", { minimum: 1, maximum: MOST_INSTANCES }),
 });
 export type ScaleRequest = Static<typeof ScaleRequest>;
 

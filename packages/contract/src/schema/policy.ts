@@ -1,5 +1,5 @@
 /** GET /v1/policy: what the policy allows. */
-import { type Static, String as StringOf } from "typebox";
+import type { Static } from "typebox";
 import { POLICY_VERBS, type PolicyVerb } from "../policy-verbs.ts";
 import { flag, oneOf, record, request, text } from "./shapes.ts";
 
@@ -16,13 +16,12 @@ export type Ruling = Static<typeof Ruling>;
 
 const VERBS = Object.keys(POLICY_VERBS) as PolicyVerb[];
 const question = {
-  caller: StringOf({ description: "Account that would act.", maxLength: 64 }),
+  caller: text("Account that would act.", { maxLength: 64 }),
   verb: oneOf(VERBS, "What it would do."),
-  address: StringOf({
-    description:
-      "`<owner>/<name>` of the daemon, which need not exist; for `run-as` the account, for `host` the host name.",
-    maxLength: 200,
-  }),
+  address: text(
+    "`<owner>/<name>` of the daemon, which need not exist; for `run-as` the account, for `host` the host name.",
+    { maxLength: 200 },
+  ),
 };
 
 export const PolicyQuery = request(

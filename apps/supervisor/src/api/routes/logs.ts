@@ -9,7 +9,7 @@ import type { Handlers } from "./handlers.ts";
 /** Bytes that wait for a slow client. */
 const HIGH_WATER_MARK = 64 * 1024;
 /** How long a log that is followed may be silent before the answer starts without a line. In ms. */
-const SILENCE = 100;
+export const SILENCE = 100;
 
 /** Resolves when a stream has something to read, waits for it, or has ended; rejects when it cannot be opened. */
 const opened = (stream: Readable): Promise<void> =>
