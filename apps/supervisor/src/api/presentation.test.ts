@@ -1,7 +1,7 @@
 /** The status of a daemon, field by field. */
 import { expect, test } from "vitest";
 import { hostname } from "../core/hostname.ts";
-import type { State } from "../core/lifecycle.ts";
+import { describeExit, type State } from "../core/lifecycle.ts";
 import { fakeDaemon, USAGE } from "./engine.fake.ts";
 import { present } from "./presentation.ts";
 
@@ -41,7 +41,7 @@ test.each<[string, Partial<State>, string]>([
   [
     "a daemon whose program asks not to be run again",
     { phase: "failed", last: { ...LAST, exit: { how: "code", code: 100 } } },
-    "exited with code 100 (it asks not to be run again)",
+    describeExit({ how: "code", code: 100 }),
   ],
   [
     "a daemon whose finish fails for good",

@@ -1,12 +1,6 @@
 /** What /proc says of processes. A pid alone proves nothing (security.md 11): a process is its pid and its start time. */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-
-/** A process that cannot be confused with a later one of the same pid, while the machine and pid namespace last. */
-export interface ProcessIdentity {
-  readonly pid: number;
-  /** Ticks after boot at which it started (proc(5): starttime). */
-  readonly startTime: number;
-}
+import type { ProcessIdentity } from "../../engine/ports/runs.ts";
 
 interface Row extends ProcessIdentity {
   readonly state: string;
@@ -70,6 +64,21 @@ export const readProcesses = (): Snapshot =>
     .filter((entry) => /^\d+$/.test(entry))
     .map((entry) => readRow(Number(entry)))
     .filter((row): row is Row => row !== undefined && isLiving(row) && row.pid > 1);
+
+let recent: Snapshot | undefined;
+
+/**
+ * The same, read once in a turn of the event loop for all who ask in it.
+ * @throws errno errors where it cannot be looked, as for want of a descriptor
+ */
+export const processesThisTurn = (): Snapshot => {
+  if (recent) return recent;
+  recent = readProcesses();
+  setImmediate(() => {
+    recent = undefined;
+  });
+  return recent;
+};
 
 /**
  * Whether the session with the number of `leader` is the one that it led: the kernel gives nobody that pid while the session

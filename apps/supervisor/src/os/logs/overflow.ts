@@ -4,7 +4,7 @@
  */
 import { closeSync, constants, fstatSync, lstatSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import type { LogLoss } from "../../engine/ports/machine.ts";
+import type { LogLoss } from "../../engine/ports/logs.ts";
 import { asUser } from "../accounts/as-user.ts";
 import { type FileIdentity, fullOnes, readAtOnce, writeAtOnce } from "../kernel/libc.ts";
 

@@ -15,6 +15,7 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import type { SocketEvidence } from "../../core/evidence.ts";
+import type { ProcessIdentity } from "../../engine/ports/runs.ts";
 import {
   askSocketDiagnosis,
   isListenedOn,
@@ -25,7 +26,7 @@ import {
   SOCKET_PATH_LIMIT,
   takeDescriptor,
 } from "../kernel/libc.ts";
-import { isAlive, type ProcessIdentity } from "../kernel/process-table.ts";
+import { isAlive } from "../kernel/process-table.ts";
 import { fileNumber, kernelDevice } from "../kernel/socket-snapshot.ts";
 
 const BACKLOG = 4096;

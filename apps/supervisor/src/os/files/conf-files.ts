@@ -3,7 +3,7 @@ import { hash } from "node:crypto";
 import { join } from "node:path";
 import type { Definition, Parsed, ParsedService, ServiceText } from "../../core/definition.ts";
 import type { Account } from "../../core/policy-rules.ts";
-import type { FoundFile, FoundFiles, Places } from "../../engine/ports/machine.ts";
+import type { ConfDirectories, ConfSource, FoundFile, FoundFiles } from "../../engine/ports/conf-source.ts";
 import type { FileIdentity } from "../kernel/libc.ts";
 import { type ConfDirectory, type ConfText, confPath, readConfDirectory, type Selection } from "./conf-dir.ts";
 import { ConfWatch } from "./conf-watch.ts";
@@ -38,7 +38,7 @@ type Named = Pick<FoundFile, "name" | "kind" | "path">;
 type Understood = Pick<FoundFile, "definition" | "errors" | "warnings" | "fingerprint">;
 
 /** The files of all owners. */
-export class DaemonFiles {
+export class ConfFiles implements ConfSource {
   readonly #rules: FileRules;
   readonly #identity: (owner: Account) => FileIdentity;
   /** What conf files were understood as, by their paths: a text that is the same is not parsed again. */
@@ -52,10 +52,10 @@ export class DaemonFiles {
   }
 
   /** Reads all of an owner's, those in `first` before any other if they are too many. */
-  readAll(owner: Account, places: Places, first: ReadonlySet<string>): FoundFiles {
-    const conf = this.#readConf(owner, places.chain, { first });
+  readAll(owner: Account, directories: ConfDirectories, first: ReadonlySet<string>): FoundFiles {
+    const conf = this.#readConf(owner, directories.chain, { first });
     const room = this.#rules.mostDaemons - conf.files.length;
-    const services = this.#readServices(owner, places.serviceChain, { first }, room);
+    const services = this.#readServices(owner, directories.serviceChain, { first }, room);
     const files = new Map(conf.files.map((file) => [file.name, this.#understand(owner, file)]));
     // Both may lie below the same directory that is not to be trusted.
     const problems = [...new Set([...conf.problems, ...services.problems])];
@@ -69,23 +69,23 @@ export class DaemonFiles {
   }
 
   /** Reads the one of this name; undefined when there is none. */
-  readOne(owner: Account, places: Places, name: string): FoundFile | undefined {
-    const text = this.text(owner, places.chain, name);
+  readOne(owner: Account, directories: ConfDirectories, name: string): FoundFile | undefined {
+    const text = this.text(owner, directories.chain, name);
     if (text) return this.#understand(owner, text);
-    const { directories, problems } = this.#readServices(owner, places.serviceChain, { only: name });
-    if (directories[0]) return this.#understandService(owner, directories[0]);
+    const { directories: found, problems } = this.#readServices(owner, directories.serviceChain, { only: name });
+    if (found[0]) return this.#understandService(owner, found[0]);
     if (problems.length === 0) return undefined;
-    const path = join(places.serviceChain.at(-1) ?? "/", name, "run");
+    const path = join(directories.serviceChain.at(-1) ?? "/", name, "run");
     return refused({ name, kind: "service", path }, problems.join("; "));
   }
 
   /** Calls `changed` when something may have changed in these places, from now on. */
-  watch(owner: Account, places: Places, changed: () => void): void {
+  watch(owner: Account, directories: ConfDirectories, changed: () => void): void {
     const watch = this.#watches.get(owner.name) ?? new ConfWatch();
     this.#watches.set(owner.name, watch);
     const identity = this.#identity(owner);
-    const services = places.serviceChain.at(-1) ?? "/";
-    watch.follow(identity, [places.chain.at(-1) ?? "/", services, ...serviceFolders(identity, services)], changed);
+    const services = directories.serviceChain.at(-1) ?? "/";
+    watch.follow(identity, [directories.chain.at(-1) ?? "/", services, ...serviceFolders(identity, services)], changed);
   }
 
   /** The text of one conf file, or why it cannot be read; undefined when there is no such file. */
