@@ -1,4 +1,4 @@
-/** The control API from outside: hostile clients (security 13-15), callers as the kernel names them, changes as they are reported. */
+/** The control API from outside: hostile clients (docs/explanation/security.md#13), callers as the kernel names them, and changes. */
 import { once } from "node:events";
 import { createConnection, type Socket } from "node:net";
 import type { ConfFile } from "@dmhost/contract";

@@ -82,7 +82,7 @@ test("a daemon that was given up: its exit, its last lines, escaped, and what to
   const [first, second] = stdout.split("\n");
   expect(first).toBe(`${amy.name}/loud is failed: exited with code 7; given up after 2 failed runs`);
   expect(second).toBe(`Fix that and start it again; \`dmctl ${amy.name}/loud log\` shows its last lines.`);
-  expect(stdout).toMatch(/^last exit {4}run 2: exited with code 7; the program's own code; .*counts as failed$/m);
+  expect(stdout).toMatch(/^last exit {4}run 2: exited with code 7; the program's own exit code; .*counts as failed$/m);
   expect(stdout).toMatch(/^failed runs {2}2 in a row; given up after more than 1$/m);
   expect(stdout).toMatch(/^next retry {3}none: it is given up until `dmctl .*\/loud start`$/m);
   expect(stdout).toMatch(/^ {2}\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{9} first \\x1b\[2J$/m);

@@ -1,7 +1,7 @@
 /**
  * Limits in the appliance: `./dmhost up --docker` on a machine with cgroup v2, where the supervisor's container has a
- * subtree of the machine's groups to write to and no privilege besides (DESIGN decision 10). The machine is thrown away
- * with all that is made here (test/vm/machine/run).
+ * subtree of the machine's groups to write to and no privilege besides (docs/reference/limits.md). The machine is
+ * thrown away with all that is made here (test/vm/machine/run).
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";

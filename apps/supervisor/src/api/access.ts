@@ -107,7 +107,8 @@ const resolveOrCreate = (engine: Engine, caller: Caller, address: string, owner:
 
 /**
  * The conf file that `address` means to this caller: that of a daemon of theirs, or a new one. Root has every owner's by
- * the full id. A manager has none: who writes a file decides what runs as its owner, and who reads it may find passwords.
+ * the full id. A manager has none: who writes a file
+ * decides what runs as its owner, and who reads it may find passwords (docs/decisions/0004).
  * @throws Refusal as `resolve` does; not-in-policy to a manager
  */
 const resolveFile = (engine: Engine, caller: Caller, address: string): DaemonKey => {

@@ -1,4 +1,4 @@
-/** When the next try is due. Every rule here is from the issue "Back-off" of spec/daemon-manager.md: Lifecycle. */
+/** When the next try is due (docs/reference/lifecycle.md#back-off). */
 
 const FIRST_DELAY = 200;
 const LONGEST_DELAY = 60_000;

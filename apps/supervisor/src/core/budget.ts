@@ -44,7 +44,7 @@ export const nextRoom = (times: readonly number[], most: number, now: number): n
 export const recentOf = (times: readonly number[], now: number): readonly number[] =>
   times.filter((time) => time > now - MINUTE);
 
-/** Smallest log file, and its default size (spec/daemontools.md: Logs). */
+/** Smallest log file, and its default size (docs/reference/logs.md#stamps). */
 const SMALLEST_FILE = 4096;
 
 /**

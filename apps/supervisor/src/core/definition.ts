@@ -5,7 +5,7 @@ import type { LogPattern } from "./log-selection.ts";
 import { type Limits, NO_LIMITS } from "./resource-limit.ts";
 import { type App, type IndexName, indexName } from "./site.ts";
 
-/** Names of daemons and, as path segments, of owners (DESIGN: Behaviour everywhere). */
+/** Names of daemons and, as path segments, of owners (man/daemon.conf.5.md#description). */
 export const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 
 /**
@@ -17,7 +17,7 @@ export type Listen = "none" | "fastcgi" | "systemd" | "http" | "path";
 /** How readiness is detected: by a connection that it accepts (or time), a line on a descriptor, or sd_notify(3). */
 export type Ready = "accept" | "notify" | `fd:${number}`;
 
-/** The contents of a service directory besides its `run` (spec/daemontools.md: Service directories). */
+/** The contents of a service directory besides its `run` (man/daemon.conf.5.md#service-directories). */
 export interface Service {
   /** Its absolute path outside of any jail. */
   readonly directory: string;
@@ -91,7 +91,7 @@ export interface Definition extends Surroundings, Limits, Allowance {
 }
 
 /**
- * The execution environment of its process (spec/daemontools.md: The same powers in a conf file). Paths are absolute, or below the
+ * The execution environment of its process (docs/reference/daemontools.md#conf-keys). Paths are absolute, or below the
  * owner's home where they begin with `~/`.
  */
 export interface Surroundings {
@@ -109,7 +109,7 @@ export interface Surroundings {
   readonly lock: string | undefined;
 }
 
-/** Defaults of a daemon's file (spec/daemon-manager.md: A daemon's file; Lifecycle). */
+/** Defaults of a daemon's file (docs/reference/daemon-keys.md). */
 export const DEFAULTS: Omit<Definition, "start"> = {
   dir: "/",
   user: undefined,
@@ -174,7 +174,7 @@ export interface Parsed<T> {
   readonly warnings: readonly Problem[];
 }
 
-/** The contents of a service directory that define its daemon (spec/daemontools.md: Service directories). */
+/** The contents of a service directory that define its daemon (man/daemon.conf.5.md#service-directories). */
 export interface ServiceText {
   /** Absolute path of the directory as found. */
   readonly directory: string;

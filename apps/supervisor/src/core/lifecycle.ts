@@ -322,7 +322,7 @@ const press = (state: State, _event: unknown, at: Circumstances): Step =>
     { type: state.draining ? "terminate" : "kill", run: state.run },
   );
 
-/** Exit code by which a program asks not to be run again (spec/daemontools.md: The same powers in a conf file). */
+/** Exit code by which a program asks not to be run again (docs/reference/lifecycle.md#respawn). */
 const FINAL_CODE = 100;
 
 /** Whether a run that ended so is not followed by another until somebody starts it. */

@@ -45,7 +45,7 @@ export interface Settings {
   readonly strictLimits: string;
 }
 
-/** Defaults of [settings] (spec/daemon-manager.md: The policy file; spec/daemontools.md: Service directories). */
+/** Defaults of [settings] (man/daemon-manager.conf.5.md#settings). */
 export const DEFAULT_SETTINGS: Settings = {
   daemonPathDaemon: "~/.daemon-manager/daemons",
   daemonPathLog: "~/.daemon-manager/logs",

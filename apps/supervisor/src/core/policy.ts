@@ -65,15 +65,17 @@ export interface Policy {
   budget(owner: string): Budget;
   /** undefined for an account that is no owner. */
   paths(owner: string): OwnerPaths | undefined;
-  /** Accounts that several owners may run as, root and the account itself not counted (spec/security.md 9). */
+  /**
+   * Accounts that several owners may run as, root and the account itself not counted (docs/explanation/security.md#9).
+   */
   sharedTargets(): readonly { readonly target: string; readonly owners: readonly string[] }[];
 }
 
 /**
- * Joins the rules with the accounts. Entries that cannot be granted are skipped and reported with their line: unknown users and
- * groups; on a left side, another name of uid 0, uid 65534, and names that could be no directory of their own (NAME);
- * an account of uid 0 for an owner other than root (spec/security.md 4, 5). A group's members that have no account
- * are skipped.
+ * Joins the rules with the accounts. Entries that cannot be granted are skipped and reported with their line: unknown
+ * users and groups; on a left side, another name of uid 0, uid 65534, and names that could be no directory of their
+ * own (NAME); an account of uid 0 for an owner other than root (docs/explanation/security.md#5). A group's members
+ * that have no account are skipped.
  */
 export function resolvePolicy(
   rules: PolicyRules,

@@ -1,4 +1,7 @@
-/** What /proc says of processes. A pid alone proves nothing (security.md 11): a process is its pid and its start time. */
+/**
+ * What /proc says of processes. A pid alone proves nothing (docs/explanation/security.md#11): a process is its pid and
+ * its start time.
+ */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import type { ProcessIdentity } from "../../engine/ports/runs.ts";
 
@@ -91,7 +94,7 @@ export const hasSession = (leader: ProcessIdentity, rows: Snapshot): boolean =>
 /**
  * The living processes of a tree: `leader`, its session, and their descendants; also those descendants of `known`, seen
  * earlier, whose parent has gone since. Best effort where there is no cgroup: a process that left the session and lost its
- * parent between two looks is missed (security.md 10).
+ * parent between two looks is missed (docs/explanation/security.md#10).
  * @param led whether the session may be the leader's; not where it has been seen to have ended
  */
 export const findTree = (

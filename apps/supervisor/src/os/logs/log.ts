@@ -1,6 +1,7 @@
 /**
- * A daemon's log: a FIFO that the daemon writes to and an s6-log, running as the owner, that reads it (DESIGN decision 8).
- * The supervisor is not in the data path; it holds the FIFO open so that no writer meets a missing reader.
+ * A daemon's log: a FIFO that the daemon writes to and an s6-log, running as the owner, that reads it
+ * (docs/explanation/architecture.md#a-log-line). The supervisor is not in the data path; it holds the FIFO open so
+ * that no writer meets a missing reader.
  */
 import { hash } from "node:crypto";
 import {

@@ -1,6 +1,7 @@
 /**
- * What becomes of a log's FIFO that nobody empties: a daemon must not wait for ever for a full disk (spec/security.md, 18).
- * While loggers do their work nothing is read here: now and then one poll(2) tells which FIFOs are full.
+ * What becomes of a log's FIFO that nobody empties: a daemon must not wait for ever for a full disk
+ * (docs/explanation/security.md#18). While loggers do their work nothing is read here: now and then one poll(2) tells
+ * which FIFOs are full.
  */
 import { closeSync, constants, fstatSync, lstatSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";

@@ -67,9 +67,9 @@ const LONGEST_TELLING = 4096;
 const CROWD = 1000;
 /** Of a run that nobody can be a client of. */
 const NO_PROBE: BudgetedProbe = { look: () => () => false, budget: new CpuBudget(0, Number.POSITIVE_INFINITY) };
-/** How a line of a report begins that tells what is waited for, and no failure (core/launch-stages.ts: NOTICE). */
+/** How a line of a report begins that tells what is waited for, and no failure (launch/stages.ts: NOTICE). */
 const NOTICE = "~";
-/** Where a chain reports, and where it is given its word (core/launch-stages.ts). */
+/** Where a chain reports, and where it is given its word (launch/stages.ts). */
 const REPORT = 3;
 const GATE = 4;
 /** In place of a descriptor. */
@@ -276,7 +276,7 @@ const readReport = (report: Readable, notice: (text: string) => void, done: (tex
   return { watch };
 };
 
-/** A launch that waits for its word to go on (see core/launch.ts). */
+/** A launch that waits for its word to go on (see launch/plan.ts). */
 export interface Chain {
   /** Lets it become the daemon; undefined when it has ended meanwhile. */
   go(news: RunNews): Run | undefined;

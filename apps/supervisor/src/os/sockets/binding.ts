@@ -1,8 +1,9 @@
 /**
- * Where a daemon's processes bind sockets of their own (listen=path). Each run gets a directory that its account may write
- * to; what it binds there is linked into another that the account could write to and cannot reach, for whoever could put a
- * link at a published path could have the web server connect to anybody's socket (security.md 20). All of these are in one
- * tree, which can be a file system of its own: what fills it is in nobody else's way.
+ * Where a daemon's processes bind sockets of their own (listen=path). Each run gets a directory that its account may
+ * write to; what it binds there is linked into another that the account could write to and cannot reach, for whoever
+ * could put a link at a published path could have the web server connect to anybody's socket
+ * (docs/explanation/security.md#20). All of these are in one tree, which can be a file system of its own: what fills
+ * it is in nobody else's way.
  */
 import {
   chmodSync,

@@ -1,4 +1,7 @@
-/** Listening FastCGI sockets: owned by the supervisor, published in a directory where only root writes (security.md 20). */
+/**
+ * Listening FastCGI sockets: owned by the supervisor, published in a directory where only root writes
+ * (docs/explanation/security.md#20).
+ */
 import {
   chmodSync,
   chownSync,
