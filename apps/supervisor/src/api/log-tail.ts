@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import type { Concern } from "../core/advice.ts";
 import type { ControlledDaemon } from "./engine.ts";
 
-/** Reads the bytes of a log with its owner's authority; throws errno errors. `permitted`: asked again while it follows. */
+/** Reads the bytes of a log with its owner's authority; throws errno errors. `permitted`: called again while it follows. */
 export type ReadLog = (
   daemon: ControlledDaemon,
   from: {

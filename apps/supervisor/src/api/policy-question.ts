@@ -28,7 +28,7 @@ export const answerQuestion = (
   }
   const right = POLICY_VERBS[question.verb];
   const object = right === "run-as" || right === "host" ? question.address : ownerIn(question.address);
-  const verdict = judge(policy, right, question.caller, object);
+  const verdict = verdictOf(policy, right, question.caller, object);
   // The reason of a refusal would reveal which accounts exist and run daemons.
   const reveals = verdict.allowed || isRoot || right === "run-as" || right === "host" || mine.includes(object);
   return { ...question, ...ruling(reveals ? verdict : unspecific(question.caller, object), policyFile) };
@@ -36,7 +36,7 @@ export const answerQuestion = (
 
 type Right = (typeof POLICY_VERBS)[PolicyVerb];
 
-const judge = (policy: Policy, right: Right, caller: string, object: string): Verdict => {
+const verdictOf = (policy: Policy, right: Right, caller: string, object: string): Verdict => {
   if (right === "host") {
     const host = hostname(object);
     if (host !== undefined) return policy.mayHost(caller, host);

@@ -20,7 +20,7 @@ const api = async (daemon = fakeDaemon("amy/blog"), parts: Partial<Surroundings>
 
 const LOG = "GET /v1/daemons/blog/log";
 
-test("a log is answered as its bytes, with the lines that were asked for", async () => {
+test("a log is answered as its bytes, with the requested lines", async () => {
   const asked: unknown[] = [];
   const readLog: ReadLog = async function* (_daemon, { permitted, ...from }) {
     asked.push([from, permitted?.()]);
