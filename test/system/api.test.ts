@@ -1,4 +1,4 @@
-/** Hostile clients of the control API (docs/explanation/security.md#13), and callers' identity by SO_PEERCRED. */
+/** The control API from outside: hostile clients (docs/explanation/security.md#13), identity by SO_PEERCRED, and changes. */
 import { once } from "node:events";
 import { createConnection, type Socket } from "node:net";
 import type { ConfFile } from "@dmhost/contract";
@@ -77,6 +77,23 @@ test("the API refuses a body that is too long (413), and a conf file that is too
   const text = `start = exec sleep 1000\n${"#".repeat(70 * 1024)}`;
   const longer = await supervisor.ask("PUT", `${one}/file`, { text, fingerprint });
   expect([longer.status, longer.body]).toEqual([422, expect.objectContaining({ code: "invalid-file" })]);
+});
+
+test("a request for a state that a daemon already has reports that nothing changed", async () => {
+  const id = `${alice.name}/twice`;
+  alice.writeConf("twice", "start = exec sleep 1000", "listen = systemd", "autostart = no");
+  await supervisor.rescan();
+  for (const verb of ["start", "pause", "continue", "stop"] as const) {
+    const outcomes = [await supervisor.act(verb, id), await supervisor.act(verb, id)];
+    expect([verb, ...outcomes.map(({ ok, changed }) => [ok, changed])]).toEqual([verb, [true, true], [true, false]]);
+  }
+  expect(await supervisor.act("once", id)).toMatchObject({ ok: true, changed: true });
+  expect(await supervisor.act("once", id)).toMatchObject({ ok: true, changed: false });
+  expect(await supervisor.act("start", id)).toMatchObject({ ok: true, changed: true });
+  expect(await supervisor.scale(id, 2)).toMatchObject({ ok: true, changed: true });
+  expect(await supervisor.scale(id, 2)).toMatchObject({ ok: true, changed: false });
+  expect(await supervisor.act("restart", id)).toMatchObject({ ok: true, changed: true });
+  expect(await supervisor.act("exit", id)).toMatchObject({ ok: true, changed: true });
 });
 
 test("a uid may have 32 connections to the API, and closing them makes room for new ones", async () => {

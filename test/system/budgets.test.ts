@@ -120,6 +120,6 @@ test("strict-limits forbids a daemon whose limits no cgroup can enforce, and no 
   if (state === "forbidden") {
     expect(reason).toMatch(/^no cgroup can enforce memory=64 MiB here, and strict-limits=yes: .+/);
     expect((await strict.act("start", of(ben, "held"))).ok).toBe(false);
-  } else expect(limits.by).toBe("cgroup");
+  } else expect(limits.enforcedBy).toBe("cgroup");
   await strict.reaches(of(ben, "other"), "running");
 });

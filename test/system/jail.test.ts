@@ -329,7 +329,7 @@ test("run and finish of a service directory with chroot= start within the jail, 
   rmSync(`${alice.home}/service/web`);
   writeService(`${alice.home}/service`, { web: `-> ${jail}/service/moved` }, alice);
   await supervisor.rescan();
-  expect((await supervisor.status(idOf("web"))).changed).toBe(true);
+  expect((await supervisor.status(idOf("web"))).configChanged).toBe(true);
   const { daemon: moved } = await supervisor.act("restart", idOf("web"));
   await until("the daemon to exec its program", () => argumentsOf(moved.pid)[0]?.endsWith("sleep"));
   expect(readlinkSync(`/proc/${moved.pid}/cwd`)).toBe(`${jail}/service/moved`);

@@ -43,7 +43,7 @@ const dmctl = async (...words: string[]): Promise<string> => {
   return stdout;
 };
 const enforcedBy = ({ limits }: DaemonStatus, key: string): string | undefined =>
-  limits.keys.find((limit) => limit.key === key && !limit.budget)?.by;
+  limits.keys.find((limit) => limit.key === key && !limit.budget)?.enforcedBy;
 
 beforeAll(async () => {
   stage = await Stage.make();
@@ -87,7 +87,7 @@ beforeAll(async () => {
   await supervisor.start();
   await supervisor.up(idOf(alice, "idle"));
   const { limits } = await supervisor.status(idOf(alice, "idle"));
-  const enforced = limits.keys.filter(({ by }) => by === "cgroup").map(({ key }) => key);
+  const enforced = limits.keys.filter(({ enforcedBy }) => enforcedBy === "cgroup").map(({ key }) => key);
   controllers = new Set(enforced);
 });
 afterAll(() => stage.remove());
@@ -113,14 +113,16 @@ test("status says by what each limit is enforced and why, and warns about each t
       continue;
     }
     expect(by).toBe({ ...elsewhere }[key] ?? "nothing");
-    expect(status.limits.by).toMatch(/\(.*does not offer .*\)$|\(no cgroup2 file system is mounted\)$/);
+    expect(status.limits.enforcedBy).toMatch(/\(.*does not offer .*\)$|\(no cgroup2 file system is mounted\)$/);
     if (by !== "rlimit+watch")
       expect(status.warnings.join("\n")).toMatch(new RegExp(`(^|\n)${key}=.*: the cgroup2|mounted`));
   }
   const output = await dmctl("status", "--long", idOf(alice, "idle"));
   expect(output).toContain("  usage: memory ");
-  expect(output).toContain(`  limits: ${status.limits.by}\n    memory=64 MiB, held by ${enforcedBy(status, "memory")}`);
-  expect(await dmctl("explain", idOf(alice, "idle"))).toContain(`limits       ${status.limits.by}\n`);
+  expect(output).toContain(
+    `  limits: ${status.limits.enforcedBy}\n    memory=64 MiB, held by ${enforcedBy(status, "memory")}`,
+  );
+  expect(await dmctl("explain", idOf(alice, "idle"))).toContain(`limits       ${status.limits.enforcedBy}\n`);
 });
 
 test("a daemon without limits reports none and inherits the supervisor's rlimits", async () => {
@@ -139,7 +141,7 @@ test("a daemon that slowly exceeds memory= is killed, reports its limit and peak
   });
   expect(status.respawns).toBeGreaterThanOrEqual(1);
   const { lastExit } = await explained(id);
-  expect(lastExit).toMatchObject({ how: "memory", memory: { limit: 48 * M } });
+  expect(lastExit).toMatchObject({ how: "out-of-memory", memory: { limit: 48 * M } });
   expect(lastExit?.text).toMatch(/^out of memory: used \d+(\.\d+)? MiB of 48 MiB$/);
   const peak = lastExit?.memory?.peak ?? 0;
   expect(peak).toBeGreaterThan(40 * M);
@@ -156,7 +158,7 @@ test("a daemon that allocates far more than memory= at once never gets it", asyn
   await supervisor.reaches(id, "failed");
   const { lastExit } = await explained(id);
   // Under an rlimit the allocation itself fails.
-  expect(lastExit?.how).toBe(controllers.has("memory") ? "memory" : "code");
+  expect(lastExit?.how).toBe(controllers.has("memory") ? "out-of-memory" : "code");
   if (!controllers.has("memory")) expect(lastExit?.code).not.toBe(0);
 });
 
@@ -164,7 +166,7 @@ test("memory= counts the memory of all processes of a daemon, and shared memory 
   await supervisor.up(idOf(alice, "shared"));
   await supervisor.act("start", idOf(alice, "spread"));
   await until("the run with 72 MiB in three processes to end out of memory", async () => {
-    return (await explained(idOf(alice, "spread"))).lastExit?.how === "memory";
+    return (await explained(idOf(alice, "spread"))).lastExit?.how === "out-of-memory";
   });
   await supervisor.act("stop", idOf(alice, "spread"));
   // The watch has sampled this daemon as often as the other.
@@ -178,7 +180,7 @@ test("when an owner's memory budget is exceeded, one of the owner's daemons is k
   const names = ["one", "two", "three"];
   const victim = await until("an exit out of memory", async () => {
     for (const name of names) {
-      if ((await explained(idOf(carol, name))).lastExit?.how === "memory") return name;
+      if ((await explained(idOf(carol, name))).lastExit?.how === "out-of-memory") return name;
     }
     return false;
   });
@@ -211,7 +213,7 @@ test("a busy loop is throttled to cpu=, or its status says that cpu= is not enfo
     const now = await supervisor.status(id);
     return (now.usage?.cpu ?? 0) > 0.3 && now;
   });
-  if (controllers.has("cpu")) expect(status.usage?.throttled).toBeGreaterThan(0);
+  if (controllers.has("cpu")) expect(status.usage?.cpuThrottled).toBeGreaterThan(0);
   else {
     expect(enforcedBy(status, "cpu")).toBe("nothing");
     expect(status.warnings.join("\n")).toMatch(/^cpu=0\.2 is not enforced: /);
@@ -257,14 +259,14 @@ describe("a limit that changes while its daemon runs", () => {
     if (controllers.has("cpu")) expect(fileOf(alice, "idle", "cpu.max")).toBe("25000 100000");
     if (controllers.has("processes")) {
       expect(fileOf(alice, "idle", "pids.max")).toBe("7");
-      expect([pending, status.changed]).toEqual([[], false]);
+      expect([pending, status.configChanged]).toEqual([[], false]);
       return;
     }
-    expect([pending, status.changed]).toEqual([["processes"], true]);
+    expect([pending, status.configChanged]).toEqual([["processes"], true]);
     expect(limitsOf(pid)["Max processes"]).toBe("5 5");
     await supervisor.act("restart", id);
     const after = await supervisor.status(id);
-    expect([after.changed, after.limits.keys.some((limit) => limit.pending)]).toEqual([false, false]);
+    expect([after.configChanged, after.limits.keys.some((limit) => limit.pending)]).toEqual([false, false]);
     expect(limitsOf(after.pid)["Max processes"]).toBe("7 7");
   });
 
@@ -274,7 +276,7 @@ describe("a limit that changes while its daemon runs", () => {
     alice.writeConf("shared", `start = ${sharing(24)}`, "memory = 12M", "autostart = no", ...ONE_RUN);
     await supervisor.rescan();
     await until("the run to end", async () => (await supervisor.status(id)).pid !== pid);
-    expect((await explained(id)).lastExit).toMatchObject({ how: "memory", memory: { limit: 12 * M } });
+    expect((await explained(id)).lastExit).toMatchObject({ how: "out-of-memory", memory: { limit: 12 * M } });
     await supervisor.act("stop", id);
   });
 });

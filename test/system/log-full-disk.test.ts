@@ -51,7 +51,7 @@ test("a daemon whose log's disk is full does not block, and its log goes on when
     },
     50,
   );
-  expect([full.pid, full.logTrouble]).toEqual([pid, "no space left for its log (ENOSPC)"]);
+  expect([full.pid, full.logProblem]).toEqual([pid, "no space left for its log (ENOSPC)"]);
   const written = async (): Promise<number> => Number(await succeed("cat", `${alice.home}/written`)) || 0;
   const before = await written();
   await until("1000 more lines from the daemon", async () => (await written()) > before + 1000, 50);
@@ -68,7 +68,7 @@ test("a daemon whose log's disk is full does not block, and its log goes on when
   expect([resumed.pid, resumed.logDropped >= known]).toEqual([pid, true]);
 
   await succeed("rm", `${logs}/ballast`);
-  await until("the log's trouble to be over", async () => (await supervisor.status(id)).logTrouble === "");
+  await until("the log's problem to be over", async () => (await supervisor.status(id)).logProblem === "");
   const files = rotatedIn(`${logs}/busy`).length;
   await until("another rotated file", () => rotatedIn(`${logs}/busy`).length > files);
   await supervisor.act("stop", id);

@@ -33,12 +33,12 @@ const dmctl = async (...words: string[]): Promise<string> =>
   (await alice.run([toolbox.node, toolbox.dmctl, ...words])).stdout;
 /** Waits until a daemon's log has this trouble; returns its text. */
 const trouble = (name: string, words: string): Promise<string> =>
-  until(`the log trouble of ${name}`, async () => {
-    const { logTrouble } = await supervisor.status(idOf(name));
-    return logTrouble.includes(words) && logTrouble;
+  until(`the log problem of ${name}`, async () => {
+    const { logProblem } = await supervisor.status(idOf(name));
+    return logProblem.includes(words) && logProblem;
   });
 const untilRepaired = (name: string): Promise<unknown> =>
-  until(`the log trouble of ${name} to be over`, async () => (await supervisor.status(idOf(name))).logTrouble === "");
+  until(`the log problem of ${name} to be over`, async () => (await supervisor.status(idOf(name))).logProblem === "");
 
 test("a failing log/run is shown with its code and last error line in status, explain and JSON until it works", async () => {
   service("failing", "echo first >&2; printf 'no \\033[31msuch file\\n\\n' >&2; exit 3");
@@ -87,5 +87,5 @@ test("a logger that writes errors and reads on outlives the supervisor and can s
   await until("still more lines", () => count() > then + 120);
   const [logger = "", ...others] = readFileSync(`${alice.home}/loggers`, "utf8").trim().split("\n");
   expect([isRunning(Number(logger)), others]).toEqual([true, []]);
-  expect((await supervisor.status(idOf("plaintive"))).logTrouble).toBe("");
+  expect((await supervisor.status(idOf("plaintive"))).logProblem).toBe("");
 });

@@ -73,7 +73,7 @@ beforeAll(async () => {
   for (const name of ["site", "last"]) dora.write(`service/${name}/down`, "");
   await supervisor.start();
   const { limits: inForce } = await supervisor.up(idOf("shared"));
-  byCgroup = inForce.keys.some(({ key, by }) => key === "memory" && by === "cgroup");
+  byCgroup = inForce.keys.some(({ key, enforcedBy }) => key === "memory" && enforcedBy === "cgroup");
 });
 afterAll(() => stage.remove());
 
@@ -97,7 +97,7 @@ test("a child of posix_spawn(3) that still shares its parent's memory is not cou
   await supervisor.act("start", idOf("hog"));
   await until(
     "the run with 72 MiB to end out of memory",
-    async () => (await explained("hog")).lastExit?.how === "memory",
+    async () => (await explained("hog")).lastExit?.how === "out-of-memory",
   );
   // The watch has sampled this daemon as often as the other.
   expect(await supervisor.status(idOf("spawner"))).toMatchObject({ state: "running", respawns: 0 });
@@ -113,7 +113,10 @@ test("a child of posix_spawn(3) that still shares its parent's memory is not cou
 
 test("memory of a process whose first thread has ended is counted", async () => {
   await supervisor.act("start", idOf("headless"));
-  await until("the run to end out of memory", async () => (await explained("headless")).lastExit?.how === "memory");
+  await until(
+    "the run to end out of memory",
+    async () => (await explained("headless")).lastExit?.how === "out-of-memory",
+  );
   await supervisor.act("stop", idOf("headless"));
 });
 

@@ -48,7 +48,7 @@ test("a changed primary group leaves daemons running or stopped, and is in force
   await supervisor.act("stop", idOf(alice, "cd"));
   await alice.moveTo("staff");
   expect(await supervisor.rescan()).toMatchObject(nothing);
-  expect(await supervisor.status(idOf(alice, "cd"))).toMatchObject({ state: "stopped", want: "down" });
+  expect(await supervisor.status(idOf(alice, "cd"))).toMatchObject({ state: "stopped", desiredState: "down" });
   expect(await supervisor.status(idOf(alice, "chg"))).toMatchObject({ state: "running", pid });
   const { daemon } = await supervisor.act("restart", idOf(alice, "chg"));
   expect(numbersOf(daemon.pid, "Gid")).toEqual([staff, staff, staff, staff]);
@@ -96,7 +96,10 @@ test("a daemon whose run-as account's uid changes is stopped and started with th
 test("the policy is applied to the account that a run runs as, not to a changed user= in its conf file", async () => {
   const { pid } = await supervisor.reaches(idOf(carol, "site"), "running");
   carol.writeConf("site", "start = exec sleep 1000", `user = ${alice.name}`);
-  await until("the daemon to be marked as changed", async () => (await supervisor.status(idOf(carol, "site"))).changed);
+  await until(
+    "the daemon to be marked as changed",
+    async () => (await supervisor.status(idOf(carol, "site"))).configChanged,
+  );
   await supervisor.rescan();
   expect(await supervisor.status(idOf(carol, "site"))).toMatchObject({ state: "running", pid });
   carol.writeConf("site", "start = exec sleep 1000", `user = ${carol.name}`);

@@ -58,28 +58,37 @@ test("a conf file that is written in pieces is loaded only when it is complete",
 test("a daemon whose conf file changes is marked and goes on as it was, and a restart puts the file in force", async () => {
   const { pid } = await supervisor.reaches(idOf("steady"), "running");
   alice.writeConf("steady", "start = exec sleep 1000", "export EDITION = second");
-  await until("the daemon to be marked as changed", async () => (await supervisor.status(idOf("steady"))).changed);
+  await until(
+    "the daemon to be marked as changed",
+    async () => (await supervisor.status(idOf("steady"))).configChanged,
+  );
   // A second edit within the same second undoes the first: the text counts, not the modification time.
   alice.writeConf("steady", "start = exec sleep 1000");
-  await until("the daemon not to be marked as changed", async () => !(await supervisor.status(idOf("steady"))).changed);
+  await until(
+    "the daemon not to be marked as changed",
+    async () => !(await supervisor.status(idOf("steady"))).configChanged,
+  );
   alice.writeConf("steady", "start = exec sleep 1000", "export EDITION = third");
   await until(
     "the daemon to be marked as changed again",
-    async () => (await supervisor.status(idOf("steady"))).changed,
+    async () => (await supervisor.status(idOf("steady"))).configChanged,
   );
   expect((await supervisor.status(idOf("steady"))).pid).toBe(pid);
   const { daemon } = await supervisor.act("restart", idOf("steady"));
-  expect(daemon.changed).toBe(false);
+  expect(daemon.configChanged).toBe(false);
   expect(environmentOf(daemon.pid)["EDITION"]).toBe("third");
 });
 
 test("the next supervisor keeps a daemon's mark as changed", async () => {
   alice.writeConf("steady", "start = exec sleep 1000", "export EDITION = fourth");
-  await until("the daemon to be marked as changed", async () => (await supervisor.status(idOf("steady"))).changed);
+  await until(
+    "the daemon to be marked as changed",
+    async () => (await supervisor.status(idOf("steady"))).configChanged,
+  );
   const { pid } = await supervisor.status(idOf("steady"));
   await supervisor.end("SIGKILL");
   await supervisor.start();
-  expect(await supervisor.status(idOf("steady"))).toMatchObject({ pid, changed: true });
+  expect(await supervisor.status(idOf("steady"))).toMatchObject({ pid, configChanged: true });
 });
 
 test("a half-written or broken conf file, and a restart with it, never end a running daemon", async () => {
@@ -92,7 +101,7 @@ test("a half-written or broken conf file, and a restart with it, never end a run
   const refused = await supervisor.act("restart", idOf("steady"));
   expect(refused.ok).toBe(false);
   expect(refused.reason).toContain(`${pathOf("steady")}:1: `);
-  expect(await supervisor.status(idOf("steady"))).toMatchObject({ state: "running", pid, changed: true });
+  expect(await supervisor.status(idOf("steady"))).toMatchObject({ state: "running", pid, configChanged: true });
   process.kill(pid, "SIGKILL");
   await supervisor.reaches(idOf("steady"), "running", pid);
   alice.writeConf("steady", "start = exec sleep 1000");
@@ -135,9 +144,9 @@ test("a restart that is refused because of the home's mode does not mark an unch
   const after = await supervisor.status(idOf("steady"));
   chmodSync(alice.home, 0o750);
   expect([ok, reason]).toEqual([false, expect.stringContaining("others than")]);
-  expect(after).toMatchObject({ pid, changed: false, warnings: [] });
+  expect(after).toMatchObject({ pid, configChanged: false, warnings: [] });
   expect(await supervisor.rescan()).toMatchObject({ changed: [], problems: [] });
-  expect(await supervisor.status(idOf("steady"))).toMatchObject({ state: "running", pid, changed: false });
+  expect(await supervisor.status(idOf("steady"))).toMatchObject({ state: "running", pid, configChanged: false });
 });
 
 test("a conf directory that is replaced is watched again", async () => {

@@ -1,11 +1,11 @@
 /** Everything that the API does outside of the engine: files of tenants, logs, and the policy. */
 import { VERSION } from "@dmhost/contract";
 import type { Logger } from "pino";
-import type { ConfKey } from "../api/conf-text.ts";
-import type { Surroundings } from "../api/routes.ts";
+import type { Surroundings } from "../api/surroundings.ts";
 import { parseDaemonFile } from "../conf/daemon-file.ts";
 import { daemonTemplate } from "../conf/daemon-template.ts";
 import { effectiveSettings } from "../conf/effective-settings.ts";
+import type { DaemonKey } from "../core/daemon-key.ts";
 import { describeProblem } from "../core/definition.ts";
 import type { Supervisor } from "../engine/supervisor.ts";
 import { confPath, isConfPath } from "../os/files/conf-dir.ts";
@@ -29,7 +29,7 @@ export const apiSurroundings = (
   { policyFile, reloadPolicy, answered }: SurroundingsOptions,
 ): Surroundings => {
   const started = Date.now();
-  const found = ({ owner, name }: ConfKey) => {
+  const found = ({ owner, name }: DaemonKey) => {
     const { chain, serviceChain } = supervisor.policy.paths(owner.name) ?? { chain: ["/"], serviceChain: ["/"] };
     return {
       path: confPath(chain.at(-1) ?? "/", name),
