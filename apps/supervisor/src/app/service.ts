@@ -7,7 +7,7 @@ import type { Logger } from "pino";
 import { createApi } from "../api/routes.ts";
 import { type Findings, Supervisor } from "../engine/supervisor.ts";
 import { NginxSites } from "../os/files/nginx-sites.ts";
-import { giveBackMemory } from "../os/kernel/own-memory.ts";
+import { releaseMemory } from "../os/kernel/own-memory.ts";
 import { releaseCgroupRoot } from "../os/limits/cgroup.ts";
 import { reExec, takeInherited } from "../os/processes/re-exec.ts";
 import { Publisher } from "../web/publisher.ts";
@@ -35,7 +35,7 @@ export class Service {
   readonly #supervisor: Supervisor;
   readonly #publisher: Publisher;
   readonly #control: Control;
-  readonly #rest = setTimeout(giveBackMemory, QUIET).unref();
+  readonly #rest = setTimeout(releaseMemory, QUIET).unref();
   #api: FastifyInstance | undefined;
   #leaving = false;
 

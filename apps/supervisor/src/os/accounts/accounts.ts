@@ -1,7 +1,7 @@
 /** The machine's accounts and groups, as NSS tells them (files, extrausers, LDAP). */
 import { execFileSync } from "node:child_process";
 import type { Account, AccountBase } from "../../core/policy-rules.ts";
-import type { FileIdentity } from "../kernel/libc.ts";
+import type { FileIdentity } from "../kernel/file-identity.ts";
 
 const getent = (...args: string[]): string[] => {
   try {

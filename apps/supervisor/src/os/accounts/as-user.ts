@@ -1,5 +1,5 @@
 /** Touching files with a tenant's authority, so that root's powers are absent (security.md, rule 1; DESIGN decision 5). */
-import { type FileIdentity, setFileIdentity } from "../kernel/libc.ts";
+import { type FileIdentity, setFileIdentity } from "../kernel/file-identity.ts";
 import { privileged } from "../kernel/privileges.ts";
 
 const own: FileIdentity = {

@@ -1,6 +1,6 @@
 /** The accounts in force, for everything that acts as one of them. */
 import type { Account, AccountBase } from "../../core/policy-rules.ts";
-import type { FileIdentity } from "../kernel/libc.ts";
+import type { FileIdentity } from "../kernel/file-identity.ts";
 import { privileged } from "../kernel/privileges.ts";
 import { fileIdentity } from "./accounts.ts";
 

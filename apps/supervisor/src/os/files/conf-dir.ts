@@ -13,7 +13,7 @@ import {
 import { dirname, join } from "node:path";
 import type { Account } from "../../core/policy-rules.ts";
 import { asUser } from "../accounts/as-user.ts";
-import type { FileIdentity } from "../kernel/libc.ts";
+import type { FileIdentity } from "../kernel/file-identity.ts";
 import { entriesOf, Overcrowded } from "./entries.ts";
 import { lineThatIsNotUtf8, readUtf8 } from "./utf8.ts";
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Definition, Parsed, ParsedService, ServiceText } from "../../core/definition.ts";
 import type { Account } from "../../core/policy-rules.ts";
 import type { ConfDirectories, ConfSource, FoundFile, FoundFiles } from "../../engine/ports/conf-source.ts";
-import type { FileIdentity } from "../kernel/libc.ts";
+import type { FileIdentity } from "../kernel/file-identity.ts";
 import { type ConfDirectory, type ConfText, confPath, readConfDirectory, type Selection } from "./conf-dir.ts";
 import { ConfWatch } from "./conf-watch.ts";
 import {

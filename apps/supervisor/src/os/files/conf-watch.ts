@@ -1,7 +1,7 @@
 /** Notices changes in directories of conf files and service directories, seen with their owner's authority. */
 import { type FSWatcher, statSync, watch } from "node:fs";
 import { asUser } from "../accounts/as-user.ts";
-import type { FileIdentity } from "../kernel/libc.ts";
+import type { FileIdentity } from "../kernel/file-identity.ts";
 
 /** How long it must have been quiet: whoever writes a file in pieces is let finish. In ms. */
 const QUIET = 300;
@@ -85,11 +85,11 @@ export class ConfWatch {
     const now = performance.now();
     this.#first ??= now;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#listenAgain(), QUIET);
+    this.#timer = setTimeout(() => this.#setBacklog(), QUIET);
   }
 
   /** Listens for the rest of the quiet that there must be before a look. */
-  #listenAgain(): void {
+  #setBacklog(): void {
     const now = performance.now();
     try {
       if (this.#identity) this.#listen(this.#identity);

@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { asUser } from "../accounts/as-user.ts";
-import type { FileIdentity } from "../kernel/libc.ts";
+import type { FileIdentity } from "../kernel/file-identity.ts";
 
 /** A new file may come to hold passwords: it is its owner's alone. */
 const NEW_FILE = 0o600;

@@ -1,7 +1,7 @@
 /** One supervisor a directory: two would each run every daemon. */
 import { constants, openSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { lock } from "../kernel/libc.ts";
+import { lock } from "../kernel/file-calls.ts";
 
 /**
  * Claims `directory` for as long as this process lives.

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import type { ServiceText } from "../../core/definition.ts";
 import type { Account } from "../../core/policy-rules.ts";
 import { asUser } from "../accounts/as-user.ts";
-import type { FileIdentity } from "../kernel/libc.ts";
+import type { FileIdentity } from "../kernel/file-identity.ts";
 import { distrust, escaped, MOST_LISTED, openOwn, readText, type Selection } from "./conf-dir.ts";
 import { entriesOf, Overcrowded } from "./entries.ts";
 

@@ -4,7 +4,8 @@
  */
 import { spawn } from "node:child_process";
 import { rmdirSync } from "node:fs";
-import { closeOnExec, type FileIdentity } from "../kernel/libc.ts";
+import { closeOnExec } from "../kernel/descriptors.ts";
+import type { FileIdentity } from "../kernel/file-identity.ts";
 import { privileged } from "../kernel/privileges.ts";
 
 /** How long it may take. In ms. */

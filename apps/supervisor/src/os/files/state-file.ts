@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { exchangeFiles } from "../kernel/libc.ts";
+import { exchangeFiles } from "../kernel/file-calls.ts";
 import { processEpoch } from "../kernel/process-table.ts";
 
 /** Bumped when what is written changes its shape. */

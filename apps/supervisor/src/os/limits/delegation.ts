@@ -1,7 +1,7 @@
 /** The cgroup that systemd, or whoever started the supervisor, left to it (systemd.resource-control(5): Delegate=). */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { hasMark } from "../kernel/libc.ts";
+import { hasMark } from "../kernel/file-calls.ts";
 
 /** The leaf that its processes move into: a group that passes controllers on may have none of its own. */
 const LEAF = "supervisor";

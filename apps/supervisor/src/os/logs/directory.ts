@@ -3,7 +3,7 @@ import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { asUser } from "../accounts/as-user.ts";
 import { entriesOf } from "../files/entries.ts";
-import type { FileIdentity } from "../kernel/libc.ts";
+import type { FileIdentity } from "../kernel/file-identity.ts";
 import { isCompressed } from "./gzip.ts";
 
 /** The file that is being written. */

@@ -5,7 +5,8 @@
 import { closeSync, constants, openSync, readFileSync } from "node:fs";
 import { constants as system } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import { holdsBytes, writeAtOnce } from "../kernel/libc.ts";
+import { writeNow } from "../kernel/descriptors.ts";
+import { hasInput } from "../kernel/poll.ts";
 
 /** How often a logger is looked at, in ms. */
 const LOOK = 50;
@@ -16,7 +17,7 @@ const LOOKS = 20;
 /** Waits until a FIFO has been emptied, for so many ms at most; gives whether it has. */
 export const emptied = async (fd: number, longest: number): Promise<boolean> => {
   const end = performance.now() + longest;
-  for (let wait = 1; holdsBytes(fd); wait = Math.min(2 * wait, LOOK)) {
+  for (let wait = 1; hasInput(fd); wait = Math.min(2 * wait, LOOK)) {
     if (performance.now() > end) return false;
     await sleep(wait);
   }
@@ -43,12 +44,12 @@ const waits = (pid: number): boolean => {
 export const endLine = async (fd: number, pid: number, holds: () => boolean): Promise<void> => {
   for (let look = 0, found = 0; look < LOOKS; look += 1) {
     await sleep(LOOK);
-    if (!holds() || holdsBytes(fd)) return;
+    if (!holds() || hasInput(fd)) return;
     found = waits(pid) ? found + 1 : 0;
     if (found < ENOUGH) continue;
     // Others have this FIFO open as it is, so that it may block.
     const own = openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK);
-    writeAtOnce(own, Buffer.from("\n"));
+    writeNow(own, Buffer.from("\n"));
     closeSync(own);
     return;
   }

@@ -3,7 +3,8 @@
  * block on. So it neither waits for the supervisor to read nor misses it, and nobody reads more than a pipe holds.
  */
 import { chownSync, closeSync, constants, openSync, rmSync } from "node:fs";
-import { mkfifo, readAtOnce } from "../kernel/libc.ts";
+import { readNow } from "../kernel/descriptors.ts";
+import { mkfifo } from "../kernel/file-calls.ts";
 
 /** What a FIFO holds (pipe(7)), in bytes. */
 const CAPACITY = 64 * 1024;
@@ -34,7 +35,7 @@ export class Complaints {
     const bytes = Buffer.alloc(CAPACITY);
     let length = 0;
     for (let more = -1; more !== 0 && length < CAPACITY; length += more)
-      more = readAtOnce(this.fd, bytes.subarray(length));
+      more = readNow(this.fd, bytes.subarray(length));
     const lines = bytes.toString("latin1", 0, length).split("\n");
     const line = Buffer.from(lines.findLast((each) => each.trim() !== "") ?? "", "latin1");
     return line

@@ -3,7 +3,7 @@ import { closeSync, constants, mkdtempSync, openSync, rmSync, writeFileSync, wri
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { mkfifo } from "../kernel/libc.ts";
+import { mkfifo } from "../kernel/file-calls.ts";
 import { Overflow } from "./overflow.ts";
 
 const identity = {
@@ -64,7 +64,7 @@ test("a FIFO whose name is gone is emptied all the same", () => {
 /** What a program tells whose descriptors are all in use for the first minute. */
 const CROWDED = (directory: string): string => `
   import { closeSync, constants, openSync, writeSync } from "node:fs";
-  import { mkfifo } from "${import.meta.dirname}/../kernel/libc.ts";
+  import { mkfifo } from "${import.meta.dirname}/../kernel/file-calls.ts";
   import { Overflow } from "${import.meta.dirname}/overflow.ts";
   mkfifo("${directory}/other", 0o600);
   const fd = openSync("${directory}/other", constants.O_RDWR | constants.O_NONBLOCK);

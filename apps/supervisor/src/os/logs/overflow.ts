@@ -6,7 +6,9 @@ import { closeSync, constants, fstatSync, lstatSync, openSync, rmSync, writeSync
 import { join } from "node:path";
 import type { LogLoss } from "../../engine/ports/logs.ts";
 import { asUser } from "../accounts/as-user.ts";
-import { type FileIdentity, fullOnes, readAtOnce, writeAtOnce } from "../kernel/libc.ts";
+import { readNow, writeNow } from "../kernel/descriptors.ts";
+import type { FileIdentity } from "../kernel/file-identity.ts";
+import { fullPipes } from "../kernel/poll.ts";
 
 /** How often FIFOs are looked at, and how often while one of them overflows. In ms. */
 const LOOK = 1000;
@@ -158,7 +160,7 @@ export class Overflow {
       // From here on it has to be quick: whoever waited to write is at it again.
       const rest = take(fd);
       this.#notice = rest.length === 0 || rest.at(-1) === NEWLINE ? whole : cut;
-      if (!writeAtOnce(fd, this.#notice)) this.#notice = Buffer.alloc(0);
+      if (!writeNow(fd, this.#notice)) this.#notice = Buffer.alloc(0);
       this.#count(newlines(rest));
     } finally {
       closeSync(fd);
@@ -196,8 +198,7 @@ export class Overflow {
 const take = (fd: number): Buffer => {
   const bytes = Buffer.alloc(2 * CAPACITY);
   let length = 0;
-  for (let more = -1; more !== 0 && length < bytes.length; length += more)
-    more = readAtOnce(fd, bytes.subarray(length));
+  for (let more = -1; more !== 0 && length < bytes.length; length += more) more = readNow(fd, bytes.subarray(length));
   return bytes.subarray(0, length);
 };
 
@@ -219,7 +220,7 @@ export class OverflowWatch {
   #look(): void {
     this.#timer = undefined;
     if (this.#all.size === 0) return;
-    const full = new Set(fullOnes([...this.#all].map(({ fd }) => fd)));
+    const full = new Set(fullPipes([...this.#all].map(({ fd }) => fd)));
     const now = performance.now();
     let busy = false;
     for (const overflow of this.#all) {

@@ -2,7 +2,7 @@
 import { closeSync, read } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
-import type { FileIdentity } from "../kernel/libc.ts";
+import type { FileIdentity } from "../kernel/file-identity.ts";
 import { CURRENT, LogDirectory, type LogFile, type Succession } from "./directory.ts";
 import { openLast, type Place } from "./end.ts";
 import { inflated, isCompressed } from "./gzip.ts";

@@ -2,7 +2,8 @@ import { closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync } fro
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { mkfifo, reap, spawnSession } from "../kernel/libc.ts";
+import { mkfifo } from "../kernel/file-calls.ts";
+import { reap, spawnSession } from "../kernel/spawn.ts";
 import { begin, type Ended } from "./children.ts";
 
 let directory: string;

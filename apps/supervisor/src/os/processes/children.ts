@@ -1,5 +1,6 @@
 /** Programs that this one has begun, until they have ended. */
-import { closeOnExec, endedChild, reap, type Spawned, spawnSession } from "../kernel/libc.ts";
+import { closeOnExec } from "../kernel/descriptors.ts";
+import { endedChild, reap, type Spawned, spawnSession } from "../kernel/spawn.ts";
 
 /** How a program ended. */
 export type Ended = NonNullable<ReturnType<typeof reap>>;

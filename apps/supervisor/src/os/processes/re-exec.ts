@@ -1,6 +1,6 @@
 /** What a program hands to the one that takes its place in its process. */
 import { closeSync, fstatSync, readSync, writeFileSync } from "node:fs";
-import { closeOnExec, keepOnExec, memoryFile } from "../kernel/libc.ts";
+import { closeOnExec, keepOnExec, memoryFile } from "../kernel/descriptors.ts";
 
 /** Environment variable with the descriptor of a file that names them: one string may have 128 KiB, and they may be more. */
 const INHERITED = "DMHOST_INHERITED_SOCKETS";

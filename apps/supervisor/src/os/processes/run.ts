@@ -6,7 +6,7 @@ import type { Readable } from "node:stream";
 import type { ClientProbe, LiveRun, ProcessIdentity, RunNews, RunUsage } from "../../engine/ports/runs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import { CpuBudget } from "../kernel/cpu-budget.ts";
-import { endedChild, openPidfd, reap, sendSignal, socketPair } from "../kernel/libc.ts";
+import { openPidfd, sendSignal } from "../kernel/pidfd.ts";
 import type { Poller } from "../kernel/poller.ts";
 import {
   findTree,
@@ -17,6 +17,8 @@ import {
   readProcesses,
   type Snapshot,
 } from "../kernel/process-table.ts";
+import { endedChild, reap } from "../kernel/spawn.ts";
+import { socketPair } from "../kernel/unix-socket.ts";
 import { groupMembers, hasStarved, isPopulated, killGroup, removeGroup } from "../limits/cgroup.ts";
 import { readPeak, readSize, readUsage } from "../limits/usage.ts";
 import { anyOf } from "../sockets/client-probe.ts";
