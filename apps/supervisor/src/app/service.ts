@@ -8,7 +8,7 @@ import { createApi } from "../api/routes.ts";
 import { type Findings, Supervisor } from "../engine/supervisor.ts";
 import { NginxSites } from "../os/files/nginx-sites.ts";
 import { releaseMemory } from "../os/kernel/own-memory.ts";
-import { releaseCgroupRoot } from "../os/limits/cgroup.ts";
+import { releaseCgroupRoot } from "../os/limits/cgroup-root.ts";
 import { reExec, takeInherited } from "../os/processes/re-exec.ts";
 import { Publisher } from "../web/publisher.ts";
 import { apiSurroundings } from "./api-surroundings.ts";

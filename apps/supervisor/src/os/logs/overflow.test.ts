@@ -35,7 +35,7 @@ test("a logger that could write, and does not, has a minute; then lines are drop
   expect(overflow.loss).toEqual({ lines: 7, reason: "" });
   overflow.look(true, MINUTE);
   // The first line is kept: the logger may have read its beginning.
-  expect(overflow.loss).toEqual({ lines: 7 + 12_999, reason: "its logger does not go on, though it could write" });
+  expect(overflow.loss).toEqual({ lines: 7 + 12_999, reason: "its logger does not read, although it could write" });
 });
 
 test("whatever is read, or a FIFO that is not full any more, begins the minute anew", () => {
@@ -69,8 +69,8 @@ const CROWDED = (directory: string): string => `
   mkfifo("${directory}/other", 0o600);
   const fd = openSync("${directory}/other", constants.O_RDWR | constants.O_NONBLOCK);
   const identity = { uid: process.getuid(), gid: process.getgid(), groups: process.getgroups() };
-  const tells = { report: () => undefined, counted: () => undefined };
-  const overflow = new Overflow({ fd, identity, directory: "${directory}" }, 0, tells);
+  const listener = { report: () => undefined, counted: () => undefined };
+  const overflow = new Overflow({ fd, identity, directory: "${directory}" }, 0, listener);
   writeSync(fd, "line\\n".repeat(13_000));
   const taken = [];
   try { for (;;) taken.push(openSync("/dev/null")); } catch {}
@@ -82,6 +82,6 @@ const CROWDED = (directory: string): string => `
 
 test("where there is no descriptor to look with, nothing is taken for an obstacle, and nothing dropped", () => {
   const argv = ["--nofile=64:64", process.execPath, "--input-type=module", "-e", CROWDED(directory)];
-  const loss = { lines: 12_999, reason: "its logger does not go on, though it could write" };
+  const loss = { lines: 12_999, reason: "its logger does not read, although it could write" };
   expect(JSON.parse(execFileSync("prlimit", argv, { encoding: "utf8" }))).toEqual([0, 0, 0, loss]);
 });
