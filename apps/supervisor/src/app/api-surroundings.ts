@@ -1,4 +1,4 @@
-/** Everything that the API does outside of the engine: files of tenants, logs, and the policy. */
+/** Work of the API outside of the engine: conf files, logs and the policy. */
 import { VERSION } from "@dmhost/contract";
 import type { Logger } from "pino";
 import type { ConfKey } from "../api/conf-text.ts";
@@ -13,10 +13,10 @@ import { makeConfFile, replaceConfFile } from "../os/files/conf-write.ts";
 import { readLog } from "../os/logs/reader.ts";
 import type { Machine } from "./machine.ts";
 
-/** What else they are made of. */
+/** Functions of the service that the API calls. */
 export interface SurroundingsOptions {
   readonly policyFile: string;
-  /** Reads policy and accounts again; returns problems. Throws when the file is refused. */
+  /** Reads policy and accounts again; returns problems. Rejects when the file is refused. */
   readonly reloadPolicy: () => Promise<string[]>;
   /** Called after each request. */
   readonly answered: () => void;

@@ -11,12 +11,12 @@ import { privileged } from "../os/kernel/privileges.ts";
 import { ControlSockets, linkFromHome } from "../os/sockets/control-socket.ts";
 
 export interface Control {
-  /** Opens the sockets that the policy in force asks for, and closes others. */
+  /** Opens the sockets of the policy in force, and closes all others. */
   open(): Promise<void>;
   close(): void;
 }
 
-/** @param api answers on the sockets */
+/** @param api handles the connections */
 export const controlSockets = (
   runDir: string,
   supervisor: Pick<Supervisor, "policy">,

@@ -1,18 +1,18 @@
-/** How much an account has put into a directory that it was given: counted no further than to what is too much. */
+/** Measures what an account has put into its directory, up to the limits. */
 import { closeSync, constants, lstatSync, openSync } from "node:fs";
 import { entriesOf, Overcrowded } from "./entries.ts";
 
-/** What there may be in all, besides the directory. */
+/** Limits of files and megabytes below the directory. */
 const MOST_FILES = 64;
 const MOST_MEGABYTES = 1;
 
 const TOO_MANY = `more than ${MOST_FILES} files`;
 const TOO_LARGE = `more than ${MOST_MEGABYTES}M`;
-const HIDDEN = "a directory that cannot be looked into";
-/** What becomes of a file that the account has taken away meanwhile, or put another in its place. */
+const HIDDEN = "a directory that cannot be read";
+/** Errors for a file that the account has removed or replaced meanwhile. */
 const CHANGED: ReadonlySet<string> = new Set(["ENOENT", "ENOTDIR", "ELOOP"]);
 
-/** What of the files there is too much, in words; undefined where nothing is. Links are not followed. `asUser` is its caller's to say. */
+/** Which limit the files exceed, in words; undefined where none. Does not follow links. The caller acts as the account. */
 export const excessIn = (directory: string): string | undefined => {
   let [files, bytes] = [0, 0];
   const look = (inside: string): string | undefined => {
@@ -49,7 +49,7 @@ export const excessIn = (directory: string): string | undefined => {
 /** Of st_blocks (stat(2)). */
 const BLOCK = 512;
 
-/** @throws what says nothing about the directory */
+/** @throws errors that say nothing about the directory */
 const failed = (error: unknown): string | undefined => {
   if (error instanceof Overcrowded) return TOO_MANY;
   const { code = "" } = error as NodeJS.ErrnoException;

@@ -1,4 +1,4 @@
-/** The policy file's text, taken only from a file that nobody but root, or the supervisor's own account, can write. */
+/** Reads the policy file, which only root or the supervisor's own account may be able to write. */
 import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
 import { lineThatIsNotUtf8, readUtf8 } from "./utf8.ts";
 
@@ -27,7 +27,7 @@ export const readPolicyFile = (path: string): string => {
     const bytes = readFileSync(fd);
     const text = readUtf8(bytes);
     if (text !== undefined) return text;
-    throw new Error(`${path}:${lineThatIsNotUtf8(bytes)}: this line is not UTF-8 text; write it anew`);
+    throw new Error(`${path}:${lineThatIsNotUtf8(bytes)}: this line is not UTF-8 text; rewrite it`);
   } finally {
     closeSync(fd);
   }

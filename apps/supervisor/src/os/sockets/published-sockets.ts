@@ -78,7 +78,7 @@ export class PublishedSockets implements Sockets {
   }
 
   /** The held sockets, to keep open across re-exec: descriptors by paths. */
-  handOver(): ReadonlyMap<string, number> {
+  descriptors(): ReadonlyMap<string, number> {
     return new Map([...this.#held].map(({ path, descriptor }) => [path, descriptor]));
   }
 
