@@ -241,7 +241,7 @@ test("a directory that cannot be watched is named, and the others are watched", 
     const { problems: told } = await supervisor.rescan();
     return told.length > 0 && told;
   });
-  expect(problems).toEqual([`${path}/log: cannot be watched (EACCES), so changes in it are found by rescan alone`]);
+  expect(problems).toEqual([`${path}/log: cannot be watched (EACCES), so only a rescan finds changes in it`]);
   writeService(join(directory(), "unasked"), { run: SLEEP }, mallory);
   await until("a daemon that nobody has scanned for", async () => {
     const { status } = await supervisor.ask("GET", `/v1/daemons/${encodeURIComponent(idOf("unasked"))}`);

@@ -52,8 +52,7 @@ export class Service {
     const { ports, accounts } = this.#machine;
     this.#supervisor = new Supervisor(ports, rule, logTransitions(log));
     this.#publisher = this.#makePublisher();
-    const api = (): FastifyInstance => this.#api as FastifyInstance;
-    this.#control = controlSockets(flags.runDir, this.#supervisor, accounts, api, log);
+    this.#control = controlSockets(flags.runDir, this.#supervisor, accounts, () => this.#api, log);
   }
 
   #makePublisher(): Publisher {

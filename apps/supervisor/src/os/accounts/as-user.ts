@@ -17,10 +17,10 @@ type Synchronous<T> = T extends PromiseLike<unknown> ? never : T;
  * @throws what `work` throws; EPERM when the kernel does not let this process become `identity`
  */
 export const asUser = <T>(identity: FileIdentity, work: () => Synchronous<T>): T => {
-  if (!privileged) return work() as T;
+  if (!privileged) return work();
   try {
     setFileIdentity(identity);
-    return work() as T;
+    return work();
   } finally {
     restore();
   }

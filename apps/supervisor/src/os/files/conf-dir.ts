@@ -1,4 +1,5 @@
 /** Reads a tenant's directory of conf files as the tenant, and checks who may have written each file (security.md 2-4). */
+
 import {
   closeSync,
   constants,
@@ -13,6 +14,7 @@ import {
 import { dirname, join } from "node:path";
 import type { Account } from "../../core/policy-rules.ts";
 import { asUser } from "../accounts/as-user.ts";
+import { codeOf, messageOf } from "../kernel/error-code.ts";
 import type { FileIdentity } from "../kernel/file-identity.ts";
 import { entriesOf, Overcrowded } from "./entries.ts";
 import { lineThatIsNotUtf8, readUtf8 } from "./utf8.ts";
@@ -78,7 +80,7 @@ export const openOwn = (path: string, account: Account): { fd: number; stats: St
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY);
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
+    const code = codeOf(error);
     return {
       problem: code === "ELOOP" ? "it is a symbolic link; put the file itself here" : `cannot be opened: ${code}`,
     };
@@ -161,10 +163,10 @@ export const readConfDirectory = (
     makeOwnDirectory(account, identity, directory);
     return asUser(identity, () => readAsOwner(account, chain, directory, selection));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") {
+    if (codeOf(error) === "ENOENT") {
       return { files: [], passedOver: [], problems: [], complete: true };
     }
-    const problem = `${directory}: ${error instanceof Error ? error.message : String(error)}`;
+    const problem = `${directory}: ${messageOf(error)}`;
     return { files: [], passedOver: [], problems: [problem], complete: false };
   }
 };

@@ -1,6 +1,7 @@
 /** Watches directories of conf files and service directories, as their owner. */
 import { type FSWatcher, statSync, watch } from "node:fs";
 import { asUser } from "../accounts/as-user.ts";
+import { codeOf, messageOf } from "../kernel/error-code.ts";
 import type { FileIdentity } from "../kernel/file-identity.ts";
 
 /** Time without a change before `changed` is called, so that a file written in pieces is complete. In ms. */
@@ -59,8 +60,8 @@ export class ConfWatch {
       this.#watchOne(directory);
       return [];
     } catch (error) {
-      const { code, message } = error as NodeJS.ErrnoException;
-      return [`${directory}: cannot be watched (${code ?? message}), so changes in it are found by rescan alone`];
+      const why = codeOf(error) || messageOf(error);
+      return [`${directory}: cannot be watched (${why}), so only a rescan finds changes in it`];
     }
   }
 

@@ -1,5 +1,7 @@
 /** Measures what an account has put into its directory, up to the limits. */
+
 import { closeSync, constants, lstatSync, openSync } from "node:fs";
+import { codeOf } from "../kernel/error-code.ts";
 import { entriesOf, Overcrowded } from "./entries.ts";
 
 /** Limits of files and megabytes below the directory. */
@@ -52,7 +54,7 @@ const BLOCK = 512;
 /** @throws errors that say nothing about the directory */
 const failed = (error: unknown): string | undefined => {
   if (error instanceof Overcrowded) return TOO_MANY;
-  const { code = "" } = error as NodeJS.ErrnoException;
+  const code = codeOf(error);
   if (code === "EACCES") return HIDDEN;
   if (CHANGED.has(code)) return undefined;
   throw error;

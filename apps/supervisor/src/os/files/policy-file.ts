@@ -1,5 +1,7 @@
 /** Reads the policy file, which only root or the supervisor's own account may be able to write. */
+
 import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
+import { codeOf } from "../kernel/error-code.ts";
 import { lineThatIsNotUtf8, readUtf8 } from "./utf8.ts";
 
 /**
@@ -11,7 +13,7 @@ export const readPolicyFile = (path: string): string => {
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
-    throw new Error(`${path}: the policy file cannot be opened: ${(error as NodeJS.ErrnoException).code}`);
+    throw new Error(`${path}: the policy file cannot be opened: ${codeOf(error)}`);
   }
   try {
     const stats = fstatSync(fd);

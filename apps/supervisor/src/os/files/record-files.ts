@@ -1,6 +1,8 @@
 /** Records of instances as files: `<owner>/<name>.json`, for further instances `<owner>/<name>#<number>.json`. */
+
 import type { InstanceKey } from "../../core/daemon-key.ts";
 import type { InstanceRecord, RecordSlot, Records } from "../../engine/ports/records.ts";
+import { messageOf } from "../kernel/error-code.ts";
 import { isInstanceRecord, wrongRecordFields } from "./instance-record.ts";
 import { recordName } from "./record-name.ts";
 import type { StateFiles } from "./state-file.ts";
@@ -108,7 +110,7 @@ export class RecordFiles implements Records {
       this.#states.write(owner, file, record);
     } catch (error) {
       // A full disk must not stop daemons; the next supervisor finds an old record.
-      this.#report(`${owner}/${file}`, `cannot write its record: ${error instanceof Error ? error.message : error}`);
+      this.#report(`${owner}/${file}`, `cannot write its record: ${messageOf(error)}`);
     }
   }
 
@@ -116,7 +118,7 @@ export class RecordFiles implements Records {
     try {
       this.#states.remove(owner, file);
     } catch (error) {
-      const why = error instanceof Error ? error.message : error;
+      const why = messageOf(error);
       this.#report(`${owner}/${file}`, `cannot remove its record: ${why}`);
     }
   }

@@ -2,11 +2,13 @@
  * What one service directory holds (spec/daemontools.md: Service directories). Files that other accounts than the owner and
  * root may have written are refused. The caller acts as the owner.
  */
+
 import { createHash } from "node:crypto";
 import { closeSync, lstatSync, readSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import type { ServiceText } from "../../core/definition.ts";
 import type { Account } from "../../core/policy-rules.ts";
+import { codeOf, messageOf } from "../kernel/error-code.ts";
 import { distrust, openOwn, readText } from "./conf-dir.ts";
 
 /** The content of a service directory. */
@@ -31,7 +33,7 @@ const ifThere = <T>(work: () => T): T | undefined => {
   try {
     return work();
   } catch (error) {
-    if (["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "")) return undefined;
+    if (["ENOENT", "ENOTDIR"].includes(codeOf(error))) return undefined;
     throw error;
   }
 };
@@ -140,7 +142,7 @@ export const foundService = (account: Account, directory: string, name: string, 
     const content = ifThere(() => readService(account, path, largest));
     return content ? [{ ...found, content, problem: undefined }] : [];
   } catch (error) {
-    const { message } = error as Error;
+    const message = messageOf(error);
     return [{ ...found, content: undefined, problem: error instanceof Refusal ? message : `${path}: ${message}` }];
   }
 };

@@ -2,9 +2,11 @@
  * Lists the service directories of an owner, as the owner (spec/daemontools.md: Service directories). Files that other accounts
  * may have written are refused.
  */
+
 import { join } from "node:path";
 import type { Account } from "../../core/policy-rules.ts";
 import { asUser } from "../accounts/as-user.ts";
+import { codeOf, messageOf } from "../kernel/error-code.ts";
 import type { FileIdentity } from "../kernel/file-identity.ts";
 import { distrust, escaped, MOST_LISTED, readText, type Selection } from "./conf-dir.ts";
 import { entriesOf, Overcrowded } from "./entries.ts";
@@ -47,9 +49,8 @@ export const readServiceDirectories = (
   try {
     return asUser(identity, () => readAsOwner(account, chain, directory, selection));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT")
-      return { directories: [], passedOver: [], problems: [], complete: true };
-    const problem = `${directory}: ${error instanceof Error ? error.message : String(error)}`;
+    if (codeOf(error) === "ENOENT") return { directories: [], passedOver: [], problems: [], complete: true };
+    const problem = `${directory}: ${messageOf(error)}`;
     return { directories: [], passedOver: [], problems: [problem], complete: false };
   }
 };

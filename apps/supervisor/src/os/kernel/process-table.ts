@@ -1,6 +1,8 @@
 /** Processes as /proc lists them. A pid alone proves nothing (security.md 11): pid and start time identify a process. */
+
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import type { ProcessIdentity } from "../../engine/ports/runs.ts";
+import { codeOf } from "./error-code.ts";
 
 interface Row extends ProcessIdentity {
   readonly state: string;
@@ -33,7 +35,7 @@ const readRow = (pid: number): Row | undefined => {
       startTime: Number(fields[19]),
     };
   } catch (error) {
-    if (!ABSENT.has((error as NodeJS.ErrnoException).code ?? "")) throw error;
+    if (!ABSENT.has(codeOf(error))) throw error;
     return undefined;
   }
 };

@@ -1,5 +1,7 @@
 /** Snapshots of all UNIX sockets of this network namespace (sock_diag(7)); all who ask at about the same time share one. */
+
 import { CpuBudget } from "./cpu-budget.ts";
+import { codeOf } from "./error-code.ts";
 import { numberOf } from "./file-number.ts";
 import {
   ATTRIBUTE,
@@ -124,7 +126,7 @@ export class SocketSnapshots {
       });
     } catch (error) {
       // Any other error, such as a lack of descriptors or memory, says nothing about the kernel: the next one may succeed.
-      if (!UNSUPPORTED.has((error as NodeJS.ErrnoException).code ?? "")) return undefined;
+      if (!UNSUPPORTED.has(codeOf(error))) return undefined;
       return { supported: false, has: () => true, to: () => NONE };
     }
     if (whole) return { supported: true, has: (inode) => inodes.has(inode), to: (file) => connections(files, file) };

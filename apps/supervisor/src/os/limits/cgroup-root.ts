@@ -1,4 +1,5 @@
 /** The subtree of the unified cgroup hierarchy in which runs get their cgroups. */
+
 import {
   accessSync,
   constants,
@@ -11,6 +12,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import type { Means } from "../../core/enforcement.ts";
+import { messageOf } from "../kernel/error-code.ts";
 import { takeDelegated } from "./delegation.ts";
 
 const CGROUP2_MAGIC = 0x63677270;
@@ -58,7 +60,7 @@ export const findCgroupRoot = (name: string, wanted: readonly string[]): CgroupR
       accessSync(join(path, "cgroup.procs"), constants.W_OK);
       if (isCgroup2(path)) return { path, ...enable(place, path, wanted) };
     } catch (error) {
-      why = error instanceof Error ? error.message : String(error);
+      why = messageOf(error);
     }
   }
   return { path: undefined, controllers: new Set(), why };
@@ -85,7 +87,7 @@ const enable = (place: string, path: string, wanted: readonly string[]): Means =
       try {
         enableBelow(directory, [controller]);
       } catch (error) {
-        problems.push(`enabling ${controller} in ${directory}: ${error instanceof Error ? error.message : error}`);
+        problems.push(`enabling ${controller} in ${directory}: ${messageOf(error)}`);
       }
     }
   }

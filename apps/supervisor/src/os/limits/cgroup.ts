@@ -1,7 +1,9 @@
 /** cgroups of runs: one per run, so that its limits, its processes and its end are those of the whole run. */
+
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Allotment, GroupFile } from "../../core/allowance.ts";
+import { codeOf } from "../kernel/error-code.ts";
 import { type CgroupRoot, enableBelow } from "./cgroup-root.ts";
 
 /** Files that some kernels lack (swap accounting can be off); limits work without them. */
@@ -105,7 +107,7 @@ export const isPopulated = (path: string): boolean => {
   try {
     return readFileSync(`${path}/cgroup.events`, "utf8").includes("populated 1");
   } catch (error) {
-    return !ABSENT.has((error as NodeJS.ErrnoException).code ?? "");
+    return !ABSENT.has(codeOf(error));
   }
 };
 

@@ -1,6 +1,8 @@
 /** The cgroup that systemd or another service manager delegated to the supervisor (systemd.resource-control(5): Delegate=). */
+
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { codeOf } from "../kernel/error-code.ts";
 import { hasMark } from "../kernel/file-calls.ts";
 
 /** The leaf for the supervisor's processes: a cgroup with controllers enabled below it may have no processes itself. */
@@ -41,6 +43,6 @@ const move = (pid: string, leaf: string): void => {
   try {
     writeFileSync(join(leaf, "cgroup.procs"), pid);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+    if (codeOf(error) !== "ESRCH") throw error;
   }
 };

@@ -1,8 +1,10 @@
 /** A directory of s6-log, read as its owner: which file continues which. */
+
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { asUser } from "../accounts/as-user.ts";
 import { entriesOf } from "../files/entries.ts";
+import { codeOf } from "../kernel/error-code.ts";
 import type { FileIdentity } from "../kernel/file-identity.ts";
 import { isCompressed } from "./gzip.ts";
 
@@ -103,7 +105,7 @@ export class LogDirectory {
       if (file.latest === latest) return file;
       closeSync(file.fd);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+      if (codeOf(error) !== "ENOENT") throw error;
     }
     return undefined;
   }
@@ -126,7 +128,7 @@ export class LogDirectory {
       current = this.#descriptor(CURRENT);
       return fstatSync(current).ino !== fstatSync(fd).ino;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return true;
+      if (codeOf(error) === "ENOENT") return true;
       throw error;
     } finally {
       if (current !== undefined) closeSync(current);

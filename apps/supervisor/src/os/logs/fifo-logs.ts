@@ -1,10 +1,12 @@
 /** The port logs: one FIFO per daemon in the run directory, read by an s6-log or by a tenant's log/run. */
+
 import type { DaemonKey } from "../../core/daemon-key.ts";
 import type { Account } from "../../core/policy-rules.ts";
 import type { HeldLog, LogPredecessor, Logs } from "../../engine/ports/logs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import type { KnownAccounts } from "../accounts/known-accounts.ts";
 import { makeOwnDirectory } from "../files/conf-dir.ts";
+import { messageOf } from "../kernel/error-code.ts";
 import type { Poller } from "../kernel/poller.ts";
 import { attendantOf } from "../processes/attendant.ts";
 import { fifoPath } from "./fifo.ts";
@@ -54,7 +56,7 @@ export class FifoLogs implements Logs {
     const failed =
       (doing: string) =>
       (error: unknown): void =>
-        report(`${doing}: ${error instanceof Error ? error.message : String(error)}`);
+        report(`${doing}: ${messageOf(error)}`);
     const surroundings = { poller: this.#options.poller, overflows: this.#overflows };
     const log = new Log(plan, before, surroundings, { report, replaced: before.changed });
     return {

@@ -1,7 +1,9 @@
 /** Decompresses gzip files. */
+
 import { readSync } from "node:fs";
 import { pipeline, Readable } from "node:stream";
 import { constants, createGunzip } from "node:zlib";
+import { codeOf } from "../kernel/error-code.ts";
 
 /** Bytes to which a tenant's file is inflated at most: more than a log's largest file. */
 const MOST = 320 * 1024 * 1024;
@@ -21,13 +23,14 @@ export async function* inflated(source: AsyncIterable<Buffer>): AsyncGenerator<B
   pipeline(Readable.from(source, { objectMode: false }), text, () => undefined);
   let length = 0;
   try {
-    for await (const chunk of text as AsyncIterable<Buffer>) {
+    const chunks: AsyncIterable<Buffer> = text;
+    for await (const chunk of chunks) {
       length += chunk.length;
       if (length > MOST) return;
       yield chunk;
     }
   } catch (error) {
-    if (!(error as NodeJS.ErrnoException).code?.startsWith("Z_")) throw error;
+    if (!codeOf(error).startsWith("Z_")) throw error;
   } finally {
     text.destroy();
   }

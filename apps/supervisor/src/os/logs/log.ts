@@ -2,10 +2,12 @@
  * A daemon's log: a FIFO that the daemon writes to and an s6-log, running as the owner, that reads it (DESIGN decision 8).
  * The supervisor is not in the data path; it holds the FIFO open so that writers always find a reader.
  */
+
 import { closeSync, constants, openSync, rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LogLoss, LogPredecessor, LogTrace } from "../../engine/ports/logs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
+import { messageOf } from "../kernel/error-code.ts";
 import type { Poller } from "../kernel/poller.ts";
 import { clear } from "../processes/adopt.ts";
 import type { Run } from "../processes/process-tree.ts";
@@ -113,7 +115,7 @@ export class Log {
     try {
       rmSync(this.#plan.fifo, { force: true, recursive: true });
     } catch (error) {
-      this.#report(`cannot remove its FIFO: ${error instanceof Error ? error.message : error}`);
+      this.#report(`cannot remove its FIFO: ${messageOf(error)}`);
     }
     await this.#started;
     this.#closed = true;

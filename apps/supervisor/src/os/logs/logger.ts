@@ -1,9 +1,11 @@
 /** Keeps the logger of one log running. */
+
 import { hash } from "node:crypto";
 import { closeSync, constants, openSync } from "node:fs";
 import { constants as system } from "node:os";
 import type { ProcessIdentity, RawExit, RunNews } from "../../engine/ports/runs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
+import { messageOf } from "../kernel/error-code.ts";
 import type { Poller } from "../kernel/poller.ts";
 import { adopt } from "../processes/adopt.ts";
 import { launch } from "../processes/launch-chain.ts";
@@ -95,7 +97,7 @@ export class Logger {
         this.#trouble = "";
       }, STEADY).unref();
     } catch (error) {
-      this.#trouble = error instanceof Error ? error.message : String(error);
+      this.#trouble = messageOf(error);
       this.#listener.report(this.#trouble);
       this.#retry = setTimeout(() => this.start(), QUICK_END);
     } finally {

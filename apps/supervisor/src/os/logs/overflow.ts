@@ -2,11 +2,13 @@
  * Empties a log's FIFO that its logger does not read: a daemon must not block for ever on a full disk (spec/security.md, 18).
  * While loggers work nothing is read here; one poll(2) a second finds full FIFOs.
  */
+
 import { closeSync, constants, fstatSync, lstatSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { LogLoss } from "../../engine/ports/logs.ts";
 import { asUser } from "../accounts/as-user.ts";
 import { readNow, writeNow } from "../kernel/descriptors.ts";
+import { codeOf } from "../kernel/error-code.ts";
 import type { FileIdentity } from "../kernel/file-identity.ts";
 import { fullPipes } from "../kernel/poll.ts";
 
@@ -54,7 +56,7 @@ const obstacle = ({ identity, directory }: Watched): string =>
       }
       return "";
     } catch (error) {
-      const { code = "" } = error as NodeJS.ErrnoException;
+      const code = codeOf(error);
       if (INCONCLUSIVE.has(code)) return "";
       return code === "ENOSPC" || code === "EDQUOT" ? `no space left for its log (${code})` : `${directory}: ${code}`;
     }

@@ -1,8 +1,10 @@
 /** Checks what a logger needs before it is started: it could not report a lack of it to the daemon's owner. */
+
 import { closeSync, constants, existsSync, lstatSync, openSync, readlinkSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import { asUser } from "../accounts/as-user.ts";
+import { codeOf } from "../kernel/error-code.ts";
 import type { FileIdentity } from "../kernel/file-identity.ts";
 
 /** Where Debian installs the program that starts s6-log's processors. */
@@ -43,7 +45,7 @@ export const requireWritable = (owner: string, identity: FileIdentity, directory
       closeSync(openSync(probe, flags, 0o600));
       rmSync(probe, { force: true });
     } catch (error) {
-      const { code = "" } = error as NodeJS.ErrnoException;
+      const code = codeOf(error);
       if (REFUSED.has(code)) throw new Error(whyUnwritable(owner, directory, code));
     }
   });

@@ -1,7 +1,9 @@
 /** Reads a log as its owner, from any line on, and follows it through its rotated files. */
+
 import { closeSync, read } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
+import { codeOf } from "../kernel/error-code.ts";
 import type { FileIdentity } from "../kernel/file-identity.ts";
 import { CURRENT, LogDirectory, type LogFile, type Succession } from "./directory.ts";
 import { openLast, type Place } from "./end.ts";
@@ -75,7 +77,7 @@ const openNext = async (
       const next = directory.successor(file);
       if (next !== undefined) return { file: directory.open(next.name), missed: next.missed };
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+      if (codeOf(error) !== "ENOENT") throw error;
     }
     await sleep(LOOK);
   }

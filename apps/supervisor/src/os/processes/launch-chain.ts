@@ -1,9 +1,11 @@
 /** Launch chains: a plan's programs, which wait at the gate for the go signal before they become the daemon. */
+
 import { closeSync, writeSync } from "node:fs";
 import { Socket } from "node:net";
 import { constants } from "node:os";
 import type { RunNews } from "../../engine/ports/runs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
+import { codeOf } from "../kernel/error-code.ts";
 import { identify } from "../kernel/process-table.ts";
 import { type Ended, endedChild } from "../kernel/spawn.ts";
 import { socketPair } from "../kernel/unix-socket.ts";
@@ -78,7 +80,7 @@ const spawnChain = (plan: LaunchPlan, stdio: Stdio, ended: (how: Ended) => void)
     return { pid, report: report[0], gate: gate[0], ready: ready?.[0] };
   } catch (error) {
     for (const fd of ours) closeSync(fd);
-    const { code = "" } = error as NodeJS.ErrnoException;
+    const code = codeOf(error);
     if (!EXHAUSTED.has(code)) throw error;
     throw Object.assign(new Error("cannot start a process: the limit on processes, memory or descriptors is reached"), {
       code: "EAGAIN",

@@ -1,8 +1,10 @@
 /** The processes of one run, found by its cgroup, or by its session where there are no cgroups. */
+
 import { closeSync } from "node:fs";
 import { constants } from "node:os";
 import type { ClientProbe, LiveRun, ProcessIdentity, RunTrace, RunUsage } from "../../engine/ports/runs.ts";
 import { CpuBudget } from "../kernel/cpu-budget.ts";
+import { codeOf } from "../kernel/error-code.ts";
 import { openPidfd, sendSignal } from "../kernel/pidfd.ts";
 import {
   findTree,
@@ -51,7 +53,7 @@ export const signalProcess = (process: ProcessIdentity, signal: number): void =>
   try {
     if (isAlive(process)) sendSignal(pidfd, signal);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+    if (codeOf(error) !== "ESRCH") throw error;
   } finally {
     closeSync(pidfd);
   }

@@ -1,4 +1,5 @@
 /** The port runs: each instance has a slot for one live run and one standby launch. */
+
 import { hash } from "node:crypto";
 import { join } from "node:path";
 import type { InstanceKey } from "../../core/daemon-key.ts";
@@ -15,6 +16,7 @@ import type {
 } from "../../engine/ports/runs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import { recordName } from "../files/record-name.ts";
+import { messageOf } from "../kernel/error-code.ts";
 import type { OwnerBudgets } from "../kernel/owner-budgets.ts";
 import type { Poller } from "../kernel/poller.ts";
 import { privileged } from "../kernel/privileges.ts";
@@ -179,7 +181,7 @@ class Slot implements RunSlot {
         done(code);
       });
     } catch (error) {
-      const why = error instanceof Error ? error.message : error;
+      const why = messageOf(error);
       this.#options.report(this.#daemon, `its finish cannot be launched: ${why}`);
       done(undefined);
     }

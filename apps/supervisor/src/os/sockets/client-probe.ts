@@ -1,7 +1,9 @@
 /** Finds the processes that have a client's connection, by sock_diag(7) and /proc. Each search is bounded. */
+
 import { lstatSync, opendirSync, readFileSync, readlinkSync } from "node:fs";
 import type { ClientLook, ProcessIdentity } from "../../engine/ports/runs.ts";
 import { asUser } from "../accounts/as-user.ts";
+import { codeOf } from "../kernel/error-code.ts";
 import { type Role, roleOf, type SocketSnapshots } from "../kernel/socket-snapshot.ts";
 
 /**
@@ -111,7 +113,7 @@ const holdsClient = (pid: number, { isClient, isListed }: Classifier, deadline: 
     }
     return false;
   } catch (error) {
-    return ENDED.has((error as NodeJS.ErrnoException).code ?? "") ? false : undefined;
+    return ENDED.has(codeOf(error)) ? false : undefined;
   }
 };
 /** No file has this number. */

@@ -12,8 +12,12 @@ import { unlinkSocket } from "./socket-directory.ts";
 /** Connections of one uid at a time. */
 const MOST_CONNECTIONS = 32;
 
-const descriptorOf = (socket: Socket): number =>
-  (socket as unknown as { readonly _handle: { readonly fd: number } | null })._handle?.fd ?? -1;
+/** Descriptor of a connection, which Node keeps in an internal property; -1 where it is closed. */
+const descriptorOf = (socket: Socket): number => {
+  const handle: unknown = Reflect.get(socket, "_handle");
+  if (typeof handle !== "object" || handle === null || !("fd" in handle)) return -1;
+  return typeof handle.fd === "number" ? handle.fd : -1;
+};
 
 /** Accepts connections on any number of sockets and passes each on with the uid of its peer. */
 export class ControlSockets {

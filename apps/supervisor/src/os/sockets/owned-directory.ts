@@ -1,4 +1,5 @@
 /** Directories in which an account works and whose parents it cannot change: the supervisor acts in them as the account. */
+
 import {
   chmodSync,
   chownSync,
@@ -12,6 +13,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { asUser } from "../accounts/as-user.ts";
+import { codeOf } from "../kernel/error-code.ts";
 import type { FileIdentity } from "../kernel/file-identity.ts";
 
 /** Name of a socket in such a directory, and of one that is to replace it. */
@@ -65,7 +67,7 @@ export const removeOwned = (path: string, owner: FileIdentity): boolean => {
     rmdirSync(path);
     return true;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "ENOENT";
+    return codeOf(error) === "ENOENT";
   }
 };
 

@@ -1,5 +1,6 @@
 /** Directories of sockets: only the supervisor changes them, and others pass through them without listing them. */
 import { chmodSync, chownSync, lstatSync, mkdirSync, unlinkSync } from "node:fs";
+import { codeOf, messageOf } from "../kernel/error-code.ts";
 
 /** Modes of a directory that others may traverse: its group alone, or all accounts. */
 export const TRAVERSABLE = { byGroup: 0o710, byAll: 0o711 } as const;
@@ -26,7 +27,6 @@ export const unlinkSocket = (path: string): string | undefined => {
     unlinkSync(path);
     return undefined;
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    return code === "ENOENT" || code === "ENOTDIR" ? undefined : message;
+    return ["ENOENT", "ENOTDIR"].includes(codeOf(error)) ? undefined : messageOf(error);
   }
 };
