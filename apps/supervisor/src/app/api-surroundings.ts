@@ -7,7 +7,8 @@ import { parseDaemonFile } from "../conf/daemon-file.ts";
 import { daemonTemplate } from "../conf/daemon-template.ts";
 import { effectiveSettings } from "../conf/effective-settings.ts";
 import { describeProblem } from "../core/definition.ts";
-import type { Supervisor } from "../engine/supervisor.ts";
+import type { Policy } from "../core/policy.ts";
+import type { Ports } from "../engine/ports/ports.ts";
 import { confPath, isConfPath } from "../os/files/conf-dir.ts";
 import { makeConfFile, replaceConfFile } from "../os/files/conf-write.ts";
 import { readLog } from "../os/logs/reader.ts";
@@ -22,9 +23,13 @@ export interface SurroundingsOptions {
   readonly answered: () => void;
 }
 
+type MachineForApi = Pick<Machine, "accounts" | "confs" | "cgroups"> & {
+  readonly ports: Pick<Ports, "clock" | "records">;
+};
+
 export const apiSurroundings = (
-  supervisor: Supervisor,
-  { ports, accounts, confs, cgroups }: Machine,
+  supervisor: { readonly policy: Pick<Policy, "paths"> },
+  { ports, accounts, confs, cgroups }: MachineForApi,
   log: Pick<Logger, "error">,
   { policyFile, reloadPolicy, answered }: SurroundingsOptions,
 ): Surroundings => {
