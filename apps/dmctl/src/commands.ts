@@ -91,7 +91,7 @@ const sendSignal = async ({ client, id }: Call, signal: string): Promise<number>
   return EXIT.done;
 };
 
-/** The command that sends this one signal, as svc has a letter for it (spec/daemontools.md: Control). */
+/** The command that sends this one signal, as svc has a letter for it (docs/reference/daemontools.md#control). */
 const sending = (verb: string, signal: string): Command => ({
   verb,
   ids: "one",
@@ -294,10 +294,12 @@ export const COMMANDS: readonly Command[] = [
   {
     verb: "tai64nlocal",
     ids: "none",
-    options: ["utc"],
+    options: ["utc", "multilog"],
     does: "standard input with its TAI64N labels as local time",
     async run({ session, given }) {
-      return (await import("./log-text.ts")).showWallClock(session, given.has("utc") ? "utc" : "local");
+      const { showWallClock } = await import("./log-text.ts");
+      const stamper = given.has("multilog") ? "multilog" : "s6-log";
+      return showWallClock(session, given.has("utc") ? "utc" : "local", stamper);
     },
   },
   {

@@ -8,7 +8,7 @@ const JAIL_CAPABILITIES = ",+sys_chroot,+setpcap";
 /** What a process keeps of root's capabilities: those for entering a jail, or, as root itself, all. */
 type Kept = "nothing" | "jail" | "all";
 
-/** Service directories of root are scripts that change the account themselves (spec/daemontools.md: Service directories). */
+/** Service directories of root are scripts that change the account themselves (man/daemon.conf.5.md#service-directories). */
 export const keptBy = ({ chroot, service }: Pick<Definition, "chroot" | "service">): Kept => {
   if (chroot !== undefined) return "jail";
   return service === undefined ? "nothing" : "all";

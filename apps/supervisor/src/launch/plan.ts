@@ -1,21 +1,22 @@
 /**
- * Launch plans: the chain of programs between the supervisor and a tenant's daemon, built as text here and run by os/process.ts:
+ * Launch plans: the chain of programs between the supervisor and a tenant's daemon, built as text here and run by
+ * os/processes:
  *
  *   sh (still root: join the cgroup, set nice) -> setpriv (become the account, for good) -> the stages that the daemon's
  *   file asks for -> sh (enter the directory) -> the daemon's own shell with `start`, or the program itself where `start` is
  *   `exec` and plain words
  *
- * The stages, in this order (core/launch-stages.ts): sh waits for the go signal; sh takes the lock; perl reads env-dir and
+ * The stages, in this order (launch/stages.ts): sh waits for the go signal; sh takes the lock; perl reads env-dir and
  * env-file; sh enters the jail; prlimit sets limits; capsh makes the jail its root and drops the two capabilities that
  * setpriv kept only for this. All of them run as the account, so a tenant's path can harm only the tenant. No program of
  * the jail runs before capsh, and after it none has capabilities.
  *
- * Nothing that a tenant wrote is read before setpriv, and a tenant's variables have a prefix until only the daemon's shell is
- * to come: otherwise root's shell, or one with a capability, would obey LD_PRELOAD. A stage that fails reports that on
- * descriptor 3 and ends the chain; that descriptor closes when the daemon's shell takes over.
+ * Nothing that a tenant wrote is read before setpriv, and a tenant's variables have a prefix until only the daemon's
+ * shell is to come: otherwise root's shell, or one with a capability, would obey LD_PRELOAD. A stage that fails reports
+ * that on descriptor 3 and ends the chain; that descriptor closes when the daemon's shell takes over.
  *
- * Once it runs as the account, the chain waits for a line on descriptor 4: the go signal. Joining a cgroup takes about 10 ms
- * (the kernel waits for a grace period), so a standby launch gets that far while the run before it is alive.
+ * Once it runs as the account, the chain waits for a line on descriptor 4: the go signal. Joining a cgroup takes about 10
+ * ms (the kernel waits for a grace period), so a standby launch gets that far while the run before it is alive.
  */
 import { DEFAULTS, type Definition } from "../core/definition.ts";
 import { selectionScript } from "../core/log-selection.ts";
@@ -104,7 +105,7 @@ export const objection = ({
 /** The web server's group, and no other account, may connect to a socket that the daemon binds itself. */
 const umaskOf = ({ listen, umask }: Definition): number => (listen === "path" ? (umask & ~0o070) | 0o007 : umask);
 
-/** The chain that ends in a daemon (DESIGN decision 7). */
+/** The chain that ends in a daemon (docs/explanation/architecture.md#a-launch). */
 export const launchDaemon = (launch: Launch): LaunchPlan => launchAfter(AS_ROOT, launch);
 
 const launchAfter = (first: string, launch: Launch): LaunchPlan => {
@@ -193,8 +194,8 @@ const stages = ({ definition, owner }: Launch): string[] => {
 export type LogTerms = Pick<Definition, "logSize" | "logFiles" | "logTotal" | "logCompress" | "logSelect">;
 
 /**
- * The chain that ends in the program that writes a daemon's log, as its owner (DESIGN decision 8). Only the owner can read its
- * files, and programs of root that act as the owner.
+ * The chain that ends in the program that writes a daemon's log, as its owner
+ * (docs/explanation/architecture.md#a-log-line). Only the owner can read its files, and programs of root that act as the owner.
  */
 export const launchLogger = (directory: string, owner: Account, terms: LogTerms, privileged: boolean): LaunchPlan => ({
   file: "/bin/sh",

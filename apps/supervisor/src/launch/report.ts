@@ -12,8 +12,8 @@ const MESSAGES: readonly (readonly [RegExp, string])[] = [
   [/^execve '(.*)' failed!$/, "running the shell within the jail"],
 ];
 /**
- * Messages of programs at the end of the chain that lack a resource, and the stage: the daemon's limits apply to them already,
- * and no other limit is as low.
+ * Messages of programs at the end of the chain that lack a resource, and the stage: the daemon's limits apply to them
+ * already, and no other limit is as low.
  */
 const TOO_TIGHT: readonly (readonly [RegExp, string])[] = [
   [
@@ -31,8 +31,8 @@ const TOO_TIGHT: readonly (readonly [RegExp, string])[] = [
 const SILENT = /^execve '(.*)' failed!$/;
 
 /**
- * The stage and the reason out of what a failed chain wrote on descriptor 3. The last line is the name of the stage, or else a
- * message of a program, by default of setpriv.
+ * The stage and the reason out of what a failed chain wrote on descriptor 3. The last line is the name of the stage, or
+ * else a message of a program, by default of setpriv.
  */
 const readFailure = (text: string): { stage: string; reason: string } => {
   const lines = text.split("\n").filter((line) => line !== "");
@@ -58,7 +58,8 @@ const reasonOf = (message: string): string => {
 
 /**
  * The exit of a run.
- * @param raw as the adapter of runs reports it; undefined: the process was no child of ours. `peak`: its peak memory in bytes
+ * @param raw as the adapter of runs reports it; undefined: the process was no child of ours. `peak`: its peak memory in
+ * bytes
  * @param limit its memory limit in bytes
  */
 export const readExit = (

@@ -1,6 +1,7 @@
 /**
- * The stages of a launch chain that are scripts; plan.ts orders them. Each takes its arguments, does one thing and executes the
- * program that the rest of its arguments name. A stage that fails writes the reason and then its name on descriptor 3.
+ * The stages of a launch chain that are scripts; plan.ts orders them. Each takes its arguments, does one thing and
+ * executes the program that the rest of its arguments name. A stage that fails writes the reason and then its name on
+ * descriptor 3.
  */
 
 /** Exit code of a chain that fails before the daemon's shell takes over. */
@@ -135,8 +136,9 @@ alarm 0;
 exec { $next[0] } @next or fail("exec: $!");`;
 
 /**
- * $1 directory, $2 uid of the daemon's owner; the rest, executed in the directory, makes it the root. Checks the directory from
- * inside: if only root and the owner can change it and those above it, it remains the one that was checked.
+ * $1 directory, $2 uid of the daemon's owner; the rest, executed in the directory, makes it the root. Checks the
+ * directory from inside: if only root and the owner can change it and those above it, it remains the one that was
+ * checked.
  */
 export const ENTER_JAIL = `stage="entering the jail $1"
 ${FAIL}
@@ -167,9 +169,10 @@ shift 2
 exec "$@"`;
 
 /**
- * $1 directory, $2 shell, $3 start, $4 umask; the rest, if any, are the words of a plain start (plain-start.ts), which needs no
- * shell unless its program cannot be executed: then the shell reports that. Restores the names of the variables and becomes
- * the daemon. The shell that reads this may belong to a jail and print warnings: only a failure goes to descriptor 3.
+ * $1 directory, $2 shell, $3 start, $4 umask; the rest, if any, are the words of a plain start (plain-start.ts), which
+ * needs no shell unless its program cannot be executed: then the shell reports that. Restores the names of the variables
+ * and becomes the daemon. The shell that reads this may belong to a jail and print warnings: only a failure goes to
+ * descriptor 3.
  * @param redirections of the other descriptors that the daemon gets
  * @param last a command to execute after the variables have their names
  */

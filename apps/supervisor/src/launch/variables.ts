@@ -5,7 +5,7 @@ import type { Account } from "../core/policy-rules.ts";
 export const PATH = "/usr/local/bin:/usr/bin:/bin";
 
 /**
- * PATH of a service directory's scripts (spec/daemontools.md: Service directories): `envdir`, `multilog` and the others come
+ * PATH of a service directory's scripts (man/daemon.conf.5.md#service-directories): `envdir`, `multilog` and the others come
  * from the directory `tools`, before any that the machine has.
  */
 export const servicePath = (tools: string): string => `${tools}:${PATH}`;

@@ -36,8 +36,9 @@ const readAccount = (line: string): Account | undefined => {
 };
 
 /**
- * Reads all accounts and groups, and those in `names`, which a directory that does not enumerate lists only by name. Of several
- * entries with one name the first counts, as for the C library; a number is never used as a name (security.md 5).
+ * Reads all accounts and groups, and those in `names`, which a directory that does not enumerate lists only by name. Of
+ * several entries with one name the first counts, as for the C library; a number is never used as a name
+ * (docs/explanation/security.md#5).
  * @throws when getent cannot be run
  */
 export const readAccounts = (names: { users: readonly string[]; groups: readonly string[] }): AccountBase => {

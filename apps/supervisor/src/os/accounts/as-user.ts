@@ -1,4 +1,4 @@
-/** Accesses files as a tenant, without root's capabilities (security.md, rule 1; DESIGN decision 5). */
+/** Accesses files as a tenant, without root's capabilities (docs/explanation/security.md#rule-1). */
 import { type FileIdentity, setFileIdentity } from "../kernel/file-identity.ts";
 import { privileged } from "../kernel/privileges.ts";
 
@@ -12,8 +12,8 @@ const own: FileIdentity = {
 type Synchronous<T> = T extends PromiseLike<unknown> ? never : T;
 
 /**
- * Runs `work` with the identity of an account for access to files. `work` may use only synchronous fs calls: they stay on this
- * thread, and only its identity changes.
+ * Runs `work` with the identity of an account for access to files. `work` may use only synchronous fs calls: they stay on
+ * this thread, and only its identity changes.
  * @throws what `work` throws; EPERM when the kernel does not let this process become `identity`
  */
 export const asUser = <T>(identity: FileIdentity, work: () => Synchronous<T>): T => {

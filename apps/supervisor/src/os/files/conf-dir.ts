@@ -1,5 +1,7 @@
-/** Reads a tenant's directory of conf files as the tenant, and checks who may have written each file (security.md 2-4). */
-
+/**
+ * Reads a tenant's directory of conf files as the tenant, and checks who may have written each file
+ * (docs/explanation/security.md#2).
+ */
 import {
   closeSync,
   constants,

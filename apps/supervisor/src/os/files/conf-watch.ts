@@ -28,8 +28,8 @@ export class ConfWatch {
   #notBefore = 0;
 
   /**
-   * Calls `changed` after changes in `directories` from now on, and once where a directory is new here: files made in it before
-   * caused no event. A missing directory is not watched.
+   * Calls `changed` after changes in `directories` from now on, and once where a directory is new here: files made in it
+   * before caused no event. A missing directory is not watched.
    * @throws Error that names the first directory that cannot be watched, and why; the others are watched
    */
   follow(identity: FileIdentity, directories: readonly string[], changed: () => void): void {

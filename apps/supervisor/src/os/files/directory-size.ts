@@ -1,15 +1,15 @@
 /** Measures what an account has put into its directory, up to the limits. */
-
 import { closeSync, constants, lstatSync, openSync } from "node:fs";
+import { MIB, writeSize } from "../../core/units.ts";
 import { codeOf } from "../kernel/error-code.ts";
 import { entriesOf, Overcrowded } from "./entries.ts";
 
-/** Limits of files and megabytes below the directory. */
+/** Limits of files and their bytes below the directory. */
 const MOST_FILES = 64;
-const MOST_MEGABYTES = 1;
+const MOST_BYTES = MIB;
 
 const TOO_MANY = `more than ${MOST_FILES} files`;
-const TOO_LARGE = `more than ${MOST_MEGABYTES}M`;
+const TOO_LARGE = `more than ${writeSize(MOST_BYTES)}`;
 const HIDDEN = "a directory that cannot be read";
 /** Errors for a file that the account has removed or replaced meanwhile. */
 const CHANGED: ReadonlySet<string> = new Set(["ENOENT", "ENOTDIR", "ELOOP"]);
@@ -24,7 +24,7 @@ export const excessIn = (directory: string): string | undefined => {
       const path = Buffer.concat([Buffer.from(`${inside}/`), name]);
       const found = lstatSync(path, { throwIfNoEntry: false });
       bytes += (found?.blocks ?? 0) * BLOCK;
-      if (bytes > MOST_MEGABYTES * 1024 ** 2) return TOO_LARGE;
+      if (bytes > MOST_BYTES) return TOO_LARGE;
       const excess = found?.isDirectory() ? within(path) : undefined;
       if (excess !== undefined) return excess;
     }

@@ -1,5 +1,4 @@
 /** Reads the policy file, which only root or the supervisor's own account may be able to write. */
-
 import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
 import { codeOf } from "../kernel/error-code.ts";
 import { lineThatIsNotUtf8, readUtf8 } from "./utf8.ts";

@@ -1,5 +1,4 @@
 /** Records of instances as files: `<owner>/<name>.json`, for further instances `<owner>/<name>#<number>.json`. */
-
 import type { InstanceKey } from "../../core/daemon-key.ts";
 import type { InstanceRecord, RecordSlot, Records } from "../../engine/ports/records.ts";
 import { messageOf } from "../kernel/error-code.ts";

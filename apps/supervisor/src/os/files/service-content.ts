@@ -1,8 +1,7 @@
 /**
- * What one service directory holds (spec/daemontools.md: Service directories). Files that other accounts than the owner and
+ * What one service directory holds (man/daemon.conf.5.md#service-directories). Files that other accounts than the owner and
  * root may have written are refused. The caller acts as the owner.
  */
-
 import { createHash } from "node:crypto";
 import { closeSync, lstatSync, readSync, realpathSync } from "node:fs";
 import { join } from "node:path";
@@ -57,8 +56,8 @@ const chainTo = (account: Account, path: string): string[] => {
 };
 
 /**
- * The directory of an entry. Follows a link, as svscan does; all directories on the way must belong to the owner or root and be
- * writable by no other account.
+ * The directory of an entry. Follows a link, as svscan does; all directories on the way must belong to the owner or root
+ * and be writable by no other account.
  */
 const resolve = (account: Account, path: string): string => {
   const linked = lstatSync(path).isSymbolicLink();

@@ -1,8 +1,7 @@
 /**
- * Lists the service directories of an owner, as the owner (spec/daemontools.md: Service directories). Files that other accounts
- * may have written are refused.
+ * Lists the service directories of an owner, as the owner (man/daemon.conf.5.md#service-directories). Files that other
+ * accounts may have written are refused.
  */
-
 import { join } from "node:path";
 import type { Account } from "../../core/policy-rules.ts";
 import { asUser } from "../accounts/as-user.ts";

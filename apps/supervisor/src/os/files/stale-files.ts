@@ -1,6 +1,6 @@
 /**
- * Removes the stale files of an account by a program that runs as the account, so that links among them, their depth and their
- * number cannot harm the supervisor.
+ * Removes the stale files of an account by a program that runs as the account, so that links among them, their depth and
+ * their number cannot harm the supervisor.
  */
 import { spawn } from "node:child_process";
 import { rmdirSync } from "node:fs";

@@ -55,7 +55,10 @@ export class StateFiles {
     }
   }
 
-  /** The value that was written in this boot and pid namespace; undefined for any other or damaged file (security.md 19). */
+  /**
+   * The value that was written in this boot and pid namespace; undefined for any other or damaged file
+   * (docs/explanation/security.md#19).
+   */
   read(owner: string, name: string): unknown {
     try {
       const { format, epoch, digest, value } = JSON.parse(readFileSync(this.#path(owner, name), "utf8"));

@@ -2,8 +2,8 @@
 import { privileged } from "./privileges.ts";
 
 /**
- * One number for a file: inodes repeat on different file systems. Without root's powers it is the inode alone, because on some
- * disks sock_diag(7) names another device than stat(2).
+ * One number for a file: inodes repeat on different file systems. Without root's powers it is the inode alone, because on
+ * some disks sock_diag(7) names another device than stat(2).
  */
 export const fileNumber = ({ ino, dev }: { readonly ino: number; readonly dev: number }): number =>
   numberOf(ino, kernelDevice(dev));

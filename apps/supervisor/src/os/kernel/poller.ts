@@ -1,4 +1,4 @@
-/** Waits for many raw descriptors with one poll(2) in another thread (DESIGN decision 16). */
+/** Waits for many raw descriptors with one poll(2) in another thread (docs/explanation/architecture.md#descriptors). */
 import { readSync, writeSync } from "node:fs";
 import { eventfd } from "./descriptors.ts";
 import { pollReadable } from "./poll.ts";

@@ -1,5 +1,7 @@
-/** Processes as /proc lists them. A pid alone proves nothing (security.md 11): pid and start time identify a process. */
-
+/**
+ * Processes as /proc lists them. A pid alone proves nothing (docs/explanation/security.md#11): pid and start time identify a
+ * process.
+ */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import type { ProcessIdentity } from "../../engine/ports/runs.ts";
 import { codeOf } from "./error-code.ts";
@@ -83,8 +85,8 @@ export const processesThisTurn = (): Snapshot => {
 };
 
 /**
- * Whether the session with the number of `leader` is the one that it led: the kernel does not reuse that pid while the session
- * has a process. A later session whose leader has ended as well looks the same.
+ * Whether the session with the number of `leader` is the one that it led: the kernel does not reuse that pid while the
+ * session has a process. A later session whose leader has ended as well looks the same.
  */
 export const hasSession = (leader: ProcessIdentity, rows: Snapshot): boolean =>
   rows.some(({ session }) => session === leader.pid) &&
@@ -93,7 +95,7 @@ export const hasSession = (leader: ProcessIdentity, rows: Snapshot): boolean =>
 /**
  * The processes of a tree: `leader`, its session, their descendants, and descendants of `known`, which earlier calls found
  * and whose parents may have ended since. Best effort where there is no cgroup: it misses a process that left the session
- * and lost its parent between two calls (security.md 10).
+ * and lost its parent between two calls (docs/explanation/security.md#10).
  * @param led whether the session may still be the leader's; false once it was found to have ended
  */
 export const findTree = (

@@ -1,5 +1,4 @@
 /** Snapshots of all UNIX sockets of this network namespace (sock_diag(7)); all who ask at about the same time share one. */
-
 import { CpuBudget } from "./cpu-budget.ts";
 import { codeOf } from "./error-code.ts";
 import { numberOf } from "./file-number.ts";

@@ -1,5 +1,4 @@
 /** The subtree of the unified cgroup hierarchy in which runs get their cgroups. */
-
 import {
   accessSync,
   constants,
@@ -45,8 +44,8 @@ const cgroup2Mounts = (): string[] => {
 };
 
 /**
- * Finds or makes the subtree `name`: in a container below the one that compose.yaml mounts (DESIGN decision 10), elsewhere
- * below the cgroup that was delegated to this process, or else below the machine's cgroup2 mount.
+ * Finds or makes the subtree `name`: in a container below the one that compose.yaml mounts (docs/reference/limits.md),
+ * elsewhere below the cgroup that was delegated to this process, or else below the machine's cgroup2 mount.
  * @param wanted controllers that enforce some limit
  */
 export const findCgroupRoot = (name: string, wanted: readonly string[]): CgroupRoot => {

@@ -1,5 +1,4 @@
 /** cgroups of runs: one per run, so that its limits, its processes and its end are those of the whole run. */
-
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Allotment, GroupFile } from "../../core/allowance.ts";

@@ -1,5 +1,4 @@
 /** The cgroup that systemd or another service manager delegated to the supervisor (systemd.resource-control(5): Delegate=). */
-
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { codeOf } from "../kernel/error-code.ts";

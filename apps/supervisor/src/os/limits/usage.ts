@@ -111,9 +111,9 @@ const suspendedThreads = ({ pid, threads }: Sample): number => {
 };
 
 /**
- * Without the children that still share their parent's memory between vfork(2) and exec(2), as posix_spawn(3) makes them: the
- * kernel counts that memory for both. Such a child has its parent's layout, and a thread of the parent waits for it. Of
- * several candidates the smallest counts as the child, so that no tenant can hide a large process.
+ * Without the children that still share their parent's memory between vfork(2) and exec(2), as posix_spawn(3) makes them:
+ * the kernel counts that memory for both. Such a child has its parent's layout, and a thread of the parent waits for it.
+ * Of several candidates the smallest counts as the child, so that no tenant can hide a large process.
  */
 const withoutBorrowers = (samples: readonly Sample[]): readonly Sample[] => {
   const parents = new Map(samples.map((sample) => [sample.pid, sample]));

@@ -1,7 +1,7 @@
 /** A directory of s6-log, read as its owner: which file continues which. */
-
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import { join } from "node:path";
+import { labelAt } from "../../core/tai64n.ts";
 import { asUser } from "../accounts/as-user.ts";
 import { entriesOf } from "../files/entries.ts";
 import { codeOf } from "../kernel/error-code.ts";
@@ -24,18 +24,20 @@ const MOST = 12_000;
 export interface LogFile {
   readonly name: string;
   readonly fd: number;
-  /** Number of rotated files that get their final names from its opening up to its own rotation: 1, or 2 with an earlier one in work. */
+  /**
+   * Number of rotated files that get their final names from its opening up to its own rotation: 1, or 2 with an earlier one
+   * in work.
+   */
   readonly turn: number;
   /** Name of the latest rotated file when it was opened; "" where there was none. */
   readonly latest: string;
 }
 
 /**
- * How the TAI64N labels of a moment begin; the moment is in ms since 1970 (spec/daemontools.md: Logs). Labels, and so the names
- * of rotated files, sort by time.
+ * A label of the same second or an earlier one. Labels, and so the names of rotated files, sort by time.
+ * @param moment in ms since 1970
  */
-const labelStart = (moment: number): string =>
-  `@${(2n ** 62n + 10n + BigInt(Math.floor(moment / 1000))).toString(16).padStart(16, "0")}`;
+const secondAt = (moment: number): string => labelAt(moment - (moment % 1000));
 
 /** The file to read after a finished one. */
 export interface Succession {
@@ -71,7 +73,7 @@ export class LogDirectory {
 
   /** The first file that may have lines of this moment or later, in ms since 1970. */
   firstSince(moment: number): string {
-    return this.rotated().find((name) => name >= labelStart(moment)) ?? CURRENT;
+    return this.rotated().find((name) => name >= secondAt(moment)) ?? CURRENT;
   }
 
   /** Opens a file. @throws EINVAL for a file that is not regular */
@@ -136,8 +138,8 @@ export class LogDirectory {
   }
 
   /**
-   * The file that continues a finished one; undefined while that has no final name. Names show where a formerly current file is
-   * now: compressing it makes a new file with another inode.
+   * The file that continues a finished one; undefined while that has no final name. Names show where a formerly current
+   * file is now: compressing it makes a new file with another inode.
    */
   successor(file: LogFile): Succession | undefined {
     const names = this.#names();

@@ -1,5 +1,4 @@
 /** The port logs: one FIFO per daemon in the run directory, read by an s6-log or by a tenant's log/run. */
-
 import type { DaemonKey } from "../../core/daemon-key.ts";
 import type { Account } from "../../core/policy-rules.ts";
 import type { HeldLog, LogPredecessor, Logs } from "../../engine/ports/logs.ts";

@@ -1,5 +1,4 @@
 /** Decompresses gzip files. */
-
 import { readSync } from "node:fs";
 import { pipeline, Readable } from "node:stream";
 import { constants, createGunzip } from "node:zlib";
@@ -15,8 +14,8 @@ export const isCompressed = (fd: number): boolean => {
 };
 
 /**
- * Decompresses `source`, no faster than its reader takes the text. The text ends where a file is damaged or cut off, and after
- * 320 MiB.
+ * Decompresses `source`, no faster than its reader takes the text. The text ends where a file is damaged or cut off, and
+ * after 320 MiB.
  */
 export async function* inflated(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, void> {
   const text = createGunzip({ finishFlush: constants.Z_SYNC_FLUSH });

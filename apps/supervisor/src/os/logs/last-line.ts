@@ -1,6 +1,6 @@
 /**
- * Ends a last line that a daemon has not ended. s6-log keeps the start of a line until the rest arrives; at TERM it ends as soon
- * as it keeps none. So an s6-log that continues to read after TERM keeps an unfinished line.
+ * Ends a last line that a daemon has not ended. s6-log keeps the start of a line until the rest arrives; at TERM it ends
+ * as soon as it keeps none. So an s6-log that continues to read after TERM keeps an unfinished line.
  */
 import { closeSync, constants, openSync, readFileSync } from "node:fs";
 import { constants as system } from "node:os";

@@ -1,8 +1,8 @@
 /**
- * A daemon's log: a FIFO that the daemon writes to and an s6-log, running as the owner, that reads it (DESIGN decision 8).
- * The supervisor is not in the data path; it holds the FIFO open so that writers always find a reader.
+ * A daemon's log: a FIFO that the daemon writes to and an s6-log, running as the owner, that reads it
+ * (docs/explanation/architecture.md#a-log-line). The supervisor is not in the data path; it holds the FIFO open so that
+ * writers always find a reader.
  */
-
 import { closeSync, constants, openSync, rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LogLoss, LogPredecessor, LogTrace } from "../../engine/ports/logs.ts";

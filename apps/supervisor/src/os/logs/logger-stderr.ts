@@ -1,6 +1,7 @@
 /**
- * Standard error of a logger: a FIFO without a name, non-blocking and open for reading and writing. So a logger neither blocks
- * when the supervisor does not read nor gets SIGPIPE when there is none, and a reader gets no more than a pipe holds.
+ * Standard error of a logger: a FIFO without a name, non-blocking and open for reading and writing. So a logger neither
+ * blocks when the supervisor does not read nor gets SIGPIPE when there is none, and a reader gets no more than a pipe
+ * holds.
  */
 import { chownSync, closeSync, constants, openSync, rmSync } from "node:fs";
 import { readNow } from "../kernel/descriptors.ts";
@@ -30,7 +31,10 @@ export class LoggerStderr {
     }
   }
 
-  /** The last line that is not blank, its first 200 bytes, without control characters; "" where there is none. Discards everything written so far. */
+  /**
+   * The last line that is not blank, its first 200 bytes, without control characters; "" where there is none. Discards
+   * everything written so far.
+   */
   last(): string {
     const bytes = Buffer.alloc(CAPACITY);
     let length = 0;

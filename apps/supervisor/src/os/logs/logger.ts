@@ -1,5 +1,4 @@
 /** Keeps the logger of one log running. */
-
 import { hash } from "node:crypto";
 import { closeSync, constants, openSync } from "node:fs";
 import { constants as system } from "node:os";

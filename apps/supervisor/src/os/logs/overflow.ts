@@ -1,8 +1,7 @@
 /**
- * Empties a log's FIFO that its logger does not read: a daemon must not block for ever on a full disk (spec/security.md, 18).
- * While loggers work nothing is read here; one poll(2) a second finds full FIFOs.
+ * Empties a log's FIFO that its logger does not read: a daemon must not block for ever on a full disk
+ * (docs/explanation/security.md#18). While loggers work nothing is read here; one poll(2) a second finds full FIFOs.
  */
-
 import { closeSync, constants, fstatSync, lstatSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { LogLoss } from "../../engine/ports/logs.ts";

@@ -1,5 +1,4 @@
 /** Checks what a logger needs before it is started: it could not report a lack of it to the daemon's owner. */
-
 import { closeSync, constants, existsSync, lstatSync, openSync, readlinkSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { LaunchPlan } from "../../launch/plan.ts";

@@ -1,5 +1,4 @@
 /** Reads a log as its owner, from any line on, and follows it through its rotated files. */
-
 import { closeSync, read } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";

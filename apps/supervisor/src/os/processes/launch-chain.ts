@@ -1,5 +1,4 @@
 /** Launch chains: a plan's programs, which wait at the gate for the go signal before they become the daemon. */
-
 import { closeSync, writeSync } from "node:fs";
 import { Socket } from "node:net";
 import { constants } from "node:os";

@@ -1,5 +1,4 @@
 /** The processes of one run, found by its cgroup, or by its session where there are no cgroups. */
-
 import { closeSync } from "node:fs";
 import { constants } from "node:os";
 import type { ClientProbe, LiveRun, ProcessIdentity, RunTrace, RunUsage } from "../../engine/ports/runs.ts";

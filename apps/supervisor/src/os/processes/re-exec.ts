@@ -2,7 +2,10 @@
 import { closeSync, fstatSync, readSync, writeFileSync } from "node:fs";
 import { closeOnExec, keepOnExec, memoryFile } from "../kernel/descriptors.ts";
 
-/** Environment variable with the descriptor of a file that lists the sockets: a variable has at most 128 KiB, the list may have more. */
+/**
+ * Environment variable with the descriptor of a file that lists the sockets: a variable has at most 128 KiB, the list may
+ * have more.
+ */
 const INHERITED = "DMHOST_INHERITED_SOCKETS";
 
 /** The sockets that re-exec kept open in this process: descriptors by paths. */

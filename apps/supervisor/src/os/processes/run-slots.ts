@@ -1,5 +1,4 @@
 /** The port runs: each instance has a slot for one live run and one standby launch. */
-
 import { hash } from "node:crypto";
 import { join } from "node:path";
 import type { InstanceKey } from "../../core/daemon-key.ts";

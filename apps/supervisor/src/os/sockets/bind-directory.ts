@@ -1,8 +1,9 @@
 /**
- * Where a daemon's processes bind sockets themselves (listen=path). Each run has a directory that its account may write to. The
- * supervisor links what the run binds there into a second directory, which the account cannot reach: an account that could put
- * a link at a published path could connect the web server to any socket (security.md 20). All these directories are in one
- * tree, which can be a file system by itself, so that filling it harms no other file system.
+ * Where a daemon's processes bind sockets themselves (listen=path). Each run has a directory that its account may write
+ * to. The supervisor links what the run binds there into a second directory, which the account cannot reach: an account
+ * that could put a link at a published path could connect the web server to any socket (docs/explanation/security.md#20).
+ * All these directories are in one tree, which can be a file system by itself, so that filling it harms no other file
+ * system.
  */
 import { linkSync, lstatSync, readdirSync, renameSync, rmdirSync, rmSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";

@@ -1,5 +1,4 @@
 /** Finds the processes that have a client's connection, by sock_diag(7) and /proc. Each search is bounded. */
-
 import { lstatSync, opendirSync, readFileSync, readlinkSync } from "node:fs";
 import type { ClientLook, ProcessIdentity } from "../../engine/ports/runs.ts";
 import { asUser } from "../accounts/as-user.ts";
@@ -37,7 +36,10 @@ export const servesClient = (snapshots: SocketSnapshots, file: number, since?: n
   return lookFor({ isClient: (one) => accepted.has(one), isListed: snapshot.has }, LONGEST);
 };
 
-/** Whether one of these processes listens for streams on the socket that is bound to this `file` (fileNumber); undefined where that is uncertain. */
+/**
+ * Whether one of these processes listens for streams on the socket that is bound to this `file` (fileNumber); undefined
+ * where that is uncertain.
+ */
 export const hasListener = (processes: readonly ProcessIdentity[], file: number): boolean | undefined =>
   anyOf(processes, lookFor({ ...oneByOne(file, ["listener", "queue"]), isListed: () => true }, LONGEST_QUERIES));
 

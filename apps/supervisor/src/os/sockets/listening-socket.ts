@@ -1,4 +1,7 @@
-/** Listening FastCGI sockets: owned by the supervisor, published in a directory where only root writes (security.md 20). */
+/**
+ * Listening FastCGI sockets: owned by the supervisor, published in a directory where only root writes
+ * (docs/explanation/security.md#20).
+ */
 import { chmodSync, chownSync, closeSync, lstatSync, renameSync, rmSync, type Stats, utimesSync } from "node:fs";
 import { dirname } from "node:path";
 import type { SocketEvidence } from "../../core/evidence.ts";
@@ -82,8 +85,8 @@ export const admit = (socket: ListeningSocket, clients: boolean): void =>
   changeFile(socket, () => chmodSync(socket.path, clients ? ADMITS : REFUSES));
 
 /**
- * Refuses the clients that wait to be accepted: replaces the socket by a new one that admits nobody. Returns that, or the same
- * socket where no client waits.
+ * Refuses the clients that wait to be accepted: replaces the socket by a new one that admits nobody. Returns that, or the
+ * same socket where no client waits.
  * @throws errno errors
  */
 export const dismissWaiting = (socket: ListeningSocket): ListeningSocket => {
@@ -108,7 +111,9 @@ export const markSocket = (socket: ListeningSocket): void =>
   // connect(2) updates an access time that is older than the modification time, also under relatime.
   changeFile(socket, () => utimesSync(socket.path, LONG_AGO, Date.now() / 1000));
 
-/** Number of the file that the socket is bound to (fileNumber), which sock_diag(7) reports for connections to it; 0 for none. */
+/**
+ * Number of the file that the socket is bound to (fileNumber), which sock_diag(7) reports for connections to it; 0 for none.
+ */
 export const fileOf = ({ path }: ListeningSocket): number => {
   const found = fileAt(path);
   return found ? fileNumber(found) : 0;

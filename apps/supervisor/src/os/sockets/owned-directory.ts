@@ -1,5 +1,4 @@
 /** Directories in which an account works and whose parents it cannot change: the supervisor acts in them as the account. */
-
 import {
   chmodSync,
   chownSync,
