@@ -44,7 +44,7 @@ test("a launch fails if its jail is replaced by another directory while the stag
   expect(await enter("")).toMatchObject({ code: 0, stdout: `${jail()}\n` });
   expect(await enter(SWAP)).toMatchObject({
     code: LAUNCH_FAILED,
-    stdout: `it is another by now\nentering the jail ${jail()}\n`,
+    stdout: `another directory has replaced it\nentering the jail ${jail()}\n`,
   });
   await succeed("rmdir", `${jail()}.was`);
 });

@@ -54,7 +54,7 @@ test.each([
   ["files", "more than 64 files"],
   ["bytes", "more than 1 MiB"],
   ["below", "more than 64 files"],
-  ["shut", "a directory that cannot be looked into"],
+  ["shut", "a directory that cannot be read"],
 ])(
   "a daemon that fills its bind directory (%s) is killed with a reason, its files are removed and other daemons start",
   async (kind, excess) => {

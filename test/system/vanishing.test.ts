@@ -129,7 +129,7 @@ test("an instance's record that cannot be removed is reported in the log", async
   });
   await supervisor.scale(idOf("scaled"), 1);
   await until("the failure in the log", () =>
-    supervisor.log().some(({ reason }) => reason?.startsWith("cannot remove its state: ")),
+    supervisor.log().some(({ reason }) => reason?.startsWith("cannot remove its record: ")),
   );
   // The supervisor may have renamed the directory as its backup.
   for (const each of [record, `${record}~`]) rmSync(each, { recursive: true, force: true });

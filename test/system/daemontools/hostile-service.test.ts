@@ -244,7 +244,7 @@ test("a log directory that cannot be watched is reported, and other service dire
     const { problems: found } = await supervisor.rescan();
     return found.length > 0 && found;
   });
-  expect(problems).toEqual([`${path}/log: cannot be watched (EACCES), so changes in it are found by rescan alone`]);
+  expect(problems).toEqual([`${path}/log: cannot be watched (EACCES), so only a rescan finds changes in it`]);
   writeService(join(directory(), "unasked"), { run: SLEEP }, mallory);
   await until("a daemon that is loaded without a rescan", async () => {
     const { status } = await supervisor.ask("GET", `/v1/daemons/${encodeURIComponent(idOf("unasked"))}`);
@@ -265,7 +265,7 @@ test("invalid service names are reported with their control characters escaped",
   const { found, problems } = await supervisor.rescan();
   expect(found).toEqual([]);
   expect(problems).toHaveLength(4);
-  expect(problems.join("\n")).toContain(`${directory()}/two\\nlines: no name for a daemon`);
+  expect(problems.join("\n")).toContain(`${directory()}/two\\nlines: a daemon cannot have this name`);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the test asserts that there are none
   for (const problem of problems) expect(problem).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/);
   rmSync(directory(), { recursive: true });
@@ -309,7 +309,7 @@ test("only the first 4096 directories in ~/service are examined, with or without
   const { found, problems } = await supervisor.rescan();
   expect([found, problems]).toEqual([
     [idOf("before")],
-    [`${directory()}: 4098 directories, only the first 4096 are looked at`],
+    [`${directory()}: 4098 directories, only the first 4096 are read`],
   ]);
   rmSync(directory(), { recursive: true });
   await supervisor.rescan();

@@ -141,7 +141,7 @@ test("a conf file takes precedence over a service directory of the same name, an
   const { configFile } = await supervisor.reaches(idOf("twice"), "running");
   expect(configFile).toBe(conf);
   expect((await supervisor.rescan()).problems).toContain(
-    `${directoryOf("twice")}/run: not loaded, for ${conf} has the same name; rename one of them`,
+    `${directoryOf("twice")}/run: not loaded: ${conf} has the same name; rename one of them`,
   );
   rmSync(conf);
   rmSync(directoryOf("twice"), { recursive: true });
