@@ -1,6 +1,7 @@
 # shellcheck shell=sh
-# The web server of a mode that runs directly on the machine: its address, and its directory (nginx -p) made from nginx/.
-# `web` is that directory; the mode sets it, and `web_user`, the account of the web server ("": the one that runs this).
+# The web server of a mode that runs directly on the machine: its address, its directory (nginx -p) made from nginx/, and its
+# services. The mode sets `web` (that directory), `web_user` (the account of the web server; "": the one that runs this),
+# `site_logs` and `web_become` (see appliance.sh).
 
 http_port=${DMHOST_HTTP_PORT:-8080}
 http_address=${DMHOST_HTTP_ADDRESS:-127.0.0.1}
@@ -64,7 +65,7 @@ make_web_directory() {
   web_next=$web.next
   rm -rf "$web_next"
   mkdir -p "$web_next/sites" "$web_next/vhosts" "$web_next/temp"
-  for web_part in nginx.conf fastcgi_params fastcgi_app_params proxy_params mime.types web-server; do
+  for web_part in nginx.conf fastcgi_params fastcgi_app_params proxy_params mime.types web-server site-installer site-logs; do
     cp "$checkout/nginx/$web_part" "$web_next/"
   done
   echo "listen $http_listen;" >"$web_next/listen.conf"
@@ -97,6 +98,48 @@ make_web_places() {
     [ -z "$web_owner" ] || [ "$web_owner" = "${web_user:-$(id -un)}" ] || rm -rf "${web:?}/$web_place"
     [ -d "$web/$web_place" ] || install -d -m 0755 ${web_user:+-o "$web_user" -g "$(id -gn "$web_user")"} "$web/$web_place"
   done
+}
+
+# The services nginx, site-installer and site-logs. Sets `nginx_changed` and `web_helpers_changed` to yes for what is not as it was;
+# before make_web_directory.
+write_web_services() {
+  written=no
+  write_service nginx <<RUN
+#!/bin/sh
+exec 2>&1
+export DMHOST_SITE_LOGS="$site_logs"
+$web_become"$web/web-server" start "$web"
+RUN
+  # Another master is another one to reload.
+  write_if_changed "$tree/nginx/finish" 755 <<FINISH
+#!/bin/sh
+"$web/web-server" clean "\$4"
+s6-svc -r ../site-installer 2>/dev/null
+exit 0
+FINISH
+  ! web_program_changed web-server || written=yes
+  nginx_changed=$written
+
+  written=no
+  write_service site-installer <<RUN
+#!/bin/sh
+exec 2>&1
+export DMHOST_SITE_LOGS="$site_logs"
+$web_become"$web/site-installer" "$web"
+RUN
+  write_service site-logs <<RUN
+#!/bin/sh
+exec 2>&1
+export DMHOST_SITE_LOGS="$site_logs"
+$web_become"$web/site-logs" keep "$web"
+RUN
+  if web_program_changed site-installer || web_program_changed site-logs; then written=yes; fi
+  web_helpers_changed=$written
+}
+
+# web_program_changed NAME: whether the web directory has another program of this name than the checkout.
+web_program_changed() {
+  ! cmp -s "$checkout/nginx/$1" "$web/$1"
 }
 
 # wait_for_site NODE URL SECONDS: 0 once URL answers 200; 1 when the time is up, having printed the last answer.

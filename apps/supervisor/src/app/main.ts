@@ -37,7 +37,8 @@ import { Linux } from "../os/linux.ts";
 import { readLog } from "../os/logs/reader.ts";
 import { reExec, takeInherited } from "../os/processes/re-exec.ts";
 import { ControlSockets, linkFromHome } from "../os/sockets/control-socket.ts";
-import { Hosting } from "../web/publisher.ts";
+import { SiteInstaller } from "../os/sockets/site-installer.ts";
+import { Publisher } from "../web/publisher.ts";
 
 const USAGE = `Usage: supervisor [options]
   --config FILE       policy file (default /etc/daemon-manager.conf,
@@ -49,6 +50,9 @@ const USAGE = `Usage: supervisor [options]
   --site-logs-dir DIR what the web server logs of sites, a directory an owner
                       (default /var/log/dmhost-sites)
   --http-port PORT    at which visitors reach the web server (default 80)
+  --reload-interval SECONDS
+                      between two reloads of the web server, after a burst of
+                      three (default 15)
   --tools-dir DIR     envdir, softlimit, setuidgid and multilog for the scripts of
                       service directories (default: those that came with it)
   --log-level LEVEL   fatal, error, warn, info, debug or trace (default info)
@@ -73,6 +77,7 @@ const readFlags = () => {
       "sites-dir": text,
       "site-logs-dir": text,
       "http-port": text,
+      "reload-interval": text,
       "tools-dir": text,
       "log-level": text,
       help: { type: "boolean" },
@@ -87,6 +92,8 @@ const readFlags = () => {
     sitesDir: values["sites-dir"] === undefined ? undefined : resolve(values["sites-dir"]),
     siteLogsDir: resolve(values["site-logs-dir"] ?? "/var/log/dmhost-sites"),
     httpPort: Number(values["http-port"] ?? 80),
+    /** In seconds. */
+    reloadInterval: Number(values["reload-interval"] ?? 15),
     toolsDir: values["tools-dir"] && resolve(values["tools-dir"]),
     logLevel: values["log-level"] ?? "info",
     help: values.help ?? false,
@@ -197,23 +204,38 @@ const main = async (): Promise<void> => {
     );
   };
   const supervisor = new Supervisor(machine, rule, onTransition);
-  const hosting = new Hosting({
+  const { sitesDir } = flags;
+  const places =
+    sitesDir === undefined
+      ? undefined
+      : new NginxSites({
+          sitesDir,
+          logsDir: flags.siteLogsDir,
+          fastcgiDir: flags.fastcgiDir,
+          memory: join(flags.stateDir, "sites.json"),
+          identity: (account) => machine.identity(account),
+        });
+  const publisher = new Publisher({
     daemons: () => supervisor.daemons(),
     policy: () => supervisor.policy,
     accounts: () => machine.accounts,
     web:
-      flags.sitesDir === undefined
+      sitesDir === undefined || !places
         ? undefined
-        : new NginxSites({
-            sitesDir: flags.sitesDir,
-            logsDir: flags.siteLogsDir,
-            fastcgiDir: flags.fastcgiDir,
-            memory: join(flags.stateDir, "sites.json"),
-            identity: (account) => machine.identity(account),
-          }),
-    machine,
+        : {
+            server: new SiteInstaller(sitesDir, (reason) =>
+              log.warn({ sitesDir, reason }, "no socket for the web server"),
+            ),
+            places,
+            record: places,
+          },
+    clock: machine,
     port: flags.httpPort,
-    report: (level, text) => log[level]({ sitesDir: flags.sitesDir }, text),
+    reloadInterval: 1000 * flags.reloadInterval,
+    report: (level, text) => {
+      rest.refresh();
+      log[level]({ sitesDir }, text);
+    },
   });
   const callers = new CallerNames();
   const userOf = (uid: number): string => callers.nameOf(uid, machine.accounts);
@@ -302,7 +324,7 @@ const main = async (): Promise<void> => {
   const leave = async (): Promise<void> => {
     if (leaving) return;
     leaving = true;
-    hosting.close();
+    publisher.close();
     log.info("stopping every daemon");
     await supervisor.shutdown();
     sockets.keep(new Set());
@@ -343,10 +365,10 @@ const main = async (): Promise<void> => {
   await openSockets();
   const { found } = lookAgain();
   supervisor.changed = () => {
-    hosting.plan();
+    publisher.plan();
     rest.refresh();
   };
-  hosting.plan();
+  publisher.plan();
   machine.killStrays((owner, name) => supervisor.daemon(`${owner}/${name}`) !== undefined);
   for (const fd of inherited.values()) closeSync(fd);
   rest.refresh();
