@@ -1,5 +1,5 @@
 /** What the sites of one tenant can do to those of others: a real nginx in front of daemons of real accounts. */
-import { chmodSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -140,7 +140,8 @@ test("on a full disk all sites stay in force, and the next one comes when there 
   await succeed("mount", "-t", "tmpfs", "-o", options, "dmhost-test", accepted);
   try {
     writeFileSync(`${accepted}/sites.conf`, inForce);
-    writeFileSync(`${accepted}/ballast`, Buffer.alloc(1 << 20), { flag: "w" });
+    chownSync(`${accepted}/sites.conf`, worker.uid, worker.gid);
+    writeFileSync(`${accepted}/ballast`, Buffer.alloc(1 << 20));
   } catch {
     // It is as full as it can be.
   }
@@ -160,8 +161,8 @@ test("on a full disk all sites stay in force, and the next one comes when there 
   } finally {
     await web.stop();
     await succeed("umount", "--lazy", accepted);
+    await web.start();
   }
-  await web.start();
   await remove(bob, "new");
 });
 
