@@ -107,13 +107,14 @@ write_web_services() {
   write_service nginx <<RUN
 #!/bin/sh
 exec 2>&1
+echo \$\$ >.process-group
 export DMHOST_SITE_LOGS="$site_logs"
 $web_become"$web/web-server" start "$web"
 RUN
-  # Another master is another one to reload.
-  write_if_changed "$tree/nginx/finish" 755 <<FINISH
+  # A master that was killed leaves workers behind, which keep the port. Another master is another one to reload.
+  write_if_changed "$tree/nginx/finish" 755 <<'FINISH'
 #!/bin/sh
-"$web/web-server" clean "\$4"
+kill -s KILL -- "-$(cat .process-group)" 2>/dev/null
 s6-svc -r ../site-installer 2>/dev/null
 exit 0
 FINISH

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { type IncomingHttpHeaders, request } from "node:http";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import type { Account } from "./account.ts";
 import { freePort } from "./nginx.ts";
 import { CHECKOUT, succeed, until } from "./program.ts";
@@ -78,7 +79,10 @@ export class WebServer {
     if (!child?.pid || child.exitCode !== null || child.signalCode !== null) return;
     const ended = once(child, "exit");
     await succeed("s6-svscanctl", "-t", this.#tree);
-    await ended;
+    if (await Promise.race([ended.then(() => false), pause(20_000, true, { ref: false })])) {
+      child.kill("SIGKILL");
+      throw new Error(`the services of the web server do not end:\n${this.text()}`);
+    }
   }
 
   /** Pid of a service; 0 where it does not run. */
