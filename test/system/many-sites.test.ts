@@ -7,6 +7,7 @@ import { initial } from "../../apps/supervisor/src/core/lifecycle.ts";
 import type { HostStanding } from "../../apps/supervisor/src/core/site.ts";
 import { NginxSites } from "../../apps/supervisor/src/os/files/nginx-sites.ts";
 import { SiteInstaller } from "../../apps/supervisor/src/os/sockets/site-installer.ts";
+import type { WebServer as WebServerPort } from "../../apps/supervisor/src/web/ports/web-server.ts";
 import { Publisher, type Sited } from "../../apps/supervisor/src/web/publisher.ts";
 import { nameFor } from "./account.ts";
 import { until } from "./program.ts";
@@ -15,8 +16,8 @@ import { WebServer } from "./web-server.ts";
 
 const SITES = 2000;
 const OWNERS = 20;
-/** In seconds, as the promise to owners is. */
-const PROMISE = 10;
+/** Longer than it takes on a slow machine, in seconds. The time is printed; it is less than 10 s on a machine at rest. */
+const LONG = 50;
 const BAD = 1277;
 
 let stage: Stage;
@@ -46,7 +47,7 @@ const daemon = (index: number): Sited => {
 };
 const stateOf = ({ hosts }: Sited): HostStanding["state"] | undefined => hosts[0]?.state;
 
-test("with one refused site among 2,000 the others are in force within 10 seconds", async () => {
+test("one refused site among 2,000 costs the others one more trial of Nginx, and they are in force", async () => {
   const daemons = Array.from({ length: SITES }, (_, index) => daemon(index));
   const bad = daemons[BAD] as Sited;
   // Nginx cannot open this log, and refuses the whole.
@@ -63,12 +64,29 @@ test("with one refused site among 2,000 the others are in force within 10 second
     identity: () => ({ uid: 0, gid: 0, groups: [] }),
   });
   await until("the installer", () => server.isConnected);
+  let installs = 0;
+  let trials = 0;
+  const counting: WebServerPort = {
+    get isConnected() {
+      return server.isConnected;
+    },
+    onConnect: (listener) => server.onConnect(listener),
+    inForce: () => server.inForce(),
+    install: (text) => {
+      installs += 1;
+      return server.install(text);
+    },
+    try: (text) => {
+      trials += 1;
+      return server.try(text);
+    },
+  };
   const accounts = { users: new Map(), groups: new Map() };
   publisher = new Publisher({
     daemons: () => daemons,
     policy: () => ({ mayHost: () => ({ allowed: true, because: "", line: undefined }) }),
     accounts: () => accounts,
-    web: { server, places, record: places },
+    web: { server: counting, places, record: places },
     clock: {
       now: () => performance.now(),
       after: (delay, then) => {
@@ -83,8 +101,9 @@ test("with one refused site among 2,000 the others are in force within 10 second
   const begun = performance.now();
   publisher.plan();
   const others = daemons.filter((each) => each !== bad);
-  await until("all others published", () => others.every((each) => stateOf(each) === "published"), PROMISE);
+  await until("all others published", () => others.every((each) => stateOf(each) === "published"), LONG);
   process.stdout.write(`${SITES} sites, one refused: in force after ${Math.round(performance.now() - begun)} ms\n`);
+  expect([installs, trials]).toEqual([2, 0]);
   expect(bad.hosts[0]).toMatchObject({ state: "refused", reason: expect.stringMatching(/Is a directory/) });
   for (const index of [0, BAD - 1, BAD + 1, SITES - 1]) {
     const { status, headers } = await web.visit(`s${index}.example.org`);
@@ -93,5 +112,6 @@ test("with one refused site among 2,000 the others are in force within 10 second
   // One more change beside the refused site, and beside 1,999 that are served.
   daemons.push(daemon(SITES));
   publisher.plan();
-  await until("the next one published", () => stateOf(daemons[SITES] as Sited) === "published", PROMISE);
+  await until("the next one published", () => stateOf(daemons[SITES] as Sited) === "published", LONG);
+  expect([installs, trials]).toEqual([3, 0]);
 });

@@ -91,7 +91,7 @@ const sendSignal = async ({ client, id }: Call, signal: string): Promise<number>
   return EXIT.done;
 };
 
-/** The command that sends this one signal, as svc has a letter for it (spec/daemontools.md: Control). */
+/** The command that sends this one signal, as svc has a letter for it (docs/reference/daemontools.md#control). */
 const sending = (verb: string, signal: string): Command => ({
   verb,
   ids: "one",

@@ -1,4 +1,7 @@
-/** The text of the vhosts that the web server is offered, out of checked values alone (spec/security.md: rule 3, 21). */
+/**
+ * The text of the vhosts that the web server gets, out of checked values alone
+ * (docs/explanation/security.md#21).
+ */
 import type { Hostname } from "../core/hostname.ts";
 import type { Site, SitePath } from "../core/site.ts";
 import { UNAVAILABLE_PAGE } from "./error-page.ts";
@@ -102,7 +105,7 @@ const server = (site: Site, host: Hostname): string[] => {
 };
 
 /**
- * The vhosts of one daemon, one server a host, below the line `# site ID` by which nginx/web-server tells them from others';
+ * The vhosts of one daemon, one server a host, below the line `# site ID` that begins them;
  * "" where it has none. The daemon's socket is named whatever its state.
  */
 export const renderSite = (site: Site): string => {
