@@ -76,10 +76,10 @@ it("hands vhosts to the installer that has connected, and gives its answer", asy
 
 it.each<[string, Verdict]>([
   [
-    'refused [emerg] unknown directive "x" in /n/temp/candidate/accepted/sites.conf:5',
+    'refused 2026/11/29 02:23:49 [emerg] 131#131: unknown directive "x" in /n/temp/candidate/accepted/sites.conf:5',
     {
       kind: "refused",
-      complaint: '[emerg] unknown directive "x" in /n/temp/candidate/accepted/sites.conf:5',
+      complaint: 'unknown directive "x" in /n/temp/candidate/accepted/sites.conf:5',
       line: 4,
     },
   ],

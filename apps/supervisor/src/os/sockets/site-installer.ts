@@ -26,6 +26,9 @@ const LATER = 5000;
 /** The line of the request's file that Nginx complains about; the vhosts begin in the second. */
 const LINE = /\/accepted\/sites\.conf:(\d+)$/;
 
+/** What Nginx puts before a complaint: it differs each time. */
+const STAMP = /^.*?\[emerg\] (?:\d+#\d+: )?/;
+
 const verdictOf = (answer: string): Verdict => {
   const [word = "", ...rest] = answer.split(" ");
   const text = rest.join(" ").replace(/\p{C}/gu, "?");
@@ -35,7 +38,7 @@ const verdictOf = (answer: string): Verdict => {
   const line = LINE.exec(text)?.[1];
   return {
     kind: "refused",
-    complaint: text.slice(0, LONGEST_COMPLAINT) || "nginx gives no reason",
+    complaint: text.replace(STAMP, "").slice(0, LONGEST_COMPLAINT) || "nginx gives no reason",
     line: line === undefined ? undefined : Number(line) - 1,
   };
 };
