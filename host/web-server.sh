@@ -128,6 +128,7 @@ exec 2>&1
 export DMHOST_SITE_LOGS="$site_logs"
 $web_become"$web/site-installer" "$web"
 RUN
+  echo 3 | write_if_changed "$tree/site-installer/notification-fd" 644
   write_service site-logs <<RUN
 #!/bin/sh
 exec 2>&1
