@@ -3,6 +3,8 @@
 # services. The mode sets `web` (that directory), `web_user` (the account of the web server; "": the one that runs this),
 # `site_logs` and `web_become` (see appliance.sh).
 
+web_programs="web-server site-installer site-logs"
+
 http_port=${DMHOST_HTTP_PORT:-8080}
 http_address=${DMHOST_HTTP_ADDRESS:-127.0.0.1}
 
@@ -65,7 +67,7 @@ make_web_directory() {
   web_next=$web.next
   rm -rf "$web_next"
   mkdir -p "$web_next/sites" "$web_next/vhosts" "$web_next/temp"
-  for web_part in nginx.conf fastcgi_params fastcgi_app_params proxy_params mime.types web-server site-installer site-logs; do
+  for web_part in nginx.conf fastcgi_params fastcgi_app_params proxy_params mime.types; do
     cp "$checkout/nginx/$web_part" "$web_next/"
   done
   echo "listen $http_listen;" >"$web_next/listen.conf"
@@ -74,7 +76,7 @@ make_web_directory() {
     [ ! -f "$web_vhost" ] || cp "$web_vhost" "$web_next/vhosts/"
   done
   chmod -R u=rwX,go=rX "$web_next"
-  if [ -d "$web" ] && diff -r -x temp -x offered -x accepted "$web_next" "$web" >/dev/null; then
+  if [ -d "$web" ] && diff -r -x temp -x offered -x accepted -x web-server -x 'site-*' "$web_next" "$web" >/dev/null; then
     rm -rf "$web_next"
     make_web_places
     return
@@ -90,8 +92,11 @@ make_web_directory() {
   written=yes
 }
 
-# The directories that the web server writes to, as its own; one that was another's is emptied.
+# The programs; and the directories that the web server writes to, as its own; one that was another's is emptied.
 make_web_places() {
+  for web_program in $web_programs; do
+    ! web_program_changed "$web_program" || install -m 0755 "$checkout/nginx/$web_program" "$web/$web_program"
+  done
   mkdir -p "$web/offered"
   for web_place in temp accepted; do
     web_owner=$(stat -c %U "$web/$web_place" 2>/dev/null) || web_owner=
