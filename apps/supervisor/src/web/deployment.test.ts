@@ -53,7 +53,7 @@ describe("when it asks the web server", () => {
     await clock.pass(10_000);
     expect(deployment.trouble).toEqual({ kind: "failed", reason: "the web server has not connected" });
     web.connect();
-    await settle();
+    await clock.pass(1000);
     expect(deployment.trouble).toBeUndefined();
   });
 
@@ -254,16 +254,24 @@ describe("what it does about refusals and failures", () => {
     expect([web.reloads, deployment.isSettled, inForce()]).toEqual([3, true, textOf(sites("a"))]);
   });
 
-  it("does not wait when the web server is back after it went away under a request", async () => {
+  it("asks once a second, not more often, a web server that goes away under each request and comes back", async () => {
     web.connect();
-    web.fault = { reason: "it went away", reload: false };
+    await clock.pass(100_000);
+    web.judge = () => {
+      web.disconnect();
+      web.connect();
+      return { kind: "failed", reason: "it went away" };
+    };
     deployment.want(sites("a"));
-    web.disconnect();
-    await settle();
+    await clock.pass(10_000);
     expect(deployment.trouble?.reason).toBe("it went away");
-    web.fault = undefined;
+    expect(web.requests.length).toBeGreaterThan(8);
+    expect(web.requests.length).toBeLessThan(12);
+    web.disconnect();
+    web.judge = () => ({ kind: "accepted" });
+    await clock.pass(1000);
     web.connect();
-    await settle();
+    await clock.pass(1000);
     expect(inForce()).toBe(textOf(sites("a")));
   });
 });

@@ -57,7 +57,9 @@ export class Deployment {
     web.onConnect(() => {
       this.#backoff = SOON;
       this.#look();
-      this.#begin();
+      // It may have ended in the middle of a request, and do so again.
+      if (this.#trouble?.kind === "failed" && !this.#isRunning) this.#after(SOON, () => this.#begin());
+      else this.#begin();
     });
     this.#look();
   }
@@ -162,11 +164,11 @@ export class Deployment {
     if (verdict.kind === "accepted" && this.#refusals.size === 0) this.#retryAt = undefined;
     else this.#retryAt ??= this.#clock.now() + RETRY;
     this.#onChange();
-    if (this.#isOutdated) this.#begin();
-    else if (verdict.kind === "failed") {
+    if (verdict.kind === "failed") {
       this.#after(this.#backoff, () => this.#begin());
       this.#backoff = Math.min(RETRY, 2 * this.#backoff);
-    } else if (this.#retryAt !== undefined) {
+    } else if (this.#isOutdated) this.#begin();
+    else if (this.#retryAt !== undefined) {
       this.#after(this.#retryAt - this.#clock.now(), () => this.#begin());
     }
   }
