@@ -31,7 +31,7 @@ logfile one --json
 configfile one --json
 explain question --policy --utc --json
 svstat one
-tai64nlocal none --utc
+tai64nlocal none --utc --multilog
 export none --json
 health none --json
 help command

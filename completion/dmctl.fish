@@ -30,7 +30,7 @@ set -g __dmctl_table \
     'configfile|one|--json|the path of its file' \
     'explain|question|--policy --utc --json|why it is in its state' \
     'svstat|one||one line, as svstat prints it' \
-    'tai64nlocal|none|--utc|labels as local time' \
+    'tai64nlocal|none|--utc --multilog|labels as local time' \
     'export|none|--json|the whole state, for root' \
     'health|none|--json|the supervisor itself' \
     'help|command||explain dmctl or a command' \
@@ -85,7 +85,7 @@ function __dmctl_options
     set -l does '--json|print JSON' '--long|tell the reason of every state' '--lines|begin with the last N lines' \
         '--all|begin with the oldest rotated file' '--since|begin at a time, or that long ago' \
         '--grep|only lines that match' '--tai64n|stamps as they are' \
-        '--follow|go on showing what comes' '--raw|byte for byte' '--utc|times in UTC' '--policy|ask what the policy allows' '--help|explain it' \
+        '--follow|go on showing what comes' '--raw|byte for byte' '--utc|times in UTC' '--multilog|labels of multilog' '--policy|ask what the policy allows' '--help|explain it' \
         '--version|the version of dmctl'
     for name in $argv
         string match -- "$name|*" $does | string replace '|' \t

@@ -294,10 +294,12 @@ export const COMMANDS: readonly Command[] = [
   {
     verb: "tai64nlocal",
     ids: "none",
-    options: ["utc"],
+    options: ["utc", "multilog"],
     does: "standard input with its TAI64N labels as local time",
     async run({ session, given }) {
-      return (await import("./log-text.ts")).showWallClock(session, given.has("utc") ? "utc" : "local");
+      const { showWallClock } = await import("./log-text.ts");
+      const stamper = given.has("multilog") ? "multilog" : "s6-log";
+      return showWallClock(session, given.has("utc") ? "utc" : "local", stamper);
     },
   },
   {

@@ -17,6 +17,7 @@ export const OPTIONS = {
   follow: { type: "boolean", short: "f", says: "go on showing what comes" },
   raw: { type: "boolean", says: "byte for byte: nothing converted or escaped" },
   utc: { type: "boolean", says: "times in UTC" },
+  multilog: { type: "boolean", says: "labels of daemontools' multilog, which counts no leap seconds" },
   tai64n: { type: "boolean", says: "stamps as they are in the log" },
   all: { type: "boolean", says: "begin with the oldest rotated file" },
   since: { type: "string", says: "begin TIME ago, as in 1h30m, or at a time, as in 2026-11-21T10:00" },

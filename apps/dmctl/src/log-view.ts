@@ -1,5 +1,6 @@
 import type { Readable, Writable } from "node:stream";
 import { EXIT } from "@dmhost/contract";
+import type { Clock } from "@dmhost/supervisor/tai64n";
 import { startPager } from "./child-program.ts";
 import { apiPath, type Client } from "./client.ts";
 import { Failure, misuse } from "./failure.ts";
@@ -7,7 +8,6 @@ import type { Invocation, Shape } from "./invocation.ts";
 import { from, matching, withoutControls, withWallClock } from "./log-text.ts";
 import { readMoment } from "./moment.ts";
 import { isReaderGone, type Session, write } from "./session.ts";
-import type { Clock } from "./tai64n.ts";
 
 /** What part of a log is shown, and how. */
 export interface LogView {
@@ -40,7 +40,7 @@ const readSince = ({ since, given }: Invocation<Shape>, now: number): number | u
   if (given.has("all")) throw misuse("--all and --since exclude each other");
   const moment = readMoment(since, now);
   if (moment === undefined) {
-    throw misuse(`--since takes a duration as 1h30m or a time as 2026-11-21T10:00, not "${since}"`);
+    throw misuse(`--since: expected a duration such as 1h30m or a time such as 2026-11-21T10:00, found "${since}"`);
   }
   return Math.max(0, moment);
 };
