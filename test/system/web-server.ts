@@ -57,7 +57,7 @@ export class WebServer {
   /** Flags of a supervisor that publishes here. Most tests have more reloads than a usual day. */
   get flags(): string[] {
     const sites = ["--sites-dir", this.directory, "--site-logs-dir", this.logs, "--http-port", String(this.port)];
-    return [...sites, "--reload-interval", "1"];
+    return [...sites, "--reload-interval", "1s"];
   }
 
   /** Runs its services as its account until nginx listens. */

@@ -74,7 +74,7 @@ export class Service {
       web: sitesDir === undefined ? undefined : web(sitesDir),
       clock: ports.clock,
       port: httpPort,
-      reloadInterval: 1000 * reloadInterval,
+      reloadInterval,
       report: (level, text) => {
         this.#rest.refresh();
         this.#log[level]({ sitesDir }, text);
