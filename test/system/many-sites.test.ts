@@ -47,7 +47,7 @@ const daemon = (index: number): Sited => {
 };
 const stateOf = ({ hosts }: Sited): HostStanding["state"] | undefined => hosts[0]?.state;
 
-test("one refused site among 2,000 costs the others one more trial of Nginx, and they are in force", async () => {
+test("one refused site among 2,000 delays the others by one trial of Nginx", async () => {
   const daemons = Array.from({ length: SITES }, (_, index) => daemon(index));
   const bad = daemons[BAD] as Sited;
   // Nginx cannot open this log, and refuses the whole.

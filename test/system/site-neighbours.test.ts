@@ -1,4 +1,4 @@
-/** What the sites of one tenant can do to those of others: a real nginx in front of daemons of real accounts. */
+/** Sites of one tenant beside those of others: a real Nginx in front of daemons of real accounts. */
 import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
@@ -81,7 +81,7 @@ const remove = async (owner: Account, ...names: string[]): Promise<void> => {
   await until(`the sites of ${names.join(", ")} gone`, gone);
 };
 
-test("a host whose logs could not be called by it is refused with its line, and the longest one is a site", async () => {
+test("a host too long for the name of its log is an error with file and line, and the longest one is published", async () => {
   const host = (length: number): string => `${"a.".repeat(120)}greenfelt.net`.slice(-length);
   const file = site(mallory, "long", host(243));
   const longest = host(242).startsWith(".") ? `b${host(241)}` : host(242);
@@ -97,9 +97,9 @@ test("a host whose logs could not be called by it is refused with its line, and 
   await supervisor.rescan();
 });
 
-test("sites that Nginx refuses are left out, each with the reason to its owner, and nobody else waits for them", async () => {
+test("sites that Nginx refuses are left out with the reason, and other owners' sites are published", async () => {
   const logs = ["x", "y", "z"].map((name) => `${web.logs}/${mallory.name}/${name}.greenfelt.net.access.log`);
-  // Nginx cannot open these logs, and refuses the whole for each.
+  // Nginx cannot open these logs, and refuses the configuration for each.
   for (const log of logs) mkdirSync(log, { recursive: true });
   for (const name of ["x", "y", "z", "fine"]) site(mallory, name, `${name}.greenfelt.net`);
   site(bob, "new", "new.example.org");
@@ -132,7 +132,7 @@ test("a site that was published while the web server was away is in force after 
   await remove(bob, "new");
 });
 
-test("on a full disk all sites stay in force, and the next one comes when there is room", async () => {
+test("on a full disk all sites stay in force, and a new one is published once there is room", async () => {
   const accepted = `${web.directory}/accepted`;
   const inForce = web.inForce();
   const options = `size=64k,mode=755,uid=${worker.uid},gid=${worker.gid}`;
@@ -166,7 +166,7 @@ test("on a full disk all sites stay in force, and the next one comes when there 
   await remove(bob, "new");
 });
 
-test("a site-installer that is killed is back at once, and nothing of Nginx ends with it", async () => {
+test("a site installer that is killed restarts and publishes the next site, and Nginx keeps running", async () => {
   const master = web.pid;
   for (let round = 0; round < 3; round += 1) {
     const former = await web.pidOf("site-installer");
@@ -181,7 +181,7 @@ test("a site-installer that is killed is back at once, and nothing of Nginx ends
   await remove(bob, "new");
 });
 
-test("after its master was killed Nginx is back with all sites, and takes new ones", async () => {
+test("Nginx restarts with all sites after its master was killed, and new sites are published", async () => {
   const former = web.pid;
   process.kill(former, "SIGKILL");
   await until("another master", async () => {
@@ -196,7 +196,7 @@ test("after its master was killed Nginx is back with all sites, and takes new on
   await remove(bob, "new");
 });
 
-test("a reload for which nginx gets no process is not said to be done, and is done again", async () => {
+test("a site is pending while Nginx cannot fork for its reload, and published after the next one", async () => {
   const limit = (soft: string) => succeed(...worker.become, "prlimit", "--pid", `${web.pid}`, `--nproc=${soft}:`);
   await limit("1");
   site(bob, "new", "new.example.org");
@@ -213,7 +213,7 @@ test("a reload for which nginx gets no process is not said to be done, and is do
   await web.start();
 });
 
-test("a visitor who stays keeps the workers of before a reload only for a time", async () => {
+test("worker_shutdown_timeout ends old workers although a visitor stays connected", async () => {
   await web.stop();
   const file = `${web.directory}/nginx.conf`;
   const text = readFileSync(file, "utf8");
@@ -228,7 +228,7 @@ test("a visitor who stays keeps the workers of before a reload only for a time",
   const socket = connect(web.port, "127.0.0.1").on("error", () => undefined);
   socket.on("close", () => leaves.resolve()).write("GET / HTTP/1.1\r\nHost: hung.greenfelt.net\r\n\r\n");
   try {
-    // Its request would take a minute. A worker that took it after a reload keeps it until the next.
+    // Its request takes a minute. A worker that accepted it after a reload keeps it until the next reload.
     let left = false;
     for (let change = 1; !left && change <= 5; change += 1) {
       await pause(200);
@@ -261,7 +261,7 @@ const heldFiles = (directory: string): number => {
   return sum;
 };
 
-test("an answer that its visitor does not take fills no disk", async () => {
+test("an answer that its visitor does not read takes at most 2 MB of disk", async () => {
   const node = `require("http").createServer((q, a) => a.end(Buffer.alloc(40e6, 120))).listen({ fd: 3 })`;
   const perl =
     'my $q = FCGI::Request(); while ($q->Accept() >= 0) { print "Content-Type: text/plain\\r\\n\\r\\n"; ' +
@@ -297,12 +297,12 @@ test("an answer that its visitor does not take fills no disk", async () => {
     try {
       const full = await until(`what is kept of ${app}`, async () => {
         const before = held();
-        // A worker of before the reload may have had the request.
+        // A worker from before the reload may have accepted the request.
         if (before === 0) ask();
         await pause(500);
         return before > 0 && before === held() ? before : undefined;
       });
-      // The write with which the bound is reached is made.
+      // The write that reaches the bound is still made.
       expect(full).toBeLessThan(sockets.length * (2 << 20));
     } finally {
       for (const socket of sockets) socket.destroy();
@@ -311,8 +311,8 @@ test("an answer that its visitor does not take fills no disk", async () => {
   await remove(mallory, "http", "fastcgi");
 });
 
-test("an owner who cannot read the logs of their sites is told, and why", async () => {
-  // Reloads that come close together have a pace.
+test("a daemon has a warning with the reason when its owner cannot read the logs of its sites", async () => {
+  // Reloads are spaced.
   await until("it published", async () => (await hostsOf(bob, "calm"))[0]?.state === "published", 60);
   expect((await hostsOf(bob, "calm"))[0]?.logTrouble).toBe("");
   await mallory.join("bob");
@@ -322,7 +322,7 @@ test("an owner who cannot read the logs of their sites is told, and why", async 
   const { warnings, hosts } = await supervisor.status(`${bob.name}/calm`);
   expect(warnings.filter((warning) => warning === trouble)).toHaveLength(1);
   for (const reader of [mallory, bob]) {
-    // The directory changes with the next look at all sites, a moment later.
+    // The directory changes with the next review of all sites.
     const reads = async () => (await reader.run(["cat", hosts[0]?.accessLog ?? ""])).code === 0;
     await until(`${reader.name} shut out`, async () => !(await reads()));
   }
@@ -364,7 +364,7 @@ class Crowd {
   }
 }
 
-test("daemons that hang hold no more of the web server than an owner's share, and others' visitors are served", async () => {
+test("requests to hanging daemons are limited by site and by owner, and other owners' visitors are served", async () => {
   for (const name of ["hung", "stuck"]) {
     mallory.writeConf(name, "start = exec sleep 1000", "listen = fastcgi", `host = ${name}.greenfelt.net`);
   }

@@ -17,11 +17,11 @@ import {
 
 beforeEach(reset);
 
-describe("a site that cannot be", () => {
+describe("a daemon whose site cannot be made", () => {
   it.each([
     [["listen = fastcgi", "app = php"], /^host a\.example\.org: app=php needs a docroot$/],
     [["app = static"], /^host a\.example\.org: app=static needs a docroot$/],
-  ])("says so: %j", async (lines, reason) => {
+  ])("has a reason for %j", async (lines, reason) => {
     const parsed = parseDaemonFile(["start = exec true", "host = a.example.org", ...lines, ""].join("\n"));
     // The parser says so first where it can.
     const terms = parsed.value ?? {
@@ -47,7 +47,7 @@ describe("a site that cannot be", () => {
       () => (places.logsDir = "/a$b"),
       /the paths of its logs and socket cannot be written/,
     ],
-  ])("says so: %s", async (_what, spoil, reason) => {
+  ])("has a reason that names %s", async (_what, spoil, reason) => {
     spoil();
     const one = site(ALICE, "a", "a.example.org");
     start();
@@ -56,7 +56,7 @@ describe("a site that cannot be", () => {
     expect(server.requests).toEqual([]);
   });
 
-  it("says so of a docroot that cannot be written into Nginx's configuration", async () => {
+  it("has a reason that names a docroot Nginx's configuration cannot hold", async () => {
     const one = add(ALICE, "a", "host = a.example.org", "docroot = /srv/www");
     const terms = termsOf(ALICE, ["host = a.example.org", "docroot = /srv/www"]);
     one.serving = { ...terms, definition: { ...terms.definition, docroot: "/srv/$x" } };
@@ -65,7 +65,7 @@ describe("a site that cannot be", () => {
     expect(reasonOf(one)).toBe("host a.example.org: its docroot cannot be written into Nginx's configuration");
   });
 
-  it("has every kind of app beside it that can", async () => {
+  it("does not keep sites of every kind of app from being published", async () => {
     const all = [
       add(ALICE, "php", "listen = fastcgi", "app = php", "host = php.example.org", "docroot = ~/www"),
       add(ALICE, "static", "host = static.example.org", "docroot = ~/www"),

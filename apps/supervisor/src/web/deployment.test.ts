@@ -37,7 +37,7 @@ const inForce = (): string => web.inForce().text;
 const refuseSites = (complaint: Complaint, ...names: string[]): void =>
   refuse(web, new Map(names.map((name) => [name, complaint])));
 
-describe("when it asks the web server", () => {
+describe("a deployment", () => {
   it("waits until the web server is connected, and then asks at once", async () => {
     deployment.want(sites("a"));
     await clock.pass(5000);
@@ -48,7 +48,7 @@ describe("when it asks the web server", () => {
     expect([deployment.isServed(site("a").text), deployment.isSettled]).toEqual([true, true]);
   });
 
-  it("says so after ten seconds without a web server, and no longer once there is one", async () => {
+  it("reports a web server that has been absent for ten seconds, until it connects", async () => {
     deployment.want(sites("a"));
     await clock.pass(10_000);
     expect(deployment.trouble).toEqual({ kind: "failed", reason: "the web server has not connected" });
@@ -91,7 +91,7 @@ describe("when it asks the web server", () => {
     expect([web.reloads, deployment.isSettled]).toEqual([1, true]);
   });
 
-  it("brings back what a start of Nginx has lost when the web server connects again", async () => {
+  it("restores sites that a start of Nginx lost when the web server connects again", async () => {
     deployment.want(sites("a"));
     web.connect();
     await settle();
@@ -101,7 +101,7 @@ describe("when it asks the web server", () => {
     expect(inForce()).toBe(textOf(sites("a")));
   });
 
-  it("takes up the latest sites only, when more have come during a request", async () => {
+  it("asks for the latest sites only when several changes came during a request", async () => {
     web.connect();
     deployment.want(sites("a"));
     deployment.want(sites("a", "b"));
@@ -111,7 +111,7 @@ describe("when it asks the web server", () => {
     expect(inForce()).toBe(textOf(sites("c")));
   });
 
-  it("reloads three times at once, and then every 15 seconds with all that has come meanwhile", async () => {
+  it("reloads three times at once, then every 15 seconds with all changes since", async () => {
     web.connect();
     for (const name of ["a", "b", "c", "d", "e", "f"]) {
       deployment.want(sites(name));
@@ -125,7 +125,7 @@ describe("when it asks the web server", () => {
     expect([web.reloads, inForce()]).toEqual([4, textOf(sites("f"))]);
   });
 
-  it("does not wait for the pace where nothing is to be reloaded", async () => {
+  it("does not wait for the pace of reloads when no reload is due", async () => {
     web.connect();
     for (const name of ["a", "b", "c"]) {
       deployment.want(sites(name));
@@ -137,7 +137,7 @@ describe("when it asks the web server", () => {
     expect([web.reloads, deployment.isSettled]).toEqual([3, true]);
   });
 
-  it("asks for nothing any more when it is closed, also where an answer comes afterwards", async () => {
+  it("asks for nothing after it was closed, also when an answer comes afterwards", async () => {
     web.connect();
     deployment.want(sites("a"));
     const before = changes;
@@ -150,8 +150,8 @@ describe("when it asks the web server", () => {
   });
 });
 
-describe("what it does about refusals and failures", () => {
-  it("knows of each site that was refused why, and tries it no more with the next change", async () => {
+describe("a deployment with refusals and failures", () => {
+  it("keeps the complaint about each refused site, and does not try it with the next change", async () => {
     web.connect();
     refuseSites("file", "bad");
     deployment.want(sites("bad", "good"));
@@ -166,7 +166,7 @@ describe("what it does about refusals and failures", () => {
     expect([web.requests.length - before, inForce()]).toEqual([1, textOf(sites("good", "new"))]);
   });
 
-  it("tries refused sites again every minute, keeps the answer of before meanwhile, and reloads for none of that", async () => {
+  it("tries refused sites every minute, keeps the former complaint meanwhile, and does not reload", async () => {
     web.connect();
     refuseSites("file", "bad");
     deployment.want(sites("bad", "good"));
@@ -187,7 +187,7 @@ describe("what it does about refusals and failures", () => {
     expect([deployment.refused, clock.pending]).toEqual([[], 0]);
   });
 
-  it("tries refused sites again after a minute also where others change all the time", async () => {
+  it("tries refused sites after a minute even if others change all the time", async () => {
     web.connect();
     refuseSites("file", "bad");
     deployment.want(sites("bad", "good"));
@@ -212,7 +212,7 @@ describe("what it does about refusals and failures", () => {
     expect([deployment.refused, deployment.refusalOf(site("bad").text), clock.pending]).toEqual([[], undefined, 0]);
   });
 
-  it("keeps what is in force where Nginx refuses its configuration whatever the sites, and tries again every minute", async () => {
+  it("keeps sites in force when Nginx refuses its configuration whatever the sites, and retries every minute", async () => {
     web.connect();
     deployment.want(sites("a"));
     await settle();
@@ -226,7 +226,7 @@ describe("what it does about refusals and failures", () => {
     expect([deployment.trouble, inForce()]).toEqual([undefined, textOf(sites("a", "b"))]);
   });
 
-  it("repeats a request that failed, at first after a second and then ever less often", async () => {
+  it("repeats a failed request after a second, then at growing intervals", async () => {
     web.connect();
     web.fault = { reason: "no room", reload: false };
     deployment.want(sites("a"));
@@ -240,7 +240,7 @@ describe("what it does about refusals and failures", () => {
     expect([deployment.trouble, inForce()]).toEqual([undefined, textOf(sites("a"))]);
   });
 
-  it("reloads the former sites once more after a reload that did not come through", async () => {
+  it("reloads the former sites once more after a failed reload", async () => {
     web.connect();
     deployment.want(sites("a"));
     await settle();
@@ -254,7 +254,7 @@ describe("what it does about refusals and failures", () => {
     expect([web.reloads, deployment.isSettled, inForce()]).toEqual([3, true, textOf(sites("a"))]);
   });
 
-  it("asks once a second, not more often, a web server that goes away under each request and comes back", async () => {
+  it("asks at most once a second when the web server disconnects during each request", async () => {
     web.connect();
     await clock.pass(100_000);
     web.judge = () => {
@@ -276,7 +276,7 @@ describe("what it does about refusals and failures", () => {
   });
 });
 
-it("serves each wanted site that Nginx accepts, no other, and tells of the refused ones, a while after whatever has happened", async () => {
+it("a deployment serves each wanted site that Nginx accepts, and no other, a while after whatever has happened", async () => {
   const names = ["a", "b", "c", "d", "e"];
   const event = fc.oneof(
     fc.record({ kind: fc.constant("want" as const), names: fc.subarray(names) }),

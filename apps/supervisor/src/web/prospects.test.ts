@@ -25,8 +25,8 @@ import {
 
 beforeEach(reset);
 
-describe("who may have a host", () => {
-  it("is the owner to whom the policy grants it, for as long as it does", async () => {
+describe("a host", () => {
+  it("is published for the owner to whom the policy grants it, for as long as it does", async () => {
     const one = site(ALICE, "a", "a.example.org", "a.example.net");
     start();
     await clock.pass(MOMENT);
@@ -43,7 +43,7 @@ describe("who may have a host", () => {
     expect([standings(one), server.inForce().text]).toEqual([["a.example.org refused", "a.example.net refused"], ""]);
   });
 
-  it("is the daemon that had it first, also under the next supervisor, until it gives it up", async () => {
+  it("stays with the daemon that claimed it first, also under the next supervisor, until that one gives it up", async () => {
     const bob = site(BOB, "z", "shared.example.org");
     start();
     await clock.pass(MOMENT);
@@ -63,7 +63,7 @@ describe("who may have a host", () => {
     expect(standings(alice)).toEqual(["shared.example.org published"]);
   });
 
-  it("is its holder also while that cannot be published, and never a daemon that could not be", async () => {
+  it("stays with a holder that cannot be published at the moment, and goes to no daemon that cannot be", async () => {
     const lines = ["host = kept.example.org", "docroot = /srv/kept"];
     const holder = add(BOB, "z", ...lines);
     start();
@@ -83,7 +83,7 @@ describe("who may have a host", () => {
     expect(standings(other, late)).toEqual(["kept.example.org published", "kept.example.org refused"]);
   });
 
-  it("is no daemon that the policy forbids, though a holder keeps it from others", async () => {
+  it("is refused to a daemon that the policy forbids, which still holds it", async () => {
     const one = site(BOB, "z", "a.example.org");
     start();
     await clock.pass(MOMENT);
@@ -95,7 +95,7 @@ describe("who may have a host", () => {
     expect(reasonOf(one)).toBe("host a.example.org: bob must not run as www");
   });
 
-  it("is not asked for the 257th host of an owner", async () => {
+  it("is refused as the 257th of its owner", async () => {
     const all = Array.from({ length: 9 }, (_, at) => {
       const hosts = Array.from({ length: at === 8 ? 1 : 32 }, (__, host) => `h${host}.d${at}.example.org`);
       return site(ALICE, `d${at}`, ...hosts);
@@ -108,7 +108,7 @@ describe("who may have a host", () => {
     expect(standings(bob)).toEqual(["b.example.org published"]);
   });
 
-  it("has none any more when its file names none", async () => {
+  it("is withdrawn when the conf file no longer names it", async () => {
     const one = site(ALICE, "a", "a.example.org");
     start();
     await clock.pass(MOMENT);

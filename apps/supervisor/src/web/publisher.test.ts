@@ -30,8 +30,8 @@ import { Publisher } from "./publisher.ts";
 
 beforeEach(reset);
 
-describe("how a host stands", () => {
-  it("is pending until the web server serves it, and published then", async () => {
+describe("the state of a host", () => {
+  it("is pending until the web server serves the host, and published then", async () => {
     server.disconnect();
     const one = site(ALICE, "a", "a.example.org", "b.example.org");
     start();
@@ -56,7 +56,7 @@ describe("how a host stands", () => {
     expect(reports).toEqual(["info: the web server serves the sites"]);
   });
 
-  it("is refused with Nginx's complaint where Nginx refuses the site, and no other daemon's host is", async () => {
+  it("is refused with Nginx's complaint about the site; hosts of other daemons are published", async () => {
     const [bad, good] = [site(ALICE, "bad", "bad.example.org"), site(BOB, "good", "good.example.org")];
     const log = "/var/log/dmhost-sites/alice/bad.example.org.access.log";
     refuse(server, new Map([[log, "file"]]));
@@ -72,7 +72,7 @@ describe("how a host stands", () => {
     expect(reports.at(-1)).toBe("info: the web server serves the sites");
   });
 
-  it("is refused without the complaint where Nginx refuses its configuration as a whole", async () => {
+  it("is refused without the complaint when Nginx refuses its whole configuration", async () => {
     const one = site(ALICE, "a", "a.example.org");
     server.judge = () => ({ kind: "refused", complaint: "[emerg] /home/bob/secret", line: undefined });
     start();
@@ -85,7 +85,7 @@ describe("how a host stands", () => {
     ]);
   });
 
-  it("is pending with the reason where the web server could not do what it was asked", async () => {
+  it("is pending with the reason when a request to the web server failed", async () => {
     const one = site(ALICE, "a", "a.example.org");
     server.fault = { reason: "nginx does not reload", reload: true };
     start();
@@ -95,7 +95,7 @@ describe("how a host stands", () => {
     expect(reports).toEqual(["warn: the sites are not in force yet: nginx does not reload"]);
   });
 
-  it("has the port in its address where that is not 80, and says why the owner cannot read its logs", async () => {
+  it("comes with an address that names a port other than 80, and with the reason why the owner cannot read the logs", async () => {
     const shared = { ...BOB, gid: ALICE.gid };
     setAccounts({ users: new Map([ALICE, shared].map((each) => [each.name, each])), groups: new Map() });
     const one = site(ALICE, "a", "a.example.org");
@@ -114,7 +114,7 @@ describe("how a host stands", () => {
     expect(one.hosts[0]?.logs?.trouble).toMatch(/^alice cannot read the logs .* primary group \(1001\), too/);
   });
 
-  it("is refused where the supervisor publishes no sites", async () => {
+  it("is refused when the supervisor publishes no sites", async () => {
     const one = site(ALICE, "a", "a.example.org");
     const web = undefined;
     const options = { daemons: () => daemons, policy: () => policy, accounts: () => accounts, web, clock, port: 80 };
@@ -127,8 +127,8 @@ describe("how a host stands", () => {
   });
 });
 
-describe("what stays as it was", () => {
-  it("is a site whose file is wrong, also under the next supervisor", async () => {
+describe("a review of all sites", () => {
+  it("keeps a site whose conf file has an error, also under the next supervisor", async () => {
     const one = site(ALICE, "a", "a.example.org");
     start();
     await clock.pass(MOMENT);
@@ -140,7 +140,7 @@ describe("what stays as it was", () => {
     expect([standings(one), server.inForce().text, server.reloads]).toEqual([["a.example.org published"], text, 1]);
   });
 
-  it("is a site whose docroot cannot be looked at for a moment, and no other one", async () => {
+  it("keeps a published site whose docroot cannot be inspected at the moment, and publishes no new one", async () => {
     const one = add(ALICE, "a", "host = a.example.org", "docroot = /srv/www");
     start();
     await clock.pass(MOMENT);
@@ -155,7 +155,7 @@ describe("what stays as it was", () => {
     );
   });
 
-  it("is all where nothing changes: no request, no record, no timer", async () => {
+  it("makes no request, record or timer when nothing changed", async () => {
     site(ALICE, "a", "a.example.org");
     start();
     await clock.pass(MOMENT);
@@ -171,8 +171,8 @@ describe("what stays as it was", () => {
   });
 });
 
-describe("what is found by itself", () => {
-  it("is a docroot that is there again", async () => {
+describe("the publisher", () => {
+  it("finds a docroot that exists again, without an event", async () => {
     const one = add(ALICE, "a", "host = a.example.org", "docroot = /srv/www");
     places.directories = () => "there is no such directory";
     start();
@@ -183,7 +183,7 @@ describe("what is found by itself", () => {
     expect(standings(one)).toEqual(["a.example.org published"]);
   });
 
-  it("is room for the record, without which nothing new is published, tried ever less often", async () => {
+  it("publishes nothing new before it is recorded, and retries the record at growing intervals", async () => {
     const one = site(ALICE, "a", "a.example.org");
     record.fault = new Error("ENOSPC: no space left on device");
     start();
@@ -199,7 +199,7 @@ describe("what is found by itself", () => {
   });
 });
 
-it("publishes each host of one daemon at most, granted and claimed, and settles once nothing changes", async () => {
+it("the publisher never serves a host twice, and settles on granted and claimed hosts, whatever happens", async () => {
   const hosts = ["a.example.org", "b.example.org", "c.example.net"] as const;
   const owners = [ALICE, BOB];
   const event = fc.oneof(

@@ -62,7 +62,7 @@ it.each<[Complaint, number]>([
   expect(result.web.reloads).toBe(1);
 });
 
-it("does not reload where all that is new was refused", async () => {
+it("does not reload when every new site was refused", async () => {
   const sites = many(5);
   const before = served(...sites.slice(0, 4));
   const { verdict, kept, isReloaded, web } = await install(sites, { "owner-4/d4": "file" }, before);
@@ -86,7 +86,7 @@ it.each<Complaint>(["file", "vague"])(
   },
 );
 
-it("gives up an owner all of whose served sites are refused, and nobody else", async () => {
+it("leaves out all sites of an owner whose sites in force are refused one after the other, and no other owner's", async () => {
   const sites = [...many(100, () => "mallory"), ...many(11)];
   const bad = Object.fromEntries(sites.slice(0, 100).map(({ id }) => [id, "file" as const]));
   const result = await install(sites, bad, served(...sites.slice(0, -1)));
@@ -94,7 +94,7 @@ it("gives up an owner all of whose served sites are refused, and nobody else", a
   expect(result.web.requests.length).toBeLessThan(15);
 });
 
-it("refuses the whole where Nginx complains without any site as well", async () => {
+it("refuses the whole when Nginx complains without any site as well", async () => {
   const web = new FakeWebServer();
   web.isConnected = true;
   web.judge = () => ({ kind: "refused", complaint: "[emerg] vhosts/own.conf", line: undefined });
@@ -106,14 +106,14 @@ it("refuses the whole where Nginx complains without any site as well", async () 
   }
 });
 
-it("tries the served sites anew where Nginx does not accept them together any more", async () => {
+it("tries the sites in force one by one when Nginx no longer accepts them together", async () => {
   const sites = many(6);
   const result = await install(sites, { "owner-1/d1": "vague" }, served(...sites.slice(0, 3)));
   expect(leftOut(sites, result)).toEqual(["owner-1/d1"]);
   expect(result.kept).toHaveLength(5);
 });
 
-it("leaves no served site out for a full disk, and fails instead", async () => {
+it("fails on a full disk instead of leaving out a site in force", async () => {
   const sites = many(4);
   const full = "28: No space left on device";
   const { verdict, isReloaded } = await install(sites, { "owner-1/d1": "file" }, served(sites[1] as Vhosts), full);
