@@ -304,7 +304,11 @@ describe("variables from files", () => {
 
   test.each([
     ["a variable of the launch itself", "DMHOST_VAR_Q=1", "the name DMHOST_VAR_Q is reserved for the launch"],
-    ["a value with which /bin/sh cannot start", "OPTIND=x", "OPTIND is no number, and /bin/sh does not start with any other value"],
+    [
+      "a value with which /bin/sh cannot start",
+      "OPTIND=x",
+      "OPTIND is no number, and /bin/sh does not start with any other value",
+    ],
   ])(
     "an env-file that sets %s fails the launch of its daemon, and the reason names the stage",
     async (_, line, why) => {

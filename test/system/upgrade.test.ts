@@ -51,11 +51,16 @@ afterAll(async () => {
   await stage.remove();
 });
 
-test("dmhost up restarts nginx when nginx/web-server changed, and reloads it when its configuration changed", async () => {
+test("dmhost up restarts nginx for a changed nginx/web-server, reloads it for changed configuration, and keeps it for a changed site installer", async () => {
   const first = await master();
   expect(await up()).not.toMatch(/nginx's/);
   appendFileSync(`${checkout}/nginx/nginx.conf`, "# another\n");
   expect(await up()).toContain("nginx's configuration changed: reloading it");
+  expect(await master()).toBe(first);
+  appendFileSync(`${checkout}/nginx/site-installer`, "# another\n");
+  const helpers = await up();
+  expect(helpers).toContain("the web server's services for sites changed: restarting them");
+  expect(helpers).not.toMatch(/nginx's/);
   expect(await master()).toBe(first);
   appendFileSync(`${checkout}/nginx/web-server`, "# another\n");
   expect(await up()).toContain("nginx's service changed: restarting it");
