@@ -51,7 +51,7 @@ afterAll(async () => {
   await stage.remove();
 });
 
-test("dmhost up restarts nginx for a changed nginx/web-server, reloads it for changed configuration, and keeps it for a changed site installer", async () => {
+test("dmhost up restarts nginx for a new nginx/web-server, reloads it for new configuration, and keeps it for a new site installer", async () => {
   const first = await master();
   expect(await up()).not.toMatch(/nginx's/);
   appendFileSync(`${checkout}/nginx/nginx.conf`, "# another\n");
