@@ -128,7 +128,7 @@ test("status says by what each limit is enforced and why, and warns about each t
 test("a daemon without limits reports none and inherits the supervisor's rlimits", async () => {
   const { pid } = await supervisor.up(idOf(alice, "free"));
   const { limits, warnings } = await supervisor.status(idOf(alice, "free"));
-  expect([limits, warnings]).toEqual([{ by: "", keys: [] }, []]);
+  expect([limits, warnings]).toEqual([{ enforcedBy: "", keys: [] }, []]);
   expect(limitsOf(pid)["Max data size"]).toBe(limitsOf(supervisor.pid)["Max data size"]);
 });
 
