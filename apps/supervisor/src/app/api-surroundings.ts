@@ -1,11 +1,11 @@
 /** Work of the API outside of the engine: conf files, logs and the policy. */
 import { VERSION } from "@dmhost/contract";
 import type { Logger } from "pino";
-import type { ConfKey } from "../api/conf-text.ts";
-import type { Surroundings } from "../api/routes.ts";
+import type { Surroundings } from "../api/surroundings.ts";
 import { parseDaemonFile } from "../conf/daemon-file.ts";
 import { daemonTemplate } from "../conf/daemon-template.ts";
 import { effectiveSettings } from "../conf/effective-settings.ts";
+import type { DaemonKey } from "../core/daemon-key.ts";
 import { describeProblem } from "../core/definition.ts";
 import type { Policy } from "../core/policy.ts";
 import type { Ports } from "../engine/ports/ports.ts";
@@ -34,7 +34,7 @@ export const apiSurroundings = (
   { policyFile, reloadPolicy, answered }: SurroundingsOptions,
 ): Surroundings => {
   const started = Date.now();
-  const found = ({ owner, name }: ConfKey) => {
+  const found = ({ owner, name }: DaemonKey) => {
     const { chain, serviceChain } = supervisor.policy.paths(owner.name) ?? { chain: ["/"], serviceChain: ["/"] };
     return {
       path: confPath(chain.at(-1) ?? "/", name),

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { HOME_SOCKET, PUBLIC_SOCKET, userSocket } from "@dmhost/contract";
 import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
-import { attachCaller } from "../api/access.ts";
+import { attachCaller } from "../api/connection.ts";
 import type { Supervisor } from "../engine/supervisor.ts";
 import { CallerNames } from "../os/accounts/caller-names.ts";
 import type { KnownAccounts } from "../os/accounts/known-accounts.ts";

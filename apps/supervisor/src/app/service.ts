@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { VERSION } from "@dmhost/contract";
 import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
-import { createApi } from "../api/routes.ts";
+import { createApi } from "../api/server.ts";
 import { type Findings, Supervisor } from "../engine/supervisor.ts";
 import { NginxSites } from "../os/files/nginx-sites.ts";
 import { releaseMemory } from "../os/kernel/own-memory.ts";
