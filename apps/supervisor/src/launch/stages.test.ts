@@ -47,8 +47,8 @@ interface Read {
 
 /** Runs the stage with env-dir, env-file and pinned names, after these variables of the conf file. */
 const read = (envDir: string, envFile: string, pinned = "", before: Readonly<Record<string, string>> = {}): Read => {
-  const veiled = Object.entries(before).map(([name, value]) => [`${PREFIX}${name}`, value]);
-  const env = { PATH: "/usr/bin:/bin", ...Object.fromEntries(veiled), [PREFIXED]: Object.keys(before).join(" ") };
+  const prefixed = Object.entries(before).map(([name, value]) => [`${PREFIX}${name}`, value]);
+  const env = { PATH: "/usr/bin:/bin", ...Object.fromEntries(prefixed), [PREFIXED]: Object.keys(before).join(" ") };
   const argv = ["-e", READ_VARIABLES, envDir, envFile, pinned, "/usr/bin/perl", "-e", PRINT];
   const stdio = ["ignore", "pipe", "inherit", "pipe"] as const;
   const { status, output } = spawnSync("/usr/bin/perl", argv, { env, stdio: [...stdio], encoding: "utf8" });
@@ -97,7 +97,7 @@ test("a pinned variable keeps the value of the conf file", () => {
 test.each([
   ["a line without a name", "A=1\nno name\n", "line 2 is not NAME=value"],
   ["a NUL", "A=a\0b\n", "line 1 is not NAME=value"],
-  ["a name that is reserved for the launch", "DMHOST_VAR_X=1\n", "the name DMHOST_VAR_X is reserved for the launch"],
+  ["a name that is reserved for the launch", "DMHOST_VAR_X=1\n", "the name DMHOST_VAR_X is reserved for"],
   ["an OPTIND that is no number", "OPTIND=x\n", "OPTIND is no number"],
   ["more than 64 KiB", "#".repeat(65_537), "more than 65536 bytes"],
   [

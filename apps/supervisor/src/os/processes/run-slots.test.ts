@@ -5,7 +5,6 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { DEFAULTS, type Definition } from "../../core/definition.ts";
 import type { LiveRun, RunContext, RunSlot } from "../../engine/ports/runs.ts";
 import { type LaunchPlan, launchDaemon } from "../../launch/plan.ts";
-import { mkfifo } from "../kernel/file-calls.ts";
 import { OwnerBudgets } from "../kernel/owner-budgets.ts";
 import { Poller } from "../kernel/poller.ts";
 import { privileged } from "../kernel/privileges.ts";
@@ -68,12 +67,14 @@ const launch = (start: string, change: Partial<Definition> = {}, context: Partia
   return { run, news };
 };
 
+/** Shell text that waits for `go`: a program that exits at once may end before its launch is reported. */
+const awaitGo = (): string => `until [ -e ${runDir}/go ]; do sleep 0.01; done`;
+const go = (): void => writeFileSync(join(runDir, "go"), "");
+
 test("a run reports its launch, its exit code and its end, in this order", async () => {
-  const gate = join(runDir, "gate");
-  mkfifo(gate, 0o600);
-  const { news } = launch(`read -r line <${gate}; exit 7`);
+  const { news } = launch(`${awaitGo()}; exit 7`);
   await news.until("launched");
-  writeFileSync(gate, "line\n");
+  go();
   await news.until("gone");
   expect(news.all).toEqual(["launched", "exited", "gone"]);
   expect(news.exit).toMatchObject({ code: 7, signal: undefined, report: "", oomKilled: false });
@@ -117,9 +118,11 @@ test("a line on the descriptor of ready=fd: reports readiness", async () => {
 });
 
 test("text without a newline on the descriptor of ready=fd: does not report readiness", async () => {
-  const { news } = launch("printf ready >&5; exit 0", { ready: "fd:5" });
+  const { news } = launch(`${awaitGo()}; printf ready >&5; exit 0`, { ready: "fd:5" });
+  await news.until("launched");
+  go();
   await news.until("gone");
-  expect(news.all).not.toContain("ready");
+  expect(news.all).toEqual(["launched", "exited", "gone"]);
 });
 
 test("READY=1 on the socket of ready=notify reports readiness, and other messages do not", async () => {
