@@ -2,8 +2,7 @@
 import { type StdioOptions, spawn } from "node:child_process";
 import { once } from "node:events";
 import type { Writable } from "node:stream";
-import { EXIT } from "@dmhost/contract";
-import { Failure } from "./failure.ts";
+import { Failure } from "@dmhost/client";
 
 /** How a program ended; `code` is undefined when a signal ended it. */
 interface End {
@@ -55,10 +54,7 @@ export const startPager = async (
     const pager = await start(command, args, stdio);
     if (pager?.input) return { input: pager.input, ended: pager.ended };
   }
-  throw new Failure(
-    EXIT.failed,
-    "cannot show the log: there is no less, more or cat in PATH; set PAGER, or pipe the log",
-  );
+  throw new Failure("failed", "cannot show the log: there is no less, more or cat in PATH; set PAGER, or pipe the log");
 };
 
 /**
@@ -77,6 +73,6 @@ export const runEditor = async (
     // A shell between says of a signal's end that it is a code above 128.
     const killed = code === undefined || code > 128;
     const how = killed ? "it was killed" : code === 127 ? "no such program" : `it exited with code ${code}`;
-    throw new Failure(EXIT.failed, `editor "${editor}" failed: ${how}; set VISUAL or EDITOR`);
+    throw new Failure("failed", `editor "${editor}" failed: ${how}; set VISUAL or EDITOR`);
   }
 };

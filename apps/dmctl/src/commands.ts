@@ -1,4 +1,6 @@
 /** All that dmctl can do, one row a command. The first row is what `dmctl` alone does. */
+
+import { apiPath, type Client } from "@dmhost/client";
 import {
   type DaemonList,
   type DaemonStatus,
@@ -13,7 +15,6 @@ import {
   type StateExport,
   VERSION,
 } from "@dmhost/contract";
-import { apiPath, type Client } from "./client.ts";
 import { misuse } from "./failure.ts";
 import { helpFor, helpText } from "./help.ts";
 import type { Invocation, Shape } from "./invocation.ts";

@@ -47,13 +47,18 @@ test("the first that exists, by its real path", async () => {
 test("none is exit code 4, and says where it looked", () => {
   const places = [join(dir, "a"), join(dir, "b")];
   const message = expect.stringContaining(`${dir}/a, ${dir}/b`);
-  expect(() => findControlSocket({}, me.uid, places)).toThrow(expect.objectContaining({ exit: 4, message }));
+  expect(() => findControlSocket({}, me.uid, places)).toThrow(
+    expect.objectContaining({ code: "unreachable", message }),
+  );
 });
 
 test("what is no socket is refused, also as the caller's wish", () => {
   const path = join(dir, "file");
   writeFileSync(path, "");
-  const refused = expect.objectContaining({ exit: 3, message: expect.stringContaining("not a socket") });
+  const refused = expect.objectContaining({
+    code: "permission-denied",
+    message: expect.stringContaining("not a socket"),
+  });
   expect(() => findControlSocket({}, me.uid, [path])).toThrow(refused);
   expect(() => findControlSocket({ DMCTL_SOCKET: path }, me.uid, [path])).toThrow(refused);
 });
@@ -64,7 +69,9 @@ test("a directory that others write is refused unless it is sticky or the caller
   chmodSync(open, 0o777);
   const socket = await listen(join(open, "s"));
   const message = expect.stringContaining(`its directory ${open} can be written by others (mode 777)`);
-  expect(() => findControlSocket({}, me.uid, [socket])).toThrow(expect.objectContaining({ exit: 3, message }));
+  expect(() => findControlSocket({}, me.uid, [socket])).toThrow(
+    expect.objectContaining({ code: "permission-denied", message }),
+  );
   expect(findControlSocket({ DMCTL_SOCKET: socket }, me.uid, [socket])).toBe(socket);
   chmodSync(open, 0o1777);
   expect(findControlSocket({}, me.uid, [socket])).toBe(socket);
@@ -78,7 +85,8 @@ test("a socket and a directory of somebody else are refused", async () => {
     chownSync(socket, stranger, -1);
   }
   const caller = me.uid === 0 ? 0 : stranger;
-  const refusal = (what: string) => expect.objectContaining({ exit: 3, message: expect.stringContaining(what) });
+  const refusal = (what: string) =>
+    expect.objectContaining({ code: "permission-denied", message: expect.stringContaining(what) });
   expect(() => findControlSocket({}, caller, [socket])).toThrow(refusal("it belongs to uid"));
   if (me.uid === 0) {
     chownSync(socket, 0, -1);

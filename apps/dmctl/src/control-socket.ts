@@ -2,8 +2,8 @@
 import { readFileSync, realpathSync, type Stats, statSync } from "node:fs";
 import { userInfo } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
-import { DEFAULT_RUN_DIR, EXIT, HOME_SOCKET, PUBLIC_SOCKET, userSocket } from "@dmhost/contract";
-import { Failure } from "./failure.ts";
+import { Failure } from "@dmhost/client";
+import { DEFAULT_RUN_DIR, HOME_SOCKET, PUBLIC_SOCKET, userSocket } from "@dmhost/contract";
 
 const WRITABLE_BY_OTHERS = 0o022;
 const STICKY = 0o1000;
@@ -77,18 +77,18 @@ export const findControlSocket = (
     if (path === undefined) continue;
     const stats = statSync(path);
     const named = path === place ? place : `${place} (${path})`;
-    if (!stats.isSocket()) throw new Failure(EXIT.refused, `cannot use ${named}: it is not a socket`);
+    if (!stats.isSocket()) throw new Failure("permission-denied", `cannot use ${named}: it is not a socket`);
     const reason = env["DMCTL_SOCKET"] ? undefined : distrust(path, stats, uid);
     if (reason !== undefined) {
       throw new Failure(
-        EXIT.refused,
+        "permission-denied",
         `will not talk to ${named}: ${reason}\nif you know that it is a supervisor's, name it in DMCTL_SOCKET`,
       );
     }
     return path;
   }
   throw new Failure(
-    EXIT.unreachable,
+    "unreachable",
     `no supervisor: there is no socket at ${places.join(", ")}\nstart one with "./dmhost up", or ${
       env["DMCTL_SOCKET"] ? "unset DMCTL_SOCKET" : "name its socket in DMCTL_SOCKET"
     }`,

@@ -1,8 +1,8 @@
 import { createServer } from "node:net";
 import { Readable } from "node:stream";
-import type { ErrorCode } from "@dmhost/contract";
+import { ERROR_STATUS, type ErrorCode } from "@dmhost/contract";
 import { afterEach, expect, test } from "vitest";
-import { EXIT_OF_ERROR } from "./failure.ts";
+import { EXIT_OF_FAILURE } from "./failure.ts";
 import { run } from "./session.fake.ts";
 import { type Answer, apiError, daemon, fakeSupervisor } from "./supervisor.fake.ts";
 
@@ -184,12 +184,11 @@ test("rescan names what it found, and what it could not load", async () => {
   });
 });
 
-test.each(Object.entries(EXIT_OF_ERROR))(
+test.each(Object.keys(ERROR_STATUS).map((code) => [code as ErrorCode, EXIT_OF_FAILURE[code as ErrorCode]] as const))(
   "an answer of %s is exit code %d, with its message and details",
   async (code, exit) => {
     const { socket } = await supervisor({
-      "POST /v1/daemons/web/start": () =>
-        apiError(code as ErrorCode, "why, and what to do", ["alice/web", "bob/web\u001b[2J"]),
+      "POST /v1/daemons/web/start": () => apiError(code, "why, and what to do", ["alice/web", "bob/web\u001b[2J"]),
     });
     expect(await run(socket, "web start")).toEqual({
       code: exit,

@@ -1,8 +1,8 @@
+import { clientAt, Failure } from "@dmhost/client";
 import { EXIT } from "@dmhost/contract";
-import { clientAt } from "./client.ts";
 import { type Call, COMMANDS } from "./commands.ts";
 import { findControlSocket } from "./control-socket.ts";
-import { Failure } from "./failure.ts";
+import { EXIT_OF_FAILURE } from "./failure.ts";
 import { readInvocation } from "./invocation.ts";
 import { failureText } from "./render.ts";
 import { isReaderGone, type Session, write } from "./session.ts";
@@ -18,14 +18,14 @@ export const dispatch = async (words: readonly string[], session: Session): Prom
       session,
       look: { colour: session.terminal && !session.env["NO_COLOR"], reasons: session.terminal || long, long },
       get client() {
-        return clientAt(findControlSocket(session.env, session.uid));
+        return clientAt(findControlSocket(session.env, session.uid), session.fetch);
       },
     };
     return await invocation.command.run(call);
   } catch (error) {
     if (isReaderGone(error)) return EXIT.done;
-    const failure = error instanceof Failure ? error : new Failure(EXIT.failed, `a fault of dmctl: ${error}`);
+    const failure = error instanceof Failure ? error : new Failure("failed", `a fault of dmctl: ${error}`);
     await write(session.errors, failureText(failure)).catch(() => {});
-    return failure.exit;
+    return EXIT_OF_FAILURE[failure.code];
   }
 };

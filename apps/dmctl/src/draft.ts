@@ -5,9 +5,9 @@
 import { lstatSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { EXIT, LONGEST_CONF_FILE } from "@dmhost/contract";
+import { Failure } from "@dmhost/client";
+import { LONGEST_CONF_FILE } from "@dmhost/contract";
 import { runEditor } from "./child-program.ts";
-import { Failure } from "./failure.ts";
 
 const DIVIDER = "# Below is your own text, which was not written: take out of it what you want, and delete the rest.";
 
@@ -53,7 +53,7 @@ export class Draft {
       throw error;
     }
     const bytes = this.#bytes();
-    if (bytes === undefined) throw new Failure(EXIT.failed, `${this.path} ${this.#loss}, so nothing is written`);
+    if (bytes === undefined) throw new Failure("failed", `${this.path} ${this.#loss}, so nothing is written`);
     if (bytes.equals(Buffer.from(this.#given))) {
       this.#kept = this.#yours;
       return undefined;
@@ -103,7 +103,7 @@ export class Draft {
   }
 }
 
-const wrong = (message: string): Failure => new Failure(EXIT.failed, message, [], "invalid-file");
+const wrong = (message: string): Failure => new Failure("invalid-file", message);
 
 const NEWLINE = 10;
 

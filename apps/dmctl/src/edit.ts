@@ -1,9 +1,8 @@
 /** `dmctl edit`: a daemon's file is copied out, edited by the caller as the caller, and sent back to be written. */
 import { createInterface } from "node:readline/promises";
+import { apiPath, type Client, Failure } from "@dmhost/client";
 import { type ConfFile, type ConfFileWritten, EXIT } from "@dmhost/contract";
-import { apiPath, type Client } from "./client.ts";
 import { Draft } from "./draft.ts";
-import { Failure } from "./failure.ts";
 import { oneLine } from "./printable.ts";
 import { type Session, write } from "./session.ts";
 
@@ -26,8 +25,8 @@ const agrees = async (session: Session, question: string): Promise<boolean> => {
 };
 
 /** The failure with the place of the author's text added to it: nothing that was typed is lost. */
-const keeping = (place: string, { exit, message, details, code }: Failure): Failure =>
-  new Failure(exit, message, [...details, `your text is kept in ${place}`], code);
+const keeping = (place: string, { code, message, details }: Failure): Failure =>
+  new Failure(code, message, [...details, `your text is kept in ${place}`]);
 
 const say = (session: Session, lines: readonly string[]): Promise<void> =>
   write(session.errors, lines.map((line) => `${oneLine(line)}\n`).join(""));
@@ -61,19 +60,19 @@ export const editFile = async (client: Client, address: string, session: Session
     text = await draft.edit(session.env);
     const isNew = file.fingerprint === "";
     const unchanged = isNew ? `${file.path} is not made` : `${file.path} is unchanged`;
-    if (text === undefined && draft.kept !== undefined) throw new Failure(EXIT.failed, unchanged);
+    if (text === undefined && draft.kept !== undefined) throw new Failure("failed", unchanged);
     if (text === undefined || (isNew && text.trim() === "")) return [unchanged];
-    if (text === refused) throw new Failure(EXIT.failed, "the text is as it was when it was refused");
+    if (text === refused) throw new Failure("failed", "the text is as it was when it was refused");
     const body: ConfFile = { ...file, text };
     return tellWritten(await client.ask<ConfFileWritten>({ method: "PUT", path, body, settles: true }), address);
   };
 
   /** Returns where the author wants to try again. */
   const offer = async (failure: Failure): Promise<void> => {
-    const question = OFFERS[failure.code ?? ""];
+    const question = OFFERS[failure.code];
     if (question === undefined || !session.interactive) throw failure;
     await say(session, [failure.message, ...failure.details]);
-    if (!(await agrees(session, question))) throw new Failure(EXIT.failed, "nothing was written");
+    if (!(await agrees(session, question))) throw new Failure("failed", "nothing was written");
     refused = text;
     if (failure.code !== "conflict" || text === undefined) return;
     file = await client.ask<ConfFile>({ path });
@@ -97,6 +96,6 @@ export const editFile = async (client: Client, address: string, session: Session
       draft.remove();
       throw error;
     }
-    throw keeping(draft.kept, error instanceof Failure ? error : new Failure(EXIT.failed, String(error)));
+    throw keeping(draft.kept, error instanceof Failure ? error : new Failure("failed", String(error)));
   }
 };

@@ -65,7 +65,9 @@ test.each([
   ["kill HUP TERM", "takes one signal"],
   ["kill a b -9", 'there is also "b"'],
 ])("dmctl %s is refused", (line, message) => {
-  expect(() => read(line)).toThrow(expect.objectContaining({ exit: 2, message: expect.stringContaining(message) }));
+  expect(() => read(line)).toThrow(
+    expect.objectContaining({ code: "usage", message: expect.stringContaining(message) }),
+  );
 });
 
 test("an empty name is refused", () => {

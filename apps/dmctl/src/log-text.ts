@@ -1,7 +1,7 @@
 /** What happens to a log's bytes on their way to the reader. Each stage keeps at most one line, of which not more than 64 KiB. */
 import { StringDecoder } from "node:string_decoder";
+import { Failure } from "@dmhost/client";
 import { EXIT } from "@dmhost/contract";
-import { Failure } from "./failure.ts";
 import { printable } from "./printable.ts";
 import { type Session, write } from "./session.ts";
 import { type Clock, LABEL_LENGTH, labelAt, tai64nLocal } from "./tai64n.ts";
@@ -98,7 +98,7 @@ export const showWallClock = async ({ input, output, terminal }: Session, clock:
       yield* input;
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      throw new Failure(EXIT.failed, `cannot read standard input: ${reason}`);
+      throw new Failure("failed", `cannot read standard input: ${reason}`);
     }
   };
   const shown = withWallClock(read(), clock);

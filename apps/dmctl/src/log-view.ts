@@ -1,8 +1,8 @@
-import type { Readable, Writable } from "node:stream";
+import type { Writable } from "node:stream";
+import { apiPath, type Client, Failure } from "@dmhost/client";
 import { EXIT } from "@dmhost/contract";
 import { startPager } from "./child-program.ts";
-import { apiPath, type Client } from "./client.ts";
-import { Failure, misuse } from "./failure.ts";
+import { misuse } from "./failure.ts";
 import type { Invocation, Shape } from "./invocation.ts";
 import { from, matching, withoutControls, withWallClock } from "./log-text.ts";
 import { readMoment } from "./moment.ts";
@@ -24,8 +24,6 @@ export interface LogView {
   readonly clock: Clock | undefined;
 }
 
-/** Error codes of a body that ends before its end. */
-const CUTS = new Set(["ECONNRESET", "ERR_STREAM_PREMATURE_CLOSE"]);
 const CUT_SHORT = "the supervisor closed it: it has stopped, the log's files are gone, or you may no longer read it";
 const readPattern = (text: string | undefined): RegExp | undefined => {
   try {
@@ -56,27 +54,32 @@ export const readView = (call: Invocation<Shape> & { readonly follow: boolean },
   return { lines, follow, since, pattern: readPattern(call.grep), raw: given.has("raw"), clock };
 };
 
+async function* buffers(source: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
+  for await (const { buffer, byteOffset, byteLength } of source) yield Buffer.from(buffer, byteOffset, byteLength);
+}
+
 /** Moves the log, chunk by chunk, as fast as the reader takes it. Resolves with whether the reader went away first. */
-const pump = async (source: Readable, view: LogView, escaped: boolean, target: Writable): Promise<boolean> => {
-  let lines: AsyncIterable<Buffer> = source;
+const pump = async (
+  source: AsyncIterable<Uint8Array>,
+  view: LogView,
+  escaped: boolean,
+  target: Writable,
+): Promise<boolean> => {
+  let lines: AsyncIterable<Buffer> = buffers(source);
   if (view.since) lines = from(lines, view.since);
   if (view.pattern) lines = matching(lines, view.pattern);
   const clocked = view.raw || view.clock === undefined ? lines : withWallClock(lines, view.clock);
   // Each write hears of its own error; the event comes later, and would throw if nobody listened.
   target.on("error", () => {});
-  try {
-    for await (const chunk of escaped ? withoutControls(clocked) : clocked) {
-      try {
-        await write(target, chunk);
-      } catch (error) {
-        if (isReaderGone(error)) return true;
-        throw error;
-      }
+  for await (const chunk of escaped ? withoutControls(clocked) : clocked) {
+    try {
+      await write(target, chunk);
+    } catch (error) {
+      if (isReaderGone(error)) return true;
+      throw new Failure("failed", `cannot write the log: ${error instanceof Error ? error.message : error}`);
     }
-    return false;
-  } finally {
-    source.destroy();
   }
+  return false;
 };
 
 const pathOf = (address: string, view: LogView): string => {
@@ -95,9 +98,12 @@ export const showLog = async (client: Client, address: string, view: LogView, se
   const leave = new AbortController();
   const onInterrupt = (): void => leave.abort();
   const escaped = session.terminal && !view.raw;
+  const brokeOff = new Failure("unreachable", `the log of "${address}" broke off: ${CUT_SHORT}`);
   process.on("SIGINT", onInterrupt);
+  let begun = false;
   try {
     const log = await client.stream({ path: pathOf(address, view) }, leave.signal);
+    begun = true;
     if (session.terminal && !view.follow) {
       process.off("SIGINT", onInterrupt);
       const pager = await startPager(session.env);
@@ -109,15 +115,12 @@ export const showLog = async (client: Client, address: string, view: LogView, se
       }
     } else {
       const gone = await pump(log, view, escaped, session.output);
-      if (view.follow && !gone) throw new Error(CUT_SHORT);
+      if (view.follow && !gone) throw brokeOff;
     }
     return EXIT.done;
   } catch (error) {
     if (leave.signal.aborted) return EXIT.done;
-    if (error instanceof Failure) throw error;
-    const { code, message } = error as NodeJS.ErrnoException;
-    const reason = CUTS.has(code ?? "") ? CUT_SHORT : message;
-    throw new Failure(EXIT.unreachable, `the log of "${address}" broke off: ${reason}`);
+    throw begun && error instanceof Failure && error.code === "unreachable" ? brokeOff : error;
   } finally {
     process.off("SIGINT", onInterrupt);
   }

@@ -1,7 +1,8 @@
 /** The contract's values as text: tables and lines for people, JSON for programs. */
+
+import type { Failure } from "@dmhost/client";
 import type { DaemonState, DaemonStatus, Health, HostStatus, Outcome, RescanResult } from "@dmhost/contract";
 import { formatDuration } from "./duration.ts";
-import type { Failure } from "./failure.ts";
 import { oneLine, printable } from "./printable.ts";
 import { usageLines } from "./usage.ts";
 

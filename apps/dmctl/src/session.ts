@@ -1,7 +1,10 @@
 import type { Readable, Writable } from "node:stream";
+import type { UnixFetch } from "@dmhost/client";
 
 /** What surrounds one run of dmctl. main.ts makes it from the process, tests make it by hand. */
 export interface Session {
+  /** How the supervisor is asked. */
+  readonly fetch: UnixFetch;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Effective uid of the caller. */
   readonly uid: number;

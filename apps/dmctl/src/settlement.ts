@@ -1,6 +1,6 @@
+import { apiPath, type Client, Failure } from "@dmhost/client";
 import { EXIT, type Outcome, type ScaleRequest } from "@dmhost/contract";
-import { apiPath, type Client } from "./client.ts";
-import { Failure } from "./failure.ts";
+import { EXIT_OF_FAILURE } from "./failure.ts";
 import { json, oneLine } from "./printable.ts";
 import { failureText, type Look, outcomeLine } from "./render.ts";
 import { type Session, write } from "./session.ts";
@@ -44,14 +44,14 @@ export const settleAll = async (call: Request, verb: Verb, body?: ScaleRequest):
   for (const result of settled) {
     if (result.status === "rejected") {
       if (!(result.reason instanceof Failure)) throw result.reason;
-      gravest = Math.max(gravest, result.reason.exit);
+      gravest = Math.max(gravest, EXIT_OF_FAILURE[result.reason.code]);
       await write(session.errors, failureText(result.reason));
       continue;
     }
     const outcome = result.value;
     gravest = Math.max(gravest, outcome.ok ? EXIT.done : EXIT.failed);
     const warnings = outcome.daemon.warnings.map((warning) => `warning: ${oneLine(warning)}\n`);
-    const refusal = outcome.ok ? "" : failureText(new Failure(EXIT.failed, refusalMessage(outcome)));
+    const refusal = outcome.ok ? "" : failureText(new Failure("failed", refusalMessage(outcome)));
     await write(session.errors, `${warnings.join("")}${refusal}`);
     if (call.given.has("json")) await write(session.output, json(outcome));
     else if (outcome.ok) await write(session.output, outcomeLine(outcome, call.look));

@@ -1,7 +1,7 @@
 /** `dmctl top`: once into a pipe, again and again on a terminal. */
 import { setTimeout } from "node:timers/promises";
+import { apiPath, type Client } from "@dmhost/client";
 import type { DaemonList, DaemonStatus } from "@dmhost/contract";
-import { apiPath, type Client } from "./client.ts";
 import { type Session, write } from "./session.ts";
 import { type Sample, topTable } from "./usage.ts";
 
