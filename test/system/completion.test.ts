@@ -4,7 +4,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { SIGNALS } from "@dmhost/contract";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { COMMANDS } from "../../apps/dmctl/src/commands.ts";
+import { COMMANDS } from "../../apps/dmctl/src/commands/commands.ts";
 import type { Account } from "./account.ts";
 import { CompletionDesk, SHELLS } from "./shell-completion.ts";
 import { Stage } from "./stage.ts";

@@ -1,11 +1,11 @@
 import { clientAt, Failure } from "@dmhost/client";
 import { EXIT } from "@dmhost/contract";
-import { type Call, COMMANDS } from "./commands.ts";
+import { type Call, COMMANDS } from "./commands/commands.ts";
+import { readInvocation } from "./commands/invocation.ts";
 import { findControlSocket } from "./control-socket.ts";
 import { EXIT_OF_FAILURE } from "./failure.ts";
-import { readInvocation } from "./invocation.ts";
-import { failureText } from "./render.ts";
 import { isReaderGone, type Session, write } from "./session.ts";
+import { failureText } from "./status/render.ts";
 
 /** Carries out one command line, given without the program's name. Resolves with the exit code, never rejects. */
 export const dispatch = async (words: readonly string[], session: Session): Promise<number> => {

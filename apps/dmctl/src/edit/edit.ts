@@ -2,9 +2,9 @@
 import { createInterface } from "node:readline/promises";
 import { apiPath, type Client, Failure } from "@dmhost/client";
 import { type ConfFile, type ConfFileWritten, EXIT } from "@dmhost/contract";
+import { oneLine } from "../printable.ts";
+import { type Session, write } from "../session.ts";
 import { Draft } from "./draft.ts";
-import { oneLine } from "./printable.ts";
-import { type Session, write } from "./session.ts";
 
 /** Asks until there is an answer; an end of input is a no. */
 const agrees = async (session: Session, question: string): Promise<boolean> => {

@@ -1,7 +1,7 @@
 /** What daemons use of the machine, and what they are held to, in words. */
 import type { DaemonStatus, LimitStatus, Usage } from "@dmhost/contract";
-import { formatDuration } from "./duration.ts";
-import { oneLine } from "./printable.ts";
+import { formatDuration } from "../duration.ts";
+import { oneLine } from "../printable.ts";
 
 const UNITS = ["B", "K", "M", "G", "T"] as const;
 

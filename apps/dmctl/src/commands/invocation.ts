@@ -1,6 +1,6 @@
 /** A command line as a value: which command, on which daemons, how. Knows nothing of what the commands do. */
 import { parseArgs } from "node:util";
-import { misuse } from "./failure.ts";
+import { misuse } from "../failure.ts";
 import { isSignalFlag, signalNamed } from "./signal-word.ts";
 
 interface OptionShape {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { daemon } from "./supervisor.fake.ts";
+import { daemon } from "../supervisor.fake.ts";
 import { svstatLine } from "./svstat-line.ts";
 
 const HOME = "/home/alice";

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { tai64nLocal } from "../tai64n.ts";
 import { withoutControls, withWallClock } from "./log-text.ts";
-import { tai64nLocal } from "./tai64n.ts";
 
 async function* inPieces(bytes: Buffer, sizes: readonly number[]): AsyncGenerator<Buffer> {
   for (let at = 0, piece = 0; at < bytes.length; piece++) {

@@ -13,8 +13,8 @@ import { dirname, join } from "node:path";
 import { PassThrough } from "node:stream";
 import type { ConfFile } from "@dmhost/contract";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { run } from "./session.fake.ts";
-import { type Answer, apiError, fakeSupervisor } from "./supervisor.fake.ts";
+import { run } from "../session.fake.ts";
+import { type Answer, apiError, fakeSupervisor } from "../supervisor.fake.ts";
 
 const PATH = "/home/alice/.daemon-manager/daemons/web.conf";
 const GET = "GET /v1/daemons/web/file";

@@ -2,9 +2,9 @@
 import { StringDecoder } from "node:string_decoder";
 import { Failure } from "@dmhost/client";
 import { EXIT } from "@dmhost/contract";
-import { printable } from "./printable.ts";
-import { type Session, write } from "./session.ts";
-import { type Clock, LABEL_LENGTH, labelAt, tai64nLocal } from "./tai64n.ts";
+import { printable } from "../printable.ts";
+import { type Session, write } from "../session.ts";
+import { type Clock, LABEL_LENGTH, labelAt, tai64nLocal } from "../tai64n.ts";
 
 const LONGEST_LINE = 64 * 1024;
 const NEWLINE = 10;

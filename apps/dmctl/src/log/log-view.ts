@@ -1,13 +1,13 @@
 import type { Writable } from "node:stream";
 import { apiPath, type Client, Failure } from "@dmhost/client";
 import { EXIT } from "@dmhost/contract";
-import { startPager } from "./child-program.ts";
-import { misuse } from "./failure.ts";
-import type { Invocation, Shape } from "./invocation.ts";
+import { startPager } from "../child-program.ts";
+import type { Invocation, Shape } from "../commands/invocation.ts";
+import { misuse } from "../failure.ts";
+import { readMoment } from "../moment.ts";
+import { isReaderGone, type Session, write } from "../session.ts";
+import type { Clock } from "../tai64n.ts";
 import { from, matching, withoutControls, withWallClock } from "./log-text.ts";
-import { readMoment } from "./moment.ts";
-import { isReaderGone, type Session, write } from "./session.ts";
-import type { Clock } from "./tai64n.ts";
 
 /** What part of a log is shown, and how. */
 export interface LogView {

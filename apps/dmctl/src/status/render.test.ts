@@ -1,7 +1,7 @@
 import { DAEMON_STATES } from "@dmhost/contract";
 import { expect, test } from "vitest";
+import { daemon } from "../supervisor.fake.ts";
 import { healthLines, outcomeLine, rescanLines, statusTable } from "./render.ts";
-import { daemon } from "./supervisor.fake.ts";
 
 const plain = { colour: false, reasons: false, long: false };
 const WEEKS = 3 * 604_800 + 3 * 86_400 + 5;

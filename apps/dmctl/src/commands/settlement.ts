@@ -1,9 +1,9 @@
 import { apiPath, type Client, Failure } from "@dmhost/client";
 import { EXIT, type Outcome, type ScaleRequest } from "@dmhost/contract";
-import { EXIT_OF_FAILURE } from "./failure.ts";
-import { json, oneLine } from "./printable.ts";
-import { failureText, type Look, outcomeLine } from "./render.ts";
-import { type Session, write } from "./session.ts";
+import { EXIT_OF_FAILURE } from "../failure.ts";
+import { json, oneLine } from "../printable.ts";
+import { type Session, write } from "../session.ts";
+import { failureText, type Look, outcomeLine } from "../status/render.ts";
 
 /** What failed and why, what it said last, what to do: a line each. */
 const refusalMessage = ({ reason, lastWords, advice, daemon }: Outcome): string =>

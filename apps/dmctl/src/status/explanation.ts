@@ -1,9 +1,9 @@
 /** `dmctl explain` in words. */
 import type { Explanation, PolicyAnswer, Ruling } from "@dmhost/contract";
-import { formatDuration } from "./duration.ts";
-import { oneLine } from "./printable.ts";
+import { formatDuration } from "../duration.ts";
+import { oneLine } from "../printable.ts";
+import { type Clock, tai64nLocal } from "../tai64n.ts";
 import { hostText, lossText, siteLogsText } from "./render.ts";
-import { type Clock, tai64nLocal } from "./tai64n.ts";
 import { limitWords, usageWords } from "./usage.ts";
 
 const cited = (source: string): string => (source === "" ? "" : ` (${source})`);

@@ -2,7 +2,7 @@
 import { setTimeout } from "node:timers/promises";
 import { apiPath, type Client } from "@dmhost/client";
 import type { DaemonList, DaemonStatus } from "@dmhost/contract";
-import { type Session, write } from "./session.ts";
+import { type Session, write } from "../session.ts";
 import { type Sample, topTable } from "./usage.ts";
 
 /** From one table to the next, in ms. */

@@ -1,5 +1,5 @@
 /** `dmctl help`, out of the table of commands. */
-import { misuse } from "./failure.ts";
+import { misuse } from "../failure.ts";
 import { OPTIONS, type OptionName, type Shape, VALUE_NAMES } from "./invocation.ts";
 
 type Explained = Shape & { readonly does: string };

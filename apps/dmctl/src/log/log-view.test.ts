@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Writable } from "node:stream";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { collector, run } from "./session.fake.ts";
-import { type Answer, apiError, fakeSupervisor } from "./supervisor.fake.ts";
+import { collector, run } from "../session.fake.ts";
+import { type Answer, apiError, fakeSupervisor } from "../supervisor.fake.ts";
 
 const LINE = "@4000000037c219bf2ef02e94 \u001b[31mred\n";
 const SHOWN = "1999-08-24 04:04:05.787492500 ";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { daemon } from "./supervisor.fake.ts";
+import { daemon } from "../supervisor.fake.ts";
 import { formatBytes, topTable, usageLines } from "./usage.ts";
 
 const M = 1024 ** 2;

@@ -1,7 +1,7 @@
 import type { Explanation } from "@dmhost/contract";
 import { expect, test } from "vitest";
+import { daemon } from "../supervisor.fake.ts";
 import { explanationText, policyLine } from "./explanation.ts";
-import { daemon } from "./supervisor.fake.ts";
 
 const explained: Explanation = {
   daemon: daemon("amy/blog", {

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Failure } from "@dmhost/client";
 import { LONGEST_CONF_FILE } from "@dmhost/contract";
-import { runEditor } from "./child-program.ts";
+import { runEditor } from "../child-program.ts";
 
 const DIVIDER = "# Below is your own text, which was not written: take out of it what you want, and delete the rest.";
 

@@ -15,14 +15,14 @@ import {
   type StateExport,
   VERSION,
 } from "@dmhost/contract";
-import { misuse } from "./failure.ts";
+import { misuse } from "../failure.ts";
+import { json, oneLine } from "../printable.ts";
+import { type Session, write } from "../session.ts";
+import { healthLines, type Look, rescanLines, statusTable } from "../status/render.ts";
+import { svstatLine } from "../status/svstat-line.ts";
 import { helpFor, helpText } from "./help.ts";
 import type { Invocation, Shape } from "./invocation.ts";
-import { json, oneLine } from "./printable.ts";
-import { healthLines, type Look, rescanLines, statusTable } from "./render.ts";
-import { type Session, write } from "./session.ts";
 import { settleAll } from "./settlement.ts";
-import { svstatLine } from "./svstat-line.ts";
 
 /** One command line on its way. */
 export interface Call extends Invocation<Command> {
@@ -70,7 +70,7 @@ const showField = async (call: Call, field: "pid" | "logFile" | "configFile", no
 };
 
 const showLog = async (call: Call, lines: number | undefined, follow: boolean): Promise<number> => {
-  const { readView, showLog: show } = await import("./log-view.ts");
+  const { readView, showLog: show } = await import("../log/log-view.ts");
   return show(call.client, call.id, readView({ ...call, lines, follow }, Date.now()), call.session);
 };
 
@@ -82,7 +82,7 @@ const askPolicy = async (call: Call): Promise<number> => {
   }
   const path = `${apiPath("policy")}?${new URLSearchParams({ caller, verb, address })}`;
   const answer = await call.client.ask<PolicyAnswer>({ path });
-  const { policyLine } = await import("./explanation.ts");
+  const { policyLine } = await import("../status/explanation.ts");
   return show(call, answer, policyLine(answer), answer.allowed ? EXIT.done : EXIT.failed);
 };
 
@@ -135,7 +135,7 @@ export const COMMANDS: readonly Command[] = [
     does: "what daemons use of the machine, the busiest first; on a terminal again and again, until Ctrl-C",
     async run(call) {
       if (call.given.has("json")) return show(call, { daemons: await allDaemons(call, true) }, "");
-      await (await import("./top.ts")).showTop(call.client, call.session);
+      await (await import("../status/top.ts")).showTop(call.client, call.session);
       return EXIT.done;
     },
   },
@@ -233,7 +233,7 @@ export const COMMANDS: readonly Command[] = [
     ids: "one",
     options: [],
     does: "its file, or a new one, in $VISUAL, $EDITOR or vi; a wrong one is not written",
-    run: async (call) => (await import("./edit.ts")).editFile(call.client, call.id, call.session),
+    run: async (call) => (await import("../edit/edit.ts")).editFile(call.client, call.id, call.session),
   },
   {
     verb: "kill",
@@ -277,7 +277,7 @@ export const COMMANDS: readonly Command[] = [
     async run(call) {
       if (call.given.has("policy")) return askPolicy(call);
       const explanation = await call.client.ask<Explanation>({ path: apiPath("daemons", call.id, "explanation") });
-      const { explanationText } = await import("./explanation.ts");
+      const { explanationText } = await import("../status/explanation.ts");
       return show(call, explanation, explanationText(explanation, call.given.has("utc") ? "utc" : "local"));
     },
   },
@@ -298,7 +298,7 @@ export const COMMANDS: readonly Command[] = [
     options: ["utc"],
     does: "standard input with its TAI64N labels as local time",
     async run({ session, given }) {
-      return (await import("./log-text.ts")).showWallClock(session, given.has("utc") ? "utc" : "local");
+      return (await import("../log/log-text.ts")).showWallClock(session, given.has("utc") ? "utc" : "local");
     },
   },
   {

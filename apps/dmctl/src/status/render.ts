@@ -2,8 +2,8 @@
 
 import type { Failure } from "@dmhost/client";
 import type { DaemonState, DaemonStatus, Health, HostStatus, Outcome, RescanResult } from "@dmhost/contract";
-import { formatDuration } from "./duration.ts";
-import { oneLine, printable } from "./printable.ts";
+import { formatDuration } from "../duration.ts";
+import { oneLine, printable } from "../printable.ts";
 import { usageLines } from "./usage.ts";
 
 /** SGR parameters for each state: green is well, yellow is on its way, red needs somebody. */
