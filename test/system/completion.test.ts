@@ -4,7 +4,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { SIGNALS } from "@dmhost/contract";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { COMMANDS } from "../../apps/dmctl/src/commands/commands.ts";
+import { COMMANDS } from "../../apps/dmctl/src/commands/table.ts";
 import type { Account } from "./account.ts";
 import { CompletionDesk, SHELLS } from "./shell-completion.ts";
 import { Stage } from "./stage.ts";
@@ -53,8 +53,8 @@ afterAll(() => stage.remove());
 
 /** Commands that take any of these. */
 const commandsOf = (...takes: string[]): string[] =>
-  COMMANDS.filter(({ ids: kind, signal }) => takes.includes(signal ? "signal" : kind)).map(({ verb }) => verb);
-const EVERY = COMMANDS.map(({ verb }) => verb);
+  COMMANDS.filter((command) => takes.includes(command.takes)).map(({ name }) => name);
+const EVERY = COMMANDS.map(({ name }) => name);
 const ABOUT_ONE = commandsOf("optional", "one", "many", "signal", "question", "sized");
 const flags = (prefix: string): string[] => [...SIGNALS.keys()].map((name) => `${prefix}${name}`);
 
@@ -107,9 +107,9 @@ describe.each(SHELLS)("%s", (shell) => {
     }));
 
   test("offers each command's own options", () => {
-    const own = COMMANDS.map(({ verb, options }): [string, string[]] => [
-      `dmctl ${verb} --`,
-      [...options.map((name) => `--${name}`), "--help"],
+    const own = COMMANDS.map(({ name, options }): [string, string[]] => [
+      `dmctl ${name} --`,
+      [...options.map((option) => `--${option}`), "--help"],
     ]);
     return check(eve, { ...Object.fromEntries(own), "dmctl --": ["--help", "--json", "--long", "--version"] });
   });

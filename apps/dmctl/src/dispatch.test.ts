@@ -2,7 +2,7 @@ import { createServer } from "node:net";
 import { Readable } from "node:stream";
 import { ERROR_STATUS, type ErrorCode } from "@dmhost/contract";
 import { afterEach, expect, test } from "vitest";
-import { EXIT_OF_FAILURE } from "./failure.ts";
+import { FAILURES } from "./failure.ts";
 import { run } from "./session.fake.ts";
 import { type Answer, apiError, daemon, fakeSupervisor } from "./supervisor.fake.ts";
 
@@ -184,7 +184,7 @@ test("rescan names what it found, and what it could not load", async () => {
   });
 });
 
-test.each(Object.keys(ERROR_STATUS).map((code) => [code as ErrorCode, EXIT_OF_FAILURE[code as ErrorCode]] as const))(
+test.each(Object.keys(ERROR_STATUS).map((code) => [code as ErrorCode, FAILURES[code as ErrorCode].exit] as const))(
   "an answer of %s is exit code %d, with its message and details",
   async (code, exit) => {
     const { socket } = await supervisor({

@@ -1,11 +1,17 @@
 import { clientAt, Failure } from "@dmhost/client";
 import { EXIT } from "@dmhost/contract";
-import { type Call, COMMANDS } from "./commands/commands.ts";
+import type { Call } from "./commands/command.ts";
 import { readInvocation } from "./commands/invocation.ts";
+import { COMMANDS } from "./commands/table.ts";
 import { findControlSocket } from "./control-socket.ts";
-import { EXIT_OF_FAILURE } from "./failure.ts";
-import { isReaderGone, type Session, write } from "./session.ts";
-import { failureText } from "./status/render.ts";
+import { FAILURES, report } from "./failure.ts";
+import { isReaderGone, type Session } from "./session.ts";
+
+/** Whether errors are to be JSON, also those of a command line that cannot be read. */
+const wantsJson = (words: readonly string[]): boolean => {
+  const end = words.indexOf("--");
+  return words.slice(0, end < 0 ? undefined : end).includes("--json");
+};
 
 /** Carries out one command line, given without the program's name. Resolves with the exit code, never rejects. */
 export const dispatch = async (words: readonly string[], session: Session): Promise<number> => {
@@ -24,8 +30,8 @@ export const dispatch = async (words: readonly string[], session: Session): Prom
     return await invocation.command.run(call);
   } catch (error) {
     if (isReaderGone(error)) return EXIT.done;
-    const failure = error instanceof Failure ? error : new Failure("failed", `a fault of dmctl: ${error}`);
-    await write(session.errors, failureText(failure)).catch(() => {});
-    return EXIT_OF_FAILURE[failure.code];
+    const failure = error instanceof Failure ? error : new Failure("failed", `internal error of dmctl: ${error}`);
+    await report(session, failure, wantsJson(words)).catch(() => {});
+    return FAILURES[failure.code].exit;
   }
 };

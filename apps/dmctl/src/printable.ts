@@ -19,10 +19,12 @@ export const printable = (text: string): string =>
 export const oneLine = (text: string): string => text.replace(UNSAFE, visible);
 
 /** JSON with the unsafe characters as `\u` escapes: the same value, harmless on a terminal. Ends with a newline. */
-export const json = (value: unknown): string => {
-  const text = JSON.stringify(value, undefined, 2);
-  const escaped = text.replace(UNSAFE, (character) =>
+export const json = (value: unknown): string => `${escaped(JSON.stringify(value, undefined, 2))}\n`;
+
+/** The same on one line. */
+export const jsonLine = (value: unknown): string => `${escaped(JSON.stringify(value))}\n`;
+
+const escaped = (text: string): string =>
+  text.replace(UNSAFE, (character) =>
     character === "\n" ? character : `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
-  return `${escaped}\n`;
-};

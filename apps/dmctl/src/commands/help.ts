@@ -1,29 +1,22 @@
-/** `dmctl help`, out of the table of commands. */
-import { misuse } from "../failure.ts";
-import { OPTIONS, type OptionName, type Shape, VALUE_NAMES } from "./invocation.ts";
+/** `dmctl help`, made from the table of commands. */
+import { suggestion } from "@dmhost/supervisor/suggestion";
+import { EXITS, misuse } from "../failure.ts";
+import { type Command, operandShape } from "./command.ts";
+import { OPTION_NAMES, type OptionName, optionShape } from "./options.ts";
+import { paragraph, plain, sentence } from "./paragraph.ts";
 
-type Explained = Shape & { readonly does: string };
+const WIDTH = 100;
 
-const OPERANDS = {
-  none: "",
-  optional: " [ID]",
-  one: " ID",
-  many: " ID...",
-  command: " [COMMAND]",
-  question: " ID",
-  sized: " ID NUMBER",
-} as const;
+/** `start, up ID...`; `short` leaves out what is too wide for a list. */
+export const usage = ({ name, aliases = [], takes }: Command, short = false): string => {
+  const shape = operandShape(takes);
+  return `${[name, ...aliases].join(", ")} ${(short && shape.short) || shape.synopsis}`.trimEnd();
+};
 
-/** The whole of what is too wide for the list of commands. */
-const WHOLE_OPERANDS = { ...OPERANDS, question: " ID | --policy CALLER VERB OWNER/NAME" } as const;
-
-const usage = (command: Explained, operands: Readonly<Record<Shape["ids"], string>> = OPERANDS): string =>
-  `${[command.verb, ...(command.aliases ?? [])].join(", ")}${operands[command.ids]}${command.signal ? " [-SIGNAL]" : ""}`;
-
-const spelling = (name: OptionName): string => {
-  const option: { type: string; short?: string } = OPTIONS[name];
-  const short = option.short === undefined ? "    " : `-${option.short}, `;
-  return `${short}--${name}${option.type === "string" ? ` ${VALUE_NAMES[name]}` : ""}`;
+/** `-n, --lines N` */
+export const spelling = (name: OptionName): string => {
+  const { short, value } = optionShape(name);
+  return `${short === undefined ? "" : `-${short}, `}--${name}${value === undefined ? "" : ` ${value}`}`;
 };
 
 const aligned = (rows: readonly (readonly [string, string])[]): string => {
@@ -31,28 +24,46 @@ const aligned = (rows: readonly (readonly [string, string])[]): string => {
   return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}\n`).join("");
 };
 
-const optionLines = (names: readonly OptionName[]): string =>
-  aligned(names.map((name) => [spelling(name), OPTIONS[name].says]));
+const optionLines = (names: readonly OptionName[]): string => {
+  const indent = (name: OptionName): string => (optionShape(name).short === undefined ? "    " : "");
+  return aligned(names.map((name) => [`${indent(name)}${spelling(name)}`, optionShape(name).summary]));
+};
+
+const exitLines = (exits: Command["exits"]): string =>
+  aligned(Object.entries(exits ?? {}).map(([code, meaning]) => [code, meaning]));
 
 /** The text of `dmctl help`. */
-export const helpText = (commands: readonly Explained[]): string =>
+export const helpText = (commands: readonly Command[]): string =>
   `usage: dmctl COMMAND [ID] [OPTION]...
        dmctl ID COMMAND [OPTION]...
 
 ID is a daemon's name, or owner/name where several owners have one of that name.
-"dmctl" alone is "dmctl ${commands[0]?.verb ?? ""}".
+"dmctl" alone is "dmctl ${commands[0]?.name ?? ""}". "dmctl help COMMAND" explains a command and its options.
 
-${aligned(commands.map((command) => [usage(command), command.does]))}
-Options, each where "dmctl help COMMAND" names it:
-${optionLines(Object.keys(OPTIONS) as OptionName[])}
-DMCTL_SOCKET names the supervisor's socket. Exit codes: 0 done, 1 the daemon did not get there, 2 wrong usage,
-3 not permitted or not found, 4 no supervisor answers.
+Commands:
+${aligned(commands.map((command) => [usage(command, true), command.summary]))}
+Options:
+${optionLines(OPTION_NAMES)}
+Exit codes:
+${exitLines(EXITS)}
+DMCTL_SOCKET names the supervisor's socket.
 `;
 
-/** The text of `dmctl help <verb>`. Throws a Failure (exit 2) for what is no command. */
-export const helpFor = (commands: readonly Explained[], verb: string): string => {
-  const command = commands.find((candidate) => candidate.verb === verb || candidate.aliases?.includes(verb));
-  if (command === undefined) throw misuse(`"${verb}" is no command`);
-  const options = command.options.length === 0 ? "" : `\n${optionLines(command.options)}`;
-  return `usage: dmctl ${usage(command, WHOLE_OPERANDS)}\n\n${command.does}\n${options}`;
+/** The text of `dmctl help <name>`. Throws a Failure (usage) for an unknown command. */
+export const helpFor = (commands: readonly Command[], word: string): string => {
+  const command = commands.find(({ name, aliases }) => name === word || aliases?.includes(word));
+  if (command === undefined) {
+    const names = commands.flatMap(({ name, aliases = [] }) => [name, ...aliases]);
+    throw misuse(`unknown command "${word}": ${suggestion(word, names)}`);
+  }
+  const { summary, about, options, examples = [], exits } = command;
+  const text = [sentence(summary), ...(about === undefined ? [] : [plain(about)])].join(" ");
+  const sections = [
+    `usage: dmctl ${usage(command)}${options.length === 0 ? "" : " [OPTION]..."}\n`,
+    `${paragraph(text, WIDTH).join("\n")}\n`,
+    options.length === 0 ? "" : `Options:\n${optionLines(options)}`,
+    examples.length === 0 ? "" : `Examples:\n${examples.map((line) => `  ${line}\n`).join("")}`,
+    exits === undefined ? "" : `Exit codes:\n${exitLines({ ...exits })}`,
+  ];
+  return sections.filter((section) => section !== "").join("\n");
 };

@@ -1,60 +1,54 @@
-import { apiPath, type Client, Failure } from "@dmhost/client";
+import { apiPath, Failure } from "@dmhost/client";
 import { EXIT, type Outcome, type ScaleRequest } from "@dmhost/contract";
-import { EXIT_OF_FAILURE } from "../failure.ts";
+import { FAILURES, report } from "../failure.ts";
 import { json, oneLine } from "../printable.ts";
-import { type Session, write } from "../session.ts";
-import { failureText, type Look, outcomeLine } from "../status/render.ts";
+import { write } from "../session.ts";
+import { outcomeLine } from "../status/render.ts";
+import { warn } from "./answer.ts";
+import type { Call } from "./command.ts";
 
-/** What failed and why, what it said last, what to do: a line each. */
-const refusalMessage = ({ reason, lastWords, advice, daemon }: Outcome): string =>
-  [reason || `"${daemon.id}" is ${daemon.state}`, lastWords && `it wrote: ${oneLine(lastWords)}`, advice]
-    .filter((line) => line !== "")
-    .join("\n");
-
-/** What can be asked of several daemons, and is answered when they have settled. */
+/** What is asked of several daemons, and answered when they have settled. */
 export type Verb = "start" | "once" | "stop" | "restart" | "pause" | "continue" | "exit" | "scale";
 
 /** Requests under way at a time: the supervisor takes a limited number of connections from one user. */
 const AT_ONCE = 8;
 
-/** What is to be known of a command line for it. */
-export interface Request {
-  readonly ids: readonly string[];
-  /** Options. */
-  readonly given: { has(option: string): boolean };
-  readonly client: Client;
-  readonly session: Session;
-  readonly look: Look;
-}
+/** What failed and why, what the daemon wrote last, what to do: a line each. */
+const refusal = ({ reason, lastWords, advice, daemon }: Outcome): Failure => {
+  const lines = [reason || `"${daemon.id}" is ${daemon.state}`, lastWords && `it wrote: ${oneLine(lastWords)}`, advice];
+  return new Failure("failed", lines.filter((line) => line !== "").join("\n"));
+};
 
 /**
- * Asks `verb` of the daemons of a call side by side, waits until each has settled, and tells of each in the
- * order in which they were named. With --json, one document for each that the supervisor took on. The exit code is
- * the gravest of them.
+ * Asks `verb` of the daemons of a call side by side, waits until each has settled, and reports on each in the order in
+ * which they were named; with --json one document for each that the supervisor answered for. Resolves with the highest
+ * exit code.
  */
-export const settleAll = async (call: Request, verb: Verb, body?: ScaleRequest): Promise<number> => {
+export const settleAll = async (call: Call, verb: Verb, body?: ScaleRequest): Promise<number> => {
   const { session, client } = call;
-  const settle = (id: string): Promise<Outcome> =>
+  const asJson = call.given.has("json");
+  const settle = async (id: string): Promise<Outcome> =>
     client.ask<Outcome>({ method: "POST", path: apiPath("daemons", id, verb), settles: true, ...(body && { body }) });
   const settled: PromiseSettledResult<Outcome>[] = [];
   for (let first = 0; first < call.ids.length; first += AT_ONCE) {
     settled.push(...(await Promise.allSettled(call.ids.slice(first, first + AT_ONCE).map(settle))));
   }
-  let gravest: number = EXIT.done;
+  let highest: number = EXIT.done;
+  const fail = (failure: Failure): Promise<void> => {
+    highest = Math.max(highest, FAILURES[failure.code].exit);
+    return report(session, failure, asJson);
+  };
   for (const result of settled) {
     if (result.status === "rejected") {
       if (!(result.reason instanceof Failure)) throw result.reason;
-      gravest = Math.max(gravest, EXIT_OF_FAILURE[result.reason.code]);
-      await write(session.errors, failureText(result.reason));
+      await fail(result.reason);
       continue;
     }
     const outcome = result.value;
-    gravest = Math.max(gravest, outcome.ok ? EXIT.done : EXIT.failed);
-    const warnings = outcome.daemon.warnings.map((warning) => `warning: ${oneLine(warning)}\n`);
-    const refusal = outcome.ok ? "" : failureText(new Failure("failed", refusalMessage(outcome)));
-    await write(session.errors, `${warnings.join("")}${refusal}`);
-    if (call.given.has("json")) await write(session.output, json(outcome));
+    await warn(call, outcome.daemon.warnings);
+    if (!outcome.ok) await fail(refusal(outcome));
+    if (asJson) await write(session.output, json(outcome));
     else if (outcome.ok) await write(session.output, outcomeLine(outcome, call.look));
   }
-  return gravest;
+  return highest;
 };

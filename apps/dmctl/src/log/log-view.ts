@@ -2,12 +2,18 @@ import type { Writable } from "node:stream";
 import { apiPath, type Client, Failure } from "@dmhost/client";
 import { EXIT } from "@dmhost/contract";
 import { startPager } from "../child-program.ts";
-import type { Invocation, Shape } from "../commands/invocation.ts";
+import type { Invocation } from "../commands/command.ts";
 import { misuse } from "../failure.ts";
 import { readMoment } from "../moment.ts";
 import { isReaderGone, type Session, write } from "../session.ts";
 import type { Clock } from "../tai64n.ts";
 import { from, matching, withoutControls, withWallClock } from "./log-text.ts";
+
+/** Options of a command line. */
+type Request = Pick<Invocation, "given" | "values">;
+
+/** With how many lines `dmctl tail` begins. */
+const TAIL = 10;
 
 /** What part of a log is shown, and how. */
 export interface LogView {
@@ -33,7 +39,12 @@ const readPattern = (text: string | undefined): RegExp | undefined => {
   }
 };
 
-const readSince = ({ since, given }: Invocation<Shape>, now: number): number | undefined => {
+const readCount = (text: string | undefined): number | undefined => {
+  if (text !== undefined && !/^\d{1,9}$/.test(text)) throw misuse(`--lines takes a number, not "${text}"`);
+  return text === undefined ? undefined : Number(text);
+};
+
+const readSince = ({ values: { since }, given }: Request, now: number): number | undefined => {
   if (since === undefined) return given.has("all") ? 0 : undefined;
   if (given.has("all")) throw misuse("--all and --since exclude each other");
   const moment = readMoment(since, now);
@@ -43,15 +54,21 @@ const readSince = ({ since, given }: Invocation<Shape>, now: number): number | u
   return Math.max(0, moment);
 };
 
-/** What the options of a command line come to. `now` in ms since 1970. Throws a Failure with exit code 2. */
-export const readView = (call: Invocation<Shape> & { readonly follow: boolean }, now: number): LogView => {
-  const { given, lines, follow } = call;
+/**
+ * Reads the options of a command line. Throws a Failure (usage).
+ * @param from "tail": begin with the last lines where no option says otherwise
+ * @param now ms since 1970
+ */
+export const readView = (call: Request, follow: boolean, from: "tail" | undefined, now: number): LogView => {
+  const { given, values } = call;
   const since = readSince(call, now);
   if (since !== undefined && given.has("lines")) throw misuse("--lines does not go together with --all or --since");
   const [first, second] = (["raw", "tai64n", "utc"] as const).filter((name) => given.has(name));
   if (second !== undefined) throw misuse(`--${first} and --${second} exclude each other`);
+  const begin = from === "tail" && since === undefined ? TAIL : undefined;
+  const lines = readCount(values.lines) ?? begin;
   const clock = given.has("tai64n") ? undefined : given.has("utc") ? "utc" : "local";
-  return { lines, follow, since, pattern: readPattern(call.grep), raw: given.has("raw"), clock };
+  return { lines, follow, since, pattern: readPattern(values.grep), raw: given.has("raw"), clock };
 };
 
 async function* buffers(source: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {

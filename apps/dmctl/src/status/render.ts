@@ -1,9 +1,8 @@
 /** The contract's values as text: tables and lines for people, JSON for programs. */
 
-import type { Failure } from "@dmhost/client";
 import type { DaemonState, DaemonStatus, Health, HostStatus, Outcome, RescanResult } from "@dmhost/contract";
 import { formatDuration } from "../duration.ts";
-import { oneLine, printable } from "../printable.ts";
+import { oneLine } from "../printable.ts";
 import { usageLines } from "./usage.ts";
 
 /** SGR parameters for each state: green is well, yellow is on its way, red needs somebody. */
@@ -124,7 +123,3 @@ export const healthLines = (health: Health): string =>
   Object.entries({ ...health, uptime: formatDuration(health.uptime) })
     .map(([key, value]) => `${key.padEnd("containment".length)} ${oneLine(String(value))}\n`)
     .join("");
-
-/** What is wrong with a request, for the errors' stream: its message, and each detail indented below it. */
-export const failureText = (failure: Failure): string =>
-  `dmctl: ${printable(failure.message)}\n${failure.details.map((detail) => `  ${oneLine(detail)}\n`).join("")}`;
