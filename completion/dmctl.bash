@@ -1,7 +1,7 @@
 # bash completion for dmctl(1).
 # shellcheck shell=bash
 
-# BEGIN of what "npm run generate" makes from apps/dmctl/src/commands
+# generate dmctl
 # COMMAND, what is completed after it, its options.
 _dmctl_table='
 status daemon --long --json
@@ -46,7 +46,7 @@ TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS'
 # What can be asked of the policy.
 _dmctl_verbs='status explain start stop restart once pause continue exit scale kill log tail pid logfile configfile
 edit run-as host'
-# END
+# end dmctl
 
 # _dmctl_offer WORD...: the candidates are those that begin like the current word.
 _dmctl_offer() {

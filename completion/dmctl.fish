@@ -1,6 +1,6 @@
 # fish completion for dmctl(1).
 
-# BEGIN of what "npm run generate" makes from apps/dmctl/src/commands
+# generate dmctl
 # COMMAND|what is completed after it|its options|what it does
 set -g __dmctl_table \
     'status|daemon|--long --json|show state, process and times of all daemons, or of one' \
@@ -58,7 +58,7 @@ set -g __dmctl_option_does \
     '--policy|ask what the policy allows' \
     '--help|explain dmctl or the command' \
     '--version|print the version of dmctl'
-# END
+# end dmctl
 
 # The row of a command; nothing for what is no command.
 function __dmctl_row

@@ -1,4 +1,4 @@
-/** The man pages against what the programs know. What is generated is compared in apps/dmctl/src/generate. */
+/** The man pages against what the programs know. test/generated.test.ts compares what is generated. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { DAEMON_STATES, VERSION } from "@dmhost/contract";

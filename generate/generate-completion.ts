@@ -1,11 +1,12 @@
-/** The part of completion/* that the table of commands determines: a region between two comments. */
+/** What completion/* repeats from dmctl's table of commands, between the lines `# generate dmctl` and `# end dmctl`. */
 import { POLICY_VERBS, SIGNALS } from "@dmhost/contract";
-import { operandShape } from "../commands/command.ts";
-import { OPTION_NAMES, type OptionName, optionShape } from "../commands/options.ts";
-import { COMMANDS } from "../commands/table.ts";
+import { operandShape } from "../apps/dmctl/src/commands/command.ts";
+import { OPTION_NAMES, type OptionName, optionShape } from "../apps/dmctl/src/commands/options.ts";
+import { COMMANDS } from "../apps/dmctl/src/commands/table.ts";
+import type { Artefact } from "./artefact.ts";
 
-const BEGIN = '# BEGIN of what "npm run generate" makes from apps/dmctl/src/commands';
-const END = "# END";
+const BEGIN = "# generate dmctl";
+const END = "# end dmctl";
 
 const WIDTH = 120;
 
@@ -97,17 +98,19 @@ const fish = (): string =>
     ),
   ].join("\n");
 
-/** Puts `region` between the two comments of a script. Throws where they are missing. */
-const withRegion = (script: string, region: string): string => {
-  const begin = script.indexOf(`${BEGIN}\n`);
-  const end = script.indexOf(`\n${END}\n`);
-  if (begin < 0 || end < begin) throw new Error(`no lines "${BEGIN}" and "${END}"`);
-  return `${script.slice(0, begin)}${BEGIN}\n${region}${script.slice(end)}`;
-};
+const artefact = (path: string, text: () => string): Artefact => ({
+  path,
+  apply: (script) => {
+    const begin = script.indexOf(`\n${BEGIN}\n`);
+    const end = script.indexOf(`\n${END}\n`, begin);
+    if (begin < 0 || end < 0) throw new Error(`${path}: expected the lines ${BEGIN} and ${END}`);
+    return `${script.slice(0, begin)}\n${BEGIN}\n${text()}${script.slice(end)}`;
+  },
+});
 
-/** How each file of completion/ becomes current. */
-export const COMPLETION_FILES: Readonly<Record<string, (script: string) => string>> = {
-  "completion/dmctl.bash": (script) => withRegion(script, bash()),
-  "completion/_dmctl": (script) => withRegion(script, zsh()),
-  "completion/dmctl.fish": (script) => withRegion(script, fish()),
-};
+/** What `npm run generate` writes. */
+export const artefacts = (): readonly Artefact[] => [
+  artefact("completion/dmctl.bash", bash),
+  artefact("completion/_dmctl", zsh),
+  artefact("completion/dmctl.fish", fish),
+];
