@@ -35,7 +35,7 @@ const outcome = (ok: boolean, reason = "", lastWords = "", advice = "") => ({
   daemon: ok ? web : { ...web, state: "failed", pid: 0 },
 });
 
-test("dmctl alone is dmctl status", async () => {
+test("`dmctl` without words is `dmctl status`.", async () => {
   const { socket } = await supervisor(statuses);
   const alone = await run(socket, "");
   expect(alone).toEqual(await run(socket, "status"));
@@ -48,7 +48,7 @@ test("dmctl alone is dmctl status", async () => {
   ]);
 });
 
-test("one daemon by name or id, in both word orders, with its slash inside the segment", async () => {
+test("A daemon is addressed by name or id, before or after the command, and its slash stays inside one path segment.", async () => {
   const { socket, asked } = await supervisor(statuses);
   for (const line of ["web status", "status web", "alice/web status"]) {
     expect((await run(socket, line)).output).toMatch(/^daemon-id.*\nalice\/web .*\n$/);
@@ -56,7 +56,7 @@ test("one daemon by name or id, in both word orders, with its slash inside the s
   expect(asked.at(-1)?.line).toBe("GET /v1/daemons/alice%2Fweb");
 });
 
-test("an address cannot leave its segment", async () => {
+test("An address cannot leave its path segment.", async () => {
   const { socket, asked } = await supervisor({});
   for (const id of ["../health", "%2e%2e", "a?b=c", "a#b"]) await run(socket, `status ${id}`);
   expect(asked.map(({ line }) => line)).toEqual([
@@ -67,7 +67,7 @@ test("an address cannot leave its segment", async () => {
   ]);
 });
 
-test("--json prints the contract's values", async () => {
+test("--json prints the values of the contract.", async () => {
   const { socket } = await supervisor({ ...statuses, "POST /v1/daemons/web/start": () => outcome(true) });
   const value = async (line: string): Promise<unknown> => JSON.parse((await run(socket, `${line} --json`)).output);
   expect(await value("status")).toEqual({ daemons: [idle, web] });
@@ -77,7 +77,7 @@ test("--json prints the contract's values", async () => {
   expect(await value("web start")).toEqual(outcome(true));
 });
 
-test("list, pid, logfile and configfile print just that", async () => {
+test("list, pid, logfile and configfile print the value and nothing else.", async () => {
   const { socket } = await supervisor(statuses);
   expect(await run(socket, "list")).toEqual({ code: 0, output: "alice/idle\nalice/web\n", errors: "" });
   expect(await run(socket, "web pid")).toEqual({ code: 0, output: "4711\n", errors: "" });
@@ -85,7 +85,7 @@ test("list, pid, logfile and configfile print just that", async () => {
   expect((await run(socket, "web configfile")).output).toBe(`${web.configFile}\n`);
 });
 
-test("where there is no pid, nothing is printed that kill could take for one", async () => {
+test("Without a process, pid prints nothing that kill could take for a process id.", async () => {
   const { socket } = await supervisor(statuses);
   expect(await run(socket, "idle pid")).toEqual({
     code: 1,
@@ -95,7 +95,7 @@ test("where there is no pid, nothing is printed that kill could take for one", a
   expect((await run(socket, "idle logfile")).code).toBe(1);
 });
 
-test("start, stop and restart tell how it came out, and exit so", async () => {
+test("start, stop and restart print the outcome, and the exit code says whether it is ok.", async () => {
   const reason = 'cannot start "alice/web": entering /srv/x: no such directory';
   const { socket } = await supervisor({
     "POST /v1/daemons/web/start": () => outcome(true),
@@ -117,7 +117,7 @@ test("start, stop and restart tell how it came out, and exit so", async () => {
   });
 });
 
-test("several daemons settle side by side and are told of in order; the gravest is the exit code", async () => {
+test("Several daemons settle in parallel and are reported in order, and the exit code is the highest of them.", async () => {
   const order: string[] = [];
   const slow: Answer = async () => {
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -137,7 +137,7 @@ test("several daemons settle side by side and are told of in order; the gravest 
   expect(result.errors).toBe("dmctl: quick is stuck\ndmctl: no POST /v1/daemons/missing/stop\n");
 });
 
-test("kill sends the contract's name of the signal, and an impossible one goes nowhere", async () => {
+test("kill sends the name of the signal, and refuses what is not a signal without a request.", async () => {
   const { socket, asked } = await supervisor({ "POST /v1/daemons/web/kill": () => ({}) });
   for (const line of ["web kill -9", "kill -KILL web", "kill web SIGKILL", "kill KILL web"]) {
     expect(await run(socket, line)).toEqual({ code: 0, output: "", errors: "" });
@@ -147,7 +147,7 @@ test("kill sends the contract's name of the signal, and an impossible one goes n
   expect(asked).toHaveLength(4);
 });
 
-test("what files say that is passed over is told by rescan and by status in a pipe, and is no failure", async () => {
+test("Warnings about conf files are printed by rescan and status, and are not failures.", async () => {
   const warnings = ["/home/alice/x.conf:2: unknown key \u001b"];
   const { socket } = await supervisor({
     "POST /v1/rescan": () => ({ found: ["alice/x"], started: [], changed: [], removed: [], problems: [], warnings }),
@@ -166,7 +166,7 @@ test("what files say that is passed over is told by rescan and by status in a pi
     expect(await run(socket, `${verb} --json`)).toMatchObject({ code: 0, errors: "" });
 });
 
-test("rescan names what it found, and what it could not load", async () => {
+test("rescan prints the daemons that it found and the files that it could not load.", async () => {
   const result = {
     found: ["alice/new"],
     started: ["alice/new"],
@@ -185,7 +185,7 @@ test("rescan names what it found, and what it could not load", async () => {
 });
 
 test.each(Object.keys(ERROR_STATUS).map((code) => [code as ErrorCode, FAILURES[code as ErrorCode].exit] as const))(
-  "an answer of %s is exit code %d, with its message and details",
+  "The API error %s is exit code %d, with its message and details.",
   async (code, exit) => {
     const { socket } = await supervisor({
       "POST /v1/daemons/web/start": () => apiError(code, "why, and what to do", ["alice/web", "bob/web\u001b[2J"]),
@@ -198,7 +198,7 @@ test.each(Object.keys(ERROR_STATUS).map((code) => [code as ErrorCode, FAILURES[c
   },
 );
 
-test("help and version need no supervisor; health without one is exit code 4", async () => {
+test("help and version need no supervisor, and health without one is exit code 4.", async () => {
   const nowhere = "/nonexistent/command.sock";
   expect(await run(nowhere, "--version")).toMatchObject({
     code: 0,
@@ -212,7 +212,7 @@ test("help and version need no supervisor; health without one is exit code 4", a
   expect(await run(nowhere, "health")).toMatchObject({ code: 4, errors: expect.stringContaining(nowhere) });
 });
 
-test("a socket that nobody listens at, and one where something else answers, are exit code 4", async () => {
+test("An answer that is not JSON, and one that is not HTTP, are exit code 4.", async () => {
   const fake = await supervisor({ "GET /v1/health": (_, respond) => void respond.end("<html>") });
   expect(await run(fake.socket, "health")).toMatchObject({ code: 4, errors: expect.stringContaining("no JSON") });
   const other = `${fake.dir}/other.sock`;
@@ -221,7 +221,7 @@ test("a socket that nobody listens at, and one where something else answers, are
   await new Promise((resolve) => server.close(resolve));
 });
 
-test("an answer that breaks off is no answer", async () => {
+test("An answer that breaks off prints nothing and is exit code 4.", async () => {
   const { socket } = await supervisor({
     "GET /v1/daemons": (_, respond) => {
       respond.writeHead(200, { "content-length": 1000 });
@@ -231,7 +231,7 @@ test("an answer that breaks off is no answer", async () => {
   expect(await run(socket, "list")).toMatchObject({ code: 4, output: "" });
 });
 
-test("colour only on a terminal and without NO_COLOR", async () => {
+test("Colour is used only on a terminal and without NO_COLOR.", async () => {
   const { socket } = await supervisor(statuses);
   const esc = String.fromCodePoint(27);
   expect((await run(socket, "")).output).not.toContain(esc);
@@ -239,7 +239,7 @@ test("colour only on a terminal and without NO_COLOR", async () => {
   expect((await run(socket, "", { terminal: true, env: { NO_COLOR: "1" } })).output).not.toContain(esc);
 });
 
-test("explain --policy asks with three words, and its exit code is the answer", async () => {
+test("explain --policy takes three words, and its exit code is the answer.", async () => {
   const answer = (allowed: boolean) => ({ allowed, because: "so it is", source: "/etc/p.conf:9" });
   const { socket, asked } = await supervisor({
     "GET /v1/policy?caller=david&verb=restart&address=amy%2Fblog": () => answer(true),
@@ -261,7 +261,7 @@ test("explain --policy asks with three words, and its exit code is the answer", 
   expect(asked).toHaveLength(2);
 });
 
-test("a refused start tells what was written last, and what to do, escaped", async () => {
+test("A failed start prints the last line of the log, escaped, and what to do.", async () => {
   const { socket } = await supervisor({
     "POST /v1/daemons/web/start": () => outcome(false, "cannot start it", "no port\u001b[2J", "Free the port."),
   });
@@ -270,7 +270,7 @@ test("a refused start tells what was written last, and what to do, escaped", asy
   );
 });
 
-test("export prints what it gets", async () => {
+test("export prints the answer as JSON.", async () => {
   const { socket } = await supervisor({ "GET /v1/export": () => ({ version: "1", daemons: [] }) });
   expect(JSON.parse((await run(socket, "export")).output)).toEqual({ version: "1", daemons: [] });
 });
@@ -281,13 +281,13 @@ test.each([
   ["web interrupt", "INT"],
   ["term web", "TERM"],
   ["web kill", "KILL"],
-])("%s sends %s", async (line, signal) => {
+])("`dmctl %s` sends %s.", async (line, signal) => {
   const { socket, asked } = await supervisor({ "POST /v1/daemons/web/kill": () => ({}) });
   expect((await run(socket, line)).code).toBe(0);
   expect(asked).toEqual([{ line: "POST /v1/daemons/web/kill", body: JSON.stringify({ signal }) }]);
 });
 
-test("tai64nlocal needs no supervisor, and escapes on a terminal alone", async () => {
+test("tai64nlocal needs no supervisor, and escapes control characters only on a terminal.", async () => {
   const input = () => Readable.from([Buffer.from("@4000000037c219bf2ef0"), Buffer.from("2e94 \u001b[2J\n@4 \n")]);
   const piped = await run("/nowhere", "tai64nlocal --utc", { input: input() });
   expect(piped).toEqual({ code: 0, output: "1999-08-24 04:04:05.787492500 \u001b[2J\n@4 \n", errors: "" });
@@ -295,7 +295,7 @@ test("tai64nlocal needs no supervisor, and escapes on a terminal alone", async (
   expect(shown.output).toBe("1999-08-24 04:04:05.787492500 \\x1b[2J\n@4 \n");
 });
 
-test("tai64nlocal says why its input cannot be read", async () => {
+test("tai64nlocal fails with the reason when its input cannot be read.", async () => {
   const broken = new Readable({ read: (): void => void broken.destroy(new Error("EISDIR: illegal operation")) });
   const { code, errors } = await run("/nowhere", "tai64nlocal", { input: broken });
   expect([code, errors]).toEqual([1, "dmctl: cannot read standard input: EISDIR: illegal operation\n"]);

@@ -55,7 +55,7 @@ const refuseOld: Answer = ({ body }) =>
     ? accept({ line: "", body }, {} as never)
     : apiError("invalid-file", "wrong", [`${PATH}:1: bad`]);
 
-test("what was changed is sent, and no draft is left", async () => {
+test("A changed text is sent, and the draft is removed.", async () => {
   const { socket, env, drafts, sent } = await scene(accept, 'echo "start=new" > "$1"');
   const result = await run(socket, "web edit", { env });
   expect(result).toMatchObject({ code: 0, errors: expect.stringContaining(`warning: ${PATH}:1: unknown key`) });
@@ -63,20 +63,20 @@ test("what was changed is sent, and no draft is left", async () => {
   expect(readdirSync(drafts)).toEqual([]);
 });
 
-test("what is sent says which text it is to take the place of", async () => {
+test("The request carries the fingerprint of the text that it replaces.", async () => {
   const { socket, env, asked } = await scene(accept, 'echo "start=new" > "$1"');
   await run(socket, "web edit", { env });
   expect(JSON.parse(asked.at(-1)?.body ?? "")).toEqual({ ...OLD, text: "start=new\n" });
 });
 
-test("what was not changed is not sent", async () => {
+test("An unchanged text is not sent.", async () => {
   const { socket, env, drafts, sent } = await scene(accept, "true");
   expect(await run(socket, "edit web", { env })).toMatchObject({ code: 0, errors: `${PATH} is unchanged\n` });
   expect(sent()).toEqual([]);
   expect(readdirSync(drafts)).toEqual([]);
 });
 
-test("the draft is private, and the editor runs beside it", async () => {
+test("The draft is private, and the editor runs in its directory.", async () => {
   const { socket, env } = await scene(
     accept,
     `pwd > "${dir}/cwd"; stat -c %a . "$1" > "${dir}/modes"; echo "$1" > "${dir}/draft"`,
@@ -87,13 +87,13 @@ test("the draft is private, and the editor runs beside it", async () => {
   expect(read("cwd")).toBe(dirname(read("draft")));
 });
 
-test("$VISUAL goes first, and may have arguments", async () => {
+test("$VISUAL precedes $EDITOR and may have arguments.", async () => {
   const { socket, env, sent } = await scene(accept, 'echo "$1" > "$2"');
   await run(socket, "web edit", { env: { EDITOR: "false", VISUAL: `${env.EDITOR} start=x` } });
   expect(sent()).toEqual(["start=x\n"]);
 });
 
-test("a wrong file, not on a terminal: exit code 1, the problems, and the draft kept", async () => {
+test("Without a terminal, an invalid text is exit code 1 with its errors, and the draft is kept.", async () => {
   const { socket, env, sent } = await scene(refuseOld, 'echo "start=bad" > "$1"');
   const result = await run(socket, "web edit", { env });
   expect(result.code).toBe(1);
@@ -104,7 +104,7 @@ test("a wrong file, not on a terminal: exit code 1, the problems, and the draft 
   expect(sent()).toHaveLength(1);
 });
 
-test("a wrong file on a terminal: asked, edited again, written", async () => {
+test("On a terminal, an invalid text can be edited again and is then written.", async () => {
   const again = `if [ -e "${dir}/once" ]; then echo start=good > "$1"; else : > "${dir}/once"; echo start=bad > "$1"; fi`;
   const { socket, env, drafts, sent } = await scene(refuseOld, again);
   const input = new PassThrough();
@@ -120,7 +120,7 @@ test("a wrong file on a terminal: asked, edited again, written", async () => {
 test.each([
   ["no", "n\n"],
   ["an end of input", undefined],
-])("a wrong file and the answer %s: the draft is kept", async (_, answer) => {
+])("After an invalid text and the answer %s, the draft is kept.", async (_, answer) => {
   const { socket, env } = await scene(refuseOld, 'echo "start=bad" > "$1"');
   const input = new PassThrough();
   input.end(answer);
@@ -129,7 +129,7 @@ test.each([
   expect(existsSync(/kept in (.*)\n/.exec(result.errors)?.[1] ?? "")).toBe(true);
 });
 
-test("an editor that fails, or is not there, sends nothing and keeps the draft", async () => {
+test("An editor that fails or does not exist sends nothing, and the draft is kept.", async () => {
   const { socket, env, sent } = await scene(accept, 'echo "start=half" > "$1"; exit 3');
   const failed = await run(socket, "web edit", { env });
   expect(failed).toMatchObject({ code: 1, errors: expect.stringContaining("exited with code 3") });
@@ -139,7 +139,7 @@ test("an editor that fails, or is not there, sends nothing and keeps the draft",
   expect(sent()).toEqual([]);
 });
 
-test("a file that may not be read is a refusal without a draft", async () => {
+test("A file that the caller may not read is exit code 3, and no draft is made.", async () => {
   const { socket, env, drafts } = await scene(accept, "true");
   expect((await run(socket, "edit other", { env })).code).toBe(3);
   expect(readdirSync(drafts)).toEqual([]);
@@ -151,13 +151,13 @@ test.each([
   ["as it was", "true"],
   ["emptied", ': > "$1"'],
   ["nothing but white space", 'echo > "$1"'],
-])("the text of a new file, %s: nothing is sent, and no draft is left", async (_, editor) => {
+])("A new file whose text is %s is not sent, and no draft is left.", async (_, editor) => {
   const { socket, env, drafts, sent } = await scene(accept, editor, () => NONE);
   expect(await run(socket, "web edit", { env })).toMatchObject({ code: 0, errors: `${PATH} is not made\n` });
   expect([sent(), readdirSync(drafts)]).toEqual([[], []]);
 });
 
-test("a new file is said to be made", async () => {
+test("Making a new file is reported.", async () => {
   const made: Answer = () => ({ path: PATH, warnings: [], made: true });
   const { socket, env } = await scene(made, 'echo "start=new" >> "$1"', () => NONE);
   const { code, errors } = await run(socket, "web edit", { env });
@@ -178,7 +178,7 @@ const contested = () => {
   return { get, put };
 };
 
-test("a file that was changed meanwhile, not on a terminal: nothing is written, the draft is kept", async () => {
+test("Without a terminal, a file that was changed meanwhile is not written, and the draft is kept.", async () => {
   const { get, put } = contested();
   const { socket, env, sent } = await scene(put, 'echo "start=mine" > "$1"', get);
   const { code, errors } = await run(socket, "web edit", { env });
@@ -186,7 +186,7 @@ test("a file that was changed meanwhile, not on a terminal: nothing is written, 
   expect([readFileSync(keptIn(errors), "utf8"), sent()]).toEqual(["start=mine\n", ["start=mine\n"]]);
 });
 
-test("a file that was changed meanwhile, on a terminal: its new text is edited, with the author's below", async () => {
+test("On a terminal, a file that was changed meanwhile is edited with the author's text below as comments.", async () => {
   const { get, put } = contested();
   const editor = `cat "$1" >> "${dir}/seen"; if grep -q theirs "$1"; then echo "start=both" > "$1"; else echo "start=mine" > "$1"; fi`;
   const { socket, env, drafts, sent } = await scene(put, editor, get);
@@ -198,7 +198,7 @@ test("a file that was changed meanwhile, on a terminal: its new text is edited, 
   expect(readdirSync(drafts)).toEqual([]);
 });
 
-test("a new text that is left as it is is not written, and the author's is kept", async () => {
+test("A changed file that the author then leaves as it is is not written, and the author's text is kept.", async () => {
   const { get, put } = contested();
   const { socket, env, sent } = await scene(put, 'grep -q theirs "$1" || echo "start=mine" > "$1"', get);
   const input = new PassThrough();
@@ -208,27 +208,27 @@ test("a new text that is left as it is is not written, and the author's is kept"
   expect(readFileSync(keptIn(errors), "utf8")).toBe("start=mine\n");
 });
 
-test("a supervisor that is gone when the text comes back: exit code 4, the draft is kept", async () => {
+test("A supervisor that is gone when the text is sent is exit code 4, and the draft is kept.", async () => {
   const vanish: Answer = (_, respond) => void respond.socket?.destroy();
   const { socket, env } = await scene(vanish, 'echo "start=new" > "$1"');
   const { code, errors } = await run(socket, "web edit", { env });
   expect([code, readFileSync(keptIn(errors), "utf8")]).toEqual([4, "start=new\n"]);
 });
 
-test("an editor that fails without having written leaves nothing behind", async () => {
+test("An editor that fails without a change leaves no draft.", async () => {
   const { socket, env, drafts } = await scene(accept, "exit 3");
   const { code, errors } = await run(socket, "web edit", { env });
   expect([code, errors, readdirSync(drafts)]).toEqual([1, expect.not.stringContaining("kept"), []]);
 });
 
-test("an editor that is killed is said to have been, and what it wrote is kept", async () => {
+test("An editor that is killed is reported as killed, and the draft is kept.", async () => {
   const { socket, env } = await scene(accept, 'echo half > "$1"; kill -9 $$');
   const { code, errors } = await run(socket, "web edit", { env });
   expect([code, errors]).toEqual([1, expect.stringContaining("failed: it was killed")]);
   expect(readFileSync(keptIn(errors), "utf8")).toBe("half\n");
 });
 
-test("a draft that the editor takes away is told, and nothing is sent", async () => {
+test("A draft that the editor removes is reported, and nothing is sent.", async () => {
   const { socket, env, drafts, sent } = await scene(accept, 'rm "$1"');
   const { code, errors } = await run(socket, "web edit", { env });
   expect([code, errors]).toEqual([1, expect.stringContaining("is gone, so nothing is written")]);
@@ -236,15 +236,15 @@ test("a draft that the editor takes away is told, and nothing is sent", async ()
 });
 
 test.each([
-  ["takes away", 'rm "$1"', "web.conf is gone, so nothing is written"],
+  ["removes", 'rm "$1"', "web.conf is gone, so nothing is written"],
   [
-    "makes a directory",
+    "makes a directory of",
     'rm "$1"; mkdir "$1"',
     "web.conf is no file that can be read any more (EISDIR), so nothing is written",
   ],
-  ["makes a directory, and fails", 'rm "$1"; mkdir "$1"; exit 3', "exited with code 3"],
+  ["fails and makes a directory of", 'rm "$1"; mkdir "$1"; exit 3', "exited with code 3"],
 ])(
-  "a draft that the editor %s: that is said, and of no text that it is kept, also after a first round",
+  "An editor that %s the draft is reported, and no kept text is claimed, in the first and in a later round.",
   async (_, spoil, why) => {
     const alone = await scene(refuseOld, spoil);
     const { code, errors } = await run(alone.socket, "web edit", { env: alone.env });
@@ -261,7 +261,7 @@ test.each([
   },
 );
 
-test("an editor that replaces the draft by another file, with lines of CR LF and a mark of order", async () => {
+test("An editor may replace the draft by another file with CR LF lines and a byte order mark.", async () => {
   const { socket, env, sent } = await scene(accept, 'printf "\\357\\273\\277start=new\\r\\n" > "$1~"; mv "$1~" "$1"');
   expect((await run(socket, "web edit", { env })).code).toBe(0);
   expect(sent()).toEqual(["\ufeffstart=new\r\n"]);
@@ -270,7 +270,7 @@ test("an editor that replaces the draft by another file, with lines of CR LF and
 test.each([
   ["longer than a file may be", 'head -c 65537 /dev/zero | tr "\\0" x > "$1"', "has 65537 bytes"],
   ["not UTF-8", 'printf "start=x\\n\\303\\244\\n\\344\\n" > "$1"', "line 3 of the text is not UTF-8"],
-])("a text that is %s is not sent, but may be edited again", async (_, spoil, why) => {
+])("A text that is %s is not sent, but can be edited again.", async (_, spoil, why) => {
   const editor = `if [ -e "${dir}/once" ]; then echo start=good > "$1"; else : > "${dir}/once"; ${spoil}; fi`;
   const { socket, env, sent } = await scene(accept, editor);
   const input = new PassThrough();

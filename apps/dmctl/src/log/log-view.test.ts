@@ -30,13 +30,13 @@ const logOf =
   (_, respond) =>
     void respond.end(text);
 
-test("in a pipe: wall clock, every other byte as it was", async () => {
+test("In a pipe, a log has its stamps converted and every other byte unchanged.", async () => {
   const { socket } = await supervisor({ "GET /v1/daemons/web/log": logOf(LINE) });
   expect(await run(socket, "web log --utc")).toEqual({ code: 0, output: `${SHOWN}\u001b[31mred\n`, errors: "" });
   expect((await run(socket, "log --raw web")).output).toBe(LINE);
 });
 
-test("on a terminal: through $PAGER, escaped unless raw", async () => {
+test("On a terminal, a log goes through $PAGER, escaped unless --raw is given.", async () => {
   const { socket } = await supervisor({ "GET /v1/daemons/web/log": logOf(LINE) });
   const paged = async (line: string): Promise<string> => {
     const env = { PAGER: `cat > "${dir}/paged"` };
@@ -47,14 +47,14 @@ test("on a terminal: through $PAGER, escaped unless raw", async () => {
   expect(await paged("log web --raw")).toBe(LINE);
 });
 
-test("a pager that is closed early has seen enough", async () => {
+test("A pager that exits early ends the log without an error.", async () => {
   const { socket } = await supervisor({ "GET /v1/daemons/web/log": logOf(Buffer.alloc(5_000_000, LINE)) });
   const env = { PAGER: `head -n 1 > "${dir}/paged"` };
   expect(await run(socket, "log web --utc", { terminal: true, env })).toEqual({ code: 0, output: "", errors: "" });
   expect(readFileSync(`${dir}/paged`, "utf8")).toBe(`${SHOWN}\\x1b[31mred\n`);
 });
 
-test("--lines and tail ask for what they say", async () => {
+test("--lines, --follow and tail become the parameters of the request.", async () => {
   const { socket, asked } = await supervisor({
     "GET /v1/daemons/web/log?lines=3": logOf("x\n"),
     "GET /v1/daemons/web/log?lines=10&follow=1": logOf("y\n"),
@@ -66,7 +66,7 @@ test("--lines and tail ask for what they say", async () => {
   expect(asked.map(({ line }) => line.split("?")[1])).toEqual(["lines=3", "lines=10&follow=1", "follow=1"]);
 });
 
-test("a followed log that ends means that the supervisor went away", async () => {
+test("A followed log that ends is exit code 4, because the supervisor went away.", async () => {
   const { socket } = await supervisor({ "GET /v1/daemons/web/log?lines=10&follow=1": logOf(LINE) });
   const result = await run(socket, "tail web --utc", { terminal: true });
   expect(result.code).toBe(4);
@@ -77,7 +77,7 @@ test("a followed log that ends means that the supervisor went away", async () =>
 test.each([
   ["in a pipe", false],
   ["through a pager", true],
-])("a log that breaks off in the middle is not taken for the whole, %s", async (_, terminal) => {
+])("A log that breaks off %s is exit code 4.", async (_, terminal) => {
   const { socket } = await supervisor({
     "GET /v1/daemons/web/log": (_asked, respond) => {
       respond.write(LINE);
@@ -90,14 +90,14 @@ test.each([
   expect(terminal ? readFileSync(`${dir}/paged`, "utf8") : output).toContain(SHOWN);
 });
 
-test("a refusal is shown and not taken for the log", async () => {
+test("An error answer is reported and not shown as the log.", async () => {
   const { socket } = await supervisor({
     "GET /v1/daemons/web/log": () => apiError("not-applicable", '"alice/web" keeps no log.'),
   });
   expect(await run(socket, "web log")).toEqual({ code: 1, output: "", errors: 'dmctl: "alice/web" keeps no log.\n' });
 });
 
-test("a reader that stops reading stops the sending", async () => {
+test("A reader that stops reading stops the sending.", async () => {
   let sent = 0;
   const { socket } = await supervisor({
     "GET /v1/daemons/web/log": (_, respond) => {

@@ -44,7 +44,7 @@ const explained: Explanation = {
   budget: [{ key: "memory", value: "1G", source: "/etc/p.conf:14" }],
 };
 
-test("everything there is to say of a daemon that keeps failing", () => {
+test("The explanation of a failing daemon has its state, history, rights, settings and log.", () => {
   expect(explanationText(explained, "utc")).toBe(`\
 amy/blog is coolingdown: exited with code 1
 Look at the log.
@@ -71,7 +71,7 @@ log: /home/amy/.daemon-manager/logs/blog/current
 `);
 });
 
-test("a file that is wrong has no settings, and a log that is not there says why", () => {
+test("An invalid file has no settings, and a missing log has its reason.", () => {
   const text = explanationText({
     ...explained,
     advice: "",
@@ -84,7 +84,7 @@ test("a file that is wrong has no settings, and a log that is not there says why
   expect(text.endsWith("current\n  nothing has been written yet\n")).toBe(true);
 });
 
-test("yes and no with the line of the policy", () => {
+test("A policy answer is yes or no with the line of the policy file.", () => {
   const question = { caller: "david", verb: "restart", address: "amy/blog" };
   expect(policyLine({ ...question, allowed: true, because: "it is so", source: "/etc/p.conf:9" })).toBe(
     "yes: it is so (/etc/p.conf:9)\n",

@@ -24,7 +24,7 @@ const running = (name: string, pid: number, uptime = WEEKS, total = WEEKS, respa
 const stopped = (name: string) =>
   daemon(`david/${name}`, { state: "stopped", want: "down", pid: 0, uptime: 0, total: 0 });
 
-test("the article's table, byte for byte", () => {
+test("The status table equals the one of Daemon Manager's article byte for byte.", () => {
   const pytivo = 4 * 86_400 + 7 * 3600 + 12;
   const daemons = [
     running("deluge-web", 2948),
@@ -39,14 +39,14 @@ test("the article's table, byte for byte", () => {
   expect(statusTable(daemons, plain)).toBe(ARTICLE);
 });
 
-test("a long id widens its column for all, and a cooldown below a second is not 0s", () => {
+test("A long id widens its column for all rows, and a cooldown below a second is shown as 1s.", () => {
   const daemons = [daemon(`a/${"x".repeat(40)}`), daemon("b/short", { state: "coolingdown", pid: 0, cooldown: 0.2 })];
   const lines = statusTable(daemons, plain).trimEnd().split("\n");
   expect(new Set(lines.map((line) => line.length)).size).toBe(1);
   expect(lines[2]).toMatch(/^b\/short {36}coolingdown +0 +0 +1s /);
 });
 
-test("colour surrounds the state and moves no column", () => {
+test("Colour surrounds the state and moves no column.", () => {
   const look = { ...plain, colour: true };
   const daemons = DAEMON_STATES.map((state) => daemon(`a/${state}`, { state }));
   const coloured = statusTable(daemons, look);
@@ -55,7 +55,7 @@ test("colour surrounds the state and moves no column", () => {
   expect(coloured.replace(escapes, "")).toBe(statusTable(daemons, plain));
 });
 
-test("reasons of what is not well, and warnings, stand below the table", () => {
+test("Reasons of failing daemons and warnings are printed below the table.", () => {
   const daemons = [
     daemon("a/well", { reason: "because" }),
     daemon("a/broken", { state: "failed", reason: "entering /srv/x: no such directory" }),
@@ -71,7 +71,7 @@ test("reasons of what is not well, and warnings, stand below the table", () => {
   );
 });
 
-test("trouble of a log stands below the table, losses that are over in the long one", () => {
+test("Trouble of a log is printed below the table, and past losses only below the long one.", () => {
   const daemons = [
     daemon("a/failing", { logTrouble: "log/run ended at once with code 3" }),
     daemon("a/full", { logDropped: 1, logTrouble: "no space left for its log (ENOSPC)" }),
@@ -88,7 +88,7 @@ test("trouble of a log stands below the table, losses that are over in the long 
   );
 });
 
-test("nothing that a tenant can put into a field reaches the terminal as a control", () => {
+test("No field that a tenant can write reaches the terminal with control characters.", () => {
   const daemons = [
     daemon("a/x", { state: "failed", reason: "\u001b]0;owned\u0007\nroot/x running", warnings: ["\u202e"] }),
   ];
@@ -97,7 +97,7 @@ test("nothing that a tenant can put into a field reaches the terminal as a contr
   expect(text).toContain("\\u{202e}");
 });
 
-test("outcomes, rescans and health", () => {
+test("Outcomes, rescans and health are printed one fact a line.", () => {
   const well = { ok: true, reason: "", lastWords: "", advice: "" };
   expect(outcomeLine({ ...well, daemon: daemon("a/x") }, plain)).toBe("a/x running, pid 4711\n");
   expect(outcomeLine({ ...well, daemon: stopped("x") }, plain)).toBe("david/x stopped\n");

@@ -13,7 +13,7 @@ const used = (memory: number, cpu: number | null) => ({
   oomKills: null,
 });
 
-test("bytes are short", () => {
+test("Bytes are printed in at most five characters.", () => {
   expect([0, 999, 1000, 63.94 * M, 512 * M, 1536 * M, 2 ** 50].map(formatBytes)).toEqual([
     "0B",
     "999B",
@@ -25,7 +25,7 @@ test("bytes are short", () => {
   ]);
 });
 
-test("what a daemon uses and what holds it, a line each, and nothing where there is nothing", () => {
+test("Use and limits of a daemon are printed a line each, and nothing where there is none.", () => {
   expect(usageLines(daemon("a/x"))).toEqual([]);
   const limits = {
     by: "rlimit+watch (no cgroup2)",
@@ -43,7 +43,7 @@ test("what a daemon uses and what holds it, a line each, and nothing where there
   ]);
 });
 
-test("top has what lives, the busiest first, then the largest; who began anew has no part yet", () => {
+test("top lists running daemons by processor share, then by memory; one with a new process has no share yet.", () => {
   const daemons = [
     daemon("a/small", { usage: used(M, 1) }),
     daemon("a/large", { usage: used(50 * M, 1) }),
