@@ -1,4 +1,4 @@
-/** What the containers can reach (spec/security.md; DESIGN decision 10). */
+/** What the containers can reach (docs/explanation/security.md#containers). */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Appliance } from "./appliance.ts";
 import { HostAccount } from "./host-account.ts";

@@ -161,7 +161,7 @@ test("a daemon whose file went meanwhile is killed: nobody would ever stop it", 
 interface Record {
   format: number;
   epoch: string;
-  value: { traces: { leader: { pid: number; startTime: number }; logger?: unknown; cgroup?: string } };
+  value: { run: { leader: { pid: number; startTime: number }; cgroup?: string }; log?: { logger?: unknown } };
 }
 
 test.each<[string, (record: Record) => string]>([
@@ -170,14 +170,15 @@ test.each<[string, (record: Record) => string]>([
     (record) => {
       const pid = innocent.pid ?? 0;
       const other = { pid, startTime: startTimeOf(pid) - 1 };
-      record.value.traces = { leader: other, logger: other };
+      record.value.run = { leader: other };
+      record.value.log = { logger: other };
       // Whole in itself: what saves the innocent is that a process is more than its number.
       const digest = createHash("sha256").update(JSON.stringify(record.value)).digest("base64");
       return JSON.stringify({ ...record, digest });
     },
   ],
-  ["is of another boot", (record) => JSON.stringify({ ...record, epoch: "another boot", value: { traces: {} } })],
-  ["says other things", (record) => JSON.stringify({ ...record, value: { state: 7, traces: "nonsense" } })],
+  ["is of another boot", (record) => JSON.stringify({ ...record, epoch: "another boot", value: {} })],
+  ["says other things", (record) => JSON.stringify({ ...record, value: { state: 7, run: "nonsense" } })],
   ["is cut short", (record) => JSON.stringify(record).slice(0, 80)],
   ["is of another format", (record) => JSON.stringify({ ...record, format: 999 })],
   ["is garbage", () => "\u0000\u0001\u0002"],
@@ -249,7 +250,7 @@ test("a program that cannot be begun takes nobody's place: the one that runs goe
   renameSync(node, `${node}~`);
   for (let round = 1; round <= 8; round += 1) {
     kept.signal("SIGHUP");
-    const lines = () => kept.log().filter(({ msg }) => msg.startsWith("cannot give way"));
+    const lines = () => kept.log().filter(({ msg }) => msg.startsWith("cannot re-execute"));
     await until("a line about it", () => lines().length === round);
   }
   expect(await askLine(path)).toEqual(served);

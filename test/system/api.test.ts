@@ -1,4 +1,4 @@
-/** Hostile clients of the control API (spec/security.md 13-15), and whom the kernel says that they are. */
+/** Hostile clients of the control API (docs/explanation/security.md#13), and whom the kernel says that they are. */
 import { once } from "node:events";
 import { createConnection, type Socket } from "node:net";
 import type { ConfFile } from "@dmhost/contract";

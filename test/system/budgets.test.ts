@@ -116,7 +116,7 @@ test("with strict-limits a daemon is refused whose limits no cgroup holds, and o
   await strict.start();
   const { state, reason, limits } = await strict.status(of(ben, "held"));
   if (state === "forbidden") {
-    expect(reason).toMatch(/^memory=64M cannot be held by a cgroup here, and strict-limits=yes: .+/);
+    expect(reason).toMatch(/^no cgroup can enforce memory=64M here, and strict-limits=yes: .+/);
     expect((await strict.act("start", of(ben, "held"))).ok).toBe(false);
   } else expect(limits.by).toBe("cgroup");
   await strict.reaches(of(ben, "other"), "running");

@@ -1,4 +1,7 @@
-/** How a conf file is written: as its owner, in one step, through no link, with the mode that it had (security.md 16). */
+/**
+ * How a conf file is written: as its owner, in one step, through no link, with the mode that it had
+ * (docs/explanation/security.md#16).
+ */
 import { chmodSync, closeSync, lstatSync, openSync, readdirSync, readFileSync, statSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";

@@ -1,4 +1,7 @@
-/** `dmctl edit` among tenants, managers and root: who may, what is made, and what hostile owners put in the way (security.md 16). */
+/**
+ * `dmctl edit` among tenants, managers and root: who may, what is made, and what hostile owners put in the way
+ * (docs/explanation/security.md#16).
+ */
 import {
   chmodSync,
   existsSync,

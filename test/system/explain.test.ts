@@ -81,7 +81,7 @@ test("a daemon that was given up: its exit, its last lines, escaped, and what to
   expect(code).toBe(0);
   const [first, second] = stdout.split("\n");
   expect(first).toBe(`${amy.name}/loud is failed: exited with code 7; given up after 2 failed runs`);
-  expect(second).toBe(`Put that right and start it again; \`dmctl ${amy.name}/loud log\` shows what it wrote last.`);
+  expect(second).toBe(`Fix that and start it again; \`dmctl ${amy.name}/loud log\` shows its last lines.`);
   expect(stdout).toMatch(/^last exit {4}run 2: exited with code 7; the program's own code; .*counts as failed$/m);
   expect(stdout).toMatch(/^failed runs {2}2 in a row; given up after more than 1$/m);
   expect(stdout).toMatch(/^next retry {3}none: it is given up until `dmctl .*\/loud start`$/m);
@@ -89,7 +89,7 @@ test("a daemon that was given up: its exit, its last lines, escaped, and what to
   expect(stdout.trimEnd()).toMatch(/ second$/);
 });
 
-test("one that did not end when it was told to is not said to have been killed by somebody, or for want of memory", async () => {
+test("explain names the stop-timeout as the cause of a kill, and no other", async () => {
   const lastExit = async (): Promise<unknown> =>
     (JSON.parse((await dmctl(amy, "explain", "deaf", "--json")).stdout) as Explanation).lastExit;
   await supervisor.up(`${amy.name}/deaf`);
@@ -98,14 +98,14 @@ test("one that did not end when it was told to is not said to have been killed b
     signal: "SIGKILL",
     cause: "stop-timeout",
     text: "killed by SIGKILL",
-    meaning: "it ignored TERM, so was killed after stop-timeout",
+    meaning: "it ignored TERM and was killed after stop-timeout",
   });
   const { pid } = await supervisor.up(`${amy.name}/deaf`);
   process.kill(pid, "SIGKILL");
   await supervisor.reaches(`${amy.name}/deaf`, "running", pid);
   expect(await lastExit()).toMatchObject({
     cause: null,
-    meaning: "somebody's kill -9, or the kernel for want of memory",
+    meaning: "a kill -9, or the kernel: out of memory",
   });
   await supervisor.act("stop", `${amy.name}/deaf`);
   await dmctl(amy, "rescan");

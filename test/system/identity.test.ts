@@ -1,4 +1,4 @@
-/** What a daemon is to the kernel: its account, wholly and solely (spec/security.md 5-8). */
+/** What a daemon is to the kernel: its account, wholly and solely (docs/explanation/security.md#5). */
 import { existsSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";

@@ -131,7 +131,7 @@ test("a daemon without limits has none to speak of, and rlimits that are the sup
   expect(limitsOf(pid)["Max data size"]).toBe(limitsOf(supervisor.pid)["Max data size"]);
 });
 
-test("a slow memory hog is ended for want of memory, says so with limit and peak, and begins again", async () => {
+test("a slow memory hog is killed out of memory, reports limit and peak, and is started again", async () => {
   const id = idOf(alice, "slow");
   const { pid } = await supervisor.up(id);
   const status = await until("its next run", async () => {
@@ -141,13 +141,13 @@ test("a slow memory hog is ended for want of memory, says so with limit and peak
   expect(status.respawns).toBeGreaterThanOrEqual(1);
   const { lastExit } = await explained(id);
   expect(lastExit).toMatchObject({ how: "memory", memory: { limit: 48 * M } });
-  expect(lastExit?.text).toMatch(/^killed for want of memory: the limit is 48M, it had \d+(\.\d+)? MiB$/);
+  expect(lastExit?.text).toMatch(/^out of memory: used \d+(\.\d+)? MiB of 48 MiB$/);
   const peak = lastExit?.memory?.peak ?? 0;
   expect(peak).toBeGreaterThan(40 * M);
   // The kernel grants a few pages more to what it is about to end. RLIMIT_DATA is twice the limit: more than that no
   // process has, however late the watch looks.
   expect(peak).toBeLessThanOrEqual(controllers.has("memory") ? 50 * M : 100 * M);
-  expect(await dmctl("explain", id)).toContain("killed for want of memory: the limit is 48M");
+  expect(await dmctl("explain", id)).toContain("out of memory: used ");
   await supervisor.act("stop", id);
 });
 
@@ -177,7 +177,7 @@ test("an owner's daemons together keep within the budget: the largest goes, and 
   await supervisor.up(idOf(carol, "two"));
   await supervisor.act("start", idOf(carol, "three"));
   const names = ["one", "two", "three"];
-  const victim = await until("an end for want of memory", async () => {
+  const victim = await until("an exit out of memory", async () => {
     for (const name of names) {
       if ((await explained(idOf(carol, name))).lastExit?.how === "memory") return name;
     }

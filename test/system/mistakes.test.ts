@@ -127,7 +127,7 @@ test("a port that is taken", async () => {
   expect(told(ended, 1)).toEqual([
     'dmctl: cannot start "amy/taken": exited with code 98',
     `it wrote: cannot listen at port ${port}: Address already in use`,
-    "Put that right and start it again; `dmctl amy/taken log` shows what it wrote last.",
+    "Fix that and start it again; `dmctl amy/taken log` shows its last lines.",
   ]);
 });
 

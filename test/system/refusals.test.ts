@@ -1,4 +1,7 @@
-/** Hostile conf files (spec/security.md 2-4): each is refused with its path and a reason, and nobody else notices. */
+/**
+ * Hostile conf files (docs/explanation/security.md#2): each is refused with its path and a reason, and nobody else
+ * notices.
+ */
 import { chmodSync, chownSync, linkSync, mkdirSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";

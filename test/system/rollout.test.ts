@@ -193,7 +193,7 @@ test.each([
   [
     "does not tell that it is ready",
     () => [serve("3"), "ready = notify", "ready-timeout = 0.4"],
-    /did not tell within 0.4 s/,
+    /not ready after 0.4s \(ready-timeout\)/,
   ],
 ])("a new one that %s is given up, with the reason, and the old one goes on", async (_, lines, reason) => {
   const before = await supervisor.reaches(idOf("line"), "running");
@@ -249,7 +249,7 @@ test.each([
   );
   await supervisor.rescan();
   const { ok, reason } = await supervisor.act("start", idOf("teller"));
-  expect([ok, reason]).toEqual([isReady, isReady ? "" : expect.stringMatching(/did not tell within 1 s|SIGPIPE/)]);
+  expect([ok, reason]).toEqual([isReady, isReady ? "" : expect.stringMatching(/not ready after 1s|SIGPIPE/)]);
   await supervisor.act("stop", idOf("teller"));
 });
 

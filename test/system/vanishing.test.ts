@@ -231,7 +231,7 @@ test("SIGHUP while there is no program on disk reads policy and files again, no 
   supervisor.signal("SIGHUP");
   await until("files read again", () => read() > before);
   await new Promise((resolve) => setTimeout(resolve, 200));
-  expect(supervisor.text()).not.toContain("giving way");
+  expect(supervisor.text()).not.toContain("re-executing");
 });
 
 test("a supervisor whose own log cannot be written goes on, and ends as it should", async () => {

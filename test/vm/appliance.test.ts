@@ -1,7 +1,7 @@
 /**
  * Limits in the appliance: `./dmhost up --docker` on a machine with cgroup v2, where the supervisor's container has a
- * subtree of the machine's groups to write to and no privilege besides (DESIGN decision 10). The machine is thrown away
- * with all that is made here (test/vm/machine/run).
+ * subtree of the machine's groups to write to and no privilege besides (docs/reference/limits.md). The machine is
+ * thrown away with all that is made here (test/vm/machine/run).
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -94,11 +94,11 @@ test("the supervisor's container holds every limit by the kernel, unprivileged a
   ]);
 });
 
-test("memory hogs, slow and instant, end for want of memory, with limit and peak", async () => {
+test("slow and instant memory hogs are killed out of memory, with limit and peak", async () => {
   for (const name of ["slow", "instant"]) {
     await dmctl("start", idOf(alice, name));
     const exit = await endOf(idOf(alice, name));
-    expect(exit.text).toMatch(/^killed for want of memory: the limit is 48M, it had \d+(\.\d+)? MiB$/);
+    expect(exit.text).toMatch(/^out of memory: used \d+(\.\d+)? MiB of 48 MiB$/);
     expect(exit.memory?.limit).toBe(48 * M);
     expect(exit.memory?.peak).toBeGreaterThan(40 * M);
     expect(exit.memory?.peak).toBeLessThan(50 * M);
@@ -108,7 +108,7 @@ test("memory hogs, slow and instant, end for want of memory, with limit and peak
 
 test("an owner's daemons together keep within the budget, and nobody else's end", async () => {
   for (const name of ["one", "two"]) await dmctl("start", idOf(carol, name));
-  const victim = await eventually("an end for want of memory", async () => {
+  const victim = await eventually("an exit out of memory", async () => {
     for (const name of ["one", "two"]) {
       const { lastExit } = await explained(idOf(carol, name));
       if (lastExit?.how === "memory") return lastExit;

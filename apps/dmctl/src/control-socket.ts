@@ -1,4 +1,4 @@
-/** Which socket dmctl connects to, and whether it may be trusted (spec/security.md, 13). */
+/** Which socket dmctl connects to, and whether it may be trusted (docs/explanation/security.md#13). */
 import { readFileSync, realpathSync, type Stats, statSync } from "node:fs";
 import { userInfo } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";

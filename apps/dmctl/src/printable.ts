@@ -1,6 +1,6 @@
 /**
  * Text from tenants (log lines, reasons, paths) made safe to show: a terminal must not obey it, and it must not
- * look like something else (spec/security.md, 17).
+ * look like something else (docs/explanation/security.md#17).
  */
 
 /** Controls (C0, DEL, C1), characters that turn the reading direction, and the separators that break lines. */

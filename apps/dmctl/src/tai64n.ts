@@ -1,4 +1,4 @@
-/** TAI64N labels as multilog, s6-log and tai64n write them (spec/daemontools.md: Logs). */
+/** TAI64N labels as multilog, s6-log and tai64n write them (docs/reference/logs.md#stamps). */
 
 /** Which wall clock a label is shown in. */
 export type Clock = "local" | "utc";
@@ -7,7 +7,10 @@ export type Clock = "local" | "utc";
 export const LABEL_LENGTH = 25;
 
 const LABEL = /^@([0-9a-f]{8})([0-9a-f]{8})([0-9a-f]{8})(?![0-9a-f])/;
-/** Labels count from 2^62, and ten seconds ahead of UTC's 1970: no table of leap seconds (spec/daemontools.md). */
+/**
+ * Labels count from 2^62, and ten seconds ahead of UTC's 1970: no table of leap seconds
+ * (docs/reference/logs.md#stamps).
+ */
 const AHEAD = 10;
 
 /** A date whose UTC text is the local one of `moment`, to the second: zones of old were no whole minutes off. */

@@ -7,9 +7,9 @@ import { CHECKOUT } from "../program.ts";
 /** Whose programs are tried. */
 export type Side = "old" | "ours";
 
-/** A row of the table in docs/daemontools.md, by its name. */
+/** A row of the table in docs/reference/daemontools.md, by its name. */
 const LISTED = new Set(
-  [...readFileSync(join(CHECKOUT, "docs/daemontools.md"), "utf8").matchAll(/^\| `([a-z0-9-]+)` \|/gm)].map(
+  [...readFileSync(join(CHECKOUT, "docs/reference/daemontools.md"), "utf8").matchAll(/^\| `([a-z0-9-]+)` \|/gm)].map(
     ([, name]) => name ?? "",
   ),
 );

@@ -19,7 +19,7 @@ const sendSignal = async ({ client, id }: Call, signal: string): Promise<number>
   return EXIT.done;
 };
 
-/** A command that sends one signal, as svc has a letter for it (spec/daemontools.md: Control). */
+/** A command that sends one signal, as svc has a letter for it (docs/reference/daemontools.md#control). */
 const sending = (name: string, signal: string): Command => ({
   name,
   takes: "one",

@@ -1,6 +1,6 @@
 /**
  * The copy of a daemon's file that its author edits: in a private directory and as the author, so that their editor never
- * touches a path of the owner's (spec/security.md, 16).
+ * touches a path of the owner's (docs/explanation/security.md#16).
  */
 import { lstatSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

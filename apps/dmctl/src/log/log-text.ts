@@ -81,7 +81,7 @@ export async function* withWallClock(source: AsyncIterable<Buffer>, clock: Clock
   if (held !== "") yield Buffer.from(tai64nLocal(held, clock), "latin1");
 }
 
-/** Escapes what a terminal would obey (spec/security.md, 17). */
+/** Escapes what a terminal would obey (docs/explanation/security.md#17). */
 export async function* withoutControls(source: AsyncIterable<Buffer>): AsyncGenerator<string> {
   const decoder = new StringDecoder("utf8");
   for await (const chunk of source) yield printable(decoder.write(chunk));

@@ -85,7 +85,7 @@ const remarks = (daemon: DaemonStatus, look: Look): string[] => {
   return lines.length === 0 ? [] : [`${oneLine(daemon.id)} (${oneLine(daemon.state)})`, ...lines];
 };
 
-/** The table of `dmctl status` (spec/daemon-manager.md: dmctl). The id column grows with the longest id. */
+/** The table of `dmctl status` (man/dmctl.1.md#status). The id column grows with the longest id. */
 export const statusTable = (daemons: readonly DaemonStatus[], look: Look): string => {
   const ids = daemons.map((daemon) => oneLine(daemon.id));
   const width = Math.max(ID_WIDTH, ...ids.map((id) => id.length));

@@ -4,8 +4,8 @@ import type { DaemonState, DaemonStatus } from "@dmhost/contract";
 const GIVEN_UP: readonly DaemonState[] = ["failed", "forbidden", "invalid"];
 
 /**
- * A daemon's status as the line that svstat prints (spec/daemontools.md: Control), without a newline. It begins with the
- * daemon's service directory, or else its conf file; `home` is written `~`.
+ * A daemon's status as the line that svstat prints (docs/reference/daemontools.md#control), without a newline. It
+ * begins with the daemon's service directory, or else its conf file; `home` is written `~`.
  */
 export const svstatLine = (daemon: DaemonStatus, home: string | undefined): string => {
   const path = daemon.configFile.replace(/\/run$/, "");

@@ -117,7 +117,7 @@ export const mayWrite = (supervisor: Supervisor, caller: Caller, owner: string):
 
 /**
  * Refuses one who only manages the daemon: whoever writes its file decides what runs as its owner, and managing does
- * not grant that (spec/daemon-manager.md: The policy file); whoever reads it may find passwords.
+ * not grant that (docs/decisions/0004); whoever reads it may find passwords.
  */
 export const requireAuthor = (supervisor: Supervisor, caller: Caller, daemon: Daemon): void => {
   if (mayWrite(supervisor, caller, daemon.key.owner.name)) return;

@@ -1,4 +1,7 @@
-/** What happens on a connection, over real sockets: requests that do not come whole in time (spec/security.md 14), answers. */
+/**
+ * What happens on a connection, over real sockets: requests that do not come whole in time
+ * (docs/explanation/security.md#14), answers.
+ */
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";

@@ -70,7 +70,7 @@ export const readTail = async (
   return text === "" ? { lines: [], problem: "it is empty" } : { lines: text.split("\n").slice(-lines), problem: "" };
 };
 
-/** The TAI64N label of a moment in ms since 1970 (spec/daemontools.md: Logs): labels sort as their moments do. */
+/** The TAI64N label of a moment in ms since 1970 (docs/reference/logs.md#stamps): labels sort as their moments do. */
 const label = (moment: number): string => {
   const seconds = 2n ** 62n + 10n + BigInt(Math.floor(moment / 1000));
   const nanoseconds = Math.floor((moment % 1000) * 1_000_000);

@@ -11,17 +11,17 @@ import { readStart } from "./start-line.ts";
 /** Whose daemon a file is about. */
 type Owner = Pick<Account, "uid">;
 
-/** Longest daemon's file, in bytes (spec/security.md 2). */
+/** Longest daemon's file, in bytes (docs/explanation/security.md#2). */
 export const MAX_DAEMON_FILE = 65_536;
 
-/** Names under which variables travel through the launch (core/launch-stages.ts). */
+/** Names under which variables travel through the launch (launch/stages.ts). */
 const RESERVED = "DMHOST_VAR";
 const EXPORT = /^export(?:[ \t]+(.*))?$/;
 const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;
 const KEY = /^[A-Za-z0-9_.-]+$/;
 
 /**
- * Reads a daemon's file (spec/daemon-manager.md: A daemon's file). Errors, and then no value: what is not
+ * Reads a daemon's file (man/daemon.conf.5.md#format). Errors, and then no value: what is not
  * `key = value`, a value not of the key's form, a key given twice, no `start`, keys of a site that do not go together
  * (siteProblems), and what readLines refuses.
  * Warnings: an unknown key, an `export` of a name exported before (the later one wins), a quote in `start` that is

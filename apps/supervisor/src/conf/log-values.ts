@@ -9,7 +9,7 @@ const UNITS = new Map([
   ["G", KIBI ** 3],
 ]);
 
-/** spec/daemontools.md, Logs: the least that multilog takes. In bytes. */
+/** The least that multilog takes, in bytes (docs/reference/logs.md). */
 export const SMALLEST_LOG_FILE = 4096;
 /** What s6-log can count up to, in whole M. In bytes. */
 export const LARGEST_LOG_FILE = 255 * KIBI ** 2;

@@ -28,7 +28,7 @@ const HOST = "a host name such as blog.example.org, or *. and a name for all bel
 const SUBJECT = "the name of a user, or @ and the name of a group";
 
 /**
- * Reads the policy file (spec/daemon-manager.md: The policy file). Sections may be repeated, and their rules
+ * Reads the policy file (man/daemon-manager.conf.5.md#format). Sections may be repeated, and their rules
  * accumulate. Errors, and then no value: an unknown section, a line before the first section, a section's missing `]`,
  * an unknown, ill-formed or repeated setting, a rule that is not `user: user, @group` (or only its left side; in [hosts]
  * `user: name, *.name`), a limit that is not `user: key = value, key = value` or that the subject has already, and what

@@ -21,7 +21,7 @@ const TAKEN: ReadonlyMap<Field, string> = new Map([
 
 /**
  * The first line of a file of an environment directory as `envdir` takes it: without white space at its end
- * (spec/daemontools.md: env-dir).
+ * (docs/reference/daemontools.md#conf-keys).
  */
 const firstLine = (text: string): string => (text.split("\n", 1)[0] ?? "").replace(/[ \t\r]+$/, "");
 

@@ -9,7 +9,7 @@ export interface StartLine {
 }
 
 /**
- * Reads what stands after the `=` of a `start` line (spec/daemon-manager.md: A daemon's file).
+ * Reads what stands after the `=` of a `start` line (man/daemon.conf.5.md#format).
  *
  * A `#` after white space starts a comment, unless it is inside quotes as the shell sees them: single quotes end at
  * the next single quote; a backslash takes the special meaning of the next character anywhere else; `$(` inside double

@@ -52,12 +52,12 @@ test("without, each limit says what holds it, and what does not hold is a warnin
   expect(summary(held, none)).toBe("rlimit+watch+nothing (no cgroup2 here)");
   expect(shortcomings(held, none)).toEqual([
     "memory-high=32M is not enforced: no cgroup2 here",
-    "processes=5 counts every process of amy, whichever daemon's, for it is held by an rlimit: no cgroup2 here",
+    "processes=5 counts all processes of amy, of every daemon, because an rlimit enforces it: no cgroup2 here",
     "cpu=0.5 is not enforced: no cgroup2 here",
     "io-weight=10 is not enforced: no cgroup2 here",
   ]);
   expect(strictObjection(held, none)).toBe(
-    "memory=64M cannot be held by a cgroup here, and strict-limits=yes: no cgroup2 here",
+    "no cgroup can enforce memory=64M here, and strict-limits=yes: no cgroup2 here",
   );
 });
 

@@ -407,21 +407,15 @@ describe("verdict", () => {
       4,
       { ok: false, reason: "exited with code 1" },
     ],
-    [
-      "another stopRequested it to stop",
-      states.stopping,
-      "up",
-      3,
-      { ok: false, reason: "it was stopRequested to stop meanwhile" },
-    ],
+    ["another request asks it to stop", states.stopping, "up", 3, { ok: false, reason: "another request stopped it" }],
     ["stopping is not down yet", states.stopping, "down", 3, "pending"],
     ["stopped is down", states.stopped, "down", 3, { ok: true }],
     [
-      "another stopRequested it to start",
+      "another request asks it to start",
       states.running,
       "down",
       3,
-      { ok: false, reason: "it was stopRequested to start again meanwhile" },
+      { ok: false, reason: "another request started it again" },
     ],
     ["forbidden cannot start", states.forbidden, "up", 3, { ok: false, reason: "not granted" }],
     ["forbidden is down", states.forbidden, "down", 3, { ok: true }],
@@ -554,8 +548,8 @@ describe("restarts that its owner has no room for", () => {
   });
 });
 
-it("tells an end for want of memory with its limit and what it had", () => {
+it("describes an exit out of memory with its limit and its peak", () => {
   const exit = (limit?: number, peak?: number) => describeExit({ how: "memory", limit, peak });
-  expect(exit(64 * 1024 ** 2, 70 * 1024 ** 2)).toBe("killed for want of memory: the limit is 64M, it had 70 MiB");
-  expect(exit()).toBe("killed for want of memory");
+  expect(exit(64 * 1024 ** 2, 70 * 1024 ** 2)).toBe("out of memory: used 70 MiB of 64 MiB");
+  expect(exit()).toBe("out of memory");
 });

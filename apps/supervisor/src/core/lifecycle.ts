@@ -5,7 +5,7 @@
  * A run is one process tree from its spawn until nothing of it is left. `restart` is "stopping, wanted up": the next
  * run begins when the last one is gone, so two never live at once.
  */
-import { roughBytes, writeBytes } from "./allowance.ts";
+import { roughBytes } from "./allowance.ts";
 import { retryDelay, spacing } from "./backoff.ts";
 import type { Definition } from "./definition.ts";
 
@@ -322,7 +322,7 @@ const press = (state: State, _event: unknown, at: Circumstances): Step =>
     { type: state.draining ? "terminate" : "kill", run: state.run },
   );
 
-/** Exit code by which a program asks not to be run again (spec/daemontools.md: The same powers in a conf file). */
+/** Exit code by which a program asks not to be run again (docs/reference/lifecycle.md#respawn). */
 const FINAL_CODE = 100;
 
 /** Whether a run that ended so is not followed by another until somebody starts it. */
@@ -366,22 +366,22 @@ const release = (state: State, _event: unknown, at: Circumstances): Step => {
 
 // biome-ignore format: the table is read in columns
 const table = {
-  start:      { stopped: begin,     starting: lasting,   running: lasting,    stopping: wishUp,     coolingdown: begin,     failed: begin,      asleep: stay,       forbidden: same,      invalid: same },
-  once:       { stopped: beginOnce, starting: lastly,    running: lastly,     stopping: wishOnce,   coolingdown: beginOnce, failed: beginOnce,  asleep: beginOnce,  forbidden: same,      invalid: same },
-  restart:    { stopped: begin,     starting: cycle,     running: cycle,      stopping: wishAnew,   coolingdown: beginAnew, failed: beginAnew,  asleep: beginAnew,  forbidden: same,      invalid: same },
-  stop:       { stopped: rest,      starting: end,       running: end,        stopping: wishDown,   coolingdown: rest,      failed: rest,       asleep: rest,       forbidden: rest,      invalid: rest },
-  drain:     { stopped: rest,      starting: drain,      running: drain,       stopping: wishAway,   coolingdown: rest,      failed: rest,       asleep: rest,       forbidden: rest,      invalid: rest },
-  idle:       { stopped: same,      starting: same,      running: goToSleep,       stopping: same,       coolingdown: same,      failed: same,       asleep: same,       forbidden: same,      invalid: same },
-  pause:      { stopped: same,      starting: hold,      running: hold,       stopping: same,       coolingdown: same,      failed: same,       asleep: same,       forbidden: same,      invalid: same },
-  continue:   { stopped: same,      starting: unhold,    running: unhold,     stopping: unhold,     coolingdown: same,      failed: same,       asleep: same,       forbidden: same,      invalid: same },
-  launched:   { stopped: same,      starting: settle,    running: same,       stopping: same,       coolingdown: same,      failed: same,       asleep: same,       forbidden: same,      invalid: same },
-  ready:      { stopped: same,      starting: up,        running: same,       stopping: same,       coolingdown: same,      failed: same,       asleep: same,       forbidden: same,      invalid: same },
-  exited:     { stopped: same,      starting: ended,     running: ended,      stopping: ending,     coolingdown: same,      failed: same,       asleep: same,       forbidden: same,      invalid: same },
-  gone:       { stopped: same,      starting: same,      running: same,       stopping: next,       coolingdown: same,      failed: same,       asleep: same,       forbidden: same,      invalid: same },
-  deadline:   { stopped: same,      starting: due,       running: same,       stopping: press,      coolingdown: respawn,   failed: same,       asleep: same,       forbidden: same,      invalid: same },
-  connection: { stopped: same,      starting: same,      running: same,       stopping: same,       coolingdown: same,      failed: same,       asleep: wake,       forbidden: same,      invalid: same },
-  block:        { stopped: blocked,    starting: evict,     running: evict,      stopping: evictLater, coolingdown: blocked,    failed: blocked,     asleep: blocked,     forbidden: blocked,    invalid: blocked },
-  unblock:      { stopped: unblock,     starting: unblock,     running: unblock,      stopping: unblock,      coolingdown: unblock,     failed: unblock,      asleep: unblock,      forbidden: release,   invalid: release },
+  start:      { stopped: begin,          starting: lasting,       running: lasting,        stopping: wishUp,        coolingdown: begin,      failed: begin,           asleep: stay,            forbidden: same,         invalid: same },
+  once:       { stopped: beginOnce,      starting: lastly,        running: lastly,         stopping: wishOnce,      coolingdown: beginOnce,  failed: beginOnce,       asleep: beginOnce,       forbidden: same,         invalid: same },
+  restart:    { stopped: begin,          starting: cycle,         running: cycle,          stopping: wishAnew,      coolingdown: beginAnew,  failed: beginAnew,       asleep: beginAnew,       forbidden: same,         invalid: same },
+  stop:       { stopped: rest,           starting: end,           running: end,            stopping: wishDown,      coolingdown: rest,       failed: rest,            asleep: rest,            forbidden: rest,         invalid: rest },
+  drain:      { stopped: rest,           starting: drain,         running: drain,          stopping: wishAway,      coolingdown: rest,       failed: rest,            asleep: rest,            forbidden: rest,         invalid: rest },
+  idle:       { stopped: same,           starting: same,          running: goToSleep,      stopping: same,          coolingdown: same,       failed: same,            asleep: same,            forbidden: same,         invalid: same },
+  pause:      { stopped: same,           starting: hold,          running: hold,           stopping: same,          coolingdown: same,       failed: same,            asleep: same,            forbidden: same,         invalid: same },
+  continue:   { stopped: same,           starting: unhold,        running: unhold,         stopping: unhold,        coolingdown: same,       failed: same,            asleep: same,            forbidden: same,         invalid: same },
+  launched:   { stopped: same,           starting: settle,        running: same,           stopping: same,          coolingdown: same,       failed: same,            asleep: same,            forbidden: same,         invalid: same },
+  ready:      { stopped: same,           starting: up,            running: same,           stopping: same,          coolingdown: same,       failed: same,            asleep: same,            forbidden: same,         invalid: same },
+  exited:     { stopped: same,           starting: ended,         running: ended,          stopping: ending,        coolingdown: same,       failed: same,            asleep: same,            forbidden: same,         invalid: same },
+  gone:       { stopped: same,           starting: same,          running: same,           stopping: next,          coolingdown: same,       failed: same,            asleep: same,            forbidden: same,         invalid: same },
+  deadline:   { stopped: same,           starting: due,           running: same,           stopping: press,         coolingdown: respawn,    failed: same,            asleep: same,            forbidden: same,         invalid: same },
+  connection: { stopped: same,           starting: same,          running: same,           stopping: same,          coolingdown: same,       failed: same,            asleep: wake,            forbidden: same,         invalid: same },
+  block:      { stopped: blocked,        starting: evict,         running: evict,          stopping: evictLater,    coolingdown: blocked,    failed: blocked,         asleep: blocked,         forbidden: blocked,      invalid: blocked },
+  unblock:    { stopped: unblock,        starting: unblock,       running: unblock,        stopping: unblock,       coolingdown: unblock,    failed: unblock,         asleep: unblock,         forbidden: release,      invalid: release },
 } satisfies { readonly [T in Event["type"]]: Row<T> };
 
 /** One step: the cell of the table, unless the event is news of a run that is over. */
@@ -406,10 +406,18 @@ export const isExpected = ({ phase, want, deadline }: State, now: number): boole
 
 /** What exit codes mean: those that we know of ourselves, and those of a POSIX shell. */
 const KNOWN_CODES: ReadonlyMap<number, string> = new Map([
-  [FINAL_CODE, " (it asks not to be run again)"],
-  [126, " (the shell may not run a program that `start` names)"],
+  [FINAL_CODE, " (it asks not to be started again)"],
+  [126, " (the shell may not execute a program that `start` names)"],
   [127, " (the shell does not find a program that `start` names)"],
 ]);
+
+/** `: used 63.9 MiB of 64 MiB`, as far as both are known. */
+const outOfMemory = (limit: number | undefined, peak: number | undefined): string => {
+  if (limit === undefined) return peak === undefined ? "" : `: used ${roughBytes(peak)}`;
+  return peak === undefined
+    ? `: the limit is ${roughBytes(limit)}`
+    : `: used ${roughBytes(peak)} of ${roughBytes(limit)}`;
+};
 
 /** Words for an exit: `exited with code 1`, `killed by SIGKILL`, `entering /srv/x: no such directory`. */
 export const describeExit = (exit: Exit): string => {
@@ -417,34 +425,34 @@ export const describeExit = (exit: Exit): string => {
     case "code":
       return `exited with code ${exit.code}${KNOWN_CODES.get(exit.code) ?? ""}`;
     case "signal":
-      return `killed by ${exit.signal}${exit.cause === "memory" ? " for want of memory" : ""}`;
+      return `killed by ${exit.signal}${exit.cause === "memory" ? " (out of memory)" : ""}`;
     case "memory":
-      return `killed for want of memory${exit.limit === undefined ? "" : `: the limit is ${writeBytes(exit.limit)}`}${exit.peak === undefined ? "" : `, it had ${roughBytes(exit.peak)}`}`;
+      return `out of memory${outOfMemory(exit.limit, exit.peak)}`;
     case "files":
-      return `killed, for its socket directory holds ${exit.held}`;
+      return `killed because its socket directory holds ${exit.held}`;
     case "launch":
       return `${exit.stage}: ${exit.reason}`;
     case "unready":
-      return `did not tell within ${exit.after / 1000} s that it is ready`;
+      return `not ready after ${exit.after / 1000}s (ready-timeout)`;
     case "unknown":
       return "ended while the supervisor was away";
   }
 };
 
-/** What became of a wish. */
+/** Whether a request has been fulfilled. */
 export type Verdict = "pending" | { readonly ok: true } | { readonly ok: false; readonly reason: string };
 
 /**
- * Whether somebody who asked for `wish` has been served.
- * @param since number of the latest run when it was asked
+ * Whether the desired state `wish` is reached, or cannot be.
+ * @param since number of the latest run when it was requested
  */
 export const verdict = (state: State, wish: "up" | "down", since: number): Verdict => {
   if (state.block && !alive(state)) return wish === "down" ? { ok: true } : { ok: false, reason: state.block.reason };
   if (wish === "down") {
-    if (state.want === "up") return { ok: false, reason: "it was stopRequested to start again meanwhile" };
+    if (state.want === "up") return { ok: false, reason: "another request started it again" };
     return alive(state) ? "pending" : { ok: true };
   }
-  if (state.want === "down") return { ok: false, reason: "it was stopRequested to stop meanwhile" };
+  if (state.want === "down") return { ok: false, reason: "another request stopped it" };
   if (state.phase === "running" || state.phase === "asleep") return { ok: true };
   const isOver = state.phase === "failed" || ((state.last?.run ?? 0) > since && !state.stopRequested);
   return state.last && isOver ? { ok: false, reason: describeExit(state.last.exit) } : "pending";

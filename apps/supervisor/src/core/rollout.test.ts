@@ -29,7 +29,7 @@ const move = (plan: Rollout, standings: Record<number, Standing | State>, own: P
 
 it("goes through the instances one by one", () => {
   expect(move(begin, {})).toEqual({ move: "begin", old: 1 });
-  expect(pair).toEqual({ queue: [2], pair: { old: 1, fresh: 3 }, replaced: 0 });
+  expect(pair).toEqual({ queue: [2], pair: { old: 1, candidate: 3 }, replaced: 0 });
   expect(move(passed(pair), {})).toEqual({ move: "begin", old: 2 });
   expect(move({ queue: [], pair: undefined, replaced: 2 }, {})).toEqual({ move: "done" });
 });
@@ -67,5 +67,5 @@ test.each<[string, Record<number, Standing | State>, Partial<Definition>, Move["
 });
 
 it("says why it goes back", () => {
-  expect(move(pair, { 1: running(0), 3: over })).toEqual({ move: "back", fresh: 3, reason: "exited with code 7" });
+  expect(move(pair, { 1: running(0), 3: over })).toEqual({ move: "back", candidate: 3, reason: "exited with code 7" });
 });

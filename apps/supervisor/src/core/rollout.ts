@@ -10,7 +10,7 @@ export interface Rollout {
   /** Instances that are still to be replaced, the next one first. */
   readonly queue: readonly number[];
   /** The one that is being replaced and the one that replaces it. */
-  readonly pair: { readonly old: number; readonly fresh: number } | undefined;
+  readonly pair: { readonly old: number; readonly candidate: number } | undefined;
   /** How many were replaced so far. */
   readonly replaced: number;
 }
@@ -32,7 +32,7 @@ export type Move =
   /** The old one has gone. */
   | { readonly move: "pass" }
   /** The new one is not as it should be: it goes, and the old one stays. */
-  | { readonly move: "back"; readonly fresh: number; readonly reason: string }
+  | { readonly move: "back"; readonly candidate: number; readonly reason: string }
   | { readonly move: "done" };
 
 type Rules = Pick<Definition, "ready" | "readyAfter" | "readyTimeout" | "listen">;
@@ -59,15 +59,15 @@ export const nextMove = (
     const [old] = queue;
     return old === undefined ? { move: "done" } : { move: "begin", old };
   }
-  const back = (reason: string): Move => ({ move: "back", fresh: pair.fresh, reason });
-  const fresh = standing(pair.fresh);
-  if (!fresh || fresh.state.want === "down") return back("it was asked to stop meanwhile");
-  if (fresh.state.block) return back(fresh.state.block.reason);
+  const back = (reason: string): Move => ({ move: "back", candidate: pair.candidate, reason });
+  const candidate = standing(pair.candidate);
+  if (!candidate || candidate.state.want === "down") return back("it was asked to stop meanwhile");
+  if (candidate.state.block) return back(candidate.state.block.reason);
   const old = standing(pair.old);
   if (!old || old.state.want === "down") return old && alive(old.state) ? { move: "wait" } : { move: "pass" };
-  if (fresh.state.last) return back(describeExit(fresh.state.last.exit));
-  if (isReady(fresh, rules, now)) return { move: "drain", old: pair.old };
-  return isOverdue(fresh, rules, now)
+  if (candidate.state.last) return back(describeExit(candidate.state.last.exit));
+  if (isReady(candidate, rules, now)) return { move: "drain", old: pair.old };
+  return isOverdue(candidate, rules, now)
     ? back(`did not bind its socket within ${rules.readyTimeout / 1000} s`)
     : { move: "wait" };
 };
@@ -80,10 +80,10 @@ const isOverdue = ({ state, reached }: Standing, { listen, readyAfter, readyTime
   !state.paused &&
   now - (state.startedAt ?? now) >= readyAfter + readyTimeout;
 
-/** The rollout with a pair at hand: `fresh` is to replace the next one in the queue. */
-export const paired = ({ queue, replaced }: Rollout, fresh: number): Rollout => ({
+/** The rollout with a pair at hand: `candidate` is to replace the next one in the queue. */
+export const paired = ({ queue, replaced }: Rollout, candidate: number): Rollout => ({
   queue: queue.slice(1),
-  pair: queue[0] === undefined ? undefined : { old: queue[0], fresh },
+  pair: queue[0] === undefined ? undefined : { old: queue[0], candidate },
   replaced,
 });
 

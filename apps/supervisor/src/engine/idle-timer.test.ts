@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { Idleness } from "./idle-timer.ts";
+import { IdleTimer } from "./idle-timer.ts";
 
 /** A daemon whose timeout is 80 ms, looked at every 10 ms; `answers` is what becomes of each look, the last one repeated. */
 const watch = (...answers: (boolean | undefined)[]): number | undefined => {
@@ -20,7 +20,7 @@ const watch = (...answers: (boolean | undefined)[]): number | undefined => {
   const idle = () => {
     idleAt = now;
   };
-  new Idleness(machine, { timeout: () => (idleAt === undefined ? 80 : undefined), busy, idle }).watch();
+  new IdleTimer(machine, { timeout: () => (idleAt === undefined ? 80 : undefined), busy, idle }).watch();
   for (let look = 0; look < 50 && idleAt === undefined; look += 1) next?.();
   return idleAt;
 };

@@ -1,5 +1,5 @@
 /** Tells when nobody has wanted anything of a daemon for a while. */
-import type { Machine } from "./ports/machine.ts";
+import type { Clock } from "./ports/clock.ts";
 
 /** How often it looks in the time after which nobody is said to want anything. */
 const LOOKS = 8;
@@ -15,14 +15,14 @@ export interface Watched {
   idle(): void;
 }
 
-export class Idleness {
-  readonly #machine: Pick<Machine, "now" | "after">;
+export class IdleTimer {
+  readonly #clock: Pick<Clock, "now" | "after">;
   readonly #watched: Watched;
   #lastClient = 0;
   #cancel: (() => void) | undefined;
 
-  constructor(machine: Pick<Machine, "now" | "after">, watched: Watched) {
-    this.#machine = machine;
+  constructor(clock: Pick<Clock, "now" | "after">, watched: Watched) {
+    this.#clock = clock;
     this.#watched = watched;
   }
 
@@ -30,7 +30,7 @@ export class Idleness {
   watch(): void {
     const timeout = this.#watched.timeout();
     if (timeout === undefined || this.#cancel) return;
-    this.#lastClient = this.#machine.now();
+    this.#lastClient = this.#clock.now();
     this.#again(timeout);
   }
 
@@ -40,7 +40,7 @@ export class Idleness {
   }
 
   #again(timeout: number): void {
-    this.#cancel = this.#machine.after(Math.max(timeout / LOOKS, SHORTEST), () => this.#look());
+    this.#cancel = this.#clock.after(Math.max(timeout / LOOKS, SHORTEST), () => this.#look());
   }
 
   #look(): void {
@@ -48,8 +48,8 @@ export class Idleness {
     const timeout = this.#watched.timeout();
     if (timeout === undefined) return;
     const busy = this.#watched.busy();
-    if (busy) this.#lastClient = this.#machine.now();
-    else if (busy === false && this.#machine.now() - this.#lastClient >= timeout) {
+    if (busy) this.#lastClient = this.#clock.now();
+    else if (busy === false && this.#clock.now() - this.#lastClient >= timeout) {
       this.#watched.idle();
       return;
     }

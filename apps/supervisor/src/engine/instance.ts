@@ -1,118 +1,82 @@
 /** One instance of a daemon: feeds events to the table of core/lifecycle.ts, performs its effects, keeps its one timer. */
-import { type Allotment, type Allowance, ATTENDANTS, allowanceOf, least, withRlimits } from "../core/allowance.ts";
-import { type Budget, budgetAllowance } from "../core/budget.ts";
+import { type Allotment, type Allowance, allowanceOf, least } from "../core/allowance.ts";
 import type { InstanceKey } from "../core/daemon-key.ts";
-import { DEFAULTS, type Definition, isHeld } from "../core/definition.ts";
+import { DEFAULTS, type Definition } from "../core/definition.ts";
 import { type SocketEvidence, tookConnection } from "../core/evidence.ts";
 import { alive, type Effect, type Event, type Exit, initial, SETTLE, type State, step } from "../core/lifecycle.ts";
-import type { Account } from "../core/policy-rules.ts";
 import type { Terms } from "../core/terms.ts";
-import {
-  type Launch,
-  type LaunchPlan,
-  launchDaemon,
-  launchFinish,
-  PERMANENT_FAILURE,
-  readExit,
-} from "../launch/plan.ts";
-import type {
-  BindingPlace,
-  Finish,
-  Held,
-  HeldLog,
-  HeldSocket,
-  InstanceRecord,
-  LiveRun,
-  Machine,
-  RunNews,
-  RunUsage,
-} from "./ports/machine.ts";
+import { type Launch, launchDaemon, launchFinish, PERMANENT_FAILURE, readExit } from "../launch/plan.ts";
+import { type BindTimer, guardDirectory, publishBound } from "./bound-socket.ts";
+import type { OwnerContext } from "./owner-context.ts";
+import type { DaemonLimits } from "./ports/limits.ts";
+import type { HeldLog, LogTrace } from "./ports/logs.ts";
+import type { Ports } from "./ports/ports.ts";
+import type { InstanceRecord, RecordSlot } from "./ports/records.ts";
+import type { LiveRun, RunContext, RunNews, RunSlot, RunUsage } from "./ports/runs.ts";
+import type { BindDirectory, HeldSocket } from "./ports/sockets.ts";
 
-/** What the instances of a daemon have in common. */
+/** What the runs of a daemon have in common. */
 export interface Common {
   readonly socket: HeldSocket | undefined;
-  readonly binding: BindingPlace | undefined;
+  readonly bind: BindDirectory | undefined;
   readonly log: HeldLog | undefined;
 }
 
 /** What an instance needs of its daemon. */
-export interface Host {
+export interface InstanceHost {
   /**
-   * Opens what a run of these terms needs. `stage` is told what is being done.
+   * Opens what a run of these terms needs. `stage` receives the name of each step.
    * @throws errno errors
    */
   open(terms: Terms, stage: (name: string) => void): Common;
-  /** Another run, of this instance, is about to begin: whoever came until now did not come to it. */
+  /** A run of this instance is about to start: clients that connected before did not connect to it. */
   markClients(beginner: Instance): void;
   /** Whether others share its socket at present. */
   hasCompany(instance: Instance): boolean;
   /** Called after each step. */
   stepped(instance: Instance, event: Event["type"], before: State, after: State): void;
-  /** Called when a launch waits for something, or goes on. */
+  /** Called when a launch waits for something, or continues. */
   waits(): void;
+  /** Called when no process of a run is left. */
+  settleLog(): void;
+  logTrace(): LogTrace | undefined;
   readonly scale: number | undefined;
   readonly size: number;
   readonly ownerContext: OwnerContext;
+  readonly limits: DaemonLimits;
   /** What its daemon may use, with the runs that live at present. */
   allotment(terms: Terms): Allotment;
-}
-
-/** What the daemons of an owner have in common. */
-export interface OwnerContext {
-  readonly budget: Budget;
-  /** When the next restart may come: `now`, or later. In ms. */
-  earliest(now: number): number;
-  /** A restart came. */
-  restarted(): void;
-  /** Bytes that each of their logs may have; undefined is without limit. */
-  logShare(): number | undefined;
+  /** The terms' definition with the rlimits that replace cgroups on this machine. */
+  limited(terms: Terms): Definition;
 }
 
 const SIGTERM = 15;
 const SIGSTOP = 19;
 const SIGCONT = 18;
-/** How long a look for the socket that a process binds itself is put off, the next time twice as long. In ms. */
-const FIRST_LOOK = 10;
-const SLOWEST_LOOK = 500;
-/** How long it takes from one look at what is in the directory of its socket to the next. In ms. */
-const ROUND = 1000;
-/** Instances of one daemon that have a launch standing by: where more share a socket, the others serve until the next comes. */
-const MOST_STANDING_BY = 4;
-
-/** Where a run binds its own socket, if it is to. */
-const boundBy = (run: number, { binding }: Common) => binding && { place: binding, run };
-
-/** Processes of its account that are there for a daemon, and are not its own: the logger, and launches that stand by. */
-const overhead = ({ definition, account }: Terms, owner: Account): number => {
-  const ours = definition.output === "log" && account.uid === owner.uid ? 1 : 0;
-  const logger = definition.output === "log/run" ? ATTENDANTS : ours;
-  return logger + (isHeld(definition.listen) ? definition.instances : 0);
-};
-
-/** What its file says, with the rlimits that this machine needs in place of cgroups: for all that is a tenant's program. */
-export const rlimited = (
-  terms: Terms,
-  owner: Account,
-  { budget }: Pick<OwnerContext, "budget">,
-  { means }: Pick<Machine, "means">,
-): Definition => withRlimits(terms.definition, budgetAllowance(budget), means.controllers, overhead(terms, owner));
+/** Instances of one daemon with a standby launch: where more share a socket, the others serve until the next is up. */
+const MOST_STANDBYS = 4;
 
 type Perform = { readonly [T in Effect["type"]]: (effect: Extract<Effect, { type: T }>) => void };
+
+/** Why the supervisor ends a run. */
+type Overdraft = Extract<Exit, { how: "memory" | "files" }>;
 
 export class Instance {
   key: InstanceKey;
   /** What its present run is made of; what the next will be, unless others were given. */
   terms: Terms | undefined;
-  /** Whether it is to be dropped when it has ended. */
+  /** Whether it is dropped when it has ended. */
   retiring = false;
-  /** Whether it is to replace another that is still there, and has not shown that it can. */
-  fresh = false;
+  /** Whether it is to replace another that still lives, and has not proved that it can. */
+  candidate = false;
   /** See core/rollout.ts: Standing. */
   reached = false;
-  /** Since when, by the machine's clock, no process of it has lived, or it has been known without one. */
+  /** Since when, by the clock, no process of it has lived, or it has been known without one. */
   downSince: number;
-  readonly #machine: Machine;
-  readonly #host: Host;
+  readonly #ports: Pick<Ports, "clock" | "runs">;
+  readonly #host: InstanceHost;
+  readonly #slot: RunSlot;
+  readonly #record: RecordSlot;
   #state: State;
   #cancelTimer: (() => void) | undefined;
   #run: LiveRun | undefined;
@@ -122,17 +86,24 @@ export class Instance {
   /** What the latest launch waits for, in words; undefined where it has not waited. */
   #waiting: string | undefined;
   #launched: Allowance | undefined;
-  /** Why the supervisor ends it. */
-  #overdraft: Extract<Exit, { how: "memory" | "files" }> | undefined;
+  #overdraft: Overdraft | undefined;
 
-  /** @param firstRun number of its first run less one: no other of the daemon's runs that live has a higher one */
-  constructor(key: InstanceKey, terms: Terms | undefined, firstRun: number, machine: Machine, host: Host) {
+  /** @param firstRun number of its first run less one: no other of the daemon's live runs has a higher one */
+  constructor(
+    key: InstanceKey,
+    terms: Terms | undefined,
+    firstRun: number,
+    ports: Pick<Ports, "clock" | "runs" | "records">,
+    host: InstanceHost,
+  ) {
     this.key = key;
     this.terms = terms;
     this.#state = { ...initial, run: firstRun };
-    this.#machine = machine;
+    this.#ports = ports;
     this.#host = host;
-    this.downSince = machine.now();
+    this.#slot = ports.runs.slot(key);
+    this.#record = ports.records.slot(key);
+    this.downSince = ports.clock.now();
   }
 
   get state(): State {
@@ -141,71 +112,78 @@ export class Instance {
   get pid(): number {
     return this.#run?.pid ?? 0;
   }
+  /** Its live run; undefined where none lives. */
+  get run(): LiveRun | undefined {
+    return this.#run;
+  }
+  get slot(): Pick<RunSlot, "finishing" | "groups"> {
+    return this.#slot;
+  }
   /** What its launch waits for, in words; "" where it does not. */
   get waiting(): string {
     return (this.#state.phase === "starting" && this.#waiting) || "";
   }
-
-  /** The limits that its present run began with; undefined where none lives, or an earlier supervisor began it. */
+  /** The limits that its present run started with; undefined where none lives, or an earlier supervisor started it. */
   get launched(): Allowance | undefined {
     return alive(this.#state) ? this.#launched : undefined;
   }
+
   /** What its run uses of the machine; undefined where none lives. */
   usage(): RunUsage | undefined {
     return this.#run?.usage();
   }
+  /** Bytes of its run's memory: see LiveRun.size. */
+  size(doubtful: number): number | undefined {
+    return this.#run?.size(doubtful);
+  }
 
-  /** Ends its run, because more memory is taken than `limit`. Both in bytes. */
+  /** Ends its run, because it uses more memory than `limit`. Both in bytes. */
   exceed(limit: number, size: number): void {
     this.#endFor({ how: "memory", limit, peak: size });
   }
-  #endFor(exit: Extract<Exit, { how: "memory" | "files" }>): void {
+  #endFor(exit: Overdraft): void {
     if (!this.#run || this.#overdraft) return;
     this.#overdraft = exit;
     this.#run.kill();
   }
 
-  /** Sees to it, for as long as the run lives, that it leaves room to others in the directory where it binds its socket. */
-  async #guard(run: number, place: BindingPlace): Promise<void> {
-    const isOver = (): boolean => !this.#run || this.#state.run !== run || this.#overdraft !== undefined;
-    const held = isOver() ? undefined : await place.excess(run);
-    if (isOver()) return;
-    if (held !== undefined) this.#endFor({ how: "files", held });
-    else this.#machine.after(ROUND, () => void this.#guard(run, place));
+  /** Ends the standby launch. */
+  discard(): void {
+    this.#slot.discard();
   }
-
-  /** Prepares the next launch anew, for what it is made of has changed. */
+  /** Prepares the next launch again, because what it is made of has changed. */
   refresh(): void {
-    this.#machine.discard(this.key);
+    this.discard();
     if (this.#state.phase === "running") this.#prepare(this.#state.run + 1);
   }
 
   /** One event, and its effects. */
   feed(event: Event): void {
     const before = this.#state;
-    const now = this.#machine.now();
+    const { clock } = this.#ports;
+    const now = clock.now();
     const { state, effects } = step(before, event, {
       now,
-      random: this.#machine.random(),
+      random: clock.random(),
       earliest: this.#host.ownerContext.earliest(now),
       rules: this.terms?.definition ?? DEFAULTS,
     });
     if (state === before) return;
     if (state.respawns > before.respawns) this.#host.ownerContext.restarted();
     this.#become(state);
-    // What is to be done comes before what is to be written: clients may be waiting.
+    // Effects come before the record: clients may be waiting.
     for (const effect of effects) (this.#perform[effect.type] as (effect: Effect) => void)(effect);
-    // The next supervisor takes whoever lives for launched.
+    // The next supervisor takes every live run for launched.
     if (event.type !== "launched" || event.waited) this.remember();
     this.#host.stepped(this, event.type, before, state);
   }
 
-  /** Takes account of the clients that came so far; from now on others count. */
+  /** Counts the clients that came so far; from now on only later ones count. */
   noteClients(): void {
     this.#served ||= this.#hasServed();
     this.#before = undefined;
   }
-  /** What its socket looks like at the beginning. */
+  /** Remembers how its socket looks now. */
   observeClients(): void {
     if (alive(this.#state)) this.#before = this.#common?.socket?.observe();
   }
@@ -214,29 +192,29 @@ export class Instance {
     return socket !== undefined && (!this.#before || tookConnection(this.#before, socket.observe()));
   }
 
-  /** Goes on from where an earlier supervisor left. */
+  /** Continues from where an earlier supervisor left. */
   resume(record: InstanceRecord, common: Common): void {
+    const { state } = record;
     this.#common = common;
-    if (alive(record.state)) {
-      const binding = boundBy(record.state.run, common);
-      const held = { socket: common.socket, binding, finish: this.#finish(this.terms) };
-      this.#run = this.#machine.adopt(this.key, record, held, this.#news(record.state.run));
+    if (alive(state)) {
+      const context = { ...common, finish: this.#finish(this.terms) };
+      this.#run = this.#slot.adopt(state.run, record.run, context, this.#news(state.run));
       if (this.terms) this.terms = { ...this.terms, fingerprint: record.fingerprint };
     }
-    this.#become(record.state);
+    this.#become(state);
     this.remember();
-    if (record.state.draining) this.#run?.drain();
-    if (common.binding) void this.#guard(record.state.run, common.binding);
-    if (!this.#run || record.state.phase !== "starting") return;
-    // One that may be waiting for its lock can no longer tell when it has it.
-    if (this.terms?.definition.lock !== undefined && record.state.want === "up") {
+    if (state.draining) this.#run?.drain();
+    if (common.bind) guardDirectory(this.#bindTimer(state.run, common.bind));
+    if (!this.#run || state.phase !== "starting") return;
+    // A run that may be waiting for its lock can no longer report that it has it.
+    if (this.terms?.definition.lock !== undefined && state.want === "up") {
       this.feed({ type: "restart" });
-      if (record.state.once) this.feed({ type: "once" });
+      if (state.once) this.feed({ type: "once" });
       return;
     }
-    // The descriptor that it might have told it on has gone with its supervisor.
-    this.feed({ type: "launched", run: record.state.run });
-    this.feed({ type: "ready", run: record.state.run });
+    // The descriptor for its readiness went with the earlier supervisor.
+    this.feed({ type: "launched", run: state.run });
+    this.feed({ type: "ready", run: state.run });
   }
 
   /** Sends a signal to the main process; false when there is none. */
@@ -245,7 +223,7 @@ export class Instance {
     return this.#run !== undefined;
   }
 
-  /** Whether it has a client's connection in hand at this moment; undefined where that takes too long to find out. */
+  /** Whether it has a client's connection at this moment; undefined where that takes too long to find out. */
   serves(): boolean | undefined {
     return this.#run ? this.#run.serves() : false;
   }
@@ -253,28 +231,33 @@ export class Instance {
   /** Gives up what it holds, and leaves no record. It must have stopped. */
   close(): void {
     this.#cancelTimer?.();
-    this.#machine.discard(this.key);
-    this.#machine.forget(this.key);
+    this.discard();
+    this.#record.remove();
   }
 
-  /** It has shown that it can replace the other. */
+  /** It has proved that it can replace the other. */
   prove(): void {
-    this.fresh = false;
+    this.candidate = false;
     this.remember();
   }
 
   /** Leaves what the next supervisor needs to know. */
   remember(): void {
-    const { scale, size } = this.#host;
-    const fingerprint = this.terms?.fingerprint ?? "";
-    const role = this.retiring ? "retiring" : this.fresh ? "fresh" : "active";
-    this.#machine.remember(this.key, { state: this.#state, fingerprint, scale, size, role });
+    this.#record.write(() => ({
+      state: this.#state,
+      fingerprint: this.terms?.fingerprint ?? "",
+      scale: this.#host.scale,
+      size: this.#host.size,
+      role: this.retiring ? "retiring" : this.candidate ? "candidate" : "active",
+      run: this.#run?.trace,
+      log: this.#host.logTrace(),
+    }));
   }
 
   readonly #perform: Perform = {
     spawn: ({ run }) => this.#spawn(run),
     prepare: ({ run }) => this.#prepare(run),
-    discard: () => this.#machine.discard(this.key),
+    discard: () => this.discard(),
     drain: () => this.#run?.drain(),
     pause: () => this.#run?.signalAll(SIGSTOP),
     continue: () => this.#run?.signalAll(SIGCONT),
@@ -283,15 +266,16 @@ export class Instance {
   };
 
   #become(state: State): void {
+    const { clock } = this.#ports;
     const { deadline } = state;
     if (deadline !== this.#state.deadline || this.#cancelTimer === undefined) {
       this.#cancelTimer?.();
       this.#cancelTimer =
         deadline === undefined
           ? undefined
-          : this.#machine.after(Math.max(0, deadline - this.#machine.now()), () => this.feed({ type: "deadline" }));
+          : clock.after(Math.max(0, deadline - clock.now()), () => this.feed({ type: "deadline" }));
     }
-    if (alive(this.#state) && !alive(state)) this.downSince = this.#machine.now();
+    if (alive(this.#state) && !alive(state)) this.downSince = clock.now();
     this.#state = state;
   }
 
@@ -308,65 +292,77 @@ export class Instance {
       });
       this.#common = common;
       stage = "making its cgroup";
-      const { plan, held } = this.#plan(terms, common, run);
+      const { plan, context } = this.#plan(terms, common, run);
       stage = "making its process";
       this.#before = undefined;
       this.#host.markClients(this);
       this.#served = false;
       this.reached = false;
-      this.#run = this.#machine.launch(this.key, plan, held, this.#news(run));
+      this.#run = this.#slot.launch(run, plan, context, this.#news(run));
     } catch (error) {
       this.#failLaunch(run, stage, error instanceof Error ? error.message : String(error));
     }
   }
 
-  #plan(terms: Terms, common: Common, run: number): { plan: LaunchPlan; held: Held } {
+  #plan(terms: Terms, common: Common, run: number) {
     const { account } = terms;
-    const cgroup = this.#machine.makeGroup(this.key, run, this.#host.allotment(terms));
-    const definition = rlimited(terms, this.key.owner, this.#host.ownerContext, this.#machine);
+    const cgroup = this.#cgroup(run, this.#host.allotment(terms));
+    const definition = this.#host.limited(terms);
     const plan = launchDaemon({
       ...this.#launch(terms, cgroup),
       definition,
-      socketPath: common.binding?.provide(run),
-      notifyPath: definition.ready === "notify" ? this.#machine.notifyPath(this.key) : undefined,
+      socketPath: common.bind?.provide(run),
+      notifyPath: definition.ready === "notify" ? this.#slot.notifyPath : undefined,
     });
-    const held = {
+    const context: RunContext = {
       socket: common.socket,
-      binding: boundBy(run, common),
-      input: definition.listen === "fastcgi" ? ("socket" as const) : ("nothing" as const),
+      bind: common.bind,
+      input: definition.listen === "fastcgi" ? "socket" : "nothing",
       ready: definition.ready,
       account,
       log: definition.output === "discard" ? undefined : common.log,
       cgroup,
       finish: this.#finish(terms),
     };
-    return { plan, held };
+    return { plan, context };
+  }
+
+  #cgroup(run: number, allotment: Allotment): string | undefined {
+    const { limits } = this.#host;
+    const standby = this.#slot.standby(run);
+    if (standby) {
+      limits.ensure(allotment);
+      return standby.cgroup;
+    }
+    this.discard();
+    return limits.makeGroup(run, allotment);
   }
 
   #launch({ definition, account }: Terms, cgroup: string | undefined): Launch {
-    const { privileged, tools } = this.#machine;
+    const { privileged, tools } = this.#ports.runs;
     const nothing = { socketPath: undefined, notifyPath: undefined };
     return { definition, owner: this.key.owner, account, cgroup, privileged, tools, ...nothing };
   }
 
-  /** What is run after a run of these terms. */
-  #finish(terms: Terms | undefined): Finish | undefined {
+  /** The program that follows a run of these terms. */
+  #finish(terms: Terms | undefined): RunContext["finish"] {
     if (!terms?.definition.service?.finish) return undefined;
-    return (ending, cgroup) => {
-      const definition = rlimited(terms, this.key.owner, this.#host.ownerContext, this.#machine);
-      return launchFinish(this.#launch({ ...terms, definition }, cgroup), ending);
+    return (ending) => {
+      const cgroup = this.#host.limits.makeGroup("finish", this.#host.allotment(terms));
+      const definition = this.#host.limited(terms);
+      return { plan: launchFinish(this.#launch({ ...terms, definition }, cgroup), ending), cgroup };
     };
   }
 
-  /** A chain that stands by is one process more; it is worth that where clients wait at a socket. */
+  /** A standby launch costs a process; it is worth that where clients wait at a socket. */
   #prepare(run: number): void {
-    // One that binds its own socket does so in a directory of the run's; one that sleeps is begun by whoever comes.
+    // One that binds its own socket does so in a directory of its run; one that sleeps is started by a client.
     if (!this.#common?.socket || !this.terms || this.terms.definition.ondemand) return;
-    if (this.key.instance > MOST_STANDING_BY) return;
+    if (this.key.instance > MOST_STANDBYS) return;
     try {
-      this.#machine.discard(this.key);
-      const { plan, held } = this.#plan(this.terms, this.#common, run);
-      this.#machine.prepare(this.key, run, plan, held);
+      this.discard();
+      const { plan, context } = this.#plan(this.terms, this.#common, run);
+      this.#slot.prepare(run, plan, context);
     } catch {
       // The launch itself will meet the same trouble, and tell it.
     }
@@ -374,7 +370,7 @@ export class Instance {
 
   /** As if it had been launched and had ended: later, because the present step is not over. */
   #failLaunch(run: number, stage: string, reason: string): void {
-    this.#machine.after(0, () => {
+    this.#ports.clock.after(0, () => {
       this.feed({ type: "exited", run, exit: { how: "launch", stage, reason }, connected: false });
       this.feed({ type: "gone", run });
     });
@@ -389,15 +385,16 @@ export class Instance {
       },
       launched: () => {
         this.feed({ type: "launched", run, waited: this.#waiting !== undefined });
-        const { binding } = this.#common ?? {};
-        if (!binding) return;
-        this.#publish(run, binding, FIRST_LOOK);
-        void this.#guard(run, binding);
+        const { bind } = this.#common ?? {};
+        if (!bind) return;
+        const timer = this.#bindTimer(run, bind);
+        publishBound(timer);
+        guardDirectory(timer);
       },
       ready: () => this.feed({ type: "ready", run }),
       exited: (raw) => {
-        const lived = this.#machine.now() - (this.#state.startedAt ?? 0);
-        // Who was served while others had the same socket may have been served by them.
+        const lived = this.#ports.clock.now() - (this.#state.startedAt ?? 0);
+        // Clients may have been served by others that had the same socket.
         const own = lived >= SETTLE || !this.#host.hasCompany(this);
         const connected = own && (this.#served || this.#hasServed());
         const exit = this.#overdraft ?? readExit(raw, this.#memoryLimit());
@@ -405,7 +402,8 @@ export class Instance {
       },
       gone: (finish) => {
         this.#run = undefined;
-        this.#common?.binding?.clear(run);
+        this.#host.settleLog();
+        this.#common?.bind?.clear(run);
         this.feed({ type: "gone", run, permanent: finish === PERMANENT_FAILURE });
       },
     };
@@ -415,27 +413,33 @@ export class Instance {
     return least(this.terms?.definition.memory, this.#host.ownerContext.budget.memory?.amount);
   }
 
-  /** Publishes what its process has bound, whatever is published now. */
+  /** Publishes the socket that its process has bound, whichever is published now. */
   publishAgain(): void {
     this.reached = false;
-    if (this.#common?.binding) this.#publish(this.#state.run, this.#common.binding, FIRST_LOOK);
+    if (this.#common?.bind) publishBound(this.#bindTimer(this.#state.run, this.#common.bind));
   }
 
   /** Whether clients may be sent to it, and away from one that it is to replace. */
-  #isServing(): boolean {
+  #isProven(): boolean {
     const { phase, startedAt } = this.#state;
     const { ready, readyAfter } = this.terms?.definition ?? DEFAULTS;
-    if (phase !== "running") return ready === "accept" && !this.fresh;
-    return !this.fresh || ready !== "accept" || this.#machine.now() - (startedAt ?? 0) >= readyAfter;
+    if (phase !== "running") return ready === "accept" && !this.candidate;
+    return !this.candidate || ready !== "accept" || this.#ports.clock.now() - (startedAt ?? 0) >= readyAfter;
   }
 
-  /** Publishes what the process binds itself, as soon as that is there and may be. */
-  #publish(run: number, binding: BindingPlace, wait: number): void {
-    if (this.#state.run !== run || !this.#run || this.retiring || this.#common?.binding !== binding) return;
-    const isServing = this.#isServing();
-    this.reached ||= isServing && binding.publish(run);
-    if (this.reached) return;
-    const next = isServing ? Math.min(wait * 2, SLOWEST_LOOK) : wait;
-    this.#machine.after(wait, () => this.#publish(run, binding, next));
+  #bindTimer(run: number, bind: BindDirectory): BindTimer {
+    const lives = (): boolean => this.#run !== undefined && this.#state.run === run;
+    return {
+      clock: this.#ports.clock,
+      bind,
+      run,
+      isOver: () => !lives() || this.#overdraft !== undefined,
+      mayPublish: () => this.#isProven(),
+      publishes: () => lives() && !this.retiring && !this.reached && this.#common?.bind === bind,
+      published: () => {
+        this.reached = true;
+      },
+      exceeded: (held) => this.#endFor({ how: "files", held }),
+    };
   }
 }

@@ -4,7 +4,8 @@ import { alive } from "../core/lifecycle.ts";
 import { type Overdrawn, overdrawn, pauseAfter } from "../core/memory-watch.ts";
 import type { Daemon } from "./daemon.ts";
 import type { Instance } from "./instance.ts";
-import type { Attendant, Machine } from "./ports/machine.ts";
+import type { Ports } from "./ports/ports.ts";
+import type { Attendant } from "./ports/runs.ts";
 
 /** Anything of a daemon's that lives, and what it is held to, in bytes. */
 interface Watched {
@@ -16,20 +17,25 @@ interface Watched {
 }
 
 export class MemoryGuard {
-  readonly #machine: Machine;
+  readonly #ports: Pick<Ports, "clock" | "limits">;
   readonly #daemons: () => readonly Daemon[];
   #cancel: (() => void) | undefined;
 
-  constructor(machine: Machine, daemons: () => readonly Daemon[]) {
-    this.#machine = machine;
+  constructor(ports: Pick<Ports, "clock" | "limits">, daemons: () => readonly Daemon[]) {
+    this.#ports = ports;
     this.#daemons = daemons;
   }
 
   /** Begins to look, if this daemon is one to look at and it does not already. */
   watch(daemon: Daemon): void {
-    if (this.#cancel || this.#machine.means.controllers.has("memory") || !isLimited(daemon) || !alive(daemon.state))
+    if (
+      this.#cancel ||
+      this.#ports.limits.means.controllers.has("memory") ||
+      !isLimited(daemon) ||
+      !alive(daemon.state)
+    )
       return;
-    this.#cancel = this.#machine.after(pauseAfter(0), () => this.#look());
+    this.#cancel = this.#ports.clock.after(pauseAfter(0), () => this.#look());
   }
 
   end(): void {
@@ -44,22 +50,22 @@ export class MemoryGuard {
    */
   #look(suspects?: ReadonlySet<string>, looks = 1, spent = 0): void {
     this.#cancel = undefined;
-    const begun = this.#machine.now();
+    const begun = this.#ports.clock.now();
     const found = this.#measure();
     if (!found) return;
     // Not by the run: which is the largest may change from look to look.
     const guilty = found.filter(({ owner }) => suspects?.has(owner) ?? true);
-    const cost = spent + this.#machine.now() - begun;
+    const cost = spent + this.#ports.clock.now() - begun;
     if (guilty.length > 0 && looks < LOOKS) {
       const owners = new Set(guilty.map(({ owner }) => owner));
-      this.#cancel = this.#machine.after(CONFIRMATION, () => this.#look(owners, looks + 1, cost));
+      this.#cancel = this.#ports.clock.after(CONFIRMATION, () => this.#look(owners, looks + 1, cost));
       return;
     }
     for (const { run, limit, size } of guilty) {
       if ("exceed" in run) run.exceed(limit, size);
       else run.end(`there is more memory in use than ${writeBytes(limit)}, namely ${roughBytes(size)}`);
     }
-    this.#cancel = this.#machine.after(pauseAfter(cost), () => this.#look());
+    this.#cancel = this.#ports.clock.after(pauseAfter(cost), () => this.#look());
   }
 
   /** What has too much at this moment; undefined where there is nothing to measure. */
@@ -69,10 +75,7 @@ export class MemoryGuard {
       .flatMap((daemon) => this.#runsOf(daemon));
     if (runs.length === 0) return undefined;
     const doubtful = doubtOf(runs);
-    const sizes = this.#machine.sizes(
-      runs.map((each) => ({ of: "exceed" in each.run ? each.run.key : each.run, doubtful: doubtful(each) })),
-    );
-    const sized = runs.map((each, index) => ({ ...each, size: sizes[index] ?? 0 }));
+    const sized = runs.map((each) => ({ ...each, size: each.run.size(doubtful(each)) ?? 0 }));
     const owners = new Map(runs.map(({ run, owner }) => [run, owner]));
     return overdrawn(sized).map((each) => ({ ...each, owner: owners.get(each.run) ?? "" }));
   }
@@ -81,7 +84,7 @@ export class MemoryGuard {
     const limit = daemon.memoryLimit;
     const budget = daemon.ownerContext.budget.memory?.amount;
     const living = daemon.instances().filter(({ state }) => alive(state));
-    const all = [...living, ...this.#machine.attendants(daemon.key)];
+    const all = [...living, ...daemon.attendants()];
     return all.map((run) => ({ run, owner: daemon.key.owner.name, daemon: daemon.id, limit, budget }));
   }
 }

@@ -2,7 +2,7 @@
 import { nextMove, paired, passed, type Rollout } from "../core/rollout.ts";
 import type { Terms } from "../core/terms.ts";
 import type { Instance } from "./instance.ts";
-import type { Machine } from "./ports/machine.ts";
+import type { Clock } from "./ports/clock.ts";
 import type { Ending } from "./waiters.ts";
 
 /** How often it looks whether the new process is reached. In ms. */
@@ -12,10 +12,10 @@ const LOOK = 10;
 export interface RolloutTarget {
   instance(number: number): Instance | undefined;
   /** Begins one that is to replace another. */
-  begin(terms: Terms): Instance;
+  start(terms: Terms): Instance;
   dismiss(instance: Instance, how: "drain" | "stop"): void;
   /** It goes back, for `reason`: what was not replaced goes on. */
-  back(fresh: Instance | undefined, reason: string): void;
+  rollBack(candidate: Instance | undefined, reason: string): void;
   /** All are replaced. */
   done(): void;
 }
@@ -27,7 +27,7 @@ export class RollingRestart {
   former: Terms;
   /** Resolved with its ending. */
   readonly waiting: readonly ((ending: Ending) => void)[];
-  readonly #machine: Pick<Machine, "now" | "after">;
+  readonly #clock: Pick<Clock, "now" | "after">;
   readonly #target: RolloutTarget;
   #plan: Rollout;
   #cancel: (() => void) | undefined;
@@ -37,14 +37,14 @@ export class RollingRestart {
   constructor(
     { terms, former, waiting }: Pick<RollingRestart, "terms" | "former" | "waiting">,
     queue: readonly number[],
-    machine: Pick<Machine, "now" | "after">,
+    clock: Pick<Clock, "now" | "after">,
     target: RolloutTarget,
   ) {
     this.terms = terms;
     this.former = former;
     this.waiting = waiting;
     this.#plan = { queue, pair: undefined, replaced: 0 };
-    this.#machine = machine;
+    this.#clock = clock;
     this.#target = target;
   }
 
@@ -56,7 +56,7 @@ export class RollingRestart {
   /** Whether visitors are being served by new ones: one has been replaced, or is finishing what it is at. */
   get isServing(): boolean {
     const { pair } = this.#plan;
-    return this.hasReplaced || (pair !== undefined && this.#target.instance(pair.fresh)?.fresh === false);
+    return this.hasReplaced || (pair !== undefined && this.#target.instance(pair.candidate)?.candidate === false);
   }
 
   /** Other limits apply to what there is, was and will be. */
@@ -70,18 +70,18 @@ export class RollingRestart {
     if (this.#over) return;
     this.#cancel?.();
     const { pair } = this.#plan;
-    const fresh = pair && this.#target.instance(pair.fresh);
+    const candidate = pair && this.#target.instance(pair.candidate);
     // One that binds its own socket may be its own client before that is published.
-    const mayTell = this.terms.definition.listen !== "path" && fresh?.state.phase === "running";
-    if (mayTell && !fresh.reached) fresh.reached = fresh.serves() === true;
+    const mayTell = this.terms.definition.listen !== "path" && candidate?.state.phase === "running";
+    if (mayTell && !candidate.reached) candidate.reached = candidate.serves() === true;
     const standing = (number: number) => this.#target.instance(number);
-    const move = nextMove(this.#plan, standing, this.terms.definition, this.#machine.now());
+    const move = nextMove(this.#plan, standing, this.terms.definition, this.#clock.now());
     switch (move.move) {
       case "wait":
-        this.#cancel = this.#machine.after(LOOK, () => this.advance());
+        this.#cancel = this.#clock.after(LOOK, () => this.advance());
         return;
       case "begin": {
-        const instance = this.#target.begin(this.terms);
+        const instance = this.#target.start(this.terms);
         this.#plan = paired(this.#plan, instance.key.instance);
         instance.feed({ type: "start" });
         instance.feed({ type: "connection" });
@@ -89,19 +89,19 @@ export class RollingRestart {
       }
       case "drain": {
         const old = this.#target.instance(move.old);
-        fresh?.prove();
+        candidate?.prove();
         if (old) this.#target.dismiss(old, "drain");
         this.advance();
         return;
       }
       case "pass":
-        fresh?.prove();
+        candidate?.prove();
         this.#plan = passed(this.#plan);
         this.advance();
         return;
       case "back":
         this.#end();
-        this.#target.back(fresh, move.reason);
+        this.#target.rollBack(candidate, move.reason);
         return;
       case "done":
         this.#end();
@@ -113,10 +113,10 @@ export class RollingRestart {
   halt(): void {
     this.#end();
     const { pair } = this.#plan;
-    const fresh = pair && this.#target.instance(pair.fresh);
-    if (!fresh?.fresh) return;
-    if (this.#target.instance(pair?.old ?? 0)?.state.want === "up") this.#target.dismiss(fresh, "stop");
-    else fresh.prove();
+    const candidate = pair && this.#target.instance(pair.candidate);
+    if (!candidate?.candidate) return;
+    if (this.#target.instance(pair?.old ?? 0)?.state.want === "up") this.#target.dismiss(candidate, "stop");
+    else candidate.prove();
   }
 
   #end(): void {

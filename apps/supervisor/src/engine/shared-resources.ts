@@ -1,41 +1,58 @@
-/** What the runs of a daemon share: its listening socket, or the place where they bind one themselves, and its log. */
+/** What the runs of a daemon share: its listening socket, or the directory where they bind one themselves, and its log. */
 import { withinShare } from "../core/budget.ts";
 import type { DaemonKey } from "../core/daemon-key.ts";
 import { type Definition, isHeld } from "../core/definition.ts";
 import type { Terms } from "../core/terms.ts";
 import { launchLogger, launchServiceLogger } from "../launch/plan.ts";
 import type { Common } from "./instance.ts";
-import type { BindingPlace, HeldLog, HeldSocket, LogLoss, Machine } from "./ports/machine.ts";
+import type { DaemonLimits } from "./ports/limits.ts";
+import type { HeldLog, LogLoss, LogPredecessor, LogTrace } from "./ports/logs.ts";
+import type { Ports } from "./ports/ports.ts";
+import type { Attendant, ProcessIdentity } from "./ports/runs.ts";
+import type { BindDirectory, HeldSocket } from "./ports/sockets.ts";
 
-/** What it needs of the daemon. */
-export interface Tenant {
+/** What they need of the daemon. */
+export interface SharedResourcesHost {
   readonly key: DaemonKey;
+  readonly limits: DaemonLimits;
+  /** Main processes of its runs. */
+  leaders(): readonly ProcessIdentity[];
   /** Bytes that its log may have; undefined is without limit. */
   logShare(): number | undefined;
-  /** What its file says, with the rlimits that stand in for cgroups. */
+  /** The terms' definition with the rlimits that replace cgroups. */
   limited(terms: Terms): Definition;
-  /** Gives up the launches that stand by: they hold what is about to go. */
+  /** Ends the standby launches: they hold what is about to be closed. */
   discard(): void;
+  /** The trace of its log has changed. */
+  logChanged(): void;
 }
 
 export class SharedResources {
-  readonly #machine: Machine;
-  readonly #tenant: Tenant;
+  readonly #ports: Pick<Ports, "sockets" | "logs" | "runs">;
+  readonly #host: SharedResourcesHost;
   #socket: HeldSocket | undefined;
   #admits: boolean | undefined;
   #awaits = false;
-  #binding: BindingPlace | undefined;
+  #bind: BindDirectory | undefined;
   /** Uid of the account that binds there. */
   #binder: number | undefined;
   #log: HeldLog | undefined;
-  /** What the log was opened for. */
+  /** The terms that the log was opened for. */
   #logOf: Terms | undefined;
-  #closing: Promise<void> = Promise.resolve();
-  #loss: LogLoss = { lines: 0, reason: "" };
+  /** Resolves when the logs before the present one are closed; undefined when they are. */
+  #closing: Promise<void> | undefined;
+  /** The trace of the last log that an earlier supervisor opened, or this one closed. */
+  #former: LogTrace | undefined;
 
-  constructor(machine: Machine, tenant: Tenant) {
-    this.#machine = machine;
-    this.#tenant = tenant;
+  /** @param closing resolves when the log of a former daemon of the same name is closed */
+  constructor(
+    ports: Pick<Ports, "sockets" | "logs" | "runs">,
+    host: SharedResourcesHost,
+    closing: Promise<void> | undefined,
+  ) {
+    this.#ports = ports;
+    this.#host = host;
+    if (closing) this.#awaitClosed(closing);
   }
 
   get socket(): HeldSocket | undefined {
@@ -43,28 +60,37 @@ export class SharedResources {
   }
   /** Where clients find it; "" where they do not. */
   get path(): string {
-    return this.#socket?.path ?? this.#binding?.path ?? "";
+    return this.#socket?.path ?? this.#bind?.path ?? "";
   }
-  /** What of the daemon's output was not logged. */
+  /** Lines of its output that were not logged. */
   get loss(): LogLoss {
-    return this.#log?.loss() ?? this.#loss;
+    return this.#log?.loss() ?? { lines: this.#former?.dropped ?? 0, reason: "" };
   }
-  /** Goes on counting where an earlier supervisor left. */
-  resumeLoss(lines: number): void {
-    this.#loss = { lines, reason: "" };
+  /** How the next supervisor finds its logger again. */
+  get logTrace(): LogTrace | undefined {
+    return this.#log?.trace() ?? this.#former;
+  }
+  /** Its logger, where that is a tenant's program. */
+  get attendant(): Attendant | undefined {
+    return this.#log?.attendant();
+  }
+
+  /** Continues the log of an earlier supervisor. */
+  resumeLog(trace: LogTrace | undefined): void {
+    this.#former = trace;
   }
 
   /**
-   * Opens what a run of these terms needs. `stage` is told what is being done.
-   * @param kept whether runs that live keep their socket where it cannot be taken over: then there is none
+   * Opens what a run of these terms needs. `stage` receives the name of each step.
+   * @param kept whether live runs keep their socket where it cannot be taken from them: then none is held
    * @throws errno errors
    */
   open(terms: Terms, stage: (name: string) => void, kept = false): Common {
     stage("publishing its socket");
-    this.openPlaces(terms, kept);
+    this.openSockets(terms, kept);
     stage("opening its log");
     if (terms.definition.output !== "discard") this.#openLog(terms);
-    return { socket: this.#socket, binding: this.#binding, log: this.#log };
+    return { socket: this.#socket, bind: this.#bind, log: this.#log };
   }
 
   /**
@@ -72,33 +98,35 @@ export class SharedResources {
    * @param kept see `open`
    * @throws errno errors
    */
-  openPlaces({ definition: { listen }, nginxGroup, account }: Terms, kept = false): void {
-    const { key } = this.#tenant;
+  openSockets({ definition: { listen }, nginxGroup, account }: Terms, kept = false): void {
+    const { sockets } = this.#ports;
+    const { key } = this.#host;
     if (this.#socket && !this.#socket.intact()) {
-      this.#tenant.discard();
-      this.closePlaces();
+      this.#host.discard();
+      this.closeSockets();
     }
     if (!isHeld(listen)) this.#closeSocket();
-    if (listen !== "path" || this.#binder !== account.uid) this.#closeBinding();
+    if (listen !== "path" || this.#binder !== account.uid) this.#closeBind();
     this.#socket?.widen();
     if (isHeld(listen) && !this.#socket) {
-      const descriptor = listen === "fastcgi" ? 0 : 3;
-      this.#socket = this.#machine[kept ? "takeSocket" : "openSocket"](key, nginxGroup, descriptor);
+      const listeners = { leaders: this.#host.leaders(), descriptor: listen === "fastcgi" ? 0 : 3 };
+      this.#socket = sockets[kept ? "take" : "open"](key, nginxGroup, listeners);
       this.#admits = undefined;
     }
-    if (listen === "path") this.#binding ??= this.#machine.openBinding(key, nginxGroup, account);
+    if (listen === "path")
+      this.#bind ??= sockets.openBindDirectory(key, nginxGroup, account, () => this.#host.leaders());
     this.#binder = account.uid;
   }
 
-  /** Lets clients in, or turns them away. */
+  /** Lets clients connect, or refuses them. */
   admit(clients: boolean): void {
     if (this.#socket && this.#admits !== clients) this.#socket.admit(clients);
     this.#admits = clients;
   }
 
-  /** Sends those away who wait at the socket. No process of the daemon may live. */
+  /** Refuses the clients that wait at the socket. No process of the daemon may live. */
   dismiss(): void {
-    this.#tenant.discard();
+    this.#host.discard();
     try {
       this.#socket?.dismiss();
     } catch {
@@ -119,54 +147,69 @@ export class SharedResources {
   }
 
   #openLog(terms: Terms): void {
-    const { key } = this.#tenant;
+    const { key, limits } = this.#host;
     const { definition, account, logDirectory } = terms;
-    const { privileged, tools } = this.#machine;
+    const { privileged, tools } = this.#ports.runs;
     if (this.#log && this.#logOf && !sameLog(this.#logOf, terms)) void this.closeLog();
     this.#logOf = terms;
     if (definition.output === "log/run") {
-      const limited = this.#tenant.limited(terms);
-      const launch = { definition: limited, owner: key.owner, account, privileged, tools };
+      const launch = { definition: this.#host.limited(terms), owner: key.owner, account, privileged, tools };
       const nothing = { socketPath: undefined, notifyPath: undefined };
-      this.#log ??= this.#machine.openServiceLog(key, account, (cgroup) =>
-        launchServiceLogger({ ...launch, ...nothing, cgroup }),
-      );
+      const logger = (cgroup: string | undefined) => launchServiceLogger({ ...launch, ...nothing, cgroup });
+      this.#log ??= this.#ports.logs.openService(key, account, logger, () => limits.loggerGroup(), this.#predecessor());
       return;
     }
     const own = { size: definition.logSize, files: definition.logFiles };
-    const { size, files } = withinShare(own, this.#tenant.logShare());
+    const { size, files } = withinShare(own, this.#host.logShare());
     const bounds = { ...definition, logSize: size, logFiles: files };
     const logger = launchLogger(logDirectory, key.owner, bounds, privileged);
     if (this.#log) this.#log.follow(logger);
-    else this.#log = this.#machine.openLog(key, account, logger, logDirectory);
+    else this.#log = this.#ports.logs.open(key, account, logger, logDirectory, this.#predecessor());
+  }
+
+  #predecessor(): LogPredecessor {
+    const nothing = { logger: undefined, signature: undefined, dropped: 0 };
+    return { ...nothing, ...this.#former, closed: this.#closing, changed: () => this.#host.logChanged() };
+  }
+
+  /** Logs a last line that has no end. @param idle whether no run of the daemon lives */
+  settleLog(idle: () => boolean): void {
+    const log = this.#log;
+    log?.settle(() => this.#log === log && idle());
   }
 
   /** Resolves when all that was written is in the log's files, and no logger is left of this log nor of those before it. */
   closeLog(): Promise<void> {
     const log = this.#log;
-    if (!log) return this.#closing;
-    // What stands by has the log's FIFO open, and would write where nobody reads.
-    this.#tenant.discard();
-    this.#log = undefined;
-    const closed = log.close().then(() => {
-      this.#loss = { lines: log.loss().lines, reason: "" };
-    });
-    this.#closing = Promise.all([this.#closing, closed]).then(() => undefined);
-    return this.#closing;
+    if (log) {
+      // A standby launch has the log's FIFO open, and would write where nobody reads.
+      this.#host.discard();
+      this.#log = undefined;
+      this.#former = { logger: undefined, signature: undefined, dropped: log.loss().lines };
+      this.#awaitClosed(log.close());
+    }
+    return this.#closing ?? Promise.resolve();
   }
 
-  closePlaces(): void {
+  #awaitClosed(closed: Promise<void>): void {
+    const closing = Promise.all([this.#closing, closed]).then(() => {
+      if (this.#closing === closing) this.#closing = undefined;
+    });
+    this.#closing = closing;
+  }
+
+  closeSockets(): void {
     this.#closeSocket();
-    this.#closeBinding();
+    this.#closeBind();
   }
   #closeSocket(): void {
     this.#socket?.close();
     this.#socket = undefined;
     this.#awaits = false;
   }
-  #closeBinding(): void {
-    this.#binding?.close();
-    this.#binding = undefined;
+  #closeBind(): void {
+    this.#bind?.close();
+    this.#bind = undefined;
   }
 }
 

@@ -5,9 +5,10 @@ import type { Policy } from "../core/policy.ts";
 import type { Account } from "../core/policy-rules.ts";
 import { Admission, ownersOf, type Rule } from "./admission.ts";
 import { Daemon, type TransitionListener } from "./daemon.ts";
-import type { OwnerContext } from "./instance.ts";
 import { MemoryGuard } from "./memory-guard.ts";
-import type { FoundFile, Machine, Places } from "./ports/machine.ts";
+import type { OwnerContext } from "./owner-context.ts";
+import type { ConfDirectories, FoundFile } from "./ports/conf-source.ts";
+import type { Ports } from "./ports/ports.ts";
 import type { Ending } from "./waiters.ts";
 
 /** What a look at the conf directories found. Ids, and problems as `path:line: text`. */
@@ -26,13 +27,13 @@ export type Result = Ending;
 
 /** Keeps every daemon that an owner of the policy has a file for. */
 export class Supervisor {
-  readonly #machine: Machine;
+  readonly #ports: Ports;
   readonly #onTransition: TransitionListener;
   readonly #daemons = new Map<string, Daemon>();
   /** Those whose accounts have changed, until nothing of them is left. */
   readonly #evicted = new WeakSet<Daemon>();
-  /** Those that were dropped, until they are closed. */
-  readonly #closing = new Set<Promise<void>>();
+  /** Daemons that were dropped, by id, until they are closed. */
+  readonly #closing = new Map<string, Promise<void>>();
   /** Called when daemons, their files or what they may could have changed; may be called for nothing. */
   changed: () => void = () => undefined;
   /** Ids that are passed over until somebody asks for a look at the files. */
@@ -43,10 +44,10 @@ export class Supervisor {
   #rule: Rule;
   #stopping = false;
 
-  constructor(machine: Machine, rule: Rule, onTransition: TransitionListener) {
-    this.#machine = machine;
+  constructor(ports: Ports, rule: Rule, onTransition: TransitionListener) {
+    this.#ports = ports;
     this.#rule = rule;
-    this.#memoryGuard = new MemoryGuard(machine, () => [...this.#daemons.values()]);
+    this.#memoryGuard = new MemoryGuard(ports, () => [...this.#daemons.values()]);
     this.#onTransition = (daemon, ...step) => {
       onTransition(daemon, ...step);
       this.changed();
@@ -66,7 +67,7 @@ export class Supervisor {
         return restarts ? nextRoom(this.#restarts.get(owner) ?? [], restarts.amount, now) : now;
       },
       restarted: () => {
-        const now = this.#machine.now();
+        const now = this.#ports.clock.now();
         this.#restarts.set(owner, [...recentOf(this.#restarts.get(owner) ?? [], now), now]);
       },
       logShare: () => {
@@ -91,7 +92,7 @@ export class Supervisor {
 
   #admission(): Admission {
     const ofOwner = (owner: string) => [...this.#daemons.values()].filter(({ key }) => key.owner.name === owner);
-    return new Admission(this.#rule, this.#machine.means, ofOwner);
+    return new Admission(this.#rule, this.#ports.limits.means, ofOwner);
   }
 
   /** The daemons of these owners, in the order of their ids. */
@@ -183,9 +184,9 @@ export class Supervisor {
   }
 
   /** From now on its owner's directories are looked at again by themselves when they change. */
-  #watch(owner: Account, places: Places, findings: Findings): void {
+  #watch(owner: Account, places: ConfDirectories, findings: Findings): void {
     try {
-      this.#machine.watchFiles(owner, places, () => {
+      this.#ports.confs.watch(owner, places, () => {
         if (!this.#stopping) this.#rescan([owner.name]);
       });
     } catch (error) {
@@ -193,10 +194,12 @@ export class Supervisor {
     }
   }
 
-  #rescanOwner(owner: Account, places: Places, findings: Findings): void {
+  #rescanOwner(owner: Account, places: ConfDirectories, findings: Findings): void {
     const loaded = this.daemonsOf([owner.name]);
     const names = loaded.map(({ key }) => key.name);
-    const { files, passedOver, problems, complete } = this.#machine.readFiles(owner, places, names);
+    // Daemons that an earlier supervisor had come first, too.
+    const first = new Set([...names, ...this.#ports.records.daemons(owner.name)]);
+    const { files, passedOver, problems, complete } = this.#ports.confs.readAll(owner, places, first);
     findings.problems.push(...problems, ...files.flatMap((file) => file.errors));
     findings.warnings.push(...files.flatMap((file) => file.warnings));
     for (const file of files) {
@@ -234,9 +237,10 @@ export class Supervisor {
     const daemon = new Daemon(
       { owner, name: file.name },
       file,
-      this.#machine,
+      this.#ports,
       this.#onTransition,
       this.#ownerContext(owner.name),
+      this.#closing.get(`${owner.name}/${file.name}`),
     );
     this.#daemons.set(daemon.id, daemon);
     findings.found.push(daemon.id);
@@ -290,6 +294,21 @@ export class Supervisor {
     }
     if (judged && !lives && !daemon.offer(judged)) return;
     if (daemon.state.block) daemon.feed({ type: "unblock" });
+  }
+
+  /** Ends what an earlier supervisor left and no daemon answers for: runs, sockets, records and cgroups. */
+  removeStrays(): void {
+    const { records, runs, sockets, limits } = this.#ports;
+    for (const owner of records.owners()) {
+      for (const name of records.daemons(owner)) {
+        if (this.#daemons.has(`${owner}/${name}`)) continue;
+        const key = { owner: { name: owner }, name };
+        for (const { run } of records.recall(key).values()) if (run) runs.removeStray(owner, name, run);
+        records.removeAll(owner, name);
+        sockets.removeStray(owner, name);
+      }
+    }
+    limits.removeStrays(new Set(this.daemons().flatMap((daemon) => daemon.groups())));
   }
 
   /** Starts it, with its file as it is now. */
@@ -355,7 +374,7 @@ export class Supervisor {
   #readAgain(daemon: Daemon): FoundFile | undefined {
     const { owner, name } = daemon.key;
     const places = this.#rule.policy.paths(owner.name);
-    return places ? this.#machine.readFile(owner, places, name) : daemon.file;
+    return places ? this.#ports.confs.readOne(owner, places, name) : daemon.file;
   }
 
   /** Stops it and all that it started. */
@@ -396,16 +415,16 @@ export class Supervisor {
     this.#memoryGuard.end();
     const all = [...this.#daemons.values()];
     await Promise.all(all.map((daemon) => this.stop(daemon)));
-    await Promise.all([...all.map((daemon) => daemon.close()), ...this.#closing]);
+    await Promise.all([...all.map((daemon) => daemon.close()), ...this.#closing.values()]);
   }
 
   #drop(daemon: Daemon): void {
     if (!this.#daemons.delete(daemon.id)) return;
     this.changed();
     const closed = daemon.close().then(() => {
-      this.#closing.delete(closed);
+      if (this.#closing.get(daemon.id) === closed) this.#closing.delete(daemon.id);
       if (this.#evicted.has(daemon)) this.#rescan([daemon.key.owner.name]);
     });
-    this.#closing.add(closed);
+    this.#closing.set(daemon.id, closed);
   }
 }

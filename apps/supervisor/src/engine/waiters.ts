@@ -24,6 +24,12 @@ export class Waiters {
     });
   }
 
+  /** Answers all: there is nothing to wait for any more. */
+  abandon(reason: string): void {
+    for (const { resolve } of this.#waiters) resolve({ ok: false, reason, ran: false });
+    this.#waiters = [];
+  }
+
   /** Tells those whose wait is over, as the instances of their daemon are now. */
   answer(instances: readonly Instance[]): void {
     this.#waiters = this.#waiters.filter(({ resolve, ...waiter }) => {
@@ -39,7 +45,7 @@ const endingOf = (
   instances: readonly Instance[],
 ): Ending | undefined => {
   let pending = wish === "down" && instances.some(({ state }) => alive(state));
-  for (const { key, state, waiting } of instances.filter(({ retiring, fresh }) => !retiring && !fresh)) {
+  for (const { key, state, waiting } of instances.filter(({ retiring, candidate }) => !retiring && !candidate)) {
     const former = since.get(key.instance) ?? 0;
     if (wish === "up" && waiting && state.run > former) return { ok: false, reason: waiting, ran: false };
     const said = verdict(state, wish, former);

@@ -1,11 +1,11 @@
 /**
- * The chain of programs between the supervisor and a tenant's daemon, built as text here and run by os/process.ts:
+ * The chain of programs between the supervisor and a tenant's daemon, built as text here and run by os/processes/run.ts:
  *
  *   sh (still root: join the cgroup, set nice) -> setpriv (become the account, for good) -> the stages that the daemon's
  *   file asks for -> sh (enter the directory) -> the daemon's own shell with `start`, or, where that is nothing but `exec`
  *   and plain words, what they name
  *
- * The stages, in this order (core/launch-stages.ts): sh waits for the word; sh takes the lock; perl reads env-dir and
+ * The stages, in this order (launch/stages.ts): sh waits for the word; sh takes the lock; perl reads env-dir and
  * env-file; sh enters the jail; prlimit sets limits; capsh makes the jail its root and gives up the two capabilities for
  * which alone setpriv had left it any. All of them run as the account, so a path of the tenant's is only ever the tenant's
  * own trouble; none of them comes out of the jail, and what does, has no power left.
@@ -53,8 +53,8 @@ export interface LaunchPlan {
 
 const PATH = "/usr/local/bin:/usr/bin:/bin";
 /**
- * PATH of a service directory's scripts (spec/daemontools.md: Service directories): `envdir`, `multilog` and the others are
- * those of the folder `tools`, before any that the machine has.
+ * PATH of a service directory's scripts (man/daemon.conf.5.md#service-directories): `envdir`, `multilog` and the
+ * others are those of the folder `tools`, before any that the machine has.
  */
 export const servicePath = (tools: string): string => `${tools}:${PATH}`;
 
@@ -101,7 +101,7 @@ const become = (account: Account, privileged: boolean, keeps: "nothing" | "jaile
   ];
 };
 
-/** Root's services are scripts that change the account themselves (spec/daemontools.md: Service directories). */
+/** Root's services are scripts that change the account themselves (man/daemon.conf.5.md#service-directories). */
 const keptBy = ({ chroot, service }: Definition): "nothing" | "jailer" | "all" => {
   if (chroot !== undefined) return "jailer";
   return service === undefined ? "nothing" : "all";
@@ -175,7 +175,7 @@ const plainWords = ({ start, shell, chroot, environment, envDir, envFile }: Defi
   return isPlain ? start.split(/ +/).slice(1) : [];
 };
 
-/** The chain that ends in a daemon (DESIGN decision 7). */
+/** The chain that ends in a daemon (docs/explanation/architecture.md#a-launch). */
 export const launchDaemon = (launch: Launch): LaunchPlan => launchAfter(AS_ROOT, launch);
 
 const launchAfter = (first: string, launch: Launch): LaunchPlan => {
@@ -267,8 +267,8 @@ const isHandedOver = ({ listen }: Definition): boolean => listen === "systemd" |
 export type LogTerms = Pick<Definition, "logSize" | "logFiles" | "logTotal" | "logCompress" | "logSelect">;
 
 /**
- * The program that writes a daemon's log, as its owner (DESIGN decision 8). What it makes only its owner can read, and
- * root's programs that act as the owner.
+ * The program that writes a daemon's log, as its owner (docs/explanation/architecture.md#a-log-line). What it makes
+ * only its owner can read, and root's programs that act as the owner.
  */
 export const launchLogger = (directory: string, owner: Account, terms: LogTerms, privileged: boolean): LaunchPlan => ({
   file: "/bin/sh",

@@ -56,7 +56,7 @@ const reasonOf = (said: string): string => {
 
 /**
  * How a chain's end is told from its daemon's.
- * @param raw what os/process.ts saw; undefined: nobody was there to see. `peak`: bytes of memory that it had at most
+ * @param raw what os/processes/run.ts saw; undefined: nobody was there to see. `peak`: bytes of memory that it had at most
  * @param limit bytes of memory that it may have
  */
 export const readExit = (

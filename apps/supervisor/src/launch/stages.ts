@@ -1,5 +1,5 @@
 /**
- * The stages of a launch chain that are scripts (core/launch.ts puts them in their order). Each takes its own arguments,
+ * The stages of a launch chain that are scripts (launch/plan.ts puts them in their order). Each takes its own arguments,
  * does one thing and becomes the program that the rest of its arguments name. One that fails writes the reason and then
  * its own name on descriptor 3.
  */

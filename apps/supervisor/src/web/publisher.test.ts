@@ -7,7 +7,7 @@ import { parsePolicy } from "../conf/policy-file.ts";
 import { initial } from "../core/lifecycle.ts";
 import { resolvePolicy } from "../core/policy.ts";
 import { NginxSites } from "../os/files/nginx-sites.ts";
-import { Hosting, type Sited } from "./publisher.ts";
+import { Publisher, type Sited } from "./publisher.ts";
 
 const OWNER = { name: "alice", uid: 1001, gid: 1001, home: "/home/alice", shell: "/bin/sh" };
 const ACCOUNTS = { users: new Map([["alice", OWNER]]), groups: new Map() };
@@ -70,7 +70,7 @@ class WebServer extends NginxSites {
 }
 
 let web: WebServer;
-const host = (daemons: readonly Sited[]): Hosting => {
+const host = (daemons: readonly Sited[]): Publisher => {
   const { value, errors } = parsePolicy("[runs_as]\nalice\n[hosts]\nalice: *.example.org\n");
   if (!value) throw new Error(JSON.stringify(errors));
   const { policy } = resolvePolicy(value, ACCOUNTS);
@@ -81,7 +81,7 @@ const host = (daemons: readonly Sited[]): Hosting => {
     memory: join(directory, "memory"),
     identity: () => ({ uid: 1001, gid: 1001, groups: [] }),
   });
-  const hosting = new Hosting({
+  const hosting = new Publisher({
     daemons: () => daemons,
     policy: () => policy,
     accounts: () => ACCOUNTS,

@@ -25,7 +25,7 @@ export interface Sited {
 }
 
 /** What hosting looks at, as it is at the moment. */
-export interface HostingSurroundings {
+export interface PublisherSurroundings {
   daemons(): readonly Sited[];
   policy(): Policy;
   accounts(): AccountBase;
@@ -82,8 +82,8 @@ const obstacle = (
   return { state: "refused", reason: `host ${name}: the web server refuses its configuration; ${where}` };
 };
 
-export class Hosting {
-  readonly #about: HostingSurroundings;
+export class Publisher {
+  readonly #about: PublisherSurroundings;
   #planned = false;
   #closed = false;
   #seen: unknown[] = [];
@@ -100,7 +100,7 @@ export class Hosting {
   #remembered: string;
   #told = "";
 
-  constructor(about: HostingSurroundings) {
+  constructor(about: PublisherSurroundings) {
     this.#about = about;
     const memory = about.web?.recall() ?? { holders: {}, sites: {} };
     this.#holders = new Map(Object.entries(memory.holders));

@@ -1,4 +1,7 @@
-/** The text of the vhosts that the web server is offered, out of checked values alone (spec/security.md: rule 3, 21). */
+/**
+ * The text of the vhosts that the web server is offered, out of checked values alone
+ * (docs/explanation/security.md#21).
+ */
 import type { Hostname } from "../core/hostname.ts";
 import type { Site, SitePath } from "../core/site.ts";
 import { UNAVAILABLE_PAGE } from "./error-page.ts";

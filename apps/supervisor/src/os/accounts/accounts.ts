@@ -37,7 +37,8 @@ const readAccount = (line: string): Account | undefined => {
 
 /**
  * Reads every account and group, and `names` besides, for directories that do not enumerate. The first entry of a name
- * counts, as for the C library; an entry answered for a number is never taken for a name (security.md 5).
+ * counts, as for the C library; an entry answered for a number is never taken for a name
+ * (docs/explanation/security.md#5).
  * @throws when getent cannot be run
  */
 export const readAccounts = (names: { users: readonly string[]; groups: readonly string[] }): AccountBase => {

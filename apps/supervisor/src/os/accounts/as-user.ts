@@ -1,4 +1,4 @@
-/** Touching files with a tenant's authority, so that root's powers are absent (security.md, rule 1; DESIGN decision 5). */
+/** Touching files with a tenant's authority, so that root's powers are absent (docs/explanation/security.md#rule-1). */
 import { type FileIdentity, setFileIdentity } from "../kernel/libc.ts";
 import { privileged } from "../kernel/privileges.ts";
 

@@ -1,4 +1,7 @@
-/** A tenant's directory of conf files, read with the tenant's authority and with nothing taken on trust (security.md 2-4). */
+/**
+ * A tenant's directory of conf files, read with the tenant's authority and with nothing taken on trust
+ * (docs/explanation/security.md#2).
+ */
 import {
   closeSync,
   constants,

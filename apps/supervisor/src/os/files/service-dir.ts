@@ -1,6 +1,6 @@
 /**
- * An owner's service directories (spec/daemontools.md: Service directories), read with the owner's authority: nothing in
- * them is believed that somebody else may have written.
+ * An owner's service directories (man/daemon.conf.5.md#service-directories), read with the owner's authority: nothing
+ * in them is believed that somebody else may have written.
  */
 import { createHash } from "node:crypto";
 import { closeSync, lstatSync, readSync, realpathSync } from "node:fs";

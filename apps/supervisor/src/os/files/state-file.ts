@@ -55,7 +55,10 @@ export class StateFiles {
     }
   }
 
-  /** What was written in this boot and pid namespace; undefined for anything else, damaged files too (security.md 19). */
+  /**
+   * What was written in this boot and pid namespace; undefined for anything else, damaged files too
+   * (docs/explanation/security.md#19).
+   */
   read(owner: string, name: string): unknown {
     try {
       const { format, epoch, digest, value } = JSON.parse(readFileSync(this.#path(owner, name), "utf8"));

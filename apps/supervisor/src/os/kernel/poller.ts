@@ -1,4 +1,7 @@
-/** One wait for many raw descriptors: a single poll(2) on a thread of its own (DESIGN decision 16). */
+/**
+ * One wait for many raw descriptors: a single poll(2) on a thread of its own
+ * (docs/explanation/architecture.md#descriptors).
+ */
 import { readSync, writeSync } from "node:fs";
 import { eventfd, pollReadable } from "./libc.ts";
 

@@ -1,12 +1,9 @@
-/** What /proc says of processes. A pid alone proves nothing (security.md 11): a process is its pid and its start time. */
+/**
+ * What /proc says of processes. A pid alone proves nothing (docs/explanation/security.md#11): a process is its pid and
+ * its start time.
+ */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-
-/** A process that cannot be confused with a later one of the same pid, while the machine and pid namespace last. */
-export interface ProcessIdentity {
-  readonly pid: number;
-  /** Ticks after boot at which it started (proc(5): starttime). */
-  readonly startTime: number;
-}
+import type { ProcessIdentity } from "../../engine/ports/runs.ts";
 
 interface Row extends ProcessIdentity {
   readonly state: string;
@@ -71,6 +68,21 @@ export const readProcesses = (): Snapshot =>
     .map((entry) => readRow(Number(entry)))
     .filter((row): row is Row => row !== undefined && isLiving(row) && row.pid > 1);
 
+let recent: Snapshot | undefined;
+
+/**
+ * The same, read once in a turn of the event loop for all who ask in it.
+ * @throws errno errors where it cannot be looked, as for want of a descriptor
+ */
+export const processesThisTurn = (): Snapshot => {
+  if (recent) return recent;
+  recent = readProcesses();
+  setImmediate(() => {
+    recent = undefined;
+  });
+  return recent;
+};
+
 /**
  * Whether the session with the number of `leader` is the one that it led: the kernel gives nobody that pid while the session
  * has a process. A later one whose leader has ended as well cannot be told from it.
@@ -82,7 +94,7 @@ export const hasSession = (leader: ProcessIdentity, rows: Snapshot): boolean =>
 /**
  * The living processes of a tree: `leader`, its session, and their descendants; also those descendants of `known`, seen
  * earlier, whose parent has gone since. Best effort where there is no cgroup: a process that left the session and lost its
- * parent between two looks is missed (security.md 10).
+ * parent between two looks is missed (docs/explanation/security.md#10).
  * @param led whether the session may be the leader's; not where it has been seen to have ended
  */
 export const findTree = (

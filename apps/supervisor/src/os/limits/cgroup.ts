@@ -46,9 +46,9 @@ const unifiedMounts = (): string[] => {
 };
 
 /**
- * Finds or makes the subtree `name` that this supervisor may write to: in a container the one that
- * compose.yaml mounts (DESIGN decision 10), elsewhere one within what was delegated to it, or else of its own on the
- * machine's cgroup2 mount.
+ * Finds or makes the subtree `name` that this supervisor may write to: in a container the one that compose.yaml mounts
+ * (docs/reference/limits.md), elsewhere one within what was delegated to it, or else of its own on the machine's
+ * cgroup2 mount.
  * @param wanted controllers that there are limits of
  */
 export const findCgroupRoot = (name: string, wanted: readonly string[]): CgroupRoot => {

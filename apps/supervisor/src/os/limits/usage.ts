@@ -1,8 +1,7 @@
 /** What processes use of the machine: by their cgroup as far as that counts it, else by /proc. */
 import { readdirSync, readFileSync } from "node:fs";
-import type { RunUsage } from "../../engine/ports/machine.ts";
+import type { ProcessIdentity, RunUsage } from "../../engine/ports/runs.ts";
 import { CpuBudget } from "../kernel/cpu-budget.ts";
-import type { ProcessIdentity } from "../kernel/process-table.ts";
 
 const textOf = (path: string): string | undefined => {
   try {

@@ -29,8 +29,8 @@ export interface LogFile {
 }
 
 /**
- * The seconds of a moment in ms since 1970 as TAI64N labels begin (spec/daemontools.md: Logs). Labels, and so the names of
- * rotated files, sort as their moments do.
+ * The seconds of a moment in ms since 1970 as TAI64N labels begin (docs/reference/logs.md#stamps). Labels, and so the
+ * names of rotated files, sort as their moments do.
  */
 const labelStart = (moment: number): string =>
   `@${(2n ** 62n + 10n + BigInt(Math.floor(moment / 1000))).toString(16).padStart(16, "0")}`;

@@ -1,6 +1,7 @@
 /**
- * A daemon's log: a FIFO that the daemon writes to and an s6-log, running as the owner, that reads it (DESIGN decision 8).
- * The supervisor is not in the data path; it holds the FIFO open so that no writer meets a missing reader.
+ * A daemon's log: a FIFO that the daemon writes to and an s6-log, running as the owner, that reads it
+ * (docs/explanation/architecture.md#a-log-line). The supervisor is not in the data path; it holds the FIFO open so
+ * that no writer meets a missing reader.
  */
 import { hash } from "node:crypto";
 import {
@@ -17,12 +18,12 @@ import {
 import { constants as system } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { LogLoss, RawExit, RunNews } from "../../engine/ports/machine.ts";
+import type { LogLoss, LogPredecessor } from "../../engine/ports/logs.ts";
+import type { ProcessIdentity, RawExit, RunNews } from "../../engine/ports/runs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import { asUser } from "../accounts/as-user.ts";
 import { type FileIdentity, mkfifo } from "../kernel/libc.ts";
 import type { Poller } from "../kernel/poller.ts";
-import type { ProcessIdentity } from "../kernel/process-table.ts";
 import { adopt, clear, launch, type Run } from "../processes/run.ts";
 import { emptied, endLine } from "./last-line.ts";
 import { Complaints } from "./logger-stderr.ts";
@@ -46,18 +47,6 @@ export interface LogPlan {
 export interface LoggerContainment {
   /** Makes its cgroup, or finds it; undefined where there are none. */
   group(): string | undefined;
-}
-
-/** What an earlier log of the same daemon leaves. */
-export interface FormerLog {
-  /** Its logger, which may still live. */
-  readonly logger: ProcessIdentity | undefined;
-  /** Log.signature of that logger's. */
-  readonly signature: string | undefined;
-  /** Lines that were dropped so far. */
-  readonly dropped: number;
-  /** Resolves when the log is closed, where it is being closed: two loggers cannot have one directory. */
-  readonly closed: Promise<void> | undefined;
 }
 
 /** Loggers are started this far apart at least. In ms. */
@@ -154,7 +143,7 @@ export class Log {
    */
   constructor(
     plan: LogPlan,
-    former: FormerLog,
+    former: LogPredecessor,
     { poller, overflows }: { readonly poller: Poller; readonly overflows: OverflowWatch },
     tells: { report(problem: string): void; replaced(): void },
   ) {

@@ -1,10 +1,11 @@
 /**
- * What becomes of a log's FIFO that nobody empties: a daemon must not wait for ever for a full disk (spec/security.md, 18).
- * While loggers do their work nothing is read here: now and then one poll(2) tells which FIFOs are full.
+ * What becomes of a log's FIFO that nobody empties: a daemon must not wait for ever for a full disk
+ * (docs/explanation/security.md#18). While loggers do their work nothing is read here: now and then one poll(2) tells
+ * which FIFOs are full.
  */
 import { closeSync, constants, fstatSync, lstatSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import type { LogLoss } from "../../engine/ports/machine.ts";
+import type { LogLoss } from "../../engine/ports/logs.ts";
 import { asUser } from "../accounts/as-user.ts";
 import { type FileIdentity, fullOnes, readAtOnce, writeAtOnce } from "../kernel/libc.ts";
 

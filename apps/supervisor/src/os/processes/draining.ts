@@ -6,9 +6,8 @@
  */
 import { readFileSync } from "node:fs";
 import { constants } from "node:os";
+import type { ClientLook, ProcessIdentity } from "../../engine/ports/runs.ts";
 import type { CpuBudget } from "../kernel/cpu-budget.ts";
-import type { ProcessIdentity } from "../kernel/process-table.ts";
-import type { Look } from "../sockets/client-probe.ts";
 
 const { SIGTERM, SIGSTOP, SIGCONT } = constants.signals;
 /** Between two looks, at least. In ms. */
@@ -24,7 +23,7 @@ export interface DrainTarget {
   members(): readonly ProcessIdentity[] | undefined;
   signal(process: ProcessIdentity, signal: number): void;
   /** @param since before when (performance.now()) it must not have been looked */
-  look(since?: number): Look;
+  look(since?: number): ClientLook;
   /** Time that may go into it. */
   readonly budget: CpuBudget;
 }
@@ -56,7 +55,7 @@ export const drain = (tree: DrainTarget): (() => void) => {
       giveUp = tree.budget.inTurn(look);
     }, LOOK);
   };
-  const idleOf = (processes: readonly ProcessIdentity[], serves: Look): ProcessIdentity[] =>
+  const idleOf = (processes: readonly ProcessIdentity[], serves: ClientLook): ProcessIdentity[] =>
     processes.filter((process) => {
       const found = serves(process);
       if (found && process.pid !== tree.main.pid) workers.add(process.pid);

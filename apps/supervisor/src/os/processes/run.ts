@@ -3,7 +3,7 @@ import { closeSync, writeSync } from "node:fs";
 import { Socket } from "node:net";
 import { constants } from "node:os";
 import type { Readable } from "node:stream";
-import type { LiveRun, RunNews, RunUsage } from "../../engine/ports/machine.ts";
+import type { ClientProbe, LiveRun, ProcessIdentity, RunNews, RunUsage } from "../../engine/ports/runs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import { CpuBudget } from "../kernel/cpu-budget.ts";
 import { endedChild, openPidfd, reap, sendSignal, socketPair } from "../kernel/libc.ts";
@@ -13,13 +13,13 @@ import {
   hasSession,
   identify,
   isAlive,
-  type ProcessIdentity,
+  processesThisTurn,
   readProcesses,
   type Snapshot,
 } from "../kernel/process-table.ts";
 import { groupMembers, hasStarved, isPopulated, killGroup, removeGroup } from "../limits/cgroup.ts";
 import { readPeak, readSize, readUsage } from "../limits/usage.ts";
-import { anyOf, type Look } from "../sockets/client-probe.ts";
+import { anyOf } from "../sockets/client-probe.ts";
 import { begin, collect, type Ended } from "./children.ts";
 import { drain } from "./draining.ts";
 
@@ -33,26 +33,21 @@ export interface Stdio {
   readonly socket?: number | undefined;
   /** Whether it gets the end of a pipe, at the plan's slot for it, to tell that it is ready. */
   readonly tells?: boolean;
-  readonly probe?: ClientProbe | undefined;
+  readonly probe?: BudgetedProbe | undefined;
   /** At the plan's slot for it. */
   readonly complaints?: number | undefined;
 }
 
-/** How a run's clients are looked for. */
-export interface ClientProbe {
-  /** @param since before when (performance.now()) it must not have been looked */
-  look(since?: number): Look;
-  /** Time that may go into it. */
+/** A probe, and the processor time that may be spent on it. */
+export interface BudgetedProbe extends ClientProbe {
   readonly budget: CpuBudget;
 }
 
 /** A run that lives, or did: `leader` is its main process. */
-export interface Run extends LiveRun {
+export interface Run extends Omit<LiveRun, "trace"> {
   readonly leader: ProcessIdentity;
   /** cgroup of its own, where there are cgroups. */
   readonly cgroup: string | undefined;
-  /** See Machine.sizes; the snapshot is used where there is no cgroup. */
-  size(doubtful: number, snapshot: Snapshot | undefined): number;
 }
 
 const LONGEST_REPORT = 4096;
@@ -71,10 +66,10 @@ const LONGEST_TELLING = 4096;
 /** Processes of one run that are looked at for clients, at most. */
 const CROWD = 1000;
 /** Of a run that nobody can be a client of. */
-const NO_PROBE: ClientProbe = { look: () => () => false, budget: new CpuBudget(0, Number.POSITIVE_INFINITY) };
-/** How a line of a report begins that tells what is waited for, and no failure (core/launch-stages.ts: NOTICE). */
+const NO_PROBE: BudgetedProbe = { look: () => () => false, budget: new CpuBudget(0, Number.POSITIVE_INFINITY) };
+/** How a line of a report begins that tells what is waited for, and no failure (launch/stages.ts: NOTICE). */
 const NOTICE = "~";
-/** Where a chain reports, and where it is given its word (core/launch-stages.ts). */
+/** Where a chain reports, and where it is given its word (launch/stages.ts). */
 const REPORT = 3;
 const GATE = 4;
 /** In place of a descriptor. */
@@ -107,14 +102,14 @@ const signalProcess = (process: ProcessIdentity, signal: number): void => {
 class Tree {
   readonly leader: ProcessIdentity;
   readonly cgroup: string | undefined;
-  readonly #probe: ClientProbe;
+  readonly #probe: BudgetedProbe;
   #known: ProcessIdentity[] = [];
   /** Whether the leader's session may still have processes: once it has not, its number may become another's. */
   #leads = true;
   #stopDraining: (() => void) | undefined;
   #isKilled = false;
 
-  constructor(leader: ProcessIdentity, cgroup: string | undefined, probe: ClientProbe = NO_PROBE) {
+  constructor(leader: ProcessIdentity, cgroup: string | undefined, probe: BudgetedProbe = NO_PROBE) {
     this.leader = leader;
     this.cgroup = cgroup;
     this.#probe = probe;
@@ -167,8 +162,13 @@ class Tree {
     return readUsage(this.cgroup, this.members());
   }
 
-  size(doubtful: number, snapshot?: Snapshot): number {
-    return readSize(this.members(snapshot), doubtful);
+  size(doubtful: number): number | undefined {
+    try {
+      return readSize(this.members(this.cgroup === undefined ? processesThisTurn() : undefined), doubtful);
+    } catch {
+      // Without a descriptor nothing is found to be too large.
+      return undefined;
+    }
   }
 
   oomKilled(): boolean {
@@ -223,7 +223,7 @@ const runOf = (tree: Tree): Run => ({
   serves: () => tree.serves(),
   kill: () => tree.kill(),
   usage: () => tree.usage(),
-  size: (doubtful, snapshot) => tree.size(doubtful, snapshot),
+  size: (doubtful) => tree.size(doubtful),
 });
 
 /** The reading of a report. */
@@ -276,7 +276,7 @@ const readReport = (report: Readable, notice: (text: string) => void, done: (tex
   return { watch };
 };
 
-/** A launch that waits for its word to go on (see core/launch.ts). */
+/** A launch that waits for its word to go on (see launch/plan.ts). */
 export interface Chain {
   /** Lets it become the daemon; undefined when it has ended meanwhile. */
   go(news: RunNews): Run | undefined;
@@ -420,7 +420,7 @@ export const adopt = (
   cgroup: string | undefined,
   poller: Poller,
   news: RunNews,
-  probe?: ClientProbe,
+  probe?: BudgetedProbe,
 ): Run | undefined => {
   let pidfd: number;
   try {

@@ -1,8 +1,9 @@
 /**
- * Where a daemon's processes bind sockets of their own (listen=path). Each run gets a directory that its account may write
- * to; what it binds there is linked into another that the account could write to and cannot reach, for whoever could put a
- * link at a published path could have the web server connect to anybody's socket (security.md 20). All of these are in one
- * tree, which can be a file system of its own: what fills it is in nobody else's way.
+ * Where a daemon's processes bind sockets of their own (listen=path). Each run gets a directory that its account may
+ * write to; what it binds there is linked into another that the account could write to and cannot reach, for whoever
+ * could put a link at a published path could have the web server connect to anybody's socket
+ * (docs/explanation/security.md#20). All of these are in one tree, which can be a file system of its own: what fills
+ * it is in nobody else's way.
  */
 import {
   chmodSync,
@@ -21,15 +22,15 @@ import {
   unlinkSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import type { BindingPlace } from "../../engine/ports/machine.ts";
+import type { ClientLook, ClientProbe, ProcessIdentity } from "../../engine/ports/runs.ts";
+import type { BindDirectory } from "../../engine/ports/sockets.ts";
 import { asUser } from "../accounts/as-user.ts";
 import { excessIn } from "../files/directory-size.ts";
 import { removeStaleFiles } from "../files/stale-files.ts";
 import type { CpuBudget } from "../kernel/cpu-budget.ts";
 import { type FileIdentity, isListenedOn } from "../kernel/libc.ts";
-import type { ProcessIdentity } from "../kernel/process-table.ts";
 import { fileNumber, type SocketSnapshots } from "../kernel/socket-snapshot.ts";
-import { hasClient, hasListener, type Look } from "./client-probe.ts";
+import { hasClient, hasListener } from "./client-probe.ts";
 import { makePassage, PASSAGE, requireShort, takeAway } from "./listening-socket.ts";
 
 /** Not names that an owner can have. */
@@ -61,7 +62,7 @@ export interface BindingPlan {
 }
 
 /** The place for one daemon; its directories are there until `close`. */
-export class Binding implements BindingPlace {
+export class Binding implements BindDirectory {
   readonly path: string;
   readonly #plan: BindingPlan;
   readonly #tree: string;
@@ -169,8 +170,10 @@ export class Binding implements BindingPlace {
     return snapshots?.told === false ? isListenedOn(path) : snapshots?.to(file).listening;
   }
 
-  /** See ClientProbe; for one run. */
-  look(run: number, since?: number): Look {
+  probe(run: number): ClientProbe {
+    return { look: (since) => this.#look(run, since) };
+  }
+  #look(run: number, since?: number): ClientLook {
     const file = this.#files.get(run) ?? this.#fileIn(join(this.#runs, String(run)));
     if (file === undefined) return () => false;
     if (run === this.#former && performance.now() - this.#switched < ON_THE_WAY) return () => true;

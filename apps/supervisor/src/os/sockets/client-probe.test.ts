@@ -4,9 +4,10 @@ import { createConnection, createServer, type Server, type Socket } from "node:n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import type { ProcessIdentity } from "../../engine/ports/runs.ts";
 import { CpuBudget } from "../kernel/cpu-budget.ts";
 import { bindDatagrams, listenUnix } from "../kernel/libc.ts";
-import { identify, type ProcessIdentity } from "../kernel/process-table.ts";
+import { identify } from "../kernel/process-table.ts";
 import { fileNumber, SocketSnapshots } from "../kernel/socket-snapshot.ts";
 import { Binding } from "./binding.ts";
 import { anyOf, hasClient, servesClient } from "./client-probe.ts";

@@ -1,7 +1,7 @@
 /** Clients of a listening socket, and who has them in hand: sock_diag(7), and /proc, where every look is bounded. */
 import { lstatSync, opendirSync, readFileSync, readlinkSync } from "node:fs";
+import type { ClientLook, ProcessIdentity } from "../../engine/ports/runs.ts";
 import { asUser } from "../accounts/as-user.ts";
-import type { ProcessIdentity } from "../kernel/process-table.ts";
 import { type Role, roleOf, type SocketSnapshots } from "../kernel/socket-snapshot.ts";
 
 /**
@@ -12,14 +12,8 @@ const LONGEST = 20;
 /** The same where each of their sockets is asked for, because others have so many. */
 const LONGEST_ASKING = 100;
 
-/**
- * One look at processes, a process at a time: whether it has a client's connection in hand; undefined where that takes too
- * long to find out.
- */
-export type Look = (process: ProcessIdentity) => boolean | undefined;
-
 /** Whether one of these processes is what is looked for; undefined where it may be. */
-export const anyOf = (processes: readonly ProcessIdentity[], look: Look): boolean | undefined => {
+export const anyOf = (processes: readonly ProcessIdentity[], look: ClientLook): boolean | undefined => {
   let unsure = false;
   for (const process of processes) {
     const found = look(process);
@@ -33,7 +27,7 @@ export const anyOf = (processes: readonly ProcessIdentity[], look: Look): boolea
  * A look for clients of the socket that is bound to this `file` (fileNumber).
  * @param since a clock's value (performance.now()) before which it must not have been looked
  */
-export const servesClient = (snapshots: SocketSnapshots, file: number, since?: number): Look => {
+export const servesClient = (snapshots: SocketSnapshots, file: number, since?: number): ClientLook => {
   const present = since === undefined ? snapshots.recent() : snapshots.since(since);
   if (!present) return ask(snapshots, file, ["client"]);
   if (!present.told) return () => false;
@@ -63,13 +57,13 @@ const oneByOne = (file: number, wanted: readonly Role[]): Knowledge => {
   return { isClient: (socket) => wanted.includes(role(socket)), isListed: (socket) => role(socket) !== "elsewhere" };
 };
 
-const ask = ({ asking }: SocketSnapshots, file: number, wanted: readonly Role[]): Look => {
+const ask = ({ asking }: SocketSnapshots, file: number, wanted: readonly Role[]): ClientLook => {
   if (asking.balance <= 0) return () => undefined;
   const look = lookFor(oneByOne(file, wanted), LONGEST_ASKING);
   return (process) => asking.charge(() => look(process));
 };
 
-const lookFor = (knowledge: Knowledge, longest: number): Look => {
+const lookFor = (knowledge: Knowledge, longest: number): ClientLook => {
   const deadline = performance.now() + longest;
   return ({ pid }) => (performance.now() > deadline ? undefined : holdsClient(pid, knowledge, deadline));
 };
@@ -78,7 +72,7 @@ const lookFor = (knowledge: Knowledge, longest: number): Look => {
  * The same for a socket that one run alone listens on: whoever is connected to it is that run's, those who wait included, so
  * that each of its processes is taken to have one. Waiting ones of another network namespace are in its queue.
  */
-export const hasClient = (snapshots: SocketSnapshots, file: number, since?: number): Look => {
+export const hasClient = (snapshots: SocketSnapshots, file: number, since?: number): ClientLook => {
   const present = since === undefined ? snapshots.recent() : snapshots.since(since);
   if (!present) return ask(snapshots, file, ["client", "queue"]);
   if (present.to(file).count > 0) return () => true;

@@ -1,6 +1,6 @@
 /** The supervisor's hold of a listening socket. */
 import type { SocketEvidence } from "../../core/evidence.ts";
-import type { HeldSocket } from "../../engine/ports/machine.ts";
+import type { HeldSocket } from "../../engine/ports/sockets.ts";
 import type { Poller } from "../kernel/poller.ts";
 import {
   admit,
@@ -31,7 +31,7 @@ export class Held implements HeldSocket {
     this.#closed = closed;
   }
 
-  get fd(): number {
+  get descriptor(): number {
     return this.#socket.fd;
   }
   get path(): string {
@@ -50,7 +50,7 @@ export class Held implements HeldSocket {
     admit(this.#socket, clients);
   }
   dismiss(): void {
-    this.#poller.forget(this.fd);
+    this.#poller.forget(this.descriptor);
     this.#socket = dismissWaiting(this.#socket);
   }
   mark(): void {
@@ -60,10 +60,10 @@ export class Held implements HeldSocket {
     return this.#last ?? observeSocket(this.#socket);
   }
   awaitClient(came: () => void): void {
-    this.#poller.once(this.fd, came);
+    this.#poller.once(this.descriptor, came);
   }
   close(): void {
-    this.#poller.forget(this.fd);
+    this.#poller.forget(this.descriptor);
     this.#last = observeSocket(this.#socket);
     this.#closed(closeSocket(this.#socket));
   }

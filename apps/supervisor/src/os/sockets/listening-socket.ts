@@ -1,4 +1,7 @@
-/** Listening FastCGI sockets: owned by the supervisor, published in a directory where only root writes (security.md 20). */
+/**
+ * Listening FastCGI sockets: owned by the supervisor, published in a directory where only root writes
+ * (docs/explanation/security.md#20).
+ */
 import {
   chmodSync,
   chownSync,
@@ -15,6 +18,7 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import type { SocketEvidence } from "../../core/evidence.ts";
+import type { ProcessIdentity } from "../../engine/ports/runs.ts";
 import {
   askSocketDiagnosis,
   isListenedOn,
@@ -25,7 +29,7 @@ import {
   SOCKET_PATH_LIMIT,
   takeDescriptor,
 } from "../kernel/libc.ts";
-import { isAlive, type ProcessIdentity } from "../kernel/process-table.ts";
+import { isAlive } from "../kernel/process-table.ts";
 import { fileNumber, kernelDevice } from "../kernel/socket-snapshot.ts";
 
 const BACKLOG = 4096;

@@ -1,0 +1,75 @@
+/** Everything that the API does outside of the engine: files of tenants, logs, and the policy. */
+import { VERSION } from "@dmhost/contract";
+import type { Logger } from "pino";
+import type { ConfKey } from "../api/conf-text.ts";
+import type { Surroundings } from "../api/routes.ts";
+import { parseDaemonFile } from "../conf/daemon-file.ts";
+import { daemonTemplate } from "../conf/daemon-template.ts";
+import { effectiveSettings } from "../conf/effective-settings.ts";
+import { describeProblem } from "../core/definition.ts";
+import type { Supervisor } from "../engine/supervisor.ts";
+import { confPath, isConfPath } from "../os/files/conf-dir.ts";
+import { makeConfFile, replaceConfFile } from "../os/files/conf-write.ts";
+import { readLog } from "../os/logs/reader.ts";
+import type { Machine } from "./machine.ts";
+
+/** What else they are made of. */
+export interface SurroundingsOptions {
+  readonly policyFile: string;
+  /** Reads policy and accounts again; returns problems. Throws when the file is refused. */
+  readonly reloadPolicy: () => Promise<string[]>;
+  /** Called after each request. */
+  readonly answered: () => void;
+}
+
+export const apiSurroundings = (
+  supervisor: Supervisor,
+  { ports, accounts, confs, cgroups }: Machine,
+  log: Pick<Logger, "error">,
+  { policyFile, reloadPolicy, answered }: SurroundingsOptions,
+): Surroundings => {
+  const started = Date.now();
+  const found = ({ owner, name }: ConfKey) => {
+    const { chain, serviceChain } = supervisor.policy.paths(owner.name) ?? { chain: ["/"], serviceChain: ["/"] };
+    return {
+      path: confPath(chain.at(-1) ?? "/", name),
+      text: confs.text(owner, chain, name) ?? confs.script(owner, serviceChain, name),
+    };
+  };
+  return {
+    now: () => ports.clock.now(),
+    health: () => ({
+      version: VERSION,
+      pid: process.pid,
+      uptime: Math.round((Date.now() - started) / 1000),
+      containment: cgroups.path === undefined ? `sessions (${cgroups.why})` : "cgroup",
+    }),
+    policyFile,
+    effectiveSettings,
+    reloadPolicy,
+    policyOwner: process.geteuid?.() ?? 0,
+    readLog: ({ key, logDirectory }, from) => readLog(accounts.identity(key.owner), logDirectory ?? "", from),
+    readConf: (key) => {
+      const { path, text } = found(key);
+      return text ?? { path, text: undefined, problem: undefined };
+    },
+    checkConf: ({ owner }, path, text) => {
+      if (!isConfPath(path)) return { errors: [], warnings: [] };
+      const { errors, warnings } = parseDaemonFile(text, owner);
+      const describe = (problem: { line: number; text: string }) => describeProblem(path, problem);
+      return { errors: errors.map(describe), warnings: warnings.map(describe) };
+    },
+    writeConf: (key, text, what) => {
+      const identity = accounts.identity(key.owner);
+      const existing = found(key);
+      if (what === "make") makeConfFile(identity, existing.path, text);
+      else if (existing.text) replaceConfFile(identity, existing.text.path, text);
+    },
+    newConf: daemonTemplate,
+    writeRecords: () => {
+      ports.records.flush();
+      answered();
+    },
+    onInternalError: (error, { user }) => log.error({ err: error, caller: user }, "a request failed"),
+  };
+};

@@ -1,0 +1,51 @@
+import { describe, expect, test } from "vitest";
+import { readFlags, USAGE } from "./flags.ts";
+
+const nothing = (): boolean => false;
+
+describe("the supervisor's command line", () => {
+  test("has a default for every option", () => {
+    expect(readFlags([], nothing)).toEqual({
+      config: "/etc/daemon-manager.conf",
+      runDir: "/run/dmhost",
+      fastcgiDir: "/run/fastcgi",
+      stateDir: "/var/lib/dmhost",
+      sitesDir: undefined,
+      siteLogsDir: "/var/log/dmhost-sites",
+      httpPort: 80,
+      toolsDir: undefined,
+      logLevel: "info",
+      help: false,
+      version: false,
+    });
+  });
+
+  test("takes the policy file that exists", () => {
+    const second = "/etc/daemon-manager/daemon-manager.conf";
+    expect(readFlags([], (path) => path === second).config).toBe(second);
+  });
+
+  test("makes directories absolute", () => {
+    expect(readFlags(["--run-dir", "run", "--sites-dir", "/s/", "--tools-dir", "t"], nothing)).toMatchObject({
+      runDir: `${process.cwd()}/run`,
+      sitesDir: "/s",
+      toolsDir: `${process.cwd()}/t`,
+    });
+  });
+
+  test.each([
+    [["--http-port", "0"], "--http-port 0: expected a TCP port from 1 to 65535"],
+    [["--http-port", "65536"], "--http-port 65536"],
+    [["--http-port", "80x"], "--http-port 80x"],
+    [["--log-level", "loud"], "--log-level loud: expected one of fatal, error"],
+    [["--nosuch"], "--nosuch"],
+    [["stray"], "stray"],
+  ])("refuses %j", (args, message) => {
+    expect(() => readFlags(args, nothing)).toThrow(message);
+  });
+
+  test("is described completely by its usage", () => {
+    for (const option of ["config", "run-dir", "fastcgi-dir", "state-dir", "sites-dir", "site-logs-dir", "http-port"])
+      expect(USAGE).toContain(`--${option} `);
+  });
+});

@@ -1,0 +1,155 @@
+/** The supervisor as a service: everything wired together, and the answers to signals. */
+import { closeSync } from "node:fs";
+import { join } from "node:path";
+import { VERSION } from "@dmhost/contract";
+import type { FastifyInstance } from "fastify";
+import type { Logger } from "pino";
+import { createApi } from "../api/routes.ts";
+import { type Findings, Supervisor } from "../engine/supervisor.ts";
+import { NginxSites } from "../os/files/nginx-sites.ts";
+import { giveBackMemory } from "../os/kernel/own-memory.ts";
+import { releaseCgroupRoot } from "../os/limits/cgroup.ts";
+import { reExec, takeInherited } from "../os/processes/re-exec.ts";
+import { Publisher } from "../web/publisher.ts";
+import { apiSurroundings } from "./api-surroundings.ts";
+import { type Control, controlSockets } from "./control.ts";
+import type { Flags } from "./flags.ts";
+import { flushAndExit, logTransitions } from "./logging.ts";
+import { type Machine, makeMachine } from "./machine.ts";
+import { type LoadedPolicy, loadPolicy } from "./policy.ts";
+import { editionOf } from "./program-edition.ts";
+
+/** How long nothing must have happened before memory is given back. In ms. */
+const QUIET = 10_000;
+
+export class Service {
+  readonly #flags: Flags;
+  readonly #log: Logger;
+  /** Path of the supervisor's program. */
+  readonly #program: string;
+  /** The program that runs. */
+  readonly #edition: string | undefined;
+  readonly #inherited = takeInherited();
+  readonly #loaded: LoadedPolicy;
+  readonly #machine: Machine;
+  readonly #supervisor: Supervisor;
+  readonly #publisher: Publisher;
+  readonly #control: Control;
+  readonly #rest = setTimeout(giveBackMemory, QUIET).unref();
+  #api: FastifyInstance | undefined;
+  #leaving = false;
+
+  /** @throws Error when the policy is refused or another supervisor has one of the directories */
+  constructor(flags: Flags, program: string, log: Logger) {
+    this.#flags = flags;
+    this.#log = log;
+    this.#program = program;
+    this.#edition = editionOf(program);
+    this.#loaded = loadPolicy(flags.config);
+    this.#warn("about the policy", this.#loaded.problems);
+    const { rule } = this.#loaded;
+    this.#machine = makeMachine(flags, rule.accounts, this.#inherited, import.meta.filename, log);
+    const { ports, accounts } = this.#machine;
+    this.#supervisor = new Supervisor(ports, rule, logTransitions(log));
+    this.#publisher = this.#makePublisher();
+    const api = (): FastifyInstance => this.#api as FastifyInstance;
+    this.#control = controlSockets(flags.runDir, this.#supervisor, accounts, api, log);
+  }
+
+  #makePublisher(): Publisher {
+    const { sitesDir, siteLogsDir, fastcgiDir, stateDir, httpPort } = this.#flags;
+    const { ports, accounts } = this.#machine;
+    const memory = join(stateDir, "sites.json");
+    const identity = accounts.identity.bind(accounts);
+    return new Publisher({
+      daemons: () => this.#supervisor.daemons(),
+      policy: () => this.#supervisor.policy,
+      accounts: () => accounts.base,
+      web:
+        sitesDir === undefined
+          ? undefined
+          : new NginxSites({ sitesDir, logsDir: siteLogsDir, fastcgiDir, memory, identity }),
+      machine: ports.clock,
+      port: httpPort,
+      report: (level, text) => this.#log[level]({ sitesDir }, text),
+    });
+  }
+
+  /** Starts what is to run, and answers from then on. */
+  async start(): Promise<void> {
+    this.#api = await createApi(
+      this.#supervisor,
+      apiSurroundings(this.#supervisor, this.#machine, this.#log, {
+        policyFile: this.#flags.config,
+        reloadPolicy: () => this.#reloadPolicy(),
+        answered: () => this.#rest.refresh(),
+      }),
+    );
+    process.on("SIGTERM", () => void this.#leave());
+    process.on("SIGINT", () => void this.#leave());
+    process.on("SIGHUP", () => void this.#reload());
+    await this.#control.open();
+    const { found } = this.#rescan();
+    this.#supervisor.changed = () => {
+      this.#publisher.plan();
+      this.#rest.refresh();
+    };
+    this.#publisher.plan();
+    this.#supervisor.removeStrays();
+    for (const fd of this.#inherited.values()) closeSync(fd);
+    this.#rest.refresh();
+    this.#log.info({ version: VERSION, daemons: found.length, owners: this.#supervisor.owners() }, "ready");
+  }
+
+  #warn(subject: string, problems: readonly string[]): void {
+    for (const problem of problems) this.#log.warn({ problem }, subject);
+  }
+
+  async #reloadPolicy(): Promise<string[]> {
+    const { rule, problems } = loadPolicy(this.#flags.config);
+    this.#machine.accounts.base = rule.accounts;
+    this.#supervisor.rule(rule);
+    await this.#control.open();
+    this.#log.info({ owners: this.#supervisor.owners() }, "policy read again");
+    return [...problems];
+  }
+
+  #rescan(): Findings {
+    const findings = this.#supervisor.rescan(this.#supervisor.owners());
+    this.#warn("about a conf file", [...findings.problems, ...findings.warnings]);
+    return findings;
+  }
+
+  /** Reads policy and conf files again, and re-executes where the program on disk has changed. */
+  async #reload(): Promise<void> {
+    try {
+      this.#warn("about the policy", await this.#reloadPolicy());
+    } catch (error) {
+      this.#log.error({ err: error }, "the policy is refused; the one in force stays");
+      return;
+    }
+    const { found, started, changed, removed } = this.#rescan();
+    this.#log.info({ found, started, changed, removed }, "conf files read again");
+    const present = editionOf(this.#program);
+    if (present === undefined || present === this.#edition) return;
+    this.#log.info("re-executing: program on disk changed");
+    try {
+      reExec(this.#machine.handOver());
+    } catch (error) {
+      this.#log.error({ err: error }, "cannot re-execute; this program continues");
+      for (const daemon of this.#supervisor.daemons()) for (const instance of daemon.instances()) instance.refresh();
+    }
+  }
+
+  async #leave(): Promise<void> {
+    if (this.#leaving) return;
+    this.#leaving = true;
+    this.#publisher.close();
+    this.#log.info("stopping every daemon");
+    await this.#supervisor.shutdown();
+    this.#control.close();
+    releaseCgroupRoot(this.#machine.cgroups);
+    this.#log.info("stopped");
+    flushAndExit(this.#log);
+  }
+}

@@ -1,0 +1,66 @@
+import { DEFAULTS, type Definition } from "../../core/definition.ts";
+import type { Account } from "../../core/policy-rules.ts";
+import type { ConfDirectories, ConfSource, FoundFile, FoundFiles } from "./conf-source.ts";
+
+/** Conf files as values, by owner and name. */
+export class FakeConfSource implements ConfSource {
+  readonly #files = new Map<string, Map<string, FoundFile>>();
+  readonly #watches = new Map<string, () => void>();
+  #edition = 0;
+  /** Whether directories can be listed. */
+  complete = true;
+  /** Thrown by `watch`. */
+  watchError: Error | undefined;
+  readonly problems: string[] = [];
+  readonly passedOver: string[] = [];
+
+  #of(owner: string): Map<string, FoundFile> {
+    const files = this.#files.get(owner) ?? new Map<string, FoundFile>();
+    this.#files.set(owner, files);
+    return files;
+  }
+
+  /** Writes a valid conf file. */
+  write(owner: string, name: string, definition: Partial<Definition> = {}): FoundFile {
+    return this.put(owner, name, { definition: { ...DEFAULTS, start: "exec program", ...definition } });
+  }
+
+  /** Writes any conf file. */
+  put(owner: string, name: string, file: Partial<FoundFile>): FoundFile {
+    this.#edition += 1;
+    const found: FoundFile = {
+      name,
+      kind: "conf",
+      path: `/home/${owner}/.daemon-manager/daemons/${name}.conf`,
+      definition: undefined,
+      legible: true,
+      errors: [],
+      warnings: [],
+      fingerprint: `edition ${this.#edition}`,
+      ...file,
+    };
+    this.#of(owner).set(name, found);
+    return found;
+  }
+
+  remove(owner: string, name: string): void {
+    this.#of(owner).delete(name);
+  }
+
+  /** Reports a change of an owner's directories. */
+  change(owner: string): void {
+    this.#watches.get(owner)?.();
+  }
+
+  readAll(owner: Account, _directories: ConfDirectories, _first: ReadonlySet<string>): FoundFiles {
+    const { problems, passedOver, complete } = this;
+    return { files: [...this.#of(owner.name).values()], passedOver, problems, complete };
+  }
+  readOne(owner: Account, _directories: ConfDirectories, name: string): FoundFile | undefined {
+    return this.#of(owner.name).get(name);
+  }
+  watch(owner: Account, _directories: ConfDirectories, changed: () => void): void {
+    if (this.watchError) throw this.watchError;
+    this.#watches.set(owner.name, changed);
+  }
+}

@@ -1,0 +1,54 @@
+/** Conf files and service directories of owners. */
+import type { Definition } from "../../core/definition.ts";
+import type { Account } from "../../core/policy-rules.ts";
+
+/** A conf file, or a service directory, as read: what it defines, or why it defines nothing. */
+export interface FoundFile {
+  readonly name: string;
+  readonly kind: "conf" | "service";
+  /** Of the conf file, or of the service directory's `run`. */
+  readonly path: string;
+  readonly definition: Definition | undefined;
+  /** Whether it could be read at all. */
+  readonly legible: boolean;
+  /** Each `path:line: text`. */
+  readonly errors: readonly string[];
+  readonly warnings: readonly string[];
+  /** Equal for equal contents. */
+  readonly fingerprint: string;
+}
+
+/** Where an owner's files are: each a chain of directories that only the owner and root may write; the last holds the files. */
+export interface ConfDirectories {
+  readonly chain: readonly string[];
+  readonly serviceChain: readonly string[];
+}
+
+/** What an owner's directories of conf files and of service directories hold. */
+export interface FoundFiles {
+  readonly files: readonly FoundFile[];
+  /** Names of files that exist and were not read, because there are too many. */
+  readonly passedOver: readonly string[];
+  /** What could not be read, each `path: reason`. */
+  readonly problems: readonly string[];
+  /** Whether the directories could be listed: if not, a file that is missing here may still exist. */
+  readonly complete: boolean;
+}
+
+/** Reads what owners wrote, with the owner's authority. Methods may throw errno errors. */
+export interface ConfSource {
+  /**
+   * Reads the conf files and service directories of an owner. Files that others than the owner and root may have written
+   * are not read. Missing directories of conf files below the owner's home are made. Where a conf file and a service
+   * directory have one name, the conf file counts.
+   * @param first names that are read before any other where there are too many
+   */
+  readAll(owner: Account, directories: ConfDirectories, first: ReadonlySet<string>): FoundFiles;
+  /** Reads one of them; undefined when there is neither such a file nor such a directory. */
+  readOne(owner: Account, directories: ConfDirectories, name: string): FoundFile | undefined;
+  /**
+   * Calls `changed` after a change, once there has been none for a moment. Replaces an earlier watch of this owner.
+   * @throws Error that begins with the path that cannot be watched
+   */
+  watch(owner: Account, directories: ConfDirectories, changed: () => void): void;
+}

@@ -1,0 +1,168 @@
+/** Runs: process trees from their launch until no process is left. */
+import type { InstanceKey } from "../../core/daemon-key.ts";
+import type { Ready } from "../../core/definition.ts";
+import type { Account } from "../../core/policy-rules.ts";
+import type { LaunchPlan } from "../../launch/plan.ts";
+import type { HeldLog } from "./logs.ts";
+import type { BindDirectory, HeldSocket } from "./sockets.ts";
+
+/** A process that cannot be confused with a later one of the same pid, while the machine and pid namespace last. */
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** Ticks after boot at which it started (proc(5): starttime). */
+  readonly startTime: number;
+}
+
+/** Whether a process has a client's connection; undefined where that takes too long to find out. */
+export type ClientLook = (process: ProcessIdentity) => boolean | undefined;
+
+/** How clients of a run are found. */
+export interface ClientProbe {
+  /** @param since before when (ms of performance.now()) the sockets must not have been looked at */
+  look(since?: number): ClientLook;
+}
+
+/** How the next supervisor finds a live run again. Plain data. */
+export interface RunTrace {
+  readonly leader: ProcessIdentity;
+  readonly cgroup: string | undefined;
+  /** HeldSocket.file of the socket that it listens on. */
+  readonly socketFile: number | undefined;
+}
+
+/** What a run uses of the machine. What this machine cannot tell is undefined. */
+export interface RunUsage {
+  /** Bytes. */
+  readonly memory: number | undefined;
+  /** Most bytes so far. */
+  readonly memoryPeak: number | undefined;
+  readonly processes: number | undefined;
+  /** Seconds of processor time so far. */
+  readonly cpu: number | undefined;
+  /** Seconds for which `cpu=` has held its daemon back, this run and others, as long as the daemon has had its group. */
+  readonly throttled: number | undefined;
+  /** Part of the last 10 s in which one of its processes waited for memory, in per cent. */
+  readonly memoryPressure: number | undefined;
+  /** Processes of it that the kernel killed because of its memory limit, while the run continues. */
+  readonly oomKills: number | undefined;
+}
+
+/** Processes whose memory is sampled where no cgroup limits it. */
+interface Sampled {
+  /**
+   * Bytes that no other process shares; undefined for one that has ended or cannot be measured now.
+   * @param doubtful from this size on it is measured exactly, in bytes
+   */
+  size(doubtful: number): number | undefined;
+}
+
+/** A tenant's program that belongs to a daemon and to none of its runs: its log/run, or its finish. */
+export interface Attendant extends Sampled {
+  /** Kills it with all that it started, and reports the reason. */
+  end(reason: string): void;
+}
+
+/** A run that has been launched. */
+export interface LiveRun extends Sampled {
+  readonly pid: number;
+  readonly trace: RunTrace;
+  /** Sends a signal to all of its processes. */
+  signalAll(signal: number): void;
+  /** Sends a signal to its main process. */
+  signal(signal: number): void;
+  /** Sends TERM to each of its processes that catches it, and to the others when none has a client's connection. */
+  drain(): void;
+  /** Whether one of its processes has a client's connection; undefined where that takes too long to find out. */
+  serves(): boolean | undefined;
+  /** Kills what is left of it. */
+  kill(): void;
+  usage(): RunUsage;
+}
+
+/**
+ * How a run's main process ended, by the kernel and the launch chain. `oomKilled`: the kernel killed one of the run's
+ * processes because of its memory limit; `peak`: most bytes that all of them had. undefined: it was no child of ours.
+ */
+export type RawExit =
+  | ({ readonly report: string; readonly oomKilled: boolean; readonly peak?: number | undefined } & RawEnd)
+  | undefined;
+type RawEnd =
+  | { readonly code: number; readonly signal: undefined }
+  | { readonly code: undefined; readonly signal: string };
+
+/** News of a run, each but the first at most once and in this order; not before `launch` has returned. */
+export interface RunNews {
+  /** The launch chain waits for something, in words; "" when it continues. */
+  waiting(reason: string): void;
+  /** The launch chain has become the daemon's shell. */
+  launched(): void;
+  /** Its process has reported readiness. */
+  ready(): void;
+  exited(exit: RawExit): void;
+  /** No process is left. `finish`: exit code of the program that ran after it, if it ended by itself. */
+  gone(finish: number | undefined): void;
+}
+
+/** How a run ended, in numbers; code undefined: by a signal, or unknown. */
+export interface ExitNumbers {
+  readonly code: number | undefined;
+  /** 0: by none. */
+  readonly signal: number;
+}
+
+/** The program that runs when no process of a run is left and before `gone`; at most for 5 s. */
+export interface FinishLaunch {
+  readonly plan: LaunchPlan;
+  readonly cgroup: string | undefined;
+}
+
+/** What a run gets from the supervisor. */
+export interface RunContext {
+  readonly socket: HeldSocket | undefined;
+  /** Where the run binds a socket itself. */
+  readonly bind: BindDirectory | undefined;
+  /** Whether the socket becomes descriptor 0, or none does. */
+  readonly input: "socket" | "nothing";
+  /** How it reports readiness. */
+  readonly ready: Ready;
+  readonly account: Account;
+  readonly log: HeldLog | undefined;
+  readonly cgroup: string | undefined;
+  /** @throws errno errors */
+  readonly finish: ((ending: ExitNumbers) => FinishLaunch) | undefined;
+}
+
+/** The place of one instance's runs: one live run and one standby launch at most. Methods may throw errno errors. */
+export interface RunSlot {
+  /** Path of the socket on which a run reports readiness (sd_notify(3)). */
+  readonly notifyPath: string;
+  /** The standby launch for this run, if it waits at the gate. */
+  standby(run: number): { readonly cgroup: string | undefined } | undefined;
+  /** Launches a plan: by the standby launch, if that was the same plan, else from the beginning. */
+  launch(run: number, plan: LaunchPlan, context: RunContext, news: RunNews): LiveRun;
+  /** Advances the launch of a plan to where only the tenant's part is left, and keeps it there for that run. */
+  prepare(run: number, plan: LaunchPlan, context: RunContext): void;
+  /** Ends the standby launch. */
+  discard(): void;
+  /** Adopts the run of an earlier supervisor; undefined when its main process has ended. `news.gone` comes either way. */
+  adopt(
+    run: number,
+    trace: RunTrace | undefined,
+    context: Pick<RunContext, "socket" | "bind" | "finish" | "log">,
+    news: RunNews,
+  ): LiveRun | undefined;
+  /** The finish of its last run, while that executes. */
+  finishing(): Attendant | undefined;
+  /** cgroups of its run and its standby launch. */
+  groups(): readonly string[];
+}
+
+export interface Runs {
+  /** Whether it may act as other accounts; if not, its own is the only tenant. */
+  readonly privileged: boolean;
+  /** Directory of the programs that scripts of service directories call by daemontools' names. */
+  readonly tools: string;
+  slot(key: InstanceKey): RunSlot;
+  /** Kills what is left of a run whose daemon no conf file names. */
+  removeStray(owner: string, name: string, trace: RunTrace): void;
+}

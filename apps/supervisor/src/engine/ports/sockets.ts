@@ -1,0 +1,75 @@
+/** Listening sockets of daemons, published for the web server. */
+import type { DaemonKey } from "../../core/daemon-key.ts";
+import type { SocketEvidence } from "../../core/evidence.ts";
+import type { Account } from "../../core/policy-rules.ts";
+import type { ClientProbe, ProcessIdentity } from "./runs.ts";
+
+/** A published listening socket that the supervisor holds. */
+export interface HeldSocket {
+  readonly path: string;
+  /** Another one after `dismiss`. */
+  readonly descriptor: number;
+  /** Number of the file that it is bound to. */
+  readonly file: number;
+  /** Whether it is new; if not, the run of an earlier supervisor listens on the same. */
+  readonly fresh: boolean;
+  /** Whether clients still find it and can connect. */
+  intact(): boolean;
+  /** Restores the length of the accept queue, whatever a program has set. */
+  widen(): void;
+  /** Lets clients connect, or refuses them. */
+  admit(clients: boolean): void;
+  /** Refuses the clients that wait to be accepted. No process of the daemon may live. */
+  dismiss(): void;
+  /** Forgets earlier clients: see SocketEvidence.touched. */
+  mark(): void;
+  observe(): SocketEvidence;
+  /** Calls `came` once, as soon as a client waits. */
+  awaitClient(came: () => void): void;
+  close(): void;
+}
+
+/** Where the processes of a daemon bind sockets themselves; each run has a directory that no other run has. */
+export interface BindDirectory {
+  /** Where the socket of the current run is published. */
+  readonly path: string;
+  /**
+   * Makes the directory of a run; returns the path that its process is to bind.
+   * @throws errno errors; an error where too many directories of former runs cannot be removed
+   */
+  provide(run: number): string;
+  /** Publishes the socket that the run bound, if it exists and a process listens on it; true from then on. */
+  publish(run: number): boolean;
+  /** What a run's directory holds beyond its bounds, in words; undefined where nothing. Never rejects. */
+  excess(run: number): Promise<string | undefined>;
+  /** How clients of a run are found. */
+  probe(run: number): ClientProbe;
+  /** Removes a run's directory. */
+  clear(run: number): void;
+  close(): void;
+}
+
+/** Runs that may listen on a daemon's socket already. */
+export interface Listeners {
+  /** Main processes of the daemon's runs. */
+  readonly leaders: readonly ProcessIdentity[];
+  /** Descriptor that they have it as. */
+  readonly descriptor: number;
+}
+
+/** Methods may throw errno errors. */
+export interface Sockets {
+  /** Publishes the daemon's socket for the members of `group`, or takes that of a live run. */
+  open(key: DaemonKey, group: string, listeners: Listeners): HeldSocket;
+  /** Takes that of a live run; undefined where it cannot be had: the run keeps it, and nothing is published. */
+  take(key: DaemonKey, group: string, listeners: Listeners): HeldSocket | undefined;
+  /** @param leaders main processes of the daemon's runs at present */
+  openBindDirectory(
+    key: DaemonKey,
+    group: string,
+    binder: Account,
+    leaders: () => readonly ProcessIdentity[],
+  ): BindDirectory;
+  /** Removes the published socket of a daemon that no conf file names. */
+  removeStray(owner: string, name: string): void;
+}

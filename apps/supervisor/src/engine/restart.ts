@@ -1,0 +1,119 @@
+/** Restarts of a daemon: one by one where its runs can live side by side, else all at once. */
+import { alive } from "../core/lifecycle.ts";
+import { areCompatible, mayRoll, type Terms } from "../core/terms.ts";
+import type { Instance } from "./instance.ts";
+import type { InstanceSet } from "./instance-set.ts";
+import type { Clock } from "./ports/clock.ts";
+import { RollingRestart } from "./rolling-restart.ts";
+import type { Ending, Runs } from "./waiters.ts";
+
+/** What a restart needs of its daemon. */
+export interface RestartHost {
+  /** What its next runs are to be made of. */
+  terms: Terms | undefined;
+  readonly instances: InstanceSet;
+  runs(): Runs;
+  outcome(wish: "up" | "down", since: Runs): Promise<Ending>;
+  /** The number of instances that an earlier supervisor had no longer counts. */
+  forgetFormerSize(): void;
+  /** The candidate has failed and ends. */
+  rolledBack(candidate: Instance, reason: string): void;
+}
+
+export class Restart {
+  readonly #clock: Pick<Clock, "now" | "after">;
+  readonly #host: RestartHost;
+  #rolling: RollingRestart | undefined;
+
+  constructor(clock: Pick<Clock, "now" | "after">, host: RestartHost) {
+    this.#clock = clock;
+    this.#host = host;
+  }
+
+  /** The rolling restart under way, if one is. */
+  get rolling(): RollingRestart | undefined {
+    return this.#rolling;
+  }
+
+  /** Ends the runs and starts others of the daemon's terms. @param former what its runs are made of */
+  begin(former: Terms | undefined): Promise<Ending> {
+    const { terms, instances } = this.#host;
+    const running = instances
+      .active()
+      .filter(({ state, candidate }) => alive(state) && state.want === "up" && !candidate);
+    if (terms && running.length > 0 && former && mayRoll(terms) && areCompatible(former, terms)) {
+      return this.#roll(terms, former, running);
+    }
+    this.abandon("it was asked to restart meanwhile");
+    const since = this.#host.runs();
+    this.#host.forgetFormerSize();
+    for (const instance of instances.active()) if (terms) instance.terms = terms;
+    instances.fit();
+    for (const instance of instances.active()) instance.feed({ type: "restart" });
+    return this.#host.outcome("up", since);
+  }
+
+  #roll(terms: Terms, former: Terms, running: readonly Instance[]): Promise<Ending> {
+    const { instances } = this.#host;
+    const earlier = this.#rolling;
+    earlier?.halt();
+    for (const instance of instances.active()) {
+      if (running.includes(instance)) continue;
+      instance.terms = terms;
+      instance.feed({ type: "restart" });
+    }
+    return new Promise((resolve) => {
+      const restart = {
+        terms,
+        // What an earlier restart has not replaced is still made of what was there before that.
+        former: earlier && !earlier.hasReplaced ? earlier.former : former,
+        waiting: [...(earlier?.waiting ?? []), resolve],
+      };
+      const queue = running.map(({ key }) => key.instance);
+      const rolling = new RollingRestart(restart, queue, this.#clock, {
+        instance: (number) => instances.get(number),
+        start: (present) => {
+          const candidate = instances.add();
+          candidate.terms = present;
+          candidate.candidate = true;
+          return candidate;
+        },
+        dismiss: (instance, how) => instances.dismiss(instance, how),
+        rollBack: (candidate, reason) => this.#rollBack(rolling, candidate, reason),
+        done: () => this.#done(rolling),
+      });
+      this.#rolling = rolling;
+      rolling.advance();
+    });
+  }
+
+  #rollBack(rolling: RollingRestart, candidate: Instance | undefined, reason: string): void {
+    const { instances } = this.#host;
+    this.#rolling = undefined;
+    if (!rolling.hasReplaced) this.#host.terms = rolling.former;
+    const ran = candidate?.state.last !== undefined && candidate.state.last.exit.how !== "launch";
+    for (const resolve of rolling.waiting) resolve({ ok: false, reason, ran });
+    if (!candidate) return;
+    this.#host.rolledBack(candidate, reason);
+    instances.dismiss(candidate, "drain");
+    for (const instance of instances.active()) instance.publishAgain();
+  }
+
+  #done({ waiting }: RollingRestart): void {
+    this.#rolling = undefined;
+    this.#host.forgetFormerSize();
+    const since = this.#host.runs();
+    this.#host.instances.even();
+    void this.#host.outcome("up", since).then((ending) => {
+      for (const resolve of waiting) resolve(ending);
+    });
+  }
+
+  /** Ends a rolling restart early; those who wait for it get the reason. */
+  abandon(reason: string): void {
+    const rolling = this.#rolling;
+    this.#rolling = undefined;
+    rolling?.halt();
+    for (const resolve of rolling?.waiting ?? []) resolve({ ok: false, reason, ran: false });
+  }
+}

@@ -1,0 +1,163 @@
+/** What owners say of their daemons: their conf files and service directories, found, read and understood. */
+import { hash } from "node:crypto";
+import { join } from "node:path";
+import type { Definition, Parsed, ParsedService, ServiceText } from "../../core/definition.ts";
+import type { Account } from "../../core/policy-rules.ts";
+import type { ConfDirectories, ConfSource, FoundFile, FoundFiles } from "../../engine/ports/conf-source.ts";
+import type { FileIdentity } from "../kernel/libc.ts";
+import { type ConfDirectory, type ConfText, confPath, readConfDirectory, type Selection } from "./conf-dir.ts";
+import { ConfWatch } from "./conf-watch.ts";
+import {
+  type FoundService,
+  readScript,
+  readServiceDirectories,
+  type ScriptText,
+  type ServiceDirectories,
+  serviceFolders,
+} from "./service-dir.ts";
+
+/** What such files are, and how their texts are understood. */
+export interface FileRules {
+  /** Reads a conf file's text. */
+  readonly parse: (text: string, owner: Account) => Parsed<Definition>;
+  /** Reads what a service directory holds. */
+  readonly parseService: (text: ServiceText, owner: Account) => ParsedService;
+  /** Writes a problem of a text as `path:line: text`. */
+  readonly describe: (path: string, problem: { readonly line: number; readonly text: string }) => string;
+  /** What the names of daemons look like. */
+  readonly names: RegExp;
+  /** Bytes of a conf file at most. */
+  readonly largest: number;
+  /** Daemons of one owner that are loaded at most. */
+  readonly mostDaemons: number;
+}
+
+/** What of a directory is read, or read first. */
+type Wanted = Pick<Selection, "first" | "only">;
+type Named = Pick<FoundFile, "name" | "kind" | "path">;
+type Understood = Pick<FoundFile, "definition" | "errors" | "warnings" | "fingerprint">;
+
+/** The files of all owners. */
+export class ConfFiles implements ConfSource {
+  readonly #rules: FileRules;
+  readonly #identity: (owner: Account) => FileIdentity;
+  /** What conf files were understood as, by their paths: a text that is the same is not parsed again. */
+  readonly #understood = new Map<string, FoundFile>();
+  readonly #watches = new Map<string, ConfWatch>();
+
+  /** @param identity how the kernel sees an owner: it is with that authority that files are read */
+  constructor(rules: FileRules, identity: (owner: Account) => FileIdentity) {
+    this.#rules = rules;
+    this.#identity = identity;
+  }
+
+  /** Reads all of an owner's, those in `first` before any other if they are too many. */
+  readAll(owner: Account, directories: ConfDirectories, first: ReadonlySet<string>): FoundFiles {
+    const conf = this.#readConf(owner, directories.chain, { first });
+    const room = this.#rules.mostDaemons - conf.files.length;
+    const services = this.#readServices(owner, directories.serviceChain, { first }, room);
+    const files = new Map(conf.files.map((file) => [file.name, this.#understand(owner, file)]));
+    // Both may lie below the same directory that is not to be trusted.
+    const problems = [...new Set([...conf.problems, ...services.problems])];
+    for (const service of services.directories) {
+      const known = files.get(service.name);
+      if (known) problems.push(`${service.path}: not loaded, for ${known.path} has the same name; rename one of them`);
+      else files.set(service.name, this.#understandService(owner, service));
+    }
+    const passedOver = [...conf.passedOver, ...services.passedOver];
+    return { files: [...files.values()], passedOver, problems, complete: conf.complete && services.complete };
+  }
+
+  /** Reads the one of this name; undefined when there is none. */
+  readOne(owner: Account, directories: ConfDirectories, name: string): FoundFile | undefined {
+    const text = this.text(owner, directories.chain, name);
+    if (text) return this.#understand(owner, text);
+    const { directories: found, problems } = this.#readServices(owner, directories.serviceChain, { only: name });
+    if (found[0]) return this.#understandService(owner, found[0]);
+    if (problems.length === 0) return undefined;
+    const path = join(directories.serviceChain.at(-1) ?? "/", name, "run");
+    return refused({ name, kind: "service", path }, problems.join("; "));
+  }
+
+  /** Calls `changed` when something may have changed in these places, from now on. */
+  watch(owner: Account, directories: ConfDirectories, changed: () => void): void {
+    const watch = this.#watches.get(owner.name) ?? new ConfWatch();
+    this.#watches.set(owner.name, watch);
+    const identity = this.#identity(owner);
+    const services = directories.serviceChain.at(-1) ?? "/";
+    watch.follow(identity, [directories.chain.at(-1) ?? "/", services, ...serviceFolders(identity, services)], changed);
+  }
+
+  /** The text of one conf file, or why it cannot be read; undefined when there is no such file. */
+  text(owner: Account, chain: readonly string[], name: string): ConfText | undefined {
+    const { files, problems } = this.#readConf(owner, chain, { only: name });
+    if (files[0] || problems.length === 0) return files[0];
+    return { name, path: confPath(chain.at(-1) ?? "", name), text: undefined, problem: problems.join("; ") };
+  }
+
+  /** The text of the `run` of one service directory, or why it cannot be read; undefined when there is no such directory. */
+  script(owner: Account, chain: readonly string[], name: string): ScriptText | undefined {
+    const [found] = this.#readServices(owner, chain, { only: name }).directories;
+    if (!found) return undefined;
+    const { path } = found;
+    // Its reason names the path that it is about.
+    if (!found.content) return { path, text: undefined, problem: found.problem };
+    return readScript(owner, this.#identity(owner), path, this.#rules.largest);
+  }
+
+  #readConf(owner: Account, chain: readonly string[], wanted: Wanted): ConfDirectory {
+    const { names, largest, mostDaemons: most } = this.#rules;
+    return readConfDirectory(owner, this.#identity(owner), chain, { names, largest, most, ...wanted });
+  }
+
+  #readServices(
+    owner: Account,
+    chain: readonly string[],
+    wanted: Wanted,
+    most = this.#rules.mostDaemons,
+  ): ServiceDirectories {
+    const { names, largest } = this.#rules;
+    return readServiceDirectories(owner, this.#identity(owner), chain, { names, largest, most, ...wanted });
+  }
+
+  #understandService(owner: Account, { name, path, content, problem }: FoundService): FoundFile {
+    const file = { name, kind: "service", path } as const;
+    if (content === undefined) return { ...refused(file, ""), errors: [problem], fingerprint: `! ${problem}` };
+    const { fingerprint, ...text } = content;
+    const { value, errors, warnings } = this.#rules.parseService(text, owner);
+    const describe = (what: { file: string; line: number; text: string }) =>
+      this.#rules.describe(join(text.directory, what.file), what);
+    return legible(file, {
+      definition: value,
+      errors: errors.map(describe),
+      warnings: warnings.map(describe),
+      fingerprint,
+    });
+  }
+
+  #understand(owner: Account, { name, path, text, problem }: ConfText): FoundFile {
+    const file = { name, kind: "conf", path } as const;
+    if (text === undefined) return refused(file, problem);
+    const fingerprint = hash("sha256", text, "base64");
+    const known = this.#understood.get(path);
+    if (known?.fingerprint === fingerprint) return known;
+    const { value, errors, warnings } = this.#rules.parse(text, owner);
+    const describe = (what: { line: number; text: string }) => this.#rules.describe(path, what);
+    const understood = legible(file, {
+      definition: value,
+      errors: errors.map(describe),
+      warnings: warnings.map(describe),
+      fingerprint,
+    });
+    this.#understood.set(path, understood);
+    return understood;
+  }
+}
+
+const legible = (file: Named, understood: Understood): FoundFile => ({ ...file, legible: true, ...understood });
+
+/** A file that may not be believed. */
+const refused = (file: Named, problem: string): FoundFile => {
+  const errors = [`${file.path}: ${problem}`];
+  return { ...file, legible: false, definition: undefined, errors, warnings: [], fingerprint: `! ${problem}` };
+};

@@ -1,0 +1,80 @@
+/** Limits by cgroups: which group a run gets, and what each level of the tree was set to. */
+import type { Allotment } from "../../core/allowance.ts";
+import type { DaemonKey } from "../../core/daemon-key.ts";
+import type { Means } from "../../core/enforcement.ts";
+import type { DaemonLimits, Limits } from "../../engine/ports/limits.ts";
+import {
+  type CgroupRoot,
+  isPopulated,
+  killGroup,
+  limitGroups,
+  listGroups,
+  loggerGroup,
+  makeGroup,
+  removeGroup,
+} from "./cgroup.ts";
+
+class DaemonGroups implements DaemonLimits {
+  readonly #root: CgroupRoot;
+  readonly #owner: string;
+  readonly #daemon: string;
+  /** What all of its groups are set to, as text; undefined where they may differ. */
+  #enforced: string | undefined;
+
+  constructor(root: CgroupRoot, { owner, name }: DaemonKey) {
+    this.#root = root;
+    this.#owner = owner.name;
+    this.#daemon = name;
+  }
+
+  makeGroup(run: number | "finish", allotment: Allotment): string | undefined {
+    if (this.#root.path === undefined) return undefined;
+    // Groups of earlier runs keep what they have.
+    if (this.#enforced !== JSON.stringify(allotment)) this.#enforced = undefined;
+    return makeGroup(this.#root, { owner: this.#owner, daemon: this.#daemon, run }, allotment);
+  }
+
+  loggerGroup(): string | undefined {
+    const { path } = this.#root;
+    return path === undefined ? undefined : loggerGroup(path, this.#owner, this.#daemon);
+  }
+
+  ensure(allotment: Allotment): void {
+    if (this.#enforced !== JSON.stringify(allotment)) this.apply(allotment);
+  }
+
+  apply(allotment: Allotment): void {
+    this.#enforced = undefined;
+    if (this.#root.path !== undefined) limitGroups(this.#root, { owner: this.#owner, daemon: this.#daemon }, allotment);
+    this.#enforced = JSON.stringify(allotment);
+  }
+}
+
+export class CgroupLimits implements Limits {
+  readonly #root: CgroupRoot;
+  readonly #report: (group: string, problem: string) => void;
+
+  /** @param report receives the path of a group and what is done about it */
+  constructor(root: CgroupRoot, report: (group: string, problem: string) => void) {
+    this.#root = root;
+    this.#report = report;
+  }
+
+  get means(): Means {
+    return this.#root;
+  }
+
+  daemon(key: DaemonKey): DaemonLimits {
+    return new DaemonGroups(this.#root, key);
+  }
+
+  removeStrays(used: ReadonlySet<string>): void {
+    const { path } = this.#root;
+    if (path === undefined) return;
+    for (const group of listGroups(path).filter((each) => !used.has(each))) {
+      if (isPopulated(group)) this.#report(group, "killing what an earlier supervisor left in this cgroup");
+      killGroup(group);
+      removeGroup(group);
+    }
+  }
+}

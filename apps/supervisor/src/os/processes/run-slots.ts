@@ -1,0 +1,249 @@
+/** The places of runs: each instance has one live run and one standby launch at most. */
+import { hash } from "node:crypto";
+import { join } from "node:path";
+import type { InstanceKey } from "../../core/daemon-key.ts";
+import type {
+  Attendant,
+  ClientProbe,
+  LiveRun,
+  RawExit,
+  RunContext,
+  RunNews,
+  RunSlot,
+  Runs,
+  RunTrace,
+} from "../../engine/ports/runs.ts";
+import type { LaunchPlan } from "../../launch/plan.ts";
+import { recordName } from "../files/record-name.ts";
+import type { OwnerBudgets } from "../kernel/owner-budgets.ts";
+import type { Poller } from "../kernel/poller.ts";
+import { privileged } from "../kernel/privileges.ts";
+import { isAlive } from "../kernel/process-table.ts";
+import type { SocketSnapshots } from "../kernel/socket-snapshot.ts";
+import { hasClient, servesClient } from "../sockets/client-probe.ts";
+import { awaitNotification } from "../sockets/notification.ts";
+import { attendantOf } from "./attendant.ts";
+import { runFinish } from "./finish.ts";
+import {
+  adopt,
+  type BudgetedProbe,
+  type Chain,
+  clear,
+  launch,
+  prepare,
+  type Run,
+  type Stdio,
+  signalNumber,
+} from "./run.ts";
+
+export interface RunSlotsOptions {
+  readonly runDir: string;
+  /** Directory of the programs that scripts of service directories call by daemontools' names. */
+  readonly tools: string;
+  readonly poller: Poller;
+  readonly snapshots: SocketSnapshots;
+  readonly report: (daemon: string, problem: string) => void;
+}
+
+/** A launch that waits at the gate. */
+interface Standby {
+  readonly run: number;
+  readonly cgroup: string | undefined;
+  /** Equal for launches that come to the same. */
+  readonly signature: string;
+  readonly chain: Chain;
+}
+
+const signatureOf = (plan: LaunchPlan, stdio: Stdio): string =>
+  hash("sha256", JSON.stringify([plan.argv, [...plan.environment], stdio]), "base64");
+
+class Slot implements RunSlot {
+  readonly notifyPath: string;
+  readonly #owner: string;
+  readonly #daemon: string;
+  readonly #options: RunSlotsOptions;
+  readonly #budgets: OwnerBudgets;
+  readonly #standbys: Set<Chain>;
+  #standby: Standby | undefined;
+  #run: Run | undefined;
+  #finish: Run | undefined;
+  #stopListening: (() => void) | undefined;
+
+  /** @param standbys all standby launches of this supervisor */
+  constructor(key: InstanceKey, options: RunSlotsOptions, budgets: OwnerBudgets, standbys: Set<Chain>) {
+    this.#standbys = standbys;
+    this.#owner = key.owner.name;
+    this.#daemon = `${key.owner.name}/${key.name}`;
+    this.#options = options;
+    this.#budgets = budgets;
+    this.notifyPath = join(options.runDir, "notify", key.owner.name, `${recordName(key)}.sock`);
+  }
+
+  standby(run: number): Standby | undefined {
+    return this.#standby?.run === run && this.#standby.chain.waits() ? this.#standby : undefined;
+  }
+
+  launch(number: number, plan: LaunchPlan, context: RunContext, news: RunNews): LiveRun {
+    const stdio = this.#stdio(number, context);
+    const listener = this.#listener(context, news);
+    const standby = this.#takeStandby();
+    if (standby && standby.signature !== signatureOf(plan, stdio)) {
+      standby.chain.discard();
+      throw new Error("the standby launch is out of date; the next try starts from the beginning");
+    }
+    if (context.ready === "notify") {
+      this.#stopListening?.();
+      const { uid } = context.account;
+      this.#stopListening = awaitNotification(this.notifyPath, uid, this.#options.poller, () => listener.ready());
+    }
+    const run = standby?.chain.go(listener) ?? launch(plan, stdio, context.cgroup, listener);
+    return this.#live(run, context.socket?.file);
+  }
+
+  prepare(run: number, plan: LaunchPlan, context: RunContext): void {
+    const stdio = this.#stdio(run, context);
+    const chain = prepare(plan, stdio, context.cgroup);
+    this.#standby = { run, cgroup: context.cgroup, signature: signatureOf(plan, stdio), chain };
+    this.#standbys.add(chain);
+  }
+
+  discard(): void {
+    this.#takeStandby()?.chain.discard();
+  }
+
+  #takeStandby(): Standby | undefined {
+    const standby = this.#standby;
+    this.#standby = undefined;
+    if (standby) this.#standbys.delete(standby.chain);
+    return standby;
+  }
+
+  adopt(
+    number: number,
+    trace: RunTrace | undefined,
+    context: Pick<RunContext, "socket" | "bind" | "finish" | "log">,
+    news: RunNews,
+  ): LiveRun | undefined {
+    const listener = this.#listener(context, news);
+    const probe = this.#probe(number, context, trace?.socketFile ?? 0);
+    const run = trace && adopt(trace.leader, trace.cgroup, this.#options.poller, listener, probe);
+    if (run) return this.#live(run, trace.socketFile);
+    setImmediate(() => {
+      listener.exited(undefined);
+      if (trace) clear(trace.leader, trace.cgroup, () => listener.gone(undefined));
+      else listener.gone(undefined);
+    });
+    return undefined;
+  }
+
+  finishing(): Attendant | undefined {
+    const report = (problem: string): void => this.#options.report(this.#daemon, problem);
+    return this.#finish && attendantOf("finish", this.#finish, report);
+  }
+
+  groups(): readonly string[] {
+    return [this.#run?.cgroup, this.#standby?.cgroup].filter((group) => group !== undefined);
+  }
+
+  #live(run: Run, socketFile: number | undefined): LiveRun {
+    this.#run = run;
+    return { ...run, trace: { leader: run.leader, cgroup: run.cgroup, socketFile } };
+  }
+
+  #listener({ finish, log }: Pick<RunContext, "finish" | "log">, news: RunNews): RunNews {
+    let last: RawExit;
+    return {
+      waiting: (reason) => news.waiting(reason),
+      launched: () => news.launched(),
+      ready: () => news.ready(),
+      exited: (exit) => {
+        last = exit;
+        this.#stopListening?.();
+        this.#stopListening = undefined;
+        news.exited(exit);
+      },
+      gone: () => {
+        this.#run = undefined;
+        if (finish === undefined || last?.report) news.gone(undefined);
+        else this.#runFinish(finish, last, log?.descriptor ?? "ignore", (code) => news.gone(code));
+      },
+    };
+  }
+
+  #runFinish(
+    finish: NonNullable<RunContext["finish"]>,
+    exit: RawExit,
+    output: number | "ignore",
+    done: (code: number | undefined) => void,
+  ): void {
+    try {
+      const signal = exit?.signal === undefined ? 0 : signalNumber(exit.signal);
+      const { plan, cgroup } = finish({ code: exit?.code, signal });
+      this.#finish = runFinish(plan, output, cgroup, (code, report) => {
+        this.#finish = undefined;
+        if (report !== "") this.#options.report(this.#daemon, `its finish was not started: ${report.trim()}`);
+        done(code);
+      });
+    } catch (error) {
+      const why = error instanceof Error ? error.message : error;
+      this.#options.report(this.#daemon, `its finish cannot be run: ${why}`);
+      done(undefined);
+    }
+  }
+
+  #stdio(run: number, { socket, bind, input, ready, log }: RunContext): Stdio {
+    const isInput = input === "socket";
+    return {
+      input: isInput ? (socket?.descriptor ?? "ignore") : "ignore",
+      output: log?.descriptor ?? "ignore",
+      socket: isInput ? undefined : socket?.descriptor,
+      tells: ready.startsWith("fd:"),
+      probe: this.#probe(run, { socket, bind }, socket?.file ?? 0),
+    };
+  }
+
+  /**
+   * How clients of a run are found; undefined where it can have none.
+   * @param file that its socket is bound to (HeldSocket.file)
+   */
+  #probe(run: number, { socket, bind }: Pick<RunContext, "socket" | "bind">, file: number): BudgetedProbe | undefined {
+    const probe = socket || file !== 0 ? this.#socketProbe(file, socket?.file) : bind?.probe(run);
+    return probe && { ...probe, budget: this.#budgets.of(this.#owner) };
+  }
+
+  #socketProbe(file: number, held: number | undefined): ClientProbe {
+    // Behind a new socket, every client of the socket that the run started with belongs to the run.
+    const clients = file === held ? servesClient : hasClient;
+    return { look: (since) => clients(this.#options.snapshots, file, since) };
+  }
+}
+
+export class RunSlots implements Runs {
+  readonly privileged = privileged;
+  readonly tools: string;
+  readonly #options: RunSlotsOptions;
+  readonly #budgets: OwnerBudgets;
+  readonly #standbys = new Set<Chain>();
+
+  /** @param budgets for looking for clients, shared with other probes */
+  constructor(options: RunSlotsOptions, budgets: OwnerBudgets) {
+    this.tools = options.tools;
+    this.#options = options;
+    this.#budgets = budgets;
+  }
+
+  slot(key: InstanceKey): RunSlot {
+    return new Slot(key, this.#options, this.#budgets, this.#standbys);
+  }
+
+  removeStray(owner: string, name: string, { leader, cgroup }: RunTrace): void {
+    if (isAlive(leader)) this.#options.report(`${owner}/${name}`, "ending it: its file, or its grant, is gone");
+    clear(leader, cgroup, () => undefined);
+  }
+
+  /** Ends all standby launches and waits for that: no remains of them are left to another program in this process. */
+  discardNow(): void {
+    for (const chain of this.#standbys) chain.discardNow();
+    this.#standbys.clear();
+  }
+}
