@@ -64,5 +64,5 @@ export const artefacts = (): readonly Artefact[] => [
       .join("\n\n"),
   ),
   region(PAGE, "errors", errorEntries()),
-  region(PAGE, "examples", COMMANDS.flatMap(({ examples = [] }) => examples.map((line) => `    ${line}`)).join("\n")),
+  region(PAGE, "examples", ["```", ...COMMANDS.flatMap(({ examples = [] }) => examples), "```"].join("\n")),
 ];

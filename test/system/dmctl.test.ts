@@ -125,7 +125,10 @@ test("stop, start and restart wait for the outcome, in both word orders, of seve
   const started = await dmctl(alice, "job", "start", "--json");
   const outcome = JSON.parse(started.stdout) as Outcome;
   expect([started.code, outcome.ok, outcome.daemon.state]).toEqual([0, true, "running"]);
-  expect(started.stderr).toMatch(/warning: .*job\.conf:3: unknown key "colour" is ignored/);
+  expect([started.stderr, outcome.daemon.warnings]).toEqual([
+    "",
+    [expect.stringMatching(/job\.conf:3: unknown key "colour" is ignored/)],
+  ]);
   expect((await dmctl(alice, "start", "web")).code).toBe(0);
 });
 

@@ -89,10 +89,7 @@ const write = (text: string): string => `printf '${text}\\n' >"$1"`;
 
 test("a new file: a template to begin with, made as the owner, and started by itself", async () => {
   const { code, stderr } = await edit(alice, "blog", `cp "$1" "$HOME/seen"; ${write(FINE)}`);
-  expect([code, stderr]).toEqual([
-    0,
-    `${pathOf(alice, "blog")} is made; what became of its daemon: dmctl status blog\n`,
-  ]);
+  expect([code, stderr]).toEqual([0, `${pathOf(alice, "blog")} is created; its daemon: dmctl status blog\n`]);
   expect(readFileSync(join(alice.home, "seen"), "utf8")).toContain(`# ${alice.name}/blog: a new daemon.`);
   expect(textOf(alice, "blog")).toBe(`${FINE}\n`);
   const { uid, gid, mode, nlink } = lstatSync(pathOf(alice, "blog"));

@@ -120,7 +120,7 @@ test("every limit is held by the kernel, or says by what else and why, and warns
   }
   const output = await dmctl("status", "--long", idOf(alice, "idle"));
   expect(output).toContain("  usage: memory ");
-  expect(output).toContain(`  limits: ${status.limits.by}\n    memory=64M, held by ${heldBy(status, "memory")}`);
+  expect(output).toContain(`  limits: ${status.limits.by}\n    memory=64M, enforced by ${heldBy(status, "memory")}`);
   expect(await dmctl("explain", idOf(alice, "idle"))).toContain(`limits       ${status.limits.by}\n`);
 });
 

@@ -23,14 +23,14 @@ export const accountOf = (uid: number): { readonly name: string; readonly home: 
   }
 };
 
-/** The places to look for a supervisor's socket, best first. `runDir` is the contract's unless a test has its own. */
+/** Paths of a supervisor's socket, in the order in which they are tried. `runDir` is the contract's unless a test has its own. */
 export const candidates = (
   env: Readonly<Record<string, string | undefined>>,
   uid: number,
   runDir: string = DEFAULT_RUN_DIR,
 ): string[] => {
-  const wish = env["DMCTL_SOCKET"];
-  if (wish) return [wish];
+  const named = env["DMCTL_SOCKET"];
+  if (named) return [named];
   const account = accountOf(uid);
   const home = isAbsolute(env["HOME"] ?? "") ? env["HOME"] : account?.home;
   return [
@@ -49,7 +49,7 @@ const realPathIfAny = (path: string): string | undefined => {
   }
 };
 
-/** Why `path`, free of symlinks, could have been put there by somebody other than root and `uid`; undefined if not. */
+/** Why somebody other than root and `uid` could have made `path`, which is free of symlinks; undefined if not. */
 const distrust = (path: string, socket: Stats, uid: number): string | undefined => {
   const foreign = (stats: Stats): boolean => stats.uid !== 0 && stats.uid !== uid;
   if (foreign(socket)) return `it belongs to uid ${socket.uid}, not to root or you`;
@@ -64,8 +64,8 @@ const distrust = (path: string, socket: Stats, uid: number): string | undefined 
 };
 
 /**
- * Path of the socket to connect to, free of symlinks. Throws a Failure when there is none (exit 4) or when what is
- * there is no socket or not to be trusted (exit 3). DMCTL_SOCKET is the caller's own word: only its type is checked.
+ * Path of the socket to connect to, free of symlinks. Throws a Failure when there is none (exit 4) or when the
+ * file is no socket or not to be trusted (exit 3). Of a path in DMCTL_SOCKET only the type is checked.
  */
 export const findControlSocket = (
   env: Readonly<Record<string, string | undefined>>,
@@ -82,7 +82,7 @@ export const findControlSocket = (
     if (reason !== undefined) {
       throw new Failure(
         "permission-denied",
-        `will not talk to ${named}: ${reason}\nif you know that it is a supervisor's, name it in DMCTL_SOCKET`,
+        `will not connect to ${named}: ${reason}\nif it is a supervisor's, set DMCTL_SOCKET to it`,
       );
     }
     return path;
@@ -90,7 +90,7 @@ export const findControlSocket = (
   throw new Failure(
     "unreachable",
     `no supervisor: there is no socket at ${places.join(", ")}\nstart one with "./dmhost up", or ${
-      env["DMCTL_SOCKET"] ? "unset DMCTL_SOCKET" : "name its socket in DMCTL_SOCKET"
+      env["DMCTL_SOCKET"] ? "unset DMCTL_SOCKET" : "set DMCTL_SOCKET to its socket"
     }`,
   );
 };

@@ -4,7 +4,7 @@ import { isatty } from "node:tty";
 import { runtimeFetch } from "@dmhost/client";
 import { dispatch } from "./dispatch.ts";
 
-// Each write tells its caller of its error; without a listener the stream would throw it as well.
+// Each write reports its error to its caller; without a listener the stream would throw it as well.
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 
 dispatch(process.argv.slice(2), {

@@ -1,9 +1,9 @@
 /**
- * Text from tenants (log lines, reasons, paths) made safe to show: a terminal must not obey it, and it must not
- * look like something else (docs/explanation/security.md#17).
+ * Text from tenants (log lines, reasons, paths) made safe to print: a terminal must not obey it, and it must not
+ * look like other output (docs/explanation/security.md#17).
  */
 
-/** Controls (C0, DEL, C1), characters that turn the reading direction, and the separators that break lines. */
+/** Controls (C0, DEL, C1), characters that change the reading direction, and line separators. */
 const UNSAFE = /[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu;
 
 const visible = (character: string): string => {

@@ -44,11 +44,11 @@ export interface Command {
   readonly options: readonly OptionName[];
   /** One line, in the imperative, without `|`, `:` and `'`, which completion scripts need themselves. */
   readonly summary: string;
-  /** What is to say after that, in Markdown; a part of the man page. */
+  /** Further text, in Markdown. */
   readonly about?: string;
   /** Command lines. */
   readonly examples?: readonly string[];
-  /** Exit codes that mean something else than they usually do. */
+  /** Exit codes with a special meaning. */
   readonly exits?: Readonly<Partial<Record<(typeof EXIT)[keyof typeof EXIT], string>>>;
   /** Resolves with the exit code or rejects with a Failure. */
   run(call: Call): Promise<number>;

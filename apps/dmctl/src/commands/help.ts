@@ -7,7 +7,7 @@ import { paragraph, plain, sentence } from "./paragraph.ts";
 
 const WIDTH = 100;
 
-/** `start, up ID...`; `short` leaves out what is too wide for a list. */
+/** `start, up ID...`; `short` uses the short synopsis of a list. */
 export const usage = ({ name, aliases = [], takes }: Command, short = false): string => {
   const shape = operandShape(takes);
   return `${[name, ...aliases].join(", ")} ${(short && shape.short) || shape.synopsis}`.trimEnd();

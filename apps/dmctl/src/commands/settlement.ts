@@ -7,13 +7,13 @@ import { outcomeLine } from "../status/render.ts";
 import { warn } from "./answer.ts";
 import type { Call } from "./command.ts";
 
-/** What is asked of several daemons, and answered when they have settled. */
+/** Requests about several daemons, answered when they have settled. */
 export type Verb = "start" | "once" | "stop" | "restart" | "pause" | "continue" | "exit" | "scale";
 
 /** Requests under way at a time: the supervisor takes a limited number of connections from one user. */
 const AT_ONCE = 8;
 
-/** What failed and why, what the daemon wrote last, what to do: a line each. */
+/** Reason, last line of the log and advice, a line each. */
 const refusal = ({ reason, lastWords, advice, daemon }: Outcome): Failure => {
   const lines = [reason || `"${daemon.id}" is ${daemon.state}`, lastWords && `it wrote: ${oneLine(lastWords)}`, advice];
   return new Failure("failed", lines.filter((line) => line !== "").join("\n"));

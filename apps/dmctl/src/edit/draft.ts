@@ -1,5 +1,5 @@
 /**
- * The copy of a daemon's file that its author edits: in a private directory and as the author, so that their editor never
+ * The copy of a daemon's file that its author edits, in a private directory and as the author, so that the editor never
  * touches a path of the owner's (docs/explanation/security.md#16).
  */
 import { lstatSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -21,19 +21,19 @@ const commented = (text: string): string =>
 
 /** The draft of one file. */
 export class Draft {
-  /** A directory of its own, which only the caller may enter. */
+  /** A new directory that only the caller may enter. */
   readonly directory: string;
   readonly path: string;
-  /** What the editor was last given. */
+  /** The last text that the editor got. */
   #given: string;
-  /** What has become of a draft that cannot be read. */
+  /** Why the draft cannot be read. */
   #loss = "";
-  /** Where text of the author's lies that is written nowhere else. */
+  /** Path of text of the author that exists nowhere else. */
   #kept: string | undefined;
-  /** Where it was put when the file had changed. */
+  /** Path of that text after the file had changed. */
   #yours: string | undefined;
 
-  /** @param address what the daemon was called, for a name that the author knows again */
+  /** @param address the daemon's name as the author wrote it, for the name of the draft */
   constructor(address: string, text: string) {
     this.directory = mkdtempSync(join(tmpdir(), "dmctl-"));
     this.path = join(this.directory, `${address.replace(/[^\w.-]/g, "_")}.conf`);
@@ -42,8 +42,8 @@ export class Draft {
   }
 
   /**
-   * Has the author edit it, and gives the text that they leave; undefined where that is what they were given.
-   * @throws Failure of the editor, or, with the code of a wrong file, where its text cannot be that of a file
+   * Runs the editor and resolves with the text that it leaves; undefined if that is unchanged.
+   * @throws Failure of the editor, or invalid-file where the text cannot be a conf file
    */
   async edit(env: Readonly<Record<string, string | undefined>>): Promise<string | undefined> {
     try {
@@ -69,18 +69,18 @@ export class Draft {
     }
   }
 
-  /** What the editor left, if that is a file. */
+  /** The bytes that the editor left; undefined if there is no file. */
   #bytes(): Buffer | undefined {
     try {
       return readFileSync(this.path);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      this.#loss = code === "ENOENT" ? "is gone" : `is no file that can be read any more (${code})`;
+      this.#loss = code === "ENOENT" ? "is gone" : `cannot be read any more (${code})`;
       return undefined;
     }
   }
 
-  /** Begins anew with what the file says by now, the author's text below it as comments; that is kept beside it, too. */
+  /** Starts again with the file's present text and the author's text below as comments; saves the author's text beside it. */
   rebase(theirs: string, own: string): void {
     this.#yours = `${this.path}.yours`;
     this.#kept = this.#yours;
@@ -89,7 +89,7 @@ export class Draft {
     writeFileSync(this.path, this.#given, { mode: 0o600 });
   }
 
-  /** Where the author's text lies; undefined where they have not changed anything, or have taken it away. */
+  /** Path of the author's text; undefined if nothing was changed, or the author removed it. */
   get kept(): string | undefined {
     const isText = (path: string | undefined) =>
       path !== undefined && lstatSync(path, { throwIfNoEntry: false })?.isFile();

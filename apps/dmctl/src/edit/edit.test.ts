@@ -153,7 +153,7 @@ test.each([
   ["nothing but white space", 'echo > "$1"'],
 ])("A new file whose text is %s is not sent, and no draft is left.", async (_, editor) => {
   const { socket, env, drafts, sent } = await scene(accept, editor, () => NONE);
-  expect(await run(socket, "web edit", { env })).toMatchObject({ code: 0, errors: `${PATH} is not made\n` });
+  expect(await run(socket, "web edit", { env })).toMatchObject({ code: 0, errors: `${PATH} is not created\n` });
   expect([sent(), readdirSync(drafts)]).toEqual([[], []]);
 });
 
@@ -161,7 +161,7 @@ test("Making a new file is reported.", async () => {
   const made: Answer = () => ({ path: PATH, warnings: [], made: true });
   const { socket, env } = await scene(made, 'echo "start=new" >> "$1"', () => NONE);
   const { code, errors } = await run(socket, "web edit", { env });
-  expect([code, errors]).toEqual([0, `${PATH} is made; what became of its daemon: dmctl status web\n`]);
+  expect([code, errors]).toEqual([0, `${PATH} is created; its daemon: dmctl status web\n`]);
 });
 
 /** A supervisor whose file becomes another while it is being edited, once. */
@@ -237,11 +237,7 @@ test("A draft that the editor removes is reported, and nothing is sent.", async 
 
 test.each([
   ["removes", 'rm "$1"', "web.conf is gone, so nothing is written"],
-  [
-    "makes a directory of",
-    'rm "$1"; mkdir "$1"',
-    "web.conf is no file that can be read any more (EISDIR), so nothing is written",
-  ],
+  ["makes a directory of", 'rm "$1"; mkdir "$1"', "web.conf cannot be read any more (EISDIR), so nothing is written"],
   ["fails and makes a directory of", 'rm "$1"; mkdir "$1"; exit 3', "exited with code 3"],
 ])(
   "An editor that %s the draft is reported, and no kept text is claimed, in the first and in a later round.",

@@ -24,28 +24,28 @@ const agrees = async (session: Session, question: string): Promise<boolean> => {
   }
 };
 
-/** The failure with the place of the author's text added to it: nothing that was typed is lost. */
+/** Adds the path of the author's text to a failure, so that nothing typed is lost. */
 const keeping = (place: string, { code, message, details }: Failure): Failure =>
   new Failure(code, message, [...details, `your text is kept in ${place}`]);
 
 const say = (session: Session, lines: readonly string[]): Promise<void> =>
   write(session.errors, lines.map((line) => `${oneLine(line)}\n`).join(""));
 
-const tellWritten = ({ path, warnings, made }: ConfFileWritten, address: string): string[] => [
+const writtenLines = ({ path, warnings, made }: ConfFileWritten, address: string): string[] => [
   made
-    ? `${path} is made; what became of its daemon: dmctl status ${address}`
+    ? `${path} is created; its daemon: dmctl status ${address}`
     : `${path} is written; it takes effect at the next start: dmctl restart ${address}`,
   ...warnings.map((warning) => `warning: ${warning}`),
 ];
 
-/** What can be mended by editing again, and how that is offered. */
+/** Failures after which the text can be edited again, with the question to ask. */
 const OFFERS: Readonly<Record<string, string>> = {
   "invalid-file": "Edit again?",
   conflict: "Edit what it says now, with your text below it as comments?",
 };
 
 /**
- * Edits the file of one daemon, or makes it. Resolves with the exit code; throws a Failure, which names the draft that it
+ * Edits the file of one daemon, or creates it. Resolves with the exit code; throws a Failure, which names the draft that it
  * leaves, when the editor fails or the text is not accepted.
  */
 export const editFile = async (client: Client, address: string, session: Session): Promise<number> => {
@@ -55,19 +55,19 @@ export const editFile = async (client: Client, address: string, session: Session
   let text: string | undefined;
   let refused: string | undefined;
 
-  /** The author at work, and what came of it in words. */
+  /** One edit. Resolves with lines to print. */
   const round = async (): Promise<readonly string[]> => {
     text = await draft.edit(session.env);
     const isNew = file.fingerprint === "";
-    const unchanged = isNew ? `${file.path} is not made` : `${file.path} is unchanged`;
+    const unchanged = isNew ? `${file.path} is not created` : `${file.path} is unchanged`;
     if (text === undefined && draft.kept !== undefined) throw new Failure("failed", unchanged);
     if (text === undefined || (isNew && text.trim() === "")) return [unchanged];
     if (text === refused) throw new Failure("failed", "the text is as it was when it was refused");
     const body: ConfFile = { ...file, text };
-    return tellWritten(await client.ask<ConfFileWritten>({ method: "PUT", path, body, settles: true }), address);
+    return writtenLines(await client.ask<ConfFileWritten>({ method: "PUT", path, body, settles: true }), address);
   };
 
-  /** Returns where the author wants to try again. */
+  /** Resolves if the author edits again, else throws. */
   const offer = async (failure: Failure): Promise<void> => {
     const question = OFFERS[failure.code];
     if (question === undefined || !session.interactive) throw failure;
@@ -82,9 +82,9 @@ export const editFile = async (client: Client, address: string, session: Session
   try {
     for (;;) {
       try {
-        const told = await round();
+        const lines = await round();
         draft.remove();
-        await say(session, told);
+        await say(session, lines);
         return EXIT.done;
       } catch (error) {
         if (!(error instanceof Failure)) throw error;

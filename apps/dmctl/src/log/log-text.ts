@@ -10,7 +10,7 @@ const LONGEST_LINE = 64 * 1024;
 const NEWLINE = 10;
 const STAMP = /^@[0-9a-f]{24}/;
 
-/** The lines that `source` comes to, each with its newline, chunk by chunk; what is longer than 64 KiB is taken apart. */
+/** The lines of `source`, each with its newline, chunk by chunk. A line longer than 64 KiB is split. */
 async function* linesOf(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer[]> {
   let held: Buffer = Buffer.alloc(0);
   for await (const chunk of source) {
@@ -40,7 +40,7 @@ async function* only(source: AsyncIterable<Buffer>, wanted: (line: Buffer) => bo
 
 const isStamped = (line: Buffer): boolean => STAMP.test(line.toString("latin1", 0, LABEL_LENGTH));
 
-/** Leaves out what stands before the first line with a stamp of this moment (ms since 1970) or later. */
+/** Drops the lines before the first one whose stamp is at this moment (ms since 1970) or later. */
 export const from = (source: AsyncIterable<Buffer>, moment: number): AsyncGenerator<Buffer> => {
   const least = labelAt(moment);
   let reached = false;
@@ -50,7 +50,7 @@ export const from = (source: AsyncIterable<Buffer>, moment: number): AsyncGenera
   });
 };
 
-/** Leaves out lines whose text, without its stamp, the pattern does not match. */
+/** Drops lines whose text, without its stamp, does not match the pattern. */
 export const matching = (source: AsyncIterable<Buffer>, pattern: RegExp): AsyncGenerator<Buffer> =>
   only(source, (line) =>
     pattern.test(line.toString("utf8", isStamped(line) ? LABEL_LENGTH + 1 : 0).replace(/\n$/, "")),

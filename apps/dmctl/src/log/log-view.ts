@@ -15,18 +15,18 @@ type Request = Pick<Invocation, "given" | "values">;
 /** With how many lines `dmctl tail` begins. */
 const TAIL = 10;
 
-/** What part of a log is shown, and how. */
+/** The part of a log that is shown, and how. */
 export interface LogView {
-  /** How many of the last lines to begin with; undefined is all of the current file. */
+  /** Number of last lines to begin with; undefined: all of the current file. */
   readonly lines: number | undefined;
   readonly follow: boolean;
   /** Only lines of this moment and later, in ms since 1970; 0 is all that there is, rotated files included. */
   readonly since: number | undefined;
   /** Only lines whose text it matches. */
   readonly pattern: RegExp | undefined;
-  /** Byte for byte as it was written. */
+  /** Byte for byte. */
   readonly raw: boolean;
-  /** What stamps are shown as; undefined: as they are. */
+  /** How stamps are shown; undefined: as they are. */
   readonly clock: Clock | undefined;
 }
 
@@ -86,7 +86,7 @@ const pump = async (
   if (view.since) lines = from(lines, view.since);
   if (view.pattern) lines = matching(lines, view.pattern);
   const clocked = view.raw || view.clock === undefined ? lines : withWallClock(lines, view.clock);
-  // Each write hears of its own error; the event comes later, and would throw if nobody listened.
+  // Each write reports its error; without a listener the later event would throw.
   target.on("error", () => {});
   for await (const chunk of escaped ? withoutControls(clocked) : clocked) {
     try {

@@ -5,7 +5,7 @@ import { formatDuration } from "../duration.ts";
 import { oneLine } from "../printable.ts";
 import { usageLines } from "./usage.ts";
 
-/** SGR parameters for each state: green is well, yellow is on its way, red needs somebody. */
+/** SGR parameters of each state: green is healthy, yellow is changing, red needs attention. */
 const COLOUR: Record<DaemonState, string> = {
   stopped: "2",
   starting: "33",
@@ -19,17 +19,17 @@ const COLOUR: Record<DaemonState, string> = {
   invalid: "31",
 };
 
-/** States whose reason is worth a line without being asked for. */
-const NOT_WELL: ReadonlySet<DaemonState> = new Set(["coolingdown", "failed", "forbidden", "invalid"]);
+/** States whose reason is shown even without --long. */
+const FAILING: ReadonlySet<DaemonState> = new Set(["coolingdown", "failed", "forbidden", "invalid"]);
 
 const ID_WIDTH = 30;
 const STATE_WIDTH = 13;
 const NUMBER_WIDTH = 8;
 
-/** How a table is to look. */
+/** How a table looks. */
 export interface Look {
   readonly colour: boolean;
-  /** Reasons and warnings below the table, of what is not well. */
+  /** Reasons of failing daemons, and warnings, below the table. */
   readonly reasons: boolean;
   /** Reasons of every daemon that has one. */
   readonly long: boolean;
@@ -49,14 +49,14 @@ export const lossText = ({ logDropped, logTrouble }: DaemonStatus): string => {
   const dropped = logDropped === 0 ? [] : [`${logDropped} ${logDropped === 1 ? "line" : "lines"} dropped`];
   return `its log: ${[...dropped, ...(logTrouble === "" ? [] : [logTrouble])].join("; ")}`;
 };
-/** `http://blog.example.org/ published`; why it is refused stands among the warnings. */
+/** `http://blog.example.org/ published`; the warnings say why it is refused. */
 export const hostText = ({ url, state, reason }: HostStatus): string =>
   oneLine(`${url} ${state}${state === "pending" ? `: ${reason}` : ""}`);
-/** Both logs of a site; why they cannot be read stands among the warnings. */
+/** Both logs of a site; the warnings say why they cannot be read. */
 export const siteLogsText = ({ accessLog, errorLog, logTrouble }: HostStatus): string =>
   oneLine(`${accessLog}, ${errorLog}${logTrouble === "" ? "" : " (unreadable)"}`);
 
-/** A line for each process, where there are several or the one is not the whole truth. */
+/** A line for each process, where there are several. */
 const processes = ({ instances }: DaemonStatus): string[] =>
   instances.length < 2
     ? []
@@ -72,11 +72,11 @@ const processes = ({ instances }: DaemonStatus): string[] =>
       });
 
 const remarks = (daemon: DaemonStatus, look: Look): string[] => {
-  const tellsWhy = daemon.reason !== "" && (look.long || NOT_WELL.has(daemon.state));
+  const hasReason = daemon.reason !== "" && (look.long || FAILING.has(daemon.state));
   const lines = [
     ...(look.long ? processes(daemon) : []),
     ...(look.long ? usageLines(daemon).map((line) => `  ${oneLine(line)}`) : []),
-    ...(tellsWhy ? [`  ${oneLine(daemon.reason)}`] : []),
+    ...(hasReason ? [`  ${oneLine(daemon.reason)}`] : []),
     ...(daemon.changed ? ["  changed on disk; restart to apply"] : []),
     ...(daemon.logTrouble === "" && (daemon.logDropped === 0 || !look.long) ? [] : [`  ${oneLine(lossText(daemon))}`]),
     ...daemon.warnings.map((warning) => `  warning: ${oneLine(warning)}`),
@@ -104,13 +104,13 @@ export const statusTable = (daemons: readonly DaemonStatus[], look: Look): strin
   return `${[head, ...rows, ...(below.length === 0 ? [] : ["", ...below])].join("\n")}\n`;
 };
 
-/** What a start, stop or restart came to, on one line: `alice/wordpress running, pid 4711`. */
+/** The outcome of a start, stop or restart on one line: `alice/wordpress running, pid 4711`. */
 export const outcomeLine = ({ daemon }: Outcome, look: Look): string => {
   const state = paint(daemon.state, oneLine(daemon.state), look);
   return `${oneLine(daemon.id)} ${state}${daemon.pid === 0 ? "" : `, pid ${daemon.pid}`}\n`;
 };
 
-/** What a rescan did, one id a line; "" when nothing. Problems and warnings are not in it. */
+/** What a rescan changed, one id a line; "" if nothing. Without problems and warnings. */
 export const rescanLines = (result: RescanResult): string => {
   const lines = (["found", "started", "changed", "removed"] as const).flatMap((what) =>
     result[what].map((id) => `${what.padEnd("removed".length)} ${oneLine(id)}\n`),

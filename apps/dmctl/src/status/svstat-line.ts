@@ -1,6 +1,6 @@
 import type { DaemonState, DaemonStatus } from "@dmhost/contract";
 
-/** States in which nobody starts it but by hand, whatever it was wanted to be. */
+/** States that only a start by hand leaves, whatever the desired state is. */
 const GIVEN_UP: readonly DaemonState[] = ["failed", "forbidden", "invalid"];
 
 /**

@@ -5,14 +5,14 @@ import type { DaemonList, DaemonStatus } from "@dmhost/contract";
 import { type Session, write } from "../session.ts";
 import { type Sample, topTable } from "./usage.ts";
 
-/** From one table to the next, in ms. */
+/** Time between two tables, in ms. */
 const PAUSE = 2000;
-/** Cursor to the corner, and everything behind it away: a screen that is cleared first would flicker. */
+/** Moves the cursor home and erases behind the text: clearing the screen first would flicker. */
 const HOME = "\u001b[H";
 const CLEAR_LINE = "\u001b[K";
 const CLEAR_REST = "\u001b[J";
 
-/** Every daemon that the caller may control, with what it uses. */
+/** Every daemon that the caller may control, with its use. */
 export const measured = async (client: Client): Promise<readonly DaemonStatus[]> =>
   (await client.ask<DaemonList>({ path: `${apiPath("daemons")}?usage=1` })).daemons;
 

@@ -36,10 +36,10 @@ test("Use and limits of a daemon are printed a line each, and nothing where ther
   } as const;
   const usage = { ...used(10 * M, 61), throttled: 0.25, memoryPeak: 20 * M, memoryPressure: 1.5, oomKills: 1 };
   expect(usageLines(daemon("a/x", { usage, limits: { by: limits.by, keys: [...limits.keys] } }))).toEqual([
-    "usage: memory 10M, peak 20M, 1 process, cpu 1m1s, throttled 0.3s, memory pressure 1.5 %, 1 killed for want of memory",
+    "usage: memory 10M, peak 20M, 1 process, cpu 1m1s, throttled 0.3s, memory pressure 1.5 %, 1 out of memory",
     "limits: rlimit+watch (no cgroup2)",
-    "  memory=64M, held by rlimit+watch",
-    "  cpu=2 for all of its owner's, held by nothing: not enforced",
+    "  memory=64M, enforced by rlimit+watch",
+    "  cpu=2 for all of its owner's, enforced by nothing: not enforced",
   ]);
 });
 

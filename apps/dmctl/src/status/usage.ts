@@ -1,4 +1,4 @@
-/** What daemons use of the machine, and what they are held to, in words. */
+/** Resource use and limits of daemons in words. */
 import type { DaemonStatus, LimitStatus, Usage } from "@dmhost/contract";
 import { formatDuration } from "../duration.ts";
 import { oneLine } from "../printable.ts";
@@ -19,25 +19,25 @@ export const formatBytes = (bytes: number): string => {
 const cpuTime = (seconds: number): string =>
   seconds < 60 ? `${Math.round(seconds * 10) / 10}s` : formatDuration(seconds);
 
-/** `memory 63.9M, peak 64M, 3 processes, cpu 1.5s`; what the machine does not tell is left out. */
+/** `memory 63.9M, peak 64M, 3 processes, cpu 1.5s`; values that the machine does not measure are left out. */
 export const usageWords = (usage: Usage): string => {
-  const told = <T>(value: T | null, words: (value: T) => string): string[] => (value === null ? [] : [words(value)]);
+  const known = <T>(value: T | null, words: (value: T) => string): string[] => (value === null ? [] : [words(value)]);
   return [
-    ...told(usage.memory, (bytes) => `memory ${formatBytes(bytes)}`),
-    ...told(usage.memoryPeak, (bytes) => `peak ${formatBytes(bytes)}`),
-    ...told(usage.processes, (count) => `${count} ${count === 1 ? "process" : "processes"}`),
-    ...told(usage.cpu, (seconds) => `cpu ${cpuTime(seconds)}`),
-    ...told(usage.throttled, (seconds) => `throttled ${cpuTime(seconds)}`),
-    ...told(usage.memoryPressure, (part) => `memory pressure ${part} %`),
-    ...told(usage.oomKills || null, (count) => `${count} killed for want of memory`),
+    ...known(usage.memory, (bytes) => `memory ${formatBytes(bytes)}`),
+    ...known(usage.memoryPeak, (bytes) => `peak ${formatBytes(bytes)}`),
+    ...known(usage.processes, (count) => `${count} ${count === 1 ? "process" : "processes"}`),
+    ...known(usage.cpu, (seconds) => `cpu ${cpuTime(seconds)}`),
+    ...known(usage.throttled, (seconds) => `throttled ${cpuTime(seconds)}`),
+    ...known(usage.memoryPressure, (part) => `memory pressure ${part} %`),
+    ...known(usage.oomKills || null, (count) => `${count} out of memory`),
   ].join(", ");
 };
 
-/** `memory=64M by cgroup`, with what is to be known of it. */
+/** `memory=64M, enforced by cgroup`, with its note. */
 export const limitWords = ({ key, value, by, budget, note }: LimitStatus): string =>
-  `${key}=${value}${budget ? " for all of its owner's" : ""}, held by ${by}${note === "" ? "" : `: ${note}`}`;
+  `${key}=${value}${budget ? " for all of its owner's" : ""}, enforced by ${by}${note === "" ? "" : `: ${note}`}`;
 
-/** What `dmctl status --long` says of a daemon's use and limits, a line each. */
+/** Lines of `dmctl status --long` about a daemon's use and limits. */
 export const usageLines = ({ usage, limits }: DaemonStatus): string[] => [
   ...(usage ? [`usage: ${usageWords(usage)}`] : []),
   ...(limits.by === "" ? [] : [`limits: ${limits.by}`, ...limits.keys.map((limit) => `  ${limitWords(limit)}`)]),
@@ -64,8 +64,8 @@ const busy = ({ usage, pid }: DaemonStatus, before: Sample | undefined, now: num
     : Math.max(0, ((usage.cpu - before.cpu) * 1000) / (now - before.at)) * 100;
 
 /**
- * The table of `dmctl top`: what lives, the busiest first, then the largest.
- * @param before what the last table was made of, by id
+ * The table of `dmctl top`: running daemons, the busiest first, then the largest.
+ * @param before samples of the previous table, by id
  * @param now ms
  */
 export const topTable = (
