@@ -54,7 +54,7 @@ const textOf = (log: string): string[] =>
     .split("\n")
     .map((line) => line.replace(/^\S+ \S+ /, ""));
 
-test("rotated files are compressed as the owner's, and a manager reads all of them", async () => {
+test("Rotated files are compressed as the owner, and a manager can read all of them.", async () => {
   await logged("pressed");
   const rotated = rotatedIn(directoryOf("pressed"));
   expect(rotated.length).toBeGreaterThan(3);
@@ -68,7 +68,7 @@ test("rotated files are compressed as the owner's, and a manager reads all of th
   expect((await dmctl(helper, "pressed", "log", "--since", "2100-01-01")).stdout).toBe("");
 });
 
-test("the last lines are found in the files before the current one", async () => {
+test("The last lines of a log are also read from files before the current one.", async () => {
   await logged("plain");
   const { stdout } = await dmctl(alice, "plain", "log", "--lines", "15000", "--tai64n");
   const lines = stdout.trim().split("\n");
@@ -76,7 +76,7 @@ test("the last lines are found in the files before the current one", async () =>
   expect(lines[0]).toMatch(/^@[0-9a-f]{24} 5001$/);
 });
 
-test("log-select and log-total do what they say", async () => {
+test("log-select filters lines, and log-total bounds the size of all files.", async () => {
   await until("the lines", () => linesIn(directoryOf("chosen")).length === 2);
   expect(linesIn(directoryOf("chosen"))).toEqual(["one fatal: x", "[a]\\^b"]);
   await until("the lines of bounded", () => linesIn(directoryOf("bounded")).at(-1) === "20000");
@@ -86,7 +86,7 @@ test("log-select and log-total do what they say", async () => {
   expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThanOrEqual(40 * 1024);
 });
 
-test("a changed key takes effect at the next start, and a logger ends with its daemon", async () => {
+test("A changed log key takes effect at the next start, and a logger ends with its daemon.", async () => {
   const id = `${alice.name}/plain`;
   alice.writeConf("plain", "start = seq 20001 20500; exec sleep 1000", "output = log", "log-files = 999");
   const former = loggerOf(alice.uid, directoryOf("plain"));
@@ -103,7 +103,7 @@ test("a changed key takes effect at the next start, and a logger ends with its d
   expect((await dmctl(alice, "plain", "log", "-n", "1")).stdout).toMatch(/ 20500\n$/);
 });
 
-test("who asks for 50 MB and does not read, or for a bomb, costs the supervisor less than 8 MB", async () => {
+test("A reader that requests 50 MB and does not read, or a compression bomb, costs the supervisor less than 8 MB.", async () => {
   await supervisor.reaches(`${alice.name}/large`, "running");
   const put = (name: string, bytes: Buffer): void => {
     writeFileSync(`${directoryOf("large")}/${name}`, bytes);

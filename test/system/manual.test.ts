@@ -41,20 +41,20 @@ test.each([
   ["daemon.conf", DAEMON_KEYS.map(({ key }) => key)],
   ["daemon-manager.conf", SETTINGS_KEYS.map(({ key }) => key)],
   ["daemon-manager.conf", SECTIONS.map((name) => `[${name}]`)],
-])("man %s shows %s", async (name, terms) => {
+])("`man %s` shows %s.", async (name, terms) => {
   const shown = (await page(name)).split("\n").map((line) => line.trim());
   const headed = (term: string): boolean => shown.some((line) => line.split(/[ ,]+/).includes(term));
   expect(terms.filter((term) => !headed(term))).toEqual([]);
 });
 
-test("nothing is lost to quotation, dashes or hyphens", async () => {
+test("Quotes, dashes and hyphens survive the conversion to man pages.", async () => {
   const text = await page("dmctl");
   expect(text).toContain("DMCTL_SOCKET");
   expect(text).toContain("dmctl wordpress log --lines 100 --utc");
   expect(await page("daemon-manager.conf")).toContain("    @customers: @webapps");
 });
 
-test("completion is what the checkout has, and everything can be read by all", () => {
+test("Installed completion equals that of the checkout, and every installed file is world-readable.", () => {
   for (const [source, place] of [
     ["dmctl.bash", "bash-completion/completions/dmctl"],
     ["_dmctl", "zsh/site-functions/_dmctl"],
@@ -66,7 +66,7 @@ test("completion is what the checkout has, and everything can be read by all", (
   expect(statSync(join(share, "man/man1/dmctl.1")).mode & 0o777).toBe(0o644);
 });
 
-test("a second time nothing is written, and a page that changed is put right", async () => {
+test("A second installation writes nothing, and replaces a page that was changed.", async () => {
   const place = join(share, "man/man5/daemon.conf.5");
   const before = statSync(place).mtimeMs;
   expect((await install()).stdout).toMatch(/manual and completion: installed already\n$/);

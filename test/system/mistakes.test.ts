@@ -58,7 +58,7 @@ const start = async (name: string, ...lines: string[]): Promise<Ended> => {
 };
 const conf = (name: string): string => `/home/amy/.daemon-manager/daemons/${name}.conf`;
 
-test("not in the policy", async () => {
+test("A user who is not in the policy is told whom to ask.", async () => {
   const ended = await eve.run([toolbox.node, toolbox.dmctl, "status"], { env: { DMCTL_SOCKET: supervisor.socket } });
   expect(told(ended, 3)).toEqual([
     "dmctl: eve is not in the policy, so may neither run nor manage daemons here.",
@@ -66,21 +66,21 @@ test("not in the policy", async () => {
   ]);
 });
 
-test("running as somebody whom the policy does not grant", async () => {
+test("A run-as account that the policy does not grant is named with the section to change.", async () => {
   expect(told(await start("granted", "start = id", `user = ${bob.name}`), 1)).toEqual([
     'dmctl: cannot start "amy/granted": it may not run as "bob": no line of [runs_as] lets amy run daemons as bob',
     "Correct user= with `dmctl edit amy/granted`, or ask root to grant it in [runs_as] and to run `dmctl rescan`.",
   ]);
 });
 
-test("running as somebody who does not exist", async () => {
+test("A run-as account that does not exist is named.", async () => {
   expect(told(await start("ghost", "start = id", "user = ghost"), 1)).toEqual([
     'dmctl: cannot start "amy/ghost": it may not run as "ghost": there is no account "ghost" on this machine',
     "Correct user= with `dmctl edit amy/ghost`, or ask root to grant it in [runs_as] and to run `dmctl rescan`.",
   ]);
 });
 
-test("owning daemons without being in the policy any more", async () => {
+test("Daemons of an owner who was removed from the policy do not start, and the message says why.", async () => {
   const policy = ["[manages]", `${david.name}: ${amy.name}, ${bob.name}`];
   stage.writePolicy(supervisor, ["[runs_as]", amy.name, ...policy]);
   await supervisor.rescan();
@@ -95,14 +95,14 @@ test("owning daemons without being in the policy any more", async () => {
   ]);
 });
 
-test("a working directory that is not there", async () => {
+test("A missing working directory is named.", async () => {
   expect(told(await start("lost", "dir = ~/nowhere", "start = id"), 1)).toEqual([
     'dmctl: cannot start "amy/lost": entering /home/amy/nowhere: no such directory, or no permission to reach it',
     "Make that directory so that amy may enter it, or correct dir= with `dmctl edit amy/lost`.",
   ]);
 });
 
-test("a program that is not there", async () => {
+test("A missing program is reported with the last line of the log.", async () => {
   expect(told(await start("absent", "start = exec php-cgj -q", "output = log"), 1)).toEqual([
     'dmctl: cannot start "amy/absent": exited with code 127 (the shell does not find a program that `start` names)',
     expect.stringMatching(/^it wrote: .*php-cgj: not found$/),
@@ -110,7 +110,7 @@ test("a program that is not there", async () => {
   ]);
 });
 
-test("a program that may not be executed", async () => {
+test("A program without execute permission is reported with chmod +x.", async () => {
   amy.write("app", "#!/bin/sh\n", 0o644);
   expect(told(await start("plain", "dir = ~/", "start = exec ./app"), 1)).toEqual([
     'dmctl: cannot start "amy/plain": exited with code 126 (the shell may not run a program that `start` names)',
@@ -118,7 +118,7 @@ test("a program that may not be executed", async () => {
   ]);
 });
 
-test("a port that is taken", async () => {
+test("A port in use is reported by the last line of the log.", async () => {
   const { port } = listener.address() as { port: number };
   // Perl, because it is soon there: what fails later than 0.1 s after its start counts as started.
   const bind = `socket(my $s, PF_INET, SOCK_STREAM, 0); bind($s, pack_sockaddr_in(${port}, INADDR_LOOPBACK))`;
@@ -131,14 +131,14 @@ test("a port that is taken", async () => {
   ]);
 });
 
-test("a program that fails and keeps no log", async () => {
+test("A failing program without a log is reported with output=log as advice.", async () => {
   expect(told(await start("mute", "start = exit 3"), 1)).toEqual([
     'dmctl: cannot start "amy/mute": exited with code 3',
     "Write output=log with `dmctl edit amy/mute`; then `dmctl amy/mute log` shows what it says.",
   ]);
 });
 
-test("a log directory that the owner may not write", async () => {
+test("A log directory that the owner may not write is named.", async () => {
   amy.makeDirectory(".daemon-manager/logs/sealed");
   chmodSync(`${amy.home}/.daemon-manager/logs/sealed`, 0o550);
   expect(told(await start("sealed", "start = exec sleep 1000", "output = log"), 1)).toEqual([
@@ -159,7 +159,7 @@ test.each([
     "is a link to /nonexistent, in which amy may not make files (ENOENT); put a directory there",
   ],
   ["a file", undefined, "is no directory; put one there"],
-])("a log directory that is %s", async (_, target, reason) => {
+])("A log directory that is %s is named with the reason.", async (_, target, reason) => {
   const directory = ".daemon-manager/logs/astray";
   if (target === undefined) amy.write(directory, "");
   else await amy.run(["ln", "-s", target, `${amy.makeDirectory(".daemon-manager/logs")}/astray`]);
@@ -171,7 +171,7 @@ test.each([
   ]);
 });
 
-test("a conf file that is somebody else's", async () => {
+test("A conf file that belongs to another user is reported with its uid.", async () => {
   chownSync(amy.writeConf("foreign", "start = id", "autostart = no"), bob.uid, bob.gid);
   await dmctl(amy, "rescan");
   expect(told(await dmctl(amy, "start", "foreign"), 1)).toEqual([
@@ -180,7 +180,7 @@ test("a conf file that is somebody else's", async () => {
   ]);
 });
 
-test("no start line, or one that says nothing", async () => {
+test("A missing or empty start line is reported with the expected form.", async () => {
   expect(told(await start("idle", "dir = /"), 1)).toEqual([
     `dmctl: cannot start "amy/idle": ${conf("idle")}: there is no "start" line: expected one like "start = exec COMMAND"`,
     "When that is put right, `dmctl start amy/idle` reads the file again.",
@@ -190,7 +190,7 @@ test("no start line, or one that says nothing", async () => {
   );
 });
 
-test("a key that is misspelt", async () => {
+test("A misspelt key is a warning with a suggestion.", async () => {
   const { code, stdout, stderr } = await start("typo", "start = exec sleep 1000", "ouptut = log");
   expect([code, stdout.split(" ")[1]]).toEqual([0, "running,"]);
   expect(stderr).toBe(
@@ -198,7 +198,7 @@ test("a key that is misspelt", async () => {
   );
 });
 
-test("a daemon's name that is misspelt: only what the caller may control is suggested", async () => {
+test("For a misspelt name, only daemons that the caller may control are suggested.", async () => {
   bob.writeConf("wordpres", "start = exec sleep 1000");
   await supervisor.rescan();
   expect(told(await dmctl(amy, "restart", "wordpres"), 3)).toEqual([
@@ -213,7 +213,7 @@ test("a daemon's name that is misspelt: only what the caller may control is sugg
   expect(foreign[0]).toBe('dmctl: There is no daemon "bob/wordpres" that amy may control.');
 });
 
-test("a name that several daemons have", async () => {
+test("A name that several daemons have is refused with their ids.", async () => {
   expect(told(await dmctl(david, "stop", "wordpress"), 3)).toEqual([
     'dmctl: 2 daemons are called "wordpress"; write one of them in full:',
     "  amy/wordpress",
@@ -221,14 +221,14 @@ test("a name that several daemons have", async () => {
   ]);
 });
 
-test("a signal that is none", async () => {
+test("A word that is not a signal is refused with an example.", async () => {
   expect(told(await dmctl(amy, "wordpress", "kill", "-TREM"), 2)).toEqual([
     'dmctl: "-TREM" is no signal that can be sent; write it as in "dmctl wordpress kill -HUP"',
     '"dmctl help" shows the commands',
   ]);
 });
 
-test("no supervisor", async () => {
+test("A missing supervisor is reported with the path of its socket and how to start one.", async () => {
   const env = { DMCTL_SOCKET: "/nonexistent/command.sock" };
   expect(told(await amy.run([toolbox.node, toolbox.dmctl, "status"], { env }), 4)).toEqual([
     "dmctl: no supervisor: there is no socket at /nonexistent/command.sock",
@@ -236,7 +236,7 @@ test("no supervisor", async () => {
   ]);
 });
 
-test("a home that a group may write", async () => {
+test("A home that a group may write is reported with its mode and chmod.", async () => {
   chmodSync(amy.home, 0o770);
   expect(told(await dmctl(amy, "rescan"), 1)).toEqual([
     "dmctl: /home/amy: others than amy may write to it (mode 0770); chmod go-w it",
@@ -248,7 +248,7 @@ test("a home that a group may write", async () => {
   chmodSync(amy.home, 0o750);
 });
 
-test("a conf directory that is somebody else's", async () => {
+test("A conf directory that belongs to another user is reported with its uid.", async () => {
   const directory = `${amy.home}/.daemon-manager/daemons`;
   chmodSync(directory, 0o755);
   chownSync(directory, bob.uid, bob.gid);

@@ -37,7 +37,7 @@ const expectSince = (seconds: number, event: Span, asked: Span): void => {
   expect(seconds).toBeLessThanOrEqual(asked.over - event.begun + ROUNDING);
 };
 
-test("uptime is since the last respawn, total since the last start; both are 0 once it is stopped", async () => {
+test("uptime counts from the last respawn, total from the last start, and both are 0 after a stop.", async () => {
   const id = `${alice.name}/web`;
   const status = (): Promise<[Span, DaemonStatus]> => during(() => supervisor.status(id));
   const [started, { pid }] = await during(() => supervisor.up(id));
