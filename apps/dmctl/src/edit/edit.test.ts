@@ -1,59 +1,10 @@
-import {
-  chmodSync,
-  existsSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { PassThrough } from "node:stream";
-import type { ConfFile } from "@dmhost/contract";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { run } from "../session.fake.ts";
-import { type Answer, apiError, fakeSupervisor } from "../supervisor.fake.ts";
-
-const PATH = "/home/alice/.daemon-manager/daemons/web.conf";
-const GET = "GET /v1/daemons/web/file";
-const PUT = "PUT /v1/daemons/web/file";
-const OLD: ConfFile = { path: PATH, text: "start=old\n", fingerprint: "of-old" };
-const NONE: ConfFile = { path: PATH, text: "# template\n", fingerprint: "" };
-
-let dir = "";
-let tmpBefore: string | undefined;
-let closing: (() => Promise<void>)[] = [];
-beforeEach(() => {
-  dir = mkdtempSync(join(tmpdir(), "dmctl-test-"));
-  tmpBefore = process.env["TMPDIR"];
-});
-afterEach(async () => {
-  if (tmpBefore === undefined) delete process.env["TMPDIR"];
-  else process.env["TMPDIR"] = tmpBefore;
-  for (const close of closing) await close();
-  closing = [];
-  rmSync(dir, { recursive: true });
-});
-
-/** A supervisor with one file, and a program of sh as the editor; drafts go under `dir`/tmp. */
-const scene = async (put: Answer, editor: string, get: Answer = () => OLD) => {
-  const fake = await fakeSupervisor({ [GET]: get, [PUT]: put });
-  closing.push(fake.close);
-  const program = join(dir, "editor");
-  writeFileSync(program, `#!/bin/sh\n${editor}\n`);
-  chmodSync(program, 0o755);
-  const drafts = mkdtempSync(join(dir, "tmp-"));
-  process.env["TMPDIR"] = drafts;
-  const sent = (): unknown[] => fake.asked.filter(({ line }) => line === PUT).map(({ body }) => JSON.parse(body).text);
-  return { ...fake, env: { EDITOR: program }, drafts, sent };
-};
-const accept: Answer = () => ({ path: PATH, warnings: [`${PATH}:1: unknown key`], made: false });
-const refuseOld: Answer = ({ body }) =>
-  body.includes("good")
-    ? accept({ line: "", body }, {} as never)
-    : apiError("invalid-file", "wrong", [`${PATH}:1: bad`]);
+import type { Answer } from "../supervisor.fake.ts";
+import { accept, dir, keptIn, NONE, OLD, PATH, refuseOld, scene } from "./scene.fake.ts";
 
 test("A changed text is sent, and the draft is removed.", async () => {
   const { socket, env, drafts, sent } = await scene(accept, 'echo "start=new" > "$1"');
@@ -145,8 +96,6 @@ test("A file that the caller may not read is exit code 3, and no draft is made."
   expect(readdirSync(drafts)).toEqual([]);
 });
 
-const keptIn = (errors: string): string => /kept in (.*)\n/.exec(errors)?.[1] ?? "";
-
 test.each([
   ["as it was", "true"],
   ["emptied", ': > "$1"'],
@@ -162,50 +111,6 @@ test("Making a new file is reported.", async () => {
   const { socket, env } = await scene(made, 'echo "start=new" >> "$1"', () => NONE);
   const { code, errors } = await run(socket, "web edit", { env });
   expect([code, errors]).toEqual([0, `${PATH} is created; its daemon: dmctl status web\n`]);
-});
-
-/** A supervisor whose file becomes another while it is being edited, once. */
-const contested = () => {
-  let changed = false;
-  const now: ConfFile = { path: PATH, text: "start=theirs\n", fingerprint: "of-theirs" };
-  const get: Answer = () => (changed ? now : OLD);
-  const put: Answer = ({ body }) => {
-    changed = true;
-    return JSON.parse(body).fingerprint === now.fingerprint
-      ? accept({ line: "", body }, {} as never)
-      : apiError("conflict", `${PATH} was changed meanwhile`);
-  };
-  return { get, put };
-};
-
-test("Without a terminal, a file that was changed meanwhile is not written, and the draft is kept.", async () => {
-  const { get, put } = contested();
-  const { socket, env, sent } = await scene(put, 'echo "start=mine" > "$1"', get);
-  const { code, errors } = await run(socket, "web edit", { env });
-  expect([code, errors]).toEqual([1, expect.stringContaining("was changed meanwhile")]);
-  expect([readFileSync(keptIn(errors), "utf8"), sent()]).toEqual(["start=mine\n", ["start=mine\n"]]);
-});
-
-test("On a terminal, a file that was changed meanwhile is edited with the author's text below as comments.", async () => {
-  const { get, put } = contested();
-  const editor = `cat "$1" >> "${dir}/seen"; if grep -q theirs "$1"; then echo "start=both" > "$1"; else echo "start=mine" > "$1"; fi`;
-  const { socket, env, drafts, sent } = await scene(put, editor, get);
-  const input = new PassThrough();
-  input.end("\n");
-  const { code } = await run(socket, "web edit", { env, input, interactive: true });
-  expect([code, sent()]).toEqual([0, ["start=mine\n", "start=both\n"]]);
-  expect(readFileSync(join(dir, "seen"), "utf8")).toMatch(/^start=old\nstart=theirs\n\n# Below .*\n# start=mine\n$/);
-  expect(readdirSync(drafts)).toEqual([]);
-});
-
-test("A changed file that the author then leaves as it is is not written, and the author's text is kept.", async () => {
-  const { get, put } = contested();
-  const { socket, env, sent } = await scene(put, 'grep -q theirs "$1" || echo "start=mine" > "$1"', get);
-  const input = new PassThrough();
-  input.end("y\n");
-  const { code, errors } = await run(socket, "web edit", { env, input, interactive: true });
-  expect([code, errors, sent()]).toEqual([1, expect.stringContaining("is unchanged"), ["start=mine\n"]]);
-  expect(readFileSync(keptIn(errors), "utf8")).toBe("start=mine\n");
 });
 
 test("A supervisor that is gone when the text is sent is exit code 4, and the draft is kept.", async () => {
