@@ -46,6 +46,11 @@ test("explain --policy takes three words, and its exit code is the answer.", asy
   expect(asked).toHaveLength(2);
 });
 
+test("A misspelt verb of explain --policy is exit code 2 with a suggestion.", async () => {
+  const { code, errors } = await run("/nonexistent/command.sock", "explain --policy david restrt amy/blog");
+  expect([code, errors.split("\n")[0]]).toEqual([2, 'dmctl: the policy has no verb "restrt": did you mean "restart"?']);
+});
+
 test("A failed start prints the last line of the log, escaped, and what to do.", async () => {
   const { socket } = await supervisor({
     "POST /v1/daemons/web/start": () => outcome(false, "cannot start it", "no port\u001b[2J", "Free the port."),

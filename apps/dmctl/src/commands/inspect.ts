@@ -10,6 +10,7 @@ import {
   type PolicyAnswer,
   type StateExport,
 } from "@dmhost/contract";
+import { suggestion } from "@dmhost/supervisor/suggestion";
 import { misuse } from "../failure.ts";
 import { json, oneLine } from "../printable.ts";
 import { write } from "../session.ts";
@@ -44,7 +45,7 @@ const printing = (name: string, field: "pid" | "logFile" | "configFile", summary
 const askPolicy = async (call: Call): Promise<number> => {
   const [caller = "", verb = "", address = ""] = call.ids;
   if (!Object.hasOwn(POLICY_VERBS, verb)) {
-    throw misuse(`the policy knows no "${verb}"; it knows ${Object.keys(POLICY_VERBS).join(", ")}`);
+    throw misuse(`the policy has no verb "${verb}": ${suggestion(verb, Object.keys(POLICY_VERBS))}`);
   }
   const path = `${apiPath("policy")}?${new URLSearchParams({ caller, verb, address })}`;
   const answer = await call.client.ask<PolicyAnswer>({ path });
