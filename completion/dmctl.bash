@@ -32,7 +32,7 @@ logfile daemon --json
 configfile daemon --json
 explain question --policy --utc --json
 svstat daemon
-tai64nlocal nothing --utc
+tai64nlocal nothing --utc --multilog
 export nothing --json
 health nothing --json
 help command

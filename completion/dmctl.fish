@@ -31,7 +31,7 @@ set -g __dmctl_table \
     'configfile|daemon|--json|print the path of the conf file of a daemon' \
     'explain|question|--policy --utc --json|explain why a daemon is in its state, and what to do' \
     'svstat|daemon||print the state of a daemon on one line, as svstat does' \
-    'tai64nlocal|nothing|--utc|copy standard input, with local time in place of TAI64N stamps' \
+    'tai64nlocal|nothing|--utc --multilog|copy standard input, with local time in place of TAI64N stamps' \
     'export|nothing|--json|print the whole state as JSON, for root' \
     'health|nothing|--json|show version, process, uptime and containment of the supervisor' \
     'help|command||show all commands, or explain one' \
@@ -51,6 +51,7 @@ set -g __dmctl_option_does \
     '--follow|wait for new lines and show them' \
     '--raw|copy the log byte for byte' \
     '--utc|show times in UTC' \
+    '--multilog|read the labels of multilog, which counts no leap seconds' \
     '--tai64n|show stamps as they are in the log' \
     '--all|begin with the oldest rotated file' \
     '--since|begin at a time, or that long ago' \

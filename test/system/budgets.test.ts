@@ -52,7 +52,9 @@ test("one daemon more than its owner may have is forbidden, with the reason and 
     ok: false,
     reason: expect.stringMatching(/^cannot start ".*\/c": .* may have 2 daemons/),
   });
-  expect(started.advice).toMatch(/^Remove the file of one that is not needed, or ask root for more in \[limits\]/);
+  expect(started.advice).toMatch(
+    /^Remove the conf file of a daemon that is not needed, or ask root for more in \[limits\]/,
+  );
 });
 
 test("a file that sorts earlier takes nobody's place, and one that goes gives its place to the next", async () => {
@@ -116,7 +118,7 @@ test("with strict-limits a daemon is refused whose limits no cgroup holds, and o
   await strict.start();
   const { state, reason, limits } = await strict.status(of(ben, "held"));
   if (state === "forbidden") {
-    expect(reason).toMatch(/^no cgroup can enforce memory=64M here, and strict-limits=yes: .+/);
+    expect(reason).toMatch(/^no cgroup can enforce memory=64 MiB here, and strict-limits=yes: .+/);
     expect((await strict.act("start", of(ben, "held"))).ok).toBe(false);
   } else expect(limits.by).toBe("cgroup");
   await strict.reaches(of(ben, "other"), "running");

@@ -131,10 +131,10 @@ test("limits that change in the middle of a restart hold from then on, also when
   const status = await has("s", 2);
   alice.writeConf("s", serve("3", "no", "new"), ...SLOW, "memory = 32M");
   await supervisor.rescan();
-  expect(await memory()).toEqual(["32M"]);
+  expect(await memory()).toEqual(["32 MiB"]);
   process.kill(pidsOf(status).find((each) => each !== pid) ?? 0, "SIGKILL");
   expect((await answer).ok).toBe(false);
-  expect([await memory(), pidsOf(await has("s", 1))]).toEqual([["32M"], [pid]]);
+  expect([await memory(), pidsOf(await has("s", 1))]).toEqual([["32 MiB"], [pid]]);
 });
 
 test("killed in the middle of a restart, the next supervisor keeps what is proven and ends what is not", async () => {
@@ -303,7 +303,7 @@ test("a socket of its own is published when its process is proven, and the old o
   alice.writeConf("n", "start = exec sleep 1000", "listen = path", "ready-after = 0.1", "ready-timeout = 0.3");
   expect(await supervisor.act("restart", idOf("n"))).toMatchObject({
     ok: false,
-    reason: expect.stringMatching(/did not bind its socket within 0.3 s/),
+    reason: expect.stringMatching(/did not bind its socket within 300ms/),
   });
   expect((await askLine(socketOf("n"))).pid).toBe(pid);
 

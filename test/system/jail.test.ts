@@ -335,7 +335,7 @@ test("a service directory that is not in its jail says so, with the line", async
     alice,
   );
   const { problems } = await supervisor.rescan();
-  const why = "chroot: expected a jail that holds the service directory, for its run is started in there:";
+  const why = "chroot: expected a jail that contains the service directory, because run starts in the jail:";
   expect(problems).toContainEqual(expect.stringContaining(`${directory}/conf:2: ${why} ${directory} is not below`));
   expect((await supervisor.status(idOf("outside"))).state).toBe("invalid");
 });

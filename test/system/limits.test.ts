@@ -96,8 +96,8 @@ afterAll(() => stage.remove());
 test("every limit is held by the kernel, or says by what else and why, and warns where it does not hold", async () => {
   const status = await supervisor.status(idOf(alice, "idle"));
   expect(status.limits.keys.map(({ key, value }) => `${key}=${value}`)).toEqual([
-    "memory=64M",
-    "memory-high=48M",
+    "memory=64 MiB",
+    "memory-high=48 MiB",
     "processes=5",
     "cpu=0.5",
     "io-weight=50",
@@ -120,7 +120,7 @@ test("every limit is held by the kernel, or says by what else and why, and warns
   }
   const output = await dmctl("status", "--long", idOf(alice, "idle"));
   expect(output).toContain("  usage: memory ");
-  expect(output).toContain(`  limits: ${status.limits.by}\n    memory=64M, enforced by ${heldBy(status, "memory")}`);
+  expect(output).toContain(`  limits: ${status.limits.by}\n    memory=64 MiB, enforced by ${heldBy(status, "memory")}`);
   expect(await dmctl("explain", idOf(alice, "idle"))).toContain(`limits       ${status.limits.by}\n`);
 });
 
@@ -147,7 +147,7 @@ test("a slow memory hog is killed out of memory, reports limit and peak, and is 
   // The kernel grants a few pages more to what it is about to end. RLIMIT_DATA is twice the limit: more than that no
   // process has, however late the watch looks.
   expect(peak).toBeLessThanOrEqual(controllers.has("memory") ? 50 * M : 100 * M);
-  expect(await dmctl("explain", id)).toContain("out of memory: used ");
+  expect(await dmctl("explain", id)).toMatch(/out of memory: used \d+(\.\d+)? MiB of 48 MiB/);
   await supervisor.act("stop", id);
 });
 
@@ -185,7 +185,7 @@ test("an owner's daemons together keep within the budget: the largest goes, and 
   });
   const told = await explained(idOf(carol, victim));
   expect(told.lastExit?.memory?.limit).toBe(96 * M);
-  expect(told.budget).toEqual([{ key: "memory", value: "96M", source: expect.stringMatching(/policy\.conf:\d+$/) }]);
+  expect(told.budget).toEqual([{ key: "memory", value: "96 MiB", source: expect.stringMatching(/policy\.conf:\d+$/) }]);
   for (const name of names) await supervisor.act("stop", idOf(carol, name));
   expect(await supervisor.status(idOf(alice, "idle"))).toMatchObject({ state: "running", respawns: 0 });
 });

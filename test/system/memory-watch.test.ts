@@ -134,8 +134,7 @@ test("a log/run counts against its owner's budget, and is ended for it; its daem
   const [logger = 0] = await until("its logger", () => pidsOf("logger").length > 0 && pidsOf("logger"));
   if (!counted) expect(limitsOf(logger)["Max data size"]).toBe(`${2 * 96 * M} ${2 * 96 * M}`);
   await until("another logger", () => !pidsOf("logger").includes(logger));
-  if (!counted)
-    expect(supervisor.text()).toMatch(/its log\/run is killed: there is more memory in use than 96M, namely /);
+  if (!counted) expect(supervisor.text()).toMatch(/its log\/run is killed: out of memory: used \S+ \S+ of 96 MiB/);
   expect(await supervisor.status(idOf("site"))).toMatchObject({ pid, state: "running", respawns: 0 });
   await supervisor.act("stop", idOf("site"));
 });
@@ -146,6 +145,5 @@ test("a finish likewise", async () => {
   const [finish = 0] = await until("its finish", () => pidsOf("finish").length > 0 && pidsOf("finish"));
   if (!counted) expect(limitsOf(finish)["Max data size"]).toBe(`${2 * 96 * M} ${2 * 96 * M}`);
   expect((await stopping).ok).toBe(true);
-  if (!counted)
-    expect(supervisor.text()).toMatch(/its finish is killed: there is more memory in use than 96M, namely /);
+  if (!counted) expect(supervisor.text()).toMatch(/its finish is killed: out of memory: used \S+ \S+ of 96 MiB/);
 });

@@ -62,7 +62,7 @@ test.each<[string, (path: string) => void, string]>([
   [
     "wrong",
     (path) => writeFileSync(path, "[runs_as]\namy\n\n[run_as\n[mangles]\n"),
-    'POLICY:4: the "]" is missing: expected a line like [runs_as], found "[run_as"',
+    'POLICY:4: the "]" is missing: expected a section header such as [runs_as], found "[run_as"',
   ],
 ])("a policy file that is %s is refused, with exit code 1 and the reason", async (_, spoil, reason) => {
   const said = await tryWith(spoil);

@@ -193,7 +193,7 @@ test.each([
   [
     "does not tell that it is ready",
     () => [serve("3"), "ready = notify", "ready-timeout = 0.4"],
-    /not ready after 0.4s \(ready-timeout\)/,
+    /not ready after 400ms \(ready-timeout\)/,
   ],
 ])("a new one that %s is given up, with the reason, and the old one goes on", async (_, lines, reason) => {
   const before = await supervisor.reaches(idOf("line"), "running");

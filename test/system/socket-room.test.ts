@@ -52,7 +52,7 @@ const hasRoom = (): boolean => {
 
 test.each([
   ["files", "more than 64 files"],
-  ["bytes", "more than 1M"],
+  ["bytes", "more than 1 MiB"],
   ["below", "more than 64 files"],
   ["shut", "a directory that cannot be looked into"],
 ])("one that fills it with %s is ended and told why, what it wrote goes, and others begin", async (kind, held) => {

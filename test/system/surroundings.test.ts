@@ -94,7 +94,7 @@ test("nice below 0 is for root's own daemons alone", async () => {
   expect(numbersOf((await supervisor.status("root/lent")).pid, "Uid")).toEqual(Array(4).fill(bob.uid));
   await write("eager", "nice = -1");
   expect((await supervisor.act("start", idOf("eager"))).reason).toBe(
-    `cannot start "${idOf("eager")}": ${alice.home}/${alice.conf("eager")}:3: nice: expected a whole number from 0 to 19, for only root's own daemons may have one below 0, found "-1"`,
+    `cannot start "${idOf("eager")}": ${alice.home}/${alice.conf("eager")}:3: nice: expected a whole number from 0 to 19, because only root's own daemons may have one below 0, found "-1"`,
   );
   expect((await supervisor.status(idOf("eager"))).state).toBe("invalid");
   expect(supervisor.starts(idOf("eager"))).toEqual([]);
@@ -170,7 +170,7 @@ test("explain shows what was given, as it is in effect", async () => {
   expect(settings).toContainEqual({ key: "nice", value: "3", isDefault: false });
   expect(settings).toContainEqual({ key: "umask", value: "077", isDefault: false });
   expect(settings).toContainEqual({ key: "limit-nofile", value: "1024", isDefault: false });
-  expect(settings).toContainEqual({ key: "limit-cpu", value: "3600:unlimited", isDefault: false });
+  expect(settings).toContainEqual({ key: "limit-cpu", value: "1h:unlimited", isDefault: false });
   expect(settings).toContainEqual({ key: "limit-as", value: "the supervisor's own", isDefault: true });
 });
 

@@ -77,8 +77,8 @@ test("the supervisor's container holds every limit by the kernel, unprivileged a
   const { limits, warnings } = await status(id);
   expect(limits.by).toBe("cgroup");
   expect(limits.keys.map(({ key, value, by }) => `${key}=${value} ${by}`)).toEqual([
-    "memory=64M cgroup",
-    "memory-high=48M cgroup",
+    "memory=64 MiB cgroup",
+    "memory-high=48 MiB cgroup",
     "processes=5 cgroup",
     "cpu=0.5 cgroup",
   ]);

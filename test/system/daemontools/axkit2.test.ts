@@ -163,7 +163,7 @@ describe.each(SITES)("in %s", (_, make) => {
     const readable = await shell("tai64nlocal < axkit2/current | cat");
     expect([readable.code, readable.stderr]).toEqual([0, ""]);
     expect(readable.stdout).toBe(
-      (await shell(`/usr/bin/tai64nlocal < ${current} | head -c ${readable.stdout.length}`)).stdout,
+      (await shell(`/usr/bin/s6-tai64nlocal < ${current} | head -c ${readable.stdout.length}`)).stdout,
     );
     const today = new Date().getFullYear();
     expect(readable.stdout).toMatch(

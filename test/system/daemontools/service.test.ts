@@ -96,8 +96,8 @@ test("its conf takes every key but start, dir and shell; what is wrong has its f
   expect(state).toBe("invalid");
   const path = join(directoryOf("wrong"), "conf");
   expect([reason, ...warnings]).toEqual([
-    expect.stringContaining(`${path}:1: stop-timeout: expected a number of seconds`),
-    `${path}:2: start: expected no such line here: the directory's run says that`,
+    expect.stringContaining(`${path}:1: stop-timeout: expected a duration`),
+    `${path}:2: start: expected no such line here: the run of the directory decides that`,
   ]);
 });
 

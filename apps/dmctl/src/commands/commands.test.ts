@@ -80,9 +80,11 @@ test.each([
 test("tai64nlocal needs no supervisor, and escapes control characters only on a terminal.", async () => {
   const input = () => Readable.from([Buffer.from("@4000000037c219bf2ef0"), Buffer.from("2e94 \u001b[2J\n@4 \n")]);
   const piped = await run("/nowhere", "tai64nlocal --utc", { input: input() });
-  expect(piped).toEqual({ code: 0, output: "1999-08-24 04:04:05.787492500 \u001b[2J\n@4 \n", errors: "" });
+  expect(piped).toEqual({ code: 0, output: "1999-08-24 04:03:43.787492500 \u001b[2J\n@4 \n", errors: "" });
   const shown = await run("/nowhere", "tai64nlocal --utc", { input: input(), terminal: true });
-  expect(shown.output).toBe("1999-08-24 04:04:05.787492500 \\x1b[2J\n@4 \n");
+  expect(shown.output).toBe("1999-08-24 04:03:43.787492500 \\x1b[2J\n@4 \n");
+  const multilog = await run("/nowhere", "tai64nlocal --utc --multilog", { input: input() });
+  expect(multilog.output).toBe("1999-08-24 04:04:05.787492500 \u001b[2J\n@4 \n");
 });
 
 test("tai64nlocal fails with the reason when its input cannot be read.", async () => {

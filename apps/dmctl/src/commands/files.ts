@@ -73,11 +73,13 @@ export const FILE_COMMANDS: readonly Command[] = [
 export const TAI64NLOCAL: Command = {
   name: "tai64nlocal",
   takes: "none",
-  options: ["utc"],
+  options: ["utc", "multilog"],
   summary: "copy standard input, with local time in place of TAI64N stamps",
   about: "Only a stamp at the beginning of a line is converted.",
   examples: ["dmctl tai64nlocal < ~/.daemon-manager/logs/wordpress/current | less"],
   async run({ session, given }) {
-    return (await import("../log/log-text.ts")).showWallClock(session, given.has("utc") ? "utc" : "local");
+    const { showWallClock } = await import("../log/log-text.ts");
+    const stamper = given.has("multilog") ? "multilog" : "s6-log";
+    return showWallClock(session, given.has("utc") ? "utc" : "local", stamper);
   },
 };

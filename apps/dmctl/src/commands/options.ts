@@ -32,6 +32,13 @@ export const OPTIONS = {
     about: "No stamp is converted, and no control character is escaped.",
   },
   utc: { type: "boolean", summary: "show times in UTC" },
+  multilog: {
+    type: "boolean",
+    summary: "read the labels of multilog, which counts no leap seconds",
+    about:
+      "Labels of daemontools' multilog are always 10 seconds ahead of UTC. Labels of s6-log, which writes the logs of " +
+      "dmhost, are ahead by the leap seconds since 1972 as well, 37 seconds since 2017.",
+  },
   tai64n: { type: "boolean", summary: "show stamps as they are in the log" },
   all: { type: "boolean", summary: "begin with the oldest rotated file" },
   since: {
@@ -39,8 +46,8 @@ export const OPTIONS = {
     value: "TIME",
     summary: "begin at a time, or that long ago",
     about:
-      "*TIME* is a duration before now with the units w d h m s, as in `1h30m`, or a date or time of ISO 8601, as in " +
-      "`2026-11-21T10:00`, local unless it ends in `Z` or an offset.",
+      "*TIME* is a duration before now, as in `1h30m` (daemon.conf(5), SIZES AND DURATIONS), or a date or time of ISO " +
+      "8601, as in `2026-11-21T10:00`, local unless it ends in `Z` or an offset.",
   },
   grep: {
     type: "string",

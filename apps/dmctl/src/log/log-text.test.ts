@@ -1,7 +1,7 @@
+import { tai64nLocal } from "@dmhost/supervisor/tai64n";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { tai64nLocal } from "../tai64n.ts";
-import { withoutControls, withWallClock } from "./log-text.ts";
+import { from, withoutControls, withWallClock } from "./log-text.ts";
 
 async function* inPieces(bytes: Buffer, sizes: readonly number[]): AsyncGenerator<Buffer> {
   for (let at = 0, piece = 0; at < bytes.length; piece++) {
@@ -32,6 +32,13 @@ test("Labels are replaced only at the start of lines, however the bytes are spli
       expect((await all(withWallClock(inPieces(Buffer.from(text), cuts), "utc"))).toString()).toBe(expected);
     }),
   );
+});
+
+test("--since begins with the first line of its moment: labels count leap seconds.", async () => {
+  const lines = `@4000000037c219be00000000 before\n${LABEL} then\nno label\n`;
+  const since = async (second: number) =>
+    (await all(from(inPieces(Buffer.from(lines), [7]), Date.UTC(1999, 7, 24, 4, 3, second)))).toString();
+  expect([await since(42), await since(43), await since(44)]).toEqual([lines, `${LABEL} then\nno label\n`, ""]);
 });
 
 test("Bytes that are not UTF-8 pass unchanged.", async () => {

@@ -2,9 +2,9 @@
 import { StringDecoder } from "node:string_decoder";
 import { Failure } from "@dmhost/client";
 import { EXIT } from "@dmhost/contract";
+import { type Clock, LABEL_LENGTH, labelAt, type Stamper, tai64nLocal } from "@dmhost/supervisor/tai64n";
 import { printable } from "../printable.ts";
 import { type Session, write } from "../session.ts";
-import { type Clock, LABEL_LENGTH, labelAt, tai64nLocal } from "../tai64n.ts";
 
 const LONGEST_LINE = 64 * 1024;
 const NEWLINE = 10;
@@ -57,7 +57,11 @@ export const matching = (source: AsyncIterable<Buffer>, pattern: RegExp): AsyncG
   );
 
 /** Replaces the TAI64N label of each line by the time on `clock`; every other byte passes as it is. */
-export async function* withWallClock(source: AsyncIterable<Buffer>, clock: Clock): AsyncGenerator<Buffer> {
+export async function* withWallClock(
+  source: AsyncIterable<Buffer>,
+  clock: Clock,
+  stamper: Stamper = "s6-log",
+): AsyncGenerator<Buffer> {
   let held = "";
   let atLineStart = true;
   for await (const chunk of source) {
@@ -72,13 +76,13 @@ export async function* withWallClock(source: AsyncIterable<Buffer>, clock: Clock
         held = line;
         break;
       }
-      shown.push(atLineStart ? tai64nLocal(line, clock) : line);
+      shown.push(atLineStart ? tai64nLocal(line, clock, stamper) : line);
       atLineStart = newline >= 0;
       start += line.length;
     }
     if (shown.length > 0) yield Buffer.from(shown.join(""), "latin1");
   }
-  if (held !== "") yield Buffer.from(tai64nLocal(held, clock), "latin1");
+  if (held !== "") yield Buffer.from(tai64nLocal(held, clock, stamper), "latin1");
 }
 
 /** Escapes what a terminal would obey (docs/explanation/security.md#17). */
@@ -92,7 +96,11 @@ export async function* withoutControls(source: AsyncIterable<Buffer>): AsyncGene
  * Copies standard input with the time on `clock` in place of its labels; escaped on a terminal, else every other byte as
  * it is. Throws a Failure when the input cannot be read, and the error of an output that is closed.
  */
-export const showWallClock = async ({ input, output, terminal }: Session, clock: Clock): Promise<number> => {
+export const showWallClock = async (
+  { input, output, terminal }: Session,
+  clock: Clock,
+  stamper: Stamper,
+): Promise<number> => {
   const read = async function* (): AsyncGenerator<Buffer> {
     try {
       yield* input;
@@ -101,7 +109,7 @@ export const showWallClock = async ({ input, output, terminal }: Session, clock:
       throw new Failure("failed", `cannot read standard input: ${reason}`);
     }
   };
-  const shown = withWallClock(read(), clock);
+  const shown = withWallClock(read(), clock, stamper);
   for await (const chunk of terminal ? withoutControls(shown) : shown) await write(output, chunk);
   return EXIT.done;
 };

@@ -7,7 +7,7 @@ import { collector, run } from "../session.fake.ts";
 import { type Answer, apiError, fakeSupervisor } from "../supervisor.fake.ts";
 
 const LINE = "@4000000037c219bf2ef02e94 \u001b[31mred\n";
-const SHOWN = "1999-08-24 04:04:05.787492500 ";
+const SHOWN = "1999-08-24 04:03:43.787492500 ";
 
 let dir = "";
 let closing: (() => Promise<void>)[] = [];

@@ -1,12 +1,12 @@
 import type { Writable } from "node:stream";
 import { apiPath, type Client, Failure } from "@dmhost/client";
 import { EXIT } from "@dmhost/contract";
+import type { Clock } from "@dmhost/supervisor/tai64n";
 import { startPager } from "../child-program.ts";
 import type { Invocation } from "../commands/command.ts";
 import { misuse } from "../failure.ts";
 import { readMoment } from "../moment.ts";
 import { isReaderGone, type Session, write } from "../session.ts";
-import type { Clock } from "../tai64n.ts";
 import { from, matching, withoutControls, withWallClock } from "./log-text.ts";
 
 /** Options of a command line. */
@@ -49,7 +49,7 @@ const readSince = ({ values: { since }, given }: Request, now: number): number |
   if (given.has("all")) throw misuse("--all and --since exclude each other");
   const moment = readMoment(since, now);
   if (moment === undefined) {
-    throw misuse(`--since takes a duration as 1h30m or a time as 2026-11-21T10:00, not "${since}"`);
+    throw misuse(`--since: expected a duration such as 1h30m or a time such as 2026-11-21T10:00, found "${since}"`);
   }
   return Math.max(0, moment);
 };

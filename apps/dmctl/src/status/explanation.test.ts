@@ -67,7 +67,7 @@ settings
   dir    /  (default)
 
 log: /home/amy/.daemon-manager/logs/blog/current
-  2001-07-09 23:09:44.848605500 cannot listen\\x1b[2J
+  2001-07-09 23:09:22.848605500 cannot listen\\x1b[2J
 `);
 });
 

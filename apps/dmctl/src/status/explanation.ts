@@ -1,8 +1,8 @@
 /** `dmctl explain` in words. */
 import type { Explanation, PolicyAnswer, Ruling } from "@dmhost/contract";
-import { formatDuration } from "../duration.ts";
+import { type Clock, tai64nLocal } from "@dmhost/supervisor/tai64n";
+import { roughDuration, SECOND } from "@dmhost/supervisor/units";
 import { oneLine } from "../printable.ts";
-import { type Clock, tai64nLocal } from "../tai64n.ts";
 import { hostText, lossText, siteLogsText } from "./render.ts";
 import { limitWords, usageWords } from "./usage.ts";
 
@@ -23,7 +23,7 @@ const exitText = ({ lastExit }: Explanation): string => {
 
 const retryText = ({ nextRetry, daemon }: Explanation): string => {
   if (nextRetry !== null)
-    return `in ${formatDuration(Math.ceil(nextRetry))}; \`dmctl ${daemon.id} start\` does not wait`;
+    return `in ${roughDuration(Math.ceil(nextRetry) * SECOND)}; \`dmctl ${daemon.id} start\` does not wait`;
   return daemon.state === "failed" ? `none: it is given up until \`dmctl ${daemon.id} start\`` : "none is due";
 };
 
@@ -32,7 +32,7 @@ const failuresText = ({ failures, maxRetries }: Explanation): string =>
 
 const facts = (explanation: Explanation): [string, string][] => {
   const { daemon, policy, containment, budget } = explanation;
-  const process = daemon.pid === 0 ? "no process" : `pid ${daemon.pid}, up ${formatDuration(daemon.uptime)}`;
+  const process = daemon.pid === 0 ? "no process" : `pid ${daemon.pid}, up ${roughDuration(daemon.uptime * SECOND)}`;
   const managers = policy.managers.map(({ user, source }) => `${user}${cited(source)}`);
   return [
     ["state", `${daemon.state}, wanted ${daemon.want}, ${process}, ${daemon.respawns} respawns`],

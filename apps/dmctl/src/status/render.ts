@@ -1,7 +1,7 @@
 /** The contract's values as text: tables and lines for people, JSON for programs. */
 
 import type { DaemonState, DaemonStatus, Health, HostStatus, Outcome, RescanResult } from "@dmhost/contract";
-import { formatDuration } from "../duration.ts";
+import { roughDuration, SECOND } from "@dmhost/supervisor/units";
 import { oneLine } from "../printable.ts";
 import { usageLines } from "./usage.ts";
 
@@ -65,7 +65,9 @@ const processes = ({ instances }: DaemonStatus): string[] =>
           `#${instance} ${oneLine(state)}`,
           pid === 0 ? "" : `pid ${pid}`,
           `${respawns} respawns`,
-          cooldown > 0 ? `next try in ${formatDuration(Math.ceil(cooldown))}` : `up ${formatDuration(uptime)}`,
+          cooldown > 0
+            ? `next try in ${roughDuration(Math.ceil(cooldown) * SECOND)}`
+            : `up ${roughDuration(uptime * SECOND)}`,
           oneLine(reason),
         ];
         return `  ${facts.filter((fact) => fact !== "").join(", ")}`;
@@ -94,9 +96,9 @@ export const statusTable = (daemons: readonly DaemonStatus[], look: Look): strin
     row(width, ids[index] ?? "", paint(daemon.state, marked(daemon).padEnd(STATE_WIDTH), look), [
       daemon.pid,
       daemon.respawns,
-      formatDuration(Math.ceil(daemon.cooldown)),
-      formatDuration(daemon.uptime),
-      formatDuration(daemon.total),
+      roughDuration(Math.ceil(daemon.cooldown) * SECOND),
+      roughDuration(daemon.uptime * SECOND),
+      roughDuration(daemon.total * SECOND),
     ]),
   );
   const below = look.reasons ? daemons.flatMap((daemon) => remarks(daemon, look)) : [];
@@ -120,6 +122,6 @@ export const rescanLines = (result: RescanResult): string => {
 
 /** The fields of the supervisor's health, one a line. */
 export const healthLines = (health: Health): string =>
-  Object.entries({ ...health, uptime: formatDuration(health.uptime) })
+  Object.entries({ ...health, uptime: roughDuration(health.uptime * SECOND) })
     .map(([key, value]) => `${key.padEnd("containment".length)} ${oneLine(String(value))}\n`)
     .join("");

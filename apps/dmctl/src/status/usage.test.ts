@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { daemon } from "../supervisor.fake.ts";
-import { formatBytes, topTable, usageLines } from "./usage.ts";
+import { topTable, usageLines } from "./usage.ts";
 
 const M = 1024 ** 2;
 const used = (memory: number, cpu: number | null) => ({
@@ -13,32 +13,20 @@ const used = (memory: number, cpu: number | null) => ({
   oomKills: null,
 });
 
-test("Bytes are printed in at most five characters.", () => {
-  expect([0, 999, 1000, 63.94 * M, 512 * M, 1536 * M, 2 ** 50].map(formatBytes)).toEqual([
-    "0B",
-    "999B",
-    "1K",
-    "63.9M",
-    "512M",
-    "1.5G",
-    "1024T",
-  ]);
-});
-
 test("Use and limits of a daemon are printed a line each, and nothing where there is none.", () => {
   expect(usageLines(daemon("a/x"))).toEqual([]);
   const limits = {
     by: "rlimit+watch (no cgroup2)",
     keys: [
-      { key: "memory", value: "64M", budget: false, by: "rlimit+watch", pending: false, note: "" },
+      { key: "memory", value: "64 MiB", budget: false, by: "rlimit+watch", pending: false, note: "" },
       { key: "cpu", value: "2", budget: true, by: "nothing", pending: false, note: "not enforced" },
     ],
   } as const;
   const usage = { ...used(10 * M, 61), throttled: 0.25, memoryPeak: 20 * M, memoryPressure: 1.5, oomKills: 1 };
   expect(usageLines(daemon("a/x", { usage, limits: { by: limits.by, keys: [...limits.keys] } }))).toEqual([
-    "usage: memory 10M, peak 20M, 1 process, cpu 1m1s, throttled 0.3s, memory pressure 1.5 %, 1 out of memory",
+    "usage: memory 10 MiB, peak 20 MiB, 1 process, cpu 1m1s, throttled 0.3s, memory pressure 1.5 %, 1 out of memory",
     "limits: rlimit+watch (no cgroup2)",
-    "  memory=64M, enforced by rlimit+watch",
+    "  memory=64 MiB, enforced by rlimit+watch",
     "  cpu=2 for all of its owner's, enforced by nothing: not enforced",
   ]);
 });
@@ -54,7 +42,7 @@ test("top lists running daemons by processor share, then by memory; one with a n
   const before = new Map(["small", "large", "busy", "new"].map((name) => [`a/${name}`, { cpu: 1, at: 0, pid: 4711 }]));
   const lines = topTable(daemons, before, 2000).trimEnd().split("\n");
   expect(lines.map((line) => line.split(/ +/)[0])).toEqual(["daemon-id", "a/busy", "a/large", "a/new", "a/small"]);
-  expect(lines[1]).toMatch(/^a\/busy +1M +- +- +1 +4s +150 +-$/);
-  expect(lines[3]).toMatch(/^a\/new +2M +- +- +1 +9s +- +-$/);
+  expect(lines[1]).toMatch(/^a\/busy +1MiB +- +- +1 +4s +150 +-$/);
+  expect(lines[3]).toMatch(/^a\/new +2MiB +- +- +1 +9s +- +-$/);
   expect(new Set(lines.map((line) => line.length)).size).toBe(1);
 });

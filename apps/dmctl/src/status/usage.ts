@@ -1,30 +1,17 @@
 /** Resource use and limits of daemons in words. */
 import type { DaemonStatus, LimitStatus, Usage } from "@dmhost/contract";
-import { formatDuration } from "../duration.ts";
+import { roughDuration, roughSize, SECOND } from "@dmhost/supervisor/units";
 import { oneLine } from "../printable.ts";
 
-const UNITS = ["B", "K", "M", "G", "T"] as const;
-
-/** Bytes in at most five characters: `0B`, `63.9M`, `1.5G`. */
-export const formatBytes = (bytes: number): string => {
-  let amount = bytes;
-  let unit = 0;
-  while (amount >= 1000 && unit < UNITS.length - 1) {
-    amount /= 1024;
-    unit += 1;
-  }
-  return `${unit === 0 || amount >= 100 ? Math.round(amount) : Math.round(amount * 10) / 10}${UNITS[unit]}`;
-};
-
 const cpuTime = (seconds: number): string =>
-  seconds < 60 ? `${Math.round(seconds * 10) / 10}s` : formatDuration(seconds);
+  seconds < 60 ? `${Math.round(seconds * 10) / 10}s` : roughDuration(seconds * SECOND);
 
-/** `memory 63.9M, peak 64M, 3 processes, cpu 1.5s`; values that the machine does not measure are left out. */
+/** `memory 63.9 MiB, peak 64 MiB, 3 processes, cpu 1.5s`; values that the machine does not measure are left out. */
 export const usageWords = (usage: Usage): string => {
   const known = <T>(value: T | null, words: (value: T) => string): string[] => (value === null ? [] : [words(value)]);
   return [
-    ...known(usage.memory, (bytes) => `memory ${formatBytes(bytes)}`),
-    ...known(usage.memoryPeak, (bytes) => `peak ${formatBytes(bytes)}`),
+    ...known(usage.memory, (bytes) => `memory ${roughSize(bytes)}`),
+    ...known(usage.memoryPeak, (bytes) => `peak ${roughSize(bytes)}`),
     ...known(usage.processes, (count) => `${count} ${count === 1 ? "process" : "processes"}`),
     ...known(usage.cpu, (seconds) => `cpu ${cpuTime(seconds)}`),
     ...known(usage.throttled, (seconds) => `throttled ${cpuTime(seconds)}`),
@@ -33,7 +20,7 @@ export const usageWords = (usage: Usage): string => {
   ].join(", ");
 };
 
-/** `memory=64M, enforced by cgroup`, with its note. */
+/** `memory=64 MiB, enforced by cgroup`, with its note. */
 export const limitWords = ({ key, value, by, budget, note }: LimitStatus): string =>
   `${key}=${value}${budget ? " for all of its owner's" : ""}, enforced by ${by}${note === "" ? "" : `: ${note}`}`;
 
@@ -85,14 +72,15 @@ export const topTable = (
     value === null || value === undefined ? "-" : words(value);
   const width = Math.max(24, ...rows.map(({ daemon }) => oneLine(daemon.id).length));
   const line = (id: string, cells: readonly string[]): string =>
-    [id.padEnd(width), ...cells.map((cell) => cell.padStart(WIDTH))].join(" ");
+    // One word a cell, so that awk and sort find the columns.
+    [id.padEnd(width), ...cells.map((cell) => cell.replace(" ", "").padStart(WIDTH))].join(" ");
   return `${[
     line("daemon-id", COLUMNS),
     ...rows.map(({ daemon, share }) =>
       line(oneLine(daemon.id), [
-        shown(daemon.usage?.memory, formatBytes),
+        shown(daemon.usage?.memory, roughSize),
         oneLine(limitOf(daemon)),
-        shown(daemon.usage?.memoryPeak, formatBytes),
+        shown(daemon.usage?.memoryPeak, roughSize),
         shown(daemon.usage?.processes, String),
         shown(daemon.usage?.cpu, cpuTime),
         shown(share, (part) => `${Math.round(part)}`),

@@ -1,6 +1,7 @@
 /** The end of a daemon's log, for answers that are about more than the log. */
 import { dirname } from "node:path";
 import type { Concern } from "../core/advice.ts";
+import { labelAt } from "../core/tai64n.ts";
 import type { Daemon } from "../engine/daemon.ts";
 
 /** Reads a log's bytes with its owner's authority; errno errors. */
@@ -70,20 +71,13 @@ export const readTail = async (
   return text === "" ? { lines: [], problem: "it is empty" } : { lines: text.split("\n").slice(-lines), problem: "" };
 };
 
-/** The TAI64N label of a moment in ms since 1970 (docs/reference/logs.md#stamps): labels sort as their moments do. */
-const label = (moment: number): string => {
-  const seconds = 2n ** 62n + 10n + BigInt(Math.floor(moment / 1000));
-  const nanoseconds = Math.floor((moment % 1000) * 1_000_000);
-  return `@${seconds.toString(16).padStart(16, "0")}${nanoseconds.toString(16).padStart(8, "0")}`;
-};
-
 /**
  * The last line that a daemon wrote since a moment (ms since 1970), without its stamp; "" when there is none. Its logger
  * is given a moment to write it.
  */
 export const lastWords = async (daemon: Daemon, readLog: ReadLog, since: number): Promise<string> => {
   if (!isLogged(daemon)) return "";
-  const earliest = label(since);
+  const earliest = labelAt(since);
   for (let look = 1; ; look += 1) {
     const { lines } = await readTail(daemon, readLog, 1);
     const [, stamp = "", words = ""] = /^(@[0-9a-f]{24}) (.*)$/.exec(lines[0] ?? "") ?? [];

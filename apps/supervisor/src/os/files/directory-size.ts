@@ -1,13 +1,14 @@
 /** How much an account has put into a directory that it was given: counted no further than to what is too much. */
 import { closeSync, constants, lstatSync, openSync } from "node:fs";
+import { MIB, writeSize } from "../../core/units.ts";
 import { entriesOf, Overcrowded } from "./entries.ts";
 
 /** What there may be in all, besides the directory. */
 const MOST_FILES = 64;
-const MOST_MEGABYTES = 1;
+const MOST_BYTES = MIB;
 
 const TOO_MANY = `more than ${MOST_FILES} files`;
-const TOO_LARGE = `more than ${MOST_MEGABYTES}M`;
+const TOO_LARGE = `more than ${writeSize(MOST_BYTES)}`;
 const HIDDEN = "a directory that cannot be looked into";
 /** What becomes of a file that the account has taken away meanwhile, or put another in its place. */
 const CHANGED: ReadonlySet<string> = new Set(["ENOENT", "ENOTDIR", "ELOOP"]);
@@ -22,7 +23,7 @@ export const excessIn = (directory: string): string | undefined => {
       const path = Buffer.concat([Buffer.from(`${inside}/`), name]);
       const found = lstatSync(path, { throwIfNoEntry: false });
       bytes += (found?.blocks ?? 0) * BLOCK;
-      if (bytes > MOST_MEGABYTES * 1024 ** 2) return TOO_LARGE;
+      if (bytes > MOST_BYTES) return TOO_LARGE;
       const excess = found?.isDirectory() ? within(path) : undefined;
       if (excess !== undefined) return excess;
     }

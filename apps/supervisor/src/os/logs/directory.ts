@@ -1,6 +1,7 @@
 /** A directory that s6-log keeps, as its owner sees it: which file continues which. */
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import { join } from "node:path";
+import { labelAt } from "../../core/tai64n.ts";
 import { asUser } from "../accounts/as-user.ts";
 import { entriesOf } from "../files/entries.ts";
 import type { FileIdentity } from "../kernel/libc.ts";
@@ -29,11 +30,10 @@ export interface LogFile {
 }
 
 /**
- * The seconds of a moment in ms since 1970 as TAI64N labels begin (docs/reference/logs.md#stamps). Labels, and so the
- * names of rotated files, sort as their moments do.
+ * A label of the same second or an earlier one. Labels, and so the names of rotated files, sort as their moments do.
+ * @param moment in ms since 1970
  */
-const labelStart = (moment: number): string =>
-  `@${(2n ** 62n + 10n + BigInt(Math.floor(moment / 1000))).toString(16).padStart(16, "0")}`;
+const secondAt = (moment: number): string => labelAt(moment - (moment % 1000));
 
 /** What is to be read after a file that is over, by a name for `open`. */
 export interface Succession {
@@ -68,7 +68,7 @@ export class LogDirectory {
 
   /** The first file that may have lines of this moment or later, in ms since 1970. */
   firstSince(moment: number): string {
-    return this.rotated().find((name) => name >= labelStart(moment)) ?? CURRENT;
+    return this.rotated().find((name) => name >= secondAt(moment)) ?? CURRENT;
   }
 
   /** Opens a file; EINVAL for what is no regular file. */
