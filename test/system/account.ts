@@ -6,9 +6,12 @@ import { type Ended, run, type Surroundings, succeed, until } from "./program.ts
 
 const PREFIX = "dmt-";
 
-/** The process whose tests made what has this name; undefined for what no tests made. */
+/**
+ * The process whose tests made what has this name; undefined for what no tests made. The names of cgroups have each hyphen
+ * twice.
+ */
 export const makerOf = (name: string): number | undefined => {
-  const pid = new RegExp(`${PREFIX}(\\d+)-`).exec(name)?.[1];
+  const pid = new RegExp(`${PREFIX}-?(\\d+)-`).exec(name)?.[1];
   return pid === undefined ? undefined : Number(pid);
 };
 

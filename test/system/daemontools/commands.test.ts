@@ -68,7 +68,9 @@ test("a program of the name that is on the PATH stays in force, also one that co
   writeFileSync(join(other, "svc"), "", { mode: 0o755 });
   writeFileSync(join(other, "svstat"), "not executable", { mode: 0o644 });
   writeFileSync(join(bin, "multilog"), "the admin's");
-  expect(await link()).toContain(`left to the programs of that name that are there: ${bin}/multilog ${other}/svc\n`);
+  expect(await link()).toContain(
+    `not linked, because these programs have the same names: ${bin}/multilog ${other}/svc\n`,
+  );
   expect(linked()).toEqual(NAMES.filter((name) => !["multilog", "svc"].includes(name)));
   expect(lstatSync(join(bin, "multilog")).isFile()).toBe(true);
   chmodSync(join(other, "svstat"), 0o755);
