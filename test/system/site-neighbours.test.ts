@@ -414,10 +414,10 @@ test("an answer that its visitor does not take fills no disk", async () => {
 test("an owner who cannot read the logs of their sites is told, and why", async () => {
   // Reloads that come close together have a pace.
   await until("it published", async () => (await hostsOf(bob, "calm"))[0]?.state === "published", 60);
-  expect((await hostsOf(bob, "calm"))[0]?.logTrouble).toBe("");
+  expect((await hostsOf(bob, "calm"))[0]?.logProblem).toBe("");
   await mallory.join("bob");
   await supervisor.rescan();
-  const trouble = await until("the trouble", async () => (await hostsOf(bob, "calm"))[0]?.logTrouble || undefined);
+  const trouble = await until("the trouble", async () => (await hostsOf(bob, "calm"))[0]?.logProblem || undefined);
   expect(trouble).toContain(`${bob.name} cannot read the logs of their sites: `);
   const { warnings, hosts } = await supervisor.status(`${bob.name}/calm`);
   expect(warnings.filter((warning) => warning === trouble)).toHaveLength(1);
@@ -430,7 +430,7 @@ test("an owner who cannot read the logs of their sites is told, and why", async 
   expect(explained.stdout).toContain(`${hosts[0]?.errorLog} (unreadable)`);
   await mallory.leave("bob");
   await supervisor.rescan();
-  await until("its end", async () => (await hostsOf(bob, "calm"))[0]?.logTrouble === "");
+  await until("its end", async () => (await hostsOf(bob, "calm"))[0]?.logProblem === "");
   await until("a log to read", async () => (await bob.run(["cat", hosts[0]?.accessLog ?? ""])).code === 0);
 });
 

@@ -18,7 +18,7 @@ const supervisor = async (answers: Record<string, Answer>) => {
 };
 
 const web = daemon("alice/web");
-const idle = daemon("alice/idle", { state: "stopped", want: "down", pid: 0, logFile: "" });
+const idle = daemon("alice/idle", { state: "stopped", desiredState: "down", pid: 0, logFile: "" });
 const statuses = {
   "GET /v1/daemons": () => ({ daemons: [idle, web] }),
   "GET /v1/daemons?usage=1": () => ({ daemons: [idle, web] }),
@@ -26,10 +26,10 @@ const statuses = {
   "GET /v1/daemons/alice%2Fweb": () => web,
   "GET /v1/daemons/idle": () => idle,
 };
-const outcome = (ok: boolean, reason = "", lastWords = "", advice = "") => ({
+const outcome = (ok: boolean, reason = "", lastLogLine = "", advice = "") => ({
   ok,
   reason,
-  lastWords,
+  lastLogLine,
   advice,
   daemon: ok ? web : { ...web, state: "failed", pid: 0 },
 });
@@ -102,7 +102,7 @@ test("start, stop and restart print the outcome, and the exit code says whether 
     "POST /v1/daemons/web/stop": () => ({
       ok: true,
       reason: "",
-      lastWords: "",
+      lastLogLine: "",
       advice: "",
       daemon: { ...idle, warnings: ["/x.conf:3: unknown"] },
     }),

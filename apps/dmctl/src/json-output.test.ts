@@ -20,7 +20,7 @@ const outcome = (fields: object) => ({
   ok: true,
   changed: true,
   reason: "",
-  lastWords: "",
+  lastLogLine: "",
   advice: "",
   daemon: web,
   ...fields,

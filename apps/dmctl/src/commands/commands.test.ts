@@ -16,16 +16,16 @@ const supervisor = async (answers: Record<string, Answer>) => {
 };
 
 const web = daemon("alice/web");
-const outcome = (ok: boolean, reason = "", lastWords = "", advice = "") => ({
+const outcome = (ok: boolean, reason = "", lastLogLine = "", advice = "") => ({
   ok,
   reason,
-  lastWords,
+  lastLogLine,
   advice,
   daemon: ok ? web : { ...web, state: "failed", pid: 0 },
 });
 
 test("explain --policy takes three words, and its exit code is the answer.", async () => {
-  const answer = (allowed: boolean) => ({ allowed, because: "so it is", source: "/etc/p.conf:9" });
+  const answer = (allowed: boolean) => ({ allowed, reason: "so it is", source: "/etc/p.conf:9" });
   const { socket, asked } = await supervisor({
     "GET /v1/policy?caller=david&verb=restart&address=amy%2Fblog": () => answer(true),
     "GET /v1/policy?caller=amy&verb=run-as&address=www-data": () => answer(false),

@@ -14,8 +14,12 @@ export type Verb = "start" | "once" | "stop" | "restart" | "pause" | "continue" 
 const AT_ONCE = 8;
 
 /** Reason, last line of the log and advice, a line each. */
-const refusal = ({ reason, lastWords, advice, daemon }: Outcome): Failure => {
-  const lines = [reason || `"${daemon.id}" is ${daemon.state}`, lastWords && `it wrote: ${oneLine(lastWords)}`, advice];
+const refusal = ({ reason, lastLogLine, advice, daemon }: Outcome): Failure => {
+  const lines = [
+    reason || `"${daemon.id}" is ${daemon.state}`,
+    lastLogLine && `it wrote: ${oneLine(lastLogLine)}`,
+    advice,
+  ];
   return new Failure("failed", lines.filter((line) => line !== "").join("\n"));
 };
 

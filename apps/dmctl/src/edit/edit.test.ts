@@ -107,7 +107,7 @@ test.each([
 });
 
 test("Making a new file is reported.", async () => {
-  const made: Answer = () => ({ path: PATH, warnings: [], made: true });
+  const made: Answer = () => ({ path: PATH, warnings: [], created: true });
   const { socket, env } = await scene(made, 'echo "start=new" >> "$1"', () => NONE);
   const { code, errors } = await run(socket, "web edit", { env });
   expect([code, errors]).toEqual([0, `${PATH} is created; its daemon: dmctl status web\n`]);

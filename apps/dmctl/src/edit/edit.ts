@@ -31,8 +31,8 @@ const keeping = (place: string, { code, message, details }: Failure): Failure =>
 const say = (session: Session, lines: readonly string[]): Promise<void> =>
   write(session.errors, lines.map((line) => `${oneLine(line)}\n`).join(""));
 
-const writtenLines = ({ path, warnings, made }: ConfFileWritten, address: string): string[] => [
-  made
+const writtenLines = ({ path, warnings, created }: ConfFileWritten, address: string): string[] => [
+  created
     ? `${path} is created; its daemon: dmctl status ${address}`
     : `${path} is written; it takes effect at the next start: dmctl restart ${address}`,
   ...warnings.map((warning) => `warning: ${warning}`),

@@ -39,7 +39,7 @@ export const scene = async (put: Answer, editor: string, get: Answer = () => OLD
   const sent = (): unknown[] => fake.asked.filter(({ line }) => line === PUT).map(({ body }) => JSON.parse(body).text);
   return { ...fake, env: { EDITOR: program }, drafts, sent };
 };
-export const accept: Answer = () => ({ path: PATH, warnings: [`${PATH}:1: unknown key`], made: false });
+export const accept: Answer = () => ({ path: PATH, warnings: [`${PATH}:1: unknown key`], created: false });
 export const refuseOld: Answer = ({ body }) =>
   body.includes("good")
     ? accept({ line: "", body }, {} as never)

@@ -22,7 +22,7 @@ david/wordpress                running          27012       33       0s   12h57m
 const running = (name: string, pid: number, uptime = WEEKS, total = WEEKS, respawns = 0) =>
   daemon(`david/${name}`, { pid, uptime, total, respawns });
 const stopped = (name: string) =>
-  daemon(`david/${name}`, { state: "stopped", want: "down", pid: 0, uptime: 0, total: 0 });
+  daemon(`david/${name}`, { state: "stopped", desiredState: "down", pid: 0, uptime: 0, total: 0 });
 
 test("The status table equals the one of Daemon Manager's article byte for byte.", () => {
   const pytivo = 4 * 86_400 + 7 * 3600 + 12;
@@ -73,8 +73,8 @@ test("Reasons of failing daemons and warnings are printed below the table.", () 
 
 test("Trouble of a log is printed below the table, and past losses only below the long one.", () => {
   const daemons = [
-    daemon("a/failing", { logTrouble: "log/run ended at once with code 3" }),
-    daemon("a/full", { logDropped: 1, logTrouble: "no space left for its log (ENOSPC)" }),
+    daemon("a/failing", { logProblem: "log/run ended at once with code 3" }),
+    daemon("a/full", { logDropped: 1, logProblem: "no space left for its log (ENOSPC)" }),
     daemon("a/over", { logDropped: 120 }),
   ];
   const trouble = [
@@ -98,7 +98,7 @@ test("No field that a tenant can write reaches the terminal with control charact
 });
 
 test("Outcomes, rescans and health are printed one fact a line.", () => {
-  const well = { ok: true, reason: "", lastWords: "", advice: "" };
+  const well = { ok: true, changed: true, reason: "", lastLogLine: "", advice: "" };
   expect(outcomeLine({ ...well, daemon: daemon("a/x") }, plain)).toBe("a/x running, pid 4711\n");
   expect(outcomeLine({ ...well, daemon: stopped("x") }, plain)).toBe("david/x stopped\n");
   const rescan = { found: ["a/x", "a/y"], started: ["a/x"], changed: [], removed: ["a/z"], problems: [], warnings: [] };

@@ -14,20 +14,22 @@ export const usageWords = (usage: Usage): string => {
     ...known(usage.memoryPeak, (bytes) => `peak ${roughSize(bytes)}`),
     ...known(usage.processes, (count) => `${count} ${count === 1 ? "process" : "processes"}`),
     ...known(usage.cpu, (seconds) => `cpu ${cpuTime(seconds)}`),
-    ...known(usage.throttled, (seconds) => `throttled ${cpuTime(seconds)}`),
+    ...known(usage.cpuThrottled, (seconds) => `throttled ${cpuTime(seconds)}`),
     ...known(usage.memoryPressure, (part) => `memory pressure ${part} %`),
     ...known(usage.oomKills || null, (count) => `${count} out of memory`),
   ].join(", ");
 };
 
 /** `memory=64 MiB, enforced by cgroup`, with its note. */
-export const limitWords = ({ key, value, by, budget, note }: LimitStatus): string =>
-  `${key}=${value}${budget ? " for all of its owner's" : ""}, enforced by ${by}${note === "" ? "" : `: ${note}`}`;
+export const limitWords = ({ key, value, enforcedBy, budget, note }: LimitStatus): string =>
+  `${key}=${value}${budget ? " for all of its owner's" : ""}, enforced by ${enforcedBy}${note === "" ? "" : `: ${note}`}`;
 
 /** Lines of `dmctl status --long` about a daemon's use and limits. */
 export const usageLines = ({ usage, limits }: DaemonStatus): string[] => [
   ...(usage ? [`usage: ${usageWords(usage)}`] : []),
-  ...(limits.by === "" ? [] : [`limits: ${limits.by}`, ...limits.keys.map((limit) => `  ${limitWords(limit)}`)]),
+  ...(limits.enforcedBy === ""
+    ? []
+    : [`limits: ${limits.enforcedBy}`, ...limits.keys.map((limit) => `  ${limitWords(limit)}`)]),
 ];
 
 /** A daemon's processor time at one moment. */
@@ -84,7 +86,7 @@ export const topTable = (
         shown(daemon.usage?.processes, String),
         shown(daemon.usage?.cpu, cpuTime),
         shown(share, (part) => `${Math.round(part)}`),
-        shown(daemon.usage?.throttled, cpuTime),
+        shown(daemon.usage?.cpuThrottled, cpuTime),
       ]),
     ),
   ].join("\n")}\n`;

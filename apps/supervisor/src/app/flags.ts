@@ -29,7 +29,7 @@ export interface Flags {
   readonly runDir: string;
   readonly fastcgiDir: string;
   readonly stateDir: string;
-  /** undefined where the supervisor serves no web server. */
+  /** undefined: no sites. */
   readonly sitesDir: string | undefined;
   readonly siteLogsDir: string;
   readonly httpPort: number;

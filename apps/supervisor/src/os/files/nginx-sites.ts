@@ -26,7 +26,7 @@ import type { DaemonKey } from "../../core/daemon-key.ts";
 import type { Account } from "../../core/policy-rules.ts";
 import type { SiteMemory, WebServer, WebServerAnswer } from "../../web/ports/web-server.ts";
 import { asUser } from "../accounts/as-user.ts";
-import type { FileIdentity } from "../kernel/libc.ts";
+import type { FileIdentity } from "../kernel/file-identity.ts";
 import { privileged } from "../kernel/privileges.ts";
 
 /** Where things are. */
