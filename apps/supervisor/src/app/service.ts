@@ -10,6 +10,7 @@ import { NginxSites } from "../os/files/nginx-sites.ts";
 import { releaseMemory } from "../os/kernel/own-memory.ts";
 import { releaseCgroupRoot } from "../os/limits/cgroup-root.ts";
 import { reExec, takeInherited } from "../os/processes/re-exec.ts";
+import { SiteInstaller } from "../os/sockets/site-installer.ts";
 import { Publisher } from "../web/publisher.ts";
 import { apiSurroundings } from "./api-surroundings.ts";
 import { type Control, controlSockets } from "./control.ts";
@@ -56,21 +57,27 @@ export class Service {
   }
 
   #makePublisher(): Publisher {
-    const { sitesDir, siteLogsDir, fastcgiDir, stateDir, httpPort } = this.#flags;
+    const { sitesDir, siteLogsDir, fastcgiDir, stateDir, httpPort, reloadInterval } = this.#flags;
     const { ports, accounts } = this.#machine;
     const memory = join(stateDir, "sites.json");
     const identity = accounts.identity.bind(accounts);
+    const web = (directory: string) => {
+      const places = new NginxSites({ sitesDir: directory, logsDir: siteLogsDir, fastcgiDir, memory, identity });
+      const report = (reason: string) => this.#log.warn({ sitesDir, reason }, "no socket for the web server");
+      return { server: new SiteInstaller(directory, report), places, record: places };
+    };
     return new Publisher({
       daemons: () => this.#supervisor.daemons(),
       policy: () => this.#supervisor.policy,
       accounts: () => accounts.base,
-      web:
-        sitesDir === undefined
-          ? undefined
-          : new NginxSites({ sitesDir, logsDir: siteLogsDir, fastcgiDir, memory, identity }),
-      machine: ports.clock,
+      web: sitesDir === undefined ? undefined : web(sitesDir),
+      clock: ports.clock,
       port: httpPort,
-      report: (level, text) => this.#log[level]({ sitesDir }, text),
+      reloadInterval,
+      report: (level, text) => {
+        this.#rest.refresh();
+        this.#log[level]({ sitesDir }, text);
+      },
     });
   }
 

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { constants, tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -67,8 +67,14 @@ const launch = (start: string, change: Partial<Definition> = {}, context: Partia
   return { run, news };
 };
 
+/** Shell text that waits for `go`: a program that exits at once may end before its launch is reported. */
+const awaitGo = (): string => `until [ -e ${runDir}/go ]; do sleep 0.01; done`;
+const go = (): void => writeFileSync(join(runDir, "go"), "");
+
 test("a run reports its launch, its exit code and its end, in this order", async () => {
-  const { news } = launch("exit 7");
+  const { news } = launch(`${awaitGo()}; exit 7`);
+  await news.until("launched");
+  go();
   await news.until("gone");
   expect(news.all).toEqual(["launched", "exited", "gone"]);
   expect(news.exit).toMatchObject({ code: 7, signal: undefined, report: "", oomKilled: false });
@@ -112,7 +118,9 @@ test("a line on the descriptor of ready=fd: reports readiness", async () => {
 });
 
 test("text without a newline on the descriptor of ready=fd: does not report readiness", async () => {
-  const { news } = launch("printf ready >&5; exit 0", { ready: "fd:5" });
+  const { news } = launch(`${awaitGo()}; printf ready >&5; exit 0`, { ready: "fd:5" });
+  await news.until("launched");
+  go();
   await news.until("gone");
   expect(news.all).toEqual(["launched", "exited", "gone"]);
 });
