@@ -8,6 +8,7 @@ RUN apt-get update -q \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY .npmrc package.json package-lock.json ./
+COPY packages/client/package.json packages/client/
 COPY packages/contract/package.json packages/contract/
 COPY apps/supervisor/package.json apps/supervisor/
 COPY apps/dmctl/package.json apps/dmctl/

@@ -120,7 +120,7 @@ test("status says by what each limit is enforced and why, and warns about each t
   const output = await dmctl("status", "--long", idOf(alice, "idle"));
   expect(output).toContain("  usage: memory ");
   expect(output).toContain(
-    `  limits: ${status.limits.enforcedBy}\n    memory=64 MiB, held by ${enforcedBy(status, "memory")}`,
+    `  limits: ${status.limits.enforcedBy}\n    memory=64 MiB, enforced by ${enforcedBy(status, "memory")}`,
   );
   expect(await dmctl("explain", idOf(alice, "idle"))).toContain(`limits       ${status.limits.enforcedBy}\n`);
 });

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DAEMON_STATES } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { COMMANDS } from "../../apps/dmctl/src/commands.ts";
+import { COMMANDS } from "../../apps/dmctl/src/commands/table.ts";
 import { DAEMON_KEYS } from "../../apps/supervisor/src/conf/daemon-keys.ts";
 import { SECTIONS } from "../../apps/supervisor/src/conf/policy-file.ts";
 import { SETTINGS_KEYS } from "../../apps/supervisor/src/conf/settings-keys.ts";
@@ -35,7 +35,7 @@ const page = async (name: string): Promise<string> => {
 };
 
 test.each([
-  ["dmctl", COMMANDS.map(({ verb }) => verb)],
+  ["dmctl", COMMANDS.map(({ name }) => name)],
   ["dmctl", DAEMON_STATES],
   ["dmctl", [...new Set(COMMANDS.flatMap(({ options }) => options.map((name) => `--${name}`)))]],
   ["daemon.conf", DAEMON_KEYS.map(({ key }) => key)],
