@@ -31,7 +31,7 @@ export default defineConfig({
       {
         test: {
           name: "unit",
-          include: ["apps/**/*.test.ts", "test/*.test.ts"],
+          include: ["apps/**/*.test.ts", "packages/**/*.test.ts", "test/*.test.ts"],
           environment: "node",
           testTimeout: 60_000,
         },

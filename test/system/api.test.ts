@@ -1,4 +1,4 @@
-/** Hostile clients of the control API (docs/explanation/security.md#13), and whom the kernel says that they are. */
+/** The control API from outside: hostile clients (docs/explanation/security.md#13), callers as the kernel names them, and changes. */
 import { once } from "node:events";
 import { createConnection, type Socket } from "node:net";
 import type { ConfFile } from "@dmhost/contract";
@@ -63,14 +63,14 @@ test.each<[string, string, unknown]>([
 });
 
 test.each(["constructor", "toString", "hasOwnProperty", "valueOf"])(
-  "a daemon called %s is just unknown",
+  "a daemon called %s is unknown like every other name without a conf file",
   async (name) => {
     const answer = await supervisor.ask("GET", `/v1/daemons/${name}`);
     expect(answer).toEqual({ status: 404, body: { code: "not-found", message: expect.stringContaining(name) } });
   },
 );
 
-test("a body that is too long is refused, and one that no file can be is not written", async () => {
+test("a body that is too long is refused, and a text that is too long for a conf file is not written", async () => {
   const { fingerprint } = (await supervisor.ask("GET", `${one}/file`)).body as ConfFile;
   const long = await supervisor.ask("PUT", `${one}/file`, { text: "#".repeat(192 * 1024), fingerprint });
   expect([long.status, long.body]).toEqual([413, { code: "usage", message: expect.any(String) }]);
@@ -79,7 +79,24 @@ test("a body that is too long is refused, and one that no file can be is not wri
   expect([longer.status, longer.body]).toEqual([422, expect.objectContaining({ code: "invalid-file" })]);
 });
 
-test("one uid has a limited number of connections, and its end gives them back", async () => {
+test("a request for what a daemon is already reports that nothing changed", async () => {
+  const id = `${alice.name}/twice`;
+  alice.writeConf("twice", "start = exec sleep 1000", "listen = systemd", "autostart = no");
+  await supervisor.rescan();
+  for (const verb of ["start", "pause", "continue", "stop"] as const) {
+    const outcomes = [await supervisor.act(verb, id), await supervisor.act(verb, id)];
+    expect([verb, ...outcomes.map(({ ok, changed }) => [ok, changed])]).toEqual([verb, [true, true], [true, false]]);
+  }
+  expect(await supervisor.act("once", id)).toMatchObject({ ok: true, changed: true });
+  expect(await supervisor.act("once", id)).toMatchObject({ ok: true, changed: false });
+  expect(await supervisor.act("start", id)).toMatchObject({ ok: true, changed: true });
+  expect(await supervisor.scale(id, 2)).toMatchObject({ ok: true, changed: true });
+  expect(await supervisor.scale(id, 2)).toMatchObject({ ok: true, changed: false });
+  expect(await supervisor.act("restart", id)).toMatchObject({ ok: true, changed: true });
+  expect(await supervisor.act("exit", id)).toMatchObject({ ok: true, changed: true });
+});
+
+test("one uid has a limited number of connections, and closing them makes room again", async () => {
   const held: Socket[] = [];
   let closed = 0;
   for (let index = 0; index < MOST_CONNECTIONS + 8; index += 1) {
@@ -104,7 +121,7 @@ test("one uid has a limited number of connections, and its end gives them back",
   });
 });
 
-test("the caller is whom the kernel names, whatever the path of the socket", async () => {
+test("the kernel names the caller, whatever the path of the socket", async () => {
   const listAt = (account: Account, socket: string) =>
     account.run([toolbox.node, toolbox.dmctl, "list"], { env: { DMCTL_SOCKET: socket } });
   const socketOf = (account: Account): string => `${supervisor.runDir}/users/${account.name}/command.sock`;
@@ -117,7 +134,7 @@ test("the caller is whom the kernel names, whatever the path of the socket", asy
   expect((await bob.run(["sh", "-c", `rm -f ${socketOf(bob)} ${supervisor.socket}`])).code).not.toBe(0);
 });
 
-test("a user's own link to the socket is theirs to spoil, and dmctl does not follow it to a stranger", async () => {
+test("dmctl does not follow the link in a home to a socket of another account", async () => {
   const link = `${alice.home}/.daemon-manager/command.sock`;
   const trap = `${bob.home}/trap.sock`;
   await bob.run(["chmod", "755", bob.home]);

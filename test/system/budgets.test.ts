@@ -120,6 +120,6 @@ test("with strict-limits a daemon is refused whose limits no cgroup holds, and o
   if (state === "forbidden") {
     expect(reason).toMatch(/^no cgroup can enforce memory=64 MiB here, and strict-limits=yes: .+/);
     expect((await strict.act("start", of(ben, "held"))).ok).toBe(false);
-  } else expect(limits.by).toBe("cgroup");
+  } else expect(limits.enforcedBy).toBe("cgroup");
   await strict.reaches(of(ben, "other"), "running");
 });

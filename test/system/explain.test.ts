@@ -55,7 +55,7 @@ test("a daemon that runs: what it may, who manages it, every setting", async () 
   expect(explained.policy).toEqual({
     runAs: {
       allowed: true,
-      because: `[runs_as] lets ${amy.name} run daemons as ${david.name}`,
+      reason: `[runs_as] lets ${amy.name} run daemons as ${david.name}`,
       source: placeOf(`${amy.name}: ${david.name}`),
     },
     managers: [{ user: david.name, source: placeOf(`${david.name}: ${amy.name}`) }],
@@ -82,7 +82,7 @@ test("a daemon that was given up: its exit, its last lines, escaped, and what to
   const [first, second] = stdout.split("\n");
   expect(first).toBe(`${amy.name}/loud is failed: exited with code 7; given up after 2 failed runs`);
   expect(second).toBe(`Fix that and start it again; \`dmctl ${amy.name}/loud log\` shows its last lines.`);
-  expect(stdout).toMatch(/^last exit {4}run 2: exited with code 7; the program's own code; .*counts as failed$/m);
+  expect(stdout).toMatch(/^last exit {4}run 2: exited with code 7; the program's own exit code; .*counts as failed$/m);
   expect(stdout).toMatch(/^failed runs {2}2 in a row; given up after more than 1$/m);
   expect(stdout).toMatch(/^next retry {3}none: it is given up until `dmctl .*\/loud start`$/m);
   expect(stdout).toMatch(/^ {2}\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{9} first \\x1b\[2J$/m);
@@ -163,7 +163,7 @@ test("the policy answers with its line", async () => {
     verb: "stop",
     address: `${amy.name}/site`,
     allowed: false,
-    because: `no line of [manages] lets ${bob.name} manage the daemons of ${amy.name}`,
+    reason: `no line of [manages] lets ${bob.name} manage the daemons of ${amy.name}`,
     source: "",
   });
 });
@@ -219,7 +219,7 @@ test("export is the whole state, and root's alone", async () => {
     `${amy.name} ${david.name}`,
     `${bob.name} ${bob.name}`,
   ]);
-  expect(state.daemons.map(({ daemon, lifecycle }) => [daemon.id, lifecycle.phase, lifecycle.want])).toEqual([
+  expect(state.daemons.map(({ daemon, lifecycle }) => [daemon.id, lifecycle.phase, lifecycle.desiredState])).toEqual([
     [`${amy.name}/deaf`, "stopped", "down"],
     [`${amy.name}/loud`, "failed", "up"],
     [`${amy.name}/site`, "running", "up"],

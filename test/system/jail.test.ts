@@ -319,7 +319,7 @@ test("a service directory within its jail: run and finish begin there, and log/r
   rmSync(`${alice.home}/service/web`);
   writeService(`${alice.home}/service`, { web: `-> ${jail}/service/moved` }, alice);
   await supervisor.rescan();
-  expect((await supervisor.status(idOf("web"))).changed).toBe(true);
+  expect((await supervisor.status(idOf("web"))).configChanged).toBe(true);
   const { daemon: moved } = await supervisor.act("restart", idOf("web"));
   await until("past its shell", () => argumentsOf(moved.pid)[0]?.endsWith("sleep"));
   expect(readlinkSync(`/proc/${moved.pid}/cwd`)).toBe(`${jail}/service/moved`);

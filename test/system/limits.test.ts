@@ -44,7 +44,7 @@ const dmctl = async (...words: string[]): Promise<string> => {
   return stdout;
 };
 const heldBy = ({ limits }: DaemonStatus, key: string): string | undefined =>
-  limits.keys.find((limit) => limit.key === key && !limit.budget)?.by;
+  limits.keys.find((limit) => limit.key === key && !limit.budget)?.enforcedBy;
 
 beforeAll(async () => {
   stage = await Stage.make();
@@ -88,7 +88,7 @@ beforeAll(async () => {
   await supervisor.start();
   await supervisor.up(idOf(alice, "idle"));
   const { limits } = await supervisor.status(idOf(alice, "idle"));
-  const enforced = limits.keys.filter(({ by }) => by === "cgroup").map(({ key }) => key);
+  const enforced = limits.keys.filter(({ enforcedBy }) => enforcedBy === "cgroup").map(({ key }) => key);
   controllers = new Set(enforced);
 });
 afterAll(() => stage.remove());
@@ -114,14 +114,16 @@ test("every limit is held by the kernel, or says by what else and why, and warns
       continue;
     }
     expect(by).toBe({ ...elsewhere }[key] ?? "nothing");
-    expect(status.limits.by).toMatch(/\(.*does not offer .*\)$|\(no cgroup2 file system is mounted\)$/);
+    expect(status.limits.enforcedBy).toMatch(/\(.*does not offer .*\)$|\(no cgroup2 file system is mounted\)$/);
     if (by !== "rlimit+watch")
       expect(status.warnings.join("\n")).toMatch(new RegExp(`(^|\n)${key}=.*: the cgroup2|mounted`));
   }
   const output = await dmctl("status", "--long", idOf(alice, "idle"));
   expect(output).toContain("  usage: memory ");
-  expect(output).toContain(`  limits: ${status.limits.by}\n    memory=64 MiB, held by ${heldBy(status, "memory")}`);
-  expect(await dmctl("explain", idOf(alice, "idle"))).toContain(`limits       ${status.limits.by}\n`);
+  expect(output).toContain(
+    `  limits: ${status.limits.enforcedBy}\n    memory=64 MiB, held by ${heldBy(status, "memory")}`,
+  );
+  expect(await dmctl("explain", idOf(alice, "idle"))).toContain(`limits       ${status.limits.enforcedBy}\n`);
 });
 
 test("a daemon without limits has none to speak of, and rlimits that are the supervisor's own", async () => {
@@ -140,7 +142,7 @@ test("a slow memory hog is killed out of memory, reports limit and peak, and is 
   });
   expect(status.respawns).toBeGreaterThanOrEqual(1);
   const { lastExit } = await explained(id);
-  expect(lastExit).toMatchObject({ how: "memory", memory: { limit: 48 * M } });
+  expect(lastExit).toMatchObject({ how: "out-of-memory", memory: { limit: 48 * M } });
   expect(lastExit?.text).toMatch(/^out of memory: used \d+(\.\d+)? MiB of 48 MiB$/);
   const peak = lastExit?.memory?.peak ?? 0;
   expect(peak).toBeGreaterThan(40 * M);
@@ -157,7 +159,7 @@ test("an instant one does not get what it asks for, not for a moment", async () 
   await supervisor.reaches(id, "failed");
   const { lastExit } = await explained(id);
   // Where rlimits must do, the program itself is told that there is no more.
-  expect(lastExit?.how).toBe(controllers.has("memory") ? "memory" : "code");
+  expect(lastExit?.how).toBe(controllers.has("memory") ? "out-of-memory" : "code");
   if (!controllers.has("memory")) expect(lastExit?.code).not.toBe(0);
 });
 
@@ -165,7 +167,7 @@ test("memory is counted over all processes, and what they share once", async () 
   await supervisor.up(idOf(alice, "shared"));
   await supervisor.act("start", idOf(alice, "spread"));
   await until("the end of what has 72 MiB in three processes", async () => {
-    return (await explained(idOf(alice, "spread"))).lastExit?.how === "memory";
+    return (await explained(idOf(alice, "spread"))).lastExit?.how === "out-of-memory";
   });
   await supervisor.act("stop", idOf(alice, "spread"));
   // It had at least as long as the other to be found out.
@@ -179,7 +181,7 @@ test("an owner's daemons together keep within the budget: the largest goes, and 
   const names = ["one", "two", "three"];
   const victim = await until("an exit out of memory", async () => {
     for (const name of names) {
-      if ((await explained(idOf(carol, name))).lastExit?.how === "memory") return name;
+      if ((await explained(idOf(carol, name))).lastExit?.how === "out-of-memory") return name;
     }
     return false;
   });
@@ -210,7 +212,7 @@ test("a busy loop is held to its part of a processor, or says that nothing does"
     const now = await supervisor.status(id);
     return (now.usage?.cpu ?? 0) > 0.3 && now;
   });
-  if (controllers.has("cpu")) expect(status.usage?.throttled).toBeGreaterThan(0);
+  if (controllers.has("cpu")) expect(status.usage?.cpuThrottled).toBeGreaterThan(0);
   else {
     expect(heldBy(status, "cpu")).toBe("nothing");
     expect(status.warnings.join("\n")).toMatch(/^cpu=0\.2 is not enforced: /);
@@ -256,14 +258,14 @@ describe("a changed limit", () => {
     if (controllers.has("cpu")) expect(fileOf(alice, "idle", "cpu.max")).toBe("25000 100000");
     if (controllers.has("processes")) {
       expect(fileOf(alice, "idle", "pids.max")).toBe("7");
-      expect([pending, status.changed]).toEqual([[], false]);
+      expect([pending, status.configChanged]).toEqual([[], false]);
       return;
     }
-    expect([pending, status.changed]).toEqual([["processes"], true]);
+    expect([pending, status.configChanged]).toEqual([["processes"], true]);
     expect(limitsOf(pid)["Max processes"]).toBe("5 5");
     await supervisor.act("restart", id);
     const after = await supervisor.status(id);
-    expect([after.changed, after.limits.keys.some((limit) => limit.pending)]).toEqual([false, false]);
+    expect([after.configChanged, after.limits.keys.some((limit) => limit.pending)]).toEqual([false, false]);
     expect(limitsOf(after.pid)["Max processes"]).toBe("7 7");
   });
 
@@ -273,7 +275,7 @@ describe("a changed limit", () => {
     alice.writeConf("shared", `start = ${sharing(24)}`, "memory = 12M", "autostart = no", ...ONE_RUN);
     await supervisor.rescan();
     await until("its end", async () => (await supervisor.status(id)).pid !== pid);
-    expect((await explained(id)).lastExit).toMatchObject({ how: "memory", memory: { limit: 12 * M } });
+    expect((await explained(id)).lastExit).toMatchObject({ how: "out-of-memory", memory: { limit: 12 * M } });
     await supervisor.act("stop", id);
   });
 });

@@ -33,7 +33,7 @@ const words = (file: string): string => `waits for the lock ${alice.home}/${file
 const queue = async (name: string, file: string): Promise<void> => {
   const { ok, reason, advice, daemon } = await supervisor.act("start", idOf(name));
   expect([ok, reason, daemon.state]).toEqual([false, `cannot start "${idOf(name)}": ${words(file)}`, "starting"]);
-  expect(advice).toBe("It goes on by itself when it has what it waits for; a stop gives that up.");
+  expect(advice).toBe("It starts when it gets the resource it waits for; a stop cancels that.");
 };
 const isFree = async (file: string): Promise<boolean> =>
   (await run(["flock", "--nonblock", `${alice.home}/${file}`, "true"])).code === 0;

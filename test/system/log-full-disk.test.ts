@@ -51,7 +51,7 @@ test("a daemon is not kept waiting by a full disk, and its log goes on when ther
     },
     50,
   );
-  expect([full.pid, full.logTrouble]).toEqual([pid, "no space left for its log (ENOSPC)"]);
+  expect([full.pid, full.logProblem]).toEqual([pid, "no space left for its log (ENOSPC)"]);
   const written = async (): Promise<number> => Number(await succeed("cat", `${alice.home}/written`)) || 0;
   const before = await written();
   await until("more lines written", async () => (await written()) > before + 1000, 50);
@@ -68,7 +68,7 @@ test("a daemon is not kept waiting by a full disk, and its log goes on when ther
   expect([resumed.pid, resumed.logDropped >= known]).toEqual([pid, true]);
 
   await succeed("rm", `${logs}/ballast`);
-  await until("the end of the trouble", async () => (await supervisor.status(id)).logTrouble === "");
+  await until("the end of the trouble", async () => (await supervisor.status(id)).logProblem === "");
   const files = rotatedIn(`${logs}/busy`).length;
   await until("more of the log", () => rotatedIn(`${logs}/busy`).length > files);
   await supervisor.act("stop", id);

@@ -34,11 +34,11 @@ const dmctl = async (...words: string[]): Promise<string> =>
 /** Waits until a daemon's log is in trouble, and gives why. */
 const trouble = (name: string, words: string): Promise<string> =>
   until(`the trouble of ${name}`, async () => {
-    const { logTrouble } = await supervisor.status(idOf(name));
-    return logTrouble.includes(words) && logTrouble;
+    const { logProblem } = await supervisor.status(idOf(name));
+    return logProblem.includes(words) && logProblem;
   });
 const calm = (name: string): Promise<unknown> =>
-  until(`the end of the trouble of ${name}`, async () => (await supervisor.status(idOf(name))).logTrouble === "");
+  until(`the end of the trouble of ${name}`, async () => (await supervisor.status(idOf(name))).logProblem === "");
 
 test("log/run that fails: its code and its last words are in status, explain and JSON until it works", async () => {
   service("failing", "echo first >&2; printf 'no \\033[31msuch file\\n\\n' >&2; exit 3");
@@ -87,5 +87,5 @@ test("a logger that complains, and reads on, outlives the supervisor and complai
   await until("still more lines", () => count() > then + 120);
   const [logger = "", ...others] = readFileSync(`${alice.home}/loggers`, "utf8").trim().split("\n");
   expect([isRunning(Number(logger)), others]).toEqual([true, []]);
-  expect((await supervisor.status(idOf("plaintive"))).logTrouble).toBe("");
+  expect((await supervisor.status(idOf("plaintive"))).logProblem).toBe("");
 });

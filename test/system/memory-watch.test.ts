@@ -73,7 +73,7 @@ beforeAll(async () => {
   for (const name of ["site", "last"]) dora.write(`service/${name}/down`, "");
   await supervisor.start();
   const { limits: held } = await supervisor.up(idOf("shared"));
-  counted = held.keys.some(({ key, by }) => key === "memory" && by === "cgroup");
+  counted = held.keys.some(({ key, enforcedBy }) => key === "memory" && enforcedBy === "cgroup");
 });
 afterAll(() => stage.remove());
 
@@ -92,7 +92,7 @@ test("a process that is just being made has its parent's memory, and nobody pays
   await until("a child that borrows", async () => (await supervisor.status(idOf("spawner"))).usage?.processes === 2);
   expect((await supervisor.status(idOf("spawner"))).usage?.memory).toBeLessThan(60 * M);
   await supervisor.act("start", idOf("hog"));
-  await until("the end of what has 72 MiB", async () => (await explained("hog")).lastExit?.how === "memory");
+  await until("the end of what has 72 MiB", async () => (await explained("hog")).lastExit?.how === "out-of-memory");
   // It had at least as long as the other to be found out.
   expect(await supervisor.status(idOf("spawner"))).toMatchObject({ state: "running", respawns: 0 });
   await supervisor.act("stop", idOf("spawner"));
@@ -107,7 +107,7 @@ test("a process that is just being made has its parent's memory, and nobody pays
 
 test("memory is counted, too, when the thread that a process began with has ended", async () => {
   await supervisor.act("start", idOf("headless"));
-  await until("its end", async () => (await explained("headless")).lastExit?.how === "memory");
+  await until("its end", async () => (await explained("headless")).lastExit?.how === "out-of-memory");
   await supervisor.act("stop", idOf("headless"));
 });
 

@@ -104,7 +104,7 @@ test(WILD, { timeout: 600_000 }, async ({ annotate }) => {
   const site = `${quiet.name}/site`;
   const before = await supervisor.status(site);
   const { limits, warnings } = await supervisor.status(idOf("busy"));
-  const by = limits.keys.find(({ key, budget }) => key === "cpu" && budget)?.by;
+  const by = limits.keys.find(({ key, budget }) => key === "cpu" && budget)?.enforcedBy;
   await visit();
   const p99: { quiet: number[]; wild: number[] } = { quiet: [], wild: [] };
   const measure = async (kind: keyof typeof p99): Promise<void> => {

@@ -48,7 +48,7 @@ test("another primary group: what runs goes on, what was stopped by hand stays s
   await supervisor.act("stop", idOf(alice, "cd"));
   await alice.moveTo("staff");
   expect(await supervisor.rescan()).toMatchObject(nothing);
-  expect(await supervisor.status(idOf(alice, "cd"))).toMatchObject({ state: "stopped", want: "down" });
+  expect(await supervisor.status(idOf(alice, "cd"))).toMatchObject({ state: "stopped", desiredState: "down" });
   expect(await supervisor.status(idOf(alice, "chg"))).toMatchObject({ state: "running", pid });
   const { daemon } = await supervisor.act("restart", idOf(alice, "chg"));
   expect(numbersOf(daemon.pid, "Gid")).toEqual([staff, staff, staff, staff]);
@@ -96,7 +96,7 @@ test("a uid of the run-as account that becomes another's: the daemon is stopped,
 test("what a run runs as is what the policy judges, whatever its file says meanwhile", async () => {
   const { pid } = await supervisor.reaches(idOf(carol, "site"), "running");
   carol.writeConf("site", "start = exec sleep 1000", `user = ${alice.name}`);
-  await until("the change", async () => (await supervisor.status(idOf(carol, "site"))).changed);
+  await until("the change", async () => (await supervisor.status(idOf(carol, "site"))).configChanged);
   await supervisor.rescan();
   expect(await supervisor.status(idOf(carol, "site"))).toMatchObject({ state: "running", pid });
   carol.writeConf("site", "start = exec sleep 1000", `user = ${carol.name}`);

@@ -203,7 +203,7 @@ test.each([
     async () => {
       const outcome = await supervisor.act("restart", idOf("line"));
       expect(outcome).toMatchObject({ ok: false, reason: expect.stringMatching(reason) });
-      expect(outcome.advice).toMatch(/goes on as it was/);
+      expect(outcome.advice).toMatch(/continues as it was/);
     },
   );
   expect(answers.length).toBeGreaterThan(0);
@@ -211,7 +211,7 @@ test.each([
     const status = await supervisor.status(idOf("line"));
     return status.instances.length === 1 && status;
   });
-  expect(after).toMatchObject({ state: "running", pid: before.pid, changed: true, respawns: before.respawns });
+  expect(after).toMatchObject({ state: "running", pid: before.pid, configChanged: true, respawns: before.respawns });
   // It comes another way than the answer.
   await until("a word of it in the log", () =>
     supervisor.log().some(({ event, daemon }) => event === "rollback" && daemon === idOf("line")),
@@ -381,7 +381,7 @@ test("once is not repeated, pause holds and continue lets go", async () => {
   expect(await supervisor.act("pause", idOf("task"))).toMatchObject({ ok: true, daemon: { state: "paused", pid } });
   expect(await supervisor.act("continue", idOf("task"))).toMatchObject({ ok: true, daemon: { state: "running", pid } });
   process.kill(pid, "SIGKILL");
-  expect(await supervisor.reaches(idOf("task"), "stopped")).toMatchObject({ want: "down", respawns: 0 });
+  expect(await supervisor.reaches(idOf("task"), "stopped")).toMatchObject({ desiredState: "down", respawns: 0 });
   expect(await supervisor.act("pause", idOf("task"))).toMatchObject({ ok: false });
 
   await supervisor.up(idOf("task"));

@@ -41,7 +41,7 @@ const socketOf = (name: string, owner = alice): string => `${supervisor.fastcgiD
 
 test("asleep it has no process, and the first request is served", async () => {
   expect(processesOf(alice.uid)).toEqual([]);
-  expect(await supervisor.status(idOf("site"))).toMatchObject({ state: "asleep", want: "up", pid: 0 });
+  expect(await supervisor.status(idOf("site"))).toMatchObject({ state: "asleep", desiredState: "up", pid: 0 });
   const pid = Number(await askForPage(socketOf("site"), page));
   expect(await supervisor.reaches(idOf("site"), "running")).toMatchObject({ pid, respawns: 0 });
 });
@@ -79,7 +79,7 @@ test("all of its instances wake and sleep together, and a restart while it sleep
   expect(await supervisor.act("stop", idOf("site"))).toMatchObject({ ok: true, daemon: { state: "stopped" } });
   expect(await supervisor.act("start", idOf("site"))).toMatchObject({
     ok: true,
-    daemon: { state: "asleep", want: "up" },
+    daemon: { state: "asleep", desiredState: "up" },
   });
 });
 

@@ -143,7 +143,7 @@ test.each([
   alice.write("go", "");
   expect(await Promise.all(asked)).toEqual(answers);
   const status = await supervisor.status(id);
-  expect([status.state, status.want]).toEqual([state, state === "running" ? "up" : "down"]);
+  expect([status.state, status.desiredState]).toEqual([state, state === "running" ? "up" : "down"]);
   expect(isRunning(pid)).toBe(false);
   expect(status.pid === 0).toBe(state === "stopped");
   await supervisor.act("stop", id);
@@ -161,7 +161,7 @@ test("a start that comes while it ends takes up the file as it is then, and is j
     alice.writeConf("waiting", ...WAITING, ...lines);
     const started = supervisor.act("start", id);
     await until("the second wish", async () => {
-      const { want } = await supervisor.status(id);
+      const { desiredState: want } = await supervisor.status(id);
       return want === "up" || (await Promise.race([started, undefined])) !== undefined;
     });
     alice.write("go", "");
@@ -171,7 +171,7 @@ test("a start that comes while it ends takes up the file as it is then, and is j
     return outcome;
   };
   const { ok, daemon } = await end("export EDITION = second");
-  expect([ok, daemon.changed, daemon.pid === pid]).toEqual([true, false, false]);
+  expect([ok, daemon.configChanged, daemon.pid === pid]).toEqual([true, false, false]);
   expect(environmentOf(daemon.pid)["EDITION"]).toBe("second");
   const refused = await end("user = root");
   expect(refused).toMatchObject({ ok: false, reason: expect.stringContaining('it may not run as "root"') });

@@ -58,25 +58,25 @@ test("a file that is written in pieces is let be until it is whole", async () =>
 test("a changed file is marked while the daemon goes on as it was, and taken up by a restart", async () => {
   const { pid } = await supervisor.reaches(idOf("steady"), "running");
   alice.writeConf("steady", "start = exec sleep 1000", "export EDITION = second");
-  await until("the mark", async () => (await supervisor.status(idOf("steady"))).changed);
+  await until("the mark", async () => (await supervisor.status(idOf("steady"))).configChanged);
   // A second edit within the same second undoes the first: it is the text that counts, not the time.
   alice.writeConf("steady", "start = exec sleep 1000");
-  await until("no mark", async () => !(await supervisor.status(idOf("steady"))).changed);
+  await until("no mark", async () => !(await supervisor.status(idOf("steady"))).configChanged);
   alice.writeConf("steady", "start = exec sleep 1000", "export EDITION = third");
-  await until("the mark again", async () => (await supervisor.status(idOf("steady"))).changed);
+  await until("the mark again", async () => (await supervisor.status(idOf("steady"))).configChanged);
   expect((await supervisor.status(idOf("steady"))).pid).toBe(pid);
   const { daemon } = await supervisor.act("restart", idOf("steady"));
-  expect(daemon.changed).toBe(false);
+  expect(daemon.configChanged).toBe(false);
   expect(environmentOf(daemon.pid)["EDITION"]).toBe("third");
 });
 
 test("the mark outlives the supervisor", async () => {
   alice.writeConf("steady", "start = exec sleep 1000", "export EDITION = fourth");
-  await until("the mark", async () => (await supervisor.status(idOf("steady"))).changed);
+  await until("the mark", async () => (await supervisor.status(idOf("steady"))).configChanged);
   const { pid } = await supervisor.status(idOf("steady"));
   await supervisor.end("SIGKILL");
   await supervisor.start();
-  expect(await supervisor.status(idOf("steady"))).toMatchObject({ pid, changed: true });
+  expect(await supervisor.status(idOf("steady"))).toMatchObject({ pid, configChanged: true });
 });
 
 test("a half-written or broken file never ends a running daemon, nor does a restart that cannot be made", async () => {
@@ -86,7 +86,7 @@ test("a half-written or broken file never ends a running daemon, nor does a rest
   const refused = await supervisor.act("restart", idOf("steady"));
   expect(refused.ok).toBe(false);
   expect(refused.reason).toContain(`${pathOf("steady")}:1: `);
-  expect(await supervisor.status(idOf("steady"))).toMatchObject({ state: "running", pid, changed: true });
+  expect(await supervisor.status(idOf("steady"))).toMatchObject({ state: "running", pid, configChanged: true });
   process.kill(pid, "SIGKILL");
   await supervisor.reaches(idOf("steady"), "running", pid);
   alice.writeConf("steady", "start = exec sleep 1000");
@@ -129,9 +129,9 @@ test("a restart that is refused for its surroundings leaves no mark on a file th
   const after = await supervisor.status(idOf("steady"));
   chmodSync(alice.home, 0o750);
   expect([ok, reason]).toEqual([false, expect.stringContaining("others than")]);
-  expect(after).toMatchObject({ pid, changed: false, warnings: [] });
+  expect(after).toMatchObject({ pid, configChanged: false, warnings: [] });
   expect(await supervisor.rescan()).toMatchObject({ changed: [], problems: [] });
-  expect(await supervisor.status(idOf("steady"))).toMatchObject({ state: "running", pid, changed: false });
+  expect(await supervisor.status(idOf("steady"))).toMatchObject({ state: "running", pid, configChanged: false });
 });
 
 test("a directory that is replaced is followed", async () => {

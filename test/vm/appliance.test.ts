@@ -62,7 +62,7 @@ const explained = (id: string): Promise<Explanation> => told<Explanation>("expla
 const endOf = (id: string) =>
   eventually(`an end of ${id}`, async () => {
     const { lastExit } = await explained(id);
-    return lastExit?.how === "memory" ? lastExit : undefined;
+    return lastExit?.how === "out-of-memory" ? lastExit : undefined;
   });
 
 /** Path of a daemon's cgroup on this machine. */
@@ -75,8 +75,8 @@ test("the kernel enforces every limit in the supervisor's unprivileged container
   const id = idOf(alice, "idle");
   await eventually(`${id} running`, async () => ((await status(id)).state === "running" ? true : undefined));
   const { limits, warnings } = await status(id);
-  expect(limits.by).toBe("cgroup");
-  expect(limits.keys.map(({ key, value, by }) => `${key}=${value} ${by}`)).toEqual([
+  expect(limits.enforcedBy).toBe("cgroup");
+  expect(limits.keys.map(({ key, value, enforcedBy }) => `${key}=${value} ${enforcedBy}`)).toEqual([
     "memory=64 MiB cgroup",
     "memory-high=48 MiB cgroup",
     "processes=5 cgroup",
@@ -111,7 +111,7 @@ test("an owner's daemons together stay within the budget, and daemons of other o
   const victim = await eventually("an exit out of memory", async () => {
     for (const name of ["one", "two"]) {
       const { lastExit } = await explained(idOf(carol, name));
-      if (lastExit?.how === "memory") return lastExit;
+      if (lastExit?.how === "out-of-memory") return lastExit;
     }
     return undefined;
   });
@@ -138,7 +138,7 @@ test("a busy loop is throttled to its share of a processor", async () => {
     const now = await status(id);
     return (now.usage?.cpu ?? 0) > 0.5 ? now : undefined;
   });
-  expect(usage?.throttled).toBeGreaterThan(0);
+  expect(usage?.cpuThrottled).toBeGreaterThan(0);
   await dmctl("stop", id);
 });
 
@@ -148,7 +148,7 @@ test("a rescan applies changed limits to a running daemon", async () => {
   await write(alice, "idle", IDLE, "memory = 32M", "processes = 7", "cpu = 0.25");
   await dmctl("rescan");
   const after = await status(id);
-  expect([after.pid, after.changed, after.limits.keys.filter(({ pending }) => pending)]).toEqual([
+  expect([after.pid, after.configChanged, after.limits.keys.filter(({ pending }) => pending)]).toEqual([
     before.pid,
     false,
     [],

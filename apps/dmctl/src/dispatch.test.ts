@@ -19,7 +19,7 @@ const supervisor = async (answers: Record<string, Answer>) => {
 };
 
 const web = daemon("alice/web");
-const idle = daemon("alice/idle", { state: "stopped", want: "down", pid: 0, logFile: "" });
+const idle = daemon("alice/idle", { state: "stopped", desiredState: "down", pid: 0, logFile: "" });
 const statuses = {
   "GET /v1/daemons": () => ({ daemons: [idle, web] }),
   "GET /v1/daemons?usage=1": () => ({ daemons: [idle, web] }),
@@ -27,10 +27,10 @@ const statuses = {
   "GET /v1/daemons/alice%2Fweb": () => web,
   "GET /v1/daemons/idle": () => idle,
 };
-const outcome = (ok: boolean, reason = "", lastWords = "", advice = "") => ({
+const outcome = (ok: boolean, reason = "", lastLogLine = "", advice = "") => ({
   ok,
   reason,
-  lastWords,
+  lastLogLine,
   advice,
   daemon: ok ? web : { ...web, state: "failed", pid: 0 },
 });
@@ -103,7 +103,7 @@ test("start, stop and restart tell how it came out, and exit so", async () => {
     "POST /v1/daemons/web/stop": () => ({
       ok: true,
       reason: "",
-      lastWords: "",
+      lastLogLine: "",
       advice: "",
       daemon: { ...idle, warnings: ["/x.conf:3: unknown"] },
     }),
@@ -241,7 +241,7 @@ test("colour only on a terminal and without NO_COLOR", async () => {
 });
 
 test("explain --policy asks with three words, and its exit code is the answer", async () => {
-  const answer = (allowed: boolean) => ({ allowed, because: "so it is", source: "/etc/p.conf:9" });
+  const answer = (allowed: boolean) => ({ allowed, reason: "so it is", source: "/etc/p.conf:9" });
   const { socket, asked } = await supervisor({
     "GET /v1/policy?caller=david&verb=restart&address=amy%2Fblog": () => answer(true),
     "GET /v1/policy?caller=amy&verb=run-as&address=www-data": () => answer(false),

@@ -49,7 +49,7 @@ const scene = async (put: Answer, editor: string, get: Answer = () => OLD) => {
   const sent = (): unknown[] => fake.asked.filter(({ line }) => line === PUT).map(({ body }) => JSON.parse(body).text);
   return { ...fake, env: { EDITOR: program }, drafts, sent };
 };
-const accept: Answer = () => ({ path: PATH, warnings: [`${PATH}:1: unknown key`], made: false });
+const accept: Answer = () => ({ path: PATH, warnings: [`${PATH}:1: unknown key`], created: false });
 const refuseOld: Answer = ({ body }) =>
   body.includes("good")
     ? accept({ line: "", body }, {} as never)
@@ -158,7 +158,7 @@ test.each([
 });
 
 test("a new file is said to be made", async () => {
-  const made: Answer = () => ({ path: PATH, warnings: [], made: true });
+  const made: Answer = () => ({ path: PATH, warnings: [], created: true });
   const { socket, env } = await scene(made, 'echo "start=new" >> "$1"', () => NONE);
   const { code, errors } = await run(socket, "web edit", { env });
   expect([code, errors]).toEqual([0, `${PATH} is made; what became of its daemon: dmctl status web\n`]);

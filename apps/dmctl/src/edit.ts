@@ -32,8 +32,8 @@ const keeping = (place: string, { exit, message, details, code }: Failure): Fail
 const say = (session: Session, lines: readonly string[]): Promise<void> =>
   write(session.errors, lines.map((line) => `${oneLine(line)}\n`).join(""));
 
-const tellWritten = ({ path, warnings, made }: ConfFileWritten, address: string): string[] => [
-  made
+const tellWritten = ({ path, warnings, created }: ConfFileWritten, address: string): string[] => [
+  created
     ? `${path} is made; what became of its daemon: dmctl status ${address}`
     : `${path} is written; it takes effect at the next start: dmctl restart ${address}`,
   ...warnings.map((warning) => `warning: ${warning}`),

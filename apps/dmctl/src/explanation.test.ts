@@ -12,7 +12,7 @@ const explained: Explanation = {
     cooldown: 2.4,
     reason: "exited with code 1",
     user: "www-data",
-    changed: true,
+    configChanged: true,
     warnings: ['/x/blog.conf:3: unknown key "dri"'],
   }),
   lastExit: {
@@ -32,7 +32,7 @@ const explained: Explanation = {
   nextRetry: 2.4,
   advice: "Look at the log.",
   policy: {
-    runAs: { allowed: true, because: "[runs_as] lets amy run daemons as www-data", source: "/etc/p.conf:4" },
+    runAs: { allowed: true, reason: "[runs_as] lets amy run daemons as www-data", source: "/etc/p.conf:4" },
     managers: [{ user: "david", source: "/etc/p.conf:9" }],
   },
   settings: [
@@ -85,9 +85,9 @@ test("a file that is wrong has no settings, and a log that is not there says why
 });
 
 test("yes and no with the line of the policy", () => {
-  const question = { caller: "david", verb: "restart", address: "amy/blog" };
-  expect(policyLine({ ...question, allowed: true, because: "it is so", source: "/etc/p.conf:9" })).toBe(
+  const question = { caller: "david", verb: "restart", address: "amy/blog" } as const;
+  expect(policyLine({ ...question, allowed: true, reason: "it is so", source: "/etc/p.conf:9" })).toBe(
     "yes: it is so (/etc/p.conf:9)\n",
   );
-  expect(policyLine({ ...question, allowed: false, because: "no line", source: "" })).toBe("no: no line\n");
+  expect(policyLine({ ...question, allowed: false, reason: "no line", source: "" })).toBe("no: no line\n");
 });

@@ -8,7 +8,7 @@ import { limitWords, usageWords } from "./usage.ts";
 
 const cited = (source: string): string => (source === "" ? "" : ` (${source})`);
 
-const ruled = ({ because, source }: Ruling): string => `${because}${cited(source)}`;
+const ruled = ({ reason, source }: Ruling): string => `${reason}${cited(source)}`;
 
 const aligned = (rows: readonly (readonly [string, string])[], indent = ""): string => {
   const width = Math.max(0, ...rows.map(([left]) => left.length));
@@ -35,15 +35,15 @@ const facts = (explanation: Explanation): [string, string][] => {
   const process = daemon.pid === 0 ? "no process" : `pid ${daemon.pid}, up ${roughDuration(daemon.uptime * SECOND)}`;
   const managers = policy.managers.map(({ user, source }) => `${user}${cited(source)}`);
   return [
-    ["state", `${daemon.state}, wanted ${daemon.want}, ${process}, ${daemon.respawns} respawns`],
+    ["state", `${daemon.state}, wanted ${daemon.desiredState}, ${process}, ${daemon.respawns} respawns`],
     ["last exit", exitText(explanation)],
     ["failed runs", failuresText(explanation)],
     ["next retry", retryText(explanation)],
     ["runs as", `${daemon.user}: ${ruled(policy.runAs)}`],
     ["managed by", [daemon.owner, "root", ...managers].join(", ")],
-    ["file", `${daemon.configFile}${daemon.changed ? ", changed on disk; restart to apply" : ""}`],
+    ["file", `${daemon.configFile}${daemon.configChanged ? ", changed on disk; restart to apply" : ""}`],
     ...daemon.warnings.map((warning): [string, string] => ["warning", warning]),
-    ...(daemon.logDropped === 0 && daemon.logTrouble === ""
+    ...(daemon.logDropped === 0 && daemon.logProblem === ""
       ? []
       : [[daemon.logDropped === 0 ? "trouble" : "dropped", lossText(daemon)] satisfies [string, string]]),
     ["socket", daemon.socket || "none"],
@@ -53,7 +53,7 @@ const facts = (explanation: Explanation): [string, string][] => {
     ]),
     ["containment", containment],
     ...(daemon.usage ? [["usage", usageWords(daemon.usage)] as [string, string]] : []),
-    ["limits", daemon.limits.by || "none"],
+    ["limits", daemon.limits.enforcedBy || "none"],
     ...daemon.limits.keys.map((limit): [string, string] => ["", limitWords(limit)]),
     ...budget.map(({ key, value, source }): [string, string] => ["budget", `${key}=${value}${cited(source)}`]),
   ];

@@ -22,7 +22,7 @@ david/wordpress                running          27012       33       0s   12h57m
 const running = (name: string, pid: number, uptime = WEEKS, total = WEEKS, respawns = 0) =>
   daemon(`david/${name}`, { pid, uptime, total, respawns });
 const stopped = (name: string) =>
-  daemon(`david/${name}`, { state: "stopped", want: "down", pid: 0, uptime: 0, total: 0 });
+  daemon(`david/${name}`, { state: "stopped", desiredState: "down", pid: 0, uptime: 0, total: 0 });
 
 test("the article's table, byte for byte", () => {
   const pytivo = 4 * 86_400 + 7 * 3600 + 12;
@@ -73,8 +73,8 @@ test("reasons of what is not well, and warnings, stand below the table", () => {
 
 test("trouble of a log stands below the table, losses that are over in the long one", () => {
   const daemons = [
-    daemon("a/failing", { logTrouble: "log/run ended at once with code 3" }),
-    daemon("a/full", { logDropped: 1, logTrouble: "no space left for its log (ENOSPC)" }),
+    daemon("a/failing", { logProblem: "log/run ended at once with code 3" }),
+    daemon("a/full", { logDropped: 1, logProblem: "no space left for its log (ENOSPC)" }),
     daemon("a/over", { logDropped: 120 }),
   ];
   const trouble = [
@@ -98,7 +98,7 @@ test("nothing that a tenant can put into a field reaches the terminal as a contr
 });
 
 test("outcomes, rescans and health", () => {
-  const well = { ok: true, reason: "", lastWords: "", advice: "" };
+  const well = { ok: true, changed: true, reason: "", lastLogLine: "", advice: "" };
   expect(outcomeLine({ ...well, daemon: daemon("a/x") }, plain)).toBe("a/x running, pid 4711\n");
   expect(outcomeLine({ ...well, daemon: stopped("x") }, plain)).toBe("david/x stopped\n");
   const rescan = { found: ["a/x", "a/y"], started: ["a/x"], changed: [], removed: ["a/z"], problems: [], warnings: [] };

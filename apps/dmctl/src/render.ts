@@ -42,19 +42,19 @@ const paint = (state: DaemonState, text: string, look: Look): string =>
   look.colour && Object.hasOwn(COLOUR, state) ? `\u001b[${COLOUR[state]}m${text}\u001b[0m` : text;
 
 /** The state, with the mark of a file that has changed since. */
-const marked = (daemon: DaemonStatus): string => `${oneLine(daemon.state)}${daemon.changed ? "*" : ""}`;
+const marked = (daemon: DaemonStatus): string => `${oneLine(daemon.state)}${daemon.configChanged ? "*" : ""}`;
 
 /** `its log: 120 lines dropped; no space left for its log (ENOSPC)`. */
-export const lossText = ({ logDropped, logTrouble }: DaemonStatus): string => {
+export const lossText = ({ logDropped, logProblem }: DaemonStatus): string => {
   const dropped = logDropped === 0 ? [] : [`${logDropped} ${logDropped === 1 ? "line" : "lines"} dropped`];
-  return `its log: ${[...dropped, ...(logTrouble === "" ? [] : [logTrouble])].join("; ")}`;
+  return `its log: ${[...dropped, ...(logProblem === "" ? [] : [logProblem])].join("; ")}`;
 };
 /** `http://blog.example.org/ published`; why it is refused stands among the warnings. */
 export const hostText = ({ url, state, reason }: HostStatus): string =>
   oneLine(`${url} ${state}${state === "pending" ? `: ${reason}` : ""}`);
 /** Both logs of a site; why they cannot be read stands among the warnings. */
-export const siteLogsText = ({ accessLog, errorLog, logTrouble }: HostStatus): string =>
-  oneLine(`${accessLog}, ${errorLog}${logTrouble === "" ? "" : " (unreadable)"}`);
+export const siteLogsText = ({ accessLog, errorLog, logProblem }: HostStatus): string =>
+  oneLine(`${accessLog}, ${errorLog}${logProblem === "" ? "" : " (unreadable)"}`);
 
 /** A line for each process, where there are several or the one is not the whole truth. */
 const processes = ({ instances }: DaemonStatus): string[] =>
@@ -79,8 +79,8 @@ const remarks = (daemon: DaemonStatus, look: Look): string[] => {
     ...(look.long ? processes(daemon) : []),
     ...(look.long ? usageLines(daemon).map((line) => `  ${oneLine(line)}`) : []),
     ...(tellsWhy ? [`  ${oneLine(daemon.reason)}`] : []),
-    ...(daemon.changed ? ["  changed on disk; restart to apply"] : []),
-    ...(daemon.logTrouble === "" && (daemon.logDropped === 0 || !look.long) ? [] : [`  ${oneLine(lossText(daemon))}`]),
+    ...(daemon.configChanged ? ["  changed on disk; restart to apply"] : []),
+    ...(daemon.logProblem === "" && (daemon.logDropped === 0 || !look.long) ? [] : [`  ${oneLine(lossText(daemon))}`]),
     ...daemon.warnings.map((warning) => `  warning: ${oneLine(warning)}`),
     ...(look.long ? daemon.hosts.filter(({ state }) => state !== "refused").map((host) => `  ${hostText(host)}`) : []),
   ];

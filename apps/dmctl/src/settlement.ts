@@ -6,8 +6,8 @@ import { failureText, type Look, outcomeLine } from "./render.ts";
 import { type Session, write } from "./session.ts";
 
 /** What failed and why, what it said last, what to do: a line each. */
-const refusalMessage = ({ reason, lastWords, advice, daemon }: Outcome): string =>
-  [reason || `"${daemon.id}" is ${daemon.state}`, lastWords && `it wrote: ${oneLine(lastWords)}`, advice]
+const refusalMessage = ({ reason, lastLogLine, advice, daemon }: Outcome): string =>
+  [reason || `"${daemon.id}" is ${daemon.state}`, lastLogLine && `it wrote: ${oneLine(lastLogLine)}`, advice]
     .filter((line) => line !== "")
     .join("\n");
 

@@ -4,20 +4,20 @@ import { svstatLine } from "./svstat-line.ts";
 
 const HOME = "/home/alice";
 const SERVICE = { configFile: `${HOME}/service/site1/run`, uptime: 3600.9 };
-const DOWN = { ...SERVICE, pid: 0, uptime: 0, downtime: 5.2, want: "down" } as const;
+const DOWN = { ...SERVICE, pid: 0, uptime: 0, downtime: 5.2, desiredState: "down" } as const;
 
 test.each([
   [SERVICE, "~/service/site1: up (pid 4711) 3600 seconds"],
   [{ ...SERVICE, autostart: false }, "~/service/site1: up (pid 4711) 3600 seconds, normally down"],
-  [{ ...SERVICE, want: "down" as const }, "~/service/site1: up (pid 4711) 3600 seconds, want down"],
+  [{ ...SERVICE, desiredState: "down" as const }, "~/service/site1: up (pid 4711) 3600 seconds, want down"],
   [
     { ...SERVICE, autostart: false, state: "paused" as const },
     "~/service/site1: up (pid 4711) 3600 seconds, normally down, paused",
   ],
   [DOWN, "~/service/site1: down 5 seconds, normally up"],
   [{ ...DOWN, autostart: false }, "~/service/site1: down 5 seconds"],
-  [{ ...DOWN, want: "up" as const, state: "failed" as const }, "~/service/site1: down 5 seconds, normally up"],
-  [{ ...DOWN, want: "up" as const }, "~/service/site1: down 5 seconds, normally up, want up"],
+  [{ ...DOWN, desiredState: "up" as const, state: "failed" as const }, "~/service/site1: down 5 seconds, normally up"],
+  [{ ...DOWN, desiredState: "up" as const }, "~/service/site1: down 5 seconds, normally up, want up"],
   [{}, "~/.daemon-manager/daemons/site1.conf: up (pid 4711) 60 seconds"],
   [{ configFile: "/home/alice2/service/x/run" }, "/home/alice2/service/x: up (pid 4711) 60 seconds"],
 ])("%j is %j", (fields, line) => {

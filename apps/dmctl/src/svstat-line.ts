@@ -13,7 +13,7 @@ export const svstatLine = (daemon: DaemonStatus, home: string | undefined): stri
   const up = daemon.pid !== 0;
   const seconds = Math.floor(up ? daemon.uptime : daemon.downtime);
   const normally = up === daemon.autostart ? "" : `, normally ${up ? "down" : "up"}`;
-  const want = GIVEN_UP.includes(daemon.state) ? "down" : daemon.want;
+  const want = GIVEN_UP.includes(daemon.state) ? "down" : daemon.desiredState;
   const wants = want === (up ? "up" : "down") ? "" : `, want ${want}`;
   const paused = daemon.state === "paused" ? ", paused" : "";
   return `${place}: ${up ? `up (pid ${daemon.pid})` : "down"} ${seconds} seconds${normally}${paused}${wants}`;

@@ -9,22 +9,24 @@ const used = (memory: number, cpu: number | null) => ({
   memoryPressure: null,
   processes: 1,
   cpu,
-  throttled: null,
+  cpuThrottled: null,
   oomKills: null,
 });
 
 test("what a daemon uses and what holds it, a line each, and nothing where there is nothing", () => {
   expect(usageLines(daemon("a/x"))).toEqual([]);
   const limits = {
-    by: "rlimit+watch (no cgroup2)",
+    enforcedBy: "rlimit+watch (no cgroup2)",
     keys: [
-      { key: "memory", value: "64 MiB", budget: false, by: "rlimit+watch", pending: false, note: "" },
-      { key: "cpu", value: "2", budget: true, by: "nothing", pending: false, note: "not enforced" },
+      { key: "memory", value: "64 MiB", budget: false, enforcedBy: "rlimit+watch", pending: false, note: "" },
+      { key: "cpu", value: "2", budget: true, enforcedBy: "nothing", pending: false, note: "not enforced" },
     ],
   } as const;
-  const usage = { ...used(10 * M, 61), throttled: 0.25, memoryPeak: 20 * M, memoryPressure: 1.5, oomKills: 1 };
-  expect(usageLines(daemon("a/x", { usage, limits: { by: limits.by, keys: [...limits.keys] } }))).toEqual([
-    "usage: memory 10 MiB, peak 20 MiB, 1 process, cpu 1m1s, throttled 0.3s, memory pressure 1.5 %, 1 killed for want of memory",
+  const usage = { ...used(10 * M, 61), cpuThrottled: 0.25, memoryPeak: 20 * M, memoryPressure: 1.5, oomKills: 1 };
+  expect(
+    usageLines(daemon("a/x", { usage, limits: { enforcedBy: limits.enforcedBy, keys: [...limits.keys] } })),
+  ).toEqual([
+    "usage: memory 10 MiB, peak 20 MiB, 1 process, cpu 1m1s, throttled 0.3s, memory pressure 1.5 %, 1 killed out of memory",
     "limits: rlimit+watch (no cgroup2)",
     "  memory=64 MiB, held by rlimit+watch",
     "  cpu=2 for all of its owner's, held by nothing: not enforced",

@@ -14,20 +14,22 @@ export const usageWords = (usage: Usage): string => {
     ...told(usage.memoryPeak, (bytes) => `peak ${roughSize(bytes)}`),
     ...told(usage.processes, (count) => `${count} ${count === 1 ? "process" : "processes"}`),
     ...told(usage.cpu, (seconds) => `cpu ${cpuTime(seconds)}`),
-    ...told(usage.throttled, (seconds) => `throttled ${cpuTime(seconds)}`),
+    ...told(usage.cpuThrottled, (seconds) => `throttled ${cpuTime(seconds)}`),
     ...told(usage.memoryPressure, (part) => `memory pressure ${part} %`),
-    ...told(usage.oomKills || null, (count) => `${count} killed for want of memory`),
+    ...told(usage.oomKills || null, (count) => `${count} killed out of memory`),
   ].join(", ");
 };
 
-/** `memory=64 MiB, held by cgroup`, with what is to be known of it. */
-export const limitWords = ({ key, value, by, budget, note }: LimitStatus): string =>
-  `${key}=${value}${budget ? " for all of its owner's" : ""}, held by ${by}${note === "" ? "" : `: ${note}`}`;
+/** `memory=64 MiB by cgroup`, with what is to be known of it. */
+export const limitWords = ({ key, value, enforcedBy, budget, note }: LimitStatus): string =>
+  `${key}=${value}${budget ? " for all of its owner's" : ""}, held by ${enforcedBy}${note === "" ? "" : `: ${note}`}`;
 
 /** What `dmctl status --long` says of a daemon's use and limits, a line each. */
 export const usageLines = ({ usage, limits }: DaemonStatus): string[] => [
   ...(usage ? [`usage: ${usageWords(usage)}`] : []),
-  ...(limits.by === "" ? [] : [`limits: ${limits.by}`, ...limits.keys.map((limit) => `  ${limitWords(limit)}`)]),
+  ...(limits.enforcedBy === ""
+    ? []
+    : [`limits: ${limits.enforcedBy}`, ...limits.keys.map((limit) => `  ${limitWords(limit)}`)]),
 ];
 
 /** A daemon's processor time at one moment. */
@@ -84,7 +86,7 @@ export const topTable = (
         shown(daemon.usage?.processes, String),
         shown(daemon.usage?.cpu, cpuTime),
         shown(share, (part) => `${Math.round(part)}`),
-        shown(daemon.usage?.throttled, cpuTime),
+        shown(daemon.usage?.cpuThrottled, cpuTime),
       ]),
     ),
   ].join("\n")}\n`;

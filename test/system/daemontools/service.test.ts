@@ -109,9 +109,9 @@ test.each([
 ])("a change of %s marks a running daemon, and a restart takes it up", async (_, file, text) => {
   const { pid } = await supervisor.reaches(idOf("keyed"), "running");
   service("keyed", { [file]: text });
-  await until("the mark", async () => (await supervisor.status(idOf("keyed"))).changed);
+  await until("the mark", async () => (await supervisor.status(idOf("keyed"))).configChanged);
   const { ok, daemon } = await supervisor.act("restart", idOf("keyed"));
-  expect({ ok, changed: daemon.changed }).toEqual({ ok: true, changed: false });
+  expect({ ok, changed: daemon.configChanged }).toEqual({ ok: true, changed: false });
   expect(daemon.pid).not.toBe(pid);
 });
 
@@ -120,9 +120,9 @@ test("a change far behind in a large run, of the same size, is marked too", asyn
   service("large", { run: large("a") });
   await found("large");
   await supervisor.reaches(idOf("large"), "running");
-  expect((await supervisor.status(idOf("large"))).changed).toBe(false);
+  expect((await supervisor.status(idOf("large"))).configChanged).toBe(false);
   writeFileSync(join(directoryOf("large"), "run"), large("b"));
-  await until("the mark", async () => (await supervisor.status(idOf("large"))).changed);
+  await until("the mark", async () => (await supervisor.status(idOf("large"))).configChanged);
   await supervisor.act("stop", idOf("large"));
 });
 
@@ -141,7 +141,7 @@ test("of a conf file and a directory of one name the conf file counts, and the d
   const { configFile } = await supervisor.reaches(idOf("twice"), "running");
   expect(configFile).toBe(conf);
   expect((await supervisor.rescan()).problems).toContain(
-    `${directoryOf("twice")}/run: not loaded, for ${conf} has the same name; rename one of them`,
+    `${directoryOf("twice")}/run: not loaded: ${conf} has the same name; rename one of them`,
   );
   rmSync(conf);
   rmSync(directoryOf("twice"), { recursive: true });
@@ -154,10 +154,10 @@ test("a link to a directory of the owner's is a service", async () => {
   await found("linked");
   await supervisor.reaches(idOf("linked"), "running");
   await until("its line", () => logOf("linked") === `at ${alice.home}/apps/linked\n`);
-  const { changed } = await supervisor.status(idOf("linked"));
+  const { configChanged: changed } = await supervisor.status(idOf("linked"));
   expect(changed).toBe(false);
   writeFileSync(join(alice.home, "apps/linked/run"), "#!/bin/sh\nexec sleep 1002\n");
-  await until("the mark", async () => (await supervisor.status(idOf("linked"))).changed);
+  await until("the mark", async () => (await supervisor.status(idOf("linked"))).configChanged);
 });
 
 test("finish is told code and signal of each run, before the next begins", async () => {
@@ -269,6 +269,6 @@ test("a service directory that is replaced while its daemon runs is followed", a
   const { pid } = await supervisor.reaches(idOf("steady"), "running");
   renameSync(directoryOf("steady"), join(alice.home, "steady.old"));
   service("steady", { run: "#!/bin/sh\nexec sleep 5000\n" });
-  await until("the mark", async () => (await supervisor.status(idOf("steady"))).changed);
+  await until("the mark", async () => (await supervisor.status(idOf("steady"))).configChanged);
   expect((await supervisor.status(idOf("steady"))).pid).toBe(pid);
 });

@@ -1,7 +1,7 @@
-/** Refusals of the API: thrown anywhere in this room, turned into an answer in one place. */
+/** Refusals: thrown anywhere in this room, turned into an answer in one place. */
 import { type ApiError, ERROR_STATUS, type ErrorCode } from "@dmhost/contract";
 
-/** A request that is not carried out; its message is for the caller to read. */
+/** A request that is not carried out; the caller reads its message. */
 export class Refusal extends Error {
   readonly code: ErrorCode;
   readonly details: readonly string[];
@@ -13,7 +13,7 @@ export class Refusal extends Error {
   }
 }
 
-/** HTTP status and body for whatever a handler threw. */
+/** HTTP status and body for an error that a handler threw. */
 export const answerTo = (error: unknown): { status: number; body: ApiError } => {
   if (error instanceof Refusal) {
     const details = error.details.length > 0 ? { details: [...error.details] } : {};
