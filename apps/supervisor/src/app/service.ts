@@ -75,7 +75,7 @@ export class Service {
       port: httpPort,
       reloadInterval,
       report: (level, text) => {
-        this.#rest.refresh();
+        this.#releaseTimer.refresh();
         this.#log[level]({ sitesDir }, text);
       },
     });
