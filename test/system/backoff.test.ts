@@ -1,4 +1,4 @@
-/** Back-off and launch failures on real processes, by the times in the supervisor's log: lower bounds only. */
+/** Back-off between runs, by the times in the supervisor's log: lower bounds only. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
 import { Stage } from "./stage.ts";
@@ -26,16 +26,16 @@ const gaps = (name: string): number[] => {
   return times.slice(1).map((time, index) => time - (times[index] ?? 0));
 };
 
-test("a daemon waits 0, 0.2, 0.4, 0.8 s after failed runs, and fails after max-retries", async () => {
+test("a daemon that fails is restarted after 0, 0.2, 0.4 and 0.8 s, and is failed after max-retries", async () => {
   const status = await supervisor.reaches(idOf("doomed"), "failed");
   expect(status.reason).toBe("exited with code 3; given up after 5 failed runs");
   const waits = gaps("doomed");
   expect(waits).toHaveLength(4);
-  // With a tenth of jitter; and launches take different times until they are logged.
+  // The jitter is 10 %, and the log entry is written when a launch has started, which takes a varying time.
   for (const [index, least] of [0, 150, 320, 680].entries()) expect(waits[index]).toBeGreaterThanOrEqual(least);
 });
 
-test("a launch that fails reports its stage, its object and the reason", async () => {
+test("a start that fails in the launch says what failed, on what and why", async () => {
   const lost = await supervisor.reaches(idOf("lost"), "failed");
   expect(lost.reason).toMatch(/^entering \/nonexistent: no such directory/);
   const started = await supervisor.act("start", idOf("lost"));

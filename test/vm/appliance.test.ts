@@ -1,7 +1,7 @@
 /**
  * Limits in the appliance: `./dmhost up --docker` on a machine with cgroup v2, where the supervisor's container has a
- * subtree of the machine's groups to write to and no privilege besides (DESIGN decision 10). The machine is thrown away
- * with all that is made here (test/vm/machine/run).
+ * subtree of the machine's groups to write to and no privilege besides (docs/reference/limits.md). The machine is
+ * thrown away with all that is made here (test/vm/machine/run).
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -39,7 +39,7 @@ beforeAll(async () => {
   await appliance.dmhost("up");
 });
 
-/** This machine's dmctl, as root. */
+/** Calls this machine's dmctl as root. */
 const dmctl = (...words: string[]): Promise<Ended> =>
   command(
     { ...appliance.environment, DMCTL_SOCKET: join(appliance.directory, "run/command.sock") },
@@ -62,23 +62,23 @@ const explained = (id: string): Promise<Explanation> => told<Explanation>("expla
 const endOf = (id: string) =>
   eventually(`an end of ${id}`, async () => {
     const { lastExit } = await explained(id);
-    return lastExit?.how === "memory" ? lastExit : undefined;
+    return lastExit?.how === "out-of-memory" ? lastExit : undefined;
   });
 
-/** A daemon's group, as this machine itself sees it. */
+/** Path of a daemon's cgroup on this machine. */
 const group = (account: HostAccount, name: string): string =>
   join("/sys/fs/cgroup", PROJECT, "dmhost-run-dmhost", account.name, `${name}.d`);
 const fileOf = (account: HostAccount, name: string, file: string): string =>
   readFileSync(join(group(account, name), file), "utf8").trim();
 
-test("the supervisor's container holds every limit by the kernel, unprivileged as it is", async () => {
+test("the kernel enforces every limit in the supervisor's unprivileged container", async () => {
   const id = idOf(alice, "idle");
   await eventually(`${id} running`, async () => ((await status(id)).state === "running" ? true : undefined));
   const { limits, warnings } = await status(id);
-  expect(limits.by).toBe("cgroup");
-  expect(limits.keys.map(({ key, value, by }) => `${key}=${value} ${by}`)).toEqual([
-    "memory=64M cgroup",
-    "memory-high=48M cgroup",
+  expect(limits.enforcedBy).toBe("cgroup");
+  expect(limits.keys.map(({ key, value, enforcedBy }) => `${key}=${value} ${enforcedBy}`)).toEqual([
+    "memory=64 MiB cgroup",
+    "memory-high=48 MiB cgroup",
     "processes=5 cgroup",
     "cpu=0.5 cgroup",
   ]);
@@ -94,7 +94,7 @@ test("the supervisor's container holds every limit by the kernel, unprivileged a
   ]);
 });
 
-test("memory hogs, slow and instant, end for want of memory, with limit and peak", async () => {
+test("slow and instant memory hogs are killed out of memory, with limit and peak", async () => {
   for (const name of ["slow", "instant"]) {
     await dmctl("start", idOf(alice, name));
     const exit = await endOf(idOf(alice, name));
@@ -106,12 +106,12 @@ test("memory hogs, slow and instant, end for want of memory, with limit and peak
   }
 });
 
-test("an owner's daemons together keep within the budget, and nobody else's end", async () => {
+test("an owner's daemons together stay within the budget, and daemons of other owners keep running", async () => {
   for (const name of ["one", "two"]) await dmctl("start", idOf(carol, name));
   const victim = await eventually("an exit out of memory", async () => {
     for (const name of ["one", "two"]) {
       const { lastExit } = await explained(idOf(carol, name));
-      if (lastExit?.how === "memory") return lastExit;
+      if (lastExit?.how === "out-of-memory") return lastExit;
     }
     return undefined;
   });
@@ -120,7 +120,7 @@ test("an owner's daemons together keep within the budget, and nobody else's end"
   expect(await status(idOf(alice, "idle"))).toMatchObject({ state: "running", respawns: 0 });
 });
 
-test("a fork bomb stays within its processes, and all of it ends with a stop", async () => {
+test("a fork bomb stays within its limit of processes, and a stop ends all of them", async () => {
   const id = idOf(carol, "bomb");
   await dmctl("start", id);
   await eventually("a bomb that has all it gets", async () =>
@@ -131,24 +131,24 @@ test("a fork bomb stays within its processes, and all of it ends with a stop", a
   expect(existsSync(group(carol, "bomb"))).toBe(false);
 });
 
-test("a busy loop is held to its part of a processor", async () => {
+test("a busy loop is throttled to its share of a processor", async () => {
   const id = idOf(alice, "busy");
   await dmctl("start", id);
   const { usage } = await eventually("some processor time", async () => {
     const now = await status(id);
     return (now.usage?.cpu ?? 0) > 0.5 ? now : undefined;
   });
-  expect(usage?.throttled).toBeGreaterThan(0);
+  expect(usage?.cpuThrottled).toBeGreaterThan(0);
   await dmctl("stop", id);
 });
 
-test("changed limits hold for what runs at the next rescan", async () => {
+test("a rescan applies changed limits to a running daemon", async () => {
   const id = idOf(alice, "idle");
   const before = await status(id);
   await write(alice, "idle", IDLE, "memory = 32M", "processes = 7", "cpu = 0.25");
   await dmctl("rescan");
   const after = await status(id);
-  expect([after.pid, after.changed, after.limits.keys.filter(({ pending }) => pending)]).toEqual([
+  expect([after.pid, after.configChanged, after.limits.keys.filter(({ pending }) => pending)]).toEqual([
     before.pid,
     false,
     [],
@@ -158,6 +158,6 @@ test("changed limits hold for what runs at the next rescan", async () => {
   expect(fileOf(alice, "idle", "cpu.max")).toBe("25000 100000");
 });
 
-test("the demo site answers through it all", async () => {
+test("the demo site still answers after all these limits", async () => {
   expect((await appliance.request("/")).status).toBe(200);
 });

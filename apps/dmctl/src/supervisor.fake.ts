@@ -1,4 +1,4 @@
-/** A stand-in for the supervisor: speaks the contract over a UNIX socket and remembers what it was asked. */
+/** A fake of the supervisor: speaks the contract over a UNIX socket and records the requests. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
@@ -11,7 +11,7 @@ export interface Asked {
   readonly body: string;
 }
 
-/** Answers one request; `respond` may be used as it is for what is no JSON. */
+/** Answers one request. An answer that is not JSON uses `respond`. */
 export type Answer = (asked: Asked, respond: ServerResponse) => unknown;
 
 /** A status with every field, changed by `fields`. */
@@ -22,7 +22,7 @@ export const daemon = (id: string, fields: Partial<DaemonStatus> = {}): DaemonSt
     owner,
     name,
     state: "running",
-    want: "up",
+    desiredState: "up",
     pid: 4711,
     respawns: 0,
     cooldown: 0,
@@ -35,13 +35,13 @@ export const daemon = (id: string, fields: Partial<DaemonStatus> = {}): DaemonSt
     configFile: `/home/${owner}/.daemon-manager/daemons/${name}.conf`,
     logFile: `/home/${owner}/.daemon-manager/logs/${name}/current`,
     logDropped: 0,
-    logTrouble: "",
+    logProblem: "",
     socket: "",
-    changed: false,
+    configChanged: false,
     warnings: [],
     hosts: [],
     instances: [],
-    limits: { by: "", keys: [] },
+    limits: { enforcedBy: "", keys: [] },
     usage: null,
     ...fields,
   };
@@ -59,7 +59,7 @@ const isApiError = (value: unknown): value is ApiError =>
 
 /**
  * Listens at `socket` until `close`. `answers` has one entry a request line; what it returns is sent as JSON, an
- * ApiError with its HTTP status, and `undefined` means that it has responded by itself.
+ * ApiError with its HTTP status; `undefined` means that it has used `respond`.
  */
 export const fakeSupervisor = async (answers: Record<string, Answer>) => {
   const dir = mkdtempSync(join(tmpdir(), "dmctl-test-"));

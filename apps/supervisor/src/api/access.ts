@@ -1,58 +1,38 @@
-/** Who calls, and which daemons that lets them touch. Unknown and forbidden answer alike. */
-import type { Socket } from "node:net";
+/** Which daemons and files a caller may touch. The table of endpoints says which of these levels each one needs. */
+import type { Access } from "@dmhost/contract/schemas";
+import type { DaemonKey } from "../core/daemon-key.ts";
 import { NAME } from "../core/definition.ts";
 import { nearest } from "../core/suggestion.ts";
-import type { Daemon } from "../engine/daemon.ts";
-import type { Supervisor } from "../engine/supervisor.ts";
-import { Refusal } from "./problem.ts";
+import type { Caller } from "./connection.ts";
+import type { ControlledDaemon, Engine } from "./engine.ts";
+import { Refusal } from "./refusal.ts";
 
-/** A caller, by the kernel's word. */
-export interface Caller {
-  readonly uid: number;
-  /** Account of that uid, as it is now. */
-  readonly user: string;
-}
-
-const callers = new WeakMap<Socket, Caller>();
-
-/** A request must have come whole within this time of the connection, or of the answer before it. In ms. */
-const LONGEST_REQUEST = 15_000;
-const patience = new WeakMap<Socket, number>();
-const deadlines = new WeakMap<Socket, NodeJS.Timeout>();
-
-/** Ends a connection whose next request does not come whole in time. */
-export const awaitRequest = (socket: Socket): void => {
-  clearTimeout(deadlines.get(socket));
-  deadlines.set(
-    socket,
-    setTimeout(() => socket.destroy(), patience.get(socket) ?? LONGEST_REQUEST),
-  );
-};
-
-/** A request has come whole, or the connection has ended: what follows takes the time it takes. */
-export const requestCame = (socket: Socket): void => clearTimeout(deadlines.get(socket));
+/** What the address of a request means at this level of access. */
+export type Subject<A extends Access> = A extends "control"
+  ? ControlledDaemon
+  : A extends "author"
+    ? DaemonKey
+    : undefined;
 
 /**
- * Remembers who is at the other end of a connection, for as long as it lasts.
- * @param longestRequest ms within which each request must have come whole
+ * Lets a caller in, or not.
+ * @param address as in the path; "" where the path has none
+ * @throws Refusal
  */
-export const attachCaller = (socket: Socket, caller: Caller, longestRequest = LONGEST_REQUEST): void => {
-  callers.set(socket, caller);
-  patience.set(socket, longestRequest);
-  awaitRequest(socket);
-  socket.once("close", () => requestCame(socket));
+export const authorize = <A extends Access>(access: A, engine: Engine, caller: Caller, address: string): Subject<A> => {
+  if (access !== "anyone") requirePolicy(engine, caller);
+  if (access === "root") requireRoot(caller);
+  const subject =
+    access === "control"
+      ? resolve(engine, caller, address)
+      : access === "author"
+        ? resolveFile(engine, caller, address)
+        : undefined;
+  return subject as Subject<A>;
 };
 
-/** Who is at the other end. */
-export const callerOf = (socket: Socket): Caller => {
-  const caller = callers.get(socket);
-  if (!caller) throw new Refusal("internal", "this connection has no caller");
-  return caller;
-};
-
-/** Refuses a caller whom the policy does not name. */
-export const requirePolicy = (supervisor: Supervisor, caller: Caller): void => {
-  if (supervisor.policy.known(caller.user)) return;
+const requirePolicy = (engine: Engine, caller: Caller): void => {
+  if (engine.policy.known(caller.user)) return;
   throw new Refusal(
     "not-in-policy",
     `${caller.user} is not in the policy, so may neither run nor manage daemons here.\n` +
@@ -60,16 +40,25 @@ export const requirePolicy = (supervisor: Supervisor, caller: Caller): void => {
   );
 };
 
+const requireRoot = (caller: Caller): void => {
+  if (caller.uid === 0) return;
+  throw new Refusal("not-in-policy", `Only root may see the whole state, and you are ${caller.user}.`);
+};
+
 /** Every daemon that the caller may control. */
-export const controllable = (supervisor: Supervisor, caller: Caller): Daemon[] =>
-  caller.uid === 0 ? supervisor.daemons() : supervisor.daemonsOf(supervisor.policy.manageable(caller.user));
+export const controllable = (engine: Engine, caller: Caller): readonly ControlledDaemon[] =>
+  caller.uid === 0 ? engine.daemons() : engine.daemonsOf(engine.policy.manageable(caller.user));
 
-/** Whether the caller may control this owner's daemons. */
-export const mayControl = (supervisor: Supervisor, caller: Caller, owner: string): boolean =>
-  caller.uid === 0 || supervisor.policy.mayManage(caller.user, owner).allowed;
+/** Whether the caller may control the daemons of this owner. */
+export const mayControl = (engine: Engine, caller: Caller, owner: string): boolean =>
+  caller.uid === 0 || engine.policy.mayManage(caller.user, owner).allowed;
 
-/** What an address is probably a misspelling of: of a name, and then of the same owner's where it names one. */
-const nearestId = (address: string, daemons: readonly Daemon[]): string | undefined => {
+/** Whether the caller may read and write the conf files of this owner. */
+export const mayWrite = (engine: Engine, caller: Caller, owner: string): boolean =>
+  caller.uid === 0 || engine.policy.mayWrite(caller.user, owner).allowed;
+
+/** The nearest name, of the same owner's daemons where the address names one. */
+const nearestId = (address: string, daemons: readonly ControlledDaemon[]): string | undefined => {
   const [name = "", owner] = address.split("/").reverse();
   const candidates = daemons.filter(({ key }) => owner === undefined || key.owner.name === owner);
   const near = nearest(
@@ -83,12 +72,12 @@ const nearestId = (address: string, daemons: readonly Daemon[]): string | undefi
  * The one daemon that `address` means to this caller: `owner/name`, or `name` where it is the only one.
  * @throws Refusal usage, not-found, ambiguous
  */
-export const resolve = (supervisor: Supervisor, caller: Caller, address: string): Daemon => {
+export const resolve = (engine: Engine, caller: Caller, address: string): ControlledDaemon => {
   const parts = address.split("/");
   if (parts.length > 2 || !parts.every((part) => NAME.test(part))) {
     throw new Refusal("usage", `${JSON.stringify(address)} is no daemon's name; write name or owner/name.`);
   }
-  const all = controllable(supervisor, caller);
+  const all = controllable(engine, caller);
   const matches = all.filter(({ id, key }) => id === address || (parts.length === 1 && key.name === address));
   const [match] = matches;
   if (match && matches.length === 1) return match;
@@ -96,7 +85,7 @@ export const resolve = (supervisor: Supervisor, caller: Caller, address: string)
     const ids = matches.map(({ id }) => id);
     throw new Refusal("ambiguous", `${ids.length} daemons are called "${address}"; write one of them in full:`, ids);
   }
-  // Only what the caller may control is ever suggested.
+  // Only daemons that the caller may control are ever suggested.
   const near = nearestId(address, all);
   const meant = near === undefined ? "" : ` Did you mean "${near}"?`;
   throw new Refusal(
@@ -105,24 +94,35 @@ export const resolve = (supervisor: Supervisor, caller: Caller, address: string)
   );
 };
 
-/** Refuses everybody but root. */
-export const requireRoot = (caller: Caller): void => {
-  if (caller.uid === 0) return;
-  throw new Refusal("not-in-policy", `Only root may see the whole state, and you are ${caller.user}.`);
+/** The daemon, or undefined where there is none and the caller may create its file. */
+const resolveOrCreate = (engine: Engine, caller: Caller, address: string, owner: string) => {
+  try {
+    return resolve(engine, caller, address);
+  } catch (error) {
+    const mayCreate = mayWrite(engine, caller, owner) && engine.owner(owner) !== undefined;
+    if (error instanceof Refusal && error.code === "not-found" && mayCreate) return undefined;
+    throw error;
+  }
 };
 
-/** Whether the caller may read and write the files of this owner's daemons. */
-export const mayWrite = (supervisor: Supervisor, caller: Caller, owner: string): boolean =>
-  caller.uid === 0 || supervisor.policy.mayWrite(caller.user, owner).allowed;
-
 /**
- * Refuses one who only manages the daemon: whoever writes its file decides what runs as its owner, and managing does
- * not grant that (spec/daemon-manager.md: The policy file); whoever reads it may find passwords.
+ * The conf file that `address` means to this caller: that of a daemon of theirs, or a new one. Root has every owner's by
+ * the full id. A manager has none: who writes a file
+ * decides what runs as its owner, and who reads it may find passwords (docs/decisions/0004).
+ * @throws Refusal as `resolve` does; not-in-policy to a manager
  */
-export const requireAuthor = (supervisor: Supervisor, caller: Caller, daemon: Daemon): void => {
-  if (mayWrite(supervisor, caller, daemon.key.owner.name)) return;
-  throw new Refusal(
-    "not-in-policy",
-    `${caller.user} manages "${daemon.id}" but does not own it: only ${daemon.key.owner.name} and root may read or change its file.`,
-  );
+const resolveFile = (engine: Engine, caller: Caller, address: string): DaemonKey => {
+  const [name = "", ownerName = caller.user] = address.split("/").reverse();
+  const known = resolveOrCreate(engine, caller, address, ownerName);
+  const key = known?.key ?? { name, owner: { name: ownerName } };
+  if (known && !mayWrite(engine, caller, key.owner.name)) {
+    throw new Refusal(
+      "not-in-policy",
+      `${caller.user} manages "${known.id}" but does not own it: only ${key.owner.name} and root may read or change its file.`,
+    );
+  }
+  // The account as it is now: the uid that the daemon was loaded with may be another account's.
+  const owner = engine.owner(key.owner.name);
+  if (owner) return { name: key.name, owner };
+  throw new Refusal("not-applicable", `${key.owner.name} is not in [runs_as], so no file of theirs is read.`);
 };

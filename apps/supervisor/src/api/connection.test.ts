@@ -1,4 +1,4 @@
-/** What happens on a connection, over real sockets: requests that do not come whole in time (spec/security.md 14), answers. */
+/** Connections of the control API over real sockets: requests that are not complete in time (docs/explanation/security.md#14), answers. */
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
@@ -7,9 +7,10 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Health } from "@dmhost/contract";
 import { afterEach, expect, test } from "vitest";
-import type { Supervisor } from "../engine/supervisor.ts";
-import { attachCaller } from "./access.ts";
-import { createApi, type Surroundings } from "./routes.ts";
+import { attachCaller } from "./connection.ts";
+import type { Engine } from "./engine.ts";
+import { createApi } from "./server.ts";
+import type { Surroundings } from "./surroundings.ts";
 
 const HEALTH: Health = { version: "0", pid: 1, uptime: 0, containment: "cgroup" };
 const REQUEST = "GET /v1/health HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -19,13 +20,13 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end();
 });
 
-/** A client of an API whose deadline is this many ms, and what it has received so far. */
+/** A client of an API with this request timeout in ms, and the text that it has received so far. */
 const client = async (
   longestRequest: number,
   health: () => unknown = () => HEALTH,
   writeRecords: () => void = () => undefined,
 ) => {
-  const api = await createApi({ stopping: false } as Supervisor, { health, writeRecords } as unknown as Surroundings);
+  const api = await createApi({ stopping: false } as Engine, { health, writeRecords } as unknown as Surroundings);
   const directory = mkdtempSync(join(tmpdir(), "deadline-"));
   const server = createServer((socket) => {
     attachCaller(socket, { uid: 1000, user: "alice" }, longestRequest);
@@ -43,7 +44,7 @@ const client = async (
   socket.setEncoding("utf8").on("data", (chunk: string) => {
     text += chunk;
   });
-  // An end while something is on its way is an error to whoever sent it.
+  // A client that is cut off while it sends gets an error.
   socket.on("error", () => undefined);
   const closed = new Promise((resolve) => socket.once("close", resolve));
   await once(socket, "connect");
@@ -57,14 +58,14 @@ test.each([
     "half a body",
     "POST /v1/rescan HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{",
   ],
-])("a connection that sends %s is ended by the deadline, without an answer", async (_, part) => {
+])("a connection that sends %s is closed at the request timeout without an answer", async (_, part) => {
   const { socket, closed, text } = await client(50);
   socket.write(part);
   await closed;
   expect(text()).toBe("");
 });
 
-test("a request that comes in drops does not put the deadline off", async () => {
+test("a request that arrives byte by byte does not postpone the request timeout", async () => {
   const { socket, closed, text } = await client(100);
   const drops = setInterval(() => socket.write("X-Drop: 1\r\n"), 10);
   socket.write("GET /v1/health HTTP/1.1\r\n");
@@ -73,7 +74,7 @@ test("a request that comes in drops does not put the deadline off", async () => 
   expect(text()).toBe("");
 });
 
-test("an answer may take longer than the deadline; the next request has its own", async () => {
+test("an answer may take longer than the request timeout, and the next request has a timeout", async () => {
   const deadline = 1000;
   const { socket, closed, text } = await client(deadline, async () => {
     await sleep(deadline + 200);
@@ -84,16 +85,16 @@ test("an answer may take longer than the deadline; the next request has its own"
   expect(text()).toMatch(/^HTTP\/1.1 200 /);
 });
 
-test("what is told has been written before, so that a supervisor killed at that moment leaves it to the next", async () => {
+test("records are written before an answer is sent, so that it is true after kill -9", async () => {
   let written = "";
   const { socket, text } = await client(
     1000,
     () => HEALTH,
     () => {
-      written += `written, and ${text() === "" ? "nothing" : "something"} told`;
+      written += `written, and ${text() === "" ? "nothing" : "something"} sent`;
     },
   );
   socket.write(REQUEST);
   await once(socket, "data");
-  expect(written).toBe("written, and nothing told");
+  expect(written).toBe("written, and nothing sent");
 });

@@ -1,45 +1,47 @@
-/** Why a daemon is in its state, out of everything that the supervisor knows of it. */
-import type { Explanation, Health, LastExit, Lifecycle, Ruling, Setting } from "@dmhost/contract";
+/** Why a daemon is in its state: exit, policy, settings, log. */
+import type { Explanation, LastExit, Lifecycle, Ruling } from "@dmhost/contract";
 import { advice, meaning } from "../core/advice.ts";
 import { BUDGET_KEYS, writeShare } from "../core/budget.ts";
-import type { Definition } from "../core/definition.ts";
-import { describeExit, type State } from "../core/lifecycle.ts";
+import { describeExit, type Exit, type State } from "../core/lifecycle.ts";
 import type { Verdict } from "../core/policy.ts";
-import type { Daemon } from "../engine/daemon.ts";
-import type { Supervisor } from "../engine/supervisor.ts";
-import { concernOf, type ReadLog, readTail } from "./log-tail.ts";
+import type { ControlledDaemon, Engine } from "./engine.ts";
+import { concernOf, readTail } from "./log-tail.ts";
 import { present } from "./presentation.ts";
-
-/** What an explanation is made of besides the daemon. */
-export interface ExplanationSurroundings {
-  /** The supervisor's clock, in ms. */
-  now(): number;
-  health(): Health;
-  readonly readLog: ReadLog;
-  /** Path of the policy file. */
-  readonly policyFile: string;
-  /** What every key of a daemon's file comes to. */
-  effectiveSettings(definition: Definition): readonly Setting[];
-}
+import type { ExplanationSurroundings } from "./surroundings.ts";
 
 const LINES = 10;
 
-/** A verdict of the policy with the place in its file. */
+/** A verdict of the policy with its line of the file. */
 export const ruling = ({ allowed, because, line }: Verdict, policyFile: string): Ruling => ({
   allowed,
-  because,
+  reason: because,
   source: line === undefined ? "" : `${policyFile}:${line}`,
 });
+
+const HOW: { readonly [H in Exit["how"]]: LastExit["how"] } = {
+  code: "code",
+  signal: "signal",
+  memory: "out-of-memory",
+  files: "too-many-files",
+  launch: "launch-failed",
+  unready: "not-ready",
+  unknown: "unknown",
+};
+
+const causeOf = (exit: Exit): LastExit["cause"] => {
+  const cause = exit.how === "code" || exit.how === "signal" ? exit.cause : undefined;
+  return cause === "memory" ? "out-of-memory" : (cause ?? null);
+};
 
 const lastExit = ({ last }: State): LastExit | null => {
   if (last === undefined) return null;
   const { run, exit, failed } = last;
   return {
     run,
-    how: exit.how,
+    how: HOW[exit.how],
     code: exit.how === "code" ? exit.code : null,
     signal: exit.how === "signal" ? exit.signal : null,
-    cause: ((exit.how === "code" || exit.how === "signal") && exit.cause) || null,
+    cause: causeOf(exit),
     stage: exit.how === "launch" ? exit.stage : null,
     memory: exit.how === "memory" ? { limit: exit.limit ?? null, peak: exit.peak ?? null } : null,
     text: describeExit(exit),
@@ -48,13 +50,12 @@ const lastExit = ({ last }: State): LastExit | null => {
   };
 };
 
-/** Explains a daemon; its log is read with its owner's authority. */
+/** Explains a daemon. Its log is read with its owner's authority. */
 export const explain = async (
-  supervisor: Supervisor,
+  { policy }: Pick<Engine, "policy">,
   about: ExplanationSurroundings,
-  daemon: Daemon,
+  daemon: ControlledDaemon,
 ): Promise<Explanation> => {
-  const { policy } = supervisor;
   const { state, terms, file, key } = daemon;
   const definition = terms?.definition ?? file.definition;
   const owner = key.owner.name;
@@ -85,22 +86,22 @@ export const explain = async (
 };
 
 /**
- * Where a daemon's life stands, its times on the calendar.
- * @param now the supervisor's clock, in ms, at this moment
+ * The state machine of a daemon, with its times as dates.
+ * @param now the supervisor's clock, in ms
  */
-export const lifecycle = ({ state }: Daemon, now: number): Lifecycle => {
+export const lifecycle = ({ state }: Pick<ControlledDaemon, "state">, now: number): Lifecycle => {
   const date = (time: number | undefined): string | null =>
     time === undefined ? null : new Date(Date.now() + time - now).toISOString();
   const { phase, want, run, failures, respawns, stopRequested, block } = state;
   return {
     phase,
-    want,
+    desiredState: want,
     run,
     failures,
     respawns,
     stopRequested,
     startedAt: date(state.startedAt),
-    wantedAt: date(state.wantedAt),
+    upRequestedAt: date(state.wantedAt),
     deadline: date(state.deadline),
     block: block ? { kind: block.kind, reason: block.reason } : null,
   };

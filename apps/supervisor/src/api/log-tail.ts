@@ -1,11 +1,12 @@
-/** The end of a daemon's log, for answers that are about more than the log. */
+/** The last lines of a daemon's log, for explanations and outcomes. */
 import { dirname } from "node:path";
 import type { Concern } from "../core/advice.ts";
-import type { Daemon } from "../engine/daemon.ts";
+import { labelAt } from "../core/tai64n.ts";
+import type { ControlledDaemon } from "./engine.ts";
 
-/** Reads a log's bytes with its owner's authority; errno errors. */
+/** Reads the bytes of a log with its owner's authority; throws errno errors. `permitted`: called again while it follows. */
 export type ReadLog = (
-  daemon: Daemon,
+  daemon: ControlledDaemon,
   from: {
     readonly lines: number | undefined;
     readonly since: number | undefined;
@@ -14,27 +15,28 @@ export type ReadLog = (
   },
 ) => AsyncIterable<Buffer>;
 
-/** Longest end of a log that is quoted, in bytes: a line may be of any length. */
+/** Bytes at the end of a log that lines are taken from: a line may have any length. */
 const LONGEST = 32 * 1024;
 const LONGEST_QUOTE = 300;
-/** Bytes that are read at most: its owner may put anything in the log's place. */
+/** Bytes that are read at most: the owner may replace the log by anything. */
 const MOST_READ = 4 * 1024 * 1024;
 
-/** How often, and how long in ms, a logger is waited for that has not written yet. */
+/** How often to look for a line that the logger has not written yet, and the pause between, in ms. */
 const LOOKS = 5;
 const BETWEEN_LOOKS = 20;
 
-/** Whether what the daemon writes is kept, by what its present run, or else its file, says. */
-export const isLogged = ({ terms, file }: Daemon): boolean => (terms?.definition ?? file.definition)?.output === "log";
+/** Whether the supervisor keeps the output, as the present run was started, or else as the conf file says. */
+export const isLogged = ({ terms, file }: ControlledDaemon): boolean =>
+  (terms?.definition ?? file.definition)?.output === "log";
 
-/** The `log/run` that has the daemon's output, where it is that which keeps it. */
-export const loggerOf = ({ terms, file }: Daemon): string | undefined => {
+/** Path of the `log/run` that gets the output; undefined when there is none. */
+export const loggerOf = ({ terms, file }: ControlledDaemon): string | undefined => {
   const definition = terms?.definition ?? file.definition;
   return definition?.output === "log/run" ? `${definition.service?.directory}/log/run` : undefined;
 };
 
-/** A daemon as advice needs to know it. */
-export const concernOf = (daemon: Daemon, user: string): Concern => ({
+/** What advice needs to know of a daemon. `user`: the account to name in it. */
+export const concernOf = (daemon: ControlledDaemon, user: string): Concern => ({
   id: daemon.id,
   user,
   logged: isLogged(daemon),
@@ -43,16 +45,16 @@ export const concernOf = (daemon: Daemon, user: string): Concern => ({
   }),
 });
 
-/** The last lines of a log, stamps and all; `problem` says why there are none. */
+/** The last lines of a log with their labels; `problem` says why there are none. */
 export const readTail = async (
-  daemon: Daemon,
+  daemon: ControlledDaemon,
   readLog: ReadLog,
   lines: number,
 ): Promise<{ lines: string[]; problem: string }> => {
   const logger = loggerOf(daemon);
-  if (logger !== undefined) return { lines: [], problem: `${logger} keeps its log, and alone knows where` };
+  if (logger !== undefined) return { lines: [], problem: `${logger} keeps its log, and only it knows where` };
   if (!isLogged(daemon)) return { lines: [], problem: "it keeps no log: output=discard" };
-  if (daemon.logDirectory === undefined) return { lines: [], problem: "it has not run, so has written nothing" };
+  if (daemon.logDirectory === undefined) return { lines: [], problem: "it has not run yet" };
   let tail = Buffer.alloc(0);
   let length = 0;
   try {
@@ -70,20 +72,13 @@ export const readTail = async (
   return text === "" ? { lines: [], problem: "it is empty" } : { lines: text.split("\n").slice(-lines), problem: "" };
 };
 
-/** The TAI64N label of a moment in ms since 1970 (spec/daemontools.md: Logs): labels sort as their moments do. */
-const label = (moment: number): string => {
-  const seconds = 2n ** 62n + 10n + BigInt(Math.floor(moment / 1000));
-  const nanoseconds = Math.floor((moment % 1000) * 1_000_000);
-  return `@${seconds.toString(16).padStart(16, "0")}${nanoseconds.toString(16).padStart(8, "0")}`;
-};
-
 /**
- * The last line that a daemon wrote since a moment (ms since 1970), without its stamp; "" when there is none. Its logger
- * is given a moment to write it.
+ * The last line that a daemon wrote since a time (ms since 1970), without its label; "" when there is none. Waits a moment
+ * for the logger to write it.
  */
-export const lastWords = async (daemon: Daemon, readLog: ReadLog, since: number): Promise<string> => {
+export const lastLogLine = async (daemon: ControlledDaemon, readLog: ReadLog, since: number): Promise<string> => {
   if (!isLogged(daemon)) return "";
-  const earliest = label(since);
+  const earliest = labelAt(since);
   for (let look = 1; ; look += 1) {
     const { lines } = await readTail(daemon, readLog, 1);
     const [, stamp = "", words = ""] = /^(@[0-9a-f]{24}) (.*)$/.exec(lines[0] ?? "") ?? [];

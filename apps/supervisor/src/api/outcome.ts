@@ -1,41 +1,51 @@
-/** What a start, stop or restart came to, for the one who asked: if nothing, why, and what to do. */
+/** The outcome of a request: whether the daemon reached the requested state, whether anything changed, and else why not. */
 import type { Outcome } from "@dmhost/contract";
 import { advice } from "../core/advice.ts";
-import type { Daemon } from "../engine/daemon.ts";
-import type { Supervisor } from "../engine/supervisor.ts";
-import { concernOf, lastWords, type ReadLog } from "./log-tail.ts";
+import type { ControlledDaemon, Engine } from "./engine.ts";
+import { concernOf, lastLogLine } from "./log-tail.ts";
 import { present } from "./presentation.ts";
+import type { OutcomeSurroundings } from "./surroundings.ts";
 
-/** What surrounds an outcome. */
-export interface OutcomeSurroundings {
-  /** The supervisor's clock, in ms. */
-  now(): number;
-  readonly readLog: ReadLog;
-}
+/** The requests that are answered with an Outcome. */
+export type Verb = "start" | "once" | "stop" | "restart" | "pause" | "continue" | "exit" | "scale";
 
-/** Does what is asked, and tells of it when the daemon has settled. */
+/** Carries a request out and resolves when the daemon has settled. `size`: instances, with `scale`. */
 export const act = async (
-  supervisor: Supervisor,
+  engine: Engine,
   about: OutcomeSurroundings,
-  daemon: Daemon,
-  verb: "start" | "once" | "stop" | "restart" | "pause" | "continue" | "exit" | "scale",
+  daemon: ControlledDaemon,
+  verb: Verb,
   size = 1,
 ): Promise<Outcome> => {
   const { run: since } = daemon.state;
-  const asked = Date.now();
-  const result = await (verb === "scale" ? supervisor.scale(daemon, size) : supervisor[verb](daemon));
-  if (result.ok) return { ok: true, reason: "", lastWords: "", advice: "", daemon: present(daemon, about.now()) };
+  const before = condition(daemon);
+  const requested = Date.now();
+  const result = await (verb === "scale" ? engine.scale(daemon, size) : engine[verb](daemon));
+  // `exit` also forgets the daemon, whatever its state was.
+  const changed = condition(daemon) !== before || (verb === "exit" && result.ok);
+  if (result.ok) {
+    return { ok: true, changed, daemon: present(daemon, about.now()), reason: "", lastLogLine: "", advice: "" };
+  }
   const { state, terms, key } = daemon;
   const concern = concernOf(daemon, terms?.account.name ?? key.owner.name);
-  const goesOn = state.phase === "running" && (state.last?.run ?? 0) <= since;
+  const isUntouched = state.phase === "running" && (state.last?.run ?? 0) <= since;
   return {
     ok: false,
-    reason: result.reason,
-    lastWords: result.ran ? await lastWords(daemon, about.readLog, asked) : "",
-    advice: daemon.waiting ? WAITS : goesOn ? GOES_ON : advice(state, concern, since),
+    changed,
     daemon: present(daemon, about.now()),
+    reason: result.reason,
+    lastLogLine: result.ran ? await lastLogLine(daemon, about.readLog, requested) : "",
+    advice: daemon.waiting ? WAITING : isUntouched ? UNTOUCHED : advice(state, concern, since),
   };
 };
 
-const WAITS = "It goes on by itself when it has what it waits for; a stop gives that up.";
-const GOES_ON = "The run that there is goes on as it was.";
+const WAITING = "It starts when it gets the resource it waits for; a stop cancels that.";
+const UNTOUCHED = "The present run continues as it was.";
+
+/** What a request can change: equal texts before and after mean that it changed nothing. */
+const condition = (daemon: ControlledDaemon): string =>
+  JSON.stringify([
+    daemon.size,
+    daemon.terms?.fingerprint,
+    daemon.instances().map(({ key, state }) => [key.instance, state.run, state.want, state.once, state.paused]),
+  ]);

@@ -1,34 +1,23 @@
-/** Answers about what the policy allows, to those who may ask. Unknown and forbidden answer alike. */
-import { POLICY_VERBS, type PolicyAnswer, type PolicyVerb } from "@dmhost/contract";
+/** Answers questions about the policy. Accounts that the caller may not ask about are answered like unknown ones. */
+import { POLICY_VERBS, type PolicyAnswer, type PolicyQuery, type PolicyVerb } from "@dmhost/contract";
 import { NAME } from "../core/definition.ts";
 import { hostname } from "../core/hostname.ts";
 import type { Policy, Verdict } from "../core/policy.ts";
-import type { Supervisor } from "../engine/supervisor.ts";
-import type { Caller } from "./access.ts";
+import type { Caller } from "./connection.ts";
+import type { Engine } from "./engine.ts";
 import { ruling } from "./explanation.ts";
-import { Refusal } from "./problem.ts";
-
-/** What is asked: may `caller` do `verb` to `address`? */
-export interface Question {
-  readonly caller: string;
-  readonly verb: PolicyVerb;
-  readonly address: string;
-}
-
-/** The verbs that can be asked about. */
-export const QUESTION_VERBS = Object.keys(POLICY_VERBS) as PolicyVerb[];
+import { Refusal } from "./refusal.ts";
 
 /**
  * Answers a question about the policy.
- * @throws Refusal not-found for a caller about whom `asker` may not ask, usage for an ill-formed address
+ * @throws Refusal not-found for a caller that `asker` may not ask about, usage for an ill-formed address
  */
 export const answerQuestion = (
-  supervisor: Supervisor,
+  { policy }: Pick<Engine, "policy">,
   policyFile: string,
   asker: Caller,
-  question: Question,
+  question: PolicyQuery,
 ): PolicyAnswer => {
-  const { policy } = supervisor;
   const isRoot = asker.uid === 0;
   const mine = policy.manageable(asker.user);
   if (!isRoot && question.caller !== asker.user && !mine.includes(question.caller)) {
@@ -39,15 +28,15 @@ export const answerQuestion = (
   }
   const right = POLICY_VERBS[question.verb];
   const object = right === "run-as" || right === "host" ? question.address : ownerIn(question.address);
-  const verdict = judge(policy, right, question.caller, object);
-  // Why something is refused would tell who there is, and who runs daemons.
-  const tells = verdict.allowed || isRoot || right === "run-as" || right === "host" || mine.includes(object);
-  return { ...question, ...ruling(tells ? verdict : veiled(question.caller, object), policyFile) };
+  const verdict = verdictOf(policy, right, question.caller, object);
+  // The reason of a refusal would reveal which accounts exist and run daemons.
+  const reveals = verdict.allowed || isRoot || right === "run-as" || right === "host" || mine.includes(object);
+  return { ...question, ...ruling(reveals ? verdict : unspecific(question.caller, object), policyFile) };
 };
 
 type Right = (typeof POLICY_VERBS)[PolicyVerb];
 
-const judge = (policy: Policy, right: Right, caller: string, object: string): Verdict => {
+const verdictOf = (policy: Policy, right: Right, caller: string, object: string): Verdict => {
   if (right === "host") {
     const host = hostname(object);
     if (host !== undefined) return policy.mayHost(caller, host);
@@ -57,7 +46,7 @@ const judge = (policy: Policy, right: Right, caller: string, object: string): Ve
   return right === "write" ? policy.mayWrite(caller, object) : policy.mayManage(caller, object);
 };
 
-const veiled = (caller: string, owner: string): Verdict => ({
+const unspecific = (caller: string, owner: string): Verdict => ({
   allowed: false,
   line: undefined,
   because: `no line of [manages] lets ${caller} manage the daemons of ${owner}`,

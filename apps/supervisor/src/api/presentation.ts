@@ -1,28 +1,27 @@
-/** A daemon as the contract shows it. */
-import type { DaemonState, DaemonStatus, InstanceStatus, Usage } from "@dmhost/contract";
-import { shortcomings, summary } from "../core/enforcement.ts";
+/** The status of a daemon, as the contract has it. */
+import type { DaemonState, DaemonStatus, InstanceStatus, LimitStatus, Usage } from "@dmhost/contract";
+import { type Held, shortcomings, summary } from "../core/enforcement.ts";
 import { alive, describeExit, isFinal, type State } from "../core/lifecycle.ts";
-import type { Daemon } from "../engine/daemon.ts";
-import type { Instance } from "../engine/instance.ts";
+import type { ControlledDaemon, ControlledInstance, RunUsage } from "./engine.ts";
 
 const seconds = (ms: number): number => Math.max(0, Math.round(ms / 100) / 10);
 
-const reason = ({ state, waiting }: Instance): string => {
+const reason = ({ state, waiting }: ControlledInstance): string => {
   if (state.block && !alive(state)) return state.block.reason;
   const last = state.last ? describeExit(state.last.exit) : "";
   if (state.phase === "failed" && state.last?.permanent)
     return `${last}; its finish says that another run is of no use`;
   if (state.phase === "failed" && state.last && isFinal(state.last.exit)) return last;
   if (state.phase === "failed") return `${last}; given up after ${state.failures} failed runs`;
-  if (state.phase === "coolingdown") return state.throttled ? `${last}; ${RATIONED}` : last;
+  if (state.phase === "coolingdown") return state.throttled ? `${last}; ${THROTTLED}` : last;
   return waiting;
 };
 
-const RATIONED = "its owner's restarts of this minute are used up ([limits])";
+const THROTTLED = "its owner's restarts of this minute are used up ([limits])";
 
 const stateOf = ({ phase, paused }: State): DaemonState => (paused ? "paused" : phase);
 
-const presentInstance = (instance: Instance, now: number): InstanceStatus => {
+const presentInstance = (instance: ControlledInstance, now: number): InstanceStatus => {
   const { key, pid, state } = instance;
   const { phase, deadline, startedAt, respawns } = state;
   return {
@@ -36,36 +35,43 @@ const presentInstance = (instance: Instance, now: number): InstanceStatus => {
   };
 };
 
-/** What all of its processes use; of pressures the highest, and of what is told of the daemon as a whole the last word. */
-const usageOf = (daemon: Daemon): Usage | null => {
+const presentLimit = ({ key, value, budget, by, pending, note }: Held): LimitStatus => ({
+  key,
+  value,
+  budget,
+  enforcedBy: by,
+  pending,
+  note,
+});
+
+/** Sums over all runs; of pressures and of what is reported for the daemon as a whole the maximum. */
+const usageOf = (daemon: ControlledDaemon): Usage | null => {
   const used = daemon.instances().flatMap((instance) => instance.usage() ?? []);
   if (used.length === 0) return null;
   const sum = (a: number, b: number): number => a + b;
-  const all = (field: keyof Usage, joined: (a: number, b: number) => number): number | null => {
+  const highest = (a: number, b: number): number => Math.max(a, b);
+  const all = (field: keyof RunUsage, joined: (a: number, b: number) => number): number | null => {
     const known = used.flatMap((each) => each[field] ?? []);
     return known.length === 0 ? null : known.reduce(joined);
   };
   return {
     memory: all("memory", sum),
     memoryPeak: all("memoryPeak", sum),
-    memoryPressure: all("memoryPressure", Math.max),
+    memoryPressure: all("memoryPressure", highest),
     processes: all("processes", sum),
     cpu: all("cpu", sum),
-    throttled: all("throttled", Math.max),
-    oomKills: all("oomKills", sum),
+    cpuThrottled: all("throttled", highest),
+    // A run that ends out of memory is over before its usage is read.
+    oomKills: (all("oomKills", sum) ?? 0) + daemon.oomKilled,
   };
 };
-
-/** What ends for want of memory ends as a whole, and is over before anybody looks. */
-const withStarved = (usage: Usage | null, { oomKilled }: Daemon): Usage | null =>
-  usage && { ...usage, oomKills: (usage.oomKills ?? 0) + oomKilled };
 
 /**
  * The status of a daemon.
  * @param now the supervisor's clock, in ms
- * @param measured whether what it uses of the machine is to be looked at
+ * @param measured whether to measure its resource usage
  */
-export const present = (daemon: Daemon, now: number, measured = false): DaemonStatus => {
+export const present = (daemon: ControlledDaemon, now: number, measured = false): DaemonStatus => {
   const { state, key, terms, file } = daemon;
   const { want, wantedAt } = state;
   const { cooldown, uptime, ...representative } = presentInstance(daemon.representative, now);
@@ -77,7 +83,7 @@ export const present = (daemon: Daemon, now: number, measured = false): DaemonSt
     owner: key.owner.name,
     name: key.name,
     state: representative.state,
-    want,
+    desiredState: want,
     pid: representative.pid,
     respawns: instances.reduce((sum, { respawns }) => sum + respawns, 0),
     cooldown,
@@ -90,11 +96,11 @@ export const present = (daemon: Daemon, now: number, measured = false): DaemonSt
     configFile: file.path,
     logFile: definition?.output === "log" ? `${terms?.logDirectory}/current` : "",
     logDropped: daemon.logLoss.lines,
-    logTrouble: daemon.logLoss.reason,
+    logProblem: daemon.logLoss.reason,
     socket: daemon.socketPath,
-    changed: daemon.changed,
+    configChanged: daemon.changed,
     warnings: [
-      // What bars it is its reason, and need not be said twice.
+      // The reason of a block is not repeated.
       ...[...file.errors, ...file.warnings].filter((warning) => warning !== state.block?.reason),
       ...daemon.hosts.filter((host) => host.state === "refused").map((host) => host.reason),
       ...new Set(daemon.hosts.flatMap(({ logs }) => logs?.trouble || [])),
@@ -104,10 +110,13 @@ export const present = (daemon: Daemon, now: number, measured = false): DaemonSt
       ...host,
       accessLog: logs?.access ?? "",
       errorLog: logs?.error ?? "",
-      logTrouble: logs?.trouble ?? "",
+      logProblem: logs?.trouble ?? "",
     })),
     instances,
-    limits: { by: summary(limits, means), keys: [...limits] },
-    usage: measured ? withStarved(usageOf(daemon), daemon) : null,
+    limits: {
+      enforcedBy: summary(limits, means),
+      keys: limits.map(presentLimit),
+    },
+    usage: measured ? usageOf(daemon) : null,
   };
 };

@@ -1,16 +1,17 @@
-/** The whole state as one document, for root. */
+/** The whole state as one document. */
 import { type StateExport, VERSION } from "@dmhost/contract";
 import type { Right } from "../core/policy.ts";
-import type { Supervisor } from "../engine/supervisor.ts";
-import { type ExplanationSurroundings, explain, lifecycle } from "./explanation.ts";
+import type { Engine } from "./engine.ts";
+import { explain, lifecycle } from "./explanation.ts";
+import type { ExplanationSurroundings } from "./surroundings.ts";
 
-/** Everything that there is to know, one daemon after another. */
-export const exportState = async (supervisor: Supervisor, about: ExplanationSurroundings): Promise<StateExport> => {
-  const { runsAs, manages, hosts } = supervisor.policy.rights();
+/** Exports the policy and every daemon; reads one log after another. */
+export const exportState = async (engine: Engine, about: ExplanationSurroundings): Promise<StateExport> => {
+  const { runsAs, manages, hosts } = engine.policy.rights();
   const granted = ({ holder, object, line }: Right) => ({ holder, object, source: `${about.policyFile}:${line}` });
   const daemons: StateExport["daemons"] = [];
-  for (const daemon of supervisor.daemons()) {
-    const explanation = await explain(supervisor, about, daemon);
+  for (const daemon of engine.daemons()) {
+    const explanation = await explain(engine, about, daemon);
     daemons.push({ ...explanation, lifecycle: lifecycle(daemon, about.now()) });
   }
   return {
@@ -19,7 +20,7 @@ export const exportState = async (supervisor: Supervisor, about: ExplanationSurr
     supervisor: about.health(),
     policy: {
       file: about.policyFile,
-      owners: [...supervisor.owners()],
+      owners: [...engine.owners()],
       runsAs: runsAs.map(granted),
       manages: manages.map(granted),
       hosts: hosts.map(granted),

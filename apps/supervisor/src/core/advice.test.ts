@@ -20,11 +20,11 @@ describe("advice", () => {
     [launch("entering /srv/x"), /^Make that directory so that www-data may enter it, or correct dir=/],
     [launch("running /bin/ksh"), /^Correct shell=/],
     [launch("opening its log"), /output=discard/],
-    [launch("joining cgroup"), /for root/],
+    [launch("joining cgroup"), /Only root/],
     [code(126), /^Let www-data execute that program/],
     [code(127), /^Install that program/],
-    [code(1), /`dmctl amy\/blog log` shows what it wrote last\.$/],
-    [{ how: "signal", signal: "SIGSEGV" }, /`dmctl amy\/blog log` shows what it wrote last\.$/],
+    [code(1), /`dmctl amy\/blog log` shows its last lines\.$/],
+    [{ how: "signal", signal: "SIGSEGV" }, /`dmctl amy\/blog log` shows its last lines\.$/],
   ])("after %j says %s", (exit, expected) => {
     expect(advice(ended(exit), concern)).toMatch(expected);
     expect(advice(ended(exit, { phase: "failed" }), concern)).toMatch(expected);
@@ -39,7 +39,7 @@ describe("advice", () => {
     const said = (exit: Exit, state: Partial<State> = {}) => advice(ended(exit, state), { ...concern, service });
     expect(said(launch("entering /srv/x"))).toMatch(/^Let www-data enter that directory/);
     expect(said(code(126))).toMatch(/^Let www-data execute \/home\/amy\/service\/blog\/run/);
-    expect(said(code(1))).toMatch(/what it wrote went to \/home\/amy\/service\/blog\/log\/run/);
+    expect(said(code(1))).toMatch(/its output went to \/home\/amy\/service\/blog\/log\/run/);
     const block = { kind: "forbidden", reason: "" } as const;
     expect(said(code(1), { phase: "forbidden", block })).toMatch(/^Correct \/home\/amy\/service\/blog\/env\/USER/);
   });
@@ -72,18 +72,18 @@ describe("advice", () => {
 describe("meaning", () => {
   it.each<[Exit, RegExp]>([
     [code(0), /background/],
-    [code(2), /program's own code/],
-    [code(137), /ended by signal 9$/],
-    [{ how: "signal", signal: "SIGKILL" }, /want of memory/],
+    [code(2), /program's own exit code/],
+    [code(137), /signal 9 ended its program$/],
+    [{ how: "signal", signal: "SIGKILL" }, /out of memory/],
     [
       { how: "signal", signal: "SIGKILL", cause: "stop-timeout" },
-      /^it ignored TERM, so was killed after stop-timeout$/,
+      /^it ignored TERM and was killed after stop-timeout$/,
     ],
-    [{ how: "signal", signal: "SIGKILL", cause: "memory" }, /^the kernel killed it for want of memory$/],
-    [{ how: "code", code: 137, cause: "memory" }, /^the kernel killed one of its processes for want of memory$/],
+    [{ how: "signal", signal: "SIGKILL", cause: "memory" }, /^the kernel killed it: out of memory$/],
+    [{ how: "code", code: 137, cause: "memory" }, /^the kernel killed one of its processes: out of memory$/],
     [{ how: "signal", signal: "SIGSEGV" }, /fault/],
-    [{ how: "signal", signal: "SIGTERM" }, /told to end/],
-    [launch("entering /x"), /never begun/],
+    [{ how: "signal", signal: "SIGTERM" }, /asked to end/],
+    [launch("entering /x"), /never started/],
     [{ how: "unknown" }, /supervisor/],
     [code(127), /^$/],
     [{ how: "signal", signal: "SIGUSR1" }, /^$/],

@@ -1,53 +1,53 @@
-/** What an exit means, and what somebody whose daemon is not as wished should do next. */
+/** What an exit means, and what the owner of a daemon in trouble should do next. */
 import type { Exit, State } from "./lifecycle.ts";
 
-/** What advice needs to know of a daemon besides its state. */
+/** The facts about a daemon that advice needs besides its state. */
 export interface Concern {
   readonly id: string;
-  /** Account that it runs as. */
+  /** Run-as account. */
   readonly user: string;
-  /** Whether what it writes is kept. */
+  /** Whether its output is logged. */
   readonly logged: boolean;
-  /** Its service directory, where it is made of one, and whether that has a `log/run`. */
+  /** Its service directory, if it has one, and whether that has a `log/run`. */
   readonly service?: { readonly directory: string; readonly logger: boolean };
 }
 
 const FAULTS: ReadonlySet<string> = new Set(["SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGSYS"]);
 const REQUESTS: ReadonlySet<string> = new Set(["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"]);
-/** A POSIX shell adds it to the number of the signal that ended what it ran. */
+/** A POSIX shell adds it to the number of the signal that ended its program. */
 const SIGNALLED = 128;
 const LAST_SIGNAL = 64;
 
-/** What lies behind an exit, beyond its words (describeExit); "" where those say it all. */
+/** The likely cause of an exit, beyond describeExit; "" where that says everything. */
 export const meaning = (exit: Exit): string => {
   switch (exit.how) {
     case "launch":
-      return "the program was never begun";
+      return "the program was never started";
     case "unready":
-      return "a program that ready=fd:N or notify is not made for looks like this, too";
+      return "a program that does not support ready=fd:N or notify also looks like this";
     case "unknown":
-      return "only the supervisor that started it could have been told how";
+      return "only the supervisor that started it could have learned how";
     case "signal":
-      if (exit.cause === "stop-timeout") return "it ignored TERM, so was killed after stop-timeout";
-      if (exit.cause === "memory") return "the kernel killed it for want of memory";
-      if (exit.signal === "SIGKILL") return "somebody's kill -9, or the kernel for want of memory";
+      if (exit.cause === "stop-timeout") return "it ignored TERM and was killed after stop-timeout";
+      if (exit.cause === "memory") return "the kernel killed it: out of memory";
+      if (exit.signal === "SIGKILL") return "a kill -9, or the kernel: out of memory";
       if (FAULTS.has(exit.signal)) return "a fault in the program";
-      return REQUESTS.has(exit.signal) ? "it was told to end" : "";
+      return REQUESTS.has(exit.signal) ? "it was asked to end" : "";
     case "memory":
-      return "it took more than it may have, all its processes together";
+      return "its processes together used more than their limit";
     case "files":
-      return "all daemons share the room there; it is for a socket, and for a lock or a pid file";
+      return "all daemons share the space there; it is for a socket, a lock file and a pid file";
     case "code":
-      if (exit.cause === "memory") return "the kernel killed one of its processes for want of memory";
-      if (exit.code === 0) return "it ended of its own will; one that goes into the background looks like this, too";
+      if (exit.cause === "memory") return "the kernel killed one of its processes: out of memory";
+      if (exit.code === 0) return "it ended by itself; a program that goes into the background also looks like this";
       if (exit.code > SIGNALLED && exit.code <= SIGNALLED + LAST_SIGNAL) {
-        return `the shell's way to say that what it ran was ended by signal ${exit.code - SIGNALLED}`;
+        return `the shell reports that signal ${exit.code - SIGNALLED} ended its program`;
       }
-      return exit.code === 126 || exit.code === 127 ? "" : "the program's own code; its manual says what it stands for";
+      return exit.code === 126 || exit.code === 127 ? "" : "the program's own exit code; see its manual";
   }
 };
 
-/** The keys that stages of a launch come from, where its owner can put right what fails there. */
+/** The keys behind the stages of a launch that its owner can correct. */
 const KEYS: readonly (readonly [string, string])[] = [
   ["entering the jail", "chroot="],
   ["locking ", "lock="],
@@ -66,7 +66,7 @@ const KEYS: readonly (readonly [string, string])[] = [
 const afterExit = (exit: Exit, { id, user, logged, service }: Concern): string => {
   if (exit.how === "launch") {
     const key = KEYS.find(([begin]) => exit.stage.startsWith(begin))?.[1];
-    if (key !== undefined) return `Put that right for ${user}, or correct ${key} with \`dmctl edit ${id}\`.`;
+    if (key !== undefined) return `Fix that for ${user}, or correct ${key} with \`dmctl edit ${id}\`.`;
     if (exit.stage.startsWith("entering ")) {
       if (service)
         return `Let ${user} enter that directory and those above it (chmod +x), or run it as another account.`;
@@ -74,12 +74,12 @@ const afterExit = (exit: Exit, { id, user, logged, service }: Concern): string =
     }
     if (exit.stage.startsWith("running ")) return `Correct shell= with \`dmctl edit ${id}\`.`;
     if (exit.stage === "opening its log") return "Let the owner write to its log's directory, or write output=discard.";
-    return "This is for root to put right; the supervisor's log says more.";
+    return "Only root can fix this; the supervisor's log says more.";
   }
   if (exit.how === "memory") {
-    return `Find what fills its memory, or give it more: memory= with \`dmctl edit ${id}\`, or root in [limits].`;
+    return `Find out what uses the memory, or allow more: memory= with \`dmctl edit ${id}\`, or root in [limits].`;
   }
-  if (exit.how === "files") return "Let it keep its files elsewhere, below its home for instance, and start it again.";
+  if (exit.how === "files") return "Keep its files elsewhere, for instance below its home, and start it again.";
   if (exit.how === "code" && exit.code === 126) {
     if (service) return `Let ${user} execute ${service.directory}/run, and the program after #! in its first line.`;
     return `Let ${user} execute that program (chmod +x), or correct start= with \`dmctl edit ${id}\`.`;
@@ -87,20 +87,20 @@ const afterExit = (exit: Exit, { id, user, logged, service }: Concern): string =
   if (exit.how === "code" && exit.code === 127) {
     return `Install that program or write its whole path: \`dmctl edit ${id}\`.`;
   }
-  if (service?.logger) return `Put that right and start it again; what it wrote went to ${service.directory}/log/run.`;
+  if (service?.logger) return `Fix that and start it again; its output went to ${service.directory}/log/run.`;
   return logged
-    ? `Put that right and start it again; \`dmctl ${id} log\` shows what it wrote last.`
-    : `Write output=log with \`dmctl edit ${id}\`; then \`dmctl ${id} log\` shows what it says.`;
+    ? `Fix that and start it again; \`dmctl ${id} log\` shows its last lines.`
+    : `Write output=log with \`dmctl edit ${id}\`; then \`dmctl ${id} log\` shows its output.`;
 };
 
 /**
- * One sentence on what to do next about a daemon; "" where nothing is amiss.
- * @param since given by one who asked for something: number of the latest run then, of which no news is wanted
+ * One sentence on what to do next about a daemon; "" where nothing is wrong.
+ * @param since number of the latest run before a request: earlier runs do not count
  */
 export const advice = (state: State, concern: Concern, since?: number): string => {
   const { id } = concern;
   if (state.block?.kind === "forbidden" && state.block.reason.includes("[limits]")) {
-    return "Remove the file of one that is not needed, or ask root for more in [limits]; then `dmctl rescan`.";
+    return "Remove the conf file of a daemon that is not needed, or ask root for more in [limits]; then run `dmctl rescan`.";
   }
   if (state.block?.kind === "forbidden" && state.block.reason.includes("strict-limits=yes")) {
     return "Ask root for a machine with cgroup v2, or for strict-limits=no in [settings].";
@@ -109,7 +109,7 @@ export const advice = (state: State, concern: Concern, since?: number): string =
     return `Ask root to put ${id.split("/")[0]} on the left of [runs_as] and to run \`dmctl rescan\`.`;
   }
   const asking = state.block?.kind === "forbidden" && /^[a-z-]+=/.exec(state.block.reason)?.[0];
-  if (asking) return `Take ${asking} out with \`dmctl edit ${id}\`, or let root keep that daemon.`;
+  if (asking) return `Remove ${asking} with \`dmctl edit ${id}\`, or let root run that daemon.`;
   if (state.block?.kind === "forbidden") {
     if (concern.service) {
       const where = `${concern.service.directory}/env/USER (or user= in its conf)`;
@@ -117,10 +117,10 @@ export const advice = (state: State, concern: Concern, since?: number): string =
     }
     return `Correct user= with \`dmctl edit ${id}\`, or ask root to grant it in [runs_as] and to run \`dmctl rescan\`.`;
   }
-  if (state.block?.kind === "invalid") return `When that is put right, \`dmctl start ${id}\` reads the file again.`;
+  if (state.block?.kind === "invalid") return `When that is fixed, \`dmctl start ${id}\` reads the file again.`;
   if (state.last === undefined) return "";
-  const amiss = since === undefined ? isTroubled(state) : state.last.run > since;
-  return amiss ? afterExit(state.last.exit, concern) : "";
+  const isWrong = since === undefined ? isTroubled(state) : state.last.run > since;
+  return isWrong ? afterExit(state.last.exit, concern) : "";
 };
 
 const isTroubled = ({ phase, failures }: State): boolean =>

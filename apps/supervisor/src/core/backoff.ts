@@ -1,8 +1,8 @@
-/** When the next try comes. Every rule here is from the issue "Back-off" of spec/daemon-manager.md: Lifecycle. */
+/** When the next try is due (docs/reference/lifecycle.md#back-off). */
 
 const FIRST_DELAY = 200;
 const LONGEST_DELAY = 60_000;
-/** Part of a delay that chance may take off or add, so that many daemons of one cause do not come back at once. */
+/** Jitter, as a part of the delay: daemons that fail for one cause do not all restart at once. */
 const JITTER = 0.1;
 
 /**
@@ -16,5 +16,5 @@ export const retryDelay = (failures: number, random: number): number => {
   return Math.min(delay * (1 + JITTER * (2 * random - 1)), LONGEST_DELAY);
 };
 
-/** Shortest time in milliseconds from one start to the next after a run that has not failed: a crash, or a clean end. */
+/** Shortest time from one start to the next after a run that has not failed, in ms: after a crash, or a clean exit. */
 export const spacing = (clean: boolean): number => (clean ? 10 : 100);

@@ -1,24 +1,37 @@
-/** What the policy lets an owner use of the machine: [limits]. */
-import { type Allowance, BOUNDLESS, writeBytes } from "./allowance.ts";
+/** Budgets of owners: [limits] of the policy file. */
+import { ALLOWANCE_QUANTITIES, type Allowance, BOUNDLESS } from "./allowance.ts";
+import { count, KIB, type Quantity, size } from "./units.ts";
 
-/** What can be given: of the machine, in number of daemons, in bytes of logs, in restarts a minute. */
+/** Keys of [limits]: limits of the machine, number of daemons, bytes of logs, restarts a minute. */
 export const BUDGET_KEYS = ["memory", "processes", "cpu", "daemons", "log", "restarts"] as const;
 export type BudgetKey = (typeof BUDGET_KEYS)[number];
 
-/** An amount as a line of [limits] says it. */
-export const writeShare = (key: BudgetKey, amount: number): string =>
-  key === "memory" || key === "log" ? writeBytes(amount) : String(amount);
+/** Smallest log file (docs/reference/logs.md#stamps). */
+const SMALLEST_FILE = 4 * KIB;
 
-/** An amount and the line of the policy file that says it. */
+/** How an amount of [limits] is written. */
+export const BUDGET_QUANTITIES: { readonly [K in BudgetKey]: Quantity } = {
+  memory: ALLOWANCE_QUANTITIES.memory,
+  processes: ALLOWANCE_QUANTITIES.processes,
+  cpu: ALLOWANCE_QUANTITIES.cpu,
+  daemons: count({ most: 256 }),
+  log: size({ least: SMALLEST_FILE }),
+  restarts: count({ least: 1, most: 100_000 }),
+};
+
+/** An amount as a line of [limits] writes it: `1 GiB`. */
+export const writeShare = (key: BudgetKey, amount: number): string => BUDGET_QUANTITIES[key].write(amount);
+
+/** An amount and its line of the policy file. */
 export interface Share {
   readonly amount: number;
   readonly line: number;
 }
 
-/** What one owner has; what is not in it is without limit. */
+/** The budget of one owner; a missing key is without limit. */
 export type Budget = { readonly [K in BudgetKey]?: Share };
 
-/** What its owner's cgroup is told. */
+/** The part of a budget that the owner's cgroup enforces. */
 export const budgetAllowance = ({ memory, processes, cpu }: Budget): Allowance => ({
   ...BOUNDLESS,
   memory: memory?.amount,
@@ -31,31 +44,28 @@ const MINUTE = 60_000;
 
 /**
  * When the next restart may come, if `most` of them fit into any minute.
- * @param times of those there were, in ascending order, in ms
+ * @param times of earlier restarts, in ascending order, in ms
  */
 export const nextRoom = (times: readonly number[], most: number, now: number): number => {
   const recent = times.filter((time) => time > now - MINUTE);
   if (recent.length < most) return now;
-  // One that may have none at all is looked at again, for the policy can change.
+  // With none at all it is checked again, because the policy can change.
   return (recent[recent.length - most] ?? now) + MINUTE;
 };
 
-/** Those of the times that still count. */
+/** The times that still count. */
 export const recentOf = (times: readonly number[], now: number): readonly number[] =>
   times.filter((time) => time > now - MINUTE);
 
-/** Smallest log file, and the size of one by default (spec/daemontools.md: Logs). */
-const SMALLEST_FILE = 4096;
-
 /**
- * What a log may be, current file and rotated ones together, so that all logs of an owner are within their budget:
- * the same for each. Undefined is without limit.
+ * Size that each log of an owner may have, current and rotated files together, so that all are within the budget. undefined
+ * is without limit.
  * @param logs how many the owner has
  */
 export const logShare = ({ log }: Budget, logs: number): number | undefined =>
   log === undefined ? undefined : Math.max(Math.floor(log.amount / Math.max(1, logs)), 2 * SMALLEST_FILE);
 
-/** Bounds of a log that keep within a share: rotated files become fewer, then smaller. */
+/** Bounds of a log within its share: rotated files become fewer, then smaller. */
 export const withinShare = (
   { size, files }: { readonly size: number; readonly files: number },
   share: number | undefined,

@@ -1,115 +1,115 @@
-/** What a daemon's file says, as values. Made by conf/, judged by policy.ts, turned into a launch plan by launch.ts. */
+/** A daemon's conf file as values. conf/ makes it, the policy admits it, launch/ turns it into a launch plan. */
 import { type Allowance, BOUNDLESS } from "./allowance.ts";
 import type { Hostname } from "./hostname.ts";
 import type { LogPattern } from "./log-selection.ts";
 import { type Limits, NO_LIMITS } from "./resource-limit.ts";
 import { type App, type IndexName, indexName } from "./site.ts";
 
-/** Names of daemons and, as path segments, of owners (DESIGN: Behaviour everywhere). */
+/** Names of daemons and, as path segments, of owners (man/daemon.conf.5.md#description). */
 export const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 
 /**
  * How a daemon's processes listen. The supervisor holds the socket of `fastcgi` (descriptor 0), `systemd` and `http`
- * (descriptor 3); with `path` each process binds one itself.
+ * (descriptor 3); with `path` each process binds a socket itself.
  */
 export type Listen = "none" | "fastcgi" | "systemd" | "http" | "path";
 
-/** How a process tells that it is ready: by taking a connection (or time), a line on a descriptor, or sd_notify. */
+/** How readiness is detected: by a connection that it accepts (or time), a line on a descriptor, or sd_notify(3). */
 export type Ready = "accept" | "notify" | `fd:${number}`;
 
-/** What a service directory has besides its `run` (spec/daemontools.md: Service directories). */
+/** The contents of a service directory besides its `run` (man/daemon.conf.5.md#service-directories). */
 export interface Service {
-  /** Its absolute path, as it is outside of any jail. */
+  /** Its absolute path outside of any jail. */
   readonly directory: string;
-  /** Whether `finish` is run after each run. */
+  /** Whether `finish` runs after each run. */
   readonly finish: boolean;
-  /** ServiceText.contents: what no key says and a run is made of all the same. */
+  /** ServiceText.contents: what a run is made of besides the keys. */
   readonly contents: string;
 }
 
-/** A daemon's file, complete with its defaults. Durations are in milliseconds. */
+/** A daemon's conf file, complete with defaults. Durations are in milliseconds. */
 export interface Definition extends Surroundings, Limits, Allowance {
   /** Working directory: absolute, or below the owner's home where it begins with `~/`. */
   readonly dir: string;
-  /** Account to run as; undefined is the owner. */
+  /** Run-as account; undefined is the owner. */
   readonly user: string | undefined;
   /** One line for the shell. */
   readonly start: string;
-  /** `log/run`: to that program of its service directory. */
+  /** `log/run`: that program of its service directory logs it. */
   readonly output: "log" | "discard" | "log/run";
   readonly autostart: boolean;
   /** Program that reads `start`; absolute path. */
   readonly shell: string;
-  /** What `export` lines say, in their order; a later one of the same name wins. */
+  /** `export` lines in their order; the last of a name wins. */
   readonly environment: ReadonlyMap<string, string>;
   readonly listen: Listen;
   /** Processes that share the socket; at least 1. */
   readonly instances: number;
-  /** Whether a restart begins the new process before it ends the old, where it listens. */
+  /** Whether a restart starts the new process before it ends the old, where it listens. */
   readonly rolling: boolean;
   readonly ready: Ready;
-  /** With `ready=accept`: from the launch until a process counts as ready that has taken no connection. */
+  /** With `ready=accept`: from the launch until a process without a connection counts as ready. */
   readonly readyAfter: number;
-  /** With a descriptor or sd_notify: how long it may take to tell. */
+  /** With a descriptor or sd_notify: how long readiness may take. */
   readonly readyTimeout: number;
-  /** How long a process that is replaced, or no longer needed, may take over its last requests. */
+  /** How long a process that is replaced or no longer needed may take to finish its requests. */
   readonly drain: number;
-  /** Whether it runs only while somebody wants something of it. */
+  /** Whether it runs only while it has clients. */
   readonly ondemand: boolean;
-  /** With `ondemand`: without a connection for so long it is put to sleep. */
+  /** With `ondemand`: it goes to sleep after this time without a connection. */
   readonly idleTimeout: number;
   /** From TERM to KILL. */
   readonly stopTimeout: number;
-  /** A run that lasted this long has not failed, however it ends. */
+  /** A run that lasted this long has not failed, whatever its exit. */
   readonly healthyAfter: number;
-  /** Failed runs in a row after which it is given up; undefined is never. */
+  /** Failed runs in a row after which it is not started again; undefined is never. */
   readonly maxRetries: number | undefined;
-  /** Undefined where it is made of a conf file. */
+  /** undefined where a conf file defines it. */
   readonly service: Service | undefined;
 
-  /** Bytes after which a log's current file is rotated. */
+  /** Size at which a log's current file is rotated, in bytes. */
   readonly logSize: number;
-  /** Rotated files of a log that are kept. */
+  /** Number of rotated files that are kept. */
   readonly logFiles: number;
-  /** Bytes that a log's rotated files may have together; undefined is no limit. */
+  /** Size of all rotated files together, in bytes; undefined is no limit. */
   readonly logTotal: number | undefined;
   /** Whether rotated files are compressed. */
   readonly logCompress: boolean;
-  /** Which lines are kept, by patterns in their order (log-selection.ts); undefined is every line. */
+  /** Which lines are logged, by patterns in their order (log-selection.ts); undefined is every line. */
   readonly logSelect: readonly LogPattern[] | undefined;
 
-  /** The sites that it answers for; [hosts] of the policy must grant them. */
+  /** Hosts of its sites; [hosts] of the policy must grant them. */
   readonly host: readonly Hostname[];
-  /** Where Nginx finds a site's files: as `dir`. */
+  /** Directory of a site's files; written as `dir`. */
   readonly docroot: string | undefined;
-  /** Files that stand for a directory, the first that there is. */
+  /** Directory index: the first of these files that exists. */
   readonly index: readonly IndexName[];
-  /** undefined is what appOf makes of it. */
+  /** undefined: see appOf. */
   readonly app: App | undefined;
-  /** Largest body of a request, in bytes. */
+  /** Largest request body, in bytes. */
   readonly maxBody: number;
 }
 
 /**
- * What its process is born into (spec/daemontools.md: The same powers in a conf file). Paths are absolute, or below the
+ * The execution environment of its process (docs/reference/daemontools.md#conf-keys). Paths are absolute, or below the
  * owner's home where they begin with `~/`.
  */
 export interface Surroundings {
-  /** -20 (first to run) to 19; undefined is the supervisor's own. */
+  /** -20 (highest priority) to 19; undefined is the supervisor's own. */
   readonly nice: number | undefined;
-  /** Bits that are taken off the mode of what it makes. */
+  /** File mode creation mask. */
   readonly umask: number;
   /** Directory with a file for each variable. */
   readonly envDir: string | undefined;
   /** File with lines NAME=value. */
   readonly envFile: string | undefined;
-  /** Directory that is to be its `/`. */
+  /** Directory that becomes its `/`. */
   readonly chroot: string | undefined;
-  /** File that it holds locked as long as it lives. */
+  /** File that it keeps locked while it lives. */
   readonly lock: string | undefined;
 }
 
-/** Defaults of a daemon's file (spec/daemon-manager.md: A daemon's file; Lifecycle). */
+/** Defaults of a daemon's file (docs/reference/daemon-keys.md). */
 export const DEFAULTS: Omit<Definition, "start"> = {
   dir: "/",
   user: undefined,
@@ -151,7 +151,7 @@ export const DEFAULTS: Omit<Definition, "start"> = {
   logSelect: undefined,
 };
 
-/** What answers for a daemon's sites: what its file says, else what its way to listen and its docroot suggest. */
+/** The app of a daemon's sites: from its file, else derived from `listen` and `docroot`. */
 export const appOf = ({ app, listen, docroot }: Pick<Definition, "app" | "docroot"> & { listen: string }): App => {
   if (app !== undefined) return app;
   if (listen === "none") return "static";
@@ -159,30 +159,30 @@ export const appOf = ({ app, listen, docroot }: Pick<Definition, "app" | "docroo
   return docroot === undefined ? "fastcgi" : "php";
 };
 
-/** Something wrong at a place in a file. */
+/** A problem at a place in a file. */
 export interface Problem {
   /** 1 is the first line; 0 is the file as a whole. */
   readonly line: number;
-  /** What is wrong and what was expected; no path, no line number. */
+  /** The problem and what was expected, without path and line number. */
   readonly text: string;
 }
 
-/** What a reader of text makes of it: a value where nothing was wrong, and what it has to say either way. */
+/** The result of parsing: a value unless there are errors, and the errors and warnings. */
 export interface Parsed<T> {
   readonly value: T | undefined;
   readonly errors: readonly Problem[];
   readonly warnings: readonly Problem[];
 }
 
-/** What a service directory holds, as far as it says what its daemon is (spec/daemontools.md: Service directories). */
+/** The contents of a service directory that define its daemon (man/daemon.conf.5.md#service-directories). */
 export interface ServiceText {
-  /** Absolute path of the directory, by which it was found. */
+  /** Absolute path of the directory as found. */
   readonly directory: string;
-  /** Its absolute path without links. */
+  /** Its absolute path with links resolved. */
   readonly resolved: string;
-  /** Text of its `conf`, where it has one. */
+  /** Text of its `conf`, if it has one. */
   readonly conf: string | undefined;
-  /** Text of its `env/USER`, where it has one that counts: root's scripts change the account themselves. */
+  /** Text of its `env/USER`, if it counts: root's scripts change the account themselves. */
   readonly user: string | undefined;
   /** Whether there is a `down`. */
   readonly down: boolean;
@@ -190,16 +190,16 @@ export interface ServiceText {
   readonly logger: boolean;
   /** Whether there is a `finish`. */
   readonly finish: boolean;
-  /** Equal for equal contents of all that a run is made of besides `conf`: its programs, `env/USER`, `down`. */
+  /** Equal for equal contents besides `conf`: programs, `env/USER`, `down`. */
   readonly contents: string;
 }
 
-/** A problem and the file of the directory that has it. */
+/** A problem and the file that has it. */
 export interface ServiceProblem extends Problem {
   readonly file: "conf" | "env/USER";
 }
 
-/** As Parsed, for a directory of several files. */
+/** Parsed, for a directory of several files. */
 export interface ParsedService {
   readonly value: Definition | undefined;
   readonly errors: readonly ServiceProblem[];
@@ -210,5 +210,5 @@ export interface ParsedService {
 export const describeProblem = (path: string, problem: Problem): string =>
   problem.line > 0 ? `${path}:${problem.line}: ${problem.text}` : `${path}: ${problem.text}`;
 
-/** Whether the supervisor holds the socket that such a daemon listens on. */
+/** Whether the supervisor holds the socket of such a daemon. */
 export const isHeld = (listen: Listen): boolean => listen !== "none" && listen !== "path";

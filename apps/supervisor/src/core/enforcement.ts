@@ -1,4 +1,4 @@
-/** Who holds a daemon to its limits on this machine, and what to say where nobody does. */
+/** What enforces a daemon's limits on this machine, and what to say where nothing does. */
 import {
   ALLOWANCE_FIELDS,
   ALLOWANCE_KEYS,
@@ -9,41 +9,41 @@ import {
   writeAllowance,
 } from "./allowance.ts";
 
-/** What this machine has to hold limits by. */
+/** What enforces limits on this machine. */
 export interface Means {
   /** Controllers of cgroup v2 that the supervisor may set limits of. */
   readonly controllers: ReadonlySet<string>;
-  /** Why others are missing; "" where none is. */
+  /** Why other controllers are missing; "" where none is. */
   readonly why: string;
-  /** Why the cgroup that holds memory does not hold what is swapped out of it; undefined where it does. */
+  /** Why cgroups do not limit swap; undefined where they do. */
   readonly swaps?: string | undefined;
 }
 
-/** Who holds a limit. */
+/** What enforces a limit. */
 export type Holder = "cgroup" | "rlimit" | "rlimit+watch" | "nothing";
 
 /** A limit of one daemon. */
 export interface Held {
   /** Key of the daemon's file. */
   readonly key: string;
-  /** As a file says it. */
+  /** As written in a conf file. */
   readonly value: string;
-  /** Whether it is of the owner's budget, not of the daemon's file. */
+  /** Whether it comes from the owner's budget, not from the daemon's file. */
   readonly budget: boolean;
   readonly by: Holder;
-  /** Whether what runs is still held to another. */
+  /** Whether the present run still has another limit. */
   readonly pending: boolean;
-  /** What is to be known of that; "" where it simply holds. */
+  /** A remark; "" where the limit is simply enforced. */
   readonly note: string;
 }
 
-/** Whom the limits are about. */
+/** The daemon that the limits apply to. */
 export interface Subject {
   readonly own: Allowance;
   readonly budget: Allowance;
-  /** What its present run was launched with; undefined where none lives, or nobody knows. */
+  /** Limits that its present run was launched with; undefined where none lives, or that is unknown. */
   readonly launched: Allowance | undefined;
-  /** Account that it runs as. */
+  /** Run-as account. */
   readonly user: { readonly name: string; readonly uid: number };
 }
 
@@ -61,7 +61,7 @@ const holderOf = (field: AllowanceField, means: Means, uid: number): Holder => {
   return field === "processes" && uid === 0 ? "nothing" : FALLBACK[field];
 };
 
-/** Whether the present run is held to another limit until it ends. */
+/** Whether the present run has another limit until it ends. */
 const isPending = (field: AllowanceField, by: Holder, { own, launched }: Subject): boolean => {
   if (launched === undefined) return false;
   if (by === "rlimit") return launched[field] !== own[field];
@@ -76,9 +76,9 @@ const noteOf = (field: AllowanceField, by: Holder, subject: Subject, { swaps }: 
     case "cgroup":
       return field === "memory" && swaps !== undefined ? `swap is not limited (${swaps})` : "";
     case "rlimit":
-      return `counts every process of ${name}, whichever daemon's`;
+      return `counts all processes of ${name}, of every daemon`;
     case "rlimit+watch":
-      return "its size is looked at again and again; more than that ends it";
+      return "sampled by the supervisor; a run above it is killed";
     case "nothing":
       return field === "processes" && uid === 0
         ? "not enforced: no rlimit counts the processes of root"
@@ -86,7 +86,7 @@ const noteOf = (field: AllowanceField, by: Holder, subject: Subject, { swaps }: 
   }
 };
 
-/** Every limit that a daemon has, its own ones and those of its owner's budget, and what becomes of it here. */
+/** Every limit of a daemon, its own and those of its owner's budget, and what enforces it here. */
 export const enforcement = (subject: Subject, means: Means): readonly Held[] =>
   ALLOWANCE_FIELDS.flatMap((field) =>
     (
@@ -116,21 +116,21 @@ export const summary = (held: readonly Held[], { why }: Means): string => {
 
 const named = ({ key, value, budget }: Held): string => `${budget ? "the owner's budget of " : ""}${key}=${value}`;
 
-/** What the daemon's owner is to be warned of: limits that do not hold as they say. */
+/** Warnings for the owner: limits that are not enforced as written. */
 export const shortcomings = (held: readonly Held[], { why }: Means): readonly string[] =>
   held
     .filter(({ by }) => by === "nothing" || by === "rlimit")
     .map((limit) =>
       limit.by === "nothing"
         ? `${named(limit)} is ${limit.note}: ${why}`
-        : `${named(limit)} ${limit.note}, for it is held by an rlimit: ${why}`,
+        : `${named(limit)} ${limit.note}, because an rlimit enforces it: ${why}`,
     );
 
-/** Why a daemon is not to be started with `strict-limits=yes`; undefined where every limit holds. */
+/** Why `strict-limits=yes` forbids a daemon; undefined where cgroups enforce every limit. */
 export const strictObjection = (held: readonly Held[], { why }: Means): string | undefined => {
   const loose = held.find(({ by }) => by !== "cgroup");
-  return loose && `${named(loose)} cannot be held by a cgroup here, and strict-limits=yes: ${why}`;
+  return loose && `no cgroup can enforce ${named(loose)} here, and strict-limits=yes: ${why}`;
 };
 
-/** The limit that counts where memory runs out: the lesser of the daemon's and its owner's. In bytes. */
+/** The effective memory limit: the lower of the daemon's and its owner's. In bytes. */
 export const memoryLimit = (own: Allowance, budget: Allowance): number | undefined => least(own.memory, budget.memory);

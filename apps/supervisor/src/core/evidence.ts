@@ -1,18 +1,18 @@
-/** Whether a run has taken a connection, told from its held socket before and after: nobody sits between the two. */
+/** Whether a run has accepted a connection, derived from its held socket before and after the run. */
 
-/** What can be seen of a listening socket from outside at one moment. */
+/** A listening socket as seen from outside at one moment. */
 export interface SocketEvidence {
-  /** Inodes of the clients that wait to be accepted, first come first; undefined where the kernel does not say. */
+  /** Inodes of the clients that wait to be accepted, first come first; undefined where the kernel does not tell. */
   readonly waiting: readonly number[] | undefined;
-  /** Whether anybody has connected since the socket was last marked. */
+  /** Whether a client has connected since the socket was last marked. */
   readonly touched: boolean;
 }
 
 /**
  * True when at least one client was accepted between `before` and `after`. Clients leave the queue in their order, so
- * the first that waited before is the first to be taken; one who came later was taken if somebody came and nobody waits.
- * A queue that was empty before and is not now tells nothing: then the run is given the benefit of the doubt, which it
- * has once, for the next run starts with that queue.
+ * the first that waited before is accepted first; a later one was accepted if a client came and none waits now. A queue
+ * that was empty before and is not now proves nothing: then the run counts as having accepted one. That happens at most
+ * once, because the next run starts with that queue.
  */
 export const tookConnection = (before: SocketEvidence, after: SocketEvidence): boolean => {
   const first = before.waiting?.[0];

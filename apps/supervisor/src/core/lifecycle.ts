@@ -5,9 +5,9 @@
  * A run is one process tree, from its launch until no process is left. A restart is the phase `stopping` with the desired
  * state `up`: the next run starts when the last one has ended, so two runs never live at once.
  */
-import { roughBytes } from "./allowance.ts";
 import { retryDelay, spacing } from "./backoff.ts";
 import type { Definition } from "./definition.ts";
+import { roughSize, writeDuration, writeSize } from "./units.ts";
 
 /** Cause of an exit, where it is known: `memory`: out of memory; `stop-timeout`: it did not end in time after TERM. */
 export type Cause = "memory" | "stop-timeout";
@@ -330,13 +330,13 @@ const press = (state: State, _event: unknown, at: Circumstances): Step =>
     { type: state.draining ? "terminate" : "kill", run: state.run },
   );
 
-/** Exit code by which a program requests not to be restarted (spec/daemontools.md: The same powers in a conf file). */
+/** Exit code by which a program asks not to be started again (docs/reference/lifecycle.md#respawn). */
 const FINAL_CODE = 100;
 
 /** Whether such an exit is followed by no restart. */
 export const isFinal = (exit: Exit): boolean => exit.how === "code" && exit.code === FINAL_CODE;
 
-/** No process is left: rest, or restart at once or later (spec/daemon-manager.md: Back-off). */
+/** No process is left: rest, or restart at once or later (docs/reference/lifecycle.md#respawn). */
 const next = (state: State, event: Of<"gone">, at: Circumstances): Step => {
   const over = { ...state, startedAt: undefined, draining: false, paused: false, goingToSleep: false };
   if (over.block) return to(over, { phase: over.block.kind, respawns: 0, failures: 0 }, discard(over));
@@ -374,22 +374,22 @@ const release = (state: State, _event: unknown, at: Circumstances): Step => {
 
 // biome-ignore format: the table is read in columns
 const table = {
-  start:      { stopped: begin,     starting: clearOnce,   running: clearOnce,    stopping: desireUp,     coolingdown: begin,     failed: begin,      asleep: stay,       forbidden: same,      invalid: same },
-  once:       { stopped: beginOnce, starting: setOnce,    running: setOnce,     stopping: desireOnce,   coolingdown: beginOnce, failed: beginOnce,  asleep: beginOnce,  forbidden: same,      invalid: same },
-  restart:    { stopped: begin,     starting: cycle,     running: cycle,      stopping: desireRestart,   coolingdown: beginAgain, failed: beginAgain,  asleep: beginAgain,  forbidden: same,      invalid: same },
-  stop:       { stopped: rest,      starting: end,       running: end,        stopping: desireDown,   coolingdown: rest,      failed: rest,       asleep: rest,       forbidden: rest,      invalid: rest },
-  drain:     { stopped: rest,      starting: drain,      running: drain,       stopping: desireNothing,   coolingdown: rest,      failed: rest,       asleep: rest,       forbidden: rest,      invalid: rest },
-  idle:       { stopped: same,      starting: same,      running: goToSleep,       stopping: same,       coolingdown: same,      failed: same,       asleep: same,       forbidden: same,      invalid: same },
-  pause:      { stopped: same,      starting: suspend,      running: suspend,       stopping: same,       coolingdown: same,      failed: same,       asleep: same,       forbidden: same,      invalid: same },
-  continue:   { stopped: same,      starting: resume,    running: resume,     stopping: resume,     coolingdown: same,      failed: same,       asleep: same,       forbidden: same,      invalid: same },
-  launched:   { stopped: same,      starting: settle,    running: same,       stopping: same,       coolingdown: same,      failed: same,       asleep: same,       forbidden: same,      invalid: same },
-  ready:      { stopped: same,      starting: up,        running: same,       stopping: same,       coolingdown: same,      failed: same,       asleep: same,       forbidden: same,      invalid: same },
-  exited:     { stopped: same,      starting: ended,     running: ended,      stopping: ending,     coolingdown: same,      failed: same,       asleep: same,       forbidden: same,      invalid: same },
-  gone:       { stopped: same,      starting: same,      running: same,       stopping: next,       coolingdown: same,      failed: same,       asleep: same,       forbidden: same,      invalid: same },
-  deadline:   { stopped: same,      starting: due,       running: same,       stopping: press,      coolingdown: respawn,   failed: same,       asleep: same,       forbidden: same,      invalid: same },
-  connection: { stopped: same,      starting: same,      running: same,       stopping: same,       coolingdown: same,      failed: same,       asleep: wake,       forbidden: same,      invalid: same },
-  block:        { stopped: blocked,    starting: blockWhileAlive,     running: blockWhileAlive,      stopping: blockWhileStopping, coolingdown: blocked,    failed: blocked,     asleep: blocked,     forbidden: blocked,    invalid: blocked },
-  unblock:      { stopped: unblock,     starting: unblock,     running: unblock,      stopping: unblock,      coolingdown: unblock,     failed: unblock,      asleep: unblock,      forbidden: release,   invalid: release },
+  start:      { stopped: begin,     starting: clearOnce,       running: clearOnce,       stopping: desireUp,           coolingdown: begin,      failed: begin,      asleep: stay,       forbidden: same,    invalid: same },
+  once:       { stopped: beginOnce, starting: setOnce,         running: setOnce,         stopping: desireOnce,         coolingdown: beginOnce,  failed: beginOnce,  asleep: beginOnce,  forbidden: same,    invalid: same },
+  restart:    { stopped: begin,     starting: cycle,           running: cycle,           stopping: desireRestart,      coolingdown: beginAgain, failed: beginAgain, asleep: beginAgain, forbidden: same,    invalid: same },
+  stop:       { stopped: rest,      starting: end,             running: end,             stopping: desireDown,         coolingdown: rest,       failed: rest,       asleep: rest,       forbidden: rest,    invalid: rest },
+  drain:      { stopped: rest,      starting: drain,           running: drain,           stopping: desireNothing,      coolingdown: rest,       failed: rest,       asleep: rest,       forbidden: rest,    invalid: rest },
+  idle:       { stopped: same,      starting: same,            running: goToSleep,       stopping: same,               coolingdown: same,       failed: same,       asleep: same,       forbidden: same,    invalid: same },
+  pause:      { stopped: same,      starting: suspend,         running: suspend,         stopping: same,               coolingdown: same,       failed: same,       asleep: same,       forbidden: same,    invalid: same },
+  continue:   { stopped: same,      starting: resume,          running: resume,          stopping: resume,             coolingdown: same,       failed: same,       asleep: same,       forbidden: same,    invalid: same },
+  launched:   { stopped: same,      starting: settle,          running: same,            stopping: same,               coolingdown: same,       failed: same,       asleep: same,       forbidden: same,    invalid: same },
+  ready:      { stopped: same,      starting: up,              running: same,            stopping: same,               coolingdown: same,       failed: same,       asleep: same,       forbidden: same,    invalid: same },
+  exited:     { stopped: same,      starting: ended,           running: ended,           stopping: ending,             coolingdown: same,       failed: same,       asleep: same,       forbidden: same,    invalid: same },
+  gone:       { stopped: same,      starting: same,            running: same,            stopping: next,               coolingdown: same,       failed: same,       asleep: same,       forbidden: same,    invalid: same },
+  deadline:   { stopped: same,      starting: due,             running: same,            stopping: press,              coolingdown: respawn,    failed: same,       asleep: same,       forbidden: same,    invalid: same },
+  connection: { stopped: same,      starting: same,            running: same,            stopping: same,               coolingdown: same,       failed: same,       asleep: wake,       forbidden: same,    invalid: same },
+  block:      { stopped: blocked,   starting: blockWhileAlive, running: blockWhileAlive, stopping: blockWhileStopping, coolingdown: blocked,    failed: blocked,    asleep: blocked,    forbidden: blocked, invalid: blocked },
+  unblock:    { stopped: unblock,   starting: unblock,         running: unblock,         stopping: unblock,            coolingdown: unblock,    failed: unblock,    asleep: unblock,    forbidden: release, invalid: release },
 } satisfies { readonly [T in Event["type"]]: Row<T> };
 
 /** One step: the cell of the table, unless the event is about an earlier run. */
@@ -414,10 +414,16 @@ export const isExpected = ({ phase, want, deadline }: State, now: number): boole
 
 /** Known exit codes: this program's, and those of a POSIX shell. */
 const KNOWN_CODES: ReadonlyMap<number, string> = new Map([
-  [FINAL_CODE, " (it requests not to be restarted)"],
+  [FINAL_CODE, " (it asks not to be started again)"],
   [126, " (the shell may not execute a program that `start` names)"],
   [127, " (the shell does not find a program that `start` names)"],
 ]);
+
+/** `: used 63.9 MiB of 64 MiB`, as far as both are known. */
+const outOfMemory = (limit: number | undefined, peak: number | undefined): string => {
+  if (limit === undefined) return peak === undefined ? "" : `: used ${roughSize(peak)}`;
+  return peak === undefined ? `: the limit is ${writeSize(limit)}` : `: used ${roughSize(peak)} of ${writeSize(limit)}`;
+};
 
 /** Words for an exit: `exited with code 1`, `killed by SIGKILL`, `entering /srv/x: no such directory`. */
 export const describeExit = (exit: Exit): string => {
@@ -427,13 +433,13 @@ export const describeExit = (exit: Exit): string => {
     case "signal":
       return `killed by ${exit.signal}${exit.cause === "memory" ? " (out of memory)" : ""}`;
     case "memory":
-      return describeMemory(exit);
+      return `out of memory${outOfMemory(exit.limit, exit.peak)}`;
     case "files":
-      return `killed: its socket directory holds ${exit.held}`;
+      return `killed because its socket directory holds ${exit.held}`;
     case "launch":
       return `${exit.stage}: ${exit.reason}`;
     case "unready":
-      return `not ready after ${exit.after / 1000}s (ready-timeout)`;
+      return `not ready after ${writeDuration(exit.after)} (ready-timeout)`;
     case "unknown":
       return "exited while no supervisor ran; the exit code is unknown";
   }
@@ -441,11 +447,6 @@ export const describeExit = (exit: Exit): string => {
 
 /** Result of a request so far. */
 export type Verdict = "pending" | { readonly ok: true } | { readonly ok: false; readonly reason: string };
-
-const describeMemory = ({ limit, peak }: Extract<Exit, { how: "memory" }>): string => {
-  if (limit === undefined) return peak === undefined ? "out of memory" : `out of memory: used ${roughBytes(peak)}`;
-  return `out of memory: ${peak === undefined ? "the limit is" : `used ${roughBytes(peak)} of`} ${roughBytes(limit)}`;
-};
 
 /**
  * Whether the desired state has been reached.

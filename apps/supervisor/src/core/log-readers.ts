@@ -1,8 +1,8 @@
 import type { Account, AccountBase } from "./policy-rules.ts";
 
 /**
- * The group by which an owner, and no other tenant, can be let read something: their primary group, where nobody else is in
- * it. Undefined where somebody is.
+ * The group that gives an owner, and no other tenant, read access: their primary group, where no other account is in it.
+ * undefined where one is.
  */
 export const privateGroup = (owner: Account, accounts: AccountBase): number | undefined => {
   const others = [...accounts.users.values()].some(({ name, gid }) => gid === owner.gid && name !== owner.name);

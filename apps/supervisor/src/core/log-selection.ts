@@ -1,21 +1,21 @@
 /**
- * Selection patterns of logs: written as multilog's, obeyed by s6-log, which takes POSIX extended regular expressions.
+ * Selection patterns of logs: multilog's syntax, translated to s6-log's POSIX extended regular expressions.
  * Pure text to text.
  */
 
 /** `+` or `-`, and a pattern after it. */
 export type LogPattern = string;
 
-/** Longest pattern, in characters, and most of them in one file: each costs something for every line that is logged. */
+/** Longest pattern, in characters, and number of patterns at most: each costs time for every logged line. */
 export const LONGEST_PATTERN = 200;
 export const MOST_PATTERNS = 32;
 
 const SPECIAL = /[.[\\()*+?{|^$]/g;
 
-/** A character that can stand behind a star: its complement must be one byte wide. */
+/** A character that may follow a star: its complement must be one byte wide. */
 const isSingleByte = (character: string): boolean => character >= " " && character <= "~";
 
-/** Whether a word is a pattern that can be obeyed exactly. */
+/** Whether a word is a pattern that can be translated exactly. */
 export const isLogPattern = (word: string): boolean =>
   /^[+-]./s.test(word) &&
   word.length <= LONGEST_PATTERN &&
@@ -23,10 +23,10 @@ export const isLogPattern = (word: string): boolean =>
   [...word.matchAll(/\*([^*])/gu)].every(([, next = ""]) => isSingleByte(next));
 
 /**
- * The POSIX extended regular expression that matches what a pattern of multilog's matches. A star matches any string
+ * The POSIX extended regular expression equivalent to a pattern of multilog. A star matches any string
  * without the character that follows it in the pattern, which may be another star; the last star matches anything; every
- * other character matches itself, and the whole line must be matched. So nothing has to be tried twice, and no pattern
- * takes longer than its length times the line's.
+ * other character matches itself, and the whole line must be matched. So matching never backtracks:
+ * it takes at most the pattern's length times the line's.
  * @param pattern without its + or -
  */
 export const translatePattern = (pattern: string): string => {

@@ -30,7 +30,7 @@ export interface HostRule {
   readonly right: readonly HostPattern[];
 }
 
-/** [settings], with defaults filled in. In paths, `~/` and `%username%` stand for the owner's. */
+/** [settings], complete with defaults. In paths, `~/` is the owner's home and `%username%` the owner's name. */
 export interface Settings {
   readonly daemonPathDaemon: string;
   readonly daemonPathLog: string;
@@ -41,11 +41,11 @@ export interface Settings {
   readonly servicePathRoot: string;
   /** Group whose members may connect to published sockets: the web server's workers, and no tenant. */
   readonly nginxGroup: string;
-  /** `yes` or `no`: whether a daemon is refused whose limits no cgroup can hold. */
+  /** `yes` or `no`: whether a daemon is forbidden whose limits no cgroup can enforce. */
   readonly strictLimits: string;
 }
 
-/** Defaults of [settings] (spec/daemon-manager.md: The policy file; spec/daemontools.md: Service directories). */
+/** Defaults of [settings] (man/daemon-manager.conf.5.md#settings). */
 export const DEFAULT_SETTINGS: Settings = {
   daemonPathDaemon: "~/.daemon-manager/daemons",
   daemonPathLog: "~/.daemon-manager/logs",
@@ -76,7 +76,7 @@ export interface Account {
   readonly shell: string;
 }
 
-/** The machine's accounts and groups at one moment, read by os/accounts.ts. */
+/** The machine's accounts and groups at one moment, read by os/accounts/accounts.ts. */
 export interface AccountBase {
   readonly users: ReadonlyMap<string, Account>;
   /** Group name to its gid and the members that the group database lists (those of primary gid are not in it). */

@@ -188,16 +188,16 @@ describe("the article's policy", () => {
     ].map((verdict) => verdict.because);
     expect(because).toEqual([
       "[runs_as] lets david run daemons as www-data",
-      "jim is on the left of [runs_as], so may run daemons as themselves",
+      "jim is on the left of [runs_as], and may run daemons as themselves",
       "no line of [runs_as] lets jim run daemons as www-data",
-      "bill is not on the left of [runs_as], so runs no daemons",
-      "root runs its own daemons as anybody",
+      "bill is not on the left of [runs_as], and runs no daemons",
+      "root runs its own daemons as any account",
       'there is no account "ghost" on this machine',
       "[manages] lets david manage the daemons of amy",
-      "everybody manages their own daemons",
+      "owners manage their own daemons",
       "no line of [manages] lets amy manage the daemons of david",
-      "bill is not on the left of [runs_as], so runs no daemons",
-      "root manages everybody",
+      "bill is not on the left of [runs_as], and runs no daemons",
+      "root manages all daemons",
     ]);
   });
 });
@@ -252,13 +252,13 @@ describe("rules", () => {
     const text = "[runs_as]\na: ghost, x, @none\nghost: x\n@none: x\n[manages]\nb: ghost, a, __proto__\nconstructor: a";
     const { policy, problems } = resolved(text, machine("root:0 a:1 b:2 x:3"));
     expect(problems).toEqual([
-      '2: there is no user "ghost": expected one that the machine knows; left out',
-      '2: there is no group "none": expected one that the machine knows; left out',
-      '3: there is no user "ghost": expected one that the machine knows; left out',
-      '4: there is no group "none": expected one that the machine knows; left out',
-      '6: there is no user "ghost": expected one that the machine knows; left out',
-      '6: there is no user "__proto__": expected one that the machine knows; left out',
-      '7: there is no user "constructor": expected one that the machine knows; left out',
+      '2: there is no user "ghost": expected a user of this machine; skipped',
+      '2: there is no group "none": expected a group of this machine; skipped',
+      '3: there is no user "ghost": expected a user of this machine; skipped',
+      '4: there is no group "none": expected a group of this machine; skipped',
+      '6: there is no user "ghost": expected a user of this machine; skipped',
+      '6: there is no user "__proto__": expected a user of this machine; skipped',
+      '7: there is no user "constructor": expected a user of this machine; skipped',
     ]);
     expect(policy.owners()).toEqual(["root", "a"]);
     expect(policy.mayRunAs("a", "x").allowed).toBe(true);
@@ -269,8 +269,8 @@ describe("rules", () => {
     const accounts = machine("root:0 toor:0:7 a:1 x:2", "ops:7:a,root,x");
     const text = "[runs_as]\na: root, x\nx: toor\n@ops: @ops\nroot: toor\ntoor: x\n[manages]\ntoor: a";
     const { policy, problems } = resolved(text, accounts);
-    const grantable = "has uid 0: expected another account, only root's own daemons run as root; left out";
-    const alias = '"toor" is another name of uid 0: expected root, or an ordinary account; left out';
+    const grantable = "has uid 0: expected another account; only root's own daemons run as root; skipped";
+    const alias = '"toor" is another name of uid 0: expected root or an ordinary account; skipped';
     expect(problems).toEqual([
       `2: "root" ${grantable}`,
       `3: "toor" ${grantable}`,
@@ -296,10 +296,10 @@ describe("rules", () => {
     const text = "[runs_as]\n_svc: x\nhost$\nnobody: x\nx: nobody, _svc\n[manages]\n_svc: x";
     const { policy, problems } = resolved(text, machine("root:0 _svc:1 host$:2 nobody:65534 x:3"));
     expect(problems).toEqual([
-      '2: "_svc" cannot be an owner: expected a name of letters, digits, "_", "." and "-"; left out',
-      '3: "host$" cannot be an owner: expected a name of letters, digits, "_", "." and "-"; left out',
-      '4: "nobody" has uid 65534, which stands for anybody unknown: expected an account of its own; left out',
-      '7: "_svc" cannot be an owner: expected a name of letters, digits, "_", "." and "-"; left out',
+      '2: "_svc" cannot be an owner: expected a name of letters, digits, "_", "." and "-"; skipped',
+      '3: "host$" cannot be an owner: expected a name of letters, digits, "_", "." and "-"; skipped',
+      '4: "nobody" has uid 65534, which stands for unmapped accounts: expected another account; skipped',
+      '7: "_svc" cannot be an owner: expected a name of letters, digits, "_", "." and "-"; skipped',
     ]);
     expect(policy.owners()).toEqual(["root", "x"]);
     expect(policy.mayRunAs("x", "nobody").allowed && policy.mayRunAs("x", "_svc").allowed).toBe(true);
@@ -367,6 +367,7 @@ describe("paths", () => {
     expect(paths?.chain).toEqual(["/", "/srv", "/srv/joe.x", "/srv/joe.x/joe.x.d"]);
     expect(paths?.logs).toBe("/home/joe.x/x-joe.x");
     expect(at("daemon-path-log-root=~/%username%", "root")?.logs).toBe("/root/root");
+    expect(at("service-path=~", "joe.x")?.serviceChain).toEqual([at("service-path=~/", "joe.x")?.home]);
   });
 
   it("take a home for what it is: nothing in it is substituted, a prefix of its name is not below it", () => {
@@ -475,9 +476,7 @@ describe("hosts", () => {
     expect(may("c", "c.example.net")).toMatchObject({ allowed: true, line: 7 });
     expect(may("a", "greenfelt.net").allowed).toBe(false);
     expect(may("b", "blog.example.org").allowed).toBe(false);
-    expect(may("c", "blog.example.org").because).toBe(
-      "no line of [hosts] lets daemons of c answer for blog.example.org",
-    );
+    expect(may("c", "blog.example.org").because).toBe("no line of [hosts] lets daemons of c publish blog.example.org");
   });
 
   it("are no use to one who runs nothing, and root needs no grant", () => {
@@ -537,6 +536,6 @@ root: cpu = 2
   });
 
   it("report who does not exist", () => {
-    expect(problems).toEqual(['10: there is no user "ghost": expected one that the machine knows; left out']);
+    expect(problems).toEqual(['10: there is no user "ghost": expected a user of this machine; skipped']);
   });
 });

@@ -1,6 +1,7 @@
 import type { Budget } from "./budget.ts";
 import type { Problem } from "./definition.ts";
 import { covers, describePattern, type Hostname } from "./hostname.ts";
+import { inHome } from "./paths.ts";
 import type { Account, AccountBase, PolicyRules, Settings } from "./policy-rules.ts";
 import { type Grants, ROOT, Roster } from "./roster.ts";
 
@@ -9,22 +10,22 @@ export interface Verdict {
   readonly allowed: boolean;
   /** Line of the policy file that grants it; undefined where it is refused, or granted without a line (to root). */
   readonly line: number | undefined;
-  /** Why, in words. */
+  /** The reason, in words. */
   readonly because: string;
 }
 
 /**
- * One thing that the policy grants: `holder` may run daemons as `object`, manage the daemons of `object`, or answer for the
- * hosts that `object` names.
+ * One grant of the policy: `holder` may run daemons as `object`, manage the daemons of `object`, or publish the hosts that
+ * `object` names.
  */
 export interface Right {
   readonly holder: string;
   readonly object: string;
-  /** Line of the policy file that first grants it. */
+  /** First line of the policy file that grants it. */
   readonly line: number;
 }
 
-/** Where an owner's files lie. All paths are absolute, without a slash at the end. */
+/** Paths of an owner's files: absolute, without a slash at the end. */
 export interface OwnerPaths {
   readonly home: string;
   /** Directory of the daemon files. */
@@ -32,7 +33,7 @@ export interface OwnerPaths {
   /** Directory of the logs. */
   readonly logs: string;
   /**
-   * The directories that nobody but the owner and root may be able to write, if a file in `daemons` is to be believed:
+   * The directories that only the owner and root may be able to write, or no file in `daemons` is trusted:
    * from the home (from `/` where `daemons` is not below the home) down to `daemons`, in that order.
    */
   readonly chain: readonly string[];
@@ -42,38 +43,40 @@ export interface OwnerPaths {
   readonly logChain: readonly string[];
 }
 
-/** The policy file joined with the accounts of the machine. Nothing in it changes; a rescan makes a new one. */
+/** The policy file joined with the accounts of the machine. Immutable; a rescan makes a new one. */
 export interface Policy {
   readonly settings: Settings;
-  /** Those who may run daemons: root, then the left side of [runs_as] in the order of the file. */
+  /** Accounts that may run daemons: root, then the left side of [runs_as] in the order of the file. */
   owners(): readonly string[];
-  /** Whether the policy knows them at all: owners and the left side of [manages]. */
+  /** Whether the policy names the account: owners and the left side of [manages]. */
   known(user: string): boolean;
   /** Whether a daemon of `owner` may run as `target`. */
   mayRunAs(owner: string, target: string): Verdict;
   /** Whether `caller` may start, stop, restart and inspect the daemons of `owner`. */
   mayManage(caller: string, owner: string): Verdict;
-  /** Whether `caller` may decide what runs as `owner`, by writing the file of a daemon: managing does not grant that. */
+  /** Whether `caller` may write conf files of `owner`, and so decide what runs: managing does not grant that. */
   mayWrite(caller: string, owner: string): Verdict;
-  /** Whether a daemon of `owner` may answer for a host. */
+  /** Whether a daemon of `owner` may publish a host. */
   mayHost(owner: string, host: Hostname): Verdict;
   /** The owners whose daemons the caller may control, themselves included. */
   manageable(caller: string): readonly string[];
-  /** All that the file grants, groups resolved into accounts; what root may needs no grant and is not in it. */
+  /** All grants of the file, groups resolved into accounts; root needs no grants and is not in it. */
   rights(): { readonly runsAs: readonly Right[]; readonly manages: readonly Right[]; readonly hosts: readonly Right[] };
-  /** What its daemons may use of the machine together. */
+  /** The budget of all its daemons together. */
   budget(owner: string): Budget;
-  /** Undefined for one who is no owner. */
+  /** undefined for an account that is no owner. */
   paths(owner: string): OwnerPaths | undefined;
-  /** Accounts that several owners may run as, root and the account itself not counted (spec/security.md 9). */
+  /**
+   * Accounts that several owners may run as, root and the account itself not counted (docs/explanation/security.md#9).
+   */
   sharedTargets(): readonly { readonly target: string; readonly owners: readonly string[] }[];
 }
 
 /**
- * Joins the rules with the accounts. What cannot be granted is left out and reported with its line: unknown users and
- * groups; on a left side, another name of uid 0, uid 65534, and names that could be no directory of their own (NAME);
- * an account of uid 0 for an owner other than root (spec/security.md 4, 5). A group's members that have no account
- * are passed over.
+ * Joins the rules with the accounts. Entries that cannot be granted are skipped and reported with their line: unknown
+ * users and groups; on a left side, another name of uid 0, uid 65534, and names that could be no directory of their
+ * own (NAME); an account of uid 0 for an owner other than root (docs/explanation/security.md#5). A group's members
+ * that have no account are skipped.
  */
 export function resolvePolicy(
   rules: PolicyRules,
@@ -95,21 +98,21 @@ export function resolvePolicy(
   const mayRunAs = (owner: string, target: string): Verdict => {
     const ghost = nobody(owner, target);
     if (ghost) return ghost;
-    if (owner === ROOT) return granted(undefined, "root runs its own daemons as anybody");
+    if (owner === ROOT) return granted(undefined, "root runs its own daemons as any account");
     const targets = runsAs.get(owner);
-    if (targets === undefined) return refused(`${owner} is not on the left of [runs_as], so runs no daemons`);
+    if (targets === undefined) return refused(`${owner} is not on the left of [runs_as], and runs no daemons`);
     const line = targets.get(target);
     if (line === undefined) return refused(`no line of [runs_as] lets ${owner} run daemons as ${target}`);
-    const self = `${owner} is on the left of [runs_as], so may run daemons as themselves`;
+    const self = `${owner} is on the left of [runs_as], and may run daemons as themselves`;
     return granted(line, owner === target ? self : `[runs_as] lets ${owner} run daemons as ${target}`);
   };
 
   const mayManage = (caller: string, owner: string): Verdict => {
     const ghost = nobody(caller, owner);
     if (ghost) return ghost;
-    if (caller === ROOT) return granted(undefined, "root manages everybody");
-    if (!isOwner(owner)) return refused(`${owner} is not on the left of [runs_as], so runs no daemons`);
-    if (caller === owner) return granted(runsAs.get(owner)?.get(owner), "everybody manages their own daemons");
+    if (caller === ROOT) return granted(undefined, "root manages all daemons");
+    if (!isOwner(owner)) return refused(`${owner} is not on the left of [runs_as], and runs no daemons`);
+    if (caller === owner) return granted(runsAs.get(owner)?.get(owner), "owners manage their own daemons");
     const line = manages.get(caller)?.get(owner);
     if (line !== undefined) return granted(line, `[manages] lets ${caller} manage the daemons of ${owner}`);
     return refused(`no line of [manages] lets ${caller} manage the daemons of ${owner}`);
@@ -121,12 +124,12 @@ export function resolvePolicy(
       : (nobody(caller) ?? refused(`only ${owner} and root may change the files of ${owner}'s daemons`));
 
   const mayHost = (owner: string, host: Hostname): Verdict => {
-    if (owner === ROOT) return granted(undefined, "root's daemons may answer for any host");
-    if (!isOwner(owner)) return refused(`${owner} is not on the left of [runs_as], so runs no daemons`);
+    if (owner === ROOT) return granted(undefined, "root's daemons may publish any host");
+    if (!isOwner(owner)) return refused(`${owner} is not on the left of [runs_as], and runs no daemons`);
     const grant = hosts.get(owner)?.find(({ pattern }) => covers(pattern, host));
-    if (grant === undefined) return refused(`no line of [hosts] lets daemons of ${owner} answer for ${host}`);
+    if (grant === undefined) return refused(`no line of [hosts] lets daemons of ${owner} publish ${host}`);
     const by = grant.pattern.below ? `, by ${describePattern(grant.pattern)}` : "";
-    return granted(grant.line, `[hosts] lets daemons of ${owner} answer for ${host}${by}`);
+    return granted(grant.line, `[hosts] lets daemons of ${owner} publish ${host}${by}`);
   };
 
   const policy: Policy = {
@@ -177,10 +180,10 @@ function ownerPaths(settings: Settings, owner: string, account: Account | undefi
   };
 }
 
-/** Puts the owner's name for %username% and their home for a leading ~; nothing in either is substituted again. */
+/** Replaces %username% by the owner's name and a leading ~ by their home; neither is substituted again. */
 function substituted(pattern: string, owner: string, home: string): string {
   const path = pattern.replaceAll("%username%", () => owner);
-  return normalized(path.startsWith("~/") ? `${home}${path.slice(1)}` : path);
+  return normalized(inHome(path, { home }));
 }
 
 const normalized = (path: string): string =>

@@ -3,19 +3,19 @@ import { NAME, type Problem } from "./definition.ts";
 import type { HostPattern } from "./hostname.ts";
 import type { Account, AccountBase, HostRule, LimitRule, Rule, Subject } from "./policy-rules.ts";
 
-/** The owner that every machine has: it runs its own daemons as anybody and manages everybody's. */
+/** The owner that every machine has: it runs its own daemons as any account and manages all daemons. */
 export const ROOT = "root";
 
-/** What the kernel calls every uid that a user namespace does not know: whoever it is, it is nobody in particular. */
+/** The kernel shows it for every uid that a user namespace does not map. */
 const OVERFLOW_UID = 65_534;
 
-/** For each name on the left of a section, the names that it is granted and the line that first does so. */
+/** For each name on the left of a section, the names that it is granted and the first line that grants them. */
 export type Grants = ReadonlyMap<string, ReadonlyMap<string, number>>;
 
-/** For each name on the left of [hosts], what it is granted, in the order of the file. */
+/** For each name on the left of [hosts], its grants in the order of the file. */
 export type HostGrants = ReadonlyMap<string, readonly { readonly pattern: HostPattern; readonly line: number }[]>;
 
-/** Finds the accounts that a policy file names, and keeps account of what cannot be granted (see resolvePolicy). */
+/** Finds the accounts that a policy file names, and collects the problems (see resolvePolicy). */
 export class Roster {
   readonly #accounts: AccountBase;
   readonly #byGid = new Map<number, Account[]>();
@@ -30,12 +30,12 @@ export class Roster {
     }
   }
 
-  /** What was reported so far, in the order of the file. */
+  /** Problems so far, in the order of the file. */
   problems(): readonly Problem[] {
     return [...this.#problems.values()].sort((a, b) => a.line - b.line);
   }
 
-  /** Resolves [runs_as], in which everyone on the left is granted themselves too, and none but root an account of uid 0. */
+  /** Resolves [runs_as]: every account on the left is also granted itself, and only root an account of uid 0. */
   runsAs(rules: readonly Rule[]): Grants {
     const rows = new Map<string, Map<string, number>>();
     for (const rule of rules) {
@@ -44,7 +44,7 @@ export class Roster {
       const forRootOnly = owners.every((owner) => owner.name === ROOT);
       const targets = forRootOnly ? named : named.filter((target) => this.#isGrantable(target, rule.line));
       for (const owner of owners) {
-        // A daemon of root's is not bound by its row, so the row must not seem to bind it.
+        // Root needs no grants, so its row must not look like one.
         grant(rows, owner, owner.name === ROOT ? [owner] : [owner, ...targets], rule.line);
       }
     }
@@ -62,8 +62,8 @@ export class Roster {
   }
 
   /**
-   * Resolves [limits] into a budget for each owner. For each key the line that names the owner counts most, then the first
-   * of a group of theirs, then that of `*`, which means everybody but root.
+   * Resolves [limits] into a budget for each owner. For each key the line that names the owner wins, then the first line of
+   * one of its groups, then `*`, which means every owner but root.
    */
   limits(rules: readonly LimitRule[], owners: readonly string[]): ReadonlyMap<string, Budget> {
     const ranks = { user: 0, group: 1, everyone: 2 };
@@ -83,7 +83,7 @@ export class Roster {
     return budgets;
   }
 
-  /** Resolves [hosts]: for each name on the left, what it is granted and the lines that do so. */
+  /** Resolves [hosts]. */
   hosts(rules: readonly HostRule[]): HostGrants {
     const rows = new Map<string, { readonly pattern: HostPattern; readonly line: number }[]>();
     for (const rule of rules) {
@@ -96,16 +96,16 @@ export class Roster {
     return rows;
   }
 
-  /** The accounts on the left that may hold a right. */
+  /** The accounts on the left that may hold a grant. */
   #holders({ left, line }: Pick<Rule, "left" | "line">): readonly Account[] {
     return this.#members(left, line).filter(({ name, uid }) => {
       if (name === ROOT) return true;
       if (uid === 0)
-        return this.#report(line, `"${name}" is another name of uid 0: expected root, or an ordinary account`);
+        return this.#report(line, `"${name}" is another name of uid 0: expected root or an ordinary account`);
       if (uid === OVERFLOW_UID) {
         return this.#report(
           line,
-          `"${name}" has uid ${uid}, which stands for anybody unknown: expected an account of its own`,
+          `"${name}" has uid ${uid}, which stands for unmapped accounts: expected another account`,
         );
       }
       if (!NAME.test(name)) {
@@ -122,7 +122,7 @@ export class Roster {
   #isGrantable({ name, uid }: Account, line: number): boolean {
     return (
       uid !== 0 ||
-      this.#report(line, `"${name}" has uid 0: expected another account, only root's own daemons run as root`)
+      this.#report(line, `"${name}" has uid 0: expected another account; only root's own daemons run as root`)
     );
   }
 
@@ -137,13 +137,13 @@ export class Roster {
         return [...new Set([...listed, ...(this.#byGid.get(group.gid) ?? [])])];
       }
     }
-    this.#report(line, `there is no ${kind} "${name}": expected one that the machine knows`);
+    this.#report(line, `there is no ${kind} "${name}": expected a ${kind} of this machine`);
     return [];
   }
 
-  /** Reports an entry that is left out, once for a line; always false, for filters. */
+  /** Reports a skipped entry, once for a line; always false, for filters. */
   #report(line: number, text: string): false {
-    this.#problems.set(`${line} ${text}`, { line, text: `${text}; left out` });
+    this.#problems.set(`${line} ${text}`, { line, text: `${text}; skipped` });
     return false;
   }
 }

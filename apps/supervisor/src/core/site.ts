@@ -5,14 +5,14 @@ declare const checked: unique symbol;
 
 /** An absolute path that can stand between quotes in Nginx's configuration. */
 export type SitePath = string & { readonly [checked]: "path" };
-/** Name of a file in a directory: no slash, and no character that means anything to Nginx. */
+/** Name of a file in a directory: no slash and no character that is special to Nginx. */
 export type IndexName = string & { readonly [checked]: "index" };
 
-/** What answers for a site beside the files of its docroot. */
+/** Handlers for requests that match no file. */
 export const APPS = ["php", "fastcgi", "http", "static"] as const;
 export type App = (typeof APPS)[number];
 
-/** What a daemon's file makes of its hosts. */
+/** What all kinds of sites have. */
 interface Common {
   /** `<owner>/<name>` of the daemon. */
   readonly id: string;
@@ -36,18 +36,18 @@ export type Site = Common &
 
 /** Longest path. One character may take three bytes, and Nginx takes no word of more than 4096. */
 const LONGEST_PATH = 1024;
-/** Nginx would put a variable in the place of `$`, and nothing keeps it from that. */
+/** Nginx expands variables at `$`, and has no way to escape it. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
 const UNQUOTABLE = /[\u0000-\u001f\u007f$]/;
 
-/** The path that a text stands for, without `//`, `/./` and a slash at its end; undefined where it may not be used. */
+/** Normalizes a path: no `//`, no `/./`, no slash at the end; undefined where it must not be used. */
 export const sitePath = (text: string): SitePath | undefined => {
   if (!text.startsWith("/") || text.length > LONGEST_PATH || UNQUOTABLE.test(text)) return undefined;
   const segments = text.split("/").filter((segment) => segment !== "" && segment !== ".");
   return segments.includes("..") ? undefined : (`/${segments.join("/")}` as SitePath);
 };
 
-/** The file name that a text stands for; undefined where it is not a plain one. */
+/** Validates a file name; undefined where it is not a plain one. */
 export const indexName = (text: string): IndexName | undefined =>
   /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/.test(text) ? (text as IndexName) : undefined;
 

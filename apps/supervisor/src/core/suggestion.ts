@@ -1,8 +1,8 @@
-/** A list of more than so many names helps nobody. */
+/** Names that are listed at most: a longer list does not help. */
 const MOST_LISTED = 12;
 
 /**
- * What to say after "unknown ...": `did you mean "x"?` where one of `known` is near, else `expected one of "x", "y"`, or,
+ * The text after "unknown ...": `did you mean "x"?` where one of `known` is near, else `expected one of "x", "y"`, or,
  * where those are many, that the manual lists them.
  */
 export function suggestion(word: string, known: readonly string[]): string {
@@ -14,8 +14,8 @@ export function suggestion(word: string, known: readonly string[]): string {
 }
 
 /**
- * The one of `known` that `word` is most probably a misspelling of: the smallest edit distance, at most a third of its
- * letters (at least one), whatever the case and with `_` for `-`. Undefined where none is near.
+ * The entry of `known` that `word` most probably misspells: the smallest edit distance, at most a third of its letters (at
+ * least one), ignoring case and with `_` as `-`. undefined where none is near.
  */
 export function nearest(word: string, known: readonly string[]): string | undefined {
   let best: string | undefined;

@@ -43,7 +43,7 @@ describe("a run with listen=path", () => {
     await scene.ports.clock.advance(1500);
     expect(daemon.state.last).toMatchObject({ exit: { how: "files", held: "more than 100 files" }, failed: true });
     expect(daemon.state.last && describeExit(daemon.state.last.exit)).toBe(
-      "killed: its socket directory holds more than 100 files",
+      "killed because its socket directory holds more than 100 files",
     );
   });
 
@@ -80,7 +80,7 @@ describe("a run with listen=path", () => {
     directory.publishedRun = undefined;
     expect(await scene.after(5000, restart)).toMatchObject({
       ok: false,
-      reason: 'cannot restart "alice/web": its socket was not bound after 2s (ready-timeout)',
+      reason: 'cannot restart "alice/web": did not bind its socket within 2s (ready-timeout)',
     });
     expect(directory.publishedRun).toBe(1);
     expect(scene.ports.runs.live.map(({ instance }) => instance)).toEqual([1]);

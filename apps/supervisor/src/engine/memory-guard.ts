@@ -1,7 +1,7 @@
 /** Enforces memory limits where no cgroup does: measures the runs while one with a limit lives. */
-import { roughBytes } from "../core/allowance.ts";
 import { alive } from "../core/lifecycle.ts";
 import { type Overdrawn, overdrawn, pauseAfter } from "../core/memory-watch.ts";
+import { roughSize, writeSize } from "../core/units.ts";
 import type { Daemon } from "./daemon.ts";
 import type { Instance } from "./instance.ts";
 import type { Ports } from "./ports/ports.ts";
@@ -63,7 +63,7 @@ export class MemoryGuard {
     }
     for (const { run, limit, size } of exceeding) {
       if ("exceed" in run) run.exceed(limit, size);
-      else run.end(`out of memory: used ${roughBytes(size)} of ${roughBytes(limit)}`);
+      else run.end(`out of memory: used ${roughSize(size)} of ${writeSize(limit)}`);
     }
     this.#cancel = this.#ports.clock.after(pauseAfter(cost), () => this.#check());
   }

@@ -163,7 +163,7 @@ describe("a rolling restart", () => {
     scene.ports.confs.write("alice", "web", { listen: "fastcgi", ready: "notify", readyTimeout: 400 });
     expect(await scene.after(1000, scene.supervisor.restart(daemon))).toEqual({
       ok: false,
-      reason: 'cannot restart "alice/web": not ready after 0.4s (ready-timeout)',
+      reason: 'cannot restart "alice/web": not ready after 400ms (ready-timeout)',
       ran: true,
     });
     expect(live(scene)).toEqual([1]);

@@ -9,8 +9,8 @@ export class FakeRecords implements Records {
   /** Whether the disk is full: then nothing is written. */
   full = false;
 
-  /** @param later runs something at the end of the present turn */
-  constructor(later: (then: () => void) => void) {
+  /** @param later runs something at the end of the present turn; by default nothing is written before `flush` */
+  constructor(later: (then: () => void) => void = () => undefined) {
     this.#later = later;
   }
 

@@ -1,0 +1,103 @@
+/** What the API needs of the engine. `Supervisor`, `Daemon` and `Instance` have these shapes; tests have smaller ones. */
+import type { DaemonKey } from "../core/daemon-key.ts";
+import type { Definition } from "../core/definition.ts";
+import type { Held, Means } from "../core/enforcement.ts";
+import type { State } from "../core/lifecycle.ts";
+import type { Policy } from "../core/policy.ts";
+import type { Account } from "../core/policy-rules.ts";
+import type { HostStanding } from "../core/site.ts";
+import type { Terms } from "../core/terms.ts";
+
+/** Resource usage of one run; undefined where the machine does not report it. Units as in the contract's Usage. */
+export interface RunUsage {
+  readonly memory: number | undefined;
+  readonly memoryPeak: number | undefined;
+  readonly memoryPressure: number | undefined;
+  readonly processes: number | undefined;
+  readonly cpu: number | undefined;
+  readonly throttled: number | undefined;
+  readonly oomKills: number | undefined;
+}
+
+/** One instance of a daemon. */
+export interface ControlledInstance {
+  readonly key: { readonly instance: number };
+  readonly state: State;
+  /** 0 when no process runs. */
+  readonly pid: number;
+  /** What its launch waits for, in words; "" when it does not. */
+  readonly waiting: string;
+  /** Since when no process of it has lived, by the supervisor's clock, in ms. */
+  readonly downSince: number;
+  usage(): RunUsage | undefined;
+}
+
+/** A daemon. */
+export interface ControlledDaemon {
+  readonly key: DaemonKey;
+  /** `<owner>/<name>`. */
+  readonly id: string;
+  readonly file: {
+    readonly kind: "conf" | "service";
+    readonly path: string;
+    readonly definition: Definition | undefined;
+    /** Each `path:line: text`. */
+    readonly errors: readonly string[];
+    readonly warnings: readonly string[];
+  };
+  readonly terms: Terms | undefined;
+  readonly state: State;
+  readonly representative: ControlledInstance;
+  readonly hosts: readonly HostStanding[];
+  readonly limits: readonly Held[];
+  readonly means: Means;
+  /** Lines that were dropped, and why its log takes none at present; "" when it does. */
+  readonly logLoss: { readonly lines: number; readonly reason: string };
+  readonly logDirectory: string | undefined;
+  readonly socketPath: string;
+  /** Whether its conf file differs from what the present run was started with. */
+  readonly changed: boolean;
+  /** Runs that ended out of memory. */
+  readonly oomKilled: number;
+  /** What its launch waits for, in words; "" when it does not. */
+  readonly waiting: string;
+  /** How many instances it is to have. */
+  readonly size: number;
+  instances(): readonly ControlledInstance[];
+  /** Signals the main process of each instance; false when none runs. */
+  signal(signal: number): boolean;
+}
+
+/** How a request ended. `ran`: whether a process that was started for it has lived. */
+export type Result = { readonly ok: true } | { readonly ok: false; readonly reason: string; readonly ran: boolean };
+
+/** What a rescan found: ids, and problems as `path:line: text`. */
+export interface Findings {
+  readonly found: string[];
+  readonly started: string[];
+  readonly changed: string[];
+  readonly removed: string[];
+  readonly problems: string[];
+  readonly warnings: string[];
+}
+
+/** All daemons, and what can be requested of them. A request resolves when its daemon has settled. */
+export interface Engine<D extends ControlledDaemon = ControlledDaemon> {
+  readonly policy: Policy;
+  /** Whether it takes no more requests. */
+  readonly stopping: boolean;
+  owners(): readonly string[];
+  /** The account of an owner as it is now; undefined for every other account. */
+  owner(name: string): Account | undefined;
+  daemons(): readonly D[];
+  daemonsOf(owners: readonly string[]): readonly D[];
+  rescan(owners: readonly string[]): Findings;
+  start(daemon: D): Promise<Result>;
+  once(daemon: D): Promise<Result>;
+  stop(daemon: D): Promise<Result>;
+  restart(daemon: D): Promise<Result>;
+  pause(daemon: D): Promise<Result>;
+  continue(daemon: D): Promise<Result>;
+  exit(daemon: D): Promise<Result>;
+  scale(daemon: D, size: number): Promise<Result>;
+}

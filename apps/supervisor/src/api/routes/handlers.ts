@@ -1,0 +1,26 @@
+/** The shape of a handler of each endpoint, out of the contract. */
+
+import type { Readable } from "node:stream";
+import type { Answer, Body, ENDPOINTS, EndpointName, Query } from "@dmhost/contract/schemas";
+import type { Subject } from "../access.ts";
+import type { Caller } from "../connection.ts";
+import type { Engine } from "../engine.ts";
+import type { Surroundings } from "../surroundings.ts";
+
+/** A request that was validated and let in. */
+export interface Call<N extends EndpointName> {
+  readonly engine: Engine;
+  readonly about: Surroundings;
+  readonly caller: Caller;
+  /** What its address means: a daemon, a conf file, or nothing. */
+  readonly subject: Subject<(typeof ENDPOINTS)[N]["access"]>;
+  readonly query: Query<N>;
+  readonly body: Body<N>;
+}
+
+type Answered<N extends EndpointName> = Answer<N> extends undefined ? Readable : Answer<N>;
+
+/** One handler for each of these endpoints. Refusals are thrown. */
+export type Handlers<N extends EndpointName> = {
+  readonly [E in N]: (call: Call<E>) => Answered<E> | Promise<Answered<E>>;
+};

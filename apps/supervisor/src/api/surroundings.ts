@@ -1,0 +1,62 @@
+/** What the API needs besides the engine: logs and conf files, touched with their owner's authority, and the policy file. */
+import type { Health, Setting } from "@dmhost/contract";
+import type { DaemonKey } from "../core/daemon-key.ts";
+import type { Definition } from "../core/definition.ts";
+import type { Caller } from "./connection.ts";
+import type { ReadLog } from "./log-tail.ts";
+
+/** The clock and the log that the outcome of a request is made of. */
+export interface OutcomeSurroundings {
+  /** The supervisor's clock, in ms. */
+  now(): number;
+  readonly readLog: ReadLog;
+}
+
+/** What an explanation is made of besides the daemon. */
+export interface ExplanationSurroundings extends OutcomeSurroundings {
+  health(): Health;
+  /** Path of the policy file. */
+  readonly policyFile: string;
+  /** The value in effect of every key of a conf file. */
+  effectiveSettings(definition: Definition): readonly Setting[];
+}
+
+/** A conf file as found: its text, or why it cannot be used; neither when there is none. */
+export interface FoundText {
+  readonly path: string;
+  readonly text: string | undefined;
+  readonly problem: string | undefined;
+}
+
+/** Conf files of tenants. */
+export interface ConfFiles {
+  readConf(key: DaemonKey): FoundText;
+  /** Problems of a text, each `path:line: text`. */
+  checkConf(
+    key: DaemonKey,
+    path: string,
+    text: string,
+  ): { readonly errors: readonly string[]; readonly warnings: readonly string[] };
+  /**
+   * Creates or replaces the file.
+   * @throws errno errors; EEXIST when a file to be created is there
+   */
+  writeConf(key: DaemonKey, text: string, what: "make" | "replace"): void;
+  /** Template of a new file for the daemon of this id. */
+  newConf(id: string): string;
+}
+
+/** All of it. */
+export interface Surroundings extends ExplanationSurroundings, ConfFiles {
+  /**
+   * Reloads the policy file and the accounts; resolves with problems as `path:line: text`.
+   * @throws Error when the file has errors: the policy in force stays
+   */
+  reloadPolicy(): Promise<string[]>;
+  /** Uid that may reload the policy besides root: the only tenant's, where there is but one. */
+  readonly policyOwner: number;
+  /** Writes the records for the next supervisor: what a client was answered is true after kill -9, too. */
+  writeRecords(): void;
+  /** Called for an error that the caller sees as `internal`. */
+  onInternalError(error: unknown, caller: Caller): void;
+}

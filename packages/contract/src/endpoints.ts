@@ -1,0 +1,80 @@
+/** Every endpoint of the control API on one screen: what it is, who may use it, what it takes and what it answers. */
+import type { Static, TSchema } from "typebox";
+import { LONGEST_CONF_FILE } from "./bounds.ts";
+import { ConfFile, ConfFileDraft, ConfFileWritten } from "./schema/conf-file.ts";
+import { DaemonList, DaemonListQuery, DaemonStatus } from "./schema/daemons.ts";
+import { Explanation } from "./schema/explanation.ts";
+import { StateExport } from "./schema/export.ts";
+import { Health } from "./schema/health.ts";
+import { LogQuery } from "./schema/logs.ts";
+import { KillRequest, KillResult, Outcome, RescanResult, ScaleRequest } from "./schema/outcomes.ts";
+import { PolicyAnswer, PolicyQuery } from "./schema/policy.ts";
+
+/** Who may use an endpoint. Accounts that may not are answered as if the daemon did not exist. */
+export const ACCESS = {
+  anyone: "Everyone who may connect.",
+  policy: "Accounts that the policy names.",
+  control: "The owner of the addressed daemon, its managers and root.",
+  author: "The owner of the addressed daemon and root.",
+  root: "Root.",
+} as const;
+export type Access = keyof typeof ACCESS;
+
+/** An endpoint. */
+export interface Endpoint {
+  readonly method: "GET" | "POST" | "PUT";
+  /** Below `/v1`; `:address` is `<owner>/<name>` or `<name>` as one segment. */
+  readonly path: string;
+  readonly access: Access;
+  readonly summary: string;
+  readonly query?: TSchema;
+  readonly body?: TSchema;
+  /** Longest body, in bytes; 64 KiB unless said otherwise. */
+  readonly longestBody?: number;
+  /** `bytes`: application/octet-stream. */
+  readonly answer: TSchema | "bytes";
+}
+
+const ONE = "/daemons/:address";
+/** JSON writes a newline, a tab, a quote and a backslash as two bytes. */
+const LONGEST_DRAFT = 2 * LONGEST_CONF_FILE + 8 * 1024;
+
+// biome-ignore format: one line per endpoint
+export const ENDPOINTS = {
+  getHealth:   { method: "GET",  path: "/health",             access: "anyone",  answer: Health, summary: "Report version, age and containment of the supervisor." },
+  listDaemons: { method: "GET",  path: "/daemons",            access: "policy",  query: DaemonListQuery, answer: DaemonList, summary: "List the daemons that the caller may control." },
+  rescan:      { method: "POST", path: "/rescan",             access: "policy",  answer: RescanResult, summary: "Load new and changed files, and start what has autostart. Root also reloads the policy." },
+  askPolicy:   { method: "GET",  path: "/policy",             access: "policy",  query: PolicyQuery, answer: PolicyAnswer, summary: "Ask what the policy allows." },
+  exportState: { method: "GET",  path: "/export",             access: "root",    answer: StateExport, summary: "Export the whole state." },
+  getDaemon:   { method: "GET",  path: ONE,                   access: "control", answer: DaemonStatus, summary: "Report the status of a daemon, with its resource usage." },
+  start:       { method: "POST", path: `${ONE}/start`,        access: "control", answer: Outcome, summary: "Start it." },
+  stop:        { method: "POST", path: `${ONE}/stop`,         access: "control", answer: Outcome, summary: "Stop it with all its processes." },
+  restart:     { method: "POST", path: `${ONE}/restart`,      access: "control", answer: Outcome, summary: "Replace its processes: one by one when it listens, else stop it and start it." },
+  once:        { method: "POST", path: `${ONE}/once`,         access: "control", answer: Outcome, summary: "Start it, and do not restart it when it ends." },
+  pause:       { method: "POST", path: `${ONE}/pause`,        access: "control", answer: Outcome, summary: "Send SIGSTOP to all its processes." },
+  continue:    { method: "POST", path: `${ONE}/continue`,     access: "control", answer: Outcome, summary: "Send SIGCONT to all its processes." },
+  exit:        { method: "POST", path: `${ONE}/exit`,         access: "control", answer: Outcome, summary: "Stop it and forget it until the next rescan." },
+  scale:       { method: "POST", path: `${ONE}/scale`,        access: "control", body: ScaleRequest, answer: Outcome, summary: "Change the number of its instances; those that stay are not touched." },
+  kill:        { method: "POST", path: `${ONE}/kill`,         access: "control", body: KillRequest, answer: KillResult, summary: "Send a signal to the main process of each instance." },
+  explain:     { method: "GET",  path: `${ONE}/explanation`,  access: "control", answer: Explanation, summary: "Explain why it is in its state." },
+  readLog:     { method: "GET",  path: `${ONE}/log`,          access: "control", query: LogQuery, answer: "bytes", summary: "Read or follow its log." },
+  readFile:    { method: "GET",  path: `${ONE}/file`,         access: "author",  answer: ConfFile, summary: "Read its conf file." },
+  writeFile:   { method: "PUT",  path: `${ONE}/file`,         access: "author",  body: ConfFileDraft, longestBody: LONGEST_DRAFT, answer: ConfFileWritten, summary: "Check and write its conf file." },
+} as const satisfies Record<string, Endpoint>;
+
+/** Name of an endpoint; `operationId` in openapi.json. */
+export type EndpointName = keyof typeof ENDPOINTS;
+
+type Field<N extends EndpointName, F extends "query" | "body"> = (typeof ENDPOINTS)[N] extends {
+  readonly [K in F]: infer S extends TSchema;
+}
+  ? Static<S>
+  : undefined;
+/** The query of an endpoint, validated; undefined without one. */
+export type Query<N extends EndpointName> = Field<N, "query">;
+/** The body of a request to an endpoint, validated; undefined without one. */
+export type Body<N extends EndpointName> = Field<N, "body">;
+/** What an endpoint answers; undefined: bytes. */
+export type Answer<N extends EndpointName> = (typeof ENDPOINTS)[N]["answer"] extends infer S extends TSchema
+  ? Static<S>
+  : undefined;

@@ -1,0 +1,24 @@
+/** Why a request was not carried out, and the HTTP status that carries it. */
+export const ERROR_STATUS = {
+  /** The request itself is wrong: an unknown field, verb or signal, or an ill-formed address. */
+  usage: 400,
+  /** The policy does not name the caller, or does not grant them this. */
+  "not-in-policy": 403,
+  /** No such daemon, or none that the caller may control: both answer alike. */
+  "not-found": 404,
+  /** Several daemons have that short name. */
+  ambiguous: 409,
+  /** The daemon has no process to signal, or no log to show. */
+  "not-applicable": 409,
+  /** The conf file was changed since it was read, so it was not overwritten. */
+  conflict: 409,
+  /** The text sent for a conf file has errors. */
+  "invalid-file": 422,
+  /** Too many connections or requests of this caller. */
+  busy: 429,
+  /** The supervisor or the machine failed; the supervisor's log says why. */
+  internal: 500,
+  /** The supervisor is stopping. */
+  stopping: 503,
+} as const;
+export type ErrorCode = keyof typeof ERROR_STATUS;

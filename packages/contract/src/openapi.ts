@@ -1,0 +1,98 @@
+/** The control API as an OpenAPI document, made of the same schemas as the types and the checks. */
+import { LONGEST_ADDRESS } from "./bounds.ts";
+import { ACCESS, ENDPOINTS, type Endpoint } from "./endpoints.ts";
+import * as schemas from "./schemas.ts";
+import { API_VERSION, VERSION } from "./version.ts";
+
+/** A JSON value. */
+type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json | undefined };
+
+const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
+
+/** The exported schemas by identity, so that each is written once and referred to by name. */
+const named: ReadonlyMap<unknown, string> = new Map(
+  Object.entries(schemas).flatMap(([name, value]) =>
+    isObject(value) && "type" in value ? [[value, name] as const] : [],
+  ),
+);
+
+const written = (value: unknown): Json => {
+  const name = named.get(value);
+  return name === undefined ? spelledOut(value) : { $ref: `#/components/schemas/${name}` };
+};
+
+const spelledOut = (value: unknown): Json => {
+  if (Array.isArray(value)) return value.map(written);
+  if (!isObject(value)) return value as Json;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, written(inner)]));
+};
+
+const json = (description: string, schema: unknown): Json => ({
+  description,
+  content: { "application/json": { schema: written(schema) } },
+});
+
+const address = {
+  name: "address",
+  in: "path",
+  required: true,
+  description: "`<owner>/<name>`, or `<name>` where it is unique among the daemons that the caller may control.",
+  schema: { type: "string", maxLength: LONGEST_ADDRESS },
+};
+
+const parametersOf = ({ path, query }: Endpoint): Json[] => {
+  const { properties = {}, required = [] } = (query ?? {}) as {
+    properties?: Record<string, { description?: string }>;
+    required?: string[];
+  };
+  const ofQuery = Object.entries(properties).map(
+    ([name, { description, ...schema }]): Json => ({
+      name,
+      in: "query",
+      required: required.includes(name),
+      description,
+      schema: spelledOut(schema),
+    }),
+  );
+  return [...(path.includes(":address") ? [address] : []), ...ofQuery];
+};
+
+const operation = (name: string, endpoint: Endpoint): Json => {
+  const { access, summary, body, answer } = endpoint;
+  const parameters = parametersOf(endpoint);
+  const done: Json =
+    answer === "bytes"
+      ? { description: "The bytes of the log.", content: { "application/octet-stream": {} } }
+      : json("Done.", answer);
+  return {
+    operationId: name,
+    summary,
+    description: `Access: ${ACCESS[access]}`,
+    ...(parameters.length > 0 && { parameters }),
+    ...(body && { requestBody: { required: true, content: { "application/json": { schema: written(body) } } } }),
+    responses: { "200": done, default: json("The request was not carried out.", schemas.ApiError) },
+  };
+};
+
+/** The whole document; it says which schema is which by name, in the order of `schemas.ts`. */
+export const openapi = (): Json => {
+  const paths: Record<string, Record<string, Json>> = {};
+  for (const [name, endpoint] of Object.entries<Endpoint>(ENDPOINTS)) {
+    const path = `/${API_VERSION}${endpoint.path.replace(":address", "{address}")}`;
+    paths[path] = { ...paths[path], [endpoint.method.toLowerCase()]: operation(name, endpoint) };
+  }
+  const components = [...named]
+    .sort(([, a], [, b]) => (a < b ? -1 : 1))
+    .map(([schema, name]) => [name, spelledOut(schema)]);
+  return {
+    openapi: "3.1.0",
+    info: {
+      title: "dmhost control API",
+      version: VERSION,
+      description:
+        "Served on UNIX sockets; the kernel says who the caller is (SO_PEERCRED). v1 only gains fields: clients ignore fields and values that they do not know.",
+    },
+    paths,
+    components: { schemas: Object.fromEntries(components) },
+  };
+};

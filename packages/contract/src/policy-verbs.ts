@@ -1,0 +1,23 @@
+/** What can be asked of the policy, and the right that it takes. */
+export const POLICY_VERBS = {
+  status: "manage",
+  explain: "manage",
+  start: "manage",
+  stop: "manage",
+  restart: "manage",
+  once: "manage",
+  pause: "manage",
+  continue: "manage",
+  exit: "manage",
+  scale: "manage",
+  kill: "manage",
+  log: "manage",
+  tail: "manage",
+  pid: "manage",
+  logfile: "manage",
+  configfile: "manage",
+  edit: "write",
+  "run-as": "run-as",
+  host: "host",
+} as const satisfies Record<string, "manage" | "write" | "run-as" | "host">;
+export type PolicyVerb = keyof typeof POLICY_VERBS;
