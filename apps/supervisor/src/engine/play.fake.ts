@@ -17,7 +17,7 @@ export class Play {
   #sequence = 0;
   #clients = 0;
   /** Outcomes that blame a later request where there was none. */
-  readonly #lies: string[] = [];
+  readonly #unfounded: string[] = [];
   #hasOnce = false;
   /** Requests without an outcome. */
   readonly #pending = new Set<number>();
@@ -168,7 +168,7 @@ export class Play {
       this.#pending.delete(number);
       const isOvertaken = !result.ok && result.reason.endsWith(" requested meanwhile");
       // A run of `once` stops without a request.
-      if (isOvertaken && !this.#hasOnce && this.#sequence === number) this.#lies.push(result.reason);
+      if (isOvertaken && !this.#hasOnce && this.#sequence === number) this.#unfounded.push(result.reason);
     });
   }
 
@@ -192,7 +192,7 @@ export class Play {
     const before = ports.runs.live;
     // A daemon that exited has no record: the next supervisor loads it like any other conf file.
     for (const id of this.#latest.keys()) if (!this.scene.supervisor.daemon(id)) this.#latest.delete(id);
-    // What is not written is not known to the next supervisor.
+    // The next supervisor knows only what is written.
     if (ports.records.full) this.#latest.clear();
     ports.replace(how);
     const known = new Set(
@@ -247,6 +247,11 @@ export class Play {
     const peak = count <= size ? size : Math.max(size, this.#peaks.get(daemon.id) ?? size);
     this.#peaks.set(daemon.id, peak);
     expect(count, `${daemon.id} has more runs than its size and one`).toBeLessThanOrEqual(peak + 1);
+    if (daemon.block?.kind === "forbidden") {
+      const phases = daemon.instances().map(({ state }) => state.phase);
+      expect(phases, `${daemon.id} is forbidden`).not.toContain("running");
+      expect(phases, `${daemon.id} is forbidden`).not.toContain("starting");
+    }
     const isChanging = daemon.rolling || daemon.instances().some(({ retiring }) => retiring);
     if (!isChanging) expect(count, `${daemon.id} has more runs than its size`).toBeLessThanOrEqual(size);
   }
@@ -282,7 +287,7 @@ export class Play {
   /** What holds once nothing more happens. */
   checkCalm(): void {
     expect([...this.#pending], "requests without an outcome").toEqual([]);
-    expect(this.#lies, "outcomes that blame a later request").toEqual([]);
+    expect(this.#unfounded, "outcomes that blame a later request").toEqual([]);
     for (const daemon of this.scene.supervisor.daemons()) {
       const active = daemon.instances();
       expect(

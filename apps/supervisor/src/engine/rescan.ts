@@ -28,7 +28,7 @@ export interface RescanHost {
   /** Closes and forgets a daemon that has stopped. */
   drop(daemon: Daemon): void;
   /** Applies policy and conf file to a daemon: blocks it or offers its terms. */
-  judge(daemon: Daemon): void;
+  admit(daemon: Daemon): void;
   /** Whether one of its accounts has another uid now. */
   hasForeignAccount(daemon: Daemon): boolean;
   /** Whether the owner's budget limits the number of daemons. */
@@ -66,7 +66,7 @@ export class Rescan {
       else this.#reload(known, file);
     }
     if (complete) this.#remove(new Set([...files.map((file) => file.name), ...passedOver]), loaded);
-    if (this.#host.limitsDaemons(owner.name)) this.#judgeForbidden(owner.name);
+    if (this.#host.limitsDaemons(owner.name)) this.#admitForbidden(owner.name);
     this.#watch(owner, directories, changed);
   }
 
@@ -81,9 +81,9 @@ export class Rescan {
   #load(owner: Account, file: FoundFile): void {
     const daemon = this.#host.add(owner, file);
     this.findings.found.push(daemon.id);
-    const judged = this.#host.admission().terms(daemon);
-    const resumed = daemon.resume("kind" in judged ? undefined : judged);
-    this.#host.judge(daemon);
+    const admitted = this.#host.admission().terms(daemon);
+    const resumed = daemon.resume("kind" in admitted ? undefined : admitted);
+    this.#host.admit(daemon);
     if (!resumed) this.#autostart(daemon);
   }
 
@@ -97,22 +97,22 @@ export class Rescan {
     if (daemon.lives) {
       this.#relimit(daemon);
       // Instances without a run may be blocked by the former conf file.
-      if (daemon.block) this.#host.judge(daemon);
+      if (daemon.block) this.#host.admit(daemon);
       return;
     }
     const { kind } = daemon.block ?? {};
-    this.#host.judge(daemon);
+    this.#host.admit(daemon);
     if (kind === "invalid") this.#autostart(daemon);
   }
 
   /** Enforces changed limits that need no restart. */
   #relimit(daemon: Daemon): void {
-    const judged = this.#host.admission().terms(daemon);
-    if ("kind" in judged) return;
+    const admitted = this.#host.admission().terms(daemon);
+    if ("kind" in admitted) return;
     try {
       // A run of an earlier supervisor whose conf file was invalid has no terms yet.
-      if (!daemon.terms) daemon.offer(judged);
-      daemon.relimit(judged);
+      if (!daemon.terms) daemon.offer(admitted);
+      daemon.relimit(admitted);
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       this.findings.problems.push(`${daemon.file.path}: cannot change the limits of its runs: ${why}; restart it`);
@@ -130,10 +130,10 @@ export class Rescan {
   }
 
   /** Daemons that exceeded the number that the budget permits may be within it now. */
-  #judgeForbidden(owner: string): void {
+  #admitForbidden(owner: string): void {
     for (const daemon of this.#host.daemonsOf(owner)) {
       if (daemon.block?.kind !== "forbidden" || daemon.lives) continue;
-      this.#host.judge(daemon);
+      this.#host.admit(daemon);
       if (daemon.state.run === 0) this.#autostart(daemon);
     }
   }

@@ -212,6 +212,22 @@ describe("a rolling restart", () => {
     expect([live(scene), daemon.state.phase]).toEqual([[], "forbidden"]);
   });
 
+  test("starts no candidate of a daemon that is forbidden while the restart waits for room", async () => {
+    const { scene, daemon } = await listening();
+    scene.ports.runs.born = (run) => {
+      run.obedient = false;
+    };
+    void scene.supervisor.restart(daemon);
+    const restart = scene.supervisor.restart(daemon);
+    scene.reload({ runsAs: { bob: [] } });
+    const before = scene.ports.runs.all.length;
+    expect(await scene.after(30_000, restart)).toMatchObject({
+      ok: false,
+      reason: expect.stringContaining("[runs_as]"),
+    });
+    expect([scene.ports.runs.all.length, live(scene)]).toEqual([before, []]);
+  });
+
   test("goes on where the old run ends by itself and for good", async () => {
     const { scene, daemon } = await listening();
     const [old] = scene.ports.runs.live;

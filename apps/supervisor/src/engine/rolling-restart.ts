@@ -83,6 +83,12 @@ export class RollingRestart {
         this.#wait();
         return;
       case "begin": {
+        const block = this.#target.instance(move.old)?.state.block;
+        if (block) {
+          this.#end();
+          this.#target.rollBack(undefined, block.reason);
+          return;
+        }
         if (!this.#target.hasRoom()) {
           this.#wait();
           return;

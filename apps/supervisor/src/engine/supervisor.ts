@@ -100,7 +100,7 @@ export class Supervisor {
       if (this.#hasForeignAccount(daemon)) this.#evict(daemon);
       else {
         daemon.refresh(rule.accounts, former.accounts);
-        this.#judge(daemon);
+        this.#admit(daemon);
         this.#applyBudget(daemon, former.policy.budget(daemon.key.owner.name));
       }
     }
@@ -164,7 +164,7 @@ export class Supervisor {
       daemon: (id) => this.#daemons.get(id),
       add: (owner, file) => this.#add(owner, file),
       drop: (daemon) => this.#drop(daemon),
-      judge: (daemon) => this.#judge(daemon),
+      admit: (daemon) => this.#admit(daemon),
       hasForeignAccount: (daemon) => this.#hasForeignAccount(daemon),
       limitsDaemons: (owner) => this.policy.budget(owner).daemons !== undefined,
       watchMemory: (daemon) => this.#memoryGuard.watch(daemon),
@@ -181,17 +181,18 @@ export class Supervisor {
   }
 
   /** Blocks a daemon that must not run, else offers its terms and unblocks it. While a run lives, its terms stay. */
-  #judge(daemon: Daemon): void {
+  #admit(daemon: Daemon): void {
     const { lives } = daemon;
-    const judged =
+    const admitted =
       lives && daemon.terms ? this.#admission().present(daemon, daemon.terms) : this.#admission().terms(daemon);
-    if (judged && "kind" in judged) {
+    if (admitted && "kind" in admitted) {
       const { block } = daemon;
-      if (block?.kind !== judged.kind || block.reason !== judged.reason) daemon.feed({ type: "block", block: judged });
+      if (block?.kind !== admitted.kind || block.reason !== admitted.reason)
+        daemon.feed({ type: "block", block: admitted });
       return;
     }
     // A run of an earlier supervisor has no terms where its conf file was invalid or forbidden.
-    if (judged && !(lives && daemon.terms) && !daemon.offer(judged)) return;
+    if (admitted && !(lives && daemon.terms) && !daemon.offer(admitted)) return;
     if (daemon.block) daemon.feed({ type: "unblock" });
   }
 
@@ -249,13 +250,13 @@ export class Supervisor {
       if (!file) return cannot(`its conf file ${daemon.file.path} does not exist`);
       // A conf file that cannot be read may be unchanged.
       if (file.legible || !daemon.lives) daemon.file = file;
-      const judged = this.#admission().terms(daemon, file);
-      if ("kind" in judged) {
-        if (!daemon.lives) daemon.feed({ type: "block", block: judged });
-        return cannot(judged.reason);
+      const admitted = this.#admission().terms(daemon, file);
+      if ("kind" in admitted) {
+        if (!daemon.lives) daemon.feed({ type: "block", block: admitted });
+        return cannot(admitted.reason);
       }
       this.#keep(daemon);
-      if (!daemon.offer(judged)) return cannot(daemon.block?.reason ?? "");
+      if (!daemon.offer(admitted)) return cannot(daemon.block?.reason ?? "");
       if (daemon.block) daemon.feed({ type: "unblock" });
     }
     if (verb !== "restart") daemon.feed({ type: verb });

@@ -51,7 +51,7 @@ export class FakeConfSource implements ConfSource {
     this.#of(owner).delete(name);
   }
 
-  /** The supervisor dies: nobody watches any more. */
+  /** The supervisor dies, and with it its watches. */
   forget(): void {
     this.#watches.clear();
   }
