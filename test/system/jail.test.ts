@@ -324,7 +324,7 @@ test("a service directory within its jail: run and finish begin there, and log/r
   await until("past its shell", () => argumentsOf(moved.pid)[0]?.endsWith("sleep"));
   expect(readlinkSync(`/proc/${moved.pid}/cwd`)).toBe(`${jail}/service/moved`);
   // The run that began where there is nothing now had a finish that could not.
-  expect(supervisor.text()).toContain("its finish was not begun: no such directory");
+  expect(supervisor.text()).toContain("its finish was not started: no such directory");
   await supervisor.act("stop", idOf("web"));
 });
 
