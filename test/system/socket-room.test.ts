@@ -74,7 +74,7 @@ test.each([
   }
 
   const { reason } = await supervisor.reaches(id, "failed");
-  expect(reason).toMatch(`killed, for its socket directory holds ${held};`);
+  expect(reason).toMatch(`killed because its socket directory holds ${held};`);
   const told = await bob.run([toolbox.node, toolbox.dmctl, "explain", `flood-${kind}`]);
   expect(told.stdout).toContain(held);
   expect(told.stdout).toContain("keep its files elsewhere");
