@@ -40,23 +40,7 @@ exec "$programs/node" --lite-mode --max-semi-space-size=1 --v8-pool-size=1 --exp
 RUN
   supervisor_changed=$written
 
-  written=no
-  write_service nginx <<RUN
-#!/bin/sh
-exec 2>&1
-echo \$\$ >.process-group
-export DMHOST_SITE_LOGS="$site_logs"
-$web_become"$web/web-server" start "$web"
-RUN
-  # A reload would leave the web-server of before at work.
-  cmp -s "$checkout/nginx/web-server" "$web/web-server" || written=yes
-  nginx_changed=$written
-  # A master that was killed leaves workers behind, which keep the port.
-  write_if_changed "$tree/nginx/finish" 755 <<'FINISH'
-#!/bin/sh
-kill -s KILL -- "-$(cat .process-group)" 2>/dev/null
-exit 0
-FINISH
+  write_web_services
   written=no
   make_web_directory "$1" "$2"
   web_changed=$written
@@ -67,9 +51,16 @@ FINISH
     return
   fi
   step "services: running"
+  s6-svscanctl -a "$tree"
+  await_services
   if [ "$supervisor_changed" = yes ]; then
     step "  the supervisor changed: restarting it and its daemons"
     s6-svc -wR -T 60000 -r "$tree/supervisor"
+  fi
+  if [ "$web_helpers_changed" = yes ]; then
+    step "  the web server's services for sites changed: restarting them"
+    s6-svc -r "$tree/site-installer"
+    s6-svc -r "$tree/site-logs"
   fi
   if [ "$nginx_changed" = yes ]; then
     step "  nginx's service changed: restarting it"

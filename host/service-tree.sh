@@ -1,7 +1,8 @@
 # shellcheck shell=sh
-# The services of a mode that runs directly on the machine: `supervisor` and `nginx`, each with its logger,
-# under one s6-svscan.
+# The services of a mode that runs directly on the machine, each with its logger, under one s6-svscan.
 # `tree` is the scan directory, `tree_logs` where the logs are written; the mode sets both.
+
+services="supervisor nginx site-installer site-logs"
 
 # Whether the s6-svscan of `tree` runs.
 tree_running() {
@@ -17,7 +18,7 @@ tree_orphaned() {
 
 stop_orphans() {
   step "stopping services whose s6-svscan was killed"
-  for orphan in nginx supervisor nginx/log supervisor/log; do
+  for orphan in nginx site-installer site-logs supervisor nginx/log site-installer/log site-logs/log supervisor/log; do
     ! s6-svok "$tree/$orphan" 2>/dev/null || s6-svc -wD -T 60000 -xd "$tree/$orphan" || :
   done
 }
@@ -36,7 +37,12 @@ start_tree() {
   setsid --fork env -i "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" "HOME=$HOME" LANG=C.UTF-8 \
     sh -c 'umask 022; cd "$1" && echo $$ >.svscan-pid && exec s6-svscan -c 16 .' dmhost-services "$tree" \
     </dev/null >>"$tree_logs/svscan.log" 2>&1 9>&-
-  for start_service in supervisor nginx; do
+  await_services
+}
+
+# Ends the command if a service has not been taken up after 10 s.
+await_services() {
+  for start_service in $services; do
     start_tries=0
     until s6-svok "$tree/$start_service" 2>/dev/null; do
       start_tries=$((start_tries + 1))
@@ -92,12 +98,18 @@ stop_tree() {
 
 # One line per service: whether it is up, its pid, for how long.
 show_tree() {
-  for show_service in supervisor nginx; do
-    printf '%-12s %s\n' "$show_service" "$(s6-svstat "$tree/$show_service")"
+  for show_service in $services; do
+    printf '%-14s %s\n' "$show_service" "$(s6-svstat "$tree/$show_service")"
   done
 }
 
-# Shows the ends of both logs, and what comes, until interrupted.
+# Shows the ends of all logs, and what comes, until interrupted.
 follow_tree_logs() {
-  exec tail -n 20 -F "$tree_logs/supervisor/current" "$tree_logs/nginx/current"
+  # shellcheck disable=SC2086
+  set -- $services
+  for follow_service in "$@"; do
+    set -- "$@" "$tree_logs/$follow_service/current"
+    shift
+  done
+  exec tail -n 20 -F "$@"
 }

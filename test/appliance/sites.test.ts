@@ -7,7 +7,7 @@ import { HostAccount } from "./host-account.ts";
 import { HTTP_SERVER, PAGE } from "./programs.ts";
 
 const NAME = "dmap-sites";
-const HOSTS = ["shop", "files", "line", "nap", "own"] as const;
+const HOSTS = ["shop", "files", "line", "nap", "own", "late"] as const;
 
 let appliance: Appliance;
 let alice: HostAccount;
@@ -247,6 +247,21 @@ test("an owner adds a daemon with dmctl edit through the host's run directory", 
   expect(edited).toMatchObject({ code: 0 });
   expect(readdirSync(join(alice.home, ".daemon-manager/daemons"))).toContain("made.conf");
   expect(await dmctl("list")).toContain(`${NAME}/made`);
+});
+
+test("a site installer that is killed is back at once, and installs the next site", async () => {
+  const installer = () => appliance.shell("nginx", "s6-svstat -o pid /etc/dmhost-nginx/temp/services/site-installer");
+  const former = await installer();
+  expect(former).toMatch(/^[1-9]\d*$/);
+  await appliance.shell("nginx", `kill -9 ${former}`);
+  const conf = "start = exec sleep 10000\nhost = late.test\ndocroot = ~/www\n";
+  await alice.write(".daemon-manager/daemons/late.conf", conf);
+  await dmctl("rescan");
+  await eventually("the late site", async () => {
+    const { status, body } = await ask("late", "/note.txt");
+    return status === 200 && body === "static\n" ? true : undefined;
+  });
+  expect(await installer()).not.toBe(former);
 });
 
 describe("kill -9 of the supervisor", () => {

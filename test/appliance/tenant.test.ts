@@ -155,7 +155,7 @@ describe("./dmhost up, after the machine changed", () => {
     const nginx = (await appliance.inspect("nginx")).Id;
     const output = await appliance.dmhost("up");
     expect(output).toContain("accounts: changed on this machine");
-    expect(output).toContain("took up the vhosts");
+    expect(output).toContain("reloaded the vhosts");
     expect((await appliance.inspect("nginx")).Id).toBe(nginx);
     const answer = await eventually("the new account's site", async () => {
       const got = await appliance.request("/hello.php", { headers: { host: "late.test" } });

@@ -2,7 +2,8 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { findCgroupRoot, limitGroups, makeGroup, removeGroup } from "../../apps/supervisor/src/os/limits/cgroup.ts";
+import { limitGroups, makeGroup, removeGroup } from "../../apps/supervisor/src/os/limits/cgroup.ts";
+import { findCgroupRoot } from "../../apps/supervisor/src/os/limits/cgroup-root.ts";
 import { nameFor } from "./account.ts";
 import { kill } from "./proc.ts";
 import { run, succeed, until } from "./program.ts";

@@ -44,7 +44,7 @@ test("a jail that is another by the time that it has been entered is refused", a
   expect(await enter("")).toMatchObject({ code: 0, stdout: `${jail()}\n` });
   expect(await enter(SWAP)).toMatchObject({
     code: LAUNCH_FAILED,
-    stdout: `it is another by now\nentering the jail ${jail()}\n`,
+    stdout: `another directory has replaced it\nentering the jail ${jail()}\n`,
   });
   await succeed("rmdir", `${jail()}.was`);
 });

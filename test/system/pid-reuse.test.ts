@@ -13,9 +13,9 @@ const PRELUDE = `
   import { once } from "node:events";
   import { writeFileSync } from "node:fs";
   import { setTimeout } from "node:timers/promises";
-  import { adopt, clear } from "${OS}/processes/run.ts";
+  import { adopt, clear } from "${OS}/processes/adopt.ts";
   import { identify } from "${OS}/kernel/process-table.ts";
-  import { Readiness } from "${OS}/kernel/poller.ts";
+  import { Poller } from "${OS}/kernel/poller.ts";
   const begin = (script) => {
     const child = spawn("sh", ["-c", script], { detached: true, stdio: ["ignore", "pipe", "ignore"] });
     return { child, ended: once(child, "exit"), told: once(child.stdout, "data").then(([data]) => Number(data)) };
@@ -65,7 +65,7 @@ test.skipIf(!existsSync(LAST_PID))(
     const ended = Promise.withResolvers();
     const gone = Promise.withResolvers();
     const news = { exited: ended.resolve, gone: gone.resolve };
-    const run = adopt(leader, undefined, new Readiness(), news);
+    const run = adopt(leader, undefined, new Poller(), news);
     run.usage();
     former.child.kill("SIGKILL");
     await ended.promise;

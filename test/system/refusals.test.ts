@@ -48,7 +48,7 @@ const ATTACKS: readonly [name: string, make: (path: string) => unknown, reason: 
   [
     "linked",
     (path) => linkSync(mallory.write("elsewhere", FINE), path),
-    /: it has 2 hard links; make a copy of its own$/,
+    /: it has 2 hard links; replace it by a copy$/,
   ],
   ["directory", (path) => mkdirSync(path), /: it is not a regular file$/],
   ["huge", written((path) => truncateSync(path, 2 ** 30)), /: it has 1073741824 bytes, at most 65536 are read$/],
@@ -103,7 +103,7 @@ test("names that break the grammar are told escaped and never loaded", async () 
   const { found, problems } = await supervisor.rescan();
   expect(found).toEqual([]);
   expect(problems).toHaveLength(names.length);
-  expect(problems.join("\n")).toContain(`${directory()}/two\\nlines.conf: no name for a daemon`);
+  expect(problems.join("\n")).toContain(`${directory()}/two\\nlines.conf: a daemon cannot have this name`);
   expect(problems.join("\n")).toContain("\\u001b[31mred.conf");
   // biome-ignore lint/suspicious/noControlCharactersInRegex: that there are none is what is tested
   for (const problem of problems) expect(problem).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/);

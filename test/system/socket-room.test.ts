@@ -54,7 +54,7 @@ test.each([
   ["files", "more than 64 files"],
   ["bytes", "more than 1 MiB"],
   ["below", "more than 64 files"],
-  ["shut", "a directory that cannot be looked into"],
+  ["shut", "a directory that cannot be read"],
 ])("one that fills it with %s is ended and told why, what it wrote goes, and others begin", async (kind, held) => {
   const id = `${bob.name}/flood-${kind}`;
   bob.write(`flood-${kind}.pl`, flooder(kind));

@@ -303,8 +303,8 @@ describe("variables out of files", () => {
   });
 
   test.each([
-    ["what the launch needs for itself", "DMHOST_VAR_Q=1", "the name DMHOST_VAR_Q is the launch's own"],
-    ["what no shell begins with", "OPTIND=x", "OPTIND is no number, and /bin/sh begins with no other"],
+    ["what the launch needs for itself", "DMHOST_VAR_Q=1", "the name DMHOST_VAR_Q is reserved for the launch"],
+    ["what no shell begins with", "OPTIND=x", "OPTIND is no number, and /bin/sh does not start with any other value"],
   ])("an env-file that sets %s costs its daemon the launch, and the stage is named", async (_, line, why) => {
     alice.write("own.env", `Q=2\n${line}\n`);
     expect(await refusal("own", "env-file = ~/own.env")).toBe(`putting the variables together: ${why}`);

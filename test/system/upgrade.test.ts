@@ -51,11 +51,16 @@ afterAll(async () => {
   await stage.remove();
 });
 
-test("nginx is restarted for another nginx/web-server, and reloaded for another configuration", async () => {
+test("Nginx is restarted for another nginx/web-server, reloaded for another configuration, and left alone for another site installer", async () => {
   const first = await master();
   expect(await up()).not.toMatch(/nginx's/);
   appendFileSync(`${checkout}/nginx/nginx.conf`, "# another\n");
   expect(await up()).toContain("nginx's configuration changed: reloading it");
+  expect(await master()).toBe(first);
+  appendFileSync(`${checkout}/nginx/site-installer`, "# another\n");
+  const helpers = await up();
+  expect(helpers).toContain("the web server's services for sites changed: restarting them");
+  expect(helpers).not.toMatch(/nginx's/);
   expect(await master()).toBe(first);
   appendFileSync(`${checkout}/nginx/web-server`, "# another\n");
   expect(await up()).toContain("nginx's service changed: restarting it");

@@ -129,7 +129,7 @@ test("the record of an instance that cannot be removed is told of", async () => 
   });
   await supervisor.scale(idOf("scaled"), 1);
   await until("a line about it", () =>
-    supervisor.log().some(({ reason }) => reason?.startsWith("cannot remove its state: ")),
+    supervisor.log().some(({ reason }) => reason?.startsWith("cannot remove its record: ")),
   );
   // It may have been taken for the spare one.
   for (const each of [record, `${record}~`]) rmSync(each, { recursive: true, force: true });

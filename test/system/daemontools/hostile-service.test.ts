@@ -241,7 +241,7 @@ test("a directory that cannot be watched is named, and the others are watched", 
     const { problems: told } = await supervisor.rescan();
     return told.length > 0 && told;
   });
-  expect(problems).toEqual([`${path}/log: cannot be watched (EACCES), so changes in it are found by rescan alone`]);
+  expect(problems).toEqual([`${path}/log: cannot be watched (EACCES), so only a rescan finds changes in it`]);
   writeService(join(directory(), "unasked"), { run: SLEEP }, mallory);
   await until("a daemon that nobody has scanned for", async () => {
     const { status } = await supervisor.ask("GET", `/v1/daemons/${encodeURIComponent(idOf("unasked"))}`);
@@ -262,7 +262,7 @@ test("names that are none are reported without their control characters", async 
   const { found, problems } = await supervisor.rescan();
   expect(found).toEqual([]);
   expect(problems).toHaveLength(4);
-  expect(problems.join("\n")).toContain(`${directory()}/two\\nlines: no name for a daemon`);
+  expect(problems.join("\n")).toContain(`${directory()}/two\\nlines: a daemon cannot have this name`);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: that there are none is what is tested
   for (const problem of problems) expect(problem).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/);
   rmSync(directory(), { recursive: true });
@@ -302,7 +302,7 @@ test("of more than 4096 directories the first are looked at, with a run or witho
   const { found, problems } = await supervisor.rescan();
   expect([found, problems]).toEqual([
     [idOf("before")],
-    [`${directory()}: 4098 directories, only the first 4096 are looked at`],
+    [`${directory()}: 4098 directories, only the first 4096 are read`],
   ]);
   rmSync(directory(), { recursive: true });
   await supervisor.rescan();

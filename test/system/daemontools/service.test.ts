@@ -141,7 +141,7 @@ test("of a conf file and a directory of one name the conf file counts, and the d
   const { configFile } = await supervisor.reaches(idOf("twice"), "running");
   expect(configFile).toBe(conf);
   expect((await supervisor.rescan()).problems).toContain(
-    `${directoryOf("twice")}/run: not loaded, for ${conf} has the same name; rename one of them`,
+    `${directoryOf("twice")}/run: not loaded: ${conf} has the same name; rename one of them`,
   );
   rmSync(conf);
   rmSync(directoryOf("twice"), { recursive: true });

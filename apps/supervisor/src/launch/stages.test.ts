@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import * as stages from "./stages.ts";
 
-const { AS_ROOT, AS_ROOT_FOR_LOGGER, AWAIT_WORD, ENTER_JAIL, LAUNCH_FAILED, READ_VARIABLES, TAKE_LOCK } = stages;
-const { VEIL, VEILED } = stages;
+const { AS_ROOT, AS_ROOT_FOR_LOGGER, AWAIT_GO, ENTER_JAIL, LAUNCH_FAILED, READ_VARIABLES, TAKE_LOCK } = stages;
+const { PREFIX, PREFIXED } = stages;
 
 test("perl compiles the stage that reads env-dir and env-file without a warning", () => {
   const { status, stderr } = spawnSync("/usr/bin/perl", ["-wc", "-e", READ_VARIABLES], { encoding: "utf8" });
@@ -18,7 +18,7 @@ test.each(
   Object.entries({
     AS_ROOT,
     AS_ROOT_FOR_LOGGER,
-    AWAIT_WORD,
+    AWAIT_GO,
     ENTER_JAIL,
     TAKE_LOCK,
     becomeDaemon: stages.becomeDaemon("9>&-", "exec true"),
@@ -35,7 +35,7 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 /** Prints the variables that the stages after it see, their names without the prefix, and the names that are listed. */
-const PRINT = `print map { /^${VEIL}(.*)/s ? "$1=$ENV{$_}\\0" : () } sort keys %ENV; print join(",", sort split / /, $ENV{${VEILED}})`;
+const PRINT = `print map { /^${PREFIX}(.*)/s ? "$1=$ENV{$_}\\0" : () } sort keys %ENV; print join(",", sort split / /, $ENV{${PREFIXED}})`;
 
 interface Read {
   readonly code: number | null;
@@ -47,8 +47,8 @@ interface Read {
 
 /** Runs the stage with env-dir, env-file and pinned names, after these variables of the conf file. */
 const read = (envDir: string, envFile: string, pinned = "", before: Readonly<Record<string, string>> = {}): Read => {
-  const veiled = Object.entries(before).map(([name, value]) => [`${VEIL}${name}`, value]);
-  const env = { PATH: "/usr/bin:/bin", ...Object.fromEntries(veiled), [VEILED]: Object.keys(before).join(" ") };
+  const prefixed = Object.entries(before).map(([name, value]) => [`${PREFIX}${name}`, value]);
+  const env = { PATH: "/usr/bin:/bin", ...Object.fromEntries(prefixed), [PREFIXED]: Object.keys(before).join(" ") };
   const argv = ["-e", READ_VARIABLES, envDir, envFile, pinned, "/usr/bin/perl", "-e", PRINT];
   const stdio = ["ignore", "pipe", "inherit", "pipe"] as const;
   const { status, output } = spawnSync("/usr/bin/perl", argv, { env, stdio: [...stdio], encoding: "utf8" });
@@ -97,7 +97,7 @@ test("a pinned variable keeps the value of the conf file", () => {
 test.each([
   ["a line without a name", "A=1\nno name\n", "line 2 is not NAME=value"],
   ["a NUL", "A=a\0b\n", "line 1 is not NAME=value"],
-  ["a name of the launch's own", "DMHOST_VAR_X=1\n", "the name DMHOST_VAR_X is the launch's own"],
+  ["a name of the launch's own", "DMHOST_VAR_X=1\n", "the name DMHOST_VAR_X is reserved for"],
   ["an OPTIND that is no number", "OPTIND=x\n", "OPTIND is no number"],
   ["more than 64 KiB", "#".repeat(65_537), "more than 65536 bytes"],
   [

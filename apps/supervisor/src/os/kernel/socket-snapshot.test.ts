@@ -3,8 +3,9 @@ import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { createConnection, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { dumpSocketDiagnosis } from "./libc.ts";
-import { type Dump, fileNumber, SocketSnapshots } from "./socket-snapshot.ts";
+import { fileNumber } from "./file-number.ts";
+import { dumpSockets } from "./sock-diag.ts";
+import { type Dump, SocketSnapshots } from "./socket-snapshot.ts";
 
 let directory: string;
 let server: Server;
@@ -114,7 +115,7 @@ it.each(["ENOENT", "EPROTONOSUPPORT", "ECONNREFUSED", "EACCES", "EPERM"])(
   "knows nothing where the kernel does not tell: %s",
   (code) => {
     const snapshots = failing(code);
-    expect(snapshots.recent()).toMatchObject({ told: false });
+    expect(snapshots.recent()).toMatchObject({ supported: false });
     expect(snapshots.recent()?.to(1).count).toBe(0);
     expect(snapshots.recent()?.has(1)).toBe(true);
   },
@@ -124,9 +125,9 @@ it("does not take a refusal of the kernel for an empty list", () => {
   const AF_NOBODY = 255;
   const snapshots = new SocketSnapshots((request, take) => {
     request[16] = AF_NOBODY;
-    dumpSocketDiagnosis(request, take);
+    dumpSockets(request, take);
   });
-  expect(snapshots.recent()?.told).not.toBe(true);
+  expect(snapshots.recent()?.supported).not.toBe(true);
 });
 
 it.each(["EMFILE", "ENFILE", "ENOMEM", "ENOBUFS"])("does not take it for nobody that it could not look: %s", (code) => {
@@ -145,5 +146,5 @@ it("looks again as soon as it can, where it could not", () => {
   expect(snapshots.recent()).toBeUndefined();
   fails = false;
   clock.now += 10;
-  expect(snapshots.recent()).toMatchObject({ told: true });
+  expect(snapshots.recent()).toMatchObject({ supported: true });
 });

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { allot, BOUNDLESS } from "../../core/allowance.ts";
-import { hasStarved, isPopulated, limitGroups, whySwapping } from "./cgroup.ts";
+import { hasOomKill, isPopulated, limitGroups } from "./cgroup.ts";
+import { whySwapping } from "./cgroup-root.ts";
 
 let group = "";
 beforeEach(() => {
@@ -20,11 +21,11 @@ test.each<[string, boolean]>([
   ["low 0\nhigh 0\nmax 0\noom 0\noom_group_kill 1\n", false],
 ])("whether the kernel has killed any of it, by %j", (events, expected) => {
   writeFileSync(join(group, "memory.events"), events);
-  expect(hasStarved(group)).toBe(expected);
+  expect(hasOomKill(group)).toBe(expected);
 });
 
 test("where nobody counts, nobody knows", () => {
-  expect(hasStarved(group)).toBe(false);
+  expect(hasOomKill(group)).toBe(false);
 });
 
 test("a group whose swap nobody counts is told by its name", () => {

@@ -150,7 +150,7 @@ describe("the file after one that is over", () => {
     });
     expect(lines).toEqual([
       "two",
-      "dmhost: files of this log may be missing here: what was read to its end is no longer kept",
+      "dmhost: files of this log may be missing here: the file that was read last was removed",
       "five",
       "six",
     ]);
@@ -164,7 +164,7 @@ describe("the file after one that is over", () => {
     expect(lines).toEqual([
       "one",
       "number 2",
-      "dmhost: 2 files of this log or more, to be read here, had been rotated away",
+      "dmhost: at least 2 files of this log missing here: removed before they were read",
       "number 5",
       "two",
     ]);
@@ -176,7 +176,7 @@ describe("the file after one that is over", () => {
     const lines = await read({ since: 0 }, (pieces) => {
       if (pieces === 1) remove(rotated(2));
     });
-    const gap = "dmhost: 1 file of this log or more, to be read here, had been rotated away";
+    const gap = "dmhost: at least 1 file of this log missing here: removed before they were read";
     expect(lines).toEqual(["cut", gap, "number 3", "two"]);
   });
 });

@@ -2,8 +2,9 @@ import { closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync } fro
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { mkfifo, reap, spawnSession } from "../kernel/libc.ts";
-import { begin, type Ended } from "./children.ts";
+import { mkfifo } from "../kernel/file-calls.ts";
+import { type Ended, reap, spawnSession } from "../kernel/spawn.ts";
+import { spawnChild } from "./children.ts";
 
 let directory: string;
 beforeEach(() => {
@@ -29,7 +30,7 @@ const run = async (script: string, descriptors: Iterable<readonly [number, numbe
   const path = join(directory, "output");
   const fd = openSync(path, "w");
   const how = await new Promise<Ended>((resolve) => {
-    begin(sh(script, [[0, -1], [1, fd], [2, fd], ...descriptors]), resolve);
+    spawnChild(sh(script, [[0, -1], [1, fd], [2, fd], ...descriptors]), resolve);
   });
   closeSync(fd);
   return { ...how, text: readFileSync(path, "utf8") };
@@ -81,15 +82,18 @@ test("an end is told though another's child that has ended is not reaped", async
   const other = spawnSession(sh("exit 3"));
   const how = await new Promise<Ended>((resolve) => {
     // It ends after the other one, which the kernel names first.
-    begin(sh(`while read -r text </proc/${other}/stat && [ "\${text#*) Z}" = "$text" ]; do :; done; exit 4`), resolve);
+    spawnChild(
+      sh(`while read -r text </proc/${other}/stat && [ "\${text#*) Z}" = "$text" ]; do :; done; exit 4`),
+      resolve,
+    );
   });
   expect([how, reap(other)]).toEqual([{ code: 4 }, { code: 3 }]);
 });
 
 test("a text with NUL is refused, which would end there", () => {
-  expect(() => begin(sh("exit 0\0; exit 1"), () => undefined)).toThrow("NUL");
+  expect(() => spawnChild(sh("exit 0\0; exit 1"), () => undefined)).toThrow("NUL");
 });
 
 test("a program that is not there is an error", () => {
-  expect(() => begin({ ...sh(""), file: join(directory, "none") }, () => undefined)).toThrow("ENOENT");
+  expect(() => spawnChild({ ...sh(""), file: join(directory, "none") }, () => undefined)).toThrow("ENOENT");
 });
