@@ -77,7 +77,7 @@ test.each([
   expect(reason).toMatch(`killed because its socket directory holds ${held};`);
   const told = await bob.run([toolbox.node, toolbox.dmctl, "explain", `flood-${kind}`]);
   expect(told.stdout).toContain(held);
-  expect(told.stdout).toContain("keep its files elsewhere");
+  expect(told.stdout).toContain("Keep its files elsewhere");
   await until("room", hasRoom);
   for (const name of [`own-${kind}`, `held-${kind}`]) await supervisor.act("stop", `${alice.name}/${name}`);
 });
