@@ -1,4 +1,4 @@
-/** Man pages and completion as `up` puts them into place, read by man itself. */
+/** Man pages and completion as `./dmhost up` installs them, shown by man(1). */
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -26,7 +26,7 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(share, { recursive: true }));
 
-/** A page as a terminal of 200 columns shows it, without bold and underlining. */
+/** Returns a page as a terminal of 200 columns shows it, without bold and underlining. */
 const page = async (name: string): Promise<string> => {
   const argv = ["env", "MANWIDTH=200", "LC_ALL=C.UTF-8", "MAN_KEEP_FORMATTING=", "man", "-M", `${share}/man`, name];
   const text = await succeed(...argv);
@@ -41,20 +41,20 @@ test.each([
   ["daemon.conf", DAEMON_KEYS.map(({ key }) => key)],
   ["daemon-manager.conf", SETTINGS_KEYS.map(({ key }) => key)],
   ["daemon-manager.conf", SECTIONS.map((name) => `[${name}]`)],
-])("`man %s` shows %s.", async (name, terms) => {
+])("the man page %s has an entry for each of %s", async (name, terms) => {
   const shown = (await page(name)).split("\n").map((line) => line.trim());
   const headed = (term: string): boolean => shown.some((line) => line.split(/[ ,]+/).includes(term));
   expect(terms.filter((term) => !headed(term))).toEqual([]);
 });
 
-test("Quotes, dashes and hyphens survive the conversion to man pages.", async () => {
+test("man pages show underscores, double dashes and indented examples literally", async () => {
   const text = await page("dmctl");
   expect(text).toContain("DMCTL_SOCKET");
   expect(text).toContain("dmctl wordpress log --lines 100 --utc");
   expect(await page("daemon-manager.conf")).toContain("    @customers: @webapps");
 });
 
-test("Installed completion equals that of the checkout, and every installed file is world-readable.", () => {
+test("installed completion files equal those of the checkout, and all accounts can read them and the man pages", () => {
   for (const [source, place] of [
     ["dmctl.bash", "bash-completion/completions/dmctl"],
     ["_dmctl", "zsh/site-functions/_dmctl"],
@@ -66,7 +66,7 @@ test("Installed completion equals that of the checkout, and every installed file
   expect(statSync(join(share, "man/man1/dmctl.1")).mode & 0o777).toBe(0o644);
 });
 
-test("A second installation writes nothing, and replaces a page that was changed.", async () => {
+test("a second installation writes nothing, and restores a man page that was changed", async () => {
   const place = join(share, "man/man5/daemon.conf.5");
   const before = statSync(place).mtimeMs;
   expect((await install()).stdout).toMatch(/manual and completion: installed already\n$/);

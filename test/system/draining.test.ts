@@ -1,4 +1,4 @@
-/** What is replaced, or too many, finishes its requests within `drain`, whatever it does at TERM; busy pools too. */
+/** Draining: a replaced or scaled-down process, or a busy pool, finishes its requests within `drain` before it gets TERM. */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -27,7 +27,7 @@ beforeAll(async () => {
     "pool.pl",
     'for (1..3) { fork or do { $ENV{LISTEN_PID} = $$; exec "perl", @ARGV } } 1 while wait > 0;',
   );
-  // Its workers end at once at TERM, whatever they have in hand.
+  // Its workers exit at once on TERM, even during a request.
   pool = serve("3", "no", "abrupt").replace("exec perl", `exec perl ${master}`);
   supervisor = stage.supervisor("main", [`nginx-group = ${nameFor("web")}`, "[runs_as]", alice.name]);
   await supervisor.start();
@@ -37,13 +37,13 @@ afterAll(() => stage.remove());
 const FAST = ["listen = systemd", "ready-after = 0.2", "stop-timeout = 1h"];
 const idOf = (name: string): string => `${alice.name}/${name}`;
 const socketOf = (name: string): string => `${supervisor.fastcgiDir}/${alice.name}/${name}.sock`;
-/** A file that lets go who asked to wait for it. */
+/** A file for which a request of `wait PATH` waits. */
 const gate = (name: string): { path: string; open: () => void } => {
   const path = join(alice.home, `${name}.gate`);
   rmSync(path, { force: true });
   return { path, open: () => void alice.write(`${name}.gate`, "") };
 };
-const isHeld = (pid: number): boolean => {
+const isStopped = (pid: number): boolean => {
   try {
     return statusOf(pid).get("State")?.startsWith("T") === true;
   } catch {
@@ -54,62 +54,70 @@ const socketsOf = (pid: number): number => {
   try {
     return [...descriptorsOf(pid).values()].filter((each) => each.startsWith("socket:")).length;
   } catch {
-    // Perl looks for its modules: a descriptor is not there any more.
+    // Perl is loading its modules: a descriptor was closed after the listing.
     return 0;
   }
 };
-const takesUp = (pids: readonly number[]): Promise<number> =>
-  until("a connection in hand", () => pids.find((pid) => socketsOf(pid) > 1));
-/** A new daemon that runs; gives the pids of its main process and of the children of that. */
+const untilOneAccepted = (pids: readonly number[]): Promise<number> =>
+  until("an accepted connection", () => pids.find((pid) => socketsOf(pid) > 1));
+/** Makes a daemon and waits until it runs; returns the pids of its main process and of its children. */
 const running = async (name: string, children: number, ...lines: string[]): Promise<[number, ...number[]]> => {
   alice.writeConf(name, ...lines);
   await supervisor.rescan();
   const { pid } = await supervisor.reaches(idOf(name), "running");
-  return [pid, ...(await until("its children", () => childrenOf(pid).length === children && childrenOf(pid)))];
+  return [
+    pid,
+    ...(await until("the children of the main process", () => childrenOf(pid).length === children && childrenOf(pid))),
+  ];
 };
 
-/** So many clients who ask again and again until `work` is done. One who is not answered rejects. */
+/** Lets this many clients send requests one after another until `work` is done. Rejects when a request fails. */
 const during = async <T>(clients: number, ask: () => Promise<unknown>, work: () => Promise<T>): Promise<T> => {
   let going = true;
-  const asking = Array.from({ length: clients }, async () => {
+  const polling = Array.from({ length: clients }, async () => {
     while (going) await ask();
   });
   try {
-    return await Promise.race([work(), Promise.all(asking).then(() => Promise.reject(new Error("nobody asks")))]);
+    return await Promise.race([
+      work(),
+      Promise.all(polling).then(() => Promise.reject(new Error("the clients ended before the work"))),
+    ]);
   } finally {
     going = false;
-    await Promise.allSettled(asking);
-    await Promise.all(asking);
+    await Promise.allSettled(polling);
+    await Promise.all(polling);
   }
 };
 
-/** A pool, which of its processes has a request that lasts until its gate is open, and that request. */
+/** Starts a pool with one request that lasts until the gate opens; returns its pids, the busy worker and the request. */
 const busyPool = async (name: string, ...more: string[]) => {
   const pids = await running(name, 3, pool, ...FAST, ...more);
   const { path, open } = gate(name);
   const long = askLine(socketOf(name), `wait ${path}`);
-  const worker = await takesUp(pids.slice(1));
+  const worker = await untilOneAccepted(pids.slice(1));
   return { pids, long, open, worker };
 };
-/** Three who ask so are always served, and each worker of the old pool and the new has a rest now and then. */
+/** A request of 0.6 s: with three such clients, each worker of the old and the new pool is idle now and then. */
 const load = (name: string) => (): Promise<unknown> => askLine(socketOf(name), "slow");
-const othersHeld = (pids: readonly number[], worker: number): Promise<unknown> =>
-  until("the others held", () => pids.slice(1).every((pid) => pid === worker || isHeld(pid)));
-const begins = async (name: string, answer: Promise<Outcome>): Promise<void> => {
+const othersStopped = (pids: readonly number[], worker: number): Promise<unknown> =>
+  until("the idle workers to be stopped by SIGSTOP", () =>
+    pids.slice(1).every((pid) => pid === worker || isStopped(pid)),
+  );
+const untilDraining = async (name: string, answer: Promise<Outcome>): Promise<void> => {
   const isLeaving = async () =>
     (await supervisor.status(idOf(name))).instances.some(({ state }) => state === "stopping");
-  await Promise.race([until("one on its way out", isLeaving), answer]);
+  await Promise.race([until("a draining instance", isLeaving), answer]);
 };
-/** In ms: long enough for whoever gives a request less than `drain` to show it. */
+/** In ms: longer than a supervisor that ignores `drain` would wait. */
 const A_WHILE = 2500;
 
-test("a program whose TERM handler ends it at once finishes a long request", async () => {
+test("a program whose TERM handler exits at once finishes a long request when it is replaced", async () => {
   const [pid] = await running("one", 0, serve("3", "no", "abrupt"), ...FAST, "drain = 10m");
   const { path, open } = gate("one");
   const long = askLine(socketOf("one"), `wait ${path}`);
-  await takesUp([pid]);
+  await untilOneAccepted([pid]);
   const restart = supervisor.act("restart", idOf("one"));
-  await begins("one", restart);
+  await untilDraining("one", restart);
   await sleep(A_WHILE);
   open();
   expect(await long).toEqual({ pid, word: "abrupt" });
@@ -117,11 +125,11 @@ test("a program whose TERM handler ends it at once finishes a long request", asy
   expect(isRunning(pid)).toBe(false);
 });
 
-test("so does a pool of such under load, and nobody else is lost", async () => {
+test("a pool under load whose workers exit at once on TERM finishes a long request, and no other request is lost", async () => {
   const { pids, worker, long, open } = await busyPool("pool", "drain = 10m");
   await during(3, load("pool"), async () => {
     const restart = supervisor.act("restart", idOf("pool"));
-    await begins("pool", restart);
+    await untilDraining("pool", restart);
     await sleep(A_WHILE);
     open();
     expect((await long).pid).toBe(worker);
@@ -130,7 +138,7 @@ test("so does a pool of such under load, and nobody else is lost", async () => {
   expect(pids.filter(isRunning)).toEqual([]);
 });
 
-test("a pool whose workers always have requests in hand is replaced long before drain is over", async () => {
+test("a pool whose workers are busy nearly all the time is replaced long before drain has passed", async () => {
   const page = alice.write("page.php", "<?php usleep(100000); echo getmypid();");
   const pids = await running(
     "php",
@@ -138,7 +146,7 @@ test("a pool whose workers always have requests in hand is replaced long before 
     ...["start = exec php-cgi -q", "listen = fastcgi", "ready-after = 0.2", "drain = 10m"],
     ...["export PHP_FCGI_CHILDREN = 3", "export PHP_FCGI_MAX_REQUESTS = 0"],
   );
-  // Without a rest between two requests they would have no moment without one.
+  // Without a pause between requests the workers would never be idle.
   const visit = () => askForPage(socketOf("php"), page).then(() => sleep(50));
   await during(5, visit, async () => {
     expect(await supervisor.act("restart", idOf("php"))).toMatchObject({ ok: true });
@@ -147,27 +155,30 @@ test("a pool whose workers always have requests in hand is replaced long before 
 });
 
 test.each([
-  ["is asked to stop", "stopped", "10m"],
-  ["has had its time", "late", "4s"],
-])("workers that are held are let go when their daemon %s", async (_, name, drain) => {
-  const { pids, worker, long } = await busyPool(name, `drain = ${drain}`);
-  const cut = expect(long).rejects.toThrow(/no answer/);
-  const restart = supervisor.act("restart", idOf(name));
-  // On a slow machine drain may be over before all are held: then some of the load is cut off.
-  const answered = load(name);
-  await during(
-    3,
-    () => answered().catch(() => undefined),
-    () => Promise.race([othersHeld(pids, worker), cut]),
-  );
-  if (name === "stopped") await supervisor.act("stop", idOf(name));
-  await cut;
-  await restart;
-  // Only KILL, in an hour, ends what does not run.
-  expect(pids.filter(isRunning)).toEqual([]);
-});
+  ["is stopped", "stopped", "10m"],
+  ["has drained for its whole drain time", "late", "4s"],
+])(
+  "workers that were stopped by SIGSTOP for draining are continued and ended when their daemon %s",
+  async (_, name, drain) => {
+    const { pids, worker, long } = await busyPool(name, `drain = ${drain}`);
+    const cut = expect(long).rejects.toThrow(/no answer/);
+    const restart = supervisor.act("restart", idOf(name));
+    // On a slow machine drain may pass before all are stopped: then some requests of the load fail.
+    const answered = load(name);
+    await during(
+      3,
+      () => answered().catch(() => undefined),
+      () => Promise.race([othersStopped(pids, worker), cut]),
+    );
+    if (name === "stopped") await supervisor.act("stop", idOf(name));
+    await cut;
+    await restart;
+    // stop-timeout is 1h, so a process that was not continued would still exist.
+    expect(pids.filter(isRunning)).toEqual([]);
+  },
+);
 
-test("a pool that is one too many is taken away under load, and nobody is lost", async () => {
+test("scaling down removes a pool under load without losing a request", async () => {
   alice.writeConf("scaled", pool, ...FAST, "drain = 10m", "instances = 2");
   await supervisor.rescan();
   const has = (count: number) =>
@@ -182,17 +193,17 @@ test("a pool that is one too many is taken away under load, and nobody is lost",
   });
 });
 
-test("killed while workers are held, the next supervisor lets all of them finish", async () => {
+test("when the supervisor is killed while workers are stopped for draining, the next one lets all of them finish", async () => {
   const { pids, worker, long, open } = await busyPool("killed", "drain = 10m");
   const restart = supervisor.act("restart", idOf("killed")).catch(() => "cut off");
-  await during(3, load("killed"), () => othersHeld(pids, worker));
+  await during(3, load("killed"), () => othersStopped(pids, worker));
   await supervisor.end("SIGKILL");
   expect(await restart).toBe("cut off");
-  expect(pids.filter(isHeld)).not.toEqual([]);
+  expect(pids.filter(isStopped)).not.toEqual([]);
   await supervisor.start();
   await during(3, load("killed"), async () => {
     open();
     expect((await long).pid).toBe(worker);
-    await until("the old ones gone", () => !pids.some(isRunning));
+    await until("exit of the old pool", () => !pids.some(isRunning));
   });
 });
