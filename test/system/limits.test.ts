@@ -129,7 +129,7 @@ test("every limit is held by the kernel, or says by what else and why, and warns
 test("a daemon without limits has none to speak of, and rlimits that are the supervisor's own", async () => {
   const { pid } = await supervisor.up(idOf(alice, "free"));
   const { limits, warnings } = await supervisor.status(idOf(alice, "free"));
-  expect([limits, warnings]).toEqual([{ by: "", keys: [] }, []]);
+  expect([limits, warnings]).toEqual([{ enforcedBy: "", keys: [] }, []]);
   expect(limitsOf(pid)["Max data size"]).toBe(limitsOf(supervisor.pid)["Max data size"]);
 });
 

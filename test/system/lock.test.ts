@@ -179,7 +179,7 @@ test.each([
 test("exit code 100 is the last try until somebody starts it", async () => {
   await write("final", "start = exit 100");
   const { ok, reason } = await supervisor.act("start", idOf("final"));
-  const told = "exited with code 100 (it asks not to be run again)";
+  const told = "exited with code 100 (it asks not to be started again)";
   expect([ok, reason]).toEqual([false, `cannot start "${idOf("final")}": ${told}`]);
   expect(await supervisor.reaches(idOf("final"), "failed")).toMatchObject({ reason: told, cooldown: 0, respawns: 0 });
   expect(supervisor.starts(idOf("final"))).toHaveLength(1);
