@@ -1,8 +1,7 @@
 /** The key tables of man/*.5.md and docs/reference, out of the tables by which the files are read. */
-import { SHARE_KEYS } from "../apps/supervisor/src/conf/budget-shares.ts";
 import { DAEMON_KEYS } from "../apps/supervisor/src/conf/daemon-keys.ts";
 import { SETTINGS_KEYS } from "../apps/supervisor/src/conf/settings-keys.ts";
-import { BUDGET_KEYS, type BudgetKey } from "../apps/supervisor/src/core/budget.ts";
+import { BUDGET_KEYS, BUDGET_QUANTITIES, type BudgetKey } from "../apps/supervisor/src/core/budget.ts";
 import { type Artefact, region } from "./artefact.ts";
 
 /** A key as the tables of conf/ describe it. */
@@ -19,7 +18,7 @@ const BUDGET_DOCS: { readonly [K in BudgetKey]: string } = {
   processes: "Processes and threads of all daemons of the owner together",
   cpu: "Processors that all daemons of the owner may keep busy together",
   daemons: "How many daemons the owner may have, in the order of discovery and of names. One more is forbidden",
-  log: "Bytes of logs, divided evenly among the owner's daemons that have a log",
+  log: "Size of all logs, divided evenly among the owner's daemons that have a log",
   restarts:
     "Automatic restarts of all daemons of the owner in a minute. One more waits as coolingdown; a start by hand does not count",
 };
@@ -27,7 +26,7 @@ const BUDGET_DOCS: { readonly [K in BudgetKey]: string } = {
 const LIMITS_KEYS: readonly Key[] = BUDGET_KEYS.map((key) => ({
   key,
   doc: BUDGET_DOCS[key],
-  expected: SHARE_KEYS[key].expected,
+  expected: BUDGET_QUANTITIES[key].expected,
   default: "no limit",
 }));
 

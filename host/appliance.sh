@@ -1,10 +1,10 @@
 # shellcheck shell=sh
-# What native and single-user mode do alike, once the mode has set where things are:
+# Steps that native and single-user mode share. The mode sets where things are:
 # `programs` (what dist/ holds), `command_dir` (dmctl), `tree`, `tree_logs`, `web`, `run_dir` (control sockets),
 # `site_logs` (what the web server logs of sites), `supervisor_flags` and `web_become` (lines that a shell reads; the latter
 # ends in what makes the program after it the web server's account, or in exec).
 
-# Makes `programs` what dist/ is, file by file where they differ; sets `written` to yes if the supervisor's did.
+# Copies the files of dist/ that differ to `programs`; sets `written` to yes if one of the supervisor's did.
 install_programs() {
   mkdir -p "$programs/daemontools" "$command_dir"
   install_copied=""
@@ -25,7 +25,7 @@ install_programs() {
   step "programs: ${install_copied:+installed:}${install_copied:-installed already}"
 }
 
-# run_services SOCKET DOCROOT: starts both services; of those that run, restarts or reloads what is not as it was.
+# run_services SOCKET DOCROOT: starts the services; restarts or reloads those that run and have changed.
 run_services() {
   mkdir -p "$tree" "$tree_logs" "${web%/*}"
   chmod 750 "$tree_logs"
@@ -40,23 +40,7 @@ exec "$programs/node" --lite-mode --max-semi-space-size=1 --v8-pool-size=1 --exp
 RUN
   supervisor_changed=$written
 
-  written=no
-  write_service nginx <<RUN
-#!/bin/sh
-exec 2>&1
-echo \$\$ >.process-group
-export DMHOST_SITE_LOGS="$site_logs"
-$web_become"$web/web-server" start "$web"
-RUN
-  # A reload would leave the web-server of before at work.
-  cmp -s "$checkout/nginx/web-server" "$web/web-server" || written=yes
-  nginx_changed=$written
-  # A master that was killed leaves workers behind, which keep the port.
-  write_if_changed "$tree/nginx/finish" 755 <<'FINISH'
-#!/bin/sh
-kill -s KILL -- "-$(cat .process-group)" 2>/dev/null
-exit 0
-FINISH
+  write_web_services
   written=no
   make_web_directory "$1" "$2"
   web_changed=$written
@@ -67,9 +51,16 @@ FINISH
     return
   fi
   step "services: running"
+  s6-svscanctl -a "$tree"
+  await_services
   if [ "$supervisor_changed" = yes ]; then
     step "  the supervisor changed: restarting it and its daemons"
     s6-svc -wR -T 60000 -r "$tree/supervisor"
+  fi
+  if [ "$web_helpers_changed" = yes ]; then
+    step "  the web server's services for sites changed: restarting them"
+    s6-svc -r "$tree/site-installer"
+    s6-svc -r "$tree/site-logs"
   fi
   if [ "$nginx_changed" = yes ]; then
     step "  nginx's service changed: restarting it"
@@ -80,7 +71,7 @@ FINISH
   fi
 }
 
-# put_demo_files SITE_DIR DAEMON_FILE [COMMAND...]: puts the demo site's files where there are none, with COMMAND's authority.
+# put_demo_files SITE_DIR DAEMON_FILE [COMMAND...]: writes the demo site's missing files. COMMAND runs a program as their owner.
 put_demo_files() {
   demo_site=$1
   demo_daemon=$2
@@ -91,7 +82,7 @@ put_demo_files() {
   put_if_absent "$demo_daemon" "$@" <"$checkout/config/demo/daemons/site.conf"
 }
 
-# put_if_absent FILE [COMMAND...]: standard input becomes FILE where there is none.
+# put_if_absent FILE [COMMAND...]: writes standard input to FILE if there is none.
 put_if_absent() {
   put_file=$1
   shift
@@ -99,17 +90,17 @@ put_if_absent() {
   "$@" sh -c 'umask 022; [ -e "$1" ] || { mkdir -p "${1%/*}" && cat >"$1"; }' put "$put_file" 9>&-
 }
 
-# dmctl ARGUMENT...: speaks to this supervisor, whatever others the home's link may lead to.
+# own_dmctl ARGUMENT...: calls dmctl for this supervisor, wherever the home's control socket leads.
 own_dmctl() {
   env "DMCTL_SOCKET=$run_dir/command.sock" "$command_dir/dmctl" "$@"
 }
 
-# Ends the command, with the end of the supervisor's log, when the demo site does not answer with 200 within 60 s.
+# Waits for the demo site. Without a 200 within 60 s: shows the end of the supervisor's log and ends the command.
 await_site() {
   step "waiting for $(site_url)"
   if site_answer=$(wait_for_site "$programs/node" "$(site_url)" 60); then
     step "it answers with 200"
-    # A moment later its daemon counts as running, too.
+    # Its daemon is reported as running a moment later.
     await_tries=0
     while [ "$await_tries" -lt 20 ] && own_dmctl status 2>/dev/null | grep -q ' starting '; do
       await_tries=$((await_tries + 1))
@@ -120,7 +111,7 @@ await_site() {
   fi
 }
 
-# The same where there is no demo site: what answers then is the supervisor.
+# The same without a demo site: waits for the supervisor.
 await_supervisor() {
   step "waiting for the supervisor"
   await_tries=0
@@ -135,6 +126,6 @@ await_supervisor() {
 not_up() {
   echo "The end of the supervisor's log:" >&2
   tail -n 20 "$tree_logs/supervisor/current" >&2 || :
-  fail "$1" "the end of the supervisor's log is above, everything is in $tree_logs" \
-    "the services go on running:  ./dmhost ps  shows them, ./dmhost down  stops them"
+  fail "$1" "the end of the supervisor's log is above, all logs are in $tree_logs" \
+    "the services still run:  ./dmhost ps  shows them, ./dmhost down  stops them"
 }

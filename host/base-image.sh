@@ -1,9 +1,9 @@
 #!/bin/sh
 # Usage: host/base-image.sh [IMAGE]
-# Sees to it that the engine has the base image of every Dockerfile here (debian:trixie-slim). An image that the
-# engine has stays; else it is pulled; where no registry can be reached it is made from Debian's packages with
-# debootstrap (root needed) and imported under the same name. The tarball is kept in .cache/ for a month.
-# Exit code 0: the engine has it. Else stderr says what is missing.
+# Provides the base image of all Dockerfiles (debian:trixie-slim). If the engine does not have it, pulls it; if no registry
+# can be reached, makes it from Debian's packages with debootstrap, as root, and imports it under the same name. Keeps the
+# tarball in .cache/ for a month.
+# Exit code 0: the engine has the image. Else stderr says what is missing.
 set -eu
 
 image=${1:-debian:trixie-slim}
@@ -16,8 +16,8 @@ tarball=$cache/$suite-$arch.tar
 say() { printf '  %s\n' "$*" >&2; }
 fail() { printf 'dmhost: cannot make the image "%s": %s\n' "$image" "$*" >&2; exit 1; }
 
-# Mirror and suites that this machine's own apt uses for the release, one "URI SUITE" a line; only plain http, as
-# the image has no certificates yet.
+# Prints mirror and suites that this machine's apt uses for the release, one "URI SUITE" a line. Only plain http: the image
+# has no certificates yet.
 # shellcheck disable=SC2016 # apt's own placeholders
 own_sources() {
   apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(COMPONENT)' 'Created-By: Packages' 2>/dev/null |
@@ -36,7 +36,7 @@ sources() {
   fi
 }
 
-# What Debian's slim images leave out, now and in whatever is installed later.
+# Removes what Debian's slim images leave out, and keeps later installations from adding it.
 trim() {
   root=$1
   mkdir -p "$root/etc/dpkg/dpkg.cfg.d" "$root/etc/apt/apt.conf.d" "$root/etc/apt/sources.list.d"
@@ -59,15 +59,15 @@ CFG
   rm -rf "$root"/usr/share/man/* "$root"/usr/share/info/* "$root"/usr/share/locale/* "$root"/usr/share/lintian/* \
     "$root"/var/cache/apt/* "$root"/var/cache/debconf/*-old "$root"/var/lib/apt/lists/* "$root"/var/log/* "$root"/tmp/*
   find "$root/usr/share/doc" -mindepth 1 -type d -empty -delete
-  # The names of this machine must not travel in an image.
+  # An image must not contain this machine's names.
   : >"$root/etc/hostname"
   : >"$root/etc/resolv.conf"
 }
 
 make_tarball() {
-  [ "$(id -u)" = 0 ] || fail "no registry can be reached, and making it from Debian's packages needs root;" \
+  [ "$(id -u)" = 0 ] || fail "no registry can be reached, and only root can make the image from Debian's packages;" \
     "run: sudo $0"
-  command -v apt-get >/dev/null || fail "no registry can be reached, and this is not a Debian machine; load it with: docker load"
+  command -v apt-get >/dev/null || fail "no registry can be reached, and this machine is not Debian; load the image with: docker load"
   if ! command -v debootstrap >/dev/null; then
     say "installing debootstrap"
     { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends debootstrap; } \
@@ -81,7 +81,7 @@ make_tarball() {
   [ -e "$script" ] || script=/usr/share/debootstrap/scripts/sid
   mirror=$(sources | awk -v suite="$suite" '$2 == suite { print $1; exit }')
   say "debootstrap $suite from $mirror (about half a minute)"
-  # The mount of /proc that debootstrap makes must not outlive it.
+  # debootstrap mounts /proc; the mount ends with the namespace.
   unshare --mount debootstrap --variant=minbase "$suite" "$work/root" "$mirror" "$script" >"$work/log" 2>&1 ||
     fail "debootstrap failed: $(tail -n 3 "$work/log" | tr '\n' ' ')"
   trim "$work/root"
@@ -90,7 +90,7 @@ make_tarball() {
 }
 
 docker image inspect "$image" >/dev/null 2>&1 && exit 0
-# The engine gives up on a registry that does not answer after 15 s, so the limit is for the download itself.
+# The engine waits 15 s for a registry to answer; the limit is for the download.
 say "pulling $image"
 if why=$(timeout 600 docker pull --quiet "$image" 2>&1); then exit 0; fi
 say "cannot be pulled: $(printf '%s' "$why" | tail -n 1 | cut -c 1-160)"

@@ -1,46 +1,48 @@
 # shellcheck shell=sh
-# The checkout's own products: packages from npm, and the programs built into dist/.
+# What the checkout is worked on with and makes: packages from npm, and the programs in dist/.
 
-# Where packages are installed and programs built; single-user mode moves it when the checkout is not writable.
+# Where packages are installed and programs built. Single-user mode changes it if the checkout is not writable.
 workshop=$checkout
 
-# Whether node_modules is what package-lock.json asks for: npm writes its hidden lockfile last.
+# Whether node_modules is up to date with package-lock.json: npm writes its hidden lockfile last.
 npm_packages_current() {
   [ -x "$workshop/node_modules/.bin/node" ] && [ -f "$workshop/node_modules/.package-lock.json" ] &&
     [ -z "$(find "$workshop/package-lock.json" -newer "$workshop/node_modules/.package-lock.json")" ]
 }
 
-# Installs what package-lock.json names, Node itself included, where it is not there already.
+# Installs the packages of package-lock.json, Node among them, if they are not up to date.
 install_npm_packages() {
   if npm_packages_current; then
-    step "packages from npm: all here"
+    step "packages from npm: installed already"
     return
   fi
   step "packages from npm: installing (about 150 MB)"
   run_npm_ci npm
+  [ -x "$workshop/node_modules/.bin/node" ] ||
+    fail "npm installed no Node for this processor ($(uname -m))" "package.json lists the supported ones under optionalDependencies"
   if packages_left_out; then
-    # npm leaves out optional packages that want a newer Node than it runs on: Debian 12's.
-    step "  $(node --version) is too old for some of them: again, by the Node that was among them"
+    # npm leaves out optional packages whose `engines` exclude the Node that it runs on; Debian 12's Node is too old for some.
+    step "  Node $(node --version) is too old for some of them: installing again with the Node just installed"
     mkdir -p "$workshop/.cache"
     cp "$workshop/node_modules/.bin/node" "$workshop/.cache/node"
-    # Debian's npm has its parts where only Debian's Node looks by itself.
+    # Only Debian's Node finds the modules of Debian's npm by default.
     run_npm_ci env NODE_PATH=/usr/share/nodejs:/usr/lib/nodejs "$workshop/.cache/node" "$(readlink -f "$(command -v npm)")"
     rm "$workshop/.cache/node"
   fi
   touch "$workshop/node_modules/.package-lock.json"
 }
 
-# run_npm_ci NPM...: NPM is the command.
+# run_npm_ci NPM...: runs `npm ci`, with NPM as the npm command.
 run_npm_ci() {
   quietly "installing packages from npm" "$@" --prefix "$workshop" ci --no-audit --no-fund --loglevel=error
-  # npm 9 (Debian's) drops this link again together with that of the other processor's package.
+  # npm 9 (Debian's) removes .bin/node along with the package for the other processor.
   for pinned_node in "$workshop"/node_modules/node-linux-*/bin/node; do
-    [ -e "$workshop/node_modules/.bin/node" ] ||
+    [ ! -x "$pinned_node" ] || [ -e "$workshop/node_modules/.bin/node" ] ||
       ln -s "../${pinned_node#"$workshop/node_modules/"}" "$workshop/node_modules/.bin/node"
   done
 }
 
-# Whether a package that is made for this machine was not installed.
+# Whether a package for this platform is missing.
 packages_left_out() {
   "$workshop/node_modules/.bin/node" -e '
     const { existsSync, readFileSync } = require("node:fs");
@@ -54,20 +56,20 @@ packages_left_out() {
   ' "$workshop"
 }
 
-# One word that changes whenever the built programs would.
+# Prints a checksum of all that the programs are built from.
 sources_sum() (
   cd "$workshop" || exit
-  find apps daemontools build.ts package-lock.json -name node_modules -prune -o -type f ! -name '*.test.ts' -print0 |
+  find apps packages daemontools build.ts package-lock.json -name node_modules -prune -o -type f ! -name '*.test.ts' -print0 |
     LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1
 )
 
-# Whether dist/ was built from the sources as they are now.
+# Whether dist/ is up to date with the sources.
 programs_current() {
   [ -x "$workshop/dist/node" ] && [ -f "$workshop/dist/.sources" ] &&
     [ "$(cat "$workshop/dist/.sources")" = "$(sources_sum)" ]
 }
 
-# Builds dist/ where it is not what the sources make.
+# Builds dist/ if it is not up to date.
 build_programs() {
   if programs_current; then
     step "programs: built already"

@@ -1,8 +1,8 @@
 # shellcheck shell=sh
-# The programs of daemontools/ as commands beside dmctl. The mode has set `programs` and `command_dir`.
+# Links the programs of daemontools/ as commands beside dmctl. The mode sets `programs` and `command_dir`.
 : "${programs=}" "${command_dir=}"
 
-# Links them, but those of a name that another program on the PATH has: Debian's daemontools, say, stay in force.
+# Links them, except those whose name another program on the PATH has, such as Debian's daemontools.
 link_tools() {
   tools_linked=""
   tools_passed=""
@@ -24,10 +24,10 @@ link_tools() {
     fi
   done
   step "commands of daemontools: ${tools_linked:+linked in $command_dir:}${tools_linked:-linked already}"
-  [ -z "$tools_passed" ] || step "  left to the programs of that name that are there:$tools_passed"
+  [ -z "$tools_passed" ] || step "  not linked, because these programs have the same names:$tools_passed"
 }
 
-# other_program NAME: prints the path of the program that the PATH leads to outside of `command_dir`; fails without one.
+# other_program NAME: prints the path of the first such program on the PATH outside of `command_dir`; fails if there is none.
 other_program() {
   other_path=$PATH:
   other_own=$(readlink -f "$command_dir")

@@ -1,28 +1,10 @@
 # shellcheck shell=sh
-# Programs that the appliance takes from Debian: which are missing, and their installation.
+# Finds missing programs and packages of Debian and installs them.
 
-# What running natively needs beside what every Debian has; libatomic is for Node, execlineb for multilog's processors.
-appliance_programs="nginx php-cgi s6-svscan s6-log execlineb libatomic.so.1"
-# What only root's supervisor has a use for: it is for chroot=.
-jail_programs="capsh"
-# What installing and building needs.
-building_programs="npm libatomic.so.1"
-# What daemontools/ is compared with; the package starts nothing.
-old_tools="daemontools"
-# Packages that the system tests run as tenants' daemons, or around them. php and mariadb-server-core are named so that
-# Debian adds no Apache and no service of a database.
-tenant_packages="deluged wordpress php mariadb-server-core libcatalyst-perl libfcgi-perl libfcgi-procmanager-perl
-starman python3 uwsgi-core uwsgi-plugin-python3 gcc libc6-dev libfcgi-dev iproute2 busybox-static $old_tools"
-# Services that packages named here bring, and that dmhost does not want.
+# Services of the packages in host/packages.sh that must not start.
 unwanted_services="nginx deluged"
-# What the virtual machine of the tests is made with, and runs in.
-machine_packages="debootstrap e2fsprogs qemu-system-x86"
-# What makes the man pages.
-manual_programs="lowdown"
-# What the tests try man pages and completion with.
-shell_programs="man zsh fish"
 
-# The package that brings a program.
+# Prints the package of a program.
 package_of() {
   case $1 in
     s6-*) echo s6 ;;
@@ -34,7 +16,7 @@ package_of() {
   esac
 }
 
-# Whether a program (or library) is here, new enough. npm: 9 is the oldest that this is tested with.
+# Whether a program or library is installed, and new enough. npm 9 is the oldest tested version.
 has_program() {
   case $1 in
     lib*) ldconfig -p | grep -q "^[[:space:]]*$1 " ;;
@@ -44,7 +26,7 @@ has_program() {
   esac
 }
 
-# missing_packages PROGRAM...: prints the packages to install for those that are not here, each once, on one line.
+# missing_packages PROGRAM...: prints the packages of those that are not installed, each once, on one line.
 missing_packages() {
   missing_list=""
   for missing_program in "$@"; do
@@ -61,29 +43,29 @@ missing_packages() {
 service_policy=/usr/sbin/policy-rc.d
 service_policy_before=$service_policy.before-dmhost
 
-# Puts back whatever decided about services before; does nothing when it was not changed.
+# Restores the previous policy-rc.d; does nothing if it was not replaced.
 restore_service_policy() {
   if grep -qs 'by dmhost' "$service_policy"; then rm -f "$service_policy"; fi
   if [ -e "$service_policy_before" ]; then mv -f "$service_policy_before" "$service_policy"; fi
 }
 
-# Keeps Debian's own services from being started by their installation: dmhost runs its own nginx, on its own port.
+# Keeps Debian's packages from starting their services: dmhost runs nginx itself, on another port.
 forbid_services() {
   restore_service_policy
   if [ -e "$service_policy" ]; then mv "$service_policy" "$service_policy_before"; fi
   cat >"$service_policy" <<POLICY
 #!/bin/sh
-# Put here by dmhost while it installs packages; removed afterwards.
+# Written by dmhost while it installs packages; removed afterwards.
 case " $unwanted_services " in *" \$1 "*) exit 101 ;; esac
 [ ! -x $service_policy_before ] || exec $service_policy_before "\$@"
 POLICY
   chmod 755 "$service_policy"
 }
 
-# install_packages PACKAGE...: root only. The unwanted services among them neither start now nor at the next boot.
+# install_packages PACKAGE...: for root. Unwanted services start neither now nor at the next boot.
 install_packages() {
   command -v apt-get >/dev/null ||
-    fail "cannot install $*: there is no apt-get here" "install them with this system's package tool and try again"
+    fail "cannot install $*: this machine has no apt-get" "install them with its package manager and try again"
   (
     trap restore_service_policy EXIT
     trap 'exit 130' HUP INT TERM
@@ -97,7 +79,7 @@ install_packages() {
   done
 }
 
-# need_packages PACKAGE...: root only. Installs those that are missing.
+# need_packages PACKAGE...: for root. Installs those that are missing.
 need_packages() {
   lacking_packages=""
   for lacking_package in "$@"; do
@@ -108,7 +90,7 @@ need_packages() {
     esac
   done
   if [ -z "$lacking_packages" ]; then
-    step "packages from Debian: all here"
+    step "packages from Debian: installed already"
     return
   fi
   step "packages from Debian: installing $lacking_packages"
@@ -116,26 +98,26 @@ need_packages() {
   install_packages $lacking_packages
 }
 
-# need_programs PROGRAM...: as root installs what is missing; otherwise names all of it and ends the command.
+# need_programs PROGRAM...: as root, installs the missing ones; as another user, names them and ends the command.
 need_programs() {
   need_packages=$(missing_packages "$@")
   if [ -z "$need_packages" ]; then
-    step "programs from Debian: all here"
+    step "programs from Debian: installed already"
     return
   fi
   if [ "$(id -u)" -ne 0 ]; then
     set -- "install with:  sudo apt-get install --no-install-recommends $need_packages"
     case " $need_packages " in
-      *" nginx "*) set -- "$1" "Debian starts an nginx of its own on port 80 then; not wanted?  sudo systemctl disable --now nginx" ;;
+      *" nginx "*) set -- "$1" "Debian's nginx then starts on port 80; to stop it:  sudo systemctl disable --now nginx" ;;
     esac
-    fail "cannot go on as $(id -un): missing from this machine: $need_packages" "$@"
+    fail "missing packages, which $(id -un) cannot install: $need_packages" "$@"
   fi
   step "programs from Debian: installing $need_packages"
   # shellcheck disable=SC2086
   install_packages $need_packages
   for need_program in "$@"; do
     has_program "$need_program" ||
-      fail "$(package_of "$need_program") was installed, but a usable $need_program is still not found" \
-        "it is looked for in $PATH; npm must be 9 or newer"
+      fail "$need_program is still missing or too old after the installation of $(package_of "$need_program")" \
+        "searched in $PATH; npm must be 9 or newer"
   done
 }

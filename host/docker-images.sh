@@ -1,16 +1,15 @@
 # shellcheck shell=sh
-# The images of docker mode: made from the checkout, on a base image that is made as well where it cannot be pulled.
+# Builds the images of Docker mode from the checkout.
 
-# Makes both images from the checkout as it is; what has not changed comes out of the engine's cache. With DMHOST_BUILD=no
-# they are those that the engine has.
+# Builds both images; unchanged steps come from the engine's cache. With DMHOST_BUILD=no uses the images that the engine has.
 docker_images() {
   if [ "${DMHOST_BUILD:-}" = no ]; then
     for docker_image in $(docker_compose config --images); do
       docker image inspect "$docker_image" >/dev/null 2>&1 ||
-        fail "the engine has no image \"$docker_image\", and DMHOST_BUILD=no forbids to build it" \
-          "bring it from a machine where ./dmhost up built it:  docker save $docker_image | ssh HOST docker load"
+        fail "the engine has no image \"$docker_image\", and DMHOST_BUILD=no forbids building it" \
+          "copy it from a machine where ./dmhost up built it:  docker save $docker_image | ssh HOST docker load"
     done
-    step "images: taken as they are (DMHOST_BUILD=no)"
+    step "images: using those of the engine (DMHOST_BUILD=no)"
     return
   fi
   "$checkout/host/base-image.sh" debian:trixie-slim || fail "cannot build the images without debian:trixie-slim" "the reason is above"
@@ -36,7 +35,7 @@ docker_images() {
   unset DMHOST_BUILD_CA DMHOST_BUILD_NPMRC
 }
 
-# The caller's npm registry, with what is needed to log in there, as lines of an npmrc.
+# Prints the caller's npm registry and its credentials as lines of an npmrc.
 docker_npm_registry() {
   grep -E '^[[:space:]]*(registry|//[^=]*)[[:space:]]*=' "${NPM_CONFIG_USERCONFIG:-$HOME/.npmrc}" 2>/dev/null || :
   docker_registry=${npm_config_registry:-${NPM_CONFIG_REGISTRY:-}}

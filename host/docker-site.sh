@@ -1,16 +1,16 @@
 # shellcheck shell=sh
-# The demo site of docker mode: where it is, whether it answers, and what is told of it when it does.
+# The demo site of Docker mode: its address, whether it answers, and the text that introduces it.
 
 # uid, gid and home of the demo tenant in the image.
 docker_demo=65081:65081
 docker_demo_home=/var/lib/dmhost/demo
 
-# The published address and port of the web server, as this machine itself reaches it.
+# Prints the published address and port of the web server, as this machine reaches it.
 docker_site() {
   docker_compose port nginx 8080 </dev/null | sed -e 's/^0\.0\.0\.0:/127.0.0.1:/' -e 's/^\[::\]:/[::1]:/'
 }
 
-# Prints the status with which the site answers, if it does. No program for HTTP need be on this machine.
+# Prints the status of the site's answer, if it answers. In bash: this machine may have no HTTP client.
 docker_ask_site() {
   # shellcheck disable=SC2016
   timeout 10 bash -c '
@@ -18,7 +18,7 @@ docker_ask_site() {
       echo "$status"' ask "$1" "$2" 2>/dev/null || :
 }
 
-# Ends the command when the demo site does not answer with 200 within 60 s.
+# Waits for the demo site; ends the command if it does not answer with 200 within 60 s.
 docker_await_site() {
   docker_address=$(docker_site)
   step "waiting for http://$docker_address/"
@@ -30,15 +30,15 @@ docker_await_site() {
     if [ "$docker_tries" -gt 120 ]; then
       docker_last_lines >&2
       fail "http://$docker_address/ does not answer with 200; its last answer: ${docker_answer:-none}" \
-        "above are the last lines of the services' logs" \
-        "the services go on running: ./dmhost ps shows them, ./dmhost down stops them"
+        "the last lines of the services' logs are above" \
+        "the services still run: ./dmhost ps shows them, ./dmhost down stops them"
     fi
     sleep 0.5
   done
   step "it answers with 200"
 }
 
-docker_tell() {
+docker_introduce() {
   printf '\nThe demo site:   http://%s/\n' "$docker_address"
   printf 'Its daemon, as its owner dmhost-demo sees it (dmctl status):\n\n'
   docker_exec --user "$docker_demo" --env "HOME=$docker_demo_home" supervisor dmctl status || :

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# Docker mode: the services of compose.yaml. COMPOSE_PROJECT_NAME and the DMHOST_* variables named there choose another
+# Docker mode: the services of compose.yaml. COMPOSE_PROJECT_NAME and the DMHOST_* variables of that file choose another
 # project, port, run directory or configuration.
 
 # shellcheck source=host/docker-images.sh
@@ -18,7 +18,7 @@ docker_exec() {
   docker_compose exec -T "$@" </dev/null
 }
 
-# Whether an engine with Compose answers that can run the appliance; when not, `docker_lack` says why.
+# Whether an engine that can run the appliance answers, with Compose; if not, `docker_lack` says why.
 docker_available() {
   docker_lack=
   if ! command -v docker >/dev/null; then
@@ -48,7 +48,7 @@ docker_up() {
   step "Docker $docker_version, Compose $docker_compose_version"
   # Two supervisors cannot share one run directory.
   if [ -z "${DMHOST_RUN_DIR:-}" ] && native_running; then
-    fail "the appliance runs on this machine without Docker already" "stop it first:  ./dmhost down --native"
+    fail "the appliance already runs on this machine without Docker" "stop it first:  ./dmhost down --native"
   fi
   docker_choose_cgroup
   docker_images
@@ -56,18 +56,18 @@ docker_up() {
   step "starting the services"
   docker_start
   if docker_accounts_stale; then
-    # useradd replaces /etc/passwd, and a container goes on seeing the file that was there when it started.
-    step "accounts: this machine's changed; restarting the supervisor and its daemons to see them"
+    # useradd replaces /etc/passwd; a container still sees the file that was there when it started.
+    step "accounts: changed on this machine; restarting the supervisor and its daemons"
     quietly "restarting the supervisor" docker_compose restart supervisor
     docker_start
   fi
   docker_refresh_vhosts
   docker_install_dmctl
   docker_await_site
-  docker_tell
+  docker_introduce
 }
 
-# Sets the cgroup whose subtree is the supervisor's: where only a part of the machine has cgroup v2, in that part.
+# Sets the cgroup of the supervisor's subtree, on the cgroup v2 mount of a hybrid hierarchy too.
 docker_choose_cgroup() {
   [ -z "${DMHOST_CGROUP:-}" ] || return 0
   DMHOST_CGROUP=/sys/fs/cgroup/${COMPOSE_PROJECT_NAME:-dmhost}
@@ -77,22 +77,22 @@ docker_choose_cgroup() {
   export DMHOST_CGROUP
 }
 
-# The supervisor takes a policy only from root, and a checkout may be anybody's.
+# The supervisor accepts only a policy that root owns; the checkout may have another owner.
 docker_own_policy() {
   docker_policy=$docker_config/daemon-manager.conf
-  [ -f "$docker_policy" ] || fail "there is no policy file $docker_policy" "get it back:  git checkout config/daemon-manager.conf"
+  [ -f "$docker_policy" ] || fail "there is no policy file $docker_policy" "restore it:  git checkout config/daemon-manager.conf"
   [ -n "$(find "$docker_policy" \( ! -uid 0 -o -perm /022 \))" ] || return 0
-  step "policy: giving $docker_policy to root, who alone may write it"
+  step "policy: changing the owner of $docker_policy to root"
   if [ "$(id -u)" -eq 0 ]; then
     chown 0:0 "$docker_policy" && chmod go-w "$docker_policy"
   else
     docker run --rm --network none --volume "$docker_config:/config" debian:trixie-slim \
       sh -c 'chown 0:0 /config/daemon-manager.conf && chmod go-w /config/daemon-manager.conf' </dev/null
-  fi || fail "$docker_policy belongs to somebody else than root, or others may write it" \
+  fi || fail "$docker_policy has another owner than root, or others may write it" \
     "run:  sudo chown root: $docker_policy && sudo chmod go-w $docker_policy"
 }
 
-# Starts what does not run or has changed, and waits until both services are healthy.
+# Starts services that do not run or have changed, and waits until both are healthy.
 docker_start() {
   if docker_output=$(docker_compose up --detach --wait --no-build </dev/null 2>&1); then return; fi
   case $docker_output in
@@ -101,19 +101,19 @@ docker_start() {
       ;;
     *)
       docker_last_lines >&2
-      docker_hint="above are the last lines of their logs; when that is put right:  ./dmhost up"
+      docker_hint="the last lines of their logs are above; when the cause is solved:  ./dmhost up"
       ;;
   esac
   fail "the services do not come up: $(echo "$docker_output" | tail -n 1)" "$docker_hint" \
-    "./dmhost down  takes away what runs meanwhile"
+    "./dmhost down  stops and removes what runs"
 }
 
-# The ends of both services' logs, without what Compose writes for terminals; what is said again and again is shown once.
+# Shows the ends of both services' logs, without terminal sequences and repeated lines.
 docker_last_lines() {
   docker_compose logs --no-color --tail 20 2>/dev/null | sed "s/$(printf '\033')\[2K//" | uniq
 }
 
-# Whether the accounts that the supervisor's container sees are not this machine's any more.
+# Whether the accounts in the supervisor's container differ from this machine's.
 docker_accounts_stale() {
   for docker_base in passwd group; do
     docker_exec supervisor cat "/var/lib/extrausers/$docker_base" | cmp -s - "/etc/$docker_base" || return 0
@@ -121,15 +121,15 @@ docker_accounts_stale() {
   return 1
 }
 
-# Has nginx read the admin's vhosts again where they are not those that it read last.
+# Reloads nginx if the administrator's vhosts have changed.
 docker_refresh_vhosts() {
   docker_vhosts=$(docker_exec nginx web-server refresh) ||
-    fail "nginx does not accept its configuration and goes on with what it has:" "$docker_vhosts" \
+    fail "nginx rejects its new configuration and continues with the old one:" "$docker_vhosts" \
       "vhosts/NAME is your config/nginx/NAME: correct it and run this again"
   [ -z "$docker_vhosts" ] || step "nginx: $docker_vhosts"
 }
 
-# Puts dmctl on this machine's PATH: for everybody as root, else for the caller.
+# Installs dmctl on this machine: as root for all accounts, else for the caller.
 docker_install_dmctl() {
   docker_bin=${DMHOST_BIN_DIR:-}
   if [ -z "$docker_bin" ]; then
@@ -138,7 +138,7 @@ docker_install_dmctl() {
   mkdir -p "$docker_bin"
   docker_dmctl=$(docker_exec supervisor sha256sum /usr/local/bin/dmctl) || fail "the supervisor's container has no dmctl"
   if [ "$(sha256sum "$docker_bin/dmctl" 2>/dev/null | cut -d' ' -f1)" != "${docker_dmctl%% *}" ]; then
-    # Not `docker cp`: where /etc/passwd was replaced meanwhile, engines before 23 unmount it in the container.
+    # Not `docker cp`: engines before 23 unmount a replaced /etc/passwd in the container.
     docker_exec supervisor cat /usr/local/bin/dmctl >"$docker_bin/dmctl.new" ||
       fail "cannot copy dmctl out of the supervisor's container to $docker_bin"
     chmod 755 "$docker_bin/dmctl.new"
@@ -155,7 +155,7 @@ docker_down() {
   docker_choose_cgroup
   step "stopping nginx, then the supervisor and its daemons"
   quietly "stopping the services" docker_compose down
-  # Empty cgroups, and the directory that stands for one where `docker compose up` alone was used on cgroup v1.
+  # Empty cgroups, or the plain directory that `docker compose up` makes on cgroup v1.
   find "$DMHOST_CGROUP" "/sys/fs/cgroup/${COMPOSE_PROJECT_NAME:-dmhost}" -depth -type d -exec rmdir {} + 2>/dev/null || :
   step "stopped"
 }

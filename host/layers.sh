@@ -1,10 +1,10 @@
 # shellcheck shell=sh
-# `./dmhost test`: installs what the tests need, runs the layers, cheapest first, and sums them up.
+# `./dmhost test`: runs the layers, cheapest first, each after installing what it needs, and prints a summary.
 # A layer's result is one line in `results`: NAME PASSED FAILED SKIPPED SECONDS REASON...
 
 all_layers="check unit system appliance vm"
 
-# run_layers [LAYER...]: exit code 0 when nothing failed. The last line printed is `N passed, N failed, N skipped`.
+# run_layers [LAYER...]: exit code 0 if nothing failed. The last line printed is `N passed, N failed, N skipped`.
 run_layers() {
   chosen_layers=""
   for layer in "$@"; do
@@ -15,13 +15,13 @@ run_layers() {
   done
   results=$(mktemp -d)
   : >"$results/table"
-  # A subshell that ends on the first error, whose end does not end this one.
+  # A subshell, so that an error ends the preparation and not the summary.
   set +e
   (set -e; prepare_layers)
   prepared=$?
   set -e
   if [ "$prepared" -ne 0 ]; then
-    echo "preparation 0 1 0 $(layer_seconds) what the tests need could not be installed" >>"$results/table"
+    echo "preparation 0 1 0 $(layer_seconds) npm, libatomic1 or the packages from npm could not be installed" >>"$results/table"
   else
     PATH=$checkout/node_modules/.bin:$PATH
     for layer in $all_layers; do
@@ -36,18 +36,22 @@ layer_seconds() {
   echo $((($(clock) - began) / 100))
 }
 
+# Installs what every layer needs.
 prepare_layers() {
-  if [ "$(id -u)" -eq 0 ]; then
-    # shellcheck disable=SC2086
-    need_programs $appliance_programs $jail_programs $building_programs $manual_programs $shell_programs
-  else
-    # shellcheck disable=SC2086
-    need_programs $building_programs
-  fi
+  # shellcheck disable=SC2086
+  need_programs $building_programs
   install_npm_packages
 }
 
-# run_layer NAME: runs it unless it is to be skipped, and notes the result.
+# layer_needs PROGRAM...: installs what is missing; a failed installation fails this layer alone.
+layer_needs() {
+  (need_programs "$@") || {
+    note_result 0 1 0 "missing packages: $(missing_packages "$@")"
+    return 1
+  }
+}
+
+# run_layer NAME: runs the layer unless DMHOST_TEST_SKIP names it, and records the result.
 run_layer() {
   layer_name=$1
   layer_began=$(layer_seconds)
@@ -66,27 +70,29 @@ note_result() {
   echo "$layer_name $note_counts $(($(layer_seconds) - layer_began)) $*" >>"$results/table"
 }
 
-# The machine cannot run this layer; where nothing may be left out, that is a failure.
+# cannot_run_layer REASON...: records the layer as skipped; with CI=true as failed.
 cannot_run_layer() {
   step "layer $layer_name cannot run here: $*"
   case ${CI:-} in
-    true | 1) note_result 0 1 0 "cannot run here: $*; CI=true allows that only to layers that DMHOST_TEST_SKIP names" ;;
+    true | 1) note_result 0 1 0 "cannot run here: $*; with CI=true only layers that DMHOST_TEST_SKIP names may be skipped" ;;
     *) note_result 0 0 1 "skipped: $*" ;;
   esac
 }
 
 layer_check() {
-  check_failed=0
-  check_notes=""
-  step "  lint and format"
-  biome check . || check_failed=1 check_notes="lint"
-  step "  types"
-  tsc --build || check_failed=$((check_failed + 1)) check_notes="${check_notes:+$check_notes, }types"
-  note_result $((2 - check_failed)) "$check_failed" 0 "${check_notes:+failed: $check_notes}"
+  # shellcheck disable=SC2086
+  layer_needs $check_programs || return 0
+  "$checkout/host/check.sh" "$results/check" || :
+  if read -r check_passed check_failed check_names <"$results/check"; then
+    note_result "$check_passed" "$check_failed" 0 "${check_names:+failed: $check_names}"
+  else
+    note_result 0 1 0 "host/check.sh ended without a report"
+  fi
 }
 
+# With coverage, which must reach the thresholds in vitest.config.ts.
 layer_unit() {
-  run_vitest unit
+  run_vitest unit --coverage
 }
 
 layer_system() {
@@ -95,11 +101,13 @@ layer_system() {
     return
   fi
   # shellcheck disable=SC2086
+  layer_needs $appliance_programs $jail_programs $manual_programs $shell_programs || return 0
+  # shellcheck disable=SC2086
   if ! (need_packages $tenant_packages); then
-    note_result 0 1 0 "what tenants run in the tests could not be installed"
+    note_result 0 1 0 "the packages that tenants run in the tests could not be installed"
     return
   fi
-  # What ships is tested too. In a subshell: a failed build ends that, not the other layers.
+  # Some tests run the built programs. In a subshell: a failed build must not end the other layers.
   if ! (build_programs); then
     note_result 0 1 0 "the programs could not be built"
     return
@@ -108,7 +116,12 @@ layer_system() {
 }
 
 layer_appliance() {
-  # An engine that somebody started for tests before is left to them.
+  # shellcheck disable=SC2086
+  if [ "$(id -u)" -eq 0 ] && ! (need_packages $jailed_packages); then
+    note_result 0 1 0 "missing packages: $jailed_packages"
+    return
+  fi
+  # An engine that was started for tests before must not be stopped.
   engine_before=$(cat /run/dmhost-test-engine/docker.pid 2>/dev/null) || :
   engine_status=0
   engine=$("$checkout/host/test-engine.sh" start 2>"$results/engine") || engine_status=$?
@@ -142,15 +155,15 @@ layer_vm() {
   esac
 }
 
-# run_vitest PROJECT: a project in which no test ran is a failure, and so is a file that could not be loaded.
+# run_vitest PROJECT [FLAG...]: records the result. A project without a test fails, and so does a file that cannot be loaded.
 run_vitest() {
   vitest_report=$results/$1.json
   vitest_status=0
-  vitest run --project "$1" --reporter=default --reporter=json --outputFile.json="$vitest_report" || vitest_status=$?
+  vitest run --project "$@" --reporter=default --reporter=json --outputFile.json="$vitest_report" || vitest_status=$?
   note_report "$vitest_report" "$vitest_status"
 }
 
-# note_report REPORT STATUS: notes the result that Vitest's report and exit code tell.
+# note_report REPORT STATUS: records the result of Vitest's JSON report and exit code.
 note_report() {
   vitest_result=$(node -p '
     const report = JSON.parse(require("node:fs").readFileSync(process.argv[1], "utf8"));
@@ -160,13 +173,18 @@ note_report() {
     const none = report.numPassedTests + report.numFailedTests === 0;
     const failed = report.numFailedTests + unloaded || (none || process.argv[2] !== "0" ? 1 : 0);
     const skipped = report.numPendingTests + report.numTodoTests;
-    [report.numPassedTests, failed, skipped, none ? "no test was executed" : ""].join(" ");
+    const why = none
+      ? "no test was executed"
+      : failed === 1 && report.numFailedTests + unloaded === 0
+        ? "all tests passed, but Vitest ended with " + process.argv[2] + ": coverage below its floor, or an error outside of tests"
+        : "";
+    [report.numPassedTests, failed, skipped, why].join(" ");
   ' "$1" "$2" 2>/dev/null) || vitest_result="0 1 0 Vitest ended with $2 and without a report"
   # shellcheck disable=SC2086
   note_result $vitest_result
 }
 
-# Prints the table and the last line; returns 1 when something failed.
+# Prints the table and the last line; returns 1 if something failed.
 sum_up() {
   printf '\n'
   awk '

@@ -1,15 +1,15 @@
 # shellcheck shell=sh
-# The disks of the virtual machine that tests run in (host/test-machine.sh). `vm` is where they are kept, `machine` what the
-# system is made by, `mirror` Debian's mirror. Sets `system` and `images`, directories with a `disk` each.
+# Makes the disks of the virtual machine that tests run in (host/test-machine.sh). `vm` is their directory, `machine` has the
+# scripts that make the system, `mirror` is Debian's mirror. Sets `system` and `images`, directories with a `disk` each.
 
-# The mirror of Debian that this machine's apt uses, whatever release it has.
+# Prints the mirror of Debian that this machine's apt uses, for any release.
 debian_mirror() {
   # shellcheck disable=SC2016 # apt's own placeholders
   apt-get indextargets --format '$(REPO_URI) $(COMPONENT) $(ORIGIN) $(LABEL)' 'Created-By: Packages' 2>/dev/null |
     awk '$2 == "main" && $3 == "Debian" && $4 == "Debian" { print $1; exit }'
 }
 
-# disk_of TREE DISK SIZE: makes an ext4 file system of what is below TREE.
+# disk_of TREE DISK SIZE: makes an ext4 file system with the files of TREE.
 disk_of() {
   rm -f "$2.new"
   truncate -s "$3" "$2.new"
@@ -17,22 +17,22 @@ disk_of() {
   mv -f "$2.new" "$2"
 }
 
-# forget_all_but KEPT PREFIX: removes what is kept under other names.
-forget_all_but() {
-  for forgotten in "$vm/$2"*; do
-    [ "$forgotten" = "$1" ] || rm -rf "$forgotten"
+# remove_all_but KEPT PREFIX: removes the other directories of that prefix.
+remove_all_but() {
+  for outdated in "$vm/$2"*; do
+    [ "$outdated" = "$1" ] || rm -rf "$outdated"
   done
 }
 
-# The machine's system with all packages, made anew when what it is made by has changed, and after a month.
+# Makes the machine's system with all packages, again after a change of its scripts and after a month.
 make_system() {
   system=$vm/system-$(cat "$machine/packages" "$machine/prepare" "$machine"/*.service "$machine"/*.conf | sha256sum | cut -c 1-16)
   if [ -n "$(find "$system/disk" -mtime -30 2>/dev/null)" ]; then
-    step "the machine's system: made already"
+    step "the machine's system: up to date"
     return
   fi
   step "the machine's system: debootstrap trixie from $mirror (about two minutes)"
-  forget_all_but "" system-
+  remove_all_but "" system-
   making=$vm/system-making
   rm -rf "$making"
   mkdir -p "$making"
@@ -42,7 +42,7 @@ make_system() {
   proxy=
   eval "$(apt-config shell proxy Acquire::http::Proxy)"
   [ -z "$proxy" ] || export http_proxy="$proxy"
-  # In two stages, for dpkg to be told between them what it may leave out. Mounts end with their namespace.
+  # In two stages: dpkg's configuration comes between them. Mounts end with their namespace.
   quietly "fetching the machine's packages" \
     debootstrap --foreign --variant=minbase "--include=${packages%,}" trixie "$making/root" "$mirror" "$script"
   install -D -m 644 "$machine/dpkg.conf" "$making/root/etc/dpkg/dpkg.cfg.d/dmhost"
@@ -54,18 +54,19 @@ make_system() {
   mv "$making" "$system"
 }
 
-# The appliance's images, in a file system that is /var/lib/docker: built by an engine here, unpacked by the machine's own.
+# Makes the disk that is /var/lib/docker: an engine here builds the appliance's images, the machine's dockerd unpacks them.
 make_images() {
   engine_before=$(cat /run/dmhost-test-engine/docker.pid 2>/dev/null) || :
   engine_status=0
   engine=$("$checkout/host/test-engine.sh" start) || engine_status=$?
   [ "$engine_status" -eq 0 ] || exit "$engine_status"
-  # A subshell that ends on the first error, before whose end the engine is stopped.
+  # A subshell, so that the engine is stopped after an error too.
   set +e
   (
     set -e
     export DOCKER_HOST="$engine"
     docker_images
+    # shellcheck disable=SC2046 # names without blanks
     images_sum=$(docker image inspect --format '{{.Id}}' $(image_names) | sort | sha256sum | cut -c 1-16)
     [ -e "$vm/images-$images_sum/disk" ] || unpack_images "$vm/images-$images_sum"
     echo "$vm/images-$images_sum" >"$vm/images"
@@ -82,10 +83,10 @@ image_names() {
   echo debian:trixie-slim
 }
 
-# unpack_images DIRECTORY: with the machine's dockerd, as a process that sees its system alone and no network.
+# unpack_images DIRECTORY: runs the machine's dockerd in its system's root, without a network.
 unpack_images() {
   step "the machine's images: unpacking"
-  forget_all_but "" images-
+  remove_all_but "" images-
   making=$vm/images-making
   mkdir -p "$making/docker"
   # shellcheck disable=SC2046
@@ -97,7 +98,7 @@ unpack_images() {
   mv "$making" "$1"
 }
 
-# The checkout as it is, with the packages from npm that running the tests takes.
+# Makes the disk of the checkout, with the npm packages that the tests need.
 make_checkout() {
   step "the checkout's disk"
   rm -rf "$vm/tree"

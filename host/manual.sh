@@ -1,8 +1,8 @@
 # shellcheck shell=sh
-# What dmctl's users find in their shell: man pages, made out of man/ by lowdown, and completion.
-# The mode has set `share_dir` and `fish_completions`, the directory that fish reads in it.
+# Installs man pages, which lowdown makes from man/, and shell completion.
+# The mode sets `share_dir` and `fish_completions`, the directory that fish reads in it.
 
-# Puts pages and completion in place where they differ; without lowdown, completion alone.
+# Installs the pages and completion files that differ; without lowdown, completion alone.
 install_manual() {
   written=no
   install_completion dmctl.bash "$share_dir/bash-completion/completions/dmctl"
@@ -36,7 +36,7 @@ install_page() {
   page_dir=$share_dir/man/man${page_name##*.}
   mkdir -p "$page_dir"
   page_roff=$(lowdown -s -tman --out-no-smarty "$1") || fail "cannot make the man page $page_name: lowdown failed on $1"
-  # Not through a pipe: what it notes in `written` would be lost.
+  # Not through a pipe: its subshell would lose the value of `written`.
   write_if_changed "$page_dir/$page_name" 644 <<ROFF
 $page_roff
 ROFF

@@ -15,7 +15,7 @@ native_paths() {
   programs=/usr/local/lib/dmhost
   command_dir=/usr/local/bin
   share_dir=/usr/local/share
-  # Debian's fish reads nothing in /usr/local.
+  # Debian's fish does not search /usr/local.
   fish_completions=/etc/fish/completions
   run_dir=/run/dmhost
 }
@@ -39,7 +39,7 @@ native_up() {
   check_port_free
   # Two supervisors cannot share one run directory.
   if [ -S "$run_dir/command.sock" ] && docker_available && [ -n "$(docker_compose ps --quiet supervisor 2>/dev/null)" ]; then
-    fail "the appliance runs in Docker here already" "stop it first:  ./dmhost down --docker"
+    fail "the appliance already runs in Docker here" "stop it first:  ./dmhost down --docker"
   fi
   # shellcheck disable=SC2086
   need_programs $appliance_programs $jail_programs $building_programs $manual_programs
@@ -51,8 +51,8 @@ native_up() {
   mount_bound
   supervisor_flags="--config $native_policy --run-dir $run_dir --fastcgi-dir /run/fastcgi --state-dir /var/lib/dmhost"
   supervisor_flags="$supervisor_flags --sites-dir $web --site-logs-dir $site_logs --http-port $http_port"
-  # No process of the web server is root; its master may take a port below 1024. Its log is a pipe, which must be its own to
-  # be opened as /dev/stdout.
+  # No process of the web server is root; the master keeps the capability for ports below 1024. It opens its log, a pipe, as
+  # /dev/stdout, and so must own it.
   web_become="chown $web_user /dev/stdout
 exec setpriv --reuid $web_user --regid $web_user --init-groups --no-new-privs --bounding-set=-all,+net_bind_service \
   --inh-caps=-all,+net_bind_service --ambient-caps=-all,+net_bind_service "
@@ -64,7 +64,7 @@ exec setpriv --reuid $web_user --regid $web_user --init-groups --no-new-privs --
     as_demo env "DMCTL_SOCKET=$run_dir/command.sock" dmctl status || :
   else
     await_supervisor
-    step "no demo site: $native_policy does not list its tenant; to have it, add under [runs_as] the line  $native_demo:"
+    step "no demo site: $native_policy does not list its tenant; to run it, add under [runs_as] the line  $native_demo:"
   fi
   cat <<TEXT
 
@@ -76,18 +76,18 @@ Your first daemon:
 TEXT
 }
 
-# The web server's account, which no tenant has, and the demo tenant with its files.
+# Makes the web server's account and the demo tenant with its files.
 native_accounts() {
   native_account dmhost-nginx /nonexistent "for the web server"
   native_account "$native_demo" "$native_demo_home" "the demo tenant"
   install -d -m 0755 /var/lib/dmhost
-  # nginx passes through the home to the site's files, and sees nothing else of it.
+  # Mode 0711: nginx reaches the site's files, and cannot list the home.
   [ -d "$native_demo_home" ] || install -d -m 0711 -o "$native_demo" -g "$native_demo" "$native_demo_home"
   as_demo sh -c 'mkdir -p -m 0750 ~/.daemon-manager'
   put_demo_files "$native_demo_home/www" "$native_demo_home/.daemon-manager/daemons/site.conf" as_demo
 }
 
-# native_account NAME HOME PURPOSE: sees to a system account that nobody can log in to, with a group of its own.
+# native_account NAME HOME PURPOSE: adds a system account without login, and its group, if it is missing.
 native_account() {
   getent group "$1" >/dev/null || groupadd --system "$1"
   getent passwd "$1" >/dev/null && return
@@ -95,16 +95,16 @@ native_account() {
   useradd --system --gid "$1" --no-create-home --home-dir "$2" --shell /usr/sbin/nologin "$1"
 }
 
-# Where daemons bind sockets of their own, and may write other things: a file system of its own, for /run is everybody's. What
-# a supervisor of an earlier version has in use there stays as it is until `down`.
+# Mounts a file system for the bind directories: tenants can write there, and must not fill /run. Where services run already, it
+# waits for the next start.
 mount_bound() {
   if mountpoint -q "$native_bound" || tree_running; then return; fi
   mkdir -p "$native_bound"
   mount -t tmpfs -o mode=0711,size=64m,nr_inodes=64k,nosuid,nodev,noexec dmhost "$native_bound" ||
-    step "no file system can be mounted here: what daemons with listen=path write beside their sockets takes room in /run"
+    step "cannot mount a file system at $native_bound: files beside the sockets of listen=path take space in /run"
 }
 
-# The policy: ours where there is none, else the admin's as it is.
+# Uses the administrator's policy; writes ours if there is none.
 native_policy_file() {
   if [ ! -e "$native_policy" ] && [ -e /etc/daemon-manager/daemon-manager.conf ]; then
     native_policy=/etc/daemon-manager/daemon-manager.conf
@@ -117,7 +117,7 @@ native_policy_file() {
   fi
 }
 
-# Whether the demo tenant stands on the left of a line of [runs_as].
+# Whether [runs_as] lists the demo tenant as an owner.
 policy_lists_demo() {
   awk -v name="$native_demo" '
     { sub(/#.*/, "") }

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
-# What a person sees while the appliance is worked on: a line per step with the time spent, and errors that end it.
+# Output of the commands: a line per step with the time spent, and errors that end the command.
 
-# Hundredths of a second since the machine started.
+# Prints the time since boot in hundredths of a second.
 clock() {
   read -r clock_uptime clock_rest </proc/uptime
   : "$clock_rest"
@@ -10,13 +10,13 @@ clock() {
 
 began=$(clock)
 
-# step TEXT: says what is being done now.
+# step TEXT: prints the step that begins.
 step() {
   step_spent=$(($(clock) - began))
   printf '[%4d.%d s] %s\n' $((step_spent / 100)) $((step_spent / 10 % 10)) "$*"
 }
 
-# fail LINE...: says what went wrong and what to do, and ends the command with 1.
+# fail LINE...: prints what failed and what to do, and ends the command with 1.
 fail() {
   printf 'dmhost: %s\n' "$1" >&2
   shift
@@ -24,13 +24,13 @@ fail() {
   exit 1
 }
 
-# quietly WHAT COMMAND...: runs it with its output kept back, tells every 15 s that it is still at it,
-# and when it fails shows how its output ended and ends the command.
+# quietly WHAT COMMAND...: runs the command without its output, with a line every 15 s. If it fails, shows the end of the output
+# and ends this command.
 quietly() {
   quietly_what=$1
   shift
   quietly_output=$(mktemp)
-  # $$ is this command: the reminder ends with it however it ends.
+  # $$ is this command: the loop ends with it, even after kill -9.
   (while sleep 15 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do step "  still $quietly_what"; done) 9>&- &
   quietly_reminder=$!
   quietly_status=0
@@ -45,7 +45,7 @@ quietly() {
   rm -f "$quietly_output"
 }
 
-# write_if_changed FILE MODE: standard input becomes FILE unless it is that already; sets `written` to yes if it was not.
+# write_if_changed FILE MODE: writes standard input to FILE if that differs, and then sets `written` to yes.
 write_if_changed() {
   cat >"$1.new"
   chmod "$2" "$1.new"
@@ -53,12 +53,13 @@ write_if_changed() {
     rm -f "$1.new"
   else
     mv -f "$1.new" "$1"
+    # shellcheck disable=SC2034 # for the caller
     written=yes
   fi
 }
 
-# only_one FILE: makes this command the only one of its kind that holds FILE (descriptor 9), or ends it.
+# only_one FILE: locks FILE on descriptor 9; ends the command if another one holds the lock.
 only_one() {
   exec 9>"$1"
-  flock -n 9 || fail "another dmhost command is at work here (it holds $1)" "wait until it is done and try again"
+  flock -n 9 || fail "another dmhost command is running (it holds the lock $1)" "wait until it ends and try again"
 }

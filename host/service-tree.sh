@@ -1,52 +1,59 @@
 # shellcheck shell=sh
-# The services of a mode that runs directly on the machine: `supervisor` and `nginx`, each with its logger,
-# under one s6-svscan.
+# The services of a mode that runs directly on the machine, each with its logger, under one s6-svscan.
 # `tree` is the scan directory, `tree_logs` where the logs are written; the mode sets both.
+
+services="supervisor nginx site-installer site-logs"
 
 # Whether the s6-svscan of `tree` runs.
 tree_running() {
   [ -f "$tree/.svscan-pid" ] || return 1
   running_pid=$(cat "$tree/.svscan-pid")
-  [ "$(cat "/proc/$running_pid/comm" 2>/dev/null)" = s6-svscan ] && [ "/proc/$running_pid/cwd" -ef "$tree" ]
+  [ "$(cat "/proc/$running_pid/comm" 2>/dev/null)" = s6-svscan ] && [ "$(readlink -f "/proc/$running_pid/cwd")" = "$(readlink -f "$tree")" ]
 }
 
-# Whether services run without it: it was killed, and nothing would ever stop them.
+# Whether services run without it, because it was killed.
 tree_orphaned() {
   s6-svok "$tree/supervisor" 2>/dev/null || s6-svok "$tree/nginx" 2>/dev/null
 }
 
 stop_orphans() {
-  step "ending what a service manager that was killed has left behind"
-  for orphan in nginx supervisor nginx/log supervisor/log; do
+  step "stopping services whose s6-svscan was killed"
+  for orphan in nginx site-installer site-logs supervisor nginx/log site-installer/log site-logs/log supervisor/log; do
     ! s6-svok "$tree/$orphan" 2>/dev/null || s6-svc -wD -T 60000 -xd "$tree/$orphan" || :
   done
 }
 
-# write_service NAME: standard input is its run script; sets `written` to yes if it was not the same before.
+# write_service NAME: writes standard input as its run script; sets `written` to yes if that changed.
 write_service() {
   mkdir -p "$tree/$1/log"
   printf '#!/bin/sh\nexec s6-log -b n10 s1000000 "%s/%s"\n' "$tree_logs" "$1" | write_if_changed "$tree/$1/log/run" 755
   write_if_changed "$tree/$1/run" 755
 }
 
-# Starts the s6-svscan and with it the services; it outlives this command and its terminal.
+# Starts s6-svscan and with it the services; it survives this command and its terminal.
 start_tree() {
   chmod 700 "$tree"
+  # shellcheck disable=SC2016 # for the shell that becomes s6-svscan
   setsid --fork env -i "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" "HOME=$HOME" LANG=C.UTF-8 \
     sh -c 'umask 022; cd "$1" && echo $$ >.svscan-pid && exec s6-svscan -c 16 .' dmhost-services "$tree" \
     </dev/null >>"$tree_logs/svscan.log" 2>&1 9>&-
-  for start_service in supervisor nginx; do
+  await_services
+}
+
+# Ends the command if a service has not been taken up after 10 s.
+await_services() {
+  for start_service in $services; do
     start_tries=0
     until s6-svok "$tree/$start_service" 2>/dev/null; do
       start_tries=$((start_tries + 1))
       [ "$start_tries" -le 100 ] ||
-        fail "the service manager does not take up $tree/$start_service" "it says why in $tree_logs/svscan.log"
+        fail "s6-svscan does not start the service $tree/$start_service" "$tree_logs/svscan.log says why"
       sleep 0.1
     done
   done
 }
 
-# Every process of the tree, one `pid starttime` a line: the s6-svscan and all that descends from it.
+# Prints s6-svscan and all its descendants, one `pid starttime` a line.
 tree_processes() {
   cat /proc/[0-9]*/stat 2>/dev/null | awk -v root="$(cat "$tree/.svscan-pid")" '
     { pid = $1; sub(/^.*\) /, ""); parent[pid] = $2; started[pid] = $20 }
@@ -58,7 +65,7 @@ tree_processes() {
     }'
 }
 
-# Those of the `pid starttime` lines on standard input that still run, as pids. A zombie does not.
+# Reads `pid starttime` lines and prints the pids that still run; a zombie does not.
 still_running() {
   while read -r still_pid still_started; do
     awk -v started="$still_started" '{ pid = $1; sub(/^.*\) /, ""); if ($1 != "Z" && $20 == started) print pid }' \
@@ -74,15 +81,15 @@ stop_tree() {
   fi
   stop_processes=$(tree_processes)
   step "stopping nginx"
-  s6-svc -wD -T 15000 -d "$tree/nginx" 2>/dev/null || step "  it takes long; going on"
+  s6-svc -wD -T 15000 -d "$tree/nginx" 2>/dev/null || step "  it has not stopped in time; continuing"
   step "stopping the supervisor and its daemons"
-  s6-svc -wD -T 60000 -d "$tree/supervisor" || step "  it takes long; going on"
+  s6-svc -wD -T 60000 -d "$tree/supervisor" || step "  it has not stopped in time; continuing"
   s6-svscanctl -t "$tree"
   stop_tries=0
   while stop_left=$(echo "$stop_processes" | still_running) && [ -n "$stop_left" ]; do
     stop_tries=$((stop_tries + 1))
     [ "$stop_tries" -le 150 ] ||
-      fail "still running after 15 s: pids $(echo "$stop_left" | tr '\n' ' ')" "see what they are with: ps -fp PID; then: kill -9 PID"
+      fail "still running after 15 s: pids $(echo "$stop_left" | tr '\n' ' ')" "look at them with  ps -fp PID  and end them with  kill -9 PID"
     sleep 0.1
   done
   rm -f "$tree/.svscan-pid"
@@ -91,12 +98,18 @@ stop_tree() {
 
 # One line per service: whether it is up, its pid, for how long.
 show_tree() {
-  for show_service in supervisor nginx; do
-    printf '%-12s %s\n' "$show_service" "$(s6-svstat "$tree/$show_service")"
+  for show_service in $services; do
+    printf '%-14s %s\n' "$show_service" "$(s6-svstat "$tree/$show_service")"
   done
 }
 
-# Shows the ends of both logs, and what comes, until interrupted.
+# Shows the ends of all logs, and what comes, until interrupted.
 follow_tree_logs() {
-  exec tail -n 20 -F "$tree_logs/supervisor/current" "$tree_logs/nginx/current"
+  # shellcheck disable=SC2086
+  set -- $services
+  for follow_service in "$@"; do
+    set -- "$@" "$tree_logs/$follow_service/current"
+    shift
+  done
+  exec tail -n 20 -F "$@"
 }

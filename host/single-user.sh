@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# Single-user mode: an ordinary account runs supervisor and nginx for itself alone; all of it lies in its home.
+# Single-user mode: an ordinary account runs supervisor and nginx for itself alone, with all files in its home.
 
 single_user_paths() {
   single_home=$HOME/.daemon-manager
@@ -26,7 +26,7 @@ single_user_up() {
   single_user=$(id -un)
   check_http_address
   if [ -S "/run/dmhost/users/$single_user/command.sock" ]; then
-    fail "the appliance that root runs here serves $single_user already" "use dmctl; ask root if something is not permitted"
+    fail "the appliance that root runs here already serves $single_user" "use dmctl; ask root for missing permissions"
   fi
   mkdir -p "$HOME/.local" "$single_own"
   chmod 750 "$single_home"
@@ -58,14 +58,15 @@ Your first daemon: write ~/.daemon-manager/daemons/NAME.conf; one line is enough
 and start it:  dmctl rescan
 With listen=fastcgi its socket is  $single_sockets/fastcgi/$single_user/NAME.sock
 TEXT
+  # shellcheck disable=SC2016 # the reader's shell expands $PATH
   case ":$PATH:" in
     *":$command_dir:"*) ;;
     *) printf '\ndmctl is in %s, which is not on your PATH yet:  export PATH="%s:$PATH"\n' "$command_dir" "$command_dir" ;;
   esac
 }
 
-# single_user_workshop PROGRAM...: chooses where to build, and asks for the programs, npm among them where it is needed.
-# A checkout that this account may not write is copied into its cache and built there.
+# single_user_workshop PROGRAM...: requires the programs, and npm if it is needed. Sets `workshop`: builds a checkout that this
+# account cannot write as a copy in its cache.
 single_user_workshop() {
   if npm_packages_current && programs_current; then
     need_programs "$@"
@@ -75,34 +76,34 @@ single_user_workshop() {
   need_programs "$@" $building_programs
   if checkout_writable; then return; fi
   workshop=${XDG_CACHE_HOME:-$HOME/.cache}/dmhost
-  step "$checkout cannot be written as $single_user: building in $workshop"
+  step "$single_user cannot write $checkout: building in $workshop"
   mkdir -p "$workshop"
-  rm -rf "$workshop/apps" "$workshop/daemontools"
-  tar -C "$checkout" --exclude=node_modules -cf - apps daemontools build.ts package.json package-lock.json .npmrc tsconfig.json tsconfig.base.json |
+  rm -rf "$workshop/apps" "$workshop/packages" "$workshop/daemontools"
+  tar -C "$checkout" --exclude=node_modules -cf - apps packages daemontools build.ts package.json package-lock.json .npmrc tsconfig.json tsconfig.base.json |
     tar -C "$workshop" -xf - --no-same-owner
 }
 
-# Whether packages and programs can be put into the checkout.
+# Whether this account can write packages and programs in the checkout.
 checkout_writable() {
   for writable_place in "$checkout" "$checkout/node_modules" "$checkout/dist"; do
     if [ -e "$writable_place" ] && [ ! -w "$writable_place" ]; then return 1; fi
   done
 }
 
-# Where sockets are made: in the home, or, where paths there are too long for sockets, in a short directory.
+# Sets `single_sockets`: the home, or a short directory if paths in the home are too long for sockets.
 single_user_sockets() {
   single_sockets=$single_home
-  # What is left of 107 bytes must hold "fastcgi/USER/NAME.sock~" with a NAME of 32, and "run/users/USER/command.sock".
+  # A path has at most 107 bytes; the longest is "fastcgi/USER/NAME.sock~" with a NAME of 32.
   single_longest="$single_home/fastcgi/$single_user/12345678901234567890123456789012.sock~"
   if [ ${#single_longest} -gt 107 ]; then
     single_sockets=$(cat "$tree/.sockets" 2>/dev/null) && [ -d "$single_sockets" ] || single_sockets=${XDG_RUNTIME_DIR:-/tmp}/dmhost
     [ "$single_sockets" != /tmp/dmhost ] || single_sockets=/tmp/dmhost-$(id -u)
     mkdir -m 700 "$single_sockets" 2>/dev/null || :
     if [ -L "$single_sockets" ] || [ "$(stat -c %u:%a "$single_sockets" 2>/dev/null)" != "$(id -u):700" ]; then
-      fail "$single_sockets is needed for sockets, but it is not a directory of $single_user alone (mode 0700)" \
+      fail "cannot use $single_sockets for sockets: it is not a directory of $single_user with mode 0700" \
         "remove or rename it, or set XDG_RUNTIME_DIR to a short path of your own"
     fi
-    step "sockets: in $single_sockets, because paths in $single_home are too long for them"
+    step "sockets: in $single_sockets, because paths in $single_home are too long for sockets"
   fi
   echo "$single_sockets" >"$tree/.sockets"
 }

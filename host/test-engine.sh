@@ -1,14 +1,14 @@
 #!/bin/sh
 # Usage: host/test-engine.sh start | stop
-# A Docker engine for the tests. `start` prints the DOCKER_HOST to use (one line on stdout; all else goes to stderr):
-# that of the engine which answers already, or of Debian's dockerd, started here with its own data root (.cache/docker),
-# sockets and pid file. It installs Debian's docker.io, iptables and Compose plugin where they are missing.
-# `stop` ends only a dockerd that `start` began, and takes its bridge and firewall rules with it.
-# Exit code 75: this machine cannot run one; the last line on stderr says why.
+# A Docker engine for the tests. `start` prints the DOCKER_HOST to use on stdout, and all else on stderr: an engine that already
+# answers, or Debian's dockerd, which it starts with a separate data root (.cache/docker), socket and pid file. It installs
+# docker.io, iptables and the Compose plugin if they are missing. `stop` ends only a dockerd that `start` started, and removes
+# its bridge and firewall rules.
+# Exit code 75: this machine cannot run an engine; the last line on stderr says why.
 set -eu
 
 checkout=$(cd "$(dirname "$0")/.." && pwd)
-# A UNIX socket's path has 107 bytes, and containerd's is the longest below it.
+# Short: the path of a UNIX socket has at most 107 bytes, and containerd's is below this directory.
 run=/run/dmhost-test-engine
 pidfile=$run/docker.pid
 host=unix://$run/docker.sock
@@ -25,7 +25,7 @@ apt_install() {
     cannot "apt-get install $* failed; run it by hand to see why"
 }
 
-# The plugin of trixie runs on bookworm too: one statically linked program, taken out of its package.
+# Bookworm has no Compose 2; trixie's plugin is one static program and runs there.
 install_compose() {
   docker compose version >/dev/null 2>&1 && return
   [ "$(id -u)" = 0 ] || cannot "the Compose plugin of Docker is missing and installing it needs root"
@@ -58,7 +58,7 @@ CFG
   docker compose version >/dev/null 2>&1 || cannot "the Compose plugin of Debian trixie does not run here"
 }
 
-# Prints the DOCKER_HOST of an engine that answers: the caller's, or one that was started here; false if there is none.
+# Prints the DOCKER_HOST of an engine that answers: the caller's, or one that `start` started; fails if there is none.
 answering_engine() {
   command -v docker >/dev/null || return 1
   own=${DOCKER_HOST:-$(docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null)}
@@ -78,9 +78,9 @@ start() {
     return
   fi
   [ "$(id -u)" = 0 ] || cannot "no Docker engine answers, and starting one needs root"
-  command -v apt-get >/dev/null || cannot "no Docker engine answers, and this is not a Debian machine"
+  command -v apt-get >/dev/null || cannot "no Docker engine answers, and this machine is not Debian"
   [ -w /sys/fs/cgroup ] || cannot "no Docker engine answers, and /sys/fs/cgroup cannot be written here"
-  # A client alone may be there; dockerd is what is wanted.
+  # A machine may have the client without dockerd.
   if ! command -v dockerd >/dev/null || ! command -v iptables >/dev/null; then
     say "installing docker.io and iptables"
     apt-get update -qq >/dev/null 2>&1 || true
@@ -90,7 +90,7 @@ start() {
     apt_install $packages
   fi
   install_compose
-  # Where systemd runs, the package has started its own.
+  # On a machine with systemd the package has started the engine.
   if answering_engine; then return; fi
   mkdir -p "$run" "$data"
   chmod 700 "$run"
@@ -113,8 +113,8 @@ start() {
   echo "$host"
 }
 
-# Takes out of one iptables table what Docker put in.
-forget_rules() {
+# Removes Docker's rules from one iptables table.
+remove_rules() {
   iptables-save -t "$1" 2>/dev/null | grep -v -e DOCKER -e docker0 -e '-[io] br-[0-9a-f]\{12\}' | iptables-restore -T "$1" 2>/dev/null || true
 }
 
@@ -135,12 +135,12 @@ stop() {
     for link in docker0 $(ip -o link show type bridge 2>/dev/null | sed -n 's/^[0-9]*: \(br-[0-9a-f]\{12\}\):.*/\1/p'); do
       ip link delete "$link" 2>/dev/null || true
     done
-    forget_rules nat
-    forget_rules filter
+    remove_rules nat
+    remove_rules filter
   fi
   if [ -s "$run/forward_policy" ]; then iptables -P FORWARD "$(cat "$run/forward_policy")"; fi
   if [ "$(cat "$run/ip_forward" 2>/dev/null)" = 0 ]; then echo 0 >/proc/sys/net/ipv4/ip_forward; fi
-  # What containers were told to mount here is theirs no longer, and dockerd leaves namespaces behind.
+  # dockerd leaves mounts of containers and namespaces behind.
   grep -o " $run/[^ ]*" /proc/mounts | sort -r | while read -r mount; do umount "$mount" 2>/dev/null || true; done
   find /sys/fs/cgroup/*/docker -depth -type d -exec rmdir {} + 2>/dev/null || true
   rm -rf "$run"

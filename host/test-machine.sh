@@ -1,10 +1,9 @@
 #!/bin/sh
 # Usage: host/test-machine.sh DIRECTORY
-# Passes the limits suite on a machine with cgroup v2: a Debian 13 (trixie) in QEMU, emulated
-# and without a network. Its system is made with debootstrap from this machine's own Debian mirror, and its images of the
-# appliance by a Docker engine here; both are kept in .cache/vm/. Puts Vitest's report into DIRECTORY as vm.json, and its
-# exit code as vm.status.
-# Exit code 75: this machine cannot do it; the last line on stderr says why.
+# Runs the tests for cgroup v2 (test/vm/suite, test/vm) in a virtual machine: Debian 13 (trixie) in QEMU, emulated and without
+# a network. debootstrap makes its system from this machine's Debian mirror, and a Docker engine here builds its images; both
+# are kept in .cache/vm/. Writes Vitest's report to DIRECTORY/vm.json and its exit code to DIRECTORY/vm.status.
+# Exit code 75: this machine cannot run it; the last line on stderr says why.
 set -eu
 
 checkout=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
@@ -22,18 +21,18 @@ cd "$checkout"
 # shellcheck source=host/machine-disks.sh
 . "$checkout/host/machine-disks.sh"
 
-# The project of test/appliance: what that has built is built.
+# The project of test/appliance, so that images which it has built are found.
 export COMPOSE_PROJECT_NAME=dmhost-test
 vm=$checkout/.cache/vm
 machine=$checkout/test/vm/machine
-# Seconds after which a machine that has not switched itself off is hung.
+# Seconds after which the machine counts as hung.
 longest=2400
 # MiB.
 memory=3072
 
 cannot() { printf '%s\n' "$*" >&2; exit 75; }
 
-# Shows what the machine says to whoever waits; all that its console shows is in .cache/vm/console.log.
+# Shows the lines of the machine that begin with "| " as steps, and writes its whole console to .cache/vm/console.log.
 listen() {
   return_key=$(printf '\r')
   while IFS= read -r line; do
@@ -44,12 +43,11 @@ listen() {
 }
 
 run_machine() {
-  # A tarball of at most 16 MiB, in place of a file system.
+  # The machine writes a tarball to this disk.
   rm -f "$vm/report"
   truncate -s 16M "$vm/report"
   drive=if=virtio,format=raw
-  # Emulated even where there is a /dev/kvm: on a machine that is a guest itself it may not work. Without -cx16 QEMU 7.2
-  # corrupts its guest.
+  # Emulated even with /dev/kvm, which often does not work in a guest. QEMU 7.2 corrupts its guest without -cx16.
   timeout -k 10 "$longest" qemu-system-x86_64 -accel tcg,thread=multi,tb-size=512 -cpu max,-cx16 -smp 2 -m "$memory" \
     -display none -monitor none -serial stdio -nic none -no-reboot \
     -kernel "$system/vmlinuz" -initrd "$system/initrd.img" \
@@ -59,12 +57,12 @@ run_machine() {
 }
 
 [ $# -eq 1 ] || { echo "usage: $0 DIRECTORY" >&2; exit 2; }
-[ "$(id -u)" = 0 ] || cannot "making the disks of a virtual machine needs root"
-[ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ] || cannot "the virtual machine is made for Debian on amd64 only"
+[ "$(id -u)" = 0 ] || cannot "only root can make the disks of the virtual machine"
+[ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ] || cannot "the virtual machine supports Debian on amd64 only"
 mirror=$(debian_mirror)
-[ -n "$mirror" ] || cannot "apt knows no mirror of Debian here to make the virtual machine from"
-# shellcheck disable=SC2086
-need_packages $machine_packages
+[ -n "$mirror" ] || cannot "apt has no mirror of Debian to make the virtual machine from"
+# What the virtual machine is made with, and runs in.
+need_packages debootstrap e2fsprogs qemu-system-x86
 mkdir -p "$vm"
 only_one "$vm/lock"
 install_npm_packages

@@ -1,6 +1,9 @@
 # shellcheck shell=sh
-# The web server of a mode that runs directly on the machine: its address, and its directory (nginx -p) made from nginx/.
-# `web` is that directory; the mode sets it, and `web_user`, the account of the web server ("": the one that runs this).
+# The web server of a mode that runs directly on the machine: its address, its directory (nginx -p) made from nginx/, and its
+# services. The mode sets `web` (that directory), `web_user` (the account of the web server; "": the one that runs this),
+# `site_logs` and `web_become` (see appliance.sh).
+
+web_programs="web-server site-installer site-logs"
 
 http_port=${DMHOST_HTTP_PORT:-8080}
 http_address=${DMHOST_HTTP_ADDRESS:-127.0.0.1}
@@ -64,7 +67,7 @@ make_web_directory() {
   web_next=$web.next
   rm -rf "$web_next"
   mkdir -p "$web_next/sites" "$web_next/vhosts" "$web_next/temp"
-  for web_part in nginx.conf fastcgi_params fastcgi_app_params proxy_params mime.types web-server; do
+  for web_part in nginx.conf fastcgi_params fastcgi_app_params proxy_params mime.types; do
     cp "$checkout/nginx/$web_part" "$web_next/"
   done
   echo "listen $http_listen;" >"$web_next/listen.conf"
@@ -73,7 +76,7 @@ make_web_directory() {
     [ ! -f "$web_vhost" ] || cp "$web_vhost" "$web_next/vhosts/"
   done
   chmod -R u=rwX,go=rX "$web_next"
-  if [ -d "$web" ] && diff -r -x temp -x offered -x accepted "$web_next" "$web" >/dev/null; then
+  if [ -d "$web" ] && diff -r -x temp -x offered -x accepted -x web-server -x 'site-*' "$web_next" "$web" >/dev/null; then
     rm -rf "$web_next"
     make_web_places
     return
@@ -89,14 +92,61 @@ make_web_directory() {
   written=yes
 }
 
-# The directories that the web server writes to, as its own; one that was another's is emptied.
+# The programs; and the directories that the web server writes to, as its own; one that was another's is emptied.
 make_web_places() {
+  for web_program in $web_programs; do
+    ! web_program_changed "$web_program" || install -m 0755 "$checkout/nginx/$web_program" "$web/$web_program"
+  done
   mkdir -p "$web/offered"
   for web_place in temp accepted; do
     web_owner=$(stat -c %U "$web/$web_place" 2>/dev/null) || web_owner=
     [ -z "$web_owner" ] || [ "$web_owner" = "${web_user:-$(id -un)}" ] || rm -rf "${web:?}/$web_place"
     [ -d "$web/$web_place" ] || install -d -m 0755 ${web_user:+-o "$web_user" -g "$(id -gn "$web_user")"} "$web/$web_place"
   done
+}
+
+# The services nginx, site-installer and site-logs. Sets `nginx_changed` and `web_helpers_changed` to yes for what is not as it was;
+# before make_web_directory.
+write_web_services() {
+  written=no
+  write_service nginx <<RUN
+#!/bin/sh
+exec 2>&1
+echo \$\$ >.process-group
+export DMHOST_SITE_LOGS="$site_logs"
+$web_become"$web/web-server" start "$web"
+RUN
+  # A master that was killed leaves workers behind, which keep the port. Another master is another one to reload.
+  write_if_changed "$tree/nginx/finish" 755 <<'FINISH'
+#!/bin/sh
+kill -s KILL -- "-$(cat .process-group)" 2>/dev/null
+s6-svc -r ../site-installer 2>/dev/null
+exit 0
+FINISH
+  ! web_program_changed web-server || written=yes
+  nginx_changed=$written
+
+  written=no
+  write_service site-installer <<RUN
+#!/bin/sh
+exec 2>&1
+export DMHOST_SITE_LOGS="$site_logs"
+$web_become"$web/site-installer" "$web"
+RUN
+  echo 3 | write_if_changed "$tree/site-installer/notification-fd" 644
+  write_service site-logs <<RUN
+#!/bin/sh
+exec 2>&1
+export DMHOST_SITE_LOGS="$site_logs"
+$web_become"$web/site-logs" keep "$web"
+RUN
+  if web_program_changed site-installer || web_program_changed site-logs; then written=yes; fi
+  web_helpers_changed=$written
+}
+
+# web_program_changed NAME: whether the web directory has another program of this name than the checkout.
+web_program_changed() {
+  ! cmp -s "$checkout/nginx/$1" "$web/$1"
 }
 
 # wait_for_site NODE URL SECONDS: 0 once URL answers 200; 1 when the time is up, having printed the last answer.

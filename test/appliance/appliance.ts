@@ -1,4 +1,4 @@
-/** An appliance in Docker for one test file: a Compose project of its own, apart from any that this machine runs. */
+/** An appliance in Docker for one test file: a separate Compose project. */
 import { execFile } from "node:child_process";
 import { chmod, cp, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { type IncomingHttpHeaders, type OutgoingHttpHeaders, request } from "node:http";
@@ -11,7 +11,7 @@ const run = promisify(execFile);
 
 /** The checkout that is tested. */
 export const CHECKOUT = join(import.meta.dirname, "../..");
-/** Name of the Compose project. The same each time, so that what an interrupted run left behind is found and removed. */
+/** Name of the Compose project. Always the same, so that the next run removes what an interrupted one left. */
 export const PROJECT = "dmhost-test";
 
 /** How a command ended. */
@@ -33,17 +33,17 @@ export const command = async (environment: NodeJS.ProcessEnv, file: string, ...a
   }
 };
 
-/** Runs a program that has to succeed and gives its output, trimmed. */
+/** Runs a program that must succeed; returns its output, trimmed. */
 export const succeed = async (environment: NodeJS.ProcessEnv, file: string, ...args: string[]): Promise<string> => {
   const { code, stdout, stderr } = await command(environment, file, ...args);
   if (code !== 0) throw new Error(`${file} ${args.join(" ")}: exit code ${code}\n${stdout}\n${stderr}`);
   return stdout.trim();
 };
 
-/** How many times longer than on a usual machine tests wait, where one is many times slower. */
+/** Factor by which tests wait longer on a slow machine. */
 const PATIENCE = Number(process.env["DMHOST_TEST_PATIENCE"] ?? 1);
 
-/** Asks again until `ask` gives a value, for at most `seconds` times PATIENCE. */
+/** Calls `ask` until it returns a value, for at most `seconds` times PATIENCE. */
 export const eventually = async <T>(what: string, ask: () => Promise<T | undefined>, seconds = 30): Promise<T> => {
   for (const end = Date.now() + seconds * 1000 * PATIENCE; ; ) {
     const value = await ask();
@@ -62,21 +62,21 @@ const freePort = async (): Promise<number> => {
   return address.port;
 };
 
-/** What is asked for besides the path. */
+/** A request, besides its path. */
 export interface Asked {
   readonly method?: string;
   readonly headers?: OutgoingHttpHeaders;
   readonly body?: string;
 }
 
-/** What is answered. */
+/** The answer to a request. */
 export interface Answer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly body: string;
 }
 
-/** What the parts of `docker inspect` that are looked at say. */
+/** The parts of the output of `docker inspect` that tests read. */
 export interface Inspected {
   readonly Id: string;
   readonly State: { Pid: number; ExitCode: number; FinishedAt: string; Health?: { Status: string } };
@@ -116,10 +116,10 @@ export class Appliance {
     };
   }
 
-  /** Prepares one; nothing of it runs yet. What an earlier one left is taken away. */
+  /** Prepares an appliance that does not run yet, and removes what an earlier one left. */
   static async prepare(): Promise<Appliance> {
     const directory = await mkdtemp(join(tmpdir(), "dmhost-test-"));
-    // A tenant's dmctl passes through it.
+    // A tenant's dmctl must reach the sockets below it.
     await chmod(directory, 0o755);
     await cp(join(CHECKOUT, "config"), join(directory, "config"), { recursive: true });
     const appliance = new Appliance(directory, await freePort());
@@ -132,12 +132,12 @@ export class Appliance {
     return appliance;
   }
 
-  /** `./dmhost COMMAND --docker`; it has to succeed. */
+  /** `./dmhost COMMAND --docker`; throws if it fails. */
   dmhost(name: "up" | "down" | "ps"): Promise<string> {
     return succeed(this.environment, join(CHECKOUT, "dmhost"), name, "--docker");
   }
 
-  /** `docker compose ...` on the project; it has to succeed. */
+  /** `docker compose ...` on the project; throws if it fails. */
   compose(...args: string[]): Promise<string> {
     return succeed(this.environment, "docker", "compose", "--file", join(CHECKOUT, "compose.yaml"), ...args);
   }
@@ -148,7 +148,7 @@ export class Appliance {
     return command(this.environment, "docker", ...compose, ...args);
   }
 
-  /** The same with `sh -c`; it has to succeed. */
+  /** The same with `sh -c`; throws if it fails. */
   async shell(service: string, script: string): Promise<string> {
     const { code, stdout, stderr } = await this.exec(service, "sh", "-c", script);
     if (code !== 0) throw new Error(`${script}: exit code ${code} in ${service}\n${stdout}\n${stderr}`);
@@ -167,7 +167,7 @@ export class Appliance {
     await writeFile(join(this.directory, "config/daemon-manager.conf"), text, { mode: 0o644 });
   }
 
-  /** Asks the published port. */
+  /** Sends a request to the published port. */
   request(path: string, asked: Asked = {}): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const { method = "GET", headers = {}, body } = asked;
@@ -185,7 +185,7 @@ export class Appliance {
     });
   }
 
-  /** Takes everything of it away. */
+  /** Removes the appliance with all its files. */
   async remove(): Promise<void> {
     try {
       await this.dmhost("down");

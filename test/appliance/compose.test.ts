@@ -8,7 +8,7 @@ let started: StartedDockerComposeEnvironment | undefined;
 beforeAll(async () => {
   appliance = await Appliance.prepare();
   const environment = Object.entries({ DMHOST_BUILD_CA: process.env["NODE_EXTRA_CA_CERTS"], ...appliance.environment });
-  // Its clean-up needs an image of its own, which cannot be had where no registry is reached; remove() does it here.
+  // The clean-up of testcontainers needs another image, and so a registry; remove() does it here.
   process.env["TESTCONTAINERS_RYUK_DISABLED"] = "true";
   started = await new DockerComposeEnvironment(CHECKOUT, "compose.yaml")
     .withProjectName(PROJECT)
@@ -23,7 +23,7 @@ afterAll(async () => {
   await appliance?.remove();
 });
 
-it("docker compose up alone brings up a site that answers", async () => {
+it("docker compose up starts a demo site that answers", async () => {
   const nginx = started?.getContainer("nginx-1");
   expect(nginx?.getMappedPort(8080)).toBe(appliance.port);
   const { status, body } = await appliance.request("/");

@@ -20,7 +20,7 @@ const capabilities = (names: readonly string[] | null): string[] =>
   (names ?? []).map((name) => name.replace(/^CAP_/, "")).sort();
 
 describe("both containers", () => {
-  it("have exactly the capabilities that they need", async () => {
+  it("the supervisor has six capabilities, and nginx none", async () => {
     const supervisor = (await appliance.inspect("supervisor")).HostConfig;
     expect(capabilities(supervisor.CapDrop)).toEqual(["ALL"]);
     expect(capabilities(supervisor.CapAdd)).toEqual(["CHOWN", "KILL", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"]);
@@ -36,7 +36,7 @@ describe("both containers", () => {
     expect(await read("nginx")).toBe(["0".repeat(16), "0".repeat(16)].join("\n"));
   });
 
-  it("are unprivileged, read-only, apart from the host's namespaces, and gain no privileges", async () => {
+  it("both containers are unprivileged, read-only, outside the host's namespaces, and gain no privileges", async () => {
     for (const service of ["supervisor", "nginx"]) {
       const { HostConfig } = await appliance.inspect(service);
       expect(HostConfig.Privileged).toBe(false);
@@ -52,7 +52,7 @@ describe("both containers", () => {
     }
   });
 
-  it("see of the host only what they are meant to", async () => {
+  it("containers can write only the listed directories of the host, and have no Docker socket", async () => {
     const writable = async (service: string) =>
       (await appliance.inspect(service)).Mounts.filter(({ RW }) => RW)
         .map(({ Destination }) => Destination)
@@ -81,7 +81,7 @@ describe("both containers", () => {
 });
 
 describe("the supervisor's root", () => {
-  it("has no power over tenants' files", async () => {
+  it("root in the supervisor's container can neither read nor write a tenant's files", async () => {
     await neighbour.write("secret", "s3cret\n");
     await neighbour.run(process.env, "chmod", "600", `${neighbour.home}/secret`);
     const read = await appliance.exec("supervisor", "cat", `${neighbour.home}/secret`);
@@ -92,14 +92,14 @@ describe("the supervisor's root", () => {
 });
 
 describe("where daemons bind sockets of their own", () => {
-  it("is a small file system apart from the published sockets", async () => {
+  it("bind directories are on a small file system, apart from the published sockets", async () => {
     const mounts = await appliance.exec("supervisor", "cat", "/proc/mounts");
     expect(mounts.stdout).toMatch(/^\S+ \/run\/fastcgi\/\.bound tmpfs \S*size=65536k,nr_inodes=65536/m);
   });
 });
 
 describe("nginx", () => {
-  it("has no root process, and is in the sockets' group alone", async () => {
+  it("nginx has no root process, and belongs to the sockets' group alone", async () => {
     const identities = await appliance.shell(
       "nginx",
       "grep -hE '^([UG]id|Groups):' $(grep -ls '^Name:.nginx' /proc/[0-9]*/status)",
@@ -112,7 +112,7 @@ describe("nginx", () => {
     ]);
   });
 
-  it("may connect to published sockets, and neither list, add nor remove them", async () => {
+  it("nginx can connect to published sockets, and can neither list, add nor remove them", async () => {
     const socket = "/run/fastcgi/dmhost-demo/site.sock";
     expect((await appliance.exec("nginx", "test", "-w", socket)).code).toBe(0);
     expect((await appliance.exec("nginx", "ls", "/run/fastcgi")).stderr).toContain("Permission denied");

@@ -14,14 +14,14 @@ afterAll(() => appliance?.remove());
 const sitePid = (): Promise<string> => appliance.shell("supervisor", "dmctl dmhost-demo/site pid");
 
 describe("the demo site, through the published port", () => {
-  it("runs PHP as the demo tenant", async () => {
+  it("the demo site runs PHP as the demo tenant", async () => {
     const { status, body } = await appliance.request("/");
     expect(status).toBe(200);
     expect(body).toContain("<dd>dmhost-demo</dd>");
     expect(body).toContain("cgi-fcgi");
   });
 
-  it("serves static files, 404s and POST bodies", async () => {
+  it("the demo site serves static files, POST bodies, and 404 for missing files", async () => {
     const style = await appliance.request("/style.css");
     expect(style.status).toBe(200);
     expect(style.body).toContain("color-scheme");
@@ -37,7 +37,7 @@ describe("the demo site, through the published port", () => {
     expect(posted.body).toContain(`You posted: ${"x".repeat(190)}&lt;b&gt;`);
   });
 
-  it("is served again after kill -9 of its php-cgi", async () => {
+  it("the demo site answers after kill -9 of its php-cgi", async () => {
     const before = await sitePid();
     await appliance.shell("supervisor", `kill -9 ${before}`);
     expect((await appliance.request("/")).status).toBe(200);
@@ -48,7 +48,7 @@ describe("the demo site, through the published port", () => {
     expect(await appliance.shell("supervisor", `cat /proc/${after}/comm`)).toBe("php-cgi");
   });
 
-  it("is served again, by one php-cgi, after kill -9 of the supervisor", async () => {
+  it("the demo site answers by one php-cgi after kill -9 of the supervisor", async () => {
     const supervisor = await appliance.shell("supervisor", "s6-svstat -o pid /run/services/supervisor");
     await appliance.shell("supervisor", `kill -9 ${supervisor}`);
     await eventually("another supervisor", async () => {
@@ -65,26 +65,26 @@ describe("the demo site, through the published port", () => {
 });
 
 describe("./dmhost up", () => {
-  it("waits until both services are healthy", async () => {
+  it("./dmhost up waits until both services are healthy", async () => {
     for (const service of ["supervisor", "nginx"]) {
       expect((await appliance.inspect(service)).State.Health?.Status).toBe("healthy");
     }
   });
 
-  it("run again keeps containers and daemons, and shows the demo tenant's status", async () => {
+  it("a second ./dmhost up keeps containers and daemons, and shows the demo tenant's status", async () => {
     const state = async () => [
       await appliance.compose("ps", "--quiet"),
       (await appliance.inspect("supervisor")).State.Pid,
       (await appliance.inspect("nginx")).State.Pid,
       await sitePid(),
     ];
-    // Where somebody makes an account meanwhile, it has a reason to restart the supervisor.
+    // An account that is made meanwhile is a reason to restart the supervisor.
     const output = await eventually(
       "an up with the same accounts as before",
       async () => {
         const before = await state();
         const said = await appliance.dmhost("up");
-        if (said.includes("accounts: this machine's changed")) return undefined;
+        if (said.includes("accounts: changed on this machine")) return undefined;
         expect(await state()).toEqual(before);
         return said;
       },
@@ -94,7 +94,7 @@ describe("./dmhost up", () => {
     expect(output).toMatch(/^dmhost-demo\/site +running /m);
   });
 
-  it("installs a dmctl that runs on this machine", async () => {
+  it("./dmhost up installs a dmctl that runs on this machine", async () => {
     const socket = join(appliance.directory, "run/command.sock");
     const dmctl = join(appliance.directory, "bin/dmctl");
     const environment = { ...appliance.environment, DMCTL_SOCKET: socket };
@@ -103,7 +103,7 @@ describe("./dmhost up", () => {
 });
 
 describe("stopping", () => {
-  it("ends nginx, then the supervisor in order, each with exit code 0, and takes all traces away", async () => {
+  it("a stop ends nginx before the supervisor, each with exit code 0, and ./dmhost down leaves nothing", async () => {
     const started = await Promise.all(["nginx", "supervisor"].map((service) => appliance.inspect(service)));
     const log = () => appliance.compose("logs", "--no-color", "supervisor");
     await appliance.compose("stop");

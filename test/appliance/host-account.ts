@@ -1,4 +1,4 @@
-/** Accounts of this machine for the tests: made, used and removed by them. */
+/** Accounts that the tests add to this machine and remove. */
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { command, type Ended, succeed } from "./appliance.ts";
@@ -16,7 +16,7 @@ export class HostAccount {
     this.home = join("/home", name);
   }
 
-  /** Makes an account that is in `groups` too, and whose home others may pass through. One of that name is replaced. */
+  /** Adds an account with these supplementary groups and a home of mode 0711. Replaces an account of that name. */
   static async make(name: string, groups: readonly string[] = []): Promise<HostAccount> {
     await HostAccount.remove(name);
     await succeed(process.env, "useradd", "--create-home", "--shell", "/bin/sh", "--groups", groups.join(","), name);
@@ -25,13 +25,13 @@ export class HostAccount {
     return new HostAccount(name, Number(uid), Number(gid));
   }
 
-  /** Removes the account of that name, its processes and its home, where there is one. */
+  /** Removes the account of that name and its home, if there is one. */
   static async remove(name: string): Promise<void> {
     await command(process.env, "userdel", "--force", "--remove", name);
     await rm(join("/home", name), { recursive: true, force: true });
   }
 
-  /** Writes a file below its home, as its own. */
+  /** Writes a file below its home; the account owns it. */
   async write(path: string, text: string): Promise<void> {
     const absolute = join(this.home, path);
     await mkdir(dirname(absolute), { recursive: true });

@@ -1,8 +1,8 @@
-/** Programs of tenants, as text: put into an account's home by the tests. */
+/** Texts of tenants' programs; tests write them into an account's home. */
 
 /**
- * Perl that answers HTTP by `PID WORD`, after 1.5 s where the path begins with /slow. It catches no TERM. Arguments: where
- * it gets its socket (3 or a path to bind), whether it tells $NOTIFY_SOCKET that it is ready (`notify` or `no`), the word.
+ * HTTP server in Perl that answers `PID WORD`, after 1.5 s if the path begins with /slow. It does not catch TERM. Arguments: its
+ * socket (3 or a path to bind), whether it sends READY=1 to $NOTIFY_SOCKET (`notify` or `no`), the word.
  */
 export const HTTP_SERVER = String.raw`use strict; use IO::Socket::UNIX; use Socket;
 my ($where, $tell, $word) = @ARGV;
@@ -23,6 +23,6 @@ while (1) {
 }
 `;
 
-/** PHP that answers by `PID ACCOUNT`, after 1.5 s where it is asked with `?slow`. */
+/** PHP page that answers `PID ACCOUNT`, after 1.5 s with the query `?slow`. */
 export const PAGE =
   "<?php if (isset($_GET['slow'])) usleep(1500000); echo getmypid(), ' ', posix_getpwuid(posix_geteuid())['name'];";

@@ -7,7 +7,7 @@ import { HostAccount } from "./host-account.ts";
 import { HTTP_SERVER, PAGE } from "./programs.ts";
 
 const NAME = "dmap-sites";
-const HOSTS = ["shop", "files", "line", "nap", "own"] as const;
+const HOSTS = ["shop", "files", "line", "nap", "own", "late"] as const;
 
 let appliance: Appliance;
 let alice: HostAccount;
@@ -80,7 +80,7 @@ afterAll(async () => {
   await HostAccount.remove(NAME);
 });
 
-/** Asks one of the hosts. */
+/** Sends a request to one of the hosts. */
 const ask = (host: string, path = "/"): Promise<Answer> =>
   appliance.request(path, { headers: { host: `${host}.test` } });
 
@@ -98,7 +98,7 @@ const reaches = (name: string, state: string): Promise<true> =>
     new RegExp(`^${NAME}/${name} +${state} `, "m").test(await dmctl("status")) ? true : undefined,
   );
 
-/** Asks a host again and again while `work` goes on; gives the answers. */
+/** Sends requests to a host, one after the other, until `work` ends; returns the answers. */
 const during = async (host: string, work: () => Promise<unknown>): Promise<Answer[]> => {
   const answers: Answer[] = [];
   let going = true;
@@ -132,19 +132,19 @@ const troubles = (answers: readonly Answer[]): number[] =>
 const pidIn = (body: string): string => body.split(" ")[0] ?? "";
 
 describe("a host that the policy grants", () => {
-  it("is published: PHP as the tenant, static files, and no program's text", async () => {
+  it("a granted host is published with PHP as the tenant and static files, and serves no source text", async () => {
     expect(await ask("shop")).toMatchObject({ status: 200, body: expect.stringMatching(new RegExp(`^\\d+ ${NAME}$`)) });
     expect(await ask("shop", "/note.txt")).toMatchObject({ status: 200, body: "static\n" });
     expect(await ask("files", "/note.txt")).toMatchObject({ status: 200, body: "static\n" });
     expect(await ask("files", "/index.php")).toMatchObject({ status: 404 });
   });
 
-  it("is told from one that it does not: that one is the demo's", async () => {
+  it("a host that the policy does not grant is answered by the demo site", async () => {
     expect((await ask("other")).body).toContain("It runs.");
     expect(await dmctl("status", "--long")).toMatch(/other\.test/);
   });
 
-  it("answers 503 with Retry-After while its daemon is stopped, and its files go on", async () => {
+  it("a site answers 503 with Retry-After while its daemon is stopped, and still serves its files", async () => {
     await dmctl("stop", "shop");
     const answer = await ask("shop");
     expect([answer.status, answer.headers["retry-after"]]).toEqual([503, "5"]);
@@ -154,7 +154,7 @@ describe("a host that the policy grants", () => {
     expect((await ask("shop")).status).toBe(200);
   });
 
-  it("has logs on the host that its owner can read and others cannot", async () => {
+  it("a site has logs on the host that its owner can read and others cannot", async () => {
     const log = join(appliance.directory, `site-logs/${NAME}/shop.test.access.log`);
     const read = await alice.run(process.env, "cat", log);
     expect(read.stdout).toMatch(/ shop\.test .* "GET \/note\.txt HTTP\/1\.1" 200 /);
@@ -164,7 +164,7 @@ describe("a host that the policy grants", () => {
 });
 
 describe("a restart", () => {
-  it("of php-cgi under a loop of requests loses none, a slow one in hand included", async () => {
+  it("a restart of php-cgi under a loop of requests loses none, not even a slow one", async () => {
     const before = await dmctl("shop", "pid");
     const slow = ask("shop", "/?slow");
     await hasClient(before);
@@ -176,7 +176,7 @@ describe("a restart", () => {
     expect(pidIn(answers.at(-1)?.body ?? "")).not.toBe(before);
   });
 
-  it("drains a program that does not catch TERM, and waits until the new one has told that it is ready", async () => {
+  it("a restart drains a program that does not catch TERM, and waits for the readiness of the new one", async () => {
     const before = await dmctl("line", "pid");
     const slow = ask("line", "/slow");
     await hasClient(before);
@@ -190,7 +190,7 @@ describe("a restart", () => {
   });
 });
 
-test("a sleeping site has no process, is woken by a visitor, and sleeps again", async () => {
+test("a sleeping site has no process, is started by a client, and goes to sleep again", async () => {
   await reaches("nap", "asleep");
   await expect(dmctl("nap", "pid")).rejects.toThrow("has no process");
   expect(await ask("nap")).toMatchObject({ status: 200, body: expect.stringMatching(new RegExp(`^\\d+ ${NAME}$`)) });
@@ -207,7 +207,7 @@ test("a socket that a daemon binds itself is published, also after a restart", a
   expect((await ask("own")).body).toBe(`${await dmctl("own", "pid")} ${NAME}`);
 });
 
-test("a jail is its daemon's root, with limits, variables and a lock, and without a capability", async () => {
+test("a daemon with chroot= has its jail as root, with limits, variables and a lock, and without a capability", async () => {
   await reaches("jail", "running");
   const pid = await dmctl("jail", "pid");
   expect(await asTenant(`readlink /proc/${pid}/root`)).toBe(`${alice.home}/jail`);
@@ -239,7 +239,7 @@ test("a service directory runs, with the programs of daemontools' names", async 
   expect(await asTenant(`grep '^Max open files' /proc/${pid}/limits`)).toMatch(/ 50 +50 /);
 });
 
-test("the owner makes a daemon by dmctl edit, through the host's run directory", async () => {
+test("an owner adds a daemon with dmctl edit through the host's run directory", async () => {
   await alice.write("editor", `#!/bin/sh\nprintf 'start = exec sleep 10000\\nautostart = no\\n' >"$1"\n`);
   const socket = join(appliance.directory, `run/users/${NAME}/command.sock`);
   const environment = { ...appliance.environment, DMCTL_SOCKET: socket, EDITOR: `sh ${alice.home}/editor` };
@@ -249,8 +249,23 @@ test("the owner makes a daemon by dmctl edit, through the host's run directory",
   expect(await dmctl("list")).toContain(`${NAME}/made`);
 });
 
+test("a site installer that is killed is back at once, and installs the next site", async () => {
+  const installer = () => appliance.shell("nginx", "s6-svstat -o pid /etc/dmhost-nginx/temp/services/site-installer");
+  const former = await installer();
+  expect(former).toMatch(/^[1-9]\d*$/);
+  await appliance.shell("nginx", `kill -9 ${former}`);
+  const conf = "start = exec sleep 10000\nhost = late.test\ndocroot = ~/www\n";
+  await alice.write(".daemon-manager/daemons/late.conf", conf);
+  await dmctl("rescan");
+  await eventually("the late site", async () => {
+    const { status, body } = await ask("late", "/note.txt");
+    return status === 200 && body === "static\n" ? true : undefined;
+  });
+  expect(await installer()).not.toBe(former);
+});
+
 describe("kill -9 of the supervisor", () => {
-  it("is not noticed by visitors of a site that runs, and the next one has all sites", async () => {
+  it("kill -9 of the supervisor loses no request of a running site, and the next supervisor publishes all sites", async () => {
     const answers = await during("shop", async () => {
       const supervisor = await appliance.shell("supervisor", "s6-svstat -o pid /run/services/supervisor");
       await appliance.shell("supervisor", `kill -9 ${supervisor}`);

@@ -55,7 +55,7 @@ const statusField = (status: string, field: string): string =>
   new RegExp(`^${field}:\\s*(.*?)\\s*$`, "m").exec(status)?.[1]?.replace(/\s+/g, " ") ?? "";
 
 describe("an account of the host in the policy", () => {
-  it("has its daemon run as itself, with its groups and nothing of root's", async () => {
+  it("a daemon of a host account runs as that account, with its groups and without privileges of root", async () => {
     const pid = await appliance.shell("supervisor", "dmctl dmap-alice/blog pid");
     const status = await appliance.shell("supervisor", `cat /proc/${pid}/status`);
     expect(statusField(status, "Name")).toBe("php-cgi");
@@ -71,7 +71,7 @@ describe("an account of the host in the policy", () => {
     }
   });
 
-  it("has its socket published to nginx's group and nobody else", async () => {
+  it("the socket of a host account is accessible to nginx's group alone", async () => {
     const modes = await appliance.shell(
       "supervisor",
       "cd /run/fastcgi && stat -c '%U %G %a' . dmap-alice dmap-alice/blog.sock",
@@ -79,32 +79,32 @@ describe("an account of the host in the policy", () => {
     expect(modes.split("\n")).toEqual(["root dmhost-nginx 711", "root dmhost-nginx 710", "root dmhost-nginx 660"]);
   });
 
-  it("is served through a vhost of the admin's, PHP and static files", async () => {
+  it("a vhost of the administrator serves a host account's PHP and static files", async () => {
     const headers = { host: "blog.test" };
     const sent = await appliance.request("/hello.php", { method: "POST", headers, body: "body" });
     expect(sent).toMatchObject({ status: 200, body: "dmap-alice body" });
     expect(await appliance.request("/note.txt", { headers })).toMatchObject({ status: 200, body: "static\n" });
   });
 
-  it("writes a log that belongs to it on the host", async () => {
+  it("a host account owns its log on the host", async () => {
     const log = await stat(join(alice.home, ".daemon-manager/logs/blog/current"));
     expect([log.uid, log.gid]).toEqual([alice.uid, alice.gid]);
   });
 
-  it("drives its own daemons from the host and sees no others", async () => {
+  it("a host account controls its own daemons from the host and sees no others", async () => {
     const listed = await dmctl(alice, ownSocket(alice), "list");
     expect(listed).toMatchObject({ code: 0, stdout: "dmap-alice/blog\n" });
     const before = (await dmctl(alice, ownSocket(alice), "blog", "pid")).stdout;
     expect(await dmctl(alice, ownSocket(alice), "restart", "blog")).toMatchObject({ code: 0 });
     expect((await dmctl(alice, ownSocket(alice), "blog", "pid")).stdout).not.toBe(before);
     expect(await dmctl(alice, ownSocket(alice), "stop", "dmhost-demo/site")).toMatchObject({ code: 3 });
-    // The socket for everybody knows her as well: who calls is the kernel's word.
+    // The public socket knows her too: the kernel says who calls.
     expect(await dmctl(alice, "command.sock", "list")).toMatchObject({ code: 0, stdout: "dmap-alice/blog\n" });
   });
 });
 
 describe("an account of the host that fills the directory of its socket", () => {
-  it("is ended and told why, its files go, and a daemon that binds its own socket begins", async () => {
+  it("a daemon that fills its bind directory is killed with the reason, its files are removed, and another one starts", async () => {
     const fill = `perl -e 'my $i; 1 while open(my $f, ">", "f" . $i++); sleep 1000'`;
     await alice.write(
       ".daemon-manager/daemons/flood.conf",
@@ -137,7 +137,7 @@ describe("an account of the host that fills the directory of its socket", () => 
 });
 
 describe("an account of the host outside the policy", () => {
-  it("can use no one's socket and is told that it is not in the policy", async () => {
+  it("an account outside the policy can use no socket and learns that the policy does not list it", async () => {
     expect(await dmctl(bob, ownSocket(alice), "list")).toMatchObject({ code: 3, stdout: "" });
     const refused = await dmctl(bob, "command.sock", "list");
     expect(refused.code).toBe(3);
@@ -146,7 +146,7 @@ describe("an account of the host outside the policy", () => {
 });
 
 describe("./dmhost up, after the machine changed", () => {
-  it("sees an account made since, and takes up a new vhost without touching nginx's container", async () => {
+  it("./dmhost up adds a new account and loads a new vhost without a restart of nginx's container", async () => {
     const late = await HostAccount.make("dmap-late");
     await late.write(".daemon-manager/daemons/blog.conf", blog);
     await late.write("www/hello.php", page);
@@ -154,8 +154,8 @@ describe("./dmhost up, after the machine changed", () => {
     await writeFile(join(appliance.directory, "config/nginx/late.conf"), vhost("dmap-late", "late.test"));
     const nginx = (await appliance.inspect("nginx")).Id;
     const output = await appliance.dmhost("up");
-    expect(output).toContain("accounts: this machine's changed");
-    expect(output).toContain("took up the vhosts");
+    expect(output).toContain("accounts: changed on this machine");
+    expect(output).toContain("reloaded the vhosts");
     expect((await appliance.inspect("nginx")).Id).toBe(nginx);
     const answer = await eventually("the new account's site", async () => {
       const got = await appliance.request("/hello.php", { headers: { host: "late.test" } });
@@ -164,7 +164,7 @@ describe("./dmhost up, after the machine changed", () => {
     expect(answer.trim()).toBe("dmap-late");
   });
 
-  it("refuses a vhost that nginx does not accept, and nginx goes on", async () => {
+  it("./dmhost up rejects a vhost that nginx does not accept, and nginx continues", async () => {
     await writeFile(join(appliance.directory, "config/nginx/wrong.conf"), "server { nonsense; }\n");
     await expect(appliance.dmhost("up")).rejects.toThrow(/vhosts\/wrong\.conf:1/);
     expect((await appliance.request("/note.txt", { headers: { host: "blog.test" } })).status).toBe(200);

@@ -1,5 +1,5 @@
--- For wrk: asks two hosts in turn, a slice of time each, so that what else the machine does falls to both alike. Prints each
--- slice's host and answers. Arguments: ms of a slice, and the two hosts.
+-- Script of wrk: alternates between two hosts, a slice of time each, so that other load on the machine affects both alike. Prints
+-- host and answers of each slice. Arguments: ms of a slice, and the two hosts.
 local ffi = require("ffi")
 ffi.cdef([[typedef struct { long seconds, nanoseconds; } clock_time; int clock_gettime(int, clock_time *);]])
 local CLOCK_MONOTONIC = 1

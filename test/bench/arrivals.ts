@@ -1,8 +1,8 @@
-/** Requests that arrive at a fixed rate whatever becomes of those before them (open loop), each by a connection of its own. */
+/** Open-loop load: requests at a fixed rate, independent of earlier answers, each on a new connection. */
 import { request } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** One request. Times are in ms, to a tenth, since the first was due; `status` 0 is no answer, and `start` then says why. */
+/** One request. Times are in ms, to a tenth, since the first was due. `status` 0 means no answer; `start` then says why. */
 export interface Arrival {
   readonly number: number;
   readonly sentAt: number;
@@ -12,7 +12,7 @@ export interface Arrival {
   readonly start: string;
 }
 
-/** What is sent. `form` makes it a POST of what it gives for the request's number. */
+/** The requests to send. With `form` they are POSTs; it returns the body for the number of a request. */
 export interface Load {
   readonly port: number;
   readonly path: string;
@@ -21,9 +21,9 @@ export interface Load {
   readonly form?: (number: number) => string;
 }
 
-/** After which a request counts as not answered, in ms. */
+/** Timeout of a request, in ms. */
 const PATIENCE = 15_000;
-/** Longest beginning of a body that is kept. */
+/** Characters of a body that are kept. */
 const START = 80;
 
 const send = ({ port, path, form }: Load, number: number, origin: number): Promise<Arrival> =>
@@ -62,7 +62,7 @@ const send = ({ port, path, form }: Load, number: number, origin: number): Promi
     sent.end(body);
   });
 
-/** Sends all of it and waits for the last answer; `origin` is when the first is due (performance.now). */
+/** Sends all requests and waits for the last answer. `origin` is the time of the first one (performance.now). */
 export const arrive = async (load: Load, origin: number): Promise<Arrival[]> => {
   const total = load.perSecond * load.seconds;
   const all: Promise<Arrival>[] = [];

@@ -1,6 +1,6 @@
 /**
- * What becomes of requests behind Nginx when processes die, and how many a second are answered: dmhost beside its peers.
- * All have the same Nginx, the appliance's own, which names the socket twice (fastcgi_next_upstream error invalid_header).
+ * Requests lost behind Nginx when processes die, and requests per second: dmhost beside its peers. All use the appliance's Nginx
+ * configuration, which names the socket twice (fastcgi_next_upstream error invalid_header).
  */
 import { appendFileSync, chmodSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -19,21 +19,22 @@ import {
   type Setup,
   startSetup,
 } from "./php-setups.ts";
-import { runAlternately, runWrk, type Slice } from "./wrk.ts";
+import { compareSlices, meanOf, startsFor } from "./ratio.ts";
+import { runAlternately, runWrk } from "./wrk.ts";
 
-/** What is asked of it on the command line. */
-export interface Wishes {
-  /** Of each run. */
+/** Options of the command line. */
+export interface Options {
+  /** Length of each run. */
   readonly seconds: number;
-  /** Parts of names of setups; none are all. */
+  /** Parts of names of setups; empty for all. */
   readonly setups: readonly string[];
-  /** Names of troubles; none are all. */
+  /** Names of troubles; empty for all. */
   readonly troubles: readonly string[];
-  /** A file to which every request that was not answered with 200 is added, a line of JSON each. */
+  /** File to which each request without a 200 is appended as a line of JSON. */
   readonly record: string | undefined;
 }
 
-/** Gives places one after the other, all for the same tenant and the same worker of Nginx. */
+/** Calls `work` with a function that makes places, all for the same tenant and the same Nginx worker account. */
 const onPlaces = async (work: (place: (environment?: Record<string, string>) => Place) => Promise<void>) => {
   checkPrograms();
   const stage = await Stage.make();
@@ -73,16 +74,16 @@ const describe = ({ post }: Trouble, { sent, lost, kills, unexplained, twice, ti
   return `${lost} of ${sent}${posts}${took}`;
 };
 
-/** Variables of a php-cgi that never leaves by itself: what is measured is what is done to it. */
+/** Variables of a php-cgi that never exits by itself. */
 const STAYING = { PHP_FCGI_MAX_REQUESTS: "0" };
 
-/** Of the failures of a run, how many are shown. */
+/** Failures of a run that are shown. */
 const SHOWN = 1;
 
 const titleOf = ({ name, processes }: Setup): string => `${name} (${processes})`;
 
-/** Requests lost, a trouble after the other, all setups in each. */
-export const measureLoss = ({ seconds, setups, troubles, record }: Wishes): Promise<void> =>
+/** Prints the requests lost, for each trouble and each setup. */
+export const measureLoss = ({ seconds, setups, troubles, record }: Options): Promise<void> =>
   onPlaces(async (place) => {
     for (const trouble of chosenTroubles(troubles)) {
       console.log(
@@ -104,33 +105,14 @@ export const measureLoss = ({ seconds, setups, troubles, record }: Wishes): Prom
     }
   });
 
-/**
- * Both are begun anew so often, each of them first every other time: which memory a process happens to get, and what else was
- * begun before it, make it faster or slower, too, by more than what is to be found out.
- */
-const STARTS = 12;
-/** Requests after which php-cgi leaves, that in words, and how long each of the two is asked at a time, in ms. */
+/** Requests after which php-cgi exits, the same in words, and the length of a slice in ms. */
 const LIMITS = [
-  [STAYING.PHP_FCGI_MAX_REQUESTS, "never leaves", 100],
-  // Long enough for its end and the next one's beginning to fall to whom they belong.
-  ["500", "leaves after 500 requests", 1000],
+  [STAYING.PHP_FCGI_MAX_REQUESTS, "never exits", 100],
+  // Long enough for an exit and the next start to fall into the slice of the same host.
+  ["500", "exits after 500 requests", 1000],
 ] as const;
 
-/** What the first host answered in each slice, by what the other did in those before and after it; and how many a second. */
-const compare = (slices: readonly Slice[], length: number): { ratios: number[]; rates: number[] } => {
-  const ratios: number[] = [];
-  const rates: number[] = [];
-  // The first slice has the start of wrk in it, the last its end.
-  for (const [index, slice] of slices.entries()) {
-    const [before, after] = [slices[index - 1], slices[index + 1]];
-    if (index < 2 || slice.host !== 0 || before?.host !== 1 || after?.host !== 1) continue;
-    rates.push((slice.answers * 1000) / length);
-    ratios.push((2 * slice.answers) / (before.answers + after.answers));
-  }
-  return { ratios, rates };
-};
-
-/** Ours and the peer's behind one Nginx, for `seconds`. */
+/** Runs two setups behind one Nginx for `seconds`. */
 const race = async (
   setups: readonly [Setup, Setup],
   place: () => Place,
@@ -153,25 +135,18 @@ const race = async (
     ]);
     web = await Nginx.start(join(first.place.directory, "nginx"), first.place.worker.name, Object.fromEntries(vhosts));
     for (const { host } of entries) await runWrk(web.port, host, "/hello.php", 1);
-    return compare(await runAlternately(web.port, ["site0", "site1"], "/hello.php", seconds, length), length);
+    return compareSlices(await runAlternately(web.port, ["site0", "site1"], "/hello.php", seconds, length), length);
   } finally {
     await web?.end();
     for (const { running, place: where } of entries) await endSetup(running, where);
   }
 };
 
-/** The geometric mean of ratios and its standard error. */
-const meanOf = (ratios: readonly number[]): { mean: number; error: number } => {
-  const logs = ratios.map(Math.log);
-  const average = (values: readonly number[]): number => values.reduce((sum, each) => sum + each, 0) / values.length;
-  const mean = average(logs);
-  const variance = average(logs.map((each) => (each - mean) ** 2));
-  return { mean: Math.exp(mean), error: Math.sqrt(variance / (logs.length - 1)) };
-};
-
-/** Requests a second through Nginx, against spawn-fcgi and multiwatch. */
-export const measureThroughput = ({ seconds }: Wishes): Promise<void> =>
+/** Prints requests per second through Nginx, compared with spawn-fcgi and multiwatch. */
+export const measureThroughput = ({ seconds }: Options): Promise<void> =>
   onPlaces(async (place) => {
+    // A run that is too short fails before the first measurement.
+    for (const [, , length] of LIMITS) startsFor(seconds, length);
     for (const processes of [1, 2]) {
       for (const [limit, words, length] of LIMITS) {
         const what = `${processes} php-cgi, which ${words}`;
@@ -179,19 +154,26 @@ export const measureThroughput = ({ seconds }: Wishes): Promise<void> =>
         const ratios: number[] = [];
         const rates: number[] = [];
         const environment = { PHP_FCGI_MAX_REQUESTS: limit };
-        const share = Math.ceil(seconds / STARTS);
-        for (let start = 0; start < STARTS; start += 1) {
+        const starts = startsFor(seconds, length);
+        // The memory layout of a process and the order of starts change its speed more than the difference to be measured: both
+        // start several times, each of them first in half of the starts.
+        for (let start = 0; start < starts.count; start += 1) {
           const isFirst = start % 2 === 0;
           const [ours, theirs] = [dmhost(processes), patientMultiwatch(processes)];
-          const found = await race(isFirst ? [ours, theirs] : [theirs, ours], () => place(environment), share, length);
+          const found = await race(
+            isFirst ? [ours, theirs] : [theirs, ours],
+            () => place(environment),
+            starts.seconds,
+            length,
+          );
           const { mean } = meanOf(found.ratios);
           ratios.push(isFirst ? mean : 1 / mean);
           if (isFirst) rates.push(...found.rates);
         }
-        const { mean, error } = meanOf(ratios);
-        console.log(`  dmhost ${median(rates).toFixed(0)}, by ${patientMultiwatch(processes).name}'s`);
+        const { mean, error = 0, median: middle } = meanOf(ratios);
+        console.log(`  dmhost ${median(rates).toFixed(0)}, compared with ${patientMultiwatch(processes).name}`);
         console.log(
-          `  ratio ${mean.toFixed(3)}, standard error ${error.toFixed(3)}, median ${median(ratios).toFixed(3)} of ${STARTS} starts\n`,
+          `  ratio ${mean.toFixed(3)}, standard error ${error.toFixed(3)}, median ${middle.toFixed(3)} of ${starts.count} starts\n`,
         );
       }
     }

@@ -1,4 +1,4 @@
-/** Requests lost while processes are killed, restarted, or leave: the same troubles for every setup. */
+/** Requests lost while processes are killed, restarted, or exit: the same troubles for every setup. */
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { Nginx, vhostText } from "../system/nginx.ts";
@@ -8,25 +8,25 @@ import { type Arrival, arrive } from "./arrivals.ts";
 import { answering, endSetup, type Place, type Setup, startSetup } from "./php-setups.ts";
 import { runWrk } from "./wrk.ts";
 
-/** Takes a fifth of a millisecond and more, so that a kill meets it at work at times; a POST is written down (O_APPEND). */
+/** Page that takes at least 0.2 ms, so that some kills hit a request; a POST appends its id to a file. */
 export const PAGE = `<?php
 usleep(200);
 if (isset($_POST['id'])) { fwrite(fopen('posts', 'a'), $_POST['id'] . "\\n"); }
 echo 'served by ', getmypid(), "\\n";
 `;
-/** Takes no time. */
+/** Page that takes almost no time. */
 export const HELLO = "<?php echo 'hello';\n";
 
 const PER_SECOND = 500;
 
-/** What goes wrong while requests come: a process killed every so often, the daemon restarted, in ms. */
+/** Disturbance during the requests: kills and restarts, each with its interval in ms. */
 export interface Trouble {
   readonly name: string;
   readonly killEvery?: number;
   readonly restartEvery?: number;
   /** Requests are POSTs. */
   readonly post?: boolean;
-  /** Nobody does anything: requests come as fast as they are answered, and php-cgi leaves after 500. */
+  /** No disturbance: closed-loop requests, and php-cgi exits after 500 of them. */
   readonly full?: boolean;
 }
 
@@ -39,17 +39,17 @@ export const TROUBLES: readonly Trouble[] = [
   { name: "POST kill 1s", killEvery: 1000, post: true },
 ];
 
-/** What became of the requests. */
+/** Results of the requests. */
 export interface Loss {
   readonly sent: number;
-  /** Those that were not answered with 200. */
+  /** Requests without a 200. */
   readonly lost: number;
   readonly kills: number;
-  /** Of the lost: those during which nothing was killed. */
+  /** Lost requests during which no process was killed. */
   readonly unexplained: number;
   /** POSTs that were executed more than once. */
   readonly twice: number;
-  /** 99th percentile and longest of all answers' times, in ms; none where wrk asked. */
+  /** 99th percentile and maximum of the response times, in ms; undefined with wrk. */
   readonly times: { readonly p99: number; readonly longest: number } | undefined;
   readonly failures: readonly Arrival[];
 }
@@ -59,7 +59,7 @@ const timesOf = (arrivals: readonly Arrival[]): { p99: number; longest: number }
   return { p99: times[Math.floor(times.length * 0.99)] ?? 0, longest: times.at(-1) ?? 0 };
 };
 
-/** How long before a request was sent a kill may be that explains its loss, in ms: the time of a kill is taken after it. */
+/** Tolerance in ms for a kill before a lost request was sent: the time of a kill is read after it. */
 const SLACK = 5;
 
 const make = async (place: Place, socket: string): Promise<Nginx> => {
@@ -68,14 +68,14 @@ const make = async (place: Place, socket: string): Promise<Nginx> => {
   return Nginx.start(join(place.directory, "nginx"), place.worker.name, { site });
 };
 
-/** Kills one of the processes that answer, in turn. */
+/** Kills one of the processes that answer, round robin. */
 const killOne = (place: Place, turn: number): void => {
   const pids = answering(place);
   const pid = pids[turn % Math.max(1, pids.length)];
   if (pid !== undefined) kill(pid);
 };
 
-/** Runs the setup, and its requests for `seconds`; undefined where the setup knows no such thing. */
+/** Runs the setup under requests for `seconds`; returns undefined if the setup does not support the trouble. */
 export const lose = async (
   setup: Setup,
   trouble: Trouble,

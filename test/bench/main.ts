@@ -1,7 +1,7 @@
 /**
- * Measures what the README states, each figure beside a peer in the same run: `npm run bench [FIGURE...]`, root. Figures:
- * respawn, status, memory, log, fastcgi (requests lost), throughput, sleeping. --seconds N (60) is how long a run of fastcgi or
- * throughput is; --setup PART-OF-NAME, --trouble NAME (both repeatable) and --record FILE are for it too. Nothing passes or fails.
+ * Measures the figures of docs/explanation/benchmarks.md, each beside a peer in the same run: `npm run bench [FIGURE...]`, as
+ * root. Figures: respawn, status, memory, log, fastcgi (requests lost), throughput, sleeping. --seconds N (60) is the length of a
+ * run of fastcgi or throughput; fastcgi takes --setup PART-OF-NAME, --trouble NAME (both repeatable) and --record FILE.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -10,10 +10,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { CHECKOUT, until } from "../system/program.ts";
 import { Stage } from "../system/stage.ts";
-import { measureLoss, measureThroughput, type Wishes } from "./fastcgi.ts";
+import { measureLoss, measureThroughput, type Options } from "./fastcgi.ts";
 import { median } from "./median.ts";
 import { childNamed, pssOf, REST, runRunsv, runSupervisord, SHIPPED_DMCTL, SHIPPED_SUPERVISOR } from "./peer.ts";
 import { measureSleeping } from "./sleeping.ts";
+import { MARK, runSwept } from "./sweep.ts";
 
 const range = (values: readonly number[], unit: string): string =>
   `${median(values).toFixed(1)} ${unit} (${Math.min(...values).toFixed(1)} to ${Math.max(...values).toFixed(1)})`;
@@ -22,7 +23,7 @@ const say = (figure: string, ours: string, peer: string, ratio: number): void =>
   console.log(`${figure}\n  dmhost  ${ours}\n  ${peer}\n  ratio   ${ratio.toFixed(2)}\n`);
 
 const onStage = async (work: (stage: Stage) => Promise<void>): Promise<void> => {
-  const stage = new Stage();
+  const stage = await Stage.make();
   try {
     await work(stage);
   } finally {
@@ -30,7 +31,7 @@ const onStage = async (work: (stage: Stage) => Promise<void>): Promise<void> => 
   }
 };
 
-/** Milliseconds from kill -9 of a child to the exec of the next one. */
+/** Measures the ms from kill -9 of a child to the exec of the next one. */
 const respawn = async (parent: number): Promise<number> => {
   const former = childNamed(parent, "php-cgi", 0) ?? 0;
   const begun = performance.now();
@@ -69,7 +70,7 @@ const measureRespawn = (): Promise<void> =>
     }
   });
 
-/** Milliseconds that a program takes as a whole. */
+/** Measures the ms that a program takes from start to exit. */
 const time = (argv: readonly string[], env: NodeJS.ProcessEnv): number => {
   const [file = "", ...args] = argv;
   const begun = performance.now();
@@ -132,7 +133,7 @@ const measureMemory = (): Promise<void> =>
     }
   });
 
-/** Ticks of 10 ms that a process has spent (proc(5): utime, stime). */
+/** Processor time of a process in ticks of 10 ms (proc(5): utime, stime). */
 const ticksOf = (pid: number): number => {
   const text = readFileSync(`/proc/${pid}/stat`, "latin1");
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
@@ -140,18 +141,18 @@ const ticksOf = (pid: number): number => {
 };
 
 const LOG_BYTES = 384 * 1024 ** 2;
-/** A file of 16000 kB of lines of this many bytes, cat'ed as often as it takes. */
+/** Writes a file of 16000 kB in lines of `line` bytes; returns a shell command that prints LOG_BYTES of it. */
 const writeSample = (path: string, line = 100): string => {
   const bytes = 160 * 1024 * 100;
   writeFileSync(path, `${"x".repeat(line - 1)}\n`.repeat(bytes / line));
   return `for i in $(seq ${Math.round(LOG_BYTES / bytes)}); do cat ${path}; done`;
 };
 
-/** Daemons that write at the same time, and the length of their lines: one s6-log is held back by the number of lines. */
+/** Daemons that write at the same time, and the length of their lines: the number of lines limits one s6-log. */
 const TALKERS = 4;
 const LONG_LINE = 1000;
 
-/** What passes through several logs at once, and what the supervisor does meanwhile. */
+/** Measures the throughput of several logs at once, and the supervisor's processor time. */
 const measureLogs = (): Promise<void> =>
   onStage(async (stage) => {
     const tenant = await stage.account("bench");
@@ -183,13 +184,13 @@ const measureLogs = (): Promise<void> =>
     );
   });
 
-/** What passes through a log: a daemon's under dmhost, and the same writer into a bare s6-log with the same arguments. */
+/** Measures the throughput of a daemon's log, and of a bare s6-log with the same writer and arguments. */
 const measureLog = (): Promise<void> =>
   onStage(async (stage) => {
     const tenant = await stage.account("bench");
     const supervisor = stage.supervisor("ours", ["[runs_as]", tenant.name], SHIPPED_SUPERVISOR);
     const writer = writeSample(join(stage.directory, "sample"));
-    // What comes last tells that all before it has been written.
+    // The last line shows that all lines before it are written.
     tenant.writeConf("talker", `start = ${writer}; echo end; exec sleep 1000`, "output = log", "autostart = no");
     await supervisor.start();
     const id = `${tenant.name}/talker`;
@@ -217,7 +218,7 @@ const measureLog = (): Promise<void> =>
       `bare s6-log ${range(rates.theirs, "MB/s")}`,
       median(rates.theirs) / median(rates.ours),
     );
-    console.log(`the supervisor's own CPU meanwhile\n  dmhost  ${range(shares, "%")}\n`);
+    console.log(`the supervisor's CPU during that\n  dmhost  ${range(shares, "%")}\n`);
   }).then(measureLogs);
 
 const endOf = (path: string): string => {
@@ -228,7 +229,7 @@ const endOf = (path: string): string => {
   }
 };
 
-const FIGURES: Readonly<Record<string, (wishes: Wishes) => Promise<void>>> = {
+const FIGURES: Readonly<Record<string, (options: Options) => Promise<void>>> = {
   respawn: measureRespawn,
   status: measureStatus,
   memory: measureMemory,
@@ -253,14 +254,18 @@ if (unknown.length > 0)
 for (const program of ["/usr/bin/php-cgi", "/usr/bin/runsv", "/usr/bin/supervisord"]) {
   if (!existsSync(program)) throw new Error(`${program} is missing: apt-get install php-cgi runit supervisor`);
 }
-const wishes: Wishes = {
+const options: Options = {
   seconds: Number(values.seconds),
   setups: values.setup,
   troubles: values.trouble,
   record: values.record,
 };
-if (!(wishes.seconds >= 1)) throw new Error(`--seconds is ${values.seconds}: expected a number of at least 1`);
-execFileSync(join(CHECKOUT, "node_modules/.bin/node"), [join(CHECKOUT, "build.ts")], { stdio: "inherit" });
-for (const [name, measure] of Object.entries(FIGURES)) {
-  if (asked.length === 0 || asked.includes(name)) await measure(wishes);
+if (!(options.seconds >= 1)) throw new Error(`--seconds is ${values.seconds}: expected a number of at least 1`);
+if (process.env[MARK] === undefined) {
+  process.exitCode = await runSwept();
+} else {
+  execFileSync(join(CHECKOUT, "node_modules/.bin/node"), [join(CHECKOUT, "build.ts")], { stdio: "inherit" });
+  for (const [name, measure] of Object.entries(FIGURES)) {
+    if (asked.length === 0 || asked.includes(name)) await measure(options);
+  }
 }

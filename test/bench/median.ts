@@ -1,3 +1,3 @@
-/** The middle one of these, the higher of two; 0 of none. */
+/** Median, the higher of two middle values; 0 of no values. */
 export const median = (values: readonly number[]): number =>
   [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;

@@ -1,9 +1,10 @@
-/** Programs that are measured beside us, or as us: what they are, and how they are run as they ship. */
+/** The peers that are measured beside dmhost, and dmhost as it ships. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CHECKOUT, until } from "../system/program.ts";
+import { MARK } from "./sweep.ts";
 
 const dist = (name: string): string => join(CHECKOUT, "dist", name);
 
@@ -19,21 +20,21 @@ export const SHIPPED_SUPERVISOR = {
   ],
   env: { MALLOC_ARENA_MAX: "1", UV_THREADPOOL_SIZE: "2" },
 };
-/** How long nothing happens before memory is looked at: the supervisor gives back what it does not need. In ms. */
+/** Idle time before memory is measured, in ms: the supervisor releases memory when idle. */
 export const REST = 15_000;
 /** dmctl as it ships. */
 export const SHIPPED_DMCTL = dist("dmctl");
 
 /**
- * A program that runs beside us, in a session of its own as under any service manager: the kernel shares processors out by
- * sessions (sched(7), autogroup), and whoever asks for pages must not be in the peer's.
+ * A peer in a new session, as under any service manager: the kernel divides processor time by sessions (sched(7), autogroup), and
+ * the load generator must not share the peer's.
  */
 export class Peer {
   readonly child: ChildProcess;
 
   constructor(argv: readonly string[], env: Readonly<Record<string, string>> = {}) {
     const [file = "", ...args] = argv;
-    const own = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", ...env };
+    const own = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", [MARK]: process.env[MARK], ...env };
     this.child = spawn(file, args, { env: own, cwd: "/", stdio: "ignore", detached: true });
   }
 
@@ -49,7 +50,7 @@ export class Peer {
   }
 }
 
-/** supervisord with `count` programs that sleep; gives its configuration file once all of them run. */
+/** Starts supervisord with `count` programs that sleep; resolves with its configuration file when all run. */
 export const runSupervisord = async (directory: string, count: number): Promise<{ peer: Peer; config: string }> => {
   const config = join(directory, "supervisord.conf");
   const socket = join(directory, "supervisord.sock");
@@ -69,7 +70,7 @@ export const runSupervisord = async (directory: string, count: number): Promise<
   return { peer, config };
 };
 
-/** runit's runsv over php-cgi that binds a socket by itself, as one runs it there. */
+/** Starts runit's runsv with a php-cgi that binds its socket. */
 export const runRunsv = async (directory: string): Promise<Peer> => {
   const service = join(directory, "runit");
   mkdirSync(service);
@@ -92,7 +93,7 @@ export const childrenOf = (pid: number): number[] => {
   }
 };
 
-/** A child that has become the program `name`, and is not `former`. */
+/** Pid of a child other than `former` that executes the program `name`. */
 export const childNamed = (pid: number, name: string, former: number): number | undefined =>
   childrenOf(pid).find((child) => {
     try {

@@ -1,4 +1,4 @@
-/** Ways of running php-cgi behind Nginx that are measured beside each other, each in a directory of its own. */
+/** The setups of php-cgi behind Nginx that are compared, each in a separate directory. */
 import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Account, nameFor } from "../system/account.ts";
@@ -7,10 +7,10 @@ import { run, until } from "../system/program.ts";
 import type { Stage } from "../system/stage.ts";
 import { Peer, SHIPPED_SUPERVISOR } from "./peer.ts";
 
-/** Where a setup is to run: everything of all of them runs as the one tenant, and Nginx in the one group. */
+/** Directory and accounts of a setup. All setups share the tenant and the group of Nginx. */
 export interface Place {
   readonly stage: Stage;
-  /** Its own, new; nobody else's path begins with it. */
+  /** New and empty; no other setup's path begins with it. */
   readonly directory: string;
   readonly tenant: Account;
   /** Account of Nginx's workers. */
@@ -21,10 +21,10 @@ export interface Place {
   readonly environment: Readonly<Record<string, string>>;
 }
 
-/** One that runs. */
+/** A running setup. */
 export interface Running {
   readonly socket: string;
-  /** What its administrator does to have new processes; undefined where there is nothing but an end and a new start. */
+  /** The restart that the setup offers; undefined if it offers only a stop and a start. */
   readonly restart?: () => Promise<unknown>;
   readonly end: () => Promise<void>;
 }
@@ -38,7 +38,7 @@ export interface Setup {
 export const PHP_CGI = "/usr/bin/php-cgi";
 /** Debian names it after the version. */
 export const PHP_FPM = join("/usr/sbin", readdirSync("/usr/sbin").find((name) => /^php-fpm\d/.test(name)) ?? "php-fpm");
-/** Programs that setups and their measuring take from Debian, and their packages. */
+/** Programs from Debian that the benchmarks need, and their packages. */
 const PROGRAMS: Readonly<Record<string, string>> = {
   [PHP_CGI]: "php-cgi",
   [PHP_FPM]: "php-fpm",
@@ -48,7 +48,7 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   "/usr/bin/wrk": "wrk",
 };
 
-/** @throws where one of the programs is missing, with the packages to install */
+/** @throws if programs are missing, with the packages to install */
 export const checkPrograms = (): void => {
   const missing = Object.entries(PROGRAMS).flatMap(([program, name]) => (existsSync(program) ? [] : [name]));
   if (missing.length > 0) throw new Error(`programs are missing: apt-get install ${missing.join(" ")}`);
@@ -62,11 +62,11 @@ const nameOf = (pid: number): string => {
   }
 };
 
-/** The processes that answer requests; a master of theirs is another account's. */
+/** Pids of the processes that answer requests; their master runs as another account. */
 export const answering = ({ tenant }: Place): number[] =>
   processesOf(tenant.uid).filter((pid) => /^php-(cgi|fpm)/.test(nameOf(pid)));
 
-/** A held socket, and processes that are followed at once. */
+/** dmhost: a held socket and immediate restarts. */
 export const dmhost = (processes: number): Setup => ({
   name: "dmhost",
   processes,
@@ -76,7 +76,7 @@ export const dmhost = (processes: number): Setup => ({
     const instances = processes === 1 ? [] : [`instances = ${processes}`];
     const exports = Object.entries(environment).map(([key, value]) => `export ${key} = ${value}`);
     tenant.writeConf("site", "start = exec php-cgi", "listen = fastcgi", "dir = ~/www", ...instances, ...exports);
-    // Not with all that tests want to read of it.
+    // Without the debug log of the tests.
     const options = { ...SHIPPED_SUPERVISOR, flags: ["--log-level", "info"] };
     const supervisor = stage.supervisor(`${name}-dmhost`, policy, options);
     await supervisor.start();
@@ -128,7 +128,7 @@ const multiwatch = (processes: number, ...more: readonly string[]): Setup => ({
   },
 });
 
-/** multiwatch that never gives up, which its defaults do after three short runs. */
+/** multiwatch that never stops restarting; by default it stops after three short runs. */
 export const patientMultiwatch = (processes: number): Setup => multiwatch(processes, "-r", "1000000000");
 
 const fpm = (processes: number): Setup => ({
@@ -151,11 +151,11 @@ const fpm = (processes: number): Setup => ({
   },
 });
 
-/** How long Daemon Manager waits after the first short run, and what is a short run, in ms (spec: peers). */
+/** Daemon Manager's wait after the first short run, and the limit of a short run, in ms. */
 const COOLDOWN = 10_000;
 const SHORT = 60_000;
 
-/** A respawner with the rules of Daemon Manager 1.2.2: at once after a long run, else 10 s, 20 s and so on. */
+/** Restarts by the rules of Daemon Manager 1.2.2: at once after a long run, else after 10 s, 20 s and so on. */
 const daemonManager: Setup = {
   name: "Daemon Manager's way, php-cgi -b",
   processes: 1,
@@ -189,7 +189,7 @@ const daemonManager: Setup = {
   },
 };
 
-/** All of them. */
+/** All setups. */
 export const SETUPS: readonly Setup[] = [
   dmhost(1),
   dmhost(2),
@@ -202,7 +202,7 @@ export const SETUPS: readonly Setup[] = [
   daemonManager,
 ];
 
-/** Starts one and waits until all of its processes are there. */
+/** Starts a setup and waits until all its processes run. */
 export const startSetup = async (setup: Setup, place: Place): Promise<Running> => {
   const others = answering(place).length;
   const running = await setup.start(place);
@@ -215,7 +215,7 @@ export const startSetup = async (setup: Setup, place: Place): Promise<Running> =
   }
 };
 
-/** Ends one, and what it has left behind. */
+/** Ends a setup and all processes of the tenant. */
 export const endSetup = async (running: Running, { tenant }: Place): Promise<void> => {
   await running.end();
   await until("the end of the tenant's processes", () => {

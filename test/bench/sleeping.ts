@@ -1,4 +1,4 @@
-/** Sites that sleep: what 500 of them cost, and what the first visitor waits for; beside php-fpm's pools on demand. */
+/** Sleeping sites: the memory of 500, and the time to the first answer, beside php-fpm's pools on demand. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
@@ -33,10 +33,10 @@ const inMilliseconds = (values: readonly number[]): string =>
   `${median(values).toFixed(1)} ms (${Math.min(...values).toFixed(1)} to ${Math.max(...values).toFixed(1)})`;
 
 const familyOf = (pid: number): number[] => [pid, ...childrenOf(pid).flatMap(familyOf)];
-/** Proportional set size of a process and all below it, in MB. */
+/** Proportional set size of a process and its descendants, in MB. */
 const pssOfFamily = (pid: number): number => familyOf(pid).reduce((sum, member) => sum + pssOf(member), 0) / 1024;
 
-/** Status and milliseconds of one visit through Nginx; status 0 is no answer. */
+/** Status and ms of a request through Nginx; status 0 means no answer. */
 const visit = (port: number, host: string): Promise<{ status: number; took: number }> =>
   new Promise((resolve) => {
     const begun = performance.now();
@@ -49,14 +49,14 @@ const visit = (port: number, host: string): Promise<{ status: number; took: numb
     sent.end();
   });
 
-/** Milliseconds to the first answer of one that sleeps. */
+/** Measures the ms to the first answer of a sleeping site. */
 const firstAnswer = async (sleeper: Sleeper | undefined, page: string): Promise<number> => {
   const begun = performance.now();
   await askForPage(sleeper?.socket ?? "", page);
   return performance.now() - begun;
 };
 
-/** Milliseconds from the launch of php-cgi by hand to its first answer. */
+/** Measures the ms from the direct start of php-cgi to its first answer. */
 const coldStart = async (tenant: Account, directory: string, page: string): Promise<number> => {
   const socket = join(directory, "cold.sock");
   rmSync(socket, { force: true });
@@ -78,13 +78,13 @@ const coldStart = async (tenant: Account, directory: string, page: string): Prom
   return took;
 };
 
-/** The least that an administrator would write for the same. */
+/** The minimal vhosts for the same sites. */
 const plainVhosts = (sleepers: readonly Sleeper[], docroot: string): string =>
   sleepers
     .map(({ name, socket }) => vhostText({ name, host: `${name}.example.org`, socket, app: "php", docroot }))
     .join("\n");
 
-/** Wakes 50 at once through Nginx. */
+/** Wakes 50 sites at once through Nginx. */
 const wakeMany = async (port: number, hosts: readonly string[], title: string): Promise<void> => {
   const visits = await Promise.all(hosts.slice(0, WOKEN).map((host) => visit(port, host)));
   const answered = visits.filter(({ status }) => status === 200).length;
@@ -123,7 +123,7 @@ pm.max_children=1
 const hostOf = (tenant: number, site: number): string => `site${site}.t${tenant}.example.org`;
 const SITE = ["start = exec php-cgi", "listen = fastcgi", "ondemand = yes", "idle-timeout = 1h", "docroot = ~/www"];
 
-/** Whether all of them sleep and are published. */
+/** Whether all sites sleep and are published. */
 const isSettled = (daemons: DaemonList["daemons"]): boolean =>
   daemons.length === TENANTS * SITES_EACH &&
   daemons.every(({ state, hosts }) => state === "asleep" && hosts.every((host) => host.state === "published"));
@@ -167,7 +167,7 @@ export const measureSleeping = async (): Promise<void> => {
       );
     const daemons = await settled();
     const processes = tenants.flatMap(({ uid }) => processesOf(uid)).length;
-    console.log(`${daemons.length} sleeping sites: memory, and their first visitors`);
+    console.log(`${daemons.length} sleeping sites: memory, and first answers`);
     const tell = async (when: string): Promise<void> => {
       await sleep(REST);
       const [own, nginx] = [pssOfFamily(supervisor.pid), pssOfFamily(web?.pid ?? 0)];
@@ -210,8 +210,8 @@ export const measureSleeping = async (): Promise<void> => {
     plain = await Nginx.start(join(stage.directory, "plain-nginx"), worker.name, {
       all: plainVhosts(theirs, join(first.home, "www")),
     });
-    console.log(`  php-fpm  its Nginx, begun with its vhosts: ${pssOfFamily(plain.pid).toFixed(1)} MB PSS`);
-    // The default site, the first, was woken when Nginx was waited for.
+    console.log(`  php-fpm  its Nginx, started with its vhosts: ${pssOfFamily(plain.pid).toFixed(1)} MB PSS`);
+    // The first site is the default one and has been woken by the start of Nginx.
     await wakeMany(
       plain.port,
       theirs.slice(1, 1 + WOKEN).map(({ name }) => `${name}.example.org`),

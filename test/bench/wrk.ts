@@ -1,4 +1,4 @@
-/** wrk: requests as fast as they are answered, over connections that are kept. */
+/** wrk: closed-loop requests over kept connections. */
 import { join } from "node:path";
 import { run } from "../system/program.ts";
 
@@ -10,7 +10,7 @@ export interface Wrk {
   readonly failed: number;
 }
 
-/** Runs it with 16 connections for `seconds`. */
+/** Runs wrk with 16 connections for `seconds`. */
 export const runWrk = async (port: number, host: string, path: string, seconds: number): Promise<Wrk> => {
   const flags = ["-t", "1", "-c", "16", "-d", `${seconds}s`, "-H", `Host: ${host}`];
   const { code, stdout, stderr } = await run(["/usr/bin/wrk", ...flags, `http://127.0.0.1:${port}${path}`]);
@@ -26,7 +26,7 @@ export const runWrk = async (port: number, host: string, path: string, seconds: 
   };
 };
 
-/** What one of two hosts answered in a slice of time. */
+/** Answers of one of two hosts in a slice of time. */
 export interface Slice {
   /** 0 or 1. */
   readonly host: number;
@@ -34,8 +34,8 @@ export interface Slice {
 }
 
 /**
- * Runs it with 16 connections for `seconds`, asking two hosts in turn, `length` ms each.
- * @throws where an answer was another than 2xx or 3xx
+ * Runs wrk with 16 connections for `seconds`, alternating between two hosts every `length` ms.
+ * @throws if an answer is not 2xx or 3xx
  */
 export const runAlternately = async (
   port: number,

@@ -1,12 +1,13 @@
-/** An nginx of its own for one test file: its directory as host/web-server.sh makes it, started by nginx/web-server. */
+/** An nginx of its own for one test file, with the directory and the services that host/web-server.sh makes. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, existsSync, fchownSync, openSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { type IncomingHttpHeaders, request } from "node:http";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import type { Account } from "./account.ts";
 import { freePort } from "./nginx.ts";
-import { CHECKOUT, run, until } from "./program.ts";
+import { CHECKOUT, succeed, until } from "./program.ts";
 
 /** What a visitor gets. */
 export interface Visit {
@@ -15,59 +16,59 @@ export interface Visit {
   readonly body: string;
 }
 
-/** Makes the directory with the functions that ./dmhost makes it with. */
+/** Makes directory and services with the functions that ./dmhost makes them with. */
 const MAKE = `set -eu
-checkout=$1 web=$2 web_user=$3 http_listen=$4
-fail() { echo "$@" >&2; exit 1; }
-. "$checkout/host/web-server.sh"
-make_web_directory "$5" "$6"
+checkout=$1 own=$2 web_user=$3 http_listen=$4
+for part in progress service-tree web-server; do . "$checkout/host/$part.sh"; done
+web=$own/nginx tree=$own/web-services tree_logs=$own/web-logs site_logs=$own/site-logs
+mkdir -p "$tree_logs"
+web_become="chown $web_user /dev/stdout
+exec $5 "
+write_web_services
+make_web_directory "$own/no.sock" "$own"
 `;
+
+/** The services beside each other under one s6-svscan. */
+export type Service = "nginx" | "site-installer" | "site-logs";
 
 export class WebServer {
   /** nginx -p, and the supervisor's --sites-dir. */
   readonly directory: string;
   readonly logs: string;
   readonly port: number;
-  readonly #account: Account;
+  readonly #tree: string;
   #child: ChildProcess | undefined;
 
-  private constructor(stage: string, port: number, account: Account) {
+  private constructor(stage: string, port: number) {
     this.directory = join(stage, "nginx");
     this.logs = join(stage, "site-logs");
     this.port = port;
-    this.#account = account;
+    this.#tree = join(stage, "web-services");
   }
 
   /** Makes its directory below `stage`; it does not run yet. */
   static async make(stage: string, account: Account): Promise<WebServer> {
-    const web = new WebServer(stage, await freePort(), account);
-    const words = [CHECKOUT, web.directory, account.name, `127.0.0.1:${web.port}`, `${stage}/no.sock`, stage];
-    const { code, stderr } = await run(["sh", "-c", MAKE, "make", ...words]);
-    if (code !== 0) throw new Error(stderr);
+    const web = new WebServer(stage, await freePort());
+    const words = [CHECKOUT, stage, account.name, `127.0.0.1:${web.port}`, account.become.join(" ")];
+    await succeed("sh", "-c", MAKE, "make", ...words);
     return web;
   }
 
-  /** Flags of a supervisor that publishes here. */
+  /** Flags of a supervisor that publishes here. Most tests have more reloads than a usual day. */
   get flags(): string[] {
-    return ["--sites-dir", this.directory, "--site-logs-dir", this.logs, "--http-port", String(this.port)];
+    const sites = ["--sites-dir", this.directory, "--site-logs-dir", this.logs, "--http-port", String(this.port)];
+    return [...sites, "--reload-interval", "1s"];
   }
 
-  /** Runs it as its account until it listens. */
+  /** Runs its services as its account until nginx listens. */
   async start(env: Readonly<Record<string, string>> = {}): Promise<void> {
-    const [file = "", ...args] = [...this.#account.become, join(this.directory, "web-server"), "start", this.directory];
-    // nginx opens it again by the name /dev/stdout.
-    const log = openSync(join(this.directory, "../nginx.log"), "a");
-    fchownSync(log, this.#account.uid, this.#account.gid);
-    const child = spawn(file, args, {
-      env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", DMHOST_SITE_LOGS: this.logs, DMHOST_SITE_PAUSE: "0.1", ...env },
-      // A group of its own, which `stop` can end as a whole.
-      detached: true,
-      stdio: ["ignore", log, log],
+    const child = spawn("s6-svscan", [this.#tree], {
+      env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", ...env },
+      stdio: ["ignore", "ignore", "inherit"],
     });
-    closeSync(log);
     this.#child = child;
     await until("an nginx that listens", async () => {
-      if (child.exitCode !== null) throw new Error(`nginx ended with ${child.exitCode}:\n${this.text()}`);
+      if (child.exitCode !== null) throw new Error(`the services ended with ${child.exitCode}:\n${this.text()}`);
       return this.visit("nobody.example").catch(() => undefined);
     });
   }
@@ -77,44 +78,39 @@ export class WebServer {
     const child = this.#child;
     if (!child?.pid || child.exitCode !== null || child.signalCode !== null) return;
     const ended = once(child, "exit");
-    try {
-      process.kill(-child.pid, "SIGKILL");
-    } catch {
-      // It has ended meanwhile.
+    await succeed("s6-svscanctl", "-t", this.#tree);
+    if (await Promise.race([ended.then(() => false), pause(20_000, true, { ref: false })])) {
+      child.kill("SIGKILL");
+      throw new Error(`the services of the web server do not end:\n${this.text()}`);
     }
-    await ended;
   }
 
+  /** Pid of a service; 0 where it does not run. */
+  async pidOf(service: Service): Promise<number> {
+    const pid = Number(await succeed("s6-svstat", "-o", "pid", join(this.#tree, service)));
+    return Math.max(0, pid);
+  }
+
+  /** Of nginx's master. */
   get pid(): number {
-    return this.#child?.pid ?? 0;
+    return Number(readFileSync(join(this.directory, "temp/nginx.pid"), "utf8"));
   }
 
-  /** All that it has said. */
+  /** All that its services have said. */
   text(): string {
-    const path = join(this.directory, "../nginx.log");
-    return existsSync(path) ? readFileSync(path, "utf8") : "";
+    const services: readonly Service[] = ["nginx", "site-installer", "site-logs"];
+    return services
+      .map((service) => join(this.#tree, "../web-logs", service, "current"))
+      .map((path) => (existsSync(path) ? readFileSync(path, "utf8") : ""))
+      .join("");
   }
 
-  /** What it has said of the sites. */
-  said(): string[] {
-    return this.text()
-      .split("\n")
-      .filter((line) => line.startsWith("sites: "));
+  /** Times that sites were brought into force. */
+  reloads(): number {
+    return this.text().split("sites: serving generation").length - 1;
   }
 
-  /** The vhosts that the supervisor has laid out last. */
-  offered(): string {
-    return readFileSync(join(this.directory, "offered/sites.conf"), "utf8");
-  }
-
-  /** Whether it has said what it makes of them. */
-  hasAnswered(): boolean {
-    const path = join(this.directory, "accepted/answer");
-    const generation = this.offered().split(/\s/)[2] ?? "";
-    return existsSync(path) && readFileSync(path, "utf8").startsWith(`${generation} `);
-  }
-
-  /** The vhosts that it works with. */
+  /** The vhosts that all of its workers have. */
   inForce(): string {
     const path = join(this.directory, "accepted/served");
     return existsSync(path) ? readFileSync(path, "utf8") : "";

@@ -39,7 +39,7 @@ beforeAll(async () => {
   await appliance.dmhost("up");
 });
 
-/** This machine's dmctl, as root. */
+/** Calls this machine's dmctl as root. */
 const dmctl = (...words: string[]): Promise<Ended> =>
   command(
     { ...appliance.environment, DMCTL_SOCKET: join(appliance.directory, "run/command.sock") },
@@ -65,20 +65,20 @@ const endOf = (id: string) =>
     return lastExit?.how === "out-of-memory" ? lastExit : undefined;
   });
 
-/** A daemon's group, as this machine itself sees it. */
+/** Path of a daemon's cgroup on this machine. */
 const group = (account: HostAccount, name: string): string =>
   join("/sys/fs/cgroup", PROJECT, "dmhost-run-dmhost", account.name, `${name}.d`);
 const fileOf = (account: HostAccount, name: string, file: string): string =>
   readFileSync(join(group(account, name), file), "utf8").trim();
 
-test("the supervisor's container holds every limit by the kernel, unprivileged as it is", async () => {
+test("the kernel enforces every limit in the supervisor's unprivileged container", async () => {
   const id = idOf(alice, "idle");
   await eventually(`${id} running`, async () => ((await status(id)).state === "running" ? true : undefined));
   const { limits, warnings } = await status(id);
   expect(limits.enforcedBy).toBe("cgroup");
   expect(limits.keys.map(({ key, value, enforcedBy }) => `${key}=${value} ${enforcedBy}`)).toEqual([
-    "memory=64M cgroup",
-    "memory-high=48M cgroup",
+    "memory=64 MiB cgroup",
+    "memory-high=48 MiB cgroup",
     "processes=5 cgroup",
     "cpu=0.5 cgroup",
   ]);
@@ -106,7 +106,7 @@ test("slow and instant memory hogs are killed out of memory, with limit and peak
   }
 });
 
-test("an owner's daemons together keep within the budget, and nobody else's end", async () => {
+test("an owner's daemons together stay within the budget, and daemons of other owners keep running", async () => {
   for (const name of ["one", "two"]) await dmctl("start", idOf(carol, name));
   const victim = await eventually("an exit out of memory", async () => {
     for (const name of ["one", "two"]) {
@@ -120,7 +120,7 @@ test("an owner's daemons together keep within the budget, and nobody else's end"
   expect(await status(idOf(alice, "idle"))).toMatchObject({ state: "running", respawns: 0 });
 });
 
-test("a fork bomb stays within its processes, and all of it ends with a stop", async () => {
+test("a fork bomb stays within its limit of processes, and a stop ends all of them", async () => {
   const id = idOf(carol, "bomb");
   await dmctl("start", id);
   await eventually("a bomb that has all it gets", async () =>
@@ -131,7 +131,7 @@ test("a fork bomb stays within its processes, and all of it ends with a stop", a
   expect(existsSync(group(carol, "bomb"))).toBe(false);
 });
 
-test("a busy loop is held to its part of a processor", async () => {
+test("a busy loop is throttled to its share of a processor", async () => {
   const id = idOf(alice, "busy");
   await dmctl("start", id);
   const { usage } = await eventually("some processor time", async () => {
@@ -142,7 +142,7 @@ test("a busy loop is held to its part of a processor", async () => {
   await dmctl("stop", id);
 });
 
-test("changed limits hold for what runs at the next rescan", async () => {
+test("a rescan applies changed limits to a running daemon", async () => {
   const id = idOf(alice, "idle");
   const before = await status(id);
   await write(alice, "idle", IDLE, "memory = 32M", "processes = 7", "cpu = 0.25");
@@ -158,6 +158,6 @@ test("changed limits hold for what runs at the next rescan", async () => {
   expect(fileOf(alice, "idle", "cpu.max")).toBe("25000 100000");
 });
 
-test("the demo site answers through it all", async () => {
+test("the demo site still answers after all these limits", async () => {
   expect((await appliance.request("/")).status).toBe(200);
 });

@@ -1,6 +1,7 @@
 /** The last lines of a daemon's log, for explanations and outcomes. */
 import { dirname } from "node:path";
 import type { Concern } from "../core/advice.ts";
+import { labelAt } from "../core/tai64n.ts";
 import type { ControlledDaemon } from "./engine.ts";
 
 /** Reads the bytes of a log with its owner's authority; throws errno errors. `permitted`: called again while it follows. */
@@ -71,20 +72,13 @@ export const readTail = async (
   return text === "" ? { lines: [], problem: "it is empty" } : { lines: text.split("\n").slice(-lines), problem: "" };
 };
 
-/** The TAI64N label of a moment in ms since 1970 (docs/reference/logs.md#stamps): labels sort as their moments do. */
-const label = (moment: number): string => {
-  const seconds = 2n ** 62n + 10n + BigInt(Math.floor(moment / 1000));
-  const nanoseconds = Math.floor((moment % 1000) * 1_000_000);
-  return `@${seconds.toString(16).padStart(16, "0")}${nanoseconds.toString(16).padStart(8, "0")}`;
-};
-
 /**
  * The last line that a daemon wrote since a time (ms since 1970), without its label; "" when there is none. Waits a moment
  * for the logger to write it.
  */
 export const lastLogLine = async (daemon: ControlledDaemon, readLog: ReadLog, since: number): Promise<string> => {
   if (!isLogged(daemon)) return "";
-  const earliest = label(since);
+  const earliest = labelAt(since);
   for (let look = 1; ; look += 1) {
     const { lines } = await readTail(daemon, readLog, 1);
     const [, stamp = "", words = ""] = /^(@[0-9a-f]{24}) (.*)$/.exec(lines[0] ?? "") ?? [];

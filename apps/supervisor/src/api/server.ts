@@ -12,7 +12,7 @@ import type { Call, Handlers } from "./routes/handlers.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { logRoutes } from "./routes/logs.ts";
 import { policyRoutes } from "./routes/policy.ts";
-import { serializers } from "./serializers.ts";
+import { serializerOf } from "./serializers.ts";
 import type { Surroundings } from "./surroundings.ts";
 
 const HANDLERS: Handlers<EndpointName> = {
@@ -46,7 +46,14 @@ export const createApi = async (engine: Engine, about: Surroundings): Promise<Fa
       const { status, body } = answerTo(error);
       return (reply as FastifyReply).status(status).send(body);
     },
-    schemaController: { compilersFactory: { buildSerializer: serializers } },
+    schemaController: {
+      compilersFactory: {
+        buildSerializer:
+          () =>
+          ({ schema }) =>
+            serializerOf(schema),
+      },
+    },
     ajv: { customOptions: { removeAdditional: false, coerceTypes: true } },
   });
   api.addHook("preHandler", async (request) => requestCame(request.raw.socket));

@@ -1,4 +1,4 @@
-/** Everything that the API does outside of the engine: files of tenants, logs, and the policy. */
+/** Work of the API outside of the engine: conf files, logs and the policy. */
 import { VERSION } from "@dmhost/contract";
 import type { Logger } from "pino";
 import type { Surroundings } from "../api/surroundings.ts";
@@ -7,24 +7,29 @@ import { daemonTemplate } from "../conf/daemon-template.ts";
 import { effectiveSettings } from "../conf/effective-settings.ts";
 import type { DaemonKey } from "../core/daemon-key.ts";
 import { describeProblem } from "../core/definition.ts";
-import type { Supervisor } from "../engine/supervisor.ts";
+import type { Policy } from "../core/policy.ts";
+import type { Ports } from "../engine/ports/ports.ts";
 import { confPath, isConfPath } from "../os/files/conf-dir.ts";
 import { makeConfFile, replaceConfFile } from "../os/files/conf-write.ts";
 import { readLog } from "../os/logs/reader.ts";
 import type { Machine } from "./machine.ts";
 
-/** What else they are made of. */
+/** Functions of the service that the API calls. */
 export interface SurroundingsOptions {
   readonly policyFile: string;
-  /** Reads policy and accounts again; returns problems. Throws when the file is refused. */
+  /** Reads policy and accounts again; returns problems. Rejects when the file is refused. */
   readonly reloadPolicy: () => Promise<string[]>;
   /** Called after each request. */
   readonly answered: () => void;
 }
 
+type MachineForApi = Pick<Machine, "accounts" | "confs" | "cgroups"> & {
+  readonly ports: Pick<Ports, "clock" | "records">;
+};
+
 export const apiSurroundings = (
-  supervisor: Supervisor,
-  { ports, accounts, confs, cgroups }: Machine,
+  supervisor: { readonly policy: Pick<Policy, "paths"> },
+  { ports, accounts, confs, cgroups }: MachineForApi,
   log: Pick<Logger, "error">,
   { policyFile, reloadPolicy, answered }: SurroundingsOptions,
 ): Surroundings => {

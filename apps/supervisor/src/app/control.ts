@@ -11,17 +11,17 @@ import { privileged } from "../os/kernel/privileges.ts";
 import { ControlSockets, linkFromHome } from "../os/sockets/control-socket.ts";
 
 export interface Control {
-  /** Opens the sockets that the policy in force asks for, and closes others. */
+  /** Opens the sockets of the policy in force, and closes all others. */
   open(): Promise<void>;
   close(): void;
 }
 
-/** @param api answers on the sockets */
+/** @param api handles the connections; undefined before the service has started */
 export const controlSockets = (
   runDir: string,
   supervisor: Pick<Supervisor, "policy">,
   accounts: KnownAccounts,
-  api: () => FastifyInstance,
+  api: () => FastifyInstance | undefined,
   log: Pick<Logger, "warn">,
 ): Control => {
   const callers = new CallerNames();
@@ -33,7 +33,7 @@ export const controlSockets = (
       },
     };
     attachCaller(socket, caller);
-    api().server.emit("connection", socket);
+    api()?.server.emit("connection", socket);
   });
   return {
     open: async () => {

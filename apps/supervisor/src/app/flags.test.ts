@@ -13,6 +13,7 @@ describe("the supervisor's command line", () => {
       sitesDir: undefined,
       siteLogsDir: "/var/log/dmhost-sites",
       httpPort: 80,
+      reloadInterval: 15_000,
       toolsDir: undefined,
       logLevel: "info",
       help: false,
@@ -37,6 +38,7 @@ describe("the supervisor's command line", () => {
     [["--http-port", "0"], "--http-port 0: expected a TCP port from 1 to 65535"],
     [["--http-port", "65536"], "--http-port 65536"],
     [["--http-port", "80x"], "--http-port 80x"],
+    [["--reload-interval", "soon"], "--reload-interval soon: expected a duration such as 15s"],
     [["--log-level", "loud"], "--log-level loud: expected one of fatal, error"],
     [["--nosuch"], "--nosuch"],
     [["stray"], "stray"],
@@ -45,7 +47,8 @@ describe("the supervisor's command line", () => {
   });
 
   test("is described completely by its usage", () => {
-    for (const option of ["config", "run-dir", "fastcgi-dir", "state-dir", "sites-dir", "site-logs-dir", "http-port"])
+    const directories = ["run-dir", "fastcgi-dir", "state-dir", "sites-dir", "site-logs-dir"];
+    for (const option of ["config", ...directories, "http-port", "reload-interval"])
       expect(USAGE).toContain(`--${option} `);
   });
 });

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { DEFAULT_RUN_DIR } from "@dmhost/contract";
+import { parseDuration } from "../core/units.ts";
 
 const POLICY_FILES = ["/etc/daemon-manager.conf", "/etc/daemon-manager/daemon-manager.conf"] as const;
 
@@ -16,6 +17,9 @@ export const USAGE = `Usage: supervisor [options]
   --site-logs-dir DIR logs of sites, one directory per owner
                       (default /var/log/dmhost-sites)
   --http-port PORT    TCP port of the web server for visitors (default 80)
+  --reload-interval DURATION
+                      time between reloads of the web server, after three in a
+                      row (default 15s)
   --tools-dir DIR     envdir, softlimit, setuidgid and multilog for the scripts of
                       service directories (default: those that came with it)
   --log-level LEVEL   fatal, error, warn, info, debug or trace (default info)
@@ -29,10 +33,12 @@ export interface Flags {
   readonly runDir: string;
   readonly fastcgiDir: string;
   readonly stateDir: string;
-  /** undefined where the supervisor serves no web server. */
+  /** undefined: no sites. */
   readonly sitesDir: string | undefined;
   readonly siteLogsDir: string;
   readonly httpPort: number;
+  /** In milliseconds. */
+  readonly reloadInterval: number;
   /** undefined: beside the program. */
   readonly toolsDir: string | undefined;
   readonly logLevel: string;
@@ -56,6 +62,7 @@ export const readFlags = (args: readonly string[], exists: (path: string) => boo
       "sites-dir": text,
       "site-logs-dir": text,
       "http-port": text,
+      "reload-interval": text,
       "tools-dir": text,
       "log-level": text,
       help: { type: "boolean" },
@@ -65,6 +72,9 @@ export const readFlags = (args: readonly string[], exists: (path: string) => boo
   const port = values["http-port"] ?? "80";
   if (!/^[1-9]\d{0,4}$/.test(port) || Number(port) > 65_535)
     throw new Error(`--http-port ${port}: expected a TCP port from 1 to 65535`);
+  const interval = values["reload-interval"] ?? "15s";
+  const reloadInterval = parseDuration(interval);
+  if (reloadInterval === undefined) throw new Error(`--reload-interval ${interval}: expected a duration such as 15s`);
   const logLevel = values["log-level"] ?? "info";
   if (!LEVELS.some((level) => level === logLevel))
     throw new Error(`--log-level ${logLevel}: expected one of ${LEVELS.join(", ")}`);
@@ -76,6 +86,7 @@ export const readFlags = (args: readonly string[], exists: (path: string) => boo
     sitesDir: values["sites-dir"] === undefined ? undefined : resolve(values["sites-dir"]),
     siteLogsDir: resolve(values["site-logs-dir"] ?? "/var/log/dmhost-sites"),
     httpPort: Number(port),
+    reloadInterval,
     toolsDir: values["tools-dir"] === undefined ? undefined : resolve(values["tools-dir"]),
     logLevel,
     help: values.help ?? false,

@@ -1,4 +1,4 @@
-/** The adapters of this machine, plugged into the engine's ports. */
+/** Makes the adapters of the engine's ports for this machine. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Logger } from "pino";
@@ -11,15 +11,15 @@ import type { Ports } from "../engine/ports/ports.ts";
 import { KnownAccounts } from "../os/accounts/known-accounts.ts";
 import { ConfFiles } from "../os/files/conf-files.ts";
 import { RecordFiles } from "../os/files/record-files.ts";
-import { claimDirectory } from "../os/files/run-lock.ts";
+import { lockDirectory } from "../os/files/run-lock.ts";
 import { findServiceTools } from "../os/files/service-tools.ts";
 import { StateFiles } from "../os/files/state-file.ts";
 import { systemClock } from "../os/kernel/clock.ts";
 import { OwnerBudgets } from "../os/kernel/owner-budgets.ts";
 import { Poller } from "../os/kernel/poller.ts";
 import { SocketSnapshots } from "../os/kernel/socket-snapshot.ts";
-import { type CgroupRoot, findCgroupRoot } from "../os/limits/cgroup.ts";
 import { CgroupLimits } from "../os/limits/cgroup-limits.ts";
+import { type CgroupRoot, findCgroupRoot } from "../os/limits/cgroup-root.ts";
 import { FifoLogs } from "../os/logs/fifo-logs.ts";
 import { RunSlots } from "../os/processes/run-slots.ts";
 import { PublishedSockets } from "../os/sockets/published-sockets.ts";
@@ -28,20 +28,20 @@ import type { Flags } from "./flags.ts";
 /** Daemons of one owner that are loaded at most. */
 const MOST_DAEMONS = 256;
 
-/** Adapters that more than the engine uses. */
+/** The ports, and adapters that others than the engine use as well. */
 export interface Machine {
   readonly ports: Ports;
   readonly accounts: KnownAccounts;
   readonly confs: ConfFiles;
   readonly cgroups: CgroupRoot;
-  /** Prepares for another program in this process; returns the held sockets: their paths and descriptors. */
-  handOver(): ReadonlyMap<string, number>;
+  /** Writes records and ends standby launches, for a re-exec; returns the held sockets: descriptors by paths. */
+  prepareReExec(): ReadonlyMap<string, number>;
 }
 
 /**
- * Makes the adapters, in directories that no other supervisor has.
- * @param inherited sockets that the program before this one left in this process: their paths and descriptors
- * @throws Error when another supervisor has one of the directories
+ * Makes the adapters and locks their directories.
+ * @param inherited sockets that re-exec kept open in this process: descriptors by paths
+ * @throws Error when another supervisor has locked one of the directories
  */
 export const makeMachine = (
   flags: Flags,
@@ -53,7 +53,7 @@ export const makeMachine = (
   const { runDir, fastcgiDir, stateDir, toolsDir } = flags;
   for (const directory of [runDir, stateDir]) {
     mkdirSync(directory, { recursive: true, mode: 0o755 });
-    claimDirectory(directory);
+    lockDirectory(directory);
   }
   const cgroups = findCgroupRoot(`dmhost-${runDir.slice(1).replaceAll("-", "--").replaceAll("/", "-")}`, CONTROLLERS);
   if (cgroups.path === undefined) {
@@ -86,10 +86,10 @@ export const makeMachine = (
     accounts,
     confs,
     cgroups,
-    handOver: () => {
+    prepareReExec: () => {
       records.flush();
       runs.discardNow();
-      return sockets.handOver();
+      return sockets.descriptors();
     },
   };
 };

@@ -1,4 +1,4 @@
-/** The policy in force: the policy file, resolved against the machine's accounts. */
+/** Loads the policy: the policy file, resolved with the machine's accounts. */
 import { parsePolicy } from "../conf/policy-file.ts";
 import { describeProblem } from "../core/definition.ts";
 import { resolvePolicy } from "../core/policy.ts";
@@ -7,7 +7,7 @@ import { readAccounts } from "../os/accounts/accounts.ts";
 import { readPolicyFile } from "../os/files/policy-file.ts";
 import { privileged } from "../os/kernel/privileges.ts";
 
-/** A policy, and the lines of its file that were passed over, each `path:line: text`. */
+/** A policy, and problems with lines of its file that do not refuse it, each `path:line: text`. */
 export interface LoadedPolicy {
   readonly rule: Rule;
   readonly problems: readonly string[];
@@ -15,7 +15,7 @@ export interface LoadedPolicy {
 
 /**
  * Reads the policy file and the accounts.
- * @throws Error with a line for each problem, when the file as a whole is refused
+ * @throws Error with a line for each problem, when the file is refused
  */
 export const loadPolicy = (path: string): LoadedPolicy => {
   const parsed = parsePolicy(readPolicyFile(path));

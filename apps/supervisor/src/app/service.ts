@@ -1,4 +1,4 @@
-/** The supervisor as a service: everything wired together, and the answers to signals. */
+/** The supervisor as a service: wires its parts and handles signals. */
 import { closeSync } from "node:fs";
 import { join } from "node:path";
 import { VERSION } from "@dmhost/contract";
@@ -7,9 +7,10 @@ import type { Logger } from "pino";
 import { createApi } from "../api/server.ts";
 import { type Findings, Supervisor } from "../engine/supervisor.ts";
 import { NginxSites } from "../os/files/nginx-sites.ts";
-import { giveBackMemory } from "../os/kernel/own-memory.ts";
-import { releaseCgroupRoot } from "../os/limits/cgroup.ts";
+import { releaseMemory } from "../os/kernel/own-memory.ts";
+import { releaseCgroupRoot } from "../os/limits/cgroup-root.ts";
 import { reExec, takeInherited } from "../os/processes/re-exec.ts";
+import { SiteInstaller } from "../os/sockets/site-installer.ts";
 import { Publisher } from "../web/publisher.ts";
 import { apiSurroundings } from "./api-surroundings.ts";
 import { type Control, controlSockets } from "./control.ts";
@@ -19,7 +20,7 @@ import { type Machine, makeMachine } from "./machine.ts";
 import { type LoadedPolicy, loadPolicy } from "./policy.ts";
 import { editionOf } from "./program-edition.ts";
 
-/** How long nothing must have happened before memory is given back. In ms. */
+/** Time without activity after which memory is released. In ms. */
 const QUIET = 10_000;
 
 export class Service {
@@ -27,7 +28,7 @@ export class Service {
   readonly #log: Logger;
   /** Path of the supervisor's program. */
   readonly #program: string;
-  /** The program that runs. */
+  /** Edition of the program that is executing. */
   readonly #edition: string | undefined;
   readonly #inherited = takeInherited();
   readonly #loaded: LoadedPolicy;
@@ -35,11 +36,11 @@ export class Service {
   readonly #supervisor: Supervisor;
   readonly #publisher: Publisher;
   readonly #control: Control;
-  readonly #rest = setTimeout(giveBackMemory, QUIET).unref();
+  readonly #releaseTimer = setTimeout(releaseMemory, QUIET).unref();
   #api: FastifyInstance | undefined;
-  #leaving = false;
+  #shuttingDown = false;
 
-  /** @throws Error when the policy is refused or another supervisor has one of the directories */
+  /** @throws Error when the policy is refused, or another supervisor has locked one of the directories */
   constructor(flags: Flags, program: string, log: Logger) {
     this.#flags = flags;
     this.#log = log;
@@ -52,52 +53,57 @@ export class Service {
     const { ports, accounts } = this.#machine;
     this.#supervisor = new Supervisor(ports, rule, logTransitions(log));
     this.#publisher = this.#makePublisher();
-    const api = (): FastifyInstance => this.#api as FastifyInstance;
-    this.#control = controlSockets(flags.runDir, this.#supervisor, accounts, api, log);
+    this.#control = controlSockets(flags.runDir, this.#supervisor, accounts, () => this.#api, log);
   }
 
   #makePublisher(): Publisher {
-    const { sitesDir, siteLogsDir, fastcgiDir, stateDir, httpPort } = this.#flags;
+    const { sitesDir, siteLogsDir, fastcgiDir, stateDir, httpPort, reloadInterval } = this.#flags;
     const { ports, accounts } = this.#machine;
     const memory = join(stateDir, "sites.json");
     const identity = accounts.identity.bind(accounts);
+    const web = (directory: string) => {
+      const places = new NginxSites({ sitesDir: directory, logsDir: siteLogsDir, fastcgiDir, memory, identity });
+      const report = (reason: string) => this.#log.warn({ sitesDir, reason }, "no socket for the web server");
+      return { server: new SiteInstaller(directory, report), places, record: places };
+    };
     return new Publisher({
       daemons: () => this.#supervisor.daemons(),
       policy: () => this.#supervisor.policy,
       accounts: () => accounts.base,
-      web:
-        sitesDir === undefined
-          ? undefined
-          : new NginxSites({ sitesDir, logsDir: siteLogsDir, fastcgiDir, memory, identity }),
-      machine: ports.clock,
+      web: sitesDir === undefined ? undefined : web(sitesDir),
+      clock: ports.clock,
       port: httpPort,
-      report: (level, text) => this.#log[level]({ sitesDir }, text),
+      reloadInterval,
+      report: (level, text) => {
+        this.#releaseTimer.refresh();
+        this.#log[level]({ sitesDir }, text);
+      },
     });
   }
 
-  /** Starts what is to run, and answers from then on. */
+  /** Starts the daemons and the control API. */
   async start(): Promise<void> {
     this.#api = await createApi(
       this.#supervisor,
       apiSurroundings(this.#supervisor, this.#machine, this.#log, {
         policyFile: this.#flags.config,
         reloadPolicy: () => this.#reloadPolicy(),
-        answered: () => this.#rest.refresh(),
+        answered: () => this.#releaseTimer.refresh(),
       }),
     );
-    process.on("SIGTERM", () => void this.#leave());
-    process.on("SIGINT", () => void this.#leave());
+    process.on("SIGTERM", () => void this.#shutDown());
+    process.on("SIGINT", () => void this.#shutDown());
     process.on("SIGHUP", () => void this.#reload());
     await this.#control.open();
     const { found } = this.#rescan();
     this.#supervisor.changed = () => {
       this.#publisher.plan();
-      this.#rest.refresh();
+      this.#releaseTimer.refresh();
     };
     this.#publisher.plan();
     this.#supervisor.removeStrays();
     for (const fd of this.#inherited.values()) closeSync(fd);
-    this.#rest.refresh();
+    this.#releaseTimer.refresh();
     this.#log.info({ version: VERSION, daemons: found.length, owners: this.#supervisor.owners() }, "ready");
   }
 
@@ -120,7 +126,7 @@ export class Service {
     return findings;
   }
 
-  /** Reads policy and conf files again, and re-executes where the program on disk has changed. */
+  /** Reads policy and conf files again; re-executes where the program on disk has changed. */
   async #reload(): Promise<void> {
     try {
       this.#warn("about the policy", await this.#reloadPolicy());
@@ -130,20 +136,20 @@ export class Service {
     }
     const { found, started, changed, removed } = this.#rescan();
     this.#log.info({ found, started, changed, removed }, "conf files read again");
-    const present = editionOf(this.#program);
-    if (present === undefined || present === this.#edition) return;
+    const current = editionOf(this.#program);
+    if (current === undefined || current === this.#edition) return;
     this.#log.info("re-executing: program on disk changed");
     try {
-      reExec(this.#machine.handOver());
+      reExec(this.#machine.prepareReExec());
     } catch (error) {
       this.#log.error({ err: error }, "cannot re-execute; this program continues");
       for (const daemon of this.#supervisor.daemons()) for (const instance of daemon.instances()) instance.refresh();
     }
   }
 
-  async #leave(): Promise<void> {
-    if (this.#leaving) return;
-    this.#leaving = true;
+  async #shutDown(): Promise<void> {
+    if (this.#shuttingDown) return;
+    this.#shuttingDown = true;
     this.#publisher.close();
     this.#log.info("stopping every daemon");
     await this.#supervisor.shutdown();

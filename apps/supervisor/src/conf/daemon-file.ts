@@ -8,35 +8,34 @@ import { quoted } from "./quotation.ts";
 import { siteProblems } from "./site-keys.ts";
 import { readStart } from "./start-line.ts";
 
-/** Whose daemon a file is about. */
+/** Owner of a conf file. */
 type Owner = Pick<Account, "uid">;
 
-/** Longest daemon's file, in bytes (docs/explanation/security.md#2). */
+/** Longest conf file, in bytes (docs/explanation/security.md#2). */
 export const MAX_DAEMON_FILE = 65_536;
 
-/** Names under which variables travel through the launch (launch/stages.ts). */
+/** Names under which variables pass through the launch chain (launch/stages.ts). */
 const RESERVED = "DMHOST_VAR";
 const EXPORT = /^export(?:[ \t]+(.*))?$/;
 const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;
 const KEY = /^[A-Za-z0-9_.-]+$/;
 
 /**
- * Reads a daemon's file (man/daemon.conf.5.md#format). Errors, and then no value: what is not
- * `key = value`, a value not of the key's form, a key given twice, no `start`, keys of a site that do not go together
- * (siteProblems), and what readLines refuses.
- * Warnings: an unknown key, an `export` of a name exported before (the later one wins), a quote in `start` that is
- * never closed. In the value, `dir` keeps its `~/`.
+ * Reads a conf file (man/daemon.conf.5.md#format). Errors, and then no value: a line that is not `key = value`, a
+ * value that does not have the form of its key, a repeated key, no `start`, keys of a site that do not go together
+ * (siteProblems), and text that readLines refuses. Warnings: an unknown key, a repeated `export` (the later value is used), a
+ * quote in `start` that is never closed. Paths in the value keep their `~`.
  */
 export function parseDaemonFile(text: string, owner?: Owner): Parsed<Definition> {
   return parseKeys(text, { ...DEFAULTS, start: "" }, new Map(), owner);
 }
 
 /**
- * Reads lines as a daemon's file has them, on top of what is known without them.
- * @param given what a key comes to that no line sets
- * @param owner whose daemon it is; not root's without one
- * @param judge what is wrong with a value where it stands
- * @param taken why these keys, which are settled already, may not be set; with `start` among them it need not be
+ * Reads the lines of a conf file on top of given values.
+ * @param given values of keys that no line sets
+ * @param owner owner of the daemon; without one it is not root
+ * @param judge finds an error in the complete draft
+ * @param taken keys that may not be set here, with the reason; `start` among them is not required
  */
 export function parseKeys(
   text: string,
@@ -53,11 +52,11 @@ export function parseKeys(
   }
   file.checkTogether();
   file.checkOwner(owner);
-  const verdict = judge(file.draft);
-  if (verdict) file.findings.error(file.seen.get(verdict.key) ?? 0, `${verdict.key}: ${verdict.text}`);
+  const problem = judge(file.draft);
+  if (problem) file.findings.error(file.seen.get(problem.key) ?? 0, `${problem.key}: ${problem.text}`);
   const site = siteProblems(file.draft, (key) => file.seen.get(key));
-  for (const { line, text: problem } of site.errors) file.findings.error(line, problem);
-  for (const { line, text: problem } of site.warnings) file.findings.warning(line, problem);
+  for (const { line, text } of site.errors) file.findings.error(line, text);
+  for (const { line, text } of site.warnings) file.findings.warning(line, text);
   return file.findings.parsed<Definition>({ ...file.draft, environment: file.environment });
 }
 
@@ -97,18 +96,18 @@ class DaemonFile {
       return;
     }
     if (name.startsWith(RESERVED)) {
-      const owner = `those that begin with ${RESERVED} are the launch's own`;
-      this.findings.error(line, `expected another name than ${quoted(name)}: ${owner}`);
+      const why = `names that begin with ${RESERVED} are reserved for the launch`;
+      this.findings.error(line, `expected another name than ${quoted(name)}: ${why}`);
       return;
     }
     if (name === "OPTIND" && !/^\d+$/.test(value)) {
-      const expected = "a number, for /bin/sh does not begin with another";
+      const expected = "a number, because /bin/sh does not start with any other value";
       this.findings.error(line, `export OPTIND: expected ${expected}, found ${quoted(value)}`);
       return;
     }
     const first = this.seen.get(`export ${name}`);
     if (first === undefined) this.seen.set(`export ${name}`, line);
-    else this.findings.warning(line, `"export ${name}" stands on line ${first} too: the later one counts`);
+    else this.findings.warning(line, `"export ${name}" is already set on line ${first}: the later value is used`);
     this.environment.set(name, value);
   }
 
@@ -137,21 +136,21 @@ class DaemonFile {
   #start(line: number, raw: string): string {
     const { value, openQuote } = readStart(raw);
     if (openQuote !== undefined) {
-      const advice = `a "#" after it is no comment, and the shell will refuse it; close it, or write \\${openQuote}`;
+      const advice = `a "#" after it starts no comment, and the shell will refuse the line; close it, or write \\${openQuote}`;
       this.findings.warning(line, `start: the quote ${openQuote} is never closed: ${advice}`);
     }
     return value;
   }
 
-  /** What only root's own daemons may have. */
+  /** Values that only root's own daemons may have. */
   checkOwner(owner: Owner | undefined): void {
     const { nice } = this.draft;
     if (nice === undefined || nice >= 0 || owner?.uid === 0) return;
-    const expected = "a whole number from 0 to 19, for only root's own daemons may have one below 0";
+    const expected = "a whole number from 0 to 19, because only root's own daemons may have one below 0";
     this.findings.error(this.seen.get("nice") ?? 0, `nice: expected ${expected}, found "${nice}"`);
   }
 
-  /** What is right in itself and wrong beside another line. */
+  /** Keys that do not go together. */
   checkTogether(): void {
     const { listen, ready } = this.draft;
     for (const [key, needs] of [
@@ -161,13 +160,15 @@ class DaemonFile {
       const line = this.seen.get(key);
       if (line === undefined || needs || this.draft[key] === DEFAULTS[key]) continue;
       const expected =
-        key === "ondemand" ? "listen=fastcgi, systemd or http" : "another one, for each process would bind it";
-      this.findings.error(line, `${key}: it cannot go with listen=${listen}: expected ${expected}`);
+        key === "ondemand"
+          ? "listen=fastcgi, systemd or http"
+          : "another one, because each process would bind the socket";
+      this.findings.error(line, `${key}: does not go with listen=${listen}: expected ${expected}`);
     }
     if (this.draft.lock !== undefined && this.draft.instances > 1) {
       this.findings.error(
         this.seen.get("lock") ?? 0,
-        "lock: only one process can hold it: expected instances=1, or no lock",
+        "lock: only one process can hold the lock: expected instances=1, or no lock",
       );
     }
     if (ready === "fd:3" && (listen === "systemd" || listen === "http")) {
@@ -179,7 +180,7 @@ class DaemonFile {
   }
 
   #unknown(line: number, key: string): void {
-    // A continued line of shell must not pass as a key that nobody knows.
+    // A continued line of shell must not pass as an unknown key.
     if (!KEY.test(key)) this.findings.error(line, `expected a key, or "export NAME", before "=", found ${quoted(key)}`);
     else {
       const known = DAEMON_KEYS.map((entry) => entry.key);
@@ -188,7 +189,7 @@ class DaemonFile {
   }
 }
 
-/** The text up to the first `#` after white space; here quotes mean nothing. */
+/** The text up to the first `#` after white space; quotes have no meaning here. */
 function withoutComment(text: string): string {
   const comment = text.search(/[ \t]#/);
   return comment < 0 ? text : text.slice(0, comment);

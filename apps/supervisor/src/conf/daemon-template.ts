@@ -1,7 +1,7 @@
-/** What a daemon's file begins as: enough of it to fill in, all of it comments. */
+/** Template of a new conf file, for `dmctl edit`: comments to fill in. */
 import { DAEMON_KEYS } from "./daemon-keys.ts";
 
-/** The keys of which a new file shows an example, in this order. */
+/** Keys with an example in the template, in this order. */
 const EXAMPLES: readonly { readonly key: string; readonly line: string }[] = [
   { key: "start", line: "start = exec php-cgi -q" },
   { key: "dir", line: "dir = ~/site" },
@@ -13,14 +13,14 @@ const EXAMPLES: readonly { readonly key: string; readonly line: string }[] = [
 
 const example = ({ key, line }: (typeof EXAMPLES)[number]): string => {
   const known = DAEMON_KEYS.find((entry) => entry.key === key);
-  const otherwise = known?.default === undefined ? " It must be given." : "";
-  return `# ${known?.doc ?? ""}${otherwise}\n#${line}\n`;
+  const required = known?.default === undefined ? " Required." : "";
+  return `# ${known?.doc ?? ""}${required}\n#${line}\n`;
 };
 
-/** The text of a file that does not exist yet; by itself it defines no daemon. */
+/** Text of a conf file that does not exist yet; unchanged, it defines no daemon. */
 export const daemonTemplate = (id: string): string =>
   [
-    `# ${id}: a new daemon. No file is made while this text is as it is, or empty.\n` +
+    `# ${id}: a new daemon. No file is written while this text is unchanged or empty.\n` +
       "# Every key: daemon.conf(5).\n",
     ...EXAMPLES.map(example),
   ].join("\n");

@@ -9,7 +9,7 @@ const settingsOf = (text: string) => {
   return effectiveSettings(value);
 };
 
-it("has every key, in the order of the table, with its default", () => {
+it("Effective settings are those of every key, in the order of the table, with their defaults.", () => {
   const settings = settingsOf("start = id");
   expect(settings.map(({ key }) => key)).toEqual(DAEMON_KEYS.map(({ key }) => key));
   expect(settings.filter(({ isDefault }) => !isDefault)).toEqual([{ key: "start", value: "id", isDefault: false }]);
@@ -18,7 +18,7 @@ it("has every key, in the order of the table, with its default", () => {
   }
 });
 
-it("says what a file sets as a file says it", () => {
+it("Effective settings are written as a conf file can write them.", () => {
   const lines = [
     "start = exec a 'b; c'",
     "dir = ~/x",
@@ -46,19 +46,19 @@ it("says what a file sets as a file says it", () => {
     "start = exec a 'b; c'",
     "dir = ~/x",
     "autostart = no",
-    "stop-timeout = 120s",
+    "stop-timeout = 2m",
     "healthy-after = 250ms",
     "max-retries = 3",
     "nice = 5",
     "umask = 007",
-    "limit-as = 67108864:unlimited",
+    "limit-as = 64 MiB:unlimited",
     "limit-nofile = 100",
-    "limit-cpu = 60",
+    "limit-cpu = 1m",
     "env-dir = ~/env",
     "lock = /run/x",
-    "log-size = 2M",
+    "log-size = 2 MiB",
     "log-files = 5",
-    "log-total = 5000",
+    "log-total = 5000 B",
     "log-compress = yes",
     "log-select = -* '+* b' +c",
     "export A = 1",

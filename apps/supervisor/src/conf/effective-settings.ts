@@ -1,45 +1,26 @@
 import { DEFAULTS, type Definition } from "../core/definition.ts";
-import { DAEMON_KEYS, EXPORT_KEY, type Field, fieldOf, writeField } from "./daemon-keys.ts";
+import { DAEMON_KEYS, EXPORT_KEY, fieldOf, writeField } from "./daemon-keys.ts";
 
-/** What a key comes to for one daemon. */
+/** The value that is in force for a key of one daemon. */
 export interface EffectiveSetting {
   /** As written before the `=`; `export NAME` for a variable. */
   readonly key: string;
-  /** As a file could say it, or, for a default that no file can spell, in words. */
+  /** As a conf file could write it; a default that no file can write is in words. */
   readonly value: string;
-  /** Whether it is what the key comes to without being given. */
+  /** Whether it equals the default. */
   readonly isDefault: boolean;
 }
 
-/** The numbers that are no durations. */
-const COUNTS: ReadonlySet<Field> = new Set<Field>(["maxRetries", "instances"]);
-
-/** A value as the text that readers of daemon files take for it. */
-const written = (field: Field, value: NonNullable<Definition[Field]>): string => {
-  const own = writeField(field, value);
-  if (own !== undefined) return own;
-  if (typeof value === "boolean") return value ? "yes" : "no";
-  if (Array.isArray(value)) return value.length === 0 ? "none" : value.join(", ");
-  if (field === "maxBody") return writtenSize(Number(value));
-  if (typeof value !== "number") return String(value);
-  if (COUNTS.has(field)) return String(value);
-  return value % 1000 === 0 ? `${value / 1000}s` : `${value}ms`;
-};
-
-/** A number of bytes with the largest unit that leaves it whole. */
-const writtenSize = (bytes: number): string => {
-  const unit = ["G", "M", "K"].find((_, index) => bytes % (1 << (30 - 10 * index)) === 0);
-  return unit === undefined ? String(bytes) : `${bytes / (1 << (30 - 10 * "GMK".indexOf(unit)))}${unit}`;
-};
-
-/** Every key of a daemon's file (DAEMON_KEYS, in that order) with what it comes to; each exported variable by itself. */
+/** Every key of a conf file with its value, in the order of DAEMON_KEYS; each exported variable is an entry. */
 export function effectiveSettings(definition: Definition): readonly EffectiveSetting[] {
   return DAEMON_KEYS.flatMap((entry) => {
     const field = fieldOf(entry.key);
     if (field === undefined) return entry === EXPORT_KEY ? variables(definition) : [];
     const value = definition[field];
     const isDefault = field !== "start" && value === DEFAULTS[field];
-    return [{ key: entry.key, value: value === undefined ? (entry.default ?? "") : written(field, value), isDefault }];
+    return [
+      { key: entry.key, value: value === undefined ? (entry.default ?? "") : writeField(field, value), isDefault },
+    ];
   });
 }
 

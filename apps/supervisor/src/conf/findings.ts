@@ -1,24 +1,24 @@
 import type { Parsed, Problem } from "../core/definition.ts";
 
-/** How many problems of one kind are kept: a hostile file of 64 KiB could hold a problem on each of 20,000 lines. */
+/** Problems of one kind that are kept: a hostile file of 64 KiB could have one on each of 20,000 lines. */
 export const MAX_FINDINGS = 20;
 
-/** What a parser has found wrong so far. The first MAX_FINDINGS errors and as many warnings are kept, the rest counted. */
+/** Problems that a parser has found so far. The first MAX_FINDINGS errors and as many warnings are kept, the rest counted. */
 export class Findings {
   readonly #errors = new Capped();
   readonly #warnings = new Capped();
 
-  /** Something that makes the file unusable. Line 0 is the file as a whole. */
+  /** A problem that makes the file unusable. Line 0 is the file as a whole. */
   error(line: number, text: string): void {
     this.#errors.add({ line, text });
   }
 
-  /** Something that the file's author should look at, and that changes nothing else. */
+  /** A problem that does not change how the file is read. */
   warning(line: number, text: string): void {
     this.#warnings.add({ line, text });
   }
 
-  /** The parser's answer: `value`, unless there was an error. */
+  /** Result of the parser: `value`, unless there was an error. */
   parsed<T>(value: T): Parsed<T> {
     const errors = this.#errors.problems("errors");
     return { value: errors.length > 0 ? undefined : value, errors, warnings: this.#warnings.problems("warnings") };

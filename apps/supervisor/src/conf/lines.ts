@@ -9,9 +9,9 @@ export interface Line {
 }
 
 /**
- * Splits a file into its lines. A byte order mark at the start and the CR of a CRLF belong to no line.
- * Returns undefined, with the reason in `findings`, where the text is longer than `maxBytes` (as UTF-8) or holds a
- * NUL or a CR within a line: then no line of it can be trusted.
+ * Splits a file into lines. A byte order mark at the start and the CR of a CRLF belong to no line. Returns undefined, with an
+ * error in `findings`, where the text is longer than `maxBytes` (as UTF-8) or has a NUL or a CR within a line: then none of
+ * its lines can be trusted.
  */
 export function readLines(text: string, maxBytes: number, findings: Findings): readonly Line[] | undefined {
   const bytes = byteLength(text);
@@ -36,10 +36,10 @@ export function readLines(text: string, maxBytes: number, findings: Findings): r
   return sound ? lines : undefined;
 }
 
-/** White space within a line: space and tab only, so that what looks blank and is not shows up in a message. */
+/** White space within a line: space and tab only, so that messages show other characters that look blank. */
 export const isBlank = (character: string | undefined): boolean => character === " " || character === "\t";
 
-/** Takes white space off both ends, in linear time whatever the text (a regular expression would be quadratic). */
+/** Removes white space from both ends, in linear time for any text (a regular expression would be quadratic). */
 export function trimmed(text: string): string {
   let from = 0;
   let to = text.length;

@@ -5,7 +5,7 @@ import { MAX_POLICY_FILE, parsePolicy } from "./policy-file.ts";
 import { SETTINGS_KEYS } from "./settings-keys.ts";
 
 const SUBJECT = "the name of a user, or @ and the name of a group";
-const PATH = 'an absolute path or one that begins with "~/", without ".." and with no %...% but %username%';
+const PATH = 'an absolute path, "~", or one that begins with "~/", without ".." and with no %...% but %username%';
 const SECTIONS = '"settings", "runs_as", "can_run_as", "manages", "hosts", "limits"';
 
 const text = ({ kind, name }: Subject): string => (kind === "group" ? `@${name}` : name);
@@ -30,8 +30,8 @@ david: michaelc, amy           # start, stop, restart and inspect their daemons
 @helpdesk: @customers          # groups on both sides; rules accumulate over repeated lines
 `;
 
-describe("parsePolicy", () => {
-  it("reads the example of the documentation", () => {
+describe("A policy file", () => {
+  it("as in the documentation is read.", () => {
     const { value, errors, warnings } = parsePolicy(SPEC);
     expect([errors, warnings]).toEqual([[], []]);
     expect(value?.settings).toEqual(DEFAULT_SETTINGS);
@@ -45,7 +45,7 @@ describe("parsePolicy", () => {
     expect(written(value?.manages ?? [])).toEqual(["15 david: michaelc, amy", "16 @helpdesk: @customers"]);
   });
 
-  it("reads an empty file as a policy that lets nobody do anything", () => {
+  it("without a line grants nothing.", () => {
     expect(parsePolicy(" # nothing\n")).toEqual({
       value: { settings: DEFAULT_SETTINGS, runsAs: [], manages: [], hosts: [], limits: [] },
       errors: [],
@@ -53,7 +53,7 @@ describe("parsePolicy", () => {
     });
   });
 
-  it("accumulates over repeated sections, under both names, whatever the white space", () => {
+  it("may repeat sections, under both names and with any white space: their lines accumulate.", () => {
     const file = "\ufeff[runs_as]\r\n a:b,c\r\n[ manages ]\r\nx :y\r\n\t[can_run_as] # again\r\na : @ d".replace(
       "@ d",
       "@d",
@@ -64,7 +64,7 @@ describe("parsePolicy", () => {
     expect(written(value?.manages ?? [])).toEqual(["4 x: y"]);
   });
 
-  it("reads every setting", () => {
+  it("sets every setting.", () => {
     const { value, errors, warnings } = parsePolicy(
       "[settings]\ndaemon-path-daemon=/srv/dm/%username%/conf#x\ndaemon-path-log = ~/log\n[settings]\n" +
         "daemon-path-daemon-root=/etc/dm\ndaemon-path-log-root=~/log;\nservice-path=~/sv\nservice-path-root=/sv\nnginx-group=www-data\nstrict-limits=yes",
@@ -86,22 +86,30 @@ describe("parsePolicy", () => {
     [
       "a line before a section",
       "a: b\nc: d\n",
-      ['1: "a: b" stands before any section: expected a line like [runs_as]'],
+      ['1: "a: b" is before the first section: expected a section header such as [runs_as]'],
     ],
     ["an unknown section", "[run_as]\na: b\n", ['1: unknown section "run_as": did you mean "runs_as"?']],
-    ["a section of a later time", "[frobs]\nx", [`1: unknown section "frobs": expected one of ${SECTIONS}`]],
+    [
+      "a section that resembles no known one",
+      "[frobs]\nx",
+      [`1: unknown section "frobs": expected one of ${SECTIONS}`],
+    ],
     ["a section in capitals", "[Runs_As]", ['1: unknown section "Runs_As": did you mean "runs_as"?']],
     ["an empty section", "[]", [`1: unknown section nothing: expected one of ${SECTIONS}`]],
-    ["no ]", "[runs_as\na: b: c", ['1: the "]" is missing: expected a line like [runs_as], found "[runs_as"']],
     [
-      "no ] but in the comment",
-      "[runs_as # ]",
-      ['1: the "]" is missing: expected a line like [runs_as], found "[runs_as"'],
+      "a section header without ]",
+      "[runs_as\na: b: c",
+      ['1: the "]" is missing: expected a section header such as [runs_as], found "[runs_as"'],
     ],
     [
-      "text after ]",
+      "a section header with ] only in its comment",
+      "[runs_as # ]",
+      ['1: the "]" is missing: expected a section header such as [runs_as], found "[runs_as"'],
+    ],
+    [
+      "text after a section header",
       "[runs_as] a",
-      ['1: nothing but a comment may follow "]": expected a line like [runs_as], found "[runs_as] a"'],
+      ['1: nothing but a comment may follow "]": expected a section header such as [runs_as], found "[runs_as] a"'],
     ],
     [
       "an unknown setting",
@@ -109,7 +117,7 @@ describe("parsePolicy", () => {
       ['2: unknown setting "daemon-path-logs": did you mean "daemon-path-log"?'],
     ],
     [
-      "a setting like no other",
+      "a setting that resembles no known one",
       "[settings]\ncolour=red",
       [`2: unknown setting "colour": expected one of ${SETTINGS_KEYS.map(({ key }) => `"${key}"`).join(", ")}`],
     ],
@@ -127,7 +135,7 @@ describe("parsePolicy", () => {
     ],
     ["a group by number", "[settings]\nnginx-group=33", ['2: nginx-group: expected the name of a group, found "33"']],
     [
-      "a setting twice",
+      "a repeated setting",
       "[settings]\nnginx-group=a\n\nnginx-group=b",
       ['4: "nginx-group" is already set on line 2: expected it once'],
     ],
@@ -138,28 +146,36 @@ describe("parsePolicy", () => {
       "[settings]\ndaemon-path-log=/x/%user%",
       [`2: daemon-path-log: expected ${PATH}, found "/x/%user%"`],
     ],
-    ["a rule with =", "[runs_as]\na = b", [`2: expected ${SUBJECT}, before the ":", found "a = b"`]],
+    ["a rule with = in place of :", "[runs_as]\na = b", [`2: expected ${SUBJECT}, before the ":", found "a = b"`]],
     ["two names on the left", "[runs_as]\na, b: c", [`2: expected ${SUBJECT}, before the ":", found "a, b"`]],
     ["no name on the left", "[runs_as]\n: b", [`2: expected ${SUBJECT}, before the ":", found nothing`]],
     [
-      "no name between commas",
+      "a rule without a name between commas",
       "[runs_as]\na: b,,c",
       [`2: expected ${SUBJECT}, between the commas after the ":", found nothing`],
     ],
     [
-      "a comma at the end",
+      "a rule with a comma at the end",
       "[manages]\na: b,",
       [`2: expected ${SUBJECT}, between the commas after the ":", found nothing`],
     ],
     [
-      "names without a comma",
+      "a rule with names not separated by a comma",
       "[manages]\na: b c",
       [`2: expected ${SUBJECT}, between the commas after the ":", found "b c"`],
     ],
-    ["a lone @", "[manages]\n@: b", [`2: expected ${SUBJECT}, before the ":", found "@"`]],
-    ["an @ apart", "[manages]\na: @ b", [`2: expected ${SUBJECT}, between the commas after the ":", found "@ b"`]],
-    ["an @ within", "[manages]\na: b@c", [`2: expected ${SUBJECT}, between the commas after the ":", found "b@c"`]],
-    ["two colons", "[runs_as]\na: b: c", ['2: expected one ":", found 2 in "a: b: c"']],
+    ["a rule with @ and no name", "[manages]\n@: b", [`2: expected ${SUBJECT}, before the ":", found "@"`]],
+    [
+      "a rule with a blank after @",
+      "[manages]\na: @ b",
+      [`2: expected ${SUBJECT}, between the commas after the ":", found "@ b"`],
+    ],
+    [
+      "a rule with @ within a name",
+      "[manages]\na: b@c",
+      [`2: expected ${SUBJECT}, between the commas after the ":", found "b@c"`],
+    ],
+    ["a rule with two colons", "[runs_as]\na: b: c", ['2: expected one ":", found 2 in "a: b: c"']],
     [
       "a limit without a colon",
       "[limits]\na memory=1G",
@@ -170,9 +186,9 @@ describe("parsePolicy", () => {
       "[limits]\na: memory",
       ['2: expected "key = value" between the commas, found "memory"'],
     ],
-    ["a limit of nothing", "[limits]\na:", ['2: expected "key = value" between the commas, found nothing']],
+    ["a limit line without limits", "[limits]\na:", ['2: expected "key = value" between the commas, found nothing']],
     [
-      "a limit of a wrong value",
+      "limits with wrong values",
       "[limits]\n*: daemons = 300, cpu = lots",
       [
         '2: daemons: expected a whole number from 0 to 256, found "300"',
@@ -181,21 +197,25 @@ describe("parsePolicy", () => {
     ],
     ["an unknown limit", "[limits]\n@g: memori = 1G", ['2: unknown limit "memori": did you mean "memory"?']],
     [
-      "a limit that is set twice",
+      "a repeated limit",
       "[limits]\n*: memory = 1G\na: memory = 1G, cpu = 1\n*: cpu = 1, memory = 2G",
       ['4: "memory" of "*" is already set on line 2: expected it once'],
     ],
     [
-      "restarts of none",
+      "a budget of 0 restarts",
       "[limits]\n*: restarts=0",
-      ['2: restarts: expected a whole number of restarts a minute from 1 to 100000, found "0"'],
+      ['2: restarts: expected a whole number from 1 to 100000, found "0"'],
     ],
-    ["a limit for nobody", "[limits]\n: cpu=1", [`2: expected ${SUBJECT}, or *, before the ":", found nothing`]],
-    ["strictness of another kind", "[settings]\nstrict-limits=1", ['2: strict-limits: expected yes or no, found "1"']],
-    ["NUL", "[runs_as]\na\0", ["2: a NUL byte: expected text with lines that end in LF or CRLF"]],
-    ["too much", `#${" ".repeat(MAX_POLICY_FILE)}`, [`0: the file has 1048577 bytes: expected at most 1048576`]],
+    ["a limit without a subject", "[limits]\n: cpu=1", [`2: expected ${SUBJECT}, or *, before the ":", found nothing`]],
     [
-      "several at once",
+      "strict-limits that is neither yes nor no",
+      "[settings]\nstrict-limits=1",
+      ['2: strict-limits: expected yes or no, found "1"'],
+    ],
+    ["a NUL byte", "[runs_as]\na\0", ["2: a NUL byte: expected text with lines that end in LF or CRLF"]],
+    ["too many bytes", `#${" ".repeat(MAX_POLICY_FILE)}`, [`0: the file has 1048577 bytes: expected at most 1048576`]],
+    [
+      "several mistakes",
       "[runs_as]\n@\n[settings]\nx\n[manages]\n,",
       [
         `2: expected ${SUBJECT}, before the ":", found "@"`,
@@ -203,24 +223,24 @@ describe("parsePolicy", () => {
         `6: expected ${SUBJECT}, before the ":", found ","`,
       ],
     ],
-  ])("refuses %s", (_name, file, expected) => {
+  ])("with %s is refused with the line.", (_name, file, expected) => {
     const { value, errors } = parsePolicy(file);
     expect(errors.map((problem) => `${problem.line}: ${problem.text}`)).toEqual(expected);
     expect(value).toBeUndefined();
   });
 
-  it("warns of a line that grants nothing, and of a directory for all", () => {
+  it("with a line that grants nothing or a directory for all owners gives a warning.", () => {
     const { value, warnings } = parsePolicy(
       "[manages]\na:\n[settings]\ndaemon-path-daemon=/srv/dm\ndaemon-path-log-root=/x",
     );
     expect(value).toBeDefined();
     expect(warnings).toEqual([
-      { line: 2, text: '"a:" lets nobody be managed: expected "user: user, @group"' },
+      { line: 2, text: '"a:" grants nothing: expected "user: user, @group"' },
       { line: 4, text: 'daemon-path-daemon: all owners would share "/srv/dm": expected "~/" or "%username%" in it' },
     ]);
   });
 
-  it("accepts the defaults that its table states", () => {
+  it("may state every default of the settings.", () => {
     const lines = SETTINGS_KEYS.map((entry) => `${entry.key} = ${entry.default}`);
     expect(parsePolicy(["[settings]", ...lines].join("\n"))).toEqual({
       value: { settings: DEFAULT_SETTINGS, runsAs: [], manages: [], hosts: [], limits: [] },
@@ -229,7 +249,7 @@ describe("parsePolicy", () => {
     });
   });
 
-  it("reads limits of users, groups and everybody", () => {
+  it("sets limits of users, groups and all owners.", () => {
     const { value, errors } = parsePolicy(
       "[limits]\nowner : memory = 1G, processes=200,cpu = 1 # c\n@group: daemons = 50\n*: log = 100M, restarts = 60\nowner: daemons=0",
     );
@@ -242,12 +262,12 @@ describe("parsePolicy", () => {
     ]);
   });
 
-  it("reads ten thousand owners", () => {
+  it("may have ten thousand owners.", () => {
     const lines = Array.from({ length: 10_000 }, (_, i) => `customer${i}: www-data, @shared`);
     expect(parsePolicy(["[runs_as]", ...lines].join("\n")).value?.runsAs).toHaveLength(10_000);
   });
 
-  it("never throws, and gives a value or errors", () => {
+  it("of any text gives either a value or errors.", () => {
     const piece = fc.oneof(
       fc.constantFrom(
         "[settings]\n",
@@ -276,10 +296,10 @@ describe("parsePolicy", () => {
   });
 });
 
-describe("[hosts]", () => {
+describe("The section [hosts]", () => {
   const hostsOf = (text: string) => parsePolicy(`[hosts]\n${text}`);
 
-  it("grants names and all names below one, with groups on the left", () => {
+  it("grants names, and all names below a name, to users and groups.", () => {
     const { value, errors } = hostsOf("david: Blog.example.org, *.greenfelt.net # his\n@customers : *.example.net");
     expect(errors).toEqual([]);
     expect(value?.hosts).toEqual([
@@ -306,14 +326,14 @@ describe("[hosts]", () => {
     "a.org,",
     "1.2.3.4",
     "b\u00fc.org",
-  ])("refuses %j with its line", (name) => {
+  ])("refuses the host %j with its line.", (name) => {
     const { value, errors } = hostsOf(`ok: a.org\ndavid: ${name}`);
     expect(value).toBeUndefined();
     expect(errors[0]).toMatchObject({ line: 3 });
     expect(errors[0]?.text).toMatch(/^expected a host name such as blog\.example\.org, or \*\. and a name/);
   });
 
-  it("refuses a second colon and a left side that is no subject, and warns of a line that grants nothing", () => {
+  it("refuses a second colon and a left side that is no subject, and warns about a line that grants nothing.", () => {
     expect(hostsOf("david: a.org:80").errors[0]?.text).toContain('expected one ":"');
     expect(hostsOf("@: a.org").errors[0]?.text).toContain('before the ":"');
     expect(hostsOf("david:").warnings[0]?.text).toContain("grants no host");

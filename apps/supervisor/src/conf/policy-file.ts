@@ -16,10 +16,10 @@ import { type Line, readLines, trimmed } from "./lines.ts";
 import { quoted } from "./quotation.ts";
 import { isSharedByOwners, SETTINGS_KEYS, type SettingsDraft, setSetting, settingOf } from "./settings-keys.ts";
 
-/** Longest policy file, in bytes: room for some ten thousand owners. */
+/** Longest policy file, in bytes: enough for some ten thousand owners. */
 export const MAX_POLICY_FILE = 1_048_576;
 
-/** The sections of a policy file by every name they have, the preferred one first. */
+/** Sections of the policy file; [can_run_as] is another name of [runs_as]. */
 export const SECTIONS = ["settings", "runs_as", "can_run_as", "manages", "hosts", "limits"] as const;
 type Section = (typeof SECTIONS)[number];
 
@@ -28,13 +28,11 @@ const HOST = "a host name such as blog.example.org, or *. and a name for all bel
 const SUBJECT = "the name of a user, or @ and the name of a group";
 
 /**
- * Reads the policy file (man/daemon-manager.conf.5.md#format). Sections may be repeated, and their rules
- * accumulate. Errors, and then no value: an unknown section, a line before the first section, a section's missing `]`,
- * an unknown, ill-formed or repeated setting, a rule that is not `user: user, @group` (or only its left side; in [hosts]
- * `user: name, *.name`), a limit that is not `user: key = value, key = value` or that the subject has already, and what
- * readLines refuses. Warnings: a line of [manages] or [hosts] that grants nothing, a directory that all owners would
- * share.
- * Whether the accounts exist is not asked here.
+ * Reads the policy file (man/daemon-manager.conf.5.md#format). Sections may be repeated; their lines accumulate. Errors,
+ * and then no value: an unknown section, a line before the first section, a header without `]`, an unknown, ill-formed or
+ * repeated setting, a rule that is not `user: user, @group` or only its left side (in [hosts] `user: name, *.name`), a limit
+ * that is not `user: key = value, key = value` or is set already, and text that readLines refuses. Warnings: a line of
+ * [manages] or [hosts] that grants nothing, a directory that all owners would share. Does not check that accounts exist.
  */
 export function parsePolicy(text: string): Parsed<PolicyRules> {
   const file = new PolicyFile();
@@ -57,7 +55,7 @@ class PolicyFile {
   readonly #limitLines = new Map<string, number>();
   readonly hosts: HostRule[] = [];
   readonly #settingLines = new Map<string, number>();
-  /** `none` before the first header; `unreadable` below a wrong one, whose lines would only repeat the complaint. */
+  /** `none` before the first header; `unreadable` below a wrong one, whose lines are skipped. */
   #section: Section | "none" | "unreadable" = "none";
 
   read({ number, text }: Line): void {
@@ -70,7 +68,10 @@ class PolicyFile {
     }
     switch (this.#section) {
       case "none":
-        this.findings.error(number, `${quoted(content)} stands before any section: expected a line like [runs_as]`);
+        this.findings.error(
+          number,
+          `${quoted(content)} is before the first section: expected a section header such as [runs_as]`,
+        );
         this.#section = "unreadable";
         return;
       case "settings":
@@ -98,7 +99,7 @@ class PolicyFile {
     const close = content.indexOf("]");
     if (close !== content.length - 1) {
       const wrong = close < 0 ? `the "]" is missing` : `nothing but a comment may follow "]"`;
-      this.findings.error(line, `${wrong}: expected a line like [runs_as], found ${quoted(content)}`);
+      this.findings.error(line, `${wrong}: expected a section header such as [runs_as], found ${quoted(content)}`);
       return "unreadable";
     }
     const name = trimmed(content.slice(1, -1));
@@ -138,7 +139,7 @@ class PolicyFile {
     }
   }
 
-  /** The two sides of a rule; undefined, and reported, where there are more. */
+  /** Both sides of a rule; undefined, with an error, where the line has more. */
   #sides(line: number, content: string): { left: Subject | undefined; names: string[] } | undefined {
     const [leftText = "", rightText, ...more] = content.split(":");
     if (more.length > 0) {
@@ -182,7 +183,7 @@ class PolicyFile {
     }
     if (left === undefined || right.length < names.length) return;
     if (rules === this.manages && right.length === 0) {
-      this.findings.warning(line, `${quoted(content)} lets nobody be managed: expected "user: user, @group"`);
+      this.findings.warning(line, `${quoted(content)} grants nothing: expected "user: user, @group"`);
     }
     rules.push({ line, left, right });
   }

@@ -1,8 +1,8 @@
 const LONGEST = 60;
 
 /**
- * Quotes a piece of somebody's file for a message: at most 60 characters of it, with everything that a terminal would
- * not show as itself (controls, bidi marks) written as \u{hex}. The empty text is `nothing`.
+ * Quotes text of a tenant for a message: at most 60 characters, with control characters, bidi marks and all others that a
+ * terminal does not print written as \u{hex}. An empty text is `nothing`.
  */
 export function quoted(text: string): string {
   if (text === "") return "nothing";

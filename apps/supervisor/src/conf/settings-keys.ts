@@ -3,11 +3,11 @@ import { DEFAULT_SETTINGS, type Settings } from "../core/policy-rules.ts";
 /** A key of [settings], as man pages and completion need to know it. */
 export interface SettingsKey {
   readonly key: string;
-  /** What its value must be, in words that can follow "expected". */
+  /** Form of its value, in words that can follow "expected". */
   readonly expected: string;
-  /** The default, as written in a file. */
+  /** The default, as a file writes it. */
   readonly default: string;
-  /** What it is for, in one line. */
+  /** Its effect, in one line. */
   readonly doc: string;
 }
 
@@ -16,16 +16,16 @@ export type SettingsDraft = { -readonly [F in keyof Settings]: Settings[F] };
 
 interface SettingEntry extends SettingsKey {
   readonly isValid: (text: string) => boolean;
-  /** Whether it is one path for many owners, who then should not share a directory. */
+  /** Whether it is a path of each owner: owners should not share a directory. */
   readonly perOwner: boolean;
 }
 
-const PATH = 'an absolute path or one that begins with "~/", without ".." and with no %...% but %username%';
+const PATH = 'an absolute path, "~", or one that begins with "~/", without ".." and with no %...% but %username%';
 const GROUP_NAME = /^[A-Za-z_][A-Za-z0-9_.-]{0,31}$/;
 
 function isPath(text: string): boolean {
   const rest = text.replaceAll("%username%", "");
-  return /^(~\/|\/)/.test(text) && !/%[A-Za-z_-]+%/.test(rest) && !text.split("/").includes("..");
+  return /^(?:\/|~(?:\/|$))/.test(text) && !/%[A-Za-z_-]+%/.test(rest) && !text.split("/").includes("..");
 }
 
 const SETTINGS: { readonly [F in keyof Settings]: SettingEntry } = {
@@ -33,7 +33,7 @@ const SETTINGS: { readonly [F in keyof Settings]: SettingEntry } = {
     key: "daemon-path-daemon",
     expected: PATH,
     default: DEFAULT_SETTINGS.daemonPathDaemon,
-    doc: "Directory of an owner's daemon files. ~/ is the owner's home, %username% the owner's name.",
+    doc: "Directory of an owner's conf files. ~ is the owner's home, %username% the owner's name.",
     isValid: isPath,
     perOwner: true,
   },
@@ -41,7 +41,7 @@ const SETTINGS: { readonly [F in keyof Settings]: SettingEntry } = {
     key: "daemon-path-log",
     expected: PATH,
     default: DEFAULT_SETTINGS.daemonPathLog,
-    doc: "Directory of an owner's logs, one directory a daemon.",
+    doc: "Directory of an owner's logs; each daemon has a directory in it.",
     isValid: isPath,
     perOwner: true,
   },
@@ -49,7 +49,7 @@ const SETTINGS: { readonly [F in keyof Settings]: SettingEntry } = {
     key: "daemon-path-daemon-root",
     expected: PATH,
     default: DEFAULT_SETTINGS.daemonPathDaemonRoot,
-    doc: "Directory of root's daemon files.",
+    doc: "Directory of root's conf files.",
     isValid: isPath,
     perOwner: false,
   },
@@ -65,7 +65,7 @@ const SETTINGS: { readonly [F in keyof Settings]: SettingEntry } = {
     key: "service-path",
     expected: PATH,
     default: DEFAULT_SETTINGS.servicePath,
-    doc: "Directory of an owner's service directories. It is not made where it is missing.",
+    doc: "Directory of an owner's service directories. It is never created.",
     isValid: isPath,
     perOwner: true,
   },
@@ -89,7 +89,7 @@ const SETTINGS: { readonly [F in keyof Settings]: SettingEntry } = {
     key: "strict-limits",
     expected: "yes or no",
     default: DEFAULT_SETTINGS.strictLimits,
-    doc: "Whether a daemon is refused whose limits, or whose owner's, no cgroup of this machine can hold.",
+    doc: "Whether a daemon is forbidden when no cgroup of this machine can enforce its limits or its owner's budget.",
     isValid: (text) => text === "yes" || text === "no",
     perOwner: false,
   },
@@ -103,7 +103,7 @@ const FIELDS = new Map(Object.entries(SETTINGS).map(([field, { key }]) => [key, 
 /** The setting that a key sets; undefined for an unknown key. */
 export const settingOf = (key: string): keyof Settings | undefined => FIELDS.get(key);
 
-/** Puts a value into the draft. Returns what was expected instead where it is not of the right form. */
+/** Puts a value into the draft. Returns the expected form where the text does not have it. */
 export function setSetting(draft: SettingsDraft, field: keyof Settings, text: string): string | undefined {
   const { isValid, expected } = SETTINGS[field];
   if (!isValid(text)) return expected;
@@ -111,6 +111,6 @@ export function setSetting(draft: SettingsDraft, field: keyof Settings, text: st
   return undefined;
 }
 
-/** Whether a path would be one and the same directory for all owners. */
+/** Whether a path is the same directory for all owners. */
 export const isSharedByOwners = (field: keyof Settings, path: string): boolean =>
-  SETTINGS[field].perOwner && !path.startsWith("~/") && !path.includes("%username%");
+  SETTINGS[field].perOwner && !path.startsWith("~") && !path.includes("%username%");

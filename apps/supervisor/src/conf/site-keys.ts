@@ -1,17 +1,17 @@
 import { appOf, type Definition, type Problem } from "../core/definition.ts";
 
-/** Keys that are about the sites of `host`. */
+/** Keys that have an effect only with `host`. */
 const KEYS = ["docroot", "index", "app", "max-body"] as const;
 
-/** Whether an app can be reached through a socket of this kind. */
+/** Whether an app can be served through this kind of socket. */
 const fits = (app: string, listen: string): boolean => {
   if (app === "static") return true;
   return app === "http" ? listen === "http" : listen !== "none" && listen !== "http";
 };
 
 /**
- * What is wrong between the keys that make a daemon's sites.
- * @param lineOf the line on which a key stands, if it does
+ * Errors and warnings about keys of a daemon's sites that do not go together.
+ * @param lineOf line of a key; undefined where the file does not set it
  */
 export function siteProblems(
   draft: Omit<Definition, "start" | "environment">,
@@ -23,7 +23,7 @@ export function siteProblems(
   if (host === undefined) {
     for (const key of KEYS) {
       const line = lineOf(key);
-      if (line !== undefined) warnings.push({ line, text: `${key} does nothing without host` });
+      if (line !== undefined) warnings.push({ line, text: `${key} has no effect without host` });
     }
     return { errors, warnings };
   }
@@ -38,7 +38,10 @@ export function siteProblems(
   }
   const index = lineOf("index");
   if (index !== undefined && (app === "fastcgi" || app === "http")) {
-    warnings.push({ line: index, text: `index does nothing with app=${app}: the application answers for directories` });
+    warnings.push({
+      line: index,
+      text: `index has no effect with app=${app}: the application is the handler for directories`,
+    });
   }
   return { errors, warnings };
 }

@@ -2,19 +2,19 @@ import { isBlank, trimmed } from "./lines.ts";
 
 /** The value of a `start` line. */
 export interface StartLine {
-  /** One line for the shell, exactly as written, without the comment and the white space around. */
+  /** The command exactly as written, without the comment and the white space around it. */
   readonly value: string;
-  /** The quote that is opened and never closed, if there is one. */
+  /** A quote that is never closed. */
   readonly openQuote: string | undefined;
 }
 
 /**
- * Reads what stands after the `=` of a `start` line (man/daemon.conf.5.md#format).
+ * Reads the text after the `=` of a `start` line (man/daemon.conf.5.md#format).
  *
- * A `#` after white space starts a comment, unless it is inside quotes as the shell sees them: single quotes end at
- * the next single quote; a backslash takes the special meaning of the next character anywhere else; `$(` inside double
- * quotes begins quoting anew until its `)`. A quote that is never closed reaches to the end of the line, so a `#` after
- * it is kept: what the shell gets, and complains of, is what the line says.
+ * A `#` after white space starts a comment, except inside quotes by the rules of the shell: single quotes end at the next
+ * single quote; elsewhere a backslash escapes the next character; `$(` inside double quotes starts a new level of quoting
+ * until its `)`. A quote that is never closed extends to the end of the line, so a `#` after it is kept: the shell reports
+ * the line as it was written.
  */
 export function readStart(raw: string): StartLine {
   const awaited: string[] = [];

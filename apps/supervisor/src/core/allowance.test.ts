@@ -1,12 +1,12 @@
 import { expect, test } from "vitest";
-import { allot, BOUNDLESS, type GroupFile, roughBytes, widened, withRlimits, writeBytes } from "./allowance.ts";
+import { allot, BOUNDLESS, type GroupFile, widened, withRlimits } from "./allowance.ts";
 import { DEFAULTS } from "./definition.ts";
 
 const M = 1024 ** 2;
 const own = { memory: 64 * M, memoryHigh: 48 * M, processes: 10, cpu: 0.5, ioWeight: 50 };
 const plain = (files: readonly GroupFile[]) => files.map(([file, text]) => `${file} ${text}`);
 
-test("each level of the tree is told its limits, and that it has none where it has none", () => {
+test("Each level of the cgroup tree gets a value for every limit, `max` where it has none.", () => {
   const { owner, daemon, run } = allot({ ...BOUNDLESS, memory: 1024 * M, cpu: 2 }, own, {
     runs: 1,
     size: 1,
@@ -39,13 +39,13 @@ test("each level of the tree is told its limits, and that it has none where it h
   ]);
 });
 
-test("launches that stand by take no process of a daemon's away", () => {
+test("Standby launches are not counted against the processes of a daemon.", () => {
   const { daemon, run } = allot(BOUNDLESS, own, { runs: 2, size: 2, spares: 2 });
   expect(plain(daemon)).toContain("pids.max 12");
   expect(plain(run)).toContain("pids.max 10");
 });
 
-test("while a rolling restart has one process more there is that much more room", () => {
+test("During a rolling restart the limits of a daemon grow by those of one instance.", () => {
   expect(widened(own, { runs: 3, size: 2 })).toEqual({
     memory: 96 * M,
     memoryHigh: 72 * M,
@@ -57,7 +57,7 @@ test("while a rolling restart has one process more there is that much more room"
   expect(widened(BOUNDLESS, { runs: 2, size: 1 })).toEqual(BOUNDLESS);
 });
 
-test("a share of a processor that the kernel would not take is the least that it takes", () => {
+test("A CPU limit below the least quota of the kernel becomes that quota.", () => {
   expect(plain(allot(BOUNDLESS, { ...own, cpu: 0.001 }, { runs: 1, size: 1, spares: 0 }).daemon)).toContain(
     "cpu.max 1000 100000",
   );
@@ -66,7 +66,7 @@ test("a share of a processor that the kernel would not take is the least that it
 const definition = { ...DEFAULTS, start: "x", memory: 64 * M, processes: 10 };
 const both = (amount: number) => ({ soft: amount, hard: amount });
 
-test("rlimits stand in for the controllers that are missing, by the lesser of the daemon's limit and its owner's", () => {
+test("Rlimits replace missing controllers, by the lesser of the daemon's limit and its owner's budget.", () => {
   const none = new Set<string>();
   expect(withRlimits(definition, BOUNDLESS, none, 2)).toMatchObject({ limitData: both(128 * M), limitNproc: both(12) });
   const budget = { ...BOUNDLESS, memory: 16 * M, processes: 3 };
@@ -74,14 +74,14 @@ test("rlimits stand in for the controllers that are missing, by the lesser of th
   expect(withRlimits({ ...DEFAULTS, start: "x" }, budget, none, 0)).toMatchObject({ limitNproc: both(3) });
 });
 
-test("rlimits are left alone where a cgroup holds, and where the file says its own", () => {
+test("Rlimits are unchanged where a cgroup enforces the limit and where the conf file sets them.", () => {
   expect(withRlimits(definition, BOUNDLESS, new Set(["memory", "pids"]), 2)).toEqual(definition);
   const strict = { ...definition, limitData: both(M), limitNproc: both(99) };
   expect(withRlimits(strict, BOUNDLESS, new Set(), 2)).toEqual(strict);
   expect(withRlimits({ ...DEFAULTS, start: "x" }, BOUNDLESS, new Set(), 2)).toEqual({ ...DEFAULTS, start: "x" });
 });
 
-test("what a file says of rlimits may be less than its owner's budget, and never more", () => {
+test("Rlimits of a conf file may be below its owner's budget, and never above.", () => {
   const budget = { ...BOUNDLESS, memory: 16 * M, processes: 12 };
   const lavish = { ...definition, limitData: both(999 * M), limitNproc: { soft: 20, hard: "unlimited" as const } };
   expect(withRlimits(lavish, budget, new Set(), 2)).toMatchObject({ limitData: both(32 * M), limitNproc: both(14) });
@@ -90,18 +90,6 @@ test("what a file says of rlimits may be less than its owner's budget, and never
     limitData: both(M),
     limitNproc: { soft: 3, hard: 14 },
   });
-  // Where a cgroup holds the budget, the file's rlimits are its own business.
+  // Where a cgroup enforces the budget, rlimits of the file are free.
   expect(withRlimits(lavish, budget, new Set(["memory", "pids"]), 2)).toEqual(lavish);
-});
-
-test("bytes as a file says them, and as somebody reads them", () => {
-  expect([64 * M, 1536 * M, 2 * 1024 * M, 4096, 5000, 0].map(writeBytes)).toEqual([
-    "64M",
-    "1536M",
-    "2G",
-    "4K",
-    "5000",
-    "0",
-  ]);
-  expect([2048, 63.94 * M, 2048 * M].map(roughBytes)).toEqual(["2 KiB", "63.9 MiB", "2048 MiB"]);
 });

@@ -1,20 +1,34 @@
-/** What a daemon, or all daemons of an owner, may use of the machine together, and how a kernel with cgroups is told so. */
+/** Limits of a daemon, or of all daemons of an owner together, and the cgroup files that enforce them. */
 import type { Amount, Limit, Limits } from "./resource-limit.ts";
+import { cores, count, MIB, type Quantity, size } from "./units.ts";
 
-/** How far; undefined is as far as the machine goes. */
+/** Undefined is no limit. */
 export interface Allowance {
-  /** Bytes; more is the end of the run. */
+  /** Bytes; the run that exceeds it is killed. */
   readonly memory: number | undefined;
-  /** Bytes; more is taken back, which slows it down. */
+  /** Bytes; above it the kernel reclaims memory, which slows processes down. */
   readonly memoryHigh: number | undefined;
   /** Processes and threads. */
   readonly processes: number | undefined;
-  /** Processors; 0.5 is half of one's time. */
+  /** Processors; 0.5 is half the time of one. */
   readonly cpu: number | undefined;
-  /** 1 to 10000, of disks that are busy; undefined is as everybody, 100. */
+  /** Share of busy disks, 1 to 10000; undefined is the kernel's default, 100. */
   readonly ioWeight: number | undefined;
 }
 
+/** No program starts with less memory than a MiB; the kernel has no more process ids than 4194304. */
+const MEMORY = size({ least: MIB });
+
+/** How a limit is written, in a conf file and in [limits]. */
+export const ALLOWANCE_QUANTITIES: { readonly [F in AllowanceField]: Quantity } = {
+  memory: MEMORY,
+  memoryHigh: MEMORY,
+  processes: count({ least: 1, most: 4_194_304 }),
+  cpu: cores({ least: 0.01, most: 1024 }),
+  ioWeight: count({ least: 1, most: 10_000 }),
+};
+
+/** Without any limit. */
 export const BOUNDLESS: Allowance = {
   memory: undefined,
   memoryHigh: undefined,
@@ -25,7 +39,7 @@ export const BOUNDLESS: Allowance = {
 
 export type AllowanceField = keyof Allowance;
 
-/** The keys of a file, by field. */
+/** Keys of a conf file, by field. */
 export const ALLOWANCE_KEYS: { readonly [F in AllowanceField]: string } = {
   memory: "memory",
   memoryHigh: "memory-high",
@@ -36,7 +50,7 @@ export const ALLOWANCE_KEYS: { readonly [F in AllowanceField]: string } = {
 
 export const ALLOWANCE_FIELDS = Object.keys(ALLOWANCE_KEYS) as readonly AllowanceField[];
 
-/** The controller of cgroup v2 that holds a limit. */
+/** Controller of cgroup v2 that enforces a limit. */
 export const CONTROLLER: { readonly [F in AllowanceField]: string } = {
   memory: "memory",
   memoryHigh: "memory",
@@ -45,10 +59,10 @@ export const CONTROLLER: { readonly [F in AllowanceField]: string } = {
   ioWeight: "io",
 };
 
-/** Every controller that limits take. */
+/** Every controller that limits need. */
 export const CONTROLLERS: readonly string[] = [...new Set(Object.values(CONTROLLER))];
 
-/** The part of a definition that is its allowance. */
+/** The limits among the keys of a definition. */
 export const allowanceOf = ({ memory, memoryHigh, processes, cpu, ioWeight }: Allowance): Allowance => ({
   memory,
   memoryHigh,
@@ -57,20 +71,21 @@ export const allowanceOf = ({ memory, memoryHigh, processes, cpu, ioWeight }: Al
   ioWeight,
 });
 
+/** Whether there is no limit. */
 export const isBoundless = (allowance: Allowance): boolean =>
   ALLOWANCE_FIELDS.every((field) => allowance[field] === undefined);
 
-/** A file of a cgroup and what is to be in it. */
+/** A file of a cgroup and the text to write to it. */
 export type GroupFile = readonly [file: string, text: string];
 
-/** The period over which a processor's time is counted (cgroup-v2: cpu.max), in microseconds. */
+/** Period of cpu.max, in microseconds. */
 const PERIOD = 100_000;
-/** The least share of it that the kernel takes. */
+/** Least quota that the kernel accepts, in microseconds. */
 const LEAST_QUOTA = 1_000;
 
-/** What is to be in a group's files, for every limit, also where there is none: it may have been another before. */
+/** Files of a cgroup, for every limit: one without a limit may have had one before. */
 const groupFiles = ({ memory, memoryHigh, processes, cpu, ioWeight }: Allowance): readonly GroupFile[] => [
-  // What may not be swapped out cannot hide there from its limit, nor slow everybody down.
+  // Swapped memory would escape the limit and slow all tenants down.
   ["memory.swap.max", memory === undefined ? "max" : "0"],
   ["memory.high", `${memoryHigh ?? "max"}`],
   ["memory.max", `${memory ?? "max"}`],
@@ -79,33 +94,30 @@ const groupFiles = ({ memory, memoryHigh, processes, cpu, ioWeight }: Allowance)
   ["io.weight", `default ${ioWeight ?? 100}`],
 ];
 
-/** What the three levels of the tree are told (`<owner>/<daemon>.d/<run>`). */
+/** Files of the three levels of the tree, `<owner>/<daemon>.d/<run>`. */
 export interface Allotment {
   readonly owner: readonly GroupFile[];
   readonly daemon: readonly GroupFile[];
   readonly run: readonly GroupFile[];
 }
 
-/** Processes that a log/run may have besides those of its daemon. */
+/** Processes that a log/run may have, besides those of its daemon. */
 export const ATTENDANTS = 4;
 
-/** How many of its processes' trees there are at a time. */
+/** How many process trees a daemon has at a time. */
 export interface Crowd {
-  /** Runs that live, or are just to begin. */
+  /** Runs that are alive or about to start. */
   readonly runs: number;
-  /** Runs that it is to have (`instances=`). */
+  /** Runs that `instances=` asks for. */
   readonly size: number;
-  /** Processes that are there for it: launches that stand by, one process each, and a log/run. */
+  /** Further processes in the daemon's cgroup: standby launches, one process each, and a log/run. */
   readonly spares: number;
 }
 
 const times = (amount: number | undefined, factor: number): number | undefined =>
   amount === undefined ? undefined : Math.ceil(amount * factor);
 
-/**
- * While a rolling restart has a new process beside the one that it replaces, its daemon has that much more room: by
- * what it may have for each of its instances.
- */
+/** Limits during a rolling restart: the candidate has as much room as each instance. */
 export const widened = (allowance: Allowance, { runs, size }: Pick<Crowd, "runs" | "size">): Allowance => {
   const factor = Math.max(1, runs / Math.max(1, size));
   return {
@@ -118,9 +130,9 @@ export const widened = (allowance: Allowance, { runs, size }: Pick<Crowd, "runs"
 };
 
 /**
- * The limits of a daemon within those of its owner.
+ * Cgroup files of a daemon within the budget of its owner.
  * @param budget of the owner
- * @param own of the daemon's file
+ * @param own of the conf file
  */
 export const allot = (budget: Allowance, own: Allowance, crowd: Crowd): Allotment => {
   const wide = widened(own, crowd);
@@ -128,19 +140,19 @@ export const allot = (budget: Allowance, own: Allowance, crowd: Crowd): Allotmen
   return {
     owner: groupFiles(budget),
     daemon: groupFiles({ ...wide, processes }),
-    // Where memory runs out, the run ends as a whole: half a daemon is none.
+    // Out of memory, the whole run is killed: half a daemon serves nobody.
     run: [["memory.oom.group", "1"], ...groupFiles({ ...BOUNDLESS, processes: own.processes })],
   };
 };
 
-/** How much more of its data segment than of memory a process may have, where rlimits must do. */
+/** RLIMIT_DATA in relation to `memory`, where no cgroup enforces that. */
 const DATA_FACTOR = 2;
 
 /**
- * The definition with rlimits in place of what no cgroup holds. RLIMIT_DATA keeps a process that takes all at once from
- * what a look at its size would come too late for; it counts memory that was asked for and never touched, hence the
- * factor. RLIMIT_NPROC counts all processes of the account. The file's own `limit-` keys stand in for what its own
- * limits come to; of them and what the budget comes to the lesser counts.
+ * The definition with rlimits in place of limits that no cgroup enforces. RLIMIT_DATA stops a process that allocates all at
+ * once, before the watch sees it; it counts memory that was allocated and never touched, hence the factor. RLIMIT_NPROC
+ * counts all processes of the account. The `limit-` keys of the conf file override its own `memory` and `processes`, but
+ * never exceed the budget.
  * @param overhead processes of the account that the supervisor itself has for the daemon
  */
 export const withRlimits = <T extends Allowance & Limits>(
@@ -176,18 +188,6 @@ const lesserAmount = (a: Amount, b: Amount): Amount => (a === "unlimited" ? b : 
 export const least = (a: number | undefined, b: number | undefined): number | undefined =>
   a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);
 
-/** `64M` for 67108864: with the largest suffix that leaves a whole number. */
-export const writeBytes = (bytes: number): string => {
-  const [, suffix, unit] = [[1024 ** 3, "G"] as const, [1024 ** 2, "M"] as const, [1024, "K"] as const]
-    .map(([unit, suffix]) => [bytes % unit, suffix, unit] as const)
-    .find(([rest]) => rest === 0 && bytes > 0) ?? [0, "", 1];
-  return `${bytes / unit}${suffix}`;
-};
-
-/** A limit as a file says it. */
+/** A limit as a conf file writes it: `64 MiB`. */
 export const writeAllowance = (field: AllowanceField, amount: number): string =>
-  field === "memory" || field === "memoryHigh" ? writeBytes(amount) : String(amount);
-
-/** `63.9 MiB`, for what was measured. */
-export const roughBytes = (bytes: number): string =>
-  bytes < 1024 ** 2 ? `${Math.round(bytes / 1024)} KiB` : `${Math.round((bytes / 1024 ** 2) * 10) / 10} MiB`;
+  ALLOWANCE_QUANTITIES[field].write(amount);

@@ -50,8 +50,8 @@ test("logs share their owner's bytes evenly, and keep within their share, curren
 
 test("an amount is written as a line of [limits] says it", () => {
   expect([writeShare("memory", 1024 ** 3), writeShare("log", 1024), writeShare("cpu", 0.5)]).toEqual([
-    "1G",
-    "1K",
+    "1 GiB",
+    "1 KiB",
     "0.5",
   ]);
 });

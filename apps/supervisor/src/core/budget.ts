@@ -1,13 +1,26 @@
-/** Budgets of owners: [limits] of the policy. */
-import { type Allowance, BOUNDLESS, writeBytes } from "./allowance.ts";
+/** Budgets of owners: [limits] of the policy file. */
+import { ALLOWANCE_QUANTITIES, type Allowance, BOUNDLESS } from "./allowance.ts";
+import { count, KIB, type Quantity, size } from "./units.ts";
 
-/** Keys of a budget: resources of the machine, number of daemons, bytes of logs, restarts a minute. */
+/** Keys of [limits]: limits of the machine, number of daemons, bytes of logs, restarts a minute. */
 export const BUDGET_KEYS = ["memory", "processes", "cpu", "daemons", "log", "restarts"] as const;
 export type BudgetKey = (typeof BUDGET_KEYS)[number];
 
-/** An amount as written in a line of [limits]. */
-export const writeShare = (key: BudgetKey, amount: number): string =>
-  key === "memory" || key === "log" ? writeBytes(amount) : String(amount);
+/** Smallest log file (docs/reference/logs.md#stamps). */
+const SMALLEST_FILE = 4 * KIB;
+
+/** How an amount of [limits] is written. */
+export const BUDGET_QUANTITIES: { readonly [K in BudgetKey]: Quantity } = {
+  memory: ALLOWANCE_QUANTITIES.memory,
+  processes: ALLOWANCE_QUANTITIES.processes,
+  cpu: ALLOWANCE_QUANTITIES.cpu,
+  daemons: count({ most: 256 }),
+  log: size({ least: SMALLEST_FILE }),
+  restarts: count({ least: 1, most: 100_000 }),
+};
+
+/** An amount as a line of [limits] writes it: `1 GiB`. */
+export const writeShare = (key: BudgetKey, amount: number): string => BUDGET_QUANTITIES[key].write(amount);
 
 /** An amount and its line of the policy file. */
 export interface Share {
@@ -43,9 +56,6 @@ export const nextRoom = (times: readonly number[], most: number, now: number): n
 /** The times that still count. */
 export const recentOf = (times: readonly number[], now: number): readonly number[] =>
   times.filter((time) => time > now - MINUTE);
-
-/** Smallest log file, and its default size (docs/reference/logs.md#stamps). */
-const SMALLEST_FILE = 4096;
 
 /**
  * Size that each log of an owner may have, current and rotated files together, so that all are within the budget. undefined

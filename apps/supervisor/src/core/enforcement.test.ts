@@ -16,9 +16,9 @@ const lines = (subject: Subject, means = none) =>
 
 test("with every controller the cgroup holds all, and there is nothing to warn of", () => {
   expect(lines(amy, all)).toEqual([
-    "memory=64M: cgroup",
-    "memory=1G (budget): cgroup",
-    "memory-high=32M: cgroup",
+    "memory=64 MiB: cgroup",
+    "memory=1 GiB (budget): cgroup",
+    "memory-high=32 MiB: cgroup",
     "processes=5: cgroup",
     "cpu=0.5: cgroup",
     "io-weight=10: cgroup",
@@ -41,9 +41,9 @@ test("where the cgroup that holds memory does not hold swap, each memory limit s
 
 test("without, each limit says what holds it, and what does not hold is a warning and an objection of the strict", () => {
   expect(lines(amy)).toEqual([
-    "memory=64M: rlimit+watch",
-    "memory=1G (budget): rlimit+watch",
-    "memory-high=32M: nothing",
+    "memory=64 MiB: rlimit+watch",
+    "memory=1 GiB (budget): rlimit+watch",
+    "memory-high=32 MiB: nothing",
     "processes=5: rlimit",
     "cpu=0.5: nothing",
     "io-weight=10: nothing",
@@ -51,13 +51,13 @@ test("without, each limit says what holds it, and what does not hold is a warnin
   const held = enforcement(amy, none);
   expect(summary(held, none)).toBe("rlimit+watch+nothing (no cgroup2 here)");
   expect(shortcomings(held, none)).toEqual([
-    "memory-high=32M is not enforced: no cgroup2 here",
+    "memory-high=32 MiB is not enforced: no cgroup2 here",
     "processes=5 counts all processes of amy, of every daemon, because an rlimit enforces it: no cgroup2 here",
     "cpu=0.5 is not enforced: no cgroup2 here",
     "io-weight=10 is not enforced: no cgroup2 here",
   ]);
   expect(strictObjection(held, none)).toBe(
-    "no cgroup can enforce memory=64M here, and strict-limits=yes: no cgroup2 here",
+    "no cgroup can enforce memory=64 MiB here, and strict-limits=yes: no cgroup2 here",
   );
 });
 

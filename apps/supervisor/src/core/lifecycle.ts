@@ -5,9 +5,9 @@
  * A run is one process tree from its spawn until nothing of it is left. `restart` is "stopping, wanted up": the next
  * run begins when the last one is gone, so two never live at once.
  */
-import { roughBytes } from "./allowance.ts";
 import { retryDelay, spacing } from "./backoff.ts";
 import type { Definition } from "./definition.ts";
+import { roughSize, writeDuration, writeSize } from "./units.ts";
 
 /** What is known of what is behind an end: the kernel had no memory left for it, or it did not end when it was told to. */
 export type Cause = "memory" | "stop-timeout";
@@ -413,10 +413,8 @@ const KNOWN_CODES: ReadonlyMap<number, string> = new Map([
 
 /** `: used 63.9 MiB of 64 MiB`, as far as both are known. */
 const outOfMemory = (limit: number | undefined, peak: number | undefined): string => {
-  if (limit === undefined) return peak === undefined ? "" : `: used ${roughBytes(peak)}`;
-  return peak === undefined
-    ? `: the limit is ${roughBytes(limit)}`
-    : `: used ${roughBytes(peak)} of ${roughBytes(limit)}`;
+  if (limit === undefined) return peak === undefined ? "" : `: used ${roughSize(peak)}`;
+  return peak === undefined ? `: the limit is ${writeSize(limit)}` : `: used ${roughSize(peak)} of ${writeSize(limit)}`;
 };
 
 /** Words for an exit: `exited with code 1`, `killed by SIGKILL`, `entering /srv/x: no such directory`. */
@@ -433,7 +431,7 @@ export const describeExit = (exit: Exit): string => {
     case "launch":
       return `${exit.stage}: ${exit.reason}`;
     case "unready":
-      return `not ready after ${exit.after / 1000}s (ready-timeout)`;
+      return `not ready after ${writeDuration(exit.after)} (ready-timeout)`;
     case "unknown":
       return "ended while the supervisor was away";
   }

@@ -367,6 +367,7 @@ describe("paths", () => {
     expect(paths?.chain).toEqual(["/", "/srv", "/srv/joe.x", "/srv/joe.x/joe.x.d"]);
     expect(paths?.logs).toBe("/home/joe.x/x-joe.x");
     expect(at("daemon-path-log-root=~/%username%", "root")?.logs).toBe("/root/root");
+    expect(at("service-path=~", "joe.x")?.serviceChain).toEqual([at("service-path=~/", "joe.x")?.home]);
   });
 
   it("take a home for what it is: nothing in it is substituted, a prefix of its name is not below it", () => {

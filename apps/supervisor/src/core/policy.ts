@@ -1,6 +1,7 @@
 import type { Budget } from "./budget.ts";
 import type { Problem } from "./definition.ts";
 import { covers, describePattern, type Hostname } from "./hostname.ts";
+import { inHome } from "./paths.ts";
 import type { Account, AccountBase, PolicyRules, Settings } from "./policy-rules.ts";
 import { type Grants, ROOT, Roster } from "./roster.ts";
 
@@ -182,7 +183,7 @@ function ownerPaths(settings: Settings, owner: string, account: Account | undefi
 /** Replaces %username% by the owner's name and a leading ~ by their home; neither is substituted again. */
 function substituted(pattern: string, owner: string, home: string): string {
   const path = pattern.replaceAll("%username%", () => owner);
-  return normalized(path.startsWith("~/") ? `${home}${path.slice(1)}` : path);
+  return normalized(inHome(path, { home }));
 }
 
 const normalized = (path: string): string =>

@@ -1,54 +1,68 @@
-/** The limits that the kernel keeps of a process (setrlimit(2)); softlimit's letters in brackets. */
+/** Limits that the kernel enforces for one process (setrlimit(2)). */
+import { count, duration, KIB, MIB, type Quantity, SECOND, size } from "./units.ts";
 
-/** In the resource's own unit. */
+/** Bytes, a number or seconds, by the resource. */
 export type Amount = number | "unlimited";
 
-/** What a process is held to, and up to where it may raise that itself. */
+/** The limit in force, and the one up to which the process may raise it. */
 export interface Limit {
   readonly soft: Amount;
   readonly hard: Amount;
 }
 
-/** What an amount of a resource is counted in. */
-export type Unit = "bytes" | "number" | "seconds";
-
 interface Resource {
   /** Option of prlimit(1), without its dashes. */
   readonly option: string;
-  readonly unit: Unit;
-  /** What is limited, in words. */
+  /** One amount, as a conf file writes it. */
+  readonly quantity: Quantity;
+  /** What is limited, with softlimit's letter. */
   readonly of: string;
-  /** What no program starts with less than; 0 where it is not given. */
-  readonly least?: number;
 }
 
-/** Every resource that a daemon's file can limit, by the field of Definition that says how far. */
+/** Whole seconds: the kernel takes no part of one. */
+const SECONDS: Quantity = (() => {
+  const time = duration({ least: SECOND, most: Number.MAX_SAFE_INTEGER });
+  return {
+    ...time,
+    least: 1,
+    most: Math.floor(time.most / SECOND),
+    expected: "a duration in whole seconds of at least 1s, such as 10s or 1m30s",
+    read: (text) => {
+      const milliseconds = time.read(text) ?? Number.NaN;
+      return milliseconds % SECOND === 0 ? milliseconds / SECOND : undefined;
+    },
+    write: (seconds) => time.write(seconds * SECOND),
+  };
+})();
+
+/** No program starts with less data or stack than the least amount. */
 export const RESOURCES = {
-  limitData: { option: "data", unit: "bytes", of: "Data segment: heap and private memory [-d]", least: 256 << 10 },
-  limitStack: { option: "stack", unit: "bytes", of: "Stack [-s]", least: 64 << 10 },
-  limitLock: { option: "memlock", unit: "bytes", of: "Memory locked against paging [-l]" },
-  limitAs: { option: "as", unit: "bytes", of: "Address space [-a]", least: 1 << 20 },
-  limitNofile: { option: "nofile", unit: "number", of: "Open descriptors [-o]" },
+  limitData: {
+    option: "data",
+    quantity: size({ least: 256 * KIB }),
+    of: "Data segment: heap and private memory [-d]",
+  },
+  limitStack: { option: "stack", quantity: size({ least: 64 * KIB }), of: "Stack [-s]" },
+  limitLock: { option: "memlock", quantity: size(), of: "Memory locked against paging [-l]" },
+  limitAs: { option: "as", quantity: size({ least: MIB }), of: "Address space [-a]" },
+  limitNofile: { option: "nofile", quantity: count(), of: "Open descriptors [-o]" },
   limitNproc: {
     option: "nproc",
-    unit: "number",
+    quantity: count(),
     of: "Processes and threads of the account it runs as, all of them [-p]",
   },
-  limitFsize: { option: "fsize", unit: "bytes", of: "Size of a file that it writes [-f]" },
-  limitCore: { option: "core", unit: "bytes", of: "Size of a core dump [-c]" },
-  limitRss: { option: "rss", unit: "bytes", of: "Resident memory, which Linux takes and does not enforce [-r]" },
-  limitCpu: { option: "cpu", unit: "seconds", of: "Processor time [-t]", least: 1 },
+  limitFsize: { option: "fsize", quantity: size(), of: "Size of a file that it writes [-f]" },
+  limitCore: { option: "core", quantity: size(), of: "Size of a core dump [-c]" },
+  limitRss: { option: "rss", quantity: size(), of: "Resident memory; Linux accepts this limit and ignores it [-r]" },
+  limitCpu: { option: "cpu", quantity: SECONDS, of: "Processor time [-t]" },
 } as const satisfies Record<string, Resource>;
-
-/** What of a resource no program starts with less than. */
-export const leastOf = (field: LimitField): number => (RESOURCES[field] as Resource).least ?? 0;
 
 /** Fields of Definition that hold a limit. */
 export type LimitField = keyof typeof RESOURCES;
 
 export const LIMIT_FIELDS = Object.keys(RESOURCES) as readonly LimitField[];
 
-/** The limits of a daemon; undefined is the supervisor's own. */
+/** Limits of a daemon; undefined is the supervisor's own limit. */
 export type Limits = { readonly [F in LimitField]: Limit | undefined };
 
 export const NO_LIMITS: Limits = {

@@ -4,6 +4,7 @@
  */
 import type { Definition } from "./definition.ts";
 import { alive, describeExit, type State } from "./lifecycle.ts";
+import { writeDuration } from "./units.ts";
 
 /** Where a rolling restart stands. Plain data. */
 export interface Rollout {
@@ -68,7 +69,7 @@ export const nextMove = (
   if (candidate.state.last) return back(describeExit(candidate.state.last.exit));
   if (isReady(candidate, rules, now)) return { move: "drain", old: pair.old };
   return isOverdue(candidate, rules, now)
-    ? back(`did not bind its socket within ${rules.readyTimeout / 1000} s`)
+    ? back(`did not bind its socket within ${writeDuration(rules.readyTimeout)} (ready-timeout)`)
     : { move: "wait" };
 };
 

@@ -1,7 +1,8 @@
 /** Holds runs to their memory where no cgroup does: looks at their sizes as long as there is one with a limit. */
-import { roughBytes, writeBytes } from "../core/allowance.ts";
+
 import { alive } from "../core/lifecycle.ts";
 import { type Overdrawn, overdrawn, pauseAfter } from "../core/memory-watch.ts";
+import { roughSize, writeSize } from "../core/units.ts";
 import type { Daemon } from "./daemon.ts";
 import type { Instance } from "./instance.ts";
 import type { Ports } from "./ports/ports.ts";
@@ -63,7 +64,7 @@ export class MemoryGuard {
     }
     for (const { run, limit, size } of guilty) {
       if ("exceed" in run) run.exceed(limit, size);
-      else run.end(`there is more memory in use than ${writeBytes(limit)}, namely ${roughBytes(size)}`);
+      else run.end(`out of memory: used ${roughSize(size)} of ${writeSize(limit)}`);
     }
     this.#cancel = this.#ports.clock.after(pauseAfter(cost), () => this.#look());
   }

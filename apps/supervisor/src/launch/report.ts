@@ -1,19 +1,19 @@
-/** What a launch chain said on its way, and how its end is told from its daemon's. */
+/** Reads the report of a launch chain, and tells the exit of a chain from that of its daemon. */
 import type { Exit } from "../core/lifecycle.ts";
 
-/** The last line of a stage that named itself. */
+/** The last line of a report in which a stage names itself. */
 const STAGE =
   /^(joining cgroup$|setting nice |locking |reading env-(dir|file) |putting the variables |entering |running )/;
 
-/** Programs of the chain that speak for themselves, and what they were doing. */
-const SPEAKERS: readonly (readonly [RegExp, string])[] = [
+/** Messages of programs in the chain that name no stage, and the stage. */
+const MESSAGES: readonly (readonly [RegExp, string])[] = [
   [/^prlimit: /, "setting limits"],
   [/^(unable to raise CAP_SYS_CHROOT|Unable to (chroot|chdir))/, "entering the jail"],
   [/^execve '(.*)' failed!$/, "running the shell within the jail"],
 ];
 /**
- * How programs of the chain, which is under the daemon's limits towards its end, tell that those are too tight for them; no
- * other limit is near.
+ * Messages of programs at the end of the chain that lack a resource, and the stage: the daemon's limits apply to them
+ * already, and no other limit is as low.
  */
 const TOO_TIGHT: readonly (readonly [RegExp, string])[] = [
   [
@@ -27,37 +27,40 @@ const TOO_TIGHT: readonly (readonly [RegExp, string])[] = [
   [/cannot fork|resource temporarily unavailable/i, "starting within its process limits"],
 ];
 
-/** capsh does not tell why. */
+/** A message of capsh, which gives no reason. */
 const SILENT = /^execve '(.*)' failed!$/;
 
 /**
- * What a failed chain wrote on descriptor 3, as the stage and its reason. The last line is the stage where a stage named
- * itself; otherwise it is a program speaking, setpriv if no other.
+ * The stage and the reason out of what a failed chain wrote on descriptor 3. The last line is the name of the stage, or
+ * else a message of a program, by default of setpriv.
  */
 const readFailure = (text: string): { stage: string; reason: string } => {
   const lines = text.split("\n").filter((line) => line !== "");
   const last = lines.at(-1) ?? "";
-  const stageNamed = STAGE.test(last);
-  const said = (stageNamed ? lines.at(-2) : last) ?? "";
-  const missing = SILENT.exec(said)?.[1];
+  const isStage = STAGE.test(last);
+  const message = (isStage ? lines.at(-2) : last) ?? "";
+  const missing = SILENT.exec(message)?.[1];
   const reason =
-    missing === undefined ? reasonOf(said) : `no such program there, or no permission to run it: ${missing}`;
-  const stage = stageNamed
+    missing === undefined ? reasonOf(message) : `no such program there, or no permission to run it: ${missing}`;
+  const stage = isStage
     ? last
-    : ([...SPEAKERS, ...TOO_TIGHT].find(([voice]) => voice.test(last))?.[1] ?? "becoming the account");
+    : ([...MESSAGES, ...TOO_TIGHT].find(([pattern]) => pattern.test(last))?.[1] ?? "becoming the account");
   return { stage, reason: reason || "unknown error" };
 };
 
-/** What a program says behind its name and its subject; of prlimit, which says which limit, all but its name. */
-const reasonOf = (said: string): string => {
-  const reason = said.slice((said.startsWith("prlimit: ") ? said.indexOf(": ") : said.lastIndexOf(": ")) + 1).trim();
+/** A message without the program and its subject; of prlimit, whose subject is the limit, without the program only. */
+const reasonOf = (message: string): string => {
+  const reason = message
+    .slice((message.startsWith("prlimit: ") ? message.indexOf(": ") : message.lastIndexOf(": ")) + 1)
+    .trim();
   return reason.replace(/(?<=^|: )[A-Z](?=[a-z])/g, (letter) => letter.toLowerCase());
 };
 
 /**
- * How a chain's end is told from its daemon's.
- * @param raw what os/processes/run.ts saw; undefined: nobody was there to see. `peak`: bytes of memory that it had at most
- * @param limit bytes of memory that it may have
+ * The exit of a run.
+ * @param raw as the adapter of runs reports it; undefined: the process was no child of ours. `peak`: its peak memory in
+ * bytes
+ * @param limit its memory limit in bytes
  */
 export const readExit = (
   raw:

@@ -1,49 +1,49 @@
 /**
- * The stages of a launch chain that are scripts (launch/plan.ts puts them in their order). Each takes its own arguments,
- * does one thing and becomes the program that the rest of its arguments name. One that fails writes the reason and then
- * its own name on descriptor 3.
+ * The stages of a launch chain that are scripts; plan.ts orders them. Each takes its arguments, does one thing and
+ * executes the program that the rest of its arguments name. A stage that fails writes the reason and then its name on
+ * descriptor 3.
  */
 
-/** Exit code of a chain that failed before the daemon's shell took over. */
+/** Exit code of a chain that fails before the daemon's shell takes over. */
 export const LAUNCH_FAILED = 111;
 
-/** No variable of a tenant's may begin so: those below travel beside them. */
+/** No name of a tenant's variable may begin like this. */
 const RESERVED = "DMHOST_VAR";
-/** What a tenant's variable is called until nothing that could obey it is left of the chain. */
-export const VEIL = `${RESERVED}_`;
-/** Variable with the names of the veiled ones. */
-export const VEILED = `${RESERVED}S`;
+/** Environment prefix of a tenant's variables, until no stage is left that could obey them. */
+export const PREFIX = `${RESERVED}_`;
+/** Variable with the names of the prefixed ones. */
+export const PREFIXED = `${RESERVED}S`;
 
-/** Waits for the word to go on; the first of the account's stages begins so. */
-export const AWAIT_WORD = `read -r go <&4 || exit ${LAUNCH_FAILED}
+/** Waits for the go signal: the beginning of the first stage that runs as the account. */
+export const AWAIT_GO = `read -r go <&4 || exit ${LAUNCH_FAILED}
 unset go
 `;
 
-/** A line on descriptor 3 that begins so tells what is waited for, or, with nothing behind it, that it is over. */
+/** Begins a line on descriptor 3 that names what the stage waits for; alone on a line it ends the wait. */
 export const NOTICE = "~";
 
-/** Ends a stage whose name is in `stage`. */
+/** Fails the stage whose name is in `stage`. */
 const FAIL = `fail() { printf '%s\\n%s\\n' "$1" "$stage" >&3; exit ${LAUNCH_FAILED}; }`;
 
-/** Where the chain of a logger is given what becomes its standard error. */
-export const COMPLAINTS = 8;
+/** Descriptor of a logger's chain that becomes the logger's standard error. */
+export const LOGGER_STDERR = 8;
 
-/** $1 cgroup directory or empty, $2 nice value or empty. Descriptor 5 keeps what becomes 2, while 2 reports on 3. */
+/** $1 cgroup directory or empty, $2 nice value or empty. Descriptor 5 keeps the standard error while 2 is the report. */
 const asRoot = (keep: string): string => `exec ${keep} 2>&3
 if [ -n "$1" ] && ! echo 0 >"$1/cgroup.procs"; then echo 'joining cgroup' >&3; exit ${LAUNCH_FAILED}; fi
 if [ -n "$2" ] && ! /usr/bin/renice -n "$2" -p $$ >/dev/null; then echo "setting nice $2" >&3; exit ${LAUNCH_FAILED}; fi
 shift 2
 exec "$@"`;
 export const AS_ROOT = asRoot("5>&2");
-/** The same for a logger: what it complains of is not logged. */
-export const AS_ROOT_FOR_LOGGER = asRoot(`5>&${COMPLAINTS} ${COMPLAINTS}>&-`);
+/** The same for a logger, whose standard error is not the log. */
+export const AS_ROOT_FOR_LOGGER = asRoot(`5>&${LOGGER_STDERR} ${LOGGER_STDERR}>&-`);
 
-/** Where a daemon has its lock. */
+/** Descriptor that holds a daemon's lock. */
 export const LOCK_DESCRIPTOR = 9;
 
 /**
- * $1 file. The lock is of the open file, a descriptor of which the daemon inherits, as with setlock. A short wait, for one
- * that is just ending, is not worth telling.
+ * $1 file. The daemon inherits the descriptor of the locked file, as with setlock. A short wait, for a process that is just
+ * ending, is not reported.
  */
 export const TAKE_LOCK = `stage="locking $1"
 ${FAIL}
@@ -63,12 +63,12 @@ exec "$@"`;
 const LARGEST = 65_536;
 /** Files of an env-dir, and variables of both sources, at most. */
 const MOST = 1_000;
-/** How long reading may take, in seconds. */
+/** Time limit of reading, in seconds. */
 const LONGEST = 10;
 
 /**
- * Perl. $1 env-dir or empty, $2 env-file or empty, $3 names that neither may change. A file is read only if it is a
- * regular one, and never further than LARGEST: what a tenant puts in its place costs that daemon its launch.
+ * Perl. $1 env-dir or empty, $2 env-file or empty, $3 names that neither may change. Reads only regular files, and at most
+ * LARGEST bytes; any other file fails the launch of that daemon.
  */
 export const READ_VARIABLES = String.raw`use strict; use Fcntl;
 my ($dir, $file, $pinned, @next) = @ARGV;
@@ -122,22 +122,23 @@ if ($file ne '') {
   }
 }
 $stage = 'putting the variables together';
-my %names = map { $_ => 1 } split / /, $ENV{${VEILED}};
+my %names = map { $_ => 1 } split / /, $ENV{${PREFIXED}};
 delete @found{split / /, $pinned}; delete @unset{split / /, $pinned};
 for (sort keys %found) {
-  /\A${RESERVED}/ and fail("the name $_ is the launch's own");
-  $_ ne 'OPTIND' or $found{$_} =~ /\A[0-9]+\z/ or fail("$_ is no number, and /bin/sh begins with no other");
+  /\A${RESERVED}/ and fail("the name $_ is reserved for the launch");
+  $_ ne 'OPTIND' or $found{$_} =~ /\A[0-9]+\z/ or fail("$_ is no number, and /bin/sh does not start with any other value");
 }
-for (keys %unset) { delete $ENV{"${VEIL}$_"}; delete $names{$_} }
-for (keys %found) { $ENV{"${VEIL}$_"} = $found{$_}; $names{$_} = 1 }
+for (keys %unset) { delete $ENV{"${PREFIX}$_"}; delete $names{$_} }
+for (keys %found) { $ENV{"${PREFIX}$_"} = $found{$_}; $names{$_} = 1 }
 keys %names <= ${MOST} or fail("more than ${MOST} variables");
-$ENV{${VEILED}} = join ' ', keys %names;
+$ENV{${PREFIXED}} = join ' ', keys %names;
 alarm 0;
 exec { $next[0] } @next or fail("exec: $!");`;
 
 /**
- * $1 directory, $2 uid of the daemon's owner; the rest, run within the directory, has still to make it its root. It is
- * looked at from within: if none but root and the owner can change it or anything above it, it stays what was looked at.
+ * $1 directory, $2 uid of the daemon's owner; the rest, executed in the directory, makes it the root. Checks the
+ * directory from inside: if only root and the owner can change it and those above it, it remains the one that was
+ * checked.
  */
 export const ENTER_JAIL = `stage="entering the jail $1"
 ${FAIL}
@@ -149,7 +150,7 @@ owned() {
     path=\${path%/*}
   done
   set -- / "$@"
-  entries=$(/usr/bin/stat -c %u:%a -- "$@") || fail 'cannot look at all that is above it'
+  entries=$(/usr/bin/stat -c %u:%a -- "$@") || fail 'cannot examine the directories above it'
   for entry in $entries; do
     uid=\${entry%:*} mode=\${entry#*:}
     [ "$uid" = 0 ] || [ "$uid" = "$owner" ] || fail "$1 belongs to neither root nor the daemon's owner"
@@ -162,18 +163,18 @@ owned() {
 cd -P -- "$1" || fail 'permission denied'
 jail=$(pwd -P)
 [ "$jail" = "$1" ] || fail "a link leads there, write chroot=$jail"
-[ "$jail" -ef . ] || fail 'it is another by now'
+[ "$jail" -ef . ] || fail 'another directory has replaced it'
 owned "$jail" "$2"
 shift 2
 exec "$@"`;
 
 /**
- * $1 directory, $2 shell, $3 start, $4 umask; the rest, if any, are the words of a start that is nothing but `exec` and them.
- * That needs no shell of its own, unless its program cannot be run, which the shell is to tell. Gives the variables their
- * names and becomes the daemon. The shell that reads this may be one of a jail, and warn of what it likes: nothing but a
- * failure belongs on descriptor 3.
+ * $1 directory, $2 shell, $3 start, $4 umask; the rest, if any, are the words of a plain start (plain-start.ts), which
+ * needs no shell unless its program cannot be executed: then the shell reports that. Restores the names of the variables
+ * and becomes the daemon. The shell that reads this may belong to a jail and print warnings: only a failure goes to
+ * descriptor 3.
  * @param redirections of the other descriptors that the daemon gets
- * @param last a command, once the variables have their names
+ * @param last a command to execute after the variables have their names
  */
 export const becomeDaemon = (redirections: string, last: string): string => `exec 2>&5
 umask "$4"
@@ -185,10 +186,10 @@ cd -- "$1" || fail 'permission denied'
 stage="running $2"
 [ -x "$2" ] || fail 'no such program, or no permission to run it'
 text=
-for name in $${VEILED}; do
-  text="$text export $name=\\"\\$${VEIL}$name\\"; unset ${VEIL}$name;"
+for name in $${PREFIXED}; do
+  text="$text export $name=\\"\\$${PREFIX}$name\\"; unset ${PREFIX}$name;"
 done
-eval "unset PWD OLDPWD stage name text ${VEILED}; $text"
+eval "unset PWD OLDPWD stage name text ${PREFIXED}; $text"
 ${last}
 case \${5-} in
   '') ! : ;;

@@ -1,7 +1,7 @@
-/** Which daemon has which host, where several say that it is theirs. */
+/** Which daemon holds which host when several claim it. */
 import type { Hostname } from "../core/hostname.ts";
 
-/** A daemon that says a host is its own, and may. */
+/** A claim that the policy grants. */
 export interface Claim {
   readonly host: Hostname;
   /** `<owner>/<name>` */
@@ -12,8 +12,8 @@ export interface Claim {
 export type Holders = ReadonlyMap<string, string>;
 
 /**
- * Gives every claimed host to one daemon: to the one that had it last, as long as it claims it, else to the one whose id
- * comes first. What comes out is what goes in the next time.
+ * Gives every claimed host to one daemon: to its former holder while that claims it, else to the first id in order. The result is
+ * `before` of the next call.
  */
 export const settleClaims = (claims: readonly Claim[], before: Holders): Holders => {
   const claimants = new Map<Hostname, string[]>();

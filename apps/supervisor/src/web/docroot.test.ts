@@ -34,17 +34,17 @@ it.each([
   ["/home/alice2", "belongs to uid 1001"],
   ["/var/www/html", "belongs to uid 33"],
   ["/srv/none", "there is no such directory"],
-  ["/proc/self", "holds no files of anybody's"],
-  ["/dev", "holds no files of anybody's"],
+  ["/proc/self", "holds no files of an account"],
+  ["/dev", "holds no files of an account"],
   ["/", "belongs to uid 0"],
 ])("alice may not publish %s", (path, why) => expect(refusal(path)).toContain(why));
 
-it("the account that a daemon runs as counts as its owner does", () => {
+it("a docroot may belong to the run-as account", () => {
   expect(refusal("/var/www/html", alice, www)).toBeUndefined();
   expect(refusal("/etc", alice, www)).toContain("expected a directory of alice or www-data");
 });
 
-it("a home that is another's, or all of the machine, opens nothing", () => {
+it("a home that belongs to another account, or is /, permits no docroot", () => {
   expect(refusal("/etc", account("sys", 3, "/"), account("sys", 3, "/"))).toContain("belongs to uid 0");
   const eve = account("eve", 1002, "/home/alice");
   expect(refusal("/home/alice/www", eve, eve)).toContain("there is no such directory");

@@ -5,13 +5,13 @@ import { type SitePath, sitePath } from "../core/site.ts";
 /** Uid of the owner of a directory that is no link; a reason in words where there is none. */
 export type AskOwner = (path: SitePath) => number | string;
 
-/** What these have for an owner changes with whoever runs. */
+/** The owner of these depends on the process that asks. */
 const KERNEL = /^\/(?:proc|sys|dev)(?:\/|$)/;
 
 /**
  * Why a docroot may not be published; undefined where it may: it lies in the home, or is a directory of the owner's or of
  * the account that the daemon runs as. The web server reads more than tenants do: others' logs, and bodies on their way.
- * Links on the way to it are for Nginx to judge, at each request.
+ * Nginx checks links on the way to it at each request.
  */
 export const docrootRefusal = (
   docroot: SitePath,
@@ -21,7 +21,7 @@ export const docrootRefusal = (
 ): string | undefined => {
   if (owner.uid === 0) return undefined;
   if (KERNEL.test(docroot))
-    return `its docroot ${docroot} holds no files of anybody's: expected a directory of ${owner.name}'s`;
+    return `its docroot ${docroot} holds no files of an account: expected a directory of ${owner.name}'s`;
   const mine = new Set([owner.uid, account.uid]);
   const home = sitePath(owner.home);
   if (home !== undefined && home !== "/" && `${docroot}/`.startsWith(`${home}/`)) {

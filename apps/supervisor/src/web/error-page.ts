@@ -1,6 +1,6 @@
 /**
- * What a visitor is shown while a site's daemon does not answer. It stands between single quotes in Nginx's
- * configuration: so it has neither those nor `\` and `$`.
+ * The page for visitors while a site's daemon does not answer. It stands between single quotes in Nginx's configuration, so it
+ * contains none of `'`, `\` and `$`.
  */
 export const UNAVAILABLE_PAGE =
   '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>Unavailable</title>' +

@@ -1,199 +1,270 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterEach, beforeEach, expect, it } from "vitest";
-import { parseDaemonFile } from "../conf/daemon-file.ts";
-import { parsePolicy } from "../conf/policy-file.ts";
-import { initial } from "../core/lifecycle.ts";
-import { resolvePolicy } from "../core/policy.ts";
-import { NginxSites } from "../os/files/nginx-sites.ts";
-import { Publisher, type Sited } from "./publisher.ts";
+import fc from "fast-check";
+import { beforeEach, describe, expect, it } from "vitest";
+import { refuse } from "./ports/nginx.fake.ts";
+import {
+  ALICE,
+  accounts,
+  add,
+  BOB,
+  clock,
+  daemons,
+  LONG,
+  MOMENT,
+  places,
+  policy,
+  publisher,
+  reasonOf,
+  record,
+  remove,
+  reports,
+  reset,
+  review,
+  server,
+  setAccounts,
+  setPolicy,
+  site,
+  standings,
+  start,
+} from "./publisher.fake.ts";
+import { Publisher } from "./publisher.ts";
 
-const OWNER = { name: "alice", uid: 1001, gid: 1001, home: "/home/alice", shell: "/bin/sh" };
-const ACCOUNTS = { users: new Map([["alice", OWNER]]), groups: new Map() };
-/** As long as it takes until whatever is looked at from time to time has been looked at. In ms. */
-const LONG = 60_000;
+beforeEach(reset);
 
-let directory: string;
-/** What is to be done, and when. */
-let timers: Map<object, { readonly at: number; readonly then: () => void }>;
-let clock: number;
-beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), "dmhost-hosting-"));
-  mkdirSync(join(directory, "accepted"));
-  timers = new Map();
-  clock = 0;
-});
-afterEach(() => rmSync(directory, { recursive: true }));
-
-const after = (delay: number, then: () => void): (() => void) => {
-  const key = {};
-  timers.set(key, { at: clock + delay, then });
-  return () => timers.delete(key);
-};
-const pass = (time: number): void => {
-  for (const end = clock + time; ; ) {
-    const [next] = [...timers].sort(([, a], [, b]) => a.at - b.at);
-    if (!next || next[1].at > end) {
-      clock = end;
-      return;
-    }
-    timers.delete(next[0]);
-    clock = next[1].at;
-    next[1].then();
-  }
-};
-
-/** A daemon of Alice's with these lines. */
-const daemon = (name: string, ...lines: string[]): Sited => {
-  const { value, errors } = parseDaemonFile(["start = exec true", ...lines, ""].join("\n"));
-  if (!value) throw new Error(JSON.stringify(errors));
-  const serving = { definition: value, fingerprint: "", account: OWNER, logDirectory: "", nginxGroup: "" };
-  return { id: `alice/${name}`, key: { owner: OWNER, name }, serving, state: initial, hosts: [] };
-};
-/** One of hers with these hosts, published by its socket alone. */
-const site = (name: string, ...hosts: string[]): Sited => daemon(name, "listen = http", `host = ${hosts.join(", ")}`);
-
-/** Sees directories as it is told, and counts what it is offered. */
-class WebServer extends NginxSites {
-  directories = (_path: string): number | string => OWNER.uid;
-  offers = 0;
-
-  override ownerOf(_viewer: unknown, path: string): number | string {
-    return this.directories(path);
-  }
-
-  override offer(text: string): void {
-    this.offers += 1;
-    super.offer(text);
-  }
-}
-
-let web: WebServer;
-const host = (daemons: readonly Sited[]): Publisher => {
-  const { value, errors } = parsePolicy("[runs_as]\nalice\n[hosts]\nalice: *.example.org\n");
-  if (!value) throw new Error(JSON.stringify(errors));
-  const { policy } = resolvePolicy(value, ACCOUNTS);
-  web = new WebServer({
-    sitesDir: directory,
-    logsDir: join(directory, "logs"),
-    fastcgiDir: "/run/fastcgi",
-    memory: join(directory, "memory"),
-    identity: () => ({ uid: 1001, gid: 1001, groups: [] }),
+describe("the state of a host", () => {
+  it("is pending until the web server serves the host, and published then", async () => {
+    server.disconnect();
+    const one = site(ALICE, "a", "a.example.org", "b.example.org");
+    start();
+    await clock.pass(MOMENT);
+    expect(standings(one)).toEqual(["a.example.org pending", "b.example.org pending"]);
+    expect(reasonOf(one)).toBe("the web server does not serve it yet");
+    server.connect();
+    await clock.pass(MOMENT);
+    expect(one.hosts).toEqual(
+      ["a.example.org", "b.example.org"].map((name) => ({
+        name,
+        state: "published",
+        reason: "",
+        url: `http://${name}/`,
+        logs: {
+          access: `/var/log/dmhost-sites/alice/${name}.access.log`,
+          error: `/var/log/dmhost-sites/alice/${name}.error.log`,
+          trouble: "",
+        },
+      })),
+    );
+    expect(reports).toEqual(["info: the web server serves the sites"]);
   });
-  const hosting = new Publisher({
-    daemons: () => daemons,
-    policy: () => policy,
-    accounts: () => ACCOUNTS,
-    web,
-    machine: { after },
-    port: 80,
-    report: () => undefined,
+
+  it("is refused with Nginx's complaint about the site; hosts of other daemons are published", async () => {
+    const [bad, good] = [site(ALICE, "bad", "bad.example.org"), site(BOB, "good", "good.example.org")];
+    const log = "/var/log/dmhost-sites/alice/bad.example.org.access.log";
+    refuse(server, new Map([[log, "file"]]));
+    start();
+    await clock.pass(MOMENT);
+    expect(standings(bad, good)).toEqual(["bad.example.org refused", "good.example.org published"]);
+    const complaint = `[emerg] open() "${log}" failed (21: Is a directory)`;
+    expect(reasonOf(bad)).toBe(`host bad.example.org: the web server refuses this site: ${complaint}`);
+    expect(reports).toEqual([`warn: the web server leaves out the site of alice/bad: ${complaint}`]);
+    refuse(server, new Map());
+    await clock.pass(LONG);
+    expect(standings(bad, good)).toEqual(["bad.example.org published", "good.example.org published"]);
+    expect(reports.at(-1)).toBe("info: the web server serves the sites");
   });
-  hosting.plan();
-  pass(1000);
-  return hosting;
-};
 
-/** The web server's answer to what lies there: it takes up all sites but those whose id is given. */
-const answer = (...leftOut: string[]): void => {
-  const offered = readFileSync(join(directory, "offered/sites.conf"), "utf8");
-  const parts = offered.split(/^(?=# site )/m);
-  const kept = parts.filter((part) => !leftOut.some((id) => part.startsWith(`# site ${id}\n`)));
-  writeFileSync(join(directory, "accepted/served"), kept.join(""));
-  const lines = leftOut.map((id) => `left out ${id}: no room\n`);
-  writeFileSync(join(directory, "accepted/answer"), `${offered.split(/\s/)[2]} accepted\n${lines.join("")}`);
-};
-const standings = ({ hosts }: Sited): string[] => hosts.map(({ name, state }) => `${name} ${state}`);
+  it("is refused without the complaint when Nginx refuses its whole configuration", async () => {
+    const one = site(ALICE, "a", "a.example.org");
+    server.judge = () => ({ kind: "refused", complaint: "[emerg] /home/bob/secret", line: undefined });
+    start();
+    await clock.pass(MOMENT);
+    expect(reasonOf(one)).toBe(
+      "host a.example.org: the web server refuses its configuration; root finds why in the supervisor's log",
+    );
+    expect(reports).toEqual([
+      "warn: the web server refuses the sites and goes on with those in force: [emerg] /home/bob/secret",
+    ]);
+  });
 
-it("says of each site whether the web server works with it", () => {
-  const [a, b] = [site("a", "a.example.org", "b.example.org"), site("b", "c.example.org")];
-  host([a, b]);
-  expect([a, b].map(standings)).toEqual([
-    ["a.example.org pending", "b.example.org pending"],
-    ["c.example.org pending"],
-  ]);
-  answer("alice/a");
-  pass(LONG);
-  expect([a, b].map(standings)).toEqual([
-    ["a.example.org refused", "b.example.org refused"],
-    ["c.example.org published"],
-  ]);
-  answer();
-  pass(LONG);
-  expect([a, b].flatMap(standings)).toEqual(["a", "b", "c"].map((name) => `${name}.example.org published`));
+  it("is pending with the reason when a request to the web server failed", async () => {
+    const one = site(ALICE, "a", "a.example.org");
+    server.fault = { reason: "nginx does not reload", reload: true };
+    start();
+    await clock.pass(MOMENT);
+    expect(standings(one)).toEqual(["a.example.org pending"]);
+    expect(reasonOf(one)).toBe("the web server does not serve it yet: nginx does not reload");
+    expect(reports).toEqual(["warn: the sites are not in force yet: nginx does not reload"]);
+  });
+
+  it("comes with an address that names a port other than 80, and with the reason why the owner cannot read the logs", async () => {
+    const shared = { ...BOB, gid: ALICE.gid };
+    setAccounts({ users: new Map([ALICE, shared].map((each) => [each.name, each])), groups: new Map() });
+    const one = site(ALICE, "a", "a.example.org");
+    new Publisher({
+      daemons: () => daemons,
+      policy: () => policy,
+      accounts: () => accounts,
+      web: { server, places, record },
+      clock,
+      port: 8080,
+      reloadInterval: 15_000,
+      report: () => undefined,
+    }).plan();
+    await clock.pass(MOMENT);
+    expect(one.hosts[0]?.url).toBe("http://a.example.org:8080/");
+    expect(one.hosts[0]?.logs?.trouble).toMatch(/^alice cannot read the logs .* primary group \(1001\), too/);
+  });
+
+  it("is refused when the supervisor publishes no sites", async () => {
+    const one = site(ALICE, "a", "a.example.org");
+    const web = undefined;
+    const options = { daemons: () => daemons, policy: () => policy, accounts: () => accounts, web, clock, port: 80 };
+    const none = new Publisher({ ...options, reloadInterval: 0, report: (_, text) => reports.push(text) });
+    none.plan();
+    await clock.pass(MOMENT);
+    expect(reasonOf(one)).toBe("host a.example.org: this supervisor publishes no sites");
+    expect([reports, clock.pending]).toEqual([[], 0]);
+    none.close();
+  });
 });
 
-it("notices when the web server leaves out what it has published, as at its own next start", () => {
-  const one = site("a", "a.example.org");
-  host([one]);
-  answer();
-  pass(LONG);
-  expect(standings(one)).toEqual(["a.example.org published"]);
-  answer("alice/a");
-  pass(LONG);
-  expect(standings(one)).toEqual(["a.example.org refused"]);
-  answer();
-  pass(LONG);
-  expect(standings(one)).toEqual(["a.example.org published"]);
+describe("a review of all sites", () => {
+  it("keeps a site whose conf file has an error, also under the next supervisor", async () => {
+    const one = site(ALICE, "a", "a.example.org");
+    start();
+    await clock.pass(MOMENT);
+    const { text } = server.inForce();
+    publisher.close();
+    one.serving = undefined;
+    start();
+    await clock.pass(MOMENT);
+    expect([standings(one), server.inForce().text, server.reloads]).toEqual([["a.example.org published"], text, 1]);
+  });
+
+  it("keeps a published site whose docroot cannot be inspected at the moment, and publishes no new one", async () => {
+    const one = add(ALICE, "a", "host = a.example.org", "docroot = /srv/www");
+    start();
+    await clock.pass(MOMENT);
+    places.directories = () => {
+      throw new Error("EIO: i/o error, lstat");
+    };
+    const other = add(ALICE, "b", "host = b.example.org", "docroot = /srv/other");
+    await review();
+    expect(standings(one, other)).toEqual(["a.example.org published", "b.example.org refused"]);
+    expect(reasonOf(other)).toBe(
+      "host b.example.org: its docroot /srv/other cannot be looked at: EIO: i/o error, lstat",
+    );
+  });
+
+  it("makes no request, record or timer when nothing changed", async () => {
+    site(ALICE, "a", "a.example.org");
+    start();
+    await clock.pass(MOMENT);
+    const before = [server.requests.length, record.writes];
+    for (let time = 0; time < 10; time += 1) await review();
+    expect([server.requests.length, record.writes]).toEqual(before);
+    expect(clock.pending).toBe(0);
+    publisher.plan();
+    publisher.close();
+    site(ALICE, "b", "b.example.org");
+    await clock.pass(LONG);
+    expect(server.requests.length).toBe(before[0]);
+  });
 });
 
-it("looks at nothing any more where there is no site, and when it is closed", () => {
-  host([]);
-  expect(timers.size).toBe(0);
-  const hosting = host([site("a", "a.example.org")]);
-  answer();
-  pass(LONG);
-  expect(timers.size).toBe(1);
-  hosting.close();
-  expect(timers.size).toBe(0);
+describe("the publisher", () => {
+  it("finds a docroot that exists again, without an event", async () => {
+    const one = add(ALICE, "a", "host = a.example.org", "docroot = /srv/www");
+    places.directories = () => "there is no such directory";
+    start();
+    await clock.pass(LONG);
+    expect(standings(one)).toEqual(["a.example.org refused"]);
+    places.directories = (_path, { uid }) => uid;
+    await clock.pass(LONG);
+    expect(standings(one)).toEqual(["a.example.org published"]);
+  });
+
+  it("publishes nothing new before it is recorded, and retries the record at growing intervals", async () => {
+    const one = site(ALICE, "a", "a.example.org");
+    record.fault = new Error("ENOSPC: no space left on device");
+    start();
+    await clock.pass(LONG);
+    const reason = "the sites cannot be recorded: ENOSPC: no space left on device";
+    expect(reasonOf(one)).toBe(`the web server does not serve it yet: ${reason}`);
+    expect([server.requests, reports]).toEqual([[], [`warn: the sites are not in force yet: ${reason}`]]);
+    expect(record.writes).toBeGreaterThan(10);
+    expect(record.writes).toBeLessThan(20);
+    record.fault = undefined;
+    await clock.pass(6000);
+    expect(standings(one)).toEqual(["a.example.org published"]);
+  });
 });
 
-it("finds by itself that a docroot is there again, also where the web server leaves out somebody else's site", () => {
-  const away = daemon("away", "host = a.example.org", "docroot = /srv/www");
-  const daemons = [away];
-  const hosting = host(daemons);
-  answer();
-  pass(LONG);
-  expect(standings(away)).toEqual(["a.example.org published"]);
-  web.directories = () => "there is no such directory";
-  daemons.push(site("b", "b.example.org"));
-  hosting.plan();
-  pass(LONG);
-  answer("alice/b");
-  pass(LONG);
-  expect(daemons.flatMap(standings)).toEqual(["a.example.org refused", "b.example.org refused"]);
-  web.directories = () => OWNER.uid;
-  pass(LONG);
-  answer("alice/b");
-  pass(LONG);
-  expect(daemons.flatMap(standings)).toEqual(["a.example.org published", "b.example.org refused"]);
-});
-
-it("keeps a site whose docroot cannot be looked at for a moment, and no other one", () => {
-  const daemons = [daemon("a", "host = a.example.org", "docroot = /srv/www")];
-  const hosting = host(daemons);
-  web.directories = () => {
-    throw Object.assign(new Error("EIO: i/o error, lstat"), { code: "EIO" });
-  };
-  daemons.push(daemon("b", "host = b.example.org", "docroot = /srv/other"));
-  hosting.plan();
-  pass(1000);
-  answer();
-  pass(LONG);
-  expect(daemons.flatMap(standings)).toEqual(["a.example.org published", "b.example.org refused"]);
-  expect(daemons[1]?.hosts[0]?.reason).toBe(
-    "host b.example.org: its docroot /srv/other cannot be looked at: EIO: i/o error, lstat",
+it("the publisher never serves a host twice, and settles on granted and claimed hosts, whatever happens", async () => {
+  const hosts = ["a.example.org", "b.example.org", "c.example.net"] as const;
+  const owners = [ALICE, BOB];
+  const event = fc.oneof(
+    fc.record({
+      kind: fc.constant("file" as const),
+      owner: fc.constantFrom(...owners),
+      name: fc.constantFrom("x", "y"),
+      hosts: fc.subarray([...hosts]),
+    }),
+    fc.record({
+      kind: fc.constant("policy" as const),
+      hosts: fc.constantFrom(
+        "alice: *.example.org",
+        "bob: *.example.org",
+        "alice: *.example.org\nbob: *.example.org, c.example.net",
+      ),
+    }),
+    fc.record({ kind: fc.constantFrom("refuse", "accept", "disk full", "room", "away", "back", "restart") }),
+    fc.record({ kind: fc.constant("pass" as const), time: fc.integer({ min: 0, max: 30_000 }) }),
   );
-});
-
-it("tries ever less often to tell a web server that cannot be told", () => {
-  writeFileSync(join(directory, "offered"), "");
-  host([site("a", "a.example.org")]);
-  pass(LONG);
-  expect(web.offers).toBeGreaterThan(10);
-  expect(web.offers).toBeLessThan(20);
-  rmSync(join(directory, "offered"));
-  pass(6000);
-  expect(readFileSync(join(directory, "offered/sites.conf"), "utf8")).toContain("a.example.org");
-});
+  await fc.assert(
+    fc.asyncProperty(fc.array(event, { maxLength: 20 }), async (events) => {
+      reset();
+      start();
+      for (const each of events) {
+        if (each.kind === "file" && "owner" in each) {
+          const id = `${each.owner.name}/${each.name}`;
+          for (const daemon of daemons.filter((former) => former.id === id)) remove(daemon);
+          if (each.hosts.length > 0) site(each.owner, each.name, ...each.hosts);
+        } else if (each.kind === "policy" && "hosts" in each) setPolicy(each.hosts);
+        else if ("time" in each) await clock.pass(each.time);
+        else if (each.kind === "refuse") refuse(server, new Map([["alice/a.example.org.access.log", "vague"]]));
+        else if (each.kind === "accept") refuse(server, new Map());
+        else if (each.kind === "disk full") record.fault = new Error("ENOSPC");
+        else if (each.kind === "room") record.fault = undefined;
+        else if (each.kind === "away") server.disconnect();
+        else if (each.kind === "back") server.connect();
+        else {
+          publisher.close();
+          start();
+        }
+        publisher.plan();
+        await clock.pass(200);
+        const names = [...server.inForce().text.matchAll(/server_name (.*);/g)].map(([, name]) => name);
+        expect(new Set(names).size).toBe(names.length);
+      }
+      record.fault = undefined;
+      refuse(server, new Map());
+      server.connect();
+      publisher.plan();
+      await clock.pass(300_000);
+      const published = daemons.flatMap(({ hosts: each }) =>
+        each.flatMap(({ name, state }) => (state === "published" ? [String(name)] : [])),
+      );
+      const served = [...server.inForce().text.matchAll(/server_name (.*);/g)].map(([, name]) => name);
+      expect(published.sort()).toEqual(served.sort());
+      for (const host of hosts) {
+        const claimants = daemons.filter(
+          ({ key, hosts: each }) =>
+            each.some(({ name }) => name === host) && policy.mayHost(key.owner.name, host as never).allowed,
+        );
+        expect(published.includes(host)).toBe(claimants.length > 0);
+      }
+      expect(daemons.flatMap(({ hosts: each }) => each.map(({ state }) => state))).not.toContain("pending");
+    }),
+    { numRuns: 200 },
+  );
+}, 60_000);

@@ -74,7 +74,7 @@ describe.each(APPS)("app=%s", (app) => {
   const top = read(text);
   const servers = named(top, "server");
 
-  it("has one server a host, with a name, logs and a limit of its own, and no link followed blindly", () => {
+  it("has one server per host, each with its name, logs and limit, and follows no foreign link", () => {
     expect(servers.map(({ block = [] }) => named(block, "server_name")[0]?.words[1])).toEqual(HOSTS);
     for (const [at, { block = [] }] of servers.entries()) {
       const first = (name: string) => named(block, name)[0]?.words.slice(1);
@@ -98,7 +98,7 @@ describe.each(APPS)("app=%s", (app) => {
     }
   });
 
-  it("masks no answer of the application's, and says when to come again where there is none", () => {
+  it("passes every answer of the application through, and sends Retry-After when there is none", () => {
     if (app === "static") expect(text).not.toMatch(/_intercept_errors|_pass/);
     else expect(text).toContain(`${app === "http" ? "proxy" : "fastcgi"}_intercept_errors off;`);
     expect(text).toContain("error_page 502 503 504 =503 @unavailable;");
@@ -107,7 +107,7 @@ describe.each(APPS)("app=%s", (app) => {
   });
 });
 
-it("php: the first .php of index answers for what is no file; without one nothing does", () => {
+it("with app=php the first .php of index handles requests that match no file", () => {
   expect(renderSite(siteOf("php"))).toContain("try_files $uri $uri/ /app.php?$args;");
   expect(renderSite(siteOf("php", { index: ["index.html"] }))).toContain("try_files $uri $uri/ =404;");
 });
@@ -118,11 +118,11 @@ it("an application without a docroot is asked for everything", () => {
   expect(text.match(/proxy_pass http:\/\/site_alice_2f_blog;/g)).toHaveLength(2);
 });
 
-it("begins with the line by which the web server tells one daemon's vhosts from another's, and has no other such", () => {
+it("begins with the only line that separates daemons in Nginx's configuration", () => {
   expect(renderSite(siteOf("php")).match(/^# site .*$/gm)).toEqual(["# site alice/blog"]);
 });
 
-it("has nothing to say of a daemon without a host", () => {
+it("is empty for a daemon without a host", () => {
   expect(renderSite({ ...siteOf("php"), hosts: [] })).toBe("");
 });
 
@@ -190,7 +190,7 @@ describe("whatever the values are", () => {
   );
   const word = fc.array(nasty, { maxLength: 5 }).map((parts) => parts.join(""));
   const known = { hosts: fc.array(word), paths: fc.tuple(word, word, word), index: fc.array(word) };
-  /** What is known of values that are as plain as can be. */
+  /** Plain values. */
   const shape = (directives: readonly Directive[]): unknown =>
     directives.map(({ words, block }) => [words[0], words.length, block && shape(block)]);
 

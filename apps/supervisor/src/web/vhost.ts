@@ -1,5 +1,5 @@
 /**
- * The text of the vhosts that the web server is offered, out of checked values alone
+ * The text of the vhosts that the web server gets, out of checked values alone
  * (docs/explanation/security.md#21).
  */
 import type { Hostname } from "../core/hostname.ts";
@@ -8,30 +8,30 @@ import { UNAVAILABLE_PAGE } from "./error-page.ts";
 
 declare const checked: unique symbol;
 
-/** What tells one daemon's upstream from all others, capital letters or not. */
+/** Unique per daemon, compared without case. */
 type UpstreamName = string & { readonly [checked]: "upstream" };
 
 /** Nginx takes a backslash away before `"` and `\` (ngx_conf_read_token). */
 const quoted = (path: SitePath | `unix:${SitePath}`): string => `"${path.replace(/["\\]/g, "\\$&")}"`;
 
-/** Nginx compares names without regard to capital letters, so they are written as numbers, and so is all but letters. */
+/** Nginx compares names without case, so capital letters become numbers, as everything but a-z and 0-9 does. */
 const plain = (text: string): string =>
   [...text].map((c) => (/[a-z0-9]/.test(c) ? c : `_${c.codePointAt(0)?.toString(16)}_`)).join("");
 
 const upstreamOf = (id: string): UpstreamName => `site_${plain(id)}` as UpstreamName;
 
-/** What nginx.conf counts the requests of an owner's sites by. */
+/** The key by which nginx.conf counts requests of an owner's sites. */
 const ownerOf = (id: string): string => plain(id.slice(0, id.indexOf("/")));
 
 /** Path of one of a host's two logs. */
 export const siteLog = (logs: SitePath, host: Hostname, kind: "access" | "error"): SitePath =>
   `${logs}/${host}.${kind}.log` as SitePath;
 
-/** Whatever is never sent as a file: names that begin with a dot, editors' copies, and programs. */
+/** Never sent as a file: names that begin with a dot, editors' copies, and programs. */
 const HIDDEN = String.raw`/\.(?!well-known/)`;
 const COPIES = String.raw`~$|\.(?:bak|swp|orig|old|save)$`;
 const PROGRAMS = String.raw`\.(?:php|php\d|phps|phtml|pht|phar|inc|cgi|fcgi|pl|py|rb)$`;
-/** The same without what php-cgi is given. PHP knows .php alone; what is called .PHP is no less a program. */
+/** The same without files for php-cgi. PHP runs .php alone, but .PHP is a program too. */
 const OTHER_PROGRAMS = String.raw`\.(?:php\d|phps|phtml|pht|phar|inc|(?!(?-i:php)$)php)$`;
 
 const location = (where: string, lines: readonly string[]): string[] => [
@@ -59,7 +59,7 @@ const locations = (site: Site): string[] => {
     const front = site.index.find((name) => /\.php$/.test(name));
     return [
       ...location(`~* "${HIDDEN}|${COPIES}|${OTHER_PROGRAMS}"`, ["return 404;"]),
-      // Only a file whose own name ends so is run: /picture.jpg/x.php is nothing.
+      // Only a file whose own name ends with .php is run, not /picture.jpg/x.php.
       ...location('~ "\\.php$"', ["try_files $fastcgi_script_name =404;", ...pass(app, id)]),
       ...location("/", [`try_files $uri $uri/ ${front === undefined ? "=404" : `/${front}?$args`};`]),
     ];
@@ -85,13 +85,13 @@ const server = (site: Site, host: Hostname): string[] => {
     `set $site_owner ${ownerOf(site.id)};`,
     ...(site.docroot === undefined ? [] : [`root ${quoted(site.docroot)};`]),
     ...(site.app === "php" || site.app === "static" ? [`index ${site.index.join(" ")};`] : []),
-    // From the first directory on: a docroot may be a link itself.
+    // From / on: a docroot may be a link itself.
     "disable_symlinks if_not_owner;",
     `client_max_body_size ${site.maxBody};`,
     `access_log ${quoted(siteLog(site.logs, host, "access"))} site;`,
     `error_log ${quoted(siteLog(site.logs, host, "error"))} warn;`,
     ...(site.app === "static" ? [] : [`${site.app === "http" ? "proxy" : "fastcgi"}_intercept_errors off;`]),
-    // 503 is Nginx's own, where there are more requests than nginx.conf lets a site have.
+    // Nginx answers 503 itself when a site has more requests than nginx.conf allows.
     "error_page 502 503 504 =503 @unavailable;",
     ...location("@unavailable", [
       "default_type text/html;",
@@ -105,7 +105,7 @@ const server = (site: Site, host: Hostname): string[] => {
 };
 
 /**
- * The vhosts of one daemon, one server a host, below the line `# site ID` by which nginx/web-server tells them from others';
+ * The vhosts of one daemon, one server a host, below the line `# site ID` that begins them;
  * "" where it has none. The daemon's socket is named whatever its state.
  */
 export const renderSite = (site: Site): string => {

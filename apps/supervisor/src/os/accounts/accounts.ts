@@ -1,7 +1,7 @@
-/** The machine's accounts and groups, as NSS tells them (files, extrausers, LDAP). */
+/** The machine's accounts and groups, from all sources of NSS (files, extrausers, LDAP), by getent(1). */
 import { execFileSync } from "node:child_process";
 import type { Account, AccountBase } from "../../core/policy-rules.ts";
-import type { FileIdentity } from "../kernel/libc.ts";
+import type { FileIdentity } from "../kernel/file-identity.ts";
 
 const getent = (...args: string[]): string[] => {
   try {
@@ -14,7 +14,7 @@ const getent = (...args: string[]): string[] => {
       .split("\n")
       .filter((line) => line !== "");
   } catch (error) {
-    // 2 is getent's "one or more keys not found"; what it did find is on its output.
+    // Status 2: one or more keys not found. The output has the others.
     const status = (error as { status?: number }).status;
     if (status === 2)
       return String((error as { stdout?: unknown }).stdout ?? "")
@@ -36,8 +36,8 @@ const readAccount = (line: string): Account | undefined => {
 };
 
 /**
- * Reads every account and group, and `names` besides, for directories that do not enumerate. The first entry of a name
- * counts, as for the C library; an entry answered for a number is never taken for a name
+ * Reads all accounts and groups, and those in `names`, which a directory that does not enumerate lists only by name. Of
+ * several entries with one name the first counts, as for the C library; a number is never used as a name
  * (docs/explanation/security.md#5).
  * @throws when getent cannot be run
  */
@@ -59,14 +59,14 @@ export const readAccounts = (names: { users: readonly string[]; groups: readonly
   };
   addUsers(getent("passwd"));
   addGroups(getent("group"));
-  const strangers = names.users.filter((name) => !users.has(name) && !/^\d+$/.test(name));
-  if (strangers.length > 0) addUsers(getent("passwd", "--", ...strangers));
-  const strangeGroups = names.groups.filter((name) => !groups.has(name) && !/^\d+$/.test(name));
-  if (strangeGroups.length > 0) addGroups(getent("group", "--", ...strangeGroups));
+  const unlisted = names.users.filter((name) => !users.has(name) && !/^\d+$/.test(name));
+  if (unlisted.length > 0) addUsers(getent("passwd", "--", ...unlisted));
+  const unlistedGroups = names.groups.filter((name) => !groups.has(name) && !/^\d+$/.test(name));
+  if (unlistedGroups.length > 0) addGroups(getent("group", "--", ...unlistedGroups));
   return { users, groups };
 };
 
-/** Name of the account that has this uid at this moment; undefined where none has, or it cannot be told soon. */
+/** Name of the account that has this uid now; undefined where none has, or getent fails. */
 export const accountName = (uid: number): string | undefined => {
   try {
     return readAccount(getent("passwd", "--", String(uid))[0] ?? "")?.name;
@@ -75,7 +75,7 @@ export const accountName = (uid: number): string | undefined => {
   }
 };
 
-/** How the kernel sees an account that touches files: its ids and every group that lists it. */
+/** The identity of an account for access to files: its ids and all groups that list it. */
 export const fileIdentity = (account: Account, base: AccountBase): FileIdentity => ({
   uid: account.uid,
   gid: account.gid,

@@ -1,5 +1,5 @@
-/** Touching files with a tenant's authority, so that root's powers are absent (docs/explanation/security.md#rule-1). */
-import { type FileIdentity, setFileIdentity } from "../kernel/libc.ts";
+/** Accesses files as a tenant, without root's capabilities (docs/explanation/security.md#rule-1). */
+import { type FileIdentity, setFileIdentity } from "../kernel/file-identity.ts";
 import { privileged } from "../kernel/privileges.ts";
 
 const own: FileIdentity = {
@@ -8,19 +8,19 @@ const own: FileIdentity = {
   groups: process.getgroups?.() ?? [],
 };
 
-/** Only what is done when it returns: a promise would go on as root. */
+/** No promise: its later part would run as root. */
 type Synchronous<T> = T extends PromiseLike<unknown> ? never : T;
 
 /**
- * Runs `work` with the file authority of `identity`. Only synchronous fs calls: they stay on this thread, whose identity
- * is the only one that changes.
+ * Runs `work` with the identity of an account for access to files. `work` may use only synchronous fs calls: they stay on
+ * this thread, and only its identity changes.
  * @throws what `work` throws; EPERM when the kernel does not let this process become `identity`
  */
 export const asUser = <T>(identity: FileIdentity, work: () => Synchronous<T>): T => {
-  if (!privileged) return work() as T;
+  if (!privileged) return work();
   try {
     setFileIdentity(identity);
-    return work() as T;
+    return work();
   } finally {
     restore();
   }
@@ -30,8 +30,8 @@ const restore = (): void => {
   try {
     setFileIdentity(own);
   } catch (error) {
-    // Going on with a tenant's identity as root's would be worse than not going on.
-    process.stderr.write(`cannot become root again after acting as a tenant: ${String(error)}\n`);
+    // To continue with a tenant's identity would be worse than to crash.
+    process.stderr.write(`cannot restore root's identity after acting as a tenant: ${String(error)}\n`);
     process.abort();
   }
 };

@@ -1,24 +1,24 @@
-/** The accounts in force, for everything that acts as one of them. */
+/** The accounts in force. */
 import type { Account, AccountBase } from "../../core/policy-rules.ts";
-import type { FileIdentity } from "../kernel/libc.ts";
+import type { FileIdentity } from "../kernel/file-identity.ts";
 import { privileged } from "../kernel/privileges.ts";
 import { fileIdentity } from "./accounts.ts";
 
 export class KnownAccounts {
-  /** As last read; replaced when the policy is reloaded. */
+  /** Replaced when the policy is reloaded. */
   base: AccountBase;
 
   constructor(base: AccountBase) {
     this.base = base;
   }
 
-  /** How the kernel sees an account that touches files. */
+  /** The identity of an account for access to files. */
   identity(account: Account): FileIdentity {
     return fileIdentity(account, this.base);
   }
 
   /**
-   * Number of the web server's group; without root's powers, the supervisor's own.
+   * The gid of the web server's group; where the supervisor is not root, its own gid.
    * @throws Error where there is no such group
    */
   groupId(name: string): number {

@@ -1,5 +1,5 @@
 /**
- * A tenant's directory of conf files, read with the tenant's authority and with nothing taken on trust
+ * Reads a tenant's directory of conf files as the tenant, and checks who may have written each file
  * (docs/explanation/security.md#2).
  */
 import {
@@ -16,35 +16,36 @@ import {
 import { dirname, join } from "node:path";
 import type { Account } from "../../core/policy-rules.ts";
 import { asUser } from "../accounts/as-user.ts";
-import type { FileIdentity } from "../kernel/libc.ts";
+import { codeOf, messageOf } from "../kernel/error-code.ts";
+import type { FileIdentity } from "../kernel/file-identity.ts";
 import { entriesOf, Overcrowded } from "./entries.ts";
 import { lineThatIsNotUtf8, readUtf8 } from "./utf8.ts";
 
 const SUFFIX = ".conf";
-/** Entries that a directory of daemons may have at most, for it to be read. */
+/** A directory with more entries is not read. */
 export const MOST_LISTED = 10_000;
 
-/** A file that was found: its text, or why it may not be read. */
+/** The text of a conf file, or why it cannot be read. */
 export type ConfText = { readonly name: string; readonly path: string } & (
   | { readonly text: string; readonly problem: undefined }
   | { readonly text: undefined; readonly problem: string }
 );
 
-/** What a conf directory holds. */
+/** A directory of conf files. */
 export interface ConfDirectory {
   readonly files: readonly ConfText[];
-  /** Names of those that are too many. */
+  /** Names of files beyond the limit. */
   readonly passedOver: readonly string[];
-  /** What could not be used at all, each `path: reason`. */
+  /** Entries that could not be used, each `path: reason`. */
   readonly problems: readonly string[];
-  /** Whether the directory itself was readable and to be trusted. */
+  /** Whether the directory was readable and only its owner and root may write to it. */
   readonly complete: boolean;
 }
 
-/** Text of others made harmless for logs and terminals. */
+/** A tenant's text, escaped for logs and terminals. */
 export const escaped = (text: string): string => JSON.stringify(text).slice(1, -1);
 
-/** Why an account is not the only one, besides root, who may have made a file or directory what it is; undefined: it is. */
+/** Why other accounts than this one and root may have written a file or directory; undefined where none may. */
 export const foreignWriters = (stats: Stats, account: Account): string | undefined => {
   if (stats.uid !== account.uid && stats.uid !== 0)
     return `belongs to uid ${stats.uid}, not to ${account.name}; chown it`;
@@ -54,7 +55,7 @@ export const foreignWriters = (stats: Stats, account: Account): string | undefin
   return undefined;
 };
 
-/** Why the last directory of `chain` cannot be trusted to hold only what the account, or root, put there. */
+/** Why other accounts may have put files into the last directory of `chain`; undefined where only the account and root may. */
 export const distrust = (account: Account, chain: readonly string[]): string | undefined => {
   for (const path of chain) {
     const stats = path === account.home ? statSync(path) : lstatSync(path);
@@ -65,7 +66,7 @@ export const distrust = (account: Account, chain: readonly string[]): string | u
   return undefined;
 };
 
-/** Makes what is missing of a directory below the account's home, as the account, mode 0750, or `mode` for the last one. */
+/** Makes the missing directories of a path below the account's home, as the account; mode 0750, for the last one `mode`. */
 export const makeOwnDirectory = (account: Account, identity: FileIdentity, directory: string, mode = 0o750): void => {
   if (!directory.startsWith(`${account.home}/`)) return;
   asUser(identity, () => {
@@ -75,13 +76,13 @@ export const makeOwnDirectory = (account: Account, identity: FileIdentity, direc
   });
 };
 
-/** Opens a regular file of the account's own that nobody else may write. `asUser` is its caller's to say. */
+/** Opens a regular file that belongs to the account and that no other may write. The caller acts as the account. */
 export const openOwn = (path: string, account: Account): { fd: number; stats: Stats } | { problem: string } => {
   let fd: number;
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY);
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
+    const code = codeOf(error);
     return {
       problem: code === "ELOOP" ? "it is a symbolic link; put the file itself here" : `cannot be opened: ${code}`,
     };
@@ -97,13 +98,13 @@ export const openOwn = (path: string, account: Account): { fd: number; stats: St
   return { problem };
 };
 
-/** The text of such a file, or why it is not read. */
+/** The text of such a file, or why it cannot be read. */
 export const readText = (path: string, account: Account, largest: number): string | { text: string } => {
   const own = openOwn(path, account);
   if ("problem" in own) return own.problem;
   const { fd, stats } = own;
   try {
-    if (stats.nlink !== 1) return `it has ${stats.nlink} hard links; make a copy of its own`;
+    if (stats.nlink !== 1) return `it has ${stats.nlink} hard links; replace it by a copy`;
     if (stats.size > largest) return `it has ${stats.size} bytes, at most ${largest} are read`;
     const bytes = Buffer.alloc(stats.size + 1);
     let length = 0;
@@ -129,29 +130,29 @@ const readEntry = (directory: string, file: string, account: Account, largest: n
     : { name, path, text: undefined, problem: result };
 };
 
-/** Where the conf file of a daemon is. */
+/** Path of a daemon's conf file. */
 export const confPath = (directory: string, name: string): string => join(directory, name + SUFFIX);
 
-/** Whether a path is that of a conf file, by its name. */
+/** Whether a path has the name of a conf file. */
 export const isConfPath = (path: string): boolean => path.endsWith(SUFFIX);
 
 /** Which files of a directory are read. */
 export interface Selection {
-  /** What the names of daemons look like. */
+  /** Pattern of daemons' names. */
   readonly names: RegExp;
-  /** Bytes of a file at most; larger ones are a problem. */
+  /** Bytes of a file at most; a larger one is a problem. */
   readonly largest: number;
-  /** Files that are read at most, unless only one is wanted; the rest are reported. */
+  /** Files that are read at most; the rest are problems. */
   readonly most: number;
   /** Names that are read before others. */
   readonly first?: ReadonlySet<string>;
-  /** The only one that is wanted, if one is. */
+  /** Reads only this name. */
   readonly only?: string;
 }
 
 /**
- * Reads the conf files of an account in the last directory of `chain`, which is made if it is missing and below the home.
- * Never throws: what cannot be read is a problem. A directory that is not there holds nothing.
+ * Reads the conf files of an account in the last directory of `chain`; makes that where it is missing and below the home.
+ * Never throws: unreadable files become problems. A missing directory has no files.
  */
 export const readConfDirectory = (
   account: Account,
@@ -164,10 +165,10 @@ export const readConfDirectory = (
     makeOwnDirectory(account, identity, directory);
     return asUser(identity, () => readAsOwner(account, chain, directory, selection));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") {
+    if (codeOf(error) === "ENOENT") {
       return { files: [], passedOver: [], problems: [], complete: true };
     }
-    const problem = `${directory}: ${error instanceof Error ? error.message : String(error)}`;
+    const problem = `${directory}: ${messageOf(error)}`;
     return { files: [], passedOver: [], problems: [problem], complete: false };
   }
 };
@@ -203,7 +204,7 @@ const readAsOwner = (
     .filter((entry) => !isNamed(entry))
     .map(
       ({ shown }) =>
-        `${directory}/${shown}: no name for a daemon; use at most 64 of A-Z a-z 0-9 _ . - and begin with a letter or digit`,
+        `${directory}/${shown}: a daemon cannot have this name; use at most 64 of A-Z a-z 0-9 _ . - and begin with a letter or digit`,
     );
   const named = found.filter(isNamed).map(({ file }) => file);
   const rank = (file: string): number => (selection.first?.has(nameOf(file)) ? 0 : 1);

@@ -1,14 +1,14 @@
-/** What owners say of their daemons: their conf files and service directories, found, read and understood. */
+/** The port conf-source: finds, reads and parses conf files and service directories of owners. */
 import { hash } from "node:crypto";
 import { join } from "node:path";
 import type { Definition, Parsed, ParsedService, ServiceText } from "../../core/definition.ts";
 import type { Account } from "../../core/policy-rules.ts";
 import type { ConfDirectories, ConfSource, FoundFile, FoundFiles } from "../../engine/ports/conf-source.ts";
-import type { FileIdentity } from "../kernel/libc.ts";
+import type { FileIdentity } from "../kernel/file-identity.ts";
 import { type ConfDirectory, type ConfText, confPath, readConfDirectory, type Selection } from "./conf-dir.ts";
 import { ConfWatch } from "./conf-watch.ts";
+import type { FoundService } from "./service-content.ts";
 import {
-  type FoundService,
   readScript,
   readServiceDirectories,
   type ScriptText,
@@ -16,15 +16,15 @@ import {
   serviceFolders,
 } from "./service-dir.ts";
 
-/** What such files are, and how their texts are understood. */
+/** How files are selected and parsed. */
 export interface FileRules {
-  /** Reads a conf file's text. */
+  /** Parses a conf file. */
   readonly parse: (text: string, owner: Account) => Parsed<Definition>;
-  /** Reads what a service directory holds. */
+  /** Parses the content of a service directory. */
   readonly parseService: (text: ServiceText, owner: Account) => ParsedService;
-  /** Writes a problem of a text as `path:line: text`. */
+  /** Formats a problem as `path:line: text`. */
   readonly describe: (path: string, problem: { readonly line: number; readonly text: string }) => string;
-  /** What the names of daemons look like. */
+  /** Pattern of daemons' names. */
   readonly names: RegExp;
   /** Bytes of a conf file at most. */
   readonly largest: number;
@@ -32,54 +32,51 @@ export interface FileRules {
   readonly mostDaemons: number;
 }
 
-/** What of a directory is read, or read first. */
+/** Names that are read first, or the only one that is read. */
 type Wanted = Pick<Selection, "first" | "only">;
 type Named = Pick<FoundFile, "name" | "kind" | "path">;
-type Understood = Pick<FoundFile, "definition" | "errors" | "warnings" | "fingerprint">;
+type ParsedFields = Pick<FoundFile, "definition" | "errors" | "warnings" | "fingerprint">;
 
 /** The files of all owners. */
 export class ConfFiles implements ConfSource {
   readonly #rules: FileRules;
   readonly #identity: (owner: Account) => FileIdentity;
-  /** What conf files were understood as, by their paths: a text that is the same is not parsed again. */
-  readonly #understood = new Map<string, FoundFile>();
+  /** Parsed conf files by path: an unchanged text is not parsed again. */
+  readonly #parsed = new Map<string, FoundFile>();
   readonly #watches = new Map<string, ConfWatch>();
 
-  /** @param identity how the kernel sees an owner: it is with that authority that files are read */
+  /** @param identity of an owner, as whom files are read */
   constructor(rules: FileRules, identity: (owner: Account) => FileIdentity) {
     this.#rules = rules;
     this.#identity = identity;
   }
 
-  /** Reads all of an owner's, those in `first` before any other if they are too many. */
   readAll(owner: Account, directories: ConfDirectories, first: ReadonlySet<string>): FoundFiles {
     const conf = this.#readConf(owner, directories.chain, { first });
     const room = this.#rules.mostDaemons - conf.files.length;
     const services = this.#readServices(owner, directories.serviceChain, { first }, room);
-    const files = new Map(conf.files.map((file) => [file.name, this.#understand(owner, file)]));
-    // Both may lie below the same directory that is not to be trusted.
+    const files = new Map(conf.files.map((file) => [file.name, this.#parse(owner, file)]));
+    // Both may be below the same untrusted directory, with the same problem.
     const problems = [...new Set([...conf.problems, ...services.problems])];
     for (const service of services.directories) {
       const known = files.get(service.name);
-      if (known) problems.push(`${service.path}: not loaded, for ${known.path} has the same name; rename one of them`);
-      else files.set(service.name, this.#understandService(owner, service));
+      if (known) problems.push(`${service.path}: not loaded: ${known.path} has the same name; rename one of them`);
+      else files.set(service.name, this.#parseService(owner, service));
     }
     const passedOver = [...conf.passedOver, ...services.passedOver];
     return { files: [...files.values()], passedOver, problems, complete: conf.complete && services.complete };
   }
 
-  /** Reads the one of this name; undefined when there is none. */
   readOne(owner: Account, directories: ConfDirectories, name: string): FoundFile | undefined {
     const text = this.text(owner, directories.chain, name);
-    if (text) return this.#understand(owner, text);
+    if (text) return this.#parse(owner, text);
     const { directories: found, problems } = this.#readServices(owner, directories.serviceChain, { only: name });
-    if (found[0]) return this.#understandService(owner, found[0]);
+    if (found[0]) return this.#parseService(owner, found[0]);
     if (problems.length === 0) return undefined;
     const path = join(directories.serviceChain.at(-1) ?? "/", name, "run");
     return refused({ name, kind: "service", path }, problems.join("; "));
   }
 
-  /** Calls `changed` when something may have changed in these places, from now on. */
   watch(owner: Account, directories: ConfDirectories, changed: () => void): void {
     const watch = this.#watches.get(owner.name) ?? new ConfWatch();
     this.#watches.set(owner.name, watch);
@@ -100,7 +97,7 @@ export class ConfFiles implements ConfSource {
     const [found] = this.#readServices(owner, chain, { only: name }).directories;
     if (!found) return undefined;
     const { path } = found;
-    // Its reason names the path that it is about.
+    // Its reason contains the path.
     if (!found.content) return { path, text: undefined, problem: found.problem };
     return readScript(owner, this.#identity(owner), path, this.#rules.largest);
   }
@@ -120,7 +117,7 @@ export class ConfFiles implements ConfSource {
     return readServiceDirectories(owner, this.#identity(owner), chain, { names, largest, most, ...wanted });
   }
 
-  #understandService(owner: Account, { name, path, content, problem }: FoundService): FoundFile {
+  #parseService(owner: Account, { name, path, content, problem }: FoundService): FoundFile {
     const file = { name, kind: "service", path } as const;
     if (content === undefined) return { ...refused(file, ""), errors: [problem], fingerprint: `! ${problem}` };
     const { fingerprint, ...text } = content;
@@ -135,28 +132,28 @@ export class ConfFiles implements ConfSource {
     });
   }
 
-  #understand(owner: Account, { name, path, text, problem }: ConfText): FoundFile {
+  #parse(owner: Account, { name, path, text, problem }: ConfText): FoundFile {
     const file = { name, kind: "conf", path } as const;
     if (text === undefined) return refused(file, problem);
     const fingerprint = hash("sha256", text, "base64");
-    const known = this.#understood.get(path);
+    const known = this.#parsed.get(path);
     if (known?.fingerprint === fingerprint) return known;
     const { value, errors, warnings } = this.#rules.parse(text, owner);
     const describe = (what: { line: number; text: string }) => this.#rules.describe(path, what);
-    const understood = legible(file, {
+    const parsed = legible(file, {
       definition: value,
       errors: errors.map(describe),
       warnings: warnings.map(describe),
       fingerprint,
     });
-    this.#understood.set(path, understood);
-    return understood;
+    this.#parsed.set(path, parsed);
+    return parsed;
   }
 }
 
-const legible = (file: Named, understood: Understood): FoundFile => ({ ...file, legible: true, ...understood });
+const legible = (file: Named, parsed: ParsedFields): FoundFile => ({ ...file, legible: true, ...parsed });
 
-/** A file that may not be believed. */
+/** A file that cannot be read, or that other accounts may have written. */
 const refused = (file: Named, problem: string): FoundFile => {
   const errors = [`${file.path}: ${problem}`];
   return { ...file, legible: false, definition: undefined, errors, warnings: [], fingerprint: `! ${problem}` };

@@ -1,24 +1,25 @@
-/** Notices changes in directories of conf files and service directories, seen with their owner's authority. */
+/** Watches directories of conf files and service directories, as their owner. */
 import { type FSWatcher, statSync, watch } from "node:fs";
 import { asUser } from "../accounts/as-user.ts";
-import type { FileIdentity } from "../kernel/libc.ts";
+import { codeOf, messageOf } from "../kernel/error-code.ts";
+import type { FileIdentity } from "../kernel/file-identity.ts";
 
-/** How long it must have been quiet: whoever writes a file in pieces is let finish. In ms. */
+/** Time without a change before `changed` is called, so that a file written in pieces is complete. In ms. */
 const QUIET = 300;
-/** How long somebody who never stops writing can put it off. In ms. */
+/** Longest delay by continuous changes. In ms. */
 const LONGEST = 5000;
-/** A look is not repeated sooner than this many times the time that it takes, so that writing costs the writer more. */
+/** Pause after a call of `changed`, as a multiple of its duration, so that frequent changes cost the owner more. */
 const PATIENCE = 20;
 
-/** A directory that is listened to; another that takes its place has another inode. */
-interface Ear {
+/** A watched directory; one that replaces it has another inode. */
+interface Watched {
   readonly inode: number;
   readonly watcher: FSWatcher;
 }
 
-/** Follows directories, or those that take their places. */
+/** Watches directories, and those that replace them. */
 export class ConfWatch {
-  readonly #ears = new Map<string, Ear>();
+  readonly #watched = new Map<string, Watched>();
   #identity: FileIdentity | undefined;
   #directories: readonly string[] = [];
   #changed: () => void = () => undefined;
@@ -27,9 +28,9 @@ export class ConfWatch {
   #notBefore = 0;
 
   /**
-   * Calls `changed` after changes in `directories`, from now on, and once for those that were not followed before: what
-   * was made in them meanwhile has been told to nobody. A directory that is not there is not followed.
-   * @throws Error that names the first that cannot be watched, and why; the others are
+   * Calls `changed` after changes in `directories` from now on, and once where a directory is new here: files made in it
+   * before caused no event. A missing directory is not watched.
+   * @throws Error that names the first directory that cannot be watched, and why; the others are watched
    */
   follow(identity: FileIdentity, directories: readonly string[], changed: () => void): void {
     const followed = new Set(this.#directories);
@@ -38,75 +39,75 @@ export class ConfWatch {
     this.#directories = directories;
     this.#changed = changed;
     try {
-      if (this.#first === undefined) this.#listen(identity);
+      if (this.#first === undefined) this.#watchAll(identity);
     } finally {
       if (grown) this.#notice();
     }
   }
 
-  #listen(identity: FileIdentity): void {
+  #watchAll(identity: FileIdentity): void {
     const wanted = new Set(this.#directories);
-    for (const directory of this.#ears.keys()) if (!wanted.has(directory)) this.#deafen(directory);
-    const deaf = asUser(identity, () => [...wanted].flatMap((directory) => this.#tryToListen(directory)));
-    if (deaf[0] === undefined) return;
-    const others = deaf.length === 1 ? "" : `, as ${deaf.length - 1} more`;
-    throw new Error(`${deaf[0]}${others}`);
+    for (const directory of this.#watched.keys()) if (!wanted.has(directory)) this.#unwatch(directory);
+    const failures = asUser(identity, () => [...wanted].flatMap((directory) => this.#tryToWatch(directory)));
+    if (failures[0] === undefined) return;
+    const others = failures.length === 1 ? "" : `, as ${failures.length - 1} more`;
+    throw new Error(`${failures[0]}${others}`);
   }
 
-  /** Gives why it cannot be listened to, if so. */
-  #tryToListen(directory: string): string[] {
+  /** Why a directory cannot be watched, if so. */
+  #tryToWatch(directory: string): string[] {
     try {
-      this.#listenTo(directory);
+      this.#watchOne(directory);
       return [];
     } catch (error) {
-      const { code, message } = error as NodeJS.ErrnoException;
-      return [`${directory}: cannot be watched (${code ?? message}), so changes in it are found by rescan alone`];
+      const why = codeOf(error) || messageOf(error);
+      return [`${directory}: cannot be watched (${why}), so only a rescan finds changes in it`];
     }
   }
 
-  #listenTo(directory: string): void {
+  #watchOne(directory: string): void {
     const inode = statSync(directory, { throwIfNoEntry: false })?.ino;
-    if (inode !== undefined && inode === this.#ears.get(directory)?.inode) return;
-    this.#deafen(directory);
+    if (inode !== undefined && inode === this.#watched.get(directory)?.inode) return;
+    this.#unwatch(directory);
     if (inode === undefined) return;
     const watcher = watch(directory, { persistent: false }, () => this.#notice());
     watcher.on("error", () => undefined);
-    this.#ears.set(directory, { inode, watcher });
+    this.#watched.set(directory, { inode, watcher });
   }
 
-  #deafen(directory: string): void {
-    this.#ears.get(directory)?.watcher.close();
-    this.#ears.delete(directory);
+  #unwatch(directory: string): void {
+    this.#watched.get(directory)?.watcher.close();
+    this.#watched.delete(directory);
   }
 
-  /** One event is enough: who makes thousands is not listened to until it may be quiet again. */
+  /** After one event watching pauses: thousands of them cost nothing. */
   #notice(): void {
-    for (const directory of this.#ears.keys()) this.#deafen(directory);
+    for (const directory of this.#watched.keys()) this.#unwatch(directory);
     const now = performance.now();
     this.#first ??= now;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#listenAgain(), QUIET);
+    this.#timer = setTimeout(() => this.#watchAgain(), QUIET);
   }
 
-  /** Listens for the rest of the quiet that there must be before a look. */
-  #listenAgain(): void {
+  /** Watches for the rest of the time without a change. */
+  #watchAgain(): void {
     const now = performance.now();
     try {
-      if (this.#identity) this.#listen(this.#identity);
+      if (this.#identity) this.#watchAll(this.#identity);
     } catch {
-      // A directory that cannot be watched is found by the next rescan.
+      // The next rescan finds changes in a directory that cannot be watched.
     }
     const late = now >= (this.#first ?? now) + LONGEST;
-    // News that is on its way here would put off even what is to be done at once, and again the next time.
+    // When it is late, not by a timer that further events would restart.
     if (late && now >= this.#notBefore) this.#look();
     else this.#timer = setTimeout(() => this.#look(), Math.max(late ? 0 : QUIET, this.#notBefore - now));
   }
 
   #look(): void {
     this.#first = undefined;
-    const begun = performance.now();
+    const startedAt = performance.now();
     this.#changed();
     const ended = performance.now();
-    this.#notBefore = ended + PATIENCE * (ended - begun);
+    this.#notBefore = ended + PATIENCE * (ended - startedAt);
   }
 }

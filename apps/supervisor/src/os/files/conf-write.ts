@@ -1,4 +1,4 @@
-/** Writing a tenant's conf file with the tenant's authority, so that a reader finds a whole text, never a part. */
+/** Writes a tenant's conf file as the tenant, and so that readers never find a part of it. */
 import { randomBytes } from "node:crypto";
 import {
   closeSync,
@@ -13,20 +13,20 @@ import {
   writeFileSync,
 } from "node:fs";
 import { asUser } from "../accounts/as-user.ts";
-import type { FileIdentity } from "../kernel/libc.ts";
+import type { FileIdentity } from "../kernel/file-identity.ts";
 
-/** A new file may come to hold passwords: it is its owner's alone. */
+/** Only the owner has access: a conf file may contain passwords. */
 const NEW_FILE = 0o600;
 
-/** Writes a text beside its place, and has it put there; whatever comes of that, nothing is left beside it. */
+/** Writes a draft beside `path`, calls `put` with it, and removes the draft in any case. */
 const writeBeside = (path: string, mode: number, text: string, put: (draft: string) => void): void => {
-  // Nobody can have put anything in the way of a name that they cannot know.
+  // Nobody can predict the name and occupy it.
   const draft = `${path}.${randomBytes(8).toString("hex")}~`;
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   const fd = openSync(draft, flags, mode);
   try {
     try {
-      // No umask has a say in what the file had before.
+      // The mode of the old file, whatever the umask.
       fchmodSync(fd, mode);
       writeFileSync(fd, text);
       fsyncSync(fd);
@@ -41,18 +41,18 @@ const writeBeside = (path: string, mode: number, text: string, put: (draft: stri
 
 /**
  * Replaces a conf file in one step, as its owner.
- * @throws errno errors; the old text is still there then
+ * @throws errno errors; the file is unchanged then
  */
 export const replaceConfFile = (identity: FileIdentity, path: string, text: string): void =>
   asUser(identity, () => {
     const stats = lstatSync(path);
-    if (!stats.isFile()) throw Object.assign(new Error("it is no regular file any more"), { code: "EINVAL" });
+    if (!stats.isFile()) throw Object.assign(new Error("it is no longer a regular file"), { code: "EINVAL" });
     writeBeside(path, (stats.mode & 0o777) | NEW_FILE, text, (draft) => renameSync(draft, path));
   });
 
 /**
- * Makes a conf file in one step, as its owner, where there is nothing of that name.
- * @throws errno errors, EEXIST where there is something
+ * Makes a conf file in one step, as its owner.
+ * @throws errno errors; EEXIST where the name exists
  */
 export const makeConfFile = (identity: FileIdentity, path: string, text: string): void =>
   asUser(identity, () => writeBeside(path, NEW_FILE, text, (draft) => linkSync(draft, path)));

@@ -1,18 +1,20 @@
-/** How much an account has put into a directory that it was given: counted no further than to what is too much. */
+/** Measures what an account has put into its directory, up to the limits. */
 import { closeSync, constants, lstatSync, openSync } from "node:fs";
+import { MIB, writeSize } from "../../core/units.ts";
+import { codeOf } from "../kernel/error-code.ts";
 import { entriesOf, Overcrowded } from "./entries.ts";
 
-/** What there may be in all, besides the directory. */
+/** Limits of files and their bytes below the directory. */
 const MOST_FILES = 64;
-const MOST_MEGABYTES = 1;
+const MOST_BYTES = MIB;
 
 const TOO_MANY = `more than ${MOST_FILES} files`;
-const TOO_LARGE = `more than ${MOST_MEGABYTES}M`;
-const HIDDEN = "a directory that cannot be looked into";
-/** What becomes of a file that the account has taken away meanwhile, or put another in its place. */
+const TOO_LARGE = `more than ${writeSize(MOST_BYTES)}`;
+const HIDDEN = "a directory that cannot be read";
+/** Errors for a file that the account has removed or replaced meanwhile. */
 const CHANGED: ReadonlySet<string> = new Set(["ENOENT", "ENOTDIR", "ELOOP"]);
 
-/** What of the files there is too much, in words; undefined where nothing is. Links are not followed. `asUser` is its caller's to say. */
+/** Which limit the files exceed, in words; undefined where none. Does not follow links. The caller acts as the account. */
 export const excessIn = (directory: string): string | undefined => {
   let [files, bytes] = [0, 0];
   const look = (inside: string): string | undefined => {
@@ -22,7 +24,7 @@ export const excessIn = (directory: string): string | undefined => {
       const path = Buffer.concat([Buffer.from(`${inside}/`), name]);
       const found = lstatSync(path, { throwIfNoEntry: false });
       bytes += (found?.blocks ?? 0) * BLOCK;
-      if (bytes > MOST_MEGABYTES * 1024 ** 2) return TOO_LARGE;
+      if (bytes > MOST_BYTES) return TOO_LARGE;
       const excess = found?.isDirectory() ? within(path) : undefined;
       if (excess !== undefined) return excess;
     }
@@ -49,10 +51,10 @@ export const excessIn = (directory: string): string | undefined => {
 /** Of st_blocks (stat(2)). */
 const BLOCK = 512;
 
-/** @throws what says nothing about the directory */
+/** @throws errors that say nothing about the directory */
 const failed = (error: unknown): string | undefined => {
   if (error instanceof Overcrowded) return TOO_MANY;
-  const { code = "" } = error as NodeJS.ErrnoException;
+  const code = codeOf(error);
   if (code === "EACCES") return HIDDEN;
   if (CHANGED.has(code)) return undefined;
   throw error;

@@ -1,36 +1,18 @@
-/**
- * The web server from where the supervisor stands: a directory in which it lays out vhosts, and one in which it finds what
- * became of them. nginx/web-server comes, tries and takes them; the supervisor has no power over that process.
- *
- *     <sites>/offered/sites.conf    ours; its first line is `# generation ID`
- *     <sites>/accepted/served       the web server's own: what every visitor meets
- *     <sites>/accepted/answer       `ID accepted` or `ID refused`; `left out SITE: COMPLAINT` for each; what Nginx says
- */
-import { createHash } from "node:crypto";
-import {
-  chmodSync,
-  chownSync,
-  closeSync,
-  constants,
-  fstatSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  readSync,
-  renameSync,
-  writeFileSync,
-} from "node:fs";
-import { dirname, join } from "node:path";
+/** Where Nginx finds what sites are made of, and the record of who holds which host. */
+import { chmodSync, chownSync, lstatSync, mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import type { DaemonKey } from "../../core/daemon-key.ts";
 import type { Account } from "../../core/policy-rules.ts";
-import type { SiteMemory, WebServer, WebServerAnswer } from "../../web/ports/web-server.ts";
+import type { SitePlaces } from "../../web/ports/site-places.ts";
+import type { SiteMemory, SiteRecord } from "../../web/ports/site-record.ts";
 import { asUser } from "../accounts/as-user.ts";
-import type { FileIdentity } from "../kernel/libc.ts";
+import type { FileIdentity } from "../kernel/file-identity.ts";
 import { privileged } from "../kernel/privileges.ts";
+import { digestOf, replaceFile } from "./whole-file.ts";
 
 /** Where things are. */
 export interface NginxOptions {
+  /** Nginx's directory; its account owns `accepted/` below. */
   readonly sitesDir: string;
   readonly logsDir: string;
   readonly fastcgiDir: string;
@@ -42,79 +24,16 @@ export interface NginxOptions {
 
 /** Bumped when SiteMemory changes its shape. */
 const FORMAT = 1;
-/** Of what the web server leaves, no more is read. In bytes. */
-const LARGEST_ANSWER = 64 << 10;
-const LARGEST_SITES = 64 << 20;
-const LONGEST_MESSAGE = 1000;
-/** Errors that say of a path itself that there is nothing to be seen; others are the machine's, and may pass. */
+/** Errors that a path itself causes; others are the machine's, and may pass. */
 const UNSEEN: ReadonlySet<string> = new Set(["ENOTDIR", "EACCES", "EPERM", "ELOOP", "ENAMETOOLONG"]);
 
 const own = process.geteuid?.() ?? 0;
 
-/** A file that another account may have made; "" where it is none, or too large. */
-const readStranger = (path: string, largest: number): string => {
-  let fd: number | undefined;
-  try {
-    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    const stats = fstatSync(fd);
-    if (!stats.isFile() || stats.size > largest) return "";
-    const text = Buffer.alloc(stats.size);
-    return text.toString("utf8", 0, readSync(fd, text, 0, text.length, 0));
-  } catch {
-    return "";
-  } finally {
-    if (fd !== undefined) closeSync(fd);
-  }
-};
-
-const replaceFile = (path: string, text: string, mode: number): void => {
-  writeFileSync(`${path}~`, text);
-  chmodSync(`${path}~`, mode);
-  renameSync(`${path}~`, path);
-};
-
-const digestOf = (text: string): string => createHash("sha256").update(text).digest("hex");
-
-/** Offers vhosts to an nginx that runs nginx/web-server. */
-export class NginxSites implements WebServer {
+export class NginxSites implements SitePlaces, SiteRecord {
   readonly #options: NginxOptions;
-  readonly #offered: string;
-  /** The text that lies there; undefined before it has been looked at. */
-  #text: string | undefined;
 
   constructor(options: NginxOptions) {
     this.#options = options;
-    this.#offered = join(options.sitesDir, "offered/sites.conf");
-  }
-
-  offer(text: string): void {
-    this.#text ??= readStranger(this.#offered, LARGEST_SITES);
-    const whole = `# generation ${digestOf(text).slice(0, 16)}\n${text}`;
-    // Who has no site has nothing to tell.
-    if (whole === this.#text || (text === "" && this.#text === "")) return;
-    mkdirSync(dirname(this.#offered), { recursive: true, mode: 0o755 });
-    chmodSync(dirname(this.#offered), 0o755);
-    replaceFile(this.#offered, whole, 0o644);
-    this.#text = whole;
-  }
-
-  answer(): WebServerAnswer | undefined {
-    if (!this.#text) return { accepted: true, message: "", leftOut: new Map() };
-    const generation = this.#text.slice(0, this.#text.indexOf("\n")).split(" ")[2];
-    const text = readStranger(join(this.#options.sitesDir, "accepted/answer"), LARGEST_ANSWER);
-    const [head = "", ...message] = text.split("\n");
-    const [id, word] = head.split(" ");
-    if (id !== generation || (word !== "accepted" && word !== "refused")) return undefined;
-    const leftOut = message.flatMap((line): [string, string][] => {
-      const [, site, complaint] = /^left out (\S+): (.*)$/.exec(line) ?? [];
-      return site === undefined || complaint === undefined ? [] : [[site, complaint]];
-    });
-    const rest = message.slice(leftOut.length).join(" ").trim();
-    return { accepted: word === "accepted", message: rest.slice(0, LONGEST_MESSAGE), leftOut: new Map(leftOut) };
-  }
-
-  inForce(): string {
-    return readStranger(join(this.#options.sitesDir, "accepted/served"), LARGEST_SITES);
   }
 
   socketPath({ owner, name }: DaemonKey): string {
@@ -133,7 +52,7 @@ export class NginxSites implements WebServer {
     }
     const { uid, gid } = lstatSync(path);
     if (!privileged) return path;
-    // Whoever has the directory of what is accepted is the web server.
+    // The web server's account owns this directory.
     const server = lstatSync(join(sitesDir, "accepted")).uid;
     if (uid !== server || gid !== (group ?? 0)) chownSync(path, server, group ?? 0);
     return path;
@@ -161,7 +80,7 @@ export class NginxSites implements WebServer {
       const { format, digest, value } = JSON.parse(readFileSync(this.#options.memory, "utf8"));
       if (format === FORMAT && digest === digestOf(JSON.stringify(value))) return value as SiteMemory;
     } catch {
-      // None was written yet, or it is damaged: then the first of those who claim a host has it.
+      // None was written yet, or it is damaged: then the first claim holds a host.
     }
     return { holders: {}, sites: {} };
   }

@@ -1,5 +1,6 @@
-/** The policy file's text, taken only from a file that nobody but root, or the supervisor's own account, can write. */
+/** Reads the policy file, which only root or the supervisor's own account may be able to write. */
 import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
+import { codeOf } from "../kernel/error-code.ts";
 import { lineThatIsNotUtf8, readUtf8 } from "./utf8.ts";
 
 /**
@@ -11,7 +12,7 @@ export const readPolicyFile = (path: string): string => {
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
-    throw new Error(`${path}: the policy file cannot be opened: ${(error as NodeJS.ErrnoException).code}`);
+    throw new Error(`${path}: the policy file cannot be opened: ${codeOf(error)}`);
   }
   try {
     const stats = fstatSync(fd);
@@ -27,7 +28,7 @@ export const readPolicyFile = (path: string): string => {
     const bytes = readFileSync(fd);
     const text = readUtf8(bytes);
     if (text !== undefined) return text;
-    throw new Error(`${path}:${lineThatIsNotUtf8(bytes)}: this line is not UTF-8 text; write it anew`);
+    throw new Error(`${path}:${lineThatIsNotUtf8(bytes)}: this line is not UTF-8 text; rewrite it`);
   } finally {
     closeSync(fd);
   }

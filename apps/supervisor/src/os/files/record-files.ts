@@ -1,10 +1,12 @@
 /** Records of instances as files: `<owner>/<name>.json`, for further instances `<owner>/<name>#<number>.json`. */
 import type { InstanceKey } from "../../core/daemon-key.ts";
 import type { InstanceRecord, RecordSlot, Records } from "../../engine/ports/records.ts";
+import { messageOf } from "../kernel/error-code.ts";
+import { isInstanceRecord, wrongRecordFields } from "./instance-record.ts";
 import { recordName } from "./record-name.ts";
 import type { StateFiles } from "./state-file.ts";
 
-/** Reports a problem with what belongs to a daemon, named `owner/name`. */
+/** Reports a problem with the resources of a daemon, named `owner/name`, or of its instance, named `owner/name#number`. */
 export type Report = (daemon: string, problem: string) => void;
 
 class Slot implements RecordSlot {
@@ -54,16 +56,26 @@ export class RecordFiles implements Records {
   recall({ owner, name }: Parameters<Records["recall"]>[0]): ReadonlyMap<number, InstanceRecord> {
     const records = new Map<number, InstanceRecord>();
     for (const instance of this.#instances(owner.name, name)) {
-      const record = this.#states.read(owner.name, recordName({ name, instance })) as InstanceRecord | undefined;
+      const record = this.#read(owner.name, recordName({ name, instance }));
       if (record) records.set(instance, record);
     }
     return records;
   }
 
+  #read(owner: string, file: string): InstanceRecord | undefined {
+    const record = this.#states.read(owner, file);
+    if (record === undefined || isInstanceRecord(record)) return record;
+    const wrong = wrongRecordFields(record).join(", ");
+    this.#report(`${owner}/${file}`, `its record is ignored, so its run is not adopted: wrong fields: ${wrong}`);
+    return undefined;
+  }
+
   #instances(owner: string, name: string): number[] {
     const numbers = this.#states.list(owner).flatMap((file) => {
       const [daemon, number = "1"] = file.split("#");
-      return daemon === name ? Number(number) : [];
+      const instance = Number(number);
+      const isOurs = Number.isSafeInteger(instance) && instance >= 1 && recordName({ name, instance }) === file;
+      return daemon === name && isOurs ? instance : [];
     });
     return numbers.sort((a, b) => a - b);
   }
@@ -80,7 +92,7 @@ export class RecordFiles implements Records {
     for (const instance of this.#instances(owner, name)) this.remove(owner, recordName({ name, instance }));
   }
 
-  /** Has a slot written at the end of the present turn. */
+  /** Writes a slot at the end of the current turn of the event loop. */
   due(slot: Slot): void {
     if (this.#due.size === 0) setImmediate(() => this.flush());
     this.#due.add(slot);
@@ -96,8 +108,8 @@ export class RecordFiles implements Records {
     try {
       this.#states.write(owner, file, record);
     } catch (error) {
-      // A full disk must not stop daemons; only a supervisor that dies now would find an old record.
-      this.#report(`${owner}/${file}`, `cannot write its state: ${error instanceof Error ? error.message : error}`);
+      // A full disk must not stop daemons; the next supervisor finds an old record.
+      this.#report(`${owner}/${file}`, `cannot write its record: ${messageOf(error)}`);
     }
   }
 
@@ -105,8 +117,8 @@ export class RecordFiles implements Records {
     try {
       this.#states.remove(owner, file);
     } catch (error) {
-      const why = error instanceof Error ? error.message : error;
-      this.#report(`${owner}/${file}`, `cannot remove its state: ${why}`);
+      const why = messageOf(error);
+      this.#report(`${owner}/${file}`, `cannot remove its record: ${why}`);
     }
   }
 }

@@ -1,20 +1,22 @@
-/** One supervisor a directory: two would each run every daemon. */
+/** Locks a directory, so that no two supervisors run the same daemons. */
 import { constants, openSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { lock } from "../kernel/libc.ts";
+import { lock } from "../kernel/file-calls.ts";
 
 /**
- * Claims `directory` for as long as this process lives.
- * @throws Error that names the holder
+ * Locks `directory` until this process ends.
+ * @throws Error that names the process that holds the lock
  */
-export const claimDirectory = (directory: string): void => {
+export const lockDirectory = (directory: string): void => {
   const path = join(directory, "supervisor.lock");
   const fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
   try {
     lock(fd);
   } catch {
     const holder = readFileSync(path, "utf8").trim();
-    throw new Error(`${directory}: another supervisor (pid ${holder}) uses this directory; stop it, or choose another`);
+    throw new Error(
+      `${directory}: another supervisor (pid ${holder}) uses this directory; stop it, or choose another directory`,
+    );
   }
   writeSync(fd, `${process.pid}\n`.padEnd(12), 0);
 };

@@ -1,23 +1,23 @@
 import { accessSync, constants } from "node:fs";
 import { dirname, join } from "node:path";
 
-/** From the supervisor's program: where it is installed (build.ts), and where it lies in a checkout. */
+/** Relative to the supervisor's program: in an installation (build.ts), and in a checkout. */
 const PLACES = ["daemontools", "../../../../daemontools"];
 
 /**
- * The folder with the programs for service directories' scripts.
+ * The directory with the programs for scripts of service directories.
  * @param program path of the supervisor's program
- * @throws Error when it is not where it belongs
+ * @throws Error where it is missing
  */
 export const findServiceTools = (program: string): string => {
   for (const place of PLACES) {
-    const folder = join(dirname(program), place);
+    const directory = join(dirname(program), place);
     try {
-      accessSync(join(folder, "envdir"), constants.X_OK);
-      return folder;
+      accessSync(join(directory, "envdir"), constants.X_OK);
+      return directory;
     } catch {
-      // It may be in the next place.
+      // Try the next place.
     }
   }
-  throw new Error(`there is no folder daemontools beside ${program}; install dmhost again, or build it in a checkout`);
+  throw new Error(`there is no directory daemontools beside ${program}; reinstall dmhost, or run it from a checkout`);
 };

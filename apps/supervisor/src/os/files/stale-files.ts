@@ -1,24 +1,26 @@
 /**
- * What an account has left in a directory that it was given: taken away by a program of the account's own, so that neither
- * links in it nor how deep or large it is are of any consequence to the supervisor.
+ * Removes the stale files of an account by a program that runs as the account, so that links among them, their depth and
+ * their number cannot harm the supervisor.
  */
 import { spawn } from "node:child_process";
 import { rmdirSync } from "node:fs";
-import { closeOnExec, type FileIdentity } from "../kernel/libc.ts";
+import { closeOnExec } from "../kernel/descriptors.ts";
+import type { FileIdentity } from "../kernel/file-identity.ts";
 import { privileged } from "../kernel/privileges.ts";
 
-/** How long it may take. In ms. */
+/** Time limit of one removal. In ms. */
 const LONGEST = 60_000;
 
-/** A directory that its owner has shut is opened again. */
+/** At the second try it restores permissions that the account has taken from its directories. */
 const REMOVE = 'rm -rf -- "$1" || { chmod -R u+rwX -- "$1"; rm -rf -- "$1"; }';
 
-/** What is being done for each account, one thing after the other. */
+/** The last removal of each account, by uid: removals of an account execute one after another. */
 const queues = new Map<number, Promise<void>>();
 
 /**
- * Begins to remove what is in the directory, and it, which only the supervisor can move. `done` is called when that is over;
- * what cannot be removed, or not in a minute, is left.
+ * Starts to remove a directory, which only the supervisor can rename, with all that is in it. Leaves what cannot be removed
+ * within a minute.
+ * @param done called at the end
  */
 export const removeStaleFiles = (directory: string, { uid, gid }: FileIdentity, done: () => void): void => {
   const before = queues.get(uid) ?? Promise.resolve();
@@ -27,7 +29,7 @@ export const removeStaleFiles = (directory: string, { uid, gid }: FileIdentity, 
     try {
       rmdirSync(directory);
     } catch {
-      // Its account sees to it that it stays; it counts against it (binding.ts: MOST_LEFT).
+      // The account keeps files in it; they count towards its limit (bind-directory.ts: MOST_LEFT).
     }
     if (queues.get(uid) === after) queues.delete(uid);
     done();
@@ -38,16 +40,21 @@ export const removeStaleFiles = (directory: string, { uid, gid }: FileIdentity, 
 const run = (argv: readonly string[], uid: number, gid: number): Promise<void> =>
   new Promise((resolve) => {
     const become = ["/usr/bin/setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups", "--no-new-privs"];
-    const powerless = ["--inh-caps=-all", "--bounding-set=-all", "--"];
-    const [file = "", ...args] = [...(privileged ? [...become, ...powerless] : []), "/usr/bin/nice", "-n19", ...argv];
+    const unprivileged = ["--inh-caps=-all", "--bounding-set=-all", "--"];
+    const [file = "", ...args] = [
+      ...(privileged ? [...become, ...unprivileged] : []),
+      "/usr/bin/nice",
+      "-n19",
+      ...argv,
+    ];
     closeOnExec();
     const child = spawn(file, args, { cwd: "/", env: { PATH: "/usr/bin:/bin" }, stdio: "ignore", detached: true });
-    // With what it has begun: it leads a group of its own, and has not been waited for.
+    // The whole process group. The child is not reaped yet, so the number is still its own.
     const limit = setTimeout(() => child.pid !== undefined && process.kill(-child.pid, "SIGKILL"), LONGEST);
-    const over = (): void => {
+    const finished = (): void => {
       clearTimeout(limit);
       resolve();
     };
-    child.on("error", over);
-    child.on("exit", over);
+    child.on("error", finished);
+    child.on("exit", finished);
   });

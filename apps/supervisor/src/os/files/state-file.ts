@@ -1,4 +1,4 @@
-/** What one supervisor leaves for the next: a small file a daemon, trusted only on the boot that it was written on. */
+/** Files that one supervisor writes for the next; valid only during the boot in which they were written. */
 import { hash } from "node:crypto";
 import {
   closeSync,
@@ -12,10 +12,10 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { exchangeFiles } from "../kernel/libc.ts";
+import { exchangeFiles } from "../kernel/file-calls.ts";
 import { processEpoch } from "../kernel/process-table.ts";
 
-/** Bumped when what is written changes its shape. */
+/** Increase it when the shape of the values changes. */
 const FORMAT = 5;
 
 const digestOf = (value: unknown): string => hash("sha256", JSON.stringify(value), "base64");
@@ -34,7 +34,7 @@ export class StateFiles {
   }
 
   /**
-   * Writes what is to be known of a daemon.
+   * Writes a value.
    * @throws errno errors
    */
   write(owner: string, name: string, value: unknown): void {
@@ -42,7 +42,7 @@ export class StateFiles {
     const spare = `${path}~`;
     const text = JSON.stringify({ format: FORMAT, epoch: this.#epoch, digest: digestOf(value), value });
     try {
-      // The one before last is written over: to make a file and delete another each time costs ext4 more than all the rest.
+      // Overwrites the last but one: making and deleting a file each time costs ext4 more than everything else here.
       overwrite(spare, text);
     } catch {
       mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
@@ -56,7 +56,7 @@ export class StateFiles {
   }
 
   /**
-   * What was written in this boot and pid namespace; undefined for anything else, damaged files too
+   * The value that was written in this boot and pid namespace; undefined for any other or damaged file
    * (docs/explanation/security.md#19).
    */
   read(owner: string, name: string): unknown {
@@ -68,12 +68,12 @@ export class StateFiles {
     }
   }
 
-  /** Owners for whom something was written. */
+  /** Owners with files. */
   owners(): string[] {
     return entries(this.#directory);
   }
 
-  /** Names of what was written for an owner. */
+  /** Names of an owner's files. */
   list(owner: string): string[] {
     return entries(join(this.#directory, owner)).flatMap((file) =>
       file.endsWith(".json") ? file.slice(0, -".json".length) : [],

@@ -1,6 +1,6 @@
+/** The port clock: the kernel's monotonic clock, which continues across a re-exec of the supervisor. */
 import type { Clock } from "../../engine/ports/clock.ts";
 
-/** The kernel's monotonic clock: it continues when the supervisor is replaced. */
 export const systemClock: Clock = {
   now: () => Number(process.hrtime.bigint() / 1000n) / 1000,
   random: () => Math.random(),

@@ -1,18 +1,18 @@
-/** How much of a processor's time may go into what others can make expensive: a small share of it, saved up a little. */
+/** A token bucket for processor time: bounds the work that tenants can cause. */
 export class CpuBudget {
   readonly #share: number;
   readonly #burst: number;
   readonly #clock: () => number;
   readonly #queue = new Set<() => void>();
   #timer: NodeJS.Timeout | undefined;
-  /** Whether somebody's turn is not over. */
-  #taken = false;
+  /** Whether work of the queue is executing. */
+  #busy = false;
   #balance: number;
   #at: number;
 
   /**
-   * @param share of the time that passes
-   * @param burst what can be saved up, in ms
+   * @param share part of the time that passes
+   * @param burst largest balance, in ms
    * @param clock in ms
    */
   constructor(share: number, burst: number, clock: () => number = () => performance.now()) {
@@ -23,7 +23,7 @@ export class CpuBudget {
     this.#at = clock();
   }
 
-  /** What there is of it, in ms; below 0 it is owed. */
+  /** Processor time that may be spent now, in ms; below 0 after an overdraft. */
   get balance(): number {
     const now = this.#clock();
     this.#balance = Math.min(this.#burst, this.#balance + (now - this.#at) * this.#share);
@@ -31,21 +31,21 @@ export class CpuBudget {
     return this.#balance;
   }
 
-  /** In how many ms there will be some again; 0 where there is. */
+  /** Time until the balance is positive, in ms; 0 where it is. */
   get wait(): number {
     const { balance } = this;
     return balance > 0 ? 0 : Math.ceil((1 - balance) / this.#share);
   }
 
   /**
-   * Does work when there is some of it and those who came before have had their turn: at once, if nobody waits. The function
-   * that is returned gives it up.
+   * Queues work and charges it. It executes at once where nothing is queued and the balance is positive. The function that
+   * is returned cancels it.
    */
   inTurn(work: () => void): () => void {
     this.#queue.add(work);
-    const isFree = !this.#taken && this.#timer === undefined && this.#queue.size === 1;
+    const isFree = !this.#busy && this.#timer === undefined && this.#queue.size === 1;
     if (isFree && this.wait === 0) this.#next();
-    else this.#await();
+    else this.#schedule();
     return () => this.#queue.delete(work);
   }
 
@@ -53,30 +53,30 @@ export class CpuBudget {
     const [first] = this.#queue;
     if (!first) return;
     this.#queue.delete(first);
-    this.#taken = true;
+    this.#busy = true;
     try {
       this.charge(first);
     } finally {
-      this.#taken = false;
-      this.#await();
+      this.#busy = false;
+      this.#schedule();
     }
   }
 
-  #await(): void {
-    if (this.#taken || this.#queue.size === 0) return;
+  #schedule(): void {
+    if (this.#busy || this.#queue.size === 0) return;
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
       this.#next();
     }, this.wait);
   }
 
-  /** Does work, and pays for the time that it takes. */
+  /** Executes work and subtracts its time from the balance. */
   charge<T>(work: () => T): T {
-    const begun = this.#clock();
+    const startedAt = this.#clock();
     try {
       return work();
     } finally {
-      this.#balance = this.balance - (this.#clock() - begun);
+      this.#balance = this.balance - (this.#clock() - startedAt);
     }
   }
 }

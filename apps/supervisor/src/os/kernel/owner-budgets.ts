@@ -1,6 +1,6 @@
 import { CpuBudget } from "./cpu-budget.ts";
 
-/** Part of one processor that may be spent for the daemons of one owner, and what of it is saved up, in ms. */
+/** Share of one processor for one owner's daemons, and the largest balance in ms. */
 const SHARE = 0.05;
 const BURST = 100;
 

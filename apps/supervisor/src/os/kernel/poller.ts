@@ -1,26 +1,24 @@
-/**
- * One wait for many raw descriptors: a single poll(2) on a thread of its own
- * (docs/explanation/architecture.md#descriptors).
- */
+/** Waits for many raw descriptors with one poll(2) in another thread (docs/explanation/architecture.md#descriptors). */
 import { readSync, writeSync } from "node:fs";
-import { eventfd, pollReadable } from "./libc.ts";
+import { eventfd } from "./descriptors.ts";
+import { pollReadable } from "./poll.ts";
 
 const ONE = Buffer.from(BigUint64Array.of(1n).buffer);
 
-/** Calls back when a descriptor becomes readable. No thread waits while there is nothing to wait for. */
+/** Calls back when a descriptor becomes readable. No thread waits while no descriptor is registered. */
 export class Poller {
   readonly #callbacks = new Map<number, () => void>();
   readonly #interrupt = eventfd();
   #polling = false;
 
-  /** Calls `ready` once, when `fd` is readable. The descriptor stays the caller's, to be closed after that. */
+  /** Calls `ready` once, when `fd` is readable. The caller keeps the descriptor, and closes it only after that or `forget`. */
   once(fd: number, ready: () => void): void {
     this.#callbacks.set(fd, ready);
     if (this.#polling) writeSync(this.#interrupt, ONE);
     else this.#poll();
   }
 
-  /** Gives up waiting for a descriptor, which may be closed then. */
+  /** Stops waiting for a descriptor; the caller may close it then. */
   forget(fd: number): void {
     if (!this.#callbacks.delete(fd)) return;
     if (this.#polling) writeSync(this.#interrupt, ONE);

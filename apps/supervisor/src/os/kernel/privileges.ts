@@ -1,2 +1,2 @@
-/** Whether this process may act as other accounts; if not, its own is the only tenant. */
+/** Whether this process can act as other accounts; if not, its own account is the only tenant. */
 export const privileged = process.geteuid?.() === 0;

@@ -1,9 +1,10 @@
 /**
- * What /proc says of processes. A pid alone proves nothing (docs/explanation/security.md#11): a process is its pid and
- * its start time.
+ * Processes as /proc lists them. A pid alone proves nothing (docs/explanation/security.md#11): pid and start time identify a
+ * process.
  */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import type { ProcessIdentity } from "../../engine/ports/runs.ts";
+import { codeOf } from "./error-code.ts";
 
 interface Row extends ProcessIdentity {
   readonly state: string;
@@ -13,17 +14,17 @@ interface Row extends ProcessIdentity {
   readonly threads: number;
 }
 
-/** What /proc said of every process at one moment. */
+/** All processes at one moment. */
 export type Snapshot = readonly Row[];
 
-/** What becomes of a look at a process that has ended, or that /proc hides. Any other says nothing of it. */
-const UNSEEN: ReadonlySet<string> = new Set(["ENOENT", "ESRCH", "EACCES", "EPERM"]);
+/** Errors for a process that has ended, or that /proc hides. Any other error says nothing about the process. */
+const ABSENT: ReadonlySet<string> = new Set(["ENOENT", "ESRCH", "EACCES", "EPERM"]);
 
-/** @throws errno errors where it cannot be looked, as for want of a descriptor */
+/** @throws errno errors where /proc cannot be read, e.g. EMFILE */
 const readRow = (pid: number): Row | undefined => {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // The name in parentheses is the process's own choice, so fields are counted from the last parenthesis.
+    // The process chooses its name in parentheses, so count fields from the last parenthesis.
     const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
     const [state = "", parent, group, session] = fields;
     return {
@@ -36,15 +37,15 @@ const readRow = (pid: number): Row | undefined => {
       startTime: Number(fields[19]),
     };
   } catch (error) {
-    if (!UNSEEN.has((error as NodeJS.ErrnoException).code ?? "")) throw error;
+    if (!ABSENT.has(codeOf(error))) throw error;
     return undefined;
   }
 };
 
-/** Whether it is more than the remains of a process. One whose first thread has ended looks like them, and goes on. */
+/** Whether it is no zombie. A process whose first thread has ended looks like one while its other threads continue. */
 const isLiving = ({ state, threads }: Row): boolean => state !== "X" && (state !== "Z" || threads > 1);
 
-/** The process that has this pid now; undefined when there is none, or only its remains (a zombie), or it cannot be looked. */
+/** The process that has this pid now; undefined when there is none but a zombie, or when /proc cannot be read. */
 export const identify = (pid: number): ProcessIdentity | undefined => {
   if (!Number.isInteger(pid) || pid <= 1) return undefined;
   try {
@@ -55,12 +56,12 @@ export const identify = (pid: number): ProcessIdentity | undefined => {
   }
 };
 
-/** Whether that very process still lives. */
+/** Whether this process, and not a later one with its pid, is alive. */
 export const isAlive = (process: ProcessIdentity): boolean => identify(process.pid)?.startTime === process.startTime;
 
 /**
- * Every living process.
- * @throws errno errors where it cannot be looked, as for want of a descriptor
+ * Every process but zombies and pid 1.
+ * @throws errno errors where /proc cannot be read, e.g. EMFILE
  */
 export const readProcesses = (): Snapshot =>
   readdirSync("/proc")
@@ -71,8 +72,8 @@ export const readProcesses = (): Snapshot =>
 let recent: Snapshot | undefined;
 
 /**
- * The same, read once in a turn of the event loop for all who ask in it.
- * @throws errno errors where it cannot be looked, as for want of a descriptor
+ * The same, read at most once in a turn of the event loop.
+ * @throws errno errors where /proc cannot be read, e.g. EMFILE
  */
 export const processesThisTurn = (): Snapshot => {
   if (recent) return recent;
@@ -84,18 +85,18 @@ export const processesThisTurn = (): Snapshot => {
 };
 
 /**
- * Whether the session with the number of `leader` is the one that it led: the kernel gives nobody that pid while the session
- * has a process. A later one whose leader has ended as well cannot be told from it.
+ * Whether the session with the number of `leader` is the one that it led: the kernel does not reuse that pid while the
+ * session has a process. A later session whose leader has ended as well looks the same.
  */
 export const hasSession = (leader: ProcessIdentity, rows: Snapshot): boolean =>
   rows.some(({ session }) => session === leader.pid) &&
   rows.every(({ pid, startTime }) => pid !== leader.pid || startTime === leader.startTime);
 
 /**
- * The living processes of a tree: `leader`, its session, and their descendants; also those descendants of `known`, seen
- * earlier, whose parent has gone since. Best effort where there is no cgroup: a process that left the session and lost its
- * parent between two looks is missed (docs/explanation/security.md#10).
- * @param led whether the session may be the leader's; not where it has been seen to have ended
+ * The processes of a tree: `leader`, its session, their descendants, and descendants of `known`, which earlier calls found
+ * and whose parents may have ended since. Best effort where there is no cgroup: it misses a process that left the session
+ * and lost its parent between two calls (docs/explanation/security.md#10).
+ * @param led whether the session may still be the leader's; false once it was found to have ended
  */
 export const findTree = (
   leader: ProcessIdentity,
@@ -107,7 +108,7 @@ export const findTree = (
   const isLed = led && hasSession(leader, rows);
   const members = new Map<number, Row>();
   for (const row of rows) {
-    // Its group is within its session: in another, a group of this number is another's.
+    // A process group lies within one session, so in another session a group of this number is a different one.
     const isOfSession = isLed && row.session === leader.pid && row.startTime >= leader.startTime;
     if (isOfSession || wanted.get(row.pid) === row.startTime) members.set(row.pid, row);
   }
@@ -118,6 +119,6 @@ export const findTree = (
   return [...members.values()];
 };
 
-/** Marks the time and place in which pids mean anything: this boot of the machine, this pid namespace. */
+/** Identifies this boot and this pid namespace: pids are meaningful only within them. */
 export const processEpoch = (): string =>
   `${readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()} ${readlinkSync("/proc/self/ns/pid")}`;

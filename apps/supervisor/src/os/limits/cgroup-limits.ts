@@ -1,24 +1,16 @@
-/** Limits by cgroups: which group a run gets, and what each level of the tree was set to. */
+/** The port limits: the cgroups of runs, and the limits that each level of the tree was set to. */
 import type { Allotment } from "../../core/allowance.ts";
 import type { DaemonKey } from "../../core/daemon-key.ts";
 import type { Means } from "../../core/enforcement.ts";
 import type { DaemonLimits, Limits } from "../../engine/ports/limits.ts";
-import {
-  type CgroupRoot,
-  isPopulated,
-  killGroup,
-  limitGroups,
-  listGroups,
-  loggerGroup,
-  makeGroup,
-  removeGroup,
-} from "./cgroup.ts";
+import { isPopulated, killGroup, limitGroups, listGroups, loggerGroup, makeGroup, removeGroup } from "./cgroup.ts";
+import type { CgroupRoot } from "./cgroup-root.ts";
 
 class DaemonGroups implements DaemonLimits {
   readonly #root: CgroupRoot;
   readonly #owner: string;
   readonly #daemon: string;
-  /** What all of its groups are set to, as text; undefined where they may differ. */
+  /** The limits of all its cgroups, as text; undefined where they may differ. */
   #enforced: string | undefined;
 
   constructor(root: CgroupRoot, { owner, name }: DaemonKey) {
@@ -29,7 +21,7 @@ class DaemonGroups implements DaemonLimits {
 
   makeGroup(run: number | "finish", allotment: Allotment): string | undefined {
     if (this.#root.path === undefined) return undefined;
-    // Groups of earlier runs keep what they have.
+    // The cgroups of earlier runs keep their limits.
     if (this.#enforced !== JSON.stringify(allotment)) this.#enforced = undefined;
     return makeGroup(this.#root, { owner: this.#owner, daemon: this.#daemon, run }, allotment);
   }
@@ -54,7 +46,7 @@ export class CgroupLimits implements Limits {
   readonly #root: CgroupRoot;
   readonly #report: (group: string, problem: string) => void;
 
-  /** @param report receives the path of a group and what is done about it */
+  /** @param report gets the path of a cgroup and the action on it */
   constructor(root: CgroupRoot, report: (group: string, problem: string) => void) {
     this.#root = root;
     this.#report = report;
@@ -72,7 +64,8 @@ export class CgroupLimits implements Limits {
     const { path } = this.#root;
     if (path === undefined) return;
     for (const group of listGroups(path).filter((each) => !used.has(each))) {
-      if (isPopulated(group)) this.#report(group, "killing what an earlier supervisor left in this cgroup");
+      if (isPopulated(group))
+        this.#report(group, "killing the stray processes of an earlier supervisor in this cgroup");
       killGroup(group);
       removeGroup(group);
     }

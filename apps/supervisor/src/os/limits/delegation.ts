@@ -1,14 +1,15 @@
-/** The cgroup that systemd, or whoever started the supervisor, left to it (systemd.resource-control(5): Delegate=). */
+/** The cgroup that systemd or another service manager delegated to the supervisor (systemd.resource-control(5): Delegate=). */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { hasMark } from "../kernel/libc.ts";
+import { codeOf } from "../kernel/error-code.ts";
+import { hasMark } from "../kernel/file-calls.ts";
 
-/** The leaf that its processes move into: a group that passes controllers on may have none of its own. */
+/** The leaf for the supervisor's processes: a cgroup with controllers enabled below it may have no processes itself. */
 const LEAF = "supervisor";
-/** How a delegated group is marked. */
+/** Extended attributes of a delegated cgroup. */
 const MARKS = ["user.delegate", "trusted.delegate"] as const;
 
-/** This process' group, from the root of the hierarchy; undefined where it is in the root or in none. */
+/** Path of this process's cgroup in the hierarchy; undefined where it is in the root or in none. */
 const ownGroup = (): string | undefined => {
   const line = readFileSync("/proc/self/cgroup", "utf8")
     .split("\n")
@@ -18,14 +19,14 @@ const ownGroup = (): string | undefined => {
 };
 
 /**
- * The directory of the group that was delegated to this process on the cgroup2 file system at `mount`, with all of its
- * processes moved into a leaf of it; undefined where none was.
+ * The directory of the cgroup that was delegated to this process on the cgroup2 file system at `mount`; moves its processes
+ * into a leaf. undefined where none was delegated.
  */
 export const takeDelegated = (mount: string): string | undefined => {
   try {
     const own = ownGroup();
     if (own === undefined) return undefined;
-    // A supervisor that comes after another was begun in its leaf.
+    // A supervisor that was restarted there starts in the leaf.
     const group = join(mount, basename(own) === LEAF ? dirname(own) : own);
     if (!MARKS.some((mark) => hasMark(group, mark))) return undefined;
     const leaf = join(group, LEAF);
@@ -41,6 +42,6 @@ const move = (pid: string, leaf: string): void => {
   try {
     writeFileSync(join(leaf, "cgroup.procs"), pid);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+    if (codeOf(error) !== "ESRCH") throw error;
   }
 };

@@ -1,4 +1,4 @@
-/** What processes use of the machine: by their cgroup as far as that counts it, else by /proc. */
+/** Resource usage of processes: by their cgroup as far as that counts it, else by /proc. */
 import { readdirSync, readFileSync } from "node:fs";
 import type { ProcessIdentity, RunUsage } from "../../engine/ports/runs.ts";
 import { CpuBudget } from "../kernel/cpu-budget.ts";
@@ -17,7 +17,7 @@ const numberIn = (directory: string, file: string): number | undefined => {
   return Number.isFinite(number) ? number : undefined;
 };
 
-/** The number behind a word at the beginning of a line. */
+/** The number after a word at the start of a line. */
 const numberAfter = (text: string | undefined, word: string): number | undefined => {
   const found = text === undefined ? null : new RegExp(`^${word}[:= ]\\s*(\\d+(?:\\.\\d+)?)`, "m").exec(text);
   return found ? Number(found[1]) : undefined;
@@ -29,24 +29,24 @@ const TICKS = 100;
 
 const seconds = (micro: number | undefined): number | undefined => (micro === undefined ? undefined : micro / MICRO);
 
-/** What a run uses; `cgroup` is its own, within its daemon's, and `processes` are its living ones. */
+/** Usage of a run. @param cgroup the run's, within its daemon's @param processes of the run */
 export const readUsage = (cgroup: string | undefined, processes: readonly ProcessIdentity[]): RunUsage => {
   const group = cgroup ?? "/nonexistent";
   const cpu = textOf(`${group}/cpu.stat`);
   const pressure = textOf(`${group}/memory.pressure`);
   return {
-    memory: numberIn(group, "memory.current") ?? shownSize(processes),
+    memory: numberIn(group, "memory.current") ?? displaySize(processes),
     memoryPeak: numberIn(group, "memory.peak"),
     processes: numberIn(group, "pids.current") ?? sum(processes.map(({ pid }) => threadsOf(pid))),
     cpu: seconds(numberAfter(cpu, "usage_usec")) ?? sum(processes.map(({ pid }) => cpuOf(pid))),
-    // cpu.max is the daemon's, and only the group that has it counts.
+    // The daemon's cgroup has cpu.max, so only it counts throttled time.
     throttled: seconds(numberAfter(textOf(`${group}/../cpu.stat`), "throttled_usec")),
     memoryPressure: numberAfter(pressure, "some avg10"),
     oomKills: numberAfter(textOf(`${group}/memory.events`), "oom_kill"),
   };
 };
 
-/** Most bytes of memory that a group has had; undefined where nobody counted. */
+/** Peak memory of a cgroup in bytes; undefined where the kernel did not count. */
 export const readPeak = (cgroup: string | undefined): number | undefined =>
   cgroup === undefined ? undefined : numberIn(cgroup, "memory.peak");
 
@@ -57,13 +57,13 @@ const KIB = 1024;
 const kibibytes = (text: string | undefined, ...lines: string[]): number =>
   sum(lines.map((line) => numberAfter(text, line))) * KIB;
 
-/** A process as /proc/PID/status tells of it. */
+/** A process by /proc/PID/status. */
 interface Sample {
   readonly pid: number;
   readonly parent: number;
-  /** Memory that is no file's, counted in full also where other processes share it. In bytes. */
+  /** Bytes of memory without files, with shared memory in full. */
   readonly size: number;
-  /** Equal for those that have one address space in common. */
+  /** Equal for processes that share an address space. */
   readonly layout: string;
   readonly threads: number;
 }
@@ -79,7 +79,7 @@ const sampleOf = (pid: number): Sample => {
   };
 };
 
-/** Threads of a process that are looked at, at most. */
+/** Threads of a process that are read at most. */
 const MOST_THREADS = 200;
 
 const threadPaths = (pid: number): readonly string[] => {
@@ -92,18 +92,18 @@ const threadPaths = (pid: number): readonly string[] => {
   }
 };
 
-/** Of a process whose first thread has ended the others tell what memory it has. */
+/** The text of a process's status; where its first thread has ended, of another thread, which still has the memory lines. */
 const statusOf = (pid: number): string | undefined => {
   const text = textOf(`/proc/${pid}/status`);
   if (!text || text.includes("VmSize:") || (numberAfter(text, "Threads") ?? 0) <= 1) return text;
   for (const path of threadPaths(pid)) {
-    const told = textOf(`${path}/status`);
-    if (told?.includes("VmSize:")) return told;
+    const other = textOf(`${path}/status`);
+    if (other?.includes("VmSize:")) return other;
   }
   return text;
 };
 
-/** Threads of a process that wait as vfork(2) does: for one child each, which goes on in the memory of its parent. */
+/** Number of threads that wait in vfork(2), each for one child that still uses the memory of its parent. */
 const suspendedThreads = ({ pid, threads }: Sample): number => {
   const waits = (path: string): boolean => /\) D /.test(textOf(`${path}/stat`)?.slice(-400) ?? "");
   if (threads <= 1) return waits(`/proc/${pid}`) ? 1 : 0;
@@ -111,11 +111,11 @@ const suspendedThreads = ({ pid, threads }: Sample): number => {
 };
 
 /**
- * Those that have memory of their own. A child between vfork(2) and exec(2), as posix_spawn(3) makes one, is none of them: the
- * kernel counts the parent's memory to both. It is known by its parent's thread, which waits for it, and by their one
- * layout; of several that look like it the smallest is taken, so that nobody is hidden behind it.
+ * Without the children that still share their parent's memory between vfork(2) and exec(2), as posix_spawn(3) makes them:
+ * the kernel counts that memory for both. Such a child has its parent's layout, and a thread of the parent waits for it.
+ * Of several candidates the smallest counts as the child, so that no tenant can hide a large process.
  */
-const apart = (samples: readonly Sample[]): readonly Sample[] => {
+const withoutBorrowers = (samples: readonly Sample[]): readonly Sample[] => {
   const parents = new Map(samples.map((sample) => [sample.pid, sample]));
   const likenesses = new Map<Sample, Sample[]>();
   for (const sample of samples) {
@@ -131,7 +131,7 @@ const apart = (samples: readonly Sample[]): readonly Sample[] => {
   return samples.filter((sample) => !borrowers.has(sample));
 };
 
-/** The same, what is shared divided among those who share it; undefined where the kernel does not tell. */
+/** Bytes of memory without files, with shared memory divided by its users; undefined where the kernel does not count it. */
 const exactMemory = (pid: number): number | undefined => {
   const text = textOf(`/proc/${pid}/smaps_rollup`);
   return text?.includes("Pss_Anon:") ? kibibytes(text, "Pss_Anon", "Pss_Shmem", "SwapPss") : undefined;
@@ -146,32 +146,32 @@ const cpuOf = (pid: number): number => {
 };
 
 /**
- * Processor time that exact measuring may take, in ms: the kernel goes through every page, and how many there are is the
- * tenant's choice. How long others keep the supervisor waiting is not.
+ * Processor time for exact measuring, in ms: the kernel walks every page, and the tenant chooses how many there are.
+ * Processor time and not elapsed time, which other processes' load would use up.
  */
 const LONGEST_MEASURING = 50;
 
-/** Processor time that this thread has taken, in ms. */
+/** Processor time of this thread, in ms. */
 const spent = (): number => {
   const { user, system } = process.threadCpuUsage();
   return (user + system) / 1000;
 };
 
-/** Memory of processes together; exactly, as far as time allows, if it seems more than `doubtful`. In bytes. */
+/** Memory of processes together, in bytes; measured exactly, as far as time allows, where an estimate exceeds `doubtful`. */
 export const readSize = (processes: readonly ProcessIdentity[], doubtful: number): number => {
   const rough = processes.map(({ pid }) => sampleOf(pid)).sort((a, b) => b.size - a.size);
-  const begun = spent();
+  const before = spent();
   if (sum(rough.map(({ size }) => size)) <= doubtful) return sum(rough.map(({ size }) => size));
   return sum(
-    apart(rough).map(({ pid, size }) =>
-      spent() - begun < LONGEST_MEASURING ? Math.min(exactMemory(pid) ?? size, size) : size,
+    withoutBorrowers(rough).map(({ pid, size }) =>
+      spent() - before < LONGEST_MEASURING ? Math.min(exactMemory(pid) ?? size, size) : size,
     ),
   );
 };
 
-/** How much of the time may go into exact sizes for those who look at them. */
-const shown = new CpuBudget(0.05, 200);
+/** Processor time for exact sizes on display. */
+const display = new CpuBudget(0.05, 200);
 
-/** The same for somebody to read: exactly, unless so much is asked for that it takes too long. */
-const shownSize = (processes: readonly ProcessIdentity[]): number =>
-  shown.charge(() => readSize(processes, processes.length > 1 && shown.balance > 0 ? 0 : Number.POSITIVE_INFINITY));
+/** The same for display: exactly, while the budget for that lasts. */
+const displaySize = (processes: readonly ProcessIdentity[]): number =>
+  display.charge(() => readSize(processes, processes.length > 1 && display.balance > 0 ? 0 : Number.POSITIVE_INFINITY));

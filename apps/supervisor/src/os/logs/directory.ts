@@ -1,52 +1,57 @@
-/** A directory that s6-log keeps, as its owner sees it: which file continues which. */
+/** A directory of s6-log, read as its owner: which file continues which. */
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import { join } from "node:path";
+import { labelAt } from "../../core/tai64n.ts";
 import { asUser } from "../accounts/as-user.ts";
 import { entriesOf } from "../files/entries.ts";
-import type { FileIdentity } from "../kernel/libc.ts";
+import { codeOf } from "../kernel/error-code.ts";
+import type { FileIdentity } from "../kernel/file-identity.ts";
 import { isCompressed } from "./gzip.ts";
 
-/** The file that is being written. */
+/** Name of the file that s6-log writes. */
 export const CURRENT = "current";
-/** What s6-log calls a file that has been current and has no name of its own yet. */
+/** Name of the file that was current, until s6-log gives it its final name. */
 const IN_WORK = "previous";
-/** Rotated files: finished, or cut off by the death of their logger. */
+/** Names of rotated files: finished, or cut off when their logger was killed. */
 const ROTATED = /^@[0-9a-f]{24}\.[su]$/;
-/** How often a directory that changes while it is looked at is looked at again, and how many names that may come to. */
+/** Attempts to read a directory that changes meanwhile, and names that all attempts may read together. */
 const TRIES = 20;
 const MOST_READ = 20_000;
-/** Entries that a directory may have at most: those of the largest `log-files`, and some. */
+/** Entries of a directory at most: those of the largest `log-files`, and some more. */
 const MOST = 12_000;
 
-/** A file of a log, open. */
+/** An open file of a log. */
 export interface LogFile {
   readonly name: string;
   readonly fd: number;
-  /** How many rotated files have been named since it was opened when it gets its own name: 1, or 2 with one in work. */
+  /**
+   * Number of rotated files that get their final names from its opening up to its own rotation: 1, or 2 with an earlier one
+   * in work.
+   */
   readonly turn: number;
-  /** The latest rotated file that there was when it was opened; "" where there was none. */
+  /** Name of the latest rotated file when it was opened; "" where there was none. */
   readonly latest: string;
 }
 
 /**
- * The seconds of a moment in ms since 1970 as TAI64N labels begin (docs/reference/logs.md#stamps). Labels, and so the
- * names of rotated files, sort as their moments do.
+ * A label of the same second or an earlier one. Labels, and so the names of rotated files, sort by time.
+ * @param moment in ms since 1970
  */
-const labelStart = (moment: number): string =>
-  `@${(2n ** 62n + 10n + BigInt(Math.floor(moment / 1000))).toString(16).padStart(16, "0")}`;
+const secondAt = (moment: number): string => labelAt(moment - (moment % 1000));
 
-/** What is to be read after a file that is over, by a name for `open`. */
+/** The file to read after a finished one. */
 export interface Succession {
+  /** For `open`. */
   readonly name: string;
-  /** How many files that would have come before it are gone, as far as they were seen; "some" where none could be. */
+  /** Number of files before it that were removed unread, as far as they were seen; "some" where the number is unknown. */
   readonly missed: number | "some";
 }
 
-/** For one reader. Every method throws errno errors, and Overcrowded where the directory holds more than any log needs. */
+/** A log's directory, for one reader. Methods throw errno errors, and Overcrowded for a directory with too many entries. */
 export class LogDirectory {
   readonly #identity: FileIdentity;
   readonly #path: string;
-  /** Rotated files that were seen and, since something has been read, are still to be read. */
+  /** Rotated files that were seen and are still to be read. */
   #ahead: readonly string[] = [];
 
   constructor(identity: FileIdentity, path: string) {
@@ -68,10 +73,10 @@ export class LogDirectory {
 
   /** The first file that may have lines of this moment or later, in ms since 1970. */
   firstSince(moment: number): string {
-    return this.rotated().find((name) => name >= labelStart(moment)) ?? CURRENT;
+    return this.rotated().find((name) => name >= secondAt(moment)) ?? CURRENT;
   }
 
-  /** Opens a file; EINVAL for what is no regular file. */
+  /** Opens a file. @throws EINVAL for a file that is not regular */
   open(name: string): LogFile {
     if (name === IN_WORK) {
       const latest = this.rotated().at(-1) ?? "";
@@ -84,7 +89,7 @@ export class LogDirectory {
       const fd = this.#descriptor(name);
       const after = this.#names();
       read += after.length;
-      // A rotation meanwhile would leave open which file this is.
+      // After a rotation meanwhile it would be unclear which file this is.
       if (before.join("/") === after.join("/") || tries === TRIES || read > MOST_READ) {
         const latest = before.findLast((each) => ROTATED.test(each)) ?? "";
         return { name, fd, latest, turn: before.includes(IN_WORK) ? 2 : 1 };
@@ -94,7 +99,7 @@ export class LogDirectory {
     }
   }
 
-  /** Opens what was current before this file, where that had no name yet then, and still has none. */
+  /** Opens the file that was current before this one, if it had no final name at that time and still has none. */
   openInWork({ latest, turn }: LogFile): LogFile | undefined {
     if (turn === 1) return undefined;
     try {
@@ -102,7 +107,7 @@ export class LogDirectory {
       if (file.latest === latest) return file;
       closeSync(file.fd);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+      if (codeOf(error) !== "ENOENT") throw error;
     }
     return undefined;
   }
@@ -117,24 +122,24 @@ export class LogDirectory {
     throw Object.assign(new Error(`${path} is no regular file`), { code: "EINVAL" });
   }
 
-  /** Whether nothing more will be written to it. */
+  /** Whether s6-log will write nothing more to it. */
   isOver({ name, fd }: LogFile): boolean {
     if (name !== CURRENT) return true;
-    let now: number | undefined;
+    let current: number | undefined;
     try {
-      now = this.#descriptor(CURRENT);
-      return fstatSync(now).ino !== fstatSync(fd).ino;
+      current = this.#descriptor(CURRENT);
+      return fstatSync(current).ino !== fstatSync(fd).ino;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return true;
+      if (codeOf(error) === "ENOENT") return true;
       throw error;
     } finally {
-      if (now !== undefined) closeSync(now);
+      if (current !== undefined) closeSync(current);
     }
   }
 
   /**
-   * The file that continues one that is over; undefined while the latter has no name yet. What was current is found by the
-   * order of names, for one that has been compressed is another file.
+   * The file that continues a finished one; undefined while that has no final name. Names show where a formerly current
+   * file is now: compressing it makes a new file with another inode.
    */
   successor(file: LogFile): Succession | undefined {
     const names = this.#names();
@@ -150,7 +155,7 @@ export class LogDirectory {
     return { name, missed: this.#ahead.filter((each) => each < name).length };
   }
 
-  /** Whether a file that was current has been removed already, so that `own` is a later one. */
+  /** Whether a formerly current file was removed already, so that `own` is a later one. */
   #isLost({ fd }: LogFile, own: string): boolean {
     if (fstatSync(fd).nlink > 0) return false;
     const other = this.#descriptor(own);

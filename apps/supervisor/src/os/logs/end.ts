@@ -1,14 +1,14 @@
-/** Where the last lines of a log begin. */
+/** Finds where the last lines of a log begin. */
 import { closeSync, fstatSync, readSync } from "node:fs";
 import { CURRENT, type LogDirectory, type LogFile } from "./directory.ts";
 import { isCompressed } from "./gzip.ts";
 
 const CHUNK = 64 * 1024;
 const NEWLINE = 10;
-/** How far back from its end a log is searched, in bytes: everybody waits for the search. */
+/** Bytes before its end that are searched: the supervisor does nothing else meanwhile. */
 const FARTHEST = 2 * 1024 * 1024;
 
-/** What a file counts for at least, in bytes: there may be many, and none of s6-log's is smaller unless it was cut off. */
+/** Bytes that a file counts at least: a directory may hold many, and s6-log makes no smaller ones unless it is killed. */
 const SMALLEST = 4096;
 
 /** A place in a log. */
@@ -20,17 +20,17 @@ export interface Place {
   readonly skip: number;
 }
 
-/** How far the search has come in one file. */
+/** Result of the search in one file. */
 interface Search {
   readonly offset: number;
   readonly skip: number;
-  /** Lines that earlier files would have to give. */
+  /** Lines that must come from earlier files. */
   readonly missing: number;
-  /** Bytes of text that it has. */
+  /** Bytes of its text. */
   readonly size: number;
 }
 
-/** Counts the newlines, which a last line need not have, and bytes of a text. */
+/** Counts lines and bytes of a text; a last line without newline counts. */
 export const measure = async (text: AsyncIterable<Buffer>): Promise<{ lines: number; size: number }> => {
   let lines = 0;
   let size = 0;
@@ -43,13 +43,13 @@ export const measure = async (text: AsyncIterable<Buffer>): Promise<{ lines: num
   return { lines: last === NEWLINE ? lines : lines + 1, size };
 };
 
-/** Offset at which the last `lines` lines of a file begin, not before `start`; a line that has no end yet counts. */
+/** Finds where the last `lines` lines of a file begin; an unfinished line counts. @param farthest bytes to search at most */
 const searchFile = (fd: number, lines: number, farthest: number): Search => {
   const { size } = fstatSync(fd);
   const start = Math.max(0, size - farthest);
   let offset = size;
   const chunk = Buffer.alloc(CHUNK);
-  // The end of the last line is not the beginning of another.
+  // The newline at the end begins no line.
   let wanted = lines + 1;
   if (offset > 0) {
     readSync(fd, chunk, 0, 1, offset - 1);
@@ -70,9 +70,9 @@ const searchFile = (fd: number, lines: number, farthest: number): Search => {
 };
 
 /**
- * Opens the file with which the last `lines` lines begin, and says where in it: those of them that lie within 2 MiB of the
- * end, and in the file in which these 2 MiB begin, where that is compressed.
- * @param inflate gives a compressed file as what it was; nobody waits for that but who asked
+ * Opens the file in which the last `lines` lines begin, and finds where in it. Lines more than 2 MiB before the end are left
+ * out, except those of a compressed file in which the 2 MiB begin.
+ * @param inflate decompresses a file, asynchronously
  */
 export const openLast = async (
   directory: LogDirectory,
@@ -113,7 +113,7 @@ const openIfThere = (directory: LogDirectory, name: string | undefined): LogFile
   try {
     return name === undefined ? undefined : directory.open(name);
   } catch {
-    // It was removed meanwhile, or is none that was rotated.
+    // It was removed just now, or is no regular file.
     return undefined;
   }
 };

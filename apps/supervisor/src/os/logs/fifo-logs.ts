@@ -1,14 +1,18 @@
-/** Logs of daemons: one FIFO each in the run directory, read by an s6-log or by a tenant's log/run. */
+/** The port logs: one FIFO per daemon in the run directory, read by an s6-log or by a tenant's log/run. */
 import type { DaemonKey } from "../../core/daemon-key.ts";
 import type { Account } from "../../core/policy-rules.ts";
 import type { HeldLog, LogPredecessor, Logs } from "../../engine/ports/logs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import type { KnownAccounts } from "../accounts/known-accounts.ts";
 import { makeOwnDirectory } from "../files/conf-dir.ts";
+import { messageOf } from "../kernel/error-code.ts";
 import type { Poller } from "../kernel/poller.ts";
 import { attendantOf } from "../processes/attendant.ts";
-import { fifoPath, Log, type LogPlan, requireCompressor, requireWritable } from "./log.ts";
+import { fifoPath } from "./fifo.ts";
+import { Log } from "./log.ts";
+import type { LogPlan } from "./log-plan.ts";
 import { OverflowWatch } from "./overflow.ts";
+import { requireCompressor, requireWritable } from "./preconditions.ts";
 
 export interface FifoLogsOptions {
   readonly runDir: string;
@@ -51,13 +55,13 @@ export class FifoLogs implements Logs {
     const failed =
       (doing: string) =>
       (error: unknown): void =>
-        report(`${doing}: ${error instanceof Error ? error.message : String(error)}`);
+        report(`${doing}: ${messageOf(error)}`);
     const surroundings = { poller: this.#options.poller, overflows: this.#overflows };
     const log = new Log(plan, before, surroundings, { report, replaced: before.changed });
     return {
       descriptor: log.fd,
       loss: () => log.loss,
-      trace: () => ({ logger: log.logger, signature: log.signature, dropped: log.loss.lines }),
+      trace: () => log.trace,
       attendant: () => log.tenants && attendantOf("log/run", log.tenants, report),
       follow: (next) => {
         requireCompressor(next);

@@ -1,29 +1,30 @@
 /**
- * The last line of a daemon that did not end it. s6-log keeps the beginning of a line until the rest comes, and at TERM ends
- * as soon as it has none in hand: one that goes on reading holds such a line.
+ * Ends a last line that a daemon has not ended. s6-log keeps the start of a line until the rest arrives; at TERM it ends
+ * as soon as it keeps none. So an s6-log that continues to read after TERM keeps an unfinished line.
  */
 import { closeSync, constants, openSync, readFileSync } from "node:fs";
 import { constants as system } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import { holdsBytes, writeAtOnce } from "../kernel/libc.ts";
+import { writeNow } from "../kernel/descriptors.ts";
+import { hasInput } from "../kernel/poll.ts";
 
-/** How often a logger is looked at, in ms. */
+/** Interval between two looks at a logger, in ms. */
 const LOOK = 50;
-/** Looks in a row at which a logger must be found waiting, and how many there are. */
+/** Looks in a row that must find the logger waiting, and looks in all. */
 const ENOUGH = 2;
 const LOOKS = 20;
 
-/** Waits until a FIFO has been emptied, for so many ms at most; gives whether it has. */
+/** Waits up to `longest` ms until a FIFO is empty; resolves to whether it is. */
 export const emptied = async (fd: number, longest: number): Promise<boolean> => {
   const end = performance.now() + longest;
-  for (let wait = 1; holdsBytes(fd); wait = Math.min(2 * wait, LOOK)) {
+  for (let wait = 1; hasInput(fd); wait = Math.min(2 * wait, LOOK)) {
     if (performance.now() > end) return false;
     await sleep(wait);
   }
   return true;
 };
 
-/** Whether a process has taken note of a TERM that it was sent, and waits for something that is no child of its own. */
+/** Whether a process has handled a TERM that it was sent, and waits for input and not for a child. */
 const waits = (pid: number): boolean => {
   try {
     const text = readFileSync(`/proc/${pid}/status`, "latin1");
@@ -37,18 +38,18 @@ const waits = (pid: number): boolean => {
 };
 
 /**
- * Ends the line that a logger has in hand, if it has one after a TERM that it has been sent.
- * @param holds whether it is still that logger, and nobody writes to the FIFO
+ * Ends the line that a logger keeps after TERM, if it keeps one.
+ * @param holds whether it is still that logger, and no process writes to the FIFO
  */
 export const endLine = async (fd: number, pid: number, holds: () => boolean): Promise<void> => {
   for (let look = 0, found = 0; look < LOOKS; look += 1) {
     await sleep(LOOK);
-    if (!holds() || holdsBytes(fd)) return;
+    if (!holds() || hasInput(fd)) return;
     found = waits(pid) ? found + 1 : 0;
     if (found < ENOUGH) continue;
-    // Others have this FIFO open as it is, so that it may block.
+    // The flags of `fd` are shared with other processes, so it may block.
     const own = openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK);
-    writeAtOnce(own, Buffer.from("\n"));
+    writeNow(own, Buffer.from("\n"));
     closeSync(own);
     return;
   }

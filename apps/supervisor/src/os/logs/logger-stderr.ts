@@ -1,21 +1,23 @@
 /**
- * What a logger writes to its standard error: a FIFO without a name, which it holds open for reading, too, and does not
- * block on. So it neither waits for the supervisor to read nor misses it, and nobody reads more than a pipe holds.
+ * Standard error of a logger: a FIFO without a name, non-blocking and open for reading and writing. So a logger neither
+ * blocks when the supervisor does not read nor gets SIGPIPE when there is none, and a reader gets no more than a pipe
+ * holds.
  */
 import { chownSync, closeSync, constants, openSync, rmSync } from "node:fs";
-import { mkfifo, readAtOnce } from "../kernel/libc.ts";
+import { readNow } from "../kernel/descriptors.ts";
+import { mkfifo } from "../kernel/file-calls.ts";
 
-/** What a FIFO holds (pipe(7)), in bytes. */
+/** Bytes that a FIFO holds (pipe(7)). */
 const CAPACITY = 64 * 1024;
-/** What is told of a line, in bytes. */
+/** Bytes of a line that are reported. */
 const LONGEST = 200;
 
-export class Complaints {
+export class LoggerStderr {
   readonly fd: number;
 
   /**
-   * @param path at which it is made for a moment, in a directory that only root enters
-   * @param uid of the logger, which may open /dev/stderr again
+   * @param path its name while it is made, in a directory that only root enters
+   * @param uid of the logger, so that it can open /dev/stderr again
    * @throws errno errors
    */
   constructor(path: string, uid: number) {
@@ -29,12 +31,15 @@ export class Complaints {
     }
   }
 
-  /** The last line that is not blank, its first 200 bytes, without control characters; "" where there is none. Forgets all. */
+  /**
+   * The last line that is not blank, its first 200 bytes, without control characters; "" where there is none. Discards
+   * everything written so far.
+   */
   last(): string {
     const bytes = Buffer.alloc(CAPACITY);
     let length = 0;
     for (let more = -1; more !== 0 && length < CAPACITY; length += more)
-      more = readAtOnce(this.fd, bytes.subarray(length));
+      more = readNow(this.fd, bytes.subarray(length));
     const lines = bytes.toString("latin1", 0, length).split("\n");
     const line = Buffer.from(lines.findLast((each) => each.trim() !== "") ?? "", "latin1");
     return line

@@ -1,41 +1,43 @@
 /**
- * What becomes of a log's FIFO that nobody empties: a daemon must not wait for ever for a full disk
- * (docs/explanation/security.md#18). While loggers do their work nothing is read here: now and then one poll(2) tells
- * which FIFOs are full.
+ * Empties a log's FIFO that its logger does not read: a daemon must not block for ever on a full disk
+ * (docs/explanation/security.md#18). While loggers work nothing is read here; one poll(2) a second finds full FIFOs.
  */
 import { closeSync, constants, fstatSync, lstatSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { LogLoss } from "../../engine/ports/logs.ts";
 import { asUser } from "../accounts/as-user.ts";
-import { type FileIdentity, fullOnes, readAtOnce, writeAtOnce } from "../kernel/libc.ts";
+import { readNow, writeNow } from "../kernel/descriptors.ts";
+import { codeOf } from "../kernel/error-code.ts";
+import type { FileIdentity } from "../kernel/file-identity.ts";
+import { fullPipes } from "../kernel/poll.ts";
 
-/** How often FIFOs are looked at, and how often while one of them overflows. In ms. */
+/** Interval between two looks at FIFOs, and the same while one of them overflows. In ms. */
 const LOOK = 1000;
 const LOOK_AGAIN = 250;
-/** How long a FIFO may be full and nothing have been written to it before it is emptied, where the logger cannot write. In ms. */
+/** How long a FIFO stays full without a write until it is emptied, where its logger cannot write to disk. In ms. */
 const PATIENCE = 3000;
-/** The same where it could: its compressor may be at work, its owner may have stopped it. */
+/** The same where it could write: its compressor may be busy, or its owner may have stopped it. */
 const LONG_PATIENCE = 60_000;
 const NEWLINE = 10;
-/** What a FIFO holds (pipe(7)), in bytes. */
+/** Bytes that a FIFO holds (pipe(7)). */
 const CAPACITY = 64 * 1024;
-/** Longest end of a line that is put back, in bytes. */
+/** Bytes of an unfinished line that are put back at most. */
 const LONGEST_REST = 1024;
-/** A file that a disk must take not to count as full. */
+/** A disk that cannot store this counts as full. */
 const PROBE = Buffer.alloc(4096, "\n");
 
-/** A FIFO that is watched. */
+/** A FIFO to watch. */
 export interface Watched {
   readonly fd: number;
-  /** Who its logger runs as, and where that writes. */
+  /** Account and directory of its logger. */
   readonly identity: FileIdentity;
   readonly directory: string;
 }
 
-/** What says nothing of the logger: the file is there, or there is no descriptor for it. */
-const UNTOLD: ReadonlySet<string> = new Set(["EEXIST", "EMFILE", "ENFILE"]);
+/** Errors that say nothing about the logger: the probe exists already, or no descriptor is free. */
+const INCONCLUSIVE: ReadonlySet<string> = new Set(["EEXIST", "EMFILE", "ENFILE"]);
 
-/** Why its logger cannot write; "" where it can, for all that is known. */
+/** Why its logger cannot write; "" where no reason is known. */
 const obstacle = ({ identity, directory }: Watched): string =>
   asUser(identity, () => {
     const path = join(directory, `.${process.pid}~`);
@@ -53,8 +55,8 @@ const obstacle = ({ identity, directory }: Watched): string =>
       }
       return "";
     } catch (error) {
-      const { code = "" } = error as NodeJS.ErrnoException;
-      if (UNTOLD.has(code)) return "";
+      const code = codeOf(error);
+      if (INCONCLUSIVE.has(code)) return "";
       return code === "ENOSPC" || code === "EDQUOT" ? `no space left for its log (${code})` : `${directory}: ${code}`;
     }
   });
@@ -72,33 +74,33 @@ const progress = ({ identity, directory }: Watched): string =>
 
 const newlines = (bytes: Buffer): number => bytes.reduce((count, byte) => (byte === NEWLINE ? count + 1 : count), 0);
 
-/** One log's FIFO: whether it overflows, and what that has cost. */
+/** One log's FIFO: whether it overflows, and how many lines that cost. */
 export class Overflow {
   readonly #watched: Watched;
   readonly #report: (problem: string) => void;
   readonly #counted: () => void;
-  /** Lines dropped in all, and since it began to overflow. */
+  /** Lines dropped in all, and in this overflow. */
   #lines: number;
   #gap = 0;
   #reason = "";
   #obstructed = false;
-  /** While it is full: when it was written to last, and since when that is so. */
+  /** While it is full: the time of the last write to it, and since when there was no later one. In ms. */
   #full: { readonly written: number; readonly since: number } | undefined;
   #progress = "";
-  /** The end of the line whose beginning the logger has read already. */
+  /** Rest of the line whose start the logger has read. */
   #rest: Buffer | undefined;
-  /** What was left in the FIFO when it had been emptied. */
+  /** Bytes that were put into the FIFO after it was emptied. */
   #notice: Buffer = Buffer.alloc(0);
 
   /**
-   * @param lines how many were dropped before
-   * @param tells `counted` is called when there are more
+   * @param lines dropped before
+   * @param listener `counted` is called when more lines were dropped
    */
-  constructor(watched: Watched, lines: number, tells: { report(problem: string): void; counted(): void }) {
+  constructor(watched: Watched, lines: number, listener: { report(problem: string): void; counted(): void }) {
     this.#watched = watched;
     this.#lines = lines;
-    this.#report = tells.report;
-    this.#counted = tells.counted;
+    this.#report = listener.report;
+    this.#counted = listener.counted;
   }
 
   get fd(): number {
@@ -108,14 +110,14 @@ export class Overflow {
     return { lines: this.#lines, reason: this.#reason };
   }
 
-  /** Looks after it. `full`: whether writers wait; `now` in ms. */
+  /** Examines it. @param full whether writers block @param now in ms */
   look(full: boolean, now: number): void {
-    if (this.#reason !== "") this.#goOn(full);
+    if (this.#reason !== "") this.#continue(full);
     else if (full) this.#examine(now);
     else this.#full = undefined;
   }
 
-  /** Who waits to write does so as soon as anything is read: a full FIFO that nobody writes to is one that nobody reads. */
+  /** A blocked writer writes as soon as anything is read, so a full FIFO without writes has no reader. */
   #examine(now: number): void {
     const written = fstatSync(this.fd).mtimeMs;
     if (this.#full?.written !== written) this.#full = { written, since: now };
@@ -124,54 +126,54 @@ export class Overflow {
     const reason = obstacle(this.#watched);
     if (reason === "" && waited < LONG_PATIENCE) return;
     this.#obstructed = reason !== "";
-    this.#reason = reason || "its logger does not go on, though it could write";
+    this.#reason = reason || "its logger does not read, although it could write";
     this.#progress = progress(this.#watched);
     this.#gap = 0;
     this.#rest = undefined;
     this.#notice = Buffer.alloc(0);
-    this.#report(`${this.#reason}: what the daemon writes meanwhile is dropped and counted`);
+    this.#report(`${this.#reason}: dropping and counting the lines that the daemon writes`);
     this.#drain();
   }
 
-  #goOn(full: boolean): void {
-    const goesOn = this.#obstructed ? obstacle(this.#watched) === "" : progress(this.#watched) !== this.#progress;
-    if (goesOn) {
+  #continue(full: boolean): void {
+    const continues = this.#obstructed ? obstacle(this.#watched) === "" : progress(this.#watched) !== this.#progress;
+    if (continues) {
       this.#reason = "";
       this.#full = undefined;
-      this.#report(`its log is written again; ${this.#gap} lines were dropped`);
+      this.#report(`its log is written again; dropped ${this.#gap} lines`);
     } else if (full) this.#drain();
   }
 
-  /** Takes out what the FIFO holds, and leaves in it what the logger will read first when it goes on. */
+  /** Empties the FIFO and puts in a notice, which the logger reads when it continues. */
   #drain(): void {
     let fd: number;
     try {
-      // Not by its path, which may be gone, or another's by now.
+      // Not by its path, where another file may be by now.
       fd = openSync(`/proc/self/fd/${this.fd}`, constants.O_RDWR | constants.O_NONBLOCK);
     } catch {
-      // There is no descriptor for it: the next look may have one.
+      // No descriptor is free; the next look tries again.
       return;
     }
     try {
       this.#count(newlines(this.#first(take(fd))));
       const whole = this.#text("\n");
       const cut = this.#text("; the next one is cut: ");
-      // From here on it has to be quick: whoever waited to write is at it again.
+      // Quickly from here on: blocked writers write again.
       const rest = take(fd);
       this.#notice = rest.length === 0 || rest.at(-1) === NEWLINE ? whole : cut;
-      if (!writeAtOnce(fd, this.#notice)) this.#notice = Buffer.alloc(0);
+      if (!writeNow(fd, this.#notice)) this.#notice = Buffer.alloc(0);
       this.#count(newlines(rest));
     } finally {
       closeSync(fd);
     }
   }
 
-  /** What of the bytes is to be dropped: not what was left there before, nor the end of the line that the logger is in. */
+  /** The bytes to drop: without the notice of before, and without the rest of the line that the logger has started to read. */
   #first(bytes: Buffer): Buffer {
     const own = this.#notice;
     if (own.length > 0) {
       if (bytes.subarray(0, own.length).equals(own)) return bytes.subarray(own.length);
-      // The logger has come a little further.
+      // The logger has read a part of it.
       this.#rest = undefined;
     }
     if (this.#rest !== undefined) return bytes;
@@ -186,23 +188,22 @@ export class Overflow {
     if (lines > 0) this.#counted();
   }
 
-  /** A line cut in two would be taken for another one, so its end is told as what it is. */
+  /** The notice. It follows the rest of the unfinished line, which would otherwise look like a line. */
   #text(end: string): Buffer {
     const text = `dmhost dropped ${this.#gap} lines or more here: ${this.#reason}${end}`;
     return Buffer.concat([this.#rest ?? Buffer.alloc(0), Buffer.from(text)]);
   }
 }
 
-/** What a FIFO holds, and not much more than fits into it: who writes may be as fast as its reader. */
+/** Reads what a FIFO holds, up to twice its capacity: writers may be as fast as this reader. */
 const take = (fd: number): Buffer => {
   const bytes = Buffer.alloc(2 * CAPACITY);
   let length = 0;
-  for (let more = -1; more !== 0 && length < bytes.length; length += more)
-    more = readAtOnce(fd, bytes.subarray(length));
+  for (let more = -1; more !== 0 && length < bytes.length; length += more) more = readNow(fd, bytes.subarray(length));
   return bytes.subarray(0, length);
 };
 
-/** All FIFOs together. No timer runs while there is none. */
+/** Watches all FIFOs. No timer runs while there is none. */
 export class OverflowWatch {
   readonly #all = new Set<Overflow>();
   #timer: NodeJS.Timeout | undefined;
@@ -212,7 +213,7 @@ export class OverflowWatch {
     this.#timer ??= setTimeout(() => this.#look(), LOOK).unref();
   }
 
-  /** To be called before its descriptor is closed. */
+  /** Call it before the descriptor is closed. */
   remove(overflow: Overflow): void {
     this.#all.delete(overflow);
   }
@@ -220,7 +221,7 @@ export class OverflowWatch {
   #look(): void {
     this.#timer = undefined;
     if (this.#all.size === 0) return;
-    const full = new Set(fullOnes([...this.#all].map(({ fd }) => fd)));
+    const full = new Set(fullPipes([...this.#all].map(({ fd }) => fd)));
     const now = performance.now();
     let busy = false;
     for (const overflow of this.#all) {

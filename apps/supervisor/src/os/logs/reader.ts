@@ -1,29 +1,30 @@
-/** Reading a log with its owner's authority, from any line on, and following it through its rotated files. */
+/** Reads a log as its owner, from any line on, and follows it through its rotated files. */
 import { closeSync, read } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
-import type { FileIdentity } from "../kernel/libc.ts";
+import { codeOf } from "../kernel/error-code.ts";
+import type { FileIdentity } from "../kernel/file-identity.ts";
 import { CURRENT, LogDirectory, type LogFile, type Succession } from "./directory.ts";
 import { openLast, type Place } from "./end.ts";
 import { inflated, isCompressed } from "./gzip.ts";
 
 const CHUNK = 64 * 1024;
 const NEWLINE = 10;
-/** How often a log that is being followed is looked at, in ms. */
+/** Interval between two looks at a log that is followed, in ms. */
 const LOOK = 200;
-/** Looks after which a file that was rotated and has got no name is taken for removed. */
+/** Looks after which a rotated file without a final name counts as removed. */
 const LOOKS = 10;
 
 const readAt = promisify(read);
 
-/** Where to begin, and whether to stay for what comes. */
+/** Where reading begins, and whether it continues with later lines. */
 export interface LogPosition {
-  /** With that many of the last lines; undefined is the start of the current file, unless `since` says otherwise. */
+  /** Begin with that many last lines; undefined: at the start of the current file, or by `since`. */
   readonly lines: number | undefined;
-  /** With the first file that may have lines of this time or later, in ms since 1970; 0 is the oldest file. */
+  /** Begin with the first file that may have lines of this time or later, in ms since 1970; 0 is the oldest file. */
   readonly since: number | undefined;
   readonly follow: boolean;
-  /** Asked before each piece: when it is no longer true, that was the end. */
+  /** Called before each piece; reading ends once it returns false. */
   readonly permitted?: () => boolean;
 }
 
@@ -53,7 +54,7 @@ async function* without(lines: number, text: AsyncIterable<Buffer>): AsyncGenera
   }
 }
 
-const begin = async (
+const openFirst = async (
   directory: LogDirectory,
   { lines, since }: LogPosition,
   permitted: () => boolean,
@@ -63,8 +64,8 @@ const begin = async (
 };
 
 /**
- * Opens the file after one that is over. It may be removed or renamed at any moment, so it is looked for more than once.
- * @throws errno errors, ENOENT when the log is gone
+ * Opens the file after a finished one. s6-log may rename or remove it at any moment, so there are several attempts.
+ * @throws errno errors; ENOENT when the log was removed
  */
 const openNext = async (
   directory: LogDirectory,
@@ -75,22 +76,22 @@ const openNext = async (
       const next = directory.successor(file);
       if (next !== undefined) return { file: directory.open(next.name), missed: next.missed };
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+      if (codeOf(error) !== "ENOENT") throw error;
     }
     await sleep(LOOK);
   }
   return { file: directory.open(CURRENT), missed: 0 };
 };
 
-/** What a reader who has fallen behind is given in the place of what it came too late for. */
+/** The line that a slow reader gets in place of files that were removed before it could read them. */
 const gap = (missed: Succession["missed"]): string =>
   missed === "some"
-    ? "dmhost: files of this log may be missing here: what was read to its end is no longer kept\n"
-    : `dmhost: ${missed} ${missed === 1 ? "file" : "files"} of this log or more, to be read here, had been rotated away\n`;
+    ? "dmhost: files of this log may be missing here: the file that was read last was removed\n"
+    : `dmhost: at least ${missed} ${missed === 1 ? "file" : "files"} of this log missing here: removed before they were read\n`;
 
 /**
- * The bytes of a log, at most 64 KiB at a time and read no faster than they are taken; compressed files as what they were.
- * Where files have been removed before they were read, a line says so.
+ * The bytes of a log, decompressed, at most 64 KiB at a time and no faster than the reader takes them. A line reports files
+ * that were removed before they could be read.
  * @throws errno errors when the log cannot be opened
  */
 export async function* readLog(
@@ -100,13 +101,13 @@ export async function* readLog(
 ): AsyncGenerator<Buffer, void, void> {
   const permitted = from.permitted ?? (() => true);
   const directory = new LogDirectory(identity, path);
-  const begun = await begin(directory, from, permitted);
-  let { file, skip } = begun;
-  const at = { offset: begun.offset };
+  const first = await openFirst(directory, from, permitted);
+  let { file, skip } = first;
+  const at = { offset: first.offset };
   let last = NEWLINE;
   try {
     while (permitted()) {
-      // What was written between a look at its end and the look at whether it is over is read, too.
+      // In this order: lines written after the last read and before a rotation are read as well.
       const over = directory.isOver(file);
       const bytes = bytesOf(file.fd, at, permitted);
       for await (const chunk of isCompressed(file.fd) ? without(skip, inflated(bytes)) : bytes) {

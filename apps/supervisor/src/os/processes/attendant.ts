@@ -1,7 +1,7 @@
 import type { Attendant } from "../../engine/ports/runs.ts";
-import type { Run } from "./run.ts";
+import type { Run } from "./process-tree.ts";
 
-/** A tenant's program beside the runs of a daemon, as the engine sees it. @param name what it is, for the report of its end */
+/** A tenant's program that belongs to a daemon but to none of its runs. @param name for reports, e.g. `finish` */
 export const attendantOf = (name: string, run: Run, report: (problem: string) => void): Attendant => ({
   size: (doubtful) => run.size(doubtful),
   end: (reason) => {

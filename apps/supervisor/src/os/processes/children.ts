@@ -1,38 +1,37 @@
-/** Programs that this one has begun, until they have ended. */
-import { closeOnExec, endedChild, reap, type Spawned, spawnSession } from "../kernel/libc.ts";
-
-/** How a program ended. */
-export type Ended = NonNullable<ReturnType<typeof reap>>;
+/** Children of the supervisor, from spawn until they are reaped. */
+import { closeOnExec } from "../kernel/descriptors.ts";
+import { type Ended, endedChild, reap, type Spawned, spawnSession } from "../kernel/spawn.ts";
 
 const children = new Map<number, (ended: Ended) => void>();
 let isWatching = false;
 
-/** Tells of the end of one that `begin` gave, if it has ended; whether it has. */
+/** Reaps a child of `spawnChild` and calls its `ended`, if it has ended; returns whether it has. */
 export const collect = (pid: number): boolean => {
+  const report = children.get(pid);
+  if (!report) return false;
   const ended = reap(pid);
-  const tell = children.get(pid);
-  if (!ended || !tell) return false;
+  if (!ended) return false;
   children.delete(pid);
-  tell(ended);
+  report(ended);
   return true;
 };
 
-const look = (): void => {
+const collectAll = (): void => {
   for (let pid = endedChild(); pid !== undefined; pid = endedChild()) {
     if (children.has(pid) && collect(pid)) continue;
-    // It is somebody else's, and may be in front of ours for a while.
+    // Another part of this program reaps that child; until then waitid(2) may name it before ours.
     for (const each of [...children.keys()]) collect(each);
     return;
   }
 };
 
 /**
- * Begins a program that gets no other descriptors than those, and calls `ended` later, once.
+ * Starts a program that inherits only the given descriptors; calls `ended` later, once. Returns its pid.
  * @throws errno errors
  */
-export const begin = (program: Spawned, ended: (how: Ended) => void): number => {
+export const spawnChild = (program: Spawned, ended: (how: Ended) => void): number => {
   closeOnExec();
-  if (!isWatching) process.on("SIGCHLD", look);
+  if (!isWatching) process.on("SIGCHLD", collectAll);
   isWatching = true;
   const pid = spawnSession(program);
   children.set(pid, ended);

@@ -1,8 +1,8 @@
 /**
- * The gentle end of a tree of processes: all of them get TERM at a moment when none has a client's connection in hand. So that
- * nobody comes between look and end, they are held by STOP for that moment. One that has been seen with a client, and has
- * none any more, stays held until then, so that it takes no other: a pool of them, whose processes are never idle all at
- * once, ends with the longest of its requests (docs/decisions/0008).
+ * Drains and terminates a tree of processes: sends TERM to all of them at a moment when none has a client's connection.
+ * Stops them by STOP for that moment, so that none accepts a client between look and TERM. A process that had a client
+ * and has none any more stays stopped until then: a pool whose processes are never all idle ends with its longest request
+ * (docs/decisions/0008).
  */
 import { readFileSync } from "node:fs";
 import { constants } from "node:os";
@@ -10,21 +10,21 @@ import type { ClientLook, ProcessIdentity } from "../../engine/ports/runs.ts";
 import type { CpuBudget } from "../kernel/cpu-budget.ts";
 
 const { SIGTERM, SIGSTOP, SIGCONT } = constants.signals;
-/** Between two looks, at least. In ms. */
+/** Interval between two looks, at least. In ms. */
 const LOOK = 10;
-/** How long they are waited for once they were sent STOP: on a machine with much to do a process takes its time to stop. In ms. */
+/** Longest wait for processes to stop after STOP, which takes time on a busy machine. In ms. */
 const PATIENCE = 100;
 
-/** What the gentle end of a tree needs of it. */
+/** A tree that is to be drained. */
 export interface DrainTarget {
-  /** The one that others may have been forked by, or are served through. */
+  /** The main process, which may have forked the others, or pass them their clients. */
   readonly main: ProcessIdentity;
-  /** Its processes; undefined where they are too many to be looked at. */
+  /** Its processes; undefined where there are too many to search. */
   members(): readonly ProcessIdentity[] | undefined;
   signal(process: ProcessIdentity, signal: number): void;
-  /** @param since before when (performance.now()) it must not have been looked */
+  /** @param since the sockets must have been looked at later than this (performance.now()) */
   look(since?: number): ClientLook;
-  /** Time that may go into it. */
+  /** Processor time for it. */
   readonly budget: CpuBudget;
 }
 
@@ -36,23 +36,23 @@ const runs = ({ pid }: ProcessIdentity): boolean => {
   }
 };
 
-/** Begins it. The function that is returned ends it, whatever it has come to, and lets go who is held. */
+/** Starts draining. The returned function ends it at any point and continues stopped processes. */
 export const drain = (tree: DrainTarget): (() => void) => {
-  /** Who has been seen with a client, without the main one: the others may be what these need to serve theirs. */
+  /** Pids of processes that had a client. Not the main one: the others may need it to serve their clients. */
   const workers = new Set<number>();
-  /** Who was sent STOP; all but those that are being looked at again are known to have no client. */
-  const held = new Map<number, ProcessIdentity>();
+  /** Processes that were sent STOP. All but those that are being looked at again have no client. */
+  const stopped = new Map<number, ProcessIdentity>();
   let timer: NodeJS.Timeout | undefined;
-  let giveUp: (() => void) | undefined;
-  const letGo = (processes: Iterable<ProcessIdentity>): void => {
+  let cancel: (() => void) | undefined;
+  const release = (processes: Iterable<ProcessIdentity>): void => {
     for (const process of processes) {
-      held.delete(process.pid);
+      stopped.delete(process.pid);
       tree.signal(process, SIGCONT);
     }
   };
   const again = (): void => {
     timer = setTimeout(() => {
-      giveUp = tree.budget.inTurn(look);
+      cancel = tree.budget.inTurn(look);
     }, LOOK);
   };
   const idleOf = (processes: readonly ProcessIdentity[], serves: ClientLook): ProcessIdentity[] =>
@@ -63,54 +63,54 @@ export const drain = (tree: DrainTarget): (() => void) => {
     });
 
   const look = (): void => {
-    // Somebody else may have let them go, and a client may have come since.
-    letGo([...held.values()].filter(runs));
-    const loose = tree.members()?.filter(({ pid }) => !held.has(pid)) ?? [];
+    // Another process may have continued them, and clients may have come since.
+    release([...stopped.values()].filter(runs));
+    const loose = tree.members()?.filter(({ pid }) => !stopped.has(pid)) ?? [];
     const idle = idleOf(loose, tree.look());
-    if (idle.length < loose.length) hold(idle.filter(({ pid }) => workers.has(pid)));
-    else hold(loose.length > 0 ? idle : [...held.values()]);
+    if (idle.length < loose.length) stop(idle.filter(({ pid }) => workers.has(pid)));
+    else stop(loose.length > 0 ? idle : [...stopped.values()]);
   };
-  const hold = (processes: readonly ProcessIdentity[]): void => {
+  const stop = (processes: readonly ProcessIdentity[]): void => {
     if (processes.length === 0) {
       again();
       return;
     }
     for (const process of processes) {
-      held.set(process.pid, process);
+      stopped.set(process.pid, process);
       tree.signal(process, SIGSTOP);
     }
-    lookHeld(processes, performance.now());
+    lookStopped(processes, performance.now());
   };
   /**
-   * @param fresh who was sent STOP last
+   * @param latest processes that were sent STOP last
    * @param since when
    */
-  const lookHeld = (fresh: readonly ProcessIdentity[], since: number): void => {
-    if (performance.now() - since < PATIENCE && fresh.some(runs)) {
-      timer = setTimeout(() => tree.budget.charge(() => lookHeld(fresh, since)), 1);
+  const lookStopped = (latest: readonly ProcessIdentity[], since: number): void => {
+    if (performance.now() - since < PATIENCE && latest.some(runs)) {
+      timer = setTimeout(() => tree.budget.charge(() => lookStopped(latest, since)), 1);
       return;
     }
-    const stopped = fresh.filter((process) => !runs(process));
-    const idle = new Set(idleOf(stopped, tree.look(performance.now())));
-    letGo(fresh.filter((process) => !idle.has(process)));
-    // The list is read again: somebody may have begun another one until all were held.
-    const members = held.size > 0 && idle.size === fresh.length ? tree.members() : undefined;
-    if (members?.every((process) => held.has(process.pid) && !runs(process))) {
+    const still = latest.filter((process) => !runs(process));
+    const idle = new Set(idleOf(still, tree.look(performance.now())));
+    release(latest.filter((process) => !idle.has(process)));
+    // Read the list again: one of them may have forked before all were stopped.
+    const members = stopped.size > 0 && idle.size === latest.length ? tree.members() : undefined;
+    if (members?.every((process) => stopped.has(process.pid) && !runs(process))) {
       for (const process of members) tree.signal(process, SIGTERM);
-      letGo(held.values());
+      release(stopped.values());
       return;
     }
-    letGo([...held.values()].filter(({ pid }) => !workers.has(pid)));
+    release([...stopped.values()].filter(({ pid }) => !workers.has(pid)));
     again();
   };
 
-  // A supervisor that was killed at such a moment has left them held.
-  letGo(tree.members() ?? []);
-  // Not at once: its record is written first, and the next supervisor lets go of those alone that it knows to be on their way out.
+  // An earlier supervisor that was killed while it drained has left them stopped.
+  release(tree.members() ?? []);
+  // Not at once: the record must say first that the run is draining, for only then does the next supervisor continue it.
   again();
   return () => {
     clearTimeout(timer);
-    giveUp?.();
-    letGo(held.values());
+    cancel?.();
+    release(stopped.values());
   };
 };

@@ -1,13 +1,16 @@
-/** What is run when a run has ended, before anybody is told that nothing of it is left. */
+/** The `finish` program of a service directory: it runs after each run, before the supervisor reports the run as gone. */
 import type { LaunchPlan } from "../../launch/plan.ts";
-import { launch, type Run } from "./run.ts";
+import { launch } from "./launch-chain.ts";
+import type { Run } from "./process-tree.ts";
 
-/** How long it may take; then it is killed with all that it started. In ms (s6: timeout-finish). */
+/** Time limit, after which it is killed with all its processes. In ms (s6: timeout-finish). */
 const LONGEST = 5000;
 
 /**
- * Runs it, with `output` as its own. `done` is called exactly once, when nothing of it is left; with its exit code, or undefined where it was
- * killed or could not be begun, and what its launch said of that.
+ * Launches it.
+ * @param done called once, when no process of it is left, with its exit code, undefined where it was killed or not started;
+ * and with the report of a failed launch, "" otherwise
+ * @throws errno errors when no process can be started
  */
 export const runFinish = (
   plan: LaunchPlan,

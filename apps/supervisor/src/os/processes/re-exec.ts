@@ -1,11 +1,14 @@
-/** What a program hands to the one that takes its place in its process. */
+/** Re-exec: the supervisor replaces its program and keeps its pid and its held sockets. */
 import { closeSync, fstatSync, readSync, writeFileSync } from "node:fs";
-import { closeOnExec, keepOnExec, memoryFile } from "../kernel/libc.ts";
+import { closeOnExec, keepOnExec, memoryFile } from "../kernel/descriptors.ts";
 
-/** Environment variable with the descriptor of a file that names them: one string may have 128 KiB, and they may be more. */
+/**
+ * Environment variable with the descriptor of a file that lists the sockets: a variable has at most 128 KiB, the list may
+ * have more.
+ */
 const INHERITED = "DMHOST_INHERITED_SOCKETS";
 
-/** The sockets that the program before this one has left in this process: their paths and descriptors. */
+/** The sockets that re-exec kept open in this process: descriptors by paths. */
 export const takeInherited = (): Map<string, number> => {
   const file = process.env[INHERITED];
   delete process.env[INHERITED];
@@ -18,8 +21,8 @@ export const takeInherited = (): Map<string, number> => {
 };
 
 /**
- * Begins this process's program anew, as it is on disk now, with these sockets. Returns only by an exception.
- * @throws errno errors: then all is as it was before
+ * Executes the program that is on disk now, in this process, and keeps these sockets open. Never returns.
+ * @throws errno errors; nothing has changed then
  */
 export const reExec = (sockets: ReadonlyMap<string, number>): never => {
   const file = memoryFile("sockets");
@@ -28,7 +31,7 @@ export const reExec = (sockets: ReadonlyMap<string, number>): never => {
     for (const fd of [file, ...sockets.values()]) keepOnExec(fd);
     const argv = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
     process.execve?.(process.execPath, argv, { ...process.env, [INHERITED]: String(file) });
-    throw new Error("this runtime cannot do that");
+    throw new Error("this version of Node has no process.execve");
   } catch (error) {
     closeSync(file);
     closeOnExec();

@@ -1,4 +1,4 @@
-/** The places of runs: each instance has one live run and one standby launch at most. */
+/** The port runs: each instance has a slot for one live run and one standby launch. */
 import { hash } from "node:crypto";
 import { join } from "node:path";
 import type { InstanceKey } from "../../core/daemon-key.ts";
@@ -15,6 +15,7 @@ import type {
 } from "../../engine/ports/runs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import { recordName } from "../files/record-name.ts";
+import { messageOf } from "../kernel/error-code.ts";
 import type { OwnerBudgets } from "../kernel/owner-budgets.ts";
 import type { Poller } from "../kernel/poller.ts";
 import { privileged } from "../kernel/privileges.ts";
@@ -22,19 +23,12 @@ import { isAlive } from "../kernel/process-table.ts";
 import type { SocketSnapshots } from "../kernel/socket-snapshot.ts";
 import { hasClient, servesClient } from "../sockets/client-probe.ts";
 import { awaitNotification } from "../sockets/notification.ts";
+import { adopt, clear } from "./adopt.ts";
 import { attendantOf } from "./attendant.ts";
 import { runFinish } from "./finish.ts";
-import {
-  adopt,
-  type BudgetedProbe,
-  type Chain,
-  clear,
-  launch,
-  prepare,
-  type Run,
-  type Stdio,
-  signalNumber,
-} from "./run.ts";
+import { LaunchChain, launch, type Stdio } from "./launch-chain.ts";
+import type { BudgetedProbe, Run } from "./process-tree.ts";
+import { signalNumber } from "./signals.ts";
 
 export interface RunSlotsOptions {
   readonly runDir: string;
@@ -45,13 +39,13 @@ export interface RunSlotsOptions {
   readonly report: (daemon: string, problem: string) => void;
 }
 
-/** A launch that waits at the gate. */
+/** A launch chain that waits at the gate. */
 interface Standby {
   readonly run: number;
   readonly cgroup: string | undefined;
-  /** Equal for launches that come to the same. */
+  /** Equal for chains of equal plans and descriptors. */
   readonly signature: string;
-  readonly chain: Chain;
+  readonly chain: LaunchChain;
 }
 
 const signatureOf = (plan: LaunchPlan, stdio: Stdio): string =>
@@ -63,14 +57,14 @@ class Slot implements RunSlot {
   readonly #daemon: string;
   readonly #options: RunSlotsOptions;
   readonly #budgets: OwnerBudgets;
-  readonly #standbys: Set<Chain>;
+  readonly #standbys: Set<LaunchChain>;
   #standby: Standby | undefined;
   #run: Run | undefined;
   #finish: Run | undefined;
   #stopListening: (() => void) | undefined;
 
-  /** @param standbys all standby launches of this supervisor */
-  constructor(key: InstanceKey, options: RunSlotsOptions, budgets: OwnerBudgets, standbys: Set<Chain>) {
+  /** @param standbys the standby launches of all slots */
+  constructor(key: InstanceKey, options: RunSlotsOptions, budgets: OwnerBudgets, standbys: Set<LaunchChain>) {
     this.#standbys = standbys;
     this.#owner = key.owner.name;
     this.#daemon = `${key.owner.name}/${key.name}`;
@@ -89,7 +83,7 @@ class Slot implements RunSlot {
     const standby = this.#takeStandby();
     if (standby && standby.signature !== signatureOf(plan, stdio)) {
       standby.chain.discard();
-      throw new Error("the standby launch is out of date; the next try starts from the beginning");
+      throw new Error("the standby launch was prepared for another plan; the next launch starts from the beginning");
     }
     if (context.ready === "notify") {
       this.#stopListening?.();
@@ -102,7 +96,7 @@ class Slot implements RunSlot {
 
   prepare(run: number, plan: LaunchPlan, context: RunContext): void {
     const stdio = this.#stdio(run, context);
-    const chain = prepare(plan, stdio, context.cgroup);
+    const chain = new LaunchChain(plan, stdio, context.cgroup);
     this.#standby = { run, cgroup: context.cgroup, signature: signatureOf(plan, stdio), chain };
     this.#standbys.add(chain);
   }
@@ -146,8 +140,9 @@ class Slot implements RunSlot {
   }
 
   #live(run: Run, socketFile: number | undefined): LiveRun {
+    run.socketFile = socketFile;
     this.#run = run;
-    return { ...run, trace: { leader: run.leader, cgroup: run.cgroup, socketFile } };
+    return run;
   }
 
   #listener({ finish, log }: Pick<RunContext, "finish" | "log">, news: RunNews): RunNews {
@@ -181,12 +176,12 @@ class Slot implements RunSlot {
       const { plan, cgroup } = finish({ code: exit?.code, signal });
       this.#finish = runFinish(plan, output, cgroup, (code, report) => {
         this.#finish = undefined;
-        if (report !== "") this.#options.report(this.#daemon, `its finish was not started: ${report.trim()}`);
+        if (report !== "") this.#options.report(this.#daemon, `its finish was not launched: ${report.trim()}`);
         done(code);
       });
     } catch (error) {
-      const why = error instanceof Error ? error.message : error;
-      this.#options.report(this.#daemon, `its finish cannot be run: ${why}`);
+      const why = messageOf(error);
+      this.#options.report(this.#daemon, `its finish cannot be launched: ${why}`);
       done(undefined);
     }
   }
@@ -197,14 +192,14 @@ class Slot implements RunSlot {
       input: isInput ? (socket?.descriptor ?? "ignore") : "ignore",
       output: log?.descriptor ?? "ignore",
       socket: isInput ? undefined : socket?.descriptor,
-      tells: ready.startsWith("fd:"),
+      reportsReady: ready.startsWith("fd:"),
       probe: this.#probe(run, { socket, bind }, socket?.file ?? 0),
     };
   }
 
   /**
-   * How clients of a run are found; undefined where it can have none.
-   * @param file that its socket is bound to (HeldSocket.file)
+   * The client probe of a run; undefined where it can have no clients.
+   * @param file that its socket is bound to (HeldSocket.file); 0 for none
    */
   #probe(run: number, { socket, bind }: Pick<RunContext, "socket" | "bind">, file: number): BudgetedProbe | undefined {
     const probe = socket || file !== 0 ? this.#socketProbe(file, socket?.file) : bind?.probe(run);
@@ -212,7 +207,7 @@ class Slot implements RunSlot {
   }
 
   #socketProbe(file: number, held: number | undefined): ClientProbe {
-    // Behind a new socket, every client of the socket that the run started with belongs to the run.
+    // Where another socket has replaced the run's, only this run listens on the old one.
     const clients = file === held ? servesClient : hasClient;
     return { look: (since) => clients(this.#options.snapshots, file, since) };
   }
@@ -223,9 +218,9 @@ export class RunSlots implements Runs {
   readonly tools: string;
   readonly #options: RunSlotsOptions;
   readonly #budgets: OwnerBudgets;
-  readonly #standbys = new Set<Chain>();
+  readonly #standbys = new Set<LaunchChain>();
 
-  /** @param budgets for looking for clients, shared with other probes */
+  /** @param budgets processor time for client probes */
   constructor(options: RunSlotsOptions, budgets: OwnerBudgets) {
     this.tools = options.tools;
     this.#options = options;
@@ -237,11 +232,12 @@ export class RunSlots implements Runs {
   }
 
   removeStray(owner: string, name: string, { leader, cgroup }: RunTrace): void {
-    if (isAlive(leader)) this.#options.report(`${owner}/${name}`, "ending it: its file, or its grant, is gone");
+    if (isAlive(leader))
+      this.#options.report(`${owner}/${name}`, "killing its run: its conf file or its grant was removed");
     clear(leader, cgroup, () => undefined);
   }
 
-  /** Ends all standby launches and waits for that: no remains of them are left to another program in this process. */
+  /** Kills and reaps all standby launches before it returns, for a re-exec. */
   discardNow(): void {
     for (const chain of this.#standbys) chain.discardNow();
     this.#standbys.clear();

@@ -6,10 +6,11 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { ProcessIdentity } from "../../engine/ports/runs.ts";
 import { CpuBudget } from "../kernel/cpu-budget.ts";
-import { bindDatagrams, listenUnix } from "../kernel/libc.ts";
+import { fileNumber } from "../kernel/file-number.ts";
 import { identify } from "../kernel/process-table.ts";
-import { fileNumber, SocketSnapshots } from "../kernel/socket-snapshot.ts";
-import { Binding } from "./binding.ts";
+import { SocketSnapshots } from "../kernel/socket-snapshot.ts";
+import { bindDatagrams, listenUnix } from "../kernel/unix-socket.ts";
+import { LinkedBindDirectory } from "./bind-directory.ts";
 import { anyOf, hasClient, servesClient } from "./client-probe.ts";
 
 let directory = "";
@@ -28,7 +29,7 @@ afterEach(() => {
   rmSync(directory, { recursive: true });
 });
 
-/** Where somebody has so many sockets that to look at all of them takes longer than anybody waits. */
+/** A machine with so many sockets that no snapshot of all of them can be had. */
 const crowded = (): SocketSnapshots => {
   let now = 0;
   const forever = (_: Uint8Array, take: (message: Buffer) => boolean): void => {
@@ -42,14 +43,14 @@ const listen = async (path: string): Promise<void> => {
   server = createServer((socket) => ends.push(socket)).listen(path);
   await once(server, "listening");
 };
-const visit = async (path: string): Promise<void> => {
+const connect = async (path: string): Promise<void> => {
   const client = createConnection(path);
   ends.push(client);
   await once(client, "connect");
 };
 const self = (): ProcessIdentity[] => [identify(process.pid)].filter((each) => each !== undefined);
 
-test("whoever has a client in hand is seen to, however many sockets others have", async () => {
+test("the probe finds a process with a client by queries where there are too many sockets for a snapshot", async () => {
   const path = join(directory, "socket");
   await listen(path);
   const file = fileNumber(statSync(path));
@@ -59,7 +60,7 @@ test("whoever has a client in hand is seen to, however many sockets others have"
     false,
   ]);
   const accepted = once(server as Server, "connection");
-  await visit(path);
+  await connect(path);
   await accepted;
   expect([anyOf(self(), servesClient(snapshots, file)), anyOf(self(), hasClient(snapshots, file))]).toEqual([
     true,
@@ -68,10 +69,10 @@ test("whoever has a client in hand is seen to, however many sockets others have"
   expect(anyOf(self(), servesClient(snapshots, fileNumber(statSync(directory))))).toBe(false);
 });
 
-test("a client that waits is one of a listener's own, and in nobody's hand", async () => {
+test("a waiting client counts for a run that listens alone, and for no process of a shared socket", async () => {
   const path = join(directory, "socket");
   descriptors.push(listenUnix(path, 5));
-  await visit(path);
+  await connect(path);
   const file = fileNumber(statSync(path));
   const snapshots = crowded();
   expect([anyOf(self(), servesClient(snapshots, file)), anyOf(self(), hasClient(snapshots, file))]).toEqual([
@@ -80,12 +81,12 @@ test("a client that waits is one of a listener's own, and in nobody's hand", asy
   ]);
 });
 
-test("a look that was broken off is not taken again and again", () => {
-  let looks = 0;
+test("a snapshot that took too long is not tried again for a minute", () => {
+  let dumps = 0;
   let now = 0;
   const snapshots = new SocketSnapshots(
     (_, take) => {
-      looks += 1;
+      dumps += 1;
       do now += 1;
       while (take(Buffer.alloc(32)));
     },
@@ -95,27 +96,27 @@ test("a look that was broken off is not taken again and again", () => {
     expect(snapshots.recent() ?? snapshots.since(now)).toBeUndefined();
     now += 900;
   }
-  expect(looks).toBe(1);
+  expect(dumps).toBe(1);
   now += 60_000;
   snapshots.recent();
-  expect(looks).toBe(2);
+  expect(dumps).toBe(2);
 });
 
-test("what a run listens on is published, however many sockets others have, and nothing else is", async () => {
+test("a bind directory publishes a socket only once a process listens on it, and without connecting to it", async () => {
   const own = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0, groups: [] };
   const budget = new CpuBudget(1, 1000);
-  const binding = new Binding({
+  const binding = new LinkedBindDirectory({
     ...{ root: directory, owner: "o", name: "d", group: own.gid, binder: own },
-    ...{ snapshots: crowded(), processes: self, budget, counting: budget },
+    ...{ snapshots: crowded(), processes: self, budget, measuring: budget },
   });
   descriptors.push(bindDatagrams(binding.provide(1)));
   expect(binding.publish(1)).toBe(false);
   await listen(binding.provide(2));
   expect(binding.publish(2)).toBe(true);
   const accepted = once(server as Server, "connection");
-  await visit(binding.path);
+  await connect(binding.path);
   await accepted;
-  // It is looked at, and not visited: those are the two ends of the one visit.
+  // The two ends of one connection: publishing made none.
   expect(ends.length).toBe(2);
   binding.close();
 });

@@ -1,18 +1,19 @@
-/** Clients of a listening socket, and who has them in hand: sock_diag(7), and /proc, where every look is bounded. */
+/** Finds the processes that have a client's connection, by sock_diag(7) and /proc. Each search is bounded. */
 import { lstatSync, opendirSync, readFileSync, readlinkSync } from "node:fs";
 import type { ClientLook, ProcessIdentity } from "../../engine/ports/runs.ts";
 import { asUser } from "../accounts/as-user.ts";
+import { codeOf } from "../kernel/error-code.ts";
 import { type Role, roleOf, type SocketSnapshots } from "../kernel/socket-snapshot.ts";
 
 /**
- * How long one look at processes may take, in ms. How many descriptors they have is the tenant's choice; who cannot be
- * looked through in this time is not known to have no client.
+ * Longest search through the descriptors of processes, in ms: how many they have is the tenant's choice. A process that was
+ * not searched in this time may have a client.
  */
 const LONGEST = 20;
-/** The same where each of their sockets is asked for, because others have so many. */
-const LONGEST_ASKING = 100;
+/** The same where each socket is queried because a snapshot of all of them would take too long. */
+const LONGEST_QUERIES = 100;
 
-/** Whether one of these processes is what is looked for; undefined where it may be. */
+/** Whether `look` finds one of these processes; undefined where that is uncertain. */
 export const anyOf = (processes: readonly ProcessIdentity[], look: ClientLook): boolean | undefined => {
   let unsure = false;
   for (const process of processes) {
@@ -24,67 +25,73 @@ export const anyOf = (processes: readonly ProcessIdentity[], look: ClientLook): 
 };
 
 /**
- * A look for clients of the socket that is bound to this `file` (fileNumber).
- * @param since a clock's value (performance.now()) before which it must not have been looked
+ * Finds processes with a client of the socket that is bound to this `file` (fileNumber).
+ * @param since the snapshot must not be older than this (performance.now())
  */
 export const servesClient = (snapshots: SocketSnapshots, file: number, since?: number): ClientLook => {
-  const present = since === undefined ? snapshots.recent() : snapshots.since(since);
-  if (!present) return ask(snapshots, file, ["client"]);
-  if (!present.told) return () => false;
-  const { accepted } = present.to(file);
-  return lookFor({ isClient: (one) => accepted.has(one), isListed: present.has }, LONGEST);
+  const snapshot = since === undefined ? snapshots.recent() : snapshots.since(since);
+  if (!snapshot) return query(snapshots, file, ["client"]);
+  if (!snapshot.supported) return () => false;
+  const { accepted } = snapshot.to(file);
+  return lookFor({ isClient: (one) => accepted.has(one), isInNamespace: snapshot.has }, LONGEST);
 };
 
-/** Whether one of these processes listens for streams on the socket that is bound to this `file` (fileNumber); undefined as above. */
+/**
+ * Whether one of these processes listens for streams on the socket that is bound to this `file` (fileNumber); undefined
+ * where that is uncertain.
+ */
 export const hasListener = (processes: readonly ProcessIdentity[], file: number): boolean | undefined =>
-  anyOf(processes, lookFor({ ...oneByOne(file, ["listener", "queue"]), isListed: () => true }, LONGEST_ASKING));
+  anyOf(processes, lookFor({ ...oneByOne(file, ["listener", "queue"]), isInNamespace: () => true }, LONGEST_QUERIES));
 
-/** What a look at processes knows of the sockets that it comes across. */
-interface Knowledge {
+/** Classifies the sockets that a search finds. */
+interface Classifier {
   isClient(socket: number): boolean;
   /** Whether it is a UNIX socket of this network namespace. */
-  isListed(socket: number): boolean;
+  isInNamespace(socket: number): boolean;
 }
 
-/** Asks the kernel for each socket, once. */
-const oneByOne = (file: number, wanted: readonly Role[]): Knowledge => {
+/** Queries the kernel about each socket, once. */
+const oneByOne = (file: number, wanted: readonly Role[]): Classifier => {
   const known = new Map<number, Role>();
   const role = (socket: number): Role => {
     const found = known.get(socket) ?? roleOf(socket, file);
     known.set(socket, found);
     return found;
   };
-  return { isClient: (socket) => wanted.includes(role(socket)), isListed: (socket) => role(socket) !== "elsewhere" };
+  return {
+    isClient: (socket) => wanted.includes(role(socket)),
+    isInNamespace: (socket) => role(socket) !== "elsewhere",
+  };
 };
 
-const ask = ({ asking }: SocketSnapshots, file: number, wanted: readonly Role[]): ClientLook => {
-  if (asking.balance <= 0) return () => undefined;
-  const look = lookFor(oneByOne(file, wanted), LONGEST_ASKING);
-  return (process) => asking.charge(() => look(process));
+const query = ({ queries }: SocketSnapshots, file: number, wanted: readonly Role[]): ClientLook => {
+  if (queries.balance <= 0) return () => undefined;
+  const look = lookFor(oneByOne(file, wanted), LONGEST_QUERIES);
+  return (process) => queries.charge(() => look(process));
 };
 
-const lookFor = (knowledge: Knowledge, longest: number): ClientLook => {
+const lookFor = (classifier: Classifier, longest: number): ClientLook => {
   const deadline = performance.now() + longest;
-  return ({ pid }) => (performance.now() > deadline ? undefined : holdsClient(pid, knowledge, deadline));
+  return ({ pid }) => (performance.now() > deadline ? undefined : holdsClient(pid, classifier, deadline));
 };
 
 /**
- * The same for a socket that one run alone listens on: whoever is connected to it is that run's, those who wait included, so
- * that each of its processes is taken to have one. Waiting ones of another network namespace are in its queue.
+ * The same for a socket on which only one run listens: all its clients, waiting ones too, belong to the run, so each of its
+ * processes counts as having one. The accept queue shows waiting clients of other network namespaces.
  */
 export const hasClient = (snapshots: SocketSnapshots, file: number, since?: number): ClientLook => {
-  const present = since === undefined ? snapshots.recent() : snapshots.since(since);
-  if (!present) return ask(snapshots, file, ["client", "queue"]);
-  if (present.to(file).count > 0) return () => true;
+  const snapshot = since === undefined ? snapshots.recent() : snapshots.since(since);
+  if (!snapshot) return query(snapshots, file, ["client", "queue"]);
+  if (snapshot.to(file).count > 0) return () => true;
   return servesClient(snapshots, file, since);
 };
 
 /**
- * Whether a process has a client's connection, or one whose client is in another network namespace, as a web server in
- * its own container is. The kernel counts both ends of such a connection to the client's namespace; but a UNIX socket that
- * this namespace does not list is nothing else. The process is looked at with its own authority: root may have no power to.
+ * Whether a process has a client's connection, or one whose client is in another network namespace, such as a web server in
+ * its own container. The kernel assigns both ends of such a connection to the client's namespace; a UNIX socket that this
+ * namespace does not list can be nothing else. Reads /proc as the process's account: root may lack the capabilities.
  */
-const holdsClient = (pid: number, { isClient, isListed }: Knowledge, deadline: number): boolean | undefined => {
+const holdsClient = (pid: number, { isClient, isInNamespace }: Classifier, deadline: number): boolean | undefined => {
   const isLate = (): boolean => performance.now() > deadline;
   try {
     const { uid, gid } = lstatSync(`/proc/${pid}`);
@@ -97,7 +104,7 @@ const holdsClient = (pid: number, { isClient, isListed }: Knowledge, deadline: n
           const inode = socketAt(`/proc/${pid}/fd/${entry.name}`);
           if (inode === undefined) continue;
           if (isClient(inode)) return true;
-          if (!isListed(inode) && isUnix(pid, entry.name)) unlisted.push(inode);
+          if (!isInNamespace(inode) && isUnix(pid, entry.name)) unlisted.push(inode);
         }
         return false;
       } finally {
@@ -111,17 +118,17 @@ const holdsClient = (pid: number, { isClient, isListed }: Knowledge, deadline: n
     }
     return false;
   } catch (error) {
-    return GONE.has((error as NodeJS.ErrnoException).code ?? "") ? false : undefined;
+    return ENDED.has(codeOf(error)) ? false : undefined;
   }
 };
-/** Where it does not matter what a socket is bound to. */
+/** No file has this number. */
 const NO_FILE = 0;
-/** Descriptors that are read at a time. */
+/** Directory entries that are read at a time. */
 const ENTRIES = 128;
-/** What becomes of a look at a process that has ended. */
-const GONE: ReadonlySet<string> = new Set(["ENOENT", "ESRCH"]);
+/** Errors for a process that has ended. */
+const ENDED: ReadonlySet<string> = new Set(["ENOENT", "ESRCH"]);
 
-/** Inode of the socket that a descriptor is; undefined for any other. */
+/** Inode of a descriptor that is a socket; undefined for any other descriptor. */
 const socketAt = (path: string): number | undefined => {
   try {
     const [, digits] = /^socket:\[(\d+)\]$/.exec(readlinkSync(path)) ?? [];

@@ -1,20 +1,25 @@
-/** The sockets of the control API: one a user, one for everybody, and in each connection the kernel's word on who it is. */
+/** The sockets of the control API: one per user and a public one. The kernel reports the account of each connection. */
 import { chmodSync, chownSync, lstatSync, mkdirSync, readlinkSync, rmSync, symlinkSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { dirname, join } from "node:path";
 import type { Account } from "../../core/policy-rules.ts";
 import { asUser } from "../accounts/as-user.ts";
-import { type FileIdentity, peerCredentials } from "../kernel/libc.ts";
+import type { FileIdentity } from "../kernel/file-identity.ts";
 import { privileged } from "../kernel/privileges.ts";
-import { takeAway } from "./listening-socket.ts";
+import { peerCredentials } from "../kernel/unix-socket.ts";
+import { unlinkSocket } from "./socket-directory.ts";
 
 /** Connections of one uid at a time. */
 const MOST_CONNECTIONS = 32;
 
-const descriptorOf = (socket: Socket): number =>
-  (socket as unknown as { readonly _handle: { readonly fd: number } | null })._handle?.fd ?? -1;
+/** Descriptor of a connection, which Node keeps in an internal property; -1 where it is closed. */
+const descriptorOf = (socket: Socket): number => {
+  const handle: unknown = Reflect.get(socket, "_handle");
+  if (typeof handle !== "object" || handle === null || !("fd" in handle)) return -1;
+  return typeof handle.fd === "number" ? handle.fd : -1;
+};
 
-/** Accepts connections on any number of sockets and hands each on with the uid of its peer. */
+/** Accepts connections on any number of sockets and passes each on with the uid of its peer. */
 export class ControlSockets {
   readonly #servers = new Map<string, Server>();
   readonly #counts = new Map<number, number>();
@@ -25,8 +30,8 @@ export class ControlSockets {
   }
 
   /**
-   * Listens at `path`, whose directory is made if need be and belongs to the supervisor. `account` undefined: everybody may
-   * connect; else only that account and root may.
+   * Listens at `path`; its directory belongs to the supervisor and is made where it is missing.
+   * @param account who may connect besides root; undefined: all accounts
    * @throws errno errors
    */
   async open(path: string, account: Account | undefined): Promise<void> {
@@ -36,15 +41,15 @@ export class ControlSockets {
     this.#servers.get(path)?.close();
     const directory = dirname(path);
     mkdirSync(directory, { recursive: true });
-    // The umask is narrower, and a user must be able to pass on the way to their socket.
-    for (const passage of account ? [dirname(directory), directory] : [directory]) chmodSync(passage, 0o755);
+    // Whatever the umask: users must be able to traverse the directories above their socket.
+    for (const above of account ? [dirname(directory), directory] : [directory]) chmodSync(above, 0o755);
     rmSync(path, { force: true });
     const server = createServer((socket) => this.#receive(socket));
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
       server.listen(path, resolve);
     });
-    // In this order: afterwards it is the user's, and a root without CAP_FOWNER has no more say in it.
+    // In this order: a root without CAP_FOWNER cannot change the mode once the user owns the socket.
     chmodSync(path, account ? 0o600 : 0o666);
     if (account && privileged) chownSync(path, account.uid, account.gid);
     this.#servers.set(path, server);
@@ -78,15 +83,15 @@ export class ControlSockets {
     for (const [path, server] of this.#servers) {
       if (paths.has(path)) continue;
       server.close();
-      takeAway(path);
+      unlinkSocket(path);
       this.#servers.delete(path);
     }
   }
 }
 
 /**
- * Points `link`, below the account's home, to its control socket, as the account. A link there is replaced; anything else
- * is the user's own and left.
+ * Makes `link`, below the account's home, a link to its control socket, as the account. Replaces a link; throws where
+ * another file has that name.
  * @throws errno errors
  */
 export const linkFromHome = (account: Account, identity: FileIdentity, link: string, target: string): void =>

@@ -1,4 +1,4 @@
-/** The supervisor's hold of a listening socket. */
+/** A listening socket that the supervisor holds. */
 import type { SocketEvidence } from "../../core/evidence.ts";
 import type { HeldSocket } from "../../engine/ports/sockets.ts";
 import type { Poller } from "../kernel/poller.ts";
@@ -14,17 +14,16 @@ import {
   widenQueue,
 } from "./listening-socket.ts";
 
-/** A socket that is held. Its descriptor is another after clients were sent away. */
-export class Held implements HeldSocket {
+export class HeldListener implements HeldSocket {
   readonly fresh: boolean;
   #socket: ListeningSocket;
   readonly #poller: Poller;
-  readonly #closed: (trouble: string | undefined) => void;
-  /** What was seen of its clients before it was closed: runs that still listen on it may go on. */
+  readonly #closed: (problem: string | undefined) => void;
+  /** Its evidence when it was closed: runs may still listen on it. */
   #last: SocketEvidence | undefined;
 
-  /** @param closed is called when it is; `trouble` says why something is left at its path, if so */
-  constructor(socket: ListeningSocket, fresh: boolean, poller: Poller, closed: (trouble: string | undefined) => void) {
+  /** @param closed called by `close`; `problem` says why a file is left at its path, if so */
+  constructor(socket: ListeningSocket, fresh: boolean, poller: Poller, closed: (problem: string | undefined) => void) {
     this.#socket = socket;
     this.fresh = fresh;
     this.#poller = poller;

@@ -1,23 +1,23 @@
-/** The socket on which one run may tell that it is ready (sd_notify(3)): only its account can write to it. */
+/** The socket on which one run reports readiness (sd_notify(3)): only its account can write to it. */
 import { chmodSync, chownSync, closeSync, mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
-import { bindDatagrams, receive } from "../kernel/libc.ts";
 import type { Poller } from "../kernel/poller.ts";
-import { PASSAGE, takeAway } from "./listening-socket.ts";
+import { bindDatagrams, receive } from "../kernel/unix-socket.ts";
+import { TRAVERSABLE, unlinkSocket } from "./socket-directory.ts";
 
-/** Between two looks at a socket that is written to all the time. In ms. */
+/** Pause between two reads of a socket that is written to all the time. In ms. */
 const PAUSE = 20;
 const MOST_AT_ONCE = 16;
 const LONGEST = 4096;
 
 /**
- * Makes the socket, and calls `ready` once, when READY=1 has come. The function that is returned takes it away.
+ * Makes the socket and calls `ready` once, when READY=1 arrives. The returned function removes the socket.
  * @throws errno errors
  */
 export const awaitNotification = (path: string, uid: number, poller: Poller, ready: () => void): (() => void) => {
   for (const directory of [dirname(dirname(path)), dirname(path)]) {
     mkdirSync(directory, { recursive: true });
-    chmodSync(directory, PASSAGE.root);
+    chmodSync(directory, TRAVERSABLE.byAll);
   }
   rmSync(path, { force: true });
   const fd = bindDatagrams(path);
@@ -29,10 +29,10 @@ export const awaitNotification = (path: string, uid: number, poller: Poller, rea
     clearTimeout(timer);
     poller.forget(fd);
     closeSync(fd);
-    // Where something else is by now, the next run meets it, and tells.
-    takeAway(path);
+    // Where this fails, the next run meets the file and reports it.
+    unlinkSocket(path);
   };
-  const look = (): void => {
+  const read = (): void => {
     for (let left = MOST_AT_ONCE; left > 0; left -= 1) {
       const text = receive(fd, LONGEST)?.toString("latin1");
       if (text === undefined) break;
@@ -41,12 +41,12 @@ export const awaitNotification = (path: string, uid: number, poller: Poller, rea
       ready();
       return;
     }
-    timer = setTimeout(() => poller.once(fd, look), PAUSE);
+    timer = setTimeout(() => poller.once(fd, read), PAUSE);
   };
   try {
     chmodSync(path, 0o600);
     chownSync(path, uid, -1);
-    poller.once(fd, look);
+    poller.once(fd, read);
     return close;
   } catch (error) {
     close();

@@ -1,4 +1,4 @@
-/** Sockets at `<root>/<owner>/<name>.sock`, held by this supervisor or taken from runs of an earlier one. */
+/** The port sockets: listening sockets at `<root>/<owner>/<name>.sock`, new or taken from runs of an earlier supervisor. */
 import { join } from "node:path";
 import type { DaemonKey } from "../../core/daemon-key.ts";
 import type { Account } from "../../core/policy-rules.ts";
@@ -9,9 +9,11 @@ import { OwnerBudgets } from "../kernel/owner-budgets.ts";
 import type { Poller } from "../kernel/poller.ts";
 import { findTree, isAlive, readProcesses } from "../kernel/process-table.ts";
 import type { SocketSnapshots } from "../kernel/socket-snapshot.ts";
-import { Binding } from "./binding.ts";
-import { Held } from "./held-socket.ts";
-import { type ListeningSocket, openSocket, takeAway, takeSocket } from "./listening-socket.ts";
+import { LinkedBindDirectory } from "./bind-directory.ts";
+import { HeldListener } from "./held-socket.ts";
+import { type ListeningSocket, openSocket } from "./listening-socket.ts";
+import { unlinkSocket } from "./socket-directory.ts";
+import { takeSocket } from "./take-socket.ts";
 
 export interface PublishedSocketsOptions {
   /** Directory of all published sockets. */
@@ -19,17 +21,17 @@ export interface PublishedSocketsOptions {
   readonly accounts: KnownAccounts;
   readonly poller: Poller;
   readonly snapshots: SocketSnapshots;
-  /** Sockets that the program before this one left in this process: their paths and descriptors. */
+  /** Sockets that re-exec kept open in this process: descriptors by paths. */
   readonly inherited: Map<string, number>;
   readonly report: (daemon: string, problem: string) => void;
 }
 
 export class PublishedSockets implements Sockets {
   readonly #options: PublishedSocketsOptions;
-  readonly #held = new Set<Held>();
-  /** Publishing must not wait for a probe of another daemon's clients, so each has a budget. */
+  readonly #held = new Set<HeldListener>();
+  /** Other budgets than those of client probes, so that no probe delays publishing. */
   readonly #publishing = new OwnerBudgets();
-  readonly #counting = new OwnerBudgets();
+  readonly #measuring = new OwnerBudgets();
 
   constructor(options: PublishedSocketsOptions) {
     this.#options = options;
@@ -57,7 +59,7 @@ export class PublishedSockets implements Sockets {
   ): BindDirectory {
     const { root, accounts, snapshots } = this.#options;
     const owner = key.owner.name;
-    return new Binding({
+    return new LinkedBindDirectory({
       root,
       owner,
       name: key.name,
@@ -66,17 +68,17 @@ export class PublishedSockets implements Sockets {
       snapshots,
       processes: () => treesOf(leaders()),
       budget: this.#publishing.of(owner),
-      counting: this.#counting.of(owner),
+      measuring: this.#measuring.of(owner),
     });
   }
 
   removeStray(owner: string, name: string): void {
-    const trouble = takeAway(join(this.#options.root, owner, `${name}.sock`));
-    if (trouble !== undefined) this.#options.report(`${owner}/${name}`, `cannot remove its socket: ${trouble}`);
+    const problem = unlinkSocket(join(this.#options.root, owner, `${name}.sock`));
+    if (problem !== undefined) this.#options.report(`${owner}/${name}`, `cannot remove its socket: ${problem}`);
   }
 
-  /** The held sockets, for another program in this process: their paths and descriptors. */
-  handOver(): ReadonlyMap<string, number> {
+  /** The held sockets, to keep open across re-exec: descriptors by paths. */
+  descriptors(): ReadonlyMap<string, number> {
     return new Map([...this.#held].map(({ path, descriptor }) => [path, descriptor]));
   }
 
@@ -90,10 +92,10 @@ export class PublishedSockets implements Sockets {
     return fd === undefined ? undefined : { fd, path, gid };
   }
 
-  #hold({ owner, name }: DaemonKey, listening: ListeningSocket, fresh: boolean): Held {
-    const socket = new Held(listening, fresh, this.#options.poller, (trouble) => {
+  #hold({ owner, name }: DaemonKey, listening: ListeningSocket, fresh: boolean): HeldListener {
+    const socket = new HeldListener(listening, fresh, this.#options.poller, (problem) => {
       this.#held.delete(socket);
-      if (trouble !== undefined) this.#options.report(`${owner.name}/${name}`, `cannot remove its socket: ${trouble}`);
+      if (problem !== undefined) this.#options.report(`${owner.name}/${name}`, `cannot remove its socket: ${problem}`);
     });
     this.#held.add(socket);
     return socket;

@@ -1,44 +1,30 @@
-/** The web server as the publisher needs it. */
-import type { DaemonKey } from "../../core/daemon-key.ts";
-import type { Account } from "../../core/policy-rules.ts";
-import type { Site } from "../../core/site.ts";
+/** The web server as web/ needs it: it tries vhosts and brings them into force. */
 
-/** What the web server says of the vhosts that it is offered. */
-export interface WebServerAnswer {
-  readonly accepted: boolean;
-  /** Its complaint; "" where it has none. */
-  readonly message: string;
-  /** Sites that it leaves out though it takes the others: its complaint about each, by daemon id. */
-  readonly leftOut: ReadonlyMap<string, string>;
+/** The web server's answer to a request. */
+export type Verdict =
+  | { readonly kind: "accepted" }
+  /** Nginx does not accept the vhosts. `line` is the line of the text that the complaint names, from 1. */
+  | { readonly kind: "refused"; readonly complaint: string; readonly line: number | undefined }
+  /** The request could not be carried out: this says nothing about the vhosts. */
+  | { readonly kind: "failed"; readonly reason: string };
+
+/** What clients are served by. */
+export interface InForce {
+  /** The vhosts, as they were given to `install`; "" where there are none. */
+  readonly text: string;
+  /** False after a reload that did not come through: some workers may have other vhosts. */
+  readonly isCertain: boolean;
 }
 
-/** What is kept of the sites from one supervisor to the next. Plain data. */
-export interface SiteMemory {
-  /** Daemon id by host. */
-  readonly holders: Readonly<Record<string, string>>;
-  /** By daemon id. */
-  readonly sites: Readonly<Record<string, Site>>;
-}
-
-/** The web server as seen from the supervisor, which only lays text out for it: it comes and takes. May throw errno errors. */
+/** One request at a time. No promise rejects. */
 export interface WebServer {
-  /** Lays out these vhosts in place of those before; nothing happens where they are the same. */
-  offer(text: string): void;
-  /** What it says of those that lie there; undefined while it has not said anything. */
-  answer(): WebServerAnswer | undefined;
-  /** The vhosts that it works with. */
-  inForce(): string;
-  /** Where the daemon's socket is published, whether it is there at the moment or not. */
-  socketPath(key: DaemonKey): string;
-  /** The directory for the logs of an owner's hosts, made where it is missing. @param group who may read them, if anyone */
-  logDirectory(owner: Account, group: number | undefined): string;
-  /** Whether the owner can read what lies there. @param group as it was given to logDirectory */
-  canReadLogs(owner: Account, group: number | undefined): boolean;
-  /**
-   * Uid of the owner of a directory as this account sees it; a reason in words where it sees none. Throws where that cannot
-   * be found out at the moment.
-   */
-  ownerOf(viewer: Account, path: string): number | string;
-  recall(): SiteMemory;
-  remember(memory: SiteMemory): void;
+  /** Whether it takes requests at the moment. */
+  readonly isConnected: boolean;
+  /** Calls `listener` each time that it takes requests again. There is one listener. */
+  onConnect(listener: () => void): void;
+  /** Whether Nginx accepts these vhosts in place of those in force. Nothing changes. */
+  try(text: string): Promise<Verdict>;
+  /** Brings these vhosts into force if Nginx accepts them; accepted: no worker from before the reload accepts clients. */
+  install(text: string): Promise<Verdict>;
+  inForce(): InForce;
 }

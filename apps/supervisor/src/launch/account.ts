@@ -1,0 +1,35 @@
+/** Becoming an account for good, by setpriv. */
+import type { Definition } from "../core/definition.ts";
+import type { Account } from "../core/policy-rules.ts";
+
+/** Capabilities for entering a jail: chroot(2), and emptying the bounding set afterwards. */
+const JAIL_CAPABILITIES = ",+sys_chroot,+setpcap";
+
+/** What a process keeps of root's capabilities: those for entering a jail, or, as root itself, all. */
+type Kept = "nothing" | "jail" | "all";
+
+/** Service directories of root are scripts that change the account themselves (man/daemon.conf.5.md#service-directories). */
+export const keptBy = ({ chroot, service }: Pick<Definition, "chroot" | "service">): Kept => {
+  if (chroot !== undefined) return "jail";
+  return service === undefined ? "nothing" : "all";
+};
+
+/**
+ * The words that make the rest of a chain run as an account, with its groups and without a way back.
+ * @param privileged false where the supervisor already is that account
+ */
+export const become = (account: Account, privileged: boolean, keeps: Kept = "nothing"): string[] => {
+  if (!privileged) return ["/usr/bin/setpriv", "--no-new-privs", "--"];
+  const kept = keeps === "jail" ? JAIL_CAPABILITIES : "";
+  return [
+    "/usr/bin/setpriv",
+    `--reuid=${account.uid}`,
+    `--regid=${account.gid}`,
+    "--init-groups",
+    "--no-new-privs",
+    `--inh-caps=-all${kept}`,
+    ...(keeps === "jail" ? [`--ambient-caps=-all${kept}`] : []),
+    ...(keeps === "all" && account.uid === 0 ? [] : [`--bounding-set=-all${kept}`]),
+    "--",
+  ];
+};

@@ -1,0 +1,73 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { NginxSites } from "./nginx-sites.ts";
+import { readForeignFile } from "./whole-file.ts";
+
+const OWNER = { name: "alice", uid: 1001, gid: 1001, home: "/home/alice", shell: "/bin/sh" };
+const MEMORY = { holders: { "a.example.org": "alice/a" }, sites: {} };
+const NONE = { holders: {}, sites: {} };
+
+let directory: string;
+let sites: NginxSites;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "dmhost-nginx-sites-"));
+  mkdirSync(join(directory, "accepted"));
+  sites = new NginxSites({
+    sitesDir: directory,
+    logsDir: join(directory, "logs"),
+    fastcgiDir: "/run/fastcgi",
+    memory: join(directory, "memory"),
+    identity: () => ({ uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0, groups: [] }),
+  });
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+it("recalls what it was given to remember, and nothing of a record that is missing or damaged", () => {
+  expect(sites.recall()).toEqual(NONE);
+  sites.remember(MEMORY);
+  expect(sites.recall()).toEqual(MEMORY);
+  expect(statSync(join(directory, "memory")).mode & 0o777).toBe(0o600);
+  const text = readFileSync(join(directory, "memory"), "utf8");
+  for (const damaged of [text.replace("alice/a", "mallory/a"), text.slice(0, -1), "null"]) {
+    writeFileSync(join(directory, "memory"), damaged);
+    expect(sites.recall()).toEqual(NONE);
+  }
+});
+
+it("makes a directory for the logs of an owner, once", () => {
+  const path = sites.logDirectory(OWNER, undefined);
+  expect(path).toBe(join(directory, "logs/alice"));
+  expect(statSync(path).mode & 0o777).toBe(0o750);
+  expect(sites.logDirectory(OWNER, undefined)).toBe(path);
+  writeFileSync(join(directory, "logs/bob"), "");
+  rmSync(join(directory, "logs"), { recursive: true });
+  writeFileSync(join(directory, "logs"), "");
+  expect(() => sites.logDirectory(OWNER, undefined)).toThrow(/ENOTDIR|EEXIST/);
+});
+
+it("says whose a directory is, or why that cannot be seen", () => {
+  expect(sites.ownerOf(OWNER, directory)).toBe(process.geteuid?.());
+  symlinkSync(directory, join(directory, "link"));
+  expect(sites.ownerOf(OWNER, join(directory, "link"))).toBe("is no directory, or a link to one");
+  expect(sites.ownerOf(OWNER, join(directory, "none"))).toBe("there is no such directory");
+  writeFileSync(join(directory, "file"), "");
+  expect(sites.ownerOf(OWNER, join(directory, "file/below"))).toBe("cannot be looked at: ENOTDIR");
+});
+
+it("publishes a socket below the owner's name", () => {
+  expect(sites.socketPath({ owner: OWNER, name: "blog" })).toBe("/run/fastcgi/alice/blog.sock");
+});
+
+it("reads no file of another account that is a link or too large", () => {
+  const path = join(directory, "foreign");
+  writeFileSync(path, "text");
+  symlinkSync(path, `${path}-link`);
+  expect([readForeignFile(path, 4), readForeignFile(path, 3), readForeignFile(`${path}-link`, 4)]).toEqual([
+    "text",
+    "",
+    "",
+  ]);
+  expect(readForeignFile(directory, 1 << 20)).toBe("");
+});

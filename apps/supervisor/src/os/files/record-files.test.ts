@@ -1,0 +1,140 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setImmediate as turn } from "node:timers/promises";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { initial } from "../../core/lifecycle.ts";
+import type { InstanceRecord } from "../../engine/ports/records.ts";
+import { RecordFiles } from "./record-files.ts";
+import { StateFiles } from "./state-file.ts";
+
+const OWNER = { name: "anna", uid: 1000, gid: 1000, home: "/home/anna", shell: "/bin/sh" };
+const KEY = { owner: OWNER, name: "blog" };
+const RECORD: InstanceRecord = {
+  state: { ...initial, phase: "running", want: "up", run: 3, startedAt: 12.5 },
+  fingerprint: "abc",
+  scale: undefined,
+  size: 2,
+  role: "active",
+  run: { leader: { pid: 4711, startTime: 99 }, cgroup: "/sys/fs/cgroup/dmhost/anna/blog.d/3", socketFile: 17 },
+  log: { logger: { pid: 4712, startTime: 98 }, signature: "s", dropped: 0 },
+};
+
+let directory: string;
+let states: StateFiles;
+let problems: string[];
+let records: RecordFiles;
+const open = (): RecordFiles => new RecordFiles(states, (daemon, problem) => problems.push(`${daemon}: ${problem}`));
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "records-"));
+  states = new StateFiles(directory);
+  problems = [];
+  records = open();
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+const slot = (instance: number) => records.slot({ ...KEY, instance });
+
+test("the next supervisor reads the records that were written, in the order of the instances", () => {
+  const second: InstanceRecord = { ...RECORD, role: "candidate", run: undefined, log: undefined, scale: 2 };
+  slot(10).write(() => second);
+  slot(2).write(() => second);
+  slot(1).write(() => RECORD);
+  records.flush();
+  const recalled = open().recall(KEY);
+  expect([...recalled.keys()]).toEqual([1, 2, 10]);
+  expect([recalled.get(1), recalled.get(2)]).toEqual([RECORD, second]);
+  expect([open().owners(), open().daemons("anna"), problems]).toEqual([["anna"], ["blog"], []]);
+});
+
+test("a record is written once at the end of a turn, as it is then, however often that was requested", async () => {
+  let size = 0;
+  let made = 0;
+  const one = slot(1);
+  for (size = 1; size < 5; size += 1) {
+    one.write(() => {
+      made += 1;
+      return { ...RECORD, size };
+    });
+  }
+  expect(open().recall(KEY).size).toBe(0);
+  await turn();
+  expect([made, open().recall(KEY).get(1)?.size]).toEqual([1, 5]);
+});
+
+test("a flush writes what is pending at once, and nothing is written again at the end of the turn", async () => {
+  let made = 0;
+  slot(1).write(() => {
+    made += 1;
+    return RECORD;
+  });
+  records.flush();
+  expect(open().recall(KEY).get(1)).toEqual(RECORD);
+  await turn();
+  expect(made).toBe(1);
+});
+
+test("a record that is removed before it was written is not written", async () => {
+  const one = slot(1);
+  one.write(() => RECORD);
+  one.remove();
+  await turn();
+  expect(open().recall(KEY).size).toBe(0);
+});
+
+test("removing a daemon's records leaves those of a daemon whose name begins alike", () => {
+  for (const instance of [1, 2]) slot(instance).write(() => RECORD);
+  records.slot({ owner: OWNER, name: "blog2", instance: 1 }).write(() => RECORD);
+  records.flush();
+  records.removeAll("anna", "blog");
+  expect([open().recall(KEY).size, open().daemons("anna")]).toEqual([0, ["blog2"]]);
+});
+
+test("a record that cannot be written is reported and not thrown", () => {
+  writeFileSync(join(directory, "anna"), "in the way");
+  slot(2).write(() => RECORD);
+  records.flush();
+  expect(problems).toEqual([expect.stringMatching(/^anna\/blog#2: cannot write its record: E/)]);
+});
+
+const { state, ...stateless } = RECORD;
+
+test.each<[string, unknown, string]>([
+  ["a null state", { ...RECORD, state: null }, "state"],
+  ["no state", stateless, "state"],
+  ["an unknown phase", { ...RECORD, state: { ...state, phase: "dancing" } }, "state"],
+  ["an inherited name as phase", { ...RECORD, state: { ...state, phase: "constructor" } }, "state"],
+  ["an exit of no known kind", { ...RECORD, state: { ...state, last: { run: 1, exit: {}, failed: true } } }, "state"],
+  ["pid 1 as main process", { ...RECORD, run: { ...RECORD.run, leader: { pid: 1, startTime: 0 } } }, "run"],
+  ["a negative pid", { ...RECORD, run: { ...RECORD.run, leader: { pid: -5, startTime: 0 } } }, "run"],
+  ["a relative cgroup", { ...RECORD, run: { ...RECORD.run, cgroup: "anna" } }, "run"],
+  ["a count of lines that is a text", { ...RECORD, log: { ...RECORD.log, dropped: "9" } }, "log"],
+  ["an unknown role", { ...RECORD, role: "king" }, "role"],
+  ["a size that is no count", { ...RECORD, size: 1.5 }, "size"],
+  ["null", null, "state, fingerprint, scale, size, role, run, log"],
+  ["a list", [], "state, fingerprint, scale, size, role, run, log"],
+])("a record with %s is ignored and reported by its name", (_, value, wrong) => {
+  states.write("anna", "blog", value);
+  states.write("anna", "blog#2", RECORD);
+  expect([...records.recall(KEY).keys()]).toEqual([2]);
+  expect(problems).toEqual([`anna/blog: its record is ignored, so its run is not adopted: wrong fields: ${wrong}`]);
+});
+
+test.each(["blog#0", "blog#-1", "blog#x", "blog#1", "blog#1.5", "blog#02"])(
+  "a file named %s is no record of the daemon",
+  (file) => {
+    states.write("anna", file, RECORD);
+    expect(records.recall(KEY).size).toBe(0);
+  },
+);
+
+test.each<[string, (path: string) => void]>([
+  ["cut off", (path) => writeFileSync(path, readFileSync(path, "utf8").slice(0, -5))],
+  ["changed by hand", (path) => writeFileSync(path, readFileSync(path, "utf8").replace("4711", "4713"))],
+])("a record that was %s counts as none", (_, damage) => {
+  slot(1).write(() => RECORD);
+  records.flush();
+  damage(join(directory, "anna/blog.json"));
+  expect([records.recall(KEY).size, records.daemons("anna")]).toEqual([0, ["blog"]]);
+});

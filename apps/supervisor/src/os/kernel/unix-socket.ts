@@ -1,0 +1,109 @@
+/** System calls about UNIX sockets that Node does not offer for raw descriptors. Each throws errno errors. */
+import { closeSync } from "node:fs";
+import { checked, declare, errnoName } from "./libc.ts";
+
+const c = {
+  socket: declare("int socket(int, int, int)"),
+  socketpair: declare("int socketpair(int, int, int, _Out_ int *)"),
+  bind: declare("int bind(int, void *, uint32_t)"),
+  listen: declare("int listen(int, int)"),
+  connect: declare("int connect(int, void *, uint32_t)"),
+  getsockopt: declare("int getsockopt(int, int, int, _Out_ void *, _Inout_ uint32_t *)"),
+  recv: declare("long recv(int, _Out_ void *, size_t, int)"),
+};
+
+const AF_UNIX = 1;
+const SOCK_STREAM = 1;
+const SOCK_DGRAM = 2;
+const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
+
+/** Longest path of a UNIX socket in bytes, without its closing NUL. */
+export const SOCKET_PATH_LIMIT = 107;
+
+/** @throws ENAMETOOLONG for a path that is too long for a UNIX socket */
+export const requireSocketPath = (path: string): void => {
+  const length = Buffer.byteLength(path);
+  if (length <= SOCKET_PATH_LIMIT) return;
+  throw Object.assign(new Error(`socket path of ${length} bytes, at most ${SOCKET_PATH_LIMIT} are possible: ${path}`), {
+    code: "ENAMETOOLONG",
+  });
+};
+
+/** @throws ENAMETOOLONG */
+const addressOf = (path: string): Buffer => {
+  requireSocketPath(path);
+  const bytes = Buffer.from(path);
+  const address = Buffer.alloc(2 + bytes.length + 1);
+  address.writeUInt16LE(AF_UNIX, 0);
+  bytes.copy(address, 2);
+  return address;
+};
+
+/** A new socket; closed again where `prepare` throws. */
+const newSocket = (type: number, prepare: (fd: number) => void): number => {
+  const fd = checked("socket", c.socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
+  try {
+    prepare(fd);
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+};
+
+const bindTo = (fd: number, path: string): void => {
+  const address = addressOf(path);
+  checked("bind", c.bind(fd, address, address.length), path);
+};
+
+/** Listens on a new UNIX socket at `path`, which must not exist; returns its descriptor. */
+export const listenUnix = (path: string, backlog: number): number =>
+  newSocket(SOCK_STREAM, (fd) => {
+    bindTo(fd, path);
+    checked("listen", c.listen(fd, backlog), path);
+  });
+
+/** Sets the length of the accept queue of a listening socket. */
+export const setBacklog = (fd: number, backlog: number): void => {
+  checked("listen", c.listen(fd, backlog));
+};
+
+/** Receives datagrams at `path`, which must not exist; returns a descriptor for `receive`. */
+export const bindDatagrams = (path: string): number => newSocket(SOCK_DGRAM | SOCK_NONBLOCK, (fd) => bindTo(fd, path));
+
+/** The next datagram, cut off after `longest` bytes; undefined when there is none. Never throws. */
+export const receive = (fd: number, longest: number): Buffer | undefined => {
+  const bytes = Buffer.alloc(longest);
+  const length = c.recv(fd, bytes, longest, 0);
+  return length < 0 ? undefined : bytes.subarray(0, length);
+};
+
+/** Whether a process listens at `path`. */
+export const isListenedOn = (path: string): boolean => {
+  const address = addressOf(path);
+  const fd = checked("socket", c.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  try {
+    // EAGAIN: its accept queue is full.
+    return c.connect(fd, address, address.length) === 0 || errnoName() === "EAGAIN";
+  } finally {
+    closeSync(fd);
+  }
+};
+
+const SOL_SOCKET = 1;
+const SO_PEERCRED = 17;
+
+/** Process and account of a connection's client, as the kernel recorded them at connect(2). */
+export const peerCredentials = (fd: number): { pid: number; uid: number; gid: number } => {
+  const credentials = Buffer.alloc(12);
+  checked("getsockopt", c.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, [12]));
+  return { pid: credentials.readInt32LE(0), uid: credentials.readUInt32LE(4), gid: credentials.readUInt32LE(8) };
+};
+
+/** The two ends of a connection, both closed on exec. */
+export const socketPair = (): [number, number] => {
+  const ends: [number, number] = [0, 0];
+  checked("socketpair", c.socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
+  return ends;
+};

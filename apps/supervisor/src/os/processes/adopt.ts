@@ -1,0 +1,44 @@
+/** Runs of an earlier supervisor. */
+import { closeSync } from "node:fs";
+import type { ProcessIdentity, RunNews } from "../../engine/ports/runs.ts";
+import { openPidfd } from "../kernel/pidfd.ts";
+import type { Poller } from "../kernel/poller.ts";
+import { isAlive } from "../kernel/process-table.ts";
+import { reap } from "../kernel/spawn.ts";
+import { readPeak } from "../limits/usage.ts";
+import { endOf } from "./launch-chain.ts";
+import { type BudgetedProbe, ProcessTree, type Run } from "./process-tree.ts";
+
+/** Adopts the run of an earlier supervisor; undefined when its main process has ended. */
+export const adopt = (
+  leader: ProcessIdentity,
+  cgroup: string | undefined,
+  poller: Poller,
+  news: RunNews,
+  probe?: BudgetedProbe,
+): Run | undefined => {
+  let pidfd: number;
+  try {
+    pidfd = openPidfd(leader.pid);
+  } catch {
+    return undefined;
+  }
+  if (!isAlive(leader)) {
+    closeSync(pidfd);
+    return undefined;
+  }
+  const tree = new ProcessTree(leader, cgroup, probe);
+  poller.once(pidfd, () => {
+    closeSync(pidfd);
+    // It is our child where this process was re-executed.
+    const ended = reap(leader.pid);
+    const facts = { report: "", oomKilled: tree.oomKilled(), peak: readPeak(cgroup) };
+    news.exited(ended && { ...endOf(ended), ...facts });
+    tree.awaitEmpty(() => news.gone(undefined));
+  });
+  return tree;
+};
+
+/** Kills what is left of an earlier supervisor's run; calls `gone` when no process is left. */
+export const clear = (leader: ProcessIdentity, cgroup: string | undefined, gone: () => void): void =>
+  new ProcessTree(leader, cgroup).clear(gone);

@@ -1,0 +1,167 @@
+/**
+ * The web server, through nginx/site-installer, which runs beside Nginx as its account: it connects to a socket of ours and
+ * does one request at a time. A request is a line, the vhosts are in a file; both lie where the supervisor alone writes.
+ *
+ *     <sites>/offered/installer.sock  `try ID` or `install ID`; answers `accepted`, `refused COMPLAINT`, `failed REASON`
+ *     <sites>/offered/sites.conf      the vhosts of the request; the first line is `# generation ID`
+ *     <sites>/accepted/served         the installer's: the vhosts that all workers of Nginx have
+ *     <sites>/accepted/reloading      exists during a reload, and after one that did not come through
+ */
+import { chmodSync, chownSync, closeSync, existsSync, lstatSync, mkdirSync, openSync, rmSync } from "node:fs";
+import { createServer, type Server, type Socket } from "node:net";
+import { join } from "node:path";
+import type { InForce, Verdict, WebServer } from "../../web/ports/web-server.ts";
+import { digestOf, readForeignFile, replaceFile } from "../files/whole-file.ts";
+import { privileged } from "../kernel/privileges.ts";
+
+/** Bytes of a file that the installer leaves. */
+const LARGEST_SITES = 64 << 20;
+/** Characters of an answer; those that are shown of a complaint. */
+const LONGEST_ANSWER = 8192;
+const LONGEST_COMPLAINT = 400;
+/** Until a request counts as failed, in ms. */
+const PATIENCE = 300_000;
+/** Until a socket that could not be made is tried again, in ms. */
+const LATER = 5000;
+/** The line of the request's file that Nginx complains about; the vhosts begin in the second. */
+const LINE = /\/accepted\/sites\.conf:(\d+)$/;
+
+/** What Nginx puts before a complaint: it differs each time. */
+const STAMP = /^.*?\[emerg\] (?:\d+#\d+: )?/;
+
+const verdictOf = (answer: string): Verdict => {
+  const [word = "", ...rest] = answer.split(" ");
+  const text = rest.join(" ").replace(/\p{C}/gu, "?");
+  if (word === "accepted") return { kind: "accepted" };
+  if (word === "failed") return { kind: "failed", reason: text.slice(0, LONGEST_COMPLAINT) };
+  if (word !== "refused") return { kind: "failed", reason: "the web server's installer gave no valid answer" };
+  const line = LINE.exec(text)?.[1];
+  return {
+    kind: "refused",
+    complaint: text.replace(STAMP, "").slice(0, LONGEST_COMPLAINT) || "nginx gives no reason",
+    line: line === undefined ? undefined : Number(line) - 1,
+  };
+};
+
+export class SiteInstaller implements WebServer {
+  readonly #offered: string;
+  readonly #accepted: string;
+  readonly #report: (reason: string) => void;
+  #server: Server | undefined;
+  #socket: Socket | undefined;
+  #answer: ((verdict: Verdict) => void) | undefined;
+  #listener = (): void => undefined;
+
+  /** @param report called with the reason where its socket cannot be made, which is tried again */
+  constructor(sitesDir: string, report: (reason: string) => void) {
+    this.#offered = join(sitesDir, "offered");
+    this.#accepted = join(sitesDir, "accepted");
+    this.#report = report;
+    this.#listen();
+  }
+
+  get isConnected(): boolean {
+    return this.#socket !== undefined;
+  }
+
+  onConnect(listener: () => void): void {
+    this.#listener = listener;
+  }
+
+  try(text: string): Promise<Verdict> {
+    return this.#ask("try", text);
+  }
+
+  install(text: string): Promise<Verdict> {
+    return this.#ask("install", text);
+  }
+
+  inForce(): InForce {
+    const text = readForeignFile(join(this.#accepted, "served"), LARGEST_SITES);
+    return { text: text.slice(text.indexOf("\n") + 1), isCertain: !existsSync(join(this.#accepted, "reloading")) };
+  }
+
+  #listen(): void {
+    const again = (error: unknown): void => {
+      this.#report(error instanceof Error ? error.message : String(error));
+      setTimeout(() => this.#listen(), LATER).unref();
+    };
+    try {
+      mkdirSync(this.#offered, { recursive: true, mode: 0o755 });
+      chmodSync(this.#offered, 0o755);
+      const path = join(this.#offered, "installer.sock");
+      rmSync(path, { force: true });
+      const { uid, gid } = lstatSync(this.#accepted);
+      // By way of a descriptor: the path may be longer than an address.
+      const directory = openSync(this.#offered, "r");
+      this.#server = createServer((socket) => this.#connect(socket))
+        .on("error", (error) => {
+          closeSync(directory);
+          again(error);
+        })
+        .listen(`/proc/self/fd/${directory}/installer.sock`, () => {
+          try {
+            // In this order: a root without CAP_FOWNER has no more say in it afterwards.
+            chmodSync(path, 0o600);
+            if (privileged) chownSync(path, uid, gid);
+          } catch (error) {
+            this.#server?.close();
+            again(error);
+          }
+        });
+    } catch (error) {
+      again(error);
+    }
+  }
+
+  /** The installer that came last is the one: it comes again after it was killed. */
+  #connect(socket: Socket): void {
+    this.#socket?.destroy();
+    this.#socket = socket;
+    let text = "";
+    socket.setEncoding("utf8");
+    socket.on("error", () => undefined);
+    socket.on("data", (chunk: string) => {
+      text += chunk;
+      const end = text.indexOf("\n");
+      if (end >= 0) {
+        const line = text.slice(0, end);
+        text = text.slice(end + 1);
+        this.#settle(verdictOf(line));
+      } else if (text.length > LONGEST_ANSWER) socket.destroy();
+    });
+    socket.on("close", () => {
+      if (this.#socket !== socket) return;
+      this.#socket = undefined;
+      this.#settle({ kind: "failed", reason: "the web server's installer went away" });
+    });
+    this.#settle({ kind: "failed", reason: "the web server's installer was started again" });
+    this.#listener();
+  }
+
+  #settle(verdict: Verdict): void {
+    const answer = this.#answer;
+    this.#answer = undefined;
+    answer?.(verdict);
+  }
+
+  async #ask(verb: "try" | "install", text: string): Promise<Verdict> {
+    const socket = this.#socket;
+    if (!socket) return { kind: "failed", reason: "the web server's installer is not connected" };
+    const id = digestOf(text).slice(0, 16);
+    try {
+      replaceFile(join(this.#offered, "sites.conf"), `# generation ${id}\n${text}`, 0o644);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      return { kind: "failed", reason: `the vhosts cannot be written for the web server: ${reason}` };
+    }
+    const { promise, resolve } = Promise.withResolvers<Verdict>();
+    this.#answer = resolve;
+    // The end of the connection is the answer.
+    const timer = setTimeout(() => socket.destroy(), PATIENCE);
+    socket.write(`${verb} ${id}\n`);
+    const verdict = await promise;
+    clearTimeout(timer);
+    return verdict;
+  }
+}

@@ -1,0 +1,80 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { parseDaemonFile } from "../conf/daemon-file.ts";
+import {
+  ALICE,
+  add,
+  clock,
+  MOMENT,
+  places,
+  reasonOf,
+  reset,
+  server,
+  site,
+  standings,
+  start,
+  termsOf,
+} from "./publisher.fake.ts";
+
+beforeEach(reset);
+
+describe("a daemon whose site cannot be made", () => {
+  it.each([
+    [["listen = fastcgi", "app = php"], /^host a\.example\.org: app=php needs a docroot$/],
+    [["app = static"], /^host a\.example\.org: app=static needs a docroot$/],
+  ])("has a reason for %j", async (lines, reason) => {
+    const parsed = parseDaemonFile(["start = exec true", "host = a.example.org", ...lines, ""].join("\n"));
+    // The parser says so first where it can.
+    const terms = parsed.value ?? {
+      ...termsOf(ALICE, ["host = a.example.org", ...lines, "docroot = /srv"]).definition,
+    };
+    const one = site(ALICE, "a", "a.example.org");
+    one.serving = { ...termsOf(ALICE, []), definition: { ...terms, docroot: undefined } };
+    start();
+    await clock.pass(MOMENT);
+    expect(reasonOf(one)).toMatch(reason);
+  });
+
+  it.each([
+    ["its log directory", () => (places.logFault = new Error("EROFS")), /its log directory cannot be made: EROFS/],
+    ["its log directory, with no error object", () => (places.logFault = "no"), /its log directory cannot be made: no/],
+    [
+      "a long socket path",
+      () => (places.fastcgiDir = `/${"x".repeat(100)}`),
+      /more than 107 bytes; give the daemon a shorter/,
+    ],
+    [
+      "a path with a dollar sign",
+      () => (places.logsDir = "/a$b"),
+      /the paths of its logs and socket cannot be written/,
+    ],
+  ])("has a reason that names %s", async (_what, spoil, reason) => {
+    spoil();
+    const one = site(ALICE, "a", "a.example.org");
+    start();
+    await clock.pass(MOMENT);
+    expect(reasonOf(one)).toMatch(reason);
+    expect(server.requests).toEqual([]);
+  });
+
+  it("has a reason that names a docroot Nginx's configuration cannot hold", async () => {
+    const one = add(ALICE, "a", "host = a.example.org", "docroot = /srv/www");
+    const terms = termsOf(ALICE, ["host = a.example.org", "docroot = /srv/www"]);
+    one.serving = { ...terms, definition: { ...terms.definition, docroot: "/srv/$x" } };
+    start();
+    await clock.pass(MOMENT);
+    expect(reasonOf(one)).toBe("host a.example.org: its docroot cannot be written into Nginx's configuration");
+  });
+
+  it("does not keep sites of every kind of app from being published", async () => {
+    const all = [
+      add(ALICE, "php", "listen = fastcgi", "app = php", "host = php.example.org", "docroot = ~/www"),
+      add(ALICE, "static", "host = static.example.org", "docroot = ~/www"),
+      add(ALICE, "http", "listen = http", "host = http.example.org", "docroot = ~/www"),
+      add(ALICE, "fastcgi", "listen = fastcgi", "app = fastcgi", "host = fastcgi.example.org"),
+    ];
+    start();
+    await clock.pass(MOMENT);
+    expect(standings(...all).every((each) => each.endsWith(" published"))).toBe(true);
+    expect(server.inForce().text.match(/root "\/home\/alice\/www";/g)).toHaveLength(3);
+  });
+});

@@ -1,0 +1,56 @@
+/** The site that a daemon's terms describe. */
+import { byteLength } from "../core/byte-length.ts";
+import type { DaemonKey } from "../core/daemon-key.ts";
+import { appOf } from "../core/definition.ts";
+import { privateGroup } from "../core/log-readers.ts";
+import type { AccountBase } from "../core/policy-rules.ts";
+import { type Site, type SitePath, sitePath } from "../core/site.ts";
+import type { Terms } from "../core/terms.ts";
+import { docrootRefusal } from "./docroot.ts";
+import type { SitePlaces } from "./ports/site-places.ts";
+
+/** In bytes: sun_path of unix(7). Nginx refuses all sites for one that is longer. */
+const LONGEST_SOCKET_PATH = 107;
+
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/**
+ * The site, or the reason why there is none. Makes the directory of its logs.
+ * @param former the daemon's site of before: its docroot counts while it cannot be looked at
+ */
+export const siteOf = (
+  { id, key }: { readonly id: string; readonly key: DaemonKey },
+  { definition, account }: Terms,
+  former: Site | undefined,
+  places: SitePlaces,
+  accounts: AccountBase,
+): Site | string => {
+  const { owner } = key;
+  const { host: hosts, docroot: given, index, maxBody } = definition;
+  const app = appOf(definition);
+  let logs: SitePath | undefined;
+  try {
+    logs = sitePath(places.logDirectory(owner, privateGroup(owner, accounts)));
+  } catch (error) {
+    return `its log directory cannot be made: ${messageOf(error)}`;
+  }
+  const socket = sitePath(places.socketPath(key));
+  if (socket && byteLength(socket) > LONGEST_SOCKET_PATH)
+    return `the path of its socket, ${socket}, has more than ${LONGEST_SOCKET_PATH} bytes; give the daemon a shorter name`;
+  if (!logs || !socket) return "the paths of its logs and socket cannot be written into Nginx's configuration";
+  const common = { id, hosts, maxBody, logs };
+  if (given === undefined) {
+    if (app === "php" || app === "static") return `app=${app} needs a docroot`;
+    return { ...common, app, socket, docroot: undefined };
+  }
+  const docroot = sitePath(given.startsWith("~") ? `${owner.home}${given.slice(1)}` : given);
+  if (!docroot) return "its docroot cannot be written into Nginx's configuration";
+  try {
+    const refusal = docrootRefusal(docroot, owner, account, (path) => places.ownerOf(account, path));
+    if (refusal !== undefined) return refusal;
+  } catch (error) {
+    if (former?.docroot !== docroot) return `its docroot ${docroot} cannot be looked at: ${messageOf(error)}`;
+  }
+  if (app === "static") return { ...common, app, docroot, index };
+  return app === "php" ? { ...common, app, docroot, socket, index } : { ...common, app, docroot, socket };
+};

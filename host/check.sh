@@ -1,0 +1,71 @@
+#!/bin/sh
+# Usage: host/check.sh [REPORT]
+# Checks the sources without executing them: lint and formatting, types, shell scripts, Perl scripts. Each check runs, also
+# after one that failed; what failed is repeated at the end with the remedy. Writes `PASSED FAILED NAME...` into the file
+# REPORT, the names of what failed.
+# Exit code 0: all passed; 1: something failed.
+set -eu
+
+cd "$(dirname -- "$(readlink -f -- "$0")")/.."
+PATH=$PWD/node_modules/.bin:$PATH
+passed=0
+failed=0
+names=""
+remedies=""
+
+# check NAME REMEDY COMMAND...: runs the command and counts its result.
+check() {
+  check_name=$1
+  check_remedy=$2
+  shift 2
+  printf '  %s\n' "$check_name"
+  if "$@"; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    names="${names:+$names, }$check_name"
+    remedies="$remedies  $check_name: $check_remedy
+"
+  fi
+}
+
+# scripts_of INTERPRETER: prints the sources whose first line names it, one a line.
+scripts_of() {
+  find . \( -name node_modules -o -name dist -o -path './.?*' ! -path './.ci*' \) -prune -o -type f -size -200k \
+    -exec awk -v line="^#! ?(/usr)?/bin/$1( |\$)" 'FNR == 1 && $0 ~ line { print FILENAME }' {} +
+}
+
+# Parts of scripts are checked with the scripts that source them, where their variables have values.
+check_shell() {
+  command -v shellcheck >/dev/null || { echo "  shellcheck is not installed"; return 1; }
+  # shellcheck disable=SC2046 # no path here has blanks
+  shellcheck --external-sources --check-sourced $(scripts_of sh) $(parts_of_none)
+}
+
+# Prints the parts of scripts (`# shellcheck shell=`) that no script names as a source.
+parts_of_none() {
+  find . -name node_modules -prune -o \( -name '*.sh' -o -name '*.bash' \) -exec grep -lE '^# shellcheck shell=' {} + | while read -r part; do
+    grep -qrF "shellcheck source=${part#./}" dmhost host || echo "$part"
+  done
+}
+
+# The article's site takes modules that only the system tests install, which execute it.
+check_perl() {
+  perl_status=0
+  for perl_script in $(scripts_of perl); do
+    case $perl_script in ./test/system/article/*) continue ;; esac
+    perl_output=$(perl -c "$perl_script" 2>&1) || { printf '%s\n' "$perl_output"; perl_status=1; }
+  done
+  return "$perl_status"
+}
+
+check "lint and format" "npm run fix  mends what can be mended; correct the rest by hand" biome check .
+check types "correct the lines above" tsc --build
+check "shell scripts" "correct the lines above; shellcheck is missing?  apt-get install shellcheck" check_shell
+check "Perl scripts" "correct the lines above" check_perl
+
+[ $# -eq 0 ] || printf '%s %s %s\n' "$passed" "$failed" "$names" >"$1"
+[ "$failed" -eq 0 ] || {
+  printf '\nhost/check.sh: %s of %s checks failed\n%s' "$failed" "$((passed + failed))" "$remedies" >&2
+  exit 1
+}
