@@ -12,45 +12,54 @@ type Prune = (value: unknown) => unknown;
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null;
 
-const pruneScalar: Prune = (value) => {
+const refuseObject = (value: unknown): void => {
   if (isObject(value)) throw new Error("the answer has an object where its schema has none");
-  return value;
 };
 
 const pruneList =
-  (prune: Prune): Prune =>
+  (prune: Prune | undefined): Prune =>
   (value) => {
-    if (!Array.isArray(value)) return pruneScalar(value);
+    if (!Array.isArray(value)) return refuseObject(value) ?? value;
     let copy: unknown[] | undefined;
-    for (let index = 0; index < value.length; index += 1) {
-      const pruned = prune(value[index]);
-      if (pruned === value[index]) continue;
+    for (const [index, item] of value.entries()) {
+      const pruned = prune ? prune(item) : (refuseObject(item) ?? item);
+      if (pruned === item) continue;
       copy ??= [...value];
       copy[index] = pruned;
     }
     return copy ?? value;
   };
 
-const pruneObject =
-  (fields: ReadonlyMap<string, Prune>): Prune =>
-  (value) => {
+const pruneObject = (names: readonly string[], prunes: readonly (Prune | undefined)[]): Prune => {
+  return (value) => {
     if (!isObject(value)) return value;
     let copy: Record<string, unknown> | undefined;
+    let next = 0;
     for (const key in value) {
-      const prune = fields.get(key);
-      const pruned = prune?.(value[key]);
-      if (prune && pruned === value[key]) continue;
-      copy ??= { ...value };
-      if (prune) copy[key] = pruned;
-      else delete copy[key];
+      // Answers have their fields in the schema's order, so the next name is nearly always the right one.
+      const at = names[next] === key ? next : names.indexOf(key);
+      const prune = prunes[at];
+      const field = value[key];
+      next = at + 1;
+      if (at < 0) {
+        copy ??= { ...value };
+        delete copy[key];
+      } else if (prune === undefined) refuseObject(field);
+      else {
+        const pruned = prune(field);
+        if (pruned === field) continue;
+        copy ??= { ...value };
+        copy[key] = pruned;
+      }
     }
     return copy ?? value;
   };
+};
 
-const pruneBy = ({ properties, items }: Schema): Prune => {
+/** Undefined for a string, a number, a boolean or null. */
+const pruneBy = ({ properties, items }: Schema): Prune | undefined => {
   if (items) return pruneList(pruneBy(items));
-  if (!properties) return pruneScalar;
-  return pruneObject(new Map(Object.entries(properties).map(([key, field]) => [key, pruneBy(field)])));
+  return properties && pruneObject(Object.keys(properties), Object.values(properties).map(pruneBy));
 };
 
 /**
@@ -58,6 +67,6 @@ const pruneBy = ({ properties, items }: Schema): Prune => {
  * 2,000 daemons. Throws for an object where the schema has a string, a number, a boolean or null.
  */
 export const serializerOf = (schema: unknown): ((answer: unknown) => string) => {
-  const prune = pruneBy(schema as Schema);
+  const prune = pruneBy(schema as Schema) ?? ((answer: unknown) => answer);
   return (answer) => JSON.stringify(prune(answer));
 };
