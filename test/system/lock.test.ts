@@ -185,7 +185,7 @@ test.each([
 test("a daemon that exits with 100 is failed and not restarted until a manual start", async () => {
   await write("final", "start = exit 100");
   const { ok, reason } = await supervisor.act("start", idOf("final"));
-  const expected = "exited with code 100 (it asks not to be run again)";
+  const expected = "exited with code 100 (it asks not to be started again)";
   expect([ok, reason]).toEqual([false, `cannot start "${idOf("final")}": ${expected}`]);
   expect(await supervisor.reaches(idOf("final"), "failed")).toMatchObject({
     reason: expected,

@@ -120,7 +120,7 @@ const FULFILLED = {
 };
 const superseded = (verb: "stop" | "start" | "restart", by: "stop" | "start") => ({
   ok: false,
-  reason: `cannot ${verb} "ID": it was asked to ${by} ${by === "start" ? "again " : ""}meanwhile`,
+  reason: `cannot ${verb} "ID": another request ${by === "start" ? "started it again" : "stopped it"}`,
 });
 
 test.each([
