@@ -201,9 +201,14 @@ test("a site is pending while Nginx cannot fork for its reload, and published af
   await limit("1");
   site(bob, "new", "new.example.org");
   await supervisor.rescan();
-  await until("the reason", async () => {
+  let seen = "";
+  const isPending = async (): Promise<boolean> => {
     const [standing] = await hostsOf(bob, "new");
+    seen = JSON.stringify(standing);
     return standing?.state === "pending" && /does not reload/.test(standing.reason);
+  };
+  await until("the reason", isPending, 45).catch(({ message }: Error) => {
+    throw new Error(`${message}; at last ${seen}\n${supervisor.text().slice(-2000)}`);
   });
   await limit("1000");
   await until("it published", async () => (await hostsOf(bob, "new"))[0]?.state === "published", 60);
@@ -211,7 +216,7 @@ test("a site is pending while Nginx cannot fork for its reload, and published af
   await remove(bob, "new");
   await web.stop();
   await web.start();
-});
+}, 150_000);
 
 test("worker_shutdown_timeout ends old workers although a visitor stays connected", async () => {
   await web.stop();
