@@ -73,6 +73,9 @@ const shows = (host: string, owner: Account) =>
 /** Removes daemons, and waits until the web server works without their sites. */
 const remove = async (owner: Account, ...names: string[]): Promise<void> => {
   for (const name of names) {
+    // A site whose reload still goes on is not in force yet, and would look as if it were gone.
+    const isSettled = async () => (await hostsOf(owner, name)).every(({ state }) => state !== "pending");
+    await until(`the state of ${name}`, isSettled);
     await supervisor.act("stop", `${owner.name}/${name}`);
     rmSync(`${owner.home}/${owner.conf(name)}`);
   }
