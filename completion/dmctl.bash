@@ -1,48 +1,54 @@
 # bash completion for dmctl(1).
 # shellcheck shell=bash
 
-# COMMAND, what it takes, its options.
+# generate dmctl
+# COMMAND, what is completed after it, its options.
 _dmctl_table='
-status optional --long --json
-list none --json
-top none --json
-rescan none --json
-scan none --json
-start many --json
-up many --json
-stop many --json
-down many --json
-restart many --json
-once many --json
-pause many --json
-continue many --json
-exit many --json
-scale sized --json
-log one --lines --all --since --grep --follow --raw --utc --tai64n
-tail one --lines --all --since --grep --raw --utc --tai64n
-edit one
+status daemon --long --json
+list nothing --json
+top nothing --json
+rescan nothing --json
+scan nothing --json
+start daemons --json
+up daemons --json
+stop daemons --json
+down daemons --json
+restart daemons --json
+once daemons --json
+pause daemons --json
+continue daemons --json
+exit daemons --json
+scale daemon --json
+log daemon --lines --all --since --grep --follow --raw --utc --tai64n
+tail daemon --lines --all --since --grep --raw --utc --tai64n
+edit daemon
 kill signal
-hup one
-alarm one
-interrupt one
-term one
-pid one --json
-logfile one --json
-configfile one --json
+hup daemon
+alarm daemon
+interrupt daemon
+term daemon
+pid daemon --json
+logfile daemon --json
+configfile daemon --json
 explain question --policy --utc --json
-svstat one
-tai64nlocal none --utc --multilog
-export none --json
-health none --json
+svstat daemon
+tai64nlocal nothing --utc --multilog
+export nothing --json
+health nothing --json
 help command
-version none
+version nothing
 '
+_dmctl_aliases='scan up down'
+# Options that take a value.
+_dmctl_valued='-n --lines --since --grep'
 _dmctl_signals='HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN
 TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS'
 # What can be asked of the policy.
-_dmctl_verbs='status explain start stop restart once pause continue exit scale kill log tail pid logfile configfile edit run-as host'
+_dmctl_verbs='status explain start stop restart once pause continue exit scale kill log tail pid logfile configfile
+edit run-as host'
+# end dmctl
 
-# _dmctl_offer WORD...: those that begin as the current word does are candidates.
+# _dmctl_offer WORD...: the candidates are those that begin like the current word.
 _dmctl_offer() {
   local word
   for word in "$@"; do
@@ -50,21 +56,21 @@ _dmctl_offer() {
   done
 }
 
-# _dmctl_shape WORD: sets `takes` and `options` where WORD is a command; else returns 1.
+# _dmctl_shape WORD: sets `completes` and `options` where WORD is a command; else returns 1.
 _dmctl_shape() {
   local name
-  while read -r name takes options; do
+  while read -r name completes options; do
     [[ $name != "$1" || $name == "" ]] || return 0
   done <<<"$_dmctl_table"
-  takes='' options=''
+  completes='' options=''
   return 1
 }
 
-# _dmctl_commands TAKES...: offers the commands that take one of these, by their first names.
+# _dmctl_commands COMPLETES...: offers the commands after which one of these is completed, by their first names.
 _dmctl_commands() {
-  local name takes options
-  while read -r name takes options; do
-    [[ $name == "" || $name =~ ^(scan|up|down)$ || " $* " != *" $takes "* ]] || _dmctl_offer "$name"
+  local name completes options
+  while read -r name completes options; do
+    [[ $name == "" || " $_dmctl_aliases " == *[[:space:]]"$name"[[:space:]]* || " $* " != *" $completes "* ]] || _dmctl_offer "$name"
   done <<<"$_dmctl_table"
 }
 
@@ -93,15 +99,16 @@ _dmctl_send() {
 }
 
 _dmctl() {
-  local cur=${COMP_WORDS[COMP_CWORD]} command='' takes='' options='' signal='' policy=no ids=() word i
+  local cur=${COMP_WORDS[COMP_CWORD]} command='' completes='' options='' signal='' policy=no ids=() word i
   COMPREPLY=()
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
+    if [[ " $_dmctl_valued " == *[[:space:]]"$word"[[:space:]]* ]]; then
+      i=$((i + 1))
+      [[ ${COMP_WORDS[i]} != = ]] || i=$((i + 1))
+      continue
+    fi
     case $word in
-      -n | --lines | --since | --grep)
-        i=$((i + 1))
-        [[ ${COMP_WORDS[i]} != = ]] || i=$((i + 1))
-        ;;
       --policy) policy=yes ;;
       --*) ;;
       -[0-9]* | -[A-Z][A-Z]*) signal=$word ;;
@@ -109,7 +116,7 @@ _dmctl() {
       *)
         if [[ $command == "" ]] && _dmctl_shape "$word"; then
           command=$word
-        elif [[ $takes == signal && $signal == "" && " $_dmctl_signals " == *[[:space:]]"${word#SIG}"[[:space:]]* ]]; then
+        elif [[ $completes == signal && $signal == "" && " $_dmctl_signals " == *[[:space:]]"${word#SIG}"[[:space:]]* ]]; then
           signal=$word
         else
           ids+=("$word")
@@ -127,20 +134,20 @@ _dmctl() {
     fi
     # shellcheck disable=SC2086
     _dmctl_offer $options --help
-    [[ $takes != signal || $signal != "" ]] || _dmctl_send
+    [[ $completes != signal || $signal != "" ]] || _dmctl_send
   elif [[ $command == "" ]]; then
     case ${#ids[@]} in
       0)
-        _dmctl_commands none optional one many signal question sized command
+        _dmctl_commands nothing daemon daemons signal question command
         _dmctl_daemons
         ;;
-      1) _dmctl_commands optional one many signal question sized ;;
-      *) _dmctl_commands many ;;
+      1) _dmctl_commands daemon daemons signal question ;;
+      *) _dmctl_commands daemons ;;
     esac
   else
-    [[ $takes != question || $policy == no ]] || takes=ruling
-    case $takes:${#ids[@]} in
-      many:* | optional:0 | one:0 | signal:0 | question:0 | sized:0 | ruling:2) _dmctl_daemons ;;
+    [[ $completes != question || $policy == no ]] || completes=ruling
+    case $completes:${#ids[@]} in
+      daemons:* | daemon:0 | signal:0 | question:0 | ruling:2) _dmctl_daemons ;;
       # Accounts, of which the machine knows.
       ruling:0) while read -r word; do _dmctl_offer "$word"; done < <(compgen -u) ;;
       ruling:1)
@@ -148,7 +155,7 @@ _dmctl() {
         _dmctl_offer $_dmctl_verbs
         ;;
       signal:*) [[ $signal != "" ]] || _dmctl_send ;;
-      command:0) _dmctl_commands none optional one many signal question sized command ;;
+      command:0) _dmctl_commands nothing daemon daemons signal question command ;;
     esac
   fi
 }

@@ -1,55 +1,76 @@
 # fish completion for dmctl(1).
 
-# COMMAND|what it takes|its options|what it does
+# generate dmctl
+# COMMAND|what is completed after it|its options|what it does
 set -g __dmctl_table \
-    'status|optional|--long --json|state, process and times' \
-    'list|none|--json|ids of the daemons that you may control' \
-    'top|none|--json|what daemons use of the machine' \
-    'rescan|none|--json|load new and changed files' \
-    'scan|none|--json|load new and changed files' \
-    'start|many|--json|start it and wait until it runs' \
-    'up|many|--json|start it and wait until it runs' \
-    'stop|many|--json|stop it with all its processes' \
-    'down|many|--json|stop it with all its processes' \
-    'restart|many|--json|stop it, then start it' \
-    'once|many|--json|start it, and not again when it ends' \
-    'pause|many|--json|hold its processes' \
-    'continue|many|--json|let paused processes go on' \
-    'exit|many|--json|stop it and forget it until the next rescan' \
-    'scale|sized|--json|change the number of its processes' \
-    'log|one|--lines --all --since --grep --follow --raw --utc --tai64n|its log' \
-    'tail|one|--lines --all --since --grep --raw --utc --tai64n|the end of its log and what comes' \
-    'edit|one||edit its file' \
-    'kill|signal||send it a signal' \
-    'hup|one||send it HUP' \
-    'alarm|one||send it ALRM' \
-    'interrupt|one||send it INT' \
-    'term|one||send it TERM' \
-    'pid|one|--json|its process id' \
-    'logfile|one|--json|the path of its log' \
-    'configfile|one|--json|the path of its file' \
-    'explain|question|--policy --utc --json|why it is in its state' \
-    'svstat|one||one line, as svstat prints it' \
-    'tai64nlocal|none|--utc --multilog|labels as local time' \
-    'export|none|--json|the whole state, for root' \
-    'health|none|--json|the supervisor itself' \
-    'help|command||explain dmctl or a command' \
-    'version|none||the version of dmctl'
+    'status|daemon|--long --json|show state, process and times of all daemons, or of one' \
+    'list|nothing|--json|print the ids of the daemons that you may control' \
+    'top|nothing|--json|show what daemons use of the machine, the busiest first' \
+    'rescan|nothing|--json|load new and changed files, and start new daemons' \
+    'scan|nothing|--json|load new and changed files, and start new daemons' \
+    'start|daemons|--json|start daemons and wait until they run' \
+    'up|daemons|--json|start daemons and wait until they run' \
+    'stop|daemons|--json|stop daemons with all their processes, and wait until they are gone' \
+    'down|daemons|--json|stop daemons with all their processes, and wait until they are gone' \
+    'restart|daemons|--json|replace the processes of daemons' \
+    'once|daemons|--json|start daemons, and do not start them again when they end' \
+    'pause|daemons|--json|suspend the processes of daemons by SIGSTOP' \
+    'continue|daemons|--json|resume paused daemons' \
+    'exit|daemons|--json|stop daemons and forget them until the next rescan' \
+    'scale|daemon|--json|change the number of processes of a daemon' \
+    'log|daemon|--lines --all --since --grep --follow --raw --utc --tai64n|show the log of a daemon, through a pager on a terminal' \
+    'tail|daemon|--lines --all --since --grep --raw --utc --tai64n|show the last 10 lines of a log, and new lines until Ctrl-C' \
+    'edit|daemon||edit the conf file of a daemon, or make one' \
+    'kill|signal||send a signal to the main process of a daemon, KILL by default' \
+    'hup|daemon||send HUP to the main process of a daemon' \
+    'alarm|daemon||send ALRM to the main process of a daemon' \
+    'interrupt|daemon||send INT to the main process of a daemon' \
+    'term|daemon||send TERM to the main process of a daemon' \
+    'pid|daemon|--json|print the process id of a daemon' \
+    'logfile|daemon|--json|print the path of the log of a daemon' \
+    'configfile|daemon|--json|print the path of the conf file of a daemon' \
+    'explain|question|--policy --utc --json|explain why a daemon is in its state, and what to do' \
+    'svstat|daemon||print the state of a daemon on one line, as svstat does' \
+    'tai64nlocal|nothing|--utc --multilog|copy standard input, with local time in place of TAI64N stamps' \
+    'export|nothing|--json|print the whole state as JSON, for root' \
+    'health|nothing|--json|show version, process, uptime and containment of the supervisor' \
+    'help|command||show all commands, or explain one' \
+    'version|nothing||print the version of dmctl'
+set -g __dmctl_aliases scan up down
+# Options that take a value.
+set -g __dmctl_valued -n --lines --since --grep
 set -g __dmctl_signals HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP \
     TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS
 # What can be asked of the policy.
-set -g __dmctl_verbs status explain start stop restart once pause continue exit scale kill log tail pid logfile configfile edit run-as host
+set -g __dmctl_verbs status explain start stop restart once pause continue exit scale kill log tail pid logfile \
+    configfile edit run-as host
+set -g __dmctl_option_does \
+    '--json|print JSON, errors included' \
+    '--long|show the reason of every state' \
+    '--lines|begin with the last N lines' \
+    '--follow|wait for new lines and show them' \
+    '--raw|copy the log byte for byte' \
+    '--utc|show times in UTC' \
+    '--multilog|read the labels of multilog, which counts no leap seconds' \
+    '--tai64n|show stamps as they are in the log' \
+    '--all|begin with the oldest rotated file' \
+    '--since|begin at a time, or that long ago' \
+    '--grep|show only lines that match' \
+    '--policy|ask what the policy allows' \
+    '--help|explain dmctl or the command' \
+    '--version|print the version of dmctl'
+# end dmctl
 
 # The row of a command; nothing for what is no command.
 function __dmctl_row
     string match -- "$argv[1]|*" $__dmctl_table
 end
 
-# __dmctl_commands TAKES...: the commands that take one of these, with what they do.
+# __dmctl_commands COMPLETES...: the commands after which one of these is completed, with what they do.
 function __dmctl_commands
     for row in $__dmctl_table
         set -l field (string split '|' -- $row)
-        if contains -- $field[2] $argv; and not contains -- $field[1] scan up down
+        if contains -- $field[2] $argv; and not contains -- $field[1] $__dmctl_aliases
             printf '%s\t%s\n' $field[1] $field[4]
         end
     end
@@ -82,13 +103,8 @@ end
 
 # __dmctl_options NAME...: options with what they do.
 function __dmctl_options
-    set -l does '--json|print JSON' '--long|tell the reason of every state' '--lines|begin with the last N lines' \
-        '--all|begin with the oldest rotated file' '--since|begin at a time, or that long ago' \
-        '--grep|only lines that match' '--tai64n|stamps as they are' \
-        '--follow|go on showing what comes' '--raw|byte for byte' '--utc|times in UTC' '--multilog|labels of multilog' '--policy|ask what the policy allows' '--help|explain it' \
-        '--version|the version of dmctl'
     for name in $argv
-        string match -- "$name|*" $does | string replace '|' \t
+        string match -- "$name|*" $__dmctl_option_does | string replace '|' \t
     end
 end
 
@@ -96,7 +112,7 @@ function __dmctl_candidates
     set -l word (commandline -ct)
     set -l before (commandline -opc)
     set -l command
-    set -l takes
+    set -l completes
     set -l options
     set -l signal
     set -l ids
@@ -107,9 +123,11 @@ function __dmctl_candidates
             set skip no
             continue
         end
+        if contains -- $each $__dmctl_valued
+            set skip yes
+            continue
+        end
         switch $each
-            case -n --lines --since --grep
-                set skip yes
             case --policy
                 set policy yes
             case '--*'
@@ -119,9 +137,9 @@ function __dmctl_candidates
                 set -l row (string split '|' -- (__dmctl_row $each))
                 if test -z "$command"; and set -q row[1]
                     set command $each
-                    set takes $row[2]
+                    set completes $row[2]
                     set options (string split -n ' ' -- $row[3])
-                else if test "$takes" = signal; and test -z "$signal"
+                else if test "$completes" = signal; and test -z "$signal"
                     and contains -- (string replace -r '^SIG' '' -- $each) $__dmctl_signals
                     set signal $each
                 else
@@ -133,23 +151,23 @@ function __dmctl_candidates
     test $skip = yes; and return
 
     if string match -q -- '-*' $word
-        test -z "$command"; and test (count $ids) -eq 0; and set options --long --json --version
+        test -z "$command"; and test (count $ids) -eq 0; and set options (string split -n ' ' -- (string split '|' -- $__dmctl_table[1])[3]) --version
         __dmctl_options $options --help
-        test "$takes" = signal; and test -z "$signal"; and __dmctl_send $word
+        test "$completes" = signal; and test -z "$signal"; and __dmctl_send $word
     else if test -z "$command"
         switch (count $ids)
             case 0
-                __dmctl_commands none optional one many signal question sized command
+                __dmctl_commands nothing daemon daemons signal question command
                 __dmctl_daemons "$word" $ids
             case 1
-                __dmctl_commands optional one many signal question sized
+                __dmctl_commands daemon daemons signal question
             case '*'
-                __dmctl_commands many
+                __dmctl_commands daemons
         end
     else
-        test "$takes" = question; and test $policy = yes; and set takes ruling
-        switch $takes:(count $ids)
-            case 'many:*' optional:0 one:0 signal:0 question:0 sized:0 ruling:2
+        test "$completes" = question; and test $policy = yes; and set completes ruling
+        switch $completes:(count $ids)
+            case 'daemons:*' daemon:0 signal:0 question:0 ruling:2
                 __dmctl_daemons "$word" $ids
             case ruling:0
                 __fish_complete_users
@@ -158,7 +176,7 @@ function __dmctl_candidates
             case 'signal:*'
                 test -z "$signal"; and __dmctl_send $word
             case command:0
-                __dmctl_commands none optional one many signal question sized command
+                __dmctl_commands nothing daemon daemons signal question command
         end
     end
 end

@@ -1,4 +1,4 @@
-# The web server. No process of it is root, and its file system is never written to: see compose.yaml.
+# The web server. It never runs as root, and its root file system is read-only: see compose.yaml.
 FROM debian:trixie-slim
 RUN apt-get update -q \
  && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends nginx s6 \
@@ -6,8 +6,8 @@ RUN apt-get update -q \
  && groupadd --gid 65080 dmhost-nginx \
  && useradd --uid 65080 --gid 65080 --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin dmhost-nginx
 
-# nginx's directory (-p). vhosts/ is mounted over with the admin's own, temp/ with memory; offered/ and accepted/ are shared
-# with the supervisor, which writes to the first alone.
+# Prefix directory of nginx (-p). The admin's vhosts are mounted at vhosts/, a tmpfs at temp/. offered/ and accepted/ are
+# shared with the supervisor, which writes only to offered/.
 WORKDIR /etc/dmhost-nginx
 COPY nginx ./
 COPY images/nginx/listen.conf ./

@@ -1,17 +1,18 @@
-# The supervisor and its tenants' programs. Its file system is never written to: see compose.yaml.
+# The supervisor and its tenants' programs. The root file system is read-only: see compose.yaml.
 # Node needs libatomic1.
 
-# Makes dist/ out of the sources; nothing else of this stage reaches the image.
+# Builds dist/ from the sources; the image gets nothing else from this stage.
 FROM debian:trixie-slim AS build
 RUN apt-get update -q \
  && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends libatomic1 npm \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY .npmrc package.json package-lock.json ./
+COPY packages/client/package.json packages/client/
 COPY packages/contract/package.json packages/contract/
 COPY apps/supervisor/package.json apps/supervisor/
 COPY apps/dmctl/package.json apps/dmctl/
-# Both secrets may be empty: `ca` has the certificates of a proxy that reads TLS, `npmrc` a registry of one's own.
+# Both secrets may be empty: `ca` holds certificates of a proxy that intercepts TLS, `npmrc` settings for a registry.
 RUN --mount=type=secret,id=ca --mount=type=secret,id=npmrc --mount=type=cache,target=/root/.npm \
     if [ -s /run/secrets/ca ]; then export NODE_EXTRA_CA_CERTS=/run/secrets/ca; fi; \
     npm ci --no-audit --no-fund --userconfig /run/secrets/npmrc
@@ -19,20 +20,20 @@ COPY build.ts ./
 COPY packages packages
 COPY apps apps
 COPY daemontools daemontools
-# By its own path: npm 9 removes .bin/node along with the package for the other architecture.
+# By its full path: npm 9 removes .bin/node together with the package for the other architecture.
 RUN node_modules/node-linux-*/bin/node build.ts \
  && mkdir -p out/bin out/lib && mv dist/dmctl out/bin/ && mv dist out/lib/dmhost \
  && chmod -R u=rwX,go=rX out && chmod 0755 out/bin/dmctl
 
 FROM debian:trixie-slim
-# More programs for the tenants, e.g. "php-mysql libcatalyst-perl".
+# Further Debian packages for the tenants, e.g. "php-mysql libcatalyst-perl".
 ARG DMHOST_PACKAGES=
 RUN apt-get update -q \
  && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
       libatomic1 libcap2-bin s6 execline libnss-extrausers php-cgi perl libfcgi-perl python3 $DMHOST_PACKAGES \
  && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log
 
-# Numbers that Debian reserves, so that no account of the host has them; nginx.Dockerfile has 65080 too.
+# Ids in a range that Debian reserves, so that no account of the host has them; nginx.Dockerfile uses 65080 too.
 RUN groupadd --gid 65080 dmhost-nginx \
  && groupadd --gid 65081 dmhost-demo \
  && useradd --uid 65081 --gid 65081 --home-dir /var/lib/dmhost/demo --no-create-home --shell /usr/sbin/nologin dmhost-demo \
@@ -46,8 +47,8 @@ COPY --chown=65081:65081 config/demo/daemons /var/lib/dmhost/demo/.daemon-manage
 COPY --from=build /build/out /usr/local
 COPY images/supervisor /usr/local/lib/dmhost/container
 
-# The tools of daemontools become commands, but where DMHOST_PACKAGES has brought others of their names; the databases of
-# accounts become links to what container/init makes of the image's own and the host's.
+# Link the daemontools commands unless DMHOST_PACKAGES has installed others of the same names. Link the account databases to
+# the files that container/init makes from the image's and the host's.
 RUN chmod 0755 /usr/local/lib/dmhost/container /usr/local/lib/dmhost/container/* \
  && for tool in /usr/local/lib/dmhost/daemontools/*; do \
       case ${tool##*/} in \

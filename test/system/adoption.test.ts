@@ -1,4 +1,4 @@
-/** Daemons outlive their supervisor: the next one takes them up, and believes nothing that it cannot check. */
+/** Daemons outlive their supervisor: the next one adopts them, and trusts only what it can check. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
@@ -26,7 +26,7 @@ let alice: Account;
 let page: string;
 let innocent: ChildProcess;
 let supervisor: Supervisor;
-/** Where the supervisor's program is: a link, so that another can take its place. */
+/** Path of the supervisor's program: a link, so that it can be replaced. */
 let program: string;
 
 beforeAll(async () => {
@@ -68,7 +68,7 @@ const lines = (): number[] =>
     .slice(0, -1)
     .map((line) => Number(line.slice(26)));
 
-test("killed with -9, a supervisor leaves its daemons alive; the next one adopts them", async () => {
+test("daemons of a supervisor that is killed with SIGKILL go on, and the next supervisor adopts them", async () => {
   const names = ["site", "counter", "plain", "family"];
   const before = await Promise.all(names.map(pidOf));
   const [inode, logger] = [lstatSync(socket()).ino, loggers()];
@@ -78,36 +78,36 @@ test("killed with -9, a supervisor leaves its daemons alive; the next one adopts
   expect(before.every(isRunning)).toBe(true);
   expect(await askForPage(socket(), page)).toBe(String(before[0]));
   const count = lines().length;
-  await until("more lines", () => lines().length > count);
+  await until("more lines in the log", () => lines().length > count);
 
   let going = true;
-  const asking = (async () => {
+  const polling = (async () => {
     let answered = 0;
     for (; going; answered += 1) expect(await askForPage(socket(), page)).toBe(String(before[0]));
     return answered;
   })();
   await supervisor.start();
   going = false;
-  expect(await asking).toBeGreaterThan(0);
+  expect(await polling).toBeGreaterThan(0);
 
   expect(await Promise.all(names.map(pidOf))).toEqual(before);
   for (const name of names)
     expect(await supervisor.status(idOf(name))).toMatchObject({ state: "running", respawns: 0 });
   expect((await supervisor.status(idOf("down"))).state).toBe("stopped");
   expect([lstatSync(socket()).ino, loggers()]).toEqual([inode, logger]);
-  await until("a log without gaps", () => lines().length > count + 5);
+  await until("five more lines in the log", () => lines().length > count + 5);
   expect(lines()).toEqual(Array.from(lines(), (_, index) => index));
 });
 
 test.each([
   [
-    "another socket of its own",
+    "another listening socket",
     'unlink "x"; socket(S, AF_UNIX, SOCK_STREAM, 0); bind(S, sockaddr_un("x")); listen(S, 9)',
   ],
-  ["one that does not listen", "socket(S, AF_UNIX, SOCK_STREAM, 0)"],
+  ["a socket that does not listen", "socket(S, AF_UNIX, SOCK_STREAM, 0)"],
   ["a datagram socket", "socket(S, AF_UNIX, SOCK_DGRAM, 0)"],
-  ["a port of the loopback", "socket(S, AF_INET, SOCK_STREAM, 0); listen(S, 9)"],
-])("a daemon that has put %s in the place of its socket cannot have that published", async (_, make) => {
+  ["a TCP socket", "socket(S, AF_INET, SOCK_STREAM, 0); listen(S, 9)"],
+])("a daemon that replaced descriptor 0 by %s cannot have that published after adoption", async (_, make) => {
   const script = `${make}; POSIX::dup2(fileno(S), 0); open(F, q(>), q(swapped)); close F; sleep 1000`;
   const again = "rm swapped; exec php-cgi -q";
   const start = `cd; if [ -e swap ]; then rm swap; exec perl -MSocket -MPOSIX -e '${script}'; fi; ${again}`;
@@ -115,7 +115,9 @@ test.each([
   alice.writeConf("swapper", `start = ${start}`, "listen = fastcgi", "export PHP_FCGI_MAX_REQUESTS = 0");
   await supervisor.rescan();
   const { pid } = await supervisor.reaches(idOf("swapper"), "running");
-  await until("its trick", () => lstatSync(join(alice.home, "swapped"), { throwIfNoEntry: false }));
+  await until("the daemon to have replaced its descriptor", () =>
+    lstatSync(join(alice.home, "swapped"), { throwIfNoEntry: false }),
+  );
   await supervisor.end("SIGKILL");
   await supervisor.start();
   const next = await supervisor.reaches(idOf("swapper"), "running", pid);
@@ -125,7 +127,7 @@ test.each([
   await supervisor.rescan();
 });
 
-test("what was adopted is held as before: stopped whole, respawned, its socket kept", async () => {
+test("an adopted daemon is stopped with all its processes and respawned, and its socket is kept", async () => {
   const family = await pidOf("family");
   expect((await supervisor.act("stop", idOf("family"))).ok).toBe(true);
   expect(isRunning(family)).toBe(false);
@@ -134,27 +136,27 @@ test("what was adopted is held as before: stopped whole, respawned, its socket k
   const pid = await pidOf("site");
   await askForPage(socket(), page);
   process.kill(pid, "SIGKILL");
-  await until("its end", () => !isRunning(pid));
+  await until("exit of the process", () => !isRunning(pid));
   expect(await askForPage(socket(), page)).not.toBe(String(pid));
   expect(lstatSync(socket()).ino).toBe(inode);
 });
 
-test("a daemon that died meanwhile is started again", async () => {
+test("a daemon that died while no supervisor ran is started again", async () => {
   const plain = await pidOf("plain");
   await supervisor.end("SIGKILL");
   process.kill(plain, "SIGKILL");
-  await until("its end", () => !isRunning(plain));
+  await until("exit of the process", () => !isRunning(plain));
   await supervisor.start();
   await supervisor.reaches(idOf("plain"), "running", plain);
 });
 
-test("a daemon whose file went meanwhile is killed: nobody would ever stop it", async () => {
+test("a daemon whose conf file was removed while no supervisor ran is killed", async () => {
   await supervisor.up(idOf("down"));
   const stray = await pidOf("down");
   await supervisor.end("SIGKILL");
   await alice.run(["rm", `${alice.home}/${alice.conf("down")}`]);
   await supervisor.start();
-  await until("the end of the stray", () => !isRunning(stray));
+  await until("exit of the stray process", () => !isRunning(stray));
   expect((await supervisor.ask("GET", `/v1/daemons/${encodeURIComponent(idOf("down"))}`)).status).toBe(404);
 });
 
@@ -172,30 +174,30 @@ test.each<[string, (record: Record) => string]>([
       const other = { pid, startTime: startTimeOf(pid) - 1 };
       record.value.run = { leader: other };
       record.value.log = { logger: other };
-      // Whole in itself: what saves the innocent is that a process is more than its number.
+      // The digest is valid: only the start time shows that this is another process.
       const digest = createHash("sha256").update(JSON.stringify(record.value)).digest("base64");
       return JSON.stringify({ ...record, digest });
     },
   ],
-  ["is of another boot", (record) => JSON.stringify({ ...record, epoch: "another boot", value: {} })],
-  ["says other things", (record) => JSON.stringify({ ...record, value: { state: 7, run: "nonsense" } })],
+  ["is from another boot", (record) => JSON.stringify({ ...record, epoch: "another boot", value: {} })],
+  ["has fields of wrong types", (record) => JSON.stringify({ ...record, value: { state: 7, run: "nonsense" } })],
   ["is cut short", (record) => JSON.stringify(record).slice(0, 80)],
-  ["is of another format", (record) => JSON.stringify({ ...record, format: 999 })],
+  ["has another format number", (record) => JSON.stringify({ ...record, format: 999 })],
   ["is garbage", () => "\u0000\u0001\u0002"],
   ["is empty", () => ""],
-])("of a state file that %s nothing is believed, and two runs never live", async (_, spoil) => {
+])("a record that %s is ignored: its run is ended before the daemon is started again", async (_, spoil) => {
   const { pid } = await supervisor.reaches(idOf("plain"), "running");
   await supervisor.end("SIGKILL");
   const file = `${supervisor.stateDir}/daemons/${alice.name}/plain.json`;
   writeFileSync(file, spoil(JSON.parse(readFileSync(file, "utf8")) as Record));
   await supervisor.start();
   const next = await supervisor.reaches(idOf("plain"), "running", pid);
-  await until("the end of the run that nobody knew", () => !isRunning(pid));
+  await until("exit of the run without a valid record", () => !isRunning(pid));
   expect(isRunning(innocent.pid ?? 0)).toBe(true);
   expect(processesOf(alice.uid).filter((each) => argumentsOf(each)[1] === "1000")).toEqual([next.pid]);
 });
 
-test("SIGHUP puts the program now on disk in this one's place: no daemon, socket, client or log notices", async () => {
+test("SIGHUP re-executes a supervisor whose program on disk changed; daemons, sockets, clients and logs are unaffected", async () => {
   const names = ["site", "counter", "plain"];
   for (const name of names) await supervisor.up(idOf(name));
   const before = await Promise.all(names.map(pidOf));
@@ -205,7 +207,10 @@ test("SIGHUP puts the program now on disk in this one's place: no daemon, socket
     replaceProgram();
     const ready = supervisor.log().filter(({ msg }) => msg === "ready").length;
     supervisor.signal("SIGHUP");
-    await until("another program", () => supervisor.log().filter(({ msg }) => msg === "ready").length > ready);
+    await until(
+      "the re-executed supervisor to be ready",
+      () => supervisor.log().filter(({ msg }) => msg === "ready").length > ready,
+    );
   };
   await replace();
   expect(supervisor.pid).toBe(pid);
@@ -214,23 +219,23 @@ test("SIGHUP puts the program now on disk in this one's place: no daemon, socket
   expect(lstatSync(socket()).ino).toBe(inode);
   expect(await askForPage(socket(), page)).toBe(String(before[0]));
 
-  // One who came while it was held by STOP, and before the program was replaced, is answered afterwards.
+  // A client that connected before the re-exec, while the process was held by SIGSTOP, is answered afterwards.
   process.kill(before[0] ?? 0, "SIGSTOP");
   const patient = askForPage(socket(), page);
   await replace();
   process.kill(before[0] ?? 0, "SIGCONT");
   expect(await patient).toBe(String(before[0]));
 
-  // Its children are still its own: their ends are told with code and signal.
+  // The daemons are still its children: their exits are reported with code and signal.
   process.kill(before[2] ?? 0, "SIGKILL");
   await supervisor.reaches(idOf("plain"), "running", before[2]);
   const ended = supervisor.log().filter(({ daemon, event }) => daemon === idOf("plain") && event === "exited");
   expect(ended.at(-1)?.reason).toBe("killed by SIGKILL");
-  const remains = childrenOf(pid).filter((child) => !isRunning(child));
-  expect(remains).toEqual([]);
+  const zombies = childrenOf(pid).filter((child) => !isRunning(child));
+  expect(zombies).toEqual([]);
 });
 
-test("a program that cannot be begun takes nobody's place: the one that runs goes on, with all its daemons", async () => {
+test("a supervisor that cannot re-execute its program goes on with all its daemons", async () => {
   const dave = await stage.account("dave");
   const node = join(stage.directory, "node");
   copyFileSync(join(CHECKOUT, "node_modules/.bin/node"), node);
@@ -251,11 +256,11 @@ test("a program that cannot be begun takes nobody's place: the one that runs goe
   for (let round = 1; round <= 8; round += 1) {
     kept.signal("SIGHUP");
     const lines = () => kept.log().filter(({ msg }) => msg.startsWith("cannot re-execute"));
-    await until("a line about it", () => lines().length === round);
+    await until("the failure in the log", () => lines().length === round);
   }
   expect(await askLine(path)).toEqual(served);
   expect((await kept.status(named("two"))).pid).toBe(two);
-  await until("descriptors closed", () => descriptors() < sole + 8);
+  await until("descriptors to be closed", () => descriptors() < sole + 8);
   const open = readdirSync(`/proc/${kept.pid}/fdinfo`).map((fd) =>
     readFileSync(`/proc/${kept.pid}/fdinfo/${fd}`, "utf8"),
   );
@@ -266,14 +271,17 @@ test("a program that cannot be begun takes nobody's place: the one that runs goe
   renameSync(`${node}~`, node);
   const before = await kept.status(named("one"));
   kept.signal("SIGHUP");
-  await until("another program", () => kept.log().filter(({ msg }) => msg === "ready").length === 2);
+  await until(
+    "the re-executed supervisor to be ready",
+    () => kept.log().filter(({ msg }) => msg === "ready").length === 2,
+  );
   expect((await kept.status(named("one"))).pid).toBe(before.pid);
   expect((await askLine(path)).pid).toBe(before.pid);
   expect((await kept.status(named("two"))).pid).toBe(two);
   expect(await kept.end("SIGTERM")).toBe(0);
 });
 
-test("more sockets are handed over than one string of an environment can name", async () => {
+test("a re-exec keeps more sockets than one environment string can name", async () => {
   const owners = await Promise.all(["e", "f", "g", "h", "i"].map((short) => stage.account(short)));
   const many = stage.supervisor(
     "many",
@@ -299,12 +307,15 @@ test("more sockets are handed over than one string of an environment can name", 
   const before = inodes();
   replaceProgram();
   many.signal("SIGHUP");
-  await until("another program", () => many.log().filter(({ msg }) => msg === "ready").length === 2);
+  await until(
+    "the re-executed supervisor to be ready",
+    () => many.log().filter(({ msg }) => msg === "ready").length === 2,
+  );
   expect(inodes()).toEqual(before);
   expect(await many.end("SIGTERM")).toBe(0);
 });
 
-test("SIGTERM stops everything, ends with 0 and leaves no sockets", async () => {
+test("SIGTERM stops the supervisor and all daemons, removes their sockets and exits with 0", async () => {
   expect(await supervisor.end("SIGTERM")).toBe(0);
   expect(processesOf(alice.uid)).toEqual([]);
   for (const path of [socket(), supervisor.socket, `${supervisor.runDir}/users/${alice.name}/command.sock`]) {

@@ -1,4 +1,4 @@
-/** The control API from outside: hostile clients (docs/explanation/security.md#13), callers as the kernel names them, and changes. */
+/** The control API from outside: hostile clients (docs/explanation/security.md#13), identity by SO_PEERCRED, and changes. */
 import { once } from "node:events";
 import { createConnection, type Socket } from "node:net";
 import type { ConfFile } from "@dmhost/contract";
@@ -57,20 +57,20 @@ test.each<[string, string, unknown]>([
   ["GET", "/v1/daemons/a%2Fb%2Fc", undefined],
   ["GET", "/v1/daemons/%ff", undefined],
   ["GET", "/v1/daemons/__proto__", undefined],
-])("%s %s %j is refused as wrong usage", async (method, path, body) => {
+])("the API refuses %s %s with body %j as wrong usage", async (method, path, body) => {
   const answer = await supervisor.ask(method, path.replace("ONE", one), body);
   expect(answer).toEqual({ status: 400, body: { code: "usage", message: expect.any(String) } });
 });
 
 test.each(["constructor", "toString", "hasOwnProperty", "valueOf"])(
-  "a daemon called %s is unknown like every other name without a conf file",
+  "the API answers 404 for a daemon called %s",
   async (name) => {
     const answer = await supervisor.ask("GET", `/v1/daemons/${name}`);
     expect(answer).toEqual({ status: 404, body: { code: "not-found", message: expect.stringContaining(name) } });
   },
 );
 
-test("a body that is too long is refused, and a text that is too long for a conf file is not written", async () => {
+test("the API refuses a body that is too long (413), and a conf file that is too long (422)", async () => {
   const { fingerprint } = (await supervisor.ask("GET", `${one}/file`)).body as ConfFile;
   const long = await supervisor.ask("PUT", `${one}/file`, { text: "#".repeat(192 * 1024), fingerprint });
   expect([long.status, long.body]).toEqual([413, { code: "usage", message: expect.any(String) }]);
@@ -79,7 +79,7 @@ test("a body that is too long is refused, and a text that is too long for a conf
   expect([longer.status, longer.body]).toEqual([422, expect.objectContaining({ code: "invalid-file" })]);
 });
 
-test("a request for what a daemon is already reports that nothing changed", async () => {
+test("a request for a state that a daemon already has reports that nothing changed", async () => {
   const id = `${alice.name}/twice`;
   alice.writeConf("twice", "start = exec sleep 1000", "listen = systemd", "autostart = no");
   await supervisor.rescan();
@@ -96,7 +96,7 @@ test("a request for what a daemon is already reports that nothing changed", asyn
   expect(await supervisor.act("exit", id)).toMatchObject({ ok: true, changed: true });
 });
 
-test("one uid has a limited number of connections, and closing them makes room again", async () => {
+test("a uid may have 32 connections to the API, and closing them makes room for new ones", async () => {
   const held: Socket[] = [];
   let closed = 0;
   for (let index = 0; index < MOST_CONNECTIONS + 8; index += 1) {
@@ -108,11 +108,11 @@ test("one uid has a limited number of connections, and closing them makes room a
     held.push(socket);
     await once(socket, "connect");
   }
-  await until("the surplus closed", () => closed === 8);
+  await until("the excess connections to be closed", () => closed === 8);
   const others = await bob.run([toolbox.node, toolbox.dmctl, "list"]);
   expect([others.code, others.stdout]).toEqual([0, `${bob.name}/one\n`]);
   for (const socket of held) socket.destroy();
-  await until("room again", async () => {
+  await until("a new connection to be accepted", async () => {
     try {
       return (await ask(supervisor.socket, "GET", "/v1/health")).status === 200;
     } catch {
@@ -121,7 +121,7 @@ test("one uid has a limited number of connections, and closing them makes room a
   });
 });
 
-test("the kernel names the caller, whatever the path of the socket", async () => {
+test("the API identifies a caller by its uid, not by the path of the socket", async () => {
   const listAt = (account: Account, socket: string) =>
     account.run([toolbox.node, toolbox.dmctl, "list"], { env: { DMCTL_SOCKET: socket } });
   const socketOf = (account: Account): string => `${supervisor.runDir}/users/${account.name}/command.sock`;
@@ -134,16 +134,16 @@ test("the kernel names the caller, whatever the path of the socket", async () =>
   expect((await bob.run(["sh", "-c", `rm -f ${socketOf(bob)} ${supervisor.socket}`])).code).not.toBe(0);
 });
 
-test("dmctl does not follow the link in a home to a socket of another account", async () => {
+test("dmctl does not talk to another account's socket to which the user's link points", async () => {
   const link = `${alice.home}/.daemon-manager/command.sock`;
   const trap = `${bob.home}/trap.sock`;
   await bob.run(["chmod", "755", bob.home]);
   const program = `require("net").createServer(() => process.exit(7)).listen(${JSON.stringify(trap)})`;
   const server = new Follower([...bob.become, toolbox.node, "-e", program], bob.environment);
-  await until("the trap", async () => (await alice.run(["test", "-S", trap])).code === 0);
+  await until("the other account's socket", async () => (await alice.run(["test", "-S", trap])).code === 0);
   await alice.run(["ln", "-sfn", trap, link]);
   const { code, stderr } = await alice.run([toolbox.node, toolbox.dmctl, "list"]);
   expect([code, stderr]).toEqual([3, expect.stringContaining("will not talk to")]);
-  // It is still there to be interrupted: nobody connected.
+  // The server exits at a connection; it is still running, so nobody connected.
   expect(await server.interrupt()).toBeNull();
 });

@@ -1,4 +1,4 @@
-/** How soon a daemon comes back (the rules of "Back-off"), by the times in the supervisor's own log: lower bounds only. */
+/** Back-off between runs, by the times in the supervisor's log: lower bounds only. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
 import { until } from "./program.ts";
@@ -30,18 +30,18 @@ const gaps = (name: string): number[] => {
   return times.slice(1).map((time, index) => time - (times[index] ?? 0));
 };
 
-test("failed runs wait 0, 0.2, 0.4, 0.8 s, and after max-retries it is given up", async () => {
+test("a daemon that fails is restarted after 0, 0.2, 0.4 and 0.8 s, and is failed after max-retries", async () => {
   const status = await supervisor.reaches(idOf("doomed"), "failed");
   expect(status.reason).toBe("exited with code 3; given up after 5 failed runs");
   const waits = gaps("doomed");
   expect(waits).toHaveLength(4);
-  // A tenth of jitter, and the log is written when a launch has begun, which is not equally quick each time.
+  // The jitter is 10 %, and the log entry is written when a launch has started, which takes a varying time.
   for (const [index, least] of [0, 150, 320, 680].entries()) expect(waits[index]).toBeGreaterThanOrEqual(least);
 });
 
-test("a manual start never waits, and answers with what became of it", async () => {
+test("a manual start does not wait for the back-off, and answers with the result of the run", async () => {
   await supervisor.act("start", idOf("hopeless"));
-  await until("a wait of at least 0.8 s", async () => {
+  await until("a back-off of at least 0.8 s", async () => {
     const { state, cooldown } = await supervisor.status(idOf("hopeless"));
     return state === "coolingdown" && cooldown > 0.5;
   });
@@ -50,13 +50,13 @@ test("a manual start never waits, and answers with what became of it", async () 
   expect([ok, reason]).toEqual([false, `cannot start "${idOf("hopeless")}": exited with code 3`]);
   const times = supervisor.starts(idOf("hopeless"));
   expect(times.length).toBeGreaterThan(before);
-  // Its count of failures begins again: the second try is as immediate as after a first start.
-  await until("another try", () => supervisor.starts(idOf("hopeless")).length >= before + 2);
+  // A manual start resets the count of failures: the second try is immediate, as after a first start.
+  await until("another run", () => supervisor.starts(idOf("hopeless")).length >= before + 2);
   expect((await supervisor.act("stop", idOf("hopeless"))).ok).toBe(true);
   expect(await supervisor.status(idOf("hopeless"))).toMatchObject({ state: "stopped", respawns: 0, cooldown: 0 });
 });
 
-test("a program that leaves with code 0 comes back at most 100 times a second, one that crashes at most 10", async () => {
+test("a program that exits with 0 is started at most 100 times a second, one that crashes at most 10 times", async () => {
   for (const [name, spacing] of [
     ["clean", 10],
     ["crashing", 100],
@@ -70,7 +70,7 @@ test("a program that leaves with code 0 comes back at most 100 times a second, o
   }
 });
 
-test("a start that cannot be made says what failed, on what and why", async () => {
+test("a start that fails in the launch says what failed, on what and why", async () => {
   const lost = await supervisor.reaches(idOf("lost"), "failed");
   expect(lost.reason).toMatch(/^entering \/nonexistent: no such directory/);
   const started = await supervisor.act("start", idOf("lost"));

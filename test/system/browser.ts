@@ -1,7 +1,7 @@
-/** A visitor's browser, as much of it as a site needs: cookies, forms, files. It follows no redirects by itself. */
+/** A minimal browser: cookies, forms and file uploads. It does not follow redirects. */
 import { type OutgoingHttpHeaders, request } from "node:http";
 
-/** An answer; header names are in lower case. */
+/** A response; header names are in lower case. */
 export interface Visit {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
@@ -9,7 +9,7 @@ export interface Visit {
   readonly text: string;
 }
 
-/** Longer than a page of the tests may take. In ms. */
+/** Timeout of a request, in ms. */
 const PATIENCE = 30_000;
 
 export class Browser {
@@ -17,7 +17,7 @@ export class Browser {
   readonly #host: string;
   readonly #cookies = new Map<string, string>();
 
-  /** @param host the name of the site, which the loopback's `port` answers for */
+  /** @param host name of the site, which is served at 127.0.0.1:`port` */
   constructor(port: number, host: string) {
     this.#port = port;
     this.#host = host;

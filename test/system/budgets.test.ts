@@ -1,4 +1,4 @@
-/** What [limits] gives an owner besides memory, processes and processors; and strict-limits. */
+/** Budgets of [limits] for daemons, logs and restarts; and strict-limits. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
 import { argumentsOf, processesOf } from "./proc.ts";
@@ -37,7 +37,7 @@ const of = (account: Account, name: string): string => `${account.name}/${name}`
 const statesOf = async (...names: string[]): Promise<string[]> =>
   Promise.all(names.map(async (name) => (await main.status(of(ann, name))).state));
 
-test("one daemon more than its owner may have is forbidden, with the reason and the line", async () => {
+test("a daemon beyond its owner's budget of daemons is forbidden, and the reason names the policy line", async () => {
   expect(await statesOf("a", "b", "c")).toEqual([
     expect.stringMatching(/^(starting|running)$/),
     expect.stringMatching(/^(starting|running)$/),
@@ -57,13 +57,13 @@ test("one daemon more than its owner may have is forbidden, with the reason and 
   );
 });
 
-test("a file that sorts earlier takes nobody's place, and one that goes gives its place to the next", async () => {
+test("a new conf file that sorts earlier displaces no loaded daemon, and a removed one makes room for the next", async () => {
   ann.writeConf("0-early", "start = exec sleep 600");
   await main.rescan();
   await main.reaches(of(ann, "b"), "running");
   expect(await statesOf("0-early")).toEqual(["forbidden"]);
   await ann.run(["rm", `${ann.home}/${ann.conf("0-early")}`, `${ann.home}/${ann.conf("a")}`]);
-  await until("the end of the two", async () => {
+  await until("the daemons of removed files to be unloaded", async () => {
     await main.act("stop", of(ann, "a"));
     await main.rescan();
     return (await main.ask("GET", `/v1/daemons/${encodeURIComponent(of(ann, "a"))}`)).status === 404;
@@ -71,7 +71,7 @@ test("a file that sorts earlier takes nobody's place, and one that goes gives it
   await main.reaches(of(ann, "c"), "running");
 });
 
-test("a budget that shrinks stops what is too much, and one that grows lets it run again", async () => {
+test("a reduced budget of daemons stops the excess daemon, which can be started when the budget grows", async () => {
   stage.writePolicy(main, LIMITS(1));
   await main.rescan();
   await main.reaches(of(ann, "c"), "forbidden");
@@ -81,7 +81,7 @@ test("a budget that shrinks stops what is too much, and one that grows lets it r
   expect((await main.act("start", of(ann, "c"))).ok).toBe(true);
 });
 
-test("logs keep within their owner's bytes, divided among them", () => {
+test("an owner's log budget is divided among the owner's loggers", () => {
   const loggers = processesOf(ann.uid)
     .map(argumentsOf)
     .filter(([name]) => name?.endsWith("s6-log"));
@@ -93,9 +93,9 @@ test("logs keep within their owner's bytes, divided among them", () => {
   }
 });
 
-test("restarts that are used up wait for the minute to have room, say so, and cost nobody else anything", async () => {
+test("a daemon whose owner has no restart left in this minute is throttled, and other daemons can be restarted", async () => {
   const id = of(ben, "crash");
-  const status = await until("a wait for the minute", async () => {
+  const status = await until("the daemon to be throttled", async () => {
     const now = await main.status(id);
     return now.state === "coolingdown" && now.cooldown > 10 && now;
   });
@@ -105,13 +105,13 @@ test("restarts that are used up wait for the minute to have room, say so, and co
   const before = await main.status(of(ben, "other"));
   await main.act("restart", of(ben, "other"));
   expect((await main.status(of(ben, "other"))).pid).not.toBe(before.pid);
-  // A start by hand is no restart: it is tried at once.
+  // A manual start does not count as a restart: it runs at once.
   await main.act("start", id);
   expect(main.starts(id).length).toBe(7);
   await main.act("stop", id);
 });
 
-test("with strict-limits a daemon is refused whose limits no cgroup holds, and others are not", async () => {
+test("strict-limits forbids a daemon whose limits no cgroup can enforce, and no other daemon", async () => {
   await main.end("SIGTERM");
   ben.writeConf("held", "start = exec sleep 600", "memory = 64M");
   strict = stage.supervisor("strict", ["strict-limits = yes", "[runs_as]", ben.name]);

@@ -1,4 +1,4 @@
-/** The supervisor's subtree on the real cgroup2 file system: controllers handed down, limits written, delegation taken. */
+/** The supervisor's cgroup subtree on the real cgroup2 file system: controllers, limits and delegation. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -27,7 +27,7 @@ beforeAll(async () => {
 });
 afterAll(() => stage.remove());
 
-test("controllers are handed down level by level, and limits written at each; what is not offered is named", () => {
+test("each level of the cgroup tree has the controllers and its limits, and missing controllers are named", () => {
   const offered = wordsOf(join(mount, "cgroup.controllers"));
   const known = ["memory", "pids", "cpu", "hugetlb"];
   const name = `dmhost-${nameFor("tree")}`;
@@ -52,12 +52,12 @@ test("controllers are handed down level by level, and limits written at each; wh
     const group = makeGroup(root, { owner: "amy", daemon: "web", run: 1 }, levels(8, 4, 2));
     const limitsAt = (path: string): string[] =>
       files(0).flatMap(([file]) => (existsSync(join(path, file)) ? readFileSync(join(path, file), "utf8").trim() : []));
-    const told = (megabytes: number): string[] =>
+    const expected = (megabytes: number): string[] =>
       files(megabytes).flatMap(([file, text]) => (root.controllers.has(file.split(".")[0] ?? "") ? text : []));
     const all = () => [join(group, "../.."), join(group, ".."), group].map(limitsAt);
-    expect(all()).toEqual([told(8), told(4), told(2)]);
+    expect(all()).toEqual([expected(8), expected(4), expected(2)]);
     limitGroups(root, { owner: "amy", daemon: "web" }, levels(10, 6, 3));
-    expect(all()).toEqual([told(10), told(6), told(3)]);
+    expect(all()).toEqual([expected(10), expected(6), expected(3)]);
     removeGroup(group);
     expect(readdirSync(join(mount, name)).filter((entry) => entry === "amy")).toEqual([]);
   } finally {
@@ -65,11 +65,11 @@ test("controllers are handed down level by level, and limits written at each; wh
   }
 });
 
-test("a group that was delegated to the supervisor is used, with its own processes in a leaf", async () => {
+test("a supervisor in a delegated cgroup makes its subtree there and moves itself into a leaf", async () => {
   const group = join(mount, `dmhost-${nameFor("delegated")}`);
   const other = join(mount, `dmhost-${nameFor("other")}`);
   for (const path of [group, other]) mkdirSync(path);
-  // setxattr(2), which no program of a small Debian does.
+  // By setxattr(2), because a small Debian has no program for it.
   const setxattr = process.arch === "arm64" ? 5 : 188;
   const mark = `my ($name, $value) = ("user.delegate", "1"); exit(syscall(${setxattr}, $ARGV[0], $name, $value, 1, 0) != 0)`;
   const supervisors: Supervisor[] = [];
@@ -89,10 +89,10 @@ test("a group that was delegated to the supervisor is used, with its own process
     expect(existsSync(join(group, first.cgroup))).toBe(true);
     expect([pidsOf(group), pidsOf(join(group, "supervisor"))]).toEqual([[], [String(first.pid)]]);
     await first.end("SIGKILL");
-    // As whoever keeps it running starts it again: from within the leaf.
+    // A service manager starts the next supervisor within the leaf.
     const next = await within("next", join(group, "supervisor"));
     expect(existsSync(join(group, next.cgroup))).toBe(true);
-    // What nobody delegated is not touched.
+    // A cgroup that was not delegated is not changed.
     const stranger = await within("stranger", other);
     expect([pidsOf(other), existsSync(join(other, "supervisor"))]).toEqual([[String(stranger.pid)], false]);
     expect(existsSync(join(mount, stranger.cgroup))).toBe(true);
@@ -102,7 +102,7 @@ test("a group that was delegated to the supervisor is used, with its own process
       kill(supervisor.pid);
       for (const place of [mount, group]) removeTree(join(place, supervisor.cgroup));
     }
-    await until("empty groups", () =>
+    await until("empty cgroups", () =>
       [group, other].every((path) => readFileSync(join(path, "cgroup.events"), "utf8").includes("populated 0")),
     );
     for (const path of [group, other]) removeTree(path);

@@ -1,4 +1,4 @@
-/** The cgroups that supervisors under test have made. */
+/** Removes cgroups of supervisors under test. */
 import { existsSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { until } from "./program.ts";
@@ -15,7 +15,7 @@ const removeTree = (directory: string): void => {
   rmdirSync(directory);
 };
 
-/** Ends what is in the supervisors' cgroups whose names are chosen, and removes them. */
+/** Kills the processes in the top-level cgroups that `chosen` selects by name, and removes the cgroups. */
 export const removeCgroups = async (chosen: (name: string) => boolean): Promise<void> => {
   for (const mount of MOUNTS.filter(existsSync)) {
     for (const name of below(mount).filter(chosen)) {

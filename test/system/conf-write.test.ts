@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 afterAll(() => stage.remove());
 
-// The supervisor's own.
+// Umask of this process, which acts as the supervisor.
 let umask: number;
 beforeEach(() => {
   umask = process.umask(0o027);
@@ -34,14 +34,17 @@ afterEach(async () => {
 const identity = () => ({ uid: alice.uid, gid: alice.gid, groups: [alice.gid] });
 const replace = (text: string): void => replaceConfFile(identity(), path, text);
 
-test.each([0o644, 0o600, 0o640, 0o755])("a file of mode %o keeps its mode, whatever the umask", (mode) => {
-  chmodSync(path, mode);
-  replace("new\n");
-  const stats = lstatSync(path);
-  expect([stats.mode & 0o7777, stats.uid, stats.gid]).toEqual([mode, alice.uid, alice.gid]);
-});
+test.each([0o644, 0o600, 0o640, 0o755])(
+  "replacing a conf file of mode %o keeps its mode and owner under any umask",
+  (mode) => {
+    chmodSync(path, mode);
+    replace("new\n");
+    const stats = lstatSync(path);
+    expect([stats.mode & 0o7777, stats.uid, stats.gid]).toEqual([mode, alice.uid, alice.gid]);
+  },
+);
 
-test("who has the old text open reads all of it, and whoever opens the file reads the new", () => {
+test("replacing a conf file is atomic: open descriptors read the old text, new ones the new text", () => {
   const fd = openSync(path, "r");
   const { ino } = statSync(path);
   replace("new\n");
@@ -54,7 +57,7 @@ test("who has the old text open reads all of it, and whoever opens the file read
 test.each([
   ["a link", (at: string, to: string) => symlinkSync(to, at)],
   ["a directory", (at: string) => alice.makeDirectory(at.slice(alice.home.length + 1))],
-])("what has become %s meanwhile is not written, nor what that leads to", async (_, put) => {
+])("replacing a conf file that has become %s fails and writes nothing", async (_, put) => {
   const bait = alice.write("bait", "bait\n", 0o777);
   await alice.run(["rm", path]);
   put(path, bait);
@@ -63,7 +66,7 @@ test.each([
   expect(readdirSync(dirname(path))).toEqual(["web.conf"]);
 });
 
-test("a new file is its owner's alone, and is made where there is nothing, not even a link", () => {
+test("a new conf file has mode 0600, and making one fails where a file or link exists", () => {
   const fresh = join(dirname(path), "fresh.conf");
   makeConfFile(identity(), fresh, "new\n");
   expect(lstatSync(fresh).mode & 0o7777).toBe(0o600);

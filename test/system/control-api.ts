@@ -1,14 +1,14 @@
-/** The control API from outside, byte by byte where need be. */
+/** A client of the control API that can send invalid requests. */
 import { request } from "node:http";
 import { PATIENCE } from "./program.ts";
 
-/** An answer; `body` is parsed where it is JSON, else text. */
+/** A response; `body` is parsed if it is JSON, else text. */
 export interface Answer {
   readonly status: number;
   readonly body: unknown;
 }
 
-/** Longer than a supervisor may take over anything that the tests ask for. In ms. */
+/** Timeout of a request, in ms. */
 const LONGEST = 20_000 * PATIENCE;
 
 const parsed = (text: string): unknown => {
@@ -19,7 +19,7 @@ const parsed = (text: string): unknown => {
   }
 };
 
-/** Sends one request over a connection of its own, as this process' account; `body` is sent as JSON unless it is text. */
+/** Sends one request over a new connection as this process's account; `body` is sent as JSON unless it is a string. */
 export const ask = (socketPath: string, method: string, path: string, body?: unknown): Promise<Answer> =>
   new Promise((resolve, reject) => {
     const text = body === undefined ? "" : typeof body === "string" ? body : JSON.stringify(body);

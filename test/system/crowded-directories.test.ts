@@ -1,4 +1,4 @@
-/** Directories that their owner fills up: the owner is told so, and nobody waits until all of it has been read. */
+/** Directories with too many files: the owner gets a message, and the supervisor does not read all of them. */
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
@@ -7,9 +7,9 @@ import { Stage } from "./stage.ts";
 import type { Supervisor } from "./supervisor.ts";
 import { fillToolbox, type Toolbox } from "./toolbox.ts";
 
-/** More than is read of a log directory, and of the others. */
+/** More files than the supervisor reads in any directory. */
 const CROWD = 12_500;
-/** Some disks make no more than a few hundred files a second. */
+/** Timeout in ms: some disks create only a few hundred files a second. */
 const LONGEST = 200_000;
 
 let stage: Stage;
@@ -36,7 +36,7 @@ const crowd = async (directory: string, pattern: string): Promise<void> => {
 };
 
 test(
-  "a log directory",
+  "dmctl log and explain refuse a log directory with more than 12000 files",
   async () => {
     const directory = join(mallory.home, ".daemon-manager/logs/job");
     await crowd(directory, "@4000000000000000%08g.s");
@@ -52,7 +52,7 @@ test.each([
   ["service", "x%g", "site"],
   [".daemon-manager/daemons", "x%g.txt", "job"],
 ])(
-  "~/%s: what is loaded goes on, can be controlled and is found by the next supervisor",
+  "daemons of ~/%s go on and can be restarted when it has more than 10000 files, and the next supervisor adopts them",
   async (path, names, daemon) => {
     const directory = join(mallory.home, path);
     const id = `${mallory.name}/${daemon}`;

@@ -45,7 +45,7 @@ const publicly = (account: Account, ...words: string[]): Promise<Ended> =>
   account.run([toolbox.node, toolbox.dmctl, ...words], { env: { DMCTL_SOCKET: supervisor.socket } });
 const pidOf = async (id: string): Promise<number> => (await supervisor.status(id)).pid;
 
-test("dmctl alone is status, in columns, of what the caller may control", async () => {
+test("`dmctl` without words shows the status of the daemons that the caller may control.", async () => {
   const [alone, status] = [await dmctl(alice), await dmctl(alice, "status")];
   const path = (name: string): string => `${alice.home}/${alice.conf(name)}`;
   expect([alone.code, alone.stderr]).toEqual([
@@ -67,7 +67,7 @@ test("dmctl alone is status, in columns, of what the caller may control", async 
   ]);
 });
 
-test("list names the ids, and the home's link leads to the caller's own socket", async () => {
+test("list prints ids, and the link in the home leads to the caller's own socket.", async () => {
   expect((await dmctl(bob, "list")).stdout).toBe(`${bob.name}/web\n`);
   expect((await dmctl(helper, "list")).stdout.trim().split("\n")).toHaveLength(5);
   expect(JSON.parse((await dmctl(bob, "list", "--json")).stdout)).toEqual([`${bob.name}/web`]);
@@ -82,7 +82,7 @@ test.each([
   ["pid", async () => String(await pidOf(`${alice.name}/job`))],
   ["logfile", async () => `${alice.home}/.daemon-manager/logs/job/current`],
   ["configfile", async () => `${alice.home}/${alice.conf("job")}`],
-])("%s prints just that, in both word orders", async (verb, expected) => {
+])("%s prints its value and nothing else, before and after the name of the daemon.", async (verb, expected) => {
   for (const words of [
     [verb, "job"],
     ["job", verb],
@@ -93,7 +93,7 @@ test.each([
   }
 });
 
-test("tail and explain, in both word orders", async () => {
+test("tail and explain work before and after the name of the daemon.", async () => {
   for (const words of [
     ["job", "tail"],
     ["tail", "job"],
@@ -111,7 +111,7 @@ test("tail and explain, in both word orders", async () => {
   for (const { stdout } of [one, other]) expect(stdout.split("\n")[0]).toBe(`${alice.name}/web is running`);
 });
 
-test("stop, start and restart wait for the outcome, in both word orders, of several at once", async () => {
+test("stop, start and restart wait for the outcome of one or several daemons.", async () => {
   const first = await pidOf(`${alice.name}/web`);
   const restarted = await dmctl(alice, "web", "restart");
   const second = await pidOf(`${alice.name}/web`);
@@ -125,11 +125,14 @@ test("stop, start and restart wait for the outcome, in both word orders, of seve
   const started = await dmctl(alice, "job", "start", "--json");
   const outcome = JSON.parse(started.stdout) as Outcome;
   expect([started.code, outcome.ok, outcome.daemon.state]).toEqual([0, true, "running"]);
-  expect(started.stderr).toMatch(/warning: .*job\.conf:3: unknown key "colour" is ignored/);
+  expect([started.stderr, outcome.daemon.warnings]).toEqual([
+    "",
+    [expect.stringMatching(/job\.conf:3: unknown key "colour" is ignored/)],
+  ]);
   expect((await dmctl(alice, "start", "web")).code).toBe(0);
 });
 
-test("exit code 1: the daemon did not get there, and why", async () => {
+test("A daemon that does not reach the requested state is exit code 1, with the reason.", async () => {
   const lost = await dmctl(alice, "lost", "start");
   expect([lost.code, lost.stdout]).toEqual([1, ""]);
   const [first] = lost.stderr.split("\n");
@@ -151,13 +154,13 @@ test.each([
   [["web", "kill", "-99"]],
   [["status", "--colour"]],
   [["start", ".."]],
-])("exit code 2: wrong usage, %j", async (words) => {
+])("The wrong command line %j is exit code 2.", async (words) => {
   const { code, stdout, stderr } = await dmctl(alice, ...words);
   expect([code, stdout]).toEqual([2, ""]);
   expect(stderr).toMatch(/^dmctl: /);
 });
 
-test("exit code 3: unknown and forbidden answer alike", async () => {
+test("Unknown and forbidden daemons are answered alike, with exit code 3.", async () => {
   const stranger = bob.name.replace("bob", "rob");
   const [forbidden, unknown] = [
     await dmctl(alice, "stop", `${bob.name}/web`),
@@ -171,13 +174,13 @@ test("exit code 3: unknown and forbidden answer alike", async () => {
   expect((await supervisor.status(`${bob.name}/web`)).state).toBe("running");
 });
 
-test("exit code 4: no supervisor", async () => {
+test("A missing supervisor is exit code 4.", async () => {
   const env = { DMCTL_SOCKET: `${stage.directory}/nowhere.sock` };
   const { code, stderr } = await alice.run([toolbox.node, toolbox.dmctl, "status"], { env });
   expect([code, stderr]).toEqual([4, expect.stringContaining("nowhere.sock")]);
 });
 
-test("a manager may stop and start, but neither edit nor choose between two of one name", async () => {
+test("A manager may stop and start daemons, but not edit them, nor use a name that two of them have.", async () => {
   const ambiguous = await dmctl(helper, "web", "stop");
   expect(ambiguous.code).toBe(3);
   expect(ambiguous.stderr).toContain(`  ${alice.name}/web\n  ${bob.name}/web\n`);
@@ -192,7 +195,7 @@ test("a manager may stop and start, but neither edit nor choose between two of o
   expect(existsSync(`${helper.home}/ran`)).toBe(false);
 });
 
-test("one who is not in the policy is told so", async () => {
+test("A user who is not in the policy is refused with that reason.", async () => {
   for (const words of [["status"], ["list"], ["rescan"], ["stop", `${bob.name}/web`]]) {
     const { code, stdout, stderr } = await publicly(eve, ...words);
     expect([code, stdout]).toEqual([3, ""]);
@@ -200,7 +203,7 @@ test("one who is not in the policy is told so", async () => {
   }
 });
 
-test("one whose account is newer than the policy in force is told by name", async () => {
+test("A user whose account is newer than the policy in force is refused by name.", async () => {
   const newcomer = await stage.account("newcomer");
   const { code, stderr } = await publicly(newcomer, "status");
   expect([code, stderr.split("\n")[0]]).toEqual([
@@ -209,7 +212,7 @@ test("one whose account is newer than the policy in force is told by name", asyn
   ]);
 });
 
-test("an account that is made anew has no rights of its name before root's rescan", async () => {
+test("A recreated account has no rights of its name before root's rescan.", async () => {
   const former = await stage.account("former");
   stage.writePolicy(supervisor, ["[runs_as]", alice.name, bob.name, former.name, ...MANAGES()]);
   await supervisor.rescan();
@@ -221,7 +224,7 @@ test("an account that is made anew has no rights of its name before root's resca
   expect((await publicly(anew, "list")).code).toBe(0);
 });
 
-test("the owner's edit is checked before it is written", async () => {
+test("An edited file is validated before it is written.", async () => {
   const path = `${alice.home}/${alice.conf("web")}`;
   const edit = (script: string, ...words: string[]): Promise<Ended> => {
     const editor = alice.write("editor", `#!/bin/sh\n${script}\n`, 0o755);
@@ -246,7 +249,7 @@ test("the owner's edit is checked before it is written", async () => {
 });
 
 test.each(["-9", "-KILL", "-SIGKILL", "KILL", "SIGKILL"])(
-  "kill %s reaches the daemon, which comes back",
+  "`kill %s` reaches the daemon, which is respawned.",
   async (signal) => {
     const id = `${bob.name}/web`;
     const { pid } = await supervisor.reaches(id, "running");
@@ -258,7 +261,7 @@ test.each(["-9", "-KILL", "-SIGKILL", "KILL", "SIGKILL"])(
   },
 );
 
-test("rescan names and starts what is new, and tells what it cannot load", async () => {
+test("rescan prints and starts new daemons, and prints the files that it cannot load.", async () => {
   const path = bob.writeConf("fresh", "start = exec sleep 1000");
   const { code, stdout } = await dmctl(bob, "rescan");
   expect([code, stdout]).toEqual([0, `found   ${bob.name}/fresh\nstarted ${bob.name}/fresh\n`]);

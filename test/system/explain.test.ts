@@ -1,4 +1,4 @@
-/** `dmctl explain` and `dmctl export`: why a daemon is in its state, what the policy says and where, the whole state. */
+/** `dmctl explain` and `dmctl export`: reason of a daemon's state, rules of the policy and their lines, the whole state. */
 import { existsSync, readFileSync } from "node:fs";
 import type { Explanation, PolicyAnswer, StateExport } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -44,11 +44,11 @@ const asRoot = (...words: string[]): Promise<Ended> =>
   run([toolbox.node, toolbox.dmctl, ...words], {
     env: { PATH: "/usr/bin:/bin", HOME: "/root", DMCTL_SOCKET: supervisor.socket },
   });
-/** The place in the policy where this line stands. */
+/** File and number of this line of the policy. */
 const placeOf = (line: string): string =>
   `${supervisor.config}:${readFileSync(supervisor.config, "utf8").split("\n").indexOf(line) + 1}`;
 
-test("a daemon that runs: what it may, who manages it, every setting", async () => {
+test("explain of a running daemon shows its policy, its managers and every setting", async () => {
   const { code, stdout } = await dmctl(david, "explain", `${amy.name}/site`, "--json");
   const explained = JSON.parse(stdout) as Explanation;
   expect([code, explained.daemon.state, explained.lastExit, explained.advice]).toEqual([0, "running", null, ""]);
@@ -76,7 +76,7 @@ test("a daemon that runs: what it may, who manages it, every setting", async () 
   expect(text).toContain(`managed by   ${amy.name}, root, ${david.name} (${placeOf(`${david.name}: ${amy.name}`)})`);
 });
 
-test("a daemon that was given up: its exit, its last lines, escaped, and what to do", async () => {
+test("explain of a failed daemon shows its exit, its last log lines with control characters escaped, and advice", async () => {
   const { code, stdout } = await dmctl(amy, "explain", "loud");
   expect(code).toBe(0);
   const [first, second] = stdout.split("\n");
@@ -89,7 +89,7 @@ test("a daemon that was given up: its exit, its last lines, escaped, and what to
   expect(stdout.trimEnd()).toMatch(/ second$/);
 });
 
-test("explain names the stop-timeout as the cause of a kill, and no other", async () => {
+test("explain names stop-timeout as the cause of a kill only if the stop-timeout caused it", async () => {
   const lastExit = async (): Promise<unknown> =>
     (JSON.parse((await dmctl(amy, "explain", "deaf", "--json")).stdout) as Explanation).lastExit;
   await supervisor.up(`${amy.name}/deaf`);
@@ -111,22 +111,22 @@ test("explain names the stop-timeout as the cause of a kill, and no other", asyn
   await dmctl(amy, "rescan");
 });
 
-test("what its owner puts in the log's place does not hold up the supervisor", async () => {
+test("explain of a daemon with a huge log file answers within 3 seconds", async () => {
   bob.writeConf("huge", "start = exec sleep 1000", "output = log", "autostart = no");
   await supervisor.rescan();
   await supervisor.up(`${bob.name}/huge`);
   const current = `${bob.home}/.daemon-manager/logs/huge/current`;
-  await until("its log", () => existsSync(current));
+  await until("the log file", () => existsSync(current));
   expect((await bob.run(["truncate", "--size=50G", current])).code).toBe(0);
-  const begun = performance.now();
+  const start = performance.now();
   expect((await dmctl(bob, "explain", "huge")).code).toBe(0);
-  expect(performance.now() - begun).toBeLessThan(3000);
+  expect(performance.now() - start).toBeLessThan(3000);
   await bob.run(["rm", current, `${bob.home}/${bob.conf("huge")}`]);
   await supervisor.act("stop", `${bob.name}/huge`);
   await supervisor.rescan();
 });
 
-test("only one who may control a daemon gets it explained", async () => {
+test("explain refuses a caller who may not control the daemon, as if it did not exist", async () => {
   const [forbidden, unknown] = [
     await dmctl(amy, "explain", `${bob.name}/secret`),
     await dmctl(amy, "explain", `${bob.name}/nothing`),
@@ -135,7 +135,7 @@ test("only one who may control a daemon gets it explained", async () => {
   expect(forbidden.stderr.replaceAll("secret", "nothing")).toBe(unknown.stderr);
 });
 
-test("the policy answers with its line", async () => {
+test("explain --policy answers yes or no with the deciding line of the policy", async () => {
   const ask = async (account: Account, caller: Account, ...what: string[]): Promise<[number | undefined, string]> => {
     const { code, stdout, stderr } = await dmctl(account, "explain", "--policy", caller.name, ...what);
     return [code, stdout || stderr];
@@ -168,7 +168,7 @@ test("the policy answers with its line", async () => {
   });
 });
 
-test("root is told of an account that does not exist, whatever is asked about it", async () => {
+test("explain --policy tells root that an account does not exist, for every kind of question", async () => {
   const ghost = bob.name.replace("bob", "rob");
   const none = `no: there is no account "${ghost}" on this machine\n`;
   for (const question of [
@@ -185,7 +185,7 @@ test("root is told of an account that does not exist, whatever is asked about it
   }
 });
 
-test("whom one may not ask about, and what there is, the policy does not tell", async () => {
+test("explain --policy does not reveal to others which accounts and daemons exist", async () => {
   const stranger = bob.name.replace("bob", "rob");
   const ask = async (caller: string, ...what: string[]): Promise<string> => {
     const { code, stdout, stderr } = await dmctl(david, "explain", "--policy", caller, ...what);
@@ -201,7 +201,7 @@ test("whom one may not ask about, and what there is, the policy does not tell", 
   }
 });
 
-test("export is the whole state, and root's alone", async () => {
+test("export shows the whole state, to root only", async () => {
   const refused = await dmctl(amy, "export");
   expect([refused.code, refused.stdout, refused.stderr]).toEqual([
     3,

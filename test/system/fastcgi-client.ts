@@ -1,4 +1,4 @@
-/** A web server's part in FastCGI 1.0, as much of it as one request at a time needs. */
+/** A FastCGI 1.0 client for one request at a time. */
 import { createConnection } from "node:net";
 
 const BEGIN_REQUEST = 1;
@@ -28,7 +28,7 @@ const parameters = (values: Readonly<Record<string, string>>): Buffer =>
     }),
   );
 
-/** What the records of one answer add up to. `ended`: the application said that there is no more. */
+/** Joins the records of one answer. `ended`: END_REQUEST was received. */
 const readRecords = (bytes: Buffer): { text: string; errors: string; ended: boolean } => {
   const parts: Record<number, Buffer[]> = { [STDOUT]: [], [STDERR]: [] };
   let ended = false;
@@ -43,27 +43,27 @@ const readRecords = (bytes: Buffer): { text: string; errors: string; ended: bool
   return { text: textOf(STDOUT), errors: textOf(STDERR), ended };
 };
 
-/** What an application answered: the header's lines, and the body. */
+/** Answer of an application: header lines and body. */
 export interface Page {
   readonly head: string;
   readonly body: string;
 }
 
-/** What is asked for; `form` (urlencoded, at most 65535 bytes) makes it a POST. */
+/** A request; `form` (urlencoded, at most 65535 bytes) makes it a POST. */
 export interface Request {
-  /** Of the script. */
+  /** Path of the script's file. */
   readonly file: string;
   /** Path below the site. */
   readonly path: string;
   readonly query?: string;
   readonly form?: string;
-  /** Parameters beside, or instead of, those that follow from the fields above. */
+  /** Further parameters; they override those of the fields above. */
   readonly more?: Readonly<Record<string, string>>;
 }
 
 /**
- * Asks the application at `socket` for a script's page and gives its body. Rejects with the error of the connection, or
- * when the application leaves before it has answered.
+ * Requests a script's page from the application at `socket`; returns its body. Rejects with the error of the connection, or
+ * when the application closes it before the answer is complete.
  */
 export const askForPage = async (socket: string, script: string, query = ""): Promise<string> =>
   (await requestPage(socket, { file: script, path: "/page.php", query })).body;

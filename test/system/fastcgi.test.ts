@@ -1,4 +1,4 @@
-/** A real php-cgi behind a socket that the supervisor holds: who may connect, and that nobody is turned away. */
+/** A real php-cgi behind a held socket: which accounts can connect, and that every request is answered. */
 import { lstatSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -44,7 +44,7 @@ const modeOf = (path: string): string => {
   return `${uid}:${gid === web ? "web" : gid} ${(mode & 0o7777).toString(8)}`;
 };
 
-test("the socket is published to the web server's group and to nobody else", async () => {
+test("a published socket and its directories are accessible to root and the web server's group only", async () => {
   const socket = socketOf("site");
   expect((await supervisor.status(idOf("site"))).socket).toBe(socket);
   expect(statSync(socket).isSocket()).toBe(true);
@@ -53,13 +53,13 @@ test("the socket is published to the web server's group and to nobody else", asy
   expect(modeOf(supervisor.fastcgiDir)).toBe("0:web 711");
 });
 
-test("a member of that group gets a page made by the tenant's own php-cgi", async () => {
+test("a member of the web server's group gets a page from the tenant's php-cgi", async () => {
   const { stdout, code } = await worker.run([toolbox.node, toolbox.visitor, socketOf("site"), page]);
   const { pid } = await supervisor.status(idOf("site"));
   expect([code, stdout]).toEqual([0, `${pid} ${alice.name}`]);
 });
 
-test("neither its owner nor another tenant can connect, see it or take it away", async () => {
+test("neither its owner nor another tenant can connect to a published socket, list its directory or remove it", async () => {
   for (const tenant of [alice, bob]) {
     const visit = await tenant.run([toolbox.node, toolbox.visitor, socketOf("site"), page]);
     expect([visit.code, visit.stdout]).toEqual([1, "EACCES"]);
@@ -74,8 +74,8 @@ test("after kill -9 the next request waits in the held socket and is answered", 
     const { pid } = await supervisor.reaches(idOf("site"), "running");
     await askForPage(socketOf("site"), page);
     process.kill(pid, "SIGKILL");
-    // What a dying process has accepted is lost with it; that is for the web server to ask again.
-    await until("its end", () => !isRunning(pid));
+    // A killed process loses the connections that it has accepted; the web server repeats those requests.
+    await until("exit of the process", () => !isRunning(pid));
     const answered = await Promise.all([1, 2, 3].map(() => askForPage(socketOf("site"), page)));
     for (const text of answered) expect(text).not.toBe(`${pid} ${alice.name}`);
   }
@@ -83,7 +83,7 @@ test("after kill -9 the next request waits in the held socket and is answered", 
   expect(status.respawns).toBe(10);
 });
 
-test("a php-cgi that leaves by itself is followed at once, and every request is answered", async () => {
+test("a php-cgi that exits after PHP_FCGI_MAX_REQUESTS is restarted at once, and every request is answered", async () => {
   await supervisor.reaches(idOf("brief"), "running");
   const pids = new Set<string>();
   for (let request = 0; request < 50; request += 1) pids.add(await askForPage(socketOf("brief"), page));
@@ -92,33 +92,33 @@ test("a php-cgi that leaves by itself is followed at once, and every request is 
   expect(new Set(entries.map(({ reason }) => reason))).toEqual(new Set(["exited with code 0"]));
 });
 
-test("a run that has taken a connection has not failed, however soon it is killed", async () => {
+test("a run that accepted a connection does not count as failed, even if it is killed soon after", async () => {
   const before = supervisor.starts(idOf("site")).length;
   for (let round = 0; round < 5; round += 1) {
     const pid = Number((await askForPage(socketOf("site"), page)).split(" ")[0]);
     process.kill(pid, "SIGKILL");
-    await until("the end of it", () => !isRunning(pid));
+    await until("exit of the process", () => !isRunning(pid));
   }
   await askForPage(socketOf("site"), page);
   const times = supervisor.starts(idOf("site")).slice(before - 1);
   expect(times.length).toBeGreaterThanOrEqual(6);
-  // Crashes at most ten times a second.
+  // A daemon that crashes is started at most ten times a second.
   expect((times.at(-1) ?? 0) - (times[0] ?? 0)).toBeGreaterThanOrEqual((times.length - 1) * 90);
 });
 
-test("requests that come while a restart goes on are answered too", async () => {
+test("requests during a restart are answered", async () => {
   let going = true;
-  const asking = (async () => {
+  const polling = (async () => {
     let answered = 0;
     for (; going; answered += 1) await askForPage(socketOf("site"), page);
     return answered;
   })();
   for (let round = 0; round < 3; round += 1) expect((await supervisor.act("restart", idOf("site"))).ok).toBe(true);
   going = false;
-  expect(await asking).toBeGreaterThan(0);
+  expect(await polling).toBeGreaterThan(0);
 });
 
-test("a stopped daemon's socket is held until its file is gone", async () => {
+test("a stopped daemon's socket is held until its conf file is removed", async () => {
   await supervisor.up(idOf("mute"));
   await supervisor.act("stop", idOf("mute"));
   expect(lstatSync(socketOf("mute")).isSocket()).toBe(true);

@@ -1,4 +1,4 @@
-/** A program that does not end by itself, and what it has written so far. */
+/** A program that runs until it is interrupted, and its output so far. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { until } from "./program.ts";
@@ -15,17 +15,17 @@ export class Follower {
     });
   }
 
-  /** All that it has written. */
+  /** Its output so far. */
   get text(): string {
     return this.#text;
   }
 
-  /** Waits until it has written this. */
+  /** Waits until its output contains this text. */
   async says(words: string): Promise<void> {
-    await until(`"${words}" from a program that follows`, () => this.#text.includes(words));
+    await until(`"${words}" in the output of the program`, () => this.#text.includes(words));
   }
 
-  /** Interrupts it as Ctrl-C does; gives its exit code. */
+  /** Interrupts it as Ctrl-C does; returns its exit code. */
   async interrupt(): Promise<number | null> {
     const ended = once(this.#child, "exit");
     if (this.#child.exitCode !== null) return this.#child.exitCode;

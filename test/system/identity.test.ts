@@ -1,4 +1,4 @@
-/** What a daemon is to the kernel: its account, wholly and solely (docs/explanation/security.md#5). */
+/** Ids, capabilities, descriptors and environment of a daemon's process (docs/explanation/security.md#5). */
 import { existsSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
@@ -54,7 +54,7 @@ afterAll(() => stage.remove());
 
 const pidOf = async (name: string): Promise<number> => {
   const { pid } = await supervisor.reaches(`${alice.name}/${name}`, "running");
-  await until(`${name} past its shell`, () => argumentsOf(pid)[0]?.endsWith("sleep"));
+  await until(`${name} to exec its program`, () => argumentsOf(pid)[0]?.endsWith("sleep"));
   return pid;
 };
 
@@ -64,13 +64,13 @@ const expectIdentity = (pid: number, account: Account, supplementary: number[]):
   expect(numbersOf(pid, "Groups")).toEqual([account.gid, ...supplementary].sort((a, b) => a - b));
 };
 
-test("a daemon has its account's ids and groups, and none of root's", async () => {
+test("a daemon has exactly its account's ids and groups", async () => {
   const [one = 0, two = 0] = groups;
   expectIdentity(await pidOf("plain"), alice, [one]);
   expectIdentity(await pidOf("lent"), worker, [one, two]);
 });
 
-test("root's own daemons run as root, or as anybody", async () => {
+test("root's own daemons run as root, or as the account that user= names", async () => {
   const [own, lent] = [
     await supervisor.reaches("root/own", "running"),
     await supervisor.reaches("root/lent", "running"),
@@ -79,14 +79,14 @@ test("root's own daemons run as root, or as anybody", async () => {
   expectIdentity(lent.pid, worker, groups.slice(0, 2));
 });
 
-test("a daemon has no capabilities and cannot gain any", async () => {
+test("a daemon has no capabilities, and no_new_privs is set", async () => {
   const status = statusOf(await pidOf("plain"));
   for (const set of ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"])
     expect([set, status.get(set)]).toEqual([set, "0".repeat(16)]);
   expect(status.get("NoNewPrivs")).toBe("1");
 });
 
-test("a daemon has descriptors 0, 1 and 2 only", async () => {
+test("a daemon has only descriptors 0, 1 and 2", async () => {
   const { pid } = await supervisor.up(`${alice.name}/site`);
   for (const each of [await pidOf("plain"), await pidOf("logged"), pid])
     expect([...descriptorsOf(each).keys()]).toEqual([0, 1, 2]);
@@ -95,7 +95,7 @@ test("a daemon has descriptors 0, 1 and 2 only", async () => {
   expect(descriptorsOf(pid).get(0)).toMatch(/^socket:/);
 });
 
-test("its environment is built from nothing", async () => {
+test("a daemon inherits no variable of the supervisor's environment", async () => {
   const expected = {
     HOME: alice.home,
     LOGNAME: alice.name,
@@ -105,7 +105,7 @@ test("its environment is built from nothing", async () => {
   };
   expect(environmentOf(await pidOf("plain"))).toEqual({
     ...expected,
-    // The tenant's own /bin/sh says where it is.
+    // The tenant's /bin/sh sets PWD.
     PWD: `${alice.home}/site`,
   });
   const lent = environmentOf(await pidOf("lent"));
@@ -113,7 +113,7 @@ test("its environment is built from nothing", async () => {
   expect(environmentOf(supervisor.pid)[CANARY]).toBe("1");
 });
 
-test("it runs in its directory, as the leader of a session of its own", async () => {
+test("a daemon runs in its dir=, as the leader of a new session", async () => {
   const pid = await pidOf("plain");
   expect(readlinkSync(`/proc/${pid}/cwd`)).toBe(`${alice.home}/site`);
   expect(readlinkSync(`/proc/${await pidOf("lent")}/cwd`)).toBe("/");
@@ -121,7 +121,7 @@ test("it runs in its directory, as the leader of a session of its own", async ()
   expect(statusOf(pid).get("Umask")).toBe("0022");
 });
 
-test("an account that is not granted is refused with the reason, and nothing runs", async () => {
+test("a daemon whose user= is not granted is forbidden with the reason and never started", async () => {
   const stolen = await supervisor.reaches(`${alice.name}/stolen`, "forbidden");
   expect(stolen.reason).toBe(
     `it may not run as "nobody": no line of [runs_as] lets ${alice.name} run daemons as nobody`,
@@ -134,11 +134,11 @@ test("an account that is not granted is refused with the reason, and nothing run
   expect(numbered.reason).toMatch(/numbered\.conf:1: user: expected the name of an account/);
 });
 
-test("a tenant's variables reach the tenant's process, and nothing of root's", async () => {
+test("a tenant's variables reach the tenant's process and no process that runs as root", async () => {
   const pid = await pidOf("hostile");
   const ran = `${alice.home}/evil-ran`;
   expect(existsSync(ran) ? readFileSync(ran, "utf8").split("\n") : []).not.toContain("0");
-  // IFS is missing here: the tenant's own /bin/sh takes none from outside.
+  // IFS is missing here, because the tenant's /bin/sh ignores it in the environment.
   expect(environmentOf(pid)).toMatchObject({
     LD_PRELOAD: `${alice.home}/evil.so`,
     PATH: "/evil",

@@ -1,10 +1,10 @@
-/** What comes in the middle of a rolling restart, of sleep, or of the supervisor's own life. */
+/** Requests and crashes during a rolling restart, sleep, or the supervisor's own restart. */
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { DaemonStatus, Outcome } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
-import { askLine, lineServer, takesUp } from "./line-server.ts";
+import { askLine, lineServer, untilAccepted } from "./line-server.ts";
 import { isRunning, processesOf } from "./proc.ts";
 import { until } from "./program.ts";
 import { Stage } from "./stage.ts";
@@ -28,23 +28,23 @@ afterAll(() => stage.remove());
 const idOf = (name: string): string => `${alice.name}/${name}`;
 const socketOf = (name: string): string => `${supervisor.fastcgiDir}/${alice.name}/${name}.sock`;
 const pidsOf = ({ instances }: DaemonStatus): number[] => instances.map(({ pid }) => pid).filter((pid) => pid > 0);
-/** What the conf file of a daemon that is never ready says. */
+/** Lines for a daemon that never becomes ready. */
 const SLOW = ["listen = systemd", "ready = notify", "ready-timeout = 1h"];
 const FAST = ["listen = systemd", "ready-after = 0.1"];
 
-/** A new daemon that runs. */
+/** Makes a daemon and waits until it runs. */
 const running = async (name: string, ...lines: string[]): Promise<DaemonStatus> => {
   alice.writeConf(name, ...lines);
   await supervisor.rescan();
   return supervisor.reaches(idOf(name), "running");
 };
-/** Waits until so many processes of it live. */
+/** Waits until the daemon has this many processes. */
 const has = (name: string, processes: number): Promise<DaemonStatus> =>
   until(`${processes} processes of ${name}`, async () => {
     const status = await supervisor.status(idOf(name));
     return pidsOf(status).length === processes && status.instances.length === processes && status;
   });
-/** A restart whose new process never tells that it is ready: it is under way. */
+/** Starts a restart whose candidate never becomes ready. */
 const hanging = async (
   name: string,
   processes: number,
@@ -54,7 +54,7 @@ const hanging = async (
   return { answer, status: await has(name, processes) };
 };
 
-test("a start while a restart is under way takes nothing from it", async () => {
+test("a start during a restart leaves both processes as they are", async () => {
   const { pid } = await running("a", serve("3"), ...FAST);
   const { answer, status } = await hanging("a", 2);
   expect(await supervisor.act("start", idOf("a"))).toMatchObject({ ok: true });
@@ -64,7 +64,7 @@ test("a start while a restart is under way takes nothing from it", async () => {
   expect(isRunning(pid)).toBe(false);
 });
 
-test("a second restart takes the place of the first, and who asked for that gets its answer", async () => {
+test("a second restart replaces the first, and both callers get its result", async () => {
   const { pid } = await running("b", serve("3"), ...FAST);
   const { answer } = await hanging("b", 2);
   alice.writeConf("b", serve("3", "no", "newest"), ...FAST);
@@ -75,7 +75,7 @@ test("a second restart takes the place of the first, and who asked for that gets
   await has("b", 1);
 });
 
-test("where the second fails too, what lives and what comes after it is what there was before the first", async () => {
+test("when a second restart fails too, the daemon goes on, respawns and scales as it was before the first", async () => {
   const { pid } = await running("c", serve("3"), ...FAST);
   const { answer } = await hanging("c", 2);
   alice.writeConf("c", "start = exit 9", ...FAST);
@@ -87,25 +87,25 @@ test("where the second fails too, what lives and what comes after it is what the
   await supervisor.reaches(idOf("c"), "running", pid);
   expect((await supervisor.scale(idOf("c"), 2)).ok).toBe(true);
   const seen = new Map<number, string>();
-  await until("both have answered", async () => {
+  await until("answers from both instances", async () => {
     for (const { pid, word } of await Promise.all([1, 2, 3, 4].map(() => askLine(socketOf("c"))))) seen.set(pid, word);
     return seen.size === 2;
   });
   expect([...seen.values()]).toEqual(["old", "old"]);
 });
 
-test("a file with more instances is in force after the restart, which ends when all of them run", async () => {
+test("a restart with a higher instances= ends when all instances run", async () => {
   await running("d", serve("3"), ...FAST);
   alice.writeConf("d", serve("3"), ...FAST, "instances = 3");
   const { ok, daemon } = await supervisor.act("restart", idOf("d"));
   expect([ok, daemon?.instances.map(({ state }) => state)]).toEqual([true, ["running", "running", "running"]]);
 });
 
-test("a new process that somebody pauses is not ready", async () => {
+test("a candidate process that is paused does not become ready", async () => {
   const { pid } = await running("p", serve("3"), ...FAST);
   alice.writeConf("p", serve("3", "no", "new"), "listen = systemd", "ready-after = 1");
   const answer = supervisor.act("restart", idOf("p"));
-  await until("two that run", async () => {
+  await until("two running instances", async () => {
     const { instances } = await supervisor.status(idOf("p"));
     return instances.length === 2 && instances.every(({ state }) => state === "running");
   });
@@ -116,14 +116,14 @@ test("a new process that somebody pauses is not ready", async () => {
   expect(await answer).toMatchObject({ ok: true });
 });
 
-test("one that is paused is replaced as quickly as any other", async () => {
+test("a restart replaces a paused process without waiting for drain", async () => {
   const { pid } = await running("r", serve("$DM_SOCKET"), "listen = path", "ready-after = 0.1", "drain = 10m");
   await supervisor.act("pause", idOf("r"));
   expect(await supervisor.act("restart", idOf("r"))).toMatchObject({ ok: true });
   expect(isRunning(pid)).toBe(false);
 });
 
-test("limits that change in the middle of a restart hold from then on, also when it goes back", async () => {
+test("limits that change during a restart stay in force when the restart fails", async () => {
   const { pid } = await running("s", serve("3"), ...FAST, "memory = 64M");
   const memory = async () => (await supervisor.status(idOf("s"))).limits.keys.map(({ value }) => value);
   alice.writeConf("s", serve("3", "no", "new"), ...SLOW, "memory = 64M");
@@ -137,35 +137,35 @@ test("limits that change in the middle of a restart hold from then on, also when
   expect([await memory(), pidsOf(await has("s", 1))]).toEqual([["32 MiB"], [pid]]);
 });
 
-test("killed in the middle of a restart, the next supervisor keeps what is proven and ends what is not", async () => {
+test("when the supervisor is killed during a restart, the next one keeps the serving process and ends the candidate", async () => {
   await running("e", serve("3"), ...FAST);
-  // From now on the one that is to stay has the higher number.
+  // After this restart the instance that stays has the higher number.
   const { daemon } = await supervisor.act("restart", idOf("e"));
   const pid = daemon?.pid ?? 0;
   const { answer, status } = await hanging("e", 2);
   const settled = answer.catch(() => "cut off");
-  const fresh = pidsOf(status).find((each) => each !== pid) ?? 0;
+  const candidate = pidsOf(status).find((each) => each !== pid) ?? 0;
   await supervisor.end("SIGKILL");
   await settled;
   await supervisor.start();
-  await until("the unproven one gone", () => !isRunning(fresh));
+  await until("the candidate to be gone", () => !isRunning(candidate));
   expect(pidsOf(await has("e", 1))).toEqual([pid]);
   expect((await askLine(socketOf("e"))).pid).toBe(pid);
 });
 
 test.each([
-  ["has a request in hand", false],
-  ["is held by STOP with a request in hand", true],
+  ["has a request in progress", false],
+  ["is held by SIGSTOP with a request in progress", true],
 ])(
-  "killed while an old process %s, the next supervisor lets it finish, and begins no other for it",
+  "when the supervisor is killed while a draining process %s, the next one lets it finish and does not replace it",
   async (_, held) => {
     rmSync(join(alice.home, "f"), { force: true });
     const { pid } = await running("f", serve("3"), ...FAST, "drain = 1m");
     await askLine(socketOf("f"));
     const slow = askLine(socketOf("f"), `wait ${alice.home}/f`);
-    await takesUp(pid);
+    await untilAccepted(pid);
     const restart = supervisor.act("restart", idOf("f")).catch(() => "cut off");
-    await until("the old one on its way out", async () =>
+    await until("the old process to be draining", async () =>
       (await supervisor.status(idOf("f"))).instances.some((each) => each.pid === pid && each.state === "stopping"),
     );
     await supervisor.end("SIGKILL");
@@ -174,12 +174,12 @@ test.each([
     await supervisor.start();
     alice.write("f", "");
     expect((await slow).pid).toBe(pid);
-    await until("the old one gone", () => !isRunning(pid));
+    await until("the old process to be gone", () => !isRunning(pid));
     await has("f", 1);
   },
 );
 
-test("a file that has changed, or broken, while there was no supervisor changes nothing before a restart", async () => {
+test("a conf file that was changed or broken while no supervisor ran takes effect only at a restart", async () => {
   const { instances } = await running("g", serve("3"), ...FAST, "instances = 2");
   const pids = instances.map(({ pid }) => pid);
   for (const lines of [[serve("3"), ...FAST, "instances = 1"], ["start ="]]) {
@@ -194,35 +194,35 @@ test("a file that has changed, or broken, while there was no supervisor changes 
   await has("g", 1);
 });
 
-test("behind a new socket the old process finishes its request, and the new ones serve meanwhile", async () => {
+test("when the held socket is lost, the old process finishes its request while new processes serve a new socket", async () => {
   const { pid } = await running("h", serve("3"), ...FAST);
   await askLine(socketOf("h"));
   await supervisor.end("SIGKILL");
   const slow = askLine(socketOf("h"), `wait ${alice.home}/h`);
-  await takesUp(pid);
-  // Nothing is left by which the former socket could be taken up.
+  await untilAccepted(pid);
+  // Without its path, the next supervisor cannot take over the former socket.
   rmSync(socketOf("h"));
   await supervisor.start();
   expect((await askLine(socketOf("h"))).pid).not.toBe(pid);
   alice.write("h", "");
   expect((await slow).pid).toBe(pid);
-  await until("the old one gone", () => !isRunning(pid));
+  await until("the old process to be gone", () => !isRunning(pid));
   await has("h", 1);
 });
 
-test("what has lost its file while there was no supervisor is ended, and leaves no trace", async () => {
+test("a daemon whose conf file was removed while no supervisor ran is ended, and its socket and record are removed", async () => {
   const { pid } = await running("i", serve("3"), ...FAST);
   await supervisor.end("SIGKILL");
   rmSync(join(alice.home, ".daemon-manager/daemons/i.conf"));
   await supervisor.start();
-  await until("its process gone", () => !isRunning(pid));
+  await until("the process to be gone", () => !isRunning(pid));
   expect(existsSync(socketOf("i"))).toBe(false);
   expect(readdirSync(join(supervisor.stateDir, "daemons", alice.name)).filter((name) => name.startsWith("i."))).toEqual(
     [],
   );
 });
 
-test("a daemon without its file is not restarted from memory", async () => {
+test("a restart of a daemon whose conf file is gone fails, and its process goes on", async () => {
   const { pid } = await running("j", serve("3"), ...FAST);
   rmSync(join(alice.home, ".daemon-manager/daemons/j.conf"));
   await supervisor.rescan();
@@ -232,7 +232,7 @@ test("a daemon without its file is not restarted from memory", async () => {
   await supervisor.act("stop", idOf("j"));
 });
 
-test("what was put to sleep, stopped and started again wakes for the next who comes", async () => {
+test("an ondemand daemon that was stopped and started again is asleep and wakes for the next client", async () => {
   alice.writeConf("k", serve("3"), "listen = http", "ondemand = yes", "idle-timeout = 1h");
   await supervisor.rescan();
   await supervisor.reaches(idOf("k"), "asleep");
@@ -245,7 +245,7 @@ test("what was put to sleep, stopped and started again wakes for the next who co
   }
 });
 
-test("what is not to sleep any longer begins when its file says so", async () => {
+test("a sleeping daemon starts when ondemand is removed from its conf file", async () => {
   alice.writeConf("l", serve("3"), "listen = http", "ondemand = yes");
   await supervisor.rescan();
   await supervisor.reaches(idOf("l"), "asleep");
@@ -254,7 +254,7 @@ test("what is not to sleep any longer begins when its file says so", async () =>
   await supervisor.reaches(idOf("l"), "running");
 });
 
-test("what crashes on demand goes back to sleep, and is begun again by who comes and by nobody else", async () => {
+test("an ondemand daemon that crashes goes back to sleep, and only the next client starts it again", async () => {
   alice.writeConf("m", serve("3"), "listen = http", "ondemand = yes", "idle-timeout = 1h");
   await supervisor.rescan();
   await supervisor.reaches(idOf("m"), "asleep");
@@ -264,18 +264,18 @@ test("what crashes on demand goes back to sleep, and is begun again by who comes
   expect((await askLine(socketOf("m"))).pid).not.toBe(pid);
 });
 
-test("nobody falls asleep in the middle of a restart", async () => {
+test("a daemon does not go to sleep during a restart", async () => {
   const demand = ["listen = http", "ondemand = yes", "idle-timeout = 0.3"];
   alice.writeConf("q", serve("3"), ...demand);
   await supervisor.rescan();
   await supervisor.reaches(idOf("q"), "asleep");
-  const asked = askLine(socketOf("q"), `wait ${alice.home}/q`);
+  const request = askLine(socketOf("q"), `wait ${alice.home}/q`);
   await supervisor.reaches(idOf("q"), "running");
   alice.writeConf("q", serve("3", "no", "new"), ...demand, "ready = notify", "ready-timeout = 1h");
   const answer = supervisor.act("restart", idOf("q"));
   const { instances } = await has("q", 2);
   alice.write("q", "");
-  const { pid } = await asked;
+  const { pid } = await request;
   await new Promise((resolve) => setTimeout(resolve, 900));
   expect(instances.map((each) => each.pid)).toContain(pid);
   expect(isRunning(pid)).toBe(true);
@@ -283,14 +283,14 @@ test("nobody falls asleep in the middle of a restart", async () => {
   expect((await answer).ok).toBe(false);
 });
 
-test("a socket of its own is published when its process is proven, and the old one serves until then and after a failure", async () => {
+test("a socket that a candidate binds is published when it is ready, and the old process serves until then and after a failure", async () => {
   const { pid } = await running("n", serve("$DM_SOCKET"), "listen = path", "ready-after = 0.1");
-  await until("it published", async () => (await askLine(socketOf("n")).catch(() => undefined))?.pid === pid);
-  // It binds, and dies before ready-after has passed.
+  await until("the published socket", async () => (await askLine(socketOf("n")).catch(() => undefined))?.pid === pid);
+  // The program binds its socket and exits before ready-after has passed.
   const brief = `start = perl -MIO::Socket::UNIX -e 'my $s = IO::Socket::UNIX->new(Local => $ENV{DM_SOCKET}, Listen => 9); sleep 1'; exit 5`;
   alice.writeConf("n", brief, "listen = path", "ready-after = 30");
   let going = true;
-  const asking = (async () => {
+  const polling = (async () => {
     const pids = new Set<number>();
     while (going) pids.add((await askLine(socketOf("n"))).pid);
     return pids;
@@ -298,7 +298,7 @@ test("a socket of its own is published when its process is proven, and the old o
   const reason = expect.stringMatching(/exited with code 5/);
   expect(await supervisor.act("restart", idOf("n"))).toMatchObject({ ok: false, reason });
   going = false;
-  expect([...(await asking)]).toEqual([pid]);
+  expect([...(await polling)]).toEqual([pid]);
 
   alice.writeConf("n", "start = exec sleep 1000", "listen = path", "ready-after = 0.1", "ready-timeout = 0.3");
   expect(await supervisor.act("restart", idOf("n"))).toMatchObject({
@@ -307,7 +307,7 @@ test("a socket of its own is published when its process is proven, and the old o
   });
   expect((await askLine(socketOf("n"))).pid).toBe(pid);
 
-  // Nor does a supervisor that comes in the middle of it publish what is not proven.
+  // A supervisor that starts during the restart does not publish the candidate's socket either.
   alice.writeConf("n", brief.replace("sleep 1'", "sleep 1000'"), "listen = path", "ready-after = 1h");
   const cut = supervisor.act("restart", idOf("n")).catch(() => "cut off");
   await has("n", 2);
@@ -318,7 +318,7 @@ test("a socket of its own is published when its process is proven, and the old o
   expect((await askLine(socketOf("n"))).pid).toBe(pid);
 });
 
-test("an owner's instances are counted, those of all daemons together", async () => {
+test("an owner's daemons may have 512 instances together, and a daemon beyond that is forbidden", async () => {
   const resting = ["start = exec sleep 1000", "listen = http", "ondemand = yes", "instances = 64"];
   const names = Array.from({ length: 9 }, (_, at) => `z${at}`);
   for (const name of names) alice.writeConf(name, ...resting);
@@ -333,7 +333,7 @@ test("an owner's instances are counted, those of all daemons together", async ()
   await supervisor.rescan();
 });
 
-test("nothing of all that is left", async () => {
+test("no process of the owner is left after every daemon of this file has stopped", async () => {
   for (const name of "abcdefghijklmnpqrs") await supervisor.act("stop", idOf(name)).catch(() => undefined);
-  await until("no process", () => processesOf(alice.uid).length === 0);
+  await until("every process of the owner to end", () => processesOf(alice.uid).length === 0);
 });

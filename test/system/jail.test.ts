@@ -1,4 +1,4 @@
-/** chroot=: a real jail, what a daemon is in it, and what is tried to make of it a way to root or to another's account. */
+/** chroot=: a daemon's identity in a real jail, and attempts to use the jail to become root or another account. */
 import {
   chmodSync,
   chownSync,
@@ -41,7 +41,7 @@ let rootsJail: string;
 
 const APPLETS = ["sh", "sleep", "id", "ls", "cat", "chroot", "mkdir", "test", "nc"];
 
-/** Makes a jail of Debian's static busybox as this account's; gives its path. */
+/** Makes a jail with Debian's static busybox that belongs to this account; returns its path. */
 const makeJail = async (account: Account, path: string): Promise<string> => {
   const jail = account.makeDirectory(path);
   for (const part of ["bin", "srv", "tmp"]) account.makeDirectory(`${path}/${part}`);
@@ -52,7 +52,7 @@ const makeJail = async (account: Account, path: string): Promise<string> => {
   return jail;
 };
 
-/** Puts a program of this machine and its libraries into a jail, as root's. */
+/** Copies a program of this machine and its libraries into a jail; they belong to root. */
 const addProgram = async (jail: string, program: string): Promise<void> => {
   const libraries = (await succeed("ldd", program)).matchAll(/(\/\S+) \(/g);
   for (const file of [program, ...[...libraries].map(([, path = ""]) => path)]) {
@@ -90,10 +90,10 @@ const write = async (name: string, ...lines: string[]): Promise<void> => {
 const up = async (name: string, ...lines: string[]): Promise<number> => {
   await write(name, "start = exec sleep 1000", ...lines);
   const { pid } = await supervisor.up(idOf(name));
-  await until(`${name} past its shell`, () => argumentsOf(pid)[0]?.endsWith("sleep"));
+  await until(`${name} to exec its program`, () => argumentsOf(pid)[0]?.endsWith("sleep"));
   return pid;
 };
-/** Runs a line within a jail to its end; gives what it wrote to /tmp/out there. */
+/** Runs a line within a jail to its end; returns what it wrote to /tmp/out there. */
 const within = async (name: string, jail: string, line: string, ...lines: string[]): Promise<string> => {
   await write(name, `chroot = ${jail}`, `start = { ${line}; } >/tmp/out 2>&1; exit 100`, ...lines);
   await supervisor.act("start", idOf(name));
@@ -114,7 +114,7 @@ const expectPowerless = (pid: number): void => {
   expect(status.get("NoNewPrivs")).toBe("1");
 };
 
-test("a daemon in a jail is its account, has no power and no descriptor more, and its directory is in there", async () => {
+test("a daemon in a jail has its account's ids, no capabilities, only descriptors 0 to 2, and dir= within the jail", async () => {
   const pid = await up("plain", "chroot = ~/jail", "dir = /srv", "nice = 3", "umask = 077", "open-files = 50");
   expect(readlinkSync(`/proc/${pid}/root`)).toBe(`${alice.home}/jail`);
   expect(readlinkSync(`/proc/${pid}/cwd`)).toBe(`${alice.home}/jail/srv`);
@@ -126,28 +126,28 @@ test("a daemon in a jail is its account, has no power and no descriptor more, an
   expect([niceOf(pid), statusOf(pid).get("Umask"), limitsOf(pid)["Max open files"]]).toEqual([3, "0077", "50 50"]);
 });
 
-test("root's own daemon in a jail has lost root's powers too", async () => {
+test("root's own daemon in a jail has no capabilities either", async () => {
   const { pid } = await supervisor.reaches("root/jailed", "running");
   expect([readlinkSync(`/proc/${pid}/root`), numbersOf(pid, "Uid")]).toEqual([rootsJail, [0, 0, 0, 0]]);
   expectPowerless(pid);
 });
 
-test("a jail of root's holds a tenant's daemon as well", async () => {
+test("a tenant's daemon can use a jail that belongs to root", async () => {
   const pid = await up("roots", `chroot = ${rootsJail}/`);
   expect(readlinkSync(`/proc/${pid}/root`)).toBe(rootsJail);
   expectPowerless(pid);
 });
 
-test("from within, nothing outside is to be seen, and there is no way out", async () => {
-  const seen = "ls /; cat /../../../../../etc/passwd; mkdir /tmp/deep; chroot /tmp/deep /bin/busybox id; id -u";
-  const told = await within("prisoner", "~/jail", seen);
-  expect(told).toMatch(/^bin\nsrv\ntmp\n/);
-  expect(told).toContain("/etc/passwd': No such file or directory");
-  expect(told).toMatch(/chroot: .*Operation not permitted/);
-  expect(told.trimEnd().split("\n").at(-1)).toBe(`${alice.uid}`);
+test("a daemon in a jail sees no file outside and cannot leave by .. or chroot(2)", async () => {
+  const attempts = "ls /; cat /../../../../../etc/passwd; mkdir /tmp/deep; chroot /tmp/deep /bin/busybox id; id -u";
+  const output = await within("prisoner", "~/jail", attempts);
+  expect(output).toMatch(/^bin\nsrv\ntmp\n/);
+  expect(output).toContain("/etc/passwd': No such file or directory");
+  expect(output).toMatch(/chroot: .*Operation not permitted/);
+  expect(output.trimEnd().split("\n").at(-1)).toBe(`${alice.uid}`);
 });
 
-test("its log, its socket and its variables come in with it", async () => {
+test("a daemon in a jail has its log, its socket and its env-dir, also after a standby launch", async () => {
   alice.write("env/FROM", "dir\n");
   await write(
     "full",
@@ -158,41 +158,44 @@ test("its log, its socket and its variables come in with it", async () => {
     'start = echo "$FROM"; exec sleep 1000',
   );
   const { pid } = await supervisor.up(idOf("full"));
-  await until("its sleep", () => argumentsOf(pid)[0]?.endsWith("sleep"));
+  await until("the daemon to exec its program", () => argumentsOf(pid)[0]?.endsWith("sleep"));
   expect(environmentOf(pid)).toMatchObject({ FROM: "dir", HOME: alice.home, USER: alice.name });
   expect(Object.keys(environmentOf(pid)).filter((name) => name.startsWith("DMHOST"))).toEqual([]);
   expect(descriptorsOf(pid).get(0)).toMatch(/^socket:/);
   const log = `${alice.home}/.daemon-manager/logs/full/current`;
-  await until("its line", () => lstatSync(log, { throwIfNoEntry: false }) && / dir$/m.test(readFileSync(log, "utf8")));
-  // The chain that stood by is as much in its jail as the first.
+  await until(
+    "the daemon's line in the log",
+    () => lstatSync(log, { throwIfNoEntry: false }) && / dir$/m.test(readFileSync(log, "utf8")),
+  );
+  // The standby launch enters the jail as well.
   process.kill(pid, "SIGKILL");
   const next = await supervisor.reaches(idOf("full"), "running", pid);
-  await until("the next sleep", () => argumentsOf(next.pid)[0]?.endsWith("sleep"));
+  await until("the next run to exec its program", () => argumentsOf(next.pid)[0]?.endsWith("sleep"));
   expect(readlinkSync(`/proc/${next.pid}/root`)).toBe(`${alice.home}/jail`);
   expectPowerless(next.pid);
   await supervisor.act("stop", idOf("full"));
 });
 
-test("no program of the chain that has a power left obeys a tenant's variable", async () => {
+test("no program of the launch chain that still has capabilities sees a tenant's variable", async () => {
   const loader = ["LD_DEBUG = files", `LD_DEBUG_OUTPUT = ${alice.home}/loaded`, "LD_PRELOAD = /nowhere.so"];
   alice.write("loader.env", loader.join("\n"));
   await up("loader", "chroot = ~/jail", "env-file = ~/loader.env", ...loader.map((line) => `export ${line}`));
   expect(await succeed("sh", "-c", `ls ${alice.home} | grep ^loaded || :`)).toBe("");
 });
 
-test("a program in the jail that is set-uid root stays the tenant's", async () => {
+test("a set-uid root program in a jail runs as the tenant", async () => {
   const jail = await makeJail(alice, "setuid");
   await addProgram(jail, "/usr/bin/id");
   chownSync(`${jail}/usr/bin/id`, 0, 0);
   chmodSync(`${jail}/usr/bin/id`, 0o4755);
   const control = await run(["chroot", `--userspec=${alice.uid}:${alice.gid}`, jail, "/usr/bin/id"]);
   expect(control.stdout).toMatch(/euid=0/);
-  const told = await within("setuid", "~/setuid", "/usr/bin/id");
-  expect(told).toMatch(new RegExp(`^uid=${alice.uid} `));
-  expect(told).not.toContain("euid");
+  const output = await within("setuid", "~/setuid", "/usr/bin/id");
+  expect(output).toMatch(new RegExp(`^uid=${alice.uid} `));
+  expect(output).not.toContain("euid");
 });
 
-test("what is planted in the jail as its shell, or as a program of the chain, never runs with a power", async () => {
+test("a program planted in a jail as its shell or as part of the launch chain never runs with capabilities", async () => {
   const jail = await makeJail(alice, "planted");
   const spy = [
     "#!/bin/busybox sh",
@@ -207,27 +210,27 @@ test("what is planted in the jail as its shell, or as a program of the chain, ne
   const pid = await up("planted", "chroot = ~/planted", "env-file = ~/planted.env", "limit-core = 0");
   expectPowerless(pid);
   const who = readFileSync(`${jail}/tmp/who`, "utf8").trimEnd().split("\n");
-  // Once to give the variables their names, once to read start.
+  // The shell runs once to name the variables and once to read `start`.
   expect(who).toEqual([`/bin/sh ${alice.uid}`, `/bin/sh ${alice.uid}`]);
 });
 
 test.each<[string, string, () => Promise<unknown> | unknown, string]>([
-  ["there is none", "~/nowhere", () => undefined, "no such directory, or no permission to reach it"],
-  ["a file", "~/file", () => alice.write("file", ""), "not a directory"],
+  ["does not exist", "~/nowhere", () => undefined, "no such directory, or no permission to reach it"],
+  ["is a file", "~/file", () => alice.write("file", ""), "not a directory"],
   [
-    "others may write to it",
+    "others may write to",
     "~/loose",
     async () => chmodSync(await makeJail(alice, "loose"), 0o757),
     "others than its owner may write to ~/loose (mode 757)",
   ],
   [
-    "its group may write to it",
+    "its group may write to",
     "~/shared",
     async () => chmodSync(await makeJail(alice, "shared"), 0o775),
     "others than its owner may write to ~/shared (mode 775)",
   ],
   [
-    "others may write above it",
+    "has a parent directory that others may write to",
     "~/open/in/jail",
     async () => {
       await makeJail(alice, "open/in/jail");
@@ -236,24 +239,24 @@ test.each<[string, string, () => Promise<unknown> | unknown, string]>([
     "others than its owner may write to ~/open (mode 1777)",
   ],
   [
-    "a link",
+    "is a link",
     "~/link",
     () => succeed("ln", "-sfn", `${alice.home}/jail`, `${alice.home}/link`),
     "a link leads there, write chroot=~/jail",
   ],
   [
-    "a link to all there is",
+    "is a link to /",
     "~/world",
     () => succeed("ln", "-sfn", "/", `${alice.home}/world`),
     "a link leads there, write chroot=/",
   ],
-])("a jail is refused: %s", async (_name, path, make, why) => {
+])("a launch into a jail that %s fails with the reason", async (_name, path, make, why) => {
   await make();
   const name = path.slice(2).replaceAll("/", "-");
   expect(await refusal(name, `chroot = ${path}`)).toBe(`entering the jail ${path}: ${why}`);
 });
 
-test("a jail of somebody else's is refused, and so is one below it", async () => {
+test("a launch into another tenant's jail, or into a directory below it, fails with the reason", async () => {
   const theirs = await makeJail(bob, "jail");
   chmodSync(bob.home, 0o755);
   const mine = `${theirs}/srv/mine`;
@@ -261,12 +264,12 @@ test("a jail of somebody else's is refused, and so is one below it", async () =>
   chownSync(mine, alice.uid, alice.gid);
   chmodSync(`${theirs}/srv`, 0o755);
   for (const path of [theirs, mine]) {
-    const told = await refusal("theirs", `chroot = ${path}`);
-    expect(told).toBe(`entering the jail ${path}: ${bob.home} belongs to neither root nor the daemon's owner`);
+    const reason = await refusal("theirs", `chroot = ${path}`);
+    expect(reason).toBe(`entering the jail ${path}: ${bob.home} belongs to neither root nor the daemon's owner`);
   }
 });
 
-test("a shell of the jail that warns of something does not keep its daemon from being launched", async () => {
+test("a warning of the jail's shell does not fail the launch", async () => {
   const jail = await makeJail(alice, "warning");
   await addProgram(jail, "/bin/bash");
   await write(
@@ -279,17 +282,21 @@ test("a shell of the jail that warns of something does not keep its daemon from 
   );
   await supervisor.up(idOf("warning"));
   const log = `${alice.home}/.daemon-manager/logs/warning/current`;
-  await until("its warning", () => readFileSync(log, "utf8").includes("cannot change locale (xx_XX)"));
+  await until("the shell's warning in the log", () =>
+    readFileSync(log, "utf8").includes("cannot change locale (xx_XX)"),
+  );
 });
 
-test("a jail of the account that it runs as, and not of its owner, is refused", async () => {
+test("a launch into a jail that belongs to the run-as account instead of the owner fails with the reason", async () => {
   await makeJail(carl, "jail");
   chmodSync(carl.home, 0o755);
-  const told = await refusal("lent", `chroot = ${carl.home}/jail`, `user = ${carl.name}`);
-  expect(told).toBe(`entering the jail ${carl.home}/jail: ${carl.home} belongs to neither root nor the daemon's owner`);
+  const reason = await refusal("lent", `chroot = ${carl.home}/jail`, `user = ${carl.name}`);
+  expect(reason).toBe(
+    `entering the jail ${carl.home}/jail: ${carl.home} belongs to neither root nor the daemon's owner`,
+  );
 });
 
-test("a service directory within its jail: run and finish begin there, and log/run stays outside", async () => {
+test("run and finish of a service directory with chroot= start within the jail, and log/run stays outside", async () => {
   const jail = await makeJail(alice, "held");
   const inside = `${jail}/service/web`;
   writeService(
@@ -305,15 +312,18 @@ test("a service directory within its jail: run and finish begin there, and log/r
   writeService(`${alice.home}/service`, { web: `-> ${inside}` }, alice);
   await supervisor.rescan();
   const { pid } = await supervisor.up(idOf("web"));
-  await until("past its shell", () => argumentsOf(pid)[0]?.endsWith("sleep"));
+  await until("the daemon to exec its program", () => argumentsOf(pid)[0]?.endsWith("sleep"));
   expect([readlinkSync(`/proc/${pid}/root`), readlinkSync(`/proc/${pid}/cwd`)]).toEqual([jail, inside]);
   expectPowerless(pid);
   const text = (path: string): string => (existsSync(path) ? readFileSync(path, "utf8") : "");
-  await until("its lines", () => text(`${alice.home}/logged`) === "/service/web\nbin\nservice\nsrv\ntmp\n");
+  await until(
+    "the daemon's lines in the log",
+    () => text(`${alice.home}/logged`) === "/service/web\nbin\nservice\nsrv\ntmp\n",
+  );
   expect(text(`${alice.home}/logger`)).toBe(`${alice.home}\n`);
   await supervisor.act("stop", idOf("web"));
   expect(text(`${jail}/tmp/finished`)).toBe("/service/web 256 15\n");
-  // The same files in another place of the jail are another directory to begin in.
+  // The same files at another path in the jail are a changed definition.
   await supervisor.up(idOf("web"));
   renameSync(inside, `${jail}/service/moved`);
   rmSync(`${alice.home}/service/web`);
@@ -321,14 +331,14 @@ test("a service directory within its jail: run and finish begin there, and log/r
   await supervisor.rescan();
   expect((await supervisor.status(idOf("web"))).configChanged).toBe(true);
   const { daemon: moved } = await supervisor.act("restart", idOf("web"));
-  await until("past its shell", () => argumentsOf(moved.pid)[0]?.endsWith("sleep"));
+  await until("the daemon to exec its program", () => argumentsOf(moved.pid)[0]?.endsWith("sleep"));
   expect(readlinkSync(`/proc/${moved.pid}/cwd`)).toBe(`${jail}/service/moved`);
-  // The run that began where there is nothing now had a finish that could not.
+  // The directory in which finish should have started is gone.
   expect(supervisor.text()).toContain("its finish was not begun: no such directory");
   await supervisor.act("stop", idOf("web"));
 });
 
-test("a service directory that is not in its jail says so, with the line", async () => {
+test("a service directory outside its jail is invalid, and the problem names the line of chroot=", async () => {
   const directory = writeService(
     `${alice.home}/service/outside`,
     { run: "#!/bin/sh\nexec sleep 1000\n", conf: "# in a jail\nchroot = ~/jail\n" },
@@ -340,28 +350,28 @@ test("a service directory that is not in its jail says so, with the line", async
   expect((await supervisor.status(idOf("outside"))).state).toBe("invalid");
 });
 
-/** A jail whose shell becomes this program instead of the daemon. */
+/** Makes a jail whose shell is this program. */
 const plantShell = async (name: string, text: string): Promise<void> => {
   const jail = await makeJail(alice, name);
   await succeed("rm", `${jail}/bin/sh`);
   alice.write(`${name}/bin/sh`, `#!/bin/busybox sh\n${text}\n`, 0o755);
 };
 
-test("a shell of the jail that writes to the report without end costs the supervisor next to nothing", async () => {
+test("a jail's shell that writes to the launch report without end costs the supervisor little CPU time", async () => {
   await plantShell("flooding", "trap '' PIPE; while :; do echo ~noise >&3; done");
   await write("flooding", "chroot = ~/flooding", "start = exec sleep 1000", "nice = 19");
   await supervisor.act("start", idOf("flooding"));
   const { pid } = await supervisor.reaches(idOf("flooding"), "running");
   const [before, own] = [ticksOf(supervisor.pid), ticksOf(pid)];
-  await until("some work of it", () => ticksOf(pid) > own + 100, 50);
+  await until("1 s of the shell's CPU time", () => ticksOf(pid) > own + 100, 50);
   expect(ticksOf(supervisor.pid) - before).toBeLessThan(15);
   await supervisor.act("stop", idOf("flooding"));
 });
 
-test("a shell of the jail that keeps the report open is not starting for ever", async () => {
+test("a daemon whose jail's shell keeps the launch report open still becomes running", async () => {
   await plantShell("keeping", "exec /bin/busybox sleep 1000");
   await write("keeping", "chroot = ~/keeping", "start = exec sleep 1000");
-  const begun = supervisor.act("start", idOf("keeping"));
+  const starting = supervisor.act("start", idOf("keeping"));
   const { pid } = await until(
     "running",
     async () => {
@@ -371,11 +381,11 @@ test("a shell of the jail that keeps the report open is not starting for ever", 
     50,
   );
   expect(isRunning(pid)).toBe(true);
-  await begun;
+  await starting;
   await supervisor.act("stop", idOf("keeping"));
 });
 
-test("a jail without its shell, or without the directory, says so by the stage", async () => {
+test("a launch into a jail without the shell or without dir= fails with the stage as the reason", async () => {
   const bare = await makeJail(alice, "bare");
   await succeed("rm", `${bare}/bin/sh`);
   expect(await refusal("bare", "chroot = ~/bare")).toBe(
@@ -386,7 +396,7 @@ test("a jail without its shell, or without the directory, says so by the stage",
   );
 });
 
-test("a link swapped for the jail again and again never lets a daemon out of it", async () => {
+test("a daemon never escapes its jail while a link and the jail are swapped again and again", async () => {
   const [jail, away, open] = ["swap", "swap.away", "swap.link"].map((name) => `${alice.home}/${name}`);
   await makeJail(alice, "swap");
   await succeed(...alice.become, "ln", "-s", "/", `${open}`);

@@ -1,4 +1,4 @@
-/** Stages of the launch by themselves, where what they are held against cannot be brought about from outside. */
+/** Launch stages in isolation, for conditions that a test of the whole supervisor cannot produce. */
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -7,18 +7,18 @@ import { run, succeed } from "./program.ts";
 
 let directory: string;
 beforeEach(async () => {
-  // As a jail may lie: nothing above it that others may write to.
+  // A jail needs parents that only their owner may write to.
   directory = mkdtempSync("/var/lib/dmt-stages-");
   chmodSync(directory, 0o755);
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-/** Runs a stage with its report on standard output. */
+/** Runs a stage with its report (descriptor 3) on standard output. */
 const stage = (words: readonly string[], env: Readonly<Record<string, string>> = {}) =>
   run(["/bin/sh", "-c", 'exec "$@" 3>&1 2>&1', "sh", ...words], { env: { PATH: "/usr/bin:/bin", ...env } });
 
-test("variables on a file system that does not answer cost their daemon the launch after ten seconds", async () => {
-  // Reads take longer than anybody waits, as from a server that has gone.
+test("an env-file on a file system that does not answer fails the launch after ten seconds", async () => {
+  // Each read takes 40 s, as from a network file system whose server is gone.
   writeFileSync(
     join(directory, "Stuck.pm"),
     "package Stuck; BEGIN { *CORE::GLOBAL::sysread = sub (*\\$$;$) { sleep 40; 0 } } 1;\n",
@@ -34,12 +34,12 @@ test("variables on a file system that does not answer cost their daemon the laun
 });
 
 const jail = (): string => join(directory, "jail");
-/** What a shell does before the stage: another directory takes the place of the one that it has entered. */
+/** Makes the shell's cd replace the directory that it has entered by another. */
 const SWAP = 'cd() { command cd "$@" && mv "$jail" "$jail.was" && mkdir "$jail"; }';
 const enter = (before: string) =>
   stage(["/bin/sh", "-c", `jail=${jail()}\n${before}\n${ENTER_JAIL}`, "sh", jail(), "0", "/bin/pwd", "-P"]);
 
-test("a jail that is another by the time that it has been entered is refused", async () => {
+test("a launch fails if its jail is replaced by another directory while the stage enters it", async () => {
   mkdirSync(jail());
   expect(await enter("")).toMatchObject({ code: 0, stdout: `${jail()}\n` });
   expect(await enter(SWAP)).toMatchObject({

@@ -1,4 +1,4 @@
-/** What a run of the tests that was cut off has left on this machine: everything that names a process that is no more. */
+/** Accounts, groups, cgroups and directories of aborted test runs: their names contain the pid of a process that is gone. */
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { makerOf, removeAccount, removeGroup } from "./account.ts";
@@ -7,19 +7,19 @@ import { allProcesses, argumentsOf, kill } from "./proc.ts";
 import { succeed } from "./program.ts";
 
 const isLeft = (name: string): boolean => {
-  const maker = makerOf(name);
-  return maker !== undefined && !existsSync(`/proc/${maker}`);
+  const pid = makerOf(name);
+  return pid !== undefined && !existsSync(`/proc/${pid}`);
 };
 
 const entries = async (database: "passwd" | "group"): Promise<string[][]> =>
   (await succeed("getent", database)).split("\n").map((line) => line.split(":"));
 
-/** Ends and removes it. `stages` is the directory of the stages. */
+/** Removes them and kills their processes. `stages` is the directory of the stages. */
 export const removeLeftovers = async (stages: string): Promise<void> => {
   const directories = readdirSync(stages).filter(isLeft);
   for (const directory of directories) {
     for (const pid of allProcesses()) {
-      // A supervisor, a web server, whatever was started for its files there: it would go on making processes.
+      // A supervisor or web server of the aborted run would go on starting processes.
       if (argumentsOf(pid).some((argument) => argument.includes(`${join(stages, directory)}/`))) kill(pid);
     }
   }

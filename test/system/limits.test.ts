@@ -1,7 +1,6 @@
 /**
- * Limits on real processes. What holds them differs from machine to machine, and so does what is expected: where the
- * supervisor has the controllers of cgroup v2, the kernel holds them; elsewhere rlimits and a watch do, or nothing, which
- * must be said.
+ * Limits on real processes. The expectations depend on the machine: where the supervisor has the controllers of cgroup v2,
+ * the kernel enforces limits; elsewhere rlimits and a watch enforce them, or nothing does, which the status must show.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -25,7 +24,7 @@ let controllers: ReadonlySet<string>;
 
 const idOf = (account: Account, name: string): string => `${account.name}/${name}`;
 
-/** So that nothing comes after a run that hides how it ended. */
+/** Keys that prevent a second run, which would hide how the first one ended. */
 const ONE_RUN = ["max-retries = 0", "healthy-after = 10m"];
 
 const group = (account: Account, name?: string): string | undefined =>
@@ -43,7 +42,7 @@ const dmctl = async (...words: string[]): Promise<string> => {
   if (code !== 0) throw new Error(`dmctl ${words.join(" ")}: exit code ${code}: ${stderr}`);
   return stdout;
 };
-const heldBy = ({ limits }: DaemonStatus, key: string): string | undefined =>
+const enforcedBy = ({ limits }: DaemonStatus, key: string): string | undefined =>
   limits.keys.find((limit) => limit.key === key && !limit.budget)?.enforcedBy;
 
 beforeAll(async () => {
@@ -93,7 +92,7 @@ beforeAll(async () => {
 });
 afterAll(() => stage.remove());
 
-test("every limit is held by the kernel, or says by what else and why, and warns where it does not hold", async () => {
+test("status says by what each limit is enforced and why, and warns about each that is not enforced", async () => {
   const status = await supervisor.status(idOf(alice, "idle"));
   expect(status.limits.keys.map(({ key, value }) => `${key}=${value}`)).toEqual([
     "memory=64 MiB",
@@ -105,10 +104,10 @@ test("every limit is held by the kernel, or says by what else and why, and warns
   const files = { memory: "memory.max 67108864", "memory-high": "memory.high 50331648", processes: "pids.max 5" };
   const others = { cpu: "cpu.max 50000 100000", "io-weight": "io.weight default 50" };
   const elsewhere = { memory: "rlimit+watch", processes: "rlimit" };
-  for (const [key, told] of Object.entries({ ...files, ...others })) {
-    const by = heldBy(status, key);
+  for (const [key, setting] of Object.entries({ ...files, ...others })) {
+    const by = enforcedBy(status, key);
     if (by === "cgroup") {
-      const [file = "", ...words] = told.split(" ");
+      const [file = "", ...words] = setting.split(" ");
       expect(fileOf(alice, "idle", file)).toBe(words.join(" "));
       expect(status.warnings.join("\n")).not.toContain(`${key}=`);
       continue;
@@ -121,22 +120,22 @@ test("every limit is held by the kernel, or says by what else and why, and warns
   const output = await dmctl("status", "--long", idOf(alice, "idle"));
   expect(output).toContain("  usage: memory ");
   expect(output).toContain(
-    `  limits: ${status.limits.enforcedBy}\n    memory=64 MiB, held by ${heldBy(status, "memory")}`,
+    `  limits: ${status.limits.enforcedBy}\n    memory=64 MiB, enforced by ${enforcedBy(status, "memory")}`,
   );
   expect(await dmctl("explain", idOf(alice, "idle"))).toContain(`limits       ${status.limits.enforcedBy}\n`);
 });
 
-test("a daemon without limits has none to speak of, and rlimits that are the supervisor's own", async () => {
+test("a daemon without limits reports none and inherits the supervisor's rlimits", async () => {
   const { pid } = await supervisor.up(idOf(alice, "free"));
   const { limits, warnings } = await supervisor.status(idOf(alice, "free"));
-  expect([limits, warnings]).toEqual([{ by: "", keys: [] }, []]);
+  expect([limits, warnings]).toEqual([{ enforcedBy: "", keys: [] }, []]);
   expect(limitsOf(pid)["Max data size"]).toBe(limitsOf(supervisor.pid)["Max data size"]);
 });
 
-test("a slow memory hog is killed out of memory, reports limit and peak, and is started again", async () => {
+test("a daemon that slowly exceeds memory= is killed, reports its limit and peak, and is started again", async () => {
   const id = idOf(alice, "slow");
   const { pid } = await supervisor.up(id);
-  const status = await until("its next run", async () => {
+  const status = await until("the next run", async () => {
     const now = await supervisor.status(id);
     return now.respawns >= 1 && now.pid !== pid && now;
   });
@@ -146,35 +145,35 @@ test("a slow memory hog is killed out of memory, reports limit and peak, and is 
   expect(lastExit?.text).toMatch(/^out of memory: used \d+(\.\d+)? MiB of 48 MiB$/);
   const peak = lastExit?.memory?.peak ?? 0;
   expect(peak).toBeGreaterThan(40 * M);
-  // The kernel grants a few pages more to what it is about to end. RLIMIT_DATA is twice the limit: more than that no
-  // process has, however late the watch looks.
+  // The kernel grants a few more pages to a process that it is about to kill. RLIMIT_DATA is twice the limit, so no
+  // process gets more, however late the watch samples it.
   expect(peak).toBeLessThanOrEqual(controllers.has("memory") ? 50 * M : 100 * M);
   expect(await dmctl("explain", id)).toMatch(/out of memory: used \d+(\.\d+)? MiB of 48 MiB/);
   await supervisor.act("stop", id);
 });
 
-test("an instant one does not get what it asks for, not for a moment", async () => {
+test("a daemon that allocates far more than memory= at once never gets it", async () => {
   const id = idOf(alice, "instant");
   await supervisor.act("start", id);
   await supervisor.reaches(id, "failed");
   const { lastExit } = await explained(id);
-  // Where rlimits must do, the program itself is told that there is no more.
+  // Under an rlimit the allocation itself fails.
   expect(lastExit?.how).toBe(controllers.has("memory") ? "out-of-memory" : "code");
   if (!controllers.has("memory")) expect(lastExit?.code).not.toBe(0);
 });
 
-test("memory is counted over all processes, and what they share once", async () => {
+test("memory= counts the memory of all processes of a daemon, and shared memory once", async () => {
   await supervisor.up(idOf(alice, "shared"));
   await supervisor.act("start", idOf(alice, "spread"));
-  await until("the end of what has 72 MiB in three processes", async () => {
+  await until("the run with 72 MiB in three processes to end out of memory", async () => {
     return (await explained(idOf(alice, "spread"))).lastExit?.how === "out-of-memory";
   });
   await supervisor.act("stop", idOf(alice, "spread"));
-  // It had at least as long as the other to be found out.
+  // The watch has sampled this daemon as often as the other.
   expect(await supervisor.status(idOf(alice, "shared"))).toMatchObject({ state: "running", respawns: 0 });
 });
 
-test("an owner's daemons together keep within the budget: the largest goes, and other owners' are untouched", async () => {
+test("when an owner's memory budget is exceeded, one of the owner's daemons is killed and other owners' daemons go on", async () => {
   await supervisor.up(idOf(carol, "one"));
   await supervisor.up(idOf(carol, "two"));
   await supervisor.act("start", idOf(carol, "three"));
@@ -185,17 +184,19 @@ test("an owner's daemons together keep within the budget: the largest goes, and 
     }
     return false;
   });
-  const told = await explained(idOf(carol, victim));
-  expect(told.lastExit?.memory?.limit).toBe(96 * M);
-  expect(told.budget).toEqual([{ key: "memory", value: "96 MiB", source: expect.stringMatching(/policy\.conf:\d+$/) }]);
+  const explanation = await explained(idOf(carol, victim));
+  expect(explanation.lastExit?.memory?.limit).toBe(96 * M);
+  expect(explanation.budget).toEqual([
+    { key: "memory", value: "96 MiB", source: expect.stringMatching(/policy\.conf:\d+$/) },
+  ]);
   for (const name of names) await supervisor.act("stop", idOf(carol, name));
   expect(await supervisor.status(idOf(alice, "idle"))).toMatchObject({ state: "running", respawns: 0 });
 });
 
-test("a fork bomb stays within its processes, and ends with a stop", async () => {
+test("a fork bomb stays within processes=, and a stop ends all of it", async () => {
   const id = idOf(carol, "bomb");
   await supervisor.act("start", id);
-  await until("a bomb that has all it gets", () => processesOf(carol.uid).length >= 12);
+  await until("12 processes of the bomb", () => processesOf(carol.uid).length >= 12);
   for (let look = 0; look < 20; look += 1) {
     expect(processesOf(carol.uid).length).toBeLessThanOrEqual(12);
     await supervisor.status(id);
@@ -205,16 +206,16 @@ test("a fork bomb stays within its processes, and ends with a stop", async () =>
   expect([ok, processesOf(carol.uid)]).toEqual([true, []]);
 });
 
-test("a busy loop is held to its part of a processor, or says that nothing does", async () => {
+test("a busy loop is throttled to cpu=, or its status says that cpu= is not enforced", async () => {
   const id = idOf(alice, "busy");
   await supervisor.up(id);
-  const status = await until("some processor time", async () => {
+  const status = await until("0.3 s of processor time", async () => {
     const now = await supervisor.status(id);
     return (now.usage?.cpu ?? 0) > 0.3 && now;
   });
   if (controllers.has("cpu")) expect(status.usage?.cpuThrottled).toBeGreaterThan(0);
   else {
-    expect(heldBy(status, "cpu")).toBe("nothing");
+    expect(enforcedBy(status, "cpu")).toBe("nothing");
     expect(status.warnings.join("\n")).toMatch(/^cpu=0\.2 is not enforced: /);
   }
   const top = (await dmctl("top")).split("\n");
@@ -226,7 +227,7 @@ test("a busy loop is held to its part of a processor, or says that nothing does"
   await supervisor.act("stop", id);
 });
 
-test("what stands by for the next start takes no process of a daemon's away", async () => {
+test("a standby launch does not count against processes= of its daemon", async () => {
   const id = idOf(alice, "site");
   await supervisor.up(id);
   const { ok } = await supervisor.act("restart", id);
@@ -236,8 +237,8 @@ test("what stands by for the next start takes no process of a daemon's away", as
   await supervisor.act("stop", id);
 });
 
-describe("a changed limit", () => {
-  test("holds for what runs at the next rescan where the kernel can, and is pending where it cannot", async () => {
+describe("a limit that changes while its daemon runs", () => {
+  test("is in force after the next rescan where the kernel can change it, and is pending otherwise", async () => {
     const id = idOf(alice, "idle");
     const { pid } = await supervisor.status(id);
     const lines = [
@@ -269,12 +270,12 @@ describe("a changed limit", () => {
     expect(limitsOf(after.pid)["Max processes"]).toBe("7 7");
   });
 
-  test("that is passed already ends the run", async () => {
+  test("ends the run if the run already exceeds it", async () => {
     const id = idOf(alice, "shared");
     const { pid } = await supervisor.up(id);
     alice.writeConf("shared", `start = ${sharing(24)}`, "memory = 12M", "autostart = no", ...ONE_RUN);
     await supervisor.rescan();
-    await until("its end", async () => (await supervisor.status(id)).pid !== pid);
+    await until("the run to end", async () => (await supervisor.status(id)).pid !== pid);
     expect((await explained(id)).lastExit).toMatchObject({ how: "out-of-memory", memory: { limit: 12 * M } });
     await supervisor.act("stop", id);
   });

@@ -1,4 +1,4 @@
-/** A tenant's program that answers lines, and what asks it: for all that listens, but does not speak FastCGI. */
+/** A tenant's program that answers lines, and its client: for sockets whose protocol is not FastCGI. */
 import { readdirSync, readlinkSync } from "node:fs";
 import { createConnection } from "node:net";
 import type { Account } from "./account.ts";
@@ -7,8 +7,8 @@ import { until } from "./program.ts";
 /**
  * Perl that answers `slow` after 0.6 s, `wait PATH` when there is such a file, `linger` when it gets TERM, and any other line
  * at once, by `PID WORD`. It catches TERM only where its word is `abrupt`, to end at once, or `graceful`, to end after its
- * request. Its arguments are where it gets its socket (0, 3 or a path to bind), then how it tells that it is ready (a
- * descriptor, `notify` or `no`).
+ * request. Its arguments are its socket (descriptor 0 or 3, or a path to bind), then how it reports readiness (a
+ * descriptor, `notify` or `no`), then its word.
  */
 const PROGRAM = String.raw`use strict; use IO::Socket::UNIX; use Socket;
 my ($where, $tell, $word) = @ARGV;
@@ -32,13 +32,13 @@ until ($told) {
 }
 `;
 
-/** Puts the program into the account's home; gives the `start` that runs it. */
+/** Writes the program into the account's home; returns a function that makes the `start` line. */
 export const lineServer = (account: Account): ((where: string, tell?: string, word?: string) => string) => {
   const path = account.write("serve.pl", PROGRAM);
   return (where, tell = "no", word = "old") => `start = exec perl ${path} "${where}" ${tell} ${word}`;
 };
 
-/** Sends a line, and gives the pid and the word of the answer. Rejects when the server leaves without one. */
+/** Sends a line; returns the pid and the word of the answer. Rejects when the server closes without an answer. */
 export const askLine = (socket: string, line = "hello"): Promise<{ pid: number; word: string }> =>
   new Promise((resolve, reject) => {
     let text = "";
@@ -62,8 +62,8 @@ const isSocket = (path: string): boolean => {
   }
 };
 
-/** Waits until a process has taken a connection: besides that it has one socket, at which it listens. */
-export const takesUp = (pid: number): Promise<true> => {
+/** Waits until a process has accepted a connection: until it has a socket besides the one at which it listens. */
+export const untilAccepted = (pid: number): Promise<true> => {
   const sockets = () => readdirSync(`/proc/${pid}/fd`).filter((fd) => isSocket(`/proc/${pid}/fd/${fd}`)).length;
-  return until("a connection in hand", () => sockets() > 1 && true);
+  return until(`a connection accepted by process ${pid}`, () => sockets() > 1 && true);
 };

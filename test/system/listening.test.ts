@@ -1,4 +1,4 @@
-/** The ways to listen, and who may connect to, take, or stand in the way of a socket. */
+/** Ways to listen (listen=), and who may connect to, replace or obstruct a socket. */
 import {
   chmodSync,
   chownSync,
@@ -50,9 +50,9 @@ afterAll(() => stage.remove());
 
 const idOf = (name: string): string => `${alice.name}/${name}`;
 const socketOf = (name: string): string => `${supervisor.fastcgiDir}/${alice.name}/${name}.sock`;
-/** Where what a daemon binds itself is published. */
+/** Directory in which a socket that a daemon binds itself is published. */
 const publishedOf = (name: string): string => join(supervisor.fastcgiDir, ".bound/.published", alice.name, name);
-/** A client in the account's clothes; gives its exit code and what went wrong. */
+/** Connects as an account; returns the answer or the text of the error. */
 const connectAs = async (account: Account, socket: string): Promise<string> => {
   const script = `use IO::Socket::UNIX; my $s = IO::Socket::UNIX->new(Peer => "${socket}") or do { print "$!"; exit 1 }; print $s "x\\n"; print scalar <$s> // "nothing"`;
   const { stdout } = await account.run(["perl", "-e", script]);
@@ -60,9 +60,9 @@ const connectAs = async (account: Account, socket: string): Promise<string> => {
 };
 
 test.each(["systemd", "http", "own", "stdin"])(
-  "listen %s: the web server's group is answered, nobody else gets in",
+  "the socket of the daemon %s answers the web server's group and refuses other accounts",
   async (name) => {
-    await until("its socket", () => statSync(socketOf(name), { throwIfNoEntry: false })?.isSocket());
+    await until("the published socket", () => statSync(socketOf(name), { throwIfNoEntry: false })?.isSocket());
     const { pid, socket } = await supervisor.status(idOf(name));
     expect(socket).toBe(socketOf(name));
     expect(await connectAs(worker, socket)).toBe(`${pid} old\n`);
@@ -70,9 +70,9 @@ test.each(["systemd", "http", "own", "stdin"])(
   },
 );
 
-test("listen systemd and http: the process is told of descriptor 3 as sd_listen_fds(3) says", async () => {
+test("a daemon with listen=systemd or listen=http gets its socket as descriptor 3, as in sd_listen_fds(3)", async () => {
   for (const listen of ["systemd", "http"]) {
-    const name = `told-${listen}`;
+    const name = `fd3-${listen}`;
     alice.writeConf(name, "start = exec sleep 1000", `listen = ${listen}`);
     await supervisor.rescan();
     const { pid } = await supervisor.reaches(idOf(name), "running");
@@ -83,10 +83,10 @@ test("listen systemd and http: the process is told of descriptor 3 as sd_listen_
   }
 });
 
-test("a daemon that binds its socket itself is restarted without a path that leads nowhere", async () => {
+test("a daemon that binds its socket itself can be reached at its path throughout a restart", async () => {
   const before = await supervisor.status(idOf("own"));
   let going = true;
-  const asking = (async () => {
+  const polling = (async () => {
     const pids = new Set<number>();
     while (going) pids.add((await askLine(socketOf("own"))).pid);
     return pids;
@@ -94,36 +94,39 @@ test("a daemon that binds its socket itself is restarted without a path that lea
   expect(await supervisor.act("restart", idOf("own"))).toMatchObject({ ok: true });
   const after = await supervisor.status(idOf("own"));
   going = false;
-  expect(await asking).toContain(before.pid);
+  expect(await polling).toContain(before.pid);
   expect((await askLine(socketOf("own"))).pid).toBe(after.pid);
   expect(isRunning(before.pid)).toBe(false);
 
   process.kill(after.pid, "SIGKILL");
   const next = await supervisor.reaches(idOf("own"), "running", after.pid);
   await until(
-    "its socket published",
+    "the new process at the published socket",
     async () => (await askLine(socketOf("own")).catch(() => undefined))?.pid === next.pid,
   );
 });
 
 test.each([
-  ["its own supervisor", false],
-  ["the next one, after a kill -9", true],
+  ["the supervisor that started it", false],
+  ["the next supervisor, after kill -9", true],
 ])(
-  "one that binds its socket itself loses no request to a restart by %s, not even one that waits",
+  "a daemon that binds its socket itself loses no accepted or queued request in a restart by %s",
   async (_, killed) => {
     const { pid } = await supervisor.reaches(idOf("own"), "running");
-    await until("its socket", async () => (await askLine(socketOf("own")).catch(() => undefined))?.pid === pid);
+    await until(
+      "the published socket",
+      async () => (await askLine(socketOf("own")).catch(() => undefined))?.pid === pid,
+    );
     if (killed) {
       await supervisor.end("SIGKILL");
       await supervisor.start();
       expect((await supervisor.status(idOf("own"))).pid).toBe(pid);
     }
-    // It takes one at a time.
+    // The daemon accepts one connection at a time.
     const requests = [1, 2].map(() => askLine(socketOf("own"), "slow"));
     const ask = 'my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die; print $s "slow\n"; $s->flush; print <$s>';
     const distant = run(["unshare", "--net", "perl", "-MIO::Socket::UNIX", "-e", ask, socketOf("own")]);
-    await until("all of them there", async () => {
+    await until("the other requests to be queued", async () => {
       const { stdout } = await run(["ss", "-Hxl", "src", `${await boundBy("own")}`]);
       return Number(stdout.trim().split(/\s+/)[2]) === 2;
     });
@@ -134,16 +137,16 @@ test.each([
   },
 );
 
-test("what a new process binds is published when it is ready, and not at all where it is given up", async () => {
+test("a socket that a candidate process binds is published when the process is ready, never if its start fails", async () => {
   alice.writeConf("slow", serve("$DM_SOCKET"), "listen = path", "ready-after = 0.1");
   await supervisor.rescan();
   const { pid } = await supervisor.reaches(idOf("slow"), "running");
   const ask = () => askLine(socketOf("slow"));
-  await until("its socket", () => ask().catch(() => undefined));
+  await until("the published socket", () => ask().catch(() => undefined));
   alice.writeConf("slow", serve("$DM_SOCKET"), "listen = path", "ready = notify", "ready-timeout = 1s");
   const restart = supervisor.act("restart", idOf("slow"));
   let going = true;
-  const asking = (async () => {
+  const polling = (async () => {
     const pids = new Set<number>();
     while (going) pids.add((await ask()).pid);
     return [...pids];
@@ -152,9 +155,9 @@ test("what a new process binds is published when it is ready, and not at all whe
     ok: false,
     reason: expect.stringMatching(/not ready after 1s \(ready-timeout\)/),
   });
-  await until("the new one gone", async () => (await supervisor.status(idOf("slow"))).instances.length === 1);
+  await until("the candidate to be gone", async () => (await supervisor.status(idOf("slow"))).instances.length === 1);
   going = false;
-  expect(await asking).toEqual([pid]);
+  expect(await polling).toEqual([pid]);
 
   alice.writeConf("slow", serve("$DM_SOCKET", "notify", "new"), "listen = path", "ready = notify");
   expect(await supervisor.act("restart", idOf("slow"))).toMatchObject({ ok: true });
@@ -162,7 +165,7 @@ test("what a new process binds is published when it is ready, and not at all whe
   expect((await supervisor.act("stop", idOf("slow"))).ok).toBe(true);
 });
 
-test("what it binds after its supervisor has died is published by the next one", async () => {
+test("a socket that a daemon binds after its supervisor has died is published by the next supervisor", async () => {
   alice.writeConf(
     "late",
     serve("$DM_SOCKET").replace("exec", "until [ -e ~/bind ]; do sleep 0.1; done; exec"),
@@ -173,15 +176,18 @@ test("what it binds after its supervisor has died is published by the next one",
   await supervisor.end("SIGKILL");
   await supervisor.start();
   alice.write("bind", "");
-  await until("an answer", async () => (await askLine(socketOf("late")).catch(() => undefined))?.pid === pid);
+  await until(
+    "an answer from the daemon",
+    async () => (await askLine(socketOf("late")).catch(() => undefined))?.pid === pid,
+  );
   expect((await supervisor.act("stop", idOf("late"))).ok).toBe(true);
 });
 
-/** Where the daemon's process has bound its socket. */
+/** Path at which the daemon's process has bound its socket. */
 const boundBy = async (name: string): Promise<string> =>
   environmentOf((await supervisor.status(idOf(name))).pid)["DM_SOCKET"] ?? "";
 
-test("what its process leaves in its directory goes, however much it is; links are not followed", async () => {
+test("stale files in a daemon's bind directory are removed, however many and deep, and links are not followed", async () => {
   const [depth, breadth] = [3000, 3000];
   const mess = [
     `for (1..${depth}) { mkdir "d" or die; chdir "d" or die }`,
@@ -194,40 +200,52 @@ test("what its process leaves in its directory goes, however much it is; links a
   await supervisor.rescan();
   const { pid } = await supervisor.reaches(idOf("messy"), "running");
   const directory = dirname(await boundBy("messy"));
-  // It would be ended before it has done all that.
+  // A running supervisor would kill the daemon before it has made all these files.
   await supervisor.end("SIGKILL");
   expect(await alice.run(["perl", program], { env: { D: directory } })).toMatchObject({ code: 0, stderr: "" });
   await supervisor.start();
   await supervisor.reaches(idOf("messy"), "running", pid);
-  await until("its end", () => !lstatSync(directory, { throwIfNoEntry: false }));
+  await until("removal of the run's bind directory", () => !lstatSync(directory, { throwIfNoEntry: false }));
   expect(statSync(join(alice.home, "kept/file")).isFile()).toBe(true);
   expect((await supervisor.act("stop", idOf("messy"))).ok).toBe(true);
   rmSync(join(alice.home, alice.conf("messy")));
   await supervisor.rescan();
-  await until("all of it gone", () => !lstatSync(dirname(directory), { throwIfNoEntry: false }));
+  await until(
+    "the daemon's bind directories to be removed",
+    () => !lstatSync(dirname(directory), { throwIfNoEntry: false }),
+  );
 });
 
-test("where it runs as another account from a restart on, that one can bind and the former's leavings are in nobody's way", async () => {
+test("a daemon that a restart moves to another run-as account can bind its socket despite the former account's stale files", async () => {
   const leave = 'mkdir -p "$(dirname "$DM_SOCKET")/left/below"; ';
   const lines = [serve("$DM_SOCKET").replace("exec", `${leave} exec`), "listen = path", "ready-after = 0.1"];
   alice.writeConf("moved", ...lines);
   chmodSync(alice.home, 0o711);
   await supervisor.rescan();
   const { pid } = await supervisor.reaches(idOf("moved"), "running");
-  await until("its socket", async () => (await askLine(socketOf("moved")).catch(() => undefined))?.pid === pid);
+  await until(
+    "the published socket",
+    async () => (await askLine(socketOf("moved")).catch(() => undefined))?.pid === pid,
+  );
   alice.writeConf("moved", ...lines, `user = ${bob.name}`);
   expect(await supervisor.act("restart", idOf("moved"))).toMatchObject({ ok: true });
   const after = await supervisor.status(idOf("moved"));
   expect(processesOf(bob.uid)).toContain(after.pid);
-  await until("its socket", async () => (await askLine(socketOf("moved")).catch(() => undefined))?.pid === after.pid);
+  await until(
+    "the published socket",
+    async () => (await askLine(socketOf("moved")).catch(() => undefined))?.pid === after.pid,
+  );
   expect((await supervisor.act("stop", idOf("moved"))).ok).toBe(true);
 });
 
-test("the leavings of a run that was given up are not taken for those of the next, which has its number", async () => {
+test("removing the stale files of a failed run spares the next run, which reuses its number", async () => {
   alice.writeConf("again", serve("$DM_SOCKET"), "listen = path", "ready-after = 0.1");
   await supervisor.rescan();
   const { pid } = await supervisor.reaches(idOf("again"), "running");
-  await until("its socket", async () => (await askLine(socketOf("again")).catch(() => undefined))?.pid === pid);
+  await until(
+    "the published socket",
+    async () => (await askLine(socketOf("again")).catch(() => undefined))?.pid === pid,
+  );
   for (let round = 0; round < 3; round += 1) {
     const mess = 'cd "$(dirname "$DM_SOCKET")"; i=0; while [ $i -lt 2000 ]; do i=$((i+1)); : >$i; done; exit 5';
     alice.writeConf("again", `start = ${mess}`, "listen = path", "ready-after = 0.1");
@@ -236,13 +254,13 @@ test("the leavings of a run that was given up are not taken for those of the nex
   alice.writeConf("again", serve("$DM_SOCKET", "no", "new"), "listen = path", "ready-after = 0.1");
   expect(await supervisor.act("restart", idOf("again"))).toMatchObject({ ok: true });
   const directory = dirname(await boundBy("again"));
-  await until("the leavings gone", () => readdirSync(dirname(directory)).length === 1);
+  await until("the stale files to be removed", () => readdirSync(dirname(directory)).length === 1);
   expect(lstatSync(join(directory, "socket")).isSocket()).toBe(true);
   expect((await askLine(socketOf("again"))).word).toBe("new");
   expect((await supervisor.act("stop", idOf("again"))).ok).toBe(true);
 });
 
-test("one whose leavings cannot be taken away is told so before they are too many", async () => {
+test("a start fails with a reason when 64 directories of stale files cannot be removed", async () => {
   const command = 'cd "$(dirname "$DM_SOCKET")"; mkdir shut; echo x >shut/x; chmod 0 shut; exit 0';
   alice.writeConf("heaps", `start = ${command}`, "listen = path", "autostart = no", "max-retries = 0");
   await supervisor.rescan();
@@ -258,7 +276,7 @@ test("one whose leavings cannot be taken away is told so before they are too man
   rmSync(parent, { recursive: true });
 });
 
-test("what a daemon puts at its path instead of a socket of its own is never published", async () => {
+test("a daemon with listen=path cannot publish a link, file, FIFO, directory or socket that does not listen", async () => {
   const victim = socketOf("http");
   const trap = (command: string) => [`start = ${command}; exec sleep 1000`, "listen = path"];
   alice.writeConf("link", ...trap(`ln -s ${victim} "$DM_SOCKET"`));
@@ -272,26 +290,26 @@ test("what a daemon puts at its path instead of a socket of its own is never pub
   await supervisor.rescan();
   for (const name of ["link", "file", "fifo", "directory", "deaf", "datagram"]) {
     await supervisor.reaches(idOf(name), "running");
-    await until("what it puts there", async () => lstatSync(await boundBy(name), { throwIfNoEntry: false }));
-    await until("a look at it", () => lstatSync(socketOf(name), { throwIfNoEntry: false }) !== undefined);
-    // The supervisor looks again and again; give it three looks.
+    await until("the file at the socket's path", async () => lstatSync(await boundBy(name), { throwIfNoEntry: false }));
+    await until("the published link", () => lstatSync(socketOf(name), { throwIfNoEntry: false }) !== undefined);
+    // The supervisor checks every 50 ms; this is time for three checks.
     await new Promise((resolve) => setTimeout(resolve, 150));
     expect(readlinkSync(socketOf(name))).toBe(`../.bound/.published/${alice.name}/${name}/socket`);
     expect(lstatSync(join(publishedOf(name), "socket"), { throwIfNoEntry: false })).toBeUndefined();
     await expect(askLine(socketOf(name))).rejects.toThrow(/ENOENT/);
     expect((await supervisor.act("stop", idOf(name))).ok).toBe(true);
   }
-  // Nor can it reach the directory in which it would be.
+  // The daemon's account cannot enter the directory of the published socket.
   expect((await alice.run(["ls", publishedOf("link")])).code).not.toBe(0);
   expect((await supervisor.status(idOf("http"))).state).toBe("running");
 });
 
-test("while nobody will be there to answer, the web server is turned away at once, and those who wait are sent away", async () => {
+test("stopping a daemon resets queued connections, and the web server cannot connect until the next start", async () => {
   const { pid } = await supervisor.status(idOf("http"));
   process.kill(pid, "SIGSTOP");
   const waiting = [askLine(socketOf("http")), askLine(socketOf("http"))];
   const ends = Promise.allSettled(waiting);
-  await until("both in the queue", async () => statSync(socketOf("http")).atimeMs > 2000);
+  await until("both connections to be queued", async () => statSync(socketOf("http")).atimeMs > 2000);
   expect((await supervisor.act("stop", idOf("http"))).ok).toBe(true);
   expect((await ends).map(({ status }) => status)).toEqual(["rejected", "rejected"]);
   expect(await connectAs(worker, socketOf("http"))).toMatch(/Permission denied/);
@@ -304,7 +322,7 @@ test("while nobody will be there to answer, the web server is turned away at onc
   expect(await connectAs(worker, socketOf("hopeless"))).toMatch(/Permission denied/);
 });
 
-test("a stale path is replaced; one on which somebody else listens is left to them, and fails that daemon alone", async () => {
+test("a stale socket path is replaced; a path at which another program listens is kept and fails only its daemon", async () => {
   const directory = dirname(socketOf("taken"));
   const server: Server = createServer();
   await new Promise<void>((resolve) => server.listen(join(directory, "taken.sock"), resolve));
@@ -328,7 +346,7 @@ test("a stale path is replaced; one on which somebody else listens is left to th
   expect((await supervisor.up(idOf("taken"))).state).toBe("running");
 });
 
-test("a program that shuts the socket down, or shortens its queue, does so for its own run alone", async () => {
+test("a program that calls shutdown(2) or a small listen(2) on its held socket harms no later run", async () => {
   const perl = (work: string) => `start = exec perl -MSocket -e '${work}'`;
   const answer = 'while (accept(my $c, STDIN)) { my $line = <$c>; syswrite $c, "$$ x\\n"; close $c } exit 3';
   alice.write("bad", "");
@@ -338,7 +356,7 @@ test("a program that shuts the socket down, or shortens its queue, does so for i
     "listen = fastcgi",
   );
   await supervisor.rescan();
-  await until("its second run", async () => (await supervisor.status(idOf("shut"))).respawns > 0);
+  await until("the second run", async () => (await supervisor.status(idOf("shut"))).respawns > 0);
   await supervisor.reaches(idOf("shut"), "running");
   await askLine(socketOf("shut"));
   expect((await supervisor.status(idOf("shut"))).respawns).toBe(1);
@@ -351,7 +369,7 @@ test("a program that shuts the socket down, or shortens its queue, does so for i
   for (const name of ["shut", "short"]) await supervisor.act("stop", idOf(name));
 });
 
-test("a path that no socket can have is refused, with its length", async () => {
+test("a daemon whose socket path would exceed 107 bytes is invalid, and the reason names the length", async () => {
   const long = "x".repeat(64);
   alice.writeConf(long, serve("3"), "listen = fastcgi");
   await supervisor.rescan();
@@ -359,7 +377,7 @@ test("a path that no socket can have is refused, with its length", async () => {
   expect([state, reason]).toEqual(["invalid", expect.stringMatching(/socket path of \d+ bytes, at most 107/)]);
 });
 
-test("the directories belong to root and the web server's group, and are shut to others", async () => {
+test("socket directories belong to root and the web server's group, and other accounts cannot enter them", async () => {
   const of = (path: string): string => {
     const { uid, gid, mode } = lstatSync(path);
     return `${uid === alice.uid ? "alice" : uid}:${gid === web ? "web" : gid} ${(mode & 0o7777).toString(8)}`;

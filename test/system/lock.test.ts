@@ -1,4 +1,4 @@
-/** lock=: one holder at a time, the rest wait and say so; and exit code 100, after which nothing is tried again. */
+/** lock=: one daemon holds it, the others wait and show that; and exit code 100, after which a daemon is not restarted. */
 import { lstatSync } from "node:fs";
 import type { Explanation } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -29,7 +29,7 @@ const write = async (name: string, ...lines: string[]): Promise<void> => {
   await supervisor.rescan();
 };
 const words = (file: string): string => `waits for the lock ${alice.home}/${file}`;
-/** Starts one that has to wait. */
+/** Starts a daemon that has to wait for the lock. */
 const queue = async (name: string, file: string): Promise<void> => {
   const { ok, reason, advice, daemon } = await supervisor.act("start", idOf(name));
   expect([ok, reason, daemon.state]).toEqual([false, `cannot start "${idOf(name)}": ${words(file)}`, "starting"]);
@@ -38,7 +38,7 @@ const queue = async (name: string, file: string): Promise<void> => {
 const isFree = async (file: string): Promise<boolean> =>
   (await run(["flock", "--nonblock", `${alice.home}/${file}`, "true"])).code === 0;
 
-test("the second holder waits as starting, says for what, has not failed, and goes on when the first is gone", async () => {
+test("a daemon whose lock is held stays starting, shows the lock as its reason, and runs when the holder is gone", async () => {
   for (const name of ["one", "two"]) await write(name, "lock = ~/common", "healthy-after = 100ms");
   const { pid } = await supervisor.up(idOf("one"));
   await queue("two", "common");
@@ -48,8 +48,8 @@ test("the second holder waits as starting, says for what, has not failed, and go
   const explained = body as Explanation;
   expect(explained).toMatchObject({ failures: 0, lastExit: null, daemon: { reason: words("common") } });
   expect(explained.settings).toContainEqual({ key: "lock", value: "~/common", isDefault: false });
-  // Longer than a start takes to settle, and than its run would need to count as healthy.
-  await until("a wait", () => supervisor.status(idOf("two")).then(({ uptime }) => uptime > 0.5));
+  // Longer than a start takes to settle, and longer than healthy-after.
+  await until("a wait of 0.5 s", () => supervisor.status(idOf("two")).then(({ uptime }) => uptime > 0.5));
   expect((await supervisor.status(idOf("two"))).state).toBe("starting");
   expect(isRunning(pid)).toBe(true);
   await supervisor.act("stop", idOf("one"));
@@ -60,10 +60,10 @@ test("the second holder waits as starting, says for what, has not failed, and go
   expect(await isFree("common")).toBe(true);
 });
 
-test("the lock is held by the daemon itself, in a file that is its account's alone, and ends with it", async () => {
+test("a lock is held by the daemon's process on a file of mode 0600, and is free when the process ends", async () => {
   await write("holder", "lock = ~/own", "umask = 000");
   const { pid } = await supervisor.up(idOf("holder"));
-  await until("its sleep", () => argumentsOf(pid)[0]?.endsWith("sleep"));
+  await until("the daemon to exec its program", () => argumentsOf(pid)[0]?.endsWith("sleep"));
   expect([...descriptorsOf(pid)].slice(3)).toEqual([[9, `${alice.home}/own`]]);
   const { uid, mode } = lstatSync(`${alice.home}/own`);
   expect([uid, mode & 0o777]).toEqual([alice.uid, 0o600]);
@@ -75,7 +75,7 @@ test("the lock is held by the daemon itself, in a file that is its account's alo
   expect(await isFree("own")).toBe(true);
 });
 
-test("one that waits can be stopped, and started again", async () => {
+test("a daemon that waits for a lock can be stopped and started again", async () => {
   for (const name of ["first", "second"]) await write(name, "lock = ~/stopped");
   await supervisor.up(idOf("first"));
   await queue("second", "stopped");
@@ -90,22 +90,22 @@ test("one that waits can be stopped, and started again", async () => {
   await supervisor.act("stop", idOf("first"));
 });
 
-test("a run that fails after it has waited has failed, however long it waited", async () => {
+test("a run that fails after a long wait for its lock counts as failed", async () => {
   await write("before", "lock = ~/wait");
   await write("after", "lock = ~/wait", "healthy-after = 400ms", "max-retries = 0", "start = exit 3");
   await supervisor.up(idOf("before"));
   await queue("after", "wait");
-  await until("a long wait", () => supervisor.status(idOf("after")).then(({ uptime }) => uptime > 0.8));
+  await until("a wait of 0.8 s", () => supervisor.status(idOf("after")).then(({ uptime }) => uptime > 0.8));
   await supervisor.act("stop", idOf("before"));
   expect((await supervisor.reaches(idOf("after"), "failed")).reason).toBe(
     "exited with code 3; given up after 1 failed runs",
   );
 });
 
-test("a launch that stands by holds no lock", async () => {
+test("a standby launch does not hold the lock", async () => {
   await write("site", "lock = ~/site", "listen = fastcgi");
   const { pid } = await supervisor.up(idOf("site"));
-  await until("one that stands by", () =>
+  await until("a standby launch", () =>
     processesOf(alice.uid).some((each) => argumentsOf(each).includes(`${alice.home}/site`)),
   );
   process.kill(pid, "SIGKILL");
@@ -117,14 +117,14 @@ test("a launch that stands by holds no lock", async () => {
   expect(await isFree("site")).toBe(true);
 });
 
-test("the next supervisor neither takes one that waits for running nor lets two run", async () => {
+test("the next supervisor still shows a daemon that waits for a lock as starting, and runs it when the holder ends", async () => {
   for (const name of ["here", "there"]) await write(name, "lock = ~/crash");
   const { pid } = await supervisor.up(idOf("here"));
   await queue("there", "crash");
   await supervisor.end("SIGKILL");
   await supervisor.start();
   expect((await supervisor.status(idOf("here"))).pid).toBe(pid);
-  const there = await until("waiting again", async () => {
+  const there = await until("the daemon to wait again", async () => {
     const status = await supervisor.status(idOf("there"));
     return status.reason === words("crash") && status;
   });
@@ -134,15 +134,21 @@ test("the next supervisor neither takes one that waits for running nor lets two 
   await supervisor.act("stop", idOf("there"));
 });
 
-test("what waits to run once runs no more than that under the next supervisor", async () => {
+test("a run by once that waits for its lock runs only once under the next supervisor", async () => {
   for (const name of ["in-front", "single"]) await write(name, "lock = ~/single");
   await supervisor.up(idOf("in-front"));
   const cutOff = supervisor.act("once", idOf("single")).catch(() => "cut off");
-  await until("its wait", async () => (await supervisor.status(idOf("single"))).reason === words("single"));
+  await until(
+    "the daemon to wait for the lock",
+    async () => (await supervisor.status(idOf("single"))).reason === words("single"),
+  );
   await supervisor.end("SIGKILL");
   await cutOff;
   await supervisor.start();
-  await until("its wait", async () => (await supervisor.status(idOf("single"))).reason === words("single"));
+  await until(
+    "the daemon to wait for the lock",
+    async () => (await supervisor.status(idOf("single"))).reason === words("single"),
+  );
   await supervisor.act("stop", idOf("in-front"));
   const { pid } = await supervisor.reaches(idOf("single"), "running");
   process.kill(pid, "SIGKILL");
@@ -154,7 +160,7 @@ test.each([
   ["in a directory that is not there", () => succeed("rm", "-rf", `${alice.home}/bad`), "directory nonexistent"],
   ["another's", () => succeed("ln", "-sfn", `${bob.home}/theirs`, `${alice.home}/bad`), "permission denied"],
   ["root's", () => succeed("ln", "-sfn", "/etc/dmhost-planted", `${alice.home}/bad`), "permission denied"],
-])("a lock that cannot be taken (%s) is a failure of the launch", async (name, make, why) => {
+])("a launch whose lock file cannot be opened (%s) fails with the reason", async (name, make, why) => {
   await make();
   const path = name.startsWith("in") ? "bad/lock" : "bad";
   await write("bad", `lock = ~/${path}`, "max-retries = 0");
@@ -167,7 +173,7 @@ test.each([
 test.each([
   ["a FIFO", "mkfifo ~/odd"],
   ["a device", "ln -s /dev/zero ~/odd"],
-])("a lock that is %s holds up nobody", async (_name, make) => {
+])("a lock file that is %s does not block the supervisor", async (_name, make) => {
   await succeed("rm", "-f", `${alice.home}/odd`);
   await succeed(...alice.become, "sh", "-c", make.replaceAll("~", alice.home));
   await write("odd", "lock = ~/odd");
@@ -176,19 +182,23 @@ test.each([
   expect((await supervisor.act("stop", idOf("odd"))).ok).toBe(true);
 });
 
-test("exit code 100 is the last try until somebody starts it", async () => {
+test("a daemon that exits with 100 is failed and not restarted until a manual start", async () => {
   await write("final", "start = exit 100");
   const { ok, reason } = await supervisor.act("start", idOf("final"));
-  const told = "exited with code 100 (it asks not to be run again)";
-  expect([ok, reason]).toEqual([false, `cannot start "${idOf("final")}": ${told}`]);
-  expect(await supervisor.reaches(idOf("final"), "failed")).toMatchObject({ reason: told, cooldown: 0, respawns: 0 });
+  const expected = "exited with code 100 (it asks not to be run again)";
+  expect([ok, reason]).toEqual([false, `cannot start "${idOf("final")}": ${expected}`]);
+  expect(await supervisor.reaches(idOf("final"), "failed")).toMatchObject({
+    reason: expected,
+    cooldown: 0,
+    respawns: 0,
+  });
   expect(supervisor.starts(idOf("final"))).toHaveLength(1);
   await supervisor.act("start", idOf("final"));
   await supervisor.reaches(idOf("final"), "failed");
-  await until("its second start in the log", () => supervisor.starts(idOf("final")).length === 2);
+  await until("the second start in the log", () => supervisor.starts(idOf("final")).length === 2);
 });
 
-test("exit code 100 of a daemon that has long been healthy is the last as well", async () => {
+test("a healthy daemon that exits with 100 is failed as well", async () => {
   await write("late", "start = sleep 0.5; exit 100", "healthy-after = 50ms");
   expect((await supervisor.act("start", idOf("late"))).ok).toBe(true);
   await supervisor.reaches(idOf("late"), "failed");

@@ -1,4 +1,4 @@
-/** Logs that are closed while the supervisor hears of its children's ends all the time. */
+/** Logs that are closed while the supervisor receives SIGCHLD all the time. */
 import { spawn } from "node:child_process";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
@@ -10,7 +10,7 @@ import type { Supervisor } from "./supervisor.ts";
 
 const NAMES = ["a", "b", "c", "d", "e"];
 const ROUNDS = 8;
-/** Perl: signals in gusts, between which the supervisor comes to its work. */
+/** Perl: bursts of SIGCHLD with pauses in which the supervisor can work. */
 const STORM = 'while (1) { for (1 .. 2000) { kill "CHLD", $ARGV[0] or exit } select undef, undef, undef, 0.001 }';
 
 let stage: Stage;
@@ -31,7 +31,7 @@ afterAll(() => stage.remove());
 const hasLogger = (name: string): boolean =>
   loggerOf(alice.uid, `${alice.home}/.daemon-manager/logs/${name}`) !== undefined;
 
-test("a signal at the wrong moment neither keeps a logger nor ends the supervisor", async () => {
+test("a supervisor that receives SIGCHLD while it closes logs ends every logger and goes on", async () => {
   const { pid } = supervisor;
   const ids = NAMES.map((name) => `${alice.name}/${name}`);
   for (let round = 0; round < ROUNDS; round += 1) {
@@ -39,7 +39,7 @@ test("a signal at the wrong moment neither keeps a logger nor ends the superviso
     const storm = spawn("perl", ["-e", STORM, `${pid}`], { stdio: "ignore" });
     try {
       await Promise.all(ids.map((id) => supervisor.act("stop", id)));
-      await until("no logger", () => !NAMES.some(hasLogger));
+      await until("every logger to exit", () => !NAMES.some(hasLogger));
     } finally {
       storm.kill("SIGKILL");
     }

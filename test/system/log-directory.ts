@@ -1,23 +1,23 @@
-/** What lies in a log directory, as a test counts it. */
+/** Reads log directories. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { argumentsOf, processesOf } from "./proc.ts";
 
-/** The s6-log that writes to this directory, as whom it has to. */
+/** Pid of the s6-log that writes to this directory as this account. */
 export const loggerOf = (uid: number, directory: string): number | undefined =>
   processesOf(uid).find((pid) => {
     const [program, ...rest] = argumentsOf(pid);
     return program?.endsWith("s6-log") && rest.at(-1) === directory;
   });
 
-/** A file of a log as it was written, whether it has been compressed or not. */
+/** Text of a log file, decompressed if need be. */
 const textOf = (path: string): string => {
   const bytes = readFileSync(path);
   return (bytes.length > 1 && bytes.readUInt16BE() === 0x1f8b ? gunzipSync(bytes) : bytes).toString("latin1");
 };
 
-/** Names of its rotated files, the oldest first. */
+/** Names of the rotated files, oldest first. */
 export const rotatedIn = (directory: string): string[] =>
   existsSync(directory)
     ? readdirSync(directory)
@@ -25,7 +25,7 @@ export const rotatedIn = (directory: string): string[] =>
         .sort()
     : [];
 
-/** All lines of all files, without their stamps; what was cut off by the death of a logger is no line. */
+/** All complete lines of all files, without their stamps. */
 export const linesIn = (directory: string): string[] =>
   [...rotatedIn(directory), "current"].flatMap((name) =>
     textOf(join(directory, name))

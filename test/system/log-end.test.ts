@@ -1,4 +1,4 @@
-/** A log that cannot be shown to its end is not taken for the whole: dmctl says so, and its exit code does. */
+/** A log that breaks off while dmctl shows it: the message and the exit code say so. */
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -32,7 +32,7 @@ afterAll(() => stage.remove());
 const MOST_KEPT = 1 << 20;
 const logOf = (): string => join(alice.home, ".daemon-manager/logs/job");
 
-/** dmctl whose output is read only when it is asked for. */
+/** Starts a dmctl whose output is read only on demand. */
 const reader = (...words: string[]) => readerOf(alice, ...words);
 const readerOf = (account: Account, ...words: string[]) => {
   const [file = "", ...args] = [...account.become, toolbox.node, toolbox.dmctl, ...words];
@@ -47,7 +47,7 @@ const readerOf = (account: Account, ...words: string[]) => {
   return {
     first: () => once(child.stdout, "readable"),
     written: () => text,
-    /** Reads on to the end; gives its exit code, what it complained of, and how much it wrote. */
+    /** Reads to the end; returns the exit code, standard error and the length of the output in bytes. */
     end: async () => {
       let length = 0;
       child.stdout.on("data", (chunk: Buffer) => {
@@ -62,10 +62,13 @@ const readerOf = (account: Account, ...words: string[]) => {
 
 beforeEach(async () => {
   await supervisor.reaches(`${alice.name}/job`, "running");
-  await until("its first line", async () => (await alice.run(["test", "-s", `${logOf()}/current`])).code === 0);
+  await until(
+    "the first line in the log",
+    async () => (await alice.run(["test", "-s", `${logOf()}/current`])).code === 0,
+  );
 });
 
-test("a supervisor that dies while a log is read: exit code 4, and it is said", async () => {
+test("dmctl log exits with 4 and says that the log broke off when the supervisor dies", async () => {
   const much = 64 << 20;
   writeFileSync(join(logOf(), "current"), Buffer.alloc(much, "a line of some length or other\n"));
   const reading = reader("log", "job", "--raw");
@@ -77,7 +80,7 @@ test("a supervisor that dies while a log is read: exit code 4, and it is said", 
   expect(length).toBeLessThan(much);
 });
 
-test("a log that is followed by one who may no longer: it ends there, and goes on for its owner", async () => {
+test("dmctl tail exits with 4 when its caller may no longer read the log, and goes on for the owner", async () => {
   writeFileSync(join(logOf(), "current"), "written before that\n", { flag: "a" });
   const theirs = readerOf(helper, "tail", `${alice.name}/job`);
   const own = new Follower([...alice.become, toolbox.node, toolbox.dmctl, "tail", "job"], {
@@ -95,7 +98,7 @@ test("a log that is followed by one who may no longer: it ends there, and goes o
   expect(await own.interrupt()).toBe(0);
 });
 
-test("a log that is followed and whose files are gone: exit code 4, and it is said", async () => {
+test("dmctl tail exits with 4 and says so when the files of the log are removed", async () => {
   const reading = reader("tail", "job");
   await reading.first();
   await succeed("rm", "-rf", logOf());

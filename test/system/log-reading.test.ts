@@ -1,4 +1,4 @@
-/** Reading a log back through its rotated and compressed files, and what that may cost the supervisor. */
+/** Reading a log through its rotated and compressed files, and the cost of that for the supervisor. */
 import { once } from "node:events";
 import { chownSync, readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
@@ -39,7 +39,7 @@ const directoryOf = (name: string): string => `${alice.home}/.daemon-manager/log
 const dmctl = (account: Account, ...words: string[]): Promise<Ended> =>
   account.run([toolbox.node, toolbox.dmctl, ...words]);
 const NUMBERS = Array.from({ length: 20_000 }, (_, index) => String(index + 1));
-/** Waits until a daemon's lines have been logged; no rotation is under way then. */
+/** Waits until all lines of a daemon have been logged; no rotation is in progress then. */
 const logged = (name: string): Promise<boolean> =>
   until(`the lines of ${name}`, () => {
     try {
@@ -54,7 +54,7 @@ const textOf = (log: string): string[] =>
     .split("\n")
     .map((line) => line.replace(/^\S+ \S+ /, ""));
 
-test("rotated files are compressed as the owner's, and a manager reads all of them", async () => {
+test("rotated files are compressed as the owner, and a manager can read all of them", async () => {
   await logged("pressed");
   const rotated = rotatedIn(directoryOf("pressed"));
   expect(rotated.length).toBeGreaterThan(3);
@@ -68,7 +68,7 @@ test("rotated files are compressed as the owner's, and a manager reads all of th
   expect((await dmctl(helper, "pressed", "log", "--since", "2100-01-01")).stdout).toBe("");
 });
 
-test("the last lines are found in the files before the current one", async () => {
+test("dmctl log --lines reads back through rotated files", async () => {
   await logged("plain");
   const { stdout } = await dmctl(alice, "plain", "log", "--lines", "15000", "--tai64n");
   const lines = stdout.trim().split("\n");
@@ -76,8 +76,8 @@ test("the last lines are found in the files before the current one", async () =>
   expect(lines[0]).toMatch(/^@[0-9a-f]{24} 5001$/);
 });
 
-test("log-select and log-total do what they say", async () => {
-  await until("the lines", () => linesIn(directoryOf("chosen")).length === 2);
+test("log-select chooses the lines that are logged, and log-total bounds the rotated files", async () => {
+  await until("two lines in the log", () => linesIn(directoryOf("chosen")).length === 2);
   expect(linesIn(directoryOf("chosen"))).toEqual(["one fatal: x", "[a]\\^b"]);
   await until("the lines of bounded", () => linesIn(directoryOf("bounded")).at(-1) === "20000");
   const sizes = rotatedIn(directoryOf("bounded")).map(
@@ -86,24 +86,24 @@ test("log-select and log-total do what they say", async () => {
   expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThanOrEqual(40 * 1024);
 });
 
-test("a changed key takes effect at the next start, and a logger ends with its daemon", async () => {
+test("a changed log key takes effect at a restart, and a logger exits with its daemon", async () => {
   const id = `${alice.name}/plain`;
   alice.writeConf("plain", "start = seq 20001 20500; exec sleep 1000", "output = log", "log-files = 999");
   const former = loggerOf(alice.uid, directoryOf("plain"));
   expect((await supervisor.act("restart", id)).ok).toBe(true);
-  const next = await until("another logger", () => {
+  const next = await until("a new logger", () => {
     const pid = loggerOf(alice.uid, directoryOf("plain"));
     return pid !== undefined && pid !== former && pid;
   });
   expect(readFileSync(`/proc/${next}/cmdline`, "latin1").split("\0")).toContain("n999");
-  await until("the new lines", () => linesIn(directoryOf("plain")).at(-1) === "20500");
+  await until("the lines of the new run", () => linesIn(directoryOf("plain")).at(-1) === "20500");
   expect(linesIn(directoryOf("plain")).length).toBe(20_500);
   await supervisor.act("stop", id);
-  await until("the end of the logger", () => loggerOf(alice.uid, directoryOf("plain")) === undefined);
+  await until("exit of the logger", () => loggerOf(alice.uid, directoryOf("plain")) === undefined);
   expect((await dmctl(alice, "plain", "log", "-n", "1")).stdout).toMatch(/ 20500\n$/);
 });
 
-test("who asks for 50 MB and does not read, or for a bomb, costs the supervisor less than 8 MB", async () => {
+test("two clients that request 50 MB of log and do not read cost the supervisor less than 8 MB", async () => {
   await supervisor.reaches(`${alice.name}/large`, "running");
   const put = (name: string, bytes: Buffer): void => {
     writeFileSync(`${directoryOf("large")}/${name}`, bytes);
@@ -124,7 +124,7 @@ test("who asks for 50 MB and does not read, or for a bomb, costs the supervisor 
   });
   try {
     let most = 0;
-    for (let look = 0; look < 40; look += 1) {
+    for (let sample = 0; sample < 40; sample += 1) {
       await supervisor.status(`${alice.name}/large`);
       await new Promise((resolve) => setTimeout(resolve, 50));
       most = Math.max(most, memory());

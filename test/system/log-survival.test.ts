@@ -1,4 +1,4 @@
-/** A million numbered lines, while supervisor and logger are ended again and again. */
+/** A million numbered lines are logged while supervisor and logger are ended again and again. */
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
@@ -11,11 +11,11 @@ import type { Supervisor } from "./supervisor.ts";
 const LINES = 1_000_000;
 const ROUNDS = 20;
 const BLOCK = LINES / ROUNDS;
-/** What s6-log reads at once, in bytes; besides that it may hold the beginning of a line, the end of which is cut off, too. */
+/** Bytes that s6-log may have read and not written: one read(2), and the start of a line before and after it. */
 const IN_HAND = 8192 + 8 + 8;
 
 /**
- * Writes a block of lines, as fast as the pipe takes them, whenever it is given a line. Its buffer cuts lines anywhere.
+ * Writes a block of lines as fast as the pipe takes them for each line that it reads. Its buffer cuts lines anywhere.
  */
 const WRITER = `use strict;
 open(my $tickets, "+<", $ARGV[0]) or die; open(my $done, ">", $ARGV[1]) or die; $done->autoflush(1); my $n = 0;
@@ -45,7 +45,7 @@ beforeAll(async () => {
   await supervisor.start();
   await supervisor.reaches(`${alice.name}/mild`, "running");
   const { pid } = await supervisor.reaches(`${alice.name}/harsh`, "running");
-  for (let round = 0; round < ROUNDS; round += 1) await harm();
+  for (let round = 0; round < ROUNDS; round += 1) await killAll();
   expect((await supervisor.status(`${alice.name}/harsh`)).pid).toBe(pid);
 }, 180_000);
 afterAll(() => stage.remove());
@@ -53,42 +53,42 @@ afterAll(() => stage.remove());
 const directoryOf = (name: string): string => `${alice.home}/.daemon-manager/logs/${name}`;
 const logger = (name: string): Promise<number> =>
   until(`the logger of ${name}`, () => loggerOf(alice.uid, directoryOf(name)));
-/** Changes with every byte that is logged. */
+/** A text that changes with every byte that is logged. */
 const progress = (name: string): string => {
   const current = `${directoryOf(name)}/current`;
   return `${rotatedIn(directoryOf(name)).length} ${existsSync(current) ? statSync(current).size : 0}`;
 };
 
-/** Lets a writer write a block; resolves when some of it is in the log. */
-const goOn = (name: string): void => {
+/** Lets a writer write a block; returns when some of it is in the log. */
+const writeBlock = (name: string): void => {
   const before = progress(name);
   writeFileSync(`${alice.home}/${name}.tickets`, "go\n");
-  for (let look = 0; look < 100_000 && progress(name) === before; look += 1);
+  for (let sample = 0; sample < 100_000 && progress(name) === before; sample += 1);
 };
 
-/** Ends one logger at TERM, the other and the supervisor by KILL, in the midst of their work. */
-const harm = async (): Promise<void> => {
+/** Ends one logger by TERM, and the other and the supervisor by KILL, while they work. */
+const killAll = async (): Promise<void> => {
   const [mild, harsh] = [await logger("mild"), await logger("harsh")];
-  goOn("mild");
-  goOn("harsh");
+  writeBlock("mild");
+  writeBlock("harsh");
   process.kill(harsh, "SIGKILL");
   await supervisor.end("SIGKILL");
   process.kill(mild, "SIGTERM");
-  await until("the end of the loggers", () => !isRunning(mild) && !isRunning(harsh));
+  await until("exit of the loggers", () => !isRunning(mild) && !isRunning(harsh));
   await supervisor.start();
 };
 
-/** Ends the daemon when it has written all; gives all that was logged. */
+/** Stops the daemon when it has written all lines; returns the lines of its log. */
 const finish = async (name: string): Promise<string[]> => {
   const done = `${alice.home}/${name}.done`;
   await until("all lines", () => readFileSync(done, "utf8").endsWith(`${LINES}\n`));
   await supervisor.act("stop", `${alice.name}/${name}`);
-  await until("the end of the logger", () => loggerOf(alice.uid, directoryOf(name)) === undefined);
+  await until("exit of the logger", () => loggerOf(alice.uid, directoryOf(name)) === undefined);
   return linesIn(directoryOf(name));
 };
 
-/** What is missing of the numbers, which there are twice, and what is none of them. */
-const reckon = (lines: readonly string[]): { lost: number; doubled: number; strange: string[] } => {
+/** Counts missing and doubled numbers, and collects lines that are none of them. */
+const compareLines = (lines: readonly string[]): { lost: number; doubled: number; strange: string[] } => {
   const isNumber = (line: string) => /^[1-9]\d*$/.test(line) && Number(line) <= LINES;
   const numbers = lines.filter(isNumber);
   const seen = new Set(numbers);
@@ -96,16 +96,16 @@ const reckon = (lines: readonly string[]): { lost: number; doubled: number; stra
   return { lost: LINES - seen.size, doubled: numbers.length - seen.size, strange };
 };
 
-test("supervisor killed and logger ended at TERM, twenty times: no line is lost, none doubled", async () => {
-  expect(reckon(await finish("mild"))).toEqual({ lost: 0, doubled: 0, strange: [] });
+test("no line is lost or doubled when the supervisor is killed and the logger gets TERM, twenty times", async () => {
+  expect(compareLines(await finish("mild"))).toEqual({ lost: 0, doubled: 0, strange: [] });
   expect(rotatedIn(directoryOf("mild")).length).toBeGreaterThan(20);
 });
 
-test("logger killed twenty times: none is doubled, and lost is only what it had read and not written", async () => {
+test("a logger that is killed twenty times doubles no line and loses only what it had read and not written", async () => {
   const lines = await finish("harsh");
-  const { lost, doubled, strange } = reckon(lines);
+  const { lost, doubled, strange } = compareLines(lines);
   console.log(`logger killed ${ROUNDS} times: ${lost} of ${LINES} lines lost, ${strange.length} cut`);
-  // Of a line that was read in part the end is logged alone, and may look like another number.
+  // The rest of a line that was partly read is logged alone and may look like another number.
   let last = 0;
   const backward = lines.filter((line) => {
     const back = Number(line) <= last;

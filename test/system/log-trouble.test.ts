@@ -1,4 +1,4 @@
-/** A logger that does not do its work: its daemon's owner is told why, at once and wherever they look. */
+/** A logger that fails: status, explain and JSON show the reason. */
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -31,16 +31,16 @@ const service = (name: string, logger: string): string =>
   writeService(join(alice.home, "service", name), { run: TALK, "log/run": `#!/bin/sh\n${logger}\n` }, alice);
 const dmctl = async (...words: string[]): Promise<string> =>
   (await alice.run([toolbox.node, toolbox.dmctl, ...words])).stdout;
-/** Waits until a daemon's log is in trouble, and gives why. */
+/** Waits until a daemon's log has this trouble; returns its text. */
 const trouble = (name: string, words: string): Promise<string> =>
-  until(`the trouble of ${name}`, async () => {
+  until(`the log problem of ${name}`, async () => {
     const { logProblem } = await supervisor.status(idOf(name));
     return logProblem.includes(words) && logProblem;
   });
-const calm = (name: string): Promise<unknown> =>
-  until(`the end of the trouble of ${name}`, async () => (await supervisor.status(idOf(name))).logProblem === "");
+const untilRepaired = (name: string): Promise<unknown> =>
+  until(`the log problem of ${name} to be over`, async () => (await supervisor.status(idOf(name))).logProblem === "");
 
-test("log/run that fails: its code and its last words are in status, explain and JSON until it works", async () => {
+test("a failing log/run is shown with its code and last error line in status, explain and JSON until it works", async () => {
   service("failing", "echo first >&2; printf 'no \\033[31msuch file\\n\\n' >&2; exit 3");
   await supervisor.rescan();
   await supervisor.reaches(idOf("failing"), "running");
@@ -49,18 +49,18 @@ test("log/run that fails: its code and its last words are in status, explain and
   expect(await dmctl("status", "--long")).toContain(`  its log: ${why}\n`);
   expect(await dmctl("failing", "explain")).toMatch(/\ntrouble +its log: log\/run ended at once with code 3: no \?/);
   service("failing", "exec cat >>$HOME/written");
-  await calm("failing");
-  await until("lines", () => readFileSync(`${alice.home}/written`, "utf8").includes("line\n"));
+  await untilRepaired("failing");
+  await until("lines in the log", () => readFileSync(`${alice.home}/written`, "utf8").includes("line\n"));
 });
 
-test("of last words, 200 bytes are told, be there as many as there may", async () => {
+test("a failing log/run's last error line is shown up to 200 bytes", async () => {
   service("wordy", "head -c 300000 /dev/zero | tr '\\0' x >&2; exit 4");
   await supervisor.rescan();
   expect(await trouble("wordy", "code 4")).toBe(`log/run ended at once with code 4: ${"x".repeat(200)}`);
   await supervisor.act("stop", idOf("wordy"));
 });
 
-test("output=log whose current is a directory", async () => {
+test("status shows the logger's error when the current file of a log is a directory", async () => {
   const directory = alice.makeDirectory(".daemon-manager/logs/blocked");
   alice.makeDirectory(".daemon-manager/logs/blocked/current");
   alice.writeConf("blocked", "start = while echo line; do sleep 0.1; done", "output = log");
@@ -69,18 +69,18 @@ test("output=log whose current is a directory", async () => {
     `its logger ended at once with code 111: s6-log: fatal: unable to open_append ${directory}/current: Is a directory`,
   );
   rmSync(`${directory}/current`, { recursive: true });
-  await calm("blocked");
-  await until("lines", () => linesIn(directory).length > 0);
+  await untilRepaired("blocked");
+  await until("lines in the log", () => linesIn(directory).length > 0);
 });
 
-test("a logger that complains, and reads on, outlives the supervisor and complains on", async () => {
+test("a logger that writes errors and reads on outlives the supervisor and can still write errors", async () => {
   service("plaintive", "echo $$ >>$HOME/loggers; while read -r line; do echo $line >>$HOME/read; seq 200 >&2; done");
   await supervisor.rescan();
   await supervisor.reaches(idOf("plaintive"), "running");
   const count = (): number => readFileSync(`${alice.home}/read`, "utf8").split("\n").length;
-  await until("lines", () => existsSync(`${alice.home}/read`) && count() > 3);
+  await until("lines in the log", () => existsSync(`${alice.home}/read`) && count() > 3);
   await supervisor.end("SIGKILL");
-  // By then it has complained of more than a pipe holds.
+  // By then it has written more errors than a pipe holds.
   const then = count();
   await until("more lines", () => count() > then + 100);
   await supervisor.start();

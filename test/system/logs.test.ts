@@ -1,4 +1,4 @@
-/** Logs are written by a real s6-log as the owner, and read by those who may, never through root's powers. */
+/** Logs are written by a real s6-log as the owner, and read by the owner and managers, never with root's rights. */
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
@@ -60,7 +60,7 @@ const idOf = (name: string): string => `${alice.name}/${name}`;
 const logDirectory = (name: string): string => `${alice.home}/.daemon-manager/logs/${name}`;
 const current = (name: string): string => {
   const path = `${logDirectory(name)}/current`;
-  // A logger that begins anew is without one for a moment.
+  // A new logger has no current file for a moment.
   return existsSync(path) ? readFileSync(path, "utf8") : "";
 };
 const logger = (name: string): Promise<number> =>
@@ -73,7 +73,7 @@ const logger = (name: string): Promise<number> =>
 const dmctl = (account: Account, ...words: string[]): Promise<Ended> =>
   account.run([toolbox.node, toolbox.dmctl, ...words]);
 
-test("a log is written with TAI64N stamps by the owner's s6-log, whoever the daemon runs as", async () => {
+test("a log is written with TAI64N stamps by an s6-log that runs as the owner, not as the run-as account", async () => {
   await until("two lines", () => current("talker").split("\n").length === 3);
   const lines = current("talker").trim().split("\n");
   expect(lines.map((line) => line.slice(26))).toEqual(["ready", "error"]);
@@ -93,12 +93,12 @@ test("a log is written with TAI64N stamps by the owner's s6-log, whoever the dae
   expect(fifo.map(([fd]) => fd)).toEqual([0]);
 });
 
-test("a daemon can open its own output again, which is in a directory that it cannot enter", async () => {
-  await until("the line", () => current("again").includes("reopened"));
+test("a daemon can reopen /dev/stderr although it cannot enter the directory of its FIFO", async () => {
+  await until("the daemon's line in the log", () => current("again").includes("reopened"));
   expect((await alice.run(["ls", `${supervisor.runDir}/logs`])).code).not.toBe(0);
 });
 
-test("the owner and a manager who cannot read the home get the log, a stranger does not", async () => {
+test("dmctl log shows a log to its owner and to a manager who cannot read the home, and to no other account", async () => {
   expect((await helper.run(["cat", `${logDirectory("talker")}/current`])).code).not.toBe(0);
   for (const account of [alice, helper]) {
     const { code, stdout } = await dmctl(account, "talker", "log");
@@ -113,7 +113,7 @@ test("the owner and a manager who cannot read the home get the log, a stranger d
   expect([none.code, none.stderr]).toEqual([1, expect.stringContaining("Write output=log")]);
 });
 
-test("tail follows across rotation, line for line", async () => {
+test("dmctl tail follows a log across rotations without losing a line", async () => {
   await supervisor.reaches(idOf("flood"), "running");
   const argv = [...helper.become, toolbox.node, toolbox.dmctl, "tail", "--raw", idOf("flood")];
   const follower = new Follower(argv, helper.environment);
@@ -133,20 +133,20 @@ test("tail follows across rotation, line for line", async () => {
   }
 });
 
-test("a logger that is killed comes back, and its daemon does not notice", async () => {
+test("a logger that is killed is started again, and its daemon goes on", async () => {
   const { pid } = await supervisor.reaches(idOf("counter"), "running");
   const former = await logger("counter");
   await until("some lines", () => current("counter").split("\n").length > 10);
   const count = (): number => Number(current("counter").trim().split("\n").at(-1)?.slice(26));
   process.kill(former, "SIGKILL");
-  await until("the end of the logger", () => !isRunning(former));
+  await until("exit of the logger", () => !isRunning(former));
   const before = count();
   expect(await logger("counter")).not.toBe(former);
   await until("more lines", () => count() > before + 10);
   expect((await supervisor.status(idOf("counter"))).pid).toBe(pid);
 });
 
-test("a log directory that leads elsewhere leads nowhere", async () => {
+test("a log directory that is a link neither writes nor shows files outside the owner's reach", async () => {
   const id = `${mallory.name}/linked`;
   const status = await supervisor.reaches(id, "failed");
   expect(status.reason).toMatch(/opening its log: EACCES/);

@@ -1,10 +1,10 @@
-/** Man pages and completion as `up` puts them into place, read by man itself. */
+/** Man pages and completion as `./dmhost up` installs them, shown by man(1). */
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DAEMON_STATES } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { COMMANDS } from "../../apps/dmctl/src/commands.ts";
+import { COMMANDS } from "../../apps/dmctl/src/commands/table.ts";
 import { DAEMON_KEYS } from "../../apps/supervisor/src/conf/daemon-keys.ts";
 import { SECTIONS } from "../../apps/supervisor/src/conf/policy-file.ts";
 import { SETTINGS_KEYS } from "../../apps/supervisor/src/conf/settings-keys.ts";
@@ -26,7 +26,7 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(share, { recursive: true }));
 
-/** A page as a terminal of 200 columns shows it, without bold and underlining. */
+/** Returns a page as a terminal of 200 columns shows it, without bold and underlining. */
 const page = async (name: string): Promise<string> => {
   const argv = ["env", "MANWIDTH=200", "LC_ALL=C.UTF-8", "MAN_KEEP_FORMATTING=", "man", "-M", `${share}/man`, name];
   const text = await succeed(...argv);
@@ -35,26 +35,26 @@ const page = async (name: string): Promise<string> => {
 };
 
 test.each([
-  ["dmctl", COMMANDS.map(({ verb }) => verb)],
+  ["dmctl", COMMANDS.map(({ name }) => name)],
   ["dmctl", DAEMON_STATES],
   ["dmctl", [...new Set(COMMANDS.flatMap(({ options }) => options.map((name) => `--${name}`)))]],
   ["daemon.conf", DAEMON_KEYS.map(({ key }) => key)],
   ["daemon-manager.conf", SETTINGS_KEYS.map(({ key }) => key)],
   ["daemon-manager.conf", SECTIONS.map((name) => `[${name}]`)],
-])("man %s shows %s", async (name, terms) => {
+])("the man page %s has an entry for each of %s", async (name, terms) => {
   const shown = (await page(name)).split("\n").map((line) => line.trim());
   const headed = (term: string): boolean => shown.some((line) => line.split(/[ ,]+/).includes(term));
   expect(terms.filter((term) => !headed(term))).toEqual([]);
 });
 
-test("nothing is lost to quotation, dashes or hyphens", async () => {
+test("man pages show underscores, double dashes and indented examples literally", async () => {
   const text = await page("dmctl");
   expect(text).toContain("DMCTL_SOCKET");
   expect(text).toContain("dmctl wordpress log --lines 100 --utc");
   expect(await page("daemon-manager.conf")).toContain("    @customers: @webapps");
 });
 
-test("completion is what the checkout has, and everything can be read by all", () => {
+test("installed completion files equal those of the checkout, and all accounts can read them and the man pages", () => {
   for (const [source, place] of [
     ["dmctl.bash", "bash-completion/completions/dmctl"],
     ["_dmctl", "zsh/site-functions/_dmctl"],
@@ -66,7 +66,7 @@ test("completion is what the checkout has, and everything can be read by all", (
   expect(statSync(join(share, "man/man1/dmctl.1")).mode & 0o777).toBe(0o644);
 });
 
-test("a second time nothing is written, and a page that changed is put right", async () => {
+test("a second installation writes nothing, and restores a man page that was changed", async () => {
   const place = join(share, "man/man5/daemon.conf.5");
   const before = statSync(place).mtimeMs;
   expect((await install()).stdout).toMatch(/manual and completion: installed already\n$/);

@@ -1,6 +1,6 @@
 /**
- * What is counted against a daemon's and its owner's limits, and what is not: real processes, on any machine. Where no cgroup
- * holds memory, it is the watch that these are about.
+ * What counts against the limits of a daemon and its owner: real processes, on any machine. Where no cgroup enforces memory,
+ * these are tests of the watch.
  */
 import { chmodSync, existsSync } from "node:fs";
 import { join } from "node:path";
@@ -17,22 +17,22 @@ const M = 1024 ** 2;
 let stage: Stage;
 let dora: Account;
 let supervisor: Supervisor;
-/** Whether cgroups hold memory here. */
-let counted = false;
+/** Whether cgroups enforce memory here. */
+let byCgroup = false;
 
 const idOf = (name: string): string => `${dora.name}/${name}`;
 const explained = async (name: string): Promise<Explanation> =>
   (await supervisor.ask("GET", `/v1/daemons/${encodeURIComponent(idOf(name))}/explanation`)).body as Explanation;
-/** Takes `size` MiB by and by, so that a watch must find it out, and shows by its name which one it is. */
+/** Takes `size` MiB step by step, so that the watch must notice it; its last argument is its name. */
 const hog = (name: string, size: number): string =>
   `exec perl -e 'my @kept; for (1 .. ${size}) { push @kept, "x" x 1048576 } sleep 600' ${name}`;
 const pidsOf = (name: string): number[] => processesOf(dora.uid).filter((pid) => argumentsOf(pid).at(-1) === name);
-/** Has a child of posix_spawn(3) that never comes to its exec, for it opens a FIFO that nobody writes to. */
+/** Has a child of posix_spawn(3) that never reaches its exec, because it opens a FIFO without a writer. */
 const SPAWNER = `import os
 kept = bytearray(b"x" * (40 * 1048576))
 os.posix_spawn("/bin/true", ["true"], {}, file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.environ["HOME"] + "/fifo", os.O_RDONLY, 0)])
 `;
-/** Its first thread ends, and another takes 72 MiB. */
+/** The first thread ends, and another takes 72 MiB. */
 const HEADLESS = `import ctypes, platform, threading, time
 def go():
     time.sleep(0.5)
@@ -72,13 +72,13 @@ beforeAll(async () => {
   writeScript("service/last/log/run", "exec cat >/dev/null");
   for (const name of ["site", "last"]) dora.write(`service/${name}/down`, "");
   await supervisor.start();
-  const { limits: held } = await supervisor.up(idOf("shared"));
-  counted = held.keys.some(({ key, enforcedBy }) => key === "memory" && enforcedBy === "cgroup");
+  const { limits: inForce } = await supervisor.up(idOf("shared"));
+  byCgroup = inForce.keys.some(({ key, enforcedBy }) => key === "memory" && enforcedBy === "cgroup");
 });
 afterAll(() => stage.remove());
 
-test("what processes share is shown once", async () => {
-  const usage = await until("all of its processes", async () => {
+test("usage shows memory that processes share once", async () => {
+  const usage = await until("four processes", async () => {
     const now = (await supervisor.status(idOf("shared"))).usage;
     return now?.processes === 4 && now;
   });
@@ -87,17 +87,23 @@ test("what processes share is shown once", async () => {
   await supervisor.act("stop", idOf("shared"));
 });
 
-test("a process that is just being made has its parent's memory, and nobody pays for that twice", async () => {
+test("a child of posix_spawn(3) that still shares its parent's memory is not counted twice", async () => {
   await supervisor.up(idOf("spawner"));
-  await until("a child that borrows", async () => (await supervisor.status(idOf("spawner"))).usage?.processes === 2);
+  await until(
+    "the child before its exec",
+    async () => (await supervisor.status(idOf("spawner"))).usage?.processes === 2,
+  );
   expect((await supervisor.status(idOf("spawner"))).usage?.memory).toBeLessThan(60 * M);
   await supervisor.act("start", idOf("hog"));
-  await until("the end of what has 72 MiB", async () => (await explained("hog")).lastExit?.how === "out-of-memory");
-  // It had at least as long as the other to be found out.
+  await until(
+    "the run with 72 MiB to end out of memory",
+    async () => (await explained("hog")).lastExit?.how === "out-of-memory",
+  );
+  // The watch has sampled this daemon as often as the other.
   expect(await supervisor.status(idOf("spawner"))).toMatchObject({ state: "running", respawns: 0 });
   await supervisor.act("stop", idOf("spawner"));
   await supervisor.act("start", idOf("hog"));
-  const { usage } = await until("another run", async () => {
+  const { usage } = await until("the next run", async () => {
     const now = await supervisor.status(idOf("hog"));
     return now.usage !== null && now;
   });
@@ -105,15 +111,18 @@ test("a process that is just being made has its parent's memory, and nobody pays
   await supervisor.act("stop", idOf("hog"));
 });
 
-test("memory is counted, too, when the thread that a process began with has ended", async () => {
+test("memory of a process whose first thread has ended is counted", async () => {
   await supervisor.act("start", idOf("headless"));
-  await until("its end", async () => (await explained("headless")).lastExit?.how === "out-of-memory");
+  await until(
+    "the run to end out of memory",
+    async () => (await explained("headless")).lastExit?.how === "out-of-memory",
+  );
   await supervisor.act("stop", idOf("headless"));
 });
 
-test("usage is that of all instances", async () => {
+test("usage of a daemon is the sum of its instances", async () => {
   await supervisor.up(idOf("pair"));
-  const { usage, instances } = await until("both of them", async () => {
+  const { usage, instances } = await until("two running instances", async () => {
     const now = await supervisor.status(idOf("pair"));
     return now.instances.filter(({ state }) => state === "running").length === 2 && now;
   });
@@ -121,29 +130,29 @@ test("usage is that of all instances", async () => {
   await supervisor.act("stop", idOf("pair"));
 });
 
-test("a file's own limit-nproc gives no more processes than the owner's budget", async () => {
+test("limit-nproc= of a conf file does not raise the owner's budget of processes", async () => {
   await supervisor.act("start", idOf("many"));
-  // Those that have ended and that nobody has asked for yet count, too.
-  await until("a refusal", () => existsSync(join(dora.home, "refused")));
+  // Zombies count, too.
+  await until("a refused fork", () => existsSync(join(dora.home, "refused")));
   expect(processesOf(dora.uid).length).toBeLessThanOrEqual(12);
   await supervisor.act("stop", idOf("many"));
 });
 
-test("a log/run counts against its owner's budget, and is ended for it; its daemon is not", async () => {
+test("a log/run that exceeds its owner's memory budget is killed, and its daemon goes on", async () => {
   const { pid } = await supervisor.up(idOf("site"));
-  const [logger = 0] = await until("its logger", () => pidsOf("logger").length > 0 && pidsOf("logger"));
-  if (!counted) expect(limitsOf(logger)["Max data size"]).toBe(`${2 * 96 * M} ${2 * 96 * M}`);
-  await until("another logger", () => !pidsOf("logger").includes(logger));
-  if (!counted) expect(supervisor.text()).toMatch(/its log\/run is killed: out of memory: used \S+ \S+ of 96 MiB/);
+  const [logger = 0] = await until("the logger", () => pidsOf("logger").length > 0 && pidsOf("logger"));
+  if (!byCgroup) expect(limitsOf(logger)["Max data size"]).toBe(`${2 * 96 * M} ${2 * 96 * M}`);
+  await until("a new logger", () => !pidsOf("logger").includes(logger));
+  if (!byCgroup) expect(supervisor.text()).toMatch(/its log\/run is killed: out of memory: used \S+ \S+ of 96 MiB/);
   expect(await supervisor.status(idOf("site"))).toMatchObject({ pid, state: "running", respawns: 0 });
   await supervisor.act("stop", idOf("site"));
 });
 
-test("a finish likewise", async () => {
+test("a finish that exceeds its owner's memory budget is killed", async () => {
   await supervisor.up(idOf("last"));
   const stopping = supervisor.act("stop", idOf("last"));
-  const [finish = 0] = await until("its finish", () => pidsOf("finish").length > 0 && pidsOf("finish"));
-  if (!counted) expect(limitsOf(finish)["Max data size"]).toBe(`${2 * 96 * M} ${2 * 96 * M}`);
+  const [finish = 0] = await until("the finish", () => pidsOf("finish").length > 0 && pidsOf("finish"));
+  if (!byCgroup) expect(limitsOf(finish)["Max data size"]).toBe(`${2 * 96 * M} ${2 * 96 * M}`);
   expect((await stopping).ok).toBe(true);
-  if (!counted) expect(supervisor.text()).toMatch(/its finish is killed: out of memory: used \S+ \S+ of 96 MiB/);
+  if (!byCgroup) expect(supervisor.text()).toMatch(/its finish is killed: out of memory: used \S+ \S+ of 96 MiB/);
 });

@@ -1,4 +1,4 @@
-/** Common mistakes, each really made, and what dmctl prints: what failed, on what, why, and what to do, in three lines. */
+/** Common mistakes, and the message of dmctl for each: what failed, on what, why, and what to do, in at most three lines. */
 import { once } from "node:events";
 import { chmodSync, chownSync } from "node:fs";
 import { createServer, type Server } from "node:net";
@@ -40,8 +40,8 @@ afterAll(async () => {
 const dmctl = (account: Account, ...words: string[]): Promise<Ended> =>
   account.run([toolbox.node, toolbox.dmctl, ...words]);
 
-/** What is printed, which must fit; with the names of the accounts as they are without this run's prefix. */
-const told = ({ code, stdout, stderr }: Ended, exit: number): string[] => {
+/** Lines of the error message, at most three; account names appear without the prefix of this test run. */
+const messageOf = ({ code, stdout, stderr }: Ended, exit: number): string[] => {
   const lines = stderr.trimEnd().split("\n");
   expect([code, stdout, lines.length <= 3]).toEqual([exit, "", true]);
   return [amy, bob, david, eve].reduce(
@@ -50,7 +50,7 @@ const told = ({ code, stdout, stderr }: Ended, exit: number): string[] => {
   );
 };
 
-/** Writes a daemon's file and starts it; without autostart, so that nothing has happened before. */
+/** Writes a conf file and starts its daemon; without autostart, so that this is the first start. */
 const start = async (name: string, ...lines: string[]): Promise<Ended> => {
   amy.writeConf(name, ...lines, "autostart = no");
   await dmctl(amy, "rescan");
@@ -58,29 +58,29 @@ const start = async (name: string, ...lines: string[]): Promise<Ended> => {
 };
 const conf = (name: string): string => `/home/amy/.daemon-manager/daemons/${name}.conf`;
 
-test("not in the policy", async () => {
+test("dmctl tells an account that is not in the policy to ask root for [runs_as]", async () => {
   const ended = await eve.run([toolbox.node, toolbox.dmctl, "status"], { env: { DMCTL_SOCKET: supervisor.socket } });
-  expect(told(ended, 3)).toEqual([
+  expect(messageOf(ended, 3)).toEqual([
     "dmctl: eve is not in the policy, so may neither run nor manage daemons here.",
     "Ask root to add you to [runs_as] in daemon-manager.conf and to run `dmctl rescan`.",
   ]);
 });
 
-test("running as somebody whom the policy does not grant", async () => {
-  expect(told(await start("granted", "start = id", `user = ${bob.name}`), 1)).toEqual([
+test("dmctl start reports a user= that the policy does not grant", async () => {
+  expect(messageOf(await start("granted", "start = id", `user = ${bob.name}`), 1)).toEqual([
     'dmctl: cannot start "amy/granted": it may not run as "bob": no line of [runs_as] lets amy run daemons as bob',
     "Correct user= with `dmctl edit amy/granted`, or ask root to grant it in [runs_as] and to run `dmctl rescan`.",
   ]);
 });
 
-test("running as somebody who does not exist", async () => {
-  expect(told(await start("ghost", "start = id", "user = ghost"), 1)).toEqual([
+test("dmctl start reports a user= that does not exist", async () => {
+  expect(messageOf(await start("ghost", "start = id", "user = ghost"), 1)).toEqual([
     'dmctl: cannot start "amy/ghost": it may not run as "ghost": there is no account "ghost" on this machine',
     "Correct user= with `dmctl edit amy/ghost`, or ask root to grant it in [runs_as] and to run `dmctl rescan`.",
   ]);
 });
 
-test("owning daemons without being in the policy any more", async () => {
+test("dmctl start reports an owner who is no longer in the policy", async () => {
   const policy = ["[manages]", `${david.name}: ${amy.name}, ${bob.name}`];
   stage.writePolicy(supervisor, ["[runs_as]", amy.name, ...policy]);
   await supervisor.rescan();
@@ -89,59 +89,59 @@ test("owning daemons without being in the policy any more", async () => {
   });
   stage.writePolicy(supervisor, ["[runs_as]", amy.name, bob.name, ...policy]);
   await supervisor.rescan();
-  expect(told(ended, 1)).toEqual([
+  expect(messageOf(ended, 1)).toEqual([
     'dmctl: cannot start "bob/wordpress": the policy does not let bob run daemons; root grants it in [runs_as]',
     "Ask root to put bob on the left of [runs_as] and to run `dmctl rescan`.",
   ]);
 });
 
-test("a working directory that is not there", async () => {
-  expect(told(await start("lost", "dir = ~/nowhere", "start = id"), 1)).toEqual([
+test("dmctl start reports a dir= that does not exist", async () => {
+  expect(messageOf(await start("lost", "dir = ~/nowhere", "start = id"), 1)).toEqual([
     'dmctl: cannot start "amy/lost": entering /home/amy/nowhere: no such directory, or no permission to reach it',
     "Make that directory so that amy may enter it, or correct dir= with `dmctl edit amy/lost`.",
   ]);
 });
 
-test("a program that is not there", async () => {
-  expect(told(await start("absent", "start = exec php-cgj -q", "output = log"), 1)).toEqual([
+test("dmctl start reports a program that does not exist, with the shell's message", async () => {
+  expect(messageOf(await start("absent", "start = exec php-cgj -q", "output = log"), 1)).toEqual([
     'dmctl: cannot start "amy/absent": exited with code 127 (the shell does not find a program that `start` names)',
     expect.stringMatching(/^it wrote: .*php-cgj: not found$/),
     "Install that program or write its whole path: `dmctl edit amy/absent`.",
   ]);
 });
 
-test("a program that may not be executed", async () => {
+test("dmctl start reports a program that may not be executed", async () => {
   amy.write("app", "#!/bin/sh\n", 0o644);
-  expect(told(await start("plain", "dir = ~/", "start = exec ./app"), 1)).toEqual([
+  expect(messageOf(await start("plain", "dir = ~/", "start = exec ./app"), 1)).toEqual([
     'dmctl: cannot start "amy/plain": exited with code 126 (the shell may not run a program that `start` names)',
     "Let amy execute that program (chmod +x), or correct start= with `dmctl edit amy/plain`.",
   ]);
 });
 
-test("a port that is taken", async () => {
+test("dmctl start reports the program's own message when its port is in use", async () => {
   const { port } = listener.address() as { port: number };
-  // Perl, because it is soon there: what fails later than 0.1 s after its start counts as started.
+  // Perl starts quickly: a program that fails later than 0.1 s after its start counts as started.
   const bind = `socket(my $s, PF_INET, SOCK_STREAM, 0); bind($s, pack_sockaddr_in(${port}, INADDR_LOOPBACK))`;
   const program = `${bind} or die "cannot listen at port ${port}: $!\\n"; sleep`;
   const ended = await start("taken", `start = exec perl -MSocket -e '${program}'`, "output = log");
-  expect(told(ended, 1)).toEqual([
+  expect(messageOf(ended, 1)).toEqual([
     'dmctl: cannot start "amy/taken": exited with code 98',
     `it wrote: cannot listen at port ${port}: Address already in use`,
     "Fix that and start it again; `dmctl amy/taken log` shows its last lines.",
   ]);
 });
 
-test("a program that fails and keeps no log", async () => {
-  expect(told(await start("mute", "start = exit 3"), 1)).toEqual([
+test("dmctl start suggests output=log when a program without a log fails", async () => {
+  expect(messageOf(await start("mute", "start = exit 3"), 1)).toEqual([
     'dmctl: cannot start "amy/mute": exited with code 3',
     "Write output=log with `dmctl edit amy/mute`; then `dmctl amy/mute log` shows what it says.",
   ]);
 });
 
-test("a log directory that the owner may not write", async () => {
+test("dmctl start reports a log directory that the owner may not write to", async () => {
   amy.makeDirectory(".daemon-manager/logs/sealed");
   chmodSync(`${amy.home}/.daemon-manager/logs/sealed`, 0o550);
-  expect(told(await start("sealed", "start = exec sleep 1000", "output = log"), 1)).toEqual([
+  expect(messageOf(await start("sealed", "start = exec sleep 1000", "output = log"), 1)).toEqual([
     'dmctl: cannot start "amy/sealed": opening its log: amy may not make files in /home/amy/.daemon-manager/logs/sealed (EACCES)',
     "Let the owner write to its log's directory, or write output=discard.",
   ]);
@@ -149,7 +149,7 @@ test("a log directory that the owner may not write", async () => {
 
 test.each([
   [
-    "a link to where its owner may not write",
+    "a link to a directory that its owner may not write to",
     "/etc",
     "is a link to /etc, in which amy may not make files (EACCES); put a directory there",
   ],
@@ -159,38 +159,38 @@ test.each([
     "is a link to /nonexistent, in which amy may not make files (ENOENT); put a directory there",
   ],
   ["a file", undefined, "is no directory; put one there"],
-])("a log directory that is %s", async (_, target, reason) => {
+])("dmctl start reports a log directory that is %s", async (_, target, reason) => {
   const directory = ".daemon-manager/logs/astray";
   if (target === undefined) amy.write(directory, "");
   else await amy.run(["ln", "-s", target, `${amy.makeDirectory(".daemon-manager/logs")}/astray`]);
   const ended = await start("astray", "start = exec sleep 1000", "output = log");
   await amy.run(["rm", `${amy.home}/${directory}`]);
-  expect(told(ended, 1)).toEqual([
+  expect(messageOf(ended, 1)).toEqual([
     `dmctl: cannot start "amy/astray": opening its log: /home/amy/${directory} ${reason}`,
     "Let the owner write to its log's directory, or write output=discard.",
   ]);
 });
 
-test("a conf file that is somebody else's", async () => {
+test("dmctl start reports a conf file that belongs to another account", async () => {
   chownSync(amy.writeConf("foreign", "start = id", "autostart = no"), bob.uid, bob.gid);
   await dmctl(amy, "rescan");
-  expect(told(await dmctl(amy, "start", "foreign"), 1)).toEqual([
+  expect(messageOf(await dmctl(amy, "start", "foreign"), 1)).toEqual([
     `dmctl: cannot start "amy/foreign": ${conf("foreign")}: it belongs to uid ${bob.uid}, not to amy; chown it`,
     "When that is put right, `dmctl start amy/foreign` reads the file again.",
   ]);
 });
 
-test("no start line, or one that says nothing", async () => {
-  expect(told(await start("idle", "dir = /"), 1)).toEqual([
+test("dmctl start reports a conf file with a missing or empty start line", async () => {
+  expect(messageOf(await start("idle", "dir = /"), 1)).toEqual([
     `dmctl: cannot start "amy/idle": ${conf("idle")}: there is no "start" line: expected one like "start = exec COMMAND"`,
     "When that is put right, `dmctl start amy/idle` reads the file again.",
   ]);
-  expect(told(await start("empty", "start ="), 1)[0]).toBe(
+  expect(messageOf(await start("empty", "start ="), 1)[0]).toBe(
     `dmctl: cannot start "amy/empty": ${conf("empty")}:1: start: expected a command: one line of shell, found nothing`,
   );
 });
 
-test("a key that is misspelt", async () => {
+test("dmctl start warns about a misspelt key and suggests the right one", async () => {
   const { code, stdout, stderr } = await start("typo", "start = exec sleep 1000", "ouptut = log");
   expect([code, stdout.split(" ")[1]]).toEqual([0, "running,"]);
   expect(stderr).toBe(
@@ -198,61 +198,61 @@ test("a key that is misspelt", async () => {
   );
 });
 
-test("a daemon's name that is misspelt: only what the caller may control is suggested", async () => {
+test("dmctl suggests a name for a misspelt one, but only of a daemon that the caller may control", async () => {
   bob.writeConf("wordpres", "start = exec sleep 1000");
   await supervisor.rescan();
-  expect(told(await dmctl(amy, "restart", "wordpres"), 3)).toEqual([
+  expect(messageOf(await dmctl(amy, "restart", "wordpres"), 3)).toEqual([
     'dmctl: There is no daemon "wordpres" that amy may control. Did you mean "wordpress"?',
     "`dmctl list` names those there are; `dmctl rescan` looks for new files.",
   ]);
-  const full = told(await dmctl(amy, "restart", `${amy.name}/wordpress1`), 3);
+  const full = messageOf(await dmctl(amy, "restart", `${amy.name}/wordpress1`), 3);
   expect(full[0]).toBe(
     'dmctl: There is no daemon "amy/wordpress1" that amy may control. Did you mean "amy/wordpress"?',
   );
-  const foreign = told(await dmctl(amy, "restart", `${bob.name}/wordpres`), 3);
+  const foreign = messageOf(await dmctl(amy, "restart", `${bob.name}/wordpres`), 3);
   expect(foreign[0]).toBe('dmctl: There is no daemon "bob/wordpres" that amy may control.');
 });
 
-test("a name that several daemons have", async () => {
-  expect(told(await dmctl(david, "stop", "wordpress"), 3)).toEqual([
+test("dmctl lists the full names when several daemons have the same name", async () => {
+  expect(messageOf(await dmctl(david, "stop", "wordpress"), 3)).toEqual([
     'dmctl: 2 daemons are called "wordpress"; write one of them in full:',
     "  amy/wordpress",
     "  bob/wordpress",
   ]);
 });
 
-test("a signal that is none", async () => {
-  expect(told(await dmctl(amy, "wordpress", "kill", "-TREM"), 2)).toEqual([
+test("dmctl kill refuses an unknown signal and shows an example", async () => {
+  expect(messageOf(await dmctl(amy, "wordpress", "kill", "-TREM"), 2)).toEqual([
     'dmctl: "-TREM" is no signal that can be sent; write it as in "dmctl wordpress kill -HUP"',
     '"dmctl help" shows the commands',
   ]);
 });
 
-test("no supervisor", async () => {
+test("dmctl reports a missing supervisor with exit code 4 and the command to start one", async () => {
   const env = { DMCTL_SOCKET: "/nonexistent/command.sock" };
-  expect(told(await amy.run([toolbox.node, toolbox.dmctl, "status"], { env }), 4)).toEqual([
+  expect(messageOf(await amy.run([toolbox.node, toolbox.dmctl, "status"], { env }), 4)).toEqual([
     "dmctl: no supervisor: there is no socket at /nonexistent/command.sock",
     'start one with "./dmhost up", or unset DMCTL_SOCKET',
   ]);
 });
 
-test("a home that a group may write", async () => {
+test("dmctl rescan and start report a home that its group may write to", async () => {
   chmodSync(amy.home, 0o770);
-  expect(told(await dmctl(amy, "rescan"), 1)).toEqual([
+  expect(messageOf(await dmctl(amy, "rescan"), 1)).toEqual([
     "dmctl: /home/amy: others than amy may write to it (mode 0770); chmod go-w it",
   ]);
-  expect(told(await dmctl(amy, "start", "mute"), 1)).toEqual([
+  expect(messageOf(await dmctl(amy, "start", "mute"), 1)).toEqual([
     `dmctl: cannot start "amy/mute": ${conf("mute")}: /home/amy: others than amy may write to it (mode 0770); chmod go-w it`,
     "When that is put right, `dmctl start amy/mute` reads the file again.",
   ]);
   chmodSync(amy.home, 0o750);
 });
 
-test("a conf directory that is somebody else's", async () => {
+test("dmctl rescan reports a conf directory that belongs to another account", async () => {
   const directory = `${amy.home}/.daemon-manager/daemons`;
   chmodSync(directory, 0o755);
   chownSync(directory, bob.uid, bob.gid);
-  expect(told(await dmctl(amy, "rescan"), 1)).toEqual([
+  expect(messageOf(await dmctl(amy, "rescan"), 1)).toEqual([
     `dmctl: /home/amy/.daemon-manager/daemons: belongs to uid ${bob.uid}, not to amy; chown it`,
   ]);
   chownSync(directory, amy.uid, amy.gid);

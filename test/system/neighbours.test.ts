@@ -1,6 +1,6 @@
 /**
- * One tenant's runaway daemons beside the site of another: a fork bomb, a slow and an instant memory hog, a busy loop and a
- * log flood at once, all within a budget that is small against the machine.
+ * One tenant's runaway daemons beside another tenant's site: a fork bomb, a slow and an instant memory hog, a busy loop and
+ * a log flood at once, all within a small budget.
  */
 import { chmodSync } from "node:fs";
 import { join } from "node:path";
@@ -14,8 +14,8 @@ import type { Supervisor } from "./supervisor.ts";
 import { WebServer } from "./web-server.ts";
 
 /**
- * A machine that is busy otherwise delays single visits. Hence several rounds of them, quiet ones before and after the wild
- * ones; what counts is the 99th percentile of the middle round of each kind.
+ * Other load on the machine delays single requests. So there are several rounds, quiet ones before and after the noisy ones,
+ * and the test compares the median of the rounds' 99th percentiles.
  */
 const ROUNDS = 3;
 const VISITS = 200;
@@ -56,7 +56,7 @@ beforeAll(async () => {
   chmodSync(quiet.home, 0o711);
   quiet.write("www/index.php", "<?php echo 'here';");
   chmodSync(join(quiet.home, "www"), 0o755);
-  // By itself php-cgi ends after 500 requests.
+  // By default php-cgi exits after 500 requests.
   const start = "start = PHP_FCGI_MAX_REQUESTS=0 exec php-cgi";
   quiet.writeConf("site", "listen = fastcgi", start, `host = ${HOST}`, "docroot = ~/www");
   for (const [name, start] of Object.entries({ [BOMB]: bomb(120, 0.001), ...OTHERS })) {
@@ -65,20 +65,20 @@ beforeAll(async () => {
   await supervisor.start();
   await web.start();
   const hosts = async () => (await supervisor.status(`${quiet.name}/site`)).hosts;
-  await until("the site", async () => (await hosts()).some(({ state }) => state === "published"));
+  await until("the site to be published", async () => (await hosts()).some(({ state }) => state === "published"));
 });
 afterAll(async () => {
   await web?.stop();
   await stage?.remove();
 });
 
-/** The median and the 99th percentile, in ms, of how long some visits took; every one has to be answered. */
+/** Sends requests, each of which must be answered; returns the median and the 99th percentile of their times in ms. */
 const visit = async (): Promise<{ median: number; p99: number }> => {
   const times: number[] = [];
   for (let count = 0; count < VISITS; count += 1) {
-    const begun = performance.now();
+    const start = performance.now();
     const { status, body } = await web.visit(HOST);
-    times.push(performance.now() - begun);
+    times.push(performance.now() - start);
     expect([status, body]).toEqual([200, "here"]);
   }
   times.sort((a, b) => a - b);
@@ -88,19 +88,20 @@ const visit = async (): Promise<{ median: number; p99: number }> => {
 const middle = (numbers: readonly number[]): number =>
   [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
 
-/** Asks something of all of the runaways; gives the answers. */
+/** Runs `work` for every runaway daemon; returns the results. */
 const each = <T>(work: (name: string) => Promise<T>): Promise<T[]> =>
   Promise.all([BOMB, ...Object.keys(OTHERS)].map(work));
 
 const runWild = async (): Promise<void> => {
-  // The bomb is the last: what begins beside it gets hardly any of its owner's time.
+  // The bomb is started last, because a start beside it gets hardly any CPU time of its owner.
   await Promise.all(Object.keys(OTHERS).map((name) => supervisor.act("start", idOf(name))));
   await supervisor.act("start", idOf(BOMB));
-  await until("a bomb that has gone off", () => processesOf(noisy.uid).length >= 12);
+  await until("12 processes of the noisy tenant", () => processesOf(noisy.uid).length >= 12);
 };
 
-const WILD = "a tenant gone wild costs its neighbour neither a visitor nor a process, and hardly any time";
-test(WILD, { timeout: 600_000 }, async ({ annotate }) => {
+const TITLE =
+  "a tenant's runaway daemons cost another tenant's site no request and no respawn, and at most double its p99 latency";
+test(TITLE, { timeout: 600_000 }, async ({ annotate }) => {
   const site = `${quiet.name}/site`;
   const before = await supervisor.status(site);
   const { limits, warnings } = await supervisor.status(idOf("busy"));
@@ -108,7 +109,7 @@ test(WILD, { timeout: 600_000 }, async ({ annotate }) => {
   await visit();
   const p99: { quiet: number[]; wild: number[] } = { quiet: [], wild: [] };
   const measure = async (kind: keyof typeof p99): Promise<void> => {
-    // Where nothing holds processor time there is no more to be shown than that everybody is answered.
+    // Where nothing limits CPU time, the test can only show that every request is answered.
     for (let round = 0; round < (by === "cgroup" ? ROUNDS : 1); round += 1) {
       const times = await visit();
       p99[kind].push(times.p99);
@@ -119,7 +120,7 @@ test(WILD, { timeout: 600_000 }, async ({ annotate }) => {
   await runWild();
   await measure("wild");
   await each((name) => supervisor.act("stop", idOf(name)));
-  await until("peace", () => processesOf(noisy.uid).length === 0);
+  await until("every process of the noisy tenant to end", () => processesOf(noisy.uid).length === 0);
   await measure("quiet");
   const { pid, respawns } = await supervisor.status(site);
   expect([pid, respawns]).toEqual([before.pid, 0]);

@@ -1,4 +1,4 @@
-/** Where there are no cgroups, a run's processes are found by /proc: never somebody else's who has got a pid of it. */
+/** Without cgroups a run's processes are found in /proc: processes that reuse its pids are never signalled. */
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -7,7 +7,7 @@ import { expect, test } from "vitest";
 const OS = join(import.meta.dirname, "../../apps/supervisor/src/os");
 const LAST_PID = "/proc/sys/kernel/ns_last_pid";
 
-/** What both programs begin with; each is the first process of a pid namespace, which ends with it. */
+/** Common start of both programs; each is process 1 of a pid namespace, which ends with it. */
 const PRELUDE = `
   import { spawn } from "node:child_process";
   import { once } from "node:events";
@@ -40,7 +40,7 @@ const outcome = (program: string): unknown => {
   return JSON.parse(execFileSync("unshare", argv, { encoding: "utf8" }));
 };
 
-test.skipIf(!existsSync(LAST_PID))("clearing a run away spares a session that has got the pid of its leader", () => {
+test.skipIf(!existsSync(LAST_PID))("clearing a run spares a session that reuses the pid of the run's leader", () => {
   const spared = outcome(`
     const former = begin("echo $$; exec sleep 1000");
     const leader = identify(await former.told);
@@ -56,7 +56,7 @@ test.skipIf(!existsSync(LAST_PID))("clearing a run away spares a session that ha
 });
 
 test.skipIf(!existsSync(LAST_PID))(
-  "a kill spares a session that has got the number of the run's, which has ended",
+  "killing a run spares a session that reuses the session id of the run, which has ended",
   () => {
     const [own, spared] = outcome(`
     const former = begin("setsid sh -c 'echo $$; exec sleep 1000' & wait");

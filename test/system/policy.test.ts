@@ -1,4 +1,4 @@
-/** The policy file as root keeps it, and as root must not keep it. */
+/** The policy file: where it is found, when it is refused, and how a new one takes effect. */
 
 import { once } from "node:events";
 import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -25,7 +25,7 @@ beforeAll(async () => {
 });
 afterAll(() => stage.remove());
 
-/** Starts a supervisor whose policy file has been spoilt; gives its exit code and what it said. */
+/** Starts a supervisor whose policy file has been spoilt; returns its exit code and its log. */
 const tryWith = async (spoil: (path: string) => void): Promise<string> => {
   refused += 1;
   const spoilt = stage.supervisor(`refused${refused}`, ["[runs_as]", alice.name]);
@@ -46,7 +46,7 @@ test.each<[string, (path: string) => void, string]>([
     "POLICY: others than its owner may write to the policy file (mode 0646); chmod go-w it",
   ],
   [
-    "a tenant's",
+    "owned by a tenant",
     (path) => chownSync(path, alice.uid, alice.gid),
     "POLICY: the policy file belongs to uid UID; chown root it",
   ],
@@ -60,28 +60,28 @@ test.each<[string, (path: string) => void, string]>([
   ],
   ["missing", (path) => rmSync(path), "POLICY: the policy file cannot be opened: ENOENT"],
   [
-    "wrong",
+    "malformed",
     (path) => writeFileSync(path, "[runs_as]\namy\n\n[run_as\n[mangles]\n"),
     'POLICY:4: the "]" is missing: expected a section header such as [runs_as], found "[run_as"',
   ],
 ])("a policy file that is %s is refused, with exit code 1 and the reason", async (_, spoil, reason) => {
-  const said = await tryWith(spoil);
-  expect(said.split("\n")[0]).toBe(`1 dmhost supervisor: ${reason.replace("UID", String(alice.uid))}`);
+  const output = await tryWith(spoil);
+  expect(output.split("\n")[0]).toBe(`1 dmhost supervisor: ${reason.replace("UID", String(alice.uid))}`);
 });
 
 test.each([
   ["/etc/daemon-manager.conf", ["daemon-manager.conf"]],
-  ["/etc/daemon-manager.conf before the other", ["daemon-manager.conf", "daemon-manager/daemon-manager.conf"]],
-  ["/etc/daemon-manager/daemon-manager.conf where that alone is", ["daemon-manager/daemon-manager.conf"]],
-])("without --config the policy is %s", async (_, [used = "", ...others]) => {
+  ["/etc/daemon-manager.conf even if the other exists", ["daemon-manager.conf", "daemon-manager/daemon-manager.conf"]],
+  ["/etc/daemon-manager/daemon-manager.conf if only that exists", ["daemon-manager/daemon-manager.conf"]],
+])("a supervisor without --config uses %s", async (_, [used = "", ...others]) => {
   refused += 1;
   const etc = join(stage.directory, `etc${refused}`);
-  // A /etc of its own, which only this supervisor sees.
+  // A copy of /etc that only this supervisor sees.
   await succeed("cp", "-a", "/etc", etc);
   await succeed("rm", "-rf", join(etc, "daemon-manager"), join(etc, "daemon-manager.conf"));
   mkdirSync(join(etc, "daemon-manager"));
   const own = stage.supervisor(`own${refused}`, [], {
-    untold: true,
+    withoutConfig: true,
     through: ["unshare", "--mount", "sh", "-c", `mount --bind ${etc} /etc && exec "$@"`, "sh"],
   });
   writeFileSync(join(etc, used), `${readFileSync(own.config, "utf8")}[runs_as]\n${alice.name}\n`);
@@ -91,13 +91,13 @@ test.each([
   await own.end("SIGTERM");
 });
 
-test("without --config and without a policy, the first place is named", async () => {
+test("a supervisor without --config and without a policy exits with 1 and names the first path", async () => {
   refused += 1;
   const etc = join(stage.directory, `etc${refused}`);
   await succeed("cp", "-a", "/etc", etc);
   await succeed("rm", "-rf", join(etc, "daemon-manager"), join(etc, "daemon-manager.conf"));
   const own = stage.supervisor(`own${refused}`, [], {
-    untold: true,
+    withoutConfig: true,
     through: ["unshare", "--mount", "sh", "-c", `mount --bind ${etc} /etc && exec "$@"`, "sh"],
   });
   const [code] = (await once(own.spawn(), "exit")) as [number];
@@ -107,19 +107,19 @@ test("without --config and without a policy, the first place is named", async ()
   ]);
 });
 
-test("every error of a policy file is told", async () => {
-  const said = await tryWith((path) => writeFileSync(path, "amy\n[mangles]\n[settings]\ncolour = red\n"));
-  expect(said.match(/POLICY:\d+:/g)).toEqual(["POLICY:1:", "POLICY:2:", "POLICY:4:"]);
+test("a supervisor with a bad policy file reports every error in it", async () => {
+  const output = await tryWith((path) => writeFileSync(path, "amy\n[mangles]\n[settings]\ncolour = red\n"));
+  expect(output.match(/POLICY:\d+:/g)).toEqual(["POLICY:1:", "POLICY:2:", "POLICY:4:"]);
 });
 
-test("an unknown account is reported with its line, and the rest works", async () => {
+test("an unknown account in the policy is reported with its line, and the other lines are in force", async () => {
   const line = readFileSync(supervisor.config, "utf8").split("\n").indexOf("dmt-nobody-at-all") + 1;
   const problems = supervisor.log().flatMap(({ problem }) => problem ?? []);
   expect(problems).toEqual([expect.stringMatching(new RegExp(`:${line}: there is no user "dmt-nobody-at-all"`))]);
   await supervisor.reaches(`${alice.name}/one`, "running");
 });
 
-test("SIGHUP puts a new policy in force: what it forbids is stopped, and nothing else", async () => {
+test("SIGHUP puts a new policy in force and stops only the daemons that it forbids", async () => {
   const { pid } = await supervisor.reaches(`${alice.name}/one`, "running");
   const evicted = await supervisor.reaches(`${bob.name}/one`, "running");
   stage.writePolicy(supervisor, ["[runs_as]", alice.name]);
@@ -136,7 +136,7 @@ test("SIGHUP puts a new policy in force: what it forbids is stopped, and nothing
   await supervisor.reaches(`${bob.name}/one`, "running", evicted.pid);
 });
 
-test("a broken policy is refused and the old one stays", async () => {
+test("SIGHUP and rescan refuse a malformed policy, and the former policy stays in force", async () => {
   const { pid } = await supervisor.reaches(`${bob.name}/one`, "running");
   writeFileSync(supervisor.config, "[runs_as\n");
   supervisor.signal("SIGHUP");

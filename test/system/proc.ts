@@ -1,9 +1,9 @@
-/** What /proc says of processes: the kernel's account of what a daemon got. */
+/** Reads processes in /proc: ids, environment, descriptors, limits, CPU time. */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
 const read = (pid: number, file: string): string => readFileSync(`/proc/${pid}/${file}`, "latin1");
 
-/** The lines of /proc/PID/status by their names. */
+/** Lines of /proc/PID/status by their names. */
 export const statusOf = (pid: number): ReadonlyMap<string, string> =>
   new Map(
     read(pid, "status")
@@ -12,7 +12,7 @@ export const statusOf = (pid: number): ReadonlyMap<string, string> =>
       .map(([name = "", value = ""]) => [name, value.trim()]),
   );
 
-/** A status line of numbers, in ascending order. */
+/** Numbers of a status line, in ascending order. */
 export const numbersOf = (pid: number, line: "Uid" | "Gid" | "Groups"): number[] =>
   (statusOf(pid).get(line) ?? "")
     .split(/\s+/)
@@ -20,7 +20,7 @@ export const numbersOf = (pid: number, line: "Uid" | "Gid" | "Groups"): number[]
     .map(Number)
     .sort((a, b) => a - b);
 
-/** The environment that a process began with. */
+/** Environment with which a process was exec'd. */
 export const environmentOf = (pid: number): Record<string, string> =>
   Object.fromEntries(
     read(pid, "environ")
@@ -29,7 +29,7 @@ export const environmentOf = (pid: number): Record<string, string> =>
       .map((entry) => [entry.slice(0, entry.indexOf("=")), entry.slice(entry.indexOf("=") + 1)]),
   );
 
-/** Its arguments; none once it has ended. */
+/** Arguments of a process; none once it has ended. */
 export const argumentsOf = (pid: number): string[] => {
   try {
     return read(pid, "cmdline").split("\0").slice(0, -1);
@@ -38,7 +38,7 @@ export const argumentsOf = (pid: number): string[] => {
   }
 };
 
-/** Its name as the kernel has it, "" once it has ended. */
+/** Name of a process in the kernel (comm); "" once it has ended. */
 export const nameOf = (pid: number): string => {
   try {
     return read(pid, "comm").trimEnd();
@@ -47,7 +47,7 @@ export const nameOf = (pid: number): string => {
   }
 };
 
-/** Its open descriptors and what they are. */
+/** Open descriptors of a process and the files behind them. */
 export const descriptorsOf = (pid: number): ReadonlyMap<number, string> =>
   new Map(readdirSync(`/proc/${pid}/fd`).map((fd) => [Number(fd), readlinkSync(`/proc/${pid}/fd/${fd}`)]));
 
@@ -57,13 +57,13 @@ const statOf = (pid: number): string[] => {
   return text.slice(text.lastIndexOf(")") + 2).split(" ");
 };
 
-/** Session of a process. */
+/** Session id of a process. */
 export const sessionOf = (pid: number): number => Number(statOf(pid)[3]);
 
-/** Its nice value. */
+/** Nice value of a process. */
 export const niceOf = (pid: number): number => Number(statOf(pid)[16]);
 
-/** Its limits by the names that the kernel has for them (`Max open files`), each `SOFT HARD`. */
+/** Rlimits of a process by the kernel's names (`Max open files`), each `SOFT HARD`. */
 export const limitsOf = (pid: number): Record<string, string> =>
   Object.fromEntries(
     read(pid, "limits")
@@ -72,13 +72,13 @@ export const limitsOf = (pid: number): Record<string, string> =>
       .map((line) => [line.slice(0, 26).trim(), line.slice(26).trim().split(/\s+/).slice(0, 2).join(" ")]),
   );
 
-/** Ticks after boot at which it started. */
+/** Start time of a process, in ticks after boot. */
 export const startTimeOf = (pid: number): number => Number(statOf(pid)[19]);
 
-/** Processor time that a process has taken so far, in ticks of the kernel's. */
+/** CPU time of a process so far, in the kernel's ticks. */
 export const ticksOf = (pid: number): number => Number(statOf(pid)[11]) + Number(statOf(pid)[12]);
 
-/** Whether the process runs; one that has only not been waited for does not. */
+/** Whether a process runs; a zombie does not. */
 export const isRunning = (pid: number): boolean => {
   try {
     return pid > 1 && !/^[ZX]/.test(statOf(pid)[0] ?? "Z");
@@ -93,16 +93,16 @@ export const allProcesses = (): number[] =>
     .filter((entry) => /^\d+$/.test(entry))
     .map(Number);
 
-/** Kills a process, if it still is there. */
+/** Kills a process if it still exists. */
 export const kill = (pid: number): void => {
   try {
     process.kill(pid, "SIGKILL");
   } catch {
-    // It has ended meanwhile.
+    // The process has ended.
   }
 };
 
-/** Pids of the running processes that this account owns. */
+/** Pids of the running processes of an account. */
 export const processesOf = (uid: number): number[] =>
   allProcesses().filter((pid) => {
     try {
@@ -112,7 +112,7 @@ export const processesOf = (uid: number): number[] =>
     }
   });
 
-/** Pids of a process' children, those that have ended and not been waited for included. */
+/** Pids of a process's children, including zombies. */
 export const childrenOf = (pid: number): number[] =>
   read(pid, `task/${pid}/children`)
     .split(" ")

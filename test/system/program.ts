@@ -1,12 +1,12 @@
-/** Programs that are run to their end, and the patience that tests have with what takes its time. */
+/** Runs programs to their end, and polls for conditions. */
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** The checkout that is tested. */
+/** The checkout under test. */
 export const CHECKOUT = join(import.meta.dirname, "../..");
 
-/** Where the programs are as `node build.ts` makes them; undefined where those of the checkout are tested as they are. */
+/** Directory of the programs that `node build.ts` makes; undefined to test the sources of the checkout. */
 const BUILT = process.env["DMHOST_TEST_PROGRAMS"];
 const NODE = join(CHECKOUT, "node_modules/.bin/node");
 /** The supervisor under test: program and first arguments. */
@@ -18,22 +18,22 @@ export const SUPERVISOR: readonly string[] =
 export const DMCTL: readonly string[] =
   BUILT === undefined ? [NODE, join(CHECKOUT, "apps/dmctl/src/main.ts")] : [join(BUILT, "dmctl")];
 
-/** How a program ended; `code` is undefined when a signal ended it. */
+/** Result of a program; `code` is undefined when a signal ended it. */
 export interface Ended {
   readonly code: number | undefined;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** What a program is given besides its arguments. */
-export interface Surroundings {
+/** Options of run(). */
+export interface RunOptions {
   readonly env?: NodeJS.ProcessEnv;
   readonly input?: string;
   readonly cwd?: string;
 }
 
-/** Runs a program to its end, whatever its exit code; rejects when there is no such program. */
-export const run = (argv: readonly string[], { env, input = "", cwd = "/" }: Surroundings = {}): Promise<Ended> =>
+/** Runs a program to its end, with any exit code; rejects when it cannot be started. */
+export const run = (argv: readonly string[], { env, input = "", cwd = "/" }: RunOptions = {}): Promise<Ended> =>
   new Promise((resolve, reject) => {
     const [file = "", ...args] = argv;
     const child = spawn(file, args, { env: env ?? { PATH: process.env["PATH"] ?? "" }, cwd });
@@ -51,19 +51,19 @@ export const run = (argv: readonly string[], { env, input = "", cwd = "/" }: Sur
     child.on("close", (code) => resolve({ code: code ?? undefined, stdout, stderr }));
   });
 
-/** Runs a program that has to succeed and gives its output, trimmed. */
+/** Runs a program and returns its trimmed standard output; rejects when it fails. */
 export const succeed = async (...argv: string[]): Promise<string> => {
   const { code, stdout, stderr } = await run(argv);
   if (code !== 0) throw new Error(`${argv.join(" ")}: exit code ${code}\n${stdout}\n${stderr}`);
   return stdout.trim();
 };
 
-/** How many times longer than on a usual machine tests wait, where one is many times slower. */
+/** Factor by which tests wait longer, for slow machines. */
 export const PATIENCE = Number(process.env["DMHOST_TEST_PATIENCE"] ?? 1);
 
 /**
- * Asks again and again until the answer is neither undefined nor false, for at most `seconds` times PATIENCE; gives that
- * answer.
+ * Calls `ask` every 20 ms until its result is neither undefined nor false, and returns that result. Throws with `what`, a
+ * noun phrase, after `seconds` times PATIENCE.
  */
 export const until = async <T>(
   what: string,

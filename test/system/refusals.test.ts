@@ -1,6 +1,6 @@
 /**
- * Hostile conf files (docs/explanation/security.md#2): each is refused with its path and a reason, and nobody else
- * notices.
+ * Hostile conf files (docs/explanation/security.md#2): each is refused with its path and a reason, and no other owner is
+ * affected.
  */
 import { chmodSync, chownSync, linkSync, mkdirSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -39,7 +39,7 @@ const written =
     spoil(path);
   };
 
-/** Each makes a file at `path` in Mallory's directory; her own where it says no otherwise. */
+/** Each makes a file at `path` in Mallory's conf directory, which belongs to Mallory unless it is `foreign` or `roots`. */
 const ATTACKS: readonly [name: string, make: (path: string) => unknown, reason: RegExp][] = [
   ["fifo", (path) => succeed("mkfifo", path), /: it is not a regular file$/],
   ["shadow", (path) => symlinkSync("/etc/shadow", path), /: it is a symbolic link; put the file itself here$/],
@@ -65,24 +65,27 @@ const ATTACKS: readonly [name: string, make: (path: string) => unknown, reason: 
   ["empty", (path) => writeFileSync(path, ""), /empty\.conf: there is no "start" line/],
 ];
 
-test.each(ATTACKS)("a conf file that is %s is refused with path and reason", async (name, make, reason) => {
-  const path = join(directory(), `${name}.conf`);
-  await make(path);
-  if (!["foreign", "roots"].includes(name))
-    await succeed("chown", "--no-dereference", `${mallory.uid}:${mallory.gid}`, path);
-  const { found, started, problems } = await supervisor.rescan();
-  expect([found, started]).toEqual([[idOf(name)], []]);
-  const told = problems.filter((problem) => problem.startsWith(path));
-  expect(told).toEqual([expect.stringMatching(reason)]);
-  const status = await supervisor.status(idOf(name));
-  expect([status.state, status.pid, status.reason]).toEqual(["invalid", 0, told[0]]);
-  const { ok, reason: refusal } = await supervisor.act("start", idOf(name));
-  expect([ok, refusal]).toEqual([false, `cannot start "${idOf(name)}": ${told[0]}`]);
-  await succeed("rm", "-rf", path);
-  expect((await supervisor.rescan()).removed).toEqual([idOf(name)]);
-});
+test.each(ATTACKS)(
+  "a hostile conf file (%s) is invalid, and the problem names path and reason",
+  async (name, make, reason) => {
+    const path = join(directory(), `${name}.conf`);
+    await make(path);
+    if (!["foreign", "roots"].includes(name))
+      await succeed("chown", "--no-dereference", `${mallory.uid}:${mallory.gid}`, path);
+    const { found, started, problems } = await supervisor.rescan();
+    expect([found, started]).toEqual([[idOf(name)], []]);
+    const ownProblems = problems.filter((problem) => problem.startsWith(path));
+    expect(ownProblems).toEqual([expect.stringMatching(reason)]);
+    const status = await supervisor.status(idOf(name));
+    expect([status.state, status.pid, status.reason]).toEqual(["invalid", 0, ownProblems[0]]);
+    const { ok, reason: refusal } = await supervisor.act("start", idOf(name));
+    expect([ok, refusal]).toEqual([false, `cannot start "${idOf(name)}": ${ownProblems[0]}`]);
+    await succeed("rm", "-rf", path);
+    expect((await supervisor.rescan()).removed).toEqual([idOf(name)]);
+  },
+);
 
-test("names that break the grammar are told escaped and never loaded", async () => {
+test("conf files with invalid names are reported with escaped characters and not loaded", async () => {
   const names = [
     Buffer.from("two\nlines.conf"),
     Buffer.from("\u001b[31mred.conf"),
@@ -105,12 +108,12 @@ test("names that break the grammar are told escaped and never loaded", async () 
   expect(problems).toHaveLength(names.length);
   expect(problems.join("\n")).toContain(`${directory()}/two\\nlines.conf: a daemon cannot have this name`);
   expect(problems.join("\n")).toContain("\\u001b[31mred.conf");
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: that there are none is what is tested
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the test asserts that there are none
   for (const problem of problems) expect(problem).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/);
   await succeed("find", directory(), "-type", "f", "!", "-name", "before.conf", "-delete");
 });
 
-test("a file that is replaced by a wrong one leaves the running daemon as it is", async () => {
+test("a conf file that becomes invalid leaves its running daemon as it is", async () => {
   const { pid } = await supervisor.reaches(idOf("before"), "running");
   mallory.writeConf("before", "start = exec sleep 1000", "listen = everywhere");
   expect((await supervisor.rescan()).changed).toEqual([idOf("before")]);
@@ -124,9 +127,9 @@ test("a file that is replaced by a wrong one leaves the running daemon as it is"
 
 test.each([
   ["the home", () => mallory.home],
-  ["the directory of the files", directory],
-  ["a directory between", () => join(mallory.home, ".daemon-manager")],
-])("where others may write to %s, nothing in it is believed, and what runs goes on", async (_, where) => {
+  ["the conf directory", directory],
+  ["its parent directory", () => join(mallory.home, ".daemon-manager")],
+])("no conf file is loaded while others may write to %s, and running daemons go on", async (_, where) => {
   const { pid } = await supervisor.reaches(idOf("before"), "running");
   mallory.writeConf("planted", FINE);
   chmodSync(where(), 0o770);
@@ -143,7 +146,7 @@ test.each([
   await supervisor.rescan();
 });
 
-test("a directory of files that is a link is not followed", async () => {
+test("a conf directory that is a link is not followed", async () => {
   const elsewhere = mallory.makeDirectory("elsewhere.d");
   writeFileSync(join(elsewhere, "planted.conf"), FINE);
   await mallory.run(["sh", "-c", `mv ${directory()} ${directory()}.away && ln -s ${elsewhere} ${directory()}`]);
@@ -154,7 +157,7 @@ test("a directory of files that is a link is not followed", async () => {
   await supervisor.rescan();
 });
 
-test("one file too many is not loaded, and throws out none that is", async () => {
+test("the 257th conf file of an owner is not loaded and displaces no loaded one", async () => {
   const [many, running] = [await stage.account("many"), "zz"];
   many.writeConf(running, "start = exec sleep 1000");
   for (let number = 1; number < 256; number += 1) many.writeConf(`m${number}`, FINE, "autostart = no");
@@ -176,14 +179,14 @@ test("one file too many is not loaded, and throws out none that is", async () =>
   expect((await supervisor.rescan()).removed).toEqual([`${many.name}/m7`]);
 });
 
-test("at most 256 files of one owner are loaded", async () => {
+test("at most 256 conf files of an owner are loaded", async () => {
   for (let index = 0; index < 300; index += 1) mallory.writeConf(`many${index}`, FINE.trim(), "autostart = no");
   const { found, problems } = await supervisor.rescan();
   expect(found.length).toBeLessThanOrEqual(256);
   expect(problems).toEqual([`${directory()}: 301 conf files, only 256 are loaded`]);
 });
 
-test("nobody else noticed any of it", async () => {
+test("another owner's daemon runs unaffected through all attacks", async () => {
   expect(isRunning(innocent)).toBe(true);
   expect(await supervisor.status(`${alice.name}/innocent`)).toMatchObject({
     state: "running",

@@ -1,4 +1,4 @@
-/** Root's rescan, and SIGHUP: what changed among policy and accounts takes effect, and nothing else; all of it is told. */
+/** Root's rescan and SIGHUP: changes of policy and accounts take effect, nothing else does, and problems are logged. */
 import { appendFileSync, chmodSync, readFileSync, writeFileSync } from "node:fs";
 import type { DaemonList } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -43,7 +43,7 @@ const ids = async (): Promise<string[]> =>
   ((await supervisor.ask("GET", "/v1/daemons")).body as DaemonList).daemons.map(({ id }) => id);
 const nothing = { found: [], started: [], changed: [], removed: [], problems: [] };
 
-test("another primary group: what runs goes on, what was stopped by hand stays so, and a restart has the new group", async () => {
+test("a changed primary group leaves daemons running or stopped, and is in force after a restart", async () => {
   const { pid } = await supervisor.status(idOf(alice, "chg"));
   await supervisor.act("stop", idOf(alice, "cd"));
   await alice.moveTo("staff");
@@ -56,7 +56,7 @@ test("another primary group: what runs goes on, what was stopped by hand stays s
   expect(numbersOf((await supervisor.reaches(idOf(alice, "chg"), "running", daemon.pid)).pid, "Gid")[0]).toBe(staff);
 });
 
-test("a daemon that crashes after the change comes back with the new group, too", async () => {
+test("a daemon that crashes after its account's primary group changed is started with the new group", async () => {
   await carol.moveTo("staff");
   carol.writeConf("own", "start = exec sleep 1000");
   await supervisor.rescan();
@@ -68,7 +68,7 @@ test("a daemon that crashes after the change comes back with the new group, too"
   expect(numbersOf((await supervisor.reaches(idOf(carol, "own"), "running", pid)).pid, "Gid")[0]).toBe(carol.gid);
 });
 
-test("who is added to a group gains what that may, and loses it when taken out", async () => {
+test("an account that joins a group gains the group's grants, and loses them when it leaves", async () => {
   expect(await ids()).not.toContain(idOf(bob, "one"));
   await bob.join("staff");
   expect(await supervisor.rescan()).toMatchObject({
@@ -85,7 +85,7 @@ test("who is added to a group gains what that may, and loses it when taken out",
   expect(isRunning(pid)).toBe(false);
 });
 
-test("a uid of the run-as account that becomes another's: the daemon is stopped, and begun anew as the account of now", async () => {
+test("a daemon whose run-as account's uid changes is stopped and started with the new uid", async () => {
   const { pid } = await supervisor.reaches(idOf(carol, "site"), "running");
   [web, spare] = await Account.exchange(web, spare);
   await supervisor.rescan();
@@ -93,19 +93,22 @@ test("a uid of the run-as account that becomes another's: the daemon is stopped,
   expect([isRunning(pid), numbersOf(next, "Uid")]).toEqual([false, [web.uid, web.uid, web.uid, web.uid]]);
 });
 
-test("what a run runs as is what the policy judges, whatever its file says meanwhile", async () => {
+test("the policy is applied to the account that a run runs as, not to a changed user= in its conf file", async () => {
   const { pid } = await supervisor.reaches(idOf(carol, "site"), "running");
   carol.writeConf("site", "start = exec sleep 1000", `user = ${alice.name}`);
-  await until("the change", async () => (await supervisor.status(idOf(carol, "site"))).configChanged);
+  await until(
+    "the daemon to be marked as changed",
+    async () => (await supervisor.status(idOf(carol, "site"))).configChanged,
+  );
   await supervisor.rescan();
   expect(await supervisor.status(idOf(carol, "site"))).toMatchObject({ state: "running", pid });
   carol.writeConf("site", "start = exec sleep 1000", `user = ${carol.name}`);
   stage.writePolicy(supervisor, ["[runs_as]", alice.name, carol.name]);
   await supervisor.rescan();
-  await until("the end of what is forbidden", () => !isRunning(pid));
+  await until("exit of the forbidden daemon", () => !isRunning(pid));
 });
 
-/** Sends SIGHUP; gives what was logged until the last of these messages. */
+/** Sends SIGHUP; returns the log entries up to the message `last`. */
 const hangUp = async (last: string): Promise<LogEntry[]> => {
   const before = supervisor.log().length;
   supervisor.signal("SIGHUP");
@@ -114,38 +117,38 @@ const hangUp = async (last: string): Promise<LogEntry[]> => {
     return since.some(({ msg }) => msg === last) && since;
   });
 };
-/** How many lines the policy has. */
+/** Number of the policy's last line. */
 const lines = (): number => readFileSync(supervisor.config, "latin1").trimEnd().split("\n").length;
-const told = (entries: readonly LogEntry[], message: string): (string | undefined)[] =>
+const problemsOf = (entries: readonly LogEntry[], message: string): (string | undefined)[] =>
   entries.filter(({ msg }) => msg === message).map(({ problem }) => problem);
 
-test("SIGHUP logs every remark about the policy and about conf files, as the start does", async () => {
+test("SIGHUP logs every problem of the policy and of conf files, as a start does", async () => {
   stage.writePolicy(supervisor, ["[runs_as]", alice.name, "dmt-nobody-at-all"]);
   alice.writeConf("typo", "start = exec sleep 1000", "colour = red", "autostart = no");
   const broken = alice.writeConf("broken", "strat = true");
   const typo = `${alice.home}/${alice.conf("typo")}:2: unknown key "colour" is ignored`;
-  const expectRemarks = (entries: readonly LogEntry[]): void => {
-    expect(told(entries, "about the policy")).toEqual([
+  const expectProblems = (entries: readonly LogEntry[]): void => {
+    expect(problemsOf(entries, "about the policy")).toEqual([
       expect.stringMatching(new RegExp(`policy\\.conf:${lines()}: .*"dmt-nobody-at-all"`)),
     ]);
-    expect(told(entries, "about a conf file")).toEqual([
+    expect(problemsOf(entries, "about a conf file")).toEqual([
       expect.stringContaining(`${broken}: there is no "start" line`),
       expect.stringContaining(`${broken}:1: unknown key "strat" is ignored`),
       expect.stringContaining(typo),
     ]);
   };
   const entries = await hangUp("conf files read again");
-  expectRemarks(entries);
-  // The log is written at leisure: what an earlier rescan has told may come only now.
+  expectProblems(entries);
+  // The log is written asynchronously: entries of an earlier rescan may appear only now.
   const read = entries.findLast(({ msg }) => msg === "policy read again");
   expect(read).toMatchObject({ owners: ["root", alice.name] });
   const before = supervisor.log().length;
   await supervisor.end("SIGKILL");
   await supervisor.start();
-  expectRemarks(supervisor.log().slice(before));
+  expectProblems(supervisor.log().slice(before));
 });
 
-test("a policy that is not UTF-8 is refused with its line, and the one in force stays", async () => {
+test("SIGHUP refuses a policy that is not UTF-8 or writable by others, and the former policy stays in force", async () => {
   appendFileSync(supervisor.config, Buffer.from([0x23, 0x20, 0xe4, 0x0a]));
   const refusal = (await hangUp("the policy is refused; the one in force stays")).at(-1);
   const reason = `${supervisor.config}:${lines()}: this line is not UTF-8 text`;

@@ -1,4 +1,4 @@
-/** An account's uid that becomes somebody else's while the supervisor runs: authority is the uid's, by the accounts of now. */
+/** Accounts that exchange uids while the supervisor runs: rights follow the current uid. */
 import { lstatSync } from "node:fs";
 import type { DaemonList } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -37,16 +37,16 @@ const listed = async (account: Account, socket = supervisor.socket): Promise<str
 const ids = async (): Promise<string[]> =>
   ((await supervisor.ask("GET", "/v1/daemons")).body as DaemonList).daemons.map(({ id }) => id);
 
-test("after root's rescan the old daemons are gone, and each socket and daemon is its new uid's", async () => {
+test("after two accounts exchange uids, root's rescan ends their daemons and gives sockets and daemons the new uids", async () => {
   const hers = `${alice.name}/hers`;
   const his = `${bob.name}/his`;
   const former = [await supervisor.reaches(hers, "running"), await supervisor.reaches(his, "running")];
   [alice, bob] = await Account.exchange(alice, bob);
 
   const { problems } = await supervisor.rescan();
-  // Their homes are still those of the uids that they were made for.
+  // The homes still belong to the former uids.
   expect(problems.join("\n")).toContain(alice.home);
-  await until("the end of both daemons", async () => (await ids()).length === 0);
+  await until("both daemons to be unloaded", async () => (await ids()).length === 0);
   expect(former.map(({ pid }) => isRunning(pid))).toEqual([false, false]);
   for (const account of [alice, bob]) {
     const { uid, gid, mode } = lstatSync(socketOf(account));

@@ -1,4 +1,4 @@
-/** Instances that share a socket, and restarts that lose nobody. */
+/** Instances that share a socket, and restarts that lose no request. */
 import { once } from "node:events";
 import { existsSync, rmSync } from "node:fs";
 import { createConnection } from "node:net";
@@ -7,7 +7,7 @@ import type { DaemonList } from "@dmhost/contract";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
 import { askForPage } from "./fastcgi-client.ts";
-import { askLine, lineServer, takesUp } from "./line-server.ts";
+import { askLine, lineServer, untilAccepted } from "./line-server.ts";
 import { isRunning, processesOf, ticksOf } from "./proc.ts";
 import { run, until } from "./program.ts";
 import { Stage } from "./stage.ts";
@@ -44,11 +44,11 @@ const socketOf = (name: string): string => `${supervisor.fastcgiDir}/${alice.nam
 const pidsOf = async (name: string): Promise<number[]> =>
   (await supervisor.status(idOf(name))).instances.map(({ pid }) => pid).sort((a, b) => a - b);
 
-/** Asks again and again until `work` is done; gives the answers. A request that fails rejects. */
+/** Sends requests one after another until `work` is done; returns the answers. Rejects when a request fails. */
 const during = async (ask: () => Promise<unknown>, work: () => Promise<unknown>): Promise<unknown[]> => {
   const answers: unknown[] = [];
   let going = true;
-  const asking = (async () => {
+  const polling = (async () => {
     while (going) answers.push(await ask());
   })();
   try {
@@ -56,11 +56,11 @@ const during = async (ask: () => Promise<unknown>, work: () => Promise<unknown>)
   } finally {
     going = false;
   }
-  await asking;
+  await polling;
   return answers;
 };
 
-test("php-cgi is replaced without a refused or broken request, a slow one in hand included", async () => {
+test("a restart of php-cgi refuses or breaks no request, including a slow request in progress", async () => {
   const before = await supervisor.status(idOf("php"));
   const slow = askForPage(socketOf("php"), page, "slow=1");
   const answers = await during(
@@ -74,7 +74,7 @@ test("php-cgi is replaced without a refused or broken request, a slow one in han
   expect(answers).toContain(String(after.pid));
 });
 
-test("a program that does not catch TERM keeps its request too: it is ended between two", async () => {
+test("a program that does not catch TERM finishes its request before a restart terminates it", async () => {
   const before = await supervisor.status(idOf("line"));
   const slow = askLine(socketOf("line"), "slow");
   await during(
@@ -85,34 +85,34 @@ test("a program that does not catch TERM keeps its request too: it is ended betw
   expect(isRunning(before.pid)).toBe(false);
 });
 
-test("so does one whose TERM handler ends it at once", async () => {
+test("a program whose TERM handler exits at once finishes its request before a restart terminates it", async () => {
   alice.writeConf("line", serve("3", "no", "abrupt"), "listen = systemd", "ready-after = 0.2");
   expect((await supervisor.act("restart", idOf("line"))).ok).toBe(true);
   const { pid } = await supervisor.status(idOf("line"));
   const slow = askLine(socketOf("line"), "slow");
-  await takesUp(pid);
+  await untilAccepted(pid);
   expect((await supervisor.act("restart", idOf("line"))).ok).toBe(true);
   expect(await slow).toEqual({ pid, word: "abrupt" });
 });
 
-test("one that always has a client in hand gets TERM when drain is over, and can finish then", async () => {
+test("a process that always serves a client gets TERM when drain has passed, and can then finish its request", async () => {
   const lines = [serve("3", "no", "graceful"), "listen = systemd", "ready-after = 0.2", "drain = 1s"];
   alice.writeConf("line", ...lines);
   expect((await supervisor.act("restart", idOf("line"))).ok).toBe(true);
   const { pid } = await supervisor.status(idOf("line"));
   const lingering = askLine(socketOf("line"), "linger");
-  await takesUp(pid);
+  await untilAccepted(pid);
   expect((await supervisor.act("restart", idOf("line"))).ok).toBe(true);
   expect(await lingering).toEqual({ pid, word: "graceful" });
 });
 
-test("the next supervisor sees the request in hand of a process that it has adopted", async () => {
+test("a restart by the next supervisor lets an adopted process finish its request", async () => {
   const { pid } = await supervisor.reaches(idOf("line"), "running");
   await supervisor.end("SIGKILL");
   await supervisor.start();
   expect((await supervisor.status(idOf("line"))).pid).toBe(pid);
   const slow = askLine(socketOf("line"), "slow");
-  await takesUp(pid);
+  await untilAccepted(pid);
   expect((await supervisor.act("restart", idOf("line"))).ok).toBe(true);
   expect((await slow).pid).toBe(pid);
 });
@@ -121,7 +121,7 @@ test.each([
   ["descriptors", 9000, 0],
   ["processes", 0, 400],
 ])(
-  "a run with very many %s costs little to look at, and keeps nobody else from a restart",
+  "draining a run with very many %s costs the supervisor little CPU time and delays no other restart",
   async (_, files, children) => {
     const program = alice.write(
       "crowd.pl",
@@ -137,17 +137,17 @@ my $c = $s->accept; $c->syswrite("$$ in hand\n"); sleep 1000;`,
     await supervisor.act("restart", idOf("line"));
     alice.writeConf("crowd", ...lines, `limit-nofile = ${files + 100}`);
     await supervisor.rescan();
-    await until("all of it", () => existsSync(join(alice.home, "crowd")));
+    await until("the program to have opened everything", () => existsSync(join(alice.home, "crowd")));
     const client = createConnection(socketOf("crowd"));
     try {
       await once(client, "data");
       const restart = supervisor.act("restart", idOf("crowd"));
-      await until("the wait for its client", async () =>
+      await until("the old instance to be draining", async () =>
         (await supervisor.status(idOf("crowd"))).instances.some(({ state }) => state === "stopping"),
       );
       const [then, ticks] = [performance.now(), ticksOf(supervisor.pid)];
       await new Promise((resolve) => setTimeout(resolve, 2500));
-      // A tick is 10 ms. Looks get a twentieth, dumps a tenth, and there is the rest; without bounds it is most of the time.
+      // A tick is 10 ms. Client probes may take 5 % and socket snapshots 10 % of the time; unbounded, they take most of it.
       expect(((ticksOf(supervisor.pid) - ticks) * 10) / (performance.now() - then)).toBeLessThan(0.3);
       expect(await supervisor.act("restart", idOf("line"))).toMatchObject({ ok: true });
       await supervisor.act("stop", idOf("crowd"));
@@ -161,16 +161,16 @@ my $c = $s->accept; $c->syswrite("$$ in hand\n"); sleep 1000;`,
   },
 );
 
-test("so does one whose client is in another network namespace, as a web server in its own container is", async () => {
+test("a restart lets a process finish the request of a client in another network namespace, such as a container", async () => {
   const before = await supervisor.reaches(idOf("line"), "running");
   const ask = 'my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die; print $s "slow\n"; $s->flush; print <$s>';
   const slow = run(["unshare", "--net", "perl", "-MIO::Socket::UNIX", "-e", ask, socketOf("line")]);
-  await takesUp(before.pid);
+  await untilAccepted(before.pid);
   expect((await supervisor.act("restart", idOf("line"))).ok).toBe(true);
   expect((await slow).stdout).toBe(`${before.pid} old\n`);
 });
 
-test("the new one begins before the old one ends, unless the file says otherwise", async () => {
+test("a restart starts the new process before the old one ends, unless rolling=no", async () => {
   for (const rolling of ["yes", "no"]) {
     alice.writeConf("line", serve("3"), "listen = systemd", `rolling = ${rolling}`, "ready-after = 0.3");
     const old = await supervisor.status(idOf("line"));
@@ -191,11 +191,11 @@ test.each([
   ["dies", () => ["start = exec sh -c 'sleep 0.05; exit 7'"], /exited with code 7/],
   ["cannot be launched", () => [serve("3"), "dir = /nonexistent"], /entering \/nonexistent/],
   [
-    "does not tell that it is ready",
+    "is not ready in time",
     () => [serve("3"), "ready = notify", "ready-timeout = 0.4"],
     /not ready after 400ms \(ready-timeout\)/,
   ],
-])("a new one that %s is given up, with the reason, and the old one goes on", async (_, lines, reason) => {
+])("a restart whose candidate %s fails with the reason, and the old process goes on", async (_, lines, reason) => {
   const before = await supervisor.reaches(idOf("line"), "running");
   alice.writeConf("line", ...lines(), "listen = systemd", "ready-after = 0.2");
   const answers = await during(
@@ -207,17 +207,17 @@ test.each([
     },
   );
   expect(answers.length).toBeGreaterThan(0);
-  const after = await until("the new one gone", async () => {
+  const after = await until("the candidate to be gone", async () => {
     const status = await supervisor.status(idOf("line"));
     return status.instances.length === 1 && status;
   });
   expect(after).toMatchObject({ state: "running", pid: before.pid, configChanged: true, respawns: before.respawns });
-  // It comes another way than the answer.
-  await until("a word of it in the log", () =>
+  // The log is written asynchronously.
+  await until("the rollback in the log", () =>
     supervisor.log().some(({ event, daemon }) => event === "rollback" && daemon === idOf("line")),
   );
 
-  // What crashes now comes back as it was: the new file is not in force.
+  // After a crash the daemon starts as it was: the new file is not in force.
   process.kill(before.pid, "SIGKILL");
   await supervisor.reaches(idOf("line"), "running", before.pid);
   expect((await askLine(socketOf("line"))).word).toBe("old");
@@ -226,7 +226,7 @@ test.each([
 test.each([
   ["descriptor", "fd:7", "7"],
   ["datagram", "notify", "notify"],
-])("one that tells by a %s is ready from then on", async (_, ready, tell) => {
+])("a daemon that reports readiness by a %s is running from then on", async (_, ready, tell) => {
   alice.writeConf("line", serve("3", tell, "new"), "listen = systemd", `ready = ${ready}`);
   expect(await supervisor.act("restart", idOf("line"))).toMatchObject({ ok: true });
   expect((await askLine(socketOf("line"))).word).toBe("new");
@@ -236,9 +236,9 @@ test.each([
 });
 
 test.each([
-  ["within 4 KiB", 4000, true],
-  ["after so much that nobody reads on", 5000, false],
-])("a line on the descriptor that ends %s", async (_, length, isReady) => {
+  ["counts when it ends within 4 KiB", 4000, true],
+  ["does not count when it is longer than 4 KiB", 5000, false],
+])("a readiness line on a descriptor %s", async (_, length, isReady) => {
   const write = `head -c ${length} /dev/zero | tr '\\0' x >&7; echo >&7`;
   alice.writeConf(
     "teller",
@@ -253,7 +253,7 @@ test.each([
   await supervisor.act("stop", idOf("teller"));
 });
 
-test("a stop in the middle of a restart ends both processes, and each gets a true answer", async () => {
+test("a stop during a restart ends both processes; the stop succeeds and the restart fails with the reason", async () => {
   alice.writeConf("line", serve("3"), "listen = systemd", "ready = notify");
   const restart = supervisor.act("restart", idOf("line"));
   await until("two processes", async () => (await pidsOf("line")).filter((pid) => pid > 0).length === 2);
@@ -265,17 +265,17 @@ test("a stop in the middle of a restart ends both processes, and each gets a tru
   await supervisor.up(idOf("line"));
 });
 
-test("instances share the socket, and each comes back by itself", async () => {
+test("instances of a daemon share its socket, and a killed instance is started again alone", async () => {
   const [first = 0, second = 0] = await pidsOf("pair");
   expect([first, second].every(isRunning)).toBe(true);
   const seen = new Set<number>();
-  await until("both have answered", async () => {
+  await until("answers from both instances", async () => {
     const answers = await Promise.all([1, 2, 3, 4].map(() => askLine(socketOf("pair"))));
     for (const { pid } of answers) seen.add(pid);
     return seen.has(first) && seen.has(second);
   });
   process.kill(first, "SIGKILL");
-  const after = await until("another in its place", async () => {
+  const after = await until("a new process for the killed instance", async () => {
     const pids = await pidsOf("pair");
     return !pids.includes(first) && !pids.includes(0) && pids;
   });
@@ -283,7 +283,7 @@ test("instances share the socket, and each comes back by itself", async () => {
   expect((await supervisor.status(idOf("pair"))).respawns).toBe(1);
 });
 
-test("a restart replaces all of them, one at a time", async () => {
+test("a restart of a daemon with two instances replaces them one at a time", async () => {
   const before = await pidsOf("pair");
   await during(
     () => askLine(socketOf("pair")),
@@ -303,7 +303,7 @@ test("a restart replaces all of them, one at a time", async () => {
   expect(after.filter((pid) => before.includes(pid))).toEqual([]);
 });
 
-test("who scales what has failed for good, or restarts into it, is told so", async () => {
+test("scale fails with the reason for a failed daemon, and so does a restart whose candidate fails for good", async () => {
   alice.writeConf("dead", "start = exit 3", "max-retries = 0", "listen = systemd");
   await supervisor.rescan();
   await supervisor.reaches(idOf("dead"), "failed");
@@ -314,7 +314,7 @@ test("who scales what has failed for good, or restarts into it, is told so", asy
   alice.writeConf("dead", serve("3"), "listen = systemd", "drain = 1m");
   const { pid } = await supervisor.up(idOf("dead"));
   const slow = askLine(socketOf("dead"), `wait ${alice.home}/dead`);
-  await takesUp(pid);
+  await untilAccepted(pid);
   alice.writeConf(
     "dead",
     `start = sleep 1; test -e ~/dead; exit 3`,
@@ -323,7 +323,7 @@ test("who scales what has failed for good, or restarts into it, is told so", asy
     "ready-after = 0.1",
   );
   const answer = supervisor.act("restart", idOf("dead"));
-  await until("the end of the new one", async () =>
+  await until("the candidate to fail", async () =>
     (await supervisor.status(idOf("dead"))).instances.some(({ state }) => state === "failed"),
   );
   alice.write("dead", "");
@@ -331,21 +331,21 @@ test("who scales what has failed for good, or restarts into it, is told so", asy
   expect((await slow).pid).toBe(pid);
 });
 
-test("one that binds its own socket, and is its own first client, is published all the same", async () => {
+test("a socket that a daemon binds is published even if the daemon itself is its first client", async () => {
   const client =
     'my $s; until ($s = IO::Socket::UNIX->new(Peer => $ENV{DM_SOCKET})) { select undef, undef, undef, 0.02 } print $s "slow\\n"; <$s>';
-  const begin = (word: string): string => serve("$DM_SOCKET", "no", word).replace("start = exec ", "");
-  const script = alice.write("warm.sh", `${begin("new")} &\nperl -MIO::Socket::UNIX -e '${client}'\nwait\n`);
-  alice.writeConf("warm", `start = exec ${begin("old")}`, "listen = path", "ready-after = 1");
+  const command = (word: string): string => serve("$DM_SOCKET", "no", word).replace("start = exec ", "");
+  const script = alice.write("warm.sh", `${command("new")} &\nperl -MIO::Socket::UNIX -e '${client}'\nwait\n`);
+  alice.writeConf("warm", `start = exec ${command("old")}`, "listen = path", "ready-after = 1");
   await supervisor.rescan();
   await supervisor.reaches(idOf("warm"), "running");
-  await until("the old one", () => askLine(socketOf("warm")).catch(() => undefined));
+  await until("an answer from the old process", () => askLine(socketOf("warm")).catch(() => undefined));
   alice.writeConf("warm", `start = exec sh ${script}`, "listen = path", "ready-after = 1");
   expect(await supervisor.act("restart", idOf("warm"))).toMatchObject({ ok: true });
   expect((await askLine(socketOf("warm"))).word).toBe("new");
 });
 
-test("scale begins and ends what it must, and touches nothing else; the next supervisor knows of it", async () => {
+test("scale starts or stops only the instances it must, and the next supervisor keeps their number", async () => {
   const before = await pidsOf("pair");
   expect((await supervisor.scale(idOf("pair"), 4)).ok).toBe(true);
   const four = await pidsOf("pair");
@@ -357,7 +357,7 @@ test("scale begins and ends what it must, and touches nothing else; the next sup
   expect(await pidsOf("pair")).toEqual(four);
 
   expect((await supervisor.scale(idOf("pair"), 1)).ok).toBe(true);
-  await until("one left", async () => (await supervisor.status(idOf("pair"))).instances.length === 1);
+  await until("one instance to be left", async () => (await supervisor.status(idOf("pair"))).instances.length === 1);
   const [left = 0] = await pidsOf("pair");
   expect(before).toContain(left);
   expect(processesOf(alice.uid)).not.toEqual(expect.arrayContaining(four.filter((pid) => pid !== left)));
@@ -373,7 +373,7 @@ test("scale begins and ends what it must, and touches nothing else; the next sup
   }
 });
 
-test("once is not repeated, pause holds and continue lets go", async () => {
+test("a run by once is not repeated, and pause and continue stop and resume it", async () => {
   alice.writeConf("task", "start = exec sleep 1000", "autostart = no");
   await supervisor.rescan();
   expect(await supervisor.act("once", idOf("task"))).toMatchObject({ ok: true });
@@ -389,16 +389,16 @@ test("once is not repeated, pause holds and continue lets go", async () => {
   expect(await supervisor.act("stop", idOf("task"))).toMatchObject({ ok: true });
 });
 
-test("exit stops it and forgets it until somebody asks for a look at the files", async () => {
+test("exit stops a daemon and unloads it until the next rescan", async () => {
   const { pid } = await supervisor.up(idOf("task"));
   expect(await supervisor.act("exit", idOf("task"))).toMatchObject({ ok: true, daemon: { state: "stopped" } });
   expect(isRunning(pid)).toBe(false);
   const isListed = async (name = "task") =>
     ((await supervisor.ask("GET", "/v1/daemons")).body as DaemonList).daemons.some(({ id }) => id === idOf(name));
   expect(await isListed()).toBe(false);
-  // A change in its directory is no such question.
+  // A change in its directory does not load it again.
   alice.writeConf("another", "start = exec sleep 1000");
-  await until("the other one", () => isListed("another"));
+  await until("the other daemon to be loaded", () => isListed("another"));
   expect(await isListed()).toBe(false);
   expect((await supervisor.rescan()).found).toEqual([idOf("task")]);
   expect(await isListed()).toBe(true);

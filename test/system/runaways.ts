@@ -1,20 +1,20 @@
-/** Programs of tenants that take of the machine what they can get: text for `start=`. */
+/** Programs that use as much memory, processes or CPU time as they can get: text for `start=`. */
 
-/** Takes `step` MiB at a time, every `pause` seconds, up to `most`, and then waits. */
+/** Allocates `step` MiB every `pause` seconds up to `most` MiB, and then sleeps. */
 export const hog = (step: number, pause: number, most: number): string =>
   `exec perl -e '$SIG{TERM} = "DEFAULT"; my @kept; while (@kept * ${step} < ${most}) { push @kept, "x" x (${step} * 1048576); select undef, undef, undef, ${pause} } sleep 600'`;
 
-/** Has `size` MiB and two children that share it, which only looks like three times as much. */
+/** Has `size` MiB and two children that share it, so that the sum of their sizes is three times as much. */
 export const sharing = (size: number): string =>
   `exec perl -e 'my $n = ${size}; my $x = "x" x ($n * 1048576); fork for 1 .. 2; sleep 600'`;
 
 /**
- * Its processes each try to have one more, for `seconds`, and rest for `rest` seconds when there is none to be had. Should the
- * limit under test not hold it, it holds itself: none of them has more than seven generations of forks behind it, so there
- * are 128 at most; an rlimit besides fails to be set where a lesser one is in force.
+ * A fork bomb: each process forks for `seconds`, and pauses for `rest` seconds when fork(2) fails. It is bounded even if the
+ * limit under test fails: each process forks at most seven times, so there are at most 128; the rlimit is a second bound,
+ * which cannot be set where a lower one is in force.
  */
 export const bomb = (seconds: number, rest: number): string =>
   `ulimit -u 200 2>/dev/null || ulimit -p 200 2>/dev/null; exec perl -e 'my ($end, $forks) = (time + ${seconds}, 0); while (time < $end) { if ($forks < 7 && defined fork) { $forks++ } else { select undef, undef, undef, ${rest} } }'`;
 
-/** Takes a whole processor. */
+/** Uses a whole CPU. */
 export const BUSY = "exec perl -e 'my $end = time + 600; 1 while time < $end'";

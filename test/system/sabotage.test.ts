@@ -1,4 +1,4 @@
-/** What a tenant may do to the parts of their own daemon, and an admin by mistake, without harm to anybody else. */
+/** Tenants and admins who kill, stop or remove parts of a daemon: the daemon recovers and others are unaffected. */
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -31,23 +31,23 @@ afterAll(() => stage.remove());
 
 const idOf = (name: string): string => `${alice.name}/${name}`;
 const socket = (): string => `${supervisor.fastcgiDir}/${alice.name}/site.sock`;
-const standingBy = (): number[] =>
+const standbyLaunches = (): number[] =>
   processesOf(alice.uid).filter((pid) => argumentsOf(pid).some((word) => word.startsWith("read -r go")));
 
-test("a launch that stands by may be killed: the next run begins without it", async () => {
-  const [chain] = await until("a launch that stands by", () => {
-    const found = standingBy();
+test("a daemon starts again without a standby launch when that was killed", async () => {
+  const [chain] = await until("a standby launch", () => {
+    const found = standbyLaunches();
     return found.length > 0 && found;
   });
   const { pid } = await supervisor.status(idOf("site"));
   process.kill(chain ?? 0, "SIGKILL");
-  await until("its end", () => !isRunning(chain ?? 0));
+  await until("exit of the standby launch", () => !isRunning(chain ?? 0));
   process.kill(pid, "SIGKILL");
   const { pid: next } = await supervisor.reaches(idOf("site"), "running", pid);
   expect(await askForPage(socket(), page)).toBe(String(next));
 });
 
-test("a published socket that vanished is published again by the next run", async () => {
+test("a published socket whose file was removed is published again at the next run", async () => {
   const { pid } = await supervisor.reaches(idOf("site"), "running");
   rmSync(socket());
   process.kill(pid, "SIGKILL");
@@ -55,7 +55,7 @@ test("a published socket that vanished is published again by the next run", asyn
   expect(await askForPage(socket(), page)).toBe(String(next));
 });
 
-test("a log that is not there yet is said to be so", async () => {
+test("the API answers 409 for a log that does not exist yet", async () => {
   const { status, body } = await supervisor.ask("GET", `/v1/daemons/${encodeURIComponent(idOf("silent"))}/log`);
   expect([status, (body as { message: string }).message]).toEqual([
     409,
@@ -63,7 +63,7 @@ test("a log that is not there yet is said to be so", async () => {
   ]);
 });
 
-test("a second supervisor does not get the directories of the first", async () => {
+test("a second supervisor with the directories of a running one exits with 1 and names that one's pid", async () => {
   const second = new Supervisor(`${stage.directory}/main`);
   const child = second.spawn();
   const code = await new Promise((resolve) => child.once("exit", resolve));
@@ -72,21 +72,21 @@ test("a second supervisor does not get the directories of the first", async () =
   expect((await supervisor.status(idOf("talker"))).state).toBe("running");
 });
 
-test("what a daemon writes while its former logger is stopped is logged when that is gone", async () => {
+test("output of a daemon whose former logger is held by SIGSTOP is logged once that logger is gone", async () => {
   alice.writeConf("brief", "start = echo a line; echo done >> $HOME/brief; exec sleep 1000", "output = log");
   await supervisor.rescan();
   const directory = `${alice.home}/.daemon-manager/logs/brief`;
   const logged = () => existsSync(`${directory}/current`) && linesIn(directory).length;
-  await until("its first line", () => logged() === 1);
+  await until("the first line in the log", () => logged() === 1);
   process.kill(loggerOf(alice.uid, directory) ?? 0, "SIGSTOP");
   await supervisor.act("stop", idOf("brief"));
   await supervisor.act("start", idOf("brief"));
-  await until("its second line written", () => readFileSync(`${alice.home}/brief`, "latin1") === "done\ndone\n");
+  await until("the second line to be written", () => readFileSync(`${alice.home}/brief`, "latin1") === "done\ndone\n");
   await supervisor.act("stop", idOf("brief"));
-  await until("its second line logged", () => logged() === 2);
+  await until("the second line in the log", () => logged() === 2);
 });
 
-test("a logger that its owner stopped does not keep the supervisor from ending, and does not outlive it", async () => {
+test("loggers that are held by SIGSTOP do not delay the supervisor's exit and do not outlive it", async () => {
   alice.writeConf("dropped", "start = exec sleep 1000", "output = log");
   await supervisor.rescan();
   await supervisor.reaches(idOf("dropped"), "running");
@@ -96,7 +96,7 @@ test("a logger that its owner stopped does not keep the supervisor from ending, 
   rmSync(join(alice.home, alice.conf("dropped")));
   await supervisor.rescan();
   await supervisor.act("stop", idOf("dropped"));
-  await until("no dropped", async () => {
+  await until("dropped to be unloaded", async () => {
     return (await supervisor.ask("GET", `/v1/daemons/${encodeURIComponent(idOf("dropped"))}`)).status === 404;
   });
   expect(await supervisor.end("SIGTERM")).toBe(0);

@@ -1,4 +1,4 @@
-/** A supervisor without root's powers: its own account is the only tenant, and keeps its policy itself. */
+/** A supervisor without root's rights: its account is the only owner, and owns the policy. */
 
 import { once } from "node:events";
 import { chmodSync, chownSync, lstatSync, readFileSync, writeFileSync } from "node:fs";
@@ -39,7 +39,7 @@ afterAll(() => stage.remove());
 
 const idOf = (name: string): string => `${alice.name}/${name}`;
 
-test("it keeps its own account's daemons, with a log and no way to more rights", async () => {
+test("a single-user supervisor runs only its own account's daemons, with NoNewPrivs", async () => {
   const { pid } = await supervisor.reaches(idOf("plain"), "running");
   expect(numbersOf(pid, "Uid")).toEqual(Array(4).fill(alice.uid));
   expect(statusOf(pid).get("NoNewPrivs")).toBe("1");
@@ -48,19 +48,19 @@ test("it keeps its own account's daemons, with a log and no way to more rights",
   expect(processesOf(bob.uid)).toEqual([]);
 });
 
-test("it publishes a socket that answers", async () => {
+test("a single-user supervisor publishes a socket that answers", async () => {
   const page = alice.write("page.php", "<?php echo 'from ', get_current_user();");
   const { socket } = await supervisor.reaches(idOf("site"), "running");
   expect(await askForPage(socket, page)).toBe(`from ${alice.name}`);
   expect([lstatSync(socket).uid, lstatSync(socket).mode & 0o777]).toEqual([alice.uid, 0o660]);
 });
 
-test("dmctl finds it by the home's link", async () => {
+test("dmctl finds a single-user supervisor by the link in the home", async () => {
   const { code, stdout } = await alice.run([toolbox.node, toolbox.dmctl, "plain", "restart"]);
   expect([code, stdout]).toEqual([0, expect.stringMatching(/plain running, pid \d+\n$/)]);
 });
 
-test("without cgroups of its own it says so, and a stop still reaches a child that left the session", async () => {
+test("a single-user supervisor without cgroups says so, and a stop still ends a child that left the session", async () => {
   const { containment } = (await supervisor.ask("GET", "/v1/health")).body as Health;
   expect(containment).toMatch(/^sessions \(.+\)$/);
   const { pid } = await supervisor.up(idOf("away"));
@@ -68,19 +68,19 @@ test("without cgroups of its own it says so, and a stop still reaches a child th
     processesOf(alice.uid).find((each) =>
       readFileSync(`/proc/${each}/cmdline`, "latin1").startsWith("sleep\u00001001"),
     );
-  await until("its child", child);
+  await until("the daemon's child", child);
   expect((await supervisor.act("stop", idOf("away"))).ok).toBe(true);
   expect([processesOf(alice.uid).includes(pid), child()]).toEqual([false, undefined]);
 });
 
-test("it does not run anything as another account", async () => {
+test("a single-user supervisor forbids a daemon with another run-as account", async () => {
   const { state, reason } = await supervisor.status(idOf("lent"));
   const because = `this supervisor runs without root's powers, so only as ${alice.name}`;
   expect([state, reason]).toEqual(["forbidden", `it may not run as "${bob.name}": ${because}`]);
   expect((await supervisor.act("start", idOf("lent"))).ok).toBe(false);
 });
 
-test("its own rescan puts a changed policy in force, for there is no root to ask", async () => {
+test("a rescan by the account of a single-user supervisor puts a changed policy in force", async () => {
   const granted = () =>
     alice.run([toolbox.node, toolbox.dmctl, "explain", "--policy", alice.name, "host", "blog.example.org"]);
   expect((await granted()).code).toBe(1);
@@ -90,7 +90,7 @@ test("its own rescan puts a changed policy in force, for there is no root to ask
   expect((await granted()).code).toBe(0);
 });
 
-test("its policy must be its own too", async () => {
+test("a single-user supervisor refuses a policy that others may write to", async () => {
   expect(await supervisor.end("SIGTERM")).toBe(0);
   expect(processesOf(alice.uid)).toEqual([]);
   chmodSync(supervisor.config, 0o666);

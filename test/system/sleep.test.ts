@@ -1,4 +1,4 @@
-/** Daemons that run only while somebody wants something of them. */
+/** Daemons with ondemand=yes: they run only while clients use them. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
 import { askForPage } from "./fastcgi-client.ts";
@@ -39,14 +39,14 @@ afterAll(() => stage.remove());
 const idOf = (name: string): string => `${alice.name}/${name}`;
 const socketOf = (name: string, owner = alice): string => `${supervisor.fastcgiDir}/${owner.name}/${name}.sock`;
 
-test("asleep it has no process, and the first request is served", async () => {
+test("a sleeping daemon has no process, and the first request wakes it and is served", async () => {
   expect(processesOf(alice.uid)).toEqual([]);
   expect(await supervisor.status(idOf("site"))).toMatchObject({ state: "asleep", desiredState: "up", pid: 0 });
   const pid = Number(await askForPage(socketOf("site"), page));
   expect(await supervisor.reaches(idOf("site"), "running")).toMatchObject({ pid, respawns: 0 });
 });
 
-test("it stays awake while it is asked, and over one long request; without any it goes to sleep again", async () => {
+test("an ondemand daemon stays awake during frequent or long requests, and goes to sleep without any", async () => {
   const pid = await askForPage(socketOf("site"), page);
   for (let request = 0; request < 8; request += 1) expect(await askForPage(socketOf("site"), page, "ms=100")).toBe(pid);
   expect(await askForPage(socketOf("site"), page, "ms=1200")).toBe(pid);
@@ -56,11 +56,11 @@ test("it stays awake while it is asked, and over one long request; without any i
   expect(supervisor.log().some(({ daemon, event }) => daemon === idOf("site") && event === "idle")).toBe(true);
 });
 
-test("whoever comes while it falls asleep is served, whether or not its program catches TERM", async () => {
+test("a client that connects while a daemon is going to sleep is served, even if its program does not catch TERM", async () => {
   for (const ask of [() => askForPage(socketOf("site"), page), () => askLine(socketOf("plain"))]) {
     for (let round = 0; round < 8; round += 1) {
       await ask();
-      // Around the time at which it goes to sleep.
+      // Vary the pause around idle-timeout.
       await new Promise((resolve) => setTimeout(resolve, 200 + round * 50));
     }
   }
@@ -68,9 +68,9 @@ test("whoever comes while it falls asleep is served, whether or not its program 
   expect(asleep.length).toBeGreaterThan(1);
 });
 
-test("all of its instances wake and sleep together, and a restart while it sleeps wakes nobody", async () => {
+test("all instances of a daemon wake together, and a restart of a sleeping daemon does not wake it", async () => {
   await askForPage(socketOf("awake"), page);
-  await until("both awake", async () =>
+  await until("two running instances", async () =>
     (await supervisor.status(idOf("awake"))).instances.every(({ state }) => state === "running"),
   );
   expect((await supervisor.status(idOf("awake"))).instances).toHaveLength(2);
@@ -83,19 +83,19 @@ test("all of its instances wake and sleep together, and a restart while it sleep
   });
 });
 
-test("one that cannot run is given up, and those who wait for it are sent away", async () => {
+test("a sleeping daemon that fails to start becomes failed, and its waiting clients are disconnected", async () => {
   await expect(askForPage(socketOf("broken"), page)).rejects.toThrow();
   await supervisor.reaches(idOf("broken"), "failed");
 });
 
-test("many sleeping sites have no process, and all wake at once when all are asked", async () => {
+test("fifty sleeping daemons have no process, and all wake at once when each gets a request", async () => {
   expect(processesOf(bob.uid)).toEqual([]);
   const sockets = Array.from({ length: MANY }, (_, site) => socketOf(`site${site}`, bob));
   const answers = await Promise.all(sockets.map((socket) => askLine(socket)));
   expect(new Set(answers.map(({ pid }) => pid)).size).toBe(MANY);
 });
 
-test("the next supervisor finds what sleeps asleep and what is awake awake, and wakes it as the former did", async () => {
+test("the next supervisor keeps daemons asleep or running, and wakes a sleeping one for a client", async () => {
   await supervisor.reaches(idOf("plain"), "asleep");
   const { pid } = await supervisor.status(idOf("awake"));
   await supervisor.end("SIGKILL");

@@ -1,4 +1,4 @@
-/** What a daemon with listen=path puts beside its socket: no other daemon lacks room for it. */
+/** A daemon with listen=path that fills its bind directory: other daemons still have room for their sockets. */
 import { existsSync, mkdirSync, readdirSync, statfsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -15,7 +15,7 @@ let alice: Account;
 let bob: Account;
 let toolbox: Toolbox;
 let supervisor: Supervisor;
-/** A small file system, with all that tenants may write. */
+/** A small file system that holds the bind directories. */
 let tree: string | undefined;
 
 beforeAll(async () => {
@@ -35,7 +35,7 @@ afterAll(async () => {
   await stage.remove();
 });
 
-/** Perl that fills its socket's directory until there is no room, says so, and stays. */
+/** Perl that fills its bind directory until there is no room, then makes a file in its home and sleeps. */
 const FLOODS: Readonly<Record<string, string>> = {
   files: 'my $i = 0; 1 while open(my $f, ">", "f" . $i++);',
   bytes: 'open(my $f, ">", "f"); 1 while syswrite($f, "x" x 65536);',
@@ -55,34 +55,40 @@ test.each([
   ["bytes", "more than 1 MiB"],
   ["below", "more than 64 files"],
   ["shut", "a directory that cannot be read"],
-])("one that fills it with %s is ended and told why, what it wrote goes, and others begin", async (kind, held) => {
-  const id = `${bob.name}/flood-${kind}`;
-  bob.write(`flood-${kind}.pl`, flooder(kind));
-  bob.writeConf(`flood-${kind}`, `start = exec perl ~/flood-${kind}.pl`, "listen = path", "max-retries = 0");
-  await supervisor.rescan();
-  const full = join(bob.home, `full-${kind}`);
-  await until("no room, or its end", async () => existsSync(full) || (await supervisor.status(id)).state === "failed");
+])(
+  "a daemon that fills its bind directory (%s) is killed with a reason, its files are removed and other daemons start",
+  async (kind, excess) => {
+    const id = `${bob.name}/flood-${kind}`;
+    bob.write(`flood-${kind}.pl`, flooder(kind));
+    bob.writeConf(`flood-${kind}`, `start = exec perl ~/flood-${kind}.pl`, "listen = path", "max-retries = 0");
+    await supervisor.rescan();
+    const full = join(bob.home, `full-${kind}`);
+    await until(
+      "a full file system or the daemon's failure",
+      async () => existsSync(full) || (await supervisor.status(id)).state === "failed",
+    );
 
-  const serve = lineServer(alice);
-  alice.writeConf(`own-${kind}`, serve("$DM_SOCKET"), "listen = path", "ready-after = 0.1");
-  alice.writeConf(`held-${kind}`, serve("3"), "listen = http", "ready-after = 0.1");
-  await supervisor.rescan();
-  for (const name of [`own-${kind}`, `held-${kind}`]) {
-    const { pid } = await supervisor.reaches(`${alice.name}/${name}`, "running");
-    const socket = join(supervisor.fastcgiDir, alice.name, `${name}.sock`);
-    await until("an answer", async () => (await askLine(socket).catch(() => undefined))?.pid === pid);
-  }
+    const serve = lineServer(alice);
+    alice.writeConf(`own-${kind}`, serve("$DM_SOCKET"), "listen = path", "ready-after = 0.1");
+    alice.writeConf(`held-${kind}`, serve("3"), "listen = http", "ready-after = 0.1");
+    await supervisor.rescan();
+    for (const name of [`own-${kind}`, `held-${kind}`]) {
+      const { pid } = await supervisor.reaches(`${alice.name}/${name}`, "running");
+      const socket = join(supervisor.fastcgiDir, alice.name, `${name}.sock`);
+      await until("an answer from the daemon", async () => (await askLine(socket).catch(() => undefined))?.pid === pid);
+    }
 
-  const { reason } = await supervisor.reaches(id, "failed");
-  expect(reason).toMatch(`killed, for its socket directory holds ${held};`);
-  const told = await bob.run([toolbox.node, toolbox.dmctl, "explain", `flood-${kind}`]);
-  expect(told.stdout).toContain(held);
-  expect(told.stdout).toContain("keep its files elsewhere");
-  await until("room", hasRoom);
-  for (const name of [`own-${kind}`, `held-${kind}`]) await supervisor.act("stop", `${alice.name}/${name}`);
-});
+    const { reason } = await supervisor.reaches(id, "failed");
+    expect(reason).toMatch(`killed, for its socket directory holds ${excess};`);
+    const explained = await bob.run([toolbox.node, toolbox.dmctl, "explain", `flood-${kind}`]);
+    expect(explained.stdout).toContain(excess);
+    expect(explained.stdout).toContain("keep its files elsewhere");
+    await until("room on the file system", hasRoom);
+    for (const name of [`own-${kind}`, `held-${kind}`]) await supervisor.act("stop", `${alice.name}/${name}`);
+  },
+);
 
-test("one that has a lock, a pid file and a directory beside its socket is left alone, also by the next supervisor", async () => {
+test("a daemon with a few files beside its socket goes on, also under the next supervisor", async () => {
   const files = 'cd "$(dirname "$DM_SOCKET")" && mkdir -m 700 own && echo $$ >pid && : >own/lock && ln -s / root';
   const serve = lineServer(alice)("$DM_SOCKET").replace("exec", `(${files}); exec`);
   alice.writeConf("tidy", serve, "listen = path", "ready-after = 0.1");
@@ -90,7 +96,7 @@ test("one that has a lock, a pid file and a directory beside its socket is left 
   const id = `${alice.name}/tidy`;
   const { pid } = await supervisor.reaches(id, "running");
   const directory = dirname(environmentOf(pid)["DM_SOCKET"] ?? "");
-  await until("its files", () => readdirSync(directory).length === 4);
+  await until("the daemon's files", () => readdirSync(directory).length === 4);
   await new Promise((resolve) => setTimeout(resolve, 2500));
   expect((await supervisor.status(id)).pid).toBe(pid);
 
@@ -98,7 +104,7 @@ test("one that has a lock, a pid file and a directory beside its socket is left 
   await supervisor.start();
   await new Promise((resolve) => setTimeout(resolve, 1500));
   expect((await supervisor.status(id)).pid).toBe(pid);
-  // What an earlier supervisor began is looked after, too.
+  // The limit is enforced on an adopted run, too.
   await alice.run(["sh", "-c", `cd ${directory} && i=0 && while [ $i -lt 100 ]; do i=$((i+1)); : >$i; done`]);
   const after = await supervisor.reaches(id, "running", pid);
   expect((await supervisor.status(id)).reason).toBe("");

@@ -1,4 +1,4 @@
-/** What one test file makes of this machine: a directory, groups, accounts, supervisors; and takes away again. */
+/** A test file's resources on this machine: a directory, groups, accounts and supervisors; and their removal. */
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Account, makeGroup, nameFor, removeGroup } from "./account.ts";
@@ -6,11 +6,11 @@ import { removeCgroups } from "./cgroup.ts";
 import { removeLeftovers } from "./leftovers.ts";
 import { Supervisor, type SupervisorOptions } from "./supervisor.ts";
 
-/** Root's own, as all above it: where a supervisor may be told to keep root's daemons. */
+/** Directory of the stages. Only root can write to it and its parents, as the supervisor requires for root's daemons. */
 export const STAGES = "/var/lib";
 
 export class Stage {
-  /** Root's own, as all above it, but all may pass through it. */
+  /** Only root can write to it and its parents; every account can pass through it. */
   readonly directory: string;
   readonly #accounts: Account[] = [];
   readonly #groups: string[] = [];
@@ -22,20 +22,20 @@ export class Stage {
     mkdirSync(join(this.directory, "home"), { mode: 0o755 });
   }
 
-  /** An empty stage. What runs that were cut off have left behind is taken away first. */
+  /** Removes what aborted test runs have left, and makes an empty stage. */
   static async make(): Promise<Stage> {
     await removeLeftovers(STAGES);
     return new Stage();
   }
 
-  /** Makes a group; gives its gid. Its name is nameFor(short). */
+  /** Makes the group nameFor(short); returns its gid. */
   async group(short: string): Promise<number> {
     const gid = await makeGroup(short);
     this.#groups.push(short);
     return gid;
   }
 
-  /** Makes an account that is a member of these groups of the stage, too. */
+  /** Makes the account nameFor(short), which is also a member of these groups of the stage. */
   async account(short: string, ...groups: string[]): Promise<Account> {
     const account = await Account.make(short, join(this.directory, "home"), groups.map(nameFor));
     this.#accounts.push(account);
@@ -49,7 +49,7 @@ export class Stage {
     return account;
   }
 
-  /** A supervisor with a policy of these lines; it does not run yet. */
+  /** Makes a supervisor with a policy of these lines; it does not run yet. */
   supervisor(name: string, policy: readonly string[], options: SupervisorOptions = {}): Supervisor {
     const directory = join(this.directory, name);
     mkdirSync(directory, { mode: 0o755 });
@@ -59,27 +59,27 @@ export class Stage {
     return supervisor;
   }
 
-  /** Replaces a supervisor's policy; root's daemons are kept inside the stage. */
+  /** Replaces a supervisor's policy; root's daemons stay inside the stage. */
   writePolicy(supervisor: Supervisor, lines: readonly string[]): void {
     const own = [
       "[settings]",
       `daemon-path-daemon-root = ${join(this.directory, "root-daemons")}`,
       `service-path-root = ${join(this.directory, "root-service")}`,
       `daemon-path-log-root = ${join(this.directory, "root-logs")}`,
-      // The default need not be on this machine.
+      // The default group may not exist on this machine.
       ...(lines.some((line) => line.startsWith("nginx-group")) ? [] : ["nginx-group = nogroup"]),
     ];
     writeFileSync(supervisor.config, `${[...own, ...lines].join("\n")}\n`, { mode: 0o644 });
   }
 
-  /** Ends and removes all of it, whatever state it is in. */
+  /** Ends and removes everything, in any state. */
   async remove(): Promise<void> {
-    const troubles: unknown[] = [];
+    const errors: unknown[] = [];
     const attempt = async (work: () => unknown): Promise<void> => {
       try {
         await work();
       } catch (error) {
-        troubles.push(error);
+        errors.push(error);
       }
     };
     for (const supervisor of this.#supervisors) {
@@ -89,6 +89,6 @@ export class Stage {
     for (const account of this.#accounts) await attempt(() => account.remove());
     for (const group of this.#groups) await attempt(() => removeGroup(nameFor(group)));
     rmSync(this.directory, { recursive: true, force: true });
-    if (troubles.length > 0) throw new AggregateError(troubles, "the stage could not be cleared");
+    if (errors.length > 0) throw new AggregateError(errors, "the stage could not be cleared");
   }
 }

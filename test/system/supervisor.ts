@@ -1,4 +1,4 @@
-/** A supervisor of its own for one test file, beside any other that this machine runs. */
+/** A supervisor for one test file, independent of any other on this machine. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
@@ -21,25 +21,25 @@ export interface LogEntry {
   readonly err?: { readonly message: string };
 }
 
-/** What a daemon can be asked, and answers when it has settled. */
+/** Requests that answer when the daemon has settled. */
 export type Act = "start" | "once" | "stop" | "restart" | "pause" | "continue" | "exit";
 
-/** What the program is run with besides its directories. */
+/** How the supervisor is started, besides its directories. */
 export interface SupervisorOptions {
   readonly env?: Readonly<Record<string, string>>;
-  /** Program and arguments to start it through, which become another account. */
+  /** Program and arguments that exec the supervisor, e.g. as another account. */
   readonly through?: readonly string[];
-  /** Node with its flags and the supervisor's main file, where not those of the checkout. */
+  /** Node with its flags and the supervisor's main file; by default those of the checkout. */
   readonly program?: readonly string[];
-  /** Whether it is left to find its policy by itself. */
-  readonly untold?: boolean;
+  /** Whether it is started without --config. */
+  readonly withoutConfig?: boolean;
   /** More flags. */
   readonly flags?: readonly string[];
 }
 
-/** How much of its log tells why a supervisor has ended. */
+/** Lines of the log that an error shows when a supervisor has ended. */
 const LAST_LINES = 40;
-/** Descriptors 3 to 19 are closed; 20, which Node does not look at, is one that whoever starts the supervisor left open. */
+/** Descriptors 3 to 19 are closed; 20, which Node does not check, simulates one that the parent left open. */
 const GAP = Array<"ignore">(17).fill("ignore");
 
 export class Supervisor {
@@ -51,7 +51,7 @@ export class Supervisor {
   readonly #options: SupervisorOptions;
   #child: ChildProcess | undefined;
 
-  /** @param directory where its policy, its log and all of its directories are to be */
+  /** @param directory holds its policy, its log and all of its directories */
   constructor(directory: string, options: SupervisorOptions = {}) {
     this.config = join(directory, "policy.conf");
     this.runDir = join(directory, "run");
@@ -64,7 +64,7 @@ export class Supervisor {
   get pid(): number {
     return this.#child?.pid ?? 0;
   }
-  /** The socket that is for everybody. */
+  /** The socket that every account may connect to. */
   get socket(): string {
     return join(this.runDir, "command.sock");
   }
@@ -73,12 +73,12 @@ export class Supervisor {
     return `dmhost-${this.runDir.slice(1).replaceAll("-", "--").replaceAll("/", "-")}`;
   }
 
-  /** Begins to run it. */
+  /** Starts it without waiting. */
   spawn(): ChildProcess {
-    const { env = {}, through = [], program, untold = false, flags = [] } = this.#options;
+    const { env = {}, through = [], program, withoutConfig = false, flags = [] } = this.#options;
     const words = program ?? SUPERVISOR;
     const directories = ["--run-dir", this.runDir, "--fastcgi-dir", this.fastcgiDir, "--state-dir", this.stateDir];
-    const policy = untold ? [] : ["--config", this.config];
+    const policy = withoutConfig ? [] : ["--config", this.config];
     const argv = [...through, ...words, ...policy, ...directories, "--log-level", "debug", ...flags];
     const log = openSync(this.#logFile, "a");
     const [file = "", ...args] = argv;
@@ -92,11 +92,11 @@ export class Supervisor {
     return child;
   }
 
-  /** Runs it until it is ready. */
+  /** Starts it and waits until it is ready. */
   async start(): Promise<void> {
     const before = this.log().length;
     const child = this.spawn();
-    await until("a supervisor that is ready", () => {
+    await until("the supervisor to be ready", () => {
       if (child.exitCode !== null) throw new Error(`the supervisor ended with code ${child.exitCode}:\n${this.text()}`);
       return this.log()
         .slice(before)
@@ -104,7 +104,7 @@ export class Supervisor {
     });
   }
 
-  /** Sends a signal to it alone and waits for its end; gives its exit code, or the signal that ended it. */
+  /** Sends a signal to it alone and waits for its exit; returns its exit code, or the signal that ended it. */
   async end(signal: NodeJS.Signals): Promise<number | string> {
     const child = this.#child;
     if (!child || child.exitCode !== null || child.signalCode !== null)
@@ -120,7 +120,7 @@ export class Supervisor {
     this.#child?.kill(signal);
   }
 
-  /** All that it has written, and its predecessors. */
+  /** Everything that it and its predecessors have written. */
   text(): string {
     return existsSync(this.#logFile) ? readFileSync(this.#logFile, "utf8") : "";
   }
@@ -141,7 +141,7 @@ export class Supervisor {
     return spawned.map(({ time }) => time);
   }
 
-  /** Asks its API as root. One that has ended by itself is the reason of a failure, with its last lines. */
+  /** Calls its API as root. When the supervisor has ended, the error says so and shows its last lines. */
   async ask(method: string, path: string, body?: unknown): Promise<Answer> {
     try {
       return await ask(this.socket, method, path, body);
@@ -149,7 +149,7 @@ export class Supervisor {
       const { exitCode, signalCode } = this.#child ?? {};
       if ((exitCode ?? signalCode ?? undefined) === undefined) throw error;
       const lines = this.text().trimEnd().split("\n").slice(-LAST_LINES).join("\n");
-      throw new Error(`the supervisor has ended with ${exitCode ?? signalCode}; it wrote last:\n${lines}`, {
+      throw new Error(`the supervisor has ended with ${exitCode ?? signalCode}; its last lines:\n${lines}`, {
         cause: error,
       });
     }

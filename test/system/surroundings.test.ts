@@ -1,4 +1,4 @@
-/** What a daemon's process is born into: nice, umask, limits, variables out of files; and what of it is refused. */
+/** A process's environment: nice, umask, limits, variables from files; and the values that are refused. */
 import { existsSync, mkdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
 import type { Explanation } from "@dmhost/contract";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -31,7 +31,7 @@ afterAll(() => stage.remove());
 
 const idOf = (name: string): string => `${alice.name}/${name}`;
 
-/** Writes the file of a daemon that sleeps, unless the lines say what it is to start. */
+/** Writes a conf file; without a `start` line the daemon sleeps. */
 const write = async (name: string, ...lines: string[]): Promise<void> => {
   const start = lines.some((line) => line.startsWith("start")) ? [] : ["start = exec sleep 1000"];
   alice.writeConf(name, "autostart = no", ...start, ...lines);
@@ -40,7 +40,7 @@ const write = async (name: string, ...lines: string[]): Promise<void> => {
 const up = async (name: string, ...lines: string[]): Promise<number> => {
   await write(name, ...lines);
   const { pid } = await supervisor.up(idOf(name));
-  await until(`${name} past its shell`, () => argumentsOf(pid)[0]?.endsWith("sleep"));
+  await until(`${name} to exec its program`, () => argumentsOf(pid)[0]?.endsWith("sleep"));
   return pid;
 };
 const refusal = async (name: string, ...lines: string[]): Promise<string> => {
@@ -50,13 +50,13 @@ const refusal = async (name: string, ...lines: string[]): Promise<string> => {
   return reason.replaceAll(alice.home, "~").replace(`cannot start "${idOf(name)}": `, "");
 };
 
-test("nice and umask are as the file says, and otherwise the supervisor's nice and 022", async () => {
+test("a daemon has the nice value and umask of its conf file, by default the supervisor's nice value and 022", async () => {
   const [given, bare] = [await up("given", "nice = 7", "umask = 027"), await up("bare")];
   expect([niceOf(given), statusOf(given).get("Umask")]).toEqual([7, "0027"]);
   expect([niceOf(bare), statusOf(bare).get("Umask")]).toEqual([niceOf(supervisor.pid), "0022"]);
 });
 
-test("a start that needs no shell of its own is begun as that shell would, and fails as there", async () => {
+test("a start command that needs no shell runs and fails exactly as it would under /bin/sh", async () => {
   mkdirSync(`${alice.home}/real`);
   symlinkSync("real", `${alice.home}/link`);
   alice.write("real/sleeper", "#!/bin/sh\nexec sleep 1000\n", 0o755);
@@ -78,7 +78,7 @@ test("a start that needs no shell of its own is begun as that shell would, and f
     await write(name, `start = ${start}`, dir, "output = log", "max-retries = 0");
     const { reason } = await supervisor.act("start", idOf(name));
     const log = `${alice.home}/.daemon-manager/logs/${name}/current`;
-    const text = await until(`what ${name} wrote`, () => existsSync(log) && readFileSync(log, "utf8"));
+    const text = await until(`the log of ${name}`, () => existsSync(log) && readFileSync(log, "utf8"));
     return `${reason.replace(name, "")} ${text.replace(/^\S+ /, "")}`;
   };
   for (const [index, start] of ["exec none", "exec ./none", "exec ./idle", "exec ."].entries()) {
@@ -86,7 +86,7 @@ test("a start that needs no shell of its own is begun as that shell would, and f
   }
 });
 
-test("nice below 0 is for root's own daemons alone", async () => {
+test("a negative nice value is allowed in root's daemons only", async () => {
   for (const name of ["eager", "lent"]) {
     const { pid } = await supervisor.reaches(`root/${name}`, "running");
     expect(niceOf(pid)).toBe(-5);
@@ -104,15 +104,15 @@ test.each([
   ["limit-nofile = 4", "starting within limit-nofile: error 24", "limit-nofile="],
   ["limit-nofile = 6", "starting within limit-nofile: error 24", "limit-nofile="],
   ["limit-as = 1M", /^starting within its memory limits: .*failed to map segment/, "limit-as="],
-])("%s is too tight for the launch itself, which is the owner's to put right", async (line, told, key) => {
+])("%s is too low for the launch itself, and the advice names the key to correct", async (line, expected, key) => {
   await write("tight", "max-retries = 0", line);
   const { ok, reason, advice } = await supervisor.act("start", idOf("tight"));
   expect(ok).toBe(false);
-  expect(reason.replace(`cannot start "${idOf("tight")}": `, "")).toMatch(told);
+  expect(reason.replace(`cannot start "${idOf("tight")}": `, "")).toMatch(expected);
   expect(advice).toContain(`correct ${key}`);
 });
 
-test("every limit is the kernel's, soft and hard", async () => {
+test("every limit-* key sets the soft and the hard rlimit", async () => {
   const pid = await up(
     "limited",
     "limit-data = 512M",
@@ -141,7 +141,7 @@ test("every limit is the kernel's, soft and hard", async () => {
   expect(limitsOf(await up("bare"))).toEqual(limitsOf(supervisor.pid));
 });
 
-test("a limit holds: a file that grows beyond it ends its writer", async () => {
+test("a process that writes a file beyond limit-fsize is ended", async () => {
   await write(
     "grower",
     "dir = ~/",
@@ -154,16 +154,16 @@ test("a limit holds: a file that grows beyond it ends its writer", async () => {
   expect(await succeed("stat", "-c", "%s", `${alice.home}/grown`)).toBe("4096");
 });
 
-test("no daemon gets a hard limit above the supervisor's, which is a failure of its launch and told", async () => {
+test("a launch fails with a reason when a limit is above the supervisor's hard limit", async () => {
   const [, hard = ""] = (limitsOf(supervisor.pid)["Max open files"] ?? "").split(" ");
   const beyond = Number(hard) + 1;
-  const told = "setting limits: failed to set the NOFILE resource limit: operation not permitted";
-  expect(await refusal("greedy", `limit-nofile = ${beyond}`)).toBe(told);
-  expect(await refusal("greedy", `limit-nofile = 5:${beyond}`)).toBe(told);
+  const expected = "setting limits: failed to set the NOFILE resource limit: operation not permitted";
+  expect(await refusal("greedy", `limit-nofile = ${beyond}`)).toBe(expected);
+  expect(await refusal("greedy", `limit-nofile = 5:${beyond}`)).toBe(expected);
   expect((await supervisor.status(idOf("greedy"))).state).toBe("failed");
 });
 
-test("explain shows what was given, as it is in effect", async () => {
+test("explain shows nice, umask and limits as they are in effect", async () => {
   await up("shown", "nice = 3", "umask = 77", "open-files = 1K", "limit-cpu = 1h:unlimited");
   const { body } = await supervisor.ask("GET", `/v1/daemons/${encodeURIComponent(idOf("shown"))}/explanation`);
   const { settings } = body as Explanation;
@@ -174,13 +174,13 @@ test("explain shows what was given, as it is in effect", async () => {
   expect(settings).toContainEqual({ key: "limit-as", value: "the supervisor's own", isDefault: true });
 });
 
-describe("variables out of files", () => {
-  /** Writes env-dir `~/<directory>` anew. */
+describe("variables from files", () => {
+  /** Writes files into the env-dir `~/<directory>`. */
   const writeVariables = (directory: string, files: Readonly<Record<string, string>>): void => {
     for (const [name, text] of Object.entries(files)) alice.write(`${directory}/${name}`, text);
   };
 
-  test("env-dir is read as envdir reads it", async () => {
+  test("env-dir is read by the rules of envdir(8)", async () => {
     writeVariables("env", {
       PLAIN: "one\ntwo\n",
       BLANKS: " \tkept \t \t\n",
@@ -213,7 +213,7 @@ describe("variables out of files", () => {
     });
   });
 
-  test("env-file is lines NAME=value, and quotes around a value are taken off", async () => {
+  test("env-file has lines NAME=value, and quotes around a value are removed", async () => {
     const text = [
       "# a comment",
       "; another",
@@ -241,7 +241,7 @@ describe("variables out of files", () => {
     });
   });
 
-  test("a later source wins: what is always set, env-dir, env-file, export", async () => {
+  test("a variable is taken from the last of: defaults, env-dir, env-file, export", async () => {
     writeVariables("order", { HOME: "dir\n", A: "dir\n", B: "dir\n", C: "dir\n", LOGNAME: "", USER: "", D: "" });
     alice.write("order.env", "B=file\nC=file\nUSER=file\n");
     const environment = environmentOf(
@@ -251,23 +251,23 @@ describe("variables out of files", () => {
     expect(environment).not.toHaveProperty("LOGNAME");
   });
 
-  test("they are read at each launch, also by a chain that stood by, and never before", async () => {
+  test("env-dir is read at each launch, also by a standby launch, and not earlier", async () => {
     writeVariables("fresh", { WHEN: "first\n" });
     const first = await up("fresh", "listen = fastcgi", "env-dir = ~/fresh");
     expect(environmentOf(first)["WHEN"]).toBe("first");
     writeVariables("fresh", { WHEN: "second\n" });
     process.kill(first, "SIGKILL");
     const { pid } = await supervisor.reaches(idOf("fresh"), "running", first);
-    await until("past its shell", () => argumentsOf(pid)[0]?.endsWith("sleep"));
+    await until("the daemon to exec its program", () => argumentsOf(pid)[0]?.endsWith("sleep"));
     expect(environmentOf(pid)["WHEN"]).toBe("second");
   });
 
-  const inDirectory = (name: string, what: string): Promise<string> =>
+  const inDirectory = (name: string, command: string): Promise<string> =>
     succeed(
       ...alice.become,
       "sh",
       "-c",
-      `mkdir -p ~/h/${name} && cd ~/h/${name} && ${what}`.replaceAll("~", alice.home),
+      `mkdir -p ~/h/${name} && cd ~/h/${name} && ${command}`.replaceAll("~", alice.home),
     );
 
   test.each([
@@ -281,7 +281,7 @@ describe("variables out of files", () => {
     ["odd", "touch 'A=: \u001b[31m'", ": the name A=???[31m has a = in it"],
     ["crowd", "seq -f V%g 1001 | xargs touch", ": more than 1000 files"],
   ])(
-    "an env-dir with a hostile file (%s) costs its daemon the launch, and nobody else anything",
+    "an env-dir with a hostile file (%s) fails the launch of its daemon and affects no other daemon",
     async (name, make, why) => {
       await inDirectory(name, make);
       expect(await refusal(`dir-${name}`, `env-dir = ~/h/${name}`)).toBe(`reading env-dir ~/h/${name}${why}`);
@@ -297,27 +297,34 @@ describe("variables out of files", () => {
     ["line", "printf 'A=1\\nexport B=2\\n' >f", ": line 2 is not NAME=value"],
     ["nul", "printf 'A=1\\0\\n' >f", ": line 1 is not NAME=value"],
     ["shadow", "ln -s /etc/shadow f", ": permission denied"],
-  ])("an env-file that is no such file (%s) costs its daemon the launch", async (name, make, why) => {
+  ])("a bad env-file (%s) fails the launch of its daemon", async (name, make, why) => {
     await inDirectory(`f-${name}`, make);
     expect(await refusal(`file-${name}`, `env-file = ~/h/f-${name}/f`)).toBe(`reading env-file ~/h/f-${name}/f${why}`);
   });
 
   test.each([
-    ["what the launch needs for itself", "DMHOST_VAR_Q=1", "the name DMHOST_VAR_Q is reserved for the launch"],
-    ["what no shell begins with", "OPTIND=x", "OPTIND is no number, and /bin/sh does not start with any other value"],
-  ])("an env-file that sets %s costs its daemon the launch, and the stage is named", async (_, line, why) => {
-    alice.write("own.env", `Q=2\n${line}\n`);
-    expect(await refusal("own", "env-file = ~/own.env")).toBe(`putting the variables together: ${why}`);
-    alice.write("own.env", "Q=2\nOPTIND=1\n");
-    expect(environmentOf(await up("own", "env-file = ~/own.env"))).toMatchObject({ Q: "2", OPTIND: "1" });
-    await supervisor.act("stop", idOf("own"));
-  });
+    ["a variable of the launch itself", "DMHOST_VAR_Q=1", "the name DMHOST_VAR_Q is reserved for the launch"],
+    [
+      "a value with which /bin/sh cannot start",
+      "OPTIND=x",
+      "OPTIND is no number, and /bin/sh does not start with any other value",
+    ],
+  ])(
+    "an env-file that sets %s fails the launch of its daemon, and the reason names the stage",
+    async (_, line, why) => {
+      alice.write("own.env", `Q=2\n${line}\n`);
+      expect(await refusal("own", "env-file = ~/own.env")).toBe(`putting the variables together: ${why}`);
+      alice.write("own.env", "Q=2\nOPTIND=1\n");
+      expect(environmentOf(await up("own", "env-file = ~/own.env"))).toMatchObject({ Q: "2", OPTIND: "1" });
+      await supervisor.act("stop", idOf("own"));
+    },
+  );
 
-  test("no stage before the daemon's own shell obeys a variable of the tenant's", async () => {
+  test("no stage before the daemon's own shell sees a variable of the tenant", async () => {
     alice.write("loader.env", `LD_DEBUG=files\nLD_DEBUG_OUTPUT=${alice.home}/loaded\n`);
     const pid = await up("loader", "env-file = ~/loader.env", "lock = ~/loader.lock", "limit-core = 0");
     const loaded = await succeed("sh", "-c", `ls ${alice.home} | grep ^loaded || :`);
-    // Its shell and the sleep that the shell becomes are one process.
+    // The shell execs sleep, so both are one process.
     expect(loaded.split("\n")).toEqual([`loaded.${pid}`]);
     const text = await succeed("cat", `${alice.home}/loaded.${pid}`);
     expect([...text.matchAll(/initialize program: (.*)/g)].map(([, program]) => program)).toEqual(["/bin/sh", "sleep"]);

@@ -1,4 +1,4 @@
-/** The times that status shows, held against the tests' own clock: bounds that were measured, so no speed is assumed. */
+/** Times in the status, compared with measured bounds of the test's clock, independent of the machine's speed. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { DaemonStatus } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -19,25 +19,25 @@ beforeAll(async () => {
 });
 afterAll(() => stage.remove());
 
-/** A span in which something happened, in seconds of this process' clock. */
+/** Time span of an action, in seconds of this process's clock. */
 interface Span {
-  readonly begun: number;
-  readonly over: number;
+  readonly start: number;
+  readonly end: number;
 }
 const clock = (): number => performance.now() / 1000;
-/** Figures are rounded to tenths. */
+/** The status rounds to tenths of a second. */
 const ROUNDING = 0.1;
 const during = async <T>(work: () => Promise<T>): Promise<[Span, T]> => {
-  const begun = clock();
+  const start = clock();
   const result = await work();
-  return [{ begun, over: clock() }, result];
+  return [{ start, end: clock() }, result];
 };
-const expectSince = (seconds: number, event: Span, asked: Span): void => {
-  expect(seconds).toBeGreaterThanOrEqual(asked.begun - event.over - ROUNDING);
-  expect(seconds).toBeLessThanOrEqual(asked.over - event.begun + ROUNDING);
+const expectSince = (seconds: number, event: Span, request: Span): void => {
+  expect(seconds).toBeGreaterThanOrEqual(request.start - event.end - ROUNDING);
+  expect(seconds).toBeLessThanOrEqual(request.end - event.start + ROUNDING);
 };
 
-test("uptime is since the last respawn, total since the last start; both are 0 once it is stopped", async () => {
+test("status shows uptime since the last respawn and total since the last start, and 0 for a stopped daemon", async () => {
   const id = `${alice.name}/web`;
   const status = (): Promise<[Span, DaemonStatus]> => during(() => supervisor.status(id));
   const [started, { pid }] = await during(() => supervisor.up(id));

@@ -1,10 +1,10 @@
-/** Programs that an ordinary account can run wherever the checkout lies: Node, and each program as one file. */
+/** Programs that an ordinary account can run even if it cannot reach the checkout: Node, and each program as one file. */
 import { copyFileSync, cpSync, linkSync, mkdirSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { CHECKOUT } from "./program.ts";
 
-/** Paths of what a toolbox holds. */
+/** Paths of the programs in a toolbox. */
 export interface Toolbox {
   readonly node: string;
   readonly dmctl: string;
@@ -13,7 +13,7 @@ export interface Toolbox {
 
 const ENTRIES = { dmctl: "apps/dmctl/src/main.ts", visitor: "test/system/visitor.ts" };
 
-/** Fills `directory`, which is made. */
+/** Makes `directory` and fills it; returns the programs' paths. */
 export const fillToolbox = async (directory: string): Promise<Toolbox> => {
   mkdirSync(directory, { mode: 0o755 });
   const node = join(directory, "node");
@@ -21,7 +21,7 @@ export const fillToolbox = async (directory: string): Promise<Toolbox> => {
   try {
     linkSync(own, node);
   } catch {
-    // Another file system.
+    // The directory is on another file system.
     copyFileSync(own, node);
   }
   await build({
@@ -37,7 +37,7 @@ export const fillToolbox = async (directory: string): Promise<Toolbox> => {
   return { node, dmctl: join(directory, "dmctl.mjs"), visitor: join(directory, "visitor.mjs") };
 };
 
-/** Adds the supervisor to a toolbox, with the parts of it that cannot be bundled; gives the path of its main file. */
+/** Adds the supervisor and its modules that cannot be bundled to a toolbox; returns the path of its main file. */
 export const addSupervisor = async (directory: string): Promise<string> => {
   const outfile = join(directory, "supervisor.mjs");
   await build({

@@ -1,4 +1,4 @@
-/** Stopping reaches everything that a daemon started, and two runs of it never live together. */
+/** A stop ends every process of a daemon, and two runs of a daemon never overlap. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Outcome } from "@dmhost/contract";
@@ -35,7 +35,7 @@ beforeAll(async () => {
 });
 afterAll(() => stage.remove());
 
-/** Ends when it has been told to and the file is there. */
+/** Exits after TERM once the file `go` exists. */
 const WAITING = [
   "dir = ~/",
   "start = trap 'until [ -e go ]; do sleep 0.02; done; exit' TERM; while :; do sleep 0.02; done",
@@ -50,8 +50,8 @@ test.each([
   ["away", 2],
   ["forked", 3],
   ["unexecuted", 2],
-])("stop leaves nothing of %s", async (name, processes) => {
-  // The FastCGI daemon's next launch may stand by, waiting, as the account.
+])("stop leaves no process of the daemon %s", async (name, processes) => {
+  // A standby launch of the FastCGI daemon may run as the account.
   const daemons = (): number[] => processesOf(alice.uid).filter((pid) => !argumentsOf(pid).includes("dmhost-launch"));
   expect(daemons()).toEqual([]);
   await supervisor.up(idOf(name));
@@ -61,7 +61,7 @@ test.each([
   expect(daemons()).toEqual([]);
 });
 
-test("a process whose first thread has ended is a process still: it is stopped, as a child too", async () => {
+test("stop ends a process whose first thread has ended, also if it is a child", async () => {
   const source = alice.write(
     "headless.c",
     `#include <pthread.h>
@@ -81,15 +81,15 @@ int main(void) { pthread_t thread; pthread_create(&thread, 0, stay, 0); pthread_
   for (const name of ["headless", "headed"]) {
     const { pid } = await supervisor.up(idOf(name));
     const one = (): number => (name === "headless" ? pid : Number(readFileSync(`${alice.home}/child`, "utf8")));
-    await until("its first thread's end", () => /^State:\s*Z/m.test(readFileSync(`/proc/${one()}/status`, "utf8")));
+    await until("exit of the first thread", () => /^State:\s*Z/m.test(readFileSync(`/proc/${one()}/status`, "utf8")));
     const headless = one();
     expect((await supervisor.status(idOf(name))).state).toBe("running");
     expect(await supervisor.act("stop", idOf(name))).toMatchObject({ ok: true, daemon: { state: "stopped" } });
-    await until("nothing left", () => !existsSync(`/proc/${headless}`));
+    await until("exit of the process", () => !existsSync(`/proc/${headless}`));
   }
 });
 
-test("what a run leaves behind does not meet the next one", async () => {
+test("processes that a failed run leaves are ended before the next run starts", async () => {
   await supervisor.act("start", idOf("gone"));
   await until("three runs", () => supervisor.starts(idOf("gone")).length >= 3);
   const left = processesOf(alice.uid).filter((pid) => argumentsOf(pid)[1] === "1001");
@@ -98,7 +98,7 @@ test("what a run leaves behind does not meet the next one", async () => {
   expect(processesOf(alice.uid)).toEqual([]);
 });
 
-test("a restart never overlaps, and gives another process", async () => {
+test("a restart never runs two processes at once, and starts a new one", async () => {
   let { pid } = await supervisor.up(idOf("jealous"));
   for (let round = 0; round < 5; round += 1) {
     const { ok, daemon } = await supervisor.act("restart", idOf("jealous"));
@@ -112,36 +112,49 @@ test("a restart never overlaps, and gives another process", async () => {
   expect(record).toEqual(Array.from({ length: 6 }, () => ["begin", "end"]).flat());
 });
 
-/** Wishes that come while it ends, and what each of them is told; the last comes true. */
-const TOLD = {
+/** Outcomes of requests that arrive while the daemon is stopping; the last one is fulfilled. */
+const FULFILLED = {
   stop: { ok: true, reason: "" },
   start: { ok: true, reason: "" },
   restart: { ok: true, reason: "" },
 };
-const undone = (verb: "stop" | "start" | "restart", by: "stop" | "start") => ({
+const superseded = (verb: "stop" | "start" | "restart", by: "stop" | "start") => ({
   ok: false,
   reason: `cannot ${verb} "ID": it was asked to ${by} ${by === "start" ? "again " : ""}meanwhile`,
 });
 
 test.each([
-  [["stop", "start", "restart"], [undone("stop", "start"), TOLD.start, TOLD.restart], "running"],
-  [["restart", "start", "stop"], [undone("restart", "stop"), undone("start", "stop"), TOLD.stop], "stopped"],
-  [["stop", "restart", "stop"], [undone("stop", "start"), undone("restart", "stop"), TOLD.stop], "stopped"],
-  [["restart", "stop", "start"], [undone("restart", "stop"), undone("stop", "start"), TOLD.start], "running"],
-] as const)("%j from three terminals at once end in the last one's wish", async (verbs, answers, state) => {
+  [["stop", "start", "restart"], [superseded("stop", "start"), FULFILLED.start, FULFILLED.restart], "running"],
+  [
+    ["restart", "start", "stop"],
+    [superseded("restart", "stop"), superseded("start", "stop"), FULFILLED.stop],
+    "stopped",
+  ],
+  [
+    ["stop", "restart", "stop"],
+    [superseded("stop", "start"), superseded("restart", "stop"), FULFILLED.stop],
+    "stopped",
+  ],
+  [
+    ["restart", "stop", "start"],
+    [superseded("restart", "stop"), superseded("stop", "start"), FULFILLED.start],
+    "running",
+  ],
+] as const)("concurrent requests %j end in the state that the last one requested", async (verbs, answers, state) => {
   const id = idOf("waiting");
   const { pid } = await supervisor.up(id);
-  const came = (): number => supervisor.log().filter(({ daemon, event }) => daemon === id && isWish(event)).length;
-  const before = came();
-  const asked: Promise<unknown>[] = [];
+  const requestCount = (): number =>
+    supervisor.log().filter(({ daemon, event }) => daemon === id && isRequest(event)).length;
+  const before = requestCount();
+  const outcomes: Promise<unknown>[] = [];
   for (const [index, verb] of verbs.entries()) {
-    asked.push(supervisor.act(verb, id).then(({ ok, reason }) => ({ ok, reason: reason.replace(id, "ID") })));
-    // Nobody is answered before the file is there, so all three wait at a time.
-    await until(`wish ${index + 1}`, () => came() === before + index + 1);
+    outcomes.push(supervisor.act(verb, id).then(({ ok, reason }) => ({ ok, reason: reason.replace(id, "ID") })));
+    // No request is answered before the file exists, so all three wait together.
+    await until(`request ${index + 1} in the log`, () => requestCount() === before + index + 1);
   }
   expect(isRunning(pid)).toBe(true);
   alice.write("go", "");
-  expect(await Promise.all(asked)).toEqual(answers);
+  expect(await Promise.all(outcomes)).toEqual(answers);
   const status = await supervisor.status(id);
   expect([status.state, status.desiredState]).toEqual([state, state === "running" ? "up" : "down"]);
   expect(isRunning(pid)).toBe(false);
@@ -150,9 +163,9 @@ test.each([
   await alice.run(["rm", `${alice.home}/go`]);
   expect(processesOf(alice.uid)).toEqual([]);
 });
-const isWish = (event: string | undefined): boolean => event === "start" || event === "stop" || event === "restart";
+const isRequest = (event: string | undefined): boolean => event === "start" || event === "stop" || event === "restart";
 
-test("a start that comes while it ends takes up the file as it is then, and is judged by it", async () => {
+test("a start during a stop uses the conf file as it is then, and is refused if the file is", async () => {
   const id = idOf("waiting");
   const { pid } = await supervisor.up(id);
   const end = async (...lines: string[]): Promise<Outcome> => {
@@ -160,7 +173,7 @@ test("a start that comes while it ends takes up the file as it is then, and is j
     await supervisor.reaches(id, "stopping");
     alice.writeConf("waiting", ...WAITING, ...lines);
     const started = supervisor.act("start", id);
-    await until("the second wish", async () => {
+    await until("the start to be registered or refused", async () => {
       const { desiredState: want } = await supervisor.status(id);
       return want === "up" || (await Promise.race([started, undefined])) !== undefined;
     });
@@ -186,7 +199,7 @@ test("a start that comes while it ends takes up the file as it is then, and is j
   expect(processesOf(alice.uid)).toEqual([]);
 });
 
-test("a supervisor that ends takes its cgroup away", async () => {
+test("a supervisor that exits on SIGTERM removes its cgroup", async () => {
   const places = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map((mount) => join(mount, supervisor.cgroup));
   expect(places.some((path) => existsSync(path))).toBe(true);
   expect(await supervisor.end("SIGTERM")).toBe(0);

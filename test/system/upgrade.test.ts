@@ -1,4 +1,4 @@
-/** What `./dmhost up` does to a web server that runs, where it is not in Docker: the functions of host/ on a real s6. */
+/** `./dmhost up` with a running web server outside Docker: the functions of host/ with a real s6. */
 import { appendFileSync, cpSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
@@ -11,7 +11,7 @@ let alice: Account;
 let checkout: string;
 let port: number;
 
-/** The last line is what to do. The programs are no matter here. */
+/** Loads the functions of host/; a command is appended. The programs are stubs. */
 const SCRIPT = `set -eu
 checkout=$1 own=$2 http_listen=127.0.0.1:$3
 for part in progress service-tree web-server appliance; do . "$checkout/host/$part.sh"; done
@@ -35,7 +35,7 @@ const ask = (what: string): Promise<string> =>
   );
 const up = (): Promise<string> => ask('run_services "$own/no.sock" "$own"');
 const master = (): Promise<number> =>
-  until("nginx", async () => Number(await ask('s6-svstat -o pid "$tree/nginx"')) || undefined);
+  until("nginx to run", async () => Number(await ask('s6-svstat -o pid "$tree/nginx"')) || undefined);
 
 beforeAll(async () => {
   stage = await Stage.make();
@@ -51,7 +51,7 @@ afterAll(async () => {
   await stage.remove();
 });
 
-test("Nginx is restarted for another nginx/web-server, reloaded for another configuration, and left alone for another site installer", async () => {
+test("dmhost up restarts nginx for a new nginx/web-server, reloads it for new configuration, and keeps it for a new site installer", async () => {
   const first = await master();
   expect(await up()).not.toMatch(/nginx's/);
   appendFileSync(`${checkout}/nginx/nginx.conf`, "# another\n");

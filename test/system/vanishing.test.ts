@@ -1,4 +1,4 @@
-/** What root takes away beneath a supervisor: it goes on, and puts in order what it can. */
+/** Files that root removes or replaces under a running supervisor: it goes on and repairs what it can. */
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -18,9 +18,9 @@ let stage: Stage;
 let alice: Account;
 let serve: ReturnType<typeof lineServer>;
 let supervisor: Supervisor;
-/** Where the supervisor's program is. */
+/** Path of the supervisor's program. */
 let program: string;
-/** The supervisor that was there at the beginning. */
+/** The supervisor that was started first. */
 let pid: number;
 
 beforeAll(async () => {
@@ -54,7 +54,7 @@ const load = async (name: string, ...lines: string[]): Promise<void> => {
   await supervisor.rescan();
 };
 
-test("a daemon whose socket has vanished is stopped, and begins anew behind another", async () => {
+test("a daemon whose socket file was removed can be stopped, and starts again with a new socket", async () => {
   await load("stopped", serve("3"), "listen = http");
   await supervisor.up(idOf("stopped"));
   rmSync(socketOf("stopped"));
@@ -63,39 +63,39 @@ test("a daemon whose socket has vanished is stopped, and begins anew behind anot
   expect((await askLine(socketOf("stopped"))).pid).toBe(next.pid);
 });
 
-test("who waits at a socket whose directory has vanished is sent away when its daemon stops", async () => {
+test("a client that waits at a socket whose directory was removed is disconnected when the daemon stops", async () => {
   await load("waited", serve("3"), "listen = http", "stop-timeout = 0.3");
   const { pid: server } = await supervisor.up(idOf("waited"));
   process.kill(server, "SIGSTOP");
-  await until("its stop", () => statusOf(server).get("State")?.startsWith("T"));
-  const visit = askLine(socketOf("waited")).catch((error) => String(error));
+  await until("the process to be stopped by the signal", () => statusOf(server).get("State")?.startsWith("T"));
+  const request = askLine(socketOf("waited")).catch((error) => String(error));
   await new Promise((resolve) => setTimeout(resolve, 100));
   rmSync(dirname(socketOf("waited")), { recursive: true });
   expect(await supervisor.act("stop", idOf("waited"))).toMatchObject({ ok: true });
-  expect(await visit).toMatch(/ECONNRESET|no answer/);
+  expect(await request).toMatch(/ECONNRESET|no answer/);
   const next = await supervisor.up(idOf("waited"));
   expect((await askLine(socketOf("waited"))).pid).toBe(next.pid);
 });
 
-test("a daemon that is visited while its socket vanishes goes on, and to sleep", async () => {
+test("an ondemand daemon whose socket file is removed during a request finishes it and goes to sleep", async () => {
   await load("idle", serve("3"), "listen = http", "ondemand = yes", "idle-timeout = 0.2");
   await supervisor.act("start", idOf("idle"));
-  const visit = askLine(socketOf("idle"), `wait ${alice.home}/enough`);
+  const request = askLine(socketOf("idle"), `wait ${alice.home}/enough`);
   await supervisor.reaches(idOf("idle"), "running");
   rmSync(socketOf("idle"));
   await new Promise((resolve) => setTimeout(resolve, 600));
   alice.write("enough", "");
-  await visit;
+  await request;
   await supervisor.reaches(idOf("idle"), "asleep");
 });
 
-test("of two behind a socket that has vanished the one that goes on may end, too", async () => {
-  // While they are there, the socket gets a descriptor above theirs; the one in its place gets one of theirs.
+test("both instances of a daemon whose socket file was removed can be killed in turn and are replaced", async () => {
+  // While these are open, the socket gets a higher descriptor number; the new socket gets one of theirs.
   const callers = await Promise.all(Array.from({ length: 8 }, () => connected(supervisor.socket)));
   await load("pair", serve("3"), "listen = http", "instances = 2", "healthy-after = 0");
   await supervisor.up(idOf("pair"));
   const running = (former: readonly number[] = []): Promise<number[]> =>
-    until("two that run", async () => {
+    until("two new running instances", async () => {
       const { instances } = await supervisor.status(idOf("pair"));
       const pids = instances.filter(({ state }) => state === "running").map((each) => each.pid);
       return pids.length === 2 && !pids.some((each) => former.includes(each)) && pids;
@@ -104,7 +104,7 @@ test("of two behind a socket that has vanished the one that goes on may end, too
   const descriptors = () => readdirSync(`/proc/${pid}/fd`).length;
   const before = descriptors();
   for (const caller of callers) caller.destroy();
-  await until("their descriptors free", () => descriptors() <= before - callers.length);
+  await until("the callers' descriptors to be closed", () => descriptors() <= before - callers.length);
   rmSync(socketOf("pair"));
   process.kill(first, "SIGKILL");
   await running([first]);
@@ -113,12 +113,12 @@ test("of two behind a socket that has vanished the one that goes on may end, too
   expect(pids).toContain((await askLine(socketOf("pair"))).pid);
 });
 
-test("the record of an instance that cannot be removed is told of", async () => {
+test("an instance's record that cannot be removed is reported in the log", async () => {
   await load("scaled", serve("3"), "listen = http");
   await supervisor.up(idOf("scaled"));
   await supervisor.scale(idOf("scaled"), 2);
   const record = join(supervisor.stateDir, "daemons", alice.name, "scaled#2.json");
-  await until("a directory in its place, which may be written again at this moment", () => {
+  await until("a directory at the record's path, which the supervisor may just be writing", () => {
     rmSync(record, { force: true });
     try {
       mkdirSync(record);
@@ -128,27 +128,27 @@ test("the record of an instance that cannot be removed is told of", async () => 
     }
   });
   await supervisor.scale(idOf("scaled"), 1);
-  await until("a line about it", () =>
+  await until("the failure in the log", () =>
     supervisor.log().some(({ reason }) => reason?.startsWith("cannot remove its record: ")),
   );
-  // It may have been taken for the spare one.
+  // The supervisor may have renamed the directory as its backup.
   for (const each of [record, `${record}~`]) rmSync(each, { recursive: true, force: true });
 });
 
-test("a log whose FIFO has become something else is closed for all that, and opened again", async () => {
+test("a log whose FIFO was replaced by a directory is closed at the stop and opened again at the start", async () => {
   await load("talker", "start = while echo line; do sleep 0.1; done", "output = log");
   await supervisor.up(idOf("talker"));
   const fifo = join(supervisor.runDir, "logs", alice.name, "talker.fifo");
   rmSync(fifo);
   mkdirSync(fifo);
   expect(await supervisor.act("stop", idOf("talker"))).toMatchObject({ ok: true });
-  await until("the end of its logger", () => loggerOf(alice.uid, logOf("talker")) === undefined);
+  await until("exit of the logger", () => loggerOf(alice.uid, logOf("talker")) === undefined);
   expect(existsSync(fifo)).toBe(false);
   mkdirSync(fifo);
   await supervisor.up(idOf("talker"));
 });
 
-test("a daemon at whose socket's path something else stands is stopped and dropped, and that is told", async () => {
+test("a daemon whose socket was replaced by a directory can be stopped and unloaded, and the log reports the path", async () => {
   await load("covered", serve("3"), "listen = http");
   await supervisor.up(idOf("covered"));
   rmSync(socketOf("covered"));
@@ -156,13 +156,13 @@ test("a daemon at whose socket's path something else stands is stopped and dropp
   expect(await supervisor.act("stop", idOf("covered"))).toMatchObject({ ok: true });
   rmSync(join(alice.home, alice.conf("covered")));
   expect((await supervisor.rescan()).removed).toEqual([idOf("covered")]);
-  await until("a line about it", () =>
+  await until("the failure in the log", () =>
     supervisor.log().some(({ daemon, reason }) => daemon === idOf("covered") && reason?.includes(socketOf("covered"))),
   );
   rmSync(socketOf("covered"), { recursive: true });
 });
 
-test("a daemon is stopped whose sockets' directory has become a file, and begins anew when that is gone", async () => {
+test("a daemon whose socket directory was replaced by a file can be stopped, and started once the file is gone", async () => {
   await load("blocked", serve("3"), "listen = http");
   await supervisor.up(idOf("blocked"));
   const directory = dirname(socketOf("blocked"));
@@ -175,7 +175,7 @@ test("a daemon is stopped whose sockets' directory has become a file, and begins
   expect((await askLine(socketOf("blocked"))).pid).toBe(server);
 });
 
-test("a log whose FIFO cannot be taken away is closed for all that, and that is told", async () => {
+test("a log whose FIFO cannot be removed is closed, and the log of the supervisor reports the path", async () => {
   await load("mounted", "start = while echo line; do sleep 0.1; done", "output = log");
   await supervisor.up(idOf("mounted"));
   const fifo = join(supervisor.runDir, "logs", alice.name, "mounted.fifo");
@@ -184,8 +184,8 @@ test("a log whose FIFO cannot be taken away is closed for all that, and that is 
   execFileSync("mount", ["-t", "tmpfs", "none", fifo]);
   try {
     expect(await supervisor.act("stop", idOf("mounted"))).toMatchObject({ ok: true });
-    await until("the end of its logger", () => loggerOf(alice.uid, logOf("mounted")) === undefined);
-    await until("a line about it", () =>
+    await until("exit of the logger", () => loggerOf(alice.uid, logOf("mounted")) === undefined);
+    await until("the failure in the log", () =>
       supervisor.log().some(({ daemon, reason }) => daemon === idOf("mounted") && reason?.includes(fifo)),
     );
   } finally {
@@ -194,7 +194,7 @@ test("a log whose FIFO cannot be taken away is closed for all that, and that is 
   await supervisor.up(idOf("mounted"));
 });
 
-test("TERM ends a supervisor in whose places other things stand, and the next one begins", async () => {
+test("SIGTERM ends a supervisor whose socket paths were replaced by directories, and the next one starts", async () => {
   const bob = await stage.account("bob");
   const covered = stage.supervisor("covered", ["[runs_as]", bob.name]);
   const serveBob = lineServer(bob);
@@ -224,20 +224,20 @@ test("TERM ends a supervisor in whose places other things stand, and the next on
   expect(await covered.end("SIGTERM")).toBe(0);
 });
 
-test("SIGHUP while there is no program on disk reads policy and files again, no more", async () => {
+test("SIGHUP without a program on disk only reloads the policy and conf files", async () => {
   rmSync(program);
   const read = () => supervisor.log().filter(({ msg }) => msg === "conf files read again").length;
   const before = read();
   supervisor.signal("SIGHUP");
-  await until("files read again", () => read() > before);
+  await until("conf files to be read again", () => read() > before);
   await new Promise((resolve) => setTimeout(resolve, 200));
   expect(supervisor.text()).not.toContain("re-executing");
 });
 
-test("a supervisor whose own log cannot be written goes on, and ends as it should", async () => {
+test("a supervisor whose own log cannot be written goes on, and exits with 0 on SIGTERM", async () => {
   const mute = stage.supervisor("mute", ["[runs_as]", alice.name]);
   symlinkSync("/dev/full", join(dirname(mute.config), "supervisor.log"));
-  const { pid: itself = 0 } = mute.spawn();
+  const { pid: mutePid = 0 } = mute.spawn();
   const isHealthy = async (): Promise<boolean> => {
     try {
       return (await ask(mute.socket, "GET", "/v1/health")).status === 200;
@@ -245,29 +245,29 @@ test("a supervisor whose own log cannot be written goes on, and ends as it shoul
       return false;
     }
   };
-  await until("an answer, or its end", async () => !isRunning(itself) || (await isHealthy()));
+  await until("an answer or the exit of the supervisor", async () => !isRunning(mutePid) || (await isHealthy()));
   await ask(mute.socket, "POST", "/v1/rescan");
   expect(await isHealthy()).toBe(true);
   expect(await mute.end("SIGTERM")).toBe(0);
 });
 
-/** In a mount namespace of its own, without the file system of cgroups. */
+/** Runs a program in its own mount namespace without a cgroup2 file system. */
 const UNGROUPED = ["unshare", "--mount", "sh", "-c", 'umount -l -a -t cgroup2; exec "$@"', "sh"];
 
 test.each([
   ["cgroups", []],
   ["no cgroups", UNGROUPED],
-])("a supervisor without a descriptor left, and with %s, goes on when it has some again", async (_, through) => {
+])("a supervisor that runs out of descriptors (with %s) recovers when it can open some again", async (_, through) => {
   const bob = await stage.account(through.length > 0 ? "carol" : "dave");
   const named = (name: string): string => `${bob.name}/${name}`;
   const crowded = stage.supervisor(bob.name, ["[runs_as]", bob.name], { through });
-  // It is known by its limit where that takes looks at processes; one of them outlives the main one, which is killed.
+  // A memory limit makes the supervisor sample processes; one child outlives the main process, which is killed.
   const outlive = "start = (trap '' TERM; while :; do sleep 0.1; done) & exec sleep 1000";
   bob.writeConf("pair", outlive, "memory = 64M", "stop-timeout = 0.1");
   bob.writeConf("idle", lineServer(bob)("3"), "listen = http", "ondemand = yes", "idle-timeout = 0.2");
   await crowded.start();
   const { pid: main } = await crowded.reaches(named("pair"), "running");
-  const visit = askLine(`${crowded.fastcgiDir}/${bob.name}/idle.sock`, `wait ${bob.home}/enough`);
+  const request = askLine(`${crowded.fastcgiDir}/${bob.name}/idle.sock`, `wait ${bob.home}/enough`);
   const { pid: busy } = await crowded.reaches(named("idle"), "running");
   const descriptors = (soft: string) => execFileSync("prlimit", ["--pid", `${crowded.pid}`, `--nofile=${soft}:`]);
   const [, soft = ""] = /^Max open files\s+(\d+)/m.exec(readFileSync(`/proc/${crowded.pid}/limits`, "utf8")) ?? [];
@@ -286,7 +286,7 @@ test.each([
   await crowded.reaches(named("pair"), "running", main);
   expect(former.filter((pid) => isRunning(pid))).toEqual([]);
   bob.write("enough", "");
-  expect((await visit).pid).toBe(busy);
+  expect((await request).pid).toBe(busy);
   await crowded.rescan();
   expect((await crowded.status(named("later"))).state).toBe("stopped");
   await crowded.reaches(named("idle"), "asleep");

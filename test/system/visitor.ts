@@ -1,4 +1,4 @@
-/** A program for accounts of the tests: `visitor SOCKET SCRIPT` prints the page, or the error's code and exits with 1. */
+/** Program `visitor SOCKET SCRIPT` for the tests' accounts: prints the page, or prints the error's code and exits with 1. */
 import { askForPage } from "./fastcgi-client.ts";
 
 const [socket = "", script = ""] = process.argv.slice(2);

@@ -1,4 +1,4 @@
-/** Conf directories are watched: what is new is loaded, what changed is marked, what is gone is dropped after its stop. */
+/** Watched conf directories: new files are loaded, changed ones marked, removed ones unloaded after the stop. */
 import { spawn } from "node:child_process";
 import { appendFileSync, chmodSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -31,22 +31,22 @@ const ids = async (): Promise<string[]> =>
   ((await supervisor.ask("GET", "/v1/daemons")).body as DaemonList).daemons.map(({ id }) => id);
 const pathOf = (name: string): string => join(alice.home, alice.conf(name));
 
-test("a new file is loaded and started by itself", async () => {
+test("a new conf file is loaded and its daemon started without a rescan", async () => {
   alice.writeConf("fresh", "start = exec sleep 1000");
-  await until("the new daemon", async () => (await ids()).includes(idOf("fresh")));
+  await until("the new daemon to be loaded", async () => (await ids()).includes(idOf("fresh")));
   await supervisor.reaches(idOf("fresh"), "running");
 });
 
-test("a file that is written in pieces is let be until it is whole", async () => {
-  /** Name of a daemon whose file took less than the patience that there is with it. */
+test("a conf file that is written in pieces is loaded only when it is complete", async () => {
+  /** Writes a conf file in less time than the watch waits for further changes; returns the daemon's name. */
   const write = async (round = 1): Promise<string> => {
     const name = `pieces${round}`;
-    const begun = performance.now();
+    const start = performance.now();
     alice.writeConf(name, "start = exec sleep 1");
     appendFileSync(pathOf(name), "# more to come\n");
     await sleep(100);
     alice.writeConf(name, "start = exec sleep 1000", "export WHOLE = yes");
-    return performance.now() - begun < 500 ? name : write(round + 1);
+    return performance.now() - start < 500 ? name : write(round + 1);
   };
   const name = await write();
   await until(name, async () => (await ids()).includes(idOf(name)));
@@ -55,34 +55,49 @@ test("a file that is written in pieces is let be until it is whole", async () =>
   expect(supervisor.starts(idOf(name))).toHaveLength(1);
 });
 
-test("a changed file is marked while the daemon goes on as it was, and taken up by a restart", async () => {
+test("a daemon whose conf file changes is marked and goes on as it was, and a restart puts the file in force", async () => {
   const { pid } = await supervisor.reaches(idOf("steady"), "running");
   alice.writeConf("steady", "start = exec sleep 1000", "export EDITION = second");
-  await until("the mark", async () => (await supervisor.status(idOf("steady"))).configChanged);
-  // A second edit within the same second undoes the first: it is the text that counts, not the time.
+  await until(
+    "the daemon to be marked as changed",
+    async () => (await supervisor.status(idOf("steady"))).configChanged,
+  );
+  // A second edit within the same second undoes the first: the text counts, not the modification time.
   alice.writeConf("steady", "start = exec sleep 1000");
-  await until("no mark", async () => !(await supervisor.status(idOf("steady"))).configChanged);
+  await until(
+    "the daemon not to be marked as changed",
+    async () => !(await supervisor.status(idOf("steady"))).configChanged,
+  );
   alice.writeConf("steady", "start = exec sleep 1000", "export EDITION = third");
-  await until("the mark again", async () => (await supervisor.status(idOf("steady"))).configChanged);
+  await until(
+    "the daemon to be marked as changed again",
+    async () => (await supervisor.status(idOf("steady"))).configChanged,
+  );
   expect((await supervisor.status(idOf("steady"))).pid).toBe(pid);
   const { daemon } = await supervisor.act("restart", idOf("steady"));
   expect(daemon.configChanged).toBe(false);
   expect(environmentOf(daemon.pid)["EDITION"]).toBe("third");
 });
 
-test("the mark outlives the supervisor", async () => {
+test("the next supervisor keeps a daemon's mark as changed", async () => {
   alice.writeConf("steady", "start = exec sleep 1000", "export EDITION = fourth");
-  await until("the mark", async () => (await supervisor.status(idOf("steady"))).configChanged);
+  await until(
+    "the daemon to be marked as changed",
+    async () => (await supervisor.status(idOf("steady"))).configChanged,
+  );
   const { pid } = await supervisor.status(idOf("steady"));
   await supervisor.end("SIGKILL");
   await supervisor.start();
   expect(await supervisor.status(idOf("steady"))).toMatchObject({ pid, configChanged: true });
 });
 
-test("a half-written or broken file never ends a running daemon, nor does a restart that cannot be made", async () => {
+test("a half-written or broken conf file, and a restart with it, never end a running daemon", async () => {
   const { pid } = await supervisor.reaches(idOf("steady"), "running");
   truncateSync(pathOf("steady"), 3);
-  await until("the error", async () => (await supervisor.status(idOf("steady"))).warnings.length > 0);
+  await until(
+    "a warning about the conf file",
+    async () => (await supervisor.status(idOf("steady"))).warnings.length > 0,
+  );
   const refused = await supervisor.act("restart", idOf("steady"));
   expect(refused.ok).toBe(false);
   expect(refused.reason).toContain(`${pathOf("steady")}:1: `);
@@ -90,24 +105,24 @@ test("a half-written or broken file never ends a running daemon, nor does a rest
   process.kill(pid, "SIGKILL");
   await supervisor.reaches(idOf("steady"), "running", pid);
   alice.writeConf("steady", "start = exec sleep 1000");
-  await until("no error", async () => (await supervisor.status(idOf("steady"))).warnings.length === 0);
+  await until("no warning", async () => (await supervisor.status(idOf("steady"))).warnings.length === 0);
 });
 
-test("a file that is gone is dropped once its daemon is stopped; one that is renamed is another daemon", async () => {
+test("a daemon whose conf file was renamed is unloaded once it is stopped, and the new name is another daemon", async () => {
   alice.writeConf("doomed", "start = exec sleep 1000");
-  await until("doomed", async () => (await ids()).includes(idOf("doomed")));
+  await until("doomed to be loaded", async () => (await ids()).includes(idOf("doomed")));
   const { pid } = await supervisor.reaches(idOf("doomed"), "running");
   renameSync(pathOf("doomed"), pathOf("renamed"));
-  await until("renamed", async () => (await ids()).includes(idOf("renamed")));
+  await until("renamed to be loaded", async () => (await ids()).includes(idOf("renamed")));
   expect(await supervisor.status(idOf("doomed"))).toMatchObject({ state: "running", pid });
   await supervisor.act("stop", idOf("doomed"));
-  await until("no doomed", async () => !(await ids()).includes(idOf("doomed")));
+  await until("doomed to be unloaded", async () => !(await ids()).includes(idOf("doomed")));
   await supervisor.act("stop", idOf("renamed"));
   rmSync(pathOf("renamed"));
-  await until("no renamed", async () => !(await ids()).includes(idOf("renamed")));
+  await until("renamed to be unloaded", async () => !(await ids()).includes(idOf("renamed")));
 });
 
-test("that a file is gone is told once, however long its daemon runs on", async () => {
+test("rescan reports a removed conf file once while its daemon still runs", async () => {
   const path = alice.writeConf("once", "start = exec sleep 1000");
   await supervisor.rescan();
   await supervisor.reaches(idOf("once"), "running");
@@ -122,7 +137,7 @@ test("that a file is gone is told once, however long its daemon runs on", async 
   await supervisor.act("stop", idOf("once"));
 });
 
-test("a restart that is refused for its surroundings leaves no mark on a file that has not changed", async () => {
+test("a restart that is refused because of the home's mode does not mark an unchanged conf file", async () => {
   const { pid } = (await supervisor.act("restart", idOf("steady"))).daemon;
   chmodSync(alice.home, 0o770);
   const { ok, reason } = await supervisor.act("restart", idOf("steady"));
@@ -134,30 +149,30 @@ test("a restart that is refused for its surroundings leaves no mark on a file th
   expect(await supervisor.status(idOf("steady"))).toMatchObject({ state: "running", pid, configChanged: false });
 });
 
-test("a directory that is replaced is followed", async () => {
+test("a conf directory that is replaced is watched again", async () => {
   const directory = join(alice.home, ".daemon-manager/daemons");
   renameSync(directory, `${directory}.old`);
   alice.writeConf("elsewhere", "start = exec sleep 1000");
   await supervisor.rescan();
   await supervisor.reaches(idOf("elsewhere"), "running");
   alice.writeConf("later", "start = exec sleep 1000");
-  await until("later", async () => (await ids()).includes(idOf("later")));
+  await until("later to be loaded", async () => (await ids()).includes(idOf("later")));
 });
 
-test("one who never stops writing does not keep others waiting", async () => {
+test("a file that is written all the time in a conf directory does not delay the loading of another file", async () => {
   const noise = setInterval(
     () => writeFileSync(join(alice.home, ".daemon-manager/daemons/noise"), String(Math.random())),
     20,
   );
   try {
     alice.writeConf("patient", "start = exec sleep 1000");
-    await until("patient", async () => (await ids()).includes(idOf("patient")));
+    await until("patient to be loaded", async () => (await ids()).includes(idOf("patient")));
   } finally {
     clearInterval(noise);
   }
 });
 
-test("one who renames without end pays more for it than the supervisor, which goes on answering", async () => {
+test("a tenant who renames conf files without end spends more CPU time on it than the supervisor, which goes on answering", async () => {
   alice.writeConf("shuttle1", "start = exec sleep 1000", "autostart = no");
   const flood =
     'chdir shift; for (;;) { rename "shuttle1.conf", "shuttle2.conf"; rename "shuttle2.conf", "shuttle1.conf" }';
@@ -168,24 +183,24 @@ test("one who renames without end pays more for it than the supervisor, which go
     const pid = flooder.pid ?? 0;
     const before = [ticksOf(supervisor.pid), ticksOf(pid)];
     for (const account of [alice, bob]) account.writeConf("meanwhile", "start = exec sleep 1000");
-    // Seldom asked: what the answers cost the supervisor is not the renames' doing.
+    // Poll seldom: answering costs the supervisor CPU time that the renames do not cause.
     const isThere = async (account: Account) => {
       await sleep(200);
       return (await ids()).includes(`${account.name}/meanwhile`);
     };
-    await until("another owner's new daemon", () => isThere(bob));
-    await until("the new daemon", () => isThere(alice));
+    await until("another owner's new daemon to be loaded", () => isThere(bob));
+    await until("the new daemon to be loaded", () => isThere(alice));
     const busy = async () => {
       await sleep(200);
       expect((await supervisor.ask("GET", "/v1/health")).status).toBe(200);
       return ticksOf(pid) > (before[1] ?? 0) + 200;
     };
-    await until("thousands of renames", busy, 40);
+    await until("2 s of CPU time of the renames", busy, 40);
     const spent = [ticksOf(supervisor.pid) - (before[0] ?? 0), ticksOf(pid) - (before[1] ?? 0)];
     expect(spent[0]).toBeLessThan((spent[1] ?? 0) / 2);
   } finally {
     flooder.kill("SIGKILL");
   }
   alice.writeConf("afterwards", "start = exec sleep 1000");
-  await until("a daemon of after that", async () => (await ids()).includes(idOf("afterwards")));
+  await until("a daemon that is added afterwards", async () => (await ids()).includes(idOf("afterwards")));
 });

@@ -1,6 +1,6 @@
 /**
- * A supervisor that may not look into tenants' processes, as in the container: one that comes after kill -9 cannot take a
- * daemon's socket up, and publishes another.
+ * A supervisor without CAP_SYS_PTRACE, as in the container: after kill -9 the next one cannot take over a daemon's socket,
+ * and publishes a new one.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -29,7 +29,7 @@ beforeAll(async () => {
 });
 afterAll(() => stage.remove());
 
-/** Asks all the time whether the web server may connect to any of these paths; prints how often it might not, once its input ends. */
+/** Checks all the time whether the web server may connect to each path; prints how often not at the end of its input. */
 const WATCH = String.raw`use strict; use Fcntl;
 fcntl(STDIN, F_SETFL, O_NONBLOCK); $| = 1; print "up\n";
 my $shut = 0;
@@ -37,26 +37,26 @@ until (defined(my $read = sysread(STDIN, my $text, 1))) { for (@ARGV) { $shut++ 
 print "$shut\n";
 `;
 
-/** Gives how often the web server could not connect to the sockets while `work` went on. */
+/** Returns how often the web server could not connect to the sockets during `work`. */
 const shutDuring = async (paths: readonly string[], work: () => Promise<unknown>): Promise<number> => {
   const become = ["--reuid", "65534", "--regid", String(web), "--clear-groups"];
   const watcher = spawn("setpriv", [...become, "perl", "-e", WATCH, ...paths], { stdio: ["pipe", "pipe", "inherit"] });
-  let said = "";
+  let output = "";
   watcher.stdout.on("data", (chunk: Buffer) => {
-    said += chunk.toString();
+    output += chunk.toString();
   });
   try {
-    await until("the watcher", () => said.includes("up\n"));
+    await until("the watcher to be ready", () => output.includes("up\n"));
     await work();
     watcher.stdin.end();
     await once(watcher.stdout, "end");
   } finally {
     watcher.kill("SIGKILL");
   }
-  return Number(said.split("\n")[1]);
+  return Number(output.split("\n")[1]);
 };
 
-test("after kill -9 visitors find sockets open at every moment, and the former processes finish what they are at", async () => {
+test("after kill -9 the web server can connect to each socket at every moment, and former processes finish their requests", async () => {
   const serve = lineServer(alice);
   const names = ["one", "two", "three"];
   const socketOf = (name: string): string => `${supervisor.fastcgiDir}/${alice.name}/${name}.sock`;
@@ -78,11 +78,11 @@ test("after kill -9 visitors find sockets open at every moment, and the former p
   expect(isRunning(pid)).toBe(true);
   alice.write("go", "");
   expect((await slow).pid).toBe(pid);
-  await until("the old one gone", () => !isRunning(pid));
+  await until("exit of the former process", () => !isRunning(pid));
 });
 
 test.each(["rolling = yes", "rolling = no"])(
-  "after kill -9 what was to run once goes on with its visitors, and is not run again (%s)",
+  "after kill -9 a run by once goes on serving and is not repeated (%s)",
   async (rolling) => {
     const id = `${alice.name}/single`;
     const path = `${supervisor.fastcgiDir}/${alice.name}/single.sock`;
@@ -107,12 +107,12 @@ test.each(["rolling = yes", "rolling = no"])(
     rmSync(join(alice.home, alice.conf("single")));
     await supervisor.rescan();
     await supervisor.act("stop", id);
-    await until("its socket gone", () => !existsSync(path));
+    await until("the socket to be removed", () => !existsSync(path));
   },
 );
 
 test.each(["rolling = yes", "rolling = no"])(
-  "after kill -9 what is paused stays so, and goes on with its visitors when it is continued (%s)",
+  "after kill -9 a paused daemon stays paused, and serves its waiting client when it is continued (%s)",
   async (rolling) => {
     const id = `${alice.name}/held`;
     const path = `${supervisor.fastcgiDir}/${alice.name}/held.sock`;

@@ -30,7 +30,7 @@ test.each([
   [["less", "more", "cat"], "less"],
   [["more", "cat"], "more"],
   [["cat"], "cat"],
-])("of the pagers %j that there are, %s is taken", async (names, expected) => {
+])("When %j are installed and PAGER is not set, the pager is %s.", async (names, expected) => {
   for (const name of names) provide(name, true);
   for (const env of [{}, { PAGER: "" }]) {
     const { input, ended } = await startPager(env);
@@ -40,7 +40,7 @@ test.each([
   }
 });
 
-test("where there is no pager at all, it is said", async () => {
+test("Without any pager, showing a log fails and names the pagers that were tried.", async () => {
   await expect(startPager({})).rejects.toThrow("there is no less, more or cat in PATH");
 });
 
@@ -49,7 +49,7 @@ test.each([
   [{ VISUAL: "", EDITOR: "ed2" }, "ed2 FILE\n"],
   [{ EDITOR: "" }, "vi FILE\n"],
   [{}, "vi FILE\n"],
-])("the editor of %j", async (env, expected) => {
+])("With %j, the editor runs as `%s`.", async (env, expected) => {
   for (const name of ["ed1", "ed2", "vi"]) provide(name, false);
   const file = join(dir, "a draft.conf");
   await runEditor(env, file, dir);

@@ -1,9 +1,8 @@
-/** Programs of the caller's own choice that take over the terminal for a while: pager and editor. */
+/** Pager and editor: programs of the caller's choice that use the terminal. */
 import { type StdioOptions, spawn } from "node:child_process";
 import { once } from "node:events";
 import type { Writable } from "node:stream";
-import { EXIT } from "@dmhost/contract";
-import { Failure } from "./failure.ts";
+import { Failure } from "@dmhost/client";
 
 /** How a program ended; `code` is undefined when a signal ended it. */
 interface End {
@@ -15,7 +14,7 @@ interface ChildProgram {
   readonly ended: Promise<End>;
 }
 
-/** Starts a program that has the terminal: until it ends, Ctrl-C is its business. Undefined when there is none such. */
+/** Starts a program that uses the terminal and handles Ctrl-C until it ends. Undefined if it does not exist. */
 const start = async (
   command: string,
   args: readonly string[],
@@ -39,7 +38,7 @@ const start = async (
   return { input: child.stdin, ended };
 };
 
-/** Starts the reader's pager on `input`: $PAGER as a line of sh, else the first of less, more and cat that there is. */
+/** Starts the reader's pager on `input`: $PAGER as a line of sh, else the first of less, more and cat that exists. */
 export const startPager = async (
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<{ readonly input: Writable; readonly ended: Promise<unknown> }> => {
@@ -55,15 +54,12 @@ export const startPager = async (
     const pager = await start(command, args, stdio);
     if (pager?.input) return { input: pager.input, ended: pager.ended };
   }
-  throw new Failure(
-    EXIT.failed,
-    "cannot show the log: there is no less, more or cat in PATH; set PAGER, or pipe the log",
-  );
+  throw new Failure("failed", "cannot show the log: there is no less, more or cat in PATH; set PAGER, or pipe the log");
 };
 
 /**
  * Runs $VISUAL, $EDITOR or vi, as a line of sh, on `file`, in `dir`: never in the directory that dmctl was called in,
- * where an editor might read a stranger's settings.
+ * where an editor might read another user's settings.
  */
 export const runEditor = async (
   env: Readonly<Record<string, string | undefined>>,
@@ -74,9 +70,9 @@ export const runEditor = async (
   const program = await start("/bin/sh", ["-c", `${editor} "$1"`, "sh", file], "inherit", dir);
   const code = program === undefined ? 127 : (await program.ended).code;
   if (code !== 0) {
-    // A shell between says of a signal's end that it is a code above 128.
+    // The shell reports a signal as a code above 128.
     const killed = code === undefined || code > 128;
     const how = killed ? "it was killed" : code === 127 ? "no such program" : `it exited with code ${code}`;
-    throw new Failure(EXIT.failed, `editor "${editor}" failed: ${how}; set VISUAL or EDITOR`);
+    throw new Failure("failed", `editor "${editor}" failed: ${how}; set VISUAL or EDITOR`);
   }
 };

@@ -25,7 +25,7 @@ const listen = async (path: string): Promise<string> => {
   return path;
 };
 
-test("home first, then the user's socket, then everybody's", () => {
+test("The socket is looked for in the home, then as the user's own, then as the public one.", () => {
   expect(candidates({ HOME: "/home/x" }, me.uid, "/run/d")).toEqual([
     "/home/x/.daemon-manager/command.sock",
     `/run/d/users/${me.username}/command.sock`,
@@ -36,7 +36,7 @@ test("home first, then the user's socket, then everybody's", () => {
   expect(candidates({ DMCTL_SOCKET: "" }, 4_000_000, "/run/d")).toEqual(["/run/d/command.sock"]);
 });
 
-test("the first that exists, by its real path", async () => {
+test("The first socket that exists is used, by its real path.", async () => {
   const socket = await listen(join(dir, "real.sock"));
   symlinkSync(socket, join(dir, "link"));
   symlinkSync(join(dir, "nowhere"), join(dir, "dangling"));
@@ -44,33 +44,40 @@ test("the first that exists, by its real path", async () => {
   expect(findControlSocket({}, me.uid, places)).toBe(socket);
 });
 
-test("none is exit code 4, and says where it looked", () => {
+test("Without any socket, the failure is unreachable and names the paths that were tried.", () => {
   const places = [join(dir, "a"), join(dir, "b")];
   const message = expect.stringContaining(`${dir}/a, ${dir}/b`);
-  expect(() => findControlSocket({}, me.uid, places)).toThrow(expect.objectContaining({ exit: 4, message }));
+  expect(() => findControlSocket({}, me.uid, places)).toThrow(
+    expect.objectContaining({ code: "unreachable", message }),
+  );
 });
 
-test("what is no socket is refused, also as the caller's wish", () => {
+test("A file that is not a socket is refused, even if DMCTL_SOCKET names it.", () => {
   const path = join(dir, "file");
   writeFileSync(path, "");
-  const refused = expect.objectContaining({ exit: 3, message: expect.stringContaining("not a socket") });
+  const refused = expect.objectContaining({
+    code: "permission-denied",
+    message: expect.stringContaining("not a socket"),
+  });
   expect(() => findControlSocket({}, me.uid, [path])).toThrow(refused);
   expect(() => findControlSocket({ DMCTL_SOCKET: path }, me.uid, [path])).toThrow(refused);
 });
 
-test("a directory that others write is refused unless it is sticky or the caller's wish", async () => {
+test("A socket in a directory that others may write is refused, unless it is sticky or DMCTL_SOCKET names the socket.", async () => {
   const open = join(dir, "open");
   mkdirSync(open);
   chmodSync(open, 0o777);
   const socket = await listen(join(open, "s"));
   const message = expect.stringContaining(`its directory ${open} can be written by others (mode 777)`);
-  expect(() => findControlSocket({}, me.uid, [socket])).toThrow(expect.objectContaining({ exit: 3, message }));
+  expect(() => findControlSocket({}, me.uid, [socket])).toThrow(
+    expect.objectContaining({ code: "permission-denied", message }),
+  );
   expect(findControlSocket({ DMCTL_SOCKET: socket }, me.uid, [socket])).toBe(socket);
   chmodSync(open, 0o1777);
   expect(findControlSocket({}, me.uid, [socket])).toBe(socket);
 });
 
-test("a socket and a directory of somebody else are refused", async () => {
+test("A socket that belongs to another user, or lies in another user's directory, is refused.", async () => {
   const socket = await listen(join(dir, "s"));
   const stranger = 4_000_000;
   // Root's things are trusted by everybody, so as root the stranger's have to be made.
@@ -78,7 +85,8 @@ test("a socket and a directory of somebody else are refused", async () => {
     chownSync(socket, stranger, -1);
   }
   const caller = me.uid === 0 ? 0 : stranger;
-  const refusal = (what: string) => expect.objectContaining({ exit: 3, message: expect.stringContaining(what) });
+  const refusal = (what: string) =>
+    expect.objectContaining({ code: "permission-denied", message: expect.stringContaining(what) });
   expect(() => findControlSocket({}, caller, [socket])).toThrow(refusal("it belongs to uid"));
   if (me.uid === 0) {
     chownSync(socket, 0, -1);

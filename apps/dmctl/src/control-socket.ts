@@ -2,8 +2,8 @@
 import { readFileSync, realpathSync, type Stats, statSync } from "node:fs";
 import { userInfo } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
-import { DEFAULT_RUN_DIR, EXIT, HOME_SOCKET, PUBLIC_SOCKET, userSocket } from "@dmhost/contract";
-import { Failure } from "./failure.ts";
+import { Failure } from "@dmhost/client";
+import { DEFAULT_RUN_DIR, HOME_SOCKET, PUBLIC_SOCKET, userSocket } from "@dmhost/contract";
 
 const WRITABLE_BY_OTHERS = 0o022;
 const STICKY = 0o1000;
@@ -23,14 +23,14 @@ export const accountOf = (uid: number): { readonly name: string; readonly home: 
   }
 };
 
-/** The places to look for a supervisor's socket, best first. `runDir` is the contract's unless a test has its own. */
+/** Paths of a supervisor's socket, in the order in which they are tried. `runDir` is the contract's unless a test has its own. */
 export const candidates = (
   env: Readonly<Record<string, string | undefined>>,
   uid: number,
   runDir: string = DEFAULT_RUN_DIR,
 ): string[] => {
-  const wish = env["DMCTL_SOCKET"];
-  if (wish) return [wish];
+  const named = env["DMCTL_SOCKET"];
+  if (named) return [named];
   const account = accountOf(uid);
   const home = isAbsolute(env["HOME"] ?? "") ? env["HOME"] : account?.home;
   return [
@@ -49,7 +49,7 @@ const realPathIfAny = (path: string): string | undefined => {
   }
 };
 
-/** Why `path`, free of symlinks, could have been put there by somebody other than root and `uid`; undefined if not. */
+/** Why somebody other than root and `uid` could have made `path`, which is free of symlinks; undefined if not. */
 const distrust = (path: string, socket: Stats, uid: number): string | undefined => {
   const foreign = (stats: Stats): boolean => stats.uid !== 0 && stats.uid !== uid;
   if (foreign(socket)) return `it belongs to uid ${socket.uid}, not to root or you`;
@@ -64,8 +64,8 @@ const distrust = (path: string, socket: Stats, uid: number): string | undefined 
 };
 
 /**
- * Path of the socket to connect to, free of symlinks. Throws a Failure when there is none (exit 4) or when what is
- * there is no socket or not to be trusted (exit 3). DMCTL_SOCKET is the caller's own word: only its type is checked.
+ * Path of the socket to connect to, free of symlinks. Throws a Failure when there is none (exit 4) or when the
+ * file is no socket or not to be trusted (exit 3). Of a path in DMCTL_SOCKET only the type is checked.
  */
 export const findControlSocket = (
   env: Readonly<Record<string, string | undefined>>,
@@ -77,20 +77,20 @@ export const findControlSocket = (
     if (path === undefined) continue;
     const stats = statSync(path);
     const named = path === place ? place : `${place} (${path})`;
-    if (!stats.isSocket()) throw new Failure(EXIT.refused, `cannot use ${named}: it is not a socket`);
+    if (!stats.isSocket()) throw new Failure("permission-denied", `cannot use ${named}: it is not a socket`);
     const reason = env["DMCTL_SOCKET"] ? undefined : distrust(path, stats, uid);
     if (reason !== undefined) {
       throw new Failure(
-        EXIT.refused,
-        `will not talk to ${named}: ${reason}\nif you know that it is a supervisor's, name it in DMCTL_SOCKET`,
+        "permission-denied",
+        `will not connect to ${named}: ${reason}\nif it is a supervisor's, set DMCTL_SOCKET to it`,
       );
     }
     return path;
   }
   throw new Failure(
-    EXIT.unreachable,
+    "unreachable",
     `no supervisor: there is no socket at ${places.join(", ")}\nstart one with "./dmhost up", or ${
-      env["DMCTL_SOCKET"] ? "unset DMCTL_SOCKET" : "name its socket in DMCTL_SOCKET"
+      env["DMCTL_SOCKET"] ? "unset DMCTL_SOCKET" : "set DMCTL_SOCKET to its socket"
     }`,
   );
 };

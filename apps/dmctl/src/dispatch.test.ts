@@ -1,8 +1,7 @@
 import { createServer } from "node:net";
-import { Readable } from "node:stream";
-import type { ErrorCode } from "@dmhost/contract";
+import { ERROR_STATUS, type ErrorCode } from "@dmhost/contract";
 import { afterEach, expect, test } from "vitest";
-import { EXIT_OF_ERROR } from "./failure.ts";
+import { FAILURES } from "./failure.ts";
 import { run } from "./session.fake.ts";
 import { type Answer, apiError, daemon, fakeSupervisor } from "./supervisor.fake.ts";
 
@@ -35,7 +34,7 @@ const outcome = (ok: boolean, reason = "", lastLogLine = "", advice = "") => ({
   daemon: ok ? web : { ...web, state: "failed", pid: 0 },
 });
 
-test("dmctl alone is dmctl status", async () => {
+test("`dmctl` without words is `dmctl status`.", async () => {
   const { socket } = await supervisor(statuses);
   const alone = await run(socket, "");
   expect(alone).toEqual(await run(socket, "status"));
@@ -48,7 +47,7 @@ test("dmctl alone is dmctl status", async () => {
   ]);
 });
 
-test("one daemon by name or id, in both word orders, with its slash inside the segment", async () => {
+test("A daemon is addressed by name or id, before or after the command, and its slash stays inside one path segment.", async () => {
   const { socket, asked } = await supervisor(statuses);
   for (const line of ["web status", "status web", "alice/web status"]) {
     expect((await run(socket, line)).output).toMatch(/^daemon-id.*\nalice\/web .*\n$/);
@@ -56,7 +55,7 @@ test("one daemon by name or id, in both word orders, with its slash inside the s
   expect(asked.at(-1)?.line).toBe("GET /v1/daemons/alice%2Fweb");
 });
 
-test("an address cannot leave its segment", async () => {
+test("An address cannot leave its path segment.", async () => {
   const { socket, asked } = await supervisor({});
   for (const id of ["../health", "%2e%2e", "a?b=c", "a#b"]) await run(socket, `status ${id}`);
   expect(asked.map(({ line }) => line)).toEqual([
@@ -67,7 +66,7 @@ test("an address cannot leave its segment", async () => {
   ]);
 });
 
-test("--json prints the contract's values", async () => {
+test("--json prints the values of the contract.", async () => {
   const { socket } = await supervisor({ ...statuses, "POST /v1/daemons/web/start": () => outcome(true) });
   const value = async (line: string): Promise<unknown> => JSON.parse((await run(socket, `${line} --json`)).output);
   expect(await value("status")).toEqual({ daemons: [idle, web] });
@@ -77,7 +76,7 @@ test("--json prints the contract's values", async () => {
   expect(await value("web start")).toEqual(outcome(true));
 });
 
-test("list, pid, logfile and configfile print just that", async () => {
+test("list, pid, logfile and configfile print the value and nothing else.", async () => {
   const { socket } = await supervisor(statuses);
   expect(await run(socket, "list")).toEqual({ code: 0, output: "alice/idle\nalice/web\n", errors: "" });
   expect(await run(socket, "web pid")).toEqual({ code: 0, output: "4711\n", errors: "" });
@@ -85,7 +84,7 @@ test("list, pid, logfile and configfile print just that", async () => {
   expect((await run(socket, "web configfile")).output).toBe(`${web.configFile}\n`);
 });
 
-test("where there is no pid, nothing is printed that kill could take for one", async () => {
+test("Without a process, pid prints nothing that kill could take for a process id.", async () => {
   const { socket } = await supervisor(statuses);
   expect(await run(socket, "idle pid")).toEqual({
     code: 1,
@@ -95,7 +94,7 @@ test("where there is no pid, nothing is printed that kill could take for one", a
   expect((await run(socket, "idle logfile")).code).toBe(1);
 });
 
-test("start, stop and restart tell how it came out, and exit so", async () => {
+test("start, stop and restart print the outcome, and the exit code says whether it is ok.", async () => {
   const reason = 'cannot start "alice/web": entering /srv/x: no such directory';
   const { socket } = await supervisor({
     "POST /v1/daemons/web/start": () => outcome(true),
@@ -117,7 +116,7 @@ test("start, stop and restart tell how it came out, and exit so", async () => {
   });
 });
 
-test("several daemons settle side by side and are told of in order; the gravest is the exit code", async () => {
+test("Several daemons settle in parallel and are reported in order, and the exit code is the highest of them.", async () => {
   const order: string[] = [];
   const slow: Answer = async () => {
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -137,7 +136,7 @@ test("several daemons settle side by side and are told of in order; the gravest 
   expect(result.errors).toBe("dmctl: quick is stuck\ndmctl: no POST /v1/daemons/missing/stop\n");
 });
 
-test("kill sends the contract's name of the signal, and an impossible one goes nowhere", async () => {
+test("kill sends the name of the signal, and refuses what is not a signal without a request.", async () => {
   const { socket, asked } = await supervisor({ "POST /v1/daemons/web/kill": () => ({}) });
   for (const line of ["web kill -9", "kill -KILL web", "kill web SIGKILL", "kill KILL web"]) {
     expect(await run(socket, line)).toEqual({ code: 0, output: "", errors: "" });
@@ -147,7 +146,7 @@ test("kill sends the contract's name of the signal, and an impossible one goes n
   expect(asked).toHaveLength(4);
 });
 
-test("what files say that is passed over is told by rescan and by status in a pipe, and is no failure", async () => {
+test("Warnings about conf files are printed by rescan and status, and are not failures.", async () => {
   const warnings = ["/home/alice/x.conf:2: unknown key \u001b"];
   const { socket } = await supervisor({
     "POST /v1/rescan": () => ({ found: ["alice/x"], started: [], changed: [], removed: [], problems: [], warnings }),
@@ -166,7 +165,7 @@ test("what files say that is passed over is told by rescan and by status in a pi
     expect(await run(socket, `${verb} --json`)).toMatchObject({ code: 0, errors: "" });
 });
 
-test("rescan names what it found, and what it could not load", async () => {
+test("rescan prints the daemons that it found and the files that it could not load.", async () => {
   const result = {
     found: ["alice/new"],
     started: ["alice/new"],
@@ -184,12 +183,11 @@ test("rescan names what it found, and what it could not load", async () => {
   });
 });
 
-test.each(Object.entries(EXIT_OF_ERROR))(
-  "an answer of %s is exit code %d, with its message and details",
+test.each(Object.keys(ERROR_STATUS).map((code) => [code as ErrorCode, FAILURES[code as ErrorCode].exit] as const))(
+  "The API error %s is exit code %d, with its message and details.",
   async (code, exit) => {
     const { socket } = await supervisor({
-      "POST /v1/daemons/web/start": () =>
-        apiError(code as ErrorCode, "why, and what to do", ["alice/web", "bob/web\u001b[2J"]),
+      "POST /v1/daemons/web/start": () => apiError(code, "why, and what to do", ["alice/web", "bob/web\u001b[2J"]),
     });
     expect(await run(socket, "web start")).toEqual({
       code: exit,
@@ -199,7 +197,7 @@ test.each(Object.entries(EXIT_OF_ERROR))(
   },
 );
 
-test("help and version need no supervisor; health without one is exit code 4", async () => {
+test("help and version need no supervisor, and health without one is exit code 4.", async () => {
   const nowhere = "/nonexistent/command.sock";
   expect(await run(nowhere, "--version")).toMatchObject({
     code: 0,
@@ -213,7 +211,7 @@ test("help and version need no supervisor; health without one is exit code 4", a
   expect(await run(nowhere, "health")).toMatchObject({ code: 4, errors: expect.stringContaining(nowhere) });
 });
 
-test("a socket that nobody listens at, and one where something else answers, are exit code 4", async () => {
+test("An answer that is not JSON, and one that is not HTTP, are exit code 4.", async () => {
   const fake = await supervisor({ "GET /v1/health": (_, respond) => void respond.end("<html>") });
   expect(await run(fake.socket, "health")).toMatchObject({ code: 4, errors: expect.stringContaining("no JSON") });
   const other = `${fake.dir}/other.sock`;
@@ -222,7 +220,7 @@ test("a socket that nobody listens at, and one where something else answers, are
   await new Promise((resolve) => server.close(resolve));
 });
 
-test("an answer that breaks off is no answer", async () => {
+test("An answer that breaks off prints nothing and is exit code 4.", async () => {
   const { socket } = await supervisor({
     "GET /v1/daemons": (_, respond) => {
       respond.writeHead(200, { "content-length": 1000 });
@@ -232,74 +230,10 @@ test("an answer that breaks off is no answer", async () => {
   expect(await run(socket, "list")).toMatchObject({ code: 4, output: "" });
 });
 
-test("colour only on a terminal and without NO_COLOR", async () => {
+test("Colour is used only on a terminal and without NO_COLOR.", async () => {
   const { socket } = await supervisor(statuses);
   const esc = String.fromCodePoint(27);
   expect((await run(socket, "")).output).not.toContain(esc);
   expect((await run(socket, "", { terminal: true })).output).toContain(`${esc}[32mrunning`);
   expect((await run(socket, "", { terminal: true, env: { NO_COLOR: "1" } })).output).not.toContain(esc);
-});
-
-test("explain --policy asks with three words, and its exit code is the answer", async () => {
-  const answer = (allowed: boolean) => ({ allowed, reason: "so it is", source: "/etc/p.conf:9" });
-  const { socket, asked } = await supervisor({
-    "GET /v1/policy?caller=david&verb=restart&address=amy%2Fblog": () => answer(true),
-    "GET /v1/policy?caller=amy&verb=run-as&address=www-data": () => answer(false),
-  });
-  expect(await run(socket, "explain --policy david restart amy/blog")).toEqual({
-    code: 0,
-    output: "yes: so it is (/etc/p.conf:9)\n",
-    errors: "",
-  });
-  expect(await run(socket, "explain amy run-as www-data --policy")).toMatchObject({
-    code: 1,
-    output: "no: so it is (/etc/p.conf:9)\n",
-  });
-  expect(asked).toHaveLength(2);
-  for (const line of ["explain --policy david restart", "explain a b c", "explain", "explain --policy a frob b/c"]) {
-    expect((await run(socket, line)).code).toBe(2);
-  }
-  expect(asked).toHaveLength(2);
-});
-
-test("a refused start tells what was written last, and what to do, escaped", async () => {
-  const { socket } = await supervisor({
-    "POST /v1/daemons/web/start": () => outcome(false, "cannot start it", "no port\u001b[2J", "Free the port."),
-  });
-  expect((await run(socket, "start web")).errors).toBe(
-    "dmctl: cannot start it\nit wrote: no port\\x1b[2J\nFree the port.\n",
-  );
-});
-
-test("export prints what it gets", async () => {
-  const { socket } = await supervisor({ "GET /v1/export": () => ({ version: "1", daemons: [] }) });
-  expect(JSON.parse((await run(socket, "export")).output)).toEqual({ version: "1", daemons: [] });
-});
-
-test.each([
-  ["hup web", "HUP"],
-  ["web alarm", "ALRM"],
-  ["web interrupt", "INT"],
-  ["term web", "TERM"],
-  ["web kill", "KILL"],
-])("%s sends %s", async (line, signal) => {
-  const { socket, asked } = await supervisor({ "POST /v1/daemons/web/kill": () => ({}) });
-  expect((await run(socket, line)).code).toBe(0);
-  expect(asked).toEqual([{ line: "POST /v1/daemons/web/kill", body: JSON.stringify({ signal }) }]);
-});
-
-test("tai64nlocal needs no supervisor, and escapes on a terminal alone", async () => {
-  const input = () => Readable.from([Buffer.from("@4000000037c219bf2ef0"), Buffer.from("2e94 \u001b[2J\n@4 \n")]);
-  const piped = await run("/nowhere", "tai64nlocal --utc", { input: input() });
-  expect(piped).toEqual({ code: 0, output: "1999-08-24 04:03:43.787492500 \u001b[2J\n@4 \n", errors: "" });
-  const shown = await run("/nowhere", "tai64nlocal --utc", { input: input(), terminal: true });
-  expect(shown.output).toBe("1999-08-24 04:03:43.787492500 \\x1b[2J\n@4 \n");
-  const old = await run("/nowhere", "tai64nlocal --utc --multilog", { input: input() });
-  expect(old.output).toBe("1999-08-24 04:04:05.787492500 \u001b[2J\n@4 \n");
-});
-
-test("tai64nlocal says why its input cannot be read", async () => {
-  const broken = new Readable({ read: (): void => void broken.destroy(new Error("EISDIR: illegal operation")) });
-  const { code, errors } = await run("/nowhere", "tai64nlocal", { input: broken });
-  expect([code, errors]).toEqual([1, "dmctl: cannot read standard input: EISDIR: illegal operation\n"]);
 });

@@ -1,11 +1,17 @@
+import { clientAt, Failure } from "@dmhost/client";
 import { EXIT } from "@dmhost/contract";
-import { clientAt } from "./client.ts";
-import { type Call, COMMANDS } from "./commands.ts";
+import type { Call } from "./commands/command.ts";
+import { readInvocation } from "./commands/invocation.ts";
+import { COMMANDS } from "./commands/table.ts";
 import { findControlSocket } from "./control-socket.ts";
-import { Failure } from "./failure.ts";
-import { readInvocation } from "./invocation.ts";
-import { failureText } from "./render.ts";
-import { isReaderGone, type Session, write } from "./session.ts";
+import { FAILURES, report } from "./failure.ts";
+import { isReaderGone, type Session } from "./session.ts";
+
+/** Whether errors are to be JSON, also those of a command line that cannot be read. */
+const wantsJson = (words: readonly string[]): boolean => {
+  const end = words.indexOf("--");
+  return words.slice(0, end < 0 ? undefined : end).includes("--json");
+};
 
 /** Carries out one command line, given without the program's name. Resolves with the exit code, never rejects. */
 export const dispatch = async (words: readonly string[], session: Session): Promise<number> => {
@@ -18,14 +24,14 @@ export const dispatch = async (words: readonly string[], session: Session): Prom
       session,
       look: { colour: session.terminal && !session.env["NO_COLOR"], reasons: session.terminal || long, long },
       get client() {
-        return clientAt(findControlSocket(session.env, session.uid));
+        return clientAt(findControlSocket(session.env, session.uid), session.fetch);
       },
     };
     return await invocation.command.run(call);
   } catch (error) {
     if (isReaderGone(error)) return EXIT.done;
-    const failure = error instanceof Failure ? error : new Failure(EXIT.failed, `a fault of dmctl: ${error}`);
-    await write(session.errors, failureText(failure)).catch(() => {});
-    return failure.exit;
+    const failure = error instanceof Failure ? error : new Failure("failed", `internal error of dmctl: ${error}`);
+    await report(session, failure, wantsJson(words)).catch(() => {});
+    return FAILURES[failure.code].exit;
   }
 };

@@ -1,37 +1,45 @@
-import { type ErrorCode, EXIT } from "@dmhost/contract";
-
-/** What ends dmctl early: a message for the terminal (what failed, on what, why, what to do) and an exit code. */
-export class Failure extends Error {
-  override readonly name = "Failure";
-  /** One of the contract's EXIT codes. */
-  readonly exit: number;
-  /** Further lines for the reader: ids to choose from, or problems of a file as `path:line: text`. */
-  readonly details: readonly string[];
-  /** The API's error code where the supervisor answered, else undefined. */
-  readonly code: ErrorCode | undefined;
-
-  constructor(exit: number, message: string, details: readonly string[] = [], code?: ErrorCode) {
-    super(message);
-    this.exit = exit;
-    this.details = details;
-    this.code = code;
-  }
-}
+import { Failure, type FailureCode } from "@dmhost/client";
+import { EXIT } from "@dmhost/contract";
+import { jsonLine, oneLine, printable } from "./printable.ts";
+import { type Session, write } from "./session.ts";
 
 /** A command line that makes no sense. */
-export const misuse = (message: string): Failure =>
-  new Failure(EXIT.usage, `${message}\n"dmctl help" shows the commands`);
+export const misuse = (message: string): Failure => new Failure("usage", `${message}\n"dmctl help" shows the commands`);
 
-/** The exit code for each error that the supervisor may answer with. */
-export const EXIT_OF_ERROR = {
-  usage: EXIT.usage,
-  "not-in-policy": EXIT.refused,
-  "not-found": EXIT.refused,
-  ambiguous: EXIT.refused,
-  "not-applicable": EXIT.failed,
-  conflict: EXIT.failed,
-  "invalid-file": EXIT.failed,
-  busy: EXIT.failed,
-  internal: EXIT.failed,
-  stopping: EXIT.unreachable,
-} as const satisfies Record<ErrorCode, number>;
+/** What each exit code means. */
+export const EXITS = {
+  [EXIT.done]: "success",
+  [EXIT.failed]: "the daemon did not reach the requested state, there is nothing to print, or the policy says no",
+  [EXIT.usage]: "the command line is wrong",
+  [EXIT.refused]: "not permitted or not found, which look alike, or several daemons have that name",
+  [EXIT.unreachable]: "no supervisor answers",
+} as const satisfies Record<(typeof EXIT)[keyof typeof EXIT], string>;
+
+/** The exit code of each failure, and what it means. */
+export const FAILURES = {
+  usage: { exit: EXIT.usage, means: "the command line or the request is wrong" },
+  "not-in-policy": { exit: EXIT.refused, means: "the policy does not permit it" },
+  "not-found": { exit: EXIT.refused, means: "there is no such daemon that the caller may control" },
+  ambiguous: { exit: EXIT.refused, means: "several daemons have that name; `details` has their ids" },
+  "not-applicable": { exit: EXIT.failed, means: "the daemon has no process, log or file of that kind" },
+  conflict: { exit: EXIT.failed, means: "the file was changed meanwhile" },
+  "invalid-file": { exit: EXIT.failed, means: "a conf file cannot be loaded; `details` may have its errors" },
+  busy: { exit: EXIT.failed, means: "the caller has too many requests or connections" },
+  internal: { exit: EXIT.failed, means: "an error of the supervisor or of the machine" },
+  stopping: { exit: EXIT.unreachable, means: "the supervisor is stopping" },
+  unreachable: { exit: EXIT.unreachable, means: "no supervisor answers, or the connection broke" },
+  "permission-denied": { exit: EXIT.refused, means: "the caller may not use the socket, or must not trust it" },
+  "not-understood": { exit: EXIT.unreachable, means: "the answer is not that of a supervisor" },
+  failed: { exit: EXIT.failed, means: "anything else, such as a daemon that did not reach the requested state" },
+} as const satisfies Record<FailureCode, { readonly exit: number; readonly means: string }>;
+
+/** The message of a failure, and each detail indented below it. */
+const failureText = ({ message, details }: Failure): string =>
+  `dmctl: ${printable(message)}\n${details.map((detail) => `  ${oneLine(detail)}\n`).join("")}`;
+
+/** Writes a failure to standard error: as text, or with --json as one line of JSON. */
+export const report = ({ errors }: Session, failure: Failure, asJson: boolean): Promise<void> => {
+  const { code, message, details } = failure;
+  const error = { code, message, ...(details.length > 0 && { details }) };
+  return write(errors, asJson ? jsonLine({ error }) : failureText(failure));
+};

@@ -1,12 +1,14 @@
 /** dmctl: drives the daemons of a dmhost supervisor. */
 import process from "node:process";
 import { isatty } from "node:tty";
+import { runtimeFetch } from "@dmhost/client";
 import { dispatch } from "./dispatch.ts";
 
-// Each write tells its caller of its error; without a listener the stream would throw it as well.
+// Each write reports its error to its caller; without a listener the stream would throw it as well.
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 
 dispatch(process.argv.slice(2), {
+  fetch: runtimeFetch,
   env: process.env,
   uid: process.geteuid?.() ?? 0,
   // Made when first asked for: it costs a millisecond.

@@ -1,9 +1,9 @@
 /**
- * Text from tenants (log lines, reasons, paths) made safe to show: a terminal must not obey it, and it must not
- * look like something else (docs/explanation/security.md#17).
+ * Text from tenants (log lines, reasons, paths) made safe to print: a terminal must not obey it, and it must not
+ * look like other output (docs/explanation/security.md#17).
  */
 
-/** Controls (C0, DEL, C1), characters that turn the reading direction, and the separators that break lines. */
+/** Controls (C0, DEL, C1), characters that change the reading direction, and line separators. */
 const UNSAFE = /[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu;
 
 const visible = (character: string): string => {
@@ -19,10 +19,12 @@ export const printable = (text: string): string =>
 export const oneLine = (text: string): string => text.replace(UNSAFE, visible);
 
 /** JSON with the unsafe characters as `\u` escapes: the same value, harmless on a terminal. Ends with a newline. */
-export const json = (value: unknown): string => {
-  const text = JSON.stringify(value, undefined, 2);
-  const escaped = text.replace(UNSAFE, (character) =>
+export const json = (value: unknown): string => `${escaped(JSON.stringify(value, undefined, 2))}\n`;
+
+/** The same on one line. */
+export const jsonLine = (value: unknown): string => `${escaped(JSON.stringify(value))}\n`;
+
+const escaped = (text: string): string =>
+  text.replace(UNSAFE, (character) =>
     character === "\n" ? character : `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
-  return `${escaped}\n`;
-};

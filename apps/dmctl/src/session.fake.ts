@@ -1,4 +1,5 @@
 import { Readable, Writable } from "node:stream";
+import { runtimeFetch } from "@dmhost/client";
 import { dispatch } from "./dispatch.ts";
 import type { Session } from "./session.ts";
 
@@ -19,6 +20,7 @@ export const run = async (socket: string, line: string, changes: Partial<Session
   const output = collector();
   const errors = collector();
   const session: Session = {
+    fetch: runtimeFetch,
     uid: process.geteuid?.() ?? 0,
     input: Readable.from([]),
     output: output.stream,

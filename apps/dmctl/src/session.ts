@@ -1,7 +1,10 @@
 import type { Readable, Writable } from "node:stream";
+import type { UnixFetch } from "@dmhost/client";
 
-/** What surrounds one run of dmctl. main.ts makes it from the process, tests make it by hand. */
+/** The environment of one run of dmctl: main.ts makes it from the process, tests make their own. */
 export interface Session {
+  /** How the supervisor is asked. */
+  readonly fetch: UnixFetch;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Effective uid of the caller. */
   readonly uid: number;
@@ -14,16 +17,16 @@ export interface Session {
   readonly interactive: boolean;
 }
 
-/** Writes and waits until the reader's side has taken it, so that nothing is lost when the process ends. */
+/** Writes, and resolves when the stream has taken the text, so that nothing is lost when the process exits. */
 export const write = (stream: Writable, text: string | Uint8Array): Promise<void> =>
   new Promise((resolve, reject) => {
     if (text.length === 0) resolve();
     else stream.write(text, (error) => (error ? reject(error) : resolve()));
   });
 
-/** Error codes of a reader that went away, as `head` does after ten lines. */
+/** Error codes of a reader that left, as `head` does after ten lines. */
 const GONE = new Set(["EPIPE", "ERR_STREAM_DESTROYED"]);
 
-/** Whether an error only says that nobody reads our output any more. */
+/** Whether an error only means that the reader of the output has left. */
 export const isReaderGone = (error: unknown): boolean =>
   error instanceof Error && "code" in error && typeof error.code === "string" && GONE.has(error.code);

@@ -1,4 +1,4 @@
-/** A stand-in for the supervisor: speaks the contract over a UNIX socket and remembers what it was asked. */
+/** A fake of the supervisor: speaks the contract over a UNIX socket and records the requests. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
@@ -11,7 +11,7 @@ export interface Asked {
   readonly body: string;
 }
 
-/** Answers one request; `respond` may be used as it is for what is no JSON. */
+/** Answers one request. An answer that is not JSON uses `respond`. */
 export type Answer = (asked: Asked, respond: ServerResponse) => unknown;
 
 /** A status with every field, changed by `fields`. */
@@ -59,7 +59,7 @@ const isApiError = (value: unknown): value is ApiError =>
 
 /**
  * Listens at `socket` until `close`. `answers` has one entry a request line; what it returns is sent as JSON, an
- * ApiError with its HTTP status, and `undefined` means that it has responded by itself.
+ * ApiError with its HTTP status; `undefined` means that it has used `respond`.
  */
 export const fakeSupervisor = async (answers: Record<string, Answer>) => {
   const dir = mkdtempSync(join(tmpdir(), "dmctl-test-"));

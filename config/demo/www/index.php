@@ -1,5 +1,5 @@
 <?php
-// The demo tenant's page: who runs it, and what was posted to it.
+// The demo tenant's page: shows its account and process, and the posted text.
 $account = function_exists('posix_geteuid') ? (posix_getpwuid(posix_geteuid())['name'] ?? posix_geteuid()) : get_current_user();
 $said = is_string($_POST['text'] ?? null) ? $_POST['text'] : null;
 $facts = [

@@ -1,4 +1,4 @@
-/** FastCGI applications in Perl, Python and C as tenants' sites: GET and POST through Nginx to a socket that is held. */
+/** FastCGI applications in Perl, Python and C as tenants' sites: GET and POST through Nginx to a held socket. */
 import { chmodSync, cpSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -13,7 +13,7 @@ import type { Supervisor } from "../supervisor.ts";
 const NAMES = ["catalyst", "wsgi", "c"] as const;
 type Name = (typeof NAMES)[number];
 
-/** More than Nginx has connections for by default. */
+/** More clients than Nginx has connections by default. */
 const VISITORS = 1500;
 
 const START: Readonly<Record<Name, string>> = {
@@ -65,7 +65,7 @@ const idOf = (name: Name): string => `${tenant.name}/${name}`;
 const hostOf = (name: Name): string => `${name}.example.org`;
 const visit = (name: Name): Browser => new Browser(web?.port ?? 0, hostOf(name));
 
-test("a Catalyst application answers GET and POST", async () => {
+test("a Catalyst application behind Nginx answers GET and POST", async () => {
   const dealt = await visit("catalyst").get("/deal/freecell");
   expect([dealt.status, dealt.text]).toEqual([200, expect.stringMatching(/^freecell is dealt by \d+$/)]);
   const scored = await visit("catalyst").post("/score", { points: "52" });
@@ -73,36 +73,36 @@ test("a Catalyst application answers GET and POST", async () => {
   expect((await visit("catalyst").get("/nothing")).status).toBe(404);
 });
 
-test.each(["wsgi", "c"] as const)("an application in %s answers GET and POST", async (name) => {
+test.each(["wsgi", "c"] as const)("a FastCGI application in %s behind Nginx answers GET and POST", async (name) => {
   const read = await visit(name).get("/games/freecell");
   expect([read.status, read.text]).toEqual([200, `GET /games/freecell  by ${tenant.uid}`]);
   const scored = await visit(name).post("/games/freecell", { points: "52" });
   expect([scored.status, scored.text]).toEqual([200, `POST /games/freecell points=52 by ${tenant.uid}`]);
 });
 
-describe.each(NAMES)("%s", (name) => {
-  test("is the tenant's own process", async () => {
+describe.each(NAMES)("the %s application", (name) => {
+  test("runs as the tenant", async () => {
     const { pid } = await supervisor.status(idOf(name));
     expect(numbersOf(pid, "Uid")).toEqual(Array(4).fill(tenant.uid));
   });
 
-  test("a visitor who comes right after kill -9 is answered", async () => {
+  test("answers a request that arrives right after its process was killed", async () => {
     const { pid } = await supervisor.reaches(idOf(name), "running");
     process.kill(pid, "SIGKILL");
-    await until("its end", () => !isRunning(pid));
+    await until("exit of the process", () => !isRunning(pid));
     const path = name === "catalyst" ? "/deal/freecell" : "/games/freecell";
     expect((await visit(name).get(path)).status).toBe(200);
     expect((await supervisor.status(idOf(name))).respawns).toBe(1);
   });
 });
 
-test("1500 visitors at once wait while the process does nothing, and all are answered", async () => {
+test("1500 requests at once wait in a held socket while its process is stopped, and all are answered", async () => {
   const { socket, pid } = await supervisor.reaches(idOf("c"), "running");
   process.kill(pid, "SIGSTOP");
   const visits = Array.from({ length: VISITORS }, () => visit("c").get("/games/freecell"));
   const answers = Promise.allSettled(visits);
   try {
-    await until("all of them in the socket's queue", async () => {
+    await until("1500 connections in the socket's queue", async () => {
       const line = (await succeed("ss", "-xlH")).split("\n").find((text) => text.includes(socket));
       const [, , waiting] = line?.split(/\s+/) ?? [];
       return Number(waiting) === VISITORS;

@@ -1,4 +1,4 @@
-/** A real picture: PNG (RFC 2083), true colour, a gradient. */
+/** Makes a PNG (RFC 2083) with a gradient in true colour. */
 import { crc32, deflateSync } from "node:zlib";
 
 const chunk = (type: string, content: Buffer): Buffer => {
@@ -9,7 +9,7 @@ const chunk = (type: string, content: Buffer): Buffer => {
   return Buffer.concat([length, body, sum]);
 };
 
-/** One of `width` by `height` pixels. */
+/** Makes a picture of `width` by `height` pixels. */
 export const makePicture = (width: number, height: number): Buffer => {
   const header = Buffer.alloc(13);
   header.writeUInt32BE(width, 0);
@@ -28,5 +28,5 @@ export const makePicture = (width: number, height: number): Buffer => {
   ]);
 };
 
-/** Width and height that a PNG says it has. */
+/** Width and height in a PNG's header. */
 export const sizeOfPicture = (png: Buffer): [number, number] => [png.readUInt32BE(16), png.readUInt32BE(20)];

@@ -1,4 +1,4 @@
-/* A FastCGI application in C: says what was asked, what was posted, and which account runs it. */
+/* A FastCGI application in C: prints the request method and path, the posted body and its uid. */
 #include <fcgi_stdio.h>
 #include <stdlib.h>
 #include <unistd.h>

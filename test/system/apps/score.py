@@ -1,4 +1,4 @@
-"""A WSGI application (PEP 3333): says what was asked, what was posted, and which account runs it."""
+"""A WSGI application (PEP 3333): prints the request method and path, the posted body and its uid."""
 import os
 
 

@@ -1,4 +1,4 @@
-/** Debian's WordPress as a tenant's site, from its installation form to a visitor's page, all of it through Nginx. */
+/** Debian's WordPress as a tenant's site behind Nginx: installation, login, permalinks, uploads. */
 import { chmodSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -35,7 +35,7 @@ beforeAll(async () => {
   chmodSync(server.home, 0o711);
   const docroot = await copyWordpress(tenant, database.socket);
   for (const passage of [tenant.home, docroot]) chmodSync(passage, 0o711);
-  // Two processes: WordPress asks its own site, to see whether permalinks work.
+  // WordPress requests its own site to check permalinks, so it needs two processes.
   const start = ["start = exec php-cgi", "instances = 2"];
   tenant.writeConf("blog", ...start, "listen = fastcgi", `dir = ${docroot}`, "output = log");
   supervisor = stage.supervisor("main", [`nginx-group = ${nameFor("web")}`, "[runs_as]", tenant.name]);
@@ -56,7 +56,7 @@ afterAll(async () => {
 });
 
 const idOf = (name: string): string => `${tenant.name}/${name}`;
-/** Value of a hidden field of a form. */
+/** Value of a form's hidden field. */
 const fieldOf = (page: string, name: string): string => {
   const input = new RegExp(`<input[^>]*name="${name}"[^>]*>`).exec(page)?.[0] ?? "";
   const value = /value="([^"]*)"/.exec(input)?.[1];
@@ -64,7 +64,7 @@ const fieldOf = (page: string, name: string): string => {
   return value;
 };
 
-test("it is installed by its form, by php-cgi processes that are the tenant's", async () => {
+test("WordPress is installed through its form by php-cgi processes of the tenant", async () => {
   const first = await visitor.get("/");
   expect([first.status, first.headers["location"]]).toEqual([
     302,
@@ -86,7 +86,7 @@ test("it is installed by its form, by php-cgi processes that are the tenant's", 
   for (const { pid } of instances) expect(numbersOf(pid, "Uid")).toEqual(Array(4).fill(tenant.uid));
 });
 
-test("its author logs in with a cookie, and nobody else does", async () => {
+test("WordPress lets its author log in with a cookie, and refuses a wrong password", async () => {
   const wrong = await visitor.post("/wp-login.php", { log: USER, pwd: "guessed", testcookie: "1" });
   expect([wrong.status, wrong.headers["location"]]).toEqual([200, undefined]);
   await author.get("/wp-login.php");
@@ -96,7 +96,7 @@ test("its author logs in with a cookie, and nobody else does", async () => {
   expect((await visitor.get("/wp-admin/")).status).toBe(302);
 });
 
-test("permalinks are turned on, a post is written, and a visitor reads it at its name", async () => {
+test("WordPress serves a new post at its permalink", async () => {
   const settings = await author.get("/wp-admin/options-permalink.php");
   const saved = await author.post("/wp-admin/options-permalink.php", {
     _wpnonce: fieldOf(settings.text, "_wpnonce"),
@@ -108,7 +108,7 @@ test("permalinks are turned on, a post is written, and a visitor reads it at its
     submit: "Save Changes",
   });
   expect(saved.status).toBe(302);
-  // WordPress makes its rules anew where the browser is sent to.
+  // WordPress rewrites its rules on the page to which it redirects.
   const shown = await author.get(new URL(String(saved.headers["location"])).pathname);
   expect(shown.text).toMatch(/value="\/%postname%\/"[^>]*checked/);
   const nonce = (await author.get("/wp-admin/admin-ajax.php?action=rest-nonce")).text;
@@ -125,7 +125,7 @@ test("permalinks are turned on, a post is written, and a visitor reads it at its
   expect((await visitor.get("/dealing-with-wins/")).status).toBe(404);
 });
 
-test("an image that is uploaded is scaled by PHP and served by Nginx, with the daemon stopped too", async () => {
+test("an image uploaded to WordPress is scaled by PHP and served by Nginx even while the daemon is stopped", async () => {
   const form = await author.get("/wp-admin/media-new.php");
   const uploaded = await author.postFiles("/wp-admin/media-new.php", {
     _wpnonce: fieldOf(form.text, "_wpnonce"),

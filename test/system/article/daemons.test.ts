@@ -1,4 +1,4 @@
-/** The article's three daemons, as its files describe them, with the programs that they name; and its status table. */
+/** The three daemons of the article about Daemon Manager, with their real conf files and programs; and its status table. */
 import { chmodSync, cpSync, lstatSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -14,9 +14,9 @@ import { confLines, POLICY, STATUS, timeless } from "./texts.ts";
 import { Wordpress } from "./wordpress.ts";
 
 const WORDPRESS = "david/wordpress";
-/** A network of its own with nothing but the loopback: deluged calls for peers and routers on any other. */
+/** Runs a program in a network namespace with only the loopback, because deluged contacts peers and routers. */
 const ALONE = ["unshare", "--net", "/bin/sh", "-c", 'ip link set lo up && exec "$@"', "sh"];
-/** How often the article's php-cgi has crashed. */
+/** Number of crashes of php-cgi in the article's table. */
 const CRASHES = 33;
 
 let stage: Stage;
@@ -45,7 +45,7 @@ beforeAll(async () => {
   david.writeConf("wordpress", ...confLines("wordpress", wordpress.directory));
   david.writeConf("greenfelt", ...confLines("greenfelt", site), "autostart=no");
   greenfelt.writeConf("greenfelt", ...confLines("greenfelt", site));
-  // The article shows these in its table only.
+  // These daemons appear only in the article's table.
   for (const name of ["deluge-web", "moviefile", "pytivo", "streamium"]) david.writeConf(name, "start=exec sleep 1000");
   david.writeConf("minecraft", "start=exec sleep 1000", "autostart=no");
 
@@ -62,14 +62,14 @@ afterAll(async () => {
 });
 
 const wwwData = async (): Promise<number[]> => Array(4).fill(Number(await succeed("id", "-u", "www-data")));
-/** Kills it; gives the pid of the process that comes after. */
+/** Kills the daemon's process; returns the pid of the next one. */
 const crash = async (id: string): Promise<number> => {
   const { pid } = await supervisor.reaches(id, "running");
   process.kill(pid, "SIGKILL");
   return (await supervisor.reaches(id, "running", pid)).pid;
 };
 
-test("deluged.conf: deluged runs in david's home, as david, and answers its clients", async () => {
+test("deluged.conf of the article runs deluged as david in his home, and deluged answers its client", async () => {
   const { pid } = await supervisor.reaches("david/deluged", "running");
   const node = [join(CHECKOUT, "node_modules/.bin/node"), join(import.meta.dirname, "deluge-client.ts")];
   const ask = (): Promise<Ended> => run(["nsenter", `--net=/proc/${pid}/ns/net`, ...node]);
@@ -82,7 +82,7 @@ test("deluged.conf: deluged runs in david's home, as david, and answers its clie
   await supervisor.up("david/deluged");
 });
 
-test("wordpress.conf: php-cgi as www-data installs WordPress through its socket and shows the site", async () => {
+test("wordpress.conf of the article runs php-cgi as www-data, which installs WordPress and shows the site", async () => {
   const { pid } = await supervisor.reaches(WORDPRESS, "running");
   await until("wordpress.socket", () => lstatSync(wordpress.socket, { throwIfNoEntry: false })?.isSocket());
   expect(argumentsOf(pid)).toEqual(["php-cgi", "-q", "-b", "wordpress.socket"]);
@@ -104,16 +104,16 @@ test("wordpress.conf: php-cgi as www-data installs WordPress through its socket 
   expect(body).toContain("<h1>Hello world!</h1>");
 });
 
-test("wordpress.conf: each crash is counted, and the site is back", async () => {
+test("a php-cgi of the article's wordpress.conf that crashes is counted and started again", async () => {
   for (let crashes = 1; crashes <= 4; crashes += 1) {
     await crash(WORDPRESS);
     expect((await supervisor.status(WORDPRESS)).respawns).toBe(crashes);
   }
-  const back = await until("the site", () => wordpress.frontPage().catch(() => undefined));
+  const back = await until("an answer of the site", () => wordpress.frontPage().catch(() => undefined));
   expect(back.body).toContain("<title>Solitaire at home</title>");
 });
 
-test("greenfelt.conf: the Catalyst application answers as www-data, and its standard error is in the log", async () => {
+test("greenfelt.conf of the article runs a Catalyst application as www-data, and its standard error is in the log", async () => {
   const { pid, logFile } = await supervisor.reaches("greenfelt/greenfelt", "running");
   expect(logFile).toBe(`${tenants.greenfelt.home}/.daemon-manager/logs/greenfelt/current`);
   const socket = join(tenants.greenfelt.home, "greenfelt.net/greenfelt.socket");
@@ -123,7 +123,9 @@ test("greenfelt.conf: the Catalyst application answers as www-data, and its stan
     requestPage(socket, { file: "", path, more: { SCRIPT_NAME: "", HTTP_HOST: "localhost" } });
   expect((await ask("/deal/freecell")).body).toMatch(/^freecell is dealt by \d+$/);
   expect((await ask("/nothing")).head).toContain("Status: 404");
-  await until("its standard error", () => readFileSync(logFile, "utf8").includes("dealt freecell\n"));
+  await until("standard error of the application in the log", () =>
+    readFileSync(logFile, "utf8").includes("dealt freecell\n"),
+  );
   expect(lstatSync(logFile).uid).toBe(tenants.greenfelt.uid);
   const shown = await tenants.greenfelt.run([toolbox.node, toolbox.dmctl, "greenfelt", "log"]);
   expect([shown.code, shown.stdout]).toEqual([
@@ -133,14 +135,14 @@ test("greenfelt.conf: the Catalyst application answers as www-data, and its stan
   expect(shown.stdout).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{9} dealt freecell$/m);
 });
 
-test("dmctl status prints the article's table, with the crashes counted", async () => {
-  // As of a php-cgi that has run for weeks: 33 failed runs in a row would have to be waited for.
+test("dmctl status prints the article's table with the same number of respawns", async () => {
+  // Without healthy-after the 33 crashes are no failed runs, which would have to wait for their back-off.
   tenants.david.writeConf("wordpress", ...confLines("wordpress", wordpress.directory), "healthy-after=0");
   expect((await supervisor.act("restart", WORDPRESS)).ok).toBe(true);
   for (let crashes = 0; crashes < CRASHES; crashes += 1) await crash(WORDPRESS);
   const { code, stdout, stderr } = await tenants.david.run([toolbox.node, toolbox.dmctl, "status"]);
   expect([code, stderr]).toEqual([0, ""]);
-  // David manages others as well, whose daemons the article does not show.
+  // David also manages daemons of other owners, which the article does not show.
   const lines = stdout.split("\n").filter((line) => /^(daemon-id|david\/)/.test(line));
   expect(lines.map(timeless)).toEqual(STATUS.trimEnd().split("\n").map(timeless));
   expect(lines[0]).toBe(STATUS.split("\n")[0]);

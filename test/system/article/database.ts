@@ -1,4 +1,4 @@
-/** A MariaDB of its own for one test file: its own files, no network, one database and its user. */
+/** A MariaDB server for one test file: separate files, no network, one database and its user. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync, readFileSync } from "node:fs";
@@ -16,7 +16,7 @@ const SETUP = [
 ];
 
 export class Database {
-  /** Anybody who can reach it may connect. */
+  /** Every account that can reach the socket may connect. */
   readonly socket: string;
   readonly #server: ChildProcess;
 
@@ -25,7 +25,7 @@ export class Database {
     this.#server = server;
   }
 
-  /** Makes one in the home of `account`, as it, and waits until it answers. */
+  /** Starts a server as `account` in its home and waits until it accepts connections. */
   static async start(account: Account): Promise<Database> {
     const [files, socket, log] = ["files", "server.sock", "server.log"].map((name) => join(account.home, name)) as [
       string,
@@ -42,7 +42,7 @@ export class Database {
     const server = spawn(file, args, { cwd: "/", env: account.environment, stdio: ["ignore", output, output] });
     closeSync(output);
     try {
-      await until("a database that answers", () => {
+      await until("the database to be ready for connections", () => {
         const text = readFileSync(log, "utf8");
         if (server.exitCode !== null) throw new Error(`mariadbd ended with code ${server.exitCode}:\n${text}`);
         return text.includes("ready for connections");
@@ -54,7 +54,7 @@ export class Database {
     return new Database(socket, server);
   }
 
-  /** Ends it; what it holds is not needed any more. */
+  /** Kills the server; its data are not needed any more. */
   async end(): Promise<void> {
     if (this.#server.exitCode !== null || this.#server.signalCode !== null) return;
     const ended = once(this.#server, "exit");

@@ -1,6 +1,6 @@
 /**
- * Program: asks the deluged of this network at 127.0.0.1 for its version, in deluged's own protocol, and prints it. Exit
- * code 1 and the reason when it does not answer so.
+ * Program: requests the version of the deluged at 127.0.0.1 in deluged's protocol and prints it. Exits with 1 and prints the
+ * reason when deluged does not answer.
  */
 import { once } from "node:events";
 import { connect } from "node:tls";
@@ -14,7 +14,7 @@ const QUESTION = Buffer.concat([
   Buffer.from("daemon.info"),
   Buffer.from([192, 102]),
 ]);
-/** How a response to request 1 begins; a short string follows. */
+/** First bytes of a response to request 1; a short string follows. */
 const ANSWER = Buffer.from([195, 1, 1]);
 /** Protocol version 1 and the length of what follows. */
 const HEADER = 5;
@@ -29,7 +29,7 @@ try {
   connection.write(Buffer.concat([header, body]));
   const [received] = (await once(connection, "data")) as [Buffer];
   const answer = inflateSync(received.subarray(HEADER));
-  if (!answer.subarray(0, 3).equals(ANSWER)) throw new Error(`no answer of deluged's: ${answer.toString("hex")}`);
+  if (!answer.subarray(0, 3).equals(ANSWER)) throw new Error(`not a response of deluged: ${answer.toString("hex")}`);
   process.stdout.write(answer.subarray(4).toString());
 } catch (error) {
   process.stderr.write(error instanceof Error ? error.message : String(error));

@@ -1,4 +1,4 @@
-/** The article's master config, as it stands there: who may run what as whom, and who may control whose daemons. */
+/** The master config of the article about Daemon Manager, unchanged: [runs_as] and [manages]. */
 import { writeFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { numbersOf } from "../proc.ts";
@@ -9,7 +9,7 @@ import { fillToolbox, type Toolbox } from "../toolbox.ts";
 import { endDaemons, makeTenants, NAMES, type Name, PATIENCE, type Tenants } from "./tenants.ts";
 import { POLICY } from "./texts.ts";
 
-/** Where root's daemons of this machine are, no other is seen: the article's file has no place for settings. */
+/** Hides this machine's directory of root's daemons, because the article's file has no [settings] to move it. */
 const WITHOUT_ROOTS_OWN = `
 if [ -d /etc/daemon-manager ]; then
   exec unshare --mount sh -c 'mount -t tmpfs none /etc/daemon-manager && exec "$@"' sh "$@"
@@ -47,14 +47,14 @@ afterAll(async () => {
 const dmctl = (name: Name, ...words: string[]): Promise<Ended> =>
   tenants[name].run([toolbox.node, toolbox.dmctl, ...words]);
 
-test("it loads unchanged; the one remark is that five share www-data", () => {
+test("the article's policy loads unchanged, and its only warning is that five accounts share www-data", () => {
   const remarks = supervisor.log().flatMap(({ problem }) => (problem?.includes(supervisor.config) ? [problem] : []));
   const shared = "david, michaelc, amy, joann, greenfelt may all run daemons as www-data";
   expect(remarks).toEqual([expect.stringContaining(shared)]);
 });
 
 test.each(["david", "michaelc", "amy", "joann", "greenfelt"] as const)(
-  "%s launches daemons as themselves and also as www-data",
+  "the article's policy lets %s run daemons as itself and as www-data",
   async (name) => {
     const own = await supervisor.reaches(`${name}/own`, "running");
     expect(numbersOf(own.pid, "Uid")).toEqual(Array(4).fill(tenants[name].uid));
@@ -64,7 +64,7 @@ test.each(["david", "michaelc", "amy", "joann", "greenfelt"] as const)(
   },
 );
 
-test("jim only as himself, and nobody as anybody else", async () => {
+test("the article's policy lets jim run daemons only as jim, and forbids every grant that it does not name", async () => {
   const own = await supervisor.reaches("jim/own", "running");
   expect(numbersOf(own.pid, "Uid")).toEqual(Array(4).fill(tenants.jim.uid));
   for (const [id, owner, target] of [
@@ -80,7 +80,7 @@ test("jim only as himself, and nobody as anybody else", async () => {
   }
 });
 
-test("bill, who is not in [runs_as], launches nothing", async () => {
+test("the article's policy lets bill, who is not in [runs_as], run no daemon", async () => {
   const { body } = await supervisor.ask("GET", "/v1/daemons");
   const owners = new Set((body as { daemons: { owner: string }[] }).daemons.map(({ owner }) => owner));
   expect([...owners].sort()).toEqual(NAMES.filter((name) => name !== "bill").sort());
@@ -96,21 +96,24 @@ const MANAGES: Readonly<Record<Name, readonly Name[]>> = {
   bill: ["joann"],
 };
 
-test.each(NAMES)("%s controls what [manages] says, and nothing beside it", async (name) => {
-  const { code, stdout } = await dmctl(name, "list");
-  const owners = new Set(
-    stdout
-      .trim()
-      .split("\n")
-      .map((id) => id.split("/")[0]),
-  );
-  expect([code, [...owners].sort()]).toEqual([0, MANAGES[name]]);
-  for (const owner of NAMES.filter((each) => each !== "bill")) {
-    const id = `${owner}/own`;
-    const { pid } = await supervisor.reaches(id, "running");
-    const restart = await dmctl(name, id, "restart");
-    const after = await supervisor.status(id);
-    const allowed = MANAGES[name].includes(owner);
-    expect([owner, restart.code, after.pid !== pid]).toEqual([owner, allowed ? 0 : 3, allowed]);
-  }
-});
+test.each(NAMES)(
+  "the article's policy lets %s control the daemons that [manages] names and no others",
+  async (name) => {
+    const { code, stdout } = await dmctl(name, "list");
+    const owners = new Set(
+      stdout
+        .trim()
+        .split("\n")
+        .map((id) => id.split("/")[0]),
+    );
+    expect([code, [...owners].sort()]).toEqual([0, MANAGES[name]]);
+    for (const owner of NAMES.filter((each) => each !== "bill")) {
+      const id = `${owner}/own`;
+      const { pid } = await supervisor.reaches(id, "running");
+      const restart = await dmctl(name, id, "restart");
+      const after = await supervisor.status(id);
+      const allowed = MANAGES[name].includes(owner);
+      expect([owner, restart.code, after.pid !== pid]).toEqual([owner, allowed ? 0 : 3, allowed]);
+    }
+  },
+);

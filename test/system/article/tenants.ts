@@ -1,4 +1,4 @@
-/** The accounts of the article's policy, and the end of what its daemons run as www-data. */
+/** Accounts of the article's policy, and the removal of processes that its daemons run as www-data. */
 import { readlinkSync } from "node:fs";
 import type { Account } from "../account.ts";
 import { allProcesses, isRunning, kill } from "../proc.ts";
@@ -10,28 +10,28 @@ export const NAMES = ["david", "michaelc", "amy", "joann", "jim", "greenfelt", "
 export type Name = (typeof NAMES)[number];
 export type Tenants = Readonly<Record<Name, Account>>;
 
-/** How long the making of the accounts may wait for another run of the tests that has them, in ms. */
+/** Timeout in ms: making the accounts may wait for another test run that has them. */
 export const PATIENCE = 300_000;
 
-/** Makes all of them. */
+/** Makes all accounts. */
 export const makeTenants = async (stage: Stage): Promise<Tenants> => {
   const made = new Map<string, Account>();
   for (const name of NAMES) made.set(name, await stage.namedAccount(name));
   return Object.fromEntries(made) as Tenants;
 };
 
-/** Ends the supervisor and its daemons, and after them what still runs in the stage, whatever its account. */
+/** Ends the supervisor and its daemons, and kills every process that still runs in the stage, of any account. */
 export const endDaemons = async (stage: Stage, supervisor: Supervisor | undefined): Promise<void> => {
   if (supervisor && isRunning(supervisor.pid)) {
     supervisor.signal("SIGTERM");
-    await until("the end of the supervisor", () => !isRunning(supervisor.pid), 30).catch(() => undefined);
+    await until("exit of the supervisor", () => !isRunning(supervisor.pid), 30).catch(() => undefined);
     await supervisor.end("SIGKILL");
   }
   for (const pid of allProcesses()) {
     try {
       if (readlinkSync(`/proc/${pid}/cwd`).startsWith(`${stage.directory}/`)) kill(pid);
     } catch {
-      // It has ended meanwhile.
+      // The process has ended.
     }
   }
 };

@@ -1,14 +1,14 @@
-/** The texts of the article about Daemon Manager, with its absolute paths put elsewhere. */
+/** Files of the article about Daemon Manager, with its absolute paths replaced. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** The article's [runs_as] and [manages]. */
 export const POLICY = readFileSync(join(import.meta.dirname, "daemon-manager.conf"), "utf8");
 
-/** What `dmctl status` printed for david. */
+/** Output of `dmctl status` for david. */
 export const STATUS = readFileSync(join(import.meta.dirname, "status.txt"), "utf8");
 
-/** The lines of one of the article's daemon files; its directory is `dir` instead. */
+/** Lines of one of the article's conf files, with `dir` as its directory. */
 export const confLines = (name: "deluged" | "wordpress" | "greenfelt", dir: string): string[] =>
   readFileSync(join(import.meta.dirname, `${name}.conf`), "utf8")
     .trimEnd()
@@ -18,8 +18,8 @@ export const confLines = (name: "deluged" | "wordpress" | "greenfelt", dir: stri
 const COLUMNS = { daemon: [0, 31], state: [31, 44], pid: [44, 53], uptime: [71, 80], total: [80, 89] } as const;
 
 /**
- * A line of the status table in which what differs from one moment to the next (the pid, and the durations of what runs)
- * is stars. Throws where one of them is not a number or a duration, on the right of its column.
+ * Returns a line of the status table with stars in place of the pid and of the durations of a running daemon. Throws if one
+ * of them is not a number or a duration, right-aligned in its column.
  */
 export const timeless = (line: string): string => {
   const cell = (column: keyof typeof COLUMNS): string => line.slice(...COLUMNS[column]);

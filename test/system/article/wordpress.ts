@@ -1,4 +1,4 @@
-/** A site of Debian's WordPress, as a tenant keeps it: a copy of the program, and its own wp-config.php. */
+/** A tenant's site with Debian's WordPress: a copy of the program and a wp-config.php. */
 import { chmodSync, chownSync } from "node:fs";
 import { join } from "node:path";
 import type { Account } from "../account.ts";
@@ -8,7 +8,7 @@ import { CREDENTIALS } from "./database.ts";
 
 const PROGRAM = "/usr/share/wordpress";
 
-/** Port 1: nobody answers when WordPress asks its own site. */
+/** Nothing listens at port 1, so that WordPress gets no answer when it requests its own site. */
 const HOST = "127.0.0.1:1";
 
 const configuration = (database: string): string => `<?php
@@ -24,7 +24,7 @@ $table_prefix = 'wp_';
 require_once __DIR__ . '/wp-settings.php';
 `;
 
-/** Debian's package brings no theme, and the package of one is called otherwise in each release. */
+/** A theme, because Debian's package has none and the theme packages change their names with each release. */
 const THEME: Readonly<Record<string, string>> = {
   "style.css": "/* Theme Name: Felt */\n",
   "index.php": `<!DOCTYPE html>
@@ -33,7 +33,7 @@ const THEME: Readonly<Record<string, string>> = {
 `,
 };
 
-/** Copies it into the account's home, for the database at this socket; gives its directory, which only the account enters. */
+/** Copies WordPress into the account's home, configured for this database socket; returns its private directory. */
 export const copyWordpress = async (account: Account, database: string): Promise<string> => {
   const directory = account.makeDirectory("wordpress");
   const copied = await account.run(["cp", "-rL", `${PROGRAM}/.`, directory]);
@@ -45,14 +45,14 @@ export const copyWordpress = async (account: Account, database: string): Promise
 };
 
 export class Wordpress {
-  /** Where it lies, and where php-cgi is to listen. */
+  /** Directory of the site, in which php-cgi binds its socket. */
   readonly directory: string;
 
   private constructor(directory: string) {
     this.directory = directory;
   }
 
-  /** Copies it into the account's home; `group` may read it and make its socket there. */
+  /** Copies WordPress into the account's home; `group` may read it and bind a socket there. */
   static async make(account: Account, group: string, database: string): Promise<Wordpress> {
     const directory = await copyWordpress(account, database);
     chownSync(directory, account.uid, Number((await succeed("getent", "group", group)).split(":")[2]));
@@ -65,12 +65,12 @@ export class Wordpress {
     return join(this.directory, "wordpress.socket");
   }
 
-  /** Asks for a script's page; `form` is posted. */
+  /** Requests a script's page; `form` makes it a POST. */
   page(path: string, query = "", form?: Readonly<Record<string, string>>): Promise<Page> {
     return this.#request(path, path, query, form);
   }
 
-  /** Asks for the page that visitors come to first. */
+  /** Requests the front page. */
   frontPage(): Promise<Page> {
     return this.#request("/", "/index.php");
   }

@@ -1,6 +1,6 @@
 /**
- * The directory tree of AxKit2's page on daemontools, its two scripts unchanged, with Starman as the application server:
- * in root's directory of services, and in a user's.
+ * The service directory of AxKit2's page on daemontools, its two scripts unchanged, with Starman as the application server:
+ * in root's service directories, and in a user's.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -43,7 +43,7 @@ let supervisor: Supervisor;
 let tools: string;
 let bin: string;
 
-/** Any of the user's ports that nobody listens at: as many as there are services, by this process's number. */
+/** A port for a service, derived from this process's id so that parallel runs do not collide. */
 const portOf = (index: number): number => 20_000 + ((process.pid * 4 + index) % 12_000);
 
 beforeAll(async () => {
@@ -61,7 +61,7 @@ beforeAll(async () => {
 });
 afterAll(() => stage.remove());
 
-/** The server instance's root, with its own log directory, and the service directory of the page. */
+/** Writes the server's root with its log directory, and the service directory of the page. */
 const writeSite = (site: string, root: Account, port: number, owner?: Account): void => {
   for (const [name, text] of [
     ["axkit", server(port)],
@@ -83,12 +83,12 @@ const writeSite = (site: string, root: Account, port: number, owner?: Account): 
   );
 };
 
-/** The process that writes its log, by either of the names that multilog has. */
+/** Pid of the account's logger: multilog, which execs s6-log. */
 const loggerOf = (account: Account): number | undefined =>
   processesOf(account.uid).find((pid) => /^(multilog|s6-log)$/.test(nameOf(pid)));
 
 const answerOf = async (port: number): Promise<string> =>
-  until(`an answer on port ${port}`, async () => {
+  until(`an HTTP answer on port ${port}`, async () => {
     try {
       return await (await fetch(`http://127.0.0.1:${port}/page`)).text();
     } catch {
@@ -96,7 +96,7 @@ const answerOf = async (port: number): Promise<string> =>
     }
   });
 
-/** Hard limit of a process, as /proc names it. */
+/** Soft and hard limit of a process, by its name in /proc. */
 const limitOf = (pid: number, name: string): string[] =>
   new RegExp(`^${name} +(\\S+) +(\\S+)`, "m").exec(readFileSync(`/proc/${pid}/limits`, "utf8"))?.slice(1) ?? [];
 
@@ -121,7 +121,7 @@ const SITES: readonly [where: string, make: () => { id: string; directory: strin
     ],
   ];
 
-describe.each(SITES)("in %s", (_, make) => {
+describe.each(SITES)("AxKit2's service directory in %s", (_, make) => {
   let site: ReturnType<typeof make>;
   const log = (): string => join(site.account.home, "site/log/axkit2");
 
@@ -132,7 +132,7 @@ describe.each(SITES)("in %s", (_, make) => {
     await supervisor.reaches(site.id, "running");
   });
 
-  test("the server answers, as its account and in its own root", async () => {
+  test("runs a server that answers as its account, in its root directory", async () => {
     const { name } = site.account;
     expect(await answerOf(site.port)).toBe(`served by ${name} in ${site.directory}/root ${name} ${MEM}`);
     const { pid } = await supervisor.status(site.id);
@@ -141,7 +141,7 @@ describe.each(SITES)("in %s", (_, make) => {
     expect(statusOf(pid).get("CapEff")).toBe("0000000000000000");
   });
 
-  test("it is under the limits that env/MEM says", async () => {
+  test("sets the server's limits from env/MEM", async () => {
     const { pid } = await supervisor.status(site.id);
     const bytes = String(MEM * 1024 * 1024);
     expect(limitOf(pid, "Max address space")[0]).toBe(bytes);
@@ -150,10 +150,10 @@ describe.each(SITES)("in %s", (_, make) => {
     expect(limitOf(pid, "Max resident set")[0]).toBe(String((MEM / 4) * 1024 * 1024));
   });
 
-  test("log/axkit2/current has its lines with stamps, which tai64nlocal turns into local time", async () => {
+  test("logs stamped lines to log/axkit2/current, which tai64nlocal shows in local time", async () => {
     await answerOf(site.port);
     const current = join(log(), "current");
-    const text = await until("its lines", () => {
+    const text = await until("the server's lines in the log", () => {
       const written = existsSync(current) ? readFileSync(current, "utf8") : "";
       return /asked for \/page/.test(written) && written;
     });
@@ -171,20 +171,20 @@ describe.each(SITES)("in %s", (_, make) => {
     );
   });
 
-  test("it is started again when it is killed, and its log goes on", async () => {
+  test("starts the server again when it is killed, and its log goes on", async () => {
     const { pid } = await supervisor.status(site.id);
     const before = readFileSync(join(log(), "current"), "utf8").length;
     process.kill(pid, "SIGKILL");
     await supervisor.reaches(site.id, "running", pid);
     await answerOf(site.port);
-    await until("more lines", () => readFileSync(join(log(), "current"), "utf8").length > before);
+    await until("more bytes in the log", () => readFileSync(join(log(), "current"), "utf8").length > before);
   });
 
-  test("a logger that is killed is followed by another, and no line is lost meanwhile", async () => {
+  test("starts a killed logger again without losing a line", async () => {
     const multilog = () => loggerOf(site.account);
-    const former = await until("multilog", multilog);
+    const former = await until("the logger", multilog);
     process.kill(former, "SIGKILL");
-    await until("another multilog", () => {
+    await until("a new logger", () => {
       const pid = multilog();
       return pid !== undefined && pid !== former;
     });
@@ -192,25 +192,25 @@ describe.each(SITES)("in %s", (_, make) => {
       /^(current|@.*)$/.test(name) ? (readFileSync(join(log(), name), "utf8").match(/asked for/g) ?? []) : [],
     ).length;
     await answerOf(site.port);
-    await until("its line", () => {
+    await until("the new line in the log", () => {
       const files = readdirSync(log()).filter((name) => /^(current|@.*)$/.test(name));
       const found = files.flatMap((name) => readFileSync(join(log(), name), "utf8").match(/asked for/g) ?? []);
       return found.length > seen;
     });
   });
 
-  test("stop takes everything away, and start brings it back", async () => {
+  test("leaves no process after a stop, and runs server and logger again after a start", async () => {
     const { pid } = await supervisor.status(site.id);
     expect((await supervisor.act("stop", site.id)).ok).toBe(true);
     expect(isRunning(pid)).toBe(false);
-    await until("nothing of it", () => processesOf(site.account.uid).length === 0);
+    await until("every process of the account to end", () => processesOf(site.account.uid).length === 0);
     await supervisor.up(site.id);
     await answerOf(site.port);
-    await until("its logger", () => loggerOf(site.account));
+    await until("the logger", () => loggerOf(site.account));
   });
 });
 
-test("a user's service runs as the account that env/USER names, where [runs_as] grants it", async () => {
+test("a user's service runs as the account that env/USER names if [runs_as] grants it", async () => {
   const directory = join(alice.home, "service/other");
   mkdirSync(join(worker.home, "other/log"), { recursive: true });
   await run(["chown", "-R", `${worker.uid}:${worker.gid}`, join(worker.home, "other")]);
@@ -226,7 +226,7 @@ test("a user's service runs as the account that env/USER names, where [runs_as] 
   const { pid, user } = await supervisor.reaches(id, "running");
   expect(user).toBe(worker.name);
   expect(numbersOf(pid, "Uid")).toEqual(Array(4).fill(worker.uid));
-  await until("its log", () => {
+  await until("the server's line in the log", () => {
     const current = join(worker.home, "other/log/axkit2/current");
     return existsSync(current) && readFileSync(current, "utf8").includes(`here as ${worker.name}`);
   });

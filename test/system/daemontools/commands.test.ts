@@ -1,4 +1,4 @@
-/** Our tools as commands of the machine: `./dmhost up` links them beside dmctl, and gives way to others of their names. */
+/** dmhost's daemontools as commands: `./dmhost up` links them beside dmctl, unless another program has the name. */
 import {
   chmodSync,
   lstatSync,
@@ -30,7 +30,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-/** What `./dmhost up` does about them, where the PATH has no other directory than `other` and the shell's own programs. */
+/** Runs the linking step of `./dmhost up` with a PATH of `bin` and `other` only; returns its output. */
 const link = async (): Promise<string> => {
   const programs = ["readlink", "rm", "ln"];
   for (const name of programs) await succeed("ln", "-sfn", `/usr/bin/${name}`, join(other, name));
@@ -44,7 +44,7 @@ const link = async (): Promise<string> => {
 };
 const linked = (): string[] => readdirSync(bin).filter((name) => lstatSync(join(bin, name)).isSymbolicLink());
 
-test("all but what is theirs alone is linked, once", async () => {
+test("dmhost up links each daemontools command beside dmctl, and a second run changes nothing", async () => {
   expect(await link()).toBe(`commands of daemontools: linked in ${bin}: ${NAMES.join(" ")}\n`);
   expect(linked()).toEqual(NAMES);
   expect(readlinkSync(join(bin, "svc"))).toBe(join(directory, "daemontools/svc"));
@@ -52,19 +52,19 @@ test("all but what is theirs alone is linked, once", async () => {
   expect(linked()).toEqual(NAMES);
 });
 
-test("they work by their links", async () => {
+test("linked daemontools commands work when called by their links", async () => {
   await link();
   const env = { PATH: `${bin}:/usr/bin:/bin` };
   mkdirSync(join(directory, "env"));
   writeFileSync(join(directory, "env/A"), "x\n");
-  const told = await run(["envdir", join(directory, "env"), "sh", "-c", 'echo "$A"'], { env });
-  expect(told.stdout).toBe("x\n");
+  const { stdout } = await run(["envdir", join(directory, "env"), "sh", "-c", 'echo "$A"'], { env });
+  expect(stdout).toBe("x\n");
   expect((await run(["tai64nlocal"], { env })).stdout).toBe("dmctl tai64nlocal\n");
   const { stderr } = await run(["svc", "-u", join(directory, "env")], { env });
   expect(stderr).toContain(`svc: warning: unable to control ${join(directory, "env")}: `);
 });
 
-test("a program of the name that is on the PATH stays in force, also one that comes later or lies beside dmctl", async () => {
+test("dmhost up links no command whose name another program on the PATH has, and removes its link once there is one", async () => {
   writeFileSync(join(other, "svc"), "", { mode: 0o755 });
   writeFileSync(join(other, "svstat"), "not executable", { mode: 0o644 });
   writeFileSync(join(bin, "multilog"), "the admin's");
@@ -81,7 +81,7 @@ test("a program of the name that is on the PATH stays in force, also one that co
   expect(linked()).toContain("svc");
 });
 
-test("a link to one that dmhost no longer has is taken away, and nobody else's", async () => {
+test("dmhost up removes links to commands that dmhost no longer has, and no other links", async () => {
   await link();
   rmSync(join(directory, "daemontools/setlock"));
   await succeed("ln", "-s", "/nonexistent", join(bin, "mine"));

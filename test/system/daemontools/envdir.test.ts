@@ -1,4 +1,4 @@
-/** `envdir`, Debian's and ours, on the same directories. */
+/** `envdir`: Debian's and ours on the same directories. */
 import { chmodSync, mkdirSync, rmdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -18,96 +18,100 @@ afterAll(() => stage.remove());
 
 interface Case {
   readonly what: string;
-  /** Files of the directory; those of A..Z begin as `was` in the environment. */
+  /** Files of the directory; A and B are `was` in the environment before. */
   readonly files?: Readonly<Record<string, string | Buffer>>;
-  /** What else there is to it. */
+  /** Further preparation of the directory. */
   readonly prepare?: (directory: string) => unknown;
   /** Run as an account that is not root. */
   readonly asAccount?: boolean;
   readonly child?: readonly string[];
   readonly difference?: string;
-  /** With a difference: how both end. */
+  /** With a difference: the results of both sides. */
   readonly ends?: Sides;
 }
 
 const REFUSED = { code: 111, environment: [] };
-/** Ends well, with these variables and what nothing was said of. */
+/** Exit code 0 with these variables and the unchanged ones. */
 const ends = (...variables: string[]) => ({
   code: 0,
   environment: ["B=was", "PATH=/usr/bin:/bin", ...variables].sort(),
 });
 
 const CASES: readonly Case[] = [
-  { what: "a value", files: { A: "plain\n" } },
-  { what: "a value without a newline", files: { A: "plain" } },
-  { what: "only the first line", files: { A: "one\ntwo\n" } },
-  { what: "trailing blanks and tabs", files: { A: "x \t \n" } },
-  { what: "leading blanks stay", files: { A: "  x\n" } },
-  { what: "NUL is newline", files: { A: "a\0b\0\n" } },
-  { what: "an empty file unsets", files: { A: "" } },
-  { what: "an empty line sets to nothing", files: { A: "\n" } },
-  { what: "blanks alone set to nothing", files: { A: " \t" } },
-  { what: "names with a dot in front", files: { ".A": "x", B: "y" } },
-  { what: "names that no shell takes", files: { "1 a-b": "x" } },
-  { what: "bytes that are no UTF-8", files: { A: Buffer.from("\xe9\xff\n", "latin1") } },
-  { what: "a value that looks like shell", files: { A: "$(exit 3)`x`\\'\"\n" } },
+  { what: "sets a variable to the first line of its file", files: { A: "plain\n" } },
+  { what: "accepts a value without a newline", files: { A: "plain" } },
+  { what: "ignores every line but the first", files: { A: "one\ntwo\n" } },
+  { what: "removes trailing blanks and tabs", files: { A: "x \t \n" } },
+  { what: "keeps leading blanks", files: { A: "  x\n" } },
+  { what: "turns NUL into newline", files: { A: "a\0b\0\n" } },
+  { what: "unsets the variable of an empty file", files: { A: "" } },
+  { what: "sets the variable of an empty line to the empty string", files: { A: "\n" } },
+  { what: "sets the variable of a blank line to the empty string", files: { A: " \t" } },
+  { what: "ignores files whose names begin with a dot", files: { ".A": "x", B: "y" } },
+  { what: "accepts names that are no shell identifiers", files: { "1 a-b": "x" } },
+  { what: "keeps bytes that are not UTF-8", files: { A: Buffer.from("\xe9\xff\n", "latin1") } },
+  { what: "does not expand shell syntax in a value", files: { A: "$(exit 3)`x`\\'\"\n" } },
   {
-    what: "PATH of the directory does not choose the program",
+    what: "does not use the directory's PATH to find the program",
     files: { PATH: "/nonexistent\n" },
     child: ["env", "-0"],
   },
-  { what: "an empty directory" },
-  { what: "no such directory", prepare: (directory) => rmdirSync(directory) },
-  { what: "no program", child: [] },
-  { what: "a subdirectory", prepare: (directory) => mkdirSync(join(directory, "sub")) },
+  { what: "changes nothing for an empty directory" },
+  { what: "fails for a missing directory", prepare: (directory) => rmdirSync(directory) },
+  { what: "fails without a program", child: [] },
+  { what: "fails for a subdirectory", prepare: (directory) => mkdirSync(join(directory, "sub")) },
   {
-    what: "a file that may not be read",
+    what: "fails for a file that may not be read",
     files: { A: "x" },
     prepare: (at) => chmodSync(join(at, "A"), 0),
     asAccount: true,
   },
-  { what: "a directory that may not be read", prepare: (directory) => chmodSync(directory, 0o700), asAccount: true },
   {
-    what: "a name with =",
+    what: "fails for a directory that may not be read",
+    prepare: (directory) => chmodSync(directory, 0o700),
+    asAccount: true,
+  },
+  {
+    what: "refuses a name with =",
     files: { "A=B": "x" },
     difference: "envdir-name",
     ends: { old: ends("A=B=x"), ours: REFUSED },
   },
   {
-    what: "a link that leads nowhere",
+    what: "refuses a dangling link",
     prepare: (at) => symlinkSync("x", join(at, "A")),
     difference: "envdir-link",
     ends: { old: ends(), ours: REFUSED },
   },
   {
-    what: "a FIFO",
+    what: "refuses a FIFO",
     prepare: (directory) => succeed("mkfifo", join(directory, "A")),
     difference: "envdir-fifo",
     ends: { old: ends(), ours: REFUSED },
   },
   {
-    what: "a carriage return",
+    what: "removes a trailing carriage return",
     files: { A: "x\r\n" },
     difference: "envdir-cr",
     ends: { old: ends("A=x\r"), ours: ends("A=x") },
   },
-  { what: "4094 bytes", files: { A: `${"x".repeat(4094)}\n` } },
-  { what: "4095 bytes without a newline", files: { A: "x".repeat(4095) } },
+  { what: "accepts a line of 4094 bytes", files: { A: `${"x".repeat(4094)}\n` } },
+  { what: "accepts a line of 4095 bytes without a newline", files: { A: "x".repeat(4095) } },
   {
-    what: "5000 bytes",
+    what: "refuses a line of 5000 bytes",
     files: { A: `${"x".repeat(5000)}\n` },
     difference: "envdir-long",
     ends: { old: ends(`A=${"x".repeat(5000)}`), ours: REFUSED },
   },
   {
-    what: "4096 bytes without a newline",
+    what: "refuses a line of 4096 bytes without a newline",
     files: { A: "x".repeat(4096) },
     difference: "envdir-long",
     ends: { old: ends(`A=${"x".repeat(4096)}`), ours: REFUSED },
   },
-  { what: "4 MB behind the first line", files: { A: `x\n${"y\n".repeat(2_000_000)}` } },
+  { what: "accepts 4 MB after the first line", files: { A: `x\n${"y\n".repeat(2_000_000)}` } },
   {
-    what: "no such program",
+    what: "exits with 127 for a missing program",
     child: ["/nonexistent"],
     difference: "exit-127",
     ends: { old: REFUSED, ours: { code: 127, environment: [] } },
@@ -120,7 +124,7 @@ const environmentAfter = (text: string): string[] =>
     .filter((entry) => entry !== "" && !entry.startsWith("PWD="))
     .sort();
 
-test.each(CASES.map((entry, index) => ({ ...entry, index })))("$what", async (entry) => {
+test.each(CASES.map((entry, index) => ({ ...entry, index })))("envdir $what", async (entry) => {
   const directory = join(stage.directory, `env${entry.index}`);
   mkdirSync(directory, { mode: 0o755 });
   for (const [name, text] of Object.entries(entry.files ?? {})) writeFileSync(join(directory, name), text);
@@ -137,7 +141,7 @@ test.each(CASES.map((entry, index) => ({ ...entry, index })))("$what", async (en
   await compare(attempt, entry.difference, entry.ends);
 });
 
-test("a script leaves its own PWD in an environment without one", async () => {
+test("envdir sets PWD in an environment without it, unlike Debian's", async () => {
   const directory = join(stage.directory, "empty");
   mkdirSync(directory);
   const pwd = { difference: "pwd" };

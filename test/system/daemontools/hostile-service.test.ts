@@ -1,4 +1,4 @@
-/** Hostile service directories: each is refused with its path and a reason, nothing of it runs, and nobody else notices. */
+/** Hostile service directories: each is refused with path and reason, nothing in it runs, and no other owner is affected. */
 import { chmodSync, chownSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import type { DaemonList } from "@dmhost/contract";
@@ -34,7 +34,7 @@ beforeAll(async () => {
 });
 afterAll(() => stage.remove());
 afterEach(() => {
-  // Whatever was planted must not have run, as anybody.
+  // The planted programs must not have run, as any account.
   expect(processesOf(worker.uid)).toEqual([]);
   for (const name of readdirSync(mallory.home)) if (name.startsWith("stolen")) throw new Error(`${name} was made`);
 });
@@ -43,7 +43,7 @@ const directory = (): string => join(mallory.home, "service");
 const idOf = (name: string): string => `${mallory.name}/${name}`;
 const HOSTILE = (): string => `#!/bin/sh\n>${mallory.home}/stolen\nexec sleep 1000\n`;
 
-/** Each spoils what is Mallory's directory of a service, with a run that is fine, at `path`. */
+/** Each attack changes Mallory's service directory at `path`, which has a valid run before. */
 const ATTACKS: readonly [name: string, spoil: (path: string) => unknown, reason: RegExp][] = [
   [
     "linkedrun",
@@ -158,27 +158,30 @@ const ATTACKS: readonly [name: string, spoil: (path: string) => unknown, reason:
   ],
 ];
 
-test.each(ATTACKS)("%s is refused", async (name, spoil, reason) => {
-  const path = writeService(join(directory(), name), { run: HOSTILE() }, mallory);
-  await spoil(path);
-  try {
-    const { problems } = await supervisor.rescan();
-    expect(problems).toEqual([expect.stringMatching(reason)]);
-    const { state, pid } = await supervisor.status(idOf(name));
-    expect([state, pid]).toEqual(["invalid", 0]);
-    expect((await supervisor.act("start", idOf(name))).ok).toBe(false);
-  } finally {
-    rmSync(path, { recursive: true, force: true });
-    await supervisor.rescan();
-  }
-});
+test.each(ATTACKS)(
+  "a hostile service directory (%s) is invalid, and the problem names path and reason",
+  async (name, spoil, reason) => {
+    const path = writeService(join(directory(), name), { run: HOSTILE() }, mallory);
+    await spoil(path);
+    try {
+      const { problems } = await supervisor.rescan();
+      expect(problems).toEqual([expect.stringMatching(reason)]);
+      const { state, pid } = await supervisor.status(idOf(name));
+      expect([state, pid]).toEqual(["invalid", 0]);
+      expect((await supervisor.act("start", idOf(name))).ok).toBe(false);
+    } finally {
+      rmSync(path, { recursive: true, force: true });
+      await supervisor.rescan();
+    }
+  },
+);
 
 test.each([
   ["root", () => "root"],
-  ["another's account", () => worker.name],
+  ["an account that is not granted", () => worker.name],
   ["another owner", () => alice.name],
-  ["nobody's name", () => "no-such-account"],
-])("an env/USER of %s is forbidden, with the reason", async (_, user) => {
+  ["an unknown account", () => "no-such-account"],
+])("a service whose env/USER names %s is forbidden, and the reason says why", async (_, user) => {
   const path = writeService(join(directory(), "greedy"), { run: HOSTILE(), "env/USER": user() }, mallory);
   await supervisor.rescan();
   const { state, reason, pid } = await supervisor.status(idOf("greedy"));
@@ -192,7 +195,7 @@ test.each([
   await supervisor.rescan();
 });
 
-test("a directory that is swapped for a link to another's is not restarted, and what runs goes on", async () => {
+test("a service directory that is replaced by a link to another owner's cannot be restarted, and its daemon goes on", async () => {
   const path = writeService(join(directory(), "swapped"), { run: SLEEP }, mallory);
   await supervisor.rescan();
   const { pid } = await supervisor.reaches(idOf("swapped"), "running");
@@ -207,7 +210,7 @@ test("a directory that is swapped for a link to another's is not restarted, and 
   await supervisor.rescan();
 });
 
-test("a log/run has its account's powers and no more", async () => {
+test("a log/run runs with its account's ids and without capabilities", async () => {
   const path = writeService(
     join(directory(), "logger"),
     { run: SLEEP, "log/run": "#!/bin/sh\nexec sleep 4242\n" },
@@ -223,27 +226,27 @@ test("a log/run has its account's powers and no more", async () => {
   expect(statusOf(logger).get("NoNewPrivs")).toBe("1");
   expect(statusOf(logger).get("CapBnd")).toBe("0000000000000000");
   await supervisor.act("stop", idOf("logger"));
-  // This one does not end at the end of its input.
-  await until("its end", () => processesOf(mallory.uid).length === 0);
+  // This logger does not exit at the end of its input.
+  await until("every process of the account to end", () => processesOf(mallory.uid).length === 0);
   rmSync(path, { recursive: true });
   await supervisor.rescan();
 });
 
-test("a directory that cannot be watched is named, and the others are watched", async () => {
+test("a log directory that cannot be watched is reported, and other service directories are still watched", async () => {
   const path = writeService(
     join(directory(), "shut"),
     { run: SLEEP, "log/run": "#!/bin/sh\nexec cat >/dev/null\n" },
     mallory,
   );
   chmodSync(join(path, "log"), 0o300);
-  // Until it is quiet after what came before, nothing is watched anew.
-  const problems = await until("a problem", async () => {
-    const { problems: told } = await supervisor.rescan();
-    return told.length > 0 && told;
+  // The watches are renewed only when the earlier changes have settled.
+  const problems = await until("a problem in the result of rescan", async () => {
+    const { problems: found } = await supervisor.rescan();
+    return found.length > 0 && found;
   });
   expect(problems).toEqual([`${path}/log: cannot be watched (EACCES), so only a rescan finds changes in it`]);
   writeService(join(directory(), "unasked"), { run: SLEEP }, mallory);
-  await until("a daemon that nobody has scanned for", async () => {
+  await until("a daemon that is loaded without a rescan", async () => {
     const { status } = await supervisor.ask("GET", `/v1/daemons/${encodeURIComponent(idOf("unasked"))}`);
     return status === 200;
   });
@@ -254,7 +257,7 @@ test("a directory that cannot be watched is named, and the others are watched", 
   expect((await supervisor.rescan()).problems).toEqual([]);
 });
 
-test("names that are none are reported without their control characters", async () => {
+test("invalid service names are reported with their control characters escaped", async () => {
   mallory.makeDirectory("service");
   for (const name of ["two\nlines", "\u001b[31mred", "a b", "-rf"]) {
     writeService(join(directory(), name), { run: HOSTILE() }, mallory);
@@ -263,16 +266,20 @@ test("names that are none are reported without their control characters", async 
   expect(found).toEqual([]);
   expect(problems).toHaveLength(4);
   expect(problems.join("\n")).toContain(`${directory()}/two\\nlines: a daemon cannot have this name`);
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: that there are none is what is tested
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the test asserts that there are none
   for (const problem of problems) expect(problem).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/);
   rmSync(directory(), { recursive: true });
   await supervisor.rescan();
 });
 
 test.each([
-  ["is a link to another's", () => symlinkSync(join(alice.home, "service"), directory()), /: not a directory \(links/],
   [
-    "is another's",
+    "is a link to another owner's",
+    () => symlinkSync(join(alice.home, "service"), directory()),
+    /: not a directory \(links/,
+  ],
+  [
+    "belongs to another account",
     () => chownSync(mallory.makeDirectory("service"), alice.uid, alice.gid),
     /: belongs to uid \d+, not/,
   ],
@@ -281,7 +288,7 @@ test.each([
     () => chmodSync(mallory.makeDirectory("service"), 0o777),
     /\(mode 0777\); chmod go-w it/,
   ],
-])("nothing is loaded from a directory of services that %s", async (_, make, reason) => {
+])("no service is loaded when ~/service %s", async (_, make, reason) => {
   make();
   const { found, problems } = await supervisor.rescan();
   expect(found).toEqual([]);
@@ -290,7 +297,7 @@ test.each([
   expect((await supervisor.rescan()).problems).toEqual([]);
 });
 
-test("of more than 4096 directories the first are looked at, with a run or without", async () => {
+test("only the first 4096 directories in ~/service are examined, with or without a run", async () => {
   mallory.makeDirectory("service");
   for (let index = 0; index < 4096; index += 1) {
     const path = join(directory(), `empty${index}`);
@@ -308,7 +315,7 @@ test("of more than 4096 directories the first are looked at, with a run or witho
   await supervisor.rescan();
 });
 
-test("root's directory of services takes nothing from a tenant", async () => {
+test("root's service directories load no file or link that belongs to a tenant", async () => {
   const services = join(stage.directory, "root-service");
   writeService(join(services, "planted"), { run: HOSTILE() });
   chownSync(join(services, "planted/run"), mallory.uid, mallory.gid);
@@ -328,7 +335,7 @@ test("at most 256 daemons of one owner are loaded, conf files and service direct
   for (let index = 0; index < 300; index += 1) {
     writeService(join(directory(), `many${index}`), { run: SLEEP, down: "" }, mallory);
   }
-  // The watch may have found some of them before.
+  // The watch may have loaded some of them already.
   const { problems } = await supervisor.rescan();
   const { daemons } = (await supervisor.ask("GET", "/v1/daemons")).body as DaemonList;
   expect(daemons.filter(({ owner }) => owner === mallory.name)).toHaveLength(256);
@@ -337,7 +344,7 @@ test("at most 256 daemons of one owner are loaded, conf files and service direct
   ]);
 });
 
-test("nobody else noticed any of it", async () => {
+test("another owner's service runs unaffected through all attacks", async () => {
   expect(isRunning(innocent)).toBe(true);
   expect(await supervisor.status(`${alice.name}/innocent`)).toMatchObject({ pid: innocent, respawns: 0 });
 });

@@ -1,4 +1,4 @@
-/** `multilog`, Debian's and ours, on the same lines. */
+/** `multilog`: Debian's and ours on the same lines. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
@@ -20,21 +20,21 @@ afterAll(() => stage.remove());
 const program = (side: Side): string => (side === "old" ? "/usr/bin/multilog" : join(tools, "multilog"));
 const STAMP = /^@[0-9a-f]{24} /gm;
 
-/** A new directory to run in. */
-const place = (): string => {
+/** Makes a new directory to run in. */
+const makeDirectory = (): string => {
   cases += 1;
   const directory = join(stage.directory, `log${cases}`);
   mkdirSync(directory);
   return directory;
 };
 
-/** The files of a log, oldest first, `current` last; without those that only the writer needs. */
+/** Files of a log, oldest first, `current` last, without the lock and state files. */
 const files = (log: string): string[] =>
   readdirSync(log)
     .filter((name) => !["lock", "state"].includes(name))
     .sort();
 
-/** The lines of a log without their stamps, and what its files are. */
+/** Lines of a log without their stamps, kinds of its files, and mode of the current file. */
 const read = (log: string) => ({
   text: files(log)
     .map((name) => readFileSync(join(log, name), "latin1"))
@@ -63,12 +63,12 @@ const LINES = [
 const INPUT = `${LINES.join("\n")}\n`;
 
 const logged = (actions: readonly string[], input: string) => async (side: Side) => {
-  const cwd = place();
+  const cwd = makeDirectory();
   const { code } = await run([program(side), ...actions, "./out"], { cwd, input });
   return { code, ...(code === 0 ? read(join(cwd, "out")) : {}) };
 };
 
-/** A log that was ended, of one file. */
+/** Expected result: a closed log of one file. */
 const holds = (text: string) => ({ code: 0, text, kinds: ["current"], mode: 0o744 });
 
 test.each([
@@ -92,7 +92,7 @@ test.each([
   ["-*", "+*\t*"],
   ["-*", "+*l*l*", "-*w*"],
   ["-*d"],
-])("selection %j", async (...actions) => {
+])("multilog with the selection %j logs the same lines as Debian's", async (...actions) => {
   await compare(logged(actions, INPUT), undefined);
 });
 
@@ -105,12 +105,12 @@ test.each([
   ["-*", "+@*"],
   ["-*", "+@* hello"],
   ["-*"],
-])("selection %j behind a stamp", async (...actions) => {
+])("multilog with t and the selection %j logs the same lines as Debian's", async (...actions) => {
   const { ours } = await compare(logged(["t", ...actions], INPUT), undefined);
   expect(ours.mode).toBe(0o744);
 });
 
-test("a last line without a newline", async () => {
+test("multilog drops an unterminated last line, unlike Debian's", async () => {
   const last = { difference: "multilog-last" };
   await compare(logged(["t"], "one\ntwo"), last.difference, {
     old: holds("STAMP one\nSTAMP two\n"),
@@ -118,27 +118,27 @@ test("a last line without a newline", async () => {
   });
 });
 
-test("patterns about the digits of a stamp", async () => {
+test("multilog refuses a pattern about the digits of the stamp, unlike Debian's", async () => {
   const digits = { difference: "multilog-digits" };
   await compare(logged(["t", "+*4*"], "x\n"), digits.difference, { old: holds("STAMP x\n"), ours: { code: 111 } });
 });
 
-test.each([["x5"], ["t", "E"]])("unknown actions: %j", async (...actions) => {
+test.each([["x5"], ["t", "E"]])("multilog refuses unknown actions (%j), unlike Debian's", async (...actions) => {
   const unknown = { difference: "multilog-unknown" };
   const text = actions[0] === "t" ? "STAMP x\n" : "x\n";
   await compare(logged(actions, "x\n"), unknown.difference, { old: holds(text), ours: { code: 100 } });
 });
 
-test("no action that writes", async () => {
+test("multilog refuses to run without a target, unlike Debian's", async () => {
   const nothing = { difference: "multilog-nothing" };
   const attempt = async (side: Side) => (await run([program(side), "t"], { input: "x\n" })).code;
   await compare(attempt, nothing.difference, { old: 0, ours: 100 });
 });
 
-test("a log of the article, in a home without log/", async () => {
+test("multilog makes missing parent directories of a log, unlike Debian's", async () => {
   const parents = { difference: "multilog-parents" };
   const attempt = async (side: Side) => {
-    const top = place();
+    const top = makeDirectory();
     for (const directory of ["service", "service/log", "root"]) mkdirSync(join(top, directory));
     const { code } = await run([program(side), "t", "../../root/log/axkit2"], {
       cwd: join(top, "service/log"),
@@ -154,9 +154,9 @@ test("a log of the article, in a home without log/", async () => {
   });
 });
 
-test("a status file, stamped and not, and two logs with their own sizes", async () => {
+test("multilog writes a status file and two logs with their own selections and sizes, as Debian's does", async () => {
   const attempt = async (side: Side) => {
-    const cwd = place();
+    const cwd = makeDirectory();
     const actions = ["t", "=status", "s8192", "n3", "./a", "-*", "+* 1*", "./b"];
     const { code } = await run([program(side), ...actions], { cwd, input: "0\n1\n" });
     const status = readFileSync(join(cwd, "status"), "latin1").replace(STAMP, "STAMP ");
@@ -166,7 +166,7 @@ test("a status file, stamped and not, and two logs with their own sizes", async 
   expect([ours.b.text, ours.status.length]).toEqual(["STAMP 1\n", 1001 - 26 + 6]);
 });
 
-test("alerts", async () => {
+test("multilog prefixes the alerts of action e by s6-log's name, unlike Debian's", async () => {
   const alert = { difference: "multilog-alert" };
   const attempt = async (side: Side) =>
     (await run([program(side), "-short*", "e"], { input: `short\n${"x".repeat(300)}\n` })).stderr;
@@ -177,7 +177,7 @@ test("alerts", async () => {
   expect(ours).toBe(`s6-log: alert: ${old}`);
 });
 
-/** Feeds lines one at a time, as a daemon does, each when the one before has been written. */
+/** Writes lines one at a time, each when the one before is in the log. */
 const feed = async (logger: ChildProcess, log: string, lines: readonly string[], within: string): Promise<void> => {
   for (const line of lines) {
     logger.stdin?.write(`${line}\n`);
@@ -191,17 +191,17 @@ const feed = async (logger: ChildProcess, log: string, lines: readonly string[],
   }
 };
 
-const begin = (side: Side, cwd: string, actions: readonly string[]): ChildProcess =>
+const startLogger = (side: Side, cwd: string, actions: readonly string[]): ChildProcess =>
   spawn(program(side), [...actions, "./out"], { cwd, stdio: ["pipe", "ignore", "inherit"] });
 
 const numbered = (count: number, length: number): string[] =>
   Array.from({ length: count }, (_, index) => `${String(index).padStart(4, "0")}${"x".repeat(length)}`);
 
-test("rotation line by line: sizes, count and names are the same", async () => {
+test("multilog that reads line by line rotates at the same sizes, counts and names as Debian's", async () => {
   const attempt = async (side: Side) => {
-    const cwd = place();
+    const cwd = makeDirectory();
     const log = join(cwd, "out");
-    const logger = begin(side, cwd, ["t", "n4", "s4096"]);
+    const logger = startLogger(side, cwd, ["t", "n4", "s4096"]);
     await feed(logger, log, numbered(24, 700), side);
     const ended = once(logger, "exit");
     logger.stdin?.end();
@@ -213,24 +213,27 @@ test("rotation line by line: sizes, count and names are the same", async () => {
   expect(ours.sizes).toHaveLength(4);
 });
 
-test.each(["s0004096", "s08192", "s0", "n003", "n010", "n09"])("%s: a zero in front means nothing", async (action) => {
-  const attempt = async (side: Side) => {
-    const cwd = place();
-    const log = join(cwd, "out");
-    const logger = begin(side, cwd, ["n3", "s4096", action]);
-    await feed(logger, log, numbered(60, 700), side);
-    const ended = once(logger, "exit");
-    logger.stdin?.end();
-    await ended;
-    return files(log).map((name) => statSync(join(log, name)).size);
-  };
-  await compare(attempt, undefined);
-});
+test.each(["s0004096", "s08192", "s0", "n003", "n010", "n09"])(
+  "multilog ignores leading zeros in %s, as Debian's does",
+  async (action) => {
+    const attempt = async (side: Side) => {
+      const cwd = makeDirectory();
+      const log = join(cwd, "out");
+      const logger = startLogger(side, cwd, ["n3", "s4096", action]);
+      await feed(logger, log, numbered(60, 700), side);
+      const ended = once(logger, "exit");
+      logger.stdin?.end();
+      await ended;
+      return files(log).map((name) => statSync(join(log, name)).size);
+    };
+    await compare(attempt, undefined);
+  },
+);
 
-test("a flood: ours rotates between what it reads, and keeps as many files", async () => {
+test("multilog under a flood of lines rotates between reads, unlike Debian's, and keeps as many files", async () => {
   const size = { difference: "multilog-size" };
   const attempt = async (side: Side) => {
-    const cwd = place();
+    const cwd = makeDirectory();
     await run([program(side), "n4", "s4096", "./out"], { cwd, input: `${numbered(5000, 20).join("\n")}\n` });
     const log = join(cwd, "out");
     const sizes = files(log).map((name) => statSync(join(log, name)).size);
@@ -249,7 +252,7 @@ test("a flood: ours rotates between what it reads, and keeps as many files", asy
   });
 });
 
-test("a line longer than its file", async () => {
+test("multilog cuts a line that is longer than 64 KiB, unlike Debian's", async () => {
   const long = { difference: "multilog-long" };
   const input = `${"x".repeat(200_000)}\nafter\n`;
   const cut = [65_536, 65_536, 65_536, 3392].map((length) => "x".repeat(length));
@@ -260,11 +263,11 @@ test("a line longer than its file", async () => {
   await compare(logged(["s16777215"], `${"x".repeat(60_000)}\nafter\n`), undefined);
 });
 
-test("a logger killed -9 leaves a current that the next one sets aside as .u, and loses nothing that was written", async () => {
+test("multilog renames the current file of a killed predecessor to .u without losing a line, as Debian's does", async () => {
   const attempt = async (side: Side) => {
-    const cwd = place();
+    const cwd = makeDirectory();
     const log = join(cwd, "out");
-    const first = begin(side, cwd, ["t"]);
+    const first = startLogger(side, cwd, ["t"]);
     await feed(first, log, ["one", "two"], side);
     const writing = statSync(join(log, "current")).mode & 0o777;
     const ended = once(first, "exit");
@@ -282,18 +285,18 @@ test("a logger killed -9 leaves a current that the next one sets aside as .u, an
   });
 });
 
-test("TERM ends it at the end of a line, ALRM rotates", async () => {
+test("multilog exits at the end of a line on TERM and rotates on ALRM, as Debian's does", async () => {
   const attempt = async (side: Side) => {
-    const cwd = place();
+    const cwd = makeDirectory();
     const log = join(cwd, "out");
-    const logger = begin(side, cwd, ["t"]);
+    const logger = startLogger(side, cwd, ["t"]);
     await feed(logger, log, ["one"], side);
     logger.kill("SIGALRM");
     await until("a rotated file", () => files(log).some((name) => name.endsWith(".s")));
     await feed(logger, log, ["two"], side);
     const ended = once(logger, "exit");
     logger.kill("SIGTERM");
-    // The old one reads on until a line's end.
+    // Debian's reads on until the end of a line.
     logger.stdin?.on("error", () => undefined);
     logger.stdin?.write("\n");
     const [code] = await ended;
@@ -303,10 +306,10 @@ test("TERM ends it at the end of a line, ALRM rotates", async () => {
   await compare(attempt, undefined);
 });
 
-test("a log has one writer", async () => {
+test("a second multilog on the same log directory fails with 111, as Debian's does", async () => {
   const attempt = async (side: Side) => {
-    const cwd = place();
-    const logger = begin(side, cwd, ["t"]);
+    const cwd = makeDirectory();
+    const logger = startLogger(side, cwd, ["t"]);
     try {
       await feed(logger, join(cwd, "out"), ["one"], side);
       return (await run([program(side), "t", "./out"], { cwd, input: "x\n" })).code;
@@ -317,11 +320,11 @@ test("a log has one writer", async () => {
   expect((await compare(attempt, undefined)).ours).toBe(111);
 });
 
-test("a processor with quotes in it", async () => {
+test("multilog runs a processor whose command has quotes, as Debian's does", async () => {
   const attempt = async (side: Side) => {
-    const cwd = place();
+    const cwd = makeDirectory();
     const log = join(cwd, "out");
-    const logger = begin(side, cwd, [`!tr "e\\"" '$Q'`]);
+    const logger = startLogger(side, cwd, [`!tr "e\\"" '$Q'`]);
     await feed(logger, log, ['he"llo'], side);
     logger.kill("SIGALRM");
     const found = await until("a processed file", () => files(log).find((name) => name.endsWith(".s")));

@@ -1,8 +1,8 @@
-/** Service directories for tests. */
+/** Writes service directories. */
 import { chmodSync, chownSync, lchownSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-/** Whose what is made is to be; root's without one. */
+/** Owner of the files that are made; root by default. */
 interface Owner {
   readonly uid: number;
   readonly gid: number;
@@ -10,7 +10,7 @@ interface Owner {
 
 const ROOT: Owner = { uid: 0, gid: 0 };
 
-/** Makes a directory and those above it that are missing. */
+/** Makes a directory and its missing parents. */
 const makeDirectory = (path: string, owner: Owner): void => {
   const first = mkdirSync(path, { recursive: true, mode: 0o755 });
   for (let at = path; first !== undefined && at.length >= first.length; at = dirname(at)) {
@@ -20,8 +20,8 @@ const makeDirectory = (path: string, owner: Owner): void => {
 };
 
 /**
- * Writes a service directory: each file by its path in it; a text that begins with `#!` is executable, `-> TARGET` is a
- * link. Gives the directory.
+ * Writes a service directory: text by path within it. A text that begins with `#!` is executable, `-> TARGET` is a link.
+ * Returns the directory.
  */
 export const writeService = (
   directory: string,

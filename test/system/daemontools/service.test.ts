@@ -1,4 +1,4 @@
-/** What a service directory may hold besides the seed's two scripts, and how it lives beside conf files. */
+/** Files of a service directory (run, conf, down, finish, log/run), and service directories beside conf files. */
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ConfFile, DaemonList, Explanation } from "@dmhost/contract";
@@ -34,7 +34,7 @@ const service = (name: string, files: Record<string, string>): string => writeSe
 const idOf = (name: string): string => `${alice.name}/${name}`;
 const list = async (): Promise<string[]> =>
   ((await supervisor.ask("GET", "/v1/daemons")).body as DaemonList).daemons.map(({ name }) => name);
-const found = (name: string): Promise<true> => until(name, async () => (await list()).includes(name));
+const found = (name: string): Promise<true> => until(`${name} to be loaded`, async () => (await list()).includes(name));
 const explain = async (name: string): Promise<Explanation> =>
   (await supervisor.ask("GET", `/v1/daemons/${encodeURIComponent(idOf(name))}/explanation`)).body as Explanation;
 const logOf = (name: string): string => {
@@ -43,7 +43,7 @@ const logOf = (name: string): string => {
 };
 const textOf = (path: string): string => (existsSync(path) ? readFileSync(path, "utf8") : "");
 
-test("a directory with a run is a daemon of that name: run is exec'd in it, in an environment without USER", async () => {
+test("a service directory with a run is a daemon of its name, and run is exec'd there without USER in the environment", async () => {
   const { pid, user, configFile, warnings } = await supervisor.reaches(idOf("steady"), "running");
   expect({ user, configFile, warnings }).toEqual({
     user: alice.name,
@@ -60,29 +60,29 @@ test("a directory with a run is a daemon of that name: run is exec'd in it, in a
   expect(environmentOf(pid)["USER"]).toBeUndefined();
 });
 
-test("a new one is found and started by itself, and its $0 is ./run; without log/run its output is in its log", async () => {
+test("a new service directory is loaded and started; $0 is ./run, and without log/run its output is in its log", async () => {
   service("fresh", { run: '#!/bin/sh\necho "$0 in $PWD"; echo error >&2; exec sleep 1000\n' });
   await found("fresh");
   const { logFile } = await supervisor.reaches(idOf("fresh"), "running");
   expect(logFile).toBe(join(alice.home, ".daemon-manager/logs/fresh/current"));
-  await until("its lines", () => logOf("fresh") === `./run in ${directoryOf("fresh")}\nerror\n`);
+  await until("the daemon's lines in the log", () => logOf("fresh") === `./run in ${directoryOf("fresh")}\nerror\n`);
 });
 
-test("one whose name begins with a dot is ignored, and so is a directory without a run", async () => {
+test("a service directory whose name begins with a dot, or without a run, is ignored", async () => {
   service(".hidden", { run: SLEEP });
   service("notes", { "read.me": "nothing\n" });
   const { found: ids, problems } = await supervisor.rescan();
   expect([ids, problems]).toEqual([[], []]);
 });
 
-test("with down it is not started by itself", async () => {
+test("a service directory with a down file is not started when it is loaded", async () => {
   service("resting", { run: SLEEP, down: "" });
   await found("resting");
   expect(await supervisor.status(idOf("resting"))).toMatchObject({ state: "stopped", pid: 0 });
   await supervisor.up(idOf("resting"));
 });
 
-test("its conf takes every key but start, dir and shell; what is wrong has its file and line", async () => {
+test("a service directory's conf accepts keys except start, dir and shell, and errors name file and line", async () => {
   service("keyed", { run: SLEEP, conf: "# of a service\nstop-timeout = 3s\nexport COLOUR = blue\noutput = discard\n" });
   await found("keyed");
   const { pid, logFile } = await supervisor.reaches(idOf("keyed"), "running");
@@ -106,35 +106,35 @@ test.each([
   ["conf", "conf", "stop-timeout = 4s\n"],
   ["env/USER", "env/USER", ""],
   ["down", "down", ""],
-])("a change of %s marks a running daemon, and a restart takes it up", async (_, file, text) => {
+])("a change of %s marks a running daemon as changed, and a restart puts it in force", async (_, file, text) => {
   const { pid } = await supervisor.reaches(idOf("keyed"), "running");
   service("keyed", { [file]: text });
-  await until("the mark", async () => (await supervisor.status(idOf("keyed"))).configChanged);
+  await until("the daemon to be marked as changed", async () => (await supervisor.status(idOf("keyed"))).configChanged);
   const { ok, daemon } = await supervisor.act("restart", idOf("keyed"));
   expect({ ok, changed: daemon.configChanged }).toEqual({ ok: true, changed: false });
   expect(daemon.pid).not.toBe(pid);
 });
 
-test("a change far behind in a large run, of the same size, is marked too", async () => {
+test("a change at the end of a large run that keeps its size marks the daemon as changed", async () => {
   const large = (last: string): string => `#!/bin/sh\nexec sleep 1000\n${"# filler\n".repeat(10_000)}# ${last}\n`;
   service("large", { run: large("a") });
   await found("large");
   await supervisor.reaches(idOf("large"), "running");
   expect((await supervisor.status(idOf("large"))).configChanged).toBe(false);
   writeFileSync(join(directoryOf("large"), "run"), large("b"));
-  await until("the mark", async () => (await supervisor.status(idOf("large"))).configChanged);
+  await until("the daemon to be marked as changed", async () => (await supervisor.status(idOf("large"))).configChanged);
   await supervisor.act("stop", idOf("large"));
 });
 
-test("one that is gone leaves the list when it is stopped", async () => {
+test("a daemon whose service directory is gone leaves the list when it is stopped", async () => {
   await supervisor.reaches(idOf("keyed"), "running");
   rmSync(directoryOf("keyed"), { recursive: true });
   await supervisor.rescan();
   await supervisor.act("stop", idOf("keyed"));
-  await until("no keyed", async () => !(await list()).includes("keyed"));
+  await until("the daemon to leave the list", async () => !(await list()).includes("keyed"));
 });
 
-test("of a conf file and a directory of one name the conf file counts, and the directory is reported", async () => {
+test("a conf file takes precedence over a service directory of the same name, and the directory is reported", async () => {
   service("twice", { run: SLEEP });
   const conf = alice.writeConf("twice", "start = exec sleep 2000");
   await found("twice");
@@ -148,35 +148,38 @@ test("of a conf file and a directory of one name the conf file counts, and the d
   await supervisor.act("stop", idOf("twice"));
 });
 
-test("a link to a directory of the owner's is a service", async () => {
+test("a link to a directory of the same owner is a service directory", async () => {
   writeService(join(alice.home, "apps/linked"), { run: '#!/bin/sh\necho "at $(pwd -P)"; exec sleep 1000\n' }, alice);
   service("", { linked: `-> ${alice.home}/apps/linked` });
   await found("linked");
   await supervisor.reaches(idOf("linked"), "running");
-  await until("its line", () => logOf("linked") === `at ${alice.home}/apps/linked\n`);
+  await until("the line of the daemon", () => logOf("linked") === `at ${alice.home}/apps/linked\n`);
   const { configChanged: changed } = await supervisor.status(idOf("linked"));
   expect(changed).toBe(false);
   writeFileSync(join(alice.home, "apps/linked/run"), "#!/bin/sh\nexec sleep 1002\n");
-  await until("the mark", async () => (await supervisor.status(idOf("linked"))).configChanged);
+  await until(
+    "the daemon to be marked as changed",
+    async () => (await supervisor.status(idOf("linked"))).configChanged,
+  );
 });
 
-test("finish is told code and signal of each run, before the next begins", async () => {
-  const heard = join(alice.home, "heard");
+test("finish gets the exit code and signal of each run, before the next run starts", async () => {
+  const output = join(alice.home, "output");
   service("ending", {
-    run: `#!/bin/sh\necho run >>${heard}\n[ -e ${alice.home}/told ] && exec sleep 1000\n>${alice.home}/told\nexit 7\n`,
-    finish: `#!/bin/sh\nsleep 0.3\necho "finish $* in $PWD as $(id -un)" >>${heard}\n`,
+    run: `#!/bin/sh\necho run >>${output}\n[ -e ${alice.home}/told ] && exec sleep 1000\n>${alice.home}/told\nexit 7\n`,
+    finish: `#!/bin/sh\nsleep 0.3\necho "finish $* in $PWD as $(id -un)" >>${output}\n`,
   });
   await found("ending");
   const at = `in ${directoryOf("ending")} as ${alice.name}`;
-  await until("the second run", () => textOf(heard) === `run\nfinish 7 0 ${at}\nrun\n`);
+  await until("the second run", () => textOf(output) === `run\nfinish 7 0 ${at}\nrun\n`);
   const { pid } = await supervisor.reaches(idOf("ending"), "running");
   process.kill(pid, "SIGUSR1");
-  await until("the third run", () => textOf(heard).endsWith(`finish 256 10 ${at}\nrun\n`));
+  await until("the third run", () => textOf(output).endsWith(`finish 256 10 ${at}\nrun\n`));
   await supervisor.act("stop", idOf("ending"));
-  expect(textOf(heard).endsWith(`run\nfinish 256 15 ${at}\n`)).toBe(true);
+  expect(textOf(output).endsWith(`run\nfinish 256 15 ${at}\n`)).toBe(true);
 });
 
-test("finish that ends with code 125 says that it is of no use to try again", async () => {
+test("a finish that exits with 125 makes the daemon failed", async () => {
   service("hopeless", { run: "#!/bin/sh\nexit 3\n", finish: "#!/bin/sh\nexit 125\n" });
   await found("hopeless");
   const { reason, respawns } = await supervisor.reaches(idOf("hopeless"), "failed");
@@ -184,7 +187,7 @@ test("finish that ends with code 125 says that it is of no use to try again", as
   expect(respawns).toBe(0);
 });
 
-test("finish that does not end is killed, with what it started, after five seconds", async () => {
+test("a finish that does not exit is killed after five seconds, with its children", async () => {
   service("endless", {
     run: "#!/bin/sh\nexec sleep 1000\n",
     finish: `#!/bin/sh\nsleep 2000 &\necho $! >${alice.home}/finishing\nwait\n`,
@@ -196,7 +199,7 @@ test("finish that does not end is killed, with what it started, after five secon
   expect(isRunning(Number(textOf(join(alice.home, "finishing"))))).toBe(false);
 });
 
-test("log/run keeps the log: dmctl says so, and it is the same process while the daemon comes and goes", async () => {
+test("a log/run keeps running while its daemon is restarted or the supervisor is replaced, and dmctl log refers to it", async () => {
   const kept = join(alice.home, "kept");
   service("logged", {
     run: "#!/bin/sh\necho started\nexec sleep 1000\n",
@@ -205,22 +208,22 @@ test("log/run keeps the log: dmctl says so, and it is the same process while the
   await found("logged");
   const { pid, logFile } = await supervisor.reaches(idOf("logged"), "running");
   expect(logFile).toBe("");
-  const begun = `begun in ${directoryOf("logged")}/log\n`;
-  await until("its line", () => textOf(kept) === `${begun}started\n`);
+  const firstLine = `begun in ${directoryOf("logged")}/log\n`;
+  await until("the line of the daemon", () => textOf(kept) === `${firstLine}started\n`);
   const answer = await supervisor.ask("GET", `/v1/daemons/${encodeURIComponent(idOf("logged"))}/log`);
   expect(answer.body).toMatchObject({
     code: "not-applicable",
     message: `${directoryOf("logged")}/log/run keeps the log of "${idOf("logged")}", and it alone knows where.`,
   });
   process.kill(pid, "SIGKILL");
-  await until("its next line", () => textOf(kept) === `${begun}started\nstarted\n`);
+  await until("the line of the next run", () => textOf(kept) === `${firstLine}started\nstarted\n`);
   await supervisor.end("SIGKILL");
   await supervisor.start();
   await supervisor.act("restart", idOf("logged"));
-  await until("a line to the logger there was", () => textOf(kept) === `${begun}${"started\n".repeat(3)}`);
+  await until("a line at the same logger", () => textOf(kept) === `${firstLine}${"started\n".repeat(3)}`);
 });
 
-test("a log/run that ended while the supervisor was away is followed by another, without what it left behind", async () => {
+test("a log/run that died while no supervisor ran is started again, and the children that it left are killed", async () => {
   const notes = join(alice.home, "loggers");
   service("widowed", {
     run: "#!/bin/sh\nwhile :; do date; sleep 0.1; done\n",
@@ -234,27 +237,27 @@ test("a log/run that ended while the supervisor was away is followed by another,
   await supervisor.end("SIGKILL");
   process.kill(logger, "SIGKILL");
   await supervisor.start();
-  await until("another logger", () => textOf(notes).trim().split("\n").length === 2);
-  await until("the end of what the first left", () => !isRunning(child));
+  await until("a new logger", () => textOf(notes).trim().split("\n").length === 2);
+  await until("exit of the first logger's child", () => !isRunning(child));
   expect(await supervisor.status(idOf("widowed"))).toMatchObject({ state: "running", pid });
 });
 
-test("a log/run that detaches its children does not outlive a stop", async () => {
+test("a stop also ends children that a log/run has detached", async () => {
   service("clinging", {
     run: SLEEP,
     "log/run": `#!/bin/sh\nsetsid sleep 3000 >/dev/null &\necho $! >${alice.home}/clinging\nexec cat >/dev/null\n`,
   });
   await found("clinging");
   await supervisor.reaches(idOf("clinging"), "running");
-  const child = await until("its child", () => Number(textOf(join(alice.home, "clinging"))));
+  const child = await until("the logger's child", () => Number(textOf(join(alice.home, "clinging"))));
   await until("the logger", () => processesOf(alice.uid).includes(child));
   await supervisor.act("stop", idOf("clinging"));
-  await until("its end", () => !isRunning(child));
+  await until("exit of the logger's child", () => !isRunning(child));
   await supervisor.up(idOf("clinging"));
-  await until("another", () => Number(textOf(join(alice.home, "clinging"))) !== child);
+  await until("a new child", () => Number(textOf(join(alice.home, "clinging"))) !== child);
 });
 
-test("dmctl edit reads and writes run, which stays executable", async () => {
+test("the API's file resource of a service directory is run, which stays executable when it is written", async () => {
   const path = `/v1/daemons/${encodeURIComponent(idOf("steady"))}/file`;
   const { body } = await supervisor.ask("GET", path);
   expect(body).toMatchObject({ path: join(directoryOf("steady"), "run"), text: SLEEP });
@@ -265,10 +268,13 @@ test("dmctl edit reads and writes run, which stays executable", async () => {
   expect(argumentsOf(daemon.pid)).toEqual(["sleep", "4000"]);
 });
 
-test("a service directory that is replaced while its daemon runs is followed", async () => {
+test("a service directory that is replaced while its daemon runs marks the daemon as changed", async () => {
   const { pid } = await supervisor.reaches(idOf("steady"), "running");
   renameSync(directoryOf("steady"), join(alice.home, "steady.old"));
   service("steady", { run: "#!/bin/sh\nexec sleep 5000\n" });
-  await until("the mark", async () => (await supervisor.status(idOf("steady"))).configChanged);
+  await until(
+    "the daemon to be marked as changed",
+    async () => (await supervisor.status(idOf("steady"))).configChanged,
+  );
   expect((await supervisor.status(idOf("steady"))).pid).toBe(pid);
 });

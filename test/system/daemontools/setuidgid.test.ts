@@ -1,4 +1,4 @@
-/** `setuidgid` and `setlock`, Debian's and ours. */
+/** `setuidgid` and `setlock`: Debian's and ours. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { statSync } from "node:fs";
@@ -25,16 +25,16 @@ afterAll(() => stage.remove());
 
 const program = (side: Side, name: string): string => (side === "old" ? `/usr/bin/${name}` : join(tools, name));
 
-/** Real, effective, saved and file system's id. */
+/** Real, effective, saved and file system id, all equal. */
 const same = (id: number): string => `${id} ${id} ${id} ${id}`;
 
-/** Who the program is that `words` lead to. */
+/** Ids of a program that `words` exec. */
 const identity = async (words: readonly string[]) => {
   const { code, stdout } = await run([...words, "/bin/grep", "-E", "^(Uid|Gid|Groups):", "/proc/self/status"]);
   return { code, ids: stdout.replaceAll(/\s+/g, " ").trim() };
 };
 
-test("root becomes an account without other groups", async () => {
+test("setuidgid by root sets uid, gid and groups of an account without supplementary groups, as Debian's does", async () => {
   const { ours } = await compare((side) => identity([program(side, "setuidgid"), alice.name]), undefined);
   expect(ours).toEqual({
     code: 0,
@@ -42,7 +42,7 @@ test("root becomes an account without other groups", async () => {
   });
 });
 
-test("root becomes an account with other groups", async () => {
+test("setuidgid by root sets an account's supplementary groups, unlike Debian's", async () => {
   const groups = { difference: "setuidgid-groups" };
   const all = (await identity(bob.become)).ids.split("Groups: ")[1] ?? "";
   expect(all.split(" ").sort()).toEqual([`${bob.gid}`, `${extra}`].sort());
@@ -53,7 +53,7 @@ test("root becomes an account with other groups", async () => {
   });
 });
 
-test("an account that is it already", async () => {
+test("setuidgid by the account itself runs the program, unlike Debian's", async () => {
   const self = { difference: "setuidgid-self" };
   await compare((side) => identity([...bob.become, program(side, "setuidgid"), bob.name]), self.difference, {
     old: { code: 111, ids: "" },
@@ -61,8 +61,8 @@ test("an account that is it already", async () => {
   });
 });
 
-test("a process that is the account in part only is not taken for it", async () => {
-  // The shell that reads ours gives up an effective uid that is not its real one, but keeps it as its saved one.
+test("setuidgid refuses a process of which only the real or effective uid is the account's, as Debian's does", async () => {
+  // The shell that runs ours drops an effective uid that is not its real one, but keeps it as its saved uid.
   for (const [real, effective] of [
     [alice.uid, bob.uid],
     [bob.uid, alice.uid],
@@ -73,34 +73,37 @@ test("a process that is the account in part only is not taken for it", async () 
   }
 });
 
-test("an account that is another one", async () => {
+test("setuidgid by another account fails, as Debian's does", async () => {
   const attempt = async (side: Side) => identity([...bob.become, program(side, "setuidgid"), alice.name]);
   expect((await compare(attempt, undefined)).ours).toEqual({ code: 111, ids: "" });
 });
 
-test.each(["no-such-account", "", "0", "0day", "+0", "-1", "../root", "root:x"])("%j is no account", async (name) => {
-  for (const become of [[], alice.become]) {
-    const attempt = (side: Side) => identity([...become, program(side, "setuidgid"), name]);
-    expect((await compare(attempt, undefined)).ours).toEqual({ code: 111, ids: "" });
-  }
-});
+test.each(["no-such-account", "", "0", "0day", "+0", "-1", "../root", "root:x"])(
+  "setuidgid refuses %j as no account, as Debian's does",
+  async (name) => {
+    for (const become of [[], alice.become]) {
+      const attempt = (side: Side) => identity([...become, program(side, "setuidgid"), name]);
+      expect((await compare(attempt, undefined)).ours).toEqual({ code: 111, ids: "" });
+    }
+  },
+);
 
-test("a uid in place of a name is no account either", async () => {
+test("setuidgid refuses a uid in place of a name, as Debian's does", async () => {
   const attempt = (side: Side) => identity([program(side, "setuidgid"), String(alice.uid)]);
   expect((await compare(attempt, undefined)).ours.code).toBe(111);
 });
 
-test("wrong usage", async () => {
+test("setuidgid and setlock without a program fail with the same exit codes as Debian's", async () => {
   await compare(async (side) => (await run([program(side, "setuidgid"), alice.name])).code, undefined);
   await compare(async (side) => (await run([program(side, "setlock"), "file"])).code, undefined);
 });
 
-test("a name says whose account it is when it fails", async () => {
+test("setuidgid names the account and the caller's uid when it fails", async () => {
   const { stderr } = await run([...bob.become, program("ours", "setuidgid"), nameFor("alice"), "/bin/true"]);
   expect(stderr).toBe(`setuidgid: fatal: unable to become ${alice.name}: only root may, and this is uid ${bob.uid}\n`);
 });
 
-test("a lock of either keeps both out", async () => {
+test("setlock and Debian's setlock exclude each other", async () => {
   for (const holder of ["old", "ours"] as const) {
     const file = join(stage.directory, `lock-${holder}`);
     const child = spawn(program(holder, "setlock"), [file, "/bin/sh", "-c", "echo held; exec /bin/cat"]);
@@ -112,10 +115,10 @@ test("a lock of either keeps both out", async () => {
         const { code, stderr } = await run([program(side, "setlock"), "-n", file, "/bin/true"]);
         return { code, stderr };
       };
-      const said = (why: string) => ({ code: 111, stderr: `setlock: fatal: unable to lock ${file}: ${why}\n` });
+      const failure = (why: string) => ({ code: 111, stderr: `setlock: fatal: unable to lock ${file}: ${why}\n` });
       await compare(attempt, message.difference, {
-        old: said("temporary failure"),
-        ours: said("another program holds it"),
+        old: failure("temporary failure"),
+        ours: failure("another program holds it"),
       });
       const silent = (side: Side) => run([program(side, "setlock"), "-nx", file, "/bin/echo", "never"]);
       expect((await compare(silent, undefined)).ours).toEqual({ code: 0, stdout: "", stderr: "" });
@@ -128,7 +131,7 @@ test("a lock of either keeps both out", async () => {
   }
 });
 
-test("a lock file that cannot be made", async () => {
+test("setlock fails with the same exit codes as Debian's when the lock file cannot be made", async () => {
   const attempt = (side: Side) => async (flags: readonly string[]) =>
     (await run([program(side, "setlock"), ...flags, "/nonexistent/lock", "/bin/true"])).code;
   for (const flags of [[], ["-n"], ["-x"], ["-nx"]]) await compare((side) => attempt(side)(flags), undefined);

@@ -1,4 +1,4 @@
-/** `softlimit`, Debian's and ours: what the kernel says of the program's limits. */
+/** `softlimit`: the program's limits in /proc under Debian's and under ours. */
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "../account.ts";
@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => stage.remove());
 
-/** Both sides begin with these hard limits, whatever the machine's are. */
+/** Sets the same limits for both sides, independent of the machine. */
 const BOUNDS = [
   "/usr/bin/prlimit",
   "--nofile=4096:4096",
@@ -28,7 +28,7 @@ const BOUNDS = [
 
 interface Limits {
   readonly code: number | undefined;
-  /** `Max open files: 100`, those that are not what they were. */
+  /** Changed limits, e.g. `Max open files: 100`. */
   readonly soft: readonly string[];
   readonly hard: readonly string[];
 }
@@ -66,7 +66,7 @@ test.each([
   ["-s 4000000", "Max stack size: 4000000"],
   ["-t 100", "Max cpu time: 100"],
   ["-o100", "Max open files: 100"],
-])("%s: the same soft limit; ours is hard too", async (options, line) => {
+])("softlimit %s sets the same soft limit as Debian's, and the hard limit too", async (options, line) => {
   const hard = { difference: "softlimit-hard" };
   await compare(attempt(options), hard.difference, {
     old: { code: 0, soft: [line], hard: [] },
@@ -74,7 +74,7 @@ test.each([
   });
 });
 
-test("-m sets four, as far as the hard limit lets it", async () => {
+test("softlimit -m sets four limits, each up to its hard limit", async () => {
   const lines = [
     "Max data size: 67108864",
     "Max stack size: 67108864",
@@ -85,7 +85,7 @@ test("-m sets four, as far as the hard limit lets it", async () => {
   ];
   await compare(attempt("-m 67108864 -c 0 -r 16777216"), "softlimit-hard", {
     old: { code: 0, soft: lines, hard: [] },
-    // That of locked memory is the hard limit already.
+    // The limit of locked memory already equals its hard limit.
     ours: { code: 0, soft: lines, hard: lines.filter((line) => !line.includes("locked")) },
   });
 });
@@ -105,7 +105,7 @@ test.each([
   "-t 0 -t 100",
   "-d 0",
   "-d 0 -r 20",
-])("%s as an ordinary account: the last number counts, as with the old one", async (options) => {
+])("softlimit %s by an ordinary account uses the last number, as Debian's does", async (options) => {
   const ordinary = (side: Side) =>
     limits(
       [...alice.become, side === "old" ? "/usr/bin/softlimit" : join(tools, "softlimit"), ...options.split(" ")],
@@ -117,7 +117,7 @@ test.each([
 });
 
 test.each(["-o =", "-l 99999999999999999999", "-p 5000", "-o 99999999999999"])(
-  "%s: as much as the hard limit, and that stays",
+  "softlimit %s sets the soft limit to the hard limit, which stays, as Debian's does",
   async (options) => {
     await compare(attempt(options), undefined);
   },
@@ -129,7 +129,7 @@ test.each([
   ["-f 1G", "-f 1073741824"],
   ["-o 1k", "-o 1024"],
   ["-a 0100000000", "-a 100000000"],
-])("%s is %s, and the old one knows no suffix", async (suffixed, plain) => {
+])("softlimit reads %s as %s, and Debian's knows no suffix", async (suffixed, plain) => {
   const suffix = { difference: "softlimit-suffix" };
   if (/[a-z]$/i.test(suffixed)) {
     const lines = (await attempt(plain)("old")).soft;
@@ -142,7 +142,7 @@ test.each([
 });
 
 test.each(["-a 0", "-a 1000", "-m 0", "-s 0", "-s 4096", "-d 1"])(
-  "%s: the old one's program dies without a word, ours is refused",
+  "softlimit %s is refused, where Debian's lets the program die without a message",
   async (options) => {
     const little = { difference: "softlimit-little" };
     await compare(async (side) => (await attempt(options, ["/bin/true"])(side)).code, little.difference, {
@@ -152,11 +152,11 @@ test.each(["-a 0", "-a 1000", "-m 0", "-s 0", "-s 4096", "-d 1"])(
   },
 );
 
-test("no CPU time at all is refused; what comes of it otherwise is chance", async () => {
+test("softlimit -t 0 is refused", async () => {
   expect((await attempt("-t 0", ["/bin/true"])("ours")).code).toBe(111);
 });
 
-test("a number past 2^64: the old one takes what is left of it and crashes", async () => {
+test("softlimit takes a number of 2^64 as the hard limit, where Debian's overflows and crashes", async () => {
   const wrap = { difference: "softlimit-wrap" };
   await compare(attempt("-a 18446744073709551616"), wrap.difference, {
     old: { code: undefined, soft: [], hard: [] },
@@ -164,19 +164,22 @@ test("a number past 2^64: the old one takes what is left of it and crashes", asy
   });
 });
 
-test.each(["-a", "-a -1", "-a 5x", "-a K", "-x 1", "-a 1.5M", "-o 10"])("wrong usage: %s", async (options) => {
-  const child = options === "-a" || options === "-o 10" ? [] : undefined;
-  await compare(attempt(options, child), undefined);
-});
+test.each(["-a", "-a -1", "-a 5x", "-a K", "-x 1", "-a 1.5M", "-o 10"])(
+  "softlimit fails with the same exit code as Debian's for wrong usage (%s)",
+  async (options) => {
+    const child = options === "-a" || options === "-o 10" ? [] : undefined;
+    await compare(attempt(options, child), undefined);
+  },
+);
 
-test("a program that there is not", async () => {
+test("softlimit exits with 127 for a missing program, unlike Debian's", async () => {
   await compare(async (side) => (await attempt("-o 100", ["/nonexistent"])(side)).code, "exit-127", {
     old: 111,
     ours: 127,
   });
 });
 
-test("the process stays the same one", async () => {
+test("softlimit execs the program in the same process", async () => {
   const { stdout } = await run(["/bin/sh", "-c", `echo $$; exec ${tools}/softlimit -o 100 sh -c 'echo $$'`]);
   const [before, after] = stdout.split("\n");
   expect(after).toBe(before);

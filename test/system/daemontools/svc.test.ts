@@ -1,4 +1,4 @@
-/** `svc` and `svstat`: Debian's under its `supervise`, ours under our supervisor. */
+/** `svc` and `svstat`: Debian's with its `supervise`, ours with our supervisor. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -19,7 +19,7 @@ let tools: string;
 let bin: string;
 const supervising: ChildProcess[] = [];
 
-/** Writes its process id and the signals that it gets. */
+/** A run that records its process id and the signals that it gets. */
 const RECORDER = (file: string): string => `#!/bin/sh
 for signal in HUP ALRM INT TERM; do trap "echo $signal >>${file}" "$signal"; done
 echo $$ >${file}
@@ -31,7 +31,7 @@ const recordOf = (side: Side, name: string): string => join(services(side), `${n
 const record = (side: Side, name: string): string[] =>
   existsSync(recordOf(side, name)) ? readFileSync(recordOf(side, name), "utf8").trim().split("\n") : [];
 
-/** What each one's file says besides. */
+/** Lines of each service's conf. */
 const KEYS = {
   kept: "",
   lower: "autostart=no\n",
@@ -72,7 +72,7 @@ afterAll(async () => {
   await stage.remove();
 });
 
-/** Runs svc or svstat of one side. */
+/** Runs one side's svc or svstat. */
 const tool = (side: Side, name: string, ...words: string[]) =>
   run([side === "old" ? `/usr/bin/${name}` : join(tools, name), ...words], {
     cwd: services(side),
@@ -87,7 +87,7 @@ const stat = async (side: Side, ...names: string[]): Promise<string> =>
 const says = (side: Side, line: string, name: string) =>
   until(`"${line}" of ${side}`, async () => (await stat(side, name)) === `${line}\n`);
 
-test("svstat of what is up and of what is normally down, by the directories as they were given", async () => {
+test("svstat prints services that are up or normally down under the directory names that it was given, as Debian's does", async () => {
   for (const side of ["old", "ours"] as const) {
     await until(`${side} up`, () => record(side, "kept").length > 0);
     await says(side, "kept: up (pid N) N seconds", "kept");
@@ -101,7 +101,7 @@ test.each([
   ["-a", "ALRM"],
   ["-i", "INT"],
   ["-t", "TERM"],
-])("svc %s sends %s to the main process, and it stays up", async (letter, signal) => {
+])("svc %s sends %s to the main process, which goes on, as Debian's does", async (letter, signal) => {
   const attempt = async (side: Side) => {
     const [pid] = await until(`${side} up`, () => record(side, "kept").length > 0 && record(side, "kept"));
     const { code } = await tool(side, "svc", letter, "kept");
@@ -112,7 +112,7 @@ test.each([
   expect(ours.same).toBe(true);
 });
 
-test("svc -p pauses it, svc -c lets it go on", async () => {
+test("svc -p pauses a service and svc -c continues it, as Debian's does", async () => {
   for (const [letter, line] of [
     ["-p", "kept: up (pid N) N seconds, paused"],
     ["-c", "kept: up (pid N) N seconds"],
@@ -126,22 +126,22 @@ test("svc -p pauses it, svc -c lets it go on", async () => {
   }
 });
 
-test("svc -k kills it, and another one comes", async () => {
+test("svc -k kills a service, which is started again, as Debian's does", async () => {
   const attempt = async (side: Side) => {
     const [pid] = record(side, "kept");
     const { code } = await tool(side, "svc", "-k", "kept");
-    await until(`another one at ${side}`, () => record(side, "kept").length === 1 && record(side, "kept")[0] !== pid);
+    await until(`a new process of ${side}`, () => record(side, "kept").length === 1 && record(side, "kept")[0] !== pid);
     await says(side, "kept: up (pid N) N seconds", "kept");
     return { code, gone: !isRunning(Number(pid)) };
   };
   expect((await compare(attempt, undefined)).ours).toEqual({ code: 0, gone: true });
 });
 
-test("svc -u raises what is normally down, svc -dk ends it", async () => {
+test("svc -u starts a normally down service and svc -dk ends it, as Debian's does", async () => {
   const attempt = async (side: Side) => {
     const up = await tool(side, "svc", "-u", "lower");
     await says(side, "lower: up (pid N) N seconds, normally down", "lower");
-    // It takes TERM for nothing, so the old one is down only by KILL; ours would be after its stop-timeout, too.
+    // The run ignores TERM, so Debian's needs KILL; ours would also kill it after its stop-timeout.
     const pid = Number((await tool(side, "svstat", "lower")).stdout.replace(/.*pid (\d+).*/s, "$1"));
     const down =
       side === "old"
@@ -153,7 +153,7 @@ test("svc -u raises what is normally down, svc -dk ends it", async () => {
   expect((await compare(attempt, undefined)).ours).toEqual({ codes: [0, 0], gone: true });
 });
 
-test("svc -o runs it once", async () => {
+test("svc -o runs a service once, as Debian's does", async () => {
   const attempt = async (side: Side) => {
     const [former] = record(side, "lower");
     const { code } = await tool(side, "svc", "-o", "lower");
@@ -165,7 +165,7 @@ test("svc -o runs it once", async () => {
   expect((await compare(attempt, undefined)).ours).toEqual([0, 0]);
 });
 
-test("svc -x: the old one leaves it running until it ends, ours ends it and forgets it until the next rescan", async () => {
+test("svc -x stops a service and unloads it until the next rescan, where Debian's leaves it running", async () => {
   const exits = { difference: "svc-exit" };
   const attempt = async (side: Side) => {
     const [pid] = await until(`${side} up`, () => record(side, "ending").length > 0 && record(side, "ending"));
@@ -179,13 +179,15 @@ test("svc -x: the old one leaves it running until it ends, ours ends it and forg
   expect((await tool("ours", "svc", "-u", "ending")).code).toBe(1);
   await supervisor.rescan();
   await supervisor.reaches(`${alice.name}/ending`, "running");
-  // As daemontools' own ways to take a service down for good: both end then, and nobody starts it again.
+  // Debian's way to take a service down for good: the service and its supervise exit.
   await tool("old", "svc", "-dk", "ending");
-  await until("the end of the old one", async () => (await stat("old", "ending")).includes("supervise not running"));
+  await until("exit of Debian's supervise", async () =>
+    (await stat("old", "ending")).includes("supervise not running"),
+  );
 });
 
-test("a daemon that is wanted up and is not", async () => {
-  // The old one can make no process; ours waits for its next try.
+test('svstat shows "want up" for a service whose run keeps failing, as Debian\'s does', async () => {
+  // Debian's supervise cannot fork; ours waits for its next try.
   const directory = join(services("old"), "failing");
   mkdirSync(directory);
   chownSync(directory, alice.uid, alice.gid);
@@ -200,14 +202,14 @@ test("a daemon that is wanted up and is not", async () => {
     await says(side, "failing: down N seconds, normally up, want up", "failing");
 });
 
-test("a daemon that has failed for good is not wanted up, for nobody will start it", async () => {
+test('svstat does not show "want up" for a failed daemon', async () => {
   alice.write("service/hopeless/run", "#!/bin/sh\nexit 100\n", 0o755);
   await supervisor.rescan();
   await supervisor.reaches(`${alice.name}/hopeless`, "failed");
   await says("ours", "hopeless: down N seconds, normally up", "hopeless");
 });
 
-test("svc -d returns when it is down, whatever that takes; the old one at once", async () => {
+test("svc -d returns when the service is down, where Debian's returns at once", async () => {
   const waits = { difference: "svc-wait" };
   const attempt = async (side: Side) => {
     const [pid] = await until(`${side} up`, () => record(side, "stubborn").length > 0 && record(side, "stubborn"));
@@ -217,14 +219,14 @@ test("svc -d returns when it is down, whatever that takes; the old one at once",
   await compare(attempt, waits.difference, { old: { code: 0, gone: false }, ours: { code: 0, gone: true } });
 });
 
-test("a directory that is no service, and a wrong letter", async () => {
+test("svc exits with 1 for a directory that is no service, unlike Debian's, and refuses an unknown option, as Debian's does", async () => {
   const unknown = { difference: "svc-unknown" };
   const attempt = async (side: Side) => (await tool(side, "svc", "-t", "nowhere")).code;
   await compare(attempt, unknown.difference, { old: 0, ours: 1 });
   await compare(async (side) => (await tool(side, "svc", "-q", "kept")).code, undefined);
 });
 
-test("what is no service directory is not controlled, whatever daemon has a name that it suggests", async () => {
+test("svc and svstat refuse a directory that is not the service directory of the daemon with that name", async () => {
   const log = `${alice.home}/service/kept/log`;
   alice.write("service/kept/log/run", "#!/bin/sh\nexec cat >/dev/null\n", 0o755);
   alice.makeDirectory("www/kept");
@@ -248,29 +250,29 @@ test("what is no service directory is not controlled, whatever daemon has a name
       const { code, stderr } = await tool("ours", "svc", letter, directory);
       expect([code, stderr]).toEqual([1, expect.stringContaining(control(directory) + why)]);
     }
-    const told = await tool("ours", "svstat", directory);
-    expect([told.code, told.stdout]).toEqual([1, ""]);
-    expect(told.stderr).toContain(`svstat: warning: unable to control ${directory}: ${why}`);
+    const shown = await tool("ours", "svstat", directory);
+    expect([shown.code, shown.stdout]).toEqual([1, ""]);
+    expect(shown.stderr).toContain(`svstat: warning: unable to control ${directory}: ${why}`);
   }
   expect(await supervisor.status(`${alice.name}/log`)).toMatchObject({ state: "running", pid });
   expect(await supervisor.status(`${alice.name}/kept`)).toMatchObject({ state: "running", pid: kept.pid });
 });
 
-test("the directory of a service's logger", async () => {
+test("svc refuses the directory of a service's logger, unlike Debian's", async () => {
   const logger = { difference: "svc-log" };
   const attempt = async (side: Side) => {
     if (side === "old") {
       mkdirSync(join(services(side), "kept/log"));
       writeFileSync(join(services(side), "kept/log/run"), "#!/bin/sh\nexec cat >/dev/null\n", { mode: 0o755 });
       supervising.push(spawn("/usr/bin/supervise", ["kept/log"], { cwd: services(side), stdio: "ignore" }));
-      await until("its supervise", async () => !(await stat(side, "kept/log")).includes("unable"));
+      await until("supervise of the logger", async () => !(await stat(side, "kept/log")).includes("unable"));
     }
     return (await tool(side, "svc", "-t", "kept/log")).code;
   };
   await compare(attempt, logger.difference, { old: 0, ours: 1 });
 });
 
-test("a service directory by a link, by another way to it and by a link to the tool", async () => {
+test("svstat accepts other paths and links to a service directory, and works when called by a link", async () => {
   await run(["ln", "-s", join(alice.home, "service"), join(stage.directory, "services")]);
   await run(["ln", "-s", join(tools, "svstat"), join(bin, "state")]);
   for (const directory of [
@@ -288,7 +290,7 @@ test("a service directory by a link, by another way to it and by a link to the t
   expect(stdout).toMatch(/: up \(pid \d+\) \d+ seconds\n$/);
 });
 
-test("svstat of a daemon that was asked to end and has not", async () => {
+test('svstat shows "want down" for a service that was stopped and still runs, as Debian\'s does', async () => {
   const { pid } = await supervisor.reaches(`${alice.name}/kept`, "running");
   await tool("old", "svc", "-d", "kept");
   const stopping = tool("ours", "svc", "-d", "kept");

@@ -1,9 +1,9 @@
-/** The programs that scripts of service directories call by their old names, where ordinary accounts can run them. */
+/** dmhost's daemontools programs, where ordinary accounts can run them. */
 import { chmodSync, cpSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { CHECKOUT } from "../program.ts";
 
-/** Puts them into `directory`, which is made. */
+/** Copies the programs into `directory`, which is made. */
 export const layOutTools = (directory: string): void => {
   cpSync(join(CHECKOUT, "daemontools"), directory, { recursive: true, dereference: true });
   chmodSync(directory, 0o755);

@@ -97,7 +97,7 @@ test("a pinned variable keeps the value of the conf file", () => {
 test.each([
   ["a line without a name", "A=1\nno name\n", "line 2 is not NAME=value"],
   ["a NUL", "A=a\0b\n", "line 1 is not NAME=value"],
-  ["a name of the launch's own", "DMHOST_VAR_X=1\n", "the name DMHOST_VAR_X is reserved for"],
+  ["a name that is reserved for the launch", "DMHOST_VAR_X=1\n", "the name DMHOST_VAR_X is reserved for"],
   ["an OPTIND that is no number", "OPTIND=x\n", "OPTIND is no number"],
   ["more than 64 KiB", "#".repeat(65_537), "more than 65536 bytes"],
   [

@@ -21,13 +21,13 @@ afterEach(() => {
   rmSync(directory, { recursive: true });
 });
 
-/** Writes, and lets the news of it arrive: the kernel has it at once, the watcher at the next turn of the event loop. */
+/** Writes, and lets the event arrive: the watcher gets it at the next turn of the event loop. */
 const write = async (): Promise<void> => {
   writeFileSync(join(directory, "noise"), "");
   for (let turns = 0; turns < 3; turns += 1) await turn();
 };
 
-/** Writes at every millisecond of this many; the news of it always comes before any timer runs. */
+/** Writes in each of so many milliseconds; the event always arrives before any timer. */
 const writeFor = async (ms: number): Promise<void> => {
   for (const end = performance.now() + ms; performance.now() < end; ) {
     await write();
@@ -35,40 +35,40 @@ const writeFor = async (ms: number): Promise<void> => {
   }
 };
 
-test("a file is looked at when nothing has been written for a while", async () => {
-  let looks = 0;
+test("a change is reported when there has been none for a while", async () => {
+  let reports = 0;
   new ConfWatch().follow(identity, [directory], () => {
-    looks += 1;
+    reports += 1;
   });
   await write();
-  expect(looks).toBe(0);
+  expect(reports).toBe(0);
   vi.advanceTimersByTime(1000);
   await write();
-  expect(looks).toBe(1);
+  expect(reports).toBe(1);
 });
 
-test("one who never stops writing puts a look off, but not for ever", async () => {
-  let looks = 0;
+test("continuous changes delay the report, but not for ever", async () => {
+  let reports = 0;
   const watch = new ConfWatch();
   watch.follow(identity, [directory], () => {
-    looks += 1;
+    reports += 1;
   });
   await writeFor(4500);
-  expect(looks).toBe(0);
+  expect(reports).toBe(0);
   await writeFor(1500);
-  expect(looks).toBe(1);
+  expect(reports).toBe(1);
   await writeFor(6000);
-  expect(looks).toBe(2);
+  expect(reports).toBe(2);
 });
 
-test("a look that takes long is not repeated soon, and is repeated", async () => {
-  const looks: number[] = [];
+test("a report that takes long is repeated, but not soon", async () => {
+  const reports: number[] = [];
   const watch = new ConfWatch();
   watch.follow(identity, [directory], () => {
-    looks.push(performance.now());
+    reports.push(performance.now());
     vi.advanceTimersByTime(500);
   });
   await writeFor(18_000);
-  expect(looks).toHaveLength(2);
-  expect((looks[1] ?? 0) - (looks[0] ?? 0)).toBeGreaterThanOrEqual(10_000);
+  expect(reports).toHaveLength(2);
+  expect((reports[1] ?? 0) - (reports[0] ?? 0)).toBeGreaterThanOrEqual(10_000);
 });

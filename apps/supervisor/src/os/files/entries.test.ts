@@ -12,21 +12,21 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
-test("as many as may be are given, by the bytes of their names", () => {
+test("entriesOf returns as many entries as the limit allows, with the bytes of their names", () => {
   const entries = entriesOf(directory, 300);
   expect(new Set(entries.map(({ name }) => name.toString("latin1"))).size).toBe(300);
   expect(entries.every((entry) => entry.isFile())).toBe(true);
 });
 
-test("one more, and the directory is given up", () => {
+test("entriesOf throws Overcrowded for one entry more", () => {
   expect(() => entriesOf(directory, 299)).toThrow(Overcrowded);
   expect(() => entriesOf(directory, 299)).toThrow(`${directory}: more than 299 files in it; put them elsewhere`);
 });
 
-test("so is one that takes too long", () => {
+test("entriesOf throws Overcrowded for a directory that takes too long to read", () => {
   expect(() => entriesOf(directory, 300, -1)).toThrow(/: reading it takes longer than -1 ms, after 256 files;/);
 });
 
-test("what is not there is an errno error", () => {
+test("entriesOf throws ENOENT for a missing directory", () => {
   expect(() => entriesOf(join(directory, "none"), 300)).toThrow(expect.objectContaining({ code: "ENOENT" }));
 });

@@ -4,12 +4,12 @@ import { findServiceTools } from "./service-tools.ts";
 
 const checkout = resolve(import.meta.dirname, "../../../../..");
 
-test("a supervisor in its checkout, and one installed beside the folder, find it", () => {
-  const folder = join(checkout, "daemontools");
-  expect(findServiceTools(join(checkout, "apps/supervisor/src/app/main.ts"))).toBe(folder);
-  expect(findServiceTools(join(checkout, "supervisor.js"))).toBe(folder);
+test("findServiceTools finds the directory in a checkout and in an installation", () => {
+  const directory = join(checkout, "daemontools");
+  expect(findServiceTools(join(checkout, "apps/supervisor/src/app/main.ts"))).toBe(directory);
+  expect(findServiceTools(join(checkout, "supervisor.js"))).toBe(directory);
 });
 
-test("one that has lost it says so", () => {
+test("findServiceTools names the program beside which the directory is missing", () => {
   expect(() => findServiceTools("/nowhere/supervisor.js")).toThrow("beside /nowhere/supervisor.js");
 });

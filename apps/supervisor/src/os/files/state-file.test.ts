@@ -12,7 +12,7 @@ afterEach(() => rmSync(directory, { recursive: true }));
 
 const LENGTHS = [10, 5000, 3, 700, 0, 20_000];
 
-test("what was written last is read, whatever was written before it", () => {
+test("a state file returns the value that was written last", () => {
   const states = new StateFiles(directory);
   for (const length of LENGTHS) {
     const value = { text: "ä".repeat(length) };
@@ -22,7 +22,7 @@ test("what was written last is read, whatever was written before it", () => {
   expect(states.list("anna")).toEqual(["blog"]);
 });
 
-test("what was cut off while it was being written is of no consequence", () => {
+test("a draft that was cut off does not affect the state file", () => {
   const states = new StateFiles(directory);
   for (const length of LENGTHS) {
     states.write("anna", "blog", length);
@@ -31,7 +31,7 @@ test("what was cut off while it was being written is of no consequence", () => {
   }
 });
 
-test("nothing is left of what is removed", () => {
+test("removing a state file leaves no other file", () => {
   const states = new StateFiles(directory);
   for (const length of LENGTHS) states.write("anna", "blog", length);
   states.remove("anna", "blog");

@@ -7,7 +7,7 @@ const budget = () => {
   return { clock, own: new CpuBudget(0.05, 10, () => clock.now) };
 };
 
-it("is saved up to a limit, and grows with its share of the time", () => {
+it("a CPU budget grows with its share of the time up to its burst", () => {
   const { clock, own } = budget();
   expect([own.balance, own.wait]).toEqual([10, 0]);
   own.charge(() => {
@@ -20,7 +20,7 @@ it("is saved up to a limit, and grows with its share of the time", () => {
   expect(own.balance).toBe(10);
 });
 
-it("keeps work that always takes long to its share", () => {
+it("a CPU budget limits slow work to its share of the time", () => {
   const { clock, own } = budget();
   const end = clock.now + 60_000;
   let worked = 0;
@@ -34,7 +34,7 @@ it("keeps work that always takes long to its share", () => {
   expect(worked / 60_000).toBeLessThan(0.052);
 });
 
-it("is paid for what fails, too", () => {
+it("a CPU budget charges work that throws", () => {
   const { clock, own } = budget();
   const fail = (): never => {
     clock.now += 50;
@@ -44,7 +44,7 @@ it("is paid for what fails, too", () => {
   expect(own.balance).toBeLessThan(0);
 });
 
-it("gives each a turn, however long another takes, and none to who has given up", async () => {
+it("a CPU budget executes queued work in order, also behind slow work, and no cancelled work", async () => {
   const own = new CpuBudget(0.5, 1);
   const turns: string[] = [];
   let end = (): void => undefined;

@@ -20,12 +20,12 @@ const pids = (rows: Snapshot, known: Snapshot = []): number[] =>
     .map(({ pid }) => pid)
     .sort((a, b) => a - b);
 
-it("takes nobody of a later session whose leader got the pid of an earlier one", () => {
+it("a tree has no process of a later session whose leader got the same pid", () => {
   const rows = [row(100, 2000), row(101, 2001, { parent: 100 }), row(102, 2002)];
   expect(pids(rows)).toEqual([]);
 });
 
-it("takes those it knew, and their descendants, where the pid of the leader is another's", () => {
+it("a tree keeps the processes of earlier searches and their descendants where another process has the leader's pid", () => {
   const left = row(90, 1500, { group: 90, session: 90 });
   const child = row(103, 2003, { parent: 90, group: 90, session: 90 });
   const reused = row(91, 2004, { parent: 100 });
@@ -33,12 +33,12 @@ it("takes those it knew, and their descendants, where the pid of the leader is a
   expect(pids(rows, [row(100, 1000), left, row(91, 1501)])).toEqual([90, 103]);
 });
 
-it("takes nobody of a group in another session that is named after the pid", () => {
+it("a tree has no process of another session whose process group has the leader's pid", () => {
   const rows = [row(102, 2002, { session: 50 }), row(103, 2003, { parent: 102, session: 50 })];
   expect(pids(rows)).toEqual([]);
 });
 
-it("takes the session of a leader, in whatever group and whether the leader lives or not, and what descends from it", () => {
+it("a tree has all processes of the leader's session and their descendants, also after the leader has ended", () => {
   const rest = [
     row(101, 1001, { group: 101 }),
     row(102, 1002, { parent: 101, group: 102, session: 102 }),

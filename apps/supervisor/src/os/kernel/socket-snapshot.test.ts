@@ -22,7 +22,7 @@ afterAll(() => {
   rmSync(directory, { recursive: true });
 });
 
-it("tells who listens, and who is connected", async () => {
+it("a snapshot shows listeners and accepted connections", async () => {
   const path = join(directory, "socket");
   const before = new SocketSnapshots().recent()?.to(fileNumber(statSync(path)));
   expect(before).toEqual({ count: 0, accepted: new Set(), listening: true });
@@ -36,7 +36,7 @@ it("tells who listens, and who is connected", async () => {
   expect(snapshots?.to(fileNumber(statSync(directory))).listening).toBe(false);
 });
 
-/** What the kernel says of a socket that listens, bound to a file with this inode on the device with this minor number. */
+/** The kernel's message about a listening socket, bound to a file with this inode on the device with this minor number. */
 const listener = (inode: number, minor: number): Buffer => {
   const message = Buffer.alloc(32 + 12);
   message.writeUInt8(1, 17);
@@ -49,61 +49,61 @@ const listener = (inode: number, minor: number): Buffer => {
   return message;
 };
 
-it.runIf(process.geteuid?.() === 0)("tells sockets apart that have equal inodes on two file systems", () => {
+it.runIf(process.geteuid?.() === 0)("a snapshot distinguishes sockets with equal inodes on two file systems", () => {
   const snapshots = new SocketSnapshots((_, take) => take(listener(5, 0x1234)));
   // As stat(2) writes the device 0:0x1234.
   const [one, other] = [fileNumber({ ino: 5, dev: 0x1200034 }), fileNumber({ ino: 5, dev: 0x35 })];
   expect([snapshots.recent()?.to(one).listening, snapshots.recent()?.to(other).listening]).toEqual([true, false]);
 });
 
-/** A kernel that takes `cost` ms to tell of each of `many` sockets, and a clock that only it moves on. */
+/** A kernel that needs `cost` ms for each of `many` sockets, and a clock that only it advances. */
 const slow = (cost: number, many: number) => {
   const clock = { now: 0 };
-  const state = { looks: 0, told: 0 };
+  const state = { dumps: 0, messages: 0 };
   const message = Buffer.alloc(32);
   const dump: Dump = (_, take) => {
-    state.looks += 1;
+    state.dumps += 1;
     for (let each = 0; each < many; each += 1) {
       clock.now += cost;
-      state.told += 1;
+      state.messages += 1;
       if (!take(message)) return;
     }
   };
   return { clock, state, snapshots: new SocketSnapshots(dump, () => clock.now) };
 };
 
-it("looks once for all who ask at a time, and again for who wants to know what is now", () => {
+it("callers share a recent snapshot, and a caller that needs a later one gets a new one", () => {
   const { clock, state, snapshots } = slow(0.001, 100);
   const first = snapshots.recent();
   for (let other = 0; other < 50; other += 1) expect(snapshots.recent()).toBe(first);
-  expect(state.looks).toBe(1);
+  expect(state.dumps).toBe(1);
   clock.now += 1;
   const now = clock.now;
   const second = snapshots.since(now);
   expect(second).not.toBe(first);
   for (let other = 0; other < 50; other += 1) expect(snapshots.since(now)).toBe(second);
-  expect(state.looks).toBe(2);
+  expect(state.dumps).toBe(2);
 });
 
-it("does not go on looking where looks take long, but never for ever", () => {
+it("slow snapshots are limited to a share of the time, and some are always taken", () => {
   const { clock, state, snapshots } = slow(0.01, 10_000);
   let spent = 0;
   let definite = 0;
   for (let round = 0; round < 6000; round += 1) {
-    const begun = clock.now;
+    const startedAt = clock.now;
     if (snapshots.recent() && snapshots.since(clock.now)) definite += 1;
-    spent += clock.now - begun;
+    spent += clock.now - startedAt;
     clock.now += 10;
   }
   expect(spent / clock.now).toBeLessThan(0.15);
   expect(definite).toBeGreaterThan(10);
-  expect(state.looks).toBeGreaterThanOrEqual(2 * definite);
+  expect(state.dumps).toBeGreaterThanOrEqual(2 * definite);
 });
 
-it("breaks off a look that takes too long, and does not take it for the whole", () => {
+it("a snapshot that takes too long is aborted and not used", () => {
   const { state, snapshots } = slow(0.01, 1_000_000);
   expect(snapshots.recent()).toBeUndefined();
-  expect(state.told).toBeLessThan(30_000);
+  expect(state.messages).toBeLessThan(30_000);
 });
 
 const failing = (code: string): SocketSnapshots =>
@@ -112,7 +112,7 @@ const failing = (code: string): SocketSnapshots =>
   });
 
 it.each(["ENOENT", "EPROTONOSUPPORT", "ECONNREFUSED", "EACCES", "EPERM"])(
-  "knows nothing where the kernel does not tell: %s",
+  "a snapshot is empty and marked as unsupported where socket diagnosis fails with %s",
   (code) => {
     const snapshots = failing(code);
     expect(snapshots.recent()).toMatchObject({ supported: false });
@@ -121,7 +121,7 @@ it.each(["ENOENT", "EPROTONOSUPPORT", "ECONNREFUSED", "EACCES", "EPERM"])(
   },
 );
 
-it("does not take a refusal of the kernel for an empty list", () => {
+it("an error message of the kernel does not count as an empty list", () => {
   const AF_NOBODY = 255;
   const snapshots = new SocketSnapshots((request, take) => {
     request[16] = AF_NOBODY;
@@ -130,13 +130,16 @@ it("does not take a refusal of the kernel for an empty list", () => {
   expect(snapshots.recent()?.supported).not.toBe(true);
 });
 
-it.each(["EMFILE", "ENFILE", "ENOMEM", "ENOBUFS"])("does not take it for nobody that it could not look: %s", (code) => {
-  const snapshots = failing(code);
-  expect(snapshots.recent()).toBeUndefined();
-  expect(snapshots.since(performance.now())).toBeUndefined();
-});
+it.each(["EMFILE", "ENFILE", "ENOMEM", "ENOBUFS"])(
+  "there is no snapshot where socket diagnosis fails with %s, which may not occur again",
+  (code) => {
+    const snapshots = failing(code);
+    expect(snapshots.recent()).toBeUndefined();
+    expect(snapshots.since(performance.now())).toBeUndefined();
+  },
+);
 
-it("looks again as soon as it can, where it could not", () => {
+it("a snapshot is tried again after a failure", () => {
   const clock = { now: 0 };
   let fails = true;
   const dump: Dump = () => {

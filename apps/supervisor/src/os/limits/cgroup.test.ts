@@ -19,22 +19,22 @@ test.each<[string, boolean]>([
   ["low 0\nhigh 0\nmax 12\noom 1\noom_kill 12\n", true],
   ["low 0\nhigh 0\nmax 12\noom 3\noom_kill 0\noom_group_kill 0\n", false],
   ["low 0\nhigh 0\nmax 0\noom 0\noom_group_kill 1\n", false],
-])("whether the kernel has killed any of it, by %j", (events, expected) => {
+])("hasOomKill reads memory.events %j as %s", (events, expected) => {
   writeFileSync(join(group, "memory.events"), events);
   expect(hasOomKill(group)).toBe(expected);
 });
 
-test("where nobody counts, nobody knows", () => {
+test("a cgroup without memory.events has no out-of-memory kill", () => {
   expect(hasOomKill(group)).toBe(false);
 });
 
-test("a group whose swap nobody counts is told by its name", () => {
+test("a kernel without swap accounting is reported with the path of the missing file", () => {
   expect(whySwapping(group)).toContain(`no memory.swap.max in ${group}`);
   writeFileSync(join(group, "memory.swap.max"), "max\n");
   expect(whySwapping(group)).toBeUndefined();
 });
 
-test("a changed limit of a daemon's runs is none of its logger", () => {
+test("changed limits of a daemon's runs do not apply to its logger", () => {
   for (const name of ["1", "2", "log"]) mkdirSync(join(group, "owner/daemon.d", name), { recursive: true });
   const allotment = allot(BOUNDLESS, { ...BOUNDLESS, processes: 1 }, { runs: 2, size: 2, spares: 4 });
   const root = { path: group, controllers: new Set(["pids"]), why: "" };
@@ -44,11 +44,11 @@ test("a changed limit of a daemon's runs is none of its logger", () => {
   expect(existsSync(join(group, "owner/daemon.d/log/pids.max"))).toBe(false);
 });
 
-test("a group that is not there is empty", () => {
+test("a missing cgroup has no processes", () => {
   expect(isPopulated(join(group, "gone"))).toBe(false);
 });
 
-test("a group that cannot be looked at for want of a descriptor is not taken to be empty", () => {
+test("a cgroup that cannot be read, because no descriptor is free, may have processes", () => {
   writeFileSync(join(group, "cgroup.events"), "populated 1\nfrozen 0\n");
   const program = `
     import { openSync } from "node:fs";

@@ -8,7 +8,7 @@ import { identify } from "../kernel/process-table.ts";
 import { readSize, readUsage } from "./usage.ts";
 
 const MIB = 1024 ** 2;
-/** Four processes that share 32 MiB; each tells its pid. */
+/** Four processes that share 32 MiB; each prints its pid. */
 const SHARING = '$| = 1; $x = "x" x (32 * 1048576); fork for 1 .. 2; print "$$\\n"; sleep 60';
 
 let leader: ChildProcess | undefined;
@@ -29,7 +29,7 @@ const fourProcesses = (): Promise<ProcessIdentity[]> =>
     });
   });
 
-test("what processes share is counted once, also by a supervisor that others keep waiting for a processor", async () => {
+test("shared memory counts once, also on a machine so busy that measuring takes long by the clock", async () => {
   const processes = await fourProcesses();
   let now = 0;
   vi.spyOn(performance, "now").mockImplementation(() => {
@@ -55,14 +55,14 @@ const withGroups = (work: (daemon: string, run: string) => void): void => {
 };
 
 // What the kernel writes (cgroup-v2: cpu.stat); not every machine that tests has the controller.
-test("processor time is the run's, and being held back is what the group with cpu.max has counted", () =>
+test("processor time is that of the run's cgroup, and throttled time that of the daemon's", () =>
   withGroups((daemon, run) => {
     writeFileSync(join(daemon, "cpu.stat"), "usage_usec 9000000\nnr_throttled 3\nthrottled_usec 1500000\n");
     writeFileSync(join(run, "cpu.stat"), "usage_usec 2000000\nnr_throttled 0\nthrottled_usec 0\n");
     expect(readUsage(run, [])).toMatchObject({ cpu: 2, throttled: 1.5 });
   }));
 
-test("where nobody counts, nothing is told", () =>
+test("usage that no controller counts is undefined", () =>
   withGroups((_, run) => {
     expect(readUsage(run, [])).toMatchObject({ cpu: 0, throttled: undefined, memoryPeak: undefined });
   }));

@@ -29,7 +29,7 @@ afterEach(() => {
   rmSync(directory, { recursive: true });
 });
 
-test("a logger that could write, and does not, has a minute; then lines are dropped, counted and told", () => {
+test("lines are dropped and counted when a logger that could write has not read for a minute", () => {
   overflow.look(true, 0);
   overflow.look(true, MINUTE - 1);
   expect(overflow.loss).toEqual({ lines: 7, reason: "" });
@@ -38,7 +38,7 @@ test("a logger that could write, and does not, has a minute; then lines are drop
   expect(overflow.loss).toEqual({ lines: 7 + 12_999, reason: "its logger does not read, although it could write" });
 });
 
-test("whatever is read, or a FIFO that is not full any more, begins the minute anew", () => {
+test("the minute starts again when the FIFO was not full meanwhile", () => {
   overflow.look(true, 0);
   overflow.look(false, MINUTE - 1);
   overflow.look(true, MINUTE);
@@ -46,7 +46,7 @@ test("whatever is read, or a FIFO that is not full any more, begins the minute a
   expect(overflow.loss).toEqual({ lines: 7, reason: "" });
 });
 
-test("it is over when the logger has written again", () => {
+test("the overflow ends when the logger has written again", () => {
   overflow.look(true, 0);
   overflow.look(true, MINUTE);
   writeFileSync(join(directory, "current"), "one more line\n");
@@ -54,14 +54,14 @@ test("it is over when the logger has written again", () => {
   expect(overflow.loss).toEqual({ lines: 7 + 12_999, reason: "" });
 });
 
-test("a FIFO whose name is gone is emptied all the same", () => {
+test("a FIFO is emptied also after its name was removed", () => {
   overflow.look(true, 0);
   rmSync(join(directory, "fifo"));
   overflow.look(true, MINUTE);
   expect(overflow.loss.lines).toBe(7 + 12_999);
 });
 
-/** What a program tells whose descriptors are all in use for the first minute. */
+/** A program whose descriptors are all in use for the first minute; prints its losses. */
 const CROWDED = (directory: string): string => `
   import { closeSync, constants, openSync, writeSync } from "node:fs";
   import { mkfifo } from "${import.meta.dirname}/../kernel/file-calls.ts";
@@ -80,7 +80,7 @@ const CROWDED = (directory: string): string => `
   console.log(JSON.stringify([...losses, overflow.loss]));
 `;
 
-test("where there is no descriptor to look with, nothing is taken for an obstacle, and nothing dropped", () => {
+test("no line is dropped, and no reason assumed, while no descriptor is free", () => {
   const argv = ["--nofile=64:64", process.execPath, "--input-type=module", "-e", CROWDED(directory)];
   const loss = { lines: 12_999, reason: "its logger does not read, although it could write" };
   expect(JSON.parse(execFileSync("prlimit", argv, { encoding: "utf8" }))).toEqual([0, 0, 0, loss]);

@@ -39,7 +39,7 @@ const pressInto = (from: string, to: string, ...lines: string[]): void => {
   remove(from);
 };
 
-/** Reads a log; `meanwhile` is called before each piece is asked for, with how many there were. */
+/** Reads a log; `meanwhile` is called before each further piece, with the number of pieces so far. */
 const read = async (from: Partial<LogPosition>, meanwhile: (pieces: number) => void = () => undefined) => {
   let text = "";
   let pieces = 0;
@@ -69,11 +69,11 @@ describe("the last lines", () => {
     [4, ["c", "d", "e", "f"]],
     [100, ["a", "b", "c", "d", "e", "f"]],
     [0, []],
-  ])("%i of them are found in files that were compressed", async (lines, expected) => {
+  ])("the last %i lines are found in compressed files", async (lines, expected) => {
     expect(await read({ lines })).toEqual(expected);
   });
 
-  test("in what is being compressed at this moment, too", async () => {
+  test("the last lines are found while a file is being compressed", async () => {
     put("previous", "g", "h");
     put("current", "i");
     const lines = await read({ lines: 4 }, (pieces) => {
@@ -88,13 +88,13 @@ describe("the last lines", () => {
   });
 });
 
-describe("the file after one that is over", () => {
+describe("following a log", () => {
   beforeEach(() => {
     put(rotated(1), "one");
     put("current", "two");
   });
 
-  test("is the current one, when what was current has got its name", async () => {
+  test("a reader continues with the current file after a rotation", async () => {
     expect(
       await read({}, (pieces) => {
         if (pieces !== 1) return;
@@ -115,7 +115,7 @@ describe("the file after one that is over", () => {
     return lines;
   };
 
-  test("is the next of several that were rotated meanwhile", async () => {
+  test("a reader continues with the next of several files that were rotated meanwhile", async () => {
     const lines = await follow("end", (pieces) => {
       if (pieces === 1) {
         move("current", rotated(2));
@@ -127,7 +127,7 @@ describe("the file after one that is over", () => {
     expect(lines).toEqual(["two", "three", "four", "five"]);
   });
 
-  test("is found though another was still in work when what is over was opened", async () => {
+  test("a reader continues after a file that was opened while an earlier one had no final name", async () => {
     put("previous", "one and a half");
     const lines = await follow("end", (pieces) => {
       if (pieces === 1) {
@@ -140,7 +140,7 @@ describe("the file after one that is over", () => {
     expect(lines).toEqual(["two", "three", "four"]);
   });
 
-  test("is the oldest there is, with a word of it, when what is over is no longer kept", async () => {
+  test("a reader continues with the oldest file, and a line that says so, where its own file was removed", async () => {
     const lines = await follow("end", (pieces) => {
       if (pieces === 1) {
         for (const name of [rotated(1), "current"]) remove(name);
@@ -156,7 +156,7 @@ describe("the file after one that is over", () => {
     ]);
   });
 
-  test("tells how many were seen and have gone since", async () => {
+  test("a reader gets the number of files that were removed before it read them", async () => {
     for (let number = 2; number < 6; number += 1) put(rotated(number), `number ${number}`);
     const lines = await read({ since: 0 }, (pieces) => {
       if (pieces === 2) for (const number of [3, 4]) remove(rotated(number));
@@ -170,7 +170,7 @@ describe("the file after one that is over", () => {
     ]);
   });
 
-  test("tells so behind a line that was cut off, too", async () => {
+  test("a reader gets that number in a new line after a line that was cut off", async () => {
     writeFileSync(join(directory, rotated(1)), "cut");
     for (const number of [2, 3]) put(rotated(number), `number ${number}`);
     const lines = await read({ since: 0 }, (pieces) => {
@@ -181,7 +181,7 @@ describe("the file after one that is over", () => {
   });
 });
 
-test("a link is not followed, and what is no file is not read", async () => {
+test("a reader does not follow a link, and reads a hard link", async () => {
   put("elsewhere", "secret");
   symlinkSync("elsewhere", join(directory, "current"));
   await expect(read({})).rejects.toThrow(expect.objectContaining({ code: "ELOOP" }));

@@ -36,18 +36,18 @@ const run = async (script: string, descriptors: Iterable<readonly [number, numbe
   return { ...how, text: readFileSync(path, "utf8") };
 };
 
-test("a program leads a session of its own in / with the variables that it is given, and its end is told", async () => {
+test("a child leads a new session in / with exactly the given variables, and its exit code is reported", async () => {
   const { text, ...how } = await run("echo $WORD; pwd; cut -d ' ' -f 1,6 </proc/$$/stat; exit 7");
   const [word, place, ids = ""] = text.split("\n");
   expect([word, place, how]).toEqual(["a b", "/", { code: 7 }]);
   expect(ids.split(" ")[0]).toBe(ids.split(" ")[1]);
 });
 
-test("a signal that ends it is told", async () => {
+test("a signal that ends a child is reported", async () => {
   expect(await run("kill -9 $$")).toEqual({ signal: 9, text: "" });
 });
 
-test("it gets those descriptors and no others, in whatever order they are", async () => {
+test("a child gets the given descriptors and no others, in any order", async () => {
   const [a, b] = [join(directory, "a"), join(directory, "b")];
   const [low, high] = [openSync(a, "w"), openSync(b, "w")];
   // What is to be `low` is `high`, and the other way round.
@@ -61,12 +61,12 @@ test("it gets those descriptors and no others, in whatever order they are", asyn
   expect(text).toBe(`0 1 2 ${low} ${high} `);
 });
 
-test("it ignores and blocks no signal, whatever this program does", async () => {
+test("a child ignores and blocks no signal", async () => {
   const { text } = await run("exec grep -E '^Sig(Ign|Blk)' /proc/self/status");
   expect(text).toBe("SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
 });
 
-test("its input waits for what is to come, though others have made that not wait", async () => {
+test("a child's input blocks, although another process made it non-blocking", async () => {
   const fifo = join(directory, "fifo");
   mkfifo(fifo, 0o600);
   const fd = openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK);
@@ -78,7 +78,7 @@ test("its input waits for what is to come, though others have made that not wait
   expect(flags & constants.O_NONBLOCK).toBe(0);
 });
 
-test("an end is told though another's child that has ended is not reaped", async () => {
+test("the end of a child is reported while another ended child is not reaped", async () => {
   const other = spawnSession(sh("exit 3"));
   const how = await new Promise<Ended>((resolve) => {
     // It ends after the other one, which the kernel names first.
@@ -90,10 +90,10 @@ test("an end is told though another's child that has ended is not reaped", async
   expect([how, reap(other)]).toEqual([{ code: 4 }, { code: 3 }]);
 });
 
-test("a text with NUL is refused, which would end there", () => {
+test("an argument with NUL is refused", () => {
   expect(() => spawnChild(sh("exit 0\0; exit 1"), () => undefined)).toThrow("NUL");
 });
 
-test("a program that is not there is an error", () => {
+test("a missing program is an error", () => {
   expect(() => spawnChild({ ...sh(""), file: join(directory, "none") }, () => undefined)).toThrow("ENOENT");
 });

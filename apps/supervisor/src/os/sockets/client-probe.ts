@@ -33,7 +33,7 @@ export const servesClient = (snapshots: SocketSnapshots, file: number, since?: n
   if (!snapshot) return query(snapshots, file, ["client"]);
   if (!snapshot.supported) return () => false;
   const { accepted } = snapshot.to(file);
-  return lookFor({ isClient: (one) => accepted.has(one), isListed: snapshot.has }, LONGEST);
+  return lookFor({ isClient: (one) => accepted.has(one), isInNamespace: snapshot.has }, LONGEST);
 };
 
 /**
@@ -41,13 +41,13 @@ export const servesClient = (snapshots: SocketSnapshots, file: number, since?: n
  * where that is uncertain.
  */
 export const hasListener = (processes: readonly ProcessIdentity[], file: number): boolean | undefined =>
-  anyOf(processes, lookFor({ ...oneByOne(file, ["listener", "queue"]), isListed: () => true }, LONGEST_QUERIES));
+  anyOf(processes, lookFor({ ...oneByOne(file, ["listener", "queue"]), isInNamespace: () => true }, LONGEST_QUERIES));
 
 /** Classifies the sockets that a search finds. */
 interface Classifier {
   isClient(socket: number): boolean;
   /** Whether it is a UNIX socket of this network namespace. */
-  isListed(socket: number): boolean;
+  isInNamespace(socket: number): boolean;
 }
 
 /** Queries the kernel about each socket, once. */
@@ -58,7 +58,10 @@ const oneByOne = (file: number, wanted: readonly Role[]): Classifier => {
     known.set(socket, found);
     return found;
   };
-  return { isClient: (socket) => wanted.includes(role(socket)), isListed: (socket) => role(socket) !== "elsewhere" };
+  return {
+    isClient: (socket) => wanted.includes(role(socket)),
+    isInNamespace: (socket) => role(socket) !== "elsewhere",
+  };
 };
 
 const query = ({ queries }: SocketSnapshots, file: number, wanted: readonly Role[]): ClientLook => {
@@ -88,7 +91,7 @@ export const hasClient = (snapshots: SocketSnapshots, file: number, since?: numb
  * its own container. The kernel assigns both ends of such a connection to the client's namespace; a UNIX socket that this
  * namespace does not list can be nothing else. Reads /proc as the process's account: root may lack the capabilities.
  */
-const holdsClient = (pid: number, { isClient, isListed }: Classifier, deadline: number): boolean | undefined => {
+const holdsClient = (pid: number, { isClient, isInNamespace }: Classifier, deadline: number): boolean | undefined => {
   const isLate = (): boolean => performance.now() > deadline;
   try {
     const { uid, gid } = lstatSync(`/proc/${pid}`);
@@ -101,7 +104,7 @@ const holdsClient = (pid: number, { isClient, isListed }: Classifier, deadline: 
           const inode = socketAt(`/proc/${pid}/fd/${entry.name}`);
           if (inode === undefined) continue;
           if (isClient(inode)) return true;
-          if (!isListed(inode) && isUnix(pid, entry.name)) unlisted.push(inode);
+          if (!isInNamespace(inode) && isUnix(pid, entry.name)) unlisted.push(inode);
         }
         return false;
       } finally {

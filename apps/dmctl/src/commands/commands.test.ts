@@ -1,0 +1,94 @@
+import { Readable } from "node:stream";
+import { afterEach, expect, test } from "vitest";
+import { run } from "../session.fake.ts";
+import { type Answer, daemon, fakeSupervisor } from "../supervisor.fake.ts";
+
+let closing: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of closing) await close();
+  closing = [];
+});
+
+const supervisor = async (answers: Record<string, Answer>) => {
+  const fake = await fakeSupervisor(answers);
+  closing.push(fake.close);
+  return fake;
+};
+
+const web = daemon("alice/web");
+const outcome = (ok: boolean, reason = "", lastLogLine = "", advice = "") => ({
+  ok,
+  reason,
+  lastLogLine,
+  advice,
+  daemon: ok ? web : { ...web, state: "failed", pid: 0 },
+});
+
+test("explain --policy takes three words, and its exit code is the answer.", async () => {
+  const answer = (allowed: boolean) => ({ allowed, reason: "so it is", source: "/etc/p.conf:9" });
+  const { socket, asked } = await supervisor({
+    "GET /v1/policy?caller=david&verb=restart&address=amy%2Fblog": () => answer(true),
+    "GET /v1/policy?caller=amy&verb=run-as&address=www-data": () => answer(false),
+  });
+  expect(await run(socket, "explain --policy david restart amy/blog")).toEqual({
+    code: 0,
+    output: "yes: so it is (/etc/p.conf:9)\n",
+    errors: "",
+  });
+  expect(await run(socket, "explain amy run-as www-data --policy")).toMatchObject({
+    code: 1,
+    output: "no: so it is (/etc/p.conf:9)\n",
+  });
+  expect(asked).toHaveLength(2);
+  for (const line of ["explain --policy david restart", "explain a b c", "explain", "explain --policy a frob b/c"]) {
+    expect((await run(socket, line)).code).toBe(2);
+  }
+  expect(asked).toHaveLength(2);
+});
+
+test("A misspelt verb of explain --policy is exit code 2 with a suggestion.", async () => {
+  const { code, errors } = await run("/nonexistent/command.sock", "explain --policy david restrt amy/blog");
+  expect([code, errors.split("\n")[0]]).toEqual([2, 'dmctl: the policy has no verb "restrt": did you mean "restart"?']);
+});
+
+test("A failed start prints the last line of the log, escaped, and what to do.", async () => {
+  const { socket } = await supervisor({
+    "POST /v1/daemons/web/start": () => outcome(false, "cannot start it", "no port\u001b[2J", "Free the port."),
+  });
+  expect((await run(socket, "start web")).errors).toBe(
+    "dmctl: cannot start it\nit wrote: no port\\x1b[2J\nFree the port.\n",
+  );
+});
+
+test("export prints the answer as JSON.", async () => {
+  const { socket } = await supervisor({ "GET /v1/export": () => ({ version: "1", daemons: [] }) });
+  expect(JSON.parse((await run(socket, "export")).output)).toEqual({ version: "1", daemons: [] });
+});
+
+test.each([
+  ["hup web", "HUP"],
+  ["web alarm", "ALRM"],
+  ["web interrupt", "INT"],
+  ["term web", "TERM"],
+  ["web kill", "KILL"],
+])("`dmctl %s` sends %s.", async (line, signal) => {
+  const { socket, asked } = await supervisor({ "POST /v1/daemons/web/kill": () => ({}) });
+  expect((await run(socket, line)).code).toBe(0);
+  expect(asked).toEqual([{ line: "POST /v1/daemons/web/kill", body: JSON.stringify({ signal }) }]);
+});
+
+test("tai64nlocal needs no supervisor, and escapes control characters only on a terminal.", async () => {
+  const input = () => Readable.from([Buffer.from("@4000000037c219bf2ef0"), Buffer.from("2e94 \u001b[2J\n@4 \n")]);
+  const piped = await run("/nowhere", "tai64nlocal --utc", { input: input() });
+  expect(piped).toEqual({ code: 0, output: "1999-08-24 04:03:43.787492500 \u001b[2J\n@4 \n", errors: "" });
+  const shown = await run("/nowhere", "tai64nlocal --utc", { input: input(), terminal: true });
+  expect(shown.output).toBe("1999-08-24 04:03:43.787492500 \\x1b[2J\n@4 \n");
+  const multilog = await run("/nowhere", "tai64nlocal --utc --multilog", { input: input() });
+  expect(multilog.output).toBe("1999-08-24 04:04:05.787492500 \u001b[2J\n@4 \n");
+});
+
+test("tai64nlocal fails with the reason when its input cannot be read.", async () => {
+  const broken = new Readable({ read: (): void => void broken.destroy(new Error("EISDIR: illegal operation")) });
+  const { code, errors } = await run("/nowhere", "tai64nlocal", { input: broken });
+  expect([code, errors]).toEqual([1, "dmctl: cannot read standard input: EISDIR: illegal operation\n"]);
+});

@@ -1,0 +1,88 @@
+/** Commands that change what daemons do. */
+import { apiPath } from "@dmhost/client";
+import { EXIT, type KillRequest, type ScaleRequest } from "@dmhost/contract";
+import type { Call, Command } from "./command.ts";
+import { settleAll, type Verb } from "./settlement.ts";
+
+/** A command that is asked of several daemons, and waits for each. */
+const settling = (name: Verb, row: Pick<Command, "summary" | "about" | "aliases" | "examples">): Command => ({
+  name,
+  takes: "many",
+  options: ["json"],
+  ...row,
+  run: (call) => settleAll(call, name),
+});
+
+const sendSignal = async ({ client, id }: Call, signal: string): Promise<number> => {
+  const body: KillRequest = { signal };
+  await client.ask<unknown>({ method: "POST", path: apiPath("daemons", id, "kill"), body });
+  return EXIT.done;
+};
+
+/** A command that sends one signal, as svc has a letter for it (docs/reference/daemontools.md#control). */
+const sending = (name: string, signal: string): Command => ({
+  name,
+  takes: "one",
+  options: [],
+  summary: `send ${signal} to the main process of a daemon`,
+  run: (call) => sendSignal(call, signal),
+});
+
+export const CONTROL_COMMANDS: readonly Command[] = [
+  settling("start", {
+    aliases: ["up"],
+    summary: "start daemons and wait until they run",
+    about: "A start by hand never waits for a cooldown.",
+  }),
+  settling("stop", {
+    aliases: ["down"],
+    summary: "stop daemons with all their processes, and wait until they are gone",
+    about: "They get TERM, and after the daemon's *stop-timeout* KILL.",
+  }),
+  settling("restart", {
+    summary: "replace the processes of daemons",
+    about:
+      "A daemon that listens is replaced without a gap, unless its file says *rolling=no*: the new process starts first, " +
+      "and the old one is terminated when the new one is ready; if that fails, the old one stays. Any other daemon is " +
+      "stopped, then started.",
+    examples: ["dmctl wordpress restart", "dmctl restart amy/wordpress"],
+  }),
+  settling("once", { summary: "start daemons, and do not start them again when they end" }),
+  settling("pause", {
+    summary: "suspend the processes of daemons by SIGSTOP",
+    about: "They are suspended until **continue** or **stop**.",
+  }),
+  settling("continue", { summary: "resume paused daemons" }),
+  settling("exit", {
+    summary: "stop daemons and forget them until the next rescan",
+    about: "They leave the list, and their files are ignored until somebody asks for a **rescan**.",
+  }),
+  {
+    name: "scale",
+    takes: "sized",
+    options: ["json"],
+    summary: "change the number of processes of a daemon",
+    about:
+      "*NUMBER* is 1 to 64, and holds until the daemon is stopped. Processes that stay are not touched; those that go " +
+      "finish their requests.",
+    examples: ["dmctl wordpress scale 4"],
+    run: (call) => settleAll(call, "scale", { instances: call.size } satisfies ScaleRequest),
+  },
+];
+
+export const SIGNAL_COMMANDS: readonly Command[] = [
+  {
+    name: "kill",
+    takes: "signal",
+    options: [],
+    summary: "send a signal to the main process of a daemon, KILL by default",
+    about:
+      "**-9**, **-KILL**, **-SIGKILL**, **KILL** and **SIGKILL** are all the same signal, and the default. See signal(7).",
+    examples: ["dmctl wordpress kill -HUP"],
+    run: (call) => sendSignal(call, call.signal),
+  },
+  sending("hup", "HUP"),
+  sending("alarm", "ALRM"),
+  sending("interrupt", "INT"),
+  sending("term", "TERM"),
+];

@@ -1,0 +1,174 @@
+/** Commands that show what there is. */
+import { apiPath } from "@dmhost/client";
+import {
+  type DaemonList,
+  type DaemonStatus,
+  EXIT,
+  type Explanation,
+  type Health,
+  POLICY_VERBS,
+  type PolicyAnswer,
+  type StateExport,
+} from "@dmhost/contract";
+import { suggestion } from "@dmhost/supervisor/suggestion";
+import { misuse } from "../failure.ts";
+import { json, oneLine } from "../printable.ts";
+import { write } from "../session.ts";
+import { healthLines, statusTable } from "../status/render.ts";
+import { svstatLine } from "../status/svstat-line.ts";
+import { complain, show, warn } from "./answer.ts";
+import type { Call, Command } from "./command.ts";
+
+/** Every daemon that the caller may control. */
+const allDaemons = async ({ client }: Call, measured = false): Promise<readonly DaemonStatus[]> =>
+  (await client.ask<DaemonList>({ path: `${apiPath("daemons")}${measured ? "?usage=1" : ""}` })).daemons;
+
+const oneDaemon = ({ client, id }: Call): Promise<DaemonStatus> =>
+  client.ask<DaemonStatus>({ path: apiPath("daemons", id) });
+
+/** A command that prints one field of one daemon; nothing, and exit code 1, where the daemon has none. */
+const printing = (name: string, field: "pid" | "logFile" | "configFile", summary: string, none: string): Command => ({
+  name,
+  takes: "one",
+  options: ["json"],
+  summary,
+  async run(call) {
+    const daemon = await oneDaemon(call);
+    const value = String(daemon[field] || "");
+    if (value === "") await complain(call, "not-applicable", [`"${daemon.id}" ${none}`]);
+    const text = value === "" ? "" : `${call.session.terminal ? oneLine(value) : value}\n`;
+    return show(call, { id: daemon.id, [field]: daemon[field] }, text, value === "" ? EXIT.failed : EXIT.done);
+  },
+});
+
+/** Answers `explain --policy CALLER VERB ADDRESS`: exit code 0 is yes, 1 is no. */
+const askPolicy = async (call: Call): Promise<number> => {
+  const [caller = "", verb = "", address = ""] = call.ids;
+  if (!Object.hasOwn(POLICY_VERBS, verb)) {
+    throw misuse(`the policy has no verb "${verb}": ${suggestion(verb, Object.keys(POLICY_VERBS))}`);
+  }
+  const path = `${apiPath("policy")}?${new URLSearchParams({ caller, verb, address })}`;
+  const answer = await call.client.ask<PolicyAnswer>({ path });
+  const { policyLine } = await import("../status/explanation.ts");
+  return show(call, answer, policyLine(answer), answer.allowed ? EXIT.done : EXIT.failed);
+};
+
+export const STATUS_COMMANDS: readonly Command[] = [
+  {
+    name: "status",
+    takes: "optional",
+    options: ["long", "json"],
+    summary: "show state, process and times of all daemons, or of one",
+    about: "All daemons are those that the caller may control. See STATUS.",
+    examples: ["dmctl", "dmctl status --json"],
+    async run(call) {
+      const measured = call.given.has("long") || call.given.has("json");
+      const daemons = call.id === "" ? await allDaemons(call, measured) : [await oneDaemon(call)];
+      if (!call.look.reasons)
+        await warn(
+          call,
+          daemons.flatMap(({ warnings }) => warnings),
+        );
+      return show(call, { daemons }, statusTable(daemons, call.look));
+    },
+  },
+  {
+    name: "list",
+    takes: "none",
+    options: ["json"],
+    summary: "print the ids of the daemons that you may control",
+    about: "One id a line.",
+    async run(call) {
+      const ids = (await allDaemons(call)).map((daemon) => daemon.id);
+      return show(call, ids, ids.map((id) => `${oneLine(id)}\n`).join(""));
+    },
+  },
+  {
+    name: "top",
+    takes: "none",
+    options: ["json"],
+    summary: "show what daemons use of the machine, the busiest first",
+    about:
+      "The columns are memory, its limit, the highest use so far, processes and threads, processor time, and how long " +
+      "*cpu* has throttled the daemon. On a terminal the table is updated, with the share of a processor that each " +
+      "daemon uses, until Ctrl-C; into a pipe it is printed once. A `-` is what this machine does not measure.",
+    async run(call) {
+      if (call.given.has("json")) return show(call, { daemons: await allDaemons(call, true) }, "");
+      await (await import("../status/top.ts")).showTop(call.client, call.session);
+      return EXIT.done;
+    },
+  },
+];
+
+export const DETAIL_COMMANDS: readonly Command[] = [
+  printing("pid", "pid", "print the process id of a daemon", "has no process"),
+  printing(
+    "logfile",
+    "logFile",
+    "print the path of the log of a daemon",
+    "has no log of the supervisor: output=log keeps one, a log/run keeps its own",
+  ),
+  printing("configfile", "configFile", "print the path of the conf file of a daemon", "has no file"),
+  {
+    name: "explain",
+    takes: "question",
+    options: ["policy", "utc", "json"],
+    summary: "explain why a daemon is in its state, and what to do",
+    about:
+      "Shows its last exit, failed runs, the next try, what the policy grants it, its settings and the end of its log. " +
+      "With **--policy** it says whether the policy lets the account *CALLER* do *VERB* to a daemon, which need not " +
+      "exist, and by which line. *VERB* is a command that names one daemon, or `run-as`, after which an account stands " +
+      "in place of the daemon, or `host`, after which a host name does.",
+    examples: [
+      "dmctl explain --policy david restart amy/wordpress",
+      "dmctl explain --policy david host blog.example.org",
+    ],
+    exits: { 0: "with --policy, yes", 1: "with --policy, no" },
+    async run(call) {
+      if (call.given.has("policy")) return askPolicy(call);
+      const explanation = await call.client.ask<Explanation>({ path: apiPath("daemons", call.id, "explanation") });
+      const { explanationText } = await import("../status/explanation.ts");
+      return show(call, explanation, explanationText(explanation, call.given.has("utc") ? "utc" : "local"));
+    },
+  },
+  {
+    name: "svstat",
+    takes: "one",
+    options: [],
+    summary: "print the state of a daemon on one line, as svstat does",
+    about:
+      "The line has the daemon's file, or its service directory, *up* with process id or *down*, since how many seconds, " +
+      "and what differs from the normal or the wanted state. Without a process the seconds count from the end of the " +
+      "last one, or from the start of the supervisor. See svstat(8).",
+    async run(call) {
+      const line = svstatLine(await oneDaemon(call), call.session.env["HOME"]);
+      await write(call.session.output, `${call.session.terminal ? oneLine(line) : line}\n`);
+      return EXIT.done;
+    },
+  },
+];
+
+export const SUPERVISOR_COMMANDS: readonly Command[] = [
+  {
+    name: "export",
+    takes: "none",
+    options: ["json"],
+    summary: "print the whole state as JSON, for root",
+    about: "The state is policy, supervisor and all daemons.",
+    async run(call) {
+      await write(call.session.output, json(await call.client.ask<StateExport>({ path: apiPath("export") })));
+      return EXIT.done;
+    },
+  },
+  {
+    name: "health",
+    takes: "none",
+    options: ["json"],
+    summary: "show version, process, uptime and containment of the supervisor",
+    exits: { 4: "no supervisor answers" },
+    async run(call) {
+      const health = await call.client.ask<Health>({ path: apiPath("health") });
+      return show(call, health, healthLines(health));
+    },
+  },
+];

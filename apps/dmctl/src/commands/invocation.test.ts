@@ -1,0 +1,87 @@
+import { expect, test } from "vitest";
+import { readInvocation } from "./invocation.ts";
+import { COMMANDS } from "./table.ts";
+
+const read = (line: string) => {
+  const { command, ids, signal, size, values, given } = readInvocation(COMMANDS, line === "" ? [] : line.split(" "));
+  return { command: command.name, ids: ids.join(" "), signal, size, values, given: [...given].join(" ") };
+};
+const plain = { ids: "", signal: "", size: 0, values: {}, given: "" };
+
+test.each([
+  ["", { command: "status" }],
+  ["--json", { command: "status", given: "json" }],
+  ["wordpress status", { command: "status", ids: "wordpress" }],
+  ["status david/wordpress", { command: "status", ids: "david/wordpress" }],
+  ["scan", { command: "rescan" }],
+  ["wordpress restart", { command: "restart", ids: "wordpress" }],
+  ["restart wordpress", { command: "restart", ids: "wordpress" }],
+  ["restart a b c", { command: "restart", ids: "a b c" }],
+  ["a stop b", { command: "stop", ids: "a b" }],
+  ["restart restart", { command: "restart", ids: "restart" }],
+  ["restart log", { command: "restart", ids: "log" }],
+  ["david/log restart", { command: "restart", ids: "david/log" }],
+  ["log web --lines 5 --raw", { command: "log", ids: "web", values: { lines: "5" }, given: "lines raw" }],
+  ["web -n5 log -f", { command: "log", ids: "web", values: { lines: "5" }, given: "lines follow" }],
+  ["tail --lines=0 web", { command: "tail", ids: "web", values: { lines: "0" }, given: "lines" }],
+  ["kill -9 web", { command: "kill", ids: "web", signal: "KILL" }],
+  ["kill web -9", { command: "kill", ids: "web", signal: "KILL" }],
+  ["web kill -SIGKILL", { command: "kill", ids: "web", signal: "KILL" }],
+  ["web kill KILL", { command: "kill", ids: "web", signal: "KILL" }],
+  ["kill SIGHUP web", { command: "kill", ids: "web", signal: "HUP" }],
+  ["-TERM kill web", { command: "kill", ids: "web", signal: "TERM" }],
+  ["kill -HUP TERM", { command: "kill", ids: "TERM", signal: "HUP" }],
+  ["kill 9 web", { command: "kill", ids: "web", signal: "KILL" }],
+  ["--help", { command: "help", given: "help" }],
+  ["restart --help", { command: "help", ids: "restart", given: "help" }],
+  ["web scan -h", { command: "help", ids: "rescan", given: "help" }],
+  ["help log", { command: "help", ids: "log" }],
+  ["--version", { command: "version", given: "version" }],
+  ["-V", { command: "version", given: "version" }],
+  ["web scale 3", { command: "scale", ids: "web", size: 3 }],
+  ["scale 2 3", { command: "scale", ids: "2", size: 3 }],
+  [
+    "log web --since=1h --grep a|b",
+    { command: "log", ids: "web", values: { since: "1h", grep: "a|b" }, given: "since grep" },
+  ],
+  ["explain --policy david restart amy/blog", { command: "explain", ids: "david restart amy/blog", given: "policy" }],
+  ["stop -- web", { command: "stop", ids: "web" }],
+])("`dmctl %s` is read as %j.", (line, expected) => {
+  expect(read(line)).toEqual({ ...plain, ...expected });
+});
+
+test.each([
+  ["wordpress", 'no command in "dmctl wordpress"'],
+  ["web frobnicate", 'no command in "dmctl web frobnicate"\n'],
+  ["web resart", 'no command in "dmctl web resart"; did you mean "restart"?'],
+  ["stauts", 'no command in "dmctl stauts"; did you mean "status"?'],
+  ["start", "needs the name of a daemon"],
+  ["pid a b", 'there is also "b"'],
+  ["list web", "takes no daemon's name"],
+  ["restart --lines 3 web", "no option --lines"],
+  ["status --frobnicate", 'unknown option "--frobnicate": expected one of "--long", "--json", "--help"'],
+  ["web log --line=5", 'unknown option "--line": did you mean "--lines"?'],
+  ["web --jason", 'unknown option "--jason": did you mean "--json"?'],
+  ["log web -x", "Unknown option '-x'"],
+  ["scale web", "needs a daemon's name and a number"],
+  ["log web --lines", "--lines"],
+  ["log web -9", 'takes no signal "-9"'],
+  ["kill", "needs the name of a daemon"],
+  ["kill -9", "needs the name of a daemon"],
+  ["kill web -0", '"-0" is no signal'],
+  ["kill web 0", '"0" is no signal'],
+  ["kill web -- -1000", '"-1000" is no signal'],
+  ["kill web --1", 'unknown option "--1"'],
+  ["kill web NOPE", '"NOPE" is no signal'],
+  ["kill web -NOPE", '"-NOPE" is no signal'],
+  ["kill HUP TERM", "takes one signal"],
+  ["kill a b -9", 'there is also "b"'],
+])("`dmctl %s` is a usage failure: %s.", (line, message) => {
+  expect(() => read(line)).toThrow(
+    expect.objectContaining({ code: "usage", message: expect.stringContaining(message) }),
+  );
+});
+
+test("An empty name of a daemon is a usage failure.", () => {
+  expect(() => readInvocation(COMMANDS, ["start", ""])).toThrow("cannot be empty");
+});

@@ -1,0 +1,34 @@
+import { VERSION } from "@dmhost/contract";
+import { show } from "./answer.ts";
+import type { Command } from "./command.ts";
+import { CONTROL_COMMANDS, SIGNAL_COMMANDS } from "./control.ts";
+import { FILE_COMMANDS, RESCAN, TAI64NLOCAL } from "./files.ts";
+import { helpFor, helpText } from "./help.ts";
+import { DETAIL_COMMANDS, STATUS_COMMANDS, SUPERVISOR_COMMANDS } from "./inspect.ts";
+
+/** All commands, in the order of help and man page. `dmctl` alone is the first. */
+export const COMMANDS: readonly Command[] = [
+  ...STATUS_COMMANDS,
+  RESCAN,
+  ...CONTROL_COMMANDS,
+  ...FILE_COMMANDS,
+  ...SIGNAL_COMMANDS,
+  ...DETAIL_COMMANDS,
+  TAI64NLOCAL,
+  ...SUPERVISOR_COMMANDS,
+  {
+    name: "help",
+    takes: "command",
+    options: [],
+    summary: "show all commands, or explain one",
+    examples: ["dmctl help log"],
+    run: (call) => show(call, {}, call.id === "" ? helpText(COMMANDS) : helpFor(COMMANDS, call.id)),
+  },
+  {
+    name: "version",
+    takes: "none",
+    options: [],
+    summary: "print the version of dmctl",
+    run: (call) => show(call, {}, `dmctl ${VERSION}\n`),
+  },
+];
