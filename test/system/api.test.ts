@@ -143,7 +143,7 @@ test("dmctl does not talk to another account's socket to which the user's link p
   await until("the other account's socket", async () => (await alice.run(["test", "-S", trap])).code === 0);
   await alice.run(["ln", "-sfn", trap, link]);
   const { code, stderr } = await alice.run([toolbox.node, toolbox.dmctl, "list"]);
-  expect([code, stderr]).toEqual([3, expect.stringContaining("will not talk to")]);
+  expect([code, stderr]).toEqual([3, expect.stringContaining("will not connect to")]);
   // The server exits at a connection; it is still running, so nobody connected.
   expect(await server.interrupt()).toBeNull();
 });

@@ -134,7 +134,7 @@ test("dmctl start reports the program's own message when its port is in use", as
 test("dmctl start suggests output=log when a program without a log fails", async () => {
   expect(messageOf(await start("mute", "start = exit 3"), 1)).toEqual([
     'dmctl: cannot start "amy/mute": exited with code 3',
-    "Write output=log with `dmctl edit amy/mute`; then `dmctl amy/mute log` shows what it says.",
+    "Write output=log with `dmctl edit amy/mute`; then `dmctl amy/mute log` shows its output.",
   ]);
 });
 
@@ -176,14 +176,14 @@ test("dmctl start reports a conf file that belongs to another account", async ()
   await dmctl(amy, "rescan");
   expect(messageOf(await dmctl(amy, "start", "foreign"), 1)).toEqual([
     `dmctl: cannot start "amy/foreign": ${conf("foreign")}: it belongs to uid ${bob.uid}, not to amy; chown it`,
-    "When that is put right, `dmctl start amy/foreign` reads the file again.",
+    "When that is fixed, `dmctl start amy/foreign` reads the file again.",
   ]);
 });
 
 test("dmctl start reports a conf file with a missing or empty start line", async () => {
   expect(messageOf(await start("idle", "dir = /"), 1)).toEqual([
     `dmctl: cannot start "amy/idle": ${conf("idle")}: there is no "start" line: expected one like "start = exec COMMAND"`,
-    "When that is put right, `dmctl start amy/idle` reads the file again.",
+    "When that is fixed, `dmctl start amy/idle` reads the file again.",
   ]);
   expect(messageOf(await start("empty", "start ="), 1)[0]).toBe(
     `dmctl: cannot start "amy/empty": ${conf("empty")}:1: start: expected a command: one line of shell, found nothing`,
@@ -243,7 +243,7 @@ test("dmctl rescan and start report a home that its group may write to", async (
   ]);
   expect(messageOf(await dmctl(amy, "start", "mute"), 1)).toEqual([
     `dmctl: cannot start "amy/mute": ${conf("mute")}: /home/amy: others than amy may write to it (mode 0770); chmod go-w it`,
-    "When that is put right, `dmctl start amy/mute` reads the file again.",
+    "When that is fixed, `dmctl start amy/mute` reads the file again.",
   ]);
   chmodSync(amy.home, 0o750);
 });

@@ -73,6 +73,9 @@ const shows = (host: string, owner: Account) =>
 /** Removes daemons, and waits until the web server works without their sites. */
 const remove = async (owner: Account, ...names: string[]): Promise<void> => {
   for (const name of names) {
+    // A site whose reload still goes on is not in force yet, and would look as if it were gone.
+    const isSettled = async () => (await hostsOf(owner, name)).every(({ state }) => state !== "pending");
+    await until(`the state of ${name}`, isSettled);
     await supervisor.act("stop", `${owner.name}/${name}`);
     rmSync(`${owner.home}/${owner.conf(name)}`);
   }
@@ -201,9 +204,14 @@ test("a site is pending while Nginx cannot fork for its reload, and published af
   await limit("1");
   site(bob, "new", "new.example.org");
   await supervisor.rescan();
-  await until("the reason", async () => {
+  let seen = "";
+  const isPending = async (): Promise<boolean> => {
     const [standing] = await hostsOf(bob, "new");
+    seen = JSON.stringify(standing);
     return standing?.state === "pending" && /does not reload/.test(standing.reason);
+  };
+  await until("the reason", isPending, 45).catch(({ message }: Error) => {
+    throw new Error(`${message}; at last ${seen}\n${supervisor.text().slice(-2000)}`);
   });
   await limit("1000");
   await until("it published", async () => (await hostsOf(bob, "new"))[0]?.state === "published", 60);
@@ -211,7 +219,7 @@ test("a site is pending while Nginx cannot fork for its reload, and published af
   await remove(bob, "new");
   await web.stop();
   await web.start();
-});
+}, 150_000);
 
 test("worker_shutdown_timeout ends old workers although a visitor stays connected", async () => {
   await web.stop();

@@ -36,6 +36,8 @@ export interface Endpoint {
 }
 
 const ONE = "/daemons/:address";
+/** Whether a path has the address of a daemon. */
+export const hasAddress = (path: string): boolean => path.startsWith(ONE);
 /** JSON writes a newline, a tab, a quote and a backslash as two bytes. */
 const LONGEST_DRAFT = 2 * LONGEST_CONF_FILE + 8 * 1024;
 

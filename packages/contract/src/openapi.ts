@@ -1,6 +1,6 @@
 /** The control API as an OpenAPI document, made of the same schemas as the types and the checks. */
-import { LONGEST_ADDRESS } from "./bounds.ts";
-import { ACCESS, ENDPOINTS, type Endpoint } from "./endpoints.ts";
+import type { TSchema } from "typebox";
+import { ACCESS, ENDPOINTS, type Endpoint, hasAddress } from "./endpoints.ts";
 import * as schemas from "./schemas.ts";
 import { API_VERSION, VERSION } from "./version.ts";
 
@@ -32,34 +32,26 @@ const json = (description: string, schema: unknown): Json => ({
   content: { "application/json": { schema: written(schema) } },
 });
 
-const address = {
-  name: "address",
-  in: "path",
-  required: true,
-  description: "`<owner>/<name>`, or `<name>` where it is unique among the daemons that the caller may control.",
-  schema: { type: "string", maxLength: LONGEST_ADDRESS },
-};
-
-const parametersOf = ({ path, query }: Endpoint): Json[] => {
-  const { properties = {}, required = [] } = (query ?? {}) as {
+/** The fields of a request object as parameters of a path or of a query. */
+const parameters = (place: "path" | "query", request: TSchema | undefined): Json[] => {
+  const { properties = {}, required = [] } = (request ?? {}) as {
     properties?: Record<string, { description?: string }>;
     required?: string[];
   };
-  const ofQuery = Object.entries(properties).map(
+  return Object.entries(properties).map(
     ([name, { description, ...schema }]): Json => ({
       name,
-      in: "query",
+      in: place,
       required: required.includes(name),
       description,
       schema: spelledOut(schema),
     }),
   );
-  return [...(path.includes(":address") ? [address] : []), ...ofQuery];
 };
 
 const operation = (name: string, endpoint: Endpoint): Json => {
-  const { access, summary, body, answer } = endpoint;
-  const parameters = parametersOf(endpoint);
+  const { path, access, summary, query, body, answer } = endpoint;
+  const all = [...(hasAddress(path) ? parameters("path", schemas.Address) : []), ...parameters("query", query)];
   const done: Json =
     answer === "bytes"
       ? { description: "The bytes of the log.", content: { "application/octet-stream": {} } }
@@ -68,7 +60,7 @@ const operation = (name: string, endpoint: Endpoint): Json => {
     operationId: name,
     summary,
     description: `Access: ${ACCESS[access]}`,
-    ...(parameters.length > 0 && { parameters }),
+    ...(all.length > 0 && { parameters: all }),
     ...(body && { requestBody: { required: true, content: { "application/json": { schema: written(body) } } } }),
     responses: { "200": done, default: json("The request was not carried out.", schemas.ApiError) },
   };

@@ -72,26 +72,27 @@ const usageOf = (daemon: ControlledDaemon): Usage | null => {
  * @param measured whether to measure its resource usage
  */
 export const present = (daemon: ControlledDaemon, now: number, measured = false): DaemonStatus => {
-  const { state, key, terms, file } = daemon;
+  const { key, terms, file, representative } = daemon;
+  const { state } = representative;
   const { want, wantedAt } = state;
-  const { cooldown, uptime, ...representative } = presentInstance(daemon.representative, now);
-  const instances = daemon.instances().map((instance) => presentInstance(instance, now));
+  const shown = presentInstance(representative, now);
+  const instances = daemon.instances().map((one) => (one === representative ? shown : presentInstance(one, now)));
   const definition = terms?.definition;
   const { limits, means } = daemon;
   return {
     id: daemon.id,
     owner: key.owner.name,
     name: key.name,
-    state: representative.state,
+    state: shown.state,
     desiredState: want,
-    pid: representative.pid,
+    pid: shown.pid,
     respawns: instances.reduce((sum, { respawns }) => sum + respawns, 0),
-    cooldown,
-    uptime,
-    downtime: alive(state) ? 0 : seconds(now - daemon.representative.downSince),
+    cooldown: shown.cooldown,
+    uptime: shown.uptime,
+    downtime: alive(state) ? 0 : seconds(now - representative.downSince),
     autostart: file.definition?.autostart ?? definition?.autostart ?? true,
     total: want === "up" && wantedAt !== undefined ? seconds(now - wantedAt) : 0,
-    reason: representative.reason,
+    reason: shown.reason,
     user: terms?.account.name ?? key.owner.name,
     configFile: file.path,
     logFile: definition?.output === "log" ? `${terms?.logDirectory}/current` : "",

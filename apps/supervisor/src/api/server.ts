@@ -1,6 +1,6 @@
 /** The control API: validates, lets in, calls the handler of an endpoint, and answers as the contract says. */
 import { API_VERSION, LONGEST_ADDRESS } from "@dmhost/contract";
-import { ApiError, ENDPOINTS, type Endpoint, type EndpointName } from "@dmhost/contract/schemas";
+import { Address, ApiError, ENDPOINTS, type Endpoint, type EndpointName, hasAddress } from "@dmhost/contract/schemas";
 import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
 import { authorize } from "./access.ts";
 import { awaitRequest, callerOf, requestCame } from "./connection.ts";
@@ -12,7 +12,7 @@ import type { Call, Handlers } from "./routes/handlers.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { logRoutes } from "./routes/logs.ts";
 import { policyRoutes } from "./routes/policy.ts";
-import { serializers } from "./serializers.ts";
+import { serializerOf } from "./serializers.ts";
 import type { Surroundings } from "./surroundings.ts";
 
 const HANDLERS: Handlers<EndpointName> = {
@@ -27,7 +27,8 @@ const LONGEST_BODY = 64 * 1024;
 const NO_QUERY = { type: "object", properties: {}, additionalProperties: false };
 
 /** The schemas of an endpoint. The serializer writes the fields that the answer's schema names, and no other. */
-const schemaOf = ({ query, body, answer }: Endpoint) => ({
+const schemaOf = ({ path, query, body, answer }: Endpoint) => ({
+  ...(hasAddress(path) && { params: Address }),
   ...(body && { body }),
   querystring: query ?? NO_QUERY,
   response: { ...(answer !== "bytes" && { 200: answer }), default: ApiError },
@@ -46,7 +47,14 @@ export const createApi = async (engine: Engine, about: Surroundings): Promise<Fa
       const { status, body } = answerTo(error);
       return (reply as FastifyReply).status(status).send(body);
     },
-    schemaController: { compilersFactory: { buildSerializer: serializers } },
+    schemaController: {
+      compilersFactory: {
+        buildSerializer:
+          () =>
+          ({ schema }) =>
+            serializerOf(schema),
+      },
+    },
     ajv: { customOptions: { removeAdditional: false, coerceTypes: true } },
   });
   api.addHook("preHandler", async (request) => requestCame(request.raw.socket));

@@ -1,5 +1,6 @@
 /** Status of daemons: GET /v1/daemons and GET /v1/daemons/:address. Durations are in seconds, sizes in bytes. */
 import type { Static } from "typebox";
+import { LONGEST_ADDRESS } from "../bounds.ts";
 import { DAEMON_STATES } from "../states.ts";
 import { amount, count, flag, list, nullable, oneOf, optional, record, request, text, texts } from "./shapes.ts";
 
@@ -94,6 +95,13 @@ export const DaemonList = record("The daemons that the caller may control, in th
   daemons: list(DaemonStatus, "`usage` is null unless the request has `usage=1`."),
 });
 export type DaemonList = Static<typeof DaemonList>;
+
+export const Address = request("Parameters of a path.", {
+  address: text("`<owner>/<name>`, or `<name>` where it is unique among the daemons that the caller may control.", {
+    maxLength: LONGEST_ADDRESS,
+  }),
+});
+export type Address = Static<typeof Address>;
 
 export const DaemonListQuery = request("Query of the list.", {
   usage: optional(oneOf(["1"], "Measure the resource usage of each daemon.")),

@@ -67,7 +67,7 @@ export const record = <P extends TProperties>(description: string, properties: P
 export const request = <P extends TProperties>(description: string, properties: P) =>
   object(description, properties, { additionalProperties: false });
 
-/** A value or null. One list of types, because a serializer would try each alternative of an `anyOf`. */
+/** A value or null. */
 export const nullable = <S extends TSchema & { readonly type?: unknown; readonly enum?: readonly unknown[] }>(
   schema: S,
 ) =>
