@@ -249,24 +249,10 @@ test("every file is named after its subject", () => {
 });
 
 const LONGEST = 400;
-/** Files that are still longer; this list only gets shorter. */
-const LONGER: readonly string[] = [
-  "apps/supervisor/src/conf/daemon-file.test.ts",
-  "apps/supervisor/src/conf/daemon-keys.ts",
-  "apps/supervisor/src/core/lifecycle.test.ts",
-  "apps/supervisor/src/core/lifecycle.ts",
-  "apps/supervisor/src/core/policy.test.ts",
-  "apps/supervisor/src/engine/daemon.ts",
-  "apps/supervisor/src/engine/instance.ts",
-  "apps/supervisor/src/engine/supervisor.ts",
-  "apps/supervisor/src/launch/plan.test.ts",
-  "apps/supervisor/src/os/kernel/libc.ts",
-  "apps/supervisor/src/os/processes/run.ts",
-];
 
 test(`no file of apps/ has more than ${LONGEST} lines`, () => {
   const long = filesOf("apps").filter(
     (path) => path.endsWith(".ts") && readFileSync(join(ROOT, path), "utf8").split("\n").length - 1 > LONGEST,
   );
-  expect(long.filter((path) => !LONGER.includes(path))).toEqual([]);
+  expect(long).toEqual([]);
 });

@@ -1,46 +1,19 @@
 import fc from "fast-check";
 import { describe, expect, it, test } from "vitest";
-import { DEFAULTS, type Ready } from "./definition.ts";
+import type { Ready } from "./definition.ts";
+import type { Exit } from "./exit.ts";
+import { at, clean, crash, endRun, forbidden, invalid, NOW, states } from "./lifecycle.fake.ts";
 import {
   alive,
   type Circumstances,
-  describeExit,
   type Event,
-  type Exit,
   initial,
   isExpected,
   type Phase,
   type State,
   step,
-  verdict,
 } from "./lifecycle.ts";
 
-const rules: Circumstances["rules"] = DEFAULTS;
-const at = (now: number, own: Partial<Circumstances["rules"]> = {}): Circumstances => ({
-  now,
-  random: 0.5,
-  rules: { ...rules, ...own },
-});
-
-const NOW = 100_000;
-const crash = { how: "signal", signal: "SIGKILL" } as const;
-const clean = { how: "code", code: 0 } as const;
-const forbidden = { kind: "forbidden", reason: "not granted" } as const;
-const invalid = { kind: "invalid", reason: "a.conf:1: wrong" } as const;
-
-/** A state of each phase. Its run has the number 3 and started 20 s ago. */
-const begun: State = { ...initial, want: "up", run: 3, startedAt: NOW - 20_000, wantedAt: NOW - 50_000, respawns: 2 };
-const states: Record<Phase, State> = {
-  stopped: { ...initial, run: 3 },
-  starting: { ...begun, phase: "starting" },
-  running: { ...begun, phase: "running" },
-  stopping: { ...begun, phase: "stopping", want: "down", stopRequested: true, deadline: NOW },
-  coolingdown: { ...begun, phase: "coolingdown", startedAt: undefined, deadline: NOW },
-  failed: { ...begun, phase: "failed", startedAt: undefined },
-  asleep: { ...begun, phase: "asleep", startedAt: undefined },
-  forbidden: { ...begun, phase: "forbidden", startedAt: undefined, block: forbidden },
-  invalid: { ...begun, phase: "invalid", startedAt: undefined, want: "down", block: invalid },
-};
 const events = {
   start: { type: "start" },
   once: { type: "once" },
@@ -106,12 +79,6 @@ describe.each(Object.keys(cells) as Phase[])("%s", (phase) => {
     expect(inShort(states[phase], { type: "exited", run: 2, exit: crash, connected: false })).toBe("-");
   });
 });
-
-/** Lets a run end by itself and returns the state after nothing of it is left. */
-const endRun = (state: State, now: number, how: Partial<Extract<Event, { type: "exited" }>>, own = {}): State => {
-  const exited = step(state, { type: "exited", run: state.run, exit: crash, connected: false, ...how }, at(now, own));
-  return step(exited.state, { type: "gone", run: state.run }, at(now, own)).state;
-};
 
 describe("back-off", () => {
   it("waits 0, 0.2, 0.4, 0.8 ... 60 s after consecutive failed runs", () => {
@@ -218,112 +185,6 @@ describe("a launch that had to wait", () => {
   });
 });
 
-describe("draining", () => {
-  const retired = step(states.running, { type: "drain" }, at(NOW, { drain: 3000 })).state;
-
-  it("is followed by TERM after drain, and by KILL after stop-timeout", () => {
-    expect(retired).toMatchObject({ phase: "stopping", want: "down", draining: true, deadline: NOW + 3000 });
-    const pressed = step(retired, { type: "deadline" }, at(NOW + 3000));
-    expect(pressed.effects).toEqual([{ type: "terminate", run: 3 }]);
-    expect(pressed.state).toMatchObject({ draining: false, deadline: NOW + 13_000 });
-    expect(step(pressed.state, { type: "deadline" }, at(NOW + 13_000)).effects).toEqual([{ type: "kill", run: 3 }]);
-  });
-
-  it("is cut short by a stop", () => {
-    const { state, effects } = step(retired, { type: "stop" }, at(NOW + 10));
-    expect(state).toMatchObject({ draining: false, deadline: NOW + 10_010 });
-    expect(effects).toContainEqual({ type: "terminate", run: 3 });
-  });
-});
-
-describe("a daemon that runs on demand", () => {
-  const own = { ondemand: true };
-
-  it("stays asleep at a start or restart while it still runs on demand", () => {
-    expect(step(states.asleep, { type: "start" }, at(NOW, own))).toEqual({ state: states.asleep, effects: [] });
-    expect(step(states.asleep, { type: "restart" }, at(NOW, own)).state).toMatchObject({
-      phase: "asleep",
-      respawns: 0,
-    });
-    expect(step(states.asleep, { type: "start" }, at(NOW)).state.phase).toBe("starting");
-  });
-
-  it("is restarted by the next client only; the restart counts as a respawn, and its failures stay counted", () => {
-    let state: State = { ...states.running, startedAt: NOW };
-    for (const failures of [1, 2, 3]) {
-      state = endRun(state, NOW, {}, own);
-      if (state.phase === "coolingdown") state = step(state, { type: "deadline" }, at(NOW, own)).state;
-      expect(state).toMatchObject({ phase: "asleep", want: "up", failures, respawns: 2 + failures });
-      state = { ...step(state, { type: "connection" }, at(NOW, own)).state, phase: "running" };
-    }
-    expect(state.respawns).toBe(5);
-    const rationed = step({ ...states.coolingdown }, { type: "deadline" }, { ...at(NOW, own), earliest: NOW + 1 });
-    expect(rationed.state).toMatchObject({ phase: "coolingdown", throttled: true });
-    expect(endRun({ ...states.running, once: true }, NOW, {}, own).phase).toBe("stopped");
-  });
-
-  it("is asleep after a start, wakes for a client, and is asleep again when it was idle and its run has ended", () => {
-    const asleep = step(initial, { type: "start" }, at(NOW, own)).state;
-    expect(asleep).toMatchObject({ phase: "asleep", want: "up" });
-    const woken = step(asleep, { type: "connection" }, at(NOW, own));
-    expect([woken.state.phase, woken.effects]).toEqual(["starting", [{ type: "spawn", run: 1 }]]);
-    const goingToSleep = step({ ...woken.state, phase: "running" }, { type: "idle" }, at(NOW, own)).state;
-    expect(goingToSleep).toMatchObject({ phase: "stopping", want: "up", draining: true, goingToSleep: true });
-    expect(step(goingToSleep, { type: "gone", run: 1 }, at(NOW, own)).state).toMatchObject({
-      phase: "asleep",
-      want: "up",
-    });
-  });
-
-  it("starts again instead of going to sleep when a start is requested meanwhile", () => {
-    const goingToSleep = step({ ...states.running }, { type: "idle" }, at(NOW, own)).state;
-    const wished = step(goingToSleep, { type: "start" }, at(NOW, own)).state;
-    expect(step(wished, { type: "gone", run: 3 }, at(NOW, own)).state.phase).toBe("starting");
-  });
-});
-
-describe("a process that reports readiness", () => {
-  const own = { ready: "notify", readyTimeout: 5000 } as const;
-  const launched = step(states.starting, { type: "launched", run: 3 }, at(NOW, own)).state;
-
-  it("counts as running from then on", () => {
-    expect(launched).toMatchObject({ phase: "starting", deadline: NOW + 5000 });
-    expect(step(launched, { type: "ready", run: 3 }, at(NOW, own)).state).toMatchObject({
-      phase: "running",
-      deadline: undefined,
-    });
-  });
-
-  it("has failed when it is not ready in time, however it exits", () => {
-    const late = step(launched, { type: "deadline" }, at(NOW + 5000, own));
-    // It may have accepted a client without being ready.
-    expect(late.effects).toContainEqual({ type: "drain", run: 3 });
-    const exited = step(late.state, { type: "exited", run: 3, exit: clean, connected: true }, at(NOW + 5001, own));
-    const gone = step(exited.state, { type: "gone", run: 3 }, at(NOW + 5001, own)).state;
-    expect(gone).toMatchObject({ phase: "starting", failures: 1, last: { exit: { how: "unready" }, failed: true } });
-  });
-});
-
-describe("once", () => {
-  it("is followed by no restart, unless a start is requested meanwhile", () => {
-    const once = step(initial, { type: "once" }, at(NOW)).state;
-    expect(once).toMatchObject({ phase: "starting", once: true });
-    expect(endRun({ ...once, phase: "running" }, NOW, {})).toMatchObject({ phase: "stopped", want: "down" });
-    const lasting = step({ ...once, phase: "running" }, { type: "start" }, at(NOW)).state;
-    expect(endRun(lasting, NOW, {}).phase).toBe("starting");
-  });
-});
-
-describe("pause", () => {
-  it("ends at a stop, because a suspended process could not exit", () => {
-    const paused = step(states.running, { type: "pause" }, at(NOW)).state;
-    expect(paused).toMatchObject({ phase: "running", paused: true });
-    const stopping = step(paused, { type: "stop" }, at(NOW));
-    expect(stopping.state.paused).toBe(false);
-    expect(stopping.effects.map(({ type }) => type)).toEqual(["terminate", "continue", "discard"]);
-  });
-});
-
 test.each<[string, State, boolean]>([
   ["it runs", states.running, true],
   ["it sleeps", states.asleep, true],
@@ -390,62 +251,6 @@ describe("stop and restart", () => {
     const gone = step(evicted, { type: "gone", run: 3 }, at(NOW)).state;
     expect(gone).toMatchObject({ phase: "forbidden", want: "up" });
     expect(step(gone, { type: "unblock" }, at(NOW)).state).toMatchObject({ phase: "starting", run: 4 });
-  });
-});
-
-describe("verdict", () => {
-  const failed = { run: 4, exit: { how: "code", code: 1 }, failed: true } as const;
-  it.each<[string, State, "up" | "down", number, unknown]>([
-    ["running is up", states.running, "up", 3, { ok: true }],
-    ["starting is not known yet", states.starting, "up", 2, "pending"],
-    [
-      "a run that ended since the request is a failure",
-      { ...states.starting, run: 5, last: failed },
-      "up",
-      3,
-      { ok: false, reason: "exited with code 1" },
-    ],
-    ["an earlier exit decides nothing", { ...states.starting, run: 5, last: failed }, "up", 4, "pending"],
-    [
-      "a failed daemon does not start by itself",
-      { ...states.failed, want: "up", last: failed },
-      "up",
-      4,
-      { ok: false, reason: "exited with code 1" },
-    ],
-    [
-      "a stop was requested meanwhile: a start fails",
-      states.stopping,
-      "up",
-      3,
-      { ok: false, reason: "a stop was requested meanwhile" },
-    ],
-    [
-      "a run of once that has ended is reported with its exit",
-      { ...states.stopped, run: 4, last: failed },
-      "up",
-      3,
-      { ok: false, reason: "exited with code 1" },
-    ],
-    ["a stop is pending while a run is stopping", states.stopping, "down", 3, "pending"],
-    ["a stop succeeds when it is stopped", states.stopped, "down", 3, { ok: true }],
-    [
-      "a start was requested meanwhile: a stop fails",
-      states.running,
-      "down",
-      3,
-      { ok: false, reason: "a start was requested meanwhile" },
-    ],
-    [
-      "a start of a forbidden daemon fails with the reason",
-      states.forbidden,
-      "up",
-      3,
-      { ok: false, reason: "not granted" },
-    ],
-    ["a stop of a forbidden daemon succeeds", states.forbidden, "down", 3, { ok: true }],
-  ])("%s", (_name, state, desired, since, expected) => {
-    expect(verdict(state, desired, since)).toEqual(expected);
   });
 });
 
@@ -571,19 +376,4 @@ describe("restarts beyond the owner's budget", () => {
     expect(step(states.stopped, { type: "start" }, late).state.phase).toBe("starting");
     expect(step({ ...ended, stopRequested: true }, { type: "gone", run: 3 }, late).state.phase).toBe("starting");
   });
-});
-
-it("describes an exit out of memory by the limit and the memory that was used", () => {
-  const exit = (limit?: number, peak?: number) => describeExit({ how: "memory", limit, peak });
-  const [limit, peak] = [64 * 1024 ** 2, 70 * 1024 ** 2];
-  expect([exit(limit, peak), exit(limit), exit(undefined, peak), exit()]).toEqual([
-    "out of memory: used 70 MiB of 64 MiB",
-    "out of memory: the limit is 64 MiB",
-    "out of memory: used 70 MiB",
-    "out of memory",
-  ]);
-});
-
-it("describes an exit for a missed ready-timeout by the timeout", () => {
-  expect(describeExit({ how: "unready", after: 30_000 })).toBe("not ready after 30s (ready-timeout)");
 });

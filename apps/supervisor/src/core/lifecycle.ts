@@ -7,25 +7,7 @@
  */
 import { retryDelay, spacing } from "./backoff.ts";
 import type { Definition } from "./definition.ts";
-import { roughSize, writeDuration, writeSize } from "./units.ts";
-
-/** Cause of an exit, where it is known: `memory`: out of memory; `stop-timeout`: it did not end in time after TERM. */
-export type Cause = "memory" | "stop-timeout";
-
-/** How a run's main process ended. */
-export type Exit =
-  | { readonly how: "code"; readonly code: number; readonly cause?: Cause }
-  | { readonly how: "signal"; readonly signal: string; readonly cause?: Cause }
-  /** Out of memory: its limit and its peak, in bytes. */
-  | { readonly how: "memory"; readonly limit: number | undefined; readonly peak: number | undefined }
-  /** The supervisor ended it because of the contents of its bind directory: `held`, in words. */
-  | { readonly how: "files"; readonly held: string }
-  /** The launch failed at this stage, e.g. `entering /srv/x`. */
-  | { readonly how: "launch"; readonly stage: string; readonly reason: string }
-  /** It was not ready after this time, in ms. */
-  | { readonly how: "unready"; readonly after: number }
-  /** Its parent was an earlier supervisor, and the kernel reports an exit only to the parent. */
-  | { readonly how: "unknown" };
+import { type Exit, isFinal } from "./exit.ts";
 
 /** Why a daemon must not run. */
 export interface Block {
@@ -330,12 +312,6 @@ const press = (state: State, _event: unknown, at: Circumstances): Step =>
     { type: state.draining ? "terminate" : "kill", run: state.run },
   );
 
-/** Exit code by which a program asks not to be started again (docs/reference/lifecycle.md#respawn). */
-const FINAL_CODE = 100;
-
-/** Whether such an exit is followed by no restart. */
-export const isFinal = (exit: Exit): boolean => exit.how === "code" && exit.code === FINAL_CODE;
-
 /** No process is left: rest, or restart at once or later (docs/reference/lifecycle.md#respawn). */
 const next = (state: State, event: Of<"gone">, at: Circumstances): Step => {
   const over = { ...state, startedAt: undefined, draining: false, paused: false, goingToSleep: false };
@@ -410,58 +386,4 @@ const SHORT_WAIT = 2000;
 export const isExpected = ({ phase, want, deadline }: State, now: number): boolean => {
   if (phase === "coolingdown") return (deadline ?? now) - now <= SHORT_WAIT;
   return phase === "asleep" || (want === "up" && (phase === "starting" || phase === "running" || phase === "stopping"));
-};
-
-/** Known exit codes: this program's, and those of a POSIX shell. */
-const KNOWN_CODES: ReadonlyMap<number, string> = new Map([
-  [FINAL_CODE, " (it asks not to be started again)"],
-  [126, " (the shell may not execute a program that `start` names)"],
-  [127, " (the shell does not find a program that `start` names)"],
-]);
-
-/** `: used 63.9 MiB of 64 MiB`, as far as both are known. */
-const outOfMemory = (limit: number | undefined, peak: number | undefined): string => {
-  if (limit === undefined) return peak === undefined ? "" : `: used ${roughSize(peak)}`;
-  return peak === undefined ? `: the limit is ${writeSize(limit)}` : `: used ${roughSize(peak)} of ${writeSize(limit)}`;
-};
-
-/** Words for an exit: `exited with code 1`, `killed by SIGKILL`, `entering /srv/x: no such directory`. */
-export const describeExit = (exit: Exit): string => {
-  switch (exit.how) {
-    case "code":
-      return `exited with code ${exit.code}${KNOWN_CODES.get(exit.code) ?? ""}`;
-    case "signal":
-      return `killed by ${exit.signal}${exit.cause === "memory" ? " (out of memory)" : ""}`;
-    case "memory":
-      return `out of memory${outOfMemory(exit.limit, exit.peak)}`;
-    case "files":
-      return `killed because its socket directory holds ${exit.held}`;
-    case "launch":
-      return `${exit.stage}: ${exit.reason}`;
-    case "unready":
-      return `not ready after ${writeDuration(exit.after)} (ready-timeout)`;
-    case "unknown":
-      return "exited while no supervisor ran; the exit code is unknown";
-  }
-};
-
-/** Result of a request so far. */
-export type Verdict = "pending" | { readonly ok: true } | { readonly ok: false; readonly reason: string };
-
-/**
- * Whether the desired state has been reached.
- * @param since number of the latest run at the time of the request
- */
-export const verdict = (state: State, desired: "up" | "down", since: number): Verdict => {
-  if (state.block && !alive(state))
-    return desired === "down" ? { ok: true } : { ok: false, reason: state.block.reason };
-  if (desired === "down") {
-    if (state.want === "up") return { ok: false, reason: "a start was requested meanwhile" };
-    return alive(state) ? "pending" : { ok: true };
-  }
-  const hasEnded = (state.last?.run ?? 0) > since && !state.stopRequested;
-  if (state.want === "down" && !hasEnded) return { ok: false, reason: "a stop was requested meanwhile" };
-  if (state.phase === "running" || state.phase === "asleep") return { ok: true };
-  const isOver = state.phase === "failed" || hasEnded;
-  return state.last && isOver ? { ok: false, reason: describeExit(state.last.exit) } : "pending";
 };

@@ -3,7 +3,8 @@
  * candidate starts before the old instance ends. If the candidate fails, the old instance stays.
  */
 import type { Definition } from "./definition.ts";
-import { alive, describeExit, type State } from "./lifecycle.ts";
+import { describeExit } from "./exit.ts";
+import { alive, type State } from "./lifecycle.ts";
 import { writeDuration } from "./units.ts";
 
 /** Progress of a rolling restart. Plain data. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { describeExit } from "../core/lifecycle.ts";
+import { describeExit } from "../core/exit.ts";
 import { Scene } from "./scene.fake.ts";
 
 const bound = async (definition = {}) => {

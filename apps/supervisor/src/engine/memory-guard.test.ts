@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Definition } from "../core/definition.ts";
-import { describeExit } from "../core/lifecycle.ts";
+import { describeExit } from "../core/exit.ts";
 import { FakeAttendant } from "./ports/run.fake.ts";
 import { Scene, type World } from "./scene.fake.ts";
 

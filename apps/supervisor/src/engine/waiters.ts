@@ -1,5 +1,6 @@
 /** Requests that wait for their outcome. */
-import { alive, verdict } from "../core/lifecycle.ts";
+import { alive } from "../core/lifecycle.ts";
+import { verdict } from "../core/verdict.ts";
 import type { Instance } from "./instance.ts";
 
 /** Outcome of a request. `ran`: whether a process that it started has lived. */
