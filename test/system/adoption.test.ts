@@ -158,6 +158,8 @@ test("a daemon whose conf file was removed while no supervisor ran is killed", a
   await supervisor.start();
   await until("exit of the stray process", () => !isRunning(stray));
   expect((await supervisor.ask("GET", `/v1/daemons/${encodeURIComponent(idOf("down"))}`)).status).toBe(404);
+  const records = readdirSync(join(supervisor.stateDir, "daemons", alice.name));
+  expect(records.filter((name) => name.startsWith("down."))).toEqual([]);
 });
 
 interface Record {

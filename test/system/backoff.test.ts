@@ -1,7 +1,6 @@
 /** Back-off between runs, by the times in the supervisor's log: lower bounds only. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
-import { until } from "./program.ts";
 import { Stage } from "./stage.ts";
 import type { Supervisor } from "./supervisor.ts";
 
@@ -14,9 +13,6 @@ beforeAll(async () => {
   alice = await stage.account("alice");
   supervisor = stage.supervisor("main", ["[runs_as]", alice.name]);
   alice.writeConf("doomed", "start = exit 3", "max-retries = 4");
-  alice.writeConf("hopeless", "start = exit 3", "autostart = no");
-  alice.writeConf("clean", "start = exit 0", "healthy-after = 0", "autostart = no");
-  alice.writeConf("crashing", "start = exit 1", "healthy-after = 0", "autostart = no");
   alice.writeConf("lost", "dir = /nonexistent", "start = exec sleep 1000", "max-retries = 1");
   alice.writeConf("typo", "start = exec no-such-program", "max-retries = 0", "autostart = no");
   alice.writeConf("shellless", "shell = /bin/no-such-shell", "start = exit 0", "max-retries = 0", "autostart = no");
@@ -37,37 +33,6 @@ test("a daemon that fails is restarted after 0, 0.2, 0.4 and 0.8 s, and is faile
   expect(waits).toHaveLength(4);
   // The jitter is 10 %, and the log entry is written when a launch has started, which takes a varying time.
   for (const [index, least] of [0, 150, 320, 680].entries()) expect(waits[index]).toBeGreaterThanOrEqual(least);
-});
-
-test("a manual start does not wait for the back-off, and answers with the result of the run", async () => {
-  await supervisor.act("start", idOf("hopeless"));
-  await until("a back-off of at least 0.8 s", async () => {
-    const { state, cooldown } = await supervisor.status(idOf("hopeless"));
-    return state === "coolingdown" && cooldown > 0.5;
-  });
-  const before = supervisor.starts(idOf("hopeless")).length;
-  const { ok, reason } = await supervisor.act("start", idOf("hopeless"));
-  expect([ok, reason]).toEqual([false, `cannot start "${idOf("hopeless")}": exited with code 3`]);
-  const times = supervisor.starts(idOf("hopeless"));
-  expect(times.length).toBeGreaterThan(before);
-  // A manual start resets the count of failures: the second try is immediate, as after a first start.
-  await until("another run", () => supervisor.starts(idOf("hopeless")).length >= before + 2);
-  expect((await supervisor.act("stop", idOf("hopeless"))).ok).toBe(true);
-  expect(await supervisor.status(idOf("hopeless"))).toMatchObject({ state: "stopped", respawns: 0, cooldown: 0 });
-});
-
-test("a program that exits with 0 is started at most 100 times a second, one that crashes at most 10 times", async () => {
-  for (const [name, spacing] of [
-    ["clean", 10],
-    ["crashing", 100],
-  ] as const) {
-    await supervisor.act("start", idOf(name));
-    await until("a dozen runs", () => supervisor.starts(idOf(name)).length > 12);
-    await supervisor.act("stop", idOf(name));
-    const waits = gaps(name);
-    const mean = waits.reduce((sum, wait) => sum + wait, 0) / waits.length;
-    expect(mean).toBeGreaterThanOrEqual(spacing * 0.9);
-  }
 });
 
 test("a start that fails in the launch says what failed, on what and why", async () => {

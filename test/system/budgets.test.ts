@@ -57,30 +57,6 @@ test("a daemon beyond its owner's budget of daemons is forbidden, and the reason
   );
 });
 
-test("a new conf file that sorts earlier displaces no loaded daemon, and a removed one makes room for the next", async () => {
-  ann.writeConf("0-early", "start = exec sleep 600");
-  await main.rescan();
-  await main.reaches(of(ann, "b"), "running");
-  expect(await statesOf("0-early")).toEqual(["forbidden"]);
-  await ann.run(["rm", `${ann.home}/${ann.conf("0-early")}`, `${ann.home}/${ann.conf("a")}`]);
-  await until("the daemons of removed files to be unloaded", async () => {
-    await main.act("stop", of(ann, "a"));
-    await main.rescan();
-    return (await main.ask("GET", `/v1/daemons/${encodeURIComponent(of(ann, "a"))}`)).status === 404;
-  });
-  await main.reaches(of(ann, "c"), "running");
-});
-
-test("a reduced budget of daemons stops the excess daemon, which can be started when the budget grows", async () => {
-  stage.writePolicy(main, LIMITS(1));
-  await main.rescan();
-  await main.reaches(of(ann, "c"), "forbidden");
-  expect(await statesOf("b")).toEqual(["running"]);
-  stage.writePolicy(main, LIMITS(2));
-  await main.rescan();
-  expect((await main.act("start", of(ann, "c"))).ok).toBe(true);
-});
-
 test("an owner's log budget is divided among the owner's loggers", () => {
   const loggers = processesOf(ann.uid)
     .map(argumentsOf)

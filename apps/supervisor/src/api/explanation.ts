@@ -2,7 +2,8 @@
 import type { Explanation, LastExit, Lifecycle, Ruling } from "@dmhost/contract";
 import { advice, meaning } from "../core/advice.ts";
 import { BUDGET_KEYS, writeShare } from "../core/budget.ts";
-import { describeExit, type Exit, type State } from "../core/lifecycle.ts";
+import { describeExit, type Exit } from "../core/exit.ts";
+import type { State } from "../core/lifecycle.ts";
 import type { Verdict } from "../core/policy.ts";
 import type { ControlledDaemon, Engine } from "./engine.ts";
 import { concernOf, readTail } from "./log-tail.ts";

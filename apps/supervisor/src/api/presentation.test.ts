@@ -1,7 +1,8 @@
 /** The status of a daemon, field by field. */
 import { expect, test } from "vitest";
+import { describeExit } from "../core/exit.ts";
 import { hostname } from "../core/hostname.ts";
-import { describeExit, type State } from "../core/lifecycle.ts";
+import type { State } from "../core/lifecycle.ts";
 import { fakeDaemon, USAGE } from "./engine.fake.ts";
 import { present } from "./presentation.ts";
 

@@ -1,7 +1,8 @@
 /** The status of a daemon, as the contract has it. */
 import type { DaemonState, DaemonStatus, InstanceStatus, LimitStatus, Usage } from "@dmhost/contract";
 import { type Held, shortcomings, summary } from "../core/enforcement.ts";
-import { alive, describeExit, isFinal, type State } from "../core/lifecycle.ts";
+import { describeExit, isFinal } from "../core/exit.ts";
+import { alive, type State } from "../core/lifecycle.ts";
 import type { ControlledDaemon, ControlledInstance, RunUsage } from "./engine.ts";
 
 const seconds = (ms: number): number => Math.max(0, Math.round(ms / 100) / 10);

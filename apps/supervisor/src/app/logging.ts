@@ -1,6 +1,6 @@
 /** The supervisor's own log: one JSON object a line on standard error. */
 import { type Logger, pino } from "pino";
-import { describeExit } from "../core/lifecycle.ts";
+import { describeExit } from "../core/exit.ts";
 import type { TransitionListener } from "../engine/daemon.ts";
 
 /** Time for the last lines to be written before the process ends. In ms. */

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { advice, meaning } from "./advice.ts";
-import { type Exit, initial, type State } from "./lifecycle.ts";
+import type { Exit } from "./exit.ts";
+import { initial, type State } from "./lifecycle.ts";
 
 const concern = { id: "amy/blog", user: "www-data", logged: true };
 const ended = (exit: Exit, change: Partial<State> = {}): State => ({

@@ -1,5 +1,6 @@
 /** What an exit means, and what the owner of a daemon in trouble should do next. */
-import type { Exit, State } from "./lifecycle.ts";
+import type { Exit } from "./exit.ts";
+import type { State } from "./lifecycle.ts";
 
 /** The facts about a daemon that advice needs besides its state. */
 export interface Concern {

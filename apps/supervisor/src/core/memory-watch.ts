@@ -1,4 +1,4 @@
-/** Which run must end where no cgroup holds memory: by the sizes of all runs at one moment. */
+/** Selects the runs that must end where no cgroup limits memory, by the sizes of all runs at one moment. */
 
 /** A run and its size. */
 export interface Sized<T> {
@@ -8,13 +8,13 @@ export interface Sized<T> {
   readonly daemon: string;
   /** Bytes that all runs of its daemon may have together; undefined is without limit. */
   readonly limit: number | undefined;
-  /** The same of its owner. */
+  /** Bytes that all runs of its owner may have together; undefined is without limit. */
   readonly budget: number | undefined;
   /** Bytes. */
   readonly size: number;
 }
 
-/** A run that is to end: the limit that was passed, and what stood against it, in bytes. */
+/** A run that must end: the limit, and the size that exceeds it, in bytes. */
 export interface Overdrawn<T> {
   readonly run: T;
   readonly limit: number;
@@ -27,8 +27,8 @@ const grouped = <T>(runs: readonly Sized<T>[], of: (run: Sized<T>) => string): S
   return [...groups.values()];
 };
 
-/** The largest ones of a group, until what is left is within the limit. */
-const surplus = <T>(group: readonly Sized<T>[], limit: number | undefined): Overdrawn<T>[] => {
+/** The largest runs of a group, as many as it takes for the rest to be within the limit. */
+const excess = <T>(group: readonly Sized<T>[], limit: number | undefined): Overdrawn<T>[] => {
   if (limit === undefined) return [];
   const found: Overdrawn<T>[] = [];
   let size = group.reduce((sum, each) => sum + each.size, 0);
@@ -40,18 +40,18 @@ const surplus = <T>(group: readonly Sized<T>[], limit: number | undefined): Over
   return found;
 };
 
-/** Those that are too much for their daemon, and then for their owner. */
+/** The runs that exceed the limit of their daemon, and then those of the rest that exceed the budget of their owner. */
 export const overdrawn = <T>(runs: readonly Sized<T>[]): readonly Overdrawn<T>[] => {
-  const own = grouped(runs, ({ daemon }) => daemon).flatMap((group) => surplus(group, group[0]?.limit));
+  const own = grouped(runs, ({ daemon }) => daemon).flatMap((group) => excess(group, group[0]?.limit));
   const ending = new Set(own.map(({ run }) => run));
   const left = runs.filter(({ run }) => !ending.has(run));
-  return [...own, ...grouped(left, ({ owner }) => owner).flatMap((group) => surplus(group, group[0]?.budget))];
+  return [...own, ...grouped(left, ({ owner }) => owner).flatMap((group) => excess(group, group[0]?.budget))];
 };
 
-/** From one look to the next, in ms. */
+/** Shortest pause between two measurements, in ms. */
 const SHORTEST_PAUSE = 250;
-/** How much longer the pause is than the look: looking takes at most 2 % of a processor. */
+/** Ratio of a pause to a measurement: measuring takes at most 2 % of a processor. */
 const PAUSE_FACTOR = 50;
 
-/** How long to wait after a look that took so long, in ms. */
-export const pauseAfter = (look: number): number => Math.max(SHORTEST_PAUSE, look * PAUSE_FACTOR);
+/** Pause after a measurement that took this long. Both in ms. */
+export const pauseAfter = (measurement: number): number => Math.max(SHORTEST_PAUSE, measurement * PAUSE_FACTOR);

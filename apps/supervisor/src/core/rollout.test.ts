@@ -27,7 +27,7 @@ const move = (plan: Rollout, standings: Record<number, Standing | State>, own: P
     NOW,
   );
 
-it("goes through the instances one by one", () => {
+it("a rollout replaces the instances one by one", () => {
   expect(move(begin, {})).toEqual({ move: "begin", old: 1 });
   expect(pair).toEqual({ queue: [2], pair: { old: 1, candidate: 3 }, replaced: 0 });
   expect(move(passed(pair), {})).toEqual({ move: "begin", old: 2 });
@@ -35,37 +35,77 @@ it("goes through the instances one by one", () => {
 });
 
 test.each<[string, Record<number, Standing | State>, Partial<Definition>, Move["move"]]>([
-  ["the new one starts", { 1: running(0), 3: { ...running(NOW), phase: "starting" } }, {}, "wait"],
-  ["nobody has come to the new one yet", { 1: running(0), 3: running(NOW - 999) }, {}, "wait"],
-  ["somebody has", { 1: running(0), 3: { state: running(NOW - 5), reached: true } }, {}, "drain"],
-  ["nobody has, but it has run for ready-after", { 1: running(0), 3: running(NOW - 1000) }, {}, "drain"],
-  ["it has told that it is ready", { 1: running(0), 3: running(NOW) }, { ready: "notify" }, "drain"],
-  ["it is paused", { 1: running(0), 3: { ...running(0), paused: true } }, {}, "wait"],
-  ["its socket is not bound yet", { 1: running(0), 3: running(NOW - 5000) }, { listen: "path" }, "wait"],
   [
-    "nor when it tells that it is ready",
+    "a rollout waits while the candidate starts",
+    { 1: running(0), 3: { ...running(NOW), phase: "starting" } },
+    {},
+    "wait",
+  ],
+  [
+    "a rollout waits while the candidate has had no client and ready-after has not passed",
+    { 1: running(0), 3: running(NOW - 999) },
+    {},
+    "wait",
+  ],
+  [
+    "a rollout drains the old instance when the candidate has had a client",
+    { 1: running(0), 3: { state: running(NOW - 5), reached: true } },
+    {},
+    "drain",
+  ],
+  [
+    "a rollout drains the old instance when the candidate has run for ready-after",
+    { 1: running(0), 3: running(NOW - 1000) },
+    {},
+    "drain",
+  ],
+  [
+    "a rollout drains the old instance when the candidate has reported readiness",
+    { 1: running(0), 3: running(NOW) },
+    { ready: "notify" },
+    "drain",
+  ],
+  ["a rollout waits while the candidate is paused", { 1: running(0), 3: { ...running(0), paused: true } }, {}, "wait"],
+  [
+    "a rollout waits while the candidate has not bound its socket",
+    { 1: running(0), 3: running(NOW - 5000) },
+    { listen: "path" },
+    "wait",
+  ],
+  [
+    "a rollout waits for the bound socket even when the candidate has reported readiness",
     { 1: running(0), 3: running(NOW - 5000) },
     { listen: "path", ready: "notify" },
     "wait",
   ],
-  ["it never binds its socket", { 1: running(0), 3: running(0) }, { listen: "path", readyTimeout: 40_000 }, "back"],
-  ["its socket is bound", { 1: running(0), 3: { state: running(0), reached: true } }, { listen: "path" }, "drain"],
-  ["the new one died", { 1: running(0), 3: over }, {}, "back"],
   [
-    "the new one may not run",
+    "a rollout rolls back when the candidate does not bind its socket in time",
+    { 1: running(0), 3: running(0) },
+    { listen: "path", readyTimeout: 40_000 },
+    "back",
+  ],
+  [
+    "a rollout drains the old instance when the socket of the candidate is published",
+    { 1: running(0), 3: { state: running(0), reached: true } },
+    { listen: "path" },
+    "drain",
+  ],
+  ["a rollout rolls back when the candidate exits", { 1: running(0), 3: over }, {}, "back"],
+  [
+    "a rollout rolls back when the candidate is blocked",
     { 1: running(0), 3: { ...over, block: { kind: "forbidden", reason: "no" } } },
     {},
     "back",
   ],
-  ["the new one was stopped", { 1: running(0), 3: going }, {}, "back"],
-  ["the new one is no more", { 1: running(0) }, {}, "back"],
-  ["the old one goes", { 1: going, 3: running(0) }, {}, "wait"],
-  ["the old one has gone", { 3: running(0) }, {}, "pass"],
-  ["the new one crashed when the old one had gone", { 3: over }, {}, "pass"],
+  ["a rollout rolls back when the candidate is stopped", { 1: running(0), 3: going }, {}, "back"],
+  ["a rollout rolls back when the candidate does not exist", { 1: running(0) }, {}, "back"],
+  ["a rollout waits while the old instance stops", { 1: going, 3: running(0) }, {}, "wait"],
+  ["a rollout proceeds when the old instance has ended", { 3: running(0) }, {}, "pass"],
+  ["a rollout proceeds when the candidate exits after the old instance has ended", { 3: over }, {}, "pass"],
 ])("%s", (_name, standings, own, expected) => {
   expect(move(pair, standings, own).move).toBe(expected);
 });
 
-it("says why it goes back", () => {
+it("a rollback carries its reason", () => {
   expect(move(pair, { 1: running(0), 3: over })).toEqual({ move: "back", candidate: 3, reason: "exited with code 7" });
 });

@@ -1,38 +1,39 @@
 /**
- * A rolling restart: what to do next, told from how the instances stand. One at a time, the new begins before the old is
- * ended; where the new one is not as it should be, the old one goes on.
+ * Rolling restart: the next move, decided from the states of the instances. It replaces one instance at a time: the
+ * candidate starts before the old instance ends. If the candidate fails, the old instance stays.
  */
 import type { Definition } from "./definition.ts";
-import { alive, describeExit, type State } from "./lifecycle.ts";
+import { describeExit } from "./exit.ts";
+import { alive, type State } from "./lifecycle.ts";
 import { writeDuration } from "./units.ts";
 
-/** Where a rolling restart stands. Plain data. */
+/** Progress of a rolling restart. Plain data. */
 export interface Rollout {
   /** Instances that are still to be replaced, the next one first. */
   readonly queue: readonly number[];
-  /** The one that is being replaced and the one that replaces it. */
+  /** The instance that is being replaced, and its candidate. */
   readonly pair: { readonly old: number; readonly candidate: number } | undefined;
   /** How many were replaced so far. */
   readonly replaced: number;
 }
 
-/** An instance as a rollout looks at it. */
+/** What a rollout reads of an instance. */
 export interface Standing {
   readonly state: State;
-  /** Whether a client has been seen with it; with listen=path, whether its socket is published. */
+  /** Whether it had a client; with listen=path, whether its socket is published. */
   readonly reached: boolean;
 }
 
 /** The next move of a rollout. */
 export type Move =
-  /** Begin an instance that is to replace `old`. */
+  /** Start a candidate for `old`. */
   | { readonly move: "begin"; readonly old: number }
-  /** The new one is ready: the old one may go. */
+  /** The candidate is ready: drain and terminate the old instance. */
   | { readonly move: "drain"; readonly old: number }
   | { readonly move: "wait" }
-  /** The old one has gone. */
+  /** The old instance has ended. */
   | { readonly move: "pass" }
-  /** The new one is not as it should be: it goes, and the old one stays. */
+  /** The candidate failed: end it and keep the old instance. */
   | { readonly move: "back"; readonly candidate: number; readonly reason: string }
   | { readonly move: "done" };
 
@@ -45,10 +46,10 @@ const isReady = ({ state, reached }: Standing, rules: Rules, now: number): boole
 };
 
 /**
- * What to do next.
- * @param standing of an instance, undefined when it is no more
- * @param rules of the new instances
- * @param now the supervisor's clock, in ms
+ * The next move.
+ * @param standing of an instance; undefined where it does not exist
+ * @param rules of the candidate
+ * @param now by the supervisor's clock, in ms
  */
 export const nextMove = (
   { queue, pair }: Rollout,
@@ -62,7 +63,7 @@ export const nextMove = (
   }
   const back = (reason: string): Move => ({ move: "back", candidate: pair.candidate, reason });
   const candidate = standing(pair.candidate);
-  if (!candidate || candidate.state.want === "down") return back("it was asked to stop meanwhile");
+  if (!candidate || candidate.state.want === "down") return back("a stop was requested meanwhile");
   if (candidate.state.block) return back(candidate.state.block.reason);
   const old = standing(pair.old);
   if (!old || old.state.want === "down") return old && alive(old.state) ? { move: "wait" } : { move: "pass" };
@@ -73,7 +74,7 @@ export const nextMove = (
     : { move: "wait" };
 };
 
-/** Whether it has had its time to bind the socket itself. */
+/** Whether its time to bind a socket has passed. */
 const isOverdue = ({ state, reached }: Standing, { listen, readyAfter, readyTimeout }: Rules, now: number): boolean =>
   listen === "path" &&
   state.phase === "running" &&
@@ -81,12 +82,12 @@ const isOverdue = ({ state, reached }: Standing, { listen, readyAfter, readyTime
   !state.paused &&
   now - (state.startedAt ?? now) >= readyAfter + readyTimeout;
 
-/** The rollout with a pair at hand: `candidate` is to replace the next one in the queue. */
+/** The rollout with `candidate` as the candidate for the first instance of the queue. */
 export const paired = ({ queue, replaced }: Rollout, candidate: number): Rollout => ({
   queue: queue.slice(1),
   pair: queue[0] === undefined ? undefined : { old: queue[0], candidate },
   replaced,
 });
 
-/** The rollout after a pair has changed places. */
+/** The rollout after a replacement. */
 export const passed = ({ queue, replaced }: Rollout): Rollout => ({ queue, pair: undefined, replaced: replaced + 1 });

@@ -1,59 +1,63 @@
-/** Whether a daemon may run, and as what: its file, held against the policy in force and its owner's other daemons. */
+/** Admission: whether a daemon may run, and by which terms, by the policy in force, its conf file and its owner's other daemons. */
 import { budgetAllowance } from "../core/budget.ts";
 import type { Definition } from "../core/definition.ts";
 import { enforcement, type Means, strictObjection } from "../core/enforcement.ts";
-import type { Block } from "../core/lifecycle.ts";
+import { alive, type Block } from "../core/lifecycle.ts";
 import type { Policy } from "../core/policy.ts";
 import type { Account, AccountBase } from "../core/policy-rules.ts";
 import type { Terms } from "../core/terms.ts";
 import { objection } from "../launch/plan.ts";
 import type { Daemon } from "./daemon.ts";
 
-/** The policy in force, with the accounts that it was resolved against. */
+/** A policy, and the accounts that it was resolved with. */
 export interface Rule {
   readonly policy: Policy;
   readonly accounts: AccountBase;
-  /** The only owner, where the supervisor has no power over other accounts. */
+  /** The only owner, where the supervisor cannot act as other accounts. */
   readonly soleOwner: string | undefined;
 }
 
-/** Those whose daemons are kept. */
+/** The owners whose daemons the supervisor keeps. */
 export const ownersOf = ({ policy, soleOwner }: Rule): readonly string[] =>
   soleOwner === undefined ? policy.owners() : policy.owners().filter((owner) => owner === soleOwner);
 
-/** Instances that the daemons of one owner may have together; each costs processes that no budget of the policy counts. */
+/** Most instances of all daemons of one owner: each costs processes that no budget counts. */
 const MOST_INSTANCES = 512;
+
+/** Number of its instances that are no longer active and whose runs still live. */
+const drainingOf = (daemon: Daemon): number =>
+  daemon.instances().filter(({ retiring, state }) => retiring && alive(state)).length;
 
 export class Admission {
   readonly #rule: Rule;
   readonly #means: Means;
   readonly #ofOwner: (owner: string) => readonly Daemon[];
 
-  /** @param ofOwner the daemons of an owner, those that were found first first */
+  /** @param ofOwner the daemons of an owner, in the order in which they were found */
   constructor(rule: Rule, means: Means, ofOwner: (owner: string) => readonly Daemon[]) {
     this.#rule = rule;
     this.#means = means;
     this.#ofOwner = ofOwner;
   }
 
-  /** Why a daemon that lives may not go on, whatever its file says by now, if it may not. */
+  /** Why the present runs of a daemon must end, whatever its conf file says now; undefined where they may stay. */
   present(daemon: Daemon, { account, definition }: Terms): Block | undefined {
     const { owner } = daemon.key;
     return (
       this.#exclusion(owner.name) ??
       this.#refusal(owner.name, account.name) ??
-      this.#excess(daemon, definition, account)
+      this.#excess(daemon, definition, account, 0)
     );
   }
 
-  /** What it is to be made of, if it may run by this file. */
+  /** The terms of a daemon by its conf file, or why it must not run. */
   terms(daemon: Daemon, file = daemon.file): Terms | Block {
     const { policy, accounts } = this.#rule;
     const { owner } = daemon.key;
     const excluded = this.#exclusion(owner.name);
     if (excluded) return excluded;
     const { definition, errors, fingerprint } = file;
-    if (!definition) return { kind: "invalid", reason: errors[0] ?? "its file is empty" };
+    if (!definition) return { kind: "invalid", reason: errors[0] ?? `${file.path}: it defines nothing` };
     const user = definition.user ?? owner.name;
     const refusal = this.#refusal(owner.name, user);
     const account = accounts.users.get(user);
@@ -61,20 +65,20 @@ export class Admission {
     if (refusal || !account || !paths) return refusal ?? { kind: "forbidden", reason: `there is no account "${user}"` };
     const refused = objection({ definition, privileged: this.#rule.soleOwner === undefined });
     if (refused !== undefined) return { kind: "forbidden", reason: refused };
-    const excess = this.#excess(daemon, definition, account);
+    const excess = this.#excess(daemon, definition, account, drainingOf(daemon));
     if (excess) return excess;
     const nginxGroup = policy.settings.nginxGroup;
     return { definition, fingerprint, account, logDirectory: `${paths.logs}/${daemon.key.name}`, nginxGroup };
   }
 
-  /** Why this owner may run no daemons at all, if they may not. */
+  /** Why this account may run no daemons; undefined where it may. */
   #exclusion(owner: string): Block | undefined {
     if (ownersOf(this.#rule).includes(owner)) return undefined;
     const reason = `the policy does not let ${owner} run daemons; root grants it in [runs_as]`;
     return { kind: "forbidden", reason, bans: "owner" };
   }
 
-  /** Why a daemon of this owner may not run as `user`, if it may not. */
+  /** Why a daemon of this owner must not run as `user`; undefined where it may. */
   #refusal(owner: string, user: string): Block | undefined {
     const { policy, soleOwner } = this.#rule;
     if (soleOwner !== undefined && user !== soleOwner) {
@@ -85,13 +89,16 @@ export class Admission {
     return allowed ? undefined : { kind: "forbidden", reason: `it may not run as "${user}": ${because}` };
   }
 
-  /** Why it goes beyond what its owner may have, or its limits would not hold, if that is so. */
-  #excess(daemon: Daemon, own: Definition, user: Account): Block | undefined {
-    const reason = this.#crowded(daemon) ?? this.manifold(daemon, own.instances) ?? this.#loose(daemon, own, user);
+  /** Why it exceeds its owner's budget, or its limits would not be enforced; undefined where neither is so. */
+  #excess(daemon: Daemon, own: Definition, user: Account, draining: number): Block | undefined {
+    const reason =
+      this.#crowded(daemon) ??
+      this.excessInstances(daemon, own.instances, draining) ??
+      this.#unenforced(daemon, own, user);
     return reason === undefined ? undefined : { kind: "forbidden", reason };
   }
 
-  /** Why it is one too many of its owner's; those that were found first come first. */
+  /** Why it exceeds the number of daemons that its owner may have. Those that were found first count first. */
   #crowded(daemon: Daemon): string | undefined {
     const owner = daemon.key.owner.name;
     const { daemons } = this.#rule.policy.budget(owner);
@@ -101,17 +108,18 @@ export class Admission {
     return `${owner} may have ${daemons.amount} daemons, and this is one more; root grants them in [limits], line ${daemons.line}`;
   }
 
-  /** Why that many instances of it are more than its owner may have, if they are. */
-  manifold(daemon: Daemon, size: number): string | undefined {
+  /** Why that many instances of it exceed what its owner may have; undefined where they do not. */
+  excessInstances(daemon: Daemon, size: number, draining = drainingOf(daemon)): string | undefined {
     const owner = daemon.key.owner.name;
     const others = this.#ofOwner(owner).filter((other) => other !== daemon && !other.state.block);
     const taken = others.reduce((sum, other) => sum + other.size, 0);
-    if (size === 1 || taken + size <= MOST_INSTANCES) return undefined;
-    return `${owner}'s daemons may have ${MOST_INSTANCES} instances together, and the others have ${taken}; ask for fewer`;
+    if (size === 1 || taken + draining + size <= MOST_INSTANCES) return undefined;
+    const rest = draining === 0 ? "" : `, and ${draining} of this one are draining`;
+    return `the daemons of ${owner} may have ${MOST_INSTANCES} instances together; the others have ${taken}${rest}: request fewer`;
   }
 
-  /** Why its limits are not as strict as the policy wants them. */
-  #loose(daemon: Daemon, own: Definition, user: Account): string | undefined {
+  /** Why its limits are not enforced as strictly as the policy demands. */
+  #unenforced(daemon: Daemon, own: Definition, user: Account): string | undefined {
     if (this.#rule.policy.settings.strictLimits !== "yes") return undefined;
     const budget = budgetAllowance(this.#rule.policy.budget(daemon.key.owner.name));
     return strictObjection(enforcement({ own, budget, launched: undefined, user }, this.#means), this.#means);

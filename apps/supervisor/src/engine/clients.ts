@@ -1,4 +1,4 @@
-/** Clients of a daemon: when they are admitted, when they wake it, and when it has been idle for long enough. */
+/** Clients of a daemon: when the socket admits them, when one wakes the daemon, and when the daemon is idle. */
 import { alive, isExpected } from "../core/lifecycle.ts";
 import type { Terms } from "../core/terms.ts";
 import { IdleTimer } from "./idle-timer.ts";
@@ -7,14 +7,14 @@ import type { InstanceSet } from "./instance-set.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { SharedResources } from "./shared-resources.ts";
 
-/** What it needs of the daemon. */
+/** What the handling of clients needs of the daemon. */
 export interface ClientsHost {
   readonly terms: Terms | undefined;
   readonly instances: InstanceSet;
   readonly shared: SharedResources;
   /** Whether a restart is replacing its instances at present. */
   readonly rolling: boolean;
-  /** A client waits at the socket of a daemon that is asleep. */
+  /** A client waits at the socket of the sleeping daemon. */
   connected(): void;
   /** No client has come for `idle-timeout`. */
   idle(): void;
@@ -35,7 +35,7 @@ export class Clients {
     });
   }
 
-  /** Admits clients as long as an instance will serve them, and wakes those that sleep when a client comes. */
+  /** Admits clients while an instance will serve them, and waits for a client while an instance is asleep. */
   publish(): void {
     const { instances, shared } = this.#host;
     const now = this.#clock.now();
@@ -49,7 +49,7 @@ export class Clients {
     });
   }
 
-  /** Starts to look for idleness, where that matters. */
+  /** Starts the idle timer, where the daemon can be idle. */
   watch(): void {
     this.#idleTimer.watch();
   }
@@ -66,22 +66,22 @@ export class Clients {
 
   #isBusy(): boolean | undefined {
     const { instances, shared, rolling } = this.#host;
-    const isVisited = rolling || shared.socket?.observe().touched;
-    const signs = isVisited ? [true] : instances.active().map((one) => one.serves());
+    const hadClient = rolling || shared.socket?.observe().touched;
+    const signs = hadClient ? [true] : instances.active().map((one) => one.serves());
     if (signs.includes(true)) this.mark();
     return signs.includes(true) || (signs.includes(undefined) ? undefined : false);
   }
 
   /**
-   * Counts the clients that came so far; from now on only later ones count.
-   * @param beginner has had no client, for its run is only about to start
+   * Counts the clients so far; from now on only later ones count.
+   * @param starting had no client: its run is about to start
    */
-  mark(beginner?: Instance): void {
+  mark(starting?: Instance): void {
     const { instances, shared } = this.#host;
     const { socket } = shared;
     if (!socket) return;
     for (const instance of instances.all()) {
-      if (instance !== beginner && alive(instance.state)) instance.noteClients();
+      if (instance !== starting && alive(instance.state)) instance.noteClients();
     }
     socket.mark();
     for (const instance of instances.all()) instance.observeClients();

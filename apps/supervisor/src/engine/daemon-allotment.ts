@@ -1,17 +1,17 @@
-/** What a daemon may use of the machine, with the runs that live at present, and who enforces it. */
-import { type Allotment, ATTENDANTS, allot, type Crowd, widened } from "../core/allowance.ts";
+/** Limits of a daemon, with the runs that live at present, and what enforces them. */
+import { type Allotment, ATTENDANTS, allot, allowanceOf, type Crowd, widened } from "../core/allowance.ts";
 import { budgetAllowance } from "../core/budget.ts";
 import type { Definition } from "../core/definition.ts";
 import { enforcement, type Held as Limit, type Means } from "../core/enforcement.ts";
 import { alive } from "../core/lifecycle.ts";
-import { hasStandby, type Terms } from "../core/terms.ts";
+import { hasStandby, sameDefinition, type Terms } from "../core/terms.ts";
 import type { Instance } from "./instance.ts";
 import type { OwnerContext } from "./owner-context.ts";
 
-/** What it needs of the daemon. */
+/** What the limits depend on. */
 export interface AllotmentHost {
   readonly terms: Terms | undefined;
-  /** How many instances it is to have. */
+  /** Desired number of instances. */
   readonly size: number;
   readonly ownerContext: Pick<OwnerContext, "budget">;
   readonly means: Means;
@@ -25,7 +25,7 @@ const crowd = (host: AllotmentHost, definition: Definition): Crowd => {
   return { runs, size: host.size, spares: spares + attendants };
 };
 
-/** Limits at each level of its cgroups. */
+/** The limits at each level of its cgroups. */
 export const allotmentOf = (host: AllotmentHost, { definition }: Terms): Allotment =>
   allot(budgetAllowance(host.ownerContext.budget), definition, crowd(host, definition));
 
@@ -35,11 +35,17 @@ export const memoryLimitOf = (host: AllotmentHost): number | undefined => {
   return definition && widened(definition, crowd(host, definition)).memory;
 };
 
-/** Who enforces its limits, and its owner's. */
+/** Its limits and its owner's, and what enforces them. */
 export const limitsOf = (host: AllotmentHost): readonly Limit[] => {
   const { terms, means } = host;
   if (!terms) return [];
   const launched = host.instances().find((one) => one.launched)?.launched;
   const budget = budgetAllowance(host.ownerContext.budget);
   return enforcement({ own: terms.definition, budget, launched, user: terms.account }, means);
+};
+
+/** Terms with the limits of others. Where that makes the definitions equal, with their fingerprint too. */
+export const relimited = (terms: Terms, { definition, fingerprint }: Terms): Terms => {
+  const limited = { ...terms.definition, ...allowanceOf(definition) };
+  return { ...terms, definition: limited, ...(sameDefinition(limited, definition) && { fingerprint }) };
 };

@@ -1,47 +1,158 @@
 import { describe, expect, test } from "vitest";
-import { DEFAULTS, type Definition } from "../core/definition.ts";
-import type { Terms } from "../core/terms.ts";
-import { Daemon } from "./daemon.ts";
-import type { OwnerContext } from "./owner-context.ts";
-import { fakePorts } from "./ports/ports.fake.ts";
-
-const owner = { name: "alice", uid: 1001, gid: 1001, home: "/home/alice", shell: "/bin/sh" };
-const ownerContext: OwnerContext = {
-  budget: {},
-  earliest: (now) => now,
-  restarted: () => undefined,
-  logShare: () => undefined,
-};
-
-const scene = (definition: Partial<Definition> = {}) => {
-  const ports = fakePorts();
-  const file = ports.confs.write("alice", "web", definition);
-  const daemon = new Daemon({ owner, name: "web" }, file, ports, () => undefined, ownerContext);
-  const terms: Terms = {
-    definition: { ...DEFAULTS, start: "exec program", ...definition },
-    fingerprint: file.fingerprint,
-    account: owner,
-    logDirectory: "/home/alice/.daemon-manager/logs/web",
-    nginxGroup: "nginx",
-  };
-  return { ports, daemon, terms };
-};
+import { Scene } from "./scene.fake.ts";
 
 describe("a daemon", () => {
-  test("starts, reports that it runs, and stops", async () => {
-    const { ports, daemon, terms } = scene();
-    daemon.offer(terms);
-    const since = daemon.runs();
-    daemon.feed({ type: "start" });
-    const up = daemon.outcome("up", since);
-    await ports.clock.advance(200);
-    expect(await up).toEqual({ ok: true });
+  test("starts, runs once it has settled, and stops", async () => {
+    const scene = new Scene();
+    const daemon = await scene.load("web", { autostart: false });
+    const start = scene.supervisor.start(daemon);
+    expect(daemon.state.phase).toBe("starting");
+    expect(await scene.after(200, start)).toEqual({ ok: true });
     expect(daemon.state.phase).toBe("running");
-    daemon.feed({ type: "stop" });
-    const down = daemon.outcome("down", daemon.runs());
-    await ports.clock.advance(200);
-    expect(await down).toEqual({ ok: true });
-    expect(daemon.state.phase).toBe("stopped");
-    expect(ports.runs.live).toEqual([]);
+    expect(await scene.after(200, scene.supervisor.stop(daemon))).toEqual({ ok: true });
+    expect([daemon.state.phase, daemon.pid, scene.ports.runs.live]).toEqual(["stopped", 0, []]);
+  });
+
+  test("restarts with a growing delay after consecutive failures, and from 0 after a stop", async () => {
+    const scene = new Scene();
+    const daemon = await scene.load("web");
+    const delays: number[] = [];
+    for (let crash = 0; crash < 5; crash += 1) {
+      scene.ports.runs.latest.end({ code: 1 });
+      await scene.ports.clock.advance(2);
+      delays.push((daemon.state.deadline ?? 0) - scene.ports.clock.now());
+      await scene.ports.clock.advance(2000);
+    }
+    expect(delays.slice(1)).toEqual([199, 399, 799, 1599]);
+    await scene.after(200, scene.supervisor.stop(daemon));
+    expect(daemon.state).toMatchObject({ failures: 0, respawns: 0 });
+  });
+
+  test("fails after max-retries failed runs", async () => {
+    const scene = new Scene();
+    const daemon = await scene.load("web", { maxRetries: 1, output: "log" });
+    for (let crash = 0; crash < 2; crash += 1) {
+      scene.ports.runs.latest.end({ signal: "SIGSEGV" });
+      await scene.ports.clock.advance(200);
+    }
+    expect(daemon.state).toMatchObject({ phase: "failed", want: "up" });
+    expect(scene.ports.logs.current).toBeUndefined();
+  });
+
+  test("is not restarted after exit code 100, until a start is requested", async () => {
+    const scene = new Scene();
+    const daemon = await scene.load("web");
+    scene.ports.runs.latest.end({ code: 100 });
+    await scene.ports.clock.advance(60_000);
+    expect(daemon.state.phase).toBe("failed");
+    expect(await scene.after(200, scene.supervisor.start(daemon))).toEqual({ ok: true });
+  });
+
+  test("shows the phase of its most alive instance", async () => {
+    const scene = new Scene();
+    const daemon = await scene.load("web", { listen: "fastcgi", instances: 2, maxRetries: 0 });
+    scene.ports.runs.all[0]?.end({ code: 1 });
+    await scene.ports.clock.advance(200);
+    expect(daemon.instances().map(({ state }) => state.phase)).toEqual(["failed", "running"]);
+    expect([daemon.state.phase, daemon.pid, daemon.representative.key.instance]).toEqual([
+      "running",
+      scene.ports.runs.all[1]?.pid,
+      2,
+    ]);
+  });
+
+  test("reports what its instances use, and signals their main processes", async () => {
+    const scene = new Scene();
+    const daemon = await scene.load("web", { listen: "fastcgi", instances: 2 });
+    expect(daemon.signal(1)).toBe(true);
+    expect(scene.ports.runs.live.map(({ received }) => received)).toEqual([["main 1"], ["main 1"]]);
+    expect(daemon.instances().map((one) => [one.usage()?.processes, one.size(0)])).toEqual([
+      [1, 1 << 20],
+      [1, 1 << 20],
+    ]);
+    await scene.after(200, scene.supervisor.stop(daemon));
+    expect(daemon.signal(1)).toBe(false);
+    expect(daemon.instances().map((one) => [one.usage(), one.size(0), one.serves()])).toEqual([
+      [undefined, undefined, false],
+      [undefined, undefined, false],
+    ]);
+  });
+
+  test("names the cgroups that it uses", async () => {
+    const scene = new Scene();
+    const daemon = await scene.load("web", { listen: "fastcgi", output: "log/run" });
+    expect(daemon.groups()).toEqual(["/cgroup/alice/web.d/log", "/cgroup/alice/web.d/1", "/cgroup/alice/web.d/2"]);
+    scene.ports.limits.groups = false;
+    expect((await scene.load("other", { output: "log/run" })).groups()).toEqual([]);
+  });
+});
+
+describe("the limits of a daemon", () => {
+  test("a daemon without terms has no limits, and stays as it is when limits change", async () => {
+    const scene = new Scene();
+    const daemon = await scene.load("web", { user: "bob" });
+    expect([daemon.limits, daemon.memoryLimit, daemon.logDirectory]).toEqual([[], undefined, undefined]);
+    daemon.allot();
+    expect(scene.ports.limits.applied).toEqual([]);
+  });
+
+  test("a daemon has room for each live run, and no more once one has ended", async () => {
+    const scene = new Scene();
+    const daemon = await scene.load("web", { listen: "fastcgi", memory: 10 << 20 });
+    const restart = scene.supervisor.restart(daemon);
+    await scene.ports.clock.advance(500);
+    expect(daemon.memoryLimit).toBe(20 << 20);
+    await scene.after(2000, restart);
+    expect(daemon.memoryLimit).toBe(10 << 20);
+    expect(scene.ports.limits.applied.at(-1)?.allotment.daemon).toContainEqual(["memory.max", `${10 << 20}`]);
+  });
+
+  test("an error while limits are narrowed does not disturb the remaining runs", async () => {
+    const scene = new Scene();
+    const daemon = await scene.load("web", { listen: "fastcgi", instances: 2 });
+    scene.ports.runs.latest.end({ code: 1 });
+    await scene.ports.clock.advance(200);
+    scene.ports.runs.latest.end({ code: 1 });
+    scene.ports.limits.error = new Error("EBUSY");
+    await scene.ports.clock.advance(50);
+    expect([scene.ports.limits.error, daemon.instances()[1]?.state.phase]).toEqual([undefined, "coolingdown"]);
+    await scene.ports.clock.advance(500);
+    expect(daemon.instances().map(({ state }) => state.phase)).toEqual(["running", "running"]);
+  });
+
+  test("a changed budget applies to live runs, and an error waits for the next launch", async () => {
+    const scene = new Scene();
+    await scene.load("web");
+    scene.reload({ limits: { alice: { memory: 32 << 20 } } });
+    expect(scene.ports.limits.applied.at(-1)?.allotment.owner).toContainEqual(["memory.max", `${32 << 20}`]);
+    scene.ports.limits.error = new Error("EBUSY");
+    scene.reload({ limits: { alice: { memory: 64 << 20 } } });
+    expect(scene.daemon("web").state.phase).toBe("running");
+  });
+
+  test("a standby launch is prepared again where rlimits replace cgroups and the limits change", async () => {
+    const scene = new Scene();
+    scene.ports.limits.means = { controllers: new Set(), why: "no cgroups" };
+    await scene.load("web", { listen: "fastcgi", processes: 10 });
+    const [before] = scene.ports.runs.standbys;
+    scene.ports.confs.write("alice", "web", { listen: "fastcgi", processes: 20 });
+    scene.rescan();
+    const [after] = scene.ports.runs.standbys;
+    expect(before).toBeDefined();
+    expect(after?.signature).not.toBe(before?.signature);
+    scene.ports.runs.latest.end({ code: 1 });
+    await scene.ports.clock.advance(300);
+    expect(scene.daemon("web").state.phase).toBe("running");
+  });
+
+  test("limits show what enforces them, and that a run started with others", async () => {
+    const scene = new Scene();
+    scene.ports.limits.means = { controllers: new Set(), why: "no cgroups" };
+    const daemon = await scene.load("web", { processes: 10 });
+    scene.ports.confs.write("alice", "web", { processes: 20 });
+    scene.rescan();
+    expect(daemon.limits).toMatchObject([{ key: "processes", value: "20", by: "rlimit", pending: true }]);
+    expect(daemon.changed).toBe(true);
+    expect(daemon.means.why).toBe("no cgroups");
   });
 });

@@ -1,27 +1,22 @@
-/** One daemon: its instances, how many there are, and what happens to all of them together. */
-import { type Allotment, allowanceOf } from "../core/allowance.ts";
+/** One daemon: its instances, their number, and the requests and events that concern all of them. */
 import type { DaemonKey } from "../core/daemon-key.ts";
 import { isHeld } from "../core/definition.ts";
 import type { Held as Limit, Means } from "../core/enforcement.ts";
-import { alive, type Event, type State } from "../core/lifecycle.ts";
-import { type AccountBase, groupIds } from "../core/policy-rules.ts";
+import { alive, type Block, type Event, type State } from "../core/lifecycle.ts";
+import type { AccountBase } from "../core/policy-rules.ts";
 import type { HostStanding } from "../core/site.ts";
-import { sameDefinition, type Terms } from "../core/terms.ts";
-import { Clients, type ClientsHost } from "./clients.ts";
-import { allotmentOf, limitsOf, memoryLimitOf } from "./daemon-allotment.ts";
-import { Instance, type InstanceHost } from "./instance.ts";
-import { InstanceSet } from "./instance-set.ts";
+import type { Terms } from "../core/terms.ts";
+import { hasSameGroups, renewedKey, renewedTerms } from "./accounts.ts";
+import { allotmentOf, limitsOf, memoryLimitOf, relimited } from "./daemon-allotment.ts";
+import { DaemonParts, type DaemonPorts } from "./daemon-parts.ts";
+import type { Instance } from "./instance.ts";
 import type { OwnerContext } from "./owner-context.ts";
 import type { FoundFile } from "./ports/conf-source.ts";
 import type { DaemonLimits } from "./ports/limits.ts";
 import type { LogLoss } from "./ports/logs.ts";
-import type { Ports } from "./ports/ports.ts";
 import type { Attendant, ProcessIdentity } from "./ports/runs.ts";
-import { Restart, type RestartHost } from "./restart.ts";
 import { reopenShared, resumeInstances } from "./resume.ts";
-import { rlimited } from "./rlimited.ts";
-import { SharedResources } from "./shared-resources.ts";
-import { type Ending, type Runs, Waiters } from "./waiters.ts";
+import { type Outcome, type Runs, Waiters } from "./waiters.ts";
 
 /** Observes each step of an instance's state machine. */
 export type TransitionListener = (
@@ -33,39 +28,33 @@ export type TransitionListener = (
   reason?: string,
 ) => void;
 
-/** What a daemon needs of the world. */
-export type DaemonPorts = Omit<Ports, "confs">;
-
-/** A daemon that the supervisor knows. Its file may be wrong, and it may not be allowed to run: the state says so. */
+/** A daemon that the supervisor knows. Its conf file may be invalid or forbidden: then its state says so. */
 export class Daemon {
   #key: DaemonKey;
   readonly id: string;
-  /** The file as last read. */
+  /** Its conf file as last read. */
   file: FoundFile;
-  /** Whether the file is gone: the daemon is dropped when it has stopped. */
+  /** Whether it is dropped when it has stopped, because its conf file is missing or its exit was requested. */
   removed = false;
   /** Its sites, as the publisher last found them. */
   hosts: readonly HostStanding[] = [];
-  /** What its runs are to be made of from now on. */
+  /** Terms of its next runs. */
   terms: Terms | undefined;
   readonly ownerContext: OwnerContext;
-  /** How many instances `scale` set, if it did. */
+  /** Number of instances that `scale` set; undefined where it did not. */
   #scale: number | undefined;
-  /** How many it had under an earlier supervisor, until it starts again. */
+  /** Number of instances under an earlier supervisor, until the next start. */
   #former: number | undefined;
   readonly #ports: DaemonPorts;
   readonly #onTransition: TransitionListener;
   readonly #limits: DaemonLimits;
-  readonly #instances: InstanceSet;
-  readonly #shared: SharedResources;
-  readonly #clients: Clients;
-  readonly #restart: Restart;
+  readonly #parts: DaemonParts;
   readonly #waiters = new Waiters();
-  /** Main processes that an earlier supervisor recorded, while it resumes. */
+  /** Main processes that an earlier supervisor recorded, during `resume`. */
   #recorded: readonly ProcessIdentity[] = [];
   #oomKilled = 0;
 
-  /** @param closing resolves when a former daemon of this name has closed its log */
+  /** @param closing resolves when a former daemon of the same name has closed its log */
   constructor(
     key: DaemonKey,
     file: FoundFile,
@@ -82,107 +71,68 @@ export class Daemon {
     this.ownerContext = ownerContext;
     this.#limits = ports.limits.daemon(key);
     const daemon = this;
-    const host: InstanceHost = {
-      open: (terms, stage) => this.#shared.open(terms, stage),
-      markClients: (beginner) => this.#clients.mark(beginner),
-      hasCompany: (one) => this.instances().some((other) => other !== one && alive(other.state)),
-      stepped: (instance, event, before, after) => this.#stepped(instance, event, before, after),
-      waits: () => this.#answer(),
-      settleLog: () => this.#shared.settleLog(() => this.instances().every(({ pid }) => pid === 0)),
-      logTrace: () => this.#shared.logTrace,
-      get scale() {
-        return daemon.#scale;
-      },
-      get size() {
-        return daemon.size;
-      },
-      ownerContext,
-      limits: this.#limits,
-      allotment: (terms) => this.#allotment(terms),
-      limited: (terms) => rlimited(terms, daemon.key.owner, ownerContext, ports.limits.means),
-    };
-    this.#shared = new SharedResources(
+    this.#parts = new DaemonParts(
       ports,
       {
         get key() {
           return daemon.key;
         },
-        limits: this.#limits,
-        leaders: () => [...this.#recorded, ...this.instances().flatMap(({ run }) => run?.trace.leader ?? [])],
-        logShare: () => ownerContext.logShare(),
-        limited: host.limited,
-        discard: () => {
-          for (const instance of this.instances()) instance.discard();
+        get terms() {
+          return daemon.terms;
         },
-        logChanged: () => this.#instances.remember(),
+        set terms(terms) {
+          daemon.terms = terms;
+        },
+        get scale() {
+          return daemon.#scale;
+        },
+        get size() {
+          return daemon.size;
+        },
+        get recorded() {
+          return daemon.#recorded;
+        },
+        ownerContext,
+        limits: this.#limits,
+        stepped: (instance, event, before, after) => this.#stepped(instance, event, before, after),
+        rolledBack: (candidate, reason) =>
+          onTransition(this, candidate, "rollback", candidate.state, candidate.state, reason),
+        answer: () => this.#answer(),
+        feed: (event) => this.feed(event),
+        runs: () => this.runs(),
+        outcome: (desired, since) => this.outcome(desired, since),
+        forgetFormerSize: () => {
+          this.#former = undefined;
+        },
       },
       closing,
     );
-    this.#instances = new InstanceSet(
-      (number, latestRun) => {
-        const instanceKey = { ...this.key, instance: number };
-        return new Instance(instanceKey, this.terms, latestRun, ports, host);
-      },
-      () => this.size,
-    );
-    const parts: ClientsHost & RestartHost = {
-      get terms() {
-        return daemon.terms;
-      },
-      set terms(terms) {
-        daemon.terms = terms;
-      },
-      get rolling() {
-        return daemon.rolling;
-      },
-      instances: this.#instances,
-      shared: this.#shared,
-      connected: () => this.feed({ type: "connection" }),
-      idle: () => this.feed({ type: "idle" }),
-      runs: () => this.runs(),
-      outcome: (wish, since) => this.outcome(wish, since),
-      forgetFormerSize: () => {
-        this.#former = undefined;
-      },
-      rolledBack: (candidate, reason) =>
-        this.#onTransition(this, candidate, "rollback", candidate.state, candidate.state, reason),
-    };
-    this.#clients = new Clients(ports.clock, parts);
-    this.#restart = new Restart(ports.clock, parts);
   }
 
   get key(): DaemonKey {
     return this.#key;
   }
 
-  /** Takes its accounts as they are now; they have the same uids. Its next runs get their groups and homes. */
+  /** Takes over changed accounts of the same uids: its next runs get their groups and homes. */
   refresh(accounts: AccountBase, former: AccountBase): void {
-    const { users } = accounts;
-    const owner = users.get(this.#key.owner.name);
-    if (owner) this.#key = { ...this.#key, owner };
-    const renewed = (terms: Terms | undefined): Terms | undefined => {
-      const account = terms && users.get(terms.account.name);
-      return terms && account?.uid === terms.account.uid ? { ...terms, account } : terms;
-    };
-    this.terms = renewed(this.terms);
+    this.#key = renewedKey(this.#key, accounts);
+    this.terms = renewedTerms(this.terms, accounts);
     for (const instance of this.instances()) {
-      if (owner) instance.key = { ...instance.key, owner };
-      const { account } = instance.terms ?? {};
-      instance.terms = renewed(instance.terms);
-      const now = instance.terms?.account;
-      const isSame = account && now && String(groupIds(now, accounts)) === String(groupIds(account, former));
-      // A standby launch has become the account already, with the groups that it had.
-      if (!isSame) instance.discard();
+      const account = instance.terms?.account;
+      instance.key = renewedKey(instance.key, accounts);
+      instance.terms = renewedTerms(instance.terms, accounts);
+      // A standby launch runs as the account already, with the former groups.
+      if (!hasSameGroups(instance.terms?.account, accounts, account, former)) instance.discard();
     }
   }
 
-  /** Its instances in the order of their numbers, retiring ones included. */
+  /** Its instances by number, retiring ones included. */
   instances(): readonly Instance[] {
-    return this.#instances.all();
+    return this.#parts.instances.all();
   }
-  /** The instance whose state is the daemon's. */
+  /** The instance whose state is shown as the daemon's. */
   get representative(): Instance {
-    return this.#instances.representative();
+    return this.#parts.instances.representative();
   }
   get state(): State {
     return this.representative.state;
@@ -190,9 +140,17 @@ export class Daemon {
   get pid(): number {
     return this.representative.pid;
   }
-  /** Whether its file differs from what a run of it was made of. */
+  /** Whether an active instance has a live run. */
+  get lives(): boolean {
+    return this.#parts.instances.active().some(({ state }) => alive(state));
+  }
+  /** Why its active instances must not run; undefined where they may. */
+  get block(): Block | undefined {
+    return this.#parts.instances.active().find(({ state }) => state.block)?.state.block;
+  }
+  /** Whether a restart would apply changes of its conf file. */
   get changed(): boolean {
-    return this.#instances
+    return this.#parts.instances
       .active()
       .some(
         ({ state, terms }) =>
@@ -201,39 +159,39 @@ export class Daemon {
           (terms.fingerprint !== this.file.fingerprint || this.limits.some(({ pending }) => pending)),
       );
   }
-  /** What its launch waits for, in words; "" where it does not. */
+  /** What its launch waits for, in words; "" where it does not wait. */
   get waiting(): string {
-    return this.#instances.active().find(({ waiting }) => waiting !== "")?.waiting ?? "";
+    return this.#parts.instances.active().find(({ waiting }) => waiting !== "")?.waiting ?? "";
   }
   get socketPath(): string {
-    return this.#shared.path;
+    return this.#parts.shared.path;
   }
-  /** Directory of its log's files, wherever it has one. */
+  /** Directory of its log's files; undefined where it has none. */
   get logDirectory(): string | undefined {
     return this.terms?.logDirectory;
   }
   /** Lines of its output that were not logged. */
   get logLoss(): LogLoss {
-    return this.#shared.loss;
+    return this.#parts.shared.loss;
   }
-  /** Runs of it that were ended because they were out of memory. */
+  /** Number of its runs that ended because they were out of memory. */
   get oomKilled(): number {
     return this.#oomKilled;
   }
-  /** Whether a restart is replacing its instances at present. */
+  /** Whether a rolling restart is under way. */
   get rolling(): boolean {
-    return this.#restart.rolling !== undefined;
+    return this.#parts.restart.rolling !== undefined;
   }
-  /** The terms of the runs that serve at present: the former ones, as long as a restart may still roll back to them. */
+  /** Serving terms: the former ones while a rolling restart may roll back to them. */
   get serving(): Terms | undefined {
-    const { rolling } = this.#restart;
+    const { rolling } = this.#parts.restart;
     return rolling && !rolling.isServing ? rolling.former : this.terms;
   }
-  /** How many instances it is to have. */
+  /** Desired number of instances. */
   get size(): number {
     return this.#scale ?? this.#former ?? this.terms?.definition.instances ?? 1;
   }
-  /** Who enforces its limits, and its owner's. */
+  /** Its limits and its owner's, and what enforces them. */
   get limits(): readonly Limit[] {
     return limitsOf(this);
   }
@@ -244,10 +202,10 @@ export class Daemon {
   get memoryLimit(): number | undefined {
     return memoryLimitOf(this);
   }
-  /** Tenant's programs that live and belong to none of its runs. */
+  /** Live programs of the tenant that belong to none of its runs. */
   attendants(): readonly Attendant[] {
     const finishing = this.instances().flatMap(({ slot }) => slot.finishing() ?? []);
-    return [...(this.#shared.attendant ? [this.#shared.attendant] : []), ...finishing];
+    return [...(this.#parts.shared.attendant ? [this.#parts.shared.attendant] : []), ...finishing];
   }
   /** cgroups that it uses. */
   groups(): readonly string[] {
@@ -255,105 +213,100 @@ export class Daemon {
     return [...(logger === undefined ? [] : [logger]), ...this.instances().flatMap(({ slot }) => slot.groups())];
   }
 
-  #allotment(terms: Terms): Allotment {
-    return allotmentOf(this, terms);
-  }
-
-  /** Enforces the limits as they are now, those of its owner included, for its runs and its next ones. */
+  /** Enforces its present limits and its owner's, for its runs and its next ones. @throws errno errors */
   allot(): void {
     if (!this.terms || !alive(this.state)) return;
-    this.#limits.apply(this.#allotment(this.terms));
+    this.#limits.apply(allotmentOf(this, this.terms));
     const { controllers } = this.means;
-    // Where rlimits are part of the launch, a standby launch has the former ones.
+    // Where rlimits replace a controller, a standby launch has the former ones.
     if (controllers.has("memory") && controllers.has("pids")) return;
     for (const instance of this.instances()) instance.refresh();
   }
 
-  /** Enforces the limits of other terms, as far as that needs no restart. */
-  relimit({ definition, fingerprint }: Terms): void {
-    const changed = (terms: Terms): Terms => {
-      const limited = { ...terms.definition, ...allowanceOf(definition) };
-      return { ...terms, definition: limited, ...(sameDefinition(limited, definition) && { fingerprint }) };
-    };
+  /** Enforces the limits of other terms, as far as that needs no restart. @throws errno errors */
+  relimit(next: Terms): void {
+    const changed = (terms: Terms): Terms => relimited(terms, next);
     this.terms &&= changed(this.terms);
-    this.#restart.rolling?.relimit(changed);
+    this.#parts.restart.rolling?.relimit(changed);
     for (const instance of this.instances()) instance.terms &&= changed(instance.terms);
     this.allot();
   }
 
-  /** Gives an event to every active instance. */
+  /** Feeds an event to every active instance; `stop` to retiring ones too. */
   feed(event: Exclude<Event, { run: number }>): void {
     if (event.type === "stop") {
       this.#scale = undefined;
       this.#former = undefined;
-      this.#restart.abandon("it was asked to stop meanwhile");
+      this.#parts.restart.abandon("a stop was requested meanwhile");
       for (const instance of this.instances()) instance.feed(event);
-      this.#instances.fit();
+      this.#parts.instances.fit();
       return;
     }
-    const begins = event.type === "start" || event.type === "once";
-    // A restart under way has one more than there are to be.
-    if (begins && !this.rolling) this.#instances.fit();
-    for (const instance of this.#instances.active()) instance.feed(event);
+    const starts = event.type === "start" || event.type === "once";
+    // A rolling restart has one instance more than the size.
+    if (starts && !this.rolling) this.#parts.instances.fit();
+    for (const instance of this.#parts.instances.active()) instance.feed(event);
   }
 
-  /** The latest run of each instance, for `outcome`. */
+  /** Number of the latest run of each instance, for `outcome`. */
   runs(): Runs {
     return new Map(this.instances().map(({ key, state }) => [key.instance, state.run]));
   }
 
-  /** Resolves when the requested state is reached, or cannot be. `since`: the runs before the request. */
-  outcome(wish: "up" | "down", since: Runs): Promise<Ending> {
-    const ending = this.#waiters.wait(wish, since);
+  /** Resolves when the desired state is reached or cannot be reached. @param since the runs before the request */
+  outcome(desired: "up" | "down", since: Runs): Promise<Outcome> {
+    const outcome = this.#waiters.wait(desired, since);
     this.#answer();
-    return ending;
+    return outcome;
   }
 
   /**
-   * Sets what the next runs are to be made of. While none lives, what they need is opened at once; a daemon for which that
-   * fails is blocked, and false returned.
+   * Sets the terms of the next runs. While no run lives, opens the socket at once; where that fails, blocks the daemon and
+   * returns false.
    */
   offer(terms: Terms): boolean {
     this.terms = terms;
     if (alive(this.state)) {
-      // A run that is ending no longer needs what it was made of.
-      if (this.state.phase === "stopping") for (const instance of this.#instances.active()) instance.terms = terms;
+      // Runs that serve keep their terms.
+      for (const instance of this.#parts.instances.active()) {
+        if (!isServing(instance.state) || !instance.terms) instance.terms = terms;
+      }
       return true;
     }
     for (const instance of this.instances()) instance.terms = terms;
     this.#former = undefined;
     try {
-      this.#shared.openSockets(terms);
-      this.#instances.fit();
-      this.#clients.publish();
+      this.#parts.shared.openSockets(terms);
+      this.#parts.instances.fit();
+      this.#parts.clients.publish();
     } catch (error) {
       const reason = `publishing its socket: ${error instanceof Error ? error.message : String(error)}`;
       this.feed({ type: "block", block: { kind: "invalid", reason } });
       return false;
     }
-    // No client would wake it any more.
+    // A daemon that no longer starts on demand would never be woken.
     if (this.state.phase === "asleep" && !terms.definition.ondemand) this.feed({ type: "start" });
     return true;
   }
 
-  /** Ends its runs and starts others, of what was offered last: one by one where it listens, unless its file says no. */
-  restart(former: Terms | undefined): Promise<Ending> {
-    return this.#restart.begin(former);
+  /** Replaces its runs by runs of the terms offered last: see restart.ts. @param former terms of the present runs */
+  restart(former: Terms | undefined): Promise<Outcome> {
+    return this.#parts.restart.begin(former);
   }
 
-  /** Changes the number of its instances: the highest numbers end, others start. Resolves when that is done. */
-  scale(size: number): Promise<Ending> {
+  /** Changes the number of its instances: the highest numbers retire, or new ones start. Resolves when that is done. */
+  scale(size: number): Promise<Outcome> {
     const since = this.runs();
-    const { want } = this.state;
+    const desired = this.#parts.instances.desired();
     this.#scale = size;
-    this.#instances.even();
-    this.#instances.remember();
-    return this.outcome(want, since);
+    this.#parts.instances.even();
+    this.#parts.instances.remember();
+    return this.outcome(desired, since);
   }
 
   /**
-   * Continues from where an earlier supervisor left, with its runs, as far as they still live. False when it left nothing.
-   * @param terms what its file says now, if it may run
+   * Continues from the records of an earlier supervisor, with the runs that still live. False when there is none to continue.
+   * @param terms by its present conf file; undefined where it must not run
    */
   resume(terms: Terms | undefined): boolean {
     const records = this.#ports.records.recall(this.key);
@@ -363,15 +316,15 @@ export class Daemon {
     this.#scale = first.scale;
     this.#former = first.size;
     const all = [...records.values()];
-    this.#shared.resumeLog(all.find(({ log }) => log?.logger)?.log ?? first.log);
+    this.#parts.shared.resumeLog(all.find(({ log }) => log?.logger)?.log ?? first.log);
     this.#recorded = all.flatMap(({ run }) => run?.leader ?? []);
-    // A record is written again only when its run has been adopted: the run is found by its record.
-    const common = reopenShared(this.#shared, all, terms);
-    const isFound = resumeInstances(this.#instances, records, terms, common, () => this.size);
+    // A record is written again only when its run has been adopted: the record is what finds the run.
+    const resources = reopenShared(this.#parts.shared, all, terms);
+    const isFound = resumeInstances(this.#parts.instances, records, terms, resources, () => this.size);
     this.#recorded = [];
     this.#narrow();
-    this.#clients.publish();
-    this.#clients.watch();
+    this.#parts.clients.publish();
+    this.#parts.clients.watch();
     return isFound;
   }
 
@@ -380,15 +333,15 @@ export class Daemon {
     return this.instances().filter((instance) => instance.signal(signal)).length > 0;
   }
 
-  /** Gives up what it holds. It must have stopped. */
+  /** Closes what it holds; answers its waiters. It must have stopped. */
   async close(): Promise<void> {
-    this.#restart.abandon("it is dropped");
+    this.#parts.restart.abandon("the daemon was removed");
     this.#answer();
-    this.#waiters.abandon("it is dropped");
-    this.#clients.end();
+    this.#waiters.abandon("the daemon was removed");
+    this.#parts.clients.end();
     for (const instance of this.instances()) instance.close();
-    this.#shared.closeSockets();
-    await this.#shared.closeLog();
+    this.#parts.shared.closeSockets();
+    await this.#parts.shared.closeLog();
   }
 
   #stepped(instance: Instance, event: Event["type"], before: State, after: State): void {
@@ -396,33 +349,33 @@ export class Daemon {
     if (hasEnded) this.#reopen();
     this.#onTransition(this, instance, event, before, after);
     if (event === "exited" && after.last !== before.last && after.last?.exit.how === "memory") this.#oomKilled += 1;
-    if (before.phase !== after.phase && after.phase === "running") this.#shared.socket?.widen();
-    if (instance.retiring) this.#instances.dropEnded(instance);
+    if (before.phase !== after.phase && after.phase === "running") this.#parts.shared.socket?.widen();
+    if (instance.retiring) this.#parts.instances.dropEnded(instance);
     if (hasEnded) this.#narrow();
-    this.#clients.publish();
-    this.#clients.watch();
-    if (this.instances().every(({ state, pid }) => isResting(state) && pid === 0)) void this.#shared.closeLog();
+    this.#parts.clients.publish();
+    this.#parts.clients.watch();
+    if (this.instances().every(({ state, pid }) => isResting(state) && pid === 0)) void this.#parts.shared.closeLog();
     this.#answer();
-    this.#restart.rolling?.advance();
+    this.#parts.restart.rolling?.advance();
   }
 
-  /** A run that had kept its socket to itself has ended: clients are refused from now on, or wait. */
+  /** Holds the socket that an ended run had kept: from now on clients wait or are refused. */
   #reopen(): void {
-    if (!this.terms || !isHeld(this.terms.definition.listen) || alive(this.state) || this.#shared.socket) return;
+    if (!this.terms || !isHeld(this.terms.definition.listen) || alive(this.state) || this.#parts.shared.socket) return;
     try {
-      this.#shared.openSockets(this.terms);
+      this.#parts.shared.openSockets(this.terms);
     } catch {
-      // The next start meets the same trouble, and reports it.
+      // The next start meets the same error and reports it.
     }
   }
 
-  /** One run less: its room goes with it. */
+  /** Enforces the limits for one run less. */
   #narrow(): void {
     if (!this.terms || !alive(this.state)) return;
     try {
-      this.#limits.apply(this.#allotment(this.terms));
+      this.#limits.apply(allotmentOf(this, this.terms));
     } catch {
-      // The next launch sets the same limits, and reports what prevents that.
+      // The next launch sets the same limits and reports the error.
     }
   }
 
@@ -431,5 +384,7 @@ export class Daemon {
   }
 }
 
-/** Whether nothing happens until somebody requests it. */
+const isServing = ({ phase }: State): boolean => phase === "starting" || phase === "running";
+
+/** Whether it stays as it is until a request. */
 const isResting = (state: State): boolean => !alive(state) && state.phase !== "coolingdown" && state.phase !== "asleep";

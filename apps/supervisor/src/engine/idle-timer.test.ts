@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { IdleTimer } from "./idle-timer.ts";
 
-/** A daemon whose timeout is 80 ms, looked at every 10 ms; `answers` is what becomes of each look, the last one repeated. */
+/** When a daemon with a timeout of 80 ms is idle. It is checked every 10 ms; `answers` are the results, the last one repeats. */
 const watch = (...answers: (boolean | undefined)[]): number | undefined => {
   let now = 0;
   let next: (() => void) | undefined;
@@ -25,14 +25,33 @@ const watch = (...answers: (boolean | undefined)[]): number | undefined => {
   return idleAt;
 };
 
-it("is idle when its time without a client has passed", () => {
+it("a daemon is idle when it had no client for its timeout", () => {
   expect(watch(false)).toBe(80);
   expect(watch(false, false, true, false)).toBe(110);
   expect(watch(true)).toBeUndefined();
 });
 
-it("is not said to be where nobody can tell, nor kept from it by that", () => {
+it("checks without an answer neither make a daemon idle nor restart its timeout", () => {
   expect(watch(undefined)).toBeUndefined();
   const doubtful = Array<undefined>(20).fill(undefined);
   expect(watch(...doubtful, false)).toBe(210);
+});
+
+it("a daemon that cannot be idle any more is no longer checked", () => {
+  let checks = 0;
+  const timers: (() => void)[] = [];
+  const after = (_delay: number, then: () => void) => {
+    timers.push(then);
+    return () => undefined;
+  };
+  const clock = { now: () => 0, after };
+  let timeout: number | undefined = 80;
+  const busy = () => {
+    checks += 1;
+    return false;
+  };
+  new IdleTimer(clock, { timeout: () => timeout, busy, idle: () => undefined }).watch();
+  timeout = undefined;
+  for (const then of timers.splice(0)) then();
+  expect([checks, timers.length]).toEqual([0, 0]);
 });

@@ -1,16 +1,16 @@
-/** Tells when nobody has wanted anything of a daemon for a while. */
+/** Detects that a daemon has had no client for its idle-timeout. */
 import type { Clock } from "./ports/clock.ts";
 
-/** How often it looks in the time after which nobody is said to want anything. */
-const LOOKS = 8;
-/** Between two looks at least. In ms. */
-const SHORTEST = 10;
+/** Checks per timeout. */
+const CHECKS = 8;
+/** Shortest delay between two checks. In ms. */
+const SHORTEST_DELAY = 10;
 
-/** What it needs of the daemon. */
+/** What the timer needs of the daemon. */
 export interface Watched {
-  /** Time without a client after which it is idle, in ms; undefined when it does not matter. */
+  /** Time without a client after which the daemon is idle, in ms; undefined where it cannot be idle. */
   timeout(): number | undefined;
-  /** Whether a client is there, or was since the last look; undefined where that takes too long to find out. */
+  /** Whether it has a client, or had one since the last check; undefined where that takes too long to find out. */
   busy(): boolean | undefined;
   idle(): void;
 }
@@ -26,7 +26,7 @@ export class IdleTimer {
     this.#watched = watched;
   }
 
-  /** Begins to look, if it does not already. */
+  /** Starts the checks, unless they are under way. */
   watch(): void {
     const timeout = this.#watched.timeout();
     if (timeout === undefined || this.#cancel) return;
@@ -40,10 +40,10 @@ export class IdleTimer {
   }
 
   #again(timeout: number): void {
-    this.#cancel = this.#clock.after(Math.max(timeout / LOOKS, SHORTEST), () => this.#look());
+    this.#cancel = this.#clock.after(Math.max(timeout / CHECKS, SHORTEST_DELAY), () => this.#check());
   }
 
-  #look(): void {
+  #check(): void {
     this.#cancel = undefined;
     const timeout = this.#watched.timeout();
     if (timeout === undefined) return;

@@ -2,7 +2,7 @@
 import { alive, type State } from "../core/lifecycle.ts";
 import type { Instance } from "./instance.ts";
 
-/** The representative instance is the first in this order. */
+/** The representative instance is the first one in this order of phases. */
 const PHASES_BY_RANK: readonly State["phase"][] = [
   "running",
   "starting",
@@ -22,7 +22,7 @@ export class InstanceSet {
 
   /**
    * @param create makes an instance; no live run of the daemon has a number above `latestRun`
-   * @param size how many active ones there are to be
+   * @param size desired number of active instances
    */
   constructor(create: (number: number, latestRun: number) => Instance, size: () => number) {
     this.#create = create;
@@ -30,14 +30,29 @@ export class InstanceSet {
     this.add();
   }
 
-  /** In the order of their numbers, retiring ones included. */
+  /** All instances by number, retiring ones included. */
   all(): readonly Instance[] {
     return [...this.#instances.values()].sort((a, b) => a.key.instance - b.key.instance);
   }
 
-  /** Those that are not retiring. */
+  /** The instances that are not retiring. */
   active(): readonly Instance[] {
     return this.all().filter(({ retiring }) => !retiring);
+  }
+
+  /** The instances with a live run. */
+  live(): readonly Instance[] {
+    return this.all().filter(({ state }) => alive(state));
+  }
+
+  /** Desired state of the active instances. */
+  desired(): State["want"] {
+    return this.active().some(({ state }) => state.want === "up") ? "up" : "down";
+  }
+
+  /** Desired number of active instances. */
+  get size(): number {
+    return this.#size();
   }
 
   get(number: number): Instance | undefined {
@@ -66,18 +81,21 @@ export class InstanceSet {
     for (let number = 1; ; number += 1) if (!this.#instances.has(number)) return number;
   }
 
-  /** Removes all, to make room for those that an earlier supervisor left. None has lived. */
+  /** Removes all instances. None of them may have had a run. */
   clear(): void {
     this.#instances.clear();
   }
 
-  /** Drops a retiring instance that has ended. */
+  /** Drops a retiring instance whose run has ended. */
   dropEnded(instance: Instance): void {
-    if (alive(instance.state) || !this.#instances.delete(instance.key.instance)) return;
+    const { instance: number } = instance.key;
+    // Its number may be another instance's by now.
+    if (alive(instance.state) || this.#instances.get(number) !== instance) return;
+    this.#instances.delete(number);
     instance.close();
   }
 
-  /** Makes the number of active ones right: some end, or others are added, which are not started yet. */
+  /** Adjusts the number of active instances: the highest numbers retire, or new ones are added. Returns those, not started. */
   fit(): readonly Instance[] {
     const active = this.active();
     const size = this.#size();
@@ -92,14 +110,14 @@ export class InstanceSet {
     return added;
   }
 
-  /** The same, and starts those that were added if the others are wanted up. */
+  /** Adjusts the number of active instances and starts the new ones where the desired state is `up`. */
   even(): void {
-    const { want } = this.representative().state;
+    const desired = this.desired();
     const added = this.fit();
-    if (want === "up") for (const instance of added) instance.feed({ type: "start" });
+    if (desired === "up") for (const instance of added) instance.feed({ type: "start" });
   }
 
-  /** Ends an instance, which is not started again. */
+  /** Retires an instance. */
   dismiss(instance: Instance, how: "drain" | "stop"): void {
     instance.retiring = true;
     instance.feed({ type: how });

@@ -1,5 +1,4 @@
-/** Holds runs to their memory where no cgroup does: looks at their sizes as long as there is one with a limit. */
-
+/** Enforces memory limits where no cgroup does: measures the runs while one with a limit lives. */
 import { alive } from "../core/lifecycle.ts";
 import { type Overdrawn, overdrawn, pauseAfter } from "../core/memory-watch.ts";
 import { roughSize, writeSize } from "../core/units.ts";
@@ -8,7 +7,7 @@ import type { Instance } from "./instance.ts";
 import type { Ports } from "./ports/ports.ts";
 import type { Attendant } from "./ports/runs.ts";
 
-/** Anything of a daemon's that lives, and what it is held to, in bytes. */
+/** A live run or attendant, and its limits in bytes. */
 interface Watched {
   readonly run: Instance | Attendant;
   readonly owner: string;
@@ -27,7 +26,7 @@ export class MemoryGuard {
     this.#daemons = daemons;
   }
 
-  /** Begins to look, if this daemon is one to look at and it does not already. */
+  /** Starts measuring, unless that is under way, where this daemon has a memory limit and a live run. */
   watch(daemon: Daemon): void {
     if (
       this.#cancel ||
@@ -36,7 +35,7 @@ export class MemoryGuard {
       !alive(daemon.state)
     )
       return;
-    this.#cancel = this.#ports.clock.after(pauseAfter(0), () => this.#look());
+    this.#cancel = this.#ports.clock.after(pauseAfter(0), () => this.#check());
   }
 
   end(): void {
@@ -44,32 +43,32 @@ export class MemoryGuard {
   }
 
   /**
-   * Looks, and once more and again before anything is ended: memory that was given back at once, or that a process and the
-   * next one had in common for a moment, is no reason.
-   * @param suspects owners who had too much at each look so far; undefined at the first
-   * @param spent what those looks took, in ms
+   * Measures several times before it ends a run: memory that is freed at once, or that a process shares with its successor
+   * for a moment, is no excess.
+   * @param suspects owners with an excess in each measurement so far; undefined at the first
+   * @param spent duration of those measurements, in ms
    */
-  #look(suspects?: ReadonlySet<string>, looks = 1, spent = 0): void {
+  #check(suspects?: ReadonlySet<string>, count = 1, spent = 0): void {
     this.#cancel = undefined;
-    const begun = this.#ports.clock.now();
+    const startedAt = this.#ports.clock.now();
     const found = this.#measure();
     if (!found) return;
-    // Not by the run: which is the largest may change from look to look.
-    const guilty = found.filter(({ owner }) => suspects?.has(owner) ?? true);
-    const cost = spent + this.#ports.clock.now() - begun;
-    if (guilty.length > 0 && looks < LOOKS) {
-      const owners = new Set(guilty.map(({ owner }) => owner));
-      this.#cancel = this.#ports.clock.after(CONFIRMATION, () => this.#look(owners, looks + 1, cost));
+    // By owner: another run may be the largest in the next measurement.
+    const exceeding = found.filter(({ owner }) => suspects?.has(owner) ?? true);
+    const cost = spent + this.#ports.clock.now() - startedAt;
+    if (exceeding.length > 0 && count < CONFIRMATIONS) {
+      const owners = new Set(exceeding.map(({ owner }) => owner));
+      this.#cancel = this.#ports.clock.after(CONFIRMATION_DELAY, () => this.#check(owners, count + 1, cost));
       return;
     }
-    for (const { run, limit, size } of guilty) {
+    for (const { run, limit, size } of exceeding) {
       if ("exceed" in run) run.exceed(limit, size);
       else run.end(`out of memory: used ${roughSize(size)} of ${writeSize(limit)}`);
     }
-    this.#cancel = this.#ports.clock.after(pauseAfter(cost), () => this.#look());
+    this.#cancel = this.#ports.clock.after(pauseAfter(cost), () => this.#check());
   }
 
-  /** What has too much at this moment; undefined where there is nothing to measure. */
+  /** Runs that exceed a limit now; undefined where there is nothing to measure. */
   #measure(): readonly (Overdrawn<Watched["run"]> & Pick<Watched, "owner">)[] | undefined {
     const runs = this.#daemons()
       .filter(isLimited)
@@ -90,14 +89,14 @@ export class MemoryGuard {
   }
 }
 
-/** How often something is found to be too much before it is ended, and how long it takes to the next look, in ms. */
-const LOOKS = 3;
-const CONFIRMATION = 15;
+/** Measurements with an excess before a run is ended, and the delay between them, in ms. */
+const CONFIRMATIONS = 3;
+const CONFIRMATION_DELAY = 15;
 
 const isLimited = (daemon: Daemon): boolean =>
   daemon.memoryLimit !== undefined || daemon.ownerContext.budget.memory !== undefined;
 
-/** From which size on a run is to be measured exactly: one of several is doubtful from its even share on. */
+/** Size from which on a run is measured exactly: its even share of the limit. */
 const doubtOf = (runs: readonly Watched[]): ((run: Watched) => number) => {
   const counts = (of: (run: Watched) => string): Map<string, number> => {
     const found = new Map<string, number>();

@@ -1,22 +1,22 @@
-/** Restarts of a daemon: one by one where its runs can live side by side, else all at once. */
+/** Restarts a daemon: one instance at a time where old and new runs can live at the same time, else all at once. */
 import { alive } from "../core/lifecycle.ts";
 import { areCompatible, mayRoll, type Terms } from "../core/terms.ts";
 import type { Instance } from "./instance.ts";
 import type { InstanceSet } from "./instance-set.ts";
 import type { Clock } from "./ports/clock.ts";
 import { RollingRestart } from "./rolling-restart.ts";
-import type { Ending, Runs } from "./waiters.ts";
+import type { Outcome, Runs } from "./waiters.ts";
 
 /** What a restart needs of its daemon. */
 export interface RestartHost {
-  /** What its next runs are to be made of. */
+  /** Terms of its next runs. */
   terms: Terms | undefined;
   readonly instances: InstanceSet;
   runs(): Runs;
-  outcome(wish: "up" | "down", since: Runs): Promise<Ending>;
-  /** The number of instances that an earlier supervisor had no longer counts. */
+  outcome(desired: "up" | "down", since: Runs): Promise<Outcome>;
+  /** From now on the size under an earlier supervisor does not count. */
   forgetFormerSize(): void;
-  /** The candidate has failed and ends. */
+  /** The candidate failed and ends. */
   rolledBack(candidate: Instance, reason: string): void;
 }
 
@@ -30,13 +30,13 @@ export class Restart {
     this.#host = host;
   }
 
-  /** The rolling restart under way, if one is. */
+  /** The rolling restart under way; undefined where none is. */
   get rolling(): RollingRestart | undefined {
     return this.#rolling;
   }
 
-  /** Ends the runs and starts others of the daemon's terms. @param former what its runs are made of */
-  begin(former: Terms | undefined): Promise<Ending> {
+  /** Replaces the runs by runs of the daemon's terms. @param former terms of the present runs */
+  begin(former: Terms | undefined): Promise<Outcome> {
     const { terms, instances } = this.#host;
     const running = instances
       .active()
@@ -44,7 +44,7 @@ export class Restart {
     if (terms && running.length > 0 && former && mayRoll(terms) && areCompatible(former, terms)) {
       return this.#roll(terms, former, running);
     }
-    this.abandon("it was asked to restart meanwhile");
+    this.abandon("a restart was requested meanwhile");
     const since = this.#host.runs();
     this.#host.forgetFormerSize();
     for (const instance of instances.active()) if (terms) instance.terms = terms;
@@ -53,9 +53,11 @@ export class Restart {
     return this.#host.outcome("up", since);
   }
 
-  #roll(terms: Terms, former: Terms, running: readonly Instance[]): Promise<Ending> {
+  #roll(terms: Terms, former: Terms, running: readonly Instance[]): Promise<Outcome> {
     const { instances } = this.#host;
     const earlier = this.#rolling;
+    // Where an earlier restart has replaced nothing, the runs still have the terms from before it.
+    const present = earlier && !earlier.isServing ? earlier.former : former;
     earlier?.halt();
     for (const instance of instances.active()) {
       if (running.includes(instance)) continue;
@@ -65,13 +67,13 @@ export class Restart {
     return new Promise((resolve) => {
       const restart = {
         terms,
-        // What an earlier restart has not replaced is still made of what was there before that.
-        former: earlier && !earlier.hasReplaced ? earlier.former : former,
+        former: present,
         waiting: [...(earlier?.waiting ?? []), resolve],
       };
       const queue = running.map(({ key }) => key.instance);
       const rolling = new RollingRestart(restart, queue, this.#clock, {
         instance: (number) => instances.get(number),
+        hasRoom: () => instances.live().length <= instances.size,
         start: (present) => {
           const candidate = instances.add();
           candidate.terms = present;
@@ -104,12 +106,12 @@ export class Restart {
     this.#host.forgetFormerSize();
     const since = this.#host.runs();
     this.#host.instances.even();
-    void this.#host.outcome("up", since).then((ending) => {
-      for (const resolve of waiting) resolve(ending);
+    void this.#host.outcome("up", since).then((outcome) => {
+      for (const resolve of waiting) resolve(outcome);
     });
   }
 
-  /** Ends a rolling restart early; those who wait for it get the reason. */
+  /** Ends a rolling restart early; its waiters get the reason. */
   abandon(reason: string): void {
     const rolling = this.#rolling;
     this.#rolling = undefined;

@@ -1,14 +1,13 @@
-/** How a daemon continues from the records of an earlier supervisor. */
+/** Continues a daemon from the records of an earlier supervisor. */
 import { alive, type State } from "../core/lifecycle.ts";
 import { mayRoll, type Terms } from "../core/terms.ts";
-import type { Common } from "./instance.ts";
 import type { InstanceSet } from "./instance-set.ts";
 import type { InstanceRecord } from "./ports/records.ts";
-import type { SharedResources } from "./shared-resources.ts";
+import type { OpenResources, SharedResources } from "./shared-resources.ts";
 
 const serves = ({ phase }: State): boolean => phase === "starting" || phase === "running";
 
-/** Whether no other run may replace it: it is to be the last, or to stay as it is. */
+/** Whether no other run may replace it: it is the last by request, or paused. */
 const stays = ({ once, paused }: State): boolean => once || paused;
 
 const allStay = (records: readonly InstanceRecord[]): boolean => {
@@ -16,31 +15,31 @@ const allStay = (records: readonly InstanceRecord[]): boolean => {
   return serving.length > 0 && serving.every(stays);
 };
 
-/** Opens what the recorded runs have in common. What cannot be opened now is tried again, and reported, at the next start. */
+/** Opens what the recorded runs share. The next start tries again what fails here, and reports the error. */
 export const reopenShared = (
   shared: SharedResources,
   records: readonly InstanceRecord[],
   terms: Terms | undefined,
-): Common => {
+): OpenResources => {
   try {
     if (terms && records.some(({ state }) => alive(state)))
       return shared.open(terms, () => undefined, allStay(records));
     if (terms) shared.openSockets(terms);
   } catch {
-    // See above.
+    // The next start reports it.
   }
   return { socket: undefined, bind: undefined, log: undefined };
 };
 
 /**
- * Replaces the instances by the recorded ones. False when none of them is to stay.
- * @param terms what its file says now, if it may run
+ * Replaces the instances by the recorded ones. False when none of them stays.
+ * @param terms by its present conf file; undefined where it must not run
  */
 export const resumeInstances = (
   instances: InstanceSet,
   records: ReadonlyMap<number, InstanceRecord>,
   terms: Terms | undefined,
-  common: Common,
+  resources: OpenResources,
   size: () => number,
 ): boolean => {
   instances.clear();
@@ -48,18 +47,18 @@ export const resumeInstances = (
     const instance = instances.add(number);
     instance.retiring = record.role === "retiring";
     instance.candidate = record.role === "candidate";
-    instance.resume(record, common);
+    instance.resume(record, resources);
   }
   settleRoles(instances, size());
   const isFound = instances.active().length > 0;
   if (!isFound) instances.add();
-  if (terms && common.socket?.fresh) relieve(instances, terms);
+  if (terms && resources.socket?.fresh) replaceCutOff(instances, terms);
   for (const instance of instances.active()) instance.publishAgain();
   instances.even();
   return isFound;
 };
 
-/** An earlier supervisor may have ended in the middle of a change: retiring ones end, and a candidate that is one too many. */
+/** The earlier supervisor may have ended in the middle of a change: ends retiring instances, and a candidate that exceeds the size. */
 const settleRoles = (instances: InstanceSet, size: number): void => {
   for (const instance of instances.all()) {
     if (instance.retiring) instances.dropEnded(instance);
@@ -69,10 +68,10 @@ const settleRoles = (instances: InstanceSet, size: number): void => {
 };
 
 /**
- * Its runs listen on a socket that clients no longer find: others replace them, and they finish their requests. The others
- * start first: clients must find the new socket open at every moment.
+ * Its runs listen on a socket that is no longer published: others replace them, and they are drained and terminated. The
+ * others start first, so that the new socket accepts clients all the time.
  */
-const relieve = (instances: InstanceSet, terms: Terms): void => {
+const replaceCutOff = (instances: InstanceSet, terms: Terms): void => {
   const cutOff = instances.active().filter(({ state }) => serves(state) && !stays(state));
   if (!mayRoll(terms)) {
     for (const instance of cutOff) instance.feed({ type: "restart" });

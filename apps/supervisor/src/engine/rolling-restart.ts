@@ -1,39 +1,41 @@
-/** A rolling restart under way: takes the moves of core/rollout.ts. */
+/** A rolling restart under way: performs the moves of core/rollout.ts. */
 import { nextMove, paired, passed, type Rollout } from "../core/rollout.ts";
 import type { Terms } from "../core/terms.ts";
 import type { Instance } from "./instance.ts";
 import type { Clock } from "./ports/clock.ts";
-import type { Ending } from "./waiters.ts";
+import type { Outcome } from "./waiters.ts";
 
-/** How often it looks whether the new process is reached. In ms. */
-const LOOK = 10;
+/** Delay between two checks whether the candidate is ready. In ms. */
+const CHECK_DELAY = 10;
 
-/** What it needs of the daemon. */
+/** What a rolling restart needs of its daemon. */
 export interface RolloutTarget {
   instance(number: number): Instance | undefined;
-  /** Begins one that is to replace another. */
+  /** Whether a candidate may start: no more runs live than the daemon's size. */
+  hasRoom(): boolean;
+  /** Adds a candidate. */
   start(terms: Terms): Instance;
   dismiss(instance: Instance, how: "drain" | "stop"): void;
-  /** It goes back, for `reason`: what was not replaced goes on. */
+  /** The candidate failed for `reason`: instances that were not replaced stay. */
   rollBack(candidate: Instance | undefined, reason: string): void;
-  /** All are replaced. */
+  /** All instances are replaced. */
   done(): void;
 }
 
 export class RollingRestart {
-  /** What its daemon's runs are to be made of. */
+  /** Terms of the candidates. */
   terms: Terms;
-  /** What they were made of before. */
+  /** Terms of the instances that are to be replaced. */
   former: Terms;
-  /** Resolved with its ending. */
-  readonly waiting: readonly ((ending: Ending) => void)[];
+  /** Called with the outcome. */
+  readonly waiting: readonly ((outcome: Outcome) => void)[];
   readonly #clock: Pick<Clock, "now" | "after">;
   readonly #target: RolloutTarget;
   #plan: Rollout;
   #cancel: (() => void) | undefined;
   #over = false;
 
-  /** @param queue the instances that are to be replaced */
+  /** @param queue numbers of the instances that are to be replaced */
   constructor(
     { terms, former, waiting }: Pick<RollingRestart, "terms" | "former" | "waiting">,
     queue: readonly number[],
@@ -48,39 +50,49 @@ export class RollingRestart {
     this.#target = target;
   }
 
-  /** Whether one has been replaced. */
+  /** Whether an instance has been replaced. */
   get hasReplaced(): boolean {
     return this.#plan.replaced > 0;
   }
 
-  /** Whether visitors are being served by new ones: one has been replaced, or is finishing what it is at. */
+  /** Whether new runs serve clients: an instance has been replaced, or is draining. */
   get isServing(): boolean {
     const { pair } = this.#plan;
     return this.hasReplaced || (pair !== undefined && this.#target.instance(pair.candidate)?.candidate === false);
   }
 
-  /** Other limits apply to what there is, was and will be. */
+  /** Applies other limits to the candidates, and to the former terms in case of a rollback. */
   relimit(changed: (terms: Terms) => Terms): void {
     this.terms = changed(this.terms);
     this.former = changed(this.former);
   }
 
-  /** Goes as far as it can at this moment. */
+  /** Makes all moves that are possible now. */
   advance(): void {
     if (this.#over) return;
     this.#cancel?.();
     const { pair } = this.#plan;
     const candidate = pair && this.#target.instance(pair.candidate);
-    // One that binds its own socket may be its own client before that is published.
-    const mayTell = this.terms.definition.listen !== "path" && candidate?.state.phase === "running";
-    if (mayTell && !candidate.reached) candidate.reached = candidate.serves() === true;
+    // With listen=path it may be its own client before its socket is published.
+    const countsClients = this.terms.definition.listen !== "path" && candidate?.state.phase === "running";
+    if (countsClients && !candidate.reached) candidate.reached = candidate.serves() === true;
     const standing = (number: number) => this.#target.instance(number);
     const move = nextMove(this.#plan, standing, this.terms.definition, this.#clock.now());
     switch (move.move) {
       case "wait":
-        this.#cancel = this.#clock.after(LOOK, () => this.advance());
+        this.#wait();
         return;
       case "begin": {
+        const block = this.#target.instance(move.old)?.state.block;
+        if (block) {
+          this.#end();
+          this.#target.rollBack(undefined, block.reason);
+          return;
+        }
+        if (!this.#target.hasRoom()) {
+          this.#wait();
+          return;
+        }
         const instance = this.#target.start(this.terms);
         this.#plan = paired(this.#plan, instance.key.instance);
         instance.feed({ type: "start" });
@@ -95,8 +107,9 @@ export class RollingRestart {
         return;
       }
       case "pass":
-        candidate?.prove();
+        // First, because dropping the old instance advances, too.
         this.#plan = passed(this.#plan);
+        this.#replace(candidate, pair?.old);
         this.advance();
         return;
       case "back":
@@ -109,14 +122,25 @@ export class RollingRestart {
     }
   }
 
-  /** Ends it where it is: one that has not replaced its other yet goes. */
+  #wait(): void {
+    this.#cancel = this.#clock.after(CHECK_DELAY, () => this.advance());
+  }
+
+  /** Ends the rolling restart early, and with it a candidate that has not replaced its instance. */
   halt(): void {
     this.#end();
     const { pair } = this.#plan;
     const candidate = pair && this.#target.instance(pair.candidate);
     if (!candidate?.candidate) return;
     if (this.#target.instance(pair?.old ?? 0)?.state.want === "up") this.#target.dismiss(candidate, "stop");
-    else candidate.prove();
+    else this.#replace(candidate, pair?.old);
+  }
+
+  /** The candidate takes the place of an instance that has ended. */
+  #replace(candidate: Instance | undefined, replaced = 0): void {
+    const old = this.#target.instance(replaced);
+    candidate?.prove();
+    if (old && !old.retiring) this.#target.dismiss(old, "drain");
   }
 
   #end(): void {

@@ -1,29 +1,35 @@
-/** What the runs of a daemon share: its listening socket, or the directory where they bind one themselves, and its log. */
+/** What all runs of a daemon share: its held socket or bind directory, and its log. */
 import { withinShare } from "../core/budget.ts";
 import type { DaemonKey } from "../core/daemon-key.ts";
 import { type Definition, isHeld } from "../core/definition.ts";
-import type { Terms } from "../core/terms.ts";
+import { sameLog, type Terms } from "../core/terms.ts";
 import { launchLogger, launchServiceLogger } from "../launch/plan.ts";
-import type { Common } from "./instance.ts";
 import type { DaemonLimits } from "./ports/limits.ts";
 import type { HeldLog, LogLoss, LogPredecessor, LogTrace } from "./ports/logs.ts";
 import type { Ports } from "./ports/ports.ts";
 import type { Attendant, ProcessIdentity } from "./ports/runs.ts";
 import type { BindDirectory, HeldSocket } from "./ports/sockets.ts";
 
-/** What they need of the daemon. */
+/** Shared resources that are open. */
+export interface OpenResources {
+  readonly socket: HeldSocket | undefined;
+  readonly bind: BindDirectory | undefined;
+  readonly log: HeldLog | undefined;
+}
+
+/** What the shared resources need of the daemon. */
 export interface SharedResourcesHost {
   readonly key: DaemonKey;
   readonly limits: DaemonLimits;
   /** Main processes of its runs. */
   leaders(): readonly ProcessIdentity[];
-  /** Bytes that its log may have; undefined is without limit. */
+  /** Bytes that the log may have; undefined is without limit. */
   logShare(): number | undefined;
   /** The terms' definition with the rlimits that replace cgroups. */
   limited(terms: Terms): Definition;
-  /** Ends the standby launches: they hold what is about to be closed. */
+  /** Ends the standby launches: they have descriptors of what is about to be closed. */
   discard(): void;
-  /** The trace of its log has changed. */
+  /** The trace of the log has changed. */
   logChanged(): void;
 }
 
@@ -34,14 +40,14 @@ export class SharedResources {
   #admits: boolean | undefined;
   #awaits = false;
   #bind: BindDirectory | undefined;
-  /** Uid of the account that binds there. */
+  /** Uid of the account that binds in the bind directory. */
   #binder: number | undefined;
   #log: HeldLog | undefined;
   /** The terms that the log was opened for. */
   #logOf: Terms | undefined;
-  /** Resolves when the logs before the present one are closed; undefined when they are. */
+  /** Resolves when all former logs are closed; undefined when none is being closed. */
   #closing: Promise<void> | undefined;
-  /** The trace of the last log that an earlier supervisor opened, or this one closed. */
+  /** The trace of the last log that an earlier supervisor opened or this one closed. */
   #former: LogTrace | undefined;
 
   /** @param closing resolves when the log of a former daemon of the same name is closed */
@@ -58,7 +64,7 @@ export class SharedResources {
   get socket(): HeldSocket | undefined {
     return this.#socket;
   }
-  /** Where clients find it; "" where they do not. */
+  /** Path where clients connect; "" where they cannot. */
   get path(): string {
     return this.#socket?.path ?? this.#bind?.path ?? "";
   }
@@ -66,11 +72,11 @@ export class SharedResources {
   get loss(): LogLoss {
     return this.#log?.loss() ?? { lines: this.#former?.dropped ?? 0, reason: "" };
   }
-  /** How the next supervisor finds its logger again. */
+  /** How the next supervisor finds the logger. */
   get logTrace(): LogTrace | undefined {
     return this.#log?.trace() ?? this.#former;
   }
-  /** Its logger, where that is a tenant's program. */
+  /** The logger, where it is a tenant's program. */
   get attendant(): Attendant | undefined {
     return this.#log?.attendant();
   }
@@ -81,11 +87,11 @@ export class SharedResources {
   }
 
   /**
-   * Opens what a run of these terms needs. `stage` receives the name of each step.
-   * @param kept whether live runs keep their socket where it cannot be taken from them: then none is held
+   * Opens what a run of these terms needs. `stage` receives the name of each stage.
+   * @param kept whether a live run keeps its socket where it cannot be taken over: then none is held
    * @throws errno errors
    */
-  open(terms: Terms, stage: (name: string) => void, kept = false): Common {
+  open(terms: Terms, stage: (name: string) => void, kept = false): OpenResources {
     stage("publishing its socket");
     this.openSockets(terms, kept);
     stage("opening its log");
@@ -94,7 +100,7 @@ export class SharedResources {
   }
 
   /**
-   * Holds the socket that the terms name, or none.
+   * Holds the socket, or opens the bind directory, that the terms require; closes what they do not.
    * @param kept see `open`
    * @throws errno errors
    */
@@ -124,13 +130,13 @@ export class SharedResources {
     this.#admits = clients;
   }
 
-  /** Refuses the clients that wait at the socket. No process of the daemon may live. */
+  /** Refuses the clients that wait at the socket. No run of the daemon may live. */
   dismiss(): void {
     this.#host.discard();
     try {
       this.#socket?.dismiss();
     } catch {
-      // There can be no other at its path. The next start meets the same trouble, and tells it.
+      // No other socket could be bound to its path. The next start meets the same error and reports it.
       this.#closeSocket();
     }
     this.#awaits = false;
@@ -154,8 +160,8 @@ export class SharedResources {
     this.#logOf = terms;
     if (definition.output === "log/run") {
       const launch = { definition: this.#host.limited(terms), owner: key.owner, account, privileged, tools };
-      const nothing = { socketPath: undefined, notifyPath: undefined };
-      const logger = (cgroup: string | undefined) => launchServiceLogger({ ...launch, ...nothing, cgroup });
+      const paths = { socketPath: undefined, notifyPath: undefined };
+      const logger = (cgroup: string | undefined) => launchServiceLogger({ ...launch, ...paths, cgroup });
       this.#log ??= this.#ports.logs.openService(key, account, logger, () => limits.loggerGroup(), this.#predecessor());
       return;
     }
@@ -168,21 +174,21 @@ export class SharedResources {
   }
 
   #predecessor(): LogPredecessor {
-    const nothing = { logger: undefined, signature: undefined, dropped: 0 };
-    return { ...nothing, ...this.#former, closed: this.#closing, changed: () => this.#host.logChanged() };
+    const none = { logger: undefined, signature: undefined, dropped: 0 };
+    return { ...none, ...this.#former, closed: this.#closing, changed: () => this.#host.logChanged() };
   }
 
-  /** Logs a last line that has no end. @param idle whether no run of the daemon lives */
+  /** Logs an unterminated last line. @param idle whether no run of the daemon lives */
   settleLog(idle: () => boolean): void {
     const log = this.#log;
     log?.settle(() => this.#log === log && idle());
   }
 
-  /** Resolves when all that was written is in the log's files, and no logger is left of this log nor of those before it. */
+  /** Resolves when all output is in the log's files and the loggers of this log and of all former ones have ended. */
   closeLog(): Promise<void> {
     const log = this.#log;
     if (log) {
-      // A standby launch has the log's FIFO open, and would write where nobody reads.
+      // A standby launch has the log's FIFO open and would write to it without a reader.
       this.#host.discard();
       this.#log = undefined;
       this.#former = { logger: undefined, signature: undefined, dropped: log.loss().lines };
@@ -212,7 +218,3 @@ export class SharedResources {
     this.#bind = undefined;
   }
 }
-
-/** Whether runs of both write to one log. */
-export const sameLog = (a: Terms, b: Terms): boolean =>
-  a.account.uid === b.account.uid && a.logDirectory === b.logDirectory && a.definition.output === b.definition.output;

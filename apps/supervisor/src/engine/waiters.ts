@@ -1,58 +1,59 @@
-/** Those who have asked for something and wait for its end. */
-import { alive, verdict } from "../core/lifecycle.ts";
+/** Requests that wait for their outcome. */
+import { alive } from "../core/lifecycle.ts";
+import { verdict } from "../core/verdict.ts";
 import type { Instance } from "./instance.ts";
 
-/** How an attempt ended: `ran` tells whether a process of it has lived. */
-export type Ending = { readonly ok: true } | { readonly ok: false; readonly reason: string; readonly ran: boolean };
+/** Outcome of a request. `ran`: whether a process that it started has lived. */
+export type Outcome = { readonly ok: true } | { readonly ok: false; readonly reason: string; readonly ran: boolean };
 
-/** Number of the latest run of each instance at some moment. */
+/** Number of the latest run of each instance at one moment. */
 export type Runs = ReadonlyMap<number, number>;
 
 interface Waiter {
-  readonly wish: "up" | "down";
+  readonly desired: "up" | "down";
   readonly since: Runs;
-  readonly resolve: (ending: Ending) => void;
+  readonly resolve: (outcome: Outcome) => void;
 }
 
 export class Waiters {
   #waiters: Waiter[] = [];
 
-  /** Resolves when what was asked for has come about, or cannot; `answer` tells. */
-  wait(wish: "up" | "down", since: Runs): Promise<Ending> {
+  /** Resolves when `answer` finds that the desired state is reached or cannot be reached. */
+  wait(desired: "up" | "down", since: Runs): Promise<Outcome> {
     return new Promise((resolve) => {
-      this.#waiters.push({ wish, since, resolve });
+      this.#waiters.push({ desired, since, resolve });
     });
   }
 
-  /** Answers all: there is nothing to wait for any more. */
+  /** Answers all waiters with a failure. */
   abandon(reason: string): void {
     for (const { resolve } of this.#waiters) resolve({ ok: false, reason, ran: false });
     this.#waiters = [];
   }
 
-  /** Tells those whose wait is over, as the instances of their daemon are now. */
+  /** Answers the waiters whose outcome the present states of the daemon's instances decide. */
   answer(instances: readonly Instance[]): void {
     this.#waiters = this.#waiters.filter(({ resolve, ...waiter }) => {
-      const ending = endingOf(waiter, instances);
-      if (ending) resolve(ending);
-      return ending === undefined;
+      const outcome = outcomeOf(waiter, instances);
+      if (outcome) resolve(outcome);
+      return outcome === undefined;
     });
   }
 }
 
-const endingOf = (
-  { wish, since }: Pick<Waiter, "wish" | "since">,
+const outcomeOf = (
+  { desired, since }: Pick<Waiter, "desired" | "since">,
   instances: readonly Instance[],
-): Ending | undefined => {
-  let pending = wish === "down" && instances.some(({ state }) => alive(state));
+): Outcome | undefined => {
+  let pending = desired === "down" && instances.some(({ state }) => alive(state));
   for (const { key, state, waiting } of instances.filter(({ retiring, candidate }) => !retiring && !candidate)) {
     const former = since.get(key.instance) ?? 0;
-    if (wish === "up" && waiting && state.run > former) return { ok: false, reason: waiting, ran: false };
-    const said = verdict(state, wish, former);
-    if (said === "pending") pending = true;
-    else if (!said.ok) {
+    if (desired === "up" && waiting && state.run > former) return { ok: false, reason: waiting, ran: false };
+    const result = verdict(state, desired, former);
+    if (result === "pending") pending = true;
+    else if (!result.ok) {
       const ran = state.last !== undefined && state.last.run > former && state.last.exit.how !== "launch";
-      return { ok: false, reason: said.reason, ran };
+      return { ok: false, reason: result.reason, ran };
     }
   }
   return pending ? undefined : { ok: true };

@@ -1,5 +1,5 @@
 /** Reads the report of a launch chain, and tells the exit of a chain from that of its daemon. */
-import type { Exit } from "../core/lifecycle.ts";
+import type { Exit } from "../core/exit.ts";
 
 /** The last line of a report in which a stage names itself. */
 const STAGE =

@@ -5,12 +5,14 @@ interface Timer {
   readonly at: number;
   readonly order: number;
   readonly then: () => void;
+  /** Whether it belongs to a process outside of the supervisor. */
+  readonly outside: boolean;
 }
 
 export class FakeClock implements Clock {
   #now = 1_000_000;
   #order = 0;
-  #timers = new Set<Timer>();
+  readonly #timers = new Set<Timer>();
 
   now(): number {
     return this.#now;
@@ -19,16 +21,32 @@ export class FakeClock implements Clock {
     return 0.5;
   }
   after(delay: number, then: () => void): () => void {
+    return this.#add(delay, then, false);
+  }
+  /** The same for what happens outside of the supervisor: it happens even when that is replaced. */
+  outside(delay: number, then: () => void): () => void {
+    return this.#add(delay, then, true);
+  }
+  /** Drops the supervisor's timers, as its death does. */
+  forget(): void {
+    for (const timer of this.#timers) if (!timer.outside) this.#timers.delete(timer);
+  }
+
+  #add(delay: number, then: () => void, outside: boolean): () => void {
     this.#order += 1;
-    const timer = { at: this.#now + Math.max(0, delay), order: this.#order, then };
+    const timer = { at: this.#now + Math.max(0, delay), order: this.#order, then, outside };
     this.#timers.add(timer);
     return () => this.#timers.delete(timer);
   }
 
-  /** Timers that are due within `ms`, in the order in which they are due. */
+  /** The timer that is due first, where one is due by then. */
   #next(until: number): Timer | undefined {
-    const due = [...this.#timers].filter(({ at }) => at <= until);
-    return due.sort((a, b) => a.at - b.at || a.order - b.order)[0];
+    let first: Timer | undefined;
+    for (const timer of this.#timers) {
+      if (timer.at > until) continue;
+      if (!first || timer.at < first.at || (timer.at === first.at && timer.order < first.order)) first = timer;
+    }
+    return first;
   }
 
   /** Lets `ms` pass; promises that timers have resolved are run in between. */

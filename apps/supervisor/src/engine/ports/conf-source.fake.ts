@@ -43,8 +43,17 @@ export class FakeConfSource implements ConfSource {
     return found;
   }
 
+  /** A conf file as it is now. */
+  has(owner: string, name: string): FoundFile | undefined {
+    return this.#of(owner).get(name);
+  }
   remove(owner: string, name: string): void {
     this.#of(owner).delete(name);
+  }
+
+  /** The supervisor dies, and with it its watches. */
+  forget(): void {
+    this.#watches.clear();
   }
 
   /** Reports a change of an owner's directories. */

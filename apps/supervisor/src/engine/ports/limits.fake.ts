@@ -3,7 +3,14 @@ import type { DaemonKey } from "../../core/daemon-key.ts";
 import type { Means } from "../../core/enforcement.ts";
 import type { DaemonLimits, Limits } from "./limits.ts";
 
-/** cgroups as paths; what each daemon was set to is recorded. */
+/** The processes in cgroups. */
+export interface Populations {
+  isPopulated(group: string): boolean;
+  /** Kills the processes of all groups but these. */
+  killOthers(used: ReadonlySet<string>): void;
+}
+
+/** cgroups as paths. Each allotment that was applied is recorded. */
 export class FakeLimits implements Limits {
   /** All controllers, unless a test takes some away. */
   means: Means = { controllers: new Set(["memory", "pids", "cpu", "io"]), swaps: undefined, why: "" };
@@ -15,33 +22,53 @@ export class FakeLimits implements Limits {
   readonly applied: { readonly daemon: string; readonly allotment: Allotment }[] = [];
   readonly made: string[] = [];
   used: ReadonlySet<string> | undefined;
+  readonly #populations: Populations;
+
+  constructor(populations: Populations) {
+    this.#populations = populations;
+  }
 
   daemon({ owner, name }: DaemonKey): DaemonLimits {
     const daemon = `${owner.name}/${name}`;
-    const fail = (): void => {
-      const { error } = this;
-      this.error = undefined;
-      if (error) throw error;
-    };
+    let enforced = "";
     const apply = (allotment: Allotment): void => {
-      fail();
+      enforced = "";
+      this.#fail();
       this.applied.push({ daemon, allotment });
+      enforced = JSON.stringify(allotment);
     };
     return {
-      makeGroup: (run) => {
-        fail();
+      makeGroup: (run, allotment) => {
+        this.#fail();
         if (!this.groups) return undefined;
-        const path = `/cgroup/${daemon}.d/${run}`;
-        this.made.push(path);
-        return path;
+        if (enforced !== JSON.stringify(allotment)) enforced = "";
+        return this.#makeGroup(`/cgroup/${daemon}.d/${run}`);
       },
       loggerGroup: () => (this.groups ? `/cgroup/${daemon}.d/log` : undefined),
       apply,
-      ensure: apply,
+      ensure: (allotment) => {
+        if (enforced !== JSON.stringify(allotment)) apply(allotment);
+      },
     };
   }
 
   removeStrays(used: ReadonlySet<string>): void {
     this.used = used;
+    if (this.groups) this.#populations.killOthers(used);
+  }
+
+  #fail(): void {
+    const { error } = this;
+    this.error = undefined;
+    if (error) throw error;
+  }
+
+  #makeGroup(path: string): string {
+    for (let suffix = 0; ; suffix += 1) {
+      const group = suffix === 0 ? path : `${path}.${suffix}`;
+      if (this.#populations.isPopulated(group)) continue;
+      this.made.push(group);
+      return group;
+    }
   }
 }

@@ -2,34 +2,44 @@ import type { DaemonKey } from "../../core/daemon-key.ts";
 import type { Account } from "../../core/policy-rules.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import type { HeldLog, LogLoss, LogPredecessor, Logs, LogTrace } from "./logs.ts";
-import type { Attendant } from "./runs.ts";
+import type { Attendant, ProcessIdentity } from "./runs.ts";
+
+/** Descriptors are never used twice. */
+let descriptors = 100;
 
 /** An open log, driven by the test. */
 export class FakeLog implements HeldLog {
-  readonly descriptor = 10;
+  readonly descriptor: number;
   readonly daemon: string;
   readonly before: LogPredecessor;
   logger: LaunchPlan;
-  /** How often `settle` was called, and its latest predicate. */
-  settles = 0;
-  idle: () => boolean = () => true;
+  /** Predicates of the calls of `settle`. */
+  readonly settles: (() => boolean)[] = [];
   closed = false;
+  /** Whether its logger has ended after `close`. */
+  finished = false;
+  /** Whether its logger takes until `finish` to write everything. */
+  slow = false;
   lines: number;
   reason = "";
   tenant: Attendant | undefined;
+  readonly #leader: ProcessIdentity;
   #finish: () => void = () => undefined;
 
   constructor(daemon: string, logger: LaunchPlan, before: LogPredecessor) {
+    descriptors += 1;
+    this.descriptor = descriptors;
     this.daemon = daemon;
     this.logger = logger;
     this.before = before;
     this.lines = before.dropped;
+    this.#leader = before.logger ?? { pid: 4000 + descriptors, startTime: 1 };
   }
   loss(): LogLoss {
     return { lines: this.lines, reason: this.reason };
   }
   trace(): LogTrace {
-    return { logger: { pid: 4000, startTime: 1 }, signature: "signature", dropped: this.lines };
+    return { logger: this.#leader, signature: "signature", dropped: this.lines };
   }
   attendant(): Attendant | undefined {
     return this.tenant;
@@ -38,20 +48,22 @@ export class FakeLog implements HeldLog {
     this.logger = logger;
   }
   settle(idle: () => boolean): void {
-    this.settles += 1;
-    this.idle = idle;
+    this.settles.push(idle);
   }
   close(): Promise<void> {
     this.closed = true;
     return new Promise((resolve) => {
       this.#finish = resolve;
-      if (!this.slow) resolve();
+      if (!this.slow) this.finish();
     });
   }
-  /** Whether its logger takes until `finish` to write everything. */
-  slow = false;
   finish(): void {
+    this.finished = true;
     this.#finish();
+  }
+  /** Its logger is replaced by another. */
+  replaced(): void {
+    this.before.changed();
   }
 }
 
@@ -59,6 +71,8 @@ export class FakeLogs implements Logs {
   readonly opened: FakeLog[] = [];
   /** Thrown by the next call. */
   error: Error | undefined;
+  /** Prepares each log. */
+  born: (log: FakeLog) => void = () => undefined;
 
   open(key: DaemonKey, _writer: Account, logger: LaunchPlan, _directory: string, before: LogPredecessor): FakeLog {
     return this.#open(key, logger, before);
@@ -78,12 +92,17 @@ export class FakeLogs implements Logs {
     this.error = undefined;
     if (error) throw error;
     const log = new FakeLog(`${owner.name}/${name}`, logger, before);
+    this.born(log);
     this.opened.push(log);
     return log;
   }
 
-  /** The log of a daemon that is open. */
+  /** The log that was opened last and is open. */
   get current(): FakeLog | undefined {
     return this.opened.findLast(({ closed }) => !closed);
+  }
+  /** The supervisor dies: it has no log open any more. */
+  forget(): void {
+    for (const log of this.opened) log.closed = true;
   }
 }

@@ -7,18 +7,36 @@ import { FakeRecords } from "./records.fake.ts";
 import { FakeRuns } from "./runs.fake.ts";
 import { FakeSockets } from "./sockets.fake.ts";
 
+/** How the supervisor is replaced: killed, killed in the turn of its latest action, or by itself through exec. */
+export type Replacement = "killed" | "killed at once" | "re-executed";
+
 /** A fake for each port. News of runs come after 1 ms of the clock. */
 export const fakePorts = () => {
   const clock = new FakeClock();
-  return {
+  const later = (then: () => void): void => void clock.after(1, then);
+  const runs = new FakeRuns({ news: later, outside: (delay, then) => void clock.outside(delay, then) });
+  const ports = {
     clock,
     confs: new FakeConfSource(),
-    runs: new FakeRuns((then) => void clock.after(1, then)),
-    sockets: new FakeSockets(),
+    runs,
+    sockets: new FakeSockets({ fileOf: (pid) => runs.find(pid)?.trace.socketFile, later }),
     logs: new FakeLogs(),
-    limits: new FakeLimits(),
-    records: new FakeRecords(),
+    limits: new FakeLimits(runs),
+    records: new FakeRecords((then) => void clock.after(0, then)),
   } satisfies Ports;
+  return {
+    ...ports,
+    /** The present supervisor ends; processes, records and conf files stay for the next. */
+    replace: (how: Replacement): void => {
+      if (how !== "killed at once") ports.records.flush();
+      ports.records.forget();
+      clock.forget();
+      runs.forget();
+      ports.sockets.forget(how === "re-executed");
+      ports.logs.forget();
+      ports.confs.forget();
+    },
+  };
 };
 
 export type FakePorts = ReturnType<typeof fakePorts>;

@@ -1,10 +1,18 @@
 import type { InstanceKey } from "../../core/daemon-key.ts";
 import type { InstanceRecord, RecordSlot, Records } from "./records.ts";
 
-/** Records in memory: they survive a supervisor of the test. */
+/** Records in memory. They are written at the end of the turn, as on disk, and survive a supervisor of the test. */
 export class FakeRecords implements Records {
   readonly #records = new Map<string, Map<string, Map<number, InstanceRecord>>>();
-  #due: (() => void)[] = [];
+  readonly #due = new Set<() => void>();
+  readonly #later: (then: () => void) => void;
+  /** Whether the disk is full: then nothing is written. */
+  full = false;
+
+  /** @param later runs something at the end of the present turn; by default nothing is written before `flush` */
+  constructor(later: (then: () => void) => void = () => undefined) {
+    this.#later = later;
+  }
 
   #of(owner: string, name: string): Map<number, InstanceRecord> {
     const daemons = this.#records.get(owner) ?? new Map<string, Map<number, InstanceRecord>>();
@@ -16,15 +24,16 @@ export class FakeRecords implements Records {
 
   slot({ owner, name, instance }: InstanceKey): RecordSlot {
     let pending: (() => InstanceRecord) | undefined;
+    const write = (): void => {
+      const record = pending?.();
+      pending = undefined;
+      if (record && !this.full) this.put(owner.name, name, instance, record);
+    };
     return {
       write: (record) => {
         pending = record;
-        this.#due.push(() => {
-          const written = pending?.();
-          pending = undefined;
-          // As JSON: that is what survives on disk.
-          if (written) this.#of(owner.name, name).set(instance, JSON.parse(JSON.stringify(written)) as InstanceRecord);
-        });
+        if (this.#due.size === 0) this.#later(() => this.flush());
+        this.#due.add(write);
       },
       remove: () => {
         pending = undefined;
@@ -41,20 +50,23 @@ export class FakeRecords implements Records {
     return [...this.#records.keys()];
   }
   daemons(owner: string): readonly string[] {
-    const daemons = this.#records.get(owner) ?? new Map<string, Map<number, InstanceRecord>>();
-    return [...daemons].flatMap(([name, records]) => (records.size > 0 ? name : []));
+    return [...(this.#records.get(owner) ?? [])].flatMap(([name, records]) => (records.size > 0 ? name : []));
   }
   removeAll(owner: string, name: string): void {
     this.#of(owner, name).clear();
   }
   flush(): void {
-    const due = this.#due;
-    this.#due = [];
+    const due = [...this.#due];
+    this.#due.clear();
     for (const write of due) write();
   }
 
-  /** Leaves a record as an earlier supervisor would. */
+  /** Drops what is not written yet, as the death of the supervisor does. */
+  forget(): void {
+    this.#due.clear();
+  }
+  /** Leaves a record as an earlier supervisor would: as JSON, which is what survives on disk. */
   put(owner: string, name: string, instance: number, record: InstanceRecord): void {
-    this.#of(owner, name).set(instance, record);
+    this.#of(owner, name).set(instance, JSON.parse(JSON.stringify(record)) as InstanceRecord);
   }
 }

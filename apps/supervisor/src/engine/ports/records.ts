@@ -38,6 +38,6 @@ export interface Records {
   daemons(owner: string): readonly string[];
   /** Removes all records of a daemon that no conf file names. */
   removeAll(owner: string, name: string): void;
-  /** Writes what is to be written now. */
+  /** Writes all pending records now. */
   flush(): void;
 }

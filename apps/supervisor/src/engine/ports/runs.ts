@@ -18,7 +18,7 @@ export type ClientLook = (process: ProcessIdentity) => boolean | undefined;
 
 /** How clients of a run are found. */
 export interface ClientProbe {
-  /** @param since before when (ms of performance.now()) the sockets must not have been looked at */
+  /** @param since oldest socket snapshot that counts, in ms of performance.now() */
   look(since?: number): ClientLook;
 }
 
@@ -39,7 +39,7 @@ export interface RunUsage {
   readonly processes: number | undefined;
   /** Seconds of processor time so far. */
   readonly cpu: number | undefined;
-  /** Seconds for which `cpu=` has held its daemon back, this run and others, as long as the daemon has had its group. */
+  /** Seconds for which `cpu=` has throttled its daemon, earlier runs included, since the daemon's cgroup was made. */
   readonly throttled: number | undefined;
   /** Part of the last 10 s in which one of its processes waited for memory, in per cent. */
   readonly memoryPressure: number | undefined;
@@ -74,7 +74,7 @@ export interface LiveRun extends Sampled {
   drain(): void;
   /** Whether one of its processes has a client's connection; undefined where that takes too long to find out. */
   serves(): boolean | undefined;
-  /** Kills what is left of it. */
+  /** Kills all of its processes. */
   kill(): void;
   usage(): RunUsage;
 }
@@ -138,7 +138,7 @@ export interface RunSlot {
   readonly notifyPath: string;
   /** The standby launch for this run, if it waits at the gate. */
   standby(run: number): { readonly cgroup: string | undefined } | undefined;
-  /** Launches a plan: by the standby launch, if that was the same plan, else from the beginning. */
+  /** Launches a plan: by the standby launch, if that was the same plan, else from the start. */
   launch(run: number, plan: LaunchPlan, context: RunContext, news: RunNews): LiveRun;
   /** Advances the launch of a plan to where only the tenant's part is left, and keeps it there for that run. */
   prepare(run: number, plan: LaunchPlan, context: RunContext): void;

@@ -4,40 +4,59 @@ import type { Account } from "../../core/policy-rules.ts";
 import type { ClientProbe, ProcessIdentity } from "./runs.ts";
 import type { BindDirectory, HeldSocket, Listeners, Sockets } from "./sockets.ts";
 
+/** Descriptors and file numbers are never used twice. */
+let numbers = 20;
+const nextNumber = (): number => {
+  numbers += 1;
+  return numbers;
+};
+
 /** A listening socket with a queue of clients, driven by the test. */
 export class FakeSocket implements HeldSocket {
   readonly path: string;
-  descriptor = 20;
-  readonly file = 99;
+  descriptor = nextNumber();
+  file: number;
   readonly fresh: boolean;
   admits: boolean | undefined;
   closed = false;
   /** Inodes of clients in the accept queue. */
   waiting: number[] = [];
   touched = false;
+  /** Whether the socket at its path is this one. */
   published = true;
+  widened = 0;
   /** Thrown by the next `dismiss`. */
   error: Error | undefined;
   #came: (() => void) | undefined;
+  readonly #wake: (then: () => void) => void;
 
-  constructor(path: string, fresh: boolean) {
+  /** @param former the socket of an earlier supervisor that it continues */
+  constructor(path: string, former: FakeSocket | undefined, wake: (then: () => void) => void) {
     this.path = path;
-    this.fresh = fresh;
+    this.fresh = former === undefined;
+    this.file = former?.file ?? nextNumber();
+    this.waiting = former?.waiting ?? [];
+    this.#wake = wake;
   }
   intact(): boolean {
     return this.published;
   }
-  widen(): void {}
+  widen(): void {
+    this.widened += 1;
+  }
   admit(clients: boolean): void {
     this.admits = clients;
   }
   dismiss(): void {
     const { error } = this;
     this.error = undefined;
-    if (error) throw error;
-    if (this.waiting.length > 0) this.descriptor += 1;
-    this.waiting = [];
     this.#came = undefined;
+    if (error) throw error;
+    if (this.waiting.length === 0) return;
+    // Clients that wait are refused only by closing: another socket takes its place.
+    this.descriptor = nextNumber();
+    this.file = nextNumber();
+    this.waiting = [];
   }
   mark(): void {
     this.touched = false;
@@ -47,28 +66,32 @@ export class FakeSocket implements HeldSocket {
   }
   awaitClient(came: () => void): void {
     this.#came = came;
-    if (this.waiting.length > 0) this.#tell();
+    if (this.waiting.length > 0) this.#report();
   }
   close(): void {
     this.closed = true;
+    this.#came = undefined;
   }
 
   /** A client connects; false where it is refused. */
   connect(inode: number): boolean {
-    if (!this.admits || this.closed) return false;
+    if (!this.admits || this.closed || !this.published) return false;
     this.waiting.push(inode);
     this.touched = true;
-    this.#tell();
+    this.#report();
     return true;
   }
   /** A process accepts the first client. */
   accept(): number | undefined {
     return this.waiting.shift();
   }
-  #tell(): void {
-    const came = this.#came;
-    this.#came = undefined;
-    came?.();
+  /** In a later turn, as a poller does. */
+  #report(): void {
+    this.#wake(() => {
+      const came = this.#came;
+      this.#came = undefined;
+      came?.();
+    });
   }
 }
 
@@ -78,6 +101,9 @@ export class FakeBindDirectory implements BindDirectory {
   /** Runs whose process listens on its socket. */
   readonly listening = new Set<number>();
   publishedRun: number | undefined;
+  /** Whether every run listens on its socket at once. */
+  binds = false;
+  /** Result of `excess`. */
   held: string | undefined;
   readonly provided: number[] = [];
   readonly cleared: number[] = [];
@@ -91,7 +117,7 @@ export class FakeBindDirectory implements BindDirectory {
     return `/bound/${run}/socket`;
   }
   publish(run: number): boolean {
-    if (!this.listening.has(run)) return false;
+    if (!this.binds && !this.listening.has(run)) return false;
     this.publishedRun = run;
     return true;
   }
@@ -110,30 +136,55 @@ export class FakeBindDirectory implements BindDirectory {
   }
 }
 
+/** What the sockets need of the machine. */
+export interface SocketSurroundings {
+  /** HeldSocket.file of the socket that a live process listens on. */
+  fileOf(pid: number): number | undefined;
+  /** Runs something in a later turn of the supervisor. */
+  later(then: () => void): void;
+}
+
 export class FakeSockets implements Sockets {
   readonly opened: FakeSocket[] = [];
   readonly directories: FakeBindDirectory[] = [];
   readonly strays: string[] = [];
   /** Thrown by the next call. */
   error: Error | undefined;
-  /** Whether the socket of a live run can be taken from it. */
+  /** Whether the socket of a live run can be taken over. */
   takes = true;
+  /** Whether every run listens in the next bind directories at once. */
+  binds = false;
+  /** Sockets that a re-executed supervisor inherits, by path. */
+  readonly #inherited = new Map<string, FakeSocket>();
+  readonly #surroundings: SocketSurroundings;
+
+  constructor(surroundings: SocketSurroundings) {
+    this.#surroundings = surroundings;
+  }
 
   open(key: DaemonKey, group: string, listeners: Listeners): FakeSocket {
     this.#fail();
-    return this.take(key, group, listeners) ?? this.#hold(key, true);
+    return this.take(key, group, listeners) ?? this.#hold(key, undefined);
   }
   take(key: DaemonKey, _group: string, { leaders }: Listeners): FakeSocket | undefined {
-    return this.takes && leaders.length > 0 ? this.#hold(key, false) : undefined;
+    const path = pathOf(key);
+    const inherited = this.#inherited.get(path);
+    this.#inherited.delete(path);
+    if (inherited) return this.#hold(key, inherited);
+    if (!this.takes) return undefined;
+    const files = new Set(leaders.map(({ pid }) => this.#surroundings.fileOf(pid)));
+    const former = this.opened.findLast((socket) => socket.path === path && socket.published && files.has(socket.file));
+    return former && this.#hold(key, former);
   }
   openBindDirectory(
-    { owner, name }: DaemonKey,
+    key: DaemonKey,
     _group: string,
     _binder: Account,
     _leaders: () => readonly ProcessIdentity[],
   ): FakeBindDirectory {
     this.#fail();
-    const directory = new FakeBindDirectory(`/run/fastcgi/${owner.name}/${name}.sock`);
+    const directory = new FakeBindDirectory(pathOf(key));
+    directory.binds = this.binds;
     this.directories.push(directory);
     return directory;
   }
@@ -146,8 +197,9 @@ export class FakeSockets implements Sockets {
     this.error = undefined;
     if (error) throw error;
   }
-  #hold({ owner, name }: DaemonKey, fresh: boolean): FakeSocket {
-    const socket = new FakeSocket(`/run/fastcgi/${owner.name}/${name}.sock`, fresh);
+  #hold(key: DaemonKey, former: FakeSocket | undefined): FakeSocket {
+    const socket = new FakeSocket(pathOf(key), former, (then) => this.#surroundings.later(then));
+    for (const other of this.opened) if (other.path === socket.path) other.published = false;
     this.opened.push(socket);
     return socket;
   }
@@ -156,4 +208,16 @@ export class FakeSockets implements Sockets {
   get current(): FakeSocket | undefined {
     return this.opened.findLast(({ closed }) => !closed);
   }
+  /** The supervisor dies: it holds no socket any more. @param reExecuted whether the next program inherits them */
+  forget(reExecuted: boolean): void {
+    this.#inherited.clear();
+    for (const socket of this.opened) {
+      if (socket.closed) continue;
+      socket.close();
+      if (reExecuted) this.#inherited.set(socket.path, socket);
+    }
+    for (const directory of this.directories) directory.close();
+  }
 }
+
+const pathOf = ({ owner, name }: DaemonKey): string => `/run/fastcgi/${owner.name}/${name}.sock`;

@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { DEFAULTS } from "../../core/definition.ts";
-import { type Event, type Exit, initial, type State, step } from "../../core/lifecycle.ts";
+import type { Exit } from "../../core/exit.ts";
+import { type Event, initial, type State, step } from "../../core/lifecycle.ts";
 import { isInstanceRecord, wrongRecordFields } from "./instance-record.ts";
 
 const recordOf = (state: State): unknown =>

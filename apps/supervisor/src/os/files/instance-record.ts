@@ -1,5 +1,6 @@
 /** The shape of an instance's record. A field that is added to the type and not here does not compile. */
-import type { Block, Cause, Exit, Phase, State } from "../../core/lifecycle.ts";
+import type { Cause, Exit } from "../../core/exit.ts";
+import type { Block, Phase, State } from "../../core/lifecycle.ts";
 import type { LogTrace } from "../../engine/ports/logs.ts";
 import type { InstanceRecord } from "../../engine/ports/records.ts";
 import type { ProcessIdentity, RunTrace } from "../../engine/ports/runs.ts";

@@ -1,0 +1,17 @@
+import { expect, it } from "vitest";
+import { describeExit } from "./exit.ts";
+
+it("describes an exit out of memory by the limit and the memory that was used", () => {
+  const exit = (limit?: number, peak?: number) => describeExit({ how: "memory", limit, peak });
+  const [limit, peak] = [64 * 1024 ** 2, 70 * 1024 ** 2];
+  expect([exit(limit, peak), exit(limit), exit(undefined, peak), exit()]).toEqual([
+    "out of memory: used 70 MiB of 64 MiB",
+    "out of memory: the limit is 64 MiB",
+    "out of memory: used 70 MiB",
+    "out of memory",
+  ]);
+});
+
+it("describes an exit for a missed ready-timeout by the timeout", () => {
+  expect(describeExit({ how: "unready", after: 30_000 })).toBe("not ready after 30s (ready-timeout)");
+});

@@ -1,0 +1,59 @@
+/** How the main process of a run exited, and words for it. */
+import { roughSize, writeDuration, writeSize } from "./units.ts";
+
+/** Cause of an exit, where it is known: `memory`: out of memory; `stop-timeout`: it did not end in time after TERM. */
+export type Cause = "memory" | "stop-timeout";
+
+/** How a run's main process ended. */
+export type Exit =
+  | { readonly how: "code"; readonly code: number; readonly cause?: Cause }
+  | { readonly how: "signal"; readonly signal: string; readonly cause?: Cause }
+  /** Out of memory: its limit and its peak, in bytes. */
+  | { readonly how: "memory"; readonly limit: number | undefined; readonly peak: number | undefined }
+  /** The supervisor ended it because of the contents of its bind directory: `held`, in words. */
+  | { readonly how: "files"; readonly held: string }
+  /** The launch failed at this stage, e.g. `entering /srv/x`. */
+  | { readonly how: "launch"; readonly stage: string; readonly reason: string }
+  /** It was not ready after this time, in ms. */
+  | { readonly how: "unready"; readonly after: number }
+  /** Its parent was an earlier supervisor, and the kernel reports an exit only to the parent. */
+  | { readonly how: "unknown" };
+
+/** Exit code by which a program asks not to be started again (docs/reference/lifecycle.md#respawn). */
+const FINAL_CODE = 100;
+
+/** Whether such an exit is followed by no restart. */
+export const isFinal = (exit: Exit): boolean => exit.how === "code" && exit.code === FINAL_CODE;
+
+/** Known exit codes: this program's, and those of a POSIX shell. */
+const KNOWN_CODES: ReadonlyMap<number, string> = new Map([
+  [FINAL_CODE, " (it asks not to be started again)"],
+  [126, " (the shell may not execute a program that `start` names)"],
+  [127, " (the shell does not find a program that `start` names)"],
+]);
+
+/** `: used 63.9 MiB of 64 MiB`, as far as both are known. */
+const outOfMemory = (limit: number | undefined, peak: number | undefined): string => {
+  if (limit === undefined) return peak === undefined ? "" : `: used ${roughSize(peak)}`;
+  return peak === undefined ? `: the limit is ${writeSize(limit)}` : `: used ${roughSize(peak)} of ${writeSize(limit)}`;
+};
+
+/** Words for an exit: `exited with code 1`, `killed by SIGKILL`, `entering /srv/x: no such directory`. */
+export const describeExit = (exit: Exit): string => {
+  switch (exit.how) {
+    case "code":
+      return `exited with code ${exit.code}${KNOWN_CODES.get(exit.code) ?? ""}`;
+    case "signal":
+      return `killed by ${exit.signal}${exit.cause === "memory" ? " (out of memory)" : ""}`;
+    case "memory":
+      return `out of memory${outOfMemory(exit.limit, exit.peak)}`;
+    case "files":
+      return `killed because its socket directory holds ${exit.held}`;
+    case "launch":
+      return `${exit.stage}: ${exit.reason}`;
+    case "unready":
+      return `not ready after ${writeDuration(exit.after)} (ready-timeout)`;
+    case "unknown":
+      return "exited while no supervisor ran; the exit code is unknown";
+  }
+};

@@ -1,0 +1,84 @@
+import { describe, expect, it } from "vitest";
+import { hostname } from "./hostname.ts";
+import { machine, resolved } from "./policy.fake.ts";
+
+describe("hosts", () => {
+  const text =
+    "[runs_as]\na: b\n@web\n[hosts]\na: blog.example.org\na: *.greenfelt.net, blog.example.org\n@web: *.example.net\nd: d.org";
+  const accounts = machine("root:0 a:1 b:2 c:3 d:4", "web:10:c");
+  const { policy } = resolved(text, accounts);
+  const may = (owner: string, name: string) => {
+    const host = hostname(name);
+    if (host === undefined) throw new Error(`${name} is no host name`);
+    return policy.mayHost(owner, host);
+  };
+
+  it("are granted by name and below a name, with the line that does so first", () => {
+    expect(may("a", "blog.example.org")).toMatchObject({ allowed: true, line: 5 });
+    expect(may("a", "x.y.greenfelt.net")).toMatchObject({ allowed: true, line: 6 });
+    expect(may("c", "c.example.net")).toMatchObject({ allowed: true, line: 7 });
+    expect(may("a", "greenfelt.net").allowed).toBe(false);
+    expect(may("b", "blog.example.org").allowed).toBe(false);
+    expect(may("c", "blog.example.org").because).toBe("no line of [hosts] lets daemons of c publish blog.example.org");
+  });
+
+  it("are no use to one who runs nothing, and root needs no grant", () => {
+    expect(may("d", "d.org")).toMatchObject({ allowed: false, line: undefined });
+    expect(may("root", "d.org")).toMatchObject({ allowed: true, line: undefined });
+    expect(policy.rights().hosts).toEqual([
+      { holder: "a", object: "blog.example.org", line: 5 },
+      { holder: "a", object: "*.greenfelt.net", line: 6 },
+      { holder: "a", object: "blog.example.org", line: 6 },
+      { holder: "c", object: "*.example.net", line: 7 },
+    ]);
+  });
+});
+
+describe("budgets", () => {
+  const accounts = machine("root:0 ann:1001 ben:1002 cas:1003 dot:1004", "big:50:ben,cas small:51:cas");
+  const { policy, problems } = resolved(
+    `[runs_as]
+ann
+ben
+cas
+[limits]
+*: memory = 1G, processes = 100
+@big: memory = 2G, daemons = 3
+@small: memory = 3G, cpu = 1
+ann: memory = 4G
+ghost: memory = 1G
+dot: memory = 1G
+root: cpu = 2
+`,
+    accounts,
+  );
+  const amounts = (owner: string) =>
+    Object.fromEntries(
+      Object.entries(policy.budget(owner)).map(([key, share]) => [key, `${share.amount} by line ${share.line}`]),
+    );
+
+  it("come from the line that names the owner, else from the first of a group, else from that of everybody", () => {
+    const G = 1024 ** 3;
+    expect(amounts("ann")).toEqual({ memory: `${4 * G} by line 9`, processes: "100 by line 6" });
+    expect(amounts("ben")).toEqual({
+      memory: `${2 * G} by line 7`,
+      daemons: "3 by line 7",
+      processes: "100 by line 6",
+    });
+    expect(amounts("cas")).toEqual({
+      memory: `${2 * G} by line 7`,
+      daemons: "3 by line 7",
+      cpu: "1 by line 8",
+      processes: "100 by line 6",
+    });
+  });
+
+  it("are root's only where a line names root, and nobody's who runs nothing", () => {
+    expect(amounts("root")).toEqual({ cpu: "2 by line 12" });
+    expect(amounts("dot")).toEqual({});
+  });
+
+  it("report who does not exist", () => {
+    expect(problems).toEqual(['10: there is no user "ghost": expected a user of this machine; skipped']);
+  });
+});

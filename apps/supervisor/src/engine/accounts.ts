@@ -1,0 +1,27 @@
+/** What a changed account database changes for a daemon whose accounts kept their uids. */
+import type { DaemonKey } from "../core/daemon-key.ts";
+import { type Account, type AccountBase, groupIds } from "../core/policy-rules.ts";
+import type { Terms } from "../core/terms.ts";
+
+/** The key with the owner's account as it is now. */
+export const renewedKey = <K extends DaemonKey>(key: K, { users }: AccountBase): K => ({
+  ...key,
+  owner: users.get(key.owner.name) ?? key.owner,
+});
+
+/** The terms with the run-as account as it is now, unless it has another uid. */
+export const renewedTerms = (terms: Terms | undefined, { users }: AccountBase): Terms | undefined => {
+  const account = terms && users.get(terms.account.name);
+  return terms && account?.uid === terms.account.uid ? { ...terms, account } : terms;
+};
+
+/** Whether an account has the groups that a former one had. */
+export const hasSameGroups = (
+  account: Account | undefined,
+  accounts: AccountBase,
+  former: Account | undefined,
+  formerAccounts: AccountBase,
+): boolean =>
+  account !== undefined &&
+  former !== undefined &&
+  String(groupIds(account, accounts)) === String(groupIds(former, formerAccounts));

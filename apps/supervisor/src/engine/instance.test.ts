@@ -1,0 +1,202 @@
+import { describe, expect, test } from "vitest";
+import { Scene } from "./scene.fake.ts";
+
+describe("the record of an instance", () => {
+  test("an instance that is dropped leaves no record, although its log changes later", async () => {
+    const scene = new Scene();
+    const daemon = await scene.load("web", { output: "log" });
+    const log = scene.ports.logs.current;
+    await scene.after(200, scene.supervisor.exit(daemon));
+    log?.replaced();
+    await scene.ports.clock.advance(1);
+    expect(scene.ports.records.daemons("alice")).toEqual([]);
+  });
+
+  test("a retired instance that had no run leaves no record", async () => {
+    const scene = new Scene();
+    const daemon = await scene.load("web", { listen: "fastcgi", ondemand: true, instances: 2 });
+    expect(daemon.state.phase).toBe("asleep");
+    await scene.after(10, scene.supervisor.scale(daemon, 1));
+    expect([...scene.ports.records.recall({ owner: { name: "alice" }, name: "web" }).keys()]).toEqual([1]);
+  });
+});
+
+describe("timeouts", () => {
+  test("a run is killed where drain and stop-timeout are both 0", async () => {
+    const scene = new Scene();
+    const daemon = await scene.load("web", { listen: "fastcgi", instances: 2, drain: 0, stopTimeout: 0 });
+    for (const run of scene.ports.runs.live) {
+      run.client = true;
+      run.obedient = false;
+    }
+    await scene.after(10, scene.supervisor.scale(daemon, 1));
+    await scene.ports.clock.advance(1000);
+    expect(scene.ports.runs.live.map(({ instance }) => instance)).toEqual([1]);
+  });
+});
+
+describe("a launch", () => {
+  test.each([
+    ["limits", "making its cgroup"],
+    ["runs", "making its process"],
+  ] as const)(
+    "an error of the port %s fails the launch at the stage '%s', and it is tried again",
+    async (port, stage) => {
+      const scene = new Scene();
+      const daemon = await scene.load("web", { autostart: false });
+      scene.ports[port].error = new Error("EIO");
+      expect(await scene.after(200, scene.supervisor.start(daemon))).toEqual({
+        ok: false,
+        reason: `cannot start "alice/web": ${stage}: EIO`,
+        ran: false,
+      });
+      await scene.ports.clock.advance(300);
+      expect(daemon.state).toMatchObject({ phase: "running", run: 2 });
+    },
+  );
+
+  test("an error that is no Error is reported as text", async () => {
+    const scene = new Scene();
+    const daemon = await scene.load("web", { autostart: false });
+    scene.ports.runs.error = "out of order" as unknown as Error;
+    expect(await scene.after(200, scene.supervisor.start(daemon))).toMatchObject({
+      reason: 'cannot start "alice/web": making its process: out of order',
+    });
+  });
+
+  test("a launch that fails while it is stopped leaves the daemon stopped", async () => {
+    const scene = new Scene();
+    const daemon = await scene.load("web", { autostart: false });
+    scene.ports.runs.error = new Error("EIO");
+    void scene.supervisor.start(daemon);
+    expect(await scene.after(200, scene.supervisor.stop(daemon))).toEqual({ ok: true });
+    expect(daemon.state.phase).toBe("stopped");
+  });
+
+  test("a launch that waits answers its request with what it waits for, and counts from when it continues", async () => {
+    const scene = new Scene();
+    scene.ports.runs.automatic = false;
+    const daemon = await scene.load("web", { lock: "/run/x", autostart: false });
+    const start = scene.supervisor.start(daemon);
+    scene.ports.runs.latest.wait("waiting for the lock /run/x");
+    expect(await scene.after(5, start)).toEqual({
+      ok: false,
+      reason: 'cannot start "alice/web": waiting for the lock /run/x',
+      ran: false,
+    });
+    expect(daemon.waiting).toBe("waiting for the lock /run/x");
+    await scene.ports.clock.advance(50_000);
+    expect(daemon.state.phase).toBe("starting");
+    scene.ports.runs.latest.wait("");
+    scene.ports.runs.latest.launched();
+    await scene.ports.clock.advance(200);
+    expect([daemon.waiting, daemon.state.phase]).toEqual(["", "running"]);
+    expect(daemon.state.startedAt).toBe(scene.ports.clock.now() - 199);
+  });
+
+  test("a run that reports readiness counts as running from then on, and has failed when it is late", async () => {
+    const scene = new Scene();
+    const daemon = await scene.load("web", { ready: "notify", readyTimeout: 2000, autostart: false });
+    const start = scene.supervisor.start(daemon);
+    await scene.ports.clock.advance(1000);
+    scene.ports.runs.latest.ready();
+    expect(await scene.after(5, start)).toEqual({ ok: true });
+    const restart = scene.supervisor.restart(daemon);
+    expect(await scene.after(3000, restart)).toEqual({
+      ok: false,
+      reason: 'cannot restart "alice/web": not ready after 2s (ready-timeout)',
+      ran: true,
+    });
+  });
+
+  test("a run gets its socket, its log and its cgroup, and the next run its standby launch", async () => {
+    const scene = new Scene();
+    await scene.load("web", { listen: "fastcgi" });
+    expect(scene.ports.limits.made).toEqual(["/cgroup/alice/web.d/1", "/cgroup/alice/web.d/2"]);
+    expect(scene.ports.runs.standbys.size).toBe(1);
+    scene.ports.runs.latest.end({ code: 1 });
+    await scene.ports.clock.advance(300);
+    expect(scene.ports.runs.latest.trace.cgroup).toBe("/cgroup/alice/web.d/2");
+    expect(scene.ports.limits.made).toHaveLength(3);
+  });
+
+  test("only the first four instances have a standby launch", async () => {
+    const scene = new Scene();
+    await scene.load("web", { listen: "fastcgi", instances: 6 });
+    expect(scene.ports.runs.standbys.size).toBe(4);
+  });
+
+  test("an error while a standby launch is prepared is met again by the launch", async () => {
+    const scene = new Scene();
+    const daemon = await scene.load("web", { listen: "fastcgi", autostart: false });
+    const start = scene.supervisor.start(daemon);
+    scene.ports.limits.error = new Error("EIO");
+    expect(await scene.after(200, start)).toEqual({ ok: true });
+    expect(scene.ports.runs.standbys.size).toBe(0);
+  });
+
+  test("a refresh prepares the standby launch of a running instance again", async () => {
+    const scene = new Scene();
+    const daemon = await scene.load("web", { listen: "fastcgi" });
+    const [before] = scene.ports.runs.standbys;
+    for (const instance of daemon.instances()) instance.refresh();
+    expect([...scene.ports.runs.standbys][0]).not.toBe(before);
+    await scene.after(200, scene.supervisor.stop(daemon));
+    for (const instance of daemon.instances()) instance.refresh();
+    expect(scene.ports.runs.standbys.size).toBe(0);
+  });
+
+  test("news of an earlier run are ignored", async () => {
+    const scene = new Scene();
+    const daemon = await scene.load("web");
+    const [first] = scene.ports.runs.all;
+    first?.end({ code: 1 });
+    await scene.ports.clock.advance(300);
+    if (first) first.lives = true;
+    first?.wait("old news");
+    await scene.ports.clock.advance(5);
+    expect([daemon.waiting, daemon.state.phase]).toEqual(["", "running"]);
+  });
+});
+
+describe("the finish of a service directory", () => {
+  const service = { directory: "/home/alice/service/web", finish: true, contents: "" };
+
+  test("a finish runs after each run with its exit code, as an attendant, before the next run starts", async () => {
+    const scene = new Scene();
+    const daemon = await scene.load("web", { service });
+    scene.ports.runs.latest.end({ code: 3 });
+    await scene.ports.clock.advance(1);
+    expect(scene.ports.runs.finishes[0]?.plan.argv).toContain("exec ./finish 3 0");
+    expect(daemon.attendants()).toHaveLength(1);
+    await scene.ports.clock.advance(200);
+    expect([daemon.attendants(), daemon.state.run]).toEqual([[], 2]);
+  });
+
+  test("exit code 125 of a finish fails the daemon", async () => {
+    const scene = new Scene();
+    const daemon = await scene.load("web", { service });
+    scene.ports.runs.finish = 125;
+    scene.ports.runs.latest.end({ code: 3 });
+    await scene.ports.clock.advance(200);
+    expect(daemon.state).toMatchObject({ phase: "failed", last: { permanent: true } });
+  });
+
+  test("a finish that cannot be launched delays nothing", async () => {
+    const scene = new Scene();
+    const daemon = await scene.load("web", { service });
+    scene.ports.runs.latest.end({ code: 3 });
+    scene.ports.limits.error = new Error("EIO");
+    await scene.ports.clock.advance(300);
+    expect(daemon.state).toMatchObject({ phase: "running", run: 2 });
+  });
+
+  test("a run that an earlier supervisor started is followed by its finish, too", async () => {
+    const scene = new Scene();
+    await scene.load("web", { service });
+    scene.replace();
+    scene.ports.runs.latest.end({ code: 4 });
+    await scene.ports.clock.advance(300);
+    expect(scene.ports.runs.finishes).toHaveLength(1);
+  });
+});

@@ -1,0 +1,119 @@
+/** Launches the runs of one instance: makes the launch plan and the cgroup of each, and prepares the standby launch. */
+import type { Allotment } from "../core/allowance.ts";
+import type { InstanceKey } from "../core/daemon-key.ts";
+import type { Definition } from "../core/definition.ts";
+import type { Terms } from "../core/terms.ts";
+import { type Launch, type LaunchPlan, launchDaemon, launchFinish } from "../launch/plan.ts";
+import type { DaemonLimits } from "./ports/limits.ts";
+import type { LiveRun, RunContext, RunNews, RunSlot, Runs } from "./ports/runs.ts";
+import type { OpenResources } from "./shared-resources.ts";
+
+/** Instances of one daemon with a standby launch. Where more share a socket, the others serve until the next run is up. */
+const MOST_STANDBYS = 4;
+
+/** What a launch needs of the daemon. */
+export interface LaunchHost {
+  readonly limits: DaemonLimits;
+  /** Limits at each level of its cgroups, with the runs that live at present. */
+  allotment(terms: Terms): Allotment;
+  /** The terms' definition with the rlimits that replace cgroups on this machine. */
+  limited(terms: Terms): Definition;
+}
+
+/** A complete launch. */
+interface PlannedLaunch {
+  readonly plan: LaunchPlan;
+  readonly context: RunContext;
+}
+
+export class Launcher {
+  readonly #key: () => InstanceKey;
+  readonly #slot: RunSlot;
+  readonly #runs: Pick<Runs, "privileged" | "tools">;
+  readonly #host: LaunchHost;
+
+  /** @param key the instance's key at present: its accounts may change */
+  constructor(key: () => InstanceKey, slot: RunSlot, runs: Pick<Runs, "privileged" | "tools">, host: LaunchHost) {
+    this.#key = key;
+    this.#slot = slot;
+    this.#runs = runs;
+    this.#host = host;
+  }
+
+  /**
+   * Makes the plan and the cgroup of a run. Takes over the standby launch of this run, if there is one.
+   * @throws errno errors
+   */
+  plan(run: number, terms: Terms, resources: OpenResources): PlannedLaunch {
+    const cgroup = this.#cgroup(run, this.#host.allotment(terms));
+    const definition = this.#host.limited(terms);
+    const plan = launchDaemon({
+      ...this.#launch(terms, cgroup),
+      definition,
+      socketPath: resources.bind?.provide(run),
+      notifyPath: definition.ready === "notify" ? this.#slot.notifyPath : undefined,
+    });
+    const context: RunContext = {
+      socket: resources.socket,
+      bind: resources.bind,
+      input: definition.listen === "fastcgi" ? "socket" : "nothing",
+      ready: definition.ready,
+      account: terms.account,
+      log: definition.output === "discard" ? undefined : resources.log,
+      cgroup,
+      finish: this.finish(terms),
+    };
+    return { plan, context };
+  }
+
+  /** @throws errno errors */
+  launch(run: number, { plan, context }: PlannedLaunch, news: RunNews): LiveRun {
+    return this.#slot.launch(run, plan, context, news);
+  }
+
+  /** The program that follows a run of these terms; undefined where there is none. */
+  finish(terms: Terms | undefined): RunContext["finish"] {
+    if (!terms?.definition.service?.finish) return undefined;
+    return (ending) => {
+      const cgroup = this.#host.limits.makeGroup("finish", this.#host.allotment(terms));
+      const definition = this.#host.limited(terms);
+      return { plan: launchFinish(this.#launch({ ...terms, definition }, cgroup), ending), cgroup };
+    };
+  }
+
+  /** Prepares the standby launch of a run, where clients wait at a socket: it costs a process. */
+  prepare(run: number, terms: Terms | undefined, resources: OpenResources | undefined): void {
+    // With listen=path each run binds in its own directory; an on-demand daemon is started by a client.
+    if (!resources?.socket || !terms || terms.definition.ondemand) return;
+    if (this.#key().instance > MOST_STANDBYS) return;
+    try {
+      this.discard();
+      const { plan, context } = this.plan(run, terms, resources);
+      this.#slot.prepare(run, plan, context);
+    } catch {
+      // The launch itself meets the same error and reports it.
+    }
+  }
+
+  /** Ends the standby launch. */
+  discard(): void {
+    this.#slot.discard();
+  }
+
+  #cgroup(run: number, allotment: Allotment): string | undefined {
+    const { limits } = this.#host;
+    const standby = this.#slot.standby(run);
+    if (standby) {
+      limits.ensure(allotment);
+      return standby.cgroup;
+    }
+    this.discard();
+    return limits.makeGroup(run, allotment);
+  }
+
+  #launch({ definition, account }: Terms, cgroup: string | undefined): Launch {
+    const { privileged, tools } = this.#runs;
+    const paths = { socketPath: undefined, notifyPath: undefined };
+    return { definition, owner: this.#key().owner, account, cgroup, privileged, tools, ...paths };
+  }
+}

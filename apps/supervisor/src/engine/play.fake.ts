@@ -1,0 +1,325 @@
+/** A random play: acts happen to a supervisor on fakes; checks hold after each of them, and others once no more happens. */
+import { expect } from "vitest";
+import { alive } from "../core/lifecycle.ts";
+import { type Act, type Manners, NAMES, type Name, type Verb } from "./acts.fake.ts";
+import type { Daemon } from "./daemon.ts";
+import { settled } from "./ports/clock.fake.ts";
+import type { Replacement } from "./ports/ports.fake.ts";
+import type { FakeRun } from "./ports/run.fake.ts";
+import { Scene } from "./scene.fake.ts";
+import type { Outcome } from "./waiters.ts";
+
+const GOOD: Manners = { obedient: true, slowness: 0, ready: 10, lifetime: undefined };
+
+export class Play {
+  readonly scene = new Scene();
+  #manners: Manners = GOOD;
+  #sequence = 0;
+  #clients = 0;
+  /** Outcomes that blame a later request where there was none. */
+  readonly #unfounded: string[] = [];
+  #hasOnce = false;
+  /** Requests without an outcome. */
+  readonly #pending = new Set<number>();
+  /** The latest request about a daemon that changes its desired state, and its outcome; undefined where it is not known. */
+  readonly #latest = new Map<
+    string,
+    { readonly number: number; readonly desired: "up" | "down" | "either"; ok?: boolean }
+  >();
+  /** Largest size of each daemon since its runs were within its size. */
+  readonly #peaks = new Map<string, number>();
+  /** Runs that an earlier supervisor launched in its last turn, without a record. */
+  readonly #orphans = new Set<FakeRun>();
+
+  constructor() {
+    const { runs, sockets, clock } = this.scene.ports;
+    sockets.binds = true;
+    runs.born = (run) => {
+      const { obedient, slowness, ready, lifetime } = this.#manners;
+      run.obedient = obedient;
+      run.slowness = slowness;
+      if (ready !== undefined) clock.outside(ready, () => run.ready());
+      if (lifetime !== undefined) clock.outside(lifetime, () => run.end({ code: 1 }));
+    };
+    for (const each of NAMES)
+      this.scene.ports.confs.write("alice", each, { listen: "fastcgi", autostart: each === "a" });
+    this.scene.rescan();
+  }
+
+  async perform(act: Act): Promise<void> {
+    const { ports, supervisor } = this.scene;
+    switch (act.act) {
+      case "request":
+        this.#request(act.name, act.verb);
+        return;
+      case "scale": {
+        const daemon = supervisor.daemon(`alice/${act.name}`);
+        if (!daemon) return;
+        // Instances that no longer count may still be draining.
+        this.#peaks.set(daemon.id, (this.#peaks.get(daemon.id) ?? daemon.size) + act.size);
+        this.#track(supervisor.scale(daemon, act.size));
+        return;
+      }
+      case "write":
+        ports.confs.write("alice", act.name, act.definition);
+        return;
+      case "spoil":
+        ports.confs.put("alice", act.name, { errors: ["x.conf:1: wrong"] });
+        return;
+      case "remove":
+        ports.confs.remove("alice", act.name);
+        return;
+      case "rescan":
+        this.#rescan();
+        return;
+      case "reload":
+        // Daemons may be dropped and loaded again: that counts as a request.
+        this.#latest.clear();
+        this.#sequence += 1;
+        this.scene.reload(act.world);
+        return;
+      case "manners":
+        this.#manners = act.manners;
+        return;
+      case "fail":
+        ports[act.port].error = new Error("EIO: input/output error");
+        return;
+      case "end":
+        this.#run(act.which)?.end(act.code === undefined ? { signal: "SIGSEGV" } : { code: act.code }, act.rest);
+        return;
+      case "client": {
+        const run = this.#run(act.which);
+        if (run) run.client = act.client;
+        return;
+      }
+      case "grow": {
+        const run = this.#run(act.which);
+        if (run) run.bytes = 1 << 30;
+        return;
+      }
+      case "connect": {
+        const socket = ports.sockets.opened.findLast(
+          ({ path, closed }) => !closed && path.endsWith(`/${act.name}.sock`),
+        );
+        this.#clients += 1;
+        if (socket?.connect(this.#clients) && act.accept) socket.accept();
+        return;
+      }
+      case "slow log":
+        ports.logs.born = (log) => {
+          log.slow = true;
+        };
+        for (const log of ports.logs.opened) log.slow = true;
+        return;
+      case "finish logs":
+        this.#finishLogs();
+        return;
+      case "full disk":
+        ports.records.full = !ports.records.full;
+        return;
+      case "lose socket": {
+        const { current } = ports.sockets;
+        if (current) current.published = false;
+        return;
+      }
+      case "wait":
+        await ports.clock.advance(act.ms);
+        return;
+      case "replace":
+        await this.#replace(act.how);
+    }
+  }
+
+  #run(index: number): FakeRun | undefined {
+    const { live } = this.scene.ports.runs;
+    return live[index % Math.max(1, live.length)];
+  }
+
+  #request(daemonName: Name, verb: Verb): void {
+    const { supervisor } = this.scene;
+    const id = `alice/${daemonName}`;
+    const daemon = supervisor.daemon(id);
+    if (!daemon) return;
+    // One that is dropped after its stop may be loaded, and started, again.
+    const isDropped = daemon.removed;
+    this.#hasOnce ||= verb === "once";
+    const outcome = supervisor[verb](daemon);
+    this.#track(outcome);
+    if (verb === "pause" || verb === "continue") return;
+    if (isDropped && (verb === "stop" || verb === "exit")) {
+      this.#latest.delete(id);
+      return;
+    }
+    const desired = verb === "stop" || verb === "exit" ? "down" : verb === "once" ? "either" : "up";
+    const latest: { number: number; desired: "up" | "down" | "either"; ok?: boolean } = {
+      number: this.#sequence,
+      desired,
+    };
+    this.#latest.set(id, latest);
+    void outcome.then(({ ok }) => {
+      latest.ok = ok;
+    });
+  }
+  #track(outcome: Promise<Outcome>): void {
+    this.#sequence += 1;
+    const number = this.#sequence;
+    this.#pending.add(number);
+    void outcome.then((result) => {
+      this.#pending.delete(number);
+      const isOvertaken = !result.ok && result.reason.endsWith(" requested meanwhile");
+      // A run of `once` stops without a request.
+      if (isOvertaken && !this.#hasOnce && this.#sequence === number) this.#unfounded.push(result.reason);
+    });
+  }
+
+  #rescan(): void {
+    for (const id of [...this.#latest.keys()]) {
+      // A daemon without a conf file may be dropped; one that exited may be loaded again.
+      const has = this.scene.ports.confs.has("alice", id.slice("alice/".length));
+      if (!has || !this.scene.supervisor.daemon(id)) this.#latest.delete(id);
+    }
+    const { started } = this.scene.rescan();
+    for (const id of started) this.#latest.delete(id);
+  }
+
+  async #replace(how: Replacement): Promise<void> {
+    const { ports } = this.scene;
+    for (const [id, { ok }] of this.#latest)
+      if (ok === undefined || !ports.confs.has("alice", id.slice(6))) this.#latest.delete(id);
+    // A promise cannot be killed: those of this turn come to their end first.
+    await settled();
+    this.#pending.clear();
+    const before = ports.runs.live;
+    // A daemon that exited has no record: the next supervisor loads it like any other conf file.
+    for (const id of this.#latest.keys()) if (!this.scene.supervisor.daemon(id)) this.#latest.delete(id);
+    // The next supervisor knows only what is written.
+    if (ports.records.full) this.#latest.clear();
+    ports.replace(how);
+    const known = new Set(
+      ports.records.daemons("alice").flatMap((each) => {
+        const records = ports.records.recall({ owner: { name: "alice" }, name: each });
+        return [...records.values()].map(({ run }) => run?.leader.pid);
+      }),
+    );
+    for (const run of before) if (!known.has(run.pid)) this.#orphans.add(run);
+    this.scene.replace(how);
+  }
+
+  #finishLogs(): void {
+    const { logs } = this.scene.ports;
+    logs.born = () => undefined;
+    for (const log of logs.opened) {
+      log.slow = false;
+      if (log.closed) log.finish();
+    }
+  }
+
+  /** What holds at every moment. */
+  check(): void {
+    const { ports, supervisor } = this.scene;
+    for (const run of this.#orphans) if (!run.exists) this.#orphans.delete(run);
+    expect([...this.#orphans].map(({ daemon }) => `orphan of ${daemon}`)).toEqual([]);
+    const runs = ports.runs.live;
+    const places = runs.map(({ daemon, instance }) => `${daemon} ${instance}`);
+    expect(places, "an instance has two live runs").toEqual([...new Set(places)]);
+    for (const { daemon, instance, pid } of runs) {
+      const known = supervisor
+        .daemon(daemon)
+        ?.instances()
+        .map((each) => each.pid);
+      expect(known, `a run that no instance has: ${daemon} ${instance}`).toContain(pid);
+    }
+    for (const daemon of supervisor.daemons())
+      this.#checkCrowd(daemon, runs.filter((run) => run.daemon === daemon.id).length);
+    const sockets = ports.sockets.opened.filter(({ closed }) => !closed).map(({ path }) => path);
+    expect(sockets, "two open sockets at one path").toEqual([...new Set(sockets)]);
+    const known = new Set(supervisor.daemons().map(({ socketPath }) => socketPath));
+    for (const path of sockets) expect(known.has(path), `an open socket without a daemon: ${path}`).toBe(true);
+    const logs = ports.logs.opened.filter(({ closed }) => !closed).map(({ daemon }) => daemon);
+    expect(logs, "two open logs of one daemon").toEqual([...new Set(logs)]);
+    for (const id of logs) expect(supervisor.daemon(id), `an open log without a daemon: ${id}`).toBeDefined();
+    const instances = supervisor.daemons().flatMap((daemon) => daemon.instances());
+    expect(ports.runs.standbys.size, "a standby launch without an instance").toBeLessThanOrEqual(instances.length);
+  }
+
+  #checkCrowd(daemon: Daemon, count: number): void {
+    const { size } = daemon;
+    const peak = count <= size ? size : Math.max(size, this.#peaks.get(daemon.id) ?? size);
+    this.#peaks.set(daemon.id, peak);
+    expect(count, `${daemon.id} has more runs than its size and one`).toBeLessThanOrEqual(peak + 1);
+    if (daemon.block?.kind === "forbidden") {
+      const phases = daemon.instances().map(({ state }) => state.phase);
+      expect(phases, `${daemon.id} is forbidden`).not.toContain("running");
+      expect(phases, `${daemon.id} is forbidden`).not.toContain("starting");
+    }
+    const isChanging = daemon.rolling || daemon.instances().some(({ retiring }) => retiring);
+    if (!isChanging) expect(count, `${daemon.id} has more runs than its size`).toBeLessThanOrEqual(size);
+  }
+
+  /** Ends all faults and lets time pass. */
+  async calmDown(ms: number): Promise<void> {
+    const { ports } = this.scene;
+    this.#manners = GOOD;
+    ports.records.full = false;
+    for (const port of [ports.sockets, ports.logs, ports.limits, ports.runs]) port.error = undefined;
+    for (const run of ports.runs.live) {
+      run.obedient = true;
+      run.client = false;
+      run.bytes = 1 << 20;
+    }
+    for (const each of NAMES) {
+      const file = ports.confs.has("alice", each);
+      if (file && !file.definition) ports.confs.write("alice", each, { listen: "fastcgi" });
+    }
+    if (this.scene.rule.policy.mayRunAs("alice", "www").allowed) {
+      this.scene.reload({
+        uids: Object.fromEntries([...this.scene.rule.accounts.users].map(([user, { uid }]) => [user, uid])),
+      });
+    } else this.scene.reload();
+    this.#sequence += 1;
+    await ports.clock.advance(1);
+    this.#rescan();
+    for (const daemon of this.scene.supervisor.daemons()) this.#track(this.scene.supervisor.continue(daemon));
+    this.#finishLogs();
+    await ports.clock.advance(ms);
+  }
+
+  /** What holds once nothing more happens. */
+  checkCalm(): void {
+    expect([...this.#pending], "requests without an outcome").toEqual([]);
+    expect(this.#unfounded, "outcomes that blame a later request").toEqual([]);
+    for (const daemon of this.scene.supervisor.daemons()) {
+      const active = daemon.instances();
+      expect(
+        active.map(({ retiring, candidate }) => retiring || candidate),
+        `${daemon.id}: roles`,
+      ).toEqual(active.map(() => false));
+      if (daemon.state.want === "up") expect(active.length, `${daemon.id}: instances`).toBe(daemon.size);
+      for (const { state } of active) {
+        const phases = state.want === "down" ? ["stopped"] : ["running", "asleep"];
+        expect(phases, `${daemon.id} rests`).toContain(state.phase);
+      }
+    }
+    for (const [id, { ok, desired }] of this.#latest) {
+      if (!ok || desired === "either") continue;
+      const daemon = this.scene.supervisor.daemon(id);
+      if (desired === "up") expect(daemon?.state.want, `${id} is desired up`).toBe("up");
+      else expect(daemon === undefined || !alive(daemon.state), `${id} is desired down`).toBe(true);
+    }
+  }
+
+  /** Shuts down; nothing is left then. */
+  async shutDown(): Promise<void> {
+    const { ports, supervisor } = this.scene;
+    let isOver = false;
+    void supervisor.shutdown().then(() => {
+      isOver = true;
+    });
+    await ports.clock.advance(60_000);
+    expect(isOver, "the shutdown ends").toBe(true);
+    expect(ports.runs.live).toEqual([]);
+    expect(ports.runs.standbys.size).toBe(0);
+    expect([...ports.sockets.opened, ...ports.sockets.directories].filter(({ closed }) => !closed)).toEqual([]);
+    expect(ports.logs.opened.filter(({ closed }) => !closed)).toEqual([]);
+  }
+}

@@ -1,0 +1,172 @@
+import type { LaunchPlan } from "../../launch/plan.ts";
+import type { Attendant, LiveRun, RawExit, RunNews, RunTrace, RunUsage } from "./runs.ts";
+
+const USAGE: RunUsage = {
+  memory: 1 << 20,
+  memoryPeak: 2 << 20,
+  processes: 1,
+  cpu: 1,
+  throttled: 0,
+  memoryPressure: 0,
+  oomKills: 0,
+};
+
+/** An attendant whose size the test sets. */
+export class FakeAttendant implements Attendant {
+  bytes: number | undefined = 1 << 20;
+  /** Why it was ended. */
+  reason: string | undefined;
+
+  size(_doubtful: number): number | undefined {
+    return this.bytes;
+  }
+  end(reason: string): void {
+    this.reason = reason;
+    this.bytes = undefined;
+  }
+}
+
+/** How a run's main process ends. */
+export interface FakeEnd {
+  readonly code?: number;
+  readonly signal?: string;
+  readonly report?: string;
+  readonly oomKilled?: boolean;
+}
+
+/** When things happen to a run. */
+export interface RunTimes {
+  /** Runs something in a later turn of the supervisor, as news come. */
+  news(then: () => void): void;
+  /** Runs something after `delay` ms, whether or not the supervisor lives. */
+  outside(delay: number, then: () => void): void;
+}
+
+/**
+ * A process tree that does what the test says. It outlives the supervisor. It ends at KILL; at TERM, after `slowness`, only
+ * where it is obedient; while it is stopped, TERM waits for CONT.
+ */
+export class FakeRun implements LiveRun {
+  readonly pid: number;
+  readonly trace: RunTrace;
+  readonly daemon: string;
+  readonly instance: number;
+  readonly plan: LaunchPlan | undefined;
+  /** Names of signals and requests that it received. */
+  readonly received: string[] = [];
+  obedient = true;
+  /** From TERM to its end, in ms. */
+  slowness = 0;
+  /** Whether its main process lives. */
+  lives = true;
+  /** Whether some process is left. */
+  exists = true;
+  paused = false;
+  bytes: number | undefined = 1 << 20;
+  readonly #times: RunTimes;
+  #news: RunNews | undefined;
+  #client: boolean | undefined = false;
+  #draining = false;
+  #terminated = false;
+
+  constructor(id: Pick<FakeRun, "daemon" | "instance" | "plan" | "trace">, times: RunTimes) {
+    this.daemon = id.daemon;
+    this.instance = id.instance;
+    this.plan = id.plan;
+    this.trace = id.trace;
+    this.pid = id.trace.leader.pid;
+    this.#times = times;
+  }
+
+  /** From now on its news come here; nowhere when the supervisor is dead. */
+  connect(news: RunNews | undefined): void {
+    this.#news = news;
+    this.#draining = false;
+  }
+  #tell(news: (to: RunNews) => void): void {
+    const to = this.#news;
+    this.#times.news(() => to && news(to));
+  }
+
+  /** Result of `serves`. */
+  get client(): boolean | undefined {
+    return this.#client;
+  }
+  set client(client: boolean | undefined) {
+    this.#client = client;
+    if (this.#draining) this.#finishDraining();
+  }
+
+  signalAll(signal: number): void {
+    this.received.push(`all ${signal}`);
+    if (signal === 19) this.paused = true;
+    if (signal === 18) {
+      this.paused = false;
+      if (this.#terminated) this.#obey();
+    }
+    if (signal === 15) this.#terminate();
+    if (signal === 9) this.kill();
+  }
+  signal(signal: number): void {
+    this.received.push(`main ${signal}`);
+  }
+  drain(): void {
+    this.received.push("drain");
+    this.#draining = true;
+    this.#finishDraining();
+  }
+  #finishDraining(): void {
+    if (this.#client === false) this.#terminate();
+  }
+  #terminate(): void {
+    this.#terminated = true;
+    if (!this.paused) this.#obey();
+  }
+  #obey(): void {
+    if (!this.obedient) return;
+    if (this.slowness === 0) this.end({ code: 0 });
+    else this.#times.outside(this.slowness, () => this.end({ code: 0 }));
+  }
+  serves(): boolean | undefined {
+    return this.#client;
+  }
+  kill(): void {
+    this.received.push("kill");
+    this.end({ signal: "SIGKILL" });
+    this.vanish();
+  }
+  usage(): RunUsage {
+    return USAGE;
+  }
+  size(_doubtful: number): number | undefined {
+    return this.lives ? this.bytes : undefined;
+  }
+
+  /** The launch chain waits, or continues. */
+  wait(reason: string): void {
+    this.#tell((news) => this.lives && news.waiting(reason));
+  }
+  /** The launch chain has become the daemon. */
+  launched(): void {
+    this.#tell((news) => this.lives && news.launched());
+  }
+  ready(): void {
+    this.#tell((news) => this.lives && news.ready());
+  }
+  /** Its main process ends, and with `rest` unset every other process. */
+  end({ code, signal, report = "", oomKilled = false }: FakeEnd, rest = false): void {
+    if (!this.lives) return;
+    this.lives = false;
+    const common = { report, oomKilled, peak: undefined };
+    const exit: RawExit =
+      signal === undefined ? { code: code ?? 0, signal: undefined, ...common } : { code: undefined, signal, ...common };
+    this.#tell((news) => news.exited(exit));
+    if (!rest) this.vanish();
+  }
+  /** No process is left. */
+  vanish(): void {
+    if (!this.exists) return;
+    this.exists = false;
+    this.#tell((news) => news.gone(undefined));
+  }
+}

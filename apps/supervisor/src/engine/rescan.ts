@@ -1,0 +1,146 @@
+/** Reads the conf directories of owners: loads, reloads and removes daemons, and starts those with autostart. */
+import { alive } from "../core/lifecycle.ts";
+import type { Account } from "../core/policy-rules.ts";
+import type { Admission } from "./admission.ts";
+import type { Daemon } from "./daemon.ts";
+import type { ConfDirectories, FoundFile } from "./ports/conf-source.ts";
+import type { Ports } from "./ports/ports.ts";
+
+/** Result of a rescan. Ids, and problems as `path:line: text`. */
+export interface Findings {
+  readonly found: string[];
+  readonly started: string[];
+  readonly changed: string[];
+  readonly removed: string[];
+  readonly problems: string[];
+  /** Ignored parts of conf files. */
+  readonly warnings: string[];
+}
+
+/** What a rescan needs of the supervisor. */
+export interface RescanHost {
+  admission(): Admission;
+  /** The daemons of an owner, in the order of their ids. */
+  daemonsOf(owner: string): readonly Daemon[];
+  daemon(id: string): Daemon | undefined;
+  /** Adds a daemon for a conf file. */
+  add(owner: Account, file: FoundFile): Daemon;
+  /** Closes and forgets a daemon that has stopped. */
+  drop(daemon: Daemon): void;
+  /** Applies policy and conf file to a daemon: blocks it or offers its terms. */
+  admit(daemon: Daemon): void;
+  /** Whether one of its accounts has another uid now. */
+  hasForeignAccount(daemon: Daemon): boolean;
+  /** Whether the owner's budget limits the number of daemons. */
+  limitsDaemons(owner: string): boolean;
+  watchMemory(daemon: Daemon): void;
+}
+
+export class Rescan {
+  readonly findings: Findings = { found: [], started: [], changed: [], removed: [], problems: [], warnings: [] };
+  readonly #ports: Pick<Ports, "confs" | "records">;
+  readonly #ignored: ReadonlySet<string>;
+  readonly #host: RescanHost;
+
+  /** @param ignored ids of daemons that exited by request */
+  constructor(ports: Pick<Ports, "confs" | "records">, ignored: ReadonlySet<string>, host: RescanHost) {
+    this.#ports = ports;
+    this.#ignored = ignored;
+    this.#host = host;
+  }
+
+  /** @param changed is called after later changes of the directories */
+  scan(owner: Account, directories: ConfDirectories, changed: () => void): void {
+    const loaded = this.#host.daemonsOf(owner.name);
+    const names = loaded.map(({ key }) => key.name);
+    // Daemons of an earlier supervisor have priority, too.
+    const first = new Set([...names, ...this.#ports.records.daemons(owner.name)]);
+    const { files, passedOver, problems, complete } = this.#ports.confs.readAll(owner, directories, first);
+    this.findings.problems.push(...problems, ...files.flatMap((file) => file.errors));
+    this.findings.warnings.push(...files.flatMap((file) => file.warnings));
+    for (const file of files) {
+      const id = `${owner.name}/${file.name}`;
+      if (this.#ignored.has(id)) continue;
+      const known = this.#host.daemon(id);
+      if (!known) this.#load(owner, file);
+      else this.#reload(known, file);
+    }
+    if (complete) this.#remove(new Set([...files.map((file) => file.name), ...passedOver]), loaded);
+    if (this.#host.limitsDaemons(owner.name)) this.#admitForbidden(owner.name);
+    this.#watch(owner, directories, changed);
+  }
+
+  #watch(owner: Account, directories: ConfDirectories, changed: () => void): void {
+    try {
+      this.#ports.confs.watch(owner, directories, changed);
+    } catch (error) {
+      this.findings.problems.push(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  #load(owner: Account, file: FoundFile): void {
+    const daemon = this.#host.add(owner, file);
+    this.findings.found.push(daemon.id);
+    const admitted = this.#host.admission().terms(daemon);
+    const resumed = daemon.resume("kind" in admitted ? undefined : admitted);
+    this.#host.admit(daemon);
+    if (!resumed) this.#autostart(daemon);
+  }
+
+  #reload(daemon: Daemon, file: FoundFile): void {
+    if (this.#host.hasForeignAccount(daemon)) return;
+    daemon.removed = false;
+    const changed = daemon.file.fingerprint !== file.fingerprint;
+    daemon.file = file;
+    if (!changed) return;
+    this.findings.changed.push(daemon.id);
+    if (daemon.lives) {
+      this.#relimit(daemon);
+      // Instances without a run may be blocked by the former conf file.
+      if (daemon.block) this.#host.admit(daemon);
+      return;
+    }
+    const { kind } = daemon.block ?? {};
+    this.#host.admit(daemon);
+    if (kind === "invalid") this.#autostart(daemon);
+  }
+
+  /** Enforces changed limits that need no restart. */
+  #relimit(daemon: Daemon): void {
+    const admitted = this.#host.admission().terms(daemon);
+    if ("kind" in admitted) return;
+    try {
+      // A run of an earlier supervisor whose conf file was invalid has no terms yet.
+      if (!daemon.terms) daemon.offer(admitted);
+      daemon.relimit(admitted);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      this.findings.problems.push(`${daemon.file.path}: cannot change the limits of its runs: ${why}; restart it`);
+    }
+    this.#host.watchMemory(daemon);
+  }
+
+  #remove(present: ReadonlySet<string>, loaded: readonly Daemon[]): void {
+    for (const daemon of loaded) {
+      if (present.has(daemon.key.name)) continue;
+      if (!daemon.removed) this.findings.removed.push(daemon.id);
+      daemon.removed = true;
+      if (!alive(daemon.state)) this.#host.drop(daemon);
+    }
+  }
+
+  /** Daemons that exceeded the number that the budget permits may be within it now. */
+  #admitForbidden(owner: string): void {
+    for (const daemon of this.#host.daemonsOf(owner)) {
+      if (daemon.block?.kind !== "forbidden" || daemon.lives) continue;
+      this.#host.admit(daemon);
+      if (daemon.state.run === 0) this.#autostart(daemon);
+    }
+  }
+
+  #autostart(daemon: Daemon): void {
+    if (daemon.block || !daemon.terms?.definition.autostart || daemon.lives) return;
+    this.findings.started.push(daemon.id);
+    daemon.feed({ type: "start" });
+  }
+}

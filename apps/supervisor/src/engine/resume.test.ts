@@ -1,0 +1,217 @@
+import { describe, expect, test } from "vitest";
+import type { Definition } from "../core/definition.ts";
+import { Scene } from "./scene.fake.ts";
+
+const replaced = async (definition: Partial<Definition> = {}, how: "killed" | "re-executed" = "killed") => {
+  const scene = new Scene();
+  const daemon = await scene.load("web", definition);
+  const { pid } = daemon;
+  return { scene, pid, replace: () => scene.replace(how) };
+};
+
+describe("the next supervisor", () => {
+  test.each(["killed", "re-executed"] as const)("adopts a live run of a supervisor that was %s", async (how) => {
+    const { scene, pid, replace } = await replaced({ listen: "fastcgi", output: "log" }, how);
+    replace();
+    const daemon = scene.daemon("web");
+    expect(daemon.state).toMatchObject({ phase: "running", run: 1 });
+    expect(daemon.pid).toBe(pid);
+    expect(scene.ports.sockets.current?.fresh).toBe(false);
+    scene.ports.runs.latest.end({ code: 1 });
+    await scene.ports.clock.advance(300);
+    expect(daemon.state).toMatchObject({ phase: "running", run: 2 });
+  });
+
+  test("restarts a run that exited while no supervisor ran", async () => {
+    const { scene, replace } = await replaced();
+    scene.ports.runs.latest.end({ code: 0 });
+    replace();
+    await scene.ports.clock.advance(500);
+    expect(scene.daemon("web").state).toMatchObject({ phase: "running", run: 2, last: { exit: { how: "unknown" } } });
+  });
+
+  test("kills what is left of a run whose main process has exited", async () => {
+    const { scene, replace } = await replaced();
+    const run = scene.ports.runs.latest;
+    run.end({ code: 0 }, true);
+    replace();
+    expect(run.exists).toBe(false);
+  });
+
+  test("continues a stop, and keeps a stopped daemon stopped", async () => {
+    const { scene, replace } = await replaced();
+    scene.ports.runs.latest.obedient = false;
+    void scene.supervisor.stop(scene.daemon("web"));
+    replace();
+    expect(scene.daemon("web").state.phase).toBe("stopping");
+    await scene.ports.clock.advance(11_000);
+    expect(scene.daemon("web").state.phase).toBe("stopped");
+    replace();
+    await scene.ports.clock.advance(500);
+    expect(scene.daemon("web").state.phase).toBe("stopped");
+  });
+
+  test("continues to drain a run", async () => {
+    const { scene, replace } = await replaced({ listen: "fastcgi", instances: 2 });
+    const run = scene.ports.runs.latest;
+    run.client = true;
+    await scene.after(5, scene.supervisor.scale(scene.daemon("web"), 1));
+    replace();
+    expect(run.exists).toBe(true);
+    run.client = false;
+    await scene.ports.clock.advance(5);
+    expect([run.exists, scene.daemon("web").instances().length]).toEqual([false, 1]);
+  });
+
+  test("keeps a size that scale set", async () => {
+    const { scene, replace } = await replaced({ listen: "fastcgi" });
+    await scene.after(200, scene.supervisor.scale(scene.daemon("web"), 3));
+    replace();
+    expect([scene.daemon("web").size, scene.ports.runs.live.length]).toEqual([3, 3]);
+  });
+
+  test("keeps the number of instances until the next start, whatever the conf file says now", async () => {
+    const { scene, replace } = await replaced({ listen: "fastcgi", instances: 2 });
+    scene.ports.confs.write("alice", "web", { listen: "fastcgi", instances: 3 });
+    replace();
+    const daemon = scene.daemon("web");
+    expect([daemon.size, daemon.changed]).toEqual([2, true]);
+    await scene.after(9000, scene.supervisor.restart(daemon));
+    expect([daemon.size, daemon.changed, scene.ports.runs.live.length]).toEqual([3, false, 3]);
+  });
+
+  test("ends a candidate that has not replaced its instance", async () => {
+    const { scene, pid, replace } = await replaced({ listen: "fastcgi" });
+    void scene.supervisor.restart(scene.daemon("web"));
+    await scene.ports.clock.advance(100);
+    expect(scene.ports.runs.live).toHaveLength(2);
+    replace();
+    await scene.ports.clock.advance(100);
+    expect(scene.ports.runs.live.map((run) => run.pid)).toEqual([pid]);
+  });
+
+  test("keeps a candidate whose instance has ended", async () => {
+    const { scene, pid, replace } = await replaced({ listen: "fastcgi" });
+    const [record] = scene.ports.records.recall({ owner: { name: "alice" }, name: "web" }).values();
+    if (!record) throw new Error("no record");
+    scene.ports.records.put("alice", "web", 1, { ...record, role: "candidate" });
+    replace();
+    const [instance] = scene.daemon("web").instances();
+    expect([instance?.pid, instance?.candidate, instance?.state.phase]).toEqual([pid, false, "running"]);
+  });
+
+  test("lets an old run finish its requests beside the candidate that has replaced it", async () => {
+    const { scene, pid, replace } = await replaced({ listen: "fastcgi" });
+    const old = scene.ports.runs.find(pid);
+    if (old) old.client = true;
+    void scene.supervisor.restart(scene.daemon("web"));
+    await scene.ports.clock.advance(1100);
+    replace();
+    expect(
+      scene
+        .daemon("web")
+        .instances()
+        .map(({ retiring }) => retiring),
+    ).toEqual([true, false]);
+    if (old) old.client = false;
+    await scene.ports.clock.advance(100);
+    expect(scene.ports.runs.live.map(({ instance }) => instance)).toEqual([2]);
+  });
+
+  test("replaces runs whose socket it could not take over, the new ones first", async () => {
+    const { scene, pid, replace } = await replaced({ listen: "fastcgi" });
+    scene.ports.sockets.takes = false;
+    const old = scene.ports.runs.find(pid);
+    if (old) old.client = true;
+    replace();
+    expect(scene.ports.runs.live.map(({ instance }) => instance)).toEqual([1, 2]);
+    if (old) old.client = false;
+    await scene.ports.clock.advance(200);
+    expect(
+      scene
+        .daemon("web")
+        .instances()
+        .map(({ key, state }) => [key.instance, state.phase]),
+    ).toEqual([[2, "running"]]);
+  });
+
+  test("restarts such a run in place where the conf file says rolling=no", async () => {
+    const { scene, replace } = await replaced({ listen: "fastcgi", rolling: false });
+    scene.ports.sockets.takes = false;
+    replace();
+    await scene.ports.clock.advance(200);
+    expect(scene.daemon("web").state).toMatchObject({ phase: "running", run: 2 });
+  });
+
+  test("leaves the socket to a paused run and to one that is the last by request", async () => {
+    const { scene, pid, replace } = await replaced({ listen: "fastcgi" });
+    await scene.supervisor.pause(scene.daemon("web"));
+    scene.ports.sockets.takes = false;
+    replace();
+    expect([scene.daemon("web").pid, scene.ports.sockets.current]).toEqual([pid, undefined]);
+    await scene.supervisor.continue(scene.daemon("web"));
+    scene.ports.runs.latest.end({ code: 0 });
+    await scene.ports.clock.advance(500);
+    expect(scene.ports.sockets.current?.fresh).toBe(true);
+  });
+
+  test("starts a daemon although its shared resources could not be reopened, and reports that at the launch", async () => {
+    const { scene, replace } = await replaced({ listen: "fastcgi" });
+    scene.ports.sockets.error = new Error("EACCES");
+    replace();
+    expect(scene.daemon("web").state.phase).toBe("running");
+    scene.ports.sockets.error = new Error("EACCES");
+    scene.ports.runs.latest.end({ code: 1 });
+    await scene.ports.clock.advance(500);
+    expect(scene.daemon("web").state).toMatchObject({ phase: "running", run: 3 });
+  });
+
+  test("treats a run that was starting as launched and ready", async () => {
+    const { scene, replace } = await replaced({ ready: "notify", autostart: false });
+    void scene.supervisor.start(scene.daemon("web"));
+    await scene.ports.clock.advance(5);
+    replace();
+    expect(scene.daemon("web").state.phase).toBe("running");
+  });
+
+  test.each(["start", "once"] as const)("repeats a %s whose run may still wait for its lock", async (verb) => {
+    const { scene, pid, replace } = await replaced({ lock: "/run/x", ready: "notify", autostart: false });
+    void scene.supervisor[verb](scene.daemon("web"));
+    await scene.ports.clock.advance(5);
+    replace();
+    await scene.ports.clock.advance(50);
+    expect(scene.daemon("web").state).toMatchObject({ phase: "starting", run: 2, once: verb === "once" });
+    expect(scene.daemon("web").pid).not.toBe(pid);
+  });
+
+  test("continues to bound the directory of a run with listen=path", async () => {
+    const { scene, replace } = await replaced({ listen: "path" });
+    replace();
+    const directory = scene.ports.sockets.directories.at(-1);
+    directory?.listening.add(1);
+    if (directory) directory.held = undefined;
+    await scene.ports.clock.advance(2500);
+    expect(directory?.publishedRun).toBe(1);
+    if (directory) directory.held = "too many files";
+    await scene.ports.clock.advance(1100);
+    expect(scene.daemon("web").state.last?.exit.how).toBe("files");
+  });
+
+  test("loads a daemon anew when all of its recorded instances were retiring", async () => {
+    const { scene, replace } = await replaced({ listen: "fastcgi", ondemand: true });
+    const [record] = scene.ports.records.recall({ owner: { name: "alice" }, name: "web" }).values();
+    if (!record) throw new Error("no record");
+    scene.ports.replace("killed");
+    scene.ports.records.put("alice", "web", 1, { ...record, role: "retiring" });
+    replace();
+    expect(scene.daemon("web").state.phase).toBe("asleep");
+  });
+
+  test("keeps a live run whose conf file has become invalid", async () => {
+    const { scene, pid, replace } = await replaced();
+    scene.ports.confs.put("alice", "web", { errors: ["web.conf:1: wrong"] });
+    replace();
+    expect([scene.daemon("web").pid, scene.daemon("web").terms]).toEqual([pid, undefined]);
+    expect(scene.daemon("web").limits).toEqual([]);
+  });
+});

@@ -1,0 +1,38 @@
+import { expect, test } from "vitest";
+import { Scene } from "./scene.fake.ts";
+
+test("runs, records and sockets of an earlier supervisor without a conf file are removed at the start", async () => {
+  const scene = new Scene();
+  await scene.load("kept");
+  await scene.load("lost", { listen: "fastcgi" });
+  const lost = scene.ports.runs.latest;
+  scene.ports.confs.remove("alice", "lost");
+  scene.replace();
+  expect(lost.exists).toBe(false);
+  expect(scene.ports.runs.strays).toEqual([`alice/lost ${lost.pid}`]);
+  expect(scene.ports.sockets.strays).toEqual(["alice/lost"]);
+  expect(scene.ports.records.daemons("alice")).toEqual(["kept"]);
+});
+
+test("a run that has no record is killed by its cgroup, and no cgroup in use is", async () => {
+  const scene = new Scene();
+  const daemon = await scene.load("web", { autostart: false });
+  const kept = await scene.load("kept", { listen: "fastcgi", output: "log/run" });
+  void scene.supervisor.start(daemon);
+  const orphan = scene.ports.runs.latest;
+  scene.replace("killed at once");
+  expect(orphan.exists).toBe(false);
+  expect(scene.daemon("web").state.phase).toBe("stopped");
+  expect(scene.daemon("kept").pid).toBe(kept.pid);
+  expect([...(scene.ports.limits.used ?? [])]).toEqual(["/cgroup/alice/kept.d/log", "/cgroup/alice/kept.d/1"]);
+});
+
+test("a record without a run is removed with its daemon", async () => {
+  const scene = new Scene();
+  await scene.load("idle", { autostart: false });
+  await scene.after(100, scene.supervisor.stop(scene.daemon("idle")));
+  scene.ports.confs.remove("alice", "idle");
+  scene.replace();
+  expect(scene.ports.records.daemons("alice")).toEqual([]);
+  expect(scene.ports.runs.strays).toEqual([]);
+});
