@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { ACCESS, ENDPOINTS } from "./endpoints.ts";
+import { ENDPOINTS } from "./endpoints.ts";
 import { ERROR_STATUS } from "./error-codes.ts";
 import { openapi } from "./openapi.ts";
 
@@ -19,10 +19,8 @@ test("every reference in openapi.json leads to a schema", () => {
   expect(references.filter((name) => !Object.hasOwn(document.components.schemas, name ?? ""))).toEqual([]);
 });
 
-test("docs/reference/api.md names every endpoint, error code and level of access", () => {
+test("docs/reference/api.md has every error code with its status", () => {
   const page = readFileSync(join(import.meta.dirname, "../../../docs/reference/api.md"), "utf8");
-  const ends = Object.values(ENDPOINTS).map(({ path }) => path.split("/").at(-1)?.replace(":address", "ADDRESS") ?? "");
   const codes = Object.entries(ERROR_STATUS).map(([code, status]) => `| \`${code}\` | ${status} `);
-  const levels = Object.keys(ACCESS).map((level) => `| ${level} | `);
-  expect([...ends, ...codes, ...levels].filter((word) => !page.includes(word))).toEqual([]);
+  expect(codes.filter((row) => !page.includes(row))).toEqual([]);
 });
