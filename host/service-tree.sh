@@ -40,7 +40,7 @@ start_tree() {
   await_services
 }
 
-# Ends the command if a service has not been taken up after 10 s.
+# Ends the command if a service is not supervised after 10s.
 await_services() {
   for start_service in $services; do
     start_tries=0
