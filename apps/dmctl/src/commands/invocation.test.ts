@@ -6,6 +6,9 @@ const read = (line: string) => {
   const { command, ids, signal, size, values, given } = readInvocation(COMMANDS, line === "" ? [] : line.split(" "));
   return { command: command.name, ids: ids.join(" "), signal, size, values, given: [...given].join(" ") };
 };
+const statusOptions = [...(COMMANDS.find(({ name }) => name === "status")?.options ?? []), "help"]
+  .map((option) => `"--${option}"`)
+  .join(", ");
 const plain = { ids: "", signal: "", size: 0, values: {}, given: "" };
 
 test.each([
@@ -59,11 +62,14 @@ test.each([
   ["pid a b", 'there is also "b"'],
   ["list web", "takes no daemon's name"],
   ["restart --lines 3 web", "no option --lines"],
-  ["status --frobnicate", 'unknown option "--frobnicate": expected one of "--long", "--json", "--help"'],
+  ["status --frobnicate", `unknown option "--frobnicate": expected one of ${statusOptions}`],
   ["web log --line=5", 'unknown option "--line": did you mean "--lines"?'],
   ["web --jason", 'unknown option "--jason": did you mean "--json"?'],
   ["log web -x", "Unknown option '-x'"],
-  ["scale web", "needs a daemon's name and a number"],
+  ["scale web", "needs a daemon's name and a whole number from 1 to 64"],
+  ["scale web 1K", 'expected a whole number from 1 to 64, found "1K"'],
+  ["scale web 0", 'expected a whole number from 1 to 64, found "0"'],
+  ["scale web 1.5", "needs a daemon's name and a whole number from 1 to 64"],
   ["log web --lines", "--lines"],
   ["log web -9", 'takes no signal "-9"'],
   ["kill", "needs the name of a daemon"],

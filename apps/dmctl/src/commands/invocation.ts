@@ -1,6 +1,8 @@
 /** Reads a command line. Knows nothing of what the commands do. */
 import { parseArgs } from "node:util";
+import { MOST_INSTANCES } from "@dmhost/contract";
 import { nearest, suggestion } from "@dmhost/supervisor/suggestion";
+import { count, parseCount } from "@dmhost/supervisor/units";
 import { misuse } from "../failure.ts";
 import { type Command, type Invocation, operandShape } from "./command.ts";
 import { OPTION_NAMES, OPTIONS, type OptionName } from "./options.ts";
@@ -40,12 +42,17 @@ const withSignal = (name: string, flags: readonly string[], words: readonly stri
   return { signal, ids: words.filter((id) => id !== plain[0]) };
 };
 
+const INSTANCES = count({ least: 1, most: MOST_INSTANCES });
+
 /** Takes the number out of the words of a command that needs one: the last that is one, as a name can be a number. */
 const withSize = (name: string, words: readonly string[]) => {
-  const at = words.findLastIndex((word) => /^\d+$/.test(word));
-  if (words.length < 2 || at < 0)
-    throw misuse(`"${name}" needs a daemon's name and a number, as in "dmctl ${name} wordpress 2"`);
-  return { ids: words.filter((_, index) => index !== at), size: Number(words[at]) };
+  const at = words.findLastIndex((word) => parseCount(word) !== undefined);
+  const word = words[at];
+  if (words.length < 2 || word === undefined)
+    throw misuse(`"${name}" needs a daemon's name and ${INSTANCES.expected}, as in "dmctl ${name} wordpress 2"`);
+  const size = INSTANCES.read(word);
+  if (size === undefined) throw misuse(`"${name}": expected ${INSTANCES.expected}, found "${word}"`);
+  return { ids: words.filter((_, index) => index !== at), size };
 };
 
 const checkCount = ({ name, takes }: Command, ids: readonly string[], given: ReadonlySet<OptionName>): void => {
