@@ -1,6 +1,6 @@
 /** Reads a command line. Knows nothing of what the commands do. */
 import { parseArgs } from "node:util";
-import { nearest, suggestion } from "@dmhost/supervisor/suggestion";
+import { nearMatch, suggestion } from "@dmhost/supervisor/suggestion";
 import { misuse } from "../failure.ts";
 import { type Command, type Invocation, operandShape } from "./command.ts";
 import { OPTION_NAMES, OPTIONS, type OptionName } from "./options.ts";
@@ -62,6 +62,27 @@ const checkCount = ({ name, takes }: Command, ids: readonly string[], given: Rea
   }
 };
 
+/** A name with fewer letters is near to too many names of daemons, as `log` is to `blog`. */
+const LONG_NAME = 5;
+
+/**
+ * The command that one of `words`, none of which is a command, probably misspells: the nearest over all words. With a tie
+ * the word in first place is taken last, as it may be a daemon's name; so may a word that stands alone.
+ */
+const meantCommand = (words: readonly string[], names: readonly string[]): string | undefined => {
+  const [first, ...others] = words.map((word) => {
+    const near = nearMatch(
+      word,
+      names.filter((name) => name.length >= LONG_NAME || name[0] === word[0]),
+    );
+    return near === undefined ? [] : [near];
+  });
+  const [best] = [...others, first ?? []].flat().sort((one, other) => one.distance - other.distance);
+  if (best === undefined) return undefined;
+  const unlikely = best.distance > 1 || best.name.length < LONG_NAME;
+  return words.length === 1 && unlikely ? undefined : best.name;
+};
+
 const flag = (name: OptionName): string => `--${name}`;
 
 const takenBy = (command: Command, flags: readonly string[], words: readonly string[]) => {
@@ -98,7 +119,7 @@ export const readInvocation = (commands: readonly Command[], words: readonly str
   }
   if (command === undefined) {
     const names = commands.flatMap(({ name, aliases = [] }) => [name, ...aliases]);
-    const near = positionals.flatMap((word) => nearest(word, names) ?? [])[0];
+    const near = meantCommand(positionals, names);
     const meant = near === undefined ? "" : `; did you mean "${near}"?`;
     throw misuse(`there is no command in "dmctl ${positionals.join(" ")}"${meant}`);
   }
