@@ -1,6 +1,7 @@
 /** Commands that change what daemons do. */
 import { apiPath } from "@dmhost/client";
-import { EXIT, type KillRequest, type ScaleRequest } from "@dmhost/contract";
+import type { KillRequest, KillResult, ScaleRequest } from "@dmhost/contract";
+import { show } from "./answer.ts";
 import type { Call, Command } from "./command.ts";
 import { settleAll, type Verb } from "./settlement.ts";
 
@@ -13,17 +14,17 @@ const settling = (name: Verb, row: Pick<Command, "summary" | "about" | "aliases"
   run: (call) => settleAll(call, name),
 });
 
-const sendSignal = async ({ client, id }: Call, signal: string): Promise<number> => {
+const sendSignal = async (call: Call, signal: string): Promise<number> => {
   const body: KillRequest = { signal };
-  await client.ask<unknown>({ method: "POST", path: apiPath("daemons", id, "kill"), body });
-  return EXIT.done;
+  const path = apiPath("daemons", call.id, "kill");
+  return show(call, await call.client.ask<KillResult>({ method: "POST", path, body }), "");
 };
 
 /** A command that sends one signal, as svc has a letter for it (docs/reference/daemontools.md#control). */
 const sending = (name: string, signal: string): Command => ({
   name,
   takes: "one",
-  options: [],
+  options: ["json"],
   summary: `send ${signal} to the main process of a daemon`,
   run: (call) => sendSignal(call, signal),
 });
@@ -74,7 +75,7 @@ export const SIGNAL_COMMANDS: readonly Command[] = [
   {
     name: "kill",
     takes: "signal",
-    options: [],
+    options: ["json"],
     summary: "send a signal to the main process of a daemon, KILL by default",
     about:
       "**-9**, **-KILL**, **-SIGKILL**, **KILL** and **SIGKILL** are all the same signal, and the default. See signal(7).",
