@@ -83,6 +83,11 @@ test.each([
   ["kill web --1", 'unknown option "--1"'],
   ["kill web NOPE", '"NOPE" is no signal'],
   ["kill web -NOPE", '"-NOPE" is no signal'],
+  ["kill blog -HPU", '"-HPU" is no signal that can be sent; did you mean "-HUP"?'],
+  ["kill blog -SIGTREM", '"-SIGTREM" is no signal that can be sent; did you mean "-TERM"?'],
+  ["kill blog hup", '"hup" is no signal; did you mean "HUP"?'],
+  ["kill HPU blog", '"HPU" is no signal; did you mean "HUP"?'],
+  ["blog kill -99", '"-99" is no signal that can be sent; write it as in'],
   ["kill HUP TERM", "takes one signal"],
   ["kill a b -9", 'there is also "b"'],
 ])("`dmctl %s` is a usage failure: %s.", (line, message) => {

@@ -4,7 +4,7 @@ import { nearMatch, suggestion } from "@dmhost/supervisor/suggestion";
 import { misuse } from "../failure.ts";
 import { type Command, type Invocation, operandShape } from "./command.ts";
 import { OPTION_NAMES, OPTIONS, type OptionName } from "./options.ts";
-import { isSignalFlag, signalNamed } from "./signal-word.ts";
+import { isSignalFlag, nearSignal, signalNamed } from "./signal-word.ts";
 
 /** The signal of a `signal` command that names none. */
 const DEFAULT_SIGNAL = "KILL";
@@ -24,6 +24,11 @@ const parsed = (words: readonly string[]) => {
   }
 };
 
+const signalHint = (word: string, usage: string): string => {
+  const near = nearSignal(word);
+  return near === undefined ? `write it ${usage}` : `did you mean "${near}"?`;
+};
+
 /** Takes the one signal out of the words of a command that sends one; the rest are ids. */
 const withSignal = (name: string, flags: readonly string[], words: readonly string[]) => {
   const usage = `as in "dmctl wordpress ${name} -HUP"`;
@@ -32,11 +37,15 @@ const withSignal = (name: string, flags: readonly string[], words: readonly stri
   if (spelt.length > 1) throw misuse(`"${name}" takes one signal, not ${spelt.join(" and ")}; write it ${usage}`);
   const [word] = spelt;
   if (word === undefined) {
-    if (words.length > 1) throw misuse(`"${words[1]}" is no signal; write it ${usage}`);
+    const [, second] = words;
+    if (second !== undefined) {
+      const misspelt = words.findLast((other) => nearSignal(other) !== undefined) ?? second;
+      throw misuse(`"${misspelt}" is no signal; ${signalHint(misspelt, usage)}`);
+    }
     return { signal: DEFAULT_SIGNAL, ids: words };
   }
   const signal = signalNamed(word);
-  if (signal === undefined) throw misuse(`"${word}" is no signal that can be sent; write it ${usage}`);
+  if (signal === undefined) throw misuse(`"${word}" is no signal that can be sent; ${signalHint(word, usage)}`);
   return { signal, ids: words.filter((id) => id !== plain[0]) };
 };
 
