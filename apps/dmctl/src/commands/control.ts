@@ -1,6 +1,6 @@
 /** Commands that change what daemons do. */
 import { apiPath } from "@dmhost/client";
-import type { KillRequest, KillResult, ScaleRequest } from "@dmhost/contract";
+import { type KillRequest, type KillResult, MOST_INSTANCES, type ScaleRequest } from "@dmhost/contract";
 import { show } from "./answer.ts";
 import type { Call, Command } from "./command.ts";
 import { settleAll, type Verb } from "./settlement.ts";
@@ -64,7 +64,7 @@ export const CONTROL_COMMANDS: readonly Command[] = [
     options: ["json"],
     summary: "change the number of processes of a daemon",
     about:
-      "*NUMBER* is 1 to 64, and holds until the daemon is stopped. Processes that stay are not touched; those that go " +
+      `*NUMBER* is 1 to ${MOST_INSTANCES}, and holds until the daemon is stopped. Processes that stay are not touched; those that go ` +
       "finish their requests.",
     examples: ["dmctl wordpress scale 4"],
     run: (call) => settleAll(call, "scale", { instances: call.size } satisfies ScaleRequest),

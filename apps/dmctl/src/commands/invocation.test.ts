@@ -39,6 +39,7 @@ test.each([
   ["--version", { command: "version", given: "version" }],
   ["-V", { command: "version", given: "version" }],
   ["web scale 3", { command: "scale", ids: "web", size: 3 }],
+  ["scale web 64", { command: "scale", ids: "web", size: 64 }],
   ["scale 2 3", { command: "scale", ids: "2", size: 3 }],
   [
     "log web --since=1h --grep a|b",
@@ -72,6 +73,9 @@ test.each([
   ["web log --line=5", 'unknown option "--line": did you mean "--lines"?'],
   ["web --jason", 'unknown option "--jason": did you mean "--json"?'],
   ["log web -x", "Unknown option '-x'"],
+  ["scale web 65", '"scale" takes 1 to 64 instances, not 65\n'],
+  ["web scale 0", '"scale" takes 1 to 64 instances, not 0\n'],
+  ["scale web 99999999999999999999999", "takes 1 to 64 instances, not 99999999999999999999999"],
   ["scale web", "needs a daemon's name and a number"],
   ["log web --lines", "--lines"],
   ["log web -9", 'takes no signal "-9"'],

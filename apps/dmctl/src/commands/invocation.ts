@@ -1,5 +1,6 @@
 /** Reads a command line. Knows nothing of what the commands do. */
 import { parseArgs } from "node:util";
+import { MOST_INSTANCES } from "@dmhost/contract";
 import { nearMatch, suggestion } from "@dmhost/supervisor/suggestion";
 import { misuse } from "../failure.ts";
 import { type Command, type Invocation, operandShape } from "./command.ts";
@@ -54,7 +55,10 @@ const withSize = (name: string, words: readonly string[]) => {
   const at = words.findLastIndex((word) => /^\d+$/.test(word));
   if (words.length < 2 || at < 0)
     throw misuse(`"${name}" needs a daemon's name and a number, as in "dmctl ${name} wordpress 2"`);
-  return { ids: words.filter((_, index) => index !== at), size: Number(words[at]) };
+  const size = Number(words[at]);
+  if (size < 1 || size > MOST_INSTANCES)
+    throw misuse(`"${name}" takes 1 to ${MOST_INSTANCES} instances, not ${words[at]}`);
+  return { ids: words.filter((_, index) => index !== at), size };
 };
 
 const checkCount = ({ name, takes }: Command, ids: readonly string[], given: ReadonlySet<OptionName>): void => {
