@@ -18,13 +18,14 @@ export const nearest = (word: string, known: readonly string[]): string | undefi
 
 /**
  * The entry of `known` that `word` most probably misspells, and its edit distance: the smallest, at most a third of the
- * letters of the entry (at least one), ignoring case and with `_` as `-`. undefined where none is near.
+ * letters of the entry (at least one), ignoring case and with `_` as `-`. undefined where none is near; an entry of one
+ * letter never is.
  */
 export function nearMatch(word: string, known: readonly string[]): { name: string; distance: number } | undefined {
   let best: { name: string; distance: number } | undefined;
   for (const name of known) {
     const allowed = Math.max(1, Math.floor(name.length / 3));
-    if (Math.abs(word.length - name.length) > allowed) continue;
+    if (name.length < 2 || Math.abs(word.length - name.length) > allowed) continue;
     const distance = editDistance(plain(word), plain(name));
     if (distance <= allowed && distance < (best?.distance ?? Number.POSITIVE_INFINITY)) best = { name, distance };
   }
