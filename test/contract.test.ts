@@ -1,8 +1,10 @@
-/** The control API keeps its promise: answers that were recorded from a supervisor satisfy the schemas of today. */
+/** The control API keeps its promise: to the released document, and to answers that were recorded from a supervisor. */
 import { DAEMON_STATES, type DaemonList } from "@dmhost/contract";
+import { openapi } from "@dmhost/contract/openapi";
 import { ApiError, ENDPOINTS, type Endpoint, type EndpointName } from "@dmhost/contract/schemas";
 import { expect, test } from "vitest";
-import { readCorpus } from "./contract/corpus.ts";
+import { type Document, incompatibilities } from "./contract/compatibility.ts";
+import { readCorpus, readReleased, readReleases } from "./contract/corpus.ts";
 import { breaches, fieldsOf, isKept, promised, type Schema, withField } from "./contract/promise.ts";
 
 const corpus = readCorpus();
@@ -19,6 +21,10 @@ const kinds: [string, Schema, unknown[]][] = [
     answer === "bytes" ? [] : [[name, answer as Schema, answers(name, false)]],
   ),
 ];
+
+test("the schemas of today keep the promise of the released document", () => {
+  expect(incompatibilities(readReleased(), openapi() as unknown as Document, readReleases())).toEqual([]);
+});
 
 test.each(kinds)("every recorded answer of %s satisfies its schema of today", (_name, schema, bodies) => {
   expect(bodies).not.toEqual([]);

@@ -1,11 +1,12 @@
 /**
- * Records the corpus: runs a real supervisor with daemons in every state, asks each endpoint, and replaces v1/. As root, with
- * the programs of the system tests: `npm run record`. A field that is gone or retyped since the last record fails
- * test/contract.test.ts, so record again only after a release that gained fields.
+ * Records the corpus: runs a real supervisor with daemons in every state, asks each endpoint, and replaces v1/, the released
+ * document included. As root, with the programs of the system tests: `npm run record`. It refuses when the schemas break the
+ * promise of the last record. Record at each release.
  */
 import { chmodSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type DaemonState, VERSION } from "@dmhost/contract";
+import { openapi } from "@dmhost/contract/openapi";
 import { ENDPOINTS, type EndpointName } from "@dmhost/contract/schemas";
 import { type Account, nameFor } from "../system/account.ts";
 import { until } from "../system/program.ts";
@@ -13,7 +14,13 @@ import { hog } from "../system/runaways.ts";
 import { Stage } from "../system/stage.ts";
 import type { Supervisor } from "../system/supervisor.ts";
 import { WebServer } from "../system/web-server.ts";
-import { type Recorded, writeRecorded } from "./corpus.ts";
+import { type Document, incompatibilities } from "./compatibility.ts";
+import { type Recorded, readReleased, readReleases, writeRecorded, writeReleased } from "./corpus.ts";
+
+const document = JSON.parse(JSON.stringify(openapi())) as Document;
+const problems = incompatibilities(readReleased(), document, readReleases());
+if (problems.length > 0)
+  throw new Error(`cannot record: the schemas break the promise of the control API:\n${problems.join("\n")}`);
 
 const corpus = new Map<EndpointName, Recorded[]>();
 const SLEEP = "start = exec sleep 100000";
@@ -171,6 +178,7 @@ try {
         .replaceAll(`:${web.port}/`, ":8080/")
         .replaceAll(VERSION, "0.1.0");
     for (const [endpoint, recorded] of corpus) writeRecorded(endpoint, recorded, scrub);
+    writeReleased(document);
   } finally {
     await web.stop();
   }
