@@ -1,11 +1,19 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { labelAt, type Stamper, tai64nLocal } from "./tai64n.ts";
+import { labelAt, labelOf, type Stamper, tai64nLocal } from "./tai64n.ts";
 
 const label = (tai: number, nanoseconds = 0): string =>
   `@${(2n ** 62n + BigInt(tai)).toString(16).padStart(16, "0")}${nanoseconds.toString(16).padStart(8, "0")}`;
 
 describe("A TAI64N label", () => {
+  it("is found at the start of a line, with a text or a suffix behind it", () => {
+    const now = labelAt(0);
+    expect([now, `${now} x`, `${now}.s`].map(labelOf)).toEqual([now, now, now]);
+    expect(["", " ", "x", `x${now}`, `${now}0`, now.slice(0, -1), now.toUpperCase()].map(labelOf)).toEqual(
+      Array(7).fill(undefined),
+    );
+  });
+
   it.each<[string, Stamper, string]>([
     ["@4000000037c219bf2ef02e94 mark\n", "s6-log", "1999-08-24 04:03:43.787492500 mark\n"],
     ["@4000000037c219bf2ef02e94 mark\n", "multilog", "1999-08-24 04:04:05.787492500 mark\n"],
