@@ -1,8 +1,10 @@
-/** The control API keeps its promise: answers that were recorded from a supervisor satisfy the schemas of today. */
+/** The control API keeps its promise: to the released document, and to answers that were recorded from a supervisor. */
 import { DAEMON_STATES, type DaemonList } from "@dmhost/contract";
+import { openapi } from "@dmhost/contract/openapi";
 import { ApiError, ENDPOINTS, type Endpoint, type EndpointName } from "@dmhost/contract/schemas";
 import { expect, test } from "vitest";
-import { readCorpus } from "./contract/corpus.ts";
+import { type Document, incompatibilities } from "./contract/compatibility.ts";
+import { readCorpus, readReleased, readReleases } from "./contract/corpus.ts";
 import { breaches, fieldsOf, isKept, promised, type Schema, withField } from "./contract/promise.ts";
 
 const corpus = readCorpus();
@@ -20,18 +22,41 @@ const kinds: [string, Schema, unknown[]][] = [
   ),
 ];
 
+test("the schemas of today keep the promise of the released document", () => {
+  expect(incompatibilities(readReleased(), openapi() as unknown as Document, readReleases())).toEqual([]);
+});
+
 test.each(kinds)("every recorded answer of %s satisfies its schema of today", (_name, schema, bodies) => {
   expect(bodies).not.toEqual([]);
   expect(bodies.flatMap((body) => breaches(promised(schema), body))).toEqual([]);
 });
 
+/** The fields of a query as the supervisor converts them: numbers are text in a URL. */
+const fieldsOfUrl = (request: string, { properties = {} }: Schema): Record<string, unknown> => {
+  const { searchParams } = new URL(request.split(" ")[1] ?? "", "http://localhost");
+  const typed = (key: string, value: string) => (properties[key]?.type === "integer" ? Number(value) : value);
+  return Object.fromEntries([...searchParams].map(([key, value]) => [key, typed(key, value)]));
+};
+
+const carriedOut = (name: EndpointName) => (corpus.get(name) ?? []).filter(({ status }) => status < 400);
+
 test.each(endpoints)("every recorded request of %s that was carried out is still accepted", (name, { query, body }) => {
-  for (const { request, sent, status } of corpus.get(name) ?? []) {
-    if (status >= 400) continue;
-    const asked = Object.fromEntries(new URL(request.split(" ")[1] ?? "", "http://localhost").searchParams);
-    expect(breaches((query ?? NOTHING) as Schema, asked)).toEqual([]);
+  const asked = (query ?? NOTHING) as Schema;
+  expect(carriedOut(name)).not.toEqual([]);
+  for (const { request, sent } of carriedOut(name)) {
+    expect(breaches(asked, fieldsOfUrl(request, asked))).toEqual([]);
     expect(breaches((body ?? {}) as Schema, sent)).toEqual([]);
   }
+});
+
+test.each(endpoints)("every field of a request of %s is in one that was carried out", (name, { query, body }) => {
+  const asked = (query ?? NOTHING) as Schema;
+  const used = carriedOut(name).flatMap(({ request, sent }) => [
+    ...Object.keys(fieldsOfUrl(request, asked)),
+    ...Object.keys(sent ?? {}),
+  ]);
+  const fields = [asked, (body ?? {}) as Schema].flatMap(({ properties = {} }) => Object.keys(properties));
+  expect(fields.filter((field) => !used.includes(field))).toEqual([]);
 });
 
 test("daemons in every state are recorded", () => {

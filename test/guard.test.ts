@@ -35,6 +35,18 @@ type Room = keyof typeof ROOMS;
 /** Code that a room refuses. */
 const PROBES: readonly (readonly [what: string, room: Room, text: string])[] = [
   ["a dynamic import of node:fs in backticks", "engine", "export const found = import(`node:fs`);"],
+  ["a constructor that makes code", "engine", 'export const found = (() => 1).constructor("return 1");'],
+  ["a constructor by a computed name", "engine", 'export const found = (() => 1)["constructor"];'],
+  ["Date as a function", "engine", "export const found = (): string => Date();"],
+  ["Date by a computed name", "core", 'export const found = (): number => Date["now"]();'],
+  ["Date under another name", "core", "const Other = Date;\nexport const found = Other;"],
+  ["Temporal", "core", "export const found = (): unknown => Temporal.Now.instant();"],
+  ["Intl", "web", "export const found = (): string => new Intl.DateTimeFormat().format();"],
+  ["Atomics", "engine", "export const found = Atomics;"],
+  ["Reflect", "engine", "export const found = Reflect;"],
+  ["Math.random in pieces", "core", "const { random } = Math;\nexport const found = random;"],
+  ["Math under another name", "core", "const Other = Math;\nexport const found = Other;"],
+  ["Math by a computed name", "core", 'export const found = Math["random"];'],
   ["an import of a type of node:fs", "engine", 'import type { Stats } from "node:fs";\nexport type Found = Stats;'],
   ["an import type of node:fs", "engine", 'export type Found = import("node:fs").Stats;'],
   ["an export from node:fs", "engine", 'export * from "node:fs";'],

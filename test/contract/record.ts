@@ -1,11 +1,13 @@
 /**
- * Records the corpus: runs a real supervisor with daemons in every state, asks each endpoint, and replaces v1/. As root, with
- * the programs of the system tests: `npm run record`. A field that is gone or retyped since the last record fails
- * test/contract.test.ts, so record again only after a release that gained fields.
+ * Records the corpus: runs a real supervisor with daemons in every state, asks each endpoint, and replaces v1/, the released
+ * document included. As root, with the programs of the system tests: `npm run record`. It refuses when the schemas break the
+ * promise of the last record. Record at each release.
  */
 import { chmodSync, mkdirSync } from "node:fs";
+import { request } from "node:http";
 import { join } from "node:path";
 import { type DaemonState, VERSION } from "@dmhost/contract";
+import { openapi } from "@dmhost/contract/openapi";
 import { ENDPOINTS, type EndpointName } from "@dmhost/contract/schemas";
 import { type Account, nameFor } from "../system/account.ts";
 import { until } from "../system/program.ts";
@@ -13,7 +15,13 @@ import { hog } from "../system/runaways.ts";
 import { Stage } from "../system/stage.ts";
 import type { Supervisor } from "../system/supervisor.ts";
 import { WebServer } from "../system/web-server.ts";
-import { type Recorded, writeRecorded } from "./corpus.ts";
+import { type Document, incompatibilities } from "./compatibility.ts";
+import { type Recorded, readReleased, readReleases, writeRecorded, writeReleased } from "./corpus.ts";
+
+const document = JSON.parse(JSON.stringify(openapi())) as Document;
+const problems = incompatibilities(readReleased(), document, readReleases());
+if (problems.length > 0)
+  throw new Error(`cannot record: the schemas break the promise of the control API:\n${problems.join("\n")}`);
 
 const corpus = new Map<EndpointName, Recorded[]>();
 const SLEEP = "start = exec sleep 100000";
@@ -57,6 +65,25 @@ const writeConfs = (alice: Account, bob: Account): void => {
   bob.writeConf("twin", SLEEP, "autostart = no");
 };
 
+const add = (name: EndpointName, recorded: Recorded): void => {
+  corpus.set(name, [...(corpus.get(name) ?? []), recorded]);
+};
+
+/** Sends a request whose answer does not end, and leaves after its first bytes. */
+const askUntilFirstBytes = (socketPath: string, path: string): Promise<{ status: number; body: string }> =>
+  new Promise((resolve, reject) => {
+    const sent = request({ socketPath, path, agent: false, timeout: 20_000 }, (answer) => {
+      answer.setEncoding("utf8").on("error", reject);
+      answer.once("data", (body: string) => {
+        resolve({ status: answer.statusCode ?? 0, body });
+        sent.destroy();
+      });
+    });
+    sent.on("error", reject);
+    sent.on("timeout", () => sent.destroy(new Error(`no bytes of ${path} within 20 s`)));
+    sent.end();
+  });
+
 const record = async (supervisor: Supervisor, owner: Account): Promise<void> => {
   const ask = async (
     name: EndpointName,
@@ -67,11 +94,7 @@ const record = async (supervisor: Supervisor, owner: Account): Promise<void> => 
     const id = address === "" || address.includes("/") ? address : `${owner.name}/${address}`;
     const url = `/v1${path.replace(":address", encodeURIComponent(id))}${query}`;
     const { status, body: answer } = await supervisor.ask(method, url, body);
-    const recorded = corpus.get(name) ?? [];
-    corpus.set(name, [
-      ...recorded,
-      { request: `${method} ${url}`, ...(body !== undefined && { sent: body }), status, body: answer },
-    ]);
+    add(name, { request: `${method} ${url}`, ...(body !== undefined && { sent: body }), status, body: answer });
     return answer;
   };
   const reach = (name: string, state: DaemonState) => supervisor.reaches(`${owner.name}/${name}`, state);
@@ -129,12 +152,17 @@ const record = async (supervisor: Supervisor, owner: Account): Promise<void> => 
   for (const body of [
     { text: SLEEP, fingerprint: "stale" },
     { text: "listen = everywhere", fingerprint },
-    { text: `${SLEEP}\ncolour = red\n`, fingerprint },
+    { path: "/ignored", text: `${SLEEP}\ncolour = red\n`, fingerprint },
     { text: 1 },
   ]) {
     await ask("writeFile", "new", { body });
   }
   await ask("readLog", "none");
+  await ask("readLog", "running", { query: "?lines=1" });
+  await ask("readLog", "running", { query: "?since=0" });
+  await ask("readLog", "running", { query: "?lines=1&since=0" });
+  const url = `/v1/daemons/${encodeURIComponent(`${owner.name}/running`)}/log?lines=1&follow=1`;
+  add("readLog", { request: `GET ${url}`, ...(await askUntilFirstBytes(supervisor.socket, url)) });
 };
 
 const stage = await Stage.make();
@@ -156,7 +184,7 @@ try {
   await supervisor.reaches(site, "running");
   // Nginx does not run yet, so the site is pending.
   const pending = await supervisor.ask("GET", `/v1/daemons/${encodeURIComponent(site)}`);
-  corpus.set("getDaemon", [{ request: `GET /v1/daemons/${encodeURIComponent(site)}`, ...pending }]);
+  add("getDaemon", { request: `GET /v1/daemons/${encodeURIComponent(site)}`, ...pending });
   await web.start();
   try {
     await until("a published site", async () => {
@@ -171,6 +199,7 @@ try {
         .replaceAll(`:${web.port}/`, ":8080/")
         .replaceAll(VERSION, "0.1.0");
     for (const [endpoint, recorded] of corpus) writeRecorded(endpoint, recorded, scrub);
+    writeReleased(document);
   } finally {
     await web.stop();
   }

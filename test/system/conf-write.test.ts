@@ -61,7 +61,7 @@ test.each([
   const bait = alice.write("bait", "bait\n", 0o777);
   await alice.run(["rm", path]);
   put(path, bait);
-  expect(() => replace("new\n")).toThrow(/no regular file/);
+  expect(() => replace("new\n")).toThrow(/no longer a regular file/);
   expect([readFileSync(bait, "utf8"), lstatSync(path).isFile()]).toEqual(["bait\n", false]);
   expect(readdirSync(dirname(path))).toEqual(["web.conf"]);
 });

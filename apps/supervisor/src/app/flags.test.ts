@@ -48,8 +48,8 @@ describe("the supervisor's command line", () => {
   });
 
   test("is described completely by its usage", () => {
-    const directories = ["run-dir", "fastcgi-dir", "state-dir", "sites-dir", "site-logs-dir"];
-    for (const option of ["config", ...directories, "http-port", "reload-interval"])
-      expect(USAGE).toContain(`--${option} `);
+    const directories = ["run-dir", "fastcgi-dir", "state-dir", "sites-dir", "site-logs-dir", "tools-dir"];
+    for (const option of ["config", ...directories, "http-port", "reload-interval", "log-level", "help", "version"])
+      expect(USAGE).toMatch(new RegExp(`^  --${option} `, "m"));
   });
 });

@@ -23,6 +23,8 @@ export const USAGE = `Usage: supervisor [options]
   --tools-dir DIR     envdir, softlimit, setuidgid and multilog for the scripts of
                       service directories (default: those that came with it)
   --log-level LEVEL   fatal, error, warn, info, debug or trace (default info)
+  --help              print this text
+  --version           print the version
 `;
 
 const RELOAD_INTERVAL = duration();

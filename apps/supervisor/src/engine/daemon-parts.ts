@@ -9,7 +9,7 @@ import { InstanceSet } from "./instance-set.ts";
 import type { OwnerContext } from "./owner-context.ts";
 import type { DaemonLimits } from "./ports/limits.ts";
 import type { Ports } from "./ports/ports.ts";
-import type { ProcessIdentity } from "./ports/runs.ts";
+import type { ProcessIdentity } from "./ports/processes.ts";
 import { Restart, type RestartHost } from "./restart.ts";
 import { rlimited } from "./rlimited.ts";
 import { SharedResources } from "./shared-resources.ts";

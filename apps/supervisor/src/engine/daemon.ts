@@ -14,7 +14,7 @@ import type { OwnerContext } from "./owner-context.ts";
 import type { FoundFile } from "./ports/conf-source.ts";
 import type { DaemonLimits } from "./ports/limits.ts";
 import type { LogLoss } from "./ports/logs.ts";
-import type { Attendant, ProcessIdentity } from "./ports/runs.ts";
+import type { Attendant, ProcessIdentity } from "./ports/processes.ts";
 import { reopenShared, resumeInstances } from "./resume.ts";
 import { type Outcome, type Runs, Waiters } from "./waiters.ts";
 

@@ -5,7 +5,7 @@ import { roughSize, writeSize } from "../core/units.ts";
 import type { Daemon } from "./daemon.ts";
 import type { Instance } from "./instance.ts";
 import type { Ports } from "./ports/ports.ts";
-import type { Attendant } from "./ports/runs.ts";
+import type { Attendant } from "./ports/processes.ts";
 
 /** A live run or attendant, and its limits in bytes. */
 interface Watched {

@@ -190,3 +190,14 @@ describe("a rescan", () => {
     expect(scene.rescan().started).toEqual([]);
   });
 });
+
+test("directories of an owner who leaves the policy are no longer watched", async () => {
+  const scene = new Scene();
+  await scene.load("web");
+  expect(scene.ports.confs.watches("alice")).toBe(true);
+  scene.reload({ runsAs: { bob: ["www"] } });
+  expect(scene.ports.confs.watches("alice")).toBe(false);
+  scene.reload();
+  scene.rescan();
+  expect(scene.ports.confs.watches("alice")).toBe(true);
+});

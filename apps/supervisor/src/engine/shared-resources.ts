@@ -7,7 +7,7 @@ import { launchLogger, launchServiceLogger } from "../launch/plan.ts";
 import type { DaemonLimits } from "./ports/limits.ts";
 import type { HeldLog, LogLoss, LogPredecessor, LogTrace } from "./ports/logs.ts";
 import type { Ports } from "./ports/ports.ts";
-import type { Attendant, ProcessIdentity } from "./ports/runs.ts";
+import type { Attendant, ProcessIdentity } from "./ports/processes.ts";
 import type { BindDirectory, HeldSocket } from "./ports/sockets.ts";
 
 /** Shared resources that are open. */

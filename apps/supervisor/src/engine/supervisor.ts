@@ -96,6 +96,8 @@ export class Supervisor {
     if (this.#stopping) return;
     const former = this.#rule;
     this.#rule = rule;
+    const owners = new Set(ownersOf(rule));
+    for (const owner of ownersOf(former)) if (!owners.has(owner)) this.#ports.confs.forget(owner);
     for (const daemon of this.#daemons.values()) {
       if (this.#hasForeignAccount(daemon)) this.#evict(daemon);
       else {

@@ -19,6 +19,9 @@ import type {
 /** Marks a field that may be missing; a symbol is no part of the JSON. */
 const OPTIONAL = Symbol("optional");
 
+/** Key of the release that deprecated a field; a symbol because the supervisor's validator refuses unknown keywords. */
+export const DEPRECATED_SINCE = Symbol("deprecated since");
+
 /** The one place where a JSON Schema gets the type that TypeBox has for it. */
 const typed = <S extends TSchema>(schema: object): S => schema as S;
 
@@ -76,3 +79,10 @@ export const nullable = <S extends TSchema & { readonly type?: unknown; readonly
     type: [schema.type, "null"],
     ...(schema.enum && { enum: [...schema.enum, null] }),
   });
+
+/**
+ * A field that goes in a later release. `since` is the first release that announces it, e.g. `0.2.0`: openapi.json shows it, and the
+ * contract test lets the field go once two releases have announced it.
+ */
+export const deprecated = <S extends TSchema>(schema: S, since: `${number}.${number}.${number}`): S =>
+  typed<S>({ ...schema, deprecated: true, [DEPRECATED_SINCE]: since });

@@ -52,8 +52,17 @@ export class FakeConfSource implements ConfSource {
   }
 
   /** The supervisor dies, and with it its watches. */
-  forget(): void {
+  die(): void {
     this.#watches.clear();
+  }
+
+  /** Whether an owner's directories are watched. */
+  watches(owner: string): boolean {
+    return this.#watches.has(owner);
+  }
+
+  forget(owner: string): void {
+    this.#watches.delete(owner);
   }
 
   /** Reports a change of an owner's directories. */

@@ -51,4 +51,6 @@ export interface ConfSource {
    * @throws Error that begins with the path that cannot be watched
    */
   watch(owner: Account, directories: ConfDirectories, changed: () => void): void;
+  /** Ends the watch of an owner who left the policy, and drops what was read. */
+  forget(owner: string): void;
 }

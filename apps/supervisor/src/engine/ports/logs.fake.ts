@@ -2,7 +2,7 @@ import type { DaemonKey } from "../../core/daemon-key.ts";
 import type { Account } from "../../core/policy-rules.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import type { HeldLog, LogLoss, LogPredecessor, Logs, LogTrace } from "./logs.ts";
-import type { Attendant, ProcessIdentity } from "./runs.ts";
+import type { Attendant, ProcessIdentity } from "./processes.ts";
 
 /** Descriptors are never used twice. */
 let descriptors = 100;

@@ -2,7 +2,7 @@
 import type { DaemonKey } from "../../core/daemon-key.ts";
 import type { Account } from "../../core/policy-rules.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
-import type { Attendant, ProcessIdentity } from "./runs.ts";
+import type { Attendant, ProcessIdentity } from "./processes.ts";
 
 /** Lines that were not logged. */
 export interface LogLoss {

@@ -34,7 +34,7 @@ export const fakePorts = () => {
       runs.forget();
       ports.sockets.forget(how === "re-executed");
       ports.logs.forget();
-      ports.confs.forget();
+      ports.confs.die();
     },
   };
 };

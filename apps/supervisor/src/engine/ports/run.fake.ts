@@ -1,5 +1,6 @@
 import type { LaunchPlan } from "../../launch/plan.ts";
-import type { Attendant, LiveRun, RawExit, RunNews, RunTrace, RunUsage } from "./runs.ts";
+import type { Attendant } from "./processes.ts";
+import type { LiveRun, RawExit, RunNews, RunTrace, RunUsage } from "./runs.ts";
 
 const USAGE: RunUsage = {
   memory: 1 << 20,

@@ -1,7 +1,7 @@
 import type { DaemonKey } from "../../core/daemon-key.ts";
 import type { SocketEvidence } from "../../core/evidence.ts";
 import type { Account } from "../../core/policy-rules.ts";
-import type { ClientProbe, ProcessIdentity } from "./runs.ts";
+import type { ClientProbe, ProcessIdentity } from "./processes.ts";
 import type { BindDirectory, HeldSocket, Listeners, Sockets } from "./sockets.ts";
 
 /** Descriptors and file numbers are never used twice. */

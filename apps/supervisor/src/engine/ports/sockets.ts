@@ -2,7 +2,7 @@
 import type { DaemonKey } from "../../core/daemon-key.ts";
 import type { SocketEvidence } from "../../core/evidence.ts";
 import type { Account } from "../../core/policy-rules.ts";
-import type { ClientProbe, ProcessIdentity } from "./runs.ts";
+import type { ClientProbe, ProcessIdentity } from "./processes.ts";
 
 /** A published listening socket that the supervisor holds. */
 export interface HeldSocket {

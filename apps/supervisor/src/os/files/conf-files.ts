@@ -41,8 +41,8 @@ type ParsedFields = Pick<FoundFile, "definition" | "errors" | "warnings" | "fing
 export class ConfFiles implements ConfSource {
   readonly #rules: FileRules;
   readonly #identity: (owner: Account) => FileIdentity;
-  /** Parsed conf files by path: an unchanged text is not parsed again. */
-  readonly #parsed = new Map<string, FoundFile>();
+  /** Parsed conf files of each owner by path: an unchanged text is not parsed again. Only files that exist stay here. */
+  readonly #parsed = new Map<string, Map<string, FoundFile>>();
   readonly #watches = new Map<string, ConfWatch>();
 
   /** @param identity of an owner, as whom files are read */
@@ -56,6 +56,7 @@ export class ConfFiles implements ConfSource {
     const room = this.#rules.mostDaemons - conf.files.length;
     const services = this.#readServices(owner, directories.serviceChain, { first }, room);
     const files = new Map(conf.files.map((file) => [file.name, this.#parse(owner, file)]));
+    if (conf.complete) this.#parsed.set(owner.name, new Map([...files.values()].map((file) => [file.path, file])));
     // Both may be below the same untrusted directory, with the same problem.
     const problems = [...new Set([...conf.problems, ...services.problems])];
     for (const service of services.directories) {
@@ -83,6 +84,12 @@ export class ConfFiles implements ConfSource {
     const identity = this.#identity(owner);
     const services = directories.serviceChain.at(-1) ?? "/";
     watch.follow(identity, [directories.chain.at(-1) ?? "/", services, ...serviceFolders(identity, services)], changed);
+  }
+
+  forget(owner: string): void {
+    this.#parsed.delete(owner);
+    this.#watches.get(owner)?.end();
+    this.#watches.delete(owner);
   }
 
   /** The text of one conf file, or why it cannot be read; undefined when there is no such file. */
@@ -136,7 +143,9 @@ export class ConfFiles implements ConfSource {
     const file = { name, kind: "conf", path } as const;
     if (text === undefined) return refused(file, problem);
     const fingerprint = hash("sha256", text, "base64");
-    const known = this.#parsed.get(path);
+    const parsedBefore = this.#parsed.get(owner.name) ?? new Map<string, FoundFile>();
+    this.#parsed.set(owner.name, parsedBefore);
+    const known = parsedBefore.get(path);
     if (known?.fingerprint === fingerprint) return known;
     const { value, errors, warnings } = this.#rules.parse(text, owner);
     const describe = (what: { line: number; text: string }) => this.#rules.describe(path, what);
@@ -146,7 +155,7 @@ export class ConfFiles implements ConfSource {
       warnings: warnings.map(describe),
       fingerprint,
     });
-    this.#parsed.set(path, parsed);
+    parsedBefore.set(path, parsed);
     return parsed;
   }
 }

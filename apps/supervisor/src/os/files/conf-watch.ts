@@ -45,6 +45,14 @@ export class ConfWatch {
     }
   }
 
+  /** Ends all watches. */
+  end(): void {
+    clearTimeout(this.#timer);
+    this.#directories = [];
+    this.#changed = () => undefined;
+    for (const directory of [...this.#watched.keys()]) this.#unwatch(directory);
+  }
+
   #watchAll(identity: FileIdentity): void {
     const wanted = new Set(this.#directories);
     for (const directory of this.#watched.keys()) if (!wanted.has(directory)) this.#unwatch(directory);

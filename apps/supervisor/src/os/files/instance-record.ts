@@ -2,8 +2,9 @@
 import type { Cause, Exit } from "../../core/exit.ts";
 import type { Block, Phase, State } from "../../core/lifecycle.ts";
 import type { LogTrace } from "../../engine/ports/logs.ts";
+import type { ProcessIdentity } from "../../engine/ports/processes.ts";
 import type { InstanceRecord } from "../../engine/ports/records.ts";
-import type { ProcessIdentity, RunTrace } from "../../engine/ports/runs.ts";
+import type { RunTrace } from "../../engine/ports/runs.ts";
 import {
   anyShape,
   type Fields,

@@ -3,7 +3,7 @@
  * process.
  */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import type { ProcessIdentity } from "../../engine/ports/runs.ts";
+import type { ProcessIdentity } from "../../engine/ports/processes.ts";
 import { codeOf } from "./error-code.ts";
 
 interface Row extends ProcessIdentity {

@@ -1,6 +1,7 @@
 /** Resource usage of processes: by their cgroup as far as that counts it, else by /proc. */
 import { readdirSync, readFileSync } from "node:fs";
-import type { ProcessIdentity, RunUsage } from "../../engine/ports/runs.ts";
+import type { ProcessIdentity } from "../../engine/ports/processes.ts";
+import type { RunUsage } from "../../engine/ports/runs.ts";
 import { CpuBudget } from "../kernel/cpu-budget.ts";
 
 const textOf = (path: string): string | undefined => {

@@ -2,7 +2,8 @@
 import { hash } from "node:crypto";
 import { closeSync, constants, openSync } from "node:fs";
 import { constants as system } from "node:os";
-import type { ProcessIdentity, RawExit, RunNews } from "../../engine/ports/runs.ts";
+import type { ProcessIdentity } from "../../engine/ports/processes.ts";
+import type { RawExit, RunNews } from "../../engine/ports/runs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import { messageOf } from "../kernel/error-code.ts";
 import type { Poller } from "../kernel/poller.ts";

@@ -1,6 +1,7 @@
 /** Runs of an earlier supervisor. */
 import { closeSync } from "node:fs";
-import type { ProcessIdentity, RunNews } from "../../engine/ports/runs.ts";
+import type { ProcessIdentity } from "../../engine/ports/processes.ts";
+import type { RunNews } from "../../engine/ports/runs.ts";
 import { openPidfd } from "../kernel/pidfd.ts";
 import type { Poller } from "../kernel/poller.ts";
 import { isAlive } from "../kernel/process-table.ts";

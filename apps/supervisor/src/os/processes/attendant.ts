@@ -1,4 +1,4 @@
-import type { Attendant } from "../../engine/ports/runs.ts";
+import type { Attendant } from "../../engine/ports/processes.ts";
 import type { Run } from "./process-tree.ts";
 
 /** A tenant's program that belongs to a daemon but to none of its runs. @param name for reports, e.g. `finish` */

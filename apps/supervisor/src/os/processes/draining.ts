@@ -6,7 +6,7 @@
  */
 import { readFileSync } from "node:fs";
 import { constants } from "node:os";
-import type { ClientLook, ProcessIdentity } from "../../engine/ports/runs.ts";
+import type { ClientLook, ProcessIdentity } from "../../engine/ports/processes.ts";
 import type { CpuBudget } from "../kernel/cpu-budget.ts";
 
 const { SIGTERM, SIGSTOP, SIGCONT } = constants.signals;

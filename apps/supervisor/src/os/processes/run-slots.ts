@@ -2,17 +2,8 @@
 import { hash } from "node:crypto";
 import { join } from "node:path";
 import type { InstanceKey } from "../../core/daemon-key.ts";
-import type {
-  Attendant,
-  ClientProbe,
-  LiveRun,
-  RawExit,
-  RunContext,
-  RunNews,
-  RunSlot,
-  Runs,
-  RunTrace,
-} from "../../engine/ports/runs.ts";
+import type { Attendant, ClientProbe } from "../../engine/ports/processes.ts";
+import type { LiveRun, RawExit, RunContext, RunNews, RunSlot, Runs, RunTrace } from "../../engine/ports/runs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import { recordName } from "../files/record-name.ts";
 import { messageOf } from "../kernel/error-code.ts";

@@ -7,7 +7,7 @@
  */
 import { linkSync, lstatSync, readdirSync, renameSync, rmdirSync, rmSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { ClientLook, ClientProbe, ProcessIdentity } from "../../engine/ports/runs.ts";
+import type { ClientLook, ClientProbe, ProcessIdentity } from "../../engine/ports/processes.ts";
 import type { BindDirectory } from "../../engine/ports/sockets.ts";
 import { excessIn } from "../files/directory-size.ts";
 import { removeStaleFiles } from "../files/stale-files.ts";

@@ -4,7 +4,7 @@ import { createConnection, createServer, type Server, type Socket } from "node:n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import type { ProcessIdentity } from "../../engine/ports/runs.ts";
+import type { ProcessIdentity } from "../../engine/ports/processes.ts";
 import { CpuBudget } from "../kernel/cpu-budget.ts";
 import { fileNumber } from "../kernel/file-number.ts";
 import { identify } from "../kernel/process-table.ts";

@@ -1,6 +1,6 @@
 /** Finds the processes that have a client's connection, by sock_diag(7) and /proc. Each search is bounded. */
 import { lstatSync, opendirSync, readFileSync, readlinkSync } from "node:fs";
-import type { ClientLook, ProcessIdentity } from "../../engine/ports/runs.ts";
+import type { ClientLook, ProcessIdentity } from "../../engine/ports/processes.ts";
 import { asUser } from "../accounts/as-user.ts";
 import { codeOf } from "../kernel/error-code.ts";
 import { type Role, roleOf, type SocketSnapshots } from "../kernel/socket-snapshot.ts";

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import type { DaemonKey } from "../../core/daemon-key.ts";
 import type { Account } from "../../core/policy-rules.ts";
-import type { ProcessIdentity } from "../../engine/ports/runs.ts";
+import type { ProcessIdentity } from "../../engine/ports/processes.ts";
 import type { BindDirectory, HeldSocket, Listeners, Sockets } from "../../engine/ports/sockets.ts";
 import type { KnownAccounts } from "../accounts/known-accounts.ts";
 import { OwnerBudgets } from "../kernel/owner-budgets.ts";

@@ -1,6 +1,6 @@
 /** Takes the socket that a run of an earlier supervisor listens on. */
 import { closeSync, lstatSync, readlinkSync } from "node:fs";
-import type { ProcessIdentity } from "../../engine/ports/runs.ts";
+import type { ProcessIdentity } from "../../engine/ports/processes.ts";
 import { kernelDevice } from "../kernel/file-number.ts";
 import { openPidfd, takeDescriptor } from "../kernel/pidfd.ts";
 import { isAlive } from "../kernel/process-table.ts";
