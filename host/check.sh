@@ -29,22 +29,25 @@ check() {
   fi
 }
 
-# scripts_of INTERPRETER: prints the sources whose first line names it, one a line.
+# scripts_of EXTENSIONS INTERPRETERS (patterns of awk): prints the sources that have one of the extensions, or whose first
+# line is a shebang that names one of the interpreters, by path or through env, one a line.
 scripts_of() {
   find . \( -name node_modules -o -name dist -o -path './.?*' ! -path './.ci*' \) -prune -o -type f -size -200k \
-    -exec awk -v line="^#! ?(/usr)?/bin/$1( |\$)" 'FNR == 1 && $0 ~ line { print FILENAME }' {} +
+    -exec awk -v name="[.]($1)\$" -v line="^#!.*[/ ]($2)( |\$)" \
+      'FNR == 1 && (FILENAME ~ name || $0 ~ line) { print FILENAME }' {} +
 }
 
 # Parts of scripts are checked with the scripts that source them, where their variables have values.
 check_shell() {
   command -v shellcheck >/dev/null || { echo "  shellcheck is not installed"; return 1; }
+  # A file without a shebang or a directive fails: shellcheck cannot tell its shell (SC2148).
   # shellcheck disable=SC2046 # no path here has blanks
-  shellcheck --external-sources --check-sourced $(scripts_of sh) $(parts_of_none)
+  shellcheck --external-sources --check-sourced $(scripts_of 'sh|bash' 'sh|dash|bash' | without_sourced)
 }
 
-# Prints the parts of scripts (`# shellcheck shell=`) that no script names as a source.
-parts_of_none() {
-  find . -name node_modules -prune -o \( -name '*.sh' -o -name '*.bash' \) -exec grep -lE '^# shellcheck shell=' {} + | while read -r part; do
+# Reads paths and prints those that no script names as a source.
+without_sourced() {
+  while read -r part; do
     grep -qrF "shellcheck source=${part#./}" dmhost host || echo "$part"
   done
 }
@@ -52,7 +55,7 @@ parts_of_none() {
 # The article's site takes modules that only the system tests install, which execute it.
 check_perl() {
   perl_status=0
-  for perl_script in $(scripts_of perl); do
+  for perl_script in $(scripts_of 'pl|pm' perl); do
     case $perl_script in ./test/system/article/*) continue ;; esac
     perl_output=$(perl -c "$perl_script" 2>&1) || { printf '%s\n' "$perl_output"; perl_status=1; }
   done

@@ -36,7 +36,7 @@ const known = (keys: readonly { readonly key: string; readonly default: string |
   Object.fromEntries(keys.map((entry) => [entry.key, entry.default]));
 
 describe("man", () => {
-  test.each(readdirSync(join(root, "man")))("%s has the name, section and version of its page.", (file) => {
+  test.each(readdirSync(join(root, "man")))("%s has the name, section and version of its page", (file) => {
     const [, name, section] = /^(.+)\.(\d)\.md$/.exec(file) ?? [];
     expect(read(`man/${file}`).split("\n\n")[0]?.split("\n")).toEqual([
       `title: ${name}`,
@@ -47,23 +47,23 @@ describe("man", () => {
     expect(read(`man/${file}`)).toMatch(new RegExp(`^# NAME\n\n${name} - `, "m"));
   });
 
-  test("daemon.conf(5) has every key with its default, and no other key.", () => {
+  test("daemon.conf(5) has every key with its default, and no other key", () => {
     expect(defaults(entries("daemon.conf.5", "KEYS"))).toEqual(known(DAEMON_KEYS));
   });
 
-  test("daemon-manager.conf(5) has every setting with its default, and no other setting.", () => {
+  test("daemon-manager.conf(5) has every setting with its default, and no other setting", () => {
     expect(defaults(entries("daemon-manager.conf.5", "SETTINGS"))).toEqual(known(SETTINGS_KEYS));
   });
 
-  test("daemon-manager.conf(5) has every section of the file, and no other section.", () => {
+  test("daemon-manager.conf(5) has every section of the file, and no other section", () => {
     expect(names(entries("daemon-manager.conf.5", "SECTIONS"))).toEqual(SECTIONS.map((name) => `[${name}]`).sort());
   });
 
-  test("dmctl(1) has every state of a daemon, and no other state.", () => {
+  test("dmctl(1) has every state of a daemon, and no other state", () => {
     expect(names(entries("dmctl.1", "STATES"))).toEqual([...DAEMON_STATES].sort());
   });
 
-  test("dmctl(1) has every environment variable that dmctl reads, and no other variable.", () => {
+  test("dmctl(1) has every environment variable that dmctl reads, and no other variable", () => {
     const sources = readdirSync(join(root, "apps/dmctl/src"), { recursive: true, encoding: "utf8" }).filter((file) =>
       /(?<!\.test|\.fake)\.ts$/.test(file),
     );
@@ -71,7 +71,7 @@ describe("man", () => {
     expect(names(entries("dmctl.1", "ENVIRONMENT"))).toEqual([...new Set(used.map(([, name = ""]) => name))].sort());
   });
 
-  test("The man pages refer to no page that does not exist.", () => {
+  test("the man pages refer to no page that does not exist", () => {
     const pages = readdirSync(join(root, "man")).map((file) => file.replace(/\.(\d)\.md$/, "($1)"));
     for (const file of readdirSync(join(root, "man"))) {
       const referred = [...read(`man/${file}`).matchAll(/[\w.-]+\(\d\)/g)].map(([page]) => page);

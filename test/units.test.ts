@@ -127,20 +127,20 @@ const PLACES: readonly Place[] = [
 
 const named = (places: readonly Place[]) => places.map((place) => [place.name, place] as const);
 
-describe("The grammar of sizes, durations and counts", () => {
-  it.each(named(PLACES))("is that of %s, which accepts every spelling of a value.", (_name, { kind, read }) => {
+describe("the grammar of sizes, durations and counts", () => {
+  it.each(named(PLACES))("is that of %s, which accepts every spelling of a value", (_name, { kind, read }) => {
     const { value, accepted } = SPELLINGS[kind];
     expect(accepted.map((text) => `${text} is ${read(text)}`)).toEqual(accepted.map((text) => `${text} is ${value}`));
     expect(read(value)).toBe(value);
   });
 
-  it.each(named(PLACES))("is that of %s, which refuses every other spelling.", (_name, { kind, read }) => {
+  it.each(named(PLACES))("is that of %s, which refuses every other spelling", (_name, { kind, read }) => {
     const { refused } = SPELLINGS[kind];
     expect(refused.filter((text) => read(text) !== undefined)).toEqual([]);
   });
 
   it.each(named(PLACES.filter(({ name }) => name.startsWith("limit-"))))(
-    "is that of both amounts of %s.",
+    "is that of both amounts of %s",
     (_name, { kind, read }) => {
       const { value, accepted, refused } = SPELLINGS[kind];
       expect(accepted.filter((text) => read(`${text}:unlimited`) !== `${value}:unlimited`)).toEqual([]);
@@ -149,7 +149,7 @@ describe("The grammar of sizes, durations and counts", () => {
     },
   );
 
-  it("covers every key with a number: no other key accepts one with a unit.", () => {
+  it("covers every key with a number: no other key accepts one with a unit", () => {
     // Free text.
     const others = DAEMON_KEYS.filter(
       ({ key, kind }) => kind === undefined && !["start", "user", "index", "export"].includes(key),
@@ -166,29 +166,29 @@ describe("The grammar of sizes, durations and counts", () => {
     }
   });
 
-  it("is used by sizes, durations and counts of conf files, of the policy and of dmctl.", () => {
+  it("is used by sizes, durations and counts of conf files, of the policy and of dmctl", () => {
     const kinds = (places: readonly Place[]) => new Set(places.map(({ kind }) => kind));
     expect(kinds(PLACES)).toEqual(new Set(["size", "duration", "count", "cores"]));
     expect(PLACES.length).toBeGreaterThan(30);
   });
 });
 
-describe("A bare ~", () => {
+describe("a bare ~", () => {
   const PATHS = DAEMON_KEYS.filter(({ expected }) => expected.includes('"~/"'));
 
-  it.each(PATHS.map(({ key }) => [key]))("is the home of the owner in %s, as ~/ is.", (key) => {
+  it.each(PATHS.map(({ key }) => [key]))("is the home of the owner in %s, as ~/ is", (key) => {
     for (const path of ["~", "~/"]) {
       // A docroot does nothing without a host.
       expect(confKey(key, "size").read(path)).toBe(path);
     }
   });
 
-  it("is in every key whose value is a path below the home.", () => {
+  it("is in every key whose value is a path below the home", () => {
     expect(PATHS.map(({ key }) => key)).toEqual(["dir", "env-dir", "env-file", "chroot", "lock", "docroot"]);
   });
 
   it.each(SETTINGS_KEYS.filter(({ expected }) => expected.includes('"~/"')).map(({ key }) => [key]))(
-    "is the home of the owner in %s of [settings], as ~/ is.",
+    "is the home of the owner in %s of [settings], as ~/ is",
     (key) => {
       for (const path of ["~", "~/"]) {
         const { value, warnings } = parsePolicy(`[settings]\n${key} = ${path}\n`);

@@ -45,7 +45,7 @@ const publicly = (account: Account, ...words: string[]): Promise<Ended> =>
   account.run([toolbox.node, toolbox.dmctl, ...words], { env: { DMCTL_SOCKET: supervisor.socket } });
 const pidOf = async (id: string): Promise<number> => (await supervisor.status(id)).pid;
 
-test("`dmctl` without words shows the status of the daemons that the caller may control.", async () => {
+test("`dmctl` without words shows the status of the daemons that the caller may control", async () => {
   const [alone, status] = [await dmctl(alice), await dmctl(alice, "status")];
   const path = (name: string): string => `${alice.home}/${alice.conf(name)}`;
   expect([alone.code, alone.stderr]).toEqual([
@@ -67,7 +67,7 @@ test("`dmctl` without words shows the status of the daemons that the caller may 
   ]);
 });
 
-test("list prints ids, and the link in the home leads to the caller's own socket.", async () => {
+test("list prints ids, and the link in the home leads to the caller's own socket", async () => {
   expect((await dmctl(bob, "list")).stdout).toBe(`${bob.name}/web\n`);
   expect((await dmctl(helper, "list")).stdout.trim().split("\n")).toHaveLength(5);
   expect(JSON.parse((await dmctl(bob, "list", "--json")).stdout)).toEqual([`${bob.name}/web`]);
@@ -82,7 +82,7 @@ test.each([
   ["pid", async () => String(await pidOf(`${alice.name}/job`))],
   ["logfile", async () => `${alice.home}/.daemon-manager/logs/job/current`],
   ["configfile", async () => `${alice.home}/${alice.conf("job")}`],
-])("%s prints its value and nothing else, before and after the name of the daemon.", async (verb, expected) => {
+])("%s prints its value and nothing else, before and after the name of the daemon", async (verb, expected) => {
   for (const words of [
     [verb, "job"],
     ["job", verb],
@@ -93,7 +93,7 @@ test.each([
   }
 });
 
-test("tail and explain work before and after the name of the daemon.", async () => {
+test("tail and explain work before and after the name of the daemon", async () => {
   for (const words of [
     ["job", "tail"],
     ["tail", "job"],
@@ -111,7 +111,7 @@ test("tail and explain work before and after the name of the daemon.", async () 
   for (const { stdout } of [one, other]) expect(stdout.split("\n")[0]).toBe(`${alice.name}/web is running`);
 });
 
-test("stop, start and restart wait for the outcome of one or several daemons.", async () => {
+test("stop, start and restart wait for the outcome of one or several daemons", async () => {
   const first = await pidOf(`${alice.name}/web`);
   const restarted = await dmctl(alice, "web", "restart");
   const second = await pidOf(`${alice.name}/web`);
@@ -132,7 +132,7 @@ test("stop, start and restart wait for the outcome of one or several daemons.", 
   expect((await dmctl(alice, "start", "web")).code).toBe(0);
 });
 
-test("A daemon that does not reach the requested state is exit code 1, with the reason.", async () => {
+test("a daemon that does not reach the requested state is exit code 1, with the reason", async () => {
   const lost = await dmctl(alice, "lost", "start");
   expect([lost.code, lost.stdout]).toEqual([1, ""]);
   const [first] = lost.stderr.split("\n");
@@ -154,13 +154,13 @@ test.each([
   [["web", "kill", "-99"]],
   [["status", "--colour"]],
   [["start", ".."]],
-])("The wrong command line %j is exit code 2.", async (words) => {
+])("the wrong command line %j is exit code 2", async (words) => {
   const { code, stdout, stderr } = await dmctl(alice, ...words);
   expect([code, stdout]).toEqual([2, ""]);
   expect(stderr).toMatch(/^dmctl: /);
 });
 
-test("Unknown and forbidden daemons are answered alike, with exit code 3.", async () => {
+test("unknown and forbidden daemons are answered alike, with exit code 3", async () => {
   const stranger = bob.name.replace("bob", "rob");
   const [forbidden, unknown] = [
     await dmctl(alice, "stop", `${bob.name}/web`),
@@ -174,13 +174,13 @@ test("Unknown and forbidden daemons are answered alike, with exit code 3.", asyn
   expect((await supervisor.status(`${bob.name}/web`)).state).toBe("running");
 });
 
-test("A missing supervisor is exit code 4.", async () => {
+test("a missing supervisor is exit code 4", async () => {
   const env = { DMCTL_SOCKET: `${stage.directory}/nowhere.sock` };
   const { code, stderr } = await alice.run([toolbox.node, toolbox.dmctl, "status"], { env });
   expect([code, stderr]).toEqual([4, expect.stringContaining("nowhere.sock")]);
 });
 
-test("A manager may stop and start daemons, but not edit them, nor use a name that two of them have.", async () => {
+test("a manager may stop and start daemons, but not edit them, nor use a name that two of them have", async () => {
   const ambiguous = await dmctl(helper, "web", "stop");
   expect(ambiguous.code).toBe(3);
   expect(ambiguous.stderr).toContain(`  ${alice.name}/web\n  ${bob.name}/web\n`);
@@ -195,7 +195,7 @@ test("A manager may stop and start daemons, but not edit them, nor use a name th
   expect(existsSync(`${helper.home}/ran`)).toBe(false);
 });
 
-test("A user who is not in the policy is refused with that reason.", async () => {
+test("a user who is not in the policy is refused with that reason", async () => {
   for (const words of [["status"], ["list"], ["rescan"], ["stop", `${bob.name}/web`]]) {
     const { code, stdout, stderr } = await publicly(eve, ...words);
     expect([code, stdout]).toEqual([3, ""]);
@@ -203,7 +203,7 @@ test("A user who is not in the policy is refused with that reason.", async () =>
   }
 });
 
-test("A user whose account is newer than the policy in force is refused by name.", async () => {
+test("a user whose account is newer than the policy in force is refused by name", async () => {
   const newcomer = await stage.account("newcomer");
   const { code, stderr } = await publicly(newcomer, "status");
   expect([code, stderr.split("\n")[0]]).toEqual([
@@ -212,7 +212,7 @@ test("A user whose account is newer than the policy in force is refused by name.
   ]);
 });
 
-test("A recreated account has no rights of its name before root's rescan.", async () => {
+test("a recreated account has no rights of its name before root's rescan", async () => {
   const former = await stage.account("former");
   stage.writePolicy(supervisor, ["[runs_as]", alice.name, bob.name, former.name, ...MANAGES()]);
   await supervisor.rescan();
@@ -224,7 +224,7 @@ test("A recreated account has no rights of its name before root's rescan.", asyn
   expect((await publicly(anew, "list")).code).toBe(0);
 });
 
-test("An edited file is validated before it is written.", async () => {
+test("an edited file is validated before it is written", async () => {
   const path = `${alice.home}/${alice.conf("web")}`;
   const edit = (script: string, ...words: string[]): Promise<Ended> => {
     const editor = alice.write("editor", `#!/bin/sh\n${script}\n`, 0o755);
@@ -249,7 +249,7 @@ test("An edited file is validated before it is written.", async () => {
 });
 
 test.each(["-9", "-KILL", "-SIGKILL", "KILL", "SIGKILL"])(
-  "`kill %s` reaches the daemon, which is respawned.",
+  "`kill %s` reaches the daemon, which is respawned",
   async (signal) => {
     const id = `${bob.name}/web`;
     const { pid } = await supervisor.reaches(id, "running");
@@ -261,7 +261,7 @@ test.each(["-9", "-KILL", "-SIGKILL", "KILL", "SIGKILL"])(
   },
 );
 
-test("rescan prints and starts new daemons, and prints the files that it cannot load.", async () => {
+test("rescan prints and starts new daemons, and prints the files that it cannot load", async () => {
   const path = bob.writeConf("fresh", "start = exec sleep 1000");
   const { code, stdout } = await dmctl(bob, "rescan");
   expect([code, stdout]).toEqual([0, `found   ${bob.name}/fresh\nstarted ${bob.name}/fresh\n`]);

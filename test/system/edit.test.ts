@@ -87,7 +87,7 @@ const editorRan = async (account: Account): Promise<boolean> => {
 };
 const write = (text: string): string => `printf '${text}\\n' >"$1"`;
 
-test("A new file begins as a template, belongs to the owner, and its daemon is started.", async () => {
+test("a new file begins as a template, belongs to the owner, and its daemon is started", async () => {
   const { code, stderr } = await edit(alice, "blog", `cp "$1" "$HOME/seen"; ${write(FINE)}`);
   expect([code, stderr]).toEqual([0, `${pathOf(alice, "blog")} is created; its daemon: dmctl status blog\n`]);
   expect(readFileSync(join(alice.home, "seen"), "utf8")).toContain(`# ${alice.name}/blog: a new daemon.`);
@@ -103,12 +103,12 @@ test.each([
   ["emptied", ': >"$1"'],
   ["wrong", write("strat = true")],
   ["given up with an error", `${write(FINE)}; exit 1`],
-])("A new file whose text is %s is not created.", async (_, script) => {
+])("a new file whose text is %s is not created", async (_, script) => {
   await edit(alice, "blog", script);
   expect(readdirSync(directoryOf(alice))).toEqual(["web.conf"]);
 });
 
-test("A missing conf directory is created with the rights of the owner.", async () => {
+test("a missing conf directory is created with the rights of the owner", async () => {
   await succeed("rm", "-rf", join(bob.home, ".daemon-manager"));
   expect((await editAsRoot(`${bob.name}/first`, write(FINE))).code).toBe(0);
   const { uid, mode } = statSync(directoryOf(bob));
@@ -116,7 +116,7 @@ test("A missing conf directory is created with the rights of the owner.", async 
 });
 
 test.each(["a b", "../web", "-x", ".hidden", "a".repeat(65), "with\nline", "al/ice/web", `NAME/..`])(
-  "The name %j is refused before the editor runs.",
+  "the name %j is refused before the editor runs",
   async (name) => {
     const { code, stderr } = await edit(alice, name.replace("NAME", alice.name), write(FINE));
     expect([code, stderr, await editorRan(alice)]).toEqual([2, expect.stringMatching(/./), false]);
@@ -124,7 +124,7 @@ test.each(["a b", "../web", "-x", ".hidden", "a".repeat(65), "with\nline", "al/i
   },
 );
 
-test("Only root creates files for others, and a refusal does not reveal what exists.", async () => {
+test("only root creates files for others, and a refusal does not reveal what exists", async () => {
   const stranger = "dmt-nobody-of-that-name";
   const told = async (account: Account, id: string): Promise<unknown[]> => {
     const { code, stderr } = await edit(account, id, write(FINE));
@@ -140,7 +140,7 @@ test("Only root creates files for others, and a refusal does not reveal what exi
   expect((await editAsRoot(`${stranger}/none`, write(FINE))).code).toBe(3);
 });
 
-test("A short name means the caller's own daemon, and a full id always creates the caller's own file.", async () => {
+test("a short name means the caller's own daemon, and a full id always creates the caller's own file", async () => {
   // Bob does not know that Alice has a daemon of this name.
   expect((await edit(bob, "web", write(FINE))).code).toBe(0);
   expect(textOf(bob, "web")).toBe(`${FINE}\n`);
@@ -151,7 +151,7 @@ test("A short name means the caller's own daemon, and a full id always creates t
   expect([textOf(bob, "shop"), textOf(alice, "shop")]).toEqual([before, `${FINE}\n`]);
 });
 
-test("A manager can neither read nor write a file, and is refused before the editor runs.", async () => {
+test("a manager can neither read nor write a file, and is refused before the editor runs", async () => {
   const { code, stdout, stderr } = await edit(helper, "web", write("start = id"));
   expect([code, stdout, await editorRan(helper)]).toEqual([3, "", false]);
   expect(stderr).toContain(`only ${alice.name} and root may read or change its file`);
@@ -162,7 +162,7 @@ test("A manager can neither read nor write a file, and is refused before the edi
   expect(explained.stdout).toContain("export PASSWORD");
 });
 
-test("A file that was changed meanwhile is not overwritten, and the draft is kept.", async () => {
+test("a file that was changed meanwhile is not overwritten, and the draft is kept", async () => {
   const theirs = "start = exec sleep 2000";
   const { code, stderr } = await edit(
     alice,
@@ -177,14 +177,14 @@ test("A file that was changed meanwhile is not overwritten, and the draft is kep
 test.each([
   ["was made meanwhile", "blog", (path: string) => `echo theirs >${path}`, "theirs\n"],
   ["is gone meanwhile", "web", (path: string) => `rm ${path}`, undefined],
-])("A file that %s is not written.", async (_, name, spoil, left) => {
+])("a file that %s is not written", async (_, name, spoil, left) => {
   const path = pathOf(alice, name);
   const { code, stderr } = await edit(alice, name, `${write(FINE)}; ${spoil(path)}`);
   expect([code, stderr]).toEqual([1, expect.stringContaining("was changed meanwhile")]);
   expect(existsSync(path) ? readFileSync(path, "utf8") : undefined).toBe(left);
 });
 
-test("A text of 64 KiB is read and written completely, however JSON escapes it.", async () => {
+test("a text of 64 KiB is read and written completely, however JSON escapes it", async () => {
   const most = 65_536;
   const program = `{ echo '${FINE}'; head -c ${most - FINE.length - 1} /dev/zero | tr '\\0' '\\n'; } >"$1"`;
   expect((await edit(alice, "blog", program)).code).toBe(0);
@@ -193,12 +193,12 @@ test("A text of 64 KiB is read and written completely, however JSON escapes it."
   expect(statSync(pathOf(alice, "blog")).size).toBe(most);
 });
 
-test("Lines that end with CR LF are written unchanged.", async () => {
+test("lines that end with CR LF are written unchanged", async () => {
   expect((await edit(alice, "web", `printf '${FINE}\\r\\noutput = log\\r\\n' >"$1"`)).code).toBe(0);
   expect(textOf(alice, "web")).toBe(`${FINE}\r\noutput = log\r\n`);
 });
 
-test("A conf directory that its owner cannot write is reported, and nothing is left in it.", async () => {
+test("a conf directory that its owner cannot write is reported, and nothing is left in it", async () => {
   chmodSync(directoryOf(alice), 0o550);
   const { code, stderr } = await edit(alice, "blog", write(FINE));
   chmodSync(directoryOf(alice), 0o750);
@@ -238,14 +238,14 @@ const expectUntouched = (bait: string): void => {
   expect([lstatSync(bait).uid, lstatSync("/etc/shadow").uid]).toEqual([bob.uid, 0]);
 };
 
-test.each(TRAPS)("Root does not edit a file that is %s.", async (_, trap, reason) => {
+test.each(TRAPS)("root does not edit a file that is %s", async (_, trap, reason) => {
   const bait = await layTrap(trap);
   const { code, stderr } = await editAsRoot(`${alice.name}/web`, `echo >${roots}/ran`);
   expect([code, stderr, existsSync(join(roots, "ran"))]).toEqual([1, expect.stringMatching(reason), false]);
   expectUntouched(bait);
 });
 
-test.each(TRAPS)("A file that becomes %s while root edits is not written through.", async (_, trap, reason) => {
+test.each(TRAPS)("a file that becomes %s while root edits is not written through", async (_, trap, reason) => {
   const bait = await layTrap(() => "true");
   const lay = join(alice.home, "lay");
   writeFileSync(lay, trap(pathOf(alice, "web"), bait), { mode: 0o755 });
@@ -259,7 +259,7 @@ test.each(TRAPS)("A file that becomes %s while root edits is not written through
   expect((await run(["grep", "-r", "sleep 3000", alice.home])).stdout).toBe("");
 });
 
-test("Only root can read root's draft, and the editor gets no path of a tenant.", async () => {
+test("only root can read root's draft, and the editor gets no path of a tenant", async () => {
   const look = `echo "$1" >"$HOME/path"; stat -c '%u %a' "$1" "$(dirname "$1")" >"$HOME/modes"; ${write(FINE)}`;
   expect((await editAsRoot(`${alice.name}/web`, look)).code).toBe(0);
   expect(readFileSync(join(roots, "modes"), "utf8")).toBe("0 600\n0 700\n");
@@ -267,7 +267,7 @@ test("Only root can read root's draft, and the editor gets no path of a tenant."
   expect(lstatSync(pathOf(alice, "web")).uid).toBe(alice.uid);
 });
 
-test("A supervisor that stops while the editor runs is exit code 4, and the draft is kept.", async () => {
+test("a supervisor that stops while the editor runs is exit code 4, and the draft is kept", async () => {
   const script = `${write("start = id")}; touch ~/editing; until [ -e ~/gone ]; do sleep 0.05; done`;
   const edited = edit(alice, "web", script);
   await until("the editor", () => existsSync(join(alice.home, "editing")));
@@ -279,7 +279,7 @@ test("A supervisor that stops while the editor runs is exit code 4, and the draf
   expect(readFileSync(/kept in (.*)\n/.exec(stderr)?.[1] ?? "", "utf8")).toBe("start = id\n");
 });
 
-test("The API refuses a text without the fingerprint of the text that it replaces.", async () => {
+test("the API refuses a text without the fingerprint of the text that it replaces", async () => {
   const url = `/v1/daemons/${encodeURIComponent(`${alice.name}/web`)}/file`;
   const { text, fingerprint } = (await supervisor.ask("GET", url)).body as ConfFile;
   const put = async (fields: object): Promise<number> => (await supervisor.ask("PUT", url, fields)).status;

@@ -30,7 +30,7 @@ test.each([
   [["less", "more", "cat"], "less"],
   [["more", "cat"], "more"],
   [["cat"], "cat"],
-])("When %j are installed and PAGER is not set, the pager is %s.", async (names, expected) => {
+])("when %j are installed and PAGER is not set, the pager is %s", async (names, expected) => {
   for (const name of names) provide(name, true);
   for (const env of [{}, { PAGER: "" }]) {
     const { input, ended } = await startPager(env);
@@ -40,7 +40,7 @@ test.each([
   }
 });
 
-test("Without any pager, showing a log fails and names the pagers that were tried.", async () => {
+test("without any pager, showing a log fails and names the pagers that were tried", async () => {
   await expect(startPager({})).rejects.toThrow("there is no less, more or cat in PATH");
 });
 
@@ -49,7 +49,7 @@ test.each([
   [{ VISUAL: "", EDITOR: "ed2" }, "ed2 FILE\n"],
   [{ EDITOR: "" }, "vi FILE\n"],
   [{}, "vi FILE\n"],
-])("With %j, the editor runs as `%s`.", async (env, expected) => {
+])("with %j, the editor runs as `%s`", async (env, expected) => {
   for (const name of ["ed1", "ed2", "vi"]) provide(name, false);
   const file = join(dir, "a draft.conf");
   await runEditor(env, file, dir);

@@ -25,7 +25,7 @@ const listen = async (path: string): Promise<string> => {
   return path;
 };
 
-test("The socket is looked for in the home, then as the user's own, then as the public one.", () => {
+test("the socket is looked for in the home, then as the user's own, then as the public one", () => {
   expect(candidates({ HOME: "/home/x" }, me.uid, "/run/d")).toEqual([
     "/home/x/.daemon-manager/command.sock",
     `/run/d/users/${me.username}/command.sock`,
@@ -36,7 +36,7 @@ test("The socket is looked for in the home, then as the user's own, then as the 
   expect(candidates({ DMCTL_SOCKET: "" }, 4_000_000, "/run/d")).toEqual(["/run/d/command.sock"]);
 });
 
-test("The first socket that exists is used, by its real path.", async () => {
+test("the first socket that exists is used, by its real path", async () => {
   const socket = await listen(join(dir, "real.sock"));
   symlinkSync(socket, join(dir, "link"));
   symlinkSync(join(dir, "nowhere"), join(dir, "dangling"));
@@ -44,7 +44,7 @@ test("The first socket that exists is used, by its real path.", async () => {
   expect(findControlSocket({}, me.uid, places)).toBe(socket);
 });
 
-test("Without any socket, the failure is unreachable and names the paths that were tried.", () => {
+test("without any socket, the failure is unreachable and names the paths that were tried", () => {
   const places = [join(dir, "a"), join(dir, "b")];
   const message = expect.stringContaining(`${dir}/a, ${dir}/b`);
   expect(() => findControlSocket({}, me.uid, places)).toThrow(
@@ -52,7 +52,7 @@ test("Without any socket, the failure is unreachable and names the paths that we
   );
 });
 
-test("A file that is not a socket is refused, even if DMCTL_SOCKET names it.", () => {
+test("a file that is not a socket is refused, even if DMCTL_SOCKET names it", () => {
   const path = join(dir, "file");
   writeFileSync(path, "");
   const refused = expect.objectContaining({
@@ -63,7 +63,7 @@ test("A file that is not a socket is refused, even if DMCTL_SOCKET names it.", (
   expect(() => findControlSocket({ DMCTL_SOCKET: path }, me.uid, [path])).toThrow(refused);
 });
 
-test("A socket in a directory that others may write is refused, unless it is sticky or DMCTL_SOCKET names the socket.", async () => {
+test("a socket in a directory that others may write is refused, unless it is sticky or DMCTL_SOCKET names the socket", async () => {
   const open = join(dir, "open");
   mkdirSync(open);
   chmodSync(open, 0o777);
@@ -77,7 +77,7 @@ test("A socket in a directory that others may write is refused, unless it is sti
   expect(findControlSocket({}, me.uid, [socket])).toBe(socket);
 });
 
-test("A socket that belongs to another user, or lies in another user's directory, is refused.", async () => {
+test("a socket that belongs to another user, or lies in another user's directory, is refused", async () => {
   const socket = await listen(join(dir, "s"));
   const stranger = 4_000_000;
   // Root's things are trusted by everybody, so as root the stranger's have to be made.

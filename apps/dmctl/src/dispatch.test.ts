@@ -34,7 +34,7 @@ const outcome = (ok: boolean, reason = "", lastLogLine = "", advice = "") => ({
   daemon: ok ? web : { ...web, state: "failed", pid: 0 },
 });
 
-test("`dmctl` without words is `dmctl status`.", async () => {
+test("`dmctl` without words is `dmctl status`", async () => {
   const { socket } = await supervisor(statuses);
   const alone = await run(socket, "");
   expect(alone).toEqual(await run(socket, "status"));
@@ -47,7 +47,7 @@ test("`dmctl` without words is `dmctl status`.", async () => {
   ]);
 });
 
-test("A daemon is addressed by name or id, before or after the command, and its slash stays inside one path segment.", async () => {
+test("a daemon is addressed by name or id, before or after the command, and its slash stays inside one path segment", async () => {
   const { socket, asked } = await supervisor(statuses);
   for (const line of ["web status", "status web", "alice/web status"]) {
     expect((await run(socket, line)).output).toMatch(/^daemon-id.*\nalice\/web .*\n$/);
@@ -55,7 +55,7 @@ test("A daemon is addressed by name or id, before or after the command, and its 
   expect(asked.at(-1)?.line).toBe("GET /v1/daemons/alice%2Fweb");
 });
 
-test("An address cannot leave its path segment.", async () => {
+test("an address cannot leave its path segment", async () => {
   const { socket, asked } = await supervisor({});
   for (const id of ["../health", "%2e%2e", "a?b=c", "a#b"]) await run(socket, `status ${id}`);
   expect(asked.map(({ line }) => line)).toEqual([
@@ -66,7 +66,7 @@ test("An address cannot leave its path segment.", async () => {
   ]);
 });
 
-test("--json prints the values of the contract.", async () => {
+test("--json prints the values of the contract", async () => {
   const { socket } = await supervisor({ ...statuses, "POST /v1/daemons/web/start": () => outcome(true) });
   const value = async (line: string): Promise<unknown> => JSON.parse((await run(socket, `${line} --json`)).output);
   expect(await value("status")).toEqual({ daemons: [idle, web] });
@@ -76,7 +76,7 @@ test("--json prints the values of the contract.", async () => {
   expect(await value("web start")).toEqual(outcome(true));
 });
 
-test("list, pid, logfile and configfile print the value and nothing else.", async () => {
+test("list, pid, logfile and configfile print the value and nothing else", async () => {
   const { socket } = await supervisor(statuses);
   expect(await run(socket, "list")).toEqual({ code: 0, output: "alice/idle\nalice/web\n", errors: "" });
   expect(await run(socket, "web pid")).toEqual({ code: 0, output: "4711\n", errors: "" });
@@ -84,7 +84,7 @@ test("list, pid, logfile and configfile print the value and nothing else.", asyn
   expect((await run(socket, "web configfile")).output).toBe(`${web.configFile}\n`);
 });
 
-test("Without a process, pid prints nothing that kill could take for a process id.", async () => {
+test("without a process, pid prints nothing that kill could take for a process id", async () => {
   const { socket } = await supervisor(statuses);
   expect(await run(socket, "idle pid")).toEqual({
     code: 1,
@@ -94,7 +94,7 @@ test("Without a process, pid prints nothing that kill could take for a process i
   expect((await run(socket, "idle logfile")).code).toBe(1);
 });
 
-test("start, stop and restart print the outcome, and the exit code says whether it is ok.", async () => {
+test("start, stop and restart print the outcome, and the exit code says whether it is ok", async () => {
   const reason = 'cannot start "alice/web": entering /srv/x: no such directory';
   const { socket } = await supervisor({
     "POST /v1/daemons/web/start": () => outcome(true),
@@ -116,7 +116,7 @@ test("start, stop and restart print the outcome, and the exit code says whether 
   });
 });
 
-test("Several daemons settle in parallel and are reported in order, and the exit code is the highest of them.", async () => {
+test("several daemons settle in parallel and are reported in order, and the exit code is the highest of them", async () => {
   const order: string[] = [];
   const slow: Answer = async () => {
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -136,7 +136,7 @@ test("Several daemons settle in parallel and are reported in order, and the exit
   expect(result.errors).toBe("dmctl: quick is stuck\ndmctl: no POST /v1/daemons/missing/stop\n");
 });
 
-test("kill sends the name of the signal, and refuses what is not a signal without a request.", async () => {
+test("kill sends the name of the signal, and refuses what is not a signal without a request", async () => {
   const { socket, asked } = await supervisor({ "POST /v1/daemons/web/kill": () => ({}) });
   for (const line of ["web kill -9", "kill -KILL web", "kill web SIGKILL", "kill KILL web"]) {
     expect(await run(socket, line)).toEqual({ code: 0, output: "", errors: "" });
@@ -146,7 +146,7 @@ test("kill sends the name of the signal, and refuses what is not a signal withou
   expect(asked).toHaveLength(4);
 });
 
-test("Warnings about conf files are printed by rescan and status, and are not failures.", async () => {
+test("warnings about conf files are printed by rescan and status, and are not failures", async () => {
   const warnings = ["/home/alice/x.conf:2: unknown key \u001b"];
   const { socket } = await supervisor({
     "POST /v1/rescan": () => ({ found: ["alice/x"], started: [], changed: [], removed: [], problems: [], warnings }),
@@ -165,7 +165,7 @@ test("Warnings about conf files are printed by rescan and status, and are not fa
     expect(await run(socket, `${verb} --json`)).toMatchObject({ code: 0, errors: "" });
 });
 
-test("rescan prints the daemons that it found and the files that it could not load.", async () => {
+test("rescan prints the daemons that it found and the files that it could not load", async () => {
   const result = {
     found: ["alice/new"],
     started: ["alice/new"],
@@ -184,7 +184,7 @@ test("rescan prints the daemons that it found and the files that it could not lo
 });
 
 test.each(Object.keys(ERROR_STATUS).map((code) => [code as ErrorCode, FAILURES[code as ErrorCode].exit] as const))(
-  "The API error %s is exit code %d, with its message and details.",
+  "the API error %s is exit code %d, with its message and details",
   async (code, exit) => {
     const { socket } = await supervisor({
       "POST /v1/daemons/web/start": () => apiError(code, "why, and what to do", ["alice/web", "bob/web\u001b[2J"]),
@@ -197,7 +197,7 @@ test.each(Object.keys(ERROR_STATUS).map((code) => [code as ErrorCode, FAILURES[c
   },
 );
 
-test("help and version need no supervisor, and health without one is exit code 4.", async () => {
+test("help and version need no supervisor, and health without one is exit code 4", async () => {
   const nowhere = "/nonexistent/command.sock";
   expect(await run(nowhere, "--version")).toMatchObject({
     code: 0,
@@ -211,7 +211,7 @@ test("help and version need no supervisor, and health without one is exit code 4
   expect(await run(nowhere, "health")).toMatchObject({ code: 4, errors: expect.stringContaining(nowhere) });
 });
 
-test("An answer that is not JSON, and one that is not HTTP, are exit code 4.", async () => {
+test("an answer that is not JSON, and one that is not HTTP, are exit code 4", async () => {
   const fake = await supervisor({ "GET /v1/health": (_, respond) => void respond.end("<html>") });
   expect(await run(fake.socket, "health")).toMatchObject({ code: 4, errors: expect.stringContaining("no JSON") });
   const other = `${fake.dir}/other.sock`;
@@ -220,7 +220,7 @@ test("An answer that is not JSON, and one that is not HTTP, are exit code 4.", a
   await new Promise((resolve) => server.close(resolve));
 });
 
-test("An answer that breaks off prints nothing and is exit code 4.", async () => {
+test("an answer that breaks off prints nothing and is exit code 4", async () => {
   const { socket } = await supervisor({
     "GET /v1/daemons": (_, respond) => {
       respond.writeHead(200, { "content-length": 1000 });
@@ -230,7 +230,7 @@ test("An answer that breaks off prints nothing and is exit code 4.", async () =>
   expect(await run(socket, "list")).toMatchObject({ code: 4, output: "" });
 });
 
-test("Colour is used only on a terminal and without NO_COLOR.", async () => {
+test("colour is used only on a terminal and without NO_COLOR", async () => {
   const { socket } = await supervisor(statuses);
   const esc = String.fromCodePoint(27);
   expect((await run(socket, "")).output).not.toContain(esc);

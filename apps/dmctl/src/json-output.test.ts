@@ -38,14 +38,14 @@ describe.each([
   ["restart", "web"],
   ["scale", "web 2"],
 ])("%s --json", (verb, operands) => {
-  test.each([true, false])("prints the outcome with changed: %j.", async (changed) => {
+  test.each([true, false])("prints the outcome with changed: %j", async (changed) => {
     const socket = await supervisor({ [`POST /v1/daemons/web/${verb}`]: () => outcome({ changed }) });
     const { code, output, errors } = await run(socket, `${verb} ${operands} --json`);
     expect([code, errors, JSON.parse(output)]).toEqual([0, "", outcome({ changed })]);
   });
 });
 
-test("An outcome that is not ok goes to standard output, and its error with the code failed to standard error.", async () => {
+test("an outcome that is not ok goes to standard output, and its error with the code failed to standard error", async () => {
   const failed = outcome({ ok: false, reason: 'cannot start "alice/web": no port', advice: "Free the port." });
   const socket = await supervisor({ "POST /v1/daemons/web/start": () => failed });
   const { code, output, errors } = await run(socket, "start web --json");
@@ -55,7 +55,7 @@ test("An outcome that is not ok goes to standard output, and its error with the 
   ]);
 });
 
-test("Each error of several daemons is one line of JSON, and the answers stay apart from them.", async () => {
+test("each error of several daemons is one line of JSON, and the answers stay apart from them", async () => {
   const socket = await supervisor({
     "POST /v1/daemons/web/stop": () => outcome({}),
     "POST /v1/daemons/two/stop": () => apiError("ambiguous", "which?\nwrite it in full", ["a/two", "b/two\u001b"]),
@@ -77,7 +77,7 @@ test.each([
   ["stauts --json", 2, "usage"],
   ["status --jsno --json", 2, "usage"],
   ["edit web --json", 2, "usage"],
-])("`dmctl %s` exits with code %i, and its error has the code %s.", async (line, exit, code) => {
+])("`dmctl %s` exits with code %i, and its error has the code %s", async (line, exit, code) => {
   const socket = await supervisor({
     "GET /v1/daemons/idle": () => daemon("alice/idle", { pid: 0 }),
     "POST /v1/rescan": () => ({
@@ -96,7 +96,7 @@ test.each([
   ]);
 });
 
-test("A supervisor that is not there is an error with the code unreachable.", async () => {
+test("a supervisor that is not there is an error with the code unreachable", async () => {
   const { code, output, errors } = await run("/nonexistent/command.sock", "health --json");
   expect([code, output, errorsIn(errors)]).toEqual([
     4,
@@ -105,7 +105,7 @@ test("A supervisor that is not there is an error with the code unreachable.", as
   ]);
 });
 
-test("Behind `--`, --json is a name, and errors stay text.", async () => {
+test("behind `--`, --json is a name, and errors stay text", async () => {
   const { errors } = await run("/nonexistent/command.sock", "status -- --json");
   expect(errors).toMatch(/^dmctl: /);
 });

@@ -8,17 +8,17 @@ test.each([
   ["a change of reading direction", "a\u202eb\u2066c\u200fd\u061ce", "a\\u{202e}b\\u{2066}c\\u{200f}d\\u{61c}e"],
   ["a line separator", "a\u2028b\u2029c", "a\\u{2028}b\\u{2029}c"],
   ["carriage return, backspace, DEL, NUL", "\r\b\u007f\0", "\\x0d\\x08\\x7f\\x00"],
-])("Escaping makes %s visible.", (_, text, shown) => {
+])("escaping makes %s visible", (_, text, shown) => {
   expect(printable(text)).toBe(shown);
   expect(oneLine(text)).toBe(shown);
 });
 
-test("Letters of every script are not escaped, nor newline and tab in a text of several lines.", () => {
+test("letters of every script are not escaped, nor newline and tab in a text of several lines", () => {
   expect(printable("grüße\t你好 👩‍🔧\n")).toBe("grüße\t你好 👩‍🔧\n");
   expect(oneLine("a\tb\n")).toBe("a\\x09b\\x0a");
 });
 
-test("JSON keeps its value and has no character that a terminal obeys.", () => {
+test("JSON keeps its value and has no character that a terminal obeys", () => {
   const value = { reason: "\u009b2J\u202e\u007f\u001b[0m\n", list: [1] };
   const text = json(value);
   expect(JSON.parse(text)).toEqual(value);

@@ -24,16 +24,16 @@ const answering = (status: number, text: string) => {
 const failing = (error: unknown) => clientAt(SOCKET, () => Promise.reject(error));
 const errno = (code: string): Error => Object.assign(new Error("text of the runtime"), { code });
 
-test("An address stays inside one path segment.", () => {
+test("an address stays inside one path segment", () => {
   expect(apiPath("daemons", "alice/web", "log")).toBe("/v1/daemons/alice%2Fweb/log");
   expect(apiPath("daemons", "../health")).toBe("/v1/daemons/..%2Fhealth");
 });
 
-test.each([".", ".."])("The segment %j, which a URL resolves, is a usage failure.", (segment) => {
+test.each([".", ".."])("the segment %j, which a URL resolves, is a usage failure", (segment) => {
   expect(() => apiPath("daemons", segment)).toThrow(expect.objectContaining({ code: "usage" }));
 });
 
-test("A request goes to the socket with its method and its JSON, follows no redirect and has no time limit of the runtime.", async () => {
+test("a request goes to the socket with its method and its JSON, follows no redirect and has no time limit of the runtime", async () => {
   const { asked, client } = answering(200, '{"ok":true}');
   const answer = await client.ask({ method: "POST", path: "/v1/rescan", body: { a: 1 }, settles: true });
   expect(answer).toEqual({ ok: true });
@@ -53,7 +53,7 @@ test("A request goes to the socket with its method and its JSON, follows no redi
   ]);
 });
 
-test("An error answer becomes a failure with its code, message and details.", async () => {
+test("an error answer becomes a failure with its code, message and details", async () => {
   const { client } = answering(409, '{"code":"ambiguous","message":"which?","details":["a/x","b/x"]}');
   const failure = { code: "ambiguous", message: "which?", details: ["a/x", "b/x"] };
   await expect(client.ask({ path: "/v1/x" })).rejects.toMatchObject(failure);
@@ -64,7 +64,7 @@ test.each([
   [200, "<html>", "no JSON"],
   [500, "<html>", "HTTP status 500"],
   [404, '{"code":"made-up","message":"x"}', "HTTP status 404"],
-])("An answer with status %i and the body %j is not understood.", async (status, text, why) => {
+])("an answer with status %i and the body %j is not understood", async (status, text, why) => {
   const message = `the answer at ${SOCKET} is not the control API v1: ${why}`;
   await expect(answering(status, text).client.ask({ path: "/v1/x" })).rejects.toMatchObject({
     code: "not-understood",
@@ -81,14 +81,14 @@ test.each([
   ["HPE_INVALID_CONSTANT", "not-understood", "no HTTP"],
   ["Malformed_HTTP_Response", "not-understood", "no HTTP"],
   ["EIO", "unreachable", "text of the runtime"],
-])("A connection that fails with %s is %s: %s.", async (code, failure, reason) => {
+])("a connection that fails with %s is %s: %s", async (code, failure, reason) => {
   await expect(failing(errno(code)).ask({ path: "/v1/x" })).rejects.toMatchObject({
     code: failure,
     message: expect.stringContaining(reason),
   });
 });
 
-test("A stream gives its bytes as they come, and fails when it breaks off.", async () => {
+test("a stream gives its bytes as they come, and fails when it breaks off", async () => {
   const body = (async function* () {
     yield new Uint8Array([1, 2]);
     throw errno("ECONNRESET");
@@ -103,7 +103,7 @@ test("A stream gives its bytes as they come, and fails when it breaks off.", asy
   expect(chunks).toEqual([new Uint8Array([1, 2])]);
 });
 
-test("The caller's signal reaches a stream for as long as it lasts.", async () => {
+test("the caller's signal reaches a stream for as long as it lasts", async () => {
   const { asked, client } = answering(200, "x");
   const leave = new AbortController();
   await client.stream({ path: "/v1/x" }, leave.signal);
@@ -116,7 +116,7 @@ test("The caller's signal reaches a stream for as long as it lasts.", async () =
 const silent: UnixFetch = (_url, { signal }) =>
   new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
 
-test("A request that does not wait for a daemon fails after 10 s without an answer.", async () => {
+test("a request that does not wait for a daemon fails after 10 s without an answer", async () => {
   vi.useFakeTimers();
   const asking = clientAt(SOCKET, silent).ask({ path: "/v1/x" });
   const message = `cannot reach ${SOCKET}: no answer within 10s`;
@@ -125,7 +125,7 @@ test("A request that does not wait for a daemon fails after 10 s without an answ
   await failed;
 });
 
-test("A request that waits for a daemon has no time limit.", async () => {
+test("a request that waits for a daemon has no time limit", async () => {
   vi.useFakeTimers();
   void clientAt(SOCKET, silent).ask({ path: "/v1/x", settles: true });
   await vi.advanceTimersByTimeAsync(1_000_000);

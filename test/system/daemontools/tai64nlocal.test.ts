@@ -46,25 +46,25 @@ const ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu"];
 const directory = mkdtempSync(join(tmpdir(), "dmhost-tai64n-"));
 afterAll(() => rmSync(directory, { recursive: true }));
 
-test("The stamps of these tests are 1,000, from 1972 to 2030.", () => {
+test("the stamps of these tests are 1,000, from 1972 to 2030", () => {
   expect(stamped).toHaveLength(1000);
   expect(leaps).toHaveLength(3 * 27);
 });
 
-test.each(ZONES)("1,000 labels of s6-log are shown in %s as s6-tai64nlocal shows them.", async (zone) => {
+test.each(ZONES)("1,000 labels of s6-log are shown in %s as s6-tai64nlocal shows them", async (zone) => {
   const input = stamped.join("");
   const oracle = await filtered(["/usr/bin/s6-tai64nlocal"], input, zone);
   expect(new Set(oracle.stdout.match(/^\S+ \S+:60/gm)).size).toBe(27);
   expect(await filtered(DMCTL, input, zone)).toEqual(oracle);
 });
 
-test("1,000 labels of s6-log are shown in UTC by --utc as s6-tai64nlocal -g shows them.", async () => {
+test("1,000 labels of s6-log are shown in UTC by --utc as s6-tai64nlocal -g shows them", async () => {
   const input = stamped.join("");
   const ours = await filtered([...DMCTL, "--utc"], input, "Asia/Kathmandu");
   expect(ours).toEqual(await filtered(["/usr/bin/s6-tai64nlocal", "-g"], input));
 });
 
-test.each(ZONES)("1,000 labels of multilog are shown in %s as Debian's tai64nlocal shows them.", async (zone) => {
+test.each(ZONES)("1,000 labels of multilog are shown in %s as Debian's tai64nlocal shows them", async (zone) => {
   const { ours } = await compare((side) => shown(side, stamped.join(""), zone), undefined);
   expect(ours.stdout.split("\n")).toHaveLength(1001);
 });
@@ -72,7 +72,7 @@ test.each(ZONES)("1,000 labels of multilog are shown in %s as Debian's tai64nloc
 test.each([
   ["s6-log", ["/usr/bin/s6-log", "t"], [], ["/usr/bin/s6-tai64nlocal"]],
   ["multilog", ["/usr/bin/multilog", "t"], ["--multilog"], [OLD]],
-] as const)("A stamp that %s writes now is shown as the present time.", async (name, logger, options, oracle) => {
+] as const)("a stamp that %s writes now is shown as the present time", async (name, logger, options, oracle) => {
   const before = Date.now();
   await run([...logger, join(directory, name)], { input: "now\n" });
   const after = Date.now();
@@ -84,7 +84,7 @@ test.each([
   expect([before <= moment, moment <= after]).toEqual([true, true]);
 });
 
-test("The label of tai64nlocal(8) is shown with leap seconds, and with --multilog without.", async () => {
+test("the label of tai64nlocal(8) is shown with leap seconds, and with --multilog without", async () => {
   const line = "@4000000037c219bf2ef02e94\n";
   const leapSeconds = { difference: "tai64n-leap-seconds" };
   const attempt = (side: Side) => filtered(side === "old" ? [OLD] : DMCTL, line);
@@ -95,7 +95,7 @@ test("The label of tai64nlocal(8) is shown with leap seconds, and with --multilo
   await compare((side) => shown(side, line), undefined);
 });
 
-test("The command tai64nlocal passes --multilog on.", async () => {
+test("the command tai64nlocal passes --multilog on", async () => {
   const told = join(directory, "bin");
   await succeed(
     "sh",
@@ -107,7 +107,7 @@ test("The command tai64nlocal passes --multilog on.", async () => {
   expect(stdout).toBe("tai64nlocal --multilog\n");
 });
 
-test.each(plain)("A line without a label in front passes unchanged (%#).", async (line) => {
+test.each(plain)("a line without a label in front passes unchanged (%#)", async (line) => {
   await compare((side) => shown(side, `${stamped[0]}${line}${stamped[1]}`), undefined);
   expect(await filtered(DMCTL, line)).toEqual(await filtered(["/usr/bin/s6-tai64nlocal"], line));
 });
@@ -130,7 +130,7 @@ const MALFORMED = [
   `@${HEX.slice(0, 23)}\0 x\n`,
 ];
 
-test.each(MALFORMED)("A malformed label crashes the old program and passes ours (%#: %j).", async (line) => {
+test.each(MALFORMED)("a malformed label crashes the old program and passes ours (%#: %j)", async (line) => {
   const malformed = { difference: "tai64n-malformed" };
   await compare((side) => shown(side, line), malformed.difference, {
     old: { code: undefined, stdout: "" },
@@ -139,7 +139,7 @@ test.each(MALFORMED)("A malformed label crashes the old program and passes ours 
 });
 
 test.each(["ffffffff", "3b9aca00"])(
-  "A label of %s nanoseconds, more than a second has, is no label.",
+  "a label of %s nanoseconds, more than a second has, is no label",
   async (nanoseconds) => {
     const line = `@4000000037c219bf${nanoseconds} x\n`;
     const beyond = { difference: "tai64n-nanoseconds" };
@@ -150,7 +150,7 @@ test.each(["ffffffff", "3b9aca00"])(
   },
 );
 
-test("A label at the end of the input is shown.", async () => {
+test("a label at the end of the input is shown", async () => {
   const end = { difference: "tai64n-end" };
   await compare((side) => shown(side, `@${HEX}`), end.difference, {
     old: { code: 0, stdout: "" },
@@ -159,7 +159,7 @@ test("A label at the end of the input is shown.", async () => {
   await compare((side) => shown(side, `@${HEX} x`), undefined);
 });
 
-test("A line of 300 MB takes no more memory than a small log, and a closed pipe ends the filter with exit code 0.", async () => {
+test("a line of 300 MB takes no more memory than a small log, and a closed pipe ends the filter with exit code 0", async () => {
   const child = spawn(
     "/bin/sh",
     ["-c", 'head -c 64000000 /dev/zero | tr "\\0" x | "$@" | head -c 10', "sh", ...DMCTL],

@@ -24,7 +24,7 @@ const outcome = (ok: boolean, reason = "", lastLogLine = "", advice = "") => ({
   daemon: ok ? web : { ...web, state: "failed", pid: 0 },
 });
 
-test("explain --policy takes three words, and its exit code is the answer.", async () => {
+test("explain --policy takes three words, and its exit code is the answer", async () => {
   const answer = (allowed: boolean) => ({ allowed, reason: "so it is", source: "/etc/p.conf:9" });
   const { socket, asked } = await supervisor({
     "GET /v1/policy?caller=david&verb=restart&address=amy%2Fblog": () => answer(true),
@@ -46,12 +46,12 @@ test("explain --policy takes three words, and its exit code is the answer.", asy
   expect(asked).toHaveLength(2);
 });
 
-test("A misspelt verb of explain --policy is exit code 2 with a suggestion.", async () => {
+test("a misspelt verb of explain --policy is exit code 2 with a suggestion", async () => {
   const { code, errors } = await run("/nonexistent/command.sock", "explain --policy david restrt amy/blog");
   expect([code, errors.split("\n")[0]]).toEqual([2, 'dmctl: the policy has no verb "restrt": did you mean "restart"?']);
 });
 
-test("A failed start prints the last line of the log, escaped, and what to do.", async () => {
+test("a failed start prints the last line of the log, escaped, and what to do", async () => {
   const { socket } = await supervisor({
     "POST /v1/daemons/web/start": () => outcome(false, "cannot start it", "no port\u001b[2J", "Free the port."),
   });
@@ -60,7 +60,7 @@ test("A failed start prints the last line of the log, escaped, and what to do.",
   );
 });
 
-test("export prints the answer as JSON.", async () => {
+test("export prints the answer as JSON", async () => {
   const { socket } = await supervisor({ "GET /v1/export": () => ({ version: "1", daemons: [] }) });
   expect(JSON.parse((await run(socket, "export")).output)).toEqual({ version: "1", daemons: [] });
 });
@@ -71,14 +71,14 @@ test.each([
   ["web interrupt", "INT"],
   ["term web", "TERM"],
   ["web kill", "KILL"],
-])("`dmctl %s` sends %s.", async (line, signal) => {
+])("`dmctl %s` sends %s", async (line, signal) => {
   const { socket, asked } = await supervisor({ "POST /v1/daemons/web/kill": () => ({}) });
   expect((await run(socket, line)).code).toBe(0);
   expect(asked).toEqual([{ line: "POST /v1/daemons/web/kill", body: JSON.stringify({ signal }) }]);
 });
 
 test.each(["hup web", "web alarm", "web interrupt", "term web", "web kill -USR1"])(
-  "`dmctl %s --json` prints the result of the contract, and a failure as JSON.",
+  "`dmctl %s --json` prints the result of the contract, and a failure as JSON",
   async (line) => {
     const { socket } = await supervisor({ "POST /v1/daemons/web/kill": () => ({}) });
     expect(await run(socket, `${line} --json`)).toEqual({ code: 0, output: "{}\n", errors: "" });
@@ -93,7 +93,7 @@ test.each(["hup web", "web alarm", "web interrupt", "term web", "web kill -USR1"
   },
 );
 
-test("tai64nlocal needs no supervisor, and escapes control characters only on a terminal.", async () => {
+test("tai64nlocal needs no supervisor, and escapes control characters only on a terminal", async () => {
   const input = () => Readable.from([Buffer.from("@4000000037c219bf2ef0"), Buffer.from("2e94 \u001b[2J\n@4 \n")]);
   const piped = await run("/nowhere", "tai64nlocal --utc", { input: input() });
   expect(piped).toEqual({ code: 0, output: "1999-08-24 04:03:43.787492500 \u001b[2J\n@4 \n", errors: "" });
@@ -103,7 +103,7 @@ test("tai64nlocal needs no supervisor, and escapes control characters only on a 
   expect(multilog.output).toBe("1999-08-24 04:04:05.787492500 \u001b[2J\n@4 \n");
 });
 
-test("tai64nlocal fails with the reason when its input cannot be read.", async () => {
+test("tai64nlocal fails with the reason when its input cannot be read", async () => {
   const broken = new Readable({ read: (): void => void broken.destroy(new Error("EISDIR: illegal operation")) });
   const { code, errors } = await run("/nowhere", "tai64nlocal", { input: broken });
   expect([code, errors]).toEqual([1, "dmctl: cannot read standard input: EISDIR: illegal operation\n"]);

@@ -15,7 +15,7 @@ const optionsIn = (help: string): (string | undefined)[] =>
 
 const all = helpText(COMMANDS);
 
-test("Help lists every command, every option and every exit code, in lines of at most 120 characters.", () => {
+test("help lists every command, every option and every exit code, in lines of at most 120 characters", () => {
   expect(leftOf(all, "Commands").map((left) => left.split(/[ ,]/)[0])).toEqual(COMMANDS.map(({ name }) => name));
   expect(optionsIn(all)).toEqual(OPTION_NAMES.map((name) => `--${name}`));
   expect(leftOf(all, "Exit codes")).toEqual(Object.values(EXIT).map(String));
@@ -26,16 +26,16 @@ const words = COMMANDS.flatMap((command) =>
   [command.name, ...(command.aliases ?? [])].map((word) => ({ word, command })),
 );
 
-describe.each(words)("Help of $word", ({ word, command }) => {
+describe.each(words)("help of $word", ({ word, command }) => {
   const help = helpFor(COMMANDS, word);
 
-  test("has its usage, options and examples.", () => {
+  test("has its usage, options and examples", () => {
     expect(help).toMatch(new RegExp(`^usage: dmctl ${command.name}[ ,\n]`));
     expect(optionsIn(help)).toEqual(command.options.map((name) => `--${name}`));
     for (const example of command.examples ?? []) expect(help).toContain(`\n  ${example}\n`);
   });
 
-  test("has its whole text, in lines of at most 100 characters.", () => {
+  test("has its whole text, in lines of at most 100 characters", () => {
     const text = help.replace(/\n/g, " ");
     for (const part of [command.summary.slice(1), plain(command.about ?? "")]) expect(text).toContain(part);
     expect(help.split("\n").filter((line) => line.length > 100)).toEqual([]);
@@ -45,7 +45,7 @@ describe.each(words)("Help of $word", ({ word, command }) => {
 test.each([
   ["resart", 'unknown command "resart": did you mean "restart"?'],
   ["frobnicate", 'unknown command "frobnicate": '],
-])("Help of %j, which is no command, is a usage failure.", (word, message) => {
+])("help of %j, which is no command, is a usage failure", (word, message) => {
   expect(() => helpFor(COMMANDS, word)).toThrow(
     expect.objectContaining({ code: "usage", message: expect.stringContaining(message) }),
   );

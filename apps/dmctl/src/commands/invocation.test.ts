@@ -50,7 +50,7 @@ test.each([
   ],
   ["explain --policy david restart amy/blog", { command: "explain", ids: "david restart amy/blog", given: "policy" }],
   ["stop -- web", { command: "stop", ids: "web" }],
-])("`dmctl %s` is read as %j.", (line, expected) => {
+])("`dmctl %s` is read as %j", (line, expected) => {
   expect(read(line)).toEqual({ ...plain, ...expected });
 });
 
@@ -98,12 +98,12 @@ test.each([
   ["blog kill -99", '"-99" is no signal that can be sent; write it as in'],
   ["kill HUP TERM", "takes one signal"],
   ["kill a b -9", 'there is also "b"'],
-])("`dmctl %s` is a usage failure: %s.", (line, message) => {
+])("`dmctl %s` is a usage failure: %s", (line, message) => {
   expect(() => read(line)).toThrow(
     expect.objectContaining({ code: "usage", message: expect.stringContaining(message) }),
   );
 });
 
-test("An empty name of a daemon is a usage failure.", () => {
+test("an empty name of a daemon is a usage failure", () => {
   expect(() => readInvocation(COMMANDS, ["start", ""])).toThrow("cannot be empty");
 });

@@ -5,17 +5,17 @@ import { COMMANDS } from "./table.ts";
 
 const summaries = [...COMMANDS.map(({ summary }) => summary), ...OPTION_NAMES.map((name) => OPTIONS[name].summary)];
 
-test("No two commands share a name or an alias.", () => {
+test("no two commands share a name or an alias", () => {
   const names = COMMANDS.flatMap(({ name, aliases = [] }) => [name, ...aliases]);
   expect(new Set(names).size).toBe(names.length);
 });
 
-test("Every option belongs to a command, or is --help or --version.", () => {
+test("every option belongs to a command, or is --help or --version", () => {
   const used = new Set(COMMANDS.flatMap(({ options }) => options));
   expect(OPTION_NAMES.filter((name) => !used.has(name))).toEqual(["help", "version"]);
 });
 
-test.each(summaries)("The summary %j is one short line without what shells quote.", (summary) => {
+test.each(summaries)("the summary %j is one short line without what shells quote", (summary) => {
   expect(summary).toMatch(/^[a-z][^|:'"`$\\*\n]{1,79}(?<!\.)$/);
 });
 
@@ -24,7 +24,7 @@ const split = (line: string): string[] =>
   [...line.replace(/ < .*/, "").matchAll(/'([^']*)'|\S+/g)].map(([word, quoted]) => quoted ?? word);
 
 test.each(COMMANDS.flatMap(({ name, examples = [] }) => examples.map((line) => [line, name])))(
-  "The example %j is a command line of %s.",
+  "the example %j is a command line of %s",
   (line, name) => {
     const [program, ...words] = split(line);
     expect([program, readInvocation(COMMANDS, words).command.name]).toEqual(["dmctl", name]);

@@ -21,7 +21,7 @@ const contested = () => {
   return { get, put };
 };
 
-test("Without a terminal, a file that was changed meanwhile is not written, and the draft is kept.", async () => {
+test("without a terminal, a file that was changed meanwhile is not written, and the draft is kept", async () => {
   const { get, put } = contested();
   const { socket, env, sent } = await scene(put, 'echo "start=mine" > "$1"', get);
   const { code, errors } = await run(socket, "web edit", { env });
@@ -29,7 +29,7 @@ test("Without a terminal, a file that was changed meanwhile is not written, and 
   expect([readFileSync(keptIn(errors), "utf8"), sent()]).toEqual(["start=mine\n", ["start=mine\n"]]);
 });
 
-test("On a terminal, a file that was changed meanwhile is edited with the author's text below as comments.", async () => {
+test("on a terminal, a file that was changed meanwhile is edited with the author's text below as comments", async () => {
   const { get, put } = contested();
   const editor = `cat "$1" >> "${dir}/seen"; if grep -q theirs "$1"; then echo "start=both" > "$1"; else echo "start=mine" > "$1"; fi`;
   const { socket, env, drafts, sent } = await scene(put, editor, get);
@@ -41,7 +41,7 @@ test("On a terminal, a file that was changed meanwhile is edited with the author
   expect(readdirSync(drafts)).toEqual([]);
 });
 
-test("A changed file that the author then leaves as it is is not written, and the author's text is kept.", async () => {
+test("a changed file that the author then leaves as it is is not written, and the author's text is kept", async () => {
   const { get, put } = contested();
   const { socket, env, sent } = await scene(put, 'grep -q theirs "$1" || echo "start=mine" > "$1"', get);
   const input = new PassThrough();

@@ -6,7 +6,7 @@ import { run } from "../session.fake.ts";
 import type { Answer } from "../supervisor.fake.ts";
 import { accept, dir, keptIn, NONE, OLD, PATH, refuseOld, scene } from "./scene.fake.ts";
 
-test("A changed text is sent, and the draft is removed.", async () => {
+test("a changed text is sent, and the draft is removed", async () => {
   const { socket, env, drafts, sent } = await scene(accept, 'echo "start=new" > "$1"');
   const result = await run(socket, "web edit", { env });
   expect(result).toMatchObject({ code: 0, errors: expect.stringContaining(`warning: ${PATH}:1: unknown key`) });
@@ -14,20 +14,20 @@ test("A changed text is sent, and the draft is removed.", async () => {
   expect(readdirSync(drafts)).toEqual([]);
 });
 
-test("The request carries the fingerprint of the text that it replaces.", async () => {
+test("the request carries the fingerprint of the text that it replaces", async () => {
   const { socket, env, asked } = await scene(accept, 'echo "start=new" > "$1"');
   await run(socket, "web edit", { env });
   expect(JSON.parse(asked.at(-1)?.body ?? "")).toEqual({ ...OLD, text: "start=new\n" });
 });
 
-test("An unchanged text is not sent.", async () => {
+test("an unchanged text is not sent", async () => {
   const { socket, env, drafts, sent } = await scene(accept, "true");
   expect(await run(socket, "edit web", { env })).toMatchObject({ code: 0, errors: `${PATH} is unchanged\n` });
   expect(sent()).toEqual([]);
   expect(readdirSync(drafts)).toEqual([]);
 });
 
-test("The draft is private, and the editor runs in its directory.", async () => {
+test("the draft is private, and the editor runs in its directory", async () => {
   const { socket, env } = await scene(
     accept,
     `pwd > "${dir}/cwd"; stat -c %a . "$1" > "${dir}/modes"; echo "$1" > "${dir}/draft"`,
@@ -38,13 +38,13 @@ test("The draft is private, and the editor runs in its directory.", async () => 
   expect(read("cwd")).toBe(dirname(read("draft")));
 });
 
-test("$VISUAL precedes $EDITOR and may have arguments.", async () => {
+test("$VISUAL precedes $EDITOR and may have arguments", async () => {
   const { socket, env, sent } = await scene(accept, 'echo "$1" > "$2"');
   await run(socket, "web edit", { env: { EDITOR: "false", VISUAL: `${env.EDITOR} start=x` } });
   expect(sent()).toEqual(["start=x\n"]);
 });
 
-test("Without a terminal, an invalid text is exit code 1 with its errors, and the draft is kept.", async () => {
+test("without a terminal, an invalid text is exit code 1 with its errors, and the draft is kept", async () => {
   const { socket, env, sent } = await scene(refuseOld, 'echo "start=bad" > "$1"');
   const result = await run(socket, "web edit", { env });
   expect(result.code).toBe(1);
@@ -55,7 +55,7 @@ test("Without a terminal, an invalid text is exit code 1 with its errors, and th
   expect(sent()).toHaveLength(1);
 });
 
-test("On a terminal, an invalid text can be edited again and is then written.", async () => {
+test("on a terminal, an invalid text can be edited again and is then written", async () => {
   const again = `if [ -e "${dir}/once" ]; then echo start=good > "$1"; else : > "${dir}/once"; echo start=bad > "$1"; fi`;
   const { socket, env, drafts, sent } = await scene(refuseOld, again);
   const input = new PassThrough();
@@ -71,7 +71,7 @@ test("On a terminal, an invalid text can be edited again and is then written.", 
 test.each([
   ["no", "n\n"],
   ["an end of input", undefined],
-])("After an invalid text and the answer %s, the draft is kept.", async (_, answer) => {
+])("after an invalid text and the answer %s, the draft is kept", async (_, answer) => {
   const { socket, env } = await scene(refuseOld, 'echo "start=bad" > "$1"');
   const input = new PassThrough();
   input.end(answer);
@@ -80,7 +80,7 @@ test.each([
   expect(existsSync(/kept in (.*)\n/.exec(result.errors)?.[1] ?? "")).toBe(true);
 });
 
-test("An editor that fails or does not exist sends nothing, and the draft is kept.", async () => {
+test("an editor that fails or does not exist sends nothing, and the draft is kept", async () => {
   const { socket, env, sent } = await scene(accept, 'echo "start=half" > "$1"; exit 3');
   const failed = await run(socket, "web edit", { env });
   expect(failed).toMatchObject({ code: 1, errors: expect.stringContaining("exited with code 3") });
@@ -90,7 +90,7 @@ test("An editor that fails or does not exist sends nothing, and the draft is kep
   expect(sent()).toEqual([]);
 });
 
-test("A file that the caller may not read is exit code 3, and no draft is made.", async () => {
+test("a file that the caller may not read is exit code 3, and no draft is made", async () => {
   const { socket, env, drafts } = await scene(accept, "true");
   expect((await run(socket, "edit other", { env })).code).toBe(3);
   expect(readdirSync(drafts)).toEqual([]);
@@ -100,40 +100,40 @@ test.each([
   ["as it was", "true"],
   ["emptied", ': > "$1"'],
   ["nothing but white space", 'echo > "$1"'],
-])("A new file whose text is %s is not sent, and no draft is left.", async (_, editor) => {
+])("a new file whose text is %s is not sent, and no draft is left", async (_, editor) => {
   const { socket, env, drafts, sent } = await scene(accept, editor, () => NONE);
   expect(await run(socket, "web edit", { env })).toMatchObject({ code: 0, errors: `${PATH} is not created\n` });
   expect([sent(), readdirSync(drafts)]).toEqual([[], []]);
 });
 
-test("Making a new file is reported.", async () => {
+test("making a new file is reported", async () => {
   const made: Answer = () => ({ path: PATH, warnings: [], created: true });
   const { socket, env } = await scene(made, 'echo "start=new" >> "$1"', () => NONE);
   const { code, errors } = await run(socket, "web edit", { env });
   expect([code, errors]).toEqual([0, `${PATH} is created; its daemon: dmctl status web\n`]);
 });
 
-test("A supervisor that is gone when the text is sent is exit code 4, and the draft is kept.", async () => {
+test("a supervisor that is gone when the text is sent is exit code 4, and the draft is kept", async () => {
   const vanish: Answer = (_, respond) => void respond.socket?.destroy();
   const { socket, env } = await scene(vanish, 'echo "start=new" > "$1"');
   const { code, errors } = await run(socket, "web edit", { env });
   expect([code, readFileSync(keptIn(errors), "utf8")]).toEqual([4, "start=new\n"]);
 });
 
-test("An editor that fails without a change leaves no draft.", async () => {
+test("an editor that fails without a change leaves no draft", async () => {
   const { socket, env, drafts } = await scene(accept, "exit 3");
   const { code, errors } = await run(socket, "web edit", { env });
   expect([code, errors, readdirSync(drafts)]).toEqual([1, expect.not.stringContaining("kept"), []]);
 });
 
-test("An editor that is killed is reported as killed, and the draft is kept.", async () => {
+test("an editor that is killed is reported as killed, and the draft is kept", async () => {
   const { socket, env } = await scene(accept, 'echo half > "$1"; kill -9 $$');
   const { code, errors } = await run(socket, "web edit", { env });
   expect([code, errors]).toEqual([1, expect.stringContaining("failed: it was killed")]);
   expect(readFileSync(keptIn(errors), "utf8")).toBe("half\n");
 });
 
-test("A draft that the editor removes is reported, and nothing is sent.", async () => {
+test("a draft that the editor removes is reported, and nothing is sent", async () => {
   const { socket, env, drafts, sent } = await scene(accept, 'rm "$1"');
   const { code, errors } = await run(socket, "web edit", { env });
   expect([code, errors]).toEqual([1, expect.stringContaining("is gone, so nothing is written")]);
@@ -145,7 +145,7 @@ test.each([
   ["makes a directory of", 'rm "$1"; mkdir "$1"', "web.conf cannot be read any more (EISDIR), so nothing is written"],
   ["fails and makes a directory of", 'rm "$1"; mkdir "$1"; exit 3', "exited with code 3"],
 ])(
-  "An editor that %s the draft is reported, and no kept text is claimed, in the first and in a later round.",
+  "an editor that %s the draft is reported, and no kept text is claimed, in the first and in a later round",
   async (_, spoil, why) => {
     const alone = await scene(refuseOld, spoil);
     const { code, errors } = await run(alone.socket, "web edit", { env: alone.env });
@@ -162,7 +162,7 @@ test.each([
   },
 );
 
-test("An editor may replace the draft by another file with CR LF lines and a byte order mark.", async () => {
+test("an editor may replace the draft by another file with CR LF lines and a byte order mark", async () => {
   const { socket, env, sent } = await scene(accept, 'printf "\\357\\273\\277start=new\\r\\n" > "$1~"; mv "$1~" "$1"');
   expect((await run(socket, "web edit", { env })).code).toBe(0);
   expect(sent()).toEqual(["\ufeffstart=new\r\n"]);
@@ -171,7 +171,7 @@ test("An editor may replace the draft by another file with CR LF lines and a byt
 test.each([
   ["longer than a file may be", 'head -c 65537 /dev/zero | tr "\\0" x > "$1"', "has 65537 bytes"],
   ["not UTF-8", 'printf "start=x\\n\\303\\244\\n\\344\\n" > "$1"', "line 3 of the text is not UTF-8"],
-])("A text that is %s is not sent, but can be edited again.", async (_, spoil, why) => {
+])("a text that is %s is not sent, but can be edited again", async (_, spoil, why) => {
   const editor = `if [ -e "${dir}/once" ]; then echo start=good > "$1"; else : > "${dir}/once"; ${spoil}; fi`;
   const { socket, env, sent } = await scene(accept, editor);
   const input = new PassThrough();

@@ -19,7 +19,7 @@ const all = async (source: AsyncIterable<Buffer | string>): Promise<Buffer> => {
 
 const LABEL = "@4000000037c219bf2ef02e94";
 
-test("Labels are replaced only at the start of lines, however the bytes are split into chunks.", async () => {
+test("labels are replaced only at the start of lines, however the bytes are split into chunks", async () => {
   const piece = fc.constantFrom(LABEL, `${LABEL} `, "@", "@4000", "\n", "x", "ö", "0", LABEL.slice(0, 24));
   const log = fc.array(piece, { maxLength: 20 }).map((parts) => parts.join(""));
   const sizes = fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 5 });
@@ -34,19 +34,19 @@ test("Labels are replaced only at the start of lines, however the bytes are spli
   );
 });
 
-test("--since begins with the first line of its moment: labels count leap seconds.", async () => {
+test("--since begins with the first line of its moment: labels count leap seconds", async () => {
   const lines = `@4000000037c219be00000000 before\n${LABEL} then\nno label\n`;
   const since = async (second: number) =>
     (await all(from(inPieces(Buffer.from(lines), [7]), Date.UTC(1999, 7, 24, 4, 3, second)))).toString();
   expect([await since(42), await since(43), await since(44)]).toEqual([lines, `${LABEL} then\nno label\n`, ""]);
 });
 
-test("Bytes that are not UTF-8 pass unchanged.", async () => {
+test("bytes that are not UTF-8 pass unchanged", async () => {
   const bytes = Buffer.from([0xff, 0xfe, 0x0a, 0x80, 0x00, 0x40, 0xc3]);
   expect(await all(withWallClock(inPieces(bytes, [3]), "utc"))).toEqual(bytes);
 });
 
-test("A line without an end is passed on in chunks, not collected.", async () => {
+test("a line without an end is passed on in chunks, not collected", async () => {
   let given = 0;
   async function* endless(): AsyncGenerator<Buffer> {
     for (; given < 1000; given++) yield Buffer.alloc(65_536, "x");
@@ -58,7 +58,7 @@ test("A line without an end is passed on in chunks, not collected.", async () =>
   expect(given).toBe(2);
 });
 
-test("Control characters are escaped, even if a chunk ends within one.", async () => {
+test("control characters are escaped, even if a chunk ends within one", async () => {
   const bytes = Buffer.from("a\u001b[31mö\u202e\u009b\n");
   for (const size of [1, 2, 3, 50]) {
     expect((await all(withoutControls(inPieces(bytes, [size])))).toString()).toBe("a\\x1b[31mö\\u{202e}\\x9b\n");

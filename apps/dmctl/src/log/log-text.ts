@@ -2,13 +2,12 @@
 import { StringDecoder } from "node:string_decoder";
 import { Failure } from "@dmhost/client";
 import { EXIT } from "@dmhost/contract";
-import { type Clock, LABEL_LENGTH, labelAt, type Stamper, tai64nLocal } from "@dmhost/supervisor/tai64n";
+import { type Clock, LABEL_LENGTH, labelAt, labelOf, type Stamper, tai64nLocal } from "@dmhost/supervisor/tai64n";
 import { printable } from "../printable.ts";
 import { type Session, write } from "../session.ts";
 
 const LONGEST_LINE = 64 * 1024;
 const NEWLINE = 10;
-const STAMP = /^@[0-9a-f]{24}/;
 
 /** The lines of `source`, each with its newline, chunk by chunk. A line longer than 64 KiB is split. */
 async function* linesOf(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer[]> {
@@ -38,14 +37,15 @@ async function* only(source: AsyncIterable<Buffer>, wanted: (line: Buffer) => bo
   }
 }
 
-const isStamped = (line: Buffer): boolean => STAMP.test(line.toString("latin1", 0, LABEL_LENGTH));
+/** One byte more, which shows where the label ends. */
+const labelOfLine = (line: Buffer): string | undefined => labelOf(line.toString("latin1", 0, LABEL_LENGTH + 1));
 
 /** Drops the lines before the first one whose stamp is at this moment (ms since 1970) or later. */
 export const from = (source: AsyncIterable<Buffer>, moment: number): AsyncGenerator<Buffer> => {
   const least = labelAt(moment);
   let reached = false;
   return only(source, (line) => {
-    reached ||= isStamped(line) && line.toString("latin1", 0, LABEL_LENGTH) >= least;
+    reached ||= (labelOfLine(line) ?? "") >= least;
     return reached;
   });
 };
@@ -53,7 +53,7 @@ export const from = (source: AsyncIterable<Buffer>, moment: number): AsyncGenera
 /** Drops lines whose text, without its stamp, does not match the pattern. */
 export const matching = (source: AsyncIterable<Buffer>, pattern: RegExp): AsyncGenerator<Buffer> =>
   only(source, (line) =>
-    pattern.test(line.toString("utf8", isStamped(line) ? LABEL_LENGTH + 1 : 0).replace(/\n$/, "")),
+    pattern.test(line.toString("utf8", labelOfLine(line) === undefined ? 0 : LABEL_LENGTH + 1).replace(/\n$/, "")),
   );
 
 /** Replaces the TAI64N label of each line by the time on `clock`; every other byte passes as it is. */

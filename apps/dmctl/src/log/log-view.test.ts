@@ -30,13 +30,13 @@ const logOf =
   (_, respond) =>
     void respond.end(text);
 
-test("In a pipe, a log has its stamps converted and every other byte unchanged.", async () => {
+test("in a pipe, a log has its stamps converted and every other byte unchanged", async () => {
   const { socket } = await supervisor({ "GET /v1/daemons/web/log": logOf(LINE) });
   expect(await run(socket, "web log --utc")).toEqual({ code: 0, output: `${SHOWN}\u001b[31mred\n`, errors: "" });
   expect((await run(socket, "log --raw web")).output).toBe(LINE);
 });
 
-test("On a terminal, a log goes through $PAGER, escaped unless --raw is given.", async () => {
+test("on a terminal, a log goes through $PAGER, escaped unless --raw is given", async () => {
   const { socket } = await supervisor({ "GET /v1/daemons/web/log": logOf(LINE) });
   const paged = async (line: string): Promise<string> => {
     const env = { PAGER: `cat > "${dir}/paged"` };
@@ -47,14 +47,14 @@ test("On a terminal, a log goes through $PAGER, escaped unless --raw is given.",
   expect(await paged("log web --raw")).toBe(LINE);
 });
 
-test("A pager that exits early ends the log without an error.", async () => {
+test("a pager that exits early ends the log without an error", async () => {
   const { socket } = await supervisor({ "GET /v1/daemons/web/log": logOf(Buffer.alloc(5_000_000, LINE)) });
   const env = { PAGER: `head -n 1 > "${dir}/paged"` };
   expect(await run(socket, "log web --utc", { terminal: true, env })).toEqual({ code: 0, output: "", errors: "" });
   expect(readFileSync(`${dir}/paged`, "utf8")).toBe(`${SHOWN}\\x1b[31mred\n`);
 });
 
-test("--lines, --follow and tail become the parameters of the request.", async () => {
+test("--lines, --follow and tail become the parameters of the request", async () => {
   const { socket, asked } = await supervisor({
     "GET /v1/daemons/web/log?lines=3": logOf("x\n"),
     "GET /v1/daemons/web/log?lines=10&follow=1": logOf("y\n"),
@@ -76,7 +76,7 @@ test("--lines takes a count with a unit, and refuses any other text with the bou
   expect(asked).toHaveLength(1);
 });
 
-test("A followed log that ends is exit code 4, because the supervisor went away.", async () => {
+test("a followed log that ends is exit code 4, because the supervisor went away", async () => {
   const { socket } = await supervisor({ "GET /v1/daemons/web/log?lines=10&follow=1": logOf(LINE) });
   const result = await run(socket, "tail web --utc", { terminal: true });
   expect(result.code).toBe(4);
@@ -87,7 +87,7 @@ test("A followed log that ends is exit code 4, because the supervisor went away.
 test.each([
   ["in a pipe", false],
   ["through a pager", true],
-])("A log that breaks off %s is exit code 4.", async (_, terminal) => {
+])("a log that breaks off %s is exit code 4", async (_, terminal) => {
   const { socket } = await supervisor({
     "GET /v1/daemons/web/log": (_asked, respond) => {
       respond.write(LINE);
@@ -100,14 +100,14 @@ test.each([
   expect(terminal ? readFileSync(`${dir}/paged`, "utf8") : output).toContain(SHOWN);
 });
 
-test("An error answer is reported and not shown as the log.", async () => {
+test("an error answer is reported and not shown as the log", async () => {
   const { socket } = await supervisor({
     "GET /v1/daemons/web/log": () => apiError("not-applicable", '"alice/web" keeps no log.'),
   });
   expect(await run(socket, "web log")).toEqual({ code: 1, output: "", errors: 'dmctl: "alice/web" keeps no log.\n' });
 });
 
-test("A reader that stops reading stops the sending.", async () => {
+test("a reader that stops reading stops the sending", async () => {
   let sent = 0;
   const { socket } = await supervisor({
     "GET /v1/daemons/web/log": (_, respond) => {

@@ -44,7 +44,7 @@ const explained: Explanation = {
   budget: [{ key: "memory", value: "1G", source: "/etc/p.conf:14" }],
 };
 
-test("The explanation of a failing daemon has its state, history, rights, settings and log.", () => {
+test("the explanation of a failing daemon has its state, history, rights, settings and log", () => {
   expect(explanationText(explained, "utc")).toBe(`\
 amy/blog is coolingdown: exited with code 1
 Look at the log.
@@ -71,7 +71,7 @@ log: /home/amy/.daemon-manager/logs/blog/current
 `);
 });
 
-test("An invalid file has no settings, and a missing log has its reason.", () => {
+test("an invalid file has no settings, and a missing log has its reason", () => {
   const text = explanationText({
     ...explained,
     advice: "",
@@ -84,7 +84,7 @@ test("An invalid file has no settings, and a missing log has its reason.", () =>
   expect(text.endsWith("current\n  nothing has been written yet\n")).toBe(true);
 });
 
-test("A policy answer is yes or no with the line of the policy file.", () => {
+test("a policy answer is yes or no with the line of the policy file", () => {
   const question = { caller: "david", verb: "restart", address: "amy/blog" } as const;
   expect(policyLine({ ...question, allowed: true, reason: "it is so", source: "/etc/p.conf:9" })).toBe(
     "yes: it is so (/etc/p.conf:9)\n",

@@ -24,7 +24,7 @@ const running = (name: string, pid: number, uptime = WEEKS, total = WEEKS, respa
 const stopped = (name: string) =>
   daemon(`david/${name}`, { state: "stopped", desiredState: "down", pid: 0, uptime: 0, total: 0 });
 
-test("The status table equals the one of Daemon Manager's article byte for byte.", () => {
+test("the status table equals the one of Daemon Manager's article byte for byte", () => {
   const pytivo = 4 * 86_400 + 7 * 3600 + 12;
   const daemons = [
     running("deluge-web", 2948),
@@ -39,14 +39,14 @@ test("The status table equals the one of Daemon Manager's article byte for byte.
   expect(statusTable(daemons, plain)).toBe(ARTICLE);
 });
 
-test("A long id widens its column for all rows, and a cooldown below a second is shown as 1s.", () => {
+test("a long id widens its column for all rows, and a cooldown below a second is shown as 1s", () => {
   const daemons = [daemon(`a/${"x".repeat(40)}`), daemon("b/short", { state: "coolingdown", pid: 0, cooldown: 0.2 })];
   const lines = statusTable(daemons, plain).trimEnd().split("\n");
   expect(new Set(lines.map((line) => line.length)).size).toBe(1);
   expect(lines[2]).toMatch(/^b\/short {36}coolingdown +0 +0 +1s /);
 });
 
-test("Colour surrounds the state and moves no column.", () => {
+test("colour surrounds the state and moves no column", () => {
   const look = { ...plain, colour: true };
   const daemons = DAEMON_STATES.map((state) => daemon(`a/${state}`, { state }));
   const coloured = statusTable(daemons, look);
@@ -55,7 +55,7 @@ test("Colour surrounds the state and moves no column.", () => {
   expect(coloured.replace(escapes, "")).toBe(statusTable(daemons, plain));
 });
 
-test("Reasons of failing daemons and warnings are printed below the table.", () => {
+test("reasons of failing daemons and warnings are printed below the table", () => {
   const daemons = [
     daemon("a/well", { reason: "because" }),
     daemon("a/broken", { state: "failed", reason: "entering /srv/x: no such directory" }),
@@ -71,7 +71,7 @@ test("Reasons of failing daemons and warnings are printed below the table.", () 
   );
 });
 
-test("Trouble of a log is printed below the table, and past losses only below the long one.", () => {
+test("trouble of a log is printed below the table, and past losses only below the long one", () => {
   const daemons = [
     daemon("a/failing", { logProblem: "log/run ended at once with code 3" }),
     daemon("a/full", { logDropped: 1, logProblem: "no space left for its log (ENOSPC)" }),
@@ -88,7 +88,7 @@ test("Trouble of a log is printed below the table, and past losses only below th
   );
 });
 
-test("No field that a tenant can write reaches the terminal with control characters.", () => {
+test("no field that a tenant can write reaches the terminal with control characters", () => {
   const daemons = [
     daemon("a/x", { state: "failed", reason: "\u001b]0;owned\u0007\nroot/x running", warnings: ["\u202e"] }),
   ];
@@ -97,7 +97,7 @@ test("No field that a tenant can write reaches the terminal with control charact
   expect(text).toContain("\\u{202e}");
 });
 
-test("Outcomes, rescans and health are printed one fact a line.", () => {
+test("outcomes, rescans and health are printed one fact a line", () => {
   const well = { ok: true, changed: true, reason: "", lastLogLine: "", advice: "" };
   expect(outcomeLine({ ...well, daemon: daemon("a/x") }, plain)).toBe("a/x running, pid 4711\n");
   expect(outcomeLine({ ...well, daemon: stopped("x") }, plain)).toBe("david/x stopped\n");

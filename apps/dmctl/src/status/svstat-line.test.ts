@@ -20,10 +20,10 @@ test.each([
   [{ ...DOWN, desiredState: "up" as const }, "~/service/site1: down 5 seconds, normally up, want up"],
   [{}, "~/.daemon-manager/daemons/site1.conf: up (pid 4711) 60 seconds"],
   [{ configFile: "/home/alice2/service/x/run" }, "/home/alice2/service/x: up (pid 4711) 60 seconds"],
-])("A daemon with %j is printed as %j.", (fields, line) => {
+])("a daemon with %j is printed as %j", (fields, line) => {
   expect(svstatLine(daemon("alice/site1", fields), HOME)).toBe(line);
 });
 
-test("Without HOME, no path is shortened.", () => {
+test("without HOME, no path is shortened", () => {
   expect(svstatLine(daemon("alice/site1", SERVICE), undefined)).toMatch(/^\/home\/alice\/service\/site1: /);
 });

@@ -13,7 +13,7 @@ const used = (memory: number, cpu: number | null) => ({
   oomKills: null,
 });
 
-test("Use and limits of a daemon are printed a line each, and nothing where there is none.", () => {
+test("use and limits of a daemon are printed a line each, and nothing where there is none", () => {
   expect(usageLines(daemon("a/x"))).toEqual([]);
   const limits = {
     enforcedBy: "rlimit+watch (no cgroup2)",
@@ -33,7 +33,7 @@ test("Use and limits of a daemon are printed a line each, and nothing where ther
   ]);
 });
 
-test("top lists running daemons by processor share, then by memory; one with a new process has no share yet.", () => {
+test("top lists running daemons by processor share, then by memory; one with a new process has no share yet", () => {
   const daemons = [
     daemon("a/small", { usage: used(M, 1) }),
     daemon("a/large", { usage: used(50 * M, 1) }),

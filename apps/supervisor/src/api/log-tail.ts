@@ -1,7 +1,7 @@
 /** The last lines of a daemon's log, for explanations and outcomes. */
 import { dirname } from "node:path";
 import type { Concern } from "../core/advice.ts";
-import { labelAt } from "../core/tai64n.ts";
+import { labelAt, labelOf } from "../core/tai64n.ts";
 import type { ControlledDaemon } from "./engine.ts";
 
 /** Reads the bytes of a log with its owner's authority; throws errno errors. `permitted`: called again while it follows. */
@@ -81,8 +81,9 @@ export const lastLogLine = async (daemon: ControlledDaemon, readLog: ReadLog, si
   const earliest = labelAt(since);
   for (let look = 1; ; look += 1) {
     const { lines } = await readTail(daemon, readLog, 1);
-    const [, stamp = "", words = ""] = /^(@[0-9a-f]{24}) (.*)$/.exec(lines[0] ?? "") ?? [];
-    if (stamp >= earliest) return words.trim().slice(0, LONGEST_QUOTE);
+    const [line = ""] = lines;
+    const label = labelOf(line);
+    if (label !== undefined && label >= earliest) return line.slice(label.length).trim().slice(0, LONGEST_QUOTE);
     if (look === LOOKS) return "";
     await new Promise((resolve) => setTimeout(resolve, BETWEEN_LOOKS));
   }

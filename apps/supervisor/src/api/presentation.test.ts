@@ -49,7 +49,7 @@ test.each<[string, Partial<State>, string]>([
     { phase: "failed", last: { ...LAST, permanent: true } },
     "exited with code 3; its finish says that another run is of no use",
   ],
-])("%s has its reason", (_what, state, reason) => {
+])("the reason of %s is shown", (_what, state, reason) => {
   expect(present(fakeDaemon("amy/blog", { state }), NOW).reason).toBe(reason);
 });
 

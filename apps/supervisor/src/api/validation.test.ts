@@ -29,7 +29,7 @@ test.each<[string, unknown, string]>([
   ["GET /v1/policy?caller=amy", undefined, "verb: missing"],
   ["GET /v1/daemons/blog/log?follow=yes", undefined, 'follow: expected one of "0", "1"'],
   ["GET /v1/daemons/blog/log?lines=10000001", undefined, "lines: expected 0 to 10000000"],
-])("The API refuses %s with the body %j in words: %s.", async (line, body, message) => {
+])("the API refuses %s with the body %j in words: %s", async (line, body, message) => {
   const { ask, close } = await serve(new FakeEngine(fakeDaemon("amy/blog")), fakeSurroundings());
   closing.push(close);
   const answer = await ask("amy", line, body);

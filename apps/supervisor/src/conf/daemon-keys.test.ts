@@ -19,7 +19,7 @@ const LIMIT = "or unlimited, or SOFT:HARD of these with SOFT not above HARD";
 const PATTERNS =
   'at most 32 patterns such as "-* +*fatal:*", each of at most 200 characters, with + or - before it, quoted where it has blanks, and with an ASCII character after a *';
 
-describe("The value of a key", () => {
+describe("the value of a key", () => {
   it.each<[key: string, text: string, fields: object]>([
     ["dir", "~/a b#c/ # d", { dir: "~/a b#c/" }],
     ["dir", "~", { dir: "~" }],
@@ -77,7 +77,7 @@ describe("The value of a key", () => {
     ["env-file", "/etc/x.env # c", { envFile: "/etc/x.env" }],
     ["chroot", "~", { chroot: "~" }],
     ["lock", "/run/x", { lock: "/run/x" }],
-  ])("is accepted: %s=%s.", (key, text, fields) => {
+  ])("is accepted: %s=%s", (key, text, fields) => {
     const { value, errors } = read(key, text);
     expect(errors).toEqual([]);
     expect(value).toEqual({ ...DEFAULTS, start: "x", ...fields });
@@ -135,7 +135,7 @@ describe("The value of a key", () => {
     ["env-file", ["./x"], PATH],
     ["chroot", ["jail"], PATH],
     ["lock", ["x.lock"], PATH],
-  ])("is refused with its line and the expected form: %s=%j.", (key, texts, expected) => {
+  ])("is refused with its line and the expected form: %s=%j", (key, texts, expected) => {
     const errors = texts.map((text) => read(key, text).errors);
     expect(errors).toEqual(
       texts.map((text) => [{ line: 2, text: `${key}: expected ${expected}, found ${quoted(text)}` }]),
@@ -143,8 +143,8 @@ describe("The value of a key", () => {
   });
 });
 
-describe("The table of keys", () => {
-  it("states defaults that a conf file can write.", () => {
+describe("the table of keys", () => {
+  it("states defaults that a conf file can write", () => {
     const words = ["none", "no limit", "the owner", "the supervisor's own", "by listen and docroot", "every line"];
     const written = DAEMON_KEYS.filter(
       ({ key, default: text }) =>
@@ -156,7 +156,7 @@ describe("The table of keys", () => {
     }
   });
 
-  it("has each key once, with its form and its effect, and only start without a default.", () => {
+  it("has each key once, with its form and its effect, and only start without a default", () => {
     expect(new Set(DAEMON_KEYS.map((entry) => entry.key)).size).toBe(DAEMON_KEYS.length);
     for (const entry of DAEMON_KEYS) expect([entry.expected, entry.doc]).not.toContain("");
     expect(DAEMON_KEYS.filter((entry) => entry.default === undefined).map((entry) => entry.key)).toEqual(["start"]);

@@ -4,7 +4,7 @@ import { daemonTemplate } from "./daemon-template.ts";
 
 const template = daemonTemplate("alice/blog");
 
-test("The template names its daemon and defines none.", () => {
+test("the template names its daemon and defines none", () => {
   expect(template).toContain("alice/blog");
   expect(parseDaemonFile(template)).toMatchObject({
     value: undefined,
@@ -12,12 +12,12 @@ test("The template names its daemon and defines none.", () => {
   });
 });
 
-test("The template with every example enabled has no errors and no warnings.", () => {
+test("the template with every example enabled has no errors and no warnings", () => {
   const taken = template.replace(/^#(?=\S)/gm, "");
   expect(parseDaemonFile(taken)).toMatchObject({ errors: [], warnings: [] });
   expect(parseDaemonFile(taken).value).toMatchObject({ output: "log", listen: "fastcgi", autostart: false });
 });
 
-test("Every example of the template is explained.", () => {
+test("every example of the template is explained", () => {
   expect(template).not.toMatch(/^# (Required\.)?$/m);
 });

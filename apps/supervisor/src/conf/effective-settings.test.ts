@@ -9,7 +9,7 @@ const settingsOf = (text: string) => {
   return effectiveSettings(value);
 };
 
-it("Effective settings are those of every key, in the order of the table, with their defaults.", () => {
+it("effective settings are those of every key, in the order of the table, with their defaults", () => {
   const settings = settingsOf("start = id");
   expect(settings.map(({ key }) => key)).toEqual(DAEMON_KEYS.map(({ key }) => key));
   expect(settings.filter(({ isDefault }) => !isDefault)).toEqual([{ key: "start", value: "id", isDefault: false }]);
@@ -18,7 +18,7 @@ it("Effective settings are those of every key, in the order of the table, with t
   }
 });
 
-it("Effective settings are written as a conf file can write them.", () => {
+it("effective settings are written as a conf file can write them", () => {
   const lines = [
     "start = exec a 'b; c'",
     "dir = ~/x",

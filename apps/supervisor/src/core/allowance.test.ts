@@ -6,7 +6,7 @@ const M = 1024 ** 2;
 const own = { memory: 64 * M, memoryHigh: 48 * M, processes: 10, cpu: 0.5, ioWeight: 50 };
 const plain = (files: readonly GroupFile[]) => files.map(([file, text]) => `${file} ${text}`);
 
-test("Each level of the cgroup tree gets a value for every limit, `max` where it has none.", () => {
+test("each level of the cgroup tree gets a value for every limit, `max` where it has none", () => {
   const { owner, daemon, run } = allot({ ...BOUNDLESS, memory: 1024 * M, cpu: 2 }, own, {
     runs: 1,
     size: 1,
@@ -39,13 +39,13 @@ test("Each level of the cgroup tree gets a value for every limit, `max` where it
   ]);
 });
 
-test("Standby launches are not counted against the processes of a daemon.", () => {
+test("standby launches are not counted against the processes of a daemon", () => {
   const { daemon, run } = allot(BOUNDLESS, own, { runs: 2, size: 2, spares: 2 });
   expect(plain(daemon)).toContain("pids.max 12");
   expect(plain(run)).toContain("pids.max 10");
 });
 
-test("During a rolling restart the limits of a daemon grow by those of one instance.", () => {
+test("during a rolling restart the limits of a daemon grow by those of one instance", () => {
   expect(widened(own, { runs: 3, size: 2 })).toEqual({
     memory: 96 * M,
     memoryHigh: 72 * M,
@@ -57,7 +57,7 @@ test("During a rolling restart the limits of a daemon grow by those of one insta
   expect(widened(BOUNDLESS, { runs: 2, size: 1 })).toEqual(BOUNDLESS);
 });
 
-test("A CPU limit below the least quota of the kernel becomes that quota.", () => {
+test("a CPU limit below the least quota of the kernel becomes that quota", () => {
   expect(plain(allot(BOUNDLESS, { ...own, cpu: 0.001 }, { runs: 1, size: 1, spares: 0 }).daemon)).toContain(
     "cpu.max 1000 100000",
   );
@@ -66,7 +66,7 @@ test("A CPU limit below the least quota of the kernel becomes that quota.", () =
 const definition = { ...DEFAULTS, start: "x", memory: 64 * M, processes: 10 };
 const both = (amount: number) => ({ soft: amount, hard: amount });
 
-test("Rlimits replace missing controllers, by the lesser of the daemon's limit and its owner's budget.", () => {
+test("rlimits replace missing controllers, by the lesser of the daemon's limit and its owner's budget", () => {
   const none = new Set<string>();
   expect(withRlimits(definition, BOUNDLESS, none, 2)).toMatchObject({ limitData: both(128 * M), limitNproc: both(12) });
   const budget = { ...BOUNDLESS, memory: 16 * M, processes: 3 };
@@ -74,14 +74,14 @@ test("Rlimits replace missing controllers, by the lesser of the daemon's limit a
   expect(withRlimits({ ...DEFAULTS, start: "x" }, budget, none, 0)).toMatchObject({ limitNproc: both(3) });
 });
 
-test("Rlimits are unchanged where a cgroup enforces the limit and where the conf file sets them.", () => {
+test("rlimits are unchanged where a cgroup enforces the limit and where the conf file sets them", () => {
   expect(withRlimits(definition, BOUNDLESS, new Set(["memory", "pids"]), 2)).toEqual(definition);
   const strict = { ...definition, limitData: both(M), limitNproc: both(99) };
   expect(withRlimits(strict, BOUNDLESS, new Set(), 2)).toEqual(strict);
   expect(withRlimits({ ...DEFAULTS, start: "x" }, BOUNDLESS, new Set(), 2)).toEqual({ ...DEFAULTS, start: "x" });
 });
 
-test("Rlimits of a conf file may be below its owner's budget, and never above.", () => {
+test("rlimits of a conf file may be below its owner's budget, and never above", () => {
   const budget = { ...BOUNDLESS, memory: 16 * M, processes: 12 };
   const lavish = { ...definition, limitData: both(999 * M), limitNproc: { soft: 20, hard: "unlimited" as const } };
   expect(withRlimits(lavish, budget, new Set(), 2)).toMatchObject({ limitData: both(32 * M), limitNproc: both(14) });

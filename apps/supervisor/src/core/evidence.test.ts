@@ -13,6 +13,6 @@ it.each<[string, SocketEvidence, SocketEvidence, boolean]>([
   ["a queue that was empty and is not: the benefit of the doubt", seen([], false), seen([9], true), true],
   ["a kernel that shows no queue: somebody came", seen(undefined, false), seen(undefined, true), true],
   ["a kernel that shows no queue: nobody came", seen(undefined, false), seen(undefined, false), false],
-])("%s", (_name, before, after, expected) => {
+])("a socket's evidence shows whether a connection was accepted: %s", (_name, before, after, expected) => {
   expect(tookConnection(before, after)).toBe(expected);
 });

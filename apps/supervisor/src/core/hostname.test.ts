@@ -60,7 +60,7 @@ describe("hostPattern", () => {
     ["*.greenfelt.net", "a.b.greenfelt.net", true],
     ["*.greenfelt.net", "greenfelt.net", false],
     ["*.greenfelt.net", "evilgreenfelt.net", false],
-  ])("%s and %s: %s", (grant, asked, answer) => {
+  ])("a grant of %s covers the host %s: %s", (grant, asked, answer) => {
     const [pattern, host] = [hostPattern(grant), hostname(asked)];
     expect(pattern && host && covers(pattern, host)).toBe(answer);
   });

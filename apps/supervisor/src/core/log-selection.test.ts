@@ -21,7 +21,7 @@ describe("translatePattern", () => {
   });
 });
 
-it("keeps the order and the signs", () => {
+it("a selection script keeps the order and the signs of its patterns", () => {
   expect(selectionScript(["-*", "+*fatal*", "-x"])).toEqual(["-^.*$", "+^[^f]*fatal.*$", "-^x$"]);
 });
 

@@ -78,7 +78,7 @@ root: cpu = 2
     expect(amounts("dot")).toEqual({});
   });
 
-  it("report who does not exist", () => {
+  it("name each user that does not exist", () => {
     expect(problems).toEqual(['10: there is no user "ghost": expected a user of this machine; skipped']);
   });
 });

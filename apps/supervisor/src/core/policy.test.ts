@@ -94,7 +94,7 @@ describe("the article's policy", () => {
     expect(policy.manageable("eve")).toEqual([]);
   });
 
-  it("is transitive in nothing", () => {
+  it("gives no right through a chain of grants", () => {
     const chained = resolved("[runs_as]\na: b\nb: c\n[manages]\na: b\nb: c", machine("root:0 a:1 b:2 c:3")).policy;
     expect(chained.mayRunAs("a", "c").allowed).toBe(false);
     expect(chained.mayManage("a", "c").allowed).toBe(false);
@@ -138,7 +138,7 @@ describe("the article's policy", () => {
     expect(policy.mayRunAs("jim", "ghost").because).toBe('there is no account "ghost" on this machine');
   });
 
-  it("says why, in words", () => {
+  it("gives the reason of each answer as a sentence", () => {
     const because = [
       policy.mayRunAs("david", "www-data"),
       policy.mayRunAs("jim", "jim"),

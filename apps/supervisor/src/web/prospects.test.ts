@@ -95,7 +95,7 @@ describe("a host", () => {
     expect(reasonOf(one)).toBe("host a.example.org: bob must not run as www");
   });
 
-  it("is refused as the 257th of its owner", async () => {
+  it("is refused if its owner has 256 hosts already", async () => {
     const all = Array.from({ length: 9 }, (_, at) => {
       const hosts = Array.from({ length: at === 8 ? 1 : 32 }, (__, host) => `h${host}.d${at}.example.org`);
       return site(ALICE, `d${at}`, ...hosts);

@@ -1,7 +1,7 @@
 /** A directory of s6-log, read as its owner: which file continues which. */
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import { join } from "node:path";
-import { labelAt } from "../../core/tai64n.ts";
+import { labelAt, labelOf } from "../../core/tai64n.ts";
 import { asUser } from "../accounts/as-user.ts";
 import { entriesOf } from "../files/entries.ts";
 import { codeOf } from "../kernel/error-code.ts";
@@ -12,8 +12,8 @@ import { isCompressed } from "./gzip.ts";
 export const CURRENT = "current";
 /** Name of the file that was current, until s6-log gives it its final name. */
 const IN_WORK = "previous";
-/** Names of rotated files: finished, or cut off when their logger was killed. */
-const ROTATED = /^@[0-9a-f]{24}\.[su]$/;
+/** What follows the label in the names of rotated files: finished, or cut off when their logger was killed. */
+const ENDS: readonly string[] = [".s", ".u"];
 /** Attempts to read a directory that changes meanwhile, and names that all attempts may read together. */
 const TRIES = 20;
 const MOST_READ = 20_000;
@@ -39,6 +39,11 @@ export interface LogFile {
  */
 const secondAt = (moment: number): string => labelAt(moment - (moment % 1000));
 
+const isRotated = (name: string): boolean => {
+  const label = labelOf(name);
+  return label !== undefined && ENDS.includes(name.slice(label.length));
+};
+
 /** The file to read after a finished one. */
 export interface Succession {
   /** For `open`. */
@@ -61,13 +66,13 @@ export class LogDirectory {
 
   /** Its rotated files, the oldest first. */
   rotated(): string[] {
-    return this.#names().filter((name) => ROTATED.test(name));
+    return this.#names().filter(isRotated);
   }
 
   #names(): string[] {
     const entries = asUser(this.#identity, () => entriesOf(this.#path, MOST));
     const names = entries.map(({ name }) => name.toString("latin1")).sort();
-    this.#ahead = [...new Set([...this.#ahead, ...names.filter((name) => ROTATED.test(name))])];
+    this.#ahead = [...new Set([...this.#ahead, ...names.filter(isRotated)])];
     return names;
   }
 
@@ -91,7 +96,7 @@ export class LogDirectory {
       read += after.length;
       // After a rotation meanwhile it would be unclear which file this is.
       if (before.join("/") === after.join("/") || tries === TRIES || read > MOST_READ) {
-        const latest = before.findLast((each) => ROTATED.test(each)) ?? "";
+        const latest = before.findLast(isRotated) ?? "";
         return { name, fd, latest, turn: before.includes(IN_WORK) ? 2 : 1 };
       }
       closeSync(fd);
@@ -143,7 +148,7 @@ export class LogDirectory {
    */
   successor(file: LogFile): Succession | undefined {
     const names = this.#names();
-    const rotated = names.filter((name) => ROTATED.test(name));
+    const rotated = names.filter(isRotated);
     const newer = rotated.filter((name) => name > file.latest);
     const own = file.name === CURRENT ? newer[file.turn - 1] : file.name;
     if (own === undefined) return undefined;
