@@ -343,7 +343,7 @@ test("a daemon has a warning with the reason when its owner cannot read the logs
 });
 
 /** Requests that are begun together, and what they are answered within the connection's life. */
-class Crowd {
+class ProcessCounts {
   readonly #sockets: Socket[] = [];
   readonly #answers: string[] = [];
 
@@ -379,13 +379,13 @@ test("requests to hanging daemons are limited by site and by owner, and other ow
   await supervisor.rescan();
   await until("the reload", async () => (await hostsOf(mallory, "stuck"))[0]?.state === "published");
   await until("none of the workers of before the reload", async () => {
-    const probe = new Crowd();
+    const probe = new ProcessCounts();
     await probe.send("hung.greenfelt.net", 1);
     await pause(200);
     probe.leave();
     return !probe.answers().length;
   });
-  const crowd = new Crowd();
+  const crowd = new ProcessCounts();
   try {
     await crowd.send("hung.greenfelt.net", 1600);
     await until("who is too many for one site", () => crowd.answers().length >= 64);

@@ -1,7 +1,7 @@
 /** What the API needs of the engine. `Supervisor`, `Daemon` and `Instance` have these shapes; tests have smaller ones. */
 import type { DaemonKey } from "../core/daemon-key.ts";
 import type { Definition } from "../core/definition.ts";
-import type { Held, Means } from "../core/enforcement.ts";
+import type { EnforcedLimit, Means } from "../core/enforcement.ts";
 import type { State } from "../core/lifecycle.ts";
 import type { Policy } from "../core/policy.ts";
 import type { Account } from "../core/policy-rules.ts";
@@ -49,7 +49,7 @@ export interface ControlledDaemon {
   readonly state: State;
   readonly representative: ControlledInstance;
   readonly hosts: readonly HostStanding[];
-  readonly limits: readonly Held[];
+  readonly limits: readonly EnforcedLimit[];
   readonly means: Means;
   /** Lines that were dropped, and why its log takes none at present; "" when it does. */
   readonly logLoss: { readonly lines: number; readonly reason: string };

@@ -1,6 +1,6 @@
 /** The status of a daemon, as the contract has it. */
 import type { DaemonState, DaemonStatus, InstanceStatus, LimitStatus, Usage } from "@dmhost/contract";
-import { type Held, shortcomings, summary } from "../core/enforcement.ts";
+import { type EnforcedLimit, shortcomings, summary } from "../core/enforcement.ts";
 import { describeExit, isFinal } from "../core/exit.ts";
 import { alive, type State } from "../core/lifecycle.ts";
 import type { ControlledDaemon, ControlledInstance, RunUsage } from "./engine.ts";
@@ -36,7 +36,7 @@ const presentInstance = (instance: ControlledInstance, now: number): InstanceSta
   };
 };
 
-const presentLimit = ({ key, value, budget, by, pending, note }: Held): LimitStatus => ({
+const presentLimit = ({ key, value, budget, by, pending, note }: EnforcedLimit): LimitStatus => ({
   key,
   value,
   budget,

@@ -1,8 +1,9 @@
 /** The keys of conf files: DAEMON_KEYS is the table by which they are read, written and documented. */
-import { ALLOWANCE_QUANTITIES } from "../core/allowance.ts";
+
 import { DEFAULTS, type Definition, type Ready } from "../core/definition.ts";
 import { hostname } from "../core/hostname.ts";
-import { type Limit, type LimitField, RESOURCES } from "../core/resource-limit.ts";
+import { LIMIT_QUANTITIES } from "../core/resource-limits.ts";
+import { type Limit, type LimitField, RESOURCES } from "../core/rlimits.ts";
 import { APPS, indexName } from "../core/site.ts";
 import {
   count,
@@ -260,31 +261,31 @@ const FIELD_KEYS: { readonly [F in Field]: FieldKey<F> } = {
 
   memory: {
     key: "memory",
-    ...ALLOWANCE_QUANTITIES.memory,
+    ...LIMIT_QUANTITIES.memory,
     default: NO_LIMIT,
     doc: "Memory of all of the daemon's processes together; a run that exceeds it is killed and started again.",
   },
   memoryHigh: {
     key: "memory-high",
-    ...ALLOWANCE_QUANTITIES.memoryHigh,
+    ...LIMIT_QUANTITIES.memoryHigh,
     default: NO_LIMIT,
     doc: "Memory above which the kernel slows the daemon down and reclaims memory from it.",
   },
   processes: {
     key: "processes",
-    ...ALLOWANCE_QUANTITIES.processes,
+    ...LIMIT_QUANTITIES.processes,
     default: NO_LIMIT,
     doc: "Most processes and threads; the kernel creates no more.",
   },
   cpu: {
     key: "cpu",
-    ...ALLOWANCE_QUANTITIES.cpu,
+    ...LIMIT_QUANTITIES.cpu,
     default: NO_LIMIT,
     doc: "Processors that the daemon may keep busy: 0.5 is half of one.",
   },
   ioWeight: {
     key: "io-weight",
-    ...ALLOWANCE_QUANTITIES.ioWeight,
+    ...LIMIT_QUANTITIES.ioWeight,
     default: "100",
     doc: "Share of busy disks, in relation to other daemons.",
   },

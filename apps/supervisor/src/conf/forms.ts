@@ -1,6 +1,6 @@
 /** Forms that values of conf keys have: how each is read, written and described. core/units.ts has those of numbers. */
 import { isLogPattern, LONGEST_PATTERN, type LogPattern, MOST_PATTERNS } from "../core/log-selection.ts";
-import { type Amount, type Limit, type LimitField, RESOURCES } from "../core/resource-limit.ts";
+import { type Amount, type Limit, type LimitField, RESOURCES } from "../core/rlimits.ts";
 import { sitePath } from "../core/site.ts";
 import { trimmed } from "./lines.ts";
 

@@ -1,5 +1,5 @@
 /** Budgets of owners: [limits] of the policy file. */
-import { ALLOWANCE_QUANTITIES, type Allowance, BOUNDLESS } from "./allowance.ts";
+import { LIMIT_QUANTITIES, type ResourceLimits, UNLIMITED } from "./resource-limits.ts";
 import { count, KIB, type Quantity, size } from "./units.ts";
 
 /** Keys of [limits]: limits of the machine, number of daemons, bytes of logs, restarts a minute. */
@@ -11,9 +11,9 @@ const SMALLEST_FILE = 4 * KIB;
 
 /** How an amount of [limits] is written. */
 export const BUDGET_QUANTITIES: { readonly [K in BudgetKey]: Quantity } = {
-  memory: ALLOWANCE_QUANTITIES.memory,
-  processes: ALLOWANCE_QUANTITIES.processes,
-  cpu: ALLOWANCE_QUANTITIES.cpu,
+  memory: LIMIT_QUANTITIES.memory,
+  processes: LIMIT_QUANTITIES.processes,
+  cpu: LIMIT_QUANTITIES.cpu,
   daemons: count({ most: 256 }),
   log: size({ least: SMALLEST_FILE }),
   restarts: count({ least: 1, most: 100_000 }),
@@ -32,8 +32,8 @@ export interface Share {
 export type Budget = { readonly [K in BudgetKey]?: Share };
 
 /** The part of a budget that the owner's cgroup enforces. */
-export const budgetAllowance = ({ memory, processes, cpu }: Budget): Allowance => ({
-  ...BOUNDLESS,
+export const budgetLimits = ({ memory, processes, cpu }: Budget): ResourceLimits => ({
+  ...UNLIMITED,
   memory: memory?.amount,
   processes: processes?.amount,
   cpu: cpu?.amount,

@@ -1,8 +1,9 @@
 /** A daemon's conf file as values. conf/ makes it, the policy admits it, launch/ turns it into a launch plan. */
-import { type Allowance, BOUNDLESS } from "./allowance.ts";
+
 import type { Hostname } from "./hostname.ts";
 import type { LogPattern } from "./log-selection.ts";
-import { type Limits, NO_LIMITS } from "./resource-limit.ts";
+import { type ResourceLimits, UNLIMITED } from "./resource-limits.ts";
+import { type Limits, NO_LIMITS } from "./rlimits.ts";
 import { type App, type IndexName, indexName } from "./site.ts";
 
 /** Names of daemons and, as path segments, of owners (man/daemon.conf.5.md#description). */
@@ -28,7 +29,7 @@ export interface Service {
 }
 
 /** A daemon's conf file, complete with defaults. Durations are in milliseconds. */
-export interface Definition extends Surroundings, Limits, Allowance {
+export interface Definition extends Surroundings, Limits, ResourceLimits {
   /** Working directory: absolute, or below the owner's home where it begins with `~/`. */
   readonly dir: string;
   /** Run-as account; undefined is the owner. */
@@ -137,7 +138,7 @@ export const DEFAULTS: Omit<Definition, "start"> = {
   chroot: undefined,
   lock: undefined,
   ...NO_LIMITS,
-  ...BOUNDLESS,
+  ...UNLIMITED,
   host: [],
   docroot: undefined,
   index: ["index.php", "index.html"].flatMap((name) => indexName(name) ?? []),

@@ -1,13 +1,13 @@
 import { expect, test } from "vitest";
-import { BOUNDLESS } from "./allowance.ts";
 import { enforcement, type Subject, shortcomings, strictObjection, summary } from "./enforcement.ts";
+import { UNLIMITED } from "./resource-limits.ts";
 
 const M = 1024 ** 2;
 const all = { controllers: new Set(["memory", "pids", "cpu", "io"]), why: "" };
 const none = { controllers: new Set<string>(), why: "no cgroup2 here" };
 const amy: Subject = {
   own: { memory: 64 * M, memoryHigh: 32 * M, processes: 5, cpu: 0.5, ioWeight: 10 },
-  budget: { ...BOUNDLESS, memory: 1024 * M },
+  budget: { ...UNLIMITED, memory: 1024 * M },
   launched: undefined,
   user: { name: "amy", uid: 1001 },
 };
@@ -62,7 +62,7 @@ test("without, each limit says what holds it, and what does not hold is a warnin
 });
 
 test("a memory limit alone is held by rlimit and watch; where there is no limit there is nothing to say", () => {
-  const held = enforcement({ ...amy, own: { ...BOUNDLESS, memory: M }, budget: BOUNDLESS }, none);
+  const held = enforcement({ ...amy, own: { ...UNLIMITED, memory: M }, budget: UNLIMITED }, none);
   expect(summary(held, none)).toBe("rlimit+watch (no cgroup2 here)");
   expect(summary([], none)).toBe("");
   expect(strictObjection([], none)).toBeUndefined();
@@ -91,6 +91,6 @@ test("what an rlimit holds is pending until the restart, and so is more memory t
   expect(pending({ memory: 128 * M })).toEqual([]);
   expect(pending({ memory: undefined, cpu: 1 })).toEqual([]);
   expect(pending({ processes: 6, memory: 32 * M }, all)).toEqual([]);
-  const gone = { ...amy, own: BOUNDLESS, budget: BOUNDLESS, launched: amy.own };
+  const gone = { ...amy, own: UNLIMITED, budget: UNLIMITED, launched: amy.own };
   expect(lines(gone)).toEqual(["memory=no limit: rlimit+watch", "processes=no limit: rlimit"]);
 });

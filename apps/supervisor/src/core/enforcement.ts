@@ -1,13 +1,13 @@
 /** What enforces a daemon's limits on this machine, and what to say where nothing does. */
 import {
-  ALLOWANCE_FIELDS,
-  ALLOWANCE_KEYS,
-  type Allowance,
-  type AllowanceField,
   CONTROLLER,
+  LIMIT_FIELDS,
+  LIMIT_KEYS,
+  type LimitField,
   least,
-  writeAllowance,
-} from "./allowance.ts";
+  type ResourceLimits,
+  writeLimit,
+} from "./resource-limits.ts";
 
 /** What enforces limits on this machine. */
 export interface Means {
@@ -20,17 +20,17 @@ export interface Means {
 }
 
 /** What enforces a limit. */
-export type Holder = "cgroup" | "rlimit" | "rlimit+watch" | "nothing";
+export type Enforcer = "cgroup" | "rlimit" | "rlimit+watch" | "nothing";
 
 /** A limit of one daemon. */
-export interface Held {
+export interface EnforcedLimit {
   /** Key of the daemon's file. */
   readonly key: string;
   /** As written in a conf file. */
   readonly value: string;
   /** Whether it comes from the owner's budget, not from the daemon's file. */
   readonly budget: boolean;
-  readonly by: Holder;
+  readonly by: Enforcer;
   /** Whether the present run still has another limit. */
   readonly pending: boolean;
   /** A remark; "" where the limit is simply enforced. */
@@ -39,15 +39,15 @@ export interface Held {
 
 /** The daemon that the limits apply to. */
 export interface Subject {
-  readonly own: Allowance;
-  readonly budget: Allowance;
+  readonly own: ResourceLimits;
+  readonly budget: ResourceLimits;
   /** Limits that its present run was launched with; undefined where none lives, or that is unknown. */
-  readonly launched: Allowance | undefined;
+  readonly launched: ResourceLimits | undefined;
   /** Run-as account. */
   readonly user: { readonly name: string; readonly uid: number };
 }
 
-const FALLBACK: { readonly [F in AllowanceField]: Holder } = {
+const FALLBACK: { readonly [F in LimitField]: Enforcer } = {
   memory: "rlimit+watch",
   memoryHigh: "nothing",
   processes: "rlimit",
@@ -55,14 +55,14 @@ const FALLBACK: { readonly [F in AllowanceField]: Holder } = {
   ioWeight: "nothing",
 };
 
-const holderOf = (field: AllowanceField, means: Means, uid: number): Holder => {
+const enforcerOf = (field: LimitField, means: Means, uid: number): Enforcer => {
   if (means.controllers.has(CONTROLLER[field])) return "cgroup";
   // The kernel does not count the processes of uid 0 (setrlimit(2): RLIMIT_NPROC).
   return field === "processes" && uid === 0 ? "nothing" : FALLBACK[field];
 };
 
 /** Whether the present run has another limit until it ends. */
-const isPending = (field: AllowanceField, by: Holder, { own, launched }: Subject): boolean => {
+const isPending = (field: LimitField, by: Enforcer, { own, launched }: Subject): boolean => {
   if (launched === undefined) return false;
   if (by === "rlimit") return launched[field] !== own[field];
   // The watch goes by the limit as it is; the rlimit beside it only allows less than what is allowed now.
@@ -70,7 +70,7 @@ const isPending = (field: AllowanceField, by: Holder, { own, launched }: Subject
   return by === "rlimit+watch" && (own[field] ?? unlimited) > (launched[field] ?? unlimited);
 };
 
-const noteOf = (field: AllowanceField, by: Holder, subject: Subject, { swaps }: Means): string => {
+const noteOf = (field: LimitField, by: Enforcer, subject: Subject, { swaps }: Means): string => {
   const { name, uid } = subject.user;
   switch (by) {
     case "cgroup":
@@ -87,37 +87,38 @@ const noteOf = (field: AllowanceField, by: Holder, subject: Subject, { swaps }: 
 };
 
 /** Every limit of a daemon, its own and those of its owner's budget, and what enforces it here. */
-export const enforcement = (subject: Subject, means: Means): readonly Held[] =>
-  ALLOWANCE_FIELDS.flatMap((field) =>
+export const enforcement = (subject: Subject, means: Means): readonly EnforcedLimit[] =>
+  LIMIT_FIELDS.flatMap((field) =>
     (
       [
         [subject.own[field], false],
         [subject.budget[field], true],
       ] as const
     ).flatMap(([amount, budget]) => {
-      const by = holderOf(field, means, subject.user.uid);
+      const by = enforcerOf(field, means, subject.user.uid);
       const pending = !budget && isPending(field, by, subject);
       if (amount === undefined && !pending) return [];
-      const value = amount === undefined ? "no limit" : writeAllowance(field, amount);
+      const value = amount === undefined ? "no limit" : writeLimit(field, amount);
       const note = noteOf(field, by, subject, means);
       return [
-        { key: ALLOWANCE_KEYS[field], value, budget, by, pending, note: pending ? `${note}; restart to apply` : note },
+        { key: LIMIT_KEYS[field], value, budget, by, pending, note: pending ? `${note}; restart to apply` : note },
       ];
     }),
   );
 
 /** The same in a word: `cgroup`, `rlimit+watch (why)`; "" where there is no limit. */
-export const summary = (held: readonly Held[], { why }: Means): string => {
+export const summary = (held: readonly EnforcedLimit[], { why }: Means): string => {
   if (held.length === 0) return "";
   const holders = new Set(held.flatMap(({ by }) => (by === "nothing" ? by : by.split("+"))));
   const found = ["cgroup", "rlimit", "watch", "nothing"].filter((by) => holders.has(by)).join("+");
   return found === "cgroup" ? found : `${found} (${why})`;
 };
 
-const named = ({ key, value, budget }: Held): string => `${budget ? "the owner's budget of " : ""}${key}=${value}`;
+const named = ({ key, value, budget }: EnforcedLimit): string =>
+  `${budget ? "the owner's budget of " : ""}${key}=${value}`;
 
 /** Warnings for the owner: limits that are not enforced as written. */
-export const shortcomings = (held: readonly Held[], { why }: Means): readonly string[] =>
+export const shortcomings = (held: readonly EnforcedLimit[], { why }: Means): readonly string[] =>
   held
     .filter(({ by }) => by === "nothing" || by === "rlimit")
     .map((limit) =>
@@ -127,10 +128,11 @@ export const shortcomings = (held: readonly Held[], { why }: Means): readonly st
     );
 
 /** Why `strict-limits=yes` forbids a daemon; undefined where cgroups enforce every limit. */
-export const strictObjection = (held: readonly Held[], { why }: Means): string | undefined => {
+export const strictObjection = (held: readonly EnforcedLimit[], { why }: Means): string | undefined => {
   const loose = held.find(({ by }) => by !== "cgroup");
   return loose && `no cgroup can enforce ${named(loose)} here, and strict-limits=yes: ${why}`;
 };
 
 /** The effective memory limit: the lower of the daemon's and its owner's. In bytes. */
-export const memoryLimit = (own: Allowance, budget: Allowance): number | undefined => least(own.memory, budget.memory);
+export const memoryLimit = (own: ResourceLimits, budget: ResourceLimits): number | undefined =>
+  least(own.memory, budget.memory);

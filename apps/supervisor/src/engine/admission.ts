@@ -1,5 +1,5 @@
 /** Admission: whether a daemon may run, and by which terms, by the policy in force, its conf file and its owner's other daemons. */
-import { budgetAllowance } from "../core/budget.ts";
+import { budgetLimits } from "../core/budget.ts";
 import type { Definition } from "../core/definition.ts";
 import { enforcement, type Means, strictObjection } from "../core/enforcement.ts";
 import { alive, type Block } from "../core/lifecycle.ts";
@@ -121,7 +121,7 @@ export class Admission {
   /** Why its limits are not enforced as strictly as the policy demands. */
   #unenforced(daemon: Daemon, own: Definition, user: Account): string | undefined {
     if (this.#rule.policy.settings.strictLimits !== "yes") return undefined;
-    const budget = budgetAllowance(this.#rule.policy.budget(daemon.key.owner.name));
+    const budget = budgetLimits(this.#rule.policy.budget(daemon.key.owner.name));
     return strictObjection(enforcement({ own, budget, launched: undefined, user }, this.#means), this.#means);
   }
 }

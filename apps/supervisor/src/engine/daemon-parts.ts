@@ -3,7 +3,7 @@ import type { DaemonKey } from "../core/daemon-key.ts";
 import { alive, type Event, type State } from "../core/lifecycle.ts";
 import type { Terms } from "../core/terms.ts";
 import { Clients, type ClientsHost } from "./clients.ts";
-import { allotmentOf } from "./daemon-allotment.ts";
+import { cgroupSettingsOf } from "./daemon-limits.ts";
 import { Instance, type InstanceHost } from "./instance.ts";
 import { InstanceSet } from "./instance-set.ts";
 import type { OwnerContext } from "./owner-context.ts";
@@ -117,9 +117,9 @@ export class DaemonParts {
       },
       ownerContext: host.ownerContext,
       limits: host.limits,
-      allotment: (terms) => {
+      settings: (terms) => {
         const { ownerContext, size } = host;
-        return allotmentOf({ terms, size, ownerContext, means: ports.limits.means, instances: all }, terms);
+        return cgroupSettingsOf({ terms, size, ownerContext, means: ports.limits.means, instances: all }, terms);
       },
       limited,
     };

@@ -92,7 +92,7 @@ describe("the limits of a daemon", () => {
     const scene = new Scene();
     const daemon = await scene.load("web", { user: "bob" });
     expect([daemon.limits, daemon.memoryLimit, daemon.logDirectory]).toEqual([[], undefined, undefined]);
-    daemon.allot();
+    daemon.applyLimits();
     expect(scene.ports.limits.applied).toEqual([]);
   });
 
@@ -104,7 +104,7 @@ describe("the limits of a daemon", () => {
     expect(daemon.memoryLimit).toBe(20 << 20);
     await scene.after(2000, restart);
     expect(daemon.memoryLimit).toBe(10 << 20);
-    expect(scene.ports.limits.applied.at(-1)?.allotment.daemon).toContainEqual(["memory.max", `${10 << 20}`]);
+    expect(scene.ports.limits.applied.at(-1)?.settings.daemon).toContainEqual(["memory.max", `${10 << 20}`]);
   });
 
   test("an error while limits are narrowed does not disturb the remaining runs", async () => {
@@ -124,7 +124,7 @@ describe("the limits of a daemon", () => {
     const scene = new Scene();
     await scene.load("web");
     scene.reload({ limits: { alice: { memory: 32 << 20 } } });
-    expect(scene.ports.limits.applied.at(-1)?.allotment.owner).toContainEqual(["memory.max", `${32 << 20}`]);
+    expect(scene.ports.limits.applied.at(-1)?.settings.owner).toContainEqual(["memory.max", `${32 << 20}`]);
     scene.ports.limits.error = new Error("EBUSY");
     scene.reload({ limits: { alice: { memory: 64 << 20 } } });
     expect(scene.daemon("web").state.phase).toBe("running");

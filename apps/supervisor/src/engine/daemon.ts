@@ -1,20 +1,20 @@
 /** One daemon: its instances, their number, and the requests and events that concern all of them. */
 import type { DaemonKey } from "../core/daemon-key.ts";
 import { isHeld } from "../core/definition.ts";
-import type { Held as Limit, Means } from "../core/enforcement.ts";
+import type { EnforcedLimit, Means } from "../core/enforcement.ts";
 import { alive, type Block, type Event, type State } from "../core/lifecycle.ts";
 import type { AccountBase } from "../core/policy-rules.ts";
 import type { HostStanding } from "../core/site.ts";
 import type { Terms } from "../core/terms.ts";
 import { hasSameGroups, renewedKey, renewedTerms } from "./accounts.ts";
-import { allotmentOf, limitsOf, memoryLimitOf, relimited } from "./daemon-allotment.ts";
+import { cgroupSettingsOf, limitsOf, memoryLimitOf, relimited } from "./daemon-limits.ts";
 import { DaemonParts, type DaemonPorts } from "./daemon-parts.ts";
 import type { Instance } from "./instance.ts";
 import type { OwnerContext } from "./owner-context.ts";
 import type { FoundFile } from "./ports/conf-source.ts";
 import type { DaemonLimits } from "./ports/limits.ts";
 import type { LogLoss } from "./ports/logs.ts";
-import type { Attendant, ProcessIdentity } from "./ports/processes.ts";
+import type { HelperProcess, ProcessIdentity } from "./ports/processes.ts";
 import { reopenShared, resumeInstances } from "./resume.ts";
 import { type Outcome, type Runs, Waiters } from "./waiters.ts";
 
@@ -192,7 +192,7 @@ export class Daemon {
     return this.#scale ?? this.#former ?? this.terms?.definition.instances ?? 1;
   }
   /** Its limits and its owner's, and what enforces them. */
-  get limits(): readonly Limit[] {
+  get limits(): readonly EnforcedLimit[] {
     return limitsOf(this);
   }
   get means(): Means {
@@ -203,9 +203,9 @@ export class Daemon {
     return memoryLimitOf(this);
   }
   /** Live programs of the tenant that belong to none of its runs. */
-  attendants(): readonly Attendant[] {
+  helperProcesses(): readonly HelperProcess[] {
     const finishing = this.instances().flatMap(({ slot }) => slot.finishing() ?? []);
-    return [...(this.#parts.shared.attendant ? [this.#parts.shared.attendant] : []), ...finishing];
+    return [...(this.#parts.shared.helperProcess ? [this.#parts.shared.helperProcess] : []), ...finishing];
   }
   /** cgroups that it uses. */
   groups(): readonly string[] {
@@ -214,9 +214,9 @@ export class Daemon {
   }
 
   /** Enforces its present limits and its owner's, for its runs and its next ones. @throws errno errors */
-  allot(): void {
+  applyLimits(): void {
     if (!this.terms || !alive(this.state)) return;
-    this.#limits.apply(allotmentOf(this, this.terms));
+    this.#limits.apply(cgroupSettingsOf(this, this.terms));
     const { controllers } = this.means;
     // Where rlimits replace a controller, a standby launch has the former ones.
     if (controllers.has("memory") && controllers.has("pids")) return;
@@ -229,7 +229,7 @@ export class Daemon {
     this.terms &&= changed(this.terms);
     this.#parts.restart.rolling?.relimit(changed);
     for (const instance of this.instances()) instance.terms &&= changed(instance.terms);
-    this.allot();
+    this.applyLimits();
   }
 
   /** Feeds an event to every active instance; `stop` to retiring ones too. */
@@ -373,7 +373,7 @@ export class Daemon {
   #narrow(): void {
     if (!this.terms || !alive(this.state)) return;
     try {
-      this.#limits.apply(allotmentOf(this, this.terms));
+      this.#limits.apply(cgroupSettingsOf(this, this.terms));
     } catch {
       // The next launch sets the same limits and reports the error.
     }

@@ -162,15 +162,15 @@ describe("a launch", () => {
 describe("the finish of a service directory", () => {
   const service = { directory: "/home/alice/service/web", finish: true, contents: "" };
 
-  test("a finish runs after each run with its exit code, as an attendant, before the next run starts", async () => {
+  test("a finish runs after each run with its exit code, as an helperProcess, before the next run starts", async () => {
     const scene = new Scene();
     const daemon = await scene.load("web", { service });
     scene.ports.runs.latest.end({ code: 3 });
     await scene.ports.clock.advance(1);
     expect(scene.ports.runs.finishes[0]?.plan.argv).toContain("exec ./finish 3 0");
-    expect(daemon.attendants()).toHaveLength(1);
+    expect(daemon.helperProcesses()).toHaveLength(1);
     await scene.ports.clock.advance(200);
-    expect([daemon.attendants(), daemon.state.run]).toEqual([[], 2]);
+    expect([daemon.helperProcesses(), daemon.state.run]).toEqual([[], 2]);
   });
 
   test("exit code 125 of a finish fails the daemon", async () => {

@@ -1,10 +1,11 @@
 /** One instance of a daemon: feeds events to the state machine of core/lifecycle.ts, performs its effects, keeps its timer. */
-import { type Allowance, allowanceOf, least } from "../core/allowance.ts";
+
 import type { InstanceKey } from "../core/daemon-key.ts";
 import { DEFAULTS } from "../core/definition.ts";
 import { type SocketEvidence, tookConnection } from "../core/evidence.ts";
 import type { Exit } from "../core/exit.ts";
 import { alive, type Effect, type Event, initial, SETTLE, type State, step } from "../core/lifecycle.ts";
+import { least, type ResourceLimits, resourceLimitsOf } from "../core/resource-limits.ts";
 import type { Terms } from "../core/terms.ts";
 import { PERMANENT_FAILURE, readExit } from "../launch/plan.ts";
 import { type BoundRun, guardDirectory, publishBound } from "./bound-socket.ts";
@@ -74,7 +75,7 @@ export class Instance {
   #served = false;
   /** What the latest launch waits for, in words; undefined where it has not waited. */
   #waiting: string | undefined;
-  #launched: Allowance | undefined;
+  #launched: ResourceLimits | undefined;
   #excess: Excess | undefined;
   #closed = false;
 
@@ -115,7 +116,7 @@ export class Instance {
     return (this.#state.phase === "starting" && this.#waiting) || "";
   }
   /** The limits that its run started with; undefined where none lives or an earlier supervisor started it. */
-  get launched(): Allowance | undefined {
+  get launched(): ResourceLimits | undefined {
     return alive(this.#state) ? this.#launched : undefined;
   }
 
@@ -278,7 +279,7 @@ export class Instance {
   #spawn(run: number): void {
     this.#waiting = undefined;
     this.#excess = undefined;
-    this.#launched = this.terms && allowanceOf(this.terms.definition);
+    this.#launched = this.terms && resourceLimitsOf(this.terms.definition);
     let stage = "making its process";
     try {
       const { terms } = this;

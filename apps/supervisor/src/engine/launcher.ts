@@ -1,7 +1,8 @@
 /** Launches the runs of one instance: makes the launch plan and the cgroup of each, and prepares the standby launch. */
-import type { Allotment } from "../core/allowance.ts";
+
 import type { InstanceKey } from "../core/daemon-key.ts";
 import type { Definition } from "../core/definition.ts";
+import type { CgroupSettings } from "../core/resource-limits.ts";
 import type { Terms } from "../core/terms.ts";
 import { type Launch, type LaunchPlan, launchDaemon, launchFinish } from "../launch/plan.ts";
 import type { DaemonLimits } from "./ports/limits.ts";
@@ -15,7 +16,7 @@ const MOST_STANDBYS = 4;
 export interface LaunchHost {
   readonly limits: DaemonLimits;
   /** Limits at each level of its cgroups, with the runs that live at present. */
-  allotment(terms: Terms): Allotment;
+  settings(terms: Terms): CgroupSettings;
   /** The terms' definition with the rlimits that replace cgroups on this machine. */
   limited(terms: Terms): Definition;
 }
@@ -45,7 +46,7 @@ export class Launcher {
    * @throws errno errors
    */
   plan(run: number, terms: Terms, resources: OpenResources): PlannedLaunch {
-    const cgroup = this.#cgroup(run, this.#host.allotment(terms));
+    const cgroup = this.#cgroup(run, this.#host.settings(terms));
     const definition = this.#host.limited(terms);
     const plan = launchDaemon({
       ...this.#launch(terms, cgroup),
@@ -75,7 +76,7 @@ export class Launcher {
   finish(terms: Terms | undefined): RunContext["finish"] {
     if (!terms?.definition.service?.finish) return undefined;
     return (ending) => {
-      const cgroup = this.#host.limits.makeGroup("finish", this.#host.allotment(terms));
+      const cgroup = this.#host.limits.makeGroup("finish", this.#host.settings(terms));
       const definition = this.#host.limited(terms);
       return { plan: launchFinish(this.#launch({ ...terms, definition }, cgroup), ending), cgroup };
     };
@@ -100,15 +101,15 @@ export class Launcher {
     this.#slot.discard();
   }
 
-  #cgroup(run: number, allotment: Allotment): string | undefined {
+  #cgroup(run: number, settings: CgroupSettings): string | undefined {
     const { limits } = this.#host;
     const standby = this.#slot.standby(run);
     if (standby) {
-      limits.ensure(allotment);
+      limits.ensure(settings);
       return standby.cgroup;
     }
     this.discard();
-    return limits.makeGroup(run, allotment);
+    return limits.makeGroup(run, settings);
   }
 
   #launch({ definition, account }: Terms, cgroup: string | undefined): Launch {

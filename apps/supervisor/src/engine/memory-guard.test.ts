@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Definition } from "../core/definition.ts";
 import { describeExit } from "../core/exit.ts";
-import { FakeAttendant } from "./ports/run.fake.ts";
+import { FakeHelperProcess } from "./ports/run.fake.ts";
 import { Scene, type World } from "./scene.fake.ts";
 
 const M = 1 << 20;
@@ -50,7 +50,7 @@ describe("the memory guard", () => {
 
   test("a log/run that exceeds the budget is ended with the reason, and its daemon is not", async () => {
     const { scene, daemon } = await unenforced({ output: "log/run" }, { limits: { alice: { memory: 96 * M } } });
-    const logger = new FakeAttendant();
+    const logger = new FakeHelperProcess();
     const log = scene.ports.logs.current;
     if (log) log.tenant = logger;
     logger.bytes = 100 * M;

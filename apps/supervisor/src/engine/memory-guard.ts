@@ -5,11 +5,11 @@ import { roughSize, writeSize } from "../core/units.ts";
 import type { Daemon } from "./daemon.ts";
 import type { Instance } from "./instance.ts";
 import type { Ports } from "./ports/ports.ts";
-import type { Attendant } from "./ports/processes.ts";
+import type { HelperProcess } from "./ports/processes.ts";
 
-/** A live run or attendant, and its limits in bytes. */
+/** A live run or helperProcess, and its limits in bytes. */
 interface Watched {
-  readonly run: Instance | Attendant;
+  readonly run: Instance | HelperProcess;
   readonly owner: string;
   readonly daemon: string;
   readonly limit: number | undefined;
@@ -84,7 +84,7 @@ export class MemoryGuard {
     const limit = daemon.memoryLimit;
     const budget = daemon.ownerContext.budget.memory?.amount;
     const living = daemon.instances().filter(({ state }) => alive(state));
-    const all = [...living, ...daemon.attendants()];
+    const all = [...living, ...daemon.helperProcesses()];
     return all.map((run) => ({ run, owner: daemon.key.owner.name, daemon: daemon.id, limit, budget }));
   }
 }

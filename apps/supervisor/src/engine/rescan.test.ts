@@ -94,7 +94,7 @@ describe("a rescan", () => {
     scene.rescan();
     expect(daemon.changed).toBe(false);
     expect(daemon.memoryLimit).toBe(32 << 20);
-    expect(scene.ports.limits.applied.at(-1)?.allotment.daemon).toContainEqual(["memory.max", `${32 << 20}`]);
+    expect(scene.ports.limits.applied.at(-1)?.settings.daemon).toContainEqual(["memory.max", `${32 << 20}`]);
     expect(daemon.state.run).toBe(1);
   });
 

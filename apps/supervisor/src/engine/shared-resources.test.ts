@@ -140,7 +140,7 @@ describe("the log of a daemon", () => {
     expect([log?.closed, scene.ports.logs.opened.length]).toEqual([true, 2]);
     await scene.after(500, scene.supervisor.restart(daemon));
     expect(scene.ports.logs.opened).toHaveLength(2);
-    expect(daemon.attendants()).toEqual([]);
+    expect(daemon.helperProcesses()).toEqual([]);
   });
 
   test("a last line without an end is logged when no run lives", async () => {

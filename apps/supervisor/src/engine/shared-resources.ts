@@ -7,7 +7,7 @@ import { launchLogger, launchServiceLogger } from "../launch/plan.ts";
 import type { DaemonLimits } from "./ports/limits.ts";
 import type { HeldLog, LogLoss, LogPredecessor, LogTrace } from "./ports/logs.ts";
 import type { Ports } from "./ports/ports.ts";
-import type { Attendant, ProcessIdentity } from "./ports/processes.ts";
+import type { HelperProcess, ProcessIdentity } from "./ports/processes.ts";
 import type { BindDirectory, HeldSocket } from "./ports/sockets.ts";
 
 /** Shared resources that are open. */
@@ -77,8 +77,8 @@ export class SharedResources {
     return this.#log?.trace() ?? this.#former;
   }
   /** The logger, where it is a tenant's program. */
-  get attendant(): Attendant | undefined {
-    return this.#log?.attendant();
+  get helperProcess(): HelperProcess | undefined {
+    return this.#log?.helperProcess();
   }
 
   /** Continues the log of an earlier supervisor. */

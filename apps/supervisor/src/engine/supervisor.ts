@@ -1,5 +1,5 @@
 /** The supervisor: keeps the daemons of all owners, puts policies in force, and carries out requests. */
-import { type Budget, budgetAllowance, logShare } from "../core/budget.ts";
+import { type Budget, budgetLimits, logShare } from "../core/budget.ts";
 import { alive } from "../core/lifecycle.ts";
 import type { Policy } from "../core/policy.ts";
 import type { Account } from "../core/policy-rules.ts";
@@ -111,10 +111,10 @@ export class Supervisor {
 
   /** Enforces the owner's budget where it has changed. */
   #applyBudget(daemon: Daemon, former: Budget): void {
-    const amounts = (budget: Budget) => JSON.stringify(budgetAllowance(budget));
+    const amounts = (budget: Budget) => JSON.stringify(budgetLimits(budget));
     if (amounts(former) === amounts(daemon.ownerContext.budget)) return;
     try {
-      daemon.allot();
+      daemon.applyLimits();
     } catch {
       // The next launch sets the same limits and reports the error.
     }

@@ -22,7 +22,7 @@ import { DEFAULTS, type Definition } from "../core/definition.ts";
 import { selectionScript } from "../core/log-selection.ts";
 import { inHome, jailPath } from "../core/paths.ts";
 import type { Account } from "../core/policy-rules.ts";
-import { prlimitOptions } from "../core/resource-limit.ts";
+import { prlimitOptions } from "../core/rlimits.ts";
 import { become, keptBy } from "./account.ts";
 import { plainWords } from "./plain-start.ts";
 import {

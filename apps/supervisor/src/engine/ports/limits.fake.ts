@@ -1,6 +1,6 @@
-import type { Allotment } from "../../core/allowance.ts";
 import type { DaemonKey } from "../../core/daemon-key.ts";
 import type { Means } from "../../core/enforcement.ts";
+import type { CgroupSettings } from "../../core/resource-limits.ts";
 import type { DaemonLimits, Limits } from "./limits.ts";
 
 /** The processes in cgroups. */
@@ -10,7 +10,7 @@ export interface Populations {
   killOthers(used: ReadonlySet<string>): void;
 }
 
-/** cgroups as paths. Each allotment that was applied is recorded. */
+/** cgroups as paths. Each settings that was applied is recorded. */
 export class FakeLimits implements Limits {
   /** All controllers, unless a test takes some away. */
   means: Means = { controllers: new Set(["memory", "pids", "cpu", "io"]), swaps: undefined, why: "" };
@@ -18,8 +18,8 @@ export class FakeLimits implements Limits {
   groups = true;
   /** Thrown by the next call. */
   error: Error | undefined;
-  /** Each allotment that was applied, by daemon. */
-  readonly applied: { readonly daemon: string; readonly allotment: Allotment }[] = [];
+  /** Each settings that was applied, by daemon. */
+  readonly applied: { readonly daemon: string; readonly settings: CgroupSettings }[] = [];
   readonly made: string[] = [];
   used: ReadonlySet<string> | undefined;
   readonly #populations: Populations;
@@ -31,23 +31,23 @@ export class FakeLimits implements Limits {
   daemon({ owner, name }: DaemonKey): DaemonLimits {
     const daemon = `${owner.name}/${name}`;
     let enforced = "";
-    const apply = (allotment: Allotment): void => {
+    const apply = (settings: CgroupSettings): void => {
       enforced = "";
       this.#fail();
-      this.applied.push({ daemon, allotment });
-      enforced = JSON.stringify(allotment);
+      this.applied.push({ daemon, settings });
+      enforced = JSON.stringify(settings);
     };
     return {
-      makeGroup: (run, allotment) => {
+      makeGroup: (run, settings) => {
         this.#fail();
         if (!this.groups) return undefined;
-        if (enforced !== JSON.stringify(allotment)) enforced = "";
+        if (enforced !== JSON.stringify(settings)) enforced = "";
         return this.#makeGroup(`/cgroup/${daemon}.d/${run}`);
       },
       loggerGroup: () => (this.groups ? `/cgroup/${daemon}.d/log` : undefined),
       apply,
-      ensure: (allotment) => {
-        if (enforced !== JSON.stringify(allotment)) apply(allotment);
+      ensure: (settings) => {
+        if (enforced !== JSON.stringify(settings)) apply(settings);
       },
     };
   }

@@ -1,7 +1,8 @@
 /** Limits that the kernel enforces for groups of processes. */
-import type { Allotment } from "../../core/allowance.ts";
+
 import type { DaemonKey } from "../../core/daemon-key.ts";
 import type { Means } from "../../core/enforcement.ts";
+import type { CgroupSettings } from "../../core/resource-limits.ts";
 
 /** The cgroups of one daemon. */
 export interface DaemonLimits {
@@ -9,13 +10,13 @@ export interface DaemonLimits {
    * Makes a cgroup for a run, or for what follows it, with these limits at each level; undefined where there are no cgroups.
    * @throws errno errors
    */
-  makeGroup(run: number | "finish", allotment: Allotment): string | undefined;
+  makeGroup(run: number | "finish", settings: CgroupSettings): string | undefined;
   /** Makes the cgroup of the daemon's own logger, or finds it; undefined where there are no cgroups. */
   loggerGroup(): string | undefined;
   /** Enforces other limits for all groups of the daemon, and for its owner's. @throws errno errors */
-  apply(allotment: Allotment): void;
+  apply(settings: CgroupSettings): void;
   /** The same, unless they are enforced already. @throws errno errors */
-  ensure(allotment: Allotment): void;
+  ensure(settings: CgroupSettings): void;
 }
 
 export interface Limits {

@@ -2,7 +2,7 @@ import type { DaemonKey } from "../../core/daemon-key.ts";
 import type { Account } from "../../core/policy-rules.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import type { HeldLog, LogLoss, LogPredecessor, Logs, LogTrace } from "./logs.ts";
-import type { Attendant, ProcessIdentity } from "./processes.ts";
+import type { HelperProcess, ProcessIdentity } from "./processes.ts";
 
 /** Descriptors are never used twice. */
 let descriptors = 100;
@@ -22,7 +22,7 @@ export class FakeLog implements HeldLog {
   slow = false;
   lines: number;
   reason = "";
-  tenant: Attendant | undefined;
+  tenant: HelperProcess | undefined;
   readonly #leader: ProcessIdentity;
   #finish: () => void = () => undefined;
 
@@ -41,7 +41,7 @@ export class FakeLog implements HeldLog {
   trace(): LogTrace {
     return { logger: this.#leader, signature: "signature", dropped: this.lines };
   }
-  attendant(): Attendant | undefined {
+  helperProcess(): HelperProcess | undefined {
     return this.tenant;
   }
   follow(logger: LaunchPlan): void {

@@ -2,7 +2,7 @@
 import type { DaemonKey } from "../../core/daemon-key.ts";
 import type { Account } from "../../core/policy-rules.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
-import type { Attendant, ProcessIdentity } from "./processes.ts";
+import type { HelperProcess, ProcessIdentity } from "./processes.ts";
 
 /** Lines that were not logged. */
 export interface LogLoss {
@@ -36,7 +36,7 @@ export interface HeldLog {
   loss(): LogLoss;
   trace(): LogTrace;
   /** The logger, where it is a tenant's program. */
-  attendant(): Attendant | undefined;
+  helperProcess(): HelperProcess | undefined;
   /** From now on its lines are written by this logger; none is lost. */
   follow(logger: LaunchPlan): void;
   /** Logs a last line that has no end. @param idle whether no run of the daemon lives */

@@ -26,7 +26,7 @@ export interface Sampled {
 }
 
 /** A tenant's program that belongs to a daemon and to none of its runs: its log/run, or its finish. */
-export interface Attendant extends Sampled {
+export interface HelperProcess extends Sampled {
   /** Kills it with all that it started, and reports the reason. */
   end(reason: string): void;
 }

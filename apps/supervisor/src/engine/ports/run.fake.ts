@@ -1,5 +1,5 @@
 import type { LaunchPlan } from "../../launch/plan.ts";
-import type { Attendant } from "./processes.ts";
+import type { HelperProcess } from "./processes.ts";
 import type { LiveRun, RawExit, RunNews, RunTrace, RunUsage } from "./runs.ts";
 
 const USAGE: RunUsage = {
@@ -12,8 +12,8 @@ const USAGE: RunUsage = {
   oomKills: 0,
 };
 
-/** An attendant whose size the test sets. */
-export class FakeAttendant implements Attendant {
+/** An helperProcess whose size the test sets. */
+export class FakeHelperProcess implements HelperProcess {
   bytes: number | undefined = 1 << 20;
   /** Why it was ended. */
   reason: string | undefined;

@@ -1,7 +1,7 @@
 import type { InstanceKey } from "../../core/daemon-key.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import type { Populations } from "./limits.fake.ts";
-import { FakeAttendant, FakeRun, type RunTimes } from "./run.fake.ts";
+import { FakeHelperProcess, FakeRun, type RunTimes } from "./run.fake.ts";
 import type { RawExit, RunContext, RunNews, RunSlot, Runs, RunTrace } from "./runs.ts";
 
 /** A standby launch. */
@@ -28,7 +28,11 @@ export class FakeRuns implements Runs, Populations {
   born: (run: FakeRun) => void = () => undefined;
   /** Exit code of each `finish`; undefined where it is killed. */
   finish: number | undefined = 0;
-  readonly finishes: { readonly daemon: string; readonly plan: LaunchPlan; readonly attendant: FakeAttendant }[] = [];
+  readonly finishes: {
+    readonly daemon: string;
+    readonly plan: LaunchPlan;
+    readonly helperProcess: FakeHelperProcess;
+  }[] = [];
   readonly #times: RunTimes;
   #pid = 1000;
 
@@ -99,7 +103,7 @@ export class FakeRunSlot implements RunSlot {
   readonly #times: RunTimes;
   #standby: FakeStandby | undefined;
   #run: FakeRun | undefined;
-  #attendant: FakeAttendant | undefined;
+  #helperProcess: FakeHelperProcess | undefined;
 
   constructor(runs: FakeRuns, daemon: string, instance: number, times: RunTimes) {
     this.#runs = runs;
@@ -149,8 +153,8 @@ export class FakeRunSlot implements RunSlot {
     });
     return undefined;
   }
-  finishing(): FakeAttendant | undefined {
-    return this.#attendant;
+  finishing(): FakeHelperProcess | undefined {
+    return this.#helperProcess;
   }
   groups(): readonly string[] {
     return [this.#run?.trace.cgroup, this.#standby?.cgroup].filter((group) => group !== undefined);
@@ -178,11 +182,11 @@ export class FakeRunSlot implements RunSlot {
   #finish(finish: NonNullable<RunContext["finish"]>, exit: RawExit, news: RunNews): void {
     try {
       const { plan } = finish({ code: exit?.code, signal: exit?.signal === undefined ? 0 : 9 });
-      const attendant = new FakeAttendant();
-      this.#attendant = attendant;
-      this.#runs.finishes.push({ daemon: this.#daemon, plan, attendant });
+      const helperProcess = new FakeHelperProcess();
+      this.#helperProcess = helperProcess;
+      this.#runs.finishes.push({ daemon: this.#daemon, plan, helperProcess });
       this.#times.news(() => {
-        this.#attendant = undefined;
+        this.#helperProcess = undefined;
         news.gone(this.#runs.finish);
       });
     } catch {

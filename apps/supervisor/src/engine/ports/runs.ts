@@ -4,7 +4,7 @@ import type { Ready } from "../../core/definition.ts";
 import type { Account } from "../../core/policy-rules.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import type { HeldLog } from "./logs.ts";
-import type { Attendant, ProcessIdentity, Sampled } from "./processes.ts";
+import type { HelperProcess, ProcessIdentity, Sampled } from "./processes.ts";
 import type { BindDirectory, HeldSocket } from "./sockets.ts";
 
 /** How the next supervisor finds a live run again. Plain data. */
@@ -122,7 +122,7 @@ export interface RunSlot {
     news: RunNews,
   ): LiveRun | undefined;
   /** The finish of its last run, while that executes. */
-  finishing(): Attendant | undefined;
+  finishing(): HelperProcess | undefined;
   /** cgroups of its run and its standby launch. */
   groups(): readonly string[];
 }

@@ -2,12 +2,12 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import type { Allotment } from "../../core/allowance.ts";
+import type { CgroupSettings } from "../../core/resource-limits.ts";
 import { CgroupLimits } from "./cgroup-limits.ts";
 import type { CgroupRoot } from "./cgroup-root.ts";
 
 const KEY = { owner: { name: "anna", uid: 1000, gid: 1000, home: "/home/anna", shell: "/bin/sh" }, name: "blog" };
-const allotment = (pids: number): Allotment => ({
+const settings = (pids: number): CgroupSettings => ({
   owner: [["pids.max", "100"]],
   daemon: [
     ["pids.max", `${pids}`],
@@ -32,7 +32,7 @@ const text = (file: string): string | undefined =>
   existsSync(join(path, file)) ? readFileSync(join(path, file), "utf8") : undefined;
 
 test("a run gets a cgroup with limits at each level, by the available controllers only", () => {
-  expect(limits().daemon(KEY).makeGroup(3, allotment(7))).toBe(join(path, "anna/blog.d/3"));
+  expect(limits().daemon(KEY).makeGroup(3, settings(7))).toBe(join(path, "anna/blog.d/3"));
   expect(["anna", "anna/blog.d", "anna/blog.d/3"].map((group) => text(`${group}/pids.max`))).toEqual(["100", "7", "7"]);
   expect(text("anna/blog.d/memory.max")).toBeUndefined();
   expect([text("anna/cgroup.subtree_control"), text("anna/blog.d/cgroup.subtree_control")]).toEqual(["+pids", "+pids"]);
@@ -40,41 +40,41 @@ test("a run gets a cgroup with limits at each level, by the available controller
 
 test("a run gets another cgroup where an earlier one of its number still exists", () => {
   const daemon = limits().daemon(KEY);
-  const made = [1, 2, 3].map(() => daemon.makeGroup(1, allotment(1)));
+  const made = [1, 2, 3].map(() => daemon.makeGroup(1, settings(1)));
   expect(made).toEqual(["1", "1.1", "1.2"].map((name) => join(path, "anna/blog.d", name)));
 });
 
 test("limits are written to the cgroups of all runs when they change, and only then", () => {
   const daemon = limits().daemon(KEY);
-  daemon.makeGroup(1, allotment(7));
-  daemon.makeGroup(2, allotment(7));
-  daemon.ensure(allotment(8));
+  daemon.makeGroup(1, settings(7));
+  daemon.makeGroup(2, settings(7));
+  daemon.ensure(settings(8));
   expect([1, 2].map((run) => text(`anna/blog.d/${run}/pids.max`))).toEqual(["8", "8"]);
   writeFileSync(join(path, "anna/blog.d/1/pids.max"), "untouched");
-  daemon.ensure(allotment(8));
+  daemon.ensure(settings(8));
   expect(text("anna/blog.d/1/pids.max")).toBe("untouched");
-  daemon.apply(allotment(8));
+  daemon.apply(settings(8));
   expect(text("anna/blog.d/1/pids.max")).toBe("8");
 });
 
 test("limits are written to earlier cgroups after a run was started with others", () => {
   const daemon = limits().daemon(KEY);
-  daemon.apply(allotment(7));
-  daemon.makeGroup(1, allotment(7));
-  daemon.makeGroup(2, allotment(8));
+  daemon.apply(settings(7));
+  daemon.makeGroup(1, settings(7));
+  daemon.makeGroup(2, settings(8));
   expect(text("anna/blog.d/1/pids.max")).toBe("7");
-  daemon.ensure(allotment(8));
+  daemon.ensure(settings(8));
   expect(text("anna/blog.d/1/pids.max")).toBe("8");
 });
 
 test("a failed change of limits is tried again", () => {
   const daemon = limits().daemon(KEY);
-  daemon.makeGroup(1, allotment(7));
+  daemon.makeGroup(1, settings(7));
   rmSync(join(path, "anna/blog.d/1/pids.max"));
   mkdirSync(join(path, "anna/blog.d/1/pids.max"));
-  expect(() => daemon.ensure(allotment(8))).toThrow("EISDIR");
+  expect(() => daemon.ensure(settings(8))).toThrow("EISDIR");
   rmSync(join(path, "anna/blog.d/1/pids.max"), { recursive: true });
-  daemon.ensure(allotment(8));
+  daemon.ensure(settings(8));
   expect(text("anna/blog.d/1/pids.max")).toBe("8");
 });
 
@@ -82,16 +82,16 @@ test("a logger gets one cgroup for its lifetime, without a run's limits", () => 
   const daemon = limits().daemon(KEY);
   const group = daemon.loggerGroup();
   expect([group, daemon.loggerGroup()]).toEqual([join(path, "anna/blog.d/log"), group]);
-  daemon.apply(allotment(7));
+  daemon.apply(settings(7));
   expect(text("anna/blog.d/log/pids.max")).toBeUndefined();
 });
 
 test("there are no cgroups, and no errors, without a subtree", () => {
   const without = limits({ path: undefined, controllers: new Set(), why: "no cgroup2 file system is mounted" });
   const daemon = without.daemon(KEY);
-  expect([daemon.makeGroup(1, allotment(1)), daemon.loggerGroup()]).toEqual([undefined, undefined]);
-  daemon.apply(allotment(2));
-  daemon.ensure(allotment(3));
+  expect([daemon.makeGroup(1, settings(1)), daemon.loggerGroup()]).toEqual([undefined, undefined]);
+  daemon.apply(settings(2));
+  daemon.ensure(settings(3));
   without.removeStrays(new Set());
   expect(without.means.why).toBe("no cgroup2 file system is mounted");
 });

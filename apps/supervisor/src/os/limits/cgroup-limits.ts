@@ -1,7 +1,8 @@
 /** The port limits: the cgroups of runs, and the limits that each level of the tree was set to. */
-import type { Allotment } from "../../core/allowance.ts";
+
 import type { DaemonKey } from "../../core/daemon-key.ts";
 import type { Means } from "../../core/enforcement.ts";
+import type { CgroupSettings } from "../../core/resource-limits.ts";
 import type { DaemonLimits, Limits } from "../../engine/ports/limits.ts";
 import { isPopulated, killGroup, limitGroups, listGroups, loggerGroup, makeGroup, removeGroup } from "./cgroup.ts";
 import type { CgroupRoot } from "./cgroup-root.ts";
@@ -19,11 +20,11 @@ class DaemonGroups implements DaemonLimits {
     this.#daemon = name;
   }
 
-  makeGroup(run: number | "finish", allotment: Allotment): string | undefined {
+  makeGroup(run: number | "finish", settings: CgroupSettings): string | undefined {
     if (this.#root.path === undefined) return undefined;
     // The cgroups of earlier runs keep their limits.
-    if (this.#enforced !== JSON.stringify(allotment)) this.#enforced = undefined;
-    return makeGroup(this.#root, { owner: this.#owner, daemon: this.#daemon, run }, allotment);
+    if (this.#enforced !== JSON.stringify(settings)) this.#enforced = undefined;
+    return makeGroup(this.#root, { owner: this.#owner, daemon: this.#daemon, run }, settings);
   }
 
   loggerGroup(): string | undefined {
@@ -31,14 +32,14 @@ class DaemonGroups implements DaemonLimits {
     return path === undefined ? undefined : loggerGroup(path, this.#owner, this.#daemon);
   }
 
-  ensure(allotment: Allotment): void {
-    if (this.#enforced !== JSON.stringify(allotment)) this.apply(allotment);
+  ensure(settings: CgroupSettings): void {
+    if (this.#enforced !== JSON.stringify(settings)) this.apply(settings);
   }
 
-  apply(allotment: Allotment): void {
+  apply(settings: CgroupSettings): void {
     this.#enforced = undefined;
-    if (this.#root.path !== undefined) limitGroups(this.#root, { owner: this.#owner, daemon: this.#daemon }, allotment);
-    this.#enforced = JSON.stringify(allotment);
+    if (this.#root.path !== undefined) limitGroups(this.#root, { owner: this.#owner, daemon: this.#daemon }, settings);
+    this.#enforced = JSON.stringify(settings);
   }
 }
 

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { allot, BOUNDLESS } from "../../core/allowance.ts";
+import { cgroupSettings, UNLIMITED } from "../../core/resource-limits.ts";
 import { hasOomKill, isPopulated, limitGroups } from "./cgroup.ts";
 import { whySwapping } from "./cgroup-root.ts";
 
@@ -36,9 +36,9 @@ test("a kernel without swap accounting is reported with the path of the missing 
 
 test("changed limits of a daemon's runs do not apply to its logger", () => {
   for (const name of ["1", "2", "log"]) mkdirSync(join(group, "owner/daemon.d", name), { recursive: true });
-  const allotment = allot(BOUNDLESS, { ...BOUNDLESS, processes: 1 }, { runs: 2, size: 2, spares: 4 });
+  const settings = cgroupSettings(UNLIMITED, { ...UNLIMITED, processes: 1 }, { runs: 2, size: 2, spares: 4 });
   const root = { path: group, controllers: new Set(["pids"]), why: "" };
-  limitGroups(root, { owner: "owner", daemon: "daemon" }, allotment);
+  limitGroups(root, { owner: "owner", daemon: "daemon" }, settings);
   const pids = (name: string): string => readFileSync(join(group, "owner/daemon.d", name, "pids.max"), "utf8");
   expect([pids("."), pids("1"), pids("2")]).toEqual(["5", "1", "1"]);
   expect(existsSync(join(group, "owner/daemon.d/log/pids.max"))).toBe(false);

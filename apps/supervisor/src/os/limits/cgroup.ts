@@ -1,7 +1,7 @@
 /** cgroups of runs: one per run, so that its limits, its processes and its end are those of the whole run. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import type { Allotment, GroupFile } from "../../core/allowance.ts";
+import type { CgroupSettings, GroupFile } from "../../core/resource-limits.ts";
 import { codeOf } from "../kernel/error-code.ts";
 import { type CgroupRoot, enableBelow } from "./cgroup-root.ts";
 
@@ -28,18 +28,18 @@ const daemonGroup = (root: string, owner: string, daemon: string): string => `${
 export const makeGroup = (
   { path: root = "", controllers }: CgroupRoot,
   { owner, daemon, run }: { readonly owner: string; readonly daemon: string; readonly run: number | "finish" },
-  allotment: Allotment,
+  settings: CgroupSettings,
 ): string => {
   const parent = daemonGroup(root, owner, daemon);
   mkdirSync(parent, { recursive: true, mode: 0o755 });
   for (const directory of [`${root}/${owner}`, parent]) enableBelow(directory, [...controllers]);
-  writeLimits(`${root}/${owner}`, allotment.owner, controllers);
-  writeLimits(parent, allotment.daemon, controllers);
+  writeLimits(`${root}/${owner}`, settings.owner, controllers);
+  writeLimits(parent, settings.daemon, controllers);
   for (let suffix = 0; ; suffix += 1) {
     const path = `${parent}/${suffix === 0 ? run : `${run}.${suffix}`}`;
     if (!existsSync(path)) {
       mkdirSync(path, { mode: 0o755 });
-      writeLimits(path, allotment.run, controllers);
+      writeLimits(path, settings.run, controllers);
       return path;
     }
   }
@@ -64,17 +64,16 @@ export const loggerGroup = (root: string, owner: string, daemon: string): string
 export const limitGroups = (
   { path: root = "", controllers }: CgroupRoot,
   { owner, daemon }: { readonly owner: string; readonly daemon: string },
-  allotment: Allotment,
+  settings: CgroupSettings,
 ): void => {
   const parent = daemonGroup(root, owner, daemon);
   if (controllers.size === 0 || !existsSync(parent)) return;
   for (const directory of [`${root}/${owner}`, parent]) enableBelow(directory, [...controllers]);
-  writeLimits(`${root}/${owner}`, allotment.owner, controllers);
-  writeLimits(parent, allotment.daemon, controllers);
+  writeLimits(`${root}/${owner}`, settings.owner, controllers);
+  writeLimits(parent, settings.daemon, controllers);
   for (const entry of readdirSync(parent, { withFileTypes: true })) {
     // The logger has no run's limits.
-    if (entry.isDirectory() && entry.name !== LOGGER)
-      writeLimits(`${parent}/${entry.name}`, allotment.run, controllers);
+    if (entry.isDirectory() && entry.name !== LOGGER) writeLimits(`${parent}/${entry.name}`, settings.run, controllers);
   }
 };
 

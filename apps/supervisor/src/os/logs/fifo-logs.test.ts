@@ -196,7 +196,7 @@ test("a tenant's logger has no signature, and is killed with all its processes w
   const session = (): number => readProcesses().filter((row) => row.session === first).length;
   await eventually(() => expect(session()).toBe(2));
   expect(log.trace().signature).toBeUndefined();
-  log.attendant()?.end("out of memory");
+  log.helperProcess()?.end("out of memory");
   await eventually(() => expect([session(), loggerPid(log) !== first]).toEqual([0, true]));
   expect(reports).toContain(`${username}/blog: its log/run is killed: out of memory`);
 });
@@ -206,8 +206,8 @@ const eventuallyPid = async (log: HeldLog): Promise<number> => {
   return loggerPid(log);
 };
 
-test("our own logger is no attendant of the daemon", () => {
-  expect(open().attendant()).toBeUndefined();
+test("our own logger is no helperProcess of the daemon", () => {
+  expect(open().helperProcess()).toBeUndefined();
 });
 
 test("a logger that ignores TERM and does not read is killed after a time, and close resolves", async () => {

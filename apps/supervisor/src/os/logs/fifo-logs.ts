@@ -7,7 +7,7 @@ import type { KnownAccounts } from "../accounts/known-accounts.ts";
 import { makeOwnDirectory } from "../files/conf-dir.ts";
 import { messageOf } from "../kernel/error-code.ts";
 import type { Poller } from "../kernel/poller.ts";
-import { attendantOf } from "../processes/attendant.ts";
+import { helperProcessOf } from "../processes/helper-process.ts";
 import { fifoPath } from "./fifo.ts";
 import { Log } from "./log.ts";
 import type { LogPlan } from "./log-plan.ts";
@@ -62,7 +62,7 @@ export class FifoLogs implements Logs {
       descriptor: log.fd,
       loss: () => log.loss,
       trace: () => log.trace,
-      attendant: () => log.tenants && attendantOf("log/run", log.tenants, report),
+      helperProcess: () => log.tenants && helperProcessOf("log/run", log.tenants, report),
       follow: (next) => {
         requireCompressor(next);
         log.follow(next);

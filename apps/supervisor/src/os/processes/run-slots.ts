@@ -2,7 +2,7 @@
 import { hash } from "node:crypto";
 import { join } from "node:path";
 import type { InstanceKey } from "../../core/daemon-key.ts";
-import type { Attendant, ClientProbe } from "../../engine/ports/processes.ts";
+import type { ClientProbe, HelperProcess } from "../../engine/ports/processes.ts";
 import type { LiveRun, RawExit, RunContext, RunNews, RunSlot, Runs, RunTrace } from "../../engine/ports/runs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import { recordName } from "../files/record-name.ts";
@@ -15,8 +15,8 @@ import type { SocketSnapshots } from "../kernel/socket-snapshot.ts";
 import { hasClient, servesClient } from "../sockets/client-probe.ts";
 import { awaitNotification } from "../sockets/notification.ts";
 import { adopt, clear } from "./adopt.ts";
-import { attendantOf } from "./attendant.ts";
 import { runFinish } from "./finish.ts";
+import { helperProcessOf } from "./helper-process.ts";
 import { LaunchChain, launch, type Stdio } from "./launch-chain.ts";
 import type { BudgetedProbe, Run } from "./process-tree.ts";
 import { signalNumber } from "./signals.ts";
@@ -121,9 +121,9 @@ class Slot implements RunSlot {
     return undefined;
   }
 
-  finishing(): Attendant | undefined {
+  finishing(): HelperProcess | undefined {
     const report = (problem: string): void => this.#options.report(this.#daemon, problem);
-    return this.#finish && attendantOf("finish", this.#finish, report);
+    return this.#finish && helperProcessOf("finish", this.#finish, report);
   }
 
   groups(): readonly string[] {

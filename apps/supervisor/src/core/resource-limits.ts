@@ -1,9 +1,9 @@
 /** Limits of a daemon, or of all daemons of an owner together, and the cgroup files that enforce them. */
-import type { Amount, Limit, Limits } from "./resource-limit.ts";
+import type { Amount, Limit, Limits } from "./rlimits.ts";
 import { cores, count, MIB, type Quantity, size } from "./units.ts";
 
 /** Undefined is no limit. */
-export interface Allowance {
+export interface ResourceLimits {
   /** Bytes; the run that exceeds it is killed. */
   readonly memory: number | undefined;
   /** Bytes; above it the kernel reclaims memory, which slows processes down. */
@@ -20,7 +20,7 @@ export interface Allowance {
 const MEMORY = size({ least: MIB });
 
 /** How a limit is written, in a conf file and in [limits]. */
-export const ALLOWANCE_QUANTITIES: { readonly [F in AllowanceField]: Quantity } = {
+export const LIMIT_QUANTITIES: { readonly [F in LimitField]: Quantity } = {
   memory: MEMORY,
   memoryHigh: MEMORY,
   processes: count({ least: 1, most: 4_194_304 }),
@@ -29,7 +29,7 @@ export const ALLOWANCE_QUANTITIES: { readonly [F in AllowanceField]: Quantity } 
 };
 
 /** Without any limit. */
-export const BOUNDLESS: Allowance = {
+export const UNLIMITED: ResourceLimits = {
   memory: undefined,
   memoryHigh: undefined,
   processes: undefined,
@@ -37,10 +37,10 @@ export const BOUNDLESS: Allowance = {
   ioWeight: undefined,
 };
 
-export type AllowanceField = keyof Allowance;
+export type LimitField = keyof ResourceLimits;
 
 /** Keys of a conf file, by field. */
-export const ALLOWANCE_KEYS: { readonly [F in AllowanceField]: string } = {
+export const LIMIT_KEYS: { readonly [F in LimitField]: string } = {
   memory: "memory",
   memoryHigh: "memory-high",
   processes: "processes",
@@ -48,10 +48,10 @@ export const ALLOWANCE_KEYS: { readonly [F in AllowanceField]: string } = {
   ioWeight: "io-weight",
 };
 
-export const ALLOWANCE_FIELDS = Object.keys(ALLOWANCE_KEYS) as readonly AllowanceField[];
+export const LIMIT_FIELDS = Object.keys(LIMIT_KEYS) as readonly LimitField[];
 
 /** Controller of cgroup v2 that enforces a limit. */
-export const CONTROLLER: { readonly [F in AllowanceField]: string } = {
+export const CONTROLLER: { readonly [F in LimitField]: string } = {
   memory: "memory",
   memoryHigh: "memory",
   processes: "pids",
@@ -63,7 +63,7 @@ export const CONTROLLER: { readonly [F in AllowanceField]: string } = {
 export const CONTROLLERS: readonly string[] = [...new Set(Object.values(CONTROLLER))];
 
 /** The limits among the keys of a definition. */
-export const allowanceOf = ({ memory, memoryHigh, processes, cpu, ioWeight }: Allowance): Allowance => ({
+export const resourceLimitsOf = ({ memory, memoryHigh, processes, cpu, ioWeight }: ResourceLimits): ResourceLimits => ({
   memory,
   memoryHigh,
   processes,
@@ -72,8 +72,8 @@ export const allowanceOf = ({ memory, memoryHigh, processes, cpu, ioWeight }: Al
 });
 
 /** Whether there is no limit. */
-export const isBoundless = (allowance: Allowance): boolean =>
-  ALLOWANCE_FIELDS.every((field) => allowance[field] === undefined);
+export const isUnlimited = (limits: ResourceLimits): boolean =>
+  LIMIT_FIELDS.every((field) => limits[field] === undefined);
 
 /** A file of a cgroup and the text to write to it. */
 export type GroupFile = readonly [file: string, text: string];
@@ -84,7 +84,7 @@ const PERIOD = 100_000;
 const LEAST_QUOTA = 1_000;
 
 /** Files of a cgroup, for every limit: one without a limit may have had one before. */
-const groupFiles = ({ memory, memoryHigh, processes, cpu, ioWeight }: Allowance): readonly GroupFile[] => [
+const groupFiles = ({ memory, memoryHigh, processes, cpu, ioWeight }: ResourceLimits): readonly GroupFile[] => [
   // Swapped memory would escape the limit and slow all tenants down.
   ["memory.swap.max", memory === undefined ? "max" : "0"],
   ["memory.high", `${memoryHigh ?? "max"}`],
@@ -95,17 +95,17 @@ const groupFiles = ({ memory, memoryHigh, processes, cpu, ioWeight }: Allowance)
 ];
 
 /** Files of the three levels of the tree, `<owner>/<daemon>.d/<run>`. */
-export interface Allotment {
+export interface CgroupSettings {
   readonly owner: readonly GroupFile[];
   readonly daemon: readonly GroupFile[];
   readonly run: readonly GroupFile[];
 }
 
 /** Processes that a log/run may have, besides those of its daemon. */
-export const ATTENDANTS = 4;
+export const LOG_RUN_PROCESSES = 4;
 
 /** How many process trees a daemon has at a time. */
-export interface Crowd {
+export interface ProcessCounts {
   /** Runs that are alive or about to start. */
   readonly runs: number;
   /** Runs that `instances=` asks for. */
@@ -118,14 +118,17 @@ const times = (amount: number | undefined, factor: number): number | undefined =
   amount === undefined ? undefined : Math.ceil(amount * factor);
 
 /** Limits during a rolling restart: the candidate has as much room as each instance. */
-export const widened = (allowance: Allowance, { runs, size }: Pick<Crowd, "runs" | "size">): Allowance => {
+export const widened = (
+  limits: ResourceLimits,
+  { runs, size }: Pick<ProcessCounts, "runs" | "size">,
+): ResourceLimits => {
   const factor = Math.max(1, runs / Math.max(1, size));
   return {
-    ...allowance,
-    memory: times(allowance.memory, factor),
-    memoryHigh: times(allowance.memoryHigh, factor),
-    processes: times(allowance.processes, factor),
-    ...(allowance.cpu !== undefined && { cpu: allowance.cpu * factor }),
+    ...limits,
+    memory: times(limits.memory, factor),
+    memoryHigh: times(limits.memoryHigh, factor),
+    processes: times(limits.processes, factor),
+    ...(limits.cpu !== undefined && { cpu: limits.cpu * factor }),
   };
 };
 
@@ -134,14 +137,14 @@ export const widened = (allowance: Allowance, { runs, size }: Pick<Crowd, "runs"
  * @param budget of the owner
  * @param own of the conf file
  */
-export const allot = (budget: Allowance, own: Allowance, crowd: Crowd): Allotment => {
-  const wide = widened(own, crowd);
-  const processes = wide.processes === undefined ? undefined : wide.processes + crowd.spares;
+export const cgroupSettings = (budget: ResourceLimits, own: ResourceLimits, counts: ProcessCounts): CgroupSettings => {
+  const wide = widened(own, counts);
+  const processes = wide.processes === undefined ? undefined : wide.processes + counts.spares;
   return {
     owner: groupFiles(budget),
     daemon: groupFiles({ ...wide, processes }),
     // Out of memory, the whole run is killed: half a daemon serves nobody.
-    run: [["memory.oom.group", "1"], ...groupFiles({ ...BOUNDLESS, processes: own.processes })],
+    run: [["memory.oom.group", "1"], ...groupFiles({ ...UNLIMITED, processes: own.processes })],
   };
 };
 
@@ -155,9 +158,9 @@ const DATA_FACTOR = 2;
  * never exceed the budget.
  * @param overhead processes of the account that the supervisor itself has for the daemon
  */
-export const withRlimits = <T extends Allowance & Limits>(
+export const withRlimits = <T extends ResourceLimits & Limits>(
   definition: T,
-  budget: Allowance,
+  budget: ResourceLimits,
   controllers: ReadonlySet<string>,
   overhead: number,
 ): T => {
@@ -189,5 +192,4 @@ export const least = (a: number | undefined, b: number | undefined): number | un
   a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);
 
 /** A limit as a conf file writes it: `64 MiB`. */
-export const writeAllowance = (field: AllowanceField, amount: number): string =>
-  ALLOWANCE_QUANTITIES[field].write(amount);
+export const writeLimit = (field: LimitField, amount: number): string => LIMIT_QUANTITIES[field].write(amount);

@@ -1,13 +1,13 @@
 import { expect, test } from "vitest";
-import { allot, BOUNDLESS, type GroupFile, widened, withRlimits } from "./allowance.ts";
 import { DEFAULTS } from "./definition.ts";
+import { cgroupSettings, type GroupFile, UNLIMITED, widened, withRlimits } from "./resource-limits.ts";
 
 const M = 1024 ** 2;
 const own = { memory: 64 * M, memoryHigh: 48 * M, processes: 10, cpu: 0.5, ioWeight: 50 };
 const plain = (files: readonly GroupFile[]) => files.map(([file, text]) => `${file} ${text}`);
 
 test("each level of the cgroup tree gets a value for every limit, `max` where it has none", () => {
-  const { owner, daemon, run } = allot({ ...BOUNDLESS, memory: 1024 * M, cpu: 2 }, own, {
+  const { owner, daemon, run } = cgroupSettings({ ...UNLIMITED, memory: 1024 * M, cpu: 2 }, own, {
     runs: 1,
     size: 1,
     spares: 0,
@@ -40,7 +40,7 @@ test("each level of the cgroup tree gets a value for every limit, `max` where it
 });
 
 test("standby launches are not counted against the processes of a daemon", () => {
-  const { daemon, run } = allot(BOUNDLESS, own, { runs: 2, size: 2, spares: 2 });
+  const { daemon, run } = cgroupSettings(UNLIMITED, own, { runs: 2, size: 2, spares: 2 });
   expect(plain(daemon)).toContain("pids.max 12");
   expect(plain(run)).toContain("pids.max 10");
 });
@@ -54,11 +54,11 @@ test("during a rolling restart the limits of a daemon grow by those of one insta
     ioWeight: 50,
   });
   expect(widened(own, { runs: 1, size: 4 })).toEqual(own);
-  expect(widened(BOUNDLESS, { runs: 2, size: 1 })).toEqual(BOUNDLESS);
+  expect(widened(UNLIMITED, { runs: 2, size: 1 })).toEqual(UNLIMITED);
 });
 
 test("a CPU limit below the least quota of the kernel becomes that quota", () => {
-  expect(plain(allot(BOUNDLESS, { ...own, cpu: 0.001 }, { runs: 1, size: 1, spares: 0 }).daemon)).toContain(
+  expect(plain(cgroupSettings(UNLIMITED, { ...own, cpu: 0.001 }, { runs: 1, size: 1, spares: 0 }).daemon)).toContain(
     "cpu.max 1000 100000",
   );
 });
@@ -68,21 +68,21 @@ const both = (amount: number) => ({ soft: amount, hard: amount });
 
 test("rlimits replace missing controllers, by the lesser of the daemon's limit and its owner's budget", () => {
   const none = new Set<string>();
-  expect(withRlimits(definition, BOUNDLESS, none, 2)).toMatchObject({ limitData: both(128 * M), limitNproc: both(12) });
-  const budget = { ...BOUNDLESS, memory: 16 * M, processes: 3 };
+  expect(withRlimits(definition, UNLIMITED, none, 2)).toMatchObject({ limitData: both(128 * M), limitNproc: both(12) });
+  const budget = { ...UNLIMITED, memory: 16 * M, processes: 3 };
   expect(withRlimits(definition, budget, none, 0)).toMatchObject({ limitData: both(32 * M), limitNproc: both(3) });
   expect(withRlimits({ ...DEFAULTS, start: "x" }, budget, none, 0)).toMatchObject({ limitNproc: both(3) });
 });
 
 test("rlimits are unchanged where a cgroup enforces the limit and where the conf file sets them", () => {
-  expect(withRlimits(definition, BOUNDLESS, new Set(["memory", "pids"]), 2)).toEqual(definition);
+  expect(withRlimits(definition, UNLIMITED, new Set(["memory", "pids"]), 2)).toEqual(definition);
   const strict = { ...definition, limitData: both(M), limitNproc: both(99) };
-  expect(withRlimits(strict, BOUNDLESS, new Set(), 2)).toEqual(strict);
-  expect(withRlimits({ ...DEFAULTS, start: "x" }, BOUNDLESS, new Set(), 2)).toEqual({ ...DEFAULTS, start: "x" });
+  expect(withRlimits(strict, UNLIMITED, new Set(), 2)).toEqual(strict);
+  expect(withRlimits({ ...DEFAULTS, start: "x" }, UNLIMITED, new Set(), 2)).toEqual({ ...DEFAULTS, start: "x" });
 });
 
 test("rlimits of a conf file may be below its owner's budget, and never above", () => {
-  const budget = { ...BOUNDLESS, memory: 16 * M, processes: 12 };
+  const budget = { ...UNLIMITED, memory: 16 * M, processes: 12 };
   const lavish = { ...definition, limitData: both(999 * M), limitNproc: { soft: 20, hard: "unlimited" as const } };
   expect(withRlimits(lavish, budget, new Set(), 2)).toMatchObject({ limitData: both(32 * M), limitNproc: both(14) });
   const modest = { ...definition, limitData: both(M), limitNproc: { soft: 3, hard: 99 } };
