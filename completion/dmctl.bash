@@ -22,11 +22,11 @@ scale daemon --json
 log daemon --lines --all --since --grep --follow --raw --utc --tai64n
 tail daemon --lines --all --since --grep --raw --utc --tai64n
 edit daemon
-kill signal
-hup daemon
-alarm daemon
-interrupt daemon
-term daemon
+kill signal --json
+hup daemon --json
+alarm daemon --json
+interrupt daemon --json
+term daemon --json
 pid daemon --json
 logfile daemon --json
 configfile daemon --json

@@ -21,11 +21,11 @@ set -g __dmctl_table \
     'log|daemon|--lines --all --since --grep --follow --raw --utc --tai64n|show the log of a daemon, through a pager on a terminal' \
     'tail|daemon|--lines --all --since --grep --raw --utc --tai64n|show the last 10 lines of a log, and new lines until Ctrl-C' \
     'edit|daemon||edit the conf file of a daemon, or make one' \
-    'kill|signal||send a signal to the main process of a daemon, KILL by default' \
-    'hup|daemon||send HUP to the main process of a daemon' \
-    'alarm|daemon||send ALRM to the main process of a daemon' \
-    'interrupt|daemon||send INT to the main process of a daemon' \
-    'term|daemon||send TERM to the main process of a daemon' \
+    'kill|signal|--json|send a signal to the main process of a daemon, KILL by default' \
+    'hup|daemon|--json|send HUP to the main process of a daemon' \
+    'alarm|daemon|--json|send ALRM to the main process of a daemon' \
+    'interrupt|daemon|--json|send INT to the main process of a daemon' \
+    'term|daemon|--json|send TERM to the main process of a daemon' \
     'pid|daemon|--json|print the process id of a daemon' \
     'logfile|daemon|--json|print the path of the log of a daemon' \
     'configfile|daemon|--json|print the path of the conf file of a daemon' \

@@ -1,4 +1,5 @@
-/** The sections of dmctl(1) that repeat dmctl's tables of commands, options and failures. */
+/** The sections of dmctl(1) that repeat the tables of commands, options, states and failures. */
+import { STATE_MEANINGS } from "@dmhost/contract";
 import type { Command } from "../apps/dmctl/src/commands/command.ts";
 import { spelling, usage } from "../apps/dmctl/src/commands/help.ts";
 import { OPTION_NAMES, type OptionName, optionShape } from "../apps/dmctl/src/commands/options.ts";
@@ -49,6 +50,11 @@ const errorEntries = (): string =>
     .map(([code, { exit, means }]) => entry(bold(code), `${sentence(means)} Exit status ${exit}.`))
     .join("\n\n");
 
+const stateEntries = (): string =>
+  Object.entries(STATE_MEANINGS)
+    .map(([state, meaning]) => entry(bold(state), meaning.replace(/`([^`]+)`/g, "*$1*")))
+    .join("\n\n");
+
 const PAGE = "man/dmctl.1.md";
 
 /** What `npm run generate` writes. */
@@ -56,6 +62,7 @@ export const artefacts = (): readonly Artefact[] => [
   region(PAGE, "synopsis", "**dmctl** *COMMAND* [*ID*] [*OPTION*]...\n\n**dmctl** *ID* *COMMAND* [*OPTION*]..."),
   region(PAGE, "commands", COMMANDS.map(commandEntry).join("\n\n")),
   region(PAGE, "options", OPTION_NAMES.map(optionEntry).join("\n\n")),
+  region(PAGE, "states", stateEntries()),
   region(
     PAGE,
     "exit-codes",

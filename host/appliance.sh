@@ -107,7 +107,7 @@ await_site() {
       sleep 0.1
     done
   else
-    not_up "$(site_url) does not answer with 200 after 60 s; its last answer: $site_answer"
+    not_up "$(site_url) does not answer with 200 after 60s; its last answer: $site_answer"
   fi
 }
 
@@ -117,7 +117,7 @@ await_supervisor() {
   await_tries=0
   until await_answer=$(own_dmctl health 2>&1); do
     await_tries=$((await_tries + 1))
-    [ "$await_tries" -le 150 ] || not_up "the supervisor does not answer after 30 s: $await_answer"
+    [ "$await_tries" -le 150 ] || not_up "the supervisor does not answer after 30s: $await_answer"
     sleep 0.2
   done
   step "it answers"

@@ -40,7 +40,7 @@ start_tree() {
   await_services
 }
 
-# Ends the command if a service has not been taken up after 10 s.
+# Ends the command if a service is not supervised after 10s.
 await_services() {
   for start_service in $services; do
     start_tries=0
@@ -89,7 +89,7 @@ stop_tree() {
   while stop_left=$(echo "$stop_processes" | still_running) && [ -n "$stop_left" ]; do
     stop_tries=$((stop_tries + 1))
     [ "$stop_tries" -le 150 ] ||
-      fail "still running after 15 s: pids $(echo "$stop_left" | tr '\n' ' ')" "look at them with  ps -fp PID  and end them with  kill -9 PID"
+      fail "still running after 15s: pids $(echo "$stop_left" | tr '\n' ' ')" "look at them with  ps -fp PID  and end them with  kill -9 PID"
     sleep 0.1
   done
   rm -f "$tree/.svscan-pid"

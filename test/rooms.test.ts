@@ -11,10 +11,13 @@ const ROOT = join(import.meta.dirname, "..");
 const TSC = join(ROOT, "node_modules/.bin/tsc");
 
 /** Folders with a project each. */
-const ROOMS = globSync(["apps/supervisor/src/**/tsconfig.json", "apps/dmctl/tsconfig.json", "packages/*/tsconfig.json"], {
-  cwd: ROOT,
-  exclude: (path) => path.includes("node_modules"),
-}).map(dirname);
+const ROOMS = globSync(
+  ["apps/supervisor/src/**/tsconfig.json", "apps/dmctl/tsconfig.json", "packages/*/tsconfig.json"],
+  {
+    cwd: ROOT,
+    exclude: (path) => path.includes("node_modules"),
+  },
+).map(dirname);
 
 const tsc = (...args: string[]): string =>
   execFileSync(process.execPath, [TSC, ...args], { cwd: ROOT, encoding: "utf8", maxBuffer: 64 << 20 });

@@ -1,6 +1,10 @@
 /** Every key, policy value and option that takes a number with a unit takes the same spellings of it. */
 import { describe, expect, it } from "vitest";
+import { readInvocation } from "../apps/dmctl/src/commands/invocation.ts";
+import { COMMANDS } from "../apps/dmctl/src/commands/table.ts";
+import { readView } from "../apps/dmctl/src/log/log-view.ts";
 import { readMoment } from "../apps/dmctl/src/moment.ts";
+import { readFlags } from "../apps/supervisor/src/app/flags.ts";
 import { parseDaemonFile } from "../apps/supervisor/src/conf/daemon-file.ts";
 import { DAEMON_KEYS } from "../apps/supervisor/src/conf/daemon-keys.ts";
 import { effectiveSettings } from "../apps/supervisor/src/conf/effective-settings.ts";
@@ -73,6 +77,15 @@ const confKey = (key: string, kind: Kind): Place => ({
   },
 });
 
+/** The value that a command line is read as; undefined where it is refused. */
+const unlessRefused = (read: () => string): string | undefined => {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+};
+
 const PLACES: readonly Place[] = [
   ...DAEMON_KEYS.flatMap(({ key, kind }) => (kind === undefined ? [] : [confKey(key, kind)])),
   ...BUDGET_KEYS.map((key) => ({
@@ -90,6 +103,25 @@ const PLACES: readonly Place[] = [
       const moment = readMoment(text, 0);
       return moment === undefined ? undefined : writeDuration(-moment);
     },
+  },
+  {
+    name: "dmctl log --lines",
+    kind: "count",
+    read: (text) =>
+      unlessRefused(
+        () => `${readView({ given: new Set(["lines"]), values: { lines: text } }, false, undefined, 0).lines}`,
+      ),
+  },
+  {
+    name: "dmctl scale",
+    kind: "count",
+    read: (text) => unlessRefused(() => `${readInvocation(COMMANDS, ["scale", "web", text]).size}`),
+  },
+  {
+    name: "--reload-interval of the supervisor",
+    kind: "duration",
+    read: (text) =>
+      unlessRefused(() => writeDuration(readFlags([`--reload-interval=${text}`], () => false).reloadInterval)),
   },
 ];
 

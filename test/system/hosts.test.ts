@@ -174,7 +174,7 @@ test("a docroot that does not belong to the owner is refused with the reason", a
 });
 
 test("visitors of a stopped daemon get a small page with Retry-After, and a restart causes no reload", async () => {
-  const before = [web.pid, web.reloads()];
+  const before = [web.pid, await web.reloads()];
   const id = `${alice.name}/blog`;
   for (let round = 0; round < 3; round += 1) expect((await supervisor.act("restart", id)).ok).toBe(true);
   expect((await web.visit("blog.example.org")).status).toBe(200);
@@ -188,7 +188,7 @@ test("visitors of a stopped daemon get a small page with Retry-After, and a rest
   expect((await web.visit("blog.example.org", "/hello.txt")).status).toBe(200);
   expect((await supervisor.up(id)).state).toMatch(/running|starting/);
   expect((await web.visit("blog.example.org")).status).toBe(200);
-  expect([web.pid, web.reloads()]).toEqual(before);
+  expect([web.pid, await web.reloads()]).toEqual(before);
 });
 
 test.each([
@@ -452,13 +452,13 @@ test("the first claim holds a host, also across a restart of the supervisor", as
   expect(await refused("shared", "shared.greenfelt.net")).toBe(
     "host shared.greenfelt.net is held by a daemon of another owner, which had it first",
   );
-  const before = web.reloads();
+  const before = await web.reloads();
   await supervisor.end("SIGKILL");
   await supervisor.start();
   await refused("shared", "shared.greenfelt.net");
   await published("shared", "shared.greenfelt.net", bob);
   expect((await web.visit("shared.greenfelt.net")).body).toBe(`${bob.name}\n`);
-  expect(web.reloads()).toBe(before);
+  expect(await web.reloads()).toBe(before);
   await remove("shared", bob);
   await published("shared", "shared.greenfelt.net");
   await until("alice's page", async () => (await web.visit("shared.greenfelt.net")).body === `${alice.name}\n`);
@@ -466,7 +466,7 @@ test("the first claim holds a host, also across a restart of the supervisor", as
 });
 
 test("a conf file with an error leaves its site published, also across a restart of the supervisor", async () => {
-  const before = web.reloads();
+  const before = await web.reloads();
   alice.writeConf("blog", ...BLOG, "max-body = lots");
   await supervisor.rescan();
   await supervisor.end("SIGKILL");
@@ -476,7 +476,7 @@ test("a conf file with an error leaves its site published, also across a restart
   alice.writeConf("blog", ...BLOG);
   await supervisor.rescan();
   await published("blog", "blog.example.org");
-  expect(web.reloads()).toBe(before);
+  expect(await web.reloads()).toBe(before);
 });
 
 test("vhosts that Nginx refuses never replace the vhosts in force", async () => {

@@ -29,7 +29,7 @@ test("an env-file on a file system that does not answer fails the launch after t
   const { code, stdout } = await stage(words, env);
   expect([code, stdout.split("\n")]).toEqual([
     LAUNCH_FAILED,
-    [expect.stringMatching(/: took longer than 10 s$/), `reading env-file ${directory}/env`, ""],
+    [expect.stringMatching(/: took longer than 10s$/), `reading env-file ${directory}/env`, ""],
   ]);
 });
 

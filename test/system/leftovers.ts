@@ -1,5 +1,5 @@
-/** Accounts, groups, cgroups and directories of aborted test runs: their names contain the pid of a process that is gone. */
-import { existsSync, readdirSync, rmSync } from "node:fs";
+/** Mounts, accounts, groups, cgroups and directories of aborted test runs: their names contain the pid of a process that is gone. */
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { makerOf, removeAccount, removeGroup } from "./account.ts";
 import { removeCgroups } from "./cgroup.ts";
@@ -14,6 +14,15 @@ const isLeft = (name: string): boolean => {
 const entries = async (database: "passwd" | "group"): Promise<string[][]> =>
   (await succeed("getent", database)).split("\n").map((line) => line.split(":"));
 
+/** Mounts below a directory, the deepest first. */
+const mountsBelow = (directory: string): string[] =>
+  readFileSync("/proc/self/mounts", "utf8")
+    .split("\n")
+    .map((line) => line.split(" ")[1] ?? "")
+    .filter((path) => path.startsWith(`${directory}/`))
+    .sort()
+    .reverse();
+
 /** Removes them and kills their processes. `stages` is the directory of the stages. */
 export const removeLeftovers = async (stages: string): Promise<void> => {
   const directories = readdirSync(stages).filter(isLeft);
@@ -22,6 +31,9 @@ export const removeLeftovers = async (stages: string): Promise<void> => {
       // A supervisor or web server of the aborted run would go on starting processes.
       if (argumentsOf(pid).some((argument) => argument.includes(`${join(stages, directory)}/`))) kill(pid);
     }
+  }
+  for (const directory of directories) {
+    for (const path of mountsBelow(join(stages, directory))) await succeed("umount", "--lazy", path);
   }
   await removeCgroups(isLeft);
   for (const [name = "", , uid, , comment = ""] of await entries("passwd")) {

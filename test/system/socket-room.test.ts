@@ -82,7 +82,7 @@ test.each([
     expect(reason).toMatch(`killed because its socket directory holds ${excess};`);
     const explained = await bob.run([toolbox.node, toolbox.dmctl, "explain", `flood-${kind}`]);
     expect(explained.stdout).toContain(excess);
-    expect(explained.stdout).toContain("keep its files elsewhere");
+    expect(explained.stdout).toContain("Keep its files elsewhere");
     await until("room on the file system", hasRoom);
     for (const name of [`own-${kind}`, `held-${kind}`]) await supervisor.act("stop", `${alice.name}/${name}`);
   },

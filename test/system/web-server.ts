@@ -105,8 +105,10 @@ export class WebServer {
       .join("");
   }
 
-  /** Times that sites were brought into force. */
-  reloads(): number {
+  /** Times that sites were brought into force. Waits for the log, which is written after the sites are in force. */
+  async reloads(): Promise<number> {
+    const [, generation = ""] = /^\S+ \S+ (\S+)/.exec(this.inForce()) ?? [];
+    await until(`generation ${generation} in the log`, () => this.text().includes(`serving generation ${generation}`));
     return this.text().split("sites: serving generation").length - 1;
   }
 

@@ -206,7 +206,7 @@ test("help and version need no supervisor, and health without one is exit code 4
   const help = await run(nowhere, "help");
   expect(help).toEqual(await run(nowhere, "--help"));
   expect(help.output.split("\n").every((line) => line.length <= 120)).toBe(true);
-  expect((await run(nowhere, "kill --help")).output).toMatch(/^usage: dmctl kill ID \[-SIGNAL\]\n/);
+  expect((await run(nowhere, "kill --help")).output).toMatch(/^usage: dmctl kill ID \[-SIGNAL\] \[OPTION\]\.{3}\n/);
   expect((await run(nowhere, "help frobnicate")).code).toBe(2);
   expect(await run(nowhere, "health")).toMatchObject({ code: 4, errors: expect.stringContaining(nowhere) });
 });

@@ -119,7 +119,7 @@ const silent: UnixFetch = (_url, { signal }) =>
 test("A request that does not wait for a daemon fails after 10 s without an answer.", async () => {
   vi.useFakeTimers();
   const asking = clientAt(SOCKET, silent).ask({ path: "/v1/x" });
-  const message = `cannot reach ${SOCKET}: no answer within 10 s`;
+  const message = `cannot reach ${SOCKET}: no answer within 10s`;
   const failed = expect(asking).rejects.toMatchObject({ code: "unreachable", message });
   await vi.advanceTimersByTimeAsync(10_000);
   await failed;

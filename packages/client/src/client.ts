@@ -114,7 +114,7 @@ export const clientAt = (socket: string, fetch: UnixFetch): Client => {
       if (answer.status < 200 || answer.status > 299) throw await refusal(answer);
       return await work(answer);
     } catch (error) {
-      throw connectionFailure(late ? new Error(`no answer within ${PATIENCE / 1000} s`) : error);
+      throw connectionFailure(late ? new Error(`no answer within ${PATIENCE / 1000}s`) : error);
     } finally {
       clearTimeout(timer);
     }

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { ACCESS, ENDPOINTS } from "./endpoints.ts";
+import { ENDPOINTS } from "./endpoints.ts";
 import { ERROR_STATUS } from "./error-codes.ts";
 import { openapi } from "./openapi.ts";
 import { deprecated, optional, record, request, text } from "./schema/shapes.ts";
@@ -44,10 +44,8 @@ test("a deprecated schema has no keyword that JSON Schema does not know", () => 
   expect(Object.keys(deprecated(text("Old."), "0.2.0"))).toEqual(["type", "description", "deprecated"]);
 });
 
-test("docs/reference/api.md names every endpoint, error code and level of access", () => {
+test("docs/reference/api.md has every error code with its status", () => {
   const page = readFileSync(join(import.meta.dirname, "../../../docs/reference/api.md"), "utf8");
-  const ends = Object.values(ENDPOINTS).map(({ path }) => path.split("/").at(-1)?.replace(":address", "ADDRESS") ?? "");
   const codes = Object.entries(ERROR_STATUS).map(([code, status]) => `| \`${code}\` | ${status} `);
-  const levels = Object.keys(ACCESS).map((level) => `| ${level} | `);
-  expect([...ends, ...codes, ...levels].filter((word) => !page.includes(word))).toEqual([]);
+  expect(codes.filter((row) => !page.includes(row))).toEqual([]);
 });

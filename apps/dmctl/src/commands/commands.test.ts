@@ -1,7 +1,7 @@
 import { Readable } from "node:stream";
 import { afterEach, expect, test } from "vitest";
 import { run } from "../session.fake.ts";
-import { type Answer, daemon, fakeSupervisor } from "../supervisor.fake.ts";
+import { type Answer, apiError, daemon, fakeSupervisor } from "../supervisor.fake.ts";
 
 let closing: (() => Promise<void>)[] = [];
 afterEach(async () => {
@@ -76,6 +76,22 @@ test.each([
   expect((await run(socket, line)).code).toBe(0);
   expect(asked).toEqual([{ line: "POST /v1/daemons/web/kill", body: JSON.stringify({ signal }) }]);
 });
+
+test.each(["hup web", "web alarm", "web interrupt", "term web", "web kill -USR1"])(
+  "`dmctl %s --json` prints the result of the contract, and a failure as JSON.",
+  async (line) => {
+    const { socket } = await supervisor({ "POST /v1/daemons/web/kill": () => ({}) });
+    expect(await run(socket, `${line} --json`)).toEqual({ code: 0, output: "{}\n", errors: "" });
+    const refusing = await supervisor({
+      "POST /v1/daemons/web/kill": () => apiError("not-applicable", "it has no process"),
+    });
+    expect(await run(refusing.socket, `${line} --json`)).toEqual({
+      code: 1,
+      output: "",
+      errors: '{"error":{"code":"not-applicable","message":"it has no process"}}\n',
+    });
+  },
+);
 
 test("tai64nlocal needs no supervisor, and escapes control characters only on a terminal.", async () => {
   const input = () => Readable.from([Buffer.from("@4000000037c219bf2ef0"), Buffer.from("2e94 \u001b[2J\n@4 \n")]);

@@ -1,6 +1,7 @@
 /** Commands that change what daemons do. */
 import { apiPath } from "@dmhost/client";
-import { EXIT, type KillRequest, type ScaleRequest } from "@dmhost/contract";
+import { type KillRequest, type KillResult, MOST_INSTANCES, type ScaleRequest } from "@dmhost/contract";
+import { show } from "./answer.ts";
 import type { Call, Command } from "./command.ts";
 import { settleAll, type Verb } from "./settlement.ts";
 
@@ -13,17 +14,17 @@ const settling = (name: Verb, row: Pick<Command, "summary" | "about" | "aliases"
   run: (call) => settleAll(call, name),
 });
 
-const sendSignal = async ({ client, id }: Call, signal: string): Promise<number> => {
+const sendSignal = async (call: Call, signal: string): Promise<number> => {
   const body: KillRequest = { signal };
-  await client.ask<unknown>({ method: "POST", path: apiPath("daemons", id, "kill"), body });
-  return EXIT.done;
+  const path = apiPath("daemons", call.id, "kill");
+  return show(call, await call.client.ask<KillResult>({ method: "POST", path, body }), "");
 };
 
 /** A command that sends one signal, as svc has a letter for it (docs/reference/daemontools.md#control). */
 const sending = (name: string, signal: string): Command => ({
   name,
   takes: "one",
-  options: [],
+  options: ["json"],
   summary: `send ${signal} to the main process of a daemon`,
   run: (call) => sendSignal(call, signal),
 });
@@ -63,7 +64,7 @@ export const CONTROL_COMMANDS: readonly Command[] = [
     options: ["json"],
     summary: "change the number of processes of a daemon",
     about:
-      "*NUMBER* is 1 to 64, and holds until the daemon is stopped. Processes that stay are not touched; those that go " +
+      `*NUMBER* is 1 to ${MOST_INSTANCES}, and holds until the daemon is stopped. Processes that stay are not touched; those that go ` +
       "finish their requests.",
     examples: ["dmctl wordpress scale 4"],
     run: (call) => settleAll(call, "scale", { instances: call.size } satisfies ScaleRequest),
@@ -74,7 +75,7 @@ export const SIGNAL_COMMANDS: readonly Command[] = [
   {
     name: "kill",
     takes: "signal",
-    options: [],
+    options: ["json"],
     summary: "send a signal to the main process of a daemon, KILL by default",
     about:
       "**-9**, **-KILL**, **-SIGKILL**, **KILL** and **SIGKILL** are all the same signal, and the default. See signal(7).",

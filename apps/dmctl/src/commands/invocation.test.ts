@@ -6,6 +6,9 @@ const read = (line: string) => {
   const { command, ids, signal, size, values, given } = readInvocation(COMMANDS, line === "" ? [] : line.split(" "));
   return { command: command.name, ids: ids.join(" "), signal, size, values, given: [...given].join(" ") };
 };
+const statusOptions = [...(COMMANDS.find(({ name }) => name === "status")?.options ?? []), "help"]
+  .map((option) => `"--${option}"`)
+  .join(", ");
 const plain = { ids: "", signal: "", size: 0, values: {}, given: "" };
 
 test.each([
@@ -39,6 +42,7 @@ test.each([
   ["--version", { command: "version", given: "version" }],
   ["-V", { command: "version", given: "version" }],
   ["web scale 3", { command: "scale", ids: "web", size: 3 }],
+  ["scale web 64", { command: "scale", ids: "web", size: 64 }],
   ["scale 2 3", { command: "scale", ids: "2", size: 3 }],
   [
     "log web --since=1h --grep a|b",
@@ -54,16 +58,29 @@ test.each([
   ["wordpress", 'no command in "dmctl wordpress"'],
   ["web frobnicate", 'no command in "dmctl web frobnicate"\n'],
   ["web resart", 'no command in "dmctl web resart"; did you mean "restart"?'],
+  ["blog restat", 'no command in "dmctl blog restat"; did you mean "restart"?'],
+  ["blog stauts", 'no command in "dmctl blog stauts"; did you mean "status"?'],
+  ["restat starr", 'no command in "dmctl restat starr"; did you mean "start"?'],
+  ["strart blog", 'no command in "dmctl strart blog"; did you mean "start"?'],
+  ["blog", 'no command in "dmctl blog"\n'],
+  ["reload blog", 'no command in "dmctl reload blog"\n'],
+  ["blog logs", 'no command in "dmctl blog logs"; did you mean "log"?'],
+  ["logs", 'no command in "dmctl logs"\n'],
+  ["cntinu", 'no command in "dmctl cntinu"\n'],
   ["stauts", 'no command in "dmctl stauts"; did you mean "status"?'],
   ["start", "needs the name of a daemon"],
   ["pid a b", 'there is also "b"'],
   ["list web", "takes no daemon's name"],
   ["restart --lines 3 web", "no option --lines"],
-  ["status --frobnicate", 'unknown option "--frobnicate": expected one of "--long", "--json", "--help"'],
+  ["status --frobnicate", `unknown option "--frobnicate": expected one of ${statusOptions}`],
   ["web log --line=5", 'unknown option "--line": did you mean "--lines"?'],
   ["web --jason", 'unknown option "--jason": did you mean "--json"?'],
   ["log web -x", "Unknown option '-x'"],
-  ["scale web", "needs a daemon's name and a number"],
+  ["scale web", "needs a daemon's name and a whole number from 1 to 64"],
+  ["scale web 1K", 'expected a whole number from 1 to 64, found "1K"'],
+  ["scale web 0", 'expected a whole number from 1 to 64, found "0"'],
+  ["scale web 1.5", "needs a daemon's name and a whole number from 1 to 64"],
+  ["scale web 65", 'expected a whole number from 1 to 64, found "65"'],
   ["log web --lines", "--lines"],
   ["log web -9", 'takes no signal "-9"'],
   ["kill", "needs the name of a daemon"],
@@ -74,6 +91,11 @@ test.each([
   ["kill web --1", 'unknown option "--1"'],
   ["kill web NOPE", '"NOPE" is no signal'],
   ["kill web -NOPE", '"-NOPE" is no signal'],
+  ["kill blog -HPU", '"-HPU" is no signal that can be sent; did you mean "-HUP"?'],
+  ["kill blog -SIGTREM", '"-SIGTREM" is no signal that can be sent; did you mean "-TERM"?'],
+  ["kill blog hup", '"hup" is no signal; did you mean "HUP"?'],
+  ["kill HPU blog", '"HPU" is no signal; did you mean "HUP"?'],
+  ["blog kill -99", '"-99" is no signal that can be sent; write it as in'],
   ["kill HUP TERM", "takes one signal"],
   ["kill a b -9", 'there is also "b"'],
 ])("`dmctl %s` is a usage failure: %s.", (line, message) => {

@@ -1,10 +1,12 @@
 /** Reads a command line. Knows nothing of what the commands do. */
 import { parseArgs } from "node:util";
-import { nearest, suggestion } from "@dmhost/supervisor/suggestion";
+import { MOST_INSTANCES } from "@dmhost/contract";
+import { nearMatch, suggestion } from "@dmhost/supervisor/suggestion";
+import { count, parseCount } from "@dmhost/supervisor/units";
 import { misuse } from "../failure.ts";
 import { type Command, type Invocation, operandShape } from "./command.ts";
 import { OPTION_NAMES, OPTIONS, type OptionName } from "./options.ts";
-import { isSignalFlag, signalNamed } from "./signal-word.ts";
+import { isSignalFlag, nearSignal, signalNamed } from "./signal-word.ts";
 
 /** The signal of a `signal` command that names none. */
 const DEFAULT_SIGNAL = "KILL";
@@ -24,6 +26,11 @@ const parsed = (words: readonly string[]) => {
   }
 };
 
+const signalHint = (word: string, usage: string): string => {
+  const near = nearSignal(word);
+  return near === undefined ? `write it ${usage}` : `did you mean "${near}"?`;
+};
+
 /** Takes the one signal out of the words of a command that sends one; the rest are ids. */
 const withSignal = (name: string, flags: readonly string[], words: readonly string[]) => {
   const usage = `as in "dmctl wordpress ${name} -HUP"`;
@@ -32,20 +39,29 @@ const withSignal = (name: string, flags: readonly string[], words: readonly stri
   if (spelt.length > 1) throw misuse(`"${name}" takes one signal, not ${spelt.join(" and ")}; write it ${usage}`);
   const [word] = spelt;
   if (word === undefined) {
-    if (words.length > 1) throw misuse(`"${words[1]}" is no signal; write it ${usage}`);
+    const [, second] = words;
+    if (second !== undefined) {
+      const misspelt = words.findLast((other) => nearSignal(other) !== undefined) ?? second;
+      throw misuse(`"${misspelt}" is no signal; ${signalHint(misspelt, usage)}`);
+    }
     return { signal: DEFAULT_SIGNAL, ids: words };
   }
   const signal = signalNamed(word);
-  if (signal === undefined) throw misuse(`"${word}" is no signal that can be sent; write it ${usage}`);
+  if (signal === undefined) throw misuse(`"${word}" is no signal that can be sent; ${signalHint(word, usage)}`);
   return { signal, ids: words.filter((id) => id !== plain[0]) };
 };
 
+const INSTANCES = count({ least: 1, most: MOST_INSTANCES });
+
 /** Takes the number out of the words of a command that needs one: the last that is one, as a name can be a number. */
 const withSize = (name: string, words: readonly string[]) => {
-  const at = words.findLastIndex((word) => /^\d+$/.test(word));
-  if (words.length < 2 || at < 0)
-    throw misuse(`"${name}" needs a daemon's name and a number, as in "dmctl ${name} wordpress 2"`);
-  return { ids: words.filter((_, index) => index !== at), size: Number(words[at]) };
+  const at = words.findLastIndex((word) => parseCount(word) !== undefined);
+  const word = words[at];
+  if (words.length < 2 || word === undefined)
+    throw misuse(`"${name}" needs a daemon's name and ${INSTANCES.expected}, as in "dmctl ${name} wordpress 2"`);
+  const size = INSTANCES.read(word);
+  if (size === undefined) throw misuse(`"${name}": expected ${INSTANCES.expected}, found "${word}"`);
+  return { ids: words.filter((_, index) => index !== at), size };
 };
 
 const checkCount = ({ name, takes }: Command, ids: readonly string[], given: ReadonlySet<OptionName>): void => {
@@ -60,6 +76,27 @@ const checkCount = ({ name, takes }: Command, ids: readonly string[], given: Rea
     const what = most === 0 ? "no daemon's name" : "one daemon's name";
     throw misuse(`"${name}" takes ${what}, but there is also "${ids[most]}"`);
   }
+};
+
+/** A name with fewer letters is near to too many names of daemons, as `log` is to `blog`. */
+const LONG_NAME = 5;
+
+/**
+ * The command that one of `words`, none of which is a command, probably misspells: the nearest over all words. With a tie
+ * the word in first place is taken last, as it may be a daemon's name; so may a word that stands alone.
+ */
+const meantCommand = (words: readonly string[], names: readonly string[]): string | undefined => {
+  const [first, ...others] = words.map((word) => {
+    const near = nearMatch(
+      word,
+      names.filter((name) => name.length >= LONG_NAME || name[0] === word[0]),
+    );
+    return near === undefined ? [] : [near];
+  });
+  const [best] = [...others, first ?? []].flat().sort((one, other) => one.distance - other.distance);
+  if (best === undefined) return undefined;
+  const unlikely = best.distance > 1 || best.name.length < LONG_NAME;
+  return words.length === 1 && unlikely ? undefined : best.name;
 };
 
 const flag = (name: OptionName): string => `--${name}`;
@@ -98,7 +135,7 @@ export const readInvocation = (commands: readonly Command[], words: readonly str
   }
   if (command === undefined) {
     const names = commands.flatMap(({ name, aliases = [] }) => [name, ...aliases]);
-    const near = positionals.flatMap((word) => nearest(word, names) ?? [])[0];
+    const near = meantCommand(positionals, names);
     const meant = near === undefined ? "" : `; did you mean "${near}"?`;
     throw misuse(`there is no command in "dmctl ${positionals.join(" ")}"${meant}`);
   }

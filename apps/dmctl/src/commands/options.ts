@@ -24,7 +24,13 @@ export const OPTIONS = {
     summary: "show the reason of every state",
     about: "Show also processes, limits, use and the addresses of sites.",
   },
-  lines: { type: "string", short: "n", value: "N", summary: "begin with the last N lines" },
+  lines: {
+    type: "string",
+    short: "n",
+    value: "N",
+    summary: "begin with the last N lines",
+    about: "*N* is a whole number, also with a unit as in `1K` (daemon.conf(5), SIZES AND DURATIONS).",
+  },
   follow: { type: "boolean", short: "f", summary: "wait for new lines and show them" },
   raw: {
     type: "boolean",

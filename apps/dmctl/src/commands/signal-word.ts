@@ -1,4 +1,5 @@
 import { SIGNALS } from "@dmhost/contract";
+import { nearest } from "@dmhost/supervisor/suggestion";
 
 const NAME_OF_NUMBER = new Map([...SIGNALS].map(([name, number]) => [number, name]));
 
@@ -14,4 +15,10 @@ export const signalNamed = (word: string): string | undefined => {
   if (/^\d+$/.test(bare)) return NAME_OF_NUMBER.get(Number(bare));
   const name = bare.replace(/^SIG/, "");
   return SIGNALS.has(name) ? name : undefined;
+};
+
+/** The signal that a word probably misspells, with a dash if the word has one: `-HUP` for `-HPU`. Undefined if none is near. */
+export const nearSignal = (word: string): string | undefined => {
+  const near = nearest(word.replace(/^-?(?:SIG)?/, ""), [...SIGNALS.keys()]);
+  return near === undefined ? undefined : `${word.startsWith("-") ? "-" : ""}${near}`;
 };

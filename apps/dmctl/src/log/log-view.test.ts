@@ -66,6 +66,16 @@ test("--lines, --follow and tail become the parameters of the request.", async (
   expect(asked.map(({ line }) => line.split("?")[1])).toEqual(["lines=3", "lines=10&follow=1", "follow=1"]);
 });
 
+test("--lines takes a count with a unit, and refuses any other text with the bounds", async () => {
+  const { socket, asked } = await supervisor({ "GET /v1/daemons/web/log?lines=1024": logOf("x\n") });
+  expect(await run(socket, "log web -n 1K")).toMatchObject({ code: 0, output: "x\n" });
+  for (const text of ["1.5", "1G"]) {
+    const errors = expect.stringContaining(`--lines: expected a whole number from 0 to 10000000, found "${text}"`);
+    expect(await run(socket, `log web -n ${text}`)).toMatchObject({ code: 2, errors });
+  }
+  expect(asked).toHaveLength(1);
+});
+
 test("A followed log that ends is exit code 4, because the supervisor went away.", async () => {
   const { socket } = await supervisor({ "GET /v1/daemons/web/log?lines=10&follow=1": logOf(LINE) });
   const result = await run(socket, "tail web --utc", { terminal: true });

@@ -1,7 +1,8 @@
 import type { Writable } from "node:stream";
 import { apiPath, type Client, Failure } from "@dmhost/client";
-import { EXIT } from "@dmhost/contract";
+import { EXIT, MOST_LOG_LINES } from "@dmhost/contract";
 import type { Clock } from "@dmhost/supervisor/tai64n";
+import { count } from "@dmhost/supervisor/units";
 import { startPager } from "../child-program.ts";
 import type { Invocation } from "../commands/command.ts";
 import { misuse } from "../failure.ts";
@@ -39,9 +40,13 @@ const readPattern = (text: string | undefined): RegExp | undefined => {
   }
 };
 
-const readCount = (text: string | undefined): number | undefined => {
-  if (text !== undefined && !/^\d{1,9}$/.test(text)) throw misuse(`--lines takes a number, not "${text}"`);
-  return text === undefined ? undefined : Number(text);
+const LINES = count({ most: MOST_LOG_LINES });
+
+const readLines = (text: string | undefined): number | undefined => {
+  if (text === undefined) return undefined;
+  const lines = LINES.read(text);
+  if (lines === undefined) throw misuse(`--lines: expected ${LINES.expected}, found "${text}"`);
+  return lines;
 };
 
 const readSince = ({ values: { since }, given }: Request, now: number): number | undefined => {
@@ -66,7 +71,7 @@ export const readView = (call: Request, follow: boolean, from: "tail" | undefine
   const [first, second] = (["raw", "tai64n", "utc"] as const).filter((name) => given.has(name));
   if (second !== undefined) throw misuse(`--${first} and --${second} exclude each other`);
   const begin = from === "tail" && since === undefined ? TAIL : undefined;
-  const lines = readCount(values.lines) ?? begin;
+  const lines = readLines(values.lines) ?? begin;
   const clock = given.has("tai64n") ? undefined : given.has("utc") ? "utc" : "local";
   return { lines, follow, since, pattern: readPattern(values.grep), raw: given.has("raw"), clock };
 };

@@ -1,5 +1,6 @@
 /** Refusals: thrown anywhere in this room, turned into an answer in one place. */
 import { type ApiError, ERROR_STATUS, type ErrorCode } from "@dmhost/contract";
+import { type SchemaError, schemaMessage } from "./validation.ts";
 
 /** A request that is not carried out; the caller reads its message. */
 export class Refusal extends Error {
@@ -13,13 +14,27 @@ export class Refusal extends Error {
   }
 }
 
+/** The fields that Fastify gives an error of a request. */
+interface ServerError {
+  readonly statusCode?: number;
+  readonly message?: string;
+  readonly validation?: readonly SchemaError[];
+  readonly validationContext?: string;
+}
+
 /** HTTP status and body for an error that a handler threw. */
 export const answerTo = (error: unknown): { status: number; body: ApiError } => {
   if (error instanceof Refusal) {
     const details = error.details.length > 0 ? { details: [...error.details] } : {};
     return { status: ERROR_STATUS[error.code], body: { code: error.code, message: error.message, ...details } };
   }
-  const { statusCode, message } = error as { statusCode?: number; message?: string };
+  const { statusCode, message, validation, validationContext = "request" } = error as ServerError;
+  if (validation?.[0] !== undefined) {
+    return {
+      status: ERROR_STATUS.usage,
+      body: { code: "usage", message: schemaMessage(validation[0], validationContext) },
+    };
+  }
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
     return { status: statusCode, body: { code: "usage", message: message ?? "the request is not understood" } };
   }

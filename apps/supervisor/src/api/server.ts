@@ -55,7 +55,8 @@ export const createApi = async (engine: Engine, about: Surroundings): Promise<Fa
             serializerOf(schema),
       },
     },
-    ajv: { customOptions: { removeAdditional: false, coerceTypes: true } },
+    // Verbose: errors have the schema that they break, for schemaMessage.
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: true, verbose: true } },
   });
   api.addHook("preHandler", async (request) => requestCame(request.raw.socket));
   api.addHook("onSend", async () => about.writeRecords());

@@ -38,7 +38,8 @@ describe("the supervisor's command line", () => {
     [["--http-port", "0"], "--http-port 0: expected a TCP port from 1 to 65535"],
     [["--http-port", "65536"], "--http-port 65536"],
     [["--http-port", "80x"], "--http-port 80x"],
-    [["--reload-interval", "soon"], "--reload-interval soon: expected a duration such as 15s"],
+    [["--reload-interval", "soon"], "--reload-interval soon: expected 0 or a duration from 1ms to 1d, such as 10s"],
+    [["--reload-interval", "25d"], "--reload-interval 25d: expected 0 or a duration from 1ms to 1d"],
     [["--log-level", "loud"], "--log-level loud: expected one of fatal, error"],
     [["--nosuch"], "--nosuch"],
     [["stray"], "stray"],
@@ -47,8 +48,8 @@ describe("the supervisor's command line", () => {
   });
 
   test("is described completely by its usage", () => {
-    const directories = ["run-dir", "fastcgi-dir", "state-dir", "sites-dir", "site-logs-dir"];
-    for (const option of ["config", ...directories, "http-port", "reload-interval"])
-      expect(USAGE).toContain(`--${option} `);
+    const directories = ["run-dir", "fastcgi-dir", "state-dir", "sites-dir", "site-logs-dir", "tools-dir"];
+    for (const option of ["config", ...directories, "http-port", "reload-interval", "log-level", "help", "version"])
+      expect(USAGE).toMatch(new RegExp(`^  --${option} `, "m"));
   });
 });

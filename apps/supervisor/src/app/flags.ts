@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { DEFAULT_RUN_DIR } from "@dmhost/contract";
-import { parseDuration } from "../core/units.ts";
+import { duration } from "../core/units.ts";
 
 const POLICY_FILES = ["/etc/daemon-manager.conf", "/etc/daemon-manager/daemon-manager.conf"] as const;
 
@@ -23,7 +23,11 @@ export const USAGE = `Usage: supervisor [options]
   --tools-dir DIR     envdir, softlimit, setuidgid and multilog for the scripts of
                       service directories (default: those that came with it)
   --log-level LEVEL   fatal, error, warn, info, debug or trace (default info)
+  --help              print this text
+  --version           print the version
 `;
+
+const RELOAD_INTERVAL = duration();
 
 const LEVELS = ["fatal", "error", "warn", "info", "debug", "trace"] as const;
 
@@ -73,8 +77,9 @@ export const readFlags = (args: readonly string[], exists: (path: string) => boo
   if (!/^[1-9]\d{0,4}$/.test(port) || Number(port) > 65_535)
     throw new Error(`--http-port ${port}: expected a TCP port from 1 to 65535`);
   const interval = values["reload-interval"] ?? "15s";
-  const reloadInterval = parseDuration(interval);
-  if (reloadInterval === undefined) throw new Error(`--reload-interval ${interval}: expected a duration such as 15s`);
+  const reloadInterval = RELOAD_INTERVAL.read(interval);
+  if (reloadInterval === undefined)
+    throw new Error(`--reload-interval ${interval}: expected ${RELOAD_INTERVAL.expected}`);
   const logLevel = values["log-level"] ?? "info";
   if (!LEVELS.some((level) => level === logLevel))
     throw new Error(`--log-level ${logLevel}: expected one of ${LEVELS.join(", ")}`);

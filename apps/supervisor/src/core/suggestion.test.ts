@@ -28,6 +28,7 @@ describe("nearest", () => {
 describe("suggestion", () => {
   it("asks, or lists", () => {
     expect(suggestion("strat", KEYS)).toBe('did you mean "start"?');
+    expect(suggestion("2", ["1"])).toBe('expected one of "1"');
     expect(suggestion("zzz", ["a", "b"])).toBe('expected one of "a", "b"');
   });
 });

@@ -13,21 +13,21 @@ export function suggestion(word: string, known: readonly string[]): string {
     : `did you mean "${near}"?`;
 }
 
+/** The name in `nearMatch`, or undefined where none is near. */
+export const nearest = (word: string, known: readonly string[]): string | undefined => nearMatch(word, known)?.name;
+
 /**
- * The entry of `known` that `word` most probably misspells: the smallest edit distance, at most a third of its letters (at
- * least one), ignoring case and with `_` as `-`. undefined where none is near.
+ * The entry of `known` that `word` most probably misspells, and its edit distance: the smallest, at most a third of the
+ * letters of the entry (at least one), ignoring case and with `_` as `-`. undefined where none is near; an entry of one
+ * letter never is.
  */
-export function nearest(word: string, known: readonly string[]): string | undefined {
-  let best: string | undefined;
-  let bestDistance = Number.POSITIVE_INFINITY;
+export function nearMatch(word: string, known: readonly string[]): { name: string; distance: number } | undefined {
+  let best: { name: string; distance: number } | undefined;
   for (const name of known) {
     const allowed = Math.max(1, Math.floor(name.length / 3));
-    if (Math.abs(word.length - name.length) > allowed) continue;
+    if (name.length < 2 || Math.abs(word.length - name.length) > allowed) continue;
     const distance = editDistance(plain(word), plain(name));
-    if (distance <= allowed && distance < bestDistance) {
-      best = name;
-      bestDistance = distance;
-    }
+    if (distance <= allowed && distance < (best?.distance ?? Number.POSITIVE_INFINITY)) best = { name, distance };
   }
   return best;
 }

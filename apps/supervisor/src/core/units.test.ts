@@ -61,6 +61,7 @@ describe("A size", () => {
     "0x10",
     "1,5M",
     "5P",
+    "0.0004K",
   ])("is not read from %j.", (text) => {
     expect(parseSize(text)).toBeUndefined();
   });
@@ -118,7 +119,9 @@ describe("A duration", () => {
     ["1m5ms", MINUTE + 5],
     ["2d", 2 * DAY],
     ["1w2d", WEEK + 2 * DAY],
-    ["0.0004", 0],
+    ["0.0005", 1],
+    ["0.000", 0],
+    ["0h0ms", 0],
   ])("of %j is read.", (text, milliseconds) => {
     expect(parseDuration(text)).toBe(milliseconds);
   });
@@ -141,6 +144,9 @@ describe("A duration", () => {
     "1,5m",
     " 1s",
     "1s ",
+    "0.0004",
+    "0.4ms",
+    "0h0.1ms",
   ])("is not read from %j.", (text) => {
     expect(parseDuration(text)).toBeUndefined();
   });
@@ -221,11 +227,11 @@ describe("A count", () => {
 
 describe("A quantity", () => {
   it.each([
-    [size(), "a size, such as 8M or 1.5 MiB"],
+    [size(), "0 or a size of at least 1 B, such as 8M or 1.5 MiB"],
     [size({ least: MIB }), "a size of at least 1 MiB, such as 8M or 1.5 MiB"],
     [size({ least: 4 * KIB, most: 255 * MIB }), "a size from 4 KiB to 255 MiB, such as 8M or 1.5 MiB"],
-    [duration(), "a duration of at most 1d, such as 10s or 1m30s"],
-    [duration({ most: 10 * MINUTE }), "a duration of at most 10m, such as 10s or 1m30s"],
+    [duration(), "0 or a duration from 1ms to 1d, such as 10s or 1m30s"],
+    [duration({ most: 10 * MINUTE }), "0 or a duration from 1ms to 10m, such as 10s or 1m30s"],
     [count(), "a whole number, such as 1024 or 4K"],
     [count({ least: 1, most: 64 }), "a whole number from 1 to 64"],
     [cores(), "a number of processors from 0.01 to 1024, such as 0.5"],

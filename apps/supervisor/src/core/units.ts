@@ -45,14 +45,15 @@ const BARE_DURATION = /^\d+(?:\.\d+)?$/;
 const DURATION = /^\d+(?:\.\d+)?[ \t]*(?:ms|[wdhms])(?:[ \t]*\d+(?:\.\d+)?[ \t]*(?:ms|[wdhms]))*$/;
 const DURATION_PART = /(\d+(?:\.\d+)?)[ \t]*(ms|[wdhms])/g;
 
+/** Rounded; undefined where it cannot be exact, and where rounding would turn a small amount into none. */
 const whole = (amount: number): number | undefined => {
   const rounded = Math.round(amount);
-  return Number.isSafeInteger(rounded) ? rounded : undefined;
+  return Number.isSafeInteger(rounded) && (rounded > 0 || amount === 0) ? rounded : undefined;
 };
 
 /**
  * Bytes of a size: a number with K, M, G or T (powers of 1024, in either case, also written KiB ...), or a whole number of
- * bytes. Rounded to whole bytes; undefined for any other text.
+ * bytes. Rounded to whole bytes; undefined for any other text, and for less than half a byte that is not 0.
  */
 export const parseSize = (text: string): number | undefined => {
   const [, digits = "", letter = ""] = SIZE.exec(text) ?? [];
@@ -63,7 +64,7 @@ export const parseSize = (text: string): number | undefined => {
 
 /**
  * Milliseconds of a duration: the sum of numbers with w, d, h, m, s or ms, as in `1m30s`, or a bare number of seconds.
- * Rounded to whole milliseconds; undefined for any other text.
+ * Rounded to whole milliseconds; undefined for any other text, and for less than half a millisecond that is not 0.
  */
 export const parseDuration = (text: string): number | undefined => {
   if (BARE_DURATION.test(text)) return whole(Number(text) * SECOND);
@@ -136,12 +137,14 @@ interface Bounds {
 
 /** Numbers are exact up to it; the kernel takes more. */
 const MOST = Number.MAX_SAFE_INTEGER;
-/** A timer of Node holds 2^31 ms. */
+/** No key needs more, and it is well below the 24.8 days that a timer of Node holds. */
 const LONGEST = DAY;
 
-const between = (least: number, most: number | undefined, write: (value: number) => string): string => {
-  if (most === undefined) return least === 0 ? "" : ` of at least ${write(least)}`;
-  return least === 0 ? ` of at most ${write(most)}` : ` from ${write(least)} to ${write(most)}`;
+/** `noun` with its bounds. Above 0 the least amount is 1: a part of a byte or of a millisecond is refused. */
+const within = (noun: string, least: number, most: number | undefined, write: (value: number) => string): string => {
+  const from = write(Math.max(least, 1));
+  const bounds = most === undefined ? `of at least ${from}` : `from ${from} to ${write(most)}`;
+  return `${least === 0 ? "0 or " : ""}${noun} ${bounds}`;
 };
 
 const bounded =
@@ -156,7 +159,7 @@ export const size = ({ least = 0, most }: Bounds = {}): Quantity => ({
   kind: "size",
   least,
   most: most ?? MOST,
-  expected: `a size${between(least, most, writeSize)}, such as 8M or 1.5 MiB`,
+  expected: `${within("a size", least, most, writeSize)}, such as 8M or 1.5 MiB`,
   read: bounded(parseSize, least, most ?? MOST),
   write: writeSize,
 });
@@ -166,7 +169,7 @@ export const duration = ({ least = 0, most = LONGEST }: Bounds = {}): Quantity =
   kind: "duration",
   least,
   most,
-  expected: `a duration${between(least, most, writeDuration)}, such as 10s or 1m30s`,
+  expected: `${within("a duration", least, most, writeDuration)}, such as 10s or 1m30s`,
   read: bounded(parseDuration, least, most),
   write: writeDuration,
 });

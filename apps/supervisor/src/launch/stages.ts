@@ -87,7 +87,7 @@ sub text {
   }
   return $text;
 }
-$SIG{ALRM} = sub { fail("$stage: took longer than ${LONGEST} s") };
+$SIG{ALRM} = sub { fail("$stage: took longer than ${LONGEST}s") };
 alarm ${LONGEST};
 if ($dir ne '') {
   $stage = "reading env-dir $dir";

@@ -1,5 +1,6 @@
 /** Reads a tenant's directory within bounds: the supervisor does nothing else meanwhile. */
 import { type Dirent, opendirSync } from "node:fs";
+import { writeDuration } from "../../core/units.ts";
 
 /** Time limit in ms: a tenant's file system may be slow. */
 const LONGEST = 500;
@@ -27,7 +28,7 @@ export const entriesOf = (directory: string, most: number, longest: number = LON
         throw new Overcrowded(`${directory}: more than ${most} files in it; put them elsewhere`);
       if (entries.length % BATCH === 0 && performance.now() - startedAt > longest)
         throw new Overcrowded(
-          `${directory}: reading it takes longer than ${longest} ms, after ${entries.length} files; put some elsewhere`,
+          `${directory}: reading it takes longer than ${writeDuration(longest)}, after ${entries.length} files; put some elsewhere`,
         );
     }
     return entries;

@@ -80,7 +80,7 @@ const sampleOf = (pid: number): Sample => {
   };
 };
 
-/** Threads of a process that are read at most. */
+/** Maximum number of threads read per process. */
 const MOST_THREADS = 200;
 
 const threadPaths = (pid: number): readonly string[] => {
@@ -112,21 +112,21 @@ const suspendedThreads = ({ pid, threads }: Sample): number => {
 };
 
 /**
- * Without the children that still share their parent's memory between vfork(2) and exec(2), as posix_spawn(3) makes them:
- * the kernel counts that memory for both. Such a child has its parent's layout, and a thread of the parent waits for it.
+ * Drops vfork children that still share their parent's memory, until exec(2), as posix_spawn(3) makes them: the kernel
+ * counts that memory for both. Such a child has its parent's layout, and a thread of the parent waits for it.
  * Of several candidates the smallest counts as the child, so that no tenant can hide a large process.
  */
 const withoutBorrowers = (samples: readonly Sample[]): readonly Sample[] => {
   const parents = new Map(samples.map((sample) => [sample.pid, sample]));
-  const likenesses = new Map<Sample, Sample[]>();
+  const childrenWithSameLayout = new Map<Sample, Sample[]>();
   for (const sample of samples) {
     const parent = parents.get(sample.parent);
     if (!parent || parent.layout !== sample.layout || sample.layout === "") continue;
-    likenesses.set(parent, [...(likenesses.get(parent) ?? []), sample]);
+    childrenWithSameLayout.set(parent, [...(childrenWithSameLayout.get(parent) ?? []), sample]);
   }
   const borrowers = new Set<Sample>();
-  for (const [parent, alike] of likenesses) {
-    const smallest = alike.sort((a, b) => a.size - b.size);
+  for (const [parent, children] of childrenWithSameLayout) {
+    const smallest = children.sort((a, b) => a.size - b.size);
     for (const each of smallest.slice(0, suspendedThreads(parent))) borrowers.add(each);
   }
   return samples.filter((sample) => !borrowers.has(sample));
@@ -147,22 +147,22 @@ const cpuOf = (pid: number): number => {
 };
 
 /**
- * Processor time for exact measuring, in ms: the kernel walks every page, and the tenant chooses how many there are.
- * Processor time and not elapsed time, which other processes' load would use up.
+ * CPU time limit for reading smaps_rollup, in ms; its cost grows with the tenant's pages. Not elapsed time, which the load
+ * of other processes would use up.
  */
 const LONGEST_MEASURING = 50;
 
-/** Processor time of this thread, in ms. */
+/** CPU time of this thread, in ms. */
 const spent = (): number => {
   const { user, system } = process.threadCpuUsage();
   return (user + system) / 1000;
 };
 
-/** Memory of processes together, in bytes; measured exactly, as far as time allows, where an estimate exceeds `doubtful`. */
-export const readSize = (processes: readonly ProcessIdentity[], doubtful: number): number => {
+/** Memory of processes together, in bytes: an estimate; exact only if the estimate exceeds `threshold`, as far as time allows. */
+export const readSize = (processes: readonly ProcessIdentity[], threshold: number): number => {
   const rough = processes.map(({ pid }) => sampleOf(pid)).sort((a, b) => b.size - a.size);
   const before = spent();
-  if (sum(rough.map(({ size }) => size)) <= doubtful) return sum(rough.map(({ size }) => size));
+  if (sum(rough.map(({ size }) => size)) <= threshold) return sum(rough.map(({ size }) => size));
   return sum(
     withoutBorrowers(rough).map(({ pid, size }) =>
       spent() - before < LONGEST_MEASURING ? Math.min(exactMemory(pid) ?? size, size) : size,
@@ -170,9 +170,9 @@ export const readSize = (processes: readonly ProcessIdentity[], doubtful: number
   );
 };
 
-/** Processor time for exact sizes on display. */
+/** CPU time for exact sizes on display. */
 const display = new CpuBudget(0.05, 200);
 
-/** The same for display: exactly, while the budget for that lasts. */
+/** For display: exact while the CPU budget lasts. */
 const displaySize = (processes: readonly ProcessIdentity[]): number =>
   display.charge(() => readSize(processes, processes.length > 1 && display.balance > 0 ? 0 : Number.POSITIVE_INFINITY));

@@ -1,6 +1,6 @@
 /**
  * Drains and terminates a tree of processes: sends TERM to all of them at a moment when none has a client's connection.
- * Stops them by STOP for that moment, so that none accepts a client between look and TERM. A process that had a client
+ * Suspends them (SIGSTOP) during the check, so that none accepts a connection before TERM. A process that had a client
  * and has none any more stays stopped until then: a pool whose processes are never all idle ends with its longest request
  * (docs/decisions/0008).
  */

@@ -148,7 +148,7 @@ test("a standby launch waits at the gate and becomes the run of its number", asy
 
 test("a standby launch of another plan is discarded, and the next launch starts from the beginning", async () => {
   slot.prepare(1, planOf("exit 1"), CONTEXT);
-  expect(() => launch("exit 2")).toThrow("the standby launch was prepared for another plan");
+  expect(() => launch("exit 2")).toThrow("the standby launch has an outdated plan");
   const { news } = launch("exit 2");
   await news.until("gone");
   expect(news.exit).toMatchObject({ code: 2 });

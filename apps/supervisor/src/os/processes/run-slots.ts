@@ -74,7 +74,7 @@ class Slot implements RunSlot {
     const standby = this.#takeStandby();
     if (standby && standby.signature !== signatureOf(plan, stdio)) {
       standby.chain.discard();
-      throw new Error("the standby launch was prepared for another plan; the next launch starts from the beginning");
+      throw new Error("the standby launch has an outdated plan; the next launch is a full one");
     }
     if (context.ready === "notify") {
       this.#stopListening?.();
@@ -198,7 +198,7 @@ class Slot implements RunSlot {
   }
 
   #socketProbe(file: number, held: number | undefined): ClientProbe {
-    // Where another socket has replaced the run's, only this run listens on the old one.
+    // If the socket was replaced, this run is the old one's only listener.
     const clients = file === held ? servesClient : hasClient;
     return { look: (since) => clients(this.#options.snapshots, file, since) };
   }
