@@ -224,6 +224,11 @@ test("a field of a query may go when two releases have announced it as deprecate
   expect(incompatibilities(before, gone, ["0.3.0", "0.2.0"])).toEqual([]);
 });
 
+test("a field that is added cannot be deprecated since an earlier release", () => {
+  const added = madeUp("0.4.0", record("Made up.", { ...kept, old: deprecated(text("Old."), "0.2.0") }));
+  expect(incompatibilities(gone, added, [])).toEqual(["getHealth answer.old was not deprecated in 0.2.0 yet"]);
+});
+
 test("the release that deprecated a field cannot be moved back", () => {
   const moved = madeUp("0.3.0", record("Made up.", { ...kept, old: deprecated(nullable(text("Old.")), "0.1.0") }));
   expect(incompatibilities(marked, moved, [])).toEqual(["getHealth answer.old was not deprecated in 0.1.0 yet"]);

@@ -143,11 +143,11 @@ class Comparison {
   #fields(before: Node, after: Node, at: string, side: Side): void {
     for (const [name, field] of Object.entries(before.properties ?? {})) {
       const now = after.properties?.[name];
-      if (now) {
-        this.#mark(field, now, `${at}.${name}`);
-        this.#schema(field, now, `${at}.${name}`, side);
-      } else this.#gone(field, `${at}.${name}`);
+      if (now) this.#schema(field, now, `${at}.${name}`, side);
+      else this.#gone(field, `${at}.${name}`);
     }
+    for (const [name, field] of Object.entries(after.properties ?? {}))
+      this.#mark(before.properties?.[name] ?? {}, field, `${at}.${name}`);
     const [weaker, stronger] = side === "request" ? [before, after] : [after, before];
     for (const name of stronger.required ?? []) {
       const isThere = after.properties?.[name] !== undefined;
