@@ -7,7 +7,7 @@ import type { KnownAccounts } from "../accounts/known-accounts.ts";
 import { makeOwnDirectory } from "../files/conf-dir.ts";
 import { messageOf } from "../kernel/error-code.ts";
 import type { Poller } from "../kernel/poller.ts";
-import { helperProcessOf } from "../processes/helper-process.ts";
+import { helperProcessOf } from "../processes/tenant-process.ts";
 import { fifoPath } from "./fifo.ts";
 import { Log } from "./log.ts";
 import type { LogPlan } from "./log-plan.ts";

@@ -16,10 +16,10 @@ import { hasClient, servesClient } from "../sockets/client-probe.ts";
 import { awaitNotification } from "../sockets/notification.ts";
 import { adopt, clear } from "./adopt.ts";
 import { runFinish } from "./finish.ts";
-import { helperProcessOf } from "./helper-process.ts";
 import { LaunchChain, launch, type Stdio } from "./launch-chain.ts";
 import type { BudgetedProbe, Run } from "./process-tree.ts";
 import { signalNumber } from "./signals.ts";
+import { helperProcessOf } from "./tenant-process.ts";
 
 export interface RunSlotsOptions {
   readonly runDir: string;
