@@ -221,9 +221,9 @@ test("dmctl lists the full names when several daemons have the same name", async
   ]);
 });
 
-test("dmctl kill refuses an unknown signal and shows an example", async () => {
+test("dmctl kill refuses a misspelt signal and suggests the right one", async () => {
   expect(messageOf(await dmctl(amy, "wordpress", "kill", "-TREM"), 2)).toEqual([
-    'dmctl: "-TREM" is no signal that can be sent; write it as in "dmctl wordpress kill -HUP"',
+    'dmctl: "-TREM" is no signal that can be sent; did you mean "-TERM"?',
     '"dmctl help" shows the commands',
   ]);
 });

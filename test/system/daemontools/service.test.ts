@@ -96,7 +96,7 @@ test("a service directory's conf accepts keys except start, dir and shell, and e
   expect(state).toBe("invalid");
   const path = join(directoryOf("wrong"), "conf");
   expect([reason, ...warnings]).toEqual([
-    expect.stringContaining(`${path}:1: stop-timeout: expected a duration`),
+    expect.stringContaining(`${path}:1: stop-timeout: expected 0 or a duration`),
     `${path}:2: start: expected no such line here: the run of the directory decides that`,
   ]);
 });
