@@ -92,10 +92,10 @@ describe.each(SHELLS)("completion in %s", (shell) => {
     await check(alice, { "dmctl restart we": ["web"], "dmctl pid ": [ids.aliceWeb, ids.aliceJob] });
   });
 
-  test("offers every signal in the spelling that was begun", () =>
+  test("offers every signal in the spelling of the word so far", () =>
     check(alice, {
       "dmctl kill ": [ids.aliceWeb, ids.aliceJob],
-      "dmctl kill -": [...flags("-"), "--help"],
+      "dmctl kill -": [...flags("-"), "--help", "--json"],
       "dmctl kill web ": flags("-"),
       "dmctl web kill ": flags("-"),
       "dmctl web kill US": ["USR1", "USR2"],
