@@ -165,8 +165,7 @@ test("a discarded standby launch starts nothing of the tenant's", async () => {
 });
 
 test("all standby launches have ended and are reaped when discardNow returns", () => {
-  const leaders = () =>
-    readProcesses().filter(({ parent, session, pid }) => parent === process.pid && session === pid);
+  const leaders = () => readProcesses().filter(({ parent, session, pid }) => parent === process.pid && session === pid);
   // A run that an earlier test has killed may still be there.
   const earlier = new Set(leaders().map(({ pid }) => pid));
   const children = () => leaders().filter(({ pid }) => !earlier.has(pid));
