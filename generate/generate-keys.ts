@@ -3,6 +3,7 @@ import { DAEMON_KEYS } from "../apps/supervisor/src/conf/daemon-keys.ts";
 import { SETTINGS_KEYS } from "../apps/supervisor/src/conf/settings-keys.ts";
 import { BUDGET_KEYS, BUDGET_QUANTITIES, type BudgetKey } from "../apps/supervisor/src/core/budget.ts";
 import { type Artefact, region } from "./artefact.ts";
+import { table } from "./table.ts";
 
 /** A key as the tables of conf/ describe it. */
 interface Key {
@@ -61,24 +62,23 @@ const manEntry = (key: Key): string => {
 
 const manList = (keys: readonly Key[]): string => keys.map(manEntry).join("\n\n");
 
-const table = (keys: readonly Key[]): string =>
-  [
-    "| key | value | default | description |",
-    "|---|---|---|---|",
-    ...keys.map(
-      (key) =>
-        `| <a id="${key.key}"></a>\`${key.key}\` | ${escaped(key.expected)} | ${
-          key.default === undefined ? "required" : defaultText(key.default)
-        } | ${description(key)} |`,
-    ),
-  ].join("\n");
+const keyTable = (keys: readonly Key[]): string =>
+  table(
+    ["key", "value", "default", "description"],
+    keys.map((key) => [
+      `<a id="${key.key}"></a>\`${key.key}\``,
+      escaped(key.expected),
+      key.default === undefined ? "required" : defaultText(key.default),
+      description(key),
+    ]),
+  );
 
 /** What `npm run generate` writes. */
 export const artefacts = (): readonly Artefact[] => [
   region("man/daemon.conf.5.md", "daemon-keys", manList(DAEMON_KEYS)),
   region("man/daemon-manager.conf.5.md", "settings-keys", manList(SETTINGS_KEYS)),
   region("man/daemon-manager.conf.5.md", "limits-keys", manList(LIMITS_KEYS)),
-  region("docs/reference/daemon-keys.md", "daemon-keys", table(DAEMON_KEYS)),
-  region("docs/reference/policy-keys.md", "settings-keys", table(SETTINGS_KEYS)),
-  region("docs/reference/policy-keys.md", "limits-keys", table(LIMITS_KEYS)),
+  region("docs/reference/daemon-keys.md", "daemon-keys", keyTable(DAEMON_KEYS)),
+  region("docs/reference/policy-keys.md", "settings-keys", keyTable(SETTINGS_KEYS)),
+  region("docs/reference/policy-keys.md", "limits-keys", keyTable(LIMITS_KEYS)),
 ];

@@ -2,6 +2,7 @@
 import { globSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { type Artefact, region } from "./artefact.ts";
+import { table } from "./table.ts";
 
 const root = resolve(import.meta.dirname, "..");
 
@@ -77,20 +78,19 @@ const picture = (all: readonly Room[]): string => {
   );
 };
 
-const table = (all: readonly Room[]): string =>
-  [
-    "| room | purpose | may import | Node |",
-    "|---|---|---|---|",
-    ...all.map(
-      ({ name, folder, purpose, imports, node }) =>
-        `| [\`${name}\`](../../${folder}) | ${purpose} | ${imports.map((room) => `\`${room}\``).join(", ") || "nothing"} | ${
-          node ? "yes" : "no"
-        } |`,
-    ),
-  ].join("\n");
+const roomTable = (all: readonly Room[]): string =>
+  table(
+    ["room", "purpose", "may import", "Node"],
+    all.map(({ name, folder, purpose, imports, node }) => [
+      `[\`${name}\`](../../${folder})`,
+      purpose,
+      imports.map((room) => `\`${room}\``).join(", ") || "nothing",
+      node ? "yes" : "no",
+    ]),
+  );
 
 /** What `npm run generate` writes. */
 export const artefacts = (): readonly Artefact[] => {
   const all = rooms();
-  return [region("docs/explanation/architecture.md", "rooms", `${picture(all)}\n\n${table(all)}`)];
+  return [region("docs/explanation/architecture.md", "rooms", `${picture(all)}\n\n${roomTable(all)}`)];
 };
