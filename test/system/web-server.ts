@@ -108,8 +108,10 @@ export class WebServer {
   /** Times that sites were brought into force. Waits for the log, which is written after the sites are in force. */
   async reloads(): Promise<number> {
     const [, generation = ""] = /^\S+ \S+ (\S+)/.exec(this.inForce()) ?? [];
-    await until(`generation ${generation} in the log`, () => this.text().includes(`serving generation ${generation}`));
-    return this.text().split("sites: serving generation").length - 1;
+    const generations = () => [...this.text().matchAll(/sites: serving generation (\S+)/g)].map(([, id = ""]) => id);
+    // An earlier generation may have had the same vhosts, and thus the same name.
+    await until(`generation ${generation} last in the log`, () => (generations().at(-1) ?? "") === generation);
+    return generations().length;
   }
 
   /** The vhosts that all of its workers have. */
