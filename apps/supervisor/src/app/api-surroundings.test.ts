@@ -88,6 +88,16 @@ test("the conf of a service directory is its run script", () => {
   });
 });
 
+test("the log of a daemon is read from its log directory", async () => {
+  const logDirectory = join(home, "logs/blog");
+  mkdirSync(logDirectory, { recursive: true });
+  writeFileSync(join(logDirectory, "current"), "@400000006000000000000000 hello\n");
+  const from = { lines: 10, since: undefined, follow: false };
+  let text = "";
+  for await (const chunk of make().readLog({ key: key(), logDirectory } as never, from as never)) text += chunk;
+  expect(text).toBe("@400000006000000000000000 hello\n");
+});
+
 test("problems of a conf file carry file and line, and scripts are not checked", () => {
   const about = make();
   expect(about.checkConf(key(), confPath(), "start=exec x\nmemory=lots\n").errors).toEqual([

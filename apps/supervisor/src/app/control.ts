@@ -16,12 +16,12 @@ export interface Control {
   close(): void;
 }
 
-/** @param api handles the connections; undefined before the service has started */
+/** @param api handles the connections */
 export const controlSockets = (
   runDir: string,
   supervisor: Pick<Supervisor, "policy">,
   accounts: KnownAccounts,
-  api: () => FastifyInstance | undefined,
+  api: Pick<FastifyInstance, "server">,
   log: Pick<Logger, "warn">,
 ): Control => {
   const callers = new CallerNames();
@@ -33,7 +33,7 @@ export const controlSockets = (
       },
     };
     attachCaller(socket, caller);
-    api()?.server.emit("connection", socket);
+    api.server.emit("connection", socket);
   });
   return {
     open: async () => {

@@ -1,9 +1,14 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { initial, type State } from "../core/lifecycle.ts";
 import type { Daemon, TransitionListener } from "../engine/daemon.ts";
-import { logTransitions } from "./logging.ts";
+import { flushAndExit, logTransitions } from "./logging.ts";
+
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.useRealTimers();
+});
 
 type Line = readonly [level: string, about: Readonly<Record<string, unknown>>, phase: string];
 
@@ -82,4 +87,27 @@ test("the log writes one JSON object per line, from its level on, and all of the
   const lines = stderr.trimEnd().split("\n");
   expect([status, lines.length]).toEqual([0, 1000]);
   expect(JSON.parse(lines[999] ?? "")).toMatchObject({ level: 30, line: 999, msg: "shown" });
+});
+
+test("the process ends as soon as the log is written", () => {
+  vi.useFakeTimers();
+  const exit = vi.spyOn(process, "exit").mockImplementation(() => undefined as never);
+  let written: (() => void) | undefined;
+  const flush = (then: () => void): void => {
+    written = then;
+  };
+  flushAndExit({ flush } as never);
+  expect(exit).not.toHaveBeenCalled();
+  written?.();
+  expect(exit).toHaveBeenCalledExactlyOnceWith(0);
+});
+
+test("the process ends after a second even where nothing reads the log", () => {
+  vi.useFakeTimers();
+  const exit = vi.spyOn(process, "exit").mockImplementation(() => undefined as never);
+  flushAndExit({ flush: () => undefined } as never);
+  vi.advanceTimersByTime(999);
+  expect(exit).not.toHaveBeenCalled();
+  vi.advanceTimersByTime(1);
+  expect(exit).toHaveBeenCalledExactlyOnceWith(0);
 });

@@ -38,6 +38,10 @@ export interface Machine {
   prepareReExec(): ReadonlyMap<string, number>;
 }
 
+/** Name of the cgroup of the supervisor with this run directory, an absolute path. */
+export const cgroupName = (runDir: string): string =>
+  `dmhost-${runDir.slice(1).replaceAll("-", "--").replaceAll("/", "-")}`;
+
 /**
  * Makes the adapters and locks their directories.
  * @param inherited sockets that re-exec kept open in this process: descriptors by paths
@@ -55,7 +59,7 @@ export const makeMachine = (
     mkdirSync(directory, { recursive: true, mode: 0o755 });
     lockDirectory(directory);
   }
-  const cgroups = findCgroupRoot(`dmhost-${runDir.slice(1).replaceAll("-", "--").replaceAll("/", "-")}`, CONTROLLERS);
+  const cgroups = findCgroupRoot(cgroupName(runDir), CONTROLLERS);
   if (cgroups.path === undefined) {
     log.warn({ reason: cgroups.why }, "no cgroups: a process that leaves its session may outlive its daemon");
   }

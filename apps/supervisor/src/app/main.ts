@@ -2,7 +2,7 @@
 import { VERSION } from "@dmhost/contract";
 import { readFlags, USAGE } from "./flags.ts";
 import { openLog } from "./logging.ts";
-import { Service } from "./service.ts";
+import { wire } from "./wiring.ts";
 
 const main = async (): Promise<void> => {
   const [, program = "", ...args] = process.argv;
@@ -12,7 +12,8 @@ const main = async (): Promise<void> => {
     return;
   }
   process.umask(0o027);
-  await new Service(flags, program, openLog(flags.logLevel)).start();
+  const service = await wire(flags, program, openLog(flags.logLevel));
+  await service.start();
 };
 
 main().catch((error: unknown) => {

@@ -39,6 +39,14 @@ test("a line that names a missing account is a problem with file and line, and t
   expect(rule.policy.known(self)).toBe(true);
 });
 
+test("accounts that only [hosts] or [limits] name are looked up, too", () => {
+  const path = write(`[hosts]\n${self}: example.org\n[limits]\n*: processes = 30\n${self}: processes = 20\n`);
+  const { rule, problems } = loadPolicy(path);
+  expect(problems).toEqual([]);
+  expect(rule.accounts.users.get(self)?.uid).toBe(process.getuid?.());
+  expect(rule.policy.budget(self).processes?.amount).toBe(20);
+});
+
 test("a file with an error is refused with one line for each problem", () => {
   const path = write("[runs_as]\nanna ben\n[nonsense]\n");
   let message = "";

@@ -1,0 +1,68 @@
+import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { releaseCgroupRoot } from "../os/limits/cgroup-root.ts";
+import { readFlags } from "./flags.ts";
+import { fakeLog } from "./log.fake.ts";
+import { cgroupName, type Machine, makeMachine } from "./machine.ts";
+
+let directory: string;
+let machine: Machine | undefined;
+let lines: string[];
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "machine-"));
+});
+afterEach(() => {
+  if (machine) releaseCgroupRoot(machine.cgroups);
+  machine = undefined;
+  rmSync(directory, { recursive: true });
+});
+
+const make = (run = "run", state = "state", inherited = new Map<string, number>()): Machine => {
+  const { log, lines: written } = fakeLog();
+  lines = written;
+  const at = (name: string) => join(directory, name);
+  const args = ["--run-dir", at(run), "--state-dir", at(state), "--fastcgi-dir", at("fastcgi"), "--tools-dir", at("t")];
+  machine = makeMachine(readFlags(args), { users: new Map(), groups: new Map() }, inherited, "", log);
+  return machine;
+};
+
+test("run and state directory are made, and others may enter them", () => {
+  make();
+  expect(["run", "state"].map((name) => statSync(join(directory, name)).mode & 0o777)).toEqual([0o755, 0o755]);
+});
+
+test.each([
+  ["run", "run", "other"],
+  ["state", "other", "state"],
+])("a second supervisor with the same %s directory is refused with the pid of the first", (shared, run, state) => {
+  make();
+  const first = machine;
+  expect(() => make(run, state)).toThrow(
+    `${join(directory, shared)}: another supervisor (pid ${process.pid}) uses this directory`,
+  );
+  machine = first;
+});
+
+test("the cgroups of two run directories never have the same name", () => {
+  const directories = ["/run/dmhost", "/run-dmhost", "/run/dm/host", "/run/dm-host", "/run/dm--host"];
+  expect(cgroupName("/run/dmhost")).toBe("dmhost-run-dmhost");
+  expect(new Set(directories.map(cgroupName)).size).toBe(directories.length);
+});
+
+test("a machine without cgroups costs a warning, and one with cgroups none", () => {
+  const { cgroups } = make();
+  const warned = lines.some((line) => line.startsWith("warn no cgroups: "));
+  expect(warned).toBe(cgroups.path === undefined);
+});
+
+test("before a re-exec the records are written, and only held sockets are handed on", () => {
+  const { ports, prepareReExec } = make();
+  const key = { owner: { name: "anna", uid: 4001, gid: 4001, home: "/", shell: "/bin/sh" }, name: "blog", instance: 1 };
+  ports.records.slot(key).write(() => ({ state: {} }) as never);
+  expect(existsSync(join(directory, "state/daemons/anna"))).toBe(false);
+  expect([...prepareReExec()]).toEqual([]);
+  expect(ports.records.daemons("anna")).toEqual(["blog"]);
+});

@@ -1,0 +1,41 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { VERSION } from "@dmhost/contract";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { USAGE } from "./flags.ts";
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "main-"));
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+const run = (...args: string[]) => {
+  const program = join(import.meta.dirname, "main.ts");
+  const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...args], { encoding: "utf8" });
+  return { status, stdout, stderr };
+};
+
+test("the supervisor prints its version or its usage and starts nothing", () => {
+  expect(run("--version")).toEqual({ status: 0, stdout: `${VERSION}\n`, stderr: "" });
+  expect(run("--help")).toEqual({ status: 0, stdout: USAGE, stderr: "" });
+});
+
+test("a wrong option ends the supervisor with one line that names it", () => {
+  expect(run("--http-port", "0")).toEqual({
+    status: 1,
+    stdout: "",
+    stderr: "dmhost supervisor: --http-port 0: expected a TCP port from 1 to 65535\n",
+  });
+});
+
+test("a supervisor whose policy is refused says every problem and leaves no directory", () => {
+  const policy = join(directory, "policy.conf");
+  writeFileSync(policy, "[nonsense]\n", { mode: 0o600 });
+  const places = ["run", "state", "fastcgi"].flatMap((name) => [`--${name}-dir`, join(directory, name)]);
+  const { status, stderr } = run("--config", policy, ...places);
+  expect([status, readdirSync(directory)]).toEqual([1, ["policy.conf"]]);
+  expect(stderr).toMatch(`dmhost supervisor: ${policy}:1: `);
+});

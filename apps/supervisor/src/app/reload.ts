@@ -1,0 +1,86 @@
+/** What SIGHUP does: reads the policy and the conf files again, and re-executes where the program on disk has changed. */
+import type { Logger } from "pino";
+import type { Findings, Supervisor } from "../engine/supervisor.ts";
+import type { Control } from "./control.ts";
+import type { Machine } from "./machine.ts";
+import type { LoadedPolicy } from "./policy.ts";
+
+type Level = "info" | "warn" | "error";
+
+export interface ReloadParts {
+  readonly supervisor: Pick<Supervisor, "rule" | "owners" | "rescan" | "daemons">;
+  readonly accounts: Pick<Machine["accounts"], "base">;
+  readonly control: Pick<Control, "open">;
+  readonly log: Pick<Logger, Level>;
+  /** @throws Error with a line for each problem, when the policy file is refused */
+  loadPolicy(): LoadedPolicy;
+  /** Edition of the program that is executing; undefined where it was not found. */
+  readonly executing: string | undefined;
+  /** Edition of the program on disk; undefined while there is none. */
+  onDisk(): string | undefined;
+  /** Executes the program on disk in this process. Returns only by an error. */
+  reExec(): void;
+}
+
+/** Logs a warning for each problem. */
+export const warnOf = (log: Pick<Logger, "warn">, subject: string, problems: readonly string[]): void => {
+  for (const problem of problems) log.warn({ problem }, subject);
+};
+
+export class Reload {
+  readonly #parts: ReloadParts;
+
+  constructor(parts: ReloadParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Reads the policy file and the accounts, and opens the control sockets that they give; resolves with problems.
+   * @throws Error when the file is refused: the policy in force stays
+   */
+  async policy(): Promise<string[]> {
+    const { supervisor, accounts, control, log } = this.#parts;
+    const { rule, problems } = this.#parts.loadPolicy();
+    accounts.base = rule.accounts;
+    supervisor.rule(rule);
+    await control.open();
+    log.info({ owners: supervisor.owners() }, "policy read again");
+    return [...problems];
+  }
+
+  /** Reads the conf files of all owners, and logs their problems. */
+  confs(): Findings {
+    const { supervisor, log } = this.#parts;
+    const findings = supervisor.rescan(supervisor.owners());
+    warnOf(log, "about a conf file", [...findings.problems, ...findings.warnings]);
+    return findings;
+  }
+
+  /** Reads everything again. Never rejects; where the policy is refused, nothing else is read. */
+  async everything(): Promise<void> {
+    const { log } = this.#parts;
+    try {
+      warnOf(log, "about the policy", await this.policy());
+    } catch (error) {
+      log.error({ err: error }, "the policy is refused; the one in force stays");
+      return;
+    }
+    const { found, started, changed, removed } = this.confs();
+    log.info({ found, started, changed, removed }, "conf files read again");
+    this.#replaceProgram();
+  }
+
+  #replaceProgram(): void {
+    const { supervisor, log, executing, onDisk, reExec } = this.#parts;
+    const current = onDisk();
+    if (current === undefined || current === executing) return;
+    log.info("re-executing: program on disk changed");
+    try {
+      reExec();
+    } catch (error) {
+      log.error({ err: error }, "cannot re-execute; this program continues");
+      // The standby launches have ended.
+      for (const daemon of supervisor.daemons()) for (const instance of daemon.instances()) instance.refresh();
+    }
+  }
+}

@@ -1,0 +1,94 @@
+/** Connects the parts of the supervisor. It decides nothing, so no unit test covers it: the system tests execute it. */
+import { closeSync } from "node:fs";
+import { join } from "node:path";
+import type { Logger } from "pino";
+import { createApi } from "../api/server.ts";
+import { Supervisor } from "../engine/supervisor.ts";
+import { NginxSites } from "../os/files/nginx-sites.ts";
+import { releaseMemory } from "../os/kernel/own-memory.ts";
+import { releaseCgroupRoot } from "../os/limits/cgroup-root.ts";
+import { reExec, takeInherited } from "../os/processes/re-exec.ts";
+import { SiteInstaller } from "../os/sockets/site-installer.ts";
+import { Publisher } from "../web/publisher.ts";
+import { apiSurroundings } from "./api-surroundings.ts";
+import { controlSockets } from "./control.ts";
+import type { Flags } from "./flags.ts";
+import { flushAndExit, logTransitions } from "./logging.ts";
+import { type Machine, makeMachine } from "./machine.ts";
+import { loadPolicy } from "./policy.ts";
+import { editionOf } from "./program-edition.ts";
+import { Reload, warnOf } from "./reload.ts";
+import { Service } from "./service.ts";
+
+/** Time without activity after which memory is released. In ms. */
+const QUIET = 10_000;
+
+/** What publishes the sites; undefined without --sites-dir. */
+const webOf = ({ sitesDir, siteLogsDir, fastcgiDir, stateDir }: Flags, { accounts }: Machine, log: Logger) => {
+  if (sitesDir === undefined) return undefined;
+  const memory = join(stateDir, "sites.json");
+  const identity = accounts.identity.bind(accounts);
+  const places = new NginxSites({ sitesDir, logsDir: siteLogsDir, fastcgiDir, memory, identity });
+  const report = (reason: string) => log.warn({ sitesDir, reason }, "no socket for the web server");
+  return { server: new SiteInstaller(sitesDir, report), places, record: places };
+};
+
+/**
+ * Makes the service of these flags, which has not started yet.
+ * @param program path of the supervisor's program
+ * @throws Error when the policy is refused, or another supervisor has locked one of the directories
+ */
+export const wire = async (flags: Flags, program: string, log: Logger): Promise<Service> => {
+  const executing = editionOf(program);
+  const inherited = takeInherited();
+  const { rule, problems } = loadPolicy(flags.config);
+  warnOf(log, "about the policy", problems);
+  const machine = makeMachine(flags, rule.accounts, inherited, import.meta.filename, log);
+  const { ports, accounts, cgroups } = machine;
+  const supervisor = new Supervisor(ports, rule, logTransitions(log));
+  const releaseTimer = setTimeout(releaseMemory, QUIET).unref();
+  const active = (): void => void releaseTimer.refresh();
+  const publisher = new Publisher({
+    daemons: () => supervisor.daemons(),
+    policy: () => supervisor.policy,
+    accounts: () => accounts.base,
+    web: webOf(flags, machine, log),
+    clock: ports.clock,
+    port: flags.httpPort,
+    reloadInterval: flags.reloadInterval,
+    report: (level, text) => {
+      active();
+      log[level]({ sitesDir: flags.sitesDir }, text);
+    },
+  });
+  const reloadPolicy = (): Promise<string[]> => reload.policy();
+  const api = await createApi(
+    supervisor,
+    apiSurroundings(supervisor, machine, log, { policyFile: flags.config, reloadPolicy, answered: active }),
+  );
+  const control = controlSockets(flags.runDir, supervisor, accounts, api, log);
+  const reload = new Reload({
+    supervisor,
+    accounts,
+    control,
+    log,
+    loadPolicy: () => loadPolicy(flags.config),
+    executing,
+    onDisk: () => editionOf(program),
+    reExec: () => reExec(machine.prepareReExec()),
+  });
+  return new Service({
+    supervisor,
+    publisher,
+    control,
+    reload,
+    log,
+    onSignal: (signal, handle) => void process.on(signal, handle),
+    active,
+    closeInherited: () => {
+      for (const fd of inherited.values()) closeSync(fd);
+    },
+    releaseCgroups: () => releaseCgroupRoot(cgroups),
+    exit: () => flushAndExit(log),
+  });
+};
