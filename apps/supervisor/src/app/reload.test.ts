@@ -138,6 +138,31 @@ test("a failed re-exec is logged, makes standby launches again, and is tried at 
   expect(reExecuted).toBe(2);
 });
 
+test("control sockets that cannot be opened are a problem that leaves the new policy in force", async () => {
+  world = ALICE_ALONE;
+  open = () => Promise.reject(new Error("listen EMFILE"));
+  const reload = make();
+  const problem = "cannot open the control sockets of the policy in force: listen EMFILE; reload again";
+  expect(await reload.policy()).toEqual([problem]);
+  await reload.everything();
+  expect(lines).toContain(`warn about the policy: ${problem}`);
+  expect(lines.at(-1)).toBe("info conf files read again");
+});
+
+test("a reload waits for the end of the one before", async () => {
+  const ends: (() => void)[] = [];
+  open = () => new Promise((resolve) => ends.push(resolve));
+  const reload = make();
+  const both = [reload.policy(), reload.everything()];
+  await scene.ports.clock.advance(1);
+  expect(opened.length).toBe(1);
+  ends[0]?.();
+  await scene.ports.clock.advance(1);
+  expect(opened.length).toBe(2);
+  ends[1]?.();
+  await Promise.all(both);
+});
+
 test("a reload after a refused one is carried out", async () => {
   const reload = make();
   refusal = new Error("policy.conf:1: expected a section");
@@ -148,4 +173,22 @@ test("a reload after a refused one is carried out", async () => {
   refusal = undefined;
   await reload.everything();
   expect(lines.at(-1)).toBe("info conf files read again");
+});
+
+test("a supervisor that is stopping opens no control sockets and executes no other program", async () => {
+  onDisk = "second";
+  const reload = make();
+  await scene.after(
+    1000,
+    scene.supervisor.shutdown().then(() => ({ ok: true })),
+  );
+  await reload.everything();
+  expect([opened, reExecuted, lines]).toEqual([[], 0, []]);
+});
+
+test("a shutdown during a reload prevents the re-exec", async () => {
+  onDisk = "second";
+  open = () => scene.supervisor.shutdown();
+  await make().everything();
+  expect(reExecuted).toBe(0);
 });

@@ -8,7 +8,7 @@ import type { LoadedPolicy } from "./policy.ts";
 type Level = "info" | "warn" | "error";
 
 export interface ReloadParts {
-  readonly supervisor: Pick<Supervisor, "rule" | "owners" | "rescan" | "daemons">;
+  readonly supervisor: Pick<Supervisor, "rule" | "owners" | "rescan" | "daemons" | "stopping">;
   readonly accounts: Pick<Machine["accounts"], "base">;
   readonly control: Pick<Control, "open">;
   readonly log: Pick<Logger, Level>;
@@ -29,6 +29,8 @@ export const warnOf = (log: Pick<Logger, "warn">, subject: string, problems: rea
 
 export class Reload {
   readonly #parts: ReloadParts;
+  /** Settles with the latest reload: two at a time would open the same sockets. */
+  #latest: Promise<unknown> = Promise.resolve();
 
   constructor(parts: ReloadParts) {
     this.#parts = parts;
@@ -36,16 +38,39 @@ export class Reload {
 
   /**
    * Reads the policy file and the accounts, and opens the control sockets that they give; resolves with problems.
+   * Reloads wait for each other.
    * @throws Error when the file is refused: the policy in force stays
    */
-  async policy(): Promise<string[]> {
+  policy(): Promise<string[]> {
+    return this.#inTurn(() => this.#policy());
+  }
+
+  /** Reads everything again. Where the policy is refused, nothing else is read. */
+  everything(): Promise<void> {
+    return this.#inTurn(() => this.#everything());
+  }
+
+  #inTurn<T>(reload: () => Promise<T>): Promise<T> {
+    const result = this.#latest.then(reload);
+    this.#latest = result.catch(() => undefined);
+    return result;
+  }
+
+  async #policy(): Promise<string[]> {
     const { supervisor, accounts, control, log } = this.#parts;
+    if (supervisor.stopping) return [];
     const { rule, problems } = this.#parts.loadPolicy();
     accounts.base = rule.accounts;
     supervisor.rule(rule);
-    await control.open();
+    const unopened: string[] = [];
+    try {
+      await control.open();
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      unopened.push(`cannot open the control sockets of the policy in force: ${why}; reload again`);
+    }
     log.info({ owners: supervisor.owners() }, "policy read again");
-    return [...problems];
+    return [...problems, ...unopened];
   }
 
   /** Reads the conf files of all owners, and logs their problems. */
@@ -56,15 +81,16 @@ export class Reload {
     return findings;
   }
 
-  /** Reads everything again. Never rejects; where the policy is refused, nothing else is read. */
-  async everything(): Promise<void> {
-    const { log } = this.#parts;
+  async #everything(): Promise<void> {
+    const { supervisor, log } = this.#parts;
     try {
-      warnOf(log, "about the policy", await this.policy());
+      warnOf(log, "about the policy", await this.#policy());
     } catch (error) {
       log.error({ err: error }, "the policy is refused; the one in force stays");
       return;
     }
+    // A program that is re-executed would start again the daemons that the shutdown stops.
+    if (supervisor.stopping) return;
     const { found, started, changed, removed } = this.confs();
     log.info({ found, started, changed, removed }, "conf files read again");
     this.#replaceProgram();
