@@ -122,6 +122,11 @@ test("records are written before a request counts as answered", () => {
   expect([written, answers]).toEqual([0, 1]);
 });
 
+test("the API has the time of the engine's clock", () => {
+  const clock = new FakeClock();
+  expect(make().now()).toBe(clock.now());
+});
+
 test("an internal error is logged with its caller", () => {
   const error = new Error("broken");
   make().onInternalError(error, { uid: 4001, user: "anna" });

@@ -140,3 +140,55 @@ test("a second SIGTERM changes nothing", async () => {
   await scene.ports.clock.advance(60_000);
   expect(steps.filter((step) => step === "exit")).toEqual(["exit"]);
 });
+
+test("SIGTERM during the start takes effect once the daemons are loaded", async () => {
+  const ends: (() => void)[] = [];
+  open = () => new Promise((resolve) => ends.push(resolve));
+  scene.ports.confs.write("alice", "blog");
+  const started = make().start();
+  send("SIGTERM");
+  await settled();
+  expect(steps).toEqual(["open control"]);
+  ends[0]?.();
+  await started;
+  await scene.ports.clock.advance(60_000);
+  expect(steps.filter((step) => step !== "plan sites" && step !== "active")).toEqual([
+    ...STARTED.filter((step) => step !== "plan sites" && step !== "active"),
+    "close sites",
+    ...STOPPED,
+  ]);
+});
+
+test("a start that fails closes what it has opened and says why", async () => {
+  open = () => Promise.reject(new Error("listen EACCES: /run/dmhost/command.sock"));
+  await expect(make().start()).rejects.toThrow("listen EACCES: /run/dmhost/command.sock");
+  expect(steps).toEqual(["open control", "close control", "release cgroups"]);
+  expect(lines).toEqual([]);
+});
+
+test("SIGHUP during the start reloads once the daemons are loaded", async () => {
+  const ends: (() => void)[] = [];
+  open = () => new Promise((resolve) => ends.push(resolve));
+  const started = make().start();
+  send("SIGHUP");
+  await settled();
+  expect(steps).toEqual(["open control"]);
+  ends[0]?.();
+  await started;
+  await settled();
+  expect(steps).toEqual([...STARTED, "reload"]);
+});
+
+test("SIGTERM during a start that fails does not shut down a second time", async () => {
+  let fail: ((error: Error) => void) | undefined;
+  open = () =>
+    new Promise((_, reject) => {
+      fail = reject;
+    });
+  const started = make().start();
+  send("SIGTERM");
+  fail?.(new Error("listen EACCES"));
+  await expect(started).rejects.toThrow("listen EACCES");
+  await settled();
+  expect(steps).toEqual(["open control", "close control", "release cgroups"]);
+});

@@ -35,15 +35,30 @@ export class Service {
   }
 
   /**
-   * Opens the control sockets and starts the daemons.
-   * @throws errno errors, when a control socket cannot be opened
+   * Opens the control sockets and starts the daemons. A signal takes effect after that: before, it is not known which runs
+   * an earlier supervisor left.
+   * @throws errno errors, when a control socket cannot be opened; those that were opened are closed then
    */
-  async start(): Promise<void> {
-    const { supervisor, publisher, control, reload, log, onSignal, active, closeInherited } = this.#parts;
-    onSignal("SIGTERM", () => void this.#shutDown());
-    onSignal("SIGINT", () => void this.#shutDown());
-    onSignal("SIGHUP", () => void reload.everything());
-    await control.open();
+  start(): Promise<void> {
+    const { reload, onSignal } = this.#parts;
+    const started = this.#start();
+    const on = (signal: Signal, act: () => Promise<void>) =>
+      onSignal(signal, () => void started.then(act, () => undefined));
+    on("SIGTERM", () => this.#shutDown());
+    on("SIGINT", () => this.#shutDown());
+    on("SIGHUP", () => reload.everything());
+    return started;
+  }
+
+  async #start(): Promise<void> {
+    const { supervisor, publisher, control, reload, log, active, closeInherited, releaseCgroups } = this.#parts;
+    try {
+      await control.open();
+    } catch (error) {
+      control.close();
+      releaseCgroups();
+      throw error;
+    }
     const { found } = reload.confs();
     supervisor.changed = () => {
       publisher.plan();
