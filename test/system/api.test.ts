@@ -96,12 +96,16 @@ test("a request for a state that a daemon already has reports that nothing chang
   expect(await supervisor.act("exit", id)).toMatchObject({ ok: true, changed: true });
 });
 
-test("a uid may have 32 connections to the API, and closing them makes room for new ones", async () => {
+test("a uid may have 32 connections to the API, more are answered 429, and closing them makes room for new ones", async () => {
   const held: Socket[] = [];
   let closed = 0;
+  let received = "";
   for (let index = 0; index < MOST_CONNECTIONS + 8; index += 1) {
     const socket = createConnection(supervisor.socket);
     socket.on("error", () => undefined);
+    socket.on("data", (chunk) => {
+      received += chunk;
+    });
     socket.on("close", () => {
       closed += 1;
     });
@@ -109,6 +113,7 @@ test("a uid may have 32 connections to the API, and closing them makes room for 
     await once(socket, "connect");
   }
   await until("the excess connections to be closed", () => closed === 8);
+  expect(received.match(/HTTP\/1\.1 429 .*?"code":"busy"/gs)).toHaveLength(8);
   const others = await bob.run([toolbox.node, toolbox.dmctl, "list"]);
   expect([others.code, others.stdout]).toEqual([0, `${bob.name}/one\n`]);
   for (const socket of held) socket.destroy();

@@ -24,7 +24,7 @@ export const FAILURES = {
   "not-applicable": { exit: EXIT.failed, means: "the daemon has no process, log or file of that kind" },
   conflict: { exit: EXIT.failed, means: "the file was changed meanwhile" },
   "invalid-file": { exit: EXIT.failed, means: "a conf file cannot be loaded; `details` may have its errors" },
-  busy: { exit: EXIT.failed, means: "the caller has too many requests or connections" },
+  busy: { exit: EXIT.failed, means: "the account has too many connections" },
   internal: { exit: EXIT.failed, means: "an error of the supervisor or of the machine" },
   stopping: { exit: EXIT.unreachable, means: "the supervisor is stopping" },
   unreachable: { exit: EXIT.unreachable, means: "no supervisor answers, or the connection broke" },

@@ -1,38 +1,62 @@
 import { API_VERSION, type ApiError, ERROR_STATUS } from "@dmhost/contract";
+import {
+  type Answer,
+  type Body,
+  ENDPOINTS,
+  type Endpoint,
+  type EndpointName,
+  type JsonName,
+  type Params,
+  type Query,
+  type StreamName,
+} from "@dmhost/contract/schemas";
 import { Failure } from "./failure.ts";
 import type { UnixFetch, UnixResponse } from "./unix-fetch.ts";
 
 /** How long to wait for an answer that does not depend on a daemon, in ms. */
 const PATIENCE = 10_000;
 
-/** One request. */
-export interface ApiCall {
-  /** GET by default. */
-  readonly method?: "GET" | "POST" | "PUT";
-  /** From `apiPath`. */
-  readonly path: string;
-  /** Sent as JSON. */
-  readonly body?: unknown;
-  /** Whether the answer waits until a daemon has settled, however long that takes. */
-  readonly settles?: boolean;
-}
+type Given<F extends string, T> = [T] extends [undefined]
+  ? { readonly [K in F]?: never }
+  : object extends T
+    ? { readonly [K in F]?: T }
+    : { readonly [K in F]: T };
+
+/** What an endpoint takes, as the contract says: `params` of its path, `query` and `body`. */
+export type Input<N extends EndpointName> = Given<"params", Params<N>> &
+  Given<"query", Query<N>> &
+  Given<"body", Body<N>>;
+
+/** The input may be missing where nothing of it is required. */
+type Inputs<N extends EndpointName> = object extends Input<N> ? [input?: Input<N>] : [input: Input<N>];
 
 /** A supervisor at one socket. */
 export interface Client {
-  /** The answer's body. Rejects with a Failure. */
-  ask<T>(call: ApiCall): Promise<T>;
-  /** The answer's bytes as they come, until `signal`. Rejects with a Failure; so does reading, when the answer breaks off. */
-  stream(call: ApiCall, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
+  /** The answer of an endpoint. Rejects with a Failure. */
+  call<N extends JsonName>(name: N, ...input: Inputs<N>): Promise<Answer<N>>;
+  /** The bytes of an endpoint as they come, until `signal`. Rejects with a Failure; so does reading, when the answer breaks off. */
+  stream<N extends StreamName>(name: N, input: Input<N>, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
 }
 
-/**
- * `/v1/...` with each segment encoded, so that an id's slash stays inside its segment. Throws a Failure (usage) for the
- * segments `.` and `..`, which a URL resolves however they are encoded.
- */
-export const apiPath = (...segments: string[]): string => {
-  const dots = segments.find((segment) => segment === "." || segment === "..");
-  if (dots !== undefined) throw new Failure("usage", `"${dots}" is no daemon's name; write name or owner/name`);
-  return `/${[API_VERSION, ...segments.map((segment) => encodeURIComponent(segment))].join("/")}`;
+/** Any endpoint's input, once the types have checked it. */
+interface AnyInput {
+  readonly params?: Readonly<Record<string, string>> | undefined;
+  readonly query?: Readonly<Record<string, string | number>> | undefined;
+  readonly body?: unknown;
+}
+
+/** A value of a path, encoded so that its slash stays inside its segment. A URL resolves `.` and `..` however they are encoded. */
+const segment = (value: string): string => {
+  if (["", ".", ".."].includes(value)) {
+    throw new Failure("usage", `"${value}" is no daemon's name; write name or owner/name`);
+  }
+  return encodeURIComponent(value);
+};
+
+const target = (path: string, { params = {}, query = {} }: AnyInput): string => {
+  const filled = path.replace(/:(\w+)/g, (_, name: string) => segment(params[name] ?? ""));
+  const search = new URLSearchParams(Object.entries(query).map(([key, value]) => [key, String(value)]));
+  return `/${API_VERSION}${filled}${search.size === 0 ? "" : `?${search}`}`;
 };
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -40,6 +64,7 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'the socket is gone; start the supervisor with "./dmhost up"',
   EACCES: "permission denied: the socket is another user's",
   EAGAIN: "too many connections are waiting there; try again",
+  EPIPE: "it closed the connection before the request was sent; try again",
   ECONNRESET: "it closed the connection before the end of its answer",
 };
 
@@ -86,22 +111,25 @@ export const clientAt = (socket: string, fetch: UnixFetch): Client => {
     return new Failure(value.code, value.message, value.details);
   };
 
-  /** Does `work` with the answer; after `patience` ms it is too late for that. */
+  /** Does `work` with the answer, within PATIENCE unless the endpoint waits for daemons. */
   const exchange = async <T>(
-    { method = "GET", path, body }: ApiCall,
-    patience: number,
+    name: EndpointName,
+    input: AnyInput,
     leave: AbortSignal | undefined,
     work: (answer: UnixResponse) => Promise<T>,
   ): Promise<T> => {
+    const { method, path, settles }: Endpoint = ENDPOINTS[name];
+    const url = `http://dmhost${target(path, input)}`;
+    const { body } = input;
     const ended = new AbortController();
     let late = false;
     const giveUp = (): void => {
       late = true;
       ended.abort();
     };
-    const timer = patience === Number.POSITIVE_INFINITY ? undefined : setTimeout(giveUp, patience);
+    const timer = settles ? undefined : setTimeout(giveUp, PATIENCE);
     try {
-      const answer = await fetch(`http://dmhost${path}`, {
+      const answer = await fetch(url, {
         method,
         headers: body === undefined ? {} : { "content-type": "application/json" },
         ...(body !== undefined && { body: JSON.stringify(body) }),
@@ -121,16 +149,15 @@ export const clientAt = (socket: string, fetch: UnixFetch): Client => {
   };
 
   return {
-    ask<T>(call: ApiCall): Promise<T> {
-      return exchange(call, call.settles ? Number.POSITIVE_INFINITY : PATIENCE, undefined, async (answer) => {
-        const text = await answer.text();
-        const value = parsed(text);
-        if (value === undefined && text !== "") throw notUnderstood("no JSON");
-        return value as T;
+    call<N extends JsonName>(name: N, ...[input = {}]: [input?: AnyInput]): Promise<Answer<N>> {
+      return exchange(name, input, undefined, async (answer) => {
+        const value = parsed(await answer.text());
+        if (value === undefined) throw notUnderstood("no JSON");
+        return value as Answer<N>;
       });
     },
-    stream(call, signal) {
-      return exchange(call, PATIENCE, signal, async ({ body }) => {
+    stream(name, input, signal) {
+      return exchange(name, input, signal, async ({ body }) => {
         const read = async function* (): AsyncGenerator<Uint8Array> {
           try {
             yield* body ?? [];

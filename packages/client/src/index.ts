@@ -1,5 +1,5 @@
 /** The control API over a UNIX socket: the contract's values, or Failures. */
-export { type ApiCall, apiPath, type Client, clientAt } from "./client.ts";
+export { type Client, clientAt, type Input } from "./client.ts";
 export { Failure, type FailureCode } from "./failure.ts";
 export { runtimeFetch } from "./runtime-fetch.ts";
 export type { UnixFetch, UnixRequest, UnixResponse } from "./unix-fetch.ts";

@@ -31,6 +31,8 @@ export interface Endpoint {
   readonly body?: TSchema;
   /** Longest body, in bytes; 64 KiB unless said otherwise. */
   readonly longestBody?: number;
+  /** The answer waits until daemons have settled, however long that takes. */
+  readonly settles?: true;
   /** `bytes`: application/octet-stream. */
   readonly answer: TSchema | "bytes";
 }
@@ -45,33 +47,52 @@ const LONGEST_DRAFT = 2 * LONGEST_CONF_FILE + 8 * 1024;
 export const ENDPOINTS = {
   getHealth:   { method: "GET",  path: "/health",             access: "anyone",  answer: Health, summary: "Report version, age and containment of the supervisor." },
   listDaemons: { method: "GET",  path: "/daemons",            access: "policy",  query: DaemonListQuery, answer: DaemonList, summary: "List the daemons that the caller may control." },
-  rescan:      { method: "POST", path: "/rescan",             access: "policy",  answer: RescanResult, summary: "Load new and changed files, and start what has autostart. Root also reloads the policy." },
+  rescan:      { method: "POST", path: "/rescan",             access: "policy",  settles: true, answer: RescanResult, summary: "Load new and changed files, and start what has autostart. Root also reloads the policy." },
   askPolicy:   { method: "GET",  path: "/policy",             access: "policy",  query: PolicyQuery, answer: PolicyAnswer, summary: "Ask what the policy allows." },
   exportState: { method: "GET",  path: "/export",             access: "root",    answer: StateExport, summary: "Export the whole state." },
   getDaemon:   { method: "GET",  path: ONE,                   access: "control", answer: DaemonStatus, summary: "Report the status of a daemon, with its resource usage." },
-  start:       { method: "POST", path: `${ONE}/start`,        access: "control", answer: Outcome, summary: "Start it." },
-  stop:        { method: "POST", path: `${ONE}/stop`,         access: "control", answer: Outcome, summary: "Stop it with all its processes." },
-  restart:     { method: "POST", path: `${ONE}/restart`,      access: "control", answer: Outcome, summary: "Replace its processes: one by one when it listens, else stop it and start it." },
-  once:        { method: "POST", path: `${ONE}/once`,         access: "control", answer: Outcome, summary: "Start it, and do not restart it when it ends." },
-  pause:       { method: "POST", path: `${ONE}/pause`,        access: "control", answer: Outcome, summary: "Send SIGSTOP to all its processes." },
-  continue:    { method: "POST", path: `${ONE}/continue`,     access: "control", answer: Outcome, summary: "Send SIGCONT to all its processes." },
-  exit:        { method: "POST", path: `${ONE}/exit`,         access: "control", answer: Outcome, summary: "Stop it and forget it until the next rescan." },
-  scale:       { method: "POST", path: `${ONE}/scale`,        access: "control", body: ScaleRequest, answer: Outcome, summary: "Change the number of its instances; those that stay are not touched." },
+  start:       { method: "POST", path: `${ONE}/start`,        access: "control", settles: true, answer: Outcome, summary: "Start it." },
+  stop:        { method: "POST", path: `${ONE}/stop`,         access: "control", settles: true, answer: Outcome, summary: "Stop it with all its processes." },
+  restart:     { method: "POST", path: `${ONE}/restart`,      access: "control", settles: true, answer: Outcome, summary: "Replace its processes: one by one when it listens, else stop it and start it." },
+  once:        { method: "POST", path: `${ONE}/once`,         access: "control", settles: true, answer: Outcome, summary: "Start it, and do not restart it when it ends." },
+  pause:       { method: "POST", path: `${ONE}/pause`,        access: "control", settles: true, answer: Outcome, summary: "Send SIGSTOP to all its processes." },
+  continue:    { method: "POST", path: `${ONE}/continue`,     access: "control", settles: true, answer: Outcome, summary: "Send SIGCONT to all its processes." },
+  exit:        { method: "POST", path: `${ONE}/exit`,         access: "control", settles: true, answer: Outcome, summary: "Stop it and forget it until the next rescan." },
+  scale:       { method: "POST", path: `${ONE}/scale`,        access: "control", body: ScaleRequest, settles: true, answer: Outcome, summary: "Change the number of its instances; those that stay are not touched." },
   kill:        { method: "POST", path: `${ONE}/kill`,         access: "control", body: KillRequest, answer: KillResult, summary: "Send a signal to the main process of each instance." },
   explain:     { method: "GET",  path: `${ONE}/explanation`,  access: "control", answer: Explanation, summary: "Explain why it is in its state." },
   readLog:     { method: "GET",  path: `${ONE}/log`,          access: "control", query: LogQuery, answer: "bytes", summary: "Read or follow its log." },
   readFile:    { method: "GET",  path: `${ONE}/file`,         access: "author",  answer: ConfFile, summary: "Read its conf file." },
-  writeFile:   { method: "PUT",  path: `${ONE}/file`,         access: "author",  body: ConfFileDraft, longestBody: LONGEST_DRAFT, answer: ConfFileWritten, summary: "Check and write its conf file." },
+  writeFile:   { method: "PUT",  path: `${ONE}/file`,         access: "author",  body: ConfFileDraft, longestBody: LONGEST_DRAFT, settles: true, answer: ConfFileWritten, summary: "Check and write its conf file." },
 } as const satisfies Record<string, Endpoint>;
 
 /** Name of an endpoint; `operationId` in openapi.json. */
 export type EndpointName = keyof typeof ENDPOINTS;
 
-type Field<N extends EndpointName, F extends "query" | "body"> = (typeof ENDPOINTS)[N] extends {
-  readonly [K in F]: infer S extends TSchema;
-}
-  ? Static<S>
-  : undefined;
+/** Name of an endpoint that answers bytes. */
+export type StreamName = {
+  [N in EndpointName]: (typeof ENDPOINTS)[N]["answer"] extends "bytes" ? N : never;
+}[EndpointName];
+/** Name of an endpoint that answers JSON. */
+export type JsonName = Exclude<EndpointName, StreamName>;
+
+type ParameterIn<P extends string> = P extends `${infer Head}/${infer Rest}`
+  ? ParameterIn<Head> | ParameterIn<Rest>
+  : P extends `:${infer Name}`
+    ? Name
+    : never;
+/** The parameters of an endpoint's path; undefined without one. */
+export type Params<N extends EndpointName> = N extends EndpointName
+  ? [ParameterIn<(typeof ENDPOINTS)[N]["path"]>] extends [never]
+    ? undefined
+    : { readonly [K in ParameterIn<(typeof ENDPOINTS)[N]["path"]>]: string }
+  : never;
+
+type Field<N extends EndpointName, F extends "query" | "body"> = N extends EndpointName
+  ? (typeof ENDPOINTS)[N] extends { readonly [K in F]: infer S extends TSchema }
+    ? Static<S>
+    : undefined
+  : never;
 /** The query of an endpoint, validated; undefined without one. */
 export type Query<N extends EndpointName> = Field<N, "query">;
 /** The body of a request to an endpoint, validated; undefined without one. */

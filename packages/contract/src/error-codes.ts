@@ -14,7 +14,7 @@ export const ERROR_STATUS = {
   conflict: 409,
   /** The text sent for a conf file has errors. */
   "invalid-file": 422,
-  /** Too many connections or requests of this caller. */
+  /** The account has too many connections. */
   busy: 429,
   /** The supervisor or the machine failed; the supervisor's log says why. */
   internal: 500,

@@ -1,6 +1,5 @@
 /** Commands that change what daemons do. */
-import { apiPath } from "@dmhost/client";
-import { type KillRequest, type KillResult, MOST_INSTANCES, type ScaleRequest } from "@dmhost/contract";
+import { MOST_INSTANCES } from "@dmhost/contract";
 import { show } from "./answer.ts";
 import type { Call, Command } from "./command.ts";
 import { settleAll, type Verb } from "./settlement.ts";
@@ -11,14 +10,11 @@ const settling = (name: Verb, row: Pick<Command, "summary" | "about" | "aliases"
   takes: "many",
   options: ["json"],
   ...row,
-  run: (call) => settleAll(call, name),
+  run: (call) => settleAll(call, (client, params) => client.call(name, { params })),
 });
 
-const sendSignal = async (call: Call, signal: string): Promise<number> => {
-  const body: KillRequest = { signal };
-  const path = apiPath("daemons", call.id, "kill");
-  return show(call, await call.client.ask<KillResult>({ method: "POST", path, body }), "");
-};
+const sendSignal = async (call: Call, signal: string): Promise<number> =>
+  show(call, await call.client.call("kill", { params: { address: call.id }, body: { signal } }), "");
 
 /** A command that sends one signal, as svc has a letter for it (docs/reference/daemontools.md#control). */
 const sending = (name: string, signal: string): Command => ({
@@ -67,7 +63,8 @@ export const CONTROL_COMMANDS: readonly Command[] = [
       `*NUMBER* is 1 to ${MOST_INSTANCES}, and holds until the daemon is stopped. Processes that stay are not touched; those that go ` +
       "finish their requests.",
     examples: ["dmctl wordpress scale 4"],
-    run: (call) => settleAll(call, "scale", { instances: call.size } satisfies ScaleRequest),
+    run: (call) =>
+      settleAll(call, (client, params) => client.call("scale", { params, body: { instances: call.size } })),
   },
 ];
 

@@ -1,6 +1,5 @@
 /** Commands about conf files and logs. */
-import { apiPath } from "@dmhost/client";
-import { EXIT, type RescanResult } from "@dmhost/contract";
+import { EXIT } from "@dmhost/contract";
 import { rescanLines } from "../status/render.ts";
 import { complain, show, warn } from "./answer.ts";
 import type { Call, Command } from "./command.ts";
@@ -23,7 +22,7 @@ export const RESCAN: Command = {
     "single-user mode the user, the policy is read again first.",
   exits: { 1: "a file cannot be loaded" },
   async run(call) {
-    const result = await call.client.ask<RescanResult>({ method: "POST", path: apiPath("rescan"), settles: true });
+    const result = await call.client.call("rescan");
     await complain(call, "invalid-file", result.problems);
     await warn(call, result.warnings);
     const nothing = call.session.terminal && result.problems.length === 0 ? "nothing is new\n" : "";

@@ -1,15 +1,5 @@
 /** Commands that show what there is. */
-import { apiPath } from "@dmhost/client";
-import {
-  type DaemonList,
-  type DaemonStatus,
-  EXIT,
-  type Explanation,
-  type Health,
-  POLICY_VERBS,
-  type PolicyAnswer,
-  type StateExport,
-} from "@dmhost/contract";
+import { type DaemonStatus, EXIT, POLICY_VERBS, type PolicyVerb } from "@dmhost/contract";
 import { suggestion } from "@dmhost/supervisor/suggestion";
 import { misuse } from "../failure.ts";
 import { json, oneLine } from "../printable.ts";
@@ -21,10 +11,10 @@ import type { Call, Command } from "./command.ts";
 
 /** Every daemon that the caller may control. */
 const allDaemons = async ({ client }: Call, measured = false): Promise<readonly DaemonStatus[]> =>
-  (await client.ask<DaemonList>({ path: `${apiPath("daemons")}${measured ? "?usage=1" : ""}` })).daemons;
+  (await client.call("listDaemons", { query: measured ? { usage: "1" } : {} })).daemons;
 
 const oneDaemon = ({ client, id }: Call): Promise<DaemonStatus> =>
-  client.ask<DaemonStatus>({ path: apiPath("daemons", id) });
+  client.call("getDaemon", { params: { address: id } });
 
 /** A command that prints one field of one daemon; nothing, and exit code 1, where the daemon has none. */
 const printing = (name: string, field: "pid" | "logFile" | "configFile", summary: string, none: string): Command => ({
@@ -41,14 +31,15 @@ const printing = (name: string, field: "pid" | "logFile" | "configFile", summary
   },
 });
 
+const isPolicyVerb = (word: string): word is PolicyVerb => Object.hasOwn(POLICY_VERBS, word);
+
 /** Answers `explain --policy CALLER VERB ADDRESS`: exit code 0 is yes, 1 is no. */
 const askPolicy = async (call: Call): Promise<number> => {
   const [caller = "", verb = "", address = ""] = call.ids;
-  if (!Object.hasOwn(POLICY_VERBS, verb)) {
+  if (!isPolicyVerb(verb)) {
     throw misuse(`the policy has no verb "${verb}": ${suggestion(verb, Object.keys(POLICY_VERBS))}`);
   }
-  const path = `${apiPath("policy")}?${new URLSearchParams({ caller, verb, address })}`;
-  const answer = await call.client.ask<PolicyAnswer>({ path });
+  const answer = await call.client.call("askPolicy", { query: { caller, verb, address } });
   const { policyLine } = await import("../status/explanation.ts");
   return show(call, answer, policyLine(answer), answer.allowed ? EXIT.done : EXIT.failed);
 };
@@ -126,7 +117,7 @@ export const DETAIL_COMMANDS: readonly Command[] = [
     exits: { 0: "with --policy, yes", 1: "with --policy, no" },
     async run(call) {
       if (call.given.has("policy")) return askPolicy(call);
-      const explanation = await call.client.ask<Explanation>({ path: apiPath("daemons", call.id, "explanation") });
+      const explanation = await call.client.call("explain", { params: { address: call.id } });
       const { explanationText } = await import("../status/explanation.ts");
       return show(call, explanation, explanationText(explanation, call.given.has("utc") ? "utc" : "local"));
     },
@@ -156,7 +147,7 @@ export const SUPERVISOR_COMMANDS: readonly Command[] = [
     summary: "print the whole state as JSON, for root",
     about: "The state is policy, supervisor and all daemons.",
     async run(call) {
-      await write(call.session.output, json(await call.client.ask<StateExport>({ path: apiPath("export") })));
+      await write(call.session.output, json(await call.client.call("exportState")));
       return EXIT.done;
     },
   },
@@ -167,7 +158,7 @@ export const SUPERVISOR_COMMANDS: readonly Command[] = [
     summary: "show version, process, uptime and containment of the supervisor",
     exits: { 4: "no supervisor answers" },
     async run(call) {
-      const health = await call.client.ask<Health>({ path: apiPath("health") });
+      const health = await call.client.call("getHealth");
       return show(call, health, healthLines(health));
     },
   },

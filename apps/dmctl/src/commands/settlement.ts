@@ -1,5 +1,5 @@
-import { apiPath, Failure } from "@dmhost/client";
-import { EXIT, type Outcome, type ScaleRequest } from "@dmhost/contract";
+import { type Client, Failure, type Input } from "@dmhost/client";
+import { EXIT, type Outcome } from "@dmhost/contract";
 import { FAILURES, report } from "../failure.ts";
 import { json, oneLine } from "../printable.ts";
 import { write } from "../session.ts";
@@ -7,8 +7,8 @@ import { outcomeLine } from "../status/render.ts";
 import { warn } from "./answer.ts";
 import type { Call } from "./command.ts";
 
-/** Requests about several daemons, answered when they have settled. */
-export type Verb = "start" | "once" | "stop" | "restart" | "pause" | "continue" | "exit" | "scale";
+/** Endpoints that take nothing but a daemon, and answer when it has settled. */
+export type Verb = "start" | "once" | "stop" | "restart" | "pause" | "continue" | "exit";
 
 /** Requests under way at a time: the supervisor takes a limited number of connections from one user. */
 const AT_ONCE = 8;
@@ -24,15 +24,18 @@ const refusal = ({ reason, lastLogLine, advice, daemon }: Outcome): Failure => {
 };
 
 /**
- * Asks `verb` of the daemons of a call side by side, waits until each has settled, and reports on each in the order in
- * which they were named; with --json one document for each that the supervisor answered for. Resolves with the highest
+ * Sends `request` for the daemons of a call side by side, waits until each has settled, and reports on each in the order
+ * in which they were named; with --json one document for each that the supervisor answered for. Resolves with the highest
  * exit code.
  */
-export const settleAll = async (call: Call, verb: Verb, body?: ScaleRequest): Promise<number> => {
+export const settleAll = async (
+  call: Call,
+  request: (client: Client, params: Input<Verb>["params"]) => Promise<Outcome>,
+): Promise<number> => {
   const { session, client } = call;
   const asJson = call.given.has("json");
-  const settle = async (id: string): Promise<Outcome> =>
-    client.ask<Outcome>({ method: "POST", path: apiPath("daemons", id, verb), settles: true, ...(body && { body }) });
+  // Async, so that an id that is refused before it is sent is one failure among the others.
+  const settle = async (address: string): Promise<Outcome> => request(client, { address });
   const settled: PromiseSettledResult<Outcome>[] = [];
   for (let first = 0; first < call.ids.length; first += AT_ONCE) {
     settled.push(...(await Promise.allSettled(call.ids.slice(first, first + AT_ONCE).map(settle))));

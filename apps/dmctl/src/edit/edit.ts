@@ -1,7 +1,7 @@
 /** `dmctl edit`: a daemon's file is copied out, edited by the caller as the caller, and sent back to be written. */
 import { createInterface } from "node:readline/promises";
-import { apiPath, type Client, Failure } from "@dmhost/client";
-import { type ConfFile, type ConfFileWritten, EXIT } from "@dmhost/contract";
+import { type Client, Failure } from "@dmhost/client";
+import { type ConfFileWritten, EXIT } from "@dmhost/contract";
 import { oneLine } from "../printable.ts";
 import { type Session, write } from "../session.ts";
 import { Draft } from "./draft.ts";
@@ -49,8 +49,8 @@ const OFFERS: Readonly<Record<string, string>> = {
  * leaves, when the editor fails or the text is not accepted.
  */
 export const editFile = async (client: Client, address: string, session: Session): Promise<number> => {
-  const path = apiPath("daemons", address, "file");
-  let file = await client.ask<ConfFile>({ path });
+  const params = { address };
+  let file = await client.call("readFile", { params });
   const draft = new Draft(address, file.text);
   let text: string | undefined;
   let refused: string | undefined;
@@ -63,8 +63,8 @@ export const editFile = async (client: Client, address: string, session: Session
     if (text === undefined && draft.kept !== undefined) throw new Failure("failed", unchanged);
     if (text === undefined || (isNew && text.trim() === "")) return [unchanged];
     if (text === refused) throw new Failure("failed", "the text is as it was when it was refused");
-    const body: ConfFile = { ...file, text };
-    return writtenLines(await client.ask<ConfFileWritten>({ method: "PUT", path, body, settles: true }), address);
+    const body = { text, fingerprint: file.fingerprint };
+    return writtenLines(await client.call("writeFile", { params, body }), address);
   };
 
   /** Resolves if the author edits again, else throws. */
@@ -75,7 +75,7 @@ export const editFile = async (client: Client, address: string, session: Session
     if (!(await agrees(session, question))) throw new Failure("failed", "nothing was written");
     refused = text;
     if (failure.code !== "conflict" || text === undefined) return;
-    file = await client.ask<ConfFile>({ path });
+    file = await client.call("readFile", { params });
     draft.rebase(file.text, text);
   };
 

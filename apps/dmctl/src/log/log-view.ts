@@ -1,6 +1,6 @@
 import type { Writable } from "node:stream";
-import { apiPath, type Client, Failure } from "@dmhost/client";
-import { EXIT, MOST_LOG_LINES } from "@dmhost/contract";
+import { type Client, Failure } from "@dmhost/client";
+import { EXIT, type LogQuery, MOST_LOG_LINES } from "@dmhost/contract";
 import type { Clock } from "@dmhost/supervisor/tai64n";
 import { count } from "@dmhost/supervisor/units";
 import { startPager } from "../child-program.ts";
@@ -104,13 +104,11 @@ const pump = async (
   return false;
 };
 
-const pathOf = (address: string, view: LogView): string => {
-  const query = new URLSearchParams();
-  if (view.lines !== undefined) query.set("lines", String(view.lines));
-  if (view.since !== undefined) query.set("since", String(view.since));
-  if (view.follow) query.set("follow", "1");
-  return `${apiPath("daemons", address, "log")}${query.size === 0 ? "" : `?${query}`}`;
-};
+const queryOf = ({ lines, since, follow }: LogView): LogQuery => ({
+  ...(lines !== undefined && { lines }),
+  ...(since !== undefined && { since }),
+  ...(follow && { follow: "1" }),
+});
 
 /**
  * Shows a daemon's log to its end, or with `follow` until Ctrl-C: through a pager on a terminal, escaped there unless
@@ -124,7 +122,7 @@ export const showLog = async (client: Client, address: string, view: LogView, se
   process.on("SIGINT", onInterrupt);
   let begun = false;
   try {
-    const log = await client.stream({ path: pathOf(address, view) }, leave.signal);
+    const log = await client.stream("readLog", { params: { address }, query: queryOf(view) }, leave.signal);
     begun = true;
     if (session.terminal && !view.follow) {
       process.off("SIGINT", onInterrupt);

@@ -1,7 +1,7 @@
 /** `dmctl top`: once into a pipe, again and again on a terminal. */
 import { setTimeout } from "node:timers/promises";
-import { apiPath, type Client } from "@dmhost/client";
-import type { DaemonList, DaemonStatus } from "@dmhost/contract";
+import type { Client } from "@dmhost/client";
+import type { DaemonStatus } from "@dmhost/contract";
 import { type Session, write } from "../session.ts";
 import { type Sample, topTable } from "./usage.ts";
 
@@ -14,7 +14,7 @@ const CLEAR_REST = "\u001b[J";
 
 /** Every daemon that the caller may control, with its use. */
 export const measured = async (client: Client): Promise<readonly DaemonStatus[]> =>
-  (await client.ask<DaemonList>({ path: `${apiPath("daemons")}?usage=1` })).daemons;
+  (await client.call("listDaemons", { query: { usage: "1" } })).daemons;
 
 const samplesOf = (daemons: readonly DaemonStatus[], at: number): ReadonlyMap<string, Sample> =>
   new Map(daemons.flatMap(({ id, usage, pid }) => (usage?.cpu ? [[id, { cpu: usage.cpu, at, pid }] as const] : [])));

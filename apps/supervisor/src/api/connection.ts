@@ -1,6 +1,7 @@
 /** Connections of the control API: who is at the other end, and how long it may take to send a request. */
+import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
-import { Refusal } from "./refusal.ts";
+import { answerTo, Refusal } from "./refusal.ts";
 
 /** A caller, as the kernel says. */
 export interface Caller {
@@ -44,4 +45,25 @@ export const callerOf = (socket: Socket): Caller => {
   const caller = callers.get(socket);
   if (!caller) throw new Refusal("internal", "this connection has no caller");
   return caller;
+};
+
+/**
+ * The whole HTTP answer (429, `busy`) to a connection that its account may not have, whatever it requests.
+ * @param most connections that an account may have at a time
+ */
+export const busyAnswer = (most: number): string => {
+  const { status, body } = answerTo(
+    new Refusal(
+      "busy",
+      `Your account has ${most} connections to the supervisor, the most that it may have; end some, such as followed logs, or try again.`,
+    ),
+  );
+  const text = JSON.stringify(body);
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    "content-type: application/json; charset=utf-8",
+    `content-length: ${Buffer.byteLength(text)}`,
+    "connection: close",
+  ];
+  return `${head.join("\r\n")}\r\n\r\n${text}`;
 };

@@ -3,12 +3,12 @@ import { join } from "node:path";
 import { HOME_SOCKET, PUBLIC_SOCKET, userSocket } from "@dmhost/contract";
 import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
-import { attachCaller } from "../api/connection.ts";
+import { attachCaller, busyAnswer } from "../api/connection.ts";
 import type { Supervisor } from "../engine/supervisor.ts";
 import { CallerNames } from "../os/accounts/caller-names.ts";
 import type { KnownAccounts } from "../os/accounts/known-accounts.ts";
 import { privileged } from "../os/kernel/privileges.ts";
-import { ControlSockets, linkFromHome } from "../os/sockets/control-socket.ts";
+import { ControlSockets, linkFromHome, MOST_CONNECTIONS } from "../os/sockets/control-socket.ts";
 
 export interface Control {
   /** Opens the sockets of the policy in force, and closes all others. */
@@ -34,7 +34,7 @@ export const controlSockets = (
     };
     attachCaller(socket, caller);
     api.server.emit("connection", socket);
-  });
+  }, busyAnswer(MOST_CONNECTIONS));
   return {
     open: async () => {
       const paths = new Set([join(runDir, PUBLIC_SOCKET)]);

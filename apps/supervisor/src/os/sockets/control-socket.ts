@@ -9,8 +9,10 @@ import { privileged } from "../kernel/privileges.ts";
 import { peerCredentials } from "../kernel/unix-socket.ts";
 import { unlinkSocket } from "./socket-directory.ts";
 
-/** Connections of one uid at a time. */
-const MOST_CONNECTIONS = 32;
+/** Accepted connections of one uid at a time. As many more are answered that they are too many; the rest are closed. */
+export const MOST_CONNECTIONS = 32;
+/** A refused client must read its answer and close within this time. In ms. */
+const REFUSAL_TIMEOUT = 1000;
 
 /** Descriptor of a connection, which Node keeps in an internal property; -1 where it is closed. */
 const descriptorOf = (socket: Socket): number => {
@@ -22,11 +24,15 @@ const descriptorOf = (socket: Socket): number => {
 /** Accepts connections on any number of sockets and passes each on with the uid of its peer. */
 export class ControlSockets {
   readonly #servers = new Map<string, Server>();
-  readonly #counts = new Map<number, number>();
+  readonly #accepted = new Map<number, number>();
+  readonly #excess = new Map<number, number>();
   readonly #accept: (socket: Socket, uid: number) => void;
+  readonly #busy: string;
 
-  constructor(accept: (socket: Socket, uid: number) => void) {
+  /** @param busy the answer to a connection of a uid beyond MOST_CONNECTIONS, a few hundred bytes */
+  constructor(accept: (socket: Socket, uid: number) => void, busy: string) {
     this.#accept = accept;
+    this.#busy = busy;
   }
 
   /**
@@ -64,18 +70,30 @@ export class ControlSockets {
       socket.destroy();
       return;
     }
-    const count = (this.#counts.get(uid) ?? 0) + 1;
-    if (count > MOST_CONNECTIONS) {
-      socket.destroy();
-      return;
-    }
-    this.#counts.set(uid, count);
-    socket.on("close", () => {
-      const left = (this.#counts.get(uid) ?? 1) - 1;
-      if (left === 0) this.#counts.delete(uid);
-      else this.#counts.set(uid, left);
+    if (this.#takePlace(this.#accepted, uid, socket)) this.#accept(socket, uid);
+    else if (this.#takePlace(this.#excess, uid, socket)) this.#refuse(socket);
+    else socket.destroy();
+  }
+
+  /** Whether there was a place for one more connection of the uid, which it has until it closes. */
+  #takePlace(counts: Map<number, number>, uid: number, socket: Socket): boolean {
+    const count = (counts.get(uid) ?? 0) + 1;
+    if (count > MOST_CONNECTIONS) return false;
+    counts.set(uid, count);
+    socket.once("close", () => {
+      const left = (counts.get(uid) ?? 1) - 1;
+      if (left === 0) counts.delete(uid);
+      else counts.set(uid, left);
     });
-    this.#accept(socket, uid);
+    return true;
+  }
+
+  /** Answers, and discards the request: a client whose write fails does not look for an answer. */
+  #refuse(socket: Socket): void {
+    const timer = setTimeout(() => socket.destroy(), REFUSAL_TIMEOUT);
+    socket.once("close", () => clearTimeout(timer));
+    socket.end(this.#busy);
+    socket.resume();
   }
 
   /** Closes the sockets that are not among `paths`. */
