@@ -91,8 +91,10 @@ export const explain = async (
  * @param now the supervisor's clock, in ms
  */
 export const lifecycle = ({ state }: Pick<ControlledDaemon, "state">, now: number): Lifecycle => {
+  // Read once, so that the dates are as far apart as the times.
+  const present = Date.now();
   const date = (time: number | undefined): string | null =>
-    time === undefined ? null : new Date(Date.now() + time - now).toISOString();
+    time === undefined ? null : new Date(present + time - now).toISOString();
   const { phase, want, run, failures, respawns, stopRequested, block } = state;
   return {
     phase,
