@@ -1,15 +1,17 @@
-import { API_VERSION, type ApiError, ERROR_STATUS } from "@dmhost/contract";
 import {
   type Answer,
+  API_VERSION,
+  type ApiError,
   type Body,
-  ENDPOINTS,
-  type Endpoint,
   type EndpointName,
+  ERROR_STATUS,
   type JsonName,
   type Params,
   type Query,
+  ROUTES,
+  type Route,
   type StreamName,
-} from "@dmhost/contract/schemas";
+} from "@dmhost/contract";
 import { Failure } from "./failure.ts";
 import type { UnixFetch, UnixResponse } from "./unix-fetch.ts";
 
@@ -118,7 +120,7 @@ export const clientAt = (socket: string, fetch: UnixFetch): Client => {
     leave: AbortSignal | undefined,
     work: (answer: UnixResponse) => Promise<T>,
   ): Promise<T> => {
-    const { method, path, settles }: Endpoint = ENDPOINTS[name];
+    const { method, path, settles }: Route = ROUTES[name];
     const url = `http://dmhost${target(path, input)}`;
     const { body } = input;
     const ended = new AbortController();

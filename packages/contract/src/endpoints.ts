@@ -1,6 +1,7 @@
 /** Every endpoint of the control API on one screen: what it is, who may use it, what it takes and what it answers. */
 import type { Static, TSchema } from "typebox";
 import { LONGEST_CONF_FILE } from "./bounds.ts";
+import { type EndpointName, ROUTES, type Route } from "./routes.ts";
 import { ConfFile, ConfFileDraft, ConfFileWritten } from "./schema/conf-file.ts";
 import { DaemonList, DaemonListQuery, DaemonStatus } from "./schema/daemons.ts";
 import { Explanation } from "./schema/explanation.ts";
@@ -21,53 +22,42 @@ export const ACCESS = {
 export type Access = keyof typeof ACCESS;
 
 /** An endpoint. */
-export interface Endpoint {
-  readonly method: "GET" | "POST" | "PUT";
-  /** Below `/v1`; `:address` is `<owner>/<name>` or `<name>` as one segment. */
-  readonly path: string;
+export interface Endpoint extends Route {
   readonly access: Access;
   readonly summary: string;
   readonly query?: TSchema;
   readonly body?: TSchema;
   /** Longest body, in bytes; 64 KiB unless said otherwise. */
   readonly longestBody?: number;
-  /** The answer waits until daemons have settled, however long that takes. */
-  readonly settles?: true;
   /** `bytes`: application/octet-stream. */
   readonly answer: TSchema | "bytes";
 }
 
-const ONE = "/daemons/:address";
-/** Whether a path has the address of a daemon. */
-export const hasAddress = (path: string): boolean => path.startsWith(ONE);
 /** JSON writes a newline, a tab, a quote and a backslash as two bytes. */
 const LONGEST_DRAFT = 2 * LONGEST_CONF_FILE + 8 * 1024;
 
 // biome-ignore format: one line per endpoint
 export const ENDPOINTS = {
-  getHealth:   { method: "GET",  path: "/health",             access: "anyone",  answer: Health, summary: "Report version, age and containment of the supervisor." },
-  listDaemons: { method: "GET",  path: "/daemons",            access: "policy",  query: DaemonListQuery, answer: DaemonList, summary: "List the daemons that the caller may control." },
-  rescan:      { method: "POST", path: "/rescan",             access: "policy",  settles: true, answer: RescanResult, summary: "Load new and changed files, and start what has autostart. Root also reloads the policy." },
-  askPolicy:   { method: "GET",  path: "/policy",             access: "policy",  query: PolicyQuery, answer: PolicyAnswer, summary: "Ask what the policy allows." },
-  exportState: { method: "GET",  path: "/export",             access: "root",    answer: StateExport, summary: "Export the whole state." },
-  getDaemon:   { method: "GET",  path: ONE,                   access: "control", answer: DaemonStatus, summary: "Report the status of a daemon, with its resource usage." },
-  start:       { method: "POST", path: `${ONE}/start`,        access: "control", settles: true, answer: Outcome, summary: "Start it." },
-  stop:        { method: "POST", path: `${ONE}/stop`,         access: "control", settles: true, answer: Outcome, summary: "Stop it with all its processes." },
-  restart:     { method: "POST", path: `${ONE}/restart`,      access: "control", settles: true, answer: Outcome, summary: "Replace its processes: one by one when it listens, else stop it and start it." },
-  once:        { method: "POST", path: `${ONE}/once`,         access: "control", settles: true, answer: Outcome, summary: "Start it, and do not restart it when it ends." },
-  pause:       { method: "POST", path: `${ONE}/pause`,        access: "control", settles: true, answer: Outcome, summary: "Send SIGSTOP to all its processes." },
-  continue:    { method: "POST", path: `${ONE}/continue`,     access: "control", settles: true, answer: Outcome, summary: "Send SIGCONT to all its processes." },
-  exit:        { method: "POST", path: `${ONE}/exit`,         access: "control", settles: true, answer: Outcome, summary: "Stop it and forget it until the next rescan." },
-  scale:       { method: "POST", path: `${ONE}/scale`,        access: "control", body: ScaleRequest, settles: true, answer: Outcome, summary: "Change the number of its instances; those that stay are not touched." },
-  kill:        { method: "POST", path: `${ONE}/kill`,         access: "control", body: KillRequest, answer: KillResult, summary: "Send a signal to the main process of each instance." },
-  explain:     { method: "GET",  path: `${ONE}/explanation`,  access: "control", answer: Explanation, summary: "Explain why it is in its state." },
-  readLog:     { method: "GET",  path: `${ONE}/log`,          access: "control", query: LogQuery, answer: "bytes", summary: "Read or follow its log." },
-  readFile:    { method: "GET",  path: `${ONE}/file`,         access: "author",  answer: ConfFile, summary: "Read its conf file." },
-  writeFile:   { method: "PUT",  path: `${ONE}/file`,         access: "author",  body: ConfFileDraft, longestBody: LONGEST_DRAFT, settles: true, answer: ConfFileWritten, summary: "Check and write its conf file." },
-} as const satisfies Record<string, Endpoint>;
-
-/** Name of an endpoint; `operationId` in openapi.json. */
-export type EndpointName = keyof typeof ENDPOINTS;
+  getHealth:   { ...ROUTES.getHealth,   access: "anyone",  answer: Health, summary: "Report version, age and containment of the supervisor." },
+  listDaemons: { ...ROUTES.listDaemons, access: "policy",  query: DaemonListQuery, answer: DaemonList, summary: "List the daemons that the caller may control." },
+  rescan:      { ...ROUTES.rescan,      access: "policy",  answer: RescanResult, summary: "Load new and changed files, and start what has autostart. Root also reloads the policy." },
+  askPolicy:   { ...ROUTES.askPolicy,   access: "policy",  query: PolicyQuery, answer: PolicyAnswer, summary: "Ask what the policy allows." },
+  exportState: { ...ROUTES.exportState, access: "root",    answer: StateExport, summary: "Export the whole state." },
+  getDaemon:   { ...ROUTES.getDaemon,   access: "control", answer: DaemonStatus, summary: "Report the status of a daemon, with its resource usage." },
+  start:       { ...ROUTES.start,       access: "control", answer: Outcome, summary: "Start it." },
+  stop:        { ...ROUTES.stop,        access: "control", answer: Outcome, summary: "Stop it with all its processes." },
+  restart:     { ...ROUTES.restart,     access: "control", answer: Outcome, summary: "Replace its processes: one by one when it listens, else stop it and start it." },
+  once:        { ...ROUTES.once,        access: "control", answer: Outcome, summary: "Start it, and do not restart it when it ends." },
+  pause:       { ...ROUTES.pause,       access: "control", answer: Outcome, summary: "Send SIGSTOP to all its processes." },
+  continue:    { ...ROUTES.continue,    access: "control", answer: Outcome, summary: "Send SIGCONT to all its processes." },
+  exit:        { ...ROUTES.exit,        access: "control", answer: Outcome, summary: "Stop it and forget it until the next rescan." },
+  scale:       { ...ROUTES.scale,       access: "control", body: ScaleRequest, answer: Outcome, summary: "Change the number of its instances; those that stay are not touched." },
+  kill:        { ...ROUTES.kill,        access: "control", body: KillRequest, answer: KillResult, summary: "Send a signal to the main process of each instance." },
+  explain:     { ...ROUTES.explain,     access: "control", answer: Explanation, summary: "Explain why it is in its state." },
+  readLog:     { ...ROUTES.readLog,     access: "control", query: LogQuery, answer: "bytes", summary: "Read or follow its log." },
+  readFile:    { ...ROUTES.readFile,    access: "author",  answer: ConfFile, summary: "Read its conf file." },
+  writeFile:   { ...ROUTES.writeFile,   access: "author",  body: ConfFileDraft, longestBody: LONGEST_DRAFT, answer: ConfFileWritten, summary: "Check and write its conf file." },
+} as const satisfies Record<EndpointName, Endpoint>;
 
 /** Name of an endpoint that answers bytes. */
 export type StreamName = {

@@ -6,9 +6,11 @@
  * control has it. In a path the address is one segment, so its slash is sent as `%2F`.
  */
 export * from "./bounds.ts";
+export type * from "./endpoints.ts";
 export * from "./error-codes.ts";
 export * from "./exit-codes.ts";
 export * from "./policy-verbs.ts";
+export * from "./routes.ts";
 export type * from "./schema/conf-file.ts";
 export type * from "./schema/daemons.ts";
 export type * from "./schema/errors.ts";

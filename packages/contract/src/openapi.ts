@@ -1,6 +1,7 @@
 /** The control API as an OpenAPI document, made of the same schemas as the types and the checks. */
 import type { TSchema } from "typebox";
-import { ACCESS, ENDPOINTS, type Endpoint, hasAddress } from "./endpoints.ts";
+import { ACCESS, ENDPOINTS, type Endpoint } from "./endpoints.ts";
+import { hasAddress } from "./routes.ts";
 import { DEPRECATED_SINCE } from "./schema/shapes.ts";
 import * as schemas from "./schemas.ts";
 import { API_VERSION, VERSION } from "./version.ts";

@@ -1,5 +1,6 @@
 /** The schemas of the control API, which the types of `@dmhost/contract` come from, and its endpoints. */
 export * from "./endpoints.ts";
+export * from "./routes.ts";
 export * from "./schema/conf-file.ts";
 export * from "./schema/daemons.ts";
 export * from "./schema/errors.ts";
