@@ -2,7 +2,10 @@
 import { MOST_INSTANCES } from "@dmhost/contract";
 import { show } from "./answer.ts";
 import type { Call, Command } from "./command.ts";
-import { settleAll, type Verb } from "./settlement.ts";
+import { settleAll } from "./settlement.ts";
+
+/** Endpoints that take nothing but a daemon, and answer when it has settled. */
+type Verb = "start" | "once" | "stop" | "restart" | "pause" | "continue" | "exit";
 
 /** A command that is asked of several daemons, and waits for each. */
 const settling = (name: Verb, row: Pick<Command, "summary" | "about" | "aliases" | "examples">): Command => ({
@@ -10,7 +13,7 @@ const settling = (name: Verb, row: Pick<Command, "summary" | "about" | "aliases"
   takes: "many",
   options: ["json"],
   ...row,
-  run: (call) => settleAll(call, (client, params) => client.call(name, { params })),
+  run: (call) => settleAll(call, (address) => call.client.call(name, { params: { address } })),
 });
 
 const sendSignal = async (call: Call, signal: string): Promise<number> =>
@@ -64,7 +67,7 @@ export const CONTROL_COMMANDS: readonly Command[] = [
       "finish their requests.",
     examples: ["dmctl wordpress scale 4"],
     run: (call) =>
-      settleAll(call, (client, params) => client.call("scale", { params, body: { instances: call.size } })),
+      settleAll(call, (address) => call.client.call("scale", { params: { address }, body: { instances: call.size } })),
   },
 ];
 

@@ -1,4 +1,4 @@
-import { type Client, Failure, type Input } from "@dmhost/client";
+import { Failure } from "@dmhost/client";
 import { EXIT, type Outcome } from "@dmhost/contract";
 import { FAILURES, report } from "../failure.ts";
 import { json, oneLine } from "../printable.ts";
@@ -6,9 +6,6 @@ import { write } from "../session.ts";
 import { outcomeLine } from "../status/render.ts";
 import { warn } from "./answer.ts";
 import type { Call } from "./command.ts";
-
-/** Endpoints that take nothing but a daemon, and answer when it has settled. */
-export type Verb = "start" | "once" | "stop" | "restart" | "pause" | "continue" | "exit";
 
 /** Requests under way at a time: the supervisor takes a limited number of connections from one user. */
 const AT_ONCE = 8;
@@ -28,17 +25,14 @@ const refusal = ({ reason, lastLogLine, advice, daemon }: Outcome): Failure => {
  * in which they were named; with --json one document for each that the supervisor answered for. Resolves with the highest
  * exit code.
  */
-export const settleAll = async (
-  call: Call,
-  request: (client: Client, params: Input<Verb>["params"]) => Promise<Outcome>,
-): Promise<number> => {
-  const { session, client } = call;
+export const settleAll = async (call: Call, request: (address: string) => Promise<Outcome>): Promise<number> => {
+  const { session } = call;
   const asJson = call.given.has("json");
-  // Async, so that an id that is refused before it is sent is one failure among the others.
-  const settle = async (address: string): Promise<Outcome> => request(client, { address });
   const settled: PromiseSettledResult<Outcome>[] = [];
   for (let first = 0; first < call.ids.length; first += AT_ONCE) {
-    settled.push(...(await Promise.allSettled(call.ids.slice(first, first + AT_ONCE).map(settle))));
+    settled.push(
+      ...(await Promise.allSettled(call.ids.slice(first, first + AT_ONCE).map((address) => request(address)))),
+    );
   }
   let highest: number = EXIT.done;
   const fail = (failure: Failure): Promise<void> => {
