@@ -1,6 +1,7 @@
 /** What SIGHUP does: reads the policy and the conf files again, and re-executes where the program on disk has changed. */
 import type { Logger } from "pino";
 import type { Findings, Supervisor } from "../engine/supervisor.ts";
+import { messageOf } from "../os/kernel/error-code.ts";
 import type { Control } from "./control.ts";
 import type { Machine } from "./machine.ts";
 import type { LoadedPolicy } from "./policy.ts";
@@ -66,8 +67,7 @@ export class Reload {
     try {
       await control.open();
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      unopened.push(`cannot open the control sockets of the policy in force: ${why}; reload again`);
+      unopened.push(`cannot open the control sockets of the policy in force: ${messageOf(error)}; reload again`);
     }
     log.info({ owners: supervisor.owners() }, "policy read again");
     return [...problems, ...unopened];

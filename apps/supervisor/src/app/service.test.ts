@@ -49,6 +49,12 @@ const make = (): Service => {
     },
   });
 };
+/** Lets the control sockets open, or fail to, only when the test says so. */
+const delayOpen = (): Pick<PromiseWithResolvers<void>, "resolve" | "reject"> => {
+  const opening = Promise.withResolvers<void>();
+  open = () => opening.promise;
+  return opening;
+};
 const send = (signal: string): void => signals.get(signal)?.();
 
 beforeEach(() => {
@@ -142,14 +148,13 @@ test("a second SIGTERM changes nothing", async () => {
 });
 
 test("SIGTERM during the start takes effect once the daemons are loaded", async () => {
-  const ends: (() => void)[] = [];
-  open = () => new Promise((resolve) => ends.push(resolve));
+  const opening = delayOpen();
   scene.ports.confs.write("alice", "blog");
   const started = make().start();
   send("SIGTERM");
   await settled();
   expect(steps).toEqual(["open control"]);
-  ends[0]?.();
+  opening.resolve();
   await started;
   await scene.ports.clock.advance(60_000);
   expect(steps.filter((step) => step !== "plan sites" && step !== "active")).toEqual([
@@ -167,27 +172,22 @@ test("a start that fails closes what it has opened and says why", async () => {
 });
 
 test("SIGHUP during the start reloads once the daemons are loaded", async () => {
-  const ends: (() => void)[] = [];
-  open = () => new Promise((resolve) => ends.push(resolve));
+  const opening = delayOpen();
   const started = make().start();
   send("SIGHUP");
   await settled();
   expect(steps).toEqual(["open control"]);
-  ends[0]?.();
+  opening.resolve();
   await started;
   await settled();
   expect(steps).toEqual([...STARTED, "reload"]);
 });
 
 test("SIGTERM during a start that fails does not shut down a second time", async () => {
-  let fail: ((error: Error) => void) | undefined;
-  open = () =>
-    new Promise((_, reject) => {
-      fail = reject;
-    });
+  const opening = delayOpen();
   const started = make().start();
   send("SIGTERM");
-  fail?.(new Error("listen EACCES"));
+  opening.reject(new Error("listen EACCES"));
   await expect(started).rejects.toThrow("listen EACCES");
   await settled();
   expect(steps).toEqual(["open control", "close control", "release cgroups"]);
