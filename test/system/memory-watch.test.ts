@@ -59,7 +59,8 @@ beforeAll(async () => {
   await dora.run(["mkfifo", join(dora.home, "fifo")]);
   const once = ["max-retries = 0", "healthy-after = 10m", "stop-timeout = 1", "autostart = no"];
   dora.writeConf("spawner", `start = exec /usr/bin/python3 ${dora.home}/spawner.py`, "memory = 60M", ...once);
-  dora.writeConf("hog", `start = ${hog("hog", 72)}`, "memory = 60M", ...once);
+  // Once $HOME/moderate exists, it takes nothing.
+  dora.writeConf("hog", `start = test -e ~/moderate && exec sleep 600; ${hog("hog", 72)}`, "memory = 60M", ...once);
   dora.write("headless.py", HEADLESS);
   dora.writeConf("headless", `start = exec /usr/bin/python3 ${dora.home}/headless.py`, "memory = 60M", ...once);
   const shared = 'my $n = 24; my $x = "x" x ($n * 1048576); fork for 1 .. 2; sleep 600';
@@ -102,8 +103,9 @@ test("a child of posix_spawn(3) that still shares its parent's memory is not cou
   // The watch has sampled this daemon as often as the other.
   expect(await supervisor.status(idOf("spawner"))).toMatchObject({ state: "running", respawns: 0 });
   await supervisor.act("stop", idOf("spawner"));
+  dora.write("moderate", "");
   await supervisor.act("start", idOf("hog"));
-  const { usage } = await until("the next run", async () => {
+  const { usage } = await until("the usage of the next run", async () => {
     const now = await supervisor.status(idOf("hog"));
     return now.usage !== null && now;
   });
