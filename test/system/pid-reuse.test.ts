@@ -64,8 +64,8 @@ test.skipIf(!existsSync(LAST_PID))(
     const leader = identify(former.child.pid);
     const ended = Promise.withResolvers();
     const gone = Promise.withResolvers();
-    const news = { exited: ended.resolve, gone: gone.resolve };
-    const run = adopt(leader, undefined, new Poller(), news);
+    const events = { exited: ended.resolve, gone: gone.resolve };
+    const run = adopt(leader, undefined, new Poller(), events);
     run.usage();
     former.child.kill("SIGKILL");
     await ended.promise;

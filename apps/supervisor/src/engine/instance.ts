@@ -14,7 +14,7 @@ import type { OwnerContext } from "./owner-context.ts";
 import type { LogTrace } from "./ports/logs.ts";
 import type { Ports } from "./ports/ports.ts";
 import type { InstanceRecord, RecordSlot } from "./ports/records.ts";
-import type { LiveRun, RunNews, RunSlot, RunUsage } from "./ports/runs.ts";
+import type { LiveRun, RunEvents, RunSlot, RunUsage } from "./ports/runs.ts";
 import type { BindDirectory } from "./ports/sockets.ts";
 import type { OpenResources } from "./shared-resources.ts";
 
@@ -190,7 +190,7 @@ export class Instance {
     this.#resources = resources;
     if (alive(state)) {
       const context = { ...resources, finish: this.#launcher.finish(this.terms) };
-      this.#run = this.#slot.adopt(state.run, record.run, context, this.#news(state.run));
+      this.#run = this.#slot.adopt(state.run, record.run, context, this.#events(state.run));
       if (this.terms) this.terms = { ...this.terms, fingerprint: record.fingerprint };
     }
     this.#become(state);
@@ -295,7 +295,7 @@ export class Instance {
       this.#host.markClients(this);
       this.#served = false;
       this.reached = false;
-      this.#run = this.#launcher.launch(run, planned, this.#news(run));
+      this.#run = this.#launcher.launch(run, planned, this.#events(run));
     } catch (error) {
       this.#failLaunch(run, stage, error instanceof Error ? error.message : String(error));
     }
@@ -313,7 +313,7 @@ export class Instance {
     });
   }
 
-  #news(run: number): RunNews {
+  #events(run: number): RunEvents {
     return {
       waiting: (reason) => {
         if (run !== this.#state.run) return;

@@ -6,7 +6,7 @@ import type { CgroupSettings } from "../core/resource-limits.ts";
 import type { Terms } from "../core/terms.ts";
 import { type Launch, type LaunchPlan, launchDaemon, launchFinish } from "../launch/plan.ts";
 import type { DaemonLimits } from "./ports/limits.ts";
-import type { LiveRun, RunContext, RunNews, RunSlot, Runs } from "./ports/runs.ts";
+import type { LiveRun, RunContext, RunEvents, RunSlot, Runs } from "./ports/runs.ts";
 import type { OpenResources } from "./shared-resources.ts";
 
 /** Instances of one daemon with a standby launch. Where more share a socket, the others serve until the next run is up. */
@@ -68,8 +68,8 @@ export class Launcher {
   }
 
   /** @throws errno errors */
-  launch(run: number, { plan, context }: PlannedLaunch, news: RunNews): LiveRun {
-    return this.#slot.launch(run, plan, context, news);
+  launch(run: number, { plan, context }: PlannedLaunch, events: RunEvents): LiveRun {
+    return this.#slot.launch(run, plan, context, events);
   }
 
   /** The program that follows a run of these terms; undefined where there is none. */

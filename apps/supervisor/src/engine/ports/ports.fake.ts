@@ -10,11 +10,11 @@ import { FakeSockets } from "./sockets.fake.ts";
 /** How the supervisor is replaced: killed, killed in the turn of its latest action, or by itself through exec. */
 export type Replacement = "killed" | "killed at once" | "re-executed";
 
-/** A fake for each port. News of runs come after 1 ms of the clock. */
+/** A fake for each port. Events of runs come after 1 ms of the clock. */
 export const fakePorts = () => {
   const clock = new FakeClock();
   const later = (then: () => void): void => void clock.after(1, then);
-  const runs = new FakeRuns({ news: later, outside: (delay, then) => void clock.outside(delay, then) });
+  const runs = new FakeRuns({ later, outside: (delay, then) => void clock.outside(delay, then) });
   const ports = {
     clock,
     confs: new FakeConfSource(),

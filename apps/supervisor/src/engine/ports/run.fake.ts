@@ -1,6 +1,6 @@
 import type { LaunchPlan } from "../../launch/plan.ts";
 import type { HelperProcess } from "./processes.ts";
-import type { LiveRun, RawExit, RunNews, RunTrace, RunUsage } from "./runs.ts";
+import type { LiveRun, RawExit, RunEvents, RunTrace, RunUsage } from "./runs.ts";
 
 const USAGE: RunUsage = {
   memory: 1 << 20,
@@ -37,8 +37,8 @@ export interface FakeEnd {
 
 /** When things happen to a run. */
 export interface RunTimes {
-  /** Runs something in a later turn of the supervisor, as news come. */
-  news(then: () => void): void;
+  /** Runs something in a later turn of the supervisor, as events of runs come. */
+  later(then: () => void): void;
   /** Runs something after `delay` ms, whether or not the supervisor lives. */
   outside(delay: number, then: () => void): void;
 }
@@ -65,7 +65,7 @@ export class FakeRun implements LiveRun {
   paused = false;
   bytes: number | undefined = 1 << 20;
   readonly #times: RunTimes;
-  #news: RunNews | undefined;
+  #events: RunEvents | undefined;
   #client: boolean | undefined = false;
   #draining = false;
   #terminated = false;
@@ -79,14 +79,14 @@ export class FakeRun implements LiveRun {
     this.#times = times;
   }
 
-  /** From now on its news come here; nowhere when the supervisor is dead. */
-  connect(news: RunNews | undefined): void {
-    this.#news = news;
+  /** From now on its events come here; nowhere when the supervisor is dead. */
+  connect(events: RunEvents | undefined): void {
+    this.#events = events;
     this.#draining = false;
   }
-  #tell(news: (to: RunNews) => void): void {
-    const to = this.#news;
-    this.#times.news(() => to && news(to));
+  #report(event: (to: RunEvents) => void): void {
+    const to = this.#events;
+    this.#times.later(() => to && event(to));
   }
 
   /** Result of `serves`. */
@@ -145,14 +145,14 @@ export class FakeRun implements LiveRun {
 
   /** The launch chain waits, or continues. */
   wait(reason: string): void {
-    this.#tell((news) => this.lives && news.waiting(reason));
+    this.#report((events) => this.lives && events.waiting(reason));
   }
   /** The launch chain has become the daemon. */
   launched(): void {
-    this.#tell((news) => this.lives && news.launched());
+    this.#report((events) => this.lives && events.launched());
   }
   ready(): void {
-    this.#tell((news) => this.lives && news.ready());
+    this.#report((events) => this.lives && events.ready());
   }
   /** Its main process ends, and with `rest` unset every other process. */
   end({ code, signal, report = "", oomKilled = false }: FakeEnd, rest = false): void {
@@ -161,13 +161,13 @@ export class FakeRun implements LiveRun {
     const common = { report, oomKilled, peak: undefined };
     const exit: RawExit =
       signal === undefined ? { code: code ?? 0, signal: undefined, ...common } : { code: undefined, signal, ...common };
-    this.#tell((news) => news.exited(exit));
+    this.#report((events) => events.exited(exit));
     if (!rest) this.vanish();
   }
   /** No process is left. */
   vanish(): void {
     if (!this.exists) return;
     this.exists = false;
-    this.#tell((news) => news.gone(undefined));
+    this.#report((events) => events.gone(undefined));
   }
 }

@@ -2,7 +2,7 @@ import type { InstanceKey } from "../../core/daemon-key.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import type { Populations } from "./limits.fake.ts";
 import { FakeHelperProcess, FakeRun, type RunTimes } from "./run.fake.ts";
-import type { RawExit, RunContext, RunNews, RunSlot, Runs, RunTrace } from "./runs.ts";
+import type { RawExit, RunContext, RunEvents, RunSlot, Runs, RunTrace } from "./runs.ts";
 
 /** A standby launch. */
 interface FakeStandby {
@@ -67,7 +67,7 @@ export class FakeRuns implements Runs, Populations {
   find(pid: number | undefined): FakeRun | undefined {
     return this.live.find((run) => run.pid === pid);
   }
-  /** Ends the standby launches and the news, as the death of the supervisor does. */
+  /** Ends the standby launches and the events, as the death of the supervisor does. */
   forget(): void {
     this.standbys.clear();
     for (const run of this.all) run.connect(undefined);
@@ -76,7 +76,7 @@ export class FakeRuns implements Runs, Populations {
   start(
     id: Pick<FakeRun, "daemon" | "instance" | "plan">,
     { cgroup, socket }: Pick<RunContext, "cgroup" | "socket">,
-    news: RunNews,
+    events: RunEvents,
   ): FakeRun {
     const { error } = this;
     this.error = undefined;
@@ -84,7 +84,7 @@ export class FakeRuns implements Runs, Populations {
     this.#pid += 1;
     const leader = { pid: this.#pid, startTime: this.#pid };
     const run = new FakeRun({ ...id, trace: { leader, cgroup, socketFile: socket?.file } }, this.#times);
-    run.connect(news);
+    run.connect(events);
     this.all.push(run);
     this.born(run);
     if (this.automatic) run.launched();
@@ -115,14 +115,14 @@ export class FakeRunSlot implements RunSlot {
   standby(run: number): FakeStandby | undefined {
     return this.#standby?.run === run && this.#runs.standbys.has(this.#standby) ? this.#standby : undefined;
   }
-  launch(_run: number, plan: LaunchPlan, context: RunContext, news: RunNews): FakeRun {
+  launch(_run: number, plan: LaunchPlan, context: RunContext, events: RunEvents): FakeRun {
     const standby = this.#standby;
     this.discard();
     if (standby && standby.signature !== signatureOf(plan, context)) {
       throw new Error("the standby launch is out of date; the next try starts from the beginning");
     }
     const id = { daemon: this.#daemon, instance: this.#instance, plan };
-    this.#run = this.#runs.start(id, context, this.#listener(context, news));
+    this.#run = this.#runs.start(id, context, this.#listener(context, events));
     return this.#run;
   }
   prepare(run: number, plan: LaunchPlan, context: RunContext): void {
@@ -137,9 +137,9 @@ export class FakeRunSlot implements RunSlot {
     _run: number,
     trace: RunTrace | undefined,
     context: Pick<RunContext, "socket" | "bind" | "finish" | "log">,
-    news: RunNews,
+    events: RunEvents,
   ): FakeRun | undefined {
-    const listener = this.#listener(context, news);
+    const listener = this.#listener(context, events);
     const run = this.#runs.find(trace?.leader.pid);
     if (run?.lives) {
       run.connect(listener);
@@ -147,7 +147,7 @@ export class FakeRunSlot implements RunSlot {
       return run;
     }
     run?.kill();
-    this.#times.news(() => {
+    this.#times.later(() => {
       listener.exited(undefined);
       listener.gone(undefined);
     });
@@ -161,36 +161,36 @@ export class FakeRunSlot implements RunSlot {
   }
 
   /** As the real slot does: runs the finish between the end of the last process and `gone`. */
-  #listener({ finish }: Pick<RunContext, "finish">, news: RunNews): RunNews {
+  #listener({ finish }: Pick<RunContext, "finish">, events: RunEvents): RunEvents {
     let last: RawExit;
     return {
-      waiting: (reason) => news.waiting(reason),
-      launched: () => news.launched(),
-      ready: () => news.ready(),
+      waiting: (reason) => events.waiting(reason),
+      launched: () => events.launched(),
+      ready: () => events.ready(),
       exited: (exit) => {
         last = exit;
-        news.exited(exit);
+        events.exited(exit);
       },
       gone: () => {
         this.#run = undefined;
-        if (finish === undefined || last?.report) news.gone(undefined);
-        else this.#finish(finish, last, news);
+        if (finish === undefined || last?.report) events.gone(undefined);
+        else this.#finish(finish, last, events);
       },
     };
   }
 
-  #finish(finish: NonNullable<RunContext["finish"]>, exit: RawExit, news: RunNews): void {
+  #finish(finish: NonNullable<RunContext["finish"]>, exit: RawExit, events: RunEvents): void {
     try {
       const { plan } = finish({ code: exit?.code, signal: exit?.signal === undefined ? 0 : 9 });
       const helperProcess = new FakeHelperProcess();
       this.#helperProcess = helperProcess;
       this.#runs.finishes.push({ daemon: this.#daemon, plan, helperProcess });
-      this.#times.news(() => {
+      this.#times.later(() => {
         this.#helperProcess = undefined;
-        news.gone(this.#runs.finish);
+        events.gone(this.#runs.finish);
       });
     } catch {
-      news.gone(undefined);
+      events.gone(undefined);
     }
   }
 }

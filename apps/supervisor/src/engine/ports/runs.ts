@@ -60,8 +60,8 @@ type RawEnd =
   | { readonly code: number; readonly signal: undefined }
   | { readonly code: undefined; readonly signal: string };
 
-/** News of a run, each but the first at most once and in this order; not before `launch` has returned. */
-export interface RunNews {
+/** Events of a run, each but the first at most once and in this order; not before `launch` has returned. */
+export interface RunEvents {
   /** The launch chain waits for something, in words; "" when it continues. */
   waiting(reason: string): void;
   /** The launch chain has become the daemon's shell. */
@@ -109,17 +109,17 @@ export interface RunSlot {
   /** The standby launch for this run, if it waits at the gate. */
   standby(run: number): { readonly cgroup: string | undefined } | undefined;
   /** Launches a plan: by the standby launch, if that was the same plan, else from the start. */
-  launch(run: number, plan: LaunchPlan, context: RunContext, news: RunNews): LiveRun;
+  launch(run: number, plan: LaunchPlan, context: RunContext, events: RunEvents): LiveRun;
   /** Advances the launch of a plan to where only the tenant's part is left, and keeps it there for that run. */
   prepare(run: number, plan: LaunchPlan, context: RunContext): void;
   /** Ends the standby launch. */
   discard(): void;
-  /** Adopts the run of an earlier supervisor; undefined when its main process has ended. `news.gone` comes either way. */
+  /** Adopts the run of an earlier supervisor; undefined when its main process has ended. `events.gone` comes either way. */
   adopt(
     run: number,
     trace: RunTrace | undefined,
     context: Pick<RunContext, "socket" | "bind" | "finish" | "log">,
-    news: RunNews,
+    events: RunEvents,
   ): LiveRun | undefined;
   /** The finish of its last run, while that executes. */
   finishing(): HelperProcess | undefined;

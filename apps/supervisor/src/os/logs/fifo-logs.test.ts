@@ -9,7 +9,7 @@ import type { LaunchPlan } from "../../launch/plan.ts";
 import { KnownAccounts } from "../accounts/known-accounts.ts";
 import { Poller } from "../kernel/poller.ts";
 import { identify, readProcesses } from "../kernel/process-table.ts";
-import { eventually } from "../processes/recorded-news.fake.ts";
+import { eventually } from "../processes/recorded-events.fake.ts";
 import { FifoLogs } from "./fifo-logs.ts";
 
 const { username, uid, gid } = userInfo();

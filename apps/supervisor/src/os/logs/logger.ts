@@ -3,7 +3,7 @@ import { hash } from "node:crypto";
 import { closeSync, constants, openSync } from "node:fs";
 import { constants as system } from "node:os";
 import type { ProcessIdentity } from "../../engine/ports/processes.ts";
-import type { RawExit, RunNews } from "../../engine/ports/runs.ts";
+import type { RawExit, RunEvents } from "../../engine/ports/runs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import { messageOf } from "../kernel/error-code.ts";
 import type { Poller } from "../kernel/poller.ts";
@@ -73,7 +73,7 @@ export class Logger {
 
   /** Adopts the logger of an earlier supervisor; false where it has ended. */
   adopt(leader: ProcessIdentity, cgroup: string | undefined, poller: Poller): boolean {
-    this.#run = adopt(leader, cgroup, poller, this.#news(Date.now()));
+    this.#run = adopt(leader, cgroup, poller, this.#events(Date.now()));
     return this.#run !== undefined;
   }
 
@@ -92,7 +92,7 @@ export class Logger {
       const { fifo, writer, destination } = this.#plan;
       this.#stderr ??= new LoggerStderr(`${fifo}.errors`, destination?.identity.uid ?? writer.uid);
       const stdio = { input, output: "ignore", stderr: this.#stderr.fd } as const;
-      this.#run = launch(plan, stdio, cgroup, this.#news(Date.now()));
+      this.#run = launch(plan, stdio, cgroup, this.#events(Date.now()));
       this.#steady = setTimeout(() => {
         this.#trouble = "";
       }, STEADY).unref();
@@ -120,7 +120,7 @@ export class Logger {
     this.#run?.signal(system.signals.SIGTERM);
   }
 
-  #news(startedAt: number): RunNews {
+  #events(startedAt: number): RunEvents {
     let last: RawExit;
     return {
       waiting: () => undefined,

@@ -1,7 +1,7 @@
 /** Runs of an earlier supervisor. */
 import { closeSync } from "node:fs";
 import type { ProcessIdentity } from "../../engine/ports/processes.ts";
-import type { RunNews } from "../../engine/ports/runs.ts";
+import type { RunEvents } from "../../engine/ports/runs.ts";
 import { openPidfd } from "../kernel/pidfd.ts";
 import type { Poller } from "../kernel/poller.ts";
 import { isAlive } from "../kernel/process-table.ts";
@@ -15,7 +15,7 @@ export const adopt = (
   leader: ProcessIdentity,
   cgroup: string | undefined,
   poller: Poller,
-  news: RunNews,
+  events: RunEvents,
   probe?: BudgetedProbe,
 ): Run | undefined => {
   let pidfd: number;
@@ -34,8 +34,8 @@ export const adopt = (
     // It is our child where this process was re-executed.
     const ended = reap(leader.pid);
     const facts = { report: "", oomKilled: tree.oomKilled(), peak: readPeak(cgroup) };
-    news.exited(ended && { ...endOf(ended), ...facts });
-    tree.awaitEmpty(() => news.gone(undefined));
+    events.exited(ended && { ...endOf(ended), ...facts });
+    tree.awaitEmpty(() => events.gone(undefined));
   });
   return tree;
 };

@@ -2,7 +2,7 @@
 import { closeSync, writeSync } from "node:fs";
 import { Socket } from "node:net";
 import { constants } from "node:os";
-import type { RunNews } from "../../engine/ports/runs.ts";
+import type { RunEvents } from "../../engine/ports/runs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import { codeOf } from "../kernel/error-code.ts";
 import { identify } from "../kernel/process-table.ts";
@@ -96,7 +96,7 @@ export class LaunchChain {
   readonly #limitLaunch: () => void;
   #gate: number | undefined;
   #ready: Socket | undefined;
-  #news: RunNews | undefined;
+  #events: RunEvents | undefined;
   /** Text of its report; undefined while that is open. */
   #failure: string | undefined;
   #end: Ended | undefined;
@@ -112,15 +112,15 @@ export class LaunchChain {
     if (ready !== undefined) this.#ready = this.#readReadiness(ready);
     this.#report = new Socket({ fd: report, readable: true, writable: false });
     this.#limitLaunch = readReport(this.#report, {
-      waiting: (reason) => this.#news?.waiting(reason),
+      waiting: (reason) => this.#events?.waiting(reason),
       done: (text) => this.#reported(text),
     });
   }
 
   /** Sends the go signal: the chain becomes the daemon. undefined when it has ended already. */
-  go(news: RunNews): Run | undefined {
+  go(events: RunEvents): Run | undefined {
     if (this.#end !== undefined || this.#failure !== undefined || this.#gate === undefined) return undefined;
-    this.#news = news;
+    this.#events = events;
     this.#limitLaunch();
     try {
       writeSync(this.#gate, "go\n");
@@ -161,7 +161,7 @@ export class LaunchChain {
     socket.on("data", (text: Buffer) => {
       const isLine = text.subarray(0, left).includes("\n");
       left -= text.length;
-      if (isLine) this.#news?.ready();
+      if (isLine) this.#events?.ready();
       if (isLine || left <= 0) socket.destroy();
     });
     return socket;
@@ -169,7 +169,7 @@ export class LaunchChain {
 
   #reported(text: string): void {
     this.#failure = text;
-    if (text === "" && this.#end === undefined) this.#news?.launched();
+    if (text === "" && this.#end === undefined) this.#events?.launched();
     this.#finish();
   }
 
@@ -186,8 +186,8 @@ export class LaunchChain {
     if (this.#failure === undefined || this.#end === undefined) return;
     const { cgroup } = this.#tree;
     const facts = { report: this.#failure, oomKilled: this.#tree.oomKilled(), peak: readPeak(cgroup) };
-    this.#news?.exited({ ...endOf(this.#end), ...facts });
-    this.#tree.awaitEmpty(() => this.#news?.gone(undefined));
+    this.#events?.exited({ ...endOf(this.#end), ...facts });
+    this.#tree.awaitEmpty(() => this.#events?.gone(undefined));
   }
 }
 
@@ -201,8 +201,8 @@ export const endOf = (
  * Launches a plan from the beginning.
  * @throws errno errors when no process can be started
  */
-export const launch = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefined, news: RunNews): Run => {
-  const run = new LaunchChain(plan, stdio, cgroup).go(news);
+export const launch = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefined, events: RunEvents): Run => {
+  const run = new LaunchChain(plan, stdio, cgroup).go(events);
   if (run) return run;
   throw Object.assign(new Error("the launch chain ended before the go signal"), { code: "ECHILD" });
 };

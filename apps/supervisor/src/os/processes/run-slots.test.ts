@@ -10,7 +10,7 @@ import { Poller } from "../kernel/poller.ts";
 import { privileged } from "../kernel/privileges.ts";
 import { identify, isAlive, readProcesses } from "../kernel/process-table.ts";
 import { SocketSnapshots } from "../kernel/socket-snapshot.ts";
-import { eventually, RecordedNews } from "./recorded-news.fake.ts";
+import { eventually, RecordedEvents } from "./recorded-events.fake.ts";
 import { RunSlots } from "./run-slots.ts";
 
 const { username, uid, gid } = userInfo();
@@ -60,11 +60,11 @@ const CONTEXT: RunContext = {
 };
 
 const launch = (start: string, change: Partial<Definition> = {}, context: Partial<RunContext> = {}) => {
-  const news = new RecordedNews();
+  const events = new RecordedEvents();
   const ready = change.ready ?? CONTEXT.ready;
-  const run = slot.launch(1, planOf(start, change), { ...CONTEXT, ready, ...context }, news);
+  const run = slot.launch(1, planOf(start, change), { ...CONTEXT, ready, ...context }, events);
   launched.push(run);
-  return { run, news };
+  return { run, events };
 };
 
 /** Shell text that waits for `go`: a program that exits at once may end before its launch is reported. */
@@ -72,64 +72,64 @@ const awaitGo = (): string => `until [ -e ${runDir}/go ]; do sleep 0.01; done`;
 const go = (): void => writeFileSync(join(runDir, "go"), "");
 
 test("a run reports its launch, its exit code and its end, in this order", async () => {
-  const { news } = launch(`${awaitGo()}; exit 7`);
-  await news.until("launched");
+  const { events } = launch(`${awaitGo()}; exit 7`);
+  await events.until("launched");
   go();
-  await news.until("gone");
-  expect(news.all).toEqual(["launched", "exited", "gone"]);
-  expect(news.exit).toMatchObject({ code: 7, signal: undefined, report: "", oomKilled: false });
+  await events.until("gone");
+  expect(events.all).toEqual(["launched", "exited", "gone"]);
+  expect(events.exit).toMatchObject({ code: 7, signal: undefined, report: "", oomKilled: false });
 });
 
 test("a signal to a run's main process ends it by that signal", async () => {
-  const { run, news } = launch("exec sleep 1000");
-  await news.until("launched");
+  const { run, events } = launch("exec sleep 1000");
+  await events.until("launched");
   run.signal(SIGTERM);
-  await news.until("gone");
-  expect(news.exit).toMatchObject({ code: undefined, signal: "SIGTERM" });
+  await events.until("gone");
+  expect(events.exit).toMatchObject({ code: undefined, signal: "SIGTERM" });
 });
 
 test("a kill ends all processes of a run's session", async () => {
-  const { run, news } = launch("sleep 1000 & sleep 1000 & exec sleep 1000");
+  const { run, events } = launch("sleep 1000 & sleep 1000 & exec sleep 1000");
   const session = () => readProcesses().filter((row) => row.session === run.pid);
   await eventually(() => expect(session()).toHaveLength(3));
   run.kill();
-  await news.until("gone");
+  await events.until("gone");
   expect(session()).toEqual([]);
 });
 
 test("a run is gone only when its last process has ended", async () => {
-  const { run, news } = launch("sleep 1000 & exit 0");
-  await news.until("exited");
-  expect(news.all).not.toContain("gone");
+  const { run, events } = launch("sleep 1000 & exit 0");
+  await events.until("exited");
+  expect(events.all).not.toContain("gone");
   run.signalAll(SIGTERM);
-  await news.until("gone");
+  await events.until("gone");
 });
 
 test("a failed launch reports the stage and never counts as launched", async () => {
-  const { news } = launch("exit 0", { dir: "/nonexistent" });
-  await news.until("gone");
-  expect(news.all).toEqual(["exited", "gone"]);
-  expect(news.exit?.report).toContain("entering /nonexistent");
+  const { events } = launch("exit 0", { dir: "/nonexistent" });
+  await events.until("gone");
+  expect(events.all).toEqual(["exited", "gone"]);
+  expect(events.exit?.report).toContain("entering /nonexistent");
 });
 
 test("a line on the descriptor of ready=fd: reports readiness", async () => {
-  const { news } = launch("echo ready >&5; exec sleep 1000", { ready: "fd:5" });
-  await news.until("ready");
+  const { events } = launch("echo ready >&5; exec sleep 1000", { ready: "fd:5" });
+  await events.until("ready");
 });
 
 test("text without a newline on the descriptor of ready=fd: does not report readiness", async () => {
-  const { news } = launch(`${awaitGo()}; printf ready >&5; exit 0`, { ready: "fd:5" });
-  await news.until("launched");
+  const { events } = launch(`${awaitGo()}; printf ready >&5; exit 0`, { ready: "fd:5" });
+  await events.until("launched");
   go();
-  await news.until("gone");
-  expect(news.all).toEqual(["launched", "exited", "gone"]);
+  await events.until("gone");
+  expect(events.all).toEqual(["launched", "exited", "gone"]);
 });
 
 test("READY=1 on the socket of ready=notify reports readiness, and other messages do not", async () => {
   const send = `use Socket; socket(my $s, AF_UNIX, SOCK_DGRAM, 0); connect($s, pack_sockaddr_un($ENV{NOTIFY_SOCKET}))
     or die; send($s, $_, 0) for "STATUS=busy", "READY=1\\n"; sleep 1000`;
-  const { news } = launch(`exec perl -e '${send}'`, { ready: "notify" });
-  await news.until("ready");
+  const { events } = launch(`exec perl -e '${send}'`, { ready: "notify" });
+  await events.until("ready");
 });
 
 test("a standby launch waits at the gate and becomes the run of its number", async () => {
@@ -138,10 +138,10 @@ test("a standby launch waits at the gate and becomes the run of its number", asy
   expect([slot.standby(2) !== undefined, slot.standby(1)]).toEqual([true, undefined]);
   const before = identify(process.pid)?.startTime ?? 0;
   const standby = readProcesses().filter(({ parent, startTime }) => parent === process.pid && startTime >= before);
-  const news = new RecordedNews();
-  const run = slot.launch(2, plan, CONTEXT, news);
+  const events = new RecordedEvents();
+  const run = slot.launch(2, plan, CONTEXT, events);
   launched.push(run);
-  await news.until("launched");
+  await events.until("launched");
   expect(standby.map(({ pid }) => pid)).toContain(run.pid);
   expect(slot.standby(2)).toBeUndefined();
 });
@@ -149,9 +149,9 @@ test("a standby launch waits at the gate and becomes the run of its number", asy
 test("a standby launch of another plan is discarded, and the next launch starts from the beginning", async () => {
   slot.prepare(1, planOf("exit 1"), CONTEXT);
   expect(() => launch("exit 2")).toThrow("the standby launch has an outdated plan");
-  const { news } = launch("exit 2");
-  await news.until("gone");
-  expect(news.exit).toMatchObject({ code: 2 });
+  const { events } = launch("exit 2");
+  await events.until("gone");
+  expect(events.exit).toMatchObject({ code: 2 });
 });
 
 test("a discarded standby launch starts nothing of the tenant's", async () => {
@@ -159,9 +159,9 @@ test("a discarded standby launch starts nothing of the tenant's", async () => {
   slot.prepare(1, planOf(`exec touch ${marker}`), CONTEXT);
   slot.discard();
   expect(slot.standby(1)).toBeUndefined();
-  const { news } = launch(`[ ! -e ${marker} ]`);
-  await news.until("gone");
-  expect(news.exit).toMatchObject({ code: 0 });
+  const { events } = launch(`[ ! -e ${marker} ]`);
+  await events.until("gone");
+  expect(events.exit).toMatchObject({ code: 0 });
 });
 
 test("all standby launches have ended and are reaped when discardNow returns", () => {
@@ -178,7 +178,7 @@ test("all standby launches have ended and are reaped when discardNow returns", (
 
 test("a finish gets the exit code, and its own code arrives with the end of the run", async () => {
   const endings: unknown[] = [];
-  const { news } = launch(
+  const { events } = launch(
     "exit 7",
     {},
     {
@@ -188,55 +188,59 @@ test("a finish gets the exit code, and its own code arrives with the end of the 
       },
     },
   );
-  await news.until("gone");
-  expect([endings, news.finish]).toEqual([[{ code: 7, signal: 0 }], 9]);
+  await events.until("gone");
+  expect([endings, events.finish]).toEqual([[{ code: 7, signal: 0 }], 9]);
 });
 
 test("a finish that cannot be launched is reported, and the run ends without its code", async () => {
-  const { news } = launch("exit 0", {}, { finish: () => ({ plan: planOf("x", { dir: "/none" }), cgroup: undefined }) });
-  await news.until("gone");
-  expect(news.finish).toBeUndefined();
+  const { events } = launch(
+    "exit 0",
+    {},
+    { finish: () => ({ plan: planOf("x", { dir: "/none" }), cgroup: undefined }) },
+  );
+  await events.until("gone");
+  expect(events.finish).toBeUndefined();
   expect(reports).toEqual([expect.stringMatching(/\/blog: its finish was not launched: [\s\S]*entering \/none$/)]);
 });
 
 test("no finish follows a failed launch", async () => {
-  const { news } = launch("exit 0", { dir: "/none" }, { finish: () => expect.unreachable() });
-  await news.until("gone");
-  expect([news.finish, reports]).toEqual([undefined, []]);
+  const { events } = launch("exit 0", { dir: "/none" }, { finish: () => expect.unreachable() });
+  await events.until("gone");
+  expect([events.finish, reports]).toEqual([undefined, []]);
 });
 
 test("a run of an earlier supervisor is adopted by its trace: its end is reported, and signals reach it", async () => {
   const { run } = launch("exec sleep 1000");
   const later = runs.slot({ owner: self, name: "blog", instance: 1 });
-  const news = new RecordedNews();
-  const adopted = later.adopt(1, run.trace, CONTEXT, news);
+  const events = new RecordedEvents();
+  const adopted = later.adopt(1, run.trace, CONTEXT, events);
   expect([adopted?.pid, adopted?.trace]).toEqual([run.pid, run.trace]);
   adopted?.signalAll(SIGTERM);
-  await news.until("gone");
-  expect(news.all).toEqual(["exited", "gone"]);
+  await events.until("gone");
+  expect(events.all).toEqual(["exited", "gone"]);
 });
 
 test("a run whose pid another process has by now is not adopted, and that process is left alone", async () => {
   const { run } = launch("exec sleep 1000");
   const { leader } = run.trace;
-  const news = new RecordedNews();
+  const events = new RecordedEvents();
   const trace = { ...run.trace, leader: { ...leader, startTime: leader.startTime - 1 } };
-  expect(slot.adopt(1, trace, CONTEXT, news)).toBeUndefined();
-  await news.until("gone");
-  expect([news.all, news.exit, isAlive(leader)]).toEqual([["exited", "gone"], undefined, true]);
+  expect(slot.adopt(1, trace, CONTEXT, events)).toBeUndefined();
+  await events.until("gone");
+  expect([events.all, events.exit, isAlive(leader)]).toEqual([["exited", "gone"], undefined, true]);
 });
 
 test("a run without a trace is reported as ended", async () => {
-  const news = new RecordedNews();
-  expect(slot.adopt(1, undefined, CONTEXT, news)).toBeUndefined();
-  await news.until("gone");
-  expect([news.all, news.exit]).toEqual([["exited", "gone"], undefined]);
+  const events = new RecordedEvents();
+  expect(slot.adopt(1, undefined, CONTEXT, events)).toBeUndefined();
+  await events.until("gone");
+  expect([events.all, events.exit]).toEqual([["exited", "gone"], undefined]);
 });
 
 test("a stray run is killed and reported", async () => {
-  const { run, news } = launch("exec sleep 1000");
+  const { run, events } = launch("exec sleep 1000");
   runs.removeStray("anna", "blog", run.trace);
-  await news.until("gone");
-  expect(news.exit).toMatchObject({ signal: "SIGKILL" });
+  await events.until("gone");
+  expect(events.exit).toMatchObject({ signal: "SIGKILL" });
   expect(reports).toEqual(["anna/blog: killing its run: its conf file or its grant was removed"]);
 });

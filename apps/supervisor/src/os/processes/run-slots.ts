@@ -3,7 +3,7 @@ import { hash } from "node:crypto";
 import { join } from "node:path";
 import type { InstanceKey } from "../../core/daemon-key.ts";
 import type { ClientProbe, HelperProcess } from "../../engine/ports/processes.ts";
-import type { LiveRun, RawExit, RunContext, RunNews, RunSlot, Runs, RunTrace } from "../../engine/ports/runs.ts";
+import type { LiveRun, RawExit, RunContext, RunEvents, RunSlot, Runs, RunTrace } from "../../engine/ports/runs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import { recordName } from "../files/record-name.ts";
 import { messageOf } from "../kernel/error-code.ts";
@@ -68,9 +68,9 @@ class Slot implements RunSlot {
     return this.#standby?.run === run && this.#standby.chain.waits() ? this.#standby : undefined;
   }
 
-  launch(number: number, plan: LaunchPlan, context: RunContext, news: RunNews): LiveRun {
+  launch(number: number, plan: LaunchPlan, context: RunContext, events: RunEvents): LiveRun {
     const stdio = this.#stdio(number, context);
-    const listener = this.#listener(context, news);
+    const listener = this.#listener(context, events);
     const standby = this.#takeStandby();
     if (standby && standby.signature !== signatureOf(plan, stdio)) {
       standby.chain.discard();
@@ -107,9 +107,9 @@ class Slot implements RunSlot {
     number: number,
     trace: RunTrace | undefined,
     context: Pick<RunContext, "socket" | "bind" | "finish" | "log">,
-    news: RunNews,
+    events: RunEvents,
   ): LiveRun | undefined {
-    const listener = this.#listener(context, news);
+    const listener = this.#listener(context, events);
     const probe = this.#probe(number, context, trace?.socketFile ?? 0);
     const run = trace && adopt(trace.leader, trace.cgroup, this.#options.poller, listener, probe);
     if (run) return this.#live(run, trace.socketFile);
@@ -136,22 +136,22 @@ class Slot implements RunSlot {
     return run;
   }
 
-  #listener({ finish, log }: Pick<RunContext, "finish" | "log">, news: RunNews): RunNews {
+  #listener({ finish, log }: Pick<RunContext, "finish" | "log">, events: RunEvents): RunEvents {
     let last: RawExit;
     return {
-      waiting: (reason) => news.waiting(reason),
-      launched: () => news.launched(),
-      ready: () => news.ready(),
+      waiting: (reason) => events.waiting(reason),
+      launched: () => events.launched(),
+      ready: () => events.ready(),
       exited: (exit) => {
         last = exit;
         this.#stopListening?.();
         this.#stopListening = undefined;
-        news.exited(exit);
+        events.exited(exit);
       },
       gone: () => {
         this.#run = undefined;
-        if (finish === undefined || last?.report) news.gone(undefined);
-        else this.#runFinish(finish, last, log?.descriptor ?? "ignore", (code) => news.gone(code));
+        if (finish === undefined || last?.report) events.gone(undefined);
+        else this.#runFinish(finish, last, log?.descriptor ?? "ignore", (code) => events.gone(code));
       },
     };
   }

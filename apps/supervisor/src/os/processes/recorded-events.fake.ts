@@ -1,11 +1,11 @@
-/** News of a run, recorded in order. */
+/** Events of a run, recorded in order. */
 import { vi } from "vitest";
-import type { RawExit, RunNews } from "../../engine/ports/runs.ts";
+import type { RawExit, RunEvents } from "../../engine/ports/runs.ts";
 
 /** Patience with a busy machine. In ms. */
 const LONGEST = 30_000;
 
-export class RecordedNews implements RunNews {
+export class RecordedEvents implements RunEvents {
   readonly all: string[] = [];
   readonly waits: string[] = [];
   exit: RawExit;
@@ -29,10 +29,10 @@ export class RecordedNews implements RunNews {
     this.all.push("gone");
   }
 
-  /** Resolves when this news has come. */
-  until(news: "launched" | "ready" | "exited" | "gone"): Promise<void> {
+  /** Resolves when this event has come. */
+  until(event: "launched" | "ready" | "exited" | "gone"): Promise<void> {
     return eventually(() => {
-      if (!this.all.includes(news)) throw new Error(`no ${news} after ${this.all.join(", ")}`);
+      if (!this.all.includes(event)) throw new Error(`no ${event} after ${this.all.join(", ")}`);
     });
   }
 }
