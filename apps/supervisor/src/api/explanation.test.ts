@@ -57,7 +57,7 @@ test.each<[string, Exit, object]>([
   ["a code", { how: "code", code: 3 }, { how: "code", code: 3, signal: null, cause: null }],
   [
     "a code after the kernel killed a process out of memory",
-    { how: "code", code: 137, cause: "memory" },
+    { how: "code", code: 137, cause: "out-of-memory" },
     { how: "code", code: 137, cause: "out-of-memory" },
   ],
   [
@@ -67,16 +67,16 @@ test.each<[string, Exit, object]>([
   ],
   [
     "its memory limit",
-    { how: "memory", limit: 64, peak: undefined },
+    { how: "out-of-memory", limit: 64, peak: undefined },
     { how: "out-of-memory", memory: { limit: 64, peak: null } },
   ],
   [
     "a failed launch",
-    { how: "launch", stage: "entering /srv/x", reason: "no such directory" },
+    { how: "launch-failed", stage: "entering /srv/x", reason: "no such directory" },
     { how: "launch-failed", stage: "entering /srv/x" },
   ],
-  ["files in its socket's directory", { how: "files", held: "65 files" }, { how: "too-many-files" }],
-  ["a readiness that was not reported", { how: "unready", after: 30_000 }, { how: "not-ready" }],
+  ["files in its socket's directory", { how: "too-many-files", held: "65 files" }, { how: "too-many-files" }],
+  ["a readiness that was not reported", { how: "not-ready", after: 30_000 }, { how: "not-ready" }],
   ["an exit that no supervisor saw", { how: "unknown" }, { how: "unknown", stage: null, memory: null }],
 ])("an explanation tells a run that ended by %s", async (_what, exit, expected) => {
   const state: Partial<State> = {

@@ -2,7 +2,7 @@
 import type { Explanation, LastExit, Lifecycle, Ruling } from "@dmhost/contract";
 import { advice, meaning } from "../core/advice.ts";
 import { BUDGET_KEYS, writeShare } from "../core/budget.ts";
-import { describeExit, type Exit } from "../core/exit.ts";
+import { describeExit } from "../core/exit.ts";
 import type { State } from "../core/lifecycle.ts";
 import type { Verdict } from "../core/policy.ts";
 import type { ControlledDaemon, Engine } from "./engine.ts";
@@ -19,32 +19,17 @@ export const ruling = ({ allowed, because, line }: Verdict, policyFile: string):
   source: line === undefined ? "" : `${policyFile}:${line}`,
 });
 
-const HOW: { readonly [H in Exit["how"]]: LastExit["how"] } = {
-  code: "code",
-  signal: "signal",
-  memory: "out-of-memory",
-  files: "too-many-files",
-  launch: "launch-failed",
-  unready: "not-ready",
-  unknown: "unknown",
-};
-
-const causeOf = (exit: Exit): LastExit["cause"] => {
-  const cause = exit.how === "code" || exit.how === "signal" ? exit.cause : undefined;
-  return cause === "memory" ? "out-of-memory" : (cause ?? null);
-};
-
 const lastExit = ({ last }: State): LastExit | null => {
   if (last === undefined) return null;
   const { run, exit, failed } = last;
   return {
     run,
-    how: HOW[exit.how],
+    how: exit.how,
     code: exit.how === "code" ? exit.code : null,
     signal: exit.how === "signal" ? exit.signal : null,
-    cause: causeOf(exit),
-    stage: exit.how === "launch" ? exit.stage : null,
-    memory: exit.how === "memory" ? { limit: exit.limit ?? null, peak: exit.peak ?? null } : null,
+    cause: (exit.how === "code" || exit.how === "signal" ? exit.cause : undefined) ?? null,
+    stage: exit.how === "launch-failed" ? exit.stage : null,
+    memory: exit.how === "out-of-memory" ? { limit: exit.limit ?? null, peak: exit.peak ?? null } : null,
     text: describeExit(exit),
     meaning: meaning(exit),
     failed,

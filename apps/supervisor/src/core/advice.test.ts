@@ -14,7 +14,7 @@ const ended = (exit: Exit, change: Partial<State> = {}): State => ({
   ...change,
 });
 const code = (number: number): Exit => ({ how: "code", code: number });
-const launch = (stage: string): Exit => ({ how: "launch", stage, reason: "refused" });
+const launch = (stage: string): Exit => ({ how: "launch-failed", stage, reason: "refused" });
 
 describe("advice", () => {
   it.each<[Exit, RegExp]>([
@@ -80,8 +80,8 @@ describe("meaning", () => {
       { how: "signal", signal: "SIGKILL", cause: "stop-timeout" },
       /^it ignored TERM and was killed after stop-timeout$/,
     ],
-    [{ how: "signal", signal: "SIGKILL", cause: "memory" }, /^the kernel killed it: out of memory$/],
-    [{ how: "code", code: 137, cause: "memory" }, /^the kernel killed one of its processes: out of memory$/],
+    [{ how: "signal", signal: "SIGKILL", cause: "out-of-memory" }, /^the kernel killed it: out of memory$/],
+    [{ how: "code", code: 137, cause: "out-of-memory" }, /^the kernel killed one of its processes: out of memory$/],
     [{ how: "signal", signal: "SIGSEGV" }, /fault/],
     [{ how: "signal", signal: "SIGTERM" }, /asked to end/],
     [launch("entering /x"), /never started/],

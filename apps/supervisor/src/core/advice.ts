@@ -22,24 +22,24 @@ const LAST_SIGNAL = 64;
 /** The likely cause of an exit, beyond describeExit; "" where that says everything. */
 export const meaning = (exit: Exit): string => {
   switch (exit.how) {
-    case "launch":
+    case "launch-failed":
       return "the program was never started";
-    case "unready":
+    case "not-ready":
       return "a program that does not support ready=fd:N or notify also looks like this";
     case "unknown":
       return "only the supervisor that started it could have learned how";
     case "signal":
       if (exit.cause === "stop-timeout") return "it ignored TERM and was killed after stop-timeout";
-      if (exit.cause === "memory") return "the kernel killed it: out of memory";
+      if (exit.cause === "out-of-memory") return "the kernel killed it: out of memory";
       if (exit.signal === "SIGKILL") return "a kill -9, or the kernel: out of memory";
       if (FAULTS.has(exit.signal)) return "a fault in the program";
       return REQUESTS.has(exit.signal) ? "it was asked to end" : "";
-    case "memory":
+    case "out-of-memory":
       return "its processes together used more than their limit";
-    case "files":
+    case "too-many-files":
       return "all daemons share the space there; it is for a socket, a lock file and a pid file";
     case "code":
-      if (exit.cause === "memory") return "the kernel killed one of its processes: out of memory";
+      if (exit.cause === "out-of-memory") return "the kernel killed one of its processes: out of memory";
       if (exit.code === 0) return "it ended by itself; a program that goes into the background also looks like this";
       if (exit.code > SIGNALLED && exit.code <= SIGNALLED + LAST_SIGNAL) {
         return `the shell reports that signal ${exit.code - SIGNALLED} ended its program`;
@@ -65,7 +65,7 @@ const KEYS: readonly (readonly [string, string])[] = [
 
 /** What to do after such an end: one sentence. */
 const afterExit = (exit: Exit, { id, user, logged, service }: Concern): string => {
-  if (exit.how === "launch") {
+  if (exit.how === "launch-failed") {
     const key = KEYS.find(([begin]) => exit.stage.startsWith(begin))?.[1];
     if (key !== undefined) return `Fix that for ${user}, or correct ${key} with \`dmctl edit ${id}\`.`;
     if (exit.stage.startsWith("entering ")) {
@@ -77,10 +77,11 @@ const afterExit = (exit: Exit, { id, user, logged, service }: Concern): string =
     if (exit.stage === "opening its log") return "Let the owner write to its log's directory, or write output=discard.";
     return "Only root can fix this; the supervisor's log says more.";
   }
-  if (exit.how === "memory") {
+  if (exit.how === "out-of-memory") {
     return `Find out what uses the memory, or allow more: memory= with \`dmctl edit ${id}\`, or root in [limits].`;
   }
-  if (exit.how === "files") return "Keep its files elsewhere, for instance below its home, and start it again.";
+  if (exit.how === "too-many-files")
+    return "Keep its files elsewhere, for instance below its home, and start it again.";
   if (exit.how === "code" && exit.code === 126) {
     if (service) return `Let ${user} execute ${service.directory}/run, and the program after #! in its first line.`;
     return `Let ${user} execute that program (chmod +x), or correct start= with \`dmctl edit ${id}\`.`;

@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { describeExit } from "./exit.ts";
 
 it("describes an exit out of memory by the limit and the memory that was used", () => {
-  const exit = (limit?: number, peak?: number) => describeExit({ how: "memory", limit, peak });
+  const exit = (limit?: number, peak?: number) => describeExit({ how: "out-of-memory", limit, peak });
   const [limit, peak] = [64 * 1024 ** 2, 70 * 1024 ** 2];
   expect([exit(limit, peak), exit(limit), exit(undefined, peak), exit()]).toEqual([
     "out of memory: used 70 MiB of 64 MiB",
@@ -13,5 +13,5 @@ it("describes an exit out of memory by the limit and the memory that was used", 
 });
 
 it("describes an exit for a missed ready-timeout by the timeout", () => {
-  expect(describeExit({ how: "unready", after: 30_000 })).toBe("not ready after 30s (ready-timeout)");
+  expect(describeExit({ how: "not-ready", after: 30_000 })).toBe("not ready after 30s (ready-timeout)");
 });

@@ -1,21 +1,21 @@
 /** How the main process of a run exited, and words for it. */
 import { roughSize, writeDuration, writeSize } from "./units.ts";
 
-/** Cause of an exit, where it is known: `memory`: out of memory; `stop-timeout`: it did not end in time after TERM. */
-export type Cause = "memory" | "stop-timeout";
+/** Cause of an exit, where it is known, as the contract has it. `stop-timeout`: it did not end in time after TERM. */
+export type Cause = "out-of-memory" | "stop-timeout";
 
-/** How a run's main process ended. */
+/** How a run's main process ended. `how` is the contract's. */
 export type Exit =
   | { readonly how: "code"; readonly code: number; readonly cause?: Cause }
   | { readonly how: "signal"; readonly signal: string; readonly cause?: Cause }
   /** Out of memory: its limit and its peak, in bytes. */
-  | { readonly how: "memory"; readonly limit: number | undefined; readonly peak: number | undefined }
+  | { readonly how: "out-of-memory"; readonly limit: number | undefined; readonly peak: number | undefined }
   /** The supervisor ended it because of the contents of its bind directory: `held`, in words. */
-  | { readonly how: "files"; readonly held: string }
+  | { readonly how: "too-many-files"; readonly held: string }
   /** The launch failed at this stage, e.g. `entering /srv/x`. */
-  | { readonly how: "launch"; readonly stage: string; readonly reason: string }
+  | { readonly how: "launch-failed"; readonly stage: string; readonly reason: string }
   /** It was not ready after this time, in ms. */
-  | { readonly how: "unready"; readonly after: number }
+  | { readonly how: "not-ready"; readonly after: number }
   /** Its parent was an earlier supervisor, and the kernel reports an exit only to the parent. */
   | { readonly how: "unknown" };
 
@@ -44,14 +44,14 @@ export const describeExit = (exit: Exit): string => {
     case "code":
       return `exited with code ${exit.code}${KNOWN_CODES.get(exit.code) ?? ""}`;
     case "signal":
-      return `killed by ${exit.signal}${exit.cause === "memory" ? " (out of memory)" : ""}`;
-    case "memory":
+      return `killed by ${exit.signal}${exit.cause === "out-of-memory" ? " (out of memory)" : ""}`;
+    case "out-of-memory":
       return `out of memory${outOfMemory(exit.limit, exit.peak)}`;
-    case "files":
+    case "too-many-files":
       return `killed because its socket directory holds ${exit.held}`;
-    case "launch":
+    case "launch-failed":
       return `${exit.stage}: ${exit.reason}`;
-    case "unready":
+    case "not-ready":
       return `not ready after ${writeDuration(exit.after)} (ready-timeout)`;
     case "unknown":
       return "exited while no supervisor ran; the exit code is unknown";

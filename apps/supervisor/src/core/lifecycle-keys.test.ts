@@ -85,7 +85,7 @@ describe("a process that reports readiness", () => {
     expect(late.effects).toContainEqual({ type: "drain", run: 3 });
     const exited = step(late.state, { type: "exited", run: 3, exit: clean, connected: true }, at(NOW + 5001, own));
     const gone = step(exited.state, { type: "gone", run: 3 }, at(NOW + 5001, own)).state;
-    expect(gone).toMatchObject({ phase: "starting", failures: 1, last: { exit: { how: "unready" }, failed: true } });
+    expect(gone).toMatchObject({ phase: "starting", failures: 1, last: { exit: { how: "not-ready" }, failed: true } });
   });
 });
 

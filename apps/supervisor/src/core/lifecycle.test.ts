@@ -220,7 +220,7 @@ describe("stop and restart", () => {
     expect(end(late, crash)).toEqual({ ...crash, cause: "stop-timeout" });
     expect(end(stopping, crash)).toEqual(crash);
     expect(end(late, clean)).toEqual(clean);
-    expect(end(late, { ...crash, cause: "memory" })).toEqual({ ...crash, cause: "memory" });
+    expect(end(late, { ...crash, cause: "out-of-memory" })).toEqual({ ...crash, cause: "out-of-memory" });
     const next = step(late, { type: "start" }, at(NOW)).state;
     const again = step(next, { type: "gone", run: 3 }, at(NOW)).state;
     const second = step({ ...again, phase: "running" }, { type: "stop" }, at(NOW)).state;

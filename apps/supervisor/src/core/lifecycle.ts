@@ -266,12 +266,13 @@ const due = (state: State, _event: unknown, at: Circumstances): Step =>
     ? up(state)
     : finish(state, at, true, {
         stopRequested: false,
-        last: { run: state.run, exit: { how: "unready", after: at.rules.readyTimeout }, failed: true },
+        last: { run: state.run, exit: { how: "not-ready", after: at.rules.readyTimeout }, failed: true },
       });
 const up = (state: State): Step => to(state, { phase: "running" });
 
 const hasFailed = (state: State, event: Of<"exited">, at: Circumstances): boolean =>
-  event.exit.how === "files" || (!event.connected && at.now - (state.startedAt ?? at.now) < at.rules.healthyAfter);
+  event.exit.how === "too-many-files" ||
+  (!event.connected && at.now - (state.startedAt ?? at.now) < at.rules.healthyAfter);
 
 /** It exited by itself: its remaining processes must not meet the next run. */
 const ended = (state: State, event: Of<"exited">, at: Circumstances): Step =>

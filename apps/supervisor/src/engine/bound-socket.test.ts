@@ -41,7 +41,10 @@ describe("a run with listen=path", () => {
     const { scene, daemon, directory } = await bound();
     directory.held = "more than 100 files";
     await scene.ports.clock.advance(1500);
-    expect(daemon.state.last).toMatchObject({ exit: { how: "files", held: "more than 100 files" }, failed: true });
+    expect(daemon.state.last).toMatchObject({
+      exit: { how: "too-many-files", held: "more than 100 files" },
+      failed: true,
+    });
     expect(daemon.state.last && describeExit(daemon.state.last.exit)).toBe(
       "killed because its socket directory holds more than 100 files",
     );
@@ -56,7 +59,7 @@ describe("a run with listen=path", () => {
       return "too much";
     };
     await scene.ports.clock.advance(3000);
-    expect(daemon.state.last?.exit.how).not.toBe("files");
+    expect(daemon.state.last?.exit.how).not.toBe("too-many-files");
   });
 
   test("a rolling restart publishes the candidate's socket after ready-after, and drains the old run then", async () => {

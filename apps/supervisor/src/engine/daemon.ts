@@ -348,7 +348,8 @@ export class Daemon {
     const hasEnded = alive(before) && !alive(after);
     if (hasEnded) this.#reopen();
     this.#onTransition(this, instance, event, before, after);
-    if (event === "exited" && after.last !== before.last && after.last?.exit.how === "memory") this.#oomKilled += 1;
+    if (event === "exited" && after.last !== before.last && after.last?.exit.how === "out-of-memory")
+      this.#oomKilled += 1;
     if (before.phase !== after.phase && after.phase === "running") this.#parts.shared.socket?.widen();
     if (instance.retiring) this.#parts.instances.dropEnded(instance);
     if (hasEnded) this.#narrow();

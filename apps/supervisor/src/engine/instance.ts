@@ -48,7 +48,7 @@ const SIGSTOP = 19;
 type Perform = { readonly [T in Effect["type"]]: (effect: Extract<Effect, { type: T }>) => void };
 
 /** Exit of a run that the supervisor killed because it exceeded a limit. */
-type Excess = Extract<Exit, { how: "memory" | "files" }>;
+type Excess = Extract<Exit, { how: "out-of-memory" | "too-many-files" }>;
 
 export class Instance {
   key: InstanceKey;
@@ -131,7 +131,7 @@ export class Instance {
 
   /** Kills its run, which exceeds its memory limit. Both in bytes. */
   exceed(limit: number, size: number): void {
-    this.#killFor({ how: "memory", limit, peak: size });
+    this.#killFor({ how: "out-of-memory", limit, peak: size });
   }
   #killFor(excess: Excess): void {
     if (!this.#run || this.#excess) return;
@@ -308,7 +308,7 @@ export class Instance {
   /** Reports a run that ended at its launch. Later, because the present step is not over. */
   #failLaunch(run: number, stage: string, reason: string): void {
     this.#ports.clock.after(0, () => {
-      this.feed({ type: "exited", run, exit: { how: "launch", stage, reason }, connected: false });
+      this.feed({ type: "exited", run, exit: { how: "launch-failed", stage, reason }, connected: false });
       this.feed({ type: "gone", run });
     });
   }
@@ -376,7 +376,7 @@ export class Instance {
       published: () => {
         this.reached = true;
       },
-      exceeded: (held) => this.#killFor({ how: "files", held }),
+      exceeded: (held) => this.#killFor({ how: "too-many-files", held }),
     };
   }
 }

@@ -19,7 +19,7 @@ describe("the memory guard", () => {
     const { scene, daemon } = await unenforced({ memory: 64 * M });
     scene.ports.runs.latest.bytes = 70 * M;
     await scene.ports.clock.advance(1000);
-    expect(daemon.state.last?.exit).toEqual({ how: "memory", limit: 64 * M, peak: 70 * M });
+    expect(daemon.state.last?.exit).toEqual({ how: "out-of-memory", limit: 64 * M, peak: 70 * M });
     expect(daemon.state.last && describeExit(daemon.state.last.exit)).toBe("out of memory: used 70 MiB of 64 MiB");
     expect(daemon.oomKilled).toBe(1);
     expect(daemon.state.phase).toBe("running");
@@ -45,7 +45,7 @@ describe("the memory guard", () => {
     if (big) big.bytes = 60 * M;
     await scene.ports.clock.advance(1000);
     expect(scene.daemon("web").state.run).toBe(1);
-    expect(other.state.last?.exit).toEqual({ how: "memory", limit: 100 * M, peak: 110 * M });
+    expect(other.state.last?.exit).toEqual({ how: "out-of-memory", limit: 100 * M, peak: 110 * M });
   });
 
   test("a log/run that exceeds the budget is ended with the reason, and its daemon is not", async () => {
@@ -84,6 +84,6 @@ describe("the memory guard", () => {
     scene.ports.runs.latest.bytes = 70 * M;
     scene.reload({ limits: { alice: { memory: 64 * M } } });
     await scene.ports.clock.advance(1000);
-    expect(daemon.state.last?.exit.how).toBe("memory");
+    expect(daemon.state.last?.exit.how).toBe("out-of-memory");
   });
 });

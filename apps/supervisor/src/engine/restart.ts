@@ -93,7 +93,7 @@ export class Restart {
     const { instances } = this.#host;
     this.#rolling = undefined;
     if (!rolling.hasReplaced) this.#host.terms = rolling.former;
-    const ran = candidate?.state.last !== undefined && candidate.state.last.exit.how !== "launch";
+    const ran = candidate?.state.last !== undefined && candidate.state.last.exit.how !== "launch-failed";
     for (const resolve of rolling.waiting) resolve({ ok: false, reason, ran });
     if (!candidate) return;
     this.#host.rolledBack(candidate, reason);

@@ -194,7 +194,7 @@ describe("the next supervisor", () => {
     expect(directory?.publishedRun).toBe(1);
     if (directory) directory.held = "too many files";
     await scene.ports.clock.advance(1100);
-    expect(scene.daemon("web").state.last?.exit.how).toBe("files");
+    expect(scene.daemon("web").state.last?.exit.how).toBe("too-many-files");
   });
 
   test("loads a daemon anew when all of its recorded instances were retiring", async () => {

@@ -52,7 +52,7 @@ const outcomeOf = (
     const result = verdict(state, desired, former);
     if (result === "pending") pending = true;
     else if (!result.ok) {
-      const ran = state.last !== undefined && state.last.run > former && state.last.exit.how !== "launch";
+      const ran = state.last !== undefined && state.last.run > former && state.last.exit.how !== "launch-failed";
       return { ok: false, reason: result.reason, ran };
     }
   }

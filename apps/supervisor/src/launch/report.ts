@@ -75,9 +75,9 @@ export const readExit = (
   limit?: number,
 ): Exit => {
   if (raw === undefined) return { how: "unknown" };
-  const oomKilled = raw.oomKilled ? ({ cause: "memory" } as const) : {};
-  if (raw.oomKilled && raw.signal === "SIGKILL") return { how: "memory", limit, peak: raw.peak };
+  const oomKilled = raw.oomKilled ? ({ cause: "out-of-memory" } as const) : {};
+  if (raw.oomKilled && raw.signal === "SIGKILL") return { how: "out-of-memory", limit, peak: raw.peak };
   if (raw.signal !== undefined) return { how: "signal", signal: raw.signal };
-  if (raw.report !== "") return { how: "launch", ...readFailure(raw.report) };
+  if (raw.report !== "") return { how: "launch-failed", ...readFailure(raw.report) };
   return { how: "code", code: raw.code ?? 0, ...(raw.code !== 0 && oomKilled) };
 };

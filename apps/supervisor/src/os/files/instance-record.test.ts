@@ -10,12 +10,12 @@ const recordOf = (state: State): unknown =>
 
 const EXITS: readonly Exit[] = [
   { how: "code", code: 0 },
-  { how: "code", code: 100, cause: "memory" },
+  { how: "code", code: 100, cause: "out-of-memory" },
   { how: "signal", signal: "SIGSEGV", cause: "stop-timeout" },
-  { how: "memory", limit: 64, peak: undefined },
-  { how: "files", held: "more than 64 files" },
-  { how: "launch", stage: "entering /srv/x", reason: "no such directory" },
-  { how: "unready", after: 30_000 },
+  { how: "out-of-memory", limit: 64, peak: undefined },
+  { how: "too-many-files", held: "more than 64 files" },
+  { how: "launch-failed", stage: "entering /srv/x", reason: "no such directory" },
+  { how: "not-ready", after: 30_000 },
   { how: "unknown" },
 ];
 

@@ -27,19 +27,23 @@ const isProcess = object<ProcessIdentity>({ pid: isPid, startTime: isCount });
 
 type How<T extends Exit["how"]> = Extract<Exit, { readonly how: T }>;
 
-const isCause = optional(oneOf<Cause>({ memory: true, "stop-timeout": true }));
+const isCause = optional(oneOf<Cause>({ "out-of-memory": true, "stop-timeout": true }));
 
 const isExit = anyShape<Exit["how"], Exit>({
   code: object<How<"code">>({ how: oneOf({ code: true }), code: isCount, cause: isCause }),
   signal: object<How<"signal">>({ how: oneOf({ signal: true }), signal: isText, cause: isCause }),
-  memory: object<How<"memory">>({
-    how: oneOf({ memory: true }),
+  "out-of-memory": object<How<"out-of-memory">>({
+    how: oneOf({ "out-of-memory": true }),
     limit: optional(isNumber),
     peak: optional(isNumber),
   }),
-  files: object<How<"files">>({ how: oneOf({ files: true }), held: isText }),
-  launch: object<How<"launch">>({ how: oneOf({ launch: true }), stage: isText, reason: isText }),
-  unready: object<How<"unready">>({ how: oneOf({ unready: true }), after: isNumber }),
+  "too-many-files": object<How<"too-many-files">>({ how: oneOf({ "too-many-files": true }), held: isText }),
+  "launch-failed": object<How<"launch-failed">>({
+    how: oneOf({ "launch-failed": true }),
+    stage: isText,
+    reason: isText,
+  }),
+  "not-ready": object<How<"not-ready">>({ how: oneOf({ "not-ready": true }), after: isNumber }),
   unknown: object<How<"unknown">>({ how: oneOf({ unknown: true }) }),
 });
 

@@ -16,7 +16,7 @@ import { exchangeFiles } from "../kernel/file-calls.ts";
 import { processEpoch } from "../kernel/process-table.ts";
 
 /** Increase it when the shape of the values changes. */
-const FORMAT = 5;
+const FORMAT = 6;
 
 const digestOf = (value: unknown): string => hash("sha256", JSON.stringify(value), "base64");
 
