@@ -268,3 +268,19 @@ test(`no file of apps/ has more than ${LONGEST} lines`, () => {
   );
   expect(long).toEqual([]);
 });
+
+/** Declarations of exported types of a file: names. */
+const EXPORTED_TYPE = /^export (?:declare )?(?:abstract )?(?:interface|class|type|enum) (\w+)/gm;
+
+test("no two files of apps/ and packages/ export different types of one name", () => {
+  const sources = filesOf("apps", "packages").filter((path) => path.endsWith(".ts"));
+  const declared = sources.flatMap((path) =>
+    [...readFileSync(join(ROOT, path), "utf8").matchAll(EXPORTED_TYPE)].map(([, name = ""]) => ({ name, path })),
+  );
+  expect(declared.length).toBeGreaterThan(100);
+  const twice = [...Map.groupBy(declared, ({ name }) => name)].flatMap(([name, found]) => {
+    const paths = [...new Set(found.map(({ path }) => path))];
+    return paths.length > 1 ? `${name}: ${paths.join(", ")}` : [];
+  });
+  expect(twice).toEqual([]);
+});

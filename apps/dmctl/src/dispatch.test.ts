@@ -3,7 +3,7 @@ import { ERROR_STATUS, type ErrorCode } from "@dmhost/contract";
 import { afterEach, expect, test } from "vitest";
 import { FAILURES } from "./failure.ts";
 import { run } from "./session.fake.ts";
-import { type Answer, apiError, daemon, fakeSupervisor } from "./supervisor.fake.ts";
+import { apiError, daemon, type FakeAnswer, fakeSupervisor } from "./supervisor.fake.ts";
 
 let closing: (() => Promise<void>)[] = [];
 afterEach(async () => {
@@ -11,7 +11,7 @@ afterEach(async () => {
   closing = [];
 });
 
-const supervisor = async (answers: Record<string, Answer>) => {
+const supervisor = async (answers: Record<string, FakeAnswer>) => {
   const fake = await fakeSupervisor(answers);
   closing.push(fake.close);
   return fake;
@@ -118,7 +118,7 @@ test("start, stop and restart print the outcome, and the exit code says whether 
 
 test("several daemons settle in parallel and are reported in order, and the exit code is the highest of them", async () => {
   const order: string[] = [];
-  const slow: Answer = async () => {
+  const slow: FakeAnswer = async () => {
     await new Promise((resolve) => setTimeout(resolve, 50));
     order.push("slow");
     return outcome(true);

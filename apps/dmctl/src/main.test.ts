@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type Answer, apiError, daemon, fakeSupervisor } from "./supervisor.fake.ts";
+import { apiError, daemon, type FakeAnswer, fakeSupervisor } from "./supervisor.fake.ts";
 
 const MAIN = join(import.meta.dirname, "main.ts");
 const LINE = "@4000000037c219bf2ef02e94 x\n";
@@ -15,7 +15,7 @@ const BUN = resolve(import.meta.dirname, `../../../node_modules/@oven/bun-linux-
 
 let fake: Awaited<ReturnType<typeof fakeSupervisor>>;
 let sent = 0;
-const endless: Answer = (_, respond) => {
+const endless: FakeAnswer = (_, respond) => {
   const more = (): void => {
     do sent += 65_536;
     while (respond.write(Buffer.alloc(65_536, "x")));

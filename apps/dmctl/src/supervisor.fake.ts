@@ -12,7 +12,7 @@ export interface Asked {
 }
 
 /** Answers one request. An answer that is not JSON uses `respond`. */
-export type Answer = (asked: Asked, respond: ServerResponse) => unknown;
+export type FakeAnswer = (asked: Asked, respond: ServerResponse) => unknown;
 
 /** A status with every field, changed by `fields`. */
 export const daemon = (id: string, fields: Partial<DaemonStatus> = {}): DaemonStatus => {
@@ -61,7 +61,7 @@ const isApiError = (value: unknown): value is ApiError =>
  * Listens at `socket` until `close`. `answers` has one entry a request line; what it returns is sent as JSON, an
  * ApiError with its HTTP status; `undefined` means that it has used `respond`.
  */
-export const fakeSupervisor = async (answers: Record<string, Answer>) => {
+export const fakeSupervisor = async (answers: Record<string, FakeAnswer>) => {
   const dir = mkdtempSync(join(tmpdir(), "dmctl-test-"));
   const socket = join(dir, "command.sock");
   const asked: Asked[] = [];

@@ -1,7 +1,7 @@
 import { Readable } from "node:stream";
 import { afterEach, expect, test } from "vitest";
 import { run } from "../session.fake.ts";
-import { type Answer, apiError, daemon, fakeSupervisor } from "../supervisor.fake.ts";
+import { apiError, daemon, type FakeAnswer, fakeSupervisor } from "../supervisor.fake.ts";
 
 let closing: (() => Promise<void>)[] = [];
 afterEach(async () => {
@@ -9,7 +9,7 @@ afterEach(async () => {
   closing = [];
 });
 
-const supervisor = async (answers: Record<string, Answer>) => {
+const supervisor = async (answers: Record<string, FakeAnswer>) => {
   const fake = await fakeSupervisor(answers);
   closing.push(fake.close);
   return fake;

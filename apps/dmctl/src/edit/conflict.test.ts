@@ -4,15 +4,15 @@ import { PassThrough } from "node:stream";
 import type { ConfFile } from "@dmhost/contract";
 import { expect, test } from "vitest";
 import { run } from "../session.fake.ts";
-import { type Answer, apiError } from "../supervisor.fake.ts";
+import { apiError, type FakeAnswer } from "../supervisor.fake.ts";
 import { accept, dir, keptIn, OLD, PATH, scene } from "./scene.fake.ts";
 
 /** A supervisor whose file becomes another while it is being edited, once. */
 const contested = () => {
   let changed = false;
   const now: ConfFile = { path: PATH, text: "start=theirs\n", fingerprint: "of-theirs" };
-  const get: Answer = () => (changed ? now : OLD);
-  const put: Answer = ({ body }) => {
+  const get: FakeAnswer = () => (changed ? now : OLD);
+  const put: FakeAnswer = ({ body }) => {
     changed = true;
     return JSON.parse(body).fingerprint === now.fingerprint
       ? accept({ line: "", body }, {} as never)

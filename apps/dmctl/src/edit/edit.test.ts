@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { PassThrough } from "node:stream";
 import { expect, test } from "vitest";
 import { run } from "../session.fake.ts";
-import type { Answer } from "../supervisor.fake.ts";
+import type { FakeAnswer } from "../supervisor.fake.ts";
 import { accept, dir, keptIn, NONE, OLD, PATH, refuseOld, scene } from "./scene.fake.ts";
 
 test("a changed text is sent, and the draft is removed", async () => {
@@ -107,14 +107,14 @@ test.each([
 });
 
 test("making a new file is reported", async () => {
-  const made: Answer = () => ({ path: PATH, warnings: [], created: true });
+  const made: FakeAnswer = () => ({ path: PATH, warnings: [], created: true });
   const { socket, env } = await scene(made, 'echo "start=new" >> "$1"', () => NONE);
   const { code, errors } = await run(socket, "web edit", { env });
   expect([code, errors]).toEqual([0, `${PATH} is created; its daemon: dmctl status web\n`]);
 });
 
 test("a supervisor that is gone when the text is sent is exit code 4, and the draft is kept", async () => {
-  const vanish: Answer = (_, respond) => void respond.socket?.destroy();
+  const vanish: FakeAnswer = (_, respond) => void respond.socket?.destroy();
   const { socket, env } = await scene(vanish, 'echo "start=new" > "$1"');
   const { code, errors } = await run(socket, "web edit", { env });
   expect([code, readFileSync(keptIn(errors), "utf8")]).toEqual([4, "start=new\n"]);

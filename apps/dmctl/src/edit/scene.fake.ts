@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ConfFile } from "@dmhost/contract";
 import { afterEach, beforeEach } from "vitest";
-import { type Answer, apiError, fakeSupervisor } from "../supervisor.fake.ts";
+import { apiError, type FakeAnswer, fakeSupervisor } from "../supervisor.fake.ts";
 
 export const PATH = "/home/alice/.daemon-manager/daemons/web.conf";
 export const GET = "GET /v1/daemons/web/file";
@@ -28,7 +28,7 @@ afterEach(async () => {
 });
 
 /** A supervisor with one file, and a program of sh as the editor; drafts go under `dir`/tmp. */
-export const scene = async (put: Answer, editor: string, get: Answer = () => OLD) => {
+export const scene = async (put: FakeAnswer, editor: string, get: FakeAnswer = () => OLD) => {
   const fake = await fakeSupervisor({ [GET]: get, [PUT]: put });
   closing.push(fake.close);
   const program = join(dir, "editor");
@@ -39,8 +39,8 @@ export const scene = async (put: Answer, editor: string, get: Answer = () => OLD
   const sent = (): unknown[] => fake.asked.filter(({ line }) => line === PUT).map(({ body }) => JSON.parse(body).text);
   return { ...fake, env: { EDITOR: program }, drafts, sent };
 };
-export const accept: Answer = () => ({ path: PATH, warnings: [`${PATH}:1: unknown key`], created: false });
-export const refuseOld: Answer = ({ body }) =>
+export const accept: FakeAnswer = () => ({ path: PATH, warnings: [`${PATH}:1: unknown key`], created: false });
+export const refuseOld: FakeAnswer = ({ body }) =>
   body.includes("good")
     ? accept({ line: "", body }, {} as never)
     : apiError("invalid-file", "wrong", [`${PATH}:1: bad`]);

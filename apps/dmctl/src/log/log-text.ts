@@ -2,7 +2,7 @@
 import { StringDecoder } from "node:string_decoder";
 import { Failure } from "@dmhost/client";
 import { EXIT } from "@dmhost/contract";
-import { type Clock, LABEL_LENGTH, labelAt, labelOf, type Stamper, tai64nLocal } from "@dmhost/supervisor/tai64n";
+import { LABEL_LENGTH, labelAt, labelOf, type Stamper, tai64nLocal, type WallClock } from "@dmhost/supervisor/tai64n";
 import { printable } from "../printable.ts";
 import { type Session, write } from "../session.ts";
 
@@ -59,7 +59,7 @@ export const matching = (source: AsyncIterable<Buffer>, pattern: RegExp): AsyncG
 /** Replaces the TAI64N label of each line by the time on `clock`; every other byte passes as it is. */
 export async function* withWallClock(
   source: AsyncIterable<Buffer>,
-  clock: Clock,
+  clock: WallClock,
   stamper: Stamper = "s6-log",
 ): AsyncGenerator<Buffer> {
   let held = "";
@@ -98,7 +98,7 @@ export async function* withoutControls(source: AsyncIterable<Buffer>): AsyncGene
  */
 export const showWallClock = async (
   { input, output, terminal }: Session,
-  clock: Clock,
+  clock: WallClock,
   stamper: Stamper,
 ): Promise<number> => {
   const read = async function* (): AsyncGenerator<Buffer> {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Writable } from "node:stream";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { collector, run } from "../session.fake.ts";
-import { type Answer, apiError, fakeSupervisor } from "../supervisor.fake.ts";
+import { apiError, type FakeAnswer, fakeSupervisor } from "../supervisor.fake.ts";
 
 const LINE = "@4000000037c219bf2ef02e94 \u001b[31mred\n";
 const SHOWN = "1999-08-24 04:03:43.787492500 ";
@@ -20,13 +20,13 @@ afterEach(async () => {
   rmSync(dir, { recursive: true });
 });
 
-const supervisor = async (answers: Record<string, Answer>) => {
+const supervisor = async (answers: Record<string, FakeAnswer>) => {
   const fake = await fakeSupervisor(answers);
   closing.push(fake.close);
   return fake;
 };
 const logOf =
-  (text: string | Buffer): Answer =>
+  (text: string | Buffer): FakeAnswer =>
   (_, respond) =>
     void respond.end(text);
 

@@ -1,7 +1,7 @@
 import type { Writable } from "node:stream";
 import { type Client, Failure } from "@dmhost/client";
 import { EXIT, type LogQuery, MOST_LOG_LINES } from "@dmhost/contract";
-import type { Clock } from "@dmhost/supervisor/tai64n";
+import type { WallClock } from "@dmhost/supervisor/tai64n";
 import { count } from "@dmhost/supervisor/units";
 import { startPager } from "../child-program.ts";
 import type { Invocation } from "../commands/command.ts";
@@ -28,7 +28,7 @@ export interface LogView {
   /** Byte for byte. */
   readonly raw: boolean;
   /** How stamps are shown; undefined: as they are. */
-  readonly clock: Clock | undefined;
+  readonly clock: WallClock | undefined;
 }
 
 const CUT_SHORT = "the supervisor closed it: it has stopped, the log's files are gone, or you may no longer read it";

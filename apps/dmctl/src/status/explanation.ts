@@ -1,6 +1,6 @@
 /** `dmctl explain` in words. */
 import type { Explanation, PolicyAnswer, Ruling } from "@dmhost/contract";
-import { type Clock, tai64nLocal } from "@dmhost/supervisor/tai64n";
+import { tai64nLocal, type WallClock } from "@dmhost/supervisor/tai64n";
 import { roughDuration, SECOND } from "@dmhost/supervisor/units";
 import { oneLine } from "../printable.ts";
 import { hostText, lossText, siteLogsText } from "./render.ts";
@@ -60,7 +60,7 @@ const facts = (explanation: Explanation): [string, string][] => {
 };
 
 /** The whole explanation of a daemon; log lines in local time. Whatever a tenant wrote is escaped. */
-export const explanationText = (explanation: Explanation, clock: Clock = "local"): string => {
+export const explanationText = (explanation: Explanation, clock: WallClock = "local"): string => {
   const { daemon, advice, settings, log } = explanation;
   const why = daemon.reason === "" ? "" : `: ${daemon.reason}`;
   const keys = settings.map(({ key, value, isDefault }): [string, string] => [

@@ -8,7 +8,7 @@ import type { ControlledDaemon, Engine } from "./engine.ts";
 import { Refusal } from "./refusal.ts";
 
 /** What the address of a request means at this level of access. */
-export type Subject<A extends Access> = A extends "control"
+export type AccessSubject<A extends Access> = A extends "control"
   ? ControlledDaemon
   : A extends "author"
     ? DaemonKey
@@ -19,7 +19,12 @@ export type Subject<A extends Access> = A extends "control"
  * @param address as in the path; "" where the path has none
  * @throws Refusal
  */
-export const authorize = <A extends Access>(access: A, engine: Engine, caller: Caller, address: string): Subject<A> => {
+export const authorize = <A extends Access>(
+  access: A,
+  engine: Engine,
+  caller: Caller,
+  address: string,
+): AccessSubject<A> => {
   if (access !== "anyone") requirePolicy(engine, caller);
   if (access === "root") requireRoot(caller);
   const subject =
@@ -28,7 +33,7 @@ export const authorize = <A extends Access>(access: A, engine: Engine, caller: C
       : access === "author"
         ? resolveFile(engine, caller, address)
         : undefined;
-  return subject as Subject<A>;
+  return subject as AccessSubject<A>;
 };
 
 const requirePolicy = (engine: Engine, caller: Caller): void => {

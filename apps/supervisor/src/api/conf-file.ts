@@ -3,19 +3,19 @@ import { createHash } from "node:crypto";
 import type { ConfFile, ConfFileDraft, ConfFileWritten, Explanation } from "@dmhost/contract";
 import type { DaemonKey } from "../core/daemon-key.ts";
 import { Refusal } from "./refusal.ts";
-import type { ConfFiles, FoundText } from "./surroundings.ts";
+import type { ConfFileAccess, FoundText } from "./surroundings.ts";
 
 const fingerprintOf = (text: string | undefined): string =>
   text === undefined ? "" : createHash("sha256").update(text).digest("base64");
 
-const find = (files: ConfFiles, key: DaemonKey): FoundText => {
+const find = (files: ConfFileAccess, key: DaemonKey): FoundText => {
   const found = files.readConf(key);
   if (found.problem === undefined) return found;
   throw new Refusal("not-applicable", `${found.path}: ${found.problem}`);
 };
 
 /** The text of a conf file, or the template of a new one. */
-export const readConfFile = (files: ConfFiles, key: DaemonKey): ConfFile => {
+export const readConfFile = (files: ConfFileAccess, key: DaemonKey): ConfFile => {
   const { path, text } = find(files, key);
   const fingerprint = fingerprintOf(text);
   return { path, text: text ?? files.newConf(`${key.owner.name}/${key.name}`), fingerprint };
@@ -24,7 +24,7 @@ export const readConfFile = (files: ConfFiles, key: DaemonKey): ConfFile => {
 const changedMeanwhile = (path: string): Refusal =>
   new Refusal("conflict", `${path} was changed meanwhile by somebody else, so nothing was written.`);
 
-const write = (files: ConfFiles, key: DaemonKey, found: FoundText, text: string): void => {
+const write = (files: ConfFileAccess, key: DaemonKey, found: FoundText, text: string): void => {
   try {
     files.writeConf(key, text, found.text === undefined ? "make" : "replace");
   } catch (error) {
@@ -38,7 +38,7 @@ const write = (files: ConfFiles, key: DaemonKey, found: FoundText, text: string)
 };
 
 /** Checks a text and writes it as the owner. The caller then rescans. */
-export const writeConfFile = (files: ConfFiles, key: DaemonKey, draft: ConfFileDraft): ConfFileWritten => {
+export const writeConfFile = (files: ConfFileAccess, key: DaemonKey, draft: ConfFileDraft): ConfFileWritten => {
   const found = find(files, key);
   if (fingerprintOf(found.text) !== draft.fingerprint) throw changedMeanwhile(found.path);
   const { errors, warnings } = files.checkConf(key, found.path, draft.text);

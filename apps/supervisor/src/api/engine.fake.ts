@@ -1,4 +1,5 @@
 /** A small engine and its surroundings for tests of the API, and clients over a real socket. */
+
 import { mkdtempSync, rmSync } from "node:fs";
 import { request } from "node:http";
 import { createServer } from "node:net";
@@ -10,8 +11,11 @@ import { DEFAULTS, type Definition } from "../core/definition.ts";
 import { alive, initial, type State } from "../core/lifecycle.ts";
 import { type Policy, resolvePolicy } from "../core/policy.ts";
 import type { Account } from "../core/policy-rules.ts";
+import type { RequestResult } from "../core/request-status.ts";
+import type { RescanReport } from "../core/rescan-report.ts";
+import type { RunUsage } from "../core/run-usage.ts";
 import { attachCaller } from "./connection.ts";
-import type { ControlledDaemon, ControlledInstance, Engine, Findings, Result, RunUsage } from "./engine.ts";
+import type { ControlledDaemon, ControlledInstance, Engine } from "./engine.ts";
 import type { ReadLog } from "./log-tail.ts";
 import { createApi } from "./server.ts";
 import type { FoundText, Surroundings } from "./surroundings.ts";
@@ -45,7 +49,7 @@ export const USAGE: RunUsage = {
   memoryPressure: 1.5,
   processes: 2,
   cpu: 0.5,
-  throttled: 0.25,
+  cpuThrottled: 0.25,
   oomKills: 0,
 };
 
@@ -109,8 +113,8 @@ export class FakeEngine implements Engine {
   policy = policyOf(POLICY);
   readonly all: ControlledDaemon[];
   readonly rescans: (readonly string[])[] = [];
-  findings: Findings = { found: [], started: [], changed: [], removed: [], problems: [], warnings: [] };
-  act: (verb: string, daemon: FakeDaemon, size?: number) => Result = () => ({ ok: true });
+  report: RescanReport = { found: [], started: [], changed: [], removed: [], problems: [], warnings: [] };
+  act: (verb: string, daemon: FakeDaemon, size?: number) => RequestResult = () => ({ ok: true });
 
   constructor(...daemons: ControlledDaemon[]) {
     this.all = daemons;
@@ -127,18 +131,18 @@ export class FakeEngine implements Engine {
   daemonsOf(owners: readonly string[]): readonly ControlledDaemon[] {
     return this.all.filter(({ key }) => owners.includes(key.owner.name));
   }
-  rescan(owners: readonly string[]): Findings {
+  rescan(owners: readonly string[]): RescanReport {
     this.rescans.push(owners);
-    return this.findings;
+    return this.report;
   }
-  start = async (daemon: ControlledDaemon): Promise<Result> => this.act("start", daemon);
-  once = async (daemon: ControlledDaemon): Promise<Result> => this.act("once", daemon);
-  stop = async (daemon: ControlledDaemon): Promise<Result> => this.act("stop", daemon);
-  restart = async (daemon: ControlledDaemon): Promise<Result> => this.act("restart", daemon);
-  pause = async (daemon: ControlledDaemon): Promise<Result> => this.act("pause", daemon);
-  continue = async (daemon: ControlledDaemon): Promise<Result> => this.act("continue", daemon);
-  exit = async (daemon: ControlledDaemon): Promise<Result> => this.act("exit", daemon);
-  scale = async (daemon: ControlledDaemon, size: number): Promise<Result> => this.act("scale", daemon, size);
+  start = async (daemon: ControlledDaemon): Promise<RequestResult> => this.act("start", daemon);
+  once = async (daemon: ControlledDaemon): Promise<RequestResult> => this.act("once", daemon);
+  stop = async (daemon: ControlledDaemon): Promise<RequestResult> => this.act("stop", daemon);
+  restart = async (daemon: ControlledDaemon): Promise<RequestResult> => this.act("restart", daemon);
+  pause = async (daemon: ControlledDaemon): Promise<RequestResult> => this.act("pause", daemon);
+  continue = async (daemon: ControlledDaemon): Promise<RequestResult> => this.act("continue", daemon);
+  exit = async (daemon: ControlledDaemon): Promise<RequestResult> => this.act("exit", daemon);
+  scale = async (daemon: ControlledDaemon, size: number): Promise<RequestResult> => this.act("scale", daemon, size);
 }
 
 /** Health of the supervisor that the fake stands for. */

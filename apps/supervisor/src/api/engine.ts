@@ -5,19 +5,11 @@ import type { EnforcedLimit, Means } from "../core/enforcement.ts";
 import type { State } from "../core/lifecycle.ts";
 import type { Policy } from "../core/policy.ts";
 import type { Account } from "../core/policy-rules.ts";
+import type { RequestResult } from "../core/request-status.ts";
+import type { RescanReport } from "../core/rescan-report.ts";
+import type { RunUsage } from "../core/run-usage.ts";
 import type { HostStanding } from "../core/site.ts";
 import type { Terms } from "../core/terms.ts";
-
-/** Resource usage of one run; undefined where the machine does not report it. Units as in the contract's Usage. */
-export interface RunUsage {
-  readonly memory: number | undefined;
-  readonly memoryPeak: number | undefined;
-  readonly memoryPressure: number | undefined;
-  readonly processes: number | undefined;
-  readonly cpu: number | undefined;
-  readonly throttled: number | undefined;
-  readonly oomKills: number | undefined;
-}
 
 /** One instance of a daemon. */
 export interface ControlledInstance {
@@ -68,19 +60,6 @@ export interface ControlledDaemon {
   signal(signal: number): boolean;
 }
 
-/** How a request ended. `ran`: whether a process that was started for it has lived. */
-export type Result = { readonly ok: true } | { readonly ok: false; readonly reason: string; readonly ran: boolean };
-
-/** What a rescan found: ids, and problems as `path:line: text`. */
-export interface Findings {
-  readonly found: string[];
-  readonly started: string[];
-  readonly changed: string[];
-  readonly removed: string[];
-  readonly problems: string[];
-  readonly warnings: string[];
-}
-
 /** All daemons, and what can be requested of them. A request resolves when its daemon has settled. */
 export interface Engine<D extends ControlledDaemon = ControlledDaemon> {
   readonly policy: Policy;
@@ -91,13 +70,13 @@ export interface Engine<D extends ControlledDaemon = ControlledDaemon> {
   owner(name: string): Account | undefined;
   daemons(): readonly D[];
   daemonsOf(owners: readonly string[]): readonly D[];
-  rescan(owners: readonly string[]): Findings;
-  start(daemon: D): Promise<Result>;
-  once(daemon: D): Promise<Result>;
-  stop(daemon: D): Promise<Result>;
-  restart(daemon: D): Promise<Result>;
-  pause(daemon: D): Promise<Result>;
-  continue(daemon: D): Promise<Result>;
-  exit(daemon: D): Promise<Result>;
-  scale(daemon: D, size: number): Promise<Result>;
+  rescan(owners: readonly string[]): RescanReport;
+  start(daemon: D): Promise<RequestResult>;
+  once(daemon: D): Promise<RequestResult>;
+  stop(daemon: D): Promise<RequestResult>;
+  restart(daemon: D): Promise<RequestResult>;
+  pause(daemon: D): Promise<RequestResult>;
+  continue(daemon: D): Promise<RequestResult>;
+  exit(daemon: D): Promise<RequestResult>;
+  scale(daemon: D, size: number): Promise<RequestResult>;
 }

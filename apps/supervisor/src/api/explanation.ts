@@ -4,7 +4,7 @@ import { advice, meaning } from "../core/advice.ts";
 import { BUDGET_KEYS, writeShare } from "../core/budget.ts";
 import { describeExit } from "../core/exit.ts";
 import type { State } from "../core/lifecycle.ts";
-import type { Verdict } from "../core/policy.ts";
+import type { PolicyDecision } from "../core/policy.ts";
 import type { ControlledDaemon, Engine } from "./engine.ts";
 import { concernOf, readTail } from "./log-tail.ts";
 import { present } from "./presentation.ts";
@@ -13,7 +13,7 @@ import type { ExplanationSurroundings } from "./surroundings.ts";
 const LINES = 10;
 
 /** A verdict of the policy with its line of the file. */
-export const ruling = ({ allowed, because, line }: Verdict, policyFile: string): Ruling => ({
+export const ruling = ({ allowed, because, line }: PolicyDecision, policyFile: string): Ruling => ({
   allowed,
   reason: because,
   source: line === undefined ? "" : `${policyFile}:${line}`,

@@ -1,8 +1,9 @@
 /** Requests that change a daemon: whether it reached the requested state, whether anything changed, and else why not. */
+
 import { expect, test } from "vitest";
 import { initial, type State } from "../core/lifecycle.ts";
+import type { RequestResult } from "../core/request-status.ts";
 import { type FakeDaemon, FakeEngine, fakeDaemon, fakeSurroundings, type Traits } from "./engine.fake.ts";
-import type { Result } from "./engine.ts";
 import { act, type Verb } from "./outcome.ts";
 
 const RUNNING: Partial<State> = { phase: "running", want: "up", run: 1, startedAt: 0, wantedAt: 0 };
@@ -14,7 +15,12 @@ const become = (daemon: FakeDaemon, state: Partial<State>, size = daemon.size): 
 };
 
 /** Carries out a request that has this effect. */
-const request = (verb: Verb, traits: Traits, effect: (daemon: FakeDaemon) => void, result: Result = { ok: true }) => {
+const request = (
+  verb: Verb,
+  traits: Traits,
+  effect: (daemon: FakeDaemon) => void,
+  result: RequestResult = { ok: true },
+) => {
   const daemon = fakeDaemon("amy/blog", traits);
   const engine = new FakeEngine(daemon);
   engine.act = (asked, found) => {
@@ -65,7 +71,11 @@ test("a start that waits for a launch of an earlier request says that it changed
   expect(outcome).toMatchObject({ ok: true, changed: false, daemon: { state: "running" } });
 });
 
-const refused = (ran: boolean): Result => ({ ok: false, reason: 'cannot start "amy/blog": exited with code 1', ran });
+const refused = (ran: boolean): RequestResult => ({
+  ok: false,
+  reason: 'cannot start "amy/blog": exited with code 1',
+  ran,
+});
 
 test("a failed start has the reason, the last line of its log without the label, and advice", async () => {
   const daemon = fakeDaemon("amy/blog");

@@ -2,7 +2,7 @@
 import { POLICY_VERBS, type PolicyAnswer, type PolicyQuery, type PolicyVerb } from "@dmhost/contract";
 import { NAME } from "../core/definition.ts";
 import { hostname } from "../core/hostname.ts";
-import type { Policy, Verdict } from "../core/policy.ts";
+import type { Policy, PolicyDecision } from "../core/policy.ts";
 import type { Caller } from "./connection.ts";
 import type { Engine } from "./engine.ts";
 import { ruling } from "./explanation.ts";
@@ -36,7 +36,7 @@ export const answerQuestion = (
 
 type Right = (typeof POLICY_VERBS)[PolicyVerb];
 
-const verdictOf = (policy: Policy, right: Right, caller: string, object: string): Verdict => {
+const verdictOf = (policy: Policy, right: Right, caller: string, object: string): PolicyDecision => {
   if (right === "host") {
     const host = hostname(object);
     if (host !== undefined) return policy.mayHost(caller, host);
@@ -46,7 +46,7 @@ const verdictOf = (policy: Policy, right: Right, caller: string, object: string)
   return right === "write" ? policy.mayWrite(caller, object) : policy.mayManage(caller, object);
 };
 
-const unspecific = (caller: string, owner: string): Verdict => ({
+const unspecific = (caller: string, owner: string): PolicyDecision => ({
   allowed: false,
   line: undefined,
   because: `no line of [manages] lets ${caller} manage the daemons of ${owner}`,

@@ -1,9 +1,11 @@
 /** The status of a daemon, as the contract has it. */
+
 import type { DaemonState, DaemonStatus, InstanceStatus, LimitStatus, Usage } from "@dmhost/contract";
 import { type EnforcedLimit, shortcomings, summary } from "../core/enforcement.ts";
 import { describeExit, isFinal } from "../core/exit.ts";
 import { alive, type State } from "../core/lifecycle.ts";
-import type { ControlledDaemon, ControlledInstance, RunUsage } from "./engine.ts";
+import type { RunUsage } from "../core/run-usage.ts";
+import type { ControlledDaemon, ControlledInstance } from "./engine.ts";
 
 const seconds = (ms: number): number => Math.max(0, Math.round(ms / 100) / 10);
 
@@ -61,7 +63,7 @@ const usageOf = (daemon: ControlledDaemon): Usage | null => {
     memoryPressure: all("memoryPressure", highest),
     processes: all("processes", sum),
     cpu: all("cpu", sum),
-    cpuThrottled: all("throttled", highest),
+    cpuThrottled: all("cpuThrottled", highest),
     // A run that ends out of memory is over before its usage is read.
     oomKills: (all("oomKills", sum) ?? 0) + daemon.oomKilled,
   };

@@ -103,7 +103,7 @@ test("a rescan by an owner looks at the owners that they may manage, and leaves 
     },
   });
   const { ask, engine } = await api(undefined, about);
-  engine.findings = { ...engine.findings, found: ["amy/blog"], problems: ["a.conf:1: wrong"] };
+  engine.report = { ...engine.report, found: ["amy/blog"], problems: ["a.conf:1: wrong"] };
   expect((await ask("david", "POST /v1/rescan")).body).toMatchObject({
     found: ["amy/blog"],
     problems: ["a.conf:1: wrong"],

@@ -8,7 +8,7 @@ import type { Engine } from "./engine.ts";
 import { answerTo, Refusal } from "./refusal.ts";
 import { daemonRoutes } from "./routes/daemons.ts";
 import { fileRoutes } from "./routes/files.ts";
-import type { Call, Handlers } from "./routes/handlers.ts";
+import type { EndpointCall, Handlers } from "./routes/handlers.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { logRoutes } from "./routes/logs.ts";
 import { policyRoutes } from "./routes/policy.ts";
@@ -74,7 +74,7 @@ export const createApi = async (engine: Engine, about: Surroundings): Promise<Fa
   });
   for (const [name, endpoint] of Object.entries<Endpoint>(ENDPOINTS)) {
     // The schemas have checked what the types say.
-    const handle = HANDLERS[name as EndpointName] as (call: Call<never>) => unknown;
+    const handle = HANDLERS[name as EndpointName] as (call: EndpointCall<never>) => unknown;
     api.route({
       method: endpoint.method,
       url: `/${API_VERSION}${endpoint.path}`,
@@ -85,7 +85,14 @@ export const createApi = async (engine: Engine, about: Surroundings): Promise<Fa
         if (engine.stopping) throw new Refusal("stopping", "The supervisor is stopping.");
         const { address = "" } = request.params as { address?: string };
         const subject = authorize(endpoint.access, engine, caller, address);
-        return handle({ engine, about, caller, subject, query: request.query, body: request.body } as Call<never>);
+        return handle({
+          engine,
+          about,
+          caller,
+          subject,
+          query: request.query,
+          body: request.body,
+        } as EndpointCall<never>);
       },
     });
   }

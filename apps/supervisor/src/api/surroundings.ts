@@ -29,7 +29,7 @@ export interface FoundText {
 }
 
 /** Conf files of tenants. */
-export interface ConfFiles {
+export interface ConfFileAccess {
   readConf(key: DaemonKey): FoundText;
   /** Problems of a text, each `path:line: text`. */
   checkConf(
@@ -47,7 +47,7 @@ export interface ConfFiles {
 }
 
 /** All of it. */
-export interface Surroundings extends ExplanationSurroundings, ConfFiles {
+export interface Surroundings extends ExplanationSurroundings, ConfFileAccess {
   /**
    * Reloads the policy file and the accounts; resolves with problems as `path:line: text`.
    * @throws Error when the file has errors: the policy in force stays

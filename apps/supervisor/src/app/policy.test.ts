@@ -20,31 +20,31 @@ const write = (text: string, mode = 0o600): string => {
 const self = userInfo().username;
 
 test("a policy is resolved with the accounts of the machine", () => {
-  const { rule, problems } = loadPolicy(write(`[runs_as]\n${self}:\n`));
-  expect(rule.policy.known(self)).toBe(true);
-  expect(rule.policy.known("daemon")).toBe(false);
-  expect(rule.accounts.users.get(self)?.uid).toBe(process.getuid?.());
+  const { inForce, problems } = loadPolicy(write(`[runs_as]\n${self}:\n`));
+  expect(inForce.policy.known(self)).toBe(true);
+  expect(inForce.policy.known("daemon")).toBe(false);
+  expect(inForce.accounts.users.get(self)?.uid).toBe(process.getuid?.());
   expect(problems).toEqual([]);
 });
 
 test("without root the supervisor's own account is the only owner", () => {
-  expect(loadPolicy(write("")).rule.soleOwner).toBe(privileged ? undefined : self);
+  expect(loadPolicy(write("")).inForce.soleOwner).toBe(privileged ? undefined : self);
 });
 
 test("a line that names a missing account is a problem with file and line, and the rest is in force", () => {
   const path = write(`[runs_as]\n${self}:\nno-such-account:\n`);
-  const { rule, problems } = loadPolicy(path);
+  const { inForce, problems } = loadPolicy(path);
   expect(problems).toEqual([expect.stringContaining(`${path}:3: `)]);
   expect(problems[0]).toContain("no-such-account");
-  expect(rule.policy.known(self)).toBe(true);
+  expect(inForce.policy.known(self)).toBe(true);
 });
 
 test("accounts that only [hosts] or [limits] name are looked up, too", () => {
   const path = write(`[hosts]\n${self}: example.org\n[limits]\n*: processes = 30\n${self}: processes = 20\n`);
-  const { rule, problems } = loadPolicy(path);
+  const { inForce, problems } = loadPolicy(path);
   expect(problems).toEqual([]);
-  expect(rule.accounts.users.get(self)?.uid).toBe(process.getuid?.());
-  expect(rule.policy.budget(self).processes?.amount).toBe(20);
+  expect(inForce.accounts.users.get(self)?.uid).toBe(process.getuid?.());
+  expect(inForce.policy.budget(self).processes?.amount).toBe(20);
 });
 
 test("a file with an error is refused with one line for each problem", () => {

@@ -2,14 +2,14 @@
 import { parsePolicy } from "../conf/policy-file.ts";
 import { describeProblem } from "../core/definition.ts";
 import { resolvePolicy } from "../core/policy.ts";
-import type { Rule } from "../engine/admission.ts";
+import type { PolicyInForce } from "../engine/admission.ts";
 import { readAccounts } from "../os/accounts/accounts.ts";
 import { readPolicyFile } from "../os/files/policy-file.ts";
 import { privileged } from "../os/kernel/privileges.ts";
 
 /** A policy, and problems with lines of its file that do not refuse it, each `path:line: text`. */
 export interface LoadedPolicy {
-  readonly rule: Rule;
+  readonly inForce: PolicyInForce;
   readonly problems: readonly string[];
 }
 
@@ -36,7 +36,7 @@ export const loadPolicy = (path: string): LoadedPolicy => {
   const soleOwner = privileged ? undefined : (self ?? "");
   const shared = privileged ? policy.sharedTargets() : [];
   return {
-    rule: { policy, accounts, soleOwner },
+    inForce: { policy, accounts, soleOwner },
     problems: [
       ...[...parsed.warnings, ...problems].map(describe),
       ...shared.map(

@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from "vitest";
-import { ruleOf, Scene, type World } from "../engine/scene.fake.ts";
+import { inForceOf, Scene, type World } from "../engine/scene.fake.ts";
 import { fakeLog } from "./log.fake.ts";
 import { Reload } from "./reload.ts";
 
@@ -14,7 +14,7 @@ let opened: (readonly string[])[];
 let open: () => Promise<void>;
 let reExecuted: number;
 let reExec: () => void;
-const accounts = { base: ruleOf().accounts };
+const accounts = { base: inForceOf().accounts };
 
 const make = (): Reload => {
   const { log, lines: written } = fakeLog();
@@ -31,7 +31,7 @@ const make = (): Reload => {
     log,
     loadPolicy: () => {
       if (refusal) throw refusal;
-      return { rule: ruleOf(world), problems };
+      return { inForce: inForceOf(world), problems };
     },
     executing: "first",
     onDisk: () => onDisk,
@@ -60,7 +60,7 @@ test("a reload puts policy and accounts in force before it opens the control soc
   world = ALICE_ALONE;
   await make().everything();
   expect(opened).toEqual([["root", "alice"]]);
-  expect(accounts.base).toEqual(ruleOf(ALICE_ALONE).accounts);
+  expect(accounts.base).toEqual(inForceOf(ALICE_ALONE).accounts);
 });
 
 test("a reload reads the conf files of the owners of the new policy", async () => {

@@ -1,6 +1,7 @@
 /** What SIGHUP does: reads the policy and the conf files again, and re-executes where the program on disk has changed. */
 import type { Logger } from "pino";
-import type { Findings, Supervisor } from "../engine/supervisor.ts";
+import type { RescanReport } from "../core/rescan-report.ts";
+import type { Supervisor } from "../engine/supervisor.ts";
 import { messageOf } from "../os/kernel/error-code.ts";
 import type { Control } from "./control.ts";
 import type { Machine } from "./machine.ts";
@@ -9,7 +10,7 @@ import type { LoadedPolicy } from "./policy.ts";
 type Level = "info" | "warn" | "error";
 
 export interface ReloadParts {
-  readonly supervisor: Pick<Supervisor, "rule" | "owners" | "rescan" | "daemons" | "stopping">;
+  readonly supervisor: Pick<Supervisor, "enforce" | "owners" | "rescan" | "daemons" | "stopping">;
   readonly accounts: Pick<Machine["accounts"], "base">;
   readonly control: Pick<Control, "open">;
   readonly log: Pick<Logger, Level>;
@@ -60,9 +61,9 @@ export class Reload {
   async #policy(): Promise<string[]> {
     const { supervisor, accounts, control, log } = this.#parts;
     if (supervisor.stopping) return [];
-    const { rule, problems } = this.#parts.loadPolicy();
-    accounts.base = rule.accounts;
-    supervisor.rule(rule);
+    const { inForce, problems } = this.#parts.loadPolicy();
+    accounts.base = inForce.accounts;
+    supervisor.enforce(inForce);
     const unopened: string[] = [];
     try {
       await control.open();
@@ -74,11 +75,11 @@ export class Reload {
   }
 
   /** Reads the conf files of all owners, and logs their problems. */
-  confs(): Findings {
+  confs(): RescanReport {
     const { supervisor, log } = this.#parts;
-    const findings = supervisor.rescan(supervisor.owners());
-    warnOf(log, "about a conf file", [...findings.problems, ...findings.warnings]);
-    return findings;
+    const report = supervisor.rescan(supervisor.owners());
+    warnOf(log, "about a conf file", [...report.problems, ...report.warnings]);
+    return report;
   }
 
   async #everything(): Promise<void> {

@@ -88,7 +88,7 @@ test("a start adopts the runs of present conf files and ends the runs of vanishe
   const lost = (await scene.load("shop")).representative.pid;
   scene.ports.replace("killed");
   scene.ports.confs.remove("alice", "shop");
-  scene.supervisor = new Supervisor(scene.ports, scene.rule, () => undefined);
+  scene.supervisor = new Supervisor(scene.ports, scene.inForce, () => undefined);
   await make().start();
   await scene.ports.clock.advance(60_000);
   expect(scene.daemon("blog").representative.pid).toBe(kept);

@@ -41,11 +41,11 @@ const webOf = ({ sitesDir, siteLogsDir, fastcgiDir, stateDir }: Flags, { account
 export const wire = async (flags: Flags, program: string, log: Logger): Promise<Service> => {
   const executing = editionOf(program);
   const inherited = takeInherited();
-  const { rule, problems } = loadPolicy(flags.config);
+  const { inForce, problems } = loadPolicy(flags.config);
   warnOf(log, "about the policy", problems);
-  const machine = makeMachine(flags, rule.accounts, inherited, import.meta.filename, log);
+  const machine = makeMachine(flags, inForce.accounts, inherited, import.meta.filename, log);
   const { ports, accounts, cgroups } = machine;
-  const supervisor = new Supervisor(ports, rule, logTransitions(log));
+  const supervisor = new Supervisor(ports, inForce, logTransitions(log));
   const releaseTimer = setTimeout(releaseMemory, QUIET).unref();
   const active = (): void => void releaseTimer.refresh();
   const publisher = new Publisher({

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { DEFAULTS, type Definition } from "../core/definition.ts";
 import { MAX_DAEMON_FILE, parseDaemonFile } from "./daemon-file.ts";
-import { MAX_FINDINGS } from "./findings.ts";
+import { MAX_PROBLEMS } from "./file-problems.ts";
 
 const ACCOUNT = "the name of an account, which begins with a letter or _ and is no number";
 const VARIABLE = '"export NAME = value", with a NAME of letters, digits and _ that does not begin with a digit';
@@ -334,10 +334,10 @@ describe("a conf file", () => {
     expect(parseDaemonFile("start=x\nnice=-20", { uid: 1001 }).errors).toHaveLength(1);
   });
 
-  it("of nothing but mistakes gives a bounded number of findings", () => {
+  it("of nothing but mistakes gives a bounded number of problems", () => {
     const { errors, warnings } = parseDaemonFile("a\nb=1\n".repeat(10_000));
-    expect(errors).toHaveLength(MAX_FINDINGS + 1);
-    expect(warnings).toHaveLength(MAX_FINDINGS + 1);
+    expect(errors).toHaveLength(MAX_PROBLEMS + 1);
+    expect(warnings).toHaveLength(MAX_PROBLEMS + 1);
     // `start` is missing as well, which is found last.
     expect(errors.at(-1)).toEqual({ line: 41, text: "9981 more errors from here on" });
     expect(warnings.at(-1)).toEqual({ line: 42, text: "9980 more warnings from here on" });

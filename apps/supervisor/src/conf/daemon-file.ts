@@ -1,8 +1,8 @@
 import { DEFAULTS, type Definition, isHeld, type Parsed } from "../core/definition.ts";
 import type { Account } from "../core/policy-rules.ts";
 import { suggestion } from "../core/suggestion.ts";
-import { DAEMON_KEYS, type Draft, EXPORT_KEY, type Field, fieldOf, setField } from "./daemon-keys.ts";
-import { Findings } from "./findings.ts";
+import { DAEMON_KEYS, type DefinitionDraft, EXPORT_KEY, type Field, fieldOf, setField } from "./daemon-keys.ts";
+import { FileProblems } from "./file-problems.ts";
 import { type Line, readLines, trimmed } from "./lines.ts";
 import { quoted } from "./quotation.ts";
 import { siteProblems } from "./site-keys.ts";
@@ -42,27 +42,27 @@ export function parseKeys(
   given: Definition,
   taken: ReadonlyMap<Field, string>,
   owner: Owner | undefined,
-  judge: (draft: Draft) => { readonly key: Field; readonly text: string } | undefined = () => undefined,
+  judge: (draft: DefinitionDraft) => { readonly key: Field; readonly text: string } | undefined = () => undefined,
 ): Parsed<Definition> {
   const file = new DaemonFile(given, taken);
-  const lines = readLines(text, MAX_DAEMON_FILE, file.findings);
+  const lines = readLines(text, MAX_DAEMON_FILE, file.problems);
   for (const line of lines ?? []) file.read(line);
   if (lines !== undefined && !file.seen.has("start") && !taken.has("start")) {
-    file.findings.error(0, 'there is no "start" line: expected one like "start = exec COMMAND"');
+    file.problems.error(0, 'there is no "start" line: expected one like "start = exec COMMAND"');
   }
   file.checkTogether();
   file.checkOwner(owner);
   const problem = judge(file.draft);
-  if (problem) file.findings.error(file.seen.get(problem.key) ?? 0, `${problem.key}: ${problem.text}`);
+  if (problem) file.problems.error(file.seen.get(problem.key) ?? 0, `${problem.key}: ${problem.text}`);
   const site = siteProblems(file.draft, (key) => file.seen.get(key));
-  for (const { line, text } of site.errors) file.findings.error(line, text);
-  for (const { line, text } of site.warnings) file.findings.warning(line, text);
-  return file.findings.parsed<Definition>({ ...file.draft, environment: file.environment });
+  for (const { line, text } of site.errors) file.problems.error(line, text);
+  for (const { line, text } of site.warnings) file.problems.warning(line, text);
+  return file.problems.parsed<Definition>({ ...file.draft, environment: file.environment });
 }
 
 class DaemonFile {
-  readonly findings = new Findings();
-  readonly draft: Draft;
+  readonly problems = new FileProblems();
+  readonly draft: DefinitionDraft;
   readonly #taken: ReadonlyMap<Field, string>;
   readonly environment = new Map<string, string>();
   /** Line on which a field, or `export NAME`, was first set. */
@@ -81,7 +81,7 @@ class DaemonFile {
     const key = trimmed(withoutComment(left));
     if (equals < 0 || withoutComment(left) !== left) {
       const expected = EXPORT.test(key) ? '"export NAME = value"' : '"key = value" or a comment';
-      this.findings.error(number, `expected ${expected}, found ${quoted(key)}`);
+      this.problems.error(number, `expected ${expected}, found ${quoted(key)}`);
       return;
     }
     const raw = content.slice(equals + 1);
@@ -92,22 +92,22 @@ class DaemonFile {
 
   #export(line: number, name: string, value: string): void {
     if (!VARIABLE.test(name)) {
-      this.findings.error(line, `expected ${EXPORT_KEY.expected}, found the name ${quoted(name)}`);
+      this.problems.error(line, `expected ${EXPORT_KEY.expected}, found the name ${quoted(name)}`);
       return;
     }
     if (name.startsWith(RESERVED)) {
       const why = `names that begin with ${RESERVED} are reserved for the launch`;
-      this.findings.error(line, `expected another name than ${quoted(name)}: ${why}`);
+      this.problems.error(line, `expected another name than ${quoted(name)}: ${why}`);
       return;
     }
     if (name === "OPTIND" && !/^\d+$/.test(value)) {
       const expected = "a number, because /bin/sh does not start with any other value";
-      this.findings.error(line, `export OPTIND: expected ${expected}, found ${quoted(value)}`);
+      this.problems.error(line, `export OPTIND: expected ${expected}, found ${quoted(value)}`);
       return;
     }
     const first = this.seen.get(`export ${name}`);
     if (first === undefined) this.seen.set(`export ${name}`, line);
-    else this.findings.warning(line, `"export ${name}" is already set on line ${first}: the later value is used`);
+    else this.problems.warning(line, `"export ${name}" is already set on line ${first}: the later value is used`);
     this.environment.set(name, value);
   }
 
@@ -119,25 +119,25 @@ class DaemonFile {
     }
     const taken = this.#taken.get(field);
     if (taken !== undefined) {
-      this.findings.error(line, `${key}: expected no such line here: ${taken}`);
+      this.problems.error(line, `${key}: expected no such line here: ${taken}`);
       return;
     }
     const first = this.seen.get(field);
     if (first !== undefined) {
-      this.findings.error(line, `"${key}" is already set on line ${first}: expected it once`);
+      this.problems.error(line, `"${key}" is already set on line ${first}: expected it once`);
       return;
     }
     this.seen.set(field, line);
     const value = field === "start" ? this.#start(line, raw) : trimmed(withoutComment(raw));
     const expected = setField(this.draft, field, value);
-    if (expected !== undefined) this.findings.error(line, `${key}: expected ${expected}, found ${quoted(value)}`);
+    if (expected !== undefined) this.problems.error(line, `${key}: expected ${expected}, found ${quoted(value)}`);
   }
 
   #start(line: number, raw: string): string {
     const { value, openQuote } = readStart(raw);
     if (openQuote !== undefined) {
       const advice = `a "#" after it starts no comment, and the shell will refuse the line; close it, or write \\${openQuote}`;
-      this.findings.warning(line, `start: the quote ${openQuote} is never closed: ${advice}`);
+      this.problems.warning(line, `start: the quote ${openQuote} is never closed: ${advice}`);
     }
     return value;
   }
@@ -147,7 +147,7 @@ class DaemonFile {
     const { nice } = this.draft;
     if (nice === undefined || nice >= 0 || owner?.uid === 0) return;
     const expected = "a whole number from 0 to 19, because only root's own daemons may have one below 0";
-    this.findings.error(this.seen.get("nice") ?? 0, `nice: expected ${expected}, found "${nice}"`);
+    this.problems.error(this.seen.get("nice") ?? 0, `nice: expected ${expected}, found "${nice}"`);
   }
 
   /** Keys that do not go together. */
@@ -163,16 +163,16 @@ class DaemonFile {
         key === "ondemand"
           ? "listen=fastcgi, systemd or http"
           : "another one, because each process would bind the socket";
-      this.findings.error(line, `${key}: does not go with listen=${listen}: expected ${expected}`);
+      this.problems.error(line, `${key}: does not go with listen=${listen}: expected ${expected}`);
     }
     if (this.draft.lock !== undefined && this.draft.instances > 1) {
-      this.findings.error(
+      this.problems.error(
         this.seen.get("lock") ?? 0,
         "lock: only one process can hold the lock: expected instances=1, or no lock",
       );
     }
     if (ready === "fd:3" && (listen === "systemd" || listen === "http")) {
-      this.findings.error(
+      this.problems.error(
         this.seen.get("ready") ?? 0,
         `ready: descriptor 3 is the socket of listen=${listen}: expected another`,
       );
@@ -181,10 +181,10 @@ class DaemonFile {
 
   #unknown(line: number, key: string): void {
     // A continued line of shell must not pass as an unknown key.
-    if (!KEY.test(key)) this.findings.error(line, `expected a key, or "export NAME", before "=", found ${quoted(key)}`);
+    if (!KEY.test(key)) this.problems.error(line, `expected a key, or "export NAME", before "=", found ${quoted(key)}`);
     else {
       const known = DAEMON_KEYS.map((entry) => entry.key);
-      this.findings.warning(line, `unknown key ${quoted(key)} is ignored: ${suggestion(key, known)}`);
+      this.problems.warning(line, `unknown key ${quoted(key)} is ignored: ${suggestion(key, known)}`);
     }
   }
 }

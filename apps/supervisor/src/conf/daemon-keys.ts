@@ -3,7 +3,7 @@
 import { DEFAULTS, type Definition, type Ready } from "../core/definition.ts";
 import { hostname } from "../core/hostname.ts";
 import { LIMIT_QUANTITIES } from "../core/resource-limits.ts";
-import { type Limit, type LimitField, RESOURCES } from "../core/rlimits.ts";
+import { type Limit, RESOURCES, type RlimitField } from "../core/rlimits.ts";
 import { APPS, indexName } from "../core/site.ts";
 import {
   count,
@@ -34,7 +34,7 @@ import {
 } from "./forms.ts";
 
 /** A key of a conf file, as man pages, completion and `explain` need to know it. */
-export interface DaemonKey {
+export interface ConfKey {
   /** As it is written before the `=`. */
   readonly key: string;
   /** Form and bounds of its value, in words that can follow "expected". */
@@ -53,16 +53,16 @@ export interface DaemonKey {
 export type Field = Exclude<keyof Definition, "environment" | "service">;
 
 /** A definition under construction. */
-export type Draft = { -readonly [F in keyof Definition]: Definition[F] };
+export type DefinitionDraft = { -readonly [F in keyof Definition]: Definition[F] };
 
-type FieldKey<F extends Field> = DaemonKey & Form<NonNullable<Definition[F]>>;
+type FieldKey<F extends Field> = ConfKey & Form<NonNullable<Definition[F]>>;
 
 const DURATION = duration();
 const MOST_HOSTS = 32;
 const MOST_INDEXES = 8;
 const NO_LIMIT = "no limit";
 
-const limitKey = (field: LimitField): DaemonKey & Form<Limit> => ({
+const limitKey = (field: RlimitField): ConfKey & Form<Limit> => ({
   key: field.replace(/[A-Z]/, (letter) => `-${letter.toLowerCase()}`),
   ...limit(field),
   kind: RESOURCES[field].quantity.kind,
@@ -323,7 +323,7 @@ const FIELD_KEYS: { readonly [F in Field]: FieldKey<F> } = {
 };
 
 /** `export NAME = value`, which may be repeated for different names. */
-export const EXPORT_KEY: DaemonKey = {
+export const EXPORT_KEY: ConfKey = {
   key: "export",
   expected: '"export NAME = value", with a NAME of letters, digits and _ that does not begin with a digit',
   default: "no line: only HOME, LOGNAME, USER, SHELL and PATH are set",
@@ -331,7 +331,7 @@ export const EXPORT_KEY: DaemonKey = {
 };
 
 /** Every key of a conf file: the table by which parseDaemonFile reads. */
-export const DAEMON_KEYS: readonly DaemonKey[] = [...Object.values(FIELD_KEYS), EXPORT_KEY];
+export const DAEMON_KEYS: readonly ConfKey[] = [...Object.values(FIELD_KEYS), EXPORT_KEY];
 
 const FIELDS = new Map(
   Object.entries(FIELD_KEYS).flatMap(([field, { key, alias = key }]) =>
@@ -343,7 +343,7 @@ const FIELDS = new Map(
 export const fieldOf = (key: string): Field | undefined => FIELDS.get(key);
 
 /** Puts the value of a key into the draft. Returns the expected form where the text does not have it. */
-export function setField<F extends Field>(draft: Draft, field: F, text: string): string | undefined {
+export function setField<F extends Field>(draft: DefinitionDraft, field: F, text: string): string | undefined {
   const entry: FieldKey<F> = FIELD_KEYS[field];
   const value = entry.read(text);
   if (value === undefined) return entry.expected;

@@ -1,6 +1,6 @@
 /** Forms that values of conf keys have: how each is read, written and described. core/units.ts has those of numbers. */
 import { isLogPattern, LONGEST_PATTERN, type LogPattern, MOST_PATTERNS } from "../core/log-selection.ts";
-import { type Amount, type Limit, type LimitField, RESOURCES } from "../core/rlimits.ts";
+import { type Amount, type Limit, RESOURCES, type RlimitField } from "../core/rlimits.ts";
 import { sitePath } from "../core/site.ts";
 import { trimmed } from "./lines.ts";
 
@@ -109,7 +109,7 @@ export const PATTERNS: Form<readonly LogPattern[]> = {
 const atMost = (soft: Amount, hard: Amount): boolean => hard === "unlimited" || (soft !== "unlimited" && soft <= hard);
 
 /** A limit of a resource: an amount or `unlimited` for both the soft and the hard limit, or `SOFT:HARD`. */
-export const limit = (field: LimitField): Form<Limit> => {
+export const limit = (field: RlimitField): Form<Limit> => {
   const { expected, read, write } = RESOURCES[field].quantity;
   const amount = (value: string): Amount | undefined => (value === "unlimited" ? value : read(value));
   const written = (value: Amount): string => (value === "unlimited" ? value : write(value));

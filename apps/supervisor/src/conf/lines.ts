@@ -1,5 +1,5 @@
 import { byteLength } from "../core/byte-length.ts";
-import type { Findings } from "./findings.ts";
+import type { FileProblems } from "./file-problems.ts";
 
 /** A line of a file, without its line end. */
 export interface Line {
@@ -10,13 +10,13 @@ export interface Line {
 
 /**
  * Splits a file into lines. A byte order mark at the start and the CR of a CRLF belong to no line. Returns undefined, with an
- * error in `findings`, where the text is longer than `maxBytes` (as UTF-8) or has a NUL or a CR within a line: then none of
+ * error in `problems`, where the text is longer than `maxBytes` (as UTF-8) or has a NUL or a CR within a line: then none of
  * its lines can be trusted.
  */
-export function readLines(text: string, maxBytes: number, findings: Findings): readonly Line[] | undefined {
+export function readLines(text: string, maxBytes: number, problems: FileProblems): readonly Line[] | undefined {
   const bytes = byteLength(text);
   if (bytes > maxBytes) {
-    findings.error(0, `the file has ${bytes} bytes: expected at most ${maxBytes}`);
+    problems.error(0, `the file has ${bytes} bytes: expected at most ${maxBytes}`);
     return undefined;
   }
   let sound = true;
@@ -28,7 +28,7 @@ export function readLines(text: string, maxBytes: number, findings: Findings): r
     const line = { number: index + 1, text: raw.endsWith("\r") ? raw.slice(0, -1) : raw };
     if (/[\0\r]/.test(line.text)) {
       const found = line.text.includes("\0") ? "a NUL byte" : "a CR within the line";
-      findings.error(line.number, `${found}: expected text with lines that end in LF or CRLF`);
+      problems.error(line.number, `${found}: expected text with lines that end in LF or CRLF`);
       sound = false;
     }
     lines.push(line);

@@ -11,7 +11,7 @@ import {
 } from "../core/policy-rules.ts";
 import { suggestion } from "../core/suggestion.ts";
 import { readShare } from "./budget-shares.ts";
-import { Findings } from "./findings.ts";
+import { FileProblems } from "./file-problems.ts";
 import { type Line, readLines, trimmed } from "./lines.ts";
 import { quoted } from "./quotation.ts";
 import { isSharedByOwners, SETTINGS_KEYS, type SettingsDraft, setSetting, settingOf } from "./settings-keys.ts";
@@ -36,8 +36,8 @@ const SUBJECT = "the name of a user, or @ and the name of a group";
  */
 export function parsePolicy(text: string): Parsed<PolicyRules> {
   const file = new PolicyFile();
-  for (const line of readLines(text, MAX_POLICY_FILE, file.findings) ?? []) file.read(line);
-  return file.findings.parsed<PolicyRules>({
+  for (const line of readLines(text, MAX_POLICY_FILE, file.problems) ?? []) file.read(line);
+  return file.problems.parsed<PolicyRules>({
     settings: file.settings,
     runsAs: file.runsAs,
     manages: file.manages,
@@ -47,7 +47,7 @@ export function parsePolicy(text: string): Parsed<PolicyRules> {
 }
 
 class PolicyFile {
-  readonly findings = new Findings();
+  readonly problems = new FileProblems();
   readonly settings: SettingsDraft = { ...DEFAULT_SETTINGS };
   readonly runsAs: Rule[] = [];
   readonly manages: Rule[] = [];
@@ -68,7 +68,7 @@ class PolicyFile {
     }
     switch (this.#section) {
       case "none":
-        this.findings.error(
+        this.problems.error(
           number,
           `${quoted(content)} is before the first section: expected a section header such as [runs_as]`,
         );
@@ -99,20 +99,20 @@ class PolicyFile {
     const close = content.indexOf("]");
     if (close !== content.length - 1) {
       const wrong = close < 0 ? `the "]" is missing` : `nothing but a comment may follow "]"`;
-      this.findings.error(line, `${wrong}: expected a section header such as [runs_as], found ${quoted(content)}`);
+      this.problems.error(line, `${wrong}: expected a section header such as [runs_as], found ${quoted(content)}`);
       return "unreadable";
     }
     const name = trimmed(content.slice(1, -1));
     const section = SECTIONS.find((known) => known === name);
     if (section !== undefined) return section;
-    this.findings.error(line, `unknown section ${quoted(name)}: ${suggestion(name, SECTIONS)}`);
+    this.problems.error(line, `unknown section ${quoted(name)}: ${suggestion(name, SECTIONS)}`);
     return "unreadable";
   }
 
   #setting(line: number, content: string): void {
     const equals = content.indexOf("=");
     if (equals <= 0) {
-      this.findings.error(line, `expected "setting = value", found ${quoted(content)}`);
+      this.problems.error(line, `expected "setting = value", found ${quoted(content)}`);
       return;
     }
     const key = trimmed(content.slice(0, equals));
@@ -120,19 +120,19 @@ class PolicyFile {
     const field = settingOf(key);
     if (field === undefined) {
       const known = SETTINGS_KEYS.map((entry) => entry.key);
-      this.findings.error(line, `unknown setting ${quoted(key)}: ${suggestion(key, known)}`);
+      this.problems.error(line, `unknown setting ${quoted(key)}: ${suggestion(key, known)}`);
       return;
     }
     const first = this.#settingLines.get(key);
     if (first !== undefined) {
-      this.findings.error(line, `"${key}" is already set on line ${first}: expected it once`);
+      this.problems.error(line, `"${key}" is already set on line ${first}: expected it once`);
       return;
     }
     this.#settingLines.set(key, line);
     const expected = setSetting(this.settings, field, value);
-    if (expected !== undefined) this.findings.error(line, `${key}: expected ${expected}, found ${quoted(value)}`);
+    if (expected !== undefined) this.problems.error(line, `${key}: expected ${expected}, found ${quoted(value)}`);
     else if (isSharedByOwners(field, value)) {
-      this.findings.warning(
+      this.problems.warning(
         line,
         `${key}: all owners would share ${quoted(value)}: expected "~/" or "%username%" in it`,
       );
@@ -143,7 +143,7 @@ class PolicyFile {
   #sides(line: number, content: string): { left: Subject | undefined; names: string[] } | undefined {
     const [leftText = "", rightText, ...more] = content.split(":");
     if (more.length > 0) {
-      this.findings.error(line, `expected one ":", found ${more.length + 1} in ${quoted(content)}`);
+      this.problems.error(line, `expected one ":", found ${more.length + 1} in ${quoted(content)}`);
       return undefined;
     }
     const left = this.#subject(line, trimmed(leftText), 'before the ":"');
@@ -160,11 +160,11 @@ class PolicyFile {
     for (const name of sides.names) {
       const pattern = hostPattern(name);
       if (pattern !== undefined) right.push(pattern);
-      else this.findings.error(line, `expected ${HOST}, between the commas after the ":", found ${quoted(name)}`);
+      else this.problems.error(line, `expected ${HOST}, between the commas after the ":", found ${quoted(name)}`);
     }
     if (sides.left === undefined || right.length < sides.names.length) return;
     if (right.length === 0) {
-      this.findings.warning(
+      this.problems.warning(
         line,
         `${quoted(content)} grants no host: expected "user: blog.example.org, *.example.net"`,
       );
@@ -183,7 +183,7 @@ class PolicyFile {
     }
     if (left === undefined || right.length < names.length) return;
     if (rules === this.manages && right.length === 0) {
-      this.findings.warning(line, `${quoted(content)} grants nothing: expected "user: user, @group"`);
+      this.problems.warning(line, `${quoted(content)} grants nothing: expected "user: user, @group"`);
     }
     rules.push({ line, left, right });
   }
@@ -191,7 +191,7 @@ class PolicyFile {
   #limit(line: number, content: string): void {
     const colon = content.indexOf(":");
     if (colon < 0) {
-      this.findings.error(line, `expected "user: key = value, key = value", found ${quoted(content)}`);
+      this.problems.error(line, `expected "user: key = value, key = value", found ${quoted(content)}`);
       return;
     }
     const who = trimmed(content.slice(0, colon));
@@ -203,14 +203,14 @@ class PolicyFile {
       .map(trimmed)) {
       const read = readShare(part);
       if (typeof read === "string") {
-        this.findings.error(line, read);
+        this.problems.error(line, read);
         continue;
       }
       const first = this.#limitLines.get(`${who} ${read.key}`);
       this.#limitLines.set(`${who} ${read.key}`, line);
       if (first === undefined) amounts.set(read.key, read.amount);
       else
-        this.findings.error(line, `"${read.key}" of ${quoted(who)} is already set on line ${first}: expected it once`);
+        this.problems.error(line, `"${read.key}" of ${quoted(who)} is already set on line ${first}: expected it once`);
     }
     if (left !== undefined) this.limits.push({ line, left, amounts });
   }
@@ -219,7 +219,7 @@ class PolicyFile {
     const kind = text.startsWith("@") ? "group" : "user";
     const name = kind === "group" ? text.slice(1) : text;
     if (NAME.test(name)) return { kind, name };
-    this.findings.error(line, `expected ${SUBJECT}, ${place}, found ${quoted(text)}`);
+    this.problems.error(line, `expected ${SUBJECT}, ${place}, found ${quoted(text)}`);
     return undefined;
   }
 }

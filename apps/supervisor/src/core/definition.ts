@@ -3,7 +3,7 @@
 import type { Hostname } from "./hostname.ts";
 import type { LogPattern } from "./log-selection.ts";
 import { type ResourceLimits, UNLIMITED } from "./resource-limits.ts";
-import { type Limits, NO_LIMITS } from "./rlimits.ts";
+import { NO_RLIMITS, type Rlimits } from "./rlimits.ts";
 import { type App, type IndexName, indexName } from "./site.ts";
 
 /** Names of daemons and, as path segments, of owners (man/daemon.conf.5.md#description). */
@@ -19,7 +19,7 @@ export type Listen = "none" | "fastcgi" | "systemd" | "http" | "path";
 export type Ready = "accept" | "notify" | `fd:${number}`;
 
 /** The contents of a service directory besides its `run` (man/daemon.conf.5.md#service-directories). */
-export interface Service {
+export interface ServiceDirectory {
   /** Its absolute path outside of any jail. */
   readonly directory: string;
   /** Whether `finish` runs after each run. */
@@ -29,7 +29,7 @@ export interface Service {
 }
 
 /** A daemon's conf file, complete with defaults. Durations are in milliseconds. */
-export interface Definition extends Surroundings, Limits, ResourceLimits {
+export interface Definition extends ExecutionEnvironment, Rlimits, ResourceLimits {
   /** Working directory: absolute, or below the owner's home where it begins with `~/`. */
   readonly dir: string;
   /** Run-as account; undefined is the owner. */
@@ -66,7 +66,7 @@ export interface Definition extends Surroundings, Limits, ResourceLimits {
   /** Failed runs in a row after which it is not started again; undefined is never. */
   readonly maxRetries: number | undefined;
   /** undefined where a conf file defines it. */
-  readonly service: Service | undefined;
+  readonly service: ServiceDirectory | undefined;
 
   /** Size at which a log's current file is rotated, in bytes. */
   readonly logSize: number;
@@ -95,7 +95,7 @@ export interface Definition extends Surroundings, Limits, ResourceLimits {
  * The execution environment of its process (docs/reference/daemontools.md#conf-keys). Paths are absolute, or below the
  * owner's home where they begin with `~/`.
  */
-export interface Surroundings {
+export interface ExecutionEnvironment {
   /** -20 (highest priority) to 19; undefined is the supervisor's own. */
   readonly nice: number | undefined;
   /** File mode creation mask. */
@@ -137,7 +137,7 @@ export const DEFAULTS: Omit<Definition, "start"> = {
   envFile: undefined,
   chroot: undefined,
   lock: undefined,
-  ...NO_LIMITS,
+  ...NO_RLIMITS,
   ...UNLIMITED,
   host: [],
   docroot: undefined,

@@ -1,17 +1,17 @@
 import { expect, test } from "vitest";
-import { enforcement, type Subject, shortcomings, strictObjection, summary } from "./enforcement.ts";
+import { enforcement, type LimitSubject, shortcomings, strictObjection, summary } from "./enforcement.ts";
 import { UNLIMITED } from "./resource-limits.ts";
 
 const M = 1024 ** 2;
 const all = { controllers: new Set(["memory", "pids", "cpu", "io"]), why: "" };
 const none = { controllers: new Set<string>(), why: "no cgroup2 here" };
-const amy: Subject = {
+const amy: LimitSubject = {
   own: { memory: 64 * M, memoryHigh: 32 * M, processes: 5, cpu: 0.5, ioWeight: 10 },
   budget: { ...UNLIMITED, memory: 1024 * M },
   launched: undefined,
   user: { name: "amy", uid: 1001 },
 };
-const lines = (subject: Subject, means = none) =>
+const lines = (subject: LimitSubject, means = none) =>
   enforcement(subject, means).map(({ key, value, budget, by }) => `${key}=${value}${budget ? " (budget)" : ""}: ${by}`);
 
 test("with every controller the cgroup holds all, and there is nothing to warn of", () => {
@@ -80,7 +80,7 @@ test("no rlimit counts the processes of root", () => {
 });
 
 test("what an rlimit holds is pending until the restart, and so is more memory than the rlimit allows", () => {
-  const pending = (launched: Partial<Subject["own"]>, means = none) =>
+  const pending = (launched: Partial<LimitSubject["own"]>, means = none) =>
     enforcement({ ...amy, launched: { ...amy.own, ...launched } }, means)
       .filter((limit) => limit.pending)
       .map(({ key }) => key);

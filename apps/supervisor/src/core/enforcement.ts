@@ -38,7 +38,7 @@ export interface EnforcedLimit {
 }
 
 /** The daemon that the limits apply to. */
-export interface Subject {
+export interface LimitSubject {
   readonly own: ResourceLimits;
   readonly budget: ResourceLimits;
   /** Limits that its present run was launched with; undefined where none lives, or that is unknown. */
@@ -62,7 +62,7 @@ const enforcerOf = (field: LimitField, means: Means, uid: number): Enforcer => {
 };
 
 /** Whether the present run has another limit until it ends. */
-const isPending = (field: LimitField, by: Enforcer, { own, launched }: Subject): boolean => {
+const isPending = (field: LimitField, by: Enforcer, { own, launched }: LimitSubject): boolean => {
   if (launched === undefined) return false;
   if (by === "rlimit") return launched[field] !== own[field];
   // The watch goes by the limit as it is; the rlimit beside it only allows less than what is allowed now.
@@ -70,7 +70,7 @@ const isPending = (field: LimitField, by: Enforcer, { own, launched }: Subject):
   return by === "rlimit+watch" && (own[field] ?? unlimited) > (launched[field] ?? unlimited);
 };
 
-const noteOf = (field: LimitField, by: Enforcer, subject: Subject, { swaps }: Means): string => {
+const noteOf = (field: LimitField, by: Enforcer, subject: LimitSubject, { swaps }: Means): string => {
   const { name, uid } = subject.user;
   switch (by) {
     case "cgroup":
@@ -87,7 +87,7 @@ const noteOf = (field: LimitField, by: Enforcer, subject: Subject, { swaps }: Me
 };
 
 /** Every limit of a daemon, its own and those of its owner's budget, and what enforces it here. */
-export const enforcement = (subject: Subject, means: Means): readonly EnforcedLimit[] =>
+export const enforcement = (subject: LimitSubject, means: Means): readonly EnforcedLimit[] =>
   LIMIT_FIELDS.flatMap((field) =>
     (
       [

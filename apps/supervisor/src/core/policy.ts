@@ -6,7 +6,7 @@ import type { Account, AccountBase, PolicyRules, Settings } from "./policy-rules
 import { type Grants, ROOT, Roster } from "./roster.ts";
 
 /** An answer of the policy. */
-export interface Verdict {
+export interface PolicyDecision {
   readonly allowed: boolean;
   /** Line of the policy file that grants it; undefined where it is refused, or granted without a line (to root). */
   readonly line: number | undefined;
@@ -51,13 +51,13 @@ export interface Policy {
   /** Whether the policy names the account: owners and the left side of [manages]. */
   known(user: string): boolean;
   /** Whether a daemon of `owner` may run as `target`. */
-  mayRunAs(owner: string, target: string): Verdict;
+  mayRunAs(owner: string, target: string): PolicyDecision;
   /** Whether `caller` may start, stop, restart and inspect the daemons of `owner`. */
-  mayManage(caller: string, owner: string): Verdict;
+  mayManage(caller: string, owner: string): PolicyDecision;
   /** Whether `caller` may write conf files of `owner`, and so decide what runs: managing does not grant that. */
-  mayWrite(caller: string, owner: string): Verdict;
+  mayWrite(caller: string, owner: string): PolicyDecision;
   /** Whether a daemon of `owner` may publish a host. */
-  mayHost(owner: string, host: Hostname): Verdict;
+  mayHost(owner: string, host: Hostname): PolicyDecision;
   /** The owners whose daemons the caller may control, themselves included. */
   manageable(caller: string): readonly string[];
   /** All grants of the file, groups resolved into accounts; root needs no grants and is not in it. */
@@ -90,12 +90,12 @@ export function resolvePolicy(
   const budgets = roster.limits(rules.limits, owners);
   const isOwner = (name: string): boolean => name === ROOT || runsAs.has(name);
 
-  const nobody = (...names: string[]): Verdict | undefined => {
+  const nobody = (...names: string[]): PolicyDecision | undefined => {
     const ghost = names.find((name) => name !== ROOT && !accounts.users.has(name));
     return ghost === undefined ? undefined : refused(`there is no account "${ghost}" on this machine`);
   };
 
-  const mayRunAs = (owner: string, target: string): Verdict => {
+  const mayRunAs = (owner: string, target: string): PolicyDecision => {
     const ghost = nobody(owner, target);
     if (ghost) return ghost;
     if (owner === ROOT) return granted(undefined, "root runs its own daemons as any account");
@@ -107,7 +107,7 @@ export function resolvePolicy(
     return granted(line, owner === target ? self : `[runs_as] lets ${owner} run daemons as ${target}`);
   };
 
-  const mayManage = (caller: string, owner: string): Verdict => {
+  const mayManage = (caller: string, owner: string): PolicyDecision => {
     const ghost = nobody(caller, owner);
     if (ghost) return ghost;
     if (caller === ROOT) return granted(undefined, "root manages all daemons");
@@ -118,12 +118,12 @@ export function resolvePolicy(
     return refused(`no line of [manages] lets ${caller} manage the daemons of ${owner}`);
   };
 
-  const mayWrite = (caller: string, owner: string): Verdict =>
+  const mayWrite = (caller: string, owner: string): PolicyDecision =>
     caller === owner || caller === ROOT || !isOwner(owner)
       ? mayManage(caller, owner)
       : (nobody(caller) ?? refused(`only ${owner} and root may change the files of ${owner}'s daemons`));
 
-  const mayHost = (owner: string, host: Hostname): Verdict => {
+  const mayHost = (owner: string, host: Hostname): PolicyDecision => {
     if (owner === ROOT) return granted(undefined, "root's daemons may publish any host");
     if (!isOwner(owner)) return refused(`${owner} is not on the left of [runs_as], and runs no daemons`);
     const grant = hosts.get(owner)?.find(({ pattern }) => covers(pattern, host));
@@ -155,8 +155,8 @@ export function resolvePolicy(
   return { policy, problems: roster.problems() };
 }
 
-const granted = (line: number | undefined, because: string): Verdict => ({ allowed: true, line, because });
-const refused = (because: string): Verdict => ({ allowed: false, line: undefined, because });
+const granted = (line: number | undefined, because: string): PolicyDecision => ({ allowed: true, line, because });
+const refused = (because: string): PolicyDecision => ({ allowed: false, line: undefined, because });
 
 const listed = (grants: Grants): Right[] =>
   [...grants].flatMap(([holder, objects]) => [...objects].map(([object, line]) => ({ holder, object, line })));

@@ -1,5 +1,5 @@
 /** Limits of a daemon, or of all daemons of an owner together, and the cgroup files that enforce them. */
-import type { Amount, Limit, Limits } from "./rlimits.ts";
+import type { Amount, Limit, Rlimits } from "./rlimits.ts";
 import { cores, count, MIB, type Quantity, size } from "./units.ts";
 
 /** Undefined is no limit. */
@@ -158,7 +158,7 @@ const DATA_FACTOR = 2;
  * never exceed the budget.
  * @param overhead processes of the account that the supervisor itself has for the daemon
  */
-export const withRlimits = <T extends ResourceLimits & Limits>(
+export const withRlimits = <T extends ResourceLimits & Rlimits>(
   definition: T,
   budget: ResourceLimits,
   controllers: ReadonlySet<string>,

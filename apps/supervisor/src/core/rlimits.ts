@@ -58,14 +58,14 @@ export const RESOURCES = {
 } as const satisfies Record<string, Resource>;
 
 /** Fields of Definition that hold a limit. */
-export type LimitField = keyof typeof RESOURCES;
+export type RlimitField = keyof typeof RESOURCES;
 
-export const LIMIT_FIELDS = Object.keys(RESOURCES) as readonly LimitField[];
+export const RLIMIT_FIELDS = Object.keys(RESOURCES) as readonly RlimitField[];
 
 /** Limits of a daemon; undefined is the supervisor's own limit. */
-export type Limits = { readonly [F in LimitField]: Limit | undefined };
+export type Rlimits = { readonly [F in RlimitField]: Limit | undefined };
 
-export const NO_LIMITS: Limits = {
+export const NO_RLIMITS: Rlimits = {
   limitData: undefined,
   limitStack: undefined,
   limitLock: undefined,
@@ -79,8 +79,8 @@ export const NO_LIMITS: Limits = {
 };
 
 /** Options of prlimit(1) that set these limits. */
-export const prlimitOptions = (limits: Limits): string[] =>
-  LIMIT_FIELDS.flatMap((field) => {
+export const prlimitOptions = (limits: Rlimits): string[] =>
+  RLIMIT_FIELDS.flatMap((field) => {
     const limit = limits[field];
     return limit === undefined ? [] : [`--${RESOURCES[field].option}=${limit.soft}:${limit.hard}`];
   });

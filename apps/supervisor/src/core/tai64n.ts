@@ -4,7 +4,7 @@
  */
 
 /** Which wall clock a label is shown in. */
-export type Clock = "local" | "utc";
+export type WallClock = "local" | "utc";
 
 /**
  * Who wrote a label. s6-log counts leap seconds: it is ahead of Unix time by 10 s and the leap seconds since 1972, 37 s now.
@@ -65,7 +65,7 @@ const inItsZone = (moment: Date): Date => {
  * Puts `2026-11-21 10:20:30.123456789` in the place of the label that `line` starts with; a leap second ends in `:60`. A line
  * without a well-formed label is returned as it is. Never throws.
  */
-export const tai64nLocal = (line: string, clock: Clock = "local", stamper: Stamper = "s6-log"): string => {
+export const tai64nLocal = (line: string, clock: WallClock = "local", stamper: Stamper = "s6-log"): string => {
   const [label, high, low, nano] = LABEL.exec(line) ?? [];
   if (label === undefined || high === undefined || low === undefined || nano === undefined) return line;
   const tai = (Number.parseInt(high, 16) - 0x4000_0000) * 2 ** 32 + Number.parseInt(low, 16);

@@ -7,7 +7,7 @@ import type { World } from "./scene.fake.ts";
 /** Names of the daemons that acts are about. */
 export const NAMES = ["a", "b"] as const;
 export type Name = (typeof NAMES)[number];
-export type Verb = "start" | "once" | "stop" | "restart" | "exit" | "pause" | "continue";
+export type RequestVerb = "start" | "once" | "stop" | "restart" | "exit" | "pause" | "continue";
 
 /** How processes that start from now on behave. */
 export interface Manners {
@@ -21,7 +21,7 @@ export interface Manners {
 
 /** Something that happens to the supervisor, its processes or its files. `which` selects a live run. */
 export type Act =
-  | { readonly act: "request"; readonly name: Name; readonly verb: Verb }
+  | { readonly act: "request"; readonly name: Name; readonly verb: RequestVerb }
   | { readonly act: "scale"; readonly name: Name; readonly size: number }
   | { readonly act: "write"; readonly name: Name; readonly definition: Partial<Definition> }
   | { readonly act: "spoil" | "remove"; readonly name: Name }
@@ -79,7 +79,7 @@ export const actOf: fc.Arbitrary<Act> = fc.oneof(
     arbitrary: fc.record({
       act: fc.constant("request"),
       name,
-      verb: fc.constantFrom<Verb>(
+      verb: fc.constantFrom<RequestVerb>(
         "start",
         "start",
         "once",

@@ -10,7 +10,7 @@ import { objection } from "../launch/plan.ts";
 import type { Daemon } from "./daemon.ts";
 
 /** A policy, and the accounts that it was resolved with. */
-export interface Rule {
+export interface PolicyInForce {
   readonly policy: Policy;
   readonly accounts: AccountBase;
   /** The only owner, where the supervisor cannot act as other accounts. */
@@ -18,7 +18,7 @@ export interface Rule {
 }
 
 /** The owners whose daemons the supervisor keeps. */
-export const ownersOf = ({ policy, soleOwner }: Rule): readonly string[] =>
+export const ownersOf = ({ policy, soleOwner }: PolicyInForce): readonly string[] =>
   soleOwner === undefined ? policy.owners() : policy.owners().filter((owner) => owner === soleOwner);
 
 /** Most instances of all daemons of one owner: each costs processes that no budget counts. */
@@ -29,13 +29,13 @@ const drainingOf = (daemon: Daemon): number =>
   daemon.instances().filter(({ retiring, state }) => retiring && alive(state)).length;
 
 export class Admission {
-  readonly #rule: Rule;
+  readonly #inForce: PolicyInForce;
   readonly #means: Means;
   readonly #ofOwner: (owner: string) => readonly Daemon[];
 
   /** @param ofOwner the daemons of an owner, in the order in which they were found */
-  constructor(rule: Rule, means: Means, ofOwner: (owner: string) => readonly Daemon[]) {
-    this.#rule = rule;
+  constructor(inForce: PolicyInForce, means: Means, ofOwner: (owner: string) => readonly Daemon[]) {
+    this.#inForce = inForce;
     this.#means = means;
     this.#ofOwner = ofOwner;
   }
@@ -52,7 +52,7 @@ export class Admission {
 
   /** The terms of a daemon by its conf file, or why it must not run. */
   terms(daemon: Daemon, file = daemon.file): Terms | Block {
-    const { policy, accounts } = this.#rule;
+    const { policy, accounts } = this.#inForce;
     const { owner } = daemon.key;
     const excluded = this.#exclusion(owner.name);
     if (excluded) return excluded;
@@ -63,7 +63,7 @@ export class Admission {
     const account = accounts.users.get(user);
     const paths = policy.paths(owner.name);
     if (refusal || !account || !paths) return refusal ?? { kind: "forbidden", reason: `there is no account "${user}"` };
-    const refused = objection({ definition, privileged: this.#rule.soleOwner === undefined });
+    const refused = objection({ definition, privileged: this.#inForce.soleOwner === undefined });
     if (refused !== undefined) return { kind: "forbidden", reason: refused };
     const excess = this.#excess(daemon, definition, account, drainingOf(daemon));
     if (excess) return excess;
@@ -73,14 +73,14 @@ export class Admission {
 
   /** Why this account may run no daemons; undefined where it may. */
   #exclusion(owner: string): Block | undefined {
-    if (ownersOf(this.#rule).includes(owner)) return undefined;
+    if (ownersOf(this.#inForce).includes(owner)) return undefined;
     const reason = `the policy does not let ${owner} run daemons; root grants it in [runs_as]`;
     return { kind: "forbidden", reason, bans: "owner" };
   }
 
   /** Why a daemon of this owner must not run as `user`; undefined where it may. */
   #refusal(owner: string, user: string): Block | undefined {
-    const { policy, soleOwner } = this.#rule;
+    const { policy, soleOwner } = this.#inForce;
     if (soleOwner !== undefined && user !== soleOwner) {
       const because = `this supervisor runs without root's powers, so only as ${soleOwner}`;
       return { kind: "forbidden", reason: `it may not run as "${user}": ${because}` };
@@ -101,7 +101,7 @@ export class Admission {
   /** Why it exceeds the number of daemons that its owner may have. Those that were found first count first. */
   #crowded(daemon: Daemon): string | undefined {
     const owner = daemon.key.owner.name;
-    const { daemons } = this.#rule.policy.budget(owner);
+    const { daemons } = this.#inForce.policy.budget(owner);
     if (!daemons) return undefined;
     const before = this.#ofOwner(owner).filter(({ removed }) => !removed);
     if (before.indexOf(daemon) < daemons.amount) return undefined;
@@ -120,8 +120,8 @@ export class Admission {
 
   /** Why its limits are not enforced as strictly as the policy demands. */
   #unenforced(daemon: Daemon, own: Definition, user: Account): string | undefined {
-    if (this.#rule.policy.settings.strictLimits !== "yes") return undefined;
-    const budget = budgetLimits(this.#rule.policy.budget(daemon.key.owner.name));
+    if (this.#inForce.policy.settings.strictLimits !== "yes") return undefined;
+    const budget = budgetLimits(this.#inForce.policy.budget(daemon.key.owner.name));
     return strictObjection(enforcement({ own, budget, launched: undefined, user }, this.#means), this.#means);
   }
 }

@@ -1,6 +1,7 @@
 /** The parts of a daemon, connected with each other. */
 import type { DaemonKey } from "../core/daemon-key.ts";
 import { alive, type Event, type State } from "../core/lifecycle.ts";
+import type { RequestResult } from "../core/request-status.ts";
 import type { Terms } from "../core/terms.ts";
 import { Clients, type ClientsHost } from "./clients.ts";
 import { cgroupSettingsOf } from "./daemon-limits.ts";
@@ -13,7 +14,7 @@ import type { ProcessIdentity } from "./ports/processes.ts";
 import { Restart, type RestartHost } from "./restart.ts";
 import { rlimited } from "./rlimited.ts";
 import { SharedResources } from "./shared-resources.ts";
-import type { Outcome, Runs } from "./waiters.ts";
+import type { LatestRuns } from "./waiters.ts";
 
 /** What a daemon needs of the world. */
 export type DaemonPorts = Omit<Ports, "confs">;
@@ -37,8 +38,8 @@ export interface PartsHost {
   /** Answers the waiters whose outcome is decided. */
   answer(): void;
   feed(event: Exclude<Event, { run: number }>): void;
-  runs(): Runs;
-  outcome(desired: "up" | "down", since: Runs): Promise<Outcome>;
+  runs(): LatestRuns;
+  outcome(desired: "up" | "down", since: LatestRuns): Promise<RequestResult>;
   /** From now on the size under an earlier supervisor does not count. */
   forgetFormerSize(): void;
 }

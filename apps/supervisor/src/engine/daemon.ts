@@ -4,6 +4,7 @@ import { isHeld } from "../core/definition.ts";
 import type { EnforcedLimit, Means } from "../core/enforcement.ts";
 import { alive, type Block, type Event, type State } from "../core/lifecycle.ts";
 import type { AccountBase } from "../core/policy-rules.ts";
+import type { RequestResult } from "../core/request-status.ts";
 import type { HostStanding } from "../core/site.ts";
 import type { Terms } from "../core/terms.ts";
 import { hasSameGroups, renewedKey, renewedTerms } from "./accounts.ts";
@@ -16,7 +17,7 @@ import type { DaemonLimits } from "./ports/limits.ts";
 import type { LogLoss } from "./ports/logs.ts";
 import type { HelperProcess, ProcessIdentity } from "./ports/processes.ts";
 import { reopenShared, resumeInstances } from "./resume.ts";
-import { type Outcome, type Runs, Waiters } from "./waiters.ts";
+import { type LatestRuns, Waiters } from "./waiters.ts";
 
 /** Observes each step of an instance's state machine. */
 export type TransitionListener = (
@@ -249,12 +250,12 @@ export class Daemon {
   }
 
   /** Number of the latest run of each instance, for `outcome`. */
-  runs(): Runs {
+  runs(): LatestRuns {
     return new Map(this.instances().map(({ key, state }) => [key.instance, state.run]));
   }
 
   /** Resolves when the desired state is reached or cannot be reached. @param since the runs before the request */
-  outcome(desired: "up" | "down", since: Runs): Promise<Outcome> {
+  outcome(desired: "up" | "down", since: LatestRuns): Promise<RequestResult> {
     const outcome = this.#waiters.wait(desired, since);
     this.#answer();
     return outcome;
@@ -290,12 +291,12 @@ export class Daemon {
   }
 
   /** Replaces its runs by runs of the terms offered last: see restart.ts. @param former terms of the present runs */
-  restart(former: Terms | undefined): Promise<Outcome> {
+  restart(former: Terms | undefined): Promise<RequestResult> {
     return this.#parts.restart.begin(former);
   }
 
   /** Changes the number of its instances: the highest numbers retire, or new ones start. Resolves when that is done. */
-  scale(size: number): Promise<Outcome> {
+  scale(size: number): Promise<RequestResult> {
     const since = this.runs();
     const desired = this.#parts.instances.desired();
     this.#scale = size;

@@ -7,7 +7,7 @@ const CHECKS = 8;
 const SHORTEST_DELAY = 10;
 
 /** What the timer needs of the daemon. */
-export interface Watched {
+export interface IdleTarget {
   /** Time without a client after which the daemon is idle, in ms; undefined where it cannot be idle. */
   timeout(): number | undefined;
   /** Whether it has a client, or had one since the last check; undefined where that takes too long to find out. */
@@ -17,18 +17,18 @@ export interface Watched {
 
 export class IdleTimer {
   readonly #clock: Pick<Clock, "now" | "after">;
-  readonly #watched: Watched;
+  readonly #target: IdleTarget;
   #lastClient = 0;
   #cancel: (() => void) | undefined;
 
-  constructor(clock: Pick<Clock, "now" | "after">, watched: Watched) {
+  constructor(clock: Pick<Clock, "now" | "after">, target: IdleTarget) {
     this.#clock = clock;
-    this.#watched = watched;
+    this.#target = target;
   }
 
   /** Starts the checks, unless they are under way. */
   watch(): void {
-    const timeout = this.#watched.timeout();
+    const timeout = this.#target.timeout();
     if (timeout === undefined || this.#cancel) return;
     this.#lastClient = this.#clock.now();
     this.#again(timeout);
@@ -45,12 +45,12 @@ export class IdleTimer {
 
   #check(): void {
     this.#cancel = undefined;
-    const timeout = this.#watched.timeout();
+    const timeout = this.#target.timeout();
     if (timeout === undefined) return;
-    const busy = this.#watched.busy();
+    const busy = this.#target.busy();
     if (busy) this.#lastClient = this.#clock.now();
     else if (busy === false && this.#clock.now() - this.#lastClient >= timeout) {
-      this.#watched.idle();
+      this.#target.idle();
       return;
     }
     this.#again(timeout);

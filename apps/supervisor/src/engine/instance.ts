@@ -6,6 +6,7 @@ import { type SocketEvidence, tookConnection } from "../core/evidence.ts";
 import type { Exit } from "../core/exit.ts";
 import { alive, type Effect, type Event, initial, SETTLE, type State, step } from "../core/lifecycle.ts";
 import { least, type ResourceLimits, resourceLimitsOf } from "../core/resource-limits.ts";
+import type { RunUsage } from "../core/run-usage.ts";
 import type { Terms } from "../core/terms.ts";
 import { PERMANENT_FAILURE, readExit } from "../launch/plan.ts";
 import { type BoundRun, guardDirectory, publishBound } from "./bound-socket.ts";
@@ -14,7 +15,7 @@ import type { OwnerContext } from "./owner-context.ts";
 import type { LogTrace } from "./ports/logs.ts";
 import type { Ports } from "./ports/ports.ts";
 import type { InstanceRecord, RecordSlot } from "./ports/records.ts";
-import type { LiveRun, RunEvents, RunSlot, RunUsage } from "./ports/runs.ts";
+import type { LiveRun, RunEvents, RunSlot } from "./ports/runs.ts";
 import type { BindDirectory } from "./ports/sockets.ts";
 import type { OpenResources } from "./shared-resources.ts";
 

@@ -1,13 +1,13 @@
 /** A random play: acts happen to a supervisor on fakes; checks hold after each of them, and others once no more happens. */
 import { expect } from "vitest";
 import { alive } from "../core/lifecycle.ts";
-import { type Act, type Manners, NAMES, type Name, type Verb } from "./acts.fake.ts";
+import type { RequestResult } from "../core/request-status.ts";
+import { type Act, type Manners, NAMES, type Name, type RequestVerb } from "./acts.fake.ts";
 import type { Daemon } from "./daemon.ts";
 import { settled } from "./ports/clock.fake.ts";
 import type { Replacement } from "./ports/ports.fake.ts";
 import type { FakeRun } from "./ports/run.fake.ts";
 import { Scene } from "./scene.fake.ts";
-import type { Outcome } from "./waiters.ts";
 
 const GOOD: Manners = { obedient: true, slowness: 0, ready: 10, lifetime: undefined };
 
@@ -135,7 +135,7 @@ export class Play {
     return live[index % Math.max(1, live.length)];
   }
 
-  #request(daemonName: Name, verb: Verb): void {
+  #request(daemonName: Name, verb: RequestVerb): void {
     const { supervisor } = this.scene;
     const id = `alice/${daemonName}`;
     const daemon = supervisor.daemon(id);
@@ -160,7 +160,7 @@ export class Play {
       latest.ok = ok;
     });
   }
-  #track(outcome: Promise<Outcome>): void {
+  #track(outcome: Promise<RequestResult>): void {
     this.#sequence += 1;
     const number = this.#sequence;
     this.#pending.add(number);
@@ -271,9 +271,9 @@ export class Play {
       const file = ports.confs.has("alice", each);
       if (file && !file.definition) ports.confs.write("alice", each, { listen: "fastcgi" });
     }
-    if (this.scene.rule.policy.mayRunAs("alice", "www").allowed) {
+    if (this.scene.inForce.policy.mayRunAs("alice", "www").allowed) {
       this.scene.reload({
-        uids: Object.fromEntries([...this.scene.rule.accounts.users].map(([user, { uid }]) => [user, uid])),
+        uids: Object.fromEntries([...this.scene.inForce.accounts.users].map(([user, { uid }]) => [user, uid])),
       });
     } else this.scene.reload();
     this.#sequence += 1;

@@ -8,16 +8,16 @@ describe("a rescan", () => {
     scene.ports.confs.write("bob", "manual", { autostart: false });
     scene.ports.confs.put("bob", "odd", { errors: ["odd.conf:1: wrong"], warnings: ["odd.conf:2: ignored"] });
     scene.ports.confs.problems.push("/home/bob: EACCES");
-    const findings = scene.rescan();
-    expect(findings).toMatchObject({
+    const report = scene.rescan();
+    expect(report).toMatchObject({
       found: ["alice/web", "bob/manual", "bob/odd"],
       started: ["alice/web"],
       changed: [],
       removed: [],
       warnings: ["odd.conf:2: ignored"],
     });
-    expect(findings.problems).toContain("/home/bob: EACCES");
-    expect(findings.problems).toContain("odd.conf:1: wrong");
+    expect(report.problems).toContain("/home/bob: EACCES");
+    expect(report.problems).toContain("odd.conf:1: wrong");
   });
 
   test("only the conf directories of the named owners are read", async () => {

@@ -1,21 +1,11 @@
 /** Reads the conf directories of owners: loads, reloads and removes daemons, and starts those with autostart. */
 import { alive } from "../core/lifecycle.ts";
 import type { Account } from "../core/policy-rules.ts";
+import type { RescanReport } from "../core/rescan-report.ts";
 import type { Admission } from "./admission.ts";
 import type { Daemon } from "./daemon.ts";
 import type { ConfDirectories, FoundFile } from "./ports/conf-source.ts";
 import type { Ports } from "./ports/ports.ts";
-
-/** Result of a rescan. Ids, and problems as `path:line: text`. */
-export interface Findings {
-  readonly found: string[];
-  readonly started: string[];
-  readonly changed: string[];
-  readonly removed: string[];
-  readonly problems: string[];
-  /** Ignored parts of conf files. */
-  readonly warnings: string[];
-}
 
 /** What a rescan needs of the supervisor. */
 export interface RescanHost {
@@ -37,7 +27,7 @@ export interface RescanHost {
 }
 
 export class Rescan {
-  readonly findings: Findings = { found: [], started: [], changed: [], removed: [], problems: [], warnings: [] };
+  readonly report: RescanReport = { found: [], started: [], changed: [], removed: [], problems: [], warnings: [] };
   readonly #ports: Pick<Ports, "confs" | "records">;
   readonly #ignored: ReadonlySet<string>;
   readonly #host: RescanHost;
@@ -56,8 +46,8 @@ export class Rescan {
     // Daemons of an earlier supervisor have priority, too.
     const first = new Set([...names, ...this.#ports.records.daemons(owner.name)]);
     const { files, passedOver, problems, complete } = this.#ports.confs.readAll(owner, directories, first);
-    this.findings.problems.push(...problems, ...files.flatMap((file) => file.errors));
-    this.findings.warnings.push(...files.flatMap((file) => file.warnings));
+    this.report.problems.push(...problems, ...files.flatMap((file) => file.errors));
+    this.report.warnings.push(...files.flatMap((file) => file.warnings));
     for (const file of files) {
       const id = `${owner.name}/${file.name}`;
       if (this.#ignored.has(id)) continue;
@@ -74,13 +64,13 @@ export class Rescan {
     try {
       this.#ports.confs.watch(owner, directories, changed);
     } catch (error) {
-      this.findings.problems.push(error instanceof Error ? error.message : String(error));
+      this.report.problems.push(error instanceof Error ? error.message : String(error));
     }
   }
 
   #load(owner: Account, file: FoundFile): void {
     const daemon = this.#host.add(owner, file);
-    this.findings.found.push(daemon.id);
+    this.report.found.push(daemon.id);
     const admitted = this.#host.admission().terms(daemon);
     const resumed = daemon.resume("kind" in admitted ? undefined : admitted);
     this.#host.admit(daemon);
@@ -93,7 +83,7 @@ export class Rescan {
     const changed = daemon.file.fingerprint !== file.fingerprint;
     daemon.file = file;
     if (!changed) return;
-    this.findings.changed.push(daemon.id);
+    this.report.changed.push(daemon.id);
     if (daemon.lives) {
       this.#relimit(daemon);
       // Instances without a run may be blocked by the former conf file.
@@ -115,7 +105,7 @@ export class Rescan {
       daemon.relimit(admitted);
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      this.findings.problems.push(`${daemon.file.path}: cannot change the limits of its runs: ${why}; restart it`);
+      this.report.problems.push(`${daemon.file.path}: cannot change the limits of its runs: ${why}; restart it`);
     }
     this.#host.watchMemory(daemon);
   }
@@ -123,7 +113,7 @@ export class Rescan {
   #remove(present: ReadonlySet<string>, loaded: readonly Daemon[]): void {
     for (const daemon of loaded) {
       if (present.has(daemon.key.name)) continue;
-      if (!daemon.removed) this.findings.removed.push(daemon.id);
+      if (!daemon.removed) this.report.removed.push(daemon.id);
       daemon.removed = true;
       if (!alive(daemon.state)) this.#host.drop(daemon);
     }
@@ -140,7 +130,7 @@ export class Rescan {
 
   #autostart(daemon: Daemon): void {
     if (daemon.block || !daemon.terms?.definition.autostart || daemon.lives) return;
-    this.findings.started.push(daemon.id);
+    this.report.started.push(daemon.id);
     daemon.feed({ type: "start" });
   }
 }

@@ -1,19 +1,20 @@
 /** Restarts a daemon: one instance at a time where old and new runs can live at the same time, else all at once. */
 import { alive } from "../core/lifecycle.ts";
+import type { RequestResult } from "../core/request-status.ts";
 import { areCompatible, mayRoll, type Terms } from "../core/terms.ts";
 import type { Instance } from "./instance.ts";
 import type { InstanceSet } from "./instance-set.ts";
 import type { Clock } from "./ports/clock.ts";
 import { RollingRestart } from "./rolling-restart.ts";
-import type { Outcome, Runs } from "./waiters.ts";
+import type { LatestRuns } from "./waiters.ts";
 
 /** What a restart needs of its daemon. */
 export interface RestartHost {
   /** Terms of its next runs. */
   terms: Terms | undefined;
   readonly instances: InstanceSet;
-  runs(): Runs;
-  outcome(desired: "up" | "down", since: Runs): Promise<Outcome>;
+  runs(): LatestRuns;
+  outcome(desired: "up" | "down", since: LatestRuns): Promise<RequestResult>;
   /** From now on the size under an earlier supervisor does not count. */
   forgetFormerSize(): void;
   /** The candidate failed and ends. */
@@ -36,7 +37,7 @@ export class Restart {
   }
 
   /** Replaces the runs by runs of the daemon's terms. @param former terms of the present runs */
-  begin(former: Terms | undefined): Promise<Outcome> {
+  begin(former: Terms | undefined): Promise<RequestResult> {
     const { terms, instances } = this.#host;
     const running = instances
       .active()
@@ -53,7 +54,7 @@ export class Restart {
     return this.#host.outcome("up", since);
   }
 
-  #roll(terms: Terms, former: Terms, running: readonly Instance[]): Promise<Outcome> {
+  #roll(terms: Terms, former: Terms, running: readonly Instance[]): Promise<RequestResult> {
     const { instances } = this.#host;
     const earlier = this.#rolling;
     // Where an earlier restart has replaced nothing, the runs still have the terms from before it.

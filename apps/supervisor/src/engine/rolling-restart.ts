@@ -1,9 +1,10 @@
 /** A rolling restart under way: performs the moves of core/rollout.ts. */
+
+import type { RequestResult } from "../core/request-status.ts";
 import { nextMove, paired, passed, type Rollout } from "../core/rollout.ts";
 import type { Terms } from "../core/terms.ts";
 import type { Instance } from "./instance.ts";
 import type { Clock } from "./ports/clock.ts";
-import type { Outcome } from "./waiters.ts";
 
 /** Delay between two checks whether the candidate is ready. In ms. */
 const CHECK_DELAY = 10;
@@ -28,7 +29,7 @@ export class RollingRestart {
   /** Terms of the instances that are to be replaced. */
   former: Terms;
   /** Called with the outcome. */
-  readonly waiting: readonly ((outcome: Outcome) => void)[];
+  readonly waiting: readonly ((outcome: RequestResult) => void)[];
   readonly #clock: Pick<Clock, "now" | "after">;
   readonly #target: RolloutTarget;
   #plan: Rollout;

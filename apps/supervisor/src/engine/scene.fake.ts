@@ -3,11 +3,11 @@ import type { BudgetKey } from "../core/budget.ts";
 import type { Definition } from "../core/definition.ts";
 import { resolvePolicy } from "../core/policy.ts";
 import { type Account, DEFAULT_SETTINGS, type Settings } from "../core/policy-rules.ts";
-import type { Rule } from "./admission.ts";
+import type { RequestResult } from "../core/request-status.ts";
+import type { PolicyInForce } from "./admission.ts";
 import type { Daemon } from "./daemon.ts";
 import { type FakePorts, fakePorts, type Replacement } from "./ports/ports.fake.ts";
 import { Supervisor } from "./supervisor.ts";
-import type { Outcome } from "./waiters.ts";
 
 /** What the machine and its policy file say. */
 export interface World {
@@ -34,14 +34,14 @@ export const accountOf = (name: string, uid: number): Account => ({
   shell: "/bin/sh",
 });
 
-export const ruleOf = ({
+export const inForceOf = ({
   uids = UIDS,
   groups = {},
   runsAs = RUNS_AS,
   limits = {},
   settings,
   soleOwner,
-}: World = {}): Rule => {
+}: World = {}): PolicyInForce => {
   const user = (name: string) => ({ kind: "user", name }) as const;
   const accounts = {
     users: new Map(Object.entries(uids).map(([name, uid]) => [name, accountOf(name, uid)])),
@@ -72,24 +72,24 @@ export class Scene {
   readonly ports: FakePorts = fakePorts();
   /** `daemon instance event phase`, of each transition. */
   readonly transitions: string[] = [];
-  rule: Rule;
+  inForce: PolicyInForce;
   supervisor: Supervisor;
 
   constructor(world: World = {}) {
-    this.rule = ruleOf(world);
+    this.inForce = inForceOf(world);
     this.supervisor = this.#supervise();
   }
 
   #supervise(): Supervisor {
-    return new Supervisor(this.ports, this.rule, ({ id }, { key }, event, _before, { phase }) => {
+    return new Supervisor(this.ports, this.inForce, ({ id }, { key }, event, _before, { phase }) => {
       this.transitions.push(`${id} ${key.instance} ${event} ${phase}`);
     });
   }
 
   /** Puts another policy in force. */
   reload(world: World = {}): void {
-    this.rule = ruleOf(world);
-    this.supervisor.rule(this.rule);
+    this.inForce = inForceOf(world);
+    this.supervisor.enforce(this.inForce);
   }
   /** Replaces the supervisor by another on the same machine. */
   replace(how: Replacement = "killed"): void {
@@ -115,8 +115,8 @@ export class Scene {
     return daemon;
   }
   /** The outcome of a request, `ms` later; undefined where it has none then. */
-  async after(ms: number, outcome: Promise<Outcome>): Promise<Outcome | undefined> {
-    let found: Outcome | undefined;
+  async after(ms: number, outcome: Promise<RequestResult>): Promise<RequestResult | undefined> {
+    let found: RequestResult | undefined;
     void outcome.then((result) => {
       found = result;
     });

@@ -1,19 +1,19 @@
 /** The supervisor: keeps the daemons of all owners, puts policies in force, and carries out requests. */
+
 import { type Budget, budgetLimits, logShare } from "../core/budget.ts";
 import { alive } from "../core/lifecycle.ts";
 import type { Policy } from "../core/policy.ts";
 import type { Account } from "../core/policy-rules.ts";
-import { Admission, ownersOf, type Rule } from "./admission.ts";
+import type { RequestResult } from "../core/request-status.ts";
+import type { RescanReport } from "../core/rescan-report.ts";
+import { Admission, ownersOf, type PolicyInForce } from "./admission.ts";
 import { Daemon, type TransitionListener } from "./daemon.ts";
 import { MemoryGuard } from "./memory-guard.ts";
 import { OwnerContexts } from "./owner-context.ts";
 import type { FoundFile } from "./ports/conf-source.ts";
 import type { Ports } from "./ports/ports.ts";
-import { type Findings, Rescan, type RescanHost } from "./rescan.ts";
+import { Rescan, type RescanHost } from "./rescan.ts";
 import { removeStrays } from "./strays.ts";
-import type { Outcome } from "./waiters.ts";
-
-export type { Findings } from "./rescan.ts";
 
 export class Supervisor {
   readonly #ports: Ports;
@@ -29,12 +29,12 @@ export class Supervisor {
   readonly #exited = new Set<string>();
   readonly #ownerContexts: OwnerContexts;
   readonly #memoryGuard: MemoryGuard;
-  #rule: Rule;
+  #inForce: PolicyInForce;
   #stopping = false;
 
-  constructor(ports: Ports, rule: Rule, onTransition: TransitionListener) {
+  constructor(ports: Ports, inForce: PolicyInForce, onTransition: TransitionListener) {
     this.#ports = ports;
-    this.#rule = rule;
+    this.#inForce = inForce;
     this.#memoryGuard = new MemoryGuard(ports, () => [...this.#daemons.values()]);
     this.#ownerContexts = new OwnerContexts(ports.clock, {
       budget: (owner) => this.policy.budget(owner),
@@ -52,7 +52,7 @@ export class Supervisor {
   }
 
   get policy(): Policy {
-    return this.#rule.policy;
+    return this.#inForce.policy;
   }
   /** Whether it is shutting down and takes no more requests. */
   get stopping(): boolean {
@@ -61,12 +61,12 @@ export class Supervisor {
 
   /** Owners by the policy in force. */
   owners(): readonly string[] {
-    return ownersOf(this.#rule);
+    return ownersOf(this.#inForce);
   }
 
   #admission(): Admission {
     const ofOwner = (owner: string) => [...this.#daemons.values()].filter(({ key }) => key.owner.name === owner);
-    return new Admission(this.#rule, this.#ports.limits.means, ofOwner);
+    return new Admission(this.#inForce, this.#ports.limits.means, ofOwner);
   }
 
   /** The daemons of these owners, in the order of their ids. */
@@ -84,7 +84,7 @@ export class Supervisor {
 
   /** The account of an owner; undefined for an account that is no owner. */
   owner(name: string): Account | undefined {
-    return this.owners().includes(name) ? this.#rule.accounts.users.get(name) : undefined;
+    return this.owners().includes(name) ? this.#inForce.accounts.users.get(name) : undefined;
   }
 
   daemon(id: string): Daemon | undefined {
@@ -92,16 +92,16 @@ export class Supervisor {
   }
 
   /** Puts another policy in force: stops daemons that it forbids, and unblocks those that it permits again. */
-  rule(rule: Rule): void {
+  enforce(inForce: PolicyInForce): void {
     if (this.#stopping) return;
-    const former = this.#rule;
-    this.#rule = rule;
-    const owners = new Set(ownersOf(rule));
+    const former = this.#inForce;
+    this.#inForce = inForce;
+    const owners = new Set(ownersOf(inForce));
     for (const owner of ownersOf(former)) if (!owners.has(owner)) this.#ports.confs.forget(owner);
     for (const daemon of this.#daemons.values()) {
       if (this.#hasForeignAccount(daemon)) this.#evict(daemon);
       else {
-        daemon.refresh(rule.accounts, former.accounts);
+        daemon.refresh(inForce.accounts, former.accounts);
         this.#admit(daemon);
         this.#applyBudget(daemon, former.policy.budget(daemon.key.owner.name));
       }
@@ -123,7 +123,7 @@ export class Supervisor {
 
   /** Whether its owner or its run-as account has another uid now: the uid that it knows may belong to another person. */
   #hasForeignAccount({ key: { owner }, state, terms }: Daemon): boolean {
-    const { users } = this.#rule.accounts;
+    const { users } = this.#inForce.accounts;
     if (users.get(owner.name)?.uid !== owner.uid) return true;
     const ranAs = alive(state) ? terms?.account : undefined;
     const runsAs = ranAs && users.get(ranAs.name);
@@ -139,24 +139,24 @@ export class Supervisor {
   }
 
   /** Reads the conf directories of `owners`: loads new daemons, starts those with autostart, drops those without a conf file. */
-  rescan(owners: readonly string[]): Findings {
+  rescan(owners: readonly string[]): RescanReport {
     for (const id of this.#exited) if (owners.includes(id.slice(0, id.indexOf("/")))) this.#exited.delete(id);
     return this.#rescan(owners);
   }
 
-  #rescan(owners: readonly string[]): Findings {
+  #rescan(owners: readonly string[]): RescanReport {
     const rescan = new Rescan(this.#ports, this.#exited, this.#rescanHost());
-    if (this.#stopping) return rescan.findings;
+    if (this.#stopping) return rescan.report;
     for (const name of this.owners().filter((owner) => owners.includes(owner))) {
-      const owner = this.#rule.accounts.users.get(name);
-      const paths = this.#rule.policy.paths(name);
+      const owner = this.#inForce.accounts.users.get(name);
+      const paths = this.#inForce.policy.paths(name);
       if (!owner || !paths) continue;
       rescan.scan(owner, paths, () => {
         if (!this.#stopping) this.#rescan([name]);
       });
     }
     this.changed();
-    return rescan.findings;
+    return rescan.report;
   }
 
   #rescanHost(): RescanHost {
@@ -204,22 +204,22 @@ export class Supervisor {
   }
 
   /** Starts it, by its present conf file. */
-  start(daemon: Daemon): Promise<Outcome> {
+  start(daemon: Daemon): Promise<RequestResult> {
     return this.#bringUp(daemon, "start");
   }
 
   /** Starts it, and does not restart it when it ends. */
-  once(daemon: Daemon): Promise<Outcome> {
+  once(daemon: Daemon): Promise<RequestResult> {
     return this.#bringUp(daemon, "once");
   }
 
   /** Replaces its runs by runs of its present conf file. Where that file is not valid, the present runs stay. */
-  restart(daemon: Daemon): Promise<Outcome> {
+  restart(daemon: Daemon): Promise<RequestResult> {
     return this.#bringUp(daemon, "restart");
   }
 
   /** Suspends all of its processes by STOP. */
-  async pause(daemon: Daemon): Promise<Outcome> {
+  async pause(daemon: Daemon): Promise<RequestResult> {
     if (!alive(daemon.state) || daemon.state.phase === "stopping") {
       return { ok: false, reason: `cannot pause "${daemon.id}": it is ${daemon.state.phase}`, ran: false };
     }
@@ -228,7 +228,7 @@ export class Supervisor {
   }
 
   /** Lets its suspended processes continue. */
-  async continue(daemon: Daemon): Promise<Outcome> {
+  async continue(daemon: Daemon): Promise<RequestResult> {
     if (!alive(daemon.state)) {
       return { ok: false, reason: `cannot continue "${daemon.id}": it is ${daemon.state.phase}`, ran: false };
     }
@@ -236,8 +236,8 @@ export class Supervisor {
     return this.#acknowledge({ ok: true });
   }
 
-  async #bringUp(daemon: Daemon, verb: "start" | "once" | "restart"): Promise<Outcome> {
-    const cannot = (reason: string, ran = false): Outcome => {
+  async #bringUp(daemon: Daemon, verb: "start" | "once" | "restart"): Promise<RequestResult> {
+    const cannot = (reason: string, ran = false): RequestResult => {
       return { ok: false, reason: `cannot ${verb} "${daemon.id}": ${reason}`, ran };
     };
     if (this.#stopping) return cannot("the supervisor is stopping");
@@ -267,7 +267,7 @@ export class Supervisor {
   }
 
   /** Records a request before its outcome is reported: the next supervisor must know of it. */
-  #acknowledge(outcome: Outcome): Outcome {
+  #acknowledge(outcome: RequestResult): RequestResult {
     this.#ports.records.flush();
     return outcome;
   }
@@ -282,12 +282,12 @@ export class Supervisor {
   /** Its present conf file; undefined where that does not exist. */
   #readAgain(daemon: Daemon): FoundFile | undefined {
     const { owner, name } = daemon.key;
-    const paths = this.#rule.policy.paths(owner.name);
+    const paths = this.#inForce.policy.paths(owner.name);
     return paths ? this.#ports.confs.readOne(owner, paths, name) : daemon.file;
   }
 
   /** Stops it: all processes of its runs end. */
-  async stop(daemon: Daemon): Promise<Outcome> {
+  async stop(daemon: Daemon): Promise<RequestResult> {
     const since = daemon.runs();
     daemon.feed({ type: "stop" });
     const outcome = await daemon.outcome("down", since);
@@ -296,7 +296,7 @@ export class Supervisor {
   }
 
   /** Stops and drops it. A rescan by request loads it again. */
-  async exit(daemon: Daemon): Promise<Outcome> {
+  async exit(daemon: Daemon): Promise<RequestResult> {
     this.#exited.add(daemon.id);
     daemon.removed = true;
     const outcome = await this.stop(daemon);
@@ -305,8 +305,8 @@ export class Supervisor {
   }
 
   /** Changes the number of its instances; those that stay are not restarted. */
-  async scale(daemon: Daemon, size: number): Promise<Outcome> {
-    const cannot = (reason: string, ran = false): Outcome => {
+  async scale(daemon: Daemon, size: number): Promise<RequestResult> {
+    const cannot = (reason: string, ran = false): RequestResult => {
       return { ok: false, reason: `cannot scale "${daemon.id}": ${reason}`, ran };
     };
     if (daemon.rolling) return cannot("a restart of it is under way; wait for its end");

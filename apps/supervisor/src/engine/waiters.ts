@@ -1,25 +1,22 @@
 /** Requests that wait for their outcome. */
 import { alive } from "../core/lifecycle.ts";
-import { verdict } from "../core/verdict.ts";
+import { type RequestResult, requestStatus } from "../core/request-status.ts";
 import type { Instance } from "./instance.ts";
 
-/** Outcome of a request. `ran`: whether a process that it started has lived. */
-export type Outcome = { readonly ok: true } | { readonly ok: false; readonly reason: string; readonly ran: boolean };
-
 /** Number of the latest run of each instance at one moment. */
-export type Runs = ReadonlyMap<number, number>;
+export type LatestRuns = ReadonlyMap<number, number>;
 
 interface Waiter {
   readonly desired: "up" | "down";
-  readonly since: Runs;
-  readonly resolve: (outcome: Outcome) => void;
+  readonly since: LatestRuns;
+  readonly resolve: (outcome: RequestResult) => void;
 }
 
 export class Waiters {
   #waiters: Waiter[] = [];
 
   /** Resolves when `answer` finds that the desired state is reached or cannot be reached. */
-  wait(desired: "up" | "down", since: Runs): Promise<Outcome> {
+  wait(desired: "up" | "down", since: LatestRuns): Promise<RequestResult> {
     return new Promise((resolve) => {
       this.#waiters.push({ desired, since, resolve });
     });
@@ -44,17 +41,14 @@ export class Waiters {
 const outcomeOf = (
   { desired, since }: Pick<Waiter, "desired" | "since">,
   instances: readonly Instance[],
-): Outcome | undefined => {
+): RequestResult | undefined => {
   let pending = desired === "down" && instances.some(({ state }) => alive(state));
   for (const { key, state, waiting } of instances.filter(({ retiring, candidate }) => !retiring && !candidate)) {
     const former = since.get(key.instance) ?? 0;
     if (desired === "up" && waiting && state.run > former) return { ok: false, reason: waiting, ran: false };
-    const result = verdict(state, desired, former);
-    if (result === "pending") pending = true;
-    else if (!result.ok) {
-      const ran = state.last !== undefined && state.last.run > former && state.last.exit.how !== "launch-failed";
-      return { ok: false, reason: result.reason, ran };
-    }
+    const status = requestStatus(state, desired, former);
+    if (status === "pending") pending = true;
+    else if (!status.ok) return status;
   }
   return pending ? undefined : { ok: true };
 };

@@ -1,5 +1,5 @@
 /** Brings the wanted sites into force: decides when to ask the web server, what it refused, and when to try again. */
-import type { Clock } from "./ports/clock.ts";
+import type { SiteClock } from "./ports/clock.ts";
 import type { Verdict, WebServer } from "./ports/web-server.ts";
 import { ReloadPace } from "./reload-pace.ts";
 import { installSites, isServed, type Served, type Vhosts } from "./selection.ts";
@@ -22,7 +22,7 @@ export interface Trouble {
 
 export interface DeploymentOptions {
   readonly web: WebServer;
-  readonly clock: Clock;
+  readonly clock: SiteClock;
   /** Between two reloads of many in a row, in ms. */
   readonly reloadInterval: number;
   /** Called when something that is known of the sites has changed. */
@@ -31,7 +31,7 @@ export interface DeploymentOptions {
 
 export class Deployment {
   readonly #web: WebServer;
-  readonly #clock: Clock;
+  readonly #clock: SiteClock;
   readonly #onChange: () => void;
   readonly #pace: ReloadPace;
   /** undefined until it is known: what is in force stays so. */

@@ -5,7 +5,7 @@ import type { AccountBase } from "../core/policy-rules.ts";
 import type { Site } from "../core/site.ts";
 import { messageOf, siteOf } from "./daemon-site.ts";
 import { Deployment } from "./deployment.ts";
-import type { Clock } from "./ports/clock.ts";
+import type { SiteClock } from "./ports/clock.ts";
 import type { SitePlaces } from "./ports/site-places.ts";
 import type { SiteRecord } from "./ports/site-record.ts";
 import type { WebServer } from "./ports/web-server.ts";
@@ -23,7 +23,7 @@ export interface PublisherOptions {
   accounts(): AccountBase;
   /** undefined where the supervisor publishes no sites. */
   readonly web: { readonly server: WebServer; readonly places: SitePlaces; readonly record: SiteRecord } | undefined;
-  readonly clock: Clock;
+  readonly clock: SiteClock;
   /** TCP port at which clients reach the web server. */
   readonly port: number;
   /** Between two reloads of many in a row, in ms. */

@@ -1,18 +1,18 @@
 /** How often the web server is reloaded. */
-import type { Clock } from "./ports/clock.ts";
+import type { SiteClock } from "./ports/clock.ts";
 
 /** Reloads in a row without a pause. After each, the workers from before it stay until their clients are served. */
 const BURST = 3;
 
 /** A token bucket: a burst of reloads, then one in each interval. */
 export class ReloadPace {
-  readonly #clock: Pick<Clock, "now">;
+  readonly #clock: Pick<SiteClock, "now">;
   readonly #interval: number;
   /** When the bucket is full again. */
   #full = 0;
 
   /** @param interval in ms */
-  constructor(clock: Pick<Clock, "now">, interval: number) {
+  constructor(clock: Pick<SiteClock, "now">, interval: number) {
     this.#clock = clock;
     this.#interval = interval;
   }

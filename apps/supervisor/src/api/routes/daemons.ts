@@ -6,11 +6,11 @@ import { explain } from "../explanation.ts";
 import { act, type Verb } from "../outcome.ts";
 import { present } from "../presentation.ts";
 import { Refusal } from "../refusal.ts";
-import type { Call, Handlers } from "./handlers.ts";
+import type { EndpointCall, Handlers } from "./handlers.ts";
 
 const acting =
   <V extends Exclude<Verb, "scale">>(verb: V) =>
-  ({ engine, about, subject }: Pick<Call<V>, "engine" | "about" | "subject">) =>
+  ({ engine, about, subject }: Pick<EndpointCall<V>, "engine" | "about" | "subject">) =>
     act(engine, about, subject, verb);
 
 export const daemonRoutes: Handlers<"listDaemons" | "getDaemon" | "explain" | "kill" | Verb> = {

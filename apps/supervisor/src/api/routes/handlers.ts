@@ -2,18 +2,18 @@
 
 import type { Readable } from "node:stream";
 import type { Answer, Body, ENDPOINTS, EndpointName, Query } from "@dmhost/contract/schemas";
-import type { Subject } from "../access.ts";
+import type { AccessSubject } from "../access.ts";
 import type { Caller } from "../connection.ts";
 import type { Engine } from "../engine.ts";
 import type { Surroundings } from "../surroundings.ts";
 
 /** A request that was validated and let in. */
-export interface Call<N extends EndpointName> {
+export interface EndpointCall<N extends EndpointName> {
   readonly engine: Engine;
   readonly about: Surroundings;
   readonly caller: Caller;
   /** What its address means: a daemon, a conf file, or nothing. */
-  readonly subject: Subject<(typeof ENDPOINTS)[N]["access"]>;
+  readonly subject: AccessSubject<(typeof ENDPOINTS)[N]["access"]>;
   readonly query: Query<N>;
   readonly body: Body<N>;
 }
@@ -22,5 +22,5 @@ type Answered<N extends EndpointName> = Answer<N> extends undefined ? Readable :
 
 /** One handler for each of these endpoints. Refusals are thrown. */
 export type Handlers<N extends EndpointName> = {
-  readonly [E in N]: (call: Call<E>) => Answered<E> | Promise<Answered<E>>;
+  readonly [E in N]: (call: EndpointCall<E>) => Answered<E> | Promise<Answered<E>>;
 };

@@ -17,7 +17,7 @@ export const policyRoutes: Handlers<"askPolicy" | "rescan"> = {
   askPolicy: ({ engine, about, caller, query }) => answerQuestion(engine, about.policyFile, caller, query),
   async rescan({ engine, about, caller }) {
     const problems = [0, about.policyOwner].includes(caller.uid) ? await reloadPolicy(about) : [];
-    const findings = engine.rescan(engine.policy.manageable(caller.user));
-    return { ...findings, problems: [...problems, ...findings.problems] };
+    const report = engine.rescan(engine.policy.manageable(caller.user));
+    return { ...report, problems: [...problems, ...report.problems] };
   },
 };

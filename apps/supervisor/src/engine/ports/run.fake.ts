@@ -1,13 +1,14 @@
+import type { RunUsage } from "../../core/run-usage.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import type { HelperProcess } from "./processes.ts";
-import type { LiveRun, RawExit, RunEvents, RunTrace, RunUsage } from "./runs.ts";
+import type { LiveRun, RawExit, RunEvents, RunTrace } from "./runs.ts";
 
 const USAGE: RunUsage = {
   memory: 1 << 20,
   memoryPeak: 2 << 20,
   processes: 1,
   cpu: 1,
-  throttled: 0,
+  cpuThrottled: 0,
   memoryPressure: 0,
   oomKills: 0,
 };

@@ -2,6 +2,7 @@
 import type { InstanceKey } from "../../core/daemon-key.ts";
 import type { Ready } from "../../core/definition.ts";
 import type { Account } from "../../core/policy-rules.ts";
+import type { RunUsage } from "../../core/run-usage.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import type { HeldLog } from "./logs.ts";
 import type { HelperProcess, ProcessIdentity, Sampled } from "./processes.ts";
@@ -13,23 +14,6 @@ export interface RunTrace {
   readonly cgroup: string | undefined;
   /** HeldSocket.file of the socket that it listens on. */
   readonly socketFile: number | undefined;
-}
-
-/** What a run uses of the machine. What this machine cannot tell is undefined. */
-export interface RunUsage {
-  /** Bytes. */
-  readonly memory: number | undefined;
-  /** Most bytes so far. */
-  readonly memoryPeak: number | undefined;
-  readonly processes: number | undefined;
-  /** Seconds of processor time so far. */
-  readonly cpu: number | undefined;
-  /** Seconds for which `cpu=` has throttled its daemon, earlier runs included, since the daemon's cgroup was made. */
-  readonly throttled: number | undefined;
-  /** Part of the last 10 s in which one of its processes waited for memory, in per cent. */
-  readonly memoryPressure: number | undefined;
-  /** Processes of it that the kernel killed because of its memory limit, while the run continues. */
-  readonly oomKills: number | undefined;
 }
 
 /** A run that has been launched. */

@@ -137,7 +137,7 @@ export const confPath = (directory: string, name: string): string => join(direct
 export const isConfPath = (path: string): boolean => path.endsWith(SUFFIX);
 
 /** Which files of a directory are read. */
-export interface Selection {
+export interface FileFilter {
   /** Pattern of daemons' names. */
   readonly names: RegExp;
   /** Bytes of a file at most; a larger one is a problem. */
@@ -158,7 +158,7 @@ export const readConfDirectory = (
   account: Account,
   identity: FileIdentity,
   chain: readonly string[],
-  selection: Selection,
+  selection: FileFilter,
 ): ConfDirectory => {
   const directory = chain.at(-1) ?? "/";
   try {
@@ -177,7 +177,7 @@ const readAsOwner = (
   account: Account,
   chain: readonly string[],
   directory: string,
-  selection: Selection,
+  selection: FileFilter,
 ): ConfDirectory => {
   const distrusted = distrust(account, chain);
   if (distrusted) return { files: [], passedOver: [], problems: [distrusted], complete: false };

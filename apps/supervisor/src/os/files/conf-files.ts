@@ -5,7 +5,7 @@ import type { Definition, Parsed, ParsedService, ServiceText } from "../../core/
 import type { Account } from "../../core/policy-rules.ts";
 import type { ConfDirectories, ConfSource, FoundFile, FoundFiles } from "../../engine/ports/conf-source.ts";
 import type { FileIdentity } from "../kernel/file-identity.ts";
-import { type ConfDirectory, type ConfText, confPath, readConfDirectory, type Selection } from "./conf-dir.ts";
+import { type ConfDirectory, type ConfText, confPath, type FileFilter, readConfDirectory } from "./conf-dir.ts";
 import { ConfWatch } from "./conf-watch.ts";
 import type { FoundService } from "./service-content.ts";
 import {
@@ -33,7 +33,7 @@ export interface FileRules {
 }
 
 /** Names that are read first, or the only one that is read. */
-type Wanted = Pick<Selection, "first" | "only">;
+type Wanted = Pick<FileFilter, "first" | "only">;
 type Named = Pick<FoundFile, "name" | "kind" | "path">;
 type ParsedFields = Pick<FoundFile, "definition" | "errors" | "warnings" | "fingerprint">;
 

@@ -7,7 +7,7 @@ import type { Account } from "../../core/policy-rules.ts";
 import { asUser } from "../accounts/as-user.ts";
 import { codeOf, messageOf } from "../kernel/error-code.ts";
 import type { FileIdentity } from "../kernel/file-identity.ts";
-import { distrust, escaped, MOST_LISTED, readText, type Selection } from "./conf-dir.ts";
+import { distrust, escaped, type FileFilter, MOST_LISTED, readText } from "./conf-dir.ts";
 import { entriesOf, Overcrowded } from "./entries.ts";
 import { type FoundService, foundService, isThere } from "./service-content.ts";
 
@@ -42,7 +42,7 @@ export const readServiceDirectories = (
   account: Account,
   identity: FileIdentity,
   chain: readonly string[],
-  selection: Selection,
+  selection: FileFilter,
 ): ServiceDirectories => {
   const directory = chain.at(-1) ?? "/";
   try {
@@ -58,7 +58,7 @@ const readAsOwner = (
   account: Account,
   chain: readonly string[],
   directory: string,
-  { names, largest, most, first, only }: Selection,
+  { names, largest, most, first, only }: FileFilter,
 ): ServiceDirectories => {
   const distrusted = distrust(account, chain);
   if (distrusted) return { directories: [], passedOver: [], problems: [distrusted], complete: false };

@@ -59,10 +59,10 @@ test("processor time is that of the run's cgroup, and throttled time that of the
   withGroups((daemon, run) => {
     writeFileSync(join(daemon, "cpu.stat"), "usage_usec 9000000\nnr_throttled 3\nthrottled_usec 1500000\n");
     writeFileSync(join(run, "cpu.stat"), "usage_usec 2000000\nnr_throttled 0\nthrottled_usec 0\n");
-    expect(readUsage(run, [])).toMatchObject({ cpu: 2, throttled: 1.5 });
+    expect(readUsage(run, [])).toMatchObject({ cpu: 2, cpuThrottled: 1.5 });
   }));
 
 test("usage that no controller counts is undefined", () =>
   withGroups((_, run) => {
-    expect(readUsage(run, [])).toMatchObject({ cpu: 0, throttled: undefined, memoryPeak: undefined });
+    expect(readUsage(run, [])).toMatchObject({ cpu: 0, cpuThrottled: undefined, memoryPeak: undefined });
   }));

@@ -1,7 +1,8 @@
 /** Resource usage of processes: by their cgroup as far as that counts it, else by /proc. */
+
 import { readdirSync, readFileSync } from "node:fs";
+import type { RunUsage } from "../../core/run-usage.ts";
 import type { ProcessIdentity } from "../../engine/ports/processes.ts";
-import type { RunUsage } from "../../engine/ports/runs.ts";
 import { CpuBudget } from "../kernel/cpu-budget.ts";
 
 const textOf = (path: string): string | undefined => {
@@ -41,7 +42,7 @@ export const readUsage = (cgroup: string | undefined, processes: readonly Proces
     processes: numberIn(group, "pids.current") ?? sum(processes.map(({ pid }) => threadsOf(pid))),
     cpu: seconds(numberAfter(cpu, "usage_usec")) ?? sum(processes.map(({ pid }) => cpuOf(pid))),
     // The daemon's cgroup has cpu.max, so only it counts throttled time.
-    throttled: seconds(numberAfter(textOf(`${group}/../cpu.stat`), "throttled_usec")),
+    cpuThrottled: seconds(numberAfter(textOf(`${group}/../cpu.stat`), "throttled_usec")),
     memoryPressure: numberAfter(pressure, "some avg10"),
     oomKills: numberAfter(textOf(`${group}/memory.events`), "oom_kill"),
   };

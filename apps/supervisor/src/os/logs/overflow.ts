@@ -27,7 +27,7 @@ const LONGEST_REST = 1024;
 const PROBE = Buffer.alloc(4096, "\n");
 
 /** A FIFO to watch. */
-export interface Watched {
+export interface WatchedLog {
   readonly fd: number;
   /** Account and directory of its logger. */
   readonly identity: FileIdentity;
@@ -38,7 +38,7 @@ export interface Watched {
 const INCONCLUSIVE: ReadonlySet<string> = new Set(["EEXIST", "EMFILE", "ENFILE"]);
 
 /** Why its logger cannot write; "" where no reason is known. */
-const obstacle = ({ identity, directory }: Watched): string =>
+const obstacle = ({ identity, directory }: WatchedLog): string =>
   asUser(identity, () => {
     const path = join(directory, `.${process.pid}~`);
     try {
@@ -62,7 +62,7 @@ const obstacle = ({ identity, directory }: Watched): string =>
   });
 
 /** Differs when the logger has written. */
-const progress = ({ identity, directory }: Watched): string =>
+const progress = ({ identity, directory }: WatchedLog): string =>
   asUser(identity, () => {
     try {
       const { ino, size } = lstatSync(join(directory, "current"));
@@ -76,7 +76,7 @@ const newlines = (bytes: Buffer): number => bytes.reduce((count, byte) => (byte 
 
 /** One log's FIFO: whether it overflows, and how many lines that cost. */
 export class Overflow {
-  readonly #watched: Watched;
+  readonly #watched: WatchedLog;
   readonly #report: (problem: string) => void;
   readonly #counted: () => void;
   /** Lines dropped in all, and in this overflow. */
@@ -96,7 +96,7 @@ export class Overflow {
    * @param lines dropped before
    * @param listener `counted` is called when more lines were dropped
    */
-  constructor(watched: Watched, lines: number, listener: { report(problem: string): void; counted(): void }) {
+  constructor(watched: WatchedLog, lines: number, listener: { report(problem: string): void; counted(): void }) {
     this.#watched = watched;
     this.#lines = lines;
     this.#report = listener.report;

@@ -1,8 +1,10 @@
 /** The processes of one run, found by its cgroup, or by its session where there are no cgroups. */
+
 import { closeSync } from "node:fs";
 import { constants } from "node:os";
+import type { RunUsage } from "../../core/run-usage.ts";
 import type { ClientProbe, ProcessIdentity } from "../../engine/ports/processes.ts";
-import type { LiveRun, RunTrace, RunUsage } from "../../engine/ports/runs.ts";
+import type { LiveRun, RunTrace } from "../../engine/ports/runs.ts";
 import { CpuBudget } from "../kernel/cpu-budget.ts";
 import { codeOf } from "../kernel/error-code.ts";
 import { openPidfd, sendSignal } from "../kernel/pidfd.ts";

@@ -1,7 +1,7 @@
-import type { Clock } from "./clock.ts";
+import type { SiteClock } from "./clock.ts";
 
 /** A clock that a test moves by hand. */
-export class HandClock implements Clock {
+export class HandClock implements SiteClock {
   #now = 0;
   readonly #timers = new Map<object, { readonly at: number; readonly then: () => void }>();
 

@@ -1,5 +1,5 @@
 /** Time as web/ needs it. */
-export interface Clock {
+export interface SiteClock {
   /** In ms, from an arbitrary moment on; never goes back. */
   now(): number;
   /** Calls `then` after `delay` ms unless the function returned is called first. */

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { states } from "./lifecycle.fake.ts";
 import type { State } from "./lifecycle.ts";
-import { verdict } from "./verdict.ts";
+import { requestStatus } from "./request-status.ts";
 
-describe("verdict", () => {
+describe("the status of a request", () => {
   const failed = { run: 4, exit: { how: "code", code: 1 }, failed: true } as const;
   it.each<[string, State, "up" | "down", number, unknown]>([
     ["running is up", states.running, "up", 3, { ok: true }],
@@ -13,7 +13,7 @@ describe("verdict", () => {
       { ...states.starting, run: 5, last: failed },
       "up",
       3,
-      { ok: false, reason: "exited with code 1" },
+      { ok: false, reason: "exited with code 1", ran: true },
     ],
     ["an earlier exit decides nothing", { ...states.starting, run: 5, last: failed }, "up", 4, "pending"],
     [
@@ -21,21 +21,36 @@ describe("verdict", () => {
       { ...states.failed, want: "up", last: failed },
       "up",
       4,
-      { ok: false, reason: "exited with code 1" },
+      { ok: false, reason: "exited with code 1", ran: false },
     ],
     [
       "a stop was requested meanwhile: a start fails",
       states.stopping,
       "up",
       3,
-      { ok: false, reason: "a stop was requested meanwhile" },
+      { ok: false, reason: "a stop was requested meanwhile", ran: false },
     ],
     [
       "a run of once that has ended is reported with its exit",
       { ...states.stopped, run: 4, last: failed },
       "up",
       3,
-      { ok: false, reason: "exited with code 1" },
+      { ok: false, reason: "exited with code 1", ran: true },
+    ],
+    [
+      "a launch that failed has run nothing",
+      {
+        ...states.failed,
+        want: "up",
+        last: {
+          run: 4,
+          exit: { how: "launch-failed", stage: "entering /srv/x", reason: "no such directory" },
+          failed: true,
+        },
+      },
+      "up",
+      3,
+      { ok: false, reason: "entering /srv/x: no such directory", ran: false },
     ],
     ["a stop is pending while a run is stopping", states.stopping, "down", 3, "pending"],
     ["a stop succeeds when it is stopped", states.stopped, "down", 3, { ok: true }],
@@ -44,17 +59,17 @@ describe("verdict", () => {
       states.running,
       "down",
       3,
-      { ok: false, reason: "a start was requested meanwhile" },
+      { ok: false, reason: "a start was requested meanwhile", ran: false },
     ],
     [
       "a start of a forbidden daemon fails with the reason",
       states.forbidden,
       "up",
       3,
-      { ok: false, reason: "not granted" },
+      { ok: false, reason: "not granted", ran: false },
     ],
     ["a stop of a forbidden daemon succeeds", states.forbidden, "down", 3, { ok: true }],
   ])("%s", (_name, state, desired, since, expected) => {
-    expect(verdict(state, desired, since)).toEqual(expected);
+    expect(requestStatus(state, desired, since)).toEqual(expected);
   });
 });

@@ -1,10 +1,10 @@
 import type { Parsed, Problem } from "../core/definition.ts";
 
 /** Problems of one kind that are kept: a hostile file of 64 KiB could have one on each of 20,000 lines. */
-export const MAX_FINDINGS = 20;
+export const MAX_PROBLEMS = 20;
 
-/** Problems that a parser has found so far. The first MAX_FINDINGS errors and as many warnings are kept, the rest counted. */
-export class Findings {
+/** Problems that a parser has found so far. The first MAX_PROBLEMS errors and as many warnings are kept, the rest counted. */
+export class FileProblems {
   readonly #errors = new Capped();
   readonly #warnings = new Capped();
 
@@ -31,7 +31,7 @@ class Capped {
   #dropped = 0;
 
   add(problem: Problem): void {
-    if (this.#kept.length < MAX_FINDINGS) {
+    if (this.#kept.length < MAX_PROBLEMS) {
       this.#kept.push(problem);
       return;
     }
