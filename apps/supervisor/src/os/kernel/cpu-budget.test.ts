@@ -1,18 +1,20 @@
 import { expect, it } from "vitest";
-import { CpuBudget } from "./cpu-budget.ts";
+import { CpuBudget, threadClock } from "./cpu-budget.ts";
 
-/** A budget of a twentieth, and 10 ms saved up, with a clock that goes on as told. */
+/** A budget of a twentieth, and 10 ms saved up, with clocks that go on as told; `work` uses the processor all the time. */
 const budget = () => {
-  const clock = { now: 1000 };
-  return { clock, own: new CpuBudget(0.05, 10, () => clock.now) };
+  const clock = { now: 1000, used: 0 };
+  const work = (ms: number): void => {
+    clock.now += ms;
+    clock.used += ms;
+  };
+  return { clock, work, own: new CpuBudget(0.05, 10, { now: () => clock.now, used: () => clock.used }) };
 };
 
 it("a CPU budget grows with its share of the time up to its burst", () => {
-  const { clock, own } = budget();
+  const { clock, work, own } = budget();
   expect([own.balance, own.wait]).toEqual([10, 0]);
-  own.charge(() => {
-    clock.now += 20;
-  });
+  own.charge(() => work(20));
   expect(own.balance).toBe(-10);
   clock.now += own.wait;
   expect(own.balance).toBeGreaterThan(0);
@@ -20,24 +22,31 @@ it("a CPU budget grows with its share of the time up to its burst", () => {
   expect(own.balance).toBe(10);
 });
 
-it("a CPU budget limits slow work to its share of the time", () => {
+it("a CPU budget charges the processor time of work, not the time that it waits for a busy machine", () => {
   const { clock, own } = budget();
+  own.charge(() => {
+    clock.now += 500;
+    clock.used += 3;
+  });
+  expect(own.balance).toBe(7);
+});
+
+it("a CPU budget limits slow work to its share of the time", () => {
+  const { clock, work, own } = budget();
   const end = clock.now + 60_000;
   let worked = 0;
   while (clock.now < end) {
-    own.charge(() => {
-      clock.now += 30;
-      worked += 30;
-    });
+    own.charge(() => work(30));
+    worked += 30;
     clock.now += Math.max(10, own.wait);
   }
   expect(worked / 60_000).toBeLessThan(0.052);
 });
 
 it("a CPU budget charges work that throws", () => {
-  const { clock, own } = budget();
+  const { work, own } = budget();
   const fail = (): never => {
-    clock.now += 50;
+    work(50);
     throw new Error("no");
   };
   expect(() => own.charge(fail)).toThrow("no");
@@ -67,4 +76,10 @@ it("a CPU budget executes queued work in order, also behind slow work, and no ca
   await over;
   expect(turns.filter((turn) => turn === "modest").length).toBeGreaterThanOrEqual(4);
   expect(turns).not.toContain("nobody");
+});
+
+it("the processor time of a thread does not grow while it sleeps", () => {
+  const [now, used] = [threadClock.now(), threadClock.used()];
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+  expect(threadClock.used() - used).toBeLessThan(threadClock.now() - now);
 });

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { createConnection, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { busyThread } from "./cpu-budget.fake.ts";
 import { fileNumber } from "./file-number.ts";
 import { dumpSockets } from "./sock-diag.ts";
 import { type Dump, SocketSnapshots } from "./socket-snapshot.ts";
@@ -69,7 +70,14 @@ const slow = (cost: number, many: number) => {
       if (!take(message)) return;
     }
   };
-  return { clock, state, snapshots: new SocketSnapshots(dump, () => clock.now) };
+  return {
+    clock,
+    state,
+    snapshots: new SocketSnapshots(
+      dump,
+      busyThread(() => clock.now),
+    ),
+  };
 };
 
 it("callers share a recent snapshot, and a caller that needs a later one gets a new one", () => {
@@ -145,7 +153,10 @@ it("a snapshot is tried again after a failure", () => {
   const dump: Dump = () => {
     if (fails) throw Object.assign(new Error("socket: EMFILE"), { code: "EMFILE" });
   };
-  const snapshots = new SocketSnapshots(dump, () => clock.now);
+  const snapshots = new SocketSnapshots(
+    dump,
+    busyThread(() => clock.now),
+  );
   expect(snapshots.recent()).toBeUndefined();
   fails = false;
   clock.now += 10;

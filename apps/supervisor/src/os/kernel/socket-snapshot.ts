@@ -1,5 +1,5 @@
 /** Snapshots of all UNIX sockets of this network namespace (sock_diag(7)); all who ask at about the same time share one. */
-import { CpuBudget } from "./cpu-budget.ts";
+import { CpuBudget, type CpuClock, threadClock } from "./cpu-budget.ts";
 import { codeOf } from "./error-code.ts";
 import { numberOf } from "./file-number.ts";
 import {
@@ -72,7 +72,7 @@ export type Dump = (request: Uint8Array, take: (message: Buffer) => boolean) => 
 
 export class SocketSnapshots {
   readonly #dump: Dump;
-  readonly #clock: () => number;
+  readonly #clock: CpuClock;
   readonly #budget: CpuBudget;
   /** Time for all queries about single sockets. */
   readonly queries: CpuBudget;
@@ -81,8 +81,7 @@ export class SocketSnapshots {
   #cost = 0;
   #pausedUntil = Number.NEGATIVE_INFINITY;
 
-  /** @param clock in ms */
-  constructor(dump: Dump = dumpSockets, clock: () => number = () => performance.now()) {
+  constructor(dump: Dump = dumpSockets, clock: CpuClock = threadClock) {
     this.#dump = dump;
     this.#clock = clock;
     this.#budget = new CpuBudget(SHARE, BURST, clock);
@@ -91,8 +90,8 @@ export class SocketSnapshots {
 
   /** A snapshot of this moment or shortly before; undefined where a new one would cost too much, or failed. */
   recent(): SocketSnapshot | undefined {
-    if (this.#clock() < this.#pausedUntil) return undefined;
-    if (this.#clock() - this.#lastAt < TICK) return this.#last;
+    if (this.#clock.now() < this.#pausedUntil) return undefined;
+    if (this.#clock.now() - this.#lastAt < TICK) return this.#last;
     return this.#budget.balance > 0 ? this.#take() : undefined;
   }
 
@@ -101,15 +100,16 @@ export class SocketSnapshots {
    * @param moment by the clock, in ms
    */
   since(moment: number): SocketSnapshot | undefined {
-    if (this.#clock() < this.#pausedUntil) return undefined;
+    if (this.#clock.now() < this.#pausedUntil) return undefined;
     if (this.#lastAt >= moment) return this.#last;
     return this.#budget.balance > -2 * this.#cost ? this.#take() : undefined;
   }
 
   #take(): SocketSnapshot | undefined {
-    this.#lastAt = this.#clock();
+    this.#lastAt = this.#clock.now();
+    const before = this.#clock.used();
     this.#last = this.#budget.charge(() => this.#read());
-    this.#cost = this.#clock() - this.#lastAt;
+    this.#cost = this.#clock.used() - before;
     return this.#last;
   }
 
@@ -120,7 +120,7 @@ export class SocketSnapshots {
     try {
       this.#dump(allSockets(), (message) => {
         count(message, inodes, files);
-        whole = this.#clock() - this.#lastAt < LONGEST;
+        whole = this.#clock.now() - this.#lastAt < LONGEST;
         return whole;
       });
     } catch (error) {
@@ -129,7 +129,7 @@ export class SocketSnapshots {
       return { supported: false, has: () => true, to: () => NONE };
     }
     if (whole) return { supported: true, has: (inode) => inodes.has(inode), to: (file) => connections(files, file) };
-    this.#pausedUntil = this.#clock() + REST;
+    this.#pausedUntil = this.#clock.now() + REST;
     return undefined;
   }
 }

@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import type { RunUsage } from "../../core/run-usage.ts";
 import type { ProcessIdentity } from "../../engine/ports/processes.ts";
-import { CpuBudget } from "../kernel/cpu-budget.ts";
+import { CpuBudget, threadClock } from "../kernel/cpu-budget.ts";
 
 const textOf = (path: string): string | undefined => {
   try {
@@ -153,20 +153,14 @@ const cpuOf = (pid: number): number => {
  */
 const LONGEST_MEASURING = 50;
 
-/** CPU time of this thread, in ms. */
-const spent = (): number => {
-  const { user, system } = process.threadCpuUsage();
-  return (user + system) / 1000;
-};
-
 /** Memory of processes together, in bytes: an estimate; exact only if the estimate exceeds `threshold`, as far as time allows. */
 export const readSize = (processes: readonly ProcessIdentity[], threshold: number): number => {
   const rough = processes.map(({ pid }) => sampleOf(pid)).sort((a, b) => b.size - a.size);
-  const before = spent();
+  const before = threadClock.used();
   if (sum(rough.map(({ size }) => size)) <= threshold) return sum(rough.map(({ size }) => size));
   return sum(
     withoutBorrowers(rough).map(({ pid, size }) =>
-      spent() - before < LONGEST_MEASURING ? Math.min(exactMemory(pid) ?? size, size) : size,
+      threadClock.used() - before < LONGEST_MEASURING ? Math.min(exactMemory(pid) ?? size, size) : size,
     ),
   );
 };

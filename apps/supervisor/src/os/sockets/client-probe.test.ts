@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { ProcessIdentity } from "../../engine/ports/processes.ts";
+import { busyThread } from "../kernel/cpu-budget.fake.ts";
 import { CpuBudget } from "../kernel/cpu-budget.ts";
 import { fileNumber } from "../kernel/file-number.ts";
 import { identify } from "../kernel/process-table.ts";
@@ -36,7 +37,10 @@ const crowded = (): SocketSnapshots => {
     do now += 1;
     while (take(Buffer.alloc(32)));
   };
-  return new SocketSnapshots(forever, () => now);
+  return new SocketSnapshots(
+    forever,
+    busyThread(() => now),
+  );
 };
 
 const listen = async (path: string): Promise<void> => {
@@ -90,7 +94,7 @@ test("a snapshot that took too long is not tried again for a minute", () => {
       do now += 1;
       while (take(Buffer.alloc(32)));
     },
-    () => now,
+    busyThread(() => now),
   );
   for (let second = 0; second < 60; second += 1) {
     expect(snapshots.recent() ?? snapshots.since(now)).toBeUndefined();
