@@ -1,6 +1,6 @@
 /** Transitions that keys of a conf file and single requests cause: drain, ondemand, ready, once, pause. */
 import { describe, expect, it } from "vitest";
-import { at, clean, endRun, NOW, states } from "./lifecycle.fake.ts";
+import { at, clean, endRun, forbidden, invalid, NOW, states } from "./lifecycle.fake.ts";
 import { initial, type State, step } from "./lifecycle.ts";
 
 describe("draining", () => {
@@ -18,6 +18,28 @@ describe("draining", () => {
     const { state, effects } = step(retired, { type: "stop" }, at(NOW + 10));
     expect(state).toMatchObject({ draining: false, deadline: NOW + 10_010 });
     expect(effects).toContainEqual({ type: "terminate", run: 3 });
+  });
+
+  it("is cut short when the policy forbids the daemon, which stays forbidden", () => {
+    const { state, effects } = step(retired, { type: "block", block: forbidden }, at(NOW + 10));
+    expect(state).toMatchObject({ draining: false, deadline: NOW + 10_010, block: forbidden });
+    expect(effects).toContainEqual({ type: "terminate", run: 3 });
+    expect(step(state, { type: "gone", run: 3 }, at(NOW + 20)).state.phase).toBe("forbidden");
+  });
+
+  it("is not cut short by an invalid conf file", () => {
+    expect(step(retired, { type: "block", block: invalid }, at(NOW + 10))).toEqual({ state: retired, effects: [] });
+  });
+
+  it("that is cut short after a missed readiness is still followed by a back-off", () => {
+    const unready = step(
+      { ...states.starting, deadline: NOW },
+      { type: "deadline" },
+      at(NOW, { ready: "notify", drain: 3000 }),
+    ).state;
+    const forbade = step(unready, { type: "block", block: forbidden }, at(NOW + 10)).state;
+    const permitted = step(forbade, { type: "unblock" }, at(NOW + 20)).state;
+    expect(permitted).toMatchObject({ phase: "stopping", draining: false, stopRequested: false });
   });
 });
 

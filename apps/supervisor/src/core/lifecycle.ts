@@ -337,12 +337,16 @@ const later = (state: State, when: number, at: Circumstances): Step =>
 
 const blocked = (state: State, event: Of<"block">): Step =>
   to(state, { phase: event.block.kind, block: event.block }, discard(state));
-const note = (state: State, event: Of<"block">): Step => ({ state: { ...state, block: event.block }, effects: [] });
 /** A forbidden run is stopped; an invalid file does not stop a run. */
 const blockWhileAlive = (state: State, event: Of<"block">, at: Circumstances): Step =>
   event.block.kind === "forbidden" ? terminate(state, at, { block: event.block }) : same(state);
-const blockWhileStopping = (state: State, event: Of<"block">): Step =>
-  event.block.kind === "forbidden" ? note(state, event) : same(state);
+/** Who may not run any more does not drain, either. */
+const blockWhileStopping = (state: State, event: Of<"block">, at: Circumstances): Step => {
+  if (event.block.kind !== "forbidden") return same(state);
+  const { stopRequested } = state;
+  if (state.draining) return terminate(state, at, { block: event.block, stopRequested });
+  return { state: { ...state, block: event.block }, effects: [] };
+};
 const unblock = (state: State): Step => ({ state: { ...state, block: undefined }, effects: [] });
 const release = (state: State, _event: unknown, at: Circumstances): Step => {
   const free = { ...state, block: undefined };

@@ -233,7 +233,7 @@ export class Daemon {
     this.applyLimits();
   }
 
-  /** Feeds an event to every active instance; `stop` to retiring ones too. */
+  /** Feeds an event to every active instance; `stop`, `block` and `unblock` to retiring ones too. */
   feed(event: Exclude<Event, { run: number }>): void {
     if (event.type === "stop") {
       this.#scale = undefined;
@@ -246,7 +246,8 @@ export class Daemon {
     const starts = event.type === "start" || event.type === "once";
     // A rolling restart has one instance more than the size.
     if (starts && !this.rolling) this.#parts.instances.fit();
-    for (const instance of this.#parts.instances.active()) instance.feed(event);
+    const concernsAll = event.type === "block" || event.type === "unblock";
+    for (const instance of concernsAll ? this.instances() : this.#parts.instances.active()) instance.feed(event);
   }
 
   /** Number of the latest run of each instance, for `outcome`. */
