@@ -47,7 +47,10 @@ export const CONTROL_COMMANDS: readonly Command[] = [
       "stopped, then started.",
     examples: ["dmctl wordpress restart", "dmctl restart amy/wordpress"],
   }),
-  settling("once", { summary: "start daemons, and do not start them again when they end" }),
+  settling("once", {
+    summary: "start daemons, and do not start them again when they end",
+    about: "A daemon that is starting or running keeps its process. A later **start** or **restart** ends the effect.",
+  }),
   settling("pause", {
     summary: "suspend the processes of daemons by SIGSTOP",
     about: "They are suspended until **continue** or **stop**.",

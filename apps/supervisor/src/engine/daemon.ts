@@ -255,6 +255,12 @@ export class Daemon {
     return new Map(this.instances().map(({ key, state }) => [key.instance, state.run]));
   }
 
+  /** The same before a start is requested: a run that is starting already counts as started by it. */
+  runsBeforeStart(): LatestRuns {
+    const before = ({ phase, run }: State): number => (phase === "starting" ? run - 1 : run);
+    return new Map(this.instances().map(({ key, state }) => [key.instance, before(state)]));
+  }
+
   /** Resolves when the desired state is reached or cannot be reached. @param since the runs before the request */
   outcome(desired: "up" | "down", since: LatestRuns): Promise<RequestResult> {
     const outcome = this.#waiters.wait(desired, since);

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { Definition } from "../core/definition.ts";
 import { Scene } from "./scene.fake.ts";
 
 const OK = { ok: true };
@@ -134,4 +135,66 @@ test("a daemon that was put to sleep, stopped and started again wakes for the ne
     await scene.ports.clock.advance(200);
     expect(daemon.state.phase).toBe("running");
   }
+});
+
+describe("once for a daemon that is starting", () => {
+  const starting = async (keys: Partial<Definition> = {}) => {
+    const scene = new Scene();
+    scene.ports.runs.automatic = false;
+    const daemon = await scene.load("web", { readyAfter: 1000, ...keys });
+    expect(daemon.state).toMatchObject({ phase: "starting", run: 1, once: false });
+    const once = scene.supervisor.once(daemon);
+    expect(daemon.state).toMatchObject({ phase: "starting", run: 1, once: true });
+    return { scene, daemon, once };
+  };
+
+  test("keeps the run, which is not restarted when it ends", async () => {
+    const { scene, daemon, once } = await starting();
+    scene.ports.runs.latest.launched();
+    expect(await scene.after(2000, once)).toEqual(OK);
+    scene.ports.runs.latest.end({ code: 1 });
+    await scene.ports.clock.advance(60_000);
+    expect(daemon.state).toMatchObject({ phase: "stopped", want: "down", run: 1 });
+  });
+
+  test("fails with the exit of that run", async () => {
+    const { scene, daemon, once } = await starting();
+    scene.ports.runs.latest.launched();
+    scene.ports.runs.latest.end({ code: 3 });
+    expect(await scene.after(60_000, once)).toEqual({
+      ok: false,
+      reason: 'cannot once "alice/web": exited with code 3',
+      ran: true,
+    });
+    expect(daemon.state).toMatchObject({ phase: "stopped", run: 1 });
+  });
+
+  test("says what the launch waits for", async () => {
+    const { scene, once } = await starting({ lock: "/run/x" });
+    scene.ports.runs.latest.wait("waiting for the lock /run/x");
+    expect(await scene.after(60_000, once)).toMatchObject({
+      reason: 'cannot once "alice/web": waiting for the lock /run/x',
+    });
+  });
+
+  test("counts until a start or a restart is requested", async () => {
+    const { scene, daemon } = await starting();
+    void scene.supervisor.start(daemon);
+    expect(daemon.state).toMatchObject({ phase: "starting", run: 1, once: false });
+    void scene.supervisor.once(daemon);
+    void scene.supervisor.restart(daemon);
+    expect(daemon.state).toMatchObject({ phase: "stopping", want: "up", once: false });
+  });
+});
+
+test("start for a daemon that is starting fails with the exit of that run, which is restarted", async () => {
+  const scene = new Scene();
+  scene.ports.runs.automatic = false;
+  const daemon = await scene.load("web");
+  const start = scene.supervisor.start(daemon);
+  scene.ports.runs.latest.launched();
+  scene.ports.runs.latest.end({ code: 3 });
+  expect(await scene.after(10, start)).toMatchObject({ reason: 'cannot start "alice/web": exited with code 3' });
+  await scene.ports.clock.advance(60_000);
+  expect(daemon.state).toMatchObject({ phase: "starting", want: "up" });
 });

@@ -244,7 +244,7 @@ export class Supervisor {
     if (this.#hasForeignAccount(daemon)) {
       return cannot("an account of it has another uid now; start it again when it has stopped");
     }
-    const since = daemon.runs();
+    const since = daemon.runsBeforeStart();
     const former = daemon.terms;
     // A run that is stopping is followed by one of the present conf file, too.
     if (verb === "restart" || !daemon.lives || daemon.state.phase === "stopping") {
