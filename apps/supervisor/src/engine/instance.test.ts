@@ -64,6 +64,30 @@ describe("a launch", () => {
     });
   });
 
+  test.each([
+    [
+      "its process cannot be made",
+      "systemd",
+      (scene: Scene) => {
+        scene.ports.runs.error = new Error("EAGAIN");
+      },
+    ],
+    [
+      "its bind directory cannot be made",
+      "path",
+      (scene: Scene) => {
+        for (const directory of scene.ports.sockets.directories) directory.error = new Error("ENOSPC");
+      },
+    ],
+  ] as const)("a launch that fails because %s leaves no cgroup behind", async (_, listen, spoil) => {
+    const scene = new Scene();
+    const daemon = await scene.load("web", { listen, autostart: false });
+    spoil(scene);
+    expect(await scene.after(5, scene.supervisor.start(daemon))).toMatchObject({ ok: false });
+    expect(scene.ports.limits.made.length).toBeGreaterThan(0);
+    expect([...scene.ports.limits.unused]).toEqual([]);
+  });
+
   test("a launch that fails while it is stopped leaves the daemon stopped", async () => {
     const scene = new Scene();
     const daemon = await scene.load("web", { autostart: false });

@@ -289,13 +289,13 @@ export class Instance {
         stage = name;
       });
       this.#resources = resources;
-      stage = "making its cgroup";
-      const planned = this.#launcher.plan(run, terms, resources);
-      stage = "making its process";
       this.#before = undefined;
       this.#host.markClients(this);
       this.#served = false;
       this.reached = false;
+      stage = "making its cgroup";
+      const planned = this.#launcher.plan(run, terms, resources);
+      stage = "making its process";
       this.#run = this.#launcher.launch(run, planned, this.#events(run));
     } catch (error) {
       this.#failLaunch(run, stage, error instanceof Error ? error.message : String(error));

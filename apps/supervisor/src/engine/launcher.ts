@@ -48,12 +48,14 @@ export class Launcher {
   plan(run: number, terms: Terms, resources: OpenResources): PlannedLaunch {
     const cgroup = this.#cgroup(run, this.#host.settings(terms));
     const definition = this.#host.limited(terms);
-    const plan = launchDaemon({
-      ...this.#launch(terms, cgroup),
-      definition,
-      socketPath: resources.bind?.provide(run),
-      notifyPath: definition.ready === "notify" ? this.#slot.notifyPath : undefined,
-    });
+    const plan = this.#inGroup(cgroup, () =>
+      launchDaemon({
+        ...this.#launch(terms, cgroup),
+        definition,
+        socketPath: resources.bind?.provide(run),
+        notifyPath: definition.ready === "notify" ? this.#slot.notifyPath : undefined,
+      }),
+    );
     const context: RunContext = {
       socket: resources.socket,
       bind: resources.bind,
@@ -69,7 +71,7 @@ export class Launcher {
 
   /** @throws errno errors */
   launch(run: number, { plan, context }: PlannedLaunch, events: RunEvents): LiveRun {
-    return this.#slot.launch(run, plan, context, events);
+    return this.#inGroup(context.cgroup, () => this.#slot.launch(run, plan, context, events));
   }
 
   /** The program that follows a run of these terms; undefined where there is none. */
@@ -77,8 +79,10 @@ export class Launcher {
     if (!terms?.definition.service?.finish) return undefined;
     return (ending) => {
       const cgroup = this.#host.limits.makeGroup("finish", this.#host.settings(terms));
-      const definition = this.#host.limited(terms);
-      return { plan: launchFinish(this.#launch({ ...terms, definition }, cgroup), ending), cgroup };
+      return this.#inGroup(cgroup, () => {
+        const definition = this.#host.limited(terms);
+        return { plan: launchFinish(this.#launch({ ...terms, definition }, cgroup), ending), cgroup };
+      });
     };
   }
 
@@ -90,7 +94,7 @@ export class Launcher {
     try {
       this.discard();
       const { plan, context } = this.plan(run, terms, resources);
-      this.#slot.prepare(run, plan, context);
+      this.#inGroup(context.cgroup, () => this.#slot.prepare(run, plan, context));
     } catch {
       // The launch itself meets the same error and reports it.
     }
@@ -110,6 +114,16 @@ export class Launcher {
     }
     this.discard();
     return limits.makeGroup(run, settings);
+  }
+
+  /** A step of a launch in this cgroup, which is removed where the step fails. */
+  #inGroup<T>(cgroup: string | undefined, step: () => T): T {
+    try {
+      return step();
+    } catch (error) {
+      if (cgroup !== undefined) this.#host.limits.removeGroup(cgroup);
+      throw error;
+    }
   }
 
   #launch({ definition, account }: Terms, cgroup: string | undefined): Launch {

@@ -319,6 +319,7 @@ export class Play {
     expect(isOver, "the shutdown ends").toBe(true);
     expect(ports.runs.live).toEqual([]);
     expect(ports.runs.standbys.size).toBe(0);
+    expect([...ports.limits.unused], "cgroups of launches that failed").toEqual([]);
     expect([...ports.sockets.opened, ...ports.sockets.directories].filter(({ closed }) => !closed)).toEqual([]);
     expect(ports.logs.opened.filter(({ closed }) => !closed)).toEqual([]);
   }

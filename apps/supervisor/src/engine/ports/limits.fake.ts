@@ -5,6 +5,8 @@ import type { DaemonLimits, Limits } from "./limits.ts";
 
 /** The processes in cgroups. */
 export interface Populations {
+  /** Called with the cgroup of each launch: it is removed when the last process of it has ended. */
+  launchedIn: (group: string) => void;
   isPopulated(group: string): boolean;
   /** Kills the processes of all groups but these. */
   killOthers(used: ReadonlySet<string>): void;
@@ -21,11 +23,14 @@ export class FakeLimits implements Limits {
   /** Each settings that was applied, by daemon. */
   readonly applied: { readonly daemon: string; readonly settings: CgroupSettings }[] = [];
   readonly made: string[] = [];
+  /** Groups that exist and that nothing was launched in. */
+  readonly unused = new Set<string>();
   used: ReadonlySet<string> | undefined;
   readonly #populations: Populations;
 
   constructor(populations: Populations) {
     this.#populations = populations;
+    populations.launchedIn = (group) => this.unused.delete(group);
   }
 
   daemon({ owner, name }: DaemonKey): DaemonLimits {
@@ -45,6 +50,7 @@ export class FakeLimits implements Limits {
         return this.#makeGroup(`/cgroup/${daemon}.d/${run}`);
       },
       loggerGroup: () => (this.groups ? `/cgroup/${daemon}.d/log` : undefined),
+      removeGroup: (group) => void this.unused.delete(group),
       apply,
       ensure: (settings) => {
         if (enforced !== JSON.stringify(settings)) apply(settings);
@@ -54,6 +60,7 @@ export class FakeLimits implements Limits {
 
   removeStrays(used: ReadonlySet<string>): void {
     this.used = used;
+    for (const group of this.unused) if (!used.has(group)) this.unused.delete(group);
     if (this.groups) this.#populations.killOthers(used);
   }
 
@@ -68,6 +75,7 @@ export class FakeLimits implements Limits {
       const group = suffix === 0 ? path : `${path}.${suffix}`;
       if (this.#populations.isPopulated(group)) continue;
       this.made.push(group);
+      this.unused.add(group);
       return group;
     }
   }

@@ -11,6 +11,8 @@ export interface DaemonLimits {
    * @throws errno errors
    */
   makeGroup(run: number | "finish", settings: CgroupSettings): string | undefined;
+  /** Removes a cgroup in which nothing was launched: the launch failed. Never throws. */
+  removeGroup(group: string): void;
   /** Makes the cgroup of the daemon's own logger, or finds it; undefined where there are no cgroups. */
   loggerGroup(): string | undefined;
   /** Enforces other limits for all groups of the daemon, and for its owner's. @throws errno errors */

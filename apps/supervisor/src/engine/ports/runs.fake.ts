@@ -33,6 +33,7 @@ export class FakeRuns implements Runs, Populations {
     readonly plan: LaunchPlan;
     readonly helperProcess: FakeHelperProcess;
   }[] = [];
+  launchedIn: (group: string) => void = () => undefined;
   readonly #times: RunTimes;
   #pid = 1000;
 
@@ -86,6 +87,7 @@ export class FakeRuns implements Runs, Populations {
     const run = new FakeRun({ ...id, trace: { leader, cgroup, socketFile: socket?.file } }, this.#times);
     run.connect(events);
     this.all.push(run);
+    if (cgroup !== undefined) this.launchedIn(cgroup);
     this.born(run);
     if (this.automatic) run.launched();
     return run;
@@ -128,6 +130,7 @@ export class FakeRunSlot implements RunSlot {
   prepare(run: number, plan: LaunchPlan, context: RunContext): void {
     this.#standby = { run, cgroup: context.cgroup, signature: signatureOf(plan, context) };
     this.#runs.standbys.add(this.#standby);
+    if (context.cgroup !== undefined) this.#runs.launchedIn(context.cgroup);
   }
   discard(): void {
     if (this.#standby) this.#runs.standbys.delete(this.#standby);
@@ -181,9 +184,10 @@ export class FakeRunSlot implements RunSlot {
 
   #finish(finish: NonNullable<RunContext["finish"]>, exit: RawExit, events: RunEvents): void {
     try {
-      const { plan } = finish({ code: exit?.code, signal: exit?.signal === undefined ? 0 : 9 });
+      const { plan, cgroup } = finish({ code: exit?.code, signal: exit?.signal === undefined ? 0 : 9 });
       const helperProcess = new FakeHelperProcess();
       this.#helperProcess = helperProcess;
+      if (cgroup !== undefined) this.#runs.launchedIn(cgroup);
       this.#runs.finishes.push({ daemon: this.#daemon, plan, helperProcess });
       this.#times.later(() => {
         this.#helperProcess = undefined;

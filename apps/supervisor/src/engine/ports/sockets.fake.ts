@@ -106,6 +106,8 @@ export class FakeBindDirectory implements BindDirectory {
   /** Result of `excess`. */
   held: string | undefined;
   readonly provided: number[] = [];
+  /** Thrown by each `provide`. */
+  error: Error | undefined;
   readonly cleared: number[] = [];
   closed = false;
 
@@ -113,6 +115,7 @@ export class FakeBindDirectory implements BindDirectory {
     this.path = path;
   }
   provide(run: number): string {
+    if (this.error) throw this.error;
     this.provided.push(run);
     return `/bound/${run}/socket`;
   }

@@ -27,6 +27,10 @@ class DaemonGroups implements DaemonLimits {
     return makeGroup(this.#root, { owner: this.#owner, daemon: this.#daemon, run }, settings);
   }
 
+  removeGroup(group: string): void {
+    removeGroup(group);
+  }
+
   loggerGroup(): string | undefined {
     const { path } = this.#root;
     return path === undefined ? undefined : loggerGroup(path, this.#owner, this.#daemon);

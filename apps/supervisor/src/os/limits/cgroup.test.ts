@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { cgroupSettings, UNLIMITED } from "../../core/resource-limits.ts";
-import { hasOomKill, isPopulated, limitGroups } from "./cgroup.ts";
+import { hasOomKill, isPopulated, limitGroups, makeGroup } from "./cgroup.ts";
 import { whySwapping } from "./cgroup-root.ts";
 
 let group = "";
@@ -42,6 +42,14 @@ test("changed limits of a daemon's runs do not apply to its logger", () => {
   const pids = (name: string): string => readFileSync(join(group, "owner/daemon.d", name, "pids.max"), "utf8");
   expect([pids("."), pids("1"), pids("2")]).toEqual(["5", "1", "1"]);
   expect(existsSync(join(group, "owner/daemon.d/log/pids.max"))).toBe(false);
+});
+
+test("a cgroup whose limits cannot be set is removed again", () => {
+  // The kernel would refuse a value; here the file does not exist.
+  const refused = { owner: [], daemon: [], run: [["missing.d/pids.max", "1"]] } as const;
+  const root = { path: group, controllers: new Set(["missing"]), why: "" };
+  expect(() => makeGroup(root, { owner: "owner", daemon: "daemon", run: 1 }, refused)).toThrow("ENOENT");
+  expect(existsSync(join(group, "owner/daemon.d/1"))).toBe(false);
 });
 
 test("a missing cgroup has no processes", () => {

@@ -39,7 +39,12 @@ export const makeGroup = (
     const path = `${parent}/${suffix === 0 ? run : `${run}.${suffix}`}`;
     if (!existsSync(path)) {
       mkdirSync(path, { mode: 0o755 });
-      writeLimits(path, settings.run, controllers);
+      try {
+        writeLimits(path, settings.run, controllers);
+      } catch (error) {
+        removeGroup(path);
+        throw error;
+      }
       return path;
     }
   }

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { constants, tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -201,6 +201,22 @@ test("a finish that cannot be launched is reported, and the run ends without its
   await events.until("gone");
   expect(events.finish).toBeUndefined();
   expect(reports).toEqual([expect.stringMatching(/\/blog: its finish was not launched: [\s\S]*entering \/none$/)]);
+});
+
+test("a finish whose process cannot be made leaves no cgroup behind", async () => {
+  const cgroup = join(runDir, "anna/blog.d/finish");
+  const { events } = launch(
+    "exit 2",
+    {},
+    {
+      finish: () => {
+        mkdirSync(cgroup, { recursive: true });
+        return { plan: { ...planOf("exit 0"), file: "/nonexistent" }, cgroup };
+      },
+    },
+  );
+  await events.until("gone");
+  expect([events.finish, existsSync(cgroup)]).toEqual([undefined, false]);
 });
 
 test("no finish follows a failed launch", async () => {

@@ -12,6 +12,7 @@ import type { Poller } from "../kernel/poller.ts";
 import { privileged } from "../kernel/privileges.ts";
 import { isAlive } from "../kernel/process-table.ts";
 import type { SocketSnapshots } from "../kernel/socket-snapshot.ts";
+import { removeGroup } from "../limits/cgroup.ts";
 import { hasClient, servesClient } from "../sockets/client-probe.ts";
 import { awaitNotification } from "../sockets/notification.ts";
 import { adopt, clear } from "./adopt.ts";
@@ -162,15 +163,18 @@ class Slot implements RunSlot {
     output: number | "ignore",
     done: (code: number | undefined) => void,
   ): void {
+    let cgroup: string | undefined;
     try {
       const signal = exit?.signal === undefined ? 0 : signalNumber(exit.signal);
-      const { plan, cgroup } = finish({ code: exit?.code, signal });
-      this.#finish = runFinish(plan, output, cgroup, (code, report) => {
+      const launch = finish({ code: exit?.code, signal });
+      cgroup = launch.cgroup;
+      this.#finish = runFinish(launch.plan, output, cgroup, (code, report) => {
         this.#finish = undefined;
         if (report !== "") this.#options.report(this.#daemon, `its finish was not launched: ${report.trim()}`);
         done(code);
       });
     } catch (error) {
+      if (cgroup !== undefined) removeGroup(cgroup);
       const why = messageOf(error);
       this.#options.report(this.#daemon, `its finish cannot be launched: ${why}`);
       done(undefined);
