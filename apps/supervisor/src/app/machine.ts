@@ -17,6 +17,7 @@ import { StateFiles } from "../os/files/state-file.ts";
 import { systemClock } from "../os/kernel/clock.ts";
 import { OwnerBudgets } from "../os/kernel/owner-budgets.ts";
 import { Poller } from "../os/kernel/poller.ts";
+import { privileged } from "../os/kernel/privileges.ts";
 import { SocketSnapshots } from "../os/kernel/socket-snapshot.ts";
 import { CgroupLimits } from "../os/limits/cgroup-limits.ts";
 import { type CgroupRoot, findCgroupRoot } from "../os/limits/cgroup-root.ts";
@@ -81,12 +82,21 @@ export const makeMachine = (
   );
   const records = new RecordFiles(new StateFiles(join(stateDir, "daemons")), report);
   const tools = toolsDir ?? findServiceTools(program);
-  const runs = new RunSlots({ runDir, tools, poller, snapshots, report }, probing);
+  const runs = new RunSlots({ runDir, poller, snapshots, report }, probing);
   const sockets = new PublishedSockets({ root: fastcgiDir, accounts, poller, snapshots, inherited, report });
   const logs = new FifoLogs({ runDir, accounts, poller, report });
   const limits = new CgroupLimits(cgroups, report);
   return {
-    ports: { clock: systemClock, confs, runs, sockets, logs, limits, records },
+    ports: {
+      clock: systemClock,
+      confs,
+      runs,
+      sockets,
+      logs,
+      limits,
+      records,
+      machine: { means: cgroups, privileged, tools },
+    },
     accounts,
     confs,
     cgroups,

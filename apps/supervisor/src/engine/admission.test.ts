@@ -110,7 +110,7 @@ describe("admission", () => {
   test("with strict-limits=yes a daemon with a limit that no cgroup enforces is forbidden", async () => {
     const scene = new Scene({ settings: { strictLimits: "yes" } });
     expect((await scene.load("held", { memory: 64 << 20 })).block).toBeUndefined();
-    scene.ports.limits.means = { controllers: new Set(), why: "no cgroup v2" };
+    scene.ports.machine.means = { controllers: new Set(), why: "no cgroup v2" };
     const loose = await scene.load("loose", { memory: 64 << 20 });
     expect(loose.state.block?.reason).toMatch(/strict-limits=yes: no cgroup v2$/);
     expect((await scene.load("free")).block).toBeUndefined();

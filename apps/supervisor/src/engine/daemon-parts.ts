@@ -52,7 +52,7 @@ export class DaemonParts {
 
   /** @param closing resolves when a former daemon of the same name has closed its log */
   constructor(ports: DaemonPorts, host: PartsHost, closing: Promise<void> | undefined) {
-    const limited = (terms: Terms) => rlimited(terms, host.key.owner, host.ownerContext, ports.limits.means);
+    const limited = (terms: Terms) => rlimited(terms, host.key.owner, host.ownerContext, ports.machine.means);
     this.shared = new SharedResources(
       ports,
       {
@@ -120,7 +120,7 @@ export class DaemonParts {
       limits: host.limits,
       settings: (terms) => {
         const { ownerContext, size } = host;
-        return cgroupSettingsOf({ terms, size, ownerContext, means: ports.limits.means, instances: all }, terms);
+        return cgroupSettingsOf({ terms, size, ownerContext, means: ports.machine.means, instances: all }, terms);
       },
       limited,
     };

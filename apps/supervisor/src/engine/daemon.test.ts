@@ -132,7 +132,7 @@ describe("the limits of a daemon", () => {
 
   test("a standby launch is prepared again where rlimits replace cgroups and the limits change", async () => {
     const scene = new Scene();
-    scene.ports.limits.means = { controllers: new Set(), why: "no cgroups" };
+    scene.ports.machine.means = { controllers: new Set(), why: "no cgroups" };
     await scene.load("web", { listen: "fastcgi", processes: 10 });
     const [before] = scene.ports.runs.standbys;
     scene.ports.confs.write("alice", "web", { listen: "fastcgi", processes: 20 });
@@ -147,7 +147,7 @@ describe("the limits of a daemon", () => {
 
   test("limits show what enforces them, and that a run started with others", async () => {
     const scene = new Scene();
-    scene.ports.limits.means = { controllers: new Set(), why: "no cgroups" };
+    scene.ports.machine.means = { controllers: new Set(), why: "no cgroups" };
     const daemon = await scene.load("web", { processes: 10 });
     scene.ports.confs.write("alice", "web", { processes: 20 });
     scene.rescan();

@@ -197,7 +197,7 @@ export class Daemon {
     return limitsOf(this);
   }
   get means(): Means {
-    return this.#ports.limits.means;
+    return this.#ports.machine.means;
   }
   /** Bytes of memory that its runs may have together at present. */
   get memoryLimit(): number | undefined {

@@ -85,7 +85,7 @@ export class Instance {
     key: InstanceKey,
     terms: Terms | undefined,
     latestRun: number,
-    ports: Pick<Ports, "clock" | "runs" | "records">,
+    ports: Pick<Ports, "clock" | "runs" | "records" | "machine">,
     host: InstanceHost,
   ) {
     this.key = key;
@@ -94,7 +94,7 @@ export class Instance {
     this.#ports = ports;
     this.#host = host;
     this.#slot = ports.runs.slot(key);
-    this.#launcher = new Launcher(() => this.key, this.#slot, ports.runs, host);
+    this.#launcher = new Launcher(() => this.key, this.#slot, ports.machine, host);
     this.#record = ports.records.slot(key);
     this.downSince = ports.clock.now();
   }

@@ -6,7 +6,8 @@ import type { CgroupSettings } from "../core/resource-limits.ts";
 import type { Terms } from "../core/terms.ts";
 import { type Launch, type LaunchPlan, launchDaemon, launchFinish } from "../launch/plan.ts";
 import type { DaemonLimits } from "./ports/limits.ts";
-import type { LiveRun, RunContext, RunEvents, RunSlot, Runs } from "./ports/runs.ts";
+import type { MachineFacts } from "./ports/machine-facts.ts";
+import type { LiveRun, RunContext, RunEvents, RunSlot } from "./ports/runs.ts";
 import type { OpenResources } from "./shared-resources.ts";
 
 /** Instances of one daemon with a standby launch. Where more share a socket, the others serve until the next run is up. */
@@ -30,14 +31,14 @@ interface PlannedLaunch {
 export class Launcher {
   readonly #key: () => InstanceKey;
   readonly #slot: RunSlot;
-  readonly #runs: Pick<Runs, "privileged" | "tools">;
+  readonly #machine: MachineFacts;
   readonly #host: LaunchHost;
 
   /** @param key the instance's key at present: its accounts may change */
-  constructor(key: () => InstanceKey, slot: RunSlot, runs: Pick<Runs, "privileged" | "tools">, host: LaunchHost) {
+  constructor(key: () => InstanceKey, slot: RunSlot, machine: MachineFacts, host: LaunchHost) {
     this.#key = key;
     this.#slot = slot;
-    this.#runs = runs;
+    this.#machine = machine;
     this.#host = host;
   }
 
@@ -127,7 +128,7 @@ export class Launcher {
   }
 
   #launch({ definition, account }: Terms, cgroup: string | undefined): Launch {
-    const { privileged, tools } = this.#runs;
+    const { privileged, tools } = this.#machine;
     const paths = { socketPath: undefined, notifyPath: undefined };
     return { definition, owner: this.#key().owner, account, cgroup, privileged, tools, ...paths };
   }

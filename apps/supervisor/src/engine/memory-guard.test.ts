@@ -9,7 +9,7 @@ const M = 1 << 20;
 /** A scene on a machine without the memory controller, with one daemon. */
 const unenforced = async (definition: Partial<Definition>, world: World = {}) => {
   const scene = new Scene(world);
-  scene.ports.limits.means = { controllers: new Set(), why: "no cgroups" };
+  scene.ports.machine.means = { controllers: new Set(), why: "no cgroups" };
   const daemon = await scene.load("web", definition);
   return { scene, daemon };
 };

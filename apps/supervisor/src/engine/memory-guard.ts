@@ -17,11 +17,11 @@ interface Watched {
 }
 
 export class MemoryGuard {
-  readonly #ports: Pick<Ports, "clock" | "limits">;
+  readonly #ports: Pick<Ports, "clock" | "machine">;
   readonly #daemons: () => readonly Daemon[];
   #cancel: (() => void) | undefined;
 
-  constructor(ports: Pick<Ports, "clock" | "limits">, daemons: () => readonly Daemon[]) {
+  constructor(ports: Pick<Ports, "clock" | "machine">, daemons: () => readonly Daemon[]) {
     this.#ports = ports;
     this.#daemons = daemons;
   }
@@ -30,7 +30,7 @@ export class MemoryGuard {
   watch(daemon: Daemon): void {
     if (
       this.#cancel ||
-      this.#ports.limits.means.controllers.has("memory") ||
+      this.#ports.machine.means.controllers.has("memory") ||
       !isLimited(daemon) ||
       !alive(daemon.state)
     )

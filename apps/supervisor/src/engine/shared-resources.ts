@@ -34,7 +34,7 @@ export interface SharedResourcesHost {
 }
 
 export class SharedResources {
-  readonly #ports: Pick<Ports, "sockets" | "logs" | "runs">;
+  readonly #ports: Pick<Ports, "sockets" | "logs" | "machine">;
   readonly #host: SharedResourcesHost;
   #socket: HeldSocket | undefined;
   #admits: boolean | undefined;
@@ -52,7 +52,7 @@ export class SharedResources {
 
   /** @param closing resolves when the log of a former daemon of the same name is closed */
   constructor(
-    ports: Pick<Ports, "sockets" | "logs" | "runs">,
+    ports: Pick<Ports, "sockets" | "logs" | "machine">,
     host: SharedResourcesHost,
     closing: Promise<void> | undefined,
   ) {
@@ -155,7 +155,7 @@ export class SharedResources {
   #openLog(terms: Terms): void {
     const { key, limits } = this.#host;
     const { definition, account, logDirectory } = terms;
-    const { privileged, tools } = this.#ports.runs;
+    const { privileged, tools } = this.#ports.machine;
     if (this.#log && this.#logOf && !sameLog(this.#logOf, terms)) void this.closeLog();
     this.#logOf = terms;
     if (definition.output === "log/run") {

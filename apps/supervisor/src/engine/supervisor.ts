@@ -66,7 +66,7 @@ export class Supervisor {
 
   #admission(): Admission {
     const ofOwner = (owner: string) => [...this.#daemons.values()].filter(({ key }) => key.owner.name === owner);
-    return new Admission(this.#inForce, this.#ports.limits.means, ofOwner);
+    return new Admission(this.#inForce, this.#ports.machine.means, ofOwner);
   }
 
   /** The daemons of these owners, in the order of their ids. */

@@ -1,5 +1,4 @@
 import type { DaemonKey } from "../../core/daemon-key.ts";
-import type { Means } from "../../core/enforcement.ts";
 import type { CgroupSettings } from "../../core/resource-limits.ts";
 import type { DaemonLimits, Limits } from "./limits.ts";
 
@@ -14,8 +13,6 @@ export interface Populations {
 
 /** cgroups as paths. Each settings that was applied is recorded. */
 export class FakeLimits implements Limits {
-  /** All controllers, unless a test takes some away. */
-  means: Means = { controllers: new Set(["memory", "pids", "cpu", "io"]), swaps: undefined, why: "" };
   /** Whether there are cgroups at all. */
   groups = true;
   /** Thrown by the next call. */

@@ -1,7 +1,6 @@
 /** Limits that the kernel enforces for groups of processes. */
 
 import type { DaemonKey } from "../../core/daemon-key.ts";
-import type { Means } from "../../core/enforcement.ts";
 import type { CgroupSettings } from "../../core/resource-limits.ts";
 
 /** The cgroups of one daemon. */
@@ -22,8 +21,6 @@ export interface DaemonLimits {
 }
 
 export interface Limits {
-  /** What enforces limits on this machine. */
-  readonly means: Means;
   daemon(key: DaemonKey): DaemonLimits;
   /** Kills and removes every cgroup of an earlier supervisor that is not among these. */
   removeStrays(used: ReadonlySet<string>): void;

@@ -2,6 +2,7 @@ import { FakeClock } from "./clock.fake.ts";
 import { FakeConfSource } from "./conf-source.fake.ts";
 import { FakeLimits } from "./limits.fake.ts";
 import { FakeLogs } from "./logs.fake.ts";
+import { FakeMachineFacts } from "./machine-facts.fake.ts";
 import type { Ports } from "./ports.ts";
 import { FakeRecords } from "./records.fake.ts";
 import { FakeRuns } from "./runs.fake.ts";
@@ -22,6 +23,7 @@ export const fakePorts = () => {
     sockets: new FakeSockets({ fileOf: (pid) => runs.find(pid)?.trace.socketFile, later }),
     logs: new FakeLogs(),
     limits: new FakeLimits(runs),
+    machine: new FakeMachineFacts(),
     records: new FakeRecords((then) => void clock.after(0, then)),
   } satisfies Ports;
   return {

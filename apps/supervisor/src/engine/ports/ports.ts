@@ -3,6 +3,7 @@ import type { Clock } from "./clock.ts";
 import type { ConfSource } from "./conf-source.ts";
 import type { Limits } from "./limits.ts";
 import type { Logs } from "./logs.ts";
+import type { MachineFacts } from "./machine-facts.ts";
 import type { Records } from "./records.ts";
 import type { Runs } from "./runs.ts";
 import type { Sockets } from "./sockets.ts";
@@ -15,4 +16,5 @@ export interface Ports {
   readonly logs: Logs;
   readonly limits: Limits;
   readonly records: Records;
+  readonly machine: MachineFacts;
 }

@@ -13,8 +13,6 @@ interface FakeStandby {
 
 /** Launches no process: every run is a value that the test drives. */
 export class FakeRuns implements Runs, Populations {
-  privileged = true;
-  readonly tools = "/tools";
   /** Every run that was launched, in that order. */
   readonly all: FakeRun[] = [];
   /** Standby launches that exist. */

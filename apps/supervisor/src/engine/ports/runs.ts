@@ -112,10 +112,6 @@ export interface RunSlot {
 }
 
 export interface Runs {
-  /** Whether it may act as other accounts; if not, its own is the only tenant. */
-  readonly privileged: boolean;
-  /** Directory of the programs that scripts of service directories call by daemontools' names. */
-  readonly tools: string;
   slot(key: InstanceKey): RunSlot;
   /** Kills what is left of a run whose daemon no conf file names. */
   removeStray(owner: string, name: string, trace: RunTrace): void;

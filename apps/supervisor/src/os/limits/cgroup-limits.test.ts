@@ -93,7 +93,6 @@ test("there are no cgroups, and no errors, without a subtree", () => {
   daemon.apply(settings(2));
   daemon.ensure(settings(3));
   without.removeStrays(new Set());
-  expect(without.means.why).toBe("no cgroup2 file system is mounted");
 });
 
 test("stray cgroups are removed, killed first and reported where they have processes", () => {

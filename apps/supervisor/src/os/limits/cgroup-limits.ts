@@ -1,7 +1,6 @@
 /** The port limits: the cgroups of runs, and the limits that each level of the tree was set to. */
 
 import type { DaemonKey } from "../../core/daemon-key.ts";
-import type { Means } from "../../core/enforcement.ts";
 import type { CgroupSettings } from "../../core/resource-limits.ts";
 import type { DaemonLimits, Limits } from "../../engine/ports/limits.ts";
 import { isPopulated, killGroup, limitGroups, listGroups, loggerGroup, makeGroup, removeGroup } from "./cgroup.ts";
@@ -55,10 +54,6 @@ export class CgroupLimits implements Limits {
   constructor(root: CgroupRoot, report: (group: string, problem: string) => void) {
     this.#root = root;
     this.#report = report;
-  }
-
-  get means(): Means {
-    return this.#root;
   }
 
   daemon(key: DaemonKey): DaemonLimits {

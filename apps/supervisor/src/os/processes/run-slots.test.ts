@@ -28,7 +28,7 @@ beforeEach(() => {
   reports = [];
   runs = new RunSlots(
     {
-      ...{ runDir, tools: "/nonexistent", poller: new Poller(), snapshots: new SocketSnapshots() },
+      ...{ runDir, poller: new Poller(), snapshots: new SocketSnapshots() },
       report: (daemon, problem) => reports.push(`${daemon}: ${problem}`),
     },
     new OwnerBudgets(),

@@ -9,7 +9,6 @@ import { recordName } from "../files/record-name.ts";
 import { messageOf } from "../kernel/error-code.ts";
 import type { OwnerBudgets } from "../kernel/owner-budgets.ts";
 import type { Poller } from "../kernel/poller.ts";
-import { privileged } from "../kernel/privileges.ts";
 import { isAlive } from "../kernel/process-table.ts";
 import type { SocketSnapshots } from "../kernel/socket-snapshot.ts";
 import { removeGroup } from "../limits/cgroup.ts";
@@ -24,8 +23,6 @@ import { helperProcessOf } from "./tenant-process.ts";
 
 export interface RunSlotsOptions {
   readonly runDir: string;
-  /** Directory of the programs that scripts of service directories call by daemontools' names. */
-  readonly tools: string;
   readonly poller: Poller;
   readonly snapshots: SocketSnapshots;
   readonly report: (daemon: string, problem: string) => void;
@@ -209,15 +206,12 @@ class Slot implements RunSlot {
 }
 
 export class RunSlots implements Runs {
-  readonly privileged = privileged;
-  readonly tools: string;
   readonly #options: RunSlotsOptions;
   readonly #budgets: OwnerBudgets;
   readonly #standbys = new Set<LaunchChain>();
 
   /** @param budgets processor time for client probes */
   constructor(options: RunSlotsOptions, budgets: OwnerBudgets) {
-    this.tools = options.tools;
     this.#options = options;
     this.#budgets = budgets;
   }
