@@ -24,9 +24,9 @@ afterEach(async () => {
 const client = async (
   longestRequest: number,
   health: () => unknown = () => HEALTH,
-  writeRecords: () => void = () => undefined,
+  answered: () => void = () => undefined,
 ) => {
-  const api = await createApi({ stopping: false } as Engine, { health, writeRecords } as unknown as Surroundings);
+  const api = await createApi({ stopping: false } as Engine, { health, answered } as unknown as Surroundings);
   const directory = mkdtempSync(join(tmpdir(), "deadline-"));
   const server = createServer((socket) => {
     attachCaller(socket, { uid: 1000, user: "alice" }, longestRequest);

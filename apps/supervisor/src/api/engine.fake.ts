@@ -169,7 +169,7 @@ export const fakeSurroundings = (
     newConf: (id) => `# ${id}\n`,
     reloadPolicy: async () => [],
     policyOwner: 0,
-    writeRecords: () => undefined,
+    answered: () => undefined,
     onInternalError: (error) => void internal.push(error),
     ...parts,
   };

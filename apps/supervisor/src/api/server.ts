@@ -59,7 +59,7 @@ export const createApi = async (engine: Engine, about: Surroundings): Promise<Fa
     ajv: { customOptions: { removeAdditional: false, coerceTypes: true, verbose: true } },
   });
   api.addHook("preHandler", async (request) => requestCame(request.raw.socket));
-  api.addHook("onSend", async () => about.writeRecords());
+  api.addHook("onSend", async () => about.answered());
   api.addHook("onResponse", async (request) => awaitRequest(request.raw.socket));
   api.setErrorHandler((error, request, reply) => {
     const { status, body } = answerTo(error);

@@ -55,8 +55,8 @@ export interface Surroundings extends ExplanationSurroundings, ConfFileAccess {
   reloadPolicy(): Promise<string[]>;
   /** Uid that may reload the policy besides root: the only tenant's, where there is but one. */
   readonly policyOwner: number;
-  /** Writes the records for the next supervisor: what a client was answered is true after kill -9, too. */
-  writeRecords(): void;
+  /** Called before each answer is sent. */
+  answered(): void;
   /** Called for an error that the caller sees as `internal`. */
   onInternalError(error: unknown, caller: Caller): void;
 }

@@ -19,12 +19,12 @@ export interface SurroundingsOptions {
   readonly policyFile: string;
   /** Reads policy and accounts again; returns problems. Rejects when the file is refused. */
   readonly reloadPolicy: () => Promise<string[]>;
-  /** Called after each request. */
+  /** Called before each answer is sent. */
   readonly answered: () => void;
 }
 
 type MachineForApi = Pick<Machine, "accounts" | "confs" | "cgroups"> & {
-  readonly ports: Pick<Ports, "clock" | "records">;
+  readonly ports: Pick<Ports, "clock">;
 };
 
 export const apiSurroundings = (
@@ -71,10 +71,7 @@ export const apiSurroundings = (
       else if (existing.text) replaceConfFile(identity, existing.text.path, text);
     },
     newConf: daemonTemplate,
-    writeRecords: () => {
-      ports.records.flush();
-      answered();
-    },
+    answered,
     onInternalError: (error, { user }) => log.error({ err: error, caller: user }, "a request failed"),
   };
 };

@@ -46,6 +46,16 @@ describe("a supervisor that is killed", () => {
   );
 });
 
+test("a run that a requested rescan started is adopted, even if the supervisor was killed right after the rescan", async () => {
+  const scene = new Scene();
+  scene.ports.confs.write("alice", "web", { listen: "fastcgi" });
+  scene.rescan();
+  const { pid } = scene.daemon("web");
+  scene.replace("killed at once");
+  await scene.ports.clock.advance(200);
+  expect(scene.daemon("web").pid).toBe(pid);
+});
+
 describe("a daemon whose accounts have other uids", () => {
   test("a daemon of a foreign account is not started while it stops", async () => {
     const scene = new Scene();

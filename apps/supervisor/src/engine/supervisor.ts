@@ -141,7 +141,9 @@ export class Supervisor {
   /** Reads the conf directories of `owners`: loads new daemons, starts those with autostart, drops those without a conf file. */
   rescan(owners: readonly string[]): RescanReport {
     for (const id of this.#exited) if (owners.includes(id.slice(0, id.indexOf("/")))) this.#exited.delete(id);
-    return this.#rescan(owners);
+    const report = this.#rescan(owners);
+    this.#ports.records.flush();
+    return report;
   }
 
   #rescan(owners: readonly string[]): RescanReport {

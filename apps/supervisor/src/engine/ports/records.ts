@@ -38,6 +38,9 @@ export interface Records {
   daemons(owner: string): readonly string[];
   /** Removes all records of a daemon that no conf file names. */
   removeAll(owner: string, name: string): void;
-  /** Writes all pending records now. */
+  /**
+   * Writes all pending records now. The engine calls it before it reports the outcome of a request: the next supervisor
+   * must know of it. Besides, `app` calls it before a re-exec, after which nothing of this program executes.
+   */
   flush(): void;
 }
