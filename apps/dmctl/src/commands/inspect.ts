@@ -1,6 +1,7 @@
 /** Commands that show what there is. */
 import { type DaemonStatus, EXIT, POLICY_VERBS, type PolicyVerb } from "@dmhost/contract";
 import { suggestion } from "@dmhost/supervisor/suggestion";
+import { allDaemons } from "../all-daemons.ts";
 import { misuse } from "../failure.ts";
 import { json, oneLine } from "../printable.ts";
 import { write } from "../session.ts";
@@ -8,10 +9,6 @@ import { healthLines, statusTable } from "../status/render.ts";
 import { svstatLine } from "../status/svstat-line.ts";
 import { complain, show, warn } from "./answer.ts";
 import type { Call, Command } from "./command.ts";
-
-/** Every daemon that the caller may control. */
-const allDaemons = async ({ client }: Call, measured = false): Promise<readonly DaemonStatus[]> =>
-  (await client.call("listDaemons", { query: measured ? { usage: "1" } : {} })).daemons;
 
 const oneDaemon = ({ client, id }: Call): Promise<DaemonStatus> =>
   client.call("getDaemon", { params: { address: id } });
@@ -54,7 +51,7 @@ export const STATUS_COMMANDS: readonly Command[] = [
     examples: ["dmctl", "dmctl status --json"],
     async run(call) {
       const measured = call.given.has("long") || call.given.has("json");
-      const daemons = call.id === "" ? await allDaemons(call, measured) : [await oneDaemon(call)];
+      const daemons = call.id === "" ? await allDaemons(call.client, measured) : [await oneDaemon(call)];
       if (!call.look.reasons)
         await warn(
           call,
@@ -70,7 +67,7 @@ export const STATUS_COMMANDS: readonly Command[] = [
     summary: "print the ids of the daemons that you may control",
     about: "One id a line.",
     async run(call) {
-      const ids = (await allDaemons(call)).map((daemon) => daemon.id);
+      const ids = (await allDaemons(call.client)).map((daemon) => daemon.id);
       return show(call, ids, ids.map((id) => `${oneLine(id)}\n`).join(""));
     },
   },
@@ -84,7 +81,7 @@ export const STATUS_COMMANDS: readonly Command[] = [
       "*cpu* has throttled the daemon. On a terminal the table is updated, with the share of a processor that each " +
       "daemon uses, until Ctrl-C; into a pipe it is printed once. A `-` is what this machine does not measure.",
     async run(call) {
-      if (call.given.has("json")) return show(call, { daemons: await allDaemons(call, true) }, "");
+      if (call.given.has("json")) return show(call, { daemons: await allDaemons(call.client, true) }, "");
       await (await import("../status/top.ts")).showTop(call.client, call.session);
       return EXIT.done;
     },
