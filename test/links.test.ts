@@ -80,13 +80,25 @@ describe("the documentation", () => {
     expect(read("README.md").match(/\S+/g)?.length).toBeLessThanOrEqual(400);
   });
 
-  test("the source files that architecture.md names exist", () => {
-    const named = [...read("docs/explanation/architecture.md").matchAll(/`([\w./-]+\.(?:ts|sh|conf))`/g)].map(
-      ([, path = ""]) => path,
+  /** Whether the repository has this file, or a folder where the path ends with a slash. */
+  const exists = (path: string): boolean =>
+    [path, `apps/supervisor/src/${path}`].some((each) =>
+      each.endsWith("/") ? FILES.some((file) => file.startsWith(each)) : FILES.includes(each),
     );
-    const isFile = (path: string): boolean => FILES.includes(path) || FILES.includes(`apps/supervisor/src/${path}`);
-    expect(named.filter((path) => !isFile(path))).toEqual([]);
-    expect(named.length).toBeGreaterThan(0);
+  const named = (text: string): string[] =>
+    [...text.matchAll(/`((?:[\w.-]+\/)+|[\w./-]+\.(?:ts|sh|conf))`/g)].map(([, path = ""]) => path);
+
+  test("the source files and folders that architecture.md names exist", () => {
+    const paths = named(read("docs/explanation/architecture.md"));
+    expect(paths.filter((path) => !exists(path))).toEqual([]);
+    expect(paths.length).toBeGreaterThan(0);
+  });
+
+  test.each(["Where to find", "Where to add"])("each row of the table %s of architecture.md names a file", (title) => {
+    const [, section = ""] = read("docs/explanation/architecture.md").split(`\n## ${title}\n`);
+    const rows = (section.split("\n## ")[0] ?? "").split("\n").filter((line) => /^\| (?!what )/.test(line));
+    expect(rows.length).toBeGreaterThan(4);
+    expect(rows.filter((row) => named(row).length === 0 && !row.endsWith("| see below |"))).toEqual([]);
   });
 });
 
