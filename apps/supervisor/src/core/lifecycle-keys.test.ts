@@ -20,18 +20,18 @@ describe("draining", () => {
     expect(effects).toContainEqual({ type: "terminate", run: 3 });
   });
 
-  it("is cut short when the policy forbids the daemon, which stays forbidden", () => {
+  it("draining is cut short when the policy forbids the daemon, which stays forbidden", () => {
     const { state, effects } = step(retired, { type: "block", block: forbidden }, at(NOW + 10));
     expect(state).toMatchObject({ draining: false, deadline: NOW + 10_010, block: forbidden });
     expect(effects).toContainEqual({ type: "terminate", run: 3 });
     expect(step(state, { type: "gone", run: 3 }, at(NOW + 20)).state.phase).toBe("forbidden");
   });
 
-  it("is not cut short by an invalid conf file", () => {
+  it("draining is not cut short by an invalid conf file", () => {
     expect(step(retired, { type: "block", block: invalid }, at(NOW + 10))).toEqual({ state: retired, effects: [] });
   });
 
-  it("that is cut short after a missed readiness is still followed by a back-off", () => {
+  it("draining that is cut short after a missed readiness is still followed by a back-off", () => {
     const unready = step(
       { ...states.starting, deadline: NOW },
       { type: "deadline" },

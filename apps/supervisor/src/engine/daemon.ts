@@ -358,7 +358,7 @@ export class Daemon {
     this.#onTransition(this, instance, event, before, after);
     if (event === "exited" && after.last !== before.last && after.last?.exit.how === "out-of-memory")
       this.#oomKilled += 1;
-    if (before.phase !== after.phase && after.phase === "running") this.#parts.shared.socket?.widen();
+    if (before.phase !== after.phase && after.phase === "running") this.#parts.shared.socket?.restoreBacklog();
     if (instance.retiring) this.#parts.instances.dropEnded(instance);
     if (hasEnded) this.#narrow();
     this.#parts.clients.publish();

@@ -148,7 +148,7 @@ describe("once for a daemon that is starting", () => {
     return { scene, daemon, once };
   };
 
-  test("keeps the run, which is not restarted when it ends", async () => {
+  test("once for a daemon that is starting keeps the run, which is not restarted when it ends", async () => {
     const { scene, daemon, once } = await starting();
     scene.ports.runs.latest.launched();
     expect(await scene.after(2000, once)).toEqual(OK);
@@ -157,7 +157,7 @@ describe("once for a daemon that is starting", () => {
     expect(daemon.state).toMatchObject({ phase: "stopped", want: "down", run: 1 });
   });
 
-  test("fails with the exit of that run", async () => {
+  test("once for a daemon that is starting fails with the exit of that run", async () => {
     const { scene, daemon, once } = await starting();
     scene.ports.runs.latest.launched();
     scene.ports.runs.latest.end({ code: 3 });
@@ -169,7 +169,7 @@ describe("once for a daemon that is starting", () => {
     expect(daemon.state).toMatchObject({ phase: "stopped", run: 1 });
   });
 
-  test("says what the launch waits for", async () => {
+  test("once for a daemon that is starting fails with what its launch waits for", async () => {
     const { scene, once } = await starting({ lock: "/run/x" });
     scene.ports.runs.latest.wait("waiting for the lock /run/x");
     expect(await scene.after(60_000, once)).toMatchObject({
@@ -177,7 +177,7 @@ describe("once for a daemon that is starting", () => {
     });
   });
 
-  test("counts until a start or a restart is requested", async () => {
+  test("once for a daemon that is starting counts until a start or a restart is requested", async () => {
     const { scene, daemon } = await starting();
     void scene.supervisor.start(daemon);
     expect(daemon.state).toMatchObject({ phase: "starting", run: 1, once: false });

@@ -16,7 +16,7 @@ describe("the next supervisor", () => {
     const daemon = scene.daemon("web");
     expect(daemon.state).toMatchObject({ phase: "running", run: 1 });
     expect(daemon.pid).toBe(pid);
-    expect(scene.ports.sockets.current?.fresh).toBe(false);
+    expect(scene.ports.sockets.current?.isNew).toBe(false);
     scene.ports.runs.latest.end({ code: 1 });
     await scene.ports.clock.advance(300);
     expect(daemon.state).toMatchObject({ phase: "running", run: 2 });
@@ -152,7 +152,7 @@ describe("the next supervisor", () => {
     await scene.supervisor.continue(scene.daemon("web"));
     scene.ports.runs.latest.end({ code: 0 });
     await scene.ports.clock.advance(500);
-    expect(scene.ports.sockets.current?.fresh).toBe(true);
+    expect(scene.ports.sockets.current?.isNew).toBe(true);
   });
 
   test("starts a daemon although its shared resources could not be reopened, and reports that at the launch", async () => {

@@ -52,7 +52,7 @@ export const resumeInstances = (
   settleRoles(instances, size());
   const isFound = instances.active().length > 0;
   if (!isFound) instances.add();
-  if (terms && resources.socket?.fresh) replaceCutOff(instances, terms);
+  if (terms && resources.socket?.isNew) replaceCutOff(instances, terms);
   for (const instance of instances.active()) instance.publishAgain();
   instances.even();
   return isFound;

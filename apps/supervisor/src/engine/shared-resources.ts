@@ -113,7 +113,7 @@ export class SharedResources {
     }
     if (!isHeld(listen)) this.#closeSocket();
     if (listen !== "path" || this.#binder !== account.uid) this.#closeBind();
-    this.#socket?.widen();
+    this.#socket?.restoreBacklog();
     if (isHeld(listen) && !this.#socket) {
       const listeners = { leaders: this.#host.leaders(), descriptor: listen === "fastcgi" ? 0 : 3 };
       this.#socket = sockets[kept ? "take" : "open"](key, nginxGroup, listeners);
@@ -134,7 +134,7 @@ export class SharedResources {
   dismiss(): void {
     this.#host.discard();
     try {
-      this.#socket?.dismiss();
+      this.#socket?.refuseWaiting();
     } catch {
       // No other socket could be bound to its path. The next start meets the same error and reports it.
       this.#closeSocket();

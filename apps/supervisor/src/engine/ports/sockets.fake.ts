@@ -16,7 +16,7 @@ export class FakeSocket implements HeldSocket {
   readonly path: string;
   descriptor = nextNumber();
   file: number;
-  readonly fresh: boolean;
+  readonly isNew: boolean;
   admits: boolean | undefined;
   closed = false;
   /** Inodes of clients in the accept queue. */
@@ -33,7 +33,7 @@ export class FakeSocket implements HeldSocket {
   /** @param former the socket of an earlier supervisor that it continues */
   constructor(path: string, former: FakeSocket | undefined, wake: (then: () => void) => void) {
     this.path = path;
-    this.fresh = former === undefined;
+    this.isNew = former === undefined;
     this.file = former?.file ?? nextNumber();
     this.waiting = former?.waiting ?? [];
     this.#wake = wake;
@@ -41,13 +41,13 @@ export class FakeSocket implements HeldSocket {
   intact(): boolean {
     return this.published;
   }
-  widen(): void {
+  restoreBacklog(): void {
     this.widened += 1;
   }
   admit(clients: boolean): void {
     this.admits = clients;
   }
-  dismiss(): void {
+  refuseWaiting(): void {
     const { error } = this;
     this.error = undefined;
     this.#came = undefined;

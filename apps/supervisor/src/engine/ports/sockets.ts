@@ -7,20 +7,20 @@ import type { ClientProbe, ProcessIdentity } from "./processes.ts";
 /** A published listening socket that the supervisor holds. */
 export interface HeldSocket {
   readonly path: string;
-  /** Another one after `dismiss`. */
+  /** Another one after `refuseWaiting`. */
   readonly descriptor: number;
   /** Number of the file that it is bound to. */
   readonly file: number;
   /** Whether it is new; if not, the run of an earlier supervisor listens on the same. */
-  readonly fresh: boolean;
+  readonly isNew: boolean;
   /** Whether clients still find it and can connect. */
   intact(): boolean;
   /** Restores the length of the accept queue, whatever a program has set. */
-  widen(): void;
+  restoreBacklog(): void;
   /** Lets clients connect, or refuses them. */
   admit(clients: boolean): void;
   /** Refuses the clients that wait to be accepted. No process of the daemon may live. */
-  dismiss(): void;
+  refuseWaiting(): void;
   /** Forgets earlier clients: see SocketEvidence.touched. */
   mark(): void;
   observe(): SocketEvidence;

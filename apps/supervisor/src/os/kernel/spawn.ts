@@ -93,10 +93,10 @@ export const endedChild = (pid?: number): number | undefined => {
 };
 
 /** How a child ended. */
-export type Ended = { readonly code: number } | { readonly signal: number };
+export type ExitStatus = { readonly code: number } | { readonly signal: number };
 
 /** Reaps a child; undefined when `pid` is no child of ours or has not ended. */
-export const reap = (pid: number): Ended | undefined => {
+export const reap = (pid: number): ExitStatus | undefined => {
   const status: [number] = [0];
   if (c.waitpid(pid, status, WNOHANG) !== pid) return undefined;
   const signal = status[0] & 0x7f;

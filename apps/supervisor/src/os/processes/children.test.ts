@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { mkfifo } from "../kernel/file-calls.ts";
-import { type Ended, reap, spawnSession } from "../kernel/spawn.ts";
+import { type ExitStatus, reap, spawnSession } from "../kernel/spawn.ts";
 import { spawnChild } from "./children.ts";
 
 let directory: string;
@@ -29,7 +29,7 @@ const sh = (script: string, descriptors: Iterable<readonly [number, number]> = N
 const run = async (script: string, descriptors: Iterable<readonly [number, number]> = []) => {
   const path = join(directory, "output");
   const fd = openSync(path, "w");
-  const how = await new Promise<Ended>((resolve) => {
+  const how = await new Promise<ExitStatus>((resolve) => {
     spawnChild(sh(script, [[0, -1], [1, fd], [2, fd], ...descriptors]), resolve);
   });
   closeSync(fd);
@@ -80,7 +80,7 @@ test("a child's input blocks, although another process made it non-blocking", as
 
 test("the end of a child is reported while another ended child is not reaped", async () => {
   const other = spawnSession(sh("exit 3"));
-  const how = await new Promise<Ended>((resolve) => {
+  const how = await new Promise<ExitStatus>((resolve) => {
     // It ends after the other one, which the kernel names first.
     spawnChild(
       sh(`while read -r text </proc/${other}/stat && [ "\${text#*) Z}" = "$text" ]; do :; done; exit 4`),

@@ -1,8 +1,8 @@
 /** Children of the supervisor, from spawn until they are reaped. */
 import { closeOnExec } from "../kernel/descriptors.ts";
-import { type Ended, endedChild, reap, type Spawned, spawnSession } from "../kernel/spawn.ts";
+import { type ExitStatus, endedChild, reap, type Spawned, spawnSession } from "../kernel/spawn.ts";
 
-const children = new Map<number, (ended: Ended) => void>();
+const children = new Map<number, (ended: ExitStatus) => void>();
 let isWatching = false;
 
 /** Reaps a child of `spawnChild` and calls its `ended`, if it has ended; returns whether it has. */
@@ -29,7 +29,7 @@ const collectAll = (): void => {
  * Starts a program that inherits only the given descriptors; calls `ended` later, once. Returns its pid.
  * @throws errno errors
  */
-export const spawnChild = (program: Spawned, ended: (how: Ended) => void): number => {
+export const spawnChild = (program: Spawned, ended: (how: ExitStatus) => void): number => {
   closeOnExec();
   if (!isWatching) process.on("SIGCHLD", collectAll);
   isWatching = true;

@@ -6,7 +6,7 @@ import type { RunEvents } from "../../engine/ports/runs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import { codeOf } from "../kernel/error-code.ts";
 import { identify } from "../kernel/process-table.ts";
-import { type Ended, endedChild } from "../kernel/spawn.ts";
+import { type ExitStatus, endedChild } from "../kernel/spawn.ts";
 import { socketPair } from "../kernel/unix-socket.ts";
 import { readPeak } from "../limits/usage.ts";
 import { collect, spawnChild } from "./children.ts";
@@ -49,7 +49,11 @@ interface Ends {
  * Spawns a chain, as the leader of a new session.
  * @throws errno errors
  */
-const spawnChain = (plan: LaunchPlan, stdio: Stdio, ended: (how: Ended) => void): Ends & { readonly pid: number } => {
+const spawnChain = (
+  plan: LaunchPlan,
+  stdio: Stdio,
+  ended: (how: ExitStatus) => void,
+): Ends & { readonly pid: number } => {
   const { slots, file, argv, environment } = plan;
   const ours: number[] = [];
   const theirs: number[] = [];
@@ -99,7 +103,7 @@ export class LaunchChain {
   #events: RunEvents | undefined;
   /** Text of its report; undefined while that is open. */
   #failure: string | undefined;
-  #end: Ended | undefined;
+  #end: ExitStatus | undefined;
 
   /**
    * Starts a plan's chain.
@@ -173,7 +177,7 @@ export class LaunchChain {
     this.#finish();
   }
 
-  #ended(how: Ended): void {
+  #ended(how: ExitStatus): void {
     this.#closeGate();
     // A process that inherited the other end must not delay the report of the exit.
     setTimeout(() => this.#report.destroy(), LONGEST_END).unref();
@@ -193,7 +197,7 @@ export class LaunchChain {
 
 /** An end as `exited` reports it. */
 export const endOf = (
-  how: Ended,
+  how: ExitStatus,
 ): { readonly code: number; readonly signal: undefined } | { readonly code: undefined; readonly signal: string } =>
   "code" in how ? { code: how.code, signal: undefined } : { code: undefined, signal: signalName(how.signal) };
 

@@ -15,7 +15,7 @@ import {
 } from "./listening-socket.ts";
 
 export class HeldListener implements HeldSocket {
-  readonly fresh: boolean;
+  readonly isNew: boolean;
   #socket: ListeningSocket;
   readonly #poller: Poller;
   readonly #closed: (problem: string | undefined) => void;
@@ -23,9 +23,9 @@ export class HeldListener implements HeldSocket {
   #last: SocketEvidence | undefined;
 
   /** @param closed called by `close`; `problem` says why a file is left at its path, if so */
-  constructor(socket: ListeningSocket, fresh: boolean, poller: Poller, closed: (problem: string | undefined) => void) {
+  constructor(socket: ListeningSocket, isNew: boolean, poller: Poller, closed: (problem: string | undefined) => void) {
     this.#socket = socket;
-    this.fresh = fresh;
+    this.isNew = isNew;
     this.#poller = poller;
     this.#closed = closed;
   }
@@ -42,13 +42,13 @@ export class HeldListener implements HeldSocket {
   intact(): boolean {
     return isPublished(this.#socket);
   }
-  widen(): void {
+  restoreBacklog(): void {
     widenQueue(this.#socket);
   }
   admit(clients: boolean): void {
     admit(this.#socket, clients);
   }
-  dismiss(): void {
+  refuseWaiting(): void {
     this.#poller.forget(this.descriptor);
     this.#socket = dismissWaiting(this.#socket);
   }

@@ -92,8 +92,8 @@ export class PublishedSockets implements Sockets {
     return fd === undefined ? undefined : { fd, path, gid };
   }
 
-  #hold({ owner, name }: DaemonKey, listening: ListeningSocket, fresh: boolean): HeldListener {
-    const socket = new HeldListener(listening, fresh, this.#options.poller, (problem) => {
+  #hold({ owner, name }: DaemonKey, listening: ListeningSocket, isNew: boolean): HeldListener {
+    const socket = new HeldListener(listening, isNew, this.#options.poller, (problem) => {
       this.#held.delete(socket);
       if (problem !== undefined) this.#options.report(`${owner.name}/${name}`, `cannot remove its socket: ${problem}`);
     });
