@@ -229,6 +229,11 @@ export class Play {
         .map((each) => each.pid);
       expect(known, `a run that no instance has: ${daemon} ${instance}`).toContain(pid);
     }
+    for (const daemon of supervisor.daemons()) {
+      const isForbidden = daemon.block?.kind === "forbidden";
+      const drains = daemon.instances().some(({ state }) => state.draining);
+      expect(isForbidden && drains, `${daemon.id} is forbidden and drains`).toBe(false);
+    }
     for (const daemon of supervisor.daemons())
       this.#checkCrowd(daemon, runs.filter((run) => run.daemon === daemon.id).length);
     const sockets = ports.sockets.opened.filter(({ closed }) => !closed).map(({ path }) => path);
