@@ -274,7 +274,10 @@ export class Play {
     }
     for (const each of NAMES) {
       const file = ports.confs.has("alice", each);
-      if (file && !file.definition) ports.confs.write("alice", each, { listen: "fastcgi" });
+      if (!file || file.definition) continue;
+      ports.confs.write("alice", each, { listen: "fastcgi" });
+      // Whichever rescan finds the corrected file starts the daemon.
+      this.#latest.delete(`alice/${each}`);
     }
     if (this.scene.inForce.policy.mayRunAs("alice", "www").allowed) {
       this.scene.reload({
