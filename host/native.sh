@@ -8,6 +8,7 @@ native_bound=/run/fastcgi/.bound
 
 native_paths() {
   tree=/run/dmhost-services
+  tree_scripts=/var/lib/dmhost/services
   tree_logs=/var/log/dmhost
   web=/var/lib/dmhost/nginx
   web_user=dmhost-nginx
