@@ -33,6 +33,8 @@ write_service() {
 # write_script SERVICE/NAME: writes standard input as a script of the tree, and links it there; sets `written` to yes if it changed.
 write_script() {
   mkdir -p "$tree_scripts/${1%/*}" "$tree/${1%/*}"
+  # Release 0.1.0 keeps the script itself in the tree.
+  [ -e "$tree_scripts/$1" ] || [ ! -f "$tree/$1" ] || cp -p "$tree/$1" "$tree_scripts/$1"
   write_if_changed "$tree_scripts/$1" 755
   [ "$(readlink "$tree/$1")" = "$tree_scripts/$1" ] || {
     ln -sfn "$tree_scripts/$1" "$tree/$1.new"
