@@ -63,7 +63,7 @@ docker_up() {
   fi
   docker_refresh_vhosts
   docker_install_dmctl
-  docker_await_site
+  docker_demo_site
   docker_introduce
 }
 
