@@ -71,23 +71,6 @@ RUN
   fi
 }
 
-# The account of the demo site, but in single-user mode.
-demo_tenant=dmhost-demo
-
-# policy_lists_demo FILE: whether [runs_as] of the policy lists the demo tenant as an owner.
-policy_lists_demo() {
-  awk -v name="$demo_tenant" '
-    { sub(/#.*/, "") }
-    /\[/ { inside = $0 ~ /\[[ \t]*(can_)?run(s)?_as[ \t]*\]/ }
-    inside { sub(/:.*/, ""); gsub(/[ \t]/, ""); if ($0 == name) found = 1 }
-    END { exit !found }' "$1"
-}
-
-# no_demo FILE: says that the policy does not list the demo tenant.
-no_demo() {
-  step "no demo site: $1 does not list its tenant; to run it, add under [runs_as] the line  $demo_tenant:"
-}
-
 # put_demo_files SITE_DIR DAEMON_FILE [COMMAND...]: writes the demo site's missing files. COMMAND runs a program as their owner.
 put_demo_files() {
   demo_site=$1

@@ -9,11 +9,11 @@ const host = resolve(import.meta.dirname, "../host");
 const directory = mkdtempSync(join(tmpdir(), "host-scripts-"));
 afterAll(() => rmSync(directory, { recursive: true }));
 
-/** The lines that a script prints, after host/appliance.sh and host/docker-site.sh. $1 is a policy file with this text. */
+/** The lines that a script prints, after host/demo-site.sh and host/docker-site.sh. $1 is a policy file with this text. */
 const printed = (script: string, policy: string): string[] => {
   const file = join(directory, "policy");
   writeFileSync(file, policy);
-  const sources = `set -eu; . ${host}/appliance.sh; . ${host}/docker-site.sh; step() { echo "$*"; }`;
+  const sources = `set -eu; . ${host}/demo-site.sh; . ${host}/docker-site.sh; step() { echo "$*"; }`;
   return execFileSync("sh", ["-c", `${sources}\n${script}`, "sh", file], { encoding: "utf8" })
     .trimEnd()
     .split("\n");
