@@ -5,7 +5,7 @@ import { REQUEST_TIMEOUT } from "../apps/supervisor/src/api/connection.ts";
 import { LONGEST_BODY } from "../apps/supervisor/src/api/server.ts";
 import { MOST_DAEMONS } from "../apps/supervisor/src/app/machine.ts";
 import { MOST_HOSTS as MOST_HOSTS_OF_A_DAEMON, MOST_INDEXES } from "../apps/supervisor/src/conf/daemon-keys.ts";
-import { MAX_FINDINGS } from "../apps/supervisor/src/conf/findings.ts";
+import { MAX_PROBLEMS } from "../apps/supervisor/src/conf/file-problems.ts";
 import { MAX_POLICY_FILE } from "../apps/supervisor/src/conf/policy-file.ts";
 import { LONGEST_DELAY } from "../apps/supervisor/src/core/backoff.ts";
 import { LONGEST_HOSTNAME } from "../apps/supervisor/src/core/hostname.ts";
@@ -88,7 +88,7 @@ const FILES: readonly Bound[] = [
     "The rest are not read; `dmctl rescan` reports it.",
   ],
   ["time to list such a directory", writeDuration(LONGEST_LISTING), "As with too many entries."],
-  ["errors, and warnings, that are shown of one file", grouped(MAX_FINDINGS), "The rest are counted."],
+  ["errors, and warnings, that are shown of one file", grouped(MAX_PROBLEMS), "The rest are counted."],
   [
     "`env-file`; a file, and a value, of `env-dir`",
     writeSize(LARGEST_VARIABLE),
