@@ -63,7 +63,7 @@ const freePort = async (): Promise<number> => {
 };
 
 /** A request, besides its path. */
-export interface Asked {
+export interface RequestOptions {
   readonly method?: string;
   readonly headers?: OutgoingHttpHeaders;
   readonly body?: string;
@@ -168,9 +168,9 @@ export class Appliance {
   }
 
   /** Sends a request to the published port. */
-  request(path: string, asked: Asked = {}): Promise<Answer> {
+  request(path: string, options: RequestOptions = {}): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      const { method = "GET", headers = {}, body } = asked;
+      const { method = "GET", headers = {}, body } = options;
       const sent = request({ host: "127.0.0.1", port: this.port, path, method, headers, agent: false }, (answer) => {
         let text = "";
         answer.setEncoding("utf8");

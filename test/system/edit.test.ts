@@ -79,7 +79,7 @@ const editAsRoot = (id: string, script: string): Promise<Ended> => {
   const env = { PATH: "/usr/bin:/bin", HOME: roots, EDITOR: join(roots, "editor"), TMPDIR: roots };
   return run([toolbox.node, toolbox.dmctl, id, "edit"], { env: { ...env, DMCTL_SOCKET: supervisor.socket } });
 };
-/** Whether the account's editor ran since this was asked before. */
+/** Whether the account's editor ran since the previous call. */
 const editorRan = async (account: Account): Promise<boolean> => {
   const ran = existsSync(join(account.home, "ran"));
   await succeed("rm", "-f", join(account.home, "ran"));

@@ -13,7 +13,7 @@ let alice: Account;
 let bob: Account;
 let carol: Account;
 let web: Account;
-let spare: Account;
+let unused: Account;
 let staff: number;
 let supervisor: Supervisor;
 
@@ -24,7 +24,7 @@ beforeAll(async () => {
   bob = await stage.account("bob");
   carol = await stage.account("carol");
   web = await stage.account("web");
-  spare = await stage.account("spare");
+  unused = await stage.account("unused");
   supervisor = stage.supervisor("main", POLICY());
   alice.writeConf("chg", "start = exec sleep 1000");
   alice.writeConf("cd", "start = exec sleep 1000");
@@ -87,7 +87,7 @@ test("an account that joins a group gains the group's grants, and loses them whe
 
 test("a daemon whose run-as account's uid changes is stopped and started with the new uid", async () => {
   const { pid } = await supervisor.reaches(idOf(carol, "site"), "running");
-  [web, spare] = await Account.exchange(web, spare);
+  [web, unused] = await Account.exchange(web, unused);
   await supervisor.rescan();
   const { pid: next } = await supervisor.reaches(idOf(carol, "site"), "running", pid);
   expect([isRunning(pid), numbersOf(next, "Uid")]).toEqual([false, [web.uid, web.uid, web.uid, web.uid]]);

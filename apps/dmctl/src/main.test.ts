@@ -126,7 +126,7 @@ describe.each([
 
   test("refuses a name that a URL would resolve, and sends no request", async () => {
     for (const id of ["..", "."]) expect((await dmctl(`status ${id}`)).code).toBe(2);
-    expect(fake.asked).toEqual([]);
+    expect(fake.requests).toEqual([]);
   });
 
   test("stops the sending when its reader stops reading", async () => {

@@ -1,4 +1,4 @@
-/** What can be asked of the policy, and the right that it takes. */
+/** What the policy can be queried about, and the right that it takes. */
 export const POLICY_VERBS = {
   status: "manage",
   explain: "manage",

@@ -29,7 +29,7 @@ const MEM = 256;
 const APPLICATION = `use strict; use warnings;
 sub {
     my ($env) = @_;
-    warn "asked for $env->{PATH_INFO}\\n";
+    warn "request for $env->{PATH_INFO}\\n";
     return [200, ["Content-Type" => "text/plain"], [join " ", "served by", scalar(getpwuid($>)), "in", @ENV{qw(HOME USER MEM)}]];
 };
 `;
@@ -155,7 +155,7 @@ describe.each(SITES)("AxKit2's service directory in %s", (_, make) => {
     const current = join(log(), "current");
     const text = await until("the server's lines in the log", () => {
       const written = existsSync(current) ? readFileSync(current, "utf8") : "";
-      return /asked for \/page/.test(written) && written;
+      return /request for \/page/.test(written) && written;
     });
     for (const line of text.trim().split("\n")) expect(line).toMatch(/^@4[0-9a-f]{23} /);
     const shell = (command: string) =>
@@ -167,7 +167,7 @@ describe.each(SITES)("AxKit2's service directory in %s", (_, make) => {
     );
     const today = new Date().getFullYear();
     expect(readable.stdout).toMatch(
-      new RegExp(`^${today}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d\\.\\d{9} asked for /page$`, "m"),
+      new RegExp(`^${today}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d\\.\\d{9} request for /page$`, "m"),
     );
   });
 
@@ -189,12 +189,12 @@ describe.each(SITES)("AxKit2's service directory in %s", (_, make) => {
       return pid !== undefined && pid !== former;
     });
     const seen = readdirSync(log()).flatMap((name) =>
-      /^(current|@.*)$/.test(name) ? (readFileSync(join(log(), name), "utf8").match(/asked for/g) ?? []) : [],
+      /^(current|@.*)$/.test(name) ? (readFileSync(join(log(), name), "utf8").match(/request for/g) ?? []) : [],
     ).length;
     await answerOf(site.port);
     await until("the new line in the log", () => {
       const files = readdirSync(log()).filter((name) => /^(current|@.*)$/.test(name));
-      const found = files.flatMap((name) => readFileSync(join(log(), name), "utf8").match(/asked for/g) ?? []);
+      const found = files.flatMap((name) => readFileSync(join(log(), name), "utf8").match(/request for/g) ?? []);
       return found.length > seen;
     });
   });

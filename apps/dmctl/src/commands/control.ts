@@ -7,7 +7,7 @@ import { settleAll } from "./settlement.ts";
 /** Endpoints that take nothing but a daemon, and answer when it has settled. */
 type Verb = "start" | "once" | "stop" | "restart" | "pause" | "continue" | "exit";
 
-/** A command that is asked of several daemons, and waits for each. */
+/** A command that requests something of several daemons and waits for each. */
 const settling = (name: Verb, row: Pick<Command, "summary" | "about" | "aliases" | "examples">): Command => ({
   name,
   takes: "many",

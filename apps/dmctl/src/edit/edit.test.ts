@@ -15,9 +15,9 @@ test("a changed text is sent, and the draft is removed", async () => {
 });
 
 test("the request carries the fingerprint of the text that it replaces", async () => {
-  const { socket, env, asked } = await scene(accept, 'echo "start=new" > "$1"');
+  const { socket, env, requests } = await scene(accept, 'echo "start=new" > "$1"');
   await run(socket, "web edit", { env });
-  expect(JSON.parse(asked.at(-1)?.body ?? "")).toEqual({ text: "start=new\n", fingerprint: OLD.fingerprint });
+  expect(JSON.parse(requests.at(-1)?.body ?? "")).toEqual({ text: "start=new\n", fingerprint: OLD.fingerprint });
 });
 
 test("an unchanged text is not sent", async () => {

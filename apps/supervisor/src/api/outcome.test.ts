@@ -17,8 +17,8 @@ const become = (daemon: FakeDaemon, state: Partial<State>, size = daemon.size): 
 const request = (verb: Verb, traits: Traits, effect: (daemon: FakeDaemon) => void, result: Result = { ok: true }) => {
   const daemon = fakeDaemon("amy/blog", traits);
   const engine = new FakeEngine(daemon);
-  engine.act = (asked, found) => {
-    expect(asked).toBe(verb);
+  engine.act = (given, found) => {
+    expect(given).toBe(verb);
     effect(found);
     return result;
   };

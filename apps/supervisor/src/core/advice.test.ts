@@ -45,7 +45,7 @@ describe("advice", () => {
     expect(said(code(1), { phase: "forbidden", block })).toMatch(/^Correct \/home\/amy\/service\/blog\/env\/USER/);
   });
 
-  it("puts what bars it before how it ended", () => {
+  it("advice on a blocked daemon names the block, not how the run ended", () => {
     const block = { kind: "forbidden", reason: "" } as const;
     expect(advice(ended(code(1), { phase: "forbidden", block }), concern)).toMatch(
       /^Correct user= with .*, or ask root to grant it in \[runs_as\]/,
@@ -64,7 +64,7 @@ describe("advice", () => {
     expect(advice(ended(code(1), { phase: "stopped", want: "down" }), concern)).toBe("");
   });
 
-  it("tells one who asked about later runs only", () => {
+  it("advice is given only when the run is later than the one that the caller knows", () => {
     expect(advice(ended(code(1), { phase: "starting" }), concern, 2)).not.toBe("");
     expect(advice(ended(code(1)), concern, 3)).toBe("");
   });
@@ -83,7 +83,7 @@ describe("meaning", () => {
     [{ how: "signal", signal: "SIGKILL", cause: "memory" }, /^the kernel killed it: out of memory$/],
     [{ how: "code", code: 137, cause: "memory" }, /^the kernel killed one of its processes: out of memory$/],
     [{ how: "signal", signal: "SIGSEGV" }, /fault/],
-    [{ how: "signal", signal: "SIGTERM" }, /asked to end/],
+    [{ how: "signal", signal: "SIGTERM" }, /end was requested/],
     [launch("entering /x"), /never started/],
     [{ how: "unknown" }, /supervisor/],
     [code(127), /^$/],

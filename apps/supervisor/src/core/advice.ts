@@ -23,7 +23,7 @@ const LAST_SIGNAL = 64;
 export const meaning = (exit: Exit): string => {
   switch (exit.how) {
     case "launch":
-      return "the program was never started";
+      return "the program never started";
     case "unready":
       return "a program that does not support ready=fd:N or notify also looks like this";
     case "unknown":
@@ -33,7 +33,7 @@ export const meaning = (exit: Exit): string => {
       if (exit.cause === "memory") return "the kernel killed it: out of memory";
       if (exit.signal === "SIGKILL") return "a kill -9, or the kernel: out of memory";
       if (FAULTS.has(exit.signal)) return "a fault in the program";
-      return REQUESTS.has(exit.signal) ? "it was asked to end" : "";
+      return REQUESTS.has(exit.signal) ? "its end was requested" : "";
     case "memory":
       return "its processes together used more than their limit";
     case "files":

@@ -60,8 +60,8 @@ describe("hostPattern", () => {
     ["*.greenfelt.net", "a.b.greenfelt.net", true],
     ["*.greenfelt.net", "greenfelt.net", false],
     ["*.greenfelt.net", "evilgreenfelt.net", false],
-  ])("a grant of %s covers the host %s: %s", (grant, asked, answer) => {
-    const [pattern, host] = [hostPattern(grant), hostname(asked)];
+  ])("a grant of %s covers the host %s: %s", (grant, name, answer) => {
+    const [pattern, host] = [hostPattern(grant), hostname(name)];
     expect(pattern && host && covers(pattern, host)).toBe(answer);
   });
 });

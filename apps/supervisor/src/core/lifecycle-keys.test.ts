@@ -4,18 +4,18 @@ import { at, clean, endRun, NOW, states } from "./lifecycle.fake.ts";
 import { initial, type State, step } from "./lifecycle.ts";
 
 describe("draining", () => {
-  const retired = step(states.running, { type: "drain" }, at(NOW, { drain: 3000 })).state;
+  const drained = step(states.running, { type: "drain" }, at(NOW, { drain: 3000 })).state;
 
   it("is followed by TERM after drain, and by KILL after stop-timeout", () => {
-    expect(retired).toMatchObject({ phase: "stopping", want: "down", draining: true, deadline: NOW + 3000 });
-    const pressed = step(retired, { type: "deadline" }, at(NOW + 3000));
+    expect(drained).toMatchObject({ phase: "stopping", want: "down", draining: true, deadline: NOW + 3000 });
+    const pressed = step(drained, { type: "deadline" }, at(NOW + 3000));
     expect(pressed.effects).toEqual([{ type: "terminate", run: 3 }]);
     expect(pressed.state).toMatchObject({ draining: false, deadline: NOW + 13_000 });
     expect(step(pressed.state, { type: "deadline" }, at(NOW + 13_000)).effects).toEqual([{ type: "kill", run: 3 }]);
   });
 
   it("is cut short by a stop", () => {
-    const { state, effects } = step(retired, { type: "stop" }, at(NOW + 10));
+    const { state, effects } = step(drained, { type: "stop" }, at(NOW + 10));
     expect(state).toMatchObject({ draining: false, deadline: NOW + 10_010 });
     expect(effects).toContainEqual({ type: "terminate", run: 3 });
   });
@@ -42,8 +42,8 @@ describe("a daemon that runs on demand", () => {
       state = { ...step(state, { type: "connection" }, at(NOW, own)).state, phase: "running" };
     }
     expect(state.respawns).toBe(5);
-    const rationed = step({ ...states.coolingdown }, { type: "deadline" }, { ...at(NOW, own), earliest: NOW + 1 });
-    expect(rationed.state).toMatchObject({ phase: "coolingdown", throttled: true });
+    const delayed = step({ ...states.coolingdown }, { type: "deadline" }, { ...at(NOW, own), earliest: NOW + 1 });
+    expect(delayed.state).toMatchObject({ phase: "coolingdown", throttled: true });
     expect(endRun({ ...states.running, once: true }, NOW, {}, own).phase).toBe("stopped");
   });
 
@@ -62,8 +62,8 @@ describe("a daemon that runs on demand", () => {
 
   it("starts again instead of going to sleep when a start is requested meanwhile", () => {
     const goingToSleep = step({ ...states.running }, { type: "idle" }, at(NOW, own)).state;
-    const wished = step(goingToSleep, { type: "start" }, at(NOW, own)).state;
-    expect(step(wished, { type: "gone", run: 3 }, at(NOW, own)).state.phase).toBe("starting");
+    const restarting = step(goingToSleep, { type: "start" }, at(NOW, own)).state;
+    expect(step(restarting, { type: "gone", run: 3 }, at(NOW, own)).state.phase).toBe("starting");
   });
 });
 
@@ -94,8 +94,8 @@ describe("once", () => {
     const once = step(initial, { type: "once" }, at(NOW)).state;
     expect(once).toMatchObject({ phase: "starting", once: true });
     expect(endRun({ ...once, phase: "running" }, NOW, {})).toMatchObject({ phase: "stopped", want: "down" });
-    const lasting = step({ ...once, phase: "running" }, { type: "start" }, at(NOW)).state;
-    expect(endRun(lasting, NOW, {}).phase).toBe("starting");
+    const kept = step({ ...once, phase: "running" }, { type: "start" }, at(NOW)).state;
+    expect(endRun(kept, NOW, {}).phase).toBe("starting");
   });
 });
 

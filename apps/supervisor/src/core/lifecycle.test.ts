@@ -240,8 +240,8 @@ describe("stop and restart", () => {
   });
 
   it("end in the desired state that was requested last", () => {
-    const wishes = ["stop", "restart", "stop", "start", "restart", "stop"] as const;
-    const state = wishes.reduce((before, type) => step(before, { type }, at(NOW)).state, states.running);
+    const requests = ["stop", "restart", "stop", "start", "restart", "stop"] as const;
+    const state = requests.reduce((before, type) => step(before, { type }, at(NOW)).state, states.running);
     expect(state).toMatchObject({ phase: "stopping", want: "down" });
     expect(step(state, { type: "gone", run: 3 }, at(NOW)).state.phase).toBe("stopped");
   });

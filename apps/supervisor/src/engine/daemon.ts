@@ -294,7 +294,7 @@ export class Daemon {
     return this.#parts.restart.begin(former);
   }
 
-  /** Changes the number of its instances: the highest numbers retire, or new ones start. Resolves when that is done. */
+  /** Changes the number of its instances: those with the highest numbers become retiring, or new ones start. Resolves when that is done. */
   scale(size: number): Promise<Outcome> {
     const since = this.runs();
     const desired = this.#parts.instances.desired();

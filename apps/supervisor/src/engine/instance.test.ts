@@ -12,7 +12,7 @@ describe("the record of an instance", () => {
     expect(scene.ports.records.daemons("alice")).toEqual([]);
   });
 
-  test("a retired instance that had no run leaves no record", async () => {
+  test("a retiring instance that had no run leaves no record", async () => {
     const scene = new Scene();
     const daemon = await scene.load("web", { listen: "fastcgi", ondemand: true, instances: 2 });
     expect(daemon.state.phase).toBe("asleep");

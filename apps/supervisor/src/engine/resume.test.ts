@@ -197,7 +197,7 @@ describe("the next supervisor", () => {
     expect(scene.daemon("web").state.last?.exit.how).toBe("files");
   });
 
-  test("loads a daemon anew when all of its recorded instances were retiring", async () => {
+  test("loads a daemon without its record when all of its recorded instances were retiring", async () => {
     const { scene, replace } = await replaced({ listen: "fastcgi", ondemand: true });
     const [record] = scene.ports.records.recall({ owner: { name: "alice" }, name: "web" }).values();
     if (!record) throw new Error("no record");

@@ -15,7 +15,7 @@ export const keptBy = ({ chroot, service }: Pick<Definition, "chroot" | "service
 };
 
 /**
- * The words that make the rest of a chain run as an account, with its groups and without a way back.
+ * Arguments that make the rest of a chain run as an account, with its groups and without a way back.
  * @param privileged false where the supervisor already is that account
  */
 export const become = (account: Account, privileged: boolean, keeps: Kept = "nothing"): string[] => {

@@ -169,7 +169,7 @@ shift 2
 exec "$@"`;
 
 /**
- * $1 directory, $2 shell, $3 start, $4 umask; the rest, if any, are the words of a plain start (plain-start.ts), which
+ * $1 directory, $2 shell, $3 start, $4 umask; the rest, if any, are the arguments of a plain start (plain-start.ts), which
  * needs no shell unless its program cannot be executed: then the shell reports that. Restores the names of the variables
  * and becomes the daemon. The shell that reads this may belong to a jail and print warnings: only a failure goes to
  * descriptor 3.

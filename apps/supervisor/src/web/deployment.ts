@@ -15,7 +15,7 @@ const SITES = /^(?=# site )/m;
 
 /** Why the wanted sites as a whole are not in force. */
 export interface Trouble {
-  /** refused: Nginx does not accept its configuration, whatever the sites. failed: the web server could not be asked. */
+  /** refused: Nginx does not accept its configuration, whatever the sites. failed: no request reached the web server. */
   readonly kind: "refused" | "failed";
   readonly reason: string;
 }

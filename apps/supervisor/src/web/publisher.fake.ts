@@ -84,7 +84,7 @@ export const standings = (...of: DaemonOfTest[]): string[] =>
   of.flatMap(({ hosts }) => hosts.map(({ name, state }) => `${name} ${state}`));
 export const reasonOf = ({ hosts }: DaemonOfTest): string | undefined => hosts[0]?.reason;
 
-/** Begins anew: no daemon, and a web server that is connected. */
+/** Resets all: no daemon, and a web server that is connected. */
 export const reset = (): void => {
   clock = new HandClock();
   server = new FakeWebServer();

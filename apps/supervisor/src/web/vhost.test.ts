@@ -112,7 +112,7 @@ it("with app=php the first .php of index handles requests that match no file", (
   expect(renderSite(siteOf("php", { index: ["index.html"] }))).toContain("try_files $uri $uri/ =404;");
 });
 
-it("an application without a docroot is asked for everything", () => {
+it("an application without a docroot handles all requests", () => {
   const text = renderSite(siteOf("http", { docroot: undefined }));
   expect(text).not.toMatch(/\broot\b|try_files/);
   expect(text.match(/proxy_pass http:\/\/site_alice_2f_blog;/g)).toHaveLength(2);
@@ -156,7 +156,7 @@ describe("values", () => {
     `/${"a".repeat(1024)}`,
   ])("the path %j may not", (text) => expect(sitePath(text)).toBeUndefined());
 
-  it.each(["index.php", "Index_2.htm", "_.html", "app"])("%s can stand for a directory", (text) =>
+  it.each(["index.php", "Index_2.htm", "_.html", "app"])("%s is accepted as a directory index", (text) =>
     expect(indexName(text)).toBe(text),
   );
 

@@ -21,14 +21,14 @@ const api = async (daemon = fakeDaemon("amy/blog"), parts: Partial<Surroundings>
 const LOG = "GET /v1/daemons/blog/log";
 
 test("a log is answered as its bytes, with the requested lines", async () => {
-  const asked: unknown[] = [];
+  const calls: unknown[] = [];
   const readLog: ReadLog = async function* (_daemon, { permitted, ...from }) {
-    asked.push([from, permitted?.()]);
+    calls.push([from, permitted?.()]);
     yield Buffer.from([0xff, 0x0a]);
   };
   const { ask } = await api(undefined, { readLog });
   expect((await ask("amy", `${LOG}?lines=3&follow=1`)).text).toBe("\ufffd\n");
-  expect(asked).toEqual([[{ lines: 3, since: undefined, follow: true }, true]]);
+  expect(calls).toEqual([[{ lines: 3, since: undefined, follow: true }, true]]);
 });
 
 test("a log that is followed and silent at first is answered with the lines that come", async () => {

@@ -54,7 +54,7 @@ test("a conf file that changes is parsed again", () => {
   expect(parses).toBe(2);
 });
 
-test("a removed conf file leaves nothing in memory: it is parsed anew when it comes back", () => {
+test("a removed conf file leaves nothing in memory, so that it is parsed again when it comes back", () => {
   write("web", "one");
   readAll();
   rmSync(join(home, "daemons", "web.conf"));

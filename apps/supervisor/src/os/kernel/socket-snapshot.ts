@@ -151,7 +151,7 @@ const ENOENT = 2;
 
 /**
  * The role of the UNIX socket with this inode for the socket that is bound to `file`. Costs far less than a snapshot.
- * @throws errno errors where the kernel cannot be asked
+ * @throws errno errors where the kernel cannot be queried
  */
 export const roleOf = (inode: number, file: number): Role => {
   const message = diagnose(inode, SHOW.file | SHOW.queue);

@@ -66,9 +66,9 @@ it("hands vhosts to the installer that has connected, and gives its answer", asy
   expect(await web.try("a")).toEqual({ kind: "failed", reason: "the web server's installer is not connected" });
   const socket = await installer();
   expect(web.isConnected).toBe(true);
-  const asked = answer(socket, "accepted\n");
+  const request = answer(socket, "accepted\n");
   expect(await web.install("# site a/b\n")).toEqual({ kind: "accepted" });
-  const id = /^install ([0-9a-f]{16})\n$/.exec(await asked)?.[1];
+  const id = /^install ([0-9a-f]{16})\n$/.exec(await request)?.[1];
   expect(readFileSync(join(offered, "sites.conf"), "utf8")).toBe(`# generation ${id}\n# site a/b\n`);
   expect(statSync(join(offered, "installer.sock")).mode & 0o777).toBe(0o600);
   expect(reports).toEqual([]);
