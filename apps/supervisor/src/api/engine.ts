@@ -5,7 +5,7 @@ import type { EnforcedLimit, Means } from "../core/enforcement.ts";
 import type { State } from "../core/lifecycle.ts";
 import type { Policy } from "../core/policy.ts";
 import type { Account } from "../core/policy-rules.ts";
-import type { HostStanding } from "../core/site.ts";
+import type { HostStatus } from "../core/site.ts";
 import type { Terms } from "../core/terms.ts";
 
 /** Resource usage of one run; undefined where the machine does not report it. Units as in the contract's Usage. */
@@ -48,7 +48,7 @@ export interface ControlledDaemon {
   readonly terms: Terms | undefined;
   readonly state: State;
   readonly representative: ControlledInstance;
-  readonly hosts: readonly HostStanding[];
+  readonly hosts: readonly HostStatus[];
   readonly limits: readonly EnforcedLimit[];
   readonly means: Means;
   /** Lines that were dropped, and why its log takes none at present; "" when it does. */

@@ -105,14 +105,14 @@ export const present = (daemon: ControlledDaemon, now: number, measured = false)
       // The reason of a block is not repeated.
       ...[...file.errors, ...file.warnings].filter((warning) => warning !== state.block?.reason),
       ...daemon.hosts.filter((host) => host.state === "refused").map((host) => host.reason),
-      ...new Set(daemon.hosts.flatMap(({ logs }) => logs?.trouble || [])),
+      ...new Set(daemon.hosts.flatMap(({ logs }) => logs?.problem || [])),
       ...shortcomings(limits, means),
     ],
     hosts: daemon.hosts.map(({ logs, ...host }) => ({
       ...host,
       accessLog: logs?.access ?? "",
       errorLog: logs?.error ?? "",
-      logProblem: logs?.trouble ?? "",
+      logProblem: logs?.problem ?? "",
     })),
     instances,
     limits: {

@@ -28,9 +28,9 @@ const webOf = ({ sitesDir, siteLogsDir, fastcgiDir, stateDir }: Flags, { account
   if (sitesDir === undefined) return undefined;
   const memory = join(stateDir, "sites.json");
   const identity = accounts.identity.bind(accounts);
-  const places = new NginxSites({ sitesDir, logsDir: siteLogsDir, fastcgiDir, memory, identity });
+  const sites = new NginxSites({ sitesDir, logsDir: siteLogsDir, fastcgiDir, memory, identity });
   const report = (reason: string) => log.warn({ sitesDir, reason }, "no socket for the web server");
-  return { server: new SiteInstaller(sitesDir, report), places, record: places };
+  return { server: new SiteInstaller(sitesDir, report), siteFiles: sites, record: sites };
 };
 
 /**

@@ -4,7 +4,7 @@ import { isHeld } from "../core/definition.ts";
 import type { EnforcedLimit, Means } from "../core/enforcement.ts";
 import { alive, type Block, type Event, type State } from "../core/lifecycle.ts";
 import type { AccountBase } from "../core/policy-rules.ts";
-import type { HostStanding } from "../core/site.ts";
+import type { HostStatus } from "../core/site.ts";
 import type { Terms } from "../core/terms.ts";
 import { hasSameGroups, renewedKey, renewedTerms } from "./accounts.ts";
 import { cgroupSettingsOf, limitsOf, memoryLimitOf, relimited } from "./daemon-limits.ts";
@@ -37,7 +37,7 @@ export class Daemon {
   /** Whether it is dropped when it has stopped, because its conf file is missing or its exit was requested. */
   removed = false;
   /** Its sites, as the publisher last found them. */
-  hosts: readonly HostStanding[] = [];
+  hosts: readonly HostStatus[] = [];
   /** Terms of its next runs. */
   terms: Terms | undefined;
   readonly ownerContext: OwnerContext;

@@ -5,11 +5,11 @@ import {
   add,
   clock,
   MOMENT,
-  places,
   reasonOf,
   reset,
   server,
   site,
+  siteFiles,
   standings,
   start,
   termsOf,
@@ -35,16 +35,20 @@ describe("a daemon whose site cannot be made", () => {
   });
 
   it.each([
-    ["its log directory", () => (places.logFault = new Error("EROFS")), /its log directory cannot be made: EROFS/],
-    ["its log directory, with no error object", () => (places.logFault = "no"), /its log directory cannot be made: no/],
+    ["its log directory", () => (siteFiles.logFault = new Error("EROFS")), /its log directory cannot be made: EROFS/],
+    [
+      "its log directory, with no error object",
+      () => (siteFiles.logFault = "no"),
+      /its log directory cannot be made: no/,
+    ],
     [
       "a long socket path",
-      () => (places.fastcgiDir = `/${"x".repeat(100)}`),
+      () => (siteFiles.fastcgiDir = `/${"x".repeat(100)}`),
       /more than 107 bytes; give the daemon a shorter/,
     ],
     [
       "a path with a dollar sign",
-      () => (places.logsDir = "/a$b"),
+      () => (siteFiles.logsDir = "/a$b"),
       /the paths of its logs and socket cannot be written/,
     ],
   ])("has a reason that names %s", async (_what, spoil, reason) => {

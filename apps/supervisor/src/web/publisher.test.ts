@@ -10,7 +10,6 @@ import {
   daemons,
   LONG,
   MOMENT,
-  places,
   policy,
   publisher,
   reasonOf,
@@ -23,6 +22,7 @@ import {
   setAccounts,
   setPolicy,
   site,
+  siteFiles,
   standings,
   start,
 } from "./publisher.fake.ts";
@@ -49,7 +49,7 @@ describe("the state of a host", () => {
         logs: {
           access: `/var/log/dmhost-sites/alice/${name}.access.log`,
           error: `/var/log/dmhost-sites/alice/${name}.error.log`,
-          trouble: "",
+          problem: "",
         },
       })),
     );
@@ -78,10 +78,10 @@ describe("the state of a host", () => {
     start();
     await clock.pass(MOMENT);
     expect(reasonOf(one)).toBe(
-      "host a.example.org: the web server refuses its configuration; root finds why in the supervisor's log",
+      "host a.example.org: the web server refuses its configuration; the supervisor's log, which root can read, has the reason",
     );
     expect(reports).toEqual([
-      "warn: the web server refuses the sites and goes on with those in force: [emerg] /home/bob/secret",
+      "warn: the web server refuses the sites and keeps those in force: [emerg] /home/bob/secret",
     ]);
   });
 
@@ -103,7 +103,7 @@ describe("the state of a host", () => {
       daemons: () => daemons,
       policy: () => policy,
       accounts: () => accounts,
-      web: { server, places, record },
+      web: { server, siteFiles, record },
       clock,
       port: 8080,
       reloadInterval: 15_000,
@@ -111,7 +111,9 @@ describe("the state of a host", () => {
     }).plan();
     await clock.pass(MOMENT);
     expect(one.hosts[0]?.url).toBe("http://a.example.org:8080/");
-    expect(one.hosts[0]?.logs?.trouble).toMatch(/^alice cannot read the logs .* primary group \(1001\), too/);
+    expect(one.hosts[0]?.logs?.problem).toMatch(
+      /^alice cannot read the logs .* primary group \(1001\) has other members/,
+    );
   });
 
   it("is refused when the supervisor publishes no sites", async () => {
@@ -144,15 +146,13 @@ describe("a review of all sites", () => {
     const one = add(ALICE, "a", "host = a.example.org", "docroot = /srv/www");
     start();
     await clock.pass(MOMENT);
-    places.directories = () => {
+    siteFiles.directories = () => {
       throw new Error("EIO: i/o error, lstat");
     };
     const other = add(ALICE, "b", "host = b.example.org", "docroot = /srv/other");
     await review();
     expect(standings(one, other)).toEqual(["a.example.org published", "b.example.org refused"]);
-    expect(reasonOf(other)).toBe(
-      "host b.example.org: its docroot /srv/other cannot be looked at: EIO: i/o error, lstat",
-    );
+    expect(reasonOf(other)).toBe("host b.example.org: its docroot /srv/other cannot be checked: EIO: i/o error, lstat");
   });
 
   it("makes no request, record or timer when nothing changed", async () => {
@@ -174,11 +174,11 @@ describe("a review of all sites", () => {
 describe("the publisher", () => {
   it("finds a docroot that exists again, without an event", async () => {
     const one = add(ALICE, "a", "host = a.example.org", "docroot = /srv/www");
-    places.directories = () => "there is no such directory";
+    siteFiles.directories = () => "there is no such directory";
     start();
     await clock.pass(LONG);
     expect(standings(one)).toEqual(["a.example.org refused"]);
-    places.directories = (_path, { uid }) => uid;
+    siteFiles.directories = (_path, { uid }) => uid;
     await clock.pass(LONG);
     expect(standings(one)).toEqual(["a.example.org published"]);
   });
@@ -227,7 +227,7 @@ it("the publisher never serves a host twice, and settles on granted and claimed 
       for (const each of events) {
         if (each.kind === "file" && "owner" in each) {
           const id = `${each.owner.name}/${each.name}`;
-          for (const daemon of daemons.filter((former) => former.id === id)) remove(daemon);
+          for (const daemon of daemons.filter((previous) => previous.id === id)) remove(daemon);
           if (each.hosts.length > 0) site(each.owner, each.name, ...each.hosts);
         } else if (each.kind === "policy" && "hosts" in each) setPolicy(each.hosts);
         else if ("time" in each) await clock.pass(each.time);

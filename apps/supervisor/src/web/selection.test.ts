@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { type Complaint, refuse } from "./ports/nginx.fake.ts";
 import { FakeWebServer } from "./ports/web-server.fake.ts";
-import { installSites, type Selection, type Served, textOf, type Vhosts } from "./selection.ts";
+import { installSites, type Selection, type ServedSites, textOf, type Vhosts } from "./selection.ts";
 
 const site = (id: string): Vhosts => ({
   id,
@@ -12,7 +12,10 @@ const site = (id: string): Vhosts => ({
 const logOf = (id: string): string => `/logs/${id}.log`;
 const many = (count: number, owner = (index: number) => `owner-${index % 50}`): Vhosts[] =>
   Array.from({ length: count }, (_, index) => site(`${owner(index)}/d${index}`));
-const served = (...sites: Vhosts[]): Served => ({ texts: new Set(sites.map(({ text }) => text)), isCertain: true });
+const served = (...sites: Vhosts[]): ServedSites => ({
+  texts: new Set(sites.map(({ text }) => text)),
+  isCertain: true,
+});
 
 /** What comes of these sites where Nginx refuses those of `bad`, and the requests that it took. */
 const install = async (

@@ -24,15 +24,15 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
-it("recalls what it was given to remember, and nothing of a record that is missing or damaged", () => {
-  expect(sites.recall()).toEqual(NONE);
-  sites.remember(MEMORY);
-  expect(sites.recall()).toEqual(MEMORY);
+it("reads the sites that were recorded, and nothing where the record is missing or damaged", () => {
+  expect(sites.read()).toEqual(NONE);
+  sites.write(MEMORY);
+  expect(sites.read()).toEqual(MEMORY);
   expect(statSync(join(directory, "memory")).mode & 0o777).toBe(0o600);
   const text = readFileSync(join(directory, "memory"), "utf8");
   for (const damaged of [text.replace("alice/a", "mallory/a"), text.slice(0, -1), "null"]) {
     writeFileSync(join(directory, "memory"), damaged);
-    expect(sites.recall()).toEqual(NONE);
+    expect(sites.read()).toEqual(NONE);
   }
 });
 
@@ -53,7 +53,7 @@ it("says whose a directory is, or why that cannot be seen", () => {
   expect(sites.ownerOf(OWNER, join(directory, "link"))).toBe("is no directory, or a link to one");
   expect(sites.ownerOf(OWNER, join(directory, "none"))).toBe("there is no such directory");
   writeFileSync(join(directory, "file"), "");
-  expect(sites.ownerOf(OWNER, join(directory, "file/below"))).toBe("cannot be looked at: ENOTDIR");
+  expect(sites.ownerOf(OWNER, join(directory, "file/below"))).toBe("cannot be checked: ENOTDIR");
 });
 
 it("publishes a socket below the owner's name", () => {

@@ -8,7 +8,6 @@ import {
   type DaemonOfTest,
   LONG,
   MOMENT,
-  places,
   publisher,
   reasonOf,
   record,
@@ -18,6 +17,7 @@ import {
   server,
   setPolicy,
   site,
+  siteFiles,
   standings,
   start,
   termsOf,
@@ -69,7 +69,7 @@ describe("a host", () => {
     start();
     await clock.pass(MOMENT);
     expect(standings(holder)).toEqual(["kept.example.org published"]);
-    places.directories = (path, viewer) => (path === "/srv/kept" ? "there is no such directory" : viewer.uid);
+    siteFiles.directories = (path, viewer) => (path === "/srv/kept" ? "there is no such directory" : viewer.uid);
     const other = site(ALICE, "a", "kept.example.org");
     await review();
     expect(standings(holder, other)).toEqual(["kept.example.org refused", "kept.example.org refused"]);
@@ -114,6 +114,6 @@ describe("a host", () => {
     await clock.pass(MOMENT);
     one.serving = termsOf(ALICE, ["listen = http"]);
     await review();
-    expect([one.hosts, server.inForce().text, record.memory]).toEqual([[], "", { holders: {}, sites: {} }]);
+    expect([one.hosts, server.inForce().text, record.recorded]).toEqual([[], "", { holders: {}, sites: {} }]);
   });
 });
