@@ -208,7 +208,7 @@ test("a user whose account is newer than the policy in force is refused by name"
   const { code, stderr } = await publicly(newcomer, "status");
   expect([code, stderr.split("\n")[0]]).toEqual([
     3,
-    `dmctl: ${newcomer.name} is not in the policy, so may neither run nor manage daemons here.`,
+    `dmctl: ${newcomer.name} is not in the policy, so may neither run nor manage daemons here`,
   ]);
 });
 

@@ -61,8 +61,8 @@ const conf = (name: string): string => `/home/amy/.daemon-manager/daemons/${name
 test("dmctl tells an account that is not in the policy to ask root for [runs_as]", async () => {
   const ended = await eve.run([toolbox.node, toolbox.dmctl, "status"], { env: { DMCTL_SOCKET: supervisor.socket } });
   expect(messageOf(ended, 3)).toEqual([
-    "dmctl: eve is not in the policy, so may neither run nor manage daemons here.",
-    "Ask root to add you to [runs_as] in daemon-manager.conf and to run `dmctl rescan`.",
+    "dmctl: eve is not in the policy, so may neither run nor manage daemons here",
+    "ask root to add you to [runs_as] in daemon-manager.conf and to run `dmctl rescan`",
   ]);
 });
 
@@ -202,20 +202,20 @@ test("dmctl suggests a name for a misspelt one, but only of a daemon that the ca
   bob.writeConf("wordpres", "start = exec sleep 1000");
   await supervisor.rescan();
   expect(messageOf(await dmctl(amy, "restart", "wordpres"), 3)).toEqual([
-    'dmctl: There is no daemon "wordpres" that amy may control. Did you mean "wordpress"?',
-    "`dmctl list` names those there are; `dmctl rescan` looks for new files.",
+    'dmctl: there is no daemon "wordpres" that amy may control: did you mean "wordpress"?',
+    "`dmctl list` shows your daemons; `dmctl rescan` finds new files",
   ]);
   const full = messageOf(await dmctl(amy, "restart", `${amy.name}/wordpress1`), 3);
   expect(full[0]).toBe(
-    'dmctl: There is no daemon "amy/wordpress1" that amy may control. Did you mean "amy/wordpress"?',
+    'dmctl: there is no daemon "amy/wordpress1" that amy may control: did you mean "amy/wordpress"?',
   );
   const foreign = messageOf(await dmctl(amy, "restart", `${bob.name}/wordpres`), 3);
-  expect(foreign[0]).toBe('dmctl: There is no daemon "bob/wordpres" that amy may control.');
+  expect(foreign[0]).toBe('dmctl: there is no daemon "bob/wordpres" that amy may control');
 });
 
 test("dmctl lists the full names when several daemons have the same name", async () => {
   expect(messageOf(await dmctl(david, "stop", "wordpress"), 3)).toEqual([
-    'dmctl: 2 daemons are called "wordpress"; write one of them in full:',
+    'dmctl: 2 daemons have the name "wordpress"; use one of these full names:',
     "  amy/wordpress",
     "  bob/wordpress",
   ]);

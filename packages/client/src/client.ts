@@ -50,7 +50,7 @@ interface AnyInput {
 /** A value of a path, encoded so that its slash stays inside its segment. A URL resolves `.` and `..` however they are encoded. */
 const segment = (value: string): string => {
   if (["", ".", ".."].includes(value)) {
-    throw new Failure("usage", `"${value}" is no daemon's name; write name or owner/name`);
+    throw new Failure("usage", `"${value}" is not a daemon's name; write name or owner/name`);
   }
   return encodeURIComponent(value);
 };

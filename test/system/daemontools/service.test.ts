@@ -213,7 +213,7 @@ test("a log/run keeps running while its daemon is restarted or the supervisor is
   const answer = await supervisor.ask("GET", `/v1/daemons/${encodeURIComponent(idOf("logged"))}/log`);
   expect(answer.body).toMatchObject({
     code: "not-applicable",
-    message: `${directoryOf("logged")}/log/run keeps the log of "${idOf("logged")}", and it alone knows where.`,
+    message: `${directoryOf("logged")}/log/run writes the log of "${idOf("logged")}"; look where that program writes it`,
   });
   process.kill(pid, "SIGKILL");
   await until("the line of the next run", () => textOf(kept) === `${firstLine}started\nstarted\n`);

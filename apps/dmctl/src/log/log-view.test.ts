@@ -102,9 +102,9 @@ test.each([
 
 test("an error answer is reported and not shown as the log", async () => {
   const { socket } = await supervisor({
-    "GET /v1/daemons/web/log": () => apiError("not-applicable", '"alice/web" keeps no log.'),
+    "GET /v1/daemons/web/log": () => apiError("not-applicable", '"alice/web" has no log'),
   });
-  expect(await run(socket, "web log")).toEqual({ code: 1, output: "", errors: 'dmctl: "alice/web" keeps no log.\n' });
+  expect(await run(socket, "web log")).toEqual({ code: 1, output: "", errors: 'dmctl: "alice/web" has no log\n' });
 });
 
 test("a reader that stops reading stops the sending", async () => {

@@ -68,7 +68,7 @@ export const createApi = async (engine: Engine, about: Surroundings): Promise<Fa
   });
   api.setNotFoundHandler((request, reply) => {
     const { status, body } = answerTo(
-      new Refusal("usage", `There is no ${request.method} ${JSON.stringify(request.url)}.`),
+      new Refusal("usage", `there is no endpoint ${request.method} ${JSON.stringify(request.url)}`),
     );
     return reply.status(status).send(body);
   });
@@ -82,7 +82,7 @@ export const createApi = async (engine: Engine, about: Surroundings): Promise<Fa
       schema: schemaOf(endpoint),
       handler: async (request) => {
         const caller = callerOf(request.raw.socket);
-        if (engine.stopping) throw new Refusal("stopping", "The supervisor is stopping.");
+        if (engine.stopping) throw new Refusal("stopping", "the supervisor is stopping");
         const { address = "" } = request.params as { address?: string };
         const subject = authorize(endpoint.access, engine, caller, address);
         return handle({ engine, about, caller, subject, query: request.query, body: request.body } as Call<never>);

@@ -90,7 +90,7 @@ test.each<[string, Error, number, string, string]>([
     "not-applicable",
     "/blog.conf cannot be written by amy: ENOSPC: no space left on device",
   ],
-  ["meets a fault of the supervisor", new Error("fault"), 500, "internal", "its log says why"],
+  ["meets a fault of the supervisor", new Error("fault"), 500, "internal", "its log has the reason"],
 ])("a conf file that %s is not written, and the answer says so", async (_what, error, status, code, message) => {
   const writeConf = () => {
     throw error;
