@@ -280,7 +280,7 @@ test("the header Proxy of a visitor reaches no program as HTTP_PROXY", async () 
   for (const app of Object.keys(apps)) await remove(`proxy-${app}`);
 });
 
-test("with app=http and app=fastcgi the application answers for everything but the files of docroot", async () => {
+test("with app=http and app=fastcgi the application handles all requests that match no file of docroot", async () => {
   const node =
     `require("http").createServer((q, a) => a.end([q.method, q.url, q.headers.host, q.headers["x-forwarded-for"],
     q.headers.proxy].join(" "))).listen({ fd: 3 })`.replaceAll("\n", " ");

@@ -132,7 +132,7 @@ describe.each(SITES)("AxKit2's service directory in %s", (_, make) => {
     await supervisor.reaches(site.id, "running");
   });
 
-  test("runs a server that answers as its account, in its root directory", async () => {
+  test("AxKit2's service directory runs a server that answers as its account, in its root directory", async () => {
     const { name } = site.account;
     expect(await answerOf(site.port)).toBe(`served by ${name} in ${site.directory}/root ${name} ${MEM}`);
     const { pid } = await supervisor.status(site.id);
@@ -141,7 +141,7 @@ describe.each(SITES)("AxKit2's service directory in %s", (_, make) => {
     expect(statusOf(pid).get("CapEff")).toBe("0000000000000000");
   });
 
-  test("sets the server's limits from env/MEM", async () => {
+  test("AxKit2's service directory sets the server's limits from env/MEM", async () => {
     const { pid } = await supervisor.status(site.id);
     const bytes = String(MEM * 1024 * 1024);
     expect(limitOf(pid, "Max address space")[0]).toBe(bytes);
@@ -171,7 +171,7 @@ describe.each(SITES)("AxKit2's service directory in %s", (_, make) => {
     );
   });
 
-  test("starts the server again when it is killed, and its log goes on", async () => {
+  test("AxKit2's service directory starts the server again when it is killed, and its log goes on", async () => {
     const { pid } = await supervisor.status(site.id);
     const before = readFileSync(join(log(), "current"), "utf8").length;
     process.kill(pid, "SIGKILL");
@@ -180,7 +180,7 @@ describe.each(SITES)("AxKit2's service directory in %s", (_, make) => {
     await until("more bytes in the log", () => readFileSync(join(log(), "current"), "utf8").length > before);
   });
 
-  test("starts a killed logger again without losing a line", async () => {
+  test("AxKit2's service directory starts a killed logger again without losing a line", async () => {
     const multilog = () => loggerOf(site.account);
     const former = await until("the logger", multilog);
     process.kill(former, "SIGKILL");
@@ -199,7 +199,7 @@ describe.each(SITES)("AxKit2's service directory in %s", (_, make) => {
     });
   });
 
-  test("leaves no process after a stop, and runs server and logger again after a start", async () => {
+  test("AxKit2's service directory leaves no process after a stop, and runs server and logger again after a start", async () => {
     const { pid } = await supervisor.status(site.id);
     expect((await supervisor.act("stop", site.id)).ok).toBe(true);
     expect(isRunning(pid)).toBe(false);

@@ -26,16 +26,16 @@ describe("advice", () => {
     [code(127), /^Install that program/],
     [code(1), /`dmctl amy\/blog log` shows its last lines\.$/],
     [{ how: "signal", signal: "SIGSEGV" }, /`dmctl amy\/blog log` shows its last lines\.$/],
-  ])("after %j says %s", (exit, expected) => {
+  ])("advice after the exit %j matches %s", (exit, expected) => {
     expect(advice(ended(exit), concern)).toMatch(expected);
     expect(advice(ended(exit, { phase: "failed" }), concern)).toMatch(expected);
   });
 
-  it("tells one who has no log to keep one", () => {
+  it("advice to an owner whose daemon has no log is to write output=log", () => {
     expect(advice(ended(code(1)), { ...concern, logged: false })).toMatch(/^Write output=log/);
   });
 
-  it("speaks of a service directory's own files", () => {
+  it("advice on a service directory names the directory's files", () => {
     const service = { directory: "/home/amy/service/blog", logger: true };
     const said = (exit: Exit, state: Partial<State> = {}) => advice(ended(exit, state), { ...concern, service });
     expect(said(launch("entering /srv/x"))).toMatch(/^Let www-data enter that directory/);
@@ -58,13 +58,13 @@ describe("advice", () => {
     );
   });
 
-  it("is silent where nothing is amiss", () => {
+  it("advice is empty when nothing is wrong", () => {
     expect(advice(initial, concern)).toBe("");
     expect(advice(ended(code(1), { phase: "running" }), concern)).toBe("");
     expect(advice(ended(code(1), { phase: "stopped", want: "down" }), concern)).toBe("");
   });
 
-  it("advice is given only when the run is later than the one that the caller knows", () => {
+  it("advice is given only on runs later than the one that the caller knows", () => {
     expect(advice(ended(code(1), { phase: "starting" }), concern, 2)).not.toBe("");
     expect(advice(ended(code(1)), concern, 3)).toBe("");
   });

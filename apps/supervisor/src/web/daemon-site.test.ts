@@ -21,7 +21,7 @@ describe("a daemon whose site cannot be made", () => {
   it.each([
     [["listen = fastcgi", "app = php"], /^host a\.example\.org: app=php needs a docroot$/],
     [["app = static"], /^host a\.example\.org: app=static needs a docroot$/],
-  ])("has a reason for %j", async (lines, reason) => {
+  ])("a daemon without a site has a reason for %j", async (lines, reason) => {
     const parsed = parseDaemonFile(["start = exec true", "host = a.example.org", ...lines, ""].join("\n"));
     // The parser says so first where it can.
     const terms = parsed.value ?? {
@@ -51,7 +51,7 @@ describe("a daemon whose site cannot be made", () => {
       () => (siteFiles.logsDir = "/a$b"),
       /the paths of its logs and socket cannot be written/,
     ],
-  ])("has a reason that names %s", async (_what, spoil, reason) => {
+  ])("a daemon whose site cannot be made has a reason that names %s", async (_what, spoil, reason) => {
     spoil();
     const one = site(ALICE, "a", "a.example.org");
     start();
@@ -60,7 +60,7 @@ describe("a daemon whose site cannot be made", () => {
     expect(server.requests).toEqual([]);
   });
 
-  it("has a reason that names a docroot Nginx's configuration cannot hold", async () => {
+  it("a daemon whose site cannot be made has a reason that names a docroot Nginx's configuration cannot hold", async () => {
     const one = add(ALICE, "a", "host = a.example.org", "docroot = /srv/www");
     const terms = termsOf(ALICE, ["host = a.example.org", "docroot = /srv/www"]);
     one.serving = { ...terms, definition: { ...terms.definition, docroot: "/srv/$x" } };
@@ -69,7 +69,7 @@ describe("a daemon whose site cannot be made", () => {
     expect(reasonOf(one)).toBe("host a.example.org: its docroot cannot be written into Nginx's configuration");
   });
 
-  it("does not keep sites of every kind of app from being published", async () => {
+  it("sites of every kind of app can be published", async () => {
     const all = [
       add(ALICE, "php", "listen = fastcgi", "app = php", "host = php.example.org", "docroot = ~/www"),
       add(ALICE, "static", "host = static.example.org", "docroot = ~/www"),

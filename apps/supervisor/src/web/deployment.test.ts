@@ -38,7 +38,7 @@ const refuseSites = (complaint: Complaint, ...names: string[]): void =>
   refuse(web, new Map(names.map((name) => [name, complaint])));
 
 describe("a deployment", () => {
-  it("waits until the web server is connected, and then asks at once", async () => {
+  it("a deployment waits until the web server is connected, and then sends its request at once", async () => {
     deployment.deploy(sites("a"));
     await clock.pass(5000);
     expect([web.requests.length, deployment.problem]).toEqual([0, undefined]);
@@ -48,7 +48,7 @@ describe("a deployment", () => {
     expect([deployment.isServed(site("a").text), deployment.isSettled]).toEqual([true, true]);
   });
 
-  it("reports a web server that has been absent for ten seconds, until it connects", async () => {
+  it("a deployment reports a web server that has been absent for ten seconds, until it connects", async () => {
     deployment.deploy(sites("a"));
     await clock.pass(10_000);
     expect(deployment.problem).toEqual({ kind: "failed", reason: "the web server has not connected" });
@@ -57,14 +57,14 @@ describe("a deployment", () => {
     expect(deployment.problem).toBeUndefined();
   });
 
-  it("asks for nothing where there are no sites and never were", async () => {
+  it("a deployment sends no request when there are no sites and never were", async () => {
     deployment.deploy([]);
     web.connect();
     await clock.pass(1_000_000);
     expect([web.requests.length, clock.pending]).toEqual([0, 0]);
   });
 
-  it("asks for nothing where another supervisor left the same sites in force", async () => {
+  it("a deployment sends no request when the desired sites are in force already", async () => {
     web.leave(textOf(sites("b", "a")));
     start();
     deployment.deploy(sites("a", "b"));
@@ -74,7 +74,7 @@ describe("a deployment", () => {
     expect([web.requests.length, deployment.isSettled]).toEqual([0, true]);
   });
 
-  it("leaves what is in force as it is until it knows which sites are wanted", async () => {
+  it("a deployment leaves the sites in force unchanged until it has the desired sites", async () => {
     web.leave(textOf(sites("a")));
     start();
     web.connect();
@@ -82,7 +82,7 @@ describe("a deployment", () => {
     expect([web.requests.length, inForce()]).toEqual([0, textOf(sites("a"))]);
   });
 
-  it("asks again for the same sites where a reload before had not come through", async () => {
+  it("a deployment repeats the request for the same sites after a failed reload", async () => {
     web.leave(textOf(sites("a")), false);
     start();
     deployment.deploy(sites("a"));
@@ -91,7 +91,7 @@ describe("a deployment", () => {
     expect([web.reloads, deployment.isSettled]).toEqual([1, true]);
   });
 
-  it("restores sites that a start of Nginx lost when the web server connects again", async () => {
+  it("a deployment restores sites that a start of Nginx lost when the web server connects again", async () => {
     deployment.deploy(sites("a"));
     web.connect();
     await settle();
@@ -101,7 +101,7 @@ describe("a deployment", () => {
     expect(inForce()).toBe(textOf(sites("a")));
   });
 
-  it("asks for the latest sites only when several changes came during a request", async () => {
+  it("a deployment requests only the latest sites when several changes came during a request", async () => {
     web.connect();
     deployment.deploy(sites("a"));
     deployment.deploy(sites("a", "b"));
@@ -111,7 +111,7 @@ describe("a deployment", () => {
     expect(inForce()).toBe(textOf(sites("c")));
   });
 
-  it("reloads three times at once, then every 15 seconds with all changes since", async () => {
+  it("a deployment reloads three times at once, then every 15 seconds with all changes since", async () => {
     web.connect();
     for (const name of ["a", "b", "c", "d", "e", "f"]) {
       deployment.deploy(sites(name));
@@ -125,7 +125,7 @@ describe("a deployment", () => {
     expect([web.reloads, inForce()]).toEqual([4, textOf(sites("f"))]);
   });
 
-  it("does not wait for the pace of reloads when no reload is due", async () => {
+  it("a deployment does not wait for the pace of reloads when no reload is due", async () => {
     web.connect();
     for (const name of ["a", "b", "c"]) {
       deployment.deploy(sites(name));
@@ -137,7 +137,7 @@ describe("a deployment", () => {
     expect([web.reloads, deployment.isSettled]).toEqual([3, true]);
   });
 
-  it("asks for nothing after it was closed, also when an answer comes afterwards", async () => {
+  it("a closed deployment sends no request, even when an answer arrives later", async () => {
     web.connect();
     deployment.deploy(sites("a"));
     const before = changes;
@@ -151,7 +151,7 @@ describe("a deployment", () => {
 });
 
 describe("a deployment with refusals and failures", () => {
-  it("keeps the complaint about each refused site, and does not try it with the next change", async () => {
+  it("a deployment keeps the complaint about each refused site, and does not try it with the next change", async () => {
     web.connect();
     refuseSites("file", "bad");
     deployment.deploy(sites("bad", "good"));
@@ -166,7 +166,7 @@ describe("a deployment with refusals and failures", () => {
     expect([web.requests.length - before, inForce()]).toEqual([1, textOf(sites("good", "new"))]);
   });
 
-  it("tries refused sites every minute, keeps the previous complaint meanwhile, and does not reload", async () => {
+  it("a deployment tries refused sites every minute, keeps the previous complaint meanwhile, and does not reload", async () => {
     web.connect();
     refuseSites("file", "bad");
     deployment.deploy(sites("bad", "good"));
@@ -187,7 +187,7 @@ describe("a deployment with refusals and failures", () => {
     expect([deployment.refused, clock.pending]).toEqual([[], 0]);
   });
 
-  it("tries refused sites after a minute even if others change all the time", async () => {
+  it("a deployment tries refused sites after a minute even if others change all the time", async () => {
     web.connect();
     refuseSites("file", "bad");
     deployment.deploy(sites("bad", "good"));
@@ -202,7 +202,7 @@ describe("a deployment with refusals and failures", () => {
     expect(inForce()).toBe(textOf(sites("bad", "good-2")));
   });
 
-  it("forgets refusals of sites that are not wanted any more", async () => {
+  it("a deployment forgets refusals of sites that are not wanted any more", async () => {
     web.connect();
     refuseSites("line", "bad");
     deployment.deploy(sites("bad", "good"));
@@ -212,7 +212,7 @@ describe("a deployment with refusals and failures", () => {
     expect([deployment.refused, deployment.refusalOf(site("bad").text), clock.pending]).toEqual([[], undefined, 0]);
   });
 
-  it("keeps sites in force when Nginx refuses its configuration whatever the sites, and retries every minute", async () => {
+  it("a deployment keeps sites in force when Nginx refuses its configuration whatever the sites, and retries every minute", async () => {
     web.connect();
     deployment.deploy(sites("a"));
     await settle();
@@ -226,7 +226,7 @@ describe("a deployment with refusals and failures", () => {
     expect([deployment.problem, inForce()]).toEqual([undefined, textOf(sites("a", "b"))]);
   });
 
-  it("repeats a failed request after a second, then at growing intervals", async () => {
+  it("a deployment repeats a failed request after a second, then at growing intervals", async () => {
     web.connect();
     web.fault = { reason: "no room", reload: false };
     deployment.deploy(sites("a"));
@@ -240,7 +240,7 @@ describe("a deployment with refusals and failures", () => {
     expect([deployment.problem, inForce()]).toEqual([undefined, textOf(sites("a"))]);
   });
 
-  it("reloads the previous sites once more after a failed reload", async () => {
+  it("a deployment reloads the previous sites once more after a failed reload", async () => {
     web.connect();
     deployment.deploy(sites("a"));
     await settle();
@@ -254,7 +254,7 @@ describe("a deployment with refusals and failures", () => {
     expect([web.reloads, deployment.isSettled, inForce()]).toEqual([3, true, textOf(sites("a"))]);
   });
 
-  it("asks at most once a second when the web server disconnects during each request", async () => {
+  it("a deployment sends at most one request a second when the web server disconnects during each", async () => {
     web.connect();
     await clock.pass(100_000);
     web.judge = () => {

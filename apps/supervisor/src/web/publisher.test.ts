@@ -31,7 +31,7 @@ import { Publisher } from "./publisher.ts";
 beforeEach(reset);
 
 describe("the state of a host", () => {
-  it("is pending until the web server serves the host, and published then", async () => {
+  it("the state of a host is pending until the web server serves the host, and published then", async () => {
     server.disconnect();
     const one = site(ALICE, "a", "a.example.org", "b.example.org");
     start();
@@ -56,7 +56,7 @@ describe("the state of a host", () => {
     expect(reports).toEqual(["info: the web server serves the sites"]);
   });
 
-  it("is refused with Nginx's complaint about the site; hosts of other daemons are published", async () => {
+  it("the state of a host is refused with Nginx's complaint about the site; hosts of other daemons are published", async () => {
     const [bad, good] = [site(ALICE, "bad", "bad.example.org"), site(BOB, "good", "good.example.org")];
     const log = "/var/log/dmhost-sites/alice/bad.example.org.access.log";
     refuse(server, new Map([[log, "file"]]));
@@ -72,7 +72,7 @@ describe("the state of a host", () => {
     expect(reports.at(-1)).toBe("info: the web server serves the sites");
   });
 
-  it("is refused without the complaint when Nginx refuses its whole configuration", async () => {
+  it("the state of a host is refused without the complaint when Nginx refuses its whole configuration", async () => {
     const one = site(ALICE, "a", "a.example.org");
     server.judge = () => ({ kind: "refused", complaint: "[emerg] /home/bob/secret", line: undefined });
     start();
@@ -85,7 +85,7 @@ describe("the state of a host", () => {
     ]);
   });
 
-  it("is pending with the reason when a request to the web server failed", async () => {
+  it("the state of a host is pending with the reason when a request to the web server failed", async () => {
     const one = site(ALICE, "a", "a.example.org");
     server.fault = { reason: "nginx does not reload", reload: true };
     start();
@@ -95,7 +95,7 @@ describe("the state of a host", () => {
     expect(reports).toEqual(["warn: the sites are not in force yet: nginx does not reload"]);
   });
 
-  it("comes with an address that names a port other than 80, and with the reason why the owner cannot read the logs", async () => {
+  it("the state of a host comes with an address that names a port other than 80, and with the reason why the owner cannot read the logs", async () => {
     const shared = { ...BOB, gid: ALICE.gid };
     setAccounts({ users: new Map([ALICE, shared].map((each) => [each.name, each])), groups: new Map() });
     const one = site(ALICE, "a", "a.example.org");
@@ -116,7 +116,7 @@ describe("the state of a host", () => {
     );
   });
 
-  it("is refused when the supervisor publishes no sites", async () => {
+  it("the state of a host is refused when the supervisor publishes no sites", async () => {
     const one = site(ALICE, "a", "a.example.org");
     const web = undefined;
     const options = { daemons: () => daemons, policy: () => policy, accounts: () => accounts, web, clock, port: 80 };
@@ -130,7 +130,7 @@ describe("the state of a host", () => {
 });
 
 describe("a review of all sites", () => {
-  it("keeps a site whose conf file has an error, also under the next supervisor", async () => {
+  it("a review keeps a site whose conf file has an error, even under the next supervisor", async () => {
     const one = site(ALICE, "a", "a.example.org");
     start();
     await clock.pass(MOMENT);
@@ -142,7 +142,7 @@ describe("a review of all sites", () => {
     expect([standings(one), server.inForce().text, server.reloads]).toEqual([["a.example.org published"], text, 1]);
   });
 
-  it("keeps a published site whose docroot cannot be inspected at the moment, and publishes no new one", async () => {
+  it("a review of all sites keeps a published site whose docroot cannot be inspected at the moment, and publishes no new one", async () => {
     const one = add(ALICE, "a", "host = a.example.org", "docroot = /srv/www");
     start();
     await clock.pass(MOMENT);
@@ -155,7 +155,7 @@ describe("a review of all sites", () => {
     expect(reasonOf(other)).toBe("host b.example.org: its docroot /srv/other cannot be checked: EIO: i/o error, lstat");
   });
 
-  it("makes no request, record or timer when nothing changed", async () => {
+  it("a review of all sites makes no request, record or timer when nothing changed", async () => {
     site(ALICE, "a", "a.example.org");
     start();
     await clock.pass(MOMENT);
@@ -172,7 +172,7 @@ describe("a review of all sites", () => {
 });
 
 describe("the publisher", () => {
-  it("finds a docroot that exists again, without an event", async () => {
+  it("the publisher finds a docroot that exists again, without an event", async () => {
     const one = add(ALICE, "a", "host = a.example.org", "docroot = /srv/www");
     siteFiles.directories = () => "there is no such directory";
     start();
@@ -183,7 +183,7 @@ describe("the publisher", () => {
     expect(standings(one)).toEqual(["a.example.org published"]);
   });
 
-  it("publishes nothing new before it is recorded, and retries the record at growing intervals", async () => {
+  it("the publisher publishes nothing new before it is recorded, and retries the record at growing intervals", async () => {
     const one = site(ALICE, "a", "a.example.org");
     record.fault = new Error("ENOSPC: no space left on device");
     start();

@@ -24,7 +24,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
-it("reads the sites that were recorded, and nothing where the record is missing or damaged", () => {
+it("the record of sites reads as it was written, and as empty when it is missing or damaged", () => {
   expect(sites.read()).toEqual(NONE);
   sites.write(MEMORY);
   expect(sites.read()).toEqual(MEMORY);
@@ -36,7 +36,7 @@ it("reads the sites that were recorded, and nothing where the record is missing 
   }
 });
 
-it("makes a directory for the logs of an owner, once", () => {
+it("the directory for the logs of an owner's hosts is made once", () => {
   const path = sites.logDirectory(OWNER, undefined);
   expect(path).toBe(join(directory, "logs/alice"));
   expect(statSync(path).mode & 0o777).toBe(0o750);
@@ -47,7 +47,7 @@ it("makes a directory for the logs of an owner, once", () => {
   expect(() => sites.logDirectory(OWNER, undefined)).toThrow(/ENOTDIR|EEXIST/);
 });
 
-it("says whose a directory is, or why that cannot be seen", () => {
+it("the owner of a docroot is found as an account sees it, or the reason why not", () => {
   expect(sites.ownerOf(OWNER, directory)).toBe(process.geteuid?.());
   symlinkSync(directory, join(directory, "link"));
   expect(sites.ownerOf(OWNER, join(directory, "link"))).toBe("is no directory, or a link to one");
@@ -56,11 +56,11 @@ it("says whose a directory is, or why that cannot be seen", () => {
   expect(sites.ownerOf(OWNER, join(directory, "file/below"))).toBe("cannot be checked: ENOTDIR");
 });
 
-it("publishes a socket below the owner's name", () => {
+it("a daemon's socket path is below the owner's name", () => {
   expect(sites.socketPath({ owner: OWNER, name: "blog" })).toBe("/run/fastcgi/alice/blog.sock");
 });
 
-it("reads no file of another account that is a link or too large", () => {
+it("a file of another account is not read when it is a link or too large", () => {
   const path = join(directory, "foreign");
   writeFileSync(path, "text");
   symlinkSync(path, `${path}-link`);
