@@ -55,7 +55,7 @@ export const CONTROL_COMMANDS: readonly Command[] = [
   settling("continue", { summary: "resume paused daemons" }),
   settling("exit", {
     summary: "stop daemons and forget them until the next rescan",
-    about: "They leave the list, and their files are ignored until somebody asks for a **rescan**.",
+    about: "They leave the list, and their files are ignored until the next **rescan**.",
   }),
   {
     name: "scale",

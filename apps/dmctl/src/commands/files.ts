@@ -37,7 +37,7 @@ export const FILE_COMMANDS: readonly Command[] = [
     options: ["lines", "all", "since", "grep", "follow", "raw", "utc", "tai64n"],
     summary: "show the log of a daemon, through a pager on a terminal",
     about:
-      "It is the current file unless **--all** or **--since** ask for more; compressed files are decompressed. A log that " +
+      "Shows the current file, with **--all** or **--since** older ones too; compressed files are decompressed. A log that " +
       "breaks off is an error.",
     examples: ["dmctl wordpress log --lines 100 --utc", "dmctl wordpress log --since 1h30m --grep 'error|warn'"],
     run: (call) => showLog(call, call.given.has("follow")),

@@ -52,8 +52,9 @@ export const readTail = async (
   lines: number,
 ): Promise<{ lines: string[]; problem: string }> => {
   const logger = loggerOf(daemon);
-  if (logger !== undefined) return { lines: [], problem: `${logger} keeps its log, and only it knows where` };
-  if (!isLogged(daemon)) return { lines: [], problem: "it keeps no log: output=discard" };
+  if (logger !== undefined)
+    return { lines: [], problem: `${logger} writes its log; look where that program writes it` };
+  if (!isLogged(daemon)) return { lines: [], problem: "it has no log: output=discard" };
   if (daemon.logDirectory === undefined) return { lines: [], problem: "it has not run yet" };
   let tail = Buffer.alloc(0);
   let length = 0;

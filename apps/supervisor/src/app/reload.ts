@@ -86,7 +86,7 @@ export class Reload {
     try {
       warnOf(log, "about the policy", await this.#policy());
     } catch (error) {
-      log.error({ err: error }, "the policy is refused; the one in force stays");
+      log.error({ err: error }, "the policy file has errors; the policy in force stays");
       return;
     }
     // A program that is re-executed would start again the daemons that the shutdown stops.

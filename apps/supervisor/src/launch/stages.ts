@@ -154,7 +154,7 @@ owned() {
   for entry in $entries; do
     uid=\${entry%:*} mode=\${entry#*:}
     [ "$uid" = 0 ] || [ "$uid" = "$owner" ] || fail "$1 belongs to neither root nor the daemon's owner"
-    case $mode in *[2367] | *[2367]?) fail "others than its owner may write to $1 (mode $mode)" ;; esac
+    case $mode in *[2367] | *[2367]?) fail "accounts other than its owner may write to $1 (mode $mode)" ;; esac
     shift
   done
 }

@@ -50,7 +50,7 @@ export const foreignWriters = (stats: Stats, account: Account): string | undefin
   if (stats.uid !== account.uid && stats.uid !== 0)
     return `belongs to uid ${stats.uid}, not to ${account.name}; chown it`;
   if ((stats.mode & 0o022) !== 0) {
-    return `others than ${account.name} may write to it (mode ${(stats.mode & 0o7777).toString(8).padStart(4, "0")}); chmod go-w it`;
+    return `accounts other than ${account.name} may write to it (mode ${(stats.mode & 0o7777).toString(8).padStart(4, "0")}); chmod go-w it`;
   }
   return undefined;
 };

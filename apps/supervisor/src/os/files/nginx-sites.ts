@@ -66,7 +66,7 @@ export class NginxSites implements SiteFiles, SiteRecord {
   ownerOf(viewer: Account, path: string): number | string {
     try {
       const stats = asUser(this.#options.identity(viewer), () => lstatSync(path));
-      return stats.isDirectory() ? stats.uid : "is no directory, or a link to one";
+      return stats.isDirectory() ? stats.uid : "is not a directory, or is a link";
     } catch (error) {
       const { code = "" } = error as NodeJS.ErrnoException;
       if (code === "ENOENT") return "there is no such directory";

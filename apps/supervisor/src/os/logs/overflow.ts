@@ -126,7 +126,7 @@ export class Overflow {
     const reason = obstacle(this.#watched);
     if (reason === "" && waited < LONG_PATIENCE) return;
     this.#obstructed = reason !== "";
-    this.#reason = reason || "its logger does not read, although it could write";
+    this.#reason = reason || "its logger does not read its input, although it can write its files";
     this.#progress = progress(this.#watched);
     this.#gap = 0;
     this.#rest = undefined;

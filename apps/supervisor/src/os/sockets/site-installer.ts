@@ -34,7 +34,7 @@ const verdictOf = (answer: string): Verdict => {
   const text = rest.join(" ").replace(/\p{C}/gu, "?");
   if (word === "accepted") return { kind: "accepted" };
   if (word === "failed") return { kind: "failed", reason: text.slice(0, LONGEST_COMPLAINT) };
-  if (word !== "refused") return { kind: "failed", reason: "the web server's installer gave no valid answer" };
+  if (word !== "refused") return { kind: "failed", reason: "the site installer's answer is invalid" };
   const line = LINE.exec(text)?.[1];
   return {
     kind: "refused",
@@ -133,9 +133,9 @@ export class SiteInstaller implements WebServer {
     socket.on("close", () => {
       if (this.#socket !== socket) return;
       this.#socket = undefined;
-      this.#settle({ kind: "failed", reason: "the web server's installer went away" });
+      this.#settle({ kind: "failed", reason: "the site installer disconnected" });
     });
-    this.#settle({ kind: "failed", reason: "the web server's installer was started again" });
+    this.#settle({ kind: "failed", reason: "the site installer restarted" });
     this.#listener();
   }
 
@@ -147,7 +147,7 @@ export class SiteInstaller implements WebServer {
 
   async #ask(verb: "try" | "install", text: string): Promise<Verdict> {
     const socket = this.#socket;
-    if (!socket) return { kind: "failed", reason: "the web server's installer is not connected" };
+    if (!socket) return { kind: "failed", reason: "the site installer is not connected" };
     const id = digestOf(text).slice(0, 16);
     try {
       replaceFile(join(this.#offered, "sites.conf"), `# generation ${id}\n${text}`, 0o644);
