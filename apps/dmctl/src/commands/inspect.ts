@@ -1,4 +1,4 @@
-/** Commands that show what there is. */
+/** Commands that show daemons and the supervisor. */
 import { type DaemonStatus, EXIT, POLICY_VERBS, type PolicyVerb } from "@dmhost/contract";
 import { suggestion } from "@dmhost/supervisor/suggestion";
 import { misuse } from "../failure.ts";

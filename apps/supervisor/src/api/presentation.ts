@@ -44,7 +44,7 @@ const presentLimit = ({ key, value, budget, by, pending, note }: EnforcedLimit):
   note,
 });
 
-/** Sums over all runs; of pressures and of what is reported for the daemon as a whole the maximum. */
+/** Sums over all runs, but the maximum of pressures and of values that are reported for the whole daemon. */
 const usageOf = (daemon: ControlledDaemon): Usage | null => {
   const used = daemon.instances().flatMap((instance) => instance.usage() ?? []);
   if (used.length === 0) return null;

@@ -1,4 +1,4 @@
-/** What an exit means, and what the owner of a daemon in trouble should do next. */
+/** The likely cause of an exit, and advice to the owner of a failing daemon. */
 import type { Exit } from "./exit.ts";
 import type { State } from "./lifecycle.ts";
 
@@ -19,7 +19,7 @@ const REQUESTS: ReadonlySet<string> = new Set(["SIGTERM", "SIGINT", "SIGHUP", "S
 const SIGNALLED = 128;
 const LAST_SIGNAL = 64;
 
-/** The likely cause of an exit, beyond describeExit; "" where that says everything. */
+/** The likely cause of an exit, beyond describeExit; "" where there is nothing to add. */
 export const meaning = (exit: Exit): string => {
   switch (exit.how) {
     case "launch":

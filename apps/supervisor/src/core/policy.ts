@@ -54,7 +54,7 @@ export interface Policy {
   mayRunAs(owner: string, target: string): Verdict;
   /** Whether `caller` may start, stop, restart and inspect the daemons of `owner`. */
   mayManage(caller: string, owner: string): Verdict;
-  /** Whether `caller` may write conf files of `owner`, and so decide what runs: managing does not grant that. */
+  /** Whether `caller` may write conf files of `owner`, which decide what runs as the owner: [manages] does not grant that. */
   mayWrite(caller: string, owner: string): Verdict;
   /** Whether a daemon of `owner` may publish a host. */
   mayHost(owner: string, host: Hostname): Verdict;

@@ -1,4 +1,4 @@
-/** Reads the report of a launch chain, and tells the exit of a chain from that of its daemon. */
+/** Reads the report of a launch chain, and distinguishes the exit of the chain from that of its daemon. */
 import type { Exit } from "../core/exit.ts";
 
 /** The last line of a report in which a stage names itself. */

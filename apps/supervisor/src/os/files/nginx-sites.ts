@@ -1,4 +1,4 @@
-/** Where Nginx finds what sites are made of, and the record of who holds which host. */
+/** Paths and logs of sites, and the record of the holders of hosts. */
 import { chmodSync, chownSync, lstatSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { DaemonKey } from "../../core/daemon-key.ts";

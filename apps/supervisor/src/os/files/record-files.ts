@@ -26,7 +26,7 @@ class Slot implements RecordSlot {
     this.#records.due(this);
   }
 
-  /** Writes what is pending. */
+  /** Writes all pending records. */
   flush(): void {
     const record = this.#pending?.();
     this.#pending = undefined;

@@ -11,7 +11,7 @@ import { codeOf } from "../kernel/error-code.ts";
 import type { FileIdentity } from "../kernel/file-identity.ts";
 import { fullPipes } from "../kernel/poll.ts";
 
-/** Interval between two looks at FIFOs, and the same while one of them overflows. In ms. */
+/** Interval between checks of FIFOs: normally, and while one of them overflows. In ms. */
 const LOOK = 1000;
 const LOOK_AGAIN = 250;
 /** How long a FIFO stays full without a write until it is emptied, where its logger cannot write to disk. In ms. */
@@ -168,7 +168,7 @@ export class Overflow {
     }
   }
 
-  /** The bytes to drop: without the notice of before, and without the rest of the line that the logger has started to read. */
+  /** The bytes to drop, without the previous notice and the rest of the line that the logger has started to read. */
   #first(bytes: Buffer): Buffer {
     const own = this.#notice;
     if (own.length > 0) {

@@ -26,7 +26,7 @@ const LATER = 5000;
 /** The line of the request's file that Nginx complains about; the vhosts begin in the second. */
 const LINE = /\/accepted\/sites\.conf:(\d+)$/;
 
-/** What Nginx puts before a complaint: it differs each time. */
+/** The prefix of a complaint of Nginx, which differs each time. */
 const STAMP = /^.*?\[emerg\] (?:\d+#\d+: )?/;
 
 const verdictOf = (answer: string): Verdict => {
@@ -114,7 +114,7 @@ export class SiteInstaller implements WebServer {
     }
   }
 
-  /** The installer that came last is the one: it comes again after it was killed. */
+  /** The latest connection counts: an installer that was killed connects again. */
   #connect(socket: Socket): void {
     this.#socket?.destroy();
     this.#socket = socket;
