@@ -89,7 +89,7 @@ export class Reload {
       log.error({ err: error }, "the policy file has errors; the policy in force stays");
       return;
     }
-    // A program that is re-executed would start again the daemons that the shutdown stops.
+    // A re-executed program would start the daemons again that the shutdown stops.
     if (supervisor.stopping) return;
     const { found, started, changed, removed } = this.confs();
     log.info({ found, started, changed, removed }, "conf files read again");

@@ -35,7 +35,7 @@ if [ -n "$2" ] && ! /usr/bin/renice -n "$2" -p $$ >/dev/null; then echo "setting
 shift 2
 exec "$@"`;
 export const AS_ROOT = asRoot("5>&2");
-/** The same for a logger, whose standard error is not the log. */
+/** AS_ROOT for a logger, whose standard error is not the log. */
 export const AS_ROOT_FOR_LOGGER = asRoot(`5>&${LOGGER_STDERR} ${LOGGER_STDERR}>&-`);
 
 /** Descriptor that holds a daemon's lock. */

@@ -49,7 +49,7 @@ const TICK = 10;
 const SHARE = 0.1;
 const BURST = 50;
 const LONGEST = 125;
-/** The same for queries about single sockets: each takes longer the more sockets there are. */
+/** Share of the time for queries about single sockets: each takes longer the more sockets there are. */
 const QUERY_SHARE = 0.2;
 const QUERY_BURST = 500;
 /** Pause after a snapshot that took too long; single sockets are queried meanwhile. In ms. */

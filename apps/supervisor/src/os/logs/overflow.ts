@@ -16,7 +16,7 @@ const LOOK = 1000;
 const LOOK_AGAIN = 250;
 /** How long a FIFO stays full without a write until it is emptied, where its logger cannot write to disk. In ms. */
 const PATIENCE = 3000;
-/** The same where it could write: its compressor may be busy, or its owner may have stopped it. */
+/** PATIENCE where the logger can write: its compressor may be busy, or its owner may have stopped it. In ms. */
 const LONG_PATIENCE = 60_000;
 const NEWLINE = 10;
 /** Bytes that a FIFO holds (pipe(7)). */
