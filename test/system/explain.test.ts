@@ -83,8 +83,8 @@ test("explain of a failed daemon shows its exit, its last log lines with control
   expect(first).toBe(`${amy.name}/loud is failed: exited with code 7; given up after 2 failed runs`);
   expect(second).toBe(`Correct the cause and start it again; \`dmctl ${amy.name}/loud log\` shows its last lines.`);
   expect(stdout).toMatch(/^last exit {4}run 2: exited with code 7; the program's own exit code; .*counts as failed$/m);
-  expect(stdout).toMatch(/^failed runs {2}2 in a row; given up after more than 1$/m);
-  expect(stdout).toMatch(/^next retry {3}none: it is given up until `dmctl .*\/loud start`$/m);
+  expect(stdout).toMatch(/^failed runs {2}2 in a row; at most 1 are retried$/m);
+  expect(stdout).toMatch(/^next retry {3}none until `dmctl .*\/loud start`$/m);
   expect(stdout).toMatch(/^ {2}\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{9} first \\x1b\[2J$/m);
   expect(stdout.trimEnd()).toMatch(/ second$/);
 });

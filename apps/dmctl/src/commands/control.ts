@@ -37,7 +37,7 @@ export const CONTROL_COMMANDS: readonly Command[] = [
   settling("stop", {
     aliases: ["down"],
     summary: "stop daemons with all their processes, and wait until they are gone",
-    about: "They get TERM, and after the daemon's *stop-timeout* KILL.",
+    about: "The processes get TERM, and KILL after the daemon's *stop-timeout*.",
   }),
   settling("restart", {
     summary: "replace the processes of daemons",
@@ -63,8 +63,8 @@ export const CONTROL_COMMANDS: readonly Command[] = [
     options: ["json"],
     summary: "change the number of processes of a daemon",
     about:
-      `*NUMBER* is 1 to ${MOST_INSTANCES}, and holds until the daemon is stopped. Processes that stay are not touched; those that go ` +
-      "finish their requests.",
+      `*NUMBER* is 1 to ${MOST_INSTANCES}, and holds until the daemon is stopped. Remaining processes are not touched; the others ` +
+      "finish their requests first.",
     examples: ["dmctl wordpress scale 4"],
     run: (call) =>
       settleAll(call, (address) => call.client.call("scale", { params: { address }, body: { instances: call.size } })),

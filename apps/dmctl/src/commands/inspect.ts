@@ -78,7 +78,7 @@ export const STATUS_COMMANDS: readonly Command[] = [
     name: "top",
     takes: "none",
     options: ["json"],
-    summary: "show what daemons use of the machine, the busiest first",
+    summary: "show the resource usage of daemons, the busiest first",
     about:
       "The columns are memory, its limit, the highest use so far, processes and threads, processor time, and how long " +
       "*cpu* has throttled the daemon. On a terminal the table is updated, with the share of a processor that each " +

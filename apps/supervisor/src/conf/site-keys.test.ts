@@ -75,7 +75,7 @@ describe("a site", () => {
     ],
     [["host = a.org", "app = php", "listen = fastcgi"], "3: a site with app=php needs a docroot"],
     [["docroot = /x"], "2: docroot has no effect without host"],
-  ])("a site cannot consist of %j", (lines, text) => expect(told(parsed(...lines))).toEqual([text]));
+  ])("a site is refused when its keys are %j", (lines, text) => expect(told(parsed(...lines))).toEqual([text]));
 });
 
 it.each([
