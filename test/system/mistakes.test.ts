@@ -98,7 +98,7 @@ test("dmctl start reports an owner who is no longer in the policy", async () => 
 test("dmctl start reports a dir= that does not exist", async () => {
   expect(messageOf(await start("lost", "dir = ~/nowhere", "start = id"), 1)).toEqual([
     'dmctl: cannot start "amy/lost": entering /home/amy/nowhere: no such directory, or no permission to reach it',
-    "Make that directory so that amy may enter it, or correct dir= with `dmctl edit amy/lost`.",
+    "Make that directory and let amy enter it, or correct dir= with `dmctl edit amy/lost`.",
   ]);
 });
 
