@@ -43,7 +43,7 @@ _dmctl_aliases='scan up down'
 _dmctl_valued='-n --lines --since --grep'
 _dmctl_signals='HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN
 TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS'
-# What can be asked of the policy.
+# What the policy can be queried about.
 _dmctl_verbs='status explain start stop restart once pause continue exit scale kill log tail pid logfile configfile
 edit run-as host'
 # end dmctl

@@ -5,7 +5,7 @@
 set -g __dmctl_table \
     'status|daemon|--long --json|show state, process and times of all daemons, or of one' \
     'list|nothing|--json|print the ids of the daemons that you may control' \
-    'top|nothing|--json|show what daemons use of the machine, the busiest first' \
+    'top|nothing|--json|show the resource usage of daemons, the busiest first' \
     'rescan|nothing|--json|load new and changed files, and start new daemons' \
     'scan|nothing|--json|load new and changed files, and start new daemons' \
     'start|daemons|--json|start daemons and wait until they run' \
@@ -41,7 +41,7 @@ set -g __dmctl_aliases scan up down
 set -g __dmctl_valued -n --lines --since --grep
 set -g __dmctl_signals HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP \
     TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS
-# What can be asked of the policy.
+# What the policy can be queried about.
 set -g __dmctl_verbs status explain start stop restart once pause continue exit scale kill log tail pid logfile \
     configfile edit run-as host
 set -g __dmctl_option_does \

@@ -33,9 +33,9 @@ import { LONGEST as LONGEST_FINISH } from "../apps/supervisor/src/os/processes/f
 import { LONGEST_LAUNCH } from "../apps/supervisor/src/os/processes/launch-report.ts";
 import { MOST_CONNECTIONS } from "../apps/supervisor/src/os/sockets/control-socket.ts";
 import { BACKLOG } from "../apps/supervisor/src/os/sockets/listening-socket.ts";
-import { MOST_HOSTS as MOST_HOSTS_OF_AN_OWNER } from "../apps/supervisor/src/web/prospects.ts";
 import { BURST as MOST_RELOADS } from "../apps/supervisor/src/web/reload-pace.ts";
 import { MOST_FOUND } from "../apps/supervisor/src/web/selection.ts";
+import { MOST_HOSTS as MOST_HOSTS_OF_AN_OWNER } from "../apps/supervisor/src/web/site-requests.ts";
 import {
   LONGEST_ADDRESS,
   LONGEST_CONF_FILE,

@@ -54,7 +54,7 @@ const bash = (): string =>
     "# Options that take a value.",
     filled("_dmctl_valued='", valued, "'", "", ""),
     filled("_dmctl_signals='", signals, "'", "", ""),
-    "# What can be asked of the policy.",
+    "# What the policy can be queried about.",
     filled("_dmctl_verbs='", verbs, "'", "", ""),
   ].join("\n");
 
@@ -74,7 +74,7 @@ const zsh = (): string =>
     "# Options that take a value.",
     filled("local -a valued=(", valued, ")", "", "  "),
     filled("local -a signals=(", signals, ")", "", "  "),
-    "# What can be asked of the policy.",
+    "# What the policy can be queried about.",
     filled("local -a verbs=(", verbs, ")", "", "  "),
     "local -A option_does=(",
     ...OPTION_NAMES.map((name) => `  --${name} '${optionShape(name).summary}'`),
@@ -90,7 +90,7 @@ const fish = (): string =>
     "# Options that take a value.",
     filled("set -g __dmctl_valued", valued, "", " \\", "    "),
     filled("set -g __dmctl_signals", signals, "", " \\", "    "),
-    "# What can be asked of the policy.",
+    "# What the policy can be queried about.",
     filled("set -g __dmctl_verbs", verbs, "", " \\", "    "),
     "set -g __dmctl_option_does \\",
     ...OPTION_NAMES.map(

@@ -6,7 +6,7 @@ import { table } from "./table.ts";
 
 const root = resolve(import.meta.dirname, "..");
 
-/** A folder with a tsconfig.json of its own: the unit of the compiler's import check. */
+/** A folder with a tsconfig.json: the unit of the compiler's import check. */
 interface Room {
   /** As the docs call it: `core`, `os/kernel`, `dmctl`. */
   readonly name: string;

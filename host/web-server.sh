@@ -46,7 +46,7 @@ port_holders() {
     }' - /proc/net/tcp /proc/net/tcp6 2>/dev/null
 }
 
-# Ends the command where the port is somebody else's. Our own web server's is not asked about.
+# Ends the command where the port is somebody else's. The port of our own web server is not checked.
 check_port_free() {
   if tree_running && grep -qsF "listen $http_listen;" "$web/listen.conf"; then return; fi
   for held_inode in $(port_holders); do

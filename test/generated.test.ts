@@ -37,6 +37,6 @@ test("a line of help that is no part of an entry is an error that shows it", () 
   expect(() => helpEntries("up  start it")).toThrow('found "up  start it"');
 });
 
-test("a table escapes the bars in its cells, and leaves empty cells empty", () => {
+test("a generated table escapes the pipes in its cells, and leaves empty cells empty", () => {
   expect(table(["a", "b"], [["`x | y`", ""]])).toBe("| a | b |\n|---|---|\n| `x \\| y` | |");
 });

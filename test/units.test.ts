@@ -128,19 +128,19 @@ const PLACES: readonly Place[] = [
 const named = (places: readonly Place[]) => places.map((place) => [place.name, place] as const);
 
 describe("the grammar of sizes, durations and counts", () => {
-  it.each(named(PLACES))("is that of %s, which accepts every spelling of a value", (_name, { kind, read }) => {
+  it.each(named(PLACES))("%s accepts every spelling of a size, duration or count", (_name, { kind, read }) => {
     const { value, accepted } = SPELLINGS[kind];
     expect(accepted.map((text) => `${text} is ${read(text)}`)).toEqual(accepted.map((text) => `${text} is ${value}`));
     expect(read(value)).toBe(value);
   });
 
-  it.each(named(PLACES))("is that of %s, which refuses every other spelling", (_name, { kind, read }) => {
+  it.each(named(PLACES))("%s refuses every wrong spelling of a size, duration or count", (_name, { kind, read }) => {
     const { refused } = SPELLINGS[kind];
     expect(refused.filter((text) => read(text) !== undefined)).toEqual([]);
   });
 
   it.each(named(PLACES.filter(({ name }) => name.startsWith("limit-"))))(
-    "is that of both amounts of %s",
+    "both amounts of %s accept every spelling of a value",
     (_name, { kind, read }) => {
       const { value, accepted, refused } = SPELLINGS[kind];
       expect(accepted.filter((text) => read(`${text}:unlimited`) !== `${value}:unlimited`)).toEqual([]);
@@ -149,7 +149,7 @@ describe("the grammar of sizes, durations and counts", () => {
     },
   );
 
-  it("covers every key with a number: no other key accepts one with a unit", () => {
+  it("no key without a quantity accepts a number with a unit", () => {
     // Free text.
     const others = DAEMON_KEYS.filter(
       ({ key, kind }) => kind === undefined && !["start", "user", "index", "export"].includes(key),
@@ -166,7 +166,7 @@ describe("the grammar of sizes, durations and counts", () => {
     }
   });
 
-  it("is used by sizes, durations and counts of conf files, of the policy and of dmctl", () => {
+  it("sizes, durations and counts of conf files, the policy and dmctl share one grammar", () => {
     const kinds = (places: readonly Place[]) => new Set(places.map(({ kind }) => kind));
     expect(kinds(PLACES)).toEqual(new Set(["size", "duration", "count", "cores"]));
     expect(PLACES.length).toBeGreaterThan(30);
@@ -176,19 +176,19 @@ describe("the grammar of sizes, durations and counts", () => {
 describe("a bare ~", () => {
   const PATHS = DAEMON_KEYS.filter(({ expected }) => expected.includes('"~/"'));
 
-  it.each(PATHS.map(({ key }) => [key]))("is the home of the owner in %s, as ~/ is", (key) => {
+  it.each(PATHS.map(({ key }) => [key]))("a bare ~ is the home of the owner in %s, as ~/ is", (key) => {
     for (const path of ["~", "~/"]) {
       // A docroot does nothing without a host.
       expect(confKey(key, "size").read(path)).toBe(path);
     }
   });
 
-  it("is in every key whose value is a path below the home", () => {
+  it("a bare ~ is in every key whose value is a path below the home", () => {
     expect(PATHS.map(({ key }) => key)).toEqual(["dir", "env-dir", "env-file", "chroot", "lock", "docroot"]);
   });
 
   it.each(SETTINGS_KEYS.filter(({ expected }) => expected.includes('"~/"')).map(({ key }) => [key]))(
-    "is the home of the owner in %s of [settings], as ~/ is",
+    "a bare ~ is the home of the owner in %s of [settings], as ~/ is",
     (key) => {
       for (const path of ["~", "~/"]) {
         const { value, warnings } = parsePolicy(`[settings]\n${key} = ${path}\n`);

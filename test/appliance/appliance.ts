@@ -63,7 +63,7 @@ const freePort = async (): Promise<number> => {
 };
 
 /** A request, besides its path. */
-export interface Asked {
+export interface RequestOptions {
   readonly method?: string;
   readonly headers?: OutgoingHttpHeaders;
   readonly body?: string;
@@ -148,7 +148,7 @@ export class Appliance {
     return command(this.environment, "docker", ...compose, ...args);
   }
 
-  /** The same with `sh -c`; throws if it fails. */
+  /** Runs `sh -c` as `exec` does; throws if it fails. */
   async shell(service: string, script: string): Promise<string> {
     const { code, stdout, stderr } = await this.exec(service, "sh", "-c", script);
     if (code !== 0) throw new Error(`${script}: exit code ${code} in ${service}\n${stdout}\n${stderr}`);
@@ -168,9 +168,9 @@ export class Appliance {
   }
 
   /** Sends a request to the published port. */
-  request(path: string, asked: Asked = {}): Promise<Answer> {
+  request(path: string, options: RequestOptions = {}): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      const { method = "GET", headers = {}, body } = asked;
+      const { method = "GET", headers = {}, body } = options;
       const sent = request({ host: "127.0.0.1", port: this.port, path, method, headers, agent: false }, (answer) => {
         let text = "";
         answer.setEncoding("utf8");

@@ -2,7 +2,7 @@
 
 /**
  * HTTP server in Perl that answers `PID WORD`, after 1.5 s if the path begins with /slow. It does not catch TERM. Arguments: its
- * socket (3 or a path to bind), whether it sends READY=1 to $NOTIFY_SOCKET (`notify` or `no`), the word.
+ * socket (3 or a path to bind), whether it sends READY=1 to $NOTIFY_SOCKET (`notify` or `no`), and the text of its answers.
  */
 export const HTTP_SERVER = String.raw`use strict; use IO::Socket::UNIX; use Socket;
 my ($where, $tell, $word) = @ARGV;

@@ -239,7 +239,7 @@ const FIGURES: Readonly<Record<string, (options: Options) => Promise<void>>> = {
   sleeping: measureSleeping,
 };
 
-const { values, positionals: asked } = parseArgs({
+const { values, positionals: names } = parseArgs({
   allowPositionals: true,
   options: {
     seconds: { type: "string", default: "60" },
@@ -248,7 +248,7 @@ const { values, positionals: asked } = parseArgs({
     record: { type: "string" },
   },
 });
-const unknown = asked.filter((name) => !(name in FIGURES));
+const unknown = names.filter((name) => !(name in FIGURES));
 if (unknown.length > 0)
   throw new Error(`no figure ${unknown.join(", ")}; there are ${Object.keys(FIGURES).join(", ")}`);
 for (const program of ["/usr/bin/php-cgi", "/usr/bin/runsv", "/usr/bin/supervisord"]) {
@@ -266,6 +266,6 @@ if (process.env[MARK] === undefined) {
 } else {
   execFileSync(join(CHECKOUT, "node_modules/.bin/node"), [join(CHECKOUT, "build.ts")], { stdio: "inherit" });
   for (const [name, measure] of Object.entries(FIGURES)) {
-    if (asked.length === 0 || asked.includes(name)) await measure(options);
+    if (names.length === 0 || names.includes(name)) await measure(options);
   }
 }

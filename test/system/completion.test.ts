@@ -69,7 +69,7 @@ describe.each(SHELLS)("completion in %s", (shell) => {
     expect(errors).toBe("");
   };
 
-  test("offers ids and commands in both word orders, and no id twice", () =>
+  test("shell completion offers ids and commands in both word orders, and no id twice", () =>
     check(helper, {
       "dmctl ": [...EVERY, ...Object.values(ids)],
       [`dmctl ${ids.aliceWeb} `]: ABOUT_ONE,
@@ -85,14 +85,14 @@ describe.each(SHELLS)("completion in %s", (shell) => {
       "dmctl log --lines 5 ": Object.values(ids),
     }));
 
-  test("offers a name without its owner if only one owner has it", async () => {
+  test("shell completion offers a name without its owner if only one owner has it", async () => {
     await check(helper, { "dmctl restart ta": ["task"], "dmctl restart jo": ["job"], "dmctl jo": ["job"] });
     // fish offers ids that contain what is typed, too.
     if (shell !== "fish") await check(helper, { "dmctl restart we": [] });
     await check(alice, { "dmctl restart we": ["web"], "dmctl pid ": [ids.aliceWeb, ids.aliceJob] });
   });
 
-  test("offers every signal in the spelling of the word so far", () =>
+  test("shell completion offers every signal in the spelling of the word so far", () =>
     check(alice, {
       "dmctl kill ": [ids.aliceWeb, ids.aliceJob],
       "dmctl kill -": [...flags("-"), "--help", "--json"],
@@ -106,7 +106,7 @@ describe.each(SHELLS)("completion in %s", (shell) => {
       "dmctl kill -HUP web ": [],
     }));
 
-  test("offers the options of each command", () => {
+  test("shell completion offers the options of each command", () => {
     const own = COMMANDS.map(({ name, options }): [string, string[]] => [
       `dmctl ${name} --`,
       [...options.map((option) => `--${option}`), "--help"],
@@ -114,7 +114,7 @@ describe.each(SHELLS)("completion in %s", (shell) => {
     return check(eve, { ...Object.fromEntries(own), "dmctl --": ["--help", "--json", "--long", "--version"] });
   });
 
-  test("offers the words of a question to the policy", () =>
+  test("shell completion offers the words of a question to the policy", () =>
     check(helper, {
       "dmctl explain ": Object.values(ids),
       [`dmctl explain --policy ${alice.name}`]: [alice.name],
@@ -122,13 +122,13 @@ describe.each(SHELLS)("completion in %s", (shell) => {
       [`dmctl explain --policy ${alice.name} restart `]: Object.values(ids),
     }));
 
-  test("offers only commands, and prints nothing, outside the policy and without a supervisor", async () => {
+  test("shell completion offers only commands, and prints nothing, outside the policy and without a supervisor", async () => {
     await check(eve, { "dmctl ": EVERY, "dmctl restart ": [] });
     await check(alice, { "dmctl ": EVERY, "dmctl restart ": [] }, { ...env, DMCTL_SOCKET: "/nonexistent" });
     await check(alice, { "dmctl restart ": [] }, { ...env, PATH: "/usr/bin:/bin" });
   });
 
-  test("gives up a supervisor that does not answer after two seconds", async () => {
+  test("shell completion gives up a supervisor that does not answer after two seconds", async () => {
     const mute = createServer(() => {});
     const socket = join(stage.directory, `mute-${shell}.sock`);
     await new Promise<void>((resolve) => mute.listen({ path: socket, writableAll: true }, resolve));

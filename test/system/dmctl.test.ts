@@ -208,7 +208,7 @@ test("a user whose account is newer than the policy in force is refused by name"
   const { code, stderr } = await publicly(newcomer, "status");
   expect([code, stderr.split("\n")[0]]).toEqual([
     3,
-    `dmctl: ${newcomer.name} is not in the policy, so may neither run nor manage daemons here.`,
+    `dmctl: ${newcomer.name} is not in the policy, so may neither run nor manage daemons here`,
   ]);
 });
 
@@ -216,12 +216,12 @@ test("a recreated account has no rights of its name before root's rescan", async
   const former = await stage.account("former");
   stage.writePolicy(supervisor, ["[runs_as]", alice.name, bob.name, former.name, ...MANAGES()]);
   await supervisor.rescan();
-  const spare = await stage.account("spare");
-  const [anew] = await Account.exchange(former, spare);
-  const { code, stderr } = await publicly(anew, "status");
+  const unused = await stage.account("unused");
+  const [renamed] = await Account.exchange(former, unused);
+  const { code, stderr } = await publicly(renamed, "status");
   expect([code, stderr]).toEqual([3, expect.stringContaining("is not in the policy")]);
   await supervisor.rescan();
-  expect((await publicly(anew, "list")).code).toBe(0);
+  expect((await publicly(renamed, "list")).code).toBe(0);
 });
 
 test("an edited file is validated before it is written", async () => {

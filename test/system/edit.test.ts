@@ -79,7 +79,7 @@ const editAsRoot = (id: string, script: string): Promise<Ended> => {
   const env = { PATH: "/usr/bin:/bin", HOME: roots, EDITOR: join(roots, "editor"), TMPDIR: roots };
   return run([toolbox.node, toolbox.dmctl, id, "edit"], { env: { ...env, DMCTL_SOCKET: supervisor.socket } });
 };
-/** Whether the account's editor ran since this was asked before. */
+/** Whether the account's editor ran since the previous call. */
 const editorRan = async (account: Account): Promise<boolean> => {
   const ran = existsSync(join(account.home, "ran"));
   await succeed("rm", "-f", join(account.home, "ran"));
@@ -131,7 +131,7 @@ test("only root creates files for others, and a refusal does not reveal what exi
     return [code, stderr.replaceAll(id, "ID"), await editorRan(account)];
   };
   const there = await told(bob, `${alice.name}/web`);
-  expect(there).toEqual([3, expect.stringContaining('There is no daemon "ID"'), false]);
+  expect(there).toEqual([3, expect.stringContaining('there is no daemon "ID"'), false]);
   expect([await told(bob, `${alice.name}/none`), await told(bob, `${stranger}/none`)]).toEqual([there, there]);
   // Not even one who manages them; nor has a manager who runs nothing a place for files of their own.
   expect((await told(helper, `${alice.name}/none`)).slice(0, 1)).toEqual([3]);
@@ -169,7 +169,7 @@ test("a file that was changed meanwhile is not overwritten, and the draft is kep
     "web",
     `${write("start = id")}; echo '${theirs}' >${pathOf(alice, "web")}`,
   );
-  expect([code, stderr]).toEqual([1, expect.stringContaining("was changed meanwhile by somebody else")]);
+  expect([code, stderr]).toEqual([1, expect.stringContaining("was changed meanwhile, so nothing was written")]);
   expect(textOf(alice, "web")).toBe(`${theirs}\n`);
   expect(readFileSync(/kept in (.*)\n/.exec(stderr)?.[1] ?? "", "utf8")).toBe("start = id\n");
 });

@@ -280,7 +280,7 @@ test("the header Proxy of a visitor reaches no program as HTTP_PROXY", async () 
   for (const app of Object.keys(apps)) await remove(`proxy-${app}`);
 });
 
-test("with app=http and app=fastcgi the application answers for everything but the files of docroot", async () => {
+test("with app=http and app=fastcgi the application handles all requests that match no file of docroot", async () => {
   const node =
     `require("http").createServer((q, a) => a.end([q.method, q.url, q.headers.host, q.headers["x-forwarded-for"],
     q.headers.proxy].join(" "))).listen({ fd: 3 })`.replaceAll("\n", " ");
@@ -428,10 +428,16 @@ test("the API names the policy line that grants a host, and the export lists gra
   const line = Number(yes.source.split(":")[1]);
   expect(readFileSync(supervisor.config, "utf8").split("\n")[line - 1]).toContain(`${alice.name}: blog.example.org`);
   expect(await ask(alice.name, "bob.example.org")).toMatchObject({ allowed: false, source: "" });
-  const asked = await run([toolbox.node, toolbox.dmctl, "explain", "--policy", bob.name, "host", "blog.example.org"], {
-    env: { DMCTL_SOCKET: supervisor.socket },
-  });
-  expect([asked.code, asked.stdout]).toEqual([1, expect.stringMatching(/^no: no line of \[hosts\] lets daemons of /)]);
+  const explained = await run(
+    [toolbox.node, toolbox.dmctl, "explain", "--policy", bob.name, "host", "blog.example.org"],
+    {
+      env: { DMCTL_SOCKET: supervisor.socket },
+    },
+  );
+  expect([explained.code, explained.stdout]).toEqual([
+    1,
+    expect.stringMatching(/^no: no line of \[hosts\] lets daemons of /),
+  ]);
   const { hosts } = ((await supervisor.ask("GET", "/v1/export")).body as StateExport).policy;
   expect(hosts.map(({ holder, object }) => `${holder}: ${object}`)).toEqual([
     `${alice.name}: blog.example.org`,

@@ -238,7 +238,7 @@ test("a standby launch does not count against processes= of its daemon", async (
 });
 
 describe("a limit that changes while its daemon runs", () => {
-  test("is in force after the next rescan where the kernel can change it, and is pending otherwise", async () => {
+  test("a limit that changes while its daemon runs is in force after the next rescan where the kernel can change it, and is pending otherwise", async () => {
     const id = idOf(alice, "idle");
     const { pid } = await supervisor.status(id);
     const lines = [
@@ -270,7 +270,7 @@ describe("a limit that changes while its daemon runs", () => {
     expect(limitsOf(after.pid)["Max processes"]).toBe("7 7");
   });
 
-  test("ends the run if the run already exceeds it", async () => {
+  test("a limit that changes while its daemon runs ends the run if the run already exceeds it", async () => {
     const id = idOf(alice, "shared");
     const { pid } = await supervisor.up(id);
     alice.writeConf("shared", `start = ${sharing(24)}`, "memory = 12M", "autostart = no", ...ONE_RUN);

@@ -38,7 +38,7 @@ export const lineServer = (account: Account): ((where: string, tell?: string, wo
   return (where, tell = "no", word = "old") => `start = exec perl ${path} "${where}" ${tell} ${word}`;
 };
 
-/** Sends a line; returns the pid and the word of the answer. Rejects when the server closes without an answer. */
+/** Sends a line; returns the pid and the line of the answer. Rejects when the server closes without an answer. */
 export const askLine = (socket: string, line = "hello"): Promise<{ pid: number; word: string }> =>
   new Promise((resolve, reject) => {
     let text = "";

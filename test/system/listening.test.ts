@@ -238,7 +238,7 @@ test("a daemon that a restart moves to another run-as account can bind its socke
   expect((await supervisor.act("stop", idOf("moved"))).ok).toBe(true);
 });
 
-test("removing the stale files of a failed run spares the next run, which reuses its number", async () => {
+test("removing the stale files of a failed run leaves those of the next run, which reuses its number", async () => {
   alice.writeConf("again", serve("$DM_SOCKET"), "listen = path", "ready-after = 0.1");
   await supervisor.rescan();
   const { pid } = await supervisor.reaches(idOf("again"), "running");

@@ -4,11 +4,11 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { parseDaemonFile } from "../../apps/supervisor/src/conf/daemon-file.ts";
 import { initial } from "../../apps/supervisor/src/core/lifecycle.ts";
-import type { HostStanding } from "../../apps/supervisor/src/core/site.ts";
+import type { HostStatus } from "../../apps/supervisor/src/core/site.ts";
 import { NginxSites } from "../../apps/supervisor/src/os/files/nginx-sites.ts";
 import { SiteInstaller } from "../../apps/supervisor/src/os/sockets/site-installer.ts";
 import type { WebServer as WebServerPort } from "../../apps/supervisor/src/web/ports/web-server.ts";
-import { Publisher, type Sited } from "../../apps/supervisor/src/web/publisher.ts";
+import { Publisher, type SiteDaemon } from "../../apps/supervisor/src/web/publisher.ts";
 import { nameFor } from "./account.ts";
 import { until } from "./program.ts";
 import { Stage } from "./stage.ts";
@@ -37,7 +37,7 @@ afterAll(async () => {
 });
 
 /** A daemon that is published by its socket, on which nobody listens. */
-const daemon = (index: number): Sited => {
+const daemon = (index: number): SiteDaemon => {
   const owner = { name: nameFor(`o${index % OWNERS}`), uid: 0, gid: 0, home: "/", shell: "/bin/sh" };
   const { value } = parseDaemonFile(`start = exec true\nlisten = http\nhost = s${index}.example.org\n`);
   if (!value) throw new Error("the conf file of the test is wrong");
@@ -45,18 +45,18 @@ const daemon = (index: number): Sited => {
   const key = { owner, name: `d${index}` };
   return { id: `${owner.name}/${key.name}`, key, serving, state: initial, hosts: [] };
 };
-const stateOf = ({ hosts }: Sited): HostStanding["state"] | undefined => hosts[0]?.state;
+const stateOf = ({ hosts }: SiteDaemon): HostStatus["state"] | undefined => hosts[0]?.state;
 
 test("one refused site among 2,000 delays the others by one trial of Nginx", async () => {
   const daemons = Array.from({ length: SITES }, (_, index) => daemon(index));
-  const bad = daemons[BAD] as Sited;
+  const bad = daemons[BAD] as SiteDaemon;
   // Nginx cannot open this log, and refuses the whole.
   const log = join(web.logs, bad.key.owner.name, `s${BAD}.example.org.access.log`);
   mkdirSync(log, { recursive: true });
   const server = new SiteInstaller(web.directory, (reason) => {
     throw new Error(reason);
   });
-  const places = new NginxSites({
+  const sites = new NginxSites({
     sitesDir: web.directory,
     logsDir: web.logs,
     fastcgiDir: join(stage.directory, "fastcgi"),
@@ -86,7 +86,7 @@ test("one refused site among 2,000 delays the others by one trial of Nginx", asy
     daemons: () => daemons,
     policy: () => ({ mayHost: () => ({ allowed: true, because: "", line: undefined }) }),
     accounts: () => accounts,
-    web: { server: counting, places, record: places },
+    web: { server: counting, siteFiles: sites, record: sites },
     clock: {
       now: () => performance.now(),
       after: (delay, then) => {
@@ -112,6 +112,6 @@ test("one refused site among 2,000 delays the others by one trial of Nginx", asy
   // One more change beside the refused site, and beside 1,999 that are served.
   daemons.push(daemon(SITES));
   publisher.plan();
-  await until("the next one published", () => stateOf(daemons[SITES] as Sited) === "published", LONG);
+  await until("the next one published", () => stateOf(daemons[SITES] as SiteDaemon) === "published", LONG);
   expect([installs, trials]).toEqual([3, 0]);
 });

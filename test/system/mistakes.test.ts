@@ -61,8 +61,8 @@ const conf = (name: string): string => `/home/amy/.daemon-manager/daemons/${name
 test("dmctl tells an account that is not in the policy to ask root for [runs_as]", async () => {
   const ended = await eve.run([toolbox.node, toolbox.dmctl, "status"], { env: { DMCTL_SOCKET: supervisor.socket } });
   expect(messageOf(ended, 3)).toEqual([
-    "dmctl: eve is not in the policy, so may neither run nor manage daemons here.",
-    "Ask root to add you to [runs_as] in daemon-manager.conf and to run `dmctl rescan`.",
+    "dmctl: eve is not in the policy, so may neither run nor manage daemons here",
+    "ask root to add you to [runs_as] in daemon-manager.conf and to run `dmctl rescan`",
   ]);
 });
 
@@ -98,7 +98,7 @@ test("dmctl start reports an owner who is no longer in the policy", async () => 
 test("dmctl start reports a dir= that does not exist", async () => {
   expect(messageOf(await start("lost", "dir = ~/nowhere", "start = id"), 1)).toEqual([
     'dmctl: cannot start "amy/lost": entering /home/amy/nowhere: no such directory, or no permission to reach it',
-    "Make that directory so that amy may enter it, or correct dir= with `dmctl edit amy/lost`.",
+    "Make that directory and let amy enter it, or correct dir= with `dmctl edit amy/lost`.",
   ]);
 });
 
@@ -127,7 +127,7 @@ test("dmctl start reports the program's own message when its port is in use", as
   expect(messageOf(ended, 1)).toEqual([
     'dmctl: cannot start "amy/taken": exited with code 98',
     `it wrote: cannot listen at port ${port}: Address already in use`,
-    "Fix that and start it again; `dmctl amy/taken log` shows its last lines.",
+    "Correct the cause and start it again; `dmctl amy/taken log` shows its last lines.",
   ]);
 });
 
@@ -158,7 +158,7 @@ test.each([
     "/nonexistent",
     "is a link to /nonexistent, in which amy may not make files (ENOENT); put a directory there",
   ],
-  ["a file", undefined, "is no directory; put one there"],
+  ["a file", undefined, "is not a directory; replace it by one"],
 ])("dmctl start reports a log directory that is %s", async (_, target, reason) => {
   const directory = ".daemon-manager/logs/astray";
   if (target === undefined) amy.write(directory, "");
@@ -176,14 +176,14 @@ test("dmctl start reports a conf file that belongs to another account", async ()
   await dmctl(amy, "rescan");
   expect(messageOf(await dmctl(amy, "start", "foreign"), 1)).toEqual([
     `dmctl: cannot start "amy/foreign": ${conf("foreign")}: it belongs to uid ${bob.uid}, not to amy; chown it`,
-    "When that is fixed, `dmctl start amy/foreign` reads the file again.",
+    "Correct the file; then `dmctl start amy/foreign` reads it again.",
   ]);
 });
 
 test("dmctl start reports a conf file with a missing or empty start line", async () => {
   expect(messageOf(await start("idle", "dir = /"), 1)).toEqual([
     `dmctl: cannot start "amy/idle": ${conf("idle")}: there is no "start" line: expected one like "start = exec COMMAND"`,
-    "When that is fixed, `dmctl start amy/idle` reads the file again.",
+    "Correct the file; then `dmctl start amy/idle` reads it again.",
   ]);
   expect(messageOf(await start("empty", "start ="), 1)[0]).toBe(
     `dmctl: cannot start "amy/empty": ${conf("empty")}:1: start: expected a command: one line of shell, found nothing`,
@@ -202,20 +202,20 @@ test("dmctl suggests a name for a misspelt one, but only of a daemon that the ca
   bob.writeConf("wordpres", "start = exec sleep 1000");
   await supervisor.rescan();
   expect(messageOf(await dmctl(amy, "restart", "wordpres"), 3)).toEqual([
-    'dmctl: There is no daemon "wordpres" that amy may control. Did you mean "wordpress"?',
-    "`dmctl list` names those there are; `dmctl rescan` looks for new files.",
+    'dmctl: there is no daemon "wordpres" that amy may control: did you mean "wordpress"?',
+    "`dmctl list` shows your daemons; `dmctl rescan` finds new files",
   ]);
   const full = messageOf(await dmctl(amy, "restart", `${amy.name}/wordpress1`), 3);
   expect(full[0]).toBe(
-    'dmctl: There is no daemon "amy/wordpress1" that amy may control. Did you mean "amy/wordpress"?',
+    'dmctl: there is no daemon "amy/wordpress1" that amy may control: did you mean "amy/wordpress"?',
   );
   const foreign = messageOf(await dmctl(amy, "restart", `${bob.name}/wordpres`), 3);
-  expect(foreign[0]).toBe('dmctl: There is no daemon "bob/wordpres" that amy may control.');
+  expect(foreign[0]).toBe('dmctl: there is no daemon "bob/wordpres" that amy may control');
 });
 
 test("dmctl lists the full names when several daemons have the same name", async () => {
   expect(messageOf(await dmctl(david, "stop", "wordpress"), 3)).toEqual([
-    'dmctl: 2 daemons are called "wordpress"; write one of them in full:',
+    'dmctl: 2 daemons have the name "wordpress"; use one of these full names:',
     "  amy/wordpress",
     "  bob/wordpress",
   ]);
@@ -239,11 +239,11 @@ test("dmctl reports a missing supervisor with exit code 4 and the command to sta
 test("dmctl rescan and start report a home that its group may write to", async () => {
   chmodSync(amy.home, 0o770);
   expect(messageOf(await dmctl(amy, "rescan"), 1)).toEqual([
-    "dmctl: /home/amy: others than amy may write to it (mode 0770); run: chmod go-w /home/amy",
+    "dmctl: /home/amy: accounts other than amy may write to it (mode 0770); run: chmod go-w /home/amy",
   ]);
   expect(messageOf(await dmctl(amy, "start", "mute"), 1)).toEqual([
-    `dmctl: cannot start "amy/mute": ${conf("mute")}: /home/amy: others than amy may write to it (mode 0770); run: chmod go-w /home/amy`,
-    "When that is fixed, `dmctl start amy/mute` reads the file again.",
+    `dmctl: cannot start "amy/mute": ${conf("mute")}: /home/amy: accounts other than amy may write to it (mode 0770); run: chmod go-w /home/amy`,
+    "Correct the file; then `dmctl start amy/mute` reads it again.",
   ]);
   chmodSync(amy.home, 0o750);
 });

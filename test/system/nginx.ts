@@ -1,4 +1,4 @@
-/** An Nginx of its own for one test file: the appliance's configuration, with the vhosts that the file gives it. */
+/** A separate Nginx for one test file: the appliance's configuration, with the vhosts that the file gives it. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, cpSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";

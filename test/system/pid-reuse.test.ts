@@ -40,8 +40,10 @@ const outcome = (program: string): unknown => {
   return JSON.parse(execFileSync("unshare", argv, { encoding: "utf8" }));
 };
 
-test.skipIf(!existsSync(LAST_PID))("clearing a run spares a session that reuses the pid of the run's leader", () => {
-  const spared = outcome(`
+test.skipIf(!existsSync(LAST_PID))(
+  "clearing a run does not kill a session that reuses the pid of the run's leader",
+  () => {
+    const survived = outcome(`
     const former = begin("echo $$; exec sleep 1000");
     const leader = identify(await former.told);
     former.child.kill("SIGKILL");
@@ -52,13 +54,14 @@ test.skipIf(!existsSync(LAST_PID))("clearing a run spares a session that reuses 
     console.log(JSON.stringify(identify(stranger.told) !== undefined));
     process.exit();
   `);
-  expect(spared).toBe(true);
-});
+    expect(survived).toBe(true);
+  },
+);
 
 test.skipIf(!existsSync(LAST_PID))(
-  "killing a run spares a session that reuses the session id of the run, which has ended",
+  "killing a run does not kill a session that reuses the session id of the run, which has ended",
   () => {
-    const [own, spared] = outcome(`
+    const [own, survived] = outcome(`
     const former = begin("setsid sh -c 'echo $$; exec sleep 1000' & wait");
     const away = await former.told;
     const leader = identify(former.child.pid);
@@ -77,6 +80,6 @@ test.skipIf(!existsSync(LAST_PID))(
     console.log(JSON.stringify([identify(away) !== undefined, identify(stranger.told) !== undefined]));
     process.exit();
   `) as [boolean, boolean];
-    expect([own, spared]).toEqual([false, true]);
+    expect([own, survived]).toEqual([false, true]);
   },
 );

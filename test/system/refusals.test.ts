@@ -141,7 +141,7 @@ test.each([
   expect([found, removed]).toEqual([[], []]);
   expect(problems).toEqual([
     expect.stringContaining(
-      `${where()}: others than ${mallory.name} may write to it (mode 0770); run: chmod go-w ${where()}`,
+      `${where()}: accounts other than ${mallory.name} may write to it (mode 0770); run: chmod go-w ${where()}`,
     ),
   ]);
   process.kill(pid, "SIGKILL");

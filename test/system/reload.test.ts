@@ -13,7 +13,7 @@ let alice: Account;
 let bob: Account;
 let carol: Account;
 let web: Account;
-let spare: Account;
+let unused: Account;
 let staff: number;
 let supervisor: Supervisor;
 
@@ -24,7 +24,7 @@ beforeAll(async () => {
   bob = await stage.account("bob");
   carol = await stage.account("carol");
   web = await stage.account("web");
-  spare = await stage.account("spare");
+  unused = await stage.account("unused");
   supervisor = stage.supervisor("main", POLICY());
   alice.writeConf("chg", "start = exec sleep 1000");
   alice.writeConf("cd", "start = exec sleep 1000");
@@ -87,7 +87,7 @@ test("an account that joins a group gains the group's grants, and loses them whe
 
 test("a daemon whose run-as account's uid changes is stopped and started with the new uid", async () => {
   const { pid } = await supervisor.reaches(idOf(carol, "site"), "running");
-  [web, spare] = await Account.exchange(web, spare);
+  [web, unused] = await Account.exchange(web, unused);
   await supervisor.rescan();
   const { pid: next } = await supervisor.reaches(idOf(carol, "site"), "running", pid);
   expect([isRunning(pid), numbersOf(next, "Uid")]).toEqual([false, [web.uid, web.uid, web.uid, web.uid]]);
@@ -150,7 +150,7 @@ test("SIGHUP logs every problem of the policy and of conf files, as a start does
 
 test("SIGHUP refuses a policy that is not UTF-8 or writable by others, and the former policy stays in force", async () => {
   appendFileSync(supervisor.config, Buffer.from([0x23, 0x20, 0xe4, 0x0a]));
-  const refusal = (await hangUp("the policy is refused; the one in force stays")).at(-1);
+  const refusal = (await hangUp("the policy file has errors; the policy in force stays")).at(-1);
   const reason = `${supervisor.config}:${lines()}: this line is not UTF-8 text`;
   expect(refusal?.err?.message).toContain(reason);
   expect(await supervisor.ask("POST", "/v1/rescan")).toMatchObject({
@@ -160,7 +160,7 @@ test("SIGHUP refuses a policy that is not UTF-8 or writable by others, and the f
   expect((await supervisor.status(idOf(alice, "chg"))).state).toBe("running");
   writeFileSync(supervisor.config, "");
   chmodSync(supervisor.config, 0o666);
-  expect((await hangUp("the policy is refused; the one in force stays")).at(-1)?.err?.message).toContain(
+  expect((await hangUp("the policy file has errors; the policy in force stays")).at(-1)?.err?.message).toContain(
     "chmod go-w it",
   );
   chmodSync(supervisor.config, 0o644);

@@ -59,7 +59,7 @@ test("the API answers 409 for a log that does not exist yet", async () => {
   const { status, body } = await supervisor.ask("GET", `/v1/daemons/${encodeURIComponent(idOf("silent"))}/log`);
   expect([status, (body as { message: string }).message]).toEqual([
     409,
-    `The log of "${idOf("silent")}" cannot be read: it has not written one yet.`,
+    `the log of "${idOf("silent")}" cannot be read: the daemon has not written any output yet`,
   ]);
 });
 

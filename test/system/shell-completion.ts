@@ -1,4 +1,4 @@
-/** Real shells, asked what they offer when Tab is pressed at the end of a line. */
+/** Real shells: what they offer when Tab is pressed at the end of a line. */
 import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Account } from "./account.ts";

@@ -58,10 +58,10 @@ test("status shows uptime since the last respawn and total since the last start,
   expect(late.instances[0]?.uptime).toBe(late.uptime);
 
   const [restarted] = await during(() => supervisor.act("restart", id));
-  const [third, anew] = await status();
-  expectSince(anew.uptime, restarted, third);
-  expectSince(anew.total, restarted, third);
-  expect(anew.respawns).toBe(0);
+  const [third, restartedStatus] = await status();
+  expectSince(restartedStatus.uptime, restarted, third);
+  expectSince(restartedStatus.total, restarted, third);
+  expect(restartedStatus.respawns).toBe(0);
 
   await supervisor.act("stop", id);
   expect((await status())[1]).toMatchObject({ uptime: 0, total: 0, cooldown: 0 });

@@ -1,4 +1,4 @@
-/** An nginx of its own for one test file, with the directory and the services that host/web-server.sh makes. */
+/** A separate Nginx for one test file, with the directory and the services that host/web-server.sh makes. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
@@ -129,8 +129,8 @@ export class WebServer {
     more: Readonly<Record<string, string>> = {},
   ): Promise<Visit> {
     return new Promise((resolve, reject) => {
-      const asked = { host: "127.0.0.1", port: this.port, path, method, headers: { host, ...more }, agent: false };
-      const sent = request(asked, (answer) => {
+      const options = { host: "127.0.0.1", port: this.port, path, method, headers: { host, ...more }, agent: false };
+      const sent = request(options, (answer) => {
         let text = "";
         answer.setEncoding("utf8").on("data", (chunk: string) => {
           text += chunk;

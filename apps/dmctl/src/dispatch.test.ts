@@ -48,17 +48,17 @@ test("`dmctl` without words is `dmctl status`", async () => {
 });
 
 test("a daemon is addressed by name or id, before or after the command, and its slash stays inside one path segment", async () => {
-  const { socket, asked } = await supervisor(statuses);
+  const { socket, requests } = await supervisor(statuses);
   for (const line of ["web status", "status web", "alice/web status"]) {
     expect((await run(socket, line)).output).toMatch(/^daemon-id.*\nalice\/web .*\n$/);
   }
-  expect(asked.at(-1)?.line).toBe("GET /v1/daemons/alice%2Fweb");
+  expect(requests.at(-1)?.line).toBe("GET /v1/daemons/alice%2Fweb");
 });
 
 test("an address cannot leave its path segment", async () => {
-  const { socket, asked } = await supervisor({});
+  const { socket, requests } = await supervisor({});
   for (const id of ["../health", "%2e%2e", "a?b=c", "a#b"]) await run(socket, `status ${id}`);
-  expect(asked.map(({ line }) => line)).toEqual([
+  expect(requests.map(({ line }) => line)).toEqual([
     "GET /v1/daemons/..%2Fhealth",
     "GET /v1/daemons/%252e%252e",
     "GET /v1/daemons/a%3Fb%3Dc",
@@ -137,13 +137,13 @@ test("several daemons settle in parallel and are reported in order, and the exit
 });
 
 test("kill sends the name of the signal, and refuses what is not a signal without a request", async () => {
-  const { socket, asked } = await supervisor({ "POST /v1/daemons/web/kill": () => ({}) });
+  const { socket, requests } = await supervisor({ "POST /v1/daemons/web/kill": () => ({}) });
   for (const line of ["web kill -9", "kill -KILL web", "kill web SIGKILL", "kill KILL web"]) {
     expect(await run(socket, line)).toEqual({ code: 0, output: "", errors: "" });
   }
-  expect(asked.map(({ body }) => JSON.parse(body))).toEqual(Array(4).fill({ signal: "KILL" }));
+  expect(requests.map(({ body }) => JSON.parse(body))).toEqual(Array(4).fill({ signal: "KILL" }));
   for (const line of ["web kill -0", "kill web 0", "web kill -NOPE"]) expect((await run(socket, line)).code).toBe(2);
-  expect(asked).toHaveLength(4);
+  expect(requests).toHaveLength(4);
 });
 
 test("warnings about conf files are printed by rescan and status, and are not failures", async () => {

@@ -38,7 +38,7 @@ describe.each([
   ["restart", "web"],
   ["scale", "web 2"],
 ])("%s --json", (verb, operands) => {
-  test.each([true, false])("prints the outcome with changed: %j", async (changed) => {
+  test.each([true, false])("a control command with --json prints the outcome with changed: %j", async (changed) => {
     const socket = await supervisor({ [`POST /v1/daemons/web/${verb}`]: () => outcome({ changed }) });
     const { code, output, errors } = await run(socket, `${verb} ${operands} --json`);
     expect([code, errors, JSON.parse(output)]).toEqual([0, "", outcome({ changed })]);

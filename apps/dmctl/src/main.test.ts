@@ -69,30 +69,30 @@ describe.each([
     return { code, output, errors };
   };
 
-  test("writes a big table to a pipe completely", async () => {
+  test("dmctl writes a big table to a pipe completely", async () => {
     const { stdout } = await promisify(execFile)(runtime, [MAIN], { env: env(), maxBuffer: 10_000_000 });
     expect(stdout.split("\n")).toHaveLength(daemons.length + 2);
   });
 
-  test("takes a reader that leaves early for no error", async () => {
+  test("dmctl exits without an error when its reader leaves early", async () => {
     const line = `"$0" "$1" | head -n 1; "$0" "$1" | true; "$0" "$1" log endless | head -c 9`;
     const result = await promisify(execFile)("/bin/sh", ["-c", line, runtime, MAIN], { env: env() });
     expect(result.stdout).toMatch(/^daemon-id[^\n]*\nx{9}$/);
     expect(result.stderr).toBe("");
   });
 
-  test("exits with the code of the command", async () => {
+  test("dmctl exits with the code of the command", async () => {
     expect((await dmctl("frobnicate")).code).toBe(2);
     expect((await dmctl("start missing")).code).toBe(3);
   });
 
-  test("shows stamps in the time zone of the reader, summer time included", async () => {
+  test("dmctl shows stamps in the time zone of the reader, summer time included", async () => {
     const shown = async (TZ: string): Promise<string> => (await dmctl("log web", { TZ })).output;
     expect(await shown("America/New_York")).toBe("1999-08-24 00:03:43.787492500 x\n");
     expect(await shown("Asia/Kathmandu")).toBe("1999-08-24 09:48:43.787492500 x\n");
   });
 
-  test("ends a followed log at Ctrl-C with exit code 0 and no message", async () => {
+  test("dmctl ends a followed log at Ctrl-C with exit code 0 and no message", async () => {
     const child = spawn(runtime, [MAIN, "tail", "web", "--raw"], { env: env() });
     const [first] = await once(child.stdout, "data");
     expect(String(first)).toBe(LINE);
@@ -103,33 +103,33 @@ describe.each([
     expect(errors).toBe("");
   });
 
-  test.each(["cut", "ended"])("exits with code 4 when the supervisor has %s a followed log", async (id) => {
+  test.each(["cut", "ended"])("dmctl exits with code 4 when the supervisor has %s a followed log", async (id) => {
     const { code, output, errors } = await dmctl(`tail ${id} --raw`);
     expect([code, output]).toEqual([4, LINE]);
     expect(errors).toContain(`dmctl: the log of "${id}" broke off: the supervisor closed it: `);
   });
 
-  test("exits with code 4 when an answer breaks off or never comes", async () => {
+  test("dmctl exits with code 4 when an answer breaks off or never comes", async () => {
     const message = `dmctl: cannot reach ${fake.socket}: it closed the connection before the end of its answer\n`;
     expect(await dmctl("pid web")).toEqual({ code: 4, output: "", errors: message });
     expect(await dmctl("health")).toEqual({ code: 4, output: "", errors: message });
   });
 
-  test("follows no redirect", async () => {
+  test("dmctl follows no redirect", async () => {
     const { code, errors } = await dmctl("pid moved");
     expect([code, errors]).toEqual([4, expect.stringContaining("HTTP status 302")]);
   });
 
-  test("reports an error answer in place of a log", async () => {
+  test("dmctl reports an error answer in place of a log", async () => {
     expect(await dmctl("log none")).toEqual({ code: 1, output: "", errors: "dmctl: no log is kept\n" });
   });
 
-  test("refuses a name that a URL would resolve, and sends no request", async () => {
+  test("dmctl refuses a name that a URL would resolve, and sends no request", async () => {
     for (const id of ["..", "."]) expect((await dmctl(`status ${id}`)).code).toBe(2);
-    expect(fake.asked).toEqual([]);
+    expect(fake.requests).toEqual([]);
   });
 
-  test("stops the sending when its reader stops reading", async () => {
+  test("the supervisor stops sending a log when the reader of dmctl stops reading", async () => {
     const child = spawn(runtime, [MAIN, "log", "endless"], { env: env() });
     await once(child.stdout, "readable");
     await expect
@@ -147,7 +147,7 @@ describe.each([
     expect(await once(child, "close")).toEqual([0, null]);
   });
 
-  test("exits with code 4 when nobody listens at the socket", async () => {
+  test("dmctl exits with code 4 when nobody listens at the socket", async () => {
     const dead = `${fake.dir}/dead.sock`;
     const bind = "import socket,sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])";
     await promisify(execFile)("python3", ["-c", bind, dead]);
@@ -156,7 +156,7 @@ describe.each([
     expect([code, errors]).toEqual([4, message]);
   });
 
-  test("exits with code 4 when the socket speaks another protocol", async () => {
+  test("dmctl exits with code 4 when the socket speaks another protocol", async () => {
     const other = `${fake.dir}/other.sock`;
     const greeting = "220 mail.example.org ESMTP ready\r\n\r\n";
     const server = createServer((socket) =>

@@ -11,7 +11,7 @@ dispatch(process.argv.slice(2), {
   fetch: runtimeFetch,
   env: process.env,
   uid: process.geteuid?.() ?? 0,
-  // Made when first asked for: it costs a millisecond.
+  // Made at its first use: it costs a millisecond.
   get input() {
     return process.stdin;
   },

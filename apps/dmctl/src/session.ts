@@ -3,7 +3,7 @@ import type { UnixFetch } from "@dmhost/client";
 
 /** The environment of one run of dmctl: main.ts makes it from the process, tests make their own. */
 export interface Session {
-  /** How the supervisor is asked. */
+  /** The supervisor's control API. */
   readonly fetch: UnixFetch;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Effective uid of the caller. */
@@ -13,7 +13,7 @@ export interface Session {
   readonly errors: Writable;
   /** Whether `output` is a terminal: it gets colour, a pager and reasons; control characters are escaped. */
   readonly terminal: boolean;
-  /** Whether questions can be asked: input and errors are a terminal. */
+  /** Whether the caller can answer questions: input and errors are a terminal. */
   readonly interactive: boolean;
 }
 

@@ -5,14 +5,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ApiError, type DaemonStatus, ERROR_STATUS, type ErrorCode } from "@dmhost/contract";
 
-/** What it was asked: `GET /v1/daemons`, with the body's text. */
-export interface Asked {
+/** One request: `GET /v1/daemons`, with the body's text. */
+export interface Received {
   readonly line: string;
   readonly body: string;
 }
 
 /** Answers one request. An answer that is not JSON uses `respond`. */
-export type FakeAnswer = (asked: Asked, respond: ServerResponse) => unknown;
+export type FakeAnswer = (request: Received, respond: ServerResponse) => unknown;
 
 /** A status with every field, changed by `fields`. */
 export const daemon = (id: string, fields: Partial<DaemonStatus> = {}): DaemonStatus => {
@@ -64,13 +64,13 @@ const isApiError = (value: unknown): value is ApiError =>
 export const fakeSupervisor = async (answers: Record<string, FakeAnswer>) => {
   const dir = mkdtempSync(join(tmpdir(), "dmctl-test-"));
   const socket = join(dir, "command.sock");
-  const asked: Asked[] = [];
+  const requests: Received[] = [];
   const server = createServer(async (request, respond) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk);
     const line = `${request.method} ${request.url}`;
     const one = { line, body: Buffer.concat(chunks).toString() };
-    asked.push(one);
+    requests.push(one);
     const answerer = answers[line] ?? (() => apiError("not-found", `no ${line}`));
     const answer = await answerer(one, respond);
     if (answer === undefined) return;
@@ -83,5 +83,5 @@ export const fakeSupervisor = async (answers: Record<string, FakeAnswer>) => {
     await new Promise((resolve) => server.close(resolve));
     rmSync(dir, { recursive: true, force: true });
   };
-  return { socket, dir, asked, close };
+  return { socket, dir, requests, close };
 };

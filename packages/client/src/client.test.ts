@@ -20,15 +20,15 @@ afterEach(() => {
 
 /** A fetch that answers each request with `status` and `text`, and keeps the requests. */
 const answering = (status: number, text: string) => {
-  const asked: [string, UnixRequest][] = [];
+  const requests: [string, UnixRequest][] = [];
   const fetch: UnixFetch = async (url, request) => {
-    asked.push([url, request]);
+    requests.push([url, request]);
     const body = (async function* () {
       yield new TextEncoder().encode(text);
     })();
     return { status, body, text: async () => text };
   };
-  return { asked, client: clientAt(SOCKET, fetch) };
+  return { requests, client: clientAt(SOCKET, fetch) };
 };
 
 const failing = (error: unknown) => clientAt(SOCKET, () => Promise.reject(error));
@@ -41,25 +41,25 @@ test.each([
   ["../health", "..%2Fhealth"],
   ["a?b#c d", "a%3Fb%23c%20d"],
 ])("the address %j stays inside one path segment", async (address, segment) => {
-  const { asked, client } = answering(200, "{}");
+  const { requests, client } = answering(200, "{}");
   await client.call("explain", { params: { address } });
-  expect(asked.map(([url]) => url)).toEqual([`http://dmhost/v1/daemons/${segment}/explanation`]);
+  expect(requests.map(([url]) => url)).toEqual([`http://dmhost/v1/daemons/${segment}/explanation`]);
 });
 
 test.each(["", ".", ".."])(
   "the address %j, which is no path segment, is a usage failure and is not sent",
   async (address) => {
-    const { asked, client } = answering(200, "{}");
+    const { requests, client } = answering(200, "{}");
     await expect(client.call("getDaemon", { params: { address } })).rejects.toMatchObject({ code: "usage" });
-    expect(asked).toEqual([]);
+    expect(requests).toEqual([]);
   },
 );
 
 test("a request goes to the socket with the endpoint's method and its JSON, follows no redirect and has no time limit of the runtime", async () => {
-  const { asked, client } = answering(200, '{"ok":true}');
+  const { requests, client } = answering(200, '{"ok":true}');
   const answer = await client.call("scale", { ...ALICE, body: { instances: 2 } });
   expect(answer).toEqual({ ok: true });
-  expect(asked).toEqual([
+  expect(requests).toEqual([
     [
       "http://dmhost/v1/daemons/alice%2Fweb/scale",
       expect.objectContaining({
@@ -76,11 +76,11 @@ test("a request goes to the socket with the endpoint's method and its JSON, foll
 });
 
 test("the values of a query are encoded, and an empty query leaves no question mark", async () => {
-  const { asked, client } = answering(200, "{}");
+  const { requests, client } = answering(200, "{}");
   await client.call("askPolicy", { query: { caller: "a&b", verb: "run-as", address: "amy/blog" } });
   await client.call("listDaemons", { query: {} });
   await client.stream("readLog", { ...ALICE, query: { lines: 3, follow: "1" } }, new AbortController().signal);
-  expect(asked.map(([url]) => url.replace("http://dmhost", ""))).toEqual([
+  expect(requests.map(([url]) => url.replace("http://dmhost", ""))).toEqual([
     "/v1/policy?caller=a%26b&verb=run-as&address=amy%2Fblog",
     "/v1/daemons",
     "/v1/daemons/alice%2Fweb/log?lines=3&follow=1",
@@ -179,12 +179,12 @@ test("a stream gives its bytes as they come, and fails when it breaks off", asyn
 });
 
 test("the caller's signal reaches a stream for as long as it lasts", async () => {
-  const { asked, client } = answering(200, "x");
+  const { requests, client } = answering(200, "x");
   const leave = new AbortController();
   await client.stream("readLog", ALICE, leave.signal);
-  expect(asked[0]?.[1].signal.aborted).toBe(false);
+  expect(requests[0]?.[1].signal.aborted).toBe(false);
   leave.abort();
-  expect(asked[0]?.[1].signal.aborted).toBe(true);
+  expect(requests[0]?.[1].signal.aborted).toBe(true);
 });
 
 /** A fetch that never answers, and rejects when it is aborted. */

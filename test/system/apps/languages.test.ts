@@ -81,12 +81,12 @@ test.each(["wsgi", "c"] as const)("a FastCGI application in %s behind Nginx answ
 });
 
 describe.each(NAMES)("the %s application", (name) => {
-  test("runs as the tenant", async () => {
+  test("a tenant's application runs as the tenant", async () => {
     const { pid } = await supervisor.status(idOf(name));
     expect(numbersOf(pid, "Uid")).toEqual(Array(4).fill(tenant.uid));
   });
 
-  test("answers a request that arrives right after its process was killed", async () => {
+  test("a tenant's application answers a request that arrives right after its process was killed", async () => {
     const { pid } = await supervisor.reaches(idOf(name), "running");
     process.kill(pid, "SIGKILL");
     await until("exit of the process", () => !isRunning(pid));

@@ -29,7 +29,7 @@ const MEM = 256;
 const APPLICATION = `use strict; use warnings;
 sub {
     my ($env) = @_;
-    warn "asked for $env->{PATH_INFO}\\n";
+    warn "request for $env->{PATH_INFO}\\n";
     return [200, ["Content-Type" => "text/plain"], [join " ", "served by", scalar(getpwuid($>)), "in", @ENV{qw(HOME USER MEM)}]];
 };
 `;
@@ -132,7 +132,7 @@ describe.each(SITES)("AxKit2's service directory in %s", (_, make) => {
     await supervisor.reaches(site.id, "running");
   });
 
-  test("runs a server that answers as its account, in its root directory", async () => {
+  test("AxKit2's service directory runs a server that answers as its account, in its root directory", async () => {
     const { name } = site.account;
     expect(await answerOf(site.port)).toBe(`served by ${name} in ${site.directory}/root ${name} ${MEM}`);
     const { pid } = await supervisor.status(site.id);
@@ -141,7 +141,7 @@ describe.each(SITES)("AxKit2's service directory in %s", (_, make) => {
     expect(statusOf(pid).get("CapEff")).toBe("0000000000000000");
   });
 
-  test("sets the server's limits from env/MEM", async () => {
+  test("AxKit2's service directory sets the server's limits from env/MEM", async () => {
     const { pid } = await supervisor.status(site.id);
     const bytes = String(MEM * 1024 * 1024);
     expect(limitOf(pid, "Max address space")[0]).toBe(bytes);
@@ -150,12 +150,12 @@ describe.each(SITES)("AxKit2's service directory in %s", (_, make) => {
     expect(limitOf(pid, "Max resident set")[0]).toBe(String((MEM / 4) * 1024 * 1024));
   });
 
-  test("logs stamped lines to log/axkit2/current, which tai64nlocal shows in local time", async () => {
+  test("AxKit2's service directory logs stamped lines to log/axkit2/current, which tai64nlocal shows in local time", async () => {
     await answerOf(site.port);
     const current = join(log(), "current");
     const text = await until("the server's lines in the log", () => {
       const written = existsSync(current) ? readFileSync(current, "utf8") : "";
-      return /asked for \/page/.test(written) && written;
+      return /request for \/page/.test(written) && written;
     });
     for (const line of text.trim().split("\n")) expect(line).toMatch(/^@4[0-9a-f]{23} /);
     const shell = (command: string) =>
@@ -167,11 +167,11 @@ describe.each(SITES)("AxKit2's service directory in %s", (_, make) => {
     );
     const today = new Date().getFullYear();
     expect(readable.stdout).toMatch(
-      new RegExp(`^${today}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d\\.\\d{9} asked for /page$`, "m"),
+      new RegExp(`^${today}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d\\.\\d{9} request for /page$`, "m"),
     );
   });
 
-  test("starts the server again when it is killed, and its log goes on", async () => {
+  test("AxKit2's service directory starts the server again when it is killed, and its log goes on", async () => {
     const { pid } = await supervisor.status(site.id);
     const before = readFileSync(join(log(), "current"), "utf8").length;
     process.kill(pid, "SIGKILL");
@@ -180,7 +180,7 @@ describe.each(SITES)("AxKit2's service directory in %s", (_, make) => {
     await until("more bytes in the log", () => readFileSync(join(log(), "current"), "utf8").length > before);
   });
 
-  test("starts a killed logger again without losing a line", async () => {
+  test("AxKit2's service directory starts a killed logger again without losing a line", async () => {
     const multilog = () => loggerOf(site.account);
     const former = await until("the logger", multilog);
     process.kill(former, "SIGKILL");
@@ -189,17 +189,17 @@ describe.each(SITES)("AxKit2's service directory in %s", (_, make) => {
       return pid !== undefined && pid !== former;
     });
     const seen = readdirSync(log()).flatMap((name) =>
-      /^(current|@.*)$/.test(name) ? (readFileSync(join(log(), name), "utf8").match(/asked for/g) ?? []) : [],
+      /^(current|@.*)$/.test(name) ? (readFileSync(join(log(), name), "utf8").match(/request for/g) ?? []) : [],
     ).length;
     await answerOf(site.port);
     await until("the new line in the log", () => {
       const files = readdirSync(log()).filter((name) => /^(current|@.*)$/.test(name));
-      const found = files.flatMap((name) => readFileSync(join(log(), name), "utf8").match(/asked for/g) ?? []);
+      const found = files.flatMap((name) => readFileSync(join(log(), name), "utf8").match(/request for/g) ?? []);
       return found.length > seen;
     });
   });
 
-  test("leaves no process after a stop, and runs server and logger again after a start", async () => {
+  test("AxKit2's service directory leaves no process after a stop, and runs server and logger again after a start", async () => {
     const { pid } = await supervisor.status(site.id);
     expect((await supervisor.act("stop", site.id)).ok).toBe(true);
     expect(isRunning(pid)).toBe(false);

@@ -26,7 +26,7 @@ const outcome = (ok: boolean, reason = "", lastLogLine = "", advice = "") => ({
 
 test("explain --policy takes three words, and its exit code is the answer", async () => {
   const answer = (allowed: boolean) => ({ allowed, reason: "so it is", source: "/etc/p.conf:9" });
-  const { socket, asked } = await supervisor({
+  const { socket, requests } = await supervisor({
     "GET /v1/policy?caller=david&verb=restart&address=amy%2Fblog": () => answer(true),
     "GET /v1/policy?caller=amy&verb=run-as&address=www-data": () => answer(false),
   });
@@ -39,11 +39,11 @@ test("explain --policy takes three words, and its exit code is the answer", asyn
     code: 1,
     output: "no: so it is (/etc/p.conf:9)\n",
   });
-  expect(asked).toHaveLength(2);
+  expect(requests).toHaveLength(2);
   for (const line of ["explain --policy david restart", "explain a b c", "explain", "explain --policy a frob b/c"]) {
     expect((await run(socket, line)).code).toBe(2);
   }
-  expect(asked).toHaveLength(2);
+  expect(requests).toHaveLength(2);
 });
 
 test("a misspelt verb of explain --policy is exit code 2 with a suggestion", async () => {
@@ -72,9 +72,9 @@ test.each([
   ["term web", "TERM"],
   ["web kill", "KILL"],
 ])("`dmctl %s` sends %s", async (line, signal) => {
-  const { socket, asked } = await supervisor({ "POST /v1/daemons/web/kill": () => ({}) });
+  const { socket, requests } = await supervisor({ "POST /v1/daemons/web/kill": () => ({}) });
   expect((await run(socket, line)).code).toBe(0);
-  expect(asked).toEqual([{ line: "POST /v1/daemons/web/kill", body: JSON.stringify({ signal }) }]);
+  expect(requests).toEqual([{ line: "POST /v1/daemons/web/kill", body: JSON.stringify({ signal }) }]);
 });
 
 test.each(["hup web", "web alarm", "web interrupt", "term web", "web kill -USR1"])(

@@ -29,13 +29,13 @@ const words = COMMANDS.flatMap((command) =>
 describe.each(words)("help of $word", ({ word, command }) => {
   const help = helpFor(COMMANDS, word);
 
-  test("has its usage, options and examples", () => {
+  test("the help of a command has its usage, options and examples", () => {
     expect(help).toMatch(new RegExp(`^usage: dmctl ${command.name}[ ,\n]`));
     expect(optionsIn(help)).toEqual(command.options.map((name) => `--${name}`));
     for (const example of command.examples ?? []) expect(help).toContain(`\n  ${example}\n`);
   });
 
-  test("has its whole text, in lines of at most 100 characters", () => {
+  test("the help of a command has its whole text, in lines of at most 100 characters", () => {
     const text = help.replace(/\n/g, " ");
     for (const part of [command.summary.slice(1), plain(command.about ?? "")]) expect(text).toContain(part);
     expect(help.split("\n").filter((line) => line.length > 100)).toEqual([]);

@@ -15,9 +15,9 @@ test("a changed text is sent, and the draft is removed", async () => {
 });
 
 test("the request carries the fingerprint of the text that it replaces", async () => {
-  const { socket, env, asked } = await scene(accept, 'echo "start=new" > "$1"');
+  const { socket, env, requests } = await scene(accept, 'echo "start=new" > "$1"');
   await run(socket, "web edit", { env });
-  expect(JSON.parse(asked.at(-1)?.body ?? "")).toEqual({ text: "start=new\n", fingerprint: OLD.fingerprint });
+  expect(JSON.parse(requests.at(-1)?.body ?? "")).toEqual({ text: "start=new\n", fingerprint: OLD.fingerprint });
 });
 
 test("an unchanged text is not sent", async () => {
@@ -44,7 +44,7 @@ test("$VISUAL precedes $EDITOR and may have arguments", async () => {
   expect(sent()).toEqual(["start=x\n"]);
 });
 
-test("without a terminal, an invalid text is exit code 1 with its errors, and the draft is kept", async () => {
+test("without a terminal dmctl edit exits with 1 on an invalid text, shows its errors and keeps the draft", async () => {
   const { socket, env, sent } = await scene(refuseOld, 'echo "start=bad" > "$1"');
   const result = await run(socket, "web edit", { env });
   expect(result.code).toBe(1);

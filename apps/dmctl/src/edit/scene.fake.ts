@@ -36,7 +36,8 @@ export const scene = async (put: FakeAnswer, editor: string, get: FakeAnswer = (
   chmodSync(program, 0o755);
   const drafts = mkdtempSync(join(dir, "tmp-"));
   process.env["TMPDIR"] = drafts;
-  const sent = (): unknown[] => fake.asked.filter(({ line }) => line === PUT).map(({ body }) => JSON.parse(body).text);
+  const sent = (): unknown[] =>
+    fake.requests.filter(({ line }) => line === PUT).map(({ body }) => JSON.parse(body).text);
   return { ...fake, env: { EDITOR: program }, drafts, sent };
 };
 export const accept: FakeAnswer = () => ({ path: PATH, warnings: [`${PATH}:1: unknown key`], created: false });

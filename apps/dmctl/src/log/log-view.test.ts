@@ -55,7 +55,7 @@ test("a pager that exits early ends the log without an error", async () => {
 });
 
 test("--lines, --follow and tail become the parameters of the request", async () => {
-  const { socket, asked } = await supervisor({
+  const { socket, requests } = await supervisor({
     "GET /v1/daemons/web/log?lines=3": logOf("x\n"),
     "GET /v1/daemons/web/log?lines=10&follow=1": logOf("y\n"),
     "GET /v1/daemons/web/log?follow=1": logOf("z\n"),
@@ -63,17 +63,17 @@ test("--lines, --follow and tail become the parameters of the request", async ()
   await run(socket, "log web -n 3");
   await run(socket, "web tail");
   await run(socket, "web log --follow");
-  expect(asked.map(({ line }) => line.split("?")[1])).toEqual(["lines=3", "lines=10&follow=1", "follow=1"]);
+  expect(requests.map(({ line }) => line.split("?")[1])).toEqual(["lines=3", "lines=10&follow=1", "follow=1"]);
 });
 
 test("--lines takes a count with a unit, and refuses any other text with the bounds", async () => {
-  const { socket, asked } = await supervisor({ "GET /v1/daemons/web/log?lines=1024": logOf("x\n") });
+  const { socket, requests } = await supervisor({ "GET /v1/daemons/web/log?lines=1024": logOf("x\n") });
   expect(await run(socket, "log web -n 1K")).toMatchObject({ code: 0, output: "x\n" });
   for (const text of ["1.5", "1G"]) {
     const errors = expect.stringContaining(`--lines: expected a whole number from 0 to 10000000, found "${text}"`);
     expect(await run(socket, `log web -n ${text}`)).toMatchObject({ code: 2, errors });
   }
-  expect(asked).toHaveLength(1);
+  expect(requests).toHaveLength(1);
 });
 
 test("a followed log that ends is exit code 4, because the supervisor went away", async () => {
@@ -87,9 +87,9 @@ test("a followed log that ends is exit code 4, because the supervisor went away"
 test.each([
   ["in a pipe", false],
   ["through a pager", true],
-])("a log that breaks off %s is exit code 4", async (_, terminal) => {
+])("dmctl log exits with 4 when the log breaks off %s", async (_, terminal) => {
   const { socket } = await supervisor({
-    "GET /v1/daemons/web/log": (_asked, respond) => {
+    "GET /v1/daemons/web/log": (_request, respond) => {
       respond.write(LINE);
       setTimeout(() => respond.socket?.end(), 50);
     },
@@ -102,9 +102,9 @@ test.each([
 
 test("an error answer is reported and not shown as the log", async () => {
   const { socket } = await supervisor({
-    "GET /v1/daemons/web/log": () => apiError("not-applicable", '"alice/web" keeps no log.'),
+    "GET /v1/daemons/web/log": () => apiError("not-applicable", '"alice/web" has no log'),
   });
-  expect(await run(socket, "web log")).toEqual({ code: 1, output: "", errors: 'dmctl: "alice/web" keeps no log.\n' });
+  expect(await run(socket, "web log")).toEqual({ code: 1, output: "", errors: 'dmctl: "alice/web" has no log\n' });
 });
 
 test("a reader that stops reading stops the sending", async () => {

@@ -5,7 +5,7 @@ import { roughDuration, SECOND } from "@dmhost/supervisor/units";
 import { oneLine } from "../printable.ts";
 import { usageLines } from "./usage.ts";
 
-/** SGR parameters of each state: green is healthy, yellow is changing, red needs attention. */
+/** SGR parameters of each state: green is healthy, yellow is changing, red has failed. */
 const COLOUR: Record<DaemonState, string> = {
   stopped: "2",
   starting: "33",

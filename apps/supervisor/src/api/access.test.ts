@@ -38,7 +38,7 @@ test.each(withAccess("policy", "control", "author", "root"))(
   async (name, endpoint) => {
     const { status, body } = await ask("eve", lineOf(endpoint, "amy/blog"), BODIES[name]);
     expect([status, body.code]).toEqual([403, "not-in-policy"]);
-    expect(body.message).toContain("Ask root to add you to [runs_as]");
+    expect(body.message).toContain("ask root to add you to [runs_as]");
   },
 );
 
@@ -93,12 +93,12 @@ test.each([
   "a misspelt address of %s, %s, gets a suggestion out of the daemons that they may control",
   async (caller, address, near) => {
     const { body } = await ask(caller, `GET /v1/daemons/${encodeURIComponent(address)}`);
-    expect(body.message).toContain(`Did you mean ${near}?`);
+    expect(body.message).toContain(`did you mean ${near}?`);
   },
 );
 
 test("a misspelt address gets no suggestion out of the daemons of others", async () => {
-  expect((await ask("bob", "GET /v1/daemons/shpo")).body.message).not.toContain("Did you mean");
+  expect((await ask("bob", "GET /v1/daemons/shpo")).body.message).not.toContain("did you mean");
 });
 
 test.each(["../etc", "a/b/c", "", "-x", "a%00b".replace("%00", "\0")])("%j is not an address", async (address) => {

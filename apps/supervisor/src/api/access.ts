@@ -1,4 +1,4 @@
-/** Which daemons and files a caller may touch. The table of endpoints says which of these levels each one needs. */
+/** Which daemons and files a caller may use. The table of endpoints names the level that each endpoint needs. */
 import type { Access } from "@dmhost/contract/schemas";
 import type { DaemonKey } from "../core/daemon-key.ts";
 import { NAME } from "../core/definition.ts";
@@ -7,7 +7,7 @@ import type { Caller } from "./connection.ts";
 import type { ControlledDaemon, Engine } from "./engine.ts";
 import { Refusal } from "./refusal.ts";
 
-/** What the address of a request means at this level of access. */
+/** The target of a request's address at this level of access. */
 export type AccessSubject<A extends Access> = A extends "control"
   ? ControlledDaemon
   : A extends "author"
@@ -40,14 +40,14 @@ const requirePolicy = (engine: Engine, caller: Caller): void => {
   if (engine.policy.known(caller.user)) return;
   throw new Refusal(
     "not-in-policy",
-    `${caller.user} is not in the policy, so may neither run nor manage daemons here.\n` +
-      "Ask root to add you to [runs_as] in daemon-manager.conf and to run `dmctl rescan`.",
+    `${caller.user} is not in the policy, so may neither run nor manage daemons here\n` +
+      "ask root to add you to [runs_as] in daemon-manager.conf and to run `dmctl rescan`",
   );
 };
 
 const requireRoot = (caller: Caller): void => {
   if (caller.uid === 0) return;
-  throw new Refusal("not-in-policy", `Only root may see the whole state, and you are ${caller.user}.`);
+  throw new Refusal("not-in-policy", `only root may export the state, and you are ${caller.user}`);
 };
 
 /** Every daemon that the caller may control. */
@@ -74,13 +74,13 @@ const nearestId = (address: string, daemons: readonly ControlledDaemon[]): strin
 };
 
 /**
- * The one daemon that `address` means to this caller: `owner/name`, or `name` where it is the only one.
+ * The daemon at this address: `owner/name`, or `name` where only one of the daemons that the caller may control has it.
  * @throws Refusal usage, not-found, ambiguous
  */
 export const resolve = (engine: Engine, caller: Caller, address: string): ControlledDaemon => {
   const parts = address.split("/");
   if (parts.length > 2 || !parts.every((part) => NAME.test(part))) {
-    throw new Refusal("usage", `${JSON.stringify(address)} is no daemon's name; write name or owner/name.`);
+    throw new Refusal("usage", `${JSON.stringify(address)} is not a daemon's name; write name or owner/name`);
   }
   const all = controllable(engine, caller);
   const matches = all.filter(({ id, key }) => id === address || (parts.length === 1 && key.name === address));
@@ -88,14 +88,18 @@ export const resolve = (engine: Engine, caller: Caller, address: string): Contro
   if (match && matches.length === 1) return match;
   if (matches.length > 1) {
     const ids = matches.map(({ id }) => id);
-    throw new Refusal("ambiguous", `${ids.length} daemons are called "${address}"; write one of them in full:`, ids);
+    throw new Refusal(
+      "ambiguous",
+      `${ids.length} daemons have the name "${address}"; use one of these full names:`,
+      ids,
+    );
   }
   // Only daemons that the caller may control are ever suggested.
   const near = nearestId(address, all);
-  const meant = near === undefined ? "" : ` Did you mean "${near}"?`;
+  const meant = near === undefined ? "" : `: did you mean "${near}"?`;
   throw new Refusal(
     "not-found",
-    `There is no daemon "${address}" that ${caller.user} may control.${meant}\n\`dmctl list\` names those there are; \`dmctl rescan\` looks for new files.`,
+    `there is no daemon "${address}" that ${caller.user} may control${meant}\n\`dmctl list\` shows your daemons; \`dmctl rescan\` finds new files`,
   );
 };
 
@@ -111,9 +115,8 @@ const resolveOrCreate = (engine: Engine, caller: Caller, address: string, owner:
 };
 
 /**
- * The conf file that `address` means to this caller: that of a daemon of theirs, or a new one. Root has every owner's by
- * the full id. A manager has none: who writes a file
- * decides what runs as its owner, and who reads it may find passwords (docs/decisions/0004).
+ * The conf file at this address: an existing one or a new one. Owners may use their own, root all by the full id. Managers
+ * may use none: a file decides what runs as its owner, and may contain passwords (docs/decisions/0004).
  * @throws Refusal as `resolve` does; not-in-policy to a manager
  */
 const resolveFile = (engine: Engine, caller: Caller, address: string): DaemonKey => {
@@ -123,11 +126,11 @@ const resolveFile = (engine: Engine, caller: Caller, address: string): DaemonKey
   if (known && !mayWrite(engine, caller, key.owner.name)) {
     throw new Refusal(
       "not-in-policy",
-      `${caller.user} manages "${known.id}" but does not own it: only ${key.owner.name} and root may read or change its file.`,
+      `${caller.user} manages "${known.id}" but does not own it: only ${key.owner.name} and root may read or change its file`,
     );
   }
-  // The account as it is now: the uid that the daemon was loaded with may be another account's.
+  // Look the account up again: the uid from when the daemon was loaded may belong to another account now.
   const owner = engine.owner(key.owner.name);
   if (owner) return { name: key.name, owner };
-  throw new Refusal("not-applicable", `${key.owner.name} is not in [runs_as], so no file of theirs is read.`);
+  throw new Refusal("not-applicable", `${key.owner.name} is not in [runs_as], so their files are not read`);
 };

@@ -22,7 +22,7 @@ export const readConfFile = (files: ConfFileAccess, key: DaemonKey): ConfFile =>
 };
 
 const changedMeanwhile = (path: string): Refusal =>
-  new Refusal("conflict", `${path} was changed meanwhile by somebody else, so nothing was written.`);
+  new Refusal("conflict", `${path} was changed meanwhile, so nothing was written`);
 
 const write = (files: ConfFileAccess, key: DaemonKey, found: FoundText, text: string): void => {
   try {
@@ -42,7 +42,7 @@ export const writeConfFile = (files: ConfFileAccess, key: DaemonKey, draft: Conf
   const found = find(files, key);
   if (fingerprintOf(found.text) !== draft.fingerprint) throw changedMeanwhile(found.path);
   const { errors, warnings } = files.checkConf(key, found.path, draft.text);
-  if (errors.length > 0) throw new Refusal("invalid-file", "The file has errors, and was not written.", errors);
+  if (errors.length > 0) throw new Refusal("invalid-file", "the file has errors and was not written", errors);
   write(files, key, found, draft.text);
   return { path: found.path, warnings: [...warnings], created: found.text === undefined };
 };

@@ -3,10 +3,10 @@ import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import { answerTo, Refusal } from "./refusal.ts";
 
-/** A caller, as the kernel says. */
+/** A caller, identified by the kernel. */
 export interface Caller {
   readonly uid: number;
-  /** Account of that uid, as it is now. */
+  /** The current account with this uid. */
   readonly user: string;
 }
 
@@ -40,7 +40,7 @@ export const attachCaller = (socket: Socket, caller: Caller, requestTimeout = RE
   socket.once("close", () => requestCame(socket));
 };
 
-/** Who is at the other end. */
+/** The account at the other end of a connection. */
 export const callerOf = (socket: Socket): Caller => {
   const caller = callers.get(socket);
   if (!caller) throw new Refusal("internal", "this connection has no caller");
@@ -48,14 +48,14 @@ export const callerOf = (socket: Socket): Caller => {
 };
 
 /**
- * The whole HTTP answer (429, `busy`) to a connection that its account may not have, whatever it requests.
- * @param most connections that an account may have at a time
+ * The whole HTTP answer (429, `busy`) to a connection beyond the maximum of its account.
+ * @param most maximum number of connections of an account
  */
 export const busyAnswer = (most: number): string => {
   const { status, body } = answerTo(
     new Refusal(
       "busy",
-      `Your account has ${most} connections to the supervisor, the most that it may have; end some, such as followed logs, or try again.`,
+      `your account has ${most} connections to the supervisor, which is the maximum; close some, such as followed logs, or try again`,
     ),
   );
   const text = JSON.stringify(body);

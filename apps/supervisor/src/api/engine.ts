@@ -8,7 +8,7 @@ import type { Account } from "../core/policy-rules.ts";
 import type { RequestResult } from "../core/request-status.ts";
 import type { RescanReport } from "../core/rescan-report.ts";
 import type { RunUsage } from "../core/run-usage.ts";
-import type { HostStanding } from "../core/site.ts";
+import type { HostStatus } from "../core/site.ts";
 import type { Terms } from "../core/terms.ts";
 
 /** One instance of a daemon. */
@@ -17,7 +17,7 @@ export interface ControlledInstance {
   readonly state: State;
   /** 0 when no process runs. */
   readonly pid: number;
-  /** What its launch waits for, in words; "" when it does not. */
+  /** The resource that its launch waits for; "" when it does not wait. */
   readonly waiting: string;
   /** Since when no process of it has lived, by the supervisor's clock, in ms. */
   readonly downSince: number;
@@ -40,7 +40,7 @@ export interface ControlledDaemon {
   readonly terms: Terms | undefined;
   readonly state: State;
   readonly representative: ControlledInstance;
-  readonly hosts: readonly HostStanding[];
+  readonly hosts: readonly HostStatus[];
   readonly limits: readonly EnforcedLimit[];
   readonly means: Means;
   /** Lines that were dropped, and why its log takes none at present; "" when it does. */
@@ -51,7 +51,7 @@ export interface ControlledDaemon {
   readonly changed: boolean;
   /** Runs that ended out of memory. */
   readonly oomKilled: number;
-  /** What its launch waits for, in words; "" when it does not. */
+  /** The resource that its launch waits for; "" when it does not wait. */
   readonly waiting: string;
   /** How many instances it is to have. */
   readonly size: number;
@@ -60,13 +60,13 @@ export interface ControlledDaemon {
   signal(signal: number): boolean;
 }
 
-/** All daemons, and what can be requested of them. A request resolves when its daemon has settled. */
+/** All daemons, and the requests that change them. A request resolves when its daemon has settled. */
 export interface Engine<D extends ControlledDaemon = ControlledDaemon> {
   readonly policy: Policy;
   /** Whether it takes no more requests. */
   readonly stopping: boolean;
   owners(): readonly string[];
-  /** The account of an owner as it is now; undefined for every other account. */
+  /** The current account of an owner; undefined for other accounts. */
   owner(name: string): Account | undefined;
   daemons(): readonly D[];
   daemonsOf(owners: readonly string[]): readonly D[];

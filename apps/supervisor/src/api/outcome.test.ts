@@ -23,8 +23,8 @@ const request = (
 ) => {
   const daemon = fakeDaemon("amy/blog", traits);
   const engine = new FakeEngine(daemon);
-  engine.act = (asked, found) => {
-    expect(asked).toBe(verb);
+  engine.act = (given, found) => {
+    expect(given).toBe(verb);
     effect(found);
     return result;
   };

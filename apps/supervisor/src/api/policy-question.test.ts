@@ -20,7 +20,7 @@ test.each([
   ["david", "david", "edit", "amy/blog", false],
   ["root", "david", "restart", "amy/blog", true],
   ["root", "bob", "host", "blog.example.org", false],
-])("asked by %s whether %s may %s %s, the policy says %s", async (asker, caller, verb, address, allowed) => {
+])("when %s queries whether %s may %s %s, the policy answers %s", async (asker, caller, verb, address, allowed) => {
   const { body } = await ask(asker, question(caller, verb, address));
   expect(body).toMatchObject({ caller, verb, address, allowed, reason: expect.any(String) });
 });

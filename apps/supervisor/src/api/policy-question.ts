@@ -23,7 +23,7 @@ export const answerQuestion = (
   if (!isRoot && question.caller !== asker.user && !mine.includes(question.caller)) {
     throw new Refusal(
       "not-found",
-      `There is nobody called ${JSON.stringify(question.caller)} about whom ${asker.user} may ask.\nAsk about yourself or about somebody whose daemons you manage; root may ask about everybody.`,
+      `there is no account ${JSON.stringify(question.caller)} that ${asker.user} may query the policy about\nname yourself or an owner whose daemons you manage; root may name every account`,
     );
   }
   const right = POLICY_VERBS[question.verb];
@@ -40,7 +40,7 @@ const verdictOf = (policy: Policy, right: Right, caller: string, object: string)
   if (right === "host") {
     const host = hostname(object);
     if (host !== undefined) return policy.mayHost(caller, host);
-    throw new Refusal("usage", `${JSON.stringify(object)} is no host name; write one such as blog.example.org.`);
+    throw new Refusal("usage", `${JSON.stringify(object)} is not a host name; write one such as blog.example.org`);
   }
   if (right === "run-as") return policy.mayRunAs(caller, object);
   return right === "write" ? policy.mayWrite(caller, object) : policy.mayManage(caller, object);
@@ -55,5 +55,5 @@ const unspecific = (caller: string, owner: string): PolicyDecision => ({
 const ownerIn = (address: string): string => {
   const [owner = "", name = "", ...more] = address.split("/");
   if (more.length === 0 && NAME.test(owner) && NAME.test(name)) return owner;
-  throw new Refusal("usage", `${JSON.stringify(address)} is no daemon's full name; write it owner/name.`);
+  throw new Refusal("usage", `${JSON.stringify(address)} is not a daemon's full name; write owner/name`);
 };

@@ -47,7 +47,7 @@ test.each<[string, Partial<State>, string]>([
   [
     "a daemon whose finish fails for good",
     { phase: "failed", last: { ...LAST, permanent: true } },
-    "exited with code 3; its finish says that another run is of no use",
+    "exited with code 3; its finish exited with 125: no further run",
   ],
 ])("the reason of %s is shown", (_what, state, reason) => {
   expect(present(fakeDaemon("amy/blog", { state }), NOW).reason).toBe(reason);
@@ -78,7 +78,7 @@ test("a site that is published has the paths of its logs, a refused one a warnin
   const name = hostname("blog.example.org");
   if (name === undefined) throw new Error("blog.example.org is a host name");
   const url = "http://blog.example.org/";
-  const logs = { access: "/logs/access", error: "/logs/error", trouble: "amy cannot read /logs" };
+  const logs = { access: "/logs/access", error: "/logs/error", problem: "amy cannot read /logs" };
   daemon.hosts = [
     { name, state: "published", reason: "", url, logs },
     { name, state: "refused", reason: "no grant", url, logs: undefined },

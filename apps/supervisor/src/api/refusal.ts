@@ -22,6 +22,10 @@ interface ServerError {
   readonly validationContext?: string;
 }
 
+/** A message of the HTTP server in the form of all messages: a lower case first letter, and no final period. */
+const inForm = (message: string): string =>
+  message.replace(/^[A-Z](?=[a-z])/, (letter) => letter.toLowerCase()).replace(/\.$/, "");
+
 /** HTTP status and body for an error that a handler threw. */
 export const answerTo = (error: unknown): { status: number; body: ApiError } => {
   if (error instanceof Refusal) {
@@ -36,10 +40,13 @@ export const answerTo = (error: unknown): { status: number; body: ApiError } => 
     };
   }
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
-    return { status: statusCode, body: { code: "usage", message: message ?? "the request is not understood" } };
+    return {
+      status: statusCode,
+      body: { code: "usage", message: message === undefined ? "the request is malformed" : inForm(message) },
+    };
   }
   return {
     status: ERROR_STATUS.internal,
-    body: { code: "internal", message: "the supervisor failed to carry this out; its log says why" },
+    body: { code: "internal", message: "the supervisor failed to carry this out; its log has the reason" },
   };
 };

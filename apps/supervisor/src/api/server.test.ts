@@ -82,7 +82,7 @@ test("an unexpected error is reported to the supervisor's log, and the caller do
   const { status, body } = await ask("eve", "GET /v1/health");
   expect([status, body]).toEqual([
     500,
-    { code: "internal", message: "the supervisor failed to carry this out; its log says why" },
+    { code: "internal", message: "the supervisor failed to carry this out; its log has the reason" },
   ]);
   expect(about.internal).toEqual([fault]);
 });

@@ -1,4 +1,4 @@
-/** The control API: validates, lets in, calls the handler of an endpoint, and answers as the contract says. */
+/** The control API: validates and authorizes requests, calls the handler of the endpoint, and answers by the contract. */
 import { API_VERSION, LONGEST_ADDRESS } from "@dmhost/contract";
 import { Address, ApiError, ENDPOINTS, type Endpoint, type EndpointName, hasAddress } from "@dmhost/contract/schemas";
 import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
@@ -69,7 +69,7 @@ export const createApi = async (engine: Engine, about: Surroundings): Promise<Fa
   });
   api.setNotFoundHandler((request, reply) => {
     const { status, body } = answerTo(
-      new Refusal("usage", `There is no ${request.method} ${JSON.stringify(request.url)}.`),
+      new Refusal("usage", `there is no endpoint ${request.method} ${JSON.stringify(request.url)}`),
     );
     return reply.status(status).send(body);
   });
@@ -83,7 +83,7 @@ export const createApi = async (engine: Engine, about: Surroundings): Promise<Fa
       schema: schemaOf(endpoint),
       handler: async (request) => {
         const caller = callerOf(request.raw.socket);
-        if (engine.stopping) throw new Refusal("stopping", "The supervisor is stopping.");
+        if (engine.stopping) throw new Refusal("stopping", "the supervisor is stopping");
         const { address = "" } = request.params as { address?: string };
         const subject = authorize(endpoint.access, engine, caller, address);
         return handle({

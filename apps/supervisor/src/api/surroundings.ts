@@ -12,7 +12,7 @@ export interface OutcomeSurroundings {
   readonly readLog: ReadLog;
 }
 
-/** What an explanation is made of besides the daemon. */
+/** The input of an explanation besides the daemon. */
 export interface ExplanationSurroundings extends OutcomeSurroundings {
   health(): Health;
   /** Path of the policy file. */

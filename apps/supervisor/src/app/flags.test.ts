@@ -4,7 +4,7 @@ import { readFlags, USAGE } from "./flags.ts";
 const nothing = (): boolean => false;
 
 describe("the supervisor's command line", () => {
-  test("has a default for every option", () => {
+  test("the supervisor's command line has a default for every option", () => {
     expect(readFlags([], nothing)).toEqual({
       config: "/etc/daemon-manager.conf",
       runDir: "/run/dmhost",
@@ -21,12 +21,12 @@ describe("the supervisor's command line", () => {
     });
   });
 
-  test("takes the policy file that exists", () => {
+  test("the supervisor's command line takes the policy file that exists", () => {
     const second = "/etc/daemon-manager/daemon-manager.conf";
     expect(readFlags([], (path) => path === second).config).toBe(second);
   });
 
-  test("makes directories absolute", () => {
+  test("the supervisor's command line makes directories absolute", () => {
     expect(readFlags(["--run-dir", "run", "--sites-dir", "/s/", "--tools-dir", "t"], nothing)).toMatchObject({
       runDir: `${process.cwd()}/run`,
       sitesDir: "/s",
@@ -43,11 +43,11 @@ describe("the supervisor's command line", () => {
     [["--log-level", "loud"], "--log-level loud: expected one of fatal, error"],
     [["--nosuch"], "--nosuch"],
     [["stray"], "stray"],
-  ])("refuses %j", (args, message) => {
+  ])("the supervisor's command line refuses %j", (args, message) => {
     expect(() => readFlags(args, nothing)).toThrow(message);
   });
 
-  test("is described completely by its usage", () => {
+  test("the supervisor's command line is described completely by its usage", () => {
     const directories = ["run-dir", "fastcgi-dir", "state-dir", "sites-dir", "site-logs-dir", "tools-dir"];
     for (const option of ["config", ...directories, "http-port", "reload-interval", "log-level", "help", "version"])
       expect(USAGE).toMatch(new RegExp(`^  --${option} `, "m"));

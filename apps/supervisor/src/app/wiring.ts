@@ -23,14 +23,14 @@ import { Service } from "./service.ts";
 /** Time without activity after which memory is released. In ms. */
 const QUIET = 10_000;
 
-/** What publishes the sites; undefined without --sites-dir. */
+/** The ports for publishing sites; undefined without --sites-dir. */
 const webOf = ({ sitesDir, siteLogsDir, fastcgiDir, stateDir }: Flags, { accounts }: Machine, log: Logger) => {
   if (sitesDir === undefined) return undefined;
   const memory = join(stateDir, "sites.json");
   const identity = accounts.identity.bind(accounts);
-  const places = new NginxSites({ sitesDir, logsDir: siteLogsDir, fastcgiDir, memory, identity });
+  const sites = new NginxSites({ sitesDir, logsDir: siteLogsDir, fastcgiDir, memory, identity });
   const report = (reason: string) => log.warn({ sitesDir, reason }, "no socket for the web server");
-  return { server: new SiteInstaller(sitesDir, report), places, record: places };
+  return { server: new SiteInstaller(sitesDir, report), siteFiles: sites, record: sites };
 };
 
 /**

@@ -185,7 +185,7 @@ const CASES: readonly (readonly [name: string, text: string, expected: Expected]
       [
         `ondemand and listen=${listen}`,
         `start=x\nondemand=yes\nlisten=${listen}`,
-        { errors: [`2: ondemand: does not go with listen=${listen}: expected listen=fastcgi, systemd or http`] },
+        { errors: [`2: ondemand: cannot be combined with listen=${listen}: expected listen=fastcgi, systemd or http`] },
       ] as const,
   ),
   [
@@ -193,7 +193,7 @@ const CASES: readonly (readonly [name: string, text: string, expected: Expected]
     "start=x\nlisten=path\ninstances=2",
     {
       errors: [
-        "3: instances: does not go with listen=path: expected another one, because each process would bind the socket",
+        "3: instances: cannot be combined with listen=path: expected another one, because each process would bind the socket",
       ],
     },
   ],
@@ -315,7 +315,7 @@ const shown = (definition: Definition): Record<string, unknown> => ({
 });
 
 describe("a conf file", () => {
-  it.each(CASES)("with %s is read or refused as documented", (_name, text, expected) => {
+  it.each(CASES)("a conf file with %s is read or refused as documented", (_name, text, expected) => {
     const { value, errors, warnings } = parseDaemonFile(text);
     const lines = [...errors].sort((a, b) => a.line - b.line).map((problem) => `${problem.line}: ${problem.text}`);
     expect(lines).toEqual("errors" in expected ? expected.errors : []);
@@ -329,12 +329,12 @@ describe("a conf file", () => {
     expect(value && shown(value)).toEqual({ ...DEFAULTS, ...fields, environment: entries });
   });
 
-  it("may have a nice value below 0 only for root's own daemons", () => {
+  it("a conf file may have a nice value below 0 only for root's own daemons", () => {
     expect(parseDaemonFile("start=x\nnice=-20", { uid: 0 }).value?.nice).toBe(-20);
     expect(parseDaemonFile("start=x\nnice=-20", { uid: 1001 }).errors).toHaveLength(1);
   });
 
-  it("of nothing but mistakes gives a bounded number of problems", () => {
+  it("a conf file of nothing but mistakes gives a bounded number of problems", () => {
     const { errors, warnings } = parseDaemonFile("a\nb=1\n".repeat(10_000));
     expect(errors).toHaveLength(MAX_PROBLEMS + 1);
     expect(warnings).toHaveLength(MAX_PROBLEMS + 1);
@@ -343,12 +343,12 @@ describe("a conf file", () => {
     expect(warnings.at(-1)).toEqual({ line: 42, text: "9980 more warnings from here on" });
   });
 
-  it("cannot put control characters into a message", () => {
+  it("a conf file cannot put control characters into a message", () => {
     const { errors } = parseDaemonFile("start=x\ndir=\u001b]0;x\u0007\u202e");
     expect(errors[0]?.text).toBe(`dir: expected ${PATH}, found "\\u{1b}]0;x\\u{7}\\u{202e}"`);
   });
 
-  it("of 64 KiB of blanks or quotes is read without backtracking", () => {
+  it("a conf file of 64 KiB of blanks or quotes is read without backtracking", () => {
     for (const filler of [" ", "\t#", "'", "$(", "( ", '"$("', "=", "export ", "1", "1m"]) {
       const long = filler.repeat(65_000 / filler.length);
       // A quadratic reader would exceed the time of the test.
@@ -357,7 +357,7 @@ describe("a conf file", () => {
     }
   });
 
-  it("of any text gives either a value or errors", () => {
+  it("a conf file of any text gives either a value or errors", () => {
     const piece = fc.oneof(
       fc.constantFrom(
         "start=x\n",
@@ -387,7 +387,7 @@ describe("a conf file", () => {
     );
   });
 
-  it("keeps a start without # as it stands", () => {
+  it("a conf file keeps a start without # as it stands", () => {
     const text = fc.string({ unit: fc.constantFrom(..."ab'\"\\$() =;&|"), minLength: 1 });
     fc.assert(
       fc.property(text, (command) => {

@@ -119,7 +119,7 @@ class DaemonFile {
     }
     const taken = this.#taken.get(field);
     if (taken !== undefined) {
-      this.problems.error(line, `${key}: expected no such line here: ${taken}`);
+      this.problems.error(line, `${key}: not permitted here: ${taken}`);
       return;
     }
     const first = this.seen.get(field);
@@ -163,7 +163,7 @@ class DaemonFile {
         key === "ondemand"
           ? "listen=fastcgi, systemd or http"
           : "another one, because each process would bind the socket";
-      this.problems.error(line, `${key}: does not go with listen=${listen}: expected ${expected}`);
+      this.problems.error(line, `${key}: cannot be combined with listen=${listen}: expected ${expected}`);
     }
     if (this.draft.lock !== undefined && this.draft.instances > 1) {
       this.problems.error(

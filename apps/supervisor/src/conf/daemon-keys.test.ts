@@ -77,7 +77,7 @@ describe("the value of a key", () => {
     ["env-file", "/etc/x.env # c", { envFile: "/etc/x.env" }],
     ["chroot", "~", { chroot: "~" }],
     ["lock", "/run/x", { lock: "/run/x" }],
-  ])("is accepted: %s=%s", (key, text, fields) => {
+  ])("the value of a key is accepted: %s=%s", (key, text, fields) => {
     const { value, errors } = read(key, text);
     expect(errors).toEqual([]);
     expect(value).toEqual({ ...DEFAULTS, start: "x", ...fields });
@@ -135,7 +135,7 @@ describe("the value of a key", () => {
     ["env-file", ["./x"], PATH],
     ["chroot", ["jail"], PATH],
     ["lock", ["x.lock"], PATH],
-  ])("is refused with its line and the expected form: %s=%j", (key, texts, expected) => {
+  ])("the value of a key is refused with its line and the expected form: %s=%j", (key, texts, expected) => {
     const errors = texts.map((text) => read(key, text).errors);
     expect(errors).toEqual(
       texts.map((text) => [{ line: 2, text: `${key}: expected ${expected}, found ${quoted(text)}` }]),
@@ -144,7 +144,7 @@ describe("the value of a key", () => {
 });
 
 describe("the table of keys", () => {
-  it("states defaults that a conf file can write", () => {
+  it("the table of keys states defaults that a conf file can write", () => {
     const words = ["none", "no limit", "the owner", "the supervisor's own", "by listen and docroot", "every line"];
     const written = DAEMON_KEYS.filter(
       ({ key, default: text }) =>
@@ -156,7 +156,7 @@ describe("the table of keys", () => {
     }
   });
 
-  it("has each key once, with its form and its effect, and only start without a default", () => {
+  it("the table of keys has each key once, with its form and its effect, and only start without a default", () => {
     expect(new Set(DAEMON_KEYS.map((entry) => entry.key)).size).toBe(DAEMON_KEYS.length);
     for (const entry of DAEMON_KEYS) expect([entry.expected, entry.doc]).not.toContain("");
     expect(DAEMON_KEYS.filter((entry) => entry.default === undefined).map((entry) => entry.key)).toEqual(["start"]);

@@ -31,7 +31,7 @@ david: michaelc, amy           # start, stop, restart and inspect their daemons
 `;
 
 describe("a policy file", () => {
-  it("as in the documentation is read", () => {
+  it("the policy file of the documentation is read", () => {
     const { value, errors, warnings } = parsePolicy(SPEC);
     expect([errors, warnings]).toEqual([[], []]);
     expect(value?.settings).toEqual(DEFAULT_SETTINGS);
@@ -45,7 +45,7 @@ describe("a policy file", () => {
     expect(written(value?.manages ?? [])).toEqual(["15 david: michaelc, amy", "16 @helpdesk: @customers"]);
   });
 
-  it("without a line grants nothing", () => {
+  it("a policy file without a line grants nothing", () => {
     expect(parsePolicy(" # nothing\n")).toEqual({
       value: { settings: DEFAULT_SETTINGS, runsAs: [], manages: [], hosts: [], limits: [] },
       errors: [],
@@ -53,7 +53,7 @@ describe("a policy file", () => {
     });
   });
 
-  it("may repeat sections, under both names and with any white space: their lines accumulate", () => {
+  it("a policy file may repeat sections, under both names and with any white space: their lines accumulate", () => {
     const file = "\ufeff[runs_as]\r\n a:b,c\r\n[ manages ]\r\nx :y\r\n\t[can_run_as] # again\r\na : @ d".replace(
       "@ d",
       "@d",
@@ -64,7 +64,7 @@ describe("a policy file", () => {
     expect(written(value?.manages ?? [])).toEqual(["4 x: y"]);
   });
 
-  it("sets every setting", () => {
+  it("a policy file sets every setting", () => {
     const { value, errors, warnings } = parsePolicy(
       "[settings]\ndaemon-path-daemon=/srv/dm/%username%/conf#x\ndaemon-path-log = ~/log\n[settings]\n" +
         "daemon-path-daemon-root=/etc/dm\ndaemon-path-log-root=~/log;\nservice-path=~/sv\nservice-path-root=/sv\nnginx-group=www-data\nstrict-limits=yes",
@@ -223,13 +223,13 @@ describe("a policy file", () => {
         `6: expected ${SUBJECT}, before the ":", found ","`,
       ],
     ],
-  ])("with %s is refused with the line", (_name, file, expected) => {
+  ])("a policy file with %s is refused with the line", (_name, file, expected) => {
     const { value, errors } = parsePolicy(file);
     expect(errors.map((problem) => `${problem.line}: ${problem.text}`)).toEqual(expected);
     expect(value).toBeUndefined();
   });
 
-  it("with a line that grants nothing or a directory for all owners gives a warning", () => {
+  it("a policy file with a line that grants nothing or a directory for all owners gives a warning", () => {
     const { value, warnings } = parsePolicy(
       "[manages]\na:\n[settings]\ndaemon-path-daemon=/srv/dm\ndaemon-path-log-root=/x",
     );
@@ -240,7 +240,7 @@ describe("a policy file", () => {
     ]);
   });
 
-  it("may state every default of the settings", () => {
+  it("a policy file may state every default of the settings", () => {
     const lines = SETTINGS_KEYS.map((entry) => `${entry.key} = ${entry.default}`);
     expect(parsePolicy(["[settings]", ...lines].join("\n"))).toEqual({
       value: { settings: DEFAULT_SETTINGS, runsAs: [], manages: [], hosts: [], limits: [] },
@@ -249,7 +249,7 @@ describe("a policy file", () => {
     });
   });
 
-  it("sets limits of users, groups and all owners", () => {
+  it("a policy file sets limits of users, groups and all owners", () => {
     const { value, errors } = parsePolicy(
       "[limits]\nowner : memory = 1G, processes=200,cpu = 1 # c\n@group: daemons = 50\n*: log = 100M, restarts = 60\nowner: daemons=0",
     );
@@ -262,12 +262,12 @@ describe("a policy file", () => {
     ]);
   });
 
-  it("may have ten thousand owners", () => {
+  it("a policy file may have ten thousand owners", () => {
     const lines = Array.from({ length: 10_000 }, (_, i) => `customer${i}: www-data, @shared`);
     expect(parsePolicy(["[runs_as]", ...lines].join("\n")).value?.runsAs).toHaveLength(10_000);
   });
 
-  it("of any text gives either a value or errors", () => {
+  it("a policy file of any text gives either a value or errors", () => {
     const piece = fc.oneof(
       fc.constantFrom(
         "[settings]\n",
@@ -299,7 +299,7 @@ describe("a policy file", () => {
 describe("the section [hosts]", () => {
   const hostsOf = (text: string) => parsePolicy(`[hosts]\n${text}`);
 
-  it("grants names, and all names below a name, to users and groups", () => {
+  it("the section [hosts] grants names, and all names below a name, to users and groups", () => {
     const { value, errors } = hostsOf("david: Blog.example.org, *.greenfelt.net # his\n@customers : *.example.net");
     expect(errors).toEqual([]);
     expect(value?.hosts).toEqual([
@@ -326,14 +326,14 @@ describe("the section [hosts]", () => {
     "a.org,",
     "1.2.3.4",
     "b\u00fc.org",
-  ])("refuses the host %j with its line", (name) => {
+  ])("the section [hosts] refuses the host %j with its line", (name) => {
     const { value, errors } = hostsOf(`ok: a.org\ndavid: ${name}`);
     expect(value).toBeUndefined();
     expect(errors[0]).toMatchObject({ line: 3 });
     expect(errors[0]?.text).toMatch(/^expected a host name such as blog\.example\.org, or \*\. and a name/);
   });
 
-  it("refuses a second colon and a left side that is no subject, and warns about a line that grants nothing", () => {
+  it("the section [hosts] refuses a second colon and a left side that is no subject, and warns about a line that grants nothing", () => {
     expect(hostsOf("david: a.org:80").errors[0]?.text).toContain('expected one ":"');
     expect(hostsOf("@: a.org").errors[0]?.text).toContain('before the ":"');
     expect(hostsOf("david:").warnings[0]?.text).toContain("grants no host");

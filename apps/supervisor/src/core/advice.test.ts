@@ -18,7 +18,7 @@ const launch = (stage: string): Exit => ({ how: "launch-failed", stage, reason: 
 
 describe("advice", () => {
   it.each<[Exit, RegExp]>([
-    [launch("entering /srv/x"), /^Make that directory so that www-data may enter it, or correct dir=/],
+    [launch("entering /srv/x"), /^Make that directory and let www-data enter it, or correct dir=/],
     [launch("running /bin/ksh"), /^Correct shell=/],
     [launch("opening its log"), /output=discard/],
     [launch("joining cgroup"), /Only root/],
@@ -26,16 +26,16 @@ describe("advice", () => {
     [code(127), /^Install that program/],
     [code(1), /`dmctl amy\/blog log` shows its last lines\.$/],
     [{ how: "signal", signal: "SIGSEGV" }, /`dmctl amy\/blog log` shows its last lines\.$/],
-  ])("after %j says %s", (exit, expected) => {
+  ])("advice after the exit %j matches %s", (exit, expected) => {
     expect(advice(ended(exit), concern)).toMatch(expected);
     expect(advice(ended(exit, { phase: "failed" }), concern)).toMatch(expected);
   });
 
-  it("tells one who has no log to keep one", () => {
+  it("advice to an owner whose daemon has no log is to write output=log", () => {
     expect(advice(ended(code(1)), { ...concern, logged: false })).toMatch(/^Write output=log/);
   });
 
-  it("speaks of a service directory's own files", () => {
+  it("advice on a service directory names the directory's files", () => {
     const service = { directory: "/home/amy/service/blog", logger: true };
     const said = (exit: Exit, state: Partial<State> = {}) => advice(ended(exit, state), { ...concern, service });
     expect(said(launch("entering /srv/x"))).toMatch(/^Let www-data enter that directory/);
@@ -45,7 +45,7 @@ describe("advice", () => {
     expect(said(code(1), { phase: "forbidden", block })).toMatch(/^Correct \/home\/amy\/service\/blog\/env\/USER/);
   });
 
-  it("puts what bars it before how it ended", () => {
+  it("advice on a blocked daemon names the block, not how the run ended", () => {
     const block = { kind: "forbidden", reason: "" } as const;
     expect(advice(ended(code(1), { phase: "forbidden", block }), concern)).toMatch(
       /^Correct user= with .*, or ask root to grant it in \[runs_as\]/,
@@ -54,17 +54,17 @@ describe("advice", () => {
       "Ask root to put amy on the left of [runs_as] and to run `dmctl rescan`.",
     );
     expect(advice(ended(code(1), { phase: "invalid", block: { ...block, kind: "invalid" } }), concern)).toMatch(
-      /`dmctl start amy\/blog` reads the file again/,
+      /`dmctl start amy\/blog` reads it again/,
     );
   });
 
-  it("is silent where nothing is amiss", () => {
+  it("advice is empty when nothing is wrong", () => {
     expect(advice(initial, concern)).toBe("");
     expect(advice(ended(code(1), { phase: "running" }), concern)).toBe("");
     expect(advice(ended(code(1), { phase: "stopped", want: "down" }), concern)).toBe("");
   });
 
-  it("tells one who asked about later runs only", () => {
+  it("advice is given only on runs later than the one that the caller knows", () => {
     expect(advice(ended(code(1), { phase: "starting" }), concern, 2)).not.toBe("");
     expect(advice(ended(code(1)), concern, 3)).toBe("");
   });
@@ -83,7 +83,7 @@ describe("meaning", () => {
     [{ how: "signal", signal: "SIGKILL", cause: "out-of-memory" }, /^the kernel killed it: out of memory$/],
     [{ how: "code", code: 137, cause: "out-of-memory" }, /^the kernel killed one of its processes: out of memory$/],
     [{ how: "signal", signal: "SIGSEGV" }, /fault/],
-    [{ how: "signal", signal: "SIGTERM" }, /asked to end/],
+    [{ how: "signal", signal: "SIGTERM" }, /end was requested/],
     [launch("entering /x"), /never started/],
     [{ how: "unknown" }, /supervisor/],
     [code(127), /^$/],

@@ -2,13 +2,13 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { retryDelay, spacing } from "./backoff.ts";
 
-it("doubles from 0.2 s to 60 s, the first retry at once", () => {
+it("the back-off doubles from 0.2 s to 60 s, the first retry at once", () => {
   expect([1, 2, 3, 4, 5, 10, 11, 1000].map((failures) => retryDelay(failures, 0.5))).toEqual([
     0, 200, 400, 800, 1600, 51_200, 60_000, 60_000,
   ]);
 });
 
-it("spreads by a tenth and never waits longer than 60 s", () => {
+it("the back-off spreads by a tenth and never waits longer than 60 s", () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 2, max: 2000 }),
@@ -23,6 +23,6 @@ it("spreads by a tenth and never waits longer than 60 s", () => {
   );
 });
 
-it("keeps 10 ms between clean ends and 100 ms between crashes", () => {
+it("the back-off keeps 10 ms between clean ends and 100 ms between crashes", () => {
   expect([spacing(true), spacing(false)]).toEqual([10, 100]);
 });

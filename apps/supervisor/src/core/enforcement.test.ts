@@ -14,7 +14,7 @@ const amy: LimitSubject = {
 const lines = (subject: LimitSubject, means = none) =>
   enforcement(subject, means).map(({ key, value, budget, by }) => `${key}=${value}${budget ? " (budget)" : ""}: ${by}`);
 
-test("with every controller the cgroup holds all, and there is nothing to warn of", () => {
+test("with every controller the cgroup enforces all limits, without a warning", () => {
   expect(lines(amy, all)).toEqual([
     "memory=64 MiB: cgroup",
     "memory=1 GiB (budget): cgroup",
@@ -27,7 +27,7 @@ test("with every controller the cgroup holds all, and there is nothing to warn o
   expect([summary(held, all), shortcomings(held, all), strictObjection(held, all)]).toEqual(["cgroup", [], undefined]);
 });
 
-test("where the cgroup that holds memory does not hold swap, each memory limit says so and why", () => {
+test("each memory limit gives the reason when the cgroup limits memory but not swap", () => {
   const swapping = { ...all, swaps: "not counted" };
   const notes = enforcement(amy, swapping).map(({ key, by, note }) => `${key} ${by}: ${note}`);
   expect(notes.slice(0, 2)).toEqual(Array(2).fill("memory cgroup: swap is not limited (not counted)"));
@@ -39,7 +39,7 @@ test("where the cgroup that holds memory does not hold swap, each memory limit s
   ).toBe("");
 });
 
-test("without, each limit says what holds it, and what does not hold is a warning and an objection of the strict", () => {
+test("without a cgroup each limit names what enforces it, and an unenforced limit gives a warning, or an objection with strict-limits", () => {
   expect(lines(amy)).toEqual([
     "memory=64 MiB: rlimit+watch",
     "memory=1 GiB (budget): rlimit+watch",
@@ -68,7 +68,7 @@ test("a memory limit alone is held by rlimit and watch; where there is no limit 
   expect(strictObjection([], none)).toBeUndefined();
 });
 
-test("some controllers hold what they can", () => {
+test("each available controller enforces its limits when others are missing", () => {
   const some = { controllers: new Set(["memory", "pids"]), why: "no cpu" };
   expect(summary(enforcement(amy, some), some)).toBe("cgroup+nothing (no cpu)");
 });

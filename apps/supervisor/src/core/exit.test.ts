@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { describeExit } from "./exit.ts";
 
-it("describes an exit out of memory by the limit and the memory that was used", () => {
+it("an exit out of memory is described by the limit and the memory that was used", () => {
   const exit = (limit?: number, peak?: number) => describeExit({ how: "out-of-memory", limit, peak });
   const [limit, peak] = [64 * 1024 ** 2, 70 * 1024 ** 2];
   expect([exit(limit, peak), exit(limit), exit(undefined, peak), exit()]).toEqual([
@@ -12,6 +12,6 @@ it("describes an exit out of memory by the limit and the memory that was used", 
   ]);
 });
 
-it("describes an exit for a missed ready-timeout by the timeout", () => {
+it("an exit for a missed ready-timeout is described by the timeout", () => {
   expect(describeExit({ how: "not-ready", after: 30_000 })).toBe("not ready after 30s (ready-timeout)");
 });

@@ -5,11 +5,11 @@ const long = (length: number): string => `${"a.".repeat(130)}org`.slice(-length)
 
 describe("hostname", () => {
   it.each(["blog.example.org", "a.b", "x-1.example.org", "xn--bcher-kva.example", `${"a".repeat(63)}.org`, long(242)])(
-    "takes %s",
+    "the host name %s is accepted",
     (text) => expect(hostname(text)).toBe(text),
   );
 
-  it("writes capital letters small", () => expect(hostname("Blog.EXAMPLE.org")).toBe("blog.example.org"));
+  it("a host name is converted to lower case", () => expect(hostname("Blog.EXAMPLE.org")).toBe("blog.example.org"));
 
   it.each([
     "",
@@ -39,17 +39,17 @@ describe("hostname", () => {
     long(243),
     long(253),
     "__proto__",
-  ])("refuses %j", (text) => expect(hostname(text)).toBeUndefined());
+  ])("the host name %j is refused", (text) => expect(hostname(text)).toBeUndefined());
 });
 
 describe("hostPattern", () => {
-  it.each(["blog.example.org", "*.greenfelt.net", "*.localhost"])("takes %s", (text) => {
+  it.each(["blog.example.org", "*.greenfelt.net", "*.localhost"])("the host pattern %s is accepted", (text) => {
     const pattern = hostPattern(text);
     expect(pattern && describePattern(pattern)).toBe(text);
   });
 
   it.each(["*", "*.", "*.*.org", "a.*.org", "**.org", "*.1", "org", `*.${long(241)}`, "*greenfelt.net", "$.org"])(
-    "refuses %j",
+    "the host pattern %j is refused",
     (text) => expect(hostPattern(text)).toBeUndefined(),
   );
 
@@ -60,8 +60,8 @@ describe("hostPattern", () => {
     ["*.greenfelt.net", "a.b.greenfelt.net", true],
     ["*.greenfelt.net", "greenfelt.net", false],
     ["*.greenfelt.net", "evilgreenfelt.net", false],
-  ])("a grant of %s covers the host %s: %s", (grant, asked, answer) => {
-    const [pattern, host] = [hostPattern(grant), hostname(asked)];
+  ])("a grant of %s covers the host %s: %s", (grant, name, answer) => {
+    const [pattern, host] = [hostPattern(grant), hostname(name)];
     expect(pattern && host && covers(pattern, host)).toBe(answer);
   });
 });

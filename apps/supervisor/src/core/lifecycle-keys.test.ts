@@ -4,31 +4,31 @@ import { at, clean, endRun, forbidden, invalid, NOW, states } from "./lifecycle.
 import { initial, type State, step } from "./lifecycle.ts";
 
 describe("draining", () => {
-  const retired = step(states.running, { type: "drain" }, at(NOW, { drain: 3000 })).state;
+  const drained = step(states.running, { type: "drain" }, at(NOW, { drain: 3000 })).state;
 
-  it("is followed by TERM after drain, and by KILL after stop-timeout", () => {
-    expect(retired).toMatchObject({ phase: "stopping", want: "down", draining: true, deadline: NOW + 3000 });
-    const pressed = step(retired, { type: "deadline" }, at(NOW + 3000));
+  it("draining is followed by TERM after drain, and by KILL after stop-timeout", () => {
+    expect(drained).toMatchObject({ phase: "stopping", want: "down", draining: true, deadline: NOW + 3000 });
+    const pressed = step(drained, { type: "deadline" }, at(NOW + 3000));
     expect(pressed.effects).toEqual([{ type: "terminate", run: 3 }]);
     expect(pressed.state).toMatchObject({ draining: false, deadline: NOW + 13_000 });
     expect(step(pressed.state, { type: "deadline" }, at(NOW + 13_000)).effects).toEqual([{ type: "kill", run: 3 }]);
   });
 
-  it("is cut short by a stop", () => {
-    const { state, effects } = step(retired, { type: "stop" }, at(NOW + 10));
+  it("a stop ends draining early", () => {
+    const { state, effects } = step(drained, { type: "stop" }, at(NOW + 10));
     expect(state).toMatchObject({ draining: false, deadline: NOW + 10_010 });
     expect(effects).toContainEqual({ type: "terminate", run: 3 });
   });
 
   it("draining is cut short when the policy forbids the daemon, which stays forbidden", () => {
-    const { state, effects } = step(retired, { type: "block", block: forbidden }, at(NOW + 10));
+    const { state, effects } = step(drained, { type: "block", block: forbidden }, at(NOW + 10));
     expect(state).toMatchObject({ draining: false, deadline: NOW + 10_010, block: forbidden });
     expect(effects).toContainEqual({ type: "terminate", run: 3 });
     expect(step(state, { type: "gone", run: 3 }, at(NOW + 20)).state.phase).toBe("forbidden");
   });
 
   it("draining is not cut short by an invalid conf file", () => {
-    expect(step(retired, { type: "block", block: invalid }, at(NOW + 10))).toEqual({ state: retired, effects: [] });
+    expect(step(drained, { type: "block", block: invalid }, at(NOW + 10))).toEqual({ state: drained, effects: [] });
   });
 
   it("draining that is cut short after a missed readiness is still followed by a back-off", () => {
@@ -46,7 +46,7 @@ describe("draining", () => {
 describe("a daemon that runs on demand", () => {
   const own = { ondemand: true };
 
-  it("stays asleep at a start or restart while it still runs on demand", () => {
+  it("a daemon that runs on demand stays asleep at a start or restart while it still runs on demand", () => {
     expect(step(states.asleep, { type: "start" }, at(NOW, own))).toEqual({ state: states.asleep, effects: [] });
     expect(step(states.asleep, { type: "restart" }, at(NOW, own)).state).toMatchObject({
       phase: "asleep",
@@ -55,7 +55,7 @@ describe("a daemon that runs on demand", () => {
     expect(step(states.asleep, { type: "start" }, at(NOW)).state.phase).toBe("starting");
   });
 
-  it("is restarted by the next client only; the restart counts as a respawn, and its failures stay counted", () => {
+  it("a daemon that runs on demand is restarted by the next client only; the restart counts as a respawn, and its failures stay counted", () => {
     let state: State = { ...states.running, startedAt: NOW };
     for (const failures of [1, 2, 3]) {
       state = endRun(state, NOW, {}, own);
@@ -64,12 +64,12 @@ describe("a daemon that runs on demand", () => {
       state = { ...step(state, { type: "connection" }, at(NOW, own)).state, phase: "running" };
     }
     expect(state.respawns).toBe(5);
-    const rationed = step({ ...states.coolingdown }, { type: "deadline" }, { ...at(NOW, own), earliest: NOW + 1 });
-    expect(rationed.state).toMatchObject({ phase: "coolingdown", throttled: true });
+    const delayed = step({ ...states.coolingdown }, { type: "deadline" }, { ...at(NOW, own), earliest: NOW + 1 });
+    expect(delayed.state).toMatchObject({ phase: "coolingdown", throttled: true });
     expect(endRun({ ...states.running, once: true }, NOW, {}, own).phase).toBe("stopped");
   });
 
-  it("is asleep after a start, wakes for a client, and is asleep again when it was idle and its run has ended", () => {
+  it("a daemon that runs on demand is asleep after a start, wakes for a client, and is asleep again when it was idle and its run has ended", () => {
     const asleep = step(initial, { type: "start" }, at(NOW, own)).state;
     expect(asleep).toMatchObject({ phase: "asleep", want: "up" });
     const woken = step(asleep, { type: "connection" }, at(NOW, own));
@@ -82,10 +82,10 @@ describe("a daemon that runs on demand", () => {
     });
   });
 
-  it("starts again instead of going to sleep when a start is requested meanwhile", () => {
+  it("a daemon that runs on demand starts again instead of going to sleep when a start is requested meanwhile", () => {
     const goingToSleep = step({ ...states.running }, { type: "idle" }, at(NOW, own)).state;
-    const wished = step(goingToSleep, { type: "start" }, at(NOW, own)).state;
-    expect(step(wished, { type: "gone", run: 3 }, at(NOW, own)).state.phase).toBe("starting");
+    const restarting = step(goingToSleep, { type: "start" }, at(NOW, own)).state;
+    expect(step(restarting, { type: "gone", run: 3 }, at(NOW, own)).state.phase).toBe("starting");
   });
 });
 
@@ -93,7 +93,7 @@ describe("a process that reports readiness", () => {
   const own = { ready: "notify", readyTimeout: 5000 } as const;
   const launched = step(states.starting, { type: "launched", run: 3 }, at(NOW, own)).state;
 
-  it("counts as running from then on", () => {
+  it("a process that reports readiness counts as running from then on", () => {
     expect(launched).toMatchObject({ phase: "starting", deadline: NOW + 5000 });
     expect(step(launched, { type: "ready", run: 3 }, at(NOW, own)).state).toMatchObject({
       phase: "running",
@@ -101,7 +101,7 @@ describe("a process that reports readiness", () => {
     });
   });
 
-  it("has failed when it is not ready in time, however it exits", () => {
+  it("a process that reports readiness has failed when it is not ready in time, however it exits", () => {
     const late = step(launched, { type: "deadline" }, at(NOW + 5000, own));
     // It may have accepted a client without being ready.
     expect(late.effects).toContainEqual({ type: "drain", run: 3 });
@@ -112,17 +112,17 @@ describe("a process that reports readiness", () => {
 });
 
 describe("once", () => {
-  it("is followed by no restart, unless a start is requested meanwhile", () => {
+  it("a daemon started by once is followed by no restart, unless a start is requested meanwhile", () => {
     const once = step(initial, { type: "once" }, at(NOW)).state;
     expect(once).toMatchObject({ phase: "starting", once: true });
     expect(endRun({ ...once, phase: "running" }, NOW, {})).toMatchObject({ phase: "stopped", want: "down" });
-    const lasting = step({ ...once, phase: "running" }, { type: "start" }, at(NOW)).state;
-    expect(endRun(lasting, NOW, {}).phase).toBe("starting");
+    const kept = step({ ...once, phase: "running" }, { type: "start" }, at(NOW)).state;
+    expect(endRun(kept, NOW, {}).phase).toBe("starting");
   });
 });
 
 describe("pause", () => {
-  it("ends at a stop, because a suspended process could not exit", () => {
+  it("a pause ends at a stop, because a suspended process cannot exit", () => {
     const paused = step(states.running, { type: "pause" }, at(NOW)).state;
     expect(paused).toMatchObject({ phase: "running", paused: true });
     const stopping = step(paused, { type: "stop" }, at(NOW));

@@ -68,11 +68,11 @@ const inShort = (before: State, event: Event): string => {
 };
 
 describe.each(Object.keys(cells) as Phase[])("%s", (phase) => {
-  test.each(Object.entries(cells[phase]))("%s -> %s", (event, expected) => {
+  test.each(Object.entries(cells[phase]))("an instance goes through %s -> %s", (event, expected) => {
     expect(inShort(states[phase], events[event as keyof typeof events])).toBe(expected);
   });
 
-  it("ignores events of an earlier run", () => {
+  it("an instance ignores events of an earlier run", () => {
     for (const type of ["launched", "gone"] as const) {
       expect(inShort(states[phase], { type, run: 2 })).toBe("-");
     }
@@ -81,7 +81,7 @@ describe.each(Object.keys(cells) as Phase[])("%s", (phase) => {
 });
 
 describe("back-off", () => {
-  it("waits 0, 0.2, 0.4, 0.8 ... 60 s after consecutive failed runs", () => {
+  it("back-off waits 0, 0.2, 0.4, 0.8 ... 60 s after consecutive failed runs", () => {
     let state = step(initial, { type: "start" }, at(0)).state;
     let now = 0;
     const waits: number[] = [];
@@ -95,14 +95,14 @@ describe("back-off", () => {
     expect(state.respawns).toBe(12);
   });
 
-  it("starts from 0 again after a run that accepted a client or lasted for healthy-after", () => {
+  it("back-off starts from 0 again after a run that accepted a client or lasted for healthy-after", () => {
     const failing = { ...states.running, startedAt: NOW - 5000, failures: 7 };
     expect(endRun(failing, NOW, { connected: true })).toMatchObject({ phase: "starting", failures: 0 });
     expect(endRun({ ...failing, startedAt: NOW - 10_000 }, NOW, {})).toMatchObject({ phase: "starting", failures: 0 });
     expect(endRun(failing, NOW, {})).toMatchObject({ phase: "coolingdown", failures: 8 });
   });
 
-  it("restarts at most 10 times a second after a crash and 100 times a second after exit code 0", () => {
+  it("back-off restarts at most 10 times a second after a crash and 100 times a second after exit code 0", () => {
     const young = { ...states.running, startedAt: NOW - 4 };
     expect(endRun(young, NOW, { connected: true })).toMatchObject({ phase: "coolingdown", deadline: NOW + 96 });
     expect(endRun(young, NOW, { connected: true, exit: clean })).toMatchObject({
@@ -113,7 +113,7 @@ describe("back-off", () => {
     expect(endRun(settled, NOW, { connected: true }).phase).toBe("starting");
   });
 
-  it("fails after max-retries failed runs", () => {
+  it("back-off fails after max-retries failed runs", () => {
     let state: State = { ...states.running, startedAt: NOW };
     for (let retry = 0; retry <= 2; retry += 1) {
       state = endRun(state, NOW, {}, { maxRetries: 2 });
@@ -129,7 +129,7 @@ describe("back-off", () => {
 });
 
 describe("respawns", () => {
-  it.each(["start", "once"] as const)("stay counted at a %s without a stop before", (type) => {
+  it.each(["start", "once"] as const)("respawns stay counted at a %s without a stop before", (type) => {
     for (const phase of ["coolingdown", "failed"] as const) {
       expect(step(states[phase], { type }, at(NOW)).state).toMatchObject({ respawns: 2, failures: 0, wantedAt: NOW });
     }
@@ -138,7 +138,7 @@ describe("respawns", () => {
   });
 
   it.each(Object.values(states).map((state) => [state.phase, state] as const))(
-    "restart from 0 after a stop or a restart in %s",
+    "respawns restart from 0 after a stop or a restart in %s",
     (_, state) => {
       for (const type of ["stop", "restart"] as const) {
         const after = step(state, { type }, at(NOW)).state;
@@ -152,7 +152,7 @@ describe("respawns", () => {
 describe("exit code 100", () => {
   const final = { how: "code", code: 100 } as const;
 
-  it("is followed by no restart, however long the run lasted and whether or not it accepted a client", () => {
+  it("exit code 100 is followed by no restart, however long the run lasted and whether or not it accepted a client", () => {
     for (const startedAt of [NOW, NOW - 3_600_000]) {
       const state = endRun({ ...states.running, startedAt }, NOW, { exit: final, connected: true });
       expect(state).toMatchObject({ phase: "failed", want: "up", failures: 1, deadline: undefined });
@@ -160,14 +160,14 @@ describe("exit code 100", () => {
     }
   });
 
-  it("does not prevent the next run of a requested restart", () => {
+  it("exit code 100 does not prevent the next run of a requested restart", () => {
     const stopping = step(states.running, { type: "stop" }, at(NOW)).state;
     expect(endRun(stopping, NOW, { exit: final }).phase).toBe("stopped");
     const cycling = step(states.running, { type: "restart" }, at(NOW)).state;
     expect(endRun(cycling, NOW, { exit: final })).toMatchObject({ phase: "starting", failures: 0 });
   });
 
-  it("is not confused with 99 and 101", () => {
+  it("exit code 100 is not confused with 99 and 101", () => {
     for (const code of [99, 101]) {
       const state = endRun({ ...states.running, startedAt: NOW }, NOW, { exit: { how: "code", code } });
       expect(state.phase).toBe("starting");
@@ -176,7 +176,7 @@ describe("exit code 100", () => {
 });
 
 describe("a launch that had to wait", () => {
-  it("starts when it continues: its waiting time does not count towards healthy-after", () => {
+  it("a launch that had to wait starts when it continues: its waiting time does not count towards healthy-after", () => {
     const waiting: State = { ...states.starting, startedAt: NOW - 3_600_000 };
     const launched = step(waiting, { type: "launched", run: 3, waited: true }, at(NOW)).state;
     expect(launched.startedAt).toBe(NOW);
@@ -198,7 +198,7 @@ test.each<[string, State, boolean]>([
 });
 
 describe("stop and restart", () => {
-  it("send TERM first, and KILL again and again after stop-timeout", () => {
+  it("stop and restart send TERM first, and KILL again and again after stop-timeout", () => {
     const stopping = step(states.running, { type: "stop" }, at(NOW)).state;
     expect(stopping).toMatchObject({ want: "down", deadline: NOW + 10_000, respawns: 0 });
     const late = step(stopping, { type: "deadline" }, at(NOW + 10_000));
@@ -206,13 +206,13 @@ describe("stop and restart", () => {
     expect(late.state.deadline).toBe(NOW + 20_000);
   });
 
-  it("send KILL at most once a second, also where stop-timeout is 0", () => {
+  it("stop and restart send KILL at most once a second, also where stop-timeout is 0", () => {
     const { state, effects } = step(states.stopping, { type: "deadline" }, at(NOW, { stopTimeout: 0 }));
     expect(effects).toEqual([{ type: "kill", run: 3 }]);
     expect(state.deadline).toBe(NOW + 1000);
   });
 
-  it("records stop-timeout as the cause where the run did not end after TERM", () => {
+  it("stop and restart records stop-timeout as the cause where the run did not end after TERM", () => {
     const end = (state: State, exit: Exit): Exit | undefined =>
       step(state, { type: "exited", run: 3, exit, connected: false }, at(NOW)).state.last?.exit;
     const stopping = step(states.running, { type: "stop" }, at(NOW)).state;
@@ -229,7 +229,7 @@ describe("stop and restart", () => {
     );
   });
 
-  it("start the next run without a back-off as soon as the old one has ended, however it exited", () => {
+  it("stop and restart start the next run without a back-off as soon as the old one has ended, however it exited", () => {
     const cycling = step({ ...states.running, failures: 9 }, { type: "restart" }, at(NOW)).state;
     const exited = step(cycling, { type: "exited", run: 3, exit: crash, connected: false }, at(NOW)).state;
     expect(step(exited, { type: "gone", run: 3 }, at(NOW)).state).toMatchObject({
@@ -239,14 +239,14 @@ describe("stop and restart", () => {
     });
   });
 
-  it("end in the desired state that was requested last", () => {
-    const wishes = ["stop", "restart", "stop", "start", "restart", "stop"] as const;
-    const state = wishes.reduce((before, type) => step(before, { type }, at(NOW)).state, states.running);
+  it("stop and restart end in the desired state that was requested last", () => {
+    const requests = ["stop", "restart", "stop", "start", "restart", "stop"] as const;
+    const state = requests.reduce((before, type) => step(before, { type }, at(NOW)).state, states.running);
     expect(state).toMatchObject({ phase: "stopping", want: "down" });
     expect(step(state, { type: "gone", run: 3 }, at(NOW)).state.phase).toBe("stopped");
   });
 
-  it("show forbidden when the run of a forbidden daemon has ended, and start it when it is permitted again", () => {
+  it("stop and restart show forbidden when the run of a forbidden daemon has ended, and start it when it is permitted again", () => {
     const evicted = step(states.running, { type: "block", block: forbidden }, at(NOW)).state;
     const gone = step(evicted, { type: "gone", run: 3 }, at(NOW)).state;
     expect(gone).toMatchObject({ phase: "forbidden", want: "up" });
@@ -358,7 +358,7 @@ describe("restarts beyond the owner's budget", () => {
     last: { run: 3, exit: crash, failed: false },
   } as const;
 
-  it("wait in coolingdown until the budget permits one", () => {
+  it("restarts beyond the owner's budget wait in coolingdown until the budget permits one", () => {
     const { state, effects } = step(ended, { type: "gone", run: 3 }, late);
     expect(state).toMatchObject({ phase: "coolingdown", deadline: NOW + 5000, throttled: true, respawns: 2 });
     expect(effects).toEqual([]);
@@ -370,7 +370,7 @@ describe("restarts beyond the owner's budget", () => {
     expect(begun.effects).toEqual([{ type: "spawn", run: 4 }]);
   });
 
-  it("do not delay a requested start or restart, nor the first start", () => {
+  it("restarts beyond the owner's budget do not delay a requested start or restart, nor the first start", () => {
     const { state } = step(ended, { type: "gone", run: 3 }, late);
     expect(step(state, { type: "start" }, late).state.phase).toBe("starting");
     expect(step(states.stopped, { type: "start" }, late).state.phase).toBe("starting");

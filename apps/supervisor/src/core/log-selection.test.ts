@@ -16,7 +16,7 @@ describe("translatePattern", () => {
     ["*\\", "^[^\\]*\\\\$"],
     ["a.b$c(d|e)f+g?h{2}", "^a\\.b\\$c\\(d\\|e\\)f\\+g\\?h\\{2}$"],
     ["(a*)*b", "^\\(a[^)]*\\)[^b]*b$"],
-  ])("%s becomes %s", (pattern, expression) => {
+  ])("the selection pattern %s becomes %s", (pattern, expression) => {
     expect(translatePattern(pattern)).toBe(expression);
   });
 });
@@ -26,11 +26,14 @@ it("a selection script keeps the order and the signs of its patterns", () => {
 });
 
 describe("isLogPattern", () => {
-  it.each(["+a", "-*", "+ünïcode*x", `+${"a".repeat(LONGEST_PATTERN - 1)}`])("takes %s", (word) => {
-    expect(isLogPattern(word)).toBe(true);
-  });
+  it.each(["+a", "-*", "+ünïcode*x", `+${"a".repeat(LONGEST_PATTERN - 1)}`])(
+    "the selection pattern %s is accepted",
+    (word) => {
+      expect(isLogPattern(word)).toBe(true);
+    },
+  );
   it.each(["", "+", "-", "a", "*x", "+a\nb", "+a\u0000", "+*ü", "+*\u{1f600}", `+${"a".repeat(LONGEST_PATTERN)}`])(
-    "refuses %j",
+    "the selection pattern %j is refused",
     (word) => {
       expect(isLogPattern(word)).toBe(false);
     },

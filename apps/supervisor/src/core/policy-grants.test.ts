@@ -13,7 +13,7 @@ describe("hosts", () => {
     return policy.mayHost(owner, host);
   };
 
-  it("are granted by name and below a name, with the line that does so first", () => {
+  it("hosts of sites are granted by name and below a name, with the line that does so first", () => {
     expect(may("a", "blog.example.org")).toMatchObject({ allowed: true, line: 5 });
     expect(may("a", "x.y.greenfelt.net")).toMatchObject({ allowed: true, line: 6 });
     expect(may("c", "c.example.net")).toMatchObject({ allowed: true, line: 7 });
@@ -22,7 +22,7 @@ describe("hosts", () => {
     expect(may("c", "blog.example.org").because).toBe("no line of [hosts] lets daemons of c publish blog.example.org");
   });
 
-  it("are no use to one who runs nothing, and root needs no grant", () => {
+  it("grants of hosts have no effect for an account outside [runs_as], and root needs no grant", () => {
     expect(may("d", "d.org")).toMatchObject({ allowed: false, line: undefined });
     expect(may("root", "d.org")).toMatchObject({ allowed: true, line: undefined });
     expect(policy.rights().hosts).toEqual([
@@ -57,7 +57,7 @@ root: cpu = 2
       Object.entries(policy.budget(owner)).map(([key, share]) => [key, `${share.amount} by line ${share.line}`]),
     );
 
-  it("come from the line that names the owner, else from the first of a group, else from that of everybody", () => {
+  it("an owner's budget comes from the line that names the owner, else from the first of a group, else from that of all owners", () => {
     const G = 1024 ** 3;
     expect(amounts("ann")).toEqual({ memory: `${4 * G} by line 9`, processes: "100 by line 6" });
     expect(amounts("ben")).toEqual({
@@ -73,12 +73,12 @@ root: cpu = 2
     });
   });
 
-  it("are root's only where a line names root, and nobody's who runs nothing", () => {
+  it("root has a budget only where a line names root, and an account outside [runs_as] has none", () => {
     expect(amounts("root")).toEqual({ cpu: "2 by line 12" });
     expect(amounts("dot")).toEqual({});
   });
 
-  it("name each user that does not exist", () => {
+  it("each user of a budget that does not exist is reported", () => {
     expect(problems).toEqual(['10: there is no user "ghost": expected a user of this machine; skipped']);
   });
 });

@@ -21,7 +21,7 @@ describe("any policy", () => {
   const of = (runsAs: readonly Rule[], manages: readonly Rule[]): Policy =>
     resolvePolicy({ settings, runsAs, manages, hosts: [], limits: [] }, accounts).policy;
 
-  it("agrees with itself, and gives uid 0 to root alone", () => {
+  it("any policy agrees with itself, and gives uid 0 to root alone", () => {
     fc.assert(
       fc.property(rules, rules, (runsAs, manages) => {
         const policy = of(runsAs, manages);
@@ -50,7 +50,7 @@ describe("any policy", () => {
     );
   });
 
-  it("loses no right by one more rule, and grants no run-as by [manages]", () => {
+  it("an additional rule removes no right from any policy, and [manages] grants no run-as", () => {
     fc.assert(
       fc.property(rules, rules, rule, rule, (runsAs, manages, oneMore, another) => {
         const before = of(runsAs, manages);

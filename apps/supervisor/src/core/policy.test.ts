@@ -23,7 +23,7 @@ const FAMILY = machine(
 describe("the article's policy", () => {
   const { policy, problems } = resolved(ARTICLE, FAMILY);
 
-  it("has no problem and the article's owners", () => {
+  it("the article's policy has no problem and the article's owners", () => {
     expect(problems).toEqual([]);
     expect(policy.owners()).toEqual(["root", "david", "michaelc", "amy", "joann", "jim", "greenfelt"]);
   });
@@ -35,7 +35,7 @@ describe("the article's policy", () => {
     ["jim", "jim", 6],
     ["root", "root", undefined],
     ["root", "amy", undefined],
-  ])("lets %s run daemons as %s", (owner, target, line) => {
+  ])("the article's policy lets %s run daemons as %s", (owner, target, line) => {
     expect(policy.mayRunAs(owner, target)).toMatchObject({ allowed: true, line });
   });
 
@@ -53,7 +53,7 @@ describe("the article's policy", () => {
     ["root", "nobody-at-all"],
     ["root", "constructor"],
     ["", ""],
-  ])("does not let %s run daemons as %s", (owner, target) => {
+  ])("the article's policy does not let %s run daemons as %s", (owner, target) => {
     expect(policy.mayRunAs(owner, target)).toMatchObject({ allowed: false, line: undefined });
   });
 
@@ -64,7 +64,7 @@ describe("the article's policy", () => {
     ["bill", "joann", 12],
     ["root", "david", undefined],
     ["root", "root", undefined],
-  ])("lets %s manage the daemons of %s", (caller, owner, line) => {
+  ])("the article's policy lets %s manage the daemons of %s", (caller, owner, line) => {
     expect(policy.mayManage(caller, owner)).toMatchObject({ allowed: true, line });
   });
 
@@ -77,16 +77,16 @@ describe("the article's policy", () => {
     ["eve", "amy"],
     ["__proto__", "amy"],
     ["david", "__proto__"],
-  ])("does not let %s manage the daemons of %s", (caller, owner) => {
+  ])("the article's policy does not let %s manage the daemons of %s", (caller, owner) => {
     expect(policy.mayManage(caller, owner)).toMatchObject({ allowed: false, line: undefined });
   });
 
-  it("knows the left sides and root", () => {
+  it("the article's policy knows the left sides and root", () => {
     const names = [...FAMILY.users.keys(), "__proto__", ""];
     expect(names.filter((name) => !policy.known(name))).toEqual(["www-data", "eve", "__proto__", ""]);
   });
 
-  it("lists what each may control", () => {
+  it("the article's policy lists what each may control", () => {
     expect(policy.manageable("david")).toEqual(["david", "michaelc", "amy", "joann", "greenfelt"]);
     expect(policy.manageable("bill")).toEqual(["joann"]);
     expect(policy.manageable("jim")).toEqual(["jim", "greenfelt"]);
@@ -94,19 +94,19 @@ describe("the article's policy", () => {
     expect(policy.manageable("eve")).toEqual([]);
   });
 
-  it("gives no right through a chain of grants", () => {
+  it("the article's policy gives no right through a chain of grants", () => {
     const chained = resolved("[runs_as]\na: b\nb: c\n[manages]\na: b\nb: c", machine("root:0 a:1 b:2 c:3")).policy;
     expect(chained.mayRunAs("a", "c").allowed).toBe(false);
     expect(chained.mayManage("a", "c").allowed).toBe(false);
     expect(resolved(ARTICLE, FAMILY).policy.mayRunAs("david", "michaelc").allowed).toBe(false);
   });
 
-  it("names the account that several owners share", () => {
+  it("the article's policy names the account that several owners share", () => {
     const owners = ["david", "michaelc", "amy", "joann", "greenfelt"];
     expect(policy.sharedTargets()).toEqual([{ target: "www-data", owners }]);
   });
 
-  it("lets only the owner and root write files", () => {
+  it("the article's policy lets only the owner and root write files", () => {
     const may = (caller: string, owner: string): boolean => policy.mayWrite(caller, owner).allowed;
     expect([may("amy", "amy"), may("root", "amy"), may("david", "amy"), may("bill", "bill")]).toEqual([
       true,
@@ -117,7 +117,7 @@ describe("the article's policy", () => {
     expect(policy.mayWrite("david", "amy").because).toBe("only amy and root may change the files of amy's daemons");
   });
 
-  it("lists every right with its line", () => {
+  it("the article's policy lists every right with its line", () => {
     const { policy: grouped } = resolved(
       "[runs_as]\n@staff: web\nann\n[manages]\ndan: @staff, web",
       machine("root:0 ann:1:100 bob:2:2 dan:4:4 web:5:5", "staff:100:bob"),
@@ -134,11 +134,11 @@ describe("the article's policy", () => {
     ]);
   });
 
-  it("tells an account that does not exist from one that is not granted", () => {
+  it("the policy distinguishes an account that does not exist from one that is not granted", () => {
     expect(policy.mayRunAs("jim", "ghost").because).toBe('there is no account "ghost" on this machine');
   });
 
-  it("gives the reason of each answer as a sentence", () => {
+  it("the article's policy gives the reason of each answer as a sentence", () => {
     const because = [
       policy.mayRunAs("david", "www-data"),
       policy.mayRunAs("jim", "jim"),
@@ -174,7 +174,7 @@ describe("groups", () => {
     "staff:100:bob,gone helpdesk:300: web:500:web2,web2 empty:900:",
   );
 
-  it("have listed members, and those whose primary group it is, on both sides", () => {
+  it("groups in the policy have listed members, and those whose primary group it is, on both sides", () => {
     const { policy, problems } = resolved("[runs_as]\n@staff: @web\ncid\n[manages]\n@helpdesk: @staff", accounts);
     expect(problems).toEqual([]);
     expect(policy.owners()).toEqual(["root", "bob", "ann", "cid"]);
@@ -188,7 +188,7 @@ describe("groups", () => {
     expect(policy.known("gone")).toBe(false);
   });
 
-  it("mix with users, and a group without members is no mistake", () => {
+  it("groups may stand beside users in the policy, and a group without members is no error", () => {
     const { policy, problems } = resolved("[runs_as]\n@empty: dan\ndan: web3, @web, @empty", accounts);
     expect(problems).toEqual([]);
     expect(policy.owners()).toEqual(["root", "dan"]);
@@ -199,7 +199,7 @@ describe("groups", () => {
     ]);
   });
 
-  it("are no users, nor users groups", () => {
+  it("groups in the policy are not users, and users are not groups", () => {
     const { policy, problems } = resolved("[runs_as]\nstaff\n@ann", accounts);
     expect(policy.owners()).toEqual(["root"]);
     expect(problems).toHaveLength(2);
@@ -207,14 +207,14 @@ describe("groups", () => {
 });
 
 describe("rules", () => {
-  it("accumulate, and the first line that grants is the one that is named", () => {
+  it("rules of the policy accumulate, and the first line that grants is the one that is named", () => {
     const text = "[runs_as]\na: x\na: y, x\n[manages]\na: b\n[can_run_as]\nb\na: z\n[manages]\na: b";
     const { policy } = resolved(text, machine("root:0 a:1 b:2 x:3 y:4 z:5"));
     expect(["a", "x", "y", "z"].map((target) => policy.mayRunAs("a", target).line)).toEqual([2, 2, 3, 8]);
     expect(policy.mayManage("a", "b").line).toBe(5);
   });
 
-  it("that name unknown users and groups are reported, and the rest of them counts", () => {
+  it("unknown users and groups in rules of the policy are reported, and the other names count", () => {
     const text = "[runs_as]\na: ghost, x, @none\nghost: x\n@none: x\n[manages]\nb: ghost, a, __proto__\nconstructor: a";
     const { policy, problems } = resolved(text, machine("root:0 a:1 b:2 x:3"));
     expect(problems).toEqual([
@@ -231,7 +231,7 @@ describe("rules", () => {
     expect(policy.manageable("b")).toEqual(["a"]);
   });
 
-  it("grant nobody but root an account of uid 0, by any name or group", () => {
+  it("rules of the policy grant nobody but root an account of uid 0, by any name or group", () => {
     const accounts = machine("root:0 toor:0:7 a:1 x:2", "ops:7:a,root,x");
     const text = "[runs_as]\na: root, x\nx: toor\n@ops: @ops\nroot: toor\ntoor: x\n[manages]\ntoor: a";
     const { policy, problems } = resolved(text, accounts);
@@ -258,7 +258,7 @@ describe("rules", () => {
     expect(policy.mayManage("toor", "a").allowed).toBe(false);
   });
 
-  it("have no owner or manager whose name could be no directory, or who is nobody in particular", () => {
+  it("rules of the policy have no owner or manager whose name cannot be a directory or is a placeholder", () => {
     const text = "[runs_as]\n_svc: x\nhost$\nnobody: x\nx: nobody, _svc\n[manages]\n_svc: x";
     const { policy, problems } = resolved(text, machine("root:0 _svc:1 host$:2 nobody:65534 x:3"));
     expect(problems).toEqual([
@@ -271,7 +271,7 @@ describe("rules", () => {
     expect(policy.mayRunAs("x", "nobody").allowed && policy.mayRunAs("x", "_svc").allowed).toBe(true);
   });
 
-  it("about users called like Object's own properties work as for anybody", () => {
+  it("rules of the policy work for users whose names are properties of Object", () => {
     const text = "[runs_as]\nconstructor: toString\na\n[manages]\na: constructor";
     const { policy, problems } = resolved(text, machine("root:0 constructor:1 toString:2 a:3"));
     expect(problems).toEqual([]);
@@ -280,7 +280,7 @@ describe("rules", () => {
     expect(policy.manageable("a")).toEqual(["constructor", "a"]);
   });
 
-  it("of an empty file leave root alone", () => {
+  it("an empty policy permits nothing to anyone but root", () => {
     const { policy } = resolved("", machine("root:0 a:1"));
     expect([policy.owners(), policy.manageable("a"), policy.known("a"), policy.sharedTargets()]).toEqual([
       ["root"],
@@ -292,7 +292,7 @@ describe("rules", () => {
 });
 
 describe("sharedTargets", () => {
-  it("counts neither root nor the account's own owner", () => {
+  it("the warning about shared accounts counts neither root nor the account's owner", () => {
     const text = "[runs_as]\nroot: x, y\na: x, b, y\nb: y\nc: b";
     const { policy } = resolved(text, machine("root:0 a:1 b:2 c:3 x:4 y:5"));
     expect(policy.sharedTargets()).toEqual([
@@ -307,7 +307,7 @@ describe("paths", () => {
   const at = (settings: string, owner: string) =>
     resolved(`[settings]\n${settings}\n[runs_as]\namy\njoe.x`, accounts).policy.paths(owner);
 
-  it("are below the home by default, and root's elsewhere", () => {
+  it("conf directories are below the home by default, and root's elsewhere", () => {
     expect(at("", "amy")).toEqual({
       home: "/home/amy",
       daemons: "/home/amy/.daemon-manager/daemons",
@@ -326,7 +326,7 @@ describe("paths", () => {
     });
   });
 
-  it("have the name for every %username% and the home for ~", () => {
+  it("conf directories have the name for every %username% and the home for ~", () => {
     const settings = "daemon-path-daemon=/srv//%username%/./%username%.d/\ndaemon-path-log=~/x-%username%";
     const paths = at(settings, "joe.x");
     expect(paths?.daemons).toBe("/srv/joe.x/joe.x.d");
@@ -336,7 +336,7 @@ describe("paths", () => {
     expect(at("service-path=~", "joe.x")?.serviceChain).toEqual([at("service-path=~/", "joe.x")?.home]);
   });
 
-  it("take a home for what it is: nothing in it is substituted, a prefix of its name is not below it", () => {
+  it("nothing in a home directory is substituted, and a directory that shares a prefix with its name is not below it", () => {
     const odd = new Map([["amy", { name: "amy", uid: 1, gid: 1, home: "/h/%username%/$&/", shell: "" }]]);
     const paths = resolvePolicy(rulesOf("[runs_as]\namy"), { users: odd, groups: new Map() }).policy.paths("amy");
     expect(paths?.daemons).toBe("/h/%username%/$&/.daemon-manager/daemons");
@@ -349,14 +349,14 @@ describe("paths", () => {
     expect(at("daemon-path-daemon=/home/%username%/d", "amy")?.chain).toEqual(["/home/amy", "/home/amy/d"]);
   });
 
-  it("work for a home that is /, and without an account for root", () => {
+  it("conf directories work for a home that is /, and without an account for root", () => {
     const users = new Map([["amy", { name: "amy", uid: 1, gid: 1, home: "/", shell: "" }]]);
     const { policy } = resolvePolicy(rulesOf("[runs_as]\namy"), { users, groups: new Map() });
     expect(policy.paths("amy")?.chain).toEqual(["/", "/.daemon-manager", "/.daemon-manager/daemons"]);
     expect(policy.paths("root")?.home).toBe("/root");
   });
 
-  it("are none for one who is no owner", () => {
+  it("an account that is not an owner has no conf directories", () => {
     expect([at("", "bill"), at("", "__proto__")]).toEqual([undefined, undefined]);
   });
 });

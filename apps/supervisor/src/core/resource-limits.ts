@@ -111,7 +111,7 @@ export interface ProcessCounts {
   /** Runs that `instances=` asks for. */
   readonly size: number;
   /** Further processes in the daemon's cgroup: standby launches, one process each, and a log/run. */
-  readonly spares: number;
+  readonly otherProcesses: number;
 }
 
 const times = (amount: number | undefined, factor: number): number | undefined =>
@@ -139,11 +139,11 @@ export const widened = (
  */
 export const cgroupSettings = (budget: ResourceLimits, own: ResourceLimits, counts: ProcessCounts): CgroupSettings => {
   const wide = widened(own, counts);
-  const processes = wide.processes === undefined ? undefined : wide.processes + counts.spares;
+  const processes = wide.processes === undefined ? undefined : wide.processes + counts.otherProcesses;
   return {
     owner: groupFiles(budget),
     daemon: groupFiles({ ...wide, processes }),
-    // Out of memory, the whole run is killed: half a daemon serves nobody.
+    // When out of memory, the kernel kills the whole run: a part of a daemon is of no use.
     run: [["memory.oom.group", "1"], ...groupFiles({ ...UNLIMITED, processes: own.processes })],
   };
 };

@@ -12,7 +12,7 @@ export type IndexName = string & { readonly [checked]: "index" };
 export const APPS = ["php", "fastcgi", "http", "static"] as const;
 export type App = (typeof APPS)[number];
 
-/** What all kinds of sites have. */
+/** Fields of all kinds of sites. */
 interface Common {
   /** `<owner>/<name>` of the daemon. */
   readonly id: string;
@@ -51,12 +51,12 @@ export const sitePath = (text: string): SitePath | undefined => {
 export const indexName = (text: string): IndexName | undefined =>
   /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/.test(text) ? (text as IndexName) : undefined;
 
-/** How one of a daemon's sites stands. Paths of its logs are undefined where it is refused. */
-export interface HostStanding {
+/** Status of one of a daemon's hosts. Paths of its logs are undefined where it is refused. */
+export interface HostStatus {
   readonly name: Hostname;
   readonly state: "published" | "pending" | "refused";
   readonly reason: string;
   readonly url: string;
-  /** `trouble`: why its owner cannot read them; "" where they can. */
-  readonly logs: { readonly access: string; readonly error: string; readonly trouble: string } | undefined;
+  /** `problem`: why its owner cannot read them; "" where they can. */
+  readonly logs: { readonly access: string; readonly error: string; readonly problem: string } | undefined;
 }

@@ -20,13 +20,13 @@ describe("nearest", () => {
     ["", undefined],
     ["xyz", undefined],
     ["x".repeat(60_000), undefined],
-  ])("takes %.20s for %s", (word, expected) => {
+  ])("the nearest word to %.20s is %s", (word, expected) => {
     expect(nearest(word, KEYS)).toBe(expected);
   });
 });
 
 describe("suggestion", () => {
-  it("proposes a close word, and lists all words if none is close", () => {
+  it("a suggestion proposes a close word, and lists all words if none is close", () => {
     expect(suggestion("strat", KEYS)).toBe('did you mean "start"?');
     expect(suggestion("2", ["1"])).toBe('expected one of "1"');
     expect(suggestion("zzz", ["a", "b"])).toBe('expected one of "a", "b"');
@@ -41,11 +41,11 @@ describe("editDistance", () => {
     ["abc", "acb", 1],
     ["kitten", "sitting", 3],
     ["ab", "ba", 1],
-  ])("counts %s to %s", (a, b, expected) => {
+  ])("the edit distance from %s to %s is counted", (a, b, expected) => {
     expect(editDistance(a, b)).toBe(expected);
   });
 
-  it("is symmetric, zero only for equals, and at least the difference in length", () => {
+  it("the edit distance is symmetric, zero only for equals, and at least the difference in length", () => {
     const word = fc.string({ unit: fc.constantFrom("a", "b", "c"), maxLength: 8 });
     fc.assert(
       fc.property(word, word, (a, b) => {

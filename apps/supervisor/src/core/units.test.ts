@@ -40,7 +40,7 @@ describe("a size", () => {
     ["0.1 KiB", 102],
     ["2T", 2048 * GIB],
     ["007K", 7 * KIB],
-  ])("of %j is read", (text, bytes) => {
+  ])("a size of %j is read", (text, bytes) => {
     expect(parseSize(text)).toBe(bytes);
   });
 
@@ -62,11 +62,11 @@ describe("a size", () => {
     "1,5M",
     "5P",
     "0.0004K",
-  ])("is not read from %j", (text) => {
+  ])("a size is not read from %j", (text) => {
     expect(parseSize(text)).toBeUndefined();
   });
 
-  it("is not read from more digits than a number holds exactly", () => {
+  it("a size is not read from more digits than a number holds exactly", () => {
     expect(["9".repeat(16), "9".repeat(400), "9999999G"].map(parseSize)).toEqual([undefined, undefined, undefined]);
   });
 
@@ -78,7 +78,7 @@ describe("a size", () => {
     [1.5 * GIB, "1536 MiB"],
     [2 * GIB, "2 GiB"],
     [1024 * GIB, "1 TiB"],
-  ])("of %d bytes is written exactly", (bytes, text) => {
+  ])("a size of %d bytes is written exactly", (bytes, text) => {
     expect(writeSize(bytes)).toBe(text);
   });
 
@@ -91,11 +91,11 @@ describe("a size", () => {
     [1000 * MIB, "1 GiB"],
     [1536 * MIB, "1.5 GiB"],
     [2 ** 50, "1024 TiB"],
-  ])("of %d bytes is written roughly", (bytes, text) => {
+  ])("a size of %d bytes is written roughly", (bytes, text) => {
     expect(roughSize(bytes)).toBe(text);
   });
 
-  it("is read as it was written, and written in at most nine characters", () => {
+  it("a size is read as it was written, and written in at most nine characters", () => {
     fc.assert(fc.property(fc.maxSafeNat(), (bytes) => parseSize(writeSize(bytes)) === bytes));
     fc.assert(fc.property(fc.nat(2 ** 49), (bytes) => roughSize(bytes).length <= 9));
   });
@@ -122,7 +122,7 @@ describe("a duration", () => {
     ["0.0005", 1],
     ["0.000", 0],
     ["0h0ms", 0],
-  ])("of %j is read", (text, milliseconds) => {
+  ])("a duration of %j is read", (text, milliseconds) => {
     expect(parseDuration(text)).toBe(milliseconds);
   });
 
@@ -147,15 +147,15 @@ describe("a duration", () => {
     "0.0004",
     "0.4ms",
     "0h0.1ms",
-  ])("is not read from %j", (text) => {
+  ])("a duration is not read from %j", (text) => {
     expect(parseDuration(text)).toBeUndefined();
   });
 
-  it("is not read from more digits than a number holds", () => {
+  it("a duration is not read from more digits than a number holds", () => {
     expect(["9".repeat(400), `${"9".repeat(400)}h`].map(parseDuration)).toEqual([undefined, undefined]);
   });
 
-  it("is read from a text of 64 KiB, or refused, without backtracking", () => {
+  it("a duration is read from a text of 64 KiB, or refused, without backtracking", () => {
     const long = 32_768;
     const texts = ["1m".repeat(long), `${"1m".repeat(long)}!`, "1 ".repeat(long), "1".repeat(2 * long)];
     expect(texts.map(parseDuration)).toEqual([long * MINUTE, undefined, undefined, undefined]);
@@ -169,11 +169,11 @@ describe("a duration", () => {
     [90 * MINUTE, "1h30m"],
     [DAY, "1d"],
     [WEEK + 1, "1w1ms"],
-  ])("of %d ms is written exactly", (milliseconds, text) => {
+  ])("a duration of %d ms is written exactly", (milliseconds, text) => {
     expect(writeDuration(milliseconds)).toBe(text);
   });
 
-  it("is read as it was written", () => {
+  it("a duration is read as it was written", () => {
     fc.assert(
       fc.property(fc.maxSafeNat(), (milliseconds) => parseDuration(writeDuration(milliseconds)) === milliseconds),
     );
@@ -200,7 +200,7 @@ describe("a duration", () => {
     [-5, "0s"],
     [Number.NaN, "0s"],
     [Number.POSITIVE_INFINITY, "0s"],
-  ])("of %d seconds is written roughly", (seconds, text) => {
+  ])("a duration of %d seconds is written roughly", (seconds, text) => {
     expect(roughDuration(seconds * SECOND)).toBe(text);
   });
 });
@@ -213,13 +213,16 @@ describe("a count", () => {
     ["1 k", 1024],
     ["2M", 2 * MIB],
     ["1G", GIB],
-  ])("of %j is read", (text, number) => {
+  ])("a count of %j is read", (text, number) => {
     expect(parseCount(text)).toBe(number);
   });
 
-  it.each(["", "K", "-1", "1.5", "1.5K", "1KiB", "1 B", "1T", "all", "9".repeat(16)])("is not read from %j", (text) => {
-    expect(parseCount(text)).toBeUndefined();
-  });
+  it.each(["", "K", "-1", "1.5", "1.5K", "1KiB", "1 B", "1T", "all", "9".repeat(16)])(
+    "a count is not read from %j",
+    (text) => {
+      expect(parseCount(text)).toBeUndefined();
+    },
+  );
 });
 
 describe("a quantity", () => {
@@ -232,11 +235,11 @@ describe("a quantity", () => {
     [count(), "a whole number, such as 1024 or 4K"],
     [count({ least: 1, most: 64 }), "a whole number from 1 to 64"],
     [cores(), "a number of processors from 0.01 to 1024, such as 0.5"],
-  ])("describes its form and bounds: %#", ({ expected }, words) => {
+  ])("a quantity describes its form and bounds: %#", ({ expected }, words) => {
     expect(expected).toBe(words);
   });
 
-  it("accepts its bounds and refuses the next value outside", () => {
+  it("a quantity accepts its bounds and refuses the next value outside", () => {
     const { read } = size({ least: 4096, most: 8192 });
     expect(["4095", "4096", "8K", "8193", "x"].map(read)).toEqual([undefined, 4096, 8192, undefined, undefined]);
     expect(["0", "0.01", "0.001", "1024", "1025", ".5"].map(cores().read)).toEqual([

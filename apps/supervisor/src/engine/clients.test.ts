@@ -11,7 +11,7 @@ const sleeping = async (definition: Partial<Definition> = {}) => {
 };
 
 describe("a daemon that runs on demand", () => {
-  test("a start leaves it asleep, and a client wakes it", async () => {
+  test("a start leaves an ondemand daemon asleep, and a client wakes it", async () => {
     const { scene, daemon, socket } = await sleeping();
     expect([daemon.state.phase, scene.ports.runs.live]).toEqual(["asleep", []]);
     expect(socket.connect(1)).toBe(true);
@@ -19,7 +19,7 @@ describe("a daemon that runs on demand", () => {
     expect(daemon.state.phase).toBe("running");
   });
 
-  test("it goes to sleep after idle-timeout without a client, and wakes again", async () => {
+  test("an ondemand daemon goes to sleep after idle-timeout without a client, and wakes again", async () => {
     const { scene, daemon, socket } = await sleeping();
     socket.connect(1);
     socket.accept();
@@ -32,7 +32,7 @@ describe("a daemon that runs on demand", () => {
     expect(daemon.state.phase).toBe("running");
   });
 
-  test("it stays up while a client is connected, or nobody can tell", async () => {
+  test("an ondemand daemon stays up while a client is connected, or its clients are unknown", async () => {
     const { scene, daemon, socket } = await sleeping();
     socket.connect(1);
     socket.accept();
@@ -47,7 +47,7 @@ describe("a daemon that runs on demand", () => {
     expect(daemon.state.phase).toBe("asleep");
   });
 
-  test("once keeps it awake, and its end is its last", async () => {
+  test("once keeps an ondemand daemon awake until its run ends, and no client wakes it then", async () => {
     const { scene, daemon } = await sleeping();
     expect(await scene.after(200, scene.supervisor.once(daemon))).toEqual({ ok: true });
     scene.ports.runs.latest.end({ code: 0 });
@@ -55,7 +55,7 @@ describe("a daemon that runs on demand", () => {
     expect(daemon.state.phase).toBe("stopped");
   });
 
-  test("a crash puts it to sleep until the next client", async () => {
+  test("a crash puts an ondemand daemon to sleep until the next client", async () => {
     const { scene, daemon, socket } = await sleeping();
     socket.connect(1);
     socket.accept();
@@ -65,7 +65,7 @@ describe("a daemon that runs on demand", () => {
     expect(daemon.state.phase).toBe("asleep");
   });
 
-  test("it starts when its conf file no longer says ondemand", async () => {
+  test("an asleep daemon starts when its conf file no longer says ondemand", async () => {
     const { scene, daemon } = await sleeping();
     scene.ports.confs.write("alice", "web", { listen: "fastcgi" });
     scene.rescan();
@@ -73,7 +73,7 @@ describe("a daemon that runs on demand", () => {
     expect(daemon.state.phase).toBe("running");
   });
 
-  test("it does not go to sleep in the middle of a rolling restart", async () => {
+  test("an ondemand daemon does not go to sleep in the middle of a rolling restart", async () => {
     const { scene, daemon, socket } = await sleeping({ readyAfter: 20_000 });
     socket.connect(1);
     socket.accept();

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { Scene } from "./scene.fake.ts";
 
 describe("a daemon", () => {
-  test("starts, runs once it has settled, and stops", async () => {
+  test("a daemon starts, runs once it has settled, and stops", async () => {
     const scene = new Scene();
     const daemon = await scene.load("web", { autostart: false });
     const start = scene.supervisor.start(daemon);
@@ -13,7 +13,7 @@ describe("a daemon", () => {
     expect([daemon.state.phase, daemon.pid, scene.ports.runs.live]).toEqual(["stopped", 0, []]);
   });
 
-  test("restarts with a growing delay after consecutive failures, and from 0 after a stop", async () => {
+  test("a daemon restarts with a growing delay after consecutive failures, and from 0 after a stop", async () => {
     const scene = new Scene();
     const daemon = await scene.load("web");
     const delays: number[] = [];
@@ -28,7 +28,7 @@ describe("a daemon", () => {
     expect(daemon.state).toMatchObject({ failures: 0, respawns: 0 });
   });
 
-  test("fails after max-retries failed runs", async () => {
+  test("a daemon fails after max-retries failed runs", async () => {
     const scene = new Scene();
     const daemon = await scene.load("web", { maxRetries: 1, output: "log" });
     for (let crash = 0; crash < 2; crash += 1) {
@@ -39,7 +39,7 @@ describe("a daemon", () => {
     expect(scene.ports.logs.current).toBeUndefined();
   });
 
-  test("is not restarted after exit code 100, until a start is requested", async () => {
+  test("a daemon is not restarted after exit code 100 until a start is requested", async () => {
     const scene = new Scene();
     const daemon = await scene.load("web");
     scene.ports.runs.latest.end({ code: 100 });
@@ -48,7 +48,7 @@ describe("a daemon", () => {
     expect(await scene.after(200, scene.supervisor.start(daemon))).toEqual({ ok: true });
   });
 
-  test("shows the phase of its most alive instance", async () => {
+  test("a daemon shows the phase of its most alive instance", async () => {
     const scene = new Scene();
     const daemon = await scene.load("web", { listen: "fastcgi", instances: 2, maxRetries: 0 });
     scene.ports.runs.all[0]?.end({ code: 1 });
@@ -61,7 +61,7 @@ describe("a daemon", () => {
     ]);
   });
 
-  test("reports what its instances use, and signals their main processes", async () => {
+  test("a daemon reports what its instances use, and signals their main processes", async () => {
     const scene = new Scene();
     const daemon = await scene.load("web", { listen: "fastcgi", instances: 2 });
     expect(daemon.signal(1)).toBe(true);
@@ -78,7 +78,7 @@ describe("a daemon", () => {
     ]);
   });
 
-  test("names the cgroups that it uses", async () => {
+  test("a daemon names the cgroups that it uses", async () => {
     const scene = new Scene();
     const daemon = await scene.load("web", { listen: "fastcgi", output: "log/run" });
     expect(daemon.groups()).toEqual(["/cgroup/alice/web.d/log", "/cgroup/alice/web.d/1", "/cgroup/alice/web.d/2"]);

@@ -31,7 +31,7 @@ it("a daemon is idle when it had no client for its timeout", () => {
   expect(watch(true)).toBeUndefined();
 });
 
-it("checks without an answer neither make a daemon idle nor restart its timeout", () => {
+it("client checks without an answer neither make a daemon idle nor restart its timeout", () => {
   expect(watch(undefined)).toBeUndefined();
   const doubtful = Array<undefined>(20).fill(undefined);
   expect(watch(...doubtful, false)).toBe(210);

@@ -95,7 +95,7 @@ export class InstanceSet {
     instance.close();
   }
 
-  /** Adjusts the number of active instances: the highest numbers retire, or new ones are added. Returns those, not started. */
+  /** Adjusts the number of active instances: those with the highest numbers become retiring, or new ones are added. Returns those, not started. */
   fit(): readonly Instance[] {
     const active = this.active();
     const size = this.#size();
@@ -117,7 +117,7 @@ export class InstanceSet {
     if (desired === "up") for (const instance of added) instance.feed({ type: "start" });
   }
 
-  /** Retires an instance. */
+  /** Makes an instance retiring. */
   dismiss(instance: Instance, how: "drain" | "stop"): void {
     instance.retiring = true;
     instance.feed({ type: how });

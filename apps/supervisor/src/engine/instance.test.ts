@@ -12,7 +12,7 @@ describe("the record of an instance", () => {
     expect(scene.ports.records.daemons("alice")).toEqual([]);
   });
 
-  test("a retired instance that had no run leaves no record", async () => {
+  test("a retiring instance that had no run leaves no record", async () => {
     const scene = new Scene();
     const daemon = await scene.load("web", { listen: "fastcgi", ondemand: true, instances: 2 });
     expect(daemon.state.phase).toBe("asleep");
@@ -186,7 +186,7 @@ describe("a launch", () => {
 describe("the finish of a service directory", () => {
   const service = { directory: "/home/alice/service/web", finish: true, contents: "" };
 
-  test("a finish runs after each run with its exit code, as an helperProcess, before the next run starts", async () => {
+  test("a finish runs after each run with its exit code, as a helper process, before the next run starts", async () => {
     const scene = new Scene();
     const daemon = await scene.load("web", { service });
     scene.ports.runs.latest.end({ code: 3 });
@@ -215,7 +215,7 @@ describe("the finish of a service directory", () => {
     expect(daemon.state).toMatchObject({ phase: "running", run: 2 });
   });
 
-  test("a run that an earlier supervisor started is followed by its finish, too", async () => {
+  test("finish also runs after a run that an earlier supervisor started", async () => {
     const scene = new Scene();
     await scene.load("web", { service });
     scene.replace();

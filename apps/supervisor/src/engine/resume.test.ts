@@ -10,19 +10,22 @@ const replaced = async (definition: Partial<Definition> = {}, how: "killed" | "r
 };
 
 describe("the next supervisor", () => {
-  test.each(["killed", "re-executed"] as const)("adopts a live run of a supervisor that was %s", async (how) => {
-    const { scene, pid, replace } = await replaced({ listen: "fastcgi", output: "log" }, how);
-    replace();
-    const daemon = scene.daemon("web");
-    expect(daemon.state).toMatchObject({ phase: "running", run: 1 });
-    expect(daemon.pid).toBe(pid);
-    expect(scene.ports.sockets.current?.isNew).toBe(false);
-    scene.ports.runs.latest.end({ code: 1 });
-    await scene.ports.clock.advance(300);
-    expect(daemon.state).toMatchObject({ phase: "running", run: 2 });
-  });
+  test.each(["killed", "re-executed"] as const)(
+    "the next supervisor adopts a live run of a supervisor that was %s",
+    async (how) => {
+      const { scene, pid, replace } = await replaced({ listen: "fastcgi", output: "log" }, how);
+      replace();
+      const daemon = scene.daemon("web");
+      expect(daemon.state).toMatchObject({ phase: "running", run: 1 });
+      expect(daemon.pid).toBe(pid);
+      expect(scene.ports.sockets.current?.isNew).toBe(false);
+      scene.ports.runs.latest.end({ code: 1 });
+      await scene.ports.clock.advance(300);
+      expect(daemon.state).toMatchObject({ phase: "running", run: 2 });
+    },
+  );
 
-  test("restarts a run that exited while no supervisor ran", async () => {
+  test("the next supervisor restarts a run that exited while no supervisor ran", async () => {
     const { scene, replace } = await replaced();
     scene.ports.runs.latest.end({ code: 0 });
     replace();
@@ -30,7 +33,7 @@ describe("the next supervisor", () => {
     expect(scene.daemon("web").state).toMatchObject({ phase: "running", run: 2, last: { exit: { how: "unknown" } } });
   });
 
-  test("kills what is left of a run whose main process has exited", async () => {
+  test("the next supervisor kills what is left of a run whose main process has exited", async () => {
     const { scene, replace } = await replaced();
     const run = scene.ports.runs.latest;
     run.end({ code: 0 }, true);
@@ -38,7 +41,7 @@ describe("the next supervisor", () => {
     expect(run.exists).toBe(false);
   });
 
-  test("continues a stop, and keeps a stopped daemon stopped", async () => {
+  test("the next supervisor continues a stop, and keeps a stopped daemon stopped", async () => {
     const { scene, replace } = await replaced();
     scene.ports.runs.latest.obedient = false;
     void scene.supervisor.stop(scene.daemon("web"));
@@ -51,7 +54,7 @@ describe("the next supervisor", () => {
     expect(scene.daemon("web").state.phase).toBe("stopped");
   });
 
-  test("continues to drain a run", async () => {
+  test("the next supervisor continues to drain a run", async () => {
     const { scene, replace } = await replaced({ listen: "fastcgi", instances: 2 });
     const run = scene.ports.runs.latest;
     run.client = true;
@@ -63,14 +66,14 @@ describe("the next supervisor", () => {
     expect([run.exists, scene.daemon("web").instances().length]).toEqual([false, 1]);
   });
 
-  test("keeps a size that scale set", async () => {
+  test("the next supervisor keeps a size that scale set", async () => {
     const { scene, replace } = await replaced({ listen: "fastcgi" });
     await scene.after(200, scene.supervisor.scale(scene.daemon("web"), 3));
     replace();
     expect([scene.daemon("web").size, scene.ports.runs.live.length]).toEqual([3, 3]);
   });
 
-  test("keeps the number of instances until the next start, whatever the conf file says now", async () => {
+  test("the next supervisor keeps the number of instances until the next start, whatever the conf file says now", async () => {
     const { scene, replace } = await replaced({ listen: "fastcgi", instances: 2 });
     scene.ports.confs.write("alice", "web", { listen: "fastcgi", instances: 3 });
     replace();
@@ -80,7 +83,7 @@ describe("the next supervisor", () => {
     expect([daemon.size, daemon.changed, scene.ports.runs.live.length]).toEqual([3, false, 3]);
   });
 
-  test("ends a candidate that has not replaced its instance", async () => {
+  test("the next supervisor ends a candidate that has not replaced its instance", async () => {
     const { scene, pid, replace } = await replaced({ listen: "fastcgi" });
     void scene.supervisor.restart(scene.daemon("web"));
     await scene.ports.clock.advance(100);
@@ -90,7 +93,7 @@ describe("the next supervisor", () => {
     expect(scene.ports.runs.live.map((run) => run.pid)).toEqual([pid]);
   });
 
-  test("keeps a candidate whose instance has ended", async () => {
+  test("the next supervisor keeps a candidate whose instance has ended", async () => {
     const { scene, pid, replace } = await replaced({ listen: "fastcgi" });
     const [record] = scene.ports.records.recall({ owner: { name: "alice" }, name: "web" }).values();
     if (!record) throw new Error("no record");
@@ -100,7 +103,7 @@ describe("the next supervisor", () => {
     expect([instance?.pid, instance?.candidate, instance?.state.phase]).toEqual([pid, false, "running"]);
   });
 
-  test("lets an old run finish its requests beside the candidate that has replaced it", async () => {
+  test("the next supervisor lets an old run finish its requests beside the candidate that has replaced it", async () => {
     const { scene, pid, replace } = await replaced({ listen: "fastcgi" });
     const old = scene.ports.runs.find(pid);
     if (old) old.client = true;
@@ -118,7 +121,7 @@ describe("the next supervisor", () => {
     expect(scene.ports.runs.live.map(({ instance }) => instance)).toEqual([2]);
   });
 
-  test("replaces runs whose socket it could not take over, the new ones first", async () => {
+  test("the next supervisor replaces runs whose socket it could not take over, the new ones first", async () => {
     const { scene, pid, replace } = await replaced({ listen: "fastcgi" });
     scene.ports.sockets.takes = false;
     const old = scene.ports.runs.find(pid);
@@ -135,7 +138,7 @@ describe("the next supervisor", () => {
     ).toEqual([[2, "running"]]);
   });
 
-  test("restarts such a run in place where the conf file says rolling=no", async () => {
+  test("the next supervisor restarts in place a run with rolling=no whose socket it could not take over", async () => {
     const { scene, replace } = await replaced({ listen: "fastcgi", rolling: false });
     scene.ports.sockets.takes = false;
     replace();
@@ -143,7 +146,7 @@ describe("the next supervisor", () => {
     expect(scene.daemon("web").state).toMatchObject({ phase: "running", run: 2 });
   });
 
-  test("leaves the socket to a paused run and to one that is the last by request", async () => {
+  test("the next supervisor leaves the socket to a paused run and to one that is the last by request", async () => {
     const { scene, pid, replace } = await replaced({ listen: "fastcgi" });
     await scene.supervisor.pause(scene.daemon("web"));
     scene.ports.sockets.takes = false;
@@ -155,7 +158,7 @@ describe("the next supervisor", () => {
     expect(scene.ports.sockets.current?.isNew).toBe(true);
   });
 
-  test("starts a daemon although its shared resources could not be reopened, and reports that at the launch", async () => {
+  test("the next supervisor starts a daemon although its shared resources could not be reopened, and reports that at the launch", async () => {
     const { scene, replace } = await replaced({ listen: "fastcgi" });
     scene.ports.sockets.error = new Error("EACCES");
     replace();
@@ -166,7 +169,7 @@ describe("the next supervisor", () => {
     expect(scene.daemon("web").state).toMatchObject({ phase: "running", run: 3 });
   });
 
-  test("treats a run that was starting as launched and ready", async () => {
+  test("the next supervisor treats a run that was starting as launched and ready", async () => {
     const { scene, replace } = await replaced({ ready: "notify", autostart: false });
     void scene.supervisor.start(scene.daemon("web"));
     await scene.ports.clock.advance(5);
@@ -174,17 +177,20 @@ describe("the next supervisor", () => {
     expect(scene.daemon("web").state.phase).toBe("running");
   });
 
-  test.each(["start", "once"] as const)("repeats a %s whose run may still wait for its lock", async (verb) => {
-    const { scene, pid, replace } = await replaced({ lock: "/run/x", ready: "notify", autostart: false });
-    void scene.supervisor[verb](scene.daemon("web"));
-    await scene.ports.clock.advance(5);
-    replace();
-    await scene.ports.clock.advance(50);
-    expect(scene.daemon("web").state).toMatchObject({ phase: "starting", run: 2, once: verb === "once" });
-    expect(scene.daemon("web").pid).not.toBe(pid);
-  });
+  test.each(["start", "once"] as const)(
+    "the next supervisor repeats a %s whose run may still wait for its lock",
+    async (verb) => {
+      const { scene, pid, replace } = await replaced({ lock: "/run/x", ready: "notify", autostart: false });
+      void scene.supervisor[verb](scene.daemon("web"));
+      await scene.ports.clock.advance(5);
+      replace();
+      await scene.ports.clock.advance(50);
+      expect(scene.daemon("web").state).toMatchObject({ phase: "starting", run: 2, once: verb === "once" });
+      expect(scene.daemon("web").pid).not.toBe(pid);
+    },
+  );
 
-  test("continues to bound the directory of a run with listen=path", async () => {
+  test("the next supervisor continues to bound the directory of a run with listen=path", async () => {
     const { scene, replace } = await replaced({ listen: "path" });
     replace();
     const directory = scene.ports.sockets.directories.at(-1);
@@ -197,7 +203,7 @@ describe("the next supervisor", () => {
     expect(scene.daemon("web").state.last?.exit.how).toBe("too-many-files");
   });
 
-  test("loads a daemon anew when all of its recorded instances were retiring", async () => {
+  test("the next supervisor loads a daemon without its record when all of its recorded instances were retiring", async () => {
     const { scene, replace } = await replaced({ listen: "fastcgi", ondemand: true });
     const [record] = scene.ports.records.recall({ owner: { name: "alice" }, name: "web" }).values();
     if (!record) throw new Error("no record");
@@ -207,7 +213,7 @@ describe("the next supervisor", () => {
     expect(scene.daemon("web").state.phase).toBe("asleep");
   });
 
-  test("keeps a live run whose conf file has become invalid", async () => {
+  test("the next supervisor keeps a live run whose conf file has become invalid", async () => {
     const { scene, pid, replace } = await replaced();
     scene.ports.confs.put("alice", "web", { errors: ["web.conf:1: wrong"] });
     replace();

@@ -12,7 +12,7 @@ const listening = async (definition: Partial<Definition> = {}): Promise<{ scene:
 const live = ({ ports }: Scene): number[] => ports.runs.live.map(({ instance }) => instance);
 
 describe("a rolling restart", () => {
-  test("starts the candidate before the old run ends, and ends the old run when the candidate has run for ready-after", async () => {
+  test("a rolling restart starts the candidate before the old run ends, and ends the old run when the candidate has run for ready-after", async () => {
     const { scene, daemon } = await listening();
     const restart = scene.supervisor.restart(daemon);
     await scene.ports.clock.advance(900);
@@ -22,7 +22,7 @@ describe("a rolling restart", () => {
     expect(daemon.rolling).toBe(false);
   });
 
-  test("starts its candidate only when the run of an earlier candidate has ended", async () => {
+  test("a rolling restart starts its candidate only when the run of an earlier candidate has ended", async () => {
     const { scene, daemon } = await listening();
     scene.ports.runs.born = (run) => {
       run.obedient = false;
@@ -39,7 +39,7 @@ describe("a rolling restart", () => {
     expect(live(scene)).toHaveLength(1);
   });
 
-  test("replaces the instances one by one, with at most one run more than the size", async () => {
+  test("a rolling restart replaces the instances one by one, with at most one run more than the size", async () => {
     const { scene, daemon } = await listening({ instances: 3, readyAfter: 100 });
     let most = 0;
     scene.ports.runs.born = () => {
@@ -49,7 +49,7 @@ describe("a rolling restart", () => {
     expect([most, live(scene).length, scene.ports.runs.all.length]).toEqual([4, 3, 6]);
   });
 
-  test("takes a candidate for ready at its first client", async () => {
+  test("a rolling restart takes a candidate for ready at its first client", async () => {
     const { scene, daemon } = await listening({ readyAfter: 60_000 });
     const restart = scene.supervisor.restart(daemon);
     await scene.ports.clock.advance(5000);
@@ -58,7 +58,7 @@ describe("a rolling restart", () => {
     expect(await scene.after(500, restart)).toEqual({ ok: true });
   });
 
-  test("drains the old run: it ends when its last client has left", async () => {
+  test("a rolling restart drains the old run: it ends when its last client has left", async () => {
     const { scene, daemon } = await listening({ drain: 60_000 });
     const [old] = scene.ports.runs.live;
     if (old) old.client = true;
@@ -70,7 +70,7 @@ describe("a rolling restart", () => {
     expect(await scene.after(500, restart)).toEqual({ ok: true });
   });
 
-  test("is rolled back where the candidate exits: the old run stays, and the former terms with it", async () => {
+  test("a rolling restart is rolled back where the candidate exits: the old run stays, and the former terms with it", async () => {
     const { scene, daemon } = await listening();
     const { terms } = daemon;
     scene.ports.confs.write("alice", "web", { listen: "fastcgi", start: "exec broken" });
@@ -86,7 +86,7 @@ describe("a rolling restart", () => {
     expect(scene.transitions.filter((step) => step.startsWith("alice/web 2 rollback"))).toHaveLength(1);
   });
 
-  test("is rolled back where the candidate cannot be launched", async () => {
+  test("a rolling restart is rolled back where the candidate cannot be launched", async () => {
     const { scene, daemon } = await listening();
     scene.ports.runs.error = new Error("EAGAIN");
     expect(await scene.after(500, scene.supervisor.restart(daemon))).toEqual({
@@ -97,7 +97,7 @@ describe("a rolling restart", () => {
     expect(live(scene)).toEqual([1]);
   });
 
-  test("keeps the new terms where a later candidate fails, because an instance runs by them", async () => {
+  test("a rolling restart keeps the new terms where a later candidate fails, because an instance runs by them", async () => {
     const { scene, daemon } = await listening({ instances: 2, readyAfter: 100 });
     scene.ports.confs.write("alice", "web", { listen: "fastcgi", instances: 2, readyAfter: 100, start: "exec new" });
     const restart = scene.supervisor.restart(daemon);
@@ -110,7 +110,7 @@ describe("a rolling restart", () => {
     expect(live(scene)).toHaveLength(2);
   });
 
-  test("returns to the terms of the run that serves where a restart of a restart fails", async () => {
+  test("a rolling restart returns to the terms of the run that serves where a restart of a restart fails", async () => {
     const { scene, daemon } = await listening({ readyAfter: 100, drain: 60_000 });
     const [old] = scene.ports.runs.live;
     if (old) old.client = true;
@@ -127,7 +127,7 @@ describe("a rolling restart", () => {
     expect(daemon.terms?.definition.start).toBe("exec second");
   });
 
-  test("returns to the terms from before the first restart where a second fails as well", async () => {
+  test("a rolling restart returns to the terms from before the first restart where a second fails as well", async () => {
     const { scene, daemon } = await listening();
     const { pid, terms } = daemon;
     for (const start of ["exec second", "exec third"]) {
@@ -143,14 +143,14 @@ describe("a rolling restart", () => {
     expect(daemon.instances().map((one) => one.terms?.definition.start)).toEqual(["exec program", "exec program"]);
   });
 
-  test("ends with the number of instances that the conf file says", async () => {
+  test("a rolling restart ends with the number of instances that the conf file says", async () => {
     const { scene, daemon } = await listening();
     scene.ports.confs.write("alice", "web", { listen: "fastcgi", instances: 3 });
     expect(await scene.after(3000, scene.supervisor.restart(daemon))).toEqual({ ok: true });
     expect(daemon.instances().map(({ state }) => state.phase)).toEqual(["running", "running", "running"]);
   });
 
-  test("replaces a paused run without waiting for drain", async () => {
+  test("a rolling restart replaces a paused run without waiting for drain", async () => {
     const { scene, daemon } = await listening({ readyAfter: 100, drain: 600_000 });
     const { pid } = daemon;
     await scene.supervisor.pause(daemon);
@@ -158,7 +158,7 @@ describe("a rolling restart", () => {
     expect(scene.ports.runs.find(pid)).toBeUndefined();
   });
 
-  test("is rolled back where the candidate is not ready in time", async () => {
+  test("a rolling restart is rolled back where the candidate is not ready in time", async () => {
     const { scene, daemon } = await listening();
     scene.ports.confs.write("alice", "web", { listen: "fastcgi", ready: "notify", readyTimeout: 400 });
     expect(await scene.after(1000, scene.supervisor.restart(daemon))).toEqual({
@@ -169,7 +169,7 @@ describe("a rolling restart", () => {
     expect(live(scene)).toEqual([1]);
   });
 
-  test("waits for a paused candidate", async () => {
+  test("a rolling restart waits for a paused candidate", async () => {
     const { scene, daemon } = await listening();
     const restart = scene.supervisor.restart(daemon);
     await scene.ports.clock.advance(200);
@@ -180,7 +180,7 @@ describe("a rolling restart", () => {
     expect(await scene.after(500, restart)).toEqual({ ok: true });
   });
 
-  test("is abandoned by a stop, which ends both runs", async () => {
+  test("a rolling restart is abandoned by a stop, which ends both runs", async () => {
     const { scene, daemon } = await listening();
     const restart = scene.supervisor.restart(daemon);
     await scene.ports.clock.advance(200);
@@ -192,7 +192,7 @@ describe("a rolling restart", () => {
     expect(live(scene)).toEqual([]);
   });
 
-  test("is abandoned by a restart in place, which a changed way to listen demands", async () => {
+  test("a rolling restart is abandoned by a restart in place, which a changed way to listen demands", async () => {
     const { scene, daemon } = await listening();
     const first = scene.supervisor.restart(daemon);
     await scene.ports.clock.advance(200);
@@ -203,7 +203,7 @@ describe("a rolling restart", () => {
     expect(live(scene)).toEqual([1]);
   });
 
-  test("is rolled back where the policy forbids the daemon meanwhile", async () => {
+  test("a rolling restart is rolled back where the policy forbids the daemon meanwhile", async () => {
     const { scene, daemon } = await listening();
     const restart = scene.supervisor.restart(daemon);
     await scene.ports.clock.advance(200);
@@ -212,7 +212,7 @@ describe("a rolling restart", () => {
     expect([live(scene), daemon.state.phase]).toEqual([[], "forbidden"]);
   });
 
-  test("starts no candidate of a daemon that is forbidden while the restart waits for room", async () => {
+  test("a rolling restart starts no candidate of a daemon that is forbidden while the restart waits for room", async () => {
     const { scene, daemon } = await listening();
     scene.ports.runs.born = (run) => {
       run.obedient = false;
@@ -228,7 +228,7 @@ describe("a rolling restart", () => {
     expect([scene.ports.runs.all.length, live(scene)]).toEqual([before, []]);
   });
 
-  test("goes on where the old run ends by itself and for good", async () => {
+  test("a rolling restart goes on where the old run ends by itself and for good", async () => {
     const { scene, daemon } = await listening();
     const [old] = scene.ports.runs.live;
     await scene.after(5, scene.supervisor.once(daemon));
@@ -238,7 +238,7 @@ describe("a rolling restart", () => {
     expect(live(scene)).toEqual([2]);
   });
 
-  test("replaces the other instances where one has ended by itself and for good", async () => {
+  test("a rolling restart replaces the other instances where one has ended by itself and for good", async () => {
     const { scene, daemon } = await listening({ instances: 2 });
     await scene.after(5, scene.supervisor.once(daemon));
     const restart = scene.supervisor.restart(daemon);
@@ -249,7 +249,7 @@ describe("a rolling restart", () => {
     expect(new Set(daemon.instances().map(({ pid }) => pid))).toEqual(new Set(pids));
   });
 
-  test("restarts an instance in place that was not up, and refuses scale meanwhile", async () => {
+  test("a rolling restart restarts an instance in place that was not up, and refuses scale meanwhile", async () => {
     const { scene, daemon } = await listening({ instances: 2, maxRetries: 0 });
     scene.ports.runs.latest.end({ code: 1 });
     await scene.ports.clock.advance(200);
@@ -263,7 +263,7 @@ describe("a rolling restart", () => {
     expect(live(scene)).toHaveLength(2);
   });
 
-  test("applies changed limits to its candidates and to the terms of a rollback", async () => {
+  test("a rolling restart applies changed limits to its candidates and to the terms of a rollback", async () => {
     const { scene, daemon } = await listening({ memory: 64 << 20 });
     const restart = scene.supervisor.restart(daemon);
     scene.ports.confs.write("alice", "web", { listen: "fastcgi", memory: 32 << 20 });
@@ -273,7 +273,7 @@ describe("a rolling restart", () => {
     expect(daemon.terms?.definition.memory).toBe(32 << 20);
   });
 
-  test("proves the candidate of an earlier restart where its old instance is gone", async () => {
+  test("a rolling restart promotes the candidate of an earlier restart whose old instance is gone", async () => {
     const { scene, daemon } = await listening();
     const first = scene.supervisor.restart(daemon);
     await scene.after(5, scene.supervisor.once(daemon));
@@ -287,7 +287,7 @@ describe("a rolling restart", () => {
 });
 
 describe("a restart in place", () => {
-  test("ends the runs first where the daemon does not listen, or says rolling=no", async () => {
+  test("a restart in place ends the runs first where the daemon does not listen, or says rolling=no", async () => {
     for (const definition of [{ listen: "none" }, { rolling: false }, { lock: "/run/x" }] as const) {
       const { scene, daemon } = await listening(definition);
       const [old] = scene.ports.runs.live;
@@ -298,7 +298,7 @@ describe("a restart in place", () => {
     }
   });
 
-  test("starts a daemon that was stopped", async () => {
+  test("a restart in place starts a daemon that was stopped", async () => {
     const { scene, daemon } = await listening({ autostart: false });
     expect(await scene.after(500, scene.supervisor.restart(daemon))).toEqual({ ok: true });
   });

@@ -27,14 +27,14 @@ describe("launchDaemon", () => {
     ...alone,
   });
 
-  it("hides the tenant's variables behind a prefix from root's stages", () => {
+  it("a daemon's launch plan hides the tenant's variables behind a prefix from root's stages", () => {
     const names = [...plan.environment.keys()];
     expect(names.filter((name) => name !== "PATH" && !name.startsWith("DMHOST_VAR"))).toEqual([]);
     expect(plan.environment.get("PATH")).toBe("/usr/local/bin:/usr/bin:/bin");
     expect(plan.environment.get("DMHOST_VAR_LD_PRELOAD")).toBe("/home/amy/evil.so");
   });
 
-  it("passes exactly the default variables and those of the file, which win", () => {
+  it("a daemon's launch plan passes exactly the default variables and those of the file, which win", () => {
     const own = [...plan.environment].filter(([name]) => name.startsWith("DMHOST_VAR_"));
     expect(Object.fromEntries(own.map(([name, value]) => [name.slice("DMHOST_VAR_".length), value]))).toEqual({
       HOME: "/var/www",
@@ -46,13 +46,13 @@ describe("launchDaemon", () => {
     });
   });
 
-  it("passes each text of the tenant as one argument and never inside a script", () => {
+  it("a daemon's launch plan passes each text of the tenant as one argument and never inside a script", () => {
     expect(plan.argv.slice(0, 2)).toEqual(["/bin/sh", "-c"]);
     expect(plan.argv).toContain("/home/amy/site");
     expect(plan.argv.filter((word) => word.includes("php-cgi"))).toEqual(["exec php-cgi; echo 'a b'"]);
   });
 
-  it("becomes the account by number, with its groups and without a way back", () => {
+  it("a daemon's launch plan becomes the account by number, with its groups and without a way back", () => {
     const setpriv = plan.argv.slice(plan.argv.indexOf("/usr/bin/setpriv"), plan.argv.indexOf("--"));
     expect(setpriv).toEqual([
       "/usr/bin/setpriv",
@@ -89,11 +89,11 @@ describe("launchLogger", () => {
     return argv.slice(argv.indexOf("--", argv.indexOf("/usr/bin/s6-log")) + 1);
   };
 
-  it("runs s6-log as the owner, with the defaults of multilog", () => {
+  it("a logger's launch plan runs s6-log as the owner, with the defaults of multilog", () => {
     expect(script({})).toEqual(["n10", "s1048576", "t", "/home/amy/logs/site"]);
   });
 
-  it("passes every log key of the file to s6-log", () => {
+  it("a logger's launch plan passes every log key of the file to s6-log", () => {
     const terms = { logFiles: 3, logSize: 4096, logTotal: 9999, logCompress: true, logSelect: ["-*", "+*x*"] };
     expect(script(terms)).toEqual([
       "n3",
@@ -130,7 +130,7 @@ describe("the chain of a service directory", () => {
     return argv.slice(at + 1, at + 4);
   };
 
-  it("sets no USER and puts the daemontools programs first in PATH", () => {
+  it("the chain of a service directory sets no USER and puts the daemontools programs first in PATH", () => {
     const { environment } = launchDaemon(launch);
     expect(environment.has("DMHOST_VAR_USER")).toBe(false);
     expect(environment.get("DMHOST_VAR_LOGNAME")).toBe("www-data");
@@ -138,7 +138,7 @@ describe("the chain of a service directory", () => {
     expect(environment.get("PATH")).toBe("/usr/local/bin:/usr/bin:/bin");
   });
 
-  it("keeps the bounding set for root, whose setuidgid needs it, and for no other account", () => {
+  it("the chain of a service directory keeps the bounding set for root, whose setuidgid needs it, and for no other account", () => {
     expect(launchDaemon(launch).argv).toContain("--bounding-set=-all");
     const asRoot = launchDaemon({ ...launch, owner: root, account: root }).argv;
     expect(asRoot).not.toContain("--bounding-set=-all");
@@ -149,14 +149,14 @@ describe("the chain of a service directory", () => {
     );
   });
 
-  it("starts log/run in log, and finish with code and signal as arguments", () => {
+  it("the chain of a service directory starts log/run in log, and finish with code and signal as arguments", () => {
     expect(lastWords(launchServiceLogger(launch).argv)).toEqual(["/service/site/log", "/bin/sh", "exec ./run"]);
     const finish = (code: number | undefined, signal: number) => lastWords(launchFinish(launch, { code, signal }).argv);
     expect(finish(7, 0)).toEqual(["/service/site", "/bin/sh", "exec ./finish 7 0"]);
     expect(finish(undefined, 15)).toEqual(["/service/site", "/bin/sh", "exec ./finish 256 15"]);
   });
 
-  it("keeps log/run outside of the jail of run and finish", () => {
+  it("the chain of a service directory keeps log/run outside of the jail of run and finish", () => {
     const jailed = { ...launch, definition: { ...ofService, dir: "/in/jail", chroot: "/jail" } };
     const { argv } = launchServiceLogger(jailed);
     expect(lastWords(argv)).toEqual(["/service/site/log", "/bin/sh", "exec ./run"]);
@@ -192,11 +192,11 @@ describe("the stages of a file's keys", () => {
     return argv.slice(index, index + count);
   };
 
-  it("are missing from a chain whose file sets none of their keys", () => {
+  it("the stages of a conf file's keys are missing from a chain whose file sets none of their keys", () => {
     expect(programs({})).toEqual(["/bin/sh", "/usr/bin/setpriv", "/bin/sh", "/bin/sh"]);
   });
 
-  it("follow setpriv in their order, and only the jail's shell follows capsh", () => {
+  it("the stages of a conf file's keys follow setpriv in their order, and only the jail's shell follows capsh", () => {
     expect(argv.filter((word) => /^\/(usr\/)?s?bin\//.test(word))).toEqual([
       ...["/bin/sh", "/usr/bin/setpriv", "/bin/sh", "/bin/sh", "/usr/bin/perl", "/bin/sh", "/usr/bin/prlimit"],
       ...["/usr/sbin/capsh", "/bin/sh"],
@@ -204,7 +204,7 @@ describe("the stages of a file's keys", () => {
     expect(argv.at(-9)).toBe("--shell=/bin/sh");
   });
 
-  it("get the values of their keys as arguments", () => {
+  it("the stages of a conf file's keys get the values of their keys as arguments", () => {
     expect(after("/usr/bin/prlimit", 4)).toEqual(["/usr/bin/prlimit", "--nofile=10:20", "--cpu=1:unlimited", "--"]);
     expect(argv).toContain("/home/amy/lock");
     expect(argv.slice(argv.indexOf("/home/amy/env"))).toEqual(expect.arrayContaining(["/home/amy/env", "", "A"]));
@@ -213,7 +213,7 @@ describe("the stages of a file's keys", () => {
     expect(argv.at(-1)).toBe("007");
   });
 
-  it("keep two capabilities until capsh drops them", () => {
+  it("the stages of a conf file's keys keep two capabilities until capsh drops them", () => {
     expect(argv.filter((word) => word.includes("caps=") || word.includes("-set="))).toEqual([
       "--inh-caps=-all,+sys_chroot,+setpcap",
       "--ambient-caps=-all,+sys_chroot,+setpcap",

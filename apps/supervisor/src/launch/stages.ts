@@ -35,7 +35,7 @@ if [ -n "$2" ] && ! /usr/bin/renice -n "$2" -p $$ >/dev/null; then echo "setting
 shift 2
 exec "$@"`;
 export const AS_ROOT = asRoot("5>&2");
-/** The same for a logger, whose standard error is not the log. */
+/** AS_ROOT for a logger, whose standard error is not the log. */
 export const AS_ROOT_FOR_LOGGER = asRoot(`5>&${LOGGER_STDERR} ${LOGGER_STDERR}>&-`);
 
 /** Descriptor that holds a daemon's lock. */
@@ -154,7 +154,7 @@ owned() {
   for entry in $entries; do
     uid=\${entry%:*} mode=\${entry#*:}
     [ "$uid" = 0 ] || [ "$uid" = "$owner" ] || fail "$1 belongs to neither root nor the daemon's owner"
-    case $mode in *[2367] | *[2367]?) fail "others than its owner may write to $1 (mode $mode)" ;; esac
+    case $mode in *[2367] | *[2367]?) fail "accounts other than its owner may write to $1 (mode $mode)" ;; esac
     shift
   done
 }
@@ -169,7 +169,7 @@ shift 2
 exec "$@"`;
 
 /**
- * $1 directory, $2 shell, $3 start, $4 umask; the rest, if any, are the words of a plain start (plain-start.ts), which
+ * $1 directory, $2 shell, $3 start, $4 umask; the rest, if any, are the arguments of a plain start (plain-start.ts), which
  * needs no shell unless its program cannot be executed: then the shell reports that. Restores the names of the variables
  * and becomes the daemon. The shell that reads this may belong to a jail and print warnings: only a failure goes to
  * descriptor 3.

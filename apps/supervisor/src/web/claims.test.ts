@@ -6,17 +6,17 @@ import { type Claim, settleClaims } from "./claims.ts";
 const HOST = hostname("a.example") as Hostname;
 const of = (...ids: string[]): Claim[] => ids.map((id) => ({ host: HOST, id }));
 
-it("gives a host to the id that comes first, and then leaves it there", () => {
+it("a host goes to the daemon whose id sorts first, and stays there", () => {
   expect(settleClaims(of("b/x", "a/y"), new Map()).get(HOST)).toBe("a/y");
   expect(settleClaims(of("a/y", "b/x"), new Map([[HOST, "b/x"]])).get(HOST)).toBe("b/x");
   expect(settleClaims(of("a/y"), new Map([[HOST, "b/x"]])).get(HOST)).toBe("a/y");
 });
 
-it("forgets a host that nobody claims", () => {
+it("a host that no daemon claims has no holder", () => {
   expect(settleClaims([], new Map([[HOST, "b/x"]])).size).toBe(0);
 });
 
-it("does not depend on the order in which claims come, and what it says it says again", () => {
+it("holders of hosts do not depend on the order of claims, and a second settlement changes none", () => {
   const id = fc.constantFrom("a/a", "a/b", "b/a", "c/c");
   const claims = fc.array(fc.record({ id, host: fc.constantFrom(HOST, "b.example" as Hostname) }));
   fc.assert(

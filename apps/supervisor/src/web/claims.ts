@@ -12,8 +12,8 @@ export interface Claim {
 export type Holders = ReadonlyMap<string, string>;
 
 /**
- * Gives every claimed host to one daemon: to its former holder while that claims it, else to the first id in order. The result is
- * `before` of the next call.
+ * Gives every claimed host to one daemon: to its previous holder while that claims it, else to the first id in order. The result
+ * is `before` of the next call.
  */
 export const settleClaims = (claims: readonly Claim[], before: Holders): Holders => {
   const claimants = new Map<Hostname, string[]>();

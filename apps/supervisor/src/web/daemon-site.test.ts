@@ -5,11 +5,11 @@ import {
   add,
   clock,
   MOMENT,
-  places,
   reasonOf,
   reset,
   server,
   site,
+  siteFiles,
   standings,
   start,
   termsOf,
@@ -21,7 +21,7 @@ describe("a daemon whose site cannot be made", () => {
   it.each([
     [["listen = fastcgi", "app = php"], /^host a\.example\.org: app=php needs a docroot$/],
     [["app = static"], /^host a\.example\.org: app=static needs a docroot$/],
-  ])("has a reason for %j", async (lines, reason) => {
+  ])("a daemon without a site has a reason for %j", async (lines, reason) => {
     const parsed = parseDaemonFile(["start = exec true", "host = a.example.org", ...lines, ""].join("\n"));
     // The parser says so first where it can.
     const terms = parsed.value ?? {
@@ -35,19 +35,23 @@ describe("a daemon whose site cannot be made", () => {
   });
 
   it.each([
-    ["its log directory", () => (places.logFault = new Error("EROFS")), /its log directory cannot be made: EROFS/],
-    ["its log directory, with no error object", () => (places.logFault = "no"), /its log directory cannot be made: no/],
+    ["its log directory", () => (siteFiles.logFault = new Error("EROFS")), /its log directory cannot be made: EROFS/],
+    [
+      "its log directory, with no error object",
+      () => (siteFiles.logFault = "no"),
+      /its log directory cannot be made: no/,
+    ],
     [
       "a long socket path",
-      () => (places.fastcgiDir = `/${"x".repeat(100)}`),
+      () => (siteFiles.fastcgiDir = `/${"x".repeat(100)}`),
       /more than 107 bytes; give the daemon a shorter/,
     ],
     [
       "a path with a dollar sign",
-      () => (places.logsDir = "/a$b"),
+      () => (siteFiles.logsDir = "/a$b"),
       /the paths of its logs and socket cannot be written/,
     ],
-  ])("has a reason that names %s", async (_what, spoil, reason) => {
+  ])("a daemon whose site cannot be made has a reason that names %s", async (_what, spoil, reason) => {
     spoil();
     const one = site(ALICE, "a", "a.example.org");
     start();
@@ -56,7 +60,7 @@ describe("a daemon whose site cannot be made", () => {
     expect(server.requests).toEqual([]);
   });
 
-  it("has a reason that names a docroot Nginx's configuration cannot hold", async () => {
+  it("a daemon whose site cannot be made has a reason that names a docroot Nginx's configuration cannot hold", async () => {
     const one = add(ALICE, "a", "host = a.example.org", "docroot = /srv/www");
     const terms = termsOf(ALICE, ["host = a.example.org", "docroot = /srv/www"]);
     one.serving = { ...terms, definition: { ...terms.definition, docroot: "/srv/$x" } };
@@ -65,7 +69,7 @@ describe("a daemon whose site cannot be made", () => {
     expect(reasonOf(one)).toBe("host a.example.org: its docroot cannot be written into Nginx's configuration");
   });
 
-  it("does not keep sites of every kind of app from being published", async () => {
+  it("sites of every kind of app can be published", async () => {
     const all = [
       add(ALICE, "php", "listen = fastcgi", "app = php", "host = php.example.org", "docroot = ~/www"),
       add(ALICE, "static", "host = static.example.org", "docroot = ~/www"),

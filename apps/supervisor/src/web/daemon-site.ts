@@ -7,22 +7,23 @@ import type { AccountBase } from "../core/policy-rules.ts";
 import { type Site, type SitePath, sitePath } from "../core/site.ts";
 import type { Terms } from "../core/terms.ts";
 import { docrootRefusal } from "./docroot.ts";
-import type { SitePlaces } from "./ports/site-places.ts";
+import type { SiteFiles } from "./ports/site-files.ts";
 
 /** In bytes: sun_path of unix(7). Nginx refuses all sites for one that is longer. */
 const LONGEST_SOCKET_PATH = 107;
 
+/** The message of what was thrown. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /**
- * The site, or the reason why there is none. Makes the directory of its logs.
- * @param former the daemon's site of before: its docroot counts while it cannot be looked at
+ * Returns the site, or the reason why there is none. Makes the directory of its logs.
+ * @param previous the daemon's previous site: its docroot stays accepted while the directory cannot be checked
  */
 export const siteOf = (
   { id, key }: { readonly id: string; readonly key: DaemonKey },
   { definition, account }: Terms,
-  former: Site | undefined,
-  places: SitePlaces,
+  previous: Site | undefined,
+  siteFiles: SiteFiles,
   accounts: AccountBase,
 ): Site | string => {
   const { owner } = key;
@@ -30,11 +31,11 @@ export const siteOf = (
   const app = appOf(definition);
   let logs: SitePath | undefined;
   try {
-    logs = sitePath(places.logDirectory(owner, privateGroup(owner, accounts)));
+    logs = sitePath(siteFiles.logDirectory(owner, privateGroup(owner, accounts)));
   } catch (error) {
     return `its log directory cannot be made: ${messageOf(error)}`;
   }
-  const socket = sitePath(places.socketPath(key));
+  const socket = sitePath(siteFiles.socketPath(key));
   if (socket && byteLength(socket) > LONGEST_SOCKET_PATH)
     return `the path of its socket, ${socket}, has more than ${LONGEST_SOCKET_PATH} bytes; give the daemon a shorter name`;
   if (!logs || !socket) return "the paths of its logs and socket cannot be written into Nginx's configuration";
@@ -46,10 +47,10 @@ export const siteOf = (
   const docroot = sitePath(given.startsWith("~") ? `${owner.home}${given.slice(1)}` : given);
   if (!docroot) return "its docroot cannot be written into Nginx's configuration";
   try {
-    const refusal = docrootRefusal(docroot, owner, account, (path) => places.ownerOf(account, path));
+    const refusal = docrootRefusal(docroot, owner, account, (path) => siteFiles.ownerOf(account, path));
     if (refusal !== undefined) return refusal;
   } catch (error) {
-    if (former?.docroot !== docroot) return `its docroot ${docroot} cannot be looked at: ${messageOf(error)}`;
+    if (previous?.docroot !== docroot) return `its docroot ${docroot} cannot be checked: ${messageOf(error)}`;
   }
   if (app === "static") return { ...common, app, docroot, index };
   return app === "php" ? { ...common, app, docroot, socket, index } : { ...common, app, docroot, socket };

@@ -38,43 +38,43 @@ const refuseSites = (complaint: Complaint, ...names: string[]): void =>
   refuse(web, new Map(names.map((name) => [name, complaint])));
 
 describe("a deployment", () => {
-  it("waits until the web server is connected, and then asks at once", async () => {
-    deployment.want(sites("a"));
+  it("a deployment waits until the web server is connected, and then sends its request at once", async () => {
+    deployment.deploy(sites("a"));
     await clock.pass(5000);
-    expect([web.requests.length, deployment.trouble]).toEqual([0, undefined]);
+    expect([web.requests.length, deployment.problem]).toEqual([0, undefined]);
     web.connect();
     await settle();
     expect(inForce()).toBe(textOf(sites("a")));
     expect([deployment.isServed(site("a").text), deployment.isSettled]).toEqual([true, true]);
   });
 
-  it("reports a web server that has been absent for ten seconds, until it connects", async () => {
-    deployment.want(sites("a"));
+  it("a deployment reports a web server that has been absent for ten seconds, until it connects", async () => {
+    deployment.deploy(sites("a"));
     await clock.pass(10_000);
-    expect(deployment.trouble).toEqual({ kind: "failed", reason: "the web server has not connected" });
+    expect(deployment.problem).toEqual({ kind: "failed", reason: "the web server has not connected" });
     web.connect();
     await clock.pass(1000);
-    expect(deployment.trouble).toBeUndefined();
+    expect(deployment.problem).toBeUndefined();
   });
 
-  it("asks for nothing where there are no sites and never were", async () => {
-    deployment.want([]);
+  it("a deployment sends no request when there are no sites and never were", async () => {
+    deployment.deploy([]);
     web.connect();
     await clock.pass(1_000_000);
     expect([web.requests.length, clock.pending]).toEqual([0, 0]);
   });
 
-  it("asks for nothing where another supervisor left the same sites in force", async () => {
+  it("a deployment sends no request when the desired sites are in force already", async () => {
     web.leave(textOf(sites("b", "a")));
     start();
-    deployment.want(sites("a", "b"));
+    deployment.deploy(sites("a", "b"));
     expect(deployment.isServed(site("a").text)).toBe(true);
     web.connect();
     await clock.pass(1_000_000);
     expect([web.requests.length, deployment.isSettled]).toEqual([0, true]);
   });
 
-  it("leaves what is in force as it is until it knows which sites are wanted", async () => {
+  it("a deployment leaves the sites in force unchanged until it has the desired sites", async () => {
     web.leave(textOf(sites("a")));
     start();
     web.connect();
@@ -82,17 +82,17 @@ describe("a deployment", () => {
     expect([web.requests.length, inForce()]).toEqual([0, textOf(sites("a"))]);
   });
 
-  it("asks again for the same sites where a reload before had not come through", async () => {
+  it("a deployment repeats the request for the same sites after a failed reload", async () => {
     web.leave(textOf(sites("a")), false);
     start();
-    deployment.want(sites("a"));
+    deployment.deploy(sites("a"));
     web.connect();
     await settle();
     expect([web.reloads, deployment.isSettled]).toEqual([1, true]);
   });
 
-  it("restores sites that a start of Nginx lost when the web server connects again", async () => {
-    deployment.want(sites("a"));
+  it("a deployment restores sites that a start of Nginx lost when the web server connects again", async () => {
+    deployment.deploy(sites("a"));
     web.connect();
     await settle();
     web.leave("");
@@ -101,20 +101,20 @@ describe("a deployment", () => {
     expect(inForce()).toBe(textOf(sites("a")));
   });
 
-  it("asks for the latest sites only when several changes came during a request", async () => {
+  it("a deployment requests only the latest sites when several changes came during a request", async () => {
     web.connect();
-    deployment.want(sites("a"));
-    deployment.want(sites("a", "b"));
-    deployment.want(sites("c"));
+    deployment.deploy(sites("a"));
+    deployment.deploy(sites("a", "b"));
+    deployment.deploy(sites("c"));
     await settle();
     expect(web.requests.map(({ text }) => text)).toEqual([textOf(sites("a")), textOf(sites("c"))]);
     expect(inForce()).toBe(textOf(sites("c")));
   });
 
-  it("reloads three times at once, then every 15 seconds with all changes since", async () => {
+  it("a deployment reloads three times at once, then every 15 seconds with all changes since", async () => {
     web.connect();
     for (const name of ["a", "b", "c", "d", "e", "f"]) {
-      deployment.want(sites(name));
+      deployment.deploy(sites(name));
       await settle();
     }
     expect([web.reloads, inForce()]).toEqual([3, textOf(sites("c"))]);
@@ -125,25 +125,25 @@ describe("a deployment", () => {
     expect([web.reloads, inForce()]).toEqual([4, textOf(sites("f"))]);
   });
 
-  it("does not wait for the pace of reloads when no reload is due", async () => {
+  it("a deployment does not wait for the pace of reloads when no reload is due", async () => {
     web.connect();
     for (const name of ["a", "b", "c"]) {
-      deployment.want(sites(name));
+      deployment.deploy(sites(name));
       await settle();
     }
-    deployment.want(sites("d"));
-    deployment.want(sites("c"));
+    deployment.deploy(sites("d"));
+    deployment.deploy(sites("c"));
     await settle();
     expect([web.reloads, deployment.isSettled]).toEqual([3, true]);
   });
 
-  it("asks for nothing after it was closed, also when an answer comes afterwards", async () => {
+  it("a closed deployment sends no request, even when an answer arrives later", async () => {
     web.connect();
-    deployment.want(sites("a"));
+    deployment.deploy(sites("a"));
     const before = changes;
     deployment.close();
     await settle();
-    deployment.want(sites("b"));
+    deployment.deploy(sites("b"));
     web.connect();
     await clock.pass(1_000_000);
     expect([web.requests.length, changes, clock.pending]).toEqual([1, before, 0]);
@@ -151,25 +151,25 @@ describe("a deployment", () => {
 });
 
 describe("a deployment with refusals and failures", () => {
-  it("keeps the complaint about each refused site, and does not try it with the next change", async () => {
+  it("a deployment keeps the complaint about each refused site, and does not try it with the next change", async () => {
     web.connect();
     refuseSites("file", "bad");
-    deployment.want(sites("bad", "good"));
+    deployment.deploy(sites("bad", "good"));
     await settle();
     expect(inForce()).toBe(textOf(sites("good")));
     expect(deployment.refusalOf(site("bad").text)).toContain('open() "bad" failed');
     expect(deployment.refused).toEqual([{ id: "alice/bad", complaint: expect.stringContaining("bad") }]);
     expect(deployment.isSettled).toBe(true);
     const before = web.requests.length;
-    deployment.want(sites("bad", "good", "new"));
+    deployment.deploy(sites("bad", "good", "new"));
     await settle();
     expect([web.requests.length - before, inForce()]).toEqual([1, textOf(sites("good", "new"))]);
   });
 
-  it("tries refused sites every minute, keeps the former complaint meanwhile, and does not reload", async () => {
+  it("a deployment tries refused sites every minute, keeps the previous complaint meanwhile, and does not reload", async () => {
     web.connect();
     refuseSites("file", "bad");
-    deployment.want(sites("bad", "good"));
+    deployment.deploy(sites("bad", "good"));
     await settle();
     const { judge } = web;
     const during: (string | undefined)[] = [];
@@ -187,74 +187,74 @@ describe("a deployment with refusals and failures", () => {
     expect([deployment.refused, clock.pending]).toEqual([[], 0]);
   });
 
-  it("tries refused sites after a minute even if others change all the time", async () => {
+  it("a deployment tries refused sites after a minute even if others change all the time", async () => {
     web.connect();
     refuseSites("file", "bad");
-    deployment.want(sites("bad", "good"));
+    deployment.deploy(sites("bad", "good"));
     await settle();
     refuseSites("file");
     for (let change = 0; change < 3; change += 1) {
       await clock.pass(29_000);
-      deployment.want(sites("bad", `good-${change}`));
+      deployment.deploy(sites("bad", `good-${change}`));
       await settle();
     }
     expect(deployment.refused).toEqual([]);
     expect(inForce()).toBe(textOf(sites("bad", "good-2")));
   });
 
-  it("forgets refusals of sites that are not wanted any more", async () => {
+  it("a deployment forgets refusals of sites that are not wanted any more", async () => {
     web.connect();
     refuseSites("line", "bad");
-    deployment.want(sites("bad", "good"));
+    deployment.deploy(sites("bad", "good"));
     await settle();
-    deployment.want(sites("good"));
+    deployment.deploy(sites("good"));
     await settle();
     expect([deployment.refused, deployment.refusalOf(site("bad").text), clock.pending]).toEqual([[], undefined, 0]);
   });
 
-  it("keeps sites in force when Nginx refuses its configuration whatever the sites, and retries every minute", async () => {
+  it("a deployment keeps sites in force when Nginx refuses its configuration whatever the sites, and retries every minute", async () => {
     web.connect();
-    deployment.want(sites("a"));
+    deployment.deploy(sites("a"));
     await settle();
     web.judge = () => ({ kind: "refused", complaint: "own.conf", line: undefined });
-    deployment.want(sites("a", "b"));
+    deployment.deploy(sites("a", "b"));
     await settle();
-    expect(deployment.trouble).toEqual({ kind: "refused", reason: "own.conf" });
+    expect(deployment.problem).toEqual({ kind: "refused", reason: "own.conf" });
     expect([inForce(), deployment.isServed(site("a").text)]).toEqual([textOf(sites("a")), true]);
     web.judge = () => ({ kind: "accepted" });
     await clock.pass(60_000);
-    expect([deployment.trouble, inForce()]).toEqual([undefined, textOf(sites("a", "b"))]);
+    expect([deployment.problem, inForce()]).toEqual([undefined, textOf(sites("a", "b"))]);
   });
 
-  it("repeats a failed request after a second, then at growing intervals", async () => {
+  it("a deployment repeats a failed request after a second, then at growing intervals", async () => {
     web.connect();
     web.fault = { reason: "no room", reload: false };
-    deployment.want(sites("a"));
+    deployment.deploy(sites("a"));
     await settle();
-    expect(deployment.trouble).toEqual({ kind: "failed", reason: "no room" });
+    expect(deployment.problem).toEqual({ kind: "failed", reason: "no room" });
     await clock.pass(300_000);
     expect(web.requests.length).toBeGreaterThan(8);
     expect(web.requests.length).toBeLessThan(14);
     web.fault = undefined;
     await clock.pass(60_000);
-    expect([deployment.trouble, inForce()]).toEqual([undefined, textOf(sites("a"))]);
+    expect([deployment.problem, inForce()]).toEqual([undefined, textOf(sites("a"))]);
   });
 
-  it("reloads the former sites once more after a failed reload", async () => {
+  it("a deployment reloads the previous sites once more after a failed reload", async () => {
     web.connect();
-    deployment.want(sites("a"));
+    deployment.deploy(sites("a"));
     await settle();
     web.fault = { reason: "nginx does not reload", reload: true };
-    deployment.want(sites("b"));
+    deployment.deploy(sites("b"));
     await settle();
     expect([deployment.isServed(site("a").text), deployment.isServed(site("b").text)]).toEqual([true, false]);
     web.fault = undefined;
-    deployment.want(sites("a"));
+    deployment.deploy(sites("a"));
     await clock.pass(15_000);
     expect([web.reloads, deployment.isSettled, inForce()]).toEqual([3, true, textOf(sites("a"))]);
   });
 
-  it("asks at most once a second when the web server disconnects during each request", async () => {
+  it("a deployment sends at most one request a second when the web server disconnects during each", async () => {
     web.connect();
     await clock.pass(100_000);
     web.judge = () => {
@@ -262,9 +262,9 @@ describe("a deployment with refusals and failures", () => {
       web.connect();
       return { kind: "failed", reason: "it went away" };
     };
-    deployment.want(sites("a"));
+    deployment.deploy(sites("a"));
     await clock.pass(10_000);
-    expect(deployment.trouble?.reason).toBe("it went away");
+    expect(deployment.problem?.reason).toBe("it went away");
     expect(web.requests.length).toBeGreaterThan(8);
     expect(web.requests.length).toBeLessThan(12);
     web.disconnect();
@@ -292,14 +292,14 @@ it("a deployment serves each wanted site that Nginx accepts, and no other, a whi
         clock = new HandClock();
         web = new FakeWebServer();
         start();
-        deployment.want([]);
+        deployment.deploy([]);
         let wanted: string[] = [];
         let bad: string[] = [];
         for (const each of events) {
           if ("names" in each) {
             if (each.kind === "want") wanted = each.names;
             else bad = each.names;
-            if (each.kind === "want") deployment.want(sites(...wanted));
+            if (each.kind === "want") deployment.deploy(sites(...wanted));
             else refuseSites(how, ...bad.map((name) => `"${name}"`));
           } else if ("time" in each) await clock.pass(each.time);
           else if (each.kind === "connect") web.connect();
@@ -321,7 +321,7 @@ it("a deployment serves each wanted site that Nginx accepts, and no other, a whi
         const refused = deployment.refused.map(({ id }) => id);
         expect(refused).toEqual(wanted.filter((name) => !served.includes(name)).map((name) => `alice/${name}`));
         expect(served.every((name) => deployment.isServed(site(name).text))).toBe(true);
-        expect([deployment.trouble, deployment.isSettled]).toEqual([undefined, true]);
+        expect([deployment.problem, deployment.isSettled]).toEqual([undefined, true]);
       },
     ),
   );

@@ -1,21 +1,21 @@
-/** Brings the wanted sites into force: decides when to ask the web server, what it refused, and when to try again. */
+/** Brings the desired sites into force: decides when to send a request to the web server and when to repeat it. */
 import type { SiteClock } from "./ports/clock.ts";
 import type { Verdict, WebServer } from "./ports/web-server.ts";
 import { ReloadPace } from "./reload-pace.ts";
-import { installSites, isServed, type Served, type Vhosts } from "./selection.ts";
+import { installSites, isServed, type ServedSites, type Vhosts } from "./selection.ts";
 
-/** Until refused sites are tried again, in ms: what was in their way may be gone. */
-const RETRY = 60_000;
-/** How long the web server may be away without a word about it, in ms. */
-const ABSENT = 10_000;
-/** Until a request that failed is repeated, in ms: at first; doubled each time up to RETRY. */
-const SOON = 1000;
+/** Time after which refused sites are tried again, in ms: the cause may be gone. */
+const RETRY_INTERVAL = 60_000;
+/** Time in which the web server has to connect before this is reported, in ms. */
+const CONNECT_TIMEOUT = 10_000;
+/** Delay before a failed request is repeated, in ms; doubled each time up to RETRY_INTERVAL. */
+const FIRST_RETRY = 1000;
 /** Where one daemon's vhosts begin (renderSite). */
 const SITES = /^(?=# site )/m;
 
-/** Why the wanted sites as a whole are not in force. */
-export interface Trouble {
-  /** refused: Nginx does not accept its configuration, whatever the sites. failed: the web server could not be asked. */
+/** Why the desired sites as a whole are not in force. */
+export interface DeploymentProblem {
+  /** refused: Nginx does not accept its configuration, whatever the sites. failed: no request reached the web server. */
   readonly kind: "refused" | "failed";
   readonly reason: string;
 }
@@ -23,28 +23,29 @@ export interface Trouble {
 export interface DeploymentOptions {
   readonly web: WebServer;
   readonly clock: SiteClock;
-  /** Between two reloads of many in a row, in ms. */
+  /** Interval of reloads after a burst, in ms. */
   readonly reloadInterval: number;
-  /** Called when something that is known of the sites has changed. */
+  /** Called when the status of any site may have changed. */
   readonly onChange: () => void;
 }
 
+/** Reconciles the sites in force with the desired ones. */
 export class Deployment {
   readonly #web: WebServer;
   readonly #clock: SiteClock;
   readonly #onChange: () => void;
   readonly #pace: ReloadPace;
-  /** undefined until it is known: what is in force stays so. */
-  #wanted: readonly Vhosts[] | undefined;
-  #served: Served = { texts: new Set(), isCertain: false };
+  /** Undefined until the first review: until then the sites in force stay. */
+  #desired: readonly Vhosts[] | undefined;
+  #served: ServedSites = { texts: new Set(), isCertain: false };
   /** Complaints by text. */
   #refusals: ReadonlyMap<string, string> = new Map();
-  #trouble: Trouble | undefined;
+  #problem: DeploymentProblem | undefined;
   /** When refused sites are tried again; undefined while there are none. */
   #retryAt: number | undefined;
-  #backoff = SOON;
+  #backoff = FIRST_RETRY;
   #isRunning = false;
-  /** Whether something has changed since the present run began. */
+  /** Whether the desired sites have changed since the present request was sent. */
   #isOutdated = false;
   #isClosed = false;
   #cancel: (() => void) | undefined;
@@ -55,18 +56,18 @@ export class Deployment {
     this.#onChange = onChange;
     this.#pace = new ReloadPace(clock, reloadInterval);
     web.onConnect(() => {
-      this.#backoff = SOON;
-      this.#look();
+      this.#backoff = FIRST_RETRY;
+      this.#readInForce();
       // It may have ended in the middle of a request, and do so again.
-      if (this.#trouble?.kind === "failed" && !this.#isRunning) this.#after(SOON, () => this.#begin());
+      if (this.#problem?.kind === "failed" && !this.#isRunning) this.#after(FIRST_RETRY, () => this.#begin());
       else this.#begin();
     });
-    this.#look();
+    this.#readInForce();
   }
 
-  /** Replaces the wanted sites. */
-  want(sites: readonly Vhosts[]): void {
-    this.#wanted = sites;
+  /** Replaces the desired sites. */
+  deploy(sites: readonly Vhosts[]): void {
+    this.#desired = sites;
     this.#begin();
   }
 
@@ -80,9 +81,9 @@ export class Deployment {
     return this.#refusals.get(text);
   }
 
-  /** Why the wanted sites as a whole are not in force; undefined where nothing is in their way. */
-  get trouble(): Trouble | undefined {
-    return this.#trouble;
+  /** Why the desired sites as a whole are not in force; undefined where nothing is in their way. */
+  get problem(): DeploymentProblem | undefined {
+    return this.#problem;
   }
 
   /** Whether all wanted sites are in force but for those that were refused. */
@@ -90,25 +91,25 @@ export class Deployment {
     return isServed(this.#tried(this.#refusals), this.#served);
   }
 
-  /** The wanted sites that were refused. */
+  /** the desired sites that were refused. */
   get refused(): readonly { readonly id: string; readonly complaint: string }[] {
-    return (this.#wanted ?? []).flatMap(({ id, text }) => {
+    return (this.#desired ?? []).flatMap(({ id, text }) => {
       const complaint = this.#refusals.get(text);
       return complaint === undefined ? [] : [{ id, complaint }];
     });
   }
 
-  /** Asks for nothing more. What is in force stays so. */
+  /** Sends no more requests. The sites in force stay. */
   close(): void {
     this.#isClosed = true;
     this.#cancel?.();
   }
 
   #tried(known: ReadonlyMap<string, string>): readonly Vhosts[] {
-    return (this.#wanted ?? []).filter(({ text }) => !known.has(text));
+    return (this.#desired ?? []).filter(({ text }) => !known.has(text));
   }
 
-  #look(): void {
+  #readInForce(): void {
     const { text, isCertain } = this.#web.inForce();
     this.#served = { texts: new Set(text.split(SITES).filter((each) => each !== "")), isCertain };
   }
@@ -118,12 +119,12 @@ export class Deployment {
     this.#cancel = this.#clock.after(delay, then);
   }
 
-  /** Asks the web server as soon as it is there and the pace of reloads allows it. */
+  /** Sends a request as soon as the web server is connected and the pace of reloads permits it. */
   #begin(): void {
     this.#isOutdated = this.#isRunning;
-    if (this.#isClosed || this.#isRunning || !this.#wanted) return;
+    if (this.#isClosed || this.#isRunning || !this.#desired) return;
     if (!this.#web.isConnected) {
-      this.#after(ABSENT, () => this.#end({ kind: "failed", reason: "the web server has not connected" }));
+      this.#after(CONNECT_TIMEOUT, () => this.#end({ kind: "failed", reason: "the web server has not connected" }));
       return;
     }
     const wait = this.isSettled ? 0 : this.#pace.wait();
@@ -135,7 +136,7 @@ export class Deployment {
     this.#cancel?.();
     const isRetry = this.#retryAt !== undefined && this.#clock.now() >= this.#retryAt;
     const known: ReadonlyMap<string, string> = isRetry ? new Map() : this.#refusals;
-    const wanted = this.#wanted ?? [];
+    const wanted = this.#desired ?? [];
     this.#isRunning = true;
     const { verdict, kept, leftOut, isReloaded } = await installSites(this.#web, this.#tried(known), this.#served);
     this.#isRunning = false;
@@ -148,25 +149,25 @@ export class Deployment {
           return complaint === undefined ? [] : [[text, complaint]];
         }),
       );
-    } else this.#look();
-    // A reload that did not come through has begun new workers all the same.
+    } else this.#readInForce();
+    // A failed reload may have started new workers, too.
     if (isReloaded || !this.#served.isCertain) this.#pace.take();
     if (isRetry && verdict.kind !== "failed") this.#retryAt = undefined;
     this.#end(verdict);
   }
 
-  /** Settles what follows from the end of a run. */
+  /** Records the result of a request and schedules the next. */
   #end(verdict: Verdict): void {
     if (this.#isClosed) return;
-    if (verdict.kind === "failed") this.#trouble = verdict;
-    else this.#trouble = verdict.kind === "refused" ? { kind: "refused", reason: verdict.complaint } : undefined;
-    if (verdict.kind !== "failed") this.#backoff = SOON;
+    if (verdict.kind === "failed") this.#problem = verdict;
+    else this.#problem = verdict.kind === "refused" ? { kind: "refused", reason: verdict.complaint } : undefined;
+    if (verdict.kind !== "failed") this.#backoff = FIRST_RETRY;
     if (verdict.kind === "accepted" && this.#refusals.size === 0) this.#retryAt = undefined;
-    else this.#retryAt ??= this.#clock.now() + RETRY;
+    else this.#retryAt ??= this.#clock.now() + RETRY_INTERVAL;
     this.#onChange();
     if (verdict.kind === "failed") {
       this.#after(this.#backoff, () => this.#begin());
-      this.#backoff = Math.min(RETRY, 2 * this.#backoff);
+      this.#backoff = Math.min(RETRY_INTERVAL, 2 * this.#backoff);
     } else if (this.#isOutdated) this.#begin();
     else if (this.#retryAt !== undefined) {
       this.#after(this.#retryAt - this.#clock.now(), () => this.#begin());

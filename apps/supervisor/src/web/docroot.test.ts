@@ -34,8 +34,8 @@ it.each([
   ["/home/alice2", "belongs to uid 1001"],
   ["/var/www/html", "belongs to uid 33"],
   ["/srv/none", "there is no such directory"],
-  ["/proc/self", "holds no files of an account"],
-  ["/dev", "holds no files of an account"],
+  ["/proc/self", "is on a kernel file system"],
+  ["/dev", "is on a kernel file system"],
   ["/", "belongs to uid 0"],
 ])("alice may not publish %s", (path, why) => expect(refusal(path)).toContain(why));
 

@@ -1,27 +1,27 @@
-/** Which directories a tenant may have the web server publish. */
+/** Which directories a tenant may publish. */
 import type { Account } from "../core/policy-rules.ts";
 import { type SitePath, sitePath } from "../core/site.ts";
 
-/** Uid of the owner of a directory that is no link; a reason in words where there is none. */
-export type AskOwner = (path: SitePath) => number | string;
+/** Returns the uid of the owner of a directory that is not a link, or the reason why there is none. */
+export type OwnerLookup = (path: SitePath) => number | string;
 
-/** The owner of these depends on the process that asks. */
+/** File systems whose owners depend on the process that looks. */
 const KERNEL = /^\/(?:proc|sys|dev)(?:\/|$)/;
 
 /**
  * Why a docroot may not be published; undefined where it may: it lies in the home, or is a directory of the owner's or of
- * the account that the daemon runs as. The web server reads more than tenants do: others' logs, and bodies on their way.
- * Nginx checks links on the way to it at each request.
+ * the run-as account. The web server can read more than tenants can: others' logs, and request bodies.
+ * Nginx checks links in its path at each request.
  */
 export const docrootRefusal = (
   docroot: SitePath,
   owner: Account,
   account: Account,
-  ask: AskOwner,
+  ask: OwnerLookup,
 ): string | undefined => {
   if (owner.uid === 0) return undefined;
   if (KERNEL.test(docroot))
-    return `its docroot ${docroot} holds no files of an account: expected a directory of ${owner.name}'s`;
+    return `its docroot ${docroot} is on a kernel file system: expected a directory of ${owner.name}'s`;
   const mine = new Set([owner.uid, account.uid]);
   const home = sitePath(owner.home);
   if (home !== undefined && home !== "/" && `${docroot}/`.startsWith(`${home}/`)) {

@@ -5,10 +5,10 @@ import { initial } from "../core/lifecycle.ts";
 import { type Policy, resolvePolicy } from "../core/policy.ts";
 import type { Account, AccountBase } from "../core/policy-rules.ts";
 import { HandClock } from "./ports/clock.fake.ts";
-import { FakeSitePlaces } from "./ports/site-places.fake.ts";
+import { FakeSiteFiles } from "./ports/site-files.fake.ts";
 import { FakeSiteRecord } from "./ports/site-record.fake.ts";
 import { FakeWebServer } from "./ports/web-server.fake.ts";
-import { Publisher, type Sited } from "./publisher.ts";
+import { Publisher, type SiteDaemon } from "./publisher.ts";
 
 const account = (name: string, uid: number): Account => ({
   name,
@@ -35,7 +35,7 @@ const policyOf = (hosts: string): Policy => {
 
 export let clock: HandClock;
 export let server: FakeWebServer;
-export let places: FakeSitePlaces;
+export let siteFiles: FakeSiteFiles;
 export let record: FakeSiteRecord;
 export let policy: Policy;
 export let accounts: AccountBase;
@@ -43,10 +43,10 @@ export let daemons: DaemonOfTest[];
 export let reports: string[];
 export let publisher: Publisher;
 
-export type DaemonOfTest = { -readonly [Key in keyof Sited]: Sited[Key] };
+export type DaemonOfTest = { -readonly [Key in keyof SiteDaemon]: SiteDaemon[Key] };
 
 /** What a conf file of these lines makes of a daemon. */
-export const termsOf = (owner: Account, lines: readonly string[]): NonNullable<Sited["serving"]> => {
+export const termsOf = (owner: Account, lines: readonly string[]): NonNullable<SiteDaemon["serving"]> => {
   const { value, errors } = parseDaemonFile(["start = exec true", ...lines, ""].join("\n"));
   if (!value) throw new Error(JSON.stringify(errors));
   return { definition: value, fingerprint: "", account: owner, logDirectory: "", nginxGroup: "" };
@@ -68,7 +68,7 @@ export const start = (): void => {
     daemons: () => daemons,
     policy: () => policy,
     accounts: () => accounts,
-    web: { server, places, record },
+    web: { server, siteFiles, record },
     clock,
     port: 80,
     reloadInterval: 15_000,
@@ -84,11 +84,11 @@ export const standings = (...of: DaemonOfTest[]): string[] =>
   of.flatMap(({ hosts }) => hosts.map(({ name, state }) => `${name} ${state}`));
 export const reasonOf = ({ hosts }: DaemonOfTest): string | undefined => hosts[0]?.reason;
 
-/** Begins anew: no daemon, and a web server that is connected. */
+/** Resets all: no daemon, and a web server that is connected. */
 export const reset = (): void => {
   clock = new HandClock();
   server = new FakeWebServer();
-  places = new FakeSitePlaces();
+  siteFiles = new FakeSiteFiles();
   record = new FakeSiteRecord();
   policy = policyOf("alice: *.example.org\nbob: *.example.org");
   accounts = ACCOUNTS;

@@ -10,7 +10,6 @@ import {
   daemons,
   LONG,
   MOMENT,
-  places,
   policy,
   publisher,
   reasonOf,
@@ -23,6 +22,7 @@ import {
   setAccounts,
   setPolicy,
   site,
+  siteFiles,
   standings,
   start,
 } from "./publisher.fake.ts";
@@ -31,7 +31,7 @@ import { Publisher } from "./publisher.ts";
 beforeEach(reset);
 
 describe("the state of a host", () => {
-  it("is pending until the web server serves the host, and published then", async () => {
+  it("the state of a host is pending until the web server serves the host, and published then", async () => {
     server.disconnect();
     const one = site(ALICE, "a", "a.example.org", "b.example.org");
     start();
@@ -49,14 +49,14 @@ describe("the state of a host", () => {
         logs: {
           access: `/var/log/dmhost-sites/alice/${name}.access.log`,
           error: `/var/log/dmhost-sites/alice/${name}.error.log`,
-          trouble: "",
+          problem: "",
         },
       })),
     );
     expect(reports).toEqual(["info: the web server serves the sites"]);
   });
 
-  it("is refused with Nginx's complaint about the site; hosts of other daemons are published", async () => {
+  it("the state of a host is refused with Nginx's complaint about the site; hosts of other daemons are published", async () => {
     const [bad, good] = [site(ALICE, "bad", "bad.example.org"), site(BOB, "good", "good.example.org")];
     const log = "/var/log/dmhost-sites/alice/bad.example.org.access.log";
     refuse(server, new Map([[log, "file"]]));
@@ -72,20 +72,20 @@ describe("the state of a host", () => {
     expect(reports.at(-1)).toBe("info: the web server serves the sites");
   });
 
-  it("is refused without the complaint when Nginx refuses its whole configuration", async () => {
+  it("the state of a host is refused without the complaint when Nginx refuses its whole configuration", async () => {
     const one = site(ALICE, "a", "a.example.org");
     server.judge = () => ({ kind: "refused", complaint: "[emerg] /home/bob/secret", line: undefined });
     start();
     await clock.pass(MOMENT);
     expect(reasonOf(one)).toBe(
-      "host a.example.org: the web server refuses its configuration; root finds why in the supervisor's log",
+      "host a.example.org: the web server refuses its configuration; the supervisor's log, which root can read, has the reason",
     );
     expect(reports).toEqual([
-      "warn: the web server refuses the sites and goes on with those in force: [emerg] /home/bob/secret",
+      "warn: the web server refuses the sites and keeps those in force: [emerg] /home/bob/secret",
     ]);
   });
 
-  it("is pending with the reason when a request to the web server failed", async () => {
+  it("the state of a host is pending with the reason when a request to the web server failed", async () => {
     const one = site(ALICE, "a", "a.example.org");
     server.fault = { reason: "nginx does not reload", reload: true };
     start();
@@ -95,7 +95,7 @@ describe("the state of a host", () => {
     expect(reports).toEqual(["warn: the sites are not in force yet: nginx does not reload"]);
   });
 
-  it("comes with an address that names a port other than 80, and with the reason why the owner cannot read the logs", async () => {
+  it("the state of a host comes with an address that names a port other than 80, and with the reason why the owner cannot read the logs", async () => {
     const shared = { ...BOB, gid: ALICE.gid };
     setAccounts({ users: new Map([ALICE, shared].map((each) => [each.name, each])), groups: new Map() });
     const one = site(ALICE, "a", "a.example.org");
@@ -103,7 +103,7 @@ describe("the state of a host", () => {
       daemons: () => daemons,
       policy: () => policy,
       accounts: () => accounts,
-      web: { server, places, record },
+      web: { server, siteFiles, record },
       clock,
       port: 8080,
       reloadInterval: 15_000,
@@ -111,10 +111,12 @@ describe("the state of a host", () => {
     }).plan();
     await clock.pass(MOMENT);
     expect(one.hosts[0]?.url).toBe("http://a.example.org:8080/");
-    expect(one.hosts[0]?.logs?.trouble).toMatch(/^alice cannot read the logs .* primary group \(1001\), too/);
+    expect(one.hosts[0]?.logs?.problem).toMatch(
+      /^alice cannot read the logs .* primary group \(1001\) has other members/,
+    );
   });
 
-  it("is refused when the supervisor publishes no sites", async () => {
+  it("the state of a host is refused when the supervisor publishes no sites", async () => {
     const one = site(ALICE, "a", "a.example.org");
     const web = undefined;
     const options = { daemons: () => daemons, policy: () => policy, accounts: () => accounts, web, clock, port: 80 };
@@ -128,7 +130,7 @@ describe("the state of a host", () => {
 });
 
 describe("a review of all sites", () => {
-  it("keeps a site whose conf file has an error, also under the next supervisor", async () => {
+  it("a review keeps a site whose conf file has an error, even under the next supervisor", async () => {
     const one = site(ALICE, "a", "a.example.org");
     start();
     await clock.pass(MOMENT);
@@ -140,22 +142,20 @@ describe("a review of all sites", () => {
     expect([standings(one), server.inForce().text, server.reloads]).toEqual([["a.example.org published"], text, 1]);
   });
 
-  it("keeps a published site whose docroot cannot be inspected at the moment, and publishes no new one", async () => {
+  it("a review of all sites keeps a published site whose docroot cannot be inspected at the moment, and publishes no new one", async () => {
     const one = add(ALICE, "a", "host = a.example.org", "docroot = /srv/www");
     start();
     await clock.pass(MOMENT);
-    places.directories = () => {
+    siteFiles.directories = () => {
       throw new Error("EIO: i/o error, lstat");
     };
     const other = add(ALICE, "b", "host = b.example.org", "docroot = /srv/other");
     await review();
     expect(standings(one, other)).toEqual(["a.example.org published", "b.example.org refused"]);
-    expect(reasonOf(other)).toBe(
-      "host b.example.org: its docroot /srv/other cannot be looked at: EIO: i/o error, lstat",
-    );
+    expect(reasonOf(other)).toBe("host b.example.org: its docroot /srv/other cannot be checked: EIO: i/o error, lstat");
   });
 
-  it("makes no request, record or timer when nothing changed", async () => {
+  it("a review of all sites makes no request, record or timer when nothing changed", async () => {
     site(ALICE, "a", "a.example.org");
     start();
     await clock.pass(MOMENT);
@@ -172,18 +172,18 @@ describe("a review of all sites", () => {
 });
 
 describe("the publisher", () => {
-  it("finds a docroot that exists again, without an event", async () => {
+  it("the publisher finds a docroot that exists again, without an event", async () => {
     const one = add(ALICE, "a", "host = a.example.org", "docroot = /srv/www");
-    places.directories = () => "there is no such directory";
+    siteFiles.directories = () => "there is no such directory";
     start();
     await clock.pass(LONG);
     expect(standings(one)).toEqual(["a.example.org refused"]);
-    places.directories = (_path, { uid }) => uid;
+    siteFiles.directories = (_path, { uid }) => uid;
     await clock.pass(LONG);
     expect(standings(one)).toEqual(["a.example.org published"]);
   });
 
-  it("publishes nothing new before it is recorded, and retries the record at growing intervals", async () => {
+  it("the publisher publishes nothing new before it is recorded, and retries the record at growing intervals", async () => {
     const one = site(ALICE, "a", "a.example.org");
     record.fault = new Error("ENOSPC: no space left on device");
     start();
@@ -227,7 +227,7 @@ it("the publisher never serves a host twice, and settles on granted and claimed 
       for (const each of events) {
         if (each.kind === "file" && "owner" in each) {
           const id = `${each.owner.name}/${each.name}`;
-          for (const daemon of daemons.filter((former) => former.id === id)) remove(daemon);
+          for (const daemon of daemons.filter((previous) => previous.id === id)) remove(daemon);
           if (each.hosts.length > 0) site(each.owner, each.name, ...each.hosts);
         } else if (each.kind === "policy" && "hosts" in each) setPolicy(each.hosts);
         else if ("time" in each) await clock.pass(each.time);

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { ReloadPace } from "./reload-pace.ts";
 
-it("lets three reloads follow each other, and then one in each interval", () => {
+it("three reloads may follow each other, and then one in each interval", () => {
   let now = 1000;
   const pace = new ReloadPace({ now: () => now }, 15_000);
   for (let reload = 0; reload < 3; reload += 1) {

@@ -1,7 +1,7 @@
 /** How often the web server is reloaded. */
 import type { SiteClock } from "./ports/clock.ts";
 
-/** Reloads in a row without a pause. After each, the workers from before it stay until their clients are served. */
+/** Reloads in a row without a pause. After each, old workers stay until their clients are served. */
 export const BURST = 3;
 
 /** A token bucket: a burst of reloads, then one in each interval. */
@@ -17,7 +17,7 @@ export class ReloadPace {
     this.#interval = interval;
   }
 
-  /** Until the next reload is due, in ms; 0: now. */
+  /** Returns the time until the next reload is permitted, in ms; 0: now. */
   wait(): number {
     return Math.max(0, this.#full - (BURST - 1) * this.#interval - this.#clock.now());
   }

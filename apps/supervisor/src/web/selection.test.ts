@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { type Complaint, refuse } from "./ports/nginx.fake.ts";
 import { FakeWebServer } from "./ports/web-server.fake.ts";
-import { installSites, type Selection, type Served, textOf, type Vhosts } from "./selection.ts";
+import { installSites, type Selection, type ServedSites, textOf, type Vhosts } from "./selection.ts";
 
 const site = (id: string): Vhosts => ({
   id,
@@ -12,7 +12,10 @@ const site = (id: string): Vhosts => ({
 const logOf = (id: string): string => `/logs/${id}.log`;
 const many = (count: number, owner = (index: number) => `owner-${index % 50}`): Vhosts[] =>
   Array.from({ length: count }, (_, index) => site(`${owner(index)}/d${index}`));
-const served = (...sites: Vhosts[]): Served => ({ texts: new Set(sites.map(({ text }) => text)), isCertain: true });
+const served = (...sites: Vhosts[]): ServedSites => ({
+  texts: new Set(sites.map(({ text }) => text)),
+  isCertain: true,
+});
 
 /** What comes of these sites where Nginx refuses those of `bad`, and the requests that it took. */
 const install = async (
@@ -31,14 +34,14 @@ const idsOf = (sites: readonly Vhosts[]): string[] => sites.map(({ id }) => id).
 const leftOut = (sites: readonly Vhosts[], { leftOut: out }: Selection): string[] =>
   idsOf(sites.filter(({ text }) => out.has(text)));
 
-it("brings sites that Nginx accepts into force with one request", async () => {
+it("a selection of sites brings sites that Nginx accepts into force with one request", async () => {
   const sites = many(2000);
   const { verdict, kept, isReloaded, web } = await install(sites);
   expect([verdict.kind, kept.length, isReloaded, web.requests.length]).toEqual(["accepted", 2000, true, 1]);
   expect(web.inForce().text).toBe(textOf(sites));
 });
 
-it("asks for nothing where exactly these sites are served for certain", async () => {
+it("a selection of sites sends no request when exactly these sites are certainly served", async () => {
   const sites = many(3);
   const same = await install(sites, {}, served(...sites));
   expect([same.verdict.kind, same.isReloaded, same.web.requests]).toEqual(["accepted", false, []]);
@@ -51,18 +54,21 @@ it.each<[Complaint, number]>([
   ["file", 2],
   // A request for all, one for none, 2 for each halving of 2,000, and one to bring the others into force.
   ["vague", 25],
-])("finds one refused site among 2,000 by a %s complaint with at most %i requests", async (complaint, most) => {
-  const sites = many(2000);
-  const bad = "owner-27/d1277";
-  const result = await install(sites, { [bad]: complaint });
-  expect(result.verdict.kind).toBe("accepted");
-  expect(leftOut(sites, result)).toEqual([bad]);
-  expect(result.web.inForce().text).toBe(textOf(sites.filter(({ id }) => id !== bad)));
-  expect(result.web.requests.length).toBeLessThanOrEqual(most);
-  expect(result.web.reloads).toBe(1);
-});
+])(
+  "a selection of sites finds one refused site among 2,000 by a %s complaint with at most %i requests",
+  async (complaint, most) => {
+    const sites = many(2000);
+    const bad = "owner-27/d1277";
+    const result = await install(sites, { [bad]: complaint });
+    expect(result.verdict.kind).toBe("accepted");
+    expect(leftOut(sites, result)).toEqual([bad]);
+    expect(result.web.inForce().text).toBe(textOf(sites.filter(({ id }) => id !== bad)));
+    expect(result.web.requests.length).toBeLessThanOrEqual(most);
+    expect(result.web.reloads).toBe(1);
+  },
+);
 
-it("does not reload when every new site was refused", async () => {
+it("a selection of sites does not reload when every new site was refused", async () => {
   const sites = many(5);
   const before = served(...sites.slice(0, 4));
   const { verdict, kept, isReloaded, web } = await install(sites, { "owner-4/d4": "file" }, before);
@@ -70,7 +76,7 @@ it("does not reload when every new site was refused", async () => {
 });
 
 it.each<Complaint>(["file", "vague"])(
-  "looks for no more than eight refused sites of an owner, and keeps those that are served (%s complaints)",
+  "a selection of sites looks for no more than eight refused sites of an owner, and keeps those that are served (%s complaints)",
   async (complaint) => {
     const sites = [...many(40, () => "mallory"), ...many(40)];
     const before = served(...sites.slice(20, 40), ...sites.slice(40, 60));
@@ -86,7 +92,7 @@ it.each<Complaint>(["file", "vague"])(
   },
 );
 
-it("leaves out all sites of an owner whose sites in force are refused one after the other, and no other owner's", async () => {
+it("a selection of sites leaves out all sites of an owner whose sites in force are refused one after the other, and no other owner's", async () => {
   const sites = [...many(100, () => "mallory"), ...many(11)];
   const bad = Object.fromEntries(sites.slice(0, 100).map(({ id }) => [id, "file" as const]));
   const result = await install(sites, bad, served(...sites.slice(0, -1)));
@@ -94,7 +100,7 @@ it("leaves out all sites of an owner whose sites in force are refused one after 
   expect(result.web.requests.length).toBeLessThan(15);
 });
 
-it("refuses the whole when Nginx complains without any site as well", async () => {
+it("a selection of sites refuses the whole when Nginx complains without any site as well", async () => {
   const web = new FakeWebServer();
   web.isConnected = true;
   web.judge = () => ({ kind: "refused", complaint: "[emerg] vhosts/own.conf", line: undefined });
@@ -106,14 +112,14 @@ it("refuses the whole when Nginx complains without any site as well", async () =
   }
 });
 
-it("tries the sites in force one by one when Nginx no longer accepts them together", async () => {
+it("a selection of sites tries the sites in force one by one when Nginx no longer accepts them together", async () => {
   const sites = many(6);
   const result = await install(sites, { "owner-1/d1": "vague" }, served(...sites.slice(0, 3)));
   expect(leftOut(sites, result)).toEqual(["owner-1/d1"]);
   expect(result.kept).toHaveLength(5);
 });
 
-it("fails on a full disk instead of leaving out a site in force", async () => {
+it("a selection of sites fails on a full disk instead of leaving out a site in force", async () => {
   const sites = many(4);
   const full = "28: No space left on device";
   const { verdict, isReloaded } = await install(sites, { "owner-1/d1": "file" }, served(sites[1] as Vhosts), full);
@@ -123,7 +129,7 @@ it("fails on a full disk instead of leaving out a site in force", async () => {
   expect([other.verdict.kind, other.kept.length]).toEqual(["accepted", 3]);
 });
 
-it.each([1, 2, 3, 6])("hands on the failure of request %i", async (at) => {
+it.each([1, 2, 3, 6])("a selection of sites fails when request %i fails", async (at) => {
   const web = new FakeWebServer();
   web.isConnected = true;
   const sites = many(8);
@@ -134,7 +140,7 @@ it.each([1, 2, 3, 6])("hands on the failure of request %i", async (at) => {
   expect(verdict).toEqual({ kind: "failed", reason: "no room" });
 });
 
-it("keeps exactly what Nginx accepts, whatever it refuses and however it complains", async () => {
+it("a selection of sites keeps exactly what Nginx accepts, whatever it refuses and however it complains", async () => {
   const kinds = fc.constantFrom<Complaint>("line", "file", "vague");
   const sites = many(40);
   const ids = sites.map(({ id }) => id);

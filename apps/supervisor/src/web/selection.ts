@@ -1,4 +1,4 @@
-/** Which sites the web server gets into force, where Nginx does not accept all of them. */
+/** Which sites Nginx serves where it does not accept all of them. */
 import type { Verdict, WebServer } from "./ports/web-server.ts";
 
 /** The vhosts of one daemon. */
@@ -11,12 +11,13 @@ export interface Vhosts {
   readonly files: readonly string[];
 }
 
-/** What Nginx serves, as texts of Vhosts; not certain: some workers may serve something else. */
-export interface Served {
+/** The sites that Nginx serves, as texts of Vhosts. If this is not certain, some workers may serve others. */
+export interface ServedSites {
   readonly texts: ReadonlySet<string>;
   readonly isCertain: boolean;
 }
 
+/** The result of a selection. */
 export interface Selection {
   /** accepted: `kept` is in force. refused: the complaint is about no site in particular. */
   readonly verdict: Verdict;
@@ -30,16 +31,17 @@ export interface Selection {
 type Refusal = Extract<Verdict, { kind: "refused" }>;
 type Installer = Pick<WebServer, "try" | "install">;
 
-/** Sites of one owner that are found one by one: an owner with many refused sites delays nobody. */
+/** Refused sites of one owner that are found one by one; beyond, untried sites are left out, so that no owner delays the others. */
 export const MOST_FOUND = 8;
-const NOT_TRIED = "so many sites of this owner are refused that the others are not tried";
-/** EIO, ENOMEM, ENFILE, EMFILE, ENOSPC, EROFS and EDQUOT in Nginx's words: the machine's trouble, which may pass. */
-const TROUBLE = /\((?:5|12|23|24|28|30|122): /;
+const NOT_TRIED = "not tried: too many other sites of this owner are refused";
+/** EIO, ENOMEM, ENFILE, EMFILE, ENOSPC, EROFS and EDQUOT in Nginx's complaints: faults of the machine, which may pass. */
+const MACHINE_ERROR = /\((?:5|12|23|24|28|30|122): /;
 
+/** The vhosts of all these sites as one text. */
 export const textOf = (sites: readonly Vhosts[]): string => sites.map(({ text }) => text).join("");
 
-/** Whether exactly these sites are served, in whatever order. */
-export const isServed = (sites: readonly Vhosts[], served: Served): boolean =>
+/** Whether exactly these sites are served, in any order. */
+export const isServed = (sites: readonly Vhosts[], served: ServedSites): boolean =>
   served.isCertain && sites.length === served.texts.size && sites.every(({ text }) => served.texts.has(text));
 
 const ownerOf = (id: string): string => id.slice(0, id.indexOf("/"));
@@ -55,16 +57,16 @@ const namedBy = ({ complaint, line }: Refusal, sites: readonly Vhosts[]): Vhosts
   });
 };
 
-class Selecting {
+class Selector {
   readonly #web: Installer;
-  readonly #served: Served;
+  readonly #served: ServedSites;
   readonly #leftOut = new Map<string, string>();
   /** Sites found to be refused, by owner. */
   readonly #found = new Map<string, number>();
   #kept: readonly Vhosts[];
   #isReloaded = false;
 
-  constructor(web: Installer, sites: readonly Vhosts[], served: Served) {
+  constructor(web: Installer, sites: readonly Vhosts[], served: ServedSites) {
     this.#web = web;
     this.#kept = sites;
     this.#served = served;
@@ -75,7 +77,7 @@ class Selecting {
     return { verdict, kept: this.#kept, leftOut: this.#leftOut, isReloaded: this.#isReloaded };
   }
 
-  /** Leaves out one site after the other that a complaint names; bisects where it names none. */
+  /** Leaves out each site that a complaint names; bisects where a complaint names none. */
   async #installAll(): Promise<Verdict> {
     for (;;) {
       const verdict = await this.#install();
@@ -83,24 +85,24 @@ class Selecting {
       const named = namedBy(verdict, this.#kept);
       if (!named) return this.#installHalves(verdict);
       this.#leaveOut(named, verdict.complaint);
-      this.#kept = this.#kept.filter((site) => site !== named && !this.#isHopeless(site));
+      this.#kept = this.#kept.filter((site) => site !== named && !this.#isBeyondLimit(site));
     }
   }
 
   async #install(): Promise<Verdict> {
     if (isServed(this.#kept, this.#served)) return { kind: "accepted" };
-    const verdict = this.#judge(await this.#web.install(textOf(this.#kept)), this.#kept);
+    const verdict = this.#classify(await this.#web.install(textOf(this.#kept)), this.#kept);
     this.#isReloaded ||= verdict.kind === "accepted";
     return verdict;
   }
 
   async #try(sites: readonly Vhosts[]): Promise<Verdict> {
-    return this.#judge(await this.#web.try(textOf(sites)), sites);
+    return this.#classify(await this.#web.try(textOf(sites)), sites);
   }
 
-  /** A site that works stays in force until the machine has recovered. */
-  #judge(verdict: Verdict, sites: readonly Vhosts[]): Verdict {
-    if (verdict.kind !== "refused" || !TROUBLE.test(verdict.complaint)) return verdict;
+  /** A fault of the machine is a failure, so that a served site stays in force until the machine has recovered. */
+  #classify(verdict: Verdict, sites: readonly Vhosts[]): Verdict {
+    if (verdict.kind !== "refused" || !MACHINE_ERROR.test(verdict.complaint)) return verdict;
     const named = namedBy(verdict, sites);
     return named && !this.#served.texts.has(named.text) ? verdict : { kind: "failed", reason: verdict.complaint };
   }
@@ -114,8 +116,8 @@ class Selecting {
     return this.#found.get(ownerOf(id)) ?? 0;
   }
 
-  /** Leaves a site out, too, where many of its owner's are refused; one that is served only after one more. */
-  #isHopeless({ id, text }: Vhosts): boolean {
+  /** Leaves out a site where many of its owner's are refused; a served one has one trial more. */
+  #isBeyondLimit({ id, text }: Vhosts): boolean {
     if (this.#foundOf(id) < MOST_FOUND + (this.#served.texts.has(text) ? 1 : 0)) return false;
     this.#leftOut.set(text, NOT_TRIED);
     return true;
@@ -130,7 +132,7 @@ class Selecting {
       this.#kept = [];
       base = await this.#try([]);
     }
-    // The complaint is about something else.
+    // Nginx complains even without sites: the fault is in the rest of its configuration.
     if (base.kind === "refused") return whole;
     const kept = new Set(this.#kept);
     const failure =
@@ -143,9 +145,9 @@ class Selecting {
     return failure ?? this.#install();
   }
 
-  /** Adds those of the sites that Nginx accepts to those that are kept. Gives the failure of a trial, if there is one. */
-  async #sift(sites: readonly Vhosts[]): Promise<Verdict | undefined> {
-    const hopeful = sites.filter((site) => !this.#isHopeless(site));
+  /** Keeps those of the sites that Nginx accepts. Returns the failure of a trial, if there is one. */
+  async #addAccepted(sites: readonly Vhosts[]): Promise<Verdict | undefined> {
+    const hopeful = sites.filter((site) => !this.#isBeyondLimit(site));
     if (hopeful.length === 0) return undefined;
     const verdict = await this.#try([...this.#kept, ...hopeful]);
     if (verdict.kind === "refused") return this.#divide(hopeful, verdict);
@@ -154,13 +156,13 @@ class Selecting {
     return undefined;
   }
 
-  /** The same for sites that Nginx does not accept together. */
+  /** Does what #addAccepted does, for sites that Nginx does not accept together. */
   async #divide(sites: readonly Vhosts[], { complaint }: Refusal): Promise<Verdict | undefined> {
     const half = Math.ceil(sites.length / 2);
     const [first] = sites;
     if (first && sites.length === 1) this.#leaveOut(first, complaint);
     if (sites.length <= 1) return undefined;
-    return (await this.#sift(sites.slice(0, half))) ?? (await this.#sift(sites.slice(half)));
+    return (await this.#addAccepted(sites.slice(0, half))) ?? (await this.#addAccepted(sites.slice(half)));
   }
 }
 
@@ -168,5 +170,5 @@ class Selecting {
  * Brings as many of these sites into force as Nginx accepts: all but those that its complaints name, or, where they name
  * none, all but those that bisection finds.
  */
-export const installSites = (web: Installer, sites: readonly Vhosts[], served: Served): Promise<Selection> =>
-  new Selecting(web, sites, served).run();
+export const installSites = (web: Installer, sites: readonly Vhosts[], served: ServedSites): Promise<Selection> =>
+  new Selector(web, sites, served).run();

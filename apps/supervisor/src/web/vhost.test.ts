@@ -74,7 +74,7 @@ describe.each(APPS)("app=%s", (app) => {
   const top = read(text);
   const servers = named(top, "server");
 
-  it("has one server per host, each with its name, logs and limit, and follows no foreign link", () => {
+  it("a vhost has one server per host, each with its name, logs and limit, and follows no foreign link", () => {
     expect(servers.map(({ block = [] }) => named(block, "server_name")[0]?.words[1])).toEqual(HOSTS);
     for (const [at, { block = [] }] of servers.entries()) {
       const first = (name: string) => named(block, name)[0]?.words.slice(1);
@@ -88,7 +88,7 @@ describe.each(APPS)("app=%s", (app) => {
     }
   });
 
-  it("names its socket twice, if it has one", () => {
+  it("a vhost names its socket twice, if it has one", () => {
     const upstreams = named(top, "upstream");
     expect(upstreams.length).toBe(app === "static" ? 0 : 1);
     for (const { block = [] } of upstreams) {
@@ -98,7 +98,7 @@ describe.each(APPS)("app=%s", (app) => {
     }
   });
 
-  it("passes every answer of the application through, and sends Retry-After when there is none", () => {
+  it("a vhost passes every answer of the application through, and sends Retry-After when there is none", () => {
     if (app === "static") expect(text).not.toMatch(/_intercept_errors|_pass/);
     else expect(text).toContain(`${app === "http" ? "proxy" : "fastcgi"}_intercept_errors off;`);
     expect(text).toContain("error_page 502 503 504 =503 @unavailable;");
@@ -112,21 +112,21 @@ it("with app=php the first .php of index handles requests that match no file", (
   expect(renderSite(siteOf("php", { index: ["index.html"] }))).toContain("try_files $uri $uri/ =404;");
 });
 
-it("an application without a docroot is asked for everything", () => {
+it("an application without a docroot handles all requests", () => {
   const text = renderSite(siteOf("http", { docroot: undefined }));
   expect(text).not.toMatch(/\broot\b|try_files/);
   expect(text.match(/proxy_pass http:\/\/site_alice_2f_blog;/g)).toHaveLength(2);
 });
 
-it("begins with the only line that separates daemons in Nginx's configuration", () => {
+it("a daemon's vhosts begin with the only line that separates daemons in Nginx's configuration", () => {
   expect(renderSite(siteOf("php")).match(/^# site .*$/gm)).toEqual(["# site alice/blog"]);
 });
 
-it("is empty for a daemon without a host", () => {
+it("the vhost text of a daemon without a host is empty", () => {
   expect(renderSite({ ...siteOf("php"), hosts: [] })).toBe("");
 });
 
-it("has one upstream for each id, capital letters or not", () => {
+it("daemons whose ids differ only in capital letters have different upstreams", () => {
   const name = (id: string): string =>
     (/upstream (\S+)/.exec(renderSite(siteOf("php", { id })))?.[1] ?? "").toLowerCase();
   const ids = ["a/Blog", "a/blog", "a.b/c", "a/b.c", "a_b/c", "a/b_c", "a/b-c", "a/b_2d_c", "a_2f_b/c"];
@@ -140,7 +140,7 @@ describe("values", () => {
     ["/home//alice/./www/", "/home/alice/www"],
     ["/home/alice/a;b{c}#'\"d\\e", "/home/alice/a;b{c}#'\"d\\e"],
     ["/", "/"],
-  ])("the path %j may be used", (text, normal) => expect(sitePath(text)).toBe(normal));
+  ])("the path %j is accepted in a vhost", (text, normal) => expect(sitePath(text)).toBe(normal));
 
   it.each([
     "",
@@ -154,14 +154,14 @@ describe("values", () => {
     "/a\u007f",
     "/$host",
     `/${"a".repeat(1024)}`,
-  ])("the path %j may not", (text) => expect(sitePath(text)).toBeUndefined());
+  ])("the path %j is refused in a vhost", (text) => expect(sitePath(text)).toBeUndefined());
 
-  it.each(["index.php", "Index_2.htm", "_.html", "app"])("%s can stand for a directory", (text) =>
+  it.each(["index.php", "Index_2.htm", "_.html", "app"])("%s is accepted as a directory index", (text) =>
     expect(indexName(text)).toBe(text),
   );
 
   it.each(["", ".htaccess", "../x", "a/b", "a b", "a;b", "$uri", "a\n", "é", "-x", "/index.php", "a".repeat(65)])(
-    "%j cannot",
+    "%j is refused as a directory index",
     (text) => expect(indexName(text)).toBeUndefined(),
   );
 });
@@ -194,7 +194,7 @@ describe("whatever the values are", () => {
   const shape = (directives: readonly Directive[]): unknown =>
     directives.map(({ words, block }) => [words[0], words.length, block && shape(block)]);
 
-  it("no value leaves its directive: Nginx reads the same structure, and each value as it was", () => {
+  it("no value of a site changes the structure of a vhost, and Nginx reads each value unchanged", () => {
     let tried = 0;
     fc.assert(
       fc.property(fc.record(known), fc.constantFrom(...APPS), ({ hosts, paths, index: names }, app) => {

@@ -25,18 +25,18 @@ test("a signal goes to a running daemon, and a stopped one has no process for it
 
 test("each request that changes a daemon reaches the engine by its name", async () => {
   const { ask, engine } = await api();
-  const asked: unknown[] = [];
+  const acts: unknown[] = [];
   engine.act = (verb, { id }, size) => {
-    asked.push([verb, id, size]);
+    acts.push([verb, id, size]);
     return { ok: true };
   };
   for (const verb of ["start", "stop", "restart", "once", "pause", "continue", "exit"]) {
     expect((await ask("amy", `POST /v1/daemons/blog/${verb}`)).body).toMatchObject({ ok: true });
   }
   await ask("amy", "POST /v1/daemons/blog/scale", { instances: 64 });
-  expect(asked.map((one) => (one as unknown[])[0])).toEqual([
+  expect(acts.map((one) => (one as unknown[])[0])).toEqual([
     ...["start", "stop", "restart", "once", "pause", "continue", "exit"],
     "scale",
   ]);
-  expect(asked.at(-1)).toEqual(["scale", "amy/blog", 64]);
+  expect(acts.at(-1)).toEqual(["scale", "amy/blog", 64]);
 });

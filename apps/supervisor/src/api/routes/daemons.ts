@@ -34,7 +34,7 @@ export const daemonRoutes: Handlers<"listDaemons" | "getDaemon" | "explain" | "k
     if (subject.signal(SIGNALS.get(signal) ?? 0)) return {};
     throw new Refusal(
       "not-applicable",
-      `"${subject.id}" has no process to send SIG${signal} to: it is ${subject.state.phase}.`,
+      `"${subject.id}" has no process to send SIG${signal} to: it is ${subject.state.phase}`,
     );
   },
 };

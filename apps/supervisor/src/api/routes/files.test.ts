@@ -27,9 +27,9 @@ test("a conf file is read with its fingerprint, and a new one begins as the temp
   const present = { path: "/blog.conf", text: "start = x", fingerprint: fingerprint("start = x") };
   expect((await ask("amy", `GET ${FILE}`)).body).toEqual(present);
   const { ask: askOfNew } = await api(undefined, found(undefined));
-  const fresh = { path: "/blog.conf", text: "# amy/new\n", fingerprint: "" };
-  expect((await askOfNew("amy", "GET /v1/daemons/new/file")).body).toEqual(fresh);
-  expect((await askOfNew("root", "GET /v1/daemons/amy%2Fnew/file")).body).toEqual(fresh);
+  const template = { path: "/blog.conf", text: "# amy/new\n", fingerprint: "" };
+  expect((await askOfNew("amy", "GET /v1/daemons/new/file")).body).toEqual(template);
+  expect((await askOfNew("root", "GET /v1/daemons/amy%2Fnew/file")).body).toEqual(template);
 });
 
 test("root has a file of no account that runs no daemons", async () => {
@@ -90,7 +90,7 @@ test.each<[string, Error, number, string, string]>([
     "not-applicable",
     "/blog.conf cannot be written by amy: ENOSPC: no space left on device",
   ],
-  ["meets a fault of the supervisor", new Error("fault"), 500, "internal", "its log says why"],
+  ["meets a fault of the supervisor", new Error("fault"), 500, "internal", "its log has the reason"],
 ])("a conf file that %s is not written, and the answer says so", async (_what, error, status, code, message) => {
   const writeConf = () => {
     throw error;

@@ -21,14 +21,14 @@ const api = async (daemon = fakeDaemon("amy/blog"), parts: Partial<Surroundings>
 const LOG = "GET /v1/daemons/blog/log";
 
 test("a log is answered as its bytes, with the requested lines", async () => {
-  const asked: unknown[] = [];
+  const calls: unknown[] = [];
   const readLog: ReadLog = async function* (_daemon, { permitted, ...from }) {
-    asked.push([from, permitted?.()]);
+    calls.push([from, permitted?.()]);
     yield Buffer.from([0xff, 0x0a]);
   };
   const { ask } = await api(undefined, { readLog });
   expect((await ask("amy", `${LOG}?lines=3&follow=1`)).text).toBe("\ufffd\n");
-  expect(asked).toEqual([[{ lines: 3, since: undefined, follow: true }, true]]);
+  expect(calls).toEqual([[{ lines: 3, since: undefined, follow: true }, true]]);
 });
 
 test("a log that is followed and silent at first is answered with the lines that come", async () => {
@@ -46,9 +46,9 @@ test("a log is not started with lines and with a time at once", async () => {
 });
 
 test.each<[string, Parameters<typeof fakeDaemon>[1], ReadLog, string]>([
-  ["does not exist yet", {}, brokenLog(errno("ENOENT", "gone")), "it has not written one yet"],
+  ["does not exist yet", {}, brokenLog(errno("ENOENT", "gone")), "the daemon has not written any output yet"],
   ["cannot be read", {}, brokenLog(errno("EACCES", "denied")), "denied"],
-  ["is discarded", { definition: { output: "discard" } }, logOf(), "keeps no log"],
+  ["is discarded", { definition: { output: "discard" } }, logOf(), "has no log"],
   [
     "is kept by a log/run",
     {
@@ -60,7 +60,7 @@ test.each<[string, Parameters<typeof fakeDaemon>[1], ReadLog, string]>([
       },
     },
     logOf(),
-    "/home/amy/service/blog/log/run keeps the log",
+    "/home/amy/service/blog/log/run writes the log",
   ],
 ])("a log that %s is refused with the reason", async (_what, traits, readLog, reason) => {
   const { ask } = await api(fakeDaemon("amy/blog", traits), { readLog });

@@ -25,19 +25,22 @@ const opened = (stream: Readable): Promise<void> =>
 const requireLog = (daemon: ControlledDaemon): void => {
   const logger = loggerOf(daemon);
   if (logger !== undefined) {
-    throw new Refusal("not-applicable", `${logger} keeps the log of "${daemon.id}", and it alone knows where.`);
+    throw new Refusal(
+      "not-applicable",
+      `${logger} writes the log of "${daemon.id}"; look where that program writes it`,
+    );
   }
   if (daemon.file.definition?.output !== "discard" || daemon.terms?.definition.output === "log") return;
   throw new Refusal(
     "not-applicable",
-    `"${daemon.id}" keeps no log. Write output=log in ${daemon.file.path} and restart it.`,
+    `"${daemon.id}" has no log; write output=log in ${daemon.file.path} and restart it`,
   );
 };
 
 export const logRoutes: Handlers<"readLog"> = {
   async readLog({ engine, about, caller, subject, query: { lines, since, follow } }) {
     if (lines !== undefined && since !== undefined) {
-      throw new Refusal("usage", '"lines" and "since" exclude each other.');
+      throw new Refusal("usage", '"lines" and "since" exclude each other');
     }
     requireLog(subject);
     // The right to read it can end while it is followed.
@@ -49,8 +52,8 @@ export const logRoutes: Handlers<"readLog"> = {
       return text;
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
-      const why = code === "ENOENT" ? "it has not written one yet" : message;
-      throw new Refusal("not-applicable", `The log of "${subject.id}" cannot be read: ${why}.`);
+      const why = code === "ENOENT" ? "the daemon has not written any output yet" : message;
+      throw new Refusal("not-applicable", `the log of "${subject.id}" cannot be read: ${why}`);
     }
   },
 };

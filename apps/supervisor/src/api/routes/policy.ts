@@ -9,7 +9,7 @@ const reloadPolicy = async (about: Surroundings): Promise<string[]> => {
     return await about.reloadPolicy();
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new Refusal("invalid-file", "The policy is refused; the one in force stays.", reason.split("\n"));
+    throw new Refusal("invalid-file", "the policy file has errors; the policy in force stays", reason.split("\n"));
   }
 };
 

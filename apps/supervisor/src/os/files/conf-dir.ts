@@ -50,15 +50,15 @@ const shellWord = (path: string): string =>
   /^[\w./@%+=:,-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 
 /**
- * Why other accounts than this one and root may have written a file or directory; undefined where none may. A private
- * group counts too: who is in it is not the kernel's word, and a process keeps a group that it has left.
+ * Why accounts other than this one and root could have written a file or directory; undefined where they could not. A
+ * private group counts too: the kernel does not know its members, and a process keeps a group that it has left.
  */
 const foreignWriters = (path: string, stats: Stats, account: Account): string | undefined => {
   if (stats.uid !== account.uid && stats.uid !== 0)
     return `belongs to uid ${stats.uid}, not to ${account.name}; chown it`;
   if ((stats.mode & 0o022) !== 0) {
     const mode = (stats.mode & 0o7777).toString(8).padStart(4, "0");
-    return `others than ${account.name} may write to it (mode ${mode}); run: chmod go-w ${shellWord(path)}`;
+    return `accounts other than ${account.name} may write to it (mode ${mode}); run: chmod go-w ${shellWord(path)}`;
   }
   return undefined;
 };

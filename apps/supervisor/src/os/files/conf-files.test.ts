@@ -54,7 +54,7 @@ test("a conf file that changes is parsed again", () => {
   expect(parses).toBe(2);
 });
 
-test("a removed conf file leaves nothing in memory: it is parsed anew when it comes back", () => {
+test("a removed conf file leaves nothing in memory, so that it is parsed again when it comes back", () => {
   write("web", "one");
   readAll();
   rmSync(join(home, "daemons", "web.conf"));
@@ -78,7 +78,7 @@ test("a conf file that a group may write is refused with the command that correc
   const path = join(home, "daemons", "shared.conf");
   chmodSync(path, 0o664);
   expect(readAll().files.map(({ errors }) => errors)).toEqual([
-    [`${path}: others than ${username} may write to it (mode 0664); run: chmod go-w ${path}`],
+    [`${path}: accounts other than ${username} may write to it (mode 0664); run: chmod go-w ${path}`],
   ]);
 });
 
@@ -88,6 +88,6 @@ test("the command that corrects the mode of a directory quotes its path for a sh
   chmodSync(directory, 0o775);
   const { problems } = files.readAll(owner(), { ...directories(), chain: [home, directory] }, new Set());
   expect(problems).toEqual([
-    `${directory}: others than ${username} may write to it (mode 0775); run: chmod go-w '${home}/it'\\''s; rm'`,
+    `${directory}: accounts other than ${username} may write to it (mode 0775); run: chmod go-w '${home}/it'\\''s; rm'`,
   ]);
 });

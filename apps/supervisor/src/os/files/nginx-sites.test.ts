@@ -24,19 +24,19 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
-it("recalls what it was given to remember, and nothing of a record that is missing or damaged", () => {
-  expect(sites.recall()).toEqual(NONE);
-  sites.remember(MEMORY);
-  expect(sites.recall()).toEqual(MEMORY);
+it("the record of sites reads as it was written, and as empty when it is missing or damaged", () => {
+  expect(sites.read()).toEqual(NONE);
+  sites.write(MEMORY);
+  expect(sites.read()).toEqual(MEMORY);
   expect(statSync(join(directory, "memory")).mode & 0o777).toBe(0o600);
   const text = readFileSync(join(directory, "memory"), "utf8");
   for (const damaged of [text.replace("alice/a", "mallory/a"), text.slice(0, -1), "null"]) {
     writeFileSync(join(directory, "memory"), damaged);
-    expect(sites.recall()).toEqual(NONE);
+    expect(sites.read()).toEqual(NONE);
   }
 });
 
-it("makes a directory for the logs of an owner, once", () => {
+it("the directory for the logs of an owner's hosts is made once", () => {
   const path = sites.logDirectory(OWNER, undefined);
   expect(path).toBe(join(directory, "logs/alice"));
   expect(statSync(path).mode & 0o777).toBe(0o750);
@@ -47,20 +47,20 @@ it("makes a directory for the logs of an owner, once", () => {
   expect(() => sites.logDirectory(OWNER, undefined)).toThrow(/ENOTDIR|EEXIST/);
 });
 
-it("says whose a directory is, or why that cannot be seen", () => {
+it("the owner of a docroot is found as an account sees it, or the reason why not", () => {
   expect(sites.ownerOf(OWNER, directory)).toBe(process.geteuid?.());
   symlinkSync(directory, join(directory, "link"));
-  expect(sites.ownerOf(OWNER, join(directory, "link"))).toBe("is no directory, or a link to one");
+  expect(sites.ownerOf(OWNER, join(directory, "link"))).toBe("is not a directory, or is a link");
   expect(sites.ownerOf(OWNER, join(directory, "none"))).toBe("there is no such directory");
   writeFileSync(join(directory, "file"), "");
-  expect(sites.ownerOf(OWNER, join(directory, "file/below"))).toBe("cannot be looked at: ENOTDIR");
+  expect(sites.ownerOf(OWNER, join(directory, "file/below"))).toBe("cannot be checked: ENOTDIR");
 });
 
-it("publishes a socket below the owner's name", () => {
+it("a daemon's socket path is below the owner's name", () => {
   expect(sites.socketPath({ owner: OWNER, name: "blog" })).toBe("/run/fastcgi/alice/blog.sock");
 });
 
-it("reads no file of another account that is a link or too large", () => {
+it("a file of another account is not read when it is a link or too large", () => {
   const path = join(directory, "foreign");
   writeFileSync(path, "text");
   symlinkSync(path, `${path}-link`);

@@ -1,10 +1,10 @@
-/** Where Nginx finds what sites are made of, and the record of who holds which host. */
+/** Paths and logs of sites, and the record of the holders of hosts. */
 import { chmodSync, chownSync, lstatSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { DaemonKey } from "../../core/daemon-key.ts";
 import type { Account } from "../../core/policy-rules.ts";
-import type { SitePlaces } from "../../web/ports/site-places.ts";
-import type { SiteMemory, SiteRecord } from "../../web/ports/site-record.ts";
+import type { SiteFiles } from "../../web/ports/site-files.ts";
+import type { RecordedSites, SiteRecord } from "../../web/ports/site-record.ts";
 import { asUser } from "../accounts/as-user.ts";
 import type { FileIdentity } from "../kernel/file-identity.ts";
 import { privileged } from "../kernel/privileges.ts";
@@ -16,20 +16,20 @@ export interface NginxOptions {
   readonly sitesDir: string;
   readonly logsDir: string;
   readonly fastcgiDir: string;
-  /** File that keeps the SiteMemory. */
+  /** File that keeps the RecordedSites. */
   readonly memory: string;
   /** How the kernel sees an account. */
   readonly identity: (account: Account) => FileIdentity;
 }
 
-/** Bumped when SiteMemory changes its shape. */
+/** Bumped when RecordedSites changes its shape. */
 const FORMAT = 1;
 /** Errors that a path itself causes; others are the machine's, and may pass. */
 const UNSEEN: ReadonlySet<string> = new Set(["ENOTDIR", "EACCES", "EPERM", "ELOOP", "ENAMETOOLONG"]);
 
 const own = process.geteuid?.() ?? 0;
 
-export class NginxSites implements SitePlaces, SiteRecord {
+export class NginxSites implements SiteFiles, SiteRecord {
   readonly #options: NginxOptions;
 
   constructor(options: NginxOptions) {
@@ -66,26 +66,26 @@ export class NginxSites implements SitePlaces, SiteRecord {
   ownerOf(viewer: Account, path: string): number | string {
     try {
       const stats = asUser(this.#options.identity(viewer), () => lstatSync(path));
-      return stats.isDirectory() ? stats.uid : "is no directory, or a link to one";
+      return stats.isDirectory() ? stats.uid : "is not a directory, or is a link";
     } catch (error) {
       const { code = "" } = error as NodeJS.ErrnoException;
       if (code === "ENOENT") return "there is no such directory";
-      if (UNSEEN.has(code)) return `cannot be looked at: ${code}`;
+      if (UNSEEN.has(code)) return `cannot be checked: ${code}`;
       throw error;
     }
   }
 
-  recall(): SiteMemory {
+  read(): RecordedSites {
     try {
       const { format, digest, value } = JSON.parse(readFileSync(this.#options.memory, "utf8"));
-      if (format === FORMAT && digest === digestOf(JSON.stringify(value))) return value as SiteMemory;
+      if (format === FORMAT && digest === digestOf(JSON.stringify(value))) return value as RecordedSites;
     } catch {
       // None was written yet, or it is damaged: then the first claim holds a host.
     }
     return { holders: {}, sites: {} };
   }
 
-  remember(memory: SiteMemory): void {
+  write(memory: RecordedSites): void {
     const digest = digestOf(JSON.stringify(memory));
     replaceFile(this.#options.memory, JSON.stringify({ format: FORMAT, digest, value: memory }), 0o600);
   }

@@ -39,19 +39,19 @@ export class StateFiles {
    */
   write(owner: string, name: string, value: unknown): void {
     const path = this.#path(owner, name);
-    const spare = `${path}~`;
+    const temporary = `${path}~`;
     const text = JSON.stringify({ format: FORMAT, epoch: this.#epoch, digest: digestOf(value), value });
     try {
       // Overwrites the last but one: making and deleting a file each time costs ext4 more than everything else here.
-      overwrite(spare, text);
+      overwrite(temporary, text);
     } catch {
       mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-      writeFileSync(spare, text, { mode: 0o600 });
+      writeFileSync(temporary, text, { mode: 0o600 });
     }
     try {
-      exchangeFiles(spare, path);
+      exchangeFiles(temporary, path);
     } catch {
-      renameSync(spare, path);
+      renameSync(temporary, path);
     }
   }
 

@@ -26,7 +26,7 @@ let kept = 0;
 
 /**
  * Releases what the latest work needed, if that is much: garbage, where Node runs with --expose-gc; free pages of the heap;
- * and pages of Node's program and data files, which the page cache still has. Takes up to a fifth of a second, so call it
+ * and pages of Node's program and data files, which the page cache still has. May take a fifth of a second, so call it
  * when no client waits. Never throws.
  */
 export const releaseMemory = (): void => {

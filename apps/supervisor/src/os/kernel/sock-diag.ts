@@ -69,7 +69,7 @@ const shared = Buffer.alloc(BUFFER);
 /**
  * The message about the UNIX socket with this inode; an errno value where the kernel answers with an error (ENOENT: not in
  * this network namespace), undefined for any other answer. The next request overwrites the message.
- * @throws errno errors where the kernel cannot be asked
+ * @throws errno errors where the kernel cannot be queried
  */
 export const diagnose = (inode: number, show: number): Buffer | number | undefined => {
   const length = converse(requestOf(show, inode), (receive) => receive(shared));
@@ -86,7 +86,7 @@ export const diagnose = (inode: number, show: number): Buffer | number | undefin
  */
 export const dumpSockets = (request: Uint8Array, take: (message: Buffer) => boolean): void =>
   converse(request, (receive) => {
-    // Not the shared one: `take` may send requests of its own.
+    // Not the shared one: `take` may send requests as well.
     const answer = Buffer.alloc(BUFFER);
     for (;;) {
       const end = receive(answer);

@@ -61,14 +61,14 @@ afterEach(() => {
   rmSync(join(directory, ".."), { recursive: true });
 });
 
-it("hands vhosts to the installer that has connected, and gives its answer", async () => {
+it("vhosts are sent to the connected site installer, whose answer is returned", async () => {
   expect(web.isConnected).toBe(false);
-  expect(await web.try("a")).toEqual({ kind: "failed", reason: "the web server's installer is not connected" });
+  expect(await web.try("a")).toEqual({ kind: "failed", reason: "the site installer is not connected" });
   const socket = await installer();
   expect(web.isConnected).toBe(true);
-  const asked = answer(socket, "accepted\n");
+  const request = answer(socket, "accepted\n");
   expect(await web.install("# site a/b\n")).toEqual({ kind: "accepted" });
-  const id = /^install ([0-9a-f]{16})\n$/.exec(await asked)?.[1];
+  const id = /^install ([0-9a-f]{16})\n$/.exec(await request)?.[1];
   expect(readFileSync(join(offered, "sites.conf"), "utf8")).toBe(`# generation ${id}\n# site a/b\n`);
   expect(statSync(join(offered, "installer.sock")).mode & 0o777).toBe(0o600);
   expect(reports).toEqual([]);
@@ -86,12 +86,12 @@ it.each<[string, Verdict]>([
   ["refused open() \u001b[31m", { kind: "refused", complaint: "open() ?[31m", line: undefined }],
   ["refused", { kind: "refused", complaint: "nginx gives no reason", line: undefined }],
   ["failed nginx does not run", { kind: "failed", reason: "nginx does not run" }],
-  ["nonsense", { kind: "failed", reason: "the web server's installer gave no valid answer" }],
-])("understands the answer %j", async (text, verdict) => {
+  ["nonsense", { kind: "failed", reason: "the site installer's answer is invalid" }],
+])("the site installer's answer %j is understood", async (text, verdict) => {
   expect(await ask(`${text}\n`)).toEqual(verdict);
 });
 
-it("takes an answer that comes in pieces", async () => {
+it("the site installer's answer may arrive in pieces", async () => {
   const socket = await installer();
   const verdict = web.try("");
   await once(socket, "data");
@@ -101,23 +101,23 @@ it("takes an answer that comes in pieces", async () => {
   expect(await verdict).toEqual({ kind: "accepted" });
 });
 
-it("fails a request whose installer goes away, is started again, or never ends its answer", async () => {
+it("a request fails when the site installer disconnects, restarts, or never ends its answer", async () => {
   const first = await installer();
   const lost = web.try("");
   first.destroy();
-  expect(await lost).toEqual({ kind: "failed", reason: "the web server's installer went away" });
+  expect(await lost).toEqual({ kind: "failed", reason: "the site installer disconnected" });
   expect(web.isConnected).toBe(false);
   const second = await installer();
   const replaced = web.try("");
   const third = await installer();
-  expect(await replaced).toEqual({ kind: "failed", reason: "the web server's installer was started again" });
+  expect(await replaced).toEqual({ kind: "failed", reason: "the site installer restarted" });
   await once(second.resume(), "close");
   const endless = web.try("");
   third.write("x".repeat(10_000));
   expect((await endless).kind).toBe("failed");
 });
 
-it("fails a request whose vhosts cannot be written", async () => {
+it("a request to the site installer fails when the vhosts cannot be written", async () => {
   await installer();
   mkdirSync(join(offered, "sites.conf"));
   expect(await web.try("")).toEqual({
@@ -128,7 +128,7 @@ it("fails a request whose vhosts cannot be written", async () => {
   expect(await ask("accepted\n")).toEqual({ kind: "accepted" });
 });
 
-it("reads from accepted/ what is in force, and whether that is certain", () => {
+it("the vhosts in force, and whether they are certain, are read from accepted/", () => {
   expect(web.inForce()).toEqual({ text: "", isCertain: true });
   writeFileSync(join(directory, "accepted/served"), "# generation 1\n# site a/b\nx\n");
   expect(web.inForce()).toEqual({ text: "# site a/b\nx\n", isCertain: true });
@@ -136,7 +136,7 @@ it("reads from accepted/ what is in force, and whether that is certain", () => {
   expect(web.inForce().isCertain).toBe(false);
 });
 
-it("reports why its socket cannot be made", () => {
+it("the reason is reported when the site installer's socket cannot be made", () => {
   const elsewhere = join(directory, "none");
   writeFileSync(elsewhere, "");
   new SiteInstaller(elsewhere, (reason) => reports.push(reason));

@@ -1,19 +1,19 @@
-import type { SiteMemory, SiteRecord } from "./site-record.ts";
+import type { RecordedSites, SiteRecord } from "./site-record.ts";
 
 /** A record in memory; `fault` is thrown in place of the next writes. */
 export class FakeSiteRecord implements SiteRecord {
-  memory: SiteMemory = { holders: {}, sites: {} };
+  recorded: RecordedSites = { holders: {}, sites: {} };
   writes = 0;
   fault: unknown;
 
-  recall(): SiteMemory {
-    return this.memory;
+  read(): RecordedSites {
+    return this.recorded;
   }
 
-  remember(memory: SiteMemory): void {
+  write(sites: RecordedSites): void {
     this.writes += 1;
     if (this.fault !== undefined) throw this.fault;
-    // What comes back has been through a file.
-    this.memory = JSON.parse(JSON.stringify(memory)) as SiteMemory;
+    // A record that is read has been text in a file.
+    this.recorded = JSON.parse(JSON.stringify(sites)) as RecordedSites;
   }
 }

@@ -1,8 +1,8 @@
-/** What one supervisor records about sites for the next. */
+/** The record of sites that a supervisor leaves for the next. */
 import type { Site } from "../../core/site.ts";
 
-/** Plain data. */
-export interface SiteMemory {
+/** Plain data: who holds which host, and the sites. */
+export interface RecordedSites {
   /** Daemon id by host. */
   readonly holders: Readonly<Record<string, string>>;
   /** By daemon id. */
@@ -11,7 +11,7 @@ export interface SiteMemory {
 
 export interface SiteRecord {
   /** Empty where nothing was recorded, or the record is damaged. */
-  recall(): SiteMemory;
+  read(): RecordedSites;
   /** @throws errno errors */
-  remember(memory: SiteMemory): void;
+  write(sites: RecordedSites): void;
 }

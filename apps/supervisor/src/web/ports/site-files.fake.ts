@@ -1,9 +1,9 @@
 import type { DaemonKey } from "../../core/daemon-key.ts";
 import type { Account } from "../../core/policy-rules.ts";
-import type { SitePlaces } from "./site-places.ts";
+import type { SiteFiles } from "./site-files.ts";
 
 /** A machine on which every directory belongs to its viewer, unless `directories` says otherwise. */
-export class FakeSitePlaces implements SitePlaces {
+export class FakeSiteFiles implements SiteFiles {
   directories: (path: string, viewer: Account) => number | string = (_path, viewer) => viewer.uid;
   /** Error of the next calls of logDirectory, if there is one. */
   logFault: unknown;

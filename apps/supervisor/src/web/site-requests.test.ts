@@ -8,7 +8,6 @@ import {
   type DaemonOfTest,
   LONG,
   MOMENT,
-  places,
   publisher,
   reasonOf,
   record,
@@ -18,6 +17,7 @@ import {
   server,
   setPolicy,
   site,
+  siteFiles,
   standings,
   start,
   termsOf,
@@ -26,7 +26,7 @@ import {
 beforeEach(reset);
 
 describe("a host", () => {
-  it("is published for the owner to whom the policy grants it, for as long as it does", async () => {
+  it("a host is published for the owner to whom the policy grants it, for as long as it does", async () => {
     const one = site(ALICE, "a", "a.example.org", "a.example.net");
     start();
     await clock.pass(MOMENT);
@@ -43,7 +43,7 @@ describe("a host", () => {
     expect([standings(one), server.inForce().text]).toEqual([["a.example.org refused", "a.example.net refused"], ""]);
   });
 
-  it("stays with the daemon that claimed it first, also under the next supervisor, until that one gives it up", async () => {
+  it("a host stays with the daemon that claimed it first, also under the next supervisor, until that one gives it up", async () => {
     const bob = site(BOB, "z", "shared.example.org");
     start();
     await clock.pass(MOMENT);
@@ -63,13 +63,13 @@ describe("a host", () => {
     expect(standings(alice)).toEqual(["shared.example.org published"]);
   });
 
-  it("stays with a holder that cannot be published at the moment, and goes to no daemon that cannot be", async () => {
+  it("a host stays with a holder that cannot be published at the moment, and goes to no daemon that cannot be", async () => {
     const lines = ["host = kept.example.org", "docroot = /srv/kept"];
     const holder = add(BOB, "z", ...lines);
     start();
     await clock.pass(MOMENT);
     expect(standings(holder)).toEqual(["kept.example.org published"]);
-    places.directories = (path, viewer) => (path === "/srv/kept" ? "there is no such directory" : viewer.uid);
+    siteFiles.directories = (path, viewer) => (path === "/srv/kept" ? "there is no such directory" : viewer.uid);
     const other = site(ALICE, "a", "kept.example.org");
     await review();
     expect(standings(holder, other)).toEqual(["kept.example.org refused", "kept.example.org refused"]);
@@ -83,7 +83,7 @@ describe("a host", () => {
     expect(standings(other, late)).toEqual(["kept.example.org published", "kept.example.org refused"]);
   });
 
-  it("is refused to a daemon that the policy forbids, which still holds it", async () => {
+  it("a host is refused to a daemon that the policy forbids, which still holds it", async () => {
     const one = site(BOB, "z", "a.example.org");
     start();
     await clock.pass(MOMENT);
@@ -95,7 +95,7 @@ describe("a host", () => {
     expect(reasonOf(one)).toBe("host a.example.org: bob must not run as www");
   });
 
-  it("is refused if its owner has 256 hosts already", async () => {
+  it("a host is refused if its owner has 256 hosts already", async () => {
     const all = Array.from({ length: 9 }, (_, at) => {
       const hosts = Array.from({ length: at === 8 ? 1 : 32 }, (__, host) => `h${host}.d${at}.example.org`);
       return site(ALICE, `d${at}`, ...hosts);
@@ -108,12 +108,12 @@ describe("a host", () => {
     expect(standings(bob)).toEqual(["b.example.org published"]);
   });
 
-  it("is withdrawn when the conf file no longer names it", async () => {
+  it("a host is withdrawn when the conf file no longer names it", async () => {
     const one = site(ALICE, "a", "a.example.org");
     start();
     await clock.pass(MOMENT);
     one.serving = termsOf(ALICE, ["listen = http"]);
     await review();
-    expect([one.hosts, server.inForce().text, record.memory]).toEqual([[], "", { holders: {}, sites: {} }]);
+    expect([one.hosts, server.inForce().text, record.recorded]).toEqual([[], "", { holders: {}, sites: {} }]);
   });
 });

@@ -1,15 +1,16 @@
 /** A daemon as web/ sees it. */
 import type { DaemonKey } from "../core/daemon-key.ts";
 import type { State } from "../core/lifecycle.ts";
-import type { HostStanding } from "../core/site.ts";
+import type { HostStatus } from "../core/site.ts";
 import type { Terms } from "../core/terms.ts";
 
-export interface Sited {
+/** The part of a daemon that sites depend on. */
+export interface SiteDaemon {
   readonly id: string;
   readonly key: DaemonKey;
-  /** The terms that clients are served by; undefined where there are none, as for a file that was wrong from the start. */
+  /** The serving terms; undefined where there are none, as for a conf file that was never valid. */
   readonly serving: Terms | undefined;
   readonly state: Pick<State, "block">;
   /** Written by the publisher. */
-  hosts: readonly HostStanding[];
+  hosts: readonly HostStatus[];
 }

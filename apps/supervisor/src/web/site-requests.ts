@@ -1,42 +1,43 @@
-/** What each daemon may publish: by policy, by the number of hosts, and by who claimed a host first. */
+/** Which hosts each daemon may publish: by policy, by number, and by order of claims. */
 import type { Hostname } from "../core/hostname.ts";
 import type { Policy } from "../core/policy.ts";
 import type { Site } from "../core/site.ts";
 import type { Terms } from "../core/terms.ts";
 import { type Claim, type Holders, settleClaims } from "./claims.ts";
-import type { Sited } from "./sited.ts";
+import type { SiteDaemon } from "./site-daemon.ts";
 
-/** Hosts of one owner at most: each takes the web server two open files. */
+/** Maximum number of hosts of an owner: Nginx opens two log files for each. */
 export const MOST_HOSTS = 256;
 
-/** A daemon with hosts. */
-export interface Prospect {
-  readonly daemon: Sited;
+/** The hosts that a daemon requests, and what the policy and other daemons permit of them. */
+export interface SiteRequest {
+  readonly daemon: SiteDaemon;
   readonly hosts: readonly Hostname[];
-  /** With all of its hosts; undefined where there can be no site at the moment. */
+  /** With all of its hosts; undefined while there can be no site. */
   readonly site: Site | undefined;
   /** Why a host must not be published. */
   readonly refused: Map<Hostname, string>;
-  /** Hosts that it takes or keeps: a host whose holder has trouble goes to no other daemon. */
+  /** Hosts that it claims. A holder whose site has a problem keeps its claim, so that no other daemon gets the host. */
   readonly claimed: Set<Hostname>;
 }
 
-export interface Former {
+/** The result of the previous review. */
+export interface PreviousSites {
   readonly holders: Holders;
-  /** By daemon id. These count while a daemon has no valid file. */
+  /** By daemon id. Used while a daemon has no valid conf file. */
   readonly sites: ReadonlyMap<string, Site>;
 }
 
 /** The hosts of one daemon as far as they do not depend on others. @param siteOf the site, or why there is none */
-const prospectOf = (
-  daemon: Sited,
+const siteRequestOf = (
+  daemon: SiteDaemon,
   policy: Pick<Policy, "mayHost">,
-  { holders, sites }: Former,
-  siteOf: (daemon: Sited, terms: Terms) => Site | string,
-): Prospect | undefined => {
+  { holders, sites }: PreviousSites,
+  siteOf: (daemon: SiteDaemon, terms: Terms) => Site | string,
+): SiteRequest | undefined => {
   const { id, key, serving: terms, state } = daemon;
-  const former = terms ? undefined : sites.get(id);
-  const hosts = terms?.definition.host ?? former?.hosts ?? [];
+  const previous = terms ? undefined : sites.get(id);
+  const hosts = terms?.definition.host ?? previous?.hosts ?? [];
   if (hosts.length === 0) return undefined;
   const refused = new Map<Hostname, string>();
   const claimed = new Set(hosts);
@@ -47,7 +48,7 @@ const prospectOf = (
     refused.set(host, `host ${host} is not granted to ${owner}: ${because}; root grants it in [hosts]`);
     claimed.delete(host);
   }
-  const site = former ?? (terms && siteOf(daemon, terms));
+  const site = previous ?? (terms && siteOf(daemon, terms));
   const why = state.block?.kind === "forbidden" ? state.block.reason : typeof site === "string" ? site : undefined;
   if (why !== undefined) {
     for (const host of hosts) {
@@ -58,10 +59,10 @@ const prospectOf = (
   return { daemon, hosts, site: typeof site === "string" ? undefined : site, refused, claimed };
 };
 
-/** Refuses the hosts of an owner beyond the most that one may have. */
-const capOwners = (prospects: readonly Prospect[]): void => {
+/** Refuses the hosts of an owner beyond the maximum. */
+const capOwners = (requests: readonly SiteRequest[]): void => {
   const counts = new Map<string, number>();
-  for (const { daemon, refused, claimed } of prospects) {
+  for (const { daemon, refused, claimed } of requests) {
     const owner = daemon.key.owner.name;
     for (const host of claimed) {
       const count = (counts.get(owner) ?? 0) + 1;
@@ -73,13 +74,13 @@ const capOwners = (prospects: readonly Prospect[]): void => {
   }
 };
 
-/** Leaves every host to one daemon; gives who holds which. */
-const settleHosts = (prospects: readonly Prospect[], before: Holders): Holders => {
-  const claims: Claim[] = prospects.flatMap(({ daemon, claimed }) =>
+/** Gives every host to one daemon; returns the holders. */
+const settleHosts = (requests: readonly SiteRequest[], before: Holders): Holders => {
+  const claims: Claim[] = requests.flatMap(({ daemon, claimed }) =>
     [...claimed].map((host) => ({ host, id: daemon.id })),
   );
   const holders = settleClaims(claims, before);
-  for (const { daemon, hosts, refused } of prospects) {
+  for (const { daemon, hosts, refused } of requests) {
     for (const host of hosts) {
       const holder = holders.get(host) ?? daemon.id;
       if (refused.has(host) || holder === daemon.id) continue;
@@ -92,13 +93,13 @@ const settleHosts = (prospects: readonly Prospect[], before: Holders): Holders =
 };
 
 /** All daemons that have hosts, and who holds each of these. */
-export const prospectsOf = (
-  daemons: readonly Sited[],
+export const siteRequestsOf = (
+  daemons: readonly SiteDaemon[],
   policy: Pick<Policy, "mayHost">,
-  former: Former,
-  siteOf: (daemon: Sited, terms: Terms) => Site | string,
-): { readonly prospects: readonly Prospect[]; readonly holders: Holders } => {
-  const prospects = daemons.flatMap((daemon) => prospectOf(daemon, policy, former, siteOf) ?? []);
-  capOwners(prospects);
-  return { prospects, holders: settleHosts(prospects, former.holders) };
+  previous: PreviousSites,
+  siteOf: (daemon: SiteDaemon, terms: Terms) => Site | string,
+): { readonly requests: readonly SiteRequest[]; readonly holders: Holders } => {
+  const requests = daemons.flatMap((daemon) => siteRequestOf(daemon, policy, previous, siteOf) ?? []);
+  capOwners(requests);
+  return { requests, holders: settleHosts(requests, previous.holders) };
 };
