@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Account } from "./account.ts";
 import { freePort } from "./nginx.ts";
+import { argumentsOf, childrenOf } from "./proc.ts";
 import { CHECKOUT, succeed, until } from "./program.ts";
 
 /** What a visitor gets. */
@@ -89,6 +90,15 @@ export class WebServer {
   async pidOf(service: Service): Promise<number> {
     const pid = Number(await succeed("s6-svstat", "-o", "pid", join(this.#tree, service)));
     return Math.max(0, pid);
+  }
+
+  /** Pid of the s6-supervise of a service. */
+  supervisorOf(service: Service): number {
+    const pid = childrenOf(this.#child?.pid ?? 0).find(
+      (each) => argumentsOf(each).join(" ") === `s6-supervise ${service}`,
+    );
+    if (pid === undefined) throw new Error(`nothing supervises ${service}`);
+    return pid;
   }
 
   /** Of nginx's master. */
