@@ -21,7 +21,7 @@ export interface Visit {
 const MAKE = `set -eu
 checkout=$1 own=$2 web_user=$3 http_listen=$4
 for part in progress service-tree web-server; do . "$checkout/host/$part.sh"; done
-web=$own/nginx tree=$own/web-services tree_logs=$own/web-logs site_logs=$own/site-logs
+web=$own/nginx tree=$own/web-services tree_scripts=$own/web-scripts tree_logs=$own/web-logs site_logs=$own/site-logs
 mkdir -p "$tree_logs"
 web_become="chown $web_user /dev/stdout
 exec $5 "
