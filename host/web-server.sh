@@ -116,11 +116,10 @@ echo \$\$ >.process-group
 export DMHOST_SITE_LOGS="$site_logs"
 $web_become"$web/web-server" start "$web"
 RUN
-  # A master that was killed leaves workers behind, which keep the port. Another master is another one to reload.
+  # A master that was killed leaves workers behind, which keep the port.
   write_script nginx/finish <<'FINISH'
 #!/bin/sh
 kill -s KILL -- "-$(cat .process-group)" 2>/dev/null
-s6-svc -r ../site-installer 2>/dev/null
 exit 0
 FINISH
   ! web_program_changed web-server || written=yes

@@ -1,5 +1,5 @@
 /** Two thousand sites, one of which Nginx refuses: the publisher with its adapters in front of a real Nginx, without daemons. */
-import { mkdirSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { parseDaemonFile } from "../../apps/supervisor/src/conf/daemon-file.ts";
@@ -114,4 +114,31 @@ test("one refused site among 2,000 delays the others by one trial of Nginx", asy
   publisher.plan();
   await until("the next one published", () => stateOf(daemons[SITES] as SiteDaemon) === "published", LONG);
   expect([installs, trials]).toEqual([3, 0]);
+});
+
+test("Nginx starts without one of 2,000 sites that it refuses, and without one of each of 20 owners", async () => {
+  const timed = async (...blocked: number[]): Promise<number> => {
+    await web.stop();
+    for (const index of blocked) {
+      const log = join(web.logs, nameFor(`o${index % OWNERS}`), `s${index}.example.org.access.log`);
+      rmSync(log);
+      mkdirSync(log);
+    }
+    const begun = performance.now();
+    await web.start();
+    return Math.round(performance.now() - begun);
+  };
+  const leftOut = () => [...web.text().matchAll(/sites: (\S+) is left out: /g)].map(([, id]) => id);
+  const none = await timed();
+  expect(leftOut()).toEqual([]);
+  const one = await timed(7);
+  expect(leftOut()).toEqual([`${nameFor("o7")}/d7`]);
+  for (const index of [0, 6, 8, SITES - 1]) expect((await web.visit(`s${index}.example.org`)).status).toBe(503);
+  const owners = Array.from({ length: OWNERS }, (_, index) => index);
+  const twenty = await timed(...owners.filter((index) => index !== 7));
+  expect(new Set(leftOut())).toEqual(new Set(owners.map((index) => `${nameFor(`o${index}`)}/d${index}`)));
+  for (const index of [OWNERS, SITES - 1]) expect((await web.visit(`s${index}.example.org`)).status).toBe(503);
+  process.stdout.write(
+    `${SITES} sites: Nginx listens after ${none} ms, ${one} ms with one refused, ${twenty} ms with 20\n`,
+  );
 });

@@ -95,6 +95,8 @@ export const allProcesses = (): number[] =>
 
 /** Kills a process if it still exists. */
 export const kill = (pid: number): void => {
+  // 0 is the group of the tests themselves.
+  if (!(pid > 1)) throw new Error(`no process has the pid ${pid}`);
   try {
     process.kill(pid, "SIGKILL");
   } catch {

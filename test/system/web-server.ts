@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Account } from "./account.ts";
 import { freePort } from "./nginx.ts";
+import { argumentsOf, childrenOf } from "./proc.ts";
 import { CHECKOUT, succeed, until } from "./program.ts";
 
 /** What a visitor gets. */
@@ -20,7 +21,7 @@ export interface Visit {
 const MAKE = `set -eu
 checkout=$1 own=$2 web_user=$3 http_listen=$4
 for part in progress service-tree web-server; do . "$checkout/host/$part.sh"; done
-web=$own/nginx tree=$own/web-services tree_logs=$own/web-logs site_logs=$own/site-logs
+web=$own/nginx tree=$own/web-services tree_scripts=$own/web-scripts tree_logs=$own/web-logs site_logs=$own/site-logs
 mkdir -p "$tree_logs"
 web_become="chown $web_user /dev/stdout
 exec $5 "
@@ -89,6 +90,15 @@ export class WebServer {
   async pidOf(service: Service): Promise<number> {
     const pid = Number(await succeed("s6-svstat", "-o", "pid", join(this.#tree, service)));
     return Math.max(0, pid);
+  }
+
+  /** Pid of the s6-supervise of a service. */
+  supervisorOf(service: Service): number {
+    const pid = childrenOf(this.#child?.pid ?? 0).find(
+      (each) => argumentsOf(each).join(" ") === `s6-supervise ${service}`,
+    );
+    if (pid === undefined) throw new Error(`nothing supervises ${service}`);
+    return pid;
   }
 
   /** Of nginx's master. */

@@ -24,16 +24,22 @@ let sockets: Socket[];
 let reports: string[];
 let offered: string;
 
-/** Connects as nginx/site-installer does. */
-const installer = async (): Promise<Socket> => {
-  while (!existsSync(join(offered, "installer.sock"))) await new Promise((resolve) => setTimeout(resolve, 5));
-  const { promise, resolve } = Promise.withResolvers<void>();
-  web.onConnect(resolve);
+const connection = async (): Promise<Socket> => {
+  while (!existsSync(join(offered, "listening"))) await new Promise((resolve) => setTimeout(resolve, 5));
   const fd = openSync(offered, "r");
   const socket = connect(`/proc/self/fd/${fd}/installer.sock`).on("error", () => undefined);
   sockets.push(socket);
-  await promise;
+  await once(socket, "connect");
   closeSync(fd);
+  return socket;
+};
+/** Connects as nginx/site-installer does. */
+const installer = async (): Promise<Socket> => {
+  const socket = await connection();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  web.onConnect(resolve);
+  socket.write("ready\n");
+  await promise;
   return socket;
 };
 /** Takes one request, and answers it. */
@@ -115,6 +121,17 @@ it("a request fails when the site installer disconnects, restarts, or never ends
   const endless = web.try("");
   third.write("x".repeat(10_000));
   expect((await endless).kind).toBe("failed");
+});
+
+it("a connection to the site installer's socket that does not say ready replaces no installer", async () => {
+  const first = await installer();
+  const [silent, other] = [await connection(), await connection()];
+  other.write("accepted\n");
+  await once(other.resume(), "close");
+  silent.destroy();
+  const verdict = web.try("");
+  expect(await answer(first, "accepted\n")).toMatch(/^try /);
+  expect(await verdict).toEqual({ kind: "accepted" });
 });
 
 it("a request to the site installer fails when the vhosts cannot be written", async () => {

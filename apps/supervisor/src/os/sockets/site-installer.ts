@@ -2,7 +2,9 @@
  * The web server, through nginx/site-installer, which runs beside Nginx as its account: it connects to a socket of ours and
  * does one request at a time. A request is a line, the vhosts are in a file; both lie where the supervisor alone writes.
  *
- *     <sites>/offered/installer.sock  `try ID` or `install ID`; answers `accepted`, `refused COMPLAINT`, `failed REASON`
+ *     <sites>/offered/installer.sock  the installer says `ready`; takes `try ID` or `install ID`; answers `accepted`,
+ *                                     `refused COMPLAINT`, `failed REASON`
+ *     <sites>/offered/listening       written each time that the socket listens: an installer without a connection waits for it
  *     <sites>/offered/sites.conf      the vhosts of the request; the first line is `# generation ID`
  *     <sites>/accepted/served         the installer's: the vhosts that all workers of Nginx have
  *     <sites>/accepted/reloading      exists during a reload, and after one that did not come through
@@ -104,6 +106,7 @@ export class SiteInstaller implements WebServer {
             // In this order: a root without CAP_FOWNER has no more say in it afterwards.
             chmodSync(path, 0o600);
             if (privileged) chownSync(path, uid, gid);
+            replaceFile(join(this.#offered, "listening"), "listening\n", 0o644);
           } catch (error) {
             this.#server?.close();
             again(error);
@@ -114,10 +117,8 @@ export class SiteInstaller implements WebServer {
     }
   }
 
-  /** The latest connection counts: an installer that was killed connects again. */
+  /** A connection counts once it says `ready`: an installer that waits only looks whether anybody listens. */
   #connect(socket: Socket): void {
-    this.#socket?.destroy();
-    this.#socket = socket;
     let text = "";
     socket.setEncoding("utf8");
     socket.on("error", () => undefined);
@@ -127,7 +128,9 @@ export class SiteInstaller implements WebServer {
       if (end >= 0) {
         const line = text.slice(0, end);
         text = text.slice(end + 1);
-        this.#settle(verdictOf(line));
+        if (this.#socket === socket) this.#settle(verdictOf(line));
+        else if (line === "ready") this.#take(socket);
+        else socket.destroy();
       } else if (text.length > LONGEST_ANSWER) socket.destroy();
     });
     socket.on("close", () => {
@@ -135,6 +138,12 @@ export class SiteInstaller implements WebServer {
       this.#socket = undefined;
       this.#settle({ kind: "failed", reason: "the site installer disconnected" });
     });
+  }
+
+  /** The latest connection counts: an installer that was killed connects again. */
+  #take(socket: Socket): void {
+    this.#socket?.destroy();
+    this.#socket = socket;
     this.#settle({ kind: "failed", reason: "the site installer restarted" });
     this.#listener();
   }
