@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { parseDaemonFile } from "../../apps/supervisor/src/conf/daemon-file.ts";
 import { initial } from "../../apps/supervisor/src/core/lifecycle.ts";
-import type { HostStatus } from "../../apps/supervisor/src/core/site.ts";
+import type { PublicationStatus } from "../../apps/supervisor/src/core/site.ts";
 import { NginxSites } from "../../apps/supervisor/src/os/files/nginx-sites.ts";
 import { SiteInstaller } from "../../apps/supervisor/src/os/sockets/site-installer.ts";
 import type { WebServer as WebServerPort } from "../../apps/supervisor/src/web/ports/web-server.ts";
@@ -45,7 +45,7 @@ const daemon = (index: number): SiteDaemon => {
   const key = { owner, name: `d${index}` };
   return { id: `${owner.name}/${key.name}`, key, serving, state: initial, hosts: [] };
 };
-const stateOf = ({ hosts }: SiteDaemon): HostStatus["state"] | undefined => hosts[0]?.state;
+const stateOf = ({ hosts }: SiteDaemon): PublicationStatus["state"] | undefined => hosts[0]?.state;
 
 test("one refused site among 2,000 delays the others by one trial of Nginx", async () => {
   const daemons = Array.from({ length: SITES }, (_, index) => daemon(index));

@@ -8,7 +8,7 @@ import type { Account } from "../core/policy-rules.ts";
 import type { RequestResult } from "../core/request-status.ts";
 import type { RescanReport } from "../core/rescan-report.ts";
 import type { RunUsage } from "../core/run-usage.ts";
-import type { HostStatus } from "../core/site.ts";
+import type { PublicationStatus } from "../core/site.ts";
 import type { Terms } from "../core/terms.ts";
 
 /** One instance of a daemon. */
@@ -40,7 +40,7 @@ export interface ControlledDaemon {
   readonly terms: Terms | undefined;
   readonly state: State;
   readonly representative: ControlledInstance;
-  readonly hosts: readonly HostStatus[];
+  readonly hosts: readonly PublicationStatus[];
   readonly limits: readonly EnforcedLimit[];
   readonly means: Means;
   /** Lines that were dropped, and why its log takes none at present; "" when it does. */

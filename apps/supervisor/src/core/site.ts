@@ -52,7 +52,7 @@ export const indexName = (text: string): IndexName | undefined =>
   /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/.test(text) ? (text as IndexName) : undefined;
 
 /** Status of one of a daemon's hosts. Paths of its logs are undefined where it is refused. */
-export interface HostStatus {
+export interface PublicationStatus {
   readonly name: Hostname;
   readonly state: "published" | "pending" | "refused";
   readonly reason: string;

@@ -1,7 +1,7 @@
 /** The status of a host, as its owner sees it. */
 import type { Hostname } from "../core/hostname.ts";
 import type { Account } from "../core/policy-rules.ts";
-import type { HostStatus, Site } from "../core/site.ts";
+import type { PublicationStatus, Site } from "../core/site.ts";
 import type { SiteRequest } from "./site-requests.ts";
 import { renderSite, siteLog } from "./vhost.ts";
 
@@ -22,7 +22,7 @@ const unpublishedState = (
   host: Hostname,
   text: string,
   status: DeploymentStatus,
-): Pick<HostStatus, "state" | "reason"> => {
+): Pick<PublicationStatus, "state" | "reason"> => {
   const { problem } = status;
   const complaint = status.refusalOf(text);
   if (complaint !== undefined)
@@ -47,9 +47,9 @@ export const hostStatusesOf = (
   status: DeploymentStatus,
   logProblem: string,
   port: number,
-): readonly HostStatus[] => {
+): readonly PublicationStatus[] => {
   const text = published ? renderSite(published) : "";
-  return hosts.map((name): HostStatus => {
+  return hosts.map((name): PublicationStatus => {
     const url = `http://${name}${port === 80 ? "" : `:${port}`}/`;
     const reason = refused.get(name);
     if (reason !== undefined || !published)

@@ -1,7 +1,7 @@
 /** A daemon as web/ sees it. */
 import type { DaemonKey } from "../core/daemon-key.ts";
 import type { State } from "../core/lifecycle.ts";
-import type { HostStatus } from "../core/site.ts";
+import type { PublicationStatus } from "../core/site.ts";
 import type { Terms } from "../core/terms.ts";
 
 /** The part of a daemon that sites depend on. */
@@ -12,5 +12,5 @@ export interface SiteDaemon {
   readonly serving: Terms | undefined;
   readonly state: Pick<State, "block">;
   /** Written by the publisher. */
-  hosts: readonly HostStatus[];
+  hosts: readonly PublicationStatus[];
 }
