@@ -1,9 +1,11 @@
 /** The sites of all daemons: finds out which may be published, has them brought into force, and tells the daemons. */
+
+import { messageOf } from "../core/error-message.ts";
 import { privateGroup } from "../core/log-readers.ts";
 import type { Policy } from "../core/policy.ts";
 import type { AccountBase } from "../core/policy-rules.ts";
 import type { Site } from "../core/site.ts";
-import { messageOf, siteOf } from "./daemon-site.ts";
+import { siteOf } from "./daemon-site.ts";
 import { Deployment } from "./deployment.ts";
 import type { SiteClock } from "./ports/clock.ts";
 import type { SitePlaces } from "./ports/site-places.ts";
