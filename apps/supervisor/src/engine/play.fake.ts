@@ -55,8 +55,6 @@ export class Play {
       case "scale": {
         const daemon = supervisor.daemon(`alice/${act.name}`);
         if (!daemon) return;
-        // Instances that no longer count may still be draining.
-        this.#peaks.set(daemon.id, (this.#peaks.get(daemon.id) ?? daemon.size) + act.size);
         this.#track(supervisor.scale(daemon, act.size));
         return;
       }

@@ -68,8 +68,8 @@ const settleRoles = (instances: InstanceSet, size: number): void => {
 };
 
 /**
- * Its runs listen on a socket that is no longer published: others replace them, and they are drained and terminated. The
- * others start first, so that the new socket accepts clients all the time.
+ * Its runs listen on a socket that is no longer published: they are drained and terminated, and others follow. One starts
+ * at once, beside them, so that the new socket is served; the last of them makes room for it.
  */
 const replaceCutOff = (instances: InstanceSet, terms: Terms): void => {
   const cutOff = instances.active().filter(({ state }) => serves(state) && !stays(state));
@@ -77,7 +77,14 @@ const replaceCutOff = (instances: InstanceSet, terms: Terms): void => {
     for (const instance of cutOff) instance.feed({ type: "restart" });
     return;
   }
-  for (const instance of cutOff) instance.retiring = true;
-  for (const instance of instances.fit()) instance.feed({ type: "start" });
-  for (const instance of cutOff) instances.dismiss(instance, "drain");
+  const last = instances.hasRoom() ? cutOff.pop() : undefined;
+  if (last) {
+    last.retiring = true;
+    for (const instance of instances.fit()) instance.feed({ type: "start" });
+    instances.dismiss(last, "drain");
+  }
+  for (const instance of cutOff) {
+    instance.feed({ type: "drain" });
+    instance.feed({ type: "start" });
+  }
 };

@@ -150,6 +150,15 @@ describe("a rolling restart", () => {
     expect(daemon.instances().map(({ state }) => state.phase)).toEqual(["running", "running", "running"]);
   });
 
+  test("ends with fewer instances where the conf file says so, once all are replaced", async () => {
+    const { scene, daemon } = await listening({ instances: 3, readyAfter: 100 });
+    scene.ports.confs.write("alice", "web", { listen: "fastcgi", instances: 1, readyAfter: 100, start: "exec new" });
+    expect(await scene.after(3000, scene.supervisor.restart(daemon))).toEqual({ ok: true });
+    expect(daemon.instances().map((one) => [one.state.phase, one.terms?.definition.start])).toEqual([
+      ["running", "exec new"],
+    ]);
+  });
+
   test("replaces a paused run without waiting for drain", async () => {
     const { scene, daemon } = await listening({ readyAfter: 100, drain: 600_000 });
     const { pid } = daemon;

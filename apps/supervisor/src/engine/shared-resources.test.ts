@@ -11,6 +11,28 @@ describe("the held socket of a daemon", () => {
     expect([socket?.admits, socket?.closed]).toEqual([false, false]);
   });
 
+  test.each([
+    ["fastcgi", 0],
+    ["systemd", 3],
+  ] as const)(
+    "a socket with listen=%s is opened for the group of Nginx, and looked for as descriptor %d",
+    async (listen, descriptor) => {
+      const scene = new Scene({ settings: { nginxGroup: "nginx" } });
+      const daemon = await scene.load("web", { listen });
+      expect(scene.ports.sockets.current).toMatchObject({ group: "nginx", listeners: { leaders: [], descriptor } });
+      scene.replace();
+      expect(scene.ports.sockets.current?.listeners.leaders.map(({ pid }) => pid)).toEqual([daemon.pid]);
+    },
+  );
+
+  test("a bind directory belongs to the run-as account and to the group of Nginx, and knows the runs", async () => {
+    const scene = new Scene({ settings: { nginxGroup: "nginx" } });
+    const daemon = await scene.load("web", { listen: "path", user: "www" });
+    const [directory] = scene.ports.sockets.directories;
+    expect(directory).toMatchObject({ group: "nginx", binder: { name: "www", uid: 1100 } });
+    expect(directory?.leaders().map(({ pid }) => pid)).toEqual([daemon.pid]);
+  });
+
   test("clients that wait when the last run has ended are refused", async () => {
     const scene = new Scene();
     const daemon = await scene.load("web", { listen: "fastcgi" });
