@@ -8,6 +8,8 @@ export class FakeRecords implements Records {
   readonly #later: (then: () => void) => void;
   /** Whether the disk is full: then nothing is written. */
   full = false;
+  /** Owners whose records cannot be read. */
+  readonly unreadable = new Set<string>();
 
   /** @param later runs something at the end of the present turn; by default nothing is written before `flush` */
   constructor(later: (then: () => void) => void = () => undefined) {
@@ -43,6 +45,7 @@ export class FakeRecords implements Records {
   }
 
   recall({ owner, name }: Parameters<Records["recall"]>[0]): ReadonlyMap<number, InstanceRecord> {
+    if (this.unreadable.has(owner.name)) throw new Error("EIO: input/output error");
     const records = [...this.#of(owner.name, name)].sort(([a], [b]) => a - b);
     return new Map(records);
   }
