@@ -79,6 +79,14 @@ describe("the memory guard", () => {
     expect(scene.ports.clock.due).toBeUndefined();
   });
 
+  test("a run that the next supervisor adopts is measured at once", async () => {
+    const { scene } = await unenforced({ memory: 64 * M });
+    scene.ports.runs.latest.bytes = 70 * M;
+    scene.replace();
+    await scene.ports.clock.advance(1000);
+    expect(scene.daemon("web").state.last?.exit.how).toBe("out-of-memory");
+  });
+
   test("runs are measured from the moment at which a reload limits them", async () => {
     const { scene, daemon } = await unenforced({});
     scene.ports.runs.latest.bytes = 70 * M;

@@ -92,7 +92,8 @@ export class Rescan {
     const admitted = this.#host.admission().terms(daemon);
     const resumed = daemon.resume("kind" in admitted ? undefined : admitted);
     this.#host.admit(daemon);
-    if (!resumed) this.#autostart(daemon);
+    if (resumed) this.#host.watchMemory(daemon);
+    else this.#autostart(daemon);
   }
 
   #reload(daemon: Daemon, file: FoundFile): void {

@@ -58,6 +58,10 @@ export class FakeRecords implements Records {
   removeAll(owner: string, name: string): void {
     this.#of(owner, name).clear();
   }
+  /** Number of records that are not written yet. */
+  get pending(): number {
+    return this.#due.size;
+  }
   flush(): void {
     const due = [...this.#due];
     this.#due.clear();

@@ -57,6 +57,8 @@ export class FakeRun implements LiveRun {
   /** Names of signals and requests that it received. */
   readonly received: string[] = [];
   obedient = true;
+  /** Whether its launch chain waits, until `launched`. */
+  waits = false;
   /** From TERM to its end, in ms. */
   slowness = 0;
   /** Whether its main process lives. */

@@ -87,7 +87,7 @@ export class FakeRuns implements Runs, Populations {
     this.all.push(run);
     if (cgroup !== undefined) this.launchedIn(cgroup);
     this.born(run);
-    if (this.automatic) run.launched();
+    if (this.automatic && !run.waits) run.launched();
     return run;
   }
 }
