@@ -227,6 +227,18 @@ describe("a rescan", () => {
     },
   );
 
+  test("a daemon that has run before is not started when it is within the owner's number of daemons again", async () => {
+    const scene = new Scene({ limits: { alice: { daemons: 2 } } });
+    await scene.load("first", { autostart: false });
+    const second = await scene.load("second");
+    await scene.after(200, scene.supervisor.stop(second));
+    scene.reload({ limits: { alice: { daemons: 1 } } });
+    expect(second.state.phase).toBe("forbidden");
+    scene.ports.confs.remove("alice", "first");
+    expect(scene.rescan()).toMatchObject({ removed: ["alice/first"], started: [] });
+    expect(second.state.phase).toBe("stopped");
+  });
+
   test("an owner whose account does not exist has no daemons", () => {
     const scene = new Scene({ uids: { alice: 1001, www: 1100 } });
     scene.ports.confs.write("root", "web");

@@ -294,21 +294,3 @@ describe("a rolling restart", () => {
     expect(live(scene)).toHaveLength(1);
   });
 });
-
-describe("a restart in place", () => {
-  test("ends the runs first where the daemon does not listen, or says rolling=no", async () => {
-    for (const definition of [{ listen: "none" }, { rolling: false }, { lock: "/run/x" }] as const) {
-      const { scene, daemon } = await listening(definition);
-      const [old] = scene.ports.runs.live;
-      const restart = scene.supervisor.restart(daemon);
-      expect(live(scene)).toEqual([]);
-      expect(await scene.after(500, restart)).toEqual({ ok: true });
-      expect(scene.ports.runs.latest).not.toBe(old);
-    }
-  });
-
-  test("starts a daemon that was stopped", async () => {
-    const { scene, daemon } = await listening({ autostart: false });
-    expect(await scene.after(500, scene.supervisor.restart(daemon))).toEqual({ ok: true });
-  });
-});
