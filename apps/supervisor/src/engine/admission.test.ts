@@ -76,12 +76,11 @@ describe("admission", () => {
 
   test("a blocked daemon takes none of the instances that its owner may have", async () => {
     const scene = new Scene();
-    expect((await scene.load("blocked", { listen: "fastcgi", instances: 510, user: "bob" })).block?.kind).toBe(
-      "forbidden",
-    );
-    expect((await scene.load("many", { listen: "fastcgi", instances: 500, ondemand: true })).state.phase).toBe(
-      "asleep",
-    );
+    const blocked = await scene.load("blocked", { listen: "fastcgi", instances: 510, ondemand: true, user: "www" });
+    scene.reload({ runsAs: { alice: [] } });
+    expect([blocked.block?.kind, blocked.size]).toEqual(["forbidden", 510]);
+    const many = await scene.load("many", { listen: "fastcgi", instances: 500, ondemand: true });
+    expect(many.state.phase).toBe("asleep");
   });
 
   test("a new conf file takes no place of a daemon that was found before, wherever its name sorts", async () => {
