@@ -384,6 +384,9 @@ export const step = <T extends Event["type"]>(state: State, event: Of<T>, at: Ci
 export const alive = (state: State): boolean =>
   state.phase === "starting" || state.phase === "running" || state.phase === "stopping";
 
+/** Whether its run serves, or will. */
+export const isServing = ({ phase }: State): boolean => phase === "starting" || phase === "running";
+
 /** A client waits for a restart that is due within this time, in ms. */
 const SHORT_WAIT = 2000;
 

@@ -3,7 +3,7 @@ import { type DaemonKey, idOf } from "../core/daemon-key.ts";
 import { isHeld } from "../core/definition.ts";
 import type { EnforcedLimit, Means } from "../core/enforcement.ts";
 import { messageOf } from "../core/error-message.ts";
-import { alive, type Block, type Event, type State } from "../core/lifecycle.ts";
+import { alive, type Block, type Event, isServing, type State } from "../core/lifecycle.ts";
 import type { AccountBase } from "../core/policy-rules.ts";
 import type { RequestResult } from "../core/request-status.ts";
 import type { HostStanding } from "../core/site.ts";
@@ -249,12 +249,7 @@ export class Daemon {
     if (starts && !this.rolling) this.#parts.instances.fit();
     const concernsAll = event.type === "block" || event.type === "unblock";
     for (const instance of concernsAll ? this.instances() : this.#parts.instances.active()) instance.feed(event);
-    if (event.type === "unblock") this.#complete();
-  }
-
-  /** Adds the instances that waited for retiring runs to end, or for the end of a block. */
-  #complete(): void {
-    if (!this.rolling) this.#parts.instances.even();
+    if (event.type === "unblock") this.#parts.complete();
   }
 
   /** Number of the latest run of each instance, for `outcome`. */
@@ -292,7 +287,7 @@ export class Daemon {
     this.#former = undefined;
     try {
       this.#parts.shared.openSockets(terms);
-      this.#parts.instances.fit();
+      this.#parts.instances.even();
       this.#parts.clients.publish();
     } catch (error) {
       const reason = `publishing its socket: ${messageOf(error)}`;
@@ -367,7 +362,7 @@ export class Daemon {
       this.#oomKilled += 1;
     if (before.phase !== after.phase && after.phase === "running") this.#parts.shared.socket?.restoreBacklog();
     if (instance.retiring) this.#parts.instances.dropEnded(instance);
-    if (instance.retiring && hasEnded) this.#complete();
+    if (instance.retiring && hasEnded) this.#parts.complete();
     if (hasEnded) this.#narrow();
     this.#parts.clients.publish();
     this.#parts.clients.watch();
@@ -400,8 +395,6 @@ export class Daemon {
     this.#waiters.answer(this.#parts.instances);
   }
 }
-
-const isServing = ({ phase }: State): boolean => phase === "starting" || phase === "running";
 
 /** Whether it stays as it is until a request. */
 const isResting = (state: State): boolean => !alive(state) && state.phase !== "coolingdown" && state.phase !== "asleep";

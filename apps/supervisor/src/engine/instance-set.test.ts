@@ -65,6 +65,20 @@ describe("the number of live runs", () => {
     expect(daemon.instances().map(({ state }) => state.phase)).toEqual(["running", "running"]);
   });
 
+  test("instances that a changed conf file adds to a daemon in its back-off start with the others", async () => {
+    const scene = new Scene();
+    const daemon = await scene.load("web", { listen: "fastcgi" });
+    for (let crash = 0; crash < 3; crash += 1) {
+      scene.ports.runs.latest.end({ code: 1 });
+      await scene.ports.clock.advance(crash === 2 ? 5 : 1000);
+    }
+    expect(daemon.state.phase).toBe("coolingdown");
+    scene.ports.confs.write("alice", "web", { listen: "fastcgi", instances: 2 });
+    scene.rescan();
+    await scene.ports.clock.advance(2000);
+    expect(daemon.instances().map(({ state }) => state.phase)).toEqual(["running", "running"]);
+  });
+
   test("a rolling restart starts no candidate beside a draining run and an instance in its back-off", async () => {
     const { scene, daemon, numbers } = await stubborn({ instances: 2, drain: 60_000, healthyAfter: 60_000 });
     await scene.after(200, scene.supervisor.scale(daemon, 3));

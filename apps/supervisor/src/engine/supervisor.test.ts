@@ -228,24 +228,6 @@ describe("requests", () => {
     expect(daemon.file).toBe(file);
   });
 
-  test("a conf file that cannot be read leaves a running daemon as it is, and blocks the start of a stopped one", async () => {
-    const scene = new Scene();
-    const daemon = await scene.load("web");
-    const reason = (verb: string) => ({
-      ok: false,
-      reason: `cannot ${verb} "alice/web": /home/alice/.daemon-manager/daemons/web.conf: EIO: input/output error`,
-      ran: false,
-    });
-    scene.ports.confs.unreadable.add("alice");
-    expect(await scene.supervisor.restart(daemon)).toEqual(reason("restart"));
-    expect(daemon.state).toMatchObject({ phase: "running", run: 1 });
-    await scene.after(200, scene.supervisor.stop(daemon));
-    expect(await scene.supervisor.start(daemon)).toEqual(reason("start"));
-    expect(daemon.state.phase).toBe("invalid");
-    scene.ports.confs.unreadable.clear();
-    expect(await scene.after(200, scene.supervisor.start(daemon))).toEqual({ ok: true });
-  });
-
   test("a start during a stop is followed by a run of the present conf file", async () => {
     const scene = new Scene();
     const daemon = await scene.load("web");
