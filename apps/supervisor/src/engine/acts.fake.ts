@@ -26,7 +26,7 @@ export interface Manners {
 /** Something that happens to the supervisor, its processes or its files. `which` selects a live run. */
 export type Act =
   | { readonly act: "request"; readonly name: Name; readonly verb: RequestVerb }
-  | { readonly act: "scale"; readonly name: Name; readonly size: number }
+  | { readonly act: "scale" | "resize"; readonly name: Name; readonly size: number }
   | { readonly act: "write"; readonly name: Name; readonly definition: Partial<Definition> }
   | { readonly act: "spoil" | "remove"; readonly name: Name }
   | { readonly act: "rescan" }
@@ -102,6 +102,7 @@ export const actOf: fc.Arbitrary<Act> = fc.oneof(
     }),
   },
   { weight: 2, arbitrary: fc.record({ act: fc.constant("scale"), name, size: fc.integer({ min: 1, max: 4 }) }) },
+  { weight: 2, arbitrary: fc.record({ act: fc.constant("resize"), name, size: fc.integer({ min: 1, max: 3 }) }) },
   { weight: 4, arbitrary: fc.record({ act: fc.constant("write"), name, definition }) },
   { weight: 1, arbitrary: fc.record({ act: fc.constantFrom("spoil", "remove"), name }) },
   { weight: 4, arbitrary: fc.record({ act: fc.constant("rescan") }) },

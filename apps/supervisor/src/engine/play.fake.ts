@@ -78,6 +78,11 @@ export class Play {
         ports.confs.write("alice", act.name, act.definition);
         if (act.definition.maxRetries !== undefined) this.#mayFail.add(`alice/${act.name}`);
         return;
+      case "resize": {
+        const { definition } = ports.confs.has("alice", act.name) ?? {};
+        if (definition) ports.confs.write("alice", act.name, { ...definition, instances: act.size });
+        return;
+      }
       case "spoil":
         ports.confs.put("alice", act.name, { errors: ["x.conf:1: wrong"] });
         return;
