@@ -65,6 +65,32 @@ test("each level of the cgroup tree has the controllers and its limits, and miss
   }
 });
 
+test("a cgroup for which the kernel refuses a limit is removed again", ({ skip }) => {
+  const name = `dmhost-${nameFor("refused")}`;
+  const root = findCgroupRoot(name, ["memory", "pids", "hugetlb"]);
+  try {
+    const file = readdirSync(join(mount, name)).find((entry) => /^(hugetlb\.\w+|pids|memory)\.max$/.test(entry));
+    if (file === undefined) return skip("no controller has a limit");
+    const refused = { owner: [], daemon: [], run: [[file, "no number"]] } as const;
+    expect(() => makeGroup(root, { owner: "amy", daemon: "web", run: 1 }, refused)).toThrow("EINVAL");
+    expect(existsSync(join(mount, name, "amy"))).toBe(false);
+  } finally {
+    removeTree(join(mount, name));
+  }
+});
+
+test("a daemon whose launch failed has no cgroup", async () => {
+  const alice = await stage.account("alice");
+  const supervisor = stage.supervisor("launches", ["[runs_as]", alice.name]);
+  alice.writeConf("broken", "start = exec sleep 1000", "dir = /nonexistent", "max-retries = 0");
+  await supervisor.start();
+  const { reason } = await supervisor.reaches(`${alice.name}/broken`, "failed");
+  expect(reason).toContain("entering /nonexistent");
+  expect(existsSync(join(mount, supervisor.cgroup))).toBe(true);
+  await until("removal of its cgroups", () => !existsSync(join(mount, supervisor.cgroup, alice.name)));
+  await supervisor.end("SIGTERM");
+});
+
 test("a supervisor in a delegated cgroup makes its subtree there and moves itself into a leaf", async () => {
   const group = join(mount, `dmhost-${nameFor("delegated")}`);
   const other = join(mount, `dmhost-${nameFor("other")}`);

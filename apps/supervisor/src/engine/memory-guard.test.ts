@@ -118,4 +118,21 @@ describe("the memory guard", () => {
     await scene.ports.clock.advance(1000);
     expect(daemon.state.last?.exit.how).toBe("out-of-memory");
   });
+
+  test.each([
+    ["5 s of waiting and no processor time", 0, 250],
+    ["40 ms of processor time", 40, 2000],
+  ])("the pause after a measurement of memory that took %s goes by its processor time", async (_, used, pause) => {
+    const { scene } = await unenforced({ memory: 64 * M });
+    const { clock, runs } = scene.ports;
+    let measurements = 0;
+    runs.latest.size = () => {
+      measurements += 1;
+      clock.usedTime += used;
+      clock.stall(used === 0 ? 5000 : 0);
+      return M;
+    };
+    while (measurements === 0) await clock.advance(1);
+    expect(clock.due).toBe(pause);
+  });
 });

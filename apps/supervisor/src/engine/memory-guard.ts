@@ -46,16 +46,16 @@ export class MemoryGuard {
    * Measures several times before it ends a run: memory that is freed at once, or that a process shares with its successor
    * for a moment, is no excess.
    * @param suspects owners with an excess in each measurement so far; undefined at the first
-   * @param spent duration of those measurements, in ms
+   * @param spent processor time of those measurements, in ms
    */
   #check(suspects?: ReadonlySet<string>, count = 1, spent = 0): void {
     this.#cancel = undefined;
-    const startedAt = this.#ports.clock.now();
+    const before = this.#ports.clock.used();
     const found = this.#measure();
     if (!found) return;
     // By owner: another run may be the largest in the next measurement.
     const exceeding = found.filter(({ owner }) => suspects?.has(owner) ?? true);
-    const cost = spent + this.#ports.clock.now() - startedAt;
+    const cost = spent + this.#ports.clock.used() - before;
     if (exceeding.length > 0 && count < CONFIRMATIONS) {
       const owners = new Set(exceeding.map(({ owner }) => owner));
       this.#cancel = this.#ports.clock.after(CONFIRMATION_DELAY, () => this.#check(owners, count + 1, cost));

@@ -300,6 +300,8 @@ export class Play {
       const phases = daemon.instances().map(({ state }) => state.phase);
       expect(phases, `${daemon.id} is forbidden`).not.toContain("running");
       expect(phases, `${daemon.id} is forbidden`).not.toContain("starting");
+      const drains = daemon.instances().some(({ state }) => state.draining);
+      expect(drains, `${daemon.id} is forbidden and drains`).toBe(false);
     }
     const isChanging = daemon.rolling || daemon.instances().some(({ retiring }) => retiring);
     if (!isChanging) expect(count, `${daemon.id} has more runs than its size`).toBeLessThanOrEqual(size);
@@ -322,7 +324,10 @@ export class Play {
     }
     for (const each of NAMES) {
       const file = ports.confs.has("alice", each);
-      if (file && !file.definition) ports.confs.write("alice", each, { listen: "fastcgi" });
+      if (!file || file.definition) continue;
+      ports.confs.write("alice", each, { listen: "fastcgi" });
+      // Whichever rescan finds the corrected file starts the daemon.
+      this.#latest.delete(`alice/${each}`);
     }
     if (this.scene.inForce.policy.mayRunAs("alice", "www").allowed) {
       this.scene.reload({

@@ -17,6 +17,15 @@ export class FakeClock implements Clock {
   now(): number {
     return this.#now;
   }
+  /** Processor time is used only by this. In ms. */
+  usedTime = 0;
+  used(): number {
+    return this.usedTime;
+  }
+  /** Lets time pass without a turn for any timer, as on a busy machine. */
+  stall(ms: number): void {
+    this.#now += ms;
+  }
   random(): number {
     return 0.5;
   }
@@ -59,7 +68,7 @@ export class FakeClock implements Clock {
       timer.then();
       await settled();
     }
-    this.#now = until;
+    this.#now = Math.max(this.#now, until);
   }
 
   /** Lets time pass in the middle of what the supervisor does: no timer is called meanwhile. */

@@ -211,7 +211,7 @@ test("our own logger is no helperProcess of the daemon", () => {
 });
 
 test("a logger that ignores TERM and does not read is killed after a time, and close resolves", async () => {
-  const log = open(logger("trap '' TERM; sleep 1000"));
+  const log = open(logger("trap '' TERM; exec sleep 1000"));
   writeSync(log.descriptor, "never read\n");
   const pid = await eventuallyPid(log);
   await log.close();
