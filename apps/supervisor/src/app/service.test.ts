@@ -19,7 +19,7 @@ const make = (): Service => {
   const removeStrays = scene.supervisor.removeStrays.bind(scene.supervisor);
   scene.supervisor.removeStrays = () => {
     steps.push("remove strays");
-    removeStrays();
+    return removeStrays();
   };
   return new Service({
     supervisor: scene.supervisor,

@@ -4,7 +4,7 @@ import type { Logger } from "pino";
 import type { Supervisor } from "../engine/supervisor.ts";
 import type { Publisher } from "../web/publisher.ts";
 import type { Control } from "./control.ts";
-import type { Reload } from "./reload.ts";
+import { type Reload, warnOf } from "./reload.ts";
 
 type Signal = "SIGTERM" | "SIGINT" | "SIGHUP";
 
@@ -13,7 +13,7 @@ export interface ServiceParts {
   readonly publisher: Pick<Publisher, "plan" | "close">;
   readonly control: Control;
   readonly reload: Pick<Reload, "confs" | "everything">;
-  readonly log: Pick<Logger, "info">;
+  readonly log: Pick<Logger, "info" | "warn">;
   /** Calls `handle` whenever this process gets the signal. */
   onSignal(signal: Signal, handle: () => void): void;
   /** Called after activity: memory is released when it is over. */
@@ -65,7 +65,7 @@ export class Service {
       active();
     };
     publisher.plan();
-    supervisor.removeStrays();
+    warnOf(log, "about an earlier supervisor", supervisor.removeStrays());
     closeInherited();
     active();
     log.info({ version: VERSION, daemons: found.length, owners: supervisor.owners() }, "ready");

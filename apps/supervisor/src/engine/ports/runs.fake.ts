@@ -74,7 +74,7 @@ export class FakeRuns implements Runs, Populations {
 
   start(
     id: Pick<FakeRun, "daemon" | "instance" | "plan">,
-    { cgroup, socket }: Pick<RunContext, "cgroup" | "socket">,
+    { cgroup, socket, log }: Pick<RunContext, "cgroup" | "socket" | "log">,
     events: RunEvents,
   ): FakeRun {
     const { error } = this;
@@ -82,12 +82,15 @@ export class FakeRuns implements Runs, Populations {
     if (error) throw error;
     this.#pid += 1;
     const leader = { pid: this.#pid, startTime: this.#pid };
-    const run = new FakeRun({ ...id, trace: { leader, cgroup, socketFile: socket?.file } }, this.#times);
+    const run = new FakeRun(
+      { ...id, output: log?.descriptor, trace: { leader, cgroup, socketFile: socket?.file } },
+      this.#times,
+    );
     run.connect(events);
     this.all.push(run);
     if (cgroup !== undefined) this.launchedIn(cgroup);
     this.born(run);
-    if (this.automatic) run.launched();
+    if (this.automatic && !run.waits) run.launched();
     return run;
   }
 }

@@ -3,7 +3,7 @@
 import { closeSync } from "node:fs";
 import { constants } from "node:os";
 import type { RunUsage } from "../../core/run-usage.ts";
-import type { ClientProbe, ProcessIdentity } from "../../engine/ports/processes.ts";
+import type { ProcessIdentity } from "../../engine/ports/processes.ts";
 import type { LiveRun, RunTrace } from "../../engine/ports/runs.ts";
 import { CpuBudget } from "../kernel/cpu-budget.ts";
 import { codeOf } from "../kernel/error-code.ts";
@@ -19,7 +19,7 @@ import {
 } from "../kernel/process-table.ts";
 import { groupMembers, hasOomKill, isPopulated, killGroup, removeGroup } from "../limits/cgroup.ts";
 import { readSize, readUsage } from "../limits/usage.ts";
-import { anyOf } from "../sockets/client-probe.ts";
+import { anyOf, type ClientProbe } from "../sockets/client-probe.ts";
 import { drain } from "./draining.ts";
 
 /** A client probe and the processor time for it. */

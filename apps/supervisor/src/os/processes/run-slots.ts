@@ -2,7 +2,7 @@
 import { hash } from "node:crypto";
 import { join } from "node:path";
 import type { InstanceKey } from "../../core/daemon-key.ts";
-import type { ClientProbe, HelperProcess } from "../../engine/ports/processes.ts";
+import type { HelperProcess } from "../../engine/ports/processes.ts";
 import type { LiveRun, RawExit, RunContext, RunEvents, RunSlot, Runs, RunTrace } from "../../engine/ports/runs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import { recordName } from "../files/record-name.ts";
@@ -12,7 +12,8 @@ import type { Poller } from "../kernel/poller.ts";
 import { isAlive } from "../kernel/process-table.ts";
 import type { SocketSnapshots } from "../kernel/socket-snapshot.ts";
 import { removeGroup } from "../limits/cgroup.ts";
-import { hasClient, servesClient } from "../sockets/client-probe.ts";
+import { LinkedBindDirectory } from "../sockets/bind-directory.ts";
+import { type ClientProbe, hasClient, servesClient } from "../sockets/client-probe.ts";
 import { awaitNotification } from "../sockets/notification.ts";
 import { adopt, clear } from "./adopt.ts";
 import { runFinish } from "./finish.ts";
@@ -194,7 +195,8 @@ class Slot implements RunSlot {
    * @param file that its socket is bound to (HeldSocket.file); 0 for none
    */
   #probe(run: number, { socket, bind }: Pick<RunContext, "socket" | "bind">, file: number): BudgetedProbe | undefined {
-    const probe = socket || file !== 0 ? this.#socketProbe(file, socket?.file) : bind?.probe(run);
+    const bound = bind instanceof LinkedBindDirectory ? bind.probe(run) : undefined;
+    const probe = socket || file !== 0 ? this.#socketProbe(file, socket?.file) : bound;
     return probe && { ...probe, budget: this.#budgets.of(this.#owner) };
   }
 
