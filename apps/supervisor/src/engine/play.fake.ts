@@ -264,10 +264,7 @@ export class Play {
         .map((each) => each.pid);
       expect(known, `a run that no instance has: ${daemon} ${instance}`).toContain(pid);
     }
-    for (const daemon of supervisor.daemons()) {
-      this.#checkCrowd(daemon, runs.filter((run) => run.daemon === daemon.id).length);
-      this.#checkRest(daemon);
-    }
+    for (const daemon of supervisor.daemons()) this.#checkDaemon(daemon, runs);
     const sockets = ports.sockets.opened.filter(({ closed }) => !closed).map(({ path }) => path);
     expect(sockets, "two open sockets at one path").toEqual([...new Set(sockets)]);
     const known = new Set(supervisor.daemons().map(({ socketPath }) => socketPath));
@@ -279,8 +276,8 @@ export class Play {
     expect(ports.runs.standbys.size, "a standby launch without an instance").toBeLessThanOrEqual(instances.length);
   }
 
-  /** What holds of a daemon that rests, or whose launch waits. */
-  #checkRest(daemon: Daemon): void {
+  #checkDaemon(daemon: Daemon, runs: readonly FakeRun[]): void {
+    this.#checkCrowd(daemon, runs.filter((run) => run.daemon === daemon.id).length);
     const { id, removed, state } = daemon;
     expect(removed && !alive(state), `${id} was removed, has stopped and is not dropped`).toBe(false);
     const rests = daemon.instances().every(({ state, pid }) => RESTING.includes(state.phase) && pid === 0);

@@ -71,11 +71,6 @@ export class FakeClock implements Clock {
     this.#now = Math.max(this.#now, until);
   }
 
-  /** Lets time pass in the middle of what the supervisor does: no timer is called meanwhile. */
-  spend(ms: number): void {
-    this.#now += ms;
-  }
-
   /** When the next timer is due, in ms from now; undefined when there is none. */
   get due(): number | undefined {
     const next = this.#next(Number.POSITIVE_INFINITY);
