@@ -36,7 +36,7 @@ describe("a restart in place", () => {
     expect(daemon.instances().map(({ state }) => state.phase)).toEqual(["running"]);
   });
 
-  test("a restart in place starts the back-off anew", async () => {
+  test("a restart in place resets the back-off", async () => {
     const { scene, daemon } = await loaded({ rolling: false });
     for (let crash = 0; crash < 3; crash += 1) {
       scene.ports.runs.latest.end({ code: 1 });
