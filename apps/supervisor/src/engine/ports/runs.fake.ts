@@ -8,7 +8,7 @@ import type { RawExit, RunContext, RunNews, RunSlot, Runs, RunTrace } from "./ru
 interface FakeStandby {
   readonly run: number;
   readonly cgroup: string | undefined;
-  readonly signature: string;
+  readonly plan: LaunchPlan;
 }
 
 /** Launches no process: every run is a value that the test drives. */
@@ -92,9 +92,6 @@ export class FakeRuns implements Runs, Populations {
   }
 }
 
-const signatureOf = ({ argv, environment }: LaunchPlan, { socket, log, ready }: RunContext): string =>
-  JSON.stringify([argv, [...environment], socket?.descriptor, log?.descriptor, ready]);
-
 export class FakeRunSlot implements RunSlot {
   readonly notifyPath = "/run/dmhost/notify.sock";
   readonly #runs: FakeRuns;
@@ -118,15 +115,13 @@ export class FakeRunSlot implements RunSlot {
   launch(_run: number, plan: LaunchPlan, context: RunContext, news: RunNews): FakeRun {
     const standby = this.#standby;
     this.discard();
-    if (standby && standby.signature !== signatureOf(plan, context)) {
-      throw new Error("the standby launch is out of date; the next try starts from the beginning");
-    }
-    const id = { daemon: this.#daemon, instance: this.#instance, plan };
+    // A standby launch has its plan already.
+    const id = { daemon: this.#daemon, instance: this.#instance, plan: standby?.plan ?? plan };
     this.#run = this.#runs.start(id, context, this.#listener(context, news));
     return this.#run;
   }
   prepare(run: number, plan: LaunchPlan, context: RunContext): void {
-    this.#standby = { run, cgroup: context.cgroup, signature: signatureOf(plan, context) };
+    this.#standby = { run, cgroup: context.cgroup, plan };
     this.#runs.standbys.add(this.#standby);
   }
   discard(): void {

@@ -146,14 +146,6 @@ test("a standby launch waits at the gate and becomes the run of its number", asy
   expect(slot.standby(2)).toBeUndefined();
 });
 
-test("a standby launch of another plan is discarded, and the next launch starts from the beginning", async () => {
-  slot.prepare(1, planOf("exit 1"), CONTEXT);
-  expect(() => launch("exit 2")).toThrow("the standby launch has an outdated plan");
-  const { news } = launch("exit 2");
-  await news.until("gone");
-  expect(news.exit).toMatchObject({ code: 2 });
-});
-
 test("a discarded standby launch starts nothing of the tenant's", async () => {
   const marker = join(runDir, "started");
   slot.prepare(1, planOf(`exec touch ${marker}`), CONTEXT);

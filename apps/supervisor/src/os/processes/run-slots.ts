@@ -1,5 +1,4 @@
 /** The port runs: each instance has a slot for one live run and one standby launch. */
-import { hash } from "node:crypto";
 import { join } from "node:path";
 import type { InstanceKey } from "../../core/daemon-key.ts";
 import type { ClientProbe, HelperProcess } from "../../engine/ports/processes.ts";
@@ -34,13 +33,8 @@ export interface RunSlotsOptions {
 interface Standby {
   readonly run: number;
   readonly cgroup: string | undefined;
-  /** Equal for chains of equal plans and descriptors. */
-  readonly signature: string;
   readonly chain: LaunchChain;
 }
-
-const signatureOf = (plan: LaunchPlan, stdio: Stdio): string =>
-  hash("sha256", JSON.stringify([plan.argv, [...plan.environment], stdio]), "base64");
 
 class Slot implements RunSlot {
   readonly notifyPath: string;
@@ -72,10 +66,6 @@ class Slot implements RunSlot {
     const stdio = this.#stdio(number, context);
     const listener = this.#listener(context, news);
     const standby = this.#takeStandby();
-    if (standby && standby.signature !== signatureOf(plan, stdio)) {
-      standby.chain.discard();
-      throw new Error("the standby launch has an outdated plan; the next launch is a full one");
-    }
     if (context.ready === "notify") {
       this.#stopListening?.();
       const { uid } = context.account;
@@ -86,9 +76,8 @@ class Slot implements RunSlot {
   }
 
   prepare(run: number, plan: LaunchPlan, context: RunContext): void {
-    const stdio = this.#stdio(run, context);
-    const chain = new LaunchChain(plan, stdio, context.cgroup);
-    this.#standby = { run, cgroup: context.cgroup, signature: signatureOf(plan, stdio), chain };
+    const chain = new LaunchChain(plan, this.#stdio(run, context), context.cgroup);
+    this.#standby = { run, cgroup: context.cgroup, chain };
     this.#standbys.add(chain);
   }
 
