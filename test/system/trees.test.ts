@@ -202,6 +202,8 @@ test("a start with a corrected file while the last run is ending succeeds, whate
 test("a supervisor that exits on SIGTERM removes its cgroup", async () => {
   const places = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map((mount) => join(mount, supervisor.cgroup));
   expect(places.some((path) => existsSync(path))).toBe(true);
+  // The end of its standby launch must not be later than the supervisor's.
+  await supervisor.up(idOf("pool"));
   expect(await supervisor.end("SIGTERM")).toBe(0);
   expect(places.some((path) => existsSync(path))).toBe(false);
 });

@@ -168,6 +168,18 @@ test("all standby launches have ended and are reaped when discardNow returns", (
   expect(slot.standby(1)).toBeUndefined();
 });
 
+test("no process of a standby launch is left when discardAll resolves, also of one that was discarded before", async () => {
+  const chains = () => readProcesses().filter(({ parent, session, pid }) => parent === process.pid && session === pid);
+  const earlier = new Set(chains().map(({ pid }) => pid));
+  slot.prepare(1, planOf("exit 0"), CONTEXT);
+  slot.discard();
+  slot.prepare(2, planOf("exit 0"), CONTEXT);
+  const prepared = chains().filter(({ pid }) => !earlier.has(pid));
+  expect(prepared.length).toBeGreaterThan(0);
+  await runs.discardAll();
+  expect([prepared.filter(isAlive), slot.standby(2)]).toEqual([[], undefined]);
+});
+
 test("a finish gets the exit code, and its own code arrives with the end of the run", async () => {
   const endings: unknown[] = [];
   const { news } = launch(

@@ -15,7 +15,7 @@ import { hasClient, servesClient } from "../sockets/client-probe.ts";
 import { awaitNotification } from "../sockets/notification.ts";
 import { adopt, clear } from "./adopt.ts";
 import { runFinish } from "./finish.ts";
-import { LaunchChain, launch, type Stdio } from "./launch-chain.ts";
+import { LaunchChain, launch, pause, type Stdio } from "./launch-chain.ts";
 import type { BudgetedProbe, Run } from "./process-tree.ts";
 import { signalNumber } from "./signals.ts";
 import { helperProcessOf } from "./tenant-process.ts";
@@ -36,6 +36,9 @@ interface Standby {
   readonly chain: LaunchChain;
 }
 
+/** Time for the end of all standby launches once they are killed, in ms: a program that traces one can delay its end. */
+const LONGEST_END = 2000;
+
 class Slot implements RunSlot {
   readonly notifyPath: string;
   readonly #owner: string;
@@ -48,7 +51,7 @@ class Slot implements RunSlot {
   #finish: Run | undefined;
   #stopListening: (() => void) | undefined;
 
-  /** @param standbys the standby launches of all slots */
+  /** @param standbys the standby launches of all slots, until they become runs or none of their processes is left */
   constructor(key: InstanceKey, options: RunSlotsOptions, budgets: OwnerBudgets, standbys: Set<LaunchChain>) {
     this.#standbys = standbys;
     this.#owner = key.owner.name;
@@ -65,13 +68,15 @@ class Slot implements RunSlot {
   launch(number: number, plan: LaunchPlan, context: RunContext, news: RunNews): LiveRun {
     const stdio = this.#stdio(number, context);
     const listener = this.#listener(context, news);
-    const standby = this.#takeStandby();
+    const chain = this.#standby?.chain;
+    this.#standby = undefined;
+    if (chain) this.#standbys.delete(chain);
     if (context.ready === "notify") {
       this.#stopListening?.();
       const { uid } = context.account;
       this.#stopListening = awaitNotification(this.notifyPath, uid, this.#options.poller, () => listener.ready());
     }
-    const run = standby?.chain.go(listener) ?? launch(plan, stdio, context.cgroup, listener);
+    const run = chain?.go(listener) ?? launch(plan, stdio, context.cgroup, listener);
     return this.#live(run, context.socket?.file);
   }
 
@@ -79,17 +84,12 @@ class Slot implements RunSlot {
     const chain = new LaunchChain(plan, this.#stdio(run, context), context.cgroup);
     this.#standby = { run, cgroup: context.cgroup, chain };
     this.#standbys.add(chain);
+    void chain.gone.then(() => this.#standbys.delete(chain));
   }
 
   discard(): void {
-    this.#takeStandby()?.chain.discard();
-  }
-
-  #takeStandby(): Standby | undefined {
-    const standby = this.#standby;
+    this.#standby?.chain.discard();
     this.#standby = undefined;
-    if (standby) this.#standbys.delete(standby.chain);
-    return standby;
   }
 
   adopt(
@@ -217,9 +217,20 @@ export class RunSlots implements Runs {
     clear(leader, cgroup, () => undefined);
   }
 
-  /** Kills and reaps all standby launches before it returns, for a re-exec. */
+  /** Kills all standby launches; resolves when none of their processes and cgroups is left, or after 2 s. */
+  async discardAll(): Promise<void> {
+    const late = Promise.withResolvers<void>();
+    const limit = setTimeout(late.resolve, LONGEST_END);
+    for (const chain of this.#standbys) chain.discard();
+    await Promise.race([Promise.all([...this.#standbys].map(({ gone }) => gone)), late.promise]);
+    clearTimeout(limit);
+  }
+
+  /** Kills and reaps all standby launches before it returns: a re-exec must leave no zombie to the next program. */
   discardNow(): void {
-    for (const chain of this.#standbys) chain.discardNow();
+    for (const chain of this.#standbys) chain.discard();
+    const isLeft = (chain: LaunchChain): boolean => !chain.reap();
+    for (let look = 0; look < LONGEST_END && [...this.#standbys].some(isLeft); look += 1) pause(1);
     this.#standbys.clear();
   }
 }
