@@ -10,7 +10,7 @@ test("each level of the cgroup tree gets a value for every limit, `max` where it
   const { owner, daemon, run } = cgroupSettings({ ...UNLIMITED, memory: 1024 * M, cpu: 2 }, own, {
     runs: 1,
     size: 1,
-    spares: 0,
+    others: 0,
   });
   expect(plain(owner)).toEqual([
     "memory.swap.max 0",
@@ -40,7 +40,7 @@ test("each level of the cgroup tree gets a value for every limit, `max` where it
 });
 
 test("standby launches are not counted against the processes of a daemon", () => {
-  const { daemon, run } = cgroupSettings(UNLIMITED, own, { runs: 2, size: 2, spares: 2 });
+  const { daemon, run } = cgroupSettings(UNLIMITED, own, { runs: 2, size: 2, others: 2 });
   expect(plain(daemon)).toContain("pids.max 12");
   expect(plain(run)).toContain("pids.max 10");
 });
@@ -58,7 +58,7 @@ test("during a rolling restart the limits of a daemon grow by those of one insta
 });
 
 test("a CPU limit below the least quota of the kernel becomes that quota", () => {
-  expect(plain(cgroupSettings(UNLIMITED, { ...own, cpu: 0.001 }, { runs: 1, size: 1, spares: 0 }).daemon)).toContain(
+  expect(plain(cgroupSettings(UNLIMITED, { ...own, cpu: 0.001 }, { runs: 1, size: 1, others: 0 }).daemon)).toContain(
     "cpu.max 1000 100000",
   );
 });

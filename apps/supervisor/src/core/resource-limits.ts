@@ -111,7 +111,7 @@ export interface ProcessCounts {
   /** Runs that `instances=` asks for. */
   readonly size: number;
   /** Further processes in the daemon's cgroup: standby launches, one process each, and a log/run. */
-  readonly spares: number;
+  readonly others: number;
 }
 
 const times = (amount: number | undefined, factor: number): number | undefined =>
@@ -139,7 +139,7 @@ export const widened = (
  */
 export const cgroupSettings = (budget: ResourceLimits, own: ResourceLimits, counts: ProcessCounts): CgroupSettings => {
   const wide = widened(own, counts);
-  const processes = wide.processes === undefined ? undefined : wide.processes + counts.spares;
+  const processes = wide.processes === undefined ? undefined : wide.processes + counts.others;
   return {
     owner: groupFiles(budget),
     daemon: groupFiles({ ...wide, processes }),

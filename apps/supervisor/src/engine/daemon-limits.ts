@@ -28,9 +28,9 @@ export interface DaemonLimitsHost {
 
 const countsOf = (host: DaemonLimitsHost, definition: Definition): ProcessCounts => {
   const runs = Math.max(1, host.instances().filter(({ state }) => alive(state)).length);
-  const spares = hasStandby(definition) ? runs : 0;
-  const helperProcesses = definition.output === "log/run" ? LOG_RUN_PROCESSES : 0;
-  return { runs, size: host.size, spares: spares + helperProcesses };
+  const standbyLaunches = hasStandby(definition) ? runs : 0;
+  const logRun = definition.output === "log/run" ? LOG_RUN_PROCESSES : 0;
+  return { runs, size: host.size, others: standbyLaunches + logRun };
 };
 
 /** The limits at each level of its cgroups. */

@@ -162,7 +162,7 @@ describe("a launch", () => {
 describe("the finish of a service directory", () => {
   const service = { directory: "/home/alice/service/web", finish: true, contents: "" };
 
-  test("a finish runs after each run with its exit code, as an helperProcess, before the next run starts", async () => {
+  test("a finish runs after each run with its exit code, as a helper process, before the next run starts", async () => {
     const scene = new Scene();
     const daemon = await scene.load("web", { service });
     scene.ports.runs.latest.end({ code: 3 });

@@ -36,7 +36,7 @@ test("a kernel without swap accounting is reported with the path of the missing 
 
 test("changed limits of a daemon's runs do not apply to its logger", () => {
   for (const name of ["1", "2", "log"]) mkdirSync(join(group, "owner/daemon.d", name), { recursive: true });
-  const settings = cgroupSettings(UNLIMITED, { ...UNLIMITED, processes: 1 }, { runs: 2, size: 2, spares: 4 });
+  const settings = cgroupSettings(UNLIMITED, { ...UNLIMITED, processes: 1 }, { runs: 2, size: 2, others: 4 });
   const root = { path: group, controllers: new Set(["pids"]), why: "" };
   limitGroups(root, { owner: "owner", daemon: "daemon" }, settings);
   const pids = (name: string): string => readFileSync(join(group, "owner/daemon.d", name, "pids.max"), "utf8");
