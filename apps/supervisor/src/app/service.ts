@@ -20,8 +20,8 @@ export interface ServiceParts {
   active(): void;
   /** Closes the sockets that re-exec kept open and no daemon has taken over. */
   closeInherited(): void;
-  /** Removes the cgroups of this supervisor, if no process is left in them. */
-  releaseCgroups(): void;
+  /** Removes the cgroups of this supervisor that have no processes. */
+  releaseCgroups(): Promise<void>;
   /** Ends the process once its log is written. */
   exit(): void;
 }
@@ -56,7 +56,7 @@ export class Service {
       await control.open();
     } catch (error) {
       control.close();
-      releaseCgroups();
+      await releaseCgroups();
       throw error;
     }
     const { found } = reload.confs();
@@ -79,7 +79,7 @@ export class Service {
     log.info("stopping every daemon");
     await supervisor.shutdown();
     control.close();
-    releaseCgroups();
+    await releaseCgroups();
     log.info("stopped");
     exit();
   }

@@ -13,7 +13,7 @@ const USAGE: RunUsage = {
   oomKills: 0,
 };
 
-/** An helperProcess whose size the test sets. */
+/** A helper process whose size the test sets. */
 export class FakeHelperProcess implements HelperProcess {
   bytes: number | undefined = 1 << 20;
   /** Why it was ended. */
