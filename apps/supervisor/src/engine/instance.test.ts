@@ -104,6 +104,7 @@ describe("a launch", () => {
     [
       "its process cannot be made",
       "systemd",
+      1,
       (scene: Scene) => {
         scene.ports.runs.error = new Error("EAGAIN");
       },
@@ -111,16 +112,17 @@ describe("a launch", () => {
     [
       "its bind directory cannot be made",
       "path",
+      0,
       (scene: Scene) => {
         for (const directory of scene.ports.sockets.directories) directory.error = new Error("ENOSPC");
       },
     ],
-  ] as const)("a launch that fails because %s leaves no cgroup behind", async (_, listen, spoil) => {
+  ] as const)("a launch that fails because %s leaves no cgroup behind", async (_, listen, made, spoil) => {
     const scene = new Scene();
     const daemon = await scene.load("web", { listen, autostart: false });
     spoil(scene);
     expect(await scene.after(5, scene.supervisor.start(daemon))).toMatchObject({ ok: false });
-    expect(scene.ports.limits.made.length).toBeGreaterThan(0);
+    expect(scene.ports.limits.made).toHaveLength(made);
     expect([...scene.ports.limits.unused]).toEqual([]);
   });
 
