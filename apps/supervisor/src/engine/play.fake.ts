@@ -1,9 +1,10 @@
 /** A random play: acts happen to a supervisor on fakes; checks hold after each of them, and others once no more happens. */
 import { expect } from "vitest";
-import { alive, type State } from "../core/lifecycle.ts";
+import { alive } from "../core/lifecycle.ts";
 import type { RequestResult } from "../core/request-status.ts";
 import { type Act, type Manners, NAMES, type Name, type RequestVerb } from "./acts.fake.ts";
 import type { Daemon } from "./daemon.ts";
+import type { Instance } from "./instance.ts";
 import { settled } from "./ports/clock.fake.ts";
 import type { Replacement } from "./ports/ports.fake.ts";
 import type { FakeRun } from "./ports/run.fake.ts";
@@ -47,10 +48,7 @@ export class Play {
       if (lock !== undefined) {
         run.waits = true;
         run.wait("waiting for the lock");
-        clock.outside(lock, () => {
-          run.wait("");
-          run.launched();
-        });
+        clock.outside(lock, () => void [run.wait(""), run.launched()]);
       }
       run.obedient = obedient;
       run.slowness = slowness;
@@ -360,8 +358,8 @@ export class Play {
         `${daemon.id}: roles`,
       ).toEqual(active.map(() => false));
       if (daemon.state.want === "up") expect(active.length, `${daemon.id}: instances`).toBe(daemon.size);
-      for (const { state } of active)
-        expect(this.#calmPhases(daemon, state), `${daemon.id} rests`).toContain(state.phase);
+      for (const each of active)
+        expect(this.#calmPhases(daemon, each), `${daemon.id} rests`).toContain(each.state.phase);
     }
     for (const [id, { ok, desired }] of this.#latest) {
       if (!ok || desired === "either") continue;
@@ -372,7 +370,7 @@ export class Play {
   }
 
   /** Phases in which an instance may stay once nothing more happens. */
-  #calmPhases({ id, socketPath, terms }: Daemon, { want, once, last }: State): readonly State["phase"][] {
+  #calmPhases({ id, socketPath }: Daemon, { state: { want, once, last }, terms }: Instance) {
     if (want === "down") return ["stopped"];
     const isFinal = last?.exit.how === "code" && last.exit.code === 100;
     if (this.#mayFail.has(id) || last?.permanent || isFinal) return ["failed", "running", "asleep"];
