@@ -79,14 +79,16 @@ class Selector {
 
   /** Leaves out each site that a complaint names; bisects where a complaint names none. */
   async #installAll(): Promise<Verdict> {
-    for (;;) {
-      const verdict = await this.#install();
-      if (verdict.kind !== "refused") return verdict;
+    let verdict = await this.#install();
+    while (verdict.kind === "refused") {
       const named = namedBy(verdict, this.#kept);
       if (!named) return this.#installHalves(verdict);
       this.#leaveOut(named, verdict.complaint);
       this.#kept = this.#kept.filter((site) => site !== named && !this.#isBeyondLimit(site));
+      // Nginx may refuse a site in force by now; the next reload by root would fail with it.
+      verdict = isServed(this.#kept, this.#served) ? await this.#try(this.#kept) : await this.#install();
     }
+    return verdict;
   }
 
   async #install(): Promise<Verdict> {
