@@ -29,6 +29,7 @@ beforeEach(() => {
 
 const site = (name: string): Vhosts => ({
   id: `alice/${name}`,
+  owner: "alice",
   text: `# site alice/${name}\n"${name}"\n`,
   files: [name],
 });

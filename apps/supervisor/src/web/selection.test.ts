@@ -4,14 +4,18 @@ import { type Complaint, refuse } from "./ports/nginx.fake.ts";
 import { FakeWebServer } from "./ports/web-server.fake.ts";
 import { installSites, type Selection, type ServedSites, textOf, type Vhosts } from "./selection.ts";
 
-const site = (id: string): Vhosts => ({
-  id,
-  text: `# site ${id}\nserver {\n  access_log "/logs/${id}.log" site;\n}\n`,
-  files: [`/logs/${id}.log`],
-});
 const logOf = (id: string): string => `/logs/${id}.log`;
+const site = (owner: string, name: string): Vhosts => {
+  const id = `${owner}/${name}`;
+  return {
+    id,
+    owner,
+    text: `# site ${id}\nserver {\n  access_log "/logs/${id}.log" site;\n}\n`,
+    files: [logOf(id)],
+  };
+};
 const many = (count: number, owner = (index: number) => `owner-${index % 50}`): Vhosts[] =>
-  Array.from({ length: count }, (_, index) => site(`${owner(index)}/d${index}`));
+  Array.from({ length: count }, (_, index) => site(owner(index), `d${index}`));
 const served = (...sites: Vhosts[]): ServedSites => ({
   texts: new Set(sites.map(({ text }) => text)),
   isCertain: true,

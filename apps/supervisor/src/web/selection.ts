@@ -5,6 +5,8 @@ import type { Verdict, WebServer } from "./ports/web-server.ts";
 export interface Vhosts {
   /** `<owner>/<name>` of the daemon. */
   readonly id: string;
+  /** Name of the daemon's owner. */
+  readonly owner: string;
   /** Ends with a newline. No two daemons have the same text. */
   readonly text: string;
   /** Files that Nginx opens for these vhosts alone. */
@@ -43,8 +45,6 @@ export const textOf = (sites: readonly Vhosts[]): string => sites.map(({ text })
 /** Whether exactly these sites are served, in any order. */
 export const isServed = (sites: readonly Vhosts[], served: ServedSites): boolean =>
   served.isCertain && sites.length === served.texts.size && sites.every(({ text }) => served.texts.has(text));
-
-const ownerOf = (id: string): string => id.slice(0, id.indexOf("/"));
 
 /** The site that a complaint names by line or by file. */
 const namedBy = ({ complaint, line }: Refusal, sites: readonly Vhosts[]): Vhosts | undefined => {
@@ -109,18 +109,18 @@ class Selector {
     return named && !this.#served.texts.has(named.text) ? verdict : { kind: "failed", reason: verdict.complaint };
   }
 
-  #leaveOut({ id, text }: Vhosts, why: string): void {
+  #leaveOut({ owner, text }: Vhosts, why: string): void {
     this.#leftOut.set(text, why);
-    this.#found.set(ownerOf(id), this.#foundOf(id) + 1);
+    this.#found.set(owner, this.#foundOf(owner) + 1);
   }
 
-  #foundOf(id: string): number {
-    return this.#found.get(ownerOf(id)) ?? 0;
+  #foundOf(owner: string): number {
+    return this.#found.get(owner) ?? 0;
   }
 
   /** Leaves out a site where many of its owner's are refused; a served one has one trial more. */
-  #isBeyondLimit({ id, text }: Vhosts): boolean {
-    if (this.#foundOf(id) < MOST_FOUND + (this.#served.texts.has(text) ? 1 : 0)) return false;
+  #isBeyondLimit({ owner, text }: Vhosts): boolean {
+    if (this.#foundOf(owner) < MOST_FOUND + (this.#served.texts.has(text) ? 1 : 0)) return false;
     this.#leftOut.set(text, NOT_TRIED);
     return true;
   }
