@@ -51,7 +51,7 @@ const ATTACKS: readonly [name: string, make: (path: string) => unknown, reason: 
     /: it has 2 hard links; replace it by a copy$/,
   ],
   ["directory", (path) => mkdirSync(path), /: it is not a regular file$/],
-  ["huge", written((path) => truncateSync(path, 2 ** 30)), /: it has 1073741824 bytes, at most 65536 are read$/],
+  ["huge", written((path) => truncateSync(path, 2 ** 30)), /: it has 1 GiB, at most 64 KiB are read$/],
   ["foreign", written((path) => chownSync(path, alice.uid, alice.gid)), /: it belongs to uid \d+, not to /],
   ["roots", written((path) => chownSync(path, 0, 0)), /: it belongs to uid 0, not to /],
   ["shared", written((path) => chmodSync(path, 0o664)), /may write to it \(mode 0664\); chmod go-w it$/],

@@ -44,7 +44,7 @@ describe("a daemon whose site cannot be made", () => {
     [
       "a long socket path",
       () => (siteFiles.fastcgiDir = `/${"x".repeat(100)}`),
-      /more than 107 bytes; give the daemon a shorter/,
+      /more than 107 B; give the daemon a shorter/,
     ],
     [
       "a path with a dollar sign",
