@@ -39,10 +39,10 @@ const bundleSupervisor = (): Promise<unknown> =>
     lineLimit: 200,
     legalComments: "eof",
     logLevel: "warning",
-    // The sources say all that a bundler needs; the tsconfig files are not there when an image is built.
+    // The bundler needs no tsconfig files, which are missing when an image is built.
     tsconfigRaw: {},
     plugins: [koffiBesideBundle],
-    // Bundled CommonJS packages go on calling require for what is Node's own.
+    // Bundled CommonJS packages still call require for modules of Node.
     banner: { js: 'import{createRequire as requireFrom}from"node:module";const require=requireFrom(import.meta.url);' },
   });
 

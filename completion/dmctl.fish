@@ -5,7 +5,7 @@
 set -g __dmctl_table \
     'status|daemon|--long --json|show state, process and times of all daemons, or of one' \
     'list|nothing|--json|print the ids of the daemons that you may control' \
-    'top|nothing|--json|show what daemons use of the machine, the busiest first' \
+    'top|nothing|--json|show the resource usage of daemons, the busiest first' \
     'rescan|nothing|--json|load new and changed files, and start new daemons' \
     'scan|nothing|--json|load new and changed files, and start new daemons' \
     'start|daemons|--json|start daemons and wait until they run' \

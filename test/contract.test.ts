@@ -49,15 +49,18 @@ test.each(endpoints)("every recorded request of %s that was carried out is still
   }
 });
 
-test.each(endpoints)("every field of a request of %s is in one that was carried out", (name, { query, body }) => {
-  const querySchema = (query ?? NOTHING) as Schema;
-  const used = carriedOut(name).flatMap(({ request, sent }) => [
-    ...Object.keys(fieldsOfUrl(request, querySchema)),
-    ...Object.keys(sent ?? {}),
-  ]);
-  const fields = [querySchema, (body ?? {}) as Schema].flatMap(({ properties = {} }) => Object.keys(properties));
-  expect(fields.filter((field) => !used.includes(field))).toEqual([]);
-});
+test.each(endpoints)(
+  "every field of a request of %s is in a recorded request that was carried out",
+  (name, { query, body }) => {
+    const querySchema = (query ?? NOTHING) as Schema;
+    const used = carriedOut(name).flatMap(({ request, sent }) => [
+      ...Object.keys(fieldsOfUrl(request, querySchema)),
+      ...Object.keys(sent ?? {}),
+    ]);
+    const fields = [querySchema, (body ?? {}) as Schema].flatMap(({ properties = {} }) => Object.keys(properties));
+    expect(fields.filter((field) => !used.includes(field))).toEqual([]);
+  },
+);
 
 test("daemons in every state are recorded", () => {
   const daemons = answers("listDaemons", false).flatMap((body) => (body as DaemonList).daemons);

@@ -58,7 +58,7 @@ test.each(ROOMS)("%s imports exactly the rooms that its tsconfig.json names", (r
   expect(importsOf(room)).toEqual(referencesOf(room));
 });
 
-test("there are rooms, and the compiler's list of imports is understood", () => {
+test("the rooms are found, and the compiler's list of imports can be parsed", () => {
   expect(ROOMS.length).toBeGreaterThan(15);
   expect(importsOf("apps/supervisor/src/engine")).toContain("apps/supervisor/src/core");
 });

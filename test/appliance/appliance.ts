@@ -148,7 +148,7 @@ export class Appliance {
     return command(this.environment, "docker", ...compose, ...args);
   }
 
-  /** The same with `sh -c`; throws if it fails. */
+  /** Runs `sh -c` as `exec` does; throws if it fails. */
   async shell(service: string, script: string): Promise<string> {
     const { code, stdout, stderr } = await this.exec(service, "sh", "-c", script);
     if (code !== 0) throw new Error(`${script}: exit code ${code} in ${service}\n${stdout}\n${stderr}`);

@@ -69,7 +69,7 @@ test("explain of a running daemon shows its policy, its managers and every setti
   const own = JSON.parse((await dmctl(amy, "explain", "site", "--json")).stdout) as Explanation;
   expect(own.settings).toContainEqual({ key: "export COLOUR", value: "red", isDefault: false });
   expect(explained.settings).toContainEqual({ key: "stop-timeout", value: "10s", isDefault: true });
-  expect(explained.log).toEqual({ lines: [], problem: "it keeps no log: output=discard" });
+  expect(explained.log).toEqual({ lines: [], problem: "it has no log: output=discard" });
   expect(explained.containment).toMatch(/^cgroup$|^sessions \(/);
   const text = (await dmctl(david, "site", "explain")).stdout;
   expect(text).toContain(`warning      ${amy.home}/${amy.conf("site")}:4: unknown key "dri" is ignored`);
@@ -81,10 +81,10 @@ test("explain of a failed daemon shows its exit, its last log lines with control
   expect(code).toBe(0);
   const [first, second] = stdout.split("\n");
   expect(first).toBe(`${amy.name}/loud is failed: exited with code 7; given up after 2 failed runs`);
-  expect(second).toBe(`Fix that and start it again; \`dmctl ${amy.name}/loud log\` shows its last lines.`);
+  expect(second).toBe(`Correct the cause and start it again; \`dmctl ${amy.name}/loud log\` shows its last lines.`);
   expect(stdout).toMatch(/^last exit {4}run 2: exited with code 7; the program's own exit code; .*counts as failed$/m);
-  expect(stdout).toMatch(/^failed runs {2}2 in a row; given up after more than 1$/m);
-  expect(stdout).toMatch(/^next retry {3}none: it is given up until `dmctl .*\/loud start`$/m);
+  expect(stdout).toMatch(/^failed runs {2}2 in a row; at most 1 are retried$/m);
+  expect(stdout).toMatch(/^next retry {3}none until `dmctl .*\/loud start`$/m);
   expect(stdout).toMatch(/^ {2}\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{9} first \\x1b\[2J$/m);
   expect(stdout.trimEnd()).toMatch(/ second$/);
 });

@@ -221,13 +221,13 @@ test.each<[string, string, () => Promise<unknown> | unknown, string]>([
     "others may write to",
     "~/loose",
     async () => chmodSync(await makeJail(alice, "loose"), 0o757),
-    "others than its owner may write to ~/loose (mode 757)",
+    "accounts other than its owner may write to ~/loose (mode 757)",
   ],
   [
     "its group may write to",
     "~/shared",
     async () => chmodSync(await makeJail(alice, "shared"), 0o775),
-    "others than its owner may write to ~/shared (mode 775)",
+    "accounts other than its owner may write to ~/shared (mode 775)",
   ],
   [
     "has a parent directory that others may write to",
@@ -236,7 +236,7 @@ test.each<[string, string, () => Promise<unknown> | unknown, string]>([
       await makeJail(alice, "open/in/jail");
       chmodSync(`${alice.home}/open`, 0o1777);
     },
-    "others than its owner may write to ~/open (mode 1777)",
+    "accounts other than its owner may write to ~/open (mode 1777)",
   ],
   [
     "is a link",
@@ -389,7 +389,7 @@ test("a launch into a jail without the shell or without dir= fails with the stag
   const bare = await makeJail(alice, "bare");
   await succeed("rm", `${bare}/bin/sh`);
   expect(await refusal("bare", "chroot = ~/bare")).toBe(
-    "running the shell within the jail: no such program there, or no permission to run it: /bin/sh",
+    "running the shell within the jail: program not found or not executable: /bin/sh",
   );
   expect(await refusal("lost", "chroot = ~/jail", "dir = /nowhere")).toBe(
     "entering /nowhere: no such directory, or no permission to reach it",

@@ -127,7 +127,7 @@ test("dmctl start reports the program's own message when its port is in use", as
   expect(messageOf(ended, 1)).toEqual([
     'dmctl: cannot start "amy/taken": exited with code 98',
     `it wrote: cannot listen at port ${port}: Address already in use`,
-    "Fix that and start it again; `dmctl amy/taken log` shows its last lines.",
+    "Correct the cause and start it again; `dmctl amy/taken log` shows its last lines.",
   ]);
 });
 
@@ -158,7 +158,7 @@ test.each([
     "/nonexistent",
     "is a link to /nonexistent, in which amy may not make files (ENOENT); put a directory there",
   ],
-  ["a file", undefined, "is no directory; put one there"],
+  ["a file", undefined, "is not a directory; replace it by one"],
 ])("dmctl start reports a log directory that is %s", async (_, target, reason) => {
   const directory = ".daemon-manager/logs/astray";
   if (target === undefined) amy.write(directory, "");
@@ -176,14 +176,14 @@ test("dmctl start reports a conf file that belongs to another account", async ()
   await dmctl(amy, "rescan");
   expect(messageOf(await dmctl(amy, "start", "foreign"), 1)).toEqual([
     `dmctl: cannot start "amy/foreign": ${conf("foreign")}: it belongs to uid ${bob.uid}, not to amy; chown it`,
-    "When that is fixed, `dmctl start amy/foreign` reads the file again.",
+    "Correct the file; then `dmctl start amy/foreign` reads it again.",
   ]);
 });
 
 test("dmctl start reports a conf file with a missing or empty start line", async () => {
   expect(messageOf(await start("idle", "dir = /"), 1)).toEqual([
     `dmctl: cannot start "amy/idle": ${conf("idle")}: there is no "start" line: expected one like "start = exec COMMAND"`,
-    "When that is fixed, `dmctl start amy/idle` reads the file again.",
+    "Correct the file; then `dmctl start amy/idle` reads it again.",
   ]);
   expect(messageOf(await start("empty", "start ="), 1)[0]).toBe(
     `dmctl: cannot start "amy/empty": ${conf("empty")}:1: start: expected a command: one line of shell, found nothing`,
@@ -239,11 +239,11 @@ test("dmctl reports a missing supervisor with exit code 4 and the command to sta
 test("dmctl rescan and start report a home that its group may write to", async () => {
   chmodSync(amy.home, 0o770);
   expect(messageOf(await dmctl(amy, "rescan"), 1)).toEqual([
-    "dmctl: /home/amy: others than amy may write to it (mode 0770); chmod go-w it",
+    "dmctl: /home/amy: accounts other than amy may write to it (mode 0770); chmod go-w it",
   ]);
   expect(messageOf(await dmctl(amy, "start", "mute"), 1)).toEqual([
-    `dmctl: cannot start "amy/mute": ${conf("mute")}: /home/amy: others than amy may write to it (mode 0770); chmod go-w it`,
-    "When that is fixed, `dmctl start amy/mute` reads the file again.",
+    `dmctl: cannot start "amy/mute": ${conf("mute")}: /home/amy: accounts other than amy may write to it (mode 0770); chmod go-w it`,
+    "Correct the file; then `dmctl start amy/mute` reads it again.",
   ]);
   chmodSync(amy.home, 0o750);
 });

@@ -38,12 +38,12 @@ test.each<[string, (path: string) => void, string]>([
   [
     "writable by a group",
     (path) => chmodSync(path, 0o664),
-    "POLICY: others than its owner may write to the policy file (mode 0664); chmod go-w it",
+    "POLICY: accounts other than its owner may write to the policy file (mode 0664); chmod go-w it",
   ],
   [
     "writable by everybody",
     (path) => chmodSync(path, 0o646),
-    "POLICY: others than its owner may write to the policy file (mode 0646); chmod go-w it",
+    "POLICY: accounts other than its owner may write to the policy file (mode 0646); chmod go-w it",
   ],
   [
     "owned by a tenant",
@@ -141,7 +141,7 @@ test("SIGHUP and rescan refuse a malformed policy, and the former policy stays i
   writeFileSync(supervisor.config, "[runs_as\n");
   supervisor.signal("SIGHUP");
   await until("a refusal", () =>
-    supervisor.log().find(({ msg }) => msg === "the policy is refused; the one in force stays"),
+    supervisor.log().find(({ msg }) => msg === "the policy file has errors; the policy in force stays"),
   );
   expect(await supervisor.status(`${bob.name}/one`)).toMatchObject({ state: "running", pid });
   const { status, body } = await supervisor.ask("POST", "/v1/rescan");

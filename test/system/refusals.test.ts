@@ -136,7 +136,9 @@ test.each([
   const { found, removed, problems } = await supervisor.rescan();
   expect([found, removed]).toEqual([[], []]);
   expect(problems).toEqual([
-    expect.stringContaining(`${where()}: others than ${mallory.name} may write to it (mode 0770); chmod go-w it`),
+    expect.stringContaining(
+      `${where()}: accounts other than ${mallory.name} may write to it (mode 0770); chmod go-w it`,
+    ),
   ]);
   process.kill(pid, "SIGKILL");
   await supervisor.reaches(idOf("before"), "running", pid);

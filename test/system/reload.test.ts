@@ -150,7 +150,7 @@ test("SIGHUP logs every problem of the policy and of conf files, as a start does
 
 test("SIGHUP refuses a policy that is not UTF-8 or writable by others, and the former policy stays in force", async () => {
   appendFileSync(supervisor.config, Buffer.from([0x23, 0x20, 0xe4, 0x0a]));
-  const refusal = (await hangUp("the policy is refused; the one in force stays")).at(-1);
+  const refusal = (await hangUp("the policy file has errors; the policy in force stays")).at(-1);
   const reason = `${supervisor.config}:${lines()}: this line is not UTF-8 text`;
   expect(refusal?.err?.message).toContain(reason);
   expect(await supervisor.ask("POST", "/v1/rescan")).toMatchObject({
@@ -160,7 +160,7 @@ test("SIGHUP refuses a policy that is not UTF-8 or writable by others, and the f
   expect((await supervisor.status(idOf(alice, "chg"))).state).toBe("running");
   writeFileSync(supervisor.config, "");
   chmodSync(supervisor.config, 0o666);
-  expect((await hangUp("the policy is refused; the one in force stays")).at(-1)?.err?.message).toContain(
+  expect((await hangUp("the policy file has errors; the policy in force stays")).at(-1)?.err?.message).toContain(
     "chmod go-w it",
   );
   chmodSync(supervisor.config, 0o644);

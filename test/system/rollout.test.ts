@@ -219,7 +219,7 @@ test("a restart whose candidate exits fails with the reason, and the old process
 test.each([
   ["descriptor", "fd:7", "7"],
   ["datagram", "notify", "notify"],
-])("a daemon that reports readiness by a %s is running from then on", async (_, ready, tell) => {
+])("a daemon is running from the moment at which it reports readiness by a %s", async (_, ready, tell) => {
   alice.writeConf("line", serve("3", tell, "new"), "listen = systemd", `ready = ${ready}`);
   expect(await supervisor.act("restart", idOf("line"))).toMatchObject({ ok: true });
   expect((await askLine(socketOf("line"))).word).toBe("new");

@@ -97,6 +97,6 @@ test("a single-user supervisor refuses a policy that others may write to", async
   const [code] = (await once(supervisor.spawn(), "exit")) as [number];
   expect([code, supervisor.text()]).toEqual([
     1,
-    expect.stringContaining("others than its owner may write to the policy file (mode 0666)"),
+    expect.stringContaining("accounts other than its owner may write to the policy file (mode 0666)"),
   ]);
 });

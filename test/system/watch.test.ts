@@ -143,7 +143,7 @@ test("a restart that is refused because of the home's mode does not mark an unch
   const { ok, reason } = await supervisor.act("restart", idOf("steady"));
   const after = await supervisor.status(idOf("steady"));
   chmodSync(alice.home, 0o750);
-  expect([ok, reason]).toEqual([false, expect.stringContaining("others than")]);
+  expect([ok, reason]).toEqual([false, expect.stringContaining("accounts other than")]);
   expect(after).toMatchObject({ pid, configChanged: false, warnings: [] });
   expect(await supervisor.rescan()).toMatchObject({ changed: [], problems: [] });
   expect(await supervisor.status(idOf("steady"))).toMatchObject({ state: "running", pid, configChanged: false });

@@ -49,7 +49,7 @@ const realPathIfAny = (path: string): string | undefined => {
   }
 };
 
-/** Why somebody other than root and `uid` could have made `path`, which is free of symlinks; undefined if not. */
+/** Why an account other than root and `uid` could have made `path`, which is free of symlinks; undefined if not. */
 const distrust = (path: string, socket: Stats, uid: number): string | undefined => {
   const foreign = (stats: Stats): boolean => stats.uid !== 0 && stats.uid !== uid;
   if (foreign(socket)) return `it belongs to uid ${socket.uid}, not to root or you`;

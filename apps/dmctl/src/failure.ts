@@ -6,7 +6,7 @@ import { type Session, write } from "./session.ts";
 /** A command line that makes no sense. */
 export const misuse = (message: string): Failure => new Failure("usage", `${message}\n"dmctl help" shows the commands`);
 
-/** What each exit code means. */
+/** The meaning of each exit code. */
 export const EXITS = {
   [EXIT.done]: "success",
   [EXIT.failed]: "the daemon did not reach the requested state, there is nothing to print, or the policy says no",

@@ -21,7 +21,7 @@ export const oneLine = (text: string): string => text.replace(UNSAFE, visible);
 /** JSON with the unsafe characters as `\u` escapes: the same value, harmless on a terminal. Ends with a newline. */
 export const json = (value: unknown): string => `${escaped(JSON.stringify(value, undefined, 2))}\n`;
 
-/** The same on one line. */
+/** JSON as `json` makes it, on one line. */
 export const jsonLine = (value: unknown): string => `${escaped(JSON.stringify(value))}\n`;
 
 const escaped = (text: string): string =>

@@ -24,7 +24,7 @@ type Given<F extends string, T> = [T] extends [undefined]
     ? { readonly [K in F]?: T }
     : { readonly [K in F]: T };
 
-/** What an endpoint takes, as the contract says: `params` of its path, `query` and `body`. */
+/** The input of an endpoint by the contract: `params` of its path, `query` and `body`. */
 export type Input<N extends EndpointName> = Given<"params", Params<N>> &
   Given<"query", Query<N>> &
   Given<"body", Body<N>>;
@@ -36,7 +36,7 @@ type Inputs<N extends EndpointName> = object extends Input<N> ? [input?: Input<N
 export interface Client {
   /** The answer of an endpoint. Rejects with a Failure. */
   call<N extends JsonName>(name: N, ...input: Inputs<N>): Promise<Answer<N>>;
-  /** The bytes of an endpoint as they come, until `signal`. Rejects with a Failure; so does reading, when the answer breaks off. */
+  /** The bytes of an endpoint as they arrive, until `signal`. Rejects with a Failure; so does reading, when the answer breaks off. */
   stream<N extends StreamName>(name: N, input: Input<N>, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
 }
 

@@ -9,7 +9,7 @@ import type { ErrorCode } from "@dmhost/contract";
  */
 export type FailureCode = ErrorCode | "unreachable" | "permission-denied" | "not-understood" | "failed";
 
-/** An error for the user: what failed, on what, why, what to do. */
+/** An error for the user. The message says what failed, on what, why, and what to do. */
 export class Failure extends Error {
   override readonly name = "Failure";
   readonly code: FailureCode;

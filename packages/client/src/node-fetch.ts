@@ -17,7 +17,7 @@ export const nodeFetch: UnixFetch = (url, { unix, method, headers, body = "", si
     });
     outgoing.once("error", reject);
     outgoing.once("response", (incoming) => {
-      // The reader of the body gets its errors; this one keeps an unread body from ending the process.
+      // The reader of the body gets its errors; without this listener an unread body would end the process.
       incoming.on("error", () => {});
       resolve({ status: incoming.statusCode ?? 0, body: incoming, text: () => text(incoming) });
     });

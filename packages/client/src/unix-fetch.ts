@@ -1,4 +1,4 @@
-/** What the client needs of a runtime: HTTP over a UNIX socket. Bun's own `fetch` is one. */
+/** The runtime's part of the client: HTTP over a UNIX socket. Bun's own `fetch` provides it. */
 
 /** One request. `keepalive`, `redirect` and `timeout` are Bun's; each request has its own connection, and no time limit. */
 export interface UnixRequest {
@@ -14,7 +14,7 @@ export interface UnixRequest {
   readonly timeout: false;
 }
 
-/** The head of an answer, and its body as it comes; reading rejects when the connection breaks before the end. */
+/** The head of an answer, and its body as it arrives; reading rejects when the connection breaks before the end. */
 export interface UnixResponse {
   readonly status: number;
   readonly body: AsyncIterable<Uint8Array> | null;

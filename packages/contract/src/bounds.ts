@@ -1,4 +1,4 @@
-/** Upper bounds of what one request may ask for. */
+/** Upper bounds of one request. */
 
 /** Longest text of a conf file, in bytes of UTF-8. */
 export const LONGEST_CONF_FILE = 65_536;

@@ -1,4 +1,4 @@
-/** Every endpoint of the control API on one screen: what it is, who may use it, what it takes and what it answers. */
+/** The table of all endpoints of the control API: method, path, access, parameters and answer. */
 import type { Static, TSchema } from "typebox";
 import { LONGEST_CONF_FILE } from "./bounds.ts";
 import { type EndpointName, ROUTES, type Route } from "./routes.ts";
@@ -87,7 +87,7 @@ type Field<N extends EndpointName, F extends "query" | "body"> = N extends Endpo
 export type Query<N extends EndpointName> = Field<N, "query">;
 /** The body of a request to an endpoint, validated; undefined without one. */
 export type Body<N extends EndpointName> = Field<N, "body">;
-/** What an endpoint answers; undefined: bytes. */
+/** The schema of the answer; undefined: bytes. */
 export type Answer<N extends EndpointName> = (typeof ENDPOINTS)[N]["answer"] extends infer S extends TSchema
   ? Static<S>
   : undefined;

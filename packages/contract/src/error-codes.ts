@@ -4,7 +4,7 @@ export const ERROR_STATUS = {
   usage: 400,
   /** The policy does not name the caller, or does not grant them this. */
   "not-in-policy": 403,
-  /** No such daemon, or none that the caller may control: both answer alike. */
+  /** There is no such daemon, or the caller may not control it: the answer is the same. */
   "not-found": 404,
   /** Several daemons have that short name. */
   ambiguous: 409,
@@ -16,7 +16,7 @@ export const ERROR_STATUS = {
   "invalid-file": 422,
   /** The account has too many connections. */
   busy: 429,
-  /** The supervisor or the machine failed; the supervisor's log says why. */
+  /** The supervisor or the machine failed; the supervisor's log has the reason. */
   internal: 500,
   /** The supervisor is stopping. */
   stopping: 503,

@@ -71,7 +71,7 @@ const operation = (name: string, endpoint: Endpoint): Json => {
   };
 };
 
-/** The whole document; it says which schema is which by name, in the order of `schemas.ts`. Tests pass other endpoints. */
+/** The whole document; its schemas have names and are in the order of `schemas.ts`. Tests pass other endpoints. */
 export const openapi = (endpoints: Readonly<Record<string, Endpoint>> = ENDPOINTS): Json => {
   const paths: Record<string, Record<string, Json>> = {};
   for (const [name, endpoint] of Object.entries(endpoints)) {

@@ -1,4 +1,4 @@
-/** What the policy can be queried about, and the right that it takes. */
+/** The verbs of a query to the policy, and the right that each needs. */
 export const POLICY_VERBS = {
   status: "manage",
   explain: "manage",

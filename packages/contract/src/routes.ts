@@ -1,4 +1,4 @@
-/** Where the endpoints of the control API are: what a client needs of them while it runs, without a schema. */
+/** Methods and paths of the endpoints, without schemas, for clients. */
 
 export interface Route {
   readonly method: "GET" | "POST" | "PUT";

@@ -5,7 +5,7 @@ export const STATE_MEANINGS = {
   running: "It runs.",
   stopping: "A stop was requested, and some of its processes are left.",
   coolingdown:
-    "It waits for its next try: it failed, or its owner has no restart left in this minute. The column `cooldown` says how long.",
+    "It waits for its next start: it failed, or its owner has no restart left in this minute. The column `cooldown` shows how long.",
   failed:
     "It failed more often in a row than its `max-retries` allows, or ended with exit code 100, or its `finish` with 125. " +
     "It stays down until it is started by hand.",

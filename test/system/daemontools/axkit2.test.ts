@@ -150,7 +150,7 @@ describe.each(SITES)("AxKit2's service directory in %s", (_, make) => {
     expect(limitOf(pid, "Max resident set")[0]).toBe(String((MEM / 4) * 1024 * 1024));
   });
 
-  test("logs stamped lines to log/axkit2/current, which tai64nlocal shows in local time", async () => {
+  test("AxKit2's service directory logs stamped lines to log/axkit2/current, which tai64nlocal shows in local time", async () => {
     await answerOf(site.port);
     const current = join(log(), "current");
     const text = await until("the server's lines in the log", () => {

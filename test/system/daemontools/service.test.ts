@@ -97,7 +97,7 @@ test("a service directory's conf accepts keys except start, dir and shell, and e
   const path = join(directoryOf("wrong"), "conf");
   expect([reason, ...warnings]).toEqual([
     expect.stringContaining(`${path}:1: stop-timeout: expected 0 or a duration`),
-    `${path}:2: start: expected no such line here: the run of the directory decides that`,
+    `${path}:2: start: not permitted here: the run of the directory decides that`,
   ]);
 });
 
@@ -183,7 +183,7 @@ test("a finish that exits with 125 makes the daemon failed", async () => {
   service("hopeless", { run: "#!/bin/sh\nexit 3\n", finish: "#!/bin/sh\nexit 125\n" });
   await found("hopeless");
   const { reason, respawns } = await supervisor.reaches(idOf("hopeless"), "failed");
-  expect(reason).toBe("exited with code 3; its finish says that another run is of no use");
+  expect(reason).toBe("exited with code 3; its finish exited with 125: no further run");
   expect(respawns).toBe(0);
 });
 

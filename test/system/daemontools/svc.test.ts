@@ -219,7 +219,7 @@ test("svc -d returns when the service is down, where Debian's returns at once", 
   await compare(attempt, waits.difference, { old: { code: 0, gone: false }, ours: { code: 0, gone: true } });
 });
 
-test("svc exits with 1 for a directory that is no service, unlike Debian's, and refuses an unknown option, as Debian's does", async () => {
+test("svc exits with 1 for a directory that is not a service, unlike Debian's, and refuses an unknown option, as Debian's does", async () => {
   const unknown = { difference: "svc-unknown" };
   const attempt = async (side: Side) => (await tool(side, "svc", "-t", "nowhere")).code;
   await compare(attempt, unknown.difference, { old: 0, ours: 1 });

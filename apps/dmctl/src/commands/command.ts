@@ -4,7 +4,7 @@ import type { Session } from "../session.ts";
 import type { Look } from "../status/render.ts";
 import type { OptionName } from "./options.ts";
 
-/** How many daemons a command line names, and what else. */
+/** How many daemons a command line names, and which other arguments it takes. */
 interface OperandShape {
   /** As help and man page write it. */
   readonly synopsis: string;
@@ -12,7 +12,7 @@ interface OperandShape {
   readonly short?: string;
   readonly least: number;
   readonly most: number;
-  /** What completion offers. */
+  /** The words that completion offers. */
   readonly completes: "nothing" | "daemon" | "daemons" | "signal" | "command" | "question";
 }
 
@@ -59,7 +59,7 @@ export interface Invocation {
   readonly command: Command;
   /** The words that are neither the command, an option, a signal nor a number. */
   readonly ids: readonly string[];
-  /** One of the contract's SIGNALS; "" for a command that takes none. */
+  /** One of the contract's SIGNALS; "" for a command that sends none. */
   readonly signal: string;
   /** The number of a `sized` command, 0 for others. */
   readonly size: number;

@@ -37,7 +37,7 @@ export const CONTROL_COMMANDS: readonly Command[] = [
   settling("stop", {
     aliases: ["down"],
     summary: "stop daemons with all their processes, and wait until they are gone",
-    about: "They get TERM, and after the daemon's *stop-timeout* KILL.",
+    about: "The processes get TERM, and KILL after the daemon's *stop-timeout*.",
   }),
   settling("restart", {
     summary: "replace the processes of daemons",
@@ -55,7 +55,7 @@ export const CONTROL_COMMANDS: readonly Command[] = [
   settling("continue", { summary: "resume paused daemons" }),
   settling("exit", {
     summary: "stop daemons and forget them until the next rescan",
-    about: "They leave the list, and their files are ignored until somebody asks for a **rescan**.",
+    about: "They leave the list, and their files are ignored until the next **rescan**.",
   }),
   {
     name: "scale",
@@ -63,8 +63,8 @@ export const CONTROL_COMMANDS: readonly Command[] = [
     options: ["json"],
     summary: "change the number of processes of a daemon",
     about:
-      `*NUMBER* is 1 to ${MOST_INSTANCES}, and holds until the daemon is stopped. Processes that stay are not touched; those that go ` +
-      "finish their requests.",
+      `*NUMBER* is 1 to ${MOST_INSTANCES}, and holds until the daemon is stopped. Remaining processes are not touched; the others ` +
+      "finish their requests first.",
     examples: ["dmctl wordpress scale 4"],
     run: (call) =>
       settleAll(call, (address) => call.client.call("scale", { params: { address }, body: { instances: call.size } })),

@@ -37,7 +37,7 @@ export const FILE_COMMANDS: readonly Command[] = [
     options: ["lines", "all", "since", "grep", "follow", "raw", "utc", "tai64n"],
     summary: "show the log of a daemon, through a pager on a terminal",
     about:
-      "It is the current file unless **--all** or **--since** ask for more; compressed files are decompressed. A log that " +
+      "Shows the current file, with **--all** or **--since** older ones too; compressed files are decompressed. A log that " +
       "breaks off is an error.",
     examples: ["dmctl wordpress log --lines 100 --utc", "dmctl wordpress log --since 1h30m --grep 'error|warn'"],
     run: (call) => showLog(call, call.given.has("follow")),
@@ -48,8 +48,8 @@ export const FILE_COMMANDS: readonly Command[] = [
     options: ["lines", "all", "since", "grep", "raw", "utc", "tai64n"],
     summary: "show the last 10 lines of a log, and new lines until Ctrl-C",
     about:
-      "The log is followed across rotation. Where files were rotated away before they were read, a line that begins with " +
-      "`dmhost:` says so, and how many.",
+      "The log is followed across rotation. If files were removed by rotation before they were read, a line that begins with " +
+      "`dmhost:` gives their number.",
     examples: ["dmctl wordpress tail"],
     run: (call) => showLog(call, true, "tail"),
   },
@@ -59,11 +59,11 @@ export const FILE_COMMANDS: readonly Command[] = [
     options: [],
     summary: "edit the conf file of a daemon, or make one",
     about:
-      "Edits a copy in $VISUAL, $EDITOR or vi, and writes it back when it is valid. An invalid one is shown with its " +
+      "Edits a copy in $VISUAL, $EDITOR or vi, and writes it back when it is valid. An invalid copy is shown with its " +
       "errors and can be edited again; text that was not written is kept, and its path is printed. If the file was " +
       "changed meanwhile, nothing is written, and on a terminal its new text can be edited, with your own below it as " +
-      "comments. Where there is no such file, it is made: as the caller's, or for root as that of the owner in " +
-      "*OWNER*/*NAME*. The text begins as an example; while it is left so, or empty, no file is made. Only the owner and " +
+      "comments. A missing file is created: as the caller's, or for root as that of the owner in " +
+      "*OWNER*/*NAME*. Its text begins as an example; if the text stays unchanged or empty, no file is created. Only the owner and " +
       "root may read or write a daemon's file.",
     run: async (call) => (await import("../edit/edit.ts")).editFile(call.client, call.id, call.session),
   },

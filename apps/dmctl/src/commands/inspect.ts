@@ -1,4 +1,4 @@
-/** Commands that show what there is. */
+/** Commands that show daemons and the supervisor. */
 import { type DaemonStatus, EXIT, POLICY_VERBS, type PolicyVerb } from "@dmhost/contract";
 import { suggestion } from "@dmhost/supervisor/suggestion";
 import { misuse } from "../failure.ts";
@@ -78,11 +78,11 @@ export const STATUS_COMMANDS: readonly Command[] = [
     name: "top",
     takes: "none",
     options: ["json"],
-    summary: "show what daemons use of the machine, the busiest first",
+    summary: "show the resource usage of daemons, the busiest first",
     about:
       "The columns are memory, its limit, the highest use so far, processes and threads, processor time, and how long " +
       "*cpu* has throttled the daemon. On a terminal the table is updated, with the share of a processor that each " +
-      "daemon uses, until Ctrl-C; into a pipe it is printed once. A `-` is what this machine does not measure.",
+      "daemon uses, until Ctrl-C; into a pipe it is printed once. A `-` stands for a value that this machine does not measure.",
     async run(call) {
       if (call.given.has("json")) return show(call, { daemons: await allDaemons(call, true) }, "");
       await (await import("../status/top.ts")).showTop(call.client, call.session);
@@ -97,7 +97,7 @@ export const DETAIL_COMMANDS: readonly Command[] = [
     "logfile",
     "logFile",
     "print the path of the log of a daemon",
-    "has no log of the supervisor: output=log keeps one, a log/run keeps its own",
+    "has no log of the supervisor: output=log writes one, and a log/run writes its own",
   ),
   printing("configfile", "configFile", "print the path of the conf file of a daemon", "has no file"),
   {
@@ -108,8 +108,8 @@ export const DETAIL_COMMANDS: readonly Command[] = [
     about:
       "Shows its last exit, failed runs, the next try, what the policy grants it, its settings and the end of its log. " +
       "With **--policy** it says whether the policy lets the account *CALLER* do *VERB* to a daemon, which need not " +
-      "exist, and by which line. *VERB* is a command that names one daemon, or `run-as`, after which an account stands " +
-      "in place of the daemon, or `host`, after which a host name does.",
+      "exist, and by which line. *VERB* is a command that names one daemon, or `run-as`, which takes an account " +
+      "in place of the daemon, or `host`, which takes a host name.",
     examples: [
       "dmctl explain --policy david restart amy/wordpress",
       "dmctl explain --policy david host blog.example.org",

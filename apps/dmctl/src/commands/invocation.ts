@@ -1,4 +1,4 @@
-/** Reads a command line. Knows nothing of what the commands do. */
+/** Parses a command line, independently of what the commands do. */
 import { parseArgs } from "node:util";
 import { MOST_INSTANCES } from "@dmhost/contract";
 import { nearMatch, suggestion } from "@dmhost/supervisor/suggestion";

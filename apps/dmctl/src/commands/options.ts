@@ -1,6 +1,6 @@
 /** Every option that a command may have, by its long name. */
 
-/** What help, completion, man page and parser know of an option. */
+/** An option, for help, completion, man page and parser. */
 export interface OptionShape {
   readonly type: "boolean" | "string";
   readonly short?: string;
@@ -8,7 +8,7 @@ export interface OptionShape {
   readonly value?: string;
   /** One line, in the imperative. */
   readonly summary: string;
-  /** What the man page says after that, in Markdown. */
+  /** Further text of the man page, in Markdown. */
   readonly about?: string;
 }
 

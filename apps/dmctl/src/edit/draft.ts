@@ -29,7 +29,7 @@ export class Draft {
   #given: string;
   /** Why the draft cannot be read. */
   #loss = "";
-  /** Path of text of the author that exists nowhere else. */
+  /** Path of the only copy of the author's text. */
   #kept: string | undefined;
   /** Path of that text after the file had changed. */
   #yours: string | undefined;

@@ -24,7 +24,7 @@ const agrees = async (session: Session, question: string): Promise<boolean> => {
   }
 };
 
-/** Adds the path of the author's text to a failure, so that nothing typed is lost. */
+/** Adds the path of the author's text to a failure, so that the text is not lost. */
 const keeping = (place: string, { code, message, details }: Failure): Failure =>
   new Failure(code, message, [...details, `your text is kept in ${place}`]);
 

@@ -1,4 +1,4 @@
-/** What happens to a log's bytes on their way to the reader. Each stage keeps at most one line, of which not more than 64 KiB. */
+/** The stages through which a log's bytes pass to the reader. Each stage keeps at most one line, and at most 64 KiB of it. */
 import { StringDecoder } from "node:string_decoder";
 import { Failure } from "@dmhost/client";
 import { EXIT } from "@dmhost/contract";

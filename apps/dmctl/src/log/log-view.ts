@@ -27,7 +27,7 @@ export interface LogView {
   readonly pattern: RegExp | undefined;
   /** Byte for byte. */
   readonly raw: boolean;
-  /** How stamps are shown; undefined: as they are. */
+  /** How stamps are shown; undefined: unchanged. */
   readonly clock: Clock | undefined;
 }
 

@@ -49,9 +49,9 @@ test("the explanation of a failing daemon has its state, history, rights, settin
 amy/blog is coolingdown: exited with code 1
 Look at the log.
 
-state        coolingdown, wanted up, no process, 4 respawns
+state        coolingdown, desired up, no process, 4 respawns
 last exit    run 5: exited with code 1; its own code; counts as failed
-failed runs  4 in a row; never given up
+failed runs  4 in a row; retried without limit
 next retry   in 3s; \`dmctl amy/blog start\` does not wait
 runs as      www-data: [runs_as] lets amy run daemons as www-data (/etc/p.conf:4)
 managed by   amy, root, david (/etc/p.conf:9)
@@ -79,7 +79,7 @@ test("an invalid file has no settings, and a missing log has its reason", () => 
     settings: [],
     log: { lines: [], problem: "nothing has been written yet" },
   });
-  expect(text).toContain("\n  none: its file is wrong\n");
+  expect(text).toContain("\n  none: its file has an error\n");
   expect(text).toContain("last exit    none yet\n");
   expect(text.endsWith("current\n  nothing has been written yet\n")).toBe(true);
 });

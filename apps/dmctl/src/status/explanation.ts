@@ -24,18 +24,18 @@ const exitText = ({ lastExit }: Explanation): string => {
 const retryText = ({ nextRetry, daemon }: Explanation): string => {
   if (nextRetry !== null)
     return `in ${roughDuration(Math.ceil(nextRetry) * SECOND)}; \`dmctl ${daemon.id} start\` does not wait`;
-  return daemon.state === "failed" ? `none: it is given up until \`dmctl ${daemon.id} start\`` : "none is due";
+  return daemon.state === "failed" ? `none until \`dmctl ${daemon.id} start\`` : "none is due";
 };
 
 const failuresText = ({ failures, maxRetries }: Explanation): string =>
-  `${failures} in a row; ${maxRetries === null ? "never given up" : `given up after more than ${maxRetries}`}`;
+  `${failures} in a row; ${maxRetries === null ? "retried without limit" : `at most ${maxRetries} are retried`}`;
 
 const facts = (explanation: Explanation): [string, string][] => {
   const { daemon, policy, containment, budget } = explanation;
   const process = daemon.pid === 0 ? "no process" : `pid ${daemon.pid}, up ${roughDuration(daemon.uptime * SECOND)}`;
   const managers = policy.managers.map(({ user, source }) => `${user}${cited(source)}`);
   return [
-    ["state", `${daemon.state}, wanted ${daemon.desiredState}, ${process}, ${daemon.respawns} respawns`],
+    ["state", `${daemon.state}, desired ${daemon.desiredState}, ${process}, ${daemon.respawns} respawns`],
     ["last exit", exitText(explanation)],
     ["failed runs", failuresText(explanation)],
     ["next retry", retryText(explanation)],
@@ -45,7 +45,7 @@ const facts = (explanation: Explanation): [string, string][] => {
     ...daemon.warnings.map((warning): [string, string] => ["warning", warning]),
     ...(daemon.logDropped === 0 && daemon.logProblem === ""
       ? []
-      : [[daemon.logDropped === 0 ? "trouble" : "dropped", lossText(daemon)] satisfies [string, string]]),
+      : [[daemon.logDropped === 0 ? "log problem" : "dropped", lossText(daemon)] satisfies [string, string]]),
     ["socket", daemon.socket || "none"],
     ...daemon.hosts.flatMap((host): [string, string][] => [
       ["site", hostText(host)],
@@ -76,7 +76,7 @@ export const explanationText = (explanation: Explanation, clock: Clock = "local"
     aligned(facts(explanation)),
     "",
     "settings",
-    ...(keys.length === 0 ? ["  none: its file is wrong"] : [aligned(keys, "  ")]),
+    ...(keys.length === 0 ? ["  none: its file has an error"] : [aligned(keys, "  ")]),
     "",
     oneLine(logHead),
     ...(lines.length === 0 ? [`  ${oneLine(log.problem)}`] : lines),

@@ -1,6 +1,6 @@
 import type { DaemonState, DaemonStatus } from "@dmhost/contract";
 
-/** States that only a start by hand leaves, whatever the desired state is. */
+/** States that only a start by hand ends, whatever the desired state is. */
 const GIVEN_UP: readonly DaemonState[] = ["failed", "forbidden", "invalid"];
 
 /**

@@ -1,4 +1,4 @@
-/** Which daemons and files a caller may touch. The table of endpoints says which of these levels each one needs. */
+/** Which daemons and files a caller may use. The table of endpoints names the level that each endpoint needs. */
 import type { Access } from "@dmhost/contract/schemas";
 import type { DaemonKey } from "../core/daemon-key.ts";
 import { NAME } from "../core/definition.ts";
@@ -7,7 +7,7 @@ import type { Caller } from "./connection.ts";
 import type { ControlledDaemon, Engine } from "./engine.ts";
 import { Refusal } from "./refusal.ts";
 
-/** What the address of a request means at this level of access. */
+/** The target of a request's address at this level of access. */
 export type Subject<A extends Access> = A extends "control"
   ? ControlledDaemon
   : A extends "author"

@@ -3,10 +3,10 @@ import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import { answerTo, Refusal } from "./refusal.ts";
 
-/** A caller, as the kernel says. */
+/** A caller, identified by the kernel. */
 export interface Caller {
   readonly uid: number;
-  /** Account of that uid, as it is now. */
+  /** The current account with this uid. */
   readonly user: string;
 }
 

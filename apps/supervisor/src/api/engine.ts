@@ -25,7 +25,7 @@ export interface ControlledInstance {
   readonly state: State;
   /** 0 when no process runs. */
   readonly pid: number;
-  /** What its launch waits for, in words; "" when it does not. */
+  /** The resource that its launch waits for; "" when it does not wait. */
   readonly waiting: string;
   /** Since when no process of it has lived, by the supervisor's clock, in ms. */
   readonly downSince: number;
@@ -59,7 +59,7 @@ export interface ControlledDaemon {
   readonly changed: boolean;
   /** Runs that ended out of memory. */
   readonly oomKilled: number;
-  /** What its launch waits for, in words; "" when it does not. */
+  /** The resource that its launch waits for; "" when it does not wait. */
   readonly waiting: string;
   /** How many instances it is to have. */
   readonly size: number;
@@ -81,13 +81,13 @@ export interface Findings {
   readonly warnings: string[];
 }
 
-/** All daemons, and what can be requested of them. A request resolves when its daemon has settled. */
+/** All daemons, and the requests that change them. A request resolves when its daemon has settled. */
 export interface Engine<D extends ControlledDaemon = ControlledDaemon> {
   readonly policy: Policy;
   /** Whether it takes no more requests. */
   readonly stopping: boolean;
   owners(): readonly string[];
-  /** The account of an owner as it is now; undefined for every other account. */
+  /** The current account of an owner; undefined for other accounts. */
   owner(name: string): Account | undefined;
   daemons(): readonly D[];
   daemonsOf(owners: readonly string[]): readonly D[];

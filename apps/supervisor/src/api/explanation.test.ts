@@ -102,7 +102,7 @@ test.each<[string, Parameters<typeof fakeDaemon>[1], ReadLog, string]>([
   ["is empty", {}, logOf(), "it is empty"],
   ["does not exist yet", {}, brokenLog(errno("ENOENT", "gone")), "nothing has been written yet"],
   ["cannot be read", {}, brokenLog(errno("EACCES", "denied")), "cannot be read: EACCES"],
-  ["is discarded", { definition: { output: "discard" } }, logOf("one"), "it keeps no log: output=discard"],
+  ["is discarded", { definition: { output: "discard" } }, logOf("one"), "it has no log: output=discard"],
 ])("an explanation says why there are no lines when the log %s", async (_what, traits, readLog, problem) => {
   const { ask } = await api(fakeDaemon("amy/blog", traits), { readLog });
   expect((await ask("amy", EXPLANATION)).body.log).toEqual({ lines: [], problem });

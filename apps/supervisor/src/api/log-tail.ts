@@ -25,7 +25,7 @@ const MOST_READ = 4 * 1024 * 1024;
 const LOOKS = 5;
 const BETWEEN_LOOKS = 20;
 
-/** Whether the supervisor keeps the output, as the present run was started, or else as the conf file says. */
+/** Whether the supervisor logs the output of the present run, or of the next if none lives. */
 export const isLogged = ({ terms, file }: ControlledDaemon): boolean =>
   (terms?.definition ?? file.definition)?.output === "log";
 
@@ -35,7 +35,7 @@ export const loggerOf = ({ terms, file }: ControlledDaemon): string | undefined 
   return definition?.output === "log/run" ? `${definition.service?.directory}/log/run` : undefined;
 };
 
-/** What advice needs to know of a daemon. `user`: the account to name in it. */
+/** The part of a daemon that advice depends on. `user`: the account to name in it. */
 export const concernOf = (daemon: ControlledDaemon, user: string): Concern => ({
   id: daemon.id,
   user,
@@ -52,8 +52,9 @@ export const readTail = async (
   lines: number,
 ): Promise<{ lines: string[]; problem: string }> => {
   const logger = loggerOf(daemon);
-  if (logger !== undefined) return { lines: [], problem: `${logger} keeps its log, and only it knows where` };
-  if (!isLogged(daemon)) return { lines: [], problem: "it keeps no log: output=discard" };
+  if (logger !== undefined)
+    return { lines: [], problem: `${logger} writes its log; look where that program writes it` };
+  if (!isLogged(daemon)) return { lines: [], problem: "it has no log: output=discard" };
   if (daemon.logDirectory === undefined) return { lines: [], problem: "it has not run yet" };
   let tail = Buffer.alloc(0);
   let length = 0;

@@ -1,4 +1,4 @@
-/** The outcome of a request: whether the daemon reached the requested state, whether anything changed, and else why not. */
+/** The outcome of a request: whether the daemon reached the requested state, the reason if not, and whether anything changed. */
 import type { Outcome } from "@dmhost/contract";
 import { advice } from "../core/advice.ts";
 import type { ControlledDaemon, Engine } from "./engine.ts";

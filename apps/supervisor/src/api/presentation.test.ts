@@ -47,7 +47,7 @@ test.each<[string, Partial<State>, string]>([
   [
     "a daemon whose finish fails for good",
     { phase: "failed", last: { ...LAST, permanent: true } },
-    "exited with code 3; its finish says that another run is of no use",
+    "exited with code 3; its finish exited with 125: no further run",
   ],
 ])("the reason of %s is shown", (_what, state, reason) => {
   expect(present(fakeDaemon("amy/blog", { state }), NOW).reason).toBe(reason);

@@ -10,8 +10,7 @@ const seconds = (ms: number): number => Math.max(0, Math.round(ms / 100) / 10);
 const reason = ({ state, waiting }: ControlledInstance): string => {
   if (state.block && !alive(state)) return state.block.reason;
   const last = state.last ? describeExit(state.last.exit) : "";
-  if (state.phase === "failed" && state.last?.permanent)
-    return `${last}; its finish says that another run is of no use`;
+  if (state.phase === "failed" && state.last?.permanent) return `${last}; its finish exited with 125: no further run`;
   if (state.phase === "failed" && state.last && isFinal(state.last.exit)) return last;
   if (state.phase === "failed") return `${last}; given up after ${state.failures} failed runs`;
   if (state.phase === "coolingdown") return state.throttled ? `${last}; ${THROTTLED}` : last;
@@ -45,7 +44,7 @@ const presentLimit = ({ key, value, budget, by, pending, note }: EnforcedLimit):
   note,
 });
 
-/** Sums over all runs; of pressures and of what is reported for the daemon as a whole the maximum. */
+/** Sums over all runs, but the maximum of pressures and of values that are reported for the whole daemon. */
 const usageOf = (daemon: ControlledDaemon): Usage | null => {
   const used = daemon.instances().flatMap((instance) => instance.usage() ?? []);
   if (used.length === 0) return null;

@@ -6,7 +6,7 @@ interface Schema {
   readonly items?: Schema;
 }
 
-/** Gives the value itself where it has no field too many, else a copy without it. */
+/** Returns the value itself if it has no unknown field, else a copy without them. */
 type Prune = (value: unknown) => unknown;
 
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>

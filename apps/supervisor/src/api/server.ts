@@ -1,4 +1,4 @@
-/** The control API: validates, lets in, calls the handler of an endpoint, and answers as the contract says. */
+/** The control API: validates and authorizes requests, calls the handler of the endpoint, and answers by the contract. */
 import { API_VERSION, LONGEST_ADDRESS } from "@dmhost/contract";
 import { Address, ApiError, ENDPOINTS, type Endpoint, type EndpointName, hasAddress } from "@dmhost/contract/schemas";
 import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";

@@ -12,7 +12,7 @@ export interface OutcomeSurroundings {
   readonly readLog: ReadLog;
 }
 
-/** What an explanation is made of besides the daemon. */
+/** The input of an explanation besides the daemon. */
 export interface ExplanationSurroundings extends OutcomeSurroundings {
   health(): Health;
   /** Path of the policy file. */
@@ -55,7 +55,7 @@ export interface Surroundings extends ExplanationSurroundings, ConfFiles {
   reloadPolicy(): Promise<string[]>;
   /** Uid that may reload the policy besides root: the only tenant's, where there is but one. */
   readonly policyOwner: number;
-  /** Writes the records for the next supervisor: what a client was answered is true after kill -9, too. */
+  /** Writes the records for the next supervisor, so that answers stay true after kill -9. */
   writeRecords(): void;
   /** Called for an error that the caller sees as `internal`. */
   onInternalError(error: unknown, caller: Caller): void;

@@ -1,4 +1,4 @@
-/** Says in words what a request breaks of its schema in the contract. */
+/** Messages for requests that violate their schema. */
 import { suggestion } from "../core/suggestion.ts";
 
 /** The parts of a schema that the contract's shapes use. */

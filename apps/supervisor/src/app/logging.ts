@@ -28,7 +28,7 @@ export const flushAndExit = (log: Logger): void => {
   setTimeout(() => process.exit(0), LONGEST_FLUSH);
 };
 
-/** Logs each transition of an instance: as warning where the supervisor gave up on it, as debug where its phase is the same. */
+/** Logs each transition of an instance: as a warning when the supervisor gave up, as debug when the phase is unchanged. */
 export const logTransitions =
   (log: Pick<Logger, "debug" | "info" | "warn">): TransitionListener =>
   (daemon, { key, pid }, event, before, after, cause) => {

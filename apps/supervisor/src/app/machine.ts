@@ -28,7 +28,7 @@ import type { Flags } from "./flags.ts";
 /** Daemons of one owner that are loaded at most. */
 const MOST_DAEMONS = 256;
 
-/** The ports, and adapters that others than the engine use as well. */
+/** The ports, and adapters that other rooms than the engine use, too. */
 export interface Machine {
   readonly ports: Ports;
   readonly accounts: KnownAccounts;
@@ -61,7 +61,7 @@ export const makeMachine = (
   }
   const cgroups = findCgroupRoot(cgroupName(runDir), CONTROLLERS);
   if (cgroups.path === undefined) {
-    log.warn({ reason: cgroups.why }, "no cgroups: a process that leaves its session may outlive its daemon");
+    log.warn({ reason: cgroups.why }, "no cgroups: a process that leaves its session may survive a stop of its daemon");
   }
   const report = (daemon: string, reason: string): void => log.warn({ daemon, reason }, "a daemon's resources failed");
   const accounts = new KnownAccounts(base);

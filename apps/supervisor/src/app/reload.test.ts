@@ -89,7 +89,9 @@ test("a refused policy leaves the one in force, reads no conf file and executes 
   onDisk = "second";
   scene.ports.confs.write("alice", "blog");
   await make().everything();
-  expect(lines).toEqual(["error the policy is refused; the one in force stays: policy.conf:1: expected a section"]);
+  expect(lines).toEqual([
+    "error the policy file has errors; the policy in force stays: policy.conf:1: expected a section",
+  ]);
   expect(scene.supervisor.owners()).toContain("bob");
   expect([scene.supervisor.daemons(), opened, reExecuted]).toEqual([[], [], 0]);
 });

@@ -1,4 +1,4 @@
-/** What SIGHUP does: reads the policy and the conf files again, and re-executes where the program on disk has changed. */
+/** Handles SIGHUP: reads the policy and the conf files again, and re-executes if the program on disk has changed. */
 import type { Logger } from "pino";
 import type { Findings, Supervisor } from "../engine/supervisor.ts";
 import { messageOf } from "../os/kernel/error-code.ts";
@@ -30,7 +30,7 @@ export const warnOf = (log: Pick<Logger, "warn">, subject: string, problems: rea
 
 export class Reload {
   readonly #parts: ReloadParts;
-  /** Settles with the latest reload: two at a time would open the same sockets. */
+  /** Settles with the latest reload. Reloads are serial, because two at a time would open the same sockets. */
   #latest: Promise<unknown> = Promise.resolve();
 
   constructor(parts: ReloadParts) {
@@ -46,7 +46,7 @@ export class Reload {
     return this.#inTurn(() => this.#policy());
   }
 
-  /** Reads everything again. Where the policy is refused, nothing else is read. */
+  /** Reads policy and conf files again. If the policy has errors, no conf files are read. */
   everything(): Promise<void> {
     return this.#inTurn(() => this.#everything());
   }
@@ -86,10 +86,10 @@ export class Reload {
     try {
       warnOf(log, "about the policy", await this.#policy());
     } catch (error) {
-      log.error({ err: error }, "the policy is refused; the one in force stays");
+      log.error({ err: error }, "the policy file has errors; the policy in force stays");
       return;
     }
-    // A program that is re-executed would start again the daemons that the shutdown stops.
+    // A re-executed program would start the daemons again that the shutdown stops.
     if (supervisor.stopping) return;
     const { found, started, changed, removed } = this.confs();
     log.info({ found, started, changed, removed }, "conf files read again");

@@ -23,7 +23,7 @@ import { Service } from "./service.ts";
 /** Time without activity after which memory is released. In ms. */
 const QUIET = 10_000;
 
-/** What publishes the sites; undefined without --sites-dir. */
+/** The ports for publishing sites; undefined without --sites-dir. */
 const webOf = ({ sitesDir, siteLogsDir, fastcgiDir, stateDir }: Flags, { accounts }: Machine, log: Logger) => {
   if (sitesDir === undefined) return undefined;
   const memory = join(stateDir, "sites.json");

@@ -185,7 +185,7 @@ const CASES: readonly (readonly [name: string, text: string, expected: Expected]
       [
         `ondemand and listen=${listen}`,
         `start=x\nondemand=yes\nlisten=${listen}`,
-        { errors: [`2: ondemand: does not go with listen=${listen}: expected listen=fastcgi, systemd or http`] },
+        { errors: [`2: ondemand: cannot be combined with listen=${listen}: expected listen=fastcgi, systemd or http`] },
       ] as const,
   ),
   [
@@ -193,7 +193,7 @@ const CASES: readonly (readonly [name: string, text: string, expected: Expected]
     "start=x\nlisten=path\ninstances=2",
     {
       errors: [
-        "3: instances: does not go with listen=path: expected another one, because each process would bind the socket",
+        "3: instances: cannot be combined with listen=path: expected another one, because each process would bind the socket",
       ],
     },
   ],

@@ -119,7 +119,7 @@ class DaemonFile {
     }
     const taken = this.#taken.get(field);
     if (taken !== undefined) {
-      this.findings.error(line, `${key}: expected no such line here: ${taken}`);
+      this.findings.error(line, `${key}: not permitted here: ${taken}`);
       return;
     }
     const first = this.seen.get(field);
@@ -163,7 +163,7 @@ class DaemonFile {
         key === "ondemand"
           ? "listen=fastcgi, systemd or http"
           : "another one, because each process would bind the socket";
-      this.findings.error(line, `${key}: does not go with listen=${listen}: expected ${expected}`);
+      this.findings.error(line, `${key}: cannot be combined with listen=${listen}: expected ${expected}`);
     }
     if (this.draft.lock !== undefined && this.draft.instances > 1) {
       this.findings.error(

@@ -144,7 +144,7 @@ const FIELD_KEYS: { readonly [F in Field]: FieldKey<F> } = {
   },
   drain: {
     key: "drain",
-    // While it lasts, the process is probed for clients again and again.
+    // The process is probed for clients during this time, so it is bounded.
     ...duration({ most: 10 * MINUTE }),
     default: writeDuration(DEFAULTS.drain),
     doc: "How long a process that is replaced may take to finish its requests before it gets TERM.",

@@ -37,7 +37,7 @@ export const FLAG: Form<boolean> = {
   write: (value) => (value ? "yes" : "no"),
 };
 
-/** A command for the shell, as it stands. */
+/** A command line for the shell, unchanged. */
 export const COMMAND = text("a command: one line of shell", (value) => value !== "");
 
 /** Path of a shell. */

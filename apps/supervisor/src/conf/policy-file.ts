@@ -56,7 +56,7 @@ class PolicyFile {
   readonly #limitLines = new Map<string, Map<BudgetKey, number>>();
   readonly hosts: HostRule[] = [];
   readonly #settingLines = new Map<string, number>();
-  /** `none` before the first header; `unreadable` below a wrong one, whose lines are skipped. */
+  /** `none` before the first header; `unreadable` after an invalid one, whose lines are skipped. */
   #section: Section | "none" | "unreadable" = "none";
 
   read({ number, text }: Line): void {

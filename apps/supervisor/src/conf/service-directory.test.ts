@@ -69,7 +69,7 @@ describe("a service directory", () => {
   it.each(["start", "dir", "shell"])("a service directory with %s in its conf is refused with the line", (key) => {
     const { value, errors } = parseService({ ...plain, conf: `# what\n${key} = /bin/sh\n` });
     expect(value).toBeUndefined();
-    expect(errors).toEqual([{ file: "conf", line: 2, text: expect.stringContaining("expected no such line here") }]);
+    expect(errors).toEqual([{ file: "conf", line: 2, text: expect.stringContaining("not permitted here") }]);
   });
 
   it("a service directory with autostart=no in its conf is not started by itself, even without down", () => {

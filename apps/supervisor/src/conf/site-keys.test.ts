@@ -63,16 +63,19 @@ describe("a site", () => {
 
   it.each([
     [["app = perl"], "5: app: expected php, fastcgi, http or static, found"],
-    [["app = http"], "5: app=http does not go with listen=fastcgi: expected listen=http"],
+    [["app = http"], "5: app=http cannot be combined with listen=fastcgi: expected listen=http"],
     [["app = fastcgi", "index = x.html"], "6: index has no effect with app=fastcgi"],
   ])("a site of PHP cannot have %j", (lines, text) => expect(told(parsed(...PHP, ...lines))[0]).toContain(text));
 
   it.each([
     [["host = a.org"], "2: a site with app=static needs a docroot"],
-    [["host = a.org", "docroot = /x", "app = php"], "4: app=php does not go with listen=none: expected listen=fastcgi"],
+    [
+      ["host = a.org", "docroot = /x", "app = php"],
+      "4: app=php cannot be combined with listen=none: expected listen=fastcgi",
+    ],
     [["host = a.org", "app = php", "listen = fastcgi"], "3: a site with app=php needs a docroot"],
     [["docroot = /x"], "2: docroot has no effect without host"],
-  ])("a site cannot consist of %j", (lines, text) => expect(told(parsed(...lines))).toEqual([text]));
+  ])("a site is refused when its keys are %j", (lines, text) => expect(told(parsed(...lines))).toEqual([text]));
 });
 
 it.each([

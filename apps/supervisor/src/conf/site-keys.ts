@@ -31,7 +31,7 @@ export function siteProblems(
   const line = lineOf("app") ?? host;
   if (!fits(app, draft.listen)) {
     const expected = app === "http" ? "listen=http" : "listen=fastcgi";
-    errors.push({ line, text: `app=${app} does not go with listen=${draft.listen}: expected ${expected}` });
+    errors.push({ line, text: `app=${app} cannot be combined with listen=${draft.listen}: expected ${expected}` });
   }
   if ((app === "php" || app === "static") && draft.docroot === undefined) {
     errors.push({ line, text: `a site with app=${app} needs a docroot` });

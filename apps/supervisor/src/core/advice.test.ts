@@ -18,7 +18,7 @@ const launch = (stage: string): Exit => ({ how: "launch", stage, reason: "refuse
 
 describe("advice", () => {
   it.each<[Exit, RegExp]>([
-    [launch("entering /srv/x"), /^Make that directory so that www-data may enter it, or correct dir=/],
+    [launch("entering /srv/x"), /^Make that directory and let www-data enter it, or correct dir=/],
     [launch("running /bin/ksh"), /^Correct shell=/],
     [launch("opening its log"), /output=discard/],
     [launch("joining cgroup"), /Only root/],
@@ -54,7 +54,7 @@ describe("advice", () => {
       "Ask root to put amy on the left of [runs_as] and to run `dmctl rescan`.",
     );
     expect(advice(ended(code(1), { phase: "invalid", block: { ...block, kind: "invalid" } }), concern)).toMatch(
-      /`dmctl start amy\/blog` reads the file again/,
+      /`dmctl start amy\/blog` reads it again/,
     );
   });
 

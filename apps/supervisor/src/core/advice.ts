@@ -1,4 +1,4 @@
-/** What an exit means, and what the owner of a daemon in trouble should do next. */
+/** The likely cause of an exit, and advice to the owner of a failing daemon. */
 import type { Exit } from "./exit.ts";
 import type { State } from "./lifecycle.ts";
 
@@ -19,7 +19,7 @@ const REQUESTS: ReadonlySet<string> = new Set(["SIGTERM", "SIGINT", "SIGHUP", "S
 const SIGNALLED = 128;
 const LAST_SIGNAL = 64;
 
-/** The likely cause of an exit, beyond describeExit; "" where that says everything. */
+/** The likely cause of an exit, beyond describeExit; "" where there is nothing to add. */
 export const meaning = (exit: Exit): string => {
   switch (exit.how) {
     case "launch":
@@ -27,7 +27,7 @@ export const meaning = (exit: Exit): string => {
     case "unready":
       return "a program that does not support ready=fd:N or notify also looks like this";
     case "unknown":
-      return "only the supervisor that started it could have learned how";
+      return "only the supervisor that started it could know the exit code";
     case "signal":
       if (exit.cause === "stop-timeout") return "it ignored TERM and was killed after stop-timeout";
       if (exit.cause === "memory") return "the kernel killed it: out of memory";
@@ -37,7 +37,7 @@ export const meaning = (exit: Exit): string => {
     case "memory":
       return "its processes together used more than their limit";
     case "files":
-      return "all daemons share the space there; it is for a socket, a lock file and a pid file";
+      return "the space there is shared by all daemons, for a socket, a lock file and a pid file each";
     case "code":
       if (exit.cause === "memory") return "the kernel killed one of its processes: out of memory";
       if (exit.code === 0) return "it ended by itself; a program that goes into the background also looks like this";
@@ -67,15 +67,15 @@ const KEYS: readonly (readonly [string, string])[] = [
 const afterExit = (exit: Exit, { id, user, logged, service }: Concern): string => {
   if (exit.how === "launch") {
     const key = KEYS.find(([begin]) => exit.stage.startsWith(begin))?.[1];
-    if (key !== undefined) return `Fix that for ${user}, or correct ${key} with \`dmctl edit ${id}\`.`;
+    if (key !== undefined) return `Correct the cause for ${user}, or correct ${key} with \`dmctl edit ${id}\`.`;
     if (exit.stage.startsWith("entering ")) {
       if (service)
         return `Let ${user} enter that directory and those above it (chmod +x), or run it as another account.`;
-      return `Make that directory so that ${user} may enter it, or correct dir= with \`dmctl edit ${id}\`.`;
+      return `Make that directory and let ${user} enter it, or correct dir= with \`dmctl edit ${id}\`.`;
     }
     if (exit.stage.startsWith("running ")) return `Correct shell= with \`dmctl edit ${id}\`.`;
     if (exit.stage === "opening its log") return "Let the owner write to its log's directory, or write output=discard.";
-    return "Only root can fix this; the supervisor's log says more.";
+    return "Only root can fix this; the supervisor's log has details.";
   }
   if (exit.how === "memory") {
     return `Find out what uses the memory, or allow more: memory= with \`dmctl edit ${id}\`, or root in [limits].`;
@@ -88,9 +88,9 @@ const afterExit = (exit: Exit, { id, user, logged, service }: Concern): string =
   if (exit.how === "code" && exit.code === 127) {
     return `Install that program or write its whole path: \`dmctl edit ${id}\`.`;
   }
-  if (service?.logger) return `Fix that and start it again; its output went to ${service.directory}/log/run.`;
+  if (service?.logger) return `Correct the cause and start it again; its output went to ${service.directory}/log/run.`;
   return logged
-    ? `Fix that and start it again; \`dmctl ${id} log\` shows its last lines.`
+    ? `Correct the cause and start it again; \`dmctl ${id} log\` shows its last lines.`
     : `Write output=log with \`dmctl edit ${id}\`; then \`dmctl ${id} log\` shows its output.`;
 };
 
@@ -101,7 +101,7 @@ const afterExit = (exit: Exit, { id, user, logged, service }: Concern): string =
 export const advice = (state: State, concern: Concern, since?: number): string => {
   const { id } = concern;
   if (state.block?.kind === "forbidden" && state.block.reason.includes("[limits]")) {
-    return "Remove the conf file of a daemon that is not needed, or ask root for more in [limits]; then run `dmctl rescan`.";
+    return "Remove the conf file of a daemon that is not needed, or ask root to raise the limit in [limits]; then run `dmctl rescan`.";
   }
   if (state.block?.kind === "forbidden" && state.block.reason.includes("strict-limits=yes")) {
     return "Ask root for a machine with cgroup v2, or for strict-limits=no in [settings].";
@@ -110,7 +110,7 @@ export const advice = (state: State, concern: Concern, since?: number): string =
     return `Ask root to put ${id.split("/")[0]} on the left of [runs_as] and to run \`dmctl rescan\`.`;
   }
   const asking = state.block?.kind === "forbidden" && /^[a-z-]+=/.exec(state.block.reason)?.[0];
-  if (asking) return `Remove ${asking} with \`dmctl edit ${id}\`, or let root run that daemon.`;
+  if (asking) return `Remove ${asking} with \`dmctl edit ${id}\`, or ask root to run the daemon.`;
   if (state.block?.kind === "forbidden") {
     if (concern.service) {
       const where = `${concern.service.directory}/env/USER (or user= in its conf)`;
@@ -118,7 +118,7 @@ export const advice = (state: State, concern: Concern, since?: number): string =
     }
     return `Correct user= with \`dmctl edit ${id}\`, or ask root to grant it in [runs_as] and to run \`dmctl rescan\`.`;
   }
-  if (state.block?.kind === "invalid") return `When that is fixed, \`dmctl start ${id}\` reads the file again.`;
+  if (state.block?.kind === "invalid") return `Correct the file; then \`dmctl start ${id}\` reads it again.`;
   if (state.last === undefined) return "";
   const isWrong = since === undefined ? isTroubled(state) : state.last.run > since;
   return isWrong ? afterExit(state.last.exit, concern) : "";

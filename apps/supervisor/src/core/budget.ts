@@ -49,7 +49,7 @@ const MINUTE = 60_000;
 export const nextRoom = (times: readonly number[], most: number, now: number): number => {
   const recent = times.filter((time) => time > now - MINUTE);
   if (recent.length < most) return now;
-  // With none at all it is checked again, because the policy can change.
+  // A budget of no restarts is checked again later, because the policy can change.
   return (recent[recent.length - most] ?? now) + MINUTE;
 };
 

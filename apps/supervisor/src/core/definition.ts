@@ -24,7 +24,7 @@ export interface Service {
   readonly directory: string;
   /** Whether `finish` runs after each run. */
   readonly finish: boolean;
-  /** ServiceText.contents: what a run is made of besides the keys. */
+  /** ServiceText.contents: the files that a run depends on besides its keys. */
   readonly contents: string;
 }
 
@@ -61,7 +61,7 @@ export interface Definition extends Surroundings, Limits, ResourceLimits {
   readonly idleTimeout: number;
   /** From TERM to KILL. */
   readonly stopTimeout: number;
-  /** A run that lasted this long has not failed, whatever its exit. */
+  /** A run that lasted this long has not failed, however it ended. */
   readonly healthyAfter: number;
   /** Failed runs in a row after which it is not started again; undefined is never. */
   readonly maxRetries: number | undefined;

@@ -1,4 +1,4 @@
-/** What enforces a daemon's limits on this machine, and what to say where nothing does. */
+/** What enforces a daemon's limits on this machine, and the warning where nothing does. */
 import {
   CONTROLLER,
   LIMIT_FIELDS,
@@ -33,7 +33,7 @@ export interface EnforcedLimit {
   readonly by: Enforcer;
   /** Whether the present run still has another limit. */
   readonly pending: boolean;
-  /** A remark; "" where the limit is simply enforced. */
+  /** A remark; "" where there is nothing to add. */
   readonly note: string;
 }
 
@@ -65,7 +65,7 @@ const enforcerOf = (field: LimitField, means: Means, uid: number): Enforcer => {
 const isPending = (field: LimitField, by: Enforcer, { own, launched }: Subject): boolean => {
   if (launched === undefined) return false;
   if (by === "rlimit") return launched[field] !== own[field];
-  // The watch goes by the limit as it is; the rlimit beside it only allows less than what is allowed now.
+  // The watch uses the current limit; until the next run the rlimit beside it may be lower.
   const unlimited = Number.POSITIVE_INFINITY;
   return by === "rlimit+watch" && (own[field] ?? unlimited) > (launched[field] ?? unlimited);
 };
@@ -106,7 +106,7 @@ export const enforcement = (subject: Subject, means: Means): readonly EnforcedLi
     }),
   );
 
-/** The same in a word: `cgroup`, `rlimit+watch (why)`; "" where there is no limit. */
+/** Summary of all limits: `cgroup`, `rlimit+watch (why)`; "" where there is no limit. */
 export const summary = (held: readonly EnforcedLimit[], { why }: Means): string => {
   if (held.length === 0) return "";
   const holders = new Set(held.flatMap(({ by }) => (by === "nothing" ? by : by.split("+"))));

@@ -33,7 +33,7 @@ const isName = (text: string, fewest: number): boolean => {
 /** ASCII only: `K` (U+212A) would become a plain k. */
 const lowered = (text: string): string => text.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
 
-/** Parses a host name, in any case; undefined where it is none. */
+/** Parses a host name in upper or lower case; undefined where it is invalid. */
 export const hostname = (text: string): Hostname | undefined => {
   const name = lowered(text);
   return isName(name, 2) ? (name as Hostname) : undefined;

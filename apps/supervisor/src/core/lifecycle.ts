@@ -109,7 +109,7 @@ export type Effect =
   /** Send KILL to all that is left of it. */
   | { readonly type: "kill"; readonly run: number };
 
-/** What a step depends on besides state and event. */
+/** The input of a step besides state and event. */
 export interface Circumstances {
   /** Milliseconds of a clock that never goes back. */
   readonly now: number;
@@ -300,7 +300,7 @@ const withCause = ({ killed }: State, exit: Exit): Exit =>
 /** Shortest time from one KILL to the next, in ms. */
 const KILL_AGAIN = 1000;
 
-/** Time is up: after draining comes TERM, after that KILL. */
+/** The deadline has passed: TERM follows draining, and KILL follows TERM. */
 const press = (state: State, _event: unknown, at: Circumstances): Step =>
   to(
     state,

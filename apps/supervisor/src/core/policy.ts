@@ -33,13 +33,13 @@ export interface OwnerPaths {
   /** Directory of the logs. */
   readonly logs: string;
   /**
-   * The directories that only the owner and root may be able to write, or no file in `daemons` is trusted:
+   * Directories that only the owner and root may write, because otherwise no file in `daemons` is trusted:
    * from the home (from `/` where `daemons` is not below the home) down to `daemons`, in that order.
    */
   readonly chain: readonly string[];
-  /** The same for the directory of the service directories, which is the last of it. */
+  /** As `chain`, down to the directory of the service directories. */
   readonly serviceChain: readonly string[];
-  /** The same for `logs`. Directories below a chain that begins with `home` are made as the owner. */
+  /** As `chain`, down to `logs`. Directories below a chain that begins with `home` are made as the owner. */
   readonly logChain: readonly string[];
 }
 
@@ -54,7 +54,7 @@ export interface Policy {
   mayRunAs(owner: string, target: string): Verdict;
   /** Whether `caller` may start, stop, restart and inspect the daemons of `owner`. */
   mayManage(caller: string, owner: string): Verdict;
-  /** Whether `caller` may write conf files of `owner`, and so decide what runs: managing does not grant that. */
+  /** Whether `caller` may write conf files of `owner`, which decide what runs as the owner: [manages] does not grant that. */
   mayWrite(caller: string, owner: string): Verdict;
   /** Whether a daemon of `owner` may publish a host. */
   mayHost(owner: string, host: Hostname): Verdict;

@@ -143,7 +143,7 @@ export const cgroupSettings = (budget: ResourceLimits, own: ResourceLimits, coun
   return {
     owner: groupFiles(budget),
     daemon: groupFiles({ ...wide, processes }),
-    // Out of memory, the whole run is killed: half a daemon serves nobody.
+    // When out of memory, the kernel kills the whole run: a part of a daemon is of no use.
     run: [["memory.oom.group", "1"], ...groupFiles({ ...UNLIMITED, processes: own.processes })],
   };
 };

@@ -15,7 +15,7 @@ interface Resource {
   readonly option: string;
   /** One amount, as a conf file writes it. */
   readonly quantity: Quantity;
-  /** What is limited, with softlimit's letter. */
+  /** The limited resource, with softlimit's letter. */
   readonly of: string;
 }
 

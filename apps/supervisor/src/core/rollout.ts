@@ -17,7 +17,7 @@ export interface Rollout {
   readonly replaced: number;
 }
 
-/** What a rollout reads of an instance. */
+/** The part of an instance that a rollout reads. */
 export interface Standing {
   readonly state: State;
   /** Whether it had a client; with listen=path, whether its socket is published. */

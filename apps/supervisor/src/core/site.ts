@@ -12,7 +12,7 @@ export type IndexName = string & { readonly [checked]: "index" };
 export const APPS = ["php", "fastcgi", "http", "static"] as const;
 export type App = (typeof APPS)[number];
 
-/** What all kinds of sites have. */
+/** Fields of all kinds of sites. */
 interface Common {
   /** `<owner>/<name>` of the daemon. */
   readonly id: string;

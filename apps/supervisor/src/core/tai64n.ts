@@ -80,7 +80,7 @@ export const tai64nLocal = (line: string, clock: Clock = "local", stamper: Stamp
   return `${seconds}.${String(nanoseconds).padStart(9, "0")}${line.slice(LABEL_LENGTH)}`;
 };
 
-/** The label that `line` starts with; undefined where there is none that is well formed. */
+/** The label that `line` starts with; undefined where there is no valid one. */
 export const labelOf = (line: string): string | undefined => LABEL.exec(line)?.[0];
 
 /** The label of a moment, in ms since 1970. */

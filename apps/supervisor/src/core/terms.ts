@@ -1,8 +1,8 @@
-/** What policy and conf file together make of a daemon. */
+/** A daemon as policy and conf file together define it. */
 import { type Definition, isHeld } from "./definition.ts";
 import type { Account } from "./policy-rules.ts";
 
-/** Everything about a daemon that its policy and file decide: what a run is made of. */
+/** The part of a daemon that policy and conf file determine: the input of each run. */
 export interface Terms {
   readonly definition: Definition;
   /** FoundFile.fingerprint of the file that says so. */
@@ -24,7 +24,7 @@ export const areCompatible = (a: Terms, b: Terms): boolean =>
 /** Whether new runs may start beside the old: with a lock the new would wait for the old, and the old for the new. */
 export const mayRoll = ({ definition }: Terms): boolean => definition.rolling && definition.lock === undefined;
 
-/** Whether two definitions say the same. */
+/** Whether two definitions are equal. */
 export const sameDefinition = (a: Definition, b: Definition): boolean => {
   const plain = (definition: Definition) => JSON.stringify({ ...definition, environment: [...definition.environment] });
   return plain(a) === plain(b);

@@ -45,7 +45,7 @@ const BARE_DURATION = /^\d+(?:\.\d+)?$/;
 const DURATION = /^\d+(?:\.\d+)?[ \t]*(?:ms|[wdhms])(?:[ \t]*\d+(?:\.\d+)?[ \t]*(?:ms|[wdhms]))*$/;
 const DURATION_PART = /(\d+(?:\.\d+)?)[ \t]*(ms|[wdhms])/g;
 
-/** Rounded; undefined where it cannot be exact, and where rounding would turn a small amount into none. */
+/** Rounded; undefined where it cannot be exact or would be rounded to 0. */
 const whole = (amount: number): number | undefined => {
   const rounded = Math.round(amount);
   return Number.isSafeInteger(rounded) && (rounded > 0 || amount === 0) ? rounded : undefined;
@@ -164,7 +164,7 @@ export const size = ({ least = 0, most }: Bounds = {}): Quantity => ({
   write: writeSize,
 });
 
-/** A duration within bounds, in milliseconds; at most a day where nothing else is said. */
+/** A duration within bounds, in milliseconds; at most a day by default. */
 export const duration = ({ least = 0, most = LONGEST }: Bounds = {}): Quantity => ({
   kind: "duration",
   least,

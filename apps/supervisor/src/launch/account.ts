@@ -1,11 +1,11 @@
-/** Becoming an account for good, by setpriv. */
+/** Becoming an account irreversibly, by setpriv. */
 import type { Definition } from "../core/definition.ts";
 import type { Account } from "../core/policy-rules.ts";
 
 /** Capabilities for entering a jail: chroot(2), and emptying the bounding set afterwards. */
 const JAIL_CAPABILITIES = ",+sys_chroot,+setpcap";
 
-/** What a process keeps of root's capabilities: those for entering a jail, or, as root itself, all. */
+/** Which of root's capabilities a process keeps: those to enter a jail, or all for root's own daemons. */
 type Kept = "nothing" | "jail" | "all";
 
 /** Service directories of root are scripts that change the account themselves (man/daemon.conf.5.md#service-directories). */

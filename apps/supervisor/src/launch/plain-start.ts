@@ -1,7 +1,7 @@
 /** Start lines that need no shell: `exec` and plain words. */
 import { DEFAULTS, type Definition } from "../core/definition.ts";
 
-/** A line of which a shell would make the same words as a split at spaces. */
+/** A command line that a shell would split only at spaces. */
 const PLAIN = /^exec +(\w|\.{0,2}\/)[\w./,:@%+-]*( +[\w./,:@%+=-]+)*$/;
 /** Variables that a shell changes when it starts. */
 const SHELL_VARIABLES: ReadonlySet<string> = new Set(["IFS", "LINENO", "OLDPWD", "OPTIND", "PPID", "PWD"]);

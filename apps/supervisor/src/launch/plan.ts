@@ -79,7 +79,7 @@ const redirections = ({ listen, ready }: Definition): string => {
 /** sd_listen_fds(3) checks it. The daemon keeps the pid of the chain. */
 const LISTEN_PID = "export LISTEN_PID=$$";
 
-/** What a launch depends on. */
+/** The input of a launch. */
 export interface Launch extends VariableSources {
   readonly owner: Account;
   /** cgroup directory to join, where there is one. */
@@ -88,7 +88,7 @@ export interface Launch extends VariableSources {
   readonly privileged: boolean;
 }
 
-/** Why a daemon may not have what its file asks for, whatever its account; undefined where nothing forbids it. */
+/** Why a daemon may not use a key of its file, whatever its account; undefined where it may. */
 export const objection = ({
   definition,
   privileged,

@@ -71,7 +71,7 @@ it.each([
     {
       how: "launch",
       stage: "running the shell within the jail",
-      reason: "no such program there, or no permission to run it: /bin/sh",
+      reason: "program not found or not executable: /bin/sh",
     },
   ],
   [

@@ -1,4 +1,4 @@
-/** Reads the report of a launch chain, and tells the exit of a chain from that of its daemon. */
+/** Reads the report of a launch chain, and distinguishes the exit of the chain from that of its daemon. */
 import type { Exit } from "../core/exit.ts";
 
 /** The last line of a report in which a stage names itself. */
@@ -40,8 +40,7 @@ const readFailure = (text: string): { stage: string; reason: string } => {
   const isStage = STAGE.test(last);
   const message = (isStage ? lines.at(-2) : last) ?? "";
   const missing = SILENT.exec(message)?.[1];
-  const reason =
-    missing === undefined ? reasonOf(message) : `no such program there, or no permission to run it: ${missing}`;
+  const reason = missing === undefined ? reasonOf(message) : `program not found or not executable: ${missing}`;
   const stage = isStage
     ? last
     : ([...MESSAGES, ...TOO_TIGHT].find(([pattern]) => pattern.test(last))?.[1] ?? "becoming the account");

@@ -36,7 +36,7 @@ if [ -n "$2" ] && ! /usr/bin/renice -n "$2" -p $$ >/dev/null; then echo "setting
 shift 2
 exec "$@"`;
 export const AS_ROOT = asRoot("5>&2");
-/** The same for a logger, whose standard error is not the log. */
+/** AS_ROOT for a logger, whose standard error is not the log. */
 export const AS_ROOT_FOR_LOGGER = asRoot(`5>&${LOGGER_STDERR} ${LOGGER_STDERR}>&-`);
 
 /** Descriptor that holds a daemon's lock. */
@@ -155,7 +155,7 @@ owned() {
   for entry in $entries; do
     uid=\${entry%:*} mode=\${entry#*:}
     [ "$uid" = 0 ] || [ "$uid" = "$owner" ] || fail "$1 belongs to neither root nor the daemon's owner"
-    case $mode in *[2367] | *[2367]?) fail "others than its owner may write to $1 (mode $mode)" ;; esac
+    case $mode in *[2367] | *[2367]?) fail "accounts other than its owner may write to $1 (mode $mode)" ;; esac
     shift
   done
 }

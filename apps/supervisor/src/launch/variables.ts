@@ -14,7 +14,7 @@ export const servicePath = (tools: string): string => `${tools}:${PATH}`;
 export const passesSocket = ({ listen }: Pick<Definition, "listen">): boolean =>
   listen === "systemd" || listen === "http";
 
-/** What the variables depend on. */
+/** The input of the variables. */
 export interface VariableSources {
   readonly definition: Definition;
   /** The run-as account. */

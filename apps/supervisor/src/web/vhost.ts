@@ -28,7 +28,7 @@ export const siteLog = (logs: SitePath, host: Hostname, kind: "access" | "error"
 const HIDDEN = String.raw`/\.(?!well-known/)`;
 const COPIES = String.raw`~$|\.(?:bak|swp|orig|old|save)$`;
 const PROGRAMS = String.raw`\.(?:php|php\d|phps|phtml|pht|phar|inc|cgi|fcgi|pl|py|rb)$`;
-/** The same without files for php-cgi. PHP runs .php alone, but .PHP is a program too. */
+/** PROGRAMS without files for php-cgi. PHP runs .php alone, but .PHP is a program too. */
 const OTHER_PROGRAMS = String.raw`\.(?:php\d|phps|phtml|pht|phar|inc|(?!(?-i:php)$)php)$`;
 
 const location = (where: string, lines: readonly string[]): string[] => [

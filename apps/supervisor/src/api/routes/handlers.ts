@@ -12,7 +12,7 @@ export interface Call<N extends EndpointName> {
   readonly engine: Engine;
   readonly about: Surroundings;
   readonly caller: Caller;
-  /** What its address means: a daemon, a conf file, or nothing. */
+  /** The target of its address: a daemon, a conf file, or none. */
   readonly subject: Subject<(typeof ENDPOINTS)[N]["access"]>;
   readonly query: Query<N>;
   readonly body: Body<N>;

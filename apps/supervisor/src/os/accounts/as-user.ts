@@ -30,7 +30,7 @@ const restore = (): void => {
   try {
     setFileIdentity(own);
   } catch (error) {
-    // To continue with a tenant's identity would be worse than to crash.
+    // A crash is better than continuing with a tenant's identity.
     process.stderr.write(`cannot restore root's identity after acting as a tenant: ${String(error)}\n`);
     process.abort();
   }

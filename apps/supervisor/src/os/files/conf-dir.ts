@@ -46,12 +46,12 @@ export interface ConfDirectory {
 /** A tenant's text, escaped for logs and terminals. */
 export const escaped = (text: string): string => JSON.stringify(text).slice(1, -1);
 
-/** Why other accounts than this one and root may have written a file or directory; undefined where none may. */
+/** Why accounts other than this one and root could have written a file or directory; undefined where they could not. */
 export const foreignWriters = (stats: Stats, account: Account): string | undefined => {
   if (stats.uid !== account.uid && stats.uid !== 0)
     return `belongs to uid ${stats.uid}, not to ${account.name}; chown it`;
   if ((stats.mode & 0o022) !== 0) {
-    return `others than ${account.name} may write to it (mode ${(stats.mode & 0o7777).toString(8).padStart(4, "0")}); chmod go-w it`;
+    return `accounts other than ${account.name} may write to it (mode ${(stats.mode & 0o7777).toString(8).padStart(4, "0")}); chmod go-w it`;
   }
   return undefined;
 };

@@ -8,7 +8,7 @@ import type { FileIdentity } from "../kernel/file-identity.ts";
 const QUIET = 300;
 /** Longest delay by continuous changes. In ms. */
 const LONGEST = 5000;
-/** Pause after a call of `changed`, as a multiple of its duration, so that frequent changes cost the owner more. */
+/** Pause after a call of `changed`, as a multiple of its duration: this bounds the cost of frequent changes. */
 const PATIENCE = 20;
 
 /** A watched directory; one that replaces it has another inode. */

@@ -1,4 +1,4 @@
-/** Writes a tenant's conf file as the tenant, and so that readers never find a part of it. */
+/** Writes a tenant's conf file as the tenant, atomically. */
 import { randomBytes } from "node:crypto";
 import {
   closeSync,

@@ -1,4 +1,4 @@
-/** Reads a tenant's directory within bounds: the supervisor does nothing else meanwhile. */
+/** Reads a tenant's directory within bounds, because the supervisor is blocked meanwhile. */
 import { type Dirent, opendirSync } from "node:fs";
 import { writeDuration } from "../../core/units.ts";
 

@@ -50,7 +50,7 @@ it("the directory for the logs of an owner's hosts is made once", () => {
 it("the owner of a docroot is found as an account sees it, or the reason why not", () => {
   expect(sites.ownerOf(OWNER, directory)).toBe(process.geteuid?.());
   symlinkSync(directory, join(directory, "link"));
-  expect(sites.ownerOf(OWNER, join(directory, "link"))).toBe("is no directory, or a link to one");
+  expect(sites.ownerOf(OWNER, join(directory, "link"))).toBe("is not a directory, or is a link");
   expect(sites.ownerOf(OWNER, join(directory, "none"))).toBe("there is no such directory");
   writeFileSync(join(directory, "file"), "");
   expect(sites.ownerOf(OWNER, join(directory, "file/below"))).toBe("cannot be checked: ENOTDIR");

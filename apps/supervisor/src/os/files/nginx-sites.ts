@@ -1,4 +1,4 @@
-/** Where Nginx finds what sites are made of, and the record of who holds which host. */
+/** Paths and logs of sites, and the record of the holders of hosts. */
 import { chmodSync, chownSync, lstatSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { DaemonKey } from "../../core/daemon-key.ts";
@@ -66,7 +66,7 @@ export class NginxSites implements SiteFiles, SiteRecord {
   ownerOf(viewer: Account, path: string): number | string {
     try {
       const stats = asUser(this.#options.identity(viewer), () => lstatSync(path));
-      return stats.isDirectory() ? stats.uid : "is no directory, or a link to one";
+      return stats.isDirectory() ? stats.uid : "is not a directory, or is a link";
     } catch (error) {
       const { code = "" } = error as NodeJS.ErrnoException;
       if (code === "ENOENT") return "there is no such directory";

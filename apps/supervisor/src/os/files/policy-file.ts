@@ -23,7 +23,9 @@ export const readPolicyFile = (path: string): string => {
     }
     if ((stats.mode & 0o022) !== 0) {
       const mode = (stats.mode & 0o7777).toString(8).padStart(4, "0");
-      throw new Error(`${path}: others than its owner may write to the policy file (mode ${mode}); chmod go-w it`);
+      throw new Error(
+        `${path}: accounts other than its owner may write to the policy file (mode ${mode}); chmod go-w it`,
+      );
     }
     const bytes = readFileSync(fd);
     const text = readUtf8(bytes);

@@ -6,7 +6,7 @@ import { isInstanceRecord, wrongRecordFields } from "./instance-record.ts";
 import { recordName } from "./record-name.ts";
 import type { StateFiles } from "./state-file.ts";
 
-/** Reports a problem with the resources of a daemon, named `owner/name`, or of its instance, named `owner/name#number`. */
+/** Reports a problem with the resources of a daemon, by its name `owner/name`, or of its instance, named `owner/name#number`. */
 export type Report = (daemon: string, problem: string) => void;
 
 class Slot implements RecordSlot {
@@ -26,7 +26,7 @@ class Slot implements RecordSlot {
     this.#records.due(this);
   }
 
-  /** Writes what is pending. */
+  /** Writes all pending records. */
   flush(): void {
     const record = this.#pending?.();
     this.#pending = undefined;

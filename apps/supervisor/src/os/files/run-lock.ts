@@ -1,4 +1,4 @@
-/** Locks a directory, so that no two supervisors run the same daemons. */
+/** Locks a directory, so that two supervisors never run the same daemons. */
 import { constants, openSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { lock } from "../kernel/file-calls.ts";

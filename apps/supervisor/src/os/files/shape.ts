@@ -1,4 +1,4 @@
-/** Guards for values that were read from a file: each says whether a value has the shape of a type. */
+/** Type guards for values that were read from a file. */
 
 export type Shape<T> = (value: unknown) => value is T;
 

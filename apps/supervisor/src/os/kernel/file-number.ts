@@ -8,7 +8,7 @@ import { privileged } from "./privileges.ts";
 export const fileNumber = ({ ino, dev }: { readonly ino: number; readonly dev: number }): number =>
   numberOf(ino, kernelDevice(dev));
 
-/** The same from the kernel's own numbers of inode and device. */
+/** The file number for an inode and a device as the kernel numbers them. */
 export const numberOf = (inode: number, device: number): number =>
   (privileged ? (device % 2 ** 20) * 2 ** 32 : 0) + (inode % 2 ** 32);
 

@@ -17,7 +17,7 @@ interface Row extends ProcessIdentity {
 /** All processes at one moment. */
 export type Snapshot = readonly Row[];
 
-/** Errors for a process that has ended, or that /proc hides. Any other error says nothing about the process. */
+/** Errors for a process that has ended, or that /proc hides. Other errors do not tell whether it lives. */
 const ABSENT: ReadonlySet<string> = new Set(["ENOENT", "ESRCH", "EACCES", "EPERM"]);
 
 /** @throws errno errors where /proc cannot be read, e.g. EMFILE */

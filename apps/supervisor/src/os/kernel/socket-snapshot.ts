@@ -1,4 +1,4 @@
-/** Snapshots of all UNIX sockets of this network namespace (sock_diag(7)); all who ask at about the same time share one. */
+/** Snapshots of all UNIX sockets of this network namespace (sock_diag(7)); callers at about the same time share one. */
 import { CpuBudget } from "./cpu-budget.ts";
 import { codeOf } from "./error-code.ts";
 import { numberOf } from "./file-number.ts";
@@ -37,7 +37,7 @@ export interface SocketSnapshot {
 
 interface Entry {
   accepted: Set<number>;
-  /** Connections that wait: as they are listed, and as the listening socket counts them. */
+  /** Connections that wait: the list of them, and their number by the listening socket. */
   listed: number;
   queued: number;
   listening: boolean;
@@ -49,7 +49,7 @@ const TICK = 10;
 const SHARE = 0.1;
 const BURST = 50;
 const LONGEST = 125;
-/** The same for queries about single sockets: each takes longer the more sockets there are. */
+/** Share of the time for queries about single sockets: each takes longer the more sockets there are. */
 const QUERY_SHARE = 0.2;
 const QUERY_BURST = 500;
 /** Pause after a snapshot that took too long; single sockets are queried meanwhile. In ms. */

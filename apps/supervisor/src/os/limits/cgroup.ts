@@ -1,4 +1,4 @@
-/** cgroups of runs: one per run, so that its limits, its processes and its end are those of the whole run. */
+/** cgroups of runs: one for each, so that limits and signals apply to all of its processes. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { CgroupSettings, GroupFile } from "../../core/resource-limits.ts";

@@ -5,7 +5,7 @@ import { isCompressed } from "./gzip.ts";
 
 const CHUNK = 64 * 1024;
 const NEWLINE = 10;
-/** Bytes before its end that are searched: the supervisor does nothing else meanwhile. */
+/** Bytes before its end that are searched: the supervisor is blocked meanwhile. */
 const FARTHEST = 2 * 1024 * 1024;
 
 /** Bytes that a file counts at least: a directory may hold many, and s6-log makes no smaller ones unless it is killed. */

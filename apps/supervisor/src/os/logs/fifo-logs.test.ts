@@ -180,7 +180,7 @@ test("lines that an earlier supervisor dropped stay counted", () => {
 
 test("a log whose directory is a file is refused with the reason", () => {
   writeFileSync(files, "");
-  expect(() => open()).toThrow(`${files} is no directory; put one there`);
+  expect(() => open()).toThrow(`${files} is not a directory; replace it by one`);
 });
 
 test("another file in place of the FIFO is replaced", async () => {

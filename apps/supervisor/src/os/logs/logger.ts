@@ -23,10 +23,10 @@ const HINTS = {
   tenants: "try it by hand as the account that it runs as",
 } as const;
 
-/** What a logger reports. */
+/** Events of a logger. */
 export interface LoggerListener {
   report(problem: string): void;
-  /** Another process is the logger now, or none. */
+  /** The process of the logger has changed, or ended. */
   replaced(): void;
 }
 

@@ -35,7 +35,10 @@ test("lines are dropped and counted when a logger that could write has not read 
   expect(overflow.loss).toEqual({ lines: 7, reason: "" });
   overflow.look(true, MINUTE);
   // The first line is kept: the logger may have read its beginning.
-  expect(overflow.loss).toEqual({ lines: 7 + 12_999, reason: "its logger does not read, although it could write" });
+  expect(overflow.loss).toEqual({
+    lines: 7 + 12_999,
+    reason: "its logger does not read its input, although it can write its files",
+  });
 });
 
 test("the minute starts again when the FIFO was not full meanwhile", () => {
@@ -82,6 +85,6 @@ const CROWDED = (directory: string): string => `
 
 test("no line is dropped, and no reason assumed, while no descriptor is free", () => {
   const argv = ["--nofile=64:64", process.execPath, "--input-type=module", "-e", CROWDED(directory)];
-  const loss = { lines: 12_999, reason: "its logger does not read, although it could write" };
+  const loss = { lines: 12_999, reason: "its logger does not read its input, although it can write its files" };
   expect(JSON.parse(execFileSync("prlimit", argv, { encoding: "utf8" }))).toEqual([0, 0, 0, loss]);
 });

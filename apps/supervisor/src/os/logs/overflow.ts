@@ -11,12 +11,12 @@ import { codeOf } from "../kernel/error-code.ts";
 import type { FileIdentity } from "../kernel/file-identity.ts";
 import { fullPipes } from "../kernel/poll.ts";
 
-/** Interval between two looks at FIFOs, and the same while one of them overflows. In ms. */
+/** Interval between checks of FIFOs: normally, and while one of them overflows. In ms. */
 const LOOK = 1000;
 const LOOK_AGAIN = 250;
 /** How long a FIFO stays full without a write until it is emptied, where its logger cannot write to disk. In ms. */
 const PATIENCE = 3000;
-/** The same where it could write: its compressor may be busy, or its owner may have stopped it. */
+/** PATIENCE where the logger can write: its compressor may be busy, or its owner may have stopped it. In ms. */
 const LONG_PATIENCE = 60_000;
 const NEWLINE = 10;
 /** Bytes that a FIFO holds (pipe(7)). */
@@ -126,7 +126,7 @@ export class Overflow {
     const reason = obstacle(this.#watched);
     if (reason === "" && waited < LONG_PATIENCE) return;
     this.#obstructed = reason !== "";
-    this.#reason = reason || "its logger does not read, although it could write";
+    this.#reason = reason || "its logger does not read its input, although it can write its files";
     this.#progress = progress(this.#watched);
     this.#gap = 0;
     this.#rest = undefined;
@@ -168,7 +168,7 @@ export class Overflow {
     }
   }
 
-  /** The bytes to drop: without the notice of before, and without the rest of the line that the logger has started to read. */
+  /** The bytes to drop, without the previous notice and the rest of the line that the logger has started to read. */
   #first(bytes: Buffer): Buffer {
     const own = this.#notice;
     if (own.length > 0) {

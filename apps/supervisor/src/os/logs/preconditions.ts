@@ -28,7 +28,7 @@ const whyUnwritable = (owner: string, directory: string, code: string): string =
   if (stats?.isSymbolicLink()) {
     return `${directory} is a link to ${readlinkSync(directory)}, in which ${denied} (${code}); put a directory there`;
   }
-  if (stats && !stats.isDirectory()) return `${directory} is no directory; put one there`;
+  if (stats && !stats.isDirectory()) return `${directory} is not a directory; replace it by one`;
   return `${denied} in ${directory} (${code})`;
 };
 

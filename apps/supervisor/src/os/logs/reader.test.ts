@@ -170,7 +170,7 @@ describe("following a log", () => {
     ]);
   });
 
-  test("a reader gets that number in a new line after a line that was cut off", async () => {
+  test("a reader gets the number of missing files in a new line after a line that was cut off", async () => {
     writeFileSync(join(directory, rotated(1)), "cut");
     for (const number of [2, 3]) put(rotated(number), `number ${number}`);
     const lines = await read({ since: 0 }, (pieces) => {

@@ -10,7 +10,7 @@ import { type Role, roleOf, type SocketSnapshots } from "../kernel/socket-snapsh
  * not searched in this time may have a client.
  */
 const LONGEST = 20;
-/** The same where each socket is queried because a snapshot of all of them would take too long. */
+/** LONGEST where each socket is queried because a snapshot of all of them would take too long. */
 const LONGEST_QUERIES = 100;
 
 /** Whether `look` finds one of these processes; undefined where that is uncertain. */

@@ -21,7 +21,7 @@ export interface ListeningSocket {
   readonly gid: number;
 }
 
-/** Mode of a socket to which the group may connect, and of one to which nobody may. */
+/** Modes of a socket: open to the group, and closed to all. */
 const ADMITS = 0o660;
 const REFUSES = 0o000;
 

@@ -29,7 +29,7 @@ export interface PublishedSocketsOptions {
 export class PublishedSockets implements Sockets {
   readonly #options: PublishedSocketsOptions;
   readonly #held = new Set<HeldListener>();
-  /** Other budgets than those of client probes, so that no probe delays publishing. */
+  /** Separate from the budgets of client probes, so that no probe delays publishing. */
   readonly #publishing = new OwnerBudgets();
   readonly #measuring = new OwnerBudgets();
 

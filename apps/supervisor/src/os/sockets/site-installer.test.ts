@@ -63,7 +63,7 @@ afterEach(() => {
 
 it("vhosts are sent to the connected site installer, whose answer is returned", async () => {
   expect(web.isConnected).toBe(false);
-  expect(await web.try("a")).toEqual({ kind: "failed", reason: "the web server's installer is not connected" });
+  expect(await web.try("a")).toEqual({ kind: "failed", reason: "the site installer is not connected" });
   const socket = await installer();
   expect(web.isConnected).toBe(true);
   const request = answer(socket, "accepted\n");
@@ -86,7 +86,7 @@ it.each<[string, Verdict]>([
   ["refused open() \u001b[31m", { kind: "refused", complaint: "open() ?[31m", line: undefined }],
   ["refused", { kind: "refused", complaint: "nginx gives no reason", line: undefined }],
   ["failed nginx does not run", { kind: "failed", reason: "nginx does not run" }],
-  ["nonsense", { kind: "failed", reason: "the web server's installer gave no valid answer" }],
+  ["nonsense", { kind: "failed", reason: "the site installer's answer is invalid" }],
 ])("the site installer's answer %j is understood", async (text, verdict) => {
   expect(await ask(`${text}\n`)).toEqual(verdict);
 });
@@ -105,12 +105,12 @@ it("a request fails when the site installer disconnects, restarts, or never ends
   const first = await installer();
   const lost = web.try("");
   first.destroy();
-  expect(await lost).toEqual({ kind: "failed", reason: "the web server's installer went away" });
+  expect(await lost).toEqual({ kind: "failed", reason: "the site installer disconnected" });
   expect(web.isConnected).toBe(false);
   const second = await installer();
   const replaced = web.try("");
   const third = await installer();
-  expect(await replaced).toEqual({ kind: "failed", reason: "the web server's installer was started again" });
+  expect(await replaced).toEqual({ kind: "failed", reason: "the site installer restarted" });
   await once(second.resume(), "close");
   const endless = web.try("");
   third.write("x".repeat(10_000));

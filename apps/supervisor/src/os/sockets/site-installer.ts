@@ -26,7 +26,7 @@ const LATER = 5000;
 /** The line of the request's file that Nginx complains about; the vhosts begin in the second. */
 const LINE = /\/accepted\/sites\.conf:(\d+)$/;
 
-/** What Nginx puts before a complaint: it differs each time. */
+/** The prefix of a complaint of Nginx, which differs each time. */
 const STAMP = /^.*?\[emerg\] (?:\d+#\d+: )?/;
 
 const verdictOf = (answer: string): Verdict => {
@@ -34,7 +34,7 @@ const verdictOf = (answer: string): Verdict => {
   const text = rest.join(" ").replace(/\p{C}/gu, "?");
   if (word === "accepted") return { kind: "accepted" };
   if (word === "failed") return { kind: "failed", reason: text.slice(0, LONGEST_COMPLAINT) };
-  if (word !== "refused") return { kind: "failed", reason: "the web server's installer gave no valid answer" };
+  if (word !== "refused") return { kind: "failed", reason: "the site installer's answer is invalid" };
   const line = LINE.exec(text)?.[1];
   return {
     kind: "refused",
@@ -114,7 +114,7 @@ export class SiteInstaller implements WebServer {
     }
   }
 
-  /** The installer that came last is the one: it comes again after it was killed. */
+  /** The latest connection counts: an installer that was killed connects again. */
   #connect(socket: Socket): void {
     this.#socket?.destroy();
     this.#socket = socket;
@@ -133,9 +133,9 @@ export class SiteInstaller implements WebServer {
     socket.on("close", () => {
       if (this.#socket !== socket) return;
       this.#socket = undefined;
-      this.#settle({ kind: "failed", reason: "the web server's installer went away" });
+      this.#settle({ kind: "failed", reason: "the site installer disconnected" });
     });
-    this.#settle({ kind: "failed", reason: "the web server's installer was started again" });
+    this.#settle({ kind: "failed", reason: "the site installer restarted" });
     this.#listener();
   }
 
@@ -147,7 +147,7 @@ export class SiteInstaller implements WebServer {
 
   async #ask(verb: "try" | "install", text: string): Promise<Verdict> {
     const socket = this.#socket;
-    if (!socket) return { kind: "failed", reason: "the web server's installer is not connected" };
+    if (!socket) return { kind: "failed", reason: "the site installer is not connected" };
     const id = digestOf(text).slice(0, 16);
     try {
       replaceFile(join(this.#offered, "sites.conf"), `# generation ${id}\n${text}`, 0o644);

@@ -21,7 +21,7 @@ export const makeTraversable = (path: string, gid: number, mode: number): void =
   if ((before.mode & 0o7777) !== mode) chmodSync(path, mode);
 };
 
-/** Removes a socket, or any file that is no directory; returns why that failed, undefined where nothing is left. */
+/** Removes a socket, or any file that is not a directory. Returns why that failed, or undefined when it is gone. */
 export const unlinkSocket = (path: string): string | undefined => {
   try {
     unlinkSync(path);
