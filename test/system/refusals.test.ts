@@ -113,18 +113,6 @@ test("conf files with invalid names are reported with escaped characters and not
   await succeed("find", directory(), "-type", "f", "!", "-name", "before.conf", "-delete");
 });
 
-test("a conf file that becomes invalid leaves its running daemon as it is", async () => {
-  const { pid } = await supervisor.reaches(idOf("before"), "running");
-  mallory.writeConf("before", "start = exec sleep 1000", "listen = everywhere");
-  expect((await supervisor.rescan()).changed).toEqual([idOf("before")]);
-  const restart = await supervisor.act("restart", idOf("before"));
-  expect(restart.ok).toBe(false);
-  expect(restart.reason).toMatch(/before\.conf:2: listen: expected none, fastcgi, .*, found "everywhere"$/);
-  expect(await supervisor.status(idOf("before"))).toMatchObject({ state: "running", pid });
-  mallory.writeConf("before", FINE.trim());
-  await supervisor.rescan();
-});
-
 test.each([
   ["the home", () => mallory.home],
   ["the conf directory", directory],
