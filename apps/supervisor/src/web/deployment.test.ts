@@ -242,6 +242,42 @@ describe("a deployment with refusals and failures", () => {
     expect([deployment.problem, inForce()]).toEqual([undefined, textOf(sites("a"))]);
   });
 
+  it("a deployment repeats a request after a second again once one has succeeded, or the web server has connected again", async () => {
+    const requestsWithin = async (time: number): Promise<number> => {
+      const before = web.requests.length;
+      await clock.pass(time);
+      return web.requests.length - before;
+    };
+    web.connect();
+    web.fault = { reason: "no room", reload: false };
+    deployment.deploy(sites("a"));
+    await clock.pass(20_000);
+    web.fault = undefined;
+    await clock.pass(60_000);
+    expect(deployment.isSettled).toBe(true);
+    web.fault = { reason: "no room", reload: false };
+    deployment.deploy(sites("b"));
+    await settle();
+    // Requests after 1 s and after 2 s more.
+    expect(await requestsWithin(3000)).toBe(2);
+    await clock.pass(20_000);
+    web.connect();
+    expect(await requestsWithin(3000)).toBe(2);
+  });
+
+  it("a deployment counts a reload that failed in its pace of reloads", async () => {
+    web.connect();
+    web.fault = { reason: "nginx does not reload", reload: true };
+    deployment.deploy(sites("a"));
+    // At once, after 1 s and after 2 s more; the next one has to wait for the pace.
+    await clock.pass(3000);
+    expect(web.reloads).toBe(3);
+    await clock.pass(11_000);
+    expect(web.reloads).toBe(3);
+    await clock.pass(2000);
+    expect(web.reloads).toBe(4);
+  });
+
   it("a deployment reloads the previous sites once more after a failed reload", async () => {
     web.connect();
     deployment.deploy(sites("a"));

@@ -196,6 +196,22 @@ describe("the publisher", () => {
     record.fault = undefined;
     await clock.pass(6000);
     expect(standings(one)).toEqual(["a.example.org published"]);
+    record.fault = new Error("ENOSPC: no space left on device");
+    const before = record.writes;
+    site(ALICE, "b", "b.example.org");
+    await review();
+    // At once, and from 200 ms on again.
+    expect(record.writes - before).toBeGreaterThanOrEqual(3);
+  });
+
+  it("a closed publisher leaves no timer, even where a docroot is missing", async () => {
+    add(ALICE, "a", "host = a.example.org", "docroot = /srv/www");
+    siteFiles.directories = () => "there is no such directory";
+    start();
+    await clock.pass(MOMENT);
+    expect(clock.pending).toBe(1);
+    publisher.close();
+    expect(clock.pending).toBe(0);
   });
 });
 

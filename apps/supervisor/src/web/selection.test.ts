@@ -124,13 +124,20 @@ it("a selection of sites tries the sites in force one by one when Nginx no longe
   expect(result.kept).toHaveLength(5);
 });
 
-it("a selection of sites fails on a full disk instead of leaving out a site in force", async () => {
+it.each([
+  "5: Input/output error",
+  "12: Cannot allocate memory",
+  "23: Too many open files in system",
+  "24: Too many open files",
+  "28: No space left on device",
+  "30: Read-only file system",
+  "122: Disk quota exceeded",
+])("a selection of sites fails on %j of the machine instead of leaving out a site in force", async (errno) => {
   const sites = many(4);
-  const full = "28: No space left on device";
-  const { verdict, isReloaded } = await install(sites, { "owner-1/d1": "file" }, served(sites[1] as Vhosts), full);
+  const { verdict, isReloaded } = await install(sites, { "owner-1/d1": "file" }, served(sites[1] as Vhosts), errno);
   expect([verdict.kind, isReloaded]).toEqual(["failed", false]);
   // A new site that cannot be made room for is no reason to hold up others.
-  const other = await install(sites, { "owner-1/d1": "file" }, served(sites[0] as Vhosts), full);
+  const other = await install(sites, { "owner-1/d1": "file" }, served(sites[0] as Vhosts), errno);
   expect([other.verdict.kind, other.kept.length]).toEqual(["accepted", 3]);
 });
 

@@ -76,7 +76,8 @@ describe("a host", () => {
     expect(reasonOf(holder)).toMatch(/there is no such directory/);
     expect(reasonOf(other)).toMatch(/held by a daemon of another owner/);
     remove(holder);
-    const late = add(ALICE, "aa", ...lines);
+    // Its id sorts before that of the other claimant.
+    const late = add(ALICE, "A", ...lines);
     await review();
     // The docroot is looked for again after a while, by itself.
     await clock.pass(LONG);
@@ -93,6 +94,17 @@ describe("a host", () => {
     await review();
     expect(standings(one, other)).toEqual(["a.example.org refused", "a.example.org refused"]);
     expect(reasonOf(one)).toBe("host a.example.org: bob must not run as www");
+  });
+
+  it("a host that the policy does not grant is refused for that, although its daemon is forbidden as well", async () => {
+    const one = site(ALICE, "a", "a.example.net", "a.example.org");
+    one.state = { ...initial, block: { kind: "forbidden", reason: "alice must not run as www" } };
+    start();
+    await clock.pass(MOMENT);
+    expect(one.hosts.map(({ reason }) => reason)).toEqual([
+      expect.stringMatching(/^host a\.example\.net is not granted to alice: /),
+      "host a.example.org: alice must not run as www",
+    ]);
   });
 
   it("a host is refused if its owner has 256 hosts already", async () => {
