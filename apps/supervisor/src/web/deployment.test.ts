@@ -204,6 +204,19 @@ describe("a deployment with refusals and failures", () => {
     expect(inForce()).toBe(textOf(sites("bad", "good-2")));
   });
 
+  it("a deployment tries refused sites again with the next request when the one after a minute failed", async () => {
+    web.connect();
+    refuseSites("file", "bad");
+    deployment.deploy(sites("bad", "good"));
+    await settle();
+    refuseSites("file");
+    web.fault = { reason: "no room", reload: false };
+    await clock.pass(60_000);
+    web.fault = undefined;
+    await clock.pass(1000);
+    expect([inForce(), deployment.refused]).toEqual([textOf(sites("bad", "good")), []]);
+  });
+
   it("a deployment forgets refusals of sites that are not wanted any more", async () => {
     web.connect();
     refuseSites("line", "bad");

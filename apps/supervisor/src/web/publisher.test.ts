@@ -25,6 +25,7 @@ import {
   siteFiles,
   standings,
   start,
+  termsOf,
 } from "./publisher.fake.ts";
 import { Publisher } from "./publisher.ts";
 
@@ -153,6 +154,9 @@ describe("a review of all sites", () => {
     await review();
     expect(standings(one, other)).toEqual(["a.example.org published", "b.example.org refused"]);
     expect(reasonOf(other)).toBe("host b.example.org: its docroot /srv/other cannot be checked: EIO: i/o error, lstat");
+    one.serving = termsOf(ALICE, ["host = a.example.org", "docroot = /srv/changed"]);
+    await review();
+    expect(standings(one)).toEqual(["a.example.org refused"]);
   });
 
   it("a review of all sites makes no request, record or timer when nothing changed", async () => {

@@ -72,6 +72,20 @@ it.each<[Complaint, number]>([
   },
 );
 
+it.each([
+  [1, 0],
+  [4, 0],
+  [5, 1],
+  [8, 1],
+])("a selection of sites leaves out the site that line %i is of", async (line, at) => {
+  const sites = many(3);
+  const web = new FakeWebServer();
+  web.isConnected = true;
+  web.judge = (text) =>
+    text === textOf(sites) ? { kind: "refused", complaint: "[emerg]", line } : { kind: "accepted" };
+  expect(leftOut(sites, await installSites(web, sites, served()))).toEqual([`owner-${at}/d${at}`]);
+});
+
 it("a selection of sites does not reload when every new site was refused", async () => {
   const sites = many(5);
   const before = served(...sites.slice(0, 4));

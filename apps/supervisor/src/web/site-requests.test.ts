@@ -120,6 +120,20 @@ describe("a host", () => {
     expect(standings(bob)).toEqual(["b.example.org published"]);
   });
 
+  it("a host beyond the 256 of its owner that is refused for another reason keeps that reason", async () => {
+    const held = site(ALICE, "z", "z.example.org");
+    start();
+    await clock.pass(MOMENT);
+    remove(held);
+    for (let at = 0; at < 8; at += 1) {
+      site(ALICE, `d${at}`, ...Array.from({ length: 32 }, (_, host) => `h${host}.d${at}.example.org`));
+    }
+    const forbidden = site(ALICE, "z", "z.example.org");
+    forbidden.state = { ...initial, block: { kind: "forbidden", reason: "alice must not run as www" } };
+    await review();
+    expect(reasonOf(forbidden)).toBe("host z.example.org: alice must not run as www");
+  });
+
   it("a host is withdrawn when the conf file no longer names it", async () => {
     const one = site(ALICE, "a", "a.example.org");
     start();
