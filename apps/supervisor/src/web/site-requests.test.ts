@@ -90,6 +90,8 @@ describe("a host", () => {
     await clock.pass(MOMENT);
     const block: State["block"] = { kind: "forbidden", reason: "bob must not run as www" };
     one.state = { ...initial, block };
+    await review();
+    expect(standings(one)).toEqual(["a.example.org refused"]);
     const other = site(ALICE, "a", "a.example.org");
     await review();
     expect(standings(one, other)).toEqual(["a.example.org refused", "a.example.org refused"]);
