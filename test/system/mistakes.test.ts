@@ -98,7 +98,7 @@ test("dmctl start reports an owner who is no longer in the policy", async () => 
 test("dmctl start reports a dir= that does not exist", async () => {
   expect(messageOf(await start("lost", "dir = ~/nowhere", "start = id"), 1)).toEqual([
     'dmctl: cannot start "amy/lost": entering /home/amy/nowhere: no such directory, or no permission to reach it',
-    "Make that directory so that amy may enter it, or correct dir= with `dmctl edit amy/lost`.",
+    "Make that directory and let amy enter it, or correct dir= with `dmctl edit amy/lost`.",
   ]);
 });
 
@@ -239,10 +239,10 @@ test("dmctl reports a missing supervisor with exit code 4 and the command to sta
 test("dmctl rescan and start report a home that its group may write to", async () => {
   chmodSync(amy.home, 0o770);
   expect(messageOf(await dmctl(amy, "rescan"), 1)).toEqual([
-    "dmctl: /home/amy: accounts other than amy may write to it (mode 0770); chmod go-w it",
+    "dmctl: /home/amy: accounts other than amy may write to it (mode 0770); run: chmod go-w /home/amy",
   ]);
   expect(messageOf(await dmctl(amy, "start", "mute"), 1)).toEqual([
-    `dmctl: cannot start "amy/mute": ${conf("mute")}: /home/amy: accounts other than amy may write to it (mode 0770); chmod go-w it`,
+    `dmctl: cannot start "amy/mute": ${conf("mute")}: /home/amy: accounts other than amy may write to it (mode 0770); run: chmod go-w /home/amy`,
     "Correct the file; then `dmctl start amy/mute` reads it again.",
   ]);
   chmodSync(amy.home, 0o750);

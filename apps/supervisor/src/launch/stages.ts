@@ -61,11 +61,11 @@ shift
 exec "$@"`;
 
 /** Bytes of a file of variables, and of a value, at most. */
-const LARGEST = 64 * KIB;
+export const LARGEST = 64 * KIB;
 /** Files of an env-dir, and variables of both sources, at most. */
-const MOST = 1_000;
+export const MOST = 1_000;
 /** Time limit of reading, in ms. */
-const LONGEST = 10 * SECOND;
+export const LONGEST = 10 * SECOND;
 
 /**
  * Perl. $1 env-dir or empty, $2 env-file or empty, $3 names that neither may change. Reads only regular files, and at most

@@ -7,7 +7,7 @@ import { type Claim, type Holders, settleClaims } from "./claims.ts";
 import type { SiteDaemon } from "./site-daemon.ts";
 
 /** Maximum number of hosts of an owner: Nginx opens two log files for each. */
-const MOST_HOSTS = 256;
+export const MOST_HOSTS = 256;
 
 /** The hosts that a daemon requests, and what the policy and other daemons permit of them. */
 export interface SiteRequest {
