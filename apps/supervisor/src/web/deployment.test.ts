@@ -135,7 +135,17 @@ describe("a deployment", () => {
     deployment.deploy(sites("d"));
     deployment.deploy(sites("c"));
     await settle();
-    expect([web.reloads, deployment.isSettled]).toEqual([3, true]);
+    expect([web.reloads, deployment.isSettled, clock.pending]).toEqual([3, true, 0]);
+  });
+
+  it("a closed deployment leaves no timer, even after a failed request", async () => {
+    web.connect();
+    web.fault = { reason: "no room", reload: false };
+    deployment.deploy(sites("a"));
+    await settle();
+    expect(clock.pending).toBe(1);
+    deployment.close();
+    expect(clock.pending).toBe(0);
   });
 
   it("a closed deployment sends no request, even when an answer arrives later", async () => {

@@ -55,6 +55,9 @@ describe("the state of a host", () => {
       })),
     );
     expect(reports).toEqual(["info: the web server serves the sites"]);
+    site(ALICE, "c", "c.example.org");
+    await review();
+    expect(reports).toEqual(Array(2).fill("info: the web server serves the sites"));
   });
 
   it("the state of a host is refused with Nginx's complaint about the site; hosts of other daemons are published", async () => {
@@ -213,6 +216,8 @@ describe("the publisher", () => {
     siteFiles.directories = () => "there is no such directory";
     start();
     await clock.pass(MOMENT);
+    site(ALICE, "b", "b.example.org");
+    await review();
     expect(clock.pending).toBe(1);
     publisher.close();
     expect(clock.pending).toBe(0);

@@ -109,6 +109,7 @@ describe.each(APPS)("app=%s", (app) => {
 
 it("with app=php the first .php of index handles requests that match no file", () => {
   expect(renderSite("alice", siteOf("php"))).toContain("try_files $uri $uri/ /app.php?$args;");
+  expect(renderSite("alice", siteOf("php", { index: ["php.html", "app.php"] }))).toContain("/app.php?$args;");
   expect(renderSite("alice", siteOf("php", { index: ["index.html"] }))).toContain("try_files $uri $uri/ =404;");
 });
 
@@ -116,6 +117,13 @@ it("an application without a docroot handles all requests", () => {
   const text = renderSite("alice", siteOf("http", { docroot: undefined }));
   expect(text).not.toMatch(/\broot\b|try_files/);
   expect(text.match(/proxy_pass http:\/\/site_alice_2f_blog;/g)).toHaveLength(2);
+});
+
+it("requests of owners whose names differ only in capital letters are counted apart", () => {
+  const keys = ["alice", "Alice", "al.ice", "al_2e_ice"].map(
+    (owner) => /set \$site_owner (\S+);/.exec(renderSite(owner, siteOf("php")))?.[1],
+  );
+  expect(keys).toEqual(["alice", "_41_lice", "al_2e_ice", "al_5f_2e_5f_ice"]);
 });
 
 it("a daemon's vhosts begin with the only line that separates daemons in Nginx's configuration", () => {
