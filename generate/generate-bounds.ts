@@ -95,8 +95,8 @@ const FILES: readonly Bound[] = [
     "The launch fails and names the file.",
   ],
   ["files of `env-dir`; variables of both", grouped(MOST_VARIABLES), "The launch fails."],
-  ["time to read them", `${LONGEST_READING_OF_VARIABLES}s`, "The launch fails."],
-  ["path of a socket", `${SOCKET_PATH_LIMIT} bytes`, "The start fails and names the path."],
+  ["time to read them", writeDuration(LONGEST_READING_OF_VARIABLES), "The launch fails."],
+  ["path of a socket", writeSize(SOCKET_PATH_LIMIT), "The start fails and names the path."],
 ];
 
 const RUNS: readonly Bound[] = [

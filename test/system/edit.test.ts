@@ -189,7 +189,7 @@ test("a text of 64 KiB is read and written completely, however JSON escapes it",
   const program = `{ echo '${FINE}'; head -c ${most - FINE.length - 1} /dev/zero | tr '\\0' '\\n'; } >"$1"`;
   expect((await edit(alice, "blog", program)).code).toBe(0);
   expect(statSync(pathOf(alice, "blog")).size).toBe(most);
-  expect((await edit(alice, "blog", 'printf "\\r\\n" >>"$1"')).stderr).toContain("65538 bytes");
+  expect((await edit(alice, "blog", 'printf "\\r\\n" >>"$1"')).stderr).toContain("65538 B");
   expect(statSync(pathOf(alice, "blog")).size).toBe(most);
 });
 

@@ -1,7 +1,7 @@
 /** Sites by policy: a real nginx in front of daemons of real accounts, from a line of a conf file to a visitor's page. */
 import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { DaemonStatus, Explanation, PolicyAnswer, StateExport } from "@dmhost/contract";
+import type { DaemonStatus, PolicyAnswer, StateExport } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
 import { argumentsOf, childrenOf, isRunning } from "./proc.ts";
@@ -403,21 +403,6 @@ test("Nginx passes an application's own 502, 503 and 504 through", async () => {
   }
 });
 
-test("a host that the policy does not grant is refused with the reason, and its daemon runs", async () => {
-  alice.writeConf("grab", ...BLOG.map((line) => line.replace("Blog.example.org", "bob.example.org, greenfelt.net")));
-  await supervisor.rescan();
-  const reason = await refused("grab", "bob.example.org");
-  expect(reason).toContain(`host bob.example.org is not granted to ${alice.name}: `);
-  const status = await supervisor.reaches(`${alice.name}/grab`, "running");
-  expect(status.warnings).toContain(reason);
-  // `*.` is not the name itself.
-  await refused("grab", "greenfelt.net");
-  const explained = (await supervisor.ask("GET", `/v1/daemons/${alice.name}%2Fgrab/explanation`)).body as Explanation;
-  expect(explained.daemon.hosts.map(({ state }) => state)).toEqual(["refused", "refused"]);
-  expect(web.inForce()).not.toContain("bob.example.org");
-  await remove("grab");
-});
-
 test("the API names the policy line that grants a host, and the export lists granted hosts", async () => {
   const ask = async (caller: string, address: string) => {
     const query = new URLSearchParams({ caller, verb: "host", address });
@@ -445,30 +430,6 @@ test("the API names the policy line that grants a host, and the export lists gra
     `${bob.name}: *.greenfelt.net`,
     `${bob.name}: bob.example.org`,
   ]);
-});
-
-test("the first claim holds a host, also across a restart of the supervisor", async () => {
-  const conf = (name: string, owner: Account) =>
-    owner.writeConf(name, "start = exec sleep 1000", "host = shared.greenfelt.net", "docroot = ~/shared");
-  conf("shared", bob);
-  await supervisor.rescan();
-  await published("shared", "shared.greenfelt.net", bob);
-  conf("shared", alice);
-  await supervisor.rescan();
-  expect(await refused("shared", "shared.greenfelt.net")).toBe(
-    "host shared.greenfelt.net is held by a daemon of another owner, which had it first",
-  );
-  const before = await web.reloads();
-  await supervisor.end("SIGKILL");
-  await supervisor.start();
-  await refused("shared", "shared.greenfelt.net");
-  await published("shared", "shared.greenfelt.net", bob);
-  expect((await web.visit("shared.greenfelt.net")).body).toBe(`${bob.name}\n`);
-  expect(await web.reloads()).toBe(before);
-  await remove("shared", bob);
-  await published("shared", "shared.greenfelt.net");
-  await until("alice's page", async () => (await web.visit("shared.greenfelt.net")).body === `${alice.name}\n`);
-  await remove("shared");
 });
 
 test("a conf file with an error leaves its site published, also across a restart of the supervisor", async () => {
@@ -613,17 +574,4 @@ test("dmctl status --long and dmctl explain show the addresses of sites", async 
   const explained = await alice.run([toolbox.node, toolbox.dmctl, "explain", "blog"]);
   expect(explained.stdout).toContain(`http://blog.example.org:${web.port}/ published`);
   expect(explained.stdout).toContain("max-body");
-});
-
-test("a host is withdrawn with its grant, and published again with it", async () => {
-  stage.writePolicy(
-    supervisor,
-    policy().map((line) => line.replace("blog.example.org, ", "")),
-  );
-  await supervisor.rescan();
-  await refused("blog", "blog.example.org");
-  await until("its end", () => !web.inForce().includes("blog.example.org"));
-  stage.writePolicy(supervisor, policy());
-  await supervisor.rescan();
-  await published("blog", "blog.example.org");
 });

@@ -374,7 +374,7 @@ test("a daemon whose socket path would exceed 107 bytes is invalid, and the reas
   alice.writeConf(long, serve("3"), "listen = fastcgi");
   await supervisor.rescan();
   const { state, reason } = await supervisor.status(idOf(long));
-  expect([state, reason]).toEqual(["invalid", expect.stringMatching(/socket path of \d+ bytes, at most 107/)]);
+  expect([state, reason]).toEqual(["invalid", expect.stringMatching(/socket path of \d+ B, at most 107 B/)]);
 });
 
 test("socket directories belong to root and the web server's group, and other accounts cannot enter them", async () => {

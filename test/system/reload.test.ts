@@ -2,7 +2,7 @@
 import { appendFileSync, chmodSync, readFileSync, writeFileSync } from "node:fs";
 import type { DaemonList } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { Account, nameFor } from "./account.ts";
+import { type Account, nameFor } from "./account.ts";
 import { isRunning, numbersOf } from "./proc.ts";
 import { until } from "./program.ts";
 import { Stage } from "./stage.ts";
@@ -13,7 +13,6 @@ let alice: Account;
 let bob: Account;
 let carol: Account;
 let web: Account;
-let unused: Account;
 let staff: number;
 let supervisor: Supervisor;
 
@@ -24,7 +23,6 @@ beforeAll(async () => {
   bob = await stage.account("bob");
   carol = await stage.account("carol");
   web = await stage.account("web");
-  unused = await stage.account("unused");
   supervisor = stage.supervisor("main", POLICY());
   alice.writeConf("chg", "start = exec sleep 1000");
   alice.writeConf("cd", "start = exec sleep 1000");
@@ -83,14 +81,6 @@ test("an account that joins a group gains the group's grants, and loses them whe
   const { reason } = await supervisor.reaches(idOf(bob, "one"), "forbidden");
   expect(reason).toContain(`the policy does not let ${bob.name} run daemons`);
   expect(isRunning(pid)).toBe(false);
-});
-
-test("a daemon whose run-as account's uid changes is stopped and started with the new uid", async () => {
-  const { pid } = await supervisor.reaches(idOf(carol, "site"), "running");
-  [web, unused] = await Account.exchange(web, unused);
-  await supervisor.rescan();
-  const { pid: next } = await supervisor.reaches(idOf(carol, "site"), "running", pid);
-  expect([isRunning(pid), numbersOf(next, "Uid")]).toEqual([false, [web.uid, web.uid, web.uid, web.uid]]);
 });
 
 test("the policy is applied to the account that a run runs as, not to a changed user= in its conf file", async () => {

@@ -276,7 +276,7 @@ describe("variables from files", () => {
     ["directory", "mkdir X", "/X: not a regular file"],
     ["shadow", "ln -s /etc/shadow X", "/X: permission denied"],
     ["dangling", "ln -s /nowhere X", "/X: no such file or directory"],
-    ["huge", "truncate -s 50G X", "/X: a line of more than 65536 bytes"],
+    ["huge", "truncate -s 50G X", "/X: a line of more than 64 KiB"],
     ["equals", "touch A=B", ": the name A=B has a = in it"],
     ["odd", "touch 'A=: \u001b[31m'", ": the name A=???[31m has a = in it"],
     ["crowd", "seq -f V%g 1001 | xargs touch", ": more than 1000 files"],
@@ -292,7 +292,7 @@ describe("variables from files", () => {
   test.each([
     ["fifo", "mkfifo f", ": not a regular file"],
     ["device", "ln -s /dev/zero f", ": not a regular file"],
-    ["huge", "truncate -s 50G f", ": more than 65536 bytes"],
+    ["huge", "truncate -s 50G f", ": more than 64 KiB"],
     ["missing", "true", ": no such file or directory"],
     ["line", "printf 'A=1\\nexport B=2\\n' >f", ": line 2 is not NAME=value"],
     ["nul", "printf 'A=1\\0\\n' >f", ": line 1 is not NAME=value"],

@@ -113,7 +113,7 @@ const ATTACKS: readonly [name: string, spoil: (path: string) => unknown, reason:
       writeService(path, { conf: "" }, mallory);
       truncateSync(join(path, "conf"), 2 ** 30);
     },
-    /hugeconf\/conf: it has 1073741824 bytes, at most 65536 are read$/,
+    /hugeconf\/conf: it has 1 GiB, at most 64 KiB are read$/,
   ],
   [
     "linkeduser",

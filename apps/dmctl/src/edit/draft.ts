@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Failure } from "@dmhost/client";
 import { LONGEST_CONF_FILE } from "@dmhost/contract";
+import { writeSize } from "@dmhost/supervisor/units";
 import { runEditor } from "../child-program.ts";
 
 const DIVIDER = "# Below is your own text, which was not written: take out of it what you want, and delete the rest.";
@@ -60,7 +61,9 @@ export class Draft {
     }
     this.#kept = this.path;
     if (bytes.length > LONGEST_CONF_FILE) {
-      throw wrong(`the text has ${bytes.length} bytes; a daemon's file has at most ${LONGEST_CONF_FILE}`);
+      throw wrong(
+        `the text has ${writeSize(bytes.length)}; a daemon's file has at most ${writeSize(LONGEST_CONF_FILE)}`,
+      );
     }
     try {
       return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);

@@ -169,7 +169,7 @@ test("an editor may replace the draft by another file with CR LF lines and a byt
 });
 
 test.each([
-  ["longer than a file may be", 'head -c 65537 /dev/zero | tr "\\0" x > "$1"', "has 65537 bytes"],
+  ["longer than a file may be", 'head -c 65537 /dev/zero | tr "\\0" x > "$1"', "has 65537 B"],
   ["not UTF-8", 'printf "start=x\\n\\303\\244\\n\\344\\n" > "$1"', "line 3 of the text is not UTF-8"],
 ])("a text that is %s is not sent, but can be edited again", async (_, spoil, why) => {
   const editor = `if [ -e "${dir}/once" ]; then echo start=good > "$1"; else : > "${dir}/once"; ${spoil}; fi`;

@@ -97,12 +97,12 @@ const CASES: readonly (readonly [name: string, text: string, expected: Expected]
   [
     "64 KiB and a byte",
     `start=${"x".repeat(MAX_DAEMON_FILE - 5)}`,
-    { errors: ["0: the file has 65537 bytes: expected at most 65536"] },
+    { errors: ["0: the file has 65537 B: expected at most 64 KiB"] },
   ],
   [
     "fewer than 64 Ki characters and more than 64 KiB",
     `start=${"é".repeat(32_766)}`,
-    { errors: ["0: the file has 65538 bytes: expected at most 65536"] },
+    { errors: ["0: the file has 65538 B: expected at most 64 KiB"] },
   ],
   ["a line without =", "start=x\nfoo", { errors: [`2: expected ${LINE}, found "foo"`] }],
   ["a section header", "[daemon]\nstart=x", { errors: [`1: expected ${LINE}, found "[daemon]"`] }],

@@ -111,7 +111,7 @@ describe("the value of a key", () => {
     ["umask", ["8", "1777", "00022", "u=rwx", "-1", ""], "an octal number from 0 to 777"],
     [
       "limit-as",
-      ["1023K", "5:4", "unlimited:4M", "1M:2M:3M", ":", "4M:", "1K:4M", "9".repeat(16)],
+      ["1023K", "5:4", "5M:4M", "unlimited:4M", "1M:2M:3M", ":", "4M:", "1K:4M", "9".repeat(16)],
       `a size of at least 1 MiB, such as 8M or 1.5 MiB, ${LIMIT}`,
     ],
     ["limit-data", ["0", "1:1G", "255K"], `a size of at least 256 KiB, such as 8M or 1.5 MiB, ${LIMIT}`],

@@ -18,6 +18,13 @@ it("effective settings are those of every key, in the order of the table, with t
   }
 });
 
+it("effective settings quote a pattern that has blanks by the quote that it does not have", () => {
+  const written = (value: string) =>
+    settingsOf(`start = id\nlog-select = ${value}`).find(({ key }) => key === "log-select");
+  expect(written(`"+*it's a*"`)?.value).toBe(`"+*it's a*"`);
+  expect(written(`'+* "a*'`)?.value).toBe(`'+* "a*'`);
+});
+
 it("effective settings are written as a conf file can write them", () => {
   const lines = [
     "start = exec a 'b; c'",

@@ -1,4 +1,5 @@
 import { byteLength } from "../core/byte-length.ts";
+import { writeSize } from "../core/units.ts";
 import type { FileProblems } from "./file-problems.ts";
 
 /** A line of a file, without its line end. */
@@ -16,7 +17,7 @@ export interface Line {
 export function readLines(text: string, maxBytes: number, problems: FileProblems): readonly Line[] | undefined {
   const bytes = byteLength(text);
   if (bytes > maxBytes) {
-    problems.error(0, `the file has ${bytes} bytes: expected at most ${maxBytes}`);
+    problems.error(0, `the file has ${writeSize(bytes)}: expected at most ${writeSize(maxBytes)}`);
     return undefined;
   }
   let sound = true;

@@ -213,7 +213,7 @@ describe("a policy file", () => {
       ['2: strict-limits: expected yes or no, found "1"'],
     ],
     ["a NUL byte", "[runs_as]\na\0", ["2: a NUL byte: expected text with lines that end in LF or CRLF"]],
-    ["too many bytes", `#${" ".repeat(MAX_POLICY_FILE)}`, [`0: the file has 1048577 bytes: expected at most 1048576`]],
+    ["too many bytes", `#${" ".repeat(MAX_POLICY_FILE)}`, [`0: the file has 1048577 B: expected at most 1 MiB`]],
     [
       "several mistakes",
       "[runs_as]\n@\n[settings]\nx\n[manages]\n,",

@@ -52,7 +52,8 @@ class PolicyFile {
   readonly runsAs: Rule[] = [];
   readonly manages: Rule[] = [];
   readonly limits: LimitRule[] = [];
-  readonly #limitLines = new Map<string, number>();
+  /** Line of each key of [limits], by what stands before its `:`. */
+  readonly #limitLines = new Map<string, Map<BudgetKey, number>>();
   readonly hosts: HostRule[] = [];
   readonly #settingLines = new Map<string, number>();
   /** `none` before the first header; `unreadable` after an invalid one, whose lines are skipped. */
@@ -197,6 +198,8 @@ class PolicyFile {
     const who = trimmed(content.slice(0, colon));
     const left = who === "*" ? "everyone" : this.#subject(line, who, 'or *, before the ":"');
     const amounts = new Map<BudgetKey, number>();
+    const lines = this.#limitLines.get(who) ?? new Map<BudgetKey, number>();
+    this.#limitLines.set(who, lines);
     for (const part of content
       .slice(colon + 1)
       .split(",")
@@ -206,8 +209,8 @@ class PolicyFile {
         this.problems.error(line, read);
         continue;
       }
-      const first = this.#limitLines.get(`${who} ${read.key}`);
-      this.#limitLines.set(`${who} ${read.key}`, line);
+      const first = lines.get(read.key);
+      lines.set(read.key, line);
       if (first === undefined) amounts.set(read.key, read.amount);
       else
         this.problems.error(line, `"${read.key}" of ${quoted(who)} is already set on line ${first}: expected it once`);

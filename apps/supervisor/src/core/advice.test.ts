@@ -62,6 +62,8 @@ describe("advice", () => {
     expect(advice(initial, concern)).toBe("");
     expect(advice(ended(code(1), { phase: "running" }), concern)).toBe("");
     expect(advice(ended(code(1), { phase: "stopped", want: "down" }), concern)).toBe("");
+    expect(advice(ended(code(1), { phase: "starting", failures: 0 }), concern)).toBe("");
+    expect(advice(ended(code(1), { phase: "starting", failures: 1 }), concern)).not.toBe("");
   });
 
   it("advice is given only on runs later than the one that the caller knows", () => {
@@ -74,7 +76,10 @@ describe("meaning", () => {
   it.each<[Exit, RegExp]>([
     [code(0), /background/],
     [code(2), /program's own exit code/],
+    [code(128), /program's own exit code/],
     [code(137), /signal 9 ended its program$/],
+    [code(192), /signal 64 ended its program$/],
+    [code(193), /program's own exit code/],
     [{ how: "signal", signal: "SIGKILL" }, /out of memory/],
     [
       { how: "signal", signal: "SIGKILL", cause: "stop-timeout" },

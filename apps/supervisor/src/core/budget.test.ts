@@ -36,7 +36,10 @@ test("logs share their owner's bytes evenly, and keep within their share, curren
   expect(logShare({}, 3)).toBeUndefined();
   expect(logShare({ log: { amount: 100 * M, line: 1 } }, 4)).toBe(25 * M);
   expect(logShare({ log: { amount: 4096, line: 1 } }, 4)).toBe(8192);
+  expect(logShare({ log: { amount: 100 * M, line: 1 } }, 0)).toBe(100 * M);
   const bounds = { size: M, files: 10 };
+  expect(withinShare(bounds, 11 * M)).toEqual(bounds);
+  expect(withinShare(bounds, 11 * M - 1)).toEqual({ size: M, files: 9 });
   expect(withinShare(bounds, undefined)).toEqual(bounds);
   expect(withinShare(bounds, 20 * M)).toEqual(bounds);
   expect(withinShare(bounds, 5 * M)).toEqual({ size: M, files: 4 });

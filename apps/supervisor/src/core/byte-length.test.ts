@@ -14,5 +14,6 @@ test("byteLength agrees with Node for any text, lone surrogates included", () =>
         expect(byteLength(text)).toBe(Buffer.byteLength(text));
       },
     ),
+    { examples: ["\u007f", "\u0080", "\u07ff", "\u0800"].map((text) => [text]) },
   );
 });

@@ -76,9 +76,12 @@ describe("a daemon that runs on demand", () => {
     expect([woken.state.phase, woken.effects]).toEqual(["starting", [{ type: "spawn", run: 1 }]]);
     const goingToSleep = step({ ...woken.state, phase: "running" }, { type: "idle" }, at(NOW, own)).state;
     expect(goingToSleep).toMatchObject({ phase: "stopping", want: "up", draining: true, goingToSleep: true });
-    expect(step(goingToSleep, { type: "gone", run: 1 }, at(NOW, own)).state).toMatchObject({
+    const tried = { ...goingToSleep, respawns: 2, failures: 1 };
+    expect(step(tried, { type: "gone", run: 1 }, at(NOW, own)).state).toMatchObject({
       phase: "asleep",
       want: "up",
+      respawns: 0,
+      failures: 0,
     });
   });
 

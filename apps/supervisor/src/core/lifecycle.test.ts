@@ -190,11 +190,22 @@ test.each<[string, State, boolean]>([
   ["it sleeps", states.asleep, true],
   ["it begins again", { ...states.stopping, want: "up" }, true],
   ["it is tried again soon", { ...states.coolingdown, deadline: NOW + 1000 }, true],
-  ["it is tried again later", { ...states.coolingdown, deadline: NOW + 3000 }, false],
+  ["it is tried again in two seconds", { ...states.coolingdown, deadline: NOW + 2000 }, true],
+  ["it is tried again later", { ...states.coolingdown, deadline: NOW + 2001 }, false],
   ["it stops", states.stopping, false],
   ["it has been given up", states.failed, false],
 ])("whether a client will be served soon: %s", (_name, state, expected) => {
   expect(isExpected(state, NOW)).toBe(expected);
+});
+
+it("a run that was ended for the files beside its socket has failed, although it accepted a client", () => {
+  const exit = { how: "too-many-files", held: "more than 64 files" } as const;
+  expect(endRun(states.running, NOW, { connected: true, exit }).last?.failed).toBe(true);
+});
+
+it("a run that was requested by once during a stop starts when the stop has ended", () => {
+  const { state } = step(states.stopping, { type: "once" }, at(NOW));
+  expect(step(state, { type: "gone", run: 3 }, at(NOW)).state).toMatchObject({ phase: "starting", once: true });
 });
 
 describe("stop and restart", () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { states } from "./lifecycle.fake.ts";
+import { forbidden, states } from "./lifecycle.fake.ts";
 import type { State } from "./lifecycle.ts";
 import { requestStatus } from "./request-status.ts";
 
@@ -69,6 +69,20 @@ describe("the status of a request", () => {
       { ok: false, reason: "not granted", ran: false },
     ],
     ["a stop of a forbidden daemon succeeds", states.forbidden, "down", 3, { ok: true }],
+    [
+      "a stop of a forbidden daemon is pending while its run is stopping",
+      { ...states.stopping, block: forbidden },
+      "down",
+      3,
+      "pending",
+    ],
+    [
+      "a run that ended because its end was requested is no failure",
+      { ...states.stopping, want: "up", run: 4, last: failed },
+      "up",
+      3,
+      "pending",
+    ],
   ])("%s", (_name, state, desired, since, expected) => {
     expect(requestStatus(state, desired, since)).toEqual(expected);
   });

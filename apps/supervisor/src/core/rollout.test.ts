@@ -81,7 +81,7 @@ test.each<[string, Record<number, Standing | State>, Partial<Definition>, Move["
   [
     "a rollout rolls back when the candidate does not bind its socket in time",
     { 1: running(0), 3: running(0) },
-    { listen: "path", readyTimeout: 40_000 },
+    { listen: "path", readyAfter: 1000, readyTimeout: 49_000 },
     "back",
   ],
   [
@@ -95,6 +95,12 @@ test.each<[string, Record<number, Standing | State>, Partial<Definition>, Move["
     { 1: running(0), 3: running(NOW - 41_000) },
     { listen: "path", readyAfter: 1000, readyTimeout: 40_000 },
     "back",
+  ],
+  [
+    "a rollout waits for the bound socket while the candidate is paused",
+    { 1: running(0), 3: { ...running(0), paused: true } },
+    { listen: "path", readyTimeout: 40_000 },
+    "wait",
   ],
   [
     "a rollout drains the old instance when the socket of the candidate is published",

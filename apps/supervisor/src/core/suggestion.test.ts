@@ -25,7 +25,17 @@ describe("nearest", () => {
   });
 });
 
+it("of two words that are equally near the first is the nearest", () => {
+  expect(nearest("cat", ["bat", "hat"])).toBe("bat");
+});
+
 describe("suggestion", () => {
+  it("a suggestion lists up to 12 words, and refers to the manual for more", () => {
+    const words = Array.from({ length: 12 }, (_, at) => `word-${at}`);
+    expect(suggestion("zzz", words)).toMatch(/^expected one of "word-0", .*"word-11"$/);
+    expect(suggestion("zzz", [...words, "word-12"])).toBe("expected one of the 13 in the manual");
+  });
+
   it("a suggestion proposes a close word, and lists all words if none is close", () => {
     expect(suggestion("strat", KEYS)).toBe('did you mean "start"?');
     expect(suggestion("2", ["1"])).toBe('expected one of "1"');

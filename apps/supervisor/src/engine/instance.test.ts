@@ -104,7 +104,7 @@ describe("a launch", () => {
     [
       "its process cannot be made",
       "systemd",
-      1,
+      true,
       (scene: Scene) => {
         scene.ports.runs.error = new Error("EAGAIN");
       },
@@ -112,7 +112,7 @@ describe("a launch", () => {
     [
       "its bind directory cannot be made",
       "path",
-      0,
+      false,
       (scene: Scene) => {
         for (const directory of scene.ports.sockets.directories) directory.error = new Error("ENOSPC");
       },
@@ -122,7 +122,7 @@ describe("a launch", () => {
     const daemon = await scene.load("web", { listen, autostart: false });
     spoil(scene);
     expect(await scene.after(5, scene.supervisor.start(daemon))).toMatchObject({ ok: false });
-    expect(scene.ports.limits.made).toHaveLength(made);
+    expect(scene.ports.limits.made.length > 0).toBe(made);
     expect([...scene.ports.limits.unused]).toEqual([]);
   });
 

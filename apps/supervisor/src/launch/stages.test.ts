@@ -99,7 +99,7 @@ test.each([
   ["a NUL", "A=a\0b\n", "line 1 is not NAME=value"],
   ["a name that is reserved for the launch", "DMHOST_VAR_X=1\n", "the name DMHOST_VAR_X is reserved for"],
   ["an OPTIND that is no number", "OPTIND=x\n", "OPTIND is no number"],
-  ["more than 64 KiB", "#".repeat(65_537), "more than 65536 bytes"],
+  ["more than 64 KiB", "#".repeat(65_537), "more than 64 KiB"],
   [
     "more than 1000 variables",
     Array.from({ length: 1001 }, (_, index) => `V${index}=1\n`).join(""),

@@ -3,6 +3,7 @@
  * executes the program that the rest of its arguments name. A stage that fails writes the reason and then its name on
  * descriptor 3.
  */
+import { KIB, SECOND, writeDuration, writeSize } from "../core/units.ts";
 
 /** Exit code of a chain that fails before the daemon's shell takes over. */
 export const LAUNCH_FAILED = 111;
@@ -60,11 +61,11 @@ shift
 exec "$@"`;
 
 /** Bytes of a file of variables, and of a value, at most. */
-export const LARGEST = 65_536;
+export const LARGEST = 64 * KIB;
 /** Files of an env-dir, and variables of both sources, at most. */
 export const MOST = 1_000;
-/** Time limit of reading, in seconds. */
-export const LONGEST = 10;
+/** Time limit of reading, in ms. */
+export const LONGEST = 10 * SECOND;
 
 /**
  * Perl. $1 env-dir or empty, $2 env-file or empty, $3 names that neither may change. Reads only regular files, and at most
@@ -87,8 +88,8 @@ sub text {
   }
   return $text;
 }
-$SIG{ALRM} = sub { fail("$stage: took longer than ${LONGEST}s") };
-alarm ${LONGEST};
+$SIG{ALRM} = sub { fail("$stage: took longer than ${writeDuration(LONGEST)}") };
+alarm ${LONGEST / SECOND};
 if ($dir ne '') {
   $stage = "reading env-dir $dir";
   opendir my $entries, $dir or fail("$dir: $!");
@@ -101,7 +102,7 @@ if ($dir ne '') {
     local $stage = "reading env-dir $dir/$name";
     my $text = text("$dir/$name");
     if ($text eq '') { $unset{$name} = 1; next }
-    $text =~ s/\n.*//s or length $text <= ${LARGEST} or fail("$name: a line of more than ${LARGEST} bytes");
+    $text =~ s/\n.*//s or length $text <= ${LARGEST} or fail("$name: a line of more than ${writeSize(LARGEST)}");
     $text =~ s/[ \t\r]+\z//;
     $text =~ tr/\0/\n/;
     $found{$name} = $text;
@@ -110,7 +111,7 @@ if ($dir ne '') {
 if ($file ne '') {
   $stage = "reading env-file $file";
   my ($text, $number) = (text($file), 0);
-  length $text <= ${LARGEST} or fail("$file: more than ${LARGEST} bytes");
+  length $text <= ${LARGEST} or fail("$file: more than ${writeSize(LARGEST)}");
   for my $line (split /\n/, $text) {
     $number++;
     $line =~ s/^[ \t]+//; $line =~ s/[ \t\r]+\z//;

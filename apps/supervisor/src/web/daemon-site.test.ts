@@ -7,6 +7,7 @@ import {
   MOMENT,
   reasonOf,
   reset,
+  review,
   server,
   site,
   siteFiles,
@@ -44,7 +45,7 @@ describe("a daemon whose site cannot be made", () => {
     [
       "a long socket path",
       () => (siteFiles.fastcgiDir = `/${"x".repeat(100)}`),
-      /more than 107 bytes; give the daemon a shorter/,
+      /more than 107 B; give the daemon a shorter/,
     ],
     [
       "a path with a dollar sign",
@@ -58,6 +59,18 @@ describe("a daemon whose site cannot be made", () => {
     await clock.pass(MOMENT);
     expect(reasonOf(one)).toMatch(reason);
     expect(server.requests).toEqual([]);
+  });
+
+  it("the path of a socket may have as many bytes as the address of a socket, whatever the number of its characters", async () => {
+    const one = site(ALICE, "a", "a.example.org");
+    siteFiles.fastcgiDir = `/${"x".repeat(107 - "//alice/a.sock".length)}`;
+    start();
+    await clock.pass(MOMENT);
+    expect(standings(one)).toEqual(["a.example.org published"]);
+    siteFiles.fastcgiDir = siteFiles.fastcgiDir.replace("x", "é");
+    one.serving = termsOf(ALICE, ["listen = http", "host = a.example.org"]);
+    await review();
+    expect(reasonOf(one)).toMatch(/has more than 107 B;/);
   });
 
   it("a daemon whose site cannot be made has a reason that names a docroot Nginx's configuration cannot hold", async () => {

@@ -7,6 +7,7 @@ import { privateGroup } from "../core/log-readers.ts";
 import type { AccountBase } from "../core/policy-rules.ts";
 import { type Site, type SitePath, sitePath } from "../core/site.ts";
 import type { Terms } from "../core/terms.ts";
+import { writeSize } from "../core/units.ts";
 import { docrootRefusal } from "./docroot.ts";
 import type { SiteFiles } from "./ports/site-files.ts";
 
@@ -35,7 +36,7 @@ export const siteOf = (
   }
   const socket = sitePath(siteFiles.socketPath(key));
   if (socket && byteLength(socket) > LONGEST_SOCKET_PATH)
-    return `the path of its socket, ${socket}, has more than ${LONGEST_SOCKET_PATH} bytes; give the daemon a shorter name`;
+    return `the path of its socket, ${socket}, has more than ${writeSize(LONGEST_SOCKET_PATH)}; give the daemon a shorter name`;
   if (!logs || !socket) return "the paths of its logs and socket cannot be written into Nginx's configuration";
   const common = { id, hosts, maxBody, logs };
   if (given === undefined) {

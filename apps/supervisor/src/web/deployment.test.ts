@@ -29,6 +29,7 @@ beforeEach(() => {
 
 const site = (name: string): Vhosts => ({
   id: `alice/${name}`,
+  owner: "alice",
   text: `# site alice/${name}\n"${name}"\n`,
   files: [name],
 });
@@ -134,7 +135,17 @@ describe("a deployment", () => {
     deployment.deploy(sites("d"));
     deployment.deploy(sites("c"));
     await settle();
-    expect([web.reloads, deployment.isSettled]).toEqual([3, true]);
+    expect([web.reloads, deployment.isSettled, clock.pending]).toEqual([3, true, 0]);
+  });
+
+  it("a closed deployment leaves no timer, even after a failed request", async () => {
+    web.connect();
+    web.fault = { reason: "no room", reload: false };
+    deployment.deploy(sites("a"));
+    await settle();
+    expect(clock.pending).toBe(1);
+    deployment.close();
+    expect(clock.pending).toBe(0);
   });
 
   it("a closed deployment sends no request, even when an answer arrives later", async () => {
@@ -178,7 +189,8 @@ describe("a deployment with refusals and failures", () => {
       return judge(text);
     };
     await clock.pass(180_000);
-    expect(during).toHaveLength(3);
+    // Each minute one trial with the refused site, and one of those in force without it.
+    expect(during).toHaveLength(6);
     expect(during.every((complaint) => complaint?.includes("bad"))).toBe(true);
     expect(web.reloads).toBe(1);
     web.judge = () => ({ kind: "accepted" });
@@ -200,6 +212,19 @@ describe("a deployment with refusals and failures", () => {
     }
     expect(deployment.refused).toEqual([]);
     expect(inForce()).toBe(textOf(sites("bad", "good-2")));
+  });
+
+  it("a deployment tries refused sites again with the next request when the one after a minute failed", async () => {
+    web.connect();
+    refuseSites("file", "bad");
+    deployment.deploy(sites("bad", "good"));
+    await settle();
+    refuseSites("file");
+    web.fault = { reason: "no room", reload: false };
+    await clock.pass(60_000);
+    web.fault = undefined;
+    await clock.pass(1000);
+    expect([inForce(), deployment.refused]).toEqual([textOf(sites("bad", "good")), []]);
   });
 
   it("a deployment forgets refusals of sites that are not wanted any more", async () => {
@@ -238,6 +263,42 @@ describe("a deployment with refusals and failures", () => {
     web.fault = undefined;
     await clock.pass(60_000);
     expect([deployment.problem, inForce()]).toEqual([undefined, textOf(sites("a"))]);
+  });
+
+  it("a deployment repeats a request after a second again once one has succeeded, or the web server has connected again", async () => {
+    const requestsWithin = async (time: number): Promise<number> => {
+      const before = web.requests.length;
+      await clock.pass(time);
+      return web.requests.length - before;
+    };
+    web.connect();
+    web.fault = { reason: "no room", reload: false };
+    deployment.deploy(sites("a"));
+    await clock.pass(20_000);
+    web.fault = undefined;
+    await clock.pass(60_000);
+    expect(deployment.isSettled).toBe(true);
+    web.fault = { reason: "no room", reload: false };
+    deployment.deploy(sites("b"));
+    await settle();
+    // Requests after 1 s and after 2 s more.
+    expect(await requestsWithin(3000)).toBe(2);
+    await clock.pass(20_000);
+    web.connect();
+    expect(await requestsWithin(3000)).toBe(2);
+  });
+
+  it("a deployment counts a reload that failed in its pace of reloads", async () => {
+    web.connect();
+    web.fault = { reason: "nginx does not reload", reload: true };
+    deployment.deploy(sites("a"));
+    // At once, after 1 s and after 2 s more; the next one has to wait for the pace.
+    await clock.pass(3000);
+    expect(web.reloads).toBe(3);
+    await clock.pass(11_000);
+    expect(web.reloads).toBe(3);
+    await clock.pass(2000);
+    expect(web.reloads).toBe(4);
   });
 
   it("a deployment reloads the previous sites once more after a failed reload", async () => {

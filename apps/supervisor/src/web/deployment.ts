@@ -59,7 +59,7 @@ export class Deployment {
       this.#backoff = FIRST_RETRY;
       this.#readInForce();
       // It may have ended in the middle of a request, and do so again.
-      if (this.#problem?.kind === "failed" && !this.#isRunning) this.#after(FIRST_RETRY, () => this.#begin());
+      if (this.#problem?.kind === "failed") this.#after(FIRST_RETRY, () => this.#begin());
       else this.#begin();
     });
     this.#readInForce();

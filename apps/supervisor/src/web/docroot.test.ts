@@ -39,6 +39,11 @@ it.each([
   ["/", "belongs to uid 0"],
 ])("alice may not publish %s", (path, why) => expect(refusal(path)).toContain(why));
 
+it.each(["/srv/alice", "/srv/none", "/proc/self"])("root may publish %s, whatever account it belongs to", (path) => {
+  const root = account("root", 0, "/root");
+  expect(refusal(path, root, root)).toBeUndefined();
+});
+
 it("a docroot may belong to the run-as account", () => {
   expect(refusal("/var/www/html", alice, www)).toBeUndefined();
   expect(refusal("/etc", alice, www)).toContain("expected a directory of alice or www-data");

@@ -24,7 +24,7 @@ export const docrootRefusal = (
     return `its docroot ${docroot} is on a kernel file system: expected a directory of ${owner.name}'s`;
   const mine = new Set([owner.uid, account.uid]);
   const home = sitePath(owner.home);
-  if (home !== undefined && home !== "/" && `${docroot}/`.startsWith(`${home}/`)) {
+  if (home !== undefined && `${docroot}/`.startsWith(`${home}/`)) {
     const whose = ask(home);
     if (typeof whose === "number" && mine.has(whose)) return undefined;
   }

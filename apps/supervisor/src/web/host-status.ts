@@ -1,9 +1,9 @@
 /** The status of a host, as its owner sees it. */
 import type { Hostname } from "../core/hostname.ts";
 import type { Account } from "../core/policy-rules.ts";
-import type { PublicationStatus, Site } from "../core/site.ts";
+import type { PublicationStatus, SitePath } from "../core/site.ts";
 import type { SiteRequest } from "./site-requests.ts";
-import { renderSite, siteLog } from "./vhost.ts";
+import { siteLog } from "./vhost.ts";
 
 /** Which sites are in force, which were refused, and why others wait. */
 export interface DeploymentStatus {
@@ -37,18 +37,17 @@ const unpublishedState = (
 
 /**
  * The status of each host of a daemon.
- * @param published its site, with the hosts that it holds
+ * @param published its site: the text of the vhosts and the directory of the logs; undefined where it has none
  * @param logProblem why the owner cannot read the logs; "" where they can
  * @param port port at which clients reach the web server
  */
 export const hostStatusesOf = (
   { hosts, refused }: Pick<SiteRequest, "hosts" | "refused">,
-  published: Site | undefined,
+  published: { readonly text: string; readonly logs: SitePath } | undefined,
   status: DeploymentStatus,
   logProblem: string,
   port: number,
 ): readonly PublicationStatus[] => {
-  const text = published ? renderSite(published) : "";
   return hosts.map((name): PublicationStatus => {
     const url = `http://${name}${port === 80 ? "" : `:${port}`}/`;
     const reason = refused.get(name);
@@ -59,7 +58,7 @@ export const hostStatusesOf = (
       error: siteLog(published.logs, name, "error"),
       problem: logProblem,
     };
-    if (status.isServed(text)) return { name, state: "published", reason: "", url, logs };
-    return { name, ...unpublishedState(name, text, status), url, logs };
+    if (status.isServed(published.text)) return { name, state: "published", reason: "", url, logs };
+    return { name, ...unpublishedState(name, published.text, status), url, logs };
   });
 };

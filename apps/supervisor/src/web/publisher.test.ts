@@ -25,6 +25,7 @@ import {
   siteFiles,
   standings,
   start,
+  termsOf,
 } from "./publisher.fake.ts";
 import { Publisher } from "./publisher.ts";
 
@@ -54,6 +55,9 @@ describe("the state of a host", () => {
       })),
     );
     expect(reports).toEqual(["info: the web server serves the sites"]);
+    site(ALICE, "c", "c.example.org");
+    await review();
+    expect(reports).toEqual(Array(2).fill("info: the web server serves the sites"));
   });
 
   it("the state of a host is refused with Nginx's complaint about the site; hosts of other daemons are published", async () => {
@@ -153,6 +157,9 @@ describe("a review of all sites", () => {
     await review();
     expect(standings(one, other)).toEqual(["a.example.org published", "b.example.org refused"]);
     expect(reasonOf(other)).toBe("host b.example.org: its docroot /srv/other cannot be checked: EIO: i/o error, lstat");
+    one.serving = termsOf(ALICE, ["host = a.example.org", "docroot = /srv/changed"]);
+    await review();
+    expect(standings(one)).toEqual(["a.example.org refused"]);
   });
 
   it("a review of all sites makes no request, record or timer when nothing changed", async () => {
@@ -196,6 +203,24 @@ describe("the publisher", () => {
     record.fault = undefined;
     await clock.pass(6000);
     expect(standings(one)).toEqual(["a.example.org published"]);
+    record.fault = new Error("ENOSPC: no space left on device");
+    const before = record.writes;
+    site(ALICE, "b", "b.example.org");
+    await review();
+    // At once, and from 200 ms on again.
+    expect(record.writes - before).toBeGreaterThanOrEqual(3);
+  });
+
+  it("a closed publisher leaves no timer, even where a docroot is missing", async () => {
+    add(ALICE, "a", "host = a.example.org", "docroot = /srv/www");
+    siteFiles.directories = () => "there is no such directory";
+    start();
+    await clock.pass(MOMENT);
+    site(ALICE, "b", "b.example.org");
+    await review();
+    expect(clock.pending).toBe(1);
+    publisher.close();
+    expect(clock.pending).toBe(0);
   });
 });
 

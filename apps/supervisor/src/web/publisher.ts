@@ -4,7 +4,7 @@ import { messageOf } from "../core/error-message.ts";
 import { privateGroup } from "../core/log-readers.ts";
 import type { Policy } from "../core/policy.ts";
 import type { AccountBase } from "../core/policy-rules.ts";
-import type { Site } from "../core/site.ts";
+import type { Site, SitePath } from "../core/site.ts";
 import { siteOf } from "./daemon-site.ts";
 import { Deployment } from "./deployment.ts";
 import { type DeploymentStatus, hostStatusesOf, logProblemOf } from "./host-status.ts";
@@ -43,6 +43,17 @@ const MAX_RETRY = 5000;
 const DOCROOT_INTERVAL = 60_000;
 const NO_WEB_SERVER = "this supervisor publishes no sites";
 
+/** A site as it is deployed. */
+interface PublishedSite extends Vhosts {
+  readonly logs: SitePath;
+}
+
+const publishedSite = (owner: string, site: Site): PublishedSite => {
+  const { id, hosts, logs } = site;
+  const files = hosts.flatMap((host) => [siteLog(logs, host, "access"), siteLog(logs, host, "error")]);
+  return { id, owner, text: renderSite(owner, site), files, logs };
+};
+
 /** Reviews the sites after each change, and deploys them. */
 export class Publisher {
   readonly #options: PublisherOptions;
@@ -54,7 +65,7 @@ export class Publisher {
   #requests: readonly SiteRequest[] = [];
   #previous: PreviousSites;
   /** By daemon id, with only the hosts that the daemon holds. */
-  #published: ReadonlyMap<string, Site> = new Map();
+  #published: ReadonlyMap<string, PublishedSite> = new Map();
   /** Why the record could not be written; nothing is published until it is. */
   #recordProblem: string | undefined;
   #recorded: string;
@@ -115,11 +126,14 @@ export class Publisher {
     );
     const withHosts = new Set(requests.map(({ daemon }) => daemon));
     for (const daemon of all) if (!withHosts.has(daemon)) daemon.hosts = [];
-    const sites = requests.flatMap(({ daemon, site, refused }) => (site ? [{ id: daemon.id, site, refused }] : []));
+    const sites = requests.flatMap(({ daemon, site, refused }) => (site ? [{ daemon, site, refused }] : []));
     this.#requests = requests;
-    this.#previous = { holders, sites: new Map(sites.map(({ id, site }) => [id, site])) };
+    this.#previous = { holders, sites: new Map(sites.map(({ daemon, site }) => [daemon.id, site])) };
     this.#published = new Map(
-      sites.map(({ id, site, refused }) => [id, { ...site, hosts: site.hosts.filter((host) => !refused.has(host)) }]),
+      sites.map(({ daemon: { id, key }, site, refused }) => [
+        id,
+        publishedSite(key.owner.name, { ...site, hosts: site.hosts.filter((host) => !refused.has(host)) }),
+      ]),
     );
     this.#recordProblem = this.#record();
     if (this.#recordProblem === undefined) this.#deployment?.deploy(this.#vhosts());
@@ -155,14 +169,7 @@ export class Publisher {
 
   /** The vhosts of all sites, sorted by owner. */
   #vhosts(): readonly Vhosts[] {
-    return [...this.#published.values()]
-      .filter(({ hosts }) => hosts.length > 0)
-      .sort((a, b) => (a.id < b.id ? -1 : 1))
-      .map((site) => ({
-        id: site.id,
-        text: renderSite(site),
-        files: site.hosts.flatMap((host) => [siteLog(site.logs, host, "access"), siteLog(site.logs, host, "error")]),
-      }));
+    return [...this.#published.values()].filter(({ text }) => text !== "").sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 
   /** Sets the status of all hosts. */

@@ -5,6 +5,8 @@ import type { Verdict, WebServer } from "./ports/web-server.ts";
 export interface Vhosts {
   /** `<owner>/<name>` of the daemon. */
   readonly id: string;
+  /** Name of the daemon's owner. */
+  readonly owner: string;
   /** Ends with a newline. No two daemons have the same text. */
   readonly text: string;
   /** Files that Nginx opens for these vhosts alone. */
@@ -44,8 +46,6 @@ export const textOf = (sites: readonly Vhosts[]): string => sites.map(({ text })
 export const isServed = (sites: readonly Vhosts[], served: ServedSites): boolean =>
   served.isCertain && sites.length === served.texts.size && sites.every(({ text }) => served.texts.has(text));
 
-const ownerOf = (id: string): string => id.slice(0, id.indexOf("/"));
-
 /** The site that a complaint names by line or by file. */
 const namedBy = ({ complaint, line }: Refusal, sites: readonly Vhosts[]): Vhosts | undefined => {
   if (line === undefined)
@@ -79,14 +79,16 @@ class Selector {
 
   /** Leaves out each site that a complaint names; bisects where a complaint names none. */
   async #installAll(): Promise<Verdict> {
-    for (;;) {
-      const verdict = await this.#install();
-      if (verdict.kind !== "refused") return verdict;
+    let verdict = await this.#install();
+    while (verdict.kind === "refused") {
       const named = namedBy(verdict, this.#kept);
       if (!named) return this.#installHalves(verdict);
       this.#leaveOut(named, verdict.complaint);
       this.#kept = this.#kept.filter((site) => site !== named && !this.#isBeyondLimit(site));
+      // Nginx may refuse a site in force by now; the next reload by root would fail with it.
+      verdict = isServed(this.#kept, this.#served) ? await this.#try(this.#kept) : await this.#install();
     }
+    return verdict;
   }
 
   async #install(): Promise<Verdict> {
@@ -107,18 +109,18 @@ class Selector {
     return named && !this.#served.texts.has(named.text) ? verdict : { kind: "failed", reason: verdict.complaint };
   }
 
-  #leaveOut({ id, text }: Vhosts, why: string): void {
+  #leaveOut({ owner, text }: Vhosts, why: string): void {
     this.#leftOut.set(text, why);
-    this.#found.set(ownerOf(id), this.#foundOf(id) + 1);
+    this.#found.set(owner, this.#foundOf(owner) + 1);
   }
 
-  #foundOf(id: string): number {
-    return this.#found.get(ownerOf(id)) ?? 0;
+  #foundOf(owner: string): number {
+    return this.#found.get(owner) ?? 0;
   }
 
   /** Leaves out a site where many of its owner's are refused; a served one has one trial more. */
-  #isBeyondLimit({ id, text }: Vhosts): boolean {
-    if (this.#foundOf(id) < MOST_FOUND + (this.#served.texts.has(text) ? 1 : 0)) return false;
+  #isBeyondLimit({ owner, text }: Vhosts): boolean {
+    if (this.#foundOf(owner) < MOST_FOUND + (this.#served.texts.has(text) ? 1 : 0)) return false;
     this.#leftOut.set(text, NOT_TRIED);
     return true;
   }

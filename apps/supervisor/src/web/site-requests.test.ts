@@ -76,7 +76,8 @@ describe("a host", () => {
     expect(reasonOf(holder)).toMatch(/there is no such directory/);
     expect(reasonOf(other)).toMatch(/held by a daemon of another owner/);
     remove(holder);
-    const late = add(ALICE, "aa", ...lines);
+    // Its id sorts before that of the other claimant.
+    const late = add(ALICE, "A", ...lines);
     await review();
     // The docroot is looked for again after a while, by itself.
     await clock.pass(LONG);
@@ -89,10 +90,23 @@ describe("a host", () => {
     await clock.pass(MOMENT);
     const block: State["block"] = { kind: "forbidden", reason: "bob must not run as www" };
     one.state = { ...initial, block };
+    await review();
+    expect(standings(one)).toEqual(["a.example.org refused"]);
     const other = site(ALICE, "a", "a.example.org");
     await review();
     expect(standings(one, other)).toEqual(["a.example.org refused", "a.example.org refused"]);
     expect(reasonOf(one)).toBe("host a.example.org: bob must not run as www");
+  });
+
+  it("a host that the policy does not grant is refused for that, although its daemon is forbidden as well", async () => {
+    const one = site(ALICE, "a", "a.example.net", "a.example.org");
+    one.state = { ...initial, block: { kind: "forbidden", reason: "alice must not run as www" } };
+    start();
+    await clock.pass(MOMENT);
+    expect(one.hosts.map(({ reason }) => reason)).toEqual([
+      expect.stringMatching(/^host a\.example\.net is not granted to alice: /),
+      "host a.example.org: alice must not run as www",
+    ]);
   });
 
   it("a host is refused if its owner has 256 hosts already", async () => {
@@ -106,6 +120,20 @@ describe("a host", () => {
     expect(standings(...all).filter((each) => each.endsWith(" published"))).toHaveLength(256);
     expect(reasonOf(all[8] as DaemonOfTest)).toBe("host h0.d8.example.org: alice has 256 published hosts already");
     expect(standings(bob)).toEqual(["b.example.org published"]);
+  });
+
+  it("a host beyond the 256 of its owner that is refused for another reason keeps that reason", async () => {
+    const held = site(ALICE, "z", "z.example.org");
+    start();
+    await clock.pass(MOMENT);
+    remove(held);
+    for (let at = 0; at < 8; at += 1) {
+      site(ALICE, `d${at}`, ...Array.from({ length: 32 }, (_, host) => `h${host}.d${at}.example.org`));
+    }
+    const forbidden = site(ALICE, "z", "z.example.org");
+    forbidden.state = { ...initial, block: { kind: "forbidden", reason: "alice must not run as www" } };
+    await review();
+    expect(reasonOf(forbidden)).toBe("host z.example.org: alice must not run as www");
   });
 
   it("a host is withdrawn when the conf file no longer names it", async () => {

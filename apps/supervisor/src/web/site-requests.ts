@@ -80,12 +80,13 @@ const settleHosts = (requests: readonly SiteRequest[], before: Holders): Holders
     [...claimed].map((host) => ({ host, id: daemon.id })),
   );
   const holders = settleClaims(claims, before);
+  const owners = new Map(requests.map(({ daemon }) => [daemon.id, daemon.key.owner.name]));
   for (const { daemon, hosts, refused } of requests) {
     for (const host of hosts) {
       const holder = holders.get(host) ?? daemon.id;
       if (refused.has(host) || holder === daemon.id) continue;
       // No owner learns what daemons another has.
-      const by = holder.startsWith(`${daemon.key.owner.name}/`) ? `"${holder}"` : "a daemon of another owner";
+      const by = owners.get(holder) === daemon.key.owner.name ? `"${holder}"` : "a daemon of another owner";
       refused.set(host, `host ${host} is held by ${by}, which had it first`);
     }
   }

@@ -70,7 +70,7 @@ const named = (directives: readonly Directive[], name: string): Directive[] =>
   directives.filter(({ words }) => words[0] === name);
 
 describe.each(APPS)("app=%s", (app) => {
-  const text = renderSite(siteOf(app));
+  const text = renderSite("alice", siteOf(app));
   const top = read(text);
   const servers = named(top, "server");
 
@@ -108,27 +108,35 @@ describe.each(APPS)("app=%s", (app) => {
 });
 
 it("with app=php the first .php of index handles requests that match no file", () => {
-  expect(renderSite(siteOf("php"))).toContain("try_files $uri $uri/ /app.php?$args;");
-  expect(renderSite(siteOf("php", { index: ["index.html"] }))).toContain("try_files $uri $uri/ =404;");
+  expect(renderSite("alice", siteOf("php"))).toContain("try_files $uri $uri/ /app.php?$args;");
+  expect(renderSite("alice", siteOf("php", { index: ["php.html", "app.php"] }))).toContain("/app.php?$args;");
+  expect(renderSite("alice", siteOf("php", { index: ["index.html"] }))).toContain("try_files $uri $uri/ =404;");
 });
 
 it("an application without a docroot handles all requests", () => {
-  const text = renderSite(siteOf("http", { docroot: undefined }));
+  const text = renderSite("alice", siteOf("http", { docroot: undefined }));
   expect(text).not.toMatch(/\broot\b|try_files/);
   expect(text.match(/proxy_pass http:\/\/site_alice_2f_blog;/g)).toHaveLength(2);
 });
 
+it("requests of owners whose names differ only in capital letters are counted apart", () => {
+  const keys = ["alice", "Alice", "al.ice", "al_2e_ice"].map(
+    (owner) => /set \$site_owner (\S+);/.exec(renderSite(owner, siteOf("php")))?.[1],
+  );
+  expect(keys).toEqual(["alice", "_41_lice", "al_2e_ice", "al_5f_2e_5f_ice"]);
+});
+
 it("a daemon's vhosts begin with the only line that separates daemons in Nginx's configuration", () => {
-  expect(renderSite(siteOf("php")).match(/^# site .*$/gm)).toEqual(["# site alice/blog"]);
+  expect(renderSite("alice", siteOf("php")).match(/^# site .*$/gm)).toEqual(["# site alice/blog"]);
 });
 
 it("the vhost text of a daemon without a host is empty", () => {
-  expect(renderSite({ ...siteOf("php"), hosts: [] })).toBe("");
+  expect(renderSite("alice", { ...siteOf("php"), hosts: [] })).toBe("");
 });
 
 it("daemons whose ids differ only in capital letters have different upstreams", () => {
   const name = (id: string): string =>
-    (/upstream (\S+)/.exec(renderSite(siteOf("php", { id })))?.[1] ?? "").toLowerCase();
+    (/upstream (\S+)/.exec(renderSite("alice", siteOf("php", { id })))?.[1] ?? "").toLowerCase();
   const ids = ["a/Blog", "a/blog", "a.b/c", "a/b.c", "a_b/c", "a/b_c", "a/b-c", "a/b_2d_c", "a_2f_b/c"];
   expect(new Set(ids.map(name)).size).toBe(ids.length);
   for (const id of ids) expect(name(id)).toMatch(/^site_[a-z0-9_]+$/);
@@ -204,8 +212,8 @@ describe("whatever the values are", () => {
         const given: Hostname[] = hosts.flatMap((text) => hostname(text) ?? []);
         const files: IndexName[] = [...names.flatMap((text) => indexName(text) ?? []), ...index];
         const site = { ...siteOf(app, { docroot, socket, logs, index: files }), hosts: [...given, ...HOSTS] };
-        const top = read(renderSite(site));
-        const plain = read(renderSite({ ...siteOf(app, { index: files }), hosts: [...given, ...HOSTS] }));
+        const top = read(renderSite("alice", site));
+        const plain = read(renderSite("alice", { ...siteOf(app, { index: files }), hosts: [...given, ...HOSTS] }));
         expect(shape(top)).toEqual(shape(plain));
         for (const { block = [] } of named(top, "server")) {
           expect(named(block, "root")[0]?.words).toEqual(["root", docroot]);

@@ -20,9 +20,6 @@ const plain = (text: string): string =>
 
 const upstreamOf = (id: string): UpstreamName => `site_${plain(id)}` as UpstreamName;
 
-/** The key by which nginx.conf counts requests of an owner's sites. */
-const ownerOf = (id: string): string => plain(id.slice(0, id.indexOf("/")));
-
 /** Path of one of a host's two logs. */
 export const siteLog = (logs: SitePath, host: Hostname, kind: "access" | "error"): SitePath =>
   `${logs}/${host}.${kind}.log` as SitePath;
@@ -78,11 +75,12 @@ const upstream = (id: string, socket: SitePath): string[] => {
   return [`upstream ${upstreamOf(id)} {`, server, server, "}"];
 };
 
-const server = (site: Site, host: Hostname): string[] => {
+const server = (owner: string, site: Site, host: Hostname): string[] => {
   const own = [
     "include listen.conf;",
     `server_name ${host};`,
-    `set $site_owner ${ownerOf(site.id)};`,
+    // The key by which nginx.conf counts requests of an owner's sites.
+    `set $site_owner ${plain(owner)};`,
     ...(site.docroot === undefined ? [] : [`root ${quoted(site.docroot)};`]),
     ...(site.app === "php" || site.app === "static" ? [`index ${site.index.join(" ")};`] : []),
     // From / on: a docroot may be a link itself.
@@ -107,13 +105,14 @@ const server = (site: Site, host: Hostname): string[] => {
 /**
  * The vhosts of one daemon, one server a host, below the line `# site ID` that begins them;
  * "" where it has none. The daemon's socket is named whatever its state.
+ * @param owner name of the daemon's owner
  */
-export const renderSite = (site: Site): string => {
+export const renderSite = (owner: string, site: Site): string => {
   if (site.hosts.length === 0) return "";
   const lines = [
     `# site ${site.id}`,
     ...(site.app === "static" ? [] : upstream(site.id, site.socket)),
-    ...site.hosts.flatMap((host) => server(site, host)),
+    ...site.hosts.flatMap((host) => server(owner, site, host)),
   ];
   return `${lines.join("\n")}\n`;
 };

@@ -15,6 +15,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Account } from "../../core/policy-rules.ts";
+import { writeSize } from "../../core/units.ts";
 import { asUser } from "../accounts/as-user.ts";
 import { codeOf, messageOf } from "../kernel/error-code.ts";
 import type { FileIdentity } from "../kernel/file-identity.ts";
@@ -113,7 +114,7 @@ export const readText = (path: string, account: Account, largest: number): strin
   const { fd, stats } = own;
   try {
     if (stats.nlink !== 1) return `it has ${stats.nlink} hard links; replace it by a copy`;
-    if (stats.size > largest) return `it has ${stats.size} bytes, at most ${largest} are read`;
+    if (stats.size > largest) return `it has ${writeSize(stats.size)}, at most ${writeSize(largest)} are read`;
     const bytes = Buffer.alloc(stats.size + 1);
     let length = 0;
     for (let more = -1; more !== 0 && length < bytes.length; length += more) {

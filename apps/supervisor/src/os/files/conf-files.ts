@@ -37,13 +37,19 @@ type Wanted = Pick<FileFilter, "first" | "only">;
 type Named = Pick<FoundFile, "name" | "kind" | "path">;
 type ParsedFields = Pick<FoundFile, "definition" | "errors" | "warnings" | "fingerprint">;
 
+/** What is kept of one owner's files. */
+interface OwnerFiles {
+  /** Parsed conf files by path: an unchanged text is not parsed again. Only files that exist stay here. */
+  parsed: Map<string, FoundFile>;
+  watch: ConfWatch | undefined;
+}
+
 /** The files of all owners. */
 export class ConfFiles implements ConfSource {
   readonly #rules: FileRules;
   readonly #identity: (owner: Account) => FileIdentity;
-  /** Parsed conf files of each owner by path: an unchanged text is not parsed again. Only files that exist stay here. */
-  readonly #parsed = new Map<string, Map<string, FoundFile>>();
-  readonly #watches = new Map<string, ConfWatch>();
+  /** By name. */
+  readonly #owners = new Map<string, OwnerFiles>();
 
   /** @param identity of an owner, as whom files are read */
   constructor(rules: FileRules, identity: (owner: Account) => FileIdentity) {
@@ -56,7 +62,7 @@ export class ConfFiles implements ConfSource {
     const room = this.#rules.mostDaemons - conf.files.length;
     const services = this.#readServices(owner, directories.serviceChain, { first }, room);
     const files = new Map(conf.files.map((file) => [file.name, this.#parse(owner, file)]));
-    if (conf.complete) this.#parsed.set(owner.name, new Map([...files.values()].map((file) => [file.path, file])));
+    if (conf.complete) this.#of(owner).parsed = new Map([...files.values()].map((file) => [file.path, file]));
     // Both may be below the same untrusted directory, with the same problem.
     const problems = [...new Set([...conf.problems, ...services.problems])];
     for (const service of services.directories) {
@@ -79,17 +85,26 @@ export class ConfFiles implements ConfSource {
   }
 
   watch(owner: Account, directories: ConfDirectories, changed: () => void): void {
-    const watch = this.#watches.get(owner.name) ?? new ConfWatch();
-    this.#watches.set(owner.name, watch);
+    const kept = this.#of(owner);
+    kept.watch ??= new ConfWatch();
     const identity = this.#identity(owner);
     const services = directories.serviceChain.at(-1) ?? "/";
-    watch.follow(identity, [directories.chain.at(-1) ?? "/", services, ...serviceFolders(identity, services)], changed);
+    kept.watch.follow(
+      identity,
+      [directories.chain.at(-1) ?? "/", services, ...serviceFolders(identity, services)],
+      changed,
+    );
   }
 
   forget(owner: string): void {
-    this.#parsed.delete(owner);
-    this.#watches.get(owner)?.end();
-    this.#watches.delete(owner);
+    this.#owners.get(owner)?.watch?.end();
+    this.#owners.delete(owner);
+  }
+
+  #of({ name }: Account): OwnerFiles {
+    const kept = this.#owners.get(name) ?? { parsed: new Map(), watch: undefined };
+    this.#owners.set(name, kept);
+    return kept;
   }
 
   /** The text of one conf file, or why it cannot be read; undefined when there is no such file. */
@@ -143,9 +158,8 @@ export class ConfFiles implements ConfSource {
     const file = { name, kind: "conf", path } as const;
     if (text === undefined) return refused(file, problem);
     const fingerprint = hash("sha256", text, "base64");
-    const parsedBefore = this.#parsed.get(owner.name) ?? new Map<string, FoundFile>();
-    this.#parsed.set(owner.name, parsedBefore);
-    const known = parsedBefore.get(path);
+    const kept = this.#of(owner);
+    const known = kept.parsed.get(path);
     if (known?.fingerprint === fingerprint) return known;
     const { value, errors, warnings } = this.#rules.parse(text, owner);
     const describe = (what: { line: number; text: string }) => this.#rules.describe(path, what);
@@ -155,7 +169,7 @@ export class ConfFiles implements ConfSource {
       warnings: warnings.map(describe),
       fingerprint,
     });
-    parsedBefore.set(path, parsed);
+    kept.parsed.set(path, parsed);
     return parsed;
   }
 }

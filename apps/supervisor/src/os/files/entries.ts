@@ -2,6 +2,14 @@
 import { type Dirent, opendirSync } from "node:fs";
 import { writeDuration } from "../../core/units.ts";
 
+// The types of Node lack this encoding.
+declare module "node:fs" {
+  function opendirSync(
+    path: string,
+    options: { readonly encoding: "buffer"; readonly bufferSize: number },
+  ): { readSync(): Dirent<Buffer> | null; closeSync(): void };
+}
+
 /** Time limit in ms: a tenant's file system may be slow. */
 export const LONGEST = 500;
 /** Entries that are read at a time and between two looks at the clock. */
@@ -17,13 +25,12 @@ export class Overcrowded extends Error {}
  * @throws errno errors; Overcrowded where there are more, or it takes longer
  */
 export const entriesOf = (directory: string, most: number, longest: number = LONGEST): Dirent<Buffer>[] => {
-  // The types of opendir lack this encoding.
-  const open = opendirSync(directory, { encoding: "buffer" as BufferEncoding, bufferSize: BATCH });
+  const open = opendirSync(directory, { encoding: "buffer", bufferSize: BATCH });
   try {
     const entries: Dirent<Buffer>[] = [];
     const startedAt = performance.now();
     for (let entry = open.readSync(); entry !== null; entry = open.readSync()) {
-      entries.push(entry as unknown as Dirent<Buffer>);
+      entries.push(entry);
       if (entries.length > most)
         throw new Overcrowded(`${directory}: more than ${most} files in it; put them elsewhere`);
       if (entries.length % BATCH === 0 && performance.now() - startedAt > longest)

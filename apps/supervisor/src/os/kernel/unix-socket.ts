@@ -25,7 +25,7 @@ export const SOCKET_PATH_LIMIT = 107;
 export const requireSocketPath = (path: string): void => {
   const length = Buffer.byteLength(path);
   if (length <= SOCKET_PATH_LIMIT) return;
-  throw Object.assign(new Error(`socket path of ${length} bytes, at most ${SOCKET_PATH_LIMIT} are possible: ${path}`), {
+  throw Object.assign(new Error(`socket path of ${length} B, at most ${SOCKET_PATH_LIMIT} B are possible: ${path}`), {
     code: "ENAMETOOLONG",
   });
 };

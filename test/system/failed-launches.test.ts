@@ -1,4 +1,4 @@
-/** Back-off between runs, by the times in the supervisor's log: lower bounds only. */
+/** Starts that fail in the launch. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
 import { Stage } from "./stage.ts";
@@ -12,7 +12,6 @@ beforeAll(async () => {
   stage = await Stage.make();
   alice = await stage.account("alice");
   supervisor = stage.supervisor("main", ["[runs_as]", alice.name]);
-  alice.writeConf("doomed", "start = exit 3", "max-retries = 4");
   alice.writeConf("lost", "dir = /nonexistent", "start = exec sleep 1000", "max-retries = 1");
   alice.writeConf("typo", "start = exec no-such-program", "max-retries = 0", "autostart = no");
   alice.writeConf("shellless", "shell = /bin/no-such-shell", "start = exit 0", "max-retries = 0", "autostart = no");
@@ -21,19 +20,6 @@ beforeAll(async () => {
 afterAll(() => stage.remove());
 
 const idOf = (name: string): string => `${alice.name}/${name}`;
-const gaps = (name: string): number[] => {
-  const times = supervisor.starts(idOf(name));
-  return times.slice(1).map((time, index) => time - (times[index] ?? 0));
-};
-
-test("a daemon that fails is restarted after 0, 0.2, 0.4 and 0.8 s, and is failed after max-retries", async () => {
-  const status = await supervisor.reaches(idOf("doomed"), "failed");
-  expect(status.reason).toBe("exited with code 3; given up after 5 failed runs");
-  const waits = gaps("doomed");
-  expect(waits).toHaveLength(4);
-  // The jitter is 10 %, and the log entry is written when a launch has started, which takes a varying time.
-  for (const [index, least] of [0, 150, 320, 680].entries()) expect(waits[index]).toBeGreaterThanOrEqual(least);
-});
 
 test("a start that fails in the launch says what failed, on what and why", async () => {
   const lost = await supervisor.reaches(idOf("lost"), "failed");
