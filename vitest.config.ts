@@ -43,6 +43,15 @@ export default defineConfig({
         },
       },
       {
+        // What host/check.sh executes: rules over the sources.
+        test: {
+          name: "check",
+          include: ["test/check/*.test.ts"],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
         test: {
           name: "system",
           include: ["test/system/**/*.test.ts"],
