@@ -1,24 +1,33 @@
-/** What the API needs besides the engine: logs and conf files, touched with their owner's authority, and the policy file. */
+/**
+ * What the API needs besides the engine, by what needs it: logs and conf files, touched with their owner's authority, and
+ * the policy file.
+ */
 import type { Health, Setting } from "@dmhost/contract";
 import type { DaemonKey } from "../core/daemon-key.ts";
 import type { Definition } from "../core/definition.ts";
 import type { Caller } from "./connection.ts";
 import type { ReadLog } from "./log-tail.ts";
 
-/** The clock and the log that the outcome of a request is made of. */
-export interface OutcomeSurroundings {
-  /** The supervisor's clock, in ms. */
-  now(): number;
+/** Logs of daemons. */
+export interface Logs {
   readonly readLog: ReadLog;
 }
 
+/** What the outcome of a request is made of besides the daemon. */
+export interface OutcomeSurroundings extends Logs {
+  /** The supervisor's clock, in ms. */
+  now(): number;
+}
+
 /** What an explanation is made of besides the daemon. */
-export interface ExplanationSurroundings extends OutcomeSurroundings {
-  health(): Health;
-  /** Path of the policy file. */
-  readonly policyFile: string;
+export interface ExplanationSurroundings extends OutcomeSurroundings, OwnHealth, Pick<PolicyFile, "policyFile"> {
   /** The value in effect of every key of a conf file. */
   effectiveSettings(definition: Definition): readonly Setting[];
+}
+
+/** The supervisor itself. */
+export interface OwnHealth {
+  health(): Health;
 }
 
 /** A conf file as found: its text, or why it cannot be used; neither when there is none. */
@@ -46,8 +55,10 @@ export interface ConfFiles {
   newConf(id: string): string;
 }
 
-/** All of it. */
-export interface Surroundings extends ExplanationSurroundings, ConfFiles {
+/** The policy file. */
+export interface PolicyFile {
+  /** Its path. */
+  readonly policyFile: string;
   /**
    * Reloads the policy file and the accounts; resolves with problems as `path:line: text`.
    * @throws Error when the file has errors: the policy in force stays
@@ -55,6 +66,10 @@ export interface Surroundings extends ExplanationSurroundings, ConfFiles {
   reloadPolicy(): Promise<string[]>;
   /** Uid that may reload the policy besides root: the only tenant's, where there is but one. */
   readonly policyOwner: number;
+}
+
+/** What the server calls with each answer. */
+export interface AnswerListener {
   /** Writes the records for the next supervisor: what a client was answered is true after kill -9, too. */
   writeRecords(): void;
   /** Called for an error that the caller sees as `internal`. */

@@ -5,12 +5,10 @@ import type { Answer, Body, ENDPOINTS, EndpointName, Query } from "@dmhost/contr
 import type { Subject } from "../access.ts";
 import type { Caller } from "../connection.ts";
 import type { Engine } from "../engine.ts";
-import type { Surroundings } from "../surroundings.ts";
 
 /** A request that was validated and let in. */
 export interface Call<N extends EndpointName> {
   readonly engine: Engine;
-  readonly about: Surroundings;
   readonly caller: Caller;
   /** What its address means: a daemon, a conf file, or nothing. */
   readonly subject: Subject<(typeof ENDPOINTS)[N]["access"]>;
