@@ -35,7 +35,8 @@ const handlersWith = (about: Surroundings): Handlers<EndpointName> => ({
   ...policyRoutes(about),
 });
 
-const LONGEST_BODY = 64 * 1024;
+/** Longest body of a request, in bytes, where the endpoint has no other. */
+export const LONGEST_BODY = 64 * 1024;
 const NO_QUERY = { type: "object", properties: {}, additionalProperties: false };
 /** Nothing, which Fastify validates as null, or `{}`. */
 const NO_BODY = { ...NO_QUERY, type: ["object", "null"] };
