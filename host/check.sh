@@ -1,7 +1,7 @@
 #!/bin/sh
 # Usage: host/check.sh [REPORT]
-# Checks the sources without executing them: lint and formatting, types, shell scripts, Perl scripts. Each check runs, also
-# after one that failed; what failed is repeated at the end with the remedy. Writes `PASSED FAILED NAME...` into the file
+# Checks the sources without executing them: lint and formatting, types, shell scripts, Perl scripts, and the rules of
+# test/check, such as what a room may import. Each check runs, also after one that failed; what failed is repeated at the end with the remedy. Writes `PASSED FAILED NAME...` into the file
 # REPORT, the names of what failed.
 # Exit code 0: all passed; 1: something failed.
 set -eu
@@ -66,6 +66,7 @@ check "lint and format" "npm run fix  mends what can be mended; correct the rest
 check types "correct the lines above" tsc --build
 check "shell scripts" "correct the lines above; shellcheck is missing?  apt-get install shellcheck" check_shell
 check "Perl scripts" "correct the lines above" check_perl
+check rules "correct what the failed tests name" vitest run --project check
 
 [ $# -eq 0 ] || printf '%s %s %s\n' "$passed" "$failed" "$names" >"$1"
 [ "$failed" -eq 0 ] || {

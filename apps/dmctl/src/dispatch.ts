@@ -7,10 +7,10 @@ import { findControlSocket } from "./control-socket.ts";
 import { FAILURES, report } from "./failure.ts";
 import { isReaderGone, type Session } from "./session.ts";
 
-/** Whether errors are to be JSON, also those of a command line that cannot be read. */
+/** Whether errors are to be JSON, also those of a command line that cannot be read, as that of --json with a value. */
 const wantsJson = (words: readonly string[]): boolean => {
   const end = words.indexOf("--");
-  return words.slice(0, end < 0 ? undefined : end).includes("--json");
+  return words.slice(0, end < 0 ? undefined : end).some((word) => /^--json(?:=|$)/.test(word));
 };
 
 /** Carries out one command line, given without the program's name. Resolves with the exit code, never rejects. */

@@ -77,6 +77,9 @@ test.each([
   ["stauts --json", 2, "usage"],
   ["status --jsno --json", 2, "usage"],
   ["edit web --json", 2, "usage"],
+  ["--json=true health", 2, "usage"],
+  ["start web --json=yes", 2, "usage"],
+  ["start web --json=", 2, "usage"],
 ])("`dmctl %s` exits with code %i, and its error has the code %s", async (line, exit, code) => {
   const socket = await supervisor({
     "GET /v1/daemons/idle": () => daemon("alice/idle", { pid: 0 }),

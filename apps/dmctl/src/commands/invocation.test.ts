@@ -75,6 +75,8 @@ test.each([
   ["status --frobnicate", `unknown option "--frobnicate": expected one of ${statusOptions}`],
   ["web log --line=5", 'unknown option "--line": did you mean "--lines"?'],
   ["web --jason", 'unknown option "--jason": did you mean "--json"?'],
+  ["health --json=true", "Option '--json' does not take an argument"],
+  ["log web --raw=no", "Option '--raw' does not take an argument"],
   ["log web -x", "Unknown option '-x'"],
   ["scale web", "needs a daemon's name and a whole number from 1 to 64"],
   ["scale web 1K", 'expected a whole number from 1 to 64, found "1K"'],

@@ -71,6 +71,63 @@ log: /home/amy/.daemon-manager/logs/blog/current
 `);
 });
 
+test("the explanation of a running daemon has its use, limits, sites and lost log lines", () => {
+  const site = { name: "a.org", url: "http://a.org/", state: "published", reason: "" } as const;
+  const usage = { memory: null, memoryPeak: null, memoryPressure: null, processes: 3, cpu: 90, cpuThrottled: null };
+  const text = explanationText({
+    ...explained,
+    nextRetry: null,
+    maxRetries: 5,
+    lastExit: explained.lastExit && { ...explained.lastExit, meaning: "", failed: false },
+    daemon: daemon("amy/blog", {
+      socket: "/run/blog.sock",
+      logFile: "",
+      logDropped: 3,
+      usage: { ...usage, oomKills: 0 },
+      limits: {
+        enforcedBy: "cgroup",
+        keys: [{ key: "memory", value: "64 MiB", budget: false, enforcedBy: "cgroup", pending: false, note: "" }],
+      },
+      hosts: [
+        { ...site, accessLog: "/l/access.log", errorLog: "/l/error.log", logProblem: "" },
+        { ...site, url: "http://b.org/", accessLog: "/l/b", errorLog: "/l/c", logProblem: "not yours" },
+        { ...site, url: "http://c.org/", state: "refused", accessLog: "", errorLog: "", logProblem: "" },
+      ],
+    }),
+  });
+  expect(text.slice(0, text.indexOf("\n\nsettings"))).toBe(`\
+amy/blog is running
+Look at the log.
+
+state        running, wanted up, pid 4711, up 1m0s, 0 respawns
+last exit    run 5: exited with code 1
+failed runs  4 in a row; given up after more than 5
+next retry   none is due
+runs as      amy: [runs_as] lets amy run daemons as www-data (/etc/p.conf:4)
+managed by   amy, root, david (/etc/p.conf:9)
+file         /home/amy/.daemon-manager/daemons/blog.conf
+dropped      its log: 3 lines dropped
+socket       /run/blog.sock
+site         http://a.org/ published
+             /l/access.log, /l/error.log
+site         http://b.org/ published
+             /l/b, /l/c (unreadable)
+site         http://c.org/ refused
+containment  cgroup
+usage        3 processes, cpu 1m30s
+limits       cgroup
+             memory=64 MiB, enforced by cgroup
+budget       memory=1G (/etc/p.conf:14)`);
+  expect(text).toContain("\nlog\n");
+});
+
+test("a daemon that is given up says which command starts it, and trouble of its log says what it is", () => {
+  const failed = daemon("amy/blog", { state: "failed", logProblem: "no space left" });
+  const text = explanationText({ ...explained, nextRetry: null, daemon: failed });
+  expect(text).toContain("next retry   none: it is given up until `dmctl amy/blog start`\n");
+  expect(text).toContain("trouble      its log: no space left\n");
+});
+
 test("an invalid file has no settings, and a missing log has its reason", () => {
   const text = explanationText({
     ...explained,

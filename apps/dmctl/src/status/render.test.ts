@@ -88,6 +88,34 @@ test("trouble of a log is printed below the table, and past losses only below th
   );
 });
 
+test("the long table has each instance where there are several, and the sites that are not refused", () => {
+  const instance = { state: "running", pid: 7, respawns: 2, cooldown: 0, uptime: 61, reason: "" } as const;
+  const site = { name: "a.org", url: "http://a.org/", accessLog: "", errorLog: "", logProblem: "" };
+  const scaled = daemon("a/scaled", {
+    configChanged: true,
+    instances: [
+      { ...instance, instance: 1 },
+      { ...instance, instance: 3, state: "coolingdown", pid: 0, cooldown: 1.2, reason: "exited with code 1" },
+    ],
+    hosts: [
+      { ...site, state: "published", reason: "" },
+      { ...site, url: "http://b.org/", state: "pending", reason: "Nginx reloads" },
+      { ...site, url: "http://c.org/", state: "refused", reason: "not granted" },
+    ],
+  });
+  const single = daemon("a/single", { instances: [{ ...instance, instance: 1 }] });
+  const text = statusTable([scaled, single], { ...plain, reasons: true, long: true });
+  expect(text).toMatch(/^a\/scaled +running\* /m);
+  expect(text.split("\n\n")[1]).toBe(`\
+a/scaled (running)
+  #1 running, pid 7, 2 respawns, up 1m1s
+  #3 coolingdown, 2 respawns, next try in 2s, exited with code 1
+  changed on disk; restart to apply
+  http://a.org/ published
+  http://b.org/ pending: Nginx reloads
+`);
+});
+
 test("no field that a tenant can write reaches the terminal with control characters", () => {
   const daemons = [
     daemon("a/x", { state: "failed", reason: "\u001b]0;owned\u0007\nroot/x running", warnings: ["\u202e"] }),

@@ -9,8 +9,7 @@ import type { Health } from "@dmhost/contract";
 import { afterEach, expect, test } from "vitest";
 import { attachCaller } from "./connection.ts";
 import type { Engine } from "./engine.ts";
-import { createApi } from "./server.ts";
-import type { Surroundings } from "./surroundings.ts";
+import { createApi, type Surroundings } from "./server.ts";
 
 const HEALTH: Health = { version: "0", pid: 1, uptime: 0, containment: "cgroup" };
 const REQUEST = "GET /v1/health HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -25,8 +24,9 @@ const client = async (
   longestRequest: number,
   health: () => unknown = () => HEALTH,
   answered: () => void = () => undefined,
+  engine: Pick<Engine, "stopping"> = { stopping: false },
 ) => {
-  const api = await createApi({ stopping: false } as Engine, { health, answered } as unknown as Surroundings);
+  const api = await createApi(engine as Engine, { health, answered } as unknown as Surroundings);
   const directory = mkdtempSync(join(tmpdir(), "deadline-"));
   const server = createServer((socket) => {
     attachCaller(socket, { uid: 1000, user: "alice" }, longestRequest);
@@ -48,7 +48,7 @@ const client = async (
   socket.on("error", () => undefined);
   const closed = new Promise((resolve) => socket.once("close", resolve));
   await once(socket, "connect");
-  return { socket, closed, text: () => text };
+  return { socket, closed, text: () => text, close: () => api.close() };
 };
 
 test.each([
@@ -97,4 +97,74 @@ test("records are written before an answer is sent, so that it is true after kil
   socket.write(REQUEST);
   await once(socket, "data");
   expect(written).toBe("written, and nothing sent");
+});
+
+const BODY = (type: string, text: string): string =>
+  `Content-Type: ${type}\r\nContent-Length: ${text.length}\r\nConnection: close\r\n\r\n${text}`;
+
+/** Requests that Node or Fastify would answer by themselves. */
+test.each([
+  ["is no HTTP", 400, "garbage\r\n\r\n"],
+  ["has a length that is no number", 400, "POST /v1/rescan HTTP/1.1\r\nContent-Length: x\r\n\r\n"],
+  ["has two lengths", 400, "POST /v1/rescan HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}"],
+  ["has an unknown method", 400, "BREW /v1/health HTTP/1.1\r\n\r\n"],
+  ["has a header of 20 kB", 431, `GET /v1/health HTTP/1.1\r\nX-Long: ${"x".repeat(20_000)}\r\n\r\n`],
+  ["has a body of XML", 415, `POST /v1/rescan HTTP/1.1\r\n${BODY("application/xml", "<a/>")}`],
+  ["has a body of an unreadable type", 415, `POST /v1/rescan HTTP/1.1\r\n${BODY(";", "{}")}`],
+  [
+    "has a body that its endpoint does not take",
+    400,
+    `POST /v1/rescan HTTP/1.1\r\n${BODY("application/json", '{"a":1}')}`,
+  ],
+])("a request that %s is answered %i with the code usage, and the connection is closed", async (_, status, request) => {
+  const { socket, closed, text } = await client(10_000);
+  socket.write(request);
+  await closed;
+  const [head = "", body = ""] = text().split("\r\n\r\n");
+  expect(head).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+  expect(JSON.parse(body)).toEqual({ code: "usage", message: expect.any(String) });
+});
+
+test.each([
+  ["without a host", "GET /v1/health HTTP/1.1\r\nConnection: close\r\n\r\n"],
+  [
+    "with an expectation that means nothing here",
+    "GET /v1/health HTTP/1.1\r\nExpect: tea\r\nConnection: close\r\n\r\n",
+  ],
+])("a request %s is answered as any other", async (_, request) => {
+  const { socket, closed, text } = await client(10_000);
+  socket.write(request);
+  await closed;
+  expect(text()).toMatch(/^HTTP\/1.1 200 /);
+});
+
+test("text that is no HTTP behind a request ends the connection and adds nothing to the answer that has begun", async () => {
+  let answer: ((health: Health) => void) | undefined;
+  const { socket, closed, text } = await client(
+    10_000,
+    () =>
+      new Promise((resolve) => {
+        answer = resolve;
+        socket.write("garbage\r\n\r\n");
+      }),
+  );
+  socket.write(REQUEST);
+  await closed;
+  answer?.(HEALTH);
+  expect(text()).toBe("");
+});
+
+test("a connection that is kept while the API closes is answered with the code stopping", async () => {
+  const engine = { stopping: false };
+  const { socket, closed, text, close } = await client(10_000, () => HEALTH, undefined, engine);
+  socket.write(REQUEST);
+  await once(socket, "data");
+  engine.stopping = true;
+  socket.write(REQUEST.slice(0, 10));
+  await new Promise((resolve) => setImmediate(resolve));
+  const ended = close();
+  socket.write(REQUEST.slice(10));
+  await closed;
+  await ended;
+  expect(text()).toMatch(/HTTP\/1.1 503 .*"code":"stopping"/s);
 });

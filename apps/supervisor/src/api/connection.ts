@@ -15,6 +15,7 @@ const callers = new WeakMap<Socket, Caller>();
 /** A request must be complete within this time of the connection, or of the previous answer. In ms. */
 export const REQUEST_TIMEOUT = 15_000;
 const timeouts = new WeakMap<Socket, number>();
+/** Of connections whose next request is awaited. */
 const timers = new WeakMap<Socket, NodeJS.Timeout>();
 
 /** Ends a connection whose next request is not complete in time. */
@@ -27,7 +28,10 @@ export const awaitRequest = (socket: Socket): void => {
 };
 
 /** A request is complete, or the connection has ended: the answer may take as long as it takes. */
-export const requestCame = (socket: Socket): void => clearTimeout(timers.get(socket));
+export const requestCame = (socket: Socket): void => {
+  clearTimeout(timers.get(socket));
+  timers.delete(socket);
+};
 
 /**
  * Remembers who is at the other end of a connection, for as long as it lasts.
@@ -47,17 +51,9 @@ export const callerOf = (socket: Socket): Caller => {
   return caller;
 };
 
-/**
- * The whole HTTP answer (429, `busy`) to a connection beyond the maximum of its account.
- * @param most maximum number of connections of an account
- */
-export const busyAnswer = (most: number): string => {
-  const { status, body } = answerTo(
-    new Refusal(
-      "busy",
-      `your account has ${most} connections to the supervisor, which is the maximum; close some, such as followed logs, or try again`,
-    ),
-  );
+/** The whole HTTP answer with an error, for a connection that ends after it. */
+const lastAnswer = (error: unknown): string => {
+  const { status, body } = answerTo(error);
   const text = JSON.stringify(body);
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
@@ -66,4 +62,27 @@ export const busyAnswer = (most: number): string => {
     "connection: close",
   ];
   return `${head.join("\r\n")}\r\n\r\n${text}`;
+};
+
+/**
+ * The whole HTTP answer (429, `busy`) to a connection beyond the maximum of its account.
+ * @param most maximum number of connections of an account
+ */
+export const busyAnswer = (most: number): string =>
+  lastAnswer(
+    new Refusal(
+      "busy",
+      `your account has ${most} connections to the supervisor, which is the maximum; close some, such as followed logs, or try again`,
+    ),
+  );
+
+const TOO_LONG = { statusCode: 431, message: "the head of the request is too long" };
+
+/** Answers what Node's parser refuses, and ends its connection. */
+export const refuseUnreadable = ({ code }: NodeJS.ErrnoException, socket: Socket): void => {
+  const error =
+    code === "HPE_HEADER_OVERFLOW" ? TOO_LONG : new Refusal("usage", `the request is not valid HTTP (${code})`);
+  // Text within an answer that has begun would be read as a part of it.
+  if (timers.has(socket) && socket.writable) socket.write(lastAnswer(error));
+  socket.destroySoon();
 };

@@ -17,8 +17,8 @@ import type { RunUsage } from "../core/run-usage.ts";
 import { attachCaller } from "./connection.ts";
 import type { ControlledDaemon, ControlledInstance, Engine } from "./engine.ts";
 import type { ReadLog } from "./log-tail.ts";
-import { createApi } from "./server.ts";
-import type { FoundText, Surroundings } from "./surroundings.ts";
+import { createApi, type Surroundings } from "./server.ts";
+import type { FoundText } from "./surroundings.ts";
 
 const UIDS: Readonly<Record<string, number>> = { root: 0, amy: 1001, bob: 1002, david: 1003, eve: 1004 };
 const accountOf = (name: string, uid: number): Account => ({

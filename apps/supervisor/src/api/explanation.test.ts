@@ -12,7 +12,7 @@ import {
   serve,
 } from "./engine.fake.ts";
 import type { ReadLog } from "./log-tail.ts";
-import type { Surroundings } from "./surroundings.ts";
+import type { Surroundings } from "./server.ts";
 
 const closing: (() => Promise<void>)[] = [];
 afterEach(async () => {

@@ -65,6 +65,12 @@ test.each<[string, Verb, Traits]>([
   expect(await request(verb, traits, () => undefined)).toMatchObject({ ok: true, changed: false });
 });
 
+test("a stop that waits for an earlier stop says that it changed nothing", async () => {
+  const state = { phase: "stopping", want: "down", run: 1 } as const;
+  const outcome = await request("stop", { state }, (daemon) => become(daemon, { phase: "stopped" }));
+  expect(outcome).toMatchObject({ ok: true, changed: false, daemon: { state: "stopped" } });
+});
+
 test("a start that waits for a launch of an earlier request says that it changed nothing", async () => {
   const state = { phase: "starting", want: "up", run: 1 } as const;
   const outcome = await request("start", { state }, (daemon) => become(daemon, { phase: "running" }));

@@ -1,24 +1,33 @@
-/** What the API needs besides the engine: logs and conf files, touched with their owner's authority, and the policy file. */
+/**
+ * What the API needs besides the engine, by what needs it: logs and conf files, touched with their owner's authority, and
+ * the policy file.
+ */
 import type { Health, Setting } from "@dmhost/contract";
 import type { DaemonKey } from "../core/daemon-key.ts";
 import type { Definition } from "../core/definition.ts";
 import type { Caller } from "./connection.ts";
 import type { ReadLog } from "./log-tail.ts";
 
-/** The clock and the log that the outcome of a request is made of. */
-export interface OutcomeSurroundings {
-  /** The supervisor's clock, in ms. */
-  now(): number;
+/** Logs of daemons. */
+export interface Logs {
   readonly readLog: ReadLog;
 }
 
+/** The input of an outcome besides the daemon. */
+export interface OutcomeSurroundings extends Logs {
+  /** The supervisor's clock, in ms. */
+  now(): number;
+}
+
 /** The input of an explanation besides the daemon. */
-export interface ExplanationSurroundings extends OutcomeSurroundings {
-  health(): Health;
-  /** Path of the policy file. */
-  readonly policyFile: string;
+export interface ExplanationSurroundings extends OutcomeSurroundings, OwnHealth, Pick<PolicyFile, "policyFile"> {
   /** The value in effect of every key of a conf file. */
   effectiveSettings(definition: Definition): readonly Setting[];
+}
+
+/** The supervisor itself. */
+export interface OwnHealth {
+  health(): Health;
 }
 
 /** A conf file as found: its text, or why it cannot be used; neither when there is none. */
@@ -46,8 +55,10 @@ export interface ConfFileAccess {
   newConf(id: string): string;
 }
 
-/** All of it. */
-export interface Surroundings extends ExplanationSurroundings, ConfFileAccess {
+/** The policy file. */
+export interface PolicyFile {
+  /** Its path. */
+  readonly policyFile: string;
   /**
    * Reloads the policy file and the accounts; resolves with problems as `path:line: text`.
    * @throws Error when the file has errors: the policy in force stays
@@ -55,6 +66,10 @@ export interface Surroundings extends ExplanationSurroundings, ConfFileAccess {
   reloadPolicy(): Promise<string[]>;
   /** Uid that may reload the policy besides root: the only tenant's, where there is but one. */
   readonly policyOwner: number;
+}
+
+/** Called by the server for answers and errors. */
+export interface AnswerListener {
   /** Called before each answer is sent. */
   answered(): void;
   /** Called for an error that the caller sees as `internal`. */

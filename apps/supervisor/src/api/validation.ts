@@ -3,7 +3,7 @@ import { suggestion } from "../core/suggestion.ts";
 
 /** The parts of a schema that the contract's shapes use. */
 interface Schema {
-  readonly type?: string;
+  readonly type?: string | readonly string[];
   readonly enum?: readonly string[];
   readonly minimum?: number;
   readonly maximum?: number;
@@ -35,7 +35,7 @@ const range = ({ minimum = 0, maximum }: Schema): string =>
 
 const expectedType = (schema: Schema): string => {
   if (schema.type === "integer") return `expected a whole number, ${range(schema)}`;
-  return schema.type === "object" ? "expected a JSON object" : "expected a string";
+  return schema.type === "string" ? "expected a string" : "expected a JSON object";
 };
 
 const expected = ({ keyword, parentSchema: schema = {}, data }: SchemaError): string => {

@@ -1,7 +1,7 @@
 /** Work of the API outside of the engine: conf files, logs and the policy. */
 import { VERSION } from "@dmhost/contract";
 import type { Logger } from "pino";
-import type { Surroundings } from "../api/surroundings.ts";
+import type { Surroundings } from "../api/server.ts";
 import { parseDaemonFile } from "../conf/daemon-file.ts";
 import { daemonTemplate } from "../conf/daemon-template.ts";
 import { effectiveSettings } from "../conf/effective-settings.ts";

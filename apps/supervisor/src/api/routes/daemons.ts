@@ -6,30 +6,33 @@ import { explain } from "../explanation.ts";
 import { act, type Verb } from "../outcome.ts";
 import { present } from "../presentation.ts";
 import { Refusal } from "../refusal.ts";
+import type { ExplanationSurroundings, OutcomeSurroundings } from "../surroundings.ts";
 import type { EndpointCall, Handlers } from "./handlers.ts";
 
 const acting =
-  <V extends Exclude<Verb, "scale">>(verb: V) =>
-  ({ engine, about, subject }: Pick<EndpointCall<V>, "engine" | "about" | "subject">) =>
+  <V extends Exclude<Verb, "scale">>(about: OutcomeSurroundings, verb: V) =>
+  ({ engine, subject }: Pick<EndpointCall<V>, "engine" | "subject">) =>
     act(engine, about, subject, verb);
 
-export const daemonRoutes: Handlers<"listDaemons" | "getDaemon" | "explain" | "kill" | Verb> = {
-  listDaemons: ({ engine, about, caller, query }) => ({
+type DaemonRoute = "listDaemons" | "getDaemon" | "explain" | "kill" | Verb;
+
+export const daemonRoutes = (about: ExplanationSurroundings): Handlers<DaemonRoute> => ({
+  listDaemons: ({ engine, caller, query }) => ({
     daemons: controllable(engine, caller).map((daemon) => present(daemon, about.now(), query.usage === "1")),
   }),
-  getDaemon: ({ about, subject }) => present(subject, about.now(), true),
-  async explain({ engine, about, caller, subject }) {
+  getDaemon: ({ subject }) => present(subject, about.now(), true),
+  async explain({ engine, caller, subject }) {
     const explanation = await explain(engine, about, subject);
     return mayWrite(engine, caller, subject.key.owner.name) ? explanation : withoutVariables(explanation);
   },
-  start: acting("start"),
-  stop: acting("stop"),
-  restart: acting("restart"),
-  once: acting("once"),
-  pause: acting("pause"),
-  continue: acting("continue"),
-  exit: acting("exit"),
-  scale: ({ engine, about, subject, body }) => act(engine, about, subject, "scale", body.instances),
+  start: acting(about, "start"),
+  stop: acting(about, "stop"),
+  restart: acting(about, "restart"),
+  once: acting(about, "once"),
+  pause: acting(about, "pause"),
+  continue: acting(about, "continue"),
+  exit: acting(about, "exit"),
+  scale: ({ engine, subject, body }) => act(engine, about, subject, "scale", body.instances),
   kill({ subject, body: { signal } }) {
     if (subject.signal(SIGNALS.get(signal) ?? 0)) return {};
     throw new Refusal(
@@ -37,4 +40,4 @@ export const daemonRoutes: Handlers<"listDaemons" | "getDaemon" | "explain" | "k
       `"${subject.id}" has no process to send SIG${signal} to: it is ${subject.state.phase}`,
     );
   },
-};
+});

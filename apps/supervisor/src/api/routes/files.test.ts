@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { afterEach, expect, test } from "vitest";
 import { errno, FakeEngine, fakeDaemon, fakeSurroundings, serve } from "../engine.fake.ts";
-import type { Surroundings } from "../surroundings.ts";
+import type { Surroundings } from "../server.ts";
 
 const closing: (() => Promise<void>)[] = [];
 afterEach(async () => {

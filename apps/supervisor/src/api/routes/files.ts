@@ -1,12 +1,13 @@
 /** The text of conf files. */
 import { readConfFile, writeConfFile } from "../conf-file.ts";
+import type { ConfFileAccess } from "../surroundings.ts";
 import type { Handlers } from "./handlers.ts";
 
-export const fileRoutes: Handlers<"readFile" | "writeFile"> = {
-  readFile: ({ about, subject }) => readConfFile(about, subject),
-  writeFile({ engine, about, subject, body }) {
-    const written = writeConfFile(about, subject, body);
+export const fileRoutes = (files: ConfFileAccess): Handlers<"readFile" | "writeFile"> => ({
+  readFile: ({ subject }) => readConfFile(files, subject),
+  writeFile({ engine, subject, body }) {
+    const written = writeConfFile(files, subject, body);
     engine.rescan([subject.owner.name]);
     return written;
   },
-};
+});

@@ -5,12 +5,10 @@ import type { Answer, Body, ENDPOINTS, EndpointName, Query } from "@dmhost/contr
 import type { AccessSubject } from "../access.ts";
 import type { Caller } from "../connection.ts";
 import type { Engine } from "../engine.ts";
-import type { Surroundings } from "../surroundings.ts";
 
 /** A request that was validated and let in. */
 export interface EndpointCall<N extends EndpointName> {
   readonly engine: Engine;
-  readonly about: Surroundings;
   readonly caller: Caller;
   /** The target of its address: a daemon, a conf file, or none. */
   readonly subject: AccessSubject<(typeof ENDPOINTS)[N]["access"]>;

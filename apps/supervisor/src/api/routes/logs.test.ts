@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, expect, test } from "vitest";
 import { brokenLog, errno, FakeEngine, fakeDaemon, fakeSurroundings, logOf, serve } from "../engine.fake.ts";
 import type { ReadLog } from "../log-tail.ts";
-import type { Surroundings } from "../surroundings.ts";
+import type { Surroundings } from "../server.ts";
 import { SILENCE } from "./logs.ts";
 
 const closing: (() => Promise<void>)[] = [];

@@ -4,6 +4,7 @@ import { mayControl } from "../access.ts";
 import type { ControlledDaemon } from "../engine.ts";
 import { loggerOf } from "../log-tail.ts";
 import { Refusal } from "../refusal.ts";
+import type { Logs } from "../surroundings.ts";
 import type { Handlers } from "./handlers.ts";
 
 /** Bytes that wait for a slow client. */
@@ -37,15 +38,15 @@ const requireLog = (daemon: ControlledDaemon): void => {
   );
 };
 
-export const logRoutes: Handlers<"readLog"> = {
-  async readLog({ engine, about, caller, subject, query: { lines, since, follow } }) {
+export const logRoutes = ({ readLog }: Logs): Handlers<"readLog"> => ({
+  async readLog({ engine, caller, subject, query: { lines, since, follow } }) {
     if (lines !== undefined && since !== undefined) {
       throw new Refusal("usage", '"lines" and "since" exclude each other');
     }
     requireLog(subject);
     // The right to read it can end while it is followed.
     const permitted = () => mayControl(engine, caller, subject.key.owner.name);
-    const bytes = about.readLog(subject, { lines, since, follow: follow === "1", permitted });
+    const bytes = readLog(subject, { lines, since, follow: follow === "1", permitted });
     const text = Readable.from(bytes, { objectMode: false, highWaterMark: HIGH_WATER_MARK });
     try {
       await opened(text);
@@ -56,4 +57,4 @@ export const logRoutes: Handlers<"readLog"> = {
       throw new Refusal("not-applicable", `the log of "${subject.id}" cannot be read: ${why}`);
     }
   },
-};
+});

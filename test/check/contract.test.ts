@@ -3,9 +3,9 @@ import { DAEMON_STATES, type DaemonList } from "@dmhost/contract";
 import { openapi } from "@dmhost/contract/openapi";
 import { ApiError, ENDPOINTS, type Endpoint, type EndpointName } from "@dmhost/contract/schemas";
 import { expect, test } from "vitest";
-import { type Document, incompatibilities } from "./contract/compatibility.ts";
-import { readCorpus, readReleased, readReleases } from "./contract/corpus.ts";
-import { breaches, fieldsOf, isKept, promised, type Schema, withField } from "./contract/promise.ts";
+import { type Document, incompatibilities } from "../contract/compatibility.ts";
+import { readCorpus, readReleased, readReleases } from "../contract/corpus.ts";
+import { breaches, fieldsOf, isKept, promised, type Schema, withField } from "../contract/promise.ts";
 
 const corpus = readCorpus();
 const endpoints = Object.entries<Endpoint>(ENDPOINTS) as [EndpointName, Endpoint][];
