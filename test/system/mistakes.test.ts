@@ -142,7 +142,7 @@ test("dmctl start reports a log directory that the owner may not write to", asyn
   amy.makeDirectory(".daemon-manager/logs/sealed");
   chmodSync(`${amy.home}/.daemon-manager/logs/sealed`, 0o550);
   expect(messageOf(await start("sealed", "start = exec sleep 1000", "output = log"), 1)).toEqual([
-    'dmctl: cannot start "amy/sealed": opening its log: amy may not make files in /home/amy/.daemon-manager/logs/sealed (EACCES)',
+    'dmctl: cannot start "amy/sealed": opening its log: amy may not create files in /home/amy/.daemon-manager/logs/sealed (EACCES)',
     "Let the owner write to its log's directory, or write output=discard.",
   ]);
 });
@@ -151,12 +151,12 @@ test.each([
   [
     "a link to a directory that its owner may not write to",
     "/etc",
-    "is a link to /etc, in which amy may not make files (EACCES); put a directory there",
+    "is a link to /etc, in which amy may not create files (EACCES); put a directory there",
   ],
   [
     "a link that leads nowhere",
     "/nonexistent",
-    "is a link to /nonexistent, in which amy may not make files (ENOENT); put a directory there",
+    "is a link to /nonexistent, in which amy may not create files (ENOENT); put a directory there",
   ],
   ["a file", undefined, "is not a directory; replace it by one"],
 ])("dmctl start reports a log directory that is %s", async (_, target, reason) => {

@@ -62,8 +62,8 @@ export const FILE_COMMANDS: readonly Command[] = [
       "Edits a copy in $VISUAL, $EDITOR or vi, and writes it back when it is valid. An invalid copy is shown with its " +
       "errors and can be edited again; text that was not written is kept, and its path is printed. If the file was " +
       "changed meanwhile, nothing is written, and on a terminal its new text can be edited, with your own below it as " +
-      "comments. A missing file is created: as the caller's, or for root as that of the owner in " +
-      "*OWNER*/*NAME*. Its text begins as an example; if the text stays unchanged or empty, no file is created. Only the owner and " +
+      "comments. A missing file is created in the caller's directory; for root, in *OWNER*'s. " +
+      "Its text begins as an example; if the text stays unchanged or empty, no file is created. Only the owner and " +
       "root may read or write a daemon's file.",
     run: async (call) => (await import("../edit/edit.ts")).editFile(call.client, call.id, call.session),
   },

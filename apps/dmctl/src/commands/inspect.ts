@@ -79,7 +79,7 @@ export const STATUS_COMMANDS: readonly Command[] = [
     about:
       "The columns are memory, its limit, the highest use so far, processes and threads, processor time, and how long " +
       "*cpu* has throttled the daemon. On a terminal the table is updated, with the share of a processor that each " +
-      "daemon uses, until Ctrl-C; into a pipe it is printed once. A `-` stands for a value that this machine does not measure.",
+      "daemon uses, until Ctrl-C; into a pipe it is printed once. `-` means not measured here.",
     async run(call) {
       if (call.given.has("json")) return show(call, { daemons: await allDaemons(call.client, true) }, "");
       await (await import("../status/top.ts")).showTop(call.client, call.session);

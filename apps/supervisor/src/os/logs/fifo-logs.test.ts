@@ -198,7 +198,7 @@ test("a tenant's logger has no signature, and is killed with all its processes w
   expect(log.trace().signature).toBeUndefined();
   log.helperProcess()?.end("out of memory");
   await eventually(() => expect([session(), loggerPid(log) !== first]).toEqual([0, true]));
-  expect(reports).toContain(`${username}/blog: its log/run is killed: out of memory`);
+  expect(reports).toContain(`${username}/blog: killing its log/run: out of memory`);
 });
 
 const eventuallyPid = async (log: HeldLog): Promise<number> => {

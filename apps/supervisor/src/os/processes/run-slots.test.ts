@@ -148,7 +148,7 @@ test("a standby launch waits at the gate and becomes the run of its number", asy
 
 test("a standby launch of another plan is discarded, and the next launch starts from the beginning", async () => {
   slot.prepare(1, planOf("exit 1"), CONTEXT);
-  expect(() => launch("exit 2")).toThrow("the standby launch has an outdated plan");
+  expect(() => launch("exit 2")).toThrow("the plan of the standby launch is outdated");
   const { events } = launch("exit 2");
   await events.until("gone");
   expect(events.exit).toMatchObject({ code: 2 });
@@ -200,7 +200,7 @@ test("a finish that cannot be launched is reported, and the run ends without its
   );
   await events.until("gone");
   expect(events.finish).toBeUndefined();
-  expect(reports).toEqual([expect.stringMatching(/\/blog: its finish was not launched: [\s\S]*entering \/none$/)]);
+  expect(reports).toEqual([expect.stringMatching(/\/blog: cannot launch its finish: [\s\S]*entering \/none$/)]);
 });
 
 test("a finish whose process cannot be made leaves no cgroup behind", async () => {

@@ -72,7 +72,7 @@ class Slot implements RunSlot {
     const standby = this.#takeStandby();
     if (standby && standby.signature !== signatureOf(plan, stdio)) {
       standby.chain.discard();
-      throw new Error("the standby launch has an outdated plan; the next launch is a full one");
+      throw new Error("the plan of the standby launch is outdated; discarded it");
     }
     if (context.ready === "notify") {
       this.#stopListening?.();
@@ -167,13 +167,13 @@ class Slot implements RunSlot {
       cgroup = launch.cgroup;
       this.#finish = runFinish(launch.plan, output, cgroup, (code, report) => {
         this.#finish = undefined;
-        if (report !== "") this.#options.report(this.#daemon, `its finish was not launched: ${report.trim()}`);
+        if (report !== "") this.#options.report(this.#daemon, `cannot launch its finish: ${report.trim()}`);
         done(code);
       });
     } catch (error) {
       if (cgroup !== undefined) removeGroup(cgroup);
       const why = messageOf(error);
-      this.#options.report(this.#daemon, `its finish cannot be launched: ${why}`);
+      this.#options.report(this.#daemon, `cannot launch its finish: ${why}`);
       done(undefined);
     }
   }
