@@ -104,13 +104,16 @@ test.each([
   ["limit-nofile = 4", "starting within limit-nofile: error 24", "limit-nofile="],
   ["limit-nofile = 6", "starting within limit-nofile: error 24", "limit-nofile="],
   ["limit-as = 1M", /^starting within its memory limits: .*failed to map segment/, "limit-as="],
-])("%s is too low for the launch itself, and the advice names the key to correct", async (line, expected, key) => {
-  await write("tight", "max-retries = 0", line);
-  const { ok, reason, advice } = await supervisor.act("start", idOf("tight"));
-  expect(ok).toBe(false);
-  expect(reason.replace(`cannot start "${idOf("tight")}": `, "")).toMatch(expected);
-  expect(advice).toContain(`correct ${key}`);
-});
+])(
+  "a limit of %s is too low for the launch itself, and the advice names the key to correct",
+  async (line, expected, key) => {
+    await write("tight", "max-retries = 0", line);
+    const { ok, reason, advice } = await supervisor.act("start", idOf("tight"));
+    expect(ok).toBe(false);
+    expect(reason.replace(`cannot start "${idOf("tight")}": `, "")).toMatch(expected);
+    expect(advice).toContain(`correct ${key}`);
+  },
+);
 
 test("every limit-* key sets the soft and the hard rlimit", async () => {
   const pid = await up(
