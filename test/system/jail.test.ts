@@ -242,13 +242,13 @@ test.each<[string, string, () => Promise<unknown> | unknown, string]>([
     "is a link",
     "~/link",
     () => succeed("ln", "-sfn", `${alice.home}/jail`, `${alice.home}/link`),
-    "a link leads there, write chroot=~/jail",
+    "a symlink leads there; write chroot=~/jail",
   ],
   [
     "is a link to /",
     "~/world",
     () => succeed("ln", "-sfn", "/", `${alice.home}/world`),
-    "a link leads there, write chroot=/",
+    "a symlink leads there; write chroot=/",
   ],
 ])("a launch into a jail that %s fails with the reason", async (_name, path, make, why) => {
   await make();

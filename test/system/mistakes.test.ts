@@ -104,7 +104,7 @@ test("dmctl start reports a dir= that does not exist", async () => {
 
 test("dmctl start reports a program that does not exist, with the shell's message", async () => {
   expect(messageOf(await start("absent", "start = exec php-cgj -q", "output = log"), 1)).toEqual([
-    'dmctl: cannot start "amy/absent": exited with code 127 (the shell does not find a program that `start` names)',
+    'dmctl: cannot start "amy/absent": exited with code 127 (the shell cannot find a program that `start` names)',
     expect.stringMatching(/^it wrote: .*php-cgj: not found$/),
     "Install that program or write its whole path: `dmctl edit amy/absent`.",
   ]);
@@ -113,7 +113,7 @@ test("dmctl start reports a program that does not exist, with the shell's messag
 test("dmctl start reports a program that may not be executed", async () => {
   amy.write("app", "#!/bin/sh\n", 0o644);
   expect(messageOf(await start("plain", "dir = ~/", "start = exec ./app"), 1)).toEqual([
-    'dmctl: cannot start "amy/plain": exited with code 126 (the shell may not execute a program that `start` names)',
+    'dmctl: cannot start "amy/plain": exited with code 126 (the shell cannot execute a program that `start` names)',
     "Let amy execute that program (chmod +x), or correct start= with `dmctl edit amy/plain`.",
   ]);
 });

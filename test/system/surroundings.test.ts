@@ -316,7 +316,7 @@ describe("variables from files", () => {
     "an env-file that sets %s fails the launch of its daemon, and the reason names the stage",
     async (_, line, why) => {
       alice.write("own.env", `Q=2\n${line}\n`);
-      expect(await refusal("own", "env-file = ~/own.env")).toBe(`putting the variables together: ${why}`);
+      expect(await refusal("own", "env-file = ~/own.env")).toBe(`merging the variables: ${why}`);
       alice.write("own.env", "Q=2\nOPTIND=1\n");
       expect(environmentOf(await up("own", "env-file = ~/own.env"))).toMatchObject({ Q: "2", OPTIND: "1" });
       await supervisor.act("stop", idOf("own"));

@@ -16,7 +16,7 @@ export class Play {
   #manners: Manners = GOOD;
   #sequence = 0;
   #clients = 0;
-  /** Outcomes that blame a later request where there was none. */
+  /** Outcomes that name a later request where there was none. */
   readonly #unfounded: string[] = [];
   #hasOnce = false;
   /** Requests without an outcome. */

@@ -119,7 +119,7 @@ export class FakeRunSlot implements RunSlot {
     const standby = this.#standby;
     this.discard();
     if (standby && standby.signature !== signatureOf(plan, context)) {
-      throw new Error("the standby launch is out of date; the next try starts from the beginning");
+      throw new Error("the standby launch is out of date; the next launch starts from the beginning");
     }
     const id = { daemon: this.#daemon, instance: this.#instance, plan };
     this.#run = this.#runs.start(id, context, this.#listener(context, events));
