@@ -20,7 +20,7 @@ set -g __dmctl_table \
     'scale|daemon|--json|change the number of processes of a daemon' \
     'log|daemon|--lines --all --since --grep --follow --raw --utc --tai64n|show the log of a daemon, through a pager on a terminal' \
     'tail|daemon|--lines --all --since --grep --raw --utc --tai64n|show the last 10 lines of a log, and new lines until Ctrl-C' \
-    'edit|daemon||edit the conf file of a daemon, or make one' \
+    'edit|daemon||edit the conf file of a daemon, or create one' \
     'kill|signal|--json|send a signal to the main process of a daemon, KILL by default' \
     'hup|daemon|--json|send HUP to the main process of a daemon' \
     'alarm|daemon|--json|send ALRM to the main process of a daemon' \

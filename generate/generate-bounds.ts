@@ -83,7 +83,7 @@ const FILES: readonly Bound[] = [
     "No new daemon is found in it; those known already continue. `dmctl rescan` reports it.",
   ],
   [
-    "directories that are looked at for service directories",
+    "entries that are examined for service directories",
     grouped(MOST_ENTRIES),
     "The rest are not read; `dmctl rescan` reports it.",
   ],
@@ -163,8 +163,12 @@ const SITES: readonly Bound[] = [
     grouped(MOST_RELOADS),
     "Changes wait for the next reload: one every 15s (`--reload-interval`), with all changes since.",
   ],
-  ["requests in hand of a site", grouped(Number(nginx("limit_conn sites"))), "503 with Retry-After."],
-  ["requests in hand of an owner's sites", grouped(Number(nginx("limit_conn site_owners"))), "503 with Retry-After."],
+  ["requests in progress of a site", grouped(Number(nginx("limit_conn sites"))), "503 with Retry-After."],
+  [
+    "requests in progress of an owner's sites",
+    grouped(Number(nginx("limit_conn site_owners"))),
+    "503 with Retry-After.",
+  ],
   ["time to send the header of a request", nginx("client_header_timeout"), "The connection is closed."],
   ["pause in a request's body", nginx("client_body_timeout"), "The connection is closed."],
   [

@@ -62,7 +62,7 @@ check_perl() {
   return "$perl_status"
 }
 
-check "lint and format" "npm run fix  mends what can be mended; correct the rest by hand" biome check .
+check "lint and format" "npm run fix  fixes what can be fixed; correct the rest by hand" biome check .
 check types "correct the lines above" tsc --build
 check "shell scripts" "correct the lines above; shellcheck is missing?  apt-get install shellcheck" check_shell
 check "Perl scripts" "correct the lines above" check_perl

@@ -103,10 +103,10 @@ docker_start() {
       ;;
     *)
       docker_last_lines >&2
-      docker_hint="the last lines of their logs are above; when the cause is solved:  ./dmhost up"
+      docker_hint="the last lines of their logs are above; once the cause is fixed:  ./dmhost up"
       ;;
   esac
-  fail "the services do not come up: $(echo "$docker_output" | tail -n 1)" "$docker_hint" \
+  fail "the services did not start: $(echo "$docker_output" | tail -n 1)" "$docker_hint" \
     "./dmhost down  stops and removes what runs"
 }
 

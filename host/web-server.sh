@@ -8,7 +8,7 @@ web_programs="web-server site-installer site-logs"
 http_port=${DMHOST_HTTP_PORT:-8080}
 http_address=${DMHOST_HTTP_ADDRESS:-127.0.0.1}
 
-# Ends the command where port or address could not stand in a listen directive.
+# Ends the command where port or address is not valid in a listen directive.
 check_http_address() {
   case $http_port in
     '' | *[!0-9]* | 0* | ??????*) http_port_wrong=yes ;;
@@ -31,7 +31,7 @@ site_url() {
   esac
 }
 
-# Inodes of the sockets that listen where the web server wants to, or would stand in its way.
+# Inodes of the sockets that listen at the web server's address, or conflict with it.
 port_holders() {
   printf '%s\n' "$http_address" | awk -v port="$(printf '%04X' "$http_port")" '
     NR == 1 {
@@ -59,7 +59,7 @@ check_port_free() {
 }
 
 # make_web_directory SOCKET DOCROOT: sets `written` to yes if a file of the web directory was not the same before.
-# Ends the command when nginx does not accept the configuration; what runs goes on with the old one.
+# Ends the command when nginx does not accept the configuration; the running nginx keeps the old one.
 make_web_directory() {
   case $1$2 in
     *[!A-Za-z0-9_./-]*) fail "cannot write \"$1\" and \"$2\" into nginx's configuration" "expected paths of letters, digits, _ . - and / only" ;;
@@ -105,7 +105,7 @@ make_web_places() {
   done
 }
 
-# The services nginx, site-installer and site-logs. Sets `nginx_changed` and `web_helpers_changed` to yes for what is not as it was;
+# The services nginx, site-installer and site-logs. Sets `nginx_changed` and `web_helpers_changed` to yes for what has changed;
 # before make_web_directory.
 write_web_services() {
   written=no

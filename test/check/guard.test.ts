@@ -94,7 +94,7 @@ const PROBES: readonly (readonly [what: string, room: Room, text: string])[] = [
   ["an import of engine", "conf", 'import * as other from "../engine/daemon.ts";\nexport const found = other;'],
   ["a variable of the environment", "launch", 'export const path = process.env["PATH"];'],
   ["an import of engine", "os", 'import * as other from "../../engine/daemon.ts";\nexport const found = other;'],
-  ["an import of a higher storey of os", "os", 'import * as other from "../logs/log.ts";\nexport const found = other;'],
+  ["an import of a higher room of os", "os", 'import * as other from "../logs/log.ts";\nexport const found = other;'],
   ["an import of koffi outside of os/kernel/libc.ts", "os", 'import koffi from "koffi";\nexport const found = koffi;'],
   ["a dynamic import of koffi in backticks", "os", "export const found = import(`koffi`);"],
   [

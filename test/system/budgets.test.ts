@@ -44,7 +44,7 @@ test("a daemon beyond its owner's budget of daemons is forbidden, and the reason
     "forbidden",
   ]);
   const reason = new RegExp(
-    `^${ann.name} may have 2 daemons, and this is one more; root grants them in \\[limits\\], line \\d+$`,
+    `^${ann.name} may have 2 daemons, and this one exceeds that; root sets the limit in \\[limits\\], line \\d+$`,
   );
   expect((await main.status(of(ann, "c"))).reason).toMatch(reason);
   const started = await main.act("start", of(ann, "c"));

@@ -82,7 +82,7 @@ test.each([
   ["pid", async () => String(await pidOf(`${alice.name}/job`))],
   ["logfile", async () => `${alice.home}/.daemon-manager/logs/job/current`],
   ["configfile", async () => `${alice.home}/${alice.conf("job")}`],
-])("%s prints its value and nothing else, before and after the name of the daemon", async (verb, expected) => {
+])("dmctl %s prints its value and nothing else, before and after the name of the daemon", async (verb, expected) => {
   for (const words of [
     [verb, "job"],
     ["job", verb],

@@ -64,7 +64,7 @@ test("explain of a running daemon shows its policy, its managers and every setti
   expect(given).toEqual([
     "start=exec sleep 1000",
     `user=${david.name}`,
-    `export COLOUR=(for ${amy.name} and root to see)`,
+    `export COLOUR=(for ${amy.name} and root only)`,
   ]);
   const own = JSON.parse((await dmctl(amy, "explain", "site", "--json")).stdout) as Explanation;
   expect(own.settings).toContainEqual({ key: "export COLOUR", value: "red", isDefault: false });

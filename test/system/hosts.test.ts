@@ -472,9 +472,9 @@ test("a site that Nginx accepts, but does not reload for, is pending until it do
   await supervisor.rescan();
   await until("the reason", async () => {
     const standing = await hostOf("extra", "d.greenfelt.net");
-    return standing?.state === "pending" && /nginx accepts the sites and does not reload/.test(standing.reason);
+    return standing?.state === "pending" && /nginx accepted the sites but did not reload/.test(standing.reason);
   });
-  await until("its line", () => /nginx accepts the sites and does not reload/.test(supervisor.text()));
+  await until("its line", () => /nginx accepted the sites but did not reload/.test(supervisor.text()));
   expect((await hostOf("blog", "blog.example.org"))?.state).toBe("published");
   expect(web.inForce()).toBe(inForce);
   expect((await web.visit("blog.example.org")).status).toBe(200);
@@ -525,7 +525,7 @@ test("vhosts that were broken by hand are put aside when Nginx starts, and repla
   await web.start();
   await published("blog", "blog.example.org");
   await shows("blog.example.org", "/hello.txt", "hello\n");
-  expect(web.text()).toContain("what was accepted is put aside");
+  expect(web.text()).toContain("all accepted sites are set aside");
 });
 
 test("each host has logs that only its owner can read", async () => {

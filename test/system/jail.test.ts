@@ -242,13 +242,13 @@ test.each<[string, string, () => Promise<unknown> | unknown, string]>([
     "is a link",
     "~/link",
     () => succeed("ln", "-sfn", `${alice.home}/jail`, `${alice.home}/link`),
-    "a link leads there, write chroot=~/jail",
+    "a symlink leads there; write chroot=~/jail",
   ],
   [
     "is a link to /",
     "~/world",
     () => succeed("ln", "-sfn", "/", `${alice.home}/world`),
-    "a link leads there, write chroot=/",
+    "a symlink leads there; write chroot=/",
   ],
 ])("a launch into a jail that %s fails with the reason", async (_name, path, make, why) => {
   await make();
@@ -334,7 +334,7 @@ test("run and finish of a service directory with chroot= start within the jail, 
   await until("the daemon to exec its program", () => argumentsOf(moved.pid)[0]?.endsWith("sleep"));
   expect(readlinkSync(`/proc/${moved.pid}/cwd`)).toBe(`${jail}/service/moved`);
   // The directory in which finish should have started is gone.
-  expect(supervisor.text()).toContain("its finish was not launched: no such directory");
+  expect(supervisor.text()).toContain("cannot launch its finish: no such directory");
   await supervisor.act("stop", idOf("web"));
 });
 

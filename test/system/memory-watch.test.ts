@@ -147,7 +147,7 @@ test("a log/run that exceeds its owner's memory budget is killed, and its daemon
   if (!byCgroup) expect(limitsOf(logger)["Max data size"]).toBe(`${2 * 96 * M} ${2 * 96 * M}`);
   grow("logger");
   await until("a new logger", () => !pidsOf("logger").includes(logger));
-  if (!byCgroup) expect(supervisor.text()).toMatch(/its log\/run is killed: out of memory: used \S+ \S+ of 96 MiB/);
+  if (!byCgroup) expect(supervisor.text()).toMatch(/killing its log\/run: out of memory: used \S+ \S+ of 96 MiB/);
   expect(await supervisor.status(idOf("site"))).toMatchObject({ pid, state: "running", respawns: 0 });
   await supervisor.act("stop", idOf("site"));
 });
@@ -159,5 +159,5 @@ test("a finish that exceeds its owner's memory budget is killed", async () => {
   if (!byCgroup) expect(limitsOf(finish)["Max data size"]).toBe(`${2 * 96 * M} ${2 * 96 * M}`);
   grow("finish");
   expect((await stopping).ok).toBe(true);
-  if (!byCgroup) expect(supervisor.text()).toMatch(/its finish is killed: out of memory: used \S+ \S+ of 96 MiB/);
+  if (!byCgroup) expect(supervisor.text()).toMatch(/killing its finish: out of memory: used \S+ \S+ of 96 MiB/);
 });

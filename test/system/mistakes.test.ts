@@ -104,7 +104,7 @@ test("dmctl start reports a dir= that does not exist", async () => {
 
 test("dmctl start reports a program that does not exist, with the shell's message", async () => {
   expect(messageOf(await start("absent", "start = exec php-cgj -q", "output = log"), 1)).toEqual([
-    'dmctl: cannot start "amy/absent": exited with code 127 (the shell does not find a program that `start` names)',
+    'dmctl: cannot start "amy/absent": exited with code 127 (the shell cannot find a program that `start` names)',
     expect.stringMatching(/^it wrote: .*php-cgj: not found$/),
     "Install that program or write its whole path: `dmctl edit amy/absent`.",
   ]);
@@ -113,7 +113,7 @@ test("dmctl start reports a program that does not exist, with the shell's messag
 test("dmctl start reports a program that may not be executed", async () => {
   amy.write("app", "#!/bin/sh\n", 0o644);
   expect(messageOf(await start("plain", "dir = ~/", "start = exec ./app"), 1)).toEqual([
-    'dmctl: cannot start "amy/plain": exited with code 126 (the shell may not execute a program that `start` names)',
+    'dmctl: cannot start "amy/plain": exited with code 126 (the shell cannot execute a program that `start` names)',
     "Let amy execute that program (chmod +x), or correct start= with `dmctl edit amy/plain`.",
   ]);
 });
@@ -142,7 +142,7 @@ test("dmctl start reports a log directory that the owner may not write to", asyn
   amy.makeDirectory(".daemon-manager/logs/sealed");
   chmodSync(`${amy.home}/.daemon-manager/logs/sealed`, 0o550);
   expect(messageOf(await start("sealed", "start = exec sleep 1000", "output = log"), 1)).toEqual([
-    'dmctl: cannot start "amy/sealed": opening its log: amy may not make files in /home/amy/.daemon-manager/logs/sealed (EACCES)',
+    'dmctl: cannot start "amy/sealed": opening its log: amy may not create files in /home/amy/.daemon-manager/logs/sealed (EACCES)',
     "Let the owner write to its log's directory, or write output=discard.",
   ]);
 });
@@ -151,12 +151,12 @@ test.each([
   [
     "a link to a directory that its owner may not write to",
     "/etc",
-    "is a link to /etc, in which amy may not make files (EACCES); put a directory there",
+    "is a link to /etc, in which amy may not create files (EACCES); put a directory there",
   ],
   [
     "a link that leads nowhere",
     "/nonexistent",
-    "is a link to /nonexistent, in which amy may not make files (ENOENT); put a directory there",
+    "is a link to /nonexistent, in which amy may not create files (ENOENT); put a directory there",
   ],
   ["a file", undefined, "is not a directory; replace it by one"],
 ])("dmctl start reports a log directory that is %s", async (_, target, reason) => {

@@ -75,7 +75,7 @@ test("a single-user supervisor without cgroups says so, and a stop still ends a 
 
 test("a single-user supervisor forbids a daemon with another run-as account", async () => {
   const { state, reason } = await supervisor.status(idOf("lent"));
-  const because = `this supervisor runs without root's powers, so only as ${alice.name}`;
+  const because = `this supervisor is not root and runs daemons only as ${alice.name}`;
   expect([state, reason]).toEqual(["forbidden", `it may not run as "${bob.name}": ${because}`]);
   expect((await supervisor.act("start", idOf("lent"))).ok).toBe(false);
 });

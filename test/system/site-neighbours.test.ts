@@ -154,7 +154,7 @@ test("on a full disk all sites stay in force, and a new one is published once th
     await supervisor.rescan();
     await until("the reason", async () => {
       const [standing] = await hostsOf(bob, "new");
-      return standing?.state === "pending" && /cannot be written to: its disk/.test(standing.reason);
+      return standing?.state === "pending" && /cannot write to \S+: its disk/.test(standing.reason);
     });
     expect(web.inForce()).toBe(inForce);
     await shows("calm.example.org", bob);

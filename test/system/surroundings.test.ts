@@ -104,13 +104,16 @@ test.each([
   ["limit-nofile = 4", "starting within limit-nofile: error 24", "limit-nofile="],
   ["limit-nofile = 6", "starting within limit-nofile: error 24", "limit-nofile="],
   ["limit-as = 1M", /^starting within its memory limits: .*failed to map segment/, "limit-as="],
-])("%s is too low for the launch itself, and the advice names the key to correct", async (line, expected, key) => {
-  await write("tight", "max-retries = 0", line);
-  const { ok, reason, advice } = await supervisor.act("start", idOf("tight"));
-  expect(ok).toBe(false);
-  expect(reason.replace(`cannot start "${idOf("tight")}": `, "")).toMatch(expected);
-  expect(advice).toContain(`correct ${key}`);
-});
+])(
+  "a limit of %s is too low for the launch itself, and the advice names the key to correct",
+  async (line, expected, key) => {
+    await write("tight", "max-retries = 0", line);
+    const { ok, reason, advice } = await supervisor.act("start", idOf("tight"));
+    expect(ok).toBe(false);
+    expect(reason.replace(`cannot start "${idOf("tight")}": `, "")).toMatch(expected);
+    expect(advice).toContain(`correct ${key}`);
+  },
+);
 
 test("every limit-* key sets the soft and the hard rlimit", async () => {
   const pid = await up(
@@ -313,7 +316,7 @@ describe("variables from files", () => {
     "an env-file that sets %s fails the launch of its daemon, and the reason names the stage",
     async (_, line, why) => {
       alice.write("own.env", `Q=2\n${line}\n`);
-      expect(await refusal("own", "env-file = ~/own.env")).toBe(`putting the variables together: ${why}`);
+      expect(await refusal("own", "env-file = ~/own.env")).toBe(`merging the variables: ${why}`);
       alice.write("own.env", "Q=2\nOPTIND=1\n");
       expect(environmentOf(await up("own", "env-file = ~/own.env"))).toMatchObject({ Q: "2", OPTIND: "1" });
       await supervisor.act("stop", idOf("own"));

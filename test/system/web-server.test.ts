@@ -167,7 +167,7 @@ test("vhosts that Nginx refuses for no site in particular are put aside when it 
   await stopBoth();
   replaceAccepted((text) => text.replace("\n", "\nbogus;\n"));
   const text = await textOf(() => web.start());
-  expect(text).toContain("sites: what was accepted is put aside: ");
+  expect(text).toContain("sites: all accepted sites are set aside: ");
   expect(await body("calm.example.org")).not.toBe(`${bob.name}\n`);
   await supervisor.start();
   await allShown();

@@ -37,7 +37,7 @@ describe.each([
   ["stop", "web"],
   ["restart", "web"],
   ["scale", "web 2"],
-])("%s --json", (verb, operands) => {
+])("dmctl %s --json", (verb, operands) => {
   test.each([true, false])("a control command with --json prints the outcome with changed: %j", async (changed) => {
     const socket = await supervisor({ [`POST /v1/daemons/web/${verb}`]: () => outcome({ changed }) });
     const { code, output, errors } = await run(socket, `${verb} ${operands} --json`);
@@ -108,7 +108,7 @@ test("a supervisor that is not there is an error with the code unreachable", asy
   ]);
 });
 
-test("behind `--`, --json is a name, and errors stay text", async () => {
+test("after `--`, --json is a name, and errors stay text", async () => {
   const { errors } = await run("/nonexistent/command.sock", "status -- --json");
   expect(errors).toMatch(/^dmctl: /);
 });

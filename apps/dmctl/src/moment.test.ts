@@ -13,12 +13,12 @@ it.each([
   ["2026-11-21T10:00:00.5+01:00", NOW - 10_799_500],
   ["2026-11-21 10:00", new Date(2026, 10, 21, 10).getTime()],
   ["2026-11-21", new Date(2026, 10, 21).getTime()],
-])("the moment of %s is known", (text, moment) => {
+])("the text %s is read as a moment", (text, moment) => {
   expect(readMoment(text, NOW)).toBe(moment);
 });
 
 it.each(["", "h", "1y", "-1h", "yesterday", "2026-13-01", "2026-11-21T25:00", "2026-11-21T10:00 x"])(
-  "%j is refused as a moment",
+  "the text %j is refused as a moment",
   (text) => {
     expect(readMoment(text, NOW)).toBeUndefined();
   },

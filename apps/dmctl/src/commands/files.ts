@@ -25,7 +25,7 @@ export const RESCAN: Command = {
     const result = await call.client.call("rescan");
     await complain(call, "invalid-file", result.problems);
     await warn(call, result.warnings);
-    const nothing = call.session.terminal && result.problems.length === 0 ? "nothing is new\n" : "";
+    const nothing = call.session.terminal && result.problems.length === 0 ? "nothing changed\n" : "";
     return show(call, result, rescanLines(result) || nothing, result.problems.length > 0 ? EXIT.failed : EXIT.done);
   },
 };
@@ -38,7 +38,7 @@ export const FILE_COMMANDS: readonly Command[] = [
     summary: "show the log of a daemon, through a pager on a terminal",
     about:
       "Shows the current file, with **--all** or **--since** older ones too; compressed files are decompressed. A log that " +
-      "breaks off is an error.",
+      "ends early is an error.",
     examples: ["dmctl wordpress log --lines 100 --utc", "dmctl wordpress log --since 1h30m --grep 'error|warn'"],
     run: (call) => showLog(call, call.given.has("follow")),
   },
@@ -57,13 +57,13 @@ export const FILE_COMMANDS: readonly Command[] = [
     name: "edit",
     takes: "one",
     options: [],
-    summary: "edit the conf file of a daemon, or make one",
+    summary: "edit the conf file of a daemon, or create one",
     about:
       "Edits a copy in $VISUAL, $EDITOR or vi, and writes it back when it is valid. An invalid copy is shown with its " +
       "errors and can be edited again; text that was not written is kept, and its path is printed. If the file was " +
       "changed meanwhile, nothing is written, and on a terminal its new text can be edited, with your own below it as " +
-      "comments. A missing file is created: as the caller's, or for root as that of the owner in " +
-      "*OWNER*/*NAME*. Its text begins as an example; if the text stays unchanged or empty, no file is created. Only the owner and " +
+      "comments. A missing file is created in the caller's directory; for root, in *OWNER*'s. " +
+      "Its text begins as an example; if the text stays unchanged or empty, no file is created. Only the owner and " +
       "root may read or write a daemon's file.",
     run: async (call) => (await import("../edit/edit.ts")).editFile(call.client, call.id, call.session),
   },

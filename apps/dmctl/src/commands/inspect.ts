@@ -79,7 +79,7 @@ export const STATUS_COMMANDS: readonly Command[] = [
     about:
       "The columns are memory, its limit, the highest use so far, processes and threads, processor time, and how long " +
       "*cpu* has throttled the daemon. On a terminal the table is updated, with the share of a processor that each " +
-      "daemon uses, until Ctrl-C; into a pipe it is printed once. A `-` stands for a value that this machine does not measure.",
+      "daemon uses, until Ctrl-C; into a pipe it is printed once. `-` means not measured here.",
     async run(call) {
       if (call.given.has("json")) return show(call, { daemons: await allDaemons(call.client, true) }, "");
       await (await import("../status/top.ts")).showTop(call.client, call.session);
@@ -103,7 +103,7 @@ export const DETAIL_COMMANDS: readonly Command[] = [
     options: ["policy", "utc", "json"],
     summary: "explain why a daemon is in its state, and what to do",
     about:
-      "Shows its last exit, failed runs, the next try, what the policy grants it, its settings and the end of its log. " +
+      "Shows its last exit, failed runs, the next start, what the policy grants it, its settings and the end of its log. " +
       "With **--policy** it says whether the policy lets the account *CALLER* do *VERB* to a daemon, which need not " +
       "exist, and by which line. *VERB* is a command that names one daemon, or `run-as`, which takes an account " +
       "in place of the daemon, or `host`, which takes a host name.",
@@ -126,7 +126,7 @@ export const DETAIL_COMMANDS: readonly Command[] = [
     summary: "print the state of a daemon on one line, as svstat does",
     about:
       "The line has the daemon's file, or its service directory, *up* with process id or *down*, since how many seconds, " +
-      "and what differs from the normal or the wanted state. Without a process the seconds count from the end of the " +
+      "and what differs from the normal or the desired state. Without a process the seconds count from the end of the " +
       "last one, or from the start of the supervisor. See svstat(8).",
     async run(call) {
       const line = svstatLine(await oneDaemon(call), call.session.env["HOME"]);

@@ -24,7 +24,7 @@ const exitText = ({ lastExit }: Explanation): string => {
 const retryText = ({ nextRetry, daemon }: Explanation): string => {
   if (nextRetry !== null)
     return `in ${roughDuration(Math.ceil(nextRetry) * SECOND)}; \`dmctl ${daemon.id} start\` does not wait`;
-  return daemon.state === "failed" ? `none until \`dmctl ${daemon.id} start\`` : "none is due";
+  return daemon.state === "failed" ? `none until \`dmctl ${daemon.id} start\`` : "none";
 };
 
 const failuresText = ({ failures, maxRetries }: Explanation): string =>

@@ -66,7 +66,7 @@ const processes = ({ instances }: DaemonStatus): string[] =>
           pid === 0 ? "" : `pid ${pid}`,
           `${respawns} respawns`,
           cooldown > 0
-            ? `next try in ${roughDuration(Math.ceil(cooldown) * SECOND)}`
+            ? `next start in ${roughDuration(Math.ceil(cooldown) * SECOND)}`
             : `up ${roughDuration(uptime * SECOND)}`,
           oneLine(reason),
         ];

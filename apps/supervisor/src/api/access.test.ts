@@ -34,7 +34,7 @@ const withAccess = (...levels: Endpoint["access"][]) =>
   Object.entries<Endpoint>(ENDPOINTS).filter(([, { access }]) => levels.includes(access));
 
 test.each(withAccess("policy", "control", "author", "root"))(
-  "%s refuses an account that the policy does not name",
+  "the endpoint %s refuses an account that the policy does not name",
   async (name, endpoint) => {
     const { status, body } = await ask("eve", lineOf(endpoint, "amy/blog"), BODIES[name]);
     expect([status, body.code]).toEqual([403, "not-in-policy"]);
@@ -42,18 +42,21 @@ test.each(withAccess("policy", "control", "author", "root"))(
   },
 );
 
-test.each(withAccess("anyone"))("%s answers an account that the policy does not name", async (_name, endpoint) => {
-  expect((await ask("eve", lineOf(endpoint, ""))).status).toBe(200);
-});
+test.each(withAccess("anyone"))(
+  "the endpoint %s answers an account that the policy does not name",
+  async (_name, endpoint) => {
+    expect((await ask("eve", lineOf(endpoint, ""))).status).toBe(200);
+  },
+);
 
-test.each(withAccess("root"))("%s refuses everyone but root", async (_name, endpoint) => {
+test.each(withAccess("root"))("the endpoint %s refuses everyone but root", async (_name, endpoint) => {
   const { status, body } = await ask("amy", lineOf(endpoint, ""));
   expect([status, body.code]).toEqual([403, "not-in-policy"]);
   expect((await ask("root", lineOf(endpoint, ""))).status).toBe(200);
 });
 
 test.each(withAccess("control", "author"))(
-  "%s answers alike for a daemon of another owner and for one that does not exist",
+  "the endpoint %s gives the same answer for a daemon of another owner and for one that does not exist",
   async (name, endpoint) => {
     const forbidden = await ask("bob", lineOf(endpoint, "amy/shop"), BODIES[name]);
     const unknown = await ask("bob", lineOf(endpoint, "amy/none"), BODIES[name]);
@@ -63,7 +66,7 @@ test.each(withAccess("control", "author"))(
 );
 
 test.each(withAccess("author"))(
-  "%s refuses a manager, who may not decide what runs as the owner",
+  "the endpoint %s refuses a manager, who may not decide what runs as the owner",
   async (name, endpoint) => {
     const { status, body } = await ask("david", lineOf(endpoint, "amy/blog"), BODIES[name]);
     expect([status, body.code]).toEqual([403, "not-in-policy"]);
@@ -76,7 +79,7 @@ test.each([
   ["bob", "blog", "bob/blog"],
   ["root", "shop", "amy/shop"],
   ["root", "bob/blog", "bob/blog"],
-])("to %s the address %s is %s", async (caller, address, id) => {
+])("for the caller %s the address %s means %s", async (caller, address, id) => {
   const { body } = await ask(caller, `GET /v1/daemons/${encodeURIComponent(address)}`);
   expect(body.id).toBe(id);
 });
@@ -101,7 +104,10 @@ test("a misspelt address gets no suggestion out of the daemons of others", async
   expect((await ask("bob", "GET /v1/daemons/shpo")).body.message).not.toContain("did you mean");
 });
 
-test.each(["../etc", "a/b/c", "", "-x", "a%00b".replace("%00", "\0")])("%j is not an address", async (address) => {
-  const { status, body } = await ask("amy", `GET /v1/daemons/${encodeURIComponent(address)}`);
-  expect([status, body.code]).toEqual([400, "usage"]);
-});
+test.each(["../etc", "a/b/c", "", "-x", "a%00b".replace("%00", "\0")])(
+  "the API refuses %j as an address",
+  async (address) => {
+    const { status, body } = await ask("amy", `GET /v1/daemons/${encodeURIComponent(address)}`);
+    expect([status, body.code]).toEqual([400, "usage"]);
+  },
+);

@@ -53,6 +53,6 @@ const VARIABLE = /^export ./;
 export const withoutVariables = (explanation: Explanation): Explanation => ({
   ...explanation,
   settings: explanation.settings.map((setting) =>
-    VARIABLE.test(setting.key) ? { ...setting, value: `(for ${explanation.daemon.owner} and root to see)` } : setting,
+    VARIABLE.test(setting.key) ? { ...setting, value: `(for ${explanation.daemon.owner} and root only)` } : setting,
   ),
 });

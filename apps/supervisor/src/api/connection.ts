@@ -27,7 +27,7 @@ export const awaitRequest = (socket: Socket): void => {
   );
 };
 
-/** A request is complete, or the connection has ended: the answer may take as long as it takes. */
+/** A request is complete, or the connection has ended: the answer has no time limit. */
 export const requestCame = (socket: Socket): void => {
   clearTimeout(timers.get(socket));
   timers.delete(socket);

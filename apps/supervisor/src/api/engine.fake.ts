@@ -145,7 +145,7 @@ export class FakeEngine implements Engine {
   scale = async (daemon: ControlledDaemon, size: number): Promise<RequestResult> => this.act("scale", daemon, size);
 }
 
-/** Health of the supervisor that the fake stands for. */
+/** Health of the supervisor that the fake replaces. */
 export const HEALTH: Health = { version: "0", pid: 1, uptime: 1, containment: "cgroup" };
 
 /** Surroundings with an empty log and no conf files, changed by `parts`; `internal` collects internal errors. */

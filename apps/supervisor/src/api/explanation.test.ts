@@ -49,7 +49,7 @@ test("a manager sees no variable's value in an explanation, an owner does", asyn
   const { ask } = await api();
   const secret = async (caller: string) => (await ask(caller, EXPLANATION)).body.settings[1];
   expect(await secret("amy")).toMatchObject({ key: "export PASSWORD", value: "secret" });
-  expect(await secret("david")).toMatchObject({ key: "export PASSWORD", value: "(for amy and root to see)" });
+  expect(await secret("david")).toMatchObject({ key: "export PASSWORD", value: "(for amy and root only)" });
 });
 
 type Exit = NonNullable<State["last"]>["exit"];

@@ -49,7 +49,7 @@ test.each<[string, Verb, Traits, (daemon: FakeDaemon) => void]>([
       daemon.terms &&= { ...daemon.terms, fingerprint: "2" };
     },
   ],
-])("%s says that it changed something", async (_what, verb, traits, effect) => {
+])("the outcome of %s says that it changed something", async (_what, verb, traits, effect) => {
   expect(await request(verb, traits, effect)).toMatchObject({ ok: true, changed: true, reason: "", advice: "" });
 });
 
@@ -61,7 +61,7 @@ test.each<[string, Verb, Traits]>([
   ["the pause of a paused daemon", "pause", { state: { ...RUNNING, paused: true } }],
   ["continue for a daemon that is not paused", "continue", { state: RUNNING }],
   ["a scale to the present number", "scale", { state: RUNNING, size: 2 }],
-])("%s says that it changed nothing", async (_what, verb, traits) => {
+])("the outcome of %s says that it changed nothing", async (_what, verb, traits) => {
   expect(await request(verb, traits, () => undefined)).toMatchObject({ ok: true, changed: false });
 });
 

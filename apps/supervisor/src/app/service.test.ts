@@ -107,7 +107,7 @@ test("a transition after the start lets the sites be reviewed, and counts as act
   expect(steps).toEqual(["plan sites", "active"]);
 });
 
-test("SIGHUP reloads", async () => {
+test("SIGHUP reloads the policy and conf files", async () => {
   await make().start();
   steps.length = 0;
   send("SIGHUP");
@@ -115,19 +115,22 @@ test("SIGHUP reloads", async () => {
   expect(steps).toEqual(["reload"]);
 });
 
-test.each(["SIGTERM", "SIGINT"])("%s stops every daemon, closes the sockets and ends the process", async (signal) => {
-  const blog = await scene.load("blog");
-  await make().start();
-  steps.length = 0;
-  send(signal);
-  await settled();
-  // Clients can still ask about daemons that are stopping.
-  expect([steps.includes("close control"), blog.state.phase]).toEqual([false, "stopping"]);
-  await scene.ports.clock.advance(60_000);
-  expect(steps.filter((step) => step !== "plan sites" && step !== "active")).toEqual(["close sites", ...STOPPED]);
-  expect(blog.state.phase).toBe("stopped");
-  expect(lines).toEqual(["info ready", "info stopping every daemon", "info stopped"]);
-});
+test.each(["SIGTERM", "SIGINT"])(
+  "a supervisor that gets %s stops every daemon, closes the sockets and ends the process",
+  async (signal) => {
+    const blog = await scene.load("blog");
+    await make().start();
+    steps.length = 0;
+    send(signal);
+    await settled();
+    // Clients can still ask about daemons that are stopping.
+    expect([steps.includes("close control"), blog.state.phase]).toEqual([false, "stopping"]);
+    await scene.ports.clock.advance(60_000);
+    expect(steps.filter((step) => step !== "plan sites" && step !== "active")).toEqual(["close sites", ...STOPPED]);
+    expect(blog.state.phase).toBe("stopped");
+    expect(lines).toEqual(["info ready", "info stopping every daemon", "info stopped"]);
+  },
+);
 
 test("no record of a run is left when the process ends, so the next supervisor starts the daemon", async () => {
   const { key } = await scene.load("blog");

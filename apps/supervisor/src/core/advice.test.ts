@@ -93,7 +93,7 @@ describe("meaning", () => {
     [{ how: "unknown" }, /supervisor/],
     [code(127), /^$/],
     [{ how: "signal", signal: "SIGUSR1" }, /^$/],
-  ])("of %j is %s", (exit, expected) => {
+  ])("the meaning of the exit %j matches %s", (exit, expected) => {
     expect(meaning(exit)).toMatch(expected);
   });
 });

@@ -54,7 +54,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["locking ", "lock="],
   ["reading env-dir ", "env-dir="],
   ["reading env-file ", "env-file="],
-  ["putting the variables ", "env-dir= or env-file="],
+  ["merging the variables", "env-dir= or env-file="],
   ["setting nice ", "nice="],
   ["setting limits", "the limit-... keys"],
   ["starting within limit-nofile", "limit-nofile="],

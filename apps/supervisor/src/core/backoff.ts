@@ -1,4 +1,4 @@
-/** When the next try is due (docs/reference/lifecycle.md#back-off). */
+/** When the next start is due (docs/reference/lifecycle.md#back-off). */
 
 /** Delay after the second failed run in a row, and the longest one. In ms. */
 export const FIRST_DELAY = 200;

@@ -28,8 +28,8 @@ export const isFinal = (exit: Exit): boolean => exit.how === "code" && exit.code
 /** Known exit codes: this program's, and those of a POSIX shell. */
 const KNOWN_CODES: ReadonlyMap<number, string> = new Map([
   [FINAL_CODE, " (it asks not to be started again)"],
-  [126, " (the shell may not execute a program that `start` names)"],
-  [127, " (the shell does not find a program that `start` names)"],
+  [126, " (the shell cannot execute a program that `start` names)"],
+  [127, " (the shell cannot find a program that `start` names)"],
 ]);
 
 /** `: used 63.9 MiB of 64 MiB`, as far as both are known. */

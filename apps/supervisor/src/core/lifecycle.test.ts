@@ -67,8 +67,8 @@ const inShort = (before: State, event: Event): string => {
   return [state.phase, ...effects.map(({ type, run }) => `${type}${run}`)].join(" ");
 };
 
-describe.each(Object.keys(cells) as Phase[])("%s", (phase) => {
-  test.each(Object.entries(cells[phase]))("an instance goes through %s -> %s", (event, expected) => {
+describe.each(Object.keys(cells) as Phase[])("an instance in the phase %s", (phase) => {
+  test.each(Object.entries(cells[phase]))("the event %s leads an instance to %j", (event, expected) => {
     expect(inShort(states[phase], events[event as keyof typeof events])).toBe(expected);
   });
 
@@ -186,15 +186,15 @@ describe("a launch that had to wait", () => {
 });
 
 test.each<[string, State, boolean]>([
-  ["it runs", states.running, true],
-  ["it sleeps", states.asleep, true],
-  ["it begins again", { ...states.stopping, want: "up" }, true],
-  ["it is tried again soon", { ...states.coolingdown, deadline: NOW + 1000 }, true],
-  ["it is tried again in two seconds", { ...states.coolingdown, deadline: NOW + 2000 }, true],
-  ["it is tried again later", { ...states.coolingdown, deadline: NOW + 2001 }, false],
-  ["it stops", states.stopping, false],
-  ["it has been given up", states.failed, false],
-])("whether a client will be served soon: %s", (_name, state, expected) => {
+  ["an instance runs", states.running, true],
+  ["an instance is asleep", states.asleep, true],
+  ["an instance starts again", { ...states.stopping, want: "up" }, true],
+  ["an instance retries soon", { ...states.coolingdown, deadline: NOW + 1000 }, true],
+  ["an instance retries in two seconds", { ...states.coolingdown, deadline: NOW + 2000 }, true],
+  ["an instance retries later", { ...states.coolingdown, deadline: NOW + 2001 }, false],
+  ["an instance stops", states.stopping, false],
+  ["an instance has failed", states.failed, false],
+])("%s, and isExpected says whether a client will be served soon", (_name, state, expected) => {
   expect(isExpected(state, NOW)).toBe(expected);
 });
 

@@ -341,7 +341,7 @@ const blocked = (state: State, event: Of<"block">): Step =>
 /** A forbidden run is stopped; an invalid file does not stop a run. */
 const blockWhileAlive = (state: State, event: Of<"block">, at: Circumstances): Step =>
   event.block.kind === "forbidden" ? terminate(state, at, { block: event.block }) : same(state);
-/** Who may not run any more does not drain, either. */
+/** A run that is no longer permitted does not drain. */
 const blockWhileStopping = (state: State, event: Of<"block">, at: Circumstances): Step => {
   if (event.block.kind !== "forbidden") return same(state);
   const { stopRequested } = state;

@@ -6,39 +6,45 @@ import { requestStatus } from "./request-status.ts";
 describe("the status of a request", () => {
   const failed = { run: 4, exit: { how: "code", code: 1 }, failed: true } as const;
   it.each<[string, State, "up" | "down", number, unknown]>([
-    ["running is up", states.running, "up", 3, { ok: true }],
-    ["starting is not known yet", states.starting, "up", 2, "pending"],
+    ["a start succeeds when the daemon is running", states.running, "up", 3, { ok: true }],
+    ["a start is pending while the daemon is starting", states.starting, "up", 2, "pending"],
     [
-      "a run that ended since the request is a failure",
+      "a start fails when a run has ended since the request",
       { ...states.starting, run: 5, last: failed },
       "up",
       3,
       { ok: false, reason: "exited with code 1", ran: true },
     ],
-    ["an earlier exit decides nothing", { ...states.starting, run: 5, last: failed }, "up", 4, "pending"],
     [
-      "a failed daemon does not start by itself",
+      "a start is pending after an exit from before the request",
+      { ...states.starting, run: 5, last: failed },
+      "up",
+      4,
+      "pending",
+    ],
+    [
+      "a start fails with the last exit when the daemon is failed",
       { ...states.failed, want: "up", last: failed },
       "up",
       4,
       { ok: false, reason: "exited with code 1", ran: false },
     ],
     [
-      "a stop was requested meanwhile: a start fails",
+      "a start fails when a stop was requested meanwhile",
       states.stopping,
       "up",
       3,
       { ok: false, reason: "a stop was requested meanwhile", ran: false },
     ],
     [
-      "a run of once that has ended is reported with its exit",
+      "a request for once reports the exit of its run",
       { ...states.stopped, run: 4, last: failed },
       "up",
       3,
       { ok: false, reason: "exited with code 1", ran: true },
     ],
     [
-      "a launch that failed has run nothing",
+      "a start fails without a run when the launch failed",
       {
         ...states.failed,
         want: "up",
@@ -53,9 +59,9 @@ describe("the status of a request", () => {
       { ok: false, reason: "entering /srv/x: no such directory", ran: false },
     ],
     ["a stop is pending while a run is stopping", states.stopping, "down", 3, "pending"],
-    ["a stop succeeds when it is stopped", states.stopped, "down", 3, { ok: true }],
+    ["a stop succeeds when the daemon is stopped", states.stopped, "down", 3, { ok: true }],
     [
-      "a start was requested meanwhile: a stop fails",
+      "a stop fails when a start was requested meanwhile",
       states.running,
       "down",
       3,

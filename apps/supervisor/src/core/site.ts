@@ -1,9 +1,9 @@
-/** A site of a daemon, as values that can stand in the web server's configuration. */
+/** A site of a daemon, as values that are safe in the web server's configuration. */
 import type { Hostname } from "./hostname.ts";
 
 declare const checked: unique symbol;
 
-/** An absolute path that can stand between quotes in Nginx's configuration. */
+/** An absolute path that is safe between quotes in Nginx's configuration. */
 export type SitePath = string & { readonly [checked]: "path" };
 /** Name of a file in a directory: no slash and no character that is special to Nginx. */
 export type IndexName = string & { readonly [checked]: "index" };

@@ -27,10 +27,10 @@ describe("admission", () => {
     );
   });
 
-  test("a supervisor without root's powers runs its own account's daemons only, and only as that account", async () => {
+  test("a supervisor that is not root runs only its own account's daemons, and only as that account", async () => {
     const world = { soleOwner: "alice" };
     expect(await reasonOf(world, { user: "www" })).toBe(
-      'it may not run as "www": this supervisor runs without root\'s powers, so only as alice',
+      'it may not run as "www": this supervisor is not root and runs daemons only as alice',
     );
     expect(await reasonOf(world)).toBeUndefined();
     expect(new Scene({ soleOwner: "alice" }).supervisor.owners()).toEqual(["alice"]);
@@ -57,7 +57,7 @@ describe("admission", () => {
     const second = await scene.load("second");
     expect([first.state.phase, second.state.phase]).toEqual(["running", "forbidden"]);
     expect(second.state.block?.reason).toBe(
-      "alice may have 1 daemons, and this is one more; root grants them in [limits], line 20",
+      "alice may have 1 daemons, and this one exceeds that; root sets the limit in [limits], line 20",
     );
     await scene.after(200, scene.supervisor.stop(first));
     scene.ports.confs.remove("alice", "first");

@@ -82,7 +82,7 @@ export class Admission {
   #refusal(owner: string, user: string): Block | undefined {
     const { policy, soleOwner } = this.#inForce;
     if (soleOwner !== undefined && user !== soleOwner) {
-      const because = `this supervisor runs without root's powers, so only as ${soleOwner}`;
+      const because = `this supervisor is not root and runs daemons only as ${soleOwner}`;
       return { kind: "forbidden", reason: `it may not run as "${user}": ${because}` };
     }
     const { allowed, because } = policy.mayRunAs(owner, user);
@@ -105,7 +105,7 @@ export class Admission {
     if (!daemons) return undefined;
     const before = this.#ofOwner(owner).filter(({ removed }) => !removed);
     if (before.indexOf(daemon) < daemons.amount) return undefined;
-    return `${owner} may have ${daemons.amount} daemons, and this is one more; root grants them in [limits], line ${daemons.line}`;
+    return `${owner} may have ${daemons.amount} daemons, and this one exceeds that; root sets the limit in [limits], line ${daemons.line}`;
   }
 
   /** Why that many instances of it exceed what its owner may have; undefined where they do not. */

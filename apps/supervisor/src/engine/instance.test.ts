@@ -73,8 +73,8 @@ describe("an instance", () => {
 
 describe("a launch", () => {
   test.each([
-    ["limits", "making its cgroup"],
-    ["runs", "making its process"],
+    ["limits", "creating its cgroup"],
+    ["runs", "creating the process"],
   ] as const)(
     "an error of the port %s fails the launch at the stage '%s', and it is tried again",
     async (port, stage) => {
@@ -96,7 +96,7 @@ describe("a launch", () => {
     const daemon = await scene.load("web", { autostart: false });
     scene.ports.runs.error = "out of order" as unknown as Error;
     expect(await scene.after(200, scene.supervisor.start(daemon))).toMatchObject({
-      reason: 'cannot start "alice/web": making its process: out of order',
+      reason: 'cannot start "alice/web": creating the process: out of order',
     });
   });
 

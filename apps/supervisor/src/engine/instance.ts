@@ -280,7 +280,7 @@ export class Instance {
     this.#waiting = undefined;
     this.#excess = undefined;
     this.#launched = this.terms && resourceLimitsOf(this.terms.definition);
-    let stage = "making its process";
+    let stage = "creating the process";
     try {
       const { terms } = this;
       if (!terms) throw new Error("it has no valid conf file");
@@ -292,9 +292,9 @@ export class Instance {
       this.#host.markClients(this);
       this.#served = false;
       this.reached = false;
-      stage = "making its cgroup";
+      stage = "creating its cgroup";
       const planned = this.#launcher.plan(run, terms, resources);
-      stage = "making its process";
+      stage = "creating the process";
       this.#run = this.#launcher.launch(run, planned, this.#events(run));
     } catch (error) {
       this.#failLaunch(run, stage, messageOf(error));

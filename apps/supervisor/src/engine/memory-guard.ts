@@ -43,8 +43,8 @@ export class MemoryGuard {
   }
 
   /**
-   * Measures several times before it ends a run: memory that is freed at once, or that a process shares with its successor
-   * for a moment, is no excess.
+   * Measures several times before it ends a run: memory that is freed at once, or that a process shares briefly with its
+   * successor, does not count as exceeding the limit.
    * @param suspects owners with an excess in each measurement so far; undefined at the first
    * @param spent processor time of those measurements, in ms
    */

@@ -91,7 +91,7 @@ describe("a rolling restart", () => {
     scene.ports.runs.error = new Error("EAGAIN");
     expect(await scene.after(500, scene.supervisor.restart(daemon))).toEqual({
       ok: false,
-      reason: 'cannot restart "alice/web": making its process: EAGAIN',
+      reason: 'cannot restart "alice/web": creating the process: EAGAIN',
       ran: false,
     });
     expect(live(scene)).toEqual([1]);
@@ -266,7 +266,7 @@ describe("a rolling restart", () => {
     const restart = scene.supervisor.restart(daemon);
     expect(await scene.supervisor.scale(daemon, 3)).toMatchObject({
       ok: false,
-      reason: 'cannot scale "alice/web": a restart of it is under way; wait for its end',
+      reason: 'cannot scale "alice/web": a restart is in progress; wait until it has finished',
     });
     expect(await scene.after(3000, restart)).toEqual({ ok: true });
     expect(live(scene)).toHaveLength(2);

@@ -64,7 +64,7 @@ describe("a daemon whose accounts have other uids", () => {
     scene.reload({ uids: { root: 0, alice: 1003, bob: 1002, www: 1100 } });
     expect(await scene.supervisor.start(daemon)).toMatchObject({
       ok: false,
-      reason: 'cannot start "alice/web": an account of it has another uid now; start it again when it has stopped',
+      reason: 'cannot start "alice/web": the uid of its account has changed; start it again when it has stopped',
     });
     await scene.ports.clock.advance(500);
     expect(scene.daemon("web").key.owner.uid).toBe(1003);

@@ -246,7 +246,7 @@ export class Supervisor {
     };
     if (this.#stopping) return cannot("the supervisor is stopping");
     if (this.#hasForeignAccount(daemon)) {
-      return cannot("an account of it has another uid now; start it again when it has stopped");
+      return cannot("the uid of its account has changed; start it again when it has stopped");
     }
     const since = daemon.runsBeforeStart();
     const former = daemon.terms;
@@ -320,7 +320,7 @@ export class Supervisor {
     const cannot = (reason: string, ran = false): RequestResult => {
       return { ok: false, reason: `cannot scale "${daemon.id}": ${reason}`, ran };
     };
-    if (daemon.rolling) return cannot("a restart of it is under way; wait for its end");
+    if (daemon.rolling) return cannot("a restart is in progress; wait until it has finished");
     if (daemon.terms?.definition.listen === "path" && size > 1) {
       return cannot("with listen=path each process binds the socket itself, so there can be only one");
     }

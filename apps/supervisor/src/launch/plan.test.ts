@@ -245,7 +245,7 @@ it.each<[string, Partial<Definition>, boolean, string | undefined]>([
     true,
     "lock=: descriptor 9 holds the lock, so ready= must name another",
   ],
-  ["a jail without root", { chroot: "/x" }, false, "chroot=: this supervisor runs without root's powers"],
+  ["a jail without root", { chroot: "/x" }, false, "chroot=: this supervisor is not root"],
 ])("a definition with %s gets the objection that belongs to it", (_name, change, privileged, expected) => {
   expect(objection({ definition: { ...definition, ...change }, privileged })).toBe(expected);
 });

@@ -94,7 +94,7 @@ export const objection = ({
   privileged,
 }: Pick<Launch, "definition" | "privileged">): string | undefined => {
   const { chroot, lock, ready, listen } = definition;
-  if (chroot !== undefined && !privileged) return "chroot=: this supervisor runs without root's powers";
+  if (chroot !== undefined && !privileged) return "chroot=: this supervisor is not root";
   if (chroot !== undefined && listen === "path") return "chroot=: the path of listen=path is outside the jail";
   if (chroot !== undefined && ready === "notify") return "chroot=: the socket of ready=notify is outside the jail";
   if (lock !== undefined && ready === `fd:${LOCK_DESCRIPTOR}`)

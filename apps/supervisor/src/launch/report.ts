@@ -3,7 +3,7 @@ import type { Exit } from "../core/exit.ts";
 
 /** The last line of a report in which a stage names itself. */
 const STAGE =
-  /^(joining cgroup$|setting nice |locking |reading env-(dir|file) |putting the variables |entering |running )/;
+  /^(joining cgroup$|setting nice |locking |reading env-(dir|file) |merging the variables$|entering |running )/;
 
 /** Messages of programs in the chain that name no stage, and the stage. */
 const MESSAGES: readonly (readonly [RegExp, string])[] = [

@@ -122,7 +122,7 @@ if ($file ne '') {
     $found{$name} = $value; delete $unset{$name};
   }
 }
-$stage = 'putting the variables together';
+$stage = 'merging the variables';
 my %names = map { $_ => 1 } split / /, $ENV{${PREFIXED}};
 delete @found{split / /, $pinned}; delete @unset{split / /, $pinned};
 for (sort keys %found) {
@@ -163,7 +163,7 @@ owned() {
 [ -d "$1" ] || fail 'not a directory'
 cd -P -- "$1" || fail 'permission denied'
 jail=$(pwd -P)
-[ "$jail" = "$1" ] || fail "a link leads there, write chroot=$jail"
+[ "$jail" = "$1" ] || fail "a symlink leads there; write chroot=$jail"
 [ "$jail" -ef . ] || fail 'another directory has replaced it'
 owned "$jail" "$2"
 shift 2

@@ -25,8 +25,9 @@ const asks = (path: string): number | string => WHOSE[path] ?? "there is no such
 const refusal = (path: string, owner = alice, as = alice) =>
   docrootRefusal(sitePath(path) as SitePath, owner, as, asks);
 
-it.each(["/home/alice", "/home/alice/www", "/home/alice/not/there/yet", "/srv/alice"])("alice may publish %s", (path) =>
-  expect(refusal(path)).toBeUndefined(),
+it.each(["/home/alice", "/home/alice/www", "/home/alice/not/there/yet", "/srv/alice"])(
+  "an owner may publish the docroot %s",
+  (path) => expect(refusal(path)).toBeUndefined(),
 );
 
 it.each([
@@ -37,7 +38,7 @@ it.each([
   ["/proc/self", "is on a kernel file system"],
   ["/dev", "is on a kernel file system"],
   ["/", "belongs to uid 0"],
-])("alice may not publish %s", (path, why) => expect(refusal(path)).toContain(why));
+])("an owner may not publish the docroot %s", (path, why) => expect(refusal(path)).toContain(why));
 
 it.each(["/srv/alice", "/srv/none", "/proc/self"])("root may publish %s, whatever account it belongs to", (path) => {
   const root = account("root", 0, "/root");
@@ -55,7 +56,7 @@ it("a home that belongs to another account, or is /, permits no docroot", () => 
   expect(refusal("/home/alice/www", eve, eve)).toContain("there is no such directory");
 });
 
-it("root may publish anything", () => expect(refusal("/etc", account("root", 0, "/root"))).toBeUndefined());
+it("root may publish any docroot", () => expect(refusal("/etc", account("root", 0, "/root"))).toBeUndefined());
 
 it("logs are readable by a group in which the owner is alone", () => {
   const users = (...accounts: Account[]) => new Map(accounts.map((each) => [each.name, each]));

@@ -23,7 +23,7 @@ const ACCOUNTS: AccountBase = {
   users: new Map([ALICE, BOB].map((each) => [each.name, each])),
   groups: new Map(),
 };
-/** Until everything that is looked at from time to time has been looked at, in ms. */
+/** Time after which every periodic check has run, in ms. */
 export const LONG = 61_000;
 export const MOMENT = 1000;
 

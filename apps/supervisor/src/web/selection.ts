@@ -36,7 +36,7 @@ type Installer = Pick<WebServer, "try" | "install">;
 /** Refused sites of one owner that are found one by one; beyond, untried sites are left out, so that no owner delays the others. */
 export const MOST_FOUND = 8;
 const NOT_TRIED = "not tried: too many other sites of this owner are refused";
-/** EIO, ENOMEM, ENFILE, EMFILE, ENOSPC, EROFS and EDQUOT in Nginx's complaints: faults of the machine, which may pass. */
+/** EIO, ENOMEM, ENFILE, EMFILE, ENOSPC, EROFS and EDQUOT in Nginx's complaints: transient errors of the machine. */
 const MACHINE_ERROR = /\((?:5|12|23|24|28|30|122): /;
 
 /** The vhosts of all these sites as one text. */

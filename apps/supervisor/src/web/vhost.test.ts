@@ -164,17 +164,17 @@ describe("values", () => {
     `/${"a".repeat(1024)}`,
   ])("the path %j is refused in a vhost", (text) => expect(sitePath(text)).toBeUndefined());
 
-  it.each(["index.php", "Index_2.htm", "_.html", "app"])("%s is accepted as a directory index", (text) =>
+  it.each(["index.php", "Index_2.htm", "_.html", "app"])("a vhost accepts %s as a directory index", (text) =>
     expect(indexName(text)).toBe(text),
   );
 
   it.each(["", ".htaccess", "../x", "a/b", "a b", "a;b", "$uri", "a\n", "é", "-x", "/index.php", "a".repeat(65)])(
-    "%j is refused as a directory index",
+    "a vhost refuses %j as a directory index",
     (text) => expect(indexName(text)).toBeUndefined(),
   );
 });
 
-describe("whatever the values are", () => {
+describe("a vhost of any values", () => {
   const nasty = fc.oneof(
     fc.constantFrom(
       "; } include /etc/passwd;",

@@ -52,7 +52,7 @@ test("a conf file that cannot be used is refused with the reason", async () => {
 test.each<[string, string | undefined, boolean, "make" | "replace"]>([
   ["replaced", "start = x", false, "replace"],
   ["created", undefined, true, "make"],
-])("a conf file is %s as its owner, and the owner's files are looked at again", async (_what, text, created, how) => {
+])("a conf file is %s as its owner, and the owner's files are read again", async (_what, text, created, how) => {
   const written: unknown[] = [];
   const { ask, engine } = await api(undefined, {
     ...found(text),

@@ -110,7 +110,7 @@ test("a logger that ends at once is reported with its last message, also as the 
   const log = open(logger("echo 'the disk is broken' >&2; exit 5"));
   await eventually(() => expect(log.loss().reason).toBe("its logger ended at once with code 5: the disk is broken"));
   expect(reports[0]).toBe(
-    `${username}/blog: the logger ended at once with code 5; is its directory the owner's, and has it space? the disk is broken`,
+    `${username}/blog: the logger ended at once with code 5: the disk is broken; check that its directory belongs to the owner and has space`,
   );
 });
 
@@ -198,7 +198,7 @@ test("a tenant's logger has no signature, and is killed with all its processes w
   expect(log.trace().signature).toBeUndefined();
   log.helperProcess()?.end("out of memory");
   await eventually(() => expect([session(), loggerPid(log) !== first]).toEqual([0, true]));
-  expect(reports).toContain(`${username}/blog: its log/run is killed: out of memory`);
+  expect(reports).toContain(`${username}/blog: killing its log/run: out of memory`);
 });
 
 const eventuallyPid = async (log: HeldLog): Promise<number> => {

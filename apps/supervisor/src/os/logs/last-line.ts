@@ -8,9 +8,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { writeNow } from "../kernel/descriptors.ts";
 import { hasInput } from "../kernel/poll.ts";
 
-/** Interval between two looks at a logger, in ms. */
+/** Interval between two checks of a logger, in ms. */
 const LOOK = 50;
-/** Looks in a row that must find the logger waiting, and looks in all. */
+/** Consecutive checks that must find the logger waiting, and checks in all. */
 const ENOUGH = 2;
 const LOOKS = 20;
 

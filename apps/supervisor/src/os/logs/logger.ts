@@ -19,8 +19,8 @@ const QUICK_END = 1000;
 const STEADY = 2000;
 /** Advice in the report of a logger that ends at once. */
 const HINTS = {
-  ours: "is its directory the owner's, and has it space?",
-  tenants: "try it by hand as the account that it runs as",
+  ours: "check that its directory belongs to the owner and has space",
+  tenants: "run it by hand as its account",
 } as const;
 
 /** Events of a logger. */
@@ -152,7 +152,7 @@ export class Logger {
     if (early) {
       const hint = this.#isTenants ? HINTS.tenants : HINTS.ours;
       const code = exit?.code === undefined ? "" : ` with code ${exit.code}`;
-      this.#listener.report(`the logger ended at once${code}; ${hint} ${words}`.trim());
+      this.#listener.report(`the logger ended at once${code}${words === "" ? "" : `: ${words}`}; ${hint}`);
     }
     this.#retry = setTimeout(() => this.start(), early ? QUICK_END - age : 0);
   }

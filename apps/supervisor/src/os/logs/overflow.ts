@@ -151,7 +151,7 @@ export class Overflow {
       // Not by its path, where another file may be by now.
       fd = openSync(`/proc/self/fd/${this.fd}`, constants.O_RDWR | constants.O_NONBLOCK);
     } catch {
-      // No descriptor is free; the next look tries again.
+      // No descriptor is free; the next check tries again.
       return;
     }
     try {

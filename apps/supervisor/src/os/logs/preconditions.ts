@@ -24,7 +24,7 @@ const REFUSED: ReadonlySet<string> = new Set(["EACCES", "EPERM", "EROFS", "ENOTD
 /** Executes as the owner, who alone may be able to examine the directory. */
 const whyUnwritable = (owner: string, directory: string, code: string): string => {
   const stats = lstatSync(directory, { throwIfNoEntry: false });
-  const denied = `${owner} may not make files`;
+  const denied = `${owner} may not create files`;
   if (stats?.isSymbolicLink()) {
     return `${directory} is a link to ${readlinkSync(directory)}, in which ${denied} (${code}); put a directory there`;
   }

@@ -10,9 +10,9 @@ import { inflated, isCompressed } from "./gzip.ts";
 
 const CHUNK = 64 * 1024;
 const NEWLINE = 10;
-/** Interval between two looks at a log that is followed, in ms. */
+/** Interval between two checks of a followed log, in ms. */
 const LOOK = 200;
-/** Looks after which a rotated file without a final name counts as removed. */
+/** Checks after which a rotated file without a final name counts as removed. */
 const LOOKS = 10;
 
 const readAt = promisify(read);

@@ -41,7 +41,7 @@ const runs = ({ pid }: ProcessIdentity): boolean => {
 export const drain = (tree: DrainTarget): (() => void) => {
   /** Pids of processes that had a client. Not the main one: the others may need it to serve their clients. */
   const workers = new Set<number>();
-  /** Processes that were sent STOP. All but those that are being looked at again have no client. */
+  /** Processes that were sent STOP. Those not being re-checked have no client. */
   const stopped = new Map<number, ProcessIdentity>();
   let timer: NodeJS.Timeout | undefined;
   let cancel: (() => void) | undefined;

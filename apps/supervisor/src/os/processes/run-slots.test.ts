@@ -204,7 +204,7 @@ test("a finish that cannot be launched is reported, and the run ends without its
   );
   await events.until("gone");
   expect(events.finish).toBeUndefined();
-  expect(reports).toEqual([expect.stringMatching(/\/blog: its finish was not launched: [\s\S]*entering \/none$/)]);
+  expect(reports).toEqual([expect.stringMatching(/\/blog: cannot launch its finish: [\s\S]*entering \/none$/)]);
 });
 
 test("a finish whose process cannot be made leaves no cgroup behind", async () => {

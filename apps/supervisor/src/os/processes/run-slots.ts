@@ -157,13 +157,13 @@ class Slot implements RunSlot {
       cgroup = launch.cgroup;
       this.#finish = runFinish(launch.plan, output, cgroup, (code, report) => {
         this.#finish = undefined;
-        if (report !== "") this.#options.report(this.#daemon, `its finish was not launched: ${report.trim()}`);
+        if (report !== "") this.#options.report(this.#daemon, `cannot launch its finish: ${report.trim()}`);
         done(code);
       });
     } catch (error) {
       if (cgroup !== undefined) removeGroup(cgroup);
       const why = messageOf(error);
-      this.#options.report(this.#daemon, `its finish cannot be launched: ${why}`);
+      this.#options.report(this.#daemon, `cannot launch its finish: ${why}`);
       done(undefined);
     }
   }

@@ -5,7 +5,7 @@ import type { Run } from "./process-tree.ts";
 export const helperProcessOf = (name: string, run: Run, report: (problem: string) => void): HelperProcess => ({
   size: (doubtful) => run.size(doubtful),
   end: (reason) => {
-    report(`its ${name} is killed: ${reason}`);
+    report(`killing its ${name}: ${reason}`);
     run.kill();
   },
 });

@@ -91,7 +91,7 @@ it.each<[string, Verdict]>([
   ],
   ["refused open() \u001b[31m", { kind: "refused", complaint: "open() ?[31m", line: undefined }],
   ["refused", { kind: "refused", complaint: "nginx gives no reason", line: undefined }],
-  ["failed nginx does not run", { kind: "failed", reason: "nginx does not run" }],
+  ["failed nginx is not running", { kind: "failed", reason: "nginx is not running" }],
   ["nonsense", { kind: "failed", reason: "the site installer's answer is invalid" }],
 ])("the site installer's answer %j is understood", async (text, verdict) => {
   expect(await ask(`${text}\n`)).toEqual(verdict);

@@ -1,13 +1,13 @@
 /**
  * The web server, through nginx/site-installer, which runs beside Nginx as its account: it connects to a socket of ours and
- * does one request at a time. A request is a line, the vhosts are in a file; both lie where the supervisor alone writes.
+ * does one request at a time. A request is a line, the vhosts are in a file; both are where only the supervisor writes.
  *
  *     <sites>/offered/installer.sock  the installer says `ready`; takes `try ID` or `install ID`; answers `accepted`,
  *                                     `refused COMPLAINT`, `failed REASON`
  *     <sites>/offered/listening       written each time that the socket listens: an installer without a connection waits for it
  *     <sites>/offered/sites.conf      the vhosts of the request; the first line is `# generation ID`
  *     <sites>/accepted/served         the installer's: the vhosts that all workers of Nginx have
- *     <sites>/accepted/reloading      exists during a reload, and after one that did not come through
+ *     <sites>/accepted/reloading      exists during a reload, and after one that failed
  */
 import { chmodSync, chownSync, closeSync, existsSync, lstatSync, mkdirSync, openSync, rmSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
@@ -103,7 +103,7 @@ export class SiteInstaller implements WebServer {
         })
         .listen(`/proc/self/fd/${directory}/installer.sock`, () => {
           try {
-            // In this order: a root without CAP_FOWNER has no more say in it afterwards.
+            // In this order: a root without CAP_FOWNER cannot change it afterwards.
             chmodSync(path, 0o600);
             if (privileged) chownSync(path, uid, gid);
             replaceFile(join(this.#offered, "listening"), "listening\n", 0o644);
@@ -117,7 +117,7 @@ export class SiteInstaller implements WebServer {
     }
   }
 
-  /** A connection counts once it says `ready`: an installer that waits only looks whether anybody listens. */
+  /** A connection counts once it says `ready`: a waiting installer only checks whether the supervisor listens. */
   #connect(socket: Socket): void {
     let text = "";
     socket.setEncoding("utf8");
