@@ -99,10 +99,10 @@ test("the explanation of a running daemon has its use, limits, sites and lost lo
 amy/blog is running
 Look at the log.
 
-state        running, wanted up, pid 4711, up 1m0s, 0 respawns
+state        running, desired up, pid 4711, up 1m0s, 0 respawns
 last exit    run 5: exited with code 1
-failed runs  4 in a row; given up after more than 5
-next retry   none is due
+failed runs  4 in a row; at most 5 are retried
+next retry   none
 runs as      amy: [runs_as] lets amy run daemons as www-data (/etc/p.conf:4)
 managed by   amy, root, david (/etc/p.conf:9)
 file         /home/amy/.daemon-manager/daemons/blog.conf
@@ -121,11 +121,11 @@ budget       memory=1G (/etc/p.conf:14)`);
   expect(text).toContain("\nlog\n");
 });
 
-test("a daemon that is given up says which command starts it, and trouble of its log says what it is", () => {
+test("the explanation of a failed daemon names the command that starts it, and the problem of its log", () => {
   const failed = daemon("amy/blog", { state: "failed", logProblem: "no space left" });
   const text = explanationText({ ...explained, nextRetry: null, daemon: failed });
-  expect(text).toContain("next retry   none: it is given up until `dmctl amy/blog start`\n");
-  expect(text).toContain("trouble      its log: no space left\n");
+  expect(text).toContain("next retry   none until `dmctl amy/blog start`\n");
+  expect(text).toContain("log problem  its log: no space left\n");
 });
 
 test("an invalid file has no settings, and a missing log has its reason", () => {

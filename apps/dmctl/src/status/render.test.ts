@@ -109,7 +109,7 @@ test("the long table has each instance where there are several, and the sites th
   expect(text.split("\n\n")[1]).toBe(`\
 a/scaled (running)
   #1 running, pid 7, 2 respawns, up 1m1s
-  #3 coolingdown, 2 respawns, next try in 2s, exited with code 1
+  #3 coolingdown, 2 respawns, next start in 2s, exited with code 1
   changed on disk; restart to apply
   http://a.org/ published
   http://b.org/ pending: Nginx reloads

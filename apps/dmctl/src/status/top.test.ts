@@ -23,14 +23,14 @@ const using = (cpu: number | null) =>
 
 /** A client that has these daemons, one list after the other, and calls `last` with the last of them. */
 const clientWith = (lists: DaemonStatus[][], last = () => {}) => {
-  const asked: unknown[] = [];
+  const requests: unknown[] = [];
   const call = async (...question: unknown[]) => {
-    asked.push(question);
+    requests.push(question);
     const daemons = lists.shift() ?? [];
     if (lists.length === 0) last();
     return { daemons };
   };
-  return { client: { call } as unknown as Client, asked };
+  return { client: { call } as unknown as Client, requests };
 };
 
 const show = async (terminal: boolean, lists: DaemonStatus[][]): Promise<string> => {
@@ -41,10 +41,10 @@ const show = async (terminal: boolean, lists: DaemonStatus[][]): Promise<string>
   return output.text();
 };
 
-test("the supervisor is asked for every daemon with its use", async () => {
-  const { client, asked } = clientWith([[using(1)]]);
+test("allDaemons requests every daemon with its usage", async () => {
+  const { client, requests } = clientWith([[using(1)]]);
   expect(await allDaemons(client, true)).toEqual([using(1)]);
-  expect(asked).toEqual([["listDaemons", { query: { usage: "1" } }]]);
+  expect(requests).toEqual([["listDaemons", { query: { usage: "1" } }]]);
 });
 
 test("top prints one table without control characters into a pipe", async () => {
