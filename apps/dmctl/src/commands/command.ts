@@ -72,7 +72,7 @@ export interface Invocation {
 export interface Call extends Invocation {
   /** The first id, "" when there is none. */
   readonly id: string;
-  /** Looks for the supervisor when first used; throws a Failure when there is none. */
+  /** Looks for the supervisor at each call, which rejects with a Failure when there is none. */
   readonly client: Client;
   readonly session: Session;
   readonly look: Look;
