@@ -42,6 +42,8 @@ export interface Command {
   readonly aliases?: readonly string[];
   readonly takes: keyof typeof OPERANDS;
   readonly options: readonly OptionName[];
+  /** What the command does in any case, by the option that requests it of others. */
+  readonly always?: Readonly<Partial<Record<OptionName, string>>>;
   /** One line, in the imperative, without `|`, `:` and `'`, which completion scripts need themselves. */
   readonly summary: string;
   /** Further text, in Markdown. */

@@ -46,6 +46,7 @@ export const FILE_COMMANDS: readonly Command[] = [
     name: "tail",
     takes: "one",
     options: ["lines", "all", "since", "grep", "raw", "utc", "tai64n"],
+    always: { follow: "follows the log" },
     summary: "show the last 10 lines of a log, and new lines until Ctrl-C",
     about:
       "The log is followed across rotation. If files were removed by rotation before they were read, a line that begins with " +
