@@ -1,7 +1,7 @@
 #!/bin/sh
 # Usage: host/check.sh [REPORT]
-# Checks the sources without executing them: lint and formatting, types, shell scripts, Perl scripts. Each check runs, also
-# after one that failed; what failed is repeated at the end with the remedy. Writes `PASSED FAILED NAME...` into the file
+# Checks the sources without executing them: lint and formatting, types, shell scripts, Perl scripts, completion. Each check
+# runs, also after one that failed; what failed is repeated at the end with the remedy. Writes `PASSED FAILED NAME...` into the file
 # REPORT, the names of what failed.
 # Exit code 0: all passed; 1: something failed.
 set -eu
@@ -62,10 +62,21 @@ check_perl() {
   return "$perl_status"
 }
 
+# Without their shell, which the check layer does not install, completions are not checked; the system tests use them.
+check_completion() {
+  completion_status=0
+  for completion in zsh:completion/_dmctl fish:completion/dmctl.fish; do
+    command -v "${completion%%:*}" >/dev/null || { echo "  ${completion%%:*} is not installed: ${completion#*:} is not checked"; continue; }
+    "${completion%%:*}" -n "${completion#*:}" || completion_status=1
+  done
+  return "$completion_status"
+}
+
 check "lint and format" "npm run fix  mends what can be mended; correct the rest by hand" biome check .
 check types "correct the lines above" tsc --build
 check "shell scripts" "correct the lines above; shellcheck is missing?  apt-get install shellcheck" check_shell
 check "Perl scripts" "correct the lines above" check_perl
+check completion "correct generate/generate-completion.ts, then  npm run generate" check_completion
 
 [ $# -eq 0 ] || printf '%s %s %s\n' "$passed" "$failed" "$names" >"$1"
 [ "$failed" -eq 0 ] || {
