@@ -11,6 +11,9 @@ const showLog = async (call: Call, follow: boolean, from?: "tail"): Promise<numb
   return show(call.client, call.id, view, call.session);
 };
 
+/** What a rescan without a result prints on a terminal. */
+export const NOTHING_NEW = "nothing is new\n";
+
 export const RESCAN: Command = {
   name: "rescan",
   aliases: ["scan"],
@@ -25,7 +28,7 @@ export const RESCAN: Command = {
     const result = await call.client.call("rescan");
     await complain(call, "invalid-file", result.problems);
     await warn(call, result.warnings);
-    const nothing = call.session.terminal && result.problems.length === 0 ? "nothing is new\n" : "";
+    const nothing = call.session.terminal && result.problems.length === 0 ? NOTHING_NEW : "";
     return show(call, result, rescanLines(result) || nothing, result.problems.length > 0 ? EXIT.failed : EXIT.done);
   },
 };
