@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Outcome } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
+import { writeService } from "./daemontools/service-tree.ts";
 import { argumentsOf, environmentOf, isRunning, processesOf } from "./proc.ts";
 import { until } from "./program.ts";
 import { Stage } from "./stage.ts";
@@ -172,9 +173,37 @@ test("a start during a stop uses the conf file as it is then, and is refused if 
   expect(processesOf(alice.uid)).toEqual([]);
 });
 
+test("a start with a corrected file while the last run is ending succeeds, whatever its standby launch had", async () => {
+  const id = idOf("site");
+  // The run is ending until its finish ends.
+  const finish = "#!/bin/sh\nuntil [ -e finished ]; do sleep 0.02; done\n";
+  const conf = "listen = fastcgi\nautostart = no\nmax-retries = 0\n";
+  writeService(`${alice.home}/service/site`, { run: "#!/bin/sh\nexec sleep 1000\n", finish, conf }, alice);
+  await supervisor.rescan();
+  const { pid } = await supervisor.up(id);
+  await until("a standby launch", () =>
+    processesOf(alice.uid).some((one) => argumentsOf(one).includes("dmhost-launch")),
+  );
+  process.kill(pid, "SIGKILL");
+  const count = (wanted: string): number =>
+    supervisor.log().filter(({ daemon, event }) => daemon === id && event === wanted).length;
+  await until("the exit in the log", () => count("exited") === 1);
+  alice.write("service/site/conf", `${conf}export EDITION = corrected\n`);
+  const started = supervisor.act("start", id);
+  await until("the request in the log", () => count("start") === 2);
+  alice.write("service/site/finished", "");
+  const { ok, reason, daemon } = await started;
+  expect([ok, reason]).toEqual([true, ""]);
+  expect(environmentOf(daemon.pid)["EDITION"]).toBe("corrected");
+  expect(supervisor.starts(id)).toHaveLength(2);
+  await supervisor.act("stop", id);
+});
+
 test("a supervisor that exits on SIGTERM removes its cgroup", async () => {
   const places = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map((mount) => join(mount, supervisor.cgroup));
   expect(places.some((path) => existsSync(path))).toBe(true);
+  // The end of its standby launch must not be later than the supervisor's.
+  await supervisor.up(idOf("pool"));
   expect(await supervisor.end("SIGTERM")).toBe(0);
   expect(places.some((path) => existsSync(path))).toBe(false);
 });

@@ -61,17 +61,18 @@ export class WebServer {
     return [...sites, "--reload-interval", "1s"];
   }
 
-  /** Runs its services as its account until nginx listens. */
-  async start(env: Readonly<Record<string, string>> = {}): Promise<void> {
+  /** Runs its services as its account until nginx listens; fails after so many seconds. */
+  async start(env: Readonly<Record<string, string>> = {}, seconds?: number): Promise<void> {
     const child = spawn("s6-svscan", [this.#tree], {
       env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", ...env },
       stdio: ["ignore", "ignore", "inherit"],
     });
     this.#child = child;
-    await until("an nginx that listens", async () => {
+    const listens = async (): Promise<Visit | undefined> => {
       if (child.exitCode !== null) throw new Error(`the services ended with ${child.exitCode}:\n${this.text()}`);
       return this.visit("nobody.example").catch(() => undefined);
-    });
+    };
+    await until("an nginx that listens", listens, seconds);
   }
 
   /** Ends it with all its processes. */

@@ -2,7 +2,6 @@ import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { releaseCgroupRoot } from "../os/limits/cgroup-root.ts";
 import { readFlags } from "./flags.ts";
 import { fakeLog } from "./log.fake.ts";
 import { cgroupName, type Machine, makeMachine } from "./machine.ts";
@@ -14,8 +13,8 @@ let lines: string[];
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "machine-"));
 });
-afterEach(() => {
-  if (machine) releaseCgroupRoot(machine.cgroups);
+afterEach(async () => {
+  await machine?.releaseCgroups();
   machine = undefined;
   rmSync(directory, { recursive: true });
 });

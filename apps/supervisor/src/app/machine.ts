@@ -19,6 +19,7 @@ import { OwnerBudgets } from "../os/kernel/owner-budgets.ts";
 import { Poller } from "../os/kernel/poller.ts";
 import { privileged } from "../os/kernel/privileges.ts";
 import { SocketSnapshots } from "../os/kernel/socket-snapshot.ts";
+import { releaseCgroupRoot } from "../os/limits/cgroup.ts";
 import { CgroupLimits } from "../os/limits/cgroup-limits.ts";
 import { type CgroupRoot, findCgroupRoot } from "../os/limits/cgroup-root.ts";
 import { FifoLogs } from "../os/logs/fifo-logs.ts";
@@ -37,6 +38,8 @@ export interface Machine {
   readonly cgroups: CgroupRoot;
   /** Writes records and ends standby launches, for a re-exec; returns the held sockets: descriptors by paths. */
   prepareReExec(): ReadonlyMap<string, number>;
+  /** Ends standby launches and removes the cgroups that have no processes. All daemons must have stopped. */
+  releaseCgroups(): Promise<void>;
 }
 
 /** Name of the cgroup of the supervisor with this run directory, an absolute path. */
@@ -104,6 +107,10 @@ export const makeMachine = (
       records.flush();
       runs.discardNow();
       return sockets.descriptors();
+    },
+    releaseCgroups: async () => {
+      await runs.discardAll();
+      releaseCgroupRoot(cgroups);
     },
   };
 };

@@ -10,6 +10,7 @@ let steps: string[];
 let lines: string[];
 let signals: Map<string, () => void>;
 let open: () => Promise<void>;
+let release: () => Promise<void>;
 let onExit: () => void;
 
 const make = (): Service => {
@@ -19,7 +20,7 @@ const make = (): Service => {
   const removeStrays = scene.supervisor.removeStrays.bind(scene.supervisor);
   scene.supervisor.removeStrays = () => {
     steps.push("remove strays");
-    removeStrays();
+    return removeStrays();
   };
   return new Service({
     supervisor: scene.supervisor,
@@ -42,7 +43,10 @@ const make = (): Service => {
     onSignal: (signal, handle) => void signals.set(signal, handle),
     active: step("active"),
     closeInherited: step("close inherited sockets"),
-    releaseCgroups: step("release cgroups"),
+    releaseCgroups: () => {
+      steps.push("release cgroups");
+      return release();
+    },
     exit: () => {
       steps.push("exit");
       onExit();
@@ -62,6 +66,7 @@ beforeEach(() => {
   steps = [];
   signals = new Map();
   open = () => Promise.resolve();
+  release = () => Promise.resolve();
   onExit = () => undefined;
 });
 
@@ -136,6 +141,18 @@ test("no record of a run is left when the process ends, so the next supervisor s
   send("SIGTERM");
   await scene.ports.clock.advance(60_000);
   expect(atExit).toBeUndefined();
+});
+
+test("the process ends only when its cgroups are released", async () => {
+  const releasing = Promise.withResolvers<void>();
+  release = () => releasing.promise;
+  await make().start();
+  send("SIGTERM");
+  await scene.ports.clock.advance(60_000);
+  expect(steps.at(-1)).toBe("release cgroups");
+  releasing.resolve();
+  await settled();
+  expect(steps.at(-1)).toBe("exit");
 });
 
 test("a second SIGTERM changes nothing", async () => {

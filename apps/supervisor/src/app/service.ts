@@ -4,7 +4,7 @@ import type { Logger } from "pino";
 import type { Supervisor } from "../engine/supervisor.ts";
 import type { Publisher } from "../web/publisher.ts";
 import type { Control } from "./control.ts";
-import type { Reload } from "./reload.ts";
+import { type Reload, warnOf } from "./reload.ts";
 
 type Signal = "SIGTERM" | "SIGINT" | "SIGHUP";
 
@@ -13,15 +13,15 @@ export interface ServiceParts {
   readonly publisher: Pick<Publisher, "plan" | "close">;
   readonly control: Control;
   readonly reload: Pick<Reload, "confs" | "everything">;
-  readonly log: Pick<Logger, "info">;
+  readonly log: Pick<Logger, "info" | "warn">;
   /** Calls `handle` whenever this process gets the signal. */
   onSignal(signal: Signal, handle: () => void): void;
   /** Called after activity: memory is released when it is over. */
   active(): void;
   /** Closes the sockets that re-exec kept open and no daemon has taken over. */
   closeInherited(): void;
-  /** Removes the cgroups of this supervisor, if no process is left in them. */
-  releaseCgroups(): void;
+  /** Removes the cgroups of this supervisor that have no processes. */
+  releaseCgroups(): Promise<void>;
   /** Ends the process once its log is written. */
   exit(): void;
 }
@@ -56,7 +56,7 @@ export class Service {
       await control.open();
     } catch (error) {
       control.close();
-      releaseCgroups();
+      await releaseCgroups();
       throw error;
     }
     const { found } = reload.confs();
@@ -65,7 +65,7 @@ export class Service {
       active();
     };
     publisher.plan();
-    supervisor.removeStrays();
+    warnOf(log, "about an earlier supervisor", supervisor.removeStrays());
     closeInherited();
     active();
     log.info({ version: VERSION, daemons: found.length, owners: supervisor.owners() }, "ready");
@@ -79,7 +79,7 @@ export class Service {
     log.info("stopping every daemon");
     await supervisor.shutdown();
     control.close();
-    releaseCgroups();
+    await releaseCgroups();
     log.info("stopped");
     exit();
   }

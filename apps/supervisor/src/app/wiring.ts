@@ -6,7 +6,6 @@ import { createApi } from "../api/server.ts";
 import { Supervisor } from "../engine/supervisor.ts";
 import { NginxSites } from "../os/files/nginx-sites.ts";
 import { releaseMemory } from "../os/kernel/own-memory.ts";
-import { releaseCgroupRoot } from "../os/limits/cgroup-root.ts";
 import { reExec, takeInherited } from "../os/processes/re-exec.ts";
 import { SiteInstaller } from "../os/sockets/site-installer.ts";
 import { Publisher } from "../web/publisher.ts";
@@ -44,7 +43,7 @@ export const wire = async (flags: Flags, program: string, log: Logger): Promise<
   const { inForce, problems } = loadPolicy(flags.config);
   warnOf(log, "about the policy", problems);
   const machine = makeMachine(flags, inForce.accounts, inherited, import.meta.filename, log);
-  const { ports, accounts, cgroups } = machine;
+  const { ports, accounts } = machine;
   const supervisor = new Supervisor(ports, inForce, logTransitions(log));
   const releaseTimer = setTimeout(releaseMemory, QUIET).unref();
   const active = (): void => void releaseTimer.refresh();
@@ -88,7 +87,7 @@ export const wire = async (flags: Flags, program: string, log: Logger): Promise<
     closeInherited: () => {
       for (const fd of inherited.values()) closeSync(fd);
     },
-    releaseCgroups: () => releaseCgroupRoot(cgroups),
+    releaseCgroups: () => machine.releaseCgroups(),
     exit: () => flushAndExit(log),
   });
 };

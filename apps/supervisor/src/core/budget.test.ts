@@ -40,6 +40,8 @@ test("logs share their owner's bytes evenly, and keep within their share, curren
   expect(withinShare(bounds, undefined)).toEqual(bounds);
   expect(withinShare(bounds, 20 * M)).toEqual(bounds);
   expect(withinShare(bounds, 5 * M)).toEqual({ size: M, files: 4 });
+  expect(withinShare(bounds, 11 * M)).toEqual(bounds);
+  expect(withinShare(bounds, 11 * M - 1)).toEqual({ size: M, files: 9 });
   expect(withinShare(bounds, M)).toEqual({ size: M / 2, files: 1 });
   expect(withinShare(bounds, 8192)).toEqual({ size: 4096, files: 1 });
   for (const share of [8192, 10_000, M, 5 * M + 1]) {

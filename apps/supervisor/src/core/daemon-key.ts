@@ -7,6 +7,10 @@ export interface DaemonKey {
   readonly name: string;
 }
 
+/** The name of a daemon among those of all owners: `owner/name`. */
+export const idOf = ({ owner, name }: { readonly owner: Pick<Account, "name">; readonly name: string }): string =>
+  `${owner.name}/${name}`;
+
 /** One of the processes that a daemon may have at a time; the first is 1. */
 export interface InstanceKey extends DaemonKey {
   readonly instance: number;

@@ -1,7 +1,11 @@
 import { expect, it } from "vitest";
 import { type SocketEvidence, tookConnection } from "./evidence.ts";
 
-const seen = (waiting: number[] | undefined, touched: boolean): SocketEvidence => ({ waiting, touched });
+const seen = (waiting: number[] | undefined, touched: boolean): SocketEvidence => ({
+  waiting,
+  queued: waiting !== undefined && waiting.length > 0,
+  touched,
+});
 
 it.each<[string, SocketEvidence, SocketEvidence, boolean]>([
   ["nobody came", seen([], false), seen([], false), false],

@@ -4,6 +4,8 @@
 export interface SocketEvidence {
   /** Inodes of the clients that wait to be accepted, first come first; undefined where the kernel does not tell. */
   readonly waiting: readonly number[] | undefined;
+  /** Whether the accept queue holds a client, also one that has left; false where the kernel does not tell. */
+  readonly queued: boolean;
   /** Whether a client has connected since the socket was last marked. */
   readonly touched: boolean;
 }

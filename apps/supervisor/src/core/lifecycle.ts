@@ -153,7 +153,8 @@ export const initial: State = {
   last: undefined,
 };
 
-type Of<T extends Event["type"]> = Extract<Event, { type: T }>;
+type Events = { readonly [T in Event["type"]]: Extract<Event, { type: T }> & { readonly type: T } };
+type Of<T extends Event["type"]> = { [E in T]: Events[E] }[T];
 type Cell<T extends Event["type"]> = (state: State, event: Of<T>, at: Circumstances) => Step;
 type Row<T extends Event["type"]> = { readonly [P in Phase]: Cell<T> };
 
@@ -354,7 +355,7 @@ const release = (state: State, _event: unknown, at: Circumstances): Step => {
 };
 
 // biome-ignore format: the table is read in columns
-const table = {
+const table: { readonly [T in Event["type"]]: Row<T> } = {
   start:      { stopped: begin,     starting: clearOnce,       running: clearOnce,       stopping: desireUp,           coolingdown: begin,      failed: begin,      asleep: stay,       forbidden: same,    invalid: same },
   once:       { stopped: beginOnce, starting: setOnce,         running: setOnce,         stopping: desireOnce,         coolingdown: beginOnce,  failed: beginOnce,  asleep: beginOnce,  forbidden: same,    invalid: same },
   restart:    { stopped: begin,     starting: cycle,           running: cycle,           stopping: desireRestart,      coolingdown: beginAgain, failed: beginAgain, asleep: beginAgain, forbidden: same,    invalid: same },
@@ -371,18 +372,20 @@ const table = {
   connection: { stopped: same,      starting: same,            running: same,            stopping: same,               coolingdown: same,       failed: same,       asleep: wake,       forbidden: same,    invalid: same },
   block:      { stopped: blocked,   starting: blockWhileAlive, running: blockWhileAlive, stopping: blockWhileStopping, coolingdown: blocked,    failed: blocked,    asleep: blocked,    forbidden: blocked, invalid: blocked },
   unblock:    { stopped: unblock,   starting: unblock,         running: unblock,         stopping: unblock,            coolingdown: unblock,    failed: unblock,    asleep: unblock,    forbidden: release, invalid: release },
-} satisfies { readonly [T in Event["type"]]: Row<T> };
+};
 
 /** One step: the cell of the table, unless the event is about an earlier run. */
-export const step = (state: State, event: Event, at: Circumstances): Step => {
+export const step = <T extends Event["type"]>(state: State, event: Of<T>, at: Circumstances): Step => {
   if ("run" in event && event.run !== state.run) return same(state);
-  const cell = table[event.type][state.phase] as Cell<typeof event.type>;
-  return cell(state, event as never, at);
+  return table[event.type][state.phase](state, event, at);
 };
 
 /** Whether a run lives: its processes may exist, and no other run may start. */
 export const alive = (state: State): boolean =>
   state.phase === "starting" || state.phase === "running" || state.phase === "stopping";
+
+/** Whether its run serves, or will. */
+export const isServing = ({ phase }: State): boolean => phase === "starting" || phase === "running";
 
 /** A client waits for a restart that is due within this time, in ms. */
 const SHORT_WAIT = 2000;

@@ -85,6 +85,18 @@ test.each<[string, Record<number, Standing | State>, Partial<Definition>, Move["
     "back",
   ],
   [
+    "a rollout waits for the bound socket for ready-timeout after ready-after",
+    { 1: running(0), 3: running(NOW - 40_999) },
+    { listen: "path", readyAfter: 1000, readyTimeout: 40_000 },
+    "wait",
+  ],
+  [
+    "a rollout rolls back when ready-after and ready-timeout have passed without a bound socket",
+    { 1: running(0), 3: running(NOW - 41_000) },
+    { listen: "path", readyAfter: 1000, readyTimeout: 40_000 },
+    "back",
+  ],
+  [
     "a rollout drains the old instance when the socket of the candidate is published",
     { 1: running(0), 3: { state: running(0), reached: true } },
     { listen: "path" },

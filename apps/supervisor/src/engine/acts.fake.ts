@@ -15,6 +15,10 @@ export interface Manners {
   readonly slowness: number;
   /** Delay of readiness, in ms; undefined: it is never ready. */
   readonly ready: number | undefined;
+  /** Its launch chain waits for a lock so long, in ms. */
+  readonly lock: number | undefined;
+  /** Exit code of the finish that follows it; undefined where that is killed. */
+  readonly finish: number | undefined;
   /** It exits by itself after so long, in ms. */
   readonly lifetime: number | undefined;
 }
@@ -22,7 +26,7 @@ export interface Manners {
 /** Something that happens to the supervisor, its processes or its files. `which` selects a live run. */
 export type Act =
   | { readonly act: "request"; readonly name: Name; readonly verb: RequestVerb }
-  | { readonly act: "scale"; readonly name: Name; readonly size: number }
+  | { readonly act: "scale" | "resize"; readonly name: Name; readonly size: number }
   | { readonly act: "write"; readonly name: Name; readonly definition: Partial<Definition> }
   | { readonly act: "spoil" | "remove"; readonly name: Name }
   | { readonly act: "rescan" }
@@ -33,17 +37,19 @@ export type Act =
   | { readonly act: "client"; readonly which: number; readonly client: boolean | undefined }
   | { readonly act: "grow"; readonly which: number }
   | { readonly act: "connect"; readonly name: Name; readonly accept: boolean }
-  | { readonly act: "slow log" | "finish logs" | "full disk" | "lose socket" }
+  | { readonly act: "slow log" | "finish logs" | "full disk" | "lose socket" | "keep sockets" }
+  | { readonly act: "spoil directory" | "mend directory" }
   | { readonly act: "wait"; readonly ms: number }
   | { readonly act: "replace"; readonly how: Replacement };
 
+const SERVICE: Definition["service"] = { directory: "/home/alice/service/web", finish: true, contents: "" };
 const name = fc.constantFrom(...NAMES);
 const definition = fc
   .record({
     listen: fc.constantFrom("none", "fastcgi", "fastcgi", "systemd", "path"),
     instances: fc.constantFrom(1, 1, 2, 3),
     rolling: fc.boolean(),
-    ready: fc.constantFrom("accept", "accept", "notify"),
+    ready: fc.constantFrom("accept", "accept", "notify", "fd:3"),
     readyTimeout: fc.constant(3000),
     readyAfter: fc.constantFrom(50, 1000),
     drain: fc.constantFrom(0, 2000),
@@ -51,7 +57,9 @@ const definition = fc
     ondemand: fc.constantFrom(false, false, true),
     idleTimeout: fc.constant(4000),
     autostart: fc.boolean(),
-    output: fc.constantFrom("discard", "log", "log"),
+    output: fc.constantFrom("discard", "log", "log", "log/run"),
+    maxRetries: fc.constantFrom(undefined, undefined, 0, 2),
+    service: fc.constantFrom(undefined, undefined, SERVICE),
     lock: fc.constantFrom(undefined, undefined, "/run/lock/x"),
     user: fc.constantFrom(undefined, undefined, "www"),
     memory: fc.constantFrom(undefined, 64 << 20),
@@ -94,6 +102,7 @@ export const actOf: fc.Arbitrary<Act> = fc.oneof(
     }),
   },
   { weight: 2, arbitrary: fc.record({ act: fc.constant("scale"), name, size: fc.integer({ min: 1, max: 4 }) }) },
+  { weight: 2, arbitrary: fc.record({ act: fc.constant("resize"), name, size: fc.integer({ min: 1, max: 3 }) }) },
   { weight: 4, arbitrary: fc.record({ act: fc.constant("write"), name, definition }) },
   { weight: 1, arbitrary: fc.record({ act: fc.constantFrom("spoil", "remove"), name }) },
   { weight: 4, arbitrary: fc.record({ act: fc.constant("rescan") }) },
@@ -106,6 +115,8 @@ export const actOf: fc.Arbitrary<Act> = fc.oneof(
         obedient: fc.boolean(),
         slowness: fc.constantFrom(0, 0, 500),
         ready: fc.constantFrom(10, 10, 500, undefined),
+        lock: fc.constantFrom(undefined, undefined, undefined, 50, 5000),
+        finish: fc.constantFrom(0, 0, 100, undefined),
         lifetime: fc.constantFrom(undefined, undefined, 5, 150, 3000),
       }),
     }),
@@ -119,7 +130,7 @@ export const actOf: fc.Arbitrary<Act> = fc.oneof(
     arbitrary: fc.record({
       act: fc.constant("end"),
       which,
-      code: fc.constantFrom(0, 1, undefined),
+      code: fc.constantFrom(0, 0, 1, 1, undefined, undefined, 100),
       rest: fc.boolean(),
     }),
   },
@@ -129,7 +140,13 @@ export const actOf: fc.Arbitrary<Act> = fc.oneof(
   },
   { weight: 1, arbitrary: fc.record({ act: fc.constant("grow"), which }) },
   { weight: 3, arbitrary: fc.record({ act: fc.constant("connect"), name, accept: fc.boolean() }) },
-  { weight: 1, arbitrary: fc.record({ act: fc.constantFrom("slow log", "finish logs", "full disk", "lose socket") }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      act: fc.constantFrom("slow log", "finish logs", "full disk", "lose socket", "keep sockets"),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ act: fc.constantFrom("spoil directory", "mend directory") }) },
   {
     weight: 9,
     arbitrary: fc.record({ act: fc.constant("wait"), ms: fc.constantFrom(0, 1, 2, 20, 110, 500, 1500, 6000, 30_000) }),

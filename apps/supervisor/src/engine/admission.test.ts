@@ -66,6 +66,23 @@ describe("admission", () => {
     expect(second.state.phase).toBe("running");
   });
 
+  test("a daemon whose conf file was removed takes no place while its run still ends", async () => {
+    const scene = new Scene({ limits: { alice: { daemons: 1 } } });
+    const first = await scene.load("first");
+    scene.ports.confs.remove("alice", "first");
+    const second = await scene.load("second");
+    expect([first.state.phase, second.state.phase]).toEqual(["running", "running"]);
+  });
+
+  test("a blocked daemon takes none of the instances that its owner may have", async () => {
+    const scene = new Scene();
+    const blocked = await scene.load("blocked", { listen: "fastcgi", instances: 510, ondemand: true, user: "www" });
+    scene.reload({ runsAs: { alice: [] } });
+    expect([blocked.block?.kind, blocked.size]).toEqual(["forbidden", 510]);
+    const many = await scene.load("many", { listen: "fastcgi", instances: 500, ondemand: true });
+    expect(many.state.phase).toBe("asleep");
+  });
+
   test("a new conf file takes no place of a daemon that was found before, wherever its name sorts", async () => {
     const scene = new Scene({ limits: { alice: { daemons: 1 } } });
     const web = await scene.load("web");

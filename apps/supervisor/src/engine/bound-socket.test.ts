@@ -30,6 +30,28 @@ describe("a run with listen=path", () => {
     expect(directory.publishedRun).toBe(1);
   });
 
+  test("attempts to publish become rarer: each delay is twice the one before, up to half a second", async () => {
+    const { scene, directory } = await bound({ autostart: false });
+    const times: number[] = [];
+    directory.publish = () => {
+      times.push(scene.ports.clock.now());
+      return false;
+    };
+    void scene.supervisor.start(scene.daemon("web"));
+    await scene.ports.clock.advance(3000);
+    const delays = times.slice(1).map((time, index) => time - (times[index] ?? 0));
+    expect(delays.slice(0, 9)).toEqual([10, 20, 40, 80, 160, 320, 500, 500, 500]);
+  });
+
+  test("attempts to publish are not made rarer by the time in which clients may not be sent there", async () => {
+    const { scene, directory } = await bound({ ready: "notify" });
+    await scene.ports.clock.advance(3000);
+    directory.listening.add(1);
+    scene.ports.runs.latest.ready();
+    await scene.ports.clock.advance(12);
+    expect(directory.publishedRun).toBe(1);
+  });
+
   test("attempts to publish stop when the run has ended", async () => {
     const { scene, daemon, directory } = await bound();
     await scene.after(2000, scene.supervisor.stop(daemon));
@@ -73,6 +95,18 @@ describe("a run with listen=path", () => {
     expect(await scene.after(1500, restart)).toEqual({ ok: true });
     expect(directory.publishedRun).toBe(2);
     expect(scene.ports.runs.live.map(({ instance }) => instance)).toEqual([2]);
+  });
+
+  test("a candidate that is its own client is not ready before its socket is published", async () => {
+    const { scene, directory } = await bound();
+    directory.listening.add(1);
+    await scene.ports.clock.advance(600);
+    void scene.supervisor.restart(scene.daemon("web"));
+    await scene.ports.clock.advance(200);
+    scene.ports.runs.latest.client = true;
+    await scene.ports.clock.advance(5000);
+    expect(directory.publishedRun).toBe(1);
+    expect(scene.ports.runs.live.map(({ instance }) => instance)).toEqual([1, 2]);
   });
 
   test("a candidate that does not bind its socket in time is rolled back, and the old socket is published again", async () => {

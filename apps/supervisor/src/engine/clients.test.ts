@@ -47,6 +47,19 @@ describe("a daemon that runs on demand", () => {
     expect(daemon.state.phase).toBe("asleep");
   });
 
+  test("a daemon that runs on demand stays up while a client waits that its program does not accept, even when that client has left", async () => {
+    const { scene, daemon, socket } = await sleeping();
+    socket.connect(1);
+    await scene.ports.clock.advance(60_000);
+    expect(daemon.state).toMatchObject({ phase: "running", run: 1 });
+    socket.left.add(1);
+    await scene.ports.clock.advance(60_000);
+    expect(daemon.state).toMatchObject({ phase: "running", run: 1 });
+    socket.accept();
+    await scene.ports.clock.advance(60_000);
+    expect(daemon.state).toMatchObject({ phase: "asleep", run: 1 });
+  });
+
   test("once keeps an ondemand daemon awake until its run ends, and no client wakes it then", async () => {
     const { scene, daemon } = await sleeping();
     expect(await scene.after(200, scene.supervisor.once(daemon))).toEqual({ ok: true });

@@ -66,8 +66,9 @@ export class Clients {
 
   #isBusy(): boolean | undefined {
     const { instances, shared, rolling } = this.#host;
-    const hadClient = rolling || shared.socket?.observe().touched;
-    const signs = hadClient ? [true] : instances.active().map((one) => one.serves());
+    const { touched = false, queued = false } = shared.socket?.observe() ?? {};
+    // A client that nobody accepts would wake the daemon again at once.
+    const signs = rolling || touched || queued ? [true] : instances.active().map((one) => one.serves());
     if (signs.includes(true)) this.mark();
     return signs.includes(true) || (signs.includes(undefined) ? undefined : false);
   }

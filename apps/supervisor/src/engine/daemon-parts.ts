@@ -100,6 +100,12 @@ export class DaemonParts {
     this.restart = new Restart(ports.clock, parts);
   }
 
+  /** Adds the instances that waited for retiring runs to end, or for the end of a block. */
+  complete(): void {
+    // A rolling restart has one instance more than the size.
+    if (!this.restart.rolling) this.instances.even();
+  }
+
   #instanceHost(ports: DaemonPorts, host: PartsHost, limited: InstanceHost["limited"]): InstanceHost {
     const all = () => this.instances.all();
     return {

@@ -139,7 +139,7 @@ describe("the limits of a daemon", () => {
     scene.rescan();
     const [after] = scene.ports.runs.standbys;
     expect(before).toBeDefined();
-    expect(after?.signature).not.toBe(before?.signature);
+    expect(after?.plan.argv).not.toEqual(before?.plan.argv);
     scene.ports.runs.latest.end({ code: 1 });
     await scene.ports.clock.advance(300);
     expect(scene.daemon("web").state.phase).toBe("running");

@@ -1,8 +1,9 @@
 /** One daemon: its instances, their number, and the requests and events that concern all of them. */
-import type { DaemonKey } from "../core/daemon-key.ts";
+import { type DaemonKey, idOf } from "../core/daemon-key.ts";
 import { isHeld } from "../core/definition.ts";
 import type { EnforcedLimit, Means } from "../core/enforcement.ts";
-import { alive, type Block, type Event, type State } from "../core/lifecycle.ts";
+import { messageOf } from "../core/error-message.ts";
+import { alive, type Block, type Event, isServing, type State } from "../core/lifecycle.ts";
 import type { AccountBase } from "../core/policy-rules.ts";
 import type { RequestResult } from "../core/request-status.ts";
 import type { PublicationStatus } from "../core/site.ts";
@@ -65,7 +66,7 @@ export class Daemon {
     closing?: Promise<void>,
   ) {
     this.#key = key;
-    this.id = `${key.owner.name}/${key.name}`;
+    this.id = idOf(key);
     this.file = file;
     this.#ports = ports;
     this.#onTransition = onTransition;
@@ -248,6 +249,7 @@ export class Daemon {
     if (starts && !this.rolling) this.#parts.instances.fit();
     const concernsAll = event.type === "block" || event.type === "unblock";
     for (const instance of concernsAll ? this.instances() : this.#parts.instances.active()) instance.feed(event);
+    if (event.type === "unblock") this.#parts.complete();
   }
 
   /** Number of the latest run of each instance, for `outcome`. */
@@ -285,10 +287,10 @@ export class Daemon {
     this.#former = undefined;
     try {
       this.#parts.shared.openSockets(terms);
-      this.#parts.instances.fit();
+      this.#parts.instances.even();
       this.#parts.clients.publish();
     } catch (error) {
-      const reason = `publishing its socket: ${error instanceof Error ? error.message : String(error)}`;
+      const reason = `publishing its socket: ${messageOf(error)}`;
       this.feed({ type: "block", block: { kind: "invalid", reason } });
       return false;
     }
@@ -360,6 +362,7 @@ export class Daemon {
       this.#oomKilled += 1;
     if (before.phase !== after.phase && after.phase === "running") this.#parts.shared.socket?.restoreBacklog();
     if (instance.retiring) this.#parts.instances.dropEnded(instance);
+    if (instance.retiring && hasEnded) this.#parts.complete();
     if (hasEnded) this.#narrow();
     this.#parts.clients.publish();
     this.#parts.clients.watch();
@@ -389,11 +392,9 @@ export class Daemon {
   }
 
   #answer(): void {
-    this.#waiters.answer(this.instances());
+    this.#waiters.answer(this.#parts.instances);
   }
 }
-
-const isServing = ({ phase }: State): boolean => phase === "starting" || phase === "running";
 
 /** Whether it stays as it is until a request. */
 const isResting = (state: State): boolean => !alive(state) && state.phase !== "coolingdown" && state.phase !== "asleep";

@@ -40,19 +40,27 @@ export class InstanceSet {
     return this.all().filter(({ retiring }) => !retiring);
   }
 
-  /** The instances with a live run. */
-  live(): readonly Instance[] {
-    return this.all().filter(({ state }) => alive(state));
+  /** Number of retiring instances: their runs still live. */
+  get #retiring(): number {
+    return this.all().filter(({ retiring, state }) => retiring && alive(state)).length;
+  }
+
+  /**
+   * Whether one more instance may start: with retiring runs, at most one run more than the size lives.
+   * @param size that counts, where it is larger than the desired one
+   */
+  hasRoom(size = 0): boolean {
+    return this.#retiring + this.active().length <= Math.max(size, this.#size());
+  }
+
+  /** Whether instances are missing until retiring runs have ended. */
+  get awaitsRoom(): boolean {
+    return this.active().length < this.#size() && this.#retiring > 0;
   }
 
   /** Desired state of the active instances. */
   desired(): State["want"] {
     return this.active().some(({ state }) => state.want === "up") ? "up" : "down";
-  }
-
-  /** Desired number of active instances. */
-  get size(): number {
-    return this.#size();
   }
 
   get(number: number): Instance | undefined {
@@ -95,26 +103,26 @@ export class InstanceSet {
     instance.close();
   }
 
-  /** Adjusts the number of active instances: those with the highest numbers become retiring, or new ones are added. Returns those, not started. */
+  /**
+   * Adjusts the number of active instances: those with the highest numbers become retiring, or new ones are added as far as there is room and
+   * the daemon is not blocked. Returns those, not started.
+   */
   fit(): readonly Instance[] {
-    const active = this.active();
     const size = this.#size();
-    for (const instance of active.slice(size)) this.dismiss(instance, "drain");
+    for (const instance of this.active().slice(size)) this.dismiss(instance, "drain");
+    if (this.active().some(({ state }) => state.block)) return [];
     const added: Instance[] = [];
-    while (active.length + added.length < size) {
-      const instance = this.add();
-      const { block } = active[0]?.state ?? {};
-      if (block) instance.feed({ type: "block", block });
-      added.push(instance);
-    }
+    while (this.active().length < size && this.hasRoom()) added.push(this.add());
     return added;
   }
 
-  /** Adjusts the number of active instances and starts the new ones where the desired state is `up`. */
+  /** Adjusts the number of active instances and starts the new ones like the others. */
   even(): void {
-    const desired = this.desired();
+    const up = this.active().filter(({ state }) => state.want === "up");
     const added = this.fit();
-    if (desired === "up") for (const instance of added) instance.feed({ type: "start" });
+    if (up.length === 0) return;
+    const type = up.every(({ state }) => state.once) ? "once" : "start";
+    for (const instance of added) instance.feed({ type });
   }
 
   /** Makes an instance retiring. */

@@ -35,6 +35,42 @@ describe("timeouts", () => {
   });
 });
 
+describe("an instance", () => {
+  test("an instance is down since its run has ended, and since it is known where it had none", async () => {
+    const scene = new Scene();
+    const known = scene.ports.clock.now();
+    const daemon = await scene.load("web", { autostart: false });
+    expect(daemon.representative.downSince).toBe(known);
+    await scene.after(200, scene.supervisor.start(daemon));
+    void scene.supervisor.stop(daemon);
+    await scene.ports.clock.advance(500);
+    const ended = scene.ports.clock.now() - 499;
+    expect(daemon.representative.downSince).toBe(ended);
+  });
+
+  test("an instance keeps the first reason for which its run was killed", async () => {
+    const scene = new Scene();
+    const daemon = await scene.load("web");
+    daemon.representative.exceed(64, 70);
+    daemon.representative.exceed(32, 80);
+    await scene.ports.clock.advance(5);
+    expect(daemon.state.last?.exit).toEqual({ how: "out-of-memory", limit: 64, peak: 70 });
+  });
+
+  test("an instance ignores what the launch of an earlier run waits for", async () => {
+    const scene = new Scene();
+    const daemon = await scene.load("web");
+    const [first] = scene.ports.runs.all;
+    scene.ports.runs.automatic = false;
+    void scene.supervisor.restart(daemon);
+    await scene.ports.clock.advance(5);
+    expect(daemon.state).toMatchObject({ phase: "starting", run: 2 });
+    first?.wait("waiting for the lock /run/x");
+    await scene.ports.clock.advance(5);
+    expect(daemon.waiting).toBe("");
+  });
+});
+
 describe("a launch", () => {
   test.each([
     ["limits", "making its cgroup"],

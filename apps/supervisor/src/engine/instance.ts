@@ -2,6 +2,7 @@
 
 import type { InstanceKey } from "../core/daemon-key.ts";
 import { DEFAULTS } from "../core/definition.ts";
+import { messageOf } from "../core/error-message.ts";
 import { type SocketEvidence, tookConnection } from "../core/evidence.ts";
 import type { Exit } from "../core/exit.ts";
 import { alive, type Effect, type Event, initial, SETTLE, type State, step } from "../core/lifecycle.ts";
@@ -45,8 +46,6 @@ export interface InstanceHost extends LaunchHost {
 const SIGTERM = 15;
 const SIGCONT = 18;
 const SIGSTOP = 19;
-
-type Perform = { readonly [T in Effect["type"]]: (effect: Extract<Effect, { type: T }>) => void };
 
 /** Exit of a run that the supervisor killed because it exceeded a limit. */
 type Excess = Extract<Exit, { how: "out-of-memory" | "too-many-files" }>;
@@ -165,7 +164,7 @@ export class Instance {
     if (state.respawns > before.respawns) this.#host.ownerContext.restarted();
     this.#become(state);
     // Effects come before the record: clients may be waiting.
-    for (const effect of effects) (this.#perform[effect.type] as (effect: Effect) => void)(effect);
+    for (const { type, run } of effects) this.#perform[type](run);
     // The next supervisor treats every live run as launched.
     if (event.type !== "launched" || event.waited) this.remember();
     this.#host.stepped(this, event.type, before, state);
@@ -249,9 +248,9 @@ export class Instance {
     }));
   }
 
-  readonly #perform: Perform = {
-    spawn: ({ run }) => this.#spawn(run),
-    prepare: ({ run }) => this.#prepare(run),
+  readonly #perform: { readonly [T in Effect["type"]]: (run: number) => void } = {
+    spawn: (run) => this.#spawn(run),
+    prepare: (run) => this.#prepare(run),
     discard: () => this.discard(),
     drain: () => this.#run?.drain(),
     pause: () => this.#run?.signalAll(SIGSTOP),
@@ -298,7 +297,7 @@ export class Instance {
       stage = "making its process";
       this.#run = this.#launcher.launch(run, planned, this.#events(run));
     } catch (error) {
-      this.#failLaunch(run, stage, error instanceof Error ? error.message : String(error));
+      this.#failLaunch(run, stage, messageOf(error));
     }
   }
 

@@ -28,11 +28,17 @@ interface PlannedLaunch {
   readonly context: RunContext;
 }
 
+/** Equal for launches of which the standby launch of one can become the other. */
+const signatureOf = ({ plan, context: { socket, log, input, ready } }: PlannedLaunch): string =>
+  JSON.stringify([plan.argv, [...plan.environment], socket?.descriptor, socket?.file, log?.descriptor, input, ready]);
+
 export class Launcher {
   readonly #key: () => InstanceKey;
   readonly #slot: RunSlot;
   readonly #machine: MachineFacts;
   readonly #host: LaunchHost;
+  /** Signature of the standby launch. */
+  #prepared: string | undefined;
 
   /** @param key the instance's key at present: its accounts may change */
   constructor(key: () => InstanceKey, slot: RunSlot, machine: MachineFacts, host: LaunchHost) {
@@ -43,17 +49,37 @@ export class Launcher {
   }
 
   /**
-   * Makes the plan and the cgroup of a run. Takes over the standby launch of this run, if there is one.
+   * Makes the plan and the cgroup of a run. Keeps the standby launch where that has the same plan; else discards it.
    * @throws errno errors
    */
   plan(run: number, terms: Terms, resources: OpenResources): PlannedLaunch {
-    const cgroup = this.#cgroup(run, this.#host.settings(terms));
+    const { limits } = this.#host;
+    const settings = this.#host.settings(terms);
+    const socketPath = resources.bind?.provide(run);
+    const standby = this.#slot.standby(run);
+    if (standby) {
+      const planned = this.#planIn(standby.cgroup, terms, resources, socketPath);
+      if (signatureOf(planned) === this.#prepared) {
+        limits.ensure(settings);
+        return planned;
+      }
+    }
+    this.discard();
+    return this.#planIn(limits.makeGroup(run, settings), terms, resources, socketPath);
+  }
+
+  #planIn(
+    cgroup: string | undefined,
+    terms: Terms,
+    resources: OpenResources,
+    socketPath: string | undefined,
+  ): PlannedLaunch {
     const definition = this.#host.limited(terms);
     const plan = this.#inGroup(cgroup, () =>
       launchDaemon({
         ...this.#launch(terms, cgroup),
         definition,
-        socketPath: resources.bind?.provide(run),
+        socketPath,
         notifyPath: definition.ready === "notify" ? this.#slot.notifyPath : undefined,
       }),
     );
@@ -94,8 +120,9 @@ export class Launcher {
     if (this.#key().instance > MOST_STANDBYS) return;
     try {
       this.discard();
-      const { plan, context } = this.plan(run, terms, resources);
-      this.#inGroup(context.cgroup, () => this.#slot.prepare(run, plan, context));
+      const planned = this.plan(run, terms, resources);
+      this.#inGroup(planned.context.cgroup, () => this.#slot.prepare(run, planned.plan, planned.context));
+      this.#prepared = signatureOf(planned);
     } catch {
       // The launch itself meets the same error and reports it.
     }
@@ -104,17 +131,6 @@ export class Launcher {
   /** Ends the standby launch. */
   discard(): void {
     this.#slot.discard();
-  }
-
-  #cgroup(run: number, settings: CgroupSettings): string | undefined {
-    const { limits } = this.#host;
-    const standby = this.#slot.standby(run);
-    if (standby) {
-      limits.ensure(settings);
-      return standby.cgroup;
-    }
-    this.discard();
-    return limits.makeGroup(run, settings);
   }
 
   /** A step of a launch in this cgroup, which is removed where the step fails. */

@@ -59,6 +59,30 @@ describe("the memory guard", () => {
     expect(daemon.state.run).toBe(1);
   });
 
+  test("measuring takes at most two percent of a processor, its confirmations included", async () => {
+    const { scene } = await unenforced({ memory: 64 * M });
+    const run = scene.ports.runs.latest;
+    const times: number[] = [];
+    const sizes = [10 * M, 70 * M, 70 * M, 10 * M, 10 * M];
+    run.size = () => {
+      times.push(scene.ports.clock.now());
+      scene.ports.clock.usedTime += 10;
+      return sizes[times.length - 1] ?? 0;
+    };
+    await scene.ports.clock.advance(4000);
+    const pauses = times.slice(1, 5).map((time, index) => time - (times[index] ?? 0));
+    expect(pauses).toEqual([50 * 10, 15, 15, 50 * 30]);
+  });
+
+  test("a run is measured exactly from its even share of its daemon's limit, or of its owner's budget where that is less", async () => {
+    const { scene } = await unenforced({ memory: 64 * M }, { limits: { alice: { memory: 100 * M } } });
+    await scene.load("other");
+    await scene.ports.clock.advance(1000);
+    expect(scene.ports.runs.live.map(({ doubts }) => doubts.at(-1))).toEqual([50 * M, 50 * M]);
+    await scene.after(1000, scene.supervisor.stop(scene.daemon("other")));
+    expect(scene.ports.runs.live.map(({ doubts }) => doubts.at(-1))).toEqual([64 * M]);
+  });
+
   test("a process of unknown size counts as nothing", async () => {
     const { scene, daemon } = await unenforced({ memory: 64 * M });
     scene.ports.runs.latest.bytes = undefined;
@@ -77,6 +101,14 @@ describe("the memory guard", () => {
     await scene.load("web", { memory: 64 * M });
     await scene.ports.clock.advance(1000);
     expect(scene.ports.clock.due).toBeUndefined();
+  });
+
+  test("a run that the next supervisor adopts is measured at once", async () => {
+    const { scene } = await unenforced({ memory: 64 * M });
+    scene.ports.runs.latest.bytes = 70 * M;
+    scene.replace();
+    await scene.ports.clock.advance(1000);
+    expect(scene.daemon("web").state.last?.exit.how).toBe("out-of-memory");
   });
 
   test("runs are measured from the moment at which a reload limits them", async () => {

@@ -7,7 +7,7 @@ import type { Instance } from "./instance.ts";
 import type { Ports } from "./ports/ports.ts";
 import type { HelperProcess } from "./ports/processes.ts";
 
-/** A live run or helperProcess, and its limits in bytes. */
+/** A live run or helper process, and its limits in bytes. */
 interface Watched {
   readonly run: Instance | HelperProcess;
   readonly owner: string;

@@ -1,6 +1,6 @@
 /** A random play: acts happen to a supervisor on fakes; checks hold after each of them, and others once no more happens. */
 import { expect } from "vitest";
-import { alive } from "../core/lifecycle.ts";
+import { alive, type State } from "../core/lifecycle.ts";
 import type { RequestResult } from "../core/request-status.ts";
 import { type Act, type Manners, NAMES, type Name, type RequestVerb } from "./acts.fake.ts";
 import type { Daemon } from "./daemon.ts";
@@ -9,33 +9,49 @@ import type { Replacement } from "./ports/ports.fake.ts";
 import type { FakeRun } from "./ports/run.fake.ts";
 import { Scene } from "./scene.fake.ts";
 
-const GOOD: Manners = { obedient: true, slowness: 0, ready: 10, lifetime: undefined };
+const GOOD: Manners = { obedient: true, slowness: 0, ready: 10, lock: undefined, finish: 0, lifetime: undefined };
+/** More than any limit permits. In bytes. */
+const HUGE = 1 << 30;
+const RESTING = ["stopped", "failed", "forbidden", "invalid"];
 
 export class Play {
   readonly scene = new Scene();
   #manners: Manners = GOOD;
   #sequence = 0;
   #clients = 0;
-  /** Outcomes that blame a later request where there was none. */
+  /** Outcomes that blame a later request where there was none, or come before the records. */
   readonly #unfounded: string[] = [];
   #hasOnce = false;
+  /** Daemons that have had max-retries. */
+  readonly #mayFail = new Set<string>();
   /** Requests without an outcome. */
   readonly #pending = new Set<number>();
   /** The latest request about a daemon that changes its desired state, and its outcome; undefined where it is not known. */
   readonly #latest = new Map<
     string,
-    { readonly number: number; readonly desired: "up" | "down" | "either"; ok?: boolean }
+    { readonly number: number; readonly desired: "up" | "down" | "either"; readonly verb: RequestVerb; ok?: boolean }
   >();
   /** Largest size of each daemon since its runs were within its size. */
   readonly #peaks = new Map<string, number>();
   /** Runs that an earlier supervisor launched in its last turn, without a record. */
   readonly #orphans = new Set<FakeRun>();
 
-  constructor() {
-    const { runs, sockets, clock } = this.scene.ports;
+  /** @param limited whether cgroups enforce limits */
+  constructor(limited = true) {
+    const { runs, sockets, clock, machine } = this.scene.ports;
+    if (!limited) machine.means = { controllers: new Set(), swaps: undefined, why: "no cgroups" };
     sockets.binds = true;
     runs.born = (run) => {
-      const { obedient, slowness, ready, lifetime } = this.#manners;
+      const { obedient, slowness, ready, lock, finish, lifetime } = this.#manners;
+      runs.finish = finish;
+      if (lock !== undefined) {
+        run.waits = true;
+        run.wait("waiting for the lock");
+        clock.outside(lock, () => {
+          run.wait("");
+          run.launched();
+        });
+      }
       run.obedient = obedient;
       run.slowness = slowness;
       if (ready !== undefined) clock.outside(ready, () => run.ready());
@@ -55,14 +71,18 @@ export class Play {
       case "scale": {
         const daemon = supervisor.daemon(`alice/${act.name}`);
         if (!daemon) return;
-        // Instances that no longer count may still be draining.
-        this.#peaks.set(daemon.id, (this.#peaks.get(daemon.id) ?? daemon.size) + act.size);
-        this.#track(supervisor.scale(daemon, act.size));
+        this.#track(daemon, supervisor.scale(daemon, act.size));
         return;
       }
       case "write":
         ports.confs.write("alice", act.name, act.definition);
+        if (act.definition.maxRetries !== undefined) this.#mayFail.add(`alice/${act.name}`);
         return;
+      case "resize": {
+        const { definition } = ports.confs.has("alice", act.name) ?? {};
+        if (definition) ports.confs.write("alice", act.name, { ...definition, instances: act.size });
+        return;
+      }
       case "spoil":
         ports.confs.put("alice", act.name, { errors: ["x.conf:1: wrong"] });
         return;
@@ -94,7 +114,7 @@ export class Play {
       }
       case "grow": {
         const run = this.#run(act.which);
-        if (run) run.bytes = 1 << 30;
+        if (run) run.bytes = HUGE;
         return;
       }
       case "connect": {
@@ -122,6 +142,15 @@ export class Play {
         if (current) current.published = false;
         return;
       }
+      case "keep sockets":
+        ports.sockets.takes = !ports.sockets.takes;
+        return;
+      case "spoil directory":
+        ports.confs.unreadable.add("alice");
+        return;
+      case "mend directory":
+        ports.confs.unreadable.clear();
+        return;
       case "wait":
         await ports.clock.advance(act.ms);
         return;
@@ -144,28 +173,32 @@ export class Play {
     const isDropped = daemon.removed;
     this.#hasOnce ||= verb === "once";
     const outcome = supervisor[verb](daemon);
-    this.#track(outcome);
+    this.#track(daemon, outcome);
     if (verb === "pause" || verb === "continue") return;
     if (isDropped && (verb === "stop" || verb === "exit")) {
       this.#latest.delete(id);
       return;
     }
     const desired = verb === "stop" || verb === "exit" ? "down" : verb === "once" ? "either" : "up";
-    const latest: { number: number; desired: "up" | "down" | "either"; ok?: boolean } = {
+    const latest: { number: number; desired: "up" | "down" | "either"; verb: RequestVerb; ok?: boolean } = {
       number: this.#sequence,
       desired,
+      verb,
     };
     this.#latest.set(id, latest);
     void outcome.then(({ ok }) => {
       latest.ok = ok;
     });
   }
-  #track(outcome: Promise<RequestResult>): void {
+  #track(daemon: Daemon, outcome: Promise<RequestResult>): void {
     this.#sequence += 1;
     const number = this.#sequence;
     this.#pending.add(number);
     void outcome.then((result) => {
       this.#pending.delete(number);
+      const { pending, full } = this.scene.ports.records;
+      const isUnrecorded = this.scene.supervisor.daemon(daemon.id) === daemon && pending.includes(daemon.id);
+      if (result.ok && isUnrecorded && !full) this.#unfounded.push("a request is answered before it is recorded");
       const isOvertaken = !result.ok && result.reason.endsWith(" requested meanwhile");
       // A run of `once` stops without a request.
       if (isOvertaken && !this.#hasOnce && this.#sequence === number) this.#unfounded.push(result.reason);
@@ -179,6 +212,7 @@ export class Play {
       if (!has || !this.scene.supervisor.daemon(id)) this.#latest.delete(id);
     }
     const { started } = this.scene.rescan();
+    expect(this.scene.ports.records.pending, "records to write after a rescan").toEqual([]);
     for (const id of started) this.#latest.delete(id);
   }
 
@@ -215,8 +249,9 @@ export class Play {
   }
 
   /** What holds at every moment. */
-  check(): void {
+  async check(): Promise<void> {
     const { ports, supervisor } = this.scene;
+    await settled();
     for (const run of this.#orphans) if (!run.exists) this.#orphans.delete(run);
     expect([...this.#orphans].map(({ daemon }) => `orphan of ${daemon}`)).toEqual([]);
     const runs = ports.runs.live;
@@ -229,13 +264,7 @@ export class Play {
         .map((each) => each.pid);
       expect(known, `a run that no instance has: ${daemon} ${instance}`).toContain(pid);
     }
-    for (const daemon of supervisor.daemons()) {
-      const isForbidden = daemon.block?.kind === "forbidden";
-      const drains = daemon.instances().some(({ state }) => state.draining);
-      expect(isForbidden && drains, `${daemon.id} is forbidden and drains`).toBe(false);
-    }
-    for (const daemon of supervisor.daemons())
-      this.#checkCrowd(daemon, runs.filter((run) => run.daemon === daemon.id).length);
+    for (const daemon of supervisor.daemons()) this.#checkDaemon(daemon, runs);
     const sockets = ports.sockets.opened.filter(({ closed }) => !closed).map(({ path }) => path);
     expect(sockets, "two open sockets at one path").toEqual([...new Set(sockets)]);
     const known = new Set(supervisor.daemons().map(({ socketPath }) => socketPath));
@@ -247,6 +276,18 @@ export class Play {
     expect(ports.runs.standbys.size, "a standby launch without an instance").toBeLessThanOrEqual(instances.length);
   }
 
+  #checkDaemon(daemon: Daemon, runs: readonly FakeRun[]): void {
+    this.#checkCrowd(daemon, runs.filter((run) => run.daemon === daemon.id).length);
+    const { id, removed, state } = daemon;
+    expect(removed && !alive(state), `${id} was removed, has stopped and is not dropped`).toBe(false);
+    const rests = daemon.instances().every(({ state, pid }) => RESTING.includes(state.phase) && pid === 0);
+    const logs = this.scene.ports.logs.opened.filter((log) => log.daemon === id && !log.closed);
+    if (rests) expect(logs.length, `open logs of ${id}, which rests`).toBe(0);
+    const { verb, ok } = this.#latest.get(id) ?? {};
+    const waits = (verb === "start" || verb === "once") && ok === undefined;
+    if (waits && !daemon.rolling) expect(daemon.waiting, `what ${id} waits for, without an answer`).toBe("");
+  }
+
   #checkCrowd(daemon: Daemon, count: number): void {
     const { size } = daemon;
     const peak = count <= size ? size : Math.max(size, this.#peaks.get(daemon.id) ?? size);
@@ -256,6 +297,8 @@ export class Play {
       const phases = daemon.instances().map(({ state }) => state.phase);
       expect(phases, `${daemon.id} is forbidden`).not.toContain("running");
       expect(phases, `${daemon.id} is forbidden`).not.toContain("starting");
+      const drains = daemon.instances().some(({ state }) => state.draining);
+      expect(drains, `${daemon.id} is forbidden and drains`).toBe(false);
     }
     const isChanging = daemon.rolling || daemon.instances().some(({ retiring }) => retiring);
     if (!isChanging) expect(count, `${daemon.id} has more runs than its size`).toBeLessThanOrEqual(size);
@@ -265,7 +308,11 @@ export class Play {
   async calmDown(ms: number): Promise<void> {
     const { ports } = this.scene;
     this.#manners = GOOD;
+    await ports.clock.advance(1000);
+    this.#checkMemory();
     ports.records.full = false;
+    ports.sockets.takes = true;
+    ports.confs.unreadable.clear();
     for (const port of [ports.sockets, ports.logs, ports.limits, ports.runs]) port.error = undefined;
     for (const run of ports.runs.live) {
       run.obedient = true;
@@ -287,9 +334,19 @@ export class Play {
     this.#sequence += 1;
     await ports.clock.advance(1);
     this.#rescan();
-    for (const daemon of this.scene.supervisor.daemons()) this.#track(this.scene.supervisor.continue(daemon));
+    for (const daemon of this.scene.supervisor.daemons()) this.#track(daemon, this.scene.supervisor.continue(daemon));
     this.#finishLogs();
     await ports.clock.advance(ms);
+  }
+
+  /** Where no cgroup limits memory, a run that exceeds its limit has been killed. */
+  #checkMemory(): void {
+    const { ports, supervisor } = this.scene;
+    if (ports.machine.means.controllers.has("memory")) return;
+    for (const run of ports.runs.live.filter(({ lives, bytes }) => lives && bytes === HUGE)) {
+      const { memoryLimit, ownerContext } = supervisor.daemon(run.daemon) ?? {};
+      expect(memoryLimit ?? ownerContext?.budget.memory, `a run of ${run.daemon} exceeds its limit`).toBeUndefined();
+    }
   }
 
   /** What holds once nothing more happens. */
@@ -303,10 +360,8 @@ export class Play {
         `${daemon.id}: roles`,
       ).toEqual(active.map(() => false));
       if (daemon.state.want === "up") expect(active.length, `${daemon.id}: instances`).toBe(daemon.size);
-      for (const { state } of active) {
-        const phases = state.want === "down" ? ["stopped"] : ["running", "asleep"];
-        expect(phases, `${daemon.id} rests`).toContain(state.phase);
-      }
+      for (const { state } of active)
+        expect(this.#calmPhases(daemon, state), `${daemon.id} rests`).toContain(state.phase);
     }
     for (const [id, { ok, desired }] of this.#latest) {
       if (!ok || desired === "either") continue;
@@ -314,6 +369,17 @@ export class Play {
       if (desired === "up") expect(daemon?.state.want, `${id} is desired up`).toBe("up");
       else expect(daemon === undefined || !alive(daemon.state), `${id} is desired down`).toBe(true);
     }
+  }
+
+  /** Phases in which an instance may stay once nothing more happens. */
+  #calmPhases({ id, socketPath, terms }: Daemon, { want, once, last }: State): readonly State["phase"][] {
+    if (want === "down") return ["stopped"];
+    const isFinal = last?.exit.how === "code" && last.exit.code === 100;
+    if (this.#mayFail.has(id) || last?.permanent || isFinal) return ["failed", "running", "asleep"];
+    const socket = this.scene.ports.sockets.opened.findLast(({ path, closed }) => path === socketPath && !closed);
+    return terms?.definition.ondemand && !once && socket && socket.waiting.length === 0
+      ? ["asleep"]
+      : ["running", "asleep"];
   }
 
   /** Shuts down; nothing is left then. */

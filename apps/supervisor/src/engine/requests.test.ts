@@ -198,3 +198,23 @@ test("start for a daemon that is starting fails with the exit of that run, which
   await scene.ports.clock.advance(60_000);
   expect(daemon.state).toMatchObject({ phase: "starting", want: "up" });
 });
+
+describe("a request", () => {
+  test("a conf file that cannot be read leaves a running daemon as it is, and blocks the start of a stopped one", async () => {
+    const scene = new Scene();
+    const daemon = await scene.load("web");
+    const reason = (verb: string) => ({
+      ok: false,
+      reason: `cannot ${verb} "alice/web": /home/alice/.daemon-manager/daemons/web.conf: EIO: input/output error`,
+      ran: false,
+    });
+    scene.ports.confs.unreadable.add("alice");
+    expect(await scene.supervisor.restart(daemon)).toEqual(reason("restart"));
+    expect(daemon.state).toMatchObject({ phase: "running", run: 1 });
+    await scene.after(200, scene.supervisor.stop(daemon));
+    expect(await scene.supervisor.start(daemon)).toEqual(reason("start"));
+    expect(daemon.state.phase).toBe("invalid");
+    scene.ports.confs.unreadable.clear();
+    expect(await scene.after(200, scene.supervisor.start(daemon))).toEqual({ ok: true });
+  });
+});

@@ -142,7 +142,8 @@ describe("a rescan", () => {
     scene.ports.confs.complete = false;
     expect(scene.rescan().removed).toEqual([]);
     scene.ports.confs.complete = true;
-    scene.ports.confs.passedOver.push("web");
+    scene.ports.confs.write("alice", "web");
+    scene.ports.confs.most = 0;
     expect(scene.rescan().removed).toEqual([]);
   });
 
@@ -168,6 +169,55 @@ describe("a rescan", () => {
     expect(scene.supervisor.daemon("alice/late")).toBeUndefined();
   });
 
+  test("files of an owner that cannot be read are a problem, and touch no other owner's daemon", async () => {
+    const scene = new Scene();
+    const daemon = await scene.load("web");
+    scene.ports.confs.unreadable.add("alice");
+    scene.ports.confs.write("bob", "web");
+    const report = scene.rescan();
+    expect(report.found).toEqual(["bob/web"]);
+    expect(report.problems).toEqual(["reading the conf files of alice: EIO: input/output error"]);
+    expect([daemon.removed, daemon.state.phase, scene.ports.confs.watches("alice")]).toEqual([false, "running", true]);
+  });
+
+  test("records of an owner that cannot be read are a problem, and touch no other owner's daemon", async () => {
+    const scene = new Scene();
+    await scene.load("web");
+    scene.ports.confs.write("bob", "web");
+    scene.rescan();
+    scene.ports.records.unreadable.add("alice");
+    scene.ports.replace("killed");
+    const next = scene.supervise();
+    expect(next.rescan(next.owners())).toMatchObject({
+      found: ["alice/web", "bob/web"],
+      problems: ["loading alice/web: EIO: input/output error"],
+    });
+    expect(next.daemon("bob/web")?.state.phase).toBe("running");
+  });
+
+  test("daemons of this and of an earlier supervisor are read first where an owner has too many files", async () => {
+    const scene = new Scene();
+    for (const name of ["first", "second", "third"]) await scene.load(name);
+    scene.ports.confs.remove("alice", "second");
+    scene.ports.confs.write("alice", "second");
+    scene.ports.confs.most = 2;
+    scene.ports.records.removeAll("alice", "first");
+    scene.replace();
+    expect(scene.supervisor.daemons().map(({ id }) => id)).toEqual(["alice/second", "alice/third"]);
+    scene.ports.confs.remove("alice", "third");
+    scene.rescan();
+    scene.ports.confs.remove("alice", "first");
+    scene.ports.confs.write("alice", "third");
+    scene.ports.confs.write("alice", "first");
+    expect(scene.rescan().found).toEqual([]);
+  });
+
+  test("the directories that the policy names are read and watched", async () => {
+    const scene = new Scene();
+    await scene.load("web");
+    expect(scene.ports.confs.directories.get("alice")).toEqual(scene.inForce.policy.paths("alice"));
+  });
+
   test.each([new Error("/home/alice: ENOSPC"), "/home/alice: ENOSPC"])(
     "a directory that cannot be watched is a problem",
     (error) => {
@@ -176,6 +226,18 @@ describe("a rescan", () => {
       expect(scene.rescan().problems).toContain("/home/alice: ENOSPC");
     },
   );
+
+  test("a daemon that has run before is not started when it is within the owner's number of daemons again", async () => {
+    const scene = new Scene({ limits: { alice: { daemons: 2 } } });
+    await scene.load("first", { autostart: false });
+    const second = await scene.load("second");
+    await scene.after(200, scene.supervisor.stop(second));
+    scene.reload({ limits: { alice: { daemons: 1 } } });
+    expect(second.state.phase).toBe("forbidden");
+    scene.ports.confs.remove("alice", "first");
+    expect(scene.rescan()).toMatchObject({ removed: ["alice/first"], started: [] });
+    expect(second.state.phase).toBe("stopped");
+  });
 
   test("an owner whose account does not exist has no daemons", () => {
     const scene = new Scene({ uids: { alice: 1001, www: 1100 } });

@@ -1,4 +1,7 @@
 /** Reads the conf directories of owners: loads, reloads and removes daemons, and starts those with autostart. */
+
+import { idOf } from "../core/daemon-key.ts";
+import { messageOf } from "../core/error-message.ts";
 import { alive } from "../core/lifecycle.ts";
 import type { Account } from "../core/policy-rules.ts";
 import type { RescanReport } from "../core/rescan-report.ts";
@@ -29,18 +32,26 @@ export interface RescanHost {
 export class Rescan {
   readonly report: RescanReport = { found: [], started: [], changed: [], removed: [], problems: [], warnings: [] };
   readonly #ports: Pick<Ports, "confs" | "records">;
-  readonly #ignored: ReadonlySet<string>;
+  readonly #ignored: ReadonlyMap<string, string>;
   readonly #host: RescanHost;
 
-  /** @param ignored ids of daemons that exited by request */
-  constructor(ports: Pick<Ports, "confs" | "records">, ignored: ReadonlySet<string>, host: RescanHost) {
+  /** @param ignored daemons that exited by request, by id */
+  constructor(ports: Pick<Ports, "confs" | "records">, ignored: ReadonlyMap<string, string>, host: RescanHost) {
     this.#ports = ports;
     this.#ignored = ignored;
     this.#host = host;
   }
 
-  /** @param changed is called after later changes of the directories */
+  /**
+   * Reads the directories of one owner. Never throws: the other owners' daemons do not depend on this one's files.
+   * @param changed is called after later changes of the directories
+   */
   scan(owner: Account, directories: ConfDirectories, changed: () => void): void {
+    this.#report(`reading the conf files of ${owner.name}`, () => this.#read(owner, directories));
+    this.#watch(owner, directories, changed);
+  }
+
+  #read(owner: Account, directories: ConfDirectories): void {
     const loaded = this.#host.daemonsOf(owner.name);
     const names = loaded.map(({ key }) => key.name);
     // Daemons of an earlier supervisor have priority, too.
@@ -49,22 +60,29 @@ export class Rescan {
     this.report.problems.push(...problems, ...files.flatMap((file) => file.errors));
     this.report.warnings.push(...files.flatMap((file) => file.warnings));
     for (const file of files) {
-      const id = `${owner.name}/${file.name}`;
+      const id = idOf({ owner, name: file.name });
       if (this.#ignored.has(id)) continue;
       const known = this.#host.daemon(id);
-      if (!known) this.#load(owner, file);
-      else this.#reload(known, file);
+      this.#report(`loading ${id}`, () => (known ? this.#reload(known, file) : this.#load(owner, file)));
     }
     if (complete) this.#remove(new Set([...files.map((file) => file.name), ...passedOver]), loaded);
     if (this.#host.limitsDaemons(owner.name)) this.#admitForbidden(owner.name);
-    this.#watch(owner, directories, changed);
+  }
+
+  /** Does a part of the work; an error is a problem of the report. */
+  #report(doing: string, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.report.problems.push(`${doing}: ${messageOf(error)}`);
+    }
   }
 
   #watch(owner: Account, directories: ConfDirectories, changed: () => void): void {
     try {
       this.#ports.confs.watch(owner, directories, changed);
     } catch (error) {
-      this.report.problems.push(error instanceof Error ? error.message : String(error));
+      this.report.problems.push(messageOf(error));
     }
   }
 
@@ -74,7 +92,8 @@ export class Rescan {
     const admitted = this.#host.admission().terms(daemon);
     const resumed = daemon.resume("kind" in admitted ? undefined : admitted);
     this.#host.admit(daemon);
-    if (!resumed) this.#autostart(daemon);
+    if (resumed) this.#host.watchMemory(daemon);
+    else this.#autostart(daemon);
   }
 
   #reload(daemon: Daemon, file: FoundFile): void {
@@ -104,8 +123,8 @@ export class Rescan {
       if (!daemon.terms) daemon.offer(admitted);
       daemon.relimit(admitted);
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      this.report.problems.push(`${daemon.file.path}: cannot change the limits of its runs: ${why}; restart it`);
+      const { path } = daemon.file;
+      this.report.problems.push(`${path}: cannot change the limits of its runs: ${messageOf(error)}; restart it`);
     }
     this.#host.watchMemory(daemon);
   }

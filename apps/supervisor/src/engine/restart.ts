@@ -72,9 +72,11 @@ export class Restart {
         waiting: [...(earlier?.waiting ?? []), resolve],
       };
       const queue = running.map(({ key }) => key.instance);
+      // Where the new terms have fewer instances, the others become retiring when all are replaced.
+      const size = instances.active().length;
       const rolling = new RollingRestart(restart, queue, this.#clock, {
         instance: (number) => instances.get(number),
-        hasRoom: () => instances.live().length <= instances.size,
+        hasRoom: () => instances.hasRoom(size),
         start: (present) => {
           const candidate = instances.add();
           candidate.terms = present;

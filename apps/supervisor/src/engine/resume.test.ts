@@ -138,6 +138,54 @@ describe("the next supervisor", () => {
     ).toEqual([[2, "running"]]);
   });
 
+  test("the next supervisor starts one run beside several whose socket it could not take over, and the others as those end", async () => {
+    const { scene, replace } = await replaced({ listen: "fastcgi", instances: 3, drain: 60_000 });
+    scene.ports.sockets.takes = false;
+    const old = scene.ports.runs.live;
+    for (const run of old) run.client = true;
+    replace();
+    await scene.ports.clock.advance(200);
+    const states = () =>
+      scene
+        .daemon("web")
+        .instances()
+        .map(({ key, state }) => [key.instance, state.phase]);
+    expect(states()).toEqual([
+      [1, "stopping"],
+      [2, "stopping"],
+      [3, "stopping"],
+      [4, "running"],
+    ]);
+    for (const run of old) run.client = false;
+    await scene.ports.clock.advance(500);
+    expect(states()).toEqual([
+      [1, "running"],
+      [2, "running"],
+      [4, "running"],
+    ]);
+  });
+
+  test("the next supervisor starts no run beside one whose socket it could not take over while another run still drains", async () => {
+    const { scene, replace } = await replaced({ listen: "fastcgi", drain: 60_000 });
+    for (const run of scene.ports.runs.live) run.client = true;
+    void scene.supervisor.restart(scene.daemon("web"));
+    await scene.ports.clock.advance(1100);
+    expect(scene.ports.runs.live).toHaveLength(2);
+    for (const run of scene.ports.runs.live) run.client = true;
+    scene.ports.sockets.takes = false;
+    replace();
+    await scene.ports.clock.advance(500);
+    expect(scene.ports.runs.live.map(({ instance }) => instance)).toEqual([1, 2]);
+    for (const run of scene.ports.runs.live) run.client = false;
+    await scene.ports.clock.advance(500);
+    expect(
+      scene
+        .daemon("web")
+        .instances()
+        .map(({ key, state }) => [key.instance, state.phase]),
+    ).toEqual([[2, "running"]]);
+  });
+
   test("the next supervisor restarts in place a run with rolling=no whose socket it could not take over", async () => {
     const { scene, replace } = await replaced({ listen: "fastcgi", rolling: false });
     scene.ports.sockets.takes = false;

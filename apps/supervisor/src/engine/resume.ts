@@ -1,17 +1,15 @@
 /** Continues a daemon from the records of an earlier supervisor. */
-import { alive, type State } from "../core/lifecycle.ts";
+import { alive, isServing, type State } from "../core/lifecycle.ts";
 import { mayRoll, type Terms } from "../core/terms.ts";
 import type { InstanceSet } from "./instance-set.ts";
 import type { InstanceRecord } from "./ports/records.ts";
 import type { OpenResources, SharedResources } from "./shared-resources.ts";
 
-const serves = ({ phase }: State): boolean => phase === "starting" || phase === "running";
-
 /** Whether no other run may replace it: it is the last by request, or paused. */
 const stays = ({ once, paused }: State): boolean => once || paused;
 
 const allStay = (records: readonly InstanceRecord[]): boolean => {
-  const serving = records.map(({ state }) => state).filter(serves);
+  const serving = records.map(({ state }) => state).filter(isServing);
   return serving.length > 0 && serving.every(stays);
 };
 
@@ -68,16 +66,23 @@ const settleRoles = (instances: InstanceSet, size: number): void => {
 };
 
 /**
- * Its runs listen on a socket that is no longer published: others replace them, and they are drained and terminated. The
- * others start first, so that the new socket accepts clients all the time.
+ * Its runs listen on a socket that is no longer published: they are drained and terminated, and others follow. One starts
+ * at once, beside them, so that the new socket is served; the last of them makes room for it.
  */
 const replaceCutOff = (instances: InstanceSet, terms: Terms): void => {
-  const cutOff = instances.active().filter(({ state }) => serves(state) && !stays(state));
+  const cutOff = instances.active().filter(({ state }) => isServing(state) && !stays(state));
   if (!mayRoll(terms)) {
     for (const instance of cutOff) instance.feed({ type: "restart" });
     return;
   }
-  for (const instance of cutOff) instance.retiring = true;
-  for (const instance of instances.fit()) instance.feed({ type: "start" });
-  for (const instance of cutOff) instances.dismiss(instance, "drain");
+  const last = instances.hasRoom() ? cutOff.pop() : undefined;
+  if (last) {
+    last.retiring = true;
+    for (const instance of instances.fit()) instance.feed({ type: "start" });
+    instances.dismiss(last, "drain");
+  }
+  for (const instance of cutOff) {
+    instance.feed({ type: "drain" });
+    instance.feed({ type: "start" });
+  }
 };

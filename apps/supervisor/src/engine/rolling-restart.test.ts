@@ -150,6 +150,15 @@ describe("a rolling restart", () => {
     expect(daemon.instances().map(({ state }) => state.phase)).toEqual(["running", "running", "running"]);
   });
 
+  test("a rolling restart ends with fewer instances where the conf file says so, once all are replaced", async () => {
+    const { scene, daemon } = await listening({ instances: 3, readyAfter: 100 });
+    scene.ports.confs.write("alice", "web", { listen: "fastcgi", instances: 1, readyAfter: 100, start: "exec new" });
+    expect(await scene.after(3000, scene.supervisor.restart(daemon))).toEqual({ ok: true });
+    expect(daemon.instances().map((one) => [one.state.phase, one.terms?.definition.start])).toEqual([
+      ["running", "exec new"],
+    ]);
+  });
+
   test("a rolling restart replaces a paused run without waiting for drain", async () => {
     const { scene, daemon } = await listening({ readyAfter: 100, drain: 600_000 });
     const { pid } = daemon;
@@ -283,23 +292,5 @@ describe("a rolling restart", () => {
     expect(await scene.after(3000, second)).toEqual({ ok: true });
     expect(await first).toEqual({ ok: true });
     expect(live(scene)).toHaveLength(1);
-  });
-});
-
-describe("a restart in place", () => {
-  test("a restart in place ends the runs first where the daemon does not listen, or says rolling=no", async () => {
-    for (const definition of [{ listen: "none" }, { rolling: false }, { lock: "/run/x" }] as const) {
-      const { scene, daemon } = await listening(definition);
-      const [old] = scene.ports.runs.live;
-      const restart = scene.supervisor.restart(daemon);
-      expect(live(scene)).toEqual([]);
-      expect(await scene.after(500, restart)).toEqual({ ok: true });
-      expect(scene.ports.runs.latest).not.toBe(old);
-    }
-  });
-
-  test("a restart in place starts a daemon that was stopped", async () => {
-    const { scene, daemon } = await listening({ autostart: false });
-    expect(await scene.after(500, scene.supervisor.restart(daemon))).toEqual({ ok: true });
   });
 });

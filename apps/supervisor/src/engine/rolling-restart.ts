@@ -12,7 +12,7 @@ const CHECK_DELAY = 10;
 /** What a rolling restart needs of its daemon. */
 export interface RolloutTarget {
   instance(number: number): Instance | undefined;
-  /** Whether a candidate may start: no more runs live than the daemon's size. */
+  /** Whether a candidate may start: with it, at most one run more than the daemon's size lives. */
   hasRoom(): boolean;
   /** Adds a candidate. */
   start(terms: Terms): Instance;

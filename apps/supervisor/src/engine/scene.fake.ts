@@ -77,10 +77,11 @@ export class Scene {
 
   constructor(world: World = {}) {
     this.inForce = inForceOf(world);
-    this.supervisor = this.#supervise();
+    this.supervisor = this.supervise();
   }
 
-  #supervise(): Supervisor {
+  /** Another supervisor on the same machine. */
+  supervise(): Supervisor {
     return new Supervisor(this.ports, this.inForce, ({ id }, { key }, event, _before, { phase }) => {
       this.transitions.push(`${id} ${key.instance} ${event} ${phase}`);
     });
@@ -94,7 +95,7 @@ export class Scene {
   /** Replaces the supervisor by another on the same machine. */
   replace(how: Replacement = "killed"): void {
     this.ports.replace(how);
-    this.supervisor = this.#supervise();
+    this.supervisor = this.supervise();
     this.rescan();
     this.supervisor.removeStrays();
   }

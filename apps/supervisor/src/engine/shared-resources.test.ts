@@ -11,6 +11,28 @@ describe("the held socket of a daemon", () => {
     expect([socket?.admits, socket?.closed]).toEqual([false, false]);
   });
 
+  test.each([
+    ["fastcgi", 0],
+    ["systemd", 3],
+  ] as const)(
+    "a socket with listen=%s is opened for the group of Nginx, and looked for as descriptor %d",
+    async (listen, descriptor) => {
+      const scene = new Scene({ settings: { nginxGroup: "nginx" } });
+      const daemon = await scene.load("web", { listen });
+      expect(scene.ports.sockets.current).toMatchObject({ group: "nginx", listeners: { leaders: [], descriptor } });
+      scene.replace();
+      expect(scene.ports.sockets.current?.listeners.leaders.map(({ pid }) => pid)).toEqual([daemon.pid]);
+    },
+  );
+
+  test("a bind directory belongs to the run-as account and to the group of Nginx, and knows the runs", async () => {
+    const scene = new Scene({ settings: { nginxGroup: "nginx" } });
+    const daemon = await scene.load("web", { listen: "path", user: "www" });
+    const [directory] = scene.ports.sockets.directories;
+    expect(directory).toMatchObject({ group: "nginx", binder: { name: "www", uid: 1100 } });
+    expect(directory?.leaders().map(({ pid }) => pid)).toEqual([daemon.pid]);
+  });
+
   test("clients that wait when the last run has ended are refused", async () => {
     const scene = new Scene();
     const daemon = await scene.load("web", { listen: "fastcgi" });
@@ -43,10 +65,16 @@ describe("the held socket of a daemon", () => {
     expect(scene.daemon("web").state).toMatchObject({ phase: "running", run: 2 });
   });
 
-  test("the queue of the socket is widened when a run is up, because a program may have narrowed it", async () => {
+  test("the length of the queue is restored when a run is up, because a program may have changed it", async () => {
     const scene = new Scene();
-    await scene.load("web", { listen: "fastcgi" });
-    expect(scene.ports.sockets.current?.widened).toBeGreaterThan(0);
+    scene.ports.confs.write("alice", "web", { listen: "fastcgi" });
+    scene.rescan();
+    const { current } = scene.ports.sockets;
+    if (current) current.widened = 0;
+    await scene.ports.clock.advance(90);
+    expect(current?.widened).toBe(0);
+    await scene.ports.clock.advance(100);
+    expect(current?.widened).toBeGreaterThan(0);
   });
 
   test("a daemon whose conf file no longer listens gives up its socket", async () => {
@@ -165,6 +193,15 @@ describe("the log of a daemon", () => {
       reason: 'cannot start "alice/web": opening its log: EACCES',
       ran: false,
     });
+  });
+
+  test("a log that was closed meanwhile gets no line end from an earlier end of a run", async () => {
+    const scene = new Scene();
+    const daemon = await scene.load("web", { output: "log" });
+    const log = scene.ports.logs.current;
+    await scene.after(200, scene.supervisor.stop(daemon));
+    const [idle] = log?.settles ?? [];
+    expect([log?.closed, daemon.pid, idle?.()]).toEqual([true, 0, false]);
   });
 
   test("a replaced logger is recorded for the next supervisor", async () => {

@@ -36,3 +36,21 @@ test("a record without a run is removed with its daemon", async () => {
   expect(scene.ports.records.daemons("alice")).toEqual([]);
   expect(scene.ports.runs.strays).toEqual([]);
 });
+
+test("a stray that cannot be removed is a problem, and the others are removed", async () => {
+  const scene = new Scene();
+  await scene.load("lost");
+  scene.ports.confs.write("bob", "lost");
+  scene.rescan();
+  await scene.ports.clock.advance(200);
+  scene.ports.confs.remove("alice", "lost");
+  scene.ports.confs.remove("bob", "lost");
+  scene.ports.replace("killed");
+  scene.ports.records.unreadable.add("alice");
+  const next = scene.supervise();
+  expect(next.removeStrays()).toEqual([
+    "removing what an earlier supervisor left of alice/lost: EIO: input/output error",
+  ]);
+  expect(scene.ports.records.daemons("alice")).toEqual(["lost"]);
+  expect(scene.ports.records.daemons("bob")).toEqual([]);
+});

@@ -1,22 +1,30 @@
 /** Strays: runs, sockets, records and cgroups of an earlier supervisor that belong to no daemon. */
+import { idOf } from "../core/daemon-key.ts";
+import { messageOf } from "../core/error-message.ts";
 import type { Daemon } from "./daemon.ts";
 import type { Ports } from "./ports/ports.ts";
 
-/** Ends and removes all strays. @param daemons every daemon of this supervisor */
+/** Ends and removes all strays. Returns the problems with them. @param daemons every daemon of this supervisor */
 export const removeStrays = (
   { records, runs, sockets, limits }: Pick<Ports, "records" | "runs" | "sockets" | "limits">,
   daemons: readonly Daemon[],
-): void => {
+): readonly string[] => {
+  const problems: string[] = [];
   const known = new Set(daemons.map(({ id }) => id));
   for (const owner of records.owners()) {
     for (const name of records.daemons(owner)) {
-      if (known.has(`${owner}/${name}`)) continue;
-      for (const { run } of records.recall({ owner: { name: owner }, name }).values()) {
-        if (run) runs.removeStray(owner, name, run);
+      const key = { owner: { name: owner }, name };
+      const id = idOf(key);
+      if (known.has(id)) continue;
+      try {
+        for (const { run } of records.recall(key).values()) if (run) runs.removeStray(owner, name, run);
+        sockets.removeStray(owner, name);
+        records.removeAll(owner, name);
+      } catch (error) {
+        problems.push(`removing what an earlier supervisor left of ${id}: ${messageOf(error)}`);
       }
-      records.removeAll(owner, name);
-      sockets.removeStray(owner, name);
     }
   }
   limits.removeStrays(new Set(daemons.flatMap((daemon) => daemon.groups())));
+  return problems;
 };

@@ -261,15 +261,6 @@ describe("requests", () => {
     expect([daemon.size, daemon.instances().length]).toEqual([1, 1]);
   });
 
-  test("an instance that is added to a forbidden daemon is forbidden, too", async () => {
-    const scene = new Scene();
-    const daemon = await scene.load("web", { listen: "fastcgi" });
-    scene.reload({ runsAs: { bob: [] } });
-    await scene.ports.clock.advance(200);
-    await scene.after(200, scene.supervisor.scale(daemon, 2));
-    expect(daemon.instances().map(({ state }) => state.phase)).toEqual(["forbidden", "forbidden"]);
-  });
-
   test("a dropped daemon answers the requests that wait for it", async () => {
     const scene = new Scene();
     const daemon = await scene.load("web", { autostart: false });

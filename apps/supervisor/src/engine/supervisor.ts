@@ -1,6 +1,8 @@
 /** The supervisor: keeps the daemons of all owners, puts policies in force, and carries out requests. */
 
 import { type Budget, budgetLimits, logShare } from "../core/budget.ts";
+import { idOf } from "../core/daemon-key.ts";
+import { messageOf } from "../core/error-message.ts";
 import { alive } from "../core/lifecycle.ts";
 import type { Policy } from "../core/policy.ts";
 import type { Account } from "../core/policy-rules.ts";
@@ -25,8 +27,8 @@ export class Supervisor {
   readonly #closing = new Map<string, Promise<void>>();
   /** Called when daemons, their conf files or their permissions may have changed. */
   changed: () => void = () => undefined;
-  /** Ids of daemons that exited by request, until the next rescan by request. */
-  readonly #exited = new Set<string>();
+  /** Owners of the daemons that exited by request, by id, until the next rescan by request. */
+  readonly #exited = new Map<string, string>();
   readonly #ownerContexts: OwnerContexts;
   readonly #memoryGuard: MemoryGuard;
   #inForce: PolicyInForce;
@@ -140,7 +142,7 @@ export class Supervisor {
 
   /** Reads the conf directories of `owners`: loads new daemons, starts those with autostart, drops those without a conf file. */
   rescan(owners: readonly string[]): RescanReport {
-    for (const id of this.#exited) if (owners.includes(id.slice(0, id.indexOf("/")))) this.#exited.delete(id);
+    for (const [id, owner] of this.#exited) if (owners.includes(owner)) this.#exited.delete(id);
     const report = this.#rescan(owners);
     this.#ports.records.flush();
     return report;
@@ -176,8 +178,8 @@ export class Supervisor {
   }
 
   #add(owner: Account, file: FoundFile): Daemon {
-    const closing = this.#closing.get(`${owner.name}/${file.name}`);
     const key = { owner, name: file.name };
+    const closing = this.#closing.get(idOf(key));
     const context = this.#ownerContexts.of(owner.name);
     const daemon = new Daemon(key, file, this.#ports, this.#onTransition, context, closing);
     this.#daemons.set(daemon.id, daemon);
@@ -200,9 +202,9 @@ export class Supervisor {
     if (daemon.block) daemon.feed({ type: "unblock" });
   }
 
-  /** Ends and removes what an earlier supervisor left that belongs to no daemon: runs, sockets, records and cgroups. */
-  removeStrays(): void {
-    removeStrays(this.#ports, this.daemons());
+  /** Ends and removes what an earlier supervisor left that belongs to no daemon: runs, sockets, records and cgroups. Returns the problems. */
+  removeStrays(): readonly string[] {
+    return removeStrays(this.#ports, this.daemons());
   }
 
   /** Starts it, by its present conf file. */
@@ -281,11 +283,18 @@ export class Supervisor {
     daemon.removed = false;
   }
 
-  /** Its present conf file; undefined where that does not exist. */
+  /** Its present conf file; undefined where that does not exist. One that cannot be read defines nothing. */
   #readAgain(daemon: Daemon): FoundFile | undefined {
     const { owner, name } = daemon.key;
     const paths = this.#inForce.policy.paths(owner.name);
-    return paths ? this.#ports.confs.readOne(owner, paths, name) : daemon.file;
+    if (!paths) return daemon.file;
+    try {
+      return this.#ports.confs.readOne(owner, paths, name);
+    } catch (error) {
+      const problem = `${daemon.file.path}: ${messageOf(error)}`;
+      const nothing = { definition: undefined, legible: false, errors: [problem], warnings: [] };
+      return { ...daemon.file, ...nothing, fingerprint: `! ${problem}` };
+    }
   }
 
   /** Stops it: all processes of its runs end. */
@@ -299,7 +308,7 @@ export class Supervisor {
 
   /** Stops and drops it. A rescan by request loads it again. */
   async exit(daemon: Daemon): Promise<RequestResult> {
-    this.#exited.add(daemon.id);
+    this.#exited.set(daemon.id, daemon.key.owner.name);
     daemon.removed = true;
     const outcome = await this.stop(daemon);
     if (outcome.ok && daemon.removed) this.#drop(daemon);

@@ -1,7 +1,7 @@
 /** Requests that wait for their outcome. */
 import { alive } from "../core/lifecycle.ts";
 import { type RequestResult, requestStatus } from "../core/request-status.ts";
-import type { Instance } from "./instance.ts";
+import type { InstanceSet } from "./instance-set.ts";
 
 /** Number of the latest run of each instance at one moment. */
 export type LatestRuns = ReadonlyMap<number, number>;
@@ -29,7 +29,7 @@ export class Waiters {
   }
 
   /** Answers the waiters whose outcome the present states of the daemon's instances decide. */
-  answer(instances: readonly Instance[]): void {
+  answer(instances: Pick<InstanceSet, "all" | "awaitsRoom">): void {
     this.#waiters = this.#waiters.filter(({ resolve, ...waiter }) => {
       const outcome = outcomeOf(waiter, instances);
       if (outcome) resolve(outcome);
@@ -40,10 +40,10 @@ export class Waiters {
 
 const outcomeOf = (
   { desired, since }: Pick<Waiter, "desired" | "since">,
-  instances: readonly Instance[],
+  instances: Pick<InstanceSet, "all" | "awaitsRoom">,
 ): RequestResult | undefined => {
-  let pending = desired === "down" && instances.some(({ state }) => alive(state));
-  for (const { key, state, waiting } of instances.filter(({ retiring, candidate }) => !retiring && !candidate)) {
+  let pending = desired === "down" ? instances.all().some(({ state }) => alive(state)) : instances.awaitsRoom;
+  for (const { key, state, waiting } of instances.all().filter(({ retiring, candidate }) => !retiring && !candidate)) {
     const former = since.get(key.instance) ?? 0;
     if (desired === "up" && waiting && state.run > former) return { ok: false, reason: waiting, ran: false };
     const status = requestStatus(state, desired, former);

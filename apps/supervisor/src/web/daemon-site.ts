@@ -2,6 +2,7 @@
 import { byteLength } from "../core/byte-length.ts";
 import type { DaemonKey } from "../core/daemon-key.ts";
 import { appOf } from "../core/definition.ts";
+import { messageOf } from "../core/error-message.ts";
 import { privateGroup } from "../core/log-readers.ts";
 import type { AccountBase } from "../core/policy-rules.ts";
 import { type Site, type SitePath, sitePath } from "../core/site.ts";
@@ -11,9 +12,6 @@ import type { SiteFiles } from "./ports/site-files.ts";
 
 /** In bytes: sun_path of unix(7). Nginx refuses all sites for one that is longer. */
 const LONGEST_SOCKET_PATH = 107;
-
-/** The message of what was thrown. */
-export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /**
  * Returns the site, or the reason why there is none. Makes the directory of its logs.

@@ -1,9 +1,11 @@
 /** The sites of all daemons: decides which may be published, deploys them, and updates the status of the hosts. */
+
+import { messageOf } from "../core/error-message.ts";
 import { privateGroup } from "../core/log-readers.ts";
 import type { Policy } from "../core/policy.ts";
 import type { AccountBase } from "../core/policy-rules.ts";
 import type { Site } from "../core/site.ts";
-import { messageOf, siteOf } from "./daemon-site.ts";
+import { siteOf } from "./daemon-site.ts";
 import { Deployment } from "./deployment.ts";
 import { type DeploymentStatus, hostStatusesOf, logProblemOf } from "./host-status.ts";
 import type { SiteClock } from "./ports/clock.ts";

@@ -12,7 +12,12 @@ export class FakeConfSource implements ConfSource {
   /** Thrown by `watch`. */
   watchError: Error | undefined;
   readonly problems: string[] = [];
-  readonly passedOver: string[] = [];
+  /** Files of an owner that are read at most. */
+  most = Number.POSITIVE_INFINITY;
+  /** Owners whose files cannot be read. */
+  readonly unreadable = new Set<string>();
+  /** The directories that were read or watched last, by owner. */
+  readonly directories = new Map<string, ConfDirectories>();
 
   #of(owner: string): Map<string, FoundFile> {
     const files = this.#files.get(owner) ?? new Map<string, FoundFile>();
@@ -70,14 +75,25 @@ export class FakeConfSource implements ConfSource {
     this.#watches.get(owner)?.();
   }
 
-  readAll(owner: Account, _directories: ConfDirectories, _first: ReadonlySet<string>): FoundFiles {
-    const { problems, passedOver, complete } = this;
-    return { files: [...this.#of(owner.name).values()], passedOver, problems, complete };
+  /** @throws Error where the owner's files cannot be read */
+  #read({ name }: Account, directories: ConfDirectories): Map<string, FoundFile> {
+    this.directories.set(name, directories);
+    if (this.unreadable.has(name)) throw new Error("EIO: input/output error");
+    return this.#of(name);
   }
-  readOne(owner: Account, _directories: ConfDirectories, name: string): FoundFile | undefined {
-    return this.#of(owner.name).get(name);
+
+  readAll(owner: Account, directories: ConfDirectories, first: ReadonlySet<string>): FoundFiles {
+    const { problems, most, complete } = this;
+    const rank = ({ name }: FoundFile): number => (first.has(name) ? 0 : 1);
+    const files = [...this.#read(owner, directories).values()].sort((a, b) => rank(a) - rank(b));
+    const passedOver = files.slice(most).map(({ name }) => name);
+    return { files: files.slice(0, most), passedOver, problems, complete };
   }
-  watch(owner: Account, _directories: ConfDirectories, changed: () => void): void {
+  readOne(owner: Account, directories: ConfDirectories, name: string): FoundFile | undefined {
+    return this.#read(owner, directories).get(name);
+  }
+  watch(owner: Account, directories: ConfDirectories, changed: () => void): void {
+    this.directories.set(owner.name, directories);
     if (this.watchError) throw this.watchError;
     this.#watches.set(owner.name, changed);
   }

@@ -35,7 +35,7 @@ export interface FoundFiles {
   readonly complete: boolean;
 }
 
-/** Reads what owners wrote, with the owner's authority. Methods may throw errno errors. */
+/** Reads what owners wrote, with the owner's authority. Reading may throw errno errors. */
 export interface ConfSource {
   /**
    * Reads the conf files and service directories of an owner. Files that others than the owner and root may have written

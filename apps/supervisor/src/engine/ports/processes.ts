@@ -7,15 +7,6 @@ export interface ProcessIdentity {
   readonly startTime: number;
 }
 
-/** Whether a process has a client's connection; undefined where that takes too long to find out. */
-export type ClientLook = (process: ProcessIdentity) => boolean | undefined;
-
-/** How clients of a run are found. */
-export interface ClientProbe {
-  /** @param since oldest socket snapshot that counts, in ms of performance.now() */
-  look(since?: number): ClientLook;
-}
-
 /** Processes whose memory is sampled where no cgroup limits it. */
 export interface Sampled {
   /**

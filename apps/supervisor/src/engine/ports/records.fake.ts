@@ -4,10 +4,13 @@ import type { InstanceRecord, RecordSlot, Records } from "./records.ts";
 /** Records in memory. They are written at the end of the turn, as on disk, and survive a supervisor of the test. */
 export class FakeRecords implements Records {
   readonly #records = new Map<string, Map<string, Map<number, InstanceRecord>>>();
-  readonly #due = new Set<() => void>();
+  /** What is not written yet, with the id of its daemon. */
+  readonly #due = new Map<() => void, string>();
   readonly #later: (then: () => void) => void;
   /** Whether the disk is full: then nothing is written. */
   full = false;
+  /** Owners whose records cannot be read. */
+  readonly unreadable = new Set<string>();
 
   /** @param later runs something at the end of the present turn; by default nothing is written before `flush` */
   constructor(later: (then: () => void) => void = () => undefined) {
@@ -33,7 +36,7 @@ export class FakeRecords implements Records {
       write: (record) => {
         pending = record;
         if (this.#due.size === 0) this.#later(() => this.flush());
-        this.#due.add(write);
+        this.#due.set(write, `${owner.name}/${name}`);
       },
       remove: () => {
         pending = undefined;
@@ -43,6 +46,7 @@ export class FakeRecords implements Records {
   }
 
   recall({ owner, name }: Parameters<Records["recall"]>[0]): ReadonlyMap<number, InstanceRecord> {
+    if (this.unreadable.has(owner.name)) throw new Error("EIO: input/output error");
     const records = [...this.#of(owner.name, name)].sort(([a], [b]) => a - b);
     return new Map(records);
   }
@@ -55,8 +59,12 @@ export class FakeRecords implements Records {
   removeAll(owner: string, name: string): void {
     this.#of(owner, name).clear();
   }
+  /** Ids of daemons with a record that is not written yet. */
+  get pending(): readonly string[] {
+    return [...this.#due.values()];
+  }
   flush(): void {
-    const due = [...this.#due];
+    const due = [...this.#due.keys()];
     this.#due.clear();
     for (const write of due) write();
   }

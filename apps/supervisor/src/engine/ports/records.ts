@@ -28,7 +28,7 @@ export interface RecordSlot {
   remove(): void;
 }
 
-/** Problems with writing are reported and never thrown: a full disk must not stop daemons. */
+/** Problems with writing are reported and never thrown: a full disk must not stop daemons. Reading may throw errno errors. */
 export interface Records {
   slot(key: InstanceKey): RecordSlot;
   /** Records of a daemon that an earlier supervisor of this boot wrote, by instance. */

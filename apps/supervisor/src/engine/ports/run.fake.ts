@@ -13,7 +13,7 @@ const USAGE: RunUsage = {
   oomKills: 0,
 };
 
-/** An helperProcess whose size the test sets. */
+/** A helper process whose size the test sets. */
 export class FakeHelperProcess implements HelperProcess {
   bytes: number | undefined = 1 << 20;
   /** Why it was ended. */
@@ -54,9 +54,15 @@ export class FakeRun implements LiveRun {
   readonly daemon: string;
   readonly instance: number;
   readonly plan: LaunchPlan | undefined;
+  /** Descriptor of the log that it writes to; undefined where it writes to none. */
+  readonly output: number | undefined;
+  /** Arguments of `size`. */
+  readonly doubts: number[] = [];
   /** Names of signals and requests that it received. */
   readonly received: string[] = [];
   obedient = true;
+  /** Whether its launch chain waits, until `launched`. */
+  waits = false;
   /** From TERM to its end, in ms. */
   slowness = 0;
   /** Whether its main process lives. */
@@ -71,10 +77,11 @@ export class FakeRun implements LiveRun {
   #draining = false;
   #terminated = false;
 
-  constructor(id: Pick<FakeRun, "daemon" | "instance" | "plan" | "trace">, times: RunTimes) {
+  constructor(id: Pick<FakeRun, "daemon" | "instance" | "plan" | "output" | "trace">, times: RunTimes) {
     this.daemon = id.daemon;
     this.instance = id.instance;
     this.plan = id.plan;
+    this.output = id.output;
     this.trace = id.trace;
     this.pid = id.trace.leader.pid;
     this.#times = times;
@@ -140,13 +147,14 @@ export class FakeRun implements LiveRun {
   usage(): RunUsage {
     return USAGE;
   }
-  size(_doubtful: number): number | undefined {
+  size(doubtful: number): number | undefined {
+    this.doubts.push(doubtful);
     return this.lives ? this.bytes : undefined;
   }
 
   /** The launch chain waits, or continues. */
   wait(reason: string): void {
-    this.#report((events) => this.lives && events.waiting(reason));
+    this.#report((events) => events.waiting(reason));
   }
   /** The launch chain has become the daemon. */
   launched(): void {

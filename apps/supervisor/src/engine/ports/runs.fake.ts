@@ -8,7 +8,7 @@ import type { RawExit, RunContext, RunEvents, RunSlot, Runs, RunTrace } from "./
 interface FakeStandby {
   readonly run: number;
   readonly cgroup: string | undefined;
-  readonly signature: string;
+  readonly plan: LaunchPlan;
 }
 
 /** Launches no process: every run is a value that the test drives. */
@@ -74,7 +74,7 @@ export class FakeRuns implements Runs, Populations {
 
   start(
     id: Pick<FakeRun, "daemon" | "instance" | "plan">,
-    { cgroup, socket }: Pick<RunContext, "cgroup" | "socket">,
+    { cgroup, socket, log }: Pick<RunContext, "cgroup" | "socket" | "log">,
     events: RunEvents,
   ): FakeRun {
     const { error } = this;
@@ -82,18 +82,18 @@ export class FakeRuns implements Runs, Populations {
     if (error) throw error;
     this.#pid += 1;
     const leader = { pid: this.#pid, startTime: this.#pid };
-    const run = new FakeRun({ ...id, trace: { leader, cgroup, socketFile: socket?.file } }, this.#times);
+    const run = new FakeRun(
+      { ...id, output: log?.descriptor, trace: { leader, cgroup, socketFile: socket?.file } },
+      this.#times,
+    );
     run.connect(events);
     this.all.push(run);
     if (cgroup !== undefined) this.launchedIn(cgroup);
     this.born(run);
-    if (this.automatic) run.launched();
+    if (this.automatic && !run.waits) run.launched();
     return run;
   }
 }
-
-const signatureOf = ({ argv, environment }: LaunchPlan, { socket, log, ready }: RunContext): string =>
-  JSON.stringify([argv, [...environment], socket?.descriptor, log?.descriptor, ready]);
 
 export class FakeRunSlot implements RunSlot {
   readonly notifyPath = "/run/dmhost/notify.sock";
@@ -118,15 +118,13 @@ export class FakeRunSlot implements RunSlot {
   launch(_run: number, plan: LaunchPlan, context: RunContext, events: RunEvents): FakeRun {
     const standby = this.#standby;
     this.discard();
-    if (standby && standby.signature !== signatureOf(plan, context)) {
-      throw new Error("the standby launch is out of date; the next try starts from the beginning");
-    }
-    const id = { daemon: this.#daemon, instance: this.#instance, plan };
+    // A standby launch has its plan already.
+    const id = { daemon: this.#daemon, instance: this.#instance, plan: standby?.plan ?? plan };
     this.#run = this.#runs.start(id, context, this.#listener(context, events));
     return this.#run;
   }
   prepare(run: number, plan: LaunchPlan, context: RunContext): void {
-    this.#standby = { run, cgroup: context.cgroup, signature: signatureOf(plan, context) };
+    this.#standby = { run, cgroup: context.cgroup, plan };
     this.#runs.standbys.add(this.#standby);
     if (context.cgroup !== undefined) this.#runs.launchedIn(context.cgroup);
   }

@@ -92,7 +92,7 @@ export interface RunSlot {
   readonly notifyPath: string;
   /** The standby launch for this run, if it waits at the gate. */
   standby(run: number): { readonly cgroup: string | undefined } | undefined;
-  /** Launches a plan: by the standby launch, if that was the same plan, else from the start. */
+  /** Launches a plan: by the standby launch, which must have this plan, where there is one; else from the start. */
   launch(run: number, plan: LaunchPlan, context: RunContext, events: RunEvents): LiveRun;
   /** Advances the launch of a plan to where only the tenant's part is left, and keeps it there for that run. */
   prepare(run: number, plan: LaunchPlan, context: RunContext): void;

@@ -1,7 +1,7 @@
 import type { DaemonKey } from "../../core/daemon-key.ts";
 import type { SocketEvidence } from "../../core/evidence.ts";
 import type { Account } from "../../core/policy-rules.ts";
-import type { ClientProbe, ProcessIdentity } from "./processes.ts";
+import type { ProcessIdentity } from "./processes.ts";
 import type { BindDirectory, HeldSocket, Listeners, Sockets } from "./sockets.ts";
 
 /** Descriptors and file numbers are never used twice. */
@@ -17,10 +17,15 @@ export class FakeSocket implements HeldSocket {
   descriptor = nextNumber();
   file: number;
   readonly isNew: boolean;
+  readonly group: string;
+  /** Runs that could listen on it already. */
+  readonly listeners: Listeners;
   admits: boolean | undefined;
   closed = false;
   /** Inodes of clients in the accept queue. */
   waiting: number[] = [];
+  /** Inodes of clients that have left the queue's other end: the queue keeps them. */
+  readonly left = new Set<number>();
   touched = false;
   /** Whether the socket at its path is this one. */
   published = true;
@@ -31,8 +36,16 @@ export class FakeSocket implements HeldSocket {
   readonly #wake: (then: () => void) => void;
 
   /** @param former the socket of an earlier supervisor that it continues */
-  constructor(path: string, former: FakeSocket | undefined, wake: (then: () => void) => void) {
+  constructor(
+    path: string,
+    former: FakeSocket | undefined,
+    group: string,
+    listeners: Listeners,
+    wake: (then: () => void) => void,
+  ) {
     this.path = path;
+    this.group = group;
+    this.listeners = listeners;
     this.isNew = former === undefined;
     this.file = former?.file ?? nextNumber();
     this.waiting = former?.waiting ?? [];
@@ -62,7 +75,8 @@ export class FakeSocket implements HeldSocket {
     this.touched = false;
   }
   observe(): SocketEvidence {
-    return { waiting: [...this.waiting], touched: this.touched };
+    const { waiting, left, touched } = this;
+    return { waiting: waiting.filter((inode) => !left.has(inode)), queued: waiting.length > 0, touched };
   }
   awaitClient(came: () => void): void {
     this.#came = came;
@@ -111,8 +125,16 @@ export class FakeBindDirectory implements BindDirectory {
   readonly cleared: number[] = [];
   closed = false;
 
-  constructor(path: string) {
+  readonly group: string;
+  readonly binder: Account;
+  /** Main processes of the daemon's runs at present. */
+  readonly leaders: () => readonly ProcessIdentity[];
+
+  constructor(path: string, group: string, binder: Account, leaders: () => readonly ProcessIdentity[]) {
     this.path = path;
+    this.group = group;
+    this.binder = binder;
+    this.leaders = leaders;
   }
   provide(run: number): string {
     if (this.error) throw this.error;
@@ -126,9 +148,6 @@ export class FakeBindDirectory implements BindDirectory {
   }
   excess(_run: number): Promise<string | undefined> {
     return Promise.resolve(this.held);
-  }
-  probe(_run: number): ClientProbe {
-    return { look: () => () => false };
   }
   clear(run: number): void {
     this.cleared.push(run);
@@ -167,26 +186,26 @@ export class FakeSockets implements Sockets {
 
   open(key: DaemonKey, group: string, listeners: Listeners): FakeSocket {
     this.#fail();
-    return this.take(key, group, listeners) ?? this.#hold(key, undefined);
+    return this.take(key, group, listeners) ?? this.#hold(key, undefined, group, listeners);
   }
-  take(key: DaemonKey, _group: string, { leaders }: Listeners): FakeSocket | undefined {
+  take(key: DaemonKey, group: string, listeners: Listeners): FakeSocket | undefined {
     const path = pathOf(key);
     const inherited = this.#inherited.get(path);
     this.#inherited.delete(path);
-    if (inherited) return this.#hold(key, inherited);
+    if (inherited) return this.#hold(key, inherited, group, listeners);
     if (!this.takes) return undefined;
-    const files = new Set(leaders.map(({ pid }) => this.#surroundings.fileOf(pid)));
+    const files = new Set(listeners.leaders.map(({ pid }) => this.#surroundings.fileOf(pid)));
     const former = this.opened.findLast((socket) => socket.path === path && socket.published && files.has(socket.file));
-    return former && this.#hold(key, former);
+    return former && this.#hold(key, former, group, listeners);
   }
   openBindDirectory(
     key: DaemonKey,
-    _group: string,
-    _binder: Account,
-    _leaders: () => readonly ProcessIdentity[],
+    group: string,
+    binder: Account,
+    leaders: () => readonly ProcessIdentity[],
   ): FakeBindDirectory {
     this.#fail();
-    const directory = new FakeBindDirectory(pathOf(key));
+    const directory = new FakeBindDirectory(pathOf(key), group, binder, leaders);
     directory.binds = this.binds;
     this.directories.push(directory);
     return directory;
@@ -200,8 +219,9 @@ export class FakeSockets implements Sockets {
     this.error = undefined;
     if (error) throw error;
   }
-  #hold(key: DaemonKey, former: FakeSocket | undefined): FakeSocket {
-    const socket = new FakeSocket(pathOf(key), former, (then) => this.#surroundings.later(then));
+  #hold(key: DaemonKey, former: FakeSocket | undefined, group: string, listeners: Listeners): FakeSocket {
+    const later = (then: () => void): void => this.#surroundings.later(then);
+    const socket = new FakeSocket(pathOf(key), former, group, listeners, later);
     for (const other of this.opened) if (other.path === socket.path) other.published = false;
     this.opened.push(socket);
     return socket;

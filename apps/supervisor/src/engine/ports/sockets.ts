@@ -2,7 +2,7 @@
 import type { DaemonKey } from "../../core/daemon-key.ts";
 import type { SocketEvidence } from "../../core/evidence.ts";
 import type { Account } from "../../core/policy-rules.ts";
-import type { ClientProbe, ProcessIdentity } from "./processes.ts";
+import type { ProcessIdentity } from "./processes.ts";
 
 /** A published listening socket that the supervisor holds. */
 export interface HeldSocket {
@@ -42,8 +42,6 @@ export interface BindDirectory {
   publish(run: number): boolean;
   /** What a run's directory holds beyond its bounds, in words; undefined where nothing. Never rejects. */
   excess(run: number): Promise<string | undefined>;
-  /** How clients of a run are found. */
-  probe(run: number): ClientProbe;
   /** Removes a run's directory. */
   clear(run: number): void;
   close(): void;

@@ -7,6 +7,8 @@ import { rmdirSync } from "node:fs";
 import { closeOnExec } from "../kernel/descriptors.ts";
 import type { FileIdentity } from "../kernel/file-identity.ts";
 import { privileged } from "../kernel/privileges.ts";
+import { identify } from "../kernel/process-table.ts";
+import { killSession } from "../kernel/signal-process.ts";
 
 /** Time limit of one removal. In ms. */
 const LONGEST = 60_000;
@@ -49,10 +51,18 @@ const run = (argv: readonly string[], uid: number, gid: number): Promise<void> =
     ];
     closeOnExec();
     const child = spawn(file, args, { cwd: "/", env: { PATH: "/usr/bin:/bin" }, stdio: "ignore", detached: true });
-    // The whole process group. The child is not reaped yet, so the number is still its own.
-    const limit = setTimeout(() => child.pid !== undefined && process.kill(-child.pid, "SIGKILL"), LONGEST);
+    const end = (): void => {
+      try {
+        // It is not reaped yet, so the pid is still its own.
+        const leader = child.pid === undefined ? undefined : identify(child.pid);
+        if (leader) killSession(leader);
+      } catch {
+        // No descriptor for /proc: the next try follows.
+      }
+    };
+    const limit = setInterval(end, LONGEST);
     const finished = (): void => {
-      clearTimeout(limit);
+      clearInterval(limit);
       resolve();
     };
     child.on("error", finished);

@@ -1,14 +1,5 @@
 /** The subtree of the unified cgroup hierarchy in which runs get their cgroups. */
-import {
-  accessSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  rmdirSync,
-  statfsSync,
-  writeFileSync,
-} from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Means } from "../../core/enforcement.ts";
 import { messageOf } from "../kernel/error-code.ts";
@@ -63,15 +54,6 @@ export const findCgroupRoot = (name: string, wanted: readonly string[]): CgroupR
     }
   }
   return { path: undefined, controllers: new Set(), why };
-};
-
-/** Removes the subtree, if no cgroup is left in it. */
-export const releaseCgroupRoot = ({ path }: CgroupRoot): void => {
-  try {
-    if (path !== undefined) rmdirSync(path);
-  } catch {
-    // It holds processes that have not ended.
-  }
 };
 
 const wordsOf = (directory: string, file: string): string[] =>

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { cgroupSettings, UNLIMITED } from "../../core/resource-limits.ts";
-import { hasOomKill, isPopulated, limitGroups, makeGroup } from "./cgroup.ts";
+import { hasOomKill, isPopulated, limitGroups, makeGroup, releaseCgroupRoot } from "./cgroup.ts";
 import { whySwapping } from "./cgroup-root.ts";
 
 let group = "";
@@ -50,6 +50,18 @@ test("a cgroup whose limits cannot be set is removed again", () => {
   const root = { path: group, controllers: new Set(["missing"]), why: "" };
   expect(() => makeGroup(root, { owner: "owner", daemon: "daemon", run: 1 }, refused)).toThrow("ENOENT");
   expect(existsSync(join(group, "owner/daemon.d/1"))).toBe(false);
+});
+
+test("the subtree is released with the empty cgroups of failed launches, and kept where a cgroup cannot be removed", () => {
+  const root = { path: join(group, "root"), controllers: new Set<string>(), why: "" };
+  for (const run of ["anna/web.d/2", "anna/web.d/2.1", "bob/web.d/1"])
+    mkdirSync(join(root.path, run), { recursive: true });
+  writeFileSync(join(root.path, "bob/web.d/1/busy"), "");
+  releaseCgroupRoot(root);
+  expect(["anna", "bob/web.d/1"].map((name) => existsSync(join(root.path, name)))).toEqual([false, true]);
+  rmSync(join(root.path, "bob/web.d/1/busy"));
+  releaseCgroupRoot(root);
+  expect(existsSync(root.path)).toBe(false);
 });
 
 test("a missing cgroup has no processes", () => {

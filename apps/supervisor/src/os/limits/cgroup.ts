@@ -152,3 +152,15 @@ export const removeGroup = (path: string): void => {
     // It holds other cgroups, or was removed already.
   }
 };
+
+/** Removes the subtree with its empty cgroups. One that has processes stays. */
+export const releaseCgroupRoot = ({ path }: CgroupRoot): void => {
+  if (path === undefined) return;
+  try {
+    // A launch that failed has left its cgroup.
+    for (const group of listGroups(path)) removeGroup(group);
+    rmdirSync(path);
+  } catch {
+    // It holds processes that have not ended.
+  }
+};

@@ -206,7 +206,7 @@ const eventuallyPid = async (log: HeldLog): Promise<number> => {
   return loggerPid(log);
 };
 
-test("our own logger is no helperProcess of the daemon", () => {
+test("our own logger is no helper process of the daemon", () => {
   expect(open().helperProcess()).toBeUndefined();
 });
 

@@ -6,8 +6,9 @@
  */
 import { readFileSync } from "node:fs";
 import { constants } from "node:os";
-import type { ClientLook, ProcessIdentity } from "../../engine/ports/processes.ts";
+import type { ProcessIdentity } from "../../engine/ports/processes.ts";
 import type { CpuBudget } from "../kernel/cpu-budget.ts";
+import type { ClientLook } from "../sockets/client-probe.ts";
 
 const { SIGTERM, SIGSTOP, SIGCONT } = constants.signals;
 /** Interval between two looks, at least. In ms. */

@@ -1,7 +1,6 @@
 /** Launch chains: a plan's programs, which wait at the gate for the go signal before they become the daemon. */
 import { closeSync, writeSync } from "node:fs";
 import { Socket } from "node:net";
-import { constants } from "node:os";
 import type { RunEvents } from "../../engine/ports/runs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import { codeOf } from "../kernel/error-code.ts";
@@ -35,8 +34,8 @@ const LONGEST_READY_LINE = 4096;
 const NOTHING = -1;
 /** Errors of spawn(2) that may not occur again later. */
 const EXHAUSTED: ReadonlySet<string> = new Set(["EAGAIN", "ENOMEM", "EMFILE", "ENFILE"]);
-/** Time for the end of a killed process, and for a report after the process has ended. In ms. */
-const LONGEST_END = 200;
+/** Time for a report after the process has ended. In ms. */
+const LONGEST_REPORT = 200;
 
 /** Our ends of a new chain's connections. */
 interface Ends {
@@ -98,6 +97,7 @@ export class LaunchChain {
   readonly #tree: ProcessTree;
   readonly #report: Socket;
   readonly #limitLaunch: () => void;
+  readonly #gone = Promise.withResolvers<void>();
   #gate: number | undefined;
   #ready: Socket | undefined;
   #events: RunEvents | undefined;
@@ -119,6 +119,11 @@ export class LaunchChain {
       waiting: (reason) => this.#events?.waiting(reason),
       done: (text) => this.#reported(text),
     });
+  }
+
+  /** Resolves when no process of it is left and its cgroup is removed. */
+  get gone(): Promise<void> {
+    return this.#gone.promise;
   }
 
   /** Sends the go signal: the chain becomes the daemon. undefined when it has ended already. */
@@ -146,11 +151,9 @@ export class LaunchChain {
     this.#tree.kill();
   }
 
-  /** Kills and reaps it before it returns: a re-exec must leave no zombie to the next program. */
-  discardNow(): void {
-    this.#tree.kill();
-    this.#tree.signal(constants.signals.SIGKILL);
-    for (let look = 0; look < LONGEST_END && this.#end === undefined && !collect(this.#tree.pid); look += 1) pause(1);
+  /** Reaps it, if it has ended; returns whether it has. */
+  reap(): boolean {
+    return this.#end !== undefined || collect(this.#tree.pid);
   }
 
   #closeGate(): void {
@@ -180,7 +183,7 @@ export class LaunchChain {
   #ended(how: ExitStatus): void {
     this.#closeGate();
     // A process that inherited the other end must not delay the report of the exit.
-    setTimeout(() => this.#report.destroy(), LONGEST_END).unref();
+    setTimeout(() => this.#report.destroy(), LONGEST_REPORT).unref();
     this.#ready?.destroy();
     this.#end = how;
     this.#finish();
@@ -191,7 +194,10 @@ export class LaunchChain {
     const { cgroup } = this.#tree;
     const facts = { report: this.#failure, oomKilled: this.#tree.oomKilled(), peak: readPeak(cgroup) };
     this.#events?.exited({ ...endOf(this.#end), ...facts });
-    this.#tree.awaitEmpty(() => this.#events?.gone(undefined));
+    this.#tree.awaitEmpty(() => {
+      this.#events?.gone(undefined);
+      this.#gone.resolve();
+    });
   }
 }
 
@@ -211,6 +217,7 @@ export const launch = (plan: LaunchPlan, stdio: Stdio, cgroup: string | undefine
   throw Object.assign(new Error("the launch chain ended before the go signal"), { code: "ECHILD" });
 };
 
-const pause = (ms: number): void => {
+/** Blocks this program. */
+export const pause = (ms: number): void => {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 };

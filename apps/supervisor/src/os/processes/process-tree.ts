@@ -1,13 +1,9 @@
 /** The processes of one run, found by its cgroup, or by its session where there are no cgroups. */
-
-import { closeSync } from "node:fs";
 import { constants } from "node:os";
 import type { RunUsage } from "../../core/run-usage.ts";
-import type { ClientProbe, ProcessIdentity } from "../../engine/ports/processes.ts";
+import type { ProcessIdentity } from "../../engine/ports/processes.ts";
 import type { LiveRun, RunTrace } from "../../engine/ports/runs.ts";
 import { CpuBudget } from "../kernel/cpu-budget.ts";
-import { codeOf } from "../kernel/error-code.ts";
-import { openPidfd, sendSignal } from "../kernel/pidfd.ts";
 import {
   findTree,
   hasSession,
@@ -17,9 +13,10 @@ import {
   readProcesses,
   type Snapshot,
 } from "../kernel/process-table.ts";
+import { signalProcess } from "../kernel/signal-process.ts";
 import { groupMembers, hasOomKill, isPopulated, killGroup, removeGroup } from "../limits/cgroup.ts";
 import { readSize, readUsage } from "../limits/usage.ts";
-import { anyOf } from "../sockets/client-probe.ts";
+import { anyOf, type ClientProbe } from "../sockets/client-probe.ts";
 import { drain } from "./draining.ts";
 
 /** A client probe and the processor time for it. */
@@ -43,23 +40,6 @@ const NO_PROBE: BudgetedProbe = { look: () => () => false, budget: new CpuBudget
 /** First and longest interval between two looks at whether a tree is empty. In ms. */
 const FIRST_LOOK = 2;
 const SLOWEST_LOOK = 100;
-
-/** Signals one process, unless it has ended and another has its pid. */
-export const signalProcess = (process: ProcessIdentity, signal: number): void => {
-  let pidfd: number;
-  try {
-    pidfd = openPidfd(process.pid);
-  } catch {
-    return;
-  }
-  try {
-    if (isAlive(process)) sendSignal(pidfd, signal);
-  } catch (error) {
-    if (codeOf(error) !== "ESRCH") throw error;
-  } finally {
-    closeSync(pidfd);
-  }
-};
 
 export class ProcessTree implements Run {
   readonly leader: ProcessIdentity;

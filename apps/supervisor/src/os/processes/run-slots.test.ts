@@ -146,14 +146,6 @@ test("a standby launch waits at the gate and becomes the run of its number", asy
   expect(slot.standby(2)).toBeUndefined();
 });
 
-test("a standby launch of another plan is discarded, and the next launch starts from the beginning", async () => {
-  slot.prepare(1, planOf("exit 1"), CONTEXT);
-  expect(() => launch("exit 2")).toThrow("the standby launch has an outdated plan");
-  const { events } = launch("exit 2");
-  await events.until("gone");
-  expect(events.exit).toMatchObject({ code: 2 });
-});
-
 test("a discarded standby launch starts nothing of the tenant's", async () => {
   const marker = join(runDir, "started");
   slot.prepare(1, planOf(`exec touch ${marker}`), CONTEXT);
@@ -174,6 +166,18 @@ test("all standby launches have ended and are reaped when discardNow returns", (
   runs.discardNow();
   expect(children()).toEqual([]);
   expect(slot.standby(1)).toBeUndefined();
+});
+
+test("no process of a standby launch is left when discardAll resolves, also of one that was discarded before", async () => {
+  const chains = () => readProcesses().filter(({ parent, session, pid }) => parent === process.pid && session === pid);
+  const earlier = new Set(chains().map(({ pid }) => pid));
+  slot.prepare(1, planOf("exit 0"), CONTEXT);
+  slot.discard();
+  slot.prepare(2, planOf("exit 0"), CONTEXT);
+  const prepared = chains().filter(({ pid }) => !earlier.has(pid));
+  expect(prepared.length).toBeGreaterThan(0);
+  await runs.discardAll();
+  expect([prepared.filter(isAlive), slot.standby(2)]).toEqual([[], undefined]);
 });
 
 test("a finish gets the exit code, and its own code arrives with the end of the run", async () => {

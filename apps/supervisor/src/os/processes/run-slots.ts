@@ -1,8 +1,7 @@
 /** The port runs: each instance has a slot for one live run and one standby launch. */
-import { hash } from "node:crypto";
 import { join } from "node:path";
 import type { InstanceKey } from "../../core/daemon-key.ts";
-import type { ClientProbe, HelperProcess } from "../../engine/ports/processes.ts";
+import type { HelperProcess } from "../../engine/ports/processes.ts";
 import type { LiveRun, RawExit, RunContext, RunEvents, RunSlot, Runs, RunTrace } from "../../engine/ports/runs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import { recordName } from "../files/record-name.ts";
@@ -12,11 +11,12 @@ import type { Poller } from "../kernel/poller.ts";
 import { isAlive } from "../kernel/process-table.ts";
 import type { SocketSnapshots } from "../kernel/socket-snapshot.ts";
 import { removeGroup } from "../limits/cgroup.ts";
-import { hasClient, servesClient } from "../sockets/client-probe.ts";
+import { LinkedBindDirectory } from "../sockets/bind-directory.ts";
+import { type ClientProbe, hasClient, servesClient } from "../sockets/client-probe.ts";
 import { awaitNotification } from "../sockets/notification.ts";
 import { adopt, clear } from "./adopt.ts";
 import { runFinish } from "./finish.ts";
-import { LaunchChain, launch, type Stdio } from "./launch-chain.ts";
+import { LaunchChain, launch, pause, type Stdio } from "./launch-chain.ts";
 import type { BudgetedProbe, Run } from "./process-tree.ts";
 import { signalNumber } from "./signals.ts";
 import { helperProcessOf } from "./tenant-process.ts";
@@ -32,13 +32,11 @@ export interface RunSlotsOptions {
 interface Standby {
   readonly run: number;
   readonly cgroup: string | undefined;
-  /** Equal for chains of equal plans and descriptors. */
-  readonly signature: string;
   readonly chain: LaunchChain;
 }
 
-const signatureOf = (plan: LaunchPlan, stdio: Stdio): string =>
-  hash("sha256", JSON.stringify([plan.argv, [...plan.environment], stdio]), "base64");
+/** Time for the end of all standby launches once they are killed, in ms: a program that traces one can delay its end. */
+const LONGEST_END = 2000;
 
 class Slot implements RunSlot {
   readonly notifyPath: string;
@@ -52,7 +50,7 @@ class Slot implements RunSlot {
   #finish: Run | undefined;
   #stopListening: (() => void) | undefined;
 
-  /** @param standbys the standby launches of all slots */
+  /** @param standbys the standby launches of all slots, until they become runs or none of their processes is left */
   constructor(key: InstanceKey, options: RunSlotsOptions, budgets: OwnerBudgets, standbys: Set<LaunchChain>) {
     this.#standbys = standbys;
     this.#owner = key.owner.name;
@@ -69,36 +67,28 @@ class Slot implements RunSlot {
   launch(number: number, plan: LaunchPlan, context: RunContext, events: RunEvents): LiveRun {
     const stdio = this.#stdio(number, context);
     const listener = this.#listener(context, events);
-    const standby = this.#takeStandby();
-    if (standby && standby.signature !== signatureOf(plan, stdio)) {
-      standby.chain.discard();
-      throw new Error("the standby launch has an outdated plan; the next launch is a full one");
-    }
+    const chain = this.#standby?.chain;
+    this.#standby = undefined;
+    if (chain) this.#standbys.delete(chain);
     if (context.ready === "notify") {
       this.#stopListening?.();
       const { uid } = context.account;
       this.#stopListening = awaitNotification(this.notifyPath, uid, this.#options.poller, () => listener.ready());
     }
-    const run = standby?.chain.go(listener) ?? launch(plan, stdio, context.cgroup, listener);
+    const run = chain?.go(listener) ?? launch(plan, stdio, context.cgroup, listener);
     return this.#live(run, context.socket?.file);
   }
 
   prepare(run: number, plan: LaunchPlan, context: RunContext): void {
-    const stdio = this.#stdio(run, context);
-    const chain = new LaunchChain(plan, stdio, context.cgroup);
-    this.#standby = { run, cgroup: context.cgroup, signature: signatureOf(plan, stdio), chain };
+    const chain = new LaunchChain(plan, this.#stdio(run, context), context.cgroup);
+    this.#standby = { run, cgroup: context.cgroup, chain };
     this.#standbys.add(chain);
+    void chain.gone.then(() => this.#standbys.delete(chain));
   }
 
   discard(): void {
-    this.#takeStandby()?.chain.discard();
-  }
-
-  #takeStandby(): Standby | undefined {
-    const standby = this.#standby;
+    this.#standby?.chain.discard();
     this.#standby = undefined;
-    if (standby) this.#standbys.delete(standby.chain);
-    return standby;
   }
 
   adopt(
@@ -194,7 +184,8 @@ class Slot implements RunSlot {
    * @param file that its socket is bound to (HeldSocket.file); 0 for none
    */
   #probe(run: number, { socket, bind }: Pick<RunContext, "socket" | "bind">, file: number): BudgetedProbe | undefined {
-    const probe = socket || file !== 0 ? this.#socketProbe(file, socket?.file) : bind?.probe(run);
+    const bound = bind instanceof LinkedBindDirectory ? bind.probe(run) : undefined;
+    const probe = socket || file !== 0 ? this.#socketProbe(file, socket?.file) : bound;
     return probe && { ...probe, budget: this.#budgets.of(this.#owner) };
   }
 
@@ -226,9 +217,20 @@ export class RunSlots implements Runs {
     clear(leader, cgroup, () => undefined);
   }
 
-  /** Kills and reaps all standby launches before it returns, for a re-exec. */
+  /** Kills all standby launches; resolves when none of their processes and cgroups is left, or after 2 s. */
+  async discardAll(): Promise<void> {
+    const late = Promise.withResolvers<void>();
+    const limit = setTimeout(late.resolve, LONGEST_END);
+    for (const chain of this.#standbys) chain.discard();
+    await Promise.race([Promise.all([...this.#standbys].map(({ gone }) => gone)), late.promise]);
+    clearTimeout(limit);
+  }
+
+  /** Kills and reaps all standby launches before it returns: a re-exec must leave no zombie to the next program. */
   discardNow(): void {
-    for (const chain of this.#standbys) chain.discardNow();
+    for (const chain of this.#standbys) chain.discard();
+    const isLeft = (chain: LaunchChain): boolean => !chain.reap();
+    for (let look = 0; look < LONGEST_END && [...this.#standbys].some(isLeft); look += 1) pause(1);
     this.#standbys.clear();
   }
 }

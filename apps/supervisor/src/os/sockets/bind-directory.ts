@@ -7,7 +7,7 @@
  */
 import { linkSync, lstatSync, readdirSync, renameSync, rmdirSync, rmSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { ClientLook, ClientProbe, ProcessIdentity } from "../../engine/ports/processes.ts";
+import type { ProcessIdentity } from "../../engine/ports/processes.ts";
 import type { BindDirectory } from "../../engine/ports/sockets.ts";
 import { excessIn } from "../files/directory-size.ts";
 import { removeStaleFiles } from "../files/stale-files.ts";
@@ -16,7 +16,7 @@ import type { FileIdentity } from "../kernel/file-identity.ts";
 import { fileNumber } from "../kernel/file-number.ts";
 import type { SocketSnapshots } from "../kernel/socket-snapshot.ts";
 import { isListenedOn, requireSocketPath } from "../kernel/unix-socket.ts";
-import { hasClient, hasListener } from "./client-probe.ts";
+import { type ClientLook, type ClientProbe, hasClient, hasListener } from "./client-probe.ts";
 import { isOwned, makeOwned, NEXT_SOCKET, removeOwned, SOCKET, within } from "./owned-directory.ts";
 import { makeTraversable, TRAVERSABLE, unlinkSocket } from "./socket-directory.ts";
 
@@ -156,6 +156,7 @@ export class LinkedBindDirectory implements BindDirectory {
     return snapshot?.supported === false ? isListenedOn(path) : snapshot?.to(file).listening;
   }
 
+  /** How clients of a run are found. */
   probe(run: number): ClientProbe {
     return { look: (since) => this.#look(run, since) };
   }

@@ -1,9 +1,18 @@
 /** Finds the processes that have a client's connection, by sock_diag(7) and /proc. Each search is bounded. */
 import { lstatSync, opendirSync, readFileSync, readlinkSync } from "node:fs";
-import type { ClientLook, ProcessIdentity } from "../../engine/ports/processes.ts";
+import type { ProcessIdentity } from "../../engine/ports/processes.ts";
 import { asUser } from "../accounts/as-user.ts";
 import { codeOf } from "../kernel/error-code.ts";
 import { type Role, roleOf, type SocketSnapshots } from "../kernel/socket-snapshot.ts";
+
+/** Whether a process has a client's connection; undefined where that takes too long to find out. */
+export type ClientLook = (process: ProcessIdentity) => boolean | undefined;
+
+/** How clients of a run are found. */
+export interface ClientProbe {
+  /** @param since oldest socket snapshot that counts, in ms of performance.now() */
+  look(since?: number): ClientLook;
+}
 
 /**
  * Longest search through the descriptors of processes, in ms: how many they have is the tenant's choice. A process that was

@@ -9,7 +9,7 @@ import { fileNumber } from "../kernel/file-number.ts";
 import { isShutDown } from "../kernel/poll.ts";
 import { isListenedOn, listenUnix, requireSocketPath, setBacklog } from "../kernel/unix-socket.ts";
 import { makeTraversable, TRAVERSABLE, unlinkSocket } from "./socket-directory.ts";
-import { waitingClients } from "./socket-facts.ts";
+import { queuedClients } from "./socket-facts.ts";
 
 /** Connections that wait at a listening socket at most. */
 export const BACKLOG = 4096;
@@ -91,7 +91,7 @@ export const admit = (socket: ListeningSocket, clients: boolean): void =>
  * @throws errno errors
  */
 export const dismissWaiting = (socket: ListeningSocket): ListeningSocket => {
-  if (waitingClients(socket.fd)?.length === 0) return socket;
+  if (observeSocket(socket).waiting?.length === 0) return socket;
   const fd = listenAt(socket.path, socket.gid, REFUSES);
   closeSync(socket.fd);
   return { ...socket, fd };
@@ -128,7 +128,11 @@ export const isPublished = (socket: ListeningSocket): boolean =>
 export const widenQueue = (socket: ListeningSocket): void => setBacklog(socket.fd, BACKLOG);
 
 /** The evidence of clients that the socket shows now. */
-export const observeSocket = (socket: ListeningSocket): SocketEvidence => ({
-  waiting: waitingClients(socket.fd),
-  touched: (fileAt(socket.path)?.atimeMs ?? 0) > LONG_AGO * 1000,
-});
+export const observeSocket = (socket: ListeningSocket): SocketEvidence => {
+  const queue = queuedClients(socket.fd);
+  return {
+    waiting: queue?.filter((inode) => inode !== 0),
+    queued: queue !== undefined && queue.length > 0,
+    touched: (fileAt(socket.path)?.atimeMs ?? 0) > LONG_AGO * 1000,
+  };
+};

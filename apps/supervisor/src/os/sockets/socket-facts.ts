@@ -12,8 +12,11 @@ const messageAbout = (fd: number, show: number): Buffer | undefined => {
   }
 };
 
-/** Inodes of the clients in the accept queue, in the order in which they came; undefined where the kernel does not answer. */
-export const waitingClients = (fd: number): number[] | undefined => {
+/**
+ * Inodes of the clients in the accept queue, in the order in which they came, 0 for one that has left; undefined where the
+ * kernel does not answer.
+ */
+export const queuedClients = (fd: number): number[] | undefined => {
   const message = messageAbout(fd, SHOW.waiting);
   if (!message) return undefined;
   const inodes: number[] = [];
@@ -21,7 +24,7 @@ export const waitingClients = (fd: number): number[] | undefined => {
     if (type !== ATTRIBUTE.waiting) return;
     for (let at = start; at + 4 <= end; at += 4) inodes.push(message.readUInt32LE(at));
   });
-  return inodes.filter((inode) => inode !== 0);
+  return inodes;
 };
 
 /** Where a socket that listens for streams is bound. */
