@@ -36,7 +36,7 @@ tai64nlocal nothing --utc --multilog
 export nothing --json
 health nothing --json
 help command
-version nothing
+version nothing --json
 '
 _dmctl_aliases='scan up down'
 # Options that take a value.

@@ -35,7 +35,7 @@ set -g __dmctl_table \
     'export|nothing|--json|print the whole state as JSON, for root' \
     'health|nothing|--json|show version, process, uptime and containment of the supervisor' \
     'help|command||show all commands, or explain one' \
-    'version|nothing||print the version of dmctl'
+    'version|nothing|--json|print the version of dmctl'
 set -g __dmctl_aliases scan up down
 # Options that take a value.
 set -g __dmctl_valued -n --lines --since --grep

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Usage: host/check.sh [REPORT]
-# Checks the sources without executing them: lint and formatting, types, shell scripts, Perl scripts, and the rules of
-# test/check, such as what a room may import. Each check runs, also after one that failed; what failed is repeated at the end with the remedy. Writes `PASSED FAILED NAME...` into the file
+# Checks the sources without executing them: lint and formatting, types, shell scripts, Perl scripts, completion, and the rules of
+# test/check, such as what a room may import. Each check runs, also after one that failed; what failed is repeated at the end
+# with the remedy. Writes `PASSED FAILED NAME...` into the file
 # REPORT, the names of what failed.
 # Exit code 0: all passed; 1: something failed.
 set -eu
@@ -62,10 +63,21 @@ check_perl() {
   return "$perl_status"
 }
 
+# Without their shell, which the check layer does not install, completions are not checked; the system tests use them.
+check_completion() {
+  completion_status=0
+  for completion in zsh:completion/_dmctl fish:completion/dmctl.fish; do
+    command -v "${completion%%:*}" >/dev/null || { echo "  ${completion%%:*} is not installed: ${completion#*:} is not checked"; continue; }
+    "${completion%%:*}" -n "${completion#*:}" || completion_status=1
+  done
+  return "$completion_status"
+}
+
 check "lint and format" "npm run fix  fixes what can be fixed; correct the rest by hand" biome check .
 check types "correct the lines above" tsc --build
 check "shell scripts" "correct the lines above; shellcheck is missing?  apt-get install shellcheck" check_shell
 check "Perl scripts" "correct the lines above" check_perl
+check completion "correct generate/generate-completion.ts, then  npm run generate" check_completion
 check rules "correct what the failed tests name" vitest run --project check
 
 [ $# -eq 0 ] || printf '%s %s %s\n' "$passed" "$failed" "$names" >"$1"

@@ -6,10 +6,10 @@ import { appendFileSync, chmodSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Nginx, vhostText } from "../system/nginx.ts";
 import { Stage } from "../system/stage.ts";
+import { type Options, SLICE } from "./command-line.ts";
 import { HELLO, type Loss, lose, PAGE, TROUBLES, type Trouble } from "./loss.ts";
 import { median } from "./median.ts";
 import {
-  checkPrograms,
   dmhost,
   endSetup,
   type Place,
@@ -22,21 +22,8 @@ import {
 import { compareSlices, meanOf, startsFor } from "./ratio.ts";
 import { runAlternately, runWrk } from "./wrk.ts";
 
-/** Options of the command line. */
-export interface Options {
-  /** Length of each run. */
-  readonly seconds: number;
-  /** Parts of names of setups; empty for all. */
-  readonly setups: readonly string[];
-  /** Names of troubles; empty for all. */
-  readonly troubles: readonly string[];
-  /** File to which each request without a 200 is appended as a line of JSON. */
-  readonly record: string | undefined;
-}
-
 /** Calls `work` with a function that makes places, all for the same tenant and the same Nginx worker account. */
 const onPlaces = async (work: (place: (environment?: Record<string, string>) => Place) => Promise<void>) => {
-  checkPrograms();
   const stage = await Stage.make();
   try {
     await stage.group("web");
@@ -60,13 +47,7 @@ const onPlaces = async (work: (place: (environment?: Record<string, string>) => 
 const chosenSetups = (parts: readonly string[]): readonly Setup[] =>
   SETUPS.filter(({ name }) => parts.length === 0 || parts.some((part) => name.includes(part)));
 const chosenTroubles = (names: readonly string[]): readonly Trouble[] =>
-  names.length === 0
-    ? TROUBLES
-    : names.map((wanted) => {
-        const trouble = TROUBLES.find(({ name }) => name === wanted);
-        if (trouble) return trouble;
-        throw new Error(`no trouble "${wanted}"; there are ${TROUBLES.map(({ name }) => `"${name}"`).join(", ")}`);
-      });
+  TROUBLES.filter(({ name }) => names.length === 0 || names.includes(name));
 
 const describe = ({ post }: Trouble, { sent, lost, kills, unexplained, twice, times }: Loss): string => {
   const posts = post ? `; ${twice} executed twice, ${unexplained} lost without a kill, ${kills} kills` : "";
@@ -107,9 +88,8 @@ export const measureLoss = ({ seconds, setups, troubles, record }: Options): Pro
 
 /** Requests after which php-cgi exits, the same in words, and the length of a slice in ms. */
 const LIMITS = [
-  [STAYING.PHP_FCGI_MAX_REQUESTS, "never exits", 100],
-  // Long enough for an exit and the next start to fall into the slice of the same host.
-  ["500", "exits after 500 requests", 1000],
+  [STAYING.PHP_FCGI_MAX_REQUESTS, "never exits", SLICE.never],
+  ["500", "exits after 500 requests", SLICE.exits],
 ] as const;
 
 /** Runs two setups behind one Nginx for `seconds`. */
@@ -145,8 +125,6 @@ const race = async (
 /** Prints requests per second through Nginx, compared with spawn-fcgi and multiwatch. */
 export const measureThroughput = ({ seconds }: Options): Promise<void> =>
   onPlaces(async (place) => {
-    // A run that is too short fails before the first measurement.
-    for (const [, , length] of LIMITS) startsFor(seconds, length);
     for (const processes of [1, 2]) {
       for (const [limit, words, length] of LIMITS) {
         const what = `${processes} php-cgi, which ${words}`;

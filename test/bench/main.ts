@@ -1,18 +1,21 @@
 /**
- * Measures the figures of docs/explanation/benchmarks.md, each beside a peer in the same run: `npm run bench [FIGURE...]`, as
- * root. Figures: respawn, status, memory, log, fastcgi (requests lost), throughput, sleeping. --seconds N (60) is the length of a
+ * Measures the figures of docs/explanation/benchmarks.md, each beside a peer in the same run: `npm run bench -- [FIGURE...]`, as
+ * root. packages.ts has the figures and the packages that each needs. --seconds N (60) is the length of a
  * run of fastcgi or throughput; fastcgi takes --setup PART-OF-NAME, --trouble NAME (both repeatable) and --record FILE.
  */
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { CHECKOUT, until } from "../system/program.ts";
 import { Stage } from "../system/stage.ts";
-import { measureLoss, measureThroughput, type Options } from "./fastcgi.ts";
+import { type Options, readCommandLine, WrongUse } from "./command-line.ts";
+import { measureLoss, measureThroughput } from "./fastcgi.ts";
+import { TROUBLES } from "./loss.ts";
 import { median } from "./median.ts";
+import { type Figure, missingPackages } from "./packages.ts";
 import { childNamed, pssOf, REST, runRunsv, runSupervisord, SHIPPED_DMCTL, SHIPPED_SUPERVISOR } from "./peer.ts";
+import { SETUPS } from "./php-setups.ts";
 import { measureSleeping } from "./sleeping.ts";
 import { MARK, runSwept } from "./sweep.ts";
 
@@ -229,7 +232,7 @@ const endOf = (path: string): string => {
   }
 };
 
-const FIGURES: Readonly<Record<string, (options: Options) => Promise<void>>> = {
+const MEASURES: Readonly<Record<Figure, (options: Options) => Promise<void>>> = {
   respawn: measureRespawn,
   status: measureStatus,
   memory: measureMemory,
@@ -239,33 +242,29 @@ const FIGURES: Readonly<Record<string, (options: Options) => Promise<void>>> = {
   sleeping: measureSleeping,
 };
 
-const { values, positionals: names } = parseArgs({
-  allowPositionals: true,
-  options: {
-    seconds: { type: "string", default: "60" },
-    setup: { type: "string", multiple: true, default: [] },
-    trouble: { type: "string", multiple: true, default: [] },
-    record: { type: "string" },
-  },
-});
-const unknown = names.filter((name) => !(name in FIGURES));
-if (unknown.length > 0)
-  throw new Error(`no figure ${unknown.join(", ")}; there are ${Object.keys(FIGURES).join(", ")}`);
-for (const program of ["/usr/bin/php-cgi", "/usr/bin/runsv", "/usr/bin/supervisord"]) {
-  if (!existsSync(program)) throw new Error(`${program} is missing: apt-get install php-cgi runit supervisor`);
-}
-const options: Options = {
-  seconds: Number(values.seconds),
-  setups: values.setup,
-  troubles: values.trouble,
-  record: values.record,
+/** Ends the program with one line on standard error. */
+const refuse = (message: string, code: 1 | 2): never => {
+  console.error(`bench: ${message}`);
+  process.exit(code);
 };
-if (!(options.seconds >= 1)) throw new Error(`--seconds is ${values.seconds}: expected a number of at least 1`);
+
+const chosen = (): ReturnType<typeof readCommandLine> => {
+  const [setups, troubles] = [SETUPS, TROUBLES].map((rows) => [...new Set(rows.map(({ name }) => name))]);
+  try {
+    return readCommandLine(process.argv.slice(2), setups ?? [], troubles ?? []);
+  } catch (error) {
+    if (error instanceof WrongUse) return refuse(error.message, 2);
+    throw error;
+  }
+};
+
+const { figures, options } = chosen();
+if (process.geteuid?.() !== 0) refuse("the benchmarks make accounts: run them as root", 1);
+const missing = missingPackages(figures);
+if (missing.length > 0) refuse(`packages are missing: apt-get install ${missing.join(" ")}`, 1);
 if (process.env[MARK] === undefined) {
   process.exitCode = await runSwept();
 } else {
   execFileSync(join(CHECKOUT, "node_modules/.bin/node"), [join(CHECKOUT, "build.ts")], { stdio: "inherit" });
-  for (const [name, measure] of Object.entries(FIGURES)) {
-    if (names.length === 0 || names.includes(name)) await measure(options);
-  }
+  for (const figure of figures) await MEASURES[figure](options);
 }

@@ -1,10 +1,11 @@
 /** The setups of php-cgi behind Nginx that are compared, each in a separate directory. */
-import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Account, nameFor } from "../system/account.ts";
 import { isRunning, kill, processesOf, statusOf } from "../system/proc.ts";
 import { run, until } from "../system/program.ts";
 import type { Stage } from "../system/stage.ts";
+import { PHP_CGI, PHP_FPM } from "./packages.ts";
 import { Peer, SHIPPED_SUPERVISOR } from "./peer.ts";
 
 /** Directory and accounts of a setup. All setups share the tenant and the group of Nginx. */
@@ -34,25 +35,6 @@ export interface Setup {
   readonly processes: number;
   readonly start: (place: Place) => Promise<Running>;
 }
-
-export const PHP_CGI = "/usr/bin/php-cgi";
-/** Debian names it after the version. */
-export const PHP_FPM = join("/usr/sbin", readdirSync("/usr/sbin").find((name) => /^php-fpm\d/.test(name)) ?? "php-fpm");
-/** Programs from Debian that the benchmarks need, and their packages. */
-const PROGRAMS: Readonly<Record<string, string>> = {
-  [PHP_CGI]: "php-cgi",
-  [PHP_FPM]: "php-fpm",
-  "/usr/bin/supervisord": "supervisor",
-  "/usr/bin/spawn-fcgi": "spawn-fcgi",
-  "/usr/bin/multiwatch": "multiwatch",
-  "/usr/bin/wrk": "wrk",
-};
-
-/** @throws if programs are missing, with the packages to install */
-export const checkPrograms = (): void => {
-  const missing = Object.entries(PROGRAMS).flatMap(([program, name]) => (existsSync(program) ? [] : [name]));
-  if (missing.length > 0) throw new Error(`programs are missing: apt-get install ${missing.join(" ")}`);
-};
 
 const nameOf = (pid: number): string => {
   try {

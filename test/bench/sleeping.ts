@@ -16,8 +16,8 @@ import type { Supervisor } from "../system/supervisor.ts";
 import { WebServer } from "../system/web-server.ts";
 import { HELLO } from "./loss.ts";
 import { median } from "./median.ts";
+import { PHP_CGI, PHP_FPM } from "./packages.ts";
 import { childrenOf, Peer, pssOf, REST, SHIPPED_SUPERVISOR } from "./peer.ts";
-import { checkPrograms, PHP_CGI, PHP_FPM } from "./php-setups.ts";
 
 const TENANTS = 2;
 const SITES_EACH = 250;
@@ -130,7 +130,6 @@ const isSettled = (daemons: DaemonList["daemons"]): boolean =>
 
 /** 500 sleeping sites: memory, the first answer of one, and 50 at once. */
 export const measureSleeping = async (): Promise<void> => {
-  checkPrograms();
   const stage = await Stage.make();
   let web: WebServer | undefined;
   let plain: Nginx | undefined;

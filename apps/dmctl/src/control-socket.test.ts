@@ -2,10 +2,30 @@ import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writ
 import { createServer, type Server } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
+import type { UnixFetch } from "@dmhost/client";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { candidates, findControlSocket } from "./control-socket.ts";
+import { candidates, supervisorClient } from "./control-socket.ts";
 
 const me = userInfo();
+const HEALTHY = { status: 200, body: null, text: () => Promise.resolve("{}") };
+
+/** The socket that a request is sent to. @param dead the sockets that refuse connections */
+const usedSocket = async (
+  env: Record<string, string>,
+  uid: number,
+  places: readonly string[],
+  dead: readonly string[] = [],
+): Promise<string> => {
+  let used = "";
+  const fetch: UnixFetch = (_, { unix }) => {
+    if (dead.includes(unix)) throw Object.assign(new Error(`connect ${unix}`), { code: "ECONNREFUSED" });
+    used = unix;
+    return Promise.resolve(HEALTHY);
+  };
+  await supervisorClient(env, uid, fetch, places).call("getHealth");
+  return used;
+};
+
 let dir = "";
 let servers: Server[] = [];
 
@@ -41,26 +61,57 @@ test("the first socket that exists is used, by its real path", async () => {
   symlinkSync(socket, join(dir, "link"));
   symlinkSync(join(dir, "nowhere"), join(dir, "dangling"));
   const places = [join(dir, "missing"), join(dir, "dangling"), join(dir, "link")];
-  expect(findControlSocket({}, me.uid, places)).toBe(socket);
+  expect(await usedSocket({}, me.uid, places)).toBe(socket);
 });
 
-test("without any socket, the failure is unreachable and names the paths that were tried", () => {
+test("without any socket, the failure is unreachable and names the paths that were tried", async () => {
   const places = [join(dir, "a"), join(dir, "b")];
   const message = expect.stringContaining(`${dir}/a, ${dir}/b`);
-  expect(() => findControlSocket({}, me.uid, places)).toThrow(
+  await expect(usedSocket({}, me.uid, places)).rejects.toThrow(
     expect.objectContaining({ code: "unreachable", message }),
   );
 });
 
-test("a file that is not a socket is refused, even if DMCTL_SOCKET names it", () => {
+test("the next socket is used when nothing listens at the one before", async () => {
+  const [dead, alive] = [await listen(join(dir, "dead")), await listen(join(dir, "alive"))];
+  expect(await usedSocket({}, me.uid, [dead, alive], [dead])).toBe(alive);
+});
+
+test("when nothing listens anywhere, the failure is unreachable and names all that was tried", async () => {
+  const dead = await listen(join(dir, "dead"));
+  symlinkSync(dead, join(dir, "link"));
+  const places = [join(dir, "link"), dead, join(dir, "missing")];
+  await expect(usedSocket({}, me.uid, places, [dead])).rejects.toThrow(
+    expect.objectContaining({
+      code: "unreachable",
+      message:
+        `no supervisor: nothing listens at ${dir}/link (${dead}), ${dead}; there is no socket at ${dir}/missing\n` +
+        'start one with "./dmhost up", or set DMCTL_SOCKET to its socket',
+    }),
+  );
+});
+
+test("a request that was sent is not sent to another socket when the connection breaks", async () => {
+  const [first, second] = [await listen(join(dir, "first")), await listen(join(dir, "second"))];
+  const tried: string[] = [];
+  const fetch: UnixFetch = (_, { unix }) => {
+    tried.push(unix);
+    throw Object.assign(new Error("broken"), { code: "ECONNRESET" });
+  };
+  const client = supervisorClient({}, me.uid, fetch, [first, second]);
+  await expect(client.call("getHealth")).rejects.toThrow(`cannot reach ${first}: it closed the connection`);
+  expect(tried).toEqual([first]);
+});
+
+test("a file that is not a socket is refused, even if DMCTL_SOCKET names it", async () => {
   const path = join(dir, "file");
   writeFileSync(path, "");
   const refused = expect.objectContaining({
     code: "permission-denied",
     message: expect.stringContaining("not a socket"),
   });
-  expect(() => findControlSocket({}, me.uid, [path])).toThrow(refused);
-  expect(() => findControlSocket({ DMCTL_SOCKET: path }, me.uid, [path])).toThrow(refused);
+  await expect(usedSocket({}, me.uid, [path])).rejects.toThrow(refused);
+  await expect(usedSocket({ DMCTL_SOCKET: path }, me.uid, [path])).rejects.toThrow(refused);
 });
 
 test("a socket in a directory that others may write is refused, unless it is sticky or DMCTL_SOCKET names the socket", async () => {
@@ -69,12 +120,12 @@ test("a socket in a directory that others may write is refused, unless it is sti
   chmodSync(open, 0o777);
   const socket = await listen(join(open, "s"));
   const message = expect.stringContaining(`its directory ${open} can be written by others (mode 777)`);
-  expect(() => findControlSocket({}, me.uid, [socket])).toThrow(
+  await expect(usedSocket({}, me.uid, [socket])).rejects.toThrow(
     expect.objectContaining({ code: "permission-denied", message }),
   );
-  expect(findControlSocket({ DMCTL_SOCKET: socket }, me.uid, [socket])).toBe(socket);
+  expect(await usedSocket({ DMCTL_SOCKET: socket }, me.uid, [socket])).toBe(socket);
   chmodSync(open, 0o1777);
-  expect(findControlSocket({}, me.uid, [socket])).toBe(socket);
+  expect(await usedSocket({}, me.uid, [socket])).toBe(socket);
 });
 
 test("a socket that belongs to another user, or lies in another user's directory, is refused", async () => {
@@ -87,10 +138,10 @@ test("a socket that belongs to another user, or lies in another user's directory
   const caller = me.uid === 0 ? 0 : stranger;
   const refusal = (what: string) =>
     expect.objectContaining({ code: "permission-denied", message: expect.stringContaining(what) });
-  expect(() => findControlSocket({}, caller, [socket])).toThrow(refusal("it belongs to uid"));
+  await expect(usedSocket({}, caller, [socket])).rejects.toThrow(refusal("it belongs to uid"));
   if (me.uid === 0) {
     chownSync(socket, 0, -1);
     chownSync(dir, stranger, -1);
-    expect(() => findControlSocket({}, caller, [socket])).toThrow(refusal(`its directory ${dir} belongs to uid`));
+    await expect(usedSocket({}, caller, [socket])).rejects.toThrow(refusal(`its directory ${dir} belongs to uid`));
   }
 });

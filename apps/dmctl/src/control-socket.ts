@@ -2,7 +2,7 @@
 import { readFileSync, realpathSync, type Stats, statSync } from "node:fs";
 import { userInfo } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
-import { Failure } from "@dmhost/client";
+import { type Client, clientAt, Failure, nothingListens, type UnixFetch } from "@dmhost/client";
 import { DEFAULT_RUN_DIR, HOME_SOCKET, PUBLIC_SOCKET, userSocket } from "@dmhost/contract";
 
 const WRITABLE_BY_OTHERS = 0o022;
@@ -64,18 +64,24 @@ const distrust = (path: string, socket: Stats, uid: number): string | undefined 
 };
 
 /**
- * Path of the socket to connect to, free of symlinks. Throws a Failure when there is none (exit 4) or when the
- * file is no socket or not to be trusted (exit 3). Of a path in DMCTL_SOCKET only the type is checked.
+ * Paths of the sockets to try, free of symlinks; the next is requested when nothing listens at the one before. Throws a
+ * Failure at a file that is no socket or not to be trusted (exit 3), and after the last (exit 4). Of a path in DMCTL_SOCKET
+ * only the type is checked.
  */
-export const findControlSocket = (
+function* trustedSockets(
   env: Readonly<Record<string, string | undefined>>,
   uid: number,
-  places: readonly string[] = candidates(env, uid),
-): string => {
+  places: readonly string[],
+): Generator<string, never> {
+  const silent: string[] = [];
+  const missing: string[] = [];
   for (const place of places) {
     const path = realPathIfAny(place);
-    if (path === undefined) continue;
-    const stats = statSync(path);
+    const stats = path === undefined ? undefined : statSync(path, { throwIfNoEntry: false });
+    if (path === undefined || stats === undefined) {
+      missing.push(place);
+      continue;
+    }
     const named = path === place ? place : `${place} (${path})`;
     if (!stats.isSocket()) throw new Failure("permission-denied", `cannot use ${named}: it is not a socket`);
     const reason = env["DMCTL_SOCKET"] ? undefined : distrust(path, stats, uid);
@@ -85,12 +91,36 @@ export const findControlSocket = (
         `will not connect to ${named}: ${reason}\nif it is a supervisor's, set DMCTL_SOCKET to it`,
       );
     }
-    return path;
+    yield path;
+    silent.push(named);
   }
-  throw new Failure(
-    "unreachable",
-    `no supervisor: there is no socket at ${places.join(", ")}\nstart one with "./dmhost up", or ${
-      env["DMCTL_SOCKET"] ? "unset DMCTL_SOCKET" : "set DMCTL_SOCKET to its socket"
-    }`,
-  );
+  const tried = [
+    ...(silent.length === 0 ? [] : [`nothing listens at ${silent.join(", ")}`]),
+    ...(missing.length === 0 ? [] : [`there is no socket at ${missing.join(", ")}`]),
+  ];
+  const remedy = env["DMCTL_SOCKET"] ? "unset DMCTL_SOCKET" : "set DMCTL_SOCKET to its socket";
+  throw new Failure("unreachable", `no supervisor: ${tried.join("; ")}\nstart one with "./dmhost up", or ${remedy}`);
+}
+
+/** A client of the supervisor that listens at the first of `places`. Sockets are looked for at each call. */
+export const supervisorClient = (
+  env: Readonly<Record<string, string | undefined>>,
+  uid: number,
+  fetch: UnixFetch,
+  places: readonly string[] = candidates(env, uid),
+): Client => {
+  const atFirst = async <T>(work: (client: Client) => Promise<T>): Promise<T> => {
+    const sockets = trustedSockets(env, uid, places);
+    for (;;) {
+      try {
+        return await work(clientAt(sockets.next().value, fetch));
+      } catch (error) {
+        if (!nothingListens(error)) throw error;
+      }
+    }
+  };
+  return {
+    call: (name, ...input) => atFirst((client) => client.call(name, ...input)),
+    stream: (name, input, signal) => atFirst((client) => client.stream(name, input, signal)),
+  };
 };

@@ -1,9 +1,9 @@
-import { clientAt, Failure } from "@dmhost/client";
+import { Failure } from "@dmhost/client";
 import { EXIT } from "@dmhost/contract";
 import type { Call } from "./commands/command.ts";
 import { readInvocation } from "./commands/invocation.ts";
 import { COMMANDS } from "./commands/table.ts";
-import { findControlSocket } from "./control-socket.ts";
+import { supervisorClient } from "./control-socket.ts";
 import { FAILURES, report } from "./failure.ts";
 import { isReaderGone, type Session } from "./session.ts";
 
@@ -24,7 +24,7 @@ export const dispatch = async (words: readonly string[], session: Session): Prom
       session,
       look: { colour: session.terminal && !session.env["NO_COLOR"], reasons: session.terminal || long, long },
       get client() {
-        return clientAt(findControlSocket(session.env, session.uid), session.fetch);
+        return supervisorClient(session.env, session.uid, session.fetch);
       },
     };
     return await invocation.command.run(call);

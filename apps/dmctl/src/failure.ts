@@ -1,10 +1,21 @@
 import { Failure, type FailureCode } from "@dmhost/client";
 import { EXIT } from "@dmhost/contract";
+import { suggestion } from "@dmhost/supervisor/suggestion";
 import { jsonLine, oneLine, printable } from "./printable.ts";
 import { type Session, write } from "./session.ts";
 
 /** A command line that makes no sense. */
 export const misuse = (message: string): Failure => new Failure("usage", `${message}\n"dmctl help" shows the commands`);
+
+/** Where a word that is not understood is not near to any. */
+export const SEE_HELP = 'see "dmctl help"';
+
+/** A command line with a word that is not one of `known`. @param what kind of word */
+export const unknownWord = (what: string, word: string, known: readonly string[]): Failure => {
+  const hint = suggestion(word, known, SEE_HELP);
+  const message = `unknown ${what} "${word}": ${hint}`;
+  return hint === SEE_HELP ? new Failure("usage", message) : misuse(message);
+};
 
 /** The meaning of each exit code. */
 export const EXITS = {

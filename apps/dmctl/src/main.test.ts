@@ -152,7 +152,7 @@ describe.each([
     const bind = "import socket,sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])";
     await promisify(execFile)("python3", ["-c", bind, dead]);
     const { code, errors } = await dmctl("health", { DMCTL_SOCKET: dead });
-    const message = `dmctl: cannot reach ${dead}: nothing listens there; start the supervisor with "./dmhost up"\n`;
+    const message = `dmctl: no supervisor: nothing listens at ${dead}\nstart one with "./dmhost up", or unset DMCTL_SOCKET\n`;
     expect([code, errors]).toEqual([4, message]);
   });
 

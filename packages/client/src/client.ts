@@ -12,7 +12,7 @@ import {
   type Route,
   type StreamName,
 } from "@dmhost/contract";
-import { Failure } from "./failure.ts";
+import { codeOf, Failure } from "./failure.ts";
 import type { UnixFetch, UnixResponse } from "./unix-fetch.ts";
 
 /** How long to wait for an answer that does not depend on a daemon, in ms. */
@@ -73,9 +73,6 @@ const REASONS: Readonly<Record<string, string>> = {
 /** Codes of answers that are no HTTP: Node's and Bun's. */
 const NO_HTTP = /^(?:HPE_|Malformed_HTTP|InvalidHTTP)/;
 
-const codeOf = (error: unknown): string =>
-  error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
-
 const isApiError = (value: unknown): value is ApiError =>
   typeof value === "object" &&
   value !== null &&
@@ -104,7 +101,8 @@ export const clientAt = (socket: string, fetch: UnixFetch): Client => {
     const code = codeOf(error);
     if (NO_HTTP.test(code)) return notUnderstood("no HTTP");
     const reason = REASONS[code] ?? (error instanceof Error ? error.message : String(error));
-    return new Failure(code === "EACCES" ? "permission-denied" : "unreachable", `cannot reach ${socket}: ${reason}`);
+    const kind = code === "EACCES" ? "permission-denied" : "unreachable";
+    return new Failure(kind, `cannot reach ${socket}: ${reason}`, [], { cause: error });
   };
 
   const refusal = async (answer: UnixResponse): Promise<Failure> => {

@@ -16,9 +16,17 @@ export class Failure extends Error {
   /** Further lines: ids to choose from, or problems of a file as `path:line: text`. */
   readonly details: readonly string[];
 
-  constructor(code: FailureCode, message: string, details: readonly string[] = []) {
-    super(message);
+  constructor(code: FailureCode, message: string, details: readonly string[] = [], options?: ErrorOptions) {
+    super(message, options);
     this.code = code;
     this.details = details;
   }
 }
+
+/** The `code` of an error of the system or the runtime; "" where it has none. */
+export const codeOf = (error: unknown): string =>
+  error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
+
+/** Whether no connection was made, as nothing listens at the socket; the request can be sent to another one. */
+export const nothingListens = (error: unknown): boolean =>
+  error instanceof Failure && ["ECONNREFUSED", "ENOENT"].includes(codeOf(error.cause));

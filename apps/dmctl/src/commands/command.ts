@@ -42,6 +42,8 @@ export interface Command {
   readonly aliases?: readonly string[];
   readonly takes: keyof typeof OPERANDS;
   readonly options: readonly OptionName[];
+  /** What the command does in any case, by the option that requests it of others. */
+  readonly always?: Readonly<Partial<Record<OptionName, string>>>;
   /** One line, in the imperative, without `|`, `:` and `'`, which completion scripts need themselves. */
   readonly summary: string;
   /** Further text, in Markdown. */
@@ -72,7 +74,7 @@ export interface Invocation {
 export interface Call extends Invocation {
   /** The first id, "" when there is none. */
   readonly id: string;
-  /** Looks for the supervisor when first used; throws a Failure when there is none. */
+  /** Looks for the supervisor at each call, which rejects with a Failure when there is none. */
   readonly client: Client;
   readonly session: Session;
   readonly look: Look;

@@ -1,4 +1,5 @@
 import { Readable } from "node:stream";
+import { VERSION } from "@dmhost/contract";
 import { afterEach, expect, test } from "vitest";
 import { run } from "../session.fake.ts";
 import { apiError, daemon, type FakeAnswer, fakeSupervisor } from "../supervisor.fake.ts";
@@ -63,6 +64,12 @@ test("a failed start prints the last line of the log, escaped, and what to do", 
 test("export prints the answer as JSON", async () => {
   const { socket } = await supervisor({ "GET /v1/export": () => ({ version: "1", daemons: [] }) });
   expect(JSON.parse((await run(socket, "export")).output)).toEqual({ version: "1", daemons: [] });
+});
+
+test("version prints the version, and with --json as JSON", async () => {
+  expect(await run("/nowhere", "version")).toEqual({ code: 0, output: `dmctl ${VERSION}\n`, errors: "" });
+  for (const line of ["version --json", "--version --json"])
+    expect(JSON.parse((await run("/nowhere", line)).output)).toEqual({ version: VERSION });
 });
 
 test.each([

@@ -11,6 +11,9 @@ const showLog = async (call: Call, follow: boolean, from?: "tail"): Promise<numb
   return show(call.client, call.id, view, call.session);
 };
 
+/** What a rescan without a result prints on a terminal. */
+export const NOTHING_CHANGED = "no daemon changed\n";
+
 export const RESCAN: Command = {
   name: "rescan",
   aliases: ["scan"],
@@ -25,7 +28,7 @@ export const RESCAN: Command = {
     const result = await call.client.call("rescan");
     await complain(call, "invalid-file", result.problems);
     await warn(call, result.warnings);
-    const nothing = call.session.terminal && result.problems.length === 0 ? "nothing changed\n" : "";
+    const nothing = call.session.terminal && result.problems.length === 0 ? NOTHING_CHANGED : "";
     return show(call, result, rescanLines(result) || nothing, result.problems.length > 0 ? EXIT.failed : EXIT.done);
   },
 };
@@ -46,6 +49,7 @@ export const FILE_COMMANDS: readonly Command[] = [
     name: "tail",
     takes: "one",
     options: ["lines", "all", "since", "grep", "raw", "utc", "tai64n"],
+    always: { follow: "follows the log" },
     summary: "show the last 10 lines of a log, and new lines until Ctrl-C",
     about:
       "The log is followed across rotation. If files were removed by rotation before they were read, a line that begins with " +

@@ -1,6 +1,5 @@
 /** `dmctl help`, made from the table of commands. */
-import { suggestion } from "@dmhost/supervisor/suggestion";
-import { EXITS, misuse } from "../failure.ts";
+import { EXITS, unknownWord } from "../failure.ts";
 import { type Command, operandShape } from "./command.ts";
 import { OPTION_NAMES, type OptionName, optionShape } from "./options.ts";
 import { paragraph, plain, sentence } from "./paragraph.ts";
@@ -54,7 +53,7 @@ export const helpFor = (commands: readonly Command[], word: string): string => {
   const command = commands.find(({ name, aliases }) => name === word || aliases?.includes(word));
   if (command === undefined) {
     const names = commands.flatMap(({ name, aliases = [] }) => [name, ...aliases]);
-    throw misuse(`unknown command "${word}": ${suggestion(word, names)}`);
+    throw unknownWord("command", word, names);
   }
   const { summary, about, options, examples = [], exits } = command;
   const text = [sentence(summary), ...(about === undefined ? [] : [plain(about)])].join(" ");

@@ -1,29 +1,58 @@
 /** Parses a command line, independently of what the commands do. */
 import { parseArgs } from "node:util";
+import { Failure } from "@dmhost/client";
 import { MOST_INSTANCES } from "@dmhost/contract";
-import { nearMatch, suggestion } from "@dmhost/supervisor/suggestion";
+import { nearest, nearMatch } from "@dmhost/supervisor/suggestion";
 import { count, parseCount } from "@dmhost/supervisor/units";
-import { misuse } from "../failure.ts";
+import { misuse, SEE_HELP, unknownWord } from "../failure.ts";
 import { type Command, type Invocation, operandShape } from "./command.ts";
-import { OPTION_NAMES, OPTIONS, type OptionName } from "./options.ts";
+import { OPTION_NAMES, OPTIONS, type OptionName, optionShape } from "./options.ts";
 import { isSignalFlag, nearSignal, signalNamed } from "./signal-word.ts";
 
 /** The signal of a `signal` command that names none. */
 const DEFAULT_SIGNAL = "KILL";
 
-/** Words that name no option that there is, before the first `--`. */
-const unknownOption = (words: readonly string[]): string | undefined => {
-  const end = words.indexOf("--");
-  const options = words.slice(0, end < 0 ? undefined : end).filter((word) => word.startsWith("--"));
-  return options.map((word) => word.replace(/=.*/s, "")).find((word) => !Object.hasOwn(OPTIONS, word.slice(2)));
+const flag = (name: OptionName): string => `--${name}`;
+
+const isOption = (name: string): name is OptionName => Object.hasOwn(OPTIONS, name);
+
+/** An option that is there, but not for this command. */
+const foreignOption = ({ name, always = {} }: Command, option: OptionName): Failure => {
+  const reason = always[option] === undefined ? "" : `: it always ${always[option]}`;
+  return misuse(`"${name}" has no option --${option}${reason}`);
 };
 
-const parsed = (words: readonly string[]) => {
-  try {
-    return parseArgs({ args: [...words], options: OPTIONS, allowPositionals: true });
-  } catch (error) {
-    throw misuse(error instanceof Error ? error.message.replace(/\. To specify.*/s, "") : String(error));
+/** @param command whose options are meant; undefined if the command line names none */
+const unknownOption = (written: string, command: Command | undefined): Failure => {
+  const near = nearest(
+    written,
+    Object.keys(command?.always ?? {}).map((name) => `--${name}`),
+  )?.slice(2);
+  if (command !== undefined && near !== undefined && isOption(near)) return foreignOption(command, near);
+  return unknownWord("option", written, [...(command?.options ?? OPTION_NAMES), "help" as const].map(flag));
+};
+
+/** Separates options from other words. */
+const parsed = (words: readonly string[], command: Command | undefined) => {
+  const { values, positionals, tokens } = parseArgs({
+    args: [...words],
+    options: OPTIONS,
+    allowPositionals: true,
+    strict: false,
+    tokens: true,
+  });
+  for (const token of tokens) {
+    if (token.kind !== "option") continue;
+    const { name, rawName, value, inlineValue } = token;
+    if (!isOption(name)) throw unknownOption(rawName, command);
+    const { type, value: kind } = optionShape(name);
+    if (type === "boolean" && value !== undefined) throw misuse(`option "${rawName}" takes no value`);
+    if (type === "boolean") continue;
+    if (value === undefined) throw misuse(`option "${rawName}" needs a value: --${name} ${kind}`);
+    if (!inlineValue && value.length > 1 && value.startsWith("-"))
+      throw misuse(`option "${rawName}" needs a value; if "${value}" is the value, write --${name}=${value}`);
   }
+  return { values, positionals };
 };
 
 const signalHint = (word: string, usage: string): string => {
@@ -85,21 +114,22 @@ const LONG_NAME = 5;
  * The command that one of `words`, none of which is a command, probably misspells: the nearest over all words. With a tie
  * the word in first place is taken last, as it may be a daemon's name; so may a word that stands alone.
  */
-const meantCommand = (words: readonly string[], names: readonly string[]): string | undefined => {
+const meantCommand = (
+  words: readonly string[],
+  names: readonly string[],
+): { readonly word: string; readonly name: string } | undefined => {
   const [first, ...others] = words.map((word) => {
     const near = nearMatch(
       word,
       names.filter((name) => name.length >= LONG_NAME || name[0] === word[0]),
     );
-    return near === undefined ? [] : [near];
+    return near === undefined ? [] : [{ word, ...near }];
   });
   const [best] = [...others, first ?? []].flat().sort((one, other) => one.distance - other.distance);
   if (best === undefined) return undefined;
   const unlikely = best.distance > 1 || best.name.length < LONG_NAME;
-  return words.length === 1 && unlikely ? undefined : best.name;
+  return words.length === 1 && unlikely ? undefined : best;
 };
-
-const flag = (name: OptionName): string => `--${name}`;
 
 const takenBy = (command: Command, flags: readonly string[], words: readonly string[]) => {
   if (command.takes === "signal") return withSignal(command.name, flags, words);
@@ -115,15 +145,13 @@ const takenBy = (command: Command, flags: readonly string[], words: readonly str
 export const readInvocation = (commands: readonly Command[], words: readonly string[]): Invocation => {
   const named = (word: string | undefined): Command | undefined =>
     commands.find(({ name, aliases }) => name === word || aliases?.includes(word ?? ""));
-  const unknown = unknownOption(words);
-  if (unknown !== undefined) {
-    const options = words.map(named).find((command) => command !== undefined)?.options ?? OPTION_NAMES;
-    throw misuse(`unknown option "${unknown}": ${suggestion(unknown, [...options, "help" as const].map(flag))}`);
-  }
   const end = words.indexOf("--");
   const isFlag = (word: string, index: number): boolean => (end < 0 || index < end) && isSignalFlag(word);
   const flags = words.filter(isFlag);
-  const { values, positionals } = parsed(words.filter((word, index) => !isFlag(word, index)));
+  const { values, positionals } = parsed(
+    words.filter((word, index) => !isFlag(word, index)),
+    words.map(named).find((command) => command !== undefined),
+  );
   const given = new Set(OPTION_NAMES.filter((name) => values[name] !== undefined));
 
   const at = positionals.findIndex((word) => named(word) !== undefined);
@@ -135,13 +163,15 @@ export const readInvocation = (commands: readonly Command[], words: readonly str
   }
   if (command === undefined) {
     const names = commands.flatMap(({ name, aliases = [] }) => [name, ...aliases]);
-    const near = meantCommand(positionals, names);
-    const meant = near === undefined ? "" : `; did you mean "${near}"?`;
-    throw misuse(`there is no command in "dmctl ${positionals.join(" ")}"${meant}`);
+    const meant = meantCommand(positionals, names);
+    if (meant !== undefined) throw misuse(`unknown command "${meant.word}": did you mean "${meant.name}"?`);
+    const what = positionals.length > 1 ? "no command in" : "unknown command";
+    const line = positionals.length > 1 ? `dmctl ${positionals.join(" ")}` : positionals[0];
+    throw new Failure("usage", `${what} "${line}": ${SEE_HELP}`);
   }
 
   const foreign = [...given].find((name) => !command.options.includes(name));
-  if (foreign !== undefined) throw misuse(`"${command.name}" has no option --${foreign}`);
+  if (foreign !== undefined) throw foreignOption(command, foreign);
   const taken = takenBy(
     command,
     flags,

@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { readInvocation } from "./invocation.ts";
 import { OPTION_NAMES, OPTIONS } from "./options.ts";
@@ -13,6 +15,14 @@ test("no two commands share a name or an alias", () => {
 test("every option belongs to a command, or is --help or --version", () => {
   const used = new Set(COMMANDS.flatMap(({ options }) => options));
   expect(OPTION_NAMES.filter((name) => !used.has(name))).toEqual(["help", "version"]);
+});
+
+test("every command has --json, except those that docs/how-to/diagnose.md names", () => {
+  const without = COMMANDS.filter(({ options }) => !options.includes("json")).map(({ name }) => name);
+  const guide = readFileSync(join(import.meta.dirname, "../../../../docs/how-to/diagnose.md"), "utf8");
+  const sentence = /Every command takes `--json`, except (.*?)\. Exit codes/s.exec(guide)?.[1] ?? "";
+  const named = [...sentence.matchAll(/`(\w+)`/g)].map(([, name]) => name);
+  expect(named.sort()).toEqual(without.sort());
 });
 
 test.each(summaries)("the summary %j is one short line without what shells quote", (summary) => {

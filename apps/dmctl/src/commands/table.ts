@@ -1,4 +1,5 @@
-import { VERSION } from "@dmhost/contract";
+import { EXIT, VERSION } from "@dmhost/contract";
+import { write } from "../session.ts";
 import { show } from "./answer.ts";
 import type { Command } from "./command.ts";
 import { CONTROL_COMMANDS, SIGNAL_COMMANDS } from "./control.ts";
@@ -22,13 +23,16 @@ export const COMMANDS: readonly Command[] = [
     options: [],
     summary: "show all commands, or explain one",
     examples: ["dmctl help log"],
-    run: (call) => show(call, {}, call.id === "" ? helpText(COMMANDS) : helpFor(COMMANDS, call.id)),
+    async run({ id, session }) {
+      await write(session.output, id === "" ? helpText(COMMANDS) : helpFor(COMMANDS, id));
+      return EXIT.done;
+    },
   },
   {
     name: "version",
     takes: "none",
-    options: [],
+    options: ["json"],
     summary: "print the version of dmctl",
-    run: (call) => show(call, {}, `dmctl ${VERSION}\n`),
+    run: (call) => show(call, { version: VERSION }, `dmctl ${VERSION}\n`),
   },
 ];

@@ -40,7 +40,8 @@ export const act = async (
 };
 
 const WAITING = "It starts when it gets the resource it waits for; a stop cancels that.";
-const UNTOUCHED = "The present run continues as it was.";
+/** Advice where a request failed and changed nothing. */
+export const UNTOUCHED = "The present run continues as it was.";
 
 /** What a request can change: equal texts before and after mean that it changed nothing. */
 const condition = (daemon: ControlledDaemon): string =>

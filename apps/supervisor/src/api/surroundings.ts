@@ -9,12 +9,12 @@ import type { Caller } from "./connection.ts";
 import type { ReadLog } from "./log-tail.ts";
 
 /** Logs of daemons. */
-export interface Logs {
+export interface LogAccess {
   readonly readLog: ReadLog;
 }
 
 /** The input of an outcome besides the daemon. */
-export interface OutcomeSurroundings extends Logs {
+export interface OutcomeSurroundings extends LogAccess {
   /** The supervisor's clock, in ms. */
   now(): number;
 }

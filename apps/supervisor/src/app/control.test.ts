@@ -1,4 +1,15 @@
-import { existsSync, lstatSync, mkdirSync, mkdtempSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { request } from "node:http";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
@@ -23,12 +34,16 @@ let callers: string[];
 
 const self = (): Account => ({ name: username, uid, gid, home: join(directory, "home"), shell: "/bin/sh" });
 const stranger = (): Account => ({ ...self(), name: "stranger", uid: 4001 });
+/** An account with a link in its home, which root has none of. */
+const tenant = (): Account => (privileged ? stranger() : self());
 const socketOf = (name: string): string => join(directory, "run", userSocket(name));
 const publicSocket = (): string => join(directory, "run", PUBLIC_SOCKET);
 
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), "control-"));
   mkdirSync(join(directory, "home"));
+  chmodSync(directory, 0o755);
+  chownSync(join(directory, "home"), tenant().uid, tenant().gid);
   known = [username];
   broken = false;
   callers = [];
@@ -63,17 +78,22 @@ const ask = (socketPath: string): Promise<number | undefined> =>
   });
 
 test("each account of the policy has a socket for itself alone, with a link in its home, and all share the public one", async () => {
+  const { name, uid: owner } = tenant();
+  known = [name];
   await control.open();
-  expect(statSync(socketOf(username)).mode & 0o777).toBe(0o600);
-  expect(statSync(socketOf(username)).uid).toBe(uid);
+  expect(statSync(socketOf(name)).mode & 0o777).toBe(0o600);
+  expect(statSync(socketOf(name)).uid).toBe(owner);
   expect(statSync(publicSocket()).mode & 0o777).toBe(0o666);
-  expect(readlinkSync(join(directory, "home", HOME_SOCKET))).toBe(socketOf(username));
-  expect(existsSync(socketOf("stranger"))).toBe(false);
+  expect(readlinkSync(join(directory, "home", HOME_SOCKET))).toBe(socketOf(name));
+  const other = name === username ? "stranger" : username;
+  expect(existsSync(socketOf(other))).toBe(false);
 });
 
 test("the API answers on the account's socket, on its link and on the public socket", async () => {
+  const { name } = tenant();
+  known = [name];
   await control.open();
-  for (const path of [socketOf(username), join(directory, "home", HOME_SOCKET), publicSocket()])
+  for (const path of [socketOf(name), join(directory, "home", HOME_SOCKET), publicSocket()])
     expect(await ask(path)).toBe(200);
 });
 
@@ -94,9 +114,11 @@ test("an account that leaves the policy loses its socket, and another keeps the 
 test("a home without place for the link costs a warning, and the socket is opened", async () => {
   mkdirSync(join(directory, "home/.daemon-manager"));
   writeFileSync(join(directory, "home", HOME_SOCKET), "");
+  const { name } = tenant();
+  known = [name];
   await control.open();
   expect(lines).toEqual([expect.stringContaining("warn no link to the control socket in the user's home: EEXIST")]);
-  expect(await ask(socketOf(username))).toBe(200);
+  expect(await ask(socketOf(name))).toBe(200);
 });
 
 test("only a supervisor that is root opens sockets for other accounts", async () => {
@@ -104,6 +126,14 @@ test("only a supervisor that is root opens sockets for other accounts", async ()
   await control.open();
   expect([existsSync(socketOf(username)), existsSync(socketOf("stranger"))]).toEqual([true, privileged]);
 });
+
+test.runIf(privileged)(
+  "root has a socket, and no link in its home that several supervisors would replace",
+  async () => {
+    await control.open();
+    expect([existsSync(socketOf(username)), existsSync(join(directory, "home", HOME_SOCKET))]).toEqual([true, false]);
+  },
+);
 
 test("close removes every socket", async () => {
   await control.open();

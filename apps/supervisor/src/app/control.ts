@@ -45,6 +45,8 @@ export const controlSockets = (
         const path = join(runDir, userSocket(account.name));
         paths.add(path);
         await sockets.open(path, account);
+        // Root's dmctl looks in the run directory; a link in its home would change with each further supervisor.
+        if (account.uid === 0) continue;
         try {
           linkFromHome(account, accounts.identity(account), HOME_SOCKET, path);
         } catch (error) {

@@ -3,11 +3,15 @@ const MOST_LISTED = 12;
 
 /**
  * The text after "unknown ...": `did you mean "x"?` where one of `known` is near, else `expected one of "x", "y"`, or,
- * where those are many, that the manual lists them.
+ * where those are many, `many`: where they are listed.
  */
-export function suggestion(word: string, known: readonly string[]): string {
+export function suggestion(
+  word: string,
+  known: readonly string[],
+  many = `expected one of the ${known.length} in the manual`,
+): string {
   const near = nearest(word, known);
-  if (near === undefined && known.length > MOST_LISTED) return `expected one of the ${known.length} in the manual`;
+  if (near === undefined && known.length > MOST_LISTED) return many;
   return near === undefined
     ? `expected one of ${known.map((name) => `"${name}"`).join(", ")}`
     : `did you mean "${near}"?`;

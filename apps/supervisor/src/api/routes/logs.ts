@@ -4,7 +4,7 @@ import { mayControl } from "../access.ts";
 import type { ControlledDaemon } from "../engine.ts";
 import { loggerOf } from "../log-tail.ts";
 import { Refusal } from "../refusal.ts";
-import type { Logs } from "../surroundings.ts";
+import type { LogAccess } from "../surroundings.ts";
 import type { Handlers } from "./handlers.ts";
 
 /** Bytes that wait for a slow client. */
@@ -38,7 +38,7 @@ const requireLog = (daemon: ControlledDaemon): void => {
   );
 };
 
-export const logRoutes = ({ readLog }: Logs): Handlers<"readLog"> => ({
+export const logRoutes = ({ readLog }: LogAccess): Handlers<"readLog"> => ({
   async readLog({ engine, caller, subject, query: { lines, since, follow } }) {
     if (lines !== undefined && since !== undefined) {
       throw new Refusal("usage", '"lines" and "since" exclude each other');
