@@ -38,19 +38,21 @@ static int open_socket(const char *path, const struct making *making, struct sta
   if (fd < 0) return -1;
   if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0) return failed(fd, NULL);
   /* Before it listens nobody can connect, whatever the mode. */
-  bool done = chown(draft, making->uid, making->gid) == 0 && chmod(draft, making->mode) == 0 &&
+  bool done = chmod(draft, making->mode) == 0 && chown(draft, making->uid, making->gid) == 0 &&
               listen(fd, making->backlog) == 0 && lstat(draft, found) == 0 && rename(draft, path) == 0;
   return done ? fd : failed(fd, draft);
 }
 
 static int open_fifo(const char *path, const struct making *making, struct stat *found) {
   if (lstat(path, found) == 0 && !S_ISFIFO(found->st_mode) && unlink(path) < 0) return -1;
-  if (mkfifo(path, 0600) < 0 && errno != EEXIST) return -1;
+  bool fresh = mkfifo(path, 0600) == 0;
+  if (!fresh && errno != EEXIST) return -1;
   int flags = O_RDWR | O_NOFOLLOW | O_CLOEXEC | (making->nonblock ? O_NONBLOCK : 0);
   int fd = within_reserve(open(path, flags));
   if (fd < 0) return -1;
-  bool done = fstat(fd, found) == 0 && S_ISFIFO(found->st_mode) && fchown(fd, making->uid, making->gid) == 0 &&
-              fchmod(fd, making->mode) == 0;
+  /* The mode first: a root without CAP_FOWNER cannot change it afterwards. */
+  bool done = (!fresh || fchmod(fd, making->mode) == 0) && fstat(fd, found) == 0 && S_ISFIFO(found->st_mode) &&
+              (found->st_uid == making->uid || fchown(fd, making->uid, making->gid) == 0);
   return done ? fd : failed(fd, NULL);
 }
 
