@@ -77,7 +77,9 @@ int take_lock(const char *path) {
     result = flock(fd, LOCK_EX | LOCK_NB);
   }
   if (result < 0 && errno == EWOULDBLOCK) {
-    report(REPORT_WAITING, 0, "waits for the lock ", path, "");
+    char reason[LONGEST_REPORT];
+    snprintf(reason, sizeof reason, "waits for the lock %s", path);
+    report(REPORT_WAITING, 0, reason, "", "");
     do result = flock(fd, LOCK_EX);
     while (result < 0 && errno == EINTR);
     report(REPORT_CONTINUES, 0, "", "", "");
