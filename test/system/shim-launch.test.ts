@@ -406,5 +406,4 @@ test("a shim that is not root launches as its own account, sets no_new_privs, an
   expect([new Set(numbersOf(pid, "Uid")), statusOf(pid).get("NoNewPrivs")]).toEqual([new Set([alice.uid]), "1"]);
   expect(await own.refusal("other", lineOf("exit 0", bob))).toBe("becoming the account: operation not permitted");
   await own.remove();
-  process.kill(pid, "SIGKILL");
 });

@@ -8,6 +8,7 @@ import type { ShimPlan } from "../../apps/supervisor/src/os/shim/plan.ts";
 import { followShim, Shim } from "../../apps/supervisor/src/os/shim/shim.ts";
 import { VERSIONS } from "../../apps/supervisor/src/os/shim/wire.ts";
 import type { Account } from "./account.ts";
+import { kill } from "./proc.ts";
 import { CHECKOUT, succeed, until } from "./program.ts";
 
 const TIMEOUT = 10_000;
@@ -127,10 +128,7 @@ export class ShimProgram {
   /** Launches a run and waits for its end, which it acknowledges. */
   async finish(name: string, plan: ShimPlan): Promise<ShimRun> {
     this.ask.launch(name, plan);
-    const run = await this.reaches(name, ({ state }) => state === "exited");
-    this.ask.forget(name);
-    this.runs.delete(name);
-    return run;
+    return this.#end(name);
   }
 
   /** Stage and reason of a launch that fails. */
@@ -142,9 +140,18 @@ export class ShimProgram {
   /** Kills a run; waits for its end, which it acknowledges. */
   async kill(name: string): Promise<ShimRun> {
     this.ask.signal(name, 9);
-    const run = await this.reaches(name, ({ state }) => state === "exited");
+    return this.#end(name);
+  }
+
+  /** Acknowledges the exit of a run. */
+  forget(name: string): void {
     this.ask.forget(name);
     this.runs.delete(name);
+  }
+
+  async #end(name: string): Promise<ShimRun> {
+    const run = await this.reaches(name, ({ state }) => state === "exited");
+    this.forget(name);
     return run;
   }
 
@@ -157,11 +164,9 @@ export class ShimProgram {
 
   /** Kills its runs and itself, in any state. */
   async remove(): Promise<void> {
-    for (const { name, state } of this.runs.values()) {
-      if (state !== "exited") this.#requests?.signal(name, 9);
-    }
     this.disconnect();
     this.#process?.kill("SIGKILL");
+    for (const { pid, state } of this.runs.values()) if (state !== "exited") kill(pid);
     await this.ended();
   }
 }

@@ -93,7 +93,7 @@ test("an exit is kept until it is acknowledged, and its name is free afterwards"
   expect(() => shim.ask.launch("one", sleeping())).toThrow("EEXIST");
   await shim.connect();
   expect(shim.runs.get("one")?.end?.code).toBe(5);
-  shim.ask.forget("one");
+  shim.forget("one");
   expect(shim.ask.list()).toEqual([]);
   await shim.up("one", sleeping());
   expect(() => shim.ask.forget("one")).toThrow("EBUSY");
@@ -174,9 +174,9 @@ test("a second LISTEN restores a socket's queue, and a replaced socket refuses t
   expect([again.fresh, again.socket.inode]).toEqual([false, socket.inode]);
   expect(() => shim.ask.listen("web", { ...web(), path: `${stage.directory}/elsewhere` })).toThrow("EEXIST");
   const visitor = await visit(web().path);
-  visitor.on("error", () => undefined);
+  const refused = new Promise((resolve) => visitor.on("error", resolve));
   const replaced = shim.ask.listen("web", { ...web(), mode: 0 }, true);
-  await once(visitor, "close");
+  expect(await refused).toMatchObject({ code: "ECONNRESET" });
   expect([replaced.fresh, replaced.socket.inode === socket.inode, lstatSync(web().path).mode & 0o777]).toEqual([
     true,
     false,
@@ -323,6 +323,7 @@ test("a client that does not read its events delays no request, and gets the las
       if (key !== undefined) last.set(key, numberOf(fields, TAG.EXIT_CODE));
     }
   });
+  slow.resume();
   await until("all exits", () => last.size === many && [...last.values()].every((code) => code === 1));
   slow.destroy();
   requests.close();
