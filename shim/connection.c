@@ -135,12 +135,14 @@ static void connection_ready(struct source *source, uint32_t ready) {
 }
 
 void send_events(void) {
-  if (events == NULL || events->output.length > 0) return;
-  put_events(&events->output);
-  if (events->output.length == 0) return;
-  bool is_fine = flush(events);
-  if (is_fine && events->output.length > 0) is_fine = watch_source(&events->source, EPOLLIN | EPOLLOUT) == 0;
-  if (!is_fine) close_connection(events);
+  /* Until nothing is left to send, or the client does not read. */
+  while (events != NULL && events->output.length == 0) {
+    put_events(&events->output);
+    if (events->output.length == 0) return;
+    bool is_fine = flush(events);
+    if (is_fine && events->output.length > 0) is_fine = watch_source(&events->source, EPOLLIN | EPOLLOUT) == 0;
+    if (!is_fine) close_connection(events);
+  }
 }
 
 /* Whether the process at the other end has our uid, by the kernel's word. */
