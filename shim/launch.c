@@ -48,7 +48,7 @@ static int compare(const void *one, const void *other) {
   return *(const int *)one - *(const int *)other;
 }
 
-/* Closes everything else: the sockets of other tenants must not be within reach of this one. */
+/* Closes everything else now, not at exec: the sockets of other tenants must not be within reach of this one's stages. */
 static void close_others(const struct kept *kept, int report) {
   int fds[MOST_KEPT + 1];
   size_t count = kept->count;

@@ -60,10 +60,10 @@ static int forget_parent(int notify) {
     if ((each == 0 || fcntl(each, F_GETFD) < 0) && dup2(nothing, each) < 0) return -1;
   unsigned first = STDERR_FILENO + 1;
   if (notify >= (int)first) {
-    if (notify > (int)first) close_range(first, (unsigned)notify - 1, 0);
+    if (notify > (int)first && close_range(first, (unsigned)notify - 1, 0) < 0) return -1;
     first = (unsigned)notify + 1;
   }
-  close_range(first, ~0u, 0);
+  if (close_range(first, ~0u, 0) < 0) return -1;
   umask(077);
   return chdir("/");
 }
@@ -75,7 +75,7 @@ int main(int count, char **words) {
     fprintf(stderr, "usage: dmhost-shim [-d FD] SOCKET, with the absolute path of SOCKET\n");
     return 100;
   }
-  if (forget_parent(notify) < 0) return explain("/dev/null");
+  if (forget_parent(notify) < 0) return explain("cannot prepare descriptors");
   raise_descriptor_limit();
   /* Orphans of a run stay within reach, and no other program has to reap them. */
   prctl(PR_SET_CHILD_SUBREAPER, 1);
