@@ -55,7 +55,7 @@ RUN
   await_services
   if [ "$supervisor_changed" = yes ]; then
     step "  the supervisor changed: restarting it and its daemons"
-    s6-svc -wR -T 60000 -r "$tree/supervisor"
+    s6-svc -wr -T 60000 -r "$tree/supervisor"
   fi
   if [ "$web_helpers_changed" = yes ]; then
     step "  the web server's services for sites changed: restarting them"
@@ -64,7 +64,7 @@ RUN
   fi
   if [ "$nginx_changed" = yes ]; then
     step "  nginx's service changed: restarting it"
-    s6-svc -wR -T 15000 -r "$tree/nginx"
+    s6-svc -wr -T 15000 -r "$tree/nginx"
   elif [ "$web_changed" = yes ]; then
     step "  nginx's configuration changed: reloading it"
     s6-svc -h "$tree/nginx"

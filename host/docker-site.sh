@@ -38,10 +38,19 @@ docker_await_site() {
   step "it answers with 200"
 }
 
-docker_introduce() {
+# Waits for the demo site and shows it, if the policy lists its tenant.
+docker_demo_site() {
+  if ! policy_lists_demo "$docker_policy"; then
+    no_demo "$docker_policy"
+    return
+  fi
+  docker_await_site
   printf '\nThe demo site:   http://%s/\n' "$docker_address"
-  printf 'Its daemon, as its owner dmhost-demo sees it (dmctl status):\n\n'
+  printf 'Its daemon, as its owner %s sees it (dmctl status):\n\n' "$demo_tenant"
   docker_exec --user "$docker_demo" --env "HOME=$docker_demo_home" supervisor dmctl status || :
+}
+
+docker_introduce() {
   cat <<TEXT
 
 Your first daemon:

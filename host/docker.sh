@@ -4,6 +4,8 @@
 
 # shellcheck source=host/docker-images.sh
 . "$checkout/host/docker-images.sh"
+# shellcheck source=host/demo-site.sh
+. "$checkout/host/demo-site.sh"
 # shellcheck source=host/docker-site.sh
 . "$checkout/host/docker-site.sh"
 
@@ -63,7 +65,7 @@ docker_up() {
   fi
   docker_refresh_vhosts
   docker_install_dmctl
-  docker_await_site
+  docker_demo_site
   docker_introduce
 }
 

@@ -2,12 +2,12 @@
 # Native mode: root runs supervisor and nginx directly on this machine.
 
 native_policy=/etc/daemon-manager.conf
-native_demo=dmhost-demo
 native_demo_home=/var/lib/dmhost/demo
 native_bound=/run/fastcgi/.bound
 
 native_paths() {
   tree=/run/dmhost-services
+  tree_scripts=/var/lib/dmhost/services
   tree_logs=/var/log/dmhost
   web=/var/lib/dmhost/nginx
   web_user=dmhost-nginx
@@ -27,8 +27,8 @@ native_running() {
 }
 
 as_demo() {
-  setpriv --reuid "$native_demo" --regid "$native_demo" --init-groups --no-new-privs \
-    env -i "HOME=$native_demo_home" "USER=$native_demo" "LOGNAME=$native_demo" PATH=/usr/local/bin:/usr/bin:/bin "$@"
+  setpriv --reuid "$demo_tenant" --regid "$demo_tenant" --init-groups --no-new-privs \
+    env -i "HOME=$native_demo_home" "USER=$demo_tenant" "LOGNAME=$demo_tenant" PATH=/usr/local/bin:/usr/bin:/bin "$@"
 }
 
 native_up() {
@@ -56,15 +56,15 @@ native_up() {
   web_become="chown $web_user /dev/stdout
 exec setpriv --reuid $web_user --regid $web_user --init-groups --no-new-privs --bounding-set=-all,+net_bind_service \
   --inh-caps=-all,+net_bind_service --ambient-caps=-all,+net_bind_service "
-  run_services "/run/fastcgi/$native_demo/site.sock" "$native_demo_home/www"
-  if policy_lists_demo; then
+  run_services "/run/fastcgi/$demo_tenant/site.sock" "$native_demo_home/www"
+  if policy_lists_demo "$native_policy"; then
     await_site
     printf '\nThe demo site:   %s\n' "$(site_url)"
-    printf 'Its daemon, as its owner %s sees it (dmctl status):\n\n' "$native_demo"
+    printf 'Its daemon, as its owner %s sees it (dmctl status):\n\n' "$demo_tenant"
     as_demo env "DMCTL_SOCKET=$run_dir/command.sock" dmctl status || :
   else
     await_supervisor
-    step "no demo site: $native_policy does not list its tenant; to run it, add under [runs_as] the line  $native_demo:"
+    no_demo "$native_policy"
   fi
   cat <<TEXT
 
@@ -79,10 +79,10 @@ TEXT
 # Makes the web server's account and the demo tenant with its files.
 native_accounts() {
   native_account dmhost-nginx /nonexistent "for the web server"
-  native_account "$native_demo" "$native_demo_home" "the demo tenant"
+  native_account "$demo_tenant" "$native_demo_home" "the demo tenant"
   install -d -m 0755 /var/lib/dmhost
   # Mode 0711: nginx reaches the site's files, and cannot list the home.
-  [ -d "$native_demo_home" ] || install -d -m 0711 -o "$native_demo" -g "$native_demo" "$native_demo_home"
+  [ -d "$native_demo_home" ] || install -d -m 0711 -o "$demo_tenant" -g "$demo_tenant" "$native_demo_home"
   as_demo sh -c 'mkdir -p -m 0750 ~/.daemon-manager'
   put_demo_files "$native_demo_home/www" "$native_demo_home/.daemon-manager/daemons/site.conf" as_demo
 }
@@ -115,15 +115,6 @@ native_policy_file() {
     step "policy: writing $native_policy"
     install -m 0644 "$checkout/config/daemon-manager.conf" "$native_policy"
   fi
-}
-
-# Whether [runs_as] lists the demo tenant as an owner.
-policy_lists_demo() {
-  awk -v name="$native_demo" '
-    { sub(/#.*/, "") }
-    /\[/ { inside = $0 ~ /\[[ \t]*(can_)?run(s)?_as[ \t]*\]/ }
-    inside { sub(/:.*/, ""); gsub(/[ \t]/, ""); if ($0 == name) found = 1 }
-    END { exit !found }' "$native_policy"
 }
 
 native_down() {

@@ -1,6 +1,7 @@
 # shellcheck shell=sh
 # The services of a mode that runs directly on the machine, each with its logger, under one s6-svscan.
-# `tree` is the scan directory, `tree_logs` where the logs are written; the mode sets both.
+# `tree` is the scan directory, `tree_scripts` what it executes (/run, where the tree may be, can be mounted noexec), `tree_logs`
+# where the logs are written; the mode sets them.
 
 services="supervisor nginx site-installer site-logs"
 
@@ -25,9 +26,20 @@ stop_orphans() {
 
 # write_service NAME: writes standard input as its run script; sets `written` to yes if that changed.
 write_service() {
-  mkdir -p "$tree/$1/log"
-  printf '#!/bin/sh\nexec s6-log -b n10 s1000000 "%s/%s"\n' "$tree_logs" "$1" | write_if_changed "$tree/$1/log/run" 755
-  write_if_changed "$tree/$1/run" 755
+  printf '#!/bin/sh\nexec s6-log -b n10 s1000000 "%s/%s"\n' "$tree_logs" "$1" | write_script "$1/log/run"
+  write_script "$1/run"
+}
+
+# write_script SERVICE/NAME: writes standard input as a script of the tree, and links it there; sets `written` to yes if it changed.
+write_script() {
+  mkdir -p "$tree_scripts/${1%/*}" "$tree/${1%/*}"
+  # Release 0.1.0 keeps the script itself in the tree.
+  [ -e "$tree_scripts/$1" ] || [ ! -f "$tree/$1" ] || cp -p "$tree/$1" "$tree_scripts/$1"
+  write_if_changed "$tree_scripts/$1" 755
+  [ "$(readlink "$tree/$1")" = "$tree_scripts/$1" ] || {
+    ln -sfn "$tree_scripts/$1" "$tree/$1.new"
+    mv -fT "$tree/$1.new" "$tree/$1"
+  }
 }
 
 # Starts s6-svscan and with it the services; it survives this command and its terminal.

@@ -5,6 +5,7 @@ single_user_paths() {
   single_home=$HOME/.daemon-manager
   single_own=$single_home/appliance
   tree=$single_own/services
+  tree_scripts=$single_own/scripts
   tree_logs=$single_own/logs
   web=$single_own/nginx
   web_user=

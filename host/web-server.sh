@@ -117,7 +117,7 @@ export DMHOST_SITE_LOGS="$site_logs"
 $web_become"$web/web-server" start "$web"
 RUN
   # A master that was killed leaves workers behind, which keep the port. Another master is another one to reload.
-  write_if_changed "$tree/nginx/finish" 755 <<'FINISH'
+  write_script nginx/finish <<'FINISH'
 #!/bin/sh
 kill -s KILL -- "-$(cat .process-group)" 2>/dev/null
 s6-svc -r ../site-installer 2>/dev/null

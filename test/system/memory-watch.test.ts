@@ -2,7 +2,7 @@
  * What counts against the limits of a daemon and its owner: real processes, on any machine. Where no cgroup enforces memory,
  * these are tests of the watch.
  */
-import { chmodSync, existsSync } from "node:fs";
+import { chmodSync, existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Explanation } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -23,9 +23,10 @@ let byCgroup = false;
 const idOf = (name: string): string => `${dora.name}/${name}`;
 const explained = async (name: string): Promise<Explanation> =>
   (await supervisor.ask("GET", `/v1/daemons/${encodeURIComponent(idOf(name))}/explanation`)).body as Explanation;
-/** Takes `size` MiB step by step, so that the watch must notice it; its last argument is its name. */
+/** Once `grow(name)` permits, takes `size` MiB step by step, so that the watch must notice it; its last argument is its name. */
 const hog = (name: string, size: number): string =>
-  `exec perl -e 'my @kept; for (1 .. ${size}) { push @kept, "x" x 1048576 } sleep 600' ${name}`;
+  `exec perl -e 'select undef, undef, undef, 0.05 until -e "${dora.home}/grow-${name}"; my @kept; for (1 .. ${size}) { push @kept, "x" x 1048576 } sleep 600' ${name}`;
+const grow = (name: string): string => dora.write(`grow-${name}`, "");
 const pidsOf = (name: string): number[] => processesOf(dora.uid).filter((pid) => argumentsOf(pid).at(-1) === name);
 /** Has a child of posix_spawn(3) that never reaches its exec, because it opens a FIFO without a writer. */
 const SPAWNER = `import os
@@ -59,8 +60,7 @@ beforeAll(async () => {
   await dora.run(["mkfifo", join(dora.home, "fifo")]);
   const once = ["max-retries = 0", "healthy-after = 10m", "stop-timeout = 1", "autostart = no"];
   dora.writeConf("spawner", `start = exec /usr/bin/python3 ${dora.home}/spawner.py`, "memory = 60M", ...once);
-  // Once $HOME/moderate exists, it takes nothing.
-  dora.writeConf("hog", `start = test -e ~/moderate && exec sleep 600; ${hog("hog", 72)}`, "memory = 60M", ...once);
+  dora.writeConf("hog", `start = ${hog("hog", 72)}`, "memory = 60M", ...once);
   dora.write("headless.py", HEADLESS);
   dora.writeConf("headless", `start = exec /usr/bin/python3 ${dora.home}/headless.py`, "memory = 60M", ...once);
   const shared = 'my $n = 24; my $x = "x" x ($n * 1048576); fork for 1 .. 2; sleep 600';
@@ -95,6 +95,7 @@ test("a child of posix_spawn(3) that still shares its parent's memory is not cou
     async () => (await supervisor.status(idOf("spawner"))).usage?.processes === 2,
   );
   expect((await supervisor.status(idOf("spawner"))).usage?.memory).toBeLessThan(60 * M);
+  grow("hog");
   await supervisor.act("start", idOf("hog"));
   await until(
     "the run with 72 MiB to end out of memory",
@@ -103,7 +104,7 @@ test("a child of posix_spawn(3) that still shares its parent's memory is not cou
   // The watch has sampled this daemon as often as the other.
   expect(await supervisor.status(idOf("spawner"))).toMatchObject({ state: "running", respawns: 0 });
   await supervisor.act("stop", idOf("spawner"));
-  dora.write("moderate", "");
+  rmSync(join(dora.home, "grow-hog"));
   await supervisor.act("start", idOf("hog"));
   const { usage } = await until("the usage of the next run", async () => {
     const now = await supervisor.status(idOf("hog"));
@@ -144,6 +145,7 @@ test("a log/run that exceeds its owner's memory budget is killed, and its daemon
   const { pid } = await supervisor.up(idOf("site"));
   const [logger = 0] = await until("the logger", () => pidsOf("logger").length > 0 && pidsOf("logger"));
   if (!byCgroup) expect(limitsOf(logger)["Max data size"]).toBe(`${2 * 96 * M} ${2 * 96 * M}`);
+  grow("logger");
   await until("a new logger", () => !pidsOf("logger").includes(logger));
   if (!byCgroup) expect(supervisor.text()).toMatch(/its log\/run is killed: out of memory: used \S+ \S+ of 96 MiB/);
   expect(await supervisor.status(idOf("site"))).toMatchObject({ pid, state: "running", respawns: 0 });
@@ -155,6 +157,7 @@ test("a finish that exceeds its owner's memory budget is killed", async () => {
   const stopping = supervisor.act("stop", idOf("last"));
   const [finish = 0] = await until("the finish", () => pidsOf("finish").length > 0 && pidsOf("finish"));
   if (!byCgroup) expect(limitsOf(finish)["Max data size"]).toBe(`${2 * 96 * M} ${2 * 96 * M}`);
+  grow("finish");
   expect((await stopping).ok).toBe(true);
   if (!byCgroup) expect(supervisor.text()).toMatch(/its finish is killed: out of memory: used \S+ \S+ of 96 MiB/);
 });

@@ -239,10 +239,10 @@ test("dmctl reports a missing supervisor with exit code 4 and the command to sta
 test("dmctl rescan and start report a home that its group may write to", async () => {
   chmodSync(amy.home, 0o770);
   expect(messageOf(await dmctl(amy, "rescan"), 1)).toEqual([
-    "dmctl: /home/amy: others than amy may write to it (mode 0770); chmod go-w it",
+    "dmctl: /home/amy: others than amy may write to it (mode 0770); run: chmod go-w /home/amy",
   ]);
   expect(messageOf(await dmctl(amy, "start", "mute"), 1)).toEqual([
-    `dmctl: cannot start "amy/mute": ${conf("mute")}: /home/amy: others than amy may write to it (mode 0770); chmod go-w it`,
+    `dmctl: cannot start "amy/mute": ${conf("mute")}: /home/amy: others than amy may write to it (mode 0770); run: chmod go-w /home/amy`,
     "When that is fixed, `dmctl start amy/mute` reads the file again.",
   ]);
   chmodSync(amy.home, 0o750);

@@ -54,7 +54,11 @@ const ATTACKS: readonly [name: string, make: (path: string) => unknown, reason: 
   ["huge", written((path) => truncateSync(path, 2 ** 30)), /: it has 1073741824 bytes, at most 65536 are read$/],
   ["foreign", written((path) => chownSync(path, alice.uid, alice.gid)), /: it belongs to uid \d+, not to /],
   ["roots", written((path) => chownSync(path, 0, 0)), /: it belongs to uid 0, not to /],
-  ["shared", written((path) => chmodSync(path, 0o664)), /may write to it \(mode 0664\); chmod go-w it$/],
+  [
+    "shared",
+    written((path) => chmodSync(path, 0o664)),
+    /may write to it \(mode 0664\); run: chmod go-w \/.*\/shared\.conf$/,
+  ],
   ["closed", written((path) => chmodSync(path, 0)), /: cannot be opened: EACCES$/],
   ["binary", (path) => writeFileSync(path, Buffer.from([0xff, 0xfe, 0x00])), /: its line 1 is not UTF-8 text$/],
   [
@@ -136,7 +140,9 @@ test.each([
   const { found, removed, problems } = await supervisor.rescan();
   expect([found, removed]).toEqual([[], []]);
   expect(problems).toEqual([
-    expect.stringContaining(`${where()}: others than ${mallory.name} may write to it (mode 0770); chmod go-w it`),
+    expect.stringContaining(
+      `${where()}: others than ${mallory.name} may write to it (mode 0770); run: chmod go-w ${where()}`,
+    ),
   ]);
   process.kill(pid, "SIGKILL");
   await supervisor.reaches(idOf("before"), "running", pid);

@@ -79,10 +79,14 @@ const ATTACKS: readonly [name: string, spoil: (path: string) => unknown, reason:
   [
     "sharedrun",
     (path) => chmodSync(join(path, "run"), 0o775),
-    /sharedrun\/run: others .* \(mode 0775\); chmod go-w it$/,
+    /sharedrun\/run: others .* \(mode 0775\); run: chmod go-w \/.*\/sharedrun\/run$/,
   ],
   ["plainrun", (path) => chmodSync(join(path, "run"), 0o644), /plainrun\/run: it is not executable; chmod \+x it$/],
-  ["shareddir", (path) => chmodSync(path, 0o777), /shareddir: others .* \(mode 0777\); chmod go-w it$/],
+  [
+    "shareddir",
+    (path) => chmodSync(path, 0o777),
+    /shareddir: others .* \(mode 0777\); run: chmod go-w \/.*\/shareddir$/,
+  ],
   ["foreigndir", (path) => chownSync(path, alice.uid, alice.gid), /foreigndir: belongs to uid \d+, not to /],
   [
     "linkedlog",
@@ -286,7 +290,7 @@ test.each([
   [
     "may be written by others",
     () => chmodSync(mallory.makeDirectory("service"), 0o777),
-    /\(mode 0777\); chmod go-w it/,
+    /\(mode 0777\); run: chmod go-w \/.*\/service/,
   ],
 ])("no service is loaded when ~/service %s", async (_, make, reason) => {
   make();

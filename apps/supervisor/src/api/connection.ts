@@ -13,7 +13,7 @@ export interface Caller {
 const callers = new WeakMap<Socket, Caller>();
 
 /** A request must be complete within this time of the connection, or of the previous answer. In ms. */
-const REQUEST_TIMEOUT = 15_000;
+export const REQUEST_TIMEOUT = 15_000;
 const timeouts = new WeakMap<Socket, number>();
 const timers = new WeakMap<Socket, NodeJS.Timeout>();
 

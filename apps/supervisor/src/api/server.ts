@@ -23,7 +23,8 @@ const HANDLERS: Handlers<EndpointName> = {
   ...policyRoutes,
 };
 
-const LONGEST_BODY = 64 * 1024;
+/** Longest body of a request, in bytes, where the endpoint has no other. */
+export const LONGEST_BODY = 64 * 1024;
 const NO_QUERY = { type: "object", properties: {}, additionalProperties: false };
 
 /** The schemas of an endpoint. The serializer writes the fields that the answer's schema names, and no other. */

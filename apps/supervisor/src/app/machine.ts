@@ -26,7 +26,7 @@ import { PublishedSockets } from "../os/sockets/published-sockets.ts";
 import type { Flags } from "./flags.ts";
 
 /** Daemons of one owner that are loaded at most. */
-const MOST_DAEMONS = 256;
+export const MOST_DAEMONS = 256;
 
 /** The ports, and adapters that others than the engine use as well. */
 export interface Machine {

@@ -58,8 +58,10 @@ export type Draft = { -readonly [F in keyof Definition]: Definition[F] };
 type FieldKey<F extends Field> = DaemonKey & Form<NonNullable<Definition[F]>>;
 
 const DURATION = duration();
-const MOST_HOSTS = 32;
-const MOST_INDEXES = 8;
+/** Hosts of one daemon at most. */
+export const MOST_HOSTS = 32;
+/** Names of `index` at most. */
+export const MOST_INDEXES = 8;
 const NO_LIMIT = "no limit";
 
 const limitKey = (field: LimitField): DaemonKey & Form<Limit> => ({

@@ -1,7 +1,8 @@
 /** When the next try is due (docs/reference/lifecycle.md#back-off). */
 
-const FIRST_DELAY = 200;
-const LONGEST_DELAY = 60_000;
+/** Delay after the second failed run in a row, and the longest one. In ms. */
+export const FIRST_DELAY = 200;
+export const LONGEST_DELAY = 60_000;
 /** Jitter, as a part of the delay: daemons that fail for one cause do not all restart at once. */
 const JITTER = 0.1;
 

@@ -35,7 +35,7 @@ export type Site = Common &
   );
 
 /** Longest path. One character may take three bytes, and Nginx takes no word of more than 4096. */
-const LONGEST_PATH = 1024;
+export const LONGEST_PATH = 1024;
 /** Nginx expands variables at `$`, and has no way to escape it. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
 const UNQUOTABLE = /[\u0000-\u001f\u007f$]/;

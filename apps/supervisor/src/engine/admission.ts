@@ -21,8 +21,8 @@ export interface Rule {
 export const ownersOf = ({ policy, soleOwner }: Rule): readonly string[] =>
   soleOwner === undefined ? policy.owners() : policy.owners().filter((owner) => owner === soleOwner);
 
-/** Most instances of all daemons of one owner: each costs processes that no budget counts. */
-const MOST_INSTANCES = 512;
+/** Instances of all daemons of one owner at most: each costs processes that no budget counts. */
+export const MOST_INSTANCES = 512;
 
 /** Number of its instances that are no longer active and whose runs still live. */
 const drainingOf = (daemon: Daemon): number =>

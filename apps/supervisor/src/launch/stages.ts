@@ -60,11 +60,11 @@ shift
 exec "$@"`;
 
 /** Bytes of a file of variables, and of a value, at most. */
-const LARGEST = 65_536;
+export const LARGEST = 65_536;
 /** Files of an env-dir, and variables of both sources, at most. */
-const MOST = 1_000;
+export const MOST = 1_000;
 /** Time limit of reading, in seconds. */
-const LONGEST = 10;
+export const LONGEST = 10;
 
 /**
  * Perl. $1 env-dir or empty, $2 env-file or empty, $3 names that neither may change. Reads only regular files, and at most

@@ -7,7 +7,7 @@ import { type Claim, type Holders, settleClaims } from "./claims.ts";
 import type { Sited } from "./sited.ts";
 
 /** Hosts of one owner at most: each takes the web server two open files. */
-const MOST_HOSTS = 256;
+export const MOST_HOSTS = 256;
 
 /** A daemon with hosts. */
 export interface Prospect {

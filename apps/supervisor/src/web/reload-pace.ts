@@ -2,7 +2,7 @@
 import type { Clock } from "./ports/clock.ts";
 
 /** Reloads in a row without a pause. After each, the workers from before it stay until their clients are served. */
-const BURST = 3;
+export const BURST = 3;
 
 /** A token bucket: a burst of reloads, then one in each interval. */
 export class ReloadPace {

@@ -31,7 +31,7 @@ type Refusal = Extract<Verdict, { kind: "refused" }>;
 type Installer = Pick<WebServer, "try" | "install">;
 
 /** Sites of one owner that are found one by one: an owner with many refused sites delays nobody. */
-const MOST_FOUND = 8;
+export const MOST_FOUND = 8;
 const NOT_TRIED = "so many sites of this owner are refused that the others are not tried";
 /** EIO, ENOMEM, ENFILE, EMFILE, ENOSPC, EROFS and EDQUOT in Nginx's words: the machine's trouble, which may pass. */
 const TROUBLE = /\((?:5|12|23|24|28|30|122): /;

@@ -45,12 +45,20 @@ export interface ConfDirectory {
 /** A tenant's text, escaped for logs and terminals. */
 export const escaped = (text: string): string => JSON.stringify(text).slice(1, -1);
 
-/** Why other accounts than this one and root may have written a file or directory; undefined where none may. */
-export const foreignWriters = (stats: Stats, account: Account): string | undefined => {
+/** A path as one word of a shell's command line. */
+const shellWord = (path: string): string =>
+  /^[\w./@%+=:,-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
+
+/**
+ * Why other accounts than this one and root may have written a file or directory; undefined where none may. A private
+ * group counts too: who is in it is not the kernel's word, and a process keeps a group that it has left.
+ */
+const foreignWriters = (path: string, stats: Stats, account: Account): string | undefined => {
   if (stats.uid !== account.uid && stats.uid !== 0)
     return `belongs to uid ${stats.uid}, not to ${account.name}; chown it`;
   if ((stats.mode & 0o022) !== 0) {
-    return `others than ${account.name} may write to it (mode ${(stats.mode & 0o7777).toString(8).padStart(4, "0")}); chmod go-w it`;
+    const mode = (stats.mode & 0o7777).toString(8).padStart(4, "0");
+    return `others than ${account.name} may write to it (mode ${mode}); run: chmod go-w ${shellWord(path)}`;
   }
   return undefined;
 };
@@ -60,7 +68,7 @@ export const distrust = (account: Account, chain: readonly string[]): string | u
   for (const path of chain) {
     const stats = path === account.home ? statSync(path) : lstatSync(path);
     if (!stats.isDirectory()) return `${path}: not a directory (links are not followed)`;
-    const writers = foreignWriters(stats, account);
+    const writers = foreignWriters(path, stats, account);
     if (writers) return `${path}: ${writers}`;
   }
   return undefined;
@@ -92,7 +100,7 @@ export const openOwn = (path: string, account: Account): { fd: number; stats: St
     ? "it is not a regular file"
     : stats.uid !== account.uid
       ? `it belongs to uid ${stats.uid}, not to ${account.name}; chown it`
-      : foreignWriters(stats, account);
+      : foreignWriters(path, stats, account);
   if (problem === undefined) return { fd, stats };
   closeSync(fd);
   return { problem };

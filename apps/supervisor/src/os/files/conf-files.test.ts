@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -71,4 +71,23 @@ test("files of an owner who left the policy are forgotten", () => {
   files.forget(username);
   readAll();
   expect(parses).toBe(2);
+});
+
+test("a conf file that a group may write is refused with the command that corrects it", () => {
+  write("shared", "exec true");
+  const path = join(home, "daemons", "shared.conf");
+  chmodSync(path, 0o664);
+  expect(readAll().files.map(({ errors }) => errors)).toEqual([
+    [`${path}: others than ${username} may write to it (mode 0664); run: chmod go-w ${path}`],
+  ]);
+});
+
+test("the command that corrects the mode of a directory quotes its path for a shell", () => {
+  const directory = join(home, "it's; rm");
+  mkdirSync(directory);
+  chmodSync(directory, 0o775);
+  const { problems } = files.readAll(owner(), { ...directories(), chain: [home, directory] }, new Set());
+  expect(problems).toEqual([
+    `${directory}: others than ${username} may write to it (mode 0775); run: chmod go-w '${home}/it'\\''s; rm'`,
+  ]);
 });

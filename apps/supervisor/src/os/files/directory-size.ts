@@ -5,8 +5,8 @@ import { codeOf } from "../kernel/error-code.ts";
 import { entriesOf, Overcrowded } from "./entries.ts";
 
 /** Limits of files and their bytes below the directory. */
-const MOST_FILES = 64;
-const MOST_BYTES = MIB;
+export const MOST_FILES = 64;
+export const MOST_BYTES = MIB;
 
 const TOO_MANY = `more than ${MOST_FILES} files`;
 const TOO_LARGE = `more than ${writeSize(MOST_BYTES)}`;

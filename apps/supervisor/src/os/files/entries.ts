@@ -3,7 +3,7 @@ import { type Dirent, opendirSync } from "node:fs";
 import { writeDuration } from "../../core/units.ts";
 
 /** Time limit in ms: a tenant's file system may be slow. */
-const LONGEST = 500;
+export const LONGEST = 500;
 /** Entries that are read at a time and between two looks at the clock. */
 const BATCH = 256;
 

@@ -23,7 +23,7 @@ export interface ServiceDirectories {
 }
 
 /** Entries that are examined at most, with a `run` or without. */
-const MOST_ENTRIES = 4096;
+export const MOST_ENTRIES = 4096;
 /** Service directories of one owner that are watched at most. */
 const MOST_WATCHED = 256;
 const NAMING = "use at most 64 of A-Z a-z 0-9 _ . - and begin with a letter or digit";

@@ -1,7 +1,7 @@
 import { CpuBudget } from "./cpu-budget.ts";
 
 /** Share of one processor for one owner's daemons, and the largest balance in ms. */
-const SHARE = 0.05;
+export const SHARE = 0.05;
 const BURST = 100;
 
 /** One CPU budget for each owner. */

@@ -15,12 +15,12 @@ import { fullPipes } from "../kernel/poll.ts";
 const LOOK = 1000;
 const LOOK_AGAIN = 250;
 /** How long a FIFO stays full without a write until it is emptied, where its logger cannot write to disk. In ms. */
-const PATIENCE = 3000;
+export const PATIENCE = 3000;
 /** The same where it could write: its compressor may be busy, or its owner may have stopped it. */
-const LONG_PATIENCE = 60_000;
+export const LONG_PATIENCE = 60_000;
 const NEWLINE = 10;
 /** Bytes that a FIFO holds (pipe(7)). */
-const CAPACITY = 64 * 1024;
+export const CAPACITY = 64 * 1024;
 /** Bytes of an unfinished line that are put back at most. */
 const LONGEST_REST = 1024;
 /** A disk that cannot store this counts as full. */

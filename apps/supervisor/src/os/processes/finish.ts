@@ -4,7 +4,7 @@ import { launch } from "./launch-chain.ts";
 import type { Run } from "./process-tree.ts";
 
 /** Time limit, after which it is killed with all its processes. In ms (s6: timeout-finish). */
-const LONGEST = 5000;
+export const LONGEST = 5000;
 
 /**
  * Launches it.

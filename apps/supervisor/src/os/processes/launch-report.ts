@@ -12,7 +12,7 @@ const MOST_READ = 65_536;
  * Longest launch after the go signal, without the time for which it reports that it waits. In ms; reading variables may take
  * 10 s of it. A program that keeps the descriptor for longer is no stage.
  */
-const LONGEST_LAUNCH = 15_000;
+export const LONGEST_LAUNCH = 15_000;
 
 /** What the reader of a report calls. */
 export interface ReportListener {

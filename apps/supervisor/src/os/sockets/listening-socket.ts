@@ -11,7 +11,8 @@ import { isListenedOn, listenUnix, requireSocketPath, setBacklog } from "../kern
 import { makeTraversable, TRAVERSABLE, unlinkSocket } from "./socket-directory.ts";
 import { waitingClients } from "./socket-facts.ts";
 
-const BACKLOG = 4096;
+/** Connections that wait at a listening socket at most. */
+export const BACKLOG = 4096;
 
 /** A listening socket. */
 export interface ListeningSocket {
