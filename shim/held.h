@@ -8,8 +8,6 @@
 #include "loop.h"
 #include "table.h"
 
-#define LONGEST_SOCKET_PATH 106
-
 struct held {
   struct object object;
   int fd;

@@ -145,7 +145,7 @@ static int launch(struct exchange *exchange) {
 static int go(struct exchange *exchange) {
   struct run *run = find(exchange, OBJECT_RUN);
   if (run == NULL) return failed(exchange, ENOENT, "no such run");
-  return let_go(run) < 0 ? failed(exchange, errno, "it does not wait at the gate") : 0;
+  return let_go(run) < 0 ? failed(exchange, errno, "it waits at no gate") : 0;
 }
 
 static int send_signal(struct exchange *exchange) {

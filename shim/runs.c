@@ -59,7 +59,9 @@ static void take_report(struct run *run, const char *report, size_t length) {
   int error;
   memcpy(&error, report + 1, sizeof error);
   switch ((enum report)report[0]) {
-    case REPORT_GATE: run->state = RUN_AT_GATE; break;
+    case REPORT_GATE:
+      if (run->gated) run->state = RUN_AT_GATE;
+      break;
     case REPORT_FAILED:
       run->failure = error != 0 ? error : EIO;
       keep_words(run, report + head, length - head);
@@ -163,6 +165,7 @@ struct run *launch_run(struct plan *plan) {
   struct run *run = add_object(OBJECT_RUN, plan->name, sizeof *run);
   if (run == NULL) return NULL;
   run->state = RUN_LAUNCHING;
+  run->gated = plan->gate;
   run->report.fd = run->line.fd = run->notice.fd = -1;
   run->report.ready = report_ready;
   if (start(run, plan) < 0) {
@@ -187,11 +190,13 @@ struct run *launch_run(struct plan *plan) {
 
 int let_go(struct run *run) {
   read_reports(run);
-  if (run->state != RUN_AT_GATE || run->report.fd < 0) {
+  if (!run->gated || run->report.fd < 0) {
     errno = EINVAL;
     return -1;
   }
+  /* It may be sent before the launch has reached the gate. */
   if (send(run->report.fd, "g", 1, MSG_NOSIGNAL) != 1) return -1;
+  run->gated = false;
   run->state = RUN_LAUNCHING;
   mark_changed(&run->object);
   return 0;

@@ -22,6 +22,8 @@ struct run {
   struct run *next_of_pid;
   enum run_state state;
   bool ready;
+  /* Whether its launch has a gate and no GO yet. */
+  bool gated;
   /* Reports of the launch, and GO. */
   struct source report;
   /* Where it writes a line when it is ready. */
@@ -43,7 +45,7 @@ struct run {
 /* Launches a plan. NULL with errno. */
 struct run *launch_run(struct plan *plan);
 
-/* Lets a launch that waits at the gate continue. -1 with errno. */
+/* Lets a launch with a gate continue. -1 with errno: EINVAL where it has none, or continues already. */
 int let_go(struct run *run);
 
 /* Signals its main process, while that is not reaped: no other process can have its pid. -1 with errno. */

@@ -243,6 +243,16 @@ test("a launch waits at the gate as its account, touches nothing of the tenant's
   await shim.kill("gated");
 });
 
+test("GO counts also before the launch has reached its gate", async () => {
+  shim.ask.launch("early", sleeping({ gate: true }));
+  shim.ask.go("early");
+  await shim.reaches("early", ({ state }) => state === "launched");
+  await shim.kill("early");
+  await shim.up("ungated", sleeping());
+  expect(() => shim.ask.go("ungated")).toThrow("EINVAL");
+  await shim.kill("ungated");
+});
+
 test("another process of the account cannot trace a launch that has not reached its program", async () => {
   shim.ask.launch("traced", sleeping({ gate: true }));
   const { pid } = await shim.reaches("traced", ({ state }) => state === "at gate");

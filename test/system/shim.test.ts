@@ -16,8 +16,8 @@ import {
   VERSIONS,
 } from "../../apps/supervisor/src/os/shim/wire.ts";
 import type { Account } from "./account.ts";
-import { childrenOf, descriptorsOf, isRunning, kill } from "./proc.ts";
-import { run, until } from "./program.ts";
+import { childrenOf, descriptorsOf, isRunning, kill, numbersOf, statusOf } from "./proc.ts";
+import { run, succeed, until } from "./program.ts";
 import { buildShim, lineOf, ShimProgram } from "./shim-program.ts";
 import { Stage } from "./stage.ts";
 
@@ -214,15 +214,23 @@ test("a second shim cannot take the path of the first", async () => {
   expect(shim.ask.list()).toEqual([]);
 });
 
+/** Sends TERM until the process has ended: the shim may not have noticed yet that its supervisor is gone. */
+const terminate = (pid: number): Promise<boolean> =>
+  until("the end of the shim", () => {
+    try {
+      process.kill(pid, "SIGTERM");
+      return false;
+    } catch {
+      return true;
+    }
+  });
+
 test("TERM ends the shim only while no supervisor is connected", async () => {
   process.kill(shim.pid, "SIGTERM");
   await shim.finish("after", lineOf("exit 0", alice));
   expect(isRunning(shim.pid)).toBe(true);
   shim.disconnect();
-  await until("the end of the shim", () => {
-    process.kill(shim.pid, "SIGTERM");
-    return !isRunning(shim.pid);
-  }).catch((error: NodeJS.ErrnoException) => expect(error.code).toBe("ESRCH"));
+  await terminate(shim.pid);
   expect(await shim.ended()).toEqual([0, null]);
   expect(existsSync(shim.path)).toBe(false);
 });
@@ -353,4 +361,52 @@ test("the shim keeps no descriptor of a run that has ended", async () => {
     await shim.finish(`run ${index}`, lineOf("echo >&7", alice, { readyDescriptor: 7 }));
   await shim.refusal("failing", sleeping({ directory: "/no-such", readyDescriptor: 7 }));
   expect(descriptorsOf(shim.pid).size).toBe(before);
+});
+
+/** The capabilities of the supervisor's container (docs/explanation/security.md#containers). */
+const CONTAINER = "-all,+setuid,+setgid,+setpcap,+kill,+chown,+sys_chroot";
+
+test("with the capabilities of the container the shim holds, publishes, launches into a jail and signals", async () => {
+  const through = ["setpriv", "--inh-caps=-all", `--bounding-set=${CONTAINER}`, "--"];
+  const confined = new ShimProgram(program, `${stage.directory}/confined.sock`, through);
+  await confined.start();
+  const log = { path: `${stage.directory}/confined.fifo`, uid: alice.uid, gid: 0, mode: 0o660 };
+  expect([confined.ask.hold("log", log), confined.ask.listen("web", { ...web(), gid: bob.gid }).fresh]).toEqual([
+    true,
+    true,
+  ]);
+  alice.makeDirectory("jail/bin");
+  await succeed("cp", "/bin/busybox", `${alice.home}/jail/bin/sh`);
+  const notifyPath = `${stage.directory}/notify${count}`;
+  const pid = await confined.up(
+    "jailed",
+    lineOf("exec sleep 1000", alice, {
+      jail: { path: `${alice.home}/jail`, owner: alice.uid },
+      notifyPath,
+      descriptors: new Map([
+        [0, { kind: "input", name: "log" }],
+        [1, { kind: "fifo", name: "log" }],
+        [3, { kind: "socket", name: "web" }],
+      ]),
+    }),
+  );
+  expect([new Set(numbersOf(pid, "Uid")), statusOf(pid).get("CapPrm")]).toEqual([new Set([alice.uid]), "0".repeat(16)]);
+  expect((await confined.kill("jailed")).end).toMatchObject({ signal: 9 });
+  await confined.remove();
+  // The next shim finds the FIFO of the account, which it may not chmod.
+  await confined.start();
+  expect(confined.ask.hold("log", log)).toBe(true);
+  await confined.remove();
+});
+
+test("as process 1 of a pid namespace the shim launches, reaps and ends at TERM", async () => {
+  const through = ["unshare", "--pid", "--fork", "--kill-child"];
+  const first = new ShimProgram(program, `${stage.directory}/first.sock`, through);
+  await first.start();
+  const [pid = 0] = childrenOf(first.pid);
+  await first.finish("parent", lineOf("sleep 0.1 & exit 3", alice));
+  await until("no child of process 1", () => childrenOf(pid).length === 0);
+  first.disconnect();
+  await terminate(pid);
+  expect(await first.ended()).toEqual([0, null]);
 });

@@ -124,7 +124,7 @@ export class Shim {
     return numberOf(this.#request(`launch ${name}`, KIND.LAUNCH, planFields(name, plan)), TAG.PID) ?? 0;
   }
 
-  /** Lets a launch that waits at the gate continue. */
+  /** Lets a launch with a gate continue, at once or when it gets there. */
   go(name: string): void {
     this.#name("go", KIND.GO, name);
   }
