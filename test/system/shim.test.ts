@@ -377,6 +377,7 @@ test("with the capabilities of the container the shim holds, publishes, launches
   ]);
   alice.makeDirectory("jail/bin");
   await succeed("cp", "/bin/busybox", `${alice.home}/jail/bin/sh`);
+  await succeed("ln", "-s", "sh", `${alice.home}/jail/bin/sleep`);
   const notifyPath = `${stage.directory}/notify${count}`;
   const pid = await confined.up(
     "jailed",
