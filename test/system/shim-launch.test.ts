@@ -31,7 +31,7 @@ beforeAll(async () => {
   shim.ask.listen("web", web);
 });
 afterAll(async () => {
-  await shim.remove();
+  await ShimProgram.removeAll();
   await removeCgroups((name) => name === nameFor("shim"));
   await stage.remove();
 });

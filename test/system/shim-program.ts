@@ -31,6 +31,9 @@ export const lineOf = (start: string, account?: Account, change: Partial<ShimPla
 });
 
 export class ShimProgram {
+  /** All that were started and not removed. */
+  static readonly #started = new Set<ShimProgram>();
+
   readonly path: string;
   /** What the events have reported, by name. */
   readonly runs = new Map<string, ShimRun>();
@@ -69,6 +72,7 @@ export class ShimProgram {
     const [file = "", ...args] = this.#argv;
     const child = spawn(file, args, { stdio: ["ignore", "inherit", "inherit", "pipe"] });
     this.#process = child;
+    ShimProgram.#started.add(this);
     const ready = child.stdio[3];
     if (!ready) throw new Error("there is no descriptor for readiness");
     await Promise.race([
@@ -162,8 +166,14 @@ export class ShimProgram {
     return [child?.exitCode ?? null, child?.signalCode ?? null];
   }
 
+  /** Removes all shims, also those of a test that has failed: one that stays would keep the test runner waiting. */
+  static async removeAll(): Promise<void> {
+    for (const each of ShimProgram.#started) await each.remove();
+  }
+
   /** Kills its runs and itself, in any state. */
   async remove(): Promise<void> {
+    ShimProgram.#started.delete(this);
     this.disconnect();
     this.#process?.kill("SIGKILL");
     for (const { pid, state } of this.runs.values()) if (state !== "exited") kill(pid);

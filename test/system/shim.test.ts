@@ -40,7 +40,7 @@ beforeEach(async () => {
   shim = new ShimProgram(program, `${stage.directory}/shim${count}.sock`);
   await shim.start();
 });
-afterEach(() => shim.remove());
+afterEach(() => ShimProgram.removeAll());
 
 const sleeping = (change: Partial<ShimPlan> = {}): ShimPlan => lineOf("exec sleep 1000", alice, change);
 const web = () => ({ path: `${stage.directory}/web${count}.sock`, uid: 0, gid: 0, mode: 0o660, backlog: 16 });
