@@ -45,13 +45,13 @@ static int open_socket(const char *path, const struct making *making, struct sta
 
 static int open_fifo(const char *path, const struct making *making, struct stat *found) {
   if (lstat(path, found) == 0 && !S_ISFIFO(found->st_mode) && unlink(path) < 0) return -1;
-  bool fresh = mkfifo(path, 0600) == 0;
-  if (!fresh && errno != EEXIST) return -1;
+  bool is_new = mkfifo(path, 0600) == 0;
+  if (!is_new && errno != EEXIST) return -1;
   int flags = O_RDWR | O_NOFOLLOW | O_CLOEXEC | (making->nonblock ? O_NONBLOCK : 0);
   int fd = within_reserve(open(path, flags));
   if (fd < 0) return -1;
   /* The mode first: a root without CAP_FOWNER cannot change it afterwards. */
-  bool done = (!fresh || fchmod(fd, making->mode) == 0) && fstat(fd, found) == 0 && S_ISFIFO(found->st_mode) &&
+  bool done = (!is_new || fchmod(fd, making->mode) == 0) && fstat(fd, found) == 0 && S_ISFIFO(found->st_mode) &&
               (found->st_uid == making->uid || fchown(fd, making->uid, making->gid) == 0);
   return done ? fd : failed(fd, NULL);
 }
@@ -66,8 +66,8 @@ static void client_came(struct source *source, uint32_t events) {
 
 typedef int opening(const char *path, const struct making *making, struct stat *found);
 
-static struct held *make(enum object_kind kind, opening *open_it, const struct making *making, bool *fresh) {
-  *fresh = false;
+static struct held *make(enum object_kind kind, opening *open_it, const struct making *making, bool *is_new) {
+  *is_new = false;
   char path[LONGEST_PATH + 1];
   if (!is_text(making->path, 1, LONGEST_PATH) || making->path.bytes[0] != '/') {
     errno = EINVAL;
@@ -109,16 +109,16 @@ static struct held *make(enum object_kind kind, opening *open_it, const struct m
   held->device = found.st_dev;
   held->inode = found.st_ino;
   held->nonblock = making->nonblock;
-  *fresh = true;
+  *is_new = true;
   return held;
 }
 
-struct held *listen_at(const struct making *making, bool *fresh) {
-  return make(OBJECT_SOCKET, open_socket, making, fresh);
+struct held *listen_at(const struct making *making, bool *is_new) {
+  return make(OBJECT_SOCKET, open_socket, making, is_new);
 }
 
-struct held *hold_fifo(const struct making *making, bool *fresh) {
-  return make(OBJECT_FIFO, open_fifo, making, fresh);
+struct held *hold_fifo(const struct making *making, bool *is_new) {
+  return make(OBJECT_FIFO, open_fifo, making, is_new);
 }
 
 int watch_client(struct held *socket, uint64_t number) {

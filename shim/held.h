@@ -37,10 +37,10 @@ struct making {
  * Listens at the path, or restores the accept queue of the socket that is held. NULL with errno: EEXIST where it is held
  * with another path.
  */
-struct held *listen_at(const struct making *making, bool *fresh);
+struct held *listen_at(const struct making *making, bool *is_new);
 
 /* Makes the FIFO, or gives an existing one to its writer, and holds it open. NULL with errno as listen_at. */
-struct held *hold_fifo(const struct making *making, bool *fresh);
+struct held *hold_fifo(const struct making *making, bool *is_new);
 
 /* Waits for the first client of a socket. -1 with errno. */
 int watch_client(struct held *socket, uint64_t number);

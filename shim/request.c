@@ -88,11 +88,11 @@ static int make(struct exchange *exchange, struct held *making(const struct maki
       .replace = number_of(exchange, TAG_REPLACE) == 1,
       .nonblock = number_of(exchange, TAG_NONBLOCK) == 1,
   };
-  bool fresh;
-  struct held *held = making(&how, &fresh);
+  bool is_new;
+  struct held *held = making(&how, &is_new);
   if (held == NULL) return failed(exchange, errno, "it cannot be made");
   describe_object(exchange->reply, &held->object);
-  put_number(exchange->reply, TAG_FRESH, fresh);
+  put_number(exchange->reply, TAG_NEW, is_new);
   return 0;
 }
 

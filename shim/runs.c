@@ -110,8 +110,8 @@ static void discard(struct run *run) {
   errno = error;
 }
 
-/* Our descriptor for one of a plan. -1 with errno. @param fresh one that is to be closed after the launch; else unchanged */
-static int source_of(const struct descriptor *wanted, int *fresh) {
+/* Our descriptor for one of a plan. -1 with errno. @param opened one that is to be closed after the launch; else unchanged */
+static int source_of(const struct descriptor *wanted, int *opened) {
   enum object_kind kind = wanted->kind == DESCRIPTOR_SOCKET ? OBJECT_SOCKET : OBJECT_FIFO;
   struct held *held = find_object(kind, wanted->name);
   if (held == NULL) return -1;
@@ -119,10 +119,10 @@ static int source_of(const struct descriptor *wanted, int *fresh) {
     char path[64];
     /* Not by its path, where another file may be by now. */
     snprintf(path, sizeof path, "/proc/self/fd/%d", held->fd);
-    *fresh = within_reserve(open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-    if (*fresh < 0) return -1;
-    fcntl(*fresh, F_SETFL, O_RDONLY);
-    return *fresh;
+    *opened = within_reserve(open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    if (*opened < 0) return -1;
+    fcntl(*opened, F_SETFL, O_RDONLY);
+    return *opened;
   }
   /* A program may have made the shared descriptor non-blocking. */
   if (wanted->target <= STDERR_FILENO && !held->nonblock) {
@@ -134,13 +134,13 @@ static int source_of(const struct descriptor *wanted, int *fresh) {
 
 /* Starts the process of a run. -1 with errno. */
 static int start(struct run *run, struct plan *plan) {
-  int sources[MOST_DESCRIPTORS], fresh[MOST_DESCRIPTORS];
+  int sources[MOST_DESCRIPTORS], opened[MOST_DESCRIPTORS];
   size_t count = 0;
   int ready = -1, result = -1;
   for (; count < plan->descriptor_count; count++) {
-    fresh[count] = sources[count] = -1;
+    opened[count] = sources[count] = -1;
     if (plan->descriptors[count].kind == DESCRIPTOR_NULL) continue;
-    sources[count] = source_of(&plan->descriptors[count], &fresh[count]);
+    sources[count] = source_of(&plan->descriptors[count], &opened[count]);
     if (sources[count] < 0) break;
   }
   if (count == plan->descriptor_count && open_readiness(run, plan, &ready) == 0) {
@@ -150,7 +150,7 @@ static int start(struct run *run, struct plan *plan) {
   }
   int error = errno;
   for (size_t index = 0; index < count; index++)
-    if (fresh[index] >= 0) close(fresh[index]);
+    if (opened[index] >= 0) close(opened[index]);
   if (ready >= 0) close(ready);
   errno = error;
   return result;

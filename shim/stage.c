@@ -177,9 +177,9 @@ void set_limits(const struct plan *plan) {
     fail("setting limits", "", reason, error);
   }
   /* A program cannot load its libraries without a descriptor. */
-  int spare = open("/", O_PATH | O_CLOEXEC);
-  if (spare < 0 && errno == EMFILE) fail("starting within limit-nofile", "", NULL, EMFILE);
-  if (spare >= 0) close(spare);
+  int probe = open("/", O_PATH | O_CLOEXEC);
+  if (probe < 0 && errno == EMFILE) fail("starting within limit-nofile", "", NULL, EMFILE);
+  if (probe >= 0) close(probe);
 }
 
 void enter_directory(const char *path) {

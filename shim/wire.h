@@ -59,7 +59,7 @@ enum tag {
   TAG_ITEM = 17,        /* B fields of one object */
   TAG_OBJECT = 18,      /* N enum object_kind */
   TAG_INODE = 19,       /* N of a socket, as sock_diag(7) names it */
-  TAG_FRESH = 20,       /* N 1: it was made by this request */
+  TAG_NEW = 20,       /* N 1: it was made by this request */
   TAG_SHUT = 21,        /* N 1: a program has shut the socket down */
   TAG_WATCH = 22,       /* N the number that the client gave this watch */
   TAG_CLIENT = 23,      /* N 1: a client has come */

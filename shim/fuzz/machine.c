@@ -8,8 +8,8 @@
 /* Objects without memory of their own, so that removing them is enough. */
 static char path[] = "/path";
 
-static struct held *make(enum object_kind kind, const struct making *making, bool *fresh) {
-  *fresh = false;
+static struct held *make(enum object_kind kind, const struct making *making, bool *is_new) {
+  *is_new = false;
   if (!is_text(making->path, 1, sizeof path)) {
     errno = EINVAL;
     return NULL;
@@ -19,16 +19,16 @@ static struct held *make(enum object_kind kind, const struct making *making, boo
   held = add_object(kind, making->name, sizeof *held);
   if (held == NULL) return NULL;
   held->path = path;
-  *fresh = true;
+  *is_new = true;
   return held;
 }
 
-struct held *listen_at(const struct making *making, bool *fresh) {
-  return make(OBJECT_SOCKET, making, fresh);
+struct held *listen_at(const struct making *making, bool *is_new) {
+  return make(OBJECT_SOCKET, making, is_new);
 }
 
-struct held *hold_fifo(const struct making *making, bool *fresh) {
-  return make(OBJECT_FIFO, making, fresh);
+struct held *hold_fifo(const struct making *making, bool *is_new) {
+  return make(OBJECT_FIFO, making, is_new);
 }
 
 int watch_client(struct held *socket, uint64_t number) {

@@ -51,7 +51,7 @@ const visit = async (path: string): Promise<Socket> => {
   return socket;
 };
 
-/** A supervisor as a process of its own: it launches, listens, and is killed. */
+/** A supervisor in another process: it launches, listens, and is killed. */
 const SUPERVISOR = `const { Shim } = await import(process.argv[1]);
 const shim = new Shim(process.argv[2], { lowest: 1, highest: 1 }, 10000);
 const account = { uid: Number(process.argv[3]), gid: Number(process.argv[3]), groups: [] };
@@ -168,16 +168,16 @@ test("the first client of a watched socket is reported once, with the number of 
 });
 
 test("a second LISTEN restores a socket's queue, and a replaced socket refuses the clients that waited", async () => {
-  const { socket, fresh } = shim.ask.listen("web", web());
-  expect([fresh, lstatSync(web().path).mode & 0o777]).toEqual([true, 0o660]);
+  const { socket, isNew } = shim.ask.listen("web", web());
+  expect([isNew, lstatSync(web().path).mode & 0o777]).toEqual([true, 0o660]);
   const again = shim.ask.listen("web", web());
-  expect([again.fresh, again.socket.inode]).toEqual([false, socket.inode]);
+  expect([again.isNew, again.socket.inode]).toEqual([false, socket.inode]);
   expect(() => shim.ask.listen("web", { ...web(), path: `${stage.directory}/elsewhere` })).toThrow("EEXIST");
   const visitor = await visit(web().path);
   const refused = new Promise((resolve) => visitor.on("error", resolve));
   const replaced = shim.ask.listen("web", { ...web(), mode: 0 }, true);
   expect(await refused).toMatchObject({ code: "ECONNRESET" });
-  expect([replaced.fresh, replaced.socket.inode === socket.inode, lstatSync(web().path).mode & 0o777]).toEqual([
+  expect([replaced.isNew, replaced.socket.inode === socket.inode, lstatSync(web().path).mode & 0o777]).toEqual([
     true,
     false,
     0,
@@ -371,7 +371,7 @@ test("with the capabilities of the container the shim holds, publishes, launches
   const confined = new ShimProgram(program, `${stage.directory}/confined.sock`, through);
   await confined.start();
   const log = { path: `${stage.directory}/confined.fifo`, uid: alice.uid, gid: 0, mode: 0o660 };
-  expect([confined.ask.hold("log", log), confined.ask.listen("web", { ...web(), gid: bob.gid }).fresh]).toEqual([
+  expect([confined.ask.hold("log", log), confined.ask.listen("web", { ...web(), gid: bob.gid }).isNew]).toEqual([
     true,
     true,
   ]);

@@ -88,7 +88,7 @@ export class Shim {
     name: string,
     making: Making & { readonly backlog: number },
     replace = false,
-  ): { readonly socket: ShimSocket; readonly fresh: boolean } {
+  ): { readonly socket: ShimSocket; readonly isNew: boolean } {
     const options: Sent[] = [
       [TAG.BACKLOG, making.backlog],
       [TAG.REPLACE, replace],
@@ -96,13 +96,13 @@ export class Shim {
     const fields = this.#make(`listen ${name}`, KIND.LISTEN, name, making, options);
     const socket = describedIn(fields);
     if (socket?.kind !== "socket") throw new Error(`shim: listen ${name}: the reply names no socket`);
-    return { socket, fresh: numberOf(fields, TAG.FRESH) === 1 };
+    return { socket, isNew: numberOf(fields, TAG.NEW) === 1 };
   }
 
   /** Holds a FIFO open; whether it was not held before. */
   hold(name: string, making: Making, nonblock = false): boolean {
     const fields = this.#make(`hold ${name}`, KIND.HOLD, name, making, [[TAG.NONBLOCK, nonblock]]);
-    return numberOf(fields, TAG.FRESH) === 1;
+    return numberOf(fields, TAG.NEW) === 1;
   }
 
   /** Waits for the first client of a socket; events about it carry the number. */

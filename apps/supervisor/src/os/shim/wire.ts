@@ -47,7 +47,7 @@ export const TAG = {
   ITEM: 17,
   OBJECT: 18,
   INODE: 19,
-  FRESH: 20,
+  NEW: 20,
   SHUT: 21,
   WATCH: 22,
   CLIENT: 23,
