@@ -1,9 +1,9 @@
 #!/bin/sh
 # Usage: host/check.sh [REPORT]
-# Checks the sources without executing them: lint and formatting, types, shell scripts, Perl scripts, completion, and the rules of
-# test/check, such as what a room may import. Each check runs, also after one that failed; what failed is repeated at the end
-# with the remedy. Writes `PASSED FAILED NAME...` into the file
-# REPORT, the names of what failed.
+# Checks the sources: lint and formatting, types, shell scripts, Perl scripts, completion, the rules of test/check, such as what a
+# room may import, and the shim, which is compiled and whose unit tests run under sanitizers. Each check runs, also after one
+# that failed; what failed is repeated at the end with the remedy. Writes `PASSED FAILED NAME...` into the file REPORT, the names
+# of what failed.
 # Exit code 0: all passed; 1: something failed.
 set -eu
 
@@ -73,12 +73,23 @@ check_completion() {
   return "$completion_status"
 }
 
+# Warnings are errors.
+check_shim() {
+  command -v "${CC:-cc}" >/dev/null || { echo "  there is no C compiler"; return 1; }
+  shim_output=$(mktemp -d)
+  shim_status=0
+  { shim/build program "$shim_output/program" && shim/build test "$shim_output/test" && "$shim_output/test"; } || shim_status=1
+  rm -rf "$shim_output"
+  return "$shim_status"
+}
+
 check "lint and format" "npm run fix  fixes what can be fixed; correct the rest by hand" biome check .
 check types "correct the lines above" tsc --build
 check "shell scripts" "correct the lines above; shellcheck is missing?  apt-get install shellcheck" check_shell
 check "Perl scripts" "correct the lines above" check_perl
 check completion "correct generate/generate-completion.ts, then  npm run generate" check_completion
 check rules "correct what the failed tests name" vitest run --project check
+check shim "correct the lines above; a compiler is missing?  apt-get install gcc libc6-dev" check_shim
 
 [ $# -eq 0 ] || printf '%s %s %s\n' "$passed" "$failed" "$names" >"$1"
 [ "$failed" -eq 0 ] || {

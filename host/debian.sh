@@ -16,9 +16,13 @@ package_of() {
   esac
 }
 
-# Whether a program or library is installed, and new enough. npm 9 is the oldest tested version.
+# Whether a program, a library or what compiling with one needs is installed, and new enough. npm 9 is the oldest tested version.
 has_program() {
   case $1 in
+    *-dev)
+      # shellcheck disable=SC2016
+      dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null | grep -q '^ii'
+      ;;
     lib*) ldconfig -p | grep -q "^[[:space:]]*$1 " ;;
     execlineb) [ -x /usr/lib/execline/bin/execlineb ] || [ -x /usr/bin/execlineb ] ;;
     npm) [ "$(npm --version 2>/dev/null | cut -d. -f1)" -ge 9 ] 2>/dev/null ;;

@@ -10,7 +10,7 @@ building_programs="npm libatomic.so.1"
 # What makes the man pages.
 manual_programs="lowdown"
 # What the layer check needs.
-check_programs="shellcheck perl"
+check_programs="shellcheck perl gcc libc6-dev"
 # What the system tests try man pages and completion with.
 shell_programs="man zsh fish"
 # What the system tests run as tenants' daemons, or around them; daemontools is what daemontools/ is compared with. php and

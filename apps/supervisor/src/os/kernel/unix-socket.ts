@@ -8,11 +8,16 @@ const c = {
   bind: declare("int bind(int, void *, uint32_t)"),
   listen: declare("int listen(int, int)"),
   connect: declare("int connect(int, void *, uint32_t)"),
+  setsockopt: declare("int setsockopt(int, int, int, const void *, uint32_t)"),
   getsockopt: declare("int getsockopt(int, int, int, _Out_ void *, _Inout_ uint32_t *)"),
   recv: declare("long recv(int, _Out_ void *, size_t, int)"),
 };
 
 const AF_UNIX = 1;
+const SOL_SOCKET = 1;
+const SO_PEERCRED = 17;
+const SO_RCVTIMEO = 20;
+const SO_SNDTIMEO = 21;
 const SOCK_STREAM = 1;
 const SOCK_DGRAM = 2;
 const SOCK_NONBLOCK = 0o4000;
@@ -91,8 +96,20 @@ export const isListenedOn = (path: string): boolean => {
   }
 };
 
-const SOL_SOCKET = 1;
-const SO_PEERCRED = 17;
+/**
+ * Connects to a stream socket; returns a descriptor whose reads and writes wait, and fail with EAGAIN after a time.
+ * @param timeout in ms
+ */
+export const connectUnix = (path: string, timeout: number): number =>
+  newSocket(SOCK_STREAM, (fd) => {
+    const limit = Buffer.alloc(16);
+    limit.writeBigInt64LE(BigInt(Math.floor(timeout / 1000)), 0);
+    limit.writeBigInt64LE(BigInt((timeout % 1000) * 1000), 8);
+    for (const option of [SO_RCVTIMEO, SO_SNDTIMEO])
+      checked("setsockopt", c.setsockopt(fd, SOL_SOCKET, option, limit, limit.length), path);
+    const address = addressOf(path);
+    checked("connect", c.connect(fd, address, address.length), path);
+  });
 
 /** Process and account of a connection's client, as the kernel recorded them at connect(2). */
 export const peerCredentials = (fd: number): { pid: number; uid: number; gid: number } => {

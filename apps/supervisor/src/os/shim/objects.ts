@@ -1,0 +1,121 @@
+/** What the shim has, as it describes it in LIST and in events. */
+import { bytesOf, decodeFields, numberOf, TAG, textOf, type WireField } from "./wire.ts";
+
+/** Numbers of kinds of objects (shim/table.h). */
+export const OBJECT = { RUN: 1, SOCKET: 2, FIFO: 3, NOTE: 4 } as const;
+
+/** Numbers of states of runs (shim/runs.h). */
+const STATES = new Map([
+  [1, "launching"],
+  [2, "at gate"],
+  [3, "launched"],
+  [4, "exited"],
+] as const);
+
+/** A run. Times in ms since 1970. */
+export interface ShimRun {
+  readonly kind: "run";
+  readonly name: string;
+  readonly pid: number;
+  readonly state: "launching" | "at gate" | "launched" | "exited";
+  readonly ready: boolean;
+  /** What its launch waits for, in words. */
+  readonly waiting: string | undefined;
+  /** Where and why its launch failed. */
+  readonly failure: { readonly stage: string; readonly reason: string; readonly errno: number } | undefined;
+  readonly started: number;
+  readonly end:
+    | { readonly at: number; readonly code: number; readonly signal: undefined }
+    | { readonly at: number; readonly code: undefined; readonly signal: number }
+    | undefined;
+}
+
+/** A listening socket. */
+export interface ShimSocket {
+  readonly kind: "socket";
+  readonly name: string;
+  readonly path: string;
+  /** As sock_diag(7) names it. */
+  readonly inode: number;
+  /** Whether a program has shut it down. */
+  readonly shut: boolean;
+  /** The number of the watch for its first client, and whether that has come; undefined where none is watched for. */
+  readonly watch: { readonly number: number; readonly client: boolean } | undefined;
+}
+
+export interface ShimFifo {
+  readonly kind: "fifo";
+  readonly name: string;
+  readonly path: string;
+}
+
+export interface ShimNote {
+  readonly kind: "note";
+  readonly name: string;
+  readonly bytes: Buffer;
+}
+
+export type ShimObject = ShimRun | ShimSocket | ShimFifo | ShimNote;
+
+const number = (fields: readonly WireField[], tag: Parameters<typeof numberOf>[1]): number =>
+  numberOf(fields, tag) ?? 0;
+
+const endOf = (fields: readonly WireField[]): ShimRun["end"] => {
+  const at = numberOf(fields, TAG.ENDED);
+  if (at === undefined) return undefined;
+  const signal = numberOf(fields, TAG.EXIT_SIGNAL);
+  return signal === undefined
+    ? { at, code: number(fields, TAG.EXIT_CODE), signal: undefined }
+    : { at, code: undefined, signal };
+};
+
+const failureOf = (fields: readonly WireField[]): ShimRun["failure"] => {
+  const errno = number(fields, TAG.FAILURE);
+  if (errno === 0) return undefined;
+  return { stage: textOf(fields, TAG.STAGE) ?? "", reason: textOf(fields, TAG.REASON) ?? "", errno };
+};
+
+const watchOf = (fields: readonly WireField[]): ShimSocket["watch"] => {
+  const watch = numberOf(fields, TAG.WATCH);
+  return watch === undefined ? undefined : { number: watch, client: numberOf(fields, TAG.CLIENT) === 1 };
+};
+
+/** An object out of its fields; undefined for a kind or a state that this client does not know. */
+export const describedIn = (fields: readonly WireField[]): ShimObject | undefined => {
+  const name = textOf(fields, TAG.NAME) ?? "";
+  const path = textOf(fields, TAG.PATH) ?? "";
+  switch (numberOf(fields, TAG.OBJECT)) {
+    case OBJECT.RUN: {
+      const state = STATES.get(number(fields, TAG.STATE) as 1);
+      if (state === undefined) return undefined;
+      return {
+        kind: "run",
+        name,
+        pid: number(fields, TAG.PID),
+        state,
+        ready: numberOf(fields, TAG.READY) === 1,
+        waiting: textOf(fields, TAG.WAITING),
+        failure: failureOf(fields),
+        started: number(fields, TAG.STARTED),
+        end: endOf(fields),
+      };
+    }
+    case OBJECT.SOCKET: {
+      const shut = numberOf(fields, TAG.SHUT) === 1;
+      return { kind: "socket", name, path, inode: number(fields, TAG.INODE), shut, watch: watchOf(fields) };
+    }
+    case OBJECT.FIFO:
+      return { kind: "fifo", name, path };
+    case OBJECT.NOTE:
+      return { kind: "note", name, bytes: bytesOf(fields, TAG.BYTES) ?? Buffer.alloc(0) };
+    default:
+      return undefined;
+  }
+};
+
+/** The objects in a reply to LIST. */
+export const itemsIn = (fields: readonly WireField[]): ShimObject[] =>
+  fields
+    .filter(({ tag }) => tag === TAG.ITEM)
+    .map(({ value }) => describedIn(decodeFields(value)))
+    .filter((each) => each !== undefined);

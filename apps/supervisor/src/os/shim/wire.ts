@@ -1,0 +1,190 @@
+/** The protocol of the shim (docs/decisions/0018): frames of tagged fields. Its numbers are those of shim/wire.h. */
+
+export const MAGIC = "dmhost-shim";
+/** Versions that this client speaks. */
+export const VERSIONS = { lowest: 1, highest: 1 } as const;
+export const LARGEST_FRAME = 256 * 1024;
+
+/** What a frame is. */
+export const KIND = {
+  HELLO: 1,
+  LIST: 2,
+  LISTEN: 3,
+  WATCH: 4,
+  UNWATCH: 5,
+  CLOSE: 6,
+  HOLD: 7,
+  LAUNCH: 8,
+  GO: 9,
+  SIGNAL: 10,
+  FORGET: 11,
+  NOTE: 12,
+  SHUTDOWN: 13,
+  REPLY: 0x80,
+  EVENT_RUN: 0x81,
+  EVENT_CLIENT: 0x82,
+  SYNCED: 0x83,
+} as const;
+
+/** What a field is. */
+export const TAG = {
+  MAGIC: 1,
+  LOWEST: 2,
+  HIGHEST: 3,
+  VERSION: 4,
+  EVENTS: 5,
+  ERRNO: 6,
+  DETAIL: 7,
+  NAME: 8,
+  PATH: 9,
+  UID: 10,
+  GID: 11,
+  MODE: 12,
+  BACKLOG: 13,
+  REPLACE: 14,
+  NONBLOCK: 15,
+  AFTER: 16,
+  ITEM: 17,
+  OBJECT: 18,
+  INODE: 19,
+  FRESH: 20,
+  SHUT: 21,
+  WATCH: 22,
+  CLIENT: 23,
+  PID: 24,
+  SIGNAL: 25,
+  STATE: 26,
+  READY: 27,
+  WAITING: 28,
+  STAGE: 29,
+  REASON: 30,
+  FAILURE: 31,
+  EXIT_CODE: 32,
+  EXIT_SIGNAL: 33,
+  STARTED: 34,
+  ENDED: 35,
+  BYTES: 36,
+  WORD: 64,
+  SHELL: 65,
+  START: 66,
+  VARIABLE: 67,
+  DIRECTORY: 68,
+  UMASK: 69,
+  NICE: 70,
+  CGROUP: 71,
+  RUN_UID: 72,
+  RUN_GID: 73,
+  GROUP: 74,
+  KEEPS: 75,
+  LOCK: 76,
+  LOCK_FD: 77,
+  READER_WORD: 78,
+  READER_VARIABLE: 79,
+  JAIL: 80,
+  JAIL_OWNER: 81,
+  RLIMIT: 82,
+  DESCRIPTOR: 83,
+  READY_FD: 84,
+  NOTIFY: 85,
+  GATE: 86,
+  DEATH_SIGNAL: 87,
+  LISTEN_PID: 88,
+} as const;
+
+type Kind = (typeof KIND)[keyof typeof KIND];
+type Tag = (typeof TAG)[keyof typeof TAG];
+
+/** A field to send. A number may be negative; a boolean is 1 or 0. */
+export type Sent = readonly [tag: Tag, value: number | bigint | boolean | string | Uint8Array];
+
+/** A field that was received. */
+export interface WireField {
+  readonly tag: number;
+  readonly value: Buffer;
+}
+
+/** A frame that was received. */
+export interface Frame {
+  readonly kind: number;
+  readonly fields: readonly WireField[];
+}
+
+const FRAME_HEAD = 4;
+const FIELD_HEAD = 6;
+
+/** 64 bits, little-endian. */
+export const encodeNumber = (value: number | bigint): Buffer => {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64LE(BigInt.asUintN(64, BigInt(value)));
+  return bytes;
+};
+
+const encodeValue = (value: Sent[1]): Uint8Array => {
+  if (typeof value === "string") return Buffer.from(value);
+  if (typeof value === "boolean") return encodeNumber(value ? 1 : 0);
+  return typeof value === "number" || typeof value === "bigint" ? encodeNumber(value) : value;
+};
+
+/** @throws E2BIG for more than the shim takes */
+export const encodeFrame = (kind: Kind, fields: readonly Sent[]): Buffer => {
+  const parts: Uint8Array[] = [];
+  for (const [tag, value] of fields) {
+    const bytes = encodeValue(value);
+    const head = Buffer.alloc(FIELD_HEAD);
+    head.writeUInt16LE(tag, 0);
+    head.writeUInt32LE(bytes.length, 2);
+    parts.push(head, bytes);
+  }
+  const body = Buffer.concat(parts);
+  if (body.length + 1 > LARGEST_FRAME) {
+    throw Object.assign(new Error(`a request of ${body.length} bytes, at most ${LARGEST_FRAME} are possible`), {
+      code: "E2BIG",
+    });
+  }
+  const head = Buffer.alloc(FRAME_HEAD + 1);
+  head.writeUInt32LE(body.length + 1, 0);
+  head.writeUInt8(kind, FRAME_HEAD);
+  return Buffer.concat([head, body]);
+};
+
+/** @throws an error for bytes that are no fields */
+export const decodeFields = (bytes: Buffer): WireField[] => {
+  const fields: WireField[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const length = at + FIELD_HEAD <= bytes.length ? bytes.readUInt32LE(at + 2) : Number.POSITIVE_INFINITY;
+    const end = at + FIELD_HEAD + length;
+    if (end > bytes.length) throw new Error("the shim sent a malformed frame");
+    fields.push({ tag: bytes.readUInt16LE(at), value: bytes.subarray(at + FIELD_HEAD, end) });
+    at = end;
+  }
+  return fields;
+};
+
+/** Takes the complete frames off the beginning of what was received. @throws an error for bytes that are no frames */
+export const takeFrames = (received: Buffer): { readonly frames: readonly Frame[]; readonly rest: Buffer } => {
+  const frames: Frame[] = [];
+  let at = 0;
+  while (received.length - at >= FRAME_HEAD) {
+    const length = received.readUInt32LE(at);
+    if (length < 1 || length > LARGEST_FRAME) throw new Error(`the shim sent a frame of ${length} bytes`);
+    const begin = at + FRAME_HEAD;
+    if (received.length - begin < length) break;
+    at = begin + length;
+    frames.push({ kind: received.readUInt8(begin), fields: decodeFields(received.subarray(begin + 1, at)) });
+  }
+  return { frames, rest: received.subarray(at) };
+};
+
+/** The bytes of the first field with this tag; undefined where there is none. */
+export const bytesOf = (fields: readonly WireField[], tag: Tag): Buffer | undefined =>
+  fields.find((each) => each.tag === tag)?.value;
+
+/** The number of the first field with this tag; undefined where there is none. */
+export const numberOf = (fields: readonly WireField[], tag: Tag): number | undefined => {
+  const value = bytesOf(fields, tag);
+  return value?.length === 8 ? Number(value.readBigUInt64LE()) : undefined;
+};
+
+/** The text of the first field with this tag; undefined where there is none. */
+export const textOf = (fields: readonly WireField[], tag: Tag): string | undefined =>
+  bytesOf(fields, tag)?.toString("utf8");

@@ -1,0 +1,94 @@
+/*
+ * The shim: parent of all runs and holder of all sockets, so that its supervisor can come and go.
+ *
+ * Usage: dmhost-shim [-d FD] SOCKET
+ *   -d FD   write a line to this descriptor when it listens
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "connection.h"
+#include "launch.h"
+#include "loop.h"
+#include "runs.h"
+
+static bool is_terminated;
+
+static int explain(const char *what) {
+  fprintf(stderr, "dmhost-shim: %s: %s\n", what, strerror(errno));
+  return 1;
+}
+
+static void signal_came(struct source *source, uint32_t events) {
+  (void)events;
+  struct signalfd_siginfo info;
+  while (read(source->fd, &info, sizeof info) == sizeof info)
+    if (info.ssi_signo != SIGCHLD && !is_connected()) is_terminated = true;
+  reap_processes();
+}
+
+/* Gets signals by a descriptor. A supervisor that is connected ends the shim by SHUTDOWN, not by TERM. */
+static int await_signals(void) {
+  static struct source source = {.ready = signal_came};
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGCHLD);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  sigprocmask(SIG_BLOCK, &set, NULL);
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGHUP, SIG_IGN);
+  source.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  return source.fd < 0 ? -1 : watch_source(&source, EPOLLIN);
+}
+
+/* Keeps nothing of the program that started it but the standard descriptors and `notify`. */
+static int forget_parent(int notify) {
+  int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (nothing < 0) return -1;
+  for (int each = 0; each <= STDERR_FILENO; each++)
+    if ((each == 0 || fcntl(each, F_GETFD) < 0) && dup2(nothing, each) < 0) return -1;
+  unsigned first = STDERR_FILENO + 1;
+  if (notify >= (int)first) {
+    if (notify > (int)first && close_range(first, (unsigned)notify - 1, 0) < 0) return -1;
+    first = (unsigned)notify + 1;
+  }
+  if (close_range(first, ~0u, 0) < 0) return -1;
+  umask(077);
+  return chdir("/");
+}
+
+int main(int count, char **words) {
+  int notify = -1, option;
+  while ((option = getopt(count, words, "d:")) == 'd') notify = atoi(optarg);
+  if (option != -1 || optind + 1 != count || words[optind][0] != '/') {
+    fprintf(stderr, "usage: dmhost-shim [-d FD] SOCKET, with the absolute path of SOCKET\n");
+    return 100;
+  }
+  if (forget_parent(notify) < 0) return explain("cannot prepare descriptors");
+  raise_descriptor_limit();
+  /* Orphans of a run stay within reach, and no other program has to reap them. */
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
+  if (begin_loop() < 0 || await_signals() < 0) return explain("cannot wait for events");
+  if (begin_connections(words[optind]) < 0) return explain(words[optind]);
+  if (notify >= 0) {
+    if (write(notify, "\n", 1) != 1) return explain("-d");
+    close(notify);
+  }
+  while (!is_terminated && !is_end_requested()) {
+    if (wait_once() < 0) return explain("cannot wait for events");
+    send_events();
+  }
+  end_connections();
+  return 0;
+}

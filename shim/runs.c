@@ -1,0 +1,252 @@
+#define _GNU_SOURCE
+#include "runs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "held.h"
+#include "launch.h"
+#include "readiness.h"
+#include "reserve.h"
+
+/* Chains of runs by their pids. */
+#define CHAINS 4096
+/* Processes that are reaped at once. */
+#define MOST_REAPED 256
+
+static struct run *by_pid[CHAINS];
+static size_t live_runs;
+
+static uint64_t milliseconds(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_REALTIME, &time);
+  return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
+}
+
+static struct run *of_report(struct source *source) {
+  return (struct run *)((char *)source - offsetof(struct run, report));
+}
+
+static void close_report(struct run *run) {
+  if (run->report.fd < 0) return;
+  forget_source(&run->report);
+  close(run->report.fd);
+  run->report.fd = -1;
+}
+
+/* Keeps what a report says. Without memory for it, errno has to do. */
+static void keep_words(struct run *run, const char *report, size_t length) {
+  free(run->words);
+  run->words = calloc(1, length + 2);
+  run->stage = "";
+  if (run->words == NULL) return;
+  memcpy(run->words, report, length);
+  run->stage = run->words + strlen(run->words) + 1;
+}
+
+static void take_report(struct run *run, const char *report, size_t length) {
+  const size_t head = 1 + sizeof run->failure;
+  if (length < head) return;
+  int error;
+  memcpy(&error, report + 1, sizeof error);
+  switch ((enum report)report[0]) {
+    case REPORT_GATE:
+      if (run->gated) run->state = RUN_AT_GATE;
+      break;
+    case REPORT_FAILED:
+      run->failure = error != 0 ? error : EIO;
+      keep_words(run, report + head, length - head);
+      break;
+    case REPORT_WAITING: keep_words(run, report + head, length - head); break;
+    case REPORT_CONTINUES:
+      free(run->words);
+      run->words = NULL;
+      break;
+    default: return;
+  }
+  mark_changed(&run->object);
+}
+
+/* Reads what the launch has reported; at the end of the reports the program has taken over. */
+static void read_reports(struct run *run) {
+  char report[LONGEST_REPORT];
+  while (run->report.fd >= 0) {
+    ssize_t length = read(run->report.fd, report, sizeof report);
+    if (length > 0) {
+      take_report(run, report, (size_t)length);
+      continue;
+    }
+    if (length < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    close_report(run);
+    if (run->failure == 0 && run->state != RUN_EXITED) run->state = RUN_LAUNCHED;
+    mark_changed(&run->object);
+  }
+}
+
+static void report_ready(struct source *source, uint32_t events) {
+  (void)events;
+  read_reports(of_report(source));
+}
+
+static void release(struct run *run) {
+  close_report(run);
+  close_readiness(run);
+}
+
+static void discard(struct run *run) {
+  int error = errno;
+  release(run);
+  free(run->words);
+  remove_object(&run->object);
+  errno = error;
+}
+
+/* Our descriptor for one of a plan. -1 with errno. @param fresh one that is to be closed after the launch; else unchanged */
+static int source_of(const struct descriptor *wanted, int *fresh) {
+  enum object_kind kind = wanted->kind == DESCRIPTOR_SOCKET ? OBJECT_SOCKET : OBJECT_FIFO;
+  struct held *held = find_object(kind, wanted->name);
+  if (held == NULL) return -1;
+  if (wanted->kind == DESCRIPTOR_INPUT) {
+    char path[64];
+    /* Not by its path, where another file may be by now. */
+    snprintf(path, sizeof path, "/proc/self/fd/%d", held->fd);
+    *fresh = within_reserve(open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    if (*fresh < 0) return -1;
+    fcntl(*fresh, F_SETFL, O_RDONLY);
+    return *fresh;
+  }
+  /* A program may have made the shared descriptor non-blocking. */
+  if (wanted->target <= STDERR_FILENO && !held->nonblock) {
+    int flags = fcntl(held->fd, F_GETFL);
+    if (flags & O_NONBLOCK) fcntl(held->fd, F_SETFL, flags & ~O_NONBLOCK);
+  }
+  return held->fd;
+}
+
+/* Starts the process of a run. -1 with errno. */
+static int start(struct run *run, struct plan *plan) {
+  int sources[MOST_DESCRIPTORS], fresh[MOST_DESCRIPTORS];
+  size_t count = 0;
+  int ready = -1, result = -1;
+  for (; count < plan->descriptor_count; count++) {
+    fresh[count] = sources[count] = -1;
+    if (plan->descriptors[count].kind == DESCRIPTOR_NULL) continue;
+    sources[count] = source_of(&plan->descriptors[count], &fresh[count]);
+    if (sources[count] < 0) break;
+  }
+  if (count == plan->descriptor_count && open_readiness(run, plan, &ready) == 0) {
+    run->started = milliseconds();
+    run->pid = start_launch(plan, sources, ready, &run->report.fd);
+    result = run->pid < 0 ? -1 : 0;
+  }
+  int error = errno;
+  for (size_t index = 0; index < count; index++)
+    if (fresh[index] >= 0) close(fresh[index]);
+  if (ready >= 0) close(ready);
+  errno = error;
+  return result;
+}
+
+struct run *launch_run(struct plan *plan) {
+  /* A plan without an account must not run as root by mistake. */
+  if (geteuid() == 0 && !plan->becomes) {
+    errno = EPERM;
+    return NULL;
+  }
+  struct run *run = add_object(OBJECT_RUN, plan->name, sizeof *run);
+  if (run == NULL) return NULL;
+  run->state = RUN_LAUNCHING;
+  run->gated = plan->gate;
+  run->report.fd = run->line.fd = run->notice.fd = -1;
+  run->report.ready = report_ready;
+  if (start(run, plan) < 0) {
+    discard(run);
+    return NULL;
+  }
+  if (within_reserve(run->report.fd) < 0) run->report.fd = -1;
+  if (run->report.fd < 0 || watch_source(&run->report, EPOLLIN) < 0) {
+    /* Unreported, it would look launched whatever happens. */
+    int error = errno;
+    kill(run->pid, SIGKILL);
+    discard(run);
+    errno = error;
+    return NULL;
+  }
+  struct run **chain = &by_pid[(size_t)run->pid % CHAINS];
+  run->next_of_pid = *chain;
+  *chain = run;
+  live_runs++;
+  return run;
+}
+
+int let_go(struct run *run) {
+  read_reports(run);
+  if (!run->gated || run->report.fd < 0) {
+    errno = EINVAL;
+    return -1;
+  }
+  /* It may be sent before the launch has reached the gate. */
+  if (send(run->report.fd, "g", 1, MSG_NOSIGNAL) != 1) return -1;
+  run->gated = false;
+  run->state = RUN_LAUNCHING;
+  mark_changed(&run->object);
+  return 0;
+}
+
+int signal_run(struct run *run, int signal) {
+  if (run->state == RUN_EXITED) {
+    errno = ESRCH;
+    return -1;
+  }
+  return kill(run->pid, signal);
+}
+
+int forget_run(struct run *run) {
+  if (run->state != RUN_EXITED) {
+    errno = EBUSY;
+    return -1;
+  }
+  discard(run);
+  return 0;
+}
+
+static void end_run(pid_t pid, int status) {
+  struct run **place = &by_pid[(size_t)pid % CHAINS];
+  while (*place != NULL && (*place)->pid != pid) place = &(*place)->next_of_pid;
+  struct run *run = *place;
+  if (run == NULL) return;
+  *place = run->next_of_pid;
+  read_reports(run);
+  read_readiness(run);
+  run->state = RUN_EXITED;
+  run->status = status;
+  run->ended = milliseconds();
+  release(run);
+  live_runs--;
+  mark_changed(&run->object);
+}
+
+void reap_processes(void) {
+  pid_t pid;
+  int status;
+  for (int left = MOST_REAPED; left > 0; left--) {
+    pid = waitpid(-1, &status, WNOHANG);
+    if (pid <= 0) return;
+    end_run(pid, status);
+  }
+  /* The rest after other work: a tenant may end processes all the time. */
+  raise(SIGCHLD);
+}
+
+size_t count_live_runs(void) {
+  return live_runs;
+}

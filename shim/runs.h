@@ -1,0 +1,62 @@
+/* Runs: processes that the shim has launched, until their supervisor has seen how they ended. */
+#ifndef SHIM_RUNS_H
+#define SHIM_RUNS_H
+
+#include <sys/types.h>
+
+#include "loop.h"
+#include "plan.h"
+#include "stage.h"
+#include "table.h"
+
+enum run_state {
+  RUN_LAUNCHING = 1,
+  RUN_AT_GATE = 2,
+  RUN_LAUNCHED = 3, /* its program has taken over */
+  RUN_EXITED = 4,
+};
+
+struct run {
+  struct object object;
+  pid_t pid;
+  struct run *next_of_pid;
+  enum run_state state;
+  bool ready;
+  /* Whether its launch has a gate and no GO yet. */
+  bool gated;
+  /* Reports of the launch, and GO. */
+  struct source report;
+  /* Where it writes a line when it is ready. */
+  struct source line;
+  size_t line_left;
+  /* Where it sends READY=1. */
+  struct source notice;
+  char *notify_path;
+  /* What the launch waits for, or the reason and the stage of its failure, with NUL behind each; NULL for neither. */
+  char *words;
+  const char *stage;
+  int failure;
+  /* Of waitpid(2). */
+  int status;
+  /* Ms since 1970. */
+  uint64_t started, ended;
+};
+
+/* Launches a plan. NULL with errno. */
+struct run *launch_run(struct plan *plan);
+
+/* Lets a launch with a gate continue. -1 with errno: EINVAL where it has none, or continues already. */
+int let_go(struct run *run);
+
+/* Signals its main process, while that is not reaped: no other process can have its pid. -1 with errno. */
+int signal_run(struct run *run, int signal);
+
+/* Removes a run that has exited. -1 with EBUSY for any other. */
+int forget_run(struct run *run);
+
+/* Reaps processes that have ended, those of runs and orphans; raises SIGCHLD where some may be left. */
+void reap_processes(void);
+
+size_t count_live_runs(void);
+
+#endif
