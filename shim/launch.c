@@ -97,7 +97,7 @@ static void place_descriptors(const struct kept *kept) {
     if (dup2(kept->fds[index], kept->targets[index]) < 0) fail("starting the launch", "", NULL, errno);
 }
 
-/* Executes the words; finds the program as a shell does. Returns where that is impossible. */
+/* Executes the arguments; finds the program as a shell does. Returns where that is impossible. */
 static void execute_words(const struct plan *plan) {
   const char *word = plan->words[0];
   char *const *words = (char *const *)plan->words, *const *variables = (char *const *)plan->variables;

@@ -17,7 +17,7 @@ enum report { REPORT_GATE = 'g', REPORT_WAITING = 'w', REPORT_CONTINUES = 'c', R
 /* Reports go to this descriptor from now on. */
 void report_to(int fd);
 
-/* Reports that the stage `doing subject` failed, and exits. @param reason NULL: the words for `error` */
+/* Reports that the stage `doing subject` failed, and exits. @param reason NULL: the text of `error` */
 noreturn void fail(const char *doing, const char *subject, const char *reason, int error);
 
 /* Waits for GO; exits where the shim ends instead. */

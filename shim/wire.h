@@ -80,7 +80,7 @@ enum tag {
   /* A launch plan. */
   TAG_WORD = 64,            /* T repeated: program and arguments */
   TAG_SHELL = 65,           /* T */
-  TAG_START = 66,           /* T `shell -c start`, also where the words cannot be executed */
+  TAG_START = 66,           /* T `shell -c start`, also where the arguments cannot be executed */
   TAG_VARIABLE = 67,        /* T repeated: NAME=value */
   TAG_DIRECTORY = 68,       /* T */
   TAG_UMASK = 69,           /* N */
