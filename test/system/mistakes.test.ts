@@ -51,6 +51,7 @@ const messageOf = ({ code, stdout, stderr }: Ended, exit: number): string[] => {
 };
 
 /** Writes a conf file and starts its daemon; without autostart, so that this is the first start. */
+/** A program that fails has ready=fd:3: without it, one that fails later than 0.1 s after its start counts as started. */
 const start = async (name: string, ...lines: string[]): Promise<Ended> => {
   amy.writeConf(name, ...lines, "autostart = no");
   await dmctl(amy, "rescan");
@@ -103,7 +104,7 @@ test("dmctl start reports a dir= that does not exist", async () => {
 });
 
 test("dmctl start reports a program that does not exist, with the shell's message", async () => {
-  expect(messageOf(await start("absent", "start = exec php-cgj -q", "output = log"), 1)).toEqual([
+  expect(messageOf(await start("absent", "start = exec php-cgj -q", "output = log", "ready = fd:3"), 1)).toEqual([
     'dmctl: cannot start "amy/absent": exited with code 127 (the shell cannot find a program that `start` names)',
     expect.stringMatching(/^it wrote: .*php-cgj: not found$/),
     "Install that program or write its whole path: `dmctl edit amy/absent`.",
@@ -112,7 +113,7 @@ test("dmctl start reports a program that does not exist, with the shell's messag
 
 test("dmctl start reports a program that may not be executed", async () => {
   amy.write("app", "#!/bin/sh\n", 0o644);
-  expect(messageOf(await start("plain", "dir = ~/", "start = exec ./app"), 1)).toEqual([
+  expect(messageOf(await start("plain", "dir = ~/", "start = exec ./app", "ready = fd:3"), 1)).toEqual([
     'dmctl: cannot start "amy/plain": exited with code 126 (the shell cannot execute a program that `start` names)',
     "Let amy execute that program (chmod +x), or correct start= with `dmctl edit amy/plain`.",
   ]);
@@ -120,10 +121,9 @@ test("dmctl start reports a program that may not be executed", async () => {
 
 test("dmctl start reports the program's own message when its port is in use", async () => {
   const { port } = listener.address() as { port: number };
-  // Perl starts quickly: a program that fails later than 0.1 s after its start counts as started.
   const bind = `socket(my $s, PF_INET, SOCK_STREAM, 0); bind($s, pack_sockaddr_in(${port}, INADDR_LOOPBACK))`;
   const program = `${bind} or die "cannot listen at port ${port}: $!\\n"; sleep`;
-  const ended = await start("taken", `start = exec perl -MSocket -e '${program}'`, "output = log");
+  const ended = await start("taken", `start = exec perl -MSocket -e '${program}'`, "output = log", "ready = fd:3");
   expect(messageOf(ended, 1)).toEqual([
     'dmctl: cannot start "amy/taken": exited with code 98',
     `it wrote: cannot listen at port ${port}: Address already in use`,
@@ -132,7 +132,7 @@ test("dmctl start reports the program's own message when its port is in use", as
 });
 
 test("dmctl start suggests output=log when a program without a log fails", async () => {
-  expect(messageOf(await start("mute", "start = exit 3"), 1)).toEqual([
+  expect(messageOf(await start("mute", "start = exit 3", "ready = fd:3"), 1)).toEqual([
     'dmctl: cannot start "amy/mute": exited with code 3',
     "Write output=log with `dmctl edit amy/mute`; then `dmctl amy/mute log` shows its output.",
   ]);
