@@ -500,7 +500,7 @@ test("a reload after a failed one withdraws sites that only some workers have, a
     await supervisor.rescan();
     await until("a reload that failed", async () => {
       const standing = await hostOf("extra", "e.greenfelt.net");
-      return standing?.state === "pending" && /does not reload/.test(standing.reason);
+      return standing?.state === "pending" && /did not reload/.test(standing.reason);
     });
     expect(existsSync(`${web.directory}/accepted/reloading`)).toBe(true);
     expect(web.inForce()).toBe(inForce);
