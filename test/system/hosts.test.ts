@@ -539,7 +539,7 @@ test("a reload after a failed one withdraws sites that only some workers have, a
     await supervisor.rescan();
     await until("a reload that failed", async () => {
       const standing = await hostOf("extra", "e.greenfelt.net");
-      return standing?.state === "pending" && /does not reload/.test(standing.reason);
+      return standing?.state === "pending" && /did not reload/.test(standing.reason);
     });
     expect(existsSync(`${web.directory}/accepted/reloading`)).toBe(true);
     expect(web.inForce()).toBe(inForce);
@@ -558,7 +558,7 @@ test("a reload after a failed one withdraws sites that only some workers have, a
   await web.start();
 });
 
-test("vhosts that were broken by hand are put aside when Nginx starts, and replaced", async () => {
+test("vhosts that were broken by hand are set aside when Nginx starts, and replaced", async () => {
   await web.stop();
   writeFileSync(`${web.directory}/accepted/sites.conf`, "}\n");
   await web.start();
@@ -596,7 +596,7 @@ test("a site log that grows large is rotated", async () => {
   });
 });
 
-test("a site log that the web server of another account left is put aside", async () => {
+test("a site log that the web server of another account left is renamed", async () => {
   const log = `${web.logs}/${alice.name}/foreign.greenfelt.net.access.log`;
   writeFileSync(log, "old\n", { mode: 0o644 });
   alice.writeConf("foreign", "start = exec sleep 1000", "host = foreign.greenfelt.net", "docroot = ~/www");
