@@ -47,7 +47,9 @@ test("a failing log/run is shown with its code and last error line in status, ex
   const why = "log/run ended at once with code 3: no ?[31msuch file";
   expect(await trouble("failing", "log/run")).toBe(why);
   expect(await dmctl("status", "--long")).toContain(`  its log: ${why}\n`);
-  expect(await dmctl("failing", "explain")).toMatch(/\nlog problem +its log: log\/run ended at once with code 3: no \?/);
+  expect(await dmctl("failing", "explain")).toMatch(
+    /\nlog problem +its log: log\/run ended at once with code 3: no \?/,
+  );
   service("failing", "exec cat >>$HOME/written");
   await untilRepaired("failing");
   await until("lines in the log", () => readFileSync(`${alice.home}/written`, "utf8").includes("line\n"));
