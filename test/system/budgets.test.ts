@@ -53,7 +53,7 @@ test("a daemon beyond its owner's budget of daemons is forbidden, and the reason
     reason: expect.stringMatching(/^cannot start ".*\/c": .* may have 2 daemons/),
   });
   expect(started.advice).toMatch(
-    /^Remove the conf file of a daemon that is not needed, or ask root for more in \[limits\]/,
+    /^Remove the conf file of a daemon that is not needed, or ask root to raise the limit in \[limits\]/,
   );
 });
 

@@ -28,7 +28,7 @@ test("a start that fails in the launch says what failed, on what and why", async
   expect(started.ok).toBe(false);
   expect(started.reason).toMatch(/^cannot start ".*\/lost": entering \/nonexistent: no such directory/);
   expect((await supervisor.act("start", idOf("typo"))).reason).toMatch(
-    /: exited with code 127 \(the shell does not find/,
+    /: exited with code 127 \(the shell cannot find/,
   );
   expect((await supervisor.act("start", idOf("shellless"))).reason).toMatch(
     /: running \/bin\/no-such-shell: no such program/,

@@ -519,7 +519,7 @@ test("a reload after a failed one withdraws sites that only some workers have, a
   await web.start();
 });
 
-test("vhosts that were broken by hand are put aside when Nginx starts, and replaced", async () => {
+test("vhosts that were broken by hand are set aside when Nginx starts, and replaced", async () => {
   await web.stop();
   writeFileSync(`${web.directory}/accepted/sites.conf`, "}\n");
   await web.start();
@@ -557,7 +557,7 @@ test("a site log that grows large is rotated", async () => {
   });
 });
 
-test("a site log that the web server of another account left is put aside", async () => {
+test("a site log that the web server of another account left is renamed", async () => {
   const log = `${web.logs}/${alice.name}/foreign.greenfelt.net.access.log`;
   writeFileSync(log, "old\n", { mode: 0o644 });
   alice.writeConf("foreign", "start = exec sleep 1000", "host = foreign.greenfelt.net", "docroot = ~/www");

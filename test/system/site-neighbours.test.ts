@@ -208,7 +208,7 @@ test("a site is pending while Nginx cannot fork for its reload, and published af
   const isPending = async (): Promise<boolean> => {
     const [standing] = await hostsOf(bob, "new");
     seen = JSON.stringify(standing);
-    return standing?.state === "pending" && /does not reload/.test(standing.reason);
+    return standing?.state === "pending" && /did not reload/.test(standing.reason);
   };
   await until("the reason", isPending, 45).catch(({ message }: Error) => {
     throw new Error(`${message}; at last ${seen}\n${supervisor.text().slice(-2000)}`);

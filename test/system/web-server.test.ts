@@ -120,7 +120,7 @@ test("Nginx starts without one refused site while the supervisor is away, and th
   for (const name of ["y", "z"]) await shows(`${name}.greenfelt.net`, mallory);
   expect(await body("x.greenfelt.net")).not.toBe(`${mallory.name}\n`);
   expect(text).toMatch(new RegExp(`sites: ${mallory.name}/x is left out: .*x\\.greenfelt\\.net.*Is a directory`));
-  expect(text).not.toContain("is put aside");
+  expect(text).not.toContain("set aside");
   await supervisor.start();
   const { reason } = await until("the refused site", async () => {
     const standing = await stateOf(mallory, "x");
@@ -163,7 +163,7 @@ test("Nginx starts without any site of an owner who has two refused ones, and wi
   await allShown();
 });
 
-test("vhosts that Nginx refuses for no site in particular are put aside when it starts, and replaced", async () => {
+test("vhosts that Nginx refuses for no site in particular are set aside when it starts, and replaced", async () => {
   await stopBoth();
   replaceAccepted((text) => text.replace("\n", "\nbogus;\n"));
   const text = await textOf(() => web.start());
@@ -185,7 +185,7 @@ test("the accepted vhosts stay while Nginx refuses root's own, and are served on
     rmSync(vhost);
     await started;
   });
-  expect(text).not.toContain("put aside");
+  expect(text).not.toContain("set aside");
   await allShown();
   await supervisor.start();
 });
