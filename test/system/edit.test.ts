@@ -275,7 +275,7 @@ test("a supervisor that stops while the editor runs is exit code 4, and the draf
   alice.write("gone", "");
   const { code, stderr } = await edited;
   await supervisor.start();
-  expect([code, stderr]).toEqual([4, expect.stringContaining("cannot reach")]);
+  expect([code, stderr]).toEqual([4, expect.stringContaining("no supervisor: nothing listens at")]);
   expect(readFileSync(/kept in (.*)\n/.exec(stderr)?.[1] ?? "", "utf8")).toBe("start = id\n");
 });
 

@@ -110,7 +110,7 @@ test("dmctl log shows a log to its owner and to a manager who cannot read the ho
   const foreign = await dmctl(mallory, idOf("talker"), "log");
   expect([foreign.code, foreign.stdout]).toEqual([3, ""]);
   const none = await dmctl(alice, "quiet", "log");
-  expect([none.code, none.stderr]).toEqual([1, expect.stringContaining("Write output=log")]);
+  expect([none.code, none.stderr]).toEqual([1, expect.stringContaining("has no log; write output=log in ")]);
 });
 
 test("dmctl tail follows a log across rotations without losing a line", async () => {

@@ -200,7 +200,7 @@ test("a start of Nginx that was killed among its trials loses no site", async ()
 
 test("an Nginx whose s6-supervise was killed is ended before the next one starts", async () => {
   const former = [web.pid, ...childrenOf(web.pid)];
-  kill(web.supervisorOf("nginx"));
+  kill(await web.supervisorOf("nginx"));
   await pidOf("nginx", former[0]);
   await until("the end of the former", () => former.every((pid) => !isRunning(pid)));
   await allShown();
@@ -209,7 +209,7 @@ test("an Nginx whose s6-supervise was killed is ended before the next one starts
 
 test("workers whose master and s6-supervise were killed are ended before the next Nginx starts", async () => {
   const workers = childrenOf(web.pid);
-  kill(web.supervisorOf("nginx"));
+  kill(await web.supervisorOf("nginx"));
   kill(web.pid);
   await until("the end of the former", () => workers.every((pid) => !isRunning(pid)));
   await allShown();
@@ -237,7 +237,7 @@ test("a site installer whose s6-supervise was killed ends, and the next one publ
     const pid = await pidOf("site-installer");
     return isConnected(pid) && pid;
   });
-  kill(web.supervisorOf("site-installer"));
+  kill(await web.supervisorOf("site-installer"));
   await until("its end", () => !isRunning(former));
   await publishesAnother();
 });
@@ -265,7 +265,7 @@ test("two site installers exclude each other, and each takes over from the other
 
 test("site-logs ends when its s6-supervise is killed, and one of them runs", async () => {
   const former = await pidOf("site-logs");
-  kill(web.supervisorOf("site-logs"));
+  kill(await web.supervisorOf("site-logs"));
   await until("its end", () => !isRunning(former));
   const next = await pidOf("site-logs", former);
   await until("one", () => {
@@ -297,8 +297,8 @@ const VICTIMS = {
   supervisor: () => supervisor.end("SIGKILL"),
   nginx: async () => kill(await pidOf("nginx")),
   "site installer": async () => kill(await pidOf("site-installer")),
-  "s6-supervise of nginx": async () => kill(web.supervisorOf("nginx")),
-  "s6-supervise of the site installer": async () => kill(web.supervisorOf("site-installer")),
+  "s6-supervise of nginx": async () => kill(await web.supervisorOf("nginx")),
+  "s6-supervise of the site installer": async () => kill(await web.supervisorOf("site-installer")),
 } as const;
 type Victim = keyof typeof VICTIMS;
 const names = Object.keys(VICTIMS) as Victim[];

@@ -93,13 +93,11 @@ export class WebServer {
     return Math.max(0, pid);
   }
 
-  /** Pid of the s6-supervise of a service. */
-  supervisorOf(service: Service): number {
-    const pid = childrenOf(this.#child?.pid ?? 0).find(
-      (each) => argumentsOf(each).join(" ") === `s6-supervise ${service}`,
+  /** Pid of the s6-supervise of a service, once it runs: s6-svscan starts another for one that was killed. */
+  supervisorOf(service: Service): Promise<number> {
+    return until(`an s6-supervise of ${service}`, () =>
+      childrenOf(this.#child?.pid ?? 0).find((each) => argumentsOf(each).join(" ") === `s6-supervise ${service}`),
     );
-    if (pid === undefined) throw new Error(`nothing supervises ${service}`);
-    return pid;
   }
 
   /** Of nginx's master. */

@@ -79,13 +79,13 @@ const ATTACKS: readonly [name: string, spoil: (path: string) => unknown, reason:
   [
     "sharedrun",
     (path) => chmodSync(join(path, "run"), 0o775),
-    /sharedrun\/run: others .* \(mode 0775\); run: chmod go-w \/.*\/sharedrun\/run$/,
+    /sharedrun\/run: accounts other than .* \(mode 0775\); run: chmod go-w \/.*\/sharedrun\/run$/,
   ],
   ["plainrun", (path) => chmodSync(join(path, "run"), 0o644), /plainrun\/run: it is not executable; chmod \+x it$/],
   [
     "shareddir",
     (path) => chmodSync(path, 0o777),
-    /shareddir: others .* \(mode 0777\); run: chmod go-w \/.*\/shareddir$/,
+    /shareddir: accounts other than .* \(mode 0777\); run: chmod go-w \/.*\/shareddir$/,
   ],
   ["foreigndir", (path) => chownSync(path, alice.uid, alice.gid), /foreigndir: belongs to uid \d+, not to /],
   [
@@ -129,7 +129,7 @@ const ATTACKS: readonly [name: string, spoil: (path: string) => unknown, reason:
       writeService(path, { "env/USER": mallory.name }, mallory);
       chmodSync(join(path, "env"), 0o777);
     },
-    /sharedenv\/env: others .* \(mode 0777\)/,
+    /sharedenv\/env: accounts other than .* \(mode 0777\)/,
   ],
   [
     "zerouser",
@@ -158,7 +158,7 @@ const ATTACKS: readonly [name: string, spoil: (path: string) => unknown, reason:
       renameSync(path, join(shared, "service"));
       symlinkSync(join(shared, "service"), path);
     },
-    /toshared: it is a link, and .*: others .* \(mode 0777\)/,
+    /toshared: it is a link, and .*: accounts other than .* \(mode 0777\)/,
   ],
 ];
 

@@ -116,6 +116,12 @@ export class InstanceSet {
     return added;
   }
 
+  /** Makes one active instance retiring and returns another in its place, not started, whether or not there is room. */
+  replace(instance: Instance): Instance {
+    instance.retiring = true;
+    return this.add();
+  }
+
   /** Adjusts the number of active instances and starts the new ones like the others. */
   even(): void {
     const up = this.active().filter(({ state }) => state.want === "up");

@@ -235,6 +235,9 @@ export class Play {
     );
     for (const run of before) if (!known.has(run.pid)) this.#orphans.add(run);
     this.scene.replace(how);
+    // One run starts beside those whose socket could not be taken over.
+    for (const { id } of ports.sockets.takes ? [] : this.scene.supervisor.daemons())
+      this.#peaks.set(id, ports.runs.live.filter(({ daemon }) => daemon === id).length);
   }
 
   #finishLogs(): void {

@@ -165,7 +165,7 @@ describe("the next supervisor", () => {
     ]);
   });
 
-  test("the next supervisor starts no run beside one whose socket it could not take over while another run still drains", async () => {
+  test("the next supervisor starts a run beside one whose socket it could not take over, although another run still drains", async () => {
     const { scene, replace } = await replaced({ listen: "fastcgi", drain: 60_000 });
     for (const run of scene.ports.runs.live) run.client = true;
     void scene.supervisor.restart(scene.daemon("web"));
@@ -175,15 +175,19 @@ describe("the next supervisor", () => {
     scene.ports.sockets.takes = false;
     replace();
     await scene.ports.clock.advance(500);
-    expect(scene.ports.runs.live.map(({ instance }) => instance)).toEqual([1, 2]);
-    for (const run of scene.ports.runs.live) run.client = false;
-    await scene.ports.clock.advance(500);
-    expect(
+    const states = () =>
       scene
         .daemon("web")
         .instances()
-        .map(({ key, state }) => [key.instance, state.phase]),
-    ).toEqual([[2, "running"]]);
+        .map(({ key, state }) => [key.instance, state.phase]);
+    expect(states()).toEqual([
+      [1, "stopping"],
+      [2, "stopping"],
+      [3, "running"],
+    ]);
+    for (const run of scene.ports.runs.live) run.client = false;
+    await scene.ports.clock.advance(500);
+    expect(states()).toEqual([[3, "running"]]);
   });
 
   test("the next supervisor restarts in place a run with rolling=no whose socket it could not take over", async () => {

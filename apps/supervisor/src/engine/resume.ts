@@ -66,8 +66,8 @@ const settleRoles = (instances: InstanceSet, size: number): void => {
 };
 
 /**
- * Its runs listen on a socket that is no longer published: they are drained and terminated, and others follow. One starts
- * at once, beside them, so that the new socket is served; the last of them makes room for it.
+ * Its runs listen on a socket that is no longer published: they are drained and terminated, and others follow as they end.
+ * One starts at once, whatever still drains: clients may connect to the new socket only while a run serves it.
  */
 const replaceCutOff = (instances: InstanceSet, terms: Terms): void => {
   const cutOff = instances.active().filter(({ state }) => isServing(state) && !stays(state));
@@ -75,10 +75,9 @@ const replaceCutOff = (instances: InstanceSet, terms: Terms): void => {
     for (const instance of cutOff) instance.feed({ type: "restart" });
     return;
   }
-  const last = instances.hasRoom() ? cutOff.pop() : undefined;
+  const last = cutOff.pop();
   if (last) {
-    last.retiring = true;
-    for (const instance of instances.fit()) instance.feed({ type: "start" });
+    instances.replace(last).feed({ type: "start" });
     instances.dismiss(last, "drain");
   }
   for (const instance of cutOff) {
