@@ -23,8 +23,7 @@ export class Play {
   /** Outcomes that blame a later request where there was none, or come before the records. */
   readonly #unfounded: string[] = [];
   #hasOnce = false;
-  /** Daemons that have had max-retries. */
-  readonly #mayFail = new Set<string>();
+  readonly #mayFail = new Set<string>(); // Daemons that have had max-retries.
   /** Requests without an outcome. */
   readonly #pending = new Set<number>();
   /** The latest request about a daemon that changes its desired state, and its outcome; undefined where it is not known. */
