@@ -79,7 +79,7 @@ test.each([
     }
 
     const { reason } = await supervisor.reaches(id, "failed");
-    expect(reason).toMatch(`killed because its socket directory holds ${excess};`);
+    expect(reason).toMatch(`killed because its bind directory holds ${excess};`);
     const explained = await bob.run([toolbox.node, toolbox.dmctl, "explain", `flood-${kind}`]);
     expect(explained.stdout).toContain(excess);
     expect(explained.stdout).toContain("Keep its files elsewhere");

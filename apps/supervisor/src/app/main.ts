@@ -1,5 +1,7 @@
 /** Entry point of the supervisor. */
+
 import { VERSION } from "@dmhost/contract";
+import { messageOf } from "../core/error-message.ts";
 import { readFlags, USAGE } from "./flags.ts";
 import { openLog } from "./logging.ts";
 import { wire } from "./wiring.ts";
@@ -17,6 +19,6 @@ const main = async (): Promise<void> => {
 };
 
 main().catch((error: unknown) => {
-  process.stderr.write(`dmhost supervisor: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.stderr.write(`dmhost supervisor: ${messageOf(error)}\n`);
   process.exit(1);
 });

@@ -1,8 +1,8 @@
 /** Handles SIGHUP: reads the policy and the conf files again, and re-executes if the program on disk has changed. */
 import type { Logger } from "pino";
+import { messageOf } from "../core/error-message.ts";
 import type { RescanReport } from "../core/rescan-report.ts";
 import type { Supervisor } from "../engine/supervisor.ts";
-import { messageOf } from "../os/kernel/error-code.ts";
 import type { Control } from "./control.ts";
 import type { Machine } from "./machine.ts";
 import type { LoadedPolicy } from "./policy.ts";

@@ -48,7 +48,7 @@ export const describeExit = (exit: Exit): string => {
     case "out-of-memory":
       return `out of memory${outOfMemory(exit.limit, exit.peak)}`;
     case "too-many-files":
-      return `killed because its socket directory holds ${exit.held}`;
+      return `killed because its bind directory holds ${exit.held}`;
     case "launch-failed":
       return `${exit.stage}: ${exit.reason}`;
     case "not-ready":

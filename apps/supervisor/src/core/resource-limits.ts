@@ -71,10 +71,6 @@ export const resourceLimitsOf = ({ memory, memoryHigh, processes, cpu, ioWeight 
   ioWeight,
 });
 
-/** Whether there is no limit. */
-export const isUnlimited = (limits: ResourceLimits): boolean =>
-  LIMIT_FIELDS.every((field) => limits[field] === undefined);
-
 /** A file of a cgroup and the text to write to it. */
 export type GroupFile = readonly [file: string, text: string];
 

@@ -68,7 +68,7 @@ describe("a run with listen=path", () => {
       failed: true,
     });
     expect(daemon.state.last && describeExit(daemon.state.last.exit)).toBe(
-      "killed because its socket directory holds more than 100 files",
+      "killed because its bind directory holds more than 100 files",
     );
   });
 

@@ -86,12 +86,12 @@ export class Deployment {
     return this.#problem;
   }
 
-  /** Whether all wanted sites are in force but for those that were refused. */
+  /** Whether all desired sites are in force but for those that were refused. */
   get isSettled(): boolean {
     return isServed(this.#tried(this.#refusals), this.#served);
   }
 
-  /** the desired sites that were refused. */
+  /** The desired sites that were refused. */
   get refused(): readonly { readonly id: string; readonly complaint: string }[] {
     return (this.#desired ?? []).flatMap(({ id, text }) => {
       const complaint = this.#refusals.get(text);

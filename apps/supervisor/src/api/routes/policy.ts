@@ -1,4 +1,5 @@
 /** The policy: questions about it, and its reload. */
+import { messageOf } from "../../core/error-message.ts";
 import { answerQuestion } from "../policy-question.ts";
 import { Refusal } from "../refusal.ts";
 import type { PolicyFile } from "../surroundings.ts";
@@ -8,7 +9,7 @@ const reload = async (policy: PolicyFile): Promise<string[]> => {
   try {
     return await policy.reloadPolicy();
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     throw new Refusal("invalid-file", "the policy file has errors; the policy in force stays", reason.split("\n"));
   }
 };

@@ -14,10 +14,11 @@ import {
   statSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
+import { messageOf } from "../../core/error-message.ts";
 import type { Account } from "../../core/policy-rules.ts";
 import { writeSize } from "../../core/units.ts";
 import { asUser } from "../accounts/as-user.ts";
-import { codeOf, messageOf } from "../kernel/error-code.ts";
+import { codeOf } from "../kernel/error-code.ts";
 import type { FileIdentity } from "../kernel/file-identity.ts";
 import { entriesOf, Overcrowded } from "./entries.ts";
 import { lineThatIsNotUtf8, readUtf8 } from "./utf8.ts";

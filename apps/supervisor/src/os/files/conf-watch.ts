@@ -1,7 +1,8 @@
 /** Watches directories of conf files and service directories, as their owner. */
 import { type FSWatcher, statSync, watch } from "node:fs";
+import { messageOf } from "../../core/error-message.ts";
 import { asUser } from "../accounts/as-user.ts";
-import { codeOf, messageOf } from "../kernel/error-code.ts";
+import { codeOf } from "../kernel/error-code.ts";
 import type { FileIdentity } from "../kernel/file-identity.ts";
 
 /** Time without a change before `changed` is called, so that a file written in pieces is complete. In ms. */

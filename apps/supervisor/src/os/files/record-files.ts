@@ -1,7 +1,7 @@
 /** Records of instances as files: `<owner>/<name>.json`, for further instances `<owner>/<name>#<number>.json`. */
 import type { InstanceKey } from "../../core/daemon-key.ts";
+import { messageOf } from "../../core/error-message.ts";
 import type { InstanceRecord, RecordSlot, Records } from "../../engine/ports/records.ts";
-import { messageOf } from "../kernel/error-code.ts";
 import { isInstanceRecord, wrongRecordFields } from "./instance-record.ts";
 import { recordName } from "./record-name.ts";
 import type { StateFiles } from "./state-file.ts";

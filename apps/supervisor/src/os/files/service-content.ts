@@ -6,8 +6,9 @@ import { createHash } from "node:crypto";
 import { closeSync, lstatSync, readSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import type { ServiceText } from "../../core/definition.ts";
+import { messageOf } from "../../core/error-message.ts";
 import type { Account } from "../../core/policy-rules.ts";
-import { codeOf, messageOf } from "../kernel/error-code.ts";
+import { codeOf } from "../kernel/error-code.ts";
 import { distrust, openOwn, readText } from "./conf-dir.ts";
 
 /** The content of a service directory. */

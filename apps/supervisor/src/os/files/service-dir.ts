@@ -3,9 +3,10 @@
  * accounts may have written are refused.
  */
 import { join } from "node:path";
+import { messageOf } from "../../core/error-message.ts";
 import type { Account } from "../../core/policy-rules.ts";
 import { asUser } from "../accounts/as-user.ts";
-import { codeOf, messageOf } from "../kernel/error-code.ts";
+import { codeOf } from "../kernel/error-code.ts";
 import type { FileIdentity } from "../kernel/file-identity.ts";
 import { distrust, escaped, type FileFilter, MOST_LISTED, readText } from "./conf-dir.ts";
 import { entriesOf, Overcrowded } from "./entries.ts";

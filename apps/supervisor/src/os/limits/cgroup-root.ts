@@ -2,7 +2,7 @@
 import { accessSync, constants, existsSync, mkdirSync, readFileSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Means } from "../../core/enforcement.ts";
-import { messageOf } from "../kernel/error-code.ts";
+import { messageOf } from "../../core/error-message.ts";
 import { takeDelegated } from "./delegation.ts";
 
 const CGROUP2_MAGIC = 0x63677270;

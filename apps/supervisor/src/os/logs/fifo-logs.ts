@@ -1,11 +1,11 @@
 /** The port logs: one FIFO per daemon in the run directory, read by an s6-log or by a tenant's log/run. */
 import type { DaemonKey } from "../../core/daemon-key.ts";
+import { messageOf } from "../../core/error-message.ts";
 import type { Account } from "../../core/policy-rules.ts";
 import type { HeldLog, LogPredecessor, Logs } from "../../engine/ports/logs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import type { KnownAccounts } from "../accounts/known-accounts.ts";
 import { makeOwnDirectory } from "../files/conf-dir.ts";
-import { messageOf } from "../kernel/error-code.ts";
 import type { Poller } from "../kernel/poller.ts";
 import { helperProcessOf } from "../processes/tenant-process.ts";
 import { fifoPath } from "./fifo.ts";

@@ -5,9 +5,9 @@
  */
 import { closeSync, constants, openSync, rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { messageOf } from "../../core/error-message.ts";
 import type { LogLoss, LogPredecessor, LogTrace } from "../../engine/ports/logs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
-import { messageOf } from "../kernel/error-code.ts";
 import type { Poller } from "../kernel/poller.ts";
 import { clear } from "../processes/adopt.ts";
 import type { Run } from "../processes/process-tree.ts";

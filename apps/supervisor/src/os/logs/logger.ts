@@ -2,10 +2,10 @@
 import { hash } from "node:crypto";
 import { closeSync, constants, openSync } from "node:fs";
 import { constants as system } from "node:os";
+import { messageOf } from "../../core/error-message.ts";
 import type { ProcessIdentity } from "../../engine/ports/processes.ts";
 import type { RawExit, RunEvents } from "../../engine/ports/runs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
-import { messageOf } from "../kernel/error-code.ts";
 import type { Poller } from "../kernel/poller.ts";
 import { adopt } from "../processes/adopt.ts";
 import { launch } from "../processes/launch-chain.ts";

@@ -21,7 +21,7 @@ export interface Stdio {
   readonly output: number | "ignore";
   /** The listening socket, in the plan's slot for it. */
   readonly socket?: number | undefined;
-  /** Whether it gets a pipe on which it reports readiness, in the plan's slot for it. */
+  /** Whether it gets a connection on which it reports readiness, in the plan's slot for it. */
   readonly reportsReady?: boolean;
   readonly probe?: BudgetedProbe | undefined;
   /** Standard error of a logger, in the plan's slot for it. */

@@ -1,11 +1,11 @@
 /** The port runs: each instance has a slot for one live run and one standby launch. */
 import { join } from "node:path";
 import type { InstanceKey } from "../../core/daemon-key.ts";
+import { messageOf } from "../../core/error-message.ts";
 import type { HelperProcess } from "../../engine/ports/processes.ts";
 import type { LiveRun, RawExit, RunContext, RunEvents, RunSlot, Runs, RunTrace } from "../../engine/ports/runs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import { recordName } from "../files/record-name.ts";
-import { messageOf } from "../kernel/error-code.ts";
 import type { OwnerBudgets } from "../kernel/owner-budgets.ts";
 import type { Poller } from "../kernel/poller.ts";
 import { isAlive } from "../kernel/process-table.ts";

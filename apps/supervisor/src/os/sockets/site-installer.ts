@@ -9,9 +9,11 @@
  *     <sites>/accepted/served         the installer's: the vhosts that all workers of Nginx have
  *     <sites>/accepted/reloading      exists during a reload, and after one that failed
  */
+
 import { chmodSync, chownSync, closeSync, existsSync, lstatSync, mkdirSync, openSync, rmSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
+import { messageOf } from "../../core/error-message.ts";
 import type { InForce, Verdict, WebServer } from "../../web/ports/web-server.ts";
 import { digestOf, readForeignFile, replaceFile } from "../files/whole-file.ts";
 import { privileged } from "../kernel/privileges.ts";
@@ -85,7 +87,7 @@ export class SiteInstaller implements WebServer {
 
   #listen(): void {
     const again = (error: unknown): void => {
-      this.#report(error instanceof Error ? error.message : String(error));
+      this.#report(messageOf(error));
       setTimeout(() => this.#listen(), LATER).unref();
     };
     try {
@@ -161,7 +163,7 @@ export class SiteInstaller implements WebServer {
     try {
       replaceFile(join(this.#offered, "sites.conf"), `# generation ${id}\n${text}`, 0o644);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = messageOf(error);
       return { kind: "failed", reason: `the vhosts cannot be written for the web server: ${reason}` };
     }
     const { promise, resolve } = Promise.withResolvers<Verdict>();

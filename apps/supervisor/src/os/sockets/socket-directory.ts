@@ -1,6 +1,7 @@
 /** Directories of sockets: only the supervisor changes them, and others pass through them without listing them. */
 import { chmodSync, chownSync, lstatSync, mkdirSync, unlinkSync } from "node:fs";
-import { codeOf, messageOf } from "../kernel/error-code.ts";
+import { messageOf } from "../../core/error-message.ts";
+import { codeOf } from "../kernel/error-code.ts";
 
 /** Modes of a directory that others may traverse: its group alone, or all accounts. */
 export const TRAVERSABLE = { byGroup: 0o710, byAll: 0o711 } as const;
