@@ -1,7 +1,7 @@
 /** Real accounts of this machine that one test file makes and removes. */
 import { chmodSync, chownSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { kill, processesOf } from "./proc.ts";
+import { hasProcesses, kill, processesOf } from "./proc.ts";
 import { type Ended, type RunOptions, run, succeed, until } from "./program.ts";
 
 const PREFIX = "dmt-";
@@ -39,10 +39,10 @@ export const removeGroup = (name: string): Promise<void> => change("groupdel", n
 
 /** Removes the account of this name on the machine and kills its processes; its home stays. */
 export const removeAccount = async (name: string, uid: number): Promise<void> => {
-  await until(`exit of the processes of ${name}`, () => {
-    const left = processesOf(uid);
-    for (const pid of left) kill(pid);
-    return left.length === 0;
+  // Zombies, too, count for RLIMIT_NPROC of the next account of this uid, and process 1 may reap them after a second or two.
+  await until(`exit of the processes of ${name}, and their reaping`, () => {
+    for (const pid of processesOf(uid)) kill(pid);
+    return !hasProcesses(uid);
   });
   await change("userdel", "--force", name);
 };

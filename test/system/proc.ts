@@ -104,15 +104,20 @@ export const kill = (pid: number): void => {
   }
 };
 
+const belongsTo = (pid: number, uid: number): boolean => {
+  try {
+    return statusOf(pid).get("Uid")?.split(/\s+/)[0] === String(uid);
+  } catch {
+    return false;
+  }
+};
+
 /** Pids of the running processes of an account. */
 export const processesOf = (uid: number): number[] =>
-  allProcesses().filter((pid) => {
-    try {
-      return isRunning(pid) && statusOf(pid).get("Uid")?.split(/\s+/)[0] === String(uid);
-    } catch {
-      return false;
-    }
-  });
+  allProcesses().filter((pid) => isRunning(pid) && belongsTo(pid, uid));
+
+/** Whether an account has processes, including zombies. */
+export const hasProcesses = (uid: number): boolean => allProcesses().some((pid) => belongsTo(pid, uid));
 
 /** Pids of a process's children, including zombies. */
 export const childrenOf = (pid: number): number[] =>
