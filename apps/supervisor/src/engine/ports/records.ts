@@ -40,7 +40,8 @@ export interface Records {
   removeAll(owner: string, name: string): void;
   /**
    * Writes all pending records now. The engine calls it before it reports the outcome of a request: the next supervisor
-   * must know of it. Besides, `app` calls it before a re-exec, after which nothing of this program executes.
+   * must know of it. `app` calls it before each answer of the control API, for what a client has seen must be true for the
+   * next supervisor, and before a re-exec, after which nothing of this program executes.
    */
   flush(): void;
 }
