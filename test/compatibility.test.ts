@@ -1,4 +1,4 @@
-/** What breaks the promise of the control API, and what does not: each change of the document by itself. */
+/** Backward compatibility of the control API: which changes of the OpenAPI document break it, one change a case. */
 
 import { openapi } from "@dmhost/contract/openapi";
 import { ENDPOINTS, type Endpoint } from "@dmhost/contract/schemas";

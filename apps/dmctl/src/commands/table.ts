@@ -7,7 +7,7 @@ import { FILE_COMMANDS, RESCAN, TAI64NLOCAL } from "./files.ts";
 import { helpFor, helpText } from "./help.ts";
 import { DETAIL_COMMANDS, STATUS_COMMANDS, SUPERVISOR_COMMANDS } from "./inspect.ts";
 
-/** All commands, in the order of help and man page. `dmctl` alone is the first. */
+/** All commands, in the order of help and man page. The first runs when `dmctl` is called without a command. */
 export const COMMANDS: readonly Command[] = [
   ...STATUS_COMMANDS,
   RESCAN,

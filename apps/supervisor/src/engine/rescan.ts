@@ -56,7 +56,7 @@ export class Rescan {
     const names = loaded.map(({ key }) => key.name);
     // Daemons of an earlier supervisor have priority, too.
     const first = new Set([...names, ...this.#ports.records.daemons(owner.name)]);
-    const { files, passedOver, problems, complete } = this.#ports.confs.readAll(owner, directories, first);
+    const { files, skipped, problems, complete } = this.#ports.confs.readAll(owner, directories, first);
     this.report.problems.push(...problems, ...files.flatMap((file) => file.errors));
     this.report.warnings.push(...files.flatMap((file) => file.warnings));
     for (const file of files) {
@@ -65,7 +65,7 @@ export class Rescan {
       const known = this.#host.daemon(id);
       this.#report(`loading ${id}`, () => (known ? this.#reload(known, file) : this.#load(owner, file)));
     }
-    if (complete) this.#remove(new Set([...files.map((file) => file.name), ...passedOver]), loaded);
+    if (complete) this.#remove(new Set([...files.map((file) => file.name), ...skipped]), loaded);
     if (this.#host.limitsDaemons(owner.name)) this.#admitForbidden(owner.name);
   }
 

@@ -57,7 +57,7 @@ test("a run that a requested rescan started is adopted, even if the supervisor w
 });
 
 describe("a daemon whose accounts have other uids", () => {
-  test("a daemon of a foreign account is not started while it stops", async () => {
+  test("a daemon whose owner's uid has changed is not started until its old run has ended", async () => {
     const scene = new Scene();
     const daemon = await scene.load("web");
     scene.ports.runs.latest.slowness = 50;
@@ -182,7 +182,7 @@ describe("requests", () => {
     const scene = new Scene();
     const daemon = await scene.load("web");
     const { file } = daemon;
-    scene.ports.confs.put("alice", "web", { legible: false, errors: ["web.conf: EACCES"] });
+    scene.ports.confs.put("alice", "web", { readable: false, errors: ["web.conf: EACCES"] });
     expect(await scene.supervisor.restart(daemon)).toMatchObject({ ok: false });
     expect(daemon.file).toBe(file);
   });
@@ -323,7 +323,7 @@ describe("changed accounts", () => {
     expect(scene.ports.runs.all).toHaveLength(2);
   });
 
-  test("a standby launch is ended where its account has other groups, and kept where it has the same", async () => {
+  test("a standby launch is ended when the groups of its account change, and kept when they do not", async () => {
     const scene = new Scene({ groups: { staff: [] } });
     await scene.load("web", { listen: "fastcgi" });
     scene.reload({ groups: { staff: [] } });
@@ -346,7 +346,7 @@ describe("changed accounts", () => {
     expect([daemon.state.phase, daemon.terms?.account.name]).toEqual(["forbidden", "www"]);
   });
 
-  test("a daemon of an account that is no owner any more is kept, and not read again", async () => {
+  test("a daemon whose owner left the policy is kept, and its conf file is not read again", async () => {
     const scene = new Scene();
     const daemon = await scene.load("web");
     scene.reload({ runsAs: { bob: [] } });

@@ -255,7 +255,7 @@ export class Supervisor {
       const file = this.#readAgain(daemon);
       if (!file) return cannot(`its conf file ${daemon.file.path} does not exist`);
       // A conf file that cannot be read may be unchanged.
-      if (file.legible || !daemon.lives) daemon.file = file;
+      if (file.readable || !daemon.lives) daemon.file = file;
       const admitted = this.#admission().terms(daemon, file);
       if ("kind" in admitted) {
         if (!daemon.lives) daemon.feed({ type: "block", block: admitted });
@@ -292,7 +292,7 @@ export class Supervisor {
       return this.#ports.confs.readOne(owner, paths, name);
     } catch (error) {
       const problem = `${daemon.file.path}: ${messageOf(error)}`;
-      const nothing = { definition: undefined, legible: false, errors: [problem], warnings: [] };
+      const nothing = { definition: undefined, readable: false, errors: [problem], warnings: [] };
       return { ...daemon.file, ...nothing, fingerprint: `! ${problem}` };
     }
   }

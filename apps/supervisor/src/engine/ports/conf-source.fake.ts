@@ -38,7 +38,7 @@ export class FakeConfSource implements ConfSource {
       kind: "conf",
       path: `/home/${owner}/.daemon-manager/daemons/${name}.conf`,
       definition: undefined,
-      legible: true,
+      readable: true,
       errors: [],
       warnings: [],
       fingerprint: `edition ${this.#edition}`,
@@ -86,8 +86,8 @@ export class FakeConfSource implements ConfSource {
     const { problems, most, complete } = this;
     const rank = ({ name }: FoundFile): number => (first.has(name) ? 0 : 1);
     const files = [...this.#read(owner, directories).values()].sort((a, b) => rank(a) - rank(b));
-    const passedOver = files.slice(most).map(({ name }) => name);
-    return { files: files.slice(0, most), passedOver, problems, complete };
+    const skipped = files.slice(most).map(({ name }) => name);
+    return { files: files.slice(0, most), skipped, problems, complete };
   }
   readOne(owner: Account, directories: ConfDirectories, name: string): FoundFile | undefined {
     return this.#read(owner, directories).get(name);

@@ -10,7 +10,7 @@ export interface FoundFile {
   readonly path: string;
   readonly definition: Definition | undefined;
   /** Whether it could be read at all. */
-  readonly legible: boolean;
+  readonly readable: boolean;
   /** Each `path:line: text`. */
   readonly errors: readonly string[];
   readonly warnings: readonly string[];
@@ -18,7 +18,7 @@ export interface FoundFile {
   readonly fingerprint: string;
 }
 
-/** Where an owner's files are: each a chain of directories that only the owner and root may write; the last holds the files. */
+/** The directories on the path to an owner's files, writable only by the owner and root; the last one contains the files. */
 export interface ConfDirectories {
   readonly chain: readonly string[];
   readonly serviceChain: readonly string[];
@@ -28,26 +28,26 @@ export interface ConfDirectories {
 export interface FoundFiles {
   readonly files: readonly FoundFile[];
   /** Names of files that exist and were not read, because there are too many. */
-  readonly passedOver: readonly string[];
+  readonly skipped: readonly string[];
   /** What could not be read, each `path: reason`. */
   readonly problems: readonly string[];
   /** Whether the directories could be listed: if not, a file that is missing here may still exist. */
   readonly complete: boolean;
 }
 
-/** Reads what owners wrote, with the owner's authority. Reading may throw errno errors. */
+/** Reads what owners wrote, with the owner's uid and groups. Reading may throw errno errors. */
 export interface ConfSource {
   /**
-   * Reads the conf files and service directories of an owner. Files that others than the owner and root may have written
-   * are not read. Missing directories of conf files below the owner's home are made. Where a conf file and a service
-   * directory have one name, the conf file counts.
+   * Reads the conf files and service directories of an owner. Files that anyone but the owner and root may write
+   * are skipped. Missing directories of conf files below the owner's home are created. If a conf file and a service
+   * directory have the same name, the conf file takes precedence.
    * @param first names that are read before any other where there are too many
    */
   readAll(owner: Account, directories: ConfDirectories, first: ReadonlySet<string>): FoundFiles;
-  /** Reads one of them; undefined when there is neither such a file nor such a directory. */
+  /** Reads the conf file or service directory of this name; undefined when there is neither such a file nor such a directory. */
   readOne(owner: Account, directories: ConfDirectories, name: string): FoundFile | undefined;
   /**
-   * Calls `changed` after a change, once there has been none for a moment. Replaces an earlier watch of this owner.
+   * Calls `changed` when changes have stopped for a moment. Replaces an earlier watch of this owner.
    * @throws Error that begins with the path that cannot be watched
    */
   watch(owner: Account, directories: ConfDirectories, changed: () => void): void;

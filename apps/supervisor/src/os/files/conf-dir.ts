@@ -37,7 +37,7 @@ export type ConfText = { readonly name: string; readonly path: string } & (
 export interface ConfDirectory {
   readonly files: readonly ConfText[];
   /** Names of files beyond the limit. */
-  readonly passedOver: readonly string[];
+  readonly skipped: readonly string[];
   /** Entries that could not be used, each `path: reason`. */
   readonly problems: readonly string[];
   /** Whether the directory was readable and only its owner and root may write to it. */
@@ -176,10 +176,10 @@ export const readConfDirectory = (
     return asUser(identity, () => readAsOwner(account, chain, directory, selection));
   } catch (error) {
     if (codeOf(error) === "ENOENT") {
-      return { files: [], passedOver: [], problems: [], complete: true };
+      return { files: [], skipped: [], problems: [], complete: true };
     }
     const problem = `${directory}: ${messageOf(error)}`;
-    return { files: [], passedOver: [], problems: [problem], complete: false };
+    return { files: [], skipped: [], problems: [problem], complete: false };
   }
 };
 
@@ -190,21 +190,21 @@ const readAsOwner = (
   selection: FileFilter,
 ): ConfDirectory => {
   const distrusted = distrust(account, chain);
-  if (distrusted) return { files: [], passedOver: [], problems: [distrusted], complete: false };
+  if (distrusted) return { files: [], skipped: [], problems: [distrusted], complete: false };
   const read = (file: string) => readEntry(directory, file, account, selection.largest);
   const readKnown = (names: readonly string[]): ConfText[] =>
     names
       .filter((name) => selection.names.test(name) && lstatSync(confPath(directory, name), { throwIfNoEntry: false }))
       .map((name) => read(name + SUFFIX));
   if (selection.only !== undefined)
-    return { files: readKnown([selection.only]), passedOver: [], problems: [], complete: true };
+    return { files: readKnown([selection.only]), skipped: [], problems: [], complete: true };
   let entries: ReturnType<typeof entriesOf>;
   try {
     entries = entriesOf(directory, MOST_LISTED);
   } catch (error) {
     if (!(error instanceof Overcrowded)) throw error;
     const files = readKnown([...(selection.first ?? [])].sort().slice(0, selection.most));
-    return { files, passedOver: [], problems: [error.message], complete: false };
+    return { files, skipped: [], problems: [error.message], complete: false };
   }
   const found = entries
     .map(({ name }) => ({ file: name.toString("latin1"), shown: escaped(name.toString("utf8")) }))
@@ -224,7 +224,7 @@ const readAsOwner = (
   }
   return {
     files: files.slice(0, selection.most).sort().map(read),
-    passedOver: files.slice(selection.most).map(nameOf),
+    skipped: files.slice(selection.most).map(nameOf),
     problems,
     complete: true,
   };

@@ -70,8 +70,8 @@ export class ConfFiles implements ConfSource {
       if (known) problems.push(`${service.path}: not loaded: ${known.path} has the same name; rename one of them`);
       else files.set(service.name, this.#parseService(owner, service));
     }
-    const passedOver = [...conf.passedOver, ...services.passedOver];
-    return { files: [...files.values()], passedOver, problems, complete: conf.complete && services.complete };
+    const skipped = [...conf.skipped, ...services.skipped];
+    return { files: [...files.values()], skipped, problems, complete: conf.complete && services.complete };
   }
 
   readOne(owner: Account, directories: ConfDirectories, name: string): FoundFile | undefined {
@@ -146,7 +146,7 @@ export class ConfFiles implements ConfSource {
     const { value, errors, warnings } = this.#rules.parseService(text, owner);
     const describe = (what: { file: string; line: number; text: string }) =>
       this.#rules.describe(join(text.directory, what.file), what);
-    return legible(file, {
+    return readable(file, {
       definition: value,
       errors: errors.map(describe),
       warnings: warnings.map(describe),
@@ -163,7 +163,7 @@ export class ConfFiles implements ConfSource {
     if (known?.fingerprint === fingerprint) return known;
     const { value, errors, warnings } = this.#rules.parse(text, owner);
     const describe = (what: { line: number; text: string }) => this.#rules.describe(path, what);
-    const parsed = legible(file, {
+    const parsed = readable(file, {
       definition: value,
       errors: errors.map(describe),
       warnings: warnings.map(describe),
@@ -174,10 +174,10 @@ export class ConfFiles implements ConfSource {
   }
 }
 
-const legible = (file: Named, parsed: ParsedFields): FoundFile => ({ ...file, legible: true, ...parsed });
+const readable = (file: Named, parsed: ParsedFields): FoundFile => ({ ...file, readable: true, ...parsed });
 
 /** A file that cannot be read, or that other accounts may have written. */
 const refused = (file: Named, problem: string): FoundFile => {
   const errors = [`${file.path}: ${problem}`];
-  return { ...file, legible: false, definition: undefined, errors, warnings: [], fingerprint: `! ${problem}` };
+  return { ...file, readable: false, definition: undefined, errors, warnings: [], fingerprint: `! ${problem}` };
 };

@@ -18,7 +18,7 @@ export interface ServiceDirectories {
   /** Entries that could not be used, each `path: reason`. */
   readonly problems: readonly string[];
   /** Names of entries beyond the limits. */
-  readonly passedOver: readonly string[];
+  readonly skipped: readonly string[];
   /** Whether the directory was readable and only its owner and root may write to it. */
   readonly complete: boolean;
 }
@@ -49,9 +49,9 @@ export const readServiceDirectories = (
   try {
     return asUser(identity, () => readAsOwner(account, chain, directory, selection));
   } catch (error) {
-    if (codeOf(error) === "ENOENT") return { directories: [], passedOver: [], problems: [], complete: true };
+    if (codeOf(error) === "ENOENT") return { directories: [], skipped: [], problems: [], complete: true };
     const problem = `${directory}: ${messageOf(error)}`;
-    return { directories: [], passedOver: [], problems: [problem], complete: false };
+    return { directories: [], skipped: [], problems: [problem], complete: false };
   }
 };
 
@@ -62,10 +62,10 @@ const readAsOwner = (
   { names, largest, most, first, only }: FileFilter,
 ): ServiceDirectories => {
   const distrusted = distrust(account, chain);
-  if (distrusted) return { directories: [], passedOver: [], problems: [distrusted], complete: false };
+  if (distrusted) return { directories: [], skipped: [], problems: [distrusted], complete: false };
   if (only !== undefined) {
     const directories = names.test(only) ? foundService(account, directory, only, largest) : [];
-    return { directories, passedOver: [], problems: [], complete: true };
+    return { directories, skipped: [], problems: [], complete: true };
   }
   let entries: ReturnType<typeof candidates>;
   try {
@@ -74,7 +74,7 @@ const readAsOwner = (
     if (!(error instanceof Overcrowded)) throw error;
     const known = [...(first ?? [])].sort().slice(0, Math.max(0, most));
     const directories = known.flatMap((name) => foundService(account, directory, name, largest));
-    return { directories, passedOver: [], problems: [error.message], complete: false };
+    return { directories, skipped: [], problems: [error.message], complete: false };
   }
   const problems = entries
     .filter(({ name }) => !names.test(name))
@@ -84,12 +84,12 @@ const readAsOwner = (
     .filter(({ name }) => names.test(name))
     .sort((a, b) => rank(a.name) - rank(b.name) || (a.name < b.name ? -1 : 1));
   const directories: FoundService[] = [];
-  let passedOver = named.slice(MOST_ENTRIES).map(({ name }) => name);
+  let skipped = named.slice(MOST_ENTRIES).map(({ name }) => name);
   for (const [index, { name }] of named.slice(0, MOST_ENTRIES).entries()) {
     const found = foundService(account, directory, name, largest);
     if (found.length > 0 && directories.length >= most) {
       problems.push(`${directory}: more than ${most} service directories beside conf files; the rest are not loaded`);
-      passedOver = named.slice(index).map((entry) => entry.name);
+      skipped = named.slice(index).map((entry) => entry.name);
       break;
     }
     directories.push(...found);
@@ -97,7 +97,7 @@ const readAsOwner = (
   if (named.length > MOST_ENTRIES) {
     problems.push(`${directory}: ${named.length} directories, only the first ${MOST_ENTRIES} are read`);
   }
-  return { directories, passedOver, problems, complete: true };
+  return { directories, skipped, problems, complete: true };
 };
 
 /** The text of a script, or why it cannot be read. */
