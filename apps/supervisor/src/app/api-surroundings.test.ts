@@ -6,6 +6,7 @@ import { parseDaemonFile } from "../conf/daemon-file.ts";
 import { parseService } from "../conf/service-directory.ts";
 import { describeProblem, NAME } from "../core/definition.ts";
 import { FakeClock } from "../engine/ports/clock.fake.ts";
+import { FakeRecords } from "../engine/ports/records.fake.ts";
 import { KnownAccounts } from "../os/accounts/known-accounts.ts";
 import { ConfFiles } from "../os/files/conf-files.ts";
 import type { CgroupRoot } from "../os/limits/cgroup-root.ts";
@@ -15,11 +16,13 @@ const { username, uid, gid } = userInfo();
 let home = "";
 let answers = 0;
 let errors: unknown[] = [];
+let records: FakeRecords;
 
 beforeEach(() => {
   home = mkdtempSync(join(tmpdir(), "surroundings-"));
   answers = 0;
   errors = [];
+  records = new FakeRecords();
 });
 afterEach(() => rmSync(home, { recursive: true }));
 
@@ -41,7 +44,7 @@ const make = (cgroups: CgroupRoot = { path: "/cg", controllers: new Set(), why: 
   const accounts = new KnownAccounts({ users: new Map(), groups: new Map() });
   const rules = { parse: parseDaemonFile, parseService, describe: describeProblem, names: NAME };
   const confs = new ConfFiles({ ...rules, largest: 65_536, mostDaemons: 10 }, (account) => accounts.identity(account));
-  const ports = { clock: new FakeClock() };
+  const ports = { clock: new FakeClock(), records };
   const log = { error: (about: object) => void errors.push(about) };
   return apiSurroundings({ policy: { paths } }, { ports, accounts, confs, cgroups }, log as never, {
     policyFile: "/etc/policy.conf",
@@ -109,9 +112,13 @@ test("health names cgroups, or the reason why sessions contain the processes ins
   expect(make(none).health().containment).toBe("sessions (no cgroup2 file system is mounted)");
 });
 
-test("each answer counts as activity of the service", () => {
+test("records are written before each answer, which counts as activity of the service", () => {
+  let written = -1;
+  records.flush = () => {
+    written = answers;
+  };
   make().answered();
-  expect(answers).toBe(1);
+  expect([written, answers]).toEqual([0, 1]);
 });
 
 test("the API has the time of the engine's clock", () => {

@@ -24,7 +24,7 @@ export interface SurroundingsOptions {
 }
 
 type MachineForApi = Pick<Machine, "accounts" | "confs" | "cgroups"> & {
-  readonly ports: Pick<Ports, "clock">;
+  readonly ports: Pick<Ports, "clock" | "records">;
 };
 
 export const apiSurroundings = (
@@ -71,7 +71,11 @@ export const apiSurroundings = (
       else if (existing.text) replaceConfFile(identity, existing.text.path, text);
     },
     newConf: daemonTemplate,
-    answered,
+    // Every answer, also one about a state, must be true for the next supervisor.
+    answered: () => {
+      ports.records.flush();
+      answered();
+    },
     onInternalError: (error, { user }) => log.error({ err: error, caller: user }, "a request failed"),
   };
 };

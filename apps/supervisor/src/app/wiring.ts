@@ -47,11 +47,6 @@ export const wire = async (flags: Flags, program: string, log: Logger): Promise<
   const supervisor = new Supervisor(ports, inForce, logTransitions(log));
   const releaseTimer = setTimeout(releaseMemory, QUIET).unref();
   const active = (): void => void releaseTimer.refresh();
-  // Every answer, also one about a state, must be true for the next supervisor.
-  const answered = (): void => {
-    ports.records.flush();
-    active();
-  };
   const publisher = new Publisher({
     daemons: () => supervisor.daemons(),
     policy: () => supervisor.policy,
@@ -68,7 +63,7 @@ export const wire = async (flags: Flags, program: string, log: Logger): Promise<
   const reloadPolicy = (): Promise<string[]> => reload.policy();
   const api = await createApi(
     supervisor,
-    apiSurroundings(supervisor, machine, log, { policyFile: flags.config, reloadPolicy, answered }),
+    apiSurroundings(supervisor, machine, log, { policyFile: flags.config, reloadPolicy, answered: active }),
   );
   const control = controlSockets(flags.runDir, supervisor, accounts, api, log);
   const reload = new Reload({
