@@ -25,11 +25,17 @@ export const rotatedIn = (directory: string): string[] =>
         .sort()
     : [];
 
-/** All complete lines of all files, without their stamps. */
-export const linesIn = (directory: string): string[] =>
-  [...rotatedIn(directory), "current"].flatMap((name) =>
-    textOf(join(directory, name))
-      .split("\n")
-      .slice(0, -1)
-      .map((line) => line.slice(26)),
-  );
+/** All complete lines of all files, without their stamps. A file that is renamed meanwhile begins the reading anew, up to 20 times. */
+export const linesIn = (directory: string, tries = 20): string[] => {
+  try {
+    return [...rotatedIn(directory), "current"].flatMap((name) =>
+      textOf(join(directory, name))
+        .split("\n")
+        .slice(0, -1)
+        .map((line) => line.slice(26)),
+    );
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT" || tries === 1) throw error;
+    return linesIn(directory, tries - 1);
+  }
+};

@@ -47,9 +47,26 @@ export const nameOf = (pid: number): string => {
   }
 };
 
+/** What `read` gives for each open descriptor of a process, without those that it closes meanwhile. */
+const eachDescriptor = <T>(pid: number, read: (fd: string) => T): [number, T][] =>
+  readdirSync(`/proc/${pid}/fd`).flatMap((fd): [number, T][] => {
+    try {
+      return [[Number(fd), read(fd)]];
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+      throw error;
+    }
+  });
+
 /** Open descriptors of a process and the files behind them. */
 export const descriptorsOf = (pid: number): ReadonlyMap<number, string> =>
-  new Map(readdirSync(`/proc/${pid}/fd`).map((fd) => [Number(fd), readlinkSync(`/proc/${pid}/fd/${fd}`)]));
+  new Map(eachDescriptor(pid, (fd) => readlinkSync(`/proc/${pid}/fd/${fd}`)));
+
+/** Descriptors of a process that stay open across execve: those without O_CLOEXEC. */
+export const inheritableOf = (pid: number): number[] =>
+  eachDescriptor(pid, (fd) => read(pid, `fdinfo/${fd}`))
+    .filter(([, info]) => !/^flags:\s*0?[2-7]\d{6}$/m.test(info))
+    .map(([fd]) => fd);
 
 /** Fields of /proc/PID/stat from the third on: state, parent, group, session ... */
 const statOf = (pid: number): string[] => {
