@@ -280,3 +280,22 @@ test("rescan prints and starts new daemons, and prints the files that it cannot 
   expect((await dmctl(bob, "fresh", "stop")).code).toBe(0);
   expect((await dmctl(bob, "fresh", "status")).code).toBe(3);
 });
+
+test("requests made while no supervisor runs are carried out by the next one", async () => {
+  const { pid } = await supervisor.up(`${alice.name}/job`);
+  await supervisor.end("SIGKILL");
+  const [status, stop] = [dmctl(alice, "job", "pid"), dmctl(alice, "stop", "web")];
+  const health = await dmctl(alice, "health");
+  expect([health.code, health.stderr]).toEqual([
+    4,
+    expect.stringMatching(
+      /: nothing listens at .*\nask the administrator of this machine to start it, or set DMCTL_SOCKET/s,
+    ),
+  ]);
+  await supervisor.start();
+  expect(await Promise.all([status, stop])).toEqual([
+    { code: 0, stdout: `${pid}\n`, stderr: "" },
+    { code: 0, stdout: expect.stringContaining(`${alice.name}/web`), stderr: "" },
+  ]);
+  expect((await supervisor.status(`${alice.name}/web`)).state).toBe("stopped");
+});

@@ -3,7 +3,7 @@ import { createServer, type Server } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import type { UnixFetch } from "@dmhost/client";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { candidates, supervisorClient } from "./control-socket.ts";
 
 const me = userInfo();
@@ -22,7 +22,7 @@ const usedSocket = async (
     used = unix;
     return Promise.resolve(HEALTHY);
   };
-  await supervisorClient(env, uid, fetch, places).call("getHealth");
+  await supervisorClient(env, uid, fetch, 0, places).call("getHealth");
   return used;
 };
 
@@ -98,9 +98,84 @@ test("a request that was sent is not sent to another socket when the connection 
     tried.push(unix);
     throw Object.assign(new Error("broken"), { code: "ECONNRESET" });
   };
-  const client = supervisorClient({}, me.uid, fetch, [first, second]);
+  const client = supervisorClient({}, me.uid, fetch, 0, [first, second]);
   await expect(client.call("getHealth")).rejects.toThrow(`cannot reach ${first}: it closed the connection`);
   expect(tried).toEqual([first]);
+});
+
+describe("a supervisor that is being replaced", () => {
+  const PATIENT = 10_000;
+  const broken = (code: string): Error => Object.assign(new Error(code), { code });
+  const stopping = { status: 503, body: null, text: async () => '{"code":"stopping","message":"it is stopping"}' };
+
+  /** A client whose requests have these results in turn, then a healthy one; and how many were sent. */
+  const client = async (...results: (Error | typeof stopping)[]) => {
+    const sent = { count: 0 };
+    const fetch: UnixFetch = async () => {
+      sent.count += 1;
+      const result = results[sent.count - 1] ?? HEALTHY;
+      if (result instanceof Error) throw result;
+      return result;
+    };
+    return { sent, client: supervisorClient({}, me.uid, fetch, PATIENT, [await listen(join(dir, "socket"))]) };
+  };
+
+  test.each([
+    ["nothing listens", broken("ECONNREFUSED")],
+    ["its socket is gone", broken("ENOENT")],
+    ["it is stopping", stopping],
+  ])("any request is sent again while %s", async (_, failure) => {
+    const { sent, client: patient } = await client(failure, failure);
+    await patient.call("kill", { params: { address: "web" }, body: { signal: "KILL" } });
+    expect(sent.count).toBe(3);
+  });
+
+  test("a request whose connection broke is sent again where it is idempotent", async () => {
+    const { sent, client: patient } = await client(broken("ECONNRESET"), broken("EPIPE"));
+    await patient.call("stop", { params: { address: "web" } });
+    expect(sent.count).toBe(3);
+  });
+
+  test.each(["restart", "once", "exit"] as const)("a %s whose connection broke is not sent again", async (name) => {
+    const { sent, client: patient } = await client(broken("ECONNRESET"));
+    await expect(patient.call(name, { params: { address: "web" } })).rejects.toThrow("it closed the connection");
+    expect(sent.count).toBe(1);
+  });
+
+  test("a request for health is sent once", async () => {
+    const { sent, client: patient } = await client(broken("ECONNREFUSED"));
+    await expect(patient.call("getHealth")).rejects.toThrow("no supervisor: nothing listens at");
+    expect(sent.count).toBe(1);
+  });
+
+  test("a socket that appears is used, and no directory of a socket means that none will", async () => {
+    const late = join(dir, "late");
+    const used: string[] = [];
+    const fetch: UnixFetch = async (_, { unix }) => {
+      used.push(unix);
+      return HEALTHY;
+    };
+    const asked = supervisorClient({}, me.uid, fetch, PATIENT, [late]).call("listDaemons");
+    await listen(late);
+    await asked;
+    expect(used).toEqual([late]);
+    const nowhere = supervisorClient({}, me.uid, fetch, 1e9, [join(dir, "none", "socket")]);
+    await expect(nowhere.call("listDaemons")).rejects.toThrow(`there is no socket at ${dir}/none/socket`);
+  });
+
+  test("the patience ends", async () => {
+    const places = [await listen(join(dir, "socket"))];
+    const fetch: UnixFetch = () => Promise.reject(broken("ECONNREFUSED"));
+    await expect(supervisorClient({}, me.uid, fetch, 120, places).call("listDaemons")).rejects.toThrow("no supervisor");
+  });
+});
+
+test("root is told to start a supervisor, and a tenant to ask for one", async () => {
+  const places = [join(dir, "none", "socket")];
+  await expect(usedSocket({}, 0, places)).rejects.toThrow(/\nstart one with "\.\/dmhost up", or set DMCTL_SOCKET/);
+  await expect(usedSocket({}, 4_000_000, places)).rejects.toThrow(
+    "\nask the administrator of this machine to start it, or set DMCTL_SOCKET to its socket",
+  );
 });
 
 test("a file that is not a socket is refused, even if DMCTL_SOCKET names it", async () => {

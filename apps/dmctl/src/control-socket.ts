@@ -1,12 +1,25 @@
 /** Which socket dmctl connects to, and whether it may be trusted (docs/explanation/security.md#13). */
-import { readFileSync, realpathSync, type Stats, statSync } from "node:fs";
+import { existsSync, readFileSync, realpathSync, type Stats, statSync } from "node:fs";
 import { userInfo } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
-import { type Client, clientAt, Failure, nothingListens, type UnixFetch } from "@dmhost/client";
-import { DEFAULT_RUN_DIR, HOME_SOCKET, PUBLIC_SOCKET, userSocket } from "@dmhost/contract";
+import { setTimeout as sleep } from "node:timers/promises";
+import { brokeOff, type Client, clientAt, Failure, nothingListens, type UnixFetch } from "@dmhost/client";
+import {
+  DEFAULT_RUN_DIR,
+  type EndpointName,
+  HOME_SOCKET,
+  isIdempotent,
+  PUBLIC_SOCKET,
+  userSocket,
+} from "@dmhost/contract";
 
 const WRITABLE_BY_OTHERS = 0o022;
 const STICKY = 0o1000;
+
+/** How long requests are sent again while a supervisor is being replaced. In ms. */
+export const PATIENCE = 3000;
+/** Interval between two tries. In ms. */
+const PAUSE = 50;
 
 /** Name and home of an account; undefined for a uid without one. */
 export const accountOf = (uid: number): { readonly name: string; readonly home: string } | undefined => {
@@ -98,15 +111,33 @@ function* trustedSockets(
     ...(silent.length === 0 ? [] : [`nothing listens at ${silent.join(", ")}`]),
     ...(missing.length === 0 ? [] : [`there is no socket at ${missing.join(", ")}`]),
   ];
+  const start = uid === 0 ? 'start one with "./dmhost up"' : "ask the administrator of this machine to start it";
   const remedy = env["DMCTL_SOCKET"] ? "unset DMCTL_SOCKET" : "set DMCTL_SOCKET to its socket";
-  throw new Failure("unreachable", `no supervisor: ${tried.join("; ")}\nstart one with "./dmhost up", or ${remedy}`);
+  throw new NoSupervisor("unreachable", `no supervisor: ${tried.join("; ")}\n${start}, or ${remedy}`);
 }
 
-/** A client of the supervisor that listens at the first of `places`. Sockets are looked for at each call. */
+/** No supervisor listens at any of the sockets. */
+class NoSupervisor extends Failure {}
+
+/** Whether a supervisor may be about to listen at one of these paths: its directory is there. */
+const mayReturn = (places: readonly string[]): boolean => places.some((place) => existsSync(dirname(place)));
+
+/** Whether the request may be sent again: it was not carried out, or has no further effect. */
+const isRepeatable = (name: EndpointName, error: unknown): boolean =>
+  error instanceof NoSupervisor ||
+  (error instanceof Failure && error.code === "stopping") ||
+  (brokeOff(error) && isIdempotent(name));
+
+/**
+ * A client of the supervisor that listens at the first of `places`. Sockets are looked for at each request.
+ * @param patience how long a request is sent again from its first failure on, in ms. getHealth is sent once: it asks
+ * whether a supervisor answers now
+ */
 export const supervisorClient = (
   env: Readonly<Record<string, string | undefined>>,
   uid: number,
   fetch: UnixFetch,
+  patience: number,
   places: readonly string[] = candidates(env, uid),
 ): Client => {
   const atFirst = async <T>(work: (client: Client) => Promise<T>): Promise<T> => {
@@ -119,8 +150,22 @@ export const supervisorClient = (
       }
     }
   };
+  const patiently = async <T>(name: EndpointName, work: (client: Client) => Promise<T>): Promise<T> => {
+    let end = Number.NaN;
+    for (;;) {
+      try {
+        return await atFirst(work);
+      } catch (error) {
+        const now = performance.now();
+        if (Number.isNaN(end)) end = name === "getHealth" ? now : now + patience;
+        if (now >= end || !isRepeatable(name, error)) throw error;
+        if (error instanceof NoSupervisor && !mayReturn(places)) throw error;
+      }
+      await sleep(PAUSE);
+    }
+  };
   return {
-    call: (name, ...input) => atFirst((client) => client.call(name, ...input)),
-    stream: (name, input, signal) => atFirst((client) => client.stream(name, input, signal)),
+    call: (name, ...input) => patiently(name, (client) => client.call(name, ...input)),
+    stream: (name, input, signal) => patiently(name, (client) => client.stream(name, input, signal)),
   };
 };

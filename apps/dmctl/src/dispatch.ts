@@ -24,7 +24,7 @@ export const dispatch = async (words: readonly string[], session: Session): Prom
       session,
       look: { colour: session.terminal && !session.env["NO_COLOR"], reasons: session.terminal || long, long },
       get client() {
-        return supervisorClient(session.env, session.uid, session.fetch);
+        return supervisorClient(session.env, session.uid, session.fetch, session.patience);
       },
     };
     return await invocation.command.run(call);

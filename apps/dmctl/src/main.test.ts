@@ -41,6 +41,10 @@ beforeEach(async () => {
       respond.writeHead(200, { "content-length": 1000 });
       respond.write('{"id":"alice/web","pid":4711}', () => respond.socket?.end());
     },
+    "GET /v1/daemons/late": (_, respond) => {
+      if (fake.requests.length > 2) return daemon("alice/late", { pid: 4712 });
+      return void respond.socket?.destroy();
+    },
     "GET /v1/daemons/moved": (_, respond) => {
       respond.writeHead(302, { location: "http://dmhost/v1/daemons" });
       respond.end();
@@ -113,6 +117,11 @@ describe.each([
     const message = `dmctl: cannot reach ${fake.socket}: it closed the connection before the end of its answer\n`;
     expect(await dmctl("pid web")).toEqual({ code: 4, output: "", errors: message });
     expect(await dmctl("health")).toEqual({ code: 4, output: "", errors: message });
+  });
+
+  test("dmctl asks again when the supervisor was replaced before it answered", async () => {
+    expect(await dmctl("pid late")).toEqual({ code: 0, output: "4712\n", errors: "" });
+    expect(fake.requests.map(({ line }) => line)).toEqual(Array(3).fill("GET /v1/daemons/late"));
   });
 
   test("dmctl follows no redirect", async () => {

@@ -2,6 +2,7 @@
 import process from "node:process";
 import { isatty } from "node:tty";
 import { runtimeFetch } from "@dmhost/client";
+import { PATIENCE } from "./control-socket.ts";
 import { dispatch } from "./dispatch.ts";
 
 // Each write reports its error to its caller; without a listener the stream would throw it as well.
@@ -9,6 +10,7 @@ for (const stream of [process.stdout, process.stderr]) stream.on("error", () => 
 
 dispatch(process.argv.slice(2), {
   fetch: runtimeFetch,
+  patience: PATIENCE,
   env: process.env,
   uid: process.geteuid?.() ?? 0,
   // Made at its first use: it costs a millisecond.

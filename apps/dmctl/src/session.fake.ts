@@ -21,6 +21,7 @@ export const run = async (socket: string, line: string, changes: Partial<Session
   const errors = collector();
   const session: Session = {
     fetch: runtimeFetch,
+    patience: 0,
     uid: process.geteuid?.() ?? 0,
     input: Readable.from([]),
     output: output.stream,

@@ -5,6 +5,8 @@ import type { UnixFetch } from "@dmhost/client";
 export interface Session {
   /** The supervisor's control API. */
   readonly fetch: UnixFetch;
+  /** How long a request is sent again while no supervisor answers, in ms. */
+  readonly patience: number;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Effective uid of the caller. */
   readonly uid: number;

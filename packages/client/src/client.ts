@@ -62,8 +62,8 @@ const target = (path: string, { params = {}, query = {} }: AnyInput): string => 
 };
 
 const REASONS: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'nothing listens there; start the supervisor with "./dmhost up"',
-  ENOENT: 'the socket is gone; start the supervisor with "./dmhost up"',
+  ECONNREFUSED: "nothing listens there: the supervisor does not run",
+  ENOENT: "the socket is gone: the supervisor does not run",
   EACCES: "permission denied: the socket is another user's",
   EAGAIN: "too many connections are waiting there; try again",
   EPIPE: "it closed the connection before the request was sent; try again",

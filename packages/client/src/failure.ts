@@ -27,6 +27,11 @@ export class Failure extends Error {
 export const codeOf = (error: unknown): string =>
   error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
 
+const hasCause = (error: unknown, codes: readonly string[]): boolean =>
+  error instanceof Failure && codes.includes(codeOf(error.cause));
+
 /** Whether no connection was made, as nothing listens at the socket; the request can be sent to another one. */
-export const nothingListens = (error: unknown): boolean =>
-  error instanceof Failure && ["ECONNREFUSED", "ENOENT"].includes(codeOf(error.cause));
+export const nothingListens = (error: unknown): boolean => hasCause(error, ["ECONNREFUSED", "ENOENT"]);
+
+/** Whether the connection broke: nobody knows whether the request was carried out. */
+export const brokeOff = (error: unknown): boolean => hasCause(error, ["EPIPE", "ECONNRESET"]);
