@@ -165,6 +165,24 @@ test("a reload waits for the end of the one before", async () => {
   await Promise.all(both);
 });
 
+test("reloads that are requested while one is carried out are one, which begins after it", async () => {
+  const ends: (() => void)[] = [];
+  open = () => new Promise((resolve) => ends.push(resolve));
+  const reload = make();
+  const all = [reload.everything()];
+  await scene.ports.clock.advance(1);
+  for (let more = 0; more < 500; more += 1) all.push(reload.everything());
+  world = ALICE_ALONE;
+  ends[0]?.();
+  await scene.ports.clock.advance(1);
+  ends[1]?.();
+  await Promise.all(all);
+  expect(opened).toEqual([
+    ["root", "alice", "bob"],
+    ["root", "alice"],
+  ]);
+});
+
 test("a reload after a refused one is carried out", async () => {
   const reload = make();
   refusal = new Error("policy.conf:1: expected a section");

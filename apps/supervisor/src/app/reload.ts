@@ -34,28 +34,33 @@ export class Reload {
   /** Settles with the latest reload. Reloads are serial, because two at a time would open the same sockets. */
   #latest: Promise<unknown> = Promise.resolve();
 
+  /**
+   * Reads the policy file and the accounts, and opens the control sockets that they give; resolves with problems.
+   * Reloads wait for each other; all that are requested before one begins are one.
+   * @throws Error when the file is refused: the policy in force stays
+   */
+  readonly policy = this.#inTurn(() => this.#policy());
+
+  /** Reads policy and conf files again, in the same turns. If the policy has errors, no conf files are read. */
+  readonly everything = this.#inTurn(() => this.#everything());
+
   constructor(parts: ReloadParts) {
     this.#parts = parts;
   }
 
-  /**
-   * Reads the policy file and the accounts, and opens the control sockets that they give; resolves with problems.
-   * Reloads wait for each other.
-   * @throws Error when the file is refused: the policy in force stays
-   */
-  policy(): Promise<string[]> {
-    return this.#inTurn(() => this.#policy());
-  }
-
-  /** Reads policy and conf files again. If the policy has errors, no conf files are read. */
-  everything(): Promise<void> {
-    return this.#inTurn(() => this.#everything());
-  }
-
-  #inTurn<T>(reload: () => Promise<T>): Promise<T> {
-    const result = this.#latest.then(reload);
-    this.#latest = result.catch(() => undefined);
-    return result;
+  #inTurn<T>(reload: () => Promise<T>): () => Promise<T> {
+    let next: Promise<T> | undefined;
+    const begin = (): Promise<T> => {
+      next = undefined;
+      return reload();
+    };
+    return () => {
+      if (!next) {
+        next = this.#latest.then(begin);
+        this.#latest = next.catch(() => undefined);
+      }
+      return next;
+    };
   }
 
   async #policy(): Promise<string[]> {
