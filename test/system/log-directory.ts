@@ -25,7 +25,7 @@ export const rotatedIn = (directory: string): string[] =>
         .sort()
     : [];
 
-/** All complete lines of all files, without their stamps. A file that is renamed meanwhile begins the reading anew, up to 20 times. */
+/** All complete lines of all files, without their stamps. Reads again where a file is renamed meanwhile, up to 20 times. */
 export const linesIn = (directory: string, tries = 20): string[] => {
   try {
     return [...rotatedIn(directory), "current"].flatMap((name) =>

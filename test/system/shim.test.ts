@@ -243,6 +243,14 @@ test("SHUTDOWN ends the shim once no run is alive", async () => {
   expect(await shim.ended()).toEqual([0, null]);
 });
 
+test("signals during a request do not interrupt it", async () => {
+  process.kill(shim.pid, "SIGSTOP");
+  const signals = `for n in 1 2 3 4 5 6 7 8 9 10; do sleep 0.02; kill -CHLD ${process.pid}; done; kill -CONT ${shim.pid}`;
+  const signaller = spawn("/bin/sh", ["-c", signals]);
+  expect(shim.ask.list()).toEqual([]);
+  await once(signaller, "close");
+});
+
 test("a run with a death signal ends with the shim, and another lives on", async () => {
   const bound = await shim.up("bound", sleeping({ deathSignal: 9 }));
   const free = await shim.up("free", sleeping());

@@ -1,5 +1,6 @@
 /** poll(2) over raw descriptors. */
-import { declare, errnoError } from "./libc.ts";
+import { checked, declare } from "./libc.ts";
+import { uninterrupted } from "./uninterrupted.ts";
 
 const poll = declare("int poll(void *, unsigned long, int)");
 
@@ -31,10 +32,7 @@ export const pollReadable = (fds: readonly number[], done: (readable: number[]) 
 /** Polls without waiting. A signal, such as SIGCHLD, can interrupt even that when no descriptor is ready. */
 const pollNow = (fds: readonly number[], events: number): Buffer => {
   const set = setOf(fds, events);
-  while (poll(set, fds.length, 0) < 0) {
-    const error = errnoError("poll", "");
-    if (error.code !== "EINTR") throw error;
-  }
+  uninterrupted(() => checked("poll", poll(set, fds.length, 0)));
   return set;
 };
 

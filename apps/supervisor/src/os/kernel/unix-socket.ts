@@ -1,6 +1,7 @@
 /** System calls about UNIX sockets that Node does not offer for raw descriptors. Each throws errno errors. */
 import { closeSync } from "node:fs";
 import { checked, declare, errnoName } from "./libc.ts";
+import { uninterrupted } from "./uninterrupted.ts";
 
 const c = {
   socket: declare("int socket(int, int, int)"),
@@ -108,7 +109,7 @@ export const connectUnix = (path: string, timeout: number): number =>
     for (const option of [SO_RCVTIMEO, SO_SNDTIMEO])
       checked("setsockopt", c.setsockopt(fd, SOL_SOCKET, option, limit, limit.length), path);
     const address = addressOf(path);
-    checked("connect", c.connect(fd, address, address.length), path);
+    uninterrupted(() => checked("connect", c.connect(fd, address, address.length), path));
   });
 
 /** Process and account of a connection's client, as the kernel recorded them at connect(2). */

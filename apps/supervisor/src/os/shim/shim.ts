@@ -2,6 +2,7 @@
 import { closeSync, readSync, writeSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { errnoName } from "../kernel/libc.ts";
+import { uninterrupted } from "../kernel/uninterrupted.ts";
 import { connectUnix } from "../kernel/unix-socket.ts";
 import { describedIn, itemsIn, OBJECT, type ShimObject, type ShimRun, type ShimSocket } from "./objects.ts";
 import { planFields, type ShimPlan } from "./plan.ts";
@@ -189,7 +190,7 @@ export class Shim {
       const { frames, rest } = takeFrames(received);
       const [frame] = frames;
       if (frame !== undefined) return frame;
-      const length = readSync(this.#fd, chunk);
+      const length = uninterrupted(() => readSync(this.#fd, chunk));
       if (length === 0) throw Object.assign(new Error(`shim: ${request}: it has ended`), { code: "ECONNRESET" });
       received = Buffer.concat([rest, chunk.subarray(0, length)]);
     }
