@@ -155,9 +155,9 @@ describe("a supervisor that is being replaced", () => {
       used.push(unix);
       return HEALTHY;
     };
-    const asked = supervisorClient({}, me.uid, fetch, PATIENT, [late]).call("listDaemons");
+    const answer = supervisorClient({}, me.uid, fetch, PATIENT, [late]).call("listDaemons");
     await listen(late);
-    await asked;
+    await answer;
     expect(used).toEqual([late]);
     const nowhere = supervisorClient({}, me.uid, fetch, 1e9, [join(dir, "none", "socket")]);
     await expect(nowhere.call("listDaemons")).rejects.toThrow(`there is no socket at ${dir}/none/socket`);
@@ -170,7 +170,7 @@ describe("a supervisor that is being replaced", () => {
   });
 });
 
-test("root is told to start a supervisor, and a tenant to ask for one", async () => {
+test("root gets the advice to start a supervisor, and a tenant to ask for one", async () => {
   const places = [join(dir, "none", "socket")];
   await expect(usedSocket({}, 0, places)).rejects.toThrow(/\nstart one with "\.\/dmhost up", or set DMCTL_SOCKET/);
   await expect(usedSocket({}, 4_000_000, places)).rejects.toThrow(

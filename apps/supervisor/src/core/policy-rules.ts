@@ -82,9 +82,3 @@ export interface AccountBase {
   /** Group name to its gid and the members that the group database lists (those of primary gid are not in it). */
   readonly groups: ReadonlyMap<string, { readonly gid: number; readonly members: readonly string[] }>;
 }
-
-/** Gids of all groups of an account, its primary one first. */
-export const groupIds = (account: Account, { groups }: AccountBase): number[] => [
-  account.gid,
-  ...[...groups.values()].filter(({ members }) => members.includes(account.name)).map(({ gid }) => gid),
-];

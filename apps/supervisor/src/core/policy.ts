@@ -48,6 +48,7 @@ export interface Policy {
   readonly settings: Settings;
   /** Accounts that may run daemons: root, then the left side of [runs_as] in the order of the file. */
   owners(): readonly string[];
+  isOwner(user: string): boolean;
   /** Whether the policy names the account: owners and the left side of [manages]. */
   known(user: string): boolean;
   /** Whether a daemon of `owner` may run as `target`. */
@@ -135,6 +136,7 @@ export function resolvePolicy(
   const policy: Policy = {
     settings: rules.settings,
     owners: () => owners,
+    isOwner,
     known: (user) => isOwner(user) || manages.has(user),
     mayRunAs,
     mayManage,

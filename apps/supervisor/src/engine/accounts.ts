@@ -1,6 +1,8 @@
 /** What a changed account database changes for a daemon whose accounts kept their uids. */
+
+import { groupIds } from "../core/account-groups.ts";
 import type { DaemonKey } from "../core/daemon-key.ts";
-import { type Account, type AccountBase, groupIds } from "../core/policy-rules.ts";
+import type { Account, AccountBase } from "../core/policy-rules.ts";
 import type { Terms } from "../core/terms.ts";
 
 /** The key with the owner's account as it is now. */

@@ -21,6 +21,10 @@ export interface PolicyInForce {
 export const ownersOf = ({ policy, soleOwner }: PolicyInForce): readonly string[] =>
   soleOwner === undefined ? policy.owners() : policy.owners().filter((owner) => owner === soleOwner);
 
+/** Whether the supervisor keeps the daemons of this account. */
+export const isOwner = ({ policy, soleOwner }: PolicyInForce, user: string): boolean =>
+  policy.isOwner(user) && (soleOwner === undefined || user === soleOwner);
+
 /** Instances of all daemons of one owner at most: each costs processes that no budget counts. */
 export const MOST_INSTANCES = 512;
 
@@ -73,7 +77,7 @@ export class Admission {
 
   /** Why this account may run no daemons; undefined where it may. */
   #exclusion(owner: string): Block | undefined {
-    if (ownersOf(this.#inForce).includes(owner)) return undefined;
+    if (isOwner(this.#inForce, owner)) return undefined;
     const reason = `the policy does not let ${owner} run daemons; root grants it in [runs_as]`;
     return { kind: "forbidden", reason, bans: "owner" };
   }

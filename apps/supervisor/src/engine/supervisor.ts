@@ -8,8 +8,9 @@ import type { Policy } from "../core/policy.ts";
 import type { Account } from "../core/policy-rules.ts";
 import type { RequestResult } from "../core/request-status.ts";
 import type { RescanReport } from "../core/rescan-report.ts";
-import { Admission, ownersOf, type PolicyInForce } from "./admission.ts";
+import { Admission, isOwner, ownersOf, type PolicyInForce } from "./admission.ts";
 import { Daemon, type TransitionListener } from "./daemon.ts";
+import { DaemonTable } from "./daemon-table.ts";
 import { MemoryGuard } from "./memory-guard.ts";
 import { OwnerContexts } from "./owner-context.ts";
 import type { FoundFile } from "./ports/conf-source.ts";
@@ -17,10 +18,12 @@ import type { Ports } from "./ports/ports.ts";
 import { Rescan, type RescanHost } from "./rescan.ts";
 import { removeStrays } from "./strays.ts";
 
+const inOrder = (daemons: Daemon[]): Daemon[] => daemons.sort((a, b) => (a.id < b.id ? -1 : 1));
+
 export class Supervisor {
   readonly #ports: Ports;
   readonly #onTransition: TransitionListener;
-  readonly #daemons = new Map<string, Daemon>();
+  readonly #daemons = new DaemonTable();
   /** Daemons that are dropped because an account of theirs has another uid now. */
   readonly #evicted = new WeakSet<Daemon>();
   /** Dropped daemons, by id, until they are closed. */
@@ -37,11 +40,11 @@ export class Supervisor {
   constructor(ports: Ports, inForce: PolicyInForce, onTransition: TransitionListener) {
     this.#ports = ports;
     this.#inForce = inForce;
-    this.#memoryGuard = new MemoryGuard(ports, () => [...this.#daemons.values()]);
+    this.#memoryGuard = new MemoryGuard(ports, () => this.#daemons.all());
     this.#ownerContexts = new OwnerContexts(ports.clock, {
       budget: (owner) => this.policy.budget(owner),
       logShare: (owner) => {
-        const logs = this.daemonsOf([owner]).filter(({ file }) => file.definition?.output === "log");
+        const logs = this.#daemons.of(owner).filter(({ file }) => file.definition?.output === "log");
         return logShare(this.policy.budget(owner), logs.length);
       },
     });
@@ -67,26 +70,22 @@ export class Supervisor {
   }
 
   #admission(): Admission {
-    const ofOwner = (owner: string) => [...this.#daemons.values()].filter(({ key }) => key.owner.name === owner);
-    return new Admission(this.#inForce, this.#ports.machine.means, ofOwner);
+    return new Admission(this.#inForce, this.#ports.machine.means, (owner) => this.#daemons.of(owner));
   }
 
   /** The daemons of these owners, in the order of their ids. */
   daemonsOf(owners: readonly string[]): Daemon[] {
-    const wanted = new Set(owners);
-    return [...this.#daemons.values()]
-      .filter(({ key }) => wanted.has(key.owner.name))
-      .sort((a, b) => (a.id < b.id ? -1 : 1));
+    return inOrder([...new Set(owners)].flatMap((owner) => this.#daemons.of(owner)));
   }
 
   /** Every daemon, also those of accounts that are no longer owners. */
   daemons(): Daemon[] {
-    return this.daemonsOf([...this.#daemons.values()].map(({ key }) => key.owner.name));
+    return inOrder(this.#daemons.all());
   }
 
   /** The account of an owner; undefined for an account that is no owner. */
   owner(name: string): Account | undefined {
-    return this.owners().includes(name) ? this.#inForce.accounts.users.get(name) : undefined;
+    return isOwner(this.#inForce, name) ? this.#inForce.accounts.users.get(name) : undefined;
   }
 
   daemon(id: string): Daemon | undefined {
@@ -100,7 +99,7 @@ export class Supervisor {
     this.#inForce = inForce;
     const owners = new Set(ownersOf(inForce));
     for (const owner of ownersOf(former)) if (!owners.has(owner)) this.#ports.confs.forget(owner);
-    for (const daemon of this.#daemons.values()) {
+    for (const daemon of this.#daemons.all()) {
       if (this.#hasForeignAccount(daemon)) this.#evict(daemon);
       else {
         daemon.refresh(inForce.accounts, former.accounts);
@@ -151,7 +150,8 @@ export class Supervisor {
   #rescan(owners: readonly string[]): RescanReport {
     const rescan = new Rescan(this.#ports, this.#exited, this.#rescanHost());
     if (this.#stopping) return rescan.report;
-    for (const name of this.owners().filter((owner) => owners.includes(owner))) {
+    for (const name of owners) {
+      if (!isOwner(this.#inForce, name)) continue;
       const owner = this.#inForce.accounts.users.get(name);
       const paths = this.#inForce.policy.paths(name);
       if (!owner || !paths) continue;
@@ -182,7 +182,7 @@ export class Supervisor {
     const closing = this.#closing.get(idOf(key));
     const context = this.#ownerContexts.of(owner.name);
     const daemon = new Daemon(key, file, this.#ports, this.#onTransition, context, closing);
-    this.#daemons.set(daemon.id, daemon);
+    this.#daemons.add(daemon);
     return daemon;
   }
 
@@ -334,7 +334,7 @@ export class Supervisor {
   /** Stops all daemons; resolves when all logs are written and all sockets removed. */
   async shutdown(): Promise<void> {
     this.#stopping = true;
-    const all = [...this.#daemons.values()];
+    const all = this.#daemons.all();
     await Promise.all(all.map((daemon) => this.stop(daemon)));
     this.#memoryGuard.end();
     await Promise.all([...all.map((daemon) => daemon.close()), ...this.#closing.values()]);
@@ -342,7 +342,7 @@ export class Supervisor {
 
   #drop(daemon: Daemon): void {
     if (this.#daemons.get(daemon.id) !== daemon) return;
-    this.#daemons.delete(daemon.id);
+    this.#daemons.remove(daemon);
     this.changed();
     const closed = daemon.close().then(() => {
       if (this.#closing.get(daemon.id) === closed) this.#closing.delete(daemon.id);

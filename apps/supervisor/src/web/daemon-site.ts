@@ -1,9 +1,10 @@
 /** The site that a daemon's terms describe. */
+
+import { privateGroup } from "../core/account-groups.ts";
 import { byteLength } from "../core/byte-length.ts";
 import type { DaemonKey } from "../core/daemon-key.ts";
 import { appOf } from "../core/definition.ts";
 import { messageOf } from "../core/error-message.ts";
-import { privateGroup } from "../core/log-readers.ts";
 import type { AccountBase } from "../core/policy-rules.ts";
 import { type Site, type SitePath, sitePath } from "../core/site.ts";
 import type { Terms } from "../core/terms.ts";

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { privateGroup } from "../core/log-readers.ts";
+import { privateGroup } from "../core/account-groups.ts";
 import type { Account } from "../core/policy-rules.ts";
 import { type SitePath, sitePath } from "../core/site.ts";
 import { docrootRefusal } from "./docroot.ts";

@@ -1,7 +1,7 @@
 /** The sites of all daemons: decides which may be published, deploys them, and updates the status of the hosts. */
 
+import { privateGroup } from "../core/account-groups.ts";
 import { messageOf } from "../core/error-message.ts";
-import { privateGroup } from "../core/log-readers.ts";
 import type { Policy } from "../core/policy.ts";
 import type { AccountBase } from "../core/policy-rules.ts";
 import type { Site, SitePath } from "../core/site.ts";

@@ -1,5 +1,6 @@
 /** The machine's accounts and groups, from all sources of NSS (files, extrausers, LDAP), by getent(1). */
 import { execFileSync } from "node:child_process";
+import { groupIds } from "../../core/account-groups.ts";
 import type { Account, AccountBase } from "../../core/policy-rules.ts";
 import type { FileIdentity } from "../kernel/file-identity.ts";
 
@@ -79,8 +80,5 @@ export const accountName = (uid: number): string | undefined => {
 export const fileIdentity = (account: Account, base: AccountBase): FileIdentity => ({
   uid: account.uid,
   gid: account.gid,
-  groups: [
-    account.gid,
-    ...[...base.groups.values()].filter(({ members }) => members.includes(account.name)).map(({ gid }) => gid),
-  ],
+  groups: groupIds(account, base),
 });
