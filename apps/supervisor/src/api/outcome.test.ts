@@ -104,6 +104,22 @@ test("a failed start has the reason, the last line of its log without the label,
   });
 });
 
+test.each([
+  ["start", 3],
+  ["once", 3],
+  ["restart", 4],
+] as const)("a failed %s during a start has advice about the run that decided its outcome", async (verb, run) => {
+  const daemon = fakeDaemon("amy/blog", { state: { ...RUNNING, phase: "starting", run: 3 } });
+  const engine = new FakeEngine(daemon);
+  engine.act = (_verb, found) => {
+    const last = { run, exit: { how: "launch-failed", stage: "opening its log", reason: "x" }, failed: true } as const;
+    become(found, { phase: "starting", want: "up", run: run + 1, failures: 1, last });
+    return refused(false);
+  };
+  const { advice } = await act(engine, fakeSurroundings(), daemon, verb);
+  expect(advice).toBe("Let the owner write to its log's directory, or write output=discard.");
+});
+
 test("a start that failed before a process lived quotes no line of an earlier run", async () => {
   const outcome = await request("start", {}, () => undefined, refused(false));
   expect(outcome).toMatchObject({ ok: false, changed: false, lastLogLine: "" });

@@ -1,6 +1,7 @@
 /** The outcome of a request: whether the daemon reached the requested state, the reason if not, and whether anything changed. */
 import type { Outcome } from "@dmhost/contract";
 import { advice } from "../core/advice.ts";
+import { runBeforeStart } from "../core/request-status.ts";
 import type { ControlledDaemon, Engine } from "./engine.ts";
 import { concernOf, lastLogLine } from "./log-tail.ts";
 import { present } from "./presentation.ts";
@@ -17,7 +18,7 @@ export const act = async (
   verb: Verb,
   size = 1,
 ): Promise<Outcome> => {
-  const { run: since } = daemon.state;
+  const since = verb === "start" || verb === "once" ? runBeforeStart(daemon.state) : daemon.state.run;
   const before = condition(daemon);
   const requested = Date.now();
   const result = await (verb === "scale" ? engine.scale(daemon, size) : engine[verb](daemon));

@@ -10,6 +10,9 @@ export type RequestResult =
 /** How far a request is. */
 export type RequestStatus = "pending" | RequestResult;
 
+/** Number of the latest run before a start is requested: a run that is starting already counts as started by it. */
+export const runBeforeStart = ({ phase, run }: State): number => (phase === "starting" ? run - 1 : run);
+
 /**
  * Whether the desired state has been reached, or cannot be reached.
  * @param since number of the latest run at the time of the request

@@ -5,7 +5,7 @@ import type { EnforcedLimit, Means } from "../core/enforcement.ts";
 import { messageOf } from "../core/error-message.ts";
 import { alive, type Block, type Event, isServing, type State } from "../core/lifecycle.ts";
 import type { AccountBase } from "../core/policy-rules.ts";
-import type { RequestResult } from "../core/request-status.ts";
+import { type RequestResult, runBeforeStart } from "../core/request-status.ts";
 import type { PublicationStatus } from "../core/site.ts";
 import type { Terms } from "../core/terms.ts";
 import { hasSameGroups, renewedKey, renewedTerms } from "./accounts.ts";
@@ -257,10 +257,9 @@ export class Daemon {
     return new Map(this.instances().map(({ key, state }) => [key.instance, state.run]));
   }
 
-  /** The same before a start is requested: a run that is starting already counts as started by it. */
+  /** The same before a start is requested (runBeforeStart). */
   runsBeforeStart(): LatestRuns {
-    const before = ({ phase, run }: State): number => (phase === "starting" ? run - 1 : run);
-    return new Map(this.instances().map(({ key, state }) => [key.instance, before(state)]));
+    return new Map(this.instances().map(({ key, state }) => [key.instance, runBeforeStart(state)]));
   }
 
   /** Resolves when the desired state is reached or cannot be reached. @param since the runs before the request */
