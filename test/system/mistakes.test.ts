@@ -228,11 +228,11 @@ test("dmctl kill refuses a misspelt signal and suggests the right one", async ()
   ]);
 });
 
-test("dmctl reports a missing supervisor with exit code 4 and the command to start one", async () => {
+test("dmctl reports a missing supervisor with exit code 4, and a tenant gets no command to start one", async () => {
   const env = { DMCTL_SOCKET: "/nonexistent/command.sock" };
   expect(messageOf(await amy.run([toolbox.node, toolbox.dmctl, "status"], { env }), 4)).toEqual([
     "dmctl: no supervisor: there is no socket at /nonexistent/command.sock",
-    'start one with "./dmhost up", or unset DMCTL_SOCKET',
+    "ask the administrator of this machine to start it, or unset DMCTL_SOCKET",
   ]);
 });
 

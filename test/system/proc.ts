@@ -136,9 +136,14 @@ export const processesOf = (uid: number): number[] =>
 /** Whether an account has processes, including zombies. */
 export const hasProcesses = (uid: number): boolean => allProcesses().some((pid) => belongsTo(pid, uid));
 
-/** Pids of a process's children, including zombies. */
-export const childrenOf = (pid: number): number[] =>
-  read(pid, `task/${pid}/children`)
-    .split(" ")
-    .filter((word) => word !== "")
-    .map(Number);
+/** Pids of a process's children, including zombies; none once it has ended. */
+export const childrenOf = (pid: number): number[] => {
+  try {
+    return read(pid, `task/${pid}/children`)
+      .split(" ")
+      .filter((word) => word !== "")
+      .map(Number);
+  } catch {
+    return [];
+  }
+};
