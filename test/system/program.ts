@@ -61,9 +61,12 @@ export const succeed = async (...argv: string[]): Promise<string> => {
 /** Factor by which tests wait longer, for slow machines. */
 export const PATIENCE = Number(process.env["DMHOST_TEST_PATIENCE"] ?? 1);
 
+/** Errors for a file that is not there yet, or a process that is no more. */
+const ABSENT: ReadonlySet<string | undefined> = new Set(["ENOENT", "ESRCH"]);
+
 /**
- * Calls `ask` every 20 ms until its result is neither undefined nor false, and returns that result. Throws with `what`, a
- * noun phrase, after `seconds` times PATIENCE.
+ * Calls `ask` every 20 ms until its result is neither undefined nor false, and returns that result; an absent file or process
+ * counts as no result. Throws with `what`, a noun phrase, after `seconds` times PATIENCE.
  */
 export const until = async <T>(
   what: string,
@@ -71,9 +74,15 @@ export const until = async <T>(
   seconds = 20,
 ): Promise<T> => {
   for (const end = performance.now() + seconds * 1000 * PATIENCE; ; ) {
-    const answer = await ask();
-    if (answer !== undefined && answer !== false) return answer;
-    if (performance.now() > end) throw new Error(`${what}: not within ${seconds} s`);
+    let absence: unknown;
+    try {
+      const answer = await ask();
+      if (answer !== undefined && answer !== false) return answer;
+    } catch (error) {
+      if (!ABSENT.has((error as NodeJS.ErrnoException).code)) throw error;
+      absence = error;
+    }
+    if (performance.now() > end) throw new Error(`${what}: not within ${seconds} s`, { cause: absence });
     await sleep(20);
   }
 };
