@@ -1,10 +1,10 @@
 /** A random play: acts happen to a supervisor on fakes; checks hold after each of them, and others once no more happens. */
 import { expect } from "vitest";
 import { alive } from "../core/lifecycle.ts";
-import type { RequestResult } from "../core/request-status.ts";
-import { type Act, type Manners, NAMES, type Name, type RequestVerb } from "./acts.fake.ts";
+import { type Act, type Manners, NAMES } from "./acts.fake.ts";
 import type { Daemon } from "./daemon.ts";
 import type { Instance } from "./instance.ts";
+import { PlayRequests } from "./play-requests.fake.ts";
 import { settled } from "./ports/clock.fake.ts";
 import type { Replacement } from "./ports/ports.fake.ts";
 import type { FakeRun } from "./ports/run.fake.ts";
@@ -17,20 +17,11 @@ const RESTING = ["stopped", "failed", "forbidden", "invalid"];
 
 export class Play {
   readonly scene = new Scene();
+  readonly #requests = new PlayRequests(this.scene);
   #manners: Manners = GOOD;
-  #sequence = 0;
   #clients = 0;
-  /** Outcomes that blame a later request where there was none, or come before the records. */
-  readonly #unfounded: string[] = [];
-  #hasOnce = false;
-  readonly #mayFail = new Set<string>(); // Daemons that have had max-retries.
-  /** Requests without an outcome. */
-  readonly #pending = new Set<number>();
-  /** The latest request about a daemon that changes its desired state, and its outcome; undefined where it is not known. */
-  readonly #latest = new Map<
-    string,
-    { readonly number: number; readonly desired: "up" | "down" | "either"; readonly verb: RequestVerb; ok?: boolean }
-  >();
+  /** Daemons that have had max-retries. */
+  readonly #mayFail = new Set<string>();
   /** Largest size of each daemon since its runs were within its size. */
   readonly #peaks = new Map<string, number>();
   /** Runs that an earlier supervisor launched in its last turn, without a record. */
@@ -62,13 +53,14 @@ export class Play {
   async perform(act: Act): Promise<void> {
     const { ports, supervisor } = this.scene;
     switch (act.act) {
-      case "request":
-        this.#request(act.name, act.verb);
+      case "request": {
+        const daemon = supervisor.daemon(`alice/${act.name}`);
+        if (daemon) this.#requests.make(daemon, act.verb);
         return;
+      }
       case "scale": {
         const daemon = supervisor.daemon(`alice/${act.name}`);
-        if (!daemon) return;
-        this.#track(daemon, supervisor.scale(daemon, act.size));
+        if (daemon) this.#requests.track(daemon, supervisor.scale(daemon, act.size));
         return;
       }
       case "write":
@@ -91,8 +83,8 @@ export class Play {
         return;
       case "reload":
         // Daemons may be dropped and loaded again: that counts as a request.
-        this.#latest.clear();
-        this.#sequence += 1;
+        this.#requests.forgetAll();
+        this.#requests.count();
         this.scene.reload(act.world);
         return;
       case "manners":
@@ -161,70 +153,29 @@ export class Play {
     return live[index % Math.max(1, live.length)];
   }
 
-  #request(daemonName: Name, verb: RequestVerb): void {
-    const { supervisor } = this.scene;
-    const id = `alice/${daemonName}`;
-    const daemon = supervisor.daemon(id);
-    if (!daemon) return;
-    // One that is dropped after its stop may be loaded, and started, again.
-    const isDropped = daemon.removed;
-    this.#hasOnce ||= verb === "once";
-    const outcome = supervisor[verb](daemon);
-    this.#track(daemon, outcome);
-    if (verb === "pause" || verb === "continue") return;
-    if (isDropped && (verb === "stop" || verb === "exit")) {
-      this.#latest.delete(id);
-      return;
-    }
-    const desired = verb === "stop" || verb === "exit" ? "down" : verb === "once" ? "either" : "up";
-    const latest: { number: number; desired: "up" | "down" | "either"; verb: RequestVerb; ok?: boolean } = {
-      number: this.#sequence,
-      desired,
-      verb,
-    };
-    this.#latest.set(id, latest);
-    void outcome.then(({ ok }) => {
-      latest.ok = ok;
-    });
-  }
-  #track(daemon: Daemon, outcome: Promise<RequestResult>): void {
-    this.#sequence += 1;
-    const number = this.#sequence;
-    this.#pending.add(number);
-    void outcome.then((result) => {
-      this.#pending.delete(number);
-      const { pending, full } = this.scene.ports.records;
-      const isUnrecorded = this.scene.supervisor.daemon(daemon.id) === daemon && pending.includes(daemon.id);
-      if (result.ok && isUnrecorded && !full) this.#unfounded.push("a request is answered before it is recorded");
-      const isOvertaken = !result.ok && result.reason.endsWith(" requested meanwhile");
-      // A run of `once` stops without a request.
-      if (isOvertaken && !this.#hasOnce && this.#sequence === number) this.#unfounded.push(result.reason);
-    });
-  }
-
   #rescan(): void {
-    for (const id of [...this.#latest.keys()]) {
-      // A daemon without a conf file may be dropped; one that exited may be loaded again.
-      const has = this.scene.ports.confs.has("alice", id.slice("alice/".length));
-      if (!has || !this.scene.supervisor.daemon(id)) this.#latest.delete(id);
-    }
+    // A daemon without a conf file may be dropped; one that exited may be loaded again.
+    this.#requests.forgetWhere((id) => !this.#hasConf(id) || !this.scene.supervisor.daemon(id));
     const { started } = this.scene.rescan();
     expect(this.scene.ports.records.pending, "records to write after a rescan").toEqual([]);
-    for (const id of started) this.#latest.delete(id);
+    for (const id of started) this.#requests.forget(id);
+  }
+
+  #hasConf(id: string): boolean {
+    return this.scene.ports.confs.has("alice", id.slice("alice/".length)) !== undefined;
   }
 
   async #replace(how: Replacement): Promise<void> {
     const { ports } = this.scene;
-    for (const [id, { ok }] of this.#latest)
-      if (ok === undefined || !ports.confs.has("alice", id.slice(6))) this.#latest.delete(id);
+    this.#requests.forgetWhere((id, { ok }) => ok === undefined || !this.#hasConf(id));
     // A promise cannot be killed: those of this turn come to their end first.
     await settled();
-    this.#pending.clear();
+    this.#requests.abandon();
     const before = ports.runs.live;
     // A daemon that exited has no record: the next supervisor loads it like any other conf file.
-    for (const id of this.#latest.keys()) if (!this.scene.supervisor.daemon(id)) this.#latest.delete(id);
+    this.#requests.forgetWhere((id) => !this.scene.supervisor.daemon(id));
     // The next supervisor knows only what is written.
-    if (ports.records.full) this.#latest.clear();
+    if (ports.records.full) this.#requests.forgetAll();
     ports.replace(how);
     const known = new Set(
       ports.records.daemons("alice").flatMap((each) => {
@@ -283,7 +234,7 @@ export class Play {
     const rests = daemon.instances().every(({ state, pid }) => RESTING.includes(state.phase) && pid === 0);
     const logs = this.scene.ports.logs.opened.filter((log) => log.daemon === id && !log.closed);
     if (rests) expect(logs.length, `open logs of ${id}, which rests`).toBe(0);
-    const { verb, ok } = this.#latest.get(id) ?? {};
+    const { verb, ok } = this.#requests.latest(id) ?? {};
     const waits = (verb === "start" || verb === "once") && ok === undefined;
     if (waits && !daemon.rolling) expect(daemon.waiting, `what ${id} waits for, without an answer`).toBe("");
   }
@@ -324,17 +275,18 @@ export class Play {
       if (!file || file.definition) continue;
       ports.confs.write("alice", each, { listen: "fastcgi" });
       // Whichever rescan finds the corrected file starts the daemon.
-      this.#latest.delete(`alice/${each}`);
+      this.#requests.forget(`alice/${each}`);
     }
     if (this.scene.inForce.policy.mayRunAs("alice", "www").allowed) {
       this.scene.reload({
         uids: Object.fromEntries([...this.scene.inForce.accounts.users].map(([user, { uid }]) => [user, uid])),
       });
     } else this.scene.reload();
-    this.#sequence += 1;
+    this.#requests.count();
     await ports.clock.advance(1);
     this.#rescan();
-    for (const daemon of this.scene.supervisor.daemons()) this.#track(daemon, this.scene.supervisor.continue(daemon));
+    const { supervisor } = this.scene;
+    for (const daemon of supervisor.daemons()) this.#requests.track(daemon, supervisor.continue(daemon));
     this.#finishLogs();
     await ports.clock.advance(ms);
   }
@@ -351,8 +303,7 @@ export class Play {
 
   /** What holds once nothing more happens. */
   checkCalm(): void {
-    expect([...this.#pending], "requests without an outcome").toEqual([]);
-    expect(this.#unfounded, "outcomes that blame a later request").toEqual([]);
+    this.#requests.checkCalm();
     for (const daemon of this.scene.supervisor.daemons()) {
       const active = daemon.instances();
       expect(
@@ -362,12 +313,6 @@ export class Play {
       if (daemon.state.want === "up") expect(active.length, `${daemon.id}: instances`).toBe(daemon.size);
       for (const each of active)
         expect(this.#calmPhases(daemon, each), `${daemon.id} rests`).toContain(each.state.phase);
-    }
-    for (const [id, { ok, desired }] of this.#latest) {
-      if (!ok || desired === "either") continue;
-      const daemon = this.scene.supervisor.daemon(id);
-      if (desired === "up") expect(daemon?.state.want, `${id} is desired up`).toBe("up");
-      else expect(daemon === undefined || !alive(daemon.state), `${id} is desired down`).toBe(true);
     }
   }
 
