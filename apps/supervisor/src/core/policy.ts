@@ -48,6 +48,7 @@ export interface Policy {
   readonly settings: Settings;
   /** Accounts that may run daemons: root, then the left side of [runs_as] in the order of the file. */
   owners(): readonly string[];
+  /** Whether an account is one of owners(), by an index. */
   isOwner(user: string): boolean;
   /** Whether the policy names the account: owners and the left side of [manages]. */
   known(user: string): boolean;

@@ -124,7 +124,7 @@ describe("a rescan", () => {
     expect(scene.rescan().removed).toEqual([]);
     expect(daemon.state.phase).toBe("running");
     await scene.after(200, scene.supervisor.stop(daemon));
-    expect(scene.supervisor.daemons()).toEqual([]);
+    expect([scene.supervisor.daemons(), scene.supervisor.daemonsOf(["alice"])]).toEqual([[], []]);
   });
 
   test("a stopped daemon without a conf file is dropped at once", async () => {
