@@ -1,6 +1,7 @@
 /**
  * Makes dist/, which needs neither node_modules nor a Node of the machine: `node` and what it runs, `supervisor.js`
- * with `koffi.node` beside it; `dmctl`, a program by itself; and the scripts of daemontools/. Run it by the Node of node_modules.
+ * with `koffi.node` beside it; the shim, compiled by the machine's C compiler; `dmctl`, a program by itself; and the scripts of
+ * daemontools/. Run it by the Node of node_modules.
  */
 import { execFileSync } from "node:child_process";
 import { chmodSync, copyFileSync, cpSync, mkdirSync, rmSync } from "node:fs";
@@ -64,4 +65,5 @@ copyFileSync(
 copyFileSync(join(packages, `node-linux-${process.arch}`, "bin/node"), join(dist, "node"));
 chmodSync(join(dist, "node"), 0o755);
 cpSync(join(root, "daemontools"), join(dist, "daemontools"), { recursive: true });
+execFileSync(join(root, "shim/build"), ["program", join(dist, "dmhost-shim")], { stdio: "inherit" });
 compileDmctl();

@@ -18,7 +18,7 @@ import {
   LARGEST as LARGEST_VARIABLE,
   LONGEST as LONGEST_READING_OF_VARIABLES,
   MOST as MOST_VARIABLES,
-} from "../apps/supervisor/src/launch/stages.ts";
+} from "../apps/supervisor/src/launch/env-reader.ts";
 import { MOST_LISTED } from "../apps/supervisor/src/os/files/conf-dir.ts";
 import {
   MOST_BYTES as MOST_BYTES_BOUND,
@@ -30,9 +30,9 @@ import { SHARE } from "../apps/supervisor/src/os/kernel/owner-budgets.ts";
 import { SOCKET_PATH_LIMIT } from "../apps/supervisor/src/os/kernel/unix-socket.ts";
 import { CAPACITY, LONG_PATIENCE, PATIENCE } from "../apps/supervisor/src/os/logs/overflow.ts";
 import { LONGEST as LONGEST_FINISH } from "../apps/supervisor/src/os/processes/finish.ts";
-import { LONGEST_LAUNCH } from "../apps/supervisor/src/os/processes/launch-report.ts";
+import { LONGEST_LAUNCH } from "../apps/supervisor/src/os/processes/launches.ts";
 import { MOST_CONNECTIONS } from "../apps/supervisor/src/os/sockets/control-socket.ts";
-import { BACKLOG } from "../apps/supervisor/src/os/sockets/listening-socket.ts";
+import { BACKLOG } from "../apps/supervisor/src/os/sockets/held-socket.ts";
 import { BURST as MOST_RELOADS } from "../apps/supervisor/src/web/reload-pace.ts";
 import { MOST_FOUND } from "../apps/supervisor/src/web/selection.ts";
 import { MOST_HOSTS as MOST_HOSTS_OF_AN_OWNER } from "../apps/supervisor/src/web/site-requests.ts";

@@ -56,10 +56,22 @@ packages_left_out() {
   ' "$workshop"
 }
 
+# Builds the shim for a supervisor that is run from its sources, if it is not up to date.
+build_shim() {
+  shim_program=$workshop/shim/dmhost-shim
+  if [ -x "$shim_program" ] && [ -z "$(find "$workshop/shim" -maxdepth 1 \( -name '*.[ch]' -o -name build \) -newer "$shim_program")" ]; then
+    step "shim: built already"
+    return
+  fi
+  step "shim: building"
+  quietly "building the shim" "$workshop/shim/build" program "$shim_program"
+}
+
 # Prints a checksum of all that the programs are built from.
 sources_sum() (
   cd "$workshop" || exit
-  find apps packages daemontools build.ts package-lock.json -name node_modules -prune -o -type f ! -name '*.test.ts' -print0 |
+  find apps packages daemontools shim build.ts package-lock.json -name node_modules -prune -o \
+    -type f ! -name '*.test.ts' ! -name dmhost-shim -print0 |
     LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1
 )
 

@@ -10,7 +10,6 @@ package_of() {
     s6-*) echo s6 ;;
     execlineb) echo execline ;;
     libatomic.so.1) echo libatomic1 ;;
-    capsh) echo libcap2-bin ;;
     man) echo man-db ;;
     *) echo "$1" ;;
   esac

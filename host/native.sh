@@ -42,7 +42,7 @@ native_up() {
     fail "the appliance already runs in Docker here" "stop it first:  ./dmhost down --docker"
   fi
   # shellcheck disable=SC2086
-  need_programs $appliance_programs $jail_programs $building_programs $manual_programs
+  need_programs $appliance_programs $building_programs $manual_programs
   install_npm_packages
   build_programs
   install_manual

@@ -79,8 +79,8 @@ single_user_workshop() {
   workshop=${XDG_CACHE_HOME:-$HOME/.cache}/dmhost
   step "$single_user cannot write $checkout: building in $workshop"
   mkdir -p "$workshop"
-  rm -rf "$workshop/apps" "$workshop/packages" "$workshop/daemontools"
-  tar -C "$checkout" --exclude=node_modules -cf - apps packages daemontools build.ts package.json package-lock.json .npmrc tsconfig.json tsconfig.base.json |
+  rm -rf "$workshop/apps" "$workshop/packages" "$workshop/daemontools" "$workshop/shim"
+  tar -C "$checkout" --exclude=node_modules -cf - apps packages daemontools shim build.ts package.json package-lock.json .npmrc tsconfig.json tsconfig.base.json |
     tar -C "$workshop" -xf - --no-same-owner
 }
 

@@ -4,7 +4,7 @@
 # Builds dist/ from the sources; the image gets nothing else from this stage.
 FROM debian:trixie-slim AS build
 RUN apt-get update -q \
- && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends libatomic1 npm \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends libatomic1 npm gcc libc6-dev \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY .npmrc package.json package-lock.json ./
@@ -20,6 +20,7 @@ COPY build.ts ./
 COPY packages packages
 COPY apps apps
 COPY daemontools daemontools
+COPY shim shim
 # By its full path: npm 9 removes .bin/node together with the package for the other architecture.
 RUN node_modules/node-linux-*/bin/node build.ts \
  && mkdir -p out/bin out/lib && mv dist/dmctl out/bin/ && mv dist out/lib/dmhost \
@@ -30,7 +31,7 @@ FROM debian:trixie-slim
 ARG DMHOST_PACKAGES=
 RUN apt-get update -q \
  && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
-      libatomic1 libcap2-bin s6 execline libnss-extrausers php-cgi perl libfcgi-perl python3 $DMHOST_PACKAGES \
+      libatomic1 s6 execline libnss-extrausers php-cgi perl libfcgi-perl python3 $DMHOST_PACKAGES \
  && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log
 
 # Ids in a range that Debian reserves, so that no account of the host has them; nginx.Dockerfile uses 65080 too.

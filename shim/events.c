@@ -15,6 +15,7 @@ static void describe_run(struct writer *writer, const struct run *run) {
   put_number(writer, TAG_STATE, run->state);
   put_number(writer, TAG_READY, run->ready);
   put_number(writer, TAG_STARTED, run->started);
+  if (run->cgroup != NULL) put_text(writer, TAG_CGROUP, run->cgroup);
   if (run->failure != 0) {
     put_number(writer, TAG_FAILURE, (uint64_t)run->failure);
     put_text(writer, TAG_REASON, run->words == NULL ? "" : run->words);

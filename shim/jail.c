@@ -23,7 +23,7 @@ static void examine(int directory, const char *path, uid_t owner, char *reason, 
     snprintf(reason, capacity, "%s belongs to neither root nor the daemon's owner", path);
   } else if (found.st_mode & (S_IWGRP | S_IWOTH)) {
     unsigned mode = found.st_mode & 07777;
-    snprintf(reason, capacity, "others than its owner may write to %s (mode %o)", path, mode);
+    snprintf(reason, capacity, "accounts other than its owner may write to %s (mode %o)", path, mode);
   }
 }
 
@@ -33,7 +33,7 @@ static void fail_at(const char *path, int error) {
   if (!S_ISDIR(found.st_mode)) fail(DOING, path, "not a directory", error);
   char real[PATH_MAX], reason[PATH_MAX + 64];
   if (realpath(path, real) == NULL || strcmp(real, path) == 0) fail(DOING, path, NULL, error);
-  snprintf(reason, sizeof reason, "a link leads there, write chroot=%s", real);
+  snprintf(reason, sizeof reason, "a symlink leads there; write chroot=%s", real);
   fail(DOING, path, reason, ELOOP);
 }
 

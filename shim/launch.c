@@ -141,7 +141,7 @@ static void require_shell(const struct plan *plan) {
   if (plan->shell == NULL || access(plan->shell, X_OK) == 0) return;
   if (plan->jail == NULL) fail("running ", plan->shell, "no such program, or no permission to run it", errno);
   char reason[4352];
-  snprintf(reason, sizeof reason, "no such program there, or no permission to run it: %s", plan->shell);
+  snprintf(reason, sizeof reason, "program not found or not executable: %s", plan->shell);
   fail("running the shell within the jail", "", reason, errno);
 }
 
@@ -166,7 +166,6 @@ static noreturn void run_launch(struct plan *plan, const int *sources, int ready
   setrlimit(RLIMIT_NOFILE, &descriptor_limit);
   become_account(plan);
   if (plan->death_signal > 0) bind_to_parent(plan->death_signal, parent);
-  if (plan->gate) await_go();
   if (plan->lock != NULL) {
     kept.fds[kept.count] = take_lock(plan->lock);
     kept.targets[kept.count++] = plan->lock_fd;

@@ -11,7 +11,7 @@ void raise_descriptor_limit(void);
  * Starts the launch in a new process, in the cgroup of the plan.
  * @param sources our descriptors for those of the plan, in its order; -1 is /dev/null
  * @param ready our descriptor for the one on which it reports readiness, or -1
- * @param report our end of the connection for reports and GO; it ends when the program takes over
+ * @param report our end of the connection for reports; it ends when the program takes over
  * Returns the pid, or -1 with errno.
  */
 pid_t start_launch(struct plan *plan, const int *sources, int ready, int *report);

@@ -157,7 +157,6 @@ static const char *take(struct plan *plan, const struct field *field) {
     case TAG_RLIMIT: return add_limit(plan, value);
     case TAG_DESCRIPTOR: return add_descriptor(plan, value);
     case TAG_READY_FD: return set_fd(value, &plan->ready_fd);
-    case TAG_GATE: return set_flag(value, &plan->gate);
     case TAG_DEATH_SIGNAL: return set_death_signal(plan, value);
     case TAG_LISTEN_PID: return set_flag(value, &plan->listen_pid);
     /* A plan that says more than this program understands must not lose what it says: it could be a limit. */

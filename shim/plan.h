@@ -53,7 +53,7 @@ struct plan {
   gid_t gid;
   mode_t umask;
   int nice, lock_fd, ready_fd, death_signal;
-  bool becomes, sets_nice, keeps, gate, listen_pid;
+  bool becomes, sets_nice, keeps, listen_pid;
   char *arena;
   size_t arena_used;
 };

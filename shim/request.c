@@ -142,12 +142,6 @@ static int launch(struct exchange *exchange) {
   return run == NULL ? error : 0;
 }
 
-static int go(struct exchange *exchange) {
-  struct run *run = find(exchange, OBJECT_RUN);
-  if (run == NULL) return failed(exchange, ENOENT, "no such run");
-  return let_go(run) < 0 ? failed(exchange, errno, "it waits at no gate") : 0;
-}
-
 static int send_signal(struct exchange *exchange) {
   struct run *run = find(exchange, OBJECT_RUN);
   if (run == NULL) return failed(exchange, ENOENT, "no such run");
@@ -191,7 +185,6 @@ static const struct verb {
     {KIND_UNWATCH, BIT(TAG_NAME), 0, unwatch},
     {KIND_CLOSE, BIT(TAG_NAME) | BIT(TAG_OBJECT), 0, close_it},
     {KIND_HOLD, MAKING & ~BIT(TAG_REPLACE), BIT(TAG_REPLACE) | BIT(TAG_NONBLOCK), hold},
-    {KIND_GO, BIT(TAG_NAME), 0, go},
     {KIND_SIGNAL, BIT(TAG_NAME) | BIT(TAG_SIGNAL), 0, send_signal},
     {KIND_FORGET, BIT(TAG_NAME), 0, forget},
     {KIND_NOTE, BIT(TAG_NAME), BIT(TAG_BYTES), note},

@@ -59,9 +59,6 @@ static void take_report(struct run *run, const char *report, size_t length) {
   int error;
   memcpy(&error, report + 1, sizeof error);
   switch ((enum report)report[0]) {
-    case REPORT_GATE:
-      if (run->gated) run->state = RUN_AT_GATE;
-      break;
     case REPORT_FAILED:
       run->failure = error != 0 ? error : EIO;
       keep_words(run, report + head, length - head);
@@ -106,6 +103,7 @@ static void discard(struct run *run) {
   int error = errno;
   release(run);
   free(run->words);
+  free(run->cgroup);
   remove_object(&run->object);
   errno = error;
 }
@@ -165,10 +163,10 @@ struct run *launch_run(struct plan *plan) {
   struct run *run = add_object(OBJECT_RUN, plan->name, sizeof *run);
   if (run == NULL) return NULL;
   run->state = RUN_LAUNCHING;
-  run->gated = plan->gate;
   run->report.fd = run->line.fd = run->notice.fd = -1;
   run->report.ready = report_ready;
-  if (start(run, plan) < 0) {
+  if (plan->cgroup != NULL) run->cgroup = strdup(plan->cgroup);
+  if ((plan->cgroup != NULL && run->cgroup == NULL) || start(run, plan) < 0) {
     discard(run);
     return NULL;
   }
@@ -186,20 +184,6 @@ struct run *launch_run(struct plan *plan) {
   *chain = run;
   live_runs++;
   return run;
-}
-
-int let_go(struct run *run) {
-  read_reports(run);
-  if (!run->gated || run->report.fd < 0) {
-    errno = EINVAL;
-    return -1;
-  }
-  /* It may be sent before the launch has reached the gate. */
-  if (send(run->report.fd, "g", 1, MSG_NOSIGNAL) != 1) return -1;
-  run->gated = false;
-  run->state = RUN_LAUNCHING;
-  mark_changed(&run->object);
-  return 0;
 }
 
 int signal_run(struct run *run, int signal) {

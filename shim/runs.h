@@ -11,7 +11,6 @@
 
 enum run_state {
   RUN_LAUNCHING = 1,
-  RUN_AT_GATE = 2,
   RUN_LAUNCHED = 3, /* its program has taken over */
   RUN_EXITED = 4,
 };
@@ -22,9 +21,7 @@ struct run {
   struct run *next_of_pid;
   enum run_state state;
   bool ready;
-  /* Whether its launch has a gate and no GO yet. */
-  bool gated;
-  /* Reports of the launch, and GO. */
+  /* Reports of the launch. */
   struct source report;
   /* Where it writes a line when it is ready. */
   struct source line;
@@ -32,6 +29,8 @@ struct run {
   /* Where it sends READY=1. */
   struct source notice;
   char *notify_path;
+  /* Directory of its cgroup; NULL for none. */
+  char *cgroup;
   /* What the launch waits for, or the reason and the stage of its failure, with NUL behind each; NULL for neither. */
   char *words;
   const char *stage;
@@ -44,9 +43,6 @@ struct run {
 
 /* Launches a plan. NULL with errno. */
 struct run *launch_run(struct plan *plan);
-
-/* Lets a launch with a gate continue. -1 with errno: EINVAL where it has none, or continues already. */
-int let_go(struct run *run);
 
 /* Signals its main process, while that is not reaped: no other process can have its pid. -1 with errno. */
 int signal_run(struct run *run, int signal);

@@ -46,15 +46,6 @@ noreturn void fail(const char *doing, const char *subject, const char *reason, i
   _exit(LAUNCH_FAILED);
 }
 
-void await_go(void) {
-  char go;
-  report(REPORT_GATE, 0, "", "", "");
-  ssize_t got;
-  do got = recv(report_fd, &go, 1, 0);
-  while (got < 0 && errno == EINTR);
-  if (got != 1) _exit(LAUNCH_FAILED);
-}
-
 int move_away(int fd) {
   int copy = fcntl(fd, F_DUPFD_CLOEXEC, TARGETS);
   if (copy >= 0) close(fd);

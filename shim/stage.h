@@ -12,16 +12,13 @@
 #define LONGEST_REPORT 4096
 
 /* What a report is: its first byte. After it come errno (4 bytes), the reason, NUL and the stage. */
-enum report { REPORT_GATE = 'g', REPORT_WAITING = 'w', REPORT_CONTINUES = 'c', REPORT_FAILED = 'f' };
+enum report { REPORT_WAITING = 'w', REPORT_CONTINUES = 'c', REPORT_FAILED = 'f' };
 
 /* Reports go to this descriptor from now on. */
 void report_to(int fd);
 
 /* Reports that the stage `doing subject` failed, and exits. @param reason NULL: the text of `error` */
 noreturn void fail(const char *doing, const char *subject, const char *reason, int error);
-
-/* Waits for GO; exits where the shim ends instead. */
-void await_go(void);
 
 /* A copy of a descriptor that is no target of the program and closed on exec; closes the original. */
 int move_away(int fd);

@@ -27,7 +27,6 @@ enum kind {
   KIND_CLOSE = 6,
   KIND_HOLD = 7,
   KIND_LAUNCH = 8,
-  KIND_GO = 9,
   KIND_SIGNAL = 10,
   KIND_FORGET = 11,
   KIND_NOTE = 12,
@@ -100,7 +99,6 @@ enum tag {
   TAG_DESCRIPTOR = 83,      /* B repeated: target N, enum descriptor_kind N, name T */
   TAG_READY_FD = 84,        /* N */
   TAG_NOTIFY = 85,          /* T path of the socket for sd_notify(3) */
-  TAG_GATE = 86,            /* N 1: wait for GO */
   TAG_DEATH_SIGNAL = 87,    /* N signal at the end of the shim */
   TAG_LISTEN_PID = 88,      /* N 1: set LISTEN_PID */
 };

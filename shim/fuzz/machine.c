@@ -60,14 +60,9 @@ struct run *launch_run(struct plan *plan) {
   struct run *run = add_object(OBJECT_RUN, plan->name, sizeof *run);
   if (run == NULL) return NULL;
   run->pid = 2;
-  run->state = plan->gate ? RUN_AT_GATE : RUN_LAUNCHED;
+  run->state = RUN_LAUNCHED;
   mark_changed(&run->object);
   return run;
-}
-
-int let_go(struct run *run) {
-  run->state = RUN_LAUNCHED;
-  return 0;
 }
 
 int signal_run(struct run *run, int signal) {

@@ -167,7 +167,7 @@ static void wrong_values_are_refused(void) {
     uint64_t number;
   } WRONG[] = {
       {TAG_DIRECTORY, "relative", 0}, {TAG_JAIL, "", 0},       {TAG_VARIABLE, "=x", 0}, {TAG_VARIABLE, "x", 0},
-      {TAG_UMASK, NULL, 01000},       {TAG_NICE, NULL, 20},    {TAG_GATE, NULL, 2},     {TAG_READY_FD, NULL, TARGETS},
+      {TAG_UMASK, NULL, 01000},       {TAG_NICE, NULL, 20},    {TAG_LISTEN_PID, NULL, 2},     {TAG_READY_FD, NULL, TARGETS},
       {TAG_DEATH_SIGNAL, NULL, 9999}, {TAG_UMASK, "short", 0}, {TAG_START, "", 0},
   };
   for (size_t index = 0; index < sizeof WRONG / sizeof *WRONG; index++) {

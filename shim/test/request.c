@@ -71,14 +71,14 @@ static void requests_are_checked(void) {
   CHECK(send_request() == ENOSYS);
   begin(KIND_REPLY);
   CHECK(send_request() == ENOSYS);
-  begin(KIND_GO);
+  begin(KIND_FORGET);
   CHECK(send_request() == EINVAL);
-  begin(KIND_GO);
+  begin(KIND_FORGET);
   put_text(&request, TAG_NAME, "nobody");
   CHECK(send_request() == ENOENT);
   put_text(&request, TAG_NAME, "nobody");
   CHECK(send_request() == EINVAL);
-  begin(KIND_GO);
+  begin(KIND_FORGET);
   put_text(&request, TAG_NAME, "nobody");
   put_number(&request, TAG_SIGNAL, 9);
   CHECK(send_request() == EPROTO);

@@ -5,7 +5,6 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { limitGroups, makeGroup, removeGroup } from "../../apps/supervisor/src/os/limits/cgroup.ts";
 import { findCgroupRoot } from "../../apps/supervisor/src/os/limits/cgroup-root.ts";
 import { nameFor } from "./account.ts";
-import { kill } from "./proc.ts";
 import { run, succeed, until } from "./program.ts";
 import { Stage } from "./stage.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -13,7 +12,8 @@ import { Supervisor } from "./supervisor.ts";
 const mount = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].find((path) => existsSync(join(path, "cgroup.procs"))) ?? "";
 const wordsOf = (path: string): string[] => readFileSync(path, "utf8").trim().split(" ").filter(Boolean);
 const pidsOf = (group: string): string[] =>
-  readFileSync(join(group, "cgroup.procs"), "utf8").split("\n").filter(Boolean);
+  readFileSync(join(group, "cgroup.procs"), "utf8").split("\n").filter(Boolean).sort();
+const withShim = ({ pid, shim }: Supervisor): string[] => [pid, shim].map(String).sort();
 const removeTree = (path: string): void => {
   if (!existsSync(path)) return;
   for (const entry of readdirSync(path, { withFileTypes: true }))
@@ -91,7 +91,7 @@ test("a daemon whose launch failed has no cgroup", async () => {
   await supervisor.end("SIGTERM");
 });
 
-test("a supervisor in a delegated cgroup makes its subtree there and moves itself into a leaf", async () => {
+test("a supervisor in a delegated cgroup makes its subtree there and moves itself and its shim into a leaf", async () => {
   const group = join(mount, `dmhost-${nameFor("delegated")}`);
   const other = join(mount, `dmhost-${nameFor("other")}`);
   for (const path of [group, other]) mkdirSync(path);
@@ -113,19 +113,19 @@ test("a supervisor in a delegated cgroup makes its subtree there and moves itsel
     await succeed("perl", "-e", mark, group);
     const first = await within("first", group);
     expect(existsSync(join(group, first.cgroup))).toBe(true);
-    expect([pidsOf(group), pidsOf(join(group, "supervisor"))]).toEqual([[], [String(first.pid)]]);
+    expect([pidsOf(group), pidsOf(join(group, "supervisor"))]).toEqual([[], withShim(first)]);
     await first.end("SIGKILL");
     // A service manager starts the next supervisor within the leaf.
     const next = await within("next", join(group, "supervisor"));
     expect(existsSync(join(group, next.cgroup))).toBe(true);
     // A cgroup that was not delegated is not changed.
     const stranger = await within("stranger", other);
-    expect([pidsOf(other), existsSync(join(other, "supervisor"))]).toEqual([[String(stranger.pid)], false]);
+    expect([pidsOf(other), existsSync(join(other, "supervisor"))]).toEqual([withShim(stranger), false]);
     expect(existsSync(join(mount, stranger.cgroup))).toBe(true);
   } finally {
     for (const supervisor of supervisors) {
       await supervisor.end("SIGTERM");
-      kill(supervisor.pid);
+      await supervisor.remove();
       for (const place of [mount, group]) removeTree(join(place, supervisor.cgroup));
     }
     await until("empty cgroups", () =>

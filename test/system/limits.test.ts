@@ -227,16 +227,6 @@ test("a busy loop is throttled to cpu=, or its status says that cpu= is not enfo
   await supervisor.act("stop", id);
 });
 
-test("a standby launch does not count against processes= of its daemon", async () => {
-  const id = idOf(alice, "site");
-  await supervisor.up(id);
-  const { ok } = await supervisor.act("restart", id);
-  expect(ok).toBe(true);
-  const { pid, respawns } = await supervisor.reaches(id, "running");
-  expect([pid > 0, respawns]).toEqual([true, 0]);
-  await supervisor.act("stop", id);
-});
-
 describe("a limit that changes while its daemon runs", () => {
   test("a limit that changes while its daemon runs is in force after the next rescan where the kernel can change it, and is pending otherwise", async () => {
     const id = idOf(alice, "idle");

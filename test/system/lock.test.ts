@@ -3,7 +3,7 @@ import { lstatSync } from "node:fs";
 import type { Explanation } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
-import { argumentsOf, descriptorsOf, isRunning, processesOf } from "./proc.ts";
+import { argumentsOf, descriptorsOf, isRunning } from "./proc.ts";
 import { run, succeed, until } from "./program.ts";
 import { Stage } from "./stage.ts";
 import type { Supervisor } from "./supervisor.ts";
@@ -100,21 +100,6 @@ test("a run that fails after a long wait for its lock counts as failed", async (
   expect((await supervisor.reaches(idOf("after"), "failed")).reason).toBe(
     "exited with code 3; given up after 1 failed runs",
   );
-});
-
-test("a standby launch does not hold the lock", async () => {
-  await write("site", "lock = ~/site", "listen = fastcgi");
-  const { pid } = await supervisor.up(idOf("site"));
-  await until("a standby launch", () =>
-    processesOf(alice.uid).some((each) => argumentsOf(each).includes(`${alice.home}/site`)),
-  );
-  process.kill(pid, "SIGKILL");
-  const next = await supervisor.reaches(idOf("site"), "running", pid);
-  expect(await isFree("site")).toBe(false);
-  expect((await supervisor.act("restart", idOf("site"))).ok).toBe(true);
-  expect((await supervisor.status(idOf("site"))).pid).not.toBe(next.pid);
-  await supervisor.act("stop", idOf("site"));
-  expect(await isFree("site")).toBe(true);
 });
 
 test("the next supervisor still shows a daemon that waits for a lock as starting, and runs it when the holder ends", async () => {

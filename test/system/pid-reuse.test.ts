@@ -13,9 +13,8 @@ const PRELUDE = `
   import { once } from "node:events";
   import { writeFileSync } from "node:fs";
   import { setTimeout } from "node:timers/promises";
-  import { adopt, clear } from "${OS}/processes/adopt.ts";
+  import { ProcessTree } from "${OS}/processes/process-tree.ts";
   import { identify } from "${OS}/kernel/process-table.ts";
-  import { Poller } from "${OS}/kernel/poller.ts";
   const begin = (script) => {
     const child = spawn("sh", ["-c", script], { detached: true, stdio: ["ignore", "pipe", "ignore"] });
     return { child, ended: once(child, "exit"), told: once(child.stdout, "data").then(([data]) => Number(data)) };
@@ -50,7 +49,7 @@ test.skipIf(!existsSync(LAST_PID))(
     await former.ended;
     await tick();
     const stranger = await beginAs(leader.pid, "echo $$; exec sleep 1000");
-    await new Promise((gone) => clear(leader, undefined, gone));
+    await new Promise((gone) => new ProcessTree(leader, undefined).clear(gone));
     console.log(JSON.stringify(identify(stranger.told) !== undefined));
     process.exit();
   `);
@@ -65,13 +64,12 @@ test.skipIf(!existsSync(LAST_PID))(
     const former = begin("setsid sh -c 'echo $$; exec sleep 1000' & wait");
     const away = await former.told;
     const leader = identify(former.child.pid);
-    const ended = Promise.withResolvers();
     const gone = Promise.withResolvers();
-    const events = { exited: ended.resolve, gone: gone.resolve };
-    const run = adopt(leader, undefined, new Poller(), events);
+    const run = new ProcessTree(leader, undefined);
     run.usage();
     former.child.kill("SIGKILL");
-    await ended.promise;
+    await former.ended;
+    run.awaitEmpty(gone.resolve);
     await tick();
     const stranger = await beginAs(leader.pid, "sleep 1000 >/dev/null & echo $!");
     while (identify(leader.pid)) await setTimeout(5);

@@ -31,21 +31,6 @@ afterAll(() => stage.remove());
 
 const idOf = (name: string): string => `${alice.name}/${name}`;
 const socket = (): string => `${supervisor.fastcgiDir}/${alice.name}/site.sock`;
-const standbyLaunches = (): number[] =>
-  processesOf(alice.uid).filter((pid) => argumentsOf(pid).some((word) => word.startsWith("read -r go")));
-
-test("a daemon starts again without a standby launch when that was killed", async () => {
-  const [chain] = await until("a standby launch", () => {
-    const found = standbyLaunches();
-    return found.length > 0 && found;
-  });
-  const { pid } = await supervisor.status(idOf("site"));
-  process.kill(chain ?? 0, "SIGKILL");
-  await until("exit of the standby launch", () => !isRunning(chain ?? 0));
-  process.kill(pid, "SIGKILL");
-  const { pid: next } = await supervisor.reaches(idOf("site"), "running", pid);
-  expect(await askForPage(socket(), page)).toBe(String(next));
-});
 
 test("a published socket whose file was removed is published again at the next run", async () => {
   const { pid } = await supervisor.reaches(idOf("site"), "running");

@@ -231,33 +231,13 @@ test("a run waits for its lock, shows that, and holds it on its descriptor until
   expect((await run(["flock", "--nonblock", lock.path, "true"])).code).toBe(0);
 });
 
-test("a launch waits at the gate as its account, touches nothing of the tenant's, and continues at GO", async () => {
-  const lock = { path: `${alice.home}/gated`, descriptor: 9 };
-  shim.ask.launch("gated", sleeping({ gate: true, lock }));
-  const { pid } = await shim.reaches("gated", ({ state }) => state === "at gate");
-  expect([new Set(numbersOf(pid, "Uid")), existsSync(lock.path)]).toEqual([new Set([alice.uid]), false]);
-  shim.ask.go("gated");
-  await shim.reaches("gated", ({ state }) => state === "launched");
-  expect(existsSync(lock.path)).toBe(true);
-  expect(() => shim.ask.go("gated")).toThrow("EINVAL");
-  await shim.kill("gated");
-});
-
-test("GO counts also before the launch has reached its gate", async () => {
-  shim.ask.launch("early", sleeping({ gate: true }));
-  shim.ask.go("early");
-  await shim.reaches("early", ({ state }) => state === "launched");
-  await shim.kill("early");
-  await shim.up("ungated", sleeping());
-  expect(() => shim.ask.go("ungated")).toThrow("EINVAL");
-  await shim.kill("ungated");
-});
-
 test("another process of the account cannot trace a launch that has not reached its program", async () => {
-  shim.ask.launch("traced", sleeping({ gate: true }));
-  const { pid } = await shim.reaches("traced", ({ state }) => state === "at gate");
+  const lock = { path: `${alice.home}/traced`, descriptor: 9 };
+  await shim.up("holder", sleeping({ lock }));
+  shim.ask.launch("traced", sleeping({ lock }));
+  const { pid } = await shim.reaches("traced", ({ waiting }) => waiting !== undefined);
   expect(await alice.run(["ls", `/proc/${pid}/fd`])).toMatchObject({ code: 2 });
-  await shim.kill("traced");
+  for (const name of ["traced", "holder"]) await shim.kill(name);
 });
 
 test("the variables that the reader prints become the environment of the run", async () => {
@@ -360,7 +340,7 @@ test.each<[string, string, () => Promise<string>, string]>([
       symlinkSync(await makeJail("target"), `${alice.home}/link`);
       return `${alice.home}/link`;
     },
-    "a link leads there, write chroot=~/target",
+    "a symlink leads there; write chroot=~/target",
   ],
   [
     "is reached by a link",
@@ -370,7 +350,7 @@ test.each<[string, string, () => Promise<string>, string]>([
       symlinkSync(`${alice.home}/way`, `${alice.home}/short`);
       return `${alice.home}/short/jail`;
     },
-    "a link leads there, write chroot=~/way/jail",
+    "a symlink leads there; write chroot=~/way/jail",
   ],
   [
     "others may write to",
@@ -380,7 +360,7 @@ test.each<[string, string, () => Promise<string>, string]>([
       chmodSync(path, 0o775);
       return path;
     },
-    "others than its owner may write to ~/open (mode 775)",
+    "accounts other than its owner may write to ~/open (mode 775)",
   ],
   [
     "has a parent that belongs to another account",
@@ -402,7 +382,7 @@ test.each<[string, string, () => Promise<string>, string]>([
 test("a launch into a jail without its shell or its directory fails with the stage as the reason", async () => {
   const path = await makeJail("small");
   expect(await shim.refusal("shell", jailed(path, "exit 0", { shell: "/bin/bash" }))).toBe(
-    "running the shell within the jail: no such program there, or no permission to run it: /bin/bash",
+    "running the shell within the jail: program not found or not executable: /bin/bash",
   );
   expect(await shim.refusal("nowhere", jailed(path, "exit 0", { directory: "/nowhere" }))).toBe(
     "entering /nowhere: no such directory, or no permission to reach it",

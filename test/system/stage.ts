@@ -83,7 +83,7 @@ export class Stage {
       }
     };
     for (const supervisor of this.#supervisors) {
-      await attempt(() => supervisor.end("SIGKILL"));
+      await attempt(() => supervisor.remove());
       await attempt(() => removeCgroups((name) => name === supervisor.cgroup));
     }
     for (const account of this.#accounts) await attempt(() => account.remove());

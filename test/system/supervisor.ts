@@ -5,6 +5,7 @@ import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { DaemonState, DaemonStatus, Outcome, RescanResult } from "@dmhost/contract";
 import { type Answer, ask } from "./control-api.ts";
+import { allProcesses, argumentsOf, kill } from "./proc.ts";
 import { SUPERVISOR, until } from "./program.ts";
 
 /** A line of the supervisor's log; `level` is pino's, `time` in ms. */
@@ -113,6 +114,19 @@ export class Supervisor {
     child.kill(signal);
     const [code, name] = (await ended) as [number | null, string | null];
     return code ?? name ?? "";
+  }
+
+  /** Pid of its shim; undefined where none runs. */
+  get shim(): number | undefined {
+    const path = join(this.runDir, "shim.sock");
+    return allProcesses().find((pid) => argumentsOf(pid).at(-1) === path);
+  }
+
+  /** Kills it and its shim, in any state. */
+  async remove(): Promise<void> {
+    await this.end("SIGKILL");
+    const { shim } = this;
+    if (shim !== undefined) kill(shim);
   }
 
   /** Sends a signal to it alone. */

@@ -55,5 +55,6 @@ export const addSupervisor = async (directory: string): Promise<string> => {
     cpSync(join(CHECKOUT, "node_modules", part), join(directory, "node_modules", part), { recursive: true });
   }
   cpSync(join(CHECKOUT, "daemontools"), join(directory, "daemontools"), { recursive: true });
+  copyFileSync(join(CHECKOUT, "shim/dmhost-shim"), join(directory, "dmhost-shim"));
   return outfile;
 };

@@ -52,8 +52,7 @@ test.each([
   ["forked", 3],
   ["unexecuted", 2],
 ])("stop leaves no process of the daemon %s", async (name, processes) => {
-  // A standby launch of the FastCGI daemon may run as the account.
-  const daemons = (): number[] => processesOf(alice.uid).filter((pid) => !argumentsOf(pid).includes("dmhost-launch"));
+  const daemons = (): number[] => processesOf(alice.uid);
   expect(daemons()).toEqual([]);
   await supervisor.up(idOf(name));
   await until(`${processes} processes`, () => daemons().length >= processes);
@@ -173,7 +172,7 @@ test("a start during a stop uses the conf file as it is then, and is refused if 
   expect(processesOf(alice.uid)).toEqual([]);
 });
 
-test("a start with a corrected file while the last run is ending succeeds, whatever its standby launch had", async () => {
+test("a start with a corrected file while the last run is ending succeeds", async () => {
   const id = idOf("site");
   // The run is ending until its finish ends.
   const finish = "#!/bin/sh\nuntil [ -e finished ]; do sleep 0.02; done\n";
@@ -181,9 +180,6 @@ test("a start with a corrected file while the last run is ending succeeds, whate
   writeService(`${alice.home}/service/site`, { run: "#!/bin/sh\nexec sleep 1000\n", finish, conf }, alice);
   await supervisor.rescan();
   const { pid } = await supervisor.up(id);
-  await until("a standby launch", () =>
-    processesOf(alice.uid).some((one) => argumentsOf(one).includes("dmhost-launch")),
-  );
   process.kill(pid, "SIGKILL");
   const count = (wanted: string): number =>
     supervisor.log().filter(({ daemon, event }) => daemon === id && event === wanted).length;
@@ -202,7 +198,6 @@ test("a start with a corrected file while the last run is ending succeeds, whate
 test("a supervisor that exits on SIGTERM removes its cgroup", async () => {
   const places = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map((mount) => join(mount, supervisor.cgroup));
   expect(places.some((path) => existsSync(path))).toBe(true);
-  // The end of its standby launch must not be later than the supervisor's.
   await supervisor.up(idOf("pool"));
   expect(await supervisor.end("SIGTERM")).toBe(0);
   expect(places.some((path) => existsSync(path))).toBe(false);

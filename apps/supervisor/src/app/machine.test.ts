@@ -14,36 +14,40 @@ beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "machine-"));
 });
 afterEach(async () => {
-  await machine?.releaseCgroups();
+  machine?.release();
   machine = undefined;
   rmSync(directory, { recursive: true });
 });
 
-const make = (run = "run", state = "state", inherited = new Map<string, number>()): Machine => {
+const make = async (run = "run", state = "state"): Promise<Machine> => {
   const { log, lines: written } = fakeLog();
   lines = written;
   const at = (name: string) => join(directory, name);
   const args = ["--run-dir", at(run), "--state-dir", at(state), "--fastcgi-dir", at("fastcgi"), "--tools-dir", at("t")];
-  machine = makeMachine(readFlags(args), { users: new Map(), groups: new Map() }, inherited, "", log);
+  const accounts = { users: new Map(), groups: new Map() };
+  machine = await makeMachine(readFlags(args), accounts, import.meta.filename, log);
   return machine;
 };
 
-test("run and state directory are made, and others may enter them", () => {
-  make();
+test("run and state directory are made, and others may enter them", async () => {
+  await make();
   expect(["run", "state"].map((name) => statSync(join(directory, name)).mode & 0o777)).toEqual([0o755, 0o755]);
 });
 
 test.each([
   ["run", "run", "other"],
   ["state", "other", "state"],
-])("a second supervisor with the same %s directory is refused with the pid of the first", (shared, run, state) => {
-  make();
-  const first = machine;
-  expect(() => make(run, state)).toThrow(
-    `${join(directory, shared)}: another supervisor (pid ${process.pid}) uses this directory`,
-  );
-  machine = first;
-});
+])(
+  "a second supervisor with the same %s directory is refused with the pid of the first",
+  async (shared, run, state) => {
+    await make();
+    const first = machine;
+    await expect(make(run, state)).rejects.toThrow(
+      `${join(directory, shared)}: another supervisor (pid ${process.pid}) uses this directory`,
+    );
+    machine = first;
+  },
+);
 
 test("the cgroups of two run directories never have the same name", () => {
   const directories = ["/run/dmhost", "/run-dmhost", "/run/dm/host", "/run/dm-host", "/run/dm--host"];
@@ -51,17 +55,17 @@ test("the cgroups of two run directories never have the same name", () => {
   expect(new Set(directories.map(cgroupName)).size).toBe(directories.length);
 });
 
-test("a machine without cgroups costs a warning, and one with cgroups none", () => {
-  const { cgroups } = make();
+test("a machine without cgroups costs a warning, and one with cgroups none", async () => {
+  const { cgroups } = await make();
   const warned = lines.some((line) => line.startsWith("warn no cgroups: "));
   expect(warned).toBe(cgroups.path === undefined);
 });
 
-test("before a re-exec the records are written, and only held sockets are handed on", () => {
-  const { ports, prepareReExec } = make();
+test("before a re-exec the records are written", async () => {
+  const { ports, prepareReExec } = await make();
   const key = { owner: { name: "anna", uid: 4001, gid: 4001, home: "/", shell: "/bin/sh" }, name: "blog", instance: 1 };
   ports.records.slot(key).write(() => ({ state: {} }) as never);
   expect(existsSync(join(directory, "state/daemons/anna"))).toBe(false);
-  expect([...prepareReExec()]).toEqual([]);
+  prepareReExec();
   expect(ports.records.daemons("anna")).toEqual(["blog"]);
 });

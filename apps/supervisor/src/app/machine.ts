@@ -16,14 +16,17 @@ import { findServiceTools } from "../os/files/service-tools.ts";
 import { StateFiles } from "../os/files/state-file.ts";
 import { systemClock } from "../os/kernel/clock.ts";
 import { OwnerBudgets } from "../os/kernel/owner-budgets.ts";
-import { Poller } from "../os/kernel/poller.ts";
 import { privileged } from "../os/kernel/privileges.ts";
 import { SocketSnapshots } from "../os/kernel/socket-snapshot.ts";
 import { releaseCgroupRoot } from "../os/limits/cgroup.ts";
 import { CgroupLimits } from "../os/limits/cgroup-limits.ts";
 import { type CgroupRoot, findCgroupRoot } from "../os/limits/cgroup-root.ts";
 import { FifoLogs } from "../os/logs/fifo-logs.ts";
+import { Launches } from "../os/processes/launches.ts";
 import { RunSlots } from "../os/processes/run-slots.ts";
+import type { ShimLink } from "../os/shim/link.ts";
+import { openShim } from "../os/shim/open-shim.ts";
+import { RecordNotes } from "../os/shim/record-notes.ts";
 import { PublishedSockets } from "../os/sockets/published-sockets.ts";
 import type { Flags } from "./flags.ts";
 
@@ -36,10 +39,11 @@ export interface Machine {
   readonly accounts: KnownAccounts;
   readonly confs: ConfFiles;
   readonly cgroups: CgroupRoot;
-  /** Writes records and ends standby launches, for a re-exec; returns the held sockets: descriptors by paths. */
-  prepareReExec(): ReadonlyMap<string, number>;
-  /** Ends standby launches and removes the cgroups that have no processes. All daemons must have stopped. */
-  releaseCgroups(): Promise<void>;
+  readonly shim: Pick<ShimLink, "lost">;
+  /** Writes records: the next program continues from them and from what the shim has. */
+  prepareReExec(): void;
+  /** Ends the shim and removes the cgroups that have no processes. All daemons must have stopped. */
+  release(): void;
 }
 
 /** Name of the cgroup of the supervisor with this run directory, an absolute path. */
@@ -47,17 +51,16 @@ export const cgroupName = (runDir: string): string =>
   `dmhost-${runDir.slice(1).replaceAll("-", "--").replaceAll("/", "-")}`;
 
 /**
- * Makes the adapters and locks their directories.
- * @param inherited sockets that re-exec kept open in this process: descriptors by paths
- * @throws Error when another supervisor has locked one of the directories
+ * Makes the adapters, locks their directories and connects to the shim.
+ * @param program path of the supervisor's program
+ * @throws Error when another supervisor has locked one of the directories, or the shim cannot be started
  */
-export const makeMachine = (
+export const makeMachine = async (
   flags: Flags,
   base: AccountBase,
-  inherited: Map<string, number>,
   program: string,
   log: Pick<Logger, "warn">,
-): Machine => {
+): Promise<Machine> => {
   const { runDir, fastcgiDir, stateDir, toolsDir } = flags;
   for (const directory of [runDir, stateDir]) {
     mkdirSync(directory, { recursive: true, mode: 0o755 });
@@ -69,9 +72,9 @@ export const makeMachine = (
   }
   const report = (daemon: string, reason: string): void => log.warn({ daemon, reason }, "a daemon's resources failed");
   const accounts = new KnownAccounts(base);
-  const poller = new Poller();
+  const link = await openShim(runDir, program);
+  const launches = new Launches(link, (account) => accounts.identity(account).groups);
   const snapshots = new SocketSnapshots();
-  const probing = new OwnerBudgets();
   const confs = new ConfFiles(
     {
       parse: parseDaemonFile,
@@ -83,11 +86,12 @@ export const makeMachine = (
     },
     (owner) => accounts.identity(owner),
   );
-  const records = new RecordFiles(new StateFiles(join(stateDir, "daemons")), report);
+  const files = new StateFiles(join(stateDir, "daemons"));
+  const records = new RecordFiles(files, new RecordNotes(link), () => launches.acknowledge(), report);
   const tools = toolsDir ?? findServiceTools(program);
-  const runs = new RunSlots({ runDir, poller, snapshots, report }, probing);
-  const sockets = new PublishedSockets({ root: fastcgiDir, accounts, poller, snapshots, inherited, report });
-  const logs = new FifoLogs({ runDir, accounts, poller, report });
+  const runs = new RunSlots({ runDir, link, launches, snapshots, report, budgets: new OwnerBudgets() });
+  const sockets = new PublishedSockets({ root: fastcgiDir, link, accounts, snapshots, report });
+  const logs = new FifoLogs({ runDir, link, launches, accounts, report });
   const limits = new CgroupLimits(cgroups, report);
   return {
     ports: {
@@ -103,14 +107,23 @@ export const makeMachine = (
     accounts,
     confs,
     cgroups,
+    shim: link,
     prepareReExec: () => {
       records.flush();
-      runs.discardNow();
-      return sockets.descriptors();
     },
-    releaseCgroups: async () => {
-      await runs.discardAll();
+    release: () => {
+      records.flush();
+      endShim(link, log);
       releaseCgroupRoot(cgroups);
     },
   };
+};
+
+const endShim = (link: ShimLink, log: Pick<Logger, "warn">): void => {
+  link.lost = () => undefined;
+  try {
+    link.requests.shutDown();
+  } catch (error) {
+    log.warn({ err: error }, "the shim continues: the next supervisor uses it");
+  }
 };

@@ -120,14 +120,7 @@ test("a reload re-executes another program on disk, after everything is read", a
   expect(lines.slice(-2)).toEqual(["info conf files read again", "info re-executing: program on disk changed"]);
 });
 
-test("a failed re-exec is logged, makes standby launches again, and is tried at the next reload", async () => {
-  const blog = await scene.load("blog");
-  let refreshed = 0;
-  for (const instance of blog.instances()) {
-    instance.refresh = () => {
-      refreshed += 1;
-    };
-  }
+test("a failed re-exec is logged, and is tried at the next reload", async () => {
   onDisk = "second";
   reExec = () => {
     throw new Error("execve: ENOENT");
@@ -135,7 +128,6 @@ test("a failed re-exec is logged, makes standby launches again, and is tried at 
   const reload = make();
   await reload.everything();
   expect(lines.at(-1)).toBe("error cannot re-execute; this program continues: execve: ENOENT");
-  expect(refreshed).toBe(1);
   await reload.everything();
   expect(reExecuted).toBe(2);
 });

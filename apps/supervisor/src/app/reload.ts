@@ -10,7 +10,7 @@ import type { LoadedPolicy } from "./policy.ts";
 type Level = "info" | "warn" | "error";
 
 export interface ReloadParts {
-  readonly supervisor: Pick<Supervisor, "enforce" | "owners" | "rescan" | "daemons" | "stopping">;
+  readonly supervisor: Pick<Supervisor, "enforce" | "owners" | "rescan" | "stopping">;
   readonly accounts: Pick<Machine["accounts"], "base">;
   readonly control: Pick<Control, "open">;
   readonly log: Pick<Logger, Level>;
@@ -103,7 +103,7 @@ export class Reload {
   }
 
   #replaceProgram(): void {
-    const { supervisor, log, executing, onDisk, reExec } = this.#parts;
+    const { log, executing, onDisk, reExec } = this.#parts;
     const current = onDisk();
     if (current === undefined || current === executing) return;
     log.info("re-executing: program on disk changed");
@@ -111,8 +111,6 @@ export class Reload {
       reExec();
     } catch (error) {
       log.error({ err: error }, "cannot re-execute; this program continues");
-      // The standby launches have ended.
-      for (const daemon of supervisor.daemons()) for (const instance of daemon.instances()) instance.refresh();
     }
   }
 }

@@ -10,7 +10,6 @@ let steps: string[];
 let lines: string[];
 let signals: Map<string, () => void>;
 let open: () => Promise<void>;
-let release: () => Promise<void>;
 let onExit: () => void;
 
 const make = (): Service => {
@@ -42,11 +41,7 @@ const make = (): Service => {
     log,
     onSignal: (signal, handle) => void signals.set(signal, handle),
     active: step("active"),
-    closeInherited: step("close inherited sockets"),
-    releaseCgroups: () => {
-      steps.push("release cgroups");
-      return release();
-    },
+    release: step("release the shim"),
     exit: () => {
       steps.push("exit");
       onExit();
@@ -66,19 +61,11 @@ beforeEach(() => {
   steps = [];
   signals = new Map();
   open = () => Promise.resolve();
-  release = () => Promise.resolve();
   onExit = () => undefined;
 });
 
-const STARTED = [
-  "open control",
-  "read conf files",
-  "plan sites",
-  "remove strays",
-  "close inherited sockets",
-  "active",
-] as const;
-const STOPPED = ["close control", "release cgroups", "exit"] as const;
+const STARTED = ["open control", "read conf files", "plan sites", "remove strays", "active"] as const;
+const STOPPED = ["close control", "release the shim", "exit"] as const;
 
 test("a start opens the control sockets, then loads daemons, and only then removes what belongs to none", async () => {
   scene.ports.confs.write("alice", "blog");
@@ -146,18 +133,6 @@ test("no record of a run is left when the process ends, so the next supervisor s
   expect(atExit).toBeUndefined();
 });
 
-test("the process ends only when its cgroups are released", async () => {
-  const releasing = Promise.withResolvers<void>();
-  release = () => releasing.promise;
-  await make().start();
-  send("SIGTERM");
-  await scene.ports.clock.advance(60_000);
-  expect(steps.at(-1)).toBe("release cgroups");
-  releasing.resolve();
-  await settled();
-  expect(steps.at(-1)).toBe("exit");
-});
-
 test("a second SIGTERM changes nothing", async () => {
   await make().start();
   send("SIGTERM");
@@ -187,7 +162,7 @@ test("SIGTERM during the start takes effect once the daemons are loaded", async 
 test("a start that fails closes what it has opened and says why", async () => {
   open = () => Promise.reject(new Error("listen EACCES: /run/dmhost/command.sock"));
   await expect(make().start()).rejects.toThrow("listen EACCES: /run/dmhost/command.sock");
-  expect(steps).toEqual(["open control", "close control", "release cgroups"]);
+  expect(steps).toEqual(["open control", "close control", "release the shim"]);
   expect(lines).toEqual([]);
 });
 
@@ -210,5 +185,5 @@ test("SIGTERM during a start that fails does not shut down a second time", async
   opening.reject(new Error("listen EACCES"));
   await expect(started).rejects.toThrow("listen EACCES");
   await settled();
-  expect(steps).toEqual(["open control", "close control", "release cgroups"]);
+  expect(steps).toEqual(["open control", "close control", "release the shim"]);
 });

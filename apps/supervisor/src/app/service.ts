@@ -18,10 +18,8 @@ export interface ServiceParts {
   onSignal(signal: Signal, handle: () => void): void;
   /** Called after activity: memory is released when it is over. */
   active(): void;
-  /** Closes the sockets that re-exec kept open and no daemon has taken over. */
-  closeInherited(): void;
-  /** Removes the cgroups of this supervisor that have no processes. */
-  releaseCgroups(): Promise<void>;
+  /** Ends the shim and removes the cgroups of this supervisor that have no processes. */
+  release(): void;
   /** Ends the process once its log is written. */
   exit(): void;
 }
@@ -51,12 +49,12 @@ export class Service {
   }
 
   async #start(): Promise<void> {
-    const { supervisor, publisher, control, reload, log, active, closeInherited, releaseCgroups } = this.#parts;
+    const { supervisor, publisher, control, reload, log, active, release } = this.#parts;
     try {
       await control.open();
     } catch (error) {
       control.close();
-      await releaseCgroups();
+      release();
       throw error;
     }
     const { found } = reload.confs();
@@ -66,7 +64,6 @@ export class Service {
     };
     publisher.plan();
     warnOf(log, "about an earlier supervisor", supervisor.removeStrays());
-    closeInherited();
     active();
     log.info({ version: VERSION, daemons: found.length, owners: supervisor.owners() }, "ready");
   }
@@ -74,12 +71,12 @@ export class Service {
   async #shutDown(): Promise<void> {
     if (this.#shuttingDown) return;
     this.#shuttingDown = true;
-    const { supervisor, publisher, control, log, releaseCgroups, exit } = this.#parts;
+    const { supervisor, publisher, control, log, release, exit } = this.#parts;
     publisher.close();
     log.info("stopping every daemon");
     await supervisor.shutdown();
     control.close();
-    await releaseCgroups();
+    release();
     log.info("stopped");
     exit();
   }

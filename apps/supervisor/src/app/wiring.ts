@@ -1,12 +1,11 @@
 /** Connects the parts of the supervisor. It decides nothing, so no unit test covers it: the system tests execute it. */
-import { closeSync } from "node:fs";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { createApi } from "../api/server.ts";
 import { Supervisor } from "../engine/supervisor.ts";
 import { NginxSites } from "../os/files/nginx-sites.ts";
 import { releaseMemory } from "../os/kernel/own-memory.ts";
-import { reExec, takeInherited } from "../os/processes/re-exec.ts";
+import { reExec } from "../os/processes/re-exec.ts";
 import { SiteInstaller } from "../os/sockets/site-installer.ts";
 import { Publisher } from "../web/publisher.ts";
 import { apiSurroundings } from "./api-surroundings.ts";
@@ -39,11 +38,15 @@ const webOf = ({ sitesDir, siteLogsDir, fastcgiDir, stateDir }: Flags, { account
  */
 export const wire = async (flags: Flags, program: string, log: Logger): Promise<Service> => {
   const executing = editionOf(program);
-  const inherited = takeInherited();
   const { inForce, problems } = loadPolicy(flags.config);
   warnOf(log, "about the policy", problems);
-  const machine = makeMachine(flags, inForce.accounts, inherited, import.meta.filename, log);
+  const machine = await makeMachine(flags, inForce.accounts, import.meta.filename, log);
   const { ports, accounts } = machine;
+  machine.shim.lost = (reason) => {
+    log.error({ reason }, "the shim has ended, and with it all sockets: this program executes itself again");
+    machine.prepareReExec();
+    reExec();
+  };
   const supervisor = new Supervisor(ports, inForce, logTransitions(log));
   const releaseTimer = setTimeout(releaseMemory, QUIET).unref();
   const active = (): void => void releaseTimer.refresh();
@@ -74,7 +77,10 @@ export const wire = async (flags: Flags, program: string, log: Logger): Promise<
     loadPolicy: () => loadPolicy(flags.config),
     executing,
     onDisk: () => editionOf(program),
-    reExec: () => reExec(machine.prepareReExec()),
+    reExec: () => {
+      machine.prepareReExec();
+      reExec();
+    },
   });
   return new Service({
     supervisor,
@@ -84,10 +90,7 @@ export const wire = async (flags: Flags, program: string, log: Logger): Promise<
     log,
     onSignal: (signal, handle) => void process.on(signal, handle),
     active,
-    closeInherited: () => {
-      for (const fd of inherited.values()) closeSync(fd);
-    },
-    releaseCgroups: () => machine.releaseCgroups(),
+    release: () => machine.release(),
     exit: () => flushAndExit(log),
   });
 };

@@ -14,7 +14,7 @@ type Owner = Pick<Account, "uid">;
 /** Longest conf file, in bytes (docs/explanation/security.md#2). */
 export const MAX_DAEMON_FILE = 65_536;
 
-/** Names under which variables pass through the launch chain (launch/stages.ts). */
+/** Names under which variables pass through their reader (launch/env-reader.ts). */
 const RESERVED = "DMHOST_VAR";
 const EXPORT = /^export(?:[ \t]+(.*))?$/;
 const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;

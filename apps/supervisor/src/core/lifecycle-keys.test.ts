@@ -130,6 +130,6 @@ describe("pause", () => {
     expect(paused).toMatchObject({ phase: "running", paused: true });
     const stopping = step(paused, { type: "stop" }, at(NOW));
     expect(stopping.state.paused).toBe(false);
-    expect(stopping.effects.map(({ type }) => type)).toEqual(["terminate", "continue", "discard"]);
+    expect(stopping.effects.map(({ type }) => type)).toEqual(["terminate", "continue"]);
   });
 });

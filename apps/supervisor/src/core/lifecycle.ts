@@ -79,7 +79,7 @@ export type Event =
   | { readonly type: "idle" }
   | { readonly type: "pause" }
   | { readonly type: "continue" }
-  /** The launch chain has become the daemon's shell. `waited`: the launch had to wait, so its run starts only now. */
+  /** The launch has become the daemon's program. `waited`: the launch had to wait, so its run starts only now. */
   | { readonly type: "launched"; readonly run: number; readonly waited?: boolean }
   /** Its process reported readiness. */
   | { readonly type: "ready"; readonly run: number }
@@ -93,13 +93,9 @@ export type Event =
   | { readonly type: "block"; readonly block: Block }
   | { readonly type: "unblock" };
 
-/** An action on one run. `prepare` only saves time: it may fail or be omitted. */
+/** An action on one run. */
 export type Effect =
   | { readonly type: "spawn"; readonly run: number }
-  /** Prepare a standby launch for a later run: it starts no program of the tenant. */
-  | { readonly type: "prepare"; readonly run: number }
-  /** End the standby launch. */
-  | { readonly type: "discard"; readonly run: number }
   /** Send TERM to each of its processes once that has no client, or at once where it catches TERM. */
   | { readonly type: "drain"; readonly run: number }
   /** Send STOP, or CONT, to all of its processes. */
@@ -166,8 +162,6 @@ const to = (state: State, change: Partial<State>, ...effects: Effect[]): Step =>
 /** No effect: the state stays, and with it its deadline. */
 const same = (state: State): Step => ({ state, effects: [] });
 
-const discard = (state: State): Effect => ({ type: "discard", run: state.run + 1 });
-
 const spawn = (state: State, at: Circumstances, change: Partial<State>): Step =>
   to(
     state,
@@ -178,7 +172,7 @@ const spawn = (state: State, at: Circumstances, change: Partial<State>): Step =>
 const requestUp = (at: Circumstances) =>
   ({ want: "up", wantedAt: at.now, failures: 0, once: false, goingToSleep: false }) as const;
 const requestRestart = (at: Circumstances) => ({ ...requestUp(at), respawns: 0 }) as const;
-const sleep = (state: State, change: Partial<State>): Step => to(state, { phase: "asleep", ...change }, discard(state));
+const sleep = (state: State, change: Partial<State>): Step => to(state, { phase: "asleep", ...change });
 const begin = (state: State, _event: unknown, at: Circumstances): Step =>
   at.rules.ondemand ? sleep(state, requestUp(at)) : spawn(state, at, requestUp(at));
 const beginOnce = (state: State, _event: unknown, at: Circumstances): Step =>
@@ -208,7 +202,6 @@ const finish = (state: State, at: Circumstances, draining: boolean, change: Part
     },
     { type: draining ? "drain" : "terminate", run: state.run },
     ...(state.paused ? [{ type: "continue", run: state.run } as const] : []),
-    discard(state),
   );
 const terminate = (state: State, at: Circumstances, change: Partial<State>): Step => finish(state, at, false, change);
 
@@ -220,7 +213,7 @@ const goToSleep = (state: State, _event: unknown, at: Circumstances): Step =>
   at.rules.ondemand ? finish(state, at, true, { goingToSleep: true }) : same(state);
 const cycle = (state: State, _event: unknown, at: Circumstances): Step => terminate(state, at, requestRestart(at));
 
-const rest = (state: State): Step => to(state, { ...idle, phase: state.block?.kind ?? "stopped" }, discard(state));
+const rest = (state: State): Step => to(state, { ...idle, phase: state.block?.kind ?? "stopped" });
 
 /** While it is stopping, only the desired state changes; `stopRequested` lets the next run start without a back-off. */
 const desireUp = (state: State, _event: unknown, at: Circumstances): Step => ({
@@ -253,14 +246,10 @@ const resume = (state: State): Step => ({
 });
 
 const settle = (state: State, event: Of<"launched">, at: Circumstances): Step =>
-  to(
-    state,
-    {
-      deadline: at.now + (at.rules.ready === "accept" ? SETTLE : at.rules.readyTimeout),
-      ...(event.waited && { startedAt: at.now }),
-    },
-    { type: "prepare", run: state.run + 1 },
-  );
+  to(state, {
+    deadline: at.now + (at.rules.ready === "accept" ? SETTLE : at.rules.readyTimeout),
+    ...(event.waited && { startedAt: at.now }),
+  });
 /** Time is up: it is running, or it has failed where it had to report readiness. */
 const due = (state: State, _event: unknown, at: Circumstances): Step =>
   at.rules.ready === "accept"
@@ -317,27 +306,25 @@ const press = (state: State, _event: unknown, at: Circumstances): Step =>
 /** No process is left: rest, or restart at once or later (docs/reference/lifecycle.md#respawn). */
 const next = (state: State, event: Of<"gone">, at: Circumstances): Step => {
   const over = { ...state, startedAt: undefined, draining: false, paused: false, goingToSleep: false };
-  if (over.block) return to(over, { phase: over.block.kind, respawns: 0, failures: 0 }, discard(over));
+  if (over.block) return to(over, { phase: over.block.kind, respawns: 0, failures: 0 });
   if (over.want === "down") return rest(over);
   if (state.goingToSleep) return sleep(over, { respawns: 0, failures: 0 });
   if (over.once && !over.stopRequested) return rest(over);
   if (over.stopRequested || !over.last) return spawn(over, at, {});
-  if (event.permanent) return to(over, { phase: "failed", last: { ...over.last, permanent: true } }, discard(over));
-  if (isFinal(over.last.exit)) return to(over, { phase: "failed", failures: over.failures + 1 }, discard(over));
+  if (event.permanent) return to(over, { phase: "failed", last: { ...over.last, permanent: true } });
+  if (isFinal(over.last.exit)) return to(over, { phase: "failed", failures: over.failures + 1 });
   if (!over.last.failed) {
     const clean = over.last.exit.how === "code" && over.last.exit.code === 0;
     return later({ ...over, failures: 0 }, (state.startedAt ?? at.now) + spacing(clean), at);
   }
   const failures = over.failures + 1;
-  if (failures > (at.rules.maxRetries ?? Number.POSITIVE_INFINITY))
-    return to(over, { phase: "failed", failures }, discard(over));
+  if (failures > (at.rules.maxRetries ?? Number.POSITIVE_INFINITY)) return to(over, { phase: "failed", failures });
   return later({ ...over, failures }, at.now + retryDelay(failures, at.random), at);
 };
 const later = (state: State, when: number, at: Circumstances): Step =>
   when <= at.now ? respawn(state, undefined, at) : to(state, { phase: "coolingdown", deadline: when });
 
-const blocked = (state: State, event: Of<"block">): Step =>
-  to(state, { phase: event.block.kind, block: event.block }, discard(state));
+const blocked = (state: State, event: Of<"block">): Step => to(state, { phase: event.block.kind, block: event.block });
 /** A forbidden run is stopped; an invalid file does not stop a run. */
 const blockWhileAlive = (state: State, event: Of<"block">, at: Circumstances): Step =>
   event.block.kind === "forbidden" ? terminate(state, at, { block: event.block }) : same(state);

@@ -39,7 +39,7 @@ test("each level of the cgroup tree gets a value for every limit, `max` where it
   ]);
 });
 
-test("standby launches are not counted against the processes of a daemon", () => {
+test("further processes are not counted against the processes of a daemon", () => {
   const { daemon, run } = cgroupSettings(UNLIMITED, own, { runs: 2, size: 2, otherProcesses: 2 });
   expect(plain(daemon)).toContain("pids.max 12");
   expect(plain(run)).toContain("pids.max 10");

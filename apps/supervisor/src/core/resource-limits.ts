@@ -106,7 +106,7 @@ export interface ProcessCounts {
   readonly runs: number;
   /** Runs that `instances=` asks for. */
   readonly size: number;
-  /** Further processes in the daemon's cgroup: standby launches, one process each, and a log/run. */
+  /** Further processes in the daemon's cgroup: those of a log/run. */
   readonly otherProcesses: number;
 }
 

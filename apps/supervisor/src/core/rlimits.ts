@@ -78,9 +78,14 @@ export const NO_RLIMITS: Rlimits = {
   limitCpu: undefined,
 };
 
-/** Options of prlimit(1) that set these limits. */
-export const prlimitOptions = (limits: Rlimits): string[] =>
+/** A limit by the kernel's name of its resource, as prlimit(1) writes that. */
+export interface Rlimit extends Limit {
+  readonly resource: (typeof RESOURCES)[RlimitField]["option"];
+}
+
+/** The limits that are set, in the order of RESOURCES. */
+export const rlimitsOf = (limits: Rlimits): Rlimit[] =>
   RLIMIT_FIELDS.flatMap((field) => {
     const limit = limits[field];
-    return limit === undefined ? [] : [`--${RESOURCES[field].option}=${limit.soft}:${limit.hard}`];
+    return limit === undefined ? [] : [{ resource: RESOURCES[field].option, ...limit }];
   });

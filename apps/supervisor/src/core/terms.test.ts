@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { DEFAULTS, type Definition } from "./definition.ts";
-import { areCompatible, hasStandby, mayRoll, sameDefinition, sameLog, type Terms } from "./terms.ts";
+import { areCompatible, mayRoll, sameDefinition, sameLog, type Terms } from "./terms.ts";
 
 const definitionOf = (own: Partial<Definition> = {}): Definition => ({ ...DEFAULTS, start: "x", ...own });
 const termsOf = (own: Partial<Definition> = {}, change: Partial<Terms> = {}): Terms => ({
@@ -43,11 +43,4 @@ it("definitions are equal when all keys and exported variables are", () => {
   expect(
     sameDefinition(definitionOf({ environment: environment("1") }), definitionOf({ environment: environment("2") })),
   ).toBe(false);
-});
-
-it("a standby launch is kept where the supervisor holds the socket, but not with ondemand=yes", () => {
-  expect(hasStandby(definitionOf({ listen: "fastcgi" }))).toBe(true);
-  expect(hasStandby(definitionOf({ listen: "fastcgi", ondemand: true }))).toBe(false);
-  expect(hasStandby(definitionOf({ listen: "path" }))).toBe(false);
-  expect(hasStandby(definitionOf())).toBe(false);
 });

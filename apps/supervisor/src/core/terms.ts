@@ -1,5 +1,5 @@
 /** A daemon as policy and conf file together define it. */
-import { type Definition, isHeld } from "./definition.ts";
+import type { Definition } from "./definition.ts";
 import type { Account } from "./policy-rules.ts";
 
 /** The part of a daemon that policy and conf file determine: the input of each run. */
@@ -29,6 +29,3 @@ export const sameDefinition = (a: Definition, b: Definition): boolean => {
   const plain = (definition: Definition) => JSON.stringify({ ...definition, environment: [...definition.environment] });
   return plain(a) === plain(b);
 };
-
-/** Whether a standby launch is kept for each of its runs. */
-export const hasStandby = ({ listen, ondemand }: Definition): boolean => isHeld(listen) && !ondemand;

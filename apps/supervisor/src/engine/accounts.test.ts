@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { DEFAULTS } from "../core/definition.ts";
 import type { AccountBase } from "../core/policy-rules.ts";
 import type { Terms } from "../core/terms.ts";
-import { hasSameGroups, renewedKey, renewedTerms } from "./accounts.ts";
+import { renewedKey, renewedTerms } from "./accounts.ts";
 import { accountOf } from "./scene.fake.ts";
 
 const base = (...users: ReturnType<typeof accountOf>[]): AccountBase => ({
@@ -31,11 +31,4 @@ test("a key gets the owner's account as it is now, and keeps the former one wher
   const moved = { ...alice, home: "/srv/alice" };
   expect(renewedKey({ owner: alice, name: "web" }, base(moved))).toEqual({ owner: moved, name: "web" });
   expect(renewedKey({ owner: alice, name: "web" }, base()).owner).toBe(alice);
-});
-
-test("accounts have the same groups where the ids of all their groups are equal", () => {
-  const grouped: AccountBase = { ...base(www), groups: new Map([["staff", { gid: 50, members: ["www"] }]]) };
-  expect(hasSameGroups(www, base(www), www, base(www))).toBe(true);
-  expect(hasSameGroups(www, grouped, www, base(www))).toBe(false);
-  expect(hasSameGroups(undefined, grouped, www, grouped)).toBe(false);
 });

@@ -1,8 +1,7 @@
 /** What a changed account database changes for a daemon whose accounts kept their uids. */
 
-import { groupIds } from "../core/account-groups.ts";
 import type { DaemonKey } from "../core/daemon-key.ts";
-import type { Account, AccountBase } from "../core/policy-rules.ts";
+import type { AccountBase } from "../core/policy-rules.ts";
 import type { Terms } from "../core/terms.ts";
 
 /** The key with the owner's account as it is now. */
@@ -16,14 +15,3 @@ export const renewedTerms = (terms: Terms | undefined, { users }: AccountBase): 
   const account = terms && users.get(terms.account.name);
   return terms && account?.uid === terms.account.uid ? { ...terms, account } : terms;
 };
-
-/** Whether an account has the groups that a former one had. */
-export const hasSameGroups = (
-  account: Account | undefined,
-  accounts: AccountBase,
-  former: Account | undefined,
-  formerAccounts: AccountBase,
-): boolean =>
-  account !== undefined &&
-  former !== undefined &&
-  String(groupIds(account, accounts)) === String(groupIds(former, formerAccounts));

@@ -15,7 +15,7 @@ export interface Manners {
   readonly slowness: number;
   /** Delay of readiness, in ms; undefined: it is never ready. */
   readonly ready: number | undefined;
-  /** Its launch chain waits for a lock so long, in ms. */
+  /** Its launch waits for a lock so long, in ms. */
   readonly lock: number | undefined;
   /** Exit code of the finish that follows it; undefined where that is killed. */
   readonly finish: number | undefined;
@@ -37,7 +37,7 @@ export type Act =
   | { readonly act: "client"; readonly which: number; readonly client: boolean | undefined }
   | { readonly act: "grow"; readonly which: number }
   | { readonly act: "connect"; readonly name: Name; readonly accept: boolean }
-  | { readonly act: "slow log" | "finish logs" | "full disk" | "lose socket" | "keep sockets" }
+  | { readonly act: "slow log" | "finish logs" | "full disk" | "lose socket" }
   | { readonly act: "spoil directory" | "mend directory" }
   | { readonly act: "wait"; readonly ms: number }
   | { readonly act: "replace"; readonly how: Replacement };
@@ -143,7 +143,7 @@ export const actOf: fc.Arbitrary<Act> = fc.oneof(
   {
     weight: 1,
     arbitrary: fc.record({
-      act: fc.constantFrom("slow log", "finish logs", "full disk", "lose socket", "keep sockets"),
+      act: fc.constantFrom("slow log", "finish logs", "full disk", "lose socket"),
     }),
   },
   { weight: 1, arbitrary: fc.record({ act: fc.constantFrom("spoil directory", "mend directory") }) },
@@ -155,7 +155,7 @@ export const actOf: fc.Arbitrary<Act> = fc.oneof(
     weight: 2,
     arbitrary: fc.record({
       act: fc.constant("replace"),
-      how: fc.constantFrom("killed", "killed at once", "re-executed"),
+      how: fc.constantFrom("killed", "killed at once", "with the shim"),
     }),
   },
 ) as fc.Arbitrary<Act>;

@@ -23,12 +23,9 @@ const processesOf = (own: Partial<Definition>): string | undefined => {
   return new Map(cgroupSettingsOf(hostOf(terms), terms).daemon).get("pids.max");
 };
 
-test("a daemon may have one process more for its standby launch, and four more for its own logger", () => {
+test("a daemon may have four processes more for its own logger", () => {
   expect(processesOf({})).toBe("10");
-  expect(processesOf({ listen: "fastcgi" })).toBe("11");
-  expect(processesOf({ listen: "fastcgi", ondemand: true })).toBe("10");
   expect(processesOf({ output: "log/run" })).toBe("14");
-  expect(processesOf({ listen: "fastcgi", output: "log/run" })).toBe("15");
 });
 
 test("the owner's cgroup has the budget, and the daemon's has the limits of the conf file", () => {

@@ -12,7 +12,7 @@ import {
   resourceLimitsOf,
   widened,
 } from "../core/resource-limits.ts";
-import { hasStandby, sameDefinition, type Terms } from "../core/terms.ts";
+import { sameDefinition, type Terms } from "../core/terms.ts";
 import type { Instance } from "./instance.ts";
 import type { OwnerContext } from "./owner-context.ts";
 
@@ -28,9 +28,7 @@ export interface DaemonLimitsHost {
 
 const countsOf = (host: DaemonLimitsHost, definition: Definition): ProcessCounts => {
   const runs = Math.max(1, host.instances().filter(({ state }) => alive(state)).length);
-  const standbyLaunches = hasStandby(definition) ? runs : 0;
-  const helperProcesses = definition.output === "log/run" ? LOG_RUN_PROCESSES : 0;
-  return { runs, size: host.size, otherProcesses: standbyLaunches + helperProcesses };
+  return { runs, size: host.size, otherProcesses: definition.output === "log/run" ? LOG_RUN_PROCESSES : 0 };
 };
 
 /** The limits at each level of its cgroups. */

@@ -63,9 +63,6 @@ export class DaemonParts {
         leaders: () => [...host.recorded, ...this.instances.all().flatMap(({ run }) => run?.trace.leader ?? [])],
         logShare: () => host.ownerContext.logShare(),
         limited,
-        discard: () => {
-          for (const instance of this.instances.all()) instance.discard();
-        },
         logChanged: () => this.instances.remember(),
       },
       closing,

@@ -8,7 +8,7 @@ import type { AccountBase } from "../core/policy-rules.ts";
 import { type RequestResult, runBeforeStart } from "../core/request-status.ts";
 import type { PublicationStatus } from "../core/site.ts";
 import type { Terms } from "../core/terms.ts";
-import { hasSameGroups, renewedKey, renewedTerms } from "./accounts.ts";
+import { renewedKey, renewedTerms } from "./accounts.ts";
 import { cgroupSettingsOf, limitsOf, memoryLimitOf, relimited } from "./daemon-limits.ts";
 import { DaemonParts, type DaemonPorts } from "./daemon-parts.ts";
 import type { Instance } from "./instance.ts";
@@ -17,7 +17,7 @@ import type { FoundFile } from "./ports/conf-source.ts";
 import type { DaemonLimits } from "./ports/limits.ts";
 import type { LogLoss } from "./ports/logs.ts";
 import type { HelperProcess, ProcessIdentity } from "./ports/processes.ts";
-import { reopenShared, resumeInstances } from "./resume.ts";
+import { completed, reopenShared, resumeInstances } from "./resume.ts";
 import { type LatestRuns, Waiters } from "./waiters.ts";
 
 /** Observes each step of an instance's state machine. */
@@ -116,15 +116,12 @@ export class Daemon {
   }
 
   /** Takes over changed accounts of the same uids: its next runs get their groups and homes. */
-  refresh(accounts: AccountBase, former: AccountBase): void {
+  refresh(accounts: AccountBase): void {
     this.#key = renewedKey(this.#key, accounts);
     this.terms = renewedTerms(this.terms, accounts);
     for (const instance of this.instances()) {
-      const account = instance.terms?.account;
       instance.key = renewedKey(instance.key, accounts);
       instance.terms = renewedTerms(instance.terms, accounts);
-      // A standby launch runs as the account already, with the former groups.
-      if (!hasSameGroups(instance.terms?.account, accounts, account, former)) instance.discard();
     }
   }
 
@@ -212,17 +209,13 @@ export class Daemon {
   /** cgroups that it uses. */
   groups(): readonly string[] {
     const logger = this.terms?.definition.output === "log/run" ? this.#limits.loggerGroup() : undefined;
-    return [...(logger === undefined ? [] : [logger]), ...this.instances().flatMap(({ slot }) => slot.groups())];
+    return [...(logger === undefined ? [] : [logger]), ...this.instances().flatMap(({ slot }) => slot.group() ?? [])];
   }
 
   /** Enforces its present limits and its owner's, for its runs and its next ones. @throws errno errors */
   applyLimits(): void {
     if (!this.terms || !alive(this.state)) return;
     this.#limits.apply(cgroupSettingsOf(this, this.terms));
-    const { controllers } = this.means;
-    // Where rlimits replace a controller, a standby launch has the former ones.
-    if (controllers.has("memory") && controllers.has("pids")) return;
-    for (const instance of this.instances()) instance.refresh();
   }
 
   /** Enforces the limits of other terms, as far as that needs no restart. @throws errno errors */
@@ -314,11 +307,13 @@ export class Daemon {
   }
 
   /**
-   * Continues from the records of an earlier supervisor, with the runs that still live. False when there is none to continue.
+   * Continues from what an earlier supervisor left: records, and runs. False when there is nothing to continue.
    * @param terms by its present conf file; undefined where it must not run
    */
   resume(terms: Terms | undefined): boolean {
-    const records = this.#ports.records.recall(this.key);
+    const { records: recorded, runs } = this.#ports;
+    const size = terms?.definition.instances ?? 1;
+    const records = completed(recorded.recall(this.key), runs.found(this.key), size);
     const [first] = records.values();
     if (!first) return false;
     this.terms = terms;
@@ -359,7 +354,7 @@ export class Daemon {
     this.#onTransition(this, instance, event, before, after);
     if (event === "exited" && after.last !== before.last && after.last?.exit.how === "out-of-memory")
       this.#oomKilled += 1;
-    if (before.phase !== after.phase && after.phase === "running") this.#parts.shared.socket?.restoreBacklog();
+    if (before.phase !== after.phase && after.phase === "running") this.#parts.shared.socket?.restore();
     if (instance.retiring) this.#parts.instances.dropEnded(instance);
     if (instance.retiring && hasEnded) this.#parts.complete();
     if (hasEnded) this.#narrow();

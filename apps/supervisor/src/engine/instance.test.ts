@@ -171,41 +171,13 @@ describe("a launch", () => {
     });
   });
 
-  test("a run gets its socket, its log and its cgroup, and the next run its standby launch", async () => {
+  test("each run gets a cgroup", async () => {
     const scene = new Scene();
     await scene.load("web", { listen: "fastcgi" });
-    expect(scene.ports.limits.made).toEqual(["/cgroup/alice/web.d/1", "/cgroup/alice/web.d/2"]);
-    expect(scene.ports.runs.standbys.size).toBe(1);
     scene.ports.runs.latest.end({ code: 1 });
     await scene.ports.clock.advance(300);
     expect(scene.ports.runs.latest.trace.cgroup).toBe("/cgroup/alice/web.d/2");
-    expect(scene.ports.limits.made).toHaveLength(3);
-  });
-
-  test("only the first four instances have a standby launch", async () => {
-    const scene = new Scene();
-    await scene.load("web", { listen: "fastcgi", instances: 6 });
-    expect(scene.ports.runs.standbys.size).toBe(4);
-  });
-
-  test("an error while a standby launch is prepared is met again by the launch", async () => {
-    const scene = new Scene();
-    const daemon = await scene.load("web", { listen: "fastcgi", autostart: false });
-    const start = scene.supervisor.start(daemon);
-    scene.ports.limits.error = new Error("EIO");
-    expect(await scene.after(200, start)).toEqual({ ok: true });
-    expect(scene.ports.runs.standbys.size).toBe(0);
-  });
-
-  test("a refresh prepares the standby launch of a running instance again", async () => {
-    const scene = new Scene();
-    const daemon = await scene.load("web", { listen: "fastcgi" });
-    const [before] = scene.ports.runs.standbys;
-    for (const instance of daemon.instances()) instance.refresh();
-    expect([...scene.ports.runs.standbys][0]).not.toBe(before);
-    await scene.after(200, scene.supervisor.stop(daemon));
-    for (const instance of daemon.instances()) instance.refresh();
-    expect(scene.ports.runs.standbys.size).toBe(0);
+    expect(scene.ports.limits.made).toEqual(["/cgroup/alice/web.d/1", "/cgroup/alice/web.d/2"]);
   });
 
   test("news of an earlier run are ignored", async () => {
@@ -229,7 +201,7 @@ describe("the finish of a service directory", () => {
     const daemon = await scene.load("web", { service });
     scene.ports.runs.latest.end({ code: 3 });
     await scene.ports.clock.advance(1);
-    expect(scene.ports.runs.finishes[0]?.plan.argv).toContain("exec ./finish 3 0");
+    expect(scene.ports.runs.finishes[0]?.plan.start).toBe("exec ./finish 3 0");
     expect(daemon.helperProcesses()).toHaveLength(1);
     await scene.ports.clock.advance(200);
     expect([daemon.helperProcesses(), daemon.state.run]).toEqual([[], 2]);

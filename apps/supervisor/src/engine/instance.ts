@@ -9,7 +9,7 @@ import { alive, type Effect, type Event, initial, SETTLE, type State, step } fro
 import { least, type ResourceLimits, resourceLimitsOf } from "../core/resource-limits.ts";
 import type { RunUsage } from "../core/run-usage.ts";
 import type { Terms } from "../core/terms.ts";
-import { PERMANENT_FAILURE, readExit } from "../launch/plan.ts";
+import { PERMANENT_FAILURE } from "../launch/plan.ts";
 import { type BoundRun, guardDirectory, publishBound } from "./bound-socket.ts";
 import { Launcher, type LaunchHost } from "./launcher.ts";
 import type { OwnerContext } from "./owner-context.ts";
@@ -18,6 +18,7 @@ import type { Ports } from "./ports/ports.ts";
 import type { InstanceRecord, RecordSlot } from "./ports/records.ts";
 import type { LiveRun, RunEvents, RunSlot } from "./ports/runs.ts";
 import type { BindDirectory } from "./ports/sockets.ts";
+import { exitOf } from "./run-exit.ts";
 import type { OpenResources } from "./shared-resources.ts";
 
 /** What an instance needs of its daemon. */
@@ -108,7 +109,7 @@ export class Instance {
   get run(): LiveRun | undefined {
     return this.#run;
   }
-  get slot(): Pick<RunSlot, "finishing" | "groups"> {
+  get slot(): Pick<RunSlot, "finishing" | "group"> {
     return this.#slot;
   }
   /** What its launch waits for, in words; "" where it does not wait. */
@@ -139,16 +140,6 @@ export class Instance {
     this.#run.kill();
   }
 
-  /** Ends the standby launch. */
-  discard(): void {
-    this.#launcher.discard();
-  }
-  /** Prepares the standby launch again, because its plan is out of date. */
-  refresh(): void {
-    this.discard();
-    if (this.#state.phase === "running") this.#prepare(this.#state.run + 1);
-  }
-
   /** Takes one step and performs its effects. */
   feed(event: Event): void {
     const before = this.#state;
@@ -165,7 +156,7 @@ export class Instance {
     this.#become(state);
     // Effects come before the record: clients may be waiting.
     for (const { type, run } of effects) this.#perform[type](run);
-    // The next supervisor treats every live run as launched.
+    // The next supervisor learns from the shim that a run has been launched.
     if (event.type !== "launched" || event.waited) this.remember();
     this.#host.stepped(this, event.type, before, state);
   }
@@ -196,17 +187,7 @@ export class Instance {
     this.#become(state);
     this.remember();
     if (state.draining) this.#run?.drain();
-    if (resources.bind) guardDirectory(this.#bound(state.run, resources.bind));
-    if (!this.#run || state.phase !== "starting") return;
-    // A run that may wait for its lock can no longer report that it has it.
-    if (this.terms?.definition.lock !== undefined && state.want === "up") {
-      this.feed({ type: "restart" });
-      if (state.once) this.feed({ type: "once" });
-      return;
-    }
-    // The earlier supervisor had the descriptor for its readiness.
-    this.feed({ type: "launched", run: state.run });
-    this.feed({ type: "ready", run: state.run });
+    if (resources.bind && state.phase !== "starting") guardDirectory(this.#bound(state.run, resources.bind));
   }
 
   /** Sends a signal to the main process; false when there is none. */
@@ -224,7 +205,6 @@ export class Instance {
   close(): void {
     this.#closed = true;
     this.#cancelTimer?.();
-    this.discard();
     this.#record.remove();
   }
 
@@ -250,8 +230,6 @@ export class Instance {
 
   readonly #perform: { readonly [T in Effect["type"]]: (run: number) => void } = {
     spawn: (run) => this.#spawn(run),
-    prepare: (run) => this.#prepare(run),
-    discard: () => this.discard(),
     drain: () => this.#run?.drain(),
     pause: () => this.#run?.signalAll(SIGSTOP),
     continue: () => this.#run?.signalAll(SIGCONT),
@@ -281,28 +259,22 @@ export class Instance {
     this.#excess = undefined;
     this.#launched = this.terms && resourceLimitsOf(this.terms.definition);
     let stage = "creating the process";
+    const setStage = (name: string): void => {
+      stage = name;
+    };
     try {
       const { terms } = this;
       if (!terms) throw new Error("it has no valid conf file");
-      const resources = this.#host.open(terms, (name) => {
-        stage = name;
-      });
+      const resources = this.#host.open(terms, setStage);
       this.#resources = resources;
       this.#before = undefined;
       this.#host.markClients(this);
       this.#served = false;
       this.reached = false;
-      stage = "creating its cgroup";
-      const planned = this.#launcher.plan(run, terms, resources);
-      stage = "creating the process";
-      this.#run = this.#launcher.launch(run, planned, this.#events(run));
+      this.#run = this.#launcher.launch(run, terms, resources, setStage, this.#events(run));
     } catch (error) {
       this.#failLaunch(run, stage, messageOf(error));
     }
-  }
-
-  #prepare(run: number): void {
-    this.#launcher.prepare(run, this.terms, this.#resources);
   }
 
   /** Reports a run that ended at its launch. Later, because the present step is not over. */
@@ -321,9 +293,11 @@ export class Instance {
         this.#host.waits();
       },
       launched: () => {
+        const { phase } = this.#state;
         this.feed({ type: "launched", run, waited: this.#waiting !== undefined });
         const { bind } = this.#resources ?? {};
-        if (!bind) return;
+        // A run that was running under an earlier supervisor is watched already.
+        if (!bind || phase !== "starting") return;
         const bound = this.#bound(run, bind);
         publishBound(bound);
         guardDirectory(bound);
@@ -334,7 +308,7 @@ export class Instance {
         // Other instances at the same socket may have served the clients.
         const own = lived >= SETTLE || !this.#host.hasCompany(this);
         const connected = own && (this.#served || this.#hasServed());
-        const exit = this.#excess ?? readExit(raw, this.#memoryLimit());
+        const exit = this.#excess ?? exitOf(raw, this.#memoryLimit());
         this.feed({ type: "exited", run, exit, connected });
       },
       gone: (finish) => {

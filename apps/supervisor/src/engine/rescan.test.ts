@@ -192,6 +192,7 @@ describe("a rescan", () => {
       found: ["alice/web", "bob/web"],
       problems: ["loading alice/web: EIO: input/output error"],
     });
+    await scene.ports.clock.advance(200);
     expect(next.daemon("bob/web")?.state.phase).toBe("running");
   });
 

@@ -1,16 +1,24 @@
 import { describe, expect, test } from "vitest";
 import type { Definition } from "../core/definition.ts";
+import type { State } from "../core/lifecycle.ts";
+import type { Replacement } from "./ports/ports.fake.ts";
+import type { InstanceRecord } from "./ports/records.ts";
 import { Scene } from "./scene.fake.ts";
 
-const replaced = async (definition: Partial<Definition> = {}, how: "killed" | "re-executed" = "killed") => {
+const replaced = async (definition: Partial<Definition> = {}, how: Replacement = "killed") => {
   const scene = new Scene();
   const daemon = await scene.load("web", definition);
   const { pid } = daemon;
-  return { scene, pid, replace: () => scene.replace(how) };
+  /** Root removes the file of the daemon's socket. */
+  const removeSocket = (): void => {
+    const { current } = scene.ports.sockets;
+    if (current) current.published = false;
+  };
+  return { scene, pid, removeSocket, replace: () => scene.replace(how) };
 };
 
 describe("the next supervisor", () => {
-  test.each(["killed", "re-executed"] as const)(
+  test.each(["killed", "killed at once"] as const)(
     "the next supervisor adopts a live run of a supervisor that was %s",
     async (how) => {
       const { scene, pid, replace } = await replaced({ listen: "fastcgi", output: "log" }, how);
@@ -25,12 +33,13 @@ describe("the next supervisor", () => {
     },
   );
 
-  test("the next supervisor restarts a run that exited while no supervisor ran", async () => {
+  test("the next supervisor restarts a run that exited while no supervisor ran, and knows its exit code", async () => {
     const { scene, replace } = await replaced();
     scene.ports.runs.latest.end({ code: 0 });
     replace();
     await scene.ports.clock.advance(500);
-    expect(scene.daemon("web").state).toMatchObject({ phase: "running", run: 2, last: { exit: { how: "unknown" } } });
+    const last = { exit: { how: "code", code: 0 } };
+    expect(scene.daemon("web").state).toMatchObject({ phase: "running", run: 2, last });
   });
 
   test("the next supervisor kills what is left of a run whose main process has exited", async () => {
@@ -38,6 +47,7 @@ describe("the next supervisor", () => {
     const run = scene.ports.runs.latest;
     run.end({ code: 0 }, true);
     replace();
+    await scene.ports.clock.advance(5);
     expect(run.exists).toBe(false);
   });
 
@@ -121,9 +131,9 @@ describe("the next supervisor", () => {
     expect(scene.ports.runs.live.map(({ instance }) => instance)).toEqual([2]);
   });
 
-  test("the next supervisor replaces runs whose socket it could not take over, the new ones first", async () => {
-    const { scene, pid, replace } = await replaced({ listen: "fastcgi" });
-    scene.ports.sockets.takes = false;
+  test("the next supervisor replaces runs whose socket was removed, the new ones first", async () => {
+    const { scene, pid, removeSocket, replace } = await replaced({ listen: "fastcgi" });
+    removeSocket();
     const old = scene.ports.runs.find(pid);
     if (old) old.client = true;
     replace();
@@ -138,9 +148,9 @@ describe("the next supervisor", () => {
     ).toEqual([[2, "running"]]);
   });
 
-  test("the next supervisor starts one run beside several whose socket it could not take over, and the others as those end", async () => {
-    const { scene, replace } = await replaced({ listen: "fastcgi", instances: 3, drain: 60_000 });
-    scene.ports.sockets.takes = false;
+  test("the next supervisor starts one run beside several whose socket was removed, and the others as those end", async () => {
+    const { scene, removeSocket, replace } = await replaced({ listen: "fastcgi", instances: 3, drain: 60_000 });
+    removeSocket();
     const old = scene.ports.runs.live;
     for (const run of old) run.client = true;
     replace();
@@ -165,14 +175,14 @@ describe("the next supervisor", () => {
     ]);
   });
 
-  test("the next supervisor starts a run beside one whose socket it could not take over, although another run still drains", async () => {
-    const { scene, replace } = await replaced({ listen: "fastcgi", drain: 60_000 });
+  test("the next supervisor starts a run beside one whose socket was removed, although another run still drains", async () => {
+    const { scene, removeSocket, replace } = await replaced({ listen: "fastcgi", drain: 60_000 });
     for (const run of scene.ports.runs.live) run.client = true;
     void scene.supervisor.restart(scene.daemon("web"));
     await scene.ports.clock.advance(1100);
     expect(scene.ports.runs.live).toHaveLength(2);
     for (const run of scene.ports.runs.live) run.client = true;
-    scene.ports.sockets.takes = false;
+    removeSocket();
     replace();
     await scene.ports.clock.advance(500);
     const states = () =>
@@ -190,24 +200,21 @@ describe("the next supervisor", () => {
     expect(states()).toEqual([[3, "running"]]);
   });
 
-  test("the next supervisor restarts in place a run with rolling=no whose socket it could not take over", async () => {
-    const { scene, replace } = await replaced({ listen: "fastcgi", rolling: false });
-    scene.ports.sockets.takes = false;
+  test("the next supervisor restarts in place a run with rolling=no whose socket was removed", async () => {
+    const { scene, removeSocket, replace } = await replaced({ listen: "fastcgi", rolling: false });
+    removeSocket();
     replace();
     await scene.ports.clock.advance(200);
     expect(scene.daemon("web").state).toMatchObject({ phase: "running", run: 2 });
   });
 
-  test("the next supervisor leaves the socket to a paused run and to one that is the last by request", async () => {
-    const { scene, pid, replace } = await replaced({ listen: "fastcgi" });
+  test("the next supervisor leaves a paused run alone whose socket was removed", async () => {
+    const { scene, pid, removeSocket, replace } = await replaced({ listen: "fastcgi" });
     await scene.supervisor.pause(scene.daemon("web"));
-    scene.ports.sockets.takes = false;
+    removeSocket();
     replace();
-    expect([scene.daemon("web").pid, scene.ports.sockets.current]).toEqual([pid, undefined]);
-    await scene.supervisor.continue(scene.daemon("web"));
-    scene.ports.runs.latest.end({ code: 0 });
     await scene.ports.clock.advance(500);
-    expect(scene.ports.sockets.current?.isNew).toBe(true);
+    expect([scene.daemon("web").pid, scene.ports.sockets.current?.isNew]).toEqual([pid, true]);
   });
 
   test("the next supervisor starts a daemon although its shared resources could not be reopened, and reports that at the launch", async () => {
@@ -221,26 +228,61 @@ describe("the next supervisor", () => {
     expect(scene.daemon("web").state).toMatchObject({ phase: "running", run: 3 });
   });
 
-  test("the next supervisor treats a run that was starting as launched and ready", async () => {
+  test("the next supervisor learns that a run has become ready meanwhile", async () => {
     const { scene, replace } = await replaced({ ready: "notify", autostart: false });
     void scene.supervisor.start(scene.daemon("web"));
     await scene.ports.clock.advance(5);
+    scene.ports.runs.forget();
+    scene.ports.runs.latest.ready();
     replace();
+    await scene.ports.clock.advance(5);
     expect(scene.daemon("web").state.phase).toBe("running");
   });
 
-  test.each(["start", "once"] as const)(
-    "the next supervisor repeats a %s whose run may still wait for its lock",
-    async (verb) => {
-      const { scene, pid, replace } = await replaced({ lock: "/run/x", ready: "notify", autostart: false });
-      void scene.supervisor[verb](scene.daemon("web"));
-      await scene.ports.clock.advance(5);
-      replace();
-      await scene.ports.clock.advance(50);
-      expect(scene.daemon("web").state).toMatchObject({ phase: "starting", run: 2, once: verb === "once" });
-      expect(scene.daemon("web").pid).not.toBe(pid);
-    },
-  );
+  test("the next supervisor keeps a run that waits for its lock", async () => {
+    const { scene, replace } = await replaced({ lock: "/run/x", autostart: false });
+    scene.ports.runs.born = (run) => {
+      run.waits = true;
+      run.wait("waits for the lock /run/x");
+    };
+    void scene.supervisor.start(scene.daemon("web"));
+    await scene.ports.clock.advance(5);
+    const { pid } = scene.daemon("web");
+    replace();
+    await scene.ports.clock.advance(5);
+    expect([scene.daemon("web").pid, scene.daemon("web").waiting]).toEqual([pid, "waits for the lock /run/x"]);
+    scene.ports.runs.latest.launched();
+    await scene.ports.clock.advance(200);
+    expect(scene.daemon("web").state.phase).toBe("running");
+  });
+
+  test.each([
+    ["no record", () => undefined],
+    [
+      "a record of before its launch",
+      (record: InstanceRecord) => ({ ...record, state: { ...record.state, run: 0, phase: "stopped" } as State }),
+    ],
+  ])("the next supervisor adopts a run that has %s", async (_, change) => {
+    const { scene, pid, replace } = await replaced({ listen: "fastcgi" });
+    const [record] = scene.ports.records.recall({ owner: { name: "alice" }, name: "web" }).values();
+    if (!record) throw new Error("no record");
+    scene.ports.records.flush();
+    scene.ports.records.removeAll("alice", "web");
+    const changed = change(record);
+    if (changed) scene.ports.records.put("alice", "web", 1, changed);
+    replace();
+    await scene.ports.clock.advance(200);
+    expect(scene.daemon("web")).toMatchObject({ pid, state: { phase: "running", run: 1 } });
+  });
+
+  test("the next supervisor without the former shim ends what that has left, and starts it again", async () => {
+    const { scene, pid, replace } = await replaced({ listen: "fastcgi" }, "with the shim");
+    replace();
+    await scene.ports.clock.advance(500);
+    expect(scene.ports.runs.find(pid)).toBeUndefined();
+    expect(scene.ports.sockets.current?.isNew).toBe(true);
+    expect(scene.daemon("web").state).toMatchObject({ phase: "running", run: 2 });
+  });
 
   test("the next supervisor continues to bound the directory of a run with listen=path", async () => {
     const { scene, replace } = await replaced({ listen: "path" });

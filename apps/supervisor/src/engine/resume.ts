@@ -1,16 +1,49 @@
 /** Continues a daemon from the records of an earlier supervisor. */
-import { alive, isServing, type State } from "../core/lifecycle.ts";
+import { alive, initial, isServing, type State } from "../core/lifecycle.ts";
 import { mayRoll, type Terms } from "../core/terms.ts";
 import type { InstanceSet } from "./instance-set.ts";
 import type { InstanceRecord } from "./ports/records.ts";
+import type { FoundRun } from "./ports/runs.ts";
 import type { OpenResources, SharedResources } from "./shared-resources.ts";
 
 /** Whether no other run may replace it: it is the last by request, or paused. */
 const stays = ({ once, paused }: State): boolean => once || paused;
 
-const allStay = (records: readonly InstanceRecord[]): boolean => {
-  const serving = records.map(({ state }) => state).filter(isServing);
-  return serving.length > 0 && serving.every(stays);
+/** A run that was launched after its instance's record had been written, or that has none: somebody wanted it. */
+const unrecorded = (record: InstanceRecord | undefined, run: number, size: number): InstanceRecord => ({
+  fingerprint: "",
+  scale: undefined,
+  size,
+  role: "active",
+  log: undefined,
+  ...record,
+  state: { ...(record?.state ?? initial), ...LAUNCHED, run },
+  run: undefined,
+});
+const LAUNCHED = {
+  phase: "starting",
+  want: "up",
+  block: undefined,
+  deadline: undefined,
+  stopRequested: false,
+} as const;
+
+/**
+ * The records of a daemon's instances, completed by the runs that were found: they live, whatever the records say.
+ * @param size number of instances where no record has it
+ */
+export const completed = (
+  records: ReadonlyMap<number, InstanceRecord>,
+  found: readonly FoundRun[],
+  size: number,
+): ReadonlyMap<number, InstanceRecord> => {
+  const all = new Map(records);
+  for (const { instance, run } of found.filter(({ lives }) => lives)) {
+    const record = all.get(instance);
+    if (record && (record.state.run > run || (record.state.run === run && alive(record.state)))) continue;
+    all.set(instance, unrecorded(record, run, [...records.values()][0]?.size ?? size));
+  }
+  return new Map([...all].sort(([a], [b]) => a - b));
 };
 
 /** Opens what the recorded runs share. The next start tries again what fails here, and reports the error. */
@@ -20,8 +53,7 @@ export const reopenShared = (
   terms: Terms | undefined,
 ): OpenResources => {
   try {
-    if (terms && records.some(({ state }) => alive(state)))
-      return shared.open(terms, () => undefined, allStay(records));
+    if (terms && records.some(({ state }) => alive(state))) return shared.open(terms, () => undefined);
     if (terms) shared.openSockets(terms);
   } catch {
     // The next start reports it.

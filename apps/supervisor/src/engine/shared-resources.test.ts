@@ -11,19 +11,13 @@ describe("the held socket of a daemon", () => {
     expect([socket?.admits, socket?.closed]).toEqual([false, false]);
   });
 
-  test.each([
-    ["fastcgi", 0],
-    ["systemd", 3],
-  ] as const)(
-    "a socket with listen=%s is opened for the group of Nginx, and looked for as descriptor %d",
-    async (listen, descriptor) => {
-      const scene = new Scene({ settings: { nginxGroup: "nginx" } });
-      const daemon = await scene.load("web", { listen });
-      expect(scene.ports.sockets.current).toMatchObject({ group: "nginx", listeners: { leaders: [], descriptor } });
-      scene.replace();
-      expect(scene.ports.sockets.current?.listeners.leaders.map(({ pid }) => pid)).toEqual([daemon.pid]);
-    },
-  );
+  test("a socket is opened for the group of Nginx, and knows the runs", async () => {
+    const scene = new Scene({ settings: { nginxGroup: "nginx" } });
+    const daemon = await scene.load("web", { listen: "fastcgi" });
+    expect(scene.ports.sockets.current).toMatchObject({ group: "nginx", leaders: [] });
+    scene.replace();
+    expect(scene.ports.sockets.current?.leaders.map(({ pid }) => pid)).toEqual([daemon.pid]);
+  });
 
   test("a bind directory belongs to the run-as account and to the group of Nginx, and knows the runs", async () => {
     const scene = new Scene({ settings: { nginxGroup: "nginx" } });
@@ -54,7 +48,7 @@ describe("the held socket of a daemon", () => {
     expect(scene.ports.sockets.opened).toHaveLength(2);
   });
 
-  test("a socket that is no longer published is replaced at the next launch, standby launches included", async () => {
+  test("a socket that is no longer published is replaced at the next launch", async () => {
     const scene = new Scene();
     await scene.load("web", { listen: "fastcgi" });
     const socket = scene.ports.sockets.current;
@@ -70,11 +64,11 @@ describe("the held socket of a daemon", () => {
     scene.ports.confs.write("alice", "web", { listen: "fastcgi" });
     scene.rescan();
     const { current } = scene.ports.sockets;
-    if (current) current.widened = 0;
+    if (current) current.restored = 0;
     await scene.ports.clock.advance(90);
-    expect(current?.widened).toBe(0);
+    expect(current?.restored).toBe(0);
     await scene.ports.clock.advance(100);
-    expect(current?.widened).toBeGreaterThan(0);
+    expect(current?.restored).toBeGreaterThan(0);
   });
 
   test("a daemon whose conf file no longer listens gives up its socket", async () => {
@@ -111,7 +105,7 @@ describe("the log of a daemon", () => {
     const scene = new Scene();
     const daemon = await scene.load("web", { output: "log", maxRetries: 0 });
     const log = scene.ports.logs.current;
-    expect(log?.logger.argv).toContain("/home/alice/.daemon-manager/logs/web");
+    expect(log?.logger.words).toContain("/home/alice/.daemon-manager/logs/web");
     expect(daemon.logDirectory).toBe("/home/alice/.daemon-manager/logs/web");
     await scene.after(200, scene.supervisor.stop(daemon));
     expect(log?.closed).toBe(true);
@@ -162,7 +156,7 @@ describe("the log of a daemon", () => {
     scene.ports.confs.write("alice", "web", { output: "log", logSize: 8192 });
     await scene.after(500, scene.supervisor.restart(daemon));
     expect(scene.ports.logs.opened).toHaveLength(1);
-    expect(log?.logger.argv).toContain("s8192");
+    expect(log?.logger.words).toContain("s8192");
     scene.ports.confs.write("alice", "web", { output: "log/run" });
     await scene.after(500, scene.supervisor.restart(daemon));
     expect([log?.closed, scene.ports.logs.opened.length]).toEqual([true, 2]);

@@ -27,8 +27,6 @@ export interface SharedResourcesHost {
   logShare(): number | undefined;
   /** The terms' definition with the rlimits that replace cgroups. */
   limited(terms: Terms): Definition;
-  /** Ends the standby launches: they have descriptors of what is about to be closed. */
-  discard(): void;
   /** The trace of the log has changed. */
   logChanged(): void;
 }
@@ -88,12 +86,11 @@ export class SharedResources {
 
   /**
    * Opens what a run of these terms needs. `stage` receives the name of each stage.
-   * @param kept whether a live run keeps its socket where it cannot be taken over: then none is held
    * @throws errno errors
    */
-  open(terms: Terms, stage: (name: string) => void, kept = false): OpenResources {
+  open(terms: Terms, stage: (name: string) => void): OpenResources {
     stage("publishing its socket");
-    this.openSockets(terms, kept);
+    this.openSockets(terms);
     stage("opening its log");
     if (terms.definition.output !== "discard") this.#openLog(terms);
     return { socket: this.#socket, bind: this.#bind, log: this.#log };
@@ -101,22 +98,15 @@ export class SharedResources {
 
   /**
    * Holds the socket, or opens the bind directory, that the terms require; closes what they do not.
-   * @param kept see `open`
    * @throws errno errors
    */
-  openSockets({ definition: { listen }, nginxGroup, account }: Terms, kept = false): void {
+  openSockets({ definition: { listen }, nginxGroup, account }: Terms): void {
     const { sockets } = this.#ports;
     const { key } = this.#host;
-    if (this.#socket && !this.#socket.intact()) {
-      this.#host.discard();
-      this.closeSockets();
-    }
-    if (!isHeld(listen)) this.#closeSocket();
+    if (!isHeld(listen) || this.#socket?.restore() === false) this.#closeSocket();
     if (listen !== "path" || this.#binder !== account.uid) this.#closeBind();
-    this.#socket?.restoreBacklog();
     if (isHeld(listen) && !this.#socket) {
-      const listeners = { leaders: this.#host.leaders(), descriptor: listen === "fastcgi" ? 0 : 3 };
-      this.#socket = sockets[kept ? "take" : "open"](key, nginxGroup, listeners);
+      this.#socket = sockets.open(key, nginxGroup, this.#host.leaders());
       this.#admits = undefined;
     }
     if (listen === "path")
@@ -132,7 +122,6 @@ export class SharedResources {
 
   /** Refuses the clients that wait at the socket. No run of the daemon may live. */
   dismiss(): void {
-    this.#host.discard();
     try {
       this.#socket?.refuseWaiting();
     } catch {
@@ -188,8 +177,6 @@ export class SharedResources {
   closeLog(): Promise<void> {
     const log = this.#log;
     if (log) {
-      // A standby launch has the log's FIFO open and would write to it without a reader.
-      this.#host.discard();
       this.#log = undefined;
       this.#former = { logger: undefined, signature: undefined, dropped: log.loss().lines };
       this.#awaitClosed(log.close());

@@ -10,17 +10,20 @@ test("runs, records and sockets of an earlier supervisor without a conf file are
   scene.replace();
   expect(lost.exists).toBe(false);
   expect(scene.ports.runs.strays).toEqual([`alice/lost ${lost.pid}`]);
-  expect(scene.ports.sockets.strays).toEqual(["alice/lost"]);
+  expect(scene.ports.sockets.strays).toEqual(["alice/lost", "/run/fastcgi/alice/lost.sock"]);
   expect(scene.ports.records.daemons("alice")).toEqual(["kept"]);
 });
 
-test("a run that has no record is killed by its cgroup, and no cgroup in use is", async () => {
+test("a run that neither a record nor the shim knows is killed by its cgroup, and no cgroup in use is", async () => {
   const scene = new Scene();
   const daemon = await scene.load("web", { autostart: false });
   const kept = await scene.load("kept", { listen: "fastcgi", output: "log/run" });
   void scene.supervisor.start(daemon);
   const orphan = scene.ports.runs.latest;
-  scene.replace("killed at once");
+  scene.ports.records.flush();
+  scene.ports.records.removeAll("alice", "web");
+  orphan.isOver = true;
+  scene.replace("killed");
   expect(orphan.exists).toBe(false);
   expect(scene.daemon("web").state.phase).toBe("stopped");
   expect(scene.daemon("kept").pid).toBe(kept.pid);

@@ -1,4 +1,4 @@
-/** Strays: runs, sockets, records and cgroups of an earlier supervisor that belong to no daemon. */
+/** Strays: runs, sockets, logs, records and cgroups of an earlier supervisor that belong to no daemon. */
 import { idOf } from "../core/daemon-key.ts";
 import { messageOf } from "../core/error-message.ts";
 import type { Daemon } from "./daemon.ts";
@@ -6,7 +6,7 @@ import type { Ports } from "./ports/ports.ts";
 
 /** Ends and removes all strays. Returns the problems with them. @param daemons every daemon of this supervisor */
 export const removeStrays = (
-  { records, runs, sockets, limits }: Pick<Ports, "records" | "runs" | "sockets" | "limits">,
+  { records, runs, sockets, logs, limits }: Pick<Ports, "records" | "runs" | "sockets" | "logs" | "limits">,
   daemons: readonly Daemon[],
 ): readonly string[] => {
   const problems: string[] = [];
@@ -25,6 +25,9 @@ export const removeStrays = (
       }
     }
   }
+  runs.removeStrays();
+  sockets.removeStrays(known);
+  logs.removeStrays(known);
   limits.removeStrays(new Set(daemons.flatMap((daemon) => daemon.groups())));
   return problems;
 };

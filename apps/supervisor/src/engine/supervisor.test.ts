@@ -323,15 +323,6 @@ describe("changed accounts", () => {
     expect(scene.ports.runs.all).toHaveLength(2);
   });
 
-  test("a standby launch is ended when the groups of its account change, and kept when they do not", async () => {
-    const scene = new Scene({ groups: { staff: [] } });
-    await scene.load("web", { listen: "fastcgi" });
-    scene.reload({ groups: { staff: [] } });
-    expect(scene.ports.runs.standbys.size).toBe(1);
-    scene.reload({ groups: { staff: ["alice"] } });
-    expect(scene.ports.runs.standbys.size).toBe(0);
-  });
-
   test("an owner is found by name only while the policy names it", () => {
     const scene = new Scene();
     expect(scene.supervisor.owner("alice")?.uid).toBe(1001);

@@ -102,7 +102,7 @@ export class Supervisor {
     for (const daemon of this.#daemons.all()) {
       if (this.#hasForeignAccount(daemon)) this.#evict(daemon);
       else {
-        daemon.refresh(inForce.accounts, former.accounts);
+        daemon.refresh(inForce.accounts);
         this.#admit(daemon);
         this.#applyBudget(daemon, former.policy.budget(daemon.key.owner.name));
       }

@@ -17,26 +17,11 @@ const definition = {
 
 const alone = { socketPath: undefined, notifyPath: undefined, tools: "/opt/tools" };
 
+const launch = { definition, owner, account, cgroup: "/sys/fs/cgroup/dmhost/amy/site/1", privileged: true, ...alone };
+
 describe("launchDaemon", () => {
-  const plan = launchDaemon({
-    definition,
-    owner,
-    account,
-    cgroup: "/sys/fs/cgroup/dmhost/amy/site/1",
-    privileged: true,
-    ...alone,
-  });
-
-  it("a daemon's launch plan hides the tenant's variables behind a prefix from root's stages", () => {
-    const names = [...plan.environment.keys()];
-    expect(names.filter((name) => name !== "PATH" && !name.startsWith("DMHOST_VAR"))).toEqual([]);
-    expect(plan.environment.get("PATH")).toBe("/usr/local/bin:/usr/bin:/bin");
-    expect(plan.environment.get("DMHOST_VAR_LD_PRELOAD")).toBe("/home/amy/evil.so");
-  });
-
   it("a daemon's launch plan passes exactly the default variables and those of the file, which win", () => {
-    const own = [...plan.environment].filter(([name]) => name.startsWith("DMHOST_VAR_"));
-    expect(Object.fromEntries(own.map(([name, value]) => [name.slice("DMHOST_VAR_".length), value]))).toEqual({
+    expect(Object.fromEntries(launchDaemon(launch).environment)).toEqual({
       HOME: "/var/www",
       LOGNAME: "www-data",
       USER: "www-data",
@@ -46,47 +31,81 @@ describe("launchDaemon", () => {
     });
   });
 
-  it("a daemon's launch plan passes each text of the tenant as one argument and never inside a script", () => {
-    expect(plan.argv.slice(0, 2)).toEqual(["/bin/sh", "-c"]);
-    expect(plan.argv).toContain("/home/amy/site");
-    expect(plan.argv.filter((word) => word.includes("php-cgi"))).toEqual(["exec php-cgi; echo 'a b'"]);
+  it("a daemon's launch plan has its shell, its directory and its cgroup, and words only where it needs no shell", () => {
+    const plan = launchDaemon(launch);
+    expect(plan).toMatchObject({ words: [], shell: "/bin/sh", start: definition.start, directory: "/home/amy/site" });
+    expect(plan.cgroup).toBe("/sys/fs/cgroup/dmhost/amy/site/1");
+    const plain = { ...definition, start: "exec php-cgi -q" };
+    expect(launchDaemon({ ...launch, definition: plain }).words).toEqual(["php-cgi", "-q"]);
   });
 
-  it("a daemon's launch plan becomes the account by number, with its groups and without a way back", () => {
-    const setpriv = plan.argv.slice(plan.argv.indexOf("/usr/bin/setpriv"), plan.argv.indexOf("--"));
-    expect(setpriv).toEqual([
-      "/usr/bin/setpriv",
-      "--reuid=33",
-      "--regid=33",
-      "--init-groups",
-      "--no-new-privs",
-      "--inh-caps=-all",
-      "--bounding-set=-all",
-    ]);
+  it("a daemon's launch plan has its account, and none where the supervisor is not root", () => {
+    expect(launchDaemon(launch).account).toBe(account);
+    expect(launchDaemon({ ...launch, account: owner, privileged: false }).account).toBeUndefined();
   });
 
-  it("changes no account where the supervisor is not root, and still sets no_new_privs", () => {
-    const { argv } = launchDaemon({
-      definition,
-      owner,
-      account: owner,
-      cgroup: undefined,
-      privileged: false,
-      ...alone,
+  it.each([
+    ["none", undefined, false],
+    ["fastcgi", 0, false],
+    ["systemd", 3, true],
+    ["http", 3, true],
+    ["path", undefined, false],
+  ] as const)("a daemon with listen=%s gets its socket as descriptor %s", (listen, descriptor, setsPid) => {
+    const { socketDescriptor, setsListenPid } = launchDaemon({ ...launch, definition: { ...definition, listen } });
+    expect([socketDescriptor, setsListenPid]).toEqual([descriptor, setsPid]);
+  });
+
+  it("a daemon with listen=path lets the web server's group connect, and nobody else, whatever its umask says", () => {
+    const umaskOf = (umask: number, listen: "path" | "none") =>
+      launchDaemon({ ...launch, definition: { ...definition, listen, umask } }).umask;
+    expect([umaskOf(0o077, "path"), umaskOf(0o022, "path"), umaskOf(0o077, "none")]).toEqual([0o007, 0o007, 0o077]);
+  });
+
+  it("a daemon's launch plan has the descriptor or the path by which it reports readiness", () => {
+    const byLine = launchDaemon({ ...launch, definition: { ...definition, ready: "fd:5" } });
+    expect([byLine.readyDescriptor, byLine.notifyPath]).toEqual([5, undefined]);
+    expect(launchDaemon({ ...launch, notifyPath: "/run/notify" }).notifyPath).toBe("/run/notify");
+  });
+
+  it("each key of the file becomes the part of the plan that carries it out", () => {
+    const all = {
+      ...DEFAULTS,
+      start: "x",
+      lock: "~/lock",
+      envDir: "~/env",
+      chroot: "~/jail/",
+      limitNofile: { soft: 10, hard: 20 },
+      limitCpu: { soft: 1, hard: "unlimited" },
+      nice: 7,
+      umask: 0o7,
+      environment: new Map([["A", "1"]]),
+    } as const;
+    const plan = launchDaemon({ ...launch, definition: all });
+    expect(plan).toMatchObject({
+      nice: 7,
+      umask: 0o7,
+      lock: { path: "/home/amy/lock", descriptor: 9 },
+      jail: { path: "/home/amy/jail", owner: 1001 },
+      limits: [
+        { resource: "nofile", soft: 10, hard: 20 },
+        { resource: "cpu", soft: 1, hard: "unlimited" },
+      ],
     });
-    expect(argv.slice(argv.indexOf("/usr/bin/setpriv"), argv.indexOf("--") + 1)).toEqual([
-      "/usr/bin/setpriv",
-      "--no-new-privs",
-      "--",
-    ]);
+    expect(plan.reader?.words.slice(3)).toEqual(["/home/amy/env", "", "A"]);
+    expect(plan.reader?.environment.get("DMHOST_VAR_A")).toBe("1");
+  });
+
+  it("a file without these keys has a plan without their parts", () => {
+    const { nice, lock, jail, limits, reader } = launchDaemon(launch);
+    expect([nice, lock, jail, limits, reader]).toEqual([undefined, undefined, undefined, [], undefined]);
   });
 });
 
 describe("launchLogger", () => {
-  const script = (terms: Partial<typeof DEFAULTS>): string[] => {
-    const { argv } = launchLogger("/home/amy/logs/site", owner, { ...DEFAULTS, ...terms }, true);
-    expect(argv).toContain("--reuid=1001");
-    return argv.slice(argv.indexOf("--", argv.indexOf("/usr/bin/s6-log")) + 1);
+  const script = (terms: Partial<typeof DEFAULTS>): readonly string[] => {
+    const plan = launchLogger("/home/amy/logs/site", owner, { ...DEFAULTS, ...terms }, true);
+    expect(plan).toMatchObject({ account: owner, umask: 0o077 });
+    return plan.words.slice(plan.words.indexOf("--") + 1);
   };
 
   it("a logger's launch plan runs s6-log as the owner, with the defaults of multilog", () => {
@@ -108,7 +127,7 @@ describe("launchLogger", () => {
   });
 });
 
-describe("the chain of a service directory", () => {
+describe("the plans of a service directory", () => {
   const root = { name: "root", uid: 0, gid: 0, home: "/root", shell: "/bin/sh" };
   const ofService = {
     ...DEFAULTS,
@@ -116,110 +135,46 @@ describe("the chain of a service directory", () => {
     start: "exec ./run",
     service: { directory: "/service/site", finish: true, contents: "" },
   };
-  const launch = {
-    definition: ofService,
-    owner,
-    account,
-    cgroup: undefined,
-    privileged: true,
-    ...alone,
-    tools: "/opt/tools",
-  };
-  const lastWords = (argv: readonly string[]): readonly string[] => {
-    const at = argv.lastIndexOf("dmhost-launch");
-    return argv.slice(at + 1, at + 4);
-  };
+  const service = { ...launch, definition: ofService };
 
-  it("the chain of a service directory sets no USER and puts the daemontools programs first in PATH", () => {
-    const { environment } = launchDaemon(launch);
-    expect(environment.has("DMHOST_VAR_USER")).toBe(false);
-    expect(environment.get("DMHOST_VAR_LOGNAME")).toBe("www-data");
-    expect(environment.get("DMHOST_VAR_PATH")).toBe("/opt/tools:/usr/local/bin:/usr/bin:/bin");
-    expect(environment.get("PATH")).toBe("/usr/local/bin:/usr/bin:/bin");
+  it("the plan of a service directory sets no USER and puts the daemontools programs first in PATH", () => {
+    const { environment } = launchDaemon(service);
+    expect(environment.has("USER")).toBe(false);
+    expect(environment.get("LOGNAME")).toBe("www-data");
+    expect(environment.get("PATH")).toBe("/opt/tools:/usr/local/bin:/usr/bin:/bin");
   });
 
-  it("the chain of a service directory keeps the bounding set for root, whose setuidgid needs it, and for no other account", () => {
-    expect(launchDaemon(launch).argv).toContain("--bounding-set=-all");
-    const asRoot = launchDaemon({ ...launch, owner: root, account: root }).argv;
-    expect(asRoot).not.toContain("--bounding-set=-all");
-    expect(asRoot).toContain("--no-new-privs");
-    const conf = { ...ofService, service: undefined };
-    expect(launchDaemon({ ...launch, definition: conf, owner: root, account: root }).argv).toContain(
-      "--bounding-set=-all",
-    );
+  it("the plan of a service directory keeps the capabilities of root, whose setuidgid needs them, and of no other account", () => {
+    expect(launchDaemon(service).keepsCapabilities).toBe(false);
+    const asRoot = { ...service, owner: root, account: root };
+    expect(launchDaemon(asRoot).keepsCapabilities).toBe(true);
+    expect(launchDaemon({ ...asRoot, definition: { ...ofService, chroot: "/jail" } }).keepsCapabilities).toBe(false);
+    expect(launchDaemon({ ...asRoot, definition: { ...ofService, service: undefined } }).keepsCapabilities).toBe(false);
   });
 
-  it("the chain of a service directory starts log/run in log, and finish with code and signal as arguments", () => {
-    expect(lastWords(launchServiceLogger(launch).argv)).toEqual(["/service/site/log", "/bin/sh", "exec ./run"]);
-    const finish = (code: number | undefined, signal: number) => lastWords(launchFinish(launch, { code, signal }).argv);
-    expect(finish(7, 0)).toEqual(["/service/site", "/bin/sh", "exec ./finish 7 0"]);
-    expect(finish(undefined, 15)).toEqual(["/service/site", "/bin/sh", "exec ./finish 256 15"]);
+  it("the plans of a service directory start log/run in log, and finish with code and signal as arguments", () => {
+    expect(launchServiceLogger(service)).toMatchObject({ directory: "/service/site/log", words: ["./run"] });
+    const finish = (code: number | undefined, signal: number) => launchFinish(service, { code, signal });
+    expect(finish(7, 0)).toMatchObject({ directory: "/service/site", words: ["./finish", "7", "0"] });
+    expect(finish(undefined, 15).words).toEqual(["./finish", "256", "15"]);
   });
 
-  it("the chain of a service directory keeps log/run outside of the jail of run and finish", () => {
-    const jailed = { ...launch, definition: { ...ofService, dir: "/in/jail", chroot: "/jail" } };
-    const { argv } = launchServiceLogger(jailed);
-    expect(lastWords(argv)).toEqual(["/service/site/log", "/bin/sh", "exec ./run"]);
-    expect(argv.filter((word) => word.includes("chroot"))).toEqual([]);
-    for (const plan of [launchDaemon(jailed), launchFinish(jailed, { code: 0, signal: 0 })]) {
-      expect(plan.argv).toContain("/usr/sbin/capsh");
-      expect(lastWords(plan.argv)[0]).toBe("/in/jail");
+  it("the plans of a service directory keep log/run outside of the jail of run and finish", () => {
+    const jailed = { ...service, definition: { ...ofService, dir: "/in/jail", chroot: "/jail" } };
+    expect(launchServiceLogger(jailed)).toMatchObject({ directory: "/service/site/log", jail: undefined });
+    for (const plan of [launchDaemon(jailed), launchFinish(jailed, { code: 0, signal: 0 })])
+      expect(plan).toMatchObject({ directory: "/in/jail", jail: { path: "/jail" } });
+  });
+
+  it("what runs beside a daemon gets neither its socket, its lock nor its way to report readiness", () => {
+    const busy = { ...ofService, listen: "systemd", lock: "/lock", ready: "fd:5" } as const;
+    for (const plan of [
+      launchServiceLogger({ ...service, definition: busy }),
+      launchFinish({ ...service, definition: busy, notifyPath: "/run/notify" }, { code: 0, signal: 0 }),
+    ]) {
+      expect(plan).toMatchObject({ socketDescriptor: undefined, lock: undefined, readyDescriptor: undefined });
+      expect([plan.notifyPath, plan.environment.has("LISTEN_FDS")]).toEqual([undefined, false]);
     }
-  });
-});
-
-describe("the stages of a file's keys", () => {
-  const launch = { owner, account, cgroup: undefined, privileged: true, ...alone };
-  const programs = (change: Partial<typeof definition>): string[] => {
-    const { argv } = launchDaemon({ ...launch, definition: { ...definition, ...change } });
-    return argv.filter((word) => /^\/(usr\/)?s?bin\//.test(word));
-  };
-  const all = {
-    ...DEFAULTS,
-    start: "x",
-    lock: "~/lock",
-    envDir: "~/env",
-    chroot: "~/jail/",
-    limitNofile: { soft: 10, hard: 20 },
-    limitCpu: { soft: 1, hard: "unlimited" },
-    nice: 7,
-    umask: 0o7,
-    environment: new Map([["A", "1"]]),
-  } as const;
-  const { argv } = launchDaemon({ ...launch, definition: all });
-  const after = (word: string, count: number): readonly string[] => {
-    const index = argv.findIndex((each) => each === word || each.startsWith(word));
-    return argv.slice(index, index + count);
-  };
-
-  it("the stages of a conf file's keys are missing from a chain whose file sets none of their keys", () => {
-    expect(programs({})).toEqual(["/bin/sh", "/usr/bin/setpriv", "/bin/sh", "/bin/sh"]);
-  });
-
-  it("the stages of a conf file's keys follow setpriv in their order, and only the jail's shell follows capsh", () => {
-    expect(argv.filter((word) => /^\/(usr\/)?s?bin\//.test(word))).toEqual([
-      ...["/bin/sh", "/usr/bin/setpriv", "/bin/sh", "/bin/sh", "/usr/bin/perl", "/bin/sh", "/usr/bin/prlimit"],
-      ...["/usr/sbin/capsh", "/bin/sh"],
-    ]);
-    expect(argv.at(-9)).toBe("--shell=/bin/sh");
-  });
-
-  it("the stages of a conf file's keys get the values of their keys as arguments", () => {
-    expect(after("/usr/bin/prlimit", 4)).toEqual(["/usr/bin/prlimit", "--nofile=10:20", "--cpu=1:unlimited", "--"]);
-    expect(argv).toContain("/home/amy/lock");
-    expect(argv.slice(argv.indexOf("/home/amy/env"))).toEqual(expect.arrayContaining(["/home/amy/env", "", "A"]));
-    expect(argv.slice(argv.indexOf("/home/amy/jail")).slice(0, 2)).toEqual(["/home/amy/jail", "1001"]);
-    expect(argv.slice(4, 6)).toEqual(["", "7"]);
-    expect(argv.at(-1)).toBe("007");
-  });
-
-  it("the stages of a conf file's keys keep two capabilities until capsh drops them", () => {
-    expect(argv.filter((word) => word.includes("caps=") || word.includes("-set="))).toEqual([
-      "--inh-caps=-all,+sys_chroot,+setpcap",
-      "--ambient-caps=-all,+sys_chroot,+setpcap",
-      "--bounding-set=-all,+sys_chroot,+setpcap",
-      "--caps=",
-    ]);
   });
 });
 

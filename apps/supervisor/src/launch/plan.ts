@@ -1,83 +1,53 @@
 /**
- * Launch plans: the chain of programs between the supervisor and a tenant's daemon, built as text here and run by
- * os/processes:
- *
- *   sh (still root: join the cgroup, set nice) -> setpriv (become the account, for good) -> the stages that the daemon's
- *   file asks for -> sh (enter the directory) -> the daemon's own shell with `start`, or the program itself where `start` is
- *   `exec` and plain words
- *
- * The stages, in this order (launch/stages.ts): sh waits for the go signal; sh takes the lock; perl reads env-dir and
- * env-file; sh enters the jail; prlimit sets limits; capsh makes the jail its root and drops the two capabilities that
- * setpriv kept only for this. All of them run as the account, so a tenant's path can harm only the tenant. No program of
- * the jail runs before capsh, and after it none has capabilities.
- *
- * Nothing that a tenant wrote is read before setpriv, and a tenant's variables have a prefix until only the daemon's
- * shell is to come: otherwise root's shell, or one with a capability, would obey LD_PRELOAD. A stage that fails reports
- * that on descriptor 3 and ends the chain; that descriptor closes when the daemon's shell takes over.
- *
- * Once it runs as the account, the chain waits for a line on descriptor 4: the go signal. Joining a cgroup takes about 10
- * ms (the kernel waits for a grace period), so a standby launch gets that far while the run before it is alive.
+ * Launch plans: all that a new process is and gets, as plain data. The shim launches them (docs/decisions/0018): it puts the
+ * process into its cgroup, gives it the account for good, takes the lock, has the variables read, enters the jail, sets
+ * limits and executes the program. Nothing that a tenant wrote is touched before the process has the account.
  */
 import { DEFAULTS, type Definition } from "../core/definition.ts";
 import { selectionScript } from "../core/log-selection.ts";
 import { inHome, jailPath } from "../core/paths.ts";
 import type { Account } from "../core/policy-rules.ts";
-import { prlimitOptions } from "../core/rlimits.ts";
-import { become, keptBy } from "./account.ts";
+import { type Rlimit, rlimitsOf } from "../core/rlimits.ts";
+import { type VariablesReader, variablesReader } from "./env-reader.ts";
 import { plainWords } from "./plain-start.ts";
-import {
-  AS_ROOT,
-  AS_ROOT_FOR_LOGGER,
-  AWAIT_GO,
-  becomeDaemon,
-  ENTER_JAIL,
-  LAUNCH_FAILED,
-  LOCK_DESCRIPTOR,
-  LOGGER_STDERR,
-  PREFIX,
-  PREFIXED,
-  READ_VARIABLES,
-  TAKE_LOCK,
-} from "./stages.ts";
 import { defaultVariables, PATH, passesSocket, type VariableSources } from "./variables.ts";
-
-export { readExit } from "./report.ts";
 
 /** A program to launch, complete: it gets nothing of the supervisor's own environment. */
 export interface LaunchPlan {
-  readonly file: string;
-  readonly argv: readonly string[];
+  /** Program and arguments. Where there are none, or they cannot be executed, the shell executes `start`. */
+  readonly words: readonly string[];
+  readonly shell?: string;
+  readonly start?: string;
   readonly environment: ReadonlyMap<string, string>;
-  /**
-   * Descriptors of the chain: its report, the gate, a listening socket, a pipe for readiness, and the standard error of a
-   * logger. The daemon gets the last three at other descriptors.
-   */
-  readonly slots: {
-    readonly report: number;
-    readonly gate: number;
-    readonly socket: number;
-    readonly ready: number;
-    readonly stderr: number;
-  };
+  readonly directory: string;
+  readonly umask: number;
+  /** undefined: as the supervisor. */
+  readonly nice: number | undefined;
+  /** Directory of its cgroup. */
+  readonly cgroup: string | undefined;
+  /** undefined: the account of the supervisor. */
+  readonly account: Account | undefined;
+  /** Whether root keeps its capabilities. */
+  readonly keepsCapabilities: boolean;
+  /** File that it keeps locked, and its descriptor. */
+  readonly lock: { readonly path: string; readonly descriptor: number } | undefined;
+  /** What reads its variables at the launch, in place of `environment`. */
+  readonly reader: VariablesReader | undefined;
+  /** Directory that becomes its root; with those above it, it belongs to root or the owner. */
+  readonly jail: { readonly path: string; readonly owner: number } | undefined;
+  readonly limits: readonly Rlimit[];
+  /** Descriptor of the listening socket. */
+  readonly socketDescriptor: number | undefined;
+  /** Whether LISTEN_PID is set to its pid. */
+  readonly setsListenPid: boolean;
+  /** Descriptor on which it writes a line when it is ready. */
+  readonly readyDescriptor: number | undefined;
+  /** Path of the socket on which it reports readiness (sd_notify(3)). */
+  readonly notifyPath: string | undefined;
 }
 
-const SLOTS = { report: 3, gate: 4, socket: 6, ready: 7, stderr: LOGGER_STDERR } as const;
-
-const sh = (script: string, ...words: string[]): string[] => ["/bin/sh", "-c", script, "dmhost-launch", ...words];
-
-/** Moves socket and readiness pipe to the descriptors at which the daemon expects them. */
-const redirections = ({ listen, ready }: Definition): string => {
-  const target = ready.startsWith("fd:") ? Number(ready.slice(3)) : undefined;
-  return [
-    passesSocket({ listen }) ? `3<&${SLOTS.socket}` : "",
-    `${SLOTS.socket}>&-`,
-    target === undefined || target === SLOTS.ready ? "" : `${target}>&${SLOTS.ready}`,
-    target === SLOTS.ready ? "" : `${SLOTS.ready}>&-`,
-  ].join(" ");
-};
-
-/** sd_listen_fds(3) checks it. The daemon keeps the pid of the chain. */
-const LISTEN_PID = "export LISTEN_PID=$$";
+/** Descriptor that holds a daemon's lock. */
+const LOCK_DESCRIPTOR = 9;
 
 /** The input of a launch. */
 export interface Launch extends VariableSources {
@@ -105,63 +75,67 @@ export const objection = ({
 /** The web server's group, and no other account, may connect to a socket that the daemon binds itself. */
 const umaskOf = ({ listen, umask }: Definition): number => (listen === "path" ? (umask & ~0o070) | 0o007 : umask);
 
-/** The chain that ends in a daemon (docs/explanation/architecture.md#a-launch). */
-export const launchDaemon = (launch: Launch): LaunchPlan => launchAfter(AS_ROOT, launch);
+const socketDescriptorOf = (definition: Definition): number | undefined => {
+  if (definition.listen === "fastcgi") return 0;
+  return passesSocket(definition) ? 3 : undefined;
+};
 
-const launchAfter = (first: string, launch: Launch): LaunchPlan => {
-  const { definition, owner, account } = launch;
-  const { chroot, nice } = definition;
-  const variables = new Map([...defaultVariables(launch), ...definition.environment]);
-  const extra = stages(launch);
-  const last = becomeDaemon(redirections(definition), passesSocket(definition) ? LISTEN_PID : "");
-  const script = extra.length === 0 ? AWAIT_GO + last : last;
-  const words = [
-    "-c",
-    script,
-    "dmhost-launch",
-    inHome(definition.dir, owner),
-    definition.shell,
-    definition.start,
-    umaskOf(definition).toString(8).padStart(3, "0"),
-    ...plainWords(definition),
-  ];
+/** The launch of a daemon (docs/explanation/architecture.md#a-launch). */
+export const launchDaemon = (launch: Launch): LaunchPlan => {
+  const { definition, owner, account, privileged, cgroup, notifyPath } = launch;
+  const { shell, start, nice, lock, chroot, ready, service } = definition;
+  const environment = new Map([...defaultVariables(launch), ...definition.environment]);
   return {
-    file: "/bin/sh",
-    argv: [
-      ...sh(first, launch.cgroup ?? "", nice === undefined ? "" : `${nice}`),
-      ...become(account, launch.privileged, keptBy(definition)),
-      ...extra,
-      // In a jail there is no other shell than the daemon's.
-      ...(chroot === undefined ? ["/bin/sh"] : [...CHANGE_ROOT, `--shell=${definition.shell}`, "--"]),
-      ...words,
-    ],
-    slots: SLOTS,
-    environment: new Map([
-      ["PATH", PATH],
-      [PREFIXED, [...variables.keys()].join(" ")],
-      ...[...variables].map(([name, value]) => [PREFIX + name, value] as const),
-    ]),
+    words: plainWords(definition),
+    shell,
+    start,
+    environment,
+    directory: inHome(definition.dir, owner),
+    umask: umaskOf(definition),
+    nice,
+    cgroup,
+    account: privileged ? account : undefined,
+    // Service directories of root are scripts that change the account themselves (man/daemon.conf.5.md#service-directories).
+    keepsCapabilities: service !== undefined && chroot === undefined && account.uid === 0,
+    lock: lock === undefined ? undefined : { path: inHome(lock, owner), descriptor: LOCK_DESCRIPTOR },
+    reader: readerOf(launch, environment),
+    jail: chroot === undefined ? undefined : { path: jailPath(chroot, owner), owner: owner.uid },
+    limits: rlimitsOf(definition),
+    socketDescriptor: socketDescriptorOf(definition),
+    setsListenPid: passesSocket(definition),
+    readyDescriptor: ready.startsWith("fd:") ? Number(ready.slice(3)) : undefined,
+    notifyPath,
   };
 };
 
-/** The chain that ends in `log/run` of a daemon's service directory, outside of any jail. */
+const readerOf = (
+  { definition, owner }: Launch,
+  variables: ReadonlyMap<string, string>,
+): VariablesReader | undefined => {
+  const { envDir, envFile, environment } = definition;
+  if (envDir === undefined && envFile === undefined) return undefined;
+  const path = (text: string | undefined) => (text === undefined ? undefined : inHome(text, owner));
+  return variablesReader({ envDir: path(envDir), envFile: path(envFile) }, variables, [...environment.keys()]);
+};
+
+/** The launch of `log/run` of a daemon's service directory, outside of any jail. */
 export const launchServiceLogger = (launch: Launch): LaunchPlan => {
   const { service, dir } = launch.definition;
-  return launchBeside(launch, { dir: `${service?.directory ?? dir}/log`, chroot: undefined }, AS_ROOT_FOR_LOGGER);
+  return launchBeside(launch, { dir: `${service?.directory ?? dir}/log`, chroot: undefined });
 };
 
 /** The exit code that `finish` gets for a run that a signal ended, or whose exit is unknown (s6: servicedir, finish). */
 const NO_CODE = 256;
 
-/** The chain that ends in `finish CODE SIGNAL` of a daemon's service directory. */
+/** The launch of `finish CODE SIGNAL` of a daemon's service directory. */
 export const launchFinish = (
   launch: Launch,
   { code, signal }: { readonly code: number | undefined; readonly signal: number },
 ): LaunchPlan => launchBeside(launch, { start: `exec ./finish ${code ?? NO_CODE} ${signal}` });
 
 /** A program that runs beside the daemon: it gets neither the daemon's socket, lock nor readiness pipe. */
-const launchBeside = (launch: Launch, change: Partial<Definition>, first = AS_ROOT): LaunchPlan =>
-  launchAfter(first, {
+const launchBeside = (launch: Launch, change: Partial<Definition>): LaunchPlan =>
+  launchDaemon({
     ...launch,
     definition: { ...launch.definition, ...change, listen: "none", ready: DEFAULTS.ready, lock: undefined },
     socketPath: undefined,
@@ -171,40 +145,15 @@ const launchBeside = (launch: Launch, change: Partial<Definition>, first = AS_RO
 /** Exit code by which `finish` forbids another run (s6: servicedir, finish). */
 export const PERMANENT_FAILURE = 125;
 
-/** Makes the working directory the root and drops all capabilities, in one process. */
-const CHANGE_ROOT = ["/usr/sbin/capsh", "--chroot=.", "--drop=all", "--caps="];
-
-/** The stages between setpriv and the last one. */
-const stages = ({ definition, owner }: Launch): string[] => {
-  const { lock, envDir, envFile, chroot, environment } = definition;
-  const path = (text: string | undefined): string => (text === undefined ? "" : inHome(text, owner));
-  const limits = prlimitOptions(definition);
-  const found = [
-    ...(lock === undefined ? [] : sh(TAKE_LOCK, path(lock))),
-    ...(envDir === undefined && envFile === undefined
-      ? []
-      : ["/usr/bin/perl", "-e", READ_VARIABLES, path(envDir), path(envFile), [...environment.keys()].join(" ")]),
-    ...(chroot === undefined ? [] : sh(ENTER_JAIL, jailPath(chroot, owner), `${owner.uid}`)),
-    ...(limits.length === 0 ? [] : ["/usr/bin/prlimit", ...limits, "--"]),
-  ];
-  return found.length === 0 ? [] : [...sh(`${AWAIT_GO}exec "$@"`), ...found];
-};
-
 /** How a log is written. */
 export type LogTerms = Pick<Definition, "logSize" | "logFiles" | "logTotal" | "logCompress" | "logSelect">;
 
 /**
- * The chain that ends in the program that writes a daemon's log, as its owner
+ * The launch of the program that writes a daemon's log, as its owner
  * (docs/explanation/architecture.md#a-log-line). Only the owner can read its files, and programs of root that act as the owner.
  */
 export const launchLogger = (directory: string, owner: Account, terms: LogTerms, privileged: boolean): LaunchPlan => ({
-  file: "/bin/sh",
-  argv: [
-    ...sh(AS_ROOT_FOR_LOGGER, "", ""),
-    ...become(owner, privileged),
-    ...sh(
-      `umask 077; read -r go <&4 || exit ${LAUNCH_FAILED}; exec "$@" 2>&5 3>&- 4>&- 5>&- ${SLOTS.socket}>&- ${SLOTS.ready}>&-`,
-    ),
+  words: [
     "/usr/bin/s6-log",
     "-b",
     "--",
@@ -216,6 +165,19 @@ export const launchLogger = (directory: string, owner: Account, terms: LogTerms,
     ...(terms.logCompress ? ["!gzip -nq"] : []),
     directory,
   ],
-  slots: SLOTS,
   environment: new Map([["PATH", PATH]]),
+  directory: "/",
+  umask: 0o077,
+  nice: undefined,
+  cgroup: undefined,
+  account: privileged ? owner : undefined,
+  keepsCapabilities: false,
+  lock: undefined,
+  reader: undefined,
+  jail: undefined,
+  limits: [],
+  socketDescriptor: undefined,
+  setsListenPid: false,
+  readyDescriptor: undefined,
+  notifyPath: undefined,
 });

@@ -4,12 +4,12 @@ import type { LaunchPlan } from "../../launch/plan.ts";
 import type { HeldLog, LogLoss, LogPredecessor, Logs, LogTrace } from "./logs.ts";
 import type { HelperProcess, ProcessIdentity } from "./processes.ts";
 
-/** Descriptors are never used twice. */
-let descriptors = 100;
+/** Pids of loggers are never used twice. */
+let pids = 4100;
 
 /** An open log, driven by the test. */
 export class FakeLog implements HeldLog {
-  readonly descriptor: number;
+  readonly name: string;
   readonly daemon: string;
   readonly before: LogPredecessor;
   logger: LaunchPlan;
@@ -27,13 +27,13 @@ export class FakeLog implements HeldLog {
   #finish: () => void = () => undefined;
 
   constructor(daemon: string, logger: LaunchPlan, before: LogPredecessor) {
-    descriptors += 1;
-    this.descriptor = descriptors;
+    pids += 1;
     this.daemon = daemon;
+    this.name = `${daemon}:fifo:${pids}`;
     this.logger = logger;
     this.before = before;
     this.lines = before.dropped;
-    this.#leader = before.logger ?? { pid: 4000 + descriptors, startTime: 1 };
+    this.#leader = before.logger ?? { pid: pids, startTime: 1 };
   }
   loss(): LogLoss {
     return { lines: this.lines, reason: this.reason };
@@ -71,9 +71,13 @@ export class FakeLogs implements Logs {
   readonly opened: FakeLog[] = [];
   /** Thrown by the next call. */
   error: Error | undefined;
+  readonly strays: ReadonlySet<string>[] = [];
   /** Prepares each log. */
   born: (log: FakeLog) => void = () => undefined;
 
+  removeStrays(known: ReadonlySet<string>): void {
+    this.strays.push(known);
+  }
   open(key: DaemonKey, _writer: Account, logger: LaunchPlan, _directory: string, before: LogPredecessor): FakeLog {
     return this.#open(key, logger, before);
   }

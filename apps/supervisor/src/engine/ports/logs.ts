@@ -31,8 +31,8 @@ export interface LogPredecessor extends LogTrace {
 
 /** A daemon's log, open for its daemon to write to. */
 export interface HeldLog {
-  /** Descriptor that its daemon gets as output. */
-  readonly descriptor: number;
+  /** Name of its FIFO. */
+  readonly name: string;
   loss(): LogLoss;
   trace(): LogTrace;
   /** The logger, where it is a tenant's program. */
@@ -47,6 +47,8 @@ export interface HeldLog {
 
 /** Methods may throw errno errors. */
 export interface Logs {
+  /** Ends the loggers of an earlier supervisor that belong to none of these daemons, by id, once they have written the rest. */
+  removeStrays(known: ReadonlySet<string>): void;
   /** Opens a log whose logger is ours and runs as the owner. @param directory of its files */
   open(key: DaemonKey, writer: Account, logger: LaunchPlan, directory: string, before: LogPredecessor): HeldLog;
   /** The same with a logger that is a tenant's program: it runs in a cgroup and is ended with all that it started. */

@@ -8,8 +8,8 @@ import { FakeRecords } from "./records.fake.ts";
 import { FakeRuns } from "./runs.fake.ts";
 import { FakeSockets } from "./sockets.fake.ts";
 
-/** How the supervisor is replaced: killed, killed in the turn of its latest action, or by itself through exec. */
-export type Replacement = "killed" | "killed at once" | "re-executed";
+/** How the supervisor is replaced: killed, killed in the turn of its latest action, or together with the shim. */
+export type Replacement = "killed" | "killed at once" | "with the shim";
 
 /** A fake for each port. Events of runs come after 1 ms of the clock. */
 export const fakePorts = () => {
@@ -20,7 +20,7 @@ export const fakePorts = () => {
     clock,
     confs: new FakeConfSource(),
     runs,
-    sockets: new FakeSockets({ fileOf: (pid) => runs.find(pid)?.trace.socketFile, later }),
+    sockets: new FakeSockets(later),
     logs: new FakeLogs(),
     limits: new FakeLimits(runs),
     machine: new FakeMachineFacts(),
@@ -34,7 +34,11 @@ export const fakePorts = () => {
       ports.records.forget();
       clock.forget();
       runs.forget();
-      ports.sockets.forget(how === "re-executed");
+      ports.sockets.forget();
+      if (how === "with the shim") {
+        runs.die();
+        ports.sockets.die();
+      }
       ports.logs.forget();
       ports.confs.die();
     },

@@ -1,5 +1,6 @@
 import type { RunUsage } from "../../core/run-usage.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
+import type { HeldLog } from "./logs.ts";
 import type { HelperProcess } from "./processes.ts";
 import type { LiveRun, RawExit, RunEvents, RunTrace } from "./runs.ts";
 
@@ -32,7 +33,7 @@ export class FakeHelperProcess implements HelperProcess {
 export interface FakeEnd {
   readonly code?: number;
   readonly signal?: string;
-  readonly report?: string;
+  readonly failure?: { readonly stage: string; readonly reason: string };
   readonly oomKilled?: boolean;
 }
 
@@ -45,7 +46,7 @@ export interface RunTimes {
 }
 
 /**
- * A process tree that does what the test says. It outlives the supervisor. It ends at KILL; at TERM, after `slowness`, only
+ * A process tree that does what the test says. It outlives the supervisor, and reports its state to the next one. It ends at KILL; at TERM, after `slowness`, only
  * where it is obedient; while it is stopped, TERM waits for CONT.
  */
 export class FakeRun implements LiveRun {
@@ -53,16 +54,19 @@ export class FakeRun implements LiveRun {
   readonly trace: RunTrace;
   readonly daemon: string;
   readonly instance: number;
+  readonly number: number;
   readonly plan: LaunchPlan | undefined;
-  /** Descriptor of the log that it writes to; undefined where it writes to none. */
-  readonly output: number | undefined;
+  /** The log that it writes to. */
+  readonly output: HeldLog | undefined;
   /** Arguments of `size`. */
   readonly doubts: number[] = [];
   /** Names of signals and requests that it received. */
   readonly received: string[] = [];
   obedient = true;
-  /** Whether its launch chain waits, until `launched`. */
+  /** Whether its launch waits, until `launched`. */
   waits = false;
+  /** Whether a supervisor has seen all of it: later ones do not know it. */
+  isOver = false;
   /** From TERM to its end, in ms. */
   slowness = 0;
   /** Whether its main process lives. */
@@ -76,10 +80,15 @@ export class FakeRun implements LiveRun {
   #client: boolean | undefined = false;
   #draining = false;
   #terminated = false;
+  #waiting = "";
+  #hasLaunched = false;
+  #isReady = false;
+  #exit: RawExit;
 
-  constructor(id: Pick<FakeRun, "daemon" | "instance" | "plan" | "output" | "trace">, times: RunTimes) {
+  constructor(id: Pick<FakeRun, "daemon" | "instance" | "number" | "plan" | "output" | "trace">, times: RunTimes) {
     this.daemon = id.daemon;
     this.instance = id.instance;
+    this.number = id.number;
     this.plan = id.plan;
     this.output = id.output;
     this.trace = id.trace;
@@ -87,10 +96,21 @@ export class FakeRun implements LiveRun {
     this.#times = times;
   }
 
-  /** From now on its events come here; nowhere when the supervisor is dead. */
+  /** From now on its events come here, first its present state; nowhere when the supervisor is dead. */
   connect(events: RunEvents | undefined): void {
     this.#events = events;
     this.#draining = false;
+    if (this.#waiting !== "") this.#report((to) => to.waiting(this.#waiting));
+    if (this.#hasLaunched) this.#report((to) => to.launched());
+    if (this.#isReady) this.#report((to) => to.ready());
+    if (!this.lives) this.#report((to) => to.exited(this.#exit));
+    if (!this.exists) this.#reportGone();
+  }
+  #reportGone(): void {
+    this.#report((to) => {
+      this.isOver = true;
+      to.gone(undefined);
+    });
   }
   #report(event: (to: RunEvents) => void): void {
     const to = this.#events;
@@ -152,31 +172,34 @@ export class FakeRun implements LiveRun {
     return this.lives ? this.bytes : undefined;
   }
 
-  /** The launch chain waits, or continues. */
+  /** The launch waits, or continues. */
   wait(reason: string): void {
+    this.#waiting = reason;
     this.#report((events) => events.waiting(reason));
   }
-  /** The launch chain has become the daemon. */
+  /** The launch has become the daemon. */
   launched(): void {
+    this.#hasLaunched = true;
     this.#report((events) => this.lives && events.launched());
   }
   ready(): void {
+    this.#isReady = true;
     this.#report((events) => this.lives && events.ready());
   }
   /** Its main process ends, and with `rest` unset every other process. */
-  end({ code, signal, report = "", oomKilled = false }: FakeEnd, rest = false): void {
+  end({ code, signal, failure, oomKilled = false }: FakeEnd, rest = false): void {
     if (!this.lives) return;
     this.lives = false;
-    const common = { report, oomKilled, peak: undefined };
-    const exit: RawExit =
+    const common = { failure, oomKilled, peak: undefined };
+    this.#exit =
       signal === undefined ? { code: code ?? 0, signal: undefined, ...common } : { code: undefined, signal, ...common };
-    this.#report((events) => events.exited(exit));
+    this.#report((events) => events.exited(this.#exit));
     if (!rest) this.vanish();
   }
   /** No process is left. */
   vanish(): void {
     if (!this.exists) return;
     this.exists = false;
-    this.#report((events) => events.gone(undefined));
+    this.#reportGone();
   }
 }

@@ -2,21 +2,12 @@ import type { InstanceKey } from "../../core/daemon-key.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import type { Populations } from "./limits.fake.ts";
 import { FakeHelperProcess, FakeRun, type RunTimes } from "./run.fake.ts";
-import type { RawExit, RunContext, RunEvents, RunSlot, Runs, RunTrace } from "./runs.ts";
-
-/** A standby launch. */
-interface FakeStandby {
-  readonly run: number;
-  readonly cgroup: string | undefined;
-  readonly plan: LaunchPlan;
-}
+import type { FoundRun, RawExit, RunContext, RunEvents, RunSlot, Runs, RunTrace } from "./runs.ts";
 
 /** Launches no process: every run is a value that the test drives. */
 export class FakeRuns implements Runs, Populations {
   /** Every run that was launched, in that order. */
   readonly all: FakeRun[] = [];
-  /** Standby launches that exist. */
-  readonly standbys = new Set<FakeStandby>();
   readonly strays: string[] = [];
   /** Thrown by the next launch. */
   error: Error | undefined;
@@ -33,6 +24,8 @@ export class FakeRuns implements Runs, Populations {
   }[] = [];
   launchedIn: (group: string) => void = () => undefined;
   readonly #times: RunTimes;
+  /** Runs of the present supervisor. */
+  readonly #adopted = new Set<FakeRun>();
   #pid = 1000;
 
   constructor(times: RunTimes) {
@@ -54,7 +47,9 @@ export class FakeRuns implements Runs, Populations {
   }
   removeStray(owner: string, name: string, { leader }: RunTrace): void {
     this.strays.push(`${owner}/${name} ${leader.pid}`);
-    this.find(leader.pid)?.kill();
+    const run = this.find(leader.pid);
+    run?.kill();
+    if (run) run.isOver = true;
   }
   isPopulated(group: string): boolean {
     return this.live.some(({ trace }) => trace.cgroup === group);
@@ -66,28 +61,54 @@ export class FakeRuns implements Runs, Populations {
   find(pid: number | undefined): FakeRun | undefined {
     return this.live.find((run) => run.pid === pid);
   }
-  /** Ends the standby launches and the events, as the death of the supervisor does. */
+  /** Ends the events, as the death of the supervisor does. */
   forget(): void {
-    this.standbys.clear();
+    this.#adopted.clear();
     for (const run of this.all) run.connect(undefined);
+  }
+  /** The shim dies: nobody can adopt the runs that live. */
+  die(): void {
+    for (const run of this.all) run.isOver = true;
+  }
+
+  found({ owner, name }: Parameters<Runs["found"]>[0]): readonly FoundRun[] {
+    return this.#left
+      .filter(({ daemon }) => daemon === `${owner.name}/${name}`)
+      .map(({ instance, number, lives }) => ({ instance, run: number, lives }));
+  }
+  removeStrays(): void {
+    for (const run of this.#left) {
+      this.strays.push(`${run.daemon} ${run.pid}`);
+      run.kill();
+      run.isOver = true;
+    }
+  }
+  get #left(): readonly FakeRun[] {
+    return this.all.filter((run) => !run.isOver && !this.#adopted.has(run));
+  }
+  adopt(id: Pick<FakeRun, "daemon" | "instance" | "number">): FakeRun | undefined {
+    const run = this.#left.find(
+      ({ daemon, instance, number }) => daemon === id.daemon && instance === id.instance && number === id.number,
+    );
+    if (run) this.#adopted.add(run);
+    return run;
   }
 
   start(
-    id: Pick<FakeRun, "daemon" | "instance" | "plan">,
-    { cgroup, socket, log }: Pick<RunContext, "cgroup" | "socket" | "log">,
+    id: Pick<FakeRun, "daemon" | "instance" | "number" | "plan">,
+    { socket, log }: Pick<RunContext, "socket" | "log">,
     events: RunEvents,
   ): FakeRun {
+    const cgroup = id.plan?.cgroup;
     const { error } = this;
     this.error = undefined;
     if (error) throw error;
     this.#pid += 1;
     const leader = { pid: this.#pid, startTime: this.#pid };
-    const run = new FakeRun(
-      { ...id, output: log?.descriptor, trace: { leader, cgroup, socketFile: socket?.file } },
-      this.#times,
-    );
+    const run = new FakeRun({ ...id, output: log, trace: { leader, cgroup, socketFile: socket?.file } }, this.#times);
     run.connect(events);
     this.all.push(run);
+    this.#adopted.add(run);
     if (cgroup !== undefined) this.launchedIn(cgroup);
     this.born(run);
     if (this.automatic && !run.waits) run.launched();
@@ -101,7 +122,6 @@ export class FakeRunSlot implements RunSlot {
   readonly #daemon: string;
   readonly #instance: number;
   readonly #times: RunTimes;
-  #standby: FakeStandby | undefined;
   #run: FakeRun | undefined;
   #helperProcess: FakeHelperProcess | undefined;
 
@@ -112,40 +132,20 @@ export class FakeRunSlot implements RunSlot {
     this.#times = times;
   }
 
-  standby(run: number): FakeStandby | undefined {
-    return this.#standby?.run === run && this.#runs.standbys.has(this.#standby) ? this.#standby : undefined;
-  }
-  launch(_run: number, plan: LaunchPlan, context: RunContext, events: RunEvents): FakeRun {
-    const standby = this.#standby;
-    this.discard();
-    // A standby launch has its plan already.
-    const id = { daemon: this.#daemon, instance: this.#instance, plan: standby?.plan ?? plan };
+  launch(number: number, plan: LaunchPlan, context: RunContext, events: RunEvents): FakeRun {
+    const id = { daemon: this.#daemon, instance: this.#instance, number, plan };
     this.#run = this.#runs.start(id, context, this.#listener(context, events));
     return this.#run;
   }
-  prepare(run: number, plan: LaunchPlan, context: RunContext): void {
-    this.#standby = { run, cgroup: context.cgroup, plan };
-    this.#runs.standbys.add(this.#standby);
-    if (context.cgroup !== undefined) this.#runs.launchedIn(context.cgroup);
-  }
-  discard(): void {
-    if (this.#standby) this.#runs.standbys.delete(this.#standby);
-    this.#standby = undefined;
-  }
-  adopt(
-    _run: number,
-    trace: RunTrace | undefined,
-    context: Pick<RunContext, "socket" | "bind" | "finish" | "log">,
-    events: RunEvents,
-  ): FakeRun | undefined {
+  adopt(number: number, trace: RunTrace | undefined, context: RunContext, events: RunEvents): FakeRun | undefined {
     const listener = this.#listener(context, events);
-    const run = this.#runs.find(trace?.leader.pid);
-    if (run?.lives) {
+    const run = this.#runs.adopt({ daemon: this.#daemon, instance: this.#instance, number });
+    if (run) {
       run.connect(listener);
       this.#run = run;
       return run;
     }
-    run?.kill();
+    this.#runs.find(trace?.leader.pid)?.kill();
     this.#times.later(() => {
       listener.exited(undefined);
       listener.gone(undefined);
@@ -155,8 +155,8 @@ export class FakeRunSlot implements RunSlot {
   finishing(): FakeHelperProcess | undefined {
     return this.#helperProcess;
   }
-  groups(): readonly string[] {
-    return [this.#run?.trace.cgroup, this.#standby?.cgroup].filter((group) => group !== undefined);
+  group(): string | undefined {
+    return this.#run?.trace.cgroup;
   }
 
   /** As the real slot does: runs the finish between the end of the last process and `gone`. */
@@ -172,7 +172,7 @@ export class FakeRunSlot implements RunSlot {
       },
       gone: () => {
         this.#run = undefined;
-        if (finish === undefined || last?.report) events.gone(undefined);
+        if (finish === undefined || last?.failure) events.gone(undefined);
         else this.#finish(finish, last, events);
       },
     };
@@ -180,10 +180,10 @@ export class FakeRunSlot implements RunSlot {
 
   #finish(finish: NonNullable<RunContext["finish"]>, exit: RawExit, events: RunEvents): void {
     try {
-      const { plan, cgroup } = finish({ code: exit?.code, signal: exit?.signal === undefined ? 0 : 9 });
+      const plan = finish({ code: exit?.code, signal: exit?.signal === undefined ? 0 : 9 });
       const helperProcess = new FakeHelperProcess();
       this.#helperProcess = helperProcess;
-      if (cgroup !== undefined) this.#runs.launchedIn(cgroup);
+      if (plan.cgroup !== undefined) this.#runs.launchedIn(plan.cgroup);
       this.#runs.finishes.push({ daemon: this.#daemon, plan, helperProcess });
       this.#times.later(() => {
         this.#helperProcess = undefined;

@@ -1,6 +1,5 @@
 /** Runs: process trees from their launch until no process is left. */
 import type { InstanceKey } from "../../core/daemon-key.ts";
-import type { Ready } from "../../core/definition.ts";
 import type { Account } from "../../core/policy-rules.ts";
 import type { RunUsage } from "../../core/run-usage.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
@@ -34,11 +33,15 @@ export interface LiveRun extends Sampled {
 }
 
 /**
- * How a run's main process ended, by the kernel and the launch chain. `oomKilled`: the kernel killed one of the run's
- * processes because of its memory limit; `peak`: most bytes that all of them had. undefined: it was no child of ours.
+ * How a run's main process ended. `failure`: its launch failed, at this stage; `oomKilled`: the kernel killed one of the run's
+ * processes because of its memory limit; `peak`: most bytes that all of them had. undefined: nobody knows.
  */
 export type RawExit =
-  | ({ readonly report: string; readonly oomKilled: boolean; readonly peak?: number | undefined } & RawEnd)
+  | ({
+      readonly failure?: { readonly stage: string; readonly reason: string } | undefined;
+      readonly oomKilled: boolean;
+      readonly peak?: number | undefined;
+    } & RawEnd)
   | undefined;
 type RawEnd =
   | { readonly code: number; readonly signal: undefined }
@@ -46,9 +49,9 @@ type RawEnd =
 
 /** Events of a run, each but the first at most once and in this order; not before `launch` has returned. */
 export interface RunEvents {
-  /** The launch chain waits for something, in words; "" when it continues. */
+  /** The launch waits for something, in words; "" when it continues. */
   waiting(reason: string): void;
-  /** The launch chain has become the daemon's shell. */
+  /** The launch has become the daemon's program. */
   launched(): void;
   /** Its process has reported readiness. */
   ready(): void;
@@ -64,55 +67,49 @@ export interface ExitNumbers {
   readonly signal: number;
 }
 
-/** The program that runs when no process of a run is left and before `gone`; at most for 5 s. */
-export interface FinishLaunch {
-  readonly plan: LaunchPlan;
-  readonly cgroup: string | undefined;
-}
-
 /** What a run gets from the supervisor. */
 export interface RunContext {
   readonly socket: HeldSocket | undefined;
   /** Where the run binds a socket itself. */
   readonly bind: BindDirectory | undefined;
-  /** Whether the socket becomes descriptor 0, or none does. */
-  readonly input: "socket" | "nothing";
-  /** How it reports readiness. */
-  readonly ready: Ready;
-  readonly account: Account;
   readonly log: HeldLog | undefined;
-  readonly cgroup: string | undefined;
-  /** @throws errno errors */
-  readonly finish: ((ending: ExitNumbers) => FinishLaunch) | undefined;
+  /**
+   * The program that executes when no process of a run is left and before `gone`; at most for 5 s.
+   * @throws errno errors
+   */
+  readonly finish: ((ending: ExitNumbers) => LaunchPlan) | undefined;
 }
 
-/** The place of one instance's runs: one live run and one standby launch at most. Methods may throw errno errors. */
+/** The place of one instance's runs: one live run at most. Methods may throw errno errors. */
 export interface RunSlot {
   /** Path of the socket on which a run reports readiness (sd_notify(3)). */
   readonly notifyPath: string;
-  /** The standby launch for this run, if it waits at the gate. */
-  standby(run: number): { readonly cgroup: string | undefined } | undefined;
-  /** Launches a plan: by the standby launch, which must have this plan, where there is one; else from the start. */
   launch(run: number, plan: LaunchPlan, context: RunContext, events: RunEvents): LiveRun;
-  /** Advances the launch of a plan to where only the tenant's part is left, and keeps it there for that run. */
-  prepare(run: number, plan: LaunchPlan, context: RunContext): void;
-  /** Ends the standby launch. */
-  discard(): void;
-  /** Adopts the run of an earlier supervisor; undefined when its main process has ended. `events.gone` comes either way. */
-  adopt(
-    run: number,
-    trace: RunTrace | undefined,
-    context: Pick<RunContext, "socket" | "bind" | "finish" | "log">,
-    events: RunEvents,
-  ): LiveRun | undefined;
+  /**
+   * Adopts the run of an earlier supervisor, also where its main process has ended; undefined where it is unknown. The events
+   * come either way, from the present state of the run on.
+   */
+  adopt(run: number, trace: RunTrace | undefined, context: RunContext, events: RunEvents): LiveRun | undefined;
   /** The finish of its last run, while that executes. */
   finishing(): HelperProcess | undefined;
-  /** cgroups of its run and its standby launch. */
-  groups(): readonly string[];
+  /** The cgroup of its run. */
+  group(): string | undefined;
+}
+
+/** A run of an earlier supervisor, whatever the records say. */
+export interface FoundRun {
+  readonly instance: number;
+  readonly run: number;
+  /** Whether its main process lives. */
+  readonly lives: boolean;
 }
 
 export interface Runs {
   slot(key: InstanceKey): RunSlot;
+  /** The runs of a daemon that an earlier supervisor launched and nobody has adopted, by instance and number. */
+  found(key: { readonly owner: Pick<Account, "name">; readonly name: string }): readonly FoundRun[];
   /** Kills what is left of a run whose daemon no conf file names. */
   removeStray(owner: string, name: string, trace: RunTrace): void;
+  /** Kills every run of an earlier supervisor that nobody has adopted. */
+  removeStrays(): void;
 }

@@ -2,9 +2,9 @@ import type { DaemonKey } from "../../core/daemon-key.ts";
 import type { SocketEvidence } from "../../core/evidence.ts";
 import type { Account } from "../../core/policy-rules.ts";
 import type { ProcessIdentity } from "./processes.ts";
-import type { BindDirectory, HeldSocket, Listeners, Sockets } from "./sockets.ts";
+import type { BindDirectory, HeldSocket, Sockets } from "./sockets.ts";
 
-/** Descriptors and file numbers are never used twice. */
+/** File numbers are never used twice. */
 let numbers = 20;
 const nextNumber = (): number => {
   numbers += 1;
@@ -14,12 +14,11 @@ const nextNumber = (): number => {
 /** A listening socket with a queue of clients, driven by the test. */
 export class FakeSocket implements HeldSocket {
   readonly path: string;
-  descriptor = nextNumber();
   file: number;
   readonly isNew: boolean;
   readonly group: string;
-  /** Runs that could listen on it already. */
-  readonly listeners: Listeners;
+  /** Main processes of the runs that its daemon had when it was opened. */
+  readonly leaders: readonly ProcessIdentity[];
   admits: boolean | undefined;
   closed = false;
   /** Inodes of clients in the accept queue. */
@@ -29,7 +28,7 @@ export class FakeSocket implements HeldSocket {
   touched = false;
   /** Whether the socket at its path is this one. */
   published = true;
-  widened = 0;
+  restored = 0;
   /** Thrown by the next `dismiss`. */
   error: Error | undefined;
   #came: (() => void) | undefined;
@@ -40,22 +39,20 @@ export class FakeSocket implements HeldSocket {
     path: string,
     former: FakeSocket | undefined,
     group: string,
-    listeners: Listeners,
+    leaders: readonly ProcessIdentity[],
     wake: (then: () => void) => void,
   ) {
     this.path = path;
     this.group = group;
-    this.listeners = listeners;
+    this.leaders = leaders;
     this.isNew = former === undefined;
     this.file = former?.file ?? nextNumber();
     this.waiting = former?.waiting ?? [];
     this.#wake = wake;
   }
-  intact(): boolean {
+  restore(): boolean {
+    this.restored += 1;
     return this.published;
-  }
-  restoreBacklog(): void {
-    this.widened += 1;
   }
   admit(clients: boolean): void {
     this.admits = clients;
@@ -67,7 +64,6 @@ export class FakeSocket implements HeldSocket {
     if (error) throw error;
     if (this.waiting.length === 0) return;
     // Clients that wait are refused only by closing: another socket takes its place.
-    this.descriptor = nextNumber();
     this.file = nextNumber();
     this.waiting = [];
   }
@@ -158,45 +154,32 @@ export class FakeBindDirectory implements BindDirectory {
   }
 }
 
-/** What the sockets need of the machine. */
-export interface SocketSurroundings {
-  /** HeldSocket.file of the socket that a live process listens on. */
-  fileOf(pid: number): number | undefined;
-  /** Runs something in a later turn of the supervisor. */
-  later(then: () => void): void;
-}
-
 export class FakeSockets implements Sockets {
   readonly opened: FakeSocket[] = [];
   readonly directories: FakeBindDirectory[] = [];
   readonly strays: string[] = [];
   /** Thrown by the next call. */
   error: Error | undefined;
-  /** Whether the socket of a live run can be taken over. */
-  takes = true;
   /** Whether every run listens in the next bind directories at once. */
   binds = false;
-  /** Sockets that a re-executed supervisor inherits, by path. */
-  readonly #inherited = new Map<string, FakeSocket>();
-  readonly #surroundings: SocketSurroundings;
+  /** Sockets of an earlier supervisor, by path. */
+  readonly #kept = new Map<string, FakeSocket>();
+  readonly #later: (then: () => void) => void;
 
-  constructor(surroundings: SocketSurroundings) {
-    this.#surroundings = surroundings;
+  /** @param later runs something in a later turn of the supervisor */
+  constructor(later: (then: () => void) => void) {
+    this.#later = later;
   }
 
-  open(key: DaemonKey, group: string, listeners: Listeners): FakeSocket {
+  open(key: DaemonKey, group: string, leaders: readonly ProcessIdentity[]): FakeSocket {
     this.#fail();
-    return this.take(key, group, listeners) ?? this.#hold(key, undefined, group, listeners);
-  }
-  take(key: DaemonKey, group: string, listeners: Listeners): FakeSocket | undefined {
     const path = pathOf(key);
-    const inherited = this.#inherited.get(path);
-    this.#inherited.delete(path);
-    if (inherited) return this.#hold(key, inherited, group, listeners);
-    if (!this.takes) return undefined;
-    const files = new Set(listeners.leaders.map(({ pid }) => this.#surroundings.fileOf(pid)));
-    const former = this.opened.findLast((socket) => socket.path === path && socket.published && files.has(socket.file));
-    return former && this.#hold(key, former, group, listeners);
+    const kept = this.#kept.get(path);
+    this.#kept.delete(path);
+    const socket = new FakeSocket(path, kept?.published ? kept : undefined, group, leaders, this.#later);
+    for (const other of this.opened) if (other.path === path) other.published = false;
+    this.opened.push(socket);
+    return socket;
   }
   openBindDirectory(
     key: DaemonKey,
@@ -213,33 +196,36 @@ export class FakeSockets implements Sockets {
   removeStray(owner: string, name: string): void {
     this.strays.push(`${owner}/${name}`);
   }
+  removeStrays(known: ReadonlySet<string>): void {
+    for (const path of this.#kept.keys()) {
+      if (known.has(path.slice("/run/fastcgi/".length, -".sock".length))) continue;
+      this.strays.push(path);
+      this.#kept.delete(path);
+    }
+  }
 
   #fail(): void {
     const { error } = this;
     this.error = undefined;
     if (error) throw error;
   }
-  #hold(key: DaemonKey, former: FakeSocket | undefined, group: string, listeners: Listeners): FakeSocket {
-    const later = (then: () => void): void => this.#surroundings.later(then);
-    const socket = new FakeSocket(pathOf(key), former, group, listeners, later);
-    for (const other of this.opened) if (other.path === socket.path) other.published = false;
-    this.opened.push(socket);
-    return socket;
-  }
 
   /** The socket that was opened last and is open. */
   get current(): FakeSocket | undefined {
     return this.opened.findLast(({ closed }) => !closed);
   }
-  /** The supervisor dies: it holds no socket any more. @param reExecuted whether the next program inherits them */
-  forget(reExecuted: boolean): void {
-    this.#inherited.clear();
+  /** The supervisor dies: the next one continues its sockets. */
+  forget(): void {
     for (const socket of this.opened) {
       if (socket.closed) continue;
       socket.close();
-      if (reExecuted) this.#inherited.set(socket.path, socket);
+      this.#kept.set(socket.path, socket);
     }
     for (const directory of this.directories) directory.close();
+  }
+  /** The shim dies, which held them. */
+  die(): void {
+    this.#kept.clear();
   }
 }
 

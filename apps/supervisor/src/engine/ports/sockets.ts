@@ -7,16 +7,12 @@ import type { ProcessIdentity } from "./processes.ts";
 /** A published listening socket that the supervisor holds. */
 export interface HeldSocket {
   readonly path: string;
-  /** Another one after `refuseWaiting`. */
-  readonly descriptor: number;
   /** Number of the file that it is bound to. */
   readonly file: number;
   /** Whether it is new; if not, the run of an earlier supervisor listens on the same. */
   readonly isNew: boolean;
-  /** Whether clients still find it and can connect. */
-  intact(): boolean;
-  /** Restores the length of the accept queue, whatever a program has set. */
-  restoreBacklog(): void;
+  /** Restores the length of the accept queue, whatever a program has set; false where clients no longer reach the socket. */
+  restore(): boolean;
   /** Lets clients connect, or refuses them. */
   admit(clients: boolean): void;
   /** Refuses the clients that wait to be accepted. No process of the daemon may live. */
@@ -47,20 +43,13 @@ export interface BindDirectory {
   close(): void;
 }
 
-/** Runs that may listen on a daemon's socket already. */
-export interface Listeners {
-  /** Main processes of the daemon's runs. */
-  readonly leaders: readonly ProcessIdentity[];
-  /** Descriptor that they have it as. */
-  readonly descriptor: number;
-}
-
 /** Methods may throw errno errors. */
 export interface Sockets {
-  /** Publishes the daemon's socket for the members of `group`, or takes that of a live run. */
-  open(key: DaemonKey, group: string, listeners: Listeners): HeldSocket;
-  /** Takes that of a live run; undefined where it cannot be had: the run keeps it, and nothing is published. */
-  take(key: DaemonKey, group: string, listeners: Listeners): HeldSocket | undefined;
+  /**
+   * Publishes the daemon's socket for the members of `group`, or continues that of an earlier supervisor.
+   * @param leaders main processes of the daemon's runs: another program that listens at its path is an error
+   */
+  open(key: DaemonKey, group: string, leaders: readonly ProcessIdentity[]): HeldSocket;
   /** @param leaders main processes of the daemon's runs at present */
   openBindDirectory(
     key: DaemonKey,
@@ -70,4 +59,6 @@ export interface Sockets {
   ): BindDirectory;
   /** Removes the published socket of a daemon that no conf file names. */
   removeStray(owner: string, name: string): void;
+  /** Closes and removes every socket of an earlier supervisor that belongs to none of these daemons, by id. */
+  removeStrays(known: ReadonlySet<string>): void;
 }

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
@@ -24,12 +24,30 @@ let directory: string;
 let states: StateFiles;
 let problems: string[];
 let records: RecordFiles;
-const open = (): RecordFiles => new RecordFiles(states, (daemon, problem) => problems.push(`${daemon}: ${problem}`));
+/** Copies of the records, as JSON by name. */
+let copies: Map<string, string>;
+let written: number;
+const open = (): RecordFiles =>
+  new RecordFiles(
+    states,
+    {
+      read: (name) => JSON.parse(copies.get(name) ?? "null") ?? undefined,
+      names: () => [...copies.keys()],
+      write: (name, record) => void copies.set(name, JSON.stringify(record)),
+      remove: (name) => void copies.delete(name),
+    },
+    () => {
+      written += 1;
+    },
+    (daemon, problem) => problems.push(`${daemon}: ${problem}`),
+  );
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "records-"));
   states = new StateFiles(directory);
   problems = [];
+  copies = new Map();
+  written = 0;
   records = open();
 });
 afterEach(() => rmSync(directory, { recursive: true }));
@@ -118,7 +136,7 @@ test.each<[string, unknown, string]>([
   states.write("anna", "blog", value);
   states.write("anna", "blog#2", RECORD);
   expect([...records.recall(KEY).keys()]).toEqual([2]);
-  expect(problems).toEqual([`anna/blog: its record is ignored, so its run is not adopted: wrong fields: ${wrong}`]);
+  expect(problems).toEqual([`anna/blog: its record is ignored: wrong fields: ${wrong}`]);
 });
 
 test.each(["blog#0", "blog#-1", "blog#x", "blog#1", "blog#1.5", "blog#02"])(
@@ -132,9 +150,42 @@ test.each(["blog#0", "blog#-1", "blog#x", "blog#1", "blog#1.5", "blog#02"])(
 test.each<[string, (path: string) => void]>([
   ["cut off", (path) => writeFileSync(path, readFileSync(path, "utf8").slice(0, -5))],
   ["changed by hand", (path) => writeFileSync(path, readFileSync(path, "utf8").replace("4711", "4713"))],
-])("a record that was %s counts as none", (_, damage) => {
+  ["emptied", (path) => writeFileSync(path, "")],
+  ["replaced by null", (path) => writeFileSync(path, "null")],
+  [
+    "written in another format",
+    (path) => writeFileSync(path, readFileSync(path, "utf8").replace(/"format":\d+/, '"format":1')),
+  ],
+  [
+    "replaced by a directory",
+    (path) => {
+      rmSync(path);
+      mkdirSync(path);
+    },
+  ],
+])("a record that was %s is reported by its name, and its copy counts", (_, damage) => {
   slot(1).write(() => RECORD);
   records.flush();
   damage(join(directory, "anna/blog.json"));
-  expect([records.recall(KEY).size, records.daemons("anna")]).toEqual([0, ["blog"]]);
+  expect(open().recall(KEY).get(1)).toEqual(RECORD);
+  expect(problems).toEqual([
+    expect.stringMatching(/^anna\/blog: its record (is damaged|has the format|cannot be read)/),
+  ]);
+  copies.clear();
+  expect([open().recall(KEY).size, records.daemons("anna")]).toEqual([0, ["blog"]]);
+});
+
+test("a record that was deleted is known by its copy, also to those who look for records of any daemon", () => {
+  slot(2).write(() => RECORD);
+  records.flush();
+  rmSync(join(directory, "anna"), { recursive: true });
+  expect([open().owners(), open().daemons("anna"), open().recall(KEY).get(2)]).toEqual([["anna"], ["blog"], RECORD]);
+  expect(problems).toEqual([]);
+});
+
+test("everything has been written when that is reported", () => {
+  slot(1).write(() => RECORD);
+  expect(written).toBe(0);
+  records.flush();
+  expect([written, copies.size]).toEqual([1, 1]);
 });

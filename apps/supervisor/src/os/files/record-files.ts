@@ -39,13 +39,27 @@ class Slot implements RecordSlot {
   }
 }
 
+/** Copies of the records that survive the files, by `owner/file`. Methods may throw errno errors. */
+export interface RecordCopies {
+  /** What an earlier supervisor wrote, and the names of all of those. */
+  read(name: string): unknown;
+  names(): readonly string[];
+  write(name: string, record: InstanceRecord): void;
+  remove(name: string): void;
+}
+
 export class RecordFiles implements Records {
   readonly #states: StateFiles;
+  readonly #copies: RecordCopies;
+  readonly #written: () => void;
   readonly #report: Report;
   readonly #due = new Set<Slot>();
 
-  constructor(states: StateFiles, report: Report) {
+  /** @param written called when all pending records have been written */
+  constructor(states: StateFiles, copies: RecordCopies, written: () => void, report: Report) {
     this.#states = states;
+    this.#copies = copies;
+    this.#written = written;
     this.#report = report;
   }
 
@@ -62,16 +76,27 @@ export class RecordFiles implements Records {
     return records;
   }
 
+  /** A copy is never older than the file: that may have met a full disk. */
   #read(owner: string, file: string): InstanceRecord | undefined {
-    const record = this.#states.read(owner, file);
-    if (record === undefined || isInstanceRecord(record)) return record;
-    const wrong = wrongRecordFields(record).join(", ");
-    this.#report(`${owner}/${file}`, `its record is ignored, so its run is not adopted: wrong fields: ${wrong}`);
-    return undefined;
+    const name = `${owner}/${file}`;
+    const stored = this.#states.read(owner, file, (problem) => this.#report(name, `its record ${problem}`));
+    const [copy, record] = [this.#copies.read(name), stored].map((found) => {
+      if (found === undefined || isInstanceRecord(found)) return found;
+      this.#report(name, `its record is ignored: wrong fields: ${wrongRecordFields(found).join(", ")}`);
+      return undefined;
+    });
+    return copy ?? record;
+  }
+
+  /** Files of an owner, also of those of which only copies are left. */
+  #files(owner: string): readonly string[] {
+    const prefix = `${owner}/`;
+    const copies = this.#copies.names().flatMap((name) => (name.startsWith(prefix) ? name.slice(prefix.length) : []));
+    return [...new Set([...this.#states.list(owner), ...copies])];
   }
 
   #instances(owner: string, name: string): number[] {
-    const numbers = this.#states.list(owner).flatMap((file) => {
+    const numbers = this.#files(owner).flatMap((file) => {
       const [daemon, number = "1"] = file.split("#");
       const instance = Number(number);
       const isOurs = Number.isSafeInteger(instance) && instance >= 1 && recordName({ name, instance }) === file;
@@ -81,11 +106,11 @@ export class RecordFiles implements Records {
   }
 
   owners(): readonly string[] {
-    return this.#states.owners();
+    return [...new Set([...this.#states.owners(), ...this.#copies.names().map((name) => name.split("/")[0] ?? "")])];
   }
 
   daemons(owner: string): readonly string[] {
-    return [...new Set(this.#states.list(owner).map((file) => file.split("#")[0] ?? ""))];
+    return [...new Set(this.#files(owner).map((file) => file.split("#")[0] ?? ""))];
   }
 
   removeAll(owner: string, name: string): void {
@@ -102,23 +127,25 @@ export class RecordFiles implements Records {
     const due = [...this.#due];
     this.#due.clear();
     for (const slot of due) slot.flush();
+    this.#written();
   }
 
   put(owner: string, file: string, record: InstanceRecord): void {
-    try {
-      this.#states.write(owner, file, record);
-    } catch (error) {
-      // A full disk must not stop daemons; the next supervisor finds an old record.
-      this.#report(`${owner}/${file}`, `cannot write its record: ${messageOf(error)}`);
-    }
+    // A full disk must not stop daemons.
+    this.#attempt(owner, file, "write its record", () => this.#states.write(owner, file, record));
+    this.#attempt(owner, file, "keep its record", () => this.#copies.write(`${owner}/${file}`, record));
   }
 
   remove(owner: string, file: string): void {
+    this.#attempt(owner, file, "remove its record", () => this.#states.remove(owner, file));
+    this.#attempt(owner, file, "forget its record", () => this.#copies.remove(`${owner}/${file}`));
+  }
+
+  #attempt(owner: string, file: string, what: string, act: () => void): void {
     try {
-      this.#states.remove(owner, file);
+      act();
     } catch (error) {
-      const why = messageOf(error);
-      this.#report(`${owner}/${file}`, `cannot remove its record: ${why}`);
+      this.#report(`${owner}/${file}`, `cannot ${what}: ${messageOf(error)}`);
     }
   }
 }

@@ -10,6 +10,9 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
+const unexpected = (problem: string): never => {
+  throw new Error(problem);
+};
 const LENGTHS = [10, 5000, 3, 700, 0, 20_000];
 
 test("a state file returns the value that was written last", () => {
@@ -17,7 +20,7 @@ test("a state file returns the value that was written last", () => {
   for (const length of LENGTHS) {
     const value = { text: "ä".repeat(length) };
     states.write("anna", "blog", value);
-    expect(states.read("anna", "blog")).toEqual(value);
+    expect(states.read("anna", "blog", unexpected)).toEqual(value);
   }
   expect(states.list("anna")).toEqual(["blog"]);
 });
@@ -27,7 +30,7 @@ test("a draft that was cut off does not affect the state file", () => {
   for (const length of LENGTHS) {
     states.write("anna", "blog", length);
     writeFileSync(join(directory, "anna", "blog.json~"), "{");
-    expect(new StateFiles(directory).read("anna", "blog")).toBe(length);
+    expect(new StateFiles(directory).read("anna", "blog", unexpected)).toBe(length);
   }
 });
 

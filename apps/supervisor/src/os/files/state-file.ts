@@ -12,6 +12,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
+import { messageOf } from "../../core/error-message.ts";
+import { codeOf } from "../kernel/error-code.ts";
 import { exchangeFiles } from "../kernel/file-calls.ts";
 import { processEpoch } from "../kernel/process-table.ts";
 
@@ -46,6 +48,7 @@ export class StateFiles {
       overwrite(temporary, text);
     } catch {
       mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+      rmSync(temporary, { recursive: true, force: true });
       writeFileSync(temporary, text, { mode: 0o600 });
     }
     try {
@@ -56,16 +59,27 @@ export class StateFiles {
   }
 
   /**
-   * The value that was written in this boot and pid namespace; undefined for any other or damaged file
+   * The value that was written in this boot and pid namespace; undefined for any other file
    * (docs/explanation/security.md#19).
+   * @param report called for a file that is damaged, or of another format, with what is wrong
    */
-  read(owner: string, name: string): unknown {
+  read(owner: string, name: string, report: (problem: string) => void): unknown {
+    let text: string;
     try {
-      const { format, epoch, digest, value } = JSON.parse(readFileSync(this.#path(owner, name), "utf8"));
-      return format === FORMAT && epoch === this.#epoch && digest === digestOf(value) ? value : undefined;
-    } catch {
+      text = readFileSync(this.#path(owner, name), "utf8");
+    } catch (error) {
+      if (codeOf(error) !== "ENOENT") report(`cannot be read: ${messageOf(error)}`);
       return undefined;
     }
+    try {
+      const { format, epoch, digest, value } = JSON.parse(text) ?? {};
+      if (format !== FORMAT) report(`has the format ${format} of another release, not ${FORMAT}`);
+      else if (digest !== digestOf(value)) report("is damaged: its digest is wrong");
+      else if (epoch === this.#epoch) return value;
+    } catch {
+      report("is damaged: it is no JSON");
+    }
+    return undefined;
   }
 
   /** Owners with files. */

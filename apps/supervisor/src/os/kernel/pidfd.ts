@@ -4,7 +4,6 @@ import { checked, declare } from "./libc.ts";
 const c = {
   pidfd_open: declare("int pidfd_open(int, uint32_t)"),
   pidfd_send_signal: declare("int pidfd_send_signal(int, int, void *, uint32_t)"),
-  pidfd_getfd: declare("int pidfd_getfd(int, int, uint32_t)"),
 };
 
 /** Descriptor that refers to a process and becomes readable when the process ends. */
@@ -14,7 +13,3 @@ export const openPidfd = (pid: number): number => checked("pidfd_open", c.pidfd_
 export const sendSignal = (pidfd: number, signal: number): void => {
   checked("pidfd_send_signal", c.pidfd_send_signal(pidfd, signal, null, 0));
 };
-
-/** Copy of a descriptor of another process; takes the permission to trace it. */
-export const takeDescriptor = (pidfd: number, fd: number): number =>
-  checked("pidfd_getfd", c.pidfd_getfd(pidfd, fd, 0), `descriptor ${fd}`);

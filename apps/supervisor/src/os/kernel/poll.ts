@@ -6,7 +6,6 @@ const poll = declare("int poll(void *, unsigned long, int)");
 
 const POLLIN = 0x1;
 const POLLOUT = 0x4;
-const POLLRDHUP = 0x2000;
 /** Bytes of a struct pollfd. */
 const ENTRY = 8;
 
@@ -21,23 +20,12 @@ const setOf = (fds: readonly number[], events: number): Buffer => {
 
 const eventsOf = (set: Buffer, index: number): number => set.readInt16LE(index * ENTRY + 6);
 
-/** Waits in another thread until one of `fds` is readable; calls back with those that are. */
-export const pollReadable = (fds: readonly number[], done: (readable: number[]) => void): void => {
-  const set = setOf(fds, POLLIN);
-  poll.async(set, fds.length, -1, () => {
-    done(fds.filter((_, index) => eventsOf(set, index) !== 0));
-  });
-};
-
 /** Polls without waiting. A signal, such as SIGCHLD, can interrupt even that when no descriptor is ready. */
 const pollNow = (fds: readonly number[], events: number): Buffer => {
   const set = setOf(fds, events);
   uninterrupted(() => checked("poll", poll(set, fds.length, 0)));
   return set;
 };
-
-/** Whether a socket was shut down for reading. */
-export const isShutDown = (fd: number): boolean => (eventsOf(pollNow([fd], POLLRDHUP), 0) & POLLRDHUP) !== 0;
 
 /** Whether a descriptor has something to read now. */
 export const hasInput = (fd: number): boolean => (eventsOf(pollNow([fd], POLLIN), 0) & POLLIN) !== 0;

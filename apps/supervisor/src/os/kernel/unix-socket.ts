@@ -5,13 +5,9 @@ import { uninterrupted } from "./uninterrupted.ts";
 
 const c = {
   socket: declare("int socket(int, int, int)"),
-  socketpair: declare("int socketpair(int, int, int, _Out_ int *)"),
-  bind: declare("int bind(int, void *, uint32_t)"),
-  listen: declare("int listen(int, int)"),
   connect: declare("int connect(int, void *, uint32_t)"),
   setsockopt: declare("int setsockopt(int, int, int, const void *, uint32_t)"),
   getsockopt: declare("int getsockopt(int, int, int, _Out_ void *, _Inout_ uint32_t *)"),
-  recv: declare("long recv(int, _Out_ void *, size_t, int)"),
 };
 
 const AF_UNIX = 1;
@@ -20,7 +16,6 @@ const SO_PEERCRED = 17;
 const SO_RCVTIMEO = 20;
 const SO_SNDTIMEO = 21;
 const SOCK_STREAM = 1;
-const SOCK_DGRAM = 2;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 
@@ -46,45 +41,6 @@ const addressOf = (path: string): Buffer => {
   return address;
 };
 
-/** A new socket; closed again where `prepare` throws. */
-const newSocket = (type: number, prepare: (fd: number) => void): number => {
-  const fd = checked("socket", c.socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
-  try {
-    prepare(fd);
-    return fd;
-  } catch (error) {
-    closeSync(fd);
-    throw error;
-  }
-};
-
-const bindTo = (fd: number, path: string): void => {
-  const address = addressOf(path);
-  checked("bind", c.bind(fd, address, address.length), path);
-};
-
-/** Listens on a new UNIX socket at `path`, which must not exist; returns its descriptor. */
-export const listenUnix = (path: string, backlog: number): number =>
-  newSocket(SOCK_STREAM, (fd) => {
-    bindTo(fd, path);
-    checked("listen", c.listen(fd, backlog), path);
-  });
-
-/** Sets the length of the accept queue of a listening socket. */
-export const setBacklog = (fd: number, backlog: number): void => {
-  checked("listen", c.listen(fd, backlog));
-};
-
-/** Receives datagrams at `path`, which must not exist; returns a descriptor for `receive`. */
-export const bindDatagrams = (path: string): number => newSocket(SOCK_DGRAM | SOCK_NONBLOCK, (fd) => bindTo(fd, path));
-
-/** The next datagram, cut off after `longest` bytes; undefined when there is none. Never throws. */
-export const receive = (fd: number, longest: number): Buffer | undefined => {
-  const bytes = Buffer.alloc(longest);
-  const length = c.recv(fd, bytes, longest, 0);
-  return length < 0 ? undefined : bytes.subarray(0, length);
-};
-
 /** Whether a process listens at `path`. */
 export const isListenedOn = (path: string): boolean => {
   const address = addressOf(path);
@@ -101,27 +57,26 @@ export const isListenedOn = (path: string): boolean => {
  * Connects to a stream socket; returns a descriptor whose reads and writes wait, and fail with EAGAIN after a time.
  * @param timeout in ms
  */
-export const connectUnix = (path: string, timeout: number): number =>
-  newSocket(SOCK_STREAM, (fd) => {
-    const limit = Buffer.alloc(16);
-    limit.writeBigInt64LE(BigInt(Math.floor(timeout / 1000)), 0);
-    limit.writeBigInt64LE(BigInt((timeout % 1000) * 1000), 8);
+export const connectUnix = (path: string, timeout: number): number => {
+  const address = addressOf(path);
+  const limit = Buffer.alloc(16);
+  limit.writeBigInt64LE(BigInt(Math.floor(timeout / 1000)), 0);
+  limit.writeBigInt64LE(BigInt((timeout % 1000) * 1000), 8);
+  const fd = checked("socket", c.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  try {
     for (const option of [SO_RCVTIMEO, SO_SNDTIMEO])
       checked("setsockopt", c.setsockopt(fd, SOL_SOCKET, option, limit, limit.length), path);
-    const address = addressOf(path);
     uninterrupted(() => checked("connect", c.connect(fd, address, address.length), path));
-  });
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+};
 
 /** Process and account of a connection's client, as the kernel recorded them at connect(2). */
 export const peerCredentials = (fd: number): { pid: number; uid: number; gid: number } => {
   const credentials = Buffer.alloc(12);
   checked("getsockopt", c.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, [12]));
   return { pid: credentials.readInt32LE(0), uid: credentials.readUInt32LE(4), gid: credentials.readUInt32LE(8) };
-};
-
-/** The two ends of a connection, both closed on exec. */
-export const socketPair = (): [number, number] => {
-  const ends: [number, number] = [0, 0];
-  checked("socketpair", c.socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
-  return ends;
 };

@@ -1,15 +1,26 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import type { HeldLog, LogPredecessor, LogTrace } from "../../engine/ports/logs.ts";
-import type { LaunchPlan } from "../../launch/plan.ts";
+import { DEFAULTS } from "../../core/definition.ts";
+import type { HeldLog, LogPredecessor } from "../../engine/ports/logs.ts";
+import { type LaunchPlan, launchLogger } from "../../launch/plan.ts";
 import { KnownAccounts } from "../accounts/known-accounts.ts";
-import { Poller } from "../kernel/poller.ts";
+import { privileged } from "../kernel/privileges.ts";
 import { identify, readProcesses } from "../kernel/process-table.ts";
+import { Launches } from "../processes/launches.ts";
 import { eventually } from "../processes/recorded-events.fake.ts";
+import type { ShimLink } from "../shim/link.ts";
+import { endShim, startedShim } from "../shim/started-shim.fake.ts";
 import { FifoLogs } from "./fifo-logs.ts";
 
 const { username, uid, gid } = userInfo();
@@ -17,35 +28,40 @@ let directory = "";
 let files = "";
 let reports: string[] = [];
 let changes = 0;
+let link: ShimLink;
 let logs: FifoLogs;
 const opened: HeldLog[] = [];
 
 const owner = () => ({ name: username, uid, gid, home: directory, shell: "/bin/sh" });
 const key = () => ({ owner: owner(), name: "blog" });
-const makeLogs = (): FifoLogs => {
+const runDir = (): string => join(directory, "run");
+/** What the next supervisor makes. */
+const connect = async (): Promise<void> => {
   const accounts = new KnownAccounts({ users: new Map(), groups: new Map() });
   const report = (daemon: string, problem: string): void => void reports.push(`${daemon}: ${problem}`);
-  return new FifoLogs({ runDir: join(directory, "run"), accounts, poller: new Poller(), report });
+  link = await startedShim(runDir());
+  const launches = new Launches(link, (account) => [account.gid]);
+  logs = new FifoLogs({ runDir: runDir(), link, launches, accounts, report });
 };
 
-beforeEach(() => {
+beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), "fifo-logs-"));
   files = join(directory, "log");
   reports = [];
   changes = 0;
-  logs = makeLogs();
+  mkdirSync(runDir());
+  await connect();
 });
 afterEach(async () => {
   for (const log of opened.splice(0)) await log.close();
+  endShim(link);
   rmSync(directory, { recursive: true });
 });
 
-/** A logger by a script, which has passed the gate as launch chains do. */
+/** A logger by a script. */
 const logger = (script: string): LaunchPlan => ({
-  file: "/bin/sh",
-  argv: ["sh", "-c", `read -r go <&4 || exit 111; exec 2>&8 3>&- 4>&- 8>&-; ${script}`],
-  environment: new Map([["PATH", "/usr/bin:/bin"]]),
-  slots: { report: 3, gate: 4, socket: 6, ready: 7, stderr: 8 },
+  ...launchLogger(files, owner(), DEFAULTS, privileged),
+  words: ["/bin/sh", "-c", script],
 });
 /** Appends to the log's file, as s6-log does. */
 const appender = (name = "current"): LaunchPlan => logger(`exec cat >>"${join(files, name)}"`);
@@ -79,6 +95,10 @@ const openService = (plan: LaunchPlan): HeldLog => {
   return log;
 };
 
+/** Writes to the FIFO of a log, as its daemon does. */
+const write = ({ name }: HeldLog, text: string): void =>
+  appendFileSync(join(runDir(), "logs", username, `blog.${name.split(":").at(-1)}.fifo`), text);
+
 const content = (name = "current"): string =>
   existsSync(join(files, name)) ? readFileSync(join(files, name), "utf8") : "";
 const loggerPid = (log: HeldLog): number => log.trace().logger?.pid ?? 0;
@@ -87,11 +107,11 @@ test("everything that was written is in the log's files when close has resolved,
   // As s6-log does, it finishes what it has read after TERM; cat(1) would end between read and write.
   const log = open(logger(`trap '' TERM; exec cat >>"${join(files, "current")}"`));
   const lines = Array.from({ length: 500 }, (_, line) => `line ${line}\n`).join("");
-  writeSync(log.descriptor, lines);
+  write(log, lines);
   await log.close();
   opened.length = 0;
   expect(content()).toBe(lines);
-  expect(existsSync(join(directory, "run/logs", username, "blog.fifo"))).toBe(false);
+  expect(readdirSync(join(runDir(), "logs", username))).toEqual([]);
   expect(reports).toEqual([]);
 });
 
@@ -102,7 +122,7 @@ test("another logger replaces one that was killed, reports the change, and gets 
   const changesBefore = changes;
   process.kill(first, "SIGKILL");
   await eventually(() => expect(identify(first)).toBeUndefined());
-  writeSync(log.descriptor, "between\n");
+  write(log, "between\n");
   await eventually(() => expect([content(), loggerPid(log) !== first]).toEqual(["between\n", true]));
   expect(changes).toBeGreaterThan(changesBefore);
 });
@@ -117,49 +137,29 @@ test("a logger that ends at once is reported with its last message, also as the 
 
 test("a logger with other terms replaces the present one, and one with equal terms does not", async () => {
   const log = open();
-  writeSync(log.descriptor, "one\n");
+  write(log, "one\n");
   await eventually(() => expect(content()).toBe("one\n"));
   const first = loggerPid(log);
   log.follow(appender());
   expect(loggerPid(log)).toBe(first);
   log.follow(appender("other"));
   await eventually(() => expect([loggerPid(log) === first, existsSync(join(files, "other"))]).toEqual([false, true]));
-  writeSync(log.descriptor, "two\n");
+  write(log, "two\n");
   await eventually(() => expect([content(), content("other")]).toEqual(["one\n", "two\n"]));
 });
 
-/** Opens the same log in another process, the earlier supervisor, and prints its trace. */
-const EARLIER = `
-  import { FifoLogs } from ${JSON.stringify(join(import.meta.dirname, "fifo-logs.ts"))};
-  import { KnownAccounts } from ${JSON.stringify(join(import.meta.dirname, "../accounts/known-accounts.ts"))};
-  import { Poller } from ${JSON.stringify(join(import.meta.dirname, "../kernel/poller.ts"))};
-  const { runDir, key, plan, files } = JSON.parse(process.argv[1]);
-  const accounts = new KnownAccounts({ users: new Map(), groups: new Map() });
-  const logs = new FifoLogs({ runDir, accounts, poller: new Poller(), report: () => undefined });
-  const before = { dropped: 3, changed: () => undefined };
-  const logger = { ...plan, environment: new Map(plan.environment) };
-  console.log(JSON.stringify(logs.open(key, key.owner, logger, files, before).trace()));
-`;
-
-test("the next supervisor adopts the logger by its trace, and no line is lost between them", async () => {
-  const plan = appender();
-  const options = {
-    runDir: join(directory, "run"),
-    key: key(),
-    files,
-    plan: { ...plan, environment: [...plan.environment] },
-  };
-  const argv = ["--input-type=module", "-e", EARLIER, JSON.stringify(options)];
-  const earlier = spawn(process.execPath, argv, { stdio: ["ignore", "pipe", "inherit"] });
-  const [output] = (await once(earlier.stdout, "data")) as [Buffer];
-  const trace = JSON.parse(output.toString()) as LogTrace;
-  const next = open(plan, trace);
-  writeSync(next.descriptor, "before\n");
-  earlier.kill("SIGKILL");
-  await once(earlier, "exit");
-  writeSync(next.descriptor, "after\n");
-  expect([next.trace(), next.loss().lines]).toEqual([trace, 3]);
-  await eventually(() => expect(content()).toBe("before\nafter\n"));
+test("the next supervisor adopts the logger, and no line is lost between them", async () => {
+  const log = open();
+  const { logger: trace, signature } = log.trace();
+  write(log, "before\n");
+  link.close();
+  write(log, "between\n");
+  await connect();
+  opened.length = 0;
+  const next = open(appender(), { dropped: 3, signature });
+  write(next, "after\n");
+  expect([next.name, next.trace().logger, next.loss().lines]).toEqual([log.name, trace, 3]);
+  await eventually(() => expect(content()).toBe("before\nbetween\nafter\n"));
 });
 
 test("a log waits for the end of the log before it, and then starts its logger", async () => {
@@ -168,10 +168,21 @@ test("a log waits for the end of the log before it, and then starts its logger",
     close = resolve;
   });
   const log = open(appender(), { closed });
-  writeSync(log.descriptor, "early\n");
+  write(log, "early\n");
   expect(log.trace().logger).toBeUndefined();
   close();
   await eventually(() => expect(content()).toBe("early\n"));
+});
+
+test("a log that is closed while it waits for the log before it loses no line", async () => {
+  const { promise: closed, resolve: close } = Promise.withResolvers<void>();
+  const log = open(appender(), { closed });
+  write(log, "early\n");
+  const ended = log.close();
+  opened.length = 0;
+  close();
+  await ended;
+  expect(content()).toBe("early\n");
 });
 
 test("lines that an earlier supervisor dropped stay counted", () => {
@@ -185,9 +196,10 @@ test("a log whose directory is a file is refused with the reason", () => {
 });
 
 test("another file in place of the FIFO is replaced", async () => {
-  mkdirSync(join(directory, "run/logs", username, "blog.fifo"), { recursive: true });
+  mkdirSync(join(runDir(), "logs", username), { recursive: true });
+  writeFileSync(join(runDir(), "logs", username, "blog.1.fifo"), "in the way");
   const log = open();
-  writeSync(log.descriptor, "written\n");
+  write(log, "written\n");
   await eventually(() => expect(content()).toBe("written\n"));
 });
 
@@ -213,7 +225,7 @@ test("our own logger is no helper process of the daemon", () => {
 
 test("a logger that ignores TERM and does not read is killed after a time, and close resolves", async () => {
   const log = open(logger("trap '' TERM; exec sleep 1000"));
-  writeSync(log.descriptor, "never read\n");
+  write(log, "never read\n");
   const pid = await eventuallyPid(log);
   await log.close();
   opened.length = 0;

@@ -6,10 +6,12 @@ import type { HeldLog, LogPredecessor, Logs } from "../../engine/ports/logs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import type { KnownAccounts } from "../accounts/known-accounts.ts";
 import { makeOwnDirectory } from "../files/conf-dir.ts";
-import type { Poller } from "../kernel/poller.ts";
+import type { Launches } from "../processes/launches.ts";
 import { helperProcessOf } from "../processes/tenant-process.ts";
+import type { ShimLink } from "../shim/link.ts";
+import { daemonName, fifoName, loggerErrors, readFifoName, readLoggerName } from "../shim/names.ts";
 import { fifoPath } from "./fifo.ts";
-import { Log } from "./log.ts";
+import { LONGEST_FLUSH, Log } from "./log.ts";
 import type { LogPlan } from "./log-plan.ts";
 import { OverflowWatch } from "./overflow.ts";
 import { requireCompressor, requireWritable } from "./preconditions.ts";
@@ -17,13 +19,16 @@ import { requireCompressor, requireWritable } from "./preconditions.ts";
 export interface FifoLogsOptions {
   readonly runDir: string;
   readonly accounts: KnownAccounts;
-  readonly poller: Poller;
+  readonly link: ShimLink;
+  readonly launches: Launches;
   readonly report: (daemon: string, problem: string) => void;
 }
 
 export class FifoLogs implements Logs {
   readonly #options: FifoLogsOptions;
   readonly #overflows = new OverflowWatch();
+  /** Number of the latest FIFO of all. */
+  #number = 0;
 
   constructor(options: FifoLogsOptions) {
     this.#options = options;
@@ -34,9 +39,9 @@ export class FifoLogs implements Logs {
     makeOwnDirectory(key.owner, identity, directory, 0o700);
     requireWritable(key.owner.name, identity, directory);
     requireCompressor(logger);
-    const fifo = fifoPath(this.#options.runDir, key.owner.name, key.name);
     const destination = { identity, directory };
-    return this.#hold(key, { fifo, writer, logger: () => logger, containment: undefined, destination }, before);
+    const plan = { writer, logger: () => logger, containment: undefined, destination };
+    return this.#hold(key, { ...plan, ...this.#fifo(key) }, before);
   }
 
   openService(
@@ -46,8 +51,40 @@ export class FifoLogs implements Logs {
     group: () => string | undefined,
     before: LogPredecessor,
   ): HeldLog {
-    const fifo = fifoPath(this.#options.runDir, key.owner.name, key.name);
-    return this.#hold(key, { fifo, writer, logger, containment: { group }, destination: undefined }, before);
+    const plan = { writer, logger, containment: { group }, destination: undefined };
+    return this.#hold(key, { ...plan, ...this.#fifo(key) }, before);
+  }
+
+  /** The FIFO of an earlier supervisor that the daemon's runs write to, or the next one. */
+  #fifo(key: DaemonKey): Pick<LogPlan, "name" | "fifo"> {
+    const { runDir, link } = this.#options;
+    const daemon = daemonName(key);
+    const left = link.unused("fifo").flatMap((name) => readFifoName(name) ?? []);
+    this.#number = Math.max(this.#number, ...left.map(({ number }) => number)) + 1;
+    const own = left.filter((fifo) => fifo.daemon === daemon).map(({ number }) => number);
+    const number = own.length > 0 ? Math.max(...own) : this.#number;
+    // Those before it were being closed.
+    for (const former of own) if (former !== number) this.#abandon(fifoName(daemon, former));
+    return { name: fifoName(daemon, number), fifo: fifoPath(runDir, key.owner.name, key.name, number) };
+  }
+
+  removeStrays(known: ReadonlySet<string>): void {
+    for (const name of this.#options.link.unused("fifo")) {
+      const fifo = readFifoName(name);
+      if (fifo && !known.has(fifo.daemon)) this.#abandon(name);
+    }
+  }
+
+  /** Closes a FIFO that no run writes to: its logger writes what is left, and ends. */
+  #abandon(fifo: string): void {
+    const { link, launches } = this.#options;
+    for (const name of [fifo, loggerErrors(fifo)]) {
+      if (!link.unused("fifo").includes(name)) continue;
+      link.use("fifo", name);
+      link.requests.release("fifo", name);
+    }
+    for (const { name } of link.found())
+      if (readLoggerName(fifo, name) !== undefined) launches.clear(name, LONGEST_FLUSH);
   }
 
   #hold({ owner, name }: DaemonKey, plan: LogPlan, before: LogPredecessor): HeldLog {
@@ -56,10 +93,11 @@ export class FifoLogs implements Logs {
       (doing: string) =>
       (error: unknown): void =>
         report(`${doing}: ${messageOf(error)}`);
-    const surroundings = { poller: this.#options.poller, overflows: this.#overflows };
+    const { link, launches } = this.#options;
+    const surroundings = { link, launches, overflows: this.#overflows };
     const log = new Log(plan, before, surroundings, { report, replaced: before.changed });
     return {
-      descriptor: log.fd,
+      name: plan.name,
       loss: () => log.loss,
       trace: () => log.trace,
       helperProcess: () => log.tenants && helperProcessOf("log/run", log.tenants, report),

@@ -3,6 +3,8 @@ import type { FileIdentity } from "../kernel/file-identity.ts";
 
 /** The parts of a log. */
 export interface LogPlan {
+  /** Name of the FIFO in the shim. */
+  readonly name: string;
   /** Path of the FIFO, in a directory that only root enters. */
   readonly fifo: string;
   /** The daemon's run-as account: it owns the FIFO, so that the daemon can open /dev/stderr again. */

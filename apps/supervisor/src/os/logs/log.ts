@@ -1,20 +1,17 @@
 /**
  * A daemon's log: a FIFO that the daemon writes to and an s6-log, running as the owner, that reads it
- * (docs/explanation/architecture.md#a-log-line). The supervisor is not in the data path; it holds the FIFO open so that
- * writers always find a reader.
+ * (docs/explanation/architecture.md#a-log-line). The supervisor is not in the data path, and the shim holds the FIFO.
  */
-import { closeSync, constants, openSync, rmSync } from "node:fs";
+import { closeSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf } from "../../core/error-message.ts";
 import type { LogLoss, LogPredecessor, LogTrace } from "../../engine/ports/logs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
-import type { Poller } from "../kernel/poller.ts";
-import { clear } from "../processes/adopt.ts";
-import type { Run } from "../processes/process-tree.ts";
-import { makeFifo } from "./fifo.ts";
+import { ProcessTree, type Run } from "../processes/process-tree.ts";
+import { openFifo } from "./fifo.ts";
 import { emptied, endLine } from "./last-line.ts";
 import type { LogPlan } from "./log-plan.ts";
-import { Logger, type LoggerListener } from "./logger.ts";
+import { Logger, type LoggerListener, type LoggerSurroundings } from "./logger.ts";
 import { Overflow, type OverflowWatch } from "./overflow.ts";
 
 /** Silence after which an unfinished last line is ended. In ms. */
@@ -22,12 +19,13 @@ const SILENCE = 250;
 /** Wait for a logger that was sent TERM with nothing left to read. In ms. */
 const SHORT_WAIT = 100;
 /** Time for a logger to write the rest: its owner may have stopped it, or hold its FIFO open. In ms. */
-const LONGEST_FLUSH = 3000;
+export const LONGEST_FLUSH = 3000;
 
 /** An open log. */
 export class Log {
   /** The FIFO: its daemon's output. */
-  readonly fd: number;
+  readonly #fd: number;
+  readonly #surroundings: LoggerSurroundings;
   readonly #plan: LogPlan;
   readonly #logger: Logger;
   readonly #report: (problem: string) => void;
@@ -45,23 +43,24 @@ export class Log {
   constructor(
     plan: LogPlan,
     former: LogPredecessor,
-    { poller, overflows }: { readonly poller: Poller; readonly overflows: OverflowWatch },
+    surroundings: LoggerSurroundings & { readonly overflows: OverflowWatch },
     listener: LoggerListener,
   ) {
+    const { overflows } = surroundings;
     this.#plan = plan;
+    this.#surroundings = surroundings;
     this.#report = listener.report;
-    makeFifo(plan);
-    this.fd = openSync(plan.fifo, constants.O_RDWR | constants.O_NOFOLLOW);
+    this.#fd = openFifo(surroundings.link, plan.name, plan.fifo, plan.writer.uid);
     this.#formerlyDropped = former.dropped;
     this.#watch = overflows;
     if (plan.destination) {
-      const watched = { fd: this.fd, ...plan.destination };
+      const watched = { fd: this.#fd, ...plan.destination };
       this.#overflow = new Overflow(watched, former.dropped, { report: listener.report, counted: listener.replaced });
       overflows.add(this.#overflow);
     }
-    this.#logger = new Logger(plan, this.fd, listener);
+    this.#logger = new Logger(plan, surroundings, listener);
     const cgroup = plan.containment?.group();
-    if (former.logger && this.#logger.adopt(former.logger, cgroup, poller)) {
+    if (this.#logger.adopt()) {
       if (former.signature !== this.#logger.signature) this.#logger.relieve();
       return;
     }
@@ -71,7 +70,7 @@ export class Log {
     }
     const { logger } = former;
     const cleared = new Promise<void>((resolve) =>
-      logger && plan.containment ? clear(logger, cgroup, resolve) : resolve(),
+      logger && plan.containment ? new ProcessTree(logger, cgroup).clear(resolve) : resolve(),
     );
     this.#started = Promise.all([former.closed, cleared]).then(() => this.#logger.start());
   }
@@ -102,31 +101,32 @@ export class Log {
   async settle(idle: () => boolean): Promise<void> {
     await sleep(SILENCE);
     const isFine = () => idle() && !this.#closed && this.loss.reason === "";
-    if (this.#plan.containment || !isFine() || !(await emptied(this.fd, LONGEST_FLUSH))) return;
+    if (this.#plan.containment || !isFine() || !(await emptied(this.#fd, LONGEST_FLUSH))) return;
     const { run } = this.#logger;
     if (!run || !isFine()) return;
     this.#logger.relieve();
-    await endLine(this.fd, run.pid, () => this.#logger.run === run && isFine());
+    await endLine(this.#fd, run.pid, () => this.#logger.run === run && isFine());
   }
 
   /** Lets the logger write the rest, ends it and removes the FIFO. No run of the daemon may be alive. */
   async close(): Promise<void> {
     if (this.#overflow) this.#watch.remove(this.#overflow);
+    // The first logger gets the FIFO from the shim.
+    await this.#started;
     try {
-      rmSync(this.#plan.fifo, { force: true, recursive: true });
+      this.#surroundings.link.requests.release("fifo", this.#plan.name);
     } catch (error) {
       this.#report(`cannot remove its FIFO: ${messageOf(error)}`);
     }
-    await this.#started;
     this.#closed = true;
     const ended = this.#logger.finish();
     const limit = setTimeout(() => this.#logger.kill(), LONGEST_FLUSH);
     // At the end of its input s6-log drops an unfinished line; after TERM it does not.
-    if (this.#logger.run && !this.#plan.containment && (await emptied(this.fd, LONGEST_FLUSH))) {
+    if (this.#logger.run && !this.#plan.containment && (await emptied(this.#fd, LONGEST_FLUSH))) {
       this.#logger.relieve();
       await Promise.race([ended, sleep(SHORT_WAIT)]);
     }
-    closeSync(this.fd);
+    closeSync(this.#fd);
     await ended;
     clearTimeout(limit);
     this.#logger.close();

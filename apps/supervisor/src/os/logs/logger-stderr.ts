@@ -1,11 +1,13 @@
 /**
- * Standard error of a logger: a FIFO without a name, non-blocking and open for reading and writing. So a logger neither
- * blocks when the supervisor does not read nor gets SIGPIPE when there is none, and a reader gets no more than a pipe
- * holds.
+ * Standard error of a logger: a FIFO that is non-blocking and open for reading and writing. So a logger neither blocks when
+ * the supervisor does not read nor gets SIGPIPE when there is none, and a reader gets no more than a pipe holds.
  */
-import { chownSync, closeSync, constants, openSync, rmSync } from "node:fs";
+import { closeSync } from "node:fs";
 import { readNow } from "../kernel/descriptors.ts";
-import { mkfifo } from "../kernel/file-calls.ts";
+import type { ShimLink } from "../shim/link.ts";
+import { loggerErrors } from "../shim/names.ts";
+import { openFifo } from "./fifo.ts";
+import type { LogPlan } from "./log-plan.ts";
 
 /** Bytes that a FIFO holds (pipe(7)). */
 const CAPACITY = 64 * 1024;
@@ -13,22 +15,17 @@ const CAPACITY = 64 * 1024;
 const LONGEST = 200;
 
 export class LoggerStderr {
-  readonly fd: number;
+  /** Its name in the shim. */
+  readonly name: string;
+  readonly #fd: number;
+  readonly #link: ShimLink;
 
-  /**
-   * @param path its name while it is made, in a directory that only root enters
-   * @param uid of the logger, so that it can open /dev/stderr again
-   * @throws errno errors
-   */
-  constructor(path: string, uid: number) {
-    rmSync(path, { force: true });
-    mkfifo(path, 0o660);
-    try {
-      this.fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK | constants.O_NOFOLLOW);
-      chownSync(path, uid, process.getegid?.() ?? 0);
-    } finally {
-      rmSync(path, { force: true });
-    }
+  /** @throws errno errors */
+  constructor(link: ShimLink, { name, fifo, writer, destination }: LogPlan) {
+    this.#link = link;
+    this.name = loggerErrors(name);
+    // The logger's account owns it, so that it can open /dev/stderr again.
+    this.#fd = openFifo(link, this.name, `${fifo}.errors`, destination?.identity.uid ?? writer.uid, true);
   }
 
   /**
@@ -39,7 +36,7 @@ export class LoggerStderr {
     const bytes = Buffer.alloc(CAPACITY);
     let length = 0;
     for (let more = -1; more !== 0 && length < CAPACITY; length += more)
-      more = readNow(this.fd, bytes.subarray(length));
+      more = readNow(this.#fd, bytes.subarray(length));
     const lines = bytes.toString("latin1", 0, length).split("\n");
     const line = Buffer.from(lines.findLast((each) => each.trim() !== "") ?? "", "latin1");
     return line
@@ -50,6 +47,7 @@ export class LoggerStderr {
   }
 
   close(): void {
-    closeSync(this.fd);
+    closeSync(this.#fd);
+    this.#link.requests.release("fifo", this.name);
   }
 }

@@ -1,15 +1,13 @@
 /** Keeps the logger of one log running. */
 import { hash } from "node:crypto";
-import { closeSync, constants, openSync } from "node:fs";
-import { constants as system } from "node:os";
+import { constants } from "node:os";
 import { messageOf } from "../../core/error-message.ts";
-import type { ProcessIdentity } from "../../engine/ports/processes.ts";
 import type { RawExit, RunEvents } from "../../engine/ports/runs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
-import type { Poller } from "../kernel/poller.ts";
-import { adopt } from "../processes/adopt.ts";
-import { launch } from "../processes/launch-chain.ts";
+import type { Launches } from "../processes/launches.ts";
 import type { Run } from "../processes/process-tree.ts";
+import type { ShimLink } from "../shim/link.ts";
+import { loggerName, readLoggerName } from "../shim/names.ts";
 import type { LogPlan } from "./log-plan.ts";
 import { LoggerStderr } from "./logger-stderr.ts";
 
@@ -23,6 +21,12 @@ const HINTS = {
   tenants: "run it by hand as its account",
 } as const;
 
+/** What a logger needs of the shim. */
+export interface LoggerSurroundings {
+  readonly link: ShimLink;
+  readonly launches: Launches;
+}
+
 /** Events of a logger. */
 export interface LoggerListener {
   report(problem: string): void;
@@ -31,9 +35,11 @@ export interface LoggerListener {
 }
 
 export class Logger {
-  readonly #fd: number;
+  readonly #surroundings: LoggerSurroundings;
   readonly #listener: LoggerListener;
   #plan: LogPlan;
+  /** Number of the latest one. */
+  #number = 0;
   #signature: string | undefined;
   #run: Run | undefined;
   /** Standard error of a logger that this supervisor started. */
@@ -45,10 +51,9 @@ export class Logger {
   #retry: NodeJS.Timeout | undefined;
   #closed: (() => void) | undefined;
 
-  /** @param fd the FIFO */
-  constructor(plan: LogPlan, fd: number, listener: LoggerListener) {
+  constructor(plan: LogPlan, surroundings: LoggerSurroundings, listener: LoggerListener) {
     this.#plan = plan;
-    this.#fd = fd;
+    this.#surroundings = surroundings;
     this.#listener = listener;
   }
 
@@ -67,13 +72,20 @@ export class Logger {
   /** Equal for loggers that write alike; undefined for a tenant's program, which may write anything. */
   get signature(): string | undefined {
     if (this.#isTenants) return undefined;
-    this.#signature ??= hash("sha256", JSON.stringify(this.#plan.logger(undefined).argv), "base64");
+    this.#signature ??= hash("sha256", JSON.stringify(this.#plan.logger(undefined).words), "base64");
     return this.#signature;
   }
 
-  /** Adopts the logger of an earlier supervisor; false where it has ended. */
-  adopt(leader: ProcessIdentity, cgroup: string | undefined, poller: Poller): boolean {
-    this.#run = adopt(leader, cgroup, poller, this.#events(Date.now()));
+  /** Adopts the logger of an earlier supervisor; false where none lives. */
+  adopt(): boolean {
+    const { link, launches } = this.#surroundings;
+    for (const { name, state } of link.found()) {
+      const number = readLoggerName(this.#plan.name, name);
+      if (number === undefined) continue;
+      this.#number = Math.max(this.#number, number);
+      if (state === "exited" || this.#run) continue;
+      this.#run = launches.adopt(name, undefined, this.#events(Date.now()));
+    }
     return this.#run !== undefined;
   }
 
@@ -83,16 +95,22 @@ export class Logger {
       this.#closed();
       return;
     }
-    let input: number | undefined;
+    const { link, launches } = this.#surroundings;
+    const { name: fifo, containment } = this.#plan;
     try {
-      // Not by its path, where another file may be by now.
-      input = openSync(`/proc/self/fd/${this.#fd}`, constants.O_RDONLY | constants.O_NONBLOCK);
-      const cgroup = this.#plan.containment?.group();
-      const plan = this.#plan.logger(cgroup);
-      const { fifo, writer, destination } = this.#plan;
-      this.#stderr ??= new LoggerStderr(`${fifo}.errors`, destination?.identity.uid ?? writer.uid);
-      const stdio = { input, output: "ignore", stderr: this.#stderr.fd } as const;
-      this.#run = launch(plan, stdio, cgroup, this.#events(Date.now()));
+      const plan = this.#plan.logger(containment?.group());
+      this.#stderr ??= new LoggerStderr(link, this.#plan);
+      this.#number += 1;
+      const options = {
+        descriptors: new Map([
+          [0, { kind: "input", name: fifo }],
+          [2, { kind: "fifo", name: this.#stderr.name }],
+        ] as const),
+        // Without the shim nobody would end it, and it would keep the lock of its directory.
+        deathSignal: constants.signals.SIGTERM,
+      };
+      const name = loggerName(fifo, this.#number);
+      this.#run = launches.launch(name, plan, options, this.#events(Date.now()));
       this.#steady = setTimeout(() => {
         this.#trouble = "";
       }, STEADY).unref();
@@ -100,8 +118,6 @@ export class Logger {
       this.#trouble = messageOf(error);
       this.#listener.report(this.#trouble);
       this.#retry = setTimeout(() => this.start(), QUICK_END);
-    } finally {
-      if (input !== undefined) closeSync(input);
     }
     this.#listener.replaced();
   }
@@ -117,7 +133,7 @@ export class Logger {
   /** Sends TERM, at which it ends between two lines; the next logger continues. */
   relieve(): void {
     this.#relieved = true;
-    this.#run?.signal(system.signals.SIGTERM);
+    this.#run?.signal(constants.signals.SIGTERM);
   }
 
   #events(startedAt: number): RunEvents {
@@ -146,7 +162,8 @@ export class Logger {
     }
     const age = Date.now() - startedAt;
     const early = age < QUICK_END && !this.#relieved;
-    const words = this.#stderr?.last() || (exit?.report ?? "").trim().replaceAll("\n", ": ");
+    const failure = exit?.failure && `${exit.failure.stage}: ${exit.failure.reason}`;
+    const words = this.#stderr?.last() || (failure ?? "");
     if (!this.#relieved && (early || (exit?.code ?? 0) !== 0)) this.#trouble = this.#troubleOf(exit, early, words);
     this.#relieved = false;
     if (early) {
@@ -175,7 +192,7 @@ export class Logger {
 
   kill(): void {
     if (this.#isTenants) this.#run?.kill();
-    else this.#run?.signal(system.signals.SIGKILL);
+    else this.#run?.signal(constants.signals.SIGKILL);
   }
 
   /** To be called when it has ended. */

@@ -13,8 +13,8 @@ const EXECLINEB = ["/usr/bin/execlineb", "/usr/lib/execline/bin/execlineb", "/bi
  * Checks that a logger that compresses can do so: otherwise s6-log would wait for its compressor for ever.
  * @throws Error where a program is not installed
  */
-export const requireCompressor = ({ argv }: LaunchPlan): void => {
-  if (!argv.some((word) => word.startsWith("!")) || EXECLINEB.some((path) => existsSync(path))) return;
+export const requireCompressor = ({ words }: LaunchPlan): void => {
+  if (!words.some((word) => word.startsWith("!")) || EXECLINEB.some((path) => existsSync(path))) return;
   throw new Error("log-compress=yes needs the program execlineb; root can install the package execline");
 };
 

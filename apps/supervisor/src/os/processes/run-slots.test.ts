@@ -6,10 +6,12 @@ import { DEFAULTS, type Definition } from "../../core/definition.ts";
 import type { LiveRun, RunContext, RunSlot } from "../../engine/ports/runs.ts";
 import { type LaunchPlan, launchDaemon } from "../../launch/plan.ts";
 import { OwnerBudgets } from "../kernel/owner-budgets.ts";
-import { Poller } from "../kernel/poller.ts";
 import { privileged } from "../kernel/privileges.ts";
-import { identify, isAlive, readProcesses } from "../kernel/process-table.ts";
+import { isAlive, readProcesses } from "../kernel/process-table.ts";
 import { SocketSnapshots } from "../kernel/socket-snapshot.ts";
+import type { ShimLink } from "../shim/link.ts";
+import { endShim, startedShim } from "../shim/started-shim.fake.ts";
+import { Launches } from "./launches.ts";
 import { eventually, RecordedEvents } from "./recorded-events.fake.ts";
 import { RunSlots } from "./run-slots.ts";
 
@@ -19,25 +21,31 @@ const { SIGTERM } = constants.signals;
 
 let runDir = "";
 let reports: string[] = [];
+let link: ShimLink;
+let launches: Launches;
 let runs: RunSlots;
 let slot: RunSlot;
 const launched: LiveRun[] = [];
 
-beforeEach(() => {
+/** What the next supervisor makes. */
+const connect = async (): Promise<void> => {
+  link = await startedShim(runDir);
+  launches = new Launches(link, ({ gid }) => [gid]);
+  runs = new RunSlots({
+    ...{ runDir, link, launches, snapshots: new SocketSnapshots(), budgets: new OwnerBudgets() },
+    report: (daemon, problem) => reports.push(`${daemon}: ${problem}`),
+  });
+  slot = runs.slot({ owner: self, name: "blog", instance: 1 });
+};
+
+beforeEach(async () => {
   runDir = mkdtempSync(join(tmpdir(), "runs-"));
   reports = [];
-  runs = new RunSlots(
-    {
-      ...{ runDir, poller: new Poller(), snapshots: new SocketSnapshots() },
-      report: (daemon, problem) => reports.push(`${daemon}: ${problem}`),
-    },
-    new OwnerBudgets(),
-  );
-  slot = runs.slot({ owner: self, name: "blog", instance: 1 });
+  await connect();
 });
 afterEach(() => {
-  runs.discardNow();
   for (const run of launched.splice(0)) run.kill();
+  endShim(link);
   rmSync(runDir, { recursive: true });
 });
 
@@ -48,21 +56,11 @@ const planOf = (start: string, change: Partial<Definition> = {}): LaunchPlan =>
     notifyPath: change.ready === "notify" ? slot.notifyPath : undefined,
   });
 
-const CONTEXT: RunContext = {
-  socket: undefined,
-  bind: undefined,
-  input: "nothing",
-  ready: "accept",
-  account: self,
-  log: undefined,
-  cgroup: undefined,
-  finish: undefined,
-};
+const CONTEXT: RunContext = { socket: undefined, bind: undefined, log: undefined, finish: undefined };
 
 const launch = (start: string, change: Partial<Definition> = {}, context: Partial<RunContext> = {}) => {
   const events = new RecordedEvents();
-  const ready = change.ready ?? CONTEXT.ready;
-  const run = slot.launch(1, planOf(start, change), { ...CONTEXT, ready, ...context }, events);
+  const run = slot.launch(1, planOf(start, change), { ...CONTEXT, ...context }, events);
   launched.push(run);
   return { run, events };
 };
@@ -77,7 +75,7 @@ test("a run reports its launch, its exit code and its end, in this order", async
   go();
   await events.until("gone");
   expect(events.all).toEqual(["launched", "exited", "gone"]);
-  expect(events.exit).toMatchObject({ code: 7, signal: undefined, report: "", oomKilled: false });
+  expect(events.exit).toMatchObject({ code: 7, signal: undefined, failure: undefined, oomKilled: false });
 });
 
 test("a signal to a run's main process ends it by that signal", async () => {
@@ -109,7 +107,10 @@ test("a failed launch reports the stage and never counts as launched", async () 
   const { events } = launch("exit 0", { dir: "/nonexistent" });
   await events.until("gone");
   expect(events.all).toEqual(["exited", "gone"]);
-  expect(events.exit?.report).toContain("entering /nonexistent");
+  expect(events.exit?.failure).toMatchObject({
+    stage: "entering /nonexistent",
+    reason: "no such directory, or no permission to reach it",
+  });
 });
 
 test("a line on the descriptor of ready=fd: reports readiness", async () => {
@@ -132,54 +133,6 @@ test("READY=1 on the socket of ready=notify reports readiness, and other message
   await events.until("ready");
 });
 
-test("a standby launch waits at the gate and becomes the run of its number", async () => {
-  const plan = planOf("exec sleep 1000");
-  slot.prepare(2, plan, CONTEXT);
-  expect([slot.standby(2) !== undefined, slot.standby(1)]).toEqual([true, undefined]);
-  const before = identify(process.pid)?.startTime ?? 0;
-  const standby = readProcesses().filter(({ parent, startTime }) => parent === process.pid && startTime >= before);
-  const events = new RecordedEvents();
-  const run = slot.launch(2, plan, CONTEXT, events);
-  launched.push(run);
-  await events.until("launched");
-  expect(standby.map(({ pid }) => pid)).toContain(run.pid);
-  expect(slot.standby(2)).toBeUndefined();
-});
-
-test("a discarded standby launch starts nothing of the tenant's", async () => {
-  const marker = join(runDir, "started");
-  slot.prepare(1, planOf(`exec touch ${marker}`), CONTEXT);
-  slot.discard();
-  expect(slot.standby(1)).toBeUndefined();
-  const { events } = launch(`[ ! -e ${marker} ]`);
-  await events.until("gone");
-  expect(events.exit).toMatchObject({ code: 0 });
-});
-
-test("all standby launches have ended and are reaped when discardNow returns", () => {
-  const leaders = () => readProcesses().filter(({ parent, session, pid }) => parent === process.pid && session === pid);
-  // A run that an earlier test has killed may still be there.
-  const earlier = new Set(leaders().map(({ pid }) => pid));
-  const children = () => leaders().filter(({ pid }) => !earlier.has(pid));
-  slot.prepare(1, planOf("exit 0"), CONTEXT);
-  expect(children()).toHaveLength(1);
-  runs.discardNow();
-  expect(children()).toEqual([]);
-  expect(slot.standby(1)).toBeUndefined();
-});
-
-test("no process of a standby launch is left when discardAll resolves, also of one that was discarded before", async () => {
-  const chains = () => readProcesses().filter(({ parent, session, pid }) => parent === process.pid && session === pid);
-  const earlier = new Set(chains().map(({ pid }) => pid));
-  slot.prepare(1, planOf("exit 0"), CONTEXT);
-  slot.discard();
-  slot.prepare(2, planOf("exit 0"), CONTEXT);
-  const prepared = chains().filter(({ pid }) => !earlier.has(pid));
-  expect(prepared.length).toBeGreaterThan(0);
-  await runs.discardAll();
-  expect([prepared.filter(isAlive), slot.standby(2)]).toEqual([[], undefined]);
-});
-
 test("a finish gets the exit code, and its own code arrives with the end of the run", async () => {
   const endings: unknown[] = [];
   const { events } = launch(
@@ -188,7 +141,7 @@ test("a finish gets the exit code, and its own code arrives with the end of the 
     {
       finish: (ending) => {
         endings.push(ending);
-        return { plan: planOf("exit 9"), cgroup: undefined };
+        return planOf("exit 9");
       },
     },
   );
@@ -197,14 +150,12 @@ test("a finish gets the exit code, and its own code arrives with the end of the 
 });
 
 test("a finish that cannot be launched is reported, and the run ends without its code", async () => {
-  const { events } = launch(
-    "exit 0",
-    {},
-    { finish: () => ({ plan: planOf("x", { dir: "/none" }), cgroup: undefined }) },
-  );
+  const { events } = launch("exit 0", {}, { finish: () => planOf("x", { dir: "/none" }) });
   await events.until("gone");
   expect(events.finish).toBeUndefined();
-  expect(reports).toEqual([expect.stringMatching(/\/blog: cannot launch its finish: [\s\S]*entering \/none$/)]);
+  expect(reports).toEqual([
+    expect.stringContaining("/blog: cannot launch its finish: entering /none: no such directory"),
+  ]);
 });
 
 test("a finish whose process cannot be made leaves no cgroup behind", async () => {
@@ -215,7 +166,7 @@ test("a finish whose process cannot be made leaves no cgroup behind", async () =
     {
       finish: () => {
         mkdirSync(cgroup, { recursive: true });
-        return { plan: { ...planOf("exit 0"), file: "/nonexistent" }, cgroup };
+        return { ...planOf("exit 0"), environment: new Map([["A", "x".repeat(1 << 20)]]), cgroup };
       },
     },
   );
@@ -229,25 +180,90 @@ test("no finish follows a failed launch", async () => {
   expect([events.finish, reports]).toEqual([undefined, []]);
 });
 
-test("a run of an earlier supervisor is adopted by its trace: its end is reported, and signals reach it", async () => {
-  const { run } = launch("exec sleep 1000");
-  const later = runs.slot({ owner: self, name: "blog", instance: 1 });
+test("the run of an earlier supervisor is adopted: its end is reported, and signals reach it", async () => {
+  const { run, events: before } = launch("exec sleep 1000");
+  await before.until("launched");
+  link.close();
+  await connect();
+  expect(runs.found({ owner: self, name: "blog" })).toEqual([{ instance: 1, run: 1, lives: true }]);
   const events = new RecordedEvents();
-  const adopted = later.adopt(1, run.trace, CONTEXT, events);
-  expect([adopted?.pid, adopted?.trace]).toEqual([run.pid, run.trace]);
+  const adopted = slot.adopt(1, run.trace, CONTEXT, events);
+  expect([adopted?.pid, adopted?.trace, runs.found({ owner: self, name: "blog" })]).toEqual([run.pid, run.trace, []]);
   adopted?.signalAll(SIGTERM);
   await events.until("gone");
-  expect(events.all).toEqual(["exited", "gone"]);
+  expect(events.all).toEqual(["launched", "exited", "gone"]);
 });
 
-test("a run whose pid another process has by now is not adopted, and that process is left alone", async () => {
+test("the exit of a run that ended between two supervisors is known, and kept until it is acknowledged", async () => {
+  const { events: before } = launch(`${awaitGo()}; exit 3`);
+  await before.until("launched");
+  link.close();
+  go();
+  for (let round = 1; round <= 2; round += 1) {
+    await connect();
+    const events = new RecordedEvents();
+    slot.adopt(1, undefined, CONTEXT, events);
+    await events.until("gone");
+    expect([events.all, events.exit?.code]).toEqual([["launched", "exited", "gone"], 3]);
+    if (round === 1) link.close();
+  }
+  launches.acknowledge();
+  link.close();
+  await connect();
+  expect(runs.found({ owner: self, name: "blog" })).toEqual([]);
+});
+
+test.each([true, false])(
+  "a number can be used again when its run is gone (acknowledged before: %s)",
+  async (acknowledged) => {
+    for (let round = 0; round < 3; round += 1) {
+      const { run, events } = launch("trap '' TERM; sleep 1000");
+      await events.until("launched");
+      run.signalAll(SIGTERM);
+      run.kill();
+      await events.until("gone");
+      if (acknowledged) launches.acknowledge();
+    }
+  },
+);
+
+test("a run of the same number can be launched at the very moment at which the one before is gone", async () => {
+  const second = new RecordedEvents();
+  const first = new RecordedEvents();
+  first.gone = () => void launched.push(slot.launch(1, planOf("exit 4"), CONTEXT, second));
+  launched.push(slot.launch(1, planOf("exit 3"), CONTEXT, first));
+  await second.until("gone");
+  expect([first.exit?.code, second.exit?.code]).toEqual([3, 4]);
+});
+
+test("what a run that the shim does not know has left is killed", async () => {
+  const { run, events: before } = launch("sleep 1000 & exec sleep 1000");
+  await before.until("launched");
+  const other = runs.slot({ owner: self, name: "other", instance: 1 });
+  const events = new RecordedEvents();
+  expect(other.adopt(1, run.trace, CONTEXT, events)).toBeUndefined();
+  await events.until("gone");
+  expect([events.all, events.exit, isAlive(run.trace.leader)]).toEqual([["exited", "gone"], undefined, false]);
+});
+
+test("a process that has the pid of a run by now is left alone", async () => {
   const { run } = launch("exec sleep 1000");
   const { leader } = run.trace;
+  const other = runs.slot({ owner: self, name: "other", instance: 1 });
   const events = new RecordedEvents();
   const trace = { ...run.trace, leader: { ...leader, startTime: leader.startTime - 1 } };
-  expect(slot.adopt(1, trace, CONTEXT, events)).toBeUndefined();
+  expect(other.adopt(1, trace, CONTEXT, events)).toBeUndefined();
   await events.until("gone");
   expect([events.all, events.exit, isAlive(leader)]).toEqual([["exited", "gone"], undefined, true]);
+});
+
+test("runs that nobody adopts are killed", async () => {
+  const { run, events: before } = launch("exec sleep 1000");
+  await before.until("launched");
+  link.close();
+  await connect();
+  runs.removeStrays();
+  await eventually(() => expect(isAlive(run.trace.leader)).toBe(false));
 });
 
 test("a run without a trace is reported as ended", async () => {

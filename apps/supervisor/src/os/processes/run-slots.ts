@@ -1,109 +1,90 @@
-/** The port runs: each instance has a slot for one live run and one standby launch. */
-import { join } from "node:path";
+/** The port runs: each instance has a slot for one live run, which the shim launches. */
+import { chmodSync, mkdirSync } from "node:fs";
+import { dirname, join } from "node:path";
 import type { InstanceKey } from "../../core/daemon-key.ts";
 import { messageOf } from "../../core/error-message.ts";
+import type { HeldLog } from "../../engine/ports/logs.ts";
 import type { HelperProcess } from "../../engine/ports/processes.ts";
-import type { LiveRun, RawExit, RunContext, RunEvents, RunSlot, Runs, RunTrace } from "../../engine/ports/runs.ts";
+import type {
+  FoundRun,
+  LiveRun,
+  RawExit,
+  RunContext,
+  RunEvents,
+  RunSlot,
+  Runs,
+  RunTrace,
+} from "../../engine/ports/runs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import { recordName } from "../files/record-name.ts";
 import type { OwnerBudgets } from "../kernel/owner-budgets.ts";
-import type { Poller } from "../kernel/poller.ts";
 import { isAlive } from "../kernel/process-table.ts";
 import type { SocketSnapshots } from "../kernel/socket-snapshot.ts";
 import { removeGroup } from "../limits/cgroup.ts";
+import type { ShimLink } from "../shim/link.ts";
+import { daemonName, finishName, isLoggerName, readRunName, runName } from "../shim/names.ts";
 import { LinkedBindDirectory } from "../sockets/bind-directory.ts";
 import { type ClientProbe, hasClient, servesClient } from "../sockets/client-probe.ts";
-import { awaitNotification } from "../sockets/notification.ts";
-import { adopt, clear } from "./adopt.ts";
+import { TRAVERSABLE } from "../sockets/socket-directory.ts";
 import { runFinish } from "./finish.ts";
-import { LaunchChain, launch, pause, type Stdio } from "./launch-chain.ts";
-import type { BudgetedProbe, Run } from "./process-tree.ts";
+import type { Descriptors, Launches } from "./launches.ts";
+import { type BudgetedProbe, ProcessTree, type Run } from "./process-tree.ts";
 import { signalNumber } from "./signals.ts";
 import { helperProcessOf } from "./tenant-process.ts";
 
 export interface RunSlotsOptions {
   readonly runDir: string;
-  readonly poller: Poller;
+  readonly link: ShimLink;
+  readonly launches: Launches;
   readonly snapshots: SocketSnapshots;
   readonly report: (daemon: string, problem: string) => void;
+  /** Processor time for client probes. */
+  readonly budgets: OwnerBudgets;
 }
 
-/** A launch chain that waits at the gate. */
-interface Standby {
-  readonly run: number;
-  readonly cgroup: string | undefined;
-  readonly chain: LaunchChain;
-}
-
-/** Time for the end of all standby launches once they are killed, in ms: a program that traces one can delay its end. */
-const LONGEST_END = 2000;
+/** Standard output and error of a program that writes to a log. */
+const outputTo = (log: HeldLog | undefined): Descriptors =>
+  new Map(log ? [1, 2].map((descriptor) => [descriptor, { kind: "fifo", name: log.name }] as const) : []);
 
 class Slot implements RunSlot {
   readonly notifyPath: string;
-  readonly #owner: string;
+  readonly #key: InstanceKey;
   readonly #daemon: string;
   readonly #options: RunSlotsOptions;
-  readonly #budgets: OwnerBudgets;
-  readonly #standbys: Set<LaunchChain>;
-  #standby: Standby | undefined;
   #run: Run | undefined;
   #finish: Run | undefined;
-  #stopListening: (() => void) | undefined;
 
-  /** @param standbys the standby launches of all slots, until they become runs or none of their processes is left */
-  constructor(key: InstanceKey, options: RunSlotsOptions, budgets: OwnerBudgets, standbys: Set<LaunchChain>) {
-    this.#standbys = standbys;
-    this.#owner = key.owner.name;
-    this.#daemon = `${key.owner.name}/${key.name}`;
+  constructor(key: InstanceKey, options: RunSlotsOptions) {
+    this.#key = key;
+    this.#daemon = daemonName(key);
     this.#options = options;
-    this.#budgets = budgets;
     this.notifyPath = join(options.runDir, "notify", key.owner.name, `${recordName(key)}.sock`);
   }
 
-  standby(run: number): Standby | undefined {
-    return this.#standby?.run === run && this.#standby.chain.waits() ? this.#standby : undefined;
-  }
-
   launch(number: number, plan: LaunchPlan, context: RunContext, events: RunEvents): LiveRun {
-    const stdio = this.#stdio(number, context);
-    const listener = this.#listener(context, events);
-    const chain = this.#standby?.chain;
-    this.#standby = undefined;
-    if (chain) this.#standbys.delete(chain);
-    if (context.ready === "notify") {
-      this.#stopListening?.();
-      const { uid } = context.account;
-      this.#stopListening = awaitNotification(this.notifyPath, uid, this.#options.poller, () => listener.ready());
+    if (plan.notifyPath !== undefined) {
+      for (const directory of [dirname(dirname(plan.notifyPath)), dirname(plan.notifyPath)]) {
+        mkdirSync(directory, { recursive: true });
+        chmodSync(directory, TRAVERSABLE.byAll);
+      }
     }
-    const run = chain?.go(listener) ?? launch(plan, stdio, context.cgroup, listener);
-    return this.#live(run, context.socket?.file);
+    const file = context.socket?.file;
+    const options = { descriptors: this.#descriptors(plan, context), probe: this.#probe(number, context, file ?? 0) };
+    const name = runName(this.#key, number);
+    const run = this.#options.launches.launch(name, plan, options, this.#listener(context, events));
+    return this.#live(run, file);
   }
 
-  prepare(run: number, plan: LaunchPlan, context: RunContext): void {
-    const chain = new LaunchChain(plan, this.#stdio(run, context), context.cgroup);
-    this.#standby = { run, cgroup: context.cgroup, chain };
-    this.#standbys.add(chain);
-    void chain.gone.then(() => this.#standbys.delete(chain));
-  }
-
-  discard(): void {
-    this.#standby?.chain.discard();
-    this.#standby = undefined;
-  }
-
-  adopt(
-    number: number,
-    trace: RunTrace | undefined,
-    context: Pick<RunContext, "socket" | "bind" | "finish" | "log">,
-    events: RunEvents,
-  ): LiveRun | undefined {
+  adopt(number: number, trace: RunTrace | undefined, context: RunContext, events: RunEvents): LiveRun | undefined {
+    const { launches } = this.#options;
     const listener = this.#listener(context, events);
-    const probe = this.#probe(number, context, trace?.socketFile ?? 0);
-    const run = trace && adopt(trace.leader, trace.cgroup, this.#options.poller, listener, probe);
-    if (run) return this.#live(run, trace.socketFile);
+    const probe = this.#probe(number, context, trace?.socketFile ?? context.socket?.file ?? 0);
+    const adopted = launches.adopt(runName(this.#key, number), trace, listener, probe);
+    if (adopted) return this.#live(adopted, trace?.socketFile ?? context.socket?.file);
     setImmediate(() => {
       listener.exited(undefined);
-      if (trace) clear(trace.leader, trace.cgroup, () => listener.gone(undefined));
+      // The shim that launched it has ended, but its processes may live.
+      if (trace) new ProcessTree(trace.leader, trace.cgroup).clear(() => listener.gone(undefined));
       else listener.gone(undefined);
     });
     return undefined;
@@ -114,8 +95,8 @@ class Slot implements RunSlot {
     return this.#finish && helperProcessOf("finish", this.#finish, report);
   }
 
-  groups(): readonly string[] {
-    return [this.#run?.cgroup, this.#standby?.cgroup].filter((group) => group !== undefined);
+  group(): string | undefined {
+    return this.#run?.cgroup;
   }
 
   #live(run: Run, socketFile: number | undefined): LiveRun {
@@ -132,14 +113,12 @@ class Slot implements RunSlot {
       ready: () => events.ready(),
       exited: (exit) => {
         last = exit;
-        this.#stopListening?.();
-        this.#stopListening = undefined;
         events.exited(exit);
       },
       gone: () => {
         this.#run = undefined;
-        if (finish === undefined || last?.report) events.gone(undefined);
-        else this.#runFinish(finish, last, log?.descriptor ?? "ignore", (code) => events.gone(code));
+        if (finish === undefined || last?.failure) events.gone(undefined);
+        else this.#runFinish(finish, last, log, (code) => events.gone(code));
       },
     };
   }
@@ -147,46 +126,41 @@ class Slot implements RunSlot {
   #runFinish(
     finish: NonNullable<RunContext["finish"]>,
     exit: RawExit,
-    output: number | "ignore",
+    log: HeldLog | undefined,
     done: (code: number | undefined) => void,
   ): void {
+    const { launches, report } = this.#options;
     let cgroup: string | undefined;
     try {
       const signal = exit?.signal === undefined ? 0 : signalNumber(exit.signal);
-      const launch = finish({ code: exit?.code, signal });
-      cgroup = launch.cgroup;
-      this.#finish = runFinish(launch.plan, output, cgroup, (code, report) => {
+      const plan = finish({ code: exit?.code, signal });
+      cgroup = plan.cgroup;
+      this.#finish = runFinish(launches, finishName(this.#key), plan, outputTo(log), (code, failure) => {
         this.#finish = undefined;
-        if (report !== "") this.#options.report(this.#daemon, `cannot launch its finish: ${report.trim()}`);
+        if (failure !== undefined) report(this.#daemon, `cannot launch its finish: ${failure}`);
         done(code);
       });
     } catch (error) {
       if (cgroup !== undefined) removeGroup(cgroup);
-      const why = messageOf(error);
-      this.#options.report(this.#daemon, `cannot launch its finish: ${why}`);
+      report(this.#daemon, `cannot launch its finish: ${messageOf(error)}`);
       done(undefined);
     }
   }
 
-  #stdio(run: number, { socket, bind, input, ready, log }: RunContext): Stdio {
-    const isInput = input === "socket";
-    return {
-      input: isInput ? (socket?.descriptor ?? "ignore") : "ignore",
-      output: log?.descriptor ?? "ignore",
-      socket: isInput ? undefined : socket?.descriptor,
-      reportsReady: ready.startsWith("fd:"),
-      probe: this.#probe(run, { socket, bind }, socket?.file ?? 0),
-    };
+  #descriptors({ socketDescriptor }: LaunchPlan, { socket, log }: RunContext): Descriptors {
+    const input = { kind: "socket", name: this.#daemon } as const;
+    const isHeld = socket !== undefined && socketDescriptor !== undefined;
+    return new Map([...outputTo(log), ...(isHeld ? [[socketDescriptor, input] as const] : [])]);
   }
 
   /**
    * The client probe of a run; undefined where it can have no clients.
    * @param file that its socket is bound to (HeldSocket.file); 0 for none
    */
-  #probe(run: number, { socket, bind }: Pick<RunContext, "socket" | "bind">, file: number): BudgetedProbe | undefined {
+  #probe(run: number, { socket, bind }: RunContext, file: number): BudgetedProbe | undefined {
     const bound = bind instanceof LinkedBindDirectory ? bind.probe(run) : undefined;
     const probe = socket || file !== 0 ? this.#socketProbe(file, socket?.file) : bound;
-    return probe && { ...probe, budget: this.#budgets.of(this.#owner) };
+    return probe && { ...probe, budget: this.#options.budgets.of(this.#key.owner.name) };
   }
 
   #socketProbe(file: number, held: number | undefined): ClientProbe {
@@ -198,39 +172,33 @@ class Slot implements RunSlot {
 
 export class RunSlots implements Runs {
   readonly #options: RunSlotsOptions;
-  readonly #budgets: OwnerBudgets;
-  readonly #standbys = new Set<LaunchChain>();
 
-  /** @param budgets processor time for client probes */
-  constructor(options: RunSlotsOptions, budgets: OwnerBudgets) {
+  constructor(options: RunSlotsOptions) {
     this.#options = options;
-    this.#budgets = budgets;
   }
 
   slot(key: InstanceKey): RunSlot {
-    return new Slot(key, this.#options, this.#budgets, this.#standbys);
+    return new Slot(key, this.#options);
+  }
+
+  found(key: Parameters<Runs["found"]>[0]): readonly FoundRun[] {
+    const daemon = daemonName(key);
+    return this.#options.link.found().flatMap(({ name, state }) => {
+      const id = readRunName(name);
+      return id?.daemon === daemon ? { instance: id.instance, run: id.run, lives: state !== "exited" } : [];
+    });
   }
 
   removeStray(owner: string, name: string, { leader, cgroup }: RunTrace): void {
     if (isAlive(leader))
       this.#options.report(`${owner}/${name}`, "killing its run: its conf file or its grant was removed");
-    clear(leader, cgroup, () => undefined);
+    new ProcessTree(leader, cgroup).clear(() => undefined);
   }
 
-  /** Kills all standby launches; resolves when none of their processes and cgroups is left, or after 2 s. */
-  async discardAll(): Promise<void> {
-    const late = Promise.withResolvers<void>();
-    const limit = setTimeout(late.resolve, LONGEST_END);
-    for (const chain of this.#standbys) chain.discard();
-    await Promise.race([Promise.all([...this.#standbys].map(({ gone }) => gone)), late.promise]);
-    clearTimeout(limit);
-  }
-
-  /** Kills and reaps all standby launches before it returns: a re-exec must leave no zombie to the next program. */
-  discardNow(): void {
-    for (const chain of this.#standbys) chain.discard();
-    const isLeft = (chain: LaunchChain): boolean => !chain.reap();
-    for (let look = 0; look < LONGEST_END && [...this.#standbys].some(isLeft); look += 1) pause(1);
-    this.#standbys.clear();
+  removeStrays(): void {
+    const { link, launches } = this.#options;
+    for (const { name } of link.found()) {
+      if (!isLoggerName(name)) launches.clear(name);
+    }
   }
 }

@@ -7,7 +7,6 @@ export const OBJECT = { RUN: 1, SOCKET: 2, FIFO: 3, NOTE: 4 } as const;
 /** Numbers of states of runs (shim/runs.h). */
 const STATES = new Map([
   [1, "launching"],
-  [2, "at gate"],
   [3, "launched"],
   [4, "exited"],
 ] as const);
@@ -17,7 +16,9 @@ export interface ShimRun {
   readonly kind: "run";
   readonly name: string;
   readonly pid: number;
-  readonly state: "launching" | "at gate" | "launched" | "exited";
+  /** Directory of its cgroup. */
+  readonly cgroup: string | undefined;
+  readonly state: "launching" | "launched" | "exited";
   readonly ready: boolean;
   /** What its launch waits for, in words. */
   readonly waiting: string | undefined;
@@ -92,6 +93,7 @@ export const describedIn = (fields: readonly WireField[]): ShimObject | undefine
         kind: "run",
         name,
         pid: number(fields, TAG.PID),
+        cgroup: textOf(fields, TAG.CGROUP),
         state,
         ready: numberOf(fields, TAG.READY) === 1,
         waiting: textOf(fields, TAG.WAITING),

@@ -22,41 +22,47 @@ const UNLIMITED = 2n ** 64n - 1n;
 
 export interface ShimPlan {
   /** Program and arguments; the shell runs `start` instead where they cannot be executed. */
-  readonly words?: readonly string[];
-  readonly shell?: string;
-  readonly start?: string;
+  readonly words?: readonly string[] | undefined;
+  readonly shell?: string | undefined;
+  readonly start?: string | undefined;
   readonly environment: ReadonlyMap<string, string>;
   readonly directory: string;
-  readonly umask?: number;
-  readonly nice?: number;
-  readonly cgroup?: string;
+  readonly umask?: number | undefined;
+  readonly nice?: number | undefined;
+  readonly cgroup?: string | undefined;
   /** undefined where the shim is that account already. `keeps`: root keeps its capabilities. */
-  readonly account?: {
-    readonly uid: number;
-    readonly gid: number;
-    readonly groups: readonly number[];
-    keeps?: boolean;
-  };
-  readonly lock?: { readonly path: string; readonly descriptor: number };
+  readonly account?:
+    | {
+        readonly uid: number;
+        readonly gid: number;
+        readonly groups: readonly number[];
+        keeps?: boolean;
+      }
+    | undefined;
+  readonly lock?: { readonly path: string; readonly descriptor: number } | undefined;
   /** A program that prints the variables, each with NUL behind it, and its environment. */
-  readonly reader?: { readonly words: readonly string[]; readonly environment: ReadonlyMap<string, string> };
-  readonly jail?: { readonly path: string; readonly owner: number };
-  readonly limits?: readonly {
-    readonly resource: keyof typeof RESOURCE;
-    readonly soft: number | "unlimited";
-    readonly hard: number | "unlimited";
-  }[];
+  readonly reader?:
+    | { readonly words: readonly string[]; readonly environment: ReadonlyMap<string, string> }
+    | undefined;
+  readonly jail?: { readonly path: string; readonly owner: number } | undefined;
+  readonly limits?:
+    | readonly {
+        readonly resource: keyof typeof RESOURCE;
+        readonly soft: number | "unlimited";
+        readonly hard: number | "unlimited";
+      }[]
+    | undefined;
   /** What the program gets, by its descriptors; `input` is a held FIFO opened for reading. Without one, 0 to 2 are /dev/null. */
-  readonly descriptors?: ReadonlyMap<number, { readonly kind: keyof typeof DESCRIPTORS; readonly name: string }>;
+  readonly descriptors?:
+    | ReadonlyMap<number, { readonly kind: keyof typeof DESCRIPTORS; readonly name: string }>
+    | undefined;
   /** Descriptor on which it writes a line when it is ready. */
-  readonly readyDescriptor?: number;
+  readonly readyDescriptor?: number | undefined;
   /** Path of the socket for sd_notify(3). */
-  readonly notifyPath?: string;
-  /** Wait for GO before anything of the tenant's is touched. */
-  readonly gate?: boolean;
+  readonly notifyPath?: string | undefined;
   /** Signal that it gets when the shim ends. */
-  readonly deathSignal?: number;
-  readonly setsListenPid?: boolean;
+  readonly deathSignal?: number | undefined;
+  readonly setsListenPid?: boolean | undefined;
 }
 
 type Value = Sent[1];
@@ -100,7 +106,6 @@ export const planFields = (name: string, plan: ShimPlan): Sent[] => {
     ),
     ...optional(TAG.READY_FD, plan.readyDescriptor),
     ...optional(TAG.NOTIFY, plan.notifyPath),
-    ...optional(TAG.GATE, plan.gate),
     ...optional(TAG.DEATH_SIGNAL, plan.deathSignal),
     ...optional(TAG.LISTEN_PID, plan.setsListenPid),
   ];

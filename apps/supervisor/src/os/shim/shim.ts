@@ -125,11 +125,6 @@ export class Shim {
     return numberOf(this.#request(`launch ${name}`, KIND.LAUNCH, planFields(name, plan)), TAG.PID) ?? 0;
   }
 
-  /** Lets a launch with a gate continue, at once or when it gets there. */
-  go(name: string): void {
-    this.#name("go", KIND.GO, name);
-  }
-
   /** Signals the main process of a run. */
   signal(name: string, signal: number): void {
     this.#name("signal", KIND.SIGNAL, name, [[TAG.SIGNAL, signal]]);

@@ -38,7 +38,7 @@ test("a frame is taken once it is complete, and the rest is kept", () => {
   const bytes = encodeFrame(KIND.NOTE, [
     [TAG.NAME, "é"],
     [TAG.NICE, -5],
-    [TAG.GATE, true],
+    [TAG.KEEPS, true],
     [TAG.BYTES, Buffer.from([0, 1])],
   ]);
   for (let length = 0; length < bytes.length; length += 1) {
@@ -48,7 +48,7 @@ test("a frame is taken once it is complete, and the rest is kept", () => {
   const { frames, rest } = takeFrames(Buffer.concat([bytes, bytes, bytes.subarray(0, 3)]));
   expect([frames.length, rest.length]).toEqual([2, 3]);
   const [{ kind, fields } = { kind: 0, fields: [] }] = frames;
-  expect([kind, textOf(fields, TAG.NAME), numberOf(fields, TAG.GATE)]).toEqual([KIND.NOTE, "é", 1]);
+  expect([kind, textOf(fields, TAG.NAME), numberOf(fields, TAG.KEEPS)]).toEqual([KIND.NOTE, "é", 1]);
   expect(fields.find(({ tag }) => tag === TAG.NICE)?.value.readBigInt64LE()).toBe(-5n);
   expect([numberOf(fields, TAG.BYTES), numberOf(fields, TAG.PID)]).toEqual([undefined, undefined]);
 });
@@ -84,7 +84,7 @@ test("a plan becomes fields, each of its parts by its own tag", () => {
   const limit = Buffer.concat([encodeNumber(RESOURCE.nofile), encodeNumber(5), encodeNumber(2n ** 64n - 1n)]);
   expect(values(TAG.RLIMIT)).toEqual([limit]);
   expect(values(TAG.DESCRIPTOR)).toEqual([Buffer.concat([encodeNumber(0), encodeNumber(1), Buffer.from("web")])]);
-  expect([values(TAG.JAIL), values(TAG.NICE), values(TAG.GATE)]).toEqual([[], [], []]);
+  expect([values(TAG.JAIL), values(TAG.NICE), values(TAG.KEEPS)]).toEqual([[], [], []]);
 });
 
 /** A field of LIST. */

@@ -15,7 +15,6 @@ export const KIND = {
   CLOSE: 6,
   HOLD: 7,
   LAUNCH: 8,
-  GO: 9,
   SIGNAL: 10,
   FORGET: 11,
   NOTE: 12,
@@ -86,7 +85,6 @@ export const TAG = {
   DESCRIPTOR: 83,
   READY_FD: 84,
   NOTIFY: 85,
-  GATE: 86,
   DEATH_SIGNAL: 87,
   LISTEN_PID: 88,
 } as const;

@@ -9,8 +9,8 @@ import { busyThread } from "../kernel/cpu-budget.fake.ts";
 import { CpuBudget } from "../kernel/cpu-budget.ts";
 import { fileNumber } from "../kernel/file-number.ts";
 import { identify } from "../kernel/process-table.ts";
+import { bindDatagrams, listenUnix } from "../kernel/raw-sockets.fake.ts";
 import { SocketSnapshots } from "../kernel/socket-snapshot.ts";
-import { bindDatagrams, listenUnix } from "../kernel/unix-socket.ts";
 import { LinkedBindDirectory } from "./bind-directory.ts";
 import { anyOf, hasClient, servesClient } from "./client-probe.ts";
 

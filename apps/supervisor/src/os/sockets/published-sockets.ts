@@ -1,34 +1,33 @@
-/** The port sockets: listening sockets at `<root>/<owner>/<name>.sock`, new or taken from runs of an earlier supervisor. */
-import { join } from "node:path";
+/** The port sockets: listening sockets at `<root>/<owner>/<name>.sock`, which the shim holds. */
+import { lstatSync } from "node:fs";
+import { dirname, join } from "node:path";
 import type { DaemonKey } from "../../core/daemon-key.ts";
+import { messageOf } from "../../core/error-message.ts";
 import type { Account } from "../../core/policy-rules.ts";
 import type { ProcessIdentity } from "../../engine/ports/processes.ts";
-import type { BindDirectory, HeldSocket, Listeners, Sockets } from "../../engine/ports/sockets.ts";
+import type { BindDirectory, HeldSocket, Sockets } from "../../engine/ports/sockets.ts";
 import type { KnownAccounts } from "../accounts/known-accounts.ts";
 import { OwnerBudgets } from "../kernel/owner-budgets.ts";
-import type { Poller } from "../kernel/poller.ts";
 import { findTree, isAlive, readProcesses } from "../kernel/process-table.ts";
 import type { SocketSnapshots } from "../kernel/socket-snapshot.ts";
+import { isListenedOn, requireSocketPath } from "../kernel/unix-socket.ts";
+import type { ShimLink } from "../shim/link.ts";
+import { daemonName } from "../shim/names.ts";
 import { LinkedBindDirectory } from "./bind-directory.ts";
-import { HeldListener } from "./held-socket.ts";
-import { type ListeningSocket, openSocket } from "./listening-socket.ts";
-import { unlinkSocket } from "./socket-directory.ts";
-import { takeSocket } from "./take-socket.ts";
+import { ShimHeldSocket } from "./held-socket.ts";
+import { makeTraversable, TRAVERSABLE, unlinkSocket } from "./socket-directory.ts";
 
 export interface PublishedSocketsOptions {
   /** Directory of all published sockets. */
   readonly root: string;
+  readonly link: ShimLink;
   readonly accounts: KnownAccounts;
-  readonly poller: Poller;
   readonly snapshots: SocketSnapshots;
-  /** Sockets that re-exec kept open in this process: descriptors by paths. */
-  readonly inherited: Map<string, number>;
   readonly report: (daemon: string, problem: string) => void;
 }
 
 export class PublishedSockets implements Sockets {
   readonly #options: PublishedSocketsOptions;
-  readonly #held = new Set<HeldListener>();
   /** Separate from the budgets of client probes, so that no probe delays publishing. */
   readonly #publishing = new OwnerBudgets();
   readonly #measuring = new OwnerBudgets();
@@ -37,18 +36,18 @@ export class PublishedSockets implements Sockets {
     this.#options = options;
   }
 
-  open(key: DaemonKey, group: string, listeners: Listeners): HeldSocket {
-    const taken = this.take(key, group, listeners);
-    if (taken) return taken;
-    const own = listeners.leaders.some(isAlive);
-    return this.#hold(key, openSocket(this.#path(key), this.#options.accounts.groupId(group), own), true);
-  }
-
-  take(key: DaemonKey, group: string, listeners: Listeners): HeldSocket | undefined {
-    const path = this.#path(key);
-    const gid = this.#options.accounts.groupId(group);
-    const taken = this.#inherit(path, gid) ?? takeFrom(listeners, path, gid);
-    return taken && this.#hold(key, taken, false);
+  /** @throws errno errors; ENAMETOOLONG for a path of more than 107 bytes, EADDRINUSE where another program listens */
+  open(key: DaemonKey, group: string, leaders: readonly ProcessIdentity[]): HeldSocket {
+    const { link, accounts, root, report } = this.#options;
+    const path = join(root, key.owner.name, `${key.name}.sock`);
+    const name = daemonName(key);
+    const gid = accounts.groupId(group);
+    makeTraversable(dirname(dirname(path)), gid, TRAVERSABLE.byAll);
+    makeTraversable(dirname(path), gid, TRAVERSABLE.byGroup);
+    // It is published by another name first.
+    requireSocketPath(`${path}~`);
+    if (!link.unused("socket").includes(name) && !leaders.some(isAlive)) requireUnused(path);
+    return new ShimHeldSocket(link, name, path, gid, (problem) => report(name, problem));
   }
 
   openBindDirectory(
@@ -77,37 +76,23 @@ export class PublishedSockets implements Sockets {
     if (problem !== undefined) this.#options.report(`${owner}/${name}`, `cannot remove its socket: ${problem}`);
   }
 
-  /** The held sockets, to keep open across re-exec: descriptors by paths. */
-  descriptors(): ReadonlyMap<string, number> {
-    return new Map([...this.#held].map(({ path, descriptor }) => [path, descriptor]));
-  }
-
-  #path({ owner, name }: DaemonKey): string {
-    return join(this.#options.root, owner.name, `${name}.sock`);
-  }
-
-  #inherit(path: string, gid: number): ListeningSocket | undefined {
-    const fd = this.#options.inherited.get(path);
-    this.#options.inherited.delete(path);
-    return fd === undefined ? undefined : { fd, path, gid };
-  }
-
-  #hold({ owner, name }: DaemonKey, listening: ListeningSocket, isNew: boolean): HeldListener {
-    const socket = new HeldListener(listening, isNew, this.#options.poller, (problem) => {
-      this.#held.delete(socket);
-      if (problem !== undefined) this.#options.report(`${owner.name}/${name}`, `cannot remove its socket: ${problem}`);
-    });
-    this.#held.add(socket);
-    return socket;
+  removeStrays(known: ReadonlySet<string>): void {
+    const { link, report } = this.#options;
+    for (const name of link.unused("socket").filter((each) => !known.has(each))) {
+      link.use("socket", name);
+      try {
+        link.requests.release("socket", name);
+      } catch (error) {
+        report(name, `cannot remove its socket: ${messageOf(error)}`);
+      }
+    }
   }
 }
 
-const takeFrom = ({ leaders, descriptor }: Listeners, path: string, gid: number): ListeningSocket | undefined => {
-  for (const leader of leaders) {
-    const socket = takeSocket(path, gid, leader, descriptor);
-    if (socket) return socket;
-  }
-  return undefined;
+/** @throws EADDRINUSE where a program listens at the path */
+const requireUnused = (path: string): void => {
+  if (!lstatSync(path, { throwIfNoEntry: false })?.isSocket() || !isListenedOn(path)) return;
+  throw Object.assign(new Error(`EADDRINUSE: another program listens at ${path}; stop it`), { code: "EADDRINUSE" });
 };
 
 const treesOf = (leaders: readonly ProcessIdentity[]): ProcessIdentity[] => {

@@ -1,0 +1,195 @@
+/** Launches programs through the shim, and follows their runs. */
+import type { Account } from "../../core/policy-rules.ts";
+import type { RawExit, RunEvents } from "../../engine/ports/runs.ts";
+import type { LaunchPlan } from "../../launch/plan.ts";
+import { codeOf } from "../kernel/error-code.ts";
+import { identify } from "../kernel/process-table.ts";
+import { readPeak } from "../limits/usage.ts";
+import type { ShimLink } from "../shim/link.ts";
+import type { ShimRun } from "../shim/objects.ts";
+import type { ShimPlan } from "../shim/plan.ts";
+import { type BudgetedProbe, ProcessTree, type Run } from "./process-tree.ts";
+import { signalName } from "./signals.ts";
+
+/** Longest launch, without the time for which it reports that it waits. In ms; reading variables may take 10 s of it. */
+export const LONGEST_LAUNCH = 15_000;
+
+/** What a program gets besides its plan: held sockets and FIFOs at its descriptors, by the shim's names. */
+export type Descriptors = NonNullable<ShimPlan["descriptors"]>;
+
+export interface LaunchOptions {
+  readonly descriptors: Descriptors;
+  readonly probe?: BudgetedProbe | undefined;
+  /** Signal that it gets when the shim ends. */
+  readonly deathSignal?: number;
+}
+
+/** Errors of a launch that may not occur again later. */
+const EXHAUSTED: ReadonlySet<string> = new Set(["EAGAIN", "ENOMEM", "EMFILE", "ENFILE"]);
+
+/** Turns the states of a run, as the shim reports them, into its events. */
+class Progress {
+  readonly #tree: ProcessTree;
+  readonly #events: RunEvents;
+  readonly #over: () => void;
+  #waiting = "";
+  #isLaunched = false;
+  #isReady = false;
+  #isOver = false;
+  #isLate = false;
+  #limit: NodeJS.Timeout | undefined;
+
+  /** @param over called when no process is left */
+  constructor(tree: ProcessTree, events: RunEvents, over: () => void) {
+    this.#tree = tree;
+    this.#events = events;
+    this.#over = over;
+    this.#limitLaunch();
+  }
+
+  #limitLaunch(): void {
+    this.#limit = setTimeout(() => {
+      this.#isLate = true;
+      this.#tree.kill();
+    }, LONGEST_LAUNCH).unref();
+  }
+
+  take(run: ShimRun): void {
+    if (this.#isOver) return;
+    const { failure, state, end } = run;
+    const waiting = failure ? "" : (run.waiting ?? "");
+    if (waiting !== this.#waiting) {
+      this.#waiting = waiting;
+      clearTimeout(this.#limit);
+      if (waiting === "") this.#limitLaunch();
+      this.#events.waiting(waiting);
+    }
+    if (!this.#isLaunched && (state === "launched" || (state === "exited" && !failure && !this.#isLate))) {
+      this.#isLaunched = true;
+      clearTimeout(this.#limit);
+      this.#events.launched();
+    }
+    if (!this.#isReady && run.ready) {
+      this.#isReady = true;
+      this.#events.ready();
+    }
+    if (state === "exited") this.#exited(end, failure);
+  }
+
+  #exited(end: ShimRun["end"], failure: ShimRun["failure"]): void {
+    this.#isOver = true;
+    clearTimeout(this.#limit);
+    const tree = this.#tree;
+    const late = { stage: "launching", reason: `it took longer than ${LONGEST_LAUNCH / 1000}s` };
+    this.#events.exited({
+      ...endOf(end),
+      failure: this.#isLate && !this.#isLaunched ? late : failure,
+      oomKilled: tree.oomKilled(),
+      peak: readPeak(tree.cgroup),
+    });
+    tree.awaitEmpty(() => {
+      // First: the next run, which may have the same name, can be launched at once.
+      this.#over();
+      this.#events.gone(undefined);
+    });
+  }
+}
+
+/** An end as `exited` reports it. */
+const endOf = (
+  end: ShimRun["end"],
+): Pick<NonNullable<RawExit>, "code" | "signal"> &
+  ({ readonly code: number; readonly signal: undefined } | { readonly code: undefined; readonly signal: string }) =>
+  end?.code === undefined
+    ? { code: undefined, signal: signalName(end?.signal ?? 0) }
+    : { code: end.code, signal: undefined };
+
+export class Launches {
+  readonly #link: ShimLink;
+  readonly #groups: (account: Account) => readonly number[];
+  /** Runs that are over and that the shim still has. */
+  readonly #over = new Set<string>();
+
+  /** @param groups gids of all groups of an account */
+  constructor(link: ShimLink, groups: (account: Account) => readonly number[]) {
+    this.#link = link;
+    this.#groups = groups;
+  }
+
+  /**
+   * Launches a plan as a run with this name.
+   * @throws errno errors when no process can be started
+   */
+  launch(name: string, plan: LaunchPlan, options: LaunchOptions, events: RunEvents): Run {
+    this.#forget(name);
+    let pid: number;
+    try {
+      pid = this.#link.requests.launch(name, this.#shimPlan(plan, options));
+    } catch (error) {
+      if (!EXHAUSTED.has(codeOf(error))) throw error;
+      throw Object.assign(
+        new Error("cannot start a process: the limit on processes, memory or descriptors is reached"),
+        { code: "EAGAIN" },
+      );
+    }
+    const tree = new ProcessTree(identify(pid) ?? { pid, startTime: 0 }, plan.cgroup, options.probe);
+    this.#follow(name, tree, events);
+    return tree;
+  }
+
+  /**
+   * Follows the run of an earlier supervisor. The events come from its present state on, also where it has exited.
+   * @param known its main process and its cgroup as recorded, where they are
+   * undefined where the shim has no such run.
+   */
+  adopt(
+    name: string,
+    known: Pick<Run, "leader" | "cgroup"> | undefined,
+    events: RunEvents,
+    probe?: BudgetedProbe,
+  ): Run | undefined {
+    let progress: Progress | undefined;
+    const now = this.#link.adopt(name, (run) => progress?.take(run));
+    if (now === undefined) return undefined;
+    const { pid, state, cgroup } = now;
+    const found = state === "exited" ? undefined : identify(pid);
+    const leader = known?.leader.pid === pid ? known.leader : (found ?? { pid, startTime: 0 });
+    const tree = new ProcessTree(leader, cgroup, probe);
+    progress = new Progress(tree, events, () => this.#over.add(name));
+    return tree;
+  }
+
+  #follow(name: string, tree: ProcessTree, events: RunEvents): void {
+    const progress = new Progress(tree, events, () => this.#over.add(name));
+    this.#link.follow(name, (run) => progress.take(run));
+  }
+
+  /** Kills what is left of the run of an earlier supervisor that nobody adopts, after a delay in ms. */
+  clear(name: string, delay = 0): void {
+    const nothing = (): void => undefined;
+    const events = { waiting: nothing, launched: nothing, ready: nothing, exited: nothing };
+    const run = this.adopt(name, undefined, { ...events, gone: () => this.#forget(name) });
+    setTimeout(() => run?.kill(), delay).unref();
+  }
+
+  /** Acknowledges the exits of all runs that are over: to be called when everything about them has been recorded. */
+  acknowledge(): void {
+    for (const name of this.#over) this.#forget(name);
+  }
+
+  #forget(name: string): void {
+    if (this.#over.delete(name)) this.#link.forget(name);
+  }
+
+  #shimPlan(plan: LaunchPlan, { descriptors, deathSignal }: LaunchOptions): ShimPlan {
+    const { account, keepsCapabilities, socketDescriptor: _, ...rest } = plan;
+    return {
+      ...rest,
+      ...(account && {
+        account: { uid: account.uid, gid: account.gid, groups: this.#groups(account), keeps: keepsCapabilities },
+      }),
+      descriptors,
+      deathSignal,
+    };
+  }
+}
