@@ -10,6 +10,7 @@ package_of() {
     s6-*) echo s6 ;;
     execlineb) echo execline ;;
     libatomic.so.1) echo libatomic1 ;;
+    aarch64-linux-gnu-gcc) echo gcc-aarch64-linux-gnu ;;
     man) echo man-db ;;
     *) echo "$1" ;;
   esac
@@ -18,7 +19,7 @@ package_of() {
 # Whether a program, a library or what compiling with one needs is installed, and new enough. npm 9 is the oldest tested version.
 has_program() {
   case $1 in
-    *-dev)
+    *-dev | *-cross)
       # shellcheck disable=SC2016
       dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null | grep -q '^ii'
       ;;

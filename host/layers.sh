@@ -2,7 +2,7 @@
 # `./dmhost test`: runs the layers, cheapest first, each after installing what it needs, and prints a summary.
 # A layer's result is one line in `results`: NAME PASSED FAILED SKIPPED SECONDS REASON...
 
-all_layers="check unit system appliance vm"
+all_layers="check unit shim system appliance vm"
 
 # run_layers [LAYER...]: exit code 0 if nothing failed. The last line printed is `N passed, N failed, N skipped`.
 run_layers() {
@@ -94,6 +94,46 @@ layer_check() {
 # With coverage, which must reach the thresholds in vitest.config.ts.
 layer_unit() {
   run_vitest unit --coverage
+}
+
+# How long the fuzzer runs, in seconds.
+fuzz_seconds=60
+
+# Beyond what check does: the shim has no warning of clang's analyzer, is built for the other architecture, and survives its fuzzer.
+layer_shim() {
+  # shellcheck disable=SC2086
+  layer_needs $shim_programs || return 0
+  shim_passed=0
+  shim_failures=""
+  for shim_part in analysis arm64 fuzzer; do
+    step "  $shim_part"
+    if "shim_$shim_part" "$results/shim-$shim_part"; then
+      shim_passed=$((shim_passed + 1))
+    else
+      shim_failures="$shim_failures $shim_part"
+    fi
+  done
+  # shellcheck disable=SC2086
+  note_result "$shim_passed" "$(echo $shim_failures | wc -w)" 0 "${shim_failures:+failed:$shim_failures}"
+}
+
+shim_analysis() {
+  "$checkout/shim/build" analysis "$1"
+}
+
+shim_arm64() {
+  CC=aarch64-linux-gnu-gcc "$checkout/shim/build" program "$1"
+}
+
+# The input that broke it stays in .cache/.
+shim_fuzzer() {
+  "$checkout/shim/build" fuzz "$1" || return 1
+  mkdir -p "$checkout/.cache" "$1-corpus"
+  "$1" -max_total_time="$fuzz_seconds" -artifact_prefix="$checkout/.cache/shim-" "$1-corpus" 2>"$1-log" || {
+    tail -n 40 "$1-log" >&2
+    return 1
+  }
+  tail -n 1 "$1-log"
 }
 
 layer_system() {

@@ -5,6 +5,8 @@
 appliance_programs="nginx php-cgi s6-svscan s6-log execlineb libatomic.so.1"
 # What installing and building needs; the C compiler makes the shim.
 building_programs="npm libatomic.so.1 gcc libc6-dev"
+# What the layer shim needs: clang with its sanitizers, and a compiler for arm64.
+shim_programs="clang libclang-rt-dev aarch64-linux-gnu-gcc libc6-dev-arm64-cross"
 # What makes the man pages.
 manual_programs="lowdown"
 # What the layer check needs.
