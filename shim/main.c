@@ -1,8 +1,10 @@
 /*
  * The shim: parent of all runs and holder of all sockets, so that its supervisor can come and go.
  *
- * Usage: dmhost-shim [-d FD] SOCKET
- *   -d FD   write a line to this descriptor when it listens
+ * Usage: dmhost-shim [-d FD] [-t TREE] SOCKET
+ *   -d FD     write a line to this descriptor when it listens
+ *   -t TREE   own this directory of cgroups: no other shim takes it while this one lives
+ * Exit code 75: another shim owns TREE.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -12,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -20,6 +23,7 @@
 #include "connection.h"
 #include "launch.h"
 #include "loop.h"
+#include "request.h"
 #include "runs.h"
 
 static bool is_terminated;
@@ -68,14 +72,31 @@ static int forget_parent(int notify) {
   return chdir("/");
 }
 
+/* Locks a directory for as long as this process lives; EWOULDBLOCK where another process has, or has just removed it. */
+static int own(const char *path) {
+  struct stat locked, named;
+  int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &locked) < 0) return -1;
+  if (stat(path, &named) == 0 && named.st_dev == locked.st_dev && named.st_ino == locked.st_ino) return 0;
+  errno = EWOULDBLOCK;
+  return -1;
+}
+
 int main(int count, char **words) {
   int notify = -1, option;
-  while ((option = getopt(count, words, "d:")) == 'd') notify = atoi(optarg);
+  while ((option = getopt(count, words, "d:t:")) == 'd' || option == 't') {
+    if (option == 'd') notify = atoi(optarg);
+    else tree = optarg;
+  }
   if (option != -1 || optind + 1 != count || words[optind][0] != '/') {
-    fprintf(stderr, "usage: dmhost-shim [-d FD] SOCKET, with the absolute path of SOCKET\n");
+    fprintf(stderr, "usage: dmhost-shim [-d FD] [-t TREE] SOCKET, with the absolute path of SOCKET\n");
     return 100;
   }
   if (forget_parent(notify) < 0) return explain("cannot prepare descriptors");
+  if (tree != NULL && own(tree) < 0) {
+    if (errno == EWOULDBLOCK) return 75;
+    return explain(tree);
+  }
   raise_descriptor_limit();
   /* Orphans of a run stay within reach, and no other program has to reap them. */
   prctl(PR_SET_CHILD_SUBREAPER, 1);

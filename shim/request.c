@@ -46,6 +46,8 @@ static uint64_t number_of(const struct exchange *exchange, enum tag tag) {
   return value.bytes == NULL ? 0 : number_at(value.bytes);
 }
 
+const char *tree;
+
 static int greet(struct exchange *exchange) {
   struct text magic = value_of(exchange, TAG_MAGIC);
   bool is_ours = magic.length == strlen(WIRE_MAGIC) && memcmp(magic.bytes, WIRE_MAGIC, magic.length) == 0;
@@ -54,6 +56,7 @@ static int greet(struct exchange *exchange) {
   if (lowest > WIRE_HIGHEST || highest < WIRE_LOWEST) return failed(exchange, EPROTONOSUPPORT, "no common version");
   put_number(exchange->reply, TAG_VERSION, highest < WIRE_HIGHEST ? highest : WIRE_HIGHEST);
   put_number(exchange->reply, TAG_PID, (uint64_t)getpid());
+  if (tree != NULL) put_text(exchange->reply, TAG_TREE, tree);
   exchange->session->greeted = true;
   exchange->session->events = number_of(exchange, TAG_EVENTS) == 1;
   return 0;

@@ -14,6 +14,9 @@ struct session {
   bool ends;
 };
 
+/* Directory of the cgroups that belong to this shim; NULL: it has none. */
+extern const char *tree;
+
 /* Bytes of a reply, at most. */
 #define LARGEST_REPLY (128 * 1024)
 

@@ -75,6 +75,7 @@ enum tag {
   TAG_STARTED = 34,     /* N ms since 1970 */
   TAG_ENDED = 35,       /* N ms since 1970 */
   TAG_BYTES = 36,       /* B */
+  TAG_TREE = 37,        /* T directory of the cgroups that belong to the shim */
 
   /* A launch plan. */
   TAG_WORD = 64,            /* T repeated: program and arguments */

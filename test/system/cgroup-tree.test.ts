@@ -5,6 +5,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { limitGroups, makeGroup, removeGroup } from "../../apps/supervisor/src/os/limits/cgroup.ts";
 import { findCgroupRoot } from "../../apps/supervisor/src/os/limits/cgroup-root.ts";
 import { nameFor } from "./account.ts";
+import { removeCgroups } from "./cgroup.ts";
+import { allProcesses, argumentsOf, isRunning, kill } from "./proc.ts";
 import { run, succeed, until } from "./program.ts";
 import { Stage } from "./stage.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -27,11 +29,11 @@ beforeAll(async () => {
 });
 afterAll(() => stage.remove());
 
-test("each level of the cgroup tree has the controllers and its limits, and missing controllers are named", () => {
+test("each level of the cgroup tree has the controllers and its limits, and missing controllers are named", async () => {
   const offered = wordsOf(join(mount, "cgroup.controllers"));
   const known = ["memory", "pids", "cpu", "hugetlb"];
   const name = `dmhost-${nameFor("tree")}`;
-  const root = findCgroupRoot(name, known);
+  const root = await findCgroupRoot(name, known, () => Promise.resolve(true));
   try {
     expect(root.path).toBe(join(mount, name));
     expect([...root.controllers].sort()).toEqual(known.filter((each) => offered.includes(each)).sort());
@@ -65,9 +67,9 @@ test("each level of the cgroup tree has the controllers and its limits, and miss
   }
 });
 
-test("a cgroup for which the kernel refuses a limit is removed again", ({ skip }) => {
+test("a cgroup for which the kernel refuses a limit is removed again", async ({ skip }) => {
   const name = `dmhost-${nameFor("refused")}`;
-  const root = findCgroupRoot(name, ["memory", "pids", "hugetlb"]);
+  const root = await findCgroupRoot(name, ["memory", "pids", "hugetlb"], () => Promise.resolve(true));
   try {
     const file = readdirSync(join(mount, name)).find((entry) => /^(hugetlb\.\w+|pids|memory)\.max$/.test(entry));
     if (file === undefined) return skip("no controller has a limit");
@@ -134,4 +136,77 @@ test("a supervisor in a delegated cgroup makes its subtree there and moves itsel
     for (const path of [group, other]) removeTree(path);
   }
   expect((await run(["test", "-e", group])).code).toBe(1);
+});
+
+test("two supervisors with run directories of one path never touch each other's processes", async () => {
+  const amy = await stage.account("amy");
+  amy.writeConf("web", "start = exec sleep 1000", "autostart = yes");
+  const id = `${amy.name}/web`;
+  const shared = join(stage.directory, "shared-run");
+  mkdirSync(shared);
+  // As in two containers in the host's cgroup namespace: each has its own directory at the path.
+  const within = (name: string): Supervisor => {
+    const directory = join(stage.directory, name);
+    mkdirSync(join(directory, "run"), { recursive: true });
+    const bind = 'mount --bind "$0" "$1" && shift && exec "$@"';
+    const through = ["unshare", "--mount", "/bin/sh", "-c", bind, join(directory, "run"), shared];
+    const supervisor = new Supervisor(directory, { through, flags: ["--run-dir", shared] });
+    stage.writePolicy(supervisor, ["[runs_as]", amy.name]);
+    return supervisor;
+  };
+  const [first, second] = [within("host-one"), within("host-two")];
+  const base = `dmhost-${shared.slice(1).replaceAll("-", "--").replaceAll("/", "-")}`;
+  const groupOf = (pid: number): string =>
+    readFileSync(`/proc/${pid}/cgroup`, "utf8").split("0::/").at(-1)?.trim() ?? "";
+  const treeOf = (pid: number): string => groupOf(pid).split("/")[0] ?? "";
+  const shimOf = (tree: string): number =>
+    allProcesses().find((pid) => argumentsOf(pid).includes(join(mount, tree)) && argumentsOf(pid).includes("-t")) ?? 0;
+  try {
+    await first.start();
+    const { pid: begun } = await first.reaches(id, "running");
+    await second.start();
+    const { pid: other } = await second.reaches(id, "running");
+    expect([treeOf(begun), treeOf(other)]).toEqual([base, `${base}-2`]);
+    expect(second.text()).toContain("the cgroup of the usual name belongs to another supervisor");
+    expect((await first.status(id)).pid).toBe(begun);
+
+    // A tree whose supervisor and shim have ended belongs to nobody; records of its former owner name cgroups of the next one.
+    for (let count = 0; count < 6; count += 1) await first.act("restart", id);
+    const { pid: one } = await first.status(id);
+    const recorded = groupOf(one);
+    const gone = shimOf(`${base}-2`);
+    await second.end("SIGKILL");
+    kill(gone);
+    await until("the end of the shim", () => !isRunning(gone));
+    await second.start();
+    const { pid: next } = await second.reaches(id, "running", other);
+    expect([isRunning(one), isRunning(other), treeOf(next)]).toEqual([true, false, `${base}-2`]);
+    await first.end("SIGKILL");
+    kill(shimOf(base));
+    await until("the end of the other shim", () => shimOf(base) === 0);
+    await second.end("SIGTERM");
+    await second.start();
+    await second.reaches(id, "running");
+    expect(isRunning(one)).toBe(false);
+    const current = async (): Promise<number> => (await second.status(id)).pid;
+    // Its run was killed only a moment before, so its cgroup stayed; the next run with this number would get another name.
+    await until("an empty cgroup of the former run", () => pidsOf(join(mount, recorded)).length === 0);
+    rmdirSync(join(mount, recorded));
+    while (groupOf(await current()) !== recorded) await second.act("restart", id);
+    const taken = await current();
+    await first.start();
+    const { pid: last } = await first.reaches(id, "running", one);
+    expect([treeOf(last), isRunning(taken), (await second.status(id)).pid]).toEqual([`${base}-2`, true, taken]);
+    expect(await second.end("SIGTERM")).toBe(0);
+    expect([existsSync(join(mount, base)), isRunning(last)]).toEqual([false, true]);
+    expect(await first.end("SIGTERM")).toBe(0);
+    expect(existsSync(join(mount, `${base}-2`))).toBe(false);
+  } finally {
+    for (const supervisor of [first, second]) await supervisor.end("SIGKILL");
+    for (const tree of [base, `${base}-2`]) {
+      const shim = shimOf(tree);
+      if (shim !== 0) kill(shim);
+    }
+    await removeCgroups((name) => name.startsWith(base));
+  }
 });

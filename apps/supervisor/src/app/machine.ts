@@ -1,6 +1,6 @@
 /** Makes the adapters of the engine's ports for this machine. */
 import { mkdirSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { Logger } from "pino";
 import { MAX_DAEMON_FILE, parseDaemonFile } from "../conf/daemon-file.ts";
 import { parseService } from "../conf/service-directory.ts";
@@ -20,12 +20,12 @@ import { privileged } from "../os/kernel/privileges.ts";
 import { SocketSnapshots } from "../os/kernel/socket-snapshot.ts";
 import { releaseCgroupRoot } from "../os/limits/cgroup.ts";
 import { CgroupLimits } from "../os/limits/cgroup-limits.ts";
-import { type CgroupRoot, findCgroupRoot } from "../os/limits/cgroup-root.ts";
+import { type CgroupRoot, findCgroupRoot, knownCgroupRoot } from "../os/limits/cgroup-root.ts";
 import { FifoLogs } from "../os/logs/fifo-logs.ts";
 import { Launches } from "../os/processes/launches.ts";
 import { RunSlots } from "../os/processes/run-slots.ts";
 import type { ShimLink } from "../os/shim/link.ts";
-import { openShim } from "../os/shim/open-shim.ts";
+import { connectShim, startShim } from "../os/shim/open-shim.ts";
 import { RecordNotes } from "../os/shim/record-notes.ts";
 import { PublishedSockets } from "../os/sockets/published-sockets.ts";
 import type { Flags } from "./flags.ts";
@@ -50,6 +50,20 @@ export interface Machine {
 export const cgroupName = (runDir: string): string =>
   `dmhost-${runDir.slice(1).replaceAll("-", "--").replaceAll("/", "-")}`;
 
+/** Connects to the shim; starts one where none runs. As long as it lives, the cgroups are its own. */
+const openShim = async (runDir: string, program: string): Promise<{ link: ShimLink; cgroups: CgroupRoot }> => {
+  const running = connectShim(runDir);
+  if (running) return { link: running, cgroups: knownCgroupRoot(running.requests.tree, CONTROLLERS) };
+  let link: ShimLink | undefined;
+  const cgroups = await findCgroupRoot(cgroupName(runDir), CONTROLLERS, async (tree) => {
+    link = await startShim(runDir, program, tree);
+    return link !== undefined;
+  });
+  link ??= await startShim(runDir, program);
+  if (link === undefined) throw new Error(`no shim could be started in ${runDir}`);
+  return { link, cgroups };
+};
+
 /**
  * Makes the adapters, locks their directories and connects to the shim.
  * @param program path of the supervisor's program
@@ -66,13 +80,18 @@ export const makeMachine = async (
     mkdirSync(directory, { recursive: true, mode: 0o755 });
     lockDirectory(directory);
   }
-  const cgroups = findCgroupRoot(cgroupName(runDir), CONTROLLERS);
+  const { link, cgroups } = await openShim(runDir, program);
   if (cgroups.path === undefined) {
     log.warn({ reason: cgroups.why }, "no cgroups: a process that leaves its session may survive a stop of its daemon");
   }
+  if (cgroups.path !== undefined && basename(cgroups.path) !== cgroupName(runDir)) {
+    log.warn(
+      { cgroup: cgroups.path },
+      "the cgroup of the usual name belongs to another supervisor; this one has its own",
+    );
+  }
   const report = (daemon: string, reason: string): void => log.warn({ daemon, reason }, "a daemon's resources failed");
   const accounts = new KnownAccounts(base);
-  const link = await openShim(runDir, program);
   const launches = new Launches(link, (account) => accounts.identity(account).groups);
   const snapshots = new SocketSnapshots();
   const confs = new ConfFiles(
@@ -89,7 +108,7 @@ export const makeMachine = async (
   const files = new StateFiles(join(stateDir, "daemons"));
   const records = new RecordFiles(files, new RecordNotes(link), () => launches.acknowledge(), report);
   const tools = toolsDir ?? findServiceTools(program);
-  const runs = new RunSlots({ runDir, link, launches, snapshots, report, budgets: new OwnerBudgets() });
+  const runs = new RunSlots({ runDir, cgroups, link, launches, snapshots, report, budgets: new OwnerBudgets() });
   const sockets = new PublishedSockets({ root: fastcgiDir, link, accounts, snapshots, report });
   const logs = new FifoLogs({ runDir, link, launches, accounts, report });
   const limits = new CgroupLimits(cgroups, report);
@@ -113,8 +132,9 @@ export const makeMachine = async (
     },
     release: () => {
       records.flush();
-      endShim(link, log);
+      // Before the next owner can take them.
       releaseCgroupRoot(cgroups);
+      endShim(link, log);
     },
   };
 };

@@ -1,6 +1,6 @@
 /** The subtree of the unified cgroup hierarchy in which runs get their cgroups. */
 import { accessSync, constants, existsSync, mkdirSync, readFileSync, statfsSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Means } from "../../core/enforcement.ts";
 import { messageOf } from "../../core/error-message.ts";
 import { takeDelegated } from "./delegation.ts";
@@ -34,26 +34,57 @@ const cgroup2Mounts = (): string[] => {
   }
 };
 
+/** Supervisors that see one tree may have run directories of one path, in different containers or chroots. */
+const MOST_OF_ONE_NAME = 64;
+
+/** Where subtrees may be; moves this process into its leaf where a cgroup was delegated to it. */
+const findPlaces = (): readonly string[] => {
+  const mounts = cgroup2Mounts();
+  return mounts.includes(MOUNTED) ? [MOUNTED] : mounts.map((mount) => takeDelegated(mount) ?? mount);
+};
+
 /**
  * Finds or makes the subtree `name`: in a container below the one that compose.yaml mounts (docs/reference/limits.md),
- * elsewhere below the cgroup that was delegated to this process, or else below the machine's cgroup2 mount.
+ * elsewhere below the cgroup that was delegated to this process, or else below the machine's cgroup2 mount. Where another
+ * supervisor owns that one, `name-2`, and so on.
  * @param wanted controllers that enforce some limit
+ * @param own makes this supervisor the owner of a directory; false where another one owns it
  */
-export const findCgroupRoot = (name: string, wanted: readonly string[]): CgroupRoot => {
-  const mounts = cgroup2Mounts();
-  const places = mounts.includes(MOUNTED) ? [MOUNTED] : mounts.map((mount) => takeDelegated(mount) ?? mount);
+export const findCgroupRoot = async (
+  name: string,
+  wanted: readonly string[],
+  own: (path: string) => Promise<boolean>,
+): Promise<CgroupRoot> => {
   let why = "no cgroup2 file system is mounted";
-  for (const place of places) {
-    const path = join(place, name);
-    try {
-      mkdirSync(path, { recursive: true, mode: 0o755 });
-      accessSync(join(path, "cgroup.procs"), constants.W_OK);
-      if (isCgroup2(path)) return { path, ...enable(place, path, wanted) };
-    } catch (error) {
-      why = messageOf(error);
+  for (const place of findPlaces()) {
+    for (let number = 1; number <= MOST_OF_ONE_NAME; number += 1) {
+      const path = join(place, number === 1 ? name : `${name}-${number}`);
+      try {
+        makeCgroup(path);
+      } catch (error) {
+        why = messageOf(error);
+        break;
+      }
+      if (await own(path)) return { path, ...enable(place, path, wanted) };
+      why = `other supervisors own ${join(place, name)} and ${number - 1} more`;
     }
   }
   return { path: undefined, controllers: new Set(), why };
+};
+
+/** The subtree that the shim of an earlier supervisor owns; `path` is undefined where it has none. */
+export const knownCgroupRoot = (path: string | undefined, wanted: readonly string[]): CgroupRoot => {
+  findPlaces();
+  if (path === undefined) return { path, controllers: new Set(), why: "there were none when the shim was started" };
+  makeCgroup(path);
+  return { path, ...enable(dirname(path), path, wanted) };
+};
+
+/** @throws Error where it is not a cgroup, or cannot be written to */
+const makeCgroup = (path: string): void => {
+  mkdirSync(path, { recursive: true, mode: 0o755 });
+  accessSync(join(path, "cgroup.procs"), constants.W_OK);
+  if (!isCgroup2(path)) throw new Error(`${path} is not a cgroup`);
 };
 
 const wordsOf = (directory: string, file: string): string[] =>

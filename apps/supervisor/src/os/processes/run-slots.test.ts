@@ -32,7 +32,14 @@ const connect = async (): Promise<void> => {
   link = await startedShim(runDir);
   launches = new Launches(link, ({ gid }) => [gid]);
   runs = new RunSlots({
-    ...{ runDir, link, launches, snapshots: new SocketSnapshots(), budgets: new OwnerBudgets() },
+    ...{
+      runDir,
+      cgroups: { path: undefined },
+      link,
+      launches,
+      snapshots: new SocketSnapshots(),
+      budgets: new OwnerBudgets(),
+    },
     report: (daemon, problem) => reports.push(`${daemon}: ${problem}`),
   });
   slot = runs.slot({ owner: self, name: "blog", instance: 1 });

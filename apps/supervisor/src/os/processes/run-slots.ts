@@ -34,6 +34,8 @@ import { helperProcessOf } from "./tenant-process.ts";
 
 export interface RunSlotsOptions {
   readonly runDir: string;
+  /** The cgroups that belong to this supervisor. */
+  readonly cgroups: { readonly path: string | undefined };
   readonly link: ShimLink;
   readonly launches: Launches;
   readonly snapshots: SocketSnapshots;
@@ -41,6 +43,10 @@ export interface RunSlotsOptions {
   /** Processor time for client probes. */
   readonly budgets: OwnerBudgets;
 }
+
+/** A recorded run. Its cgroup counts only where it belongs to this supervisor: elsewhere it can be another one's. */
+const recordedTree = ({ leader, cgroup }: RunTrace, { path }: RunSlotsOptions["cgroups"]): ProcessTree =>
+  new ProcessTree(leader, path !== undefined && cgroup?.startsWith(`${path}/`) ? cgroup : undefined);
 
 /** Standard output and error of a program that writes to a log. */
 const outputTo = (log: HeldLog | undefined): Descriptors =>
@@ -84,7 +90,7 @@ class Slot implements RunSlot {
     setImmediate(() => {
       listener.exited(undefined);
       // The shim that launched it has ended, but its processes may live.
-      if (trace) new ProcessTree(trace.leader, trace.cgroup).clear(() => listener.gone(undefined));
+      if (trace) recordedTree(trace, this.#options.cgroups).clear(() => listener.gone(undefined));
       else listener.gone(undefined);
     });
     return undefined;
@@ -189,10 +195,10 @@ export class RunSlots implements Runs {
     });
   }
 
-  removeStray(owner: string, name: string, { leader, cgroup }: RunTrace): void {
-    if (isAlive(leader))
+  removeStray(owner: string, name: string, trace: RunTrace): void {
+    if (isAlive(trace.leader))
       this.#options.report(`${owner}/${name}`, "killing its run: its conf file or its grant was removed");
-    new ProcessTree(leader, cgroup).clear(() => undefined);
+    recordedTree(trace, this.#options.cgroups).clear(() => undefined);
   }
 
   removeStrays(): void {

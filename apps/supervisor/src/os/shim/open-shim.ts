@@ -1,4 +1,4 @@
-/** Finds the shim of a run directory, and starts one where none runs. */
+/** Finds the shim of a run directory, and starts one. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { accessSync, constants } from "node:fs";
@@ -34,35 +34,48 @@ const findShim = (program: string): string => {
   );
 };
 
-const start = async (program: string, path: string): Promise<void> => {
-  const shim = spawn(program, ["-d", "3", path], {
+/** Exit code of a shim whose tree another one owns. */
+const OWNED = 75;
+
+/**
+ * Connects to the shim of a run directory.
+ * @returns undefined where none runs
+ * @throws Error where it speaks no version of the protocol that this program speaks
+ */
+export const connectShim = (runDir: string): ShimLink | undefined => {
+  try {
+    return new ShimLink(join(runDir, SOCKET));
+  } catch (error) {
+    if (ABSENT.has(codeOf(error))) return undefined;
+    throw error;
+  }
+};
+
+/**
+ * Starts the shim of a run directory and connects to it.
+ * @param program path of the supervisor's program
+ * @param tree directory of cgroups that it owns as long as it lives
+ * @returns undefined where another shim owns the tree
+ * @throws Error where it cannot be started
+ */
+export const startShim = async (runDir: string, program: string, tree?: string): Promise<ShimLink | undefined> => {
+  const path = join(runDir, SOCKET);
+  const file = findShim(program);
+  const shim = spawn(file, ["-d", "3", ...(tree === undefined ? [] : ["-t", tree]), path], {
     cwd: "/",
     env: {},
     detached: true,
     stdio: ["ignore", "inherit", "inherit", "pipe"],
   });
   const ready = shim.stdio[3] as Readable;
-  await Promise.race([
-    once(ready, "data"),
+  const code = await Promise.race([
+    once(ready, "data").then(() => undefined),
     once(shim, "error").then(([error]) => Promise.reject(error)),
-    once(shim, "exit").then(([code]) => Promise.reject(new Error(`${program} ended with code ${code}`))),
+    once(shim, "exit").then(([code]) => code),
   ]);
   ready.destroy();
   shim.unref();
-};
-
-/**
- * Connects to the shim of a run directory; starts one where none runs.
- * @param program path of the supervisor's program
- * @throws Error where it cannot be started, or speaks no version of the protocol that this program speaks
- */
-export const openShim = async (runDir: string, program: string): Promise<ShimLink> => {
-  const path = join(runDir, SOCKET);
-  try {
-    return new ShimLink(path);
-  } catch (error) {
-    if (!ABSENT.has(codeOf(error))) throw error;
-  }
-  await start(findShim(program), path);
-  return new ShimLink(path);
+  if (code === undefined) return new ShimLink(path);
+  if (code === OWNED) return undefined;
+  throw new Error(`${file} ended with code ${code}`);
 };

@@ -55,6 +55,8 @@ export class Shim {
   readonly #fd: number;
   readonly pid: number;
   readonly version: number;
+  /** Directory of the cgroups that belong to the shim; undefined where it has none. */
+  readonly tree: string | undefined;
 
   /** @param timeout for each reply, in ms */
   constructor(path: string, versions: Versions, timeout: number) {
@@ -63,6 +65,7 @@ export class Shim {
       const fields = this.#request("hello", KIND.HELLO, hello(false, versions));
       this.pid = numberOf(fields, TAG.PID) ?? 0;
       this.version = numberOf(fields, TAG.VERSION) ?? 0;
+      this.tree = textOf(fields, TAG.TREE);
     } catch (error) {
       this.close();
       throw error;

@@ -1,11 +1,14 @@
 /** A shim for one test, in a directory of the test. It is the real program. */
 import { join } from "node:path";
 import type { ShimLink } from "./link.ts";
-import { openShim } from "./open-shim.ts";
+import { connectShim, startShim } from "./open-shim.ts";
 
 /** Starts it, or connects to the one that runs there already. */
-export const startedShim = (directory: string): Promise<ShimLink> =>
-  openShim(directory, join(import.meta.dirname, "../../app/main.ts"));
+export const startedShim = async (directory: string): Promise<ShimLink> => {
+  const link = connectShim(directory) ?? (await startShim(directory, join(import.meta.dirname, "../../app/main.ts")));
+  if (link === undefined) throw new Error("a shim without a tree cannot find it owned");
+  return link;
+};
 
 /** Kills what it has launched, and ends it. */
 export const endShim = (link: ShimLink): void => {

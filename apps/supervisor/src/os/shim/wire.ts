@@ -63,6 +63,7 @@ export const TAG = {
   STARTED: 34,
   ENDED: 35,
   BYTES: 36,
+  TREE: 37,
   WORD: 64,
   SHELL: 65,
   START: 66,
