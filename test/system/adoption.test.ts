@@ -283,12 +283,16 @@ test("a supervisor that cannot re-execute its program goes on with all its daemo
   copyFileSync(join(CHECKOUT, "node_modules/.bin/node"), node);
   const kept = stage.supervisor("kept", [`nginx-group = ${nameFor("web")}`, "[runs_as]", dave.name], {
     program: [node, program],
+    // Its log.
+    env: { DMHOST_READY_FD: "20" },
   });
   dave.writeConf("one", lineServer(dave)("3"), "listen = http");
   dave.writeConf("two", "start = exec sleep 1000");
   const named = (name: string): string => `${dave.name}/${name}`;
   const path = `${kept.fastcgiDir}/${dave.name}/one.sock`;
   await kept.start();
+  const reported = () => kept.text().split("\n").filter((line) => line === "").length;
+  await until("the report of readiness", () => reported() === 2);
   const served = await askLine(path);
   const { pid: two } = await kept.reaches(named("two"), "running");
   replaceProgram();
@@ -314,6 +318,8 @@ test("a supervisor that cannot re-execute its program goes on with all its daemo
   expect((await kept.status(named("one"))).pid).toBe(before.pid);
   expect((await askLine(path)).pid).toBe(before.pid);
   expect((await kept.status(named("two"))).pid).toBe(two);
+  // Nor does it use a descriptor that the program before it has closed.
+  expect(reported()).toBe(2);
   expect(await kept.end("SIGTERM")).toBe(0);
 });
 

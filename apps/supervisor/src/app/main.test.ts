@@ -31,6 +31,14 @@ test("a wrong option ends the supervisor with one line that names it", () => {
   });
 });
 
+test("a descriptor for readiness that is no number ends the supervisor with one line that names the variable", () => {
+  const program = join(import.meta.dirname, "main.ts");
+  const env = { ...process.env, DMHOST_READY_FD: "1" };
+  const { status, stderr } = spawnSync(process.execPath, [program], { encoding: "utf8", env });
+  const line = "dmhost supervisor: DMHOST_READY_FD=1: expected the number of a descriptor from 3 to 9999\n";
+  expect([status, stderr]).toEqual([1, line]);
+});
+
 test("a supervisor whose policy is refused says every problem and leaves no directory", () => {
   const policy = join(directory, "policy.conf");
   writeFileSync(policy, "[nonsense]\n", { mode: 0o600 });
