@@ -19,6 +19,8 @@ export interface Load {
   readonly perSecond: number;
   readonly seconds: number;
   readonly form?: (number: number) => string;
+  /** Returns the host of a request. */
+  readonly host?: (number: number) => string;
 }
 
 /** Timeout of a request, in ms. */
@@ -26,7 +28,7 @@ const PATIENCE = 15_000;
 /** Characters of a body that are kept. */
 const START = 80;
 
-const send = ({ port, path, form }: Load, number: number, origin: number): Promise<Arrival> =>
+const send = ({ port, path, form, host }: Load, number: number, origin: number): Promise<Arrival> =>
   new Promise((resolve) => {
     const clock = (): number => Math.round((performance.now() - origin) * 10) / 10;
     const sentAt = clock();
@@ -39,14 +41,14 @@ const send = ({ port, path, form }: Load, number: number, origin: number): Promi
       done();
     };
     const body = form?.(number);
-    const headers =
-      body === undefined
-        ? { connection: "close" }
-        : {
-            connection: "close",
-            "content-type": "application/x-www-form-urlencoded",
-            "content-length": Buffer.byteLength(body),
-          };
+    const headers = {
+      connection: "close",
+      ...(host && { host: host(number) }),
+      ...(body !== undefined && {
+        "content-type": "application/x-www-form-urlencoded",
+        "content-length": Buffer.byteLength(body),
+      }),
+    };
     const method = body === undefined ? "GET" : "POST";
     const sent = request({ host: "127.0.0.1", port, path, method, headers, agent: false, timeout: PATIENCE });
     sent.on("response", (answer) => {

@@ -17,6 +17,7 @@ import { type Figure, missingPackages } from "./packages.ts";
 import { childNamed, pssOf, REST, runRunsv, runSupervisord, SHIPPED_DMCTL, SHIPPED_SUPERVISOR } from "./peer.ts";
 import { SETUPS } from "./php-setups.ts";
 import { measureSleeping } from "./sleeping.ts";
+import { measureSurvival } from "./survival.ts";
 import { MARK, runSwept } from "./sweep.ts";
 
 const range = (values: readonly number[], unit: string): string =>
@@ -63,7 +64,7 @@ const measureRespawn = (): Promise<void> =>
       const theirs: number[] = [];
       for (let round = 0; round < 20; round += 1) {
         await sleep(2000);
-        ours.push(await respawn(supervisor.pid));
+        ours.push(await respawn(supervisor.shim ?? 0));
         theirs.push(await respawn(runsv.pid));
       }
       const figure = "kill -9 of php-cgi, 2 s up, to the exec of the next one: median of 20";
@@ -119,7 +120,7 @@ const measureMemory = (): Promise<void> =>
       else await supervisor.rescan();
       await supervisor.reaches(`${tenant.name}/d${count - 1}`, "running");
       await sleep(REST);
-      return pssOf(supervisor.pid);
+      return pssOf(supervisor.pid) + pssOf(supervisor.shim ?? 0);
     };
     for (const count of [100, 250]) {
       const ours = await settle(count);
@@ -128,7 +129,7 @@ const measureMemory = (): Promise<void> =>
       const theirs = pssOf(peer.pid);
       await peer.end();
       say(
-        `supervisor's own memory, ${count} daemons, PSS`,
+        `memory of supervisor and shim, ${count} daemons, PSS`,
         `${(ours / 1024).toFixed(1)} MB`,
         `supervisord ${(theirs / 1024).toFixed(1)} MB`,
         ours / theirs,
@@ -239,6 +240,7 @@ const MEASURES: Readonly<Record<Figure, (options: Options) => Promise<void>>> = 
   log: measureLog,
   fastcgi: measureLoss,
   throughput: measureThroughput,
+  survival: measureSurvival,
   sleeping: measureSleeping,
 };
 

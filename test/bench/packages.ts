@@ -29,6 +29,7 @@ export const PACKAGES = {
   log: ["s6"],
   fastcgi: ["multiwatch", "nginx", "php-cgi", "php-fpm", "spawn-fcgi", "supervisor", "wrk"],
   throughput: ["multiwatch", "nginx", "php-cgi", "spawn-fcgi", "wrk"],
+  survival: ["nginx", "php-cgi", "s6"],
   sleeping: ["nginx", "php-cgi", "php-fpm", "s6"],
 } as const satisfies Record<string, readonly Package[]>;
 

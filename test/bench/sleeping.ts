@@ -169,7 +169,8 @@ export const measureSleeping = async (): Promise<void> => {
     console.log(`${daemons.length} sleeping sites: memory, and first answers`);
     const tell = async (when: string): Promise<void> => {
       await sleep(REST);
-      const [own, nginx] = [pssOfFamily(supervisor.pid), pssOfFamily(web?.pid ?? 0)];
+      const own = (pssOf(supervisor.pid) + pssOf(supervisor.shim ?? 0)) / 1024;
+      const nginx = pssOfFamily(web?.pid ?? 0);
       console.log(
         `  dmhost   ${own.toFixed(1)} MB PSS and Nginx ${nginx.toFixed(1)}, together ${(own + nginx).toFixed(1)}, ${when}`,
       );
