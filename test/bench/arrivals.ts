@@ -64,11 +64,14 @@ const send = ({ port, path, form, host }: Load, number: number, origin: number):
     sent.end(body);
   });
 
-/** Sends all requests and waits for the last answer. `origin` is the time of the first one (performance.now). */
-export const arrive = async (load: Load, origin: number): Promise<Arrival[]> => {
+/**
+ * Sends all requests and waits for the last answer. `origin` is the time of the first one (performance.now).
+ * @param goes whether more are sent
+ */
+export const arrive = async (load: Load, origin: number, goes: () => boolean = () => true): Promise<Arrival[]> => {
   const total = load.perSecond * load.seconds;
   const all: Promise<Arrival>[] = [];
-  while (all.length < total) {
+  while (all.length < total && goes()) {
     const due = Math.min(total, Math.floor(((performance.now() - origin) / 1000) * load.perSecond) + 1);
     while (all.length < due) all.push(send(load, all.length, origin));
     await sleep(1);
