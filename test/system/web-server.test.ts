@@ -1,12 +1,13 @@
 /** Starts and ends of Nginx, the site installer, site-logs and the supervisor in any order: a real Nginx, daemons of real accounts. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, cpSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import type { Readable, Writable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
 import { allProcesses, argumentsOf, childrenOf, isRunning, kill, nameOf } from "./proc.ts";
-import { until } from "./program.ts";
+import { CHECKOUT, until } from "./program.ts";
 import { Stage } from "./stage.ts";
 import type { Supervisor } from "./supervisor.ts";
 import { type Service, WebServer } from "./web-server.ts";
@@ -312,4 +313,62 @@ test.each(pairs)("sites are published after kill -9 of the %s and then of the %s
   if (first === "supervisor" || second === "supervisor") await supervisor.start();
   await allShown();
   await publishesAnother();
+});
+
+/** An nginx whose worker has its name only after HUP has come, and which reloads a second later. */
+const SLOW_NGINX = `
+my $directory = shift;
+sub rename_to { $0 = shift; open my $comm, ">", "/proc/self/comm"; print $comm "nginx"; close $comm }
+sub worker {
+  my ($named) = @_;
+  my $pid = fork;
+  return $pid if $pid;
+  $SIG{HUP} = "IGNORE";
+  $SIG{USR1} = sub { rename_to("nginx: worker process") };
+  rename_to("nginx: worker process") if $named;
+  sleep 1000 while 1;
+}
+rename_to("nginx: master process nginx -e stderr -p $directory -c nginx.conf");
+my $former = worker(0);
+$SIG{HUP} = sub {
+  kill USR1 => $former;
+  select undef, undef, undef, 1;
+  worker(1);
+  kill KILL => $former;
+  waitpid $former, 0;
+  open my $file, ">", "$directory/reloaded";
+};
+open my $file, ">", "$directory/temp/nginx.pid";
+print $file "$$\n";
+close $file;
+sleep 1000 while 1;
+`;
+
+test("sites are in force for the site installer only once a worker from after the reload accepts clients", async () => {
+  const directory = `${stage.directory}/slow-nginx`;
+  for (const name of ["offered", "accepted", "temp", "bin"]) mkdirSync(`${directory}/${name}`, { recursive: true });
+  writeFileSync(`${directory}/offered/sites.conf`, "# generation 1\n");
+  // Accepts everything.
+  writeFileSync(`${directory}/bin/nginx`, "#!/bin/sh\n", { mode: 0o755 });
+  const slow = spawn("perl", ["-e", SLOW_NGINX, directory], { stdio: "ignore" });
+  strangers.push(slow);
+  await until("its pid", () => existsSync(`${directory}/temp/nginx.pid`) && childrenOf(slow.pid ?? 0).length === 1);
+  const installer = spawn(`${CHECKOUT}/nginx/site-installer`, [directory, "connected"], {
+    env: { PATH: `${directory}/bin:/usr/sbin:/usr/bin:/sbin:/bin` },
+    stdio: ["ignore", "ignore", "inherit", "ignore", "ignore", "ignore", "pipe", "pipe"],
+  });
+  strangers.push(installer);
+  const streams = Array.from<Readable | Writable | null | undefined>(installer.stdio);
+  const [requests, answers] = [streams[6] as Writable, streams[7] as Readable];
+  let text = "";
+  const line = (count: number) => until(`line ${count}`, () => text.split("\n").length > count);
+  answers.setEncoding("utf8").on("data", (part: string) => {
+    text += part;
+  });
+  await line(1);
+  requests.write("install 1\n");
+  await line(2);
+  const isReloaded = existsSync(`${directory}/reloaded`);
+  for (const pid of childrenOf(slow.pid ?? 0)) kill(pid);
+  expect([text, isReloaded]).toEqual(["ready\naccepted\n", true]);
 });
