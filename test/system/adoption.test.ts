@@ -291,7 +291,11 @@ test("a supervisor that cannot re-execute its program goes on with all its daemo
   const named = (name: string): string => `${dave.name}/${name}`;
   const path = `${kept.fastcgiDir}/${dave.name}/one.sock`;
   await kept.start();
-  const reported = () => kept.text().split("\n").filter((line) => line === "").length;
+  const reported = () =>
+    kept
+      .text()
+      .split("\n")
+      .filter((line) => line === "").length;
   await until("the report of readiness", () => reported() === 2);
   const served = await askLine(path);
   const { pid: two } = await kept.reaches(named("two"), "running");
