@@ -11,6 +11,7 @@ import { CHECKOUT, until } from "../system/program.ts";
 import { Stage } from "../system/stage.ts";
 import { type Options, readCommandLine, WrongUse } from "./command-line.ts";
 import { measureLoss, measureThroughput } from "./fastcgi.ts";
+import { measureLaunch } from "./launch.ts";
 import { TROUBLES } from "./loss.ts";
 import { median } from "./median.ts";
 import { type Figure, missingPackages } from "./packages.ts";
@@ -234,6 +235,7 @@ const endOf = (path: string): string => {
 };
 
 const MEASURES: Readonly<Record<Figure, (options: Options) => Promise<void>>> = {
+  launch: measureLaunch,
   respawn: measureRespawn,
   status: measureStatus,
   memory: measureMemory,

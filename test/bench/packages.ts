@@ -23,6 +23,7 @@ type Package = keyof typeof PROGRAMS;
 
 /** The packages of each figure, in the order in which the figures are measured. */
 export const PACKAGES = {
+  launch: ["runit"],
   respawn: ["php-cgi", "runit"],
   status: ["supervisor"],
   memory: ["s6", "supervisor"],
