@@ -197,7 +197,7 @@ test.each<[string, Spoil, RegExp | undefined]>([
     },
     undefined,
   ],
-  ["is from another boot", (record) => JSON.stringify({ ...record, epoch: "another boot" }), undefined],
+  ["is from another boot", (record) => JSON.stringify({ ...record, epoch: "another boot" }), /is missing or of another/],
   ["has fields of wrong types", (record) => JSON.stringify(withValue(record, { state: 7 })), /wrong fields: state/],
   ["has null as its state", (record) => JSON.stringify(withValue(record, { state: null })), /wrong fields: state/],
   ["is changed", (record) => JSON.stringify({ ...record, value: {} }), /is damaged: its digest is wrong/],
@@ -205,7 +205,7 @@ test.each<[string, Spoil, RegExp | undefined]>([
   ["is of a newer release", (record) => JSON.stringify({ ...record, format: 999 }), /has the format 999 of another/],
   ["is garbage", () => "\u0000\u0001\u0002", /is damaged: it is no JSON/],
   ["is empty", () => "", /is damaged: it is no JSON/],
-  ["is deleted", (_, file) => void rmSync(file), undefined],
+  ["is deleted", (_, file) => void rmSync(file), /is missing or of another boot/],
   [
     "is a directory",
     (_, file) => {
@@ -213,7 +213,7 @@ test.each<[string, Spoil, RegExp | undefined]>([
       mkdirSync(file);
       return undefined;
     },
-    /cannot be read: EISDIR/,
+    /cannot be read: it is not a plain file/,
   ],
 ])("a record that %s is reported and costs nothing", async (_, spoil, problem) => {
   const names = ["plain", "site", "counter", "rests"];
