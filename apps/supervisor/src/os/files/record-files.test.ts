@@ -121,7 +121,8 @@ test("removing a daemon's records leaves those of a daemon whose name begins ali
 });
 
 test("a record that cannot be written is reported and not thrown", () => {
-  writeFileSync(join(directory, "anna"), "in the way");
+  rmSync(directory, { recursive: true });
+  writeFileSync(directory, "in the way");
   slot(2).write(() => RECORD);
   records.flush();
   expect(problems).toEqual([expect.stringMatching(/^anna\/blog#2: cannot write its record: E/)]);
@@ -214,6 +215,14 @@ test.each<[string, (path: string) => void]>([
   }
   expect(problems).toEqual([]);
   if (target !== false) expect(readFileSync(join(directory, "target"), "utf8")).toBe(target);
+});
+
+test("a file in place of an owner's directory is replaced by the directory", () => {
+  writeFileSync(join(directory, "anna"), "in the way");
+  slot(2).write(() => RECORD);
+  records.flush();
+  copies.clear();
+  expect([open().recall(KEY).get(2), problems]).toEqual([RECORD, []]);
 });
 
 test("a file that is larger than any record is not read", () => {

@@ -49,7 +49,7 @@ export class StateFiles {
       // Overwrites the last but one: making and deleting a file each time costs ext4 more than everything else here.
       overwrite(temporary, text);
     } catch {
-      mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+      makeDirectory(dirname(path));
       rmSync(temporary, { recursive: true, force: true });
       writeFileSync(temporary, text, { mode: 0o600 });
     }
@@ -103,6 +103,17 @@ export class StateFiles {
     rmSync(`${path}~`, { force: true });
   }
 }
+
+/** Makes a directory, also in place of another file. @throws errno errors */
+const makeDirectory = (path: string): void => {
+  const options = { recursive: true, mode: 0o700 } as const;
+  try {
+    mkdirSync(path, options);
+  } catch {
+    rmSync(path, { force: true });
+    mkdirSync(path, options);
+  }
+};
 
 /** @throws errno errors where there is no such file, or none that can be overwritten; it follows no link */
 const overwrite = (path: string, text: string): void => {
