@@ -12,6 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
 import { askForPage } from "./fastcgi-client.ts";
@@ -153,6 +154,36 @@ test("a daemon that died while no supervisor ran is started again", async () => 
   await until("exit of the process", () => !isRunning(plain));
   await supervisor.start();
   await supervisor.reaches(idOf("plain"), "running", plain);
+});
+
+test("while no supervisor runs, clients of a sleeping site, and of one whose php-cgi has left, wait until the next one", async () => {
+  const php = ["start = exec php-cgi -q", "listen = fastcgi"];
+  alice.writeConf("asleep", ...php, "ondemand = yes");
+  alice.writeConf("leaver", ...php, "export PHP_FCGI_MAX_REQUESTS = 3");
+  await supervisor.rescan();
+  await supervisor.reaches(idOf("asleep"), "asleep");
+  const { pid } = await supervisor.reaches(idOf("leaver"), "running");
+  const socketOf = (name: string): string => `${supervisor.fastcgiDir}/${alice.name}/${name}.sock`;
+  await supervisor.end("SIGKILL");
+  for (let request = 0; request < 3; request += 1) expect(await askForPage(socketOf("leaver"), page)).toBe(String(pid));
+  await until("exit of php-cgi after its requests", () => !isRunning(pid));
+  let settled = 0;
+  const waiting = [...Array<string>(8).fill("leaver"), ...Array<string>(4).fill("asleep")].map((name) =>
+    askForPage(socketOf(name), page).finally(() => {
+      settled += 1;
+    }),
+  );
+  const answers = Promise.all(waiting);
+  await Promise.race([answers, sleep(500)]);
+  expect(settled).toBe(0);
+  await supervisor.start();
+  const served = new Set(await answers);
+  expect(served).toContain(String((await supervisor.reaches(idOf("asleep"), "running")).pid));
+  expect(served).not.toContain(String(pid));
+  const exit = supervisor.log().find(({ daemon, event }) => daemon === idOf("leaver") && event === "exited");
+  expect(exit?.reason).toBe("exited with code 0");
+  for (const name of ["asleep", "leaver"]) rmSync(join(alice.home, alice.conf(name)));
+  await supervisor.rescan();
 });
 
 test("a daemon whose conf file was removed while no supervisor ran is killed", async () => {
