@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { Account } from "./account.ts";
 import { Follower } from "./follower.ts";
 import { isRunning } from "./proc.ts";
-import type { Ended } from "./program.ts";
+import { type Ended, until } from "./program.ts";
 import { Stage } from "./stage.ts";
 import type { Supervisor } from "./supervisor.ts";
 import { fillToolbox, type Toolbox } from "./toolbox.ts";
@@ -298,4 +298,28 @@ test("requests made while no supervisor runs are carried out by the next one", a
     { code: 0, stdout: expect.stringContaining(`${alice.name}/web`), stderr: "" },
   ]);
   expect((await supervisor.status(`${alice.name}/web`)).state).toBe("stopped");
+});
+
+test("status, stop and start succeed while the supervisor is killed and started again", async () => {
+  let going = true;
+  const loop = async (...lines: string[][]): Promise<Ended[]> => {
+    const results: Ended[] = [];
+    while (going) for (const words of lines) results.push(await dmctl(alice, ...words));
+    return results;
+  };
+  const loops = Promise.all([loop(["status"], ["job", "pid"]), loop(["web", "stop"], ["web", "start"])]);
+  const outages: number[] = [];
+  for (let round = 0; round < 4; round += 1) {
+    await until("requests of dmctl", async () => (await dmctl(alice, "list")).code === 0);
+    await supervisor.end("SIGKILL");
+    const ended = performance.now();
+    await supervisor.start();
+    outages.push(performance.now() - ended);
+  }
+  going = false;
+  const results = (await loops).flat();
+  expect(results.filter(({ stderr }) => stderr.includes("dmhost up"))).toEqual([]);
+  // A machine on which the supervisor takes longer than dmctl waits shows nothing else.
+  if (Math.max(...outages) < 2500) expect(results.filter(({ code }) => code !== 0)).toEqual([]);
+  expect((await dmctl(alice, "web", "start")).code).toBe(0);
 });

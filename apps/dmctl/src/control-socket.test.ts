@@ -123,6 +123,7 @@ describe("a supervisor that is being replaced", () => {
   test.each([
     ["nothing listens", broken("ECONNREFUSED")],
     ["its socket is gone", broken("ENOENT")],
+    ["too many clients wait for it", broken("EAGAIN")],
     ["it is stopping", stopping],
   ])("any request is sent again while %s", async (_, failure) => {
     const { sent, client: patient } = await client(failure, failure);

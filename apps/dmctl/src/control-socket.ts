@@ -3,7 +3,7 @@ import { existsSync, readFileSync, realpathSync, type Stats, statSync } from "no
 import { userInfo } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { brokeOff, type Client, clientAt, Failure, nothingListens, type UnixFetch } from "@dmhost/client";
+import { brokeOff, type Client, clientAt, Failure, isCrowded, nothingListens, type UnixFetch } from "@dmhost/client";
 import {
   DEFAULT_RUN_DIR,
   type EndpointName,
@@ -125,6 +125,7 @@ const mayReturn = (places: readonly string[]): boolean => places.some((place) =>
 /** Whether the request may be sent again: it was not carried out, or has no further effect. */
 const isRepeatable = (name: EndpointName, error: unknown): boolean =>
   error instanceof NoSupervisor ||
+  isCrowded(error) ||
   (error instanceof Failure && error.code === "stopping") ||
   (brokeOff(error) && isIdempotent(name));
 

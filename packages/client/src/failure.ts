@@ -33,5 +33,8 @@ const hasCause = (error: unknown, codes: readonly string[]): boolean =>
 /** Whether no connection was made, as nothing listens at the socket; the request can be sent to another one. */
 export const nothingListens = (error: unknown): boolean => hasCause(error, ["ECONNREFUSED", "ENOENT"]);
 
+/** Whether no connection was made, as too many wait at the socket. */
+export const isCrowded = (error: unknown): boolean => hasCause(error, ["EAGAIN"]);
+
 /** Whether the connection broke: nobody knows whether the request was carried out. */
 export const brokeOff = (error: unknown): boolean => hasCause(error, ["EPIPE", "ECONNRESET"]);

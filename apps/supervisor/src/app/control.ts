@@ -13,6 +13,8 @@ import { ControlSockets, linkFromHome, MOST_CONNECTIONS } from "../os/sockets/co
 export interface Control {
   /** Opens the sockets of the policy in force, and closes all others. */
   open(): Promise<void>;
+  /** Answers requests, also those that clients have sent since `open`. */
+  serve(): void;
   close(): void;
 }
 
@@ -25,6 +27,7 @@ export const controlSockets = (
   log: Pick<Logger, "warn">,
 ): Control => {
   const callers = new CallerNames();
+  const serving = Promise.withResolvers<void>();
   const sockets = new ControlSockets((socket, uid) => {
     const caller = {
       uid,
@@ -33,7 +36,7 @@ export const controlSockets = (
       },
     };
     attachCaller(socket, caller);
-    api.server.emit("connection", socket);
+    void serving.promise.then(() => socket.destroyed || api.server.emit("connection", socket));
   }, busyAnswer(MOST_CONNECTIONS));
   return {
     open: async () => {
@@ -55,6 +58,7 @@ export const controlSockets = (
       }
       sockets.keep(paths);
     },
+    serve: serving.resolve,
     close: () => sockets.keep(new Set()),
   };
 };

@@ -29,6 +29,7 @@ const make = (): Service => {
         steps.push("open control");
         return open();
       },
+      serve: step("serve"),
       close: step("close control"),
     },
     reload: {
@@ -64,7 +65,7 @@ beforeEach(() => {
   onExit = () => undefined;
 });
 
-const STARTED = ["open control", "read conf files", "plan sites", "remove strays", "active"] as const;
+const STARTED = ["open control", "read conf files", "plan sites", "remove strays", "active", "serve"] as const;
 const STOPPED = ["close control", "release the shim", "exit"] as const;
 
 test("a start opens the control sockets, then loads daemons, and only then removes what belongs to none", async () => {

@@ -65,6 +65,8 @@ export class Service {
     publisher.plan();
     warnOf(log, "about an earlier supervisor", supervisor.removeStrays());
     active();
+    // Before, it did not know its daemons.
+    control.serve();
     log.info({ version: VERSION, daemons: found.length, owners: supervisor.owners() }, "ready");
   }
 

@@ -1,10 +1,21 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { initial } from "../../core/lifecycle.ts";
 import type { InstanceRecord } from "../../engine/ports/records.ts";
+import { mkfifo } from "../kernel/file-calls.ts";
 import { RecordFiles } from "./record-files.ts";
 import { StateFiles } from "./state-file.ts";
 
@@ -110,7 +121,8 @@ test("removing a daemon's records leaves those of a daemon whose name begins ali
 });
 
 test("a record that cannot be written is reported and not thrown", () => {
-  writeFileSync(join(directory, "anna"), "in the way");
+  rmSync(directory, { recursive: true });
+  writeFileSync(directory, "in the way");
   slot(2).write(() => RECORD);
   records.flush();
   expect(problems).toEqual([expect.stringMatching(/^anna\/blog#2: cannot write its record: E/)]);
@@ -156,6 +168,9 @@ test.each<[string, (path: string) => void]>([
     "written in another format",
     (path) => writeFileSync(path, readFileSync(path, "utf8").replace(/"format":\d+/, '"format":1')),
   ],
+  ["replaced by a list", (path) => writeFileSync(path, "[]")],
+  ["replaced by a list of the format", (path) => writeFileSync(path, '{"format":[6]}')],
+  ["enlarged to 50 GB", (path) => truncateSync(path, 50e9)],
   [
     "replaced by a directory",
     (path) => {
@@ -163,24 +178,110 @@ test.each<[string, (path: string) => void]>([
       mkdirSync(path);
     },
   ],
-])("a record that was %s is reported by its name, and its copy counts", (_, damage) => {
+  [
+    "replaced by a symlink to it",
+    (path) => {
+      renameSync(path, join(directory, "target"));
+      symlinkSync(join(directory, "target"), path);
+    },
+  ],
+  [
+    "replaced by a FIFO",
+    (path) => {
+      rmSync(path);
+      mkfifo(path, 0o600);
+    },
+  ],
+])("a record that was %s is reported by its name, its copy counts, and it is written again", (_, damage) => {
   slot(1).write(() => RECORD);
   records.flush();
   damage(join(directory, "anna/blog.json"));
-  expect(open().recall(KEY).get(1)).toEqual(RECORD);
+  const target = existsSync(join(directory, "target")) && readFileSync(join(directory, "target"), "utf8");
+  const next = open();
+  expect(next.recall(KEY).get(1)).toEqual(RECORD);
   expect(problems).toEqual([
     expect.stringMatching(/^anna\/blog: its record (is damaged|has the format|cannot be read)/),
   ]);
+  const kept = new Map(copies);
   copies.clear();
   expect([open().recall(KEY).size, records.daemons("anna")]).toEqual([0, ["blog"]]);
+  copies = kept;
+  problems = [];
+  // The second one writes over what was in the place of the first.
+  for (const size of [3, 4, 5]) {
+    next.slot({ ...KEY, instance: 1 }).write(() => ({ ...RECORD, size }));
+    next.flush();
+    expect(states.read("anna", "blog", (problem) => void problems.push(problem))).toMatchObject({ size });
+  }
+  expect(problems).toEqual([]);
+  if (target !== false) expect(readFileSync(join(directory, "target"), "utf8")).toBe(target);
 });
 
-test("a record that was deleted is known by its copy, also to those who look for records of any daemon", () => {
+test("a file in place of an owner's directory is replaced by the directory", () => {
+  writeFileSync(join(directory, "anna"), "in the way");
+  slot(2).write(() => RECORD);
+  records.flush();
+  copies.clear();
+  expect([open().recall(KEY).get(2), problems]).toEqual([RECORD, []]);
+});
+
+test("a file that is larger than any record is not read", () => {
+  slot(1).write(() => RECORD);
+  records.flush();
+  truncateSync(join(directory, "anna/blog.json"), 50e9);
+  open().recall(KEY);
+  expect(problems).toEqual(["anna/blog: its record cannot be read: it has 50000000000 bytes"]);
+});
+
+test("a record that was deleted is reported and known by its copy, also to those who look for records of any daemon", () => {
   slot(2).write(() => RECORD);
   records.flush();
   rmSync(join(directory, "anna"), { recursive: true });
   expect([open().owners(), open().daemons("anna"), open().recall(KEY).get(2)]).toEqual([["anna"], ["blog"], RECORD]);
-  expect(problems).toEqual([]);
+  expect(problems).toEqual(["anna/blog#2: its record is missing or of another boot; a copy replaces it"]);
+});
+
+test.each<[string, () => unknown, string]>([
+  ["of a newer release", () => ({ format: 999, value: RECORD }), "has the format 999 of another release, not 6"],
+  ["of no release", () => ({}), "has the format undefined of another release, not 6"],
+  ["of a wrong shape", () => ({ format: 6, value: { ...RECORD, state: null } }), "is ignored: wrong fields: state"],
+])("a copy %s is reported, and the file counts", (_, spoil, problem) => {
+  slot(1).write(() => RECORD);
+  records.flush();
+  copies.set("anna/blog", JSON.stringify(spoil()));
+  expect(open().recall(KEY).get(1)).toEqual(RECORD);
+  expect(problems).toEqual([`anna/blog: the copy of its record ${problem}`]);
+});
+
+test("a copy of an older release is read", () => {
+  const { state: present, ...rest } = RECORD;
+  const last = { run: 2, exit: { how: "launch", stage: "s", reason: "r" }, failed: true };
+  copies.set("anna/blog", JSON.stringify({ format: 5, value: { ...rest, state: { ...present, last } } }));
+  expect(open().recall(KEY).get(1)?.state.last?.exit.how).toBe("launch-failed");
+});
+
+test("a file is written after its copy, which is never older", () => {
+  mkdirSync(join(directory, "anna"));
+  let atCopy: unknown = "none";
+  const eager = new RecordFiles(
+    states,
+    {
+      read: () => undefined,
+      names: () => [],
+      write: () => {
+        atCopy = states.read("anna", "blog", () => undefined);
+      },
+      remove: () => undefined,
+    },
+    () => undefined,
+    () => undefined,
+  );
+  eager.slot({ ...KEY, instance: 1 }).write(() => RECORD);
+  eager.flush();
+  expect([atCopy, states.read("anna", "blog", () => undefined)]).toEqual([
+    undefined,
+    JSON.parse(JSON.stringify(RECORD)),
+  ]);
 });
 
 test("everything has been written when that is reported", () => {

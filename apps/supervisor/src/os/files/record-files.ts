@@ -3,6 +3,7 @@ import type { InstanceKey } from "../../core/daemon-key.ts";
 import { messageOf } from "../../core/error-message.ts";
 import type { InstanceRecord, RecordSlot, Records } from "../../engine/ports/records.ts";
 import { isInstanceRecord, wrongRecordFields } from "./instance-record.ts";
+import { FORMAT, upgradeFrom } from "./record-format.ts";
 import { recordName } from "./record-name.ts";
 import type { StateFiles } from "./state-file.ts";
 
@@ -39,12 +40,19 @@ class Slot implements RecordSlot {
   }
 }
 
+/** A copy of a record, of any release. */
+export interface FormattedRecord {
+  readonly format?: unknown;
+  readonly value?: unknown;
+}
+
 /** Copies of the records that survive the files, by `owner/file`. Methods may throw errno errors. */
 export interface RecordCopies {
   /** What an earlier supervisor wrote, and the names of all of those. */
-  read(name: string): unknown;
+  read(name: string): FormattedRecord | undefined;
   names(): readonly string[];
-  write(name: string, record: InstanceRecord): void;
+  /** Where it throws, no copy is left. */
+  write(name: string, record: FormattedRecord): void;
   remove(name: string): void;
 }
 
@@ -79,13 +87,24 @@ export class RecordFiles implements Records {
   /** A copy is never older than the file: that may have met a full disk. */
   #read(owner: string, file: string): InstanceRecord | undefined {
     const name = `${owner}/${file}`;
-    const stored = this.#states.read(owner, file, (problem) => this.#report(name, `its record ${problem}`));
-    const [copy, record] = [this.#copies.read(name), stored].map((found) => {
-      if (found === undefined || isInstanceRecord(found)) return found;
-      this.#report(name, `its record is ignored: wrong fields: ${wrongRecordFields(found).join(", ")}`);
-      return undefined;
-    });
-    return copy ?? record;
+    let isReported = false;
+    const report = (problem: string): void => {
+      isReported = true;
+      this.#report(name, `its record ${problem}`);
+    };
+    const stored = checked(this.#states.read(owner, file, report), report);
+    const copy = this.#copy(name);
+    if (copy && !stored && !isReported) report("is missing or of another boot; a copy replaces it");
+    return copy ?? stored;
+  }
+
+  #copy(name: string): InstanceRecord | undefined {
+    const found = this.#copies.read(name);
+    if (!found) return undefined;
+    const report = (problem: string): void => this.#report(name, `the copy of its record ${problem}`);
+    const upgrade = upgradeFrom(found.format);
+    if (!upgrade) report(`has the format ${found.format} of another release, not ${FORMAT}`);
+    return upgrade && checked(upgrade(found.value), report);
   }
 
   /** Files of an owner, also of those of which only copies are left. */
@@ -131,14 +150,15 @@ export class RecordFiles implements Records {
   }
 
   put(owner: string, file: string, record: InstanceRecord): void {
+    const copy = { format: FORMAT, value: record };
+    this.#attempt(owner, file, "keep a copy of its record", () => this.#copies.write(`${owner}/${file}`, copy));
     // A full disk must not stop daemons.
     this.#attempt(owner, file, "write its record", () => this.#states.write(owner, file, record));
-    this.#attempt(owner, file, "keep its record", () => this.#copies.write(`${owner}/${file}`, record));
   }
 
   remove(owner: string, file: string): void {
     this.#attempt(owner, file, "remove its record", () => this.#states.remove(owner, file));
-    this.#attempt(owner, file, "forget its record", () => this.#copies.remove(`${owner}/${file}`));
+    this.#attempt(owner, file, "remove the copy of its record", () => this.#copies.remove(`${owner}/${file}`));
   }
 
   #attempt(owner: string, file: string, what: string, act: () => void): void {
@@ -149,3 +169,10 @@ export class RecordFiles implements Records {
     }
   }
 }
+
+/** The record if it is one; undefined where there is none. */
+const checked = (record: unknown, report: (problem: string) => void): InstanceRecord | undefined => {
+  if (record === undefined || isInstanceRecord(record)) return record;
+  report(`is ignored: wrong fields: ${wrongRecordFields(record).join(", ")}`);
+  return undefined;
+};

@@ -2,11 +2,11 @@
 import { hash } from "node:crypto";
 import {
   closeSync,
+  constants,
   ftruncateSync,
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
   renameSync,
   rmSync,
   writeFileSync,
@@ -16,9 +16,11 @@ import { messageOf } from "../../core/error-message.ts";
 import { codeOf } from "../kernel/error-code.ts";
 import { exchangeFiles } from "../kernel/file-calls.ts";
 import { processEpoch } from "../kernel/process-table.ts";
+import { FORMAT, upgradeFrom } from "./record-format.ts";
+import { readPlainFile } from "./whole-file.ts";
 
-/** Increase it when the shape of the values changes. */
-const FORMAT = 6;
+/** Bytes of the largest file that is read; the shim keeps copies of up to 16 KiB. */
+const LARGEST = 64 * 1024;
 
 const digestOf = (value: unknown): string => hash("sha256", JSON.stringify(value), "base64");
 
@@ -47,7 +49,7 @@ export class StateFiles {
       // Overwrites the last but one: making and deleting a file each time costs ext4 more than everything else here.
       overwrite(temporary, text);
     } catch {
-      mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+      makeDirectory(dirname(path));
       rmSync(temporary, { recursive: true, force: true });
       writeFileSync(temporary, text, { mode: 0o600 });
     }
@@ -59,23 +61,24 @@ export class StateFiles {
   }
 
   /**
-   * The value that was written in this boot and pid namespace; undefined for any other file
+   * The value that was written in this boot and pid namespace, in the present format; undefined for any other file
    * (docs/explanation/security.md#19).
-   * @param report called for a file that is damaged, or of another format, with what is wrong
+   * @param report called for a file that is damaged, or of a newer format, with what is wrong
    */
   read(owner: string, name: string, report: (problem: string) => void): unknown {
     let text: string;
     try {
-      text = readFileSync(this.#path(owner, name), "utf8");
+      text = readPlainFile(this.#path(owner, name), LARGEST);
     } catch (error) {
       if (codeOf(error) !== "ENOENT") report(`cannot be read: ${messageOf(error)}`);
       return undefined;
     }
     try {
       const { format, epoch, digest, value } = JSON.parse(text) ?? {};
-      if (format !== FORMAT) report(`has the format ${format} of another release, not ${FORMAT}`);
+      const upgrade = upgradeFrom(format);
+      if (!upgrade) report(`has the format ${format} of another release, not ${FORMAT}`);
       else if (digest !== digestOf(value)) report("is damaged: its digest is wrong");
-      else if (epoch === this.#epoch) return value;
+      else if (epoch === this.#epoch) return upgrade(value);
     } catch {
       report("is damaged: it is no JSON");
     }
@@ -101,9 +104,20 @@ export class StateFiles {
   }
 }
 
-/** @throws ENOENT where there is no such file */
+/** Makes a directory, also in place of another file. @throws errno errors */
+const makeDirectory = (path: string): void => {
+  const options = { recursive: true, mode: 0o700 } as const;
+  try {
+    mkdirSync(path, options);
+  } catch {
+    rmSync(path, { force: true });
+    mkdirSync(path, options);
+  }
+};
+
+/** @throws errno errors where there is no such file, or none that can be overwritten; it follows no link */
 const overwrite = (path: string, text: string): void => {
-  const fd = openSync(path, "r+");
+  const fd = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     writeFileSync(fd, text);
     ftruncateSync(fd, Buffer.byteLength(text));

@@ -3,7 +3,7 @@ import type { ShimLink } from "./link.ts";
 
 export class RecordNotes {
   readonly #link: ShimLink;
-  /** Those of an earlier supervisor, until `forget`. */
+  /** Those of an earlier supervisor, until another is written. */
   readonly #found: Map<string, Buffer>;
 
   constructor(link: ShimLink) {
@@ -11,11 +11,12 @@ export class RecordNotes {
     this.#found = new Map(link.notes());
   }
 
-  /** What an earlier supervisor wrote; undefined where it wrote nothing that can be read. */
-  read(name: string): unknown {
+  /** What an earlier supervisor wrote; undefined where it wrote nothing, or no object. */
+  read(name: string): object | undefined {
     const bytes = this.#found.get(name);
     try {
-      return bytes && JSON.parse(bytes.toString("utf8"));
+      const value: unknown = bytes && JSON.parse(bytes.toString("utf8"));
+      return typeof value === "object" && value !== null ? value : undefined;
     } catch {
       return undefined;
     }
@@ -24,9 +25,15 @@ export class RecordNotes {
   names(): readonly string[] {
     return [...this.#found.keys()];
   }
+  /** @throws errno errors, where it is too large or there are too many; then none is left, for it would be out of date */
   write(name: string, value: unknown): void {
     this.#found.delete(name);
-    this.#link.requests.note(name, Buffer.from(JSON.stringify(value)));
+    try {
+      this.#link.requests.note(name, Buffer.from(JSON.stringify(value)));
+    } catch (error) {
+      this.remove(name);
+      throw error;
+    }
   }
   remove(name: string): void {
     this.#found.delete(name);

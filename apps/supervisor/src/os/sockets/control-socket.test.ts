@@ -1,6 +1,6 @@
 /** The control sockets over real connections: how many an account may have (docs/explanation/security.md#14). */
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -51,6 +51,17 @@ const received = async (socket: Socket): Promise<string> => {
   await new Promise((resolve) => socket.once("close", resolve));
   return text;
 };
+
+test("a socket appears when its accounts may connect to it, and in place of a former one", async () => {
+  const late = join(directory, "late", "command.sock");
+  for (const former of [undefined, 0o666]) {
+    const opening = new ControlSockets(() => undefined, "").open(late, undefined);
+    const { mode } = statSync(late, { throwIfNoEntry: false }) ?? {};
+    expect(mode && mode & 0o777).toBe(former);
+    await opening;
+    expect([statSync(late).mode & 0o777, readdirSync(join(directory, "late"))]).toEqual([0o666, ["command.sock"]]);
+  }
+});
 
 test("a connection beyond the most that an account may have gets one complete HTTP answer 429 and is closed", async () => {
   await fill();

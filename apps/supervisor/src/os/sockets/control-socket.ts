@@ -1,5 +1,5 @@
 /** The sockets of the control API: one per user and a public one. The kernel reports the account of each connection. */
-import { chmodSync, chownSync, lstatSync, mkdirSync, readlinkSync, rmSync, symlinkSync } from "node:fs";
+import { chmodSync, chownSync, lstatSync, mkdirSync, readlinkSync, renameSync, rmSync, symlinkSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { dirname, join } from "node:path";
 import type { Account } from "../../core/policy-rules.ts";
@@ -49,16 +49,19 @@ export class ControlSockets {
     mkdirSync(directory, { recursive: true });
     // Whatever the umask: users must be able to traverse the directories above their socket.
     for (const above of account ? [dirname(directory), directory] : [directory]) chmodSync(above, 0o755);
-    rmSync(path, { force: true });
+    // Whoever finds it may connect to it.
+    const draft = join(directory, "~");
+    rmSync(draft, { force: true });
     const server = createServer((socket) => this.#receive(socket));
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
-      server.listen(path, resolve);
+      server.listen(draft, resolve);
     });
-    // In this order: a root without CAP_FOWNER cannot change the mode once the user owns the socket.
-    chmodSync(path, account ? 0o600 : 0o666);
-    if (account && privileged) chownSync(path, account.uid, account.gid);
     this.#servers.set(path, server);
+    // In this order: a root without CAP_FOWNER cannot change the mode once the user owns the socket.
+    chmodSync(draft, account ? 0o600 : 0o666);
+    if (account && privileged) chownSync(draft, account.uid, account.gid);
+    renameSync(draft, path);
   }
 
   #receive(socket: Socket): void {

@@ -1,0 +1,60 @@
+/**
+ * The format of records. Each release reads the formats of all earlier ones: who changes the shape increases FORMAT, adds
+ * the upgrade from the format before, and keeps files of the new one in kept-records/.
+ */
+
+export const FORMAT = 6;
+
+type Values = Readonly<Record<string, unknown>>;
+
+const valuesOf = (value: unknown): Values => (typeof value === "object" && value !== null ? (value as Values) : {});
+
+/** The same values by their present names. */
+const renamed = (value: unknown, names: Readonly<Record<string, string>>): Values =>
+  Object.fromEntries(Object.entries(valuesOf(value)).map(([name, each]) => [names[name] ?? name, each]));
+
+const word = (value: unknown, words: Readonly<Record<string, string>>): unknown => words[String(value)] ?? value;
+
+/** Each makes a value of the next format. It tolerates any value: the result is checked. */
+const UPGRADES: Readonly<Record<number, (value: unknown) => unknown>> = {
+  // Release 0.1.0. Formats below 4 were never released.
+  4: (value) => {
+    const { state, role, traces, dropped, ...rest } = valuesOf(value);
+    const { leader, cgroup, socket, logger, loggerSignature, ...trace } = valuesOf(traces);
+    return {
+      ...rest,
+      state: renamed(state, {
+        bar: "block",
+        asked: "stopRequested",
+        easing: "draining",
+        dozing: "goingToSleep",
+        rationed: "throttled",
+      }),
+      role: word(role, { lasting: "active", fresh: "candidate", surplus: "retiring" }),
+      run: leader && { leader, cgroup, socketFile: socket },
+      log: { logger, signature: loggerSignature, dropped: trace["dropped"] ?? dropped ?? 0 },
+    };
+  },
+  5: (value) => {
+    const { state, ...rest } = valuesOf(value);
+    const { last, ...others } = valuesOf(state);
+    if (last === undefined) return value;
+    const { how, cause, ...exit } = valuesOf(valuesOf(last)["exit"]);
+    const words = {
+      memory: "out-of-memory",
+      files: "too-many-files",
+      launch: "launch-failed",
+      unready: "not-ready",
+    };
+    const present = { ...exit, how: word(how, words), cause: word(cause, words) };
+    return { ...rest, state: { ...others, last: { ...valuesOf(last), exit: present } } };
+  },
+};
+
+/** Makes a value of this format one of the present format; undefined where no release up to this one has written it. */
+export const upgradeFrom = (format: unknown): ((value: unknown) => unknown) | undefined => {
+  if (format === FORMAT) return (value) => value;
+  const upgrade = typeof format === "number" ? UPGRADES[format] : undefined;
+  const rest = upgrade && upgradeFrom(Number(format) + 1);
+  return rest && ((value) => rest(upgrade(value)));
+};
