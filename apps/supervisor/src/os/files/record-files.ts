@@ -54,6 +54,8 @@ export class RecordFiles implements Records {
   readonly #written: () => void;
   readonly #report: Report;
   readonly #due = new Set<Slot>();
+  /** Files of which an earlier supervisor has left copies, by owner. */
+  readonly #copied: ReadonlyMap<string, Set<string>>;
 
   /** @param written called when all pending records have been written */
   constructor(states: StateFiles, copies: RecordCopies, written: () => void, report: Report) {
@@ -61,6 +63,7 @@ export class RecordFiles implements Records {
     this.#copies = copies;
     this.#written = written;
     this.#report = report;
+    this.#copied = byOwner(copies.names());
   }
 
   slot(key: InstanceKey): RecordSlot {
@@ -90,9 +93,7 @@ export class RecordFiles implements Records {
 
   /** Files of an owner, also of those of which only copies are left. */
   #files(owner: string): readonly string[] {
-    const prefix = `${owner}/`;
-    const copies = this.#copies.names().flatMap((name) => (name.startsWith(prefix) ? name.slice(prefix.length) : []));
-    return [...new Set([...this.#states.list(owner), ...copies])];
+    return [...new Set([...this.#states.list(owner), ...(this.#copied.get(owner) ?? [])])];
   }
 
   #instances(owner: string, name: string): number[] {
@@ -106,7 +107,7 @@ export class RecordFiles implements Records {
   }
 
   owners(): readonly string[] {
-    return [...new Set([...this.#states.owners(), ...this.#copies.names().map((name) => name.split("/")[0] ?? "")])];
+    return [...new Set([...this.#states.owners(), ...this.#copied.keys()])];
   }
 
   daemons(owner: string): readonly string[] {
@@ -131,12 +132,14 @@ export class RecordFiles implements Records {
   }
 
   put(owner: string, file: string, record: InstanceRecord): void {
+    this.#copied.get(owner)?.delete(file);
     // A full disk must not stop daemons.
     this.#attempt(owner, file, "write its record", () => this.#states.write(owner, file, record));
     this.#attempt(owner, file, "keep its record", () => this.#copies.write(`${owner}/${file}`, record));
   }
 
   remove(owner: string, file: string): void {
+    this.#copied.get(owner)?.delete(file);
     this.#attempt(owner, file, "remove its record", () => this.#states.remove(owner, file));
     this.#attempt(owner, file, "forget its record", () => this.#copies.remove(`${owner}/${file}`));
   }
@@ -149,3 +152,14 @@ export class RecordFiles implements Records {
     }
   }
 }
+
+/** Files by owner, out of names `owner/file`. */
+const byOwner = (names: readonly string[]): ReadonlyMap<string, Set<string>> => {
+  const files = new Map<string, Set<string>>();
+  for (const name of names) {
+    const [owner = "", file = ""] = name.split("/");
+    const others = files.get(owner) ?? new Set();
+    files.set(owner, others.add(file));
+  }
+  return files;
+};
