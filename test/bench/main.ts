@@ -16,6 +16,7 @@ import { median } from "./median.ts";
 import { type Figure, missingPackages } from "./packages.ts";
 import { childNamed, pssOf, REST, runRunsv, runSupervisord, SHIPPED_DMCTL, SHIPPED_SUPERVISOR } from "./peer.ts";
 import { SETUPS } from "./php-setups.ts";
+import { measureScale } from "./scale.ts";
 import { measureSleeping } from "./sleeping.ts";
 import { MARK, runSwept } from "./sweep.ts";
 
@@ -240,6 +241,7 @@ const MEASURES: Readonly<Record<Figure, (options: Options) => Promise<void>>> = 
   fastcgi: measureLoss,
   throughput: measureThroughput,
   sleeping: measureSleeping,
+  scale: measureScale,
 };
 
 /** Ends the program with one line on standard error. */

@@ -17,14 +17,15 @@ const LONGEST = 600;
 /** Ticks in a second (sysconf(3)). */
 const TICKS = 100;
 
-/** Time of a step on the clock, and of the processor in supervisor, shim and Nginx, in s. */
-export interface Step {
+/** A step: time on the clock, and processor time of the supervisor and its shim, in s. */
+interface Step {
   readonly name: string;
   readonly took: number;
-  readonly supervisor: number;
-  readonly shim: number;
+  readonly used: number;
 }
 export interface Measures {
+  /** Sites that have a host. */
+  readonly hosts: number;
   readonly steps: readonly Step[];
   /** PSS in MB. */
   readonly memory: Readonly<Record<"supervisor" | "shim" | "nginx", number>>;
@@ -33,6 +34,8 @@ export interface Measures {
 
 const familyOf = (pid: number): number[] => [pid, ...childrenOf(pid).flatMap(familyOf)];
 const seconds = (pid: number | undefined): number => (pid !== undefined && isRunning(pid) ? ticksOf(pid) / TICKS : 0);
+/** In ms. */
+const SAMPLES = 100;
 const megabytes = (pids: readonly number[]): number => pids.reduce((sum, pid) => sum + pssOf(pid), 0) / 1024;
 
 class ScaleRun {
@@ -41,6 +44,7 @@ class ScaleRun {
   readonly #supervisor: Supervisor;
   readonly #web: WebServer;
   readonly #steps: Step[] = [];
+  #shim: number | undefined;
 
   private constructor(sites: number, stage: ScaleStage, web: WebServer) {
     this.#sites = sites;
@@ -48,6 +52,7 @@ class ScaleRun {
     this.#web = web;
     const directory = join(stage.directory, "ours");
     mkdirSync(directory, { mode: 0o755 });
+    for (const part of ["run", "fastcgi"]) stage.mountMemory(join(directory, part));
     const flags = [...web.flags, "--log-level", "info"];
     this.#supervisor = new Supervisor(directory, { ...SHIPPED_SUPERVISOR, flags });
     writeFileSync(this.#supervisor.config, `${stage.policy.join("\n")}\n`);
@@ -61,8 +66,10 @@ class ScaleRun {
       await run.#web.start();
       return await run.#measure();
     } finally {
-      await run?.#supervisor.remove();
-      await run?.#web.stop();
+      if (run) {
+        await run.#supervisor.remove();
+        await run.#web.stop();
+      }
       stage.remove();
     }
   }
@@ -97,26 +104,30 @@ class ScaleRun {
       const code = await supervisor.end("SIGTERM");
       if (code !== 0) throw new Error(`the supervisor ended with ${code}`);
     });
-    return { steps: this.#steps, memory, reloads };
+    return { hosts: this.#stage.hosts, steps: this.#steps, memory, reloads };
   }
 
   async #step(name: string, work: () => Promise<unknown>): Promise<void> {
-    const { pid, shim } = this.#supervisor;
-    const before = [seconds(pid), seconds(shim)] as const;
-    const begun = performance.now();
-    let used = before;
-    const sampling = setInterval(() => {
+    const before = new Map(this.#processes().map((pid) => [pid, seconds(pid)]));
+    const after = new Map(before);
+    const sample = (): void => {
       // A process that ends takes its times along.
-      if (this.#supervisor.pid === pid && isRunning(pid)) used = [seconds(pid), seconds(shim)];
-    }, 100);
+      for (const pid of this.#processes()) after.set(pid, Math.max(after.get(pid) ?? 0, seconds(pid)));
+    };
+    const sampling = setInterval(sample, SAMPLES);
+    const begun = performance.now();
     await work();
-    clearInterval(sampling);
     const took = (performance.now() - begun) / 1000;
-    const now = this.#supervisor;
-    const after = isRunning(now.pid) ? ([seconds(now.pid), seconds(now.shim)] as const) : used;
-    const since = now.pid === pid ? before : ([0, before[1]] as const);
-    this.#steps.push({ name, took, supervisor: after[0] - since[0], shim: Math.max(0, after[1] - since[1]) });
-    if (process.env["DMHOST_BENCH_SCALE_TRACE"]) console.error(this.#steps.at(-1));
+    clearInterval(sampling);
+    sample();
+    const used = [...after].reduce((sum, [pid, end]) => sum + end - (before.get(pid) ?? 0), 0);
+    this.#steps.push({ name, took, used });
+  }
+
+  #processes(): number[] {
+    const { pid } = this.#supervisor;
+    this.#shim = this.#shim !== undefined && isRunning(this.#shim) ? this.#shim : this.#supervisor.shim;
+    return [pid, this.#shim ?? 0].filter((each) => each > 0);
   }
 
   #ask(method: string, path: string): Promise<unknown> {
@@ -176,7 +187,7 @@ class ScaleRun {
       async () => {
         const before = ticksOf(pid);
         await sleep(1000);
-        return ticksOf(pid) - before < 3;
+        return ticksOf(pid) - before < 10;
       },
       LONGEST,
     );

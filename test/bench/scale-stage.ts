@@ -3,12 +3,16 @@ import { execFileSync } from "node:child_process";
 import { appendFileSync, chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { nameFor } from "../system/account.ts";
+import { limitsOf } from "../system/proc.ts";
 import { STAGES } from "../system/stage.ts";
 
 /** Ids that no distribution gives to accounts. */
 const FIRST_ID = 1_900_000_000;
 const SITES_EACH = 4;
 const WEB = "scaleweb";
+
+/** Descriptors that Nginx needs for the two logs of a host during a reload, and for everything else. */
+const DESCRIPTORS = { host: 4, rest: 1000 };
 
 interface Tenant {
   readonly name: string;
@@ -18,17 +22,23 @@ interface Tenant {
 
 export class ScaleStage {
   readonly directory = mkdtempSync(join(STAGES, nameFor("")));
+  /** Sites that have a host: as many as the descriptors that this machine permits. */
+  readonly hosts: number;
   readonly #tenants: readonly Tenant[];
+  readonly #mounts: string[] = [];
 
   /** This process must have a mount namespace of its own, which ends with it. @param sites a multiple of 4 */
   constructor(sites: number) {
     chmodSync(this.directory, 0o755);
+    const descriptors = Number(limitsOf(process.pid)["Max open files"]?.split(" ")[1]);
+    this.hosts = Math.min(sites, Math.floor((descriptors - DESCRIPTORS.rest) / DESCRIPTORS.host));
     this.#tenants = Array.from({ length: sites / SITES_EACH }, (_, index) => {
       const name = `t${index}`;
       return { name, id: FIRST_ID + 1 + index, home: join(this.directory, "home", name) };
     });
     this.#coverAccounts();
     for (const tenant of this.#tenants) this.#furnish(tenant);
+    for (let index = 0; index < sites; index += 1) this.writeSite(index);
   }
 
   /** The account of the web server. */
@@ -49,7 +59,7 @@ export class ScaleStage {
   /** Writes the conf file of a site, under one more host where that is given. */
   writeSite(index: number, more?: string): void {
     const tenant = this.#tenants[Math.floor(index / SITES_EACH)];
-    if (tenant) this.#write(tenant, index % SITES_EACH, more);
+    if (tenant) this.#write(tenant, index, more);
   }
 
   #coverAccounts(): void {
@@ -71,19 +81,27 @@ export class ScaleStage {
       mkdirSync(join(home, part), { recursive: true });
       chownSync(join(home, part), id, id);
     }
-    for (let site = 0; site < SITES_EACH; site += 1) this.#write(tenant, site);
   }
 
-  #write({ name, id, home }: Tenant, site: number, more?: string): void {
-    const hosts = [`site${site}`, ...(more === undefined ? [] : [more])].map((host) => `${host}.${name}.example.org`);
-    const lines = ["start = exec php-cgi", "listen = fastcgi", "ondemand = yes", "docroot = ~/www"];
-    const path = join(home, `.daemon-manager/daemons/site${site}.conf`);
-    writeFileSync(path, `${[...lines, `host = ${hosts.join(", ")}`].join("\n")}\n`);
+  #write({ name, id, home }: Tenant, index: number, more?: string): void {
+    const site = `site${index % SITES_EACH}`;
+    const hosts = [site, ...(more === undefined ? [] : [more])].map((host) => `${host}.${name}.example.org`);
+    const lines = ["start = exec php-cgi", "listen = fastcgi", "ondemand = yes"];
+    if (index < this.hosts) lines.push("docroot = ~/www", `host = ${hosts.join(", ")}`);
+    const path = join(home, `.daemon-manager/daemons/${site}.conf`);
+    writeFileSync(path, `${lines.join("\n")}\n`);
     chownSync(path, id, id);
   }
 
+  /** Makes a directory in memory, as /run is. */
+  mountMemory(path: string): void {
+    mkdirSync(path, { mode: 0o755 });
+    execFileSync("mount", ["-t", "tmpfs", "-o", "mode=0755", "tmpfs", path]);
+    this.#mounts.push(path);
+  }
+
   remove(): void {
-    execFileSync("umount", ["--lazy", "/etc"]);
+    for (const path of ["/etc", ...this.#mounts]) execFileSync("umount", ["--lazy", path]);
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
