@@ -138,6 +138,16 @@ test("SIGHUP logs every problem of the policy and of conf files, as a start does
   expectProblems(supervisor.log().slice(before));
 });
 
+test("of 500 SIGHUPs in a row at most a tenth are reloads of their own, and the API answers after them", async () => {
+  const reloads = (): number => supervisor.log().filter(({ msg }) => msg === "conf files read again").length;
+  const before = reloads();
+  for (let sent = 0; sent < 500; sent += 1) supervisor.signal("SIGHUP");
+  await until("a reload", () => reloads() > before);
+  // Root's rescan takes its turn after those that wait.
+  await supervisor.rescan();
+  expect(reloads() - before).toBeLessThan(50);
+});
+
 test("SIGHUP refuses a policy that is not UTF-8 or writable by others, and the former policy stays in force", async () => {
   appendFileSync(supervisor.config, Buffer.from([0x23, 0x20, 0xe4, 0x0a]));
   const refusal = (await hangUp("the policy file has errors; the policy in force stays")).at(-1);
