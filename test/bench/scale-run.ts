@@ -12,8 +12,6 @@ import { childrenOf, pssOf, SHIPPED_SUPERVISOR } from "./peer.ts";
 import { ScaleStage } from "./scale-stage.ts";
 
 const SIGNALS = 500;
-/** In s: a supervisor with quadratic cost must end, too. */
-const LONGEST = 600;
 /** Ticks in a second (sysconf(3)). */
 const TICKS = 100;
 
@@ -131,36 +129,27 @@ class ScaleRun {
   }
 
   #ask(method: string, path: string): Promise<unknown> {
-    return until(
-      `${method} ${path}`,
-      () => ask(this.#supervisor.socket, method, path).then(({ status, body }) => status === 200 && { body }),
-      LONGEST,
+    return until(`${method} ${path}`, () =>
+      ask(this.#supervisor.socket, method, path).then(({ status, body }) => status === 200 && { body }),
     ).then(({ body }) => body);
   }
 
   async #start(): Promise<void> {
     this.#supervisor.spawn();
     await this.#answers();
-    await until(
-      "sleeping sites",
-      async () => {
-        const { daemons } = (await this.#ask("GET", "/v1/daemons")) as DaemonList;
-        return daemons.length === this.#sites && daemons.every(({ state }) => state === "asleep");
-      },
-      LONGEST,
-    );
+    await until("sleeping sites", async () => {
+      const { daemons } = (await this.#ask("GET", "/v1/daemons")) as DaemonList;
+      return daemons.length === this.#sites && daemons.every(({ state }) => state === "asleep");
+    });
   }
 
   /** Waits until the API answers, however long that takes. */
   async #answers(): Promise<void> {
-    await until(
-      "an answer of the API",
-      () =>
-        ask(this.#supervisor.socket, "GET", "/v1/health").then(
-          ({ status }) => status === 200,
-          () => false,
-        ),
-      LONGEST,
+    await until("an answer of the API", () =>
+      ask(this.#supervisor.socket, "GET", "/v1/health").then(
+        ({ status }) => status === 200,
+        () => false,
+      ),
     );
   }
 
@@ -176,37 +165,29 @@ class ScaleRun {
   async #reload(): Promise<void> {
     const before = this.#reloads();
     this.#supervisor.signal("SIGHUP");
-    await until("a reload", () => this.#reloads() > before, LONGEST);
+    await until("a reload", () => this.#reloads() > before);
   }
 
   /** Waits until the supervisor has used no processor time for a second. */
   async #quiet(): Promise<void> {
     const { pid } = this.#supervisor;
-    await until(
-      "a supervisor at rest",
-      async () => {
-        const before = ticksOf(pid);
-        await sleep(1000);
-        return ticksOf(pid) - before < 10;
-      },
-      LONGEST,
-    );
+    await until("a supervisor at rest", async () => {
+      const before = ticksOf(pid);
+      await sleep(1000);
+      return ticksOf(pid) - before < 10;
+    });
   }
 
   /** Waits until all workers of Nginx have a host. */
   async #inForce(host: string): Promise<void> {
     const path = join(this.#web.directory, "accepted/served");
     let seen = 0;
-    await until(
-      `${host} in force`,
-      () => {
-        const { ino } = statSync(path);
-        if (ino === seen) return false;
-        seen = ino;
-        return readFileSync(path, "utf8").includes(` ${host};`);
-      },
-      LONGEST,
-    );
+    await until(`${host} in force`, () => {
+      const { ino } = statSync(path);
+      if (ino === seen) return false;
+      seen = ino;
+      return readFileSync(path, "utf8").includes(` ${host};`);
+    });
   }
 
   async #memory(): Promise<Measures["memory"]> {

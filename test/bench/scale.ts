@@ -21,7 +21,9 @@ const APART = [
 
 const measure = async (sites: number): Promise<Measures> => {
   const [file = "", ...words] = [...APART, process.execPath, join(import.meta.dirname, "scale-run.ts"), String(sites)];
-  const child = spawn(file, words, { stdio: ["ignore", "pipe", "inherit"] });
+  // Also a supervisor with quadratic cost must come to an end.
+  const env = { ...process.env, DMHOST_TEST_PATIENCE: "30" };
+  const child = spawn(file, words, { env, stdio: ["ignore", "pipe", "inherit"] });
   const [output, [code]] = await Promise.all([text(child.stdout), once(child, "exit")]);
   if (code !== 0) throw new Error(`${sites} sites could not be measured`);
   return JSON.parse(output) as Measures;
