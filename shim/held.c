@@ -141,9 +141,17 @@ uint64_t socket_inode(const struct held *socket) {
   return fstat(socket->fd, &found) == 0 ? found.st_ino : 0;
 }
 
+static bool has_event(const struct held *socket, short event) {
+  struct pollfd look = {.fd = socket->fd, .events = event};
+  return poll(&look, 1, 0) == 1 && (look.revents & event) != 0;
+}
+
 bool is_shut(const struct held *socket) {
-  struct pollfd look = {.fd = socket->fd, .events = POLLRDHUP};
-  return poll(&look, 1, 0) == 1 && (look.revents & POLLRDHUP) != 0;
+  return has_event(socket, POLLRDHUP);
+}
+
+bool is_queued(const struct held *socket) {
+  return has_event(socket, POLLIN);
 }
 
 int close_held(struct held *held) {

@@ -52,6 +52,9 @@ uint64_t socket_inode(const struct held *socket);
 /* Whether a program has shut it down. */
 bool is_shut(const struct held *socket);
 
+/* Whether clients wait to be accepted. */
+bool is_queued(const struct held *socket);
+
 /* Closes it and removes its file, if no other has replaced that. 0, or the errno of the removal. */
 int close_held(struct held *held);
 

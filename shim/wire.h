@@ -76,6 +76,7 @@ enum tag {
   TAG_ENDED = 35,       /* N ms since 1970 */
   TAG_BYTES = 36,       /* B */
   TAG_TREE = 37,        /* T directory of the cgroups that belong to the shim */
+  TAG_QUEUED = 38,      /* N 1: clients wait at the socket to be accepted */
 
   /* A launch plan. */
   TAG_WORD = 64,            /* T repeated: program and arguments */

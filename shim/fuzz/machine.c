@@ -51,6 +51,10 @@ bool is_shut(const struct held *socket) {
   return socket->watching;
 }
 
+bool is_queued(const struct held *socket) {
+  return socket->client;
+}
+
 int close_held(struct held *held) {
   remove_object(&held->object);
   return 0;

@@ -17,6 +17,7 @@ import { median } from "./median.ts";
 import { type Figure, missingPackages } from "./packages.ts";
 import { childNamed, pssOf, REST, runRunsv, runSupervisord, SHIPPED_DMCTL, SHIPPED_SUPERVISOR } from "./peer.ts";
 import { SETUPS } from "./php-setups.ts";
+import { measureScale } from "./scale.ts";
 import { measureSleeping } from "./sleeping.ts";
 import { measureSurvival } from "./survival.ts";
 import { MARK, runSwept } from "./sweep.ts";
@@ -244,6 +245,7 @@ const MEASURES: Readonly<Record<Figure, (options: Options) => Promise<void>>> = 
   throughput: measureThroughput,
   survival: measureSurvival,
   sleeping: measureSleeping,
+  scale: measureScale,
 };
 
 /** Ends the program with one line on standard error. */

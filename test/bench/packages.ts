@@ -8,6 +8,7 @@ export const PHP_FPM = join("/usr/sbin", readdirSync("/usr/sbin").find((name) =>
 
 /** A program of each package. */
 const PROGRAMS = {
+  iproute2: "/usr/sbin/ip",
   multiwatch: "/usr/bin/multiwatch",
   nginx: "/usr/sbin/nginx",
   "php-cgi": PHP_CGI,
@@ -32,6 +33,7 @@ export const PACKAGES = {
   throughput: ["multiwatch", "nginx", "php-cgi", "spawn-fcgi", "wrk"],
   survival: ["nginx", "php-cgi", "s6"],
   sleeping: ["nginx", "php-cgi", "php-fpm", "s6"],
+  scale: ["iproute2", "nginx", "s6"],
 } as const satisfies Record<string, readonly Package[]>;
 
 export type Figure = keyof typeof PACKAGES;

@@ -1,5 +1,6 @@
 /** Root's rescan and SIGHUP: changes of policy and accounts take effect, nothing else does, and problems are logged. */
 import { appendFileSync, chmodSync, readFileSync, writeFileSync } from "node:fs";
+import { setTimeout as pause } from "node:timers/promises";
 import type { DaemonList } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Account, nameFor } from "./account.ts";
@@ -136,6 +137,20 @@ test("SIGHUP logs every problem of the policy and of conf files, as a start does
   await supervisor.end("SIGKILL");
   await supervisor.start();
   expectProblems(supervisor.log().slice(before));
+});
+
+test("of 500 SIGHUPs in a row most join the reload of another, and the API answers after them", async () => {
+  const reloads = (): number => supervisor.log().filter(({ msg }) => msg === "conf files read again").length;
+  const before = reloads();
+  for (let sent = 0; sent < 500; sent += 1) {
+    supervisor.signal("SIGHUP");
+    // The kernel merges signals that have not been delivered.
+    await pause(1);
+  }
+  await until("a reload", () => reloads() > before);
+  // Root's rescan takes its turn after those that wait.
+  await supervisor.rescan();
+  expect(reloads() - before).toBeLessThan(250);
 });
 
 test("SIGHUP refuses a policy that is not UTF-8 or writable by others, and the former policy stays in force", async () => {

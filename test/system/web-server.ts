@@ -48,7 +48,7 @@ export class WebServer {
   }
 
   /** Makes its directory below `stage`; it does not run yet. */
-  static async make(stage: string, account: Account): Promise<WebServer> {
+  static async make(stage: string, account: Pick<Account, "name" | "become">): Promise<WebServer> {
     const web = new WebServer(stage, await freePort());
     const words = [CHECKOUT, stage, account.name, `127.0.0.1:${web.port}`, account.become.join(" ")];
     await succeed("sh", "-c", MAKE, "make", ...words);

@@ -49,6 +49,11 @@ test("a transition within a phase is logged for debugging only", () => {
   expect(logged("pause", { phase: "running" }, { phase: "running", paused: true })[0]?.[0]).toBe("debug");
 });
 
+test("a start that leaves a daemon asleep is logged for debugging only, and its launch as info", () => {
+  expect(logged("start", { phase: "stopped" }, { phase: "asleep" })[0]?.[0]).toBe("debug");
+  expect(logged("connection", { phase: "asleep" }, { phase: "starting" })[0]?.[0]).toBe("info");
+});
+
 test("a transition within a phase that has a reason is logged as info", () => {
   const [line] = logged("rollback", { phase: "running" }, { phase: "running" }, "not ready after 30s (ready-timeout)");
   expect(line).toEqual([
@@ -74,19 +79,20 @@ test("a blocked daemon is logged with the reason of the block", () => {
   expect(line).toEqual(["warn", { ...ABOUT, event: "block", reason: "blog.conf:2: unknown key" }, "invalid"]);
 });
 
-test("the log writes one JSON object per line, from its level on, and all of them before the process ends", () => {
+test("the log writes one JSON object per line, from its level on, and all of a burst before the process ends", () => {
   const program = `
     import { flushAndExit, openLog } from ${JSON.stringify(join(import.meta.dirname, "logging.ts"))};
     const log = openLog("info");
     log.debug("hidden");
-    for (let line = 0; line < 1000; line += 1) log.info({ line }, "shown");
+    for (let line = 0; line < 10000; line += 1) log.info({ line, daemon: "anna/" + "a".repeat(100) }, "shown");
     setInterval(() => undefined, 1000);
     flushAndExit(log);
   `;
-  const { status, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", program], { encoding: "utf8" });
+  const options = { encoding: "utf8", maxBuffer: 16 << 20 } as const;
+  const { status, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", program], options);
   const lines = stderr.trimEnd().split("\n");
-  expect([status, lines.length]).toEqual([0, 1000]);
-  expect(JSON.parse(lines[999] ?? "")).toMatchObject({ level: 30, line: 999, msg: "shown" });
+  expect([status, lines.length]).toEqual([0, 10_000]);
+  expect(JSON.parse(lines.at(-1) ?? "")).toMatchObject({ level: 30, line: 9999, msg: "shown" });
 });
 
 test("the process ends as soon as the log is written", () => {

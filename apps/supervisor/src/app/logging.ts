@@ -5,8 +5,11 @@ import type { TransitionListener } from "../engine/daemon.ts";
 
 /** Time for the last lines to be written before the process ends. In ms. */
 const LONGEST_FLUSH = 1000;
-/** Bytes of log that are buffered for a slow reader; more are dropped, because daemons must not wait for it. */
-const LONGEST_BACKLOG = 1 << 20;
+/**
+ * Bytes of log that are buffered for a slow reader, and while thousands of daemons start or stop in one turn of the event loop;
+ * more are dropped, because daemons must not wait for it.
+ */
+const LONGEST_BACKLOG = 8 << 20;
 
 /** Opens the log on standard error. */
 export const openLog = (level: string): Logger => {
@@ -38,8 +41,7 @@ export const logTransitions =
     const reason = cause ?? ended ?? (after.block ? after.block.reason : undefined);
     const level =
       after.phase === "failed" || after.phase === "forbidden" || after.phase === "invalid" ? "warn" : "info";
-    log[before.phase === after.phase && !reason ? "debug" : level](
-      { ...about, ...(reason && { reason }) },
-      after.phase,
-    );
+    // Nothing is launched: a line for each of thousands of sites would say no more than their number does.
+    const isQuiet = before.phase === after.phase || (event === "start" && after.phase === "asleep");
+    log[isQuiet && !reason ? "debug" : level]({ ...about, ...(reason && { reason }) }, after.phase);
   };

@@ -1,4 +1,5 @@
 /** Handles SIGHUP: reads the policy and the conf files again, and re-executes if the program on disk has changed. */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Logger } from "pino";
 import { messageOf } from "../core/error-message.ts";
 import type { RescanReport } from "../core/rescan-report.ts";
@@ -56,7 +57,8 @@ export class Reload {
     };
     return () => {
       if (!next) {
-        next = this.#latest.then(begin);
+        // Signals of one turn of the event loop come one by one; a reload that waits for nothing would end before the next.
+        next = this.#latest.then(() => nextTurn()).then(begin);
         this.#latest = next.catch(() => undefined);
       }
       return next;

@@ -141,7 +141,8 @@ export class Supervisor {
 
   /** Reads the conf directories of `owners`: loads new daemons, starts those with autostart, drops those without a conf file. */
   rescan(owners: readonly string[]): RescanReport {
-    for (const [id, owner] of this.#exited) if (owners.includes(owner)) this.#exited.delete(id);
+    const read = new Set(owners);
+    for (const [id, owner] of this.#exited) if (read.has(owner)) this.#exited.delete(id);
     const report = this.#rescan(owners);
     this.#ports.records.flush();
     return report;

@@ -38,12 +38,17 @@ let records: RecordFiles;
 /** Copies of the records, as JSON by name. */
 let copies: Map<string, string>;
 let written: number;
+/** How often the names of the copies were read. */
+let listed: number;
 const open = (): RecordFiles =>
   new RecordFiles(
     states,
     {
       read: (name) => JSON.parse(copies.get(name) ?? "null") ?? undefined,
-      names: () => [...copies.keys()],
+      names: () => {
+        listed += 1;
+        return [...copies.keys()];
+      },
       write: (name, record) => void copies.set(name, JSON.stringify(record)),
       remove: (name) => void copies.delete(name),
     },
@@ -59,6 +64,7 @@ beforeEach(() => {
   problems = [];
   copies = new Map();
   written = 0;
+  listed = 0;
   records = open();
 });
 afterEach(() => rmSync(directory, { recursive: true }));
@@ -289,4 +295,15 @@ test("everything has been written when that is reported", () => {
   expect(written).toBe(0);
   records.flush();
   expect([written, copies.size]).toEqual([1, 1]);
+});
+
+test("the names of all copies are read once, however many daemons there are", () => {
+  for (let index = 0; index < 100; index += 1)
+    records.slot({ owner: { ...OWNER, name: `o${index % 25}` }, name: `d${index}`, instance: 1 }).write(() => RECORD);
+  records.flush();
+  listed = 0;
+  const next = open();
+  for (const owner of next.owners())
+    for (const name of next.daemons(owner)) next.recall({ owner: { ...OWNER, name: owner }, name });
+  expect(listed).toBe(1);
 });

@@ -62,6 +62,8 @@ export class RecordFiles implements Records {
   readonly #written: () => void;
   readonly #report: Report;
   readonly #due = new Set<Slot>();
+  /** Files of which an earlier supervisor has left copies, by owner. */
+  readonly #copied: ReadonlyMap<string, Set<string>>;
 
   /** @param written called when all pending records have been written */
   constructor(states: StateFiles, copies: RecordCopies, written: () => void, report: Report) {
@@ -69,6 +71,7 @@ export class RecordFiles implements Records {
     this.#copies = copies;
     this.#written = written;
     this.#report = report;
+    this.#copied = byOwner(copies.names());
   }
 
   slot(key: InstanceKey): RecordSlot {
@@ -109,9 +112,7 @@ export class RecordFiles implements Records {
 
   /** Files of an owner, also of those of which only copies are left. */
   #files(owner: string): readonly string[] {
-    const prefix = `${owner}/`;
-    const copies = this.#copies.names().flatMap((name) => (name.startsWith(prefix) ? name.slice(prefix.length) : []));
-    return [...new Set([...this.#states.list(owner), ...copies])];
+    return [...new Set([...this.#states.list(owner), ...(this.#copied.get(owner) ?? [])])];
   }
 
   #instances(owner: string, name: string): number[] {
@@ -125,7 +126,7 @@ export class RecordFiles implements Records {
   }
 
   owners(): readonly string[] {
-    return [...new Set([...this.#states.owners(), ...this.#copies.names().map((name) => name.split("/")[0] ?? "")])];
+    return [...new Set([...this.#states.owners(), ...this.#copied.keys()])];
   }
 
   daemons(owner: string): readonly string[] {
@@ -150,6 +151,7 @@ export class RecordFiles implements Records {
   }
 
   put(owner: string, file: string, record: InstanceRecord): void {
+    this.#copied.get(owner)?.delete(file);
     const copy = { format: FORMAT, value: record };
     this.#attempt(owner, file, "keep a copy of its record", () => this.#copies.write(`${owner}/${file}`, copy));
     // A full disk must not stop daemons.
@@ -157,6 +159,7 @@ export class RecordFiles implements Records {
   }
 
   remove(owner: string, file: string): void {
+    this.#copied.get(owner)?.delete(file);
     this.#attempt(owner, file, "remove its record", () => this.#states.remove(owner, file));
     this.#attempt(owner, file, "remove the copy of its record", () => this.#copies.remove(`${owner}/${file}`));
   }
@@ -175,4 +178,15 @@ const checked = (record: unknown, report: (problem: string) => void): InstanceRe
   if (record === undefined || isInstanceRecord(record)) return record;
   report(`is ignored: wrong fields: ${wrongRecordFields(record).join(", ")}`);
   return undefined;
+};
+
+/** Files by owner, out of names `owner/file`. */
+const byOwner = (names: readonly string[]): ReadonlyMap<string, Set<string>> => {
+  const files = new Map<string, Set<string>>();
+  for (const name of names) {
+    const [owner = "", file = ""] = name.split("/");
+    const others = files.get(owner) ?? new Set();
+    files.set(owner, others.add(file));
+  }
+  return files;
 };

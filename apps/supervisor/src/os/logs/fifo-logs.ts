@@ -79,7 +79,7 @@ export class FifoLogs implements Logs {
   #abandon(fifo: string): void {
     const { link, launches } = this.#options;
     for (const name of [fifo, loggerErrors(fifo)]) {
-      if (!link.unused("fifo").includes(name)) continue;
+      if (!link.isUnused("fifo", name)) continue;
       link.use("fifo", name);
       link.requests.release("fifo", name);
     }

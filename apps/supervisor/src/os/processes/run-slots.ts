@@ -176,8 +176,19 @@ class Slot implements RunSlot {
   }
 }
 
+const namesByDaemon = (runs: readonly { readonly name: string }[]): ReadonlyMap<string, readonly string[]> => {
+  const names = new Map<string, string[]>();
+  for (const { name } of runs) {
+    const daemon = readRunName(name)?.daemon;
+    if (daemon !== undefined) names.set(daemon, [...(names.get(daemon) ?? []), name]);
+  }
+  return names;
+};
+
 export class RunSlots implements Runs {
   readonly #options: RunSlotsOptions;
+  /** Names of the runs that an earlier supervisor has left, by daemon. */
+  #left: ReadonlyMap<string, readonly string[]> | undefined;
 
   constructor(options: RunSlotsOptions) {
     this.#options = options;
@@ -188,10 +199,11 @@ export class RunSlots implements Runs {
   }
 
   found(key: Parameters<Runs["found"]>[0]): readonly FoundRun[] {
-    const daemon = daemonName(key);
-    return this.#options.link.found().flatMap(({ name, state }) => {
+    this.#left ??= namesByDaemon(this.#options.link.found());
+    return (this.#left.get(daemonName(key)) ?? []).flatMap((name) => {
       const id = readRunName(name);
-      return id?.daemon === daemon ? { instance: id.instance, run: id.run, lives: state !== "exited" } : [];
+      const now = this.#options.link.foundRun(name);
+      return id && now ? { instance: id.instance, run: id.run, lives: now.state !== "exited" } : [];
     });
   }
 

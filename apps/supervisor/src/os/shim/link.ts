@@ -49,6 +49,10 @@ export class ShimLink {
   found(): readonly ShimRun[] {
     return [...this.#found.values()];
   }
+  /** One of these runs as it is now. */
+  foundRun(name: string): ShimRun | undefined {
+    return this.#found.get(name);
+  }
   /** The notes of an earlier supervisor, by name. To be called once. */
   notes(): ReadonlyMap<string, Buffer> {
     const notes = new Map(this.#notes);
@@ -58,6 +62,10 @@ export class ShimLink {
   /** Names of the sockets or FIFOs that an earlier supervisor has left and this one does not use. */
   unused(kind: "socket" | "fifo"): readonly string[] {
     return [...this.#held[kind]];
+  }
+  /** Whether one of these names is among them. */
+  isUnused(kind: "socket" | "fifo", name: string): boolean {
+    return this.#held[kind].has(name);
   }
   /** From now on this supervisor uses it. */
   readonly use = (kind: "socket" | "fifo", name: string): void => {

@@ -40,6 +40,8 @@ export interface ShimSocket {
   readonly inode: number;
   /** Whether a program has shut it down. */
   readonly shut: boolean;
+  /** Whether clients wait to be accepted. */
+  readonly queued: boolean;
   /** The number of the watch for its first client, and whether that has come; undefined where none is watched for. */
   readonly watch: { readonly number: number; readonly client: boolean } | undefined;
 }
@@ -104,7 +106,9 @@ export const describedIn = (fields: readonly WireField[]): ShimObject | undefine
     }
     case OBJECT.SOCKET: {
       const shut = numberOf(fields, TAG.SHUT) === 1;
-      return { kind: "socket", name, path, inode: number(fields, TAG.INODE), shut, watch: watchOf(fields) };
+      // An older shim does not say.
+      const queued = numberOf(fields, TAG.QUEUED) !== 0;
+      return { kind: "socket", name, path, inode: number(fields, TAG.INODE), shut, queued, watch: watchOf(fields) };
     }
     case OBJECT.FIFO:
       return { kind: "fifo", name, path };

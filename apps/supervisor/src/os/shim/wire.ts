@@ -64,6 +64,7 @@ export const TAG = {
   ENDED: 35,
   BYTES: 36,
   TREE: 37,
+  QUEUED: 38,
   WORD: 64,
   SHELL: 65,
   START: 66,

@@ -96,9 +96,10 @@ export class ShimHeldSocket implements HeldSocket {
   }
   refuseWaiting(): void {
     this.#link.ignoreClients(this.#name);
-    // Each look at a queue takes the kernel longer the more sockets there are.
-    if (this.#isUnused || this.observe().waiting?.length === 0) return;
-    this.#socket = this.#listen(true).socket;
+    if (this.#isUnused) return;
+    this.#socket = this.#listen().socket;
+    // sock_diag(7) takes the longer the more sockets the machine has; the shim looks at this one alone.
+    if (this.#socket.queued && this.observe().waiting?.length !== 0) this.#socket = this.#listen(true).socket;
     this.#isUnused = true;
   }
   mark(): void {
@@ -107,7 +108,7 @@ export class ShimHeldSocket implements HeldSocket {
   }
   observe(): SocketEvidence {
     if (this.#last) return this.#last;
-    const queue = queuedClients(this.#socket.inode);
+    const queue = this.#isUnused ? [] : queuedClients(this.#socket.inode);
     return {
       waiting: queue?.filter((inode) => inode !== 0),
       queued: queue !== undefined && queue.length > 0,

@@ -46,7 +46,7 @@ export class PublishedSockets implements Sockets {
     makeTraversable(dirname(path), gid, TRAVERSABLE.byGroup);
     // It is published by another name first.
     requireSocketPath(`${path}~`);
-    if (!link.unused("socket").includes(name) && !leaders.some(isAlive)) requireUnused(path);
+    if (!link.isUnused("socket", name) && !leaders.some(isAlive)) requireUnused(path);
     return new ShimHeldSocket(link, name, path, gid, (problem) => report(name, problem));
   }
 
