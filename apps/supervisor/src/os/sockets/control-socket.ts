@@ -49,7 +49,7 @@ export class ControlSockets {
     mkdirSync(directory, { recursive: true });
     // Whatever the umask: users must be able to traverse the directories above their socket.
     for (const above of account ? [dirname(directory), directory] : [directory]) chmodSync(above, 0o755);
-    // Whoever finds it may connect to it.
+    // A client that finds it may connect to it.
     const draft = join(directory, "~");
     rmSync(draft, { force: true });
     const server = createServer((socket) => this.#receive(socket));
