@@ -1,4 +1,4 @@
-/** Measures so many sleeping sites: `node scale-run.ts SITES`, in a mount namespace of its own. Prints the measures as JSON. */
+/** Measures so many sleeping sites: `node scale-run.ts SITES`, in a separate mount namespace. Prints the measures as JSON. */
 import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";

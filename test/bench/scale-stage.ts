@@ -27,7 +27,7 @@ export class ScaleStage {
   readonly #tenants: readonly Tenant[];
   readonly #mounts: string[] = [];
 
-  /** This process must have a mount namespace of its own, which ends with it. @param sites a multiple of 4 */
+  /** This process must have a separate mount namespace, which ends with it. @param sites a multiple of 4 */
   constructor(sites: number) {
     chmodSync(this.directory, 0o755);
     const descriptors = Number(limitsOf(process.pid)["Max open files"]?.split(" ")[1]);

@@ -6,7 +6,7 @@ import { text } from "node:stream/consumers";
 import type { Measures } from "./scale-run.ts";
 
 const SITES = [2000, 6000, 10_000] as const;
-/** Runs a program with mounts and network of its own: socket diagnosis then finds these sockets alone, and other programs' none. */
+/** Runs a program with separate mounts and network: socket diagnosis then finds these sockets alone, and other programs' none. */
 const APART = [
   "unshare",
   "--mount",
