@@ -19,7 +19,7 @@ import { childNamed, pssOf, REST, runRunsv, runSupervisord, SHIPPED_DMCTL, SHIPP
 import { SETUPS } from "./php-setups.ts";
 import { measureScale } from "./scale.ts";
 import { measureSleeping } from "./sleeping.ts";
-import { measureSurvival } from "./survival.ts";
+import { measureSurvival, measureSurvivalInDocker } from "./survival.ts";
 import { MARK, runSwept } from "./sweep.ts";
 
 const range = (values: readonly number[], unit: string): string =>
@@ -244,6 +244,7 @@ const MEASURES: Readonly<Record<Figure, (options: Options) => Promise<void>>> = 
   fastcgi: measureLoss,
   throughput: measureThroughput,
   survival: measureSurvival,
+  "survival-docker": measureSurvivalInDocker,
   sleeping: measureSleeping,
   scale: measureScale,
 };

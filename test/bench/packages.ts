@@ -32,6 +32,7 @@ export const PACKAGES = {
   fastcgi: ["multiwatch", "nginx", "php-cgi", "php-fpm", "spawn-fcgi", "supervisor", "wrk"],
   throughput: ["multiwatch", "nginx", "php-cgi", "spawn-fcgi", "wrk"],
   survival: ["nginx", "php-cgi", "s6"],
+  "survival-docker": [],
   sleeping: ["nginx", "php-cgi", "php-fpm", "s6"],
   scale: ["iproute2", "nginx", "s6"],
 } as const satisfies Record<string, readonly Package[]>;

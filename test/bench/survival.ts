@@ -3,10 +3,13 @@ import { appendFileSync, chmodSync, mkdirSync, readFileSync, writeFileSync } fro
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { DaemonList } from "@dmhost/contract";
+import { Appliance } from "../appliance/appliance.ts";
+import { HostAccount } from "../appliance/host-account.ts";
 import { HTTP_SERVER } from "../appliance/programs.ts";
-import { type Account, nameFor } from "../system/account.ts";
-import { kill, processesOf } from "../system/proc.ts";
-import { succeed, until } from "../system/program.ts";
+import { nameFor } from "../system/account.ts";
+import { ask } from "../system/control-api.ts";
+import { allProcesses, argumentsOf, kill, statusOf } from "../system/proc.ts";
+import { CHECKOUT, succeed, until } from "../system/program.ts";
 import { Stage } from "../system/stage.ts";
 import type { Supervisor } from "../system/supervisor.ts";
 import { WebServer } from "../system/web-server.ts";
@@ -63,28 +66,34 @@ const superviseIt = async (
     await succeed("s6-svc", "-dx", service);
     await until("the end of the service", () => peer.child.exitCode !== null || peer.child.signalCode !== null);
   };
-  return { pid, end, text: () => readFileSync(log, "utf8") };
+  return { pid, end, text: async () => readFileSync(log, "utf8") };
 };
 
-const isAnswering = (supervisor: Supervisor): Promise<boolean> =>
-  supervisor.ask("GET", "/v1/health").then(
+/** A supervisor that its service manager restarts, with the sites of DAEMONS published. */
+interface Target {
+  readonly port: number;
+  /** Path of its control socket. */
+  readonly socket: string;
+  readonly pid: () => Promise<number>;
+  /** Its log. */
+  readonly text: () => Promise<string>;
+}
+
+const isAnswering = ({ socket }: Pick<Target, "socket">): Promise<boolean> =>
+  ask(socket, "GET", "/v1/health").then(
     ({ status }) => status === 200,
     () => false,
   );
 
 /** Kills the supervisor so many times. Returns the ms until the next one answers, of each. */
-const killAgainAndAgain = async (
-  kills: number,
-  pid: () => Promise<number>,
-  supervisor: Supervisor,
-): Promise<number[]> => {
+const killAgainAndAgain = async (kills: number, target: Target): Promise<number[]> => {
   const times: number[] = [];
   while (times.length < kills) {
     await sleep(PAUSE);
-    const former = await pid();
+    const former = await target.pid();
     const begun = performance.now();
     kill(former);
-    while (!(await isAnswering(supervisor))) {
+    while (!(await isAnswering(target))) {
       if (performance.now() - begun > 30_000) throw new Error("no supervisor answers within 30 s");
       await sleep(2);
     }
@@ -93,21 +102,56 @@ const killAgainAndAgain = async (
   return times;
 };
 
-const listed = async (supervisor: Supervisor): Promise<DaemonList["daemons"]> =>
-  ((await supervisor.ask("GET", "/v1/daemons")).body as DaemonList).daemons;
-
-const writeDaemons = (tenant: Account): void => {
-  tenant.write("www/index.php", HELLO);
-  tenant.write("serve.pl", HTTP_SERVER);
-  for (const passage of [tenant.home, join(tenant.home, "www")]) chmodSync(passage, 0o711);
-  for (const [name, lines] of Object.entries(DAEMONS)) {
-    const host = HOSTS.includes(name) ? [`host = ${name}.bench.test`] : [];
-    tenant.writeConf(name, ...lines.map((line) => line.replaceAll("~/serve", `${tenant.home}/serve`)), ...host);
-  }
+const arePublished = async (target: Target): Promise<boolean> => {
+  if (!(await isAnswering(target))) return false;
+  const { daemons } = (await ask(target.socket, "GET", "/v1/daemons")).body as DaemonList;
+  const ours = daemons.filter(({ name }) => name in DAEMONS);
+  return ours.length === Object.keys(DAEMONS).length && ours.every(({ hosts }) => hosts.every(isPublished));
 };
+const isPublished = ({ state }: { readonly state: string }): boolean => state === "published";
 
 /** About one kill a second while 100 requests arrive each second. */
-export const measureSurvival = async ({ seconds, record }: Pick<Options, "seconds" | "record">): Promise<void> => {
+const crashLoop = async (title: string, target: Target, { seconds, record }: Options): Promise<void> => {
+  await until("published sites", () => arePublished(target), 60);
+  const host = (number: number): string => HOSTS[number % HOSTS.length] ?? "";
+  const load = {
+    port: target.port,
+    path: "/",
+    perSecond: PER_SECOND,
+    seconds: Number.POSITIVE_INFINITY,
+    host: (number: number) => `${host(number)}.bench.test`,
+  };
+  let goes = true;
+  const [arrivals, times] = await Promise.all([
+    arrive(load, performance.now(), () => goes),
+    killAgainAndAgain(seconds, target).finally(() => {
+      goes = false;
+    }),
+  ]);
+  const lost = arrivals.filter(({ status }) => status !== 200);
+  for (const each of lost) {
+    const line = JSON.stringify({ ...each, host: host(each.number) });
+    if (record === undefined) console.error(`  lost: ${line}`);
+    else appendFileSync(record, `${line}\n`);
+  }
+  const exits = (await target.text()).split("\n").filter((line) => line.includes('"event":"exited"'));
+  const unknown = exits.filter((line) => line.includes("the exit code is unknown"));
+  const waits = arrivals.map(({ sentAt, answeredAt }) => answeredAt - sentAt);
+  console.log(
+    `kill -9 of the supervisor ${title}, ${times.length} times, ${PER_SECOND} requests a second\n` +
+      `  lost             ${lost.length} of ${arrivals.length}\n` +
+      `  API answers      after ${median(times).toFixed(0)} ms (${Math.min(...times).toFixed(0)} to ${Math.max(...times).toFixed(0)})\n` +
+      `  answers          median ${median(waits).toFixed(1)} ms, slowest ${Math.max(...waits).toFixed(0)} ms\n` +
+      `  exits            ${exits.length}, ${unknown.length} of them with an unknown code\n`,
+  );
+};
+
+const linesOf = (name: string, home: string): readonly string[] => [
+  ...(DAEMONS[name] ?? []).map((line) => line.replaceAll("~/serve", `${home}/serve`)),
+  ...(HOSTS.includes(name) ? [`host = ${name}.bench.test`] : []),
+];
+
+export const measureSurvival = async (options: Options): Promise<void> => {
   const stage = await Stage.make();
   let web: WebServer | undefined;
   let service: Awaited<ReturnType<typeof superviseIt>> | undefined;
@@ -115,64 +159,61 @@ export const measureSurvival = async ({ seconds, record }: Pick<Options, "second
     await stage.group("web");
     const worker = await stage.account("nginx", "web");
     const tenant = await stage.account("bench");
-    writeDaemons(tenant);
+    tenant.write("www/index.php", HELLO);
+    tenant.write("serve.pl", HTTP_SERVER);
+    for (const passage of [tenant.home, join(tenant.home, "www")]) chmodSync(passage, 0o711);
+    for (const name of Object.keys(DAEMONS)) tenant.writeConf(name, ...linesOf(name, tenant.home));
     web = await WebServer.make(stage.directory, worker);
     await web.start();
-    const policy = [
-      `nginx-group = ${nameFor("web")}`,
-      "[runs_as]",
-      tenant.name,
-      "[hosts]",
-      `${tenant.name}: *.bench.test`,
-    ];
-    const supervisor = stage.supervisor("ours", policy);
-    service = await superviseIt(stage.directory, supervisor, web.flags);
-    const { port } = web;
-    await until("published sites", async () => {
-      if (!(await isAnswering(supervisor))) return false;
-      const daemons = await listed(supervisor);
-      return (
-        daemons.length === Object.keys(DAEMONS).length &&
-        daemons.every(({ hosts }) => hosts.every(({ state }) => state === "published"))
-      );
-    });
-    const load = {
-      port,
-      path: "/",
-      perSecond: PER_SECOND,
-      seconds: Number.POSITIVE_INFINITY,
-      host: (n: number) => `${HOSTS[n % HOSTS.length]}.bench.test`,
-    };
-    let goes = true;
-    const [arrivals, times] = await Promise.all([
-      arrive(load, performance.now(), () => goes),
-      killAgainAndAgain(seconds, service.pid, supervisor).finally(() => {
-        goes = false;
-      }),
-    ]);
-    const lost = arrivals.filter(({ status }) => status !== 200);
-    for (const each of lost) {
-      const host = HOSTS[each.number % HOSTS.length];
-      if (record === undefined) console.error(`  lost: ${host} ${JSON.stringify(each)}`);
-      else appendFileSync(record, `${JSON.stringify({ ...each, host })}\n`);
-    }
-    const exits = service
-      .text()
-      .split("\n")
-      .filter((line) => line.includes('"event":"exited"'));
-    const unknown = exits.filter((line) => line.includes("the exit code is unknown"));
-    const waits = arrivals.map(({ sentAt, answeredAt }) => answeredAt - sentAt);
-    console.log(
-      `kill -9 of the supervisor, ${times.length} times, ${PER_SECOND} requests a second\n` +
-        `  lost             ${lost.length} of ${arrivals.length}\n` +
-        `  API answers      after ${median(times).toFixed(0)} ms (${Math.min(...times).toFixed(0)} to ${Math.max(...times).toFixed(0)})\n` +
-        `  slowest answer   ${Math.max(...waits).toFixed(0)} ms; median ${median(waits).toFixed(1)} ms\n` +
-        `  exits            ${exits.length}, ${unknown.length} of them with an unknown code\n` +
-        `  processes left   ${processesOf(tenant.uid).length}`,
-    );
+    const grants = ["[runs_as]", tenant.name, "[hosts]", `${tenant.name}: *.bench.test`];
+    const supervisor = stage.supervisor("ours", [`nginx-group = ${nameFor("web")}`, ...grants]);
+    const { port, flags } = web;
+    service = await superviseIt(stage.directory, supervisor, flags);
+    await crashLoop("", { port, socket: supervisor.socket, ...service }, options);
   } finally {
     await service?.end();
     await web?.stop();
     await stage.remove();
   }
+};
+
+const TENANT = "dmap-bench";
+
+/** The same with the appliance in Docker. */
+export const measureSurvivalInDocker = async (options: Options): Promise<void> => {
+  const engine = join(CHECKOUT, "host/test-engine.sh");
+  process.env["DOCKER_HOST"] = await succeed(engine, "start");
+  let appliance: Appliance | undefined;
+  try {
+    const tenant = await HostAccount.make(TENANT);
+    await tenant.write("www/index.php", HELLO);
+    await tenant.write("serve.pl", HTTP_SERVER);
+    for (const name of Object.keys(DAEMONS)) {
+      await tenant.write(`.daemon-manager/daemons/${name}.conf`, `${linesOf(name, tenant.home).join("\n")}\n`);
+    }
+    const docker = await Appliance.prepare();
+    appliance = docker;
+    await docker.writePolicy(`[runs_as]\ndmhost-demo:\n${TENANT}:\n[hosts]\n${TENANT}: *.bench.test\n`);
+    await docker.dmhost("up");
+    const { Pid: init } = (await docker.inspect("supervisor")).State;
+    const pid = async (): Promise<number> =>
+      allProcesses().find((each) => isSupervisor(each) && ancestorsOf(each).includes(init)) ?? 0;
+    const target = {
+      port: docker.port,
+      socket: join(docker.directory, "run/command.sock"),
+      pid,
+      text: () => docker.compose("logs", "--no-log-prefix", "supervisor"),
+    };
+    await crashLoop("in Docker", target, options);
+  } finally {
+    await appliance?.remove();
+    await HostAccount.remove(TENANT);
+    await succeed(engine, "stop");
+  }
+};
+
+const isSupervisor = (pid: number): boolean => argumentsOf(pid).some((word) => word.endsWith("/supervisor.js"));
+const ancestorsOf = (pid: number): number[] => {
+  const parent = Number(statusOf(pid).get("PPid") ?? 0);
+  return parent > 0 ? [parent, ...ancestorsOf(parent)] : [];
 };
