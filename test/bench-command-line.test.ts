@@ -22,7 +22,7 @@ test("figures and options of the benchmarks are read in any order", () => {
 });
 
 test.each([
-  ["nothing", 'unknown figure "nothing": expected one of "respawn", "status", '],
+  ["nothing", 'unknown figure "nothing": expected one of "launch", "respawn", '],
   ["respwan", 'unknown figure "respwan": did you mean "respawn"?'],
   ["--secnods 3", 'unknown option "--secnods": did you mean "--seconds"?'],
   ["-x", 'unknown option "-x": expected one of "--seconds", '],
