@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "linger.h"
 #include "reserve.h"
 
 #define LONGEST_PATH 4095
@@ -103,7 +104,7 @@ static struct held *make(enum object_kind kind, opening *open_it, const struct m
     return NULL;
   }
   unwatch_client(held);
-  if (held->fd >= 0) close(held->fd);
+  if (held->fd >= 0) close_socket(held->fd);
   held->fd = fd;
   held->source.ready = client_came;
   held->device = found.st_dev;
@@ -160,7 +161,7 @@ int close_held(struct held *held) {
   unwatch_client(held);
   if (lstat(held->path, &found) < 0) error = errno == ENOENT || errno == ENOTDIR ? 0 : errno;
   else if (found.st_dev == held->device && found.st_ino == held->inode && unlink(held->path) < 0) error = errno;
-  close(held->fd);
+  close_socket(held->fd);
   free(held->path);
   remove_object(&held->object);
   return error;

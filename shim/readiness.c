@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "linger.h"
 #include "reserve.h"
 
 /* Bytes that are read of a program that reports readiness by a line. */
@@ -19,11 +20,17 @@
 /* Messages that are read at once, and the pause after them: a program may send them all the time. */
 #define MOST_NOTICES 16
 #define PAUSE_MS 20
+/* A socket is closed once its messages have made the shim wait so often. */
+#define MOST_WAITS 3
+
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
 
 static void close_source(struct source *source) {
   if (source->fd < 0) return;
   forget_source(source);
-  close(source->fd);
+  close_socket(source->fd);
   source->fd = -1;
 }
 
@@ -72,14 +79,15 @@ static bool says_ready(const char *text, size_t length) {
 
 static void read_notices(struct run *run) {
   char text[LONGEST_NOTICE];
-  for (int left = MOST_NOTICES; left > 0 && run->notice.fd >= 0; left--) {
-    ssize_t got = recv(run->notice.fd, text, sizeof text, MSG_DONTWAIT);
-    if (got < 0) return;
-    if (!says_ready(text, (size_t)got)) continue;
-    become_ready(run);
-    close_notice(run);
+  ssize_t got = 0;
+  begin_closes();
+  for (int left = MOST_NOTICES; left > 0 && got >= 0 && !run->ready; left--) {
+    got = recv(run->notice.fd, text, sizeof text, MSG_DONTWAIT);
+    if (got >= 0 && says_ready(text, (size_t)got)) become_ready(run);
   }
-  if (run->notice.fd >= 0) pause_source(&run->notice, PAUSE_MS);
+  bool waited = end_closes();
+  if (run->ready || (waited && ++run->waits == MOST_WAITS)) close_notice(run);
+  else if (got >= 0 || waited) pause_source(&run->notice, PAUSE_MS);
 }
 
 void read_readiness(struct run *run) {
@@ -120,6 +128,8 @@ static int open_notice(struct run *run, const struct plan *plan) {
   if (unlink(plan->notify) < 0 && errno != ENOENT) return -1;
   run->notice.fd = within_reserve(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (run->notice.fd < 0) return -1;
+  /* Refuses descriptors; Linux before 6.16 cannot. */
+  setsockopt(run->notice.fd, SOL_SOCKET, SO_PASSRIGHTS, &(int){0}, sizeof(int));
   if (bind(run->notice.fd, (struct sockaddr *)&address, sizeof address) < 0) return -1;
   run->notify_path = strdup(plan->notify);
   if (run->notify_path == NULL) return -1;

@@ -29,6 +29,7 @@ struct run {
   /* Where it sends READY=1. */
   struct source notice;
   char *notify_path;
+  int waits;
   /* Directory of its cgroup; NULL for none. */
   char *cgroup;
   /* What the launch waits for, or the reason and the stage of its failure, with NUL behind each; NULL for neither. */

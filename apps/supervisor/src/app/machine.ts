@@ -132,8 +132,9 @@ export const makeMachine = async (
     },
     release: () => {
       records.flush();
-      // Before the next owner can take them.
-      releaseCgroupRoot(cgroups);
+      // Before the next owner can take them; a shim that continues owns them still.
+      if (!link.requests.list().some((each) => each.kind === "run" && each.state !== "exited"))
+        releaseCgroupRoot(cgroups);
       endShim(link, log);
     },
   };

@@ -3,6 +3,7 @@
 import { closeSync, writeSync } from "node:fs";
 import { VERSION } from "@dmhost/contract";
 import { messageOf } from "../core/error-message.ts";
+import { closeInherited } from "../os/processes/re-exec.ts";
 import { readFlags, USAGE } from "./flags.ts";
 import { openLog } from "./logging.ts";
 import { wire } from "./wiring.ts";
@@ -29,6 +30,7 @@ const main = async (): Promise<void> => {
     return;
   }
   const ready = takeReadyDescriptor();
+  closeInherited();
   process.umask(0o027);
   const service = await wire(flags, program, openLog(flags.logLevel));
   await service.start();

@@ -43,9 +43,13 @@ export const wire = async (flags: Flags, program: string, log: Logger): Promise<
   const machine = await makeMachine(flags, inForce.accounts, import.meta.filename, log);
   const { ports, accounts } = machine;
   machine.shim.lost = (reason) => {
-    log.error({ reason }, "the shim has ended, and with it all sockets: this program executes itself again");
-    machine.prepareReExec();
-    reExec();
+    log.error({ reason }, "the shim is lost: this program executes itself again");
+    try {
+      machine.prepareReExec();
+    } finally {
+      // The next program reconciles with whichever shim there is then.
+      reExec();
+    }
   };
   const supervisor = new Supervisor(ports, inForce, logTransitions(log));
   const releaseTimer = setTimeout(releaseMemory, QUIET).unref();

@@ -15,6 +15,7 @@ const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
 const SO_RCVTIMEO = 20;
 const SO_SNDTIMEO = 21;
+const SO_PASSRIGHTS = 83;
 const SOCK_STREAM = 1;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
@@ -72,6 +73,14 @@ export const connectUnix = (path: string, timeout: number): number => {
     closeSync(fd);
     throw error;
   }
+};
+
+/**
+ * Lets clients of a listening socket send no descriptors: this process would close them, and the last close of a socket can
+ * take as long as its program wants (SO_LINGER). Linux before 6.16 cannot.
+ */
+export const refuseDescriptors = (fd: number): void => {
+  c.setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, Buffer.alloc(4), 4);
 };
 
 /** Process and account of a connection's client, as the kernel recorded them at connect(2). */

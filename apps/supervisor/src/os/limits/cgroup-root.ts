@@ -82,7 +82,8 @@ export const knownCgroupRoot = (path: string | undefined, wanted: readonly strin
 
 /** @throws Error where it is not a cgroup, or cannot be written to */
 const makeCgroup = (path: string): void => {
-  mkdirSync(path, { recursive: true, mode: 0o755 });
+  // Who can open it can lock it.
+  mkdirSync(path, { recursive: true, mode: 0o750 });
   accessSync(join(path, "cgroup.procs"), constants.W_OK);
   if (!isCgroup2(path)) throw new Error(`${path} is not a cgroup`);
 };

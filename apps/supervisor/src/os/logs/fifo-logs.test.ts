@@ -162,6 +162,30 @@ test("the next supervisor adopts the logger, and no line is lost between them", 
   await eventually(() => expect(content()).toBe("before\nbetween\nafter\n"));
 });
 
+test("a log with the logger of an earlier supervisor leaves nothing when it is closed", async () => {
+  open();
+  opened.length = 0;
+  link.close();
+  await connect();
+  const log = open();
+  await eventuallyPid(log);
+  await log.close();
+  opened.length = 0;
+  expect(readdirSync(join(runDir(), "logs", username))).toEqual([]);
+  expect(link.requests.list().filter(({ kind }) => kind === "fifo")).toEqual([]);
+});
+
+test("a logger that an earlier supervisor was waiting for is ended, although its FIFO is closed", async () => {
+  const log = open(logger("trap '' TERM; exec sleep 1000"));
+  const pid = await eventuallyPid(log);
+  opened.length = 0;
+  link.requests.release("fifo", log.name);
+  link.close();
+  await connect();
+  logs.removeStrays(new Set([`${username}/blog`]));
+  await eventually(() => expect(identify(pid)).toBeUndefined());
+});
+
 test("a log waits for the end of the log before it, and then starts its logger", async () => {
   let close = (): void => undefined;
   const closed = new Promise<void>((resolve) => {

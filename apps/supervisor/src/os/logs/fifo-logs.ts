@@ -9,7 +9,7 @@ import { makeOwnDirectory } from "../files/conf-dir.ts";
 import type { Launches } from "../processes/launches.ts";
 import { helperProcessOf } from "../processes/tenant-process.ts";
 import type { ShimLink } from "../shim/link.ts";
-import { daemonName, fifoName, loggerErrors, readFifoName, readLoggerName } from "../shim/names.ts";
+import { daemonName, fifoName, fifoOfLogger, loggerErrors, readFifoName, readLoggerName } from "../shim/names.ts";
 import { fifoPath } from "./fifo.ts";
 import { LONGEST_FLUSH, Log } from "./log.ts";
 import type { LogPlan } from "./log-plan.ts";
@@ -69,9 +69,15 @@ export class FifoLogs implements Logs {
   }
 
   removeStrays(known: ReadonlySet<string>): void {
-    for (const name of this.#options.link.unused("fifo")) {
+    const { link, launches } = this.#options;
+    for (const name of link.unused("fifo")) {
       const fifo = readFifoName(name);
       if (fifo && !known.has(fifo.daemon)) this.#abandon(name);
+    }
+    // A FIFO that was closed before its logger had ended.
+    for (const { name } of link.found()) {
+      const fifo = fifoOfLogger(name);
+      if (fifo !== undefined && !link.isUnused("fifo", fifo)) launches.clear(name, LONGEST_FLUSH);
     }
   }
 

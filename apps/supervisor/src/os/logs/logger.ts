@@ -42,7 +42,7 @@ export class Logger {
   #number = 0;
   #signature: string | undefined;
   #run: Run | undefined;
-  /** Standard error of a logger that this supervisor started. */
+  /** Standard error of its loggers, once one has been started or adopted. */
   #stderr: LoggerStderr | undefined;
   /** Whether it was sent TERM so that another one continues. */
   #relieved = false;
@@ -86,7 +86,13 @@ export class Logger {
       if (state === "exited" || this.#run) continue;
       this.#run = launches.adopt(name, undefined, this.#events(Date.now()));
     }
-    return this.#run !== undefined;
+    if (this.#run === undefined) return false;
+    try {
+      this.#stderr = new LoggerStderr(link, this.#plan);
+    } catch (error) {
+      this.#listener.report(messageOf(error));
+    }
+    return true;
   }
 
   start(): void {

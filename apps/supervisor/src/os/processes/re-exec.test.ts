@@ -29,6 +29,22 @@ test("a re-executed program has the same pid and arguments", () => {
   expect([before, after]).toEqual([expect.stringMatching(/^\d+ argument$/), before]);
 });
 
+test("sockets that release 0.1.0 leaves are closed", () => {
+  const printed = run(`
+    import { fstatSync, openSync, writeFileSync } from "node:fs";
+    import { closeInherited } from "${import.meta.dirname}/re-exec.ts";
+    const list = "${join(directory, "list")}";
+    const socket = openSync("/dev/null");
+    writeFileSync(list, JSON.stringify([["/run/fastcgi/alice/site.sock", socket]]));
+    const file = openSync(list);
+    process.env.DMHOST_INHERITED_SOCKETS = String(file);
+    closeInherited();
+    const isOpen = (fd) => { try { return Boolean(fstatSync(fd)); } catch { return false; } };
+    console.log(isOpen(socket), isOpen(file), process.env.DMHOST_INHERITED_SOCKETS);
+  `);
+  expect(printed).toBe("false false undefined\n");
+});
+
 test("a failed re-exec throws", () => {
   const printed = run(`
     process.execve = () => { throw new Error("no such program"); };

@@ -1,5 +1,6 @@
 /** The supervisor's connections to its shim: requests, and the events of the runs and sockets that are followed. */
 import type { Socket } from "node:net";
+import { messageOf } from "../../core/error-message.ts";
 import type { ShimRun } from "./objects.ts";
 import { followShim, Shim } from "./shim.ts";
 import { VERSIONS } from "./wire.ts";
@@ -9,7 +10,7 @@ const TIMEOUT = 10_000;
 
 export class ShimLink {
   readonly requests: Shim;
-  /** Called when the shim has ended, or another supervisor has connected. */
+  /** Called when the shim has ended or left a request without a reply, or another supervisor has connected. */
   lost: (reason: string) => void = () => undefined;
   /** Runs that nobody follows, by name: an earlier supervisor has launched them. */
   readonly #found = new Map<string, ShimRun>();
@@ -23,6 +24,7 @@ export class ShimLink {
   /** @throws errno errors where no shim listens at the path */
   constructor(path: string) {
     this.requests = new Shim(path, VERSIONS, TIMEOUT);
+    this.requests.broken = (error) => this.lost(messageOf(error));
     for (const each of this.requests.list()) {
       if (each.kind === "run") this.#found.set(each.name, each);
       if (each.kind === "socket" || each.kind === "fifo") this.#held[each.kind].add(each.name);

@@ -32,7 +32,10 @@ export const readRunName = (
   return daemon === "" ? undefined : { daemon, instance: Number(instance), run: Number(run) };
 };
 
-export const isLoggerName = (name: string): boolean => /:log:\d+$/.test(name);
+/** The FIFO that a logger reads; undefined for a name of anything else. */
+export const fifoOfLogger = (name: string): string | undefined => /^(.*):log:\d+$/.exec(name)?.[1];
+
+export const isLoggerName = (name: string): boolean => fifoOfLogger(name) !== undefined;
 
 /** The daemon and number of a FIFO; undefined for a name of anything else. */
 export const readFifoName = (name: string): { readonly daemon: string; readonly number: number } | undefined => {

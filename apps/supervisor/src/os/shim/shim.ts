@@ -1,6 +1,7 @@
 /** The client of the shim: requests are answered before they return; events come by a second connection. */
 import { closeSync, readSync, writeSync } from "node:fs";
 import { connect, type Socket } from "node:net";
+import { codeOf } from "../kernel/error-code.ts";
 import { errnoName } from "../kernel/libc.ts";
 import { uninterrupted } from "../kernel/uninterrupted.ts";
 import { connectUnix } from "../kernel/unix-socket.ts";
@@ -50,9 +51,15 @@ const requireSuccess = (request: string, fields: readonly WireField[]): void => 
   throw Object.assign(new Error(`shim: ${request}: ${code}, ${textOf(fields, TAG.DETAIL) ?? "no reply"}`), { code });
 };
 
+const unanswered = (request: string, why: string): Error =>
+  Object.assign(new Error(`shim: ${request}: ${why}`), { code: "ECONNRESET" });
+
 /** A connection for requests. Each method throws errno errors. */
 export class Shim {
   readonly #fd: number;
+  #isBroken = false;
+  /** Called in a later turn, once, when a reply did not come: this connection can be used no more. */
+  broken: (error: unknown) => void = () => undefined;
   readonly pid: number;
   readonly version: number;
   /** Directory of the cgroups that belong to the shim; undefined where it has none. */
@@ -174,9 +181,18 @@ export class Shim {
   }
 
   #request(request: string, kind: Kind, fields: readonly Sent[]): readonly WireField[] {
-    const bytes = encodeFrame(kind, fields);
-    for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at);
-    const reply = this.#receive(request);
+    if (this.#isBroken) throw unanswered(request, "the connection is broken");
+    let reply: Frame;
+    try {
+      const bytes = encodeFrame(kind, fields);
+      for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at);
+      reply = this.#receive(request);
+    } catch (error) {
+      // A reply that comes later would be taken for that of the next request.
+      this.#isBroken = true;
+      setImmediate(() => this.broken(error));
+      throw codeOf(error) === "EAGAIN" ? unanswered(request, "no reply in time") : error;
+    }
     requireSuccess(request, reply.kind === KIND.REPLY ? reply.fields : []);
     return reply.fields;
   }
@@ -186,10 +202,11 @@ export class Shim {
     const chunk = Buffer.alloc(16_384);
     for (;;) {
       const { frames, rest } = takeFrames(received);
-      const [frame] = frames;
+      const [frame, ...more] = frames;
+      if (more.length > 0 || (frame !== undefined && rest.length > 0)) throw unanswered(request, "more than one reply");
       if (frame !== undefined) return frame;
       const length = uninterrupted(() => readSync(this.#fd, chunk));
-      if (length === 0) throw Object.assign(new Error(`shim: ${request}: it has ended`), { code: "ECONNRESET" });
+      if (length === 0) throw unanswered(request, "it has ended");
       received = Buffer.concat([rest, chunk.subarray(0, length)]);
     }
   }

@@ -6,7 +6,7 @@ import type { Account } from "../../core/policy-rules.ts";
 import { asUser } from "../accounts/as-user.ts";
 import type { FileIdentity } from "../kernel/file-identity.ts";
 import { privileged } from "../kernel/privileges.ts";
-import { peerCredentials } from "../kernel/unix-socket.ts";
+import { peerCredentials, refuseDescriptors } from "../kernel/unix-socket.ts";
 import { unlinkSocket } from "./socket-directory.ts";
 
 /** Accepted connections of one uid at a time. As many more are answered that they are too many; the rest are closed. */
@@ -14,8 +14,8 @@ export const MOST_CONNECTIONS = 32;
 /** A refused client must read its answer and close within this time. In ms. */
 const REFUSAL_TIMEOUT = 1000;
 
-/** Descriptor of a connection, which Node keeps in an internal property; -1 where it is closed. */
-const descriptorOf = (socket: Socket): number => {
+/** Descriptor of a connection or a listening socket, which Node keeps in an internal property; -1 where it is closed. */
+const descriptorOf = (socket: Socket | Server): number => {
   const handle: unknown = Reflect.get(socket, "_handle");
   if (typeof handle !== "object" || handle === null || !("fd" in handle)) return -1;
   return typeof handle.fd === "number" ? handle.fd : -1;
@@ -57,6 +57,7 @@ export class ControlSockets {
       server.once("error", reject);
       server.listen(draft, resolve);
     });
+    refuseDescriptors(descriptorOf(server));
     this.#servers.set(path, server);
     // In this order: a root without CAP_FOWNER cannot change the mode once the user owns the socket.
     chmodSync(draft, account ? 0o600 : 0o666);

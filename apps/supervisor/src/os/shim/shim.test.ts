@@ -1,0 +1,40 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { ShimLink } from "./link.ts";
+import { Shim } from "./shim.ts";
+import { endShim, startedShim } from "./started-shim.fake.ts";
+import { VERSIONS } from "./wire.ts";
+
+let directory: string;
+let link: ShimLink;
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), "shim-"));
+  link = await startedShim(directory);
+});
+afterEach(() => {
+  endShim(link);
+  rmSync(directory, { recursive: true });
+});
+
+test("a reply that comes too late is never taken for that of a later request", async () => {
+  const shim = new Shim(join(directory, "shim.sock"), VERSIONS, 100);
+  const reasons: unknown[] = [];
+  shim.broken = (error) => reasons.push(error);
+  process.kill(shim.pid, "SIGSTOP");
+  expect(() => shim.note("a", Buffer.from("1"))).toThrow("shim: note a: no reply in time");
+  process.kill(shim.pid, "SIGCONT");
+  expect(() => shim.forget("nothing")).toThrow("shim: forget nothing: the connection is broken");
+  await nextTurn();
+  expect(reasons).toHaveLength(1);
+  shim.close();
+});
+
+test("a request that is not answered is reported once as the loss of the shim", async () => {
+  const reasons: string[] = [];
+  link.lost = (reason) => reasons.push(reason);
+  link.requests.broken(new Error("no reply in time"));
+  expect(reasons).toEqual(["no reply in time"]);
+});
