@@ -132,17 +132,17 @@ export const makeMachine = async (
     },
     release: () => {
       records.flush();
-      // Before the next owner can take them; a shim that continues owns them still.
-      if (!link.requests.list().some((each) => each.kind === "run" && each.state !== "exited"))
-        releaseCgroupRoot(cgroups);
-      endShim(link, log);
+      endShim(link, cgroups, log);
     },
   };
 };
 
-const endShim = (link: ShimLink, log: Pick<Logger, "warn">): void => {
+const endShim = (link: ShimLink, cgroups: CgroupRoot, log: Pick<Logger, "warn">): void => {
   link.lost = () => undefined;
   try {
+    const lives = link.requests.list().some((each) => each.kind === "run" && each.state !== "exited");
+    // Before the next owner can take them; a shim that continues owns them still.
+    if (!lives) releaseCgroupRoot(cgroups);
     link.requests.shutDown();
   } catch (error) {
     log.warn({ err: error }, "the shim continues: the next supervisor uses it");
