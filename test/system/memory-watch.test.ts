@@ -30,7 +30,7 @@ const grow = (name: string): string => dora.write(`grow-${name}`, "");
 const pidsOf = (name: string): number[] => processesOf(dora.uid).filter((pid) => argumentsOf(pid).at(-1) === name);
 /** Has a child of posix_spawn(3) that never reaches its exec, because it opens a FIFO without a writer. */
 const SPAWNER = `import os
-kept = bytearray(b"x" * (40 * 1048576))
+kept = bytearray(b"x") * (40 * 1048576)
 os.posix_spawn("/bin/true", ["true"], {}, file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.environ["HOME"] + "/fifo", os.O_RDONLY, 0)])
 `;
 /** The first thread ends, and another takes 72 MiB. */
@@ -92,7 +92,11 @@ test("a child of posix_spawn(3) that still shares its parent's memory is not cou
   await supervisor.up(idOf("spawner"));
   await until(
     "the child before its exec",
-    async () => (await supervisor.status(idOf("spawner"))).usage?.processes === 2,
+    async () => {
+      const { state, reason, usage } = await supervisor.status(idOf("spawner"));
+      if (state !== "running") throw new Error(`${state}: ${reason}`);
+      return usage?.processes === 2;
+    },
   );
   expect((await supervisor.status(idOf("spawner"))).usage?.memory).toBeLessThan(60 * M);
   grow("hog");
