@@ -138,7 +138,7 @@ const crashLoop = async (title: string, target: Target, { seconds, record }: Opt
   const unknown = exits.filter((line) => line.includes("the exit code is unknown"));
   const waits = arrivals.map(({ sentAt, answeredAt }) => answeredAt - sentAt);
   console.log(
-    `kill -9 of the supervisor ${title}, ${times.length} times, ${PER_SECOND} requests a second\n` +
+    `kill -9 of the supervisor${title}, ${times.length} times, ${PER_SECOND} requests a second\n` +
       `  lost             ${lost.length} of ${arrivals.length}\n` +
       `  API answers      after ${median(times).toFixed(0)} ms (${Math.min(...times).toFixed(0)} to ${Math.max(...times).toFixed(0)})\n` +
       `  answers          median ${median(waits).toFixed(1)} ms, slowest ${Math.max(...waits).toFixed(0)} ms\n` +
@@ -204,7 +204,7 @@ export const measureSurvivalInDocker = async (options: Options): Promise<void> =
       pid,
       text: () => docker.compose("logs", "--no-log-prefix", "supervisor"),
     };
-    await crashLoop("in Docker", target, options);
+    await crashLoop(" in Docker", target, options);
   } finally {
     await appliance?.remove();
     await HostAccount.remove(TENANT);
