@@ -6,7 +6,6 @@ import { MAX_DAEMON_FILE, parseDaemonFile } from "../conf/daemon-file.ts";
 import { parseService } from "../conf/service-directory.ts";
 import { describeProblem, NAME } from "../core/definition.ts";
 import type { AccountBase } from "../core/policy-rules.ts";
-import { CONTROLLERS } from "../core/resource-limits.ts";
 import type { Ports } from "../engine/ports/ports.ts";
 import { KnownAccounts } from "../os/accounts/known-accounts.ts";
 import { ConfFiles } from "../os/files/conf-files.ts";
@@ -18,14 +17,13 @@ import { systemClock } from "../os/kernel/clock.ts";
 import { OwnerBudgets } from "../os/kernel/owner-budgets.ts";
 import { privileged } from "../os/kernel/privileges.ts";
 import { SocketSnapshots } from "../os/kernel/socket-snapshot.ts";
-import { releaseCgroupRoot } from "../os/limits/cgroup.ts";
 import { CgroupLimits } from "../os/limits/cgroup-limits.ts";
-import { type CgroupRoot, findCgroupRoot, knownCgroupRoot } from "../os/limits/cgroup-root.ts";
+import type { CgroupRoot } from "../os/limits/cgroup-root.ts";
 import { FifoLogs } from "../os/logs/fifo-logs.ts";
 import { Launches } from "../os/processes/launches.ts";
+import { endShim, openShim } from "../os/processes/own-shim.ts";
 import { RunSlots } from "../os/processes/run-slots.ts";
 import type { ShimLink } from "../os/shim/link.ts";
-import { connectShim, startShim } from "../os/shim/open-shim.ts";
 import { RecordNotes } from "../os/shim/record-notes.ts";
 import { PublishedSockets } from "../os/sockets/published-sockets.ts";
 import type { Flags } from "./flags.ts";
@@ -50,20 +48,6 @@ export interface Machine {
 export const cgroupName = (runDir: string): string =>
   `dmhost-${runDir.slice(1).replaceAll("-", "--").replaceAll("/", "-")}`;
 
-/** Connects to the shim; starts one where none runs. As long as it lives, the cgroups are its own. */
-const openShim = async (runDir: string, program: string): Promise<{ link: ShimLink; cgroups: CgroupRoot }> => {
-  const running = connectShim(runDir);
-  if (running) return { link: running, cgroups: knownCgroupRoot(running.requests.tree, CONTROLLERS) };
-  let link: ShimLink | undefined;
-  const cgroups = await findCgroupRoot(cgroupName(runDir), CONTROLLERS, async (tree) => {
-    link = await startShim(runDir, program, tree);
-    return link !== undefined;
-  });
-  link ??= await startShim(runDir, program);
-  if (link === undefined) throw new Error(`no shim could be started in ${runDir}`);
-  return { link, cgroups };
-};
-
 /**
  * Makes the adapters, locks their directories and connects to the shim.
  * @param program path of the supervisor's program
@@ -80,7 +64,7 @@ export const makeMachine = async (
     mkdirSync(directory, { recursive: true, mode: 0o755 });
     lockDirectory(directory);
   }
-  const { link, cgroups } = await openShim(runDir, program);
+  const { link, cgroups } = await openShim(runDir, program, cgroupName(runDir));
   if (cgroups.path === undefined) {
     log.warn({ reason: cgroups.why }, "no cgroups: a process that leaves its session may survive a stop of its daemon");
   }
@@ -135,16 +119,4 @@ export const makeMachine = async (
       endShim(link, cgroups, log);
     },
   };
-};
-
-const endShim = (link: ShimLink, cgroups: CgroupRoot, log: Pick<Logger, "warn">): void => {
-  link.lost = () => undefined;
-  try {
-    const lives = link.requests.list().some((each) => each.kind === "run" && each.state !== "exited");
-    // Before the next owner can take them; a shim that continues owns them still.
-    if (!lives) releaseCgroupRoot(cgroups);
-    link.requests.shutDown();
-  } catch (error) {
-    log.warn({ err: error }, "the shim continues: the next supervisor uses it");
-  }
 };
