@@ -81,7 +81,7 @@ export class FifoLogs implements Logs {
     }
   }
 
-  /** Closes a FIFO that no run writes to: its logger writes what is left, and ends. */
+  /** Closes a FIFO that no run writes to: its logger writes the rest, and ends. */
   #abandon(fifo: string): void {
     const { link, launches } = this.#options;
     for (const name of [fifo, loggerErrors(fifo)]) {

@@ -164,7 +164,7 @@ export class Launches {
     this.#link.follow(name, (run) => progress.take(run));
   }
 
-  /** Kills what is left of the run of an earlier supervisor that nobody adopts, after a delay in ms. */
+  /** Kills the processes of a run of an earlier supervisor that nobody adopts, after a delay in ms. */
   clear(name: string, delay = 0): void {
     const nothing = (): void => undefined;
     const events = { waiting: nothing, launched: nothing, ready: nothing, exited: nothing };
