@@ -90,14 +90,11 @@ test("usage shows memory that processes share once", async () => {
 
 test("a child of posix_spawn(3) that still shares its parent's memory is not counted twice", async () => {
   await supervisor.up(idOf("spawner"));
-  await until(
-    "the child before its exec",
-    async () => {
-      const { state, reason, usage } = await supervisor.status(idOf("spawner"));
-      if (state !== "running") throw new Error(`${state}: ${reason}`);
-      return usage?.processes === 2;
-    },
-  );
+  await until("the child before its exec", async () => {
+    const { state, reason, usage } = await supervisor.status(idOf("spawner"));
+    if (state !== "running") throw new Error(`${state}: ${reason}`);
+    return usage?.processes === 2;
+  });
   expect((await supervisor.status(idOf("spawner"))).usage?.memory).toBeLessThan(60 * M);
   grow("hog");
   await supervisor.act("start", idOf("hog"));
