@@ -77,23 +77,23 @@ static void get_events(struct connection *connection) {
   begin_events();
 }
 
-/* Performs the requests that have arrived, while the client reads the replies. false where the connection has failed. */
+/* Performs the requests that have arrived, while the client reads the replies. false where it breaks the protocol. */
 static bool perform_requests(struct connection *connection) {
   size_t at = 0;
-  bool is_fine = true;
-  while (is_fine && connection->output.length == 0 && connection->received - at >= FRAME_HEAD) {
+  while (connection->output.length == 0 && connection->received - at >= FRAME_HEAD) {
     size_t length = length_at(connection->input + at);
     if (length > LARGEST_FRAME || connection->session.events) return false;
     if (connection->received - at - FRAME_HEAD < length) break;
     answer(&connection->session, connection->input + at + FRAME_HEAD, length, &connection->output);
     at += FRAME_HEAD + length;
-    is_fine = flush(connection);
+    /* What a client that has ended had sent still counts. */
+    if (!flush(connection)) connection->output.length = connection->sent = 0;
     if (connection->session.ends) end_requested = true;
     if (connection->session.events) get_events(connection);
   }
   memmove(connection->input, connection->input + at, connection->received - at);
   connection->received -= at;
-  return is_fine;
+  return true;
 }
 
 /* Makes room for the frame that is arriving. */

@@ -6,15 +6,17 @@
 
 static size_t total;
 
-static int failed(int error) {
-  errno = error;
-  return -1;
-}
-
 static void remove_note(struct note *note) {
   total -= note->length;
   free(note->bytes);
   remove_object(&note->object);
+}
+
+/* The note, where there is one, is out of date now. */
+static int refuse(struct note *note, int error) {
+  if (note != NULL) remove_note(note);
+  errno = error;
+  return -1;
 }
 
 int keep_note(struct text name, struct text bytes) {
@@ -24,10 +26,10 @@ int keep_note(struct text name, struct text bytes) {
     return 0;
   }
   size_t former = note == NULL ? 0 : note->length;
-  if (bytes.length > LARGEST_NOTE) return failed(E2BIG);
-  if (total - former + bytes.length > MOST_NOTE_BYTES) return failed(ENOSPC);
+  if (bytes.length > LARGEST_NOTE) return refuse(note, E2BIG);
+  if (total - former + bytes.length > MOST_NOTE_BYTES) return refuse(note, ENOSPC);
   uint8_t *copy = malloc(bytes.length);
-  if (copy == NULL) return failed(ENOMEM);
+  if (copy == NULL) return refuse(note, ENOMEM);
   if (note == NULL) note = add_object(OBJECT_NOTE, name, sizeof *note);
   if (note == NULL) {
     free(copy);

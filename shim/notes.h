@@ -14,7 +14,7 @@ struct note {
   size_t length;
 };
 
-/* Keeps the bytes under a name, in place of earlier ones; no bytes remove it. -1 with errno. */
+/* Keeps the bytes under a name, in place of earlier ones; no bytes remove it. -1 with errno: then none is kept. */
 int keep_note(struct text name, struct text bytes);
 
 #endif

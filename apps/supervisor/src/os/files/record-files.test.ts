@@ -49,7 +49,7 @@ const open = (): RecordFiles =>
         listed += 1;
         return [...copies.keys()];
       },
-      write: (name, record) => void copies.set(name, JSON.stringify(record)),
+      write: (name, text) => void copies.set(name, text),
       remove: (name) => void copies.delete(name),
     },
     () => {
@@ -151,8 +151,8 @@ test.each<[string, unknown, string]>([
   ["null", null, "state, fingerprint, scale, size, role, run, log"],
   ["a list", [], "state, fingerprint, scale, size, role, run, log"],
 ])("a record with %s is ignored and reported by its name", (_, value, wrong) => {
-  states.write("anna", "blog", value);
-  states.write("anna", "blog#2", RECORD);
+  states.write("anna", "blog", JSON.stringify(value));
+  states.write("anna", "blog#2", JSON.stringify(RECORD));
   expect([...records.recall(KEY).keys()]).toEqual([2]);
   expect(problems).toEqual([`anna/blog: its record is ignored: wrong fields: ${wrong}`]);
 });
@@ -160,7 +160,7 @@ test.each<[string, unknown, string]>([
 test.each(["blog#0", "blog#-1", "blog#x", "blog#1", "blog#1.5", "blog#02"])(
   "a file named %s is no record of the daemon",
   (file) => {
-    states.write("anna", file, RECORD);
+    states.write("anna", file, JSON.stringify(RECORD));
     expect(records.recall(KEY).size).toBe(0);
   },
 );

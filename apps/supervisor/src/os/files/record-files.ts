@@ -51,8 +51,8 @@ export interface RecordCopies {
   /** What an earlier supervisor wrote, and the names of all of those. */
   read(name: string): FormattedRecord | undefined;
   names(): readonly string[];
-  /** Where it throws, no copy is left. */
-  write(name: string, record: FormattedRecord): void;
+  /** Writes the JSON text of a FormattedRecord. `failed` may be called later; then no copy is left, which would be out of date. */
+  write(name: string, text: string, failed: (error: unknown) => void): void;
   remove(name: string): void;
 }
 
@@ -152,10 +152,12 @@ export class RecordFiles implements Records {
 
   put(owner: string, file: string, record: InstanceRecord): void {
     this.#copied.get(owner)?.delete(file);
-    const copy = { format: FORMAT, value: record };
-    this.#attempt(owner, file, "keep a copy of its record", () => this.#copies.write(`${owner}/${file}`, copy));
+    const text = JSON.stringify(record);
+    this.#attempt(owner, file, "keep a copy of its record", (failed) =>
+      this.#copies.write(`${owner}/${file}`, `{"format":${FORMAT},"value":${text}}`, failed),
+    );
     // A full disk must not stop daemons.
-    this.#attempt(owner, file, "write its record", () => this.#states.write(owner, file, record));
+    this.#attempt(owner, file, "write its record", () => this.#states.write(owner, file, text));
   }
 
   remove(owner: string, file: string): void {
@@ -164,11 +166,12 @@ export class RecordFiles implements Records {
     this.#attempt(owner, file, "remove the copy of its record", () => this.#copies.remove(`${owner}/${file}`));
   }
 
-  #attempt(owner: string, file: string, what: string, act: () => void): void {
+  #attempt(owner: string, file: string, what: string, act: (failed: (error: unknown) => void) => void): void {
+    const failed = (error: unknown): void => this.#report(`${owner}/${file}`, `cannot ${what}: ${messageOf(error)}`);
     try {
-      act();
+      act(failed);
     } catch (error) {
-      this.#report(`${owner}/${file}`, `cannot ${what}: ${messageOf(error)}`);
+      failed(error);
     }
   }
 }

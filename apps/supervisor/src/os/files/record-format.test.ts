@@ -126,7 +126,7 @@ test.each(FORMATS)("records that were written in format %i are read as they were
 test("the files that are kept of the present format are what is written today", () => {
   expect(Math.max(...FORMATS)).toBe(FORMAT);
   const written = RECORDS.map((record) => {
-    states.write("anna", "blog", record);
+    states.write("anna", "blog", JSON.stringify(record));
     return readFileSync(file(), "utf8");
   });
   expect(written).toEqual(kept(FORMAT));

@@ -19,7 +19,7 @@ test("a state file returns the value that was written last", () => {
   const states = new StateFiles(directory);
   for (const length of LENGTHS) {
     const value = { text: "ä".repeat(length) };
-    states.write("anna", "blog", value);
+    states.write("anna", "blog", JSON.stringify(value));
     expect(states.read("anna", "blog", unexpected)).toEqual(value);
   }
   expect(states.list("anna")).toEqual(["blog"]);
@@ -28,7 +28,7 @@ test("a state file returns the value that was written last", () => {
 test("a draft that was cut off does not affect the state file", () => {
   const states = new StateFiles(directory);
   for (const length of LENGTHS) {
-    states.write("anna", "blog", length);
+    states.write("anna", "blog", JSON.stringify(length));
     writeFileSync(join(directory, "anna", "blog.json~"), "{");
     expect(new StateFiles(directory).read("anna", "blog", unexpected)).toBe(length);
   }
@@ -36,7 +36,7 @@ test("a draft that was cut off does not affect the state file", () => {
 
 test("removing a state file leaves no other file", () => {
   const states = new StateFiles(directory);
-  for (const length of LENGTHS) states.write("anna", "blog", length);
+  for (const length of LENGTHS) states.write("anna", "blog", JSON.stringify(length));
   states.remove("anna", "blog");
   expect(readdirSync(join(directory, "anna"))).toEqual([]);
 });

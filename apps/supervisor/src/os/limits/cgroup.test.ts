@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { cgroupSettings, UNLIMITED } from "../../core/resource-limits.ts";
-import { hasOomKill, isPopulated, limitGroups, makeGroup, releaseCgroupRoot } from "./cgroup.ts";
+import { isPopulated, limitGroups, makeGroup, releaseCgroupRoot } from "./cgroup.ts";
 import { whySwapping } from "./cgroup-root.ts";
 
 let group = "";
@@ -12,21 +12,6 @@ beforeEach(() => {
   group = mkdtempSync(join(tmpdir(), "dmhost-test-"));
 });
 afterEach(() => rmSync(group, { recursive: true }));
-
-// What the kernel writes (cgroup-v2: memory.events); not every machine that tests has the controller.
-test.each<[string, boolean]>([
-  ["low 0\nhigh 0\nmax 12\noom 1\noom_kill 1\noom_group_kill 0\n", true],
-  ["low 0\nhigh 0\nmax 12\noom 1\noom_kill 12\n", true],
-  ["low 0\nhigh 0\nmax 12\noom 3\noom_kill 0\noom_group_kill 0\n", false],
-  ["low 0\nhigh 0\nmax 0\noom 0\noom_group_kill 1\n", false],
-])("hasOomKill reads memory.events %j as %s", (events, expected) => {
-  writeFileSync(join(group, "memory.events"), events);
-  expect(hasOomKill(group)).toBe(expected);
-});
-
-test("a cgroup without memory.events has no out-of-memory kill", () => {
-  expect(hasOomKill(group)).toBe(false);
-});
 
 test("a kernel without swap accounting is reported with the path of the missing file", () => {
   expect(whySwapping(group)).toContain(`no memory.swap.max in ${group}`);

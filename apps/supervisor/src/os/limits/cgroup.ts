@@ -1,5 +1,5 @@
 /** cgroups of runs: one for each, so that limits and signals apply to all of its processes. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { CgroupSettings, GroupFile } from "../../core/resource-limits.ts";
 import { codeOf } from "../kernel/error-code.ts";
@@ -114,15 +114,6 @@ export const isPopulated = (path: string): boolean => {
   }
 };
 
-/** Whether the kernel killed a process of the cgroup for lack of memory; false where it does not count such kills. */
-export const hasOomKill = (path: string): boolean => {
-  try {
-    return /^oom_kill [1-9]/m.test(readFileSync(`${path}/memory.events`, "utf8"));
-  } catch {
-    return false;
-  }
-};
-
 /** Kills all processes of the cgroup at once; false where this kernel cannot (before 5.14). */
 export const killGroup = (path: string): boolean => {
   // For an empty cgroup the write would only wait until other processes have joined theirs.
@@ -133,6 +124,13 @@ export const killGroup = (path: string): boolean => {
   } catch {
     return false;
   }
+};
+
+/** Removes a cgroup that holds no other; whether it did. A directory has two links, and one for each below it. */
+const removeIfLeaf = (path: string): boolean => {
+  if (statSync(path).nlink > 2) return false;
+  rmdirSync(path);
+  return true;
 };
 
 /** Removes the empty cgroup of an ended run, and its parents that have no other. */
@@ -146,10 +144,9 @@ export const removeGroup = (path: string): void => {
       }
       rmdirSync(path);
     }
-    rmdirSync(dirname(path));
-    rmdirSync(dirname(dirname(path)));
+    removeIfLeaf(dirname(path)) && removeIfLeaf(dirname(dirname(path)));
   } catch {
-    // It holds other cgroups, or was removed already.
+    // It was removed already.
   }
 };
 

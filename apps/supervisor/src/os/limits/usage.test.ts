@@ -2,10 +2,10 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { ProcessIdentity } from "../../engine/ports/processes.ts";
 import { identify } from "../kernel/process-table.ts";
-import { readSize, readUsage } from "./usage.ts";
+import { readMemoryEnd, readSize, readUsage } from "./usage.ts";
 
 const MIB = 1024 ** 2;
 /** Four processes that share 32 MiB; each prints its pid. */
@@ -13,7 +13,13 @@ const SHARING = '$| = 1; $x = "x" x (32 * 1048576); fork for 1 .. 2; print "$$\\
 
 let leader: ChildProcess | undefined;
 
+let group: string;
+
+beforeEach(() => {
+  group = mkdtempSync(join(tmpdir(), "dmhost-test-"));
+});
 afterEach(() => {
+  rmSync(group, { recursive: true });
   vi.restoreAllMocks();
   if (leader?.pid) process.kill(-leader.pid, "SIGKILL");
 });
@@ -66,3 +72,21 @@ test("usage that no controller counts is undefined", () =>
   withGroups((_, run) => {
     expect(readUsage(run, [])).toMatchObject({ cpu: 0, cpuThrottled: undefined, memoryPeak: undefined });
   }));
+
+// What the kernel writes (cgroup-v2: memory.events); not every machine that tests has the controller.
+test.each<[string, boolean]>([
+  ["low 0\nhigh 0\nmax 12\noom 1\noom_kill 1\noom_group_kill 0\n", true],
+  ["low 0\nhigh 0\nmax 12\noom 1\noom_kill 12\n", true],
+  ["low 0\nhigh 0\nmax 12\noom 3\noom_kill 0\noom_group_kill 0\n", false],
+  ["low 0\nhigh 0\nmax 0\noom 0\noom_group_kill 1\n", false],
+])("memory.events %j says that the kernel killed for lack of memory: %s", (events, oomKilled) => {
+  writeFileSync(join(group, "memory.events"), events);
+  expect(readMemoryEnd(group)).toEqual({ oomKilled, peak: undefined });
+  writeFileSync(join(group, "memory.peak"), "4096\n");
+  expect(readMemoryEnd(group)).toEqual({ oomKilled, peak: 4096 });
+});
+
+test("without a cgroup or its memory.events nothing is known of the memory of a run that ended", () => {
+  const nothing = { oomKilled: false, peak: undefined };
+  expect([readMemoryEnd(group), readMemoryEnd(undefined)]).toEqual([nothing, nothing]);
+});

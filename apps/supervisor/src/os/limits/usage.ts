@@ -1,6 +1,6 @@
 /** Resource usage of processes: by their cgroup as far as that counts it, else by /proc. */
 
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import type { RunUsage } from "../../core/run-usage.ts";
 import type { ProcessIdentity } from "../../engine/ports/processes.ts";
 import { CpuBudget, threadClock } from "../kernel/cpu-budget.ts";
@@ -48,9 +48,17 @@ export const readUsage = (cgroup: string | undefined, processes: readonly Proces
   };
 };
 
-/** Peak memory of a cgroup in bytes; undefined where the kernel did not count. */
-export const readPeak = (cgroup: string | undefined): number | undefined =>
-  cgroup === undefined ? undefined : numberIn(cgroup, "memory.peak");
+/**
+ * Whether the kernel killed a process of a cgroup for lack of memory, and its peak memory in bytes; false and undefined where the
+ * kernel does not count.
+ */
+export const readMemoryEnd = (
+  cgroup: string | undefined,
+): { readonly oomKilled: boolean; readonly peak: number | undefined } => {
+  const events = `${cgroup}/memory.events`;
+  if (cgroup === undefined || !existsSync(events)) return { oomKilled: false, peak: undefined };
+  return { oomKilled: /^oom_kill [1-9]/m.test(textOf(events) ?? ""), peak: numberIn(cgroup, "memory.peak") };
+};
 
 const sum = (numbers: readonly (number | undefined)[]): number =>
   numbers.reduce<number>((total, each) => total + (each ?? 0), 0);

@@ -4,7 +4,7 @@ import type { RawExit, RunEvents } from "../../engine/ports/runs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import { codeOf } from "../kernel/error-code.ts";
 import { identify } from "../kernel/process-table.ts";
-import { readPeak } from "../limits/usage.ts";
+import { readMemoryEnd } from "../limits/usage.ts";
 import type { ShimLink } from "../shim/link.ts";
 import type { ShimRun } from "../shim/objects.ts";
 import type { ShimPlan } from "../shim/plan.ts";
@@ -80,12 +80,12 @@ class Progress {
     this.#isOver = true;
     clearTimeout(this.#limit);
     const tree = this.#tree;
+    tree.ended();
     const late = { stage: "launching", reason: `it took longer than ${LONGEST_LAUNCH / 1000}s` };
     this.#events.exited({
       ...endOf(end),
       failure: this.#isLate && !this.#isLaunched ? late : failure,
-      oomKilled: tree.oomKilled(),
-      peak: readPeak(tree.cgroup),
+      ...readMemoryEnd(tree.cgroup),
     });
     tree.awaitEmpty(() => {
       // First: the next run, which may have the same name, can be launched at once.

@@ -14,7 +14,7 @@ import {
   type Snapshot,
 } from "../kernel/process-table.ts";
 import { signalProcess } from "../kernel/signal-process.ts";
-import { groupMembers, hasOomKill, isPopulated, killGroup, removeGroup } from "../limits/cgroup.ts";
+import { groupMembers, isPopulated, killGroup, removeGroup } from "../limits/cgroup.ts";
 import { readSize, readUsage } from "../limits/usage.ts";
 import { anyOf, type ClientProbe } from "../sockets/client-probe.ts";
 import { drain } from "./draining.ts";
@@ -51,6 +51,7 @@ export class ProcessTree implements Run {
   #leads = true;
   #stopDraining: (() => void) | undefined;
   #isKilled = false;
+  #hasEnded = false;
 
   constructor(leader: ProcessIdentity, cgroup: string | undefined, probe: BudgetedProbe = NO_PROBE) {
     this.leader = leader;
@@ -122,10 +123,6 @@ export class ProcessTree implements Run {
     }
   }
 
-  oomKilled(): boolean {
-    return this.cgroup !== undefined && hasOomKill(this.cgroup);
-  }
-
   drain(): void {
     const { look, budget } = this.#probe;
     this.#stopDraining ??= drain({
@@ -150,8 +147,13 @@ export class ProcessTree implements Run {
   kill(): void {
     this.#isKilled = true;
     if (this.cgroup === undefined || !killGroup(this.cgroup)) this.signalAll(constants.signals.SIGKILL);
-    else this.signal(constants.signals.SIGKILL);
+    else if (!this.#hasEnded) this.signal(constants.signals.SIGKILL);
     this.#stopDraining?.();
+  }
+
+  /** Its main process has ended. */
+  ended(): void {
+    this.#hasEnded = true;
   }
 
   /** Kills what is left of the tree; calls `gone` when no process is left. */

@@ -20,6 +20,11 @@ const reconnect = (): Promise<void> => {
   return connect();
 };
 
+const unexpected = (error: unknown): void => {
+  throw error;
+};
+const write = (name: string, value: object): void => notes.write(name, JSON.stringify(value), unexpected);
+
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), "notes-"));
   await connect();
@@ -30,9 +35,9 @@ afterEach(() => {
 });
 
 test("the next supervisor reads what was written last, and nothing that was removed", async () => {
-  notes.write("anna/blog", { size: 1 });
-  notes.write("anna/blog", { size: 2 });
-  notes.write("anna/shop", {});
+  write("anna/blog", { size: 1 });
+  write("anna/blog", { size: 2 });
+  write("anna/shop", {});
   notes.remove("anna/shop");
   await reconnect();
   expect([notes.names(), notes.read("anna/blog"), notes.read("anna/shop")]).toEqual([
@@ -43,15 +48,19 @@ test("the next supervisor reads what was written last, and nothing that was remo
 });
 
 test("a copy that is too large is refused, and leaves none that is out of date", async () => {
-  notes.write("anna/blog", { size: 1 });
-  expect(() => notes.write("anna/blog", { text: "x".repeat(20_000) })).toThrow("E2BIG");
+  write("anna/blog", { size: 1 });
+  const failures: unknown[] = [];
+  notes.write("anna/blog", "x".repeat(20_000), (error) => failures.push(error));
+  write("anna/shop", { size: 1 });
+  expect(() => write("anna/shop", { text: "x".repeat(300_000) })).toThrow("at most 262144 bytes");
+  link.requests.list();
   await reconnect();
-  expect(notes.names()).toEqual([]);
+  expect([notes.names(), failures]).toEqual([[], [expect.objectContaining({ code: "E2BIG" })]]);
 });
 
 test("a note that is no object is none", async () => {
   for (const [name, text] of Object.entries({ cut: '{"a', word: '"a"', nothing: "null" }))
-    link.requests.note(name, Buffer.from(text));
+    link.requests.note(name, text, unexpected);
   await reconnect();
   expect(["cut", "word", "nothing"].map((name) => notes.read(name))).toEqual([undefined, undefined, undefined]);
 });

@@ -25,18 +25,19 @@ export class RecordNotes {
   names(): readonly string[] {
     return [...this.#found.keys()];
   }
-  /** @throws errno errors, where it is too large or there are too many; then none is left, for it would be out of date */
-  write(name: string, value: unknown): void {
+  /** Writes the text of an object. @param failed called with an errno error, also later; then no text is left */
+  write(name: string, text: string, failed: (error: unknown) => void): void {
     this.#found.delete(name);
     try {
-      this.#link.requests.note(name, Buffer.from(JSON.stringify(value)));
+      this.#link.requests.note(name, text, failed);
     } catch (error) {
+      // It is longer than a request can be, and was not sent.
       this.remove(name);
       throw error;
     }
   }
   remove(name: string): void {
     this.#found.delete(name);
-    this.#link.requests.note(name, Buffer.alloc(0));
+    this.#link.requests.note(name, "", () => undefined);
   }
 }

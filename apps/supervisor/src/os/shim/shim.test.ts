@@ -24,11 +24,42 @@ test("a reply that comes too late is never taken for that of a later request", a
   const reasons: unknown[] = [];
   shim.broken = (error) => reasons.push(error);
   process.kill(shim.pid, "SIGSTOP");
-  expect(() => shim.note("a", Buffer.from("1"))).toThrow("shim: note a: no reply in time");
+  expect(() => shim.list()).toThrow("shim: list: no reply in time");
   process.kill(shim.pid, "SIGCONT");
   expect(() => shim.forget("nothing")).toThrow("shim: forget nothing: the connection is broken");
   await nextTurn();
   expect(reasons).toHaveLength(1);
+  shim.close();
+});
+
+test("the replies to requests that nobody waits for are never taken for that of a later one", async () => {
+  const shim = new Shim(join(directory, "shim.sock"), VERSIONS, 10_000);
+  const failures: string[] = [];
+  const failed = (error: unknown): void => void failures.push((error as Error).message);
+  shim.note("large", "x".repeat(20_000), failed);
+  for (let number = 0; number < 200; number += 1) shim.note(`n${number}`, "x", failed);
+  expect(shim.list()).toHaveLength(200);
+  expect(failures).toEqual([expect.stringContaining("shim: note large: E2BIG")]);
+  shim.close();
+});
+
+test("what a supervisor had sent before it ended counts, though nobody reads the replies", async () => {
+  const shim = new Shim(join(directory, "shim.sock"), VERSIONS, 10_000);
+  process.kill(shim.pid, "SIGSTOP");
+  for (let number = 0; number < 50; number += 1) shim.note(`n${number}`, "x".repeat(500), () => undefined);
+  shim.close();
+  process.kill(shim.pid, "SIGCONT");
+  await expect.poll(() => link.requests.list().length).toBe(50);
+});
+
+test("an exit that cannot be acknowledged breaks the connection", async () => {
+  const shim = new Shim(join(directory, "shim.sock"), VERSIONS, 10_000);
+  const reasons: unknown[] = [];
+  shim.broken = (error) => reasons.push(error);
+  shim.forget("nothing");
+  shim.list();
+  await nextTurn();
+  expect(reasons).toEqual([expect.objectContaining({ code: "ENOENT" })]);
   shim.close();
 });
 

@@ -54,9 +54,20 @@ const requireSuccess = (request: string, fields: readonly WireField[]): void => 
 const unanswered = (request: string, why: string): Error =>
   Object.assign(new Error(`shim: ${request}: ${why}`), { code: "ECONNRESET" });
 
+/** Bytes that one read(2) takes; a reply to LIST may need several. */
+const CHUNK = 16 * 1024;
+/** Requests that may be sent before their replies are read. The socket takes many more replies. */
+const MOST_POSTED = 64;
+
 /** A connection for requests. Each method throws errno errors. */
 export class Shim {
   readonly #fd: number;
+  readonly #chunk = Buffer.allocUnsafeSlow(CHUNK);
+  /** Requests whose replies have not been read. */
+  readonly #posted: { readonly request: string; readonly failed: (error: unknown) => void }[] = [];
+  #replies: readonly Frame[] = [];
+  /** The beginning of a reply. */
+  #rest: Buffer = Buffer.alloc(0);
   #isBroken = false;
   /** Called in a later turn, once, when a reply did not come: this connection can be used no more. */
   broken: (error: unknown) => void = () => undefined;
@@ -140,14 +151,21 @@ export class Shim {
     this.#name("signal", KIND.SIGNAL, name, [[TAG.SIGNAL, signal]]);
   }
 
-  /** Acknowledges the exit of a run: the shim forgets it. */
+  /** Acknowledges the exit of a run: the shim forgets it. Does not wait for the reply; an error breaks the connection. */
   forget(name: string): void {
-    this.#name("forget", KIND.FORGET, name);
+    this.#post(`forget ${name}`, KIND.FORGET, [[TAG.NAME, name]], (error) => this.#break(error));
   }
 
-  /** Keeps bytes under a name; no bytes remove them. */
-  note(name: string, bytes: Uint8Array): void {
-    this.#name("note", KIND.NOTE, name, [[TAG.BYTES, bytes]]);
+  /**
+   * Keeps a text under a name; "" removes it. Does not wait for the reply.
+   * @param failed called with an errno error, at the latest when the reply to a later request is read; no text is kept then
+   */
+  note(name: string, text: string, failed: (error: unknown) => void): void {
+    const fields: Sent[] = [
+      [TAG.NAME, name],
+      [TAG.BYTES, text],
+    ];
+    this.#post(`note ${name}`, KIND.NOTE, fields, failed);
   }
 
   /** Ends the shim, which must have no live runs. */
@@ -180,34 +198,75 @@ export class Shim {
     ]);
   }
 
+  /** Sends a request and waits for its reply. */
   #request(request: string, kind: Kind, fields: readonly Sent[]): readonly WireField[] {
-    if (this.#isBroken) throw unanswered(request, "the connection is broken");
-    let reply: Frame;
-    try {
-      const bytes = encodeFrame(kind, fields);
-      for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at);
-      reply = this.#receive(request);
-    } catch (error) {
-      // A reply that comes later would be taken for that of the next request.
-      this.#isBroken = true;
-      setImmediate(() => this.broken(error));
-      throw codeOf(error) === "EAGAIN" ? unanswered(request, "no reply in time") : error;
-    }
-    requireSuccess(request, reply.kind === KIND.REPLY ? reply.fields : []);
-    return reply.fields;
+    const reply = this.#converse(request, () => {
+      this.#send(kind, fields);
+      this.#settle();
+      const own = this.#receive(request);
+      if (this.#replies.length > 0 || this.#rest.length > 0) throw unanswered(request, "more than one reply");
+      return own;
+    });
+    requireSuccess(request, reply);
+    return reply;
   }
 
-  #receive(request: string): Frame {
-    let received: Buffer = Buffer.alloc(0);
-    const chunk = Buffer.alloc(16_384);
+  /** Sends a request whose reply is read with that of a later one. */
+  #post(request: string, kind: Kind, fields: readonly Sent[], failed: (error: unknown) => void): void {
+    this.#converse(request, () => {
+      if (this.#posted.length >= MOST_POSTED) this.#settle();
+      this.#send(kind, fields);
+      this.#posted.push({ request, failed });
+    });
+  }
+
+  #converse<T>(request: string, converse: () => T): T {
+    if (this.#isBroken) throw unanswered(request, "the connection is broken");
+    try {
+      return converse();
+    } catch (error) {
+      // E2BIG: nothing was sent. Otherwise a reply that comes later would be taken for that of the next request.
+      if (codeOf(error) !== "E2BIG") this.#break(error);
+      throw codeOf(error) === "EAGAIN" ? unanswered(request, "no reply in time") : error;
+    }
+  }
+
+  #break(error: unknown): void {
+    if (this.#isBroken) return;
+    this.#isBroken = true;
+    setImmediate(() => this.broken(error));
+  }
+
+  #send(kind: Kind, fields: readonly Sent[]): void {
+    const bytes = encodeFrame(kind, fields);
+    for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at);
+  }
+
+  /** Reads the replies to what was posted. */
+  #settle(): void {
+    for (const { request, failed } of this.#posted.splice(0)) {
+      const reply = this.#receive(request);
+      try {
+        requireSuccess(request, reply);
+      } catch (error) {
+        failed(error);
+      }
+    }
+  }
+
+  /** Reads the next reply. */
+  #receive(request: string): readonly WireField[] {
     for (;;) {
-      const { frames, rest } = takeFrames(received);
-      const [frame, ...more] = frames;
-      if (more.length > 0 || (frame !== undefined && rest.length > 0)) throw unanswered(request, "more than one reply");
-      if (frame !== undefined) return frame;
-      const length = uninterrupted(() => readSync(this.#fd, chunk));
+      const [reply, ...later] = this.#replies;
+      if (reply) {
+        this.#replies = later;
+        return reply.kind === KIND.REPLY ? reply.fields : [];
+      }
+      const length = uninterrupted(() => readSync(this.#fd, this.#chunk));
       if (length === 0) throw unanswered(request, "it has ended");
-      received = Buffer.concat([rest, chunk.subarray(0, length)]);
+      const { frames, rest } = takeFrames(Buffer.concat([this.#rest, this.#chunk.subarray(0, length)]));
+      this.#replies = frames;
+      this.#rest = rest;
     }
   }
 }
@@ -226,7 +285,7 @@ export interface ShimEvents {
 
 /** Connects for events. Destroy the socket to end that. */
 export const followShim = (path: string, versions: Versions, events: ShimEvents): Socket => {
-  let received: Buffer = Buffer.alloc(0);
+  let rest: Buffer = Buffer.alloc(0);
   let failure: Error | undefined;
   const handle = ({ kind, fields }: Frame): void => {
     if (kind === KIND.REPLY) requireSuccess("hello", fields);
@@ -235,19 +294,28 @@ export const followShim = (path: string, versions: Versions, events: ShimEvents)
     if (object?.kind === "run") events.run(object);
     if (object?.kind === "socket") events.client(object);
   };
-  const socket = connect(path, () => socket.write(encodeFrame(KIND.HELLO, hello(true, versions))));
+  const receive = (chunk: Uint8Array): void => {
+    const taken = takeFrames(Buffer.concat([rest, chunk]));
+    rest = taken.rest;
+    for (const frame of taken.frames) handle(frame);
+  };
+  // One buffer for all events: a new one for each, as streams have it, is garbage at each launch.
+  const buffer = Buffer.allocUnsafeSlow(CHUNK);
+  const callback = (length: number): boolean => {
+    try {
+      receive(buffer.subarray(0, length));
+      return true;
+    } catch (error) {
+      socket.destroy(error as Error);
+      return false;
+    }
+  };
+  const socket = connect({ path, onread: { buffer, callback } }, () =>
+    socket.write(encodeFrame(KIND.HELLO, hello(true, versions))),
+  );
   socket.on("error", (error) => {
     failure ??= error;
   });
   socket.on("close", () => events.ended(failure));
-  socket.on("data", (chunk: Buffer) => {
-    try {
-      const { frames, rest } = takeFrames(Buffer.concat([received, chunk]));
-      received = rest;
-      for (const frame of frames) handle(frame);
-    } catch (error) {
-      socket.destroy(error as Error);
-    }
-  });
   return socket;
 };
