@@ -109,6 +109,8 @@ export class Launches {
   readonly #groups: (account: Account) => readonly number[];
   /** Runs that are over and that the shim still has. */
   readonly #over = new Set<string>();
+  /** Runs whose exits are not acknowledged yet, also when they are over. */
+  readonly #kept = new Set<string>();
 
   /** @param groups gids of all groups of an account */
   constructor(link: ShimLink, groups: (account: Account) => readonly number[]) {
@@ -172,9 +174,15 @@ export class Launches {
     setTimeout(() => run?.kill(), delay).unref();
   }
 
+  /** The exit of this run is not acknowledged before the function that it returns has been called. */
+  keep(name: string): () => void {
+    this.#kept.add(name);
+    return () => this.#kept.delete(name);
+  }
+
   /** Acknowledges the exits of all runs that are over: to be called when everything about them has been recorded. */
   acknowledge(): void {
-    for (const name of this.#over) this.#forget(name);
+    for (const name of this.#over) if (!this.#kept.has(name)) this.#forget(name);
   }
 
   #forget(name: string): void {
