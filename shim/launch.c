@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "account.h"
+#include "cgroup.h"
 #include "jail.h"
 #include "stage.h"
 
@@ -69,14 +70,6 @@ static void reset_signals(void) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-static void join_cgroup(const char *cgroup) {
-  char path[4128];
-  snprintf(path, sizeof path, "%s/cgroup.procs", cgroup);
-  int fd = open(path, O_WRONLY | O_CLOEXEC);
-  if (fd < 0 || write(fd, "0", 1) != 1) fail("joining cgroup", "", NULL, errno);
-  close(fd);
 }
 
 static void set_nice(int nice) {

@@ -1,11 +1,31 @@
 /** Launches by the shim: what a process gets, and how each stage fails. */
-import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, readFileSync, symlinkSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  rmdirSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { ShimPlan } from "../../apps/supervisor/src/os/shim/plan.ts";
 import type { Account } from "./account.ts";
 import { nameFor } from "./account.ts";
 import { removeCgroups } from "./cgroup.ts";
-import { argumentsOf, descriptorsOf, environmentOf, limitsOf, niceOf, numbersOf, sessionOf, statusOf } from "./proc.ts";
+import {
+  argumentsOf,
+  descriptorsOf,
+  environmentOf,
+  kill,
+  limitsOf,
+  niceOf,
+  numbersOf,
+  sessionOf,
+  statusOf,
+} from "./proc.ts";
 import { run, succeed, until } from "./program.ts";
 import { buildShim, lineOf, ShimProgram } from "./shim-program.ts";
 import { Stage } from "./stage.ts";
@@ -213,6 +233,41 @@ test.skipIf(CGROUP === undefined)(
     await other.remove();
   },
 );
+
+/** Where the kernel limits processes by cgroup. */
+const PIDS = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"].find((each) => {
+  const controllers = `${each}/cgroup.controllers`;
+  if (!existsSync(controllers)) return existsSync(`${each}/cgroup.procs`);
+  return readFileSync(controllers, "utf8").split(/\s/).includes("pids");
+});
+
+test.skipIf(PIDS === undefined)("a launch into a cgroup that has all processes that it may fails", async () => {
+  const outer = `${PIDS}/${nameFor("pids")}`;
+  const cgroup = `${outer}/run`;
+  mkdirSync(outer);
+  try {
+    if (PIDS === "/sys/fs/cgroup") {
+      writeFileSync(`${PIDS}/cgroup.subtree_control`, "+pids");
+      writeFileSync(`${outer}/cgroup.subtree_control`, "+pids");
+    }
+    mkdirSync(cgroup);
+    writeFileSync(`${outer}/pids.max`, "1");
+    await shim.up("within", sleeping({ cgroup }));
+    expect(await shim.refusal("beyond", sleeping({ cgroup }))).toBe(
+      "starting within its process limits: resource temporarily unavailable",
+    );
+    await shim.kill("within");
+    await shim.up("again", sleeping({ cgroup }));
+    await shim.kill("again");
+  } finally {
+    await until("an empty cgroup", () => {
+      const pids = readFileSync(`${cgroup}/cgroup.procs`, "utf8").split("\n").filter(Boolean).map(Number);
+      for (const pid of pids) kill(pid);
+      return pids.length === 0;
+    });
+    for (const path of [cgroup, outer]) rmdirSync(path);
+  }
+});
 
 test("a run waits for its lock, shows that, and holds it on its descriptor until it ends", async () => {
   const lock = { path: `${alice.home}/lock`, descriptor: 9 };
