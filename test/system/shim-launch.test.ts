@@ -133,6 +133,32 @@ test("a run without limits gets those with which the shim was started", async ()
   await shim.kill("own-limits");
 });
 
+/** Limits on descriptors, soft and hard, of a shim that starts with 100 and 200, and of its run. */
+const descriptorLimits = async (...through: string[]): Promise<(string | undefined)[]> => {
+  const limited = new ShimProgram(program, `${stage.directory}/limited.sock`, [
+    ...through,
+    ...["prlimit", "--nofile=100:200"],
+  ]);
+  await limited.start();
+  const pid = await limited.up("limited", sleeping());
+  const limits = [limited.pid, pid].map((each) => limitsOf(each)["Max open files"]);
+  await limited.kill("limited");
+  await limited.remove();
+  return limits;
+};
+
+test("a shim raises its limit on descriptors to its hard one, and its runs get the limits before", async () => {
+  expect(await descriptorLimits("setpriv", "--bounding-set", "-sys_resource")).toEqual(["200 200", "100 200"]);
+});
+
+const CAP_SYS_RESOURCE = 24n;
+const mayRaise = ((capabilitiesOf(process.pid)[2] ?? 0n) >> CAP_SYS_RESOURCE) % 2n === 1n;
+
+test.skipIf(!mayRaise)("a shim with CAP_SYS_RESOURCE raises it as far as the kernel permits", async () => {
+  const most = readFileSync("/proc/sys/fs/nr_open", "utf8").trim();
+  expect(await descriptorLimits()).toEqual([`${most} ${most}`, "100 200"]);
+});
+
 test("a run gets the descriptors of its plan and no others", async () => {
   const descriptors: ShimPlan["descriptors"] = new Map([
     [0, { kind: "socket", name: "web" }],
