@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "account.h"
+#include "cgroup.h"
 #include "jail.h"
 #include "stage.h"
 
@@ -25,9 +26,23 @@ static struct rlimit descriptor_limit;
 /* Whether clone3(2) has never failed with ENOSYS: Docker's seccomp profile answers so. */
 static bool has_clone3 = true;
 
+/* The highest limit that the kernel accepts; 0 where it does not say. */
+static rlim_t highest_limit(void) {
+  char text[32];
+  int fd = open("/proc/sys/fs/nr_open", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  ssize_t length = read(fd, text, sizeof text - 1);
+  close(fd);
+  text[length < 0 ? 0 : length] = 0;
+  return strtoul(text, NULL, 10);
+}
+
 void raise_descriptor_limit(void) {
   if (getrlimit(RLIMIT_NOFILE, &descriptor_limit) < 0) return;
-  setrlimit(RLIMIT_NOFILE, &(struct rlimit){descriptor_limit.rlim_max, descriptor_limit.rlim_max});
+  rlim_t hard = descriptor_limit.rlim_max, highest = highest_limit();
+  /* Beyond its hard limit only with CAP_SYS_RESOURCE. */
+  if (highest > hard && setrlimit(RLIMIT_NOFILE, &(struct rlimit){highest, highest}) == 0) return;
+  setrlimit(RLIMIT_NOFILE, &(struct rlimit){hard, hard});
 }
 
 /* The descriptors that a launch keeps, moved away from the numbers of its targets. */
@@ -69,14 +84,6 @@ static void reset_signals(void) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-static void join_cgroup(const char *cgroup) {
-  char path[4128];
-  snprintf(path, sizeof path, "%s/cgroup.procs", cgroup);
-  int fd = open(path, O_WRONLY | O_CLOEXEC);
-  if (fd < 0 || write(fd, "0", 1) != 1) fail("joining cgroup", "", NULL, errno);
-  close(fd);
 }
 
 static void set_nice(int nice) {

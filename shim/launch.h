@@ -4,7 +4,10 @@
 
 #include "plan.h"
 
-/* Remembers the limit on descriptors, which programs get back, and raises that of the shim. To be called once. */
+/*
+ * Remembers the limit on descriptors, which programs get back, and raises that of the shim as far as it may: to its hard limit,
+ * or to that of the kernel (fs.nr_open). To be called once.
+ */
 void raise_descriptor_limit(void);
 
 /*

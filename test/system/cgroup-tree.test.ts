@@ -1,12 +1,12 @@
 /** The supervisor's cgroup subtree on the real cgroup2 file system: controllers, limits and delegation. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { limitGroups, makeGroup, removeGroup } from "../../apps/supervisor/src/os/limits/cgroup.ts";
 import { findCgroupRoot } from "../../apps/supervisor/src/os/limits/cgroup-root.ts";
 import { nameFor } from "./account.ts";
 import { removeCgroups } from "./cgroup.ts";
-import { allProcesses, argumentsOf, isRunning, kill } from "./proc.ts";
+import { allProcesses, argumentsOf, isRunning, kill, processesOf } from "./proc.ts";
 import { run, succeed, until } from "./program.ts";
 import { Stage } from "./stage.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -136,6 +136,31 @@ test("a supervisor in a delegated cgroup makes its subtree there and moves itsel
     for (const path of [group, other]) removeTree(path);
   }
   expect((await run(["test", "-e", group])).code).toBe(1);
+});
+
+test("a supervisor whose run directory was removed ends the shim of the one before, and takes over its cgroups", async () => {
+  const eve = await stage.account("eve");
+  const supervisor = stage.supervisor("removed", ["[runs_as]", eve.name]);
+  const id = `${eve.name}/web`;
+  // The first sleep has left the session, and its parent.
+  eve.writeConf("web", "start = (setsid sleep 1001 &); echo $$; exec sleep 1000", "output = log");
+  await supervisor.start();
+  const { pid, logFile } = await supervisor.reaches(id, "running");
+  const before = await until("the processes of the run", () => {
+    const pids = processesOf(eve.uid);
+    return pids.length === 3 && pids;
+  });
+  const { shim = 0 } = supervisor;
+  await supervisor.end("SIGKILL");
+  rmSync(supervisor.runDir, { recursive: true });
+  await supervisor.start();
+  const next = await supervisor.reaches(id, "running", pid);
+  await until("the end of all processes before", () => ![shim, ...before].some(isRunning));
+  expect(readFileSync(`/proc/${next.pid}/cgroup`, "utf8")).toContain(`0::/${supervisor.cgroup}/`);
+  expect(supervisor.text()).toContain("its socket was removed");
+  await until("the line of the next run", () => readFileSync(logFile, "utf8").includes(` ${next.pid}\n`));
+  expect(await supervisor.end("SIGTERM")).toBe(0);
+  expect(existsSync(join(mount, supervisor.cgroup))).toBe(false);
 });
 
 test("two supervisors with run directories of one path never touch each other's processes", async () => {

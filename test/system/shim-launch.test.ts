@@ -1,11 +1,31 @@
 /** Launches by the shim: what a process gets, and how each stage fails. */
-import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, readFileSync, symlinkSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  rmdirSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { ShimPlan } from "../../apps/supervisor/src/os/shim/plan.ts";
 import type { Account } from "./account.ts";
 import { nameFor } from "./account.ts";
 import { removeCgroups } from "./cgroup.ts";
-import { argumentsOf, descriptorsOf, environmentOf, limitsOf, niceOf, numbersOf, sessionOf, statusOf } from "./proc.ts";
+import {
+  argumentsOf,
+  descriptorsOf,
+  environmentOf,
+  kill,
+  limitsOf,
+  niceOf,
+  numbersOf,
+  sessionOf,
+  statusOf,
+} from "./proc.ts";
 import { run, succeed, until } from "./program.ts";
 import { buildShim, lineOf, ShimProgram } from "./shim-program.ts";
 import { Stage } from "./stage.ts";
@@ -113,6 +133,32 @@ test("a run without limits gets those with which the shim was started", async ()
   await shim.kill("own-limits");
 });
 
+/** Limits on descriptors, soft and hard, of a shim that starts with 100 and 200, and of its run. */
+const descriptorLimits = async (...through: string[]): Promise<(string | undefined)[]> => {
+  const limited = new ShimProgram(program, `${stage.directory}/limited.sock`, [
+    ...through,
+    ...["prlimit", "--nofile=100:200"],
+  ]);
+  await limited.start();
+  const pid = await limited.up("limited", sleeping());
+  const limits = [limited.pid, pid].map((each) => limitsOf(each)["Max open files"]);
+  await limited.kill("limited");
+  await limited.remove();
+  return limits;
+};
+
+test("a shim raises its limit on descriptors to its hard one, and its runs get the limits before", async () => {
+  expect(await descriptorLimits("setpriv", "--bounding-set", "-sys_resource")).toEqual(["200 200", "100 200"]);
+});
+
+const CAP_SYS_RESOURCE = 24n;
+const mayRaise = ((capabilitiesOf(process.pid)[2] ?? 0n) >> CAP_SYS_RESOURCE) % 2n === 1n;
+
+test.skipIf(!mayRaise)("a shim with CAP_SYS_RESOURCE raises it as far as the kernel permits", async () => {
+  const most = readFileSync("/proc/sys/fs/nr_open", "utf8").trim();
+  expect(await descriptorLimits()).toEqual([`${most} ${most}`, "100 200"]);
+});
+
 test("a run gets the descriptors of its plan and no others", async () => {
   const descriptors: ShimPlan["descriptors"] = new Map([
     [0, { kind: "socket", name: "web" }],
@@ -213,6 +259,41 @@ test.skipIf(CGROUP === undefined)(
     await other.remove();
   },
 );
+
+/** Where the kernel limits processes by cgroup. */
+const PIDS = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"].find((each) => {
+  const controllers = `${each}/cgroup.controllers`;
+  if (!existsSync(controllers)) return existsSync(`${each}/cgroup.procs`);
+  return readFileSync(controllers, "utf8").split(/\s/).includes("pids");
+});
+
+test.skipIf(PIDS === undefined)("a launch into a cgroup that has all processes that it may fails", async () => {
+  const outer = `${PIDS}/${nameFor("pids")}`;
+  const cgroup = `${outer}/run`;
+  mkdirSync(outer);
+  try {
+    if (PIDS === "/sys/fs/cgroup") {
+      writeFileSync(`${PIDS}/cgroup.subtree_control`, "+pids");
+      writeFileSync(`${outer}/cgroup.subtree_control`, "+pids");
+    }
+    mkdirSync(cgroup);
+    writeFileSync(`${outer}/pids.max`, "1");
+    await shim.up("within", sleeping({ cgroup }));
+    expect(await shim.refusal("beyond", sleeping({ cgroup }))).toBe(
+      "starting within its process limits: resource temporarily unavailable",
+    );
+    await shim.kill("within");
+    await shim.up("again", sleeping({ cgroup }));
+    await shim.kill("again");
+  } finally {
+    await until("an empty cgroup", () => {
+      const pids = readFileSync(`${cgroup}/cgroup.procs`, "utf8").split("\n").filter(Boolean).map(Number);
+      for (const pid of pids) kill(pid);
+      return pids.length === 0;
+    });
+    for (const path of [cgroup, outer]) rmdirSync(path);
+  }
+});
 
 test("a run waits for its lock, shows that, and holds it on its descriptor until it ends", async () => {
   const lock = { path: `${alice.home}/lock`, descriptor: 9 };

@@ -353,7 +353,9 @@ test("a client that does not read its events delays no request, and gets the las
 });
 
 test("where descriptors run out, requests fail with EMFILE and a supervisor can still connect", async () => {
-  const limited = new ShimProgram(program, `${stage.directory}/limited.sock`, ["prlimit", "--nofile=128:128"]);
+  // With CAP_SYS_RESOURCE the shim would raise its limit.
+  const through = ["setpriv", "--bounding-set", "-sys_resource", "prlimit", "--nofile=128:128"];
+  const limited = new ShimProgram(program, `${stage.directory}/limited.sock`, through);
   await limited.start();
   const one = (index: number) => ({ ...web(), path: `${stage.directory}/many${index}.sock` });
   let held = 0;

@@ -199,6 +199,44 @@ test("a finish that does not exit is killed after five seconds, with its childre
   expect(isRunning(Number(textOf(join(alice.home, "finishing"))))).toBe(false);
 });
 
+test("a finish that executes while the supervisor is killed ends by itself and once, and then the next run starts", async () => {
+  const output = join(alice.home, "survived");
+  service("surviving", {
+    run: `#!/bin/sh\necho run >>${output}\n[ -e ${output}.again ] && exec sleep 1000\n>${output}.again\nexit 7\n`,
+    finish: `#!/bin/sh\necho "finish $*" >>${output}\nuntil [ -e ${output}.go ]; do sleep 0.02; done\necho finished >>${output}\n`,
+  });
+  await found("surviving");
+  await until("the finish", () => textOf(output) === "run\nfinish 7 0\n");
+  // The second one finds what the first has adopted.
+  for (let round = 0; round < 2; round += 1) {
+    await supervisor.end("SIGKILL");
+    await supervisor.start();
+  }
+  alice.write("survived.go", "");
+  await supervisor.reaches(idOf("surviving"), "running");
+  expect(textOf(output)).toBe("run\nfinish 7 0\nfinished\nrun\n");
+  expect(supervisor.text()).not.toContain("cannot launch its finish");
+});
+
+test("a finish that ends while no supervisor runs is not repeated", async () => {
+  const output = join(alice.home, "unseen");
+  service("unseen", {
+    run: `#!/bin/sh\necho run >>${output}\nexec sleep 1000\n`,
+    finish: `#!/bin/sh\necho "finish $*" >>${output}\nuntil [ -e ${output}.go ]; do sleep 0.02; done\necho finished >>${output}\nexit 125\n`,
+  });
+  await found("unseen");
+  const { pid } = await supervisor.reaches(idOf("unseen"), "running");
+  process.kill(pid, "SIGKILL");
+  await until("the finish", () => textOf(output) === "run\nfinish 256 9\n");
+  await supervisor.end("SIGKILL");
+  alice.write("unseen.go", "");
+  await until("the end of the finish", () => textOf(output).endsWith("finished\n"));
+  await supervisor.start();
+  const { reason } = await supervisor.reaches(idOf("unseen"), "failed");
+  expect(reason).toContain("killed by SIGKILL; its finish exited with 125");
+  expect(textOf(output)).toBe("run\nfinish 256 9\nfinished\n");
+});
+
 test("a log/run keeps running while its daemon is restarted or the supervisor is replaced, and dmctl log refers to it", async () => {
   const kept = join(alice.home, "kept");
   service("logged", {

@@ -64,7 +64,9 @@ export const makeMachine = async (
     mkdirSync(directory, { recursive: true, mode: 0o755 });
     lockDirectory(directory);
   }
-  const { link, cgroups } = await openShim(runDir, program, cgroupName(runDir));
+  const { link, cgroups } = await openShim(flags, program, cgroupName(runDir), (reason) =>
+    log.warn({ reason }, "ending the shim of an earlier supervisor: its daemons start again"),
+  );
   if (cgroups.path === undefined) {
     log.warn({ reason: cgroups.why }, "no cgroups: a process that leaves its session may survive a stop of its daemon");
   }

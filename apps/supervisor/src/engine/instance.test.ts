@@ -225,6 +225,19 @@ describe("the finish of a service directory", () => {
     expect(daemon.state).toMatchObject({ phase: "running", run: 2 });
   });
 
+  test("a finish that executes while the supervisor is replaced is waited for, and not repeated", async () => {
+    const scene = new Scene();
+    await scene.load("web", { service });
+    scene.ports.runs.finish = 125;
+    scene.ports.runs.latest.end({ code: 3 });
+    await scene.ports.clock.advance(1);
+    expect(scene.ports.runs.finishes).toHaveLength(1);
+    scene.replace();
+    await scene.ports.clock.advance(200);
+    expect(scene.ports.runs.finishes).toHaveLength(1);
+    expect(scene.supervisor.daemon("alice/web")?.state).toMatchObject({ phase: "failed", last: { permanent: true } });
+  });
+
   test("finish also runs after a run that an earlier supervisor started", async () => {
     const scene = new Scene();
     await scene.load("web", { service });

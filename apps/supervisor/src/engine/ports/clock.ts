@@ -6,6 +6,6 @@ export interface Clock {
   used(): number;
   /** From [0, 1). */
   random(): number;
-  /** Calls `then` after `delay` ms unless the returned function is called first. */
+  /** Calls `then` after `delay` ms, and after all events that came before, unless the returned function is called first. */
   after(delay: number, then: () => void): () => void;
 }

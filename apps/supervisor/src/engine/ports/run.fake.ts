@@ -67,6 +67,8 @@ export class FakeRun implements LiveRun {
   waits = false;
   /** Whether a supervisor has seen all of it: later ones do not know it. */
   isOver = false;
+  /** The finish that follows it, while that executes: it outlives the supervisor as well. */
+  finish: FakeHelperProcess | undefined;
   /** From TERM to its end, in ms. */
   slowness = 0;
   /** Whether its main process lives. */

@@ -171,26 +171,35 @@ export class FakeRunSlot implements RunSlot {
         events.exited(exit);
       },
       gone: () => {
+        const run = this.#run;
         this.#run = undefined;
-        if (finish === undefined || last?.failure) events.gone(undefined);
-        else this.#finish(finish, last, events);
+        if (run?.finish === undefined && (finish === undefined || last?.failure)) events.gone(undefined);
+        else this.#finish(run, finish, last, events);
       },
     };
   }
 
-  #finish(finish: NonNullable<RunContext["finish"]>, exit: RawExit, events: RunEvents): void {
+  /** Until the finish has ended, the next supervisor finds it and its run. */
+  #finish(run: FakeRun | undefined, finish: RunContext["finish"], exit: RawExit, events: RunEvents): void {
     try {
-      const plan = finish({ code: exit?.code, signal: exit?.signal === undefined ? 0 : 9 });
-      const helperProcess = new FakeHelperProcess();
-      this.#helperProcess = helperProcess;
-      if (plan.cgroup !== undefined) this.#runs.launchedIn(plan.cgroup);
-      this.#runs.finishes.push({ daemon: this.#daemon, plan, helperProcess });
-      this.#times.later(() => {
-        this.#helperProcess = undefined;
-        events.gone(this.#runs.finish);
-      });
+      this.#helperProcess = run?.finish ?? this.#launchFinish(finish, exit);
     } catch {
       events.gone(undefined);
+      return;
     }
+    if (run) Object.assign(run, { finish: this.#helperProcess, isOver: false });
+    this.#times.later(() => {
+      this.#helperProcess = undefined;
+      if (run) Object.assign(run, { finish: undefined, isOver: true });
+      events.gone(this.#runs.finish);
+    });
+  }
+
+  #launchFinish(finish: RunContext["finish"], exit: RawExit): FakeHelperProcess {
+    const plan = finish?.({ code: exit?.code, signal: exit?.signal === undefined ? 0 : 9 });
+    const helperProcess = new FakeHelperProcess();
+    if (plan?.cgroup !== undefined) this.#runs.launchedIn(plan.cgroup);
+    if (plan) this.#runs.finishes.push({ daemon: this.#daemon, plan, helperProcess });
+    return helperProcess;
   }
 }

@@ -92,7 +92,7 @@ export interface RunSlot {
   adopt(run: number, trace: RunTrace | undefined, context: RunContext, events: RunEvents): LiveRun | undefined;
   /** The finish of its last run, while that executes. */
   finishing(): HelperProcess | undefined;
-  /** The cgroup of its run. */
+  /** The cgroup of its run, or of the finish that follows it. */
   group(): string | undefined;
 }
 

@@ -7,7 +7,14 @@ export const systemClock: Clock = {
   used: threadClock.used,
   random: () => Math.random(),
   after: (delay, then) => {
-    const timer = setTimeout(then, Math.ceil(delay));
-    return () => clearTimeout(timer);
+    let called: NodeJS.Immediate | undefined;
+    const timer = setTimeout(() => {
+      // Events that were waiting already come first: on a busy machine they can be older than the deadline.
+      called = setImmediate(then);
+    }, Math.ceil(delay));
+    return () => {
+      clearTimeout(timer);
+      clearImmediate(called);
+    };
   },
 };

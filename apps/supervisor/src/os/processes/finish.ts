@@ -1,4 +1,5 @@
 /** The `finish` program of a service directory: it runs after each run, before the supervisor reports the run as gone. */
+import type { RunEvents } from "../../engine/ports/runs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import type { Descriptors, Launches } from "./launches.ts";
 import type { Run } from "./process-tree.ts";
@@ -7,9 +8,13 @@ import type { Run } from "./process-tree.ts";
 export const LONGEST = 5000;
 
 /**
+ * Called once, when no process of it is left, with its exit code, undefined where it was killed or not started; and with the
+ * reason where its launch failed.
+ */
+export type Finished = (code: number | undefined, failure: string | undefined) => void;
+
+/**
  * Launches it.
- * @param done called once, when no process of it is left, with its exit code, undefined where it was killed or not started;
- * and with the reason where its launch failed
  * @throws errno errors when no process can be started
  */
 export const runFinish = (
@@ -17,29 +22,30 @@ export const runFinish = (
   name: string,
   plan: LaunchPlan,
   descriptors: Descriptors,
-  done: (code: number | undefined, failure: string | undefined) => void,
-): Run => {
+  finished: Finished,
+): Run => awaitEnd((events) => launches.launch(name, plan, { descriptors }, events), finished);
+
+/** Adopts one that an earlier supervisor launched, also where it has ended; undefined where there is none. */
+export const adoptFinish = (launches: Launches, name: string, finished: Finished): Run | undefined =>
+  awaitEnd((events) => launches.adopt(name, undefined, events), finished);
+
+const awaitEnd = <R extends Run | undefined>(begin: (events: RunEvents) => R, finished: Finished): R => {
   let code: number | undefined;
   let failure: string | undefined;
-  const run = launches.launch(
-    name,
-    plan,
-    { descriptors },
-    {
-      launched: () => undefined,
-      ready: () => undefined,
-      waiting: () => undefined,
-      exited: (exit) => {
-        failure = exit?.failure && `${exit.failure.stage}: ${exit.failure.reason}`;
-        code = failure === undefined ? exit?.code : undefined;
-        run.kill();
-      },
-      gone: () => {
-        clearTimeout(limit);
-        done(code, failure);
-      },
+  const run = begin({
+    launched: () => undefined,
+    ready: () => undefined,
+    waiting: () => undefined,
+    exited: (exit) => {
+      failure = exit?.failure && `${exit.failure.stage}: ${exit.failure.reason}`;
+      code = failure === undefined ? exit?.code : undefined;
+      run?.kill();
     },
-  );
-  const limit = setTimeout(() => run.kill(), LONGEST);
+    gone: () => {
+      clearTimeout(limit);
+      finished(code, failure);
+    },
+  });
+  const limit = run && setTimeout(() => run.kill(), LONGEST);
   return run;
 };

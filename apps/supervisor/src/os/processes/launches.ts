@@ -2,6 +2,7 @@
 import type { Account } from "../../core/policy-rules.ts";
 import type { RawExit, RunEvents } from "../../engine/ports/runs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
+import { systemClock } from "../kernel/clock.ts";
 import { codeOf } from "../kernel/error-code.ts";
 import { identify } from "../kernel/process-table.ts";
 import { readMemoryEnd } from "../limits/usage.ts";
@@ -37,7 +38,7 @@ class Progress {
   #isReady = false;
   #isOver = false;
   #isLate = false;
-  #limit: NodeJS.Timeout | undefined;
+  #cancelLimit = (): void => undefined;
 
   /** @param over called when no process is left */
   constructor(tree: ProcessTree, events: RunEvents, over: () => void) {
@@ -48,10 +49,10 @@ class Progress {
   }
 
   #limitLaunch(): void {
-    this.#limit = setTimeout(() => {
+    this.#cancelLimit = systemClock.after(LONGEST_LAUNCH, () => {
       this.#isLate = true;
       this.#tree.kill();
-    }, LONGEST_LAUNCH).unref();
+    });
   }
 
   take(run: ShimRun): void {
@@ -60,13 +61,13 @@ class Progress {
     const waiting = failure ? "" : (run.waiting ?? "");
     if (waiting !== this.#waiting) {
       this.#waiting = waiting;
-      clearTimeout(this.#limit);
+      this.#cancelLimit();
       if (waiting === "") this.#limitLaunch();
       this.#events.waiting(waiting);
     }
     if (!this.#isLaunched && (state === "launched" || (state === "exited" && !failure && !this.#isLate))) {
       this.#isLaunched = true;
-      clearTimeout(this.#limit);
+      this.#cancelLimit();
       this.#events.launched();
     }
     if (!this.#isReady && run.ready) {
@@ -78,7 +79,7 @@ class Progress {
 
   #exited(end: ShimRun["end"], failure: ShimRun["failure"]): void {
     this.#isOver = true;
-    clearTimeout(this.#limit);
+    this.#cancelLimit();
     const tree = this.#tree;
     tree.ended();
     const late = { stage: "launching", reason: `it took longer than ${LONGEST_LAUNCH / 1000}s` };
@@ -109,6 +110,8 @@ export class Launches {
   readonly #groups: (account: Account) => readonly number[];
   /** Runs that are over and that the shim still has. */
   readonly #over = new Set<string>();
+  /** Runs whose exits are not acknowledged yet, also when they are over. */
+  readonly #kept = new Set<string>();
 
   /** @param groups gids of all groups of an account */
   constructor(link: ShimLink, groups: (account: Account) => readonly number[]) {
@@ -172,9 +175,15 @@ export class Launches {
     setTimeout(() => run?.kill(), delay).unref();
   }
 
+  /** The exit of this run is not acknowledged before the function that it returns has been called. */
+  keep(name: string): () => void {
+    this.#kept.add(name);
+    return () => this.#kept.delete(name);
+  }
+
   /** Acknowledges the exits of all runs that are over: to be called when everything about them has been recorded. */
   acknowledge(): void {
-    for (const name of this.#over) this.#forget(name);
+    for (const name of this.#over) if (!this.#kept.has(name)) this.#forget(name);
   }
 
   #forget(name: string): void {

@@ -3,16 +3,40 @@ import { CONTROLLERS } from "../../core/resource-limits.ts";
 import { releaseCgroupRoot } from "../limits/cgroup.ts";
 import { type CgroupRoot, findCgroupRoot, knownCgroupRoot } from "../limits/cgroup-root.ts";
 import type { ShimLink } from "../shim/link.ts";
-import { connectShim, startShim } from "../shim/open-shim.ts";
+import { connectShim, shimPath, startShim } from "../shim/open-shim.ts";
+import { endLastShim, rememberShim } from "./last-shim.ts";
 
-/** Connects to the shim; starts one where none runs. As long as it lives, the cgroups are its own. */
+/** A shim, and the cgroups that are its own as long as it lives. */
+interface OwnShim {
+  readonly link: ShimLink;
+  readonly cgroups: CgroupRoot;
+}
+
+/**
+ * Connects to the shim; starts one where none can be reached.
+ * @param report called with the reason where an earlier one has to be ended first
+ */
 export const openShim = async (
-  runDir: string,
+  { runDir, stateDir }: { readonly runDir: string; readonly stateDir: string },
   program: string,
   name: string,
-): Promise<{ link: ShimLink; cgroups: CgroupRoot }> => {
-  const running = connectShim(runDir);
-  if (running) return { link: running, cgroups: knownCgroupRoot(running.requests.tree, CONTROLLERS) };
+  report: (reason: string) => void,
+): Promise<OwnShim> => {
+  let own = connect(runDir);
+  if (own === undefined) {
+    await endLastShim(stateDir, shimPath(runDir), report);
+    own = await start(runDir, program, name);
+  }
+  rememberShim(stateDir, own.link.requests.pid);
+  return own;
+};
+
+const connect = (runDir: string): OwnShim | undefined => {
+  const link = connectShim(runDir);
+  return link && { link, cgroups: knownCgroupRoot(link.requests.tree, CONTROLLERS) };
+};
+
+const start = async (runDir: string, program: string, name: string): Promise<OwnShim> => {
   let link: ShimLink | undefined;
   const cgroups = await findCgroupRoot(name, CONTROLLERS, async (tree) => {
     link = await startShim(runDir, program, tree);

@@ -220,6 +220,32 @@ test("the exit of a run that ended between two supervisors is known, and kept un
   expect(runs.found({ owner: self, name: "blog" })).toEqual([]);
 });
 
+test("a finish that an earlier supervisor launched is adopted with its run, and both are kept until the end is acknowledged", async () => {
+  launch("exit 7", {}, { finish: () => planOf(`${awaitGo()}; exit 9`) });
+  await eventually(() => expect(slot.finishing()).toBeDefined());
+  launches.acknowledge();
+  for (let round = 1; round <= 2; round += 1) {
+    link.close();
+    await connect();
+    const events = new RecordedEvents();
+    expect(slot.adopt(1, undefined, { ...CONTEXT, finish: () => expect.unreachable() }, events)?.pid).toBeGreaterThan(
+      0,
+    );
+    expect(slot.finishing()).toBeDefined();
+    runs.removeStrays();
+    await events.until("exited");
+    launches.acknowledge();
+    if (round === 1) continue;
+    expect(events.all).not.toContain("gone");
+    go();
+    await events.until("gone");
+    expect([events.exit?.code, events.finish, slot.finishing()]).toEqual([7, 9, undefined]);
+  }
+  expect(link.requests.list()).toHaveLength(2);
+  launches.acknowledge();
+  expect(link.requests.list()).toHaveLength(0);
+});
+
 test.each([true, false])(
   "a number can be used again when its run is gone (acknowledged before: %s)",
   async (acknowledged) => {

@@ -26,7 +26,7 @@ import { daemonName, finishName, isLoggerName, readRunName, runName } from "../s
 import { LinkedBindDirectory } from "../sockets/bind-directory.ts";
 import { type ClientProbe, hasClient, servesClient } from "../sockets/client-probe.ts";
 import { TRAVERSABLE } from "../sockets/socket-directory.ts";
-import { runFinish } from "./finish.ts";
+import { adoptFinish, type Finished, runFinish } from "./finish.ts";
 import type { Descriptors, Launches } from "./launches.ts";
 import { type BudgetedProbe, ProcessTree, type Run } from "./process-tree.ts";
 import { signalNumber } from "./signals.ts";
@@ -77,23 +77,31 @@ class Slot implements RunSlot {
     const file = context.socket?.file;
     const options = { descriptors: this.#descriptors(plan, context), probe: this.#probe(number, context, file ?? 0) };
     const name = runName(this.#key, number);
-    const run = this.#options.launches.launch(name, plan, options, this.#listener(context, events));
+    const run = this.#options.launches.launch(name, plan, options, this.#listener(number, context, events));
     return this.#live(run, file);
   }
 
   adopt(number: number, trace: RunTrace | undefined, context: RunContext, events: RunEvents): LiveRun | undefined {
-    const { launches } = this.#options;
-    const listener = this.#listener(context, events);
+    const { launches, link } = this.#options;
+    // A finish runs only when no process of its run is left: the end of the one is the end of both.
+    const isFinishing = link.foundRun(finishName(this.#key, number)) !== undefined;
+    const listener = { ...this.#listener(number, context, events), ...(isFinishing && { gone: () => undefined }) };
     const probe = this.#probe(number, context, trace?.socketFile ?? context.socket?.file ?? 0);
     const adopted = launches.adopt(runName(this.#key, number), trace, listener, probe);
-    if (adopted) return this.#live(adopted, trace?.socketFile ?? context.socket?.file);
+    if (!adopted) this.#endUnknown(trace, listener);
+    // Then: its end is reported after the exit of the run.
+    if (isFinishing)
+      this.#finish = adoptFinish(launches, finishName(this.#key, number), this.#finished(number, events));
+    return adopted && this.#live(adopted, trace?.socketFile ?? context.socket?.file);
+  }
+
+  #endUnknown(trace: RunTrace | undefined, listener: RunEvents): void {
     setImmediate(() => {
       listener.exited(undefined);
       // The shim that launched it has ended, but its processes may live.
       if (trace) recordedTree(trace, this.#options.cgroups).clear(() => listener.gone(undefined));
       else listener.gone(undefined);
     });
-    return undefined;
   }
 
   finishing(): HelperProcess | undefined {
@@ -102,7 +110,7 @@ class Slot implements RunSlot {
   }
 
   group(): string | undefined {
-    return this.#run?.cgroup;
+    return (this.#finish ?? this.#run)?.cgroup;
   }
 
   #live(run: Run, socketFile: number | undefined): LiveRun {
@@ -111,7 +119,7 @@ class Slot implements RunSlot {
     return run;
   }
 
-  #listener({ finish, log }: Pick<RunContext, "finish" | "log">, events: RunEvents): RunEvents {
+  #listener(number: number, { finish, log }: Pick<RunContext, "finish" | "log">, events: RunEvents): RunEvents {
     let last: RawExit;
     return {
       waiting: (reason) => events.waiting(reason),
@@ -124,32 +132,41 @@ class Slot implements RunSlot {
       gone: () => {
         this.#run = undefined;
         if (finish === undefined || last?.failure) events.gone(undefined);
-        else this.#runFinish(finish, last, log, (code) => events.gone(code));
+        else this.#runFinish(number, finish, last, log, this.#finished(number, events));
       },
     };
   }
 
+  /** What follows its finish. Until then the exit of the run is not acknowledged: the next supervisor needs it as well. */
+  #finished(number: number, events: RunEvents): Finished {
+    const { launches, report } = this.#options;
+    const release = launches.keep(runName(this.#key, number));
+    return (code, failure) => {
+      release();
+      this.#run = undefined;
+      this.#finish = undefined;
+      if (failure !== undefined) report(this.#daemon, `cannot launch its finish: ${failure}`);
+      events.gone(code);
+    };
+  }
+
   #runFinish(
+    number: number,
     finish: NonNullable<RunContext["finish"]>,
     exit: RawExit,
     log: HeldLog | undefined,
-    done: (code: number | undefined) => void,
+    finished: Finished,
   ): void {
-    const { launches, report } = this.#options;
+    const { launches } = this.#options;
     let cgroup: string | undefined;
     try {
       const signal = exit?.signal === undefined ? 0 : signalNumber(exit.signal);
       const plan = finish({ code: exit?.code, signal });
       cgroup = plan.cgroup;
-      this.#finish = runFinish(launches, finishName(this.#key), plan, outputTo(log), (code, failure) => {
-        this.#finish = undefined;
-        if (failure !== undefined) report(this.#daemon, `cannot launch its finish: ${failure}`);
-        done(code);
-      });
+      this.#finish = runFinish(launches, finishName(this.#key, number), plan, outputTo(log), finished);
     } catch (error) {
       if (cgroup !== undefined) removeGroup(cgroup);
-      report(this.#daemon, `cannot launch its finish: ${messageOf(error)}`);
-      done(undefined);
+      finished(undefined, messageOf(error));
     }
   }
 

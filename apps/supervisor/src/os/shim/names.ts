@@ -12,8 +12,8 @@ export const daemonName = ({
 
 export const runName = (key: InstanceKey, run: number): string => `${daemonName(key)}:${key.instance}:${run}`;
 
-/** The program that follows each run of an instance. */
-export const finishName = (key: InstanceKey): string => `${daemonName(key)}:${key.instance}:finish`;
+/** The program that follows a run of an instance. */
+export const finishName = (key: InstanceKey, run: number): string => `${runName(key, run)}:finish`;
 
 /** One of the FIFOs for a daemon's log: while one is being closed, the next may be open. */
 export const fifoName = (daemon: string, number: number): string => `${daemon}:fifo:${number}`;

@@ -9,7 +9,9 @@ import { ShimLink } from "./link.ts";
 
 /** Relative to the supervisor's program: in an installation (build.ts), and in a checkout. */
 const PLACES = ["dmhost-shim", "../../../../shim/dmhost-shim"];
-const SOCKET = "shim.sock";
+
+/** Path of the socket of a run directory's shim. */
+export const shimPath = (runDir: string): string => join(runDir, "shim.sock");
 
 /** Errors for a socket at which no shim listens. */
 const ABSENT: ReadonlySet<string> = new Set(["ENOENT", "ECONNREFUSED"]);
@@ -44,7 +46,7 @@ const OWNED = 75;
  */
 export const connectShim = (runDir: string): ShimLink | undefined => {
   try {
-    return new ShimLink(join(runDir, SOCKET));
+    return new ShimLink(shimPath(runDir));
   } catch (error) {
     if (ABSENT.has(codeOf(error))) return undefined;
     throw error;
@@ -59,7 +61,7 @@ export const connectShim = (runDir: string): ShimLink | undefined => {
  * @throws Error where it cannot be started
  */
 export const startShim = async (runDir: string, program: string, tree?: string): Promise<ShimLink | undefined> => {
-  const path = join(runDir, SOCKET);
+  const path = shimPath(runDir);
   const file = findShim(program);
   const shim = spawn(file, ["-d", "3", ...(tree === undefined ? [] : ["-t", tree]), path], {
     cwd: "/",

@@ -1,0 +1,61 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import type { LaunchPlan } from "../../launch/plan.ts";
+import type { ShimLink } from "../shim/link.ts";
+import type { ShimRun } from "../shim/objects.ts";
+import { Launches, LONGEST_LAUNCH } from "./launches.ts";
+import { RecordedEvents } from "./recorded-events.fake.ts";
+
+let child: ChildProcess;
+let report: (change: Partial<ShimRun>) => void;
+let events: RecordedEvents;
+
+beforeEach(() => {
+  child = spawn("sleep", ["1000"], { detached: true, stdio: "ignore" });
+  // Turns of the event loop are real ones.
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  const state = { kind: "run", name: "a/web:1:1", pid: child.pid, state: "launching", ready: false };
+  const link = {
+    requests: { launch: () => child.pid },
+    follow: (_: string, changed: (run: ShimRun) => void) => {
+      report = (change) => changed({ ...state, ...change } as ShimRun);
+    },
+  } as unknown as ShimLink;
+  events = new RecordedEvents();
+  const plan: Partial<LaunchPlan> = { cgroup: undefined };
+  new Launches(link, () => []).launch("a/web:1:1", plan as LaunchPlan, { descriptors: new Map() }, events);
+});
+afterEach(() => {
+  vi.useRealTimers();
+  child.kill("SIGKILL");
+});
+
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+test("a launch of which the supervisor learns in the turn in which its time limit is noticed is not killed", async () => {
+  vi.advanceTimersByTime(LONGEST_LAUNCH);
+  report({ state: "launched" });
+  await nextTurn();
+  child.kill("SIGTERM");
+  expect(await once(child, "exit")).toEqual([null, "SIGTERM"]);
+  report({ state: "exited" });
+  expect([events.all.slice(0, 2), events.exit?.failure]).toEqual([["launched", "exited"], undefined]);
+});
+
+test("a launch that takes longer than its time limit is killed and reported", async () => {
+  vi.advanceTimersByTime(LONGEST_LAUNCH);
+  expect(await once(child, "exit")).toEqual([null, "SIGKILL"]);
+  report({ state: "exited" });
+  expect(events.exit?.failure).toEqual({ stage: "launching", reason: "it took longer than 15s" });
+});
+
+test("time for which a launch says that it waits does not count", async () => {
+  report({ waiting: "waits for the lock /srv/lock" });
+  vi.advanceTimersByTime(LONGEST_LAUNCH);
+  report({});
+  vi.advanceTimersByTime(LONGEST_LAUNCH - 1);
+  report({ state: "launched" });
+  child.kill("SIGTERM");
+  expect(await once(child, "exit")).toEqual([null, "SIGTERM"]);
+});

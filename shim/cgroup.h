@@ -1,0 +1,8 @@
+/* The cgroup of a run, where clone3(2) could not put it there. */
+#ifndef SHIM_CGROUP_H
+#define SHIM_CGROUP_H
+
+/* A stage of a launch: moves this process into the cgroup, and fails where one of its limits on processes is exceeded then. */
+void join_cgroup(const char *cgroup);
+
+#endif
