@@ -22,6 +22,7 @@
 
 #include "connection.h"
 #include "launch.h"
+#include "linger.h"
 #include "loop.h"
 #include "request.h"
 #include "runs.h"
@@ -50,6 +51,7 @@ static int await_signals(void) {
   sigaddset(&set, SIGTERM);
   sigaddset(&set, SIGINT);
   sigprocmask(SIG_BLOCK, &set, NULL);
+  catch_alarms();
   signal(SIGPIPE, SIG_IGN);
   signal(SIGHUP, SIG_IGN);
   source.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

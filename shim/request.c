@@ -2,7 +2,6 @@
 #include "request.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -145,14 +144,6 @@ static int launch(struct exchange *exchange) {
   return run == NULL ? error : 0;
 }
 
-static int send_signal(struct exchange *exchange) {
-  struct run *run = find(exchange, OBJECT_RUN);
-  if (run == NULL) return failed(exchange, ENOENT, "no such run");
-  uint64_t number = number_of(exchange, TAG_SIGNAL);
-  if (number < 1 || number > (uint64_t)SIGRTMAX) return failed(exchange, EINVAL, "no such signal");
-  return signal_run(run, (int)number) < 0 ? failed(exchange, errno, "it cannot be signalled") : 0;
-}
-
 static int forget(struct exchange *exchange) {
   struct run *run = find(exchange, OBJECT_RUN);
   if (run == NULL) return failed(exchange, ENOENT, "no such run");
@@ -188,7 +179,6 @@ static const struct verb {
     {KIND_UNWATCH, BIT(TAG_NAME), 0, unwatch},
     {KIND_CLOSE, BIT(TAG_NAME) | BIT(TAG_OBJECT), 0, close_it},
     {KIND_HOLD, MAKING & ~BIT(TAG_REPLACE), BIT(TAG_REPLACE) | BIT(TAG_NONBLOCK), hold},
-    {KIND_SIGNAL, BIT(TAG_NAME) | BIT(TAG_SIGNAL), 0, send_signal},
     {KIND_FORGET, BIT(TAG_NAME), 0, forget},
     {KIND_NOTE, BIT(TAG_NAME), BIT(TAG_BYTES), note},
     {KIND_SHUTDOWN, 0, 0, shut_down},

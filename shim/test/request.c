@@ -80,11 +80,11 @@ static void requests_are_checked(void) {
   CHECK(send_request() == EINVAL);
   begin(KIND_FORGET);
   put_text(&request, TAG_NAME, "nobody");
-  put_number(&request, TAG_SIGNAL, 9);
+  put_number(&request, TAG_WATCH, 9);
   CHECK(send_request() == EPROTO);
-  begin(KIND_SIGNAL);
+  begin(KIND_WATCH);
   put_text(&request, TAG_NAME, "nobody");
-  put_text(&request, TAG_SIGNAL, "9");
+  put_text(&request, TAG_WATCH, "9");
   CHECK(send_request() == EINVAL);
   begin(KIND_LIST);
   put_text(&request, (enum tag)0, "x");

@@ -15,14 +15,12 @@ export const KIND = {
   CLOSE: 6,
   HOLD: 7,
   LAUNCH: 8,
-  SIGNAL: 10,
   FORGET: 11,
   NOTE: 12,
   SHUTDOWN: 13,
   REPLY: 0x80,
   EVENT_RUN: 0x81,
   EVENT_CLIENT: 0x82,
-  SYNCED: 0x83,
 } as const;
 
 /** What a field is. */
@@ -51,7 +49,6 @@ export const TAG = {
   WATCH: 22,
   CLIENT: 23,
   PID: 24,
-  SIGNAL: 25,
   STATE: 26,
   READY: 27,
   WAITING: 28,
@@ -60,8 +57,6 @@ export const TAG = {
   FAILURE: 31,
   EXIT_CODE: 32,
   EXIT_SIGNAL: 33,
-  STARTED: 34,
-  ENDED: 35,
   BYTES: 36,
   TREE: 37,
   QUEUED: 38,
