@@ -39,7 +39,6 @@ const make = (cgroups: CgroupRoot = { path: "/cg", controllers: new Set(), why: 
     chain,
     serviceChain,
     logs: join(home, "logs"),
-    logChain: [home],
   });
   const accounts = new KnownAccounts({ users: new Map(), groups: new Map() });
   const rules = { parse: parseDaemonFile, parseService, describe: describeProblem, names: NAME };
