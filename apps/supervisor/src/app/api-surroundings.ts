@@ -15,7 +15,7 @@ import { readLog } from "../os/logs/reader.ts";
 import type { Machine } from "./machine.ts";
 
 /** Functions of the service that the API calls. */
-export interface SurroundingsOptions {
+interface SurroundingsOptions {
   readonly policyFile: string;
   /** Reads policy and accounts again; returns problems. Rejects when the file is refused. */
   readonly reloadPolicy: () => Promise<string[]>;

@@ -1,7 +1,7 @@
 import { DEFAULT_SETTINGS, type Settings } from "../core/policy-rules.ts";
 
 /** A key of [settings], as man pages and completion need to know it. */
-export interface SettingsKey {
+interface SettingsKey {
   readonly key: string;
   /** Form of its value, in words that can follow "expected". */
   readonly expected: string;

@@ -20,7 +20,7 @@ export interface Means {
 }
 
 /** What enforces a limit. */
-export type Enforcer = "cgroup" | "rlimit" | "rlimit+watch" | "nothing";
+type Enforcer = "cgroup" | "rlimit" | "rlimit+watch" | "nothing";
 
 /** A limit of one daemon. */
 export interface EnforcedLimit {

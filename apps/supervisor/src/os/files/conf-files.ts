@@ -17,7 +17,7 @@ import {
 } from "./service-dir.ts";
 
 /** How files are selected and parsed. */
-export interface FileRules {
+interface FileRules {
   /** Parses a conf file. */
   readonly parse: (text: string, owner: Account) => Parsed<Definition>;
   /** Parses the content of a service directory. */
