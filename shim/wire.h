@@ -72,6 +72,7 @@ enum tag {
   TAG_BYTES = 36,       /* B */
   TAG_TREE = 37,        /* T directory of the cgroups that belong to the shim */
   TAG_QUEUED = 38,      /* N 1: clients wait at the socket to be accepted */
+  TAG_EDITION = 39,     /* T names the sources of the shim */
 
   /* A launch plan. */
   TAG_WORD = 64,            /* T repeated: program and arguments */

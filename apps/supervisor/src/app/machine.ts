@@ -38,6 +38,8 @@ export interface Machine {
   readonly confs: ConfFiles;
   readonly cgroups: CgroupRoot;
   readonly shim: Pick<ShimLink, "lost">;
+  /** Whether another build of the shim is installed than the one that runs. */
+  readonly shimOutdated: boolean;
   /** Writes records: the next program continues from them and from what the shim has. */
   prepareReExec(): void;
   /** Ends the shim and removes the cgroups that have no processes. All daemons must have stopped. */
@@ -64,7 +66,13 @@ export const makeMachine = async (
     mkdirSync(directory, { recursive: true, mode: 0o755 });
     lockDirectory(directory);
   }
-  const { link, cgroups } = await openShim(runDir, program, cgroupName(runDir));
+  const { link, cgroups, outdated } = await openShim(runDir, program, cgroupName(runDir));
+  if (outdated) {
+    log.warn(
+      { running: link.requests.edition },
+      "another build of the shim is installed than the one that runs: a restart of the service replaces it and restarts all daemons",
+    );
+  }
   if (cgroups.path === undefined) {
     log.warn({ reason: cgroups.why }, "no cgroups: a process that leaves its session may survive a stop of its daemon");
   }
@@ -111,6 +119,7 @@ export const makeMachine = async (
     confs,
     cgroups,
     shim: link,
+    shimOutdated: outdated,
     prepareReExec: () => {
       records.flush();
     },

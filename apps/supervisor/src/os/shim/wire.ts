@@ -60,6 +60,7 @@ export const TAG = {
   BYTES: 36,
   TREE: 37,
   QUEUED: 38,
+  EDITION: 39,
   WORD: 64,
   SHELL: 65,
   START: 66,
