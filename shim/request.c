@@ -163,7 +163,7 @@ static int shut_down(struct exchange *exchange) {
 }
 
 #define BIT(tag) (UINT64_C(1) << (tag))
-#define MAKING (BIT(TAG_NAME) | BIT(TAG_PATH) | BIT(TAG_UID) | BIT(TAG_GID) | BIT(TAG_MODE) | BIT(TAG_REPLACE))
+#define MAKING (BIT(TAG_NAME) | BIT(TAG_PATH) | BIT(TAG_UID) | BIT(TAG_GID) | BIT(TAG_MODE))
 /* Fields that are bytes or text; all others are numbers. */
 #define BYTES (BIT(TAG_MAGIC) | BIT(TAG_NAME) | BIT(TAG_PATH) | BIT(TAG_BYTES))
 
@@ -175,11 +175,11 @@ static const struct verb {
 } VERBS[] = {
     {KIND_HELLO, BIT(TAG_MAGIC) | BIT(TAG_LOWEST) | BIT(TAG_HIGHEST), BIT(TAG_EVENTS), greet},
     {KIND_LIST, 0, BIT(TAG_AFTER), list},
-    {KIND_LISTEN, (MAKING & ~BIT(TAG_REPLACE)) | BIT(TAG_BACKLOG), BIT(TAG_REPLACE), listen_socket},
+    {KIND_LISTEN, MAKING | BIT(TAG_BACKLOG), BIT(TAG_REPLACE), listen_socket},
     {KIND_WATCH, BIT(TAG_NAME) | BIT(TAG_WATCH), 0, watch},
     {KIND_UNWATCH, BIT(TAG_NAME), 0, unwatch},
     {KIND_CLOSE, BIT(TAG_NAME) | BIT(TAG_OBJECT), 0, close_it},
-    {KIND_HOLD, MAKING & ~BIT(TAG_REPLACE), BIT(TAG_REPLACE) | BIT(TAG_NONBLOCK), hold},
+    {KIND_HOLD, MAKING, BIT(TAG_NONBLOCK), hold},
     {KIND_FORGET, BIT(TAG_NAME), 0, forget},
     {KIND_NOTE, BIT(TAG_NAME), BIT(TAG_BYTES), note},
     {KIND_SHUTDOWN, 0, 0, shut_down},

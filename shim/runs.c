@@ -130,7 +130,6 @@ static int start(struct run *run, struct plan *plan) {
   int ready = -1, result = -1;
   for (; count < plan->descriptor_count; count++) {
     opened[count] = sources[count] = -1;
-    if (plan->descriptors[count].kind == DESCRIPTOR_NULL) continue;
     sources[count] = source_of(&plan->descriptors[count], &opened[count]);
     if (sources[count] < 0) break;
   }

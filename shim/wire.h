@@ -59,7 +59,6 @@ enum tag {
   TAG_NEW = 20,       /* N 1: it was made by this request */
   TAG_SHUT = 21,        /* N 1: a program has shut the socket down */
   TAG_WATCH = 22,       /* N the number that the client gave this watch */
-  TAG_CLIENT = 23,      /* N 1: a client has come */
   TAG_PID = 24,         /* N */
   TAG_STATE = 26,       /* N enum run_state */
   TAG_READY = 27,       /* N 1 */

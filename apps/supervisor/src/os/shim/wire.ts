@@ -47,7 +47,6 @@ export const TAG = {
   NEW: 20,
   SHUT: 21,
   WATCH: 22,
-  CLIENT: 23,
   PID: 24,
   STATE: 26,
   READY: 27,
