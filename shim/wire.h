@@ -59,6 +59,7 @@ enum tag {
   TAG_NEW = 20,       /* N 1: it was made by this request */
   TAG_SHUT = 21,        /* N 1: a program has shut the socket down */
   TAG_WATCH = 22,       /* N the number that the client gave this watch */
+  TAG_CLIENT = 23,      /* N 1: a client has come */
   TAG_PID = 24,         /* N */
   TAG_STATE = 26,       /* N enum run_state */
   TAG_READY = 27,       /* N 1 */
@@ -71,7 +72,7 @@ enum tag {
   TAG_BYTES = 36,       /* B */
   TAG_TREE = 37,        /* T directory of the cgroups that belong to the shim */
   TAG_QUEUED = 38,      /* N 1: clients wait at the socket to be accepted */
-  TAG_EDITION = 39,     /* T names the sources of the shim */
+  TAG_EDITION = 40,     /* T names the sources of the shim */
 
   /* A launch plan. */
   TAG_WORD = 64,            /* T repeated: program and arguments */

@@ -82,7 +82,7 @@ test("after kill -9 of the supervisor the next one finds runs, exit codes, socke
   expect(found.get("note record")).toMatchObject({ bytes: Buffer.from("a record") });
   expect(found.get("run long")).toMatchObject({ state: "launched", end: undefined });
   shim.ask.watch("web", 1);
-  await until("the client that came meanwhile", () => shim.clients.has("web"));
+  await until("the client that came meanwhile", () => shim.clients.get("web")?.watch?.client);
   visitor.destroy();
 });
 
@@ -149,8 +149,8 @@ test("the first client of a watched socket is reported once, with the number of 
   shim.ask.watch("web", 41);
   shim.ask.watch("web", 42);
   const visitor = await visit(web().path);
-  await until("the client", () => shim.clients.has("web"));
-  expect(shim.clients.get("web")?.watch).toBe(42);
+  await until("the client", () => shim.clients.get("web")?.watch?.client);
+  expect(shim.clients.get("web")?.watch).toEqual({ number: 42, client: true });
   shim.ask.unwatch("web");
   shim.clients.clear();
   const other = await visit(web().path);

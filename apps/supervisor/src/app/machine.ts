@@ -24,6 +24,7 @@ import { Launches } from "../os/processes/launches.ts";
 import { endShim, openShim } from "../os/processes/own-shim.ts";
 import { RunSlots } from "../os/processes/run-slots.ts";
 import type { ShimLink } from "../os/shim/link.ts";
+import { isOutdated } from "../os/shim/open-shim.ts";
 import { RecordNotes } from "../os/shim/record-notes.ts";
 import { PublishedSockets } from "../os/sockets/published-sockets.ts";
 import type { Flags } from "./flags.ts";
@@ -66,8 +67,9 @@ export const makeMachine = async (
     mkdirSync(directory, { recursive: true, mode: 0o755 });
     lockDirectory(directory);
   }
-  const { link, cgroups, outdated } = await openShim(runDir, program, cgroupName(runDir));
-  if (outdated) {
+  const { link, cgroups } = await openShim(runDir, program, cgroupName(runDir));
+  const shimOutdated = isOutdated(link, program);
+  if (shimOutdated) {
     log.warn(
       { running: link.requests.edition },
       "another build of the shim is installed than the one that runs: a restart of the service replaces it and restarts all daemons",
@@ -119,7 +121,7 @@ export const makeMachine = async (
     confs,
     cgroups,
     shim: link,
-    shimOutdated: outdated,
+    shimOutdated,
     prepareReExec: () => {
       records.flush();
     },

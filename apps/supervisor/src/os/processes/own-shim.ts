@@ -3,22 +3,16 @@ import { CONTROLLERS } from "../../core/resource-limits.ts";
 import { releaseCgroupRoot } from "../limits/cgroup.ts";
 import { type CgroupRoot, findCgroupRoot, knownCgroupRoot } from "../limits/cgroup-root.ts";
 import type { ShimLink } from "../shim/link.ts";
-import { connectShim, isOutdated, startShim } from "../shim/open-shim.ts";
-
-/** A shim; `outdated`: another build of it is installed. */
-interface OwnShim {
-  readonly link: ShimLink;
-  readonly cgroups: CgroupRoot;
-  readonly outdated: boolean;
-}
+import { connectShim, startShim } from "../shim/open-shim.ts";
 
 /** Connects to the shim; starts one where none runs. As long as it lives, the cgroups are its own. */
-export const openShim = async (runDir: string, program: string, name: string): Promise<OwnShim> => {
+export const openShim = async (
+  runDir: string,
+  program: string,
+  name: string,
+): Promise<{ link: ShimLink; cgroups: CgroupRoot }> => {
   const running = connectShim(runDir);
-  if (running) {
-    const cgroups = knownCgroupRoot(running.requests.tree, CONTROLLERS);
-    return { link: running, cgroups, outdated: isOutdated(running, program) };
-  }
+  if (running) return { link: running, cgroups: knownCgroupRoot(running.requests.tree, CONTROLLERS) };
   let link: ShimLink | undefined;
   const cgroups = await findCgroupRoot(name, CONTROLLERS, async (tree) => {
     link = await startShim(runDir, program, tree);
@@ -26,7 +20,7 @@ export const openShim = async (runDir: string, program: string, name: string): P
   });
   link ??= await startShim(runDir, program);
   if (link === undefined) throw new Error(`no shim could be started in ${runDir}`);
-  return { link, cgroups, outdated: false };
+  return { link, cgroups };
 };
 
 /** Removes the cgroups that have no processes, and ends the shim. */

@@ -38,7 +38,7 @@ export class ShimLink {
       },
       client: ({ name, watch }) => {
         const client = this.#clients.get(name);
-        if (client === undefined || client.number !== watch) return;
+        if (client === undefined || client.number !== watch?.number) return;
         this.#clients.delete(name);
         client.came();
       },

@@ -40,8 +40,8 @@ export interface ShimSocket {
   readonly shut: boolean;
   /** Whether clients wait to be accepted. */
   readonly queued: boolean;
-  /** The number of the watch for its first client; undefined where none is watched for. */
-  readonly watch: number | undefined;
+  /** The number of the watch for its first client, and whether that has come; undefined where none is watched for. */
+  readonly watch: { readonly number: number; readonly client: boolean } | undefined;
 }
 
 interface ShimFifo {
@@ -74,6 +74,11 @@ const failureOf = (fields: readonly WireField[]): ShimRun["failure"] => {
   return { stage: textOf(fields, TAG.STAGE) ?? "", reason: textOf(fields, TAG.REASON) ?? "", errno };
 };
 
+const watchOf = (fields: readonly WireField[]): ShimSocket["watch"] => {
+  const watch = numberOf(fields, TAG.WATCH);
+  return watch === undefined ? undefined : { number: watch, client: numberOf(fields, TAG.CLIENT) === 1 };
+};
+
 /** An object out of its fields; undefined for a kind or a state that this client does not know. */
 export const describedIn = (fields: readonly WireField[]): ShimObject | undefined => {
   const name = textOf(fields, TAG.NAME) ?? "";
@@ -97,8 +102,7 @@ export const describedIn = (fields: readonly WireField[]): ShimObject | undefine
     case OBJECT.SOCKET: {
       const shut = numberOf(fields, TAG.SHUT) === 1;
       const queued = numberOf(fields, TAG.QUEUED) === 1;
-      const watch = numberOf(fields, TAG.WATCH);
-      return { kind: "socket", name, path, inode: number(fields, TAG.INODE), shut, queued, watch };
+      return { kind: "socket", name, path, inode: number(fields, TAG.INODE), shut, queued, watch: watchOf(fields) };
     }
     case OBJECT.FIFO:
       return { kind: "fifo", name, path };

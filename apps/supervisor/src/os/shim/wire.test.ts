@@ -117,6 +117,7 @@ test("objects are read out of LIST, and those of a kind that a newer shim may ha
       [TAG.PATH, "/web"],
       [TAG.INODE, 8],
       [TAG.WATCH, 3],
+      [TAG.CLIENT, 1],
     ]),
     item([
       [TAG.OBJECT, 9],
@@ -131,7 +132,7 @@ test("objects are read out of LIST, and those of a kind that a newer shim may ha
   expect(itemsIn(items)).toMatchObject([
     { kind: "run", name: "run", pid: 7, state: "exited", end: { code: undefined, signal: 15 } },
     { name: "failed", failure: { stage: "entering /x", reason: "no", errno: 2 }, end: { code: 111 } },
-    { kind: "socket", name: "web", inode: 8, shut: false, watch: 3 },
+    { kind: "socket", name: "web", inode: 8, shut: false, watch: { number: 3, client: true } },
   ]);
   expect(itemsIn(items)).toHaveLength(3);
 });
