@@ -111,20 +111,10 @@ static const char *set_nice(struct plan *plan, struct text value) {
   return NULL;
 }
 
-static const char *set_uid(struct plan *plan, struct text value) {
-  plan->becomes = true;
-  return set_id(value, &plan->uid);
-}
-
-static const char *set_name(struct plan *plan, struct text value) {
-  plan->name = value;
-  return NULL;
-}
-
 static const char *take(struct plan *plan, const struct field *field) {
   struct text value = field->value;
   switch (field->tag) {
-    case TAG_NAME: return set_name(plan, value);
+    case TAG_NAME: plan->name = value; return NULL;
     case TAG_WORD: return add_text(plan, value, plan->words, &plan->word_count, MOST_WORDS);
     case TAG_VARIABLE: return add_variable(plan, value, plan->variables, &plan->variable_count);
     case TAG_READER_WORD: return add_text(plan, value, plan->reader_words, &plan->reader_word_count, MOST_WORDS);
@@ -138,7 +128,7 @@ static const char *take(struct plan *plan, const struct field *field) {
     case TAG_NOTIFY: return set_path(plan, value, &plan->notify);
     case TAG_UMASK: return set_unsigned(value, 0777, &plan->umask);
     case TAG_NICE: return set_nice(plan, value);
-    case TAG_RUN_UID: return set_uid(plan, value);
+    case TAG_RUN_UID: plan->becomes = true; return set_id(value, &plan->uid);
     case TAG_RUN_GID: return set_id(value, &plan->gid);
     case TAG_GROUP: return add_group(plan, value);
     case TAG_KEEPS: return set_flag(value, &plan->keeps);

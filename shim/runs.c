@@ -25,10 +25,6 @@
 static struct run *by_pid[CHAINS];
 static size_t live_runs;
 
-static struct run *of_report(struct source *source) {
-  return (struct run *)((char *)source - offsetof(struct run, report));
-}
-
 static void close_report(struct run *run) {
   if (run->report.fd < 0) return;
   forget_source(&run->report);
@@ -84,7 +80,7 @@ static void read_reports(struct run *run) {
 
 static void report_ready(struct source *source, uint32_t events) {
   (void)events;
-  read_reports(of_report(source));
+  read_reports((struct run *)((char *)source - offsetof(struct run, report)));
 }
 
 static void release(struct run *run) {
