@@ -5,7 +5,7 @@
  *        dmhost-shim -e
  *   -d FD     write a line to this descriptor when it listens
  *   -t TREE   own this directory of cgroups: no other shim takes it while this one lives
- *   -e        print the edition: what names the sources of this program
+ *   -e        print the edition: a checksum of the sources of this program
  * Exit code 75: another shim owns TREE.
  */
 #define _GNU_SOURCE
@@ -89,7 +89,7 @@ static int own(const char *path) {
 int main(int count, char **words) {
   int notify = -1, option;
   while ((option = getopt(count, words, "d:et:")) == 'd' || option == 'e' || option == 't') {
-    if (option == 'e') return puts(EDITION) < 0;
+    if (option == 'e') return printf("%llu\n", EDITION) < 0;
     if (option == 'd') notify = atoi(optarg);
     else tree = optarg;
   }

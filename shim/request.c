@@ -56,7 +56,7 @@ static int greet(struct exchange *exchange) {
   put_number(exchange->reply, TAG_VERSION, highest < WIRE_HIGHEST ? highest : WIRE_HIGHEST);
   put_number(exchange->reply, TAG_PID, (uint64_t)getpid());
   if (tree != NULL) put_text(exchange->reply, TAG_TREE, tree);
-  put_text(exchange->reply, TAG_EDITION, EDITION);
+  put_number(exchange->reply, TAG_EDITION, EDITION);
   exchange->session->greeted = true;
   exchange->session->events = number_of(exchange, TAG_EVENTS) == 1;
   return 0;

@@ -63,7 +63,7 @@ test("a machine without cgroups costs a warning, and one with cgroups none", asy
 
 test("a shim of another build than the installed one costs a warning", async () => {
   const installed = resolve(import.meta.dirname, "../../../../shim/dmhost-shim");
-  const script = `#!/bin/sh\n[ "$1" != -e ] || exec echo other\nexec ${installed} "$@"\n`;
+  const script = `#!/bin/sh\n[ "$1" != -e ] || exec echo 1\nexec ${installed} "$@"\n`;
   writeFileSync(join(directory, "dmhost-shim"), script, { mode: 0o755 });
   const { shimOutdated } = await make(undefined, undefined, join(directory, "main.ts"));
   expect(shimOutdated).toBe(true);

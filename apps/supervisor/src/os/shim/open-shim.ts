@@ -57,7 +57,7 @@ export const connectShim = (runDir: string): ShimLink | undefined => {
  */
 export const isOutdated = ({ requests }: ShimLink, program: string): boolean => {
   try {
-    return execFileSync(findShim(program), ["-e"], { encoding: "utf8" }).trim() !== requests.edition;
+    return Number(execFileSync(findShim(program), ["-e"], { encoding: "utf8" })) !== requests.edition;
   } catch {
     // It cannot be executed: the next start reports that.
     return false;

@@ -61,8 +61,8 @@ export class Shim {
   /** Called in a later turn, once, when a reply did not come: this connection can be used no more. */
   broken: (error: unknown) => void = () => undefined;
   readonly pid: number;
-  /** Names the sources that it was built from; undefined for one that does not say. */
-  readonly edition: string | undefined;
+  /** Checksum of the sources that it was built from; undefined for one that does not say. */
+  readonly edition: number | undefined;
   /** Directory of the cgroups that belong to the shim; undefined where it has none. */
   readonly tree: string | undefined;
 
@@ -72,7 +72,7 @@ export class Shim {
     try {
       const fields = this.#request("hello", KIND.HELLO, hello(false, versions));
       this.pid = numberOf(fields, TAG.PID) ?? 0;
-      this.edition = textOf(fields, TAG.EDITION);
+      this.edition = numberOf(fields, TAG.EDITION);
       this.tree = textOf(fields, TAG.TREE);
     } catch (error) {
       this.close();
