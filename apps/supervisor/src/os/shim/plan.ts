@@ -23,10 +23,10 @@ const UNLIMITED = 2n ** 64n - 1n;
 
 /** What the shim needs of a launch plan in other terms, and what each plan has. */
 type Changed = "account" | "keepsCapabilities" | "socketDescriptor";
-type Required = "environment" | "directory";
+type Always = "environment" | "directory";
 
 /** A launch plan with ids, and with names of what the shim holds. */
-export interface ShimPlan extends Partial<Omit<LaunchPlan, Changed | Required>>, Pick<LaunchPlan, Required> {
+export interface ShimPlan extends Partial<Omit<LaunchPlan, Changed | Always>>, Pick<LaunchPlan, Always> {
   /** undefined where the shim is that account already. `keeps`: root keeps its capabilities. */
   readonly account?:
     | { readonly uid: number; readonly gid: number; readonly groups: readonly number[]; readonly keeps?: boolean }
