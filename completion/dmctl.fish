@@ -33,7 +33,7 @@ set -g __dmctl_table \
     'svstat|daemon||print the state of a daemon on one line, as svstat does' \
     'tai64nlocal|nothing|--utc --multilog|copy standard input, with local time in place of TAI64N stamps' \
     'export|nothing|--json|print the whole state as JSON, for root' \
-    'health|nothing|--json|show version, process, uptime and containment of the supervisor' \
+    'health|nothing|--json|show version, process, uptime, containment and shim of the supervisor' \
     'help|command||show all commands, or explain one' \
     'version|nothing|--json|print the version of dmctl'
 set -g __dmctl_aliases scan up down

@@ -7,14 +7,10 @@
 #include "notes.h"
 #include "runs.h"
 
-/* Whether SYNCED is still to be sent. */
-static bool is_syncing;
-
 static void describe_run(struct writer *writer, const struct run *run) {
   put_number(writer, TAG_PID, (uint64_t)run->pid);
   put_number(writer, TAG_STATE, run->state);
   put_number(writer, TAG_READY, run->ready);
-  put_number(writer, TAG_STARTED, run->started);
   if (run->cgroup != NULL) put_text(writer, TAG_CGROUP, run->cgroup);
   if (run->failure != 0) {
     put_number(writer, TAG_FAILURE, (uint64_t)run->failure);
@@ -24,7 +20,6 @@ static void describe_run(struct writer *writer, const struct run *run) {
     put_text(writer, TAG_WAITING, run->words);
   }
   if (run->state != RUN_EXITED) return;
-  put_number(writer, TAG_ENDED, run->ended);
   if (WIFSIGNALED(run->status)) put_number(writer, TAG_EXIT_SIGNAL, (uint64_t)WTERMSIG(run->status));
   else put_number(writer, TAG_EXIT_CODE, (uint64_t)WEXITSTATUS(run->status));
 }
@@ -55,7 +50,6 @@ void describe_object(struct writer *writer, const struct object *object) {
 }
 
 void begin_events(void) {
-  is_syncing = true;
   for (struct object *each = next_object(0); each != NULL; each = each->after) {
     bool is_watched = each->kind == OBJECT_SOCKET && ((struct held *)each)->client;
     if (each->kind == OBJECT_RUN || is_watched) mark_changed(each);
@@ -64,14 +58,10 @@ void begin_events(void) {
 
 void put_events(struct writer *writer) {
   struct object *object;
-  while (writer->capacity - writer->length >= LARGEST_DESCRIPTION) {
-    object = first_changed();
-    if (object == NULL && !is_syncing) return;
-    enum kind kind = object == NULL ? KIND_SYNCED : object->kind == OBJECT_RUN ? KIND_EVENT_RUN : KIND_EVENT_CLIENT;
-    size_t begin = begin_frame(writer, kind);
-    if (object == NULL) is_syncing = false;
-    else describe_object(writer, object);
+  while ((object = first_changed()) != NULL && writer->capacity - writer->length >= LARGEST_DESCRIPTION) {
+    size_t begin = begin_frame(writer, object->kind == OBJECT_RUN ? KIND_EVENT_RUN : KIND_EVENT_CLIENT);
+    describe_object(writer, object);
     end_frame(writer, begin);
-    if (object != NULL) unmark_changed(object);
+    unmark_changed(object);
   }
 }

@@ -15,8 +15,7 @@ void describe_object(struct writer *writer, const struct object *object);
 void begin_events(void);
 
 /*
- * Puts a frame for each changed object, and SYNCED once all have been put that changed before `begin_events`. Each frame is
- * the state of its object now, so that nothing has to be kept for a client that does not read.
+ * Puts a frame for each changed object: its state now, so that nothing has to be kept for a client that does not read.
  */
 void put_events(struct writer *writer);
 

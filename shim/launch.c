@@ -165,7 +165,7 @@ static noreturn void run_launch(struct plan *plan, const int *sources, int ready
   if (nothing < 0) fail("starting the launch", "", NULL, errno);
   for (int each = 0; each <= STDERR_FILENO; each++) dup2(nothing, each);
   for (size_t index = 0; index < plan->descriptor_count; index++)
-    keep(&kept, sources[index] < 0 ? nothing : sources[index], plan->descriptors[index].target);
+    keep(&kept, sources[index], plan->descriptors[index].target);
   if (plan->ready_fd >= 0) keep(&kept, ready, plan->ready_fd);
   close_others(&kept, report);
   if (!joined && plan->cgroup != NULL) join_cgroup(plan->cgroup);

@@ -12,7 +12,7 @@ void raise_descriptor_limit(void);
 
 /*
  * Starts the launch in a new process, in the cgroup of the plan.
- * @param sources our descriptors for those of the plan, in its order; -1 is /dev/null
+ * @param sources our descriptors for those of the plan, in its order
  * @param ready our descriptor for the one on which it reports readiness, or -1
  * @param report our end of the connection for reports; it ends when the program takes over
  * Returns the pid, or -1 with errno.

@@ -20,9 +20,12 @@ static void set_timer(suseconds_t each) {
   setitimer(ITIMER_REAL, &timer, NULL);
 }
 
-void begin_closes(void) {
+void catch_alarms(void) {
   struct sigaction action = {.sa_handler = end_wait};
   sigaction(SIGALRM, &action, NULL);
+}
+
+void begin_closes(void) {
   is_over = 0;
   set_timer(LONGEST_US);
 }

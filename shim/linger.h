@@ -4,6 +4,9 @@
 
 #include <stdbool.h>
 
+/* To be called once, before the others. */
+void catch_alarms(void);
+
 /*
  * A message can carry descriptors. Where the kernel closes them in this process, because nobody receives them, the last close of a
  * socket waits as long as its program wants (SO_LINGER). From the first of these calls to the second, a signal ends each wait.

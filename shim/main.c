@@ -2,8 +2,10 @@
  * The shim: parent of all runs and holder of all sockets, so that its supervisor can come and go.
  *
  * Usage: dmhost-shim [-d FD] [-t TREE] SOCKET
+ *        dmhost-shim -e
  *   -d FD     write a line to this descriptor when it listens
  *   -t TREE   own this directory of cgroups: no other shim takes it while this one lives
+ *   -e        print the edition: a checksum of the sources of this program
  * Exit code 75: another shim owns TREE.
  */
 #define _GNU_SOURCE
@@ -22,6 +24,7 @@
 
 #include "connection.h"
 #include "launch.h"
+#include "linger.h"
 #include "loop.h"
 #include "request.h"
 #include "runs.h"
@@ -50,6 +53,7 @@ static int await_signals(void) {
   sigaddset(&set, SIGTERM);
   sigaddset(&set, SIGINT);
   sigprocmask(SIG_BLOCK, &set, NULL);
+  catch_alarms();
   signal(SIGPIPE, SIG_IGN);
   signal(SIGHUP, SIG_IGN);
   source.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -84,7 +88,8 @@ static int own(const char *path) {
 
 int main(int count, char **words) {
   int notify = -1, option;
-  while ((option = getopt(count, words, "d:t:")) == 'd' || option == 't') {
+  while ((option = getopt(count, words, "d:et:")) == 'd' || option == 'e' || option == 't') {
+    if (option == 'e') return printf("%llu\n", EDITION) < 0;
     if (option == 'd') notify = atoi(optarg);
     else tree = optarg;
   }

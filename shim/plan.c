@@ -52,9 +52,9 @@ static const char *number_to(struct text value, uint64_t most, uint64_t *number)
   return NULL;
 }
 
-static const char *set_fd(struct text value, int *place) {
+static const char *set_int(struct text value, int most, int *place) {
   uint64_t number;
-  const char *problem = number_to(value, TARGETS - 1, &number);
+  const char *problem = number_to(value, (uint64_t)most, &number);
   if (problem == NULL) *place = (int)number;
   return problem;
 }
@@ -66,11 +66,15 @@ static const char *set_flag(struct text value, bool *place) {
   return problem;
 }
 
-static const char *set_id(struct text value, uint32_t *place) {
+static const char *set_unsigned(struct text value, uint32_t most, uint32_t *place) {
   uint64_t number;
-  const char *problem = number_to(value, HIGHEST_ID, &number);
+  const char *problem = number_to(value, most, &number);
   if (problem == NULL) *place = (uint32_t)number;
   return problem;
+}
+
+static const char *set_id(struct text value, uint32_t *place) {
+  return set_unsigned(value, HIGHEST_ID, place);
 }
 
 static const char *add_group(struct plan *plan, struct text value) {
@@ -91,7 +95,7 @@ static const char *add_descriptor(struct plan *plan, struct text value) {
   if (plan->descriptor_count >= MOST_DESCRIPTORS) return wrong(E2BIG, "too many descriptors");
   if (value.length < 16) return wrong(EINVAL, "a descriptor has no target and kind");
   uint64_t target = number_at(value.bytes), kind = number_at(value.bytes + 8);
-  if (target >= TARGETS || kind > DESCRIPTOR_INPUT) return wrong(EINVAL, "a descriptor is out of its range");
+  if (target >= TARGETS || kind < DESCRIPTOR_SOCKET || kind > DESCRIPTOR_INPUT) return wrong(EINVAL, "a descriptor is out of its range");
   struct text name = {value.bytes + 16, value.length - 16};
   plan->descriptors[plan->descriptor_count++] = (struct descriptor){(int)target, (enum descriptor_kind)kind, name};
   return NULL;
@@ -107,34 +111,10 @@ static const char *set_nice(struct plan *plan, struct text value) {
   return NULL;
 }
 
-static const char *set_death_signal(struct plan *plan, struct text value) {
-  uint64_t number;
-  const char *problem = number_to(value, SIGRTMAX, &number);
-  if (problem == NULL) plan->death_signal = (int)number;
-  return problem;
-}
-
-static const char *set_umask(struct plan *plan, struct text value) {
-  uint64_t number;
-  const char *problem = number_to(value, 0777, &number);
-  if (problem == NULL) plan->umask = (mode_t)number;
-  return problem;
-}
-
-static const char *set_uid(struct plan *plan, struct text value) {
-  plan->becomes = true;
-  return set_id(value, &plan->uid);
-}
-
-static const char *set_name(struct plan *plan, struct text value) {
-  plan->name = value;
-  return NULL;
-}
-
 static const char *take(struct plan *plan, const struct field *field) {
   struct text value = field->value;
   switch (field->tag) {
-    case TAG_NAME: return set_name(plan, value);
+    case TAG_NAME: plan->name = value; return NULL;
     case TAG_WORD: return add_text(plan, value, plan->words, &plan->word_count, MOST_WORDS);
     case TAG_VARIABLE: return add_variable(plan, value, plan->variables, &plan->variable_count);
     case TAG_READER_WORD: return add_text(plan, value, plan->reader_words, &plan->reader_word_count, MOST_WORDS);
@@ -146,18 +126,18 @@ static const char *take(struct plan *plan, const struct field *field) {
     case TAG_LOCK: return set_path(plan, value, &plan->lock);
     case TAG_JAIL: return set_path(plan, value, &plan->jail);
     case TAG_NOTIFY: return set_path(plan, value, &plan->notify);
-    case TAG_UMASK: return set_umask(plan, value);
+    case TAG_UMASK: return set_unsigned(value, 0777, &plan->umask);
     case TAG_NICE: return set_nice(plan, value);
-    case TAG_RUN_UID: return set_uid(plan, value);
+    case TAG_RUN_UID: plan->becomes = true; return set_id(value, &plan->uid);
     case TAG_RUN_GID: return set_id(value, &plan->gid);
     case TAG_GROUP: return add_group(plan, value);
     case TAG_KEEPS: return set_flag(value, &plan->keeps);
-    case TAG_LOCK_FD: return set_fd(value, &plan->lock_fd);
+    case TAG_LOCK_FD: return set_int(value, TARGETS - 1, &plan->lock_fd);
     case TAG_JAIL_OWNER: return set_id(value, &plan->jail_owner);
     case TAG_RLIMIT: return add_limit(plan, value);
     case TAG_DESCRIPTOR: return add_descriptor(plan, value);
-    case TAG_READY_FD: return set_fd(value, &plan->ready_fd);
-    case TAG_DEATH_SIGNAL: return set_death_signal(plan, value);
+    case TAG_READY_FD: return set_int(value, TARGETS - 1, &plan->ready_fd);
+    case TAG_DEATH_SIGNAL: return set_int(value, SIGRTMAX, &plan->death_signal);
     case TAG_LISTEN_PID: return set_flag(value, &plan->listen_pid);
     /* A plan that says more than this program understands must not lose what it says: it could be a limit. */
     default: return wrong(EPROTO, "a field is unknown");

@@ -19,7 +19,6 @@
 #define TARGETS 64
 
 enum descriptor_kind {
-  DESCRIPTOR_NULL = 0,   /* /dev/null */
   DESCRIPTOR_SOCKET = 1, /* a held socket */
   DESCRIPTOR_FIFO = 2,   /* a held FIFO, for reading and writing */
   DESCRIPTOR_INPUT = 3,  /* a held FIFO, opened again for reading without waiting */

@@ -2,7 +2,6 @@
 #include "request.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -57,6 +56,7 @@ static int greet(struct exchange *exchange) {
   put_number(exchange->reply, TAG_VERSION, highest < WIRE_HIGHEST ? highest : WIRE_HIGHEST);
   put_number(exchange->reply, TAG_PID, (uint64_t)getpid());
   if (tree != NULL) put_text(exchange->reply, TAG_TREE, tree);
+  put_number(exchange->reply, TAG_EDITION, EDITION);
   exchange->session->greeted = true;
   exchange->session->events = number_of(exchange, TAG_EVENTS) == 1;
   return 0;
@@ -145,14 +145,6 @@ static int launch(struct exchange *exchange) {
   return run == NULL ? error : 0;
 }
 
-static int send_signal(struct exchange *exchange) {
-  struct run *run = find(exchange, OBJECT_RUN);
-  if (run == NULL) return failed(exchange, ENOENT, "no such run");
-  uint64_t number = number_of(exchange, TAG_SIGNAL);
-  if (number < 1 || number > (uint64_t)SIGRTMAX) return failed(exchange, EINVAL, "no such signal");
-  return signal_run(run, (int)number) < 0 ? failed(exchange, errno, "it cannot be signalled") : 0;
-}
-
 static int forget(struct exchange *exchange) {
   struct run *run = find(exchange, OBJECT_RUN);
   if (run == NULL) return failed(exchange, ENOENT, "no such run");
@@ -171,7 +163,7 @@ static int shut_down(struct exchange *exchange) {
 }
 
 #define BIT(tag) (UINT64_C(1) << (tag))
-#define MAKING (BIT(TAG_NAME) | BIT(TAG_PATH) | BIT(TAG_UID) | BIT(TAG_GID) | BIT(TAG_MODE) | BIT(TAG_REPLACE))
+#define MAKING (BIT(TAG_NAME) | BIT(TAG_PATH) | BIT(TAG_UID) | BIT(TAG_GID) | BIT(TAG_MODE))
 /* Fields that are bytes or text; all others are numbers. */
 #define BYTES (BIT(TAG_MAGIC) | BIT(TAG_NAME) | BIT(TAG_PATH) | BIT(TAG_BYTES))
 
@@ -183,12 +175,11 @@ static const struct verb {
 } VERBS[] = {
     {KIND_HELLO, BIT(TAG_MAGIC) | BIT(TAG_LOWEST) | BIT(TAG_HIGHEST), BIT(TAG_EVENTS), greet},
     {KIND_LIST, 0, BIT(TAG_AFTER), list},
-    {KIND_LISTEN, (MAKING & ~BIT(TAG_REPLACE)) | BIT(TAG_BACKLOG), BIT(TAG_REPLACE), listen_socket},
+    {KIND_LISTEN, MAKING | BIT(TAG_BACKLOG), BIT(TAG_REPLACE), listen_socket},
     {KIND_WATCH, BIT(TAG_NAME) | BIT(TAG_WATCH), 0, watch},
     {KIND_UNWATCH, BIT(TAG_NAME), 0, unwatch},
     {KIND_CLOSE, BIT(TAG_NAME) | BIT(TAG_OBJECT), 0, close_it},
-    {KIND_HOLD, MAKING & ~BIT(TAG_REPLACE), BIT(TAG_REPLACE) | BIT(TAG_NONBLOCK), hold},
-    {KIND_SIGNAL, BIT(TAG_NAME) | BIT(TAG_SIGNAL), 0, send_signal},
+    {KIND_HOLD, MAKING, BIT(TAG_NONBLOCK), hold},
     {KIND_FORGET, BIT(TAG_NAME), 0, forget},
     {KIND_NOTE, BIT(TAG_NAME), BIT(TAG_BYTES), note},
     {KIND_SHUTDOWN, 0, 0, shut_down},

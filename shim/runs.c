@@ -10,7 +10,6 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "held.h"
@@ -25,16 +24,6 @@
 
 static struct run *by_pid[CHAINS];
 static size_t live_runs;
-
-static uint64_t milliseconds(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_REALTIME, &time);
-  return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
-}
-
-static struct run *of_report(struct source *source) {
-  return (struct run *)((char *)source - offsetof(struct run, report));
-}
 
 static void close_report(struct run *run) {
   if (run->report.fd < 0) return;
@@ -91,7 +80,7 @@ static void read_reports(struct run *run) {
 
 static void report_ready(struct source *source, uint32_t events) {
   (void)events;
-  read_reports(of_report(source));
+  read_reports((struct run *)((char *)source - offsetof(struct run, report)));
 }
 
 static void release(struct run *run) {
@@ -137,12 +126,10 @@ static int start(struct run *run, struct plan *plan) {
   int ready = -1, result = -1;
   for (; count < plan->descriptor_count; count++) {
     opened[count] = sources[count] = -1;
-    if (plan->descriptors[count].kind == DESCRIPTOR_NULL) continue;
     sources[count] = source_of(&plan->descriptors[count], &opened[count]);
     if (sources[count] < 0) break;
   }
   if (count == plan->descriptor_count && open_readiness(run, plan, &ready) == 0) {
-    run->started = milliseconds();
     run->pid = start_launch(plan, sources, ready, &run->report.fd);
     result = run->pid < 0 ? -1 : 0;
   }
@@ -186,14 +173,6 @@ struct run *launch_run(struct plan *plan) {
   return run;
 }
 
-int signal_run(struct run *run, int signal) {
-  if (run->state == RUN_EXITED) {
-    errno = ESRCH;
-    return -1;
-  }
-  return kill(run->pid, signal);
-}
-
 int forget_run(struct run *run) {
   if (run->state != RUN_EXITED) {
     errno = EBUSY;
@@ -213,7 +192,6 @@ static void end_run(pid_t pid, int status) {
   read_readiness(run);
   run->state = RUN_EXITED;
   run->status = status;
-  run->ended = milliseconds();
   release(run);
   live_runs--;
   mark_changed(&run->object);

@@ -38,15 +38,10 @@ struct run {
   int failure;
   /* Of waitpid(2). */
   int status;
-  /* Ms since 1970. */
-  uint64_t started, ended;
 };
 
 /* Launches a plan. NULL with errno. */
 struct run *launch_run(struct plan *plan);
-
-/* Signals its main process, while that is not reaped: no other process can have its pid. -1 with errno. */
-int signal_run(struct run *run, int signal);
 
 /* Removes a run that has exited. -1 with EBUSY for any other. */
 int forget_run(struct run *run);

@@ -104,10 +104,6 @@ struct object *next_object(uint64_t identity) {
   return each;
 }
 
-size_t count_objects(void) {
-  return object_count;
-}
-
 void mark_changed(struct object *object) {
   if (object->changed) return;
   object->changed = true;

@@ -42,8 +42,6 @@ void remove_object(struct object *object);
 /* The first object that was made after the one of this identity. */
 struct object *next_object(uint64_t identity);
 
-size_t count_objects(void);
-
 /* Puts the object on the list of changed objects, where it is not on it. */
 void mark_changed(struct object *object);
 

@@ -27,14 +27,12 @@ enum kind {
   KIND_CLOSE = 6,
   KIND_HOLD = 7,
   KIND_LAUNCH = 8,
-  KIND_SIGNAL = 10,
   KIND_FORGET = 11,
   KIND_NOTE = 12,
   KIND_SHUTDOWN = 13,
   KIND_REPLY = 0x80,
   KIND_EVENT_RUN = 0x81,
   KIND_EVENT_CLIENT = 0x82,
-  KIND_SYNCED = 0x83,
 };
 
 /* What a field is. N: a number of 64 bits, little-endian. T: text without NUL. B: bytes. */
@@ -63,7 +61,6 @@ enum tag {
   TAG_WATCH = 22,       /* N the number that the client gave this watch */
   TAG_CLIENT = 23,      /* N 1: a client has come */
   TAG_PID = 24,         /* N */
-  TAG_SIGNAL = 25,      /* N */
   TAG_STATE = 26,       /* N enum run_state */
   TAG_READY = 27,       /* N 1 */
   TAG_WAITING = 28,     /* T what the launch waits for */
@@ -72,11 +69,10 @@ enum tag {
   TAG_FAILURE = 31,     /* N errno of the stage; 0: none */
   TAG_EXIT_CODE = 32,   /* N */
   TAG_EXIT_SIGNAL = 33, /* N */
-  TAG_STARTED = 34,     /* N ms since 1970 */
-  TAG_ENDED = 35,       /* N ms since 1970 */
   TAG_BYTES = 36,       /* B */
   TAG_TREE = 37,        /* T directory of the cgroups that belong to the shim */
   TAG_QUEUED = 38,      /* N 1: clients wait at the socket to be accepted */
+  TAG_EDITION = 40,     /* N checksum of the sources of the shim */
 
   /* A launch plan. */
   TAG_WORD = 64,            /* T repeated: program and arguments */

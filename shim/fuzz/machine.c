@@ -69,13 +69,6 @@ struct run *launch_run(struct plan *plan) {
   return run;
 }
 
-int signal_run(struct run *run, int signal) {
-  run->state = RUN_EXITED;
-  run->status = signal;
-  mark_changed(&run->object);
-  return 0;
-}
-
 int forget_run(struct run *run) {
   remove_object(&run->object);
   return 0;

@@ -147,7 +147,7 @@ static void descriptors_are_distinct(void) {
   put_number(&writer, TAG_READY_FD, 9);
   CHECK(!is_plan());
   begin();
-  put_descriptor(TARGETS, DESCRIPTOR_NULL);
+  put_descriptor(TARGETS, DESCRIPTOR_FIFO);
   CHECK(!is_plan());
   begin();
   put_descriptor(1, DESCRIPTOR_INPUT + 1);
@@ -194,7 +194,7 @@ static void lists_are_bounded(void) {
   put_bytes(&writer, TAG_WORD, NULL, 0);
   CHECK(!is_plan() && errno == E2BIG);
   begin();
-  for (int index = 0; index <= MOST_DESCRIPTORS; index++) put_descriptor((uint64_t)index, DESCRIPTOR_NULL);
+  for (int index = 0; index <= MOST_DESCRIPTORS; index++) put_descriptor((uint64_t)index, DESCRIPTOR_FIFO);
   CHECK(!is_plan() && errno == E2BIG);
 }
 

@@ -80,11 +80,11 @@ static void requests_are_checked(void) {
   CHECK(send_request() == EINVAL);
   begin(KIND_FORGET);
   put_text(&request, TAG_NAME, "nobody");
-  put_number(&request, TAG_SIGNAL, 9);
+  put_number(&request, TAG_WATCH, 9);
   CHECK(send_request() == EPROTO);
-  begin(KIND_SIGNAL);
+  begin(KIND_WATCH);
   put_text(&request, TAG_NAME, "nobody");
-  put_text(&request, TAG_SIGNAL, "9");
+  put_text(&request, TAG_WATCH, "9");
   CHECK(send_request() == EINVAL);
   begin(KIND_LIST);
   put_text(&request, (enum tag)0, "x");
@@ -124,7 +124,7 @@ static void list_is_complete(void) {
     snprintf(name, sizeof name, "note %d", index);
     CHECK(note(name, NULL, 0) == 0);
   }
-  CHECK(count_objects() == 0);
+  CHECK(next_object(0) == NULL);
 }
 
 static void empty_frame_is_refused(void) {
@@ -139,7 +139,7 @@ static void plan_without_account_is_refused(void) {
   begin(KIND_LAUNCH);
   put_text(&request, TAG_NAME, "run");
   put_text(&request, TAG_WORD, "x");
-  CHECK(send_request() == EINVAL && count_objects() == 0);
+  CHECK(send_request() == EINVAL && next_object(0) == NULL);
 }
 
 const struct test request_tests[] = {

@@ -63,7 +63,7 @@ const freePort = async (): Promise<number> => {
 };
 
 /** A request, besides its path. */
-export interface RequestOptions {
+interface RequestOptions {
   readonly method?: string;
   readonly headers?: OutgoingHttpHeaders;
   readonly body?: string;
@@ -77,7 +77,7 @@ export interface Answer {
 }
 
 /** The parts of the output of `docker inspect` that tests read. */
-export interface Inspected {
+interface Inspected {
   readonly Id: string;
   readonly State: { Pid: number; ExitCode: number; FinishedAt: string; Health?: { Status: string } };
   readonly Config: { User: string };

@@ -40,7 +40,7 @@ export const compareSlices = (slices: readonly Slice[], length: number): { ratio
 };
 
 /** Geometric mean of ratios, its standard error (undefined for a single one), and their median. */
-export interface Mean {
+interface Mean {
   readonly mean: number;
   readonly error: number | undefined;
   readonly median: number;

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { run } from "../system/program.ts";
 
-export interface Wrk {
+interface Wrk {
   /** Answers, of any status. */
   readonly answers: number;
   readonly perSecond: number;

@@ -150,7 +150,7 @@ const flip = (file: string, at: (length: number) => number): void => {
 test.each<[string, (file: string) => void, RegExp | undefined]>([
   ["truncated", (file) => truncateSync(file, 80), /is damaged: it is no JSON/],
   ["changed by a bit of its value", (file) => flip(file, (length) => length - 5), /is damaged/],
-  ["changed by a bit of its format", (file) => flip(file, () => 10), /has the format 2 of another/],
+  ["changed by a bit of its format", (file) => flip(file, () => 10), /has the format 1 of another/],
   ["changed by a bit of its epoch", (file) => flip(file, () => 25), /is missing or of another boot/],
   ["emptied", (file) => truncateSync(file, 0), /is damaged: it is no JSON/],
   ["deleted", (file) => rmSync(file), /is missing or of another boot/],

@@ -43,7 +43,6 @@ export class ShimProgram {
   #process: ChildProcess | undefined;
   #requests: Shim | undefined;
   #events: Socket | undefined;
-  #isSynced = false;
 
   /**
    * @param through words before the program
@@ -62,9 +61,6 @@ export class ShimProgram {
   get ask(): Shim {
     if (this.#requests === undefined) throw new Error("the shim is not connected");
     return this.#requests;
-  }
-  get isSynced(): boolean {
-    return this.#isSynced;
   }
 
   /** Starts it, waits until it listens, and connects. */
@@ -87,7 +83,6 @@ export class ShimProgram {
     this.disconnect();
     this.runs.clear();
     this.clients.clear();
-    this.#isSynced = false;
     // The kernel records the uid at connect(2), which both connections do at once.
     process.seteuid?.(this.#uid);
     try {
@@ -95,15 +90,13 @@ export class ShimProgram {
       this.#events = followShim(this.path, VERSIONS, {
         run: (run) => this.runs.set(run.name, run),
         client: (socket) => this.clients.set(socket.name, socket),
-        synced: () => {
-          this.#isSynced = true;
-        },
         ended: () => undefined,
       });
     } finally {
       process.seteuid?.(0);
     }
-    await until("the first events", () => this.#isSynced);
+    const runs = this.ask.list().filter(({ kind }) => kind === "run");
+    await until("the first events", () => runs.every(({ name }) => this.runs.has(name)));
   }
 
   disconnect(): void {
@@ -143,7 +136,9 @@ export class ShimProgram {
 
   /** Kills a run; waits for its end, which it acknowledges. */
   async kill(name: string): Promise<ShimRun> {
-    this.ask.signal(name, 9);
+    const found = this.ask.list().find((each) => each.name === name);
+    if (found?.kind !== "run") throw new Error(`there is no run ${name}`);
+    kill(found.pid);
     return this.#end(name);
   }
 

@@ -77,7 +77,6 @@ test("after kill -9 of the supervisor the next one finds runs, exit codes, socke
   await shim.connect();
   const short = await shim.reaches("short", ({ state }) => state === "exited");
   expect(short.end).toMatchObject({ code: 7, signal: undefined });
-  expect(short.end?.at).toBeGreaterThanOrEqual(short.started);
   const found = new Map(shim.ask.list().map((each) => [`${each.kind} ${each.name}`, each]));
   expect([...found.keys()].sort()).toEqual(["fifo log", "note record", "run long", "run short", "socket web"]);
   expect(found.get("note record")).toMatchObject({ bytes: Buffer.from("a record") });
@@ -105,12 +104,6 @@ test("an exit is kept until it is acknowledged, and its name is free afterwards"
   hasty.close();
   expect(await broken).toMatchObject({ code: "EBUSY" });
   expect((await shim.kill("one")).end).toMatchObject({ code: undefined, signal: 9 });
-});
-
-test("a signal to a run that has exited is refused", async () => {
-  shim.ask.launch("ended", lineOf("exit 0", alice));
-  await shim.reaches("ended", ({ state }) => state === "exited");
-  expect(() => shim.ask.signal("ended", 15)).toThrow("ESRCH");
 });
 
 test("a process that outlives its run becomes a child of the shim, which reaps it", async () => {
@@ -383,15 +376,13 @@ test("the shim keeps no descriptor of a run that has ended", async () => {
 /** The capabilities of the supervisor's container (docs/explanation/security.md#containers). */
 const CONTAINER = "-all,+setuid,+setgid,+setpcap,+kill,+chown,+sys_chroot";
 
-test("with the capabilities of the container the shim holds, publishes, launches into a jail and signals", async () => {
+test("with the capabilities of the container the shim holds, publishes and launches into a jail", async () => {
   const through = ["setpriv", "--inh-caps=-all", `--bounding-set=${CONTAINER}`, "--"];
   const confined = new ShimProgram(program, `${stage.directory}/confined.sock`, through);
   await confined.start();
   const log = { path: `${stage.directory}/confined.fifo`, uid: alice.uid, gid: 0, mode: 0o660 };
-  expect([confined.ask.hold("log", log), confined.ask.listen("web", { ...web(), gid: bob.gid }).isNew]).toEqual([
-    true,
-    true,
-  ]);
+  confined.ask.hold("log", log);
+  expect(confined.ask.listen("web", { ...web(), gid: bob.gid }).isNew).toBe(true);
   alice.makeDirectory("jail/bin");
   await succeed("cp", "/bin/busybox", `${alice.home}/jail/bin/sh`);
   await succeed("ln", "-s", "sh", `${alice.home}/jail/bin/sleep`);
@@ -413,7 +404,7 @@ test("with the capabilities of the container the shim holds, publishes, launches
   await confined.remove();
   // The next shim finds the FIFO of the account, which it may not chmod.
   await confined.start();
-  expect(confined.ask.hold("log", log)).toBe(true);
+  confined.ask.hold("log", log);
   await confined.remove();
 });
 

@@ -38,7 +38,7 @@ const LONGEST_DRAFT = 2 * LONGEST_CONF_FILE + 8 * 1024;
 
 // biome-ignore format: one line per endpoint
 export const ENDPOINTS = {
-  getHealth:   { ...ROUTES.getHealth,   access: "anyone",  answer: Health, summary: "Report version, age and containment of the supervisor." },
+  getHealth:   { ...ROUTES.getHealth,   access: "anyone",  answer: Health, summary: "Report version, age, containment and shim of the supervisor." },
   listDaemons: { ...ROUTES.listDaemons, access: "policy",  query: DaemonListQuery, answer: DaemonList, summary: "List the daemons that the caller may control." },
   rescan:      { ...ROUTES.rescan,      access: "policy",  answer: RescanResult, summary: "Load new and changed files, and start what has autostart. Root also reloads the policy." },
   askPolicy:   { ...ROUTES.askPolicy,   access: "policy",  query: PolicyQuery, answer: PolicyAnswer, summary: "Ask what the policy allows." },

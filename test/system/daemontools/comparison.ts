@@ -25,7 +25,7 @@ export const copyTools = (directory: string): string => {
 };
 
 /** Results of both sides. */
-export interface Seen<T> {
+interface Seen<T> {
   readonly old: T;
   readonly ours: T;
 }

@@ -16,7 +16,7 @@ interface OperandShape {
   readonly completes: "nothing" | "daemon" | "daemons" | "signal" | "command" | "question";
 }
 
-export const OPERANDS = {
+const OPERANDS = {
   none: { synopsis: "", least: 0, most: 0, completes: "nothing" },
   optional: { synopsis: "[ID]", least: 0, most: 1, completes: "daemon" },
   one: { synopsis: "ID", least: 1, most: 1, completes: "daemon" },

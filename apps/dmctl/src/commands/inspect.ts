@@ -152,7 +152,7 @@ export const SUPERVISOR_COMMANDS: readonly Command[] = [
     name: "health",
     takes: "none",
     options: ["json"],
-    summary: "show version, process, uptime and containment of the supervisor",
+    summary: "show version, process, uptime, containment and shim of the supervisor",
     exits: { 4: "no supervisor answers" },
     async run(call) {
       const health = await call.client.call("getHealth");

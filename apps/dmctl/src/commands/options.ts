@@ -1,7 +1,7 @@
 /** Every option that a command may have, by its long name. */
 
 /** An option, for help, completion, man page and parser. */
-export interface OptionShape {
+interface OptionShape {
   readonly type: "boolean" | "string";
   readonly short?: string;
   /** How help names the value of an option that takes one. */

@@ -17,7 +17,7 @@ type Request = Pick<Invocation, "given" | "values">;
 const TAIL = 10;
 
 /** The part of a log that is shown, and how. */
-export interface LogView {
+interface LogView {
   /** Number of last lines to begin with; undefined: all of the current file. */
   readonly lines: number | undefined;
   readonly follow: boolean;

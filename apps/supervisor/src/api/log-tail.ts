@@ -26,7 +26,7 @@ const LOOKS = 5;
 const BETWEEN_LOOKS = 20;
 
 /** Whether the supervisor logs the output of the present run, or of the next if none lives. */
-export const isLogged = ({ terms, file }: ControlledDaemon): boolean =>
+const isLogged = ({ terms, file }: ControlledDaemon): boolean =>
   (terms?.definition ?? file.definition)?.output === "log";
 
 /** Path of the `log/run` that gets the output; undefined when there is none. */

@@ -26,7 +26,7 @@ export interface ExplanationSurroundings extends OutcomeSurroundings, OwnHealth,
 }
 
 /** The supervisor itself. */
-export interface OwnHealth {
+interface OwnHealth {
   health(): Health;
 }
 

@@ -30,7 +30,7 @@ const owner = () => ({ name: username, uid, gid, home, shell: "/bin/sh" });
 const key = (name = "blog") => ({ owner: owner(), name });
 const confPath = (name = "blog"): string => join(home, "daemons", `${name}.conf`);
 
-const make = (cgroups: CgroupRoot = { path: "/cg", controllers: new Set(), why: "" }) => {
+const make = (cgroups: CgroupRoot = { path: "/cg", controllers: new Set(), why: "" }, shimOutdated = false) => {
   const chain = [home, join(home, "daemons")];
   const serviceChain = [home, join(home, "service")];
   const paths = () => ({
@@ -39,14 +39,13 @@ const make = (cgroups: CgroupRoot = { path: "/cg", controllers: new Set(), why: 
     chain,
     serviceChain,
     logs: join(home, "logs"),
-    logChain: [home],
   });
   const accounts = new KnownAccounts({ users: new Map(), groups: new Map() });
   const rules = { parse: parseDaemonFile, parseService, describe: describeProblem, names: NAME };
   const confs = new ConfFiles({ ...rules, largest: 65_536, mostDaemons: 10 }, (account) => accounts.identity(account));
   const ports = { clock: new FakeClock(), records };
   const log = { error: (about: object) => void errors.push(about) };
-  return apiSurroundings({ policy: { paths } }, { ports, accounts, confs, cgroups }, log as never, {
+  return apiSurroundings({ policy: { paths } }, { ports, accounts, confs, cgroups, shimOutdated }, log as never, {
     policyFile: "/etc/policy.conf",
     reloadPolicy: () => Promise.resolve([]),
     answered: () => {
@@ -104,6 +103,11 @@ test("problems of a conf file carry file and line, and scripts are not checked",
     expect.stringMatching(new RegExp(`^${confPath()}:2: `)),
   ]);
   expect(about.checkConf(key(), "/service/site/run", "nosuch=1\n")).toEqual({ errors: [], warnings: [] });
+});
+
+test("health says whether the running shim is the installed one", () => {
+  expect(make().health().shim).toBe("current");
+  expect(make(undefined, true).health().shim).toMatch(/^outdated \(.*restarts all daemons\)$/);
 });
 
 test("health names cgroups, or the reason why sessions contain the processes instead", () => {

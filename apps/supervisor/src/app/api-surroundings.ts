@@ -15,7 +15,7 @@ import { readLog } from "../os/logs/reader.ts";
 import type { Machine } from "./machine.ts";
 
 /** Functions of the service that the API calls. */
-export interface SurroundingsOptions {
+interface SurroundingsOptions {
   readonly policyFile: string;
   /** Reads policy and accounts again; returns problems. Rejects when the file is refused. */
   readonly reloadPolicy: () => Promise<string[]>;
@@ -23,13 +23,13 @@ export interface SurroundingsOptions {
   readonly answered: () => void;
 }
 
-type MachineForApi = Pick<Machine, "accounts" | "confs" | "cgroups"> & {
+type MachineForApi = Pick<Machine, "accounts" | "confs" | "cgroups" | "shimOutdated"> & {
   readonly ports: Pick<Ports, "clock" | "records">;
 };
 
 export const apiSurroundings = (
   supervisor: { readonly policy: Pick<Policy, "paths"> },
-  { ports, accounts, confs, cgroups }: MachineForApi,
+  { ports, accounts, confs, cgroups, shimOutdated }: MachineForApi,
   log: Pick<Logger, "error">,
   { policyFile, reloadPolicy, answered }: SurroundingsOptions,
 ): Surroundings => {
@@ -48,6 +48,7 @@ export const apiSurroundings = (
       pid: process.pid,
       uptime: Math.round((Date.now() - started) / 1000),
       containment: cgroups.path === undefined ? `sessions (${cgroups.why})` : "cgroup",
+      shim: shimOutdated ? "outdated (a restart of the service replaces it and restarts all daemons)" : "current",
     }),
     policyFile,
     effectiveSettings,

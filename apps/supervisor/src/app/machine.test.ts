@@ -1,6 +1,6 @@
-import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { readFlags } from "./flags.ts";
 import { fakeLog } from "./log.fake.ts";
@@ -19,13 +19,13 @@ afterEach(async () => {
   rmSync(directory, { recursive: true });
 });
 
-const make = async (run = "run", state = "state"): Promise<Machine> => {
+const make = async (run = "run", state = "state", program = import.meta.filename): Promise<Machine> => {
   const { log, lines: written } = fakeLog();
   lines = written;
   const at = (name: string) => join(directory, name);
   const args = ["--run-dir", at(run), "--state-dir", at(state), "--fastcgi-dir", at("fastcgi"), "--tools-dir", at("t")];
   const accounts = { users: new Map(), groups: new Map() };
-  machine = await makeMachine(readFlags(args), accounts, import.meta.filename, log);
+  machine = await makeMachine(readFlags(args), accounts, program, log);
   return machine;
 };
 
@@ -59,6 +59,15 @@ test("a machine without cgroups costs a warning, and one with cgroups none", asy
   const { cgroups } = await make();
   const warned = lines.some((line) => line.startsWith("warn no cgroups: "));
   expect(warned).toBe(cgroups.path === undefined);
+});
+
+test("a shim of another build than the installed one costs a warning", async () => {
+  const installed = resolve(import.meta.dirname, "../../../../shim/dmhost-shim");
+  const script = `#!/bin/sh\n[ "$1" != -e ] || exec echo 1\nexec ${installed} "$@"\n`;
+  writeFileSync(join(directory, "dmhost-shim"), script, { mode: 0o755 });
+  const { shimOutdated } = await make(undefined, undefined, join(directory, "main.ts"));
+  expect(shimOutdated).toBe(true);
+  expect(lines.filter((line) => line.includes("another build of the shim"))).toHaveLength(1);
 });
 
 test("before a re-exec the records are written", async () => {

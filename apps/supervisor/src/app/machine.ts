@@ -24,6 +24,7 @@ import { Launches } from "../os/processes/launches.ts";
 import { endShim, openShim } from "../os/processes/own-shim.ts";
 import { RunSlots } from "../os/processes/run-slots.ts";
 import type { ShimLink } from "../os/shim/link.ts";
+import { isOutdated } from "../os/shim/open-shim.ts";
 import { RecordNotes } from "../os/shim/record-notes.ts";
 import { PublishedSockets } from "../os/sockets/published-sockets.ts";
 import type { Flags } from "./flags.ts";
@@ -38,6 +39,8 @@ export interface Machine {
   readonly confs: ConfFiles;
   readonly cgroups: CgroupRoot;
   readonly shim: Pick<ShimLink, "lost">;
+  /** Whether another build of the shim is installed than the one that runs. */
+  readonly shimOutdated: boolean;
   /** Writes records: the next program continues from them and from what the shim has. */
   prepareReExec(): void;
   /** Ends the shim and removes the cgroups that have no processes. All daemons must have stopped. */
@@ -67,6 +70,13 @@ export const makeMachine = async (
   const { link, cgroups } = await openShim(flags, program, cgroupName(runDir), (reason) =>
     log.warn({ reason }, "ending the shim of an earlier supervisor: its daemons start again"),
   );
+  const shimOutdated = isOutdated(link, program);
+  if (shimOutdated) {
+    log.warn(
+      { running: link.requests.edition },
+      "another build of the shim is installed than the one that runs: a restart of the service replaces it and restarts all daemons",
+    );
+  }
   if (cgroups.path === undefined) {
     log.warn({ reason: cgroups.why }, "no cgroups: a process that leaves its session may survive a stop of its daemon");
   }
@@ -113,6 +123,7 @@ export const makeMachine = async (
     confs,
     cgroups,
     shim: link,
+    shimOutdated,
     prepareReExec: () => {
       records.flush();
     },

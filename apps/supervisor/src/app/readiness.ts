@@ -3,7 +3,7 @@ import { closeSync, writeSync } from "node:fs";
 
 const READY_FD = "DMHOST_READY_FD";
 
-export interface Readiness {
+interface Readiness {
   /** To be called once, when the control API answers. */
   report(): void;
 }

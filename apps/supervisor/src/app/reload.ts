@@ -10,7 +10,7 @@ import type { LoadedPolicy } from "./policy.ts";
 
 type Level = "info" | "warn" | "error";
 
-export interface ReloadParts {
+interface ReloadParts {
   readonly supervisor: Pick<Supervisor, "enforce" | "owners" | "rescan" | "stopping">;
   readonly accounts: Pick<Machine["accounts"], "base">;
   readonly control: Pick<Control, "open">;

@@ -8,7 +8,7 @@ import { type Reload, warnOf } from "./reload.ts";
 
 type Signal = "SIGTERM" | "SIGINT" | "SIGHUP";
 
-export interface ServiceParts {
+interface ServiceParts {
   readonly supervisor: Pick<Supervisor, "changed" | "owners" | "removeStrays" | "shutdown">;
   readonly publisher: Pick<Publisher, "plan" | "close">;
   readonly control: Control;

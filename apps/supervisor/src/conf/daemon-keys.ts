@@ -34,7 +34,7 @@ import {
 } from "./forms.ts";
 
 /** A key of a conf file, as man pages, completion and `explain` need to know it. */
-export interface ConfKey {
+interface ConfKey {
   /** As it is written before the `=`. */
   readonly key: string;
   /** Form and bounds of its value, in words that can follow "expected". */

@@ -2,7 +2,7 @@ import { DEFAULTS, type Definition } from "../core/definition.ts";
 import { DAEMON_KEYS, EXPORT_KEY, fieldOf, writeField } from "./daemon-keys.ts";
 
 /** The value that is in force for a key of one daemon. */
-export interface EffectiveSetting {
+interface EffectiveSetting {
   /** As written before the `=`; `export NAME` for a variable. */
   readonly key: string;
   /** As a conf file could write it; a default that no file can write is in words. */

@@ -1,7 +1,7 @@
 import { DEFAULT_SETTINGS, type Settings } from "../core/policy-rules.ts";
 
 /** A key of [settings], as man pages and completion need to know it. */
-export interface SettingsKey {
+interface SettingsKey {
   readonly key: string;
   /** Form of its value, in words that can follow "expected". */
   readonly expected: string;
@@ -14,13 +14,12 @@ export interface SettingsKey {
 /** Settings under construction. */
 export type SettingsDraft = { -readonly [F in keyof Settings]: Settings[F] };
 
-interface SettingEntry extends SettingsKey {
+interface SettingEntry extends Omit<SettingsKey, "default"> {
   readonly isValid: (text: string) => boolean;
   /** Whether it is a path of each owner: owners should not share a directory. */
   readonly perOwner: boolean;
 }
 
-const PATH = 'an absolute path, "~", or one that begins with "~/", without ".." and with no %...% but %username%';
 const GROUP_NAME = /^[A-Za-z_][A-Za-z0-9_.-]{0,31}$/;
 
 function isPath(text: string): boolean {
@@ -28,59 +27,35 @@ function isPath(text: string): boolean {
   return /^(?:\/|~(?:\/|$))/.test(text) && !/%[A-Za-z_-]+%/.test(rest) && !text.split("/").includes("..");
 }
 
+const ROOTS_PATH = {
+  expected: 'an absolute path, "~", or one that begins with "~/", without ".." and with no %...% but %username%',
+  isValid: isPath,
+  perOwner: false,
+};
+const OWNERS_PATH = { ...ROOTS_PATH, perOwner: true };
+
 const SETTINGS: { readonly [F in keyof Settings]: SettingEntry } = {
   daemonPathDaemon: {
     key: "daemon-path-daemon",
-    expected: PATH,
-    default: DEFAULT_SETTINGS.daemonPathDaemon,
+    ...OWNERS_PATH,
     doc: "Directory of an owner's conf files. ~ is the owner's home, %username% the owner's name.",
-    isValid: isPath,
-    perOwner: true,
   },
   daemonPathLog: {
     key: "daemon-path-log",
-    expected: PATH,
-    default: DEFAULT_SETTINGS.daemonPathLog,
+    ...OWNERS_PATH,
     doc: "Directory of an owner's logs; each daemon has a directory in it.",
-    isValid: isPath,
-    perOwner: true,
   },
-  daemonPathDaemonRoot: {
-    key: "daemon-path-daemon-root",
-    expected: PATH,
-    default: DEFAULT_SETTINGS.daemonPathDaemonRoot,
-    doc: "Directory of root's conf files.",
-    isValid: isPath,
-    perOwner: false,
-  },
-  daemonPathLogRoot: {
-    key: "daemon-path-log-root",
-    expected: PATH,
-    default: DEFAULT_SETTINGS.daemonPathLogRoot,
-    doc: "Directory of the logs of root's daemons.",
-    isValid: isPath,
-    perOwner: false,
-  },
+  daemonPathDaemonRoot: { key: "daemon-path-daemon-root", ...ROOTS_PATH, doc: "Directory of root's conf files." },
+  daemonPathLogRoot: { key: "daemon-path-log-root", ...ROOTS_PATH, doc: "Directory of the logs of root's daemons." },
   servicePath: {
     key: "service-path",
-    expected: PATH,
-    default: DEFAULT_SETTINGS.servicePath,
+    ...OWNERS_PATH,
     doc: "Directory of an owner's service directories. It is never created.",
-    isValid: isPath,
-    perOwner: true,
   },
-  servicePathRoot: {
-    key: "service-path-root",
-    expected: PATH,
-    default: DEFAULT_SETTINGS.servicePathRoot,
-    doc: "Directory of root's service directories.",
-    isValid: isPath,
-    perOwner: false,
-  },
+  servicePathRoot: { key: "service-path-root", ...ROOTS_PATH, doc: "Directory of root's service directories." },
   nginxGroup: {
     key: "nginx-group",
     expected: "the name of a group",
-    default: DEFAULT_SETTINGS.nginxGroup,
     doc: "Group whose members may connect to published sockets: the web server's workers, and no tenant.",
     isValid: (text) => GROUP_NAME.test(text),
     perOwner: false,
@@ -88,7 +63,6 @@ const SETTINGS: { readonly [F in keyof Settings]: SettingEntry } = {
   strictLimits: {
     key: "strict-limits",
     expected: "yes or no",
-    default: DEFAULT_SETTINGS.strictLimits,
     doc: "Whether a daemon is forbidden when no cgroup of this machine can enforce its limits or its owner's budget.",
     isValid: (text) => text === "yes" || text === "no",
     perOwner: false,
@@ -96,7 +70,10 @@ const SETTINGS: { readonly [F in keyof Settings]: SettingEntry } = {
 };
 
 /** Every key of [settings]: the table by which parsePolicy reads. */
-export const SETTINGS_KEYS: readonly SettingsKey[] = Object.values(SETTINGS);
+export const SETTINGS_KEYS: readonly SettingsKey[] = Object.entries(SETTINGS).map(([field, entry]) => ({
+  ...entry,
+  default: DEFAULT_SETTINGS[field as keyof Settings],
+}));
 
 const FIELDS = new Map(Object.entries(SETTINGS).map(([field, { key }]) => [key, field as keyof Settings]));
 

@@ -1,7 +1,7 @@
 import { isBlank, trimmed } from "./lines.ts";
 
 /** The value of a `start` line. */
-export interface StartLine {
+interface StartLine {
   /** The command exactly as written, without the comment and the white space around it. */
   readonly value: string;
   /** A quote that is never closed. */

@@ -19,7 +19,7 @@ export type Listen = "none" | "fastcgi" | "systemd" | "http" | "path";
 export type Ready = "accept" | "notify" | `fd:${number}`;
 
 /** The contents of a service directory besides its `run` (man/daemon.conf.5.md#service-directories). */
-export interface ServiceDirectory {
+interface ServiceDirectory {
   /** Its absolute path outside of any jail. */
   readonly directory: string;
   /** Whether `finish` runs after each run. */
@@ -95,7 +95,7 @@ export interface Definition extends ExecutionEnvironment, Rlimits, ResourceLimit
  * The execution environment of its process (docs/reference/daemontools.md#conf-keys). Paths are absolute, or below the
  * owner's home where they begin with `~/`.
  */
-export interface ExecutionEnvironment {
+interface ExecutionEnvironment {
   /** -20 (highest priority) to 19; undefined is the supervisor's own. */
   readonly nice: number | undefined;
   /** File mode creation mask. */

@@ -4,7 +4,6 @@ import {
   LIMIT_FIELDS,
   LIMIT_KEYS,
   type LimitField,
-  least,
   type ResourceLimits,
   writeLimit,
 } from "./resource-limits.ts";
@@ -20,7 +19,7 @@ export interface Means {
 }
 
 /** What enforces a limit. */
-export type Enforcer = "cgroup" | "rlimit" | "rlimit+watch" | "nothing";
+type Enforcer = "cgroup" | "rlimit" | "rlimit+watch" | "nothing";
 
 /** A limit of one daemon. */
 export interface EnforcedLimit {
@@ -132,7 +131,3 @@ export const strictObjection = (held: readonly EnforcedLimit[], { why }: Means):
   const loose = held.find(({ by }) => by !== "cgroup");
   return loose && `no cgroup can enforce ${named(loose)} here, and strict-limits=yes: ${why}`;
 };
-
-/** The effective memory limit: the lower of the daemon's and its owner's. In bytes. */
-export const memoryLimit = (own: ResourceLimits, budget: ResourceLimits): number | undefined =>
-  least(own.memory, budget.memory);

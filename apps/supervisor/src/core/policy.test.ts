@@ -314,7 +314,6 @@ describe("paths", () => {
       logs: "/home/amy/.daemon-manager/logs",
       chain: ["/home/amy", "/home/amy/.daemon-manager", "/home/amy/.daemon-manager/daemons"],
       serviceChain: ["/home/amy", "/home/amy/service"],
-      logChain: ["/home/amy", "/home/amy/.daemon-manager", "/home/amy/.daemon-manager/logs"],
     });
     expect(at("", "root")).toEqual({
       home: "/root",
@@ -322,7 +321,6 @@ describe("paths", () => {
       logs: "/var/log/daemon-manager",
       chain: ["/", "/etc", "/etc/daemon-manager", "/etc/daemon-manager/daemons"],
       serviceChain: ["/", "/service"],
-      logChain: ["/", "/var", "/var/log", "/var/log/daemon-manager"],
     });
   });
 

@@ -26,7 +26,7 @@ export interface Right {
 }
 
 /** Paths of an owner's files: absolute, without a slash at the end. */
-export interface OwnerPaths {
+interface OwnerPaths {
   readonly home: string;
   /** Directory of the daemon files. */
   readonly daemons: string;
@@ -39,8 +39,6 @@ export interface OwnerPaths {
   readonly chain: readonly string[];
   /** As `chain`, down to the directory of the service directories. */
   readonly serviceChain: readonly string[];
-  /** As `chain`, down to `logs`. Directories below a chain that begins with `home` are made as the owner. */
-  readonly logChain: readonly string[];
 }
 
 /** The policy file joined with the accounts of the machine. Immutable; a rescan makes a new one. */
@@ -179,7 +177,6 @@ function ownerPaths(settings: Settings, owner: string, account: Account | undefi
     logs,
     chain: chain(daemons, home),
     serviceChain: chain(services, home),
-    logChain: chain(logs, home),
   };
 }
 

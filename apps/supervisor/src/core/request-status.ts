@@ -8,7 +8,7 @@ export type RequestResult =
   | { readonly ok: false; readonly reason: string; readonly ran: boolean };
 
 /** How far a request is. */
-export type RequestStatus = "pending" | RequestResult;
+type RequestStatus = "pending" | RequestResult;
 
 /** Number of the latest run before a start is requested: a run that is starting already counts as started by it. */
 export const runBeforeStart = ({ phase, run }: State): number => (phase === "starting" ? run - 1 : run);

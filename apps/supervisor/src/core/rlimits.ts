@@ -60,7 +60,7 @@ export const RESOURCES = {
 /** Fields of Definition that hold a limit. */
 export type RlimitField = keyof typeof RESOURCES;
 
-export const RLIMIT_FIELDS = Object.keys(RESOURCES) as readonly RlimitField[];
+const RLIMIT_FIELDS = Object.keys(RESOURCES) as readonly RlimitField[];
 
 /** Limits of a daemon; undefined is the supervisor's own limit. */
 export type Rlimits = { readonly [F in RlimitField]: Limit | undefined };

@@ -13,7 +13,7 @@ const OVERFLOW_UID = 65_534;
 export type Grants = ReadonlyMap<string, ReadonlyMap<string, number>>;
 
 /** For each name on the left of [hosts], its grants in the order of the file. */
-export type HostGrants = ReadonlyMap<string, readonly { readonly pattern: HostPattern; readonly line: number }[]>;
+type HostGrants = ReadonlyMap<string, readonly { readonly pattern: HostPattern; readonly line: number }[]>;
 
 /** Finds the accounts that a policy file names, and collects the problems (see resolvePolicy). */
 export class Roster {

@@ -20,7 +20,7 @@ import type { LatestRuns } from "./waiters.ts";
 export type DaemonPorts = Omit<Ports, "confs">;
 
 /** What the parts need of their daemon. */
-export interface PartsHost {
+interface PartsHost {
   readonly key: DaemonKey;
   /** Terms of its next runs. */
   terms: Terms | undefined;

@@ -7,7 +7,7 @@ const CHECKS = 8;
 const SHORTEST_DELAY = 10;
 
 /** What the timer needs of the daemon. */
-export interface IdleTarget {
+interface IdleTarget {
   /** Time without a client after which the daemon is idle, in ms; undefined where it cannot be idle. */
   timeout(): number | undefined;
   /** Whether it has a client, or had one since the last check; undefined where that takes too long to find out. */

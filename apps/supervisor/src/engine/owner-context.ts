@@ -13,7 +13,7 @@ export interface OwnerContext {
 }
 
 /** What the owner contexts read of the supervisor. */
-export interface OwnerContextsHost {
+interface OwnerContextsHost {
   /** The owner's budget by the policy in force. */
   budget(owner: string): Budget;
   logShare(owner: string): number | undefined;

@@ -10,7 +10,7 @@ import type { Clock } from "./ports/clock.ts";
 const CHECK_DELAY = 10;
 
 /** What a rolling restart needs of its daemon. */
-export interface RolloutTarget {
+interface RolloutTarget {
   instance(number: number): Instance | undefined;
   /** Whether a candidate may start: with it, at most one run more than the daemon's size lives. */
   hasRoom(): boolean;

@@ -146,7 +146,7 @@ const launchBeside = (launch: Launch, change: Partial<Definition>): LaunchPlan =
 export const PERMANENT_FAILURE = 125;
 
 /** How a log is written. */
-export type LogTerms = Pick<Definition, "logSize" | "logFiles" | "logTotal" | "logCompress" | "logSelect">;
+type LogTerms = Pick<Definition, "logSize" | "logFiles" | "logTotal" | "logCompress" | "logSelect">;
 
 /**
  * The launch of the program that writes a daemon's log, as its owner

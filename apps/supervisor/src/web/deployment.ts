@@ -14,13 +14,13 @@ const FIRST_RETRY = 1000;
 const SITES = /^(?=# site )/m;
 
 /** Why the desired sites as a whole are not in force. */
-export interface DeploymentProblem {
+interface DeploymentProblem {
   /** refused: Nginx does not accept its configuration, whatever the sites. failed: no request reached the web server. */
   readonly kind: "refused" | "failed";
   readonly reason: string;
 }
 
-export interface DeploymentOptions {
+interface DeploymentOptions {
   readonly web: WebServer;
   readonly clock: SiteClock;
   /** Interval of reloads after a burst, in ms. */

@@ -3,7 +3,7 @@ import type { Account } from "../core/policy-rules.ts";
 import { type SitePath, sitePath } from "../core/site.ts";
 
 /** Returns the uid of the owner of a directory that is not a link, or the reason why there is none. */
-export type OwnerLookup = (path: SitePath) => number | string;
+type OwnerLookup = (path: SitePath) => number | string;
 
 /** File systems whose owners depend on the process that looks. */
 const KERNEL = /^\/(?:proc|sys|dev)(?:\/|$)/;

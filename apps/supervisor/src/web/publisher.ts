@@ -19,7 +19,7 @@ import { renderSite, siteLog } from "./vhost.ts";
 
 export type { SiteDaemon } from "./site-daemon.ts";
 
-export interface PublisherOptions {
+interface PublisherOptions {
   daemons(): readonly SiteDaemon[];
   policy(): Pick<Policy, "mayHost">;
   accounts(): AccountBase;

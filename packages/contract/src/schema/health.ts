@@ -9,5 +9,6 @@ export const Health = record("The supervisor.", {
   containment: text(
     "What holds the processes of a daemon together: `cgroup`, or `sessions (reason)` where a process that leaves its session can be missed.",
   ),
+  shim: text("`current`, or `outdated (remedy)` where another build of the shim is installed than the one that runs."),
 });
 export type Health = Static<typeof Health>;

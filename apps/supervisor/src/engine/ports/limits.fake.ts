@@ -32,25 +32,17 @@ export class FakeLimits implements Limits {
 
   daemon({ owner, name }: DaemonKey): DaemonLimits {
     const daemon = `${owner.name}/${name}`;
-    let enforced = "";
-    const apply = (settings: CgroupSettings): void => {
-      enforced = "";
-      this.#fail();
-      this.applied.push({ daemon, settings });
-      enforced = JSON.stringify(settings);
-    };
     return {
-      makeGroup: (run, settings) => {
+      makeGroup: (run) => {
         this.#fail();
         if (!this.groups) return undefined;
-        if (enforced !== JSON.stringify(settings)) enforced = "";
         return this.#makeGroup(`/cgroup/${daemon}.d/${run}`);
       },
       loggerGroup: () => (this.groups ? `/cgroup/${daemon}.d/log` : undefined),
       removeGroup: (group) => void this.unused.delete(group),
-      apply,
-      ensure: (settings) => {
-        if (enforced !== JSON.stringify(settings)) apply(settings);
+      apply: (settings) => {
+        this.#fail();
+        this.applied.push({ daemon, settings });
       },
     };
   }

@@ -16,8 +16,6 @@ export interface DaemonLimits {
   loggerGroup(): string | undefined;
   /** Enforces other limits for all groups of the daemon, and for its owner's. @throws errno errors */
   apply(settings: CgroupSettings): void;
-  /** The same, unless they are enforced already. @throws errno errors */
-  ensure(settings: CgroupSettings): void;
 }
 
 export interface Limits {

@@ -8,7 +8,7 @@ import type { HelperProcess, ProcessIdentity } from "./processes.ts";
 let pids = 4100;
 
 /** An open log, driven by the test. */
-export class FakeLog implements HeldLog {
+class FakeLog implements HeldLog {
   readonly name: string;
   readonly daemon: string;
   readonly before: LogPredecessor;

@@ -30,7 +30,7 @@ export class FakeHelperProcess implements HelperProcess {
 }
 
 /** How a run's main process ends. */
-export interface FakeEnd {
+interface FakeEnd {
   readonly code?: number;
   readonly signal?: string;
   readonly failure?: { readonly stage: string; readonly reason: string };

@@ -116,7 +116,7 @@ export class FakeRuns implements Runs, Populations {
   }
 }
 
-export class FakeRunSlot implements RunSlot {
+class FakeRunSlot implements RunSlot {
   readonly notifyPath = "/run/dmhost/notify.sock";
   readonly #runs: FakeRuns;
   readonly #daemon: string;

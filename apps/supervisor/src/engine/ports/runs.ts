@@ -43,7 +43,8 @@ export type RawExit =
       readonly peak?: number | undefined;
     } & RawEnd)
   | undefined;
-type RawEnd =
+/** By an exit code or by a signal. */
+export type RawEnd =
   | { readonly code: number; readonly signal: undefined }
   | { readonly code: undefined; readonly signal: string };
 
@@ -61,7 +62,7 @@ export interface RunEvents {
 }
 
 /** How a run ended, in numbers; code undefined: by a signal, or unknown. */
-export interface ExitNumbers {
+interface ExitNumbers {
   readonly code: number | undefined;
   /** 0: by none. */
   readonly signal: number;

@@ -12,7 +12,7 @@ const nextNumber = (): number => {
 };
 
 /** A listening socket with a queue of clients, driven by the test. */
-export class FakeSocket implements HeldSocket {
+class FakeSocket implements HeldSocket {
   readonly path: string;
   file: number;
   readonly isNew: boolean;
@@ -106,7 +106,7 @@ export class FakeSocket implements HeldSocket {
 }
 
 /** A bind directory, driven by the test. */
-export class FakeBindDirectory implements BindDirectory {
+class FakeBindDirectory implements BindDirectory {
   readonly path: string;
   /** Runs whose process listens on its socket. */
   readonly listening = new Set<number>();

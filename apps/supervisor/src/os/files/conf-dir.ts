@@ -33,16 +33,20 @@ export type ConfText = { readonly name: string; readonly path: string } & (
   | { readonly text: undefined; readonly problem: string }
 );
 
-/** A directory of conf files. */
-export interface ConfDirectory {
-  readonly files: readonly ConfText[];
-  /** Names of files beyond the limit. */
+/** What a directory of an account holds. */
+export interface OwnDirectory<T> {
+  readonly found: readonly T[];
+  /** Names of entries beyond the limits. */
   readonly skipped: readonly string[];
   /** Entries that could not be used, each `path: reason`. */
   readonly problems: readonly string[];
   /** Whether the directory was readable and only its owner and root may write to it. */
   readonly complete: boolean;
 }
+
+/** Why an entry is passed over. */
+export const MISNAMED =
+  "a daemon cannot have this name; use at most 64 of A-Z a-z 0-9 _ . - and begin with a letter or digit";
 
 /** A tenant's text, escaped for logs and terminals. */
 export const escaped = (text: string): string => JSON.stringify(text).slice(1, -1);
@@ -160,72 +164,81 @@ export interface FileFilter {
   readonly only?: string;
 }
 
+/** How a directory of an account is read. */
+interface Reading<T> {
+  /** Whether it is made where it is missing and below the home. */
+  readonly makes: boolean;
+  /** Reads an entry by its name. */
+  readonly one: (directory: string, name: string) => readonly T[];
+  readonly all: (directory: string) => OwnDirectory<T>;
+}
+
 /**
- * Reads the conf files of an account in the last directory of `chain`; makes that where it is missing and below the home.
- * Never throws: unreadable files become problems. A missing directory has no files.
+ * Reads the last directory of `chain` as the account. Never throws: what cannot be read is a problem. A missing directory
+ * holds nothing.
  */
+export const readOwnDirectory = <T>(
+  account: Account,
+  identity: FileIdentity,
+  chain: readonly string[],
+  { first = new Set(), only, most }: Pick<FileFilter, "first" | "only" | "most">,
+  { makes, one, all }: Reading<T>,
+): OwnDirectory<T> => {
+  const directory = chain.at(-1) ?? "/";
+  const some = (names: readonly string[], complete: boolean, ...problems: string[]): OwnDirectory<T> => {
+    return { found: names.flatMap((name) => one(directory, name)), skipped: [], problems, complete };
+  };
+  try {
+    if (makes) makeOwnDirectory(account, identity, directory);
+    return asUser(identity, () => {
+      const distrusted = distrust(account, chain);
+      if (distrusted) return some([], false, distrusted);
+      if (only !== undefined) return some([only], true);
+      try {
+        return all(directory);
+      } catch (error) {
+        if (!(error instanceof Overcrowded)) throw error;
+        return some([...first].sort().slice(0, Math.max(0, most)), false, error.message);
+      }
+    });
+  } catch (error) {
+    return codeOf(error) === "ENOENT" ? some([], true) : some([], false, `${directory}: ${messageOf(error)}`);
+  }
+};
+
+/** Reads the conf files of an account in the last directory of `chain`; makes that where it is missing and below the home. */
 export const readConfDirectory = (
   account: Account,
   identity: FileIdentity,
   chain: readonly string[],
   selection: FileFilter,
-): ConfDirectory => {
-  const directory = chain.at(-1) ?? "/";
-  try {
-    makeOwnDirectory(account, identity, directory);
-    return asUser(identity, () => readAsOwner(account, chain, directory, selection));
-  } catch (error) {
-    if (codeOf(error) === "ENOENT") {
-      return { files: [], skipped: [], problems: [], complete: true };
+): OwnDirectory<ConfText> => {
+  const read = (directory: string, file: string) => readEntry(directory, file, account, selection.largest);
+  const one = (directory: string, name: string): ConfText[] =>
+    selection.names.test(name) && lstatSync(confPath(directory, name), { throwIfNoEntry: false })
+      ? [read(directory, name + SUFFIX)]
+      : [];
+  const all = (directory: string): OwnDirectory<ConfText> => {
+    const found = entriesOf(directory, MOST_LISTED)
+      .map(({ name }) => ({ file: name.toString("latin1"), shown: escaped(name.toString("utf8")) }))
+      .filter(({ file }) => file.endsWith(SUFFIX) && !file.startsWith("."));
+    const isNamed = ({ file }: { file: string }) => selection.names.test(nameOf(file));
+    const problems = found.filter((entry) => !isNamed(entry)).map(({ shown }) => `${directory}/${shown}: ${MISNAMED}`);
+    const named = found.filter(isNamed).map(({ file }) => file);
+    const rank = (file: string): number => (selection.first?.has(nameOf(file)) ? 0 : 1);
+    const files = named.sort().sort((a, b) => rank(a) - rank(b));
+    if (files.length > selection.most) {
+      problems.push(`${directory}: ${files.length} conf files, only ${selection.most} are loaded`);
     }
-    const problem = `${directory}: ${messageOf(error)}`;
-    return { files: [], skipped: [], problems: [problem], complete: false };
-  }
-};
-
-const readAsOwner = (
-  account: Account,
-  chain: readonly string[],
-  directory: string,
-  selection: FileFilter,
-): ConfDirectory => {
-  const distrusted = distrust(account, chain);
-  if (distrusted) return { files: [], skipped: [], problems: [distrusted], complete: false };
-  const read = (file: string) => readEntry(directory, file, account, selection.largest);
-  const readKnown = (names: readonly string[]): ConfText[] =>
-    names
-      .filter((name) => selection.names.test(name) && lstatSync(confPath(directory, name), { throwIfNoEntry: false }))
-      .map((name) => read(name + SUFFIX));
-  if (selection.only !== undefined)
-    return { files: readKnown([selection.only]), skipped: [], problems: [], complete: true };
-  let entries: ReturnType<typeof entriesOf>;
-  try {
-    entries = entriesOf(directory, MOST_LISTED);
-  } catch (error) {
-    if (!(error instanceof Overcrowded)) throw error;
-    const files = readKnown([...(selection.first ?? [])].sort().slice(0, selection.most));
-    return { files, skipped: [], problems: [error.message], complete: false };
-  }
-  const found = entries
-    .map(({ name }) => ({ file: name.toString("latin1"), shown: escaped(name.toString("utf8")) }))
-    .filter(({ file }) => file.endsWith(SUFFIX) && !file.startsWith("."));
-  const isNamed = ({ file }: { file: string }) => selection.names.test(nameOf(file));
-  const problems = found
-    .filter((entry) => !isNamed(entry))
-    .map(
-      ({ shown }) =>
-        `${directory}/${shown}: a daemon cannot have this name; use at most 64 of A-Z a-z 0-9 _ . - and begin with a letter or digit`,
-    );
-  const named = found.filter(isNamed).map(({ file }) => file);
-  const rank = (file: string): number => (selection.first?.has(nameOf(file)) ? 0 : 1);
-  const files = named.sort().sort((a, b) => rank(a) - rank(b));
-  if (files.length > selection.most) {
-    problems.push(`${directory}: ${files.length} conf files, only ${selection.most} are loaded`);
-  }
-  return {
-    files: files.slice(0, selection.most).sort().map(read),
-    skipped: files.slice(selection.most).map(nameOf),
-    problems,
-    complete: true,
+    return {
+      found: files
+        .slice(0, selection.most)
+        .sort()
+        .map((file) => read(directory, file)),
+      skipped: files.slice(selection.most).map(nameOf),
+      problems,
+      complete: true,
+    };
   };
+  return readOwnDirectory(account, identity, chain, selection, { makes: true, one, all });
 };

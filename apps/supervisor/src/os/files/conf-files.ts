@@ -5,19 +5,13 @@ import type { Definition, Parsed, ParsedService, ServiceText } from "../../core/
 import type { Account } from "../../core/policy-rules.ts";
 import type { ConfDirectories, ConfSource, FoundFile, FoundFiles } from "../../engine/ports/conf-source.ts";
 import type { FileIdentity } from "../kernel/file-identity.ts";
-import { type ConfDirectory, type ConfText, confPath, type FileFilter, readConfDirectory } from "./conf-dir.ts";
+import { type ConfText, confPath, type FileFilter, type OwnDirectory, readConfDirectory } from "./conf-dir.ts";
 import { ConfWatch } from "./conf-watch.ts";
 import type { FoundService } from "./service-content.ts";
-import {
-  readScript,
-  readServiceDirectories,
-  type ScriptText,
-  type ServiceDirectories,
-  serviceFolders,
-} from "./service-dir.ts";
+import { readScript, readServiceDirectories, type ScriptText, serviceFolders } from "./service-dir.ts";
 
 /** How files are selected and parsed. */
-export interface FileRules {
+interface FileRules {
   /** Parses a conf file. */
   readonly parse: (text: string, owner: Account) => Parsed<Definition>;
   /** Parses the content of a service directory. */
@@ -59,13 +53,13 @@ export class ConfFiles implements ConfSource {
 
   readAll(owner: Account, directories: ConfDirectories, first: ReadonlySet<string>): FoundFiles {
     const conf = this.#readConf(owner, directories.chain, { first });
-    const room = this.#rules.mostDaemons - conf.files.length;
+    const room = this.#rules.mostDaemons - conf.found.length;
     const services = this.#readServices(owner, directories.serviceChain, { first }, room);
-    const files = new Map(conf.files.map((file) => [file.name, this.#parse(owner, file)]));
+    const files = new Map(conf.found.map((file) => [file.name, this.#parse(owner, file)]));
     if (conf.complete) this.#of(owner).parsed = new Map([...files.values()].map((file) => [file.path, file]));
     // Both may be below the same untrusted directory, with the same problem.
     const problems = [...new Set([...conf.problems, ...services.problems])];
-    for (const service of services.directories) {
+    for (const service of services.found) {
       const known = files.get(service.name);
       if (known) problems.push(`${service.path}: not loaded: ${known.path} has the same name; rename one of them`);
       else files.set(service.name, this.#parseService(owner, service));
@@ -77,7 +71,7 @@ export class ConfFiles implements ConfSource {
   readOne(owner: Account, directories: ConfDirectories, name: string): FoundFile | undefined {
     const text = this.text(owner, directories.chain, name);
     if (text) return this.#parse(owner, text);
-    const { directories: found, problems } = this.#readServices(owner, directories.serviceChain, { only: name });
+    const { found, problems } = this.#readServices(owner, directories.serviceChain, { only: name });
     if (found[0]) return this.#parseService(owner, found[0]);
     if (problems.length === 0) return undefined;
     const path = join(directories.serviceChain.at(-1) ?? "/", name, "run");
@@ -109,14 +103,14 @@ export class ConfFiles implements ConfSource {
 
   /** The text of one conf file, or why it cannot be read; undefined when there is no such file. */
   text(owner: Account, chain: readonly string[], name: string): ConfText | undefined {
-    const { files, problems } = this.#readConf(owner, chain, { only: name });
-    if (files[0] || problems.length === 0) return files[0];
+    const { found, problems } = this.#readConf(owner, chain, { only: name });
+    if (found[0] || problems.length === 0) return found[0];
     return { name, path: confPath(chain.at(-1) ?? "", name), text: undefined, problem: problems.join("; ") };
   }
 
   /** The text of the `run` of one service directory, or why it cannot be read; undefined when there is no such directory. */
   script(owner: Account, chain: readonly string[], name: string): ScriptText | undefined {
-    const [found] = this.#readServices(owner, chain, { only: name }).directories;
+    const [found] = this.#readServices(owner, chain, { only: name }).found;
     if (!found) return undefined;
     const { path } = found;
     // Its reason contains the path.
@@ -124,7 +118,7 @@ export class ConfFiles implements ConfSource {
     return readScript(owner, this.#identity(owner), path, this.#rules.largest);
   }
 
-  #readConf(owner: Account, chain: readonly string[], wanted: Wanted): ConfDirectory {
+  #readConf(owner: Account, chain: readonly string[], wanted: Wanted): OwnDirectory<ConfText> {
     const { names, largest, mostDaemons: most } = this.#rules;
     return readConfDirectory(owner, this.#identity(owner), chain, { names, largest, most, ...wanted });
   }
@@ -134,7 +128,7 @@ export class ConfFiles implements ConfSource {
     chain: readonly string[],
     wanted: Wanted,
     most = this.#rules.mostDaemons,
-  ): ServiceDirectories {
+  ): OwnDirectory<FoundService> {
     const { names, largest } = this.#rules;
     return readServiceDirectories(owner, this.#identity(owner), chain, { names, largest, most, ...wanted });
   }

@@ -11,7 +11,7 @@ import { privileged } from "../kernel/privileges.ts";
 import { digestOf, replaceFile } from "./whole-file.ts";
 
 /** Where things are. */
-export interface NginxOptions {
+interface NginxOptions {
   /** Nginx's directory; its account owns `accepted/` below. */
   readonly sitesDir: string;
   readonly logsDir: string;

@@ -41,13 +41,13 @@ class Slot implements RecordSlot {
 }
 
 /** A copy of a record, of any release. */
-export interface FormattedRecord {
+interface FormattedRecord {
   readonly format?: unknown;
   readonly value?: unknown;
 }
 
 /** Copies of the records that survive the files, by `owner/file`. Methods may throw errno errors. */
-export interface RecordCopies {
+interface RecordCopies {
   /** What an earlier supervisor wrote, and the names of all of those. */
   read(name: string): FormattedRecord | undefined;
   names(): readonly string[];

@@ -3,7 +3,7 @@
  * the upgrade from the format before, and keeps files of the new one in kept-records/.
  */
 
-export const FORMAT = 6;
+export const FORMAT = 5;
 
 type Values = Readonly<Record<string, unknown>>;
 
@@ -15,39 +15,33 @@ const renamed = (value: unknown, names: Readonly<Record<string, string>>): Value
 
 const word = (value: unknown, words: Readonly<Record<string, string>>): unknown => words[String(value)] ?? value;
 
+const exitOf = (value: unknown): Values => {
+  const { how, cause, ...exit } = valuesOf(value);
+  const words = { memory: "out-of-memory", files: "too-many-files", launch: "launch-failed", unready: "not-ready" };
+  return { ...exit, how: word(how, words), cause: word(cause, words) };
+};
+
 /** Each makes a value of the next format. It tolerates any value: the result is checked. */
 const UPGRADES: Readonly<Record<number, (value: unknown) => unknown>> = {
   // Release 0.1.0. Formats below 4 were never released.
   4: (value) => {
     const { state, role, traces, dropped, ...rest } = valuesOf(value);
     const { leader, cgroup, socket, logger, loggerSignature, ...trace } = valuesOf(traces);
+    const present = renamed(state, {
+      bar: "block",
+      asked: "stopRequested",
+      easing: "draining",
+      dozing: "goingToSleep",
+      rationed: "throttled",
+    });
+    const last = present["last"] && { ...valuesOf(present["last"]), exit: exitOf(valuesOf(present["last"])["exit"]) };
     return {
       ...rest,
-      state: renamed(state, {
-        bar: "block",
-        asked: "stopRequested",
-        easing: "draining",
-        dozing: "goingToSleep",
-        rationed: "throttled",
-      }),
+      state: { ...present, last },
       role: word(role, { lasting: "active", fresh: "candidate", surplus: "retiring" }),
       run: leader && { leader, cgroup, socketFile: socket },
       log: { logger, signature: loggerSignature, dropped: trace["dropped"] ?? dropped ?? 0 },
     };
-  },
-  5: (value) => {
-    const { state, ...rest } = valuesOf(value);
-    const { last, ...others } = valuesOf(state);
-    if (last === undefined) return value;
-    const { how, cause, ...exit } = valuesOf(valuesOf(last)["exit"]);
-    const words = {
-      memory: "out-of-memory",
-      files: "too-many-files",
-      launch: "launch-failed",
-      unready: "not-ready",
-    };
-    const present = { ...exit, how: word(how, words), cause: word(cause, words) };
-    return { ...rest, state: { ...others, last: { ...valuesOf(last), exit: present } } };
   },
 };
 

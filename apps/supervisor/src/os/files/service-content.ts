@@ -12,7 +12,7 @@ import { codeOf } from "../kernel/error-code.ts";
 import { distrust, openOwn, readText } from "./conf-dir.ts";
 
 /** The content of a service directory. */
-export interface ServiceContent extends ServiceText {
+interface ServiceContent extends ServiceText {
   /** Equal for equal `run`, `log/run`, `finish`, `conf`, `env/USER` and presence of `down`, in the same directory. */
   readonly fingerprint: string;
 }

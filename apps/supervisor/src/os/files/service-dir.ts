@@ -3,31 +3,25 @@
  * accounts may have written are refused.
  */
 import { join } from "node:path";
-import { messageOf } from "../../core/error-message.ts";
 import type { Account } from "../../core/policy-rules.ts";
 import { asUser } from "../accounts/as-user.ts";
-import { codeOf } from "../kernel/error-code.ts";
 import type { FileIdentity } from "../kernel/file-identity.ts";
-import { distrust, escaped, type FileFilter, MOST_LISTED, readText } from "./conf-dir.ts";
-import { entriesOf, Overcrowded } from "./entries.ts";
+import {
+  escaped,
+  type FileFilter,
+  MISNAMED,
+  MOST_LISTED,
+  type OwnDirectory,
+  readOwnDirectory,
+  readText,
+} from "./conf-dir.ts";
+import { entriesOf } from "./entries.ts";
 import { type FoundService, foundService, isThere } from "./service-content.ts";
-
-/** A directory of service directories. */
-export interface ServiceDirectories {
-  readonly directories: readonly FoundService[];
-  /** Entries that could not be used, each `path: reason`. */
-  readonly problems: readonly string[];
-  /** Names of entries beyond the limits. */
-  readonly skipped: readonly string[];
-  /** Whether the directory was readable and only its owner and root may write to it. */
-  readonly complete: boolean;
-}
 
 /** Entries that are examined at most, with a `run` or without. */
 export const MOST_ENTRIES = 4096;
 /** Service directories of one owner that are watched at most. */
 const MOST_WATCHED = 256;
-const NAMING = "use at most 64 of A-Z a-z 0-9 _ . - and begin with a letter or digit";
 
 const candidates = (directory: string): { name: string; shown: string }[] =>
   entriesOf(directory, MOST_LISTED)
@@ -35,69 +29,42 @@ const candidates = (directory: string): { name: string; shown: string }[] =>
     .map(({ name }) => ({ name: name.toString("latin1"), shown: escaped(name.toString("utf8")) }))
     .filter(({ name }) => !name.startsWith("."));
 
-/**
- * Reads the service directories of an account in the last directory of `chain`; a directory without `run` is none.
- * Never throws: unreadable entries become problems. A missing directory has no entries.
- */
+/** Reads the service directories of an account in the last directory of `chain`; a directory without `run` is none. */
 export const readServiceDirectories = (
   account: Account,
   identity: FileIdentity,
   chain: readonly string[],
   selection: FileFilter,
-): ServiceDirectories => {
-  const directory = chain.at(-1) ?? "/";
-  try {
-    return asUser(identity, () => readAsOwner(account, chain, directory, selection));
-  } catch (error) {
-    if (codeOf(error) === "ENOENT") return { directories: [], skipped: [], problems: [], complete: true };
-    const problem = `${directory}: ${messageOf(error)}`;
-    return { directories: [], skipped: [], problems: [problem], complete: false };
-  }
-};
-
-const readAsOwner = (
-  account: Account,
-  chain: readonly string[],
-  directory: string,
-  { names, largest, most, first, only }: FileFilter,
-): ServiceDirectories => {
-  const distrusted = distrust(account, chain);
-  if (distrusted) return { directories: [], skipped: [], problems: [distrusted], complete: false };
-  if (only !== undefined) {
-    const directories = names.test(only) ? foundService(account, directory, only, largest) : [];
-    return { directories, skipped: [], problems: [], complete: true };
-  }
-  let entries: ReturnType<typeof candidates>;
-  try {
-    entries = candidates(directory);
-  } catch (error) {
-    if (!(error instanceof Overcrowded)) throw error;
-    const known = [...(first ?? [])].sort().slice(0, Math.max(0, most));
-    const directories = known.flatMap((name) => foundService(account, directory, name, largest));
-    return { directories, skipped: [], problems: [error.message], complete: false };
-  }
-  const problems = entries
-    .filter(({ name }) => !names.test(name))
-    .map(({ shown }) => `${directory}/${shown}: a daemon cannot have this name; ${NAMING}`);
-  const rank = (name: string): number => (first?.has(name) ? 0 : 1);
-  const named = entries
-    .filter(({ name }) => names.test(name))
-    .sort((a, b) => rank(a.name) - rank(b.name) || (a.name < b.name ? -1 : 1));
-  const directories: FoundService[] = [];
-  let skipped = named.slice(MOST_ENTRIES).map(({ name }) => name);
-  for (const [index, { name }] of named.slice(0, MOST_ENTRIES).entries()) {
-    const found = foundService(account, directory, name, largest);
-    if (found.length > 0 && directories.length >= most) {
-      problems.push(`${directory}: more than ${most} service directories beside conf files; the rest are not loaded`);
-      skipped = named.slice(index).map((entry) => entry.name);
-      break;
+): OwnDirectory<FoundService> => {
+  const { names, largest, most, first } = selection;
+  const one = (directory: string, name: string) =>
+    names.test(name) ? foundService(account, directory, name, largest) : [];
+  const all = (directory: string): OwnDirectory<FoundService> => {
+    const entries = candidates(directory);
+    const problems = entries
+      .filter(({ name }) => !names.test(name))
+      .map(({ shown }) => `${directory}/${shown}: ${MISNAMED}`);
+    const rank = (name: string): number => (first?.has(name) ? 0 : 1);
+    const named = entries
+      .filter(({ name }) => names.test(name))
+      .sort((a, b) => rank(a.name) - rank(b.name) || (a.name < b.name ? -1 : 1));
+    const found: FoundService[] = [];
+    let skipped = named.slice(MOST_ENTRIES).map(({ name }) => name);
+    for (const [index, { name }] of named.slice(0, MOST_ENTRIES).entries()) {
+      const service = one(directory, name);
+      if (service.length > 0 && found.length >= most) {
+        problems.push(`${directory}: more than ${most} service directories beside conf files; the rest are not loaded`);
+        skipped = named.slice(index).map((entry) => entry.name);
+        break;
+      }
+      found.push(...service);
     }
-    directories.push(...found);
-  }
-  if (named.length > MOST_ENTRIES) {
-    problems.push(`${directory}: ${named.length} directories, only the first ${MOST_ENTRIES} are read`);
-  }
-  return { directories, skipped, problems, complete: true };
+    if (named.length > MOST_ENTRIES) {
+      problems.push(`${directory}: ${named.length} directories, only the first ${MOST_ENTRIES} are read`);
+    }
+    return { found, skipped, problems, complete: true };
+  };
+  return readOwnDirectory(account, identity, chain, selection, { makes: false, one, all });
 };
 
 /** The text of a script, or why it cannot be read. */

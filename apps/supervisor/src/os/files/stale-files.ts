@@ -7,8 +7,6 @@ import { rmdirSync } from "node:fs";
 import { closeOnExec } from "../kernel/descriptors.ts";
 import type { FileIdentity } from "../kernel/file-identity.ts";
 import { privileged } from "../kernel/privileges.ts";
-import { identify } from "../kernel/process-table.ts";
-import { killSession } from "../kernel/signal-process.ts";
 
 /** Time limit of one removal. In ms. */
 const LONGEST = 60_000;
@@ -27,7 +25,7 @@ const queues = new Map<number, Promise<void>>();
 export const removeStaleFiles = (directory: string, { uid, gid }: FileIdentity, done: () => void): void => {
   const before = queues.get(uid) ?? Promise.resolve();
   const after = before.then(async () => {
-    await run(["/bin/sh", "-c", REMOVE, "sh", directory], uid, gid);
+    await remove(directory, uid, gid);
     try {
       rmdirSync(directory);
     } catch {
@@ -39,30 +37,21 @@ export const removeStaleFiles = (directory: string, { uid, gid }: FileIdentity, 
   queues.set(uid, after);
 };
 
-const run = (argv: readonly string[], uid: number, gid: number): Promise<void> =>
+const remove = (directory: string, uid: number, gid: number): Promise<void> =>
   new Promise((resolve) => {
     const become = ["/usr/bin/setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups", "--no-new-privs"];
-    const unprivileged = ["--inh-caps=-all", "--bounding-set=-all", "--"];
     const [file = "", ...args] = [
-      ...(privileged ? [...become, ...unprivileged] : []),
-      "/usr/bin/nice",
-      "-n19",
-      ...argv,
+      ...(privileged ? [...become, "--inh-caps=-all", "--bounding-set=-all", "--"] : []),
+      ...["/usr/bin/nice", "-n19", "/bin/sh", "-c", REMOVE, "sh", directory],
     ];
     closeOnExec();
     const child = spawn(file, args, { cwd: "/", env: { PATH: "/usr/bin:/bin" }, stdio: "ignore", detached: true });
-    const end = (): void => {
-      try {
-        // It is not reaped yet, so the pid is still its own.
-        const leader = child.pid === undefined ? undefined : identify(child.pid);
-        if (leader) killSession(leader);
-      } catch {
-        // No descriptor for /proc: the next try follows.
-      }
-    };
-    const limit = setInterval(end, LONGEST);
+    const limit = setTimeout(() => {
+      // It is not reaped yet, so the number of its group is still its own.
+      if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+    }, LONGEST);
     const finished = (): void => {
-      clearInterval(limit);
+      clearTimeout(limit);
       resolve();
     };
     child.on("error", finished);

@@ -2,21 +2,9 @@
 import { checked, declare } from "./libc.ts";
 
 const c = {
-  mkfifo: declare("int mkfifo(const char *, uint32_t)"),
-  umask: declare("uint32_t umask(uint32_t)"),
   renameat2: declare("int renameat2(int, const char *, int, const char *, uint32_t)"),
   flock: declare("int flock(int, int)"),
   getxattr: declare("long getxattr(const char *, const char *, _Out_ void *, size_t)"),
-};
-
-/** Makes a FIFO with exactly this mode: the umask does not apply. */
-export const mkfifo = (path: string, mode: number): void => {
-  const before = c.umask(0);
-  try {
-    checked("mkfifo", c.mkfifo(path, mode), path);
-  } finally {
-    c.umask(before);
-  }
 };
 
 const AT_FDCWD = -100;

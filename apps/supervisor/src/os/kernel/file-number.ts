@@ -13,7 +13,7 @@ export const numberOf = (inode: number, device: number): number =>
   (privileged ? (device % 2 ** 20) * 2 ** 32 : 0) + (inode % 2 ** 32);
 
 /** The kernel's own number of a device: 12 bits for the major number, 20 for the minor one (makedev(3) mixes them). */
-export const kernelDevice = (dev: number): number => {
+const kernelDevice = (dev: number): number => {
   const major = (dev >>> 8) & 0xfff;
   const minor = (dev & 0xff) | ((dev >>> 12) & 0xfff00);
   return ((major << 20) | minor) >>> 0;

@@ -9,7 +9,6 @@ import { codeOf } from "./error-code.ts";
 interface Row extends ProcessIdentity {
   readonly state: string;
   readonly parent: number;
-  readonly group: number;
   readonly session: number;
   readonly threads: number;
 }
@@ -26,12 +25,11 @@ const readRow = (pid: number): Row | undefined => {
     const text = readFileSync(`/proc/${pid}/stat`, "utf8");
     // The process chooses its name in parentheses, so count fields from the last parenthesis.
     const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-    const [state = "", parent, group, session] = fields;
+    const [state = "", parent, , session] = fields;
     return {
       pid,
       state,
       parent: Number(parent),
-      group: Number(group),
       session: Number(session),
       threads: Number(fields[17]),
       startTime: Number(fields[19]),
@@ -108,7 +106,6 @@ export const findTree = (
   const isLed = led && hasSession(leader, rows);
   const members = new Map<number, Row>();
   for (const row of rows) {
-    // A process group lies within one session, so in another session a group of this number is a different one.
     const isOfSession = isLed && row.session === leader.pid && row.startTime >= leader.startTime;
     if (isOfSession || wanted.get(row.pid) === row.startTime) members.set(row.pid, row);
   }

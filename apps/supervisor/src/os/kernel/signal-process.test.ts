@@ -2,8 +2,8 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { constants } from "node:os";
 import { expect, test } from "vitest";
-import { findTree, identify, isAlive } from "./process-table.ts";
-import { killSession, signalProcess } from "./signal-process.ts";
+import { findTree, identify } from "./process-table.ts";
+import { signalProcess } from "./signal-process.ts";
 
 /** Starts a session of a shell and two programs; resolves when all of them execute. */
 const startSession = async () => {
@@ -17,15 +17,6 @@ const startSession = async () => {
   await expect.poll(() => findTree(leader).length).toBe(3);
   return { child, leader };
 };
-
-test("killSession kills the leader and the other processes of its session", async () => {
-  const { child, leader } = await startSession();
-  const members = findTree(leader);
-  const ended = once(child, "exit");
-  killSession(leader);
-  expect(await ended).toEqual([null, "SIGKILL"]);
-  await expect.poll(() => members.filter(isAlive)).toEqual([]);
-});
 
 test("a signal to a process that has ended does not reach the one that has its pid now", async () => {
   const { child, leader } = await startSession();

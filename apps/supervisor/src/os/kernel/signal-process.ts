@@ -1,35 +1,22 @@
 /** Signals by pidfd, so that none reaches a process that has got the pid of another (docs/explanation/security.md#11). */
 import { closeSync } from "node:fs";
-import { constants } from "node:os";
 import type { ProcessIdentity } from "../../engine/ports/processes.ts";
-import { codeOf } from "./error-code.ts";
-import { openPidfd, sendSignal } from "./pidfd.ts";
-import { findTree, isAlive } from "./process-table.ts";
+import { declare, errnoError, errnoName } from "./libc.ts";
+import { isAlive } from "./process-table.ts";
+
+const c = {
+  pidfd_open: declare("int pidfd_open(int, uint32_t)"),
+  pidfd_send_signal: declare("int pidfd_send_signal(int, int, void *, uint32_t)"),
+};
 
 /** Signals one process, unless it has ended and another has its pid. */
 export const signalProcess = (process: ProcessIdentity, signal: number): void => {
-  let pidfd: number;
+  const pidfd = c.pidfd_open(process.pid, 0);
+  if (pidfd < 0) return;
   try {
-    pidfd = openPidfd(process.pid);
-  } catch {
-    return;
-  }
-  try {
-    if (isAlive(process)) sendSignal(pidfd, signal);
-  } catch (error) {
-    if (codeOf(error) !== "ESRCH") throw error;
+    if (!isAlive(process) || c.pidfd_send_signal(pidfd, signal, null, 0) === 0 || errnoName() === "ESRCH") return;
+    throw errnoError("pidfd_send_signal", `pid ${process.pid}`);
   } finally {
     closeSync(pidfd);
   }
-};
-
-/**
- * Kills the leader of a session, and then its session and its descendants. To be called before the leader is reaped.
- * @throws errno errors where /proc cannot be read, e.g. EMFILE
- */
-export const killSession = (leader: ProcessIdentity): void => {
-  const { SIGKILL } = constants.signals;
-  // First, so that it starts no further process.
-  signalProcess(leader, SIGKILL);
-  for (const member of findTree(leader)) signalProcess(member, SIGKILL);
 };

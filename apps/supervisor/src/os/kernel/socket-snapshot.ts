@@ -26,7 +26,7 @@ export interface Connections {
 }
 
 /** All UNIX sockets at one moment. */
-export interface SocketSnapshot {
+interface SocketSnapshot {
   /** Whether this kernel offers socket diagnosis; if not, the snapshot seems to have no connections. */
   readonly supported: boolean;
   /** Whether there is a UNIX socket with this inode. */

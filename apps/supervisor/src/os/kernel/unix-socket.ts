@@ -83,9 +83,9 @@ export const refuseDescriptors = (fd: number): void => {
   c.setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, Buffer.alloc(4), 4);
 };
 
-/** Process and account of a connection's client, as the kernel recorded them at connect(2). */
-export const peerCredentials = (fd: number): { pid: number; uid: number; gid: number } => {
+/** Account of a connection's client, as the kernel recorded it at connect(2). */
+export const peerUid = (fd: number): number => {
   const credentials = Buffer.alloc(12);
   checked("getsockopt", c.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, [12]));
-  return { pid: credentials.readInt32LE(0), uid: credentials.readUInt32LE(4), gid: credentials.readUInt32LE(8) };
+  return credentials.readUInt32LE(4);
 };

@@ -44,38 +44,19 @@ test("a run gets another cgroup where an earlier one of its number still exists"
   expect(made).toEqual(["1", "1.1", "1.2"].map((name) => join(path, "anna/blog.d", name)));
 });
 
-test("limits are written to the cgroups of all runs when they change, and only then", () => {
+test("changed limits are written to the cgroups of all runs", () => {
   const daemon = limits().daemon(KEY);
   daemon.makeGroup(1, settings(7));
   daemon.makeGroup(2, settings(7));
-  daemon.ensure(settings(8));
-  expect([1, 2].map((run) => text(`anna/blog.d/${run}/pids.max`))).toEqual(["8", "8"]);
-  writeFileSync(join(path, "anna/blog.d/1/pids.max"), "untouched");
-  daemon.ensure(settings(8));
-  expect(text("anna/blog.d/1/pids.max")).toBe("untouched");
   daemon.apply(settings(8));
-  expect(text("anna/blog.d/1/pids.max")).toBe("8");
+  expect([1, 2].map((run) => text(`anna/blog.d/${run}/pids.max`))).toEqual(["8", "8"]);
 });
 
-test("limits are written to earlier cgroups after a run was started with others", () => {
+test("a run that is started with other limits changes no earlier cgroup", () => {
   const daemon = limits().daemon(KEY);
-  daemon.apply(settings(7));
   daemon.makeGroup(1, settings(7));
   daemon.makeGroup(2, settings(8));
   expect(text("anna/blog.d/1/pids.max")).toBe("7");
-  daemon.ensure(settings(8));
-  expect(text("anna/blog.d/1/pids.max")).toBe("8");
-});
-
-test("a failed change of limits is tried again", () => {
-  const daemon = limits().daemon(KEY);
-  daemon.makeGroup(1, settings(7));
-  rmSync(join(path, "anna/blog.d/1/pids.max"));
-  mkdirSync(join(path, "anna/blog.d/1/pids.max"));
-  expect(() => daemon.ensure(settings(8))).toThrow("EISDIR");
-  rmSync(join(path, "anna/blog.d/1/pids.max"), { recursive: true });
-  daemon.ensure(settings(8));
-  expect(text("anna/blog.d/1/pids.max")).toBe("8");
 });
 
 test("a logger gets one cgroup for its lifetime, without a run's limits", () => {
@@ -91,7 +72,6 @@ test("there are no cgroups, and no errors, without a subtree", () => {
   const daemon = without.daemon(KEY);
   expect([daemon.makeGroup(1, settings(1)), daemon.loggerGroup()]).toEqual([undefined, undefined]);
   daemon.apply(settings(2));
-  daemon.ensure(settings(3));
   without.removeStrays(new Set());
 });
 

@@ -1,4 +1,4 @@
-/** The port limits: the cgroups of runs, and the limits that each level of the tree was set to. */
+/** The port limits: the cgroups of runs. */
 
 import type { DaemonKey } from "../../core/daemon-key.ts";
 import type { CgroupSettings } from "../../core/resource-limits.ts";
@@ -10,8 +10,6 @@ class DaemonGroups implements DaemonLimits {
   readonly #root: CgroupRoot;
   readonly #owner: string;
   readonly #daemon: string;
-  /** The limits of all its cgroups, as text; undefined where they may differ. */
-  #enforced: string | undefined;
 
   constructor(root: CgroupRoot, { owner, name }: DaemonKey) {
     this.#root = root;
@@ -21,8 +19,6 @@ class DaemonGroups implements DaemonLimits {
 
   makeGroup(run: number | "finish", settings: CgroupSettings): string | undefined {
     if (this.#root.path === undefined) return undefined;
-    // The cgroups of earlier runs keep their limits.
-    if (this.#enforced !== JSON.stringify(settings)) this.#enforced = undefined;
     return makeGroup(this.#root, { owner: this.#owner, daemon: this.#daemon, run }, settings);
   }
 
@@ -35,14 +31,8 @@ class DaemonGroups implements DaemonLimits {
     return path === undefined ? undefined : loggerGroup(path, this.#owner, this.#daemon);
   }
 
-  ensure(settings: CgroupSettings): void {
-    if (this.#enforced !== JSON.stringify(settings)) this.apply(settings);
-  }
-
   apply(settings: CgroupSettings): void {
-    this.#enforced = undefined;
     if (this.#root.path !== undefined) limitGroups(this.#root, { owner: this.#owner, daemon: this.#daemon }, settings);
-    this.#enforced = JSON.stringify(settings);
   }
 }
 

@@ -37,8 +37,8 @@ const cgroup2Mounts = (): string[] => {
 /** Supervisors that see one tree may have run directories of one path, in different containers or chroots. */
 const MOST_OF_ONE_NAME = 64;
 
-/** Where subtrees may be; moves this process into its leaf where a cgroup was delegated to it. */
-const findPlaces = (): readonly string[] => {
+/** Moves this process into its leaf where a cgroup was delegated to it; returns where subtrees may be. */
+const takePlaces = (): readonly string[] => {
   const mounts = cgroup2Mounts();
   return mounts.includes(MOUNTED) ? [MOUNTED] : mounts.map((mount) => takeDelegated(mount) ?? mount);
 };
@@ -56,7 +56,7 @@ export const findCgroupRoot = async (
   own: (path: string) => Promise<boolean>,
 ): Promise<CgroupRoot> => {
   let why = "no cgroup2 file system is mounted";
-  for (const place of findPlaces()) {
+  for (const place of takePlaces()) {
     for (let number = 1; number <= MOST_OF_ONE_NAME; number += 1) {
       const path = join(place, number === 1 ? name : `${name}-${number}`);
       try {
@@ -74,7 +74,7 @@ export const findCgroupRoot = async (
 
 /** The subtree that the shim of an earlier supervisor owns; `path` is undefined where it has none. */
 export const knownCgroupRoot = (path: string | undefined, wanted: readonly string[]): CgroupRoot => {
-  findPlaces();
+  takePlaces();
   if (path === undefined) return { path, controllers: new Set(), why: "there were none when the shim was started" };
   makeCgroup(path);
   return { path, ...enable(dirname(path), path, wanted) };

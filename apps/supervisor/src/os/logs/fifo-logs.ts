@@ -16,7 +16,7 @@ import type { LogPlan } from "./log-plan.ts";
 import { OverflowWatch } from "./overflow.ts";
 import { requireCompressor, requireWritable } from "./preconditions.ts";
 
-export interface FifoLogsOptions {
+interface FifoLogsOptions {
   readonly runDir: string;
   readonly accounts: KnownAccounts;
   readonly link: ShimLink;

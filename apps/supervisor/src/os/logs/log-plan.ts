@@ -18,7 +18,7 @@ export interface LogPlan {
 }
 
 /** Where a tenant's logger runs. */
-export interface LoggerContainment {
+interface LoggerContainment {
   /** Makes its cgroup, or finds it; undefined where there are no cgroups. */
   group(): string | undefined;
 }

@@ -27,7 +27,7 @@ const LONGEST_REST = 1024;
 const PROBE = Buffer.alloc(4096, "\n");
 
 /** A FIFO to watch. */
-export interface WatchedLog {
+interface WatchedLog {
   readonly fd: number;
   /** Account and directory of its logger. */
   readonly identity: FileIdentity;

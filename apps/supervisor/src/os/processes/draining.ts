@@ -17,7 +17,7 @@ const LOOK = 10;
 const PATIENCE = 100;
 
 /** A tree that is to be drained. */
-export interface DrainTarget {
+interface DrainTarget {
   /** The main process, which may have forked the others, or pass them their clients. */
   readonly main: ProcessIdentity;
   /** Its processes; undefined where there are too many to search. */

@@ -1,6 +1,6 @@
 /** Launches programs through the shim, and follows their runs. */
 import type { Account } from "../../core/policy-rules.ts";
-import type { RawExit, RunEvents } from "../../engine/ports/runs.ts";
+import type { RawEnd, RunEvents } from "../../engine/ports/runs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import { systemClock } from "../kernel/clock.ts";
 import { codeOf } from "../kernel/error-code.ts";
@@ -18,7 +18,7 @@ export const LONGEST_LAUNCH = 15_000;
 /** What a program gets besides its plan: held sockets and FIFOs at its descriptors, by the shim's names. */
 export type Descriptors = NonNullable<ShimPlan["descriptors"]>;
 
-export interface LaunchOptions {
+interface LaunchOptions {
   readonly descriptors: Descriptors;
   readonly probe?: BudgetedProbe | undefined;
   /** Signal that it gets when the shim ends. */
@@ -97,10 +97,7 @@ class Progress {
 }
 
 /** An end as `exited` reports it. */
-const endOf = (
-  end: ShimRun["end"],
-): Pick<NonNullable<RawExit>, "code" | "signal"> &
-  ({ readonly code: number; readonly signal: undefined } | { readonly code: undefined; readonly signal: string }) =>
+const endOf = (end: ShimRun["end"]): RawEnd =>
   end?.code === undefined
     ? { code: undefined, signal: signalName(end?.signal ?? 0) }
     : { code: end.code, signal: undefined };
@@ -151,14 +148,13 @@ export class Launches {
     events: RunEvents,
     probe?: BudgetedProbe,
   ): Run | undefined {
-    let progress: Progress | undefined;
-    const now = this.#link.adopt(name, (run) => progress?.take(run));
+    const now = this.#link.foundRun(name);
     if (now === undefined) return undefined;
     const { pid, state, cgroup } = now;
     const found = state === "exited" ? undefined : identify(pid);
     const leader = known?.leader.pid === pid ? known.leader : (found ?? { pid, startTime: 0 });
     const tree = new ProcessTree(leader, cgroup, probe);
-    progress = new Progress(tree, events, () => this.#over.add(name));
+    this.#follow(name, tree, events);
     return tree;
   }
 

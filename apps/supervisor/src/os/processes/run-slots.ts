@@ -22,7 +22,7 @@ import { isAlive } from "../kernel/process-table.ts";
 import type { SocketSnapshots } from "../kernel/socket-snapshot.ts";
 import { removeGroup } from "../limits/cgroup.ts";
 import type { ShimLink } from "../shim/link.ts";
-import { daemonName, finishName, isLoggerName, readRunName, runName } from "../shim/names.ts";
+import { daemonName, fifoOfLogger, finishName, readRunName, runName } from "../shim/names.ts";
 import { LinkedBindDirectory } from "../sockets/bind-directory.ts";
 import { type ClientProbe, hasClient, servesClient } from "../sockets/client-probe.ts";
 import { TRAVERSABLE } from "../sockets/socket-directory.ts";
@@ -32,7 +32,7 @@ import { type BudgetedProbe, ProcessTree, type Run } from "./process-tree.ts";
 import { signalNumber } from "./signals.ts";
 import { helperProcessOf } from "./tenant-process.ts";
 
-export interface RunSlotsOptions {
+interface RunSlotsOptions {
   readonly runDir: string;
   /** The cgroups that belong to this supervisor. */
   readonly cgroups: { readonly path: string | undefined };
@@ -233,7 +233,7 @@ export class RunSlots implements Runs {
   removeStrays(): void {
     const { link, launches } = this.#options;
     for (const { name } of link.found()) {
-      if (!isLoggerName(name)) launches.clear(name);
+      if (fifoOfLogger(name) === undefined) launches.clear(name);
     }
   }
 }

@@ -42,7 +42,6 @@ export class ShimLink {
         this.#clients.delete(name);
         client.came();
       },
-      synced: () => undefined,
       ended: (error) => this.lost(error?.message ?? "it has closed the connection"),
     });
   }
@@ -74,18 +73,13 @@ export class ShimLink {
     this.#held[kind].delete(name);
   };
 
-  /** Calls `changed` with each later state of a run. */
+  /** Calls `changed` with each later state of a run; for one of an earlier supervisor with its state now first, in a later turn. */
   follow(name: string, changed: (run: ShimRun) => void): void {
     this.#followers.set(name, changed);
-  }
-  /** The same for a run of an earlier supervisor, with its state now first, in a later turn. Its state; undefined where there is none. */
-  adopt(name: string, changed: (run: ShimRun) => void): ShimRun | undefined {
     const run = this.#found.get(name);
-    if (run === undefined) return undefined;
+    if (run === undefined) return;
     this.#found.delete(name);
-    this.follow(name, changed);
     setImmediate(() => changed(run));
-    return run;
   }
   /** Acknowledges the exit of a run: the shim forgets it. */
   forget(name: string): void {

@@ -35,8 +35,6 @@ export const readRunName = (
 /** The FIFO that a logger reads; undefined for a name of anything else. */
 export const fifoOfLogger = (name: string): string | undefined => /^(.*):log:\d+$/.exec(name)?.[1];
 
-export const isLoggerName = (name: string): boolean => fifoOfLogger(name) !== undefined;
-
 /** The daemon and number of a FIFO; undefined for a name of anything else. */
 export const readFifoName = (name: string): { readonly daemon: string; readonly number: number } | undefined => {
   const [, daemon = "", number] = /^([^:]+):fifo:(\d+)$/.exec(name) ?? [];

@@ -11,7 +11,6 @@ const STATES = new Map([
   [4, "exited"],
 ] as const);
 
-/** A run. Times in ms since 1970. */
 export interface ShimRun {
   readonly kind: "run";
   readonly name: string;
@@ -24,10 +23,9 @@ export interface ShimRun {
   readonly waiting: string | undefined;
   /** Where and why its launch failed. */
   readonly failure: { readonly stage: string; readonly reason: string; readonly errno: number } | undefined;
-  readonly started: number;
   readonly end:
-    | { readonly at: number; readonly code: number; readonly signal: undefined }
-    | { readonly at: number; readonly code: undefined; readonly signal: number }
+    | { readonly code: number; readonly signal: undefined }
+    | { readonly code: undefined; readonly signal: number }
     | undefined;
 }
 
@@ -46,13 +44,13 @@ export interface ShimSocket {
   readonly watch: { readonly number: number; readonly client: boolean } | undefined;
 }
 
-export interface ShimFifo {
+interface ShimFifo {
   readonly kind: "fifo";
   readonly name: string;
   readonly path: string;
 }
 
-export interface ShimNote {
+interface ShimNote {
   readonly kind: "note";
   readonly name: string;
   readonly bytes: Buffer;
@@ -64,12 +62,10 @@ const number = (fields: readonly WireField[], tag: Parameters<typeof numberOf>[1
   numberOf(fields, tag) ?? 0;
 
 const endOf = (fields: readonly WireField[]): ShimRun["end"] => {
-  const at = numberOf(fields, TAG.ENDED);
-  if (at === undefined) return undefined;
+  const code = numberOf(fields, TAG.EXIT_CODE);
+  if (code !== undefined) return { code, signal: undefined };
   const signal = numberOf(fields, TAG.EXIT_SIGNAL);
-  return signal === undefined
-    ? { at, code: number(fields, TAG.EXIT_CODE), signal: undefined }
-    : { at, code: undefined, signal };
+  return signal === undefined ? undefined : { code: undefined, signal };
 };
 
 const failureOf = (fields: readonly WireField[]): ShimRun["failure"] => {
@@ -100,14 +96,12 @@ export const describedIn = (fields: readonly WireField[]): ShimObject | undefine
         ready: numberOf(fields, TAG.READY) === 1,
         waiting: textOf(fields, TAG.WAITING),
         failure: failureOf(fields),
-        started: number(fields, TAG.STARTED),
         end: endOf(fields),
       };
     }
     case OBJECT.SOCKET: {
       const shut = numberOf(fields, TAG.SHUT) === 1;
-      // An older shim does not say.
-      const queued = numberOf(fields, TAG.QUEUED) !== 0;
+      const queued = numberOf(fields, TAG.QUEUED) === 1;
       return { kind: "socket", name, path, inode: number(fields, TAG.INODE), shut, queued, watch: watchOf(fields) };
     }
     case OBJECT.FIFO:

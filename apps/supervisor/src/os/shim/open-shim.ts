@@ -1,5 +1,5 @@
 /** Finds the shim of a run directory, and starts one. */
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { accessSync, constants } from "node:fs";
 import { dirname, join } from "node:path";
@@ -50,6 +50,19 @@ export const connectShim = (runDir: string): ShimLink | undefined => {
   } catch (error) {
     if (ABSENT.has(codeOf(error))) return undefined;
     throw error;
+  }
+};
+
+/**
+ * Whether another build of the shim is installed than the one that runs.
+ * @param program path of the supervisor's program
+ */
+export const isOutdated = ({ requests }: ShimLink, program: string): boolean => {
+  try {
+    return Number(execFileSync(findShim(program), ["-e"], { encoding: "utf8" })) !== requests.edition;
+  } catch {
+    // It cannot be executed: the next start reports that.
+    return false;
   }
 };
 

@@ -1,8 +1,9 @@
 /** Launch plans in the shim's terms. */
+import type { LaunchPlan } from "../../launch/plan.ts";
 import { encodeNumber, type Sent, TAG } from "./wire.ts";
 
 /** Numbers of what a program gets as a descriptor (shim/plan.h). */
-const DESCRIPTORS = { null: 0, socket: 1, fifo: 2, input: 3 } as const;
+const DESCRIPTORS = { socket: 1, fifo: 2, input: 3 } as const;
 
 /** Numbers of resources (setrlimit(2), on the machines that this project supports). */
 export const RESOURCE = {
@@ -20,49 +21,22 @@ export const RESOURCE = {
 
 const UNLIMITED = 2n ** 64n - 1n;
 
-export interface ShimPlan {
-  /** Program and arguments; the shell runs `start` instead where they cannot be executed. */
-  readonly words?: readonly string[] | undefined;
-  readonly shell?: string | undefined;
-  readonly start?: string | undefined;
-  readonly environment: ReadonlyMap<string, string>;
-  readonly directory: string;
-  readonly umask?: number | undefined;
-  readonly nice?: number | undefined;
-  readonly cgroup?: string | undefined;
+/** What the shim needs of a launch plan in other terms, and what each plan has. */
+type Changed = "account" | "keepsCapabilities" | "socketDescriptor";
+type Always = "environment" | "directory";
+
+/** A launch plan with ids, and with names of what the shim holds. */
+export interface ShimPlan extends Partial<Omit<LaunchPlan, Changed | Always>>, Pick<LaunchPlan, Always> {
   /** undefined where the shim is that account already. `keeps`: root keeps its capabilities. */
   readonly account?:
-    | {
-        readonly uid: number;
-        readonly gid: number;
-        readonly groups: readonly number[];
-        keeps?: boolean;
-      }
-    | undefined;
-  readonly lock?: { readonly path: string; readonly descriptor: number } | undefined;
-  /** A program that prints the variables, each with NUL behind it, and its environment. */
-  readonly reader?:
-    | { readonly words: readonly string[]; readonly environment: ReadonlyMap<string, string> }
-    | undefined;
-  readonly jail?: { readonly path: string; readonly owner: number } | undefined;
-  readonly limits?:
-    | readonly {
-        readonly resource: keyof typeof RESOURCE;
-        readonly soft: number | "unlimited";
-        readonly hard: number | "unlimited";
-      }[]
+    | { readonly uid: number; readonly gid: number; readonly groups: readonly number[]; readonly keeps?: boolean }
     | undefined;
   /** What the program gets, by its descriptors; `input` is a held FIFO opened for reading. Without one, 0 to 2 are /dev/null. */
   readonly descriptors?:
     | ReadonlyMap<number, { readonly kind: keyof typeof DESCRIPTORS; readonly name: string }>
     | undefined;
-  /** Descriptor on which it writes a line when it is ready. */
-  readonly readyDescriptor?: number | undefined;
-  /** Path of the socket for sd_notify(3). */
-  readonly notifyPath?: string | undefined;
   /** Signal that it gets when the shim ends. */
   readonly deathSignal?: number | undefined;
-  readonly setsListenPid?: boolean | undefined;
 }
 
 type Value = Sent[1];

@@ -1,9 +1,10 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { ShimLink } from "./link.ts";
+import { isOutdated } from "./open-shim.ts";
 import { Shim } from "./shim.ts";
 import { endShim, startedShim } from "./started-shim.fake.ts";
 import { VERSIONS } from "./wire.ts";
@@ -68,4 +69,13 @@ test("a request that is not answered is reported once as the loss of the shim", 
   link.lost = (reason) => reasons.push(reason);
   link.requests.broken(new Error("no reply in time"));
   expect(reasons).toEqual(["no reply in time"]);
+});
+
+test("a shim is outdated where another build of it is installed", () => {
+  const program = join(directory, "supervisor.js");
+  expect(isOutdated(link, join(import.meta.dirname, "../../app/main.ts"))).toBe(false);
+  writeFileSync(join(directory, "dmhost-shim"), "#!/bin/sh\necho 1\n", { mode: 0o755 });
+  expect(isOutdated(link, program)).toBe(true);
+  rmSync(join(directory, "dmhost-shim"));
+  expect(isOutdated(link, program)).toBe(false);
 });

@@ -21,7 +21,7 @@ import {
 } from "./wire.ts";
 
 /** How a socket or a FIFO is made. */
-export interface Making {
+interface Making {
   readonly path: string;
   readonly uid: number;
   readonly gid: number;
@@ -72,7 +72,8 @@ export class Shim {
   /** Called in a later turn, once, when a reply did not come: this connection can be used no more. */
   broken: (error: unknown) => void = () => undefined;
   readonly pid: number;
-  readonly version: number;
+  /** Checksum of the sources that it was built from; undefined for one that does not say. */
+  readonly edition: number | undefined;
   /** Directory of the cgroups that belong to the shim; undefined where it has none. */
   readonly tree: string | undefined;
 
@@ -82,7 +83,7 @@ export class Shim {
     try {
       const fields = this.#request("hello", KIND.HELLO, hello(false, versions));
       this.pid = numberOf(fields, TAG.PID) ?? 0;
-      this.version = numberOf(fields, TAG.VERSION) ?? 0;
+      this.edition = numberOf(fields, TAG.EDITION);
       this.tree = textOf(fields, TAG.TREE);
     } catch (error) {
       this.close();
@@ -121,10 +122,9 @@ export class Shim {
     return { socket, isNew: numberOf(fields, TAG.NEW) === 1 };
   }
 
-  /** Holds a FIFO open; whether it was not held before. */
-  hold(name: string, making: Making, nonblock = false): boolean {
-    const fields = this.#make(`hold ${name}`, KIND.HOLD, name, making, [[TAG.NONBLOCK, nonblock]]);
-    return numberOf(fields, TAG.NEW) === 1;
+  /** Makes a FIFO and holds it open. */
+  hold(name: string, making: Making, nonblock = false): void {
+    this.#make(`hold ${name}`, KIND.HOLD, name, making, [[TAG.NONBLOCK, nonblock]]);
   }
 
   /** Waits for the first client of a socket; events about it carry the number. */
@@ -144,11 +144,6 @@ export class Shim {
   /** Launches a run; returns its pid. */
   launch(name: string, plan: ShimPlan): number {
     return numberOf(this.#request(`launch ${name}`, KIND.LAUNCH, planFields(name, plan)), TAG.PID) ?? 0;
-  }
-
-  /** Signals the main process of a run. */
-  signal(name: string, signal: number): void {
-    this.#name("signal", KIND.SIGNAL, name, [[TAG.SIGNAL, signal]]);
   }
 
   /** Acknowledges the exit of a run: the shim forgets it. Does not wait for the reply; an error breaks the connection. */
@@ -272,13 +267,11 @@ export class Shim {
 }
 
 /** What a connection for events calls. */
-export interface ShimEvents {
+interface ShimEvents {
   /** A run has changed: its state now. */
   run(run: ShimRun): void;
   /** The first client of a watched socket has come. */
   client(socket: ShimSocket): void;
-  /** Everything that had changed before the connection was reported. */
-  synced(): void;
   /** The connection has ended: the shim did, another supervisor has connected, or the shim refused it. */
   ended(error: Error | undefined): void;
 }
@@ -289,7 +282,6 @@ export const followShim = (path: string, versions: Versions, events: ShimEvents)
   let failure: Error | undefined;
   const handle = ({ kind, fields }: Frame): void => {
     if (kind === KIND.REPLY) requireSuccess("hello", fields);
-    if (kind === KIND.SYNCED) events.synced();
     const object = kind === KIND.EVENT_RUN || kind === KIND.EVENT_CLIENT ? describedIn(fields) : undefined;
     if (object?.kind === "run") events.run(object);
     if (object?.kind === "socket") events.client(object);

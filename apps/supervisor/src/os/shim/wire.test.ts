@@ -100,8 +100,6 @@ test("objects are read out of LIST, and those of a kind that a newer shim may ha
       [TAG.NAME, "run"],
       [TAG.PID, 7],
       [TAG.STATE, 4],
-      [TAG.STARTED, 5],
-      [TAG.ENDED, 9],
       [TAG.EXIT_SIGNAL, 15],
     ]),
     item([
@@ -111,7 +109,6 @@ test("objects are read out of LIST, and those of a kind that a newer shim may ha
       [TAG.FAILURE, 2],
       [TAG.STAGE, "entering /x"],
       [TAG.REASON, "no"],
-      [TAG.ENDED, 9],
       [TAG.EXIT_CODE, 111],
     ]),
     item([
@@ -133,7 +130,7 @@ test("objects are read out of LIST, and those of a kind that a newer shim may ha
     ]),
   ];
   expect(itemsIn(items)).toMatchObject([
-    { kind: "run", name: "run", pid: 7, state: "exited", started: 5, end: { at: 9, code: undefined, signal: 15 } },
+    { kind: "run", name: "run", pid: 7, state: "exited", end: { code: undefined, signal: 15 } },
     { name: "failed", failure: { stage: "entering /x", reason: "no", errno: 2 }, end: { code: 111 } },
     { kind: "socket", name: "web", inode: 8, shut: false, watch: { number: 3, client: true } },
   ]);

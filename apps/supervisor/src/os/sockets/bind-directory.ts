@@ -28,7 +28,7 @@ const MOST_LEFT = 64;
 /** How long clients may still arrive at a socket after another one was published. In ms. */
 const ON_THE_WAY = 20;
 
-export interface BindOptions {
+interface BindOptions {
   /** Directory of all published sockets. */
   readonly root: string;
   readonly owner: string;

@@ -6,7 +6,7 @@ import type { Account } from "../../core/policy-rules.ts";
 import { asUser } from "../accounts/as-user.ts";
 import type { FileIdentity } from "../kernel/file-identity.ts";
 import { privileged } from "../kernel/privileges.ts";
-import { peerCredentials, refuseDescriptors } from "../kernel/unix-socket.ts";
+import { peerUid, refuseDescriptors } from "../kernel/unix-socket.ts";
 import { unlinkSocket } from "./socket-directory.ts";
 
 /** Accepted connections of one uid at a time. As many more are answered that they are too many; the rest are closed. */
@@ -69,7 +69,7 @@ export class ControlSockets {
     socket.on("error", () => undefined);
     let uid: number;
     try {
-      uid = peerCredentials(descriptorOf(socket)).uid;
+      uid = peerUid(descriptorOf(socket));
     } catch {
       socket.destroy();
       return;

@@ -17,7 +17,7 @@ import { LinkedBindDirectory } from "./bind-directory.ts";
 import { ShimHeldSocket } from "./held-socket.ts";
 import { makeTraversable, TRAVERSABLE, unlinkSocket } from "./socket-directory.ts";
 
-export interface PublishedSocketsOptions {
+interface PublishedSocketsOptions {
   /** Directory of all published sockets. */
   readonly root: string;
   readonly link: ShimLink;
