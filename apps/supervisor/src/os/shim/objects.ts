@@ -42,6 +42,8 @@ export interface ShimSocket {
   readonly shut: boolean;
   /** Whether clients wait to be accepted. */
   readonly queued: boolean;
+  /** Whether a run has had it. */
+  readonly shared: boolean;
   /** The number of the watch for its first client, and whether that has come; undefined where none is watched for. */
   readonly watch: { readonly number: number; readonly client: boolean } | undefined;
 }
@@ -108,7 +110,9 @@ export const describedIn = (fields: readonly WireField[]): ShimObject | undefine
       const shut = numberOf(fields, TAG.SHUT) === 1;
       // An older shim does not say.
       const queued = numberOf(fields, TAG.QUEUED) !== 0;
-      return { kind: "socket", name, path, inode: number(fields, TAG.INODE), shut, queued, watch: watchOf(fields) };
+      const shared = numberOf(fields, TAG.SHARED) !== 0;
+      const inode = number(fields, TAG.INODE);
+      return { kind: "socket", name, path, inode, shut, queued, shared, watch: watchOf(fields) };
     }
     case OBJECT.FIFO:
       return { kind: "fifo", name, path };

@@ -28,6 +28,11 @@ export interface Making {
   readonly mode: number;
 }
 
+/** How a socket is made. */
+export interface Listening extends Making {
+  readonly backlog: number;
+}
+
 type Kind = Parameters<typeof encodeFrame>[0];
 
 const hello = (events: boolean, { lowest, highest }: Versions): Sent[] => [
@@ -57,6 +62,7 @@ const unanswered = (request: string, why: string): Error =>
 /** A connection for requests. Each method throws errno errors. */
 export class Shim {
   readonly #fd: number;
+  readonly #chunk = Buffer.alloc(16_384);
   #isBroken = false;
   /** Called in a later turn, once, when a reply did not come: this connection can be used no more. */
   broken: (error: unknown) => void = () => undefined;
@@ -95,11 +101,7 @@ export class Shim {
    * Listens at a path, or restores the accept queue of the socket that the shim has under this name.
    * @param replace whether a new socket takes the place of that one, whose waiting clients are refused
    */
-  listen(
-    name: string,
-    making: Making & { readonly backlog: number },
-    replace = false,
-  ): { readonly socket: ShimSocket; readonly isNew: boolean } {
+  listen(name: string, making: Listening, replace = false): { readonly socket: ShimSocket; readonly isNew: boolean } {
     const options: Sent[] = [
       [TAG.BACKLOG, making.backlog],
       [TAG.REPLACE, replace],
@@ -199,15 +201,14 @@ export class Shim {
 
   #receive(request: string): Frame {
     let received: Buffer = Buffer.alloc(0);
-    const chunk = Buffer.alloc(16_384);
     for (;;) {
       const { frames, rest } = takeFrames(received);
       const [frame, ...more] = frames;
       if (more.length > 0 || (frame !== undefined && rest.length > 0)) throw unanswered(request, "more than one reply");
       if (frame !== undefined) return frame;
-      const length = uninterrupted(() => readSync(this.#fd, chunk));
+      const length = uninterrupted(() => readSync(this.#fd, this.#chunk));
       if (length === 0) throw unanswered(request, "it has ended");
-      received = Buffer.concat([rest, chunk.subarray(0, length)]);
+      received = Buffer.concat([rest, this.#chunk.subarray(0, length)]);
     }
   }
 }

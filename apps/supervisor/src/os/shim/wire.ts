@@ -65,6 +65,7 @@ export const TAG = {
   BYTES: 36,
   TREE: 37,
   QUEUED: 38,
+  SHARED: 39,
   WORD: 64,
   SHELL: 65,
   START: 66,
@@ -127,24 +128,21 @@ const encodeValue = (value: Sent[1]): Uint8Array => {
 
 /** @throws E2BIG for more than the shim takes */
 export const encodeFrame = (kind: Kind, fields: readonly Sent[]): Buffer => {
-  const parts: Uint8Array[] = [];
-  for (const [tag, value] of fields) {
-    const bytes = encodeValue(value);
-    const head = Buffer.alloc(FIELD_HEAD);
-    head.writeUInt16LE(tag, 0);
-    head.writeUInt32LE(bytes.length, 2);
-    parts.push(head, bytes);
-  }
-  const body = Buffer.concat(parts);
-  if (body.length + 1 > LARGEST_FRAME) {
-    throw Object.assign(new Error(`a request of ${body.length} bytes, at most ${LARGEST_FRAME} are possible`), {
+  const values = fields.map(([, value]) => encodeValue(value));
+  const length = values.reduce((sum, value) => sum + FIELD_HEAD + value.length, 1);
+  if (length > LARGEST_FRAME) {
+    throw Object.assign(new Error(`a request of ${length} bytes, at most ${LARGEST_FRAME} are possible`), {
       code: "E2BIG",
     });
   }
-  const head = Buffer.alloc(FRAME_HEAD + 1);
-  head.writeUInt32LE(body.length + 1, 0);
-  head.writeUInt8(kind, FRAME_HEAD);
-  return Buffer.concat([head, body]);
+  const frame = Buffer.allocUnsafe(FRAME_HEAD + length);
+  let at = frame.writeUInt8(kind, frame.writeUInt32LE(length, 0));
+  for (const [index, value] of values.entries()) {
+    at = frame.writeUInt32LE(value.length, frame.writeUInt16LE(fields[index]?.[0] ?? 0, at));
+    frame.set(value, at);
+    at += value.length;
+  }
+  return frame;
 };
 
 /** @throws an error for bytes that are no fields */
