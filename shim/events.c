@@ -29,6 +29,7 @@ static void describe_socket(struct writer *writer, const struct held *socket) {
   put_number(writer, TAG_INODE, socket_inode(socket));
   put_number(writer, TAG_SHUT, is_shut(socket));
   put_number(writer, TAG_QUEUED, is_queued(socket));
+  put_number(writer, TAG_SHARED, socket->shared);
   if (!socket->watching) return;
   put_number(writer, TAG_WATCH, socket->watch);
   put_number(writer, TAG_CLIENT, socket->client);

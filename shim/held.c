@@ -110,6 +110,7 @@ static struct held *make(enum object_kind kind, opening *open_it, const struct m
   held->device = found.st_dev;
   held->inode = found.st_ino;
   held->nonblock = making->nonblock;
+  held->shared = false;
   *is_new = true;
   return held;
 }

@@ -16,6 +16,8 @@ struct held {
   dev_t device;
   ino_t inode;
   bool nonblock;
+  /* Whether a run has had it. */
+  bool shared;
   /* A socket whose first client is waited for. */
   struct source source;
   uint64_t watch;

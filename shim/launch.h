@@ -6,9 +6,9 @@
 
 /*
  * Remembers the limit on descriptors, which programs get back, and raises that of the shim as far as it may: to its hard limit,
- * or to that of the kernel (fs.nr_open). To be called once.
+ * or to that of the kernel (fs.nr_open). Reserves some low descriptors. To be called once, before the shim opens any.
  */
-void raise_descriptor_limit(void);
+void prepare_launches(void);
 
 /*
  * Starts the launch in a new process, in the cgroup of the plan.

@@ -111,6 +111,7 @@ static int source_of(const struct descriptor *wanted, int *opened) {
     fcntl(*opened, F_SETFL, O_RDONLY);
     return *opened;
   }
+  held->shared = true;
   /* A program may have made the shared descriptor non-blocking. */
   if (wanted->target <= STDERR_FILENO && !held->nonblock) {
     int flags = fcntl(held->fd, F_GETFL);

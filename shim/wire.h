@@ -72,6 +72,7 @@ enum tag {
   TAG_BYTES = 36,       /* B */
   TAG_TREE = 37,        /* T directory of the cgroups that belong to the shim */
   TAG_QUEUED = 38,      /* N 1: clients wait at the socket to be accepted */
+  TAG_SHARED = 39,      /* N 1: a run has had the socket */
   TAG_EDITION = 40,     /* N checksum of the sources of the shim */
 
   /* A launch plan. */

@@ -13,7 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { initial } from "../../core/lifecycle.ts";
 import type { InstanceRecord } from "../../engine/ports/records.ts";
 import { RecordFiles } from "./record-files.ts";
@@ -306,4 +306,35 @@ test("the names of all copies are read once, however many daemons there are", ()
   for (const owner of next.owners())
     for (const name of next.daemons(owner)) next.recall({ owner: { ...OWNER, name: owner }, name });
   expect(listed).toBe(1);
+});
+
+test("a record that the next supervisor continues unchanged is not written again, until it changes", () => {
+  slot(1).write(() => RECORD);
+  records.flush();
+  const write = vi.spyOn(states, "write");
+  records = open();
+  const recalled = records.recall(KEY).get(1);
+  if (!recalled) throw new Error("there is no record");
+  const next = slot(1);
+  const copy = vi.spyOn(copies, "set");
+  next.write(() => ({ ...recalled }));
+  records.flush();
+  expect([write.mock.calls.length, copy.mock.calls.length]).toEqual([0, 0]);
+  next.write(() => ({ ...RECORD, size: 3 }));
+  records.flush();
+  next.write(() => recalled);
+  records.flush();
+  expect([write.mock.calls.length, copy.mock.calls.length]).toEqual([2, 2]);
+});
+
+test("a record whose file and copy differ is written again, even if it is that of the copy", () => {
+  slot(1).write(() => RECORD);
+  records.flush();
+  copies.set("anna/blog", (copies.get("anna/blog") ?? "").replace('"size":2', '"size":5'));
+  records = open();
+  const recalled = records.recall(KEY).get(1);
+  const write = vi.spyOn(states, "write");
+  slot(1).write(() => recalled ?? RECORD);
+  records.flush();
+  expect([recalled?.size, write.mock.calls.length]).toEqual([5, 1]);
 });

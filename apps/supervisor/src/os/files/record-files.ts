@@ -64,6 +64,8 @@ export class RecordFiles implements Records {
   readonly #due = new Set<Slot>();
   /** Files of which an earlier supervisor has left copies, by owner. */
   readonly #copied: ReadonlyMap<string, Set<string>>;
+  /** Records of an earlier supervisor whose file and copy agree, in JSON, by `owner/file`: these need not be written again. */
+  readonly #agreed = new Map<string, string>();
 
   /** @param written called when all pending records have been written */
   constructor(states: StateFiles, copies: RecordCopies, written: () => void, report: Report) {
@@ -98,6 +100,8 @@ export class RecordFiles implements Records {
     const stored = checked(this.#states.read(owner, file, report), report);
     const copy = this.#copy(name);
     if (copy && !stored && !isReported) report("is missing or of another boot; a copy replaces it");
+    const text = copy && JSON.stringify(copy);
+    if (text !== undefined && text === JSON.stringify(stored)) this.#agreed.set(name, text);
     return copy ?? stored;
   }
 
@@ -151,16 +155,25 @@ export class RecordFiles implements Records {
   }
 
   put(owner: string, file: string, record: InstanceRecord): void {
-    this.#copied.get(owner)?.delete(file);
+    const name = `${owner}/${file}`;
     const text = JSON.stringify(record);
+    if (this.#takeAgreed(name) === text) return;
+    this.#copied.get(owner)?.delete(file);
     this.#attempt(owner, file, "keep a copy of its record", (failed) =>
-      this.#copies.write(`${owner}/${file}`, `{"format":${FORMAT},"value":${text}}`, failed),
+      this.#copies.write(name, `{"format":${FORMAT},"value":${text}}`, failed),
     );
     // A full disk must not stop daemons.
     this.#attempt(owner, file, "write its record", () => this.#states.write(owner, file, text));
   }
 
+  #takeAgreed(name: string): string | undefined {
+    const text = this.#agreed.get(name);
+    this.#agreed.delete(name);
+    return text;
+  }
+
   remove(owner: string, file: string): void {
+    this.#takeAgreed(`${owner}/${file}`);
     this.#copied.get(owner)?.delete(file);
     this.#attempt(owner, file, "remove its record", () => this.#states.remove(owner, file));
     this.#attempt(owner, file, "remove the copy of its record", () => this.#copies.remove(`${owner}/${file}`));

@@ -10,7 +10,7 @@ import {
 } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { DEFAULTS } from "../../core/definition.ts";
 import type { HeldLog, LogPredecessor } from "../../engine/ports/logs.ts";
 import { type LaunchPlan, launchLogger } from "../../launch/plan.ts";
@@ -254,4 +254,15 @@ test("a logger that ignores TERM and does not read is killed after a time, and c
   await log.close();
   opened.length = 0;
   expect(identify(pid)).toBeUndefined();
+});
+
+test("the next supervisor adopts a log without a look at the logs of all other daemons", async () => {
+  const log = open(logger("exec cat >/dev/null"));
+  const pid = await eventuallyPid(log);
+  link.close();
+  opened.length = 0;
+  await connect();
+  const looks = [vi.spyOn(link, "unused"), vi.spyOn(link, "found")];
+  expect(loggerPid(open(logger("exec cat >/dev/null")))).toBe(pid);
+  expect(looks.map(({ mock }) => mock.calls)).toEqual([[], []]);
 });

@@ -9,7 +9,7 @@ import { makeOwnDirectory } from "../files/conf-dir.ts";
 import type { Launches } from "../processes/launches.ts";
 import { helperProcessOf } from "../processes/tenant-process.ts";
 import type { ShimLink } from "../shim/link.ts";
-import { daemonName, fifoName, fifoOfLogger, loggerErrors, readFifoName, readLoggerName } from "../shim/names.ts";
+import { daemonName, fifoName, fifoOfLogger, loggerErrors, readFifoName } from "../shim/names.ts";
 import { fifoPath } from "./fifo.ts";
 import { LONGEST_FLUSH, Log } from "./log.ts";
 import type { LogPlan } from "./log-plan.ts";
@@ -27,11 +27,24 @@ interface FifoLogsOptions {
 export class FifoLogs implements Logs {
   readonly #options: FifoLogsOptions;
   readonly #overflows = new OverflowWatch();
+  /** Numbers of the FIFOs that an earlier supervisor has left, by daemon. */
+  readonly #left: ReadonlyMap<string, readonly number[]>;
+  /** Names of the loggers that it has left, by FIFO. */
+  readonly #loggers: ReadonlyMap<string | undefined, readonly string[]>;
   /** Number of the latest FIFO of all. */
   #number = 0;
 
   constructor(options: FifoLogsOptions) {
     this.#options = options;
+    const { link } = options;
+    const left = new Map<string, number[]>();
+    for (const { daemon, number } of link.unused("fifo").flatMap((name) => readFifoName(name) ?? [])) {
+      this.#number = Math.max(this.#number, number);
+      left.set(daemon, [...(left.get(daemon) ?? []), number]);
+    }
+    this.#left = left;
+    const names = link.found().map(({ name }) => name);
+    this.#loggers = Map.groupBy(names, fifoOfLogger);
   }
 
   open(key: DaemonKey, writer: Account, logger: LaunchPlan, directory: string, before: LogPredecessor): HeldLog {
@@ -59,9 +72,8 @@ export class FifoLogs implements Logs {
   #fifo(key: DaemonKey): Pick<LogPlan, "name" | "fifo"> {
     const { runDir, link } = this.#options;
     const daemon = daemonName(key);
-    const left = link.unused("fifo").flatMap((name) => readFifoName(name) ?? []);
-    this.#number = Math.max(this.#number, ...left.map(({ number }) => number)) + 1;
-    const own = left.filter((fifo) => fifo.daemon === daemon).map(({ number }) => number);
+    const own = (this.#left.get(daemon) ?? []).filter((each) => link.isUnused("fifo", fifoName(daemon, each)));
+    this.#number += 1;
     const number = own.length > 0 ? Math.max(...own) : this.#number;
     // Those before it were being closed.
     for (const former of own) if (former !== number) this.#abandon(fifoName(daemon, former));
@@ -89,8 +101,11 @@ export class FifoLogs implements Logs {
       link.use("fifo", name);
       link.requests.release("fifo", name);
     }
-    for (const { name } of link.found())
-      if (readLoggerName(fifo, name) !== undefined) launches.clear(name, LONGEST_FLUSH);
+    for (const name of this.#loggersOf(fifo)) launches.clear(name, LONGEST_FLUSH);
+  }
+
+  #loggersOf(fifo: string): readonly string[] {
+    return this.#loggers.get(fifo) ?? [];
   }
 
   #hold({ owner, name }: DaemonKey, plan: LogPlan, before: LogPredecessor): HeldLog {
@@ -100,7 +115,8 @@ export class FifoLogs implements Logs {
       (error: unknown): void =>
         report(`${doing}: ${messageOf(error)}`);
     const { link, launches } = this.#options;
-    const surroundings = { link, launches, overflows: this.#overflows };
+    const left = this.#loggersOf(plan.name);
+    const surroundings = { link, launches, left, overflows: this.#overflows };
     const log = new Log(plan, before, surroundings, { report, replaced: before.changed });
     return {
       name: plan.name,

@@ -25,6 +25,8 @@ const HINTS = {
 export interface LoggerSurroundings {
   readonly link: ShimLink;
   readonly launches: Launches;
+  /** Names of those that an earlier supervisor has left. */
+  readonly left: readonly string[];
 }
 
 /** Events of a logger. */
@@ -78,12 +80,10 @@ export class Logger {
 
   /** Adopts the logger of an earlier supervisor; false where none lives. */
   adopt(): boolean {
-    const { link, launches } = this.#surroundings;
-    for (const { name, state } of link.found()) {
-      const number = readLoggerName(this.#plan.name, name);
-      if (number === undefined) continue;
-      this.#number = Math.max(this.#number, number);
-      if (state === "exited" || this.#run) continue;
+    const { link, launches, left } = this.#surroundings;
+    for (const name of left) {
+      this.#number = Math.max(this.#number, readLoggerName(this.#plan.name, name) ?? 0);
+      if (this.#run || (link.foundRun(name)?.state ?? "exited") === "exited") continue;
       this.#run = launches.adopt(name, undefined, this.#events(Date.now()));
     }
     if (this.#run === undefined) return false;

@@ -17,7 +17,7 @@ beforeEach(() => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   const state = { kind: "run", name: "a/web:1:1", pid: child.pid, state: "launching", ready: false };
   const link = {
-    requests: { launch: () => child.pid },
+    launch: () => child.pid,
     follow: (_: string, changed: (run: ShimRun) => void) => {
       report = (change) => changed({ ...state, ...change } as ShimRun);
     },

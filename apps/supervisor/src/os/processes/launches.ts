@@ -124,7 +124,7 @@ export class Launches {
     this.#forget(name);
     let pid: number;
     try {
-      pid = this.#link.requests.launch(name, this.#shimPlan(plan, options));
+      pid = this.#link.launch(name, this.#shimPlan(plan, options));
     } catch (error) {
       if (!EXHAUSTED.has(codeOf(error))) throw error;
       throw Object.assign(

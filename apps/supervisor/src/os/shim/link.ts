@@ -1,8 +1,9 @@
 /** The supervisor's connections to its shim: requests, and the events of the runs and sockets that are followed. */
 import type { Socket } from "node:net";
 import { messageOf } from "../../core/error-message.ts";
-import type { ShimRun } from "./objects.ts";
-import { followShim, Shim } from "./shim.ts";
+import type { ShimFifo, ShimRun, ShimSocket } from "./objects.ts";
+import type { ShimPlan } from "./plan.ts";
+import { followShim, type Listening, Shim } from "./shim.ts";
 import { VERSIONS } from "./wire.ts";
 
 /** For each reply, in ms. */
@@ -15,7 +16,11 @@ export class ShimLink {
   /** Runs that nobody follows, by name: an earlier supervisor has launched them. */
   readonly #found = new Map<string, ShimRun>();
   readonly #notes = new Map<string, Buffer>();
-  readonly #held = { socket: new Set<string>(), fifo: new Set<string>() };
+  readonly #held = { socket: new Map<string, ShimSocket>(), fifo: new Map<string, ShimFifo>() };
+  /** Sockets that a run has had. */
+  readonly #shared = new Set<string>();
+  /** Numbers of watches for a first client that an earlier supervisor began and nobody awaits, by socket. */
+  readonly #watched = new Map<string, number>();
   readonly #followers = new Map<string, (run: ShimRun) => void>();
   readonly #clients = new Map<string, { readonly number: number; readonly came: () => void }>();
   readonly #events: Socket;
@@ -27,7 +32,8 @@ export class ShimLink {
     this.requests.broken = (error) => this.lost(messageOf(error));
     for (const each of this.requests.list()) {
       if (each.kind === "run") this.#found.set(each.name, each);
-      if (each.kind === "socket" || each.kind === "fifo") this.#held[each.kind].add(each.name);
+      if (each.kind === "fifo") this.#held.fifo.set(each.name, each);
+      if (each.kind === "socket") this.#findSocket(each);
       if (each.kind === "note") this.#notes.set(each.name, each.bytes);
     }
     this.#events = followShim(path, VERSIONS, {
@@ -37,6 +43,8 @@ export class ShimLink {
         else if (this.#found.has(run.name)) this.#found.set(run.name, run);
       },
       client: ({ name, watch }) => {
+        // Another watch finds the clients that wait then.
+        if (this.#watched.get(name) === watch?.number) this.#watched.delete(name);
         const client = this.#clients.get(name);
         if (client === undefined || client.number !== watch?.number) return;
         this.#clients.delete(name);
@@ -44,6 +52,15 @@ export class ShimLink {
       },
       ended: (error) => this.lost(error?.message ?? "it has closed the connection"),
     });
+  }
+
+  #findSocket(socket: ShimSocket): void {
+    const { name, shared, watch } = socket;
+    this.#held.socket.set(name, socket);
+    if (shared) this.#shared.add(name);
+    if (watch === undefined) return;
+    this.#watches = Math.max(this.#watches, watch.number);
+    if (!watch.client) this.#watched.set(name, watch.number);
   }
 
   /** The runs of an earlier supervisor that nobody follows, as they are now. */
@@ -62,16 +79,39 @@ export class ShimLink {
   }
   /** Names of the sockets or FIFOs that an earlier supervisor has left and this one does not use. */
   unused(kind: "socket" | "fifo"): readonly string[] {
-    return [...this.#held[kind]];
+    return [...this.#held[kind].keys()];
   }
   /** Whether one of these names is among them. */
   isUnused(kind: "socket" | "fifo", name: string): boolean {
     return this.#held[kind].has(name);
   }
+  /** One of these sockets, as it was when this supervisor connected. */
+  unusedSocket(name: string): ShimSocket | undefined {
+    return this.#held.socket.get(name);
+  }
   /** From now on this supervisor uses it. */
   readonly use = (kind: "socket" | "fifo", name: string): void => {
     this.#held[kind].delete(name);
   };
+
+  /** Launches a run; returns its pid. @throws errno errors */
+  launch(name: string, plan: ShimPlan): number {
+    for (const { kind, name: held } of plan.descriptors?.values() ?? []) if (kind === "socket") this.#shared.add(held);
+    return this.requests.launch(name, plan);
+  }
+  /** See Shim.listen. @throws errno errors */
+  listen(name: string, making: Listening, replace = false): ReturnType<Shim["listen"]> {
+    const made = this.requests.listen(name, making, replace);
+    if (made.isNew) {
+      this.#shared.delete(name);
+      this.#watched.delete(name);
+    }
+    return made;
+  }
+  /** Whether a run has had the socket: only programs change its queue and shut it down. */
+  isShared(name: string): boolean {
+    return this.#shared.has(name);
+  }
 
   /** Calls `changed` with each later state of a run; for one of an earlier supervisor with its state now first, in a later turn. */
   follow(name: string, changed: (run: ShimRun) => void): void {
@@ -90,13 +130,18 @@ export class ShimLink {
 
   /** Calls `came` once, as soon as a client waits at a socket. */
   awaitClient(name: string, came: () => void): void {
-    this.#watches += 1;
-    this.#clients.set(name, { number: this.#watches, came });
-    this.requests.watch(name, this.#watches);
+    const found = this.#watched.get(name);
+    this.#watched.delete(name);
+    const number = found ?? this.#watches + 1;
+    this.#clients.set(name, { number, came });
+    if (found !== undefined) return;
+    this.#watches = number;
+    this.requests.watch(name, number);
   }
   /** Waits for no client any more. */
   ignoreClients(name: string): void {
-    if (this.#clients.delete(name)) this.requests.unwatch(name);
+    const wasFound = this.#watched.delete(name);
+    if (this.#clients.delete(name) || wasFound) this.requests.unwatch(name);
   }
 
   /** Closes the connections: the shim waits for the next supervisor. */

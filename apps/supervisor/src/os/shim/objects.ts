@@ -40,11 +40,13 @@ export interface ShimSocket {
   readonly shut: boolean;
   /** Whether clients wait to be accepted. */
   readonly queued: boolean;
+  /** Whether a run has had it. */
+  readonly shared: boolean;
   /** The number of the watch for its first client, and whether that has come; undefined where none is watched for. */
   readonly watch: { readonly number: number; readonly client: boolean } | undefined;
 }
 
-interface ShimFifo {
+export interface ShimFifo {
   readonly kind: "fifo";
   readonly name: string;
   readonly path: string;
@@ -102,7 +104,9 @@ export const describedIn = (fields: readonly WireField[]): ShimObject | undefine
     case OBJECT.SOCKET: {
       const shut = numberOf(fields, TAG.SHUT) === 1;
       const queued = numberOf(fields, TAG.QUEUED) === 1;
-      return { kind: "socket", name, path, inode: number(fields, TAG.INODE), shut, queued, watch: watchOf(fields) };
+      const shared = numberOf(fields, TAG.SHARED) === 1;
+      const inode = number(fields, TAG.INODE);
+      return { kind: "socket", name, path, inode, shut, queued, shared, watch: watchOf(fields) };
     }
     case OBJECT.FIFO:
       return { kind: "fifo", name, path };

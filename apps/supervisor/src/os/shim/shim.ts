@@ -28,6 +28,11 @@ interface Making {
   readonly mode: number;
 }
 
+/** How a socket is made. */
+export interface Listening extends Making {
+  readonly backlog: number;
+}
+
 type Kind = Parameters<typeof encodeFrame>[0];
 
 const hello = (events: boolean, { lowest, highest }: Versions): Sent[] => [
@@ -107,11 +112,7 @@ export class Shim {
    * Listens at a path, or restores the accept queue of the socket that the shim has under this name.
    * @param replace whether a new socket takes the place of that one, whose waiting clients are refused
    */
-  listen(
-    name: string,
-    making: Making & { readonly backlog: number },
-    replace = false,
-  ): { readonly socket: ShimSocket; readonly isNew: boolean } {
+  listen(name: string, making: Listening, replace = false): { readonly socket: ShimSocket; readonly isNew: boolean } {
     const options: Sent[] = [
       [TAG.BACKLOG, making.backlog],
       [TAG.REPLACE, replace],

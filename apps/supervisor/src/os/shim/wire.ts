@@ -60,6 +60,7 @@ export const TAG = {
   BYTES: 36,
   TREE: 37,
   QUEUED: 38,
+  SHARED: 39,
   EDITION: 40,
   WORD: 64,
   SHELL: 65,

@@ -76,3 +76,78 @@ test("a socket at which nobody waits is stopped and closed without a query to th
   expect(socket.observe()).toMatchObject({ waiting: [], queued: false });
   expect(queuedClients).not.toHaveBeenCalled();
 });
+
+/** What the next supervisor has, and how often it sends each request. */
+const next = async () => {
+  link.close();
+  link = await startedShim(directory);
+  const { requests } = link;
+  const sent = [vi.spyOn(requests, "listen"), vi.spyOn(requests, "watch"), vi.spyOn(requests, "unwatch")] as const;
+  socket = new ShimHeldSocket(link, "anna/blog", socket.path, process.getegid?.() ?? 0, (problem) => {
+    throw new Error(problem);
+  });
+  return () => sent.map(({ mock }) => mock.calls.length);
+};
+
+test("a socket that no run has had, and its watch, are continued by the next supervisor without a request", async () => {
+  socket.awaitClient(() => undefined);
+  const sent = await next();
+  expect([socket.isNew, socket.restore()]).toEqual([false, true]);
+  const came = vi.fn();
+  socket.awaitClient(came);
+  expect(sent()).toEqual([0, 0, 0]);
+  const waiting = await client();
+  await vi.waitFor(() => expect(came).toHaveBeenCalledOnce());
+  waiting.destroy();
+});
+
+test("a client that came before the next supervisor waits for it is found", async () => {
+  socket.awaitClient(() => undefined);
+  const waiting = await client();
+  const sent = await next();
+  const came = vi.fn();
+  socket.awaitClient(came);
+  expect(sent()).toEqual([0, 1, 0]);
+  await vi.waitFor(() => expect(came).toHaveBeenCalledOnce());
+  waiting.destroy();
+});
+
+test("a watch whose client came while the next supervisor started is not continued", async () => {
+  socket.awaitClient(() => undefined);
+  const sent = await next();
+  // The events of one connection come in order.
+  const other = new ShimHeldSocket(link, "anna/shop", join(directory, "shop.sock"), 0, () => undefined);
+  other.admit(true);
+  const came = vi.fn();
+  other.awaitClient(came);
+  (await client()).destroy();
+  const last = connect(other.path);
+  await vi.waitFor(() => expect(came).toHaveBeenCalledOnce());
+  last.destroy();
+  socket.awaitClient(() => undefined);
+  expect(sent()).toEqual([1, 2, 0]);
+});
+
+test("the watch of an earlier supervisor ends where the clients are refused", async () => {
+  socket.awaitClient(() => undefined);
+  const sent = await next();
+  socket.admit(false);
+  socket.refuseWaiting();
+  socket.awaitClient(() => undefined);
+  expect(sent()).toEqual([1, 1, 1]);
+});
+
+test("a socket that a run has had is examined each time, also by the next supervisor", async () => {
+  const descriptors = new Map([[0, { kind: "socket", name: "anna/blog" }]] as const);
+  const listen = vi.spyOn(link.requests, "listen");
+  expect(socket.restore()).toBe(true);
+  expect(listen).not.toHaveBeenCalled();
+  const uid = process.getuid?.() ?? 0;
+  const account = { uid, gid: process.getgid?.() ?? 0, groups: [] };
+  link.launch("run", { words: ["/bin/true"], environment: new Map(), directory: "/", descriptors, account });
+  expect(socket.restore()).toBe(true);
+  expect(listen).toHaveBeenCalledOnce();
+  const sent = await next();
+  expect(socket.restore()).toBe(true);
+  expect(sent()).toEqual([2, 0, 0]);
+});

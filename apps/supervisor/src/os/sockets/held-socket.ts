@@ -50,7 +50,7 @@ export class ShimHeldSocket implements HeldSocket {
     this.path = path;
     this.#gid = gid;
     this.#report = report;
-    const { socket, isNew } = this.#listen();
+    const { socket, isNew } = this.#found() ?? this.#listen();
     this.#socket = socket;
     const isLost = !isNew && !this.#isPublished();
     if (isLost) this.#socket = this.#listen(true).socket;
@@ -59,11 +59,18 @@ export class ShimHeldSocket implements HeldSocket {
     link.use("socket", name);
   }
 
+  /** The socket that an earlier supervisor has left, where it is as it was made. */
+  #found(): ReturnType<ShimLink["listen"]> | undefined {
+    const socket = this.#link.unusedSocket(this.#name);
+    const isUnchanged = socket?.path === this.path && !this.#link.isShared(this.#name);
+    return isUnchanged ? { socket, isNew: false } : undefined;
+  }
+
   /** A new socket refuses clients until `admit`. */
   #listen(replace = false): { readonly socket: ShimSocket; readonly isNew: boolean } {
     const uid = process.geteuid?.() ?? 0;
     const making = { path: this.path, uid, gid: this.#gid, mode: REFUSES, backlog: BACKLOG };
-    return this.#link.requests.listen(this.#name, making, replace);
+    return this.#link.listen(this.#name, making, replace);
   }
 
   /** Whether clients find it at its path and can connect: a program that inherited it may have shut it down. */
@@ -87,7 +94,7 @@ export class ShimHeldSocket implements HeldSocket {
     return found ? fileNumber(found) : 0;
   }
   restore(): boolean {
-    this.#socket = this.#listen().socket;
+    if (this.#link.isShared(this.#name)) this.#socket = this.#listen().socket;
     return this.#isPublished();
   }
   admit(clients: boolean): void {
