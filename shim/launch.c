@@ -265,7 +265,7 @@ static void start_process(struct start *start, unsigned flags) {
 
 /* In a process that shares memory with the shim, which waits for its end. */
 static int start_sibling(void *start) {
-  /* From here on it has a short table of its own. Where the kernel refuses that, the new process copies the whole one. */
+  /* From here on it has a separate, short table. Where the kernel refuses that, the new process copies the whole one. */
   close_range(FIRST_OTHER, ~0u, CLOSE_RANGE_UNSHARE);
   start_process(start, CLONE_PARENT);
   return 0;

@@ -102,10 +102,10 @@ test.each<[user: string, request: string, owners: readonly string[] | undefined]
   ["david", "GET /v1/daemons", ["amy"]],
 ])("during the start, a request of %s, %s, waits until the daemons of %j are known", async (user, request, owners) => {
   const gate = Promise.withResolvers<void>();
-  const asked: unknown[] = [];
+  const waited: unknown[] = [];
   const about = fakeSurroundings({
     known: (concerned) => {
-      asked.push(concerned);
+      waited.push(concerned);
       return gate.promise;
     },
   });
@@ -115,7 +115,7 @@ test.each<[user: string, request: string, owners: readonly string[] | undefined]
   const answer = ask(user, request).finally(() => {
     isAnswered = true;
   });
-  await vi.waitFor(() => expect(asked).toEqual([owners]));
+  await vi.waitFor(() => expect(waited).toEqual([owners]));
   expect(isAnswered).toBe(false);
   gate.resolve();
   expect((await answer).status).not.toBe(500);

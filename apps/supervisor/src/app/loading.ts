@@ -3,7 +3,7 @@ import type { Supervisor } from "../engine/supervisor.ts";
 
 export class Loading {
   readonly #supervisor: Pick<Supervisor, "rescan">;
-  readonly #asked = new Set<string>();
+  readonly #begun = new Set<string>();
   readonly #all = Promise.withResolvers<void>();
   #isOver = false;
 
@@ -15,8 +15,8 @@ export class Loading {
   async known(owners: readonly string[] | undefined): Promise<void> {
     if (this.#isOver) return;
     if (owners === undefined) return this.#all.promise;
-    const missing = owners.filter((owner) => !this.#asked.has(owner));
-    for (const owner of missing) this.#asked.add(owner);
+    const missing = owners.filter((owner) => !this.#begun.has(owner));
+    for (const owner of missing) this.#begun.add(owner);
     if (missing.length > 0) this.#supervisor.rescan(missing);
   }
 
