@@ -3,15 +3,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <linux/sched.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "account.h"
@@ -20,14 +24,31 @@
 
 /* Descriptors of a plan, and those for readiness, the lock and the report. */
 #define MOST_KEPT (MOST_DESCRIPTORS + 3)
+/* Descriptors below this are those of a launch, at reserved numbers, and a few of the shim. */
+#define FIRST_OTHER (TARGETS + MOST_KEPT)
+#define STACK ((size_t)1024 * 1024)
+/* Descriptors from which on another process costs less than a copy of their table. */
+#define MANY 1024
 
 static struct rlimit descriptor_limit;
 /* Whether clone3(2) has never failed with ENOSYS: Docker's seccomp profile answers so. */
 static bool has_clone3 = true;
 
-void raise_descriptor_limit(void) {
-  if (getrlimit(RLIMIT_NOFILE, &descriptor_limit) < 0) return;
-  setrlimit(RLIMIT_NOFILE, &(struct rlimit){descriptor_limit.rlim_max, descriptor_limit.rlim_max});
+/* Stack of the process that starts a launch; NULL without memory or descriptors for it. */
+static char *stack;
+
+/* Puts a copy at a reserved number. */
+static bool reserve(int fd, int number) {
+  return dup3(fd, number, O_CLOEXEC) == number;
+}
+
+void prepare_launches(void) {
+  if (getrlimit(RLIMIT_NOFILE, &descriptor_limit) == 0)
+    setrlimit(RLIMIT_NOFILE, &(struct rlimit){descriptor_limit.rlim_max, descriptor_limit.rlim_max});
+  for (int number = TARGETS; number < FIRST_OTHER; number++)
+    if (fcntl(number, F_GETFD) >= 0 || !reserve(STDIN_FILENO, number)) return;
+  char *memory = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+  if (memory != MAP_FAILED && mprotect(memory, (size_t)sysconf(_SC_PAGESIZE), PROT_NONE) == 0) stack = memory;
 }
 
 /* The descriptors that a launch keeps, moved away from the numbers of its targets. */
@@ -189,13 +210,25 @@ static noreturn void run_launch(struct plan *plan, const int *sources, int ready
   execute(plan);
 }
 
-/* fork(2) into the cgroup. -1 with errno where this kernel, the container or the cgroup refuses that. */
-static pid_t fork_into(const char *cgroup) {
+/* A launch that is being started. */
+struct start {
+  struct plan *plan;
+  const int *sources;
+  int ready, report;
+  pid_t parent;
+  /* The new process, or -1 with an errno. */
+  pid_t pid;
+  int error;
+};
+
+/* fork(2) into the cgroup. -1 with errno where this kernel, the container or the cgroup refuses that. @param flags of clone(2) */
+static pid_t fork_into(const char *cgroup, uint64_t flags) {
   int directory = open(cgroup, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (directory < 0) return -1;
   struct clone_args how = {
-      .flags = CLONE_INTO_CGROUP,
-      .exit_signal = SIGCHLD,
+      .flags = CLONE_INTO_CGROUP | flags,
+      /* A sibling has the one of its elder. */
+      .exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD,
       .cgroup = (uint64_t)directory,
   };
   pid_t pid = (pid_t)syscall(SYS_clone3, &how, sizeof how);
@@ -204,26 +237,75 @@ static pid_t fork_into(const char *cgroup) {
   return pid;
 }
 
-pid_t start_launch(struct plan *plan, const int *sources, int ready, int *report) {
-  int ends[2];
-  pid_t parent = getpid(), pid = -1;
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) return -1;
+/* Starts the new process as a child of the shim. @param flags CLONE_PARENT in another process, else 0 */
+static void start_process(struct start *start, unsigned flags) {
+  const char *cgroup = start->plan->cgroup;
   bool joined = false;
-  if (plan->cgroup != NULL && has_clone3) {
-    pid = fork_into(plan->cgroup);
-    joined = pid >= 0;
+  start->pid = -1;
+  if (cgroup != NULL && has_clone3) {
+    start->pid = fork_into(cgroup, flags);
+    joined = start->pid >= 0;
   }
   /* The new process joins by itself, and reports in words if it cannot. */
-  if (pid < 0) pid = fork();
-  if (pid == 0) run_launch(plan, sources, ready, ends[1], parent, joined);
-  int error = errno;
+  if (start->pid < 0) start->pid = (pid_t)syscall(SYS_clone, (unsigned long)(flags | SIGCHLD), 0ul, 0ul, 0ul, 0ul);
+  if (start->pid == 0) run_launch(start->plan, start->sources, start->ready, start->report, start->parent, joined);
+  start->error = errno;
+}
+
+/* In a process that shares memory with the shim, which waits for its end. */
+static int start_sibling(void *start) {
+  /* From here on it has a separate, short table. Where the kernel refuses that, the new process copies the whole one. */
+  close_range(FIRST_OTHER, ~0u, CLOSE_RANGE_UNSHARE);
+  start_process(start, CLONE_PARENT);
+  return 0;
+}
+
+/*
+ * fork(2) copies the table of descriptors, which has each held socket, and the new process would close them all. So a process
+ * that shares table and memory gets a short table, starts the new one as its sibling, and ends. It is not in the cgroup of the
+ * run, which may be throttled. false where that is impossible.
+ */
+static bool start_by_sibling(const struct start *wanted, struct start *start) {
+  int sources[MOST_DESCRIPTORS], number = TARGETS;
+  *start = *wanted;
+  /* It is the lowest free number. */
+  if (stack == NULL || wanted->report < MANY) return false;
+  bool fits = true;
+  for (size_t index = 0; index < start->plan->descriptor_count; index++) {
+    sources[index] = wanted->sources[index] < 0 ? -1 : number;
+    if (sources[index] >= 0) fits = fits && reserve(wanted->sources[index], number++);
+  }
+  start->sources = sources;
+  if (start->ready >= 0) {
+    fits = fits && reserve(wanted->ready, number);
+    start->ready = number++;
+  }
+  fits = fits && reserve(wanted->report, number);
+  start->report = number++;
+  start->pid = -1;
+  start->error = EAGAIN;
+  pid_t starter = fits ? clone(start_sibling, stack + STACK, CLONE_VM | CLONE_VFORK | CLONE_FILES | SIGCHLD, start) : -1;
+  while (number > TARGETS) reserve(STDIN_FILENO, --number);
+  if (starter < 0) return false;
+  while (waitpid(starter, NULL, 0) < 0 && errno == EINTR) continue;
+  return true;
+}
+
+pid_t start_launch(struct plan *plan, const int *sources, int ready, int *report) {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) return -1;
+  struct start wanted = {.plan = plan, .sources = sources, .ready = ready, .report = ends[1], .parent = getpid()}, start;
+  if (!start_by_sibling(&wanted, &start)) {
+    start = wanted;
+    start_process(&start, 0);
+  }
   close(ends[1]);
-  if (pid < 0) {
+  if (start.pid < 0) {
     close(ends[0]);
-    errno = error;
+    errno = start.error;
     return -1;
   }
   fcntl(ends[0], F_SETFL, O_RDWR | O_NONBLOCK);
   *report = ends[0];
-  return pid;
+  return start.pid;
 }

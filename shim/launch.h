@@ -4,8 +4,11 @@
 
 #include "plan.h"
 
-/* Remembers the limit on descriptors, which programs get back, and raises that of the shim. To be called once. */
-void raise_descriptor_limit(void);
+/*
+ * Remembers the limit on descriptors, which programs get back, raises that of the shim, and reserves some low ones. To be called
+ * once, before the shim opens any.
+ */
+void prepare_launches(void);
 
 /*
  * Starts the launch in a new process, in the cgroup of the plan.

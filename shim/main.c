@@ -97,7 +97,7 @@ int main(int count, char **words) {
     if (errno == EWOULDBLOCK) return 75;
     return explain(tree);
   }
-  raise_descriptor_limit();
+  prepare_launches();
   /* Orphans of a run stay within reach, and no other program has to reap them. */
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   if (begin_loop() < 0 || await_signals() < 0) return explain("cannot wait for events");

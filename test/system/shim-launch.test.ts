@@ -5,7 +5,18 @@ import type { ShimPlan } from "../../apps/supervisor/src/os/shim/plan.ts";
 import type { Account } from "./account.ts";
 import { nameFor } from "./account.ts";
 import { removeCgroups } from "./cgroup.ts";
-import { argumentsOf, descriptorsOf, environmentOf, limitsOf, niceOf, numbersOf, sessionOf, statusOf } from "./proc.ts";
+import {
+  argumentsOf,
+  descriptorsOf,
+  environmentOf,
+  isRunning,
+  kill,
+  limitsOf,
+  niceOf,
+  numbersOf,
+  sessionOf,
+  statusOf,
+} from "./proc.ts";
 import { run, succeed, until } from "./program.ts";
 import { buildShim, lineOf, ShimProgram } from "./shim-program.ts";
 import { Stage } from "./stage.ts";
@@ -396,4 +407,41 @@ test("a shim that is not root launches as its own account, sets no_new_privs, an
   expect([new Set(numbersOf(pid, "Uid")), statusOf(pid).get("NoNewPrivs")]).toEqual([new Set([alice.uid]), "1"]);
   expect(await own.refusal("other", lineOf("exit 0", bob))).toBe("becoming the account: operation not permitted");
   await own.remove();
+});
+
+test("with many held sockets a launch is the same, and keeps none of them", async () => {
+  const many = new ShimProgram(program, `${stage.directory}/many.sock`);
+  await many.start();
+  const held = 1100;
+  for (let index = 0; index < held; index += 1) {
+    const path = `${stage.directory}/many${index}.sock`;
+    many.ask.listen(`many ${index}`, { path, uid: 0, gid: extra, mode: 0o660, backlog: 16 });
+  }
+  const before = descriptorsOf(many.pid);
+  const cgroup = CGROUP && `${CGROUP}/${nameFor("shim")}/many`;
+  if (cgroup !== undefined) mkdirSync(cgroup, { recursive: true });
+  const pid = await many.up(
+    "run",
+    lineOf("echo >&7; exec sleep 1000", alice, {
+      cgroup,
+      deathSignal: 15,
+      readyDescriptor: 7,
+      descriptors: new Map([[5, { kind: "socket", name: `many ${held - 1}` }]]),
+    }),
+  );
+  await executes(pid, "sleep");
+  const socket = before.get(Math.max(...before.keys()));
+  expect(statusOf(pid).get("PPid")).toBe(String(many.pid));
+  expect([...descriptorsOf(pid).keys()].toSorted((a, b) => a - b)).toEqual([0, 1, 2, 5, 7]);
+  expect(descriptorsOf(pid).get(5)).toBe(socket);
+  await until("its readiness", () => many.runs.get("run")?.ready);
+  // The reports have ended: nothing else of the launch is left in the shim.
+  expect(descriptorsOf(many.pid)).toEqual(before);
+  expect(readFileSync(`/proc/${many.pid}/task/${many.pid}/children`, "utf8")).toBe(`${pid} `);
+  if (cgroup !== undefined) expect(readFileSync(`${cgroup}/cgroup.procs`, "utf8")).toBe(`${pid}\n`);
+  const refused = await many.refusal("failing", sleeping({ directory: "/no-such" }));
+  expect(refused).toContain("/no-such");
+  kill(many.pid);
+  await until("its end by the death signal", () => !isRunning(pid));
+  await many.remove();
 });
