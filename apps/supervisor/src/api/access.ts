@@ -54,6 +54,13 @@ const requireRoot = (caller: Caller): void => {
 export const controllable = (engine: Engine, caller: Caller): readonly ControlledDaemon[] =>
   caller.uid === 0 ? engine.daemons() : engine.daemonsOf(engine.policy.manageable(caller.user));
 
+/** The owners whose daemons a request may concern; undefined for all. */
+export const ownersConcerned = (engine: Engine, caller: Caller, address: string): readonly string[] | undefined => {
+  const [owner = "", name] = address.split("/");
+  if (name !== undefined) return [owner];
+  return caller.uid === 0 ? undefined : engine.policy.manageable(caller.user);
+};
+
 /** Whether the caller may control the daemons of this owner. */
 export const mayControl = (engine: Engine, caller: Caller, owner: string): boolean =>
   caller.uid === 0 || engine.policy.mayManage(caller.user, owner).allowed;

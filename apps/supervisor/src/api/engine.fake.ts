@@ -135,6 +135,10 @@ export class FakeEngine implements Engine {
     this.rescans.push(owners);
     return this.report;
   }
+  *rescanning(owners: readonly string[]): Generator<undefined, RescanReport> {
+    yield;
+    return this.rescan(owners);
+  }
   start = async (daemon: ControlledDaemon): Promise<RequestResult> => this.act("start", daemon);
   once = async (daemon: ControlledDaemon): Promise<RequestResult> => this.act("once", daemon);
   stop = async (daemon: ControlledDaemon): Promise<RequestResult> => this.act("stop", daemon);
@@ -168,6 +172,13 @@ export const fakeSurroundings = (
     writeConf: () => undefined,
     newConf: (id) => `# ${id}\n`,
     reloadPolicy: async () => [],
+    known: async () => undefined,
+    inTurns: async (slices) => {
+      for (;;) {
+        const { done, value } = slices.next();
+        if (done) return value;
+      }
+    },
     policyOwner: 0,
     answered: () => undefined,
     onInternalError: (error) => void internal.push(error),

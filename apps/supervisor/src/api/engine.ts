@@ -71,6 +71,8 @@ export interface Engine<D extends ControlledDaemon = ControlledDaemon> {
   daemons(): readonly D[];
   daemonsOf(owners: readonly string[]): readonly D[];
   rescan(owners: readonly string[]): RescanReport;
+  /** The same in slices. */
+  rescanning(owners: readonly string[]): Generator<undefined, RescanReport>;
   start(daemon: D): Promise<RequestResult>;
   once(daemon: D): Promise<RequestResult>;
   stop(daemon: D): Promise<RequestResult>;

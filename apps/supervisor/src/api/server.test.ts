@@ -1,5 +1,5 @@
 /** The control API as a server: validation, bounds, errors, and that answers have the fields of the contract alone. */
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { FakeEngine, fakeDaemon, fakeSurroundings, HEALTH, POLICY_FILE, serve, USAGE } from "./engine.fake.ts";
 import { present } from "./presentation.ts";
 
@@ -92,6 +92,33 @@ test("a supervisor that is stopping refuses every request", async () => {
   engine.stopping = true;
   const { status, body } = await ask("root", "GET /v1/health");
   expect([status, body.code]).toEqual([503, "stopping"]);
+});
+
+test.each<[user: string, request: string, owners: readonly string[] | undefined]>([
+  ["root", "GET /v1/daemons", undefined],
+  ["root", "GET /v1/daemons/blog", undefined],
+  ["root", "GET /v1/daemons/amy%2Fblog", ["amy"]],
+  ["amy", "GET /v1/daemons/blog", ["amy"]],
+  ["david", "GET /v1/daemons", ["amy"]],
+])("during the start, a request of %s, %s, waits until the daemons of %j are known", async (user, request, owners) => {
+  const gate = Promise.withResolvers<void>();
+  const waited: unknown[] = [];
+  const about = fakeSurroundings({
+    known: (concerned) => {
+      waited.push(concerned);
+      return gate.promise;
+    },
+  });
+  const { ask } = await api(new FakeEngine(), about);
+  expect((await ask(user, "GET /v1/health")).status).toBe(200);
+  let isAnswered = false;
+  const answer = ask(user, request).finally(() => {
+    isAnswered = true;
+  });
+  await vi.waitFor(() => expect(waited).toEqual([owners]));
+  expect(isAnswered).toBe(false);
+  gate.resolve();
+  expect((await answer).status).not.toBe(500);
 });
 
 test("a rescan by an owner looks at the owners that they may manage, and leaves the policy as it is", async () => {

@@ -11,7 +11,7 @@ import {
   type Query,
 } from "@dmhost/contract/schemas";
 import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
-import { authorize } from "./access.ts";
+import { authorize, ownersConcerned } from "./access.ts";
 import { awaitRequest, callerOf, refuseUnreadable, requestCame } from "./connection.ts";
 import type { Engine } from "./engine.ts";
 import { answerTo, Refusal } from "./refusal.ts";
@@ -22,10 +22,10 @@ import { healthRoutes } from "./routes/health.ts";
 import { logRoutes } from "./routes/logs.ts";
 import { policyRoutes } from "./routes/policy.ts";
 import { serializerOf } from "./serializers.ts";
-import type { AnswerListener, ConfFileAccess, ExplanationSurroundings, PolicyFile } from "./surroundings.ts";
+import type { AnswerListener, ConfFileAccess, ExplanationSurroundings, PolicyFile, Progress } from "./surroundings.ts";
 
 /** What all routes and the server need besides the engine. */
-export interface Surroundings extends ExplanationSurroundings, ConfFileAccess, PolicyFile, AnswerListener {}
+export interface Surroundings extends ExplanationSurroundings, ConfFileAccess, PolicyFile, Progress, AnswerListener {}
 
 const handlersWith = (about: Surroundings): Handlers<EndpointName> => ({
   ...healthRoutes(about),
@@ -119,6 +119,7 @@ export const createApi = async (engine: Engine, about: Surroundings): Promise<Fa
       handler: async ({ raw, params: { address = "" }, query, body }) => {
         const caller = callerOf(raw.socket);
         if (engine.stopping) throw new Refusal("stopping", "the supervisor is stopping");
+        if (name !== "getHealth") await about.known(ownersConcerned(engine, caller, address));
         const subject = authorize<(typeof ENDPOINTS)[N]["access"]>(ENDPOINTS[name].access, engine, caller, address);
         // The schemas have checked what the types say.
         return handlers[name]({ engine, caller, subject, query: query as Query<N>, body: body as Body<N> });

@@ -68,6 +68,14 @@ export interface PolicyFile {
   readonly policyOwner: number;
 }
 
+/** Work that takes long with thousands of daemons. */
+export interface Progress {
+  /** Resolves when the daemons of these owners have been read, without owners all daemons. */
+  known(owners: readonly string[] | undefined): Promise<void>;
+  /** Performs slices of work, and answers other requests between them. */
+  inTurns<T>(slices: Generator<undefined, T>): Promise<T>;
+}
+
 /** Called by the server for answers and errors. */
 export interface AnswerListener {
   /** Called before each answer is sent. */

@@ -13,12 +13,15 @@ import { confPath, isConfPath } from "../os/files/conf-dir.ts";
 import { makeConfFile, replaceConfFile } from "../os/files/conf-write.ts";
 import { readLog } from "../os/logs/reader.ts";
 import type { Machine } from "./machine.ts";
+import { inTurns } from "./pace.ts";
 
 /** Functions of the service that the API calls. */
 export interface SurroundingsOptions {
   readonly policyFile: string;
   /** Reads policy and accounts again; returns problems. Rejects when the file is refused. */
   readonly reloadPolicy: () => Promise<string[]>;
+  /** See Progress. */
+  readonly known: (owners: readonly string[] | undefined) => Promise<void>;
   /** Called before each answer is sent. */
   readonly answered: () => void;
 }
@@ -31,7 +34,7 @@ export const apiSurroundings = (
   supervisor: { readonly policy: Pick<Policy, "paths"> },
   { ports, accounts, confs, cgroups }: MachineForApi,
   log: Pick<Logger, "error">,
-  { policyFile, reloadPolicy, answered }: SurroundingsOptions,
+  { policyFile, reloadPolicy, known, answered }: SurroundingsOptions,
 ): Surroundings => {
   const started = Date.now();
   const found = ({ owner, name }: DaemonKey) => {
@@ -52,6 +55,8 @@ export const apiSurroundings = (
     policyFile,
     effectiveSettings,
     reloadPolicy,
+    known,
+    inTurns: (work) => inTurns(work),
     policyOwner: process.geteuid?.() ?? 0,
     readLog: ({ key, logDirectory }, from) => readLog(accounts.identity(key.owner), logDirectory ?? "", from),
     readConf: (key) => {

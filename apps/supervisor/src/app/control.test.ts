@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import {
   chmodSync,
   chownSync,
@@ -12,10 +11,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { request } from "node:http";
-import { createConnection } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { HOME_SOCKET, PUBLIC_SOCKET, userSocket } from "@dmhost/contract";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { FakeEngine, fakeSurroundings, HEALTH } from "../api/engine.fake.ts";
@@ -32,7 +29,6 @@ let known: string[];
 let lines: string[];
 let control: Control;
 /** Lets it answer; called at the first request. */
-let serve: () => void;
 /** Whether requests fail, and the callers of those that failed. */
 let broken: boolean;
 let callers: string[];
@@ -66,7 +62,6 @@ beforeEach(async () => {
   });
   const api = await createApi(new FakeEngine(), about);
   control = controlSockets(join(directory, "run"), { policy } as never, accounts, api, log);
-  serve = () => control.serve();
 });
 afterEach(() => {
   control.close();
@@ -76,7 +71,6 @@ afterEach(() => {
 /** Status of a request on this socket. */
 const ask = (socketPath: string): Promise<number | undefined> =>
   new Promise((resolve, reject) => {
-    serve();
     const sent = request({ socketPath, path: "/v1/health", agent: false }, (answer) => {
       answer.resume().on("end", () => resolve(answer.statusCode));
     });
@@ -102,20 +96,6 @@ test("the API answers on the account's socket, on its link and on the public soc
   await control.open();
   for (const path of [socketOf(name), join(directory, "home", HOME_SOCKET), publicSocket()])
     expect(await ask(path)).toBe(200);
-});
-
-test("requests that come before the supervisor knows its daemons are answered afterwards", async () => {
-  await control.open();
-  serve = () => undefined;
-  let answered = 0;
-  const asking = [1, 2, 3].map(() => ask(publicSocket()).finally(() => (answered += 1)));
-  const left = createConnection(publicSocket(), () => left.write("GET /v1/health HTTP/1.1\r\n"));
-  await once(left, "connect");
-  left.destroy();
-  await sleep(100);
-  expect(answered).toBe(0);
-  control.serve();
-  expect(await Promise.all(asking)).toEqual([200, 200, 200]);
 });
 
 test("a request has the account that connected as its caller, on any socket", async () => {

@@ -9,12 +9,11 @@ import { CallerNames } from "../os/accounts/caller-names.ts";
 import type { KnownAccounts } from "../os/accounts/known-accounts.ts";
 import { privileged } from "../os/kernel/privileges.ts";
 import { ControlSockets, linkFromHome, MOST_CONNECTIONS } from "../os/sockets/control-socket.ts";
+import { pace } from "./pace.ts";
 
 export interface Control {
   /** Opens the sockets of the policy in force, and closes all others. */
   open(): Promise<void>;
-  /** Answers requests, also those that clients have sent since `open`. */
-  serve(): void;
   close(): void;
 }
 
@@ -27,7 +26,6 @@ export const controlSockets = (
   log: Pick<Logger, "warn">,
 ): Control => {
   const callers = new CallerNames();
-  const serving = Promise.withResolvers<void>();
   const sockets = new ControlSockets((socket, uid) => {
     const caller = {
       uid,
@@ -36,17 +34,19 @@ export const controlSockets = (
       },
     };
     attachCaller(socket, caller);
-    void serving.promise.then(() => socket.destroyed || api.server.emit("connection", socket));
+    api.server.emit("connection", socket);
   }, busyAnswer(MOST_CONNECTIONS));
   return {
     open: async () => {
       const paths = new Set([join(runDir, PUBLIC_SOCKET)]);
       await sockets.open(join(runDir, PUBLIC_SOCKET), undefined);
+      const pause = pace();
       for (const account of accounts.base.users.values()) {
         if (!supervisor.policy.known(account.name)) continue;
         if (!privileged && account.uid !== process.geteuid?.()) continue;
         const path = join(runDir, userSocket(account.name));
         paths.add(path);
+        await pause();
         await sockets.open(path, account);
         // Root's dmctl looks in the run directory; a link in its home would change with each further supervisor.
         if (account.uid === 0) continue;
@@ -58,7 +58,6 @@ export const controlSockets = (
       }
       sockets.keep(paths);
     },
-    serve: serving.resolve,
     close: () => sockets.keep(new Set()),
   };
 };

@@ -6,12 +6,13 @@ import type { RescanReport } from "../core/rescan-report.ts";
 import type { Supervisor } from "../engine/supervisor.ts";
 import type { Control } from "./control.ts";
 import type { Machine } from "./machine.ts";
+import { inTurns } from "./pace.ts";
 import type { LoadedPolicy } from "./policy.ts";
 
 type Level = "info" | "warn" | "error";
 
 export interface ReloadParts {
-  readonly supervisor: Pick<Supervisor, "enforce" | "owners" | "rescan" | "stopping">;
+  readonly supervisor: Pick<Supervisor, "enforcing" | "owners" | "rescanning" | "stopping">;
   readonly accounts: Pick<Machine["accounts"], "base">;
   readonly control: Pick<Control, "open">;
   readonly log: Pick<Logger, Level>;
@@ -70,7 +71,7 @@ export class Reload {
     if (supervisor.stopping) return [];
     const { inForce, problems } = this.#parts.loadPolicy();
     accounts.base = inForce.accounts;
-    supervisor.enforce(inForce);
+    await inTurns(supervisor.enforcing(inForce));
     const unopened: string[] = [];
     try {
       await control.open();
@@ -82,9 +83,9 @@ export class Reload {
   }
 
   /** Reads the conf files of all owners, and logs their problems. */
-  confs(): RescanReport {
+  async confs(): Promise<RescanReport> {
     const { supervisor, log } = this.#parts;
-    const report = supervisor.rescan(supervisor.owners());
+    const report = await inTurns(supervisor.rescanning(supervisor.owners()));
     warnOf(log, "about a conf file", [...report.problems, ...report.warnings]);
     return report;
   }
@@ -99,7 +100,7 @@ export class Reload {
     }
     // A re-executed program would start the daemons again that the shutdown stops.
     if (supervisor.stopping) return;
-    const { found, started, changed, removed } = this.confs();
+    const { found, started, changed, removed } = await this.confs();
     log.info({ found, started, changed, removed }, "conf files read again");
     this.#replaceProgram();
   }

@@ -29,11 +29,11 @@ const make = (): Service => {
         steps.push("open control");
         return open();
       },
-      serve: step("serve"),
       close: step("close control"),
     },
+    loading: { end: step("all daemons are known") },
     reload: {
-      confs: () => {
+      confs: async () => {
         steps.push("read conf files");
         return scene.rescan();
       },
@@ -65,7 +65,14 @@ beforeEach(() => {
   onExit = () => undefined;
 });
 
-const STARTED = ["open control", "read conf files", "plan sites", "remove strays", "active", "serve"] as const;
+const STARTED = [
+  "open control",
+  "read conf files",
+  "plan sites",
+  "remove strays",
+  "active",
+  "all daemons are known",
+] as const;
 const STOPPED = ["close control", "release the shim", "exit"] as const;
 
 test("a start opens the control sockets, then loads daemons, and only then removes what belongs to none", async () => {

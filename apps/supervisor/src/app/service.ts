@@ -4,14 +4,16 @@ import type { Logger } from "pino";
 import type { Supervisor } from "../engine/supervisor.ts";
 import type { Publisher } from "../web/publisher.ts";
 import type { Control } from "./control.ts";
+import type { Loading } from "./loading.ts";
 import { type Reload, warnOf } from "./reload.ts";
 
 type Signal = "SIGTERM" | "SIGINT" | "SIGHUP";
 
 export interface ServiceParts {
-  readonly supervisor: Pick<Supervisor, "changed" | "owners" | "removeStrays" | "shutdown">;
+  readonly supervisor: Pick<Supervisor, "changed" | "daemons" | "owners" | "removeStrays" | "shutdown">;
   readonly publisher: Pick<Publisher, "plan" | "close">;
   readonly control: Control;
+  readonly loading: Pick<Loading, "end">;
   readonly reload: Pick<Reload, "confs" | "everything">;
   readonly log: Pick<Logger, "info" | "warn">;
   /** Calls `handle` whenever this process gets the signal. */
@@ -49,7 +51,7 @@ export class Service {
   }
 
   async #start(): Promise<void> {
-    const { supervisor, publisher, control, reload, log, active, release } = this.#parts;
+    const { supervisor, publisher, control, loading, reload, log, active, release } = this.#parts;
     try {
       await control.open();
     } catch (error) {
@@ -57,7 +59,7 @@ export class Service {
       release();
       throw error;
     }
-    const { found } = reload.confs();
+    await reload.confs();
     supervisor.changed = () => {
       publisher.plan();
       active();
@@ -65,9 +67,8 @@ export class Service {
     publisher.plan();
     warnOf(log, "about an earlier supervisor", supervisor.removeStrays());
     active();
-    // Before, it did not know its daemons.
-    control.serve();
-    log.info({ version: VERSION, daemons: found.length, owners: supervisor.owners() }, "ready");
+    loading.end();
+    log.info({ version: VERSION, daemons: supervisor.daemons().length, owners: supervisor.owners() }, "ready");
   }
 
   async #shutDown(): Promise<void> {

@@ -11,6 +11,7 @@ import { Publisher } from "../web/publisher.ts";
 import { apiSurroundings } from "./api-surroundings.ts";
 import { controlSockets } from "./control.ts";
 import type { Flags } from "./flags.ts";
+import { Loading } from "./loading.ts";
 import { flushAndExit, logTransitions } from "./logging.ts";
 import { type Machine, makeMachine } from "./machine.ts";
 import { loadPolicy } from "./policy.ts";
@@ -67,10 +68,16 @@ export const wire = async (flags: Flags, program: string, log: Logger): Promise<
       log[level]({ sitesDir: flags.sitesDir }, text);
     },
   });
+  const loading = new Loading(supervisor);
   const reloadPolicy = (): Promise<string[]> => reload.policy();
   const api = await createApi(
     supervisor,
-    apiSurroundings(supervisor, machine, log, { policyFile: flags.config, reloadPolicy, answered: active }),
+    apiSurroundings(supervisor, machine, log, {
+      policyFile: flags.config,
+      reloadPolicy,
+      known: (owners) => loading.known(owners),
+      answered: active,
+    }),
   );
   const control = controlSockets(flags.runDir, supervisor, accounts, api, log);
   const reload = new Reload({
@@ -90,6 +97,7 @@ export const wire = async (flags: Flags, program: string, log: Logger): Promise<
     supervisor,
     publisher,
     control,
+    loading,
     reload,
     log,
     onSignal: (signal, handle) => void process.on(signal, handle),

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { settled } from "./ports/clock.fake.ts";
-import { Scene } from "./scene.fake.ts";
+import { inForceOf, Scene } from "./scene.fake.ts";
+import { atOnce } from "./slices.ts";
 
 describe("exit", () => {
   test("an exit does not drop the daemon that a rescan has loaded meanwhile", async () => {
@@ -299,6 +300,44 @@ describe("a shutdown", () => {
       true,
       true,
     ]);
+  });
+});
+
+describe("work in slices", () => {
+  test("a policy is in force from the first slice on, and a daemon that is dropped meanwhile stays dropped", async () => {
+    const scene = new Scene();
+    await scene.load("shop", { autostart: false });
+    await scene.load("web", { autostart: false });
+    scene.inForce = inForceOf({ runsAs: { bob: [] } });
+    const work = scene.supervisor.enforcing(scene.inForce);
+    work.next();
+    expect(scene.supervisor.owners()).toEqual(["root", "bob"]);
+    const web = scene.daemon("web");
+    expect(web.state.phase).toBe("stopped");
+    await scene.supervisor.exit(web);
+    atOnce(work);
+    expect(scene.supervisor.daemons().map(({ id, state }) => [id, state.phase])).toEqual([["alice/shop", "forbidden"]]);
+  });
+
+  test("a daemon whose uid belongs to another person is stopped in the first slice", async () => {
+    const scene = new Scene();
+    await scene.load("shop");
+    await scene.load("web", { user: "www" });
+    const uids = { root: 0, alice: 1001, bob: 1002, www: 1101 };
+    scene.inForce = inForceOf({ uids });
+    scene.supervisor.enforcing(scene.inForce).next();
+    expect(scene.daemon("web").state.phase).toBe("stopping");
+  });
+
+  test("a shutdown ends the slices of a reload", async () => {
+    const scene = new Scene();
+    await scene.load("shop", { autostart: false });
+    scene.ports.confs.write("bob", "late");
+    const rescan = scene.supervisor.rescanning(scene.supervisor.owners());
+    rescan.next();
+    void scene.supervisor.shutdown();
+    expect(atOnce(rescan).found).toEqual([]);
+    expect(scene.supervisor.daemon("bob/late")).toBeUndefined();
   });
 });
 

@@ -16,6 +16,7 @@ import { OwnerContexts } from "./owner-context.ts";
 import type { FoundFile } from "./ports/conf-source.ts";
 import type { Ports } from "./ports/ports.ts";
 import { Rescan, type RescanHost } from "./rescan.ts";
+import { atOnce, type Slices } from "./slices.ts";
 import { removeStrays } from "./strays.ts";
 
 const inOrder = (daemons: Daemon[]): Daemon[] => daemons.sort((a, b) => (a.id < b.id ? -1 : 1));
@@ -94,18 +95,27 @@ export class Supervisor {
 
   /** Puts another policy in force: stops daemons that it forbids, and unblocks those that it permits again. */
   enforce(inForce: PolicyInForce): void {
+    atOnce(this.enforcing(inForce));
+  }
+
+  /** The same in slices. Requests between them meet the new policy. */
+  *enforcing(inForce: PolicyInForce): Slices<void> {
     if (this.#stopping) return;
     const former = this.#inForce;
     this.#inForce = inForce;
     const owners = new Set(ownersOf(inForce));
     for (const owner of ownersOf(former)) if (!owners.has(owner)) this.#ports.confs.forget(owner);
+    // In the first slice: nobody may reach a daemon whose uid belongs to another person.
+    for (const daemon of this.#daemons.all()) if (this.#hasForeignAccount(daemon)) this.#evict(daemon);
     for (const daemon of this.#daemons.all()) {
-      if (this.#hasForeignAccount(daemon)) this.#evict(daemon);
-      else {
+      // Meanwhile it may have been dropped.
+      if (this.#daemons.get(daemon.id) === daemon && !this.#hasForeignAccount(daemon)) {
         daemon.refresh(inForce.accounts);
         this.#admit(daemon);
         this.#applyBudget(daemon, former.policy.budget(daemon.key.owner.name));
       }
+      yield;
+      if (this.#stopping) return;
     }
     this.changed();
   }
@@ -141,24 +151,30 @@ export class Supervisor {
 
   /** Reads the conf directories of `owners`: loads new daemons, starts those with autostart, drops those without a conf file. */
   rescan(owners: readonly string[]): RescanReport {
+    return atOnce(this.rescanning(owners));
+  }
+
+  /** The same in slices, one for each owner. */
+  *rescanning(owners: readonly string[]): Slices<RescanReport> {
     const read = new Set(owners);
     for (const [id, owner] of this.#exited) if (read.has(owner)) this.#exited.delete(id);
-    const report = this.#rescan(owners);
+    const report = yield* this.#rescan(owners);
     this.#ports.records.flush();
     return report;
   }
 
-  #rescan(owners: readonly string[]): RescanReport {
+  *#rescan(owners: readonly string[]): Slices<RescanReport> {
     const rescan = new Rescan(this.#ports, this.#exited, this.#rescanHost());
-    if (this.#stopping) return rescan.report;
     for (const name of owners) {
+      if (this.#stopping) return rescan.report;
       if (!isOwner(this.#inForce, name)) continue;
       const owner = this.#inForce.accounts.users.get(name);
       const paths = this.#inForce.policy.paths(name);
       if (!owner || !paths) continue;
       rescan.scan(owner, paths, () => {
-        if (!this.#stopping) this.#rescan([name]);
+        if (!this.#stopping) atOnce(this.#rescan([name]));
       });
+      yield;
     }
     this.changed();
     return rescan.report;
@@ -347,7 +363,7 @@ export class Supervisor {
     this.changed();
     const closed = daemon.close().then(() => {
       if (this.#closing.get(daemon.id) === closed) this.#closing.delete(daemon.id);
-      if (this.#evicted.has(daemon)) this.#rescan([daemon.key.owner.name]);
+      if (this.#evicted.has(daemon)) atOnce(this.#rescan([daemon.key.owner.name]));
     });
     this.#closing.set(daemon.id, closed);
   }

@@ -27,7 +27,7 @@ import {
   start,
   termsOf,
 } from "./publisher.fake.ts";
-import { Publisher } from "./publisher.ts";
+import { Publisher, SLICE } from "./publisher.ts";
 
 beforeEach(reset);
 
@@ -293,3 +293,50 @@ it("the publisher never serves a host twice, and settles on granted and claimed 
     { numRuns: 200 },
   );
 }, 60_000);
+
+describe("a review of many daemons", () => {
+  const many = (): void => {
+    for (let index = 0; index < 3 * SLICE; index += 1) site(ALICE, `site${index}`, `h${index}.example.org`);
+  };
+
+  it("a review of many daemons leaves other work its turn, and publishes all sites at its end", async () => {
+    many();
+    const seen: number[] = [];
+    const reviewed = daemons.map((daemon) => {
+      const reads = { count: 0 };
+      const { serving } = daemon;
+      Object.defineProperty(daemon, "serving", {
+        get: () => {
+          reads.count += 1;
+          return serving;
+        },
+      });
+      return reads;
+    });
+    start();
+    const after = clock.after.bind(clock);
+    clock.after = (delay, then) => {
+      if (delay === 0) seen.push(reviewed.filter(({ count }) => count > 1).length);
+      return after(delay, then);
+    };
+    await clock.pass(LONG);
+    expect(seen).toEqual([SLICE, 2 * SLICE, 3 * SLICE, 3 * SLICE]);
+    expect(new Set(standings(...daemons).map((each) => each.split(" ")[1]))).toEqual(new Set(["published"]));
+  });
+
+  it("a review of many daemons publishes nothing by a policy that is replaced meanwhile", async () => {
+    many();
+    start();
+    const after = clock.after.bind(clock);
+    clock.after = (delay, then) => {
+      if (delay === 0) {
+        setPolicy("bob: *.example.org");
+        clock.after = after;
+      }
+      return after(delay, then);
+    };
+    await clock.pass(LONG);
+    expect(server.requests.filter(({ text }) => text.includes("example.org"))).toEqual([]);
+    expect(new Set(standings(...daemons).map((each) => each.split(" ")[1]))).toEqual(new Set(["refused"]));
+  });
+});

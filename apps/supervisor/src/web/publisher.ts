@@ -14,7 +14,7 @@ import type { SiteRecord } from "./ports/site-record.ts";
 import type { WebServer } from "./ports/web-server.ts";
 import type { Vhosts } from "./selection.ts";
 import type { SiteDaemon } from "./site-daemon.ts";
-import { type PreviousSites, type SiteRequest, siteRequestsOf } from "./site-requests.ts";
+import { type PreviousSites, type SiteRequest, settleRequests, siteRequestOf } from "./site-requests.ts";
 import { renderSite, siteLog } from "./vhost.ts";
 
 export type { SiteDaemon } from "./site-daemon.ts";
@@ -36,6 +36,8 @@ export interface PublisherOptions {
 
 /** Changes within this time are reviewed together, in ms: a daemon may respawn often. */
 const REVIEW_DELAY = 100;
+/** Daemons that are reviewed before other work of the supervisor gets its turn. */
+export const SLICE = 32;
 /** Delay before a failed write of the record is repeated, in ms: the first and the longest. */
 const FIRST_RETRY = 200;
 const MAX_RETRY = 5000;
@@ -59,6 +61,8 @@ export class Publisher {
   readonly #options: PublisherOptions;
   readonly #deployment: Deployment | undefined;
   #isPlanned = false;
+  /** The review that is under way. */
+  #work: Generator<undefined, void> | undefined;
   #isClosed = false;
   /** Inputs of the last review, to be compared by identity. */
   #lastInputs: readonly unknown[] = [];
@@ -93,6 +97,10 @@ export class Publisher {
     this.#options.clock.after(REVIEW_DELAY, () => {
       this.#isPlanned = false;
       if (this.#isClosed) return;
+      if (this.#work) {
+        this.plan();
+        return;
+      }
       const inputs = this.#inputs();
       const isSame =
         inputs.length === this.#lastInputs.length && inputs.every((each, index) => each === this.#lastInputs[index]);
@@ -100,8 +108,15 @@ export class Publisher {
       const anyRefused = this.#recordProblem !== undefined || this.#requests.some(({ refused }) => refused.size > 0);
       if (isSame && !anyRefused) return;
       this.#lastInputs = inputs;
-      this.#review();
+      this.#work = this.#review();
+      this.#continue();
     });
+  }
+
+  #continue(): void {
+    if (this.#isClosed) return;
+    if (this.#work?.next().done) this.#work = undefined;
+    else this.#options.clock.after(0, () => this.#continue());
   }
 
   /** Stops all work. Published sites stay. */
@@ -118,23 +133,36 @@ export class Publisher {
     return [policy(), accounts(), ...each];
   }
 
-  #review(): void {
+  /** In slices. What changes meanwhile is planned as another review. */
+  *#review(): Generator<undefined, void> {
     const { daemons, policy, accounts, web, clock } = this.#options;
-    const all = daemons();
-    const { requests, holders } = siteRequestsOf(all, policy(), this.#previous, (daemon, terms) =>
-      web ? siteOf(daemon, terms, this.#previous.sites.get(daemon.id), web.siteFiles, accounts()) : NO_WEB_SERVER,
-    );
+    const [all, granted, known] = [daemons(), policy(), accounts()];
+    const requests: SiteRequest[] = [];
+    for (const [index, daemon] of all.entries()) {
+      if (index > 0 && index % SLICE === 0) yield;
+      const request = siteRequestOf(daemon, granted, this.#previous, (_, terms) =>
+        web ? siteOf(daemon, terms, this.#previous.sites.get(daemon.id), web.siteFiles, known) : NO_WEB_SERVER,
+      );
+      if (request) requests.push(request);
+    }
+    const holders = settleRequests(requests, this.#previous.holders);
+    const sites = requests.flatMap(({ daemon, site, refused }) => (site ? [{ daemon, site, refused }] : []));
+    const published = new Map<string, PublishedSite>();
+    for (const [index, { daemon, site, refused }] of sites.entries()) {
+      if (index > 0 && index % SLICE === 0) yield;
+      const permitted = { ...site, hosts: site.hosts.filter((host) => !refused.has(host)) };
+      published.set(daemon.id, publishedSite(daemon.key.owner.name, permitted));
+    }
+    // By that policy nothing may be published any more.
+    if (policy() !== granted) {
+      this.plan();
+      return;
+    }
     const withHosts = new Set(requests.map(({ daemon }) => daemon));
     for (const daemon of all) if (!withHosts.has(daemon)) daemon.hosts = [];
-    const sites = requests.flatMap(({ daemon, site, refused }) => (site ? [{ daemon, site, refused }] : []));
     this.#requests = requests;
     this.#previous = { holders, sites: new Map(sites.map(({ daemon, site }) => [daemon.id, site])) };
-    this.#published = new Map(
-      sites.map(({ daemon: { id, key }, site, refused }) => [
-        id,
-        publishedSite(key.owner.name, { ...site, hosts: site.hosts.filter((host) => !refused.has(host)) }),
-      ]),
-    );
+    this.#published = published;
     this.#recordProblem = this.#record();
     if (this.#recordProblem === undefined) this.#deployment?.deploy(this.#vhosts());
     this.#updateDaemons();

@@ -28,8 +28,8 @@ export interface PreviousSites {
   readonly sites: ReadonlyMap<string, Site>;
 }
 
-/** The hosts of one daemon as far as they do not depend on others. @param siteOf the site, or why there is none */
-const siteRequestOf = (
+/** The hosts of one daemon as far as they do not depend on others; undefined where it has none. @param siteOf the site, or why there is none */
+export const siteRequestOf = (
   daemon: SiteDaemon,
   policy: Pick<Policy, "mayHost">,
   { holders, sites }: PreviousSites,
@@ -93,14 +93,8 @@ const settleHosts = (requests: readonly SiteRequest[], before: Holders): Holders
   return holders;
 };
 
-/** All daemons that have hosts, and who holds each of these. */
-export const siteRequestsOf = (
-  daemons: readonly SiteDaemon[],
-  policy: Pick<Policy, "mayHost">,
-  previous: PreviousSites,
-  siteOf: (daemon: SiteDaemon, terms: Terms) => Site | string,
-): { readonly requests: readonly SiteRequest[]; readonly holders: Holders } => {
-  const requests = daemons.flatMap((daemon) => siteRequestOf(daemon, policy, previous, siteOf) ?? []);
+/** Refuses the hosts that their daemons may not have besides each other. Returns the holders. @param requests of all daemons */
+export const settleRequests = (requests: readonly SiteRequest[], before: Holders): Holders => {
   capOwners(requests);
-  return { requests, holders: settleHosts(requests, previous.holders) };
+  return settleHosts(requests, before);
 };

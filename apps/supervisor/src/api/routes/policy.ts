@@ -2,7 +2,7 @@
 import { messageOf } from "../../core/error-message.ts";
 import { answerQuestion } from "../policy-question.ts";
 import { Refusal } from "../refusal.ts";
-import type { PolicyFile } from "../surroundings.ts";
+import type { PolicyFile, Progress } from "../surroundings.ts";
 import type { Handlers } from "./handlers.ts";
 
 const reload = async (policy: PolicyFile): Promise<string[]> => {
@@ -14,11 +14,11 @@ const reload = async (policy: PolicyFile): Promise<string[]> => {
   }
 };
 
-export const policyRoutes = (policy: PolicyFile): Handlers<"askPolicy" | "rescan"> => ({
+export const policyRoutes = (policy: PolicyFile & Pick<Progress, "inTurns">): Handlers<"askPolicy" | "rescan"> => ({
   askPolicy: ({ engine, caller, query }) => answerQuestion(engine, policy.policyFile, caller, query),
   async rescan({ engine, caller }) {
     const problems = [0, policy.policyOwner].includes(caller.uid) ? await reload(policy) : [];
-    const report = engine.rescan(engine.policy.manageable(caller.user));
+    const report = await policy.inTurns(engine.rescanning(engine.policy.manageable(caller.user)));
     return { ...report, problems: [...problems, ...report.problems] };
   },
 });
