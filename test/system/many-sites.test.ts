@@ -82,9 +82,10 @@ test("one refused site among 2,000 delays the others by one trial of Nginx", asy
     },
   };
   const accounts = { users: new Map(), groups: new Map() };
+  const policy = { mayHost: () => ({ allowed: true, because: "", line: undefined }) };
   publisher = new Publisher({
     daemons: () => daemons,
-    policy: () => ({ mayHost: () => ({ allowed: true, because: "", line: undefined }) }),
+    policy: () => policy,
     accounts: () => accounts,
     web: { server: counting, siteFiles: sites, record: sites },
     clock: {
