@@ -324,6 +324,17 @@ describe("a review of many daemons", () => {
     expect(new Set(standings(...daemons).map((each) => each.split(" ")[1]))).toEqual(new Set(["published"]));
   });
 
+  it("what changes while a review is under way is reviewed after it", async () => {
+    many();
+    start();
+    const after = clock.after.bind(clock);
+    clock.after = (delay, then) => after(delay === 0 ? MOMENT : delay, then);
+    await clock.pass(MOMENT / 2);
+    const late = site(ALICE, "late", "late.example.org");
+    await review(LONG);
+    expect(standings(late, ...daemons).filter((each) => !each.endsWith(" published"))).toEqual([]);
+  });
+
   it("a review of many daemons publishes nothing by a policy that is replaced meanwhile", async () => {
     many();
     start();

@@ -61,8 +61,7 @@ export class Publisher {
   readonly #options: PublisherOptions;
   readonly #deployment: Deployment | undefined;
   #isPlanned = false;
-  /** The review that is under way. */
-  #work: Generator<undefined, void> | undefined;
+  #isReviewing = false;
   #isClosed = false;
   /** Inputs of the last review, to be compared by identity. */
   #lastInputs: readonly unknown[] = [];
@@ -97,7 +96,7 @@ export class Publisher {
     this.#options.clock.after(REVIEW_DELAY, () => {
       this.#isPlanned = false;
       if (this.#isClosed) return;
-      if (this.#work) {
+      if (this.#isReviewing) {
         this.plan();
         return;
       }
@@ -108,15 +107,14 @@ export class Publisher {
       const anyRefused = this.#recordProblem !== undefined || this.#requests.some(({ refused }) => refused.size > 0);
       if (isSame && !anyRefused) return;
       this.#lastInputs = inputs;
-      this.#work = this.#review();
-      this.#continue();
+      this.#continue(this.#review());
     });
   }
 
-  #continue(): void {
+  #continue(review: Generator<undefined, void>): void {
     if (this.#isClosed) return;
-    if (this.#work?.next().done) this.#work = undefined;
-    else this.#options.clock.after(0, () => this.#continue());
+    this.#isReviewing = !review.next().done;
+    if (this.#isReviewing) this.#options.clock.after(0, () => this.#continue(review));
   }
 
   /** Stops all work. Published sites stay. */
