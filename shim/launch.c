@@ -277,7 +277,9 @@ static int start_sibling(void *start) {
  * run, which may be throttled. false where that is impossible.
  */
 static bool start_by_sibling(const struct start *wanted, struct start *start) {
-  int sources[MOST_DESCRIPTORS], number = TARGETS;
+  /* One launch is started at a time. */
+  static int sources[MOST_DESCRIPTORS];
+  int number = TARGETS;
   *start = *wanted;
   /* It is the lowest free number. */
   if (stack == NULL || wanted->report < MANY) return false;
