@@ -17,8 +17,7 @@
 #define LOOKS 50
 #define BETWEEN_LOOKS_NS 10000000
 
-/* The number in a file of a cgroup; `otherwise` where there is none. */
-static long read_number(const char *directory, const char *file, long otherwise) {
+long read_number(const char *directory, const char *file, long otherwise) {
   char path[4128], text[32];
   snprintf(path, sizeof path, "%s/%s", directory, file);
   int fd = open(path, O_RDONLY | O_CLOEXEC);

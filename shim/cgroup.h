@@ -2,6 +2,9 @@
 #ifndef SHIM_CGROUP_H
 #define SHIM_CGROUP_H
 
+/* The number in a file of the kernel's; `otherwise` where there is none. */
+long read_number(const char *directory, const char *file, long otherwise);
+
 /* A stage of a launch: moves this process into the cgroup, and fails where one of its limits on processes is exceeded then. */
 void join_cgroup(const char *cgroup);
 

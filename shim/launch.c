@@ -35,20 +35,9 @@ static struct rlimit descriptor_limit;
 /* Whether clone3(2) has never failed with ENOSYS: Docker's seccomp profile answers so. */
 static bool has_clone3 = true;
 
-/* The highest limit that the kernel accepts; 0 where it does not say. */
-static rlim_t highest_limit(void) {
-  char text[32];
-  int fd = open("/proc/sys/fs/nr_open", O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return 0;
-  ssize_t length = read(fd, text, sizeof text - 1);
-  close(fd);
-  text[length < 0 ? 0 : length] = 0;
-  return strtoul(text, NULL, 10);
-}
-
 static void raise_descriptor_limit(void) {
   if (getrlimit(RLIMIT_NOFILE, &descriptor_limit) < 0) return;
-  rlim_t hard = descriptor_limit.rlim_max, highest = highest_limit();
+  rlim_t hard = descriptor_limit.rlim_max, highest = (rlim_t)read_number("/proc/sys/fs", "nr_open", 0);
   /* Beyond its hard limit only with CAP_SYS_RESOURCE. */
   if (highest > hard && setrlimit(RLIMIT_NOFILE, &(struct rlimit){highest, highest}) == 0) return;
   setrlimit(RLIMIT_NOFILE, &(struct rlimit){hard, hard});

@@ -1,6 +1,6 @@
 /**
  * Ends the shim of an earlier supervisor that nobody can reach any more, because its socket was removed. It would own its
- * cgroups, keep its logs locked, and hold what is left of its runs.
+ * cgroups, keep its logs locked, and hold its runs that still live.
  */
 import { readFileSync } from "node:fs";
 import { constants } from "node:os";
