@@ -49,29 +49,20 @@ test("shared memory counts once, also on a machine so busy that measuring takes 
   expect(once).toBeLessThan(inFull / 3);
 });
 
-/** A daemon's group and a run's in it, as directories. */
-const withGroups = (work: (daemon: string, run: string) => void): void => {
-  const daemon = mkdtempSync(join(tmpdir(), "dmhost-test-"));
-  try {
-    mkdirSync(join(daemon, "1"));
-    work(daemon, join(daemon, "1"));
-  } finally {
-    rmSync(daemon, { recursive: true });
-  }
-};
-
 // What the kernel writes (cgroup-v2: cpu.stat); not every machine that tests has the controller.
-test("processor time is that of the run's cgroup, and throttled time that of the daemon's", () =>
-  withGroups((daemon, run) => {
-    writeFileSync(join(daemon, "cpu.stat"), "usage_usec 9000000\nnr_throttled 3\nthrottled_usec 1500000\n");
-    writeFileSync(join(run, "cpu.stat"), "usage_usec 2000000\nnr_throttled 0\nthrottled_usec 0\n");
-    expect(readUsage(run, [])).toMatchObject({ cpu: 2, cpuThrottled: 1.5 });
-  }));
+test("processor time is that of the run's cgroup, and throttled time that of the daemon's", () => {
+  const run = join(group, "1");
+  mkdirSync(run);
+  writeFileSync(join(group, "cpu.stat"), "usage_usec 9000000\nnr_throttled 3\nthrottled_usec 1500000\n");
+  writeFileSync(join(run, "cpu.stat"), "usage_usec 2000000\nnr_throttled 0\nthrottled_usec 0\n");
+  expect(readUsage(run, [])).toMatchObject({ cpu: 2, cpuThrottled: 1.5 });
+});
 
-test("usage that no controller counts is undefined", () =>
-  withGroups((_, run) => {
-    expect(readUsage(run, [])).toMatchObject({ cpu: 0, cpuThrottled: undefined, memoryPeak: undefined });
-  }));
+test("usage that no controller counts is undefined", () => {
+  const run = join(group, "1");
+  mkdirSync(run);
+  expect(readUsage(run, [])).toMatchObject({ cpu: 0, cpuThrottled: undefined, memoryPeak: undefined });
+});
 
 // What the kernel writes (cgroup-v2: memory.events); not every machine that tests has the controller.
 test.each<[string, boolean]>([
