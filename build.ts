@@ -1,10 +1,11 @@
 /**
- * Makes dist/, which needs neither node_modules nor a Node of the machine: `node` and what it runs, `supervisor.js`
+ * Makes dist/, which needs neither node_modules nor a Node of the machine: `node` and what it runs, `supervisor.cjs`
  * with `koffi.node` beside it; the shim, compiled by the machine's C compiler; `dmctl`, a program by itself; and the scripts of
  * daemontools/. Run it by the Node of node_modules.
  */
+import { isAscii } from "node:buffer";
 import { execFileSync } from "node:child_process";
-import { chmodSync, copyFileSync, cpSync, mkdirSync, rmSync } from "node:fs";
+import { chmodSync, copyFileSync, cpSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { build, type Plugin } from "esbuild";
 
@@ -17,34 +18,57 @@ const bunArch = process.arch === "arm64" ? "aarch64" : process.arch;
 /** koffi looks for its native half in node_modules; here it is the file beside the bundle. */
 const koffiBesideBundle: Plugin = {
   name: "koffi-beside-bundle",
-  setup({ onLoad }) {
+  setup({ onLoad, onResolve }) {
+    const native = "./koffi.node";
     onLoad({ filter: /\/koffi\/src\/koffi\/src\/static\.js$/ }, () => ({
-      contents: `
-        import { createRequire } from "node:module";
-        export const loadStatic = () => createRequire(import.meta.url)("./koffi.node");`,
+      contents: `export const loadStatic = () => require("${native}");`,
     }));
+    onResolve({ filter: /^\.\/koffi\.node$/ }, () => ({ path: native, external: true }));
   },
 };
 
-/** Bundles the supervisor. Identifiers keep their names and lines stay short, so that stack traces can be read. */
+/** Modules that packages load for what the supervisor does not use: they take 5 MB of memory. */
+const UNUSED: ReadonlySet<string> = new Set([
+  "node:http2",
+  "node:https",
+  "@fastify/fast-json-stringify-compiler",
+  "@fastify/proxy-addr",
+  "light-my-request",
+  "semver",
+  "thread-stream",
+]);
+
+const withoutUnused: Plugin = {
+  name: "without-unused",
+  setup({ onLoad, onResolve }) {
+    const namespace = "unused";
+    onResolve({ filter: /./ }, ({ path }) => (UNUSED.has(path) ? { path, namespace } : undefined));
+    onLoad({ filter: /./, namespace }, () => ({ contents: "module.exports = {};" }));
+  },
+};
+
+/**
+ * Bundles the supervisor. Identifiers keep their names and lines stay short, so that stack traces can be read. It is a CommonJS
+ * module: for an `import` of a module of Node, Node evaluates all its exports, and node:http alone takes 7 MB then.
+ */
 const bundleSupervisor = (): Promise<unknown> =>
   build({
     entryPoints: [join(root, "apps/supervisor/src/app/main.ts")],
-    outfile: join(dist, "supervisor.js"),
+    outfile: join(dist, "supervisor.cjs"),
     bundle: true,
     platform: "node",
-    format: "esm",
+    format: "cjs",
     target: "node26",
     minifyWhitespace: true,
     minifySyntax: true,
     lineLimit: 200,
-    legalComments: "eof",
+    // The names of authors are not ASCII, which would double the memory that the text of the program takes.
+    legalComments: "external",
     logLevel: "warning",
     // The bundler needs no tsconfig files, which are missing when an image is built.
     tsconfigRaw: {},
-    plugins: [koffiBesideBundle],
-    // Bundled CommonJS packages still call require for modules of Node.
-    banner: { js: 'import{createRequire as requireFrom}from"node:module";const require=requireFrom(import.meta.url);' },
+    plugins: [koffiBesideBundle, withoutUnused],
+    define: { "import.meta.filename": "__filename", "import.meta.url": "__filename" },
   });
 
 /** Compiles dmctl, which must not read settings from the directory it is called in: root may be in a tenant's. */
@@ -58,6 +82,8 @@ const compileDmctl = (): void => {
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist);
 await bundleSupervisor();
+if (!isAscii(readFileSync(join(dist, "supervisor.cjs"))))
+  throw new Error("dist/supervisor.cjs: the bundle is not ASCII");
 copyFileSync(
   join(packages, `@koromix/koffi-linux-${process.arch}`, `linux_${process.arch}`, "koffi.node"),
   join(dist, "koffi.node"),

@@ -36,7 +36,7 @@ run_services() {
 #!/bin/sh
 exec 2>&1
 export MALLOC_ARENA_MAX=1 UV_THREADPOOL_SIZE=2 DMHOST_READY_FD=3
-exec "$programs/node" --lite-mode --max-semi-space-size=1 --v8-pool-size=1 --expose-gc "$programs/supervisor.js" $supervisor_flags
+exec "$programs/node" --lite-mode --max-semi-space-size=1 --v8-pool-size=1 --expose-gc "$programs/supervisor.cjs" $supervisor_flags
 RUN
   # Without it s6-supervise waits a second before it starts the next one.
   echo 3 | write_if_changed "$tree/supervisor/notification-fd" 644

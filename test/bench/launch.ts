@@ -1,7 +1,7 @@
 /** Processor time of a launch: of supervisor, shim and the new process until it is the program; beside runit's. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { kill } from "../system/proc.ts";
@@ -15,8 +15,11 @@ const ROUNDS = 100;
 const SETTLE = 300;
 const PROGRAM = ["/bin/sleep", "100000"] as const;
 
-/** Processor time of a process in ms (Documentation/scheduler/sched-stats: nanoseconds on the processor). */
-const cpuOf = (pid: number): number => Number(readFileSync(`/proc/${pid}/schedstat`, "latin1").split(" ")[0]) / 1e6;
+/** Processor time of all threads of a process in ms (Documentation/scheduler/sched-stats: nanoseconds on the processor). */
+const cpuOf = (pid: number): number =>
+  readdirSync(`/proc/${pid}/task`)
+    .map((thread) => Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "latin1").split(" ")[0]) / 1e6)
+    .reduce((sum, each) => sum + each, 0);
 
 /** Kills the program below `parent` and waits for the next one. Returns the ms that the launchers used, and the new process. */
 const relaunch = async (parent: number, launchers: readonly number[]): Promise<readonly number[]> => {

@@ -16,7 +16,7 @@ export const SHIPPED_SUPERVISOR = {
     "--max-semi-space-size=1",
     "--v8-pool-size=1",
     "--expose-gc",
-    dist("supervisor.js"),
+    dist("supervisor.cjs"),
   ],
   env: { MALLOC_ARENA_MAX: "1", UV_THREADPOOL_SIZE: "2" },
 };

@@ -20,8 +20,8 @@ import { median } from "./median.ts";
 import { Peer, SHIPPED_SUPERVISOR } from "./peer.ts";
 
 const PER_SECOND = 100;
-/** Time between an answer of the API and the next kill, in ms. */
-const PAUSE = 700;
+/** From an answer of the API to the next kill, in ms: s6-supervise waits if a service ends within a second of its readiness. */
+const PAUSE = 1200;
 
 const PHP = ["start = exec php-cgi", "listen = fastcgi", "docroot = ~/www"];
 const LEAVES = "export PHP_FCGI_MAX_REQUESTS = 20";
@@ -111,7 +111,7 @@ const arePublished = async (target: Target): Promise<boolean> => {
 };
 const isPublished = ({ state }: { readonly state: string }): boolean => state === "published";
 
-/** About one kill a second while 100 requests arrive each second. */
+/** Kills with a pause after each while 100 requests arrive each second. */
 const crashLoop = async (title: string, target: Target, { seconds, record }: Options): Promise<void> => {
   await until("published sites", () => arePublished(target), 60);
   const host = (number: number): string => HOSTS[number % HOSTS.length] ?? "";
@@ -213,7 +213,7 @@ export const measureSurvivalInDocker = async (options: Options): Promise<void> =
   }
 };
 
-const isSupervisor = (pid: number): boolean => argumentsOf(pid).some((word) => word.endsWith("/supervisor.js"));
+const isSupervisor = (pid: number): boolean => argumentsOf(pid).some((word) => word.endsWith("/supervisor.cjs"));
 const ancestorsOf = (pid: number): number[] => {
   const parent = Number(statusOf(pid).get("PPid") ?? 0);
   return parent > 0 ? [parent, ...ancestorsOf(parent)] : [];

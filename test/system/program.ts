@@ -13,7 +13,7 @@ const NODE = join(CHECKOUT, "node_modules/.bin/node");
 export const SUPERVISOR: readonly string[] =
   BUILT === undefined
     ? [NODE, join(CHECKOUT, "apps/supervisor/src/app/main.ts")]
-    : [join(BUILT, "node"), join(BUILT, "supervisor.js")];
+    : [join(BUILT, "node"), join(BUILT, "supervisor.cjs")];
 /** The dmctl under test. */
 export const DMCTL: readonly string[] =
   BUILT === undefined ? [NODE, join(CHECKOUT, "apps/dmctl/src/main.ts")] : [join(BUILT, "dmctl")];

@@ -72,37 +72,17 @@ export class Daemon {
     this.#onTransition = onTransition;
     this.ownerContext = ownerContext;
     this.#limits = ports.limits.daemon(key);
-    const daemon = this;
     this.#parts = new DaemonParts(
       ports,
+      this,
       {
-        get key() {
-          return daemon.key;
-        },
-        get terms() {
-          return daemon.terms;
-        },
-        set terms(terms) {
-          daemon.terms = terms;
-        },
-        get scale() {
-          return daemon.#scale;
-        },
-        get size() {
-          return daemon.size;
-        },
-        get recorded() {
-          return daemon.#recorded;
-        },
-        ownerContext,
         limits: this.#limits,
+        scale: () => this.#scale,
+        recorded: () => this.#recorded,
         stepped: (instance, event, before, after) => this.#stepped(instance, event, before, after),
         rolledBack: (candidate, reason) =>
           onTransition(this, candidate, "rollback", candidate.state, candidate.state, reason),
         answer: () => this.#answer(),
-        feed: (event) => this.feed(event),
-        runs: () => this.runs(),
-        outcome: (desired, since) => this.outcome(desired, since),
         forgetFormerSize: () => {
           this.#former = undefined;
         },

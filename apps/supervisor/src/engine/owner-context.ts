@@ -19,6 +19,43 @@ interface OwnerContextsHost {
   logShare(owner: string): number | undefined;
 }
 
+class Context implements OwnerContext {
+  readonly #owner: string;
+  readonly #clock: Pick<Clock, "now">;
+  readonly #host: OwnerContextsHost;
+  readonly #restarts: Map<string, readonly number[]>;
+
+  constructor(
+    owner: string,
+    clock: Pick<Clock, "now">,
+    host: OwnerContextsHost,
+    restarts: Map<string, readonly number[]>,
+  ) {
+    this.#owner = owner;
+    this.#clock = clock;
+    this.#host = host;
+    this.#restarts = restarts;
+  }
+
+  get budget(): Budget {
+    return this.#host.budget(this.#owner);
+  }
+  earliest(now: number): number {
+    const { restarts } = this.budget;
+    return restarts ? nextRoom(this.#times, restarts.amount, now) : now;
+  }
+  restarted(): void {
+    const now = this.#clock.now();
+    this.#restarts.set(this.#owner, [...recentOf(this.#times, now), now]);
+  }
+  logShare(): number | undefined {
+    return this.#host.logShare(this.#owner);
+  }
+  get #times(): readonly number[] {
+    return this.#restarts.get(this.#owner) ?? [];
+  }
+}
+
 /** Makes the context of each owner, and counts the owner's restarts. */
 export class OwnerContexts {
   readonly #clock: Pick<Clock, "now">;
@@ -32,24 +69,6 @@ export class OwnerContexts {
   }
 
   of(owner: string): OwnerContext {
-    const host = this.#host;
-    return {
-      get budget() {
-        return host.budget(owner);
-      },
-      earliest: (now) => {
-        const { restarts } = host.budget(owner);
-        return restarts ? nextRoom(this.#timesOf(owner), restarts.amount, now) : now;
-      },
-      restarted: () => {
-        const now = this.#clock.now();
-        this.#restarts.set(owner, [...recentOf(this.#timesOf(owner), now), now]);
-      },
-      logShare: () => host.logShare(owner),
-    };
-  }
-
-  #timesOf(owner: string): readonly number[] {
-    return this.#restarts.get(owner) ?? [];
+    return new Context(owner, this.#clock, this.#host, this.#restarts);
   }
 }

@@ -18,7 +18,7 @@ export interface OpenResources {
 }
 
 /** What the shared resources need of the daemon. */
-interface SharedResourcesHost {
+export interface SharedResourcesHost {
   readonly key: DaemonKey;
   readonly limits: DaemonLimits;
   /** Main processes of its runs. */

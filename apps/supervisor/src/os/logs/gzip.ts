@@ -1,7 +1,6 @@
 /** Decompresses gzip files. */
 import { readSync } from "node:fs";
 import { pipeline, Readable } from "node:stream";
-import { constants, createGunzip } from "node:zlib";
 import { codeOf } from "../kernel/error-code.ts";
 
 /** Bytes to which a tenant's file is inflated at most: more than a log's largest file. */
@@ -18,7 +17,8 @@ export const isCompressed = (fd: number): boolean => {
  * after 320 MiB.
  */
 export async function* inflated(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, void> {
-  const text = createGunzip({ finishFlush: constants.Z_SYNC_FLUSH });
+  const { openGunzip } = await import("./gunzip.ts");
+  const text = openGunzip();
   pipeline(Readable.from(source, { objectMode: false }), text, () => undefined);
   let length = 0;
   try {

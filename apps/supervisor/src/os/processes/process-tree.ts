@@ -52,6 +52,8 @@ export class ProcessTree implements Run {
   #stopDraining: (() => void) | undefined;
   #isKilled = false;
   #hasEnded = false;
+  /** Its cgroup is empty: no other process can join it. */
+  #isOver = false;
 
   constructor(leader: ProcessIdentity, cgroup: string | undefined, probe: BudgetedProbe = NO_PROBE) {
     this.leader = leader;
@@ -83,7 +85,10 @@ export class ProcessTree implements Run {
 
   /** To be called only when the leader has ended. */
   #isEmpty(): boolean {
-    if (this.cgroup !== undefined) return !isPopulated(this.cgroup);
+    if (this.cgroup !== undefined) {
+      this.#isOver ||= !isPopulated(this.cgroup);
+      return this.#isOver;
+    }
     let snapshot: Snapshot;
     try {
       snapshot = readProcesses();
@@ -146,6 +151,7 @@ export class ProcessTree implements Run {
 
   kill(): void {
     this.#isKilled = true;
+    if (this.cgroup !== undefined && this.#hasEnded && this.#isEmpty()) return;
     if (this.cgroup === undefined || !killGroup(this.cgroup)) this.signalAll(constants.signals.SIGKILL);
     else if (!this.#hasEnded) this.signal(constants.signals.SIGKILL);
     this.#stopDraining?.();

@@ -72,7 +72,7 @@ test("a request that is not answered is reported once as the loss of the shim", 
 });
 
 test("a shim is outdated where another build of it is installed", () => {
-  const program = join(directory, "supervisor.js");
+  const program = join(directory, "supervisor.cjs");
   expect(isOutdated(link, join(import.meta.dirname, "../../app/main.ts"))).toBe(false);
   writeFileSync(join(directory, "dmhost-shim"), "#!/bin/sh\necho 1\n", { mode: 0o755 });
   expect(isOutdated(link, program)).toBe(true);
