@@ -208,6 +208,19 @@ describe("the next supervisor", () => {
     expect(scene.daemon("web").state).toMatchObject({ phase: "running", run: 2 });
   });
 
+  test.each([true, false])(
+    "the next supervisor serves a socket that the one before it put in the place of a lost one (rolling: %s)",
+    async (rolling) => {
+      const { scene, pid, replace } = await replaced({ listen: "fastcgi", rolling });
+      const { current } = scene.ports.sockets;
+      if (current) current.file += 1000;
+      replace();
+      await scene.ports.clock.advance(500);
+      expect(scene.ports.runs.live.map(({ trace }) => trace.socketFile)).toEqual([current?.file]);
+      expect([scene.ports.sockets.current?.isNew, scene.ports.runs.find(pid)]).toEqual([false, undefined]);
+    },
+  );
+
   test("the next supervisor leaves a paused run alone whose socket was removed", async () => {
     const { scene, pid, removeSocket, replace } = await replaced({ listen: "fastcgi" });
     await scene.supervisor.pause(scene.daemon("web"));

@@ -4,6 +4,7 @@ import { mayRoll, type Terms } from "../core/terms.ts";
 import type { InstanceSet } from "./instance-set.ts";
 import type { InstanceRecord } from "./ports/records.ts";
 import type { FoundRun } from "./ports/runs.ts";
+import type { HeldSocket } from "./ports/sockets.ts";
 import type { OpenResources, SharedResources } from "./shared-resources.ts";
 
 /** Whether no other run may replace it: it is the last by request, or paused. */
@@ -82,7 +83,7 @@ export const resumeInstances = (
   settleRoles(instances, size());
   const isFound = instances.active().length > 0;
   if (!isFound) instances.add();
-  if (terms && resources.socket?.isNew) replaceCutOff(instances, terms);
+  if (terms && resources.socket) replaceCutOff(instances, terms, resources.socket);
   for (const instance of instances.active()) instance.publishAgain();
   instances.even();
   return isFound;
@@ -98,11 +99,14 @@ const settleRoles = (instances: InstanceSet, size: number): void => {
 };
 
 /**
- * Its runs listen on a socket that is no longer published: they are drained and terminated, and others follow as they end.
- * One starts at once, whatever still drains: clients may connect to the new socket only while a run serves it.
+ * Runs that listen on a socket that is no longer published are drained and terminated, and others follow as they end: also
+ * where it was replaced by an earlier supervisor, which was killed then. One starts at once, whatever still drains: clients may
+ * connect to the new socket only while a run serves it.
  */
-const replaceCutOff = (instances: InstanceSet, terms: Terms): void => {
-  const cutOff = instances.active().filter(({ state }) => isServing(state) && !stays(state));
+const replaceCutOff = (instances: InstanceSet, terms: Terms, { isNew, file }: HeldSocket): void => {
+  const cutOff = instances
+    .active()
+    .filter(({ state, run }) => isServing(state) && !stays(state) && (isNew || (run && run.trace.socketFile !== file)));
   if (!mayRoll(terms)) {
     for (const instance of cutOff) instance.feed({ type: "restart" });
     return;
