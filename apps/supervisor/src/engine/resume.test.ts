@@ -288,6 +288,40 @@ describe("the next supervisor", () => {
     expect(scene.daemon("web")).toMatchObject({ pid, state: { phase: "running", run: 1 } });
   });
 
+  test.each([
+    ["no record", undefined],
+    ["a record of before its launch", { phase: "stopped", want: "up", run: 0 } as const],
+  ])("the next supervisor knows the exit code of a run that has ended and has %s", async (_, state) => {
+    const { scene, replace } = await replaced();
+    const [record] = scene.ports.records.recall({ owner: { name: "alice" }, name: "web" }).values();
+    if (!record) throw new Error("no record");
+    scene.ports.records.flush();
+    scene.ports.records.removeAll("alice", "web");
+    if (state) scene.ports.records.put("alice", "web", 1, { ...record, state: { ...record.state, ...state } });
+    scene.ports.runs.latest.end({ code: 5 });
+    replace();
+    await scene.ports.clock.advance(500);
+    const last = { run: 1, exit: { how: "code", code: 5 } };
+    expect(scene.daemon("web").state).toMatchObject({ phase: "running", run: 2, last });
+  });
+
+  test("the next supervisor does not bring back an instance that was dropped and whose exit is not acknowledged", async () => {
+    const { scene, replace } = await replaced({ listen: "fastcgi" });
+    await scene.after(500, scene.supervisor.restart(scene.daemon("web")));
+    const { pid } = scene.daemon("web");
+    scene.ports.runs.all.forEach((run) => {
+      if (run.pid !== pid) run.isOver = false;
+    });
+    replace();
+    await scene.ports.clock.advance(500);
+    expect(
+      scene
+        .daemon("web")
+        .instances()
+        .map((each) => each.pid),
+    ).toEqual([pid]);
+  });
+
   test("the next supervisor without the former shim ends what that has left, and starts it again", async () => {
     const { scene, pid, replace } = await replaced({ listen: "fastcgi" }, "with the shim");
     replace();

@@ -30,7 +30,7 @@ const LAUNCHED = {
 } as const;
 
 /**
- * The records of a daemon's instances, completed by the runs that were found: they live, whatever the records say.
+ * The records of a daemon's instances, completed by the runs that were found: they were launched, whatever the records say.
  * @param size number of instances where no record has it
  */
 export const completed = (
@@ -39,9 +39,11 @@ export const completed = (
   size: number,
 ): ReadonlyMap<number, InstanceRecord> => {
   const all = new Map(records);
-  for (const { instance, run } of found.filter(({ lives }) => lives)) {
+  for (const { instance, run, lives } of found) {
     const record = all.get(instance);
-    if (record && (record.state.run > run || (record.state.run === run && alive(record.state)))) continue;
+    // Its instance was dropped, but its exit not acknowledged.
+    if (!lives && !record && records.size > 0) continue;
+    if (record && (record.state.run > run || (record.state.run === run && (alive(record.state) || !lives)))) continue;
     all.set(instance, unrecorded(record, run, [...records.values()][0]?.size ?? size));
   }
   return new Map([...all].sort(([a], [b]) => a - b));
