@@ -80,12 +80,14 @@ static bool says_ready(const char *text, size_t length) {
 static void read_notices(struct run *run) {
   char text[LONGEST_NOTICE];
   ssize_t got = 0;
-  begin_closes();
-  for (int left = MOST_NOTICES; left > 0 && got >= 0 && !run->ready; left--) {
+  bool waited = false;
+  /* At most one wait: many programs may send such messages. */
+  for (int left = MOST_NOTICES; left > 0 && got >= 0 && !run->ready && !waited; left--) {
+    begin_closes();
     got = recv(run->notice.fd, text, sizeof text, MSG_DONTWAIT);
+    waited = end_closes();
     if (got >= 0 && says_ready(text, (size_t)got)) become_ready(run);
   }
-  bool waited = end_closes();
   if (run->ready || (waited && ++run->waits == MOST_WAITS)) close_notice(run);
   else if (got >= 0 || waited) pause_source(&run->notice, PAUSE_MS);
 }

@@ -1,10 +1,13 @@
 /** Tenants who send descriptors that take long to close: neither the shim nor the supervisor waits for them. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
-import { until } from "./program.ts";
+import { CHECKOUT, succeed, until } from "./program.ts";
+import { lineOf, ShimProgram } from "./shim-program.ts";
 import { Stage } from "./stage.ts";
 import type { Supervisor } from "./supervisor.ts";
 
@@ -37,6 +40,38 @@ print("refused" if os.waitpid(-1, os.WNOHANG)[1] else "sent", flush=True)
 time.sleep(1000)
 `;
 
+/** Sends 16 such sockets, one with each message, to each of its arguments, to all at the same time. */
+const CROWD = `
+import array, os, socket, struct, sys, time
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+listener.bind(("127.0.0.1", 0))
+listener.listen(4096)
+def make():
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    client.connect(listener.getsockname())
+    client.setblocking(False)
+    try:
+        while True: client.send(b"x" * 4096)
+    except BlockingIOError: pass
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 600))
+    return client
+begin = time.time() + 4
+for path in sys.argv[1:]:
+    if os.fork() != 0: continue
+    target = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    target.connect(path)
+    clients = [make() for each in range(16)]
+    time.sleep(max(0, begin - time.time()))
+    print("begun", flush=True)
+    for client in clients:
+        target.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [client.fileno()]))])
+        os.close(client.detach())
+    os._exit(0)
+time.sleep(1000)
+`;
+
 let stage: Stage;
 let mallory: Account;
 let bob: Account;
@@ -56,7 +91,10 @@ beforeAll(async () => {
   bob.writeConf("plain", "start = exec sleep 1000", "autostart = no");
   supervisor = stage.supervisor("main", ["[runs_as]", mallory.name, bob.name]);
 });
-afterAll(() => stage.remove());
+afterAll(async () => {
+  await ShimProgram.removeAll();
+  await stage.remove();
+});
 
 test("the shim does not wait for the end of a socket that comes with a message of readiness", async () => {
   await supervisor.start();
@@ -81,5 +119,34 @@ test("the supervisor does not wait for the end of a socket that comes with a req
   } finally {
     sender.kill("SIGKILL");
     await until("its end", () => sender.exitCode !== null || sender.signalCode !== null);
+  }
+});
+
+test("before Linux 6.16 many programs that send such messages at one time do not keep the shim from its supervisor", async () => {
+  const compiler = join(stage.directory, "cc");
+  // No kernel has this option.
+  writeFileSync(compiler, '#!/bin/sh\nexec cc -DSO_PASSRIGHTS=9999 "$@"\n', { mode: 0o755 });
+  const program = join(stage.directory, "dmhost-shim");
+  await succeed("env", `CC=${compiler}`, join(CHECKOUT, "shim/build"), "program", program);
+  const shim = new ShimProgram(program, join(stage.directory, "shim.sock"));
+  await shim.start();
+  const directory = join(stage.directory, "notify");
+  mkdirSync(directory);
+  chmodSync(directory, 0o755);
+  const paths = Array.from({ length: 32 }, (_, index) => join(directory, String(index)));
+  for (const notifyPath of paths) await shim.up(notifyPath, lineOf("exec sleep 1000", mallory, { notifyPath }));
+  const [file = "", ...args] = [...mallory.become, "/usr/bin/python3", mallory.write("crowd.py", CROWD), ...paths];
+  const sender = spawn(file, args, { stdio: ["ignore", "pipe", "ignore"] });
+  try {
+    await once(sender.stdout, "data");
+    let longest = 0;
+    for (const end = performance.now() + 3000; performance.now() < end; await sleep(10)) {
+      const begin = performance.now();
+      shim.ask.list();
+      longest = Math.max(longest, performance.now() - begin);
+    }
+    expect(longest).toBeLessThan(1500);
+  } finally {
+    sender.kill("SIGKILL");
   }
 });
