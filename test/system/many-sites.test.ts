@@ -53,14 +53,16 @@ test("one refused site among 2,000 delays the others by one trial of Nginx", asy
   // Nginx cannot open this log, and refuses the whole.
   const log = join(web.logs, bad.key.owner.name, `s${BAD}.example.org.access.log`);
   mkdirSync(log, { recursive: true });
-  const server = new SiteInstaller(web.directory, (reason) => {
+  const report = (reason: string) => {
     throw new Error(reason);
-  });
+  };
+  const server = new SiteInstaller(web.directory, report);
   const sites = new NginxSites({
     sitesDir: web.directory,
     logsDir: web.logs,
     fastcgiDir: join(stage.directory, "fastcgi"),
     memory: join(stage.directory, "sites.json"),
+    report,
     identity: () => ({ uid: 0, gid: 0, groups: [] }),
   });
   await until("the installer", () => server.isConnected);

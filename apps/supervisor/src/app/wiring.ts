@@ -27,7 +27,8 @@ const webOf = ({ sitesDir, siteLogsDir, fastcgiDir, stateDir }: Flags, { account
   if (sitesDir === undefined) return undefined;
   const memory = join(stateDir, "sites.json");
   const identity = accounts.identity.bind(accounts);
-  const sites = new NginxSites({ sitesDir, logsDir: siteLogsDir, fastcgiDir, memory, identity });
+  const damaged = (reason: string) => log.warn({ reason }, "a record of sites cannot be used");
+  const sites = new NginxSites({ sitesDir, logsDir: siteLogsDir, fastcgiDir, memory, report: damaged, identity });
   const report = (reason: string) => log.warn({ sitesDir, reason }, "no socket for the web server");
   return { server: new SiteInstaller(sitesDir, report), siteFiles: sites, record: sites };
 };

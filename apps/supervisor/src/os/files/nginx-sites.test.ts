@@ -1,9 +1,10 @@
+import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { NginxSites } from "./nginx-sites.ts";
-import { readForeignFile } from "./whole-file.ts";
+import { digestOf, readForeignFile } from "./whole-file.ts";
 
 const OWNER = { name: "alice", uid: 1001, gid: 1001, home: "/home/alice", shell: "/bin/sh" };
 const MEMORY = { holders: { "a.example.org": "alice/a" }, sites: {} };
@@ -11,10 +12,13 @@ const NONE = { holders: {}, sites: {} };
 
 let directory: string;
 let sites: NginxSites;
+let reports: string[];
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "dmhost-nginx-sites-"));
   mkdirSync(join(directory, "accepted"));
+  reports = [];
   sites = new NginxSites({
+    report: (problem) => reports.push(problem),
     sitesDir: directory,
     logsDir: join(directory, "logs"),
     fastcgiDir: "/run/fastcgi",
@@ -24,16 +28,39 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
-it("the record of sites reads as it was written, and as empty when it is missing or damaged", () => {
+const file = (): string => join(directory, "memory");
+const withDigest = (value: unknown): string =>
+  JSON.stringify({ format: 1, digest: digestOf(JSON.stringify(value)), value });
+
+it("the record of sites reads as it was written, and as empty when there is none", () => {
   expect(sites.read()).toEqual(NONE);
   sites.write(MEMORY);
   expect(sites.read()).toEqual(MEMORY);
-  expect(statSync(join(directory, "memory")).mode & 0o777).toBe(0o600);
-  const text = readFileSync(join(directory, "memory"), "utf8");
-  for (const damaged of [text.replace("alice/a", "mallory/a"), text.slice(0, -1), "null"]) {
-    writeFileSync(join(directory, "memory"), damaged);
-    expect(sites.read()).toEqual(NONE);
-  }
+  expect(statSync(file()).mode & 0o777).toBe(0o600);
+  expect(reports).toEqual([]);
+});
+
+it.each<[string, (text: string) => void, RegExp | undefined]>([
+  ["another holder", (text) => writeFileSync(file(), text.replace("alice/a", "mallory/a")), /memory is damaged/],
+  ["an end that is missing", (text) => writeFileSync(file(), text.slice(0, -1)), /memory is damaged/],
+  ["null", () => writeFileSync(file(), "null"), /memory has the format undefined/],
+  ["a newer format", (text) => writeFileSync(file(), text.replace(":1,", ":2,")), /memory has the format 2/],
+  ["no value", () => writeFileSync(file(), withDigest(null)), /memory is damaged/],
+  ["a wrong shape", () => writeFileSync(file(), withDigest({ holders: { a: 1 }, sites: {} })), /memory is damaged/],
+  ["a directory", () => mkdirSync(file()), /memory cannot be read/],
+  ["a FIFO", () => execFileSync("mkfifo", [file()]), /memory cannot be read/],
+  ["nothing", () => undefined, undefined],
+])("a record of sites that is replaced by %s is reported, and costs nothing", (_, damage, problem) => {
+  sites.write(MEMORY);
+  const text = readFileSync(file(), "utf8");
+  rmSync(file());
+  damage(text);
+  expect(sites.read()).toEqual(MEMORY);
+  expect(reports).toEqual(problem ? [expect.stringMatching(problem)] : []);
+  rmSync(`${file()}.copy`);
+  expect(sites.read()).toEqual(MEMORY);
+  rmSync(file());
+  expect(sites.read()).toEqual(MEMORY);
 });
 
 it("the directory for the logs of an owner's hosts is made once", () => {

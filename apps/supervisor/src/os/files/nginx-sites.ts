@@ -1,14 +1,17 @@
 /** Paths and logs of sites, and the record of the holders of hosts. */
-import { chmodSync, chownSync, lstatSync, mkdirSync, readFileSync } from "node:fs";
+import { chmodSync, chownSync, lstatSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { DaemonKey } from "../../core/daemon-key.ts";
+import { messageOf } from "../../core/error-message.ts";
 import type { Account } from "../../core/policy-rules.ts";
 import type { SiteFiles } from "../../web/ports/site-files.ts";
 import type { RecordedSites, SiteRecord } from "../../web/ports/site-record.ts";
 import { asUser } from "../accounts/as-user.ts";
+import { codeOf } from "../kernel/error-code.ts";
 import type { FileIdentity } from "../kernel/file-identity.ts";
 import { privileged } from "../kernel/privileges.ts";
-import { digestOf, replaceFile } from "./whole-file.ts";
+import { isText, object, type Shape } from "./shape.ts";
+import { digestOf, readPlainFile, replaceFile } from "./whole-file.ts";
 
 /** Where things are. */
 interface NginxOptions {
@@ -16,14 +19,26 @@ interface NginxOptions {
   readonly sitesDir: string;
   readonly logsDir: string;
   readonly fastcgiDir: string;
-  /** File that keeps the RecordedSites. */
+  /** File that keeps the RecordedSites; a copy is beside it. */
   readonly memory: string;
+  /** Called for a file that cannot be used, with its name and what is wrong. */
+  readonly report: (problem: string) => void;
   /** How the kernel sees an account. */
   readonly identity: (account: Account) => FileIdentity;
 }
 
 /** Bumped when RecordedSites changes its shape. */
 const FORMAT = 1;
+/** Bytes of the largest record that is read. */
+const LARGEST = 64 * 1024 * 1024;
+
+const isMapOf =
+  <T>(shape: Shape<T>): Shape<Readonly<Record<string, T>>> =>
+  (value): value is Readonly<Record<string, T>> =>
+    typeof value === "object" && value !== null && Object.values(value).every(shape);
+// The digest vouches for the rest.
+const isSite = object<{ readonly id: string }>({ id: isText }) as Shape<RecordedSites["sites"][string]>;
+const isRecord = object<RecordedSites>({ holders: isMapOf(isText), sites: isMapOf(isSite) });
 /** Errors that a path itself causes; others are the machine's, and may pass. */
 const UNSEEN: ReadonlySet<string> = new Set(["ENOTDIR", "EACCES", "EPERM", "ELOOP", "ENAMETOOLONG"]);
 
@@ -75,18 +90,53 @@ export class NginxSites implements SiteFiles, SiteRecord {
     }
   }
 
+  get #files(): readonly string[] {
+    const { memory } = this.#options;
+    return [memory, `${memory}.copy`];
+  }
+
   read(): RecordedSites {
+    const found = this.#files.map((path) => this.#readFile(path));
+    const recorded = found.find((each) => each !== undefined);
+    if (!recorded) return { holders: {}, sites: {} };
     try {
-      const { format, digest, value } = JSON.parse(readFileSync(this.#options.memory, "utf8"));
-      if (format === FORMAT && digest === digestOf(JSON.stringify(value))) return value as RecordedSites;
+      if (found.includes(undefined)) this.write(recorded);
     } catch {
-      // None was written yet, or it is damaged: then the first claim holds a host.
+      // The next change reports it.
     }
-    return { holders: {}, sites: {} };
+    return recorded;
+  }
+
+  #readFile(path: string): RecordedSites | undefined {
+    const { report } = this.#options;
+    let text: string;
+    try {
+      text = readPlainFile(path, LARGEST);
+    } catch (error) {
+      if (codeOf(error) !== "ENOENT") report(`${path} cannot be read: ${messageOf(error)}`);
+      return undefined;
+    }
+    try {
+      const { format, digest, value } = JSON.parse(text) ?? {};
+      if (format !== FORMAT) report(`${path} has the format ${format} of another release, not ${FORMAT}`);
+      else if (digest === digestOf(JSON.stringify(value)) && isRecord(value)) return value;
+      else report(`${path} is damaged`);
+    } catch {
+      report(`${path} is damaged: it is no JSON`);
+    }
+    return undefined;
   }
 
   write(memory: RecordedSites): void {
-    const digest = digestOf(JSON.stringify(memory));
-    replaceFile(this.#options.memory, JSON.stringify({ format: FORMAT, digest, value: memory }), 0o600);
+    const text = JSON.stringify({ format: FORMAT, digest: digestOf(JSON.stringify(memory)), value: memory });
+    for (const path of this.#files) {
+      try {
+        replaceFile(path, text, 0o600);
+      } catch (error) {
+        if (codeOf(error) !== "EISDIR") throw error;
+        rmSync(path, { recursive: true, force: true });
+        replaceFile(path, text, 0o600);
+      }
+    }
   }
 }
