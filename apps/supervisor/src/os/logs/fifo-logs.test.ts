@@ -186,6 +186,23 @@ test("a logger that an earlier supervisor was waiting for is ended, although its
   await eventually(() => expect(identify(pid)).toBeUndefined());
 });
 
+test("a log gets its own logger while one that reads a closed FIFO has not ended, and nothing of that stays", async () => {
+  const former = open(logger("trap '' TERM; exec sleep 1000"));
+  const pid = await eventuallyPid(former);
+  link.requests.release("fifo", former.name);
+  link.close();
+  opened.length = 0;
+  await connect();
+  const log = open();
+  expect(loggerPid(log)).not.toBe(pid);
+  logs.removeStrays(new Set([`${username}/blog`]));
+  write(log, "later\n");
+  await eventually(() => expect(content()).toBe("later\n"));
+  await eventually(() => expect(identify(pid)).toBeUndefined());
+  const left = () => link.requests.list().filter(({ name }) => !name.startsWith(log.name));
+  await eventually(() => expect(left()).toEqual([]));
+});
+
 test("a log waits for the end of the log before it, and then starts its logger", async () => {
   let close = (): void => undefined;
   const closed = new Promise<void>((resolve) => {

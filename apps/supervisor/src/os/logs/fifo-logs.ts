@@ -9,7 +9,7 @@ import { makeOwnDirectory } from "../files/conf-dir.ts";
 import type { Launches } from "../processes/launches.ts";
 import { helperProcessOf } from "../processes/tenant-process.ts";
 import type { ShimLink } from "../shim/link.ts";
-import { daemonName, fifoName, fifoOfLogger, loggerErrors, readFifoName } from "../shim/names.ts";
+import { daemonName, fifoName, fifoOfErrors, fifoOfLogger, loggerErrors, readFifoName } from "../shim/names.ts";
 import { fifoPath } from "./fifo.ts";
 import { LONGEST_FLUSH, Log } from "./log.ts";
 import type { LogPlan } from "./log-plan.ts";
@@ -45,6 +45,9 @@ export class FifoLogs implements Logs {
     this.#left = left;
     const names = link.found().map(({ name }) => name);
     this.#loggers = Map.groupBy(names, fifoOfLogger);
+    // The logger of a closed FIFO must not be taken for that of another.
+    for (const fifo of this.#loggers.keys())
+      this.#number = Math.max(this.#number, readFifoName(fifo ?? "")?.number ?? 0);
   }
 
   open(key: DaemonKey, writer: Account, logger: LaunchPlan, directory: string, before: LogPredecessor): HeldLog {
@@ -86,6 +89,10 @@ export class FifoLogs implements Logs {
       const fifo = readFifoName(name);
       if (fifo && !known.has(fifo.daemon)) this.#abandon(name);
     }
+    // Errors of the loggers of a FIFO that was closed before them.
+    for (const name of link.unused("fifo")) {
+      if (!readFifoName(name) && !link.isUnused("fifo", fifoOfErrors(name))) this.#release(name);
+    }
     // A FIFO that was closed before its logger had ended.
     for (const { name } of link.found()) {
       const fifo = fifoOfLogger(name);
@@ -97,11 +104,15 @@ export class FifoLogs implements Logs {
   #abandon(fifo: string): void {
     const { link, launches } = this.#options;
     for (const name of [fifo, loggerErrors(fifo)]) {
-      if (!link.isUnused("fifo", name)) continue;
-      link.use("fifo", name);
-      link.requests.release("fifo", name);
+      if (link.isUnused("fifo", name)) this.#release(name);
     }
     for (const name of this.#loggersOf(fifo)) launches.clear(name, LONGEST_FLUSH);
+  }
+
+  #release(name: string): void {
+    const { link } = this.#options;
+    link.use("fifo", name);
+    link.requests.release("fifo", name);
   }
 
   #loggersOf(fifo: string): readonly string[] {

@@ -24,6 +24,9 @@ export const loggerName = (fifo: string, number: number): string => `${fifo}:log
 /** Standard error of a FIFO's loggers. */
 export const loggerErrors = (fifo: string): string => `${fifo}:errors`;
 
+/** The FIFO whose loggers have this standard error. */
+export const fifoOfErrors = (name: string): string => name.replace(/:errors$/, "");
+
 /** The daemon, instance and number of a run; undefined for a name of anything else. */
 export const readRunName = (
   name: string,
