@@ -171,7 +171,7 @@ static const char *check(const struct plan *plan) {
 }
 
 const char *read_plan(struct reader fields, struct plan *plan) {
-  memset(plan, 0, sizeof *plan);
+  memset(plan, 0, offsetof(struct plan, variables));
   plan->gid = (gid_t)-1;
   plan->jail_owner = (uid_t)-1;
   plan->lock_fd = plan->ready_fd = -1;
@@ -185,6 +185,7 @@ const char *read_plan(struct reader fields, struct plan *plan) {
     const char *problem = take(plan, &field);
     if (problem != NULL) return problem;
   }
+  plan->variables[plan->variable_count] = plan->reader_variables[plan->reader_variable_count] = NULL;
   return more < 0 ? wrong(EINVAL, "the fields are malformed") : check(plan);
 }
 

@@ -11,7 +11,8 @@
 #include "wire.h"
 
 #define MOST_WORDS 512
-#define MOST_VARIABLES 1100
+/* As many as a conf file has room for. */
+#define MOST_VARIABLES 8192
 #define MOST_GROUPS 1024
 #define MOST_DESCRIPTORS 16
 #define MOST_RLIMITS 16
@@ -39,9 +40,7 @@ struct limit {
 struct plan {
   struct text name;
   const char *words[MOST_WORDS + 1];
-  const char *variables[MOST_VARIABLES + 1];
   const char *reader_words[MOST_WORDS + 1];
-  const char *reader_variables[MOST_VARIABLES + 1];
   gid_t groups[MOST_GROUPS];
   struct descriptor descriptors[MOST_DESCRIPTORS];
   struct limit limits[MOST_RLIMITS];
@@ -55,6 +54,9 @@ struct plan {
   bool becomes, sets_nice, keeps, listen_pid;
   char *arena;
   size_t arena_used;
+  /* Last, because they are long: only what is used is written. */
+  const char *variables[MOST_VARIABLES + 1];
+  const char *reader_variables[MOST_VARIABLES + 1];
 };
 
 /*

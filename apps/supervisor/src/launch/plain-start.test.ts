@@ -36,6 +36,11 @@ it.each([
   expect(words({ start })).toEqual([]);
 });
 
+it("a start of more words than the shim takes needs a shell", () => {
+  expect(words({ start: `exec ${"x ".repeat(512)}`.trim() })).toHaveLength(512);
+  expect(words({ start: `exec ${"x ".repeat(513)}`.trim() })).toEqual([]);
+});
+
 it("a plain start needs a shell with shell=, chroot=, files of variables, or a variable that a shell changes", () => {
   const start = "exec x";
   expect(words({ start, shell: "/bin/bash" })).toEqual([]);

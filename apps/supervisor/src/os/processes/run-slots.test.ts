@@ -120,6 +120,13 @@ test("a failed launch reports the stage and never counts as launched", async () 
   });
 });
 
+test("a run gets as many variables as a conf file has room for", async () => {
+  const environment = new Map(Array.from({ length: 5_500 }, (_, index) => [`A${index}`, "1"]));
+  const { events } = launch("exit $((A0 + A5499))", { environment });
+  await events.until("gone");
+  expect(events.exit?.code).toBe(2);
+});
+
 test("a line on the descriptor of ready=fd: reports readiness", async () => {
   const { events } = launch("echo ready >&5; exec sleep 1000", { ready: "fd:5" });
   await events.until("ready");
