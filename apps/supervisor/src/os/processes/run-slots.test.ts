@@ -127,6 +127,13 @@ test("a run gets as many variables as a conf file has room for", async () => {
   expect(events.exit?.code).toBe(2);
 });
 
+test("a socket for sd_notify whose path is too long is reported with its path", () => {
+  const plan = { ...planOf("exit 0"), notifyPath: join(runDir, "notify/anna", "n".repeat(100)) };
+  expect(() => slot.launch(1, plan, CONTEXT, new RecordedEvents())).toThrow(
+    /^socket path of \d+ B, at most 107 B .*n$/,
+  );
+});
+
 test("a line on the descriptor of ready=fd: reports readiness", async () => {
   const { events } = launch("echo ready >&5; exec sleep 1000", { ready: "fd:5" });
   await events.until("ready");

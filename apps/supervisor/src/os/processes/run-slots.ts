@@ -20,6 +20,7 @@ import { recordName } from "../files/record-name.ts";
 import type { OwnerBudgets } from "../kernel/owner-budgets.ts";
 import { isAlive } from "../kernel/process-table.ts";
 import type { SocketSnapshots } from "../kernel/socket-snapshot.ts";
+import { requireSocketPath } from "../kernel/unix-socket.ts";
 import { removeGroup } from "../limits/cgroup.ts";
 import type { ShimLink } from "../shim/link.ts";
 import { daemonName, fifoOfLogger, finishName, readRunName, runName } from "../shim/names.ts";
@@ -69,6 +70,7 @@ class Slot implements RunSlot {
 
   launch(number: number, plan: LaunchPlan, context: RunContext, events: RunEvents): LiveRun {
     if (plan.notifyPath !== undefined) {
+      requireSocketPath(plan.notifyPath);
       for (const directory of [dirname(dirname(plan.notifyPath)), dirname(plan.notifyPath)]) {
         mkdirSync(directory, { recursive: true });
         chmodSync(directory, TRAVERSABLE.byAll);
