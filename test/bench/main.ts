@@ -7,6 +7,7 @@ import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Account } from "../system/account.ts";
 import { CHECKOUT, until } from "../system/program.ts";
 import { Stage } from "../system/stage.ts";
 import { type Options, readCommandLine, WrongUse } from "./command-line.ts";
@@ -110,21 +111,27 @@ const measureStatus = (): Promise<void> =>
     }
   });
 
+/** Daemons of one owner, who may have no more than 256. */
+const OF_ONE_OWNER = 250;
+
 const measureMemory = (): Promise<void> =>
   onStage(async (stage) => {
-    const tenant = await stage.account("bench");
-    const supervisor = stage.supervisor("ours", ["[runs_as]", tenant.name], SHIPPED_SUPERVISOR);
+    const tenants: Account[] = [];
+    for (let owner = 0; owner < 2000 / OF_ONE_OWNER; owner += 1) tenants.push(await stage.account(`bench${owner}`));
+    const policy = ["[runs_as]", ...tenants.map(({ name }) => `${name}:`)];
+    const supervisor = stage.supervisor("ours", policy, SHIPPED_SUPERVISOR);
+    const tenantOf = (index: number) => tenants[Math.floor(index / OF_ONE_OWNER)] as Account;
     const settle = async (count: number): Promise<number> => {
       for (let index = 0; index < count; index += 1) {
-        tenant.writeConf(`d${index}`, "start = exec sleep 100000", "output = log");
+        tenantOf(index).writeConf(`d${index}`, "start = exec sleep 100000", "output = log");
       }
       if (supervisor.pid === 0) await supervisor.start();
       else await supervisor.rescan();
-      await supervisor.reaches(`${tenant.name}/d${count - 1}`, "running");
+      await supervisor.reaches(`${tenantOf(count - 1).name}/d${count - 1}`, "running");
       await sleep(REST);
       return pssOf(supervisor.pid) + pssOf(supervisor.shim ?? 0);
     };
-    for (const count of [100, 250]) {
+    for (const count of [100, 250, 2000]) {
       const ours = await settle(count);
       const { peer } = await runSupervisord(stage.directory, count);
       await sleep(REST);

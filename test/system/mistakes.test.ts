@@ -107,7 +107,7 @@ test("dmctl start reports a program that does not exist, with the shell's messag
   expect(messageOf(await start("absent", "start = exec php-cgj -q", "output = log", "ready = fd:3"), 1)).toEqual([
     'dmctl: cannot start "amy/absent": exited with code 127 (the shell cannot find a program that `start` names)',
     expect.stringMatching(/^it wrote: .*php-cgj: not found$/),
-    "Install that program or write its whole path: `dmctl edit amy/absent`.",
+    "Install that program or write its whole path, or raise limit-as= where that is set: `dmctl edit amy/absent`.",
   ]);
 });
 

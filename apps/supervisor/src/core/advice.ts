@@ -87,7 +87,7 @@ const afterExit = (exit: Exit, { id, user, logged, service }: Concern): string =
     return `Let ${user} execute that program (chmod +x), or correct start= with \`dmctl edit ${id}\`.`;
   }
   if (exit.how === "code" && exit.code === 127) {
-    return `Install that program or write its whole path: \`dmctl edit ${id}\`.`;
+    return `Install that program or write its whole path, or raise limit-as= where that is set: \`dmctl edit ${id}\`.`;
   }
   if (service?.logger) return `Correct the cause and start it again; its output went to ${service.directory}/log/run.`;
   return logged

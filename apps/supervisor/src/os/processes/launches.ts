@@ -38,7 +38,7 @@ class Progress {
   #isReady = false;
   #isOver = false;
   #isLate = false;
-  #cancelLimit = (): void => undefined;
+  #cancelLimit: (() => void) | undefined;
 
   /** @param over called when no process is left */
   constructor(tree: ProcessTree, events: RunEvents, over: () => void) {
@@ -55,19 +55,24 @@ class Progress {
     });
   }
 
+  #unlimit(): void {
+    this.#cancelLimit?.();
+    this.#cancelLimit = undefined;
+  }
+
   take(run: ShimRun): void {
     if (this.#isOver) return;
     const { failure, state, end } = run;
     const waiting = failure ? "" : (run.waiting ?? "");
     if (waiting !== this.#waiting) {
       this.#waiting = waiting;
-      this.#cancelLimit();
+      this.#unlimit();
       if (waiting === "") this.#limitLaunch();
       this.#events.waiting(waiting);
     }
     if (!this.#isLaunched && (state === "launched" || (state === "exited" && !failure && !this.#isLate))) {
       this.#isLaunched = true;
-      this.#cancelLimit();
+      this.#unlimit();
       this.#events.launched();
     }
     if (!this.#isReady && run.ready) {
@@ -79,7 +84,7 @@ class Progress {
 
   #exited(end: ShimRun["end"], failure: ShimRun["failure"]): void {
     this.#isOver = true;
-    this.#cancelLimit();
+    this.#unlimit();
     const tree = this.#tree;
     tree.ended();
     const late = { stage: "launching", reason: `it took longer than ${LONGEST_LAUNCH / 1000}s` };
