@@ -18,7 +18,7 @@ int begin_loop(void) {
   return epoll < 0 ? -1 : 0;
 }
 
-static uint64_t now(void) {
+uint64_t now_ms(void) {
   struct timespec time;
   clock_gettime(CLOCK_MONOTONIC, &time);
   return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
@@ -54,7 +54,7 @@ void forget_source(struct source *source) {
 void pause_source(struct source *source, unsigned ms) {
   forget_source(source);
   source->paused = true;
-  source->until = now() + ms;
+  source->until = now_ms() + ms;
   source->next_paused = paused;
   paused = source;
 }
@@ -63,7 +63,7 @@ void pause_source(struct source *source, unsigned ms) {
 static int end_pauses(void) {
   int shortest = -1;
   if (paused == NULL) return shortest;
-  uint64_t time = now();
+  uint64_t time = now_ms();
   for (struct source **place = &paused; *place != NULL;) {
     struct source *each = *place;
     if (each->until <= time) {

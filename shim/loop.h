@@ -20,6 +20,9 @@ struct source {
 /* -1 with errno. */
 int begin_loop(void);
 
+/* Milliseconds of the monotonic clock. */
+uint64_t now_ms(void);
+
 /* Waits for events of a descriptor, or for others than before. -1 with errno. */
 int watch_source(struct source *source, uint32_t events);
 

@@ -138,6 +138,7 @@ static const char *take(struct plan *plan, const struct field *field) {
     case TAG_DESCRIPTOR: return add_descriptor(plan, value);
     case TAG_READY_FD: return set_int(value, TARGETS - 1, &plan->ready_fd);
     case TAG_DEATH_SIGNAL: return set_int(value, SIGRTMAX, &plan->death_signal);
+    case TAG_AGAIN: return set_unsigned(value, UINT32_MAX, &plan->again);
     case TAG_LISTEN_PID: return set_flag(value, &plan->listen_pid);
     /* A plan that says more than this program understands must not lose what it says: it could be a limit. */
     default: return wrong(EPROTO, "a field is unknown");

@@ -51,6 +51,8 @@ struct plan {
   gid_t gid;
   mode_t umask;
   int nice, lock_fd, ready_fd, death_signal;
+  /* Shortest life in ms after which the next run follows by itself; 0: none does. */
+  uint32_t again;
   bool becomes, sets_nice, keeps, listen_pid;
   char *arena;
   size_t arena_used;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "again.h"
 #include "events.h"
 #include "held.h"
 #include "notes.h"
@@ -134,15 +135,19 @@ static int close_it(struct exchange *exchange) {
 }
 
 static int launch(struct exchange *exchange) {
-  /* One request is performed at a time. */
-  static struct plan plan;
-  const char *problem = read_plan(exchange->request->fields, &plan);
-  int error = errno;
-  struct run *run = problem == NULL ? launch_run(&plan) : NULL;
-  if (run == NULL) error = problem == NULL ? failed(exchange, errno, "it cannot be launched") : failed(exchange, error, problem);
-  else put_number(exchange->reply, TAG_PID, (uint64_t)run->pid);
-  discard_plan(&plan);
-  return run == NULL ? error : 0;
+  const char *problem;
+  struct run *run = launch_fields(exchange->request->fields, &problem);
+  if (run == NULL) return failed(exchange, errno, problem == NULL ? "it cannot be launched" : problem);
+  put_number(exchange->reply, TAG_PID, (uint64_t)run->pid);
+  return 0;
+}
+
+static int again(struct exchange *exchange) {
+  struct run *run = find(exchange, OBJECT_RUN);
+  if (run == NULL) return failed(exchange, ENOENT, "no such run");
+  uint64_t after = number_of(exchange, TAG_AGAIN);
+  if (after > UINT32_MAX) return failed(exchange, EINVAL, "a number is out of its range");
+  return permit_next(run, (uint32_t)after) < 0 ? failed(exchange, errno, "no run can follow it") : 0;
 }
 
 static int forget(struct exchange *exchange) {
@@ -180,6 +185,7 @@ static const struct verb {
     {KIND_UNWATCH, BIT(TAG_NAME), 0, unwatch},
     {KIND_CLOSE, BIT(TAG_NAME) | BIT(TAG_OBJECT), 0, close_it},
     {KIND_HOLD, MAKING, BIT(TAG_NONBLOCK), hold},
+    {KIND_AGAIN, BIT(TAG_NAME) | BIT(TAG_AGAIN), 0, again},
     {KIND_FORGET, BIT(TAG_NAME), 0, forget},
     {KIND_NOTE, BIT(TAG_NAME), BIT(TAG_BYTES), note},
     {KIND_SHUTDOWN, 0, 0, shut_down},

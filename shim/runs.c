@@ -93,6 +93,7 @@ static void discard(struct run *run) {
   release(run);
   free(run->words);
   free(run->cgroup);
+  discard_again(run);
   remove_object(&run->object);
   errno = error;
 }
@@ -151,6 +152,7 @@ struct run *launch_run(struct plan *plan) {
   struct run *run = add_object(OBJECT_RUN, plan->name, sizeof *run);
   if (run == NULL) return NULL;
   run->state = RUN_LAUNCHING;
+  run->launched_at = now_ms();
   run->report.fd = run->line.fd = run->notice.fd = -1;
   run->report.ready = report_ready;
   if (plan->cgroup != NULL) run->cgroup = strdup(plan->cgroup);
@@ -191,11 +193,13 @@ static void end_run(pid_t pid, int status) {
   *place = run->next_of_pid;
   read_reports(run);
   read_readiness(run);
+  bool was_launched = run->state == RUN_LAUNCHED;
   run->state = RUN_EXITED;
   run->status = status;
   release(run);
   live_runs--;
   mark_changed(&run->object);
+  if (was_launched) launch_next(run);
 }
 
 void reap_processes(void) {

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include "again.h"
 #include "loop.h"
 #include "plan.h"
 #include "stage.h"
@@ -38,6 +39,10 @@ struct run {
   int failure;
   /* Of waitpid(2). */
   int status;
+  /* When it was launched, in ms of CLOCK_MONOTONIC. */
+  uint64_t launched_at;
+  /* See again.h. */
+  struct again again;
 };
 
 /* Launches a plan. NULL with errno. */

@@ -30,6 +30,7 @@ enum kind {
   KIND_FORGET = 11,
   KIND_NOTE = 12,
   KIND_SHUTDOWN = 13,
+  KIND_AGAIN = 14,
   KIND_REPLY = 0x80,
   KIND_EVENT_RUN = 0x81,
   KIND_EVENT_CLIENT = 0x82,
@@ -74,6 +75,8 @@ enum tag {
   TAG_QUEUED = 38,      /* N 1: clients wait at the socket to be accepted */
   TAG_SHARED = 39,      /* N 1: a run has had the socket */
   TAG_EDITION = 40,     /* N checksum of the sources of the shim */
+  TAG_AGAIN = 41,       /* N shortest life in ms of a run after which the shim launches the next one by itself; 0: it does not */
+  TAG_NEXT = 42,        /* N pid of the run that the shim has launched after this one */
 
   /* A launch plan. */
   TAG_WORD = 64,            /* T repeated: program and arguments */

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "cgroup.h"
 #include "held.h"
 #include "runs.h"
 
@@ -70,8 +71,21 @@ struct run *launch_run(struct plan *plan) {
 }
 
 int forget_run(struct run *run) {
+  discard_again(run);
   remove_object(&run->object);
   return 0;
+}
+
+uint64_t now_ms(void) {
+  return 0;
+}
+
+bool is_populated(const char *cgroup) {
+  return cgroup == NULL;
+}
+
+int copy_cgroup(const char *from, const char *to) {
+  return from == to ? -1 : 0;
 }
 
 size_t count_live_runs(void) {

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "cgroup.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +34,7 @@ static void make_groups(void) {
 }
 
 static void remove_groups(void) {
-  static const char *const files[] = {"cgroup.procs", "pids.current", "pids.max"};
+  static const char *const files[] = {"cgroup.procs", "cgroup.events", "pids.current", "pids.max"};
   char path[128];
   for (size_t index = 0; index < sizeof files / sizeof *files; index++) {
     snprintf(path, sizeof path, "%s/%s", inner, files[index]);
@@ -94,7 +95,36 @@ static void unlimited_is_joined(void) {
   remove_groups();
 }
 
+static bool exists(const char *path) {
+  struct stat found;
+  return stat(path, &found) == 0;
+}
+
+static void copies_have_the_settings_or_are_not_there(void) {
+  char copy[80];
+  make_groups();
+  snprintf(copy, sizeof copy, "%s/next", outer);
+  CHECK(copy_cgroup(inner, copy) == 0 && exists(copy));
+  CHECK(copy_cgroup(inner, copy) < 0 && errno == EEXIST && rmdir(copy) == 0);
+  /* The kernel would make the files of the copy. */
+  put(inner, "pids.max", "12\n");
+  CHECK(copy_cgroup(inner, copy) < 0 && errno == ENOENT && !exists(copy));
+  remove_groups();
+}
+
+static void unknown_population_counts(void) {
+  make_groups();
+  CHECK(is_populated(inner));
+  put(inner, "cgroup.events", "populated 1\nfrozen 0\n");
+  CHECK(is_populated(inner));
+  put(inner, "cgroup.events", "populated 0\nfrozen 0\n");
+  CHECK(!is_populated(inner));
+  remove_groups();
+}
+
 const struct test cgroup_tests[] = {
+    {"A cgroup is copied with its settings or not at all", copies_have_the_settings_or_are_not_there},
+    {"A cgroup that cannot be read counts as populated", unknown_population_counts},
     {"A process that joins a cgroup beyond its limit on processes, or one above it, fails", full_is_refused},
     {"A process joins a cgroup without a limit on processes", unlimited_is_joined},
     {NULL, NULL},

@@ -86,6 +86,10 @@ static void requests_are_checked(void) {
   put_text(&request, TAG_NAME, "nobody");
   put_text(&request, TAG_WATCH, "9");
   CHECK(send_request() == EINVAL);
+  begin(KIND_AGAIN);
+  put_text(&request, TAG_NAME, "nobody");
+  put_number(&request, TAG_AGAIN, 100);
+  CHECK(send_request() == ENOENT);
   begin(KIND_LIST);
   put_text(&request, (enum tag)0, "x");
   CHECK(send_request() == EPROTO);

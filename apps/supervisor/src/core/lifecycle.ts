@@ -85,8 +85,11 @@ export type Event =
   | { readonly type: "ready"; readonly run: number }
   /** The main process exited. `connected`: the run has accepted a client. */
   | { readonly type: "exited"; readonly run: number; readonly exit: Exit; readonly connected: boolean }
-  /** No process of the run is left. `permanent`: its `finish` reported a permanent failure. */
-  | { readonly type: "gone"; readonly run: number; readonly permanent?: boolean }
+  /**
+   * No process of the run is left. `permanent`: its `finish` reported a permanent failure; `begun`: the shim has launched the
+   * next run by itself.
+   */
+  | { readonly type: "gone"; readonly run: number; readonly permanent?: boolean; readonly begun?: boolean }
   | { readonly type: "deadline" }
   /** A client waits at the held socket. */
   | { readonly type: "connection" }
@@ -306,6 +309,7 @@ const press = (state: State, _event: unknown, at: Circumstances): Step =>
 /** No process is left: rest, or restart at once or later (docs/reference/lifecycle.md#respawn). */
 const next = (state: State, event: Of<"gone">, at: Circumstances): Step => {
   const over = { ...state, startedAt: undefined, draining: false, paused: false, goingToSleep: false };
+  if (event.begun) return take(over, at, state.goingToSleep);
   if (over.block) return to(over, { phase: over.block.kind, respawns: 0, failures: 0 });
   if (over.want === "down") return rest(over);
   if (state.goingToSleep) return sleep(over, { respawns: 0, failures: 0 });
@@ -320,6 +324,15 @@ const next = (state: State, event: Of<"gone">, at: Circumstances): Step => {
   const failures = over.failures + 1;
   if (failures > (at.rules.maxRetries ?? Number.POSITIVE_INFINITY)) return to(over, { phase: "failed", failures });
   return later({ ...over, failures }, at.now + retryDelay(failures, at.random), at);
+};
+/** A run that the shim has launched stays where it is desired as it is. Otherwise it ends, and the other rules follow. */
+const take = (over: State, at: Circumstances, goingToSleep: boolean): Step => {
+  const failures = over.last?.failed ? over.failures + 1 : 0;
+  const begun = spawn(over, at, { respawns: over.respawns + 1, failures });
+  const isWelcome = over.want === "up" && !over.block && !over.once && !over.stopRequested && !goingToSleep;
+  if (isWelcome) return begun;
+  const { state, effects } = terminate(begun.state, at, over.once && !over.stopRequested ? idle : { goingToSleep });
+  return { state, effects: [...begun.effects, ...effects] };
 };
 const later = (state: State, when: number, at: Circumstances): Step =>
   when <= at.now ? respawn(state, undefined, at) : to(state, { phase: "coolingdown", deadline: when });

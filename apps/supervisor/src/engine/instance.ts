@@ -12,6 +12,7 @@ import type { Terms } from "../core/terms.ts";
 import { PERMANENT_FAILURE } from "../launch/plan.ts";
 import { type BoundRun, guardDirectory, publishBound } from "./bound-socket.ts";
 import { Launcher, type LaunchHost } from "./launcher.ts";
+import { NextRun } from "./next-run.ts";
 import type { OwnerContext } from "./owner-context.ts";
 import type { LogTrace } from "./ports/logs.ts";
 import type { Ports } from "./ports/ports.ts";
@@ -53,8 +54,7 @@ type Excess = Extract<Exit, { how: "out-of-memory" | "too-many-files" }>;
 
 export class Instance {
   key: InstanceKey;
-  /** Terms of its present run, and of the next one unless others are set. */
-  terms: Terms | undefined;
+  #terms: Terms | undefined;
   /** Whether it is dropped when its run has ended. */
   retiring = false;
   /** Whether it is to replace another instance and has not proved itself. */
@@ -79,6 +79,7 @@ export class Instance {
   #launched: ResourceLimits | undefined;
   #excess: Excess | undefined;
   #closed = false;
+  readonly #next: NextRun;
 
   /** @param latestRun its runs get higher numbers; no live run of its daemon has a higher one */
   constructor(
@@ -89,21 +90,34 @@ export class Instance {
     host: InstanceHost,
   ) {
     this.key = key;
-    this.terms = terms;
+    this.#terms = terms;
     this.#state = { ...initial, run: latestRun };
     this.#ports = ports;
     this.#host = host;
     this.#slot = ports.runs.slot(key);
     this.#launcher = new Launcher(() => this.key, this.#slot, ports.machine, host);
     this.#record = ports.records.slot(key);
+    this.#next = new NextRun(this.#slot, ports.clock, this);
     this.downSince = ports.clock.now();
   }
 
+  /** Terms of its present run, and of the next one unless others are set. */
+  get terms(): Terms | undefined {
+    return this.#terms;
+  }
+  set terms(terms: Terms | undefined) {
+    this.#terms = terms;
+    // The shim would launch it by the former terms.
+    this.#next.forbid();
+  }
   get state(): State {
     return this.#state;
   }
   get pid(): number {
     return this.#run?.pid ?? 0;
+  }
+  earliest(now: number): number {
+    return this.#host.ownerContext.earliest(now);
   }
   /** Its live run; undefined where none lives. */
   get run(): LiveRun | undefined {
@@ -148,11 +162,13 @@ export class Instance {
     const { state, effects } = step(before, event, {
       now,
       random: clock.random(),
-      earliest: this.#host.ownerContext.earliest(now),
+      earliest: this.earliest(now),
       rules: this.terms?.definition ?? DEFAULTS,
     });
     if (state === before) return;
     if (state.respawns > before.respawns) this.#host.ownerContext.restarted();
+    if (event.type === "exited") this.#next.ended();
+    this.#next.prepare(state);
     this.#become(state);
     // Effects come before the record: clients may be waiting.
     for (const { type, run } of effects) this.#perform[type](run);
@@ -185,6 +201,7 @@ export class Instance {
       if (this.terms) this.terms = { ...this.terms, fingerprint: record.fingerprint };
     }
     this.#become(state);
+    this.#next.forbidAfterAdoption();
     this.remember();
     if (state.draining) this.#run?.drain();
     if (resources.bind && state.phase !== "starting") guardDirectory(this.#bound(state.run, resources.bind));
@@ -257,6 +274,10 @@ export class Instance {
   #spawn(run: number): void {
     this.#waiting = undefined;
     this.#excess = undefined;
+    if (this.#next.begun !== undefined) {
+      this.#take(run, this.#next.begun);
+      return;
+    }
     this.#launched = this.terms && resourceLimitsOf(this.terms.definition);
     let stage = "creating the process";
     const setStage = (name: string): void => {
@@ -267,14 +288,28 @@ export class Instance {
       if (!terms) throw new Error("it has no valid conf file");
       const resources = this.#host.open(terms, setStage);
       this.#resources = resources;
-      this.#before = undefined;
-      this.#host.markClients(this);
-      this.#served = false;
-      this.reached = false;
-      this.#run = this.#launcher.launch(run, terms, resources, setStage, this.#events(run));
+      this.#expectClients();
+      const again = this.#next.permitAtLaunch();
+      this.#run = this.#launcher.launch(run, terms, resources, setStage, this.#events(run), again);
     } catch (error) {
       this.#failLaunch(run, stage, messageOf(error));
     }
+  }
+
+  #expectClients(): void {
+    this.#before = undefined;
+    this.#host.markClients(this);
+    this.#served = false;
+    this.reached = false;
+  }
+
+  /** Takes over the run that the shim has launched by the terms of the last one. */
+  #take(run: number, pid: number): void {
+    const { socket, bind, log } = this.#resources ?? {};
+    this.#next.begun = undefined;
+    this.#expectClients();
+    this.#run = this.#slot.take(run, pid, { socket, bind, log, finish: undefined }, this.#events(run));
+    this.#next.permitAfterTakeover();
   }
 
   /** Reports a run that ended at its launch. Later, because the present step is not over. */
@@ -311,11 +346,12 @@ export class Instance {
         const exit = this.#excess ?? exitOf(raw, this.#memoryLimit());
         this.feed({ type: "exited", run, exit, connected });
       },
-      gone: (finish) => {
+      gone: (finish, next) => {
         this.#run = undefined;
+        this.#next.begun = next;
         this.#host.settleLog();
         this.#resources?.bind?.clear(run);
-        this.feed({ type: "gone", run, permanent: finish === PERMANENT_FAILURE });
+        this.feed({ type: "gone", run, permanent: finish === PERMANENT_FAILURE, begun: next !== undefined });
       },
     };
   }

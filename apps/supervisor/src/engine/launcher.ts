@@ -34,6 +34,7 @@ export class Launcher {
 
   /**
    * Makes the plan and the cgroup of a run, and launches it. `stage` receives the name of each stage.
+   * @param again LaunchPlan.again, where the run has a cgroup: otherwise the shim cannot know that no process is left
    * @throws errno errors
    */
   launch(
@@ -42,12 +43,13 @@ export class Launcher {
     resources: OpenResources,
     stage: (name: string) => void,
     events: RunEvents,
+    again: number | undefined,
   ): LiveRun {
     const socketPath = resources.bind?.provide(run);
     stage("creating its cgroup");
     return this.#inGroup(run, terms, (launch) => {
       stage("creating the process");
-      const { definition } = launch;
+      const { definition, cgroup } = launch;
       const notifyPath = definition.ready === "notify" ? this.#slot.notifyPath : undefined;
       const { log } = resources;
       const context: RunContext = {
@@ -55,7 +57,12 @@ export class Launcher {
         log: definition.output === "discard" ? undefined : log,
         finish: this.finish(terms),
       };
-      return this.#slot.launch(run, launchDaemon({ ...launch, socketPath, notifyPath }), context, events);
+      return this.#slot.launch(
+        run,
+        launchDaemon({ ...launch, socketPath, notifyPath, again: cgroup === undefined ? undefined : again }),
+        context,
+        events,
+      );
     });
   }
 

@@ -44,6 +44,8 @@ export interface LaunchPlan {
   readonly readyDescriptor: number | undefined;
   /** Path of the socket on which it reports readiness (sd_notify(3)). */
   readonly notifyPath: string | undefined;
+  /** Shortest life in ms after which the shim launches the next run by this plan itself; undefined where it does not. */
+  readonly again?: number | undefined;
 }
 
 /** Descriptor that holds a daemon's lock. */
@@ -56,6 +58,8 @@ export interface Launch extends VariableSources {
   readonly cgroup: string | undefined;
   /** Whether the supervisor is root; otherwise owner, run-as account and supervisor are one account. */
   readonly privileged: boolean;
+  /** LaunchPlan.again */
+  readonly again?: number | undefined;
 }
 
 /** Why a daemon may not use a key of its file, whatever its account; undefined where it may. */
@@ -105,6 +109,7 @@ export const launchDaemon = (launch: Launch): LaunchPlan => {
     setsListenPid: passesSocket(definition),
     readyDescriptor: ready.startsWith("fd:") ? Number(ready.slice(3)) : undefined,
     notifyPath,
+    again: launch.again,
   };
 };
 
@@ -140,6 +145,7 @@ const launchBeside = (launch: Launch, change: Partial<Definition>): LaunchPlan =
     definition: { ...launch.definition, ...change, listen: "none", ready: DEFAULTS.ready, lock: undefined },
     socketPath: undefined,
     notifyPath: undefined,
+    again: undefined,
   });
 
 /** Exit code by which `finish` forbids another run (s6: servicedir, finish). */

@@ -15,7 +15,11 @@ export type Replacement = "killed" | "killed at once" | "with the shim";
 export const fakePorts = () => {
   const clock = new FakeClock();
   const later = (then: () => void): void => void clock.after(1, then);
-  const runs = new FakeRuns({ later, outside: (delay, then) => void clock.outside(delay, then) });
+  const runs = new FakeRuns({
+    later,
+    outside: (delay, then) => void clock.outside(delay, then),
+    now: () => clock.now(),
+  });
   const ports = {
     clock,
     confs: new FakeConfSource(),

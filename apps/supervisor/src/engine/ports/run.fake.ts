@@ -43,6 +43,8 @@ export interface RunTimes {
   later(then: () => void): void;
   /** Runs something after `delay` ms, whether or not the supervisor lives. */
   outside(delay: number, then: () => void): void;
+  /** In ms. */
+  now(): number;
 }
 
 /**
@@ -77,6 +79,13 @@ export class FakeRun implements LiveRun {
   exists = true;
   paused = false;
   bytes: number | undefined = 1 << 20;
+  /** Shortest life in ms after which `launchNext` is called at its end; 0: it is not called. */
+  followedAfter = 0;
+  /** What the shim does then; undefined where it has no plan. */
+  launchNext: (() => FakeRun) | undefined;
+  /** The run that has followed it by itself. */
+  next: FakeRun | undefined;
+  readonly #begun: number;
   readonly #times: RunTimes;
   #events: RunEvents | undefined;
   #client: boolean | undefined = false;
@@ -96,6 +105,7 @@ export class FakeRun implements LiveRun {
     this.trace = id.trace;
     this.pid = id.trace.leader.pid;
     this.#times = times;
+    this.#begun = times.now();
   }
 
   /** From now on its events come here, first its present state; nowhere when the supervisor is dead. */
@@ -111,7 +121,7 @@ export class FakeRun implements LiveRun {
   #reportGone(): void {
     this.#report((to) => {
       this.isOver = true;
-      to.gone(undefined);
+      to.gone(undefined, this.next?.pid);
     });
   }
   #report(event: (to: RunEvents) => void): void {
@@ -195,6 +205,9 @@ export class FakeRun implements LiveRun {
     const common = { failure, oomKilled, peak: undefined };
     this.#exit =
       signal === undefined ? { code: code ?? 0, signal: undefined, ...common } : { code: undefined, signal, ...common };
+    const isOld = this.followedAfter > 0 && this.#times.now() - this.#begun >= this.followedAfter;
+    const hasFailed = failure !== undefined || (signal === undefined && (code ?? 0) !== 0);
+    if (isOld && this.#hasLaunched && !hasFailed && !rest) this.next = this.launchNext?.();
     this.#report((events) => events.exited(this.#exit));
     if (!rest) this.vanish();
   }

@@ -48,8 +48,10 @@ export class FakeRuns implements Runs, Populations {
   removeStray(owner: string, name: string, { leader }: RunTrace): void {
     this.strays.push(`${owner}/${name} ${leader.pid}`);
     const run = this.find(leader.pid);
-    run?.kill();
-    if (run) run.isOver = true;
+    if (!run) return;
+    run.followedAfter = 0;
+    run.kill();
+    run.isOver = true;
   }
   isPopulated(group: string): boolean {
     return this.live.some(({ trace }) => trace.cgroup === group);
@@ -77,20 +79,47 @@ export class FakeRuns implements Runs, Populations {
       .map(({ instance, number, lives }) => ({ instance, run: number, lives }));
   }
   removeStrays(): void {
-    for (const run of this.#left) {
-      this.strays.push(`${run.daemon} ${run.pid}`);
-      run.kill();
-      run.isOver = true;
+    for (let left = this.#left; left.length > 0; left = this.#left) {
+      for (const run of left) {
+        this.strays.push(`${run.daemon} ${run.pid}`);
+        run.followedAfter = 0;
+        run.kill();
+        run.isOver = true;
+      }
     }
   }
+  /** Runs that nobody has adopted. One that has followed another one by itself is found by means of that. */
   get #left(): readonly FakeRun[] {
-    return this.all.filter((run) => !run.isOver && !this.#adopted.has(run));
+    const hidden = new Set(this.all.map((run) => (run.isOver ? undefined : run.next)));
+    return this.all.filter((run) => !run.isOver && !this.#adopted.has(run) && !hidden.has(run));
   }
   adopt(id: Pick<FakeRun, "daemon" | "instance" | "number">): FakeRun | undefined {
     const run = this.#left.find(
       ({ daemon, instance, number }) => daemon === id.daemon && instance === id.instance && number === id.number,
     );
     if (run) this.#adopted.add(run);
+    return run;
+  }
+
+  /** A run that the shim has launched by itself. */
+  take(pid: number, events: RunEvents): FakeRun {
+    const run = this.all.find((each) => each.pid === pid);
+    if (!run) throw new Error(`the shim has launched no run with pid ${pid}`);
+    this.#adopted.add(run);
+    run.connect(events);
+    return run;
+  }
+
+  #launchNext({ daemon, instance, number, plan, output, trace: { cgroup, socketFile } }: FakeRun): FakeRun {
+    this.#pid += 1;
+    const leader = { pid: this.#pid, startTime: this.#pid };
+    const next = cgroup?.replace(/\d+$/, String(number + 1));
+    const id = { daemon, instance, number: number + 1, plan, output };
+    const run = new FakeRun({ ...id, trace: { leader, cgroup: next, socketFile } }, this.#times);
+    run.launchNext = () => this.#launchNext(run);
+    this.all.push(run);
+    this.born(run);
+    if (this.automatic && !run.waits) run.launched();
     return run;
   }
 
@@ -107,6 +136,8 @@ export class FakeRuns implements Runs, Populations {
     const leader = { pid: this.#pid, startTime: this.#pid };
     const run = new FakeRun({ ...id, output: log, trace: { leader, cgroup, socketFile: socket?.file } }, this.#times);
     run.connect(events);
+    run.followedAfter = id.plan?.again ?? 0;
+    if (run.followedAfter > 0) run.launchNext = () => this.#launchNext(run);
     this.all.push(run);
     this.#adopted.add(run);
     if (cgroup !== undefined) this.launchedIn(cgroup);
@@ -137,6 +168,16 @@ class FakeRunSlot implements RunSlot {
     this.#run = this.#runs.start(id, context, this.#listener(context, events));
     return this.#run;
   }
+  take(_number: number, pid: number, context: RunContext, events: RunEvents): FakeRun {
+    this.#run = this.#runs.take(pid, this.#listener(context, events));
+    return this.#run;
+  }
+  permitNext(_number: number, after: number): void {
+    if (this.#run) this.#run.followedAfter = after;
+  }
+  forbidNext(_number: number): void {
+    if (this.#run) this.#run.followedAfter = 0;
+  }
   adopt(number: number, trace: RunTrace | undefined, context: RunContext, events: RunEvents): FakeRun | undefined {
     const listener = this.#listener(context, events);
     const run = this.#runs.adopt({ daemon: this.#daemon, instance: this.#instance, number });
@@ -156,7 +197,7 @@ class FakeRunSlot implements RunSlot {
     return this.#helperProcess;
   }
   group(): string | undefined {
-    return this.#run?.trace.cgroup;
+    return (this.#run?.next ?? this.#run)?.trace.cgroup;
   }
 
   /** As the real slot does: runs the finish between the end of the last process and `gone`. */
@@ -170,10 +211,11 @@ class FakeRunSlot implements RunSlot {
         last = exit;
         events.exited(exit);
       },
-      gone: () => {
+      gone: (_, next) => {
         const run = this.#run;
         this.#run = undefined;
-        if (run?.finish === undefined && (finish === undefined || last?.failure)) events.gone(undefined);
+        const isFinished = next !== undefined || finish === undefined || last?.failure !== undefined;
+        if (run?.finish === undefined && isFinished) events.gone(undefined, next);
         else this.#finish(run, finish, last, events);
       },
     };

@@ -57,8 +57,12 @@ export interface RunEvents {
   /** Its process has reported readiness. */
   ready(): void;
   exited(exit: RawExit): void;
-  /** No process is left. `finish`: exit code of the program that ran after it, if it ended by itself. */
-  gone(finish: number | undefined): void;
+  /**
+   * No process is left.
+   * @param finish exit code of the program that ran after it, if it ended by itself
+   * @param next pid of the next run, which the shim has launched by itself; undefined where it has not
+   */
+  gone(finish: number | undefined, next?: number): void;
 }
 
 /** How a run ended, in numbers; code undefined: by a signal, or unknown. */
@@ -86,6 +90,12 @@ export interface RunSlot {
   /** Path of the socket on which a run reports readiness (sd_notify(3)). */
   readonly notifyPath: string;
   launch(run: number, plan: LaunchPlan, context: RunContext, events: RunEvents): LiveRun;
+  /** Takes over the run that was launched by itself after the last one, which is gone. @param pid as `gone` had it */
+  take(run: number, pid: number, context: RunContext, events: RunEvents): LiveRun;
+  /** Permits a run that was taken over to be followed by another one, when it has lived so many ms (LaunchPlan.again). */
+  permitNext(run: number, after: number): void;
+  /** From now on no run follows this one by itself; one may have followed already. */
+  forbidNext(run: number): void;
   /**
    * Adopts the run of an earlier supervisor, also where its main process has ended; undefined where it is unknown. The events
    * come either way, from the present state of the run on.

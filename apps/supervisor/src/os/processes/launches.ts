@@ -7,6 +7,7 @@ import { codeOf } from "../kernel/error-code.ts";
 import { identify } from "../kernel/process-table.ts";
 import { readMemoryEnd } from "../limits/usage.ts";
 import type { ShimLink } from "../shim/link.ts";
+import { nextRunName } from "../shim/names.ts";
 import type { ShimRun } from "../shim/objects.ts";
 import type { ShimPlan } from "../shim/plan.ts";
 import { type BudgetedProbe, ProcessTree, type Run } from "./process-tree.ts";
@@ -62,7 +63,7 @@ class Progress {
 
   take(run: ShimRun): void {
     if (this.#isOver) return;
-    const { failure, state, end } = run;
+    const { failure, state } = run;
     const waiting = failure ? "" : (run.waiting ?? "");
     if (waiting !== this.#waiting) {
       this.#waiting = waiting;
@@ -79,10 +80,10 @@ class Progress {
       this.#isReady = true;
       this.#events.ready();
     }
-    if (state === "exited") this.#exited(end, failure);
+    if (state === "exited") this.#exited(run);
   }
 
-  #exited(end: ShimRun["end"], failure: ShimRun["failure"]): void {
+  #exited({ end, failure, next }: ShimRun): void {
     this.#isOver = true;
     this.#unlimit();
     const tree = this.#tree;
@@ -96,7 +97,7 @@ class Progress {
     tree.awaitEmpty(() => {
       // First: the next run, which may have the same name, can be launched at once.
       this.#over();
-      this.#events.gone(undefined);
+      this.#events.gone(undefined, next);
     });
   }
 }
@@ -163,6 +164,13 @@ export class Launches {
     return tree;
   }
 
+  /** Follows the run of this name, which the shim has launched by itself. */
+  take(name: string, pid: number, cgroup: string | undefined, events: RunEvents, probe?: BudgetedProbe): Run {
+    const tree = new ProcessTree(identify(pid) ?? { pid, startTime: 0 }, cgroup, probe);
+    this.#follow(name, tree, events);
+    return tree;
+  }
+
   #follow(name: string, tree: ProcessTree, events: RunEvents): void {
     const progress = new Progress(tree, events, () => this.#over.add(name));
     this.#link.follow(name, (run) => progress.take(run));
@@ -172,8 +180,23 @@ export class Launches {
   clear(name: string, delay = 0): void {
     const nothing = (): void => undefined;
     const events = { waiting: nothing, launched: nothing, ready: nothing, exited: nothing };
-    const run = this.adopt(name, undefined, { ...events, gone: () => this.#forget(name) });
+    const gone = (): void => {
+      this.#forget(name);
+      // The shim may have launched another run after it.
+      if (this.#link.foundRun(nextRunName(name))) this.clear(nextRunName(name));
+    };
+    const run = this.adopt(name, undefined, { ...events, gone });
+    if (run) this.forbidNext(name);
     setTimeout(() => run?.kill(), delay).unref();
+  }
+
+  /** From now on no run follows this one by itself; one may have followed already. */
+  forbidNext(name: string): void {
+    try {
+      this.#link.requests.forbidNext(name);
+    } catch {
+      // It has ended: its end says whether another one has followed.
+    }
   }
 
   /** The exit of this run is not acknowledged before the function that it returns has been called. */

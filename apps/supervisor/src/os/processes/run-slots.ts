@@ -60,6 +60,10 @@ class Slot implements RunSlot {
   readonly #options: RunSlotsOptions;
   #run: Run | undefined;
   #finish: Run | undefined;
+  /** The cgroup of a run that the shim launches after the present one by itself. */
+  #nextGroup: string | undefined;
+  /** Whether it has done so. */
+  #isFollowed = false;
 
   constructor(key: InstanceKey, options: RunSlotsOptions) {
     this.#key = key;
@@ -83,18 +87,39 @@ class Slot implements RunSlot {
     return this.#live(run, file);
   }
 
+  take(number: number, pid: number, context: RunContext, events: RunEvents): LiveRun {
+    const file = context.socket?.file;
+    const probe = this.#probe(number, context, file ?? 0);
+    const listener = this.#listener(number, context, events);
+    const run = this.#options.launches.take(runName(this.#key, number), pid, this.#nextGroup, listener, probe);
+    return this.#live(run, file);
+  }
+
+  permitNext(number: number, after: number): void {
+    // Where it has ended, or was launched by an older program, the supervisor launches the next one.
+    this.#options.link.requests.permitNext(runName(this.#key, number), after, () => undefined);
+  }
+
+  forbidNext(number: number): void {
+    this.#options.launches.forbidNext(runName(this.#key, number));
+  }
+
   adopt(number: number, trace: RunTrace | undefined, context: RunContext, events: RunEvents): LiveRun | undefined {
     const { launches, link } = this.#options;
     // A finish runs only when no process of its run is left: the end of the one is the end of both.
     const isFinishing = link.foundRun(finishName(this.#key, number)) !== undefined;
     const listener = { ...this.#listener(number, context, events), ...(isFinishing && { gone: () => undefined }) };
     const probe = this.#probe(number, context, trace?.socketFile ?? context.socket?.file ?? 0);
+    const isFollowed = link.foundRun(runName(this.#key, number))?.next !== undefined;
     const adopted = launches.adopt(runName(this.#key, number), trace, listener, probe);
     if (!adopted) this.#endUnknown(trace, listener);
     // Then: its end is reported after the exit of the run.
     if (isFinishing)
       this.#finish = adoptFinish(launches, finishName(this.#key, number), this.#finished(number, events));
-    return adopted && this.#live(adopted, trace?.socketFile ?? context.socket?.file);
+    if (!adopted) return undefined;
+    this.#live(adopted, trace?.socketFile ?? context.socket?.file);
+    this.#isFollowed = isFollowed;
+    return adopted;
   }
 
   #endUnknown(trace: RunTrace | undefined, listener: RunEvents): void {
@@ -112,12 +137,15 @@ class Slot implements RunSlot {
   }
 
   group(): string | undefined {
+    if (this.#isFollowed) return this.#nextGroup;
     return (this.#finish ?? this.#run)?.cgroup;
   }
 
   #live(run: Run, socketFile: number | undefined): LiveRun {
     run.socketFile = socketFile;
     this.#run = run;
+    this.#isFollowed = false;
+    this.#nextGroup = run.cgroup?.replace(/\d+$/, (number) => String(Number(number) + 1));
     return run;
   }
 
@@ -131,9 +159,10 @@ class Slot implements RunSlot {
         last = exit;
         events.exited(exit);
       },
-      gone: () => {
+      gone: (_, next) => {
         this.#run = undefined;
-        if (finish === undefined || last?.failure) events.gone(undefined);
+        // A finish that the conf file has now does not run beside the next run.
+        if (next !== undefined || finish === undefined || last?.failure) events.gone(undefined, next);
         else this.#runFinish(number, finish, last, log, this.#finished(number, events));
       },
     };
@@ -217,9 +246,14 @@ export class RunSlots implements Runs {
     return new Slot(key, this.#options);
   }
 
-  found(key: Parameters<Runs["found"]>[0]): readonly FoundRun[] {
+  /** Names of the runs of a daemon that an earlier supervisor has left. */
+  #leftOf(daemon: string): readonly string[] {
     this.#left ??= namesByDaemon(this.#options.link.found());
-    return (this.#left.get(daemonName(key)) ?? []).flatMap((name) => {
+    return this.#left.get(daemon) ?? [];
+  }
+
+  found(key: Parameters<Runs["found"]>[0]): readonly FoundRun[] {
+    return this.#leftOf(daemonName(key)).flatMap((name) => {
       const id = readRunName(name);
       const now = this.#options.link.foundRun(name);
       return id && now ? { instance: id.instance, run: id.run, lives: now.state !== "exited" } : [];
@@ -229,6 +263,7 @@ export class RunSlots implements Runs {
   removeStray(owner: string, name: string, trace: RunTrace): void {
     if (isAlive(trace.leader))
       this.#options.report(`${owner}/${name}`, "killing its run: its conf file or its grant was removed");
+    for (const run of this.#leftOf(`${owner}/${name}`)) this.#options.launches.forbidNext(run);
     recordedTree(trace, this.#options.cgroups).clear(() => undefined);
   }
 

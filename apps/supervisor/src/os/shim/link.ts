@@ -1,6 +1,7 @@
 /** The supervisor's connections to its shim: requests, and the events of the runs and sockets that are followed. */
 import type { Socket } from "node:net";
 import { messageOf } from "../../core/error-message.ts";
+import { nextRunName } from "./names.ts";
 import type { ShimFifo, ShimRun, ShimSocket } from "./objects.ts";
 import type { ShimPlan } from "./plan.ts";
 import { followShim, type Listening, Shim } from "./shim.ts";
@@ -15,6 +16,10 @@ export class ShimLink {
   lost: (reason: string) => void = () => undefined;
   /** Runs that nobody follows, by name: an earlier supervisor has launched them. */
   readonly #found = new Map<string, ShimRun>();
+  /** Runs that the shim has launched by itself and that nobody follows yet. */
+  readonly #begun = new Map<string, ShimRun>();
+  /** Names of such runs of which no event has come. */
+  readonly #expected = new Set<string>();
   readonly #notes = new Map<string, Buffer>();
   readonly #held = { socket: new Map<string, ShimSocket>(), fifo: new Map<string, ShimFifo>() };
   /** Sockets that a run has had. */
@@ -36,12 +41,9 @@ export class ShimLink {
       if (each.kind === "socket") this.#findSocket(each);
       if (each.kind === "note") this.#notes.set(each.name, each.bytes);
     }
+    for (const { name, next } of [...this.#found.values()]) if (next !== undefined) this.#hide(nextRunName(name));
     this.#events = followShim(path, VERSIONS, {
-      run: (run) => {
-        const follower = this.#followers.get(run.name);
-        if (follower) follower(run);
-        else if (this.#found.has(run.name)) this.#found.set(run.name, run);
-      },
+      run: (run) => this.#changed(run),
       client: ({ name, watch }) => {
         // Another watch finds the clients that wait then.
         if (this.#watched.get(name) === watch?.number) this.#watched.delete(name);
@@ -52,6 +54,24 @@ export class ShimLink {
       },
       ended: (error) => this.lost(error?.message ?? "it has closed the connection"),
     });
+  }
+
+  /** A run that was launched after another one is found by means of that. */
+  #hide(name: string): void {
+    const run = this.#found.get(name);
+    if (run) this.#begun.set(name, run);
+    else this.#expected.add(name);
+    this.#found.delete(name);
+  }
+
+  #changed(run: ShimRun): void {
+    const { name, next } = run;
+    const follower = this.#followers.get(name);
+    const unfollowed = [this.#found, this.#begun].find((runs) => runs.has(name));
+    const isNew = this.#expected.delete(name);
+    if (next !== undefined && !this.#followers.has(nextRunName(name))) this.#hide(nextRunName(name));
+    if (follower) follower(run);
+    else if (unfollowed || isNew) (unfollowed ?? this.#begun).set(name, run);
   }
 
   #findSocket(socket: ShimSocket): void {
@@ -67,9 +87,9 @@ export class ShimLink {
   found(): readonly ShimRun[] {
     return [...this.#found.values()];
   }
-  /** One of these runs as it is now. */
+  /** One of these runs, or one that the shim has launched by itself, as it is now. */
   foundRun(name: string): ShimRun | undefined {
-    return this.#found.get(name);
+    return this.#found.get(name) ?? this.#begun.get(name);
   }
   /** The notes of an earlier supervisor, by name. To be called once. */
   notes(): ReadonlyMap<string, Buffer> {
@@ -116,16 +136,21 @@ export class ShimLink {
   /** Calls `changed` with each later state of a run; for one of an earlier supervisor with its state now first, in a later turn. */
   follow(name: string, changed: (run: ShimRun) => void): void {
     this.#followers.set(name, changed);
-    const run = this.#found.get(name);
+    const run = this.foundRun(name);
+    this.#unlist(name);
     if (run === undefined) return;
-    this.#found.delete(name);
     setImmediate(() => changed(run));
   }
   /** Acknowledges the exit of a run: the shim forgets it. */
   forget(name: string): void {
     this.#followers.delete(name);
-    this.#found.delete(name);
+    this.#unlist(name);
     this.requests.forget(name);
+  }
+  #unlist(name: string): void {
+    this.#found.delete(name);
+    this.#begun.delete(name);
+    this.#expected.delete(name);
   }
 
   /** Calls `came` once, as soon as a client waits at a socket. */

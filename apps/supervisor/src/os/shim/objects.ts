@@ -27,6 +27,8 @@ export interface ShimRun {
     | { readonly code: number; readonly signal: undefined }
     | { readonly code: undefined; readonly signal: number }
     | undefined;
+  /** Pid of the run that the shim has launched after it; undefined where it has launched none. */
+  readonly next: number | undefined;
 }
 
 /** A listening socket. */
@@ -99,6 +101,7 @@ export const describedIn = (fields: readonly WireField[]): ShimObject | undefine
         waiting: textOf(fields, TAG.WAITING),
         failure: failureOf(fields),
         end: endOf(fields),
+        next: numberOf(fields, TAG.NEXT),
       };
     }
     case OBJECT.SOCKET: {

@@ -82,5 +82,6 @@ export const planFields = (name: string, plan: ShimPlan): Sent[] => {
     ...optional(TAG.NOTIFY, plan.notifyPath),
     ...optional(TAG.DEATH_SIGNAL, plan.deathSignal),
     ...optional(TAG.LISTEN_PID, plan.setsListenPid),
+    ...optional(TAG.AGAIN, plan.again),
   ];
 };

@@ -1,0 +1,98 @@
+import { expect, test } from "vitest";
+import type { FakeRun } from "./ports/run.fake.ts";
+import { Scene, type World } from "./scene.fake.ts";
+
+/** A daemon whose run is old enough to be followed. */
+const running = async (world: World = {}, definition = {}) => {
+  const scene = new Scene(world);
+  const daemon = await scene.load("web", definition);
+  const { runs, clock } = scene.ports;
+  const [first] = runs.all as [FakeRun];
+  const pids = () => runs.live.map(({ pid }) => pid);
+  return { scene, daemon, first, runs, clock, pids };
+};
+
+test("a run that follows by itself is taken over, with the exit of the former one", async () => {
+  const { daemon, first, runs, clock } = await running();
+  first.end({ signal: "SIGSEGV" });
+  await clock.advance(200);
+  const last = { run: 1, exit: { how: "signal", signal: "SIGSEGV" } };
+  expect(runs.all.map(({ number }) => number)).toEqual([1, 2]);
+  expect(daemon.state).toMatchObject({ phase: "running", run: 2, respawns: 1, failures: 1, last });
+  expect(daemon.pid).toBe(first.next?.pid);
+});
+
+test("a run after a healthy one may be followed as well, and one after a failed one may not", async () => {
+  const { first, clock } = await running({}, { healthyAfter: 1000 });
+  await clock.advance(1000);
+  first.end({ code: 0 });
+  await clock.advance(200);
+  expect(first.next?.followedAfter).toBe(100);
+  first.next?.end({ code: 0 });
+  await clock.advance(200);
+  expect(first.next?.next?.followedAfter).toBe(0);
+});
+
+test("a run that was launched while its owner's restarts are used up is not followed by itself", async () => {
+  const { first, clock } = await running({ limits: { alice: { restarts: 1 } } }, { healthyAfter: 100 });
+  first.end({ code: 0 });
+  await clock.advance(200);
+  expect(first.next?.followedAfter).toBe(0);
+});
+
+test("a run without a cgroup is not followed by itself", async () => {
+  const scene = new Scene();
+  scene.ports.limits.groups = false;
+  await scene.load("web");
+  expect(scene.ports.runs.latest.followedAfter).toBe(0);
+});
+
+test.each(["stop", "restart", "once"] as const)("no run follows by itself after %s was requested", async (verb) => {
+  const { scene, daemon, first } = await running();
+  expect(first.followedAfter).toBe(100);
+  first.obedient = false;
+  void scene.supervisor[verb](daemon);
+  expect(first.followedAfter).toBe(0);
+});
+
+test.each([
+  ["stop", "stopped", []],
+  ["once", "stopped", []],
+  ["restart", "running", [3]],
+] as const)("a run that has followed when %s is requested ends, and the daemon is %s", async (verb, phase, left) => {
+  const { scene, daemon, first, runs, clock } = await running();
+  first.end({ code: 0 });
+  void scene.supervisor[verb](daemon);
+  await clock.advance(500);
+  expect(daemon.state.phase).toBe(phase);
+  expect(runs.live.map(({ number }) => number)).toEqual(left);
+});
+
+test("no run follows by itself by terms that have changed", async () => {
+  const { scene, first } = await running();
+  scene.reload({ uids: { alice: 1001, bob: 1002, www: 1100, carol: 1003 } });
+  expect(first.followedAfter).toBe(0);
+});
+
+test("the next supervisor takes over a run that followed without one, and lets none follow the runs that it adopts", async () => {
+  const { scene, first, clock, pids } = await running();
+  scene.ports.records.flush();
+  first.end({ code: 0 });
+  scene.replace();
+  await clock.advance(200);
+  expect(pids()).toEqual([first.next?.pid]);
+  expect(scene.daemon("web").state).toMatchObject({ phase: "running", run: 2, last: { run: 1 } });
+  scene.replace();
+  await clock.advance(200);
+  expect(first.next?.followedAfter).toBe(0);
+  expect(pids()).toEqual([first.next?.pid]);
+});
+
+test("a run that followed a run without a conf file is a stray", async () => {
+  const { scene, first, clock, pids } = await running();
+  scene.ports.confs.remove("alice", "web");
+  first.end({ code: 0 });
+  scene.replace();
+  await clock.advance(200);
+  expect(pids()).toEqual([]);
+});
