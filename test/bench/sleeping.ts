@@ -56,15 +56,14 @@ const firstAnswer = async (sleeper: Sleeper | undefined, page: string): Promise<
   return performance.now() - begun;
 };
 
-/** Measures the ms from the direct start of php-cgi to its first answer. */
-const coldStart = async (tenant: Account, directory: string, page: string): Promise<number> => {
-  const socket = join(directory, "cold.sock");
+/** Measures the ms from the direct start of php-cgi to its first answer. @param interval between two requests, in ms */
+const coldStart = async (tenant: Account, socket: string, page: string, interval = 1): Promise<number> => {
   rmSync(socket, { force: true });
   const begun = performance.now();
   const [file = "", ...args] = [...tenant.become, PHP_CGI, "-b", socket];
   const child = spawn(file, args, { env: { PATH: "/usr/bin:/bin" }, cwd: "/", stdio: "ignore" });
   for (let answered = false; !answered; ) {
-    await sleep(1);
+    await sleep(interval);
     answered = await askForPage(socket, page).then(
       () => true,
       () => false,
@@ -193,7 +192,7 @@ export const measureSleeping = async (): Promise<void> => {
     chmodSync(own, 0o777);
     const [cold, awakened, forked]: [number[], number[], number[]] = [[], [], []];
     for (let round = 1; round <= ROUNDS; round += 1) {
-      cold.push(await coldStart(first, own, page));
+      cold.push(await coldStart(first, join(own, "cold.sock"), page));
       awakened.push(await firstAnswer(ours.at(-round), page));
       forked.push(await firstAnswer(theirs.at(-round), page));
     }
@@ -202,6 +201,8 @@ export const measureSleeping = async (): Promise<void> => {
     console.log(`  php-fpm  first answer of a pool: ${inMilliseconds(forked)}`);
     console.log(`  ratio    ${(median(awakened) / median(cold)).toFixed(2)} of the launch by hand`);
     const sites = Array.from({ length: WOKEN }, (_, site) => site + 1);
+    const together = await Promise.all(sites.map((site) => coldStart(first, join(own, `${site}.sock`), page, 20)));
+    console.log(`  by hand  ${WOKEN} php-cgi launched at once, to their first answers: ${inMilliseconds(together)}`);
     await wakeMany(
       web.port,
       sites.map((site) => hostOf(0, site)),
