@@ -70,7 +70,7 @@ export class FakeRuns implements Runs, Populations {
   }
   /** The shim dies: nobody can adopt the runs that live. */
   die(): void {
-    for (const run of this.all) run.isOver = true;
+    for (const run of this.all) Object.assign(run, { isOver: true, followedAfter: 0 });
   }
 
   found({ owner, name }: Parameters<Runs["found"]>[0]): readonly FoundRun[] {
