@@ -11,13 +11,16 @@
 #include "cgroup.h"
 #include "runs.h"
 
+/* Longest fields that are kept: a tenant may have thousands of runs, and 64 KiB of variables in each. */
+#define LONGEST_KEPT 8192
+
 /* A plan is read and used at once. */
 static struct plan plan;
 
-/* Keeps the fields for the next run. Without memory none follows. */
+/* Keeps the fields for the next run. Where they are too long, or without memory, none follows. */
 static void keep_fields(struct run *run, struct reader fields) {
   size_t length = (size_t)(fields.end - fields.at);
-  run->again.fields = malloc(length);
+  run->again.fields = length > LONGEST_KEPT ? NULL : malloc(length);
   if (run->again.fields == NULL) return;
   memcpy(run->again.fields, fields.at, length);
   run->again.length = length;
