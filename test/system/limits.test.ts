@@ -4,10 +4,11 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { DaemonStatus, Explanation } from "@dmhost/contract";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Account } from "./account.ts";
-import { limitsOf, processesOf } from "./proc.ts";
+import { kill, limitsOf, processesOf } from "./proc.ts";
 import { DMCTL, run, until } from "./program.ts";
 import { BUSY, bomb, hog, sharing } from "./runaways.ts";
 import { Stage } from "./stage.ts";
@@ -225,6 +226,32 @@ test("a busy loop is throttled to cpu=, or its status says that cpu= is not enfo
   const { daemons } = JSON.parse(listed) as { daemons: DaemonStatus[] };
   expect(daemons.find((each) => each.id === id)?.usage?.cpu).toBeGreaterThan(0.3);
   await supervisor.act("stop", id);
+});
+
+test("a run that follows by itself is held to the limits of the one before it", async () => {
+  const id = idOf(alice, "idle");
+  const { pid } = await supervisor.status(id);
+  // Without a cgroup none follows.
+  if (group(alice, "idle") === undefined) return;
+  const runOf = (process: number): number =>
+    Number(/idle\.d\/(\d+)$/m.exec(readFileSync(`/proc/${process}/cgroup`, "utf8"))?.[1] ?? 0);
+  const settings = (run: number) =>
+    ["pids.max", "memory.oom.group", "memory.max"].map((file) => {
+      const path = join(group(alice, "idle") ?? "", `${run}`, file);
+      return existsSync(path) ? readFileSync(path, "utf8") : undefined;
+    });
+  const [former, expected] = [runOf(pid), settings(runOf(pid))];
+  if (controllers.has("processes")) expect(expected[0]).toBe("5\n");
+  await sleep(200);
+  supervisor.signal("SIGSTOP");
+  try {
+    kill(pid);
+    const next = await until("the next run", () => processesOf(alice.uid).find((each) => runOf(each) > former));
+    expect(settings(runOf(next))).toEqual(expected);
+  } finally {
+    supervisor.signal("SIGCONT");
+  }
+  await supervisor.reaches(id, "running", pid);
 });
 
 describe("a limit that changes while its daemon runs", () => {
