@@ -7,9 +7,9 @@
 #include <stdint.h>
 
 #define WIRE_MAGIC "dmhost-shim"
-/* Versions that this program speaks. */
+/* Versions that this program speaks. 2: AGAIN, as a request and in a plan. */
 #define WIRE_LOWEST 1
-#define WIRE_HIGHEST 1
+#define WIRE_HIGHEST 2
 
 /* A frame is its length without these bytes (32 bits, little-endian), one byte for its kind, and fields. */
 #define FRAME_HEAD 4

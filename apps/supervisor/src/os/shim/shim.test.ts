@@ -71,6 +71,17 @@ test("a request that is not answered is reported once as the loss of the shim", 
   expect(reasons).toEqual(["no reply in time"]);
 });
 
+test("a shim of the first version gets plans that it knows", async () => {
+  const shim = new Shim(join(directory, "shim.sock"), { lowest: 1, highest: 1 }, 10_000);
+  const account = process.getuid?.() === 0 ? { uid: 65534, gid: 65534, groups: [] } : undefined;
+  const failures: string[] = [];
+  shim.launch("run", { words: ["/bin/sleep", "9"], environment: new Map(), directory: "/", account, again: 100 });
+  shim.permitNext("run", 100, (error) => failures.push((error as Error).message));
+  shim.list();
+  expect(failures).toEqual(["shim: again run: EINVAL, no run can follow it"]);
+  shim.close();
+});
+
 test("a shim is outdated where another build of it is installed", () => {
   const program = join(directory, "supervisor.cjs");
   expect(isOutdated(link, join(import.meta.dirname, "../../app/main.ts"))).toBe(false);

@@ -17,6 +17,7 @@ import {
   TAG,
   takeFrames,
   textOf,
+  WITH_AGAIN,
   type WireField,
 } from "./wire.ts";
 
@@ -77,6 +78,8 @@ export class Shim {
   /** Called in a later turn, once, when a reply did not come: this connection can be used no more. */
   broken: (error: unknown) => void = () => undefined;
   readonly pid: number;
+  /** The version that both speak. */
+  readonly #version: number;
   /** Checksum of the sources that it was built from; undefined for one that does not say. */
   readonly edition: number | undefined;
   /** Directory of the cgroups that belong to the shim; undefined where it has none. */
@@ -88,6 +91,7 @@ export class Shim {
     try {
       const fields = this.#request("hello", KIND.HELLO, hello(false, versions));
       this.pid = numberOf(fields, TAG.PID) ?? 0;
+      this.#version = numberOf(fields, TAG.VERSION) ?? 0;
       this.edition = numberOf(fields, TAG.EDITION);
       this.tree = textOf(fields, TAG.TREE);
     } catch (error) {
@@ -144,7 +148,8 @@ export class Shim {
 
   /** Launches a run; returns its pid. */
   launch(name: string, plan: ShimPlan): number {
-    return numberOf(this.#request(`launch ${name}`, KIND.LAUNCH, planFields(name, plan)), TAG.PID) ?? 0;
+    const known = this.#version < WITH_AGAIN ? { ...plan, again: undefined } : plan;
+    return numberOf(this.#request(`launch ${name}`, KIND.LAUNCH, planFields(name, known)), TAG.PID) ?? 0;
   }
 
   /** Acknowledges the exit of a run: the shim forgets it. Does not wait for the reply; an error breaks the connection. */

@@ -2,7 +2,9 @@
 
 export const MAGIC = "dmhost-shim";
 /** Versions that this client speaks. */
-export const VERSIONS = { lowest: 1, highest: 1 } as const;
+export const VERSIONS = { lowest: 1, highest: 2 } as const;
+/** The first version with AGAIN: an older shim refuses a plan with it. */
+export const WITH_AGAIN = 2;
 export const LARGEST_FRAME = 256 * 1024;
 
 /** What a frame is. */
