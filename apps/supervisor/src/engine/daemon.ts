@@ -189,7 +189,7 @@ export class Daemon {
   /** cgroups that it uses. */
   groups(): readonly string[] {
     const logger = this.terms?.definition.output === "log/run" ? this.#limits.loggerGroup() : undefined;
-    return [...(logger === undefined ? [] : [logger]), ...this.instances().flatMap(({ slot }) => slot.group() ?? [])];
+    return [...(logger === undefined ? [] : [logger]), ...this.instances().flatMap(({ slot }) => slot.groups())];
   }
 
   /** Enforces its present limits and its owner's, for its runs and its next ones. @throws errno errors */

@@ -123,7 +123,7 @@ export class Instance {
   get run(): LiveRun | undefined {
     return this.#run;
   }
-  get slot(): Pick<RunSlot, "finishing" | "group"> {
+  get slot(): Pick<RunSlot, "finishing" | "groups"> {
     return this.#slot;
   }
   /** What its launch waits for, in words; "" where it does not wait. */
@@ -201,7 +201,6 @@ export class Instance {
       if (this.terms) this.terms = { ...this.terms, fingerprint: record.fingerprint };
     }
     this.#become(state);
-    this.#next.forbidAfterAdoption();
     this.remember();
     if (state.draining) this.#run?.drain();
     if (resources.bind && state.phase !== "starting") guardDirectory(this.#bound(state.run, resources.bind));

@@ -44,12 +44,6 @@ export class NextRun {
     this.#isPermitted = true;
   }
 
-  /** The present run was launched by an earlier supervisor: accounts and files may have changed. */
-  forbidAfterAdoption(): void {
-    this.#isPermitted = true;
-    this.forbid();
-  }
-
   /** The present run has ended. */
   ended(): void {
     this.#isPermitted = false;

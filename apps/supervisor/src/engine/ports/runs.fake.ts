@@ -183,6 +183,7 @@ class FakeRunSlot implements RunSlot {
     const run = this.#runs.adopt({ daemon: this.#daemon, instance: this.#instance, number });
     if (run) {
       run.connect(listener);
+      run.followedAfter = 0;
       this.#run = run;
       return run;
     }
@@ -196,8 +197,8 @@ class FakeRunSlot implements RunSlot {
   finishing(): FakeHelperProcess | undefined {
     return this.#helperProcess;
   }
-  group(): string | undefined {
-    return (this.#run?.next ?? this.#run)?.trace.cgroup;
+  groups(): readonly string[] {
+    return [this.#run, this.#run?.next].flatMap((run) => run?.trace.cgroup ?? []);
   }
 
   /** As the real slot does: runs the finish between the end of the last process and `gone`. */

@@ -98,13 +98,13 @@ export interface RunSlot {
   forbidNext(run: number): void;
   /**
    * Adopts the run of an earlier supervisor, also where its main process has ended; undefined where it is unknown. The events
-   * come either way, from the present state of the run on.
+   * come either way, from the present state of the run on. From now on no run follows it by itself: see forbidNext.
    */
   adopt(run: number, trace: RunTrace | undefined, context: RunContext, events: RunEvents): LiveRun | undefined;
   /** The finish of its last run, while that executes. */
   finishing(): HelperProcess | undefined;
-  /** The cgroup of its run, or of the finish that follows it. */
-  group(): string | undefined;
+  /** The cgroup of its run, or of the finish that follows it, and those of runs that may have followed by themselves. */
+  groups(): readonly string[];
 }
 
 /** A run of an earlier supervisor, whatever the records say. */

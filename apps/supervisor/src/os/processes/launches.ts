@@ -190,13 +190,14 @@ export class Launches {
     setTimeout(() => run?.kill(), delay).unref();
   }
 
-  /** From now on no run follows this one by itself; one may have followed already. */
-  forbidNext(name: string): void {
+  /** From now on no run follows this one by itself. False where it has ended: its end says whether another one has followed. */
+  forbidNext(name: string): boolean {
     try {
       this.#link.requests.forbidNext(name);
-    } catch {
-      // It has ended: its end says whether another one has followed.
+    } catch (error) {
+      return codeOf(error) !== "EBUSY";
     }
+    return true;
   }
 
   /** The exit of this run is not acknowledged before the function that it returns has been called. */

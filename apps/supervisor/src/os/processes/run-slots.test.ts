@@ -30,6 +30,9 @@ const launched: LiveRun[] = [];
 /** What the next supervisor makes. */
 const connect = async (): Promise<void> => {
   link = await startedShim(runDir);
+  makeSlot();
+};
+const makeSlot = (): void => {
   launches = new Launches(link, ({ gid }) => [gid]);
   runs = new RunSlots({
     ...{
@@ -326,4 +329,19 @@ test("a stray run is killed and reported", async () => {
   await events.until("gone");
   expect(events.exit).toMatchObject({ signal: "SIGKILL" });
   expect(reports).toEqual(["anna/blog: killing its run: its conf file or its grant was removed"]);
+});
+
+test("the cgroup of a run that may have followed the adopted one is in use", () => {
+  const own = link;
+  const name = `${username}/blog:1:9`;
+  const run = { kind: "run", name, pid: 0, state: "launched", cgroup: "/cgroups/blog.d/9" };
+  const forbidNext = (): void => {
+    throw Object.assign(new Error("it has ended"), { code: "EBUSY" });
+  };
+  const foundRun = (asked: string) => (asked === name ? run : undefined);
+  link = { foundRun, followers: () => [], follow: () => undefined, requests: { forbidNext } } as unknown as ShimLink;
+  makeSlot();
+  slot.adopt(9, undefined, CONTEXT, new RecordedEvents());
+  expect(slot.groups()).toEqual(["/cgroups/blog.d/9", "/cgroups/blog.d/10"]);
+  link = own;
 });

@@ -62,8 +62,8 @@ class Slot implements RunSlot {
   #finish: Run | undefined;
   /** The cgroup of a run that the shim launches after the present one by itself. */
   #nextGroup: string | undefined;
-  /** Whether it has done so. */
-  #isFollowed = false;
+  /** The cgroups of those that it has launched, or may have. */
+  #laterGroups: readonly string[] = [];
 
   constructor(key: InstanceKey, options: RunSlotsOptions) {
     this.#key = key;
@@ -84,7 +84,7 @@ class Slot implements RunSlot {
     const options = { descriptors: this.#descriptors(plan, context), probe: this.#probe(number, context, file ?? 0) };
     const name = runName(this.#key, number);
     const run = this.#options.launches.launch(name, plan, options, this.#listener(number, context, events));
-    return this.#live(run, file);
+    return this.#live(number, run, file);
   }
 
   take(number: number, pid: number, context: RunContext, events: RunEvents): LiveRun {
@@ -92,7 +92,7 @@ class Slot implements RunSlot {
     const probe = this.#probe(number, context, file ?? 0);
     const listener = this.#listener(number, context, events);
     const run = this.#options.launches.take(runName(this.#key, number), pid, this.#nextGroup, listener, probe);
-    return this.#live(run, file);
+    return this.#live(number, run, file);
   }
 
   permitNext(number: number, after: number): void {
@@ -110,15 +110,16 @@ class Slot implements RunSlot {
     const isFinishing = link.foundRun(finishName(this.#key, number)) !== undefined;
     const listener = { ...this.#listener(number, context, events), ...(isFinishing && { gone: () => undefined }) };
     const probe = this.#probe(number, context, trace?.socketFile ?? context.socket?.file ?? 0);
-    const isFollowed = link.foundRun(runName(this.#key, number))?.next !== undefined;
     const adopted = launches.adopt(runName(this.#key, number), trace, listener, probe);
     if (!adopted) this.#endUnknown(trace, listener);
     // Then: its end is reported after the exit of the run.
     if (isFinishing)
       this.#finish = adoptFinish(launches, finishName(this.#key, number), this.#finished(number, events));
     if (!adopted) return undefined;
-    this.#live(adopted, trace?.socketFile ?? context.socket?.file);
-    this.#isFollowed = isFollowed;
+    this.#live(number, adopted, trace?.socketFile ?? context.socket?.file);
+    // Where it has ended since this supervisor connected, the event that says whether another one has followed is on its way.
+    if (!launches.forbidNext(runName(this.#key, number)) && this.#nextGroup !== undefined)
+      this.#laterGroups = [this.#nextGroup, ...this.#laterGroups];
     return adopted;
   }
 
@@ -136,15 +137,15 @@ class Slot implements RunSlot {
     return this.#finish && helperProcessOf("finish", this.#finish, report);
   }
 
-  group(): string | undefined {
-    if (this.#isFollowed) return this.#nextGroup;
-    return (this.#finish ?? this.#run)?.cgroup;
+  groups(): readonly string[] {
+    const own = (this.#finish ?? this.#run)?.cgroup;
+    return own === undefined ? [] : [own, ...this.#laterGroups];
   }
 
-  #live(run: Run, socketFile: number | undefined): LiveRun {
+  #live(number: number, run: Run, socketFile: number | undefined): LiveRun {
     run.socketFile = socketFile;
     this.#run = run;
-    this.#isFollowed = false;
+    this.#laterGroups = this.#options.link.followers(runName(this.#key, number)).flatMap(({ cgroup }) => cgroup ?? []);
     this.#nextGroup = run.cgroup?.replace(/\d+$/, (number) => String(Number(number) + 1));
     return run;
   }

@@ -91,6 +91,11 @@ export class ShimLink {
   foundRun(name: string): ShimRun | undefined {
     return this.#found.get(name) ?? this.#begun.get(name);
   }
+  /** The runs after this one that the shim has launched by itself and that nobody follows, as they are now. */
+  followers(name: string): readonly ShimRun[] {
+    const next = this.#begun.get(nextRunName(name));
+    return next ? [next, ...this.followers(next.name)] : [];
+  }
   /** The notes of an earlier supervisor, by name. To be called once. */
   notes(): ReadonlyMap<string, Buffer> {
     const notes = new Map(this.#notes);
