@@ -59,3 +59,20 @@ test("time for which a launch says that it waits does not count", async () => {
   child.kill("SIGTERM");
   expect(await once(child, "exit")).toEqual([null, "SIGTERM"]);
 });
+
+test("a run that followed a stray by itself is cleared as well, also before its own event has come", () => {
+  const forgotten: string[] = [];
+  const followers = new Map<string, (run: ShimRun) => void>();
+  const stray = { kind: "run", name: "a/web:1:1", pid: 0, state: "launched", cgroup: "/nonexistent/1" };
+  const link = {
+    foundRun: (name: string) => (name === stray.name ? stray : undefined),
+    follow: (name: string, changed: (run: ShimRun) => void) => followers.set(name, changed),
+    forget: (name: string) => forgotten.push(name),
+    isUnfollowed: (name: string) => !followers.has(name),
+    requests: { forbidNext: () => undefined },
+  } as unknown as ShimLink;
+  new Launches(link, () => []).clear(stray.name);
+  followers.get(stray.name)?.({ ...stray, state: "exited", next: 1234567 } as ShimRun);
+  followers.get("a/web:1:2")?.({ ...stray, name: "a/web:1:2", state: "exited" } as ShimRun);
+  expect(forgotten).toEqual(["a/web:1:1", "a/web:1:2"]);
+});

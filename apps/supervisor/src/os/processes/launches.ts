@@ -178,16 +178,21 @@ export class Launches {
 
   /** Kills the processes of a run of an earlier supervisor that nobody adopts, after a delay in ms. */
   clear(name: string, delay = 0): void {
-    const nothing = (): void => undefined;
-    const events = { waiting: nothing, launched: nothing, ready: nothing, exited: nothing };
-    const gone = (): void => {
-      this.#forget(name);
-      // The shim may have launched another run after it.
-      if (this.#link.foundRun(nextRunName(name))) this.clear(nextRunName(name));
-    };
-    const run = this.adopt(name, undefined, { ...events, gone });
+    const run = this.adopt(name, undefined, this.#clearing(name, this.#link.foundRun(name)?.cgroup));
     if (run) this.forbidNext(name);
     setTimeout(() => run?.kill(), delay).unref();
+  }
+
+  /** Forgets a run that is cleared, and clears the next one where the shim has launched it and nobody follows it. */
+  #clearing(name: string, cgroup: string | undefined): RunEvents {
+    const nothing = (): void => undefined;
+    const gone = (_: unknown, next?: number): void => {
+      this.#forget(name);
+      const later = { name: nextRunName(name), cgroup: cgroup && nextRunName(cgroup) };
+      if (next === undefined || !this.#link.isUnfollowed(later.name)) return;
+      this.take(later.name, next, later.cgroup, this.#clearing(later.name, later.cgroup)).kill();
+    };
+    return { waiting: nothing, launched: nothing, ready: nothing, exited: nothing, gone };
   }
 
   /** From now on no run follows this one by itself. False where it has ended: its end says whether another one has followed. */

@@ -91,6 +91,10 @@ export class ShimLink {
   foundRun(name: string): ShimRun | undefined {
     return this.#found.get(name) ?? this.#begun.get(name);
   }
+  /** Whether it is such a run, or one that the shim has launched by itself and of which no event has come. */
+  isUnfollowed(name: string): boolean {
+    return this.foundRun(name) !== undefined || this.#expected.has(name);
+  }
   /** The runs after this one that the shim has launched by itself and that nobody follows, as they are now. */
   followers(name: string): readonly ShimRun[] {
     const next = this.#begun.get(nextRunName(name));
