@@ -76,3 +76,12 @@ test("a run that followed a stray by itself is cleared as well, also before its 
   followers.get("a/web:1:2")?.({ ...stray, name: "a/web:1:2", state: "exited" } as ShimRun);
   expect(forgotten).toEqual(["a/web:1:1", "a/web:1:2"]);
 });
+
+test("a run that has ended before it is taken over is not taken for a process that has its pid now", () => {
+  const forbidNext = (): void => {
+    throw Object.assign(new Error("it has ended"), { code: "EBUSY" });
+  };
+  const link = { follow: () => undefined, requests: { forbidNext } } as unknown as ShimLink;
+  const run = new Launches(link, () => []).take("a/web:1:2", child.pid ?? 0, undefined, events);
+  expect(run.leader).toEqual({ pid: child.pid, startTime: 0 });
+});

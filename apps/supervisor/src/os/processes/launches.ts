@@ -166,7 +166,10 @@ export class Launches {
 
   /** Follows the run of this name, which the shim has launched by itself. */
   take(name: string, pid: number, cgroup: string | undefined, events: RunEvents, probe?: BudgetedProbe): Run {
-    const tree = new ProcessTree(identify(pid) ?? { pid, startTime: 0 }, cgroup, probe);
+    const found = identify(pid);
+    // Where it has ended, another process may have its pid; until the shim has reaped it, none has.
+    const leader = this.forbidNext(name) ? found : undefined;
+    const tree = new ProcessTree(leader ?? { pid, startTime: 0 }, cgroup, probe);
     this.#follow(name, tree, events);
     return tree;
   }
