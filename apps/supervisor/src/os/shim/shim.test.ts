@@ -5,6 +5,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { ShimLink } from "./link.ts";
 import { isOutdated } from "./open-shim.ts";
+import type { ShimPlan } from "./plan.ts";
 import { Shim } from "./shim.ts";
 import { endShim, startedShim } from "./started-shim.fake.ts";
 import { VERSIONS } from "./wire.ts";
@@ -71,11 +72,25 @@ test("a request that is not answered is reported once as the loss of the shim", 
   expect(reasons).toEqual(["no reply in time"]);
 });
 
+const followedPlan = (value = ""): ShimPlan => ({
+  words: ["/bin/sleep", "9"],
+  environment: new Map([["VALUE", value]]),
+  directory: "/",
+  account: process.getuid?.() === 0 ? { uid: 65534, gid: 65534, groups: [] } : undefined,
+  again: 100,
+});
+
+test("the shim keeps no long plan for another run", () => {
+  link.requests.launch("short", followedPlan("x".repeat(8_000)));
+  link.requests.forbidNext("short");
+  link.requests.launch("long", followedPlan("x".repeat(9_000)));
+  expect(() => link.requests.forbidNext("long")).toThrow("EINVAL, no run can follow it");
+});
+
 test("a shim of the first version gets plans that it knows", async () => {
   const shim = new Shim(join(directory, "shim.sock"), { lowest: 1, highest: 1 }, 10_000);
-  const account = process.getuid?.() === 0 ? { uid: 65534, gid: 65534, groups: [] } : undefined;
   const failures: string[] = [];
-  shim.launch("run", { words: ["/bin/sleep", "9"], environment: new Map(), directory: "/", account, again: 100 });
+  shim.launch("run", followedPlan());
   shim.permitNext("run", 100, (error) => failures.push((error as Error).message));
   shim.list();
   expect(failures).toEqual(["shim: again run: EINVAL, no run can follow it"]);
