@@ -309,7 +309,7 @@ const press = (state: State, _event: unknown, at: Circumstances): Step =>
 /** No process is left: rest, or restart at once or later (docs/reference/lifecycle.md#respawn). */
 const next = (state: State, event: Of<"gone">, at: Circumstances): Step => {
   const over = { ...state, startedAt: undefined, draining: false, paused: false, goingToSleep: false };
-  if (event.begun) return take(over, at, state.goingToSleep);
+  if (event.begun) return take(over, at, state);
   if (over.block) return to(over, { phase: over.block.kind, respawns: 0, failures: 0 });
   if (over.want === "down") return rest(over);
   if (state.goingToSleep) return sleep(over, { respawns: 0, failures: 0 });
@@ -325,13 +325,14 @@ const next = (state: State, event: Of<"gone">, at: Circumstances): Step => {
   if (failures > (at.rules.maxRetries ?? Number.POSITIVE_INFINITY)) return to(over, { phase: "failed", failures });
   return later({ ...over, failures }, at.now + retryDelay(failures, at.random), at);
 };
-/** A run that the shim has launched stays where it is desired as it is. Otherwise it ends, and the other rules follow. */
-const take = (over: State, at: Circumstances, goingToSleep: boolean): Step => {
+/** A run that the shim has launched stays where it is desired as it is. Otherwise it ends as the former one was to end. */
+const take = (over: State, at: Circumstances, { draining, goingToSleep }: State): Step => {
   const failures = over.last?.failed ? over.failures + 1 : 0;
-  const begun = spawn(over, at, { respawns: over.respawns + 1, failures });
   const isWelcome = over.want === "up" && !over.block && !over.once && !over.stopRequested && !goingToSleep;
+  const begun = spawn(over, at, { respawns: over.respawns + (isWelcome ? 1 : 0), failures });
   if (isWelcome) return begun;
-  const { state, effects } = terminate(begun.state, at, over.once && !over.stopRequested ? idle : { goingToSleep });
+  const change = over.once && !over.stopRequested ? idle : { goingToSleep };
+  const { state, effects } = finish(begun.state, at, draining, change);
   return { state, effects: [...begun.effects, ...effects] };
 };
 const later = (state: State, when: number, at: Circumstances): Step =>

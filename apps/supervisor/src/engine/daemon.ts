@@ -330,6 +330,7 @@ export class Daemon {
 
   #stepped(instance: Instance, event: Event["type"], before: State, after: State): void {
     const hasEnded = alive(before) && !alive(after);
+    if (event === "gone" && after.phase === "stopping") this.#waiters.excuse(instance.key.instance, after.run);
     if (hasEnded) this.#reopen();
     this.#onTransition(this, instance, event, before, after);
     if (event === "exited" && after.last !== before.last && after.last?.exit.how === "out-of-memory")

@@ -68,6 +68,28 @@ test.each([
   expect(runs.live.map(({ number }) => number)).toEqual(left);
 });
 
+test("a restart succeeds where it ends a run that had followed by itself, and counts anew", async () => {
+  const { scene, daemon, first, clock } = await running();
+  first.end({ code: 0 });
+  const restarted = scene.supervisor.restart(daemon);
+  await clock.advance(500);
+  expect(await restarted).toEqual({ ok: true });
+  expect(daemon.state).toMatchObject({ phase: "running", run: 3, respawns: 0 });
+});
+
+test("a run that had followed by itself drains where the former one was to drain", async () => {
+  const { scene, daemon, runs, clock } = await running({}, { instances: 2 });
+  const [, second] = runs.all as [FakeRun, FakeRun];
+  second.end({ code: 0 });
+  const next = second.next as FakeRun;
+  next.client = true;
+  void scene.supervisor.scale(daemon, 1);
+  await clock.advance(50);
+  expect(next.received).toEqual(["drain"]);
+  next.client = false;
+  expect(next.lives).toBe(false);
+});
+
 test("no run follows by itself by terms that have changed", async () => {
   const { scene, first } = await running();
   scene.reload({ uids: { alice: 1001, bob: 1002, www: 1100, carol: 1003 } });

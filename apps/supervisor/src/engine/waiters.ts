@@ -22,6 +22,11 @@ export class Waiters {
     });
   }
 
+  /** A run of this instance was launched before the requests that wait now, though its number is higher: it is ended for them. */
+  excuse(instance: number, run: number): void {
+    this.#waiters = this.#waiters.map((waiter) => ({ ...waiter, since: new Map([...waiter.since, [instance, run]]) }));
+  }
+
   /** Answers all waiters with a failure. */
   abandon(reason: string): void {
     for (const { resolve } of this.#waiters) resolve({ ok: false, reason, ran: false });
