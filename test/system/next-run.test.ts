@@ -61,6 +61,8 @@ test("a killed php-cgi is back while the supervisor is stopped, which takes the 
   const former = await pidOf("site");
   supervisor.signal("SIGSTOP");
   kill(former);
+  // While it ends it could accept the client.
+  await until("its end", () => !existsSync(`/proc/${former}`));
   const served = Number(await askForPage(socketOf("site"), page));
   expect(served).not.toBe(former);
   supervisor.signal("SIGCONT");
