@@ -87,4 +87,5 @@ void launch_next(struct run *run) {
   next->again = (struct again){.fields = run->again.fields, .length = run->again.length};
   run->again.fields = NULL;
   run->again.next = next->pid;
+  run->again.next_at = next->launched_at;
 }

@@ -21,6 +21,8 @@ struct again {
   uint32_t after;
   /* The run that has followed; 0: none has. */
   pid_t next;
+  /* When it was launched: run.launched_at. */
+  uint64_t next_at;
 };
 
 /* Launches a run by the fields of a plan. NULL with errno and, where the plan is wrong, the problem; else NULL is there. */

@@ -20,7 +20,10 @@ static void describe_run(struct writer *writer, const struct run *run) {
     put_text(writer, TAG_WAITING, run->words);
   }
   if (run->state != RUN_EXITED) return;
-  if (run->again.next != 0) put_number(writer, TAG_NEXT, (uint64_t)run->again.next);
+  if (run->again.next != 0) {
+    put_number(writer, TAG_NEXT, (uint64_t)run->again.next);
+    put_number(writer, TAG_NEXT_AT, run->again.next_at);
+  }
   if (WIFSIGNALED(run->status)) put_number(writer, TAG_EXIT_SIGNAL, (uint64_t)WTERMSIG(run->status));
   else put_number(writer, TAG_EXIT_CODE, (uint64_t)WEXITSTATUS(run->status));
 }

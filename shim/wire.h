@@ -77,6 +77,7 @@ enum tag {
   TAG_EDITION = 40,     /* N checksum of the sources of the shim */
   TAG_AGAIN = 41,       /* N shortest life in ms of a run after which the shim launches the next one by itself; 0: it does not */
   TAG_NEXT = 42,        /* N pid of the run that the shim has launched after this one */
+  TAG_NEXT_AT = 43,     /* N when it has done so, in ms of CLOCK_MONOTONIC */
 
   /* A launch plan. */
   TAG_WORD = 64,            /* T repeated: program and arguments */

@@ -86,10 +86,10 @@ export type Event =
   /** The main process exited. `connected`: the run has accepted a client. */
   | { readonly type: "exited"; readonly run: number; readonly exit: Exit; readonly connected: boolean }
   /**
-   * No process of the run is left. `permanent`: its `finish` reported a permanent failure; `begun`: the shim has launched the
-   * next run by itself.
+   * No process of the run is left. `permanent`: its `finish` reported a permanent failure; `begun`: when the shim has launched
+   * the next run by itself; undefined where it has not.
    */
-  | { readonly type: "gone"; readonly run: number; readonly permanent?: boolean; readonly begun?: boolean }
+  | { readonly type: "gone"; readonly run: number; readonly permanent?: boolean; readonly begun?: number | undefined }
   | { readonly type: "deadline" }
   /** A client waits at the held socket. */
   | { readonly type: "connection" }
@@ -309,7 +309,7 @@ const press = (state: State, _event: unknown, at: Circumstances): Step =>
 /** No process is left: rest, or restart at once or later (docs/reference/lifecycle.md#respawn). */
 const next = (state: State, event: Of<"gone">, at: Circumstances): Step => {
   const over = { ...state, startedAt: undefined, draining: false, paused: false, goingToSleep: false };
-  if (event.begun) return take(over, at, state);
+  if (event.begun !== undefined) return take(over, at, state, event.begun);
   if (over.block) return to(over, { phase: over.block.kind, respawns: 0, failures: 0 });
   if (over.want === "down") return rest(over);
   if (state.goingToSleep) return sleep(over, { respawns: 0, failures: 0 });
@@ -326,10 +326,10 @@ const next = (state: State, event: Of<"gone">, at: Circumstances): Step => {
   return later({ ...over, failures }, at.now + retryDelay(failures, at.random), at);
 };
 /** A run that the shim has launched stays where it is desired as it is. Otherwise it ends as the former one was to end. */
-const take = (over: State, at: Circumstances, { draining, goingToSleep }: State): Step => {
+const take = (over: State, at: Circumstances, { draining, goingToSleep }: State, startedAt: number): Step => {
   const failures = over.last?.failed ? over.failures + 1 : 0;
   const isWelcome = over.want === "up" && !over.block && !over.once && !over.stopRequested && !goingToSleep;
-  const begun = spawn(over, at, { respawns: over.respawns + (isWelcome ? 1 : 0), failures });
+  const begun = spawn(over, at, { startedAt, respawns: over.respawns + (isWelcome ? 1 : 0), failures });
   if (isWelcome) return begun;
   const change = over.once && !over.stopRequested ? idle : { goingToSleep };
   const { state, effects } = finish(begun.state, at, draining, change);

@@ -347,10 +347,10 @@ export class Instance {
       },
       gone: (finish, next) => {
         this.#run = undefined;
-        this.#next.begun = next;
+        this.#next.begun = next?.pid;
         this.#host.settleLog();
         this.#resources?.bind?.clear(run);
-        this.feed({ type: "gone", run, permanent: finish === PERMANENT_FAILURE, begun: next !== undefined });
+        this.feed({ type: "gone", run, permanent: finish === PERMANENT_FAILURE, begun: next?.at });
       },
     };
   }

@@ -90,6 +90,21 @@ test("a run that had followed by itself drains where the former one was to drain
   expect(next.lives).toBe(false);
 });
 
+test("a run that is taken over late was started when the shim launched it", async () => {
+  const { scene, first, clock } = await running({}, { healthyAfter: 1000 });
+  scene.ports.records.flush();
+  scene.ports.runs.forget();
+  first.end({ code: 0 });
+  const begun = clock.now();
+  await clock.advance(5000);
+  scene.replace();
+  await clock.advance(200);
+  expect(scene.daemon("web").state).toMatchObject({ phase: "running", run: 2, startedAt: begun });
+  first.next?.end({ code: 0 });
+  await clock.advance(200);
+  expect(scene.daemon("web").state.last).toMatchObject({ run: 2, failed: false });
+});
+
 test("no run follows by itself by terms that have changed", async () => {
   const { scene, first } = await running();
   scene.reload({ uids: { alice: 1001, bob: 1002, www: 1100, carol: 1003 } });

@@ -85,7 +85,8 @@ export class FakeRun implements LiveRun {
   launchNext: (() => FakeRun) | undefined;
   /** The run that has followed it by itself. */
   next: FakeRun | undefined;
-  readonly #begun: number;
+  /** When it was launched. */
+  readonly begun: number;
   readonly #times: RunTimes;
   #events: RunEvents | undefined;
   #client: boolean | undefined = false;
@@ -105,7 +106,7 @@ export class FakeRun implements LiveRun {
     this.trace = id.trace;
     this.pid = id.trace.leader.pid;
     this.#times = times;
-    this.#begun = times.now();
+    this.begun = times.now();
   }
 
   /** From now on its events come here, first its present state; nowhere when the supervisor is dead. */
@@ -121,7 +122,7 @@ export class FakeRun implements LiveRun {
   #reportGone(): void {
     this.#report((to) => {
       this.isOver = true;
-      to.gone(undefined, this.next?.pid);
+      to.gone(undefined, this.next && { pid: this.next.pid, at: this.next.begun });
     });
   }
   #report(event: (to: RunEvents) => void): void {
@@ -205,7 +206,7 @@ export class FakeRun implements LiveRun {
     const common = { failure, oomKilled, peak: undefined };
     this.#exit =
       signal === undefined ? { code: code ?? 0, signal: undefined, ...common } : { code: undefined, signal, ...common };
-    const isOld = this.followedAfter > 0 && this.#times.now() - this.#begun >= this.followedAfter;
+    const isOld = this.followedAfter > 0 && this.#times.now() - this.begun >= this.followedAfter;
     const hasFailed = failure !== undefined || (signal === undefined && (code ?? 0) !== 0);
     if (isOld && this.#hasLaunched && !hasFailed && !rest) this.next = this.launchNext?.();
     this.#report((events) => events.exited(this.#exit));

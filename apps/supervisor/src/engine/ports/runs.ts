@@ -60,9 +60,15 @@ export interface RunEvents {
   /**
    * No process is left.
    * @param finish exit code of the program that ran after it, if it ended by itself
-   * @param next pid of the next run, which the shim has launched by itself; undefined where it has not
+   * @param next the next run, which the shim has launched by itself; undefined where it has not
    */
-  gone(finish: number | undefined, next?: number): void;
+  gone(finish: number | undefined, next?: BegunRun): void;
+}
+
+/** A run that the shim has launched by itself, and when, by the clock. */
+export interface BegunRun {
+  readonly pid: number;
+  readonly at: number;
 }
 
 /** How a run ended, in numbers; code undefined: by a signal, or unknown. */

@@ -72,7 +72,7 @@ test("a run that followed a stray by itself is cleared as well, also before its 
     requests: { forbidNext: () => undefined },
   } as unknown as ShimLink;
   new Launches(link, () => []).clear(stray.name);
-  followers.get(stray.name)?.({ ...stray, state: "exited", next: 1234567 } as ShimRun);
+  followers.get(stray.name)?.({ ...stray, state: "exited", next: { pid: 1234567, at: 0 } } as ShimRun);
   followers.get("a/web:1:2")?.({ ...stray, name: "a/web:1:2", state: "exited" } as ShimRun);
   expect(forgotten).toEqual(["a/web:1:1", "a/web:1:2"]);
 });

@@ -1,6 +1,6 @@
 /** Launches programs through the shim, and follows their runs. */
 import type { Account } from "../../core/policy-rules.ts";
-import type { RawEnd, RunEvents } from "../../engine/ports/runs.ts";
+import type { BegunRun, RawEnd, RunEvents } from "../../engine/ports/runs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import { systemClock } from "../kernel/clock.ts";
 import { codeOf } from "../kernel/error-code.ts";
@@ -189,11 +189,11 @@ export class Launches {
   /** Forgets a run that is cleared, and clears the next one where the shim has launched it and nobody follows it. */
   #clearing(name: string, cgroup: string | undefined): RunEvents {
     const nothing = (): void => undefined;
-    const gone = (_: unknown, next?: number): void => {
+    const gone = (_: unknown, next?: BegunRun): void => {
       this.#forget(name);
       const later = { name: nextRunName(name), cgroup: cgroup && nextRunName(cgroup) };
       if (next === undefined || !this.#link.isUnfollowed(later.name)) return;
-      this.take(later.name, next, later.cgroup, this.#clearing(later.name, later.cgroup)).kill();
+      this.take(later.name, next.pid, later.cgroup, this.#clearing(later.name, later.cgroup)).kill();
     };
     return { waiting: nothing, launched: nothing, ready: nothing, exited: nothing, gone };
   }

@@ -27,8 +27,8 @@ export interface ShimRun {
     | { readonly code: number; readonly signal: undefined }
     | { readonly code: undefined; readonly signal: number }
     | undefined;
-  /** Pid of the run that the shim has launched after it; undefined where it has launched none. */
-  readonly next: number | undefined;
+  /** The run that the shim has launched after it, and when, in ms of the monotonic clock; undefined where it has launched none. */
+  readonly next: { readonly pid: number; readonly at: number } | undefined;
 }
 
 /** A listening socket. */
@@ -72,6 +72,11 @@ const endOf = (fields: readonly WireField[]): ShimRun["end"] => {
   return signal === undefined ? undefined : { code: undefined, signal };
 };
 
+const nextOf = (fields: readonly WireField[]): ShimRun["next"] => {
+  const pid = numberOf(fields, TAG.NEXT);
+  return pid === undefined ? undefined : { pid, at: number(fields, TAG.NEXT_AT) };
+};
+
 const failureOf = (fields: readonly WireField[]): ShimRun["failure"] => {
   const errno = number(fields, TAG.FAILURE);
   if (errno === 0) return undefined;
@@ -101,7 +106,7 @@ export const describedIn = (fields: readonly WireField[]): ShimObject | undefine
         waiting: textOf(fields, TAG.WAITING),
         failure: failureOf(fields),
         end: endOf(fields),
-        next: numberOf(fields, TAG.NEXT),
+        next: nextOf(fields),
       };
     }
     case OBJECT.SOCKET: {

@@ -67,6 +67,7 @@ export const TAG = {
   EDITION: 40,
   AGAIN: 41,
   NEXT: 42,
+  NEXT_AT: 43,
   WORD: 64,
   SHELL: 65,
   START: 66,
