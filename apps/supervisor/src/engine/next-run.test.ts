@@ -68,7 +68,7 @@ test.each([
   expect(runs.live.map(({ number }) => number)).toEqual(left);
 });
 
-test("a restart succeeds where it ends a run that had followed by itself, and counts anew", async () => {
+test("a restart succeeds where it ends a run that had followed by itself, and counts from 0", async () => {
   const { scene, daemon, first, clock } = await running();
   first.end({ code: 0 });
   const restarted = scene.supervisor.restart(daemon);

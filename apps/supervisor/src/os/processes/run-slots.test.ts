@@ -338,7 +338,7 @@ test("the cgroup of a run that may have followed the adopted one is in use", () 
   const forbidNext = (): void => {
     throw Object.assign(new Error("it has ended"), { code: "EBUSY" });
   };
-  const foundRun = (asked: string) => (asked === name ? run : undefined);
+  const foundRun = (wanted: string) => (wanted === name ? run : undefined);
   link = { foundRun, followers: () => [], follow: () => undefined, requests: { forbidNext } } as unknown as ShimLink;
   makeSlot();
   slot.adopt(9, undefined, CONTEXT, new RecordedEvents());
