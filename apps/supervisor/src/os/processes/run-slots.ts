@@ -23,7 +23,7 @@ import type { SocketSnapshots } from "../kernel/socket-snapshot.ts";
 import { requireSocketPath } from "../kernel/unix-socket.ts";
 import { removeGroup } from "../limits/cgroup.ts";
 import type { ShimLink } from "../shim/link.ts";
-import { daemonName, fifoOfLogger, finishName, readRunName, runName } from "../shim/names.ts";
+import { daemonName, fifoOfLogger, finishName, nextRunName, readRunName, runName } from "../shim/names.ts";
 import { LinkedBindDirectory } from "../sockets/bind-directory.ts";
 import { type ClientProbe, hasClient, servesClient } from "../sockets/client-probe.ts";
 import { TRAVERSABLE } from "../sockets/socket-directory.ts";
@@ -110,7 +110,8 @@ class Slot implements RunSlot {
     const isFinishing = link.foundRun(finishName(this.#key, number)) !== undefined;
     const listener = { ...this.#listener(number, context, events), ...(isFinishing && { gone: () => undefined }) };
     const probe = this.#probe(number, context, trace?.socketFile ?? context.socket?.file ?? 0);
-    const adopted = launches.adopt(runName(this.#key, number), trace, listener, probe);
+    const name = runName(this.#key, number);
+    const adopted = launches.adopt(name, trace, listener, probe);
     if (!adopted) this.#endUnknown(trace, listener);
     // Then: its end is reported after the exit of the run.
     if (isFinishing)
@@ -118,7 +119,7 @@ class Slot implements RunSlot {
     if (!adopted) return undefined;
     this.#live(number, adopted, trace?.socketFile ?? context.socket?.file);
     // Where it has ended since this supervisor connected, the event that says whether another one has followed is on its way.
-    if (!launches.forbidNext(runName(this.#key, number)) && this.#nextGroup !== undefined)
+    if (!launches.forbidNext(name) && this.#nextGroup !== undefined)
       this.#laterGroups = [this.#nextGroup, ...this.#laterGroups];
     return adopted;
   }
@@ -146,7 +147,7 @@ class Slot implements RunSlot {
     run.socketFile = socketFile;
     this.#run = run;
     this.#laterGroups = this.#options.link.followers(runName(this.#key, number)).flatMap(({ cgroup }) => cgroup ?? []);
-    this.#nextGroup = run.cgroup?.replace(/\d+$/, (number) => String(Number(number) + 1));
+    this.#nextGroup = run.cgroup && nextRunName(run.cgroup);
     return run;
   }
 

@@ -35,7 +35,7 @@ export const readRunName = (
   return daemon === "" ? undefined : { daemon, instance: Number(instance), run: Number(run) };
 };
 
-/** The name of the run after one of an instance. */
+/** The name, or the cgroup, of the run after one of an instance. */
 export const nextRunName = (name: string): string => name.replace(/\d+$/, (number) => String(Number(number) + 1));
 
 /** The FIFO that a logger reads; undefined for a name of anything else. */
