@@ -10,7 +10,7 @@ import { asUser } from "../accounts/as-user.ts";
 import { codeOf } from "../kernel/error-code.ts";
 import type { FileIdentity } from "../kernel/file-identity.ts";
 import { privileged } from "../kernel/privileges.ts";
-import { isText, object, type Shape } from "./shape.ts";
+import { isText, mapOf, object, type Shape } from "./shape.ts";
 import { digestOf, readPlainFile, replaceFile } from "./whole-file.ts";
 
 /** Where things are. */
@@ -32,13 +32,9 @@ const FORMAT = 1;
 /** Bytes of the largest record that is read. */
 const LARGEST = 64 * 1024 * 1024;
 
-const isMapOf =
-  <T>(shape: Shape<T>): Shape<Readonly<Record<string, T>>> =>
-  (value): value is Readonly<Record<string, T>> =>
-    typeof value === "object" && value !== null && Object.values(value).every(shape);
 // The digest vouches for the rest.
 const isSite = object<{ readonly id: string }>({ id: isText }) as Shape<RecordedSites["sites"][string]>;
-const isRecord = object<RecordedSites>({ holders: isMapOf(isText), sites: isMapOf(isSite) });
+const isRecord = object<RecordedSites>({ holders: mapOf(isText), sites: mapOf(isSite) });
 /** Errors that a path itself causes; others are the machine's, and may pass. */
 const UNSEEN: ReadonlySet<string> = new Set(["ENOTDIR", "EACCES", "EPERM", "ELOOP", "ENAMETOOLONG"]);
 

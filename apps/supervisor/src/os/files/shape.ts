@@ -33,6 +33,12 @@ export const anyShape =
   (value): value is V =>
     Object.values<Shape<V>>(shapes).some((shape) => shape(value));
 
+/** An object whose properties all have this shape. */
+export const mapOf =
+  <T>(shape: Shape<T>): Shape<Readonly<Record<string, T>>> =>
+  (value): value is Readonly<Record<string, T>> =>
+    isObject(value) && Object.values(value).every(shape);
+
 /** Names of the properties of `value` that have a wrong shape; all of them where it is no object. */
 export const wrongFields = <T>(fields: Fields<T>, value: unknown): string[] =>
   Object.entries<Shape<unknown>>(fields).flatMap(([name, shape]) =>
