@@ -111,12 +111,19 @@ export class FakeRuns implements Runs, Populations {
   }
 
   #launchNext({ daemon, instance, number, plan, output, trace: { cgroup, socketFile } }: FakeRun): FakeRun {
-    this.#pid += 1;
-    const leader = { pid: this.#pid, startTime: this.#pid };
     const next = cgroup?.replace(/\d+$/, String(number + 1));
     const id = { daemon, instance, number: number + 1, plan, output };
-    const run = new FakeRun({ ...id, trace: { leader, cgroup: next, socketFile } }, this.#times);
+    const run = new FakeRun({ ...id, trace: { leader: this.#newLeader(), cgroup: next, socketFile } }, this.#times);
     run.launchNext = () => this.#launchNext(run);
+    return this.#launched(run);
+  }
+
+  #newLeader(): RunTrace["leader"] {
+    this.#pid += 1;
+    return { pid: this.#pid, startTime: this.#pid };
+  }
+
+  #launched(run: FakeRun): FakeRun {
     this.all.push(run);
     this.born(run);
     if (this.automatic && !run.waits) run.launched();
@@ -132,18 +139,14 @@ export class FakeRuns implements Runs, Populations {
     const { error } = this;
     this.error = undefined;
     if (error) throw error;
-    this.#pid += 1;
-    const leader = { pid: this.#pid, startTime: this.#pid };
-    const run = new FakeRun({ ...id, output: log, trace: { leader, cgroup, socketFile: socket?.file } }, this.#times);
+    const trace = { leader: this.#newLeader(), cgroup, socketFile: socket?.file };
+    const run = new FakeRun({ ...id, output: log, trace }, this.#times);
     run.connect(events);
     run.followedAfter = id.plan?.again ?? 0;
     if (run.followedAfter > 0) run.launchNext = () => this.#launchNext(run);
-    this.all.push(run);
     this.#adopted.add(run);
     if (cgroup !== undefined) this.launchedIn(cgroup);
-    this.born(run);
-    if (this.automatic && !run.waits) run.launched();
-    return run;
+    return this.#launched(run);
   }
 }
 
