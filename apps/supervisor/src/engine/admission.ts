@@ -114,10 +114,11 @@ export class Admission {
 
   /** Why that many instances of it exceed what its owner may have; undefined where they do not. */
   excessInstances(daemon: Daemon, size: number, draining = drainingOf(daemon)): string | undefined {
+    if (size === 1) return undefined;
     const owner = daemon.key.owner.name;
     const others = this.#ofOwner(owner).filter((other) => other !== daemon && !other.state.block);
     const taken = others.reduce((sum, other) => sum + other.size, 0);
-    if (size === 1 || taken + draining + size <= MOST_INSTANCES) return undefined;
+    if (taken + draining + size <= MOST_INSTANCES) return undefined;
     const rest = draining === 0 ? "" : `, and ${draining} of this one are draining`;
     return `the daemons of ${owner} may have ${MOST_INSTANCES} instances together; the others have ${taken}${rest}: request fewer`;
   }

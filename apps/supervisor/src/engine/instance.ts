@@ -288,7 +288,7 @@ export class Instance {
       const resources = this.#host.open(terms, setStage);
       this.#resources = resources;
       this.#expectClients();
-      const again = this.#next.permitAtLaunch();
+      const again = this.#next.permit();
       this.#run = this.#launcher.launch(run, terms, resources, setStage, this.#events(run), again);
     } catch (error) {
       this.#failLaunch(run, stage, messageOf(error));
@@ -307,8 +307,8 @@ export class Instance {
     const { socket, bind, log } = this.#resources ?? {};
     this.#next.begun = undefined;
     this.#expectClients();
-    this.#run = this.#slot.take(run, pid, { socket, bind, log, finish: undefined }, this.#events(run));
-    this.#next.permitAfterTakeover();
+    const context = { socket, bind, log, finish: undefined };
+    this.#run = this.#slot.take(run, pid, this.#next.permit(), context, this.#events(run));
   }
 
   /** Reports a run that ended at its launch. Later, because the present step is not over. */

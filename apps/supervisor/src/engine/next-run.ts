@@ -15,7 +15,7 @@ interface NextRunHost {
 }
 
 export class NextRun {
-  readonly #slot: Pick<RunSlot, "permitNext" | "forbidNext">;
+  readonly #slot: Pick<RunSlot, "forbidNext">;
   readonly #clock: Pick<Clock, "now">;
   readonly #host: NextRunHost;
   /** Whether the shim may launch it, as far as is known. */
@@ -23,25 +23,17 @@ export class NextRun {
   /** Its pid, when the shim has launched it and the instance has not taken it over. */
   begun: number | undefined;
 
-  constructor(slot: Pick<RunSlot, "permitNext" | "forbidNext">, clock: Pick<Clock, "now">, host: NextRunHost) {
+  constructor(slot: Pick<RunSlot, "forbidNext">, clock: Pick<Clock, "now">, host: NextRunHost) {
     this.#slot = slot;
     this.#clock = clock;
     this.#host = host;
   }
 
-  /** LaunchPlan.again of the run that is about to be launched. */
-  permitAtLaunch(): number | undefined {
-    const after = this.#shortestLife();
-    this.#isPermitted = after !== undefined;
-    return after;
-  }
-
-  /** The present run was launched by the shim and is taken over now. */
-  permitAfterTakeover(): void {
-    const after = this.#shortestLife();
-    if (after === undefined) return;
-    this.#slot.permitNext(this.#host.state.run, after);
-    this.#isPermitted = true;
+  /** LaunchPlan.again of the run that is about to be launched or taken over. */
+  permit(): number | undefined {
+    const now = this.#clock.now();
+    this.#isPermitted = this.#isFollowed(this.#host.state) && this.#host.earliest(now) <= now;
+    return this.#isPermitted ? SHORTEST_LIFE : undefined;
   }
 
   /** The present run has ended. */
@@ -63,10 +55,5 @@ export class NextRun {
   #isFollowed(state: State): boolean {
     const { terms, candidate } = this.#host;
     return terms !== undefined && !candidate && mayFollow(state, terms.definition);
-  }
-
-  #shortestLife(): number | undefined {
-    const now = this.#clock.now();
-    return this.#isFollowed(this.#host.state) && this.#host.earliest(now) <= now ? SHORTEST_LIFE : undefined;
   }
 }

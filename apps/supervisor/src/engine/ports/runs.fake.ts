@@ -171,12 +171,10 @@ class FakeRunSlot implements RunSlot {
     this.#run = this.#runs.start(id, context, this.#listener(context, events));
     return this.#run;
   }
-  take(_number: number, pid: number, context: RunContext, events: RunEvents): FakeRun {
+  take(_number: number, pid: number, again: number | undefined, context: RunContext, events: RunEvents): FakeRun {
     this.#run = this.#runs.take(pid, this.#listener(context, events));
+    this.#run.followedAfter = again ?? 0;
     return this.#run;
-  }
-  permitNext(_number: number, after: number): void {
-    if (this.#run) this.#run.followedAfter = after;
   }
   forbidNext(_number: number): void {
     if (this.#run) this.#run.followedAfter = 0;

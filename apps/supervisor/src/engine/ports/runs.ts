@@ -96,10 +96,12 @@ export interface RunSlot {
   /** Path of the socket on which a run reports readiness (sd_notify(3)). */
   readonly notifyPath: string;
   launch(run: number, plan: LaunchPlan, context: RunContext, events: RunEvents): LiveRun;
-  /** Takes over the run that was launched by itself after the last one, which is gone. @param pid as `gone` had it */
-  take(run: number, pid: number, context: RunContext, events: RunEvents): LiveRun;
-  /** Permits a run that was taken over to be followed by another one, when it has lived so many ms (LaunchPlan.again). */
-  permitNext(run: number, after: number): void;
+  /**
+   * Takes over the run that was launched by itself after the last one, which is gone.
+   * @param pid as `gone` had it
+   * @param again as in a plan: LaunchPlan.again
+   */
+  take(run: number, pid: number, again: number | undefined, context: RunContext, events: RunEvents): LiveRun;
   /** From now on no run follows this one by itself; one may have followed already. */
   forbidNext(run: number): void;
   /**

@@ -69,7 +69,7 @@ test("a run that followed a stray by itself is cleared as well, also before its 
     follow: (name: string, changed: (run: ShimRun) => void) => followers.set(name, changed),
     forget: (name: string) => forgotten.push(name),
     isUnfollowed: (name: string) => !followers.has(name),
-    requests: { forbidNext: () => undefined },
+    requests: { permitNext: () => undefined },
   } as unknown as ShimLink;
   new Launches(link, () => []).clear(stray.name);
   followers.get(stray.name)?.({ ...stray, state: "exited", next: { pid: 1234567, at: 0 } } as ShimRun);
@@ -78,10 +78,10 @@ test("a run that followed a stray by itself is cleared as well, also before its 
 });
 
 test("a run that has ended before it is taken over is not taken for a process that has its pid now", () => {
-  const forbidNext = (): void => {
+  const permitNext = (): void => {
     throw Object.assign(new Error("it has ended"), { code: "EBUSY" });
   };
-  const link = { follow: () => undefined, requests: { forbidNext } } as unknown as ShimLink;
-  const run = new Launches(link, () => []).take("a/web:1:2", child.pid ?? 0, undefined, events);
+  const link = { follow: () => undefined, requests: { permitNext } } as unknown as ShimLink;
+  const run = new Launches(link, () => []).take("a/web:1:2", child.pid ?? 0, { cgroup: undefined }, events);
   expect(run.leader).toEqual({ pid: child.pid, startTime: 0 });
 });

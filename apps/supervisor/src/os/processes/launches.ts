@@ -26,6 +26,12 @@ interface LaunchOptions {
   readonly deathSignal?: number;
 }
 
+interface TakeOptions {
+  readonly cgroup: string | undefined;
+  readonly again?: number | undefined;
+  readonly probe?: BudgetedProbe;
+}
+
 /** Errors of a launch that may not occur again later. */
 const EXHAUSTED: ReadonlySet<string> = new Set(["EAGAIN", "ENOMEM", "EMFILE", "ENFILE"]);
 
@@ -164,12 +170,15 @@ export class Launches {
     return tree;
   }
 
-  /** Follows the run of this name, which the shim has launched by itself. */
-  take(name: string, pid: number, cgroup: string | undefined, events: RunEvents, probe?: BudgetedProbe): Run {
+  /**
+   * Follows the run of this name, which the shim has launched by itself.
+   * @param options.again as in its plan
+   */
+  take(name: string, pid: number, options: TakeOptions, events: RunEvents): Run {
     const found = identify(pid);
     // Where it has ended, another process may have its pid; until the shim has reaped it, none has.
-    const leader = this.forbidNext(name) ? found : undefined;
-    const tree = new ProcessTree(leader ?? { pid, startTime: 0 }, cgroup, probe);
+    const leader = this.#permitNext(name, options.again ?? 0) ? found : undefined;
+    const tree = new ProcessTree(leader ?? { pid, startTime: 0 }, options.cgroup, options.probe);
     this.#follow(name, tree, events);
     return tree;
   }
@@ -193,15 +202,19 @@ export class Launches {
       this.#forget(name);
       const later = { name: nextRunName(name), cgroup: cgroup && nextRunName(cgroup) };
       if (next === undefined || !this.#link.isUnfollowed(later.name)) return;
-      this.take(later.name, next.pid, later.cgroup, this.#clearing(later.name, later.cgroup)).kill();
+      this.take(later.name, next.pid, { cgroup: later.cgroup }, this.#clearing(later.name, later.cgroup)).kill();
     };
     return { waiting: nothing, launched: nothing, ready: nothing, exited: nothing, gone };
   }
 
   /** From now on no run follows this one by itself. False where it has ended: its end says whether another one has followed. */
   forbidNext(name: string): boolean {
+    return this.#permitNext(name, 0);
+  }
+
+  #permitNext(name: string, after: number): boolean {
     try {
-      this.#link.requests.forbidNext(name);
+      this.#link.requests.permitNext(name, after);
     } catch (error) {
       return codeOf(error) !== "EBUSY";
     }

@@ -335,11 +335,11 @@ test("the cgroup of a run that may have followed the adopted one is in use", () 
   const own = link;
   const name = `${username}/blog:1:9`;
   const run = { kind: "run", name, pid: 0, state: "launched", cgroup: "/cgroups/blog.d/9" };
-  const forbidNext = (): void => {
+  const permitNext = (): void => {
     throw Object.assign(new Error("it has ended"), { code: "EBUSY" });
   };
   const foundRun = (wanted: string) => (wanted === name ? run : undefined);
-  link = { foundRun, followers: () => [], follow: () => undefined, requests: { forbidNext } } as unknown as ShimLink;
+  link = { foundRun, followers: () => [], follow: () => undefined, requests: { permitNext } } as unknown as ShimLink;
   makeSlot();
   slot.adopt(9, undefined, CONTEXT, new RecordedEvents());
   expect(slot.groups()).toEqual(["/cgroups/blog.d/9", "/cgroups/blog.d/10"]);

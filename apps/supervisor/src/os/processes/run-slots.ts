@@ -87,17 +87,12 @@ class Slot implements RunSlot {
     return this.#live(number, run, file);
   }
 
-  take(number: number, pid: number, context: RunContext, events: RunEvents): LiveRun {
+  take(number: number, pid: number, again: number | undefined, context: RunContext, events: RunEvents): LiveRun {
     const file = context.socket?.file;
-    const probe = this.#probe(number, context, file ?? 0);
+    const options = { cgroup: this.#nextGroup, again, probe: this.#probe(number, context, file ?? 0) };
     const listener = this.#listener(number, context, events);
-    const run = this.#options.launches.take(runName(this.#key, number), pid, this.#nextGroup, listener, probe);
+    const run = this.#options.launches.take(runName(this.#key, number), pid, options, listener);
     return this.#live(number, run, file);
-  }
-
-  permitNext(number: number, after: number): void {
-    // Where it has ended, or was launched by an older program, the supervisor launches the next one.
-    this.#options.link.requests.permitNext(runName(this.#key, number), after, () => undefined);
   }
 
   forbidNext(number: number): void {

@@ -169,18 +169,12 @@ export class Shim {
     this.#post(`note ${name}`, KIND.NOTE, fields, failed);
   }
 
-  /** Permits the shim to launch the run after this one by itself, when it has lived so many ms. */
-  permitNext(name: string, after: number, failed: (error: unknown) => void): void {
-    const fields: Sent[] = [
-      [TAG.NAME, name],
-      [TAG.AGAIN, after],
-    ];
-    this.#post(`again ${name}`, KIND.AGAIN, fields, failed);
-  }
-
-  /** Forbids it. */
-  forbidNext(name: string): void {
-    this.#name("again", KIND.AGAIN, name, [[TAG.AGAIN, 0]]);
+  /**
+   * Permits the shim to launch the run after this one by itself.
+   * @param after when it has lived so many ms; 0: never
+   */
+  permitNext(name: string, after: number): void {
+    this.#name("again", KIND.AGAIN, name, [[TAG.AGAIN, after]]);
   }
 
   /** Ends the shim, which must have no live runs. */
