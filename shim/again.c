@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cgroup.h"
+#include "inside.h"
 #include "runs.h"
 
 /* Longest fields that are kept: a tenant may have thousands of runs, and 64 KiB of variables in each. */
@@ -72,16 +73,23 @@ static struct run *launch_after(const struct run *run, const char *name, const c
   return next;
 }
 
+/* Whether no process of it is left; false where nobody knows. */
+static bool is_over(const struct run *run) {
+  return run->cgroup == NULL ? is_inside && !is_ending && is_alone() : !is_populated(run->cgroup);
+}
+
 void launch_next(struct run *run) {
   char name[LONGEST_NAME + 1], cgroup[4096];
+  bool has_cgroup = run->cgroup != NULL;
   bool by_itself = WIFSIGNALED(run->status) || WEXITSTATUS(run->status) == 0;
   if (run->again.fields == NULL || run->again.after == 0 || !by_itself) return;
-  if (now_ms() - run->launched_at < run->again.after || run->cgroup == NULL || is_populated(run->cgroup)) return;
-  if (!count_up(run->object.name, ':', name, sizeof name) || !count_up(run->cgroup, '/', cgroup, sizeof cgroup)) return;
-  if (copy_cgroup(run->cgroup, cgroup) < 0) return;
-  struct run *next = launch_after(run, name, cgroup);
+  if (now_ms() - run->launched_at < run->again.after || !is_over(run)) return;
+  if (!count_up(run->object.name, ':', name, sizeof name)) return;
+  if (has_cgroup && !count_up(run->cgroup, '/', cgroup, sizeof cgroup)) return;
+  if (has_cgroup && copy_cgroup(run->cgroup, cgroup) < 0) return;
+  struct run *next = launch_after(run, name, has_cgroup ? cgroup : NULL);
   if (next == NULL) {
-    rmdir(cgroup);
+    if (has_cgroup) rmdir(cgroup);
     return;
   }
   next->again = (struct again){.fields = run->again.fields, .length = run->again.length};

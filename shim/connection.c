@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "events.h"
+#include "inside.h"
 #include "loop.h"
 #include "request.h"
 
@@ -44,6 +45,7 @@ static void close_connection(struct connection *connection) {
   for (size_t index = 0; index < MOST_CONNECTIONS; index++)
     if (connections[index] == connection) connections[index] = NULL;
   if (events == connection) events = NULL;
+  if (is_inside) end_requested = true;
   forget_source(&connection->source);
   close(connection->source.fd);
   free(connection->input);
@@ -82,14 +84,15 @@ static bool perform_requests(struct connection *connection) {
   size_t at = 0;
   while (connection->output.length == 0 && connection->received - at >= FRAME_HEAD) {
     size_t length = length_at(connection->input + at);
-    if (length > LARGEST_FRAME || connection->session.events) return false;
+    if (length > LARGEST_FRAME || (connection->session.events && !is_inside)) return false;
     if (connection->received - at - FRAME_HEAD < length) break;
-    answer(&connection->session, connection->input + at + FRAME_HEAD, length, &connection->output);
+    size_t at_kind = at + FRAME_HEAD;
+    answer(&connection->session, connection->input + at_kind, length, &connection->output);
     at += FRAME_HEAD + length;
     /* What a client that has ended had sent still counts. */
     if (!flush(connection)) connection->output.length = connection->sent = 0;
     if (connection->session.ends) end_requested = true;
-    if (connection->session.events) get_events(connection);
+    if (connection->session.events && length > 0 && connection->input[at_kind] == KIND_HELLO) get_events(connection);
   }
   memmove(connection->input, connection->input + at, connection->received - at);
   connection->received -= at;
@@ -115,7 +118,9 @@ static bool make_room(struct connection *connection) {
 static bool receive(struct connection *connection) {
   if (!make_room(connection)) return false;
   size_t room = connection->capacity - connection->received;
-  ssize_t got = recv(connection->source.fd, connection->input + connection->received, room, MSG_DONTWAIT);
+  uint8_t *place = connection->input + connection->received;
+  int fd = connection->source.fd;
+  ssize_t got = is_inside ? receive_with(fd, place, room, &connection->session.descriptor) : recv(fd, place, room, MSG_DONTWAIT);
   if (got < 0) return errno == EAGAIN || errno == EINTR;
   connection->received += (size_t)got;
   return got > 0;
@@ -156,6 +161,7 @@ static bool add_connection(int fd, struct connection **place) {
   struct connection *connection = calloc(1, sizeof *connection);
   if (connection == NULL) return false;
   connection->source = (struct source){.fd = fd, .ready = connection_ready};
+  connection->session.descriptor = -1;
   connection->output.bytes = malloc(LARGEST_REPLY);
   connection->output.capacity = LARGEST_REPLY;
   if (connection->output.bytes == NULL || watch_source(&connection->source, EPOLLIN) < 0) {
@@ -206,6 +212,18 @@ int begin_connections(const char *path) {
   if (rename(draft.sun_path, path) < 0) return -1;
   listener = (struct source){.fd = fd, .ready = accept_connection};
   return watch_source(&listener, EPOLLIN);
+}
+
+int join(const char *path, const char *word) {
+  uint8_t bytes[FIRST_CAPACITY];
+  struct writer writer = {.bytes = bytes, .capacity = sizeof bytes};
+  int fd = connect_outside(path, word, &writer);
+  if (fd < 0) return -1;
+  fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK);
+  if (!add_connection(fd, &connections[0])) return -1;
+  memcpy(connections[0]->output.bytes, bytes, writer.length);
+  connections[0]->output.length = writer.length;
+  return flush(connections[0]) ? 0 : -1;
 }
 
 bool is_connected(void) {

@@ -123,6 +123,20 @@ struct held *hold_fifo(const struct making *making, bool *is_new) {
   return make(OBJECT_FIFO, open_fifo, making, is_new);
 }
 
+struct held *take_held(enum object_kind kind, struct text name, int fd) {
+  struct held *held = add_object(kind, name, sizeof *held);
+  if (held == NULL) return NULL;
+  held->path = strdup("");
+  if (held->path == NULL) {
+    remove_object(&held->object);
+    errno = ENOMEM;
+    return NULL;
+  }
+  held->fd = fd;
+  held->source.ready = client_came;
+  return held;
+}
+
 int watch_client(struct held *socket, uint64_t number) {
   unwatch_client(socket);
   socket->source.fd = socket->fd;

@@ -44,6 +44,9 @@ struct held *listen_at(const struct making *making, bool *is_new);
 /* Makes the FIFO, or gives an existing one to its writer, and holds it open. NULL with errno as listen_at. */
 struct held *hold_fifo(const struct making *making, bool *is_new);
 
+/* Holds what another shim has opened, without a path. NULL with errno. */
+struct held *take_held(enum object_kind kind, struct text name, int fd);
+
 /* Waits for the first client of a socket. -1 with errno. */
 int watch_client(struct held *socket, uint64_t number);
 void unwatch_client(struct held *socket);

@@ -2,9 +2,11 @@
  * The shim: parent of all runs and holder of all sockets, so that its supervisor can come and go.
  *
  * Usage: dmhost-shim [-d FD] [-t TREE] SOCKET
+ *        dmhost-shim -j SOCKET
  *        dmhost-shim -e
  *   -d FD     write a line to this descriptor when it listens
  *   -t TREE   own this directory of cgroups: no other shim takes it while this one lives
+ *   -j        be process 1 of a container: join the shim that listens at SOCKET, by the word in the variable DMHOST_WORD
  *   -e        print the edition: a checksum of the sources of this program
  * Exit code 75: another shim owns TREE.
  */
@@ -23,13 +25,14 @@
 #include <unistd.h>
 
 #include "connection.h"
+#include "inside.h"
 #include "launch.h"
 #include "linger.h"
 #include "loop.h"
 #include "request.h"
 #include "runs.h"
 
-static bool is_terminated;
+static bool is_terminated, joins;
 
 static int explain(const char *what) {
   fprintf(stderr, "dmhost-shim: %s: %s\n", what, strerror(errno));
@@ -39,12 +42,17 @@ static int explain(const char *what) {
 static void signal_came(struct source *source, uint32_t events) {
   (void)events;
   struct signalfd_siginfo info;
-  while (read(source->fd, &info, sizeof info) == sizeof info)
-    if (info.ssi_signo != SIGCHLD && !is_connected()) is_terminated = true;
+  while (read(source->fd, &info, sizeof info) == sizeof info) {
+    if (info.ssi_signo == SIGCHLD) continue;
+    /* A program of the container has a pid there, the engine has none. */
+    if (is_inside && info.ssi_pid == 0) end_container();
+    else if (!is_connected()) is_terminated = true;
+  }
   reap_processes();
+  if (is_ending && is_alone()) is_terminated = true;
 }
 
-/* Gets signals by a descriptor. A supervisor that is connected ends the shim by SHUTDOWN, not by TERM. */
+/* Gets signals by a descriptor. A supervisor that is connected ends the shim by SHUTDOWN, not by TERM; an engine by TERM. */
 static int await_signals(void) {
   static struct source source = {.ready = signal_came};
   sigset_t set;
@@ -88,13 +96,15 @@ static int own(const char *path) {
 
 int main(int count, char **words) {
   int notify = -1, option;
-  while ((option = getopt(count, words, "d:et:")) == 'd' || option == 'e' || option == 't') {
+  while ((option = getopt(count, words, "d:ejt:")) != -1 && option != '?') {
     if (option == 'e') return printf("%llu\n", EDITION) < 0;
     if (option == 'd') notify = atoi(optarg);
+    else if (option == 'j') joins = true;
     else tree = optarg;
   }
-  if (option != -1 || optind + 1 != count || words[optind][0] != '/') {
-    fprintf(stderr, "usage: dmhost-shim [-d FD] [-t TREE] SOCKET, with the absolute path of SOCKET\n");
+  const char *word = getenv("DMHOST_WORD");
+  if (option != -1 || (joins && (word == NULL || tree != NULL)) || optind + 1 != count || words[optind][0] != '/') {
+    fprintf(stderr, "usage: dmhost-shim [-d FD] [-t TREE] | -j SOCKET, with the absolute path of SOCKET\n");
     return 100;
   }
   if (forget_parent(notify) < 0) return explain("cannot prepare descriptors");
@@ -106,7 +116,7 @@ int main(int count, char **words) {
   /* Orphans of a run stay within reach, and no other program has to reap them. */
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   if (begin_loop() < 0 || await_signals() < 0) return explain("cannot wait for events");
-  if (begin_connections(words[optind]) < 0) return explain(words[optind]);
+  if ((joins ? join(words[optind], word) : begin_connections(words[optind])) < 0) return explain(words[optind]);
   if (notify >= 0) {
     if (write(notify, "\n", 1) != 1) return explain("-d");
     close(notify);
@@ -115,6 +125,6 @@ int main(int count, char **words) {
     if (wait_once() < 0) return explain("cannot wait for events");
     send_events();
   }
-  end_connections();
+  if (!joins) end_connections();
   return 0;
 }

@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include "again.h"
+#include "container.h"
 #include "events.h"
 #include "held.h"
+#include "inside.h"
 #include "notes.h"
 #include "runs.h"
 
@@ -15,6 +17,7 @@
 #define TAGS 64
 #define LONGEST_MAGIC 32
 #define LARGEST_ID 0xfffffffeu
+#define LARGEST_SIGNAL 64
 
 /* The fields of a request, by tag; absent ones have no bytes. */
 struct request {
@@ -127,7 +130,13 @@ static int unwatch(struct exchange *exchange) {
 
 static int close_it(struct exchange *exchange) {
   uint64_t kind = number_of(exchange, TAG_OBJECT);
-  if (kind != OBJECT_SOCKET && kind != OBJECT_FIFO) return failed(exchange, EINVAL, "neither a socket nor a FIFO");
+  if (kind == OBJECT_CONTAINER) {
+    struct container *container = find(exchange, OBJECT_CONTAINER);
+    if (container == NULL) return failed(exchange, ENOENT, "no such container");
+    close_container(container);
+    return 0;
+  }
+  if (kind != OBJECT_SOCKET && kind != OBJECT_FIFO) return failed(exchange, EINVAL, "no socket, FIFO or container");
   struct held *held = find(exchange, (enum object_kind)kind);
   if (held == NULL) return failed(exchange, ENOENT, "it is not held");
   int error = close_held(held);
@@ -161,6 +170,54 @@ static int note(struct exchange *exchange) {
   return result < 0 ? failed(exchange, errno, "it cannot be kept") : 0;
 }
 
+/* The socket or FIFO that HELD names. */
+static struct held *held_of(const struct exchange *exchange, enum object_kind kind) {
+  return kind == OBJECT_SOCKET || kind == OBJECT_FIFO ? find_object(kind, value_of(exchange, TAG_HELD)) : NULL;
+}
+
+static int admit(struct exchange *exchange) {
+  struct held *socket = held_of(exchange, OBJECT_SOCKET);
+  if (socket == NULL) return failed(exchange, ENOENT, "no such socket");
+  struct container *container = admit_container(value_of(exchange, TAG_NAME), socket);
+  if (container == NULL) return failed(exchange, errno, "it cannot be admitted");
+  describe_object(exchange->reply, &container->object);
+  return 0;
+}
+
+static int give(struct exchange *exchange) {
+  struct container *container = find(exchange, OBJECT_CONTAINER);
+  struct held *held = held_of(exchange, (enum object_kind)number_of(exchange, TAG_OBJECT));
+  if (container == NULL || held == NULL) return failed(exchange, ENOENT, "no such container, socket or FIFO");
+  return give_held(container, held) < 0 ? failed(exchange, errno, "it cannot be given") : 0;
+}
+
+static int forward(struct exchange *exchange) {
+  struct container *container = find(exchange, OBJECT_CONTAINER);
+  if (container == NULL) return failed(exchange, ENOENT, "no such container");
+  struct text frame = value_of(exchange, TAG_BYTES);
+  if (frame.length == 0) return failed(exchange, EINVAL, "a frame has a kind");
+  return forward_to(container, frame) < 0 ? failed(exchange, errno, "it cannot be forwarded") : 0;
+}
+
+static int take(struct exchange *exchange) {
+  uint64_t kind = number_of(exchange, TAG_OBJECT);
+  if (!is_inside || exchange->session->descriptor < 0) return failed(exchange, EINVAL, "there is no descriptor");
+  if (kind != OBJECT_SOCKET && kind != OBJECT_FIFO) return failed(exchange, EINVAL, "neither a socket nor a FIFO");
+  struct held *held = take_held((enum object_kind)kind, value_of(exchange, TAG_NAME), exchange->session->descriptor);
+  if (held == NULL) return failed(exchange, errno, "it cannot be held");
+  exchange->session->descriptor = -1;
+  return 0;
+}
+
+static int send_signal(struct exchange *exchange) {
+  struct run *run = find(exchange, OBJECT_RUN);
+  uint64_t number = number_of(exchange, TAG_SIGNAL);
+  if (!is_inside) return failed(exchange, ENOSYS, "this is no container");
+  if (run == NULL) return failed(exchange, ENOENT, "no such run");
+  if (number > LARGEST_SIGNAL) return failed(exchange, EINVAL, "a number is out of its range");
+  return signal_run(run, (int)number, number_of(exchange, TAG_ALL) == 1) < 0 ? failed(exchange, errno, "it is gone") : 0;
+}
+
 static int shut_down(struct exchange *exchange) {
   if (count_live_runs() > 0) return failed(exchange, EBUSY, "runs are alive");
   exchange->session->ends = true;
@@ -170,7 +227,7 @@ static int shut_down(struct exchange *exchange) {
 #define BIT(tag) (UINT64_C(1) << (tag))
 #define MAKING (BIT(TAG_NAME) | BIT(TAG_PATH) | BIT(TAG_UID) | BIT(TAG_GID) | BIT(TAG_MODE))
 /* Fields that are bytes or text; all others are numbers. */
-#define BYTES (BIT(TAG_MAGIC) | BIT(TAG_NAME) | BIT(TAG_PATH) | BIT(TAG_BYTES))
+#define BYTES (BIT(TAG_MAGIC) | BIT(TAG_NAME) | BIT(TAG_PATH) | BIT(TAG_BYTES) | BIT(TAG_HELD))
 
 /* Requests: the fields that they need, and those that they may have besides. */
 static const struct verb {
@@ -189,6 +246,11 @@ static const struct verb {
     {KIND_FORGET, BIT(TAG_NAME), 0, forget},
     {KIND_NOTE, BIT(TAG_NAME), BIT(TAG_BYTES), note},
     {KIND_SHUTDOWN, 0, 0, shut_down},
+    {KIND_ADMIT, BIT(TAG_NAME) | BIT(TAG_HELD), 0, admit},
+    {KIND_GIVE, BIT(TAG_NAME) | BIT(TAG_OBJECT) | BIT(TAG_HELD), 0, give},
+    {KIND_FORWARD, BIT(TAG_NAME) | BIT(TAG_BYTES), 0, forward},
+    {KIND_TAKE, BIT(TAG_NAME) | BIT(TAG_OBJECT), 0, take},
+    {KIND_SIGNAL, BIT(TAG_NAME) | BIT(TAG_SIGNAL), BIT(TAG_ALL), send_signal},
 };
 
 static const struct verb *verb_of(uint8_t kind) {
@@ -216,7 +278,8 @@ static int sort_fields(const struct verb *verb, struct request *request, const c
 }
 
 static int perform(struct exchange *exchange, struct request *request, uint8_t kind) {
-  if (!exchange->session->greeted && kind != KIND_HELLO) return failed(exchange, EPROTO, "HELLO comes first");
+  /* What is given comes before the supervisor speaks. */
+  if (!exchange->session->greeted && kind != KIND_HELLO && !(is_inside && kind == KIND_TAKE)) return failed(exchange, EPROTO, "HELLO comes first");
   if (kind == KIND_LAUNCH) return launch(exchange);
   const struct verb *verb = verb_of(kind);
   if (verb == NULL) return failed(exchange, ENOSYS, "no such request");

@@ -12,6 +12,8 @@ struct session {
   bool events;
   /* Whether the shim is to end once the reply is sent. */
   bool ends;
+  /* That came with a TAKE; -1 for none. */
+  int descriptor;
 };
 
 /* Directory of the cgroups that belong to this shim; NULL: it has none. */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "held.h"
+#include "inside.h"
 #include "launch.h"
 #include "readiness.h"
 #include "reserve.h"
@@ -24,6 +25,8 @@
 
 static struct run *by_pid[CHAINS];
 static size_t live_runs;
+/* Inside of a container, which has one run at a time: that which has exited, while other processes are left. */
+static struct run *last;
 
 static void close_report(struct run *run) {
   if (run->report.fd < 0) return;
@@ -90,6 +93,7 @@ static void release(struct run *run) {
 
 static void discard(struct run *run) {
   int error = errno;
+  if (last == run) last = NULL;
   release(run);
   free(run->words);
   free(run->cgroup);
@@ -200,16 +204,32 @@ static void end_run(pid_t pid, int status) {
   live_runs--;
   mark_changed(&run->object);
   if (was_launched) launch_next(run);
+  run->left = is_inside && run->again.next == 0 && !is_alone();
+  if (run->left) last = run;
+}
+
+static void look_for_left(void) {
+  if (last == NULL || !is_alone()) return;
+  last->left = false;
+  mark_changed(&last->object);
+  last = NULL;
+}
+
+int signal_run(const struct run *run, int number, bool all) {
+  errno = ESRCH;
+  return run->state == RUN_EXITED && !all ? -1 : kill(all ? -1 : run->pid, number);
 }
 
 void reap_processes(void) {
-  pid_t pid;
+  pid_t pid = 0;
   int status;
   for (int left = MOST_REAPED; left > 0; left--) {
     pid = waitpid(-1, &status, WNOHANG);
-    if (pid <= 0) return;
+    if (pid <= 0) break;
     end_run(pid, status);
   }
+  look_for_left();
+  if (pid <= 0) return;
   /* The rest after other work: a tenant may end processes all the time. */
   raise(SIGCHLD);
 }

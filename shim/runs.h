@@ -43,6 +43,8 @@ struct run {
   uint64_t launched_at;
   /* See again.h. */
   struct again again;
+  /* Inside of a container: it has exited, and other processes are left. */
+  bool left;
 };
 
 /* Launches a plan. NULL with errno. */
@@ -50,6 +52,9 @@ struct run *launch_run(struct plan *plan);
 
 /* Removes a run that has exited. -1 with EBUSY for any other. */
 int forget_run(struct run *run);
+
+/* Inside of a container: signals its main process, or all processes. -1 with errno. */
+int signal_run(const struct run *run, int number, bool all);
 
 /* Reaps processes that have ended, those of runs and orphans; raises SIGCHLD where some may be left. */
 void reap_processes(void);

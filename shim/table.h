@@ -12,7 +12,7 @@
 /* Objects of all kinds together. */
 #define MOST_OBJECTS 262144
 
-enum object_kind { OBJECT_RUN = 1, OBJECT_SOCKET = 2, OBJECT_FIFO = 3, OBJECT_NOTE = 4 };
+enum object_kind { OBJECT_RUN = 1, OBJECT_SOCKET = 2, OBJECT_FIFO = 3, OBJECT_NOTE = 4, OBJECT_CONTAINER = 5 };
 
 /* The beginning of each object. */
 struct object {

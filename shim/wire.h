@@ -7,13 +7,15 @@
 #include <stdint.h>
 
 #define WIRE_MAGIC "dmhost-shim"
-/* Versions that this program speaks. 2: AGAIN, as a request and in a plan. */
+/* Versions that this program speaks. 2: AGAIN, as a request and in a plan. 3: containers. */
 #define WIRE_LOWEST 1
-#define WIRE_HIGHEST 2
+#define WIRE_HIGHEST 3
 
 /* A frame is its length without these bytes (32 bits, little-endian), one byte for its kind, and fields. */
 #define FRAME_HEAD 4
 #define LARGEST_FRAME (256 * 1024)
+/* Of frames that the shim of a container sends. */
+#define LARGEST_FORWARDED (64 * 1024)
 /* A field is its tag (16 bits), its length (32 bits) and its bytes. */
 #define FIELD_HEAD 6
 
@@ -31,9 +33,19 @@ enum kind {
   KIND_NOTE = 12,
   KIND_SHUTDOWN = 13,
   KIND_AGAIN = 14,
+  KIND_ADMIT = 15,
+  KIND_GIVE = 16,
+  KIND_FORWARD = 17,
+  /* To the shim of a container. TAKE comes with a descriptor. */
+  KIND_TAKE = 18,
+  KIND_SIGNAL = 19,
+  /* What the shim of a container sends first. */
+  KIND_JOIN = 20,
   KIND_REPLY = 0x80,
   KIND_EVENT_RUN = 0x81,
   KIND_EVENT_CLIENT = 0x82,
+  KIND_EVENT_CONTAINER = 0x83,
+  KIND_FORWARDED = 0x84,
 };
 
 /* What a field is. N: a number of 64 bits, little-endian. T: text without NUL. B: bytes. */
@@ -78,6 +90,11 @@ enum tag {
   TAG_AGAIN = 41,       /* N shortest life in ms of a run after which the shim launches the next one by itself; 0: it does not */
   TAG_NEXT = 42,        /* N pid of the run that the shim has launched after this one */
   TAG_NEXT_AT = 43,     /* N when it has done so, in ms of CLOCK_MONOTONIC */
+  TAG_HELD = 44,        /* T name of a socket or a FIFO that is held */
+  TAG_SIGNAL = 45,      /* N */
+  TAG_ALL = 46,         /* N 1: to all processes of the container, else to the main process of the run */
+  TAG_LEFT = 47,        /* N 1: the run has exited, and other processes of its container are left */
+  TAG_GONE = 48,        /* N 1: the shim of the container has closed its connection */
 
   /* A launch plan. */
   TAG_WORD = 64,            /* T repeated: program and arguments */

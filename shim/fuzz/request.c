@@ -30,7 +30,7 @@ static bool are_frames(const struct writer *writer) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size) {
   static uint8_t bytes[LARGEST_REPLY];
-  struct session session = {.greeted = size > 0 && input[0] % 2 == 0};
+  struct session session = {.greeted = size > 0 && input[0] % 2 == 0, .descriptor = -1};
   begin_events();
   for (size_t at = 1; at + FRAME_HEAD <= size;) {
     size_t length = length_at(input + at) % 4096;
@@ -52,7 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size) {
   for (struct object *each; (each = next_object(0)) != NULL;) {
     if (each->kind == OBJECT_NOTE) {
       struct text name = {(uint8_t *)each->name, strlen(each->name)};
-      struct session end = {.greeted = true};
+      struct session end = {.greeted = true, .descriptor = -1};
       struct writer request = {.bytes = bytes, .capacity = sizeof bytes};
       begin_frame(&request, KIND_NOTE);
       put_bytes(&request, TAG_NAME, name.bytes, name.length);

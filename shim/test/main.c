@@ -13,7 +13,7 @@ void check(bool holds, const char *file, int line, const char *condition) {
 
 int main(void) {
   const struct test *const all[] = {wire_tests, table_tests, plan_tests, notes_tests, request_tests, loop_tests,
-                                    cgroup_tests};
+                                    cgroup_tests, container_tests};
   int count = 0;
   for (size_t file = 0; file < sizeof all / sizeof *all; file++) {
     for (const struct test *each = all[file]; each->title != NULL; each++) {

@@ -10,7 +10,7 @@
 
 static uint8_t request_bytes[65536], reply_bytes[LARGEST_REPLY];
 static struct writer request, reply;
-static struct session session;
+static struct session session = {.descriptor = -1};
 
 static void begin(enum kind kind) {
   request = (struct writer){.bytes = request_bytes, .capacity = sizeof request_bytes};
@@ -42,7 +42,7 @@ static uint64_t replied(enum tag tag) {
 }
 
 static int greet(const char *magic, uint64_t lowest, uint64_t highest) {
-  session = (struct session){0};
+  session = (struct session){.descriptor = -1};
   begin(KIND_HELLO);
   put_text(&request, TAG_MAGIC, magic);
   put_number(&request, TAG_LOWEST, lowest);
@@ -60,7 +60,7 @@ static void versions_are_negotiated(void) {
 }
 
 static void hello_comes_first(void) {
-  session = (struct session){0};
+  session = (struct session){.descriptor = -1};
   begin(KIND_SHUTDOWN);
   CHECK(send_request() == EPROTO && !session.ends);
 }

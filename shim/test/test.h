@@ -12,7 +12,7 @@ struct test {
 };
 
 extern const struct test wire_tests[], table_tests[], plan_tests[], notes_tests[], request_tests[], loop_tests[];
-extern const struct test cgroup_tests[];
+extern const struct test cgroup_tests[], container_tests[];
 
 /* Counts a failure of the running test and prints where it is. */
 void check(bool holds, const char *file, int line, const char *condition);

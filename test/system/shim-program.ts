@@ -90,6 +90,8 @@ export class ShimProgram {
       this.#events = followShim(this.path, VERSIONS, {
         run: (run) => this.runs.set(run.name, run),
         client: (socket) => this.clients.set(socket.name, socket),
+        container: () => undefined,
+        forwarded: () => undefined,
         ended: () => undefined,
       });
     } finally {

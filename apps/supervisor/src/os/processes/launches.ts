@@ -29,7 +29,7 @@ interface LaunchOptions {
 interface TakeOptions {
   readonly cgroup: string | undefined;
   readonly again?: number | undefined;
-  readonly probe?: BudgetedProbe;
+  readonly probe?: BudgetedProbe | undefined;
 }
 
 /** Errors of a launch that may not occur again later. */

@@ -2,10 +2,18 @@
 import type { Socket } from "node:net";
 import { messageOf } from "../../core/error-message.ts";
 import { nextRunName } from "./names.ts";
-import type { ShimFifo, ShimRun, ShimSocket } from "./objects.ts";
+import type { ShimContainer, ShimFifo, ShimRun, ShimSocket } from "./objects.ts";
 import type { ShimPlan } from "./plan.ts";
 import { followShim, type Listening, Shim } from "./shim.ts";
 import { VERSIONS } from "./wire.ts";
+
+/** What the shim of a container is followed for. */
+interface ContainerListener {
+  /** It has sent a frame, here without its length. */
+  forwarded(frame: Buffer): void;
+  /** It has ended. */
+  gone(): void;
+}
 
 /** For each reply, in ms. */
 const TIMEOUT = 10_000;
@@ -28,6 +36,9 @@ export class ShimLink {
   readonly #watched = new Map<string, number>();
   readonly #followers = new Map<string, (run: ShimRun) => void>();
   readonly #clients = new Map<string, { readonly number: number; readonly came: () => void }>();
+  /** Containers of an earlier supervisor that nobody follows, by name. */
+  readonly #containers = new Map<string, ShimContainer>();
+  readonly #containerListeners = new Map<string, ContainerListener>();
   readonly #events: Socket;
   #watches = 0;
 
@@ -40,6 +51,7 @@ export class ShimLink {
       if (each.kind === "fifo") this.#held.fifo.set(each.name, each);
       if (each.kind === "socket") this.#findSocket(each);
       if (each.kind === "note") this.#notes.set(each.name, each.bytes);
+      if (each.kind === "container") this.#containers.set(each.name, each);
     }
     for (const { name, next } of [...this.#found.values()]) if (next !== undefined) this.#hide(nextRunName(name));
     this.#events = followShim(path, VERSIONS, {
@@ -52,6 +64,12 @@ export class ShimLink {
         this.#clients.delete(name);
         client.came();
       },
+      container: (container) => {
+        if (this.#containers.has(container.name)) this.#containers.set(container.name, container);
+        this.#containerListeners.get(container.name)?.gone();
+      },
+      // Nobody has requested what an earlier supervisor's container sends.
+      forwarded: (name, frame) => this.#containerListeners.get(name)?.forwarded(frame),
       ended: (error) => this.lost(error?.message ?? "it has closed the connection"),
     });
   }
@@ -160,6 +178,24 @@ export class ShimLink {
     this.#found.delete(name);
     this.#begun.delete(name);
     this.#expected.delete(name);
+  }
+
+  /** The containers of an earlier supervisor that nobody follows. */
+  foundContainers(): readonly ShimContainer[] {
+    return [...this.#containers.values()];
+  }
+  /** From now on the shim of a container is followed. One that has ended before is reported in a later turn. */
+  followContainer(name: string, listener: ContainerListener): void {
+    const isGone = this.#containers.get(name)?.gone === true;
+    this.#containers.delete(name);
+    this.#containerListeners.set(name, listener);
+    if (isGone) setImmediate(() => listener.gone());
+  }
+  /** Closes the connection to the shim of a container, which ends it. */
+  closeContainer(name: string): void {
+    this.#containers.delete(name);
+    this.#containerListeners.delete(name);
+    this.requests.release("container", name);
   }
 
   /** Calls `came` once, as soon as a client waits at a socket. */

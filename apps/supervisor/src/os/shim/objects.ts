@@ -2,7 +2,7 @@
 import { bytesOf, decodeFields, numberOf, TAG, textOf, type WireField } from "./wire.ts";
 
 /** Numbers of kinds of objects (shim/table.h). */
-export const OBJECT = { RUN: 1, SOCKET: 2, FIFO: 3, NOTE: 4 } as const;
+export const OBJECT = { RUN: 1, SOCKET: 2, FIFO: 3, NOTE: 4, CONTAINER: 5 } as const;
 
 /** Numbers of states of runs (shim/runs.h). */
 const STATES = new Map([
@@ -29,6 +29,8 @@ export interface ShimRun {
     | undefined;
   /** The run that the shim has launched after it, and when, in ms of the monotonic clock; undefined where it has launched none. */
   readonly next: { readonly pid: number; readonly at: number } | undefined;
+  /** In a container: whether it has exited and other processes are left. */
+  readonly left: boolean;
 }
 
 /** A listening socket. */
@@ -60,7 +62,18 @@ interface ShimNote {
   readonly bytes: Buffer;
 }
 
-export type ShimObject = ShimRun | ShimSocket | ShimFifo | ShimNote;
+/** A connection to the shim of a container, with the account and the pid of that, by the kernel. */
+export interface ShimContainer {
+  readonly kind: "container";
+  readonly name: string;
+  readonly uid: number;
+  /** 0 where the container's processes cannot be seen. */
+  readonly pid: number;
+  /** Whether it has closed the connection. */
+  readonly gone: boolean;
+}
+
+export type ShimObject = ShimRun | ShimSocket | ShimFifo | ShimNote | ShimContainer;
 
 const number = (fields: readonly WireField[], tag: Parameters<typeof numberOf>[1]): number =>
   numberOf(fields, tag) ?? 0;
@@ -107,6 +120,7 @@ export const describedIn = (fields: readonly WireField[]): ShimObject | undefine
         failure: failureOf(fields),
         end: endOf(fields),
         next: nextOf(fields),
+        left: numberOf(fields, TAG.LEFT) === 1,
       };
     }
     case OBJECT.SOCKET: {
@@ -118,6 +132,10 @@ export const describedIn = (fields: readonly WireField[]): ShimObject | undefine
     }
     case OBJECT.FIFO:
       return { kind: "fifo", name, path };
+    case OBJECT.CONTAINER: {
+      const [uid, pid] = [number(fields, TAG.UID), number(fields, TAG.PID)];
+      return { kind: "container", name, uid, pid, gone: numberOf(fields, TAG.GONE) === 1 };
+    }
     case OBJECT.NOTE:
       return { kind: "note", name, bytes: bytesOf(fields, TAG.BYTES) ?? Buffer.alloc(0) };
     default:

@@ -5,10 +5,20 @@ import { codeOf } from "../kernel/error-code.ts";
 import { errnoName } from "../kernel/libc.ts";
 import { uninterrupted } from "../kernel/uninterrupted.ts";
 import { connectUnix } from "../kernel/unix-socket.ts";
-import { describedIn, itemsIn, OBJECT, type ShimObject, type ShimRun, type ShimSocket } from "./objects.ts";
+import {
+  describedIn,
+  itemsIn,
+  OBJECT,
+  type ShimContainer,
+  type ShimObject,
+  type ShimRun,
+  type ShimSocket,
+} from "./objects.ts";
 import { planFields, type ShimPlan } from "./plan.ts";
 import {
+  bytesOf,
   encodeFrame,
+  FRAME_HEAD,
   type Frame,
   KIND,
   MAGIC,
@@ -18,6 +28,7 @@ import {
   takeFrames,
   textOf,
   WITH_AGAIN,
+  WITH_CONTAINERS,
   type WireField,
 } from "./wire.ts";
 
@@ -36,7 +47,10 @@ export interface Listening extends Making {
 
 type Kind = Parameters<typeof encodeFrame>[0];
 
-const hello = (events: boolean, { lowest, highest }: Versions): Sent[] => [
+const KINDS = { socket: OBJECT.SOCKET, fifo: OBJECT.FIFO, container: OBJECT.CONTAINER } as const;
+
+/** The fields of HELLO. */
+export const hello = (events: boolean, { lowest, highest }: Versions): Sent[] => [
   [TAG.MAGIC, MAGIC],
   [TAG.LOWEST, lowest],
   [TAG.HIGHEST, highest],
@@ -50,7 +64,7 @@ export interface Versions {
 }
 
 /** @throws an error with the errno name of the reply as its code */
-const requireSuccess = (request: string, fields: readonly WireField[]): void => {
+export const requireSuccess = (request: string, fields: readonly WireField[]): void => {
   const errno = numberOf(fields, TAG.ERRNO);
   if (errno === 0) return;
   const code = errno === undefined ? "EPROTO" : errnoName(errno);
@@ -141,9 +155,46 @@ export class Shim {
     this.#name("unwatch", KIND.UNWATCH, name);
   }
 
-  /** Closes a socket or a FIFO, and removes its file. */
-  release(kind: "socket" | "fifo", name: string): void {
-    this.#name("close", KIND.CLOSE, name, [[TAG.OBJECT, kind === "socket" ? OBJECT.SOCKET : OBJECT.FIFO]]);
+  /** Closes a socket or a FIFO, and removes its file; or the connection to the shim of a container, which ends then. */
+  release(kind: "socket" | "fifo" | "container", name: string): void {
+    this.#name("close", KIND.CLOSE, name, [[TAG.OBJECT, KINDS[kind]]]);
+  }
+
+  /** Whether it has the requests about containers. */
+  get admitsContainers(): boolean {
+    return this.#version >= WITH_CONTAINERS;
+  }
+
+  /** Accepts the shim of a container at a held socket. EAGAIN where none waits. */
+  admit(name: string, socket: string): ShimContainer {
+    const request: Sent[] = [
+      [TAG.NAME, name],
+      [TAG.HELD, socket],
+    ];
+    const container = describedIn(this.#request(`admit ${name}`, KIND.ADMIT, request));
+    if (container?.kind !== "container") throw new Error(`shim: admit ${name}: the reply names no container`);
+    return container;
+  }
+
+  /** Gives a held socket or FIFO to the shim of a container, under the same name. To be called before anything is forwarded. */
+  give(container: string, kind: "socket" | "fifo", held: string): void {
+    this.#name("give", KIND.GIVE, container, [
+      [TAG.OBJECT, KINDS[kind]],
+      [TAG.HELD, held],
+    ]);
+  }
+
+  /**
+   * Forwards a request to the shim of a container; its reply is forwarded as an event. Does not wait.
+   * @param frame as encodeFrame makes it
+   * @param failed called with an errno error, at the latest when the reply to a later request is read; nothing was forwarded then
+   */
+  forward(container: string, frame: Buffer, failed: (error: unknown) => void): void {
+    const fields: Sent[] = [
+      [TAG.NAME, container],
+      [TAG.BYTES, frame.subarray(FRAME_HEAD)],
+    ];
+    this.#post(`forward ${container}`, KIND.FORWARD, fields, failed);
   }
 
   /** Launches a run; returns its pid. */
@@ -286,9 +337,16 @@ interface ShimEvents {
   run(run: ShimRun): void;
   /** The first client of a watched socket has come. */
   client(socket: ShimSocket): void;
+  /** The shim of a container has ended. */
+  container(container: ShimContainer): void;
+  /** What the shim of a container has sent: a frame without its length. */
+  forwarded(container: string, frame: Buffer): void;
   /** The connection has ended: the shim did, another supervisor has connected, or the shim refused it. */
   ended(error: Error | undefined): void;
 }
+
+const EVENTS: ReadonlySet<number> = new Set([KIND.EVENT_RUN, KIND.EVENT_CLIENT, KIND.EVENT_CONTAINER]);
+const NOTHING = Buffer.alloc(0);
 
 /** Connects for events. Destroy the socket to end that. */
 export const followShim = (path: string, versions: Versions, events: ShimEvents): Socket => {
@@ -296,9 +354,12 @@ export const followShim = (path: string, versions: Versions, events: ShimEvents)
   let failure: Error | undefined;
   const handle = ({ kind, fields }: Frame): void => {
     if (kind === KIND.REPLY) requireSuccess("hello", fields);
-    const object = kind === KIND.EVENT_RUN || kind === KIND.EVENT_CLIENT ? describedIn(fields) : undefined;
+    if (kind === KIND.FORWARDED)
+      events.forwarded(textOf(fields, TAG.NAME) ?? "", bytesOf(fields, TAG.BYTES) ?? NOTHING);
+    const object = EVENTS.has(kind) ? describedIn(fields) : undefined;
     if (object?.kind === "run") events.run(object);
     if (object?.kind === "socket") events.client(object);
+    if (object?.kind === "container") events.container(object);
   };
   const receive = (chunk: Uint8Array): void => {
     const taken = takeFrames(Buffer.concat([rest, chunk]));

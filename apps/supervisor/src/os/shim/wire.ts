@@ -2,9 +2,11 @@
 
 export const MAGIC = "dmhost-shim";
 /** Versions that this client speaks. */
-export const VERSIONS = { lowest: 1, highest: 2 } as const;
+export const VERSIONS = { lowest: 1, highest: 3 } as const;
 /** The first version with AGAIN: an older shim refuses a plan with it. */
 export const WITH_AGAIN = 2;
+/** The first version that has containers. */
+export const WITH_CONTAINERS = 3;
 export const LARGEST_FRAME = 256 * 1024;
 
 /** What a frame is. */
@@ -21,9 +23,16 @@ export const KIND = {
   NOTE: 12,
   SHUTDOWN: 13,
   AGAIN: 14,
+  ADMIT: 15,
+  GIVE: 16,
+  FORWARD: 17,
+  SIGNAL: 19,
+  JOIN: 20,
   REPLY: 0x80,
   EVENT_RUN: 0x81,
   EVENT_CLIENT: 0x82,
+  EVENT_CONTAINER: 0x83,
+  FORWARDED: 0x84,
 } as const;
 
 /** What a field is. */
@@ -68,6 +77,11 @@ export const TAG = {
   AGAIN: 41,
   NEXT: 42,
   NEXT_AT: 43,
+  HELD: 44,
+  SIGNAL: 45,
+  ALL: 46,
+  LEFT: 47,
+  GONE: 48,
   WORD: 64,
   SHELL: 65,
   START: 66,
@@ -112,7 +126,8 @@ export interface Frame {
   readonly fields: readonly WireField[];
 }
 
-const FRAME_HEAD = 4;
+/** Bytes of a frame's length. */
+export const FRAME_HEAD = 4;
 const FIELD_HEAD = 6;
 
 /** 64 bits, little-endian. */
