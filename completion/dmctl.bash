@@ -45,7 +45,7 @@ _dmctl_signals='HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM
 TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS'
 # What the policy can be queried about.
 _dmctl_verbs='status explain start stop restart once pause continue exit scale kill log tail pid logfile configfile
-edit run-as host'
+edit run-as host image'
 # end dmctl
 
 # _dmctl_offer WORD...: the candidates are those that begin like the current word.

@@ -43,7 +43,7 @@ set -g __dmctl_signals HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PI
     TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS
 # What the policy can be queried about.
 set -g __dmctl_verbs status explain start stop restart once pause continue exit scale kill log tail pid logfile \
-    configfile edit run-as host
+    configfile edit run-as host image
 set -g __dmctl_option_does \
     '--json|print JSON, errors included' \
     '--long|show the reason of every state' \

@@ -175,6 +175,7 @@ try {
     `nginx-group = ${nameFor("web")}`,
     ...["[runs_as]", alice.name, bob.name, "[manages]", `${carol.name}: ${alice.name}`],
     ...["[hosts]", `${alice.name}: *.example.org`, "[limits]", `${alice.name}: processes = 200`],
+    ...["[images]", `${alice.name}: php:8.4-fpm`],
   ];
   const supervisor = stage.supervisor("main", policy, { flags: web.flags });
   writeConfs(alice, bob);

@@ -19,5 +19,6 @@ export const POLICY_VERBS = {
   edit: "write",
   "run-as": "run-as",
   host: "host",
-} as const satisfies Record<string, "manage" | "write" | "run-as" | "host">;
+  image: "image",
+} as const satisfies Record<string, "manage" | "write" | "run-as" | "host" | "image">;
 export type PolicyVerb = keyof typeof POLICY_VERBS;

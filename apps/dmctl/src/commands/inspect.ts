@@ -106,7 +106,7 @@ export const DETAIL_COMMANDS: readonly Command[] = [
       "Shows its last exit, failed runs, the next start, what the policy grants it, its settings and the end of its log. " +
       "With **--policy** it says whether the policy lets the account *CALLER* do *VERB* to a daemon, which need not " +
       "exist, and by which line. *VERB* is a command that names one daemon, or `run-as`, which takes an account " +
-      "in place of the daemon, or `host`, which takes a host name.",
+      "in place of the daemon, or `host`, which takes a host name, or `image`, which takes an image.",
     examples: [
       "dmctl explain --policy david restart amy/wordpress",
       "dmctl explain --policy david host blog.example.org",

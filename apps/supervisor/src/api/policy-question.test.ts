@@ -20,6 +20,7 @@ test.each([
   ["david", "david", "edit", "amy/blog", false],
   ["root", "david", "restart", "amy/blog", true],
   ["root", "bob", "host", "blog.example.org", false],
+  ["bob", "bob", "image", "php:8.4-fpm", false],
 ])("when %s queries whether %s may %s %s, the policy answers %s", async (asker, caller, verb, address, allowed) => {
   const { body } = await ask(asker, question(caller, verb, address));
   expect(body).toMatchObject({ caller, verb, address, allowed, reason: expect.any(String) });
@@ -40,6 +41,7 @@ test.each([
   ["start", "blog"],
   ["start", "amy/blog/x"],
   ["host", "not a host"],
+  ["image", "no image"],
 ])("a question about %s needs a whole address, and %j is none", async (verb, address) => {
   const { status, body } = await ask("amy", question("amy", verb, address));
   expect([status, body.code]).toEqual([400, "usage"]);

@@ -2,6 +2,7 @@
 import { POLICY_VERBS, type PolicyAnswer, type PolicyQuery, type PolicyVerb } from "@dmhost/contract";
 import { NAME } from "../core/definition.ts";
 import { hostname } from "../core/hostname.ts";
+import { imageName } from "../core/image.ts";
 import type { Policy, PolicyDecision } from "../core/policy.ts";
 import type { Caller } from "./connection.ts";
 import type { Engine } from "./engine.ts";
@@ -27,20 +28,28 @@ export const answerQuestion = (
     );
   }
   const right = POLICY_VERBS[question.verb];
-  const object = right === "run-as" || right === "host" ? question.address : ownerIn(question.address);
+  const object = ABOUT_CALLER.has(right) ? question.address : ownerIn(question.address);
   const verdict = verdictOf(policy, right, question.caller, object);
   // The reason of a refusal would reveal which accounts exist and run daemons.
-  const reveals = verdict.allowed || isRoot || right === "run-as" || right === "host" || mine.includes(object);
+  const reveals = verdict.allowed || isRoot || ABOUT_CALLER.has(right) || mine.includes(object);
   return { ...question, ...ruling(reveals ? verdict : unspecific(question.caller, object), policyFile) };
 };
 
 type Right = (typeof POLICY_VERBS)[PolicyVerb];
+
+/** Rights that are about no other owner. */
+const ABOUT_CALLER: ReadonlySet<Right> = new Set(["run-as", "host", "image"]);
 
 const verdictOf = (policy: Policy, right: Right, caller: string, object: string): PolicyDecision => {
   if (right === "host") {
     const host = hostname(object);
     if (host !== undefined) return policy.mayHost(caller, host);
     throw new Refusal("usage", `${JSON.stringify(object)} is not a host name; write one such as blog.example.org`);
+  }
+  if (right === "image") {
+    const image = imageName(object);
+    if (image !== undefined) return policy.mayUseImage(caller, image);
+    throw new Refusal("usage", `${JSON.stringify(object)} names no image; write one such as php:8.4-fpm`);
   }
   if (right === "run-as") return policy.mayRunAs(caller, object);
   return right === "write" ? policy.mayWrite(caller, object) : policy.mayManage(caller, object);

@@ -159,6 +159,7 @@ test("an export has the policy's grants with their lines, and the state machine 
     runsAs: expect.arrayContaining([{ holder: "amy", object: "www-data", source: `${POLICY_FILE}:2` }]),
     manages: [{ holder: "david", object: "amy", source: `${POLICY_FILE}:5` }],
     hosts: [],
+    images: [],
   });
   const [first, second] = body.daemons;
   expect(first.lifecycle).toMatchObject({ phase: "running", desiredState: "up", run: 3, deadline: null, block: null });

@@ -7,7 +7,7 @@ import type { ExplanationSurroundings } from "./surroundings.ts";
 
 /** Exports the policy and every daemon; reads one log after another. */
 export const exportState = async (engine: Engine, about: ExplanationSurroundings): Promise<StateExport> => {
-  const { runsAs, manages, hosts } = engine.policy.rights();
+  const { runsAs, manages, hosts, images } = engine.policy.rights();
   const granted = ({ holder, object, line }: Right) => ({ holder, object, source: `${about.policyFile}:${line}` });
   const daemons: StateExport["daemons"] = [];
   for (const daemon of engine.daemons()) {
@@ -24,6 +24,7 @@ export const exportState = async (engine: Engine, about: ExplanationSurroundings
       runsAs: runsAs.map(granted),
       manages: manages.map(granted),
       hosts: hosts.map(granted),
+      images: images.map(granted),
     },
     daemons,
   };

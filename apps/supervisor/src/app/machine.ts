@@ -117,7 +117,7 @@ export const makeMachine = async (
       logs,
       limits,
       records,
-      machine: { means: cgroups, privileged, tools },
+      machine: { means: cgroups, privileged, tools, containerObjection: "containers are not enabled here" },
     },
     accounts,
     confs,

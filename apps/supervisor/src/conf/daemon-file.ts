@@ -22,7 +22,7 @@ const KEY = /^[A-Za-z0-9_.-]+$/;
 
 /**
  * Reads a conf file (man/daemon.conf.5.md#format). Errors, and then no value: a line that is not `key = value`, a
- * value that does not have the form of its key, a repeated key, no `start`, keys of a site that do not go together
+ * value that does not have the form of its key, a repeated key, neither `start` nor `image`, keys of a site that do not go together
  * (siteProblems), and text that readLines refuses. Warnings: an unknown key, a repeated `export` (the later value is used), a
  * quote in `start` that is never closed. Paths in the value keep their `~`.
  */
@@ -47,7 +47,7 @@ export function parseKeys(
   const file = new DaemonFile(given, taken);
   const lines = readLines(text, MAX_DAEMON_FILE, file.problems);
   for (const line of lines ?? []) file.read(line);
-  if (lines !== undefined && !file.seen.has("start") && !taken.has("start")) {
+  if (lines !== undefined && !file.seen.has("start") && !file.seen.has("image") && !taken.has("start")) {
     file.problems.error(0, 'there is no "start" line: expected one like "start = exec COMMAND"');
   }
   file.checkTogether();
@@ -165,6 +165,7 @@ class DaemonFile {
           : "another one, because each process would bind the socket";
       this.problems.error(line, `${key}: cannot be combined with listen=${listen}: expected ${expected}`);
     }
+    this.#checkImage();
     if (this.draft.lock !== undefined && this.draft.instances > 1) {
       this.problems.error(
         this.seen.get("lock") ?? 0,
@@ -176,6 +177,16 @@ class DaemonFile {
         this.seen.get("ready") ?? 0,
         `ready: descriptor 3 is the socket of listen=${listen}: expected another`,
       );
+    }
+  }
+
+  #checkImage(): void {
+    const [network, chroot] = ["network", "chroot"].map((key) => this.seen.get(key));
+    if (!this.seen.has("image")) {
+      if (network !== undefined) this.problems.warning(network, "network has no effect without image");
+    } else if (chroot !== undefined) {
+      const why = "a container has its own root directory";
+      this.problems.error(chroot, `chroot: cannot be combined with image, because ${why}: expected one of them`);
     }
   }
 

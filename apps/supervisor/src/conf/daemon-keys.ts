@@ -2,6 +2,7 @@
 
 import { DEFAULTS, type Definition, type Ready } from "../core/definition.ts";
 import { hostname } from "../core/hostname.ts";
+import { describeImage, imageName } from "../core/image.ts";
 import { LIMIT_QUANTITIES } from "../core/resource-limits.ts";
 import { type Limit, RESOURCES, type RlimitField } from "../core/rlimits.ts";
 import { APPS, indexName } from "../core/site.ts";
@@ -87,6 +88,20 @@ const FIELD_KEYS: { readonly [F in Field]: FieldKey<F> } = {
     ...ACCOUNT,
     default: "the owner",
     doc: "Account to run as. [runs_as] of the policy must grant it.",
+  },
+  image: {
+    key: "image",
+    expected: "the name of an image such as php:8.4-fpm or ghcr.io/david/app@sha256:...",
+    read: imageName,
+    write: describeImage,
+    default: "none",
+    doc: "Image of the container that the daemon runs in. [images] of the policy must grant it. Without start, the image's own command is executed.",
+  },
+  network: {
+    key: "network",
+    ...oneOf("none", "outbound"),
+    default: DEFAULTS.network,
+    doc: "With image: whether the container can connect to other machines. [images] of the policy must grant outbound.",
   },
   output: {
     key: "output",

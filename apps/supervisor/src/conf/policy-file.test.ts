@@ -6,7 +6,7 @@ import { SETTINGS_KEYS } from "./settings-keys.ts";
 
 const SUBJECT = "the name of a user, or @ and the name of a group";
 const PATH = 'an absolute path, "~", or one that begins with "~/", without ".." and with no %...% but %username%';
-const SECTIONS = '"settings", "runs_as", "can_run_as", "manages", "hosts", "limits"';
+const SECTIONS = '"settings", "runs_as", "can_run_as", "manages", "hosts", "limits", "images"';
 
 const text = ({ kind, name }: Subject): string => (kind === "group" ? `@${name}` : name);
 const written = (rules: readonly Rule[]): string[] =>
@@ -47,7 +47,7 @@ describe("a policy file", () => {
 
   it("a policy file without a line grants nothing", () => {
     expect(parsePolicy(" # nothing\n")).toEqual({
-      value: { settings: DEFAULT_SETTINGS, runsAs: [], manages: [], hosts: [], limits: [] },
+      value: { settings: DEFAULT_SETTINGS, runsAs: [], manages: [], hosts: [], limits: [], images: [] },
       errors: [],
       warnings: [],
     });
@@ -243,7 +243,7 @@ describe("a policy file", () => {
   it("a policy file may state every default of the settings", () => {
     const lines = SETTINGS_KEYS.map((entry) => `${entry.key} = ${entry.default}`);
     expect(parsePolicy(["[settings]", ...lines].join("\n"))).toEqual({
-      value: { settings: DEFAULT_SETTINGS, runsAs: [], manages: [], hosts: [], limits: [] },
+      value: { settings: DEFAULT_SETTINGS, runsAs: [], manages: [], hosts: [], limits: [], images: [] },
       errors: [],
       warnings: [],
     });
@@ -337,5 +337,46 @@ describe("the section [hosts]", () => {
     expect(hostsOf("david: a.org:80").errors[0]?.text).toContain('expected one ":"');
     expect(hostsOf("@: a.org").errors[0]?.text).toContain('before the ":"');
     expect(hostsOf("david:").warnings[0]?.text).toContain("grants no host");
+  });
+});
+
+describe("the section [images]", () => {
+  const imagesOf = (text: string) => parsePolicy(`[images]\n${text}`);
+
+  it("the section [images] grants images and the network to users, groups and all owners", () => {
+    const { value, errors, warnings } = imagesOf(
+      "david: php:8.4-fpm, ghcr.io/david/* # his\n@web : php:*\n*: network=outbound",
+    );
+    expect([errors, warnings]).toEqual([[], []]);
+    const php = { repository: "docker.io/library/php", below: false };
+    expect(value?.images).toEqual([
+      {
+        line: 2,
+        left: { kind: "user", name: "david" },
+        right: [
+          { ...php, version: ":8.4-fpm" },
+          { repository: "ghcr.io/david", version: undefined, below: true },
+        ],
+        outbound: false,
+      },
+      { line: 3, left: { kind: "group", name: "web" }, right: [{ ...php, version: undefined }], outbound: false },
+      { line: 4, left: "everyone", right: [], outbound: true },
+    ]);
+  });
+
+  it("an entry of [images] that names no image is an error, and a line that grants none a warning", () => {
+    const { value, errors } = imagesOf("david: PHP, php:8.4-fpm\nda vid: php\namy: php,, cgit");
+    expect(value).toBeUndefined();
+    const expected =
+      "expected an image such as php:8.4-fpm, php:* for all its versions, ghcr.io/david/*, or network=outbound";
+    expect(errors.map(({ line, text }) => `${line}: ${text}`)).toEqual([
+      `2: ${expected}, between the commas after the ":", found "PHP"`,
+      `3: expected the name of a user, or @ and the name of a group, or *, before the ":", found "da vid"`,
+      `4: ${expected}, between the commas after the ":", found nothing`,
+    ]);
+    expect(imagesOf("david:\namy").warnings.map(({ line, text }) => `${line}: ${text}`)).toEqual([
+      '2: "david:" grants no image: expected "user: php:8.4-fpm, ghcr.io/david/*"',
+      '3: "amy" grants no image: expected "user: php:8.4-fpm, ghcr.io/david/*"',
+    ]);
   });
 });

@@ -1,9 +1,11 @@
 import type { BudgetKey } from "../core/budget.ts";
 import type { Parsed } from "../core/definition.ts";
 import { type HostPattern, hostPattern } from "../core/hostname.ts";
+import { type ImagePattern, imagePattern } from "../core/image.ts";
 import {
   DEFAULT_SETTINGS,
   type HostRule,
+  type ImageRule,
   type LimitRule,
   type PolicyRules,
   type Rule,
@@ -20,19 +22,20 @@ import { isSharedByOwners, SETTINGS_KEYS, type SettingsDraft, setSetting, settin
 export const MAX_POLICY_FILE = 1_048_576;
 
 /** Sections of the policy file; [can_run_as] is another name of [runs_as]. */
-export const SECTIONS = ["settings", "runs_as", "can_run_as", "manages", "hosts", "limits"] as const;
+export const SECTIONS = ["settings", "runs_as", "can_run_as", "manages", "hosts", "limits", "images"] as const;
 type Section = (typeof SECTIONS)[number];
 
 const NAME = /^[^\s,:=@[\]]+$/;
 const HOST = "a host name such as blog.example.org, or *. and a name for all below it";
+const IMAGE = "an image such as php:8.4-fpm, php:* for all its versions, ghcr.io/david/*, or network=outbound";
 const SUBJECT = "the name of a user, or @ and the name of a group";
 
 /**
  * Reads the policy file (man/daemon-manager.conf.5.md#format). Sections may be repeated; their lines accumulate. Errors,
  * and then no value: an unknown section, a line before the first section, a header without `]`, an unknown, ill-formed or
  * repeated setting, a rule that is not `user: user, @group` or only its left side (in [hosts] `user: name, *.name`), a limit
- * that is not `user: key = value, key = value` or is set already, and text that readLines refuses. Warnings: a line of
- * [manages] or [hosts] that grants nothing, a directory that all owners would share. Does not check that accounts exist.
+ * that is not `user: key = value, key = value` or is set already, an image that is none, and text that readLines refuses. Warnings: a
+ * line of [manages], [hosts] or [images] that grants nothing, a directory that all owners would share. Does not check that accounts exist.
  */
 export function parsePolicy(text: string): Parsed<PolicyRules> {
   const file = new PolicyFile();
@@ -43,6 +46,7 @@ export function parsePolicy(text: string): Parsed<PolicyRules> {
     manages: file.manages,
     limits: file.limits,
     hosts: file.hosts,
+    images: file.images,
   });
 }
 
@@ -55,6 +59,7 @@ class PolicyFile {
   /** Line of each key of [limits], by what stands before its `:`. */
   readonly #limitLines = new Map<string, Map<BudgetKey, number>>();
   readonly hosts: HostRule[] = [];
+  readonly images: ImageRule[] = [];
   readonly #settingLines = new Map<string, number>();
   /** `none` before the first header; `unreadable` after an invalid one, whose lines are skipped. */
   #section: Section | "none" | "unreadable" = "none";
@@ -90,6 +95,9 @@ class PolicyFile {
         return;
       case "limits":
         this.#limit(number, content);
+        return;
+      case "images":
+        this.#imageRule(number, content);
         return;
       case "unreadable":
         return;
@@ -196,7 +204,7 @@ class PolicyFile {
       return;
     }
     const who = trimmed(content.slice(0, colon));
-    const left = who === "*" ? "everyone" : this.#subject(line, who, 'or *, before the ":"');
+    const left = this.#subjects(line, who);
     const amounts = new Map<BudgetKey, number>();
     const lines = this.#limitLines.get(who) ?? new Map<BudgetKey, number>();
     this.#limitLines.set(who, lines);
@@ -216,6 +224,34 @@ class PolicyFile {
         this.problems.error(line, `"${read.key}" of ${quoted(who)} is already set on line ${first}: expected it once`);
     }
     if (left !== undefined) this.limits.push({ line, left, amounts });
+  }
+
+  #imageRule(line: number, content: string): void {
+    const colon = content.indexOf(":");
+    const left = this.#subjects(line, trimmed(colon < 0 ? content : content.slice(0, colon)));
+    const names =
+      colon < 0
+        ? []
+        : content
+            .slice(colon + 1)
+            .split(",")
+            .map(trimmed);
+    const right: ImagePattern[] = [];
+    const outbound = names.includes("network=outbound");
+    for (const name of names) {
+      if (name === "network=outbound" || (name === "" && names.length === 1)) continue;
+      const pattern = imagePattern(name);
+      if (pattern !== undefined) right.push(pattern);
+      else this.problems.error(line, `expected ${IMAGE}, between the commas after the ":", found ${quoted(name)}`);
+    }
+    if (right.length === 0 && !outbound) {
+      this.problems.warning(line, `${quoted(content)} grants no image: expected "user: php:8.4-fpm, ghcr.io/david/*"`);
+    }
+    if (left !== undefined) this.images.push({ line, left, right, outbound });
+  }
+
+  #subjects(line: number, text: string): Subject | "everyone" | undefined {
+    return text === "*" ? "everyone" : this.#subject(line, text, 'or *, before the ":"');
   }
 
   #subject(line: number, text: string, place: string): Subject | undefined {

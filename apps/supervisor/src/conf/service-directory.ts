@@ -18,6 +18,7 @@ const TAKEN: ReadonlyMap<Field, string> = new Map([
   ["start", RUN],
   ["dir", "its run starts in the service directory, and may change to another"],
   ["shell", RUN],
+  ["image", "its scripts are programs of this machine"],
 ]);
 
 /** First line of a file of an environment directory, as `envdir` reads it: without white space at its end (docs/reference/daemontools.md#conf-keys). */

@@ -1,6 +1,7 @@
 /** A daemon's conf file as values. conf/ makes it, the policy admits it, launch/ turns it into a launch plan. */
 
 import type { Hostname } from "./hostname.ts";
+import type { ImageName } from "./image.ts";
 import type { LogPattern } from "./log-selection.ts";
 import { type ResourceLimits, UNLIMITED } from "./resource-limits.ts";
 import { NO_RLIMITS, type Rlimits } from "./rlimits.ts";
@@ -34,8 +35,12 @@ export interface Definition extends ExecutionEnvironment, Rlimits, ResourceLimit
   readonly dir: string;
   /** Run-as account; undefined is the owner. */
   readonly user: string | undefined;
-  /** One line for the shell. */
+  /** One line for the shell. With `image` it may be "": the image's own command. */
   readonly start: string;
+  /** Image of the container that it runs in; undefined: it is a process of this machine. */
+  readonly image: ImageName | undefined;
+  /** Of a container: none but its own loopback, or connections to other machines. */
+  readonly network: "none" | "outbound";
   /** `log/run`: that program of its service directory logs it. */
   readonly output: "log" | "discard" | "log/run";
   readonly autostart: boolean;
@@ -114,6 +119,8 @@ interface ExecutionEnvironment {
 export const DEFAULTS: Omit<Definition, "start"> = {
   dir: "/",
   user: undefined,
+  image: undefined,
+  network: "none",
   output: "discard",
   autostart: true,
   shell: "/bin/sh",

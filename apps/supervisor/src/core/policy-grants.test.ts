@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { hostname } from "./hostname.ts";
+import { imageName } from "./image.ts";
 import { machine, resolved } from "./policy.fake.ts";
 
 describe("hosts", () => {
@@ -30,6 +31,49 @@ describe("hosts", () => {
       { holder: "a", object: "*.greenfelt.net", line: 6 },
       { holder: "a", object: "blog.example.org", line: 6 },
       { holder: "c", object: "*.example.net", line: 7 },
+    ]);
+  });
+});
+
+describe("images", () => {
+  const text =
+    "[runs_as]\na\n@web\n[images]\na: php:8.4-fpm, ghcr.io/a/*\n@web: php:*\n*: busybox\na: network=outbound, php:8.4-fpm\nd: php";
+  const accounts = machine("root:0 a:1 b:2 c:3 d:4", "web:10:c");
+  const { policy } = resolved(text, accounts);
+  const may = (owner: string, name: string) => {
+    const image = imageName(name);
+    if (image === undefined) throw new Error(`${name} names no image`);
+    return policy.mayUseImage(owner, image);
+  };
+
+  it("images are granted to users, groups and all owners, with the line that does so first", () => {
+    expect(may("a", "php:8.4-fpm")).toMatchObject({ allowed: true, line: 5 });
+    expect(may("a", "ghcr.io/a/web/x:1").because).toBe(
+      "[images] lets daemons of a use ghcr.io/a/web/x:1, by ghcr.io/a/*",
+    );
+    expect(may("c", "php:7")).toMatchObject({ allowed: true, line: 6 });
+    expect(may("c", "busybox")).toMatchObject({ allowed: true, line: 7 });
+    expect(may("a", "php:7").because).toBe("no line of [images] lets daemons of a use docker.io/library/php:7");
+  });
+
+  it("grants of images have no effect for an account outside [runs_as], and root needs no grant", () => {
+    expect(may("d", "php")).toMatchObject({ allowed: false, line: undefined });
+    expect(may("root", "busybox:2")).toMatchObject({ allowed: true, line: undefined });
+  });
+
+  it("the network is granted like an image", () => {
+    expect(policy.mayConnectOut("a")).toMatchObject({ allowed: true, line: 8 });
+    expect(policy.mayConnectOut("c").because).toBe("no line of [images] grants network=outbound to c");
+    expect(policy.mayConnectOut("root").allowed).toBe(true);
+    expect(policy.rights().images).toEqual([
+      { holder: "a", object: "docker.io/library/php:8.4-fpm", line: 5 },
+      { holder: "a", object: "ghcr.io/a/*", line: 5 },
+      { holder: "a", object: "docker.io/library/busybox:latest", line: 7 },
+      { holder: "a", object: "docker.io/library/php:8.4-fpm", line: 8 },
+      { holder: "a", object: "network=outbound", line: 8 },
+      { holder: "c", object: "docker.io/library/php:*", line: 6 },
+      { holder: "c", object: "docker.io/library/busybox:latest", line: 7 },
+      { holder: "d", object: "docker.io/library/php:latest", line: 9 },
     ]);
   });
 });

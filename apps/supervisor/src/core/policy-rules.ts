@@ -2,6 +2,7 @@
 
 import type { BudgetKey } from "./budget.ts";
 import type { HostPattern } from "./hostname.ts";
+import type { ImagePattern } from "./image.ts";
 
 /** A name in the policy file: an account, or with `@` a group of accounts. */
 export interface Subject {
@@ -28,6 +29,15 @@ export interface HostRule {
   readonly line: number;
   readonly left: Subject;
   readonly right: readonly HostPattern[];
+}
+
+/** One line of [images]: `left: name, name:*, path/*, network=outbound`; `everyone` is written `*`. */
+export interface ImageRule {
+  readonly line: number;
+  readonly left: Subject | "everyone";
+  readonly right: readonly ImagePattern[];
+  /** Whether containers may have network=outbound. */
+  readonly outbound: boolean;
 }
 
 /** [settings], complete with defaults. In paths, `~/` is the owner's home and `%username%` the owner's name. */
@@ -64,6 +74,7 @@ export interface PolicyRules {
   readonly manages: readonly Rule[];
   readonly limits: readonly LimitRule[];
   readonly hosts: readonly HostRule[];
+  readonly images: readonly ImageRule[];
 }
 
 /** An account of the machine. */

@@ -19,7 +19,7 @@ describe("any policy", () => {
   const anybody = [...accounts.users.keys(), "none", ""];
   const { settings } = rulesOf("");
   const of = (runsAs: readonly Rule[], manages: readonly Rule[]): Policy =>
-    resolvePolicy({ settings, runsAs, manages, hosts: [], limits: [] }, accounts).policy;
+    resolvePolicy({ settings, runsAs, manages, hosts: [], limits: [], images: [] }, accounts).policy;
 
   it("any policy agrees with itself, and gives uid 0 to root alone", () => {
     fc.assert(

@@ -1,6 +1,7 @@
 import type { Budget } from "./budget.ts";
 import type { Problem } from "./definition.ts";
 import { covers, describePattern, type Hostname } from "./hostname.ts";
+import { coversImage, describeImage, describeImagePattern, type ImageName } from "./image.ts";
 import { inHome } from "./paths.ts";
 import type { Account, AccountBase, PolicyRules, Settings } from "./policy-rules.ts";
 import { type Grants, ROOT, Roster } from "./roster.ts";
@@ -15,8 +16,8 @@ export interface PolicyDecision {
 }
 
 /**
- * One grant of the policy: `holder` may run daemons as `object`, manage the daemons of `object`, or publish the hosts that
- * `object` names.
+ * One grant of the policy: `holder` may run daemons as `object`, manage the daemons of `object`, publish the hosts that `object`
+ * names, or use its images; `network=outbound` is an object of that kind.
  */
 export interface Right {
   readonly holder: string;
@@ -24,6 +25,9 @@ export interface Right {
   /** First line of the policy file that grants it. */
   readonly line: number;
 }
+
+/** Written among the images of [images]. */
+const OUTBOUND = "network=outbound";
 
 /** Paths of an owner's files: absolute, without a slash at the end. */
 interface OwnerPaths {
@@ -58,10 +62,14 @@ export interface Policy {
   mayWrite(caller: string, owner: string): PolicyDecision;
   /** Whether a daemon of `owner` may publish a host. */
   mayHost(owner: string, host: Hostname): PolicyDecision;
+  /** Whether a daemon of `owner` may run in a container of an image. */
+  mayUseImage(owner: string, image: ImageName): PolicyDecision;
+  /** Whether a container of `owner` may connect to other machines. */
+  mayConnectOut(owner: string): PolicyDecision;
   /** The owners whose daemons the caller may control, themselves included. */
   manageable(caller: string): readonly string[];
   /** All grants of the file, groups resolved into accounts; root needs no grants and is not in it. */
-  rights(): { readonly runsAs: readonly Right[]; readonly manages: readonly Right[]; readonly hosts: readonly Right[] };
+  rights(): Readonly<Record<"runsAs" | "manages" | "hosts" | "images", readonly Right[]>>;
   /** The budget of all its daemons together. */
   budget(owner: string): Budget;
   /** undefined for an account that is no owner. */
@@ -88,6 +96,7 @@ export function resolvePolicy(
   const hosts = roster.hosts(rules.hosts);
   const owners = [ROOT, ...[...runsAs.keys()].filter((name) => name !== ROOT)];
   const budgets = roster.limits(rules.limits, owners);
+  const images = roster.images(rules.images, owners);
   const isOwner = (name: string): boolean => name === ROOT || runsAs.has(name);
 
   const nobody = (...names: string[]): PolicyDecision | undefined => {
@@ -132,6 +141,24 @@ export function resolvePolicy(
     return granted(grant.line, `[hosts] lets daemons of ${owner} publish ${host}${by}`);
   };
 
+  const mayUseImage = (owner: string, image: ImageName): PolicyDecision => {
+    const name = describeImage(image);
+    if (owner === ROOT) return granted(undefined, "root's daemons may use any image");
+    if (!isOwner(owner)) return refused(`${owner} is not on the left of [runs_as], and runs no daemons`);
+    const grant = images.get(owner)?.images.find(({ pattern }) => coversImage(pattern, image));
+    if (grant === undefined) return refused(`no line of [images] lets daemons of ${owner} use ${name}`);
+    const pattern = describeImagePattern(grant.pattern);
+    const by = pattern === name ? "" : `, by ${pattern}`;
+    return granted(grant.line, `[images] lets daemons of ${owner} use ${name}${by}`);
+  };
+
+  const mayConnectOut = (owner: string): PolicyDecision => {
+    if (owner === ROOT) return granted(undefined, "root's daemons may connect to other machines");
+    const line = images.get(owner)?.outbound;
+    if (line === undefined) return refused(`no line of [images] grants ${OUTBOUND} to ${owner}`);
+    return granted(line, `[images] grants ${OUTBOUND} to ${owner}`);
+  };
+
   const policy: Policy = {
     settings: rules.settings,
     owners: () => owners,
@@ -141,12 +168,18 @@ export function resolvePolicy(
     mayManage,
     mayWrite,
     mayHost,
+    mayUseImage,
+    mayConnectOut,
     rights: () => ({
       runsAs: listed(runsAs),
       manages: listed(manages).filter(({ object }) => isOwner(object)),
       hosts: [...hosts].flatMap(([holder, grants]) =>
         isOwner(holder) ? grants.map(({ pattern, line }) => ({ holder, object: describePattern(pattern), line })) : [],
       ),
+      images: [...images].flatMap(([holder, grants]) => [
+        ...grants.images.map(({ pattern, line }) => ({ holder, object: describeImagePattern(pattern), line })),
+        ...(grants.outbound === undefined ? [] : [{ holder, object: OUTBOUND, line: grants.outbound }]),
+      ]),
     }),
     manageable: (caller) => (caller === ROOT ? owners : owners.filter((owner) => mayManage(caller, owner).allowed)),
     budget: (owner) => budgets.get(owner) ?? {},

@@ -1,7 +1,8 @@
 import type { Budget, BudgetKey, Share } from "./budget.ts";
 import { NAME, type Problem } from "./definition.ts";
 import type { HostPattern } from "./hostname.ts";
-import type { Account, AccountBase, HostRule, LimitRule, Rule, Subject } from "./policy-rules.ts";
+import type { ImagePattern } from "./image.ts";
+import type { Account, AccountBase, HostRule, ImageRule, LimitRule, Rule, Subject } from "./policy-rules.ts";
 
 /** The owner that every machine has: it runs its own daemons as any account and manages all daemons. */
 export const ROOT = "root";
@@ -14,6 +15,13 @@ export type Grants = ReadonlyMap<string, ReadonlyMap<string, number>>;
 
 /** For each name on the left of [hosts], its grants in the order of the file. */
 type HostGrants = ReadonlyMap<string, readonly { readonly pattern: HostPattern; readonly line: number }[]>;
+
+/** What an owner is granted in [images], in the order of the file. */
+interface ImageGrants {
+  readonly images: readonly { readonly pattern: ImagePattern; readonly line: number }[];
+  /** First line that grants network=outbound. */
+  readonly outbound: number | undefined;
+}
 
 /** Finds the accounts that a policy file names, and collects the problems (see resolvePolicy). */
 export class Roster {
@@ -71,11 +79,7 @@ export class Roster {
     const budgets = new Map<string, { [K in BudgetKey]?: Share }>(owners.map((owner) => [owner, {}]));
     for (const rule of [...rules].sort((a, b) => rankOf(a) - rankOf(b) || a.line - b.line)) {
       const { left, line, amounts } = rule;
-      const named =
-        left === "everyone"
-          ? owners.filter((owner) => owner !== ROOT)
-          : this.#members(left, line).map(({ name }) => name);
-      for (const name of named) {
+      for (const name of this.#owners(left, line, owners)) {
         const budget = budgets.get(name);
         for (const [key, amount] of budget ? amounts : []) if (budget) budget[key] ??= { amount, line };
       }
@@ -94,6 +98,26 @@ export class Roster {
       }
     }
     return rows;
+  }
+
+  /** Resolves [images]. `*` means every owner but root. */
+  images(rules: readonly ImageRule[], owners: readonly string[]): ReadonlyMap<string, ImageGrants> {
+    const grants = new Map<string, ImageGrants>();
+    for (const { left, line, right, outbound } of rules) {
+      for (const owner of this.#owners(left, line, owners)) {
+        const before = grants.get(owner);
+        grants.set(owner, {
+          images: [...(before?.images ?? []), ...right.map((pattern) => ({ pattern, line }))],
+          outbound: before?.outbound ?? (outbound ? line : undefined),
+        });
+      }
+    }
+    return grants;
+  }
+
+  #owners(left: Subject | "everyone", line: number, owners: readonly string[]): readonly string[] {
+    if (left === "everyone") return owners.filter((owner) => owner !== ROOT);
+    return this.#members(left, line).map(({ name }) => name);
   }
 
   /** The accounts on the left that may hold a grant. */

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { imageName } from "../core/image.ts";
 import { Scene, type World } from "./scene.fake.ts";
 
 /** Loads one daemon of alice and returns why it must not run; undefined where it may. */
@@ -131,5 +132,53 @@ describe("admission", () => {
     const loose = await scene.load("loose", { memory: 64 << 20 });
     expect(loose.state.block?.reason).toMatch(/strict-limits=yes: no cgroup v2$/);
     expect((await scene.load("free")).block).toBeUndefined();
+  });
+});
+
+describe("admission of containers", () => {
+  const image = imageName("php:8.4-fpm");
+  /** Why the daemon with `image` and these keys must not run; undefined where it may. */
+  const refusal = async (world: World, keys = {}, objection?: string): Promise<string | undefined> => {
+    const scene = new Scene(world);
+    scene.ports.machine.containerObjection = objection;
+    const { block } = (await scene.load("web", { image, ...keys })).state;
+    return block && `${block.kind}: ${block.reason}`;
+  };
+
+  test("a container needs a machine that has them", async () => {
+    expect(await refusal({ images: ["php:*"] }, {}, "containers are not enabled here")).toBe(
+      "invalid: image=: containers are not enabled here",
+    );
+  });
+
+  test("a container needs a grant of its image, and of the network where it has one", async () => {
+    expect(await refusal({})).toBe(
+      "forbidden: no line of [images] lets daemons of alice use docker.io/library/php:8.4-fpm",
+    );
+    expect(await refusal({ images: ["php:*"] })).toBeUndefined();
+    expect(await refusal({ images: ["php:*"] }, { network: "outbound" })).toBe(
+      "forbidden: no line of [images] grants network=outbound to alice",
+    );
+    expect(await refusal({ images: ["php:*", "network=outbound"] }, { network: "outbound" })).toBeUndefined();
+  });
+
+  test("no container runs as root", async () => {
+    const scene = new Scene({ images: ["php:*"] });
+    scene.ports.machine.containerObjection = undefined;
+    scene.ports.confs.write("root", "web", { image });
+    scene.rescan();
+    expect(scene.daemon("root/web").state.block).toEqual({
+      kind: "forbidden",
+      reason: "image=: no container runs as root; set user= to another account",
+    });
+  });
+
+  test("a container is stopped when the policy no longer grants its image", async () => {
+    const scene = new Scene({ images: ["php:*"] });
+    scene.ports.machine.containerObjection = undefined;
+    const daemon = await scene.load("web", { image });
+    scene.reload({ images: ["busybox:*"] });
+    await scene.ports.clock.advance(500);
+    expect(daemon.state.phase).toBe("forbidden");
   });
 });

@@ -1,13 +1,14 @@
 /** Admission: whether a daemon may run, and by which terms, by the policy in force, its conf file and its owner's other daemons. */
 import { budgetLimits } from "../core/budget.ts";
 import type { Definition } from "../core/definition.ts";
-import { enforcement, type Means, strictObjection } from "../core/enforcement.ts";
+import { enforcement, strictObjection } from "../core/enforcement.ts";
 import { alive, type Block } from "../core/lifecycle.ts";
 import type { Policy } from "../core/policy.ts";
 import type { Account, AccountBase } from "../core/policy-rules.ts";
 import type { Terms } from "../core/terms.ts";
 import { objection } from "../launch/plan.ts";
 import type { Daemon } from "./daemon.ts";
+import type { MachineFacts } from "./ports/machine-facts.ts";
 
 /** A policy, and the accounts that it was resolved with. */
 export interface PolicyInForce {
@@ -34,13 +35,17 @@ const drainingOf = (daemon: Daemon): number =>
 
 export class Admission {
   readonly #inForce: PolicyInForce;
-  readonly #means: Means;
+  readonly #machine: Pick<MachineFacts, "means" | "containerObjection">;
   readonly #ofOwner: (owner: string) => readonly Daemon[];
 
   /** @param ofOwner the daemons of an owner, in the order in which they were found */
-  constructor(inForce: PolicyInForce, means: Means, ofOwner: (owner: string) => readonly Daemon[]) {
+  constructor(
+    inForce: PolicyInForce,
+    machine: Pick<MachineFacts, "means" | "containerObjection">,
+    ofOwner: (owner: string) => readonly Daemon[],
+  ) {
     this.#inForce = inForce;
-    this.#means = means;
+    this.#machine = machine;
     this.#ofOwner = ofOwner;
   }
 
@@ -50,6 +55,7 @@ export class Admission {
     return (
       this.#exclusion(owner.name) ??
       this.#refusal(owner.name, account.name) ??
+      this.#containerRefusal(owner.name, definition, account) ??
       this.#excess(daemon, definition, account, 0)
     );
   }
@@ -69,6 +75,8 @@ export class Admission {
     if (refusal || !account || !paths) return refusal ?? { kind: "forbidden", reason: `there is no account "${user}"` };
     const refused = objection({ definition, privileged: this.#inForce.soleOwner === undefined });
     if (refused !== undefined) return { kind: "forbidden", reason: refused };
+    const unusable = this.#containerRefusal(owner.name, definition, account);
+    if (unusable) return unusable;
     const excess = this.#excess(daemon, definition, account, drainingOf(daemon));
     if (excess) return excess;
     const nginxGroup = policy.settings.nginxGroup;
@@ -91,6 +99,19 @@ export class Admission {
     }
     const { allowed, because } = policy.mayRunAs(owner, user);
     return allowed ? undefined : { kind: "forbidden", reason: `it may not run as "${user}": ${because}` };
+  }
+
+  /** Why it cannot run in its container; undefined where it can, or has none. */
+  #containerRefusal(owner: string, { image, network }: Definition, account: Account): Block | undefined {
+    if (image === undefined) return undefined;
+    const { containerObjection } = this.#machine;
+    if (containerObjection !== undefined) return { kind: "invalid", reason: `image=: ${containerObjection}` };
+    if (account.uid === 0)
+      return { kind: "forbidden", reason: "image=: no container runs as root; set user= to another account" };
+    const { policy } = this.#inForce;
+    const decisions = [policy.mayUseImage(owner, image), ...(network === "none" ? [] : [policy.mayConnectOut(owner)])];
+    const refusal = decisions.find(({ allowed }) => !allowed);
+    return refusal && { kind: "forbidden", reason: refusal.because };
   }
 
   /** Why it exceeds its owner's budget, or its limits would not be enforced; undefined where neither is so. */
@@ -127,6 +148,9 @@ export class Admission {
   #unenforced(daemon: Daemon, own: Definition, user: Account): string | undefined {
     if (this.#inForce.policy.settings.strictLimits !== "yes") return undefined;
     const budget = budgetLimits(this.#inForce.policy.budget(daemon.key.owner.name));
-    return strictObjection(enforcement({ own, budget, launched: undefined, user }, this.#means), this.#means);
+    return strictObjection(
+      enforcement({ own, budget, launched: undefined, user }, this.#machine.means),
+      this.#machine.means,
+    );
   }
 }

@@ -1,6 +1,7 @@
 /** A supervisor on fakes, with a policy that the test writes as values. */
 import type { BudgetKey } from "../core/budget.ts";
 import type { Definition } from "../core/definition.ts";
+import { imagePattern } from "../core/image.ts";
 import { resolvePolicy } from "../core/policy.ts";
 import { type Account, DEFAULT_SETTINGS, type Settings } from "../core/policy-rules.ts";
 import type { RequestResult } from "../core/request-status.ts";
@@ -19,6 +20,8 @@ export interface World {
   readonly runsAs?: Readonly<Record<string, readonly string[]>>;
   /** [limits] */
   readonly limits?: Readonly<Record<string, Partial<Record<BudgetKey, number>>>>;
+  /** [images]: of all owners; `network=outbound` is granted where it is among them. */
+  readonly images?: readonly string[];
   readonly settings?: Partial<Settings>;
   readonly soleOwner?: string;
 }
@@ -39,6 +42,7 @@ export const inForceOf = ({
   groups = {},
   runsAs = RUNS_AS,
   limits = {},
+  images = [],
   settings,
   soleOwner,
 }: World = {}): PolicyInForce => {
@@ -62,6 +66,14 @@ export const inForceOf = ({
         amounts: new Map(Object.entries(amounts) as [BudgetKey, number][]),
       })),
       hosts: [],
+      images: [
+        {
+          line: 30,
+          left: "everyone",
+          right: images.flatMap((text) => imagePattern(text) ?? []),
+          outbound: images.includes("network=outbound"),
+        },
+      ],
     },
     accounts,
   );

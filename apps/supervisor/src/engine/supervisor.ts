@@ -71,7 +71,7 @@ export class Supervisor {
   }
 
   #admission(): Admission {
-    return new Admission(this.#inForce, this.#ports.machine.means, (owner) => this.#daemons.of(owner));
+    return new Admission(this.#inForce, this.#ports.machine, (owner) => this.#daemons.of(owner));
   }
 
   /** The daemons of these owners, in the order of their ids. */

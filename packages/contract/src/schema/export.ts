@@ -45,6 +45,7 @@ export const StateExport = record("The whole state.", {
     runsAs: list(GrantedRight, "[runs_as]."),
     manages: list(GrantedRight, "[manages]."),
     hosts: list(GrantedRight, "[hosts]."),
+    images: list(GrantedRight, "[images]."),
   }),
   daemons: list(ExportedDaemon, "In the order of their ids."),
 });

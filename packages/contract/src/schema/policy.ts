@@ -19,7 +19,7 @@ const question = {
   caller: text("Account that would act.", { maxLength: 64 }),
   verb: oneOf(VERBS, "What it would do."),
   address: text(
-    "`<owner>/<name>` of the daemon, which need not exist; for `run-as` the account, for `host` the host name.",
+    "`<owner>/<name>` of the daemon, which need not exist; for `run-as` the account, for `host` the host name, for `image` the image.",
     { maxLength: 200 },
   ),
 };
@@ -37,7 +37,8 @@ export const GrantedRight = record("A right that the policy file grants, its gro
   holder: text("Account that has the right."),
   object: text(
     "`runsAs`: account that daemons of `holder` may run as. `manages`: owner whose daemons `holder` controls. `hosts`: host name " +
-      "that daemons of `holder` may claim, or `*.` and a name for all below it.",
+      "that daemons of `holder` may claim, or `*.` and a name for all below it. `images`: image that they may use, `NAME:*` for all of " +
+      "its versions, `PATH/*` for all below it; or `network=outbound`.",
   ),
   source: text("`path:line` of the policy file."),
 });

@@ -6,4 +6,5 @@ export class FakeMachineFacts implements MachineFacts {
   means: Means = { controllers: new Set(["memory", "pids", "cpu", "io"]), swaps: undefined, why: "" };
   privileged = true;
   readonly tools = "/tools";
+  containerObjection: string | undefined = "containers are not enabled here";
 }

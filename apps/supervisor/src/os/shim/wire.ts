@@ -26,6 +26,7 @@ export const KIND = {
   ADMIT: 15,
   GIVE: 16,
   FORWARD: 17,
+  TAKE: 18,
   SIGNAL: 19,
   JOIN: 20,
   REPLY: 0x80,
