@@ -2,6 +2,7 @@
 #include "again.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,15 +51,15 @@ void discard_again(struct run *run) {
   run->again.fields = NULL;
 }
 
-/* The text with the number behind its last `mark` increased by one. false where there is none, or no room. */
-static bool count_up(const char *text, char mark, char *next, size_t size) {
-  const char *place = strrchr(text, mark);
-  char *end;
-  if (place == NULL || place[1] < '0' || place[1] > '9') return false;
+/* The text with the number at its end increased by one. false where there is none, or no room. */
+static bool count_up(const char *text, char *next, size_t size) {
+  size_t begin = strlen(text);
+  while (begin > 0 && text[begin - 1] >= '0' && text[begin - 1] <= '9') begin--;
+  if (text[begin] == 0) return false;
   errno = 0;
-  unsigned long number = strtoul(place + 1, &end, 10);
-  if (errno != 0 || *end != 0) return false;
-  int length = snprintf(next, size, "%.*s%lu", (int)(place + 1 - text), text, number + 1);
+  unsigned long number = strtoul(text + begin, NULL, 10);
+  if (errno != 0 || number == ULONG_MAX) return false;
+  int length = snprintf(next, size, "%.*s%lu", (int)begin, text, number + 1);
   return length > 0 && (size_t)length < size;
 }
 
@@ -84,8 +85,8 @@ void launch_next(struct run *run) {
   bool by_itself = WIFSIGNALED(run->status) || WEXITSTATUS(run->status) == 0;
   if (run->again.fields == NULL || run->again.after == 0 || !by_itself) return;
   if (now_ms() - run->launched_at < run->again.after || !is_over(run)) return;
-  if (!count_up(run->object.name, ':', name, sizeof name)) return;
-  if (has_cgroup && !count_up(run->cgroup, '/', cgroup, sizeof cgroup)) return;
+  if (!count_up(run->object.name, name, sizeof name)) return;
+  if (has_cgroup && !count_up(run->cgroup, cgroup, sizeof cgroup)) return;
   if (has_cgroup && copy_cgroup(run->cgroup, cgroup) < 0) return;
   struct run *next = launch_after(run, name, has_cgroup ? cgroup : NULL);
   if (next == NULL) {

@@ -65,6 +65,13 @@ static void client_came(struct source *source, uint32_t events) {
   mark_changed(&socket->object);
 }
 
+/* Whether the path names the file of it: the supervisor may reach the directory by another name now. */
+static bool is_at(const struct held *held, const char *path) {
+  struct stat found;
+  if (strcmp(held->path, path) == 0) return true;
+  return lstat(path, &found) == 0 && found.st_dev == held->device && found.st_ino == held->inode;
+}
+
 typedef int opening(const char *path, const struct making *making, struct stat *found);
 
 static struct held *make(enum object_kind kind, opening *open_it, const struct making *making, bool *is_new) {
@@ -77,7 +84,7 @@ static struct held *make(enum object_kind kind, opening *open_it, const struct m
   memcpy(path, making->path.bytes, making->path.length);
   path[making->path.length] = 0;
   struct held *held = find_object(kind, making->name);
-  if (held != NULL && strcmp(held->path, path) != 0) {
+  if (held != NULL && !is_at(held, path)) {
     errno = EEXIST;
     return NULL;
   }

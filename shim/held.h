@@ -37,7 +37,7 @@ struct making {
 
 /*
  * Listens at the path, or restores the accept queue of the socket that is held. NULL with errno: EEXIST where it is held
- * with another path.
+ * at another file.
  */
 struct held *listen_at(const struct making *making, bool *is_new);
 

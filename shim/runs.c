@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -226,6 +227,11 @@ void reap_processes(void) {
   for (int left = MOST_REAPED; left > 0; left--) {
     pid = waitpid(-1, &status, WNOHANG);
     if (pid <= 0) break;
+    if (WIFSTOPPED(status)) {
+      /* By PTRACE_TRACEME it has made this process its tracer, which would have to let it continue. */
+      ptrace(PTRACE_DETACH, pid, NULL, WSTOPSIG(status) == SIGTRAP ? 0 : WSTOPSIG(status));
+      continue;
+    }
     end_run(pid, status);
   }
   look_for_left();

@@ -51,7 +51,7 @@ test("each level of the cgroup tree has the controllers and its limits, and miss
         ...(page === undefined ? [] : [[page, `${megabytes * 2 ** 30}`] as const]),
       ] as const;
     const levels = (a: number, b: number, c: number) => ({ owner: files(a), daemon: files(b), run: files(c) });
-    const group = makeGroup(root, { owner: "amy", daemon: "web", run: 1 }, levels(8, 4, 2));
+    const group = makeGroup(root, { owner: "amy", daemon: "web", run: "1-1" }, levels(8, 4, 2));
     const limitsAt = (path: string): string[] =>
       files(0).flatMap(([file]) => (existsSync(join(path, file)) ? readFileSync(join(path, file), "utf8").trim() : []));
     const expected = (megabytes: number): string[] =>
@@ -74,7 +74,7 @@ test("a cgroup for which the kernel refuses a limit is removed again", async ({ 
     const file = readdirSync(join(mount, name)).find((entry) => /^(hugetlb\.\w+|pids|memory)\.max$/.test(entry));
     if (file === undefined) return skip("no controller has a limit");
     const refused = { owner: [], daemon: [], run: [[file, "no number"]] } as const;
-    expect(() => makeGroup(root, { owner: "amy", daemon: "web", run: 1 }, refused)).toThrow("EINVAL");
+    expect(() => makeGroup(root, { owner: "amy", daemon: "web", run: "1-1" }, refused)).toThrow("EINVAL");
     expect(existsSync(join(mount, name, "amy"))).toBe(false);
   } finally {
     removeTree(join(mount, name));

@@ -137,5 +137,5 @@ test("the cgroup of a run that followed by itself has the number of the run", as
   kill(former);
   const { pid } = await after("plain", former);
   const { run } = linesOf("plain").at(-1) ?? {};
-  expect(readFileSync(`/proc/${pid}/cgroup`, "utf8")).toMatch(new RegExp(`/plain\\.d/${run}$`, "m"));
+  expect(readFileSync(`/proc/${pid}/cgroup`, "utf8")).toMatch(new RegExp(`/plain\\.d/1-${run}$`, "m"));
 });

@@ -45,9 +45,10 @@ const GAP = Array<"ignore">(17).fill("ignore");
 
 export class Supervisor {
   readonly config: string;
-  readonly runDir: string;
-  readonly fastcgiDir: string;
-  readonly stateDir: string;
+  /** Of its next start, as the two that follow. */
+  runDir: string;
+  fastcgiDir: string;
+  stateDir: string;
   readonly #logFile: string;
   readonly #options: SupervisorOptions;
   #child: ChildProcess | undefined;

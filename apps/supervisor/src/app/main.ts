@@ -8,6 +8,22 @@ import { openLog } from "./logging.ts";
 import { takeReadiness } from "./readiness.ts";
 import { wire } from "./wiring.ts";
 
+/** Signals that the service handles once it starts. */
+const DEFERRED = ["SIGHUP", "SIGINT", "SIGTERM"] as const;
+
+/** Without a handler they would end the program and leave its shim and its daemons. @returns `end` sends those that came again */
+const deferSignals = (): { end(): void } => {
+  const come = new Set<NodeJS.Signals>();
+  const note = (signal: NodeJS.Signals): void => void come.add(signal);
+  for (const signal of DEFERRED) process.on(signal, note);
+  return {
+    end: () => {
+      for (const signal of DEFERRED) process.off(signal, note);
+      for (const signal of come) process.emit(signal, signal);
+    },
+  };
+};
+
 const main = async (): Promise<void> => {
   const [, program = "", ...args] = process.argv;
   const flags = readFlags(args);
@@ -15,11 +31,14 @@ const main = async (): Promise<void> => {
     process.stdout.write(flags.help ? USAGE : `${VERSION}\n`);
     return;
   }
+  const early = deferSignals();
   const readiness = takeReadiness();
   closeInherited();
   process.umask(0o027);
   const service = await wire(flags, program, openLog(flags.logLevel));
-  await service.start();
+  const started = service.start();
+  early.end();
+  await started;
   readiness.report();
 };
 

@@ -67,6 +67,18 @@ describe("admission", () => {
     expect(second.state.phase).toBe("running");
   });
 
+  test("the daemons that an earlier supervisor permitted keep their places, whatever their names", async () => {
+    const scene = new Scene({ limits: { alice: { daemons: 1 } } });
+    const { pid } = await scene.load("zeta");
+    expect((await scene.load("alpha")).state.phase).toBe("forbidden");
+    scene.ports.confs.remove("alice", "zeta");
+    scene.ports.confs.write("alice", "zeta");
+    scene.replace();
+    await scene.ports.clock.advance(200);
+    expect(scene.daemon("zeta")).toMatchObject({ pid, state: { phase: "running" } });
+    expect(scene.daemon("alpha").state.phase).toBe("forbidden");
+  });
+
   test("a daemon whose conf file was removed takes no place while its run still ends", async () => {
     const scene = new Scene({ limits: { alice: { daemons: 1 } } });
     const first = await scene.load("first");

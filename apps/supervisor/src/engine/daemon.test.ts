@@ -81,7 +81,7 @@ describe("a daemon", () => {
   test("a daemon names the cgroups that it uses", async () => {
     const scene = new Scene();
     const daemon = await scene.load("web", { listen: "fastcgi", output: "log/run" });
-    expect(daemon.groups()).toEqual(["/cgroup/alice/web.d/log", "/cgroup/alice/web.d/1"]);
+    expect(daemon.groups()).toEqual(["/cgroup/alice/web.d/log", "/cgroup/alice/web.d/1-1"]);
     scene.ports.limits.groups = false;
     expect((await scene.load("other", { output: "log/run" })).groups()).toEqual([]);
   });

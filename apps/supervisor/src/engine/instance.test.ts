@@ -176,8 +176,8 @@ describe("a launch", () => {
     await scene.load("web", { listen: "fastcgi" });
     scene.ports.runs.latest.end({ code: 1 });
     await scene.ports.clock.advance(300);
-    expect(scene.ports.runs.latest.trace.cgroup).toBe("/cgroup/alice/web.d/2");
-    expect(scene.ports.limits.made).toEqual(["/cgroup/alice/web.d/1", "/cgroup/alice/web.d/2"]);
+    expect(scene.ports.runs.latest.trace.cgroup).toBe("/cgroup/alice/web.d/1-2");
+    expect(scene.ports.limits.made).toEqual(["/cgroup/alice/web.d/1-1", "/cgroup/alice/web.d/1-2"]);
   });
 
   test("news of an earlier run are ignored", async () => {

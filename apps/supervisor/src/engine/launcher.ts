@@ -75,7 +75,7 @@ export class Launcher {
   /** A launch in a new cgroup, which is removed where a step fails. */
   #inGroup<T>(run: number | "finish", terms: Terms, step: (launch: Launch) => T): T {
     const { limits } = this.#host;
-    const cgroup = limits.makeGroup(run, this.#host.settings(terms));
+    const cgroup = limits.makeGroup(this.#key().instance, run, this.#host.settings(terms));
     try {
       const { privileged, tools } = this.#machine;
       const { account } = terms;

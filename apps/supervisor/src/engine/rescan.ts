@@ -45,13 +45,18 @@ export class Rescan {
   /**
    * Reads the directories of one owner. Never throws: the other owners' daemons do not depend on this one's files.
    * @param changed is called after later changes of the directories
+   * @returns whether the directories could be listed: if not, daemons may be missing that exist
    */
-  scan(owner: Account, directories: ConfDirectories, changed: () => void): void {
-    this.#report(`reading the conf files of ${owner.name}`, () => this.#read(owner, directories));
+  scan(owner: Account, directories: ConfDirectories, changed: () => void): boolean {
+    let isComplete = false;
+    this.#report(`reading the conf files of ${owner.name}`, () => {
+      isComplete = this.#read(owner, directories);
+    });
     this.#watch(owner, directories, changed);
+    return isComplete;
   }
 
-  #read(owner: Account, directories: ConfDirectories): void {
+  #read(owner: Account, directories: ConfDirectories): boolean {
     const loaded = this.#host.daemonsOf(owner.name);
     const names = loaded.map(({ key }) => key.name);
     // Daemons of an earlier supervisor have priority, too.
@@ -59,7 +64,7 @@ export class Rescan {
     const { files, skipped, problems, complete } = this.#ports.confs.readAll(owner, directories, first);
     this.report.problems.push(...problems, ...files.flatMap((file) => file.errors));
     this.report.warnings.push(...files.flatMap((file) => file.warnings));
-    for (const file of files) {
+    for (const file of this.#host.limitsDaemons(owner.name) ? this.#permittedFirst(owner.name, files) : files) {
       const id = idOf({ owner, name: file.name });
       if (this.#ignored.has(id)) continue;
       const known = this.#host.daemon(id);
@@ -67,6 +72,17 @@ export class Rescan {
     }
     if (complete) this.#remove(new Set([...files.map((file) => file.name), ...skipped]), loaded);
     if (this.#host.limitsDaemons(owner.name)) this.#admitForbidden(owner.name);
+    return complete;
+  }
+
+  /** Those that an earlier supervisor found first count first: it has forbidden the others. */
+  #permittedFirst(owner: string, files: readonly FoundFile[]): readonly FoundFile[] {
+    const isPermitted = ({ name }: FoundFile): boolean => {
+      const records = [...this.#ports.records.recall({ owner: { name: owner }, name }).values()];
+      return records.some(({ state }) => state.block === undefined);
+    };
+    const permitted = new Set(files.filter(isPermitted));
+    return [...permitted, ...files.filter((file) => !permitted.has(file))];
   }
 
   /** Does a part of the work; an error is a problem of the report. */

@@ -27,7 +27,7 @@ test("a run that neither a record nor the shim knows is killed by its cgroup, an
   expect(orphan.exists).toBe(false);
   expect(scene.daemon("web").state.phase).toBe("stopped");
   expect(scene.daemon("kept").pid).toBe(kept.pid);
-  expect([...(scene.ports.limits.used ?? [])]).toEqual(["/cgroup/alice/kept.d/log", "/cgroup/alice/kept.d/1"]);
+  expect([...(scene.ports.limits.used ?? [])]).toEqual(["/cgroup/alice/kept.d/log", "/cgroup/alice/kept.d/1-1"]);
 });
 
 test("a record without a run is removed with its daemon", async () => {
@@ -56,4 +56,50 @@ test("a stray that cannot be removed is a problem, and the others are removed", 
   ]);
   expect(scene.ports.records.daemons("alice")).toEqual(["lost"]);
   expect(scene.ports.records.daemons("bob")).toEqual([]);
+});
+
+test.each(["complete", "unreadable"] as const)(
+  "daemons of an owner whose directories could not be listed (%s) go on, and are known when they can be",
+  async (how) => {
+    const scene = new Scene();
+    const running = await scene.load("running", { listen: "fastcgi" });
+    await scene.load("stopped");
+    await scene.load("removed");
+    await scene.after(200, scene.supervisor.stop(scene.daemon("stopped")));
+    const { pid } = running;
+    scene.ports.confs.remove("alice", "removed");
+    const hide = (hidden: boolean): void => {
+      if (how === "complete") scene.ports.confs.complete = !hidden;
+      else if (hidden) scene.ports.confs.unreadable.add("alice");
+      else scene.ports.confs.unreadable.delete("alice");
+    };
+    const files = ["running", "stopped"].map((name) => scene.ports.confs.has("alice", name));
+    for (const name of ["running", "stopped"]) scene.ports.confs.remove("alice", name);
+    hide(true);
+    scene.replace();
+    await scene.ports.clock.advance(25_000);
+    expect(scene.ports.runs.live.map(({ daemon }) => daemon)).toEqual(["alice/running", "alice/removed"]);
+    expect(scene.ports.sockets.strays).toEqual([]);
+    hide(false);
+    for (const file of files) if (file) scene.ports.confs.put("alice", file.name, file);
+    await scene.ports.clock.advance(10_000);
+    expect(scene.daemon("running").pid).toBe(pid);
+    expect(scene.daemon("stopped").state.phase).toBe("stopped");
+    expect(scene.ports.runs.live.map(({ daemon }) => daemon)).toEqual(["alice/running"]);
+    expect(scene.ports.records.daemons("alice")).toEqual(["running", "stopped"]);
+  },
+);
+
+test("what nobody knows because its owner's directories could not be listed ends with the supervisor", async () => {
+  const scene = new Scene();
+  await scene.load("running", { listen: "fastcgi" });
+  scene.ports.confs.remove("alice", "running");
+  scene.ports.confs.complete = false;
+  scene.replace();
+  await scene.after(
+    1000,
+    scene.supervisor.shutdown().then(() => ({ ok: true })),
+  );
+  expect(scene.ports.runs.live).toEqual([]);
+  expect(scene.ports.records.daemons("alice")).toEqual(["running"]);
 });

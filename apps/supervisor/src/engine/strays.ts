@@ -4,18 +4,24 @@ import { messageOf } from "../core/error-message.ts";
 import type { Daemon } from "./daemon.ts";
 import type { Ports } from "./ports/ports.ts";
 
-/** Ends and removes all strays. Returns the problems with them. @param daemons every daemon of this supervisor */
+/**
+ * Ends and removes all strays. Returns the problems with them.
+ * @param daemons every daemon of this supervisor
+ * @param isSpared whether nothing of an owner is removed, because the owner's conf files could not be read
+ */
 export const removeStrays = (
   { records, runs, sockets, logs, limits }: Pick<Ports, "records" | "runs" | "sockets" | "logs" | "limits">,
   daemons: readonly Daemon[],
+  isSpared: (owner: string) => boolean,
 ): readonly string[] => {
   const problems: string[] = [];
   const known = new Set(daemons.map(({ id }) => id));
+  const isKnown = (id: string): boolean => known.has(id) || isSpared(id.split("/", 1)[0] ?? "");
   for (const owner of records.owners()) {
     for (const name of records.daemons(owner)) {
       const key = { owner: { name: owner }, name };
       const id = idOf(key);
-      if (known.has(id)) continue;
+      if (isKnown(id)) continue;
       try {
         for (const { run } of records.recall(key).values()) if (run) runs.removeStray(owner, name, run);
         sockets.removeStray(owner, name);
@@ -25,9 +31,9 @@ export const removeStrays = (
       }
     }
   }
-  runs.removeStrays();
-  sockets.removeStrays(known);
-  logs.removeStrays(known);
-  limits.removeStrays(new Set(daemons.flatMap((daemon) => daemon.groups())));
+  runs.removeStrays(isSpared);
+  sockets.removeStrays(isKnown);
+  logs.removeStrays(isKnown);
+  limits.removeStrays(new Set(daemons.flatMap((daemon) => daemon.groups())), isSpared);
   return problems;
 };

@@ -21,6 +21,9 @@ import { removeStrays } from "./strays.ts";
 
 const inOrder = (daemons: Daemon[]): Daemon[] => daemons.sort((a, b) => (a.id < b.id ? -1 : 1));
 
+/** Until directories that could not be listed are read again. In ms. */
+const RETRY = 10_000;
+
 export class Supervisor {
   readonly #ports: Ports;
   readonly #onTransition: TransitionListener;
@@ -37,6 +40,9 @@ export class Supervisor {
   readonly #memoryGuard: MemoryGuard;
   #inForce: PolicyInForce;
   #stopping = false;
+  /** Owners whose directories could not be listed: their daemons of an earlier supervisor go on, unknown. */
+  readonly #unread = new Set<string>();
+  #cancelRetry: (() => void) | undefined;
 
   constructor(ports: Ports, inForce: PolicyInForce, onTransition: TransitionListener) {
     this.#ports = ports;
@@ -171,13 +177,24 @@ export class Supervisor {
       const owner = this.#inForce.accounts.users.get(name);
       const paths = this.#inForce.policy.paths(name);
       if (!owner || !paths) continue;
-      rescan.scan(owner, paths, () => {
+      const isComplete = rescan.scan(owner, paths, () => {
         if (!this.#stopping) atOnce(this.#rescan([name]));
       });
+      if (!isComplete) this.#unread.add(name);
+      else if (this.#unread.delete(name)) rescan.report.problems.push(...this.#removeStrays((each) => each !== name));
       yield;
     }
+    if (this.#unread.size > 0) this.#retryLater();
     this.changed();
     return rescan.report;
+  }
+
+  /** Reads the directories again that could not be listed. */
+  #retryLater(): void {
+    this.#cancelRetry ??= this.#ports.clock.after(RETRY, () => {
+      this.#cancelRetry = undefined;
+      if (!this.#stopping) atOnce(this.#rescan([...this.#unread]));
+    });
   }
 
   #rescanHost(): RescanHost {
@@ -221,7 +238,10 @@ export class Supervisor {
 
   /** Ends and removes what an earlier supervisor left that belongs to no daemon: runs, sockets, records and cgroups. Returns the problems. */
   removeStrays(): readonly string[] {
-    return removeStrays(this.#ports, this.daemons());
+    return this.#removeStrays((owner) => this.#unread.has(owner));
+  }
+  #removeStrays(isSpared: (owner: string) => boolean): readonly string[] {
+    return removeStrays(this.#ports, this.daemons(), isSpared);
   }
 
   /** Starts it, by its present conf file. */
@@ -351,6 +371,9 @@ export class Supervisor {
   /** Stops all daemons; resolves when all logs are written and all sockets removed. */
   async shutdown(): Promise<void> {
     this.#stopping = true;
+    this.#cancelRetry?.();
+    // Those of owners whose directories could not be listed. Their records stay.
+    for (const strays of [this.#ports.runs, this.#ports.sockets, this.#ports.logs]) strays.removeStrays(() => false);
     const all = this.#daemons.all();
     await Promise.all(all.map((daemon) => this.stop(daemon)));
     this.#memoryGuard.end();

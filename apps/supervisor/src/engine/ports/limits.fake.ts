@@ -8,7 +8,7 @@ export interface Populations {
   launchedIn: (group: string) => void;
   isPopulated(group: string): boolean;
   /** Kills the processes of all groups but these. */
-  killOthers(used: ReadonlySet<string>): void;
+  killOthers(used: ReadonlySet<string>, isSpared: (owner: string) => boolean): void;
 }
 
 /** cgroups as paths. Each settings that was applied is recorded. */
@@ -33,10 +33,10 @@ export class FakeLimits implements Limits {
   daemon({ owner, name }: DaemonKey): DaemonLimits {
     const daemon = `${owner.name}/${name}`;
     return {
-      makeGroup: (run) => {
+      makeGroup: (instance, run) => {
         this.#fail();
         if (!this.groups) return undefined;
-        return this.#makeGroup(`/cgroup/${daemon}.d/${run}`);
+        return this.#makeGroup(`/cgroup/${daemon}.d/${instance}-${run}`);
       },
       loggerGroup: () => (this.groups ? `/cgroup/${daemon}.d/log` : undefined),
       removeGroup: (group) => void this.unused.delete(group),
@@ -47,10 +47,10 @@ export class FakeLimits implements Limits {
     };
   }
 
-  removeStrays(used: ReadonlySet<string>): void {
+  removeStrays(used: ReadonlySet<string>, isSpared: (owner: string) => boolean): void {
     this.used = used;
     for (const group of this.unused) if (!used.has(group)) this.unused.delete(group);
-    if (this.groups) this.#populations.killOthers(used);
+    if (this.groups) this.#populations.killOthers(used, isSpared);
   }
 
   #fail(): void {

@@ -71,12 +71,12 @@ export class FakeLogs implements Logs {
   readonly opened: FakeLog[] = [];
   /** Thrown by the next call. */
   error: Error | undefined;
-  readonly strays: ReadonlySet<string>[] = [];
+  readonly strays: ((daemon: string) => boolean)[] = [];
   /** Prepares each log. */
   born: (log: FakeLog) => void = () => undefined;
 
-  removeStrays(known: ReadonlySet<string>): void {
-    this.strays.push(known);
+  removeStrays(isKnown: (daemon: string) => boolean): void {
+    this.strays.push(isKnown);
   }
   open(key: DaemonKey, _writer: Account, logger: LaunchPlan, _directory: string, before: LogPredecessor): FakeLog {
     return this.#open(key, logger, before);

@@ -48,7 +48,7 @@ export interface HeldLog {
 /** Methods may throw errno errors. */
 export interface Logs {
   /** Ends the loggers of an earlier supervisor that belong to none of these daemons, by id, once they have written the rest. */
-  removeStrays(known: ReadonlySet<string>): void;
+  removeStrays(isKnown: (daemon: string) => boolean): void;
   /** Opens a log whose logger is ours and runs as the owner. @param directory of its files */
   open(key: DaemonKey, writer: Account, logger: LaunchPlan, directory: string, before: LogPredecessor): HeldLog;
   /** The same with a logger that is a tenant's program: it runs in a cgroup and is ended with all that it started. */

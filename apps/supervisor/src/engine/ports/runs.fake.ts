@@ -56,8 +56,11 @@ export class FakeRuns implements Runs, Populations {
   isPopulated(group: string): boolean {
     return this.live.some(({ trace }) => trace.cgroup === group);
   }
-  killOthers(used: ReadonlySet<string>): void {
-    for (const run of this.live) if (run.trace.cgroup !== undefined && !used.has(run.trace.cgroup)) run.kill();
+  killOthers(used: ReadonlySet<string>, isSpared: (owner: string) => boolean): void {
+    for (const run of this.live) {
+      const { cgroup } = run.trace;
+      if (cgroup !== undefined && !used.has(cgroup) && !isSpared(run.daemon.split("/")[0] ?? "")) run.kill();
+    }
   }
 
   find(pid: number | undefined): FakeRun | undefined {
@@ -78,8 +81,9 @@ export class FakeRuns implements Runs, Populations {
       .filter(({ daemon }) => daemon === `${owner.name}/${name}`)
       .map(({ instance, number, lives }) => ({ instance, run: number, lives }));
   }
-  removeStrays(): void {
-    for (let left = this.#left; left.length > 0; left = this.#left) {
+  removeStrays(isSpared: (owner: string) => boolean): void {
+    const strays = () => this.#left.filter(({ daemon }) => !isSpared(daemon.split("/")[0] ?? ""));
+    for (let left = strays(); left.length > 0; left = strays()) {
       for (const run of left) {
         this.strays.push(`${run.daemon} ${run.pid}`);
         run.followedAfter = 0;

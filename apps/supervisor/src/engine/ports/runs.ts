@@ -129,6 +129,6 @@ export interface Runs {
   found(key: { readonly owner: Pick<Account, "name">; readonly name: string }): readonly FoundRun[];
   /** Kills what is left of a run whose daemon no conf file names. */
   removeStray(owner: string, name: string, trace: RunTrace): void;
-  /** Kills every run of an earlier supervisor that nobody has adopted. */
-  removeStrays(): void;
+  /** Kills every run of an earlier supervisor that nobody has adopted, except those of spared owners. */
+  removeStrays(isSpared: (owner: string) => boolean): void;
 }

@@ -196,9 +196,9 @@ export class FakeSockets implements Sockets {
   removeStray(owner: string, name: string): void {
     this.strays.push(`${owner}/${name}`);
   }
-  removeStrays(known: ReadonlySet<string>): void {
+  removeStrays(isKnown: (daemon: string) => boolean): void {
     for (const path of this.#kept.keys()) {
-      if (known.has(path.slice("/run/fastcgi/".length, -".sock".length))) continue;
+      if (isKnown(path.slice("/run/fastcgi/".length, -".sock".length))) continue;
       this.strays.push(path);
       this.#kept.delete(path);
     }

@@ -60,5 +60,5 @@ export interface Sockets {
   /** Removes the published socket of a daemon that no conf file names. */
   removeStray(owner: string, name: string): void;
   /** Closes and removes every socket of an earlier supervisor that belongs to none of these daemons, by id. */
-  removeStrays(known: ReadonlySet<string>): void;
+  removeStrays(isKnown: (daemon: string) => boolean): void;
 }

@@ -18,5 +18,9 @@ export const lockDirectory = (directory: string): void => {
       `${directory}: another supervisor (pid ${holder}) uses this directory; stop it, or choose another directory`,
     );
   }
-  writeSync(fd, `${process.pid}\n`.padEnd(12), 0);
+  try {
+    writeSync(fd, `${process.pid}\n`.padEnd(12), 0);
+  } catch {
+    // A full disk: the lock is held, but cannot name this process.
+  }
 };

@@ -32,31 +32,35 @@ const text = (file: string): string | undefined =>
   existsSync(join(path, file)) ? readFileSync(join(path, file), "utf8") : undefined;
 
 test("a run gets a cgroup with limits at each level, by the available controllers only", () => {
-  expect(limits().daemon(KEY).makeGroup(3, settings(7))).toBe(join(path, "anna/blog.d/3"));
-  expect(["anna", "anna/blog.d", "anna/blog.d/3"].map((group) => text(`${group}/pids.max`))).toEqual(["100", "7", "7"]);
+  expect(limits().daemon(KEY).makeGroup(1, 3, settings(7))).toBe(join(path, "anna/blog.d/1-3"));
+  expect(["anna", "anna/blog.d", "anna/blog.d/1-3"].map((group) => text(`${group}/pids.max`))).toEqual([
+    "100",
+    "7",
+    "7",
+  ]);
   expect(text("anna/blog.d/memory.max")).toBeUndefined();
   expect([text("anna/cgroup.subtree_control"), text("anna/blog.d/cgroup.subtree_control")]).toEqual(["+pids", "+pids"]);
 });
 
 test("a run gets another cgroup where an earlier one of its number still exists", () => {
   const daemon = limits().daemon(KEY);
-  const made = [1, 2, 3].map(() => daemon.makeGroup(1, settings(1)));
-  expect(made).toEqual(["1", "1.1", "1.2"].map((name) => join(path, "anna/blog.d", name)));
+  const made = [1, 2, 3].map(() => daemon.makeGroup(1, 1, settings(1)));
+  expect(made).toEqual(["1-1", "1-1.1", "1-1.2"].map((name) => join(path, "anna/blog.d", name)));
 });
 
 test("changed limits are written to the cgroups of all runs", () => {
   const daemon = limits().daemon(KEY);
-  daemon.makeGroup(1, settings(7));
-  daemon.makeGroup(2, settings(7));
+  daemon.makeGroup(1, 1, settings(7));
+  daemon.makeGroup(1, 2, settings(7));
   daemon.apply(settings(8));
-  expect([1, 2].map((run) => text(`anna/blog.d/${run}/pids.max`))).toEqual(["8", "8"]);
+  expect([1, 2].map((run) => text(`anna/blog.d/1-${run}/pids.max`))).toEqual(["8", "8"]);
 });
 
 test("a run that is started with other limits changes no earlier cgroup", () => {
   const daemon = limits().daemon(KEY);
-  daemon.makeGroup(1, settings(7));
-  daemon.makeGroup(2, settings(8));
-  expect(text("anna/blog.d/1/pids.max")).toBe("7");
+  daemon.makeGroup(1, 1, settings(7));
+  daemon.makeGroup(1, 2, settings(8));
+  expect(text("anna/blog.d/1-1/pids.max")).toBe("7");
 });
 
 test("a logger gets one cgroup for its lifetime, without a run's limits", () => {
@@ -70,16 +74,18 @@ test("a logger gets one cgroup for its lifetime, without a run's limits", () => 
 test("there are no cgroups, and no errors, without a subtree", () => {
   const without = limits({ path: undefined, controllers: new Set(), why: "no cgroup2 file system is mounted" });
   const daemon = without.daemon(KEY);
-  expect([daemon.makeGroup(1, settings(1)), daemon.loggerGroup()]).toEqual([undefined, undefined]);
+  expect([daemon.makeGroup(1, 1, settings(1)), daemon.loggerGroup()]).toEqual([undefined, undefined]);
   daemon.apply(settings(2));
-  without.removeStrays(new Set());
+  without.removeStrays(new Set(), () => false);
 });
 
 test("stray cgroups are removed, killed first and reported where they have processes", () => {
   for (const group of ["anna/blog.d/1", "anna/blog.d/2", "ben/shop.d/1", "cleo/wiki.d/1"])
     mkdirSync(join(path, group), { recursive: true });
   writeFileSync(join(path, "cleo/wiki.d/1/cgroup.events"), "populated 1\n");
-  limits().removeStrays(new Set([join(path, "anna/blog.d/2")]));
+  mkdirSync(join(path, "dora/away.d/1"), { recursive: true });
+  limits().removeStrays(new Set([join(path, "anna/blog.d/2")]), (owner) => owner === "dora");
+  expect(existsSync(join(path, "dora/away.d/1"))).toBe(true);
   expect(["anna/blog.d/1", "anna/blog.d/2", "ben"].map((group) => existsSync(join(path, group)))).toEqual([
     false,
     true,

@@ -17,9 +17,9 @@ class DaemonGroups implements DaemonLimits {
     this.#daemon = name;
   }
 
-  makeGroup(run: number | "finish", settings: CgroupSettings): string | undefined {
+  makeGroup(instance: number, run: number | "finish", settings: CgroupSettings): string | undefined {
     if (this.#root.path === undefined) return undefined;
-    return makeGroup(this.#root, { owner: this.#owner, daemon: this.#daemon, run }, settings);
+    return makeGroup(this.#root, { owner: this.#owner, daemon: this.#daemon, run: `${instance}-${run}` }, settings);
   }
 
   removeGroup(group: string): void {
@@ -50,10 +50,11 @@ export class CgroupLimits implements Limits {
     return new DaemonGroups(this.#root, key);
   }
 
-  removeStrays(used: ReadonlySet<string>): void {
+  removeStrays(used: ReadonlySet<string>, isSpared: (owner: string) => boolean): void {
     const { path } = this.#root;
     if (path === undefined) return;
-    for (const group of listGroups(path).filter((each) => !used.has(each))) {
+    const ownerOf = (group: string): string => group.slice(path.length + 1).split("/", 1)[0] ?? "";
+    for (const group of listGroups(path).filter((each) => !used.has(each) && !isSpared(ownerOf(each)))) {
       if (isPopulated(group))
         this.#report(group, "killing the stray processes of an earlier supervisor in this cgroup");
       killGroup(group);

@@ -76,8 +76,12 @@ export const findCgroupRoot = async (
 export const knownCgroupRoot = (path: string | undefined, wanted: readonly string[]): CgroupRoot => {
   takePlaces();
   if (path === undefined) return { path, controllers: new Set(), why: "there were none when the shim was started" };
-  makeCgroup(path);
-  return { path, ...enable(dirname(path), path, wanted) };
+  try {
+    makeCgroup(path);
+    return { path, ...enable(dirname(path), path, wanted) };
+  } catch (error) {
+    return { path: undefined, controllers: new Set(), why: `that of the running daemons is lost: ${messageOf(error)}` };
+  }
 };
 
 /** @throws Error where it is not a cgroup, or cannot be written to */

@@ -33,8 +33,8 @@ test("a cgroup whose limits cannot be set is removed again", () => {
   // The kernel would refuse a value; here the file does not exist.
   const refused = { owner: [], daemon: [], run: [["missing.d/pids.max", "1"]] } as const;
   const root = { path: group, controllers: new Set(["missing"]), why: "" };
-  expect(() => makeGroup(root, { owner: "owner", daemon: "daemon", run: 1 }, refused)).toThrow("ENOENT");
-  expect(existsSync(join(group, "owner/daemon.d/1"))).toBe(false);
+  expect(() => makeGroup(root, { owner: "owner", daemon: "daemon", run: "1-1" }, refused)).toThrow("ENOENT");
+  expect(existsSync(join(group, "owner/daemon.d/1-1"))).toBe(false);
 });
 
 test("the subtree is released with the empty cgroups of failed launches, and kept where a cgroup cannot be removed", () => {

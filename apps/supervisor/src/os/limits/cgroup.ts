@@ -21,13 +21,13 @@ const writeLimits = (directory: string, files: readonly GroupFile[], controllers
 const daemonGroup = (root: string, owner: string, daemon: string): string => `${root}/${owner}/${daemon}.d`;
 
 /**
- * Makes a new cgroup for one run, `<root>/<owner>/<daemon>.d/<run>`, with limits at each level. Where an earlier cgroup of
+ * Makes a new cgroup for one run, `<root>/<owner>/<daemon>.d/<instance>-<run>`, with limits at each level. Where an earlier cgroup of
  * that name still has processes, the name gets a suffix.
  * @throws errno errors
  */
 export const makeGroup = (
   { path: root = "", controllers }: CgroupRoot,
-  { owner, daemon, run }: { readonly owner: string; readonly daemon: string; readonly run: number | "finish" },
+  { owner, daemon, run }: { readonly owner: string; readonly daemon: string; readonly run: string },
   settings: CgroupSettings,
 ): string => {
   const parent = daemonGroup(root, owner, daemon);

@@ -83,11 +83,11 @@ export class FifoLogs implements Logs {
     return { name: fifoName(daemon, number), fifo: fifoPath(runDir, key.owner.name, key.name, number) };
   }
 
-  removeStrays(known: ReadonlySet<string>): void {
+  removeStrays(isKnown: (daemon: string) => boolean): void {
     const { link, launches } = this.#options;
     for (const name of link.unused("fifo")) {
       const fifo = readFifoName(name);
-      if (fifo && !known.has(fifo.daemon)) this.#abandon(name);
+      if (fifo && !isKnown(fifo.daemon)) this.#abandon(name);
     }
     // Errors of the loggers of a FIFO that was closed before them.
     for (const name of link.unused("fifo")) {

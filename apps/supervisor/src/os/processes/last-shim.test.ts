@@ -36,10 +36,16 @@ test("the shim of the supervisor before is ended where its socket was removed", 
   expect(reports).toHaveLength(1);
 });
 
-test("a shim with a socket at another path is left alone", async () => {
+test("the shim of the supervisor before is ended where the run directory was another", async () => {
   rememberShim(directory, pid);
   await end("/elsewhere/shim.sock");
-  expect([lives(), reports]).toEqual([true, []]);
+  expect([lives(), reports]).toEqual([false, [`the run directory was ${directory}`]]);
+});
+
+test("a process that is no shim is left alone", async () => {
+  rememberShim(directory, process.pid);
+  await end("/elsewhere/shim.sock");
+  expect(reports).toEqual([]);
 });
 
 test.each([

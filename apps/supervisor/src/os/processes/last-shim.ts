@@ -4,7 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { constants } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ProcessIdentity } from "../../engine/ports/processes.ts";
 import { readPlainFile, replaceFile } from "../files/whole-file.ts";
@@ -37,24 +37,26 @@ const recall = (stateDir: string): ProcessIdentity | undefined => {
   }
 };
 
-/** Whether a process has this as its last argument. */
-const hasArgument = ({ pid }: ProcessIdentity, last: string): boolean => {
+/** The path of a shim's socket, by its command line; undefined for another program. */
+const socketOf = ({ pid }: ProcessIdentity): string | undefined => {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").endsWith(`\0${last}\0`);
+    const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+    return words[0]?.endsWith("/dmhost-shim") ? words.at(-2) : undefined;
   } catch {
-    return false;
+    return undefined;
   }
 };
 
 /**
- * Ends the shim of the supervisor before, which had this state directory and this path for its shim's socket; resolves when it
- * has ended. Its runs live on. To be called where nothing listens at the path.
+ * Ends the shim of the supervisor before, which had this state directory; resolves when it has ended. Its runs live on. To be called
+ * where nothing listens at the path of this supervisor's shim, and with the state directory locked.
  * @param report called where there is one
  */
 export const endLastShim = async (stateDir: string, path: string, report: (reason: string) => void): Promise<void> => {
   const shim = recall(stateDir);
-  if (shim === undefined || !hasArgument(shim, path)) return;
-  report(`its socket was removed: ${path}`);
+  const former = shim && socketOf(shim);
+  if (shim === undefined || former === undefined) return;
+  report(former === path ? `its socket was removed: ${path}` : `the run directory was ${dirname(former)}`);
   for (const end = performance.now() + LONGEST_END; isAlive(shim) && performance.now() < end; await sleep(LOOK)) {
     // Again: it ignores TERM until it knows that its supervisor has ended.
     signalProcess(shim, constants.signals.SIGTERM);

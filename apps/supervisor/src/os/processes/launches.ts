@@ -192,7 +192,8 @@ export class Launches {
   clear(name: string, delay = 0): void {
     const run = this.adopt(name, undefined, this.#clearing(name, this.#link.foundRun(name)?.cgroup));
     if (run) this.forbidNext(name);
-    setTimeout(() => run?.kill(), delay).unref();
+    if (delay === 0) run?.kill();
+    else setTimeout(() => run?.kill(), delay).unref();
   }
 
   /** Forgets a run that is cleared, and clears the next one where the shim has launched it and nobody follows it. */

@@ -47,6 +47,10 @@ const start = async (runDir: string, program: string, name: string): Promise<Own
   return { link, cgroups };
 };
 
+/** Time for the end of runs that were killed last, and interval between two looks. In ms. */
+const LONGEST_END = 2000;
+const LOOK = 10;
+
 /** Removes the cgroups that have no processes, and ends the shim. */
 export const endShim = (
   link: ShimLink,
@@ -55,7 +59,11 @@ export const endShim = (
 ): void => {
   link.lost = () => undefined;
   try {
-    const lives = link.requests.list().some((each) => each.kind === "run" && each.state !== "exited");
+    const look = (): boolean => link.requests.list().some((each) => each.kind === "run" && each.state !== "exited");
+    let lives = look();
+    for (const end = performance.now() + LONGEST_END; lives && performance.now() < end; lives = look()) {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LOOK);
+    }
     // Before the next owner can take them; a shim that continues owns them still.
     if (!lives) releaseCgroupRoot(cgroups);
     link.requests.shutDown();

@@ -249,7 +249,7 @@ test("a finish that an earlier supervisor launched is adopted with its run, and 
       0,
     );
     expect(slot.finishing()).toBeDefined();
-    runs.removeStrays();
+    runs.removeStrays(() => false);
     await events.until("exited");
     launches.acknowledge();
     if (round === 1) continue;
@@ -307,12 +307,15 @@ test("a process that has the pid of a run by now is left alone", async () => {
   expect([events.all, events.exit, isAlive(leader)]).toEqual([["exited", "gone"], undefined, true]);
 });
 
-test("runs that nobody adopts are killed", async () => {
+test("runs that nobody adopts are killed, except those of spared owners", async () => {
   const { run, events: before } = launch("exec sleep 1000");
   await before.until("launched");
   link.close();
   await connect();
-  runs.removeStrays();
+  runs.removeStrays((owner) => owner === username);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(isAlive(run.trace.leader)).toBe(true);
+  runs.removeStrays(() => false);
   await eventually(() => expect(isAlive(run.trace.leader)).toBe(false));
 });
 

@@ -264,10 +264,10 @@ export class RunSlots implements Runs {
     recordedTree(trace, this.#options.cgroups).clear(() => undefined);
   }
 
-  removeStrays(): void {
+  removeStrays(isSpared: (owner: string) => boolean): void {
     const { link, launches } = this.#options;
     for (const { name } of link.found()) {
-      if (fifoOfLogger(name) === undefined) launches.clear(name);
+      if (fifoOfLogger(name) === undefined && !isSpared(name.split("/", 1)[0] ?? "")) launches.clear(name);
     }
   }
 }

@@ -76,9 +76,9 @@ export class PublishedSockets implements Sockets {
     if (problem !== undefined) this.#options.report(`${owner}/${name}`, `cannot remove its socket: ${problem}`);
   }
 
-  removeStrays(known: ReadonlySet<string>): void {
+  removeStrays(isKnown: (daemon: string) => boolean): void {
     const { link, report } = this.#options;
-    for (const name of link.unused("socket").filter((each) => !known.has(each))) {
+    for (const name of link.unused("socket").filter((each) => !isKnown(each))) {
       link.use("socket", name);
       try {
         link.requests.release("socket", name);
