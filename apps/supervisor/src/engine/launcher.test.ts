@@ -16,7 +16,7 @@ describe("a launch", () => {
     await scene.load("web", { service: { directory: "/home/alice/service/web", finish: true, contents: "" } });
     scene.ports.runs.latest.end({ code: 1 });
     await scene.ports.clock.advance(5);
-    expect(scene.ports.limits.made).toContain("/cgroup/alice/web.d/finish");
+    expect(scene.ports.limits.made).toContain("/cgroup/alice/web.d/1-finish");
     expect(scene.ports.runs.finishes).toHaveLength(1);
   });
 });
@@ -33,5 +33,5 @@ test("a start with a corrected file while the last run is ending succeeds at onc
   expect(await scene.after(500, start)).toEqual({ ok: true });
   expect(daemon.state).toMatchObject({ phase: "running", run: 2, failures: 0 });
   expect(scene.ports.runs.latest.plan?.start).toBe("exec right");
-  expect(scene.ports.limits.made.map((group) => group.slice(group.lastIndexOf("/") + 1))).toEqual(["1", "2"]);
+  expect(scene.ports.limits.made.map((group) => group.slice(group.lastIndexOf("/") + 1))).toEqual(["1-1", "1-2"]);
 });
