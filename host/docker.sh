@@ -138,10 +138,10 @@ docker_install_dmctl() {
     if [ "$(id -u)" -eq 0 ]; then docker_bin=/usr/local/bin; else docker_bin=$HOME/.local/bin; fi
   fi
   mkdir -p "$docker_bin"
-  docker_dmctl=$(docker_exec supervisor sha256sum /usr/local/bin/dmctl) || fail "the supervisor's container has no dmctl"
+  docker_dmctl=$(docker_exec supervisor cat /usr/local/share/dmhost/dmctl.sha256) || fail "the supervisor's container has no dmctl"
   if [ "$(sha256sum "$docker_bin/dmctl" 2>/dev/null | cut -d' ' -f1)" != "${docker_dmctl%% *}" ]; then
     # Not `docker cp`: engines before 23 unmount a replaced /etc/passwd in the container.
-    docker_exec supervisor cat /usr/local/bin/dmctl >"$docker_bin/dmctl.new" ||
+    docker_exec supervisor gzip -dc /usr/local/share/dmhost/dmctl.gz >"$docker_bin/dmctl.new" ||
       fail "cannot copy dmctl out of the supervisor's container to $docker_bin"
     chmod 755 "$docker_bin/dmctl.new"
     mv -f "$docker_bin/dmctl.new" "$docker_bin/dmctl"
