@@ -107,6 +107,8 @@ export class Appliance {
     this.environment = {
       ...process.env,
       COMPOSE_PROJECT_NAME: PROJECT,
+      // Without a compose.override.yaml of the checkout.
+      COMPOSE_FILE: "compose.yaml",
       DMHOST_HTTP_PORT: String(port),
       DMHOST_RUN_DIR: join(directory, "run"),
       DMHOST_SITE_LOGS: join(directory, "site-logs"),
@@ -139,13 +141,12 @@ export class Appliance {
 
   /** `docker compose ...` on the project; throws if it fails. */
   compose(...args: string[]): Promise<string> {
-    return succeed(this.environment, "docker", "compose", "--file", join(CHECKOUT, "compose.yaml"), ...args);
+    return succeed(this.environment, "docker", "compose", ...args);
   }
 
   /** Runs a program in a service's container, as its first process' account, whatever its exit code. */
   exec(service: string, ...args: string[]): Promise<Ended> {
-    const compose = ["compose", "--file", join(CHECKOUT, "compose.yaml"), "exec", "-T", service];
-    return command(this.environment, "docker", ...compose, ...args);
+    return command(this.environment, "docker", "compose", "exec", "-T", service, ...args);
   }
 
   /** Runs `sh -c` as `exec` does; throws if it fails. */
