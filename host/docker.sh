@@ -55,6 +55,7 @@ docker_up() {
     fail "the appliance already runs on this machine without Docker" "stop it first:  ./dmhost down --native"
   fi
   docker_choose_cgroup
+  docker_choose_propagation
   docker_images
   docker_own_policy
   step "starting the services"
@@ -86,6 +87,17 @@ docker_choose_cgroup() {
     docker_cgroup=/sys/fs/cgroup/unified/${docker_cgroup##*/}
     export DMHOST_CGROUP="$docker_cgroup"
   fi
+}
+
+# An engine refuses the propagation rslave of a private mount, which / is on a machine without systemd.
+docker_choose_propagation() {
+  case $(findmnt --noheadings --output PROPAGATION --target /home) in
+    *shared* | *slave*) ;;
+    *)
+      export DMHOST_HOME_PROPAGATION=rprivate
+      step "/home: its mount is private, so homes that are mounted later are seen after a restart"
+      ;;
+  esac
 }
 
 # The supervisor accepts only a policy that root owns; the checkout may have another owner.

@@ -118,6 +118,12 @@ export class Appliance {
     };
   }
 
+  /** Whether mounts below /home reach the containers; an engine refuses `rslave` where not. */
+  static async isHomeShared(): Promise<boolean> {
+    const found = await succeed(process.env, "findmnt", "--noheadings", "--output", "PROPAGATION", "--target", "/home");
+    return /shared|slave/.test(found);
+  }
+
   /** Prepares an appliance that does not run yet, and removes what an earlier one left. */
   static async prepare(): Promise<Appliance> {
     const directory = await mkdtemp(join(tmpdir(), "dmhost-test-"));
@@ -125,6 +131,7 @@ export class Appliance {
     await chmod(directory, 0o755);
     await cp(join(CHECKOUT, "config"), join(directory, "config"), { recursive: true });
     const appliance = new Appliance(directory, await freePort());
+    if (!(await Appliance.isHomeShared())) appliance.environment["DMHOST_HOME_PROPAGATION"] = "rprivate";
     try {
       await appliance.compose("down", "--volumes", "--remove-orphans");
     } catch (error) {
