@@ -76,10 +76,15 @@ export interface Answer {
   readonly body: string;
 }
 
+interface Health {
+  readonly Status: string;
+  readonly Log: readonly { readonly ExitCode: number; readonly End: string }[];
+}
+
 /** The parts of the output of `docker inspect` that tests read. */
 interface Inspected {
   readonly Id: string;
-  readonly State: { Pid: number; ExitCode: number; FinishedAt: string; Health?: { Status: string } };
+  readonly State: { Pid: number; ExitCode: number; StartedAt: string; FinishedAt: string; Health?: Health };
   readonly Config: { User: string };
   readonly HostConfig: {
     CapAdd: string[] | null;

@@ -36,9 +36,8 @@ it("a second supervisor says in one line that there is another, is unhealthy, an
   await appliance.shell("supervisor", `kill -9 ${supervisor}`);
   expect((await appliance.request("/")).status).toBe(200);
   expect(await sitePid()).toBe(before);
-  const health = "/usr/local/lib/dmhost/container/health";
   await eventually("the first one's health", async () => {
-    const { code } = await appliance.exec("supervisor", health);
+    const { code } = await appliance.exec("supervisor", "dmctl", "health");
     return code === 0 || undefined;
   });
   await appliance.compose("up", "--detach", "--no-recreate", "--scale", "supervisor=1");
