@@ -1,7 +1,7 @@
 /**
  * Makes dist/, which needs neither node_modules nor a Node of the machine: `node` and what it runs, `supervisor.cjs`
  * with `koffi.node` beside it; the shim, compiled by the machine's C compiler; `dmctl`, a program by itself; and the scripts of
- * daemontools/. Run it by the Node of node_modules.
+ * daemontools/. With `--container` also `dmctl.cjs`, which `node` runs. Run it by the Node of node_modules.
  */
 import { isAscii } from "node:buffer";
 import { execFileSync } from "node:child_process";
@@ -79,9 +79,24 @@ const compileDmctl = (): void => {
   execFileSync(bun, ["build", "--compile", "--bytecode", "--minify", ...inert, ...output], { stdio: "pipe" });
 };
 
+/** Bundles dmctl for Node. */
+const bundleDmctl = (): Promise<unknown> =>
+  build({
+    entryPoints: [join(root, "apps/dmctl/src/main.ts")],
+    outfile: join(dist, "dmctl.cjs"),
+    bundle: true,
+    platform: "node",
+    format: "cjs",
+    target: "node26",
+    minify: true,
+    logLevel: "warning",
+    tsconfigRaw: {},
+  });
+
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist);
 await bundleSupervisor();
+if (process.argv.includes("--container")) await bundleDmctl();
 if (!isAscii(readFileSync(join(dist, "supervisor.cjs"))))
   throw new Error("dist/supervisor.cjs: the bundle is not ASCII");
 copyFileSync(

@@ -117,7 +117,8 @@ await_site() {
 await_supervisor() {
   step "waiting for the supervisor"
   await_tries=0
-  until await_answer=$(own_dmctl health 2>&1); do
+  # Exit code 1: it answers, and sites are pending.
+  until await_answer=$(own_dmctl health 2>&1) || [ $? -eq 1 ]; do
     await_tries=$((await_tries + 1))
     [ "$await_tries" -le 150 ] || not_up "the supervisor does not answer after 30s: $await_answer"
     sleep 0.2

@@ -4,7 +4,7 @@
 # Builds both images; unchanged steps come from the engine's cache. With DMHOST_BUILD=no uses the images that the engine has.
 docker_images() {
   if [ "${DMHOST_BUILD:-}" = no ]; then
-    for docker_image in $(docker_compose config --images); do
+    for docker_image in $(docker_compose config --images supervisor nginx); do
       docker image inspect "$docker_image" >/dev/null 2>&1 ||
         fail "the engine has no image \"$docker_image\", and DMHOST_BUILD=no forbids building it" \
           "copy it from a machine where ./dmhost up built it:  docker save $docker_image | ssh HOST docker load"

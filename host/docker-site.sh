@@ -58,7 +58,7 @@ Your first daemon:
      and make it known, as root:  dmctl rescan      (an account made after this:  ./dmhost up)
   2. as alice, write ~/.daemon-manager/daemons/NAME.conf; one line is enough:  start=exec my-program
      and start it:  dmctl rescan
-  Its program must be in the image. More of Debian's packages: name them in the file .env beside compose.yaml,
-  DMHOST_PACKAGES=php-mysql libcatalyst-perl  and run ./dmhost up again
+  Its program must be in the image, which has php-cgi, sh and perl-base. Python, all of Perl and other packages of Debian:
+  name them in the file .env beside compose.yaml,  DMHOST_PACKAGES=python3 libfcgi-perl php-mysql  and run ./dmhost up again
 TEXT
 }

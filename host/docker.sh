@@ -1,6 +1,7 @@
 # shellcheck shell=sh
-# Docker mode: the services of compose.yaml. COMPOSE_PROJECT_NAME and the DMHOST_* variables of that file choose another
-# project, port, run directory or configuration.
+# Docker mode: the services of compose.yaml and compose.override.yaml, or of COMPOSE_FILE, as for `docker compose` in the
+# checkout. COMPOSE_PROJECT_NAME and the DMHOST_* variables of compose.yaml choose another project, port, run directory or
+# configuration.
 
 # shellcheck source=host/docker-images.sh
 . "$checkout/host/docker-images.sh"
@@ -11,8 +12,9 @@
 
 docker_config=${DMHOST_CONFIG_DIR:-$checkout/config}
 
+# In the checkout, without --file: so the containers are those of `docker compose up`.
 docker_compose() {
-  docker compose --project-directory "$checkout" --file "$checkout/compose.yaml" "$@"
+  docker compose "$@"
 }
 
 # docker_exec ARGUMENT...: runs a command in a service's container, without a terminal.
@@ -53,6 +55,7 @@ docker_up() {
     fail "the appliance already runs on this machine without Docker" "stop it first:  ./dmhost down --native"
   fi
   docker_choose_cgroup
+  docker_choose_propagation
   docker_images
   docker_own_policy
   step "starting the services"
@@ -69,14 +72,32 @@ docker_up() {
   docker_introduce
 }
 
-# Sets the cgroup of the supervisor's subtree, on the cgroup v2 mount of a hybrid hierarchy too.
+# Sets `docker_cgroup`, the supervisor's subtree: what Compose mounts, or with a hybrid hierarchy the same on its cgroup v2 mount.
 docker_choose_cgroup() {
-  [ -z "${DMHOST_CGROUP:-}" ] || return 0
-  DMHOST_CGROUP=/sys/fs/cgroup/${COMPOSE_PROJECT_NAME:-dmhost}
+  docker_cgroup=$(docker_compose config | awk '
+    $1 == "source:" { source = $2 }
+    $1 == "target:" && $2 == "/run/dmhost-cgroup" { print source }') || :
+  case $docker_cgroup in
+    /sys/fs/cgroup/*/*) return ;;
+    /sys/fs/cgroup/*) ;;
+    *) return ;;
+  esac
   if [ ! -e /sys/fs/cgroup/cgroup.controllers ] && [ -e /sys/fs/cgroup/unified/cgroup.controllers ]; then
-    DMHOST_CGROUP=/sys/fs/cgroup/unified/${DMHOST_CGROUP##*/}
+    docker_plain_cgroup=$docker_cgroup
+    docker_cgroup=/sys/fs/cgroup/unified/${docker_cgroup##*/}
+    export DMHOST_CGROUP="$docker_cgroup"
   fi
-  export DMHOST_CGROUP
+}
+
+# An engine refuses the propagation rslave of a private mount, which / is on a machine without systemd.
+docker_choose_propagation() {
+  case $(findmnt --noheadings --output PROPAGATION --target /home) in
+    *shared* | *slave*) ;;
+    *)
+      export DMHOST_HOME_PROPAGATION=rprivate
+      step "/home: its mount is private, so homes that are mounted later are seen after a restart"
+      ;;
+  esac
 }
 
 # The supervisor accepts only a policy that root owns; the checkout may have another owner.
@@ -138,10 +159,10 @@ docker_install_dmctl() {
     if [ "$(id -u)" -eq 0 ]; then docker_bin=/usr/local/bin; else docker_bin=$HOME/.local/bin; fi
   fi
   mkdir -p "$docker_bin"
-  docker_dmctl=$(docker_exec supervisor sha256sum /usr/local/bin/dmctl) || fail "the supervisor's container has no dmctl"
+  docker_dmctl=$(docker_exec supervisor cat /usr/local/share/dmhost/dmctl.sha256) || fail "the supervisor's container has no dmctl"
   if [ "$(sha256sum "$docker_bin/dmctl" 2>/dev/null | cut -d' ' -f1)" != "${docker_dmctl%% *}" ]; then
     # Not `docker cp`: engines before 23 unmount a replaced /etc/passwd in the container.
-    docker_exec supervisor cat /usr/local/bin/dmctl >"$docker_bin/dmctl.new" ||
+    docker_exec supervisor gzip -dc /usr/local/share/dmhost/dmctl.gz >"$docker_bin/dmctl.new" ||
       fail "cannot copy dmctl out of the supervisor's container to $docker_bin"
     chmod 755 "$docker_bin/dmctl.new"
     mv -f "$docker_bin/dmctl.new" "$docker_bin/dmctl"
@@ -158,7 +179,7 @@ docker_down() {
   step "stopping nginx, then the supervisor and its daemons"
   quietly "stopping the services" docker_compose down
   # Empty cgroups, or the plain directory that `docker compose up` makes on cgroup v1.
-  find "$DMHOST_CGROUP" "/sys/fs/cgroup/${COMPOSE_PROJECT_NAME:-dmhost}" -depth -type d -exec rmdir {} + 2>/dev/null || :
+  find "$docker_cgroup" "${docker_plain_cgroup:-$docker_cgroup}" -depth -type d -exec rmdir {} + 2>/dev/null || :
   step "stopped"
 }
 

@@ -64,7 +64,7 @@ make_images() {
   set +e
   (
     set -e
-    export DOCKER_HOST="$engine"
+    export DOCKER_HOST="$engine" COMPOSE_FILE=compose.yaml
     docker_images
     # shellcheck disable=SC2046 # names without blanks
     images_sum=$(docker image inspect --format '{{.Id}}' $(image_names) | sort | sha256sum | cut -c 1-16)
@@ -79,7 +79,7 @@ make_images() {
 }
 
 image_names() {
-  docker_compose config --images
+  COMPOSE_FILE=compose.yaml docker_compose config --images
   echo debian:trixie-slim
 }
 

@@ -2,7 +2,7 @@
 FROM debian:trixie-slim
 RUN apt-get update -q \
  && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends nginx s6 \
- && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log \
  && groupadd --gid 65080 dmhost-nginx \
  && useradd --uid 65080 --gid 65080 --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin dmhost-nginx
 

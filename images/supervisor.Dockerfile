@@ -22,17 +22,20 @@ COPY apps apps
 COPY daemontools daemontools
 COPY shim shim
 # By its full path: npm 9 removes .bin/node together with the package for the other architecture.
-RUN node_modules/node-linux-*/bin/node build.ts \
- && mkdir -p out/bin out/lib && mv dist/dmctl out/bin/ && mv dist out/lib/dmhost \
- && chmod -R u=rwX,go=rX out && chmod 0755 out/bin/dmctl
+RUN node_modules/node-linux-*/bin/node build.ts --container && strip dist/node
+
+# dmctl as one program for the host, 112 MB, is compressed; in the container dmctl runs on the supervisor's Node.
+RUN mkdir -p out/lib out/share/dmhost \
+ && (cd dist && sha256sum dmctl) >out/share/dmhost/dmctl.sha256 && gzip <dist/dmctl >out/share/dmhost/dmctl.gz && rm dist/dmctl \
+ && mv dist out/lib/dmhost && chmod -R u=rwX,go=rX out
 
 FROM debian:trixie-slim
-# Further Debian packages for the tenants, e.g. "php-mysql libcatalyst-perl".
+# Further Debian packages for the tenants, e.g. "python3 libcatalyst-perl". Of Perl the base image has perl-base.
 ARG DMHOST_PACKAGES=
 RUN apt-get update -q \
  && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
-      libatomic1 s6 execline libnss-extrausers php-cgi perl libfcgi-perl python3 $DMHOST_PACKAGES \
- && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log
+      libatomic1 s6 execline libnss-extrausers php-cgi $DMHOST_PACKAGES \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log
 
 # Ids in a range that Debian reserves, so that no account of the host has them; nginx.Dockerfile uses 65080 too.
 RUN groupadd --gid 65080 dmhost-nginx \
@@ -51,6 +54,7 @@ COPY images/supervisor /usr/local/lib/dmhost/container
 # Link the daemontools commands unless DMHOST_PACKAGES has installed others of the same names. Link the account databases to
 # the files that container/init makes from the image's and the host's.
 RUN chmod 0755 /usr/local/lib/dmhost/container /usr/local/lib/dmhost/container/* \
+ && ln -s /usr/local/lib/dmhost/container/dmctl /usr/local/bin/ \
  && for tool in /usr/local/lib/dmhost/daemontools/*; do \
       case ${tool##*/} in \
         service-id) ;; \

@@ -76,10 +76,15 @@ export interface Answer {
   readonly body: string;
 }
 
+interface Health {
+  readonly Status: string;
+  readonly Log: readonly { readonly ExitCode: number; readonly End: string }[];
+}
+
 /** The parts of the output of `docker inspect` that tests read. */
 interface Inspected {
   readonly Id: string;
-  readonly State: { Pid: number; ExitCode: number; FinishedAt: string; Health?: { Status: string } };
+  readonly State: { Pid: number; ExitCode: number; StartedAt: string; FinishedAt: string; Health?: Health };
   readonly Config: { User: string };
   readonly HostConfig: {
     CapAdd: string[] | null;
@@ -107,6 +112,8 @@ export class Appliance {
     this.environment = {
       ...process.env,
       COMPOSE_PROJECT_NAME: PROJECT,
+      // Without a compose.override.yaml of the checkout.
+      COMPOSE_FILE: "compose.yaml",
       DMHOST_HTTP_PORT: String(port),
       DMHOST_RUN_DIR: join(directory, "run"),
       DMHOST_SITE_LOGS: join(directory, "site-logs"),
@@ -116,6 +123,12 @@ export class Appliance {
     };
   }
 
+  /** Whether mounts below /home reach the containers; an engine refuses `rslave` where not. */
+  static async isHomeShared(): Promise<boolean> {
+    const found = await succeed(process.env, "findmnt", "--noheadings", "--output", "PROPAGATION", "--target", "/home");
+    return /shared|slave/.test(found);
+  }
+
   /** Prepares an appliance that does not run yet, and removes what an earlier one left. */
   static async prepare(): Promise<Appliance> {
     const directory = await mkdtemp(join(tmpdir(), "dmhost-test-"));
@@ -123,6 +136,7 @@ export class Appliance {
     await chmod(directory, 0o755);
     await cp(join(CHECKOUT, "config"), join(directory, "config"), { recursive: true });
     const appliance = new Appliance(directory, await freePort());
+    if (!(await Appliance.isHomeShared())) appliance.environment["DMHOST_HOME_PROPAGATION"] = "rprivate";
     try {
       await appliance.compose("down", "--volumes", "--remove-orphans");
     } catch (error) {
@@ -139,13 +153,12 @@ export class Appliance {
 
   /** `docker compose ...` on the project; throws if it fails. */
   compose(...args: string[]): Promise<string> {
-    return succeed(this.environment, "docker", "compose", "--file", join(CHECKOUT, "compose.yaml"), ...args);
+    return succeed(this.environment, "docker", "compose", ...args);
   }
 
   /** Runs a program in a service's container, as its first process' account, whatever its exit code. */
   exec(service: string, ...args: string[]): Promise<Ended> {
-    const compose = ["compose", "--file", join(CHECKOUT, "compose.yaml"), "exec", "-T", service];
-    return command(this.environment, "docker", ...compose, ...args);
+    return command(this.environment, "docker", "compose", "exec", "-T", service, ...args);
   }
 
   /** Runs `sh -c` as `exec` does; throws if it fails. */

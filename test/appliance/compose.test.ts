@@ -1,6 +1,6 @@
 import { DockerComposeEnvironment, type StartedDockerComposeEnvironment, Wait } from "testcontainers";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { Appliance, CHECKOUT, PROJECT } from "./appliance.ts";
+import { Appliance, CHECKOUT, PROJECT, succeed } from "./appliance.ts";
 
 let appliance: Appliance;
 let started: StartedDockerComposeEnvironment | undefined;
@@ -29,4 +29,19 @@ it("docker compose up starts a demo site that answers", async () => {
   const { status, body } = await appliance.request("/");
   expect(status).toBe(200);
   expect(body).toContain("It runs.");
+});
+
+it.each([
+  ["supervisor", 300],
+  ["nginx", 100],
+])("the image of %s takes at most %d MB", async (service, megabytes) => {
+  const inspect = ["image", "inspect", "--format", "{{.Size}}", `${PROJECT}-${service}`];
+  const size = await succeed(appliance.environment, "docker", ...inspect);
+  expect(Number(size) / 1e6).toBeLessThanOrEqual(megabytes);
+});
+
+it("the image of the supervisor has a dmctl for the host, of the recorded checksum", async () => {
+  const unpack = "cd /tmp && gzip -dc /usr/local/share/dmhost/dmctl.gz >dmctl && sha256sum -c";
+  const checked = await appliance.shell("supervisor", `${unpack} /usr/local/share/dmhost/dmctl.sha256; rm dmctl`);
+  expect(checked).toBe("dmctl: OK");
 });

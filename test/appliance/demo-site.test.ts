@@ -102,6 +102,25 @@ describe("./dmhost up", () => {
   });
 });
 
+describe("health checks", () => {
+  it("a supervisor is reported healthy within 2 s of being ready, and is then checked about each 5 s", async () => {
+    await appliance.compose("restart", "supervisor");
+    const successes = await eventually("three successful checks", async () => {
+      const { StartedAt, Health } = (await appliance.inspect("supervisor")).State;
+      const times = (Health?.Log ?? []).filter(({ ExitCode }) => ExitCode === 0).map(({ End }) => Date.parse(End));
+      const since = times.filter((end) => end > Date.parse(StartedAt));
+      return since.length >= 3 ? since : undefined;
+    });
+    const [first = 0, second = 0, third = 0] = successes;
+    const log = await appliance.compose("logs", "--no-color", "--timestamps", "supervisor");
+    const ready = log.split("\n").findLast((line) => line.includes('"ready"')) ?? "";
+    const readyAt = Date.parse(/\d{4}-\S+Z/.exec(ready)?.[0] ?? "");
+    expect(first - readyAt).toBeLessThan(2000);
+    expect(second - first).toBeGreaterThan(4500);
+    expect(third - second).toBeGreaterThan(4500);
+  });
+});
+
 describe("stopping", () => {
   it("a stop ends nginx before the supervisor, each with exit code 0, and ./dmhost down leaves nothing", async () => {
     const started = await Promise.all(["nginx", "supervisor"].map((service) => appliance.inspect(service)));

@@ -48,11 +48,11 @@ test("the API answers 409 for a log that does not exist yet", async () => {
   ]);
 });
 
-test("a second supervisor with the directories of a running one exits with 1 and names that one's pid", async () => {
+test("a second supervisor with the directories of a running one exits with 100 and names that one's pid", async () => {
   const second = new Supervisor(`${stage.directory}/main`);
   const child = second.spawn();
   const code = await new Promise((resolve) => child.once("exit", resolve));
-  expect(code).toBe(1);
+  expect(code).toBe(100);
   expect(second.text()).toContain(`another supervisor (pid ${supervisor.pid}) uses this directory`);
   expect((await supervisor.status(idOf("talker"))).state).toBe("running");
 });

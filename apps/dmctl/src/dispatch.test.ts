@@ -211,6 +211,16 @@ test("help and version need no supervisor, and health without one is exit code 4
   expect(await run(nowhere, "health")).toMatchObject({ code: 4, errors: expect.stringContaining(nowhere) });
 });
 
+test.each([
+  ["", 0, ""],
+  ["1 host has been pending", 1, "problem     1 host has been pending\n"],
+])("health with the problem %j is exit code %d", async (problem, code, line) => {
+  const health = { version: "1.0.0", pid: 7, uptime: 1, containment: "cgroup", shim: "current", problem };
+  const fake = await supervisor({ "GET /v1/health": (_, respond) => void respond.end(JSON.stringify(health)) });
+  const ended = await run(fake.socket, "health");
+  expect(ended).toMatchObject({ code, output: expect.stringMatching(new RegExp(`shim        current\n${line}$`)) });
+});
+
 test("an answer that is not JSON, and one that is not HTTP, are exit code 4", async () => {
   const fake = await supervisor({ "GET /v1/health": (_, respond) => void respond.end("<html>") });
   expect(await run(fake.socket, "health")).toMatchObject({ code: 4, errors: expect.stringContaining("no JSON") });

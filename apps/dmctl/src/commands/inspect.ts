@@ -153,10 +153,12 @@ export const SUPERVISOR_COMMANDS: readonly Command[] = [
     takes: "none",
     options: ["json"],
     summary: "show version, process, uptime, containment and shim of the supervisor",
-    exits: { 4: "no supervisor answers" },
+    about: "The problem, where there is one, is why hosts have been pending for a minute or longer.",
+    exits: { 1: "hosts have been pending for a minute or longer", 4: "no supervisor answers" },
     async run(call) {
       const health = await call.client.call("getHealth");
-      return show(call, health, healthLines(health));
+      // A supervisor of release 0.1.0 reports none.
+      return show(call, health, healthLines(health), health.problem ? EXIT.failed : EXIT.done);
     },
   },
 ];

@@ -131,7 +131,8 @@ test("outcomes, rescans and health are printed one fact a line", () => {
   expect(outcomeLine({ ...well, daemon: stopped("x") }, plain)).toBe("david/x stopped\n");
   const rescan = { found: ["a/x", "a/y"], started: ["a/x"], changed: [], removed: ["a/z"], problems: [], warnings: [] };
   expect(rescanLines(rescan)).toBe("found   a/x\nfound   a/y\nstarted a/x\nremoved a/z\n");
-  expect(healthLines({ version: "0.1.0", pid: 7, uptime: 3661, containment: "cgroup", shim: "current" })).toBe(
-    "version     0.1.0\npid         7\nuptime      1h1m\ncontainment cgroup\nshim        current\n",
-  );
+  const health = { version: "0.1.0", pid: 7, uptime: 3661, containment: "cgroup", shim: "current", problem: "" };
+  const lines = "version     0.1.0\npid         7\nuptime      1h1m\ncontainment cgroup\nshim        current\n";
+  expect(healthLines(health)).toBe(lines);
+  expect(healthLines({ ...health, problem: "1 host" })).toBe(`${lines}problem     1 host\n`);
 });

@@ -123,5 +123,6 @@ export const rescanLines = (result: RescanResult): string => {
 /** The fields of the supervisor's health, one a line. */
 export const healthLines = (health: Health): string =>
   Object.entries({ ...health, uptime: roughDuration(health.uptime * SECOND) })
+    .filter(([, value]) => value !== "")
     .map(([key, value]) => `${key.padEnd("containment".length)} ${oneLine(String(value))}\n`)
     .join("");

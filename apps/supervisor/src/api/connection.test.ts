@@ -11,7 +11,7 @@ import { attachCaller } from "./connection.ts";
 import type { Engine } from "./engine.ts";
 import { createApi, type Surroundings } from "./server.ts";
 
-const HEALTH: Health = { version: "0", pid: 1, uptime: 0, containment: "cgroup", shim: "current" };
+const HEALTH: Health = { version: "0", pid: 1, uptime: 0, containment: "cgroup", shim: "current", problem: "" };
 const REQUEST = "GET /v1/health HTTP/1.1\r\nHost: x\r\n\r\n";
 
 const ends: (() => unknown)[] = [];

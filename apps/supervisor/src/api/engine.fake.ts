@@ -150,7 +150,7 @@ export class FakeEngine implements Engine {
 }
 
 /** Health of the supervisor that the fake replaces. */
-export const HEALTH: Health = { version: "0", pid: 1, uptime: 1, containment: "cgroup", shim: "current" };
+export const HEALTH: Health = { version: "0", pid: 1, uptime: 1, containment: "cgroup", shim: "current", problem: "" };
 
 /** Surroundings with an empty log and no conf files, changed by `parts`; `internal` collects internal errors. */
 export const fakeSurroundings = (

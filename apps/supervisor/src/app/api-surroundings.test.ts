@@ -16,12 +16,14 @@ const { username, uid, gid } = userInfo();
 let home = "";
 let answers = 0;
 let errors: unknown[] = [];
+let problem = "";
 let records: FakeRecords;
 
 beforeEach(() => {
   home = mkdtempSync(join(tmpdir(), "surroundings-"));
   answers = 0;
   errors = [];
+  problem = "";
   records = new FakeRecords();
 });
 afterEach(() => rmSync(home, { recursive: true }));
@@ -49,6 +51,7 @@ const make = (cgroups: CgroupRoot = { path: "/cg", controllers: new Set(), why: 
     policyFile: "/etc/policy.conf",
     reloadPolicy: () => Promise.resolve([]),
     known: async () => undefined,
+    problem: () => problem,
     answered: () => {
       answers += 1;
     },
@@ -109,6 +112,13 @@ test("problems of a conf file carry file and line, and scripts are not checked",
 test("health says whether the running shim is the installed one", () => {
   expect(make().health().shim).toBe("current");
   expect(make(undefined, true).health().shim).toMatch(/^outdated \(.*restarts all daemons\)$/);
+});
+
+test("health has the problem of the sites", () => {
+  const about = make();
+  expect(about.health().problem).toBe("");
+  problem = "2 hosts have been pending";
+  expect(about.health().problem).toBe("2 hosts have been pending");
 });
 
 test("health names cgroups, or the reason why sessions contain the processes instead", () => {

@@ -22,6 +22,8 @@ interface SurroundingsOptions {
   readonly reloadPolicy: () => Promise<string[]>;
   /** See Progress. */
   readonly known: (owners: readonly string[] | undefined) => Promise<void>;
+  /** Why hosts are pending for long; "" where none is. */
+  readonly problem: () => string;
   /** Called before each answer is sent. */
   readonly answered: () => void;
 }
@@ -34,7 +36,7 @@ export const apiSurroundings = (
   supervisor: { readonly policy: Pick<Policy, "paths"> },
   { ports, accounts, confs, cgroups, shimOutdated }: MachineForApi,
   log: Pick<Logger, "error">,
-  { policyFile, reloadPolicy, known, answered }: SurroundingsOptions,
+  { policyFile, reloadPolicy, known, problem, answered }: SurroundingsOptions,
 ): Surroundings => {
   const started = Date.now();
   const found = ({ owner, name }: DaemonKey) => {
@@ -52,6 +54,7 @@ export const apiSurroundings = (
       uptime: Math.round((Date.now() - started) / 1000),
       containment: cgroups.path === undefined ? `sessions (${cgroups.why})` : "cgroup",
       shim: shimOutdated ? "outdated (a restart of the service replaces it and restarts all daemons)" : "current",
+      problem: problem(),
     }),
     policyFile,
     effectiveSettings,

@@ -1,5 +1,6 @@
-import { spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { VERSION } from "@dmhost/contract";
@@ -46,4 +47,23 @@ test("a supervisor whose policy is refused says every problem and leaves no dire
   const { status, stderr } = run("--config", policy, ...places);
   expect([status, readdirSync(directory)]).toEqual([1, ["policy.conf"]]);
   expect(stderr).toMatch(`dmhost supervisor: ${policy}:1: `);
+});
+
+test("a supervisor whose directory is in use ends with its exit code and one line that names the directory", async () => {
+  const policy = join(directory, "policy.conf");
+  writeFileSync(policy, "", { mode: 0o600 });
+  const places = ["run", "state", "fastcgi"].flatMap((name) => [`--${name}-dir`, join(directory, name)]);
+  mkdirSync(join(directory, "run"));
+  const lockFile = join(directory, "run/supervisor.lock");
+  const holder = spawn("flock", ["--no-fork", lockFile, "sh", "-c", "echo locked; exec sleep 60"], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  await once(holder.stdout, "data");
+  const { status, stderr } = run("--config", policy, ...places);
+  holder.kill();
+  expect(status).toBe(100);
+  expect(stderr).toMatch(
+    `dmhost supervisor: ${join(directory, "run")}: another supervisor (pid ) uses this directory; `,
+  );
+  expect(stderr.trimEnd().split("\n")).toHaveLength(1);
 });

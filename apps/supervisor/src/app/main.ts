@@ -2,6 +2,7 @@
 
 import { VERSION } from "@dmhost/contract";
 import { messageOf } from "../core/error-message.ts";
+import { DirectoryInUse } from "../os/files/run-lock.ts";
 import { closeInherited } from "../os/processes/re-exec.ts";
 import { readFlags, USAGE } from "./flags.ts";
 import { openLog } from "./logging.ts";
@@ -24,6 +25,9 @@ const deferSignals = (): { end(): void } => {
   };
 };
 
+/** Exit code where another supervisor runs: a service manager need not try again. */
+const IN_USE = 100;
+
 const main = async (): Promise<void> => {
   const [, program = "", ...args] = process.argv;
   const flags = readFlags(args);
@@ -44,5 +48,5 @@ const main = async (): Promise<void> => {
 
 main().catch((error: unknown) => {
   process.stderr.write(`dmhost supervisor: ${messageOf(error)}\n`);
-  process.exit(1);
+  process.exit(error instanceof DirectoryInUse ? IN_USE : 1);
 });

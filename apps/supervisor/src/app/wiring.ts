@@ -77,6 +77,7 @@ export const wire = async (flags: Flags, program: string, log: Logger): Promise<
       policyFile: flags.config,
       reloadPolicy,
       known: (owners) => loading.known(owners),
+      problem: () => publisher.problem,
       answered: active,
     }),
   );

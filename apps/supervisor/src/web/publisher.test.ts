@@ -99,6 +99,28 @@ describe("the state of a host", () => {
     expect(reports).toEqual(["warn: the sites are not in force yet: nginx does not reload"]);
   });
 
+  it("a host that is pending for a minute is a problem with the reason, until it is published or gone", async () => {
+    server.disconnect();
+    site(ALICE, "a", "a.example.org");
+    const two = site(BOB, "b", "b.example.org");
+    start();
+    await clock.pass(MOMENT);
+    const late = site(ALICE, "c", "c.example.org");
+    await review(50_000);
+    expect(publisher.problem).toBe("");
+    await clock.pass(10_000);
+    expect(publisher.problem).toBe(
+      "2 hosts have been pending for a minute or longer: the web server has not connected",
+    );
+    remove(two);
+    remove(late);
+    await review();
+    expect(publisher.problem).toMatch(/^1 host has been pending /);
+    server.connect();
+    await clock.pass(MOMENT);
+    expect(publisher.problem).toBe("");
+  });
+
   it("the state of a host comes with an address that names a port other than 80, and with the reason why the owner cannot read the logs", async () => {
     const shared = { ...BOB, gid: ALICE.gid };
     setAccounts({ users: new Map([ALICE, shared].map((each) => [each.name, each])), groups: new Map() });

@@ -43,6 +43,8 @@ const FIRST_RETRY = 200;
 const MAX_RETRY = 5000;
 /** Interval at which missing docroots are checked, in ms. */
 const DOCROOT_INTERVAL = 60_000;
+/** Time after which pending hosts are a problem, in ms. */
+const PENDING_LIMIT = 60_000;
 const NO_WEB_SERVER = "this supervisor publishes no sites";
 
 /** A site as it is deployed. */
@@ -75,6 +77,8 @@ export class Publisher {
   #delay = FIRST_RETRY;
   #cancelReview: (() => void) | undefined;
   #reported = "";
+  /** Since when each pending host has been pending. */
+  #pending: ReadonlyMap<string, number> = new Map();
 
   constructor(options: PublisherOptions) {
     this.#options = options;
@@ -115,6 +119,16 @@ export class Publisher {
     if (this.#isClosed) return;
     this.#isReviewing = !review.next().done;
     if (this.#isReviewing) this.#options.clock.after(0, () => this.#continue(review));
+  }
+
+  /** Why hosts have been pending for a minute or longer; "" where none has. It names no host: anyone may read it. */
+  get problem(): string {
+    const limit = this.#options.clock.now() - PENDING_LIMIT;
+    const count = [...this.#pending.values()].filter((since) => since <= limit).length;
+    if (count === 0) return "";
+    const failed = this.#deployment?.problem?.kind === "failed" ? this.#deployment.problem.reason : undefined;
+    const reason = this.#recordProblem ?? failed ?? "the web server does not serve them yet";
+    return `${count} ${count === 1 ? "host has" : "hosts have"} been pending for a minute or longer: ${reason}`;
   }
 
   /** Stops all work. Published sites stay. */
@@ -208,12 +222,17 @@ export class Publisher {
       problem:
         this.#recordProblem === undefined ? deployment?.problem : { kind: "failed", reason: this.#recordProblem },
     };
+    const now = this.#options.clock.now();
+    const pending = new Map<string, number>();
     for (const { daemon, hosts, refused } of this.#requests) {
       const { owner } = daemon.key;
       const canRead = web?.siteFiles.canReadLogs(owner, privateGroup(owner, accounts())) ?? true;
       const published = this.#published.get(daemon.id);
       daemon.hosts = hostStatusesOf({ hosts, refused }, published, status, canRead ? "" : logProblemOf(owner), port);
+      for (const { name, state } of daemon.hosts)
+        if (state === "pending") pending.set(name, this.#pending.get(name) ?? now);
     }
+    this.#pending = pending;
     if (this.#requests.length > 0) this.#report(status.problem);
   }
 

@@ -3,9 +3,12 @@ import { constants, openSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { lock } from "../kernel/file-calls.ts";
 
+/** Another supervisor has locked a directory. */
+export class DirectoryInUse extends Error {}
+
 /**
  * Locks `directory` until this process ends.
- * @throws Error that names the process that holds the lock
+ * @throws DirectoryInUse that names the process that holds the lock
  */
 export const lockDirectory = (directory: string): void => {
   const path = join(directory, "supervisor.lock");
@@ -14,8 +17,9 @@ export const lockDirectory = (directory: string): void => {
     lock(fd);
   } catch {
     const holder = readFileSync(path, "utf8").trim();
-    throw new Error(
-      `${directory}: another supervisor (pid ${holder}) uses this directory; stop it, or choose another directory`,
+    throw new DirectoryInUse(
+      `${directory}: another supervisor (pid ${holder}) uses this directory; stop it, or choose another directory; ` +
+        "in Docker, one container runs the supervisor: docker compose up --scale supervisor=1",
     );
   }
   try {
