@@ -136,6 +136,35 @@ test("directories that are reached by another name are the same", async () => {
   await supervisor.act("restart", idOf("site"));
 });
 
+test("a conf file that was edited and not put in force is not put in force by another supervisor", async () => {
+  alice.writeConf("site", serve("3", "no", "former"), "listen = http", "output = log");
+  await begin();
+  await supervisor.reaches(idOf("site"), "running");
+  const before = await pids("site");
+  alice.writeConf("site", "start = exec sleep 4717");
+  await supervisor.rescan();
+  await again();
+  expect(await supervisor.status(idOf("site"))).toMatchObject({ pid: before[0], configChanged: true, state: "running" });
+  expect((await askLine(socketOf("site"))).word).toBe("former");
+  // Nor where it ends and is started again.
+  kill(before[0] ?? 0);
+  await supervisor.reaches(idOf("site"), "running", before[0]);
+  expect((await askLine(socketOf("site"))).word).toBe("former");
+  await supervisor.act("restart", idOf("site"));
+  expect(sleepers(4717)).toHaveLength(1);
+  expect(existsSync(socketOf("site"))).toBe(false);
+});
+
+test("a site whose conf file is invalid at the start is refused, as when it becomes invalid", async () => {
+  alice.writeConf("asleep", serve("3", "no", "asleep"), "listen = http", "ondemand = yes");
+  await begin();
+  await supervisor.reaches(idOf("asleep"), "asleep");
+  alice.writeConf("asleep", "listen = never");
+  await again();
+  await supervisor.reaches(idOf("asleep"), "invalid");
+  await expect(askLine(socketOf("asleep"))).rejects.toThrow("ENOENT");
+});
+
 test("with another run directory the former shim ends, and nothing runs twice", async () => {
   alice.writeConf("plain", "start = exec sleep 4714", "output = log");
   await begin();

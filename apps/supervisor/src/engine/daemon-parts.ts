@@ -1,4 +1,5 @@
 /** The parts of a daemon, connected with each other. */
+import { definitionText } from "../conf/definition-text.ts";
 import type { DaemonKey } from "../core/daemon-key.ts";
 import type { Definition } from "../core/definition.ts";
 import { alive, type Event, type State } from "../core/lifecycle.ts";
@@ -10,6 +11,7 @@ import { cgroupSettingsOf } from "./daemon-limits.ts";
 import { Instance, type InstanceHost } from "./instance.ts";
 import { InstanceSet } from "./instance-set.ts";
 import type { OwnerContext } from "./owner-context.ts";
+import type { FoundFile } from "./ports/conf-source.ts";
 import type { DaemonLimits } from "./ports/limits.ts";
 import type { LogTrace } from "./ports/logs.ts";
 import type { Ports } from "./ports/ports.ts";
@@ -27,6 +29,8 @@ interface PartsDaemon {
   readonly key: DaemonKey;
   /** Terms of its next runs. */
   terms: Terms | undefined;
+  /** Its conf file as last read. */
+  readonly file: Pick<FoundFile, "fingerprint">;
   readonly ownerContext: OwnerContext;
   /** Desired number of instances. */
   readonly size: number;
@@ -126,6 +130,9 @@ export class DaemonParts implements SharedResourcesHost, InstanceHost, ClientsHo
   }
   logTrace(): LogTrace | undefined {
     return this.shared.logTrace;
+  }
+  confOf({ definition, fingerprint }: Terms): string | undefined {
+    return fingerprint === this.#daemon.file.fingerprint ? undefined : definitionText(definition);
   }
   logChanged(): void {
     this.instances.remember();

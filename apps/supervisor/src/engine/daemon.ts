@@ -17,6 +17,7 @@ import type { FoundFile } from "./ports/conf-source.ts";
 import type { DaemonLimits } from "./ports/limits.ts";
 import type { LogLoss } from "./ports/logs.ts";
 import type { HelperProcess, ProcessIdentity } from "./ports/processes.ts";
+import type { InstanceRecord, RecordedAccount } from "./ports/records.ts";
 import { completed, reopenShared, resumeInstances } from "./resume.ts";
 import { type LatestRuns, Waiters } from "./waiters.ts";
 
@@ -38,6 +39,8 @@ export class Daemon {
   file: FoundFile;
   /** Whether it is dropped when it has stopped, because its conf file is missing or its exit was requested. */
   removed = false;
+  /** Accounts of the runs that it has continued with. */
+  foundAccounts: readonly RecordedAccount[] = [];
   /** Its sites, as the publisher last found them. */
   hosts: readonly PublicationStatus[] = [];
   /** Terms of its next runs. */
@@ -122,6 +125,10 @@ export class Daemon {
   /** Whether an active instance has a live run. */
   get lives(): boolean {
     return this.#parts.instances.active().some(({ state }) => alive(state));
+  }
+  /** Whether it needs no log: no run lives, and none follows by itself. */
+  get isResting(): boolean {
+    return this.instances().every(({ state, pid }) => isResting(state) && pid === 0);
   }
   /** Why its active instances must not run; undefined where they may. */
   get block(): Block | undefined {
@@ -286,25 +293,39 @@ export class Daemon {
     return this.outcome(desired, since);
   }
 
+  /** Writes the records of its instances. */
+  remember(): void {
+    this.#parts.instances.remember();
+  }
+
   /**
    * Continues from what an earlier supervisor left: records, and runs. False when there is nothing to continue.
    * @param terms by its present conf file; undefined where it must not run
+   * @param former terms by the conf file that defined a run; undefined where it must not run by it
    */
-  resume(terms: Terms | undefined): boolean {
+  resume(terms: Terms | undefined, former: (conf: string, fingerprint: string) => Terms | undefined): boolean {
     const { records: recorded, runs } = this.#ports;
     const size = terms?.definition.instances ?? 1;
     const records = completed(recorded.recall(this.key), runs.found(this.key), size);
     const [first] = records.values();
     if (!first) return false;
-    this.terms = terms;
+    const all = [...records.values()];
+    const termsOf = ({ conf, fingerprint, state }: InstanceRecord): Terms | undefined =>
+      conf === undefined || fingerprint === this.file.fingerprint || !alive(state)
+        ? undefined
+        : former(conf, fingerprint);
+    // A run stays with the conf file that it was made of, and so do those that follow until a restart is requested.
+    const isInForce = all.some(({ state, fingerprint }) => alive(state) && fingerprint === this.file.fingerprint);
+    this.terms = (isInForce ? undefined : all.map(termsOf).find((each) => each !== undefined)) ?? terms;
     this.#scale = first.scale;
     this.#former = first.size;
-    const all = [...records.values()];
     this.#parts.shared.resumeLog(all.find(({ log }) => log?.logger)?.log ?? first.log);
     this.#recorded = all.flatMap(({ run }) => run?.leader ?? []);
     // A record is written again only when its run has been adopted: the record is what finds the run.
-    const resources = reopenShared(this.#parts.shared, all, terms);
-    const isFound = resumeInstances(this.#parts.instances, records, terms, resources, () => this.size);
+    const resources = reopenShared(this.#parts.shared, all, this.terms);
+    const surroundings = { terms: this.terms, termsOf, resources, size: () => this.size };
+    const isFound = resumeInstances(this.#parts.instances, records, surroundings);
+    this.foundAccounts = all.flatMap(({ state, accounts }) => (accounts && alive(state) ? accounts : []));
     this.#recorded = [];
     this.#narrow();
     this.#parts.clients.publish();
@@ -341,7 +362,7 @@ export class Daemon {
     if (hasEnded) this.#narrow();
     this.#parts.clients.publish();
     this.#parts.clients.watch();
-    if (this.instances().every(({ state, pid }) => isResting(state) && pid === 0)) void this.#parts.shared.closeLog();
+    if (this.isResting) void this.#parts.shared.closeLog();
     this.#answer();
     this.#parts.restart.rolling?.advance();
   }

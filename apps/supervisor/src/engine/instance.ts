@@ -40,6 +40,8 @@ export interface InstanceHost extends LaunchHost {
   /** Called when no process of a run is left. */
   settleLog(): void;
   logTrace(): LogTrace | undefined;
+  /** InstanceRecord.conf of these terms. */
+  confOf(terms: Terms): string | undefined;
   readonly scale: number | undefined;
   readonly size: number;
   readonly ownerContext: OwnerContext;
@@ -236,6 +238,8 @@ export class Instance {
     this.#record.write(() => ({
       state: this.#state,
       fingerprint: this.terms?.fingerprint ?? "",
+      conf: this.terms && alive(this.#state) ? this.#host.confOf(this.terms) : undefined,
+      accounts: this.terms && [this.key.owner, this.terms.account].map(({ name, uid }) => ({ name, uid })),
       scale: this.#host.scale,
       size: this.#host.size,
       role: this.retiring ? "retiring" : this.candidate ? "candidate" : "active",

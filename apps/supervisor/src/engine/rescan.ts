@@ -1,10 +1,12 @@
 /** Reads the conf directories of owners: loads, reloads and removes daemons, and starts those with autostart. */
 
+import { parseDaemonFile } from "../conf/daemon-file.ts";
 import { idOf } from "../core/daemon-key.ts";
 import { messageOf } from "../core/error-message.ts";
 import { alive } from "../core/lifecycle.ts";
 import type { Account } from "../core/policy-rules.ts";
 import type { RescanReport } from "../core/rescan-report.ts";
+import type { Terms } from "../core/terms.ts";
 import type { Admission } from "./admission.ts";
 import type { Daemon } from "./daemon.ts";
 import type { ConfDirectories, FoundFile } from "./ports/conf-source.ts";
@@ -24,6 +26,10 @@ export interface RescanHost {
   admit(daemon: Daemon): void;
   /** Whether one of its accounts has another uid now. */
   hasForeignAccount(daemon: Daemon): boolean;
+  /** Stops and drops a daemon whose run has a uid of somebody else; a rescan then loads it again. */
+  evict(daemon: Daemon): void;
+  /** undefined where there is no such account. */
+  uidOf(account: string): number | undefined;
   /** Whether the owner's budget limits the number of daemons. */
   limitsDaemons(owner: string): boolean;
   watchMemory(daemon: Daemon): void;
@@ -106,10 +112,20 @@ export class Rescan {
     const daemon = this.#host.add(owner, file);
     this.report.found.push(daemon.id);
     const admitted = this.#host.admission().terms(daemon);
-    const resumed = daemon.resume("kind" in admitted ? undefined : admitted);
+    const resumed = daemon.resume("kind" in admitted ? undefined : admitted, (conf, fingerprint) =>
+      this.#former(daemon, conf, fingerprint),
+    );
     this.#host.admit(daemon);
+    if (daemon.foundAccounts.some(({ name, uid }) => this.#host.uidOf(name) !== uid)) this.#host.evict(daemon);
     if (resumed) this.#host.watchMemory(daemon);
     else this.#autostart(daemon);
+  }
+
+  /** Terms by a conf file that is no longer there. */
+  #former(daemon: Daemon, conf: string, fingerprint: string): Terms | undefined {
+    const definition = parseDaemonFile(conf, daemon.key.owner).value;
+    const admitted = definition && this.#host.admission().terms(daemon, { ...daemon.file, definition, fingerprint });
+    return admitted && !("kind" in admitted) ? admitted : undefined;
   }
 
   #reload(daemon: Daemon, file: FoundFile): void {
@@ -121,6 +137,7 @@ export class Rescan {
     this.report.changed.push(daemon.id);
     if (daemon.lives) {
       this.#relimit(daemon);
+      daemon.remember();
       // Instances without a run may be blocked by the former conf file.
       if (daemon.block) this.#host.admit(daemon);
       return;

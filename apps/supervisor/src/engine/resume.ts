@@ -64,22 +64,28 @@ export const reopenShared = (
   return { socket: undefined, bind: undefined, log: undefined };
 };
 
-/**
- * Replaces the instances by the recorded ones. False when none of them stays.
- * @param terms by its present conf file; undefined where it must not run
- */
+/** What recorded instances continue with. */
+interface Surroundings {
+  /** Of the daemon; undefined where it must not run. */
+  readonly terms: Terms | undefined;
+  /** Of a live run, where these are known to be others. */
+  readonly termsOf: (record: InstanceRecord) => Terms | undefined;
+  readonly resources: OpenResources;
+  readonly size: () => number;
+}
+
+/** Replaces the instances by the recorded ones. False when none of them stays. */
 export const resumeInstances = (
   instances: InstanceSet,
   records: ReadonlyMap<number, InstanceRecord>,
-  terms: Terms | undefined,
-  resources: OpenResources,
-  size: () => number,
+  { terms, termsOf, resources, size }: Surroundings,
 ): boolean => {
   instances.clear();
   for (const [number, record] of records) {
     const instance = instances.add(number);
     instance.retiring = record.role === "retiring";
     instance.candidate = record.role === "candidate";
+    instance.terms = termsOf(record) ?? instance.terms;
     instance.resume(record, resources);
   }
   settleRoles(instances, size());

@@ -17,6 +17,9 @@ export const removeStrays = (
   const problems: string[] = [];
   const known = new Set(daemons.map(({ id }) => id));
   const isKnown = (id: string): boolean => known.has(id) || isSpared(id.split("/", 1)[0] ?? "");
+  // Others may listen, or write, where nobody has opened that: their conf file is another than when they were launched.
+  const resting = new Set(daemons.filter(({ isResting }) => isResting).map(({ id }) => id));
+  const isUsed = (id: string): boolean => isKnown(id) && !resting.has(id);
   for (const owner of records.owners()) {
     for (const name of records.daemons(owner)) {
       const key = { owner: { name: owner }, name };
@@ -32,8 +35,8 @@ export const removeStrays = (
     }
   }
   runs.removeStrays(isSpared);
-  sockets.removeStrays(isKnown);
-  logs.removeStrays(isKnown);
+  sockets.removeStrays(isUsed);
+  logs.removeStrays(isUsed);
   limits.removeStrays(new Set(daemons.flatMap((daemon) => daemon.groups())), isSpared);
   return problems;
 };

@@ -206,6 +206,8 @@ export class Supervisor {
       drop: (daemon) => this.#drop(daemon),
       admit: (daemon) => this.#admit(daemon),
       hasForeignAccount: (daemon) => this.#hasForeignAccount(daemon),
+      evict: (daemon) => this.#evict(daemon),
+      uidOf: (account) => this.#inForce.accounts.users.get(account)?.uid,
       limitsDaemons: (owner) => this.policy.budget(owner).daemons !== undefined,
       watchMemory: (daemon) => this.#memoryGuard.watch(daemon),
     };

@@ -5,11 +5,17 @@ import type { Account } from "../../core/policy-rules.ts";
 import type { LogTrace } from "./logs.ts";
 import type { RunTrace } from "./runs.ts";
 
+export type RecordedAccount = Pick<Account, "name" | "uid">;
+
 /** Plain data. */
 export interface InstanceRecord {
   readonly state: State;
   /** FoundFile.fingerprint of the file that its run was made of. */
   readonly fingerprint: string;
+  /** Text of a conf file that defines its live run, where the present file is known to be another. */
+  readonly conf?: string | undefined;
+  /** Its owner and its run-as account with their uids; undefined in records of earlier releases. */
+  readonly accounts?: readonly RecordedAccount[] | undefined;
   /** How many instances `scale` set, if it did. */
   readonly scale: number | undefined;
   /** How many instances its daemon is to have. */

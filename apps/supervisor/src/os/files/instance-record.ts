@@ -3,7 +3,7 @@ import type { Cause, Exit } from "../../core/exit.ts";
 import type { Block, Phase, State } from "../../core/lifecycle.ts";
 import type { LogTrace } from "../../engine/ports/logs.ts";
 import type { ProcessIdentity } from "../../engine/ports/processes.ts";
-import type { InstanceRecord } from "../../engine/ports/records.ts";
+import type { InstanceRecord, RecordedAccount } from "../../engine/ports/records.ts";
 import type { RunTrace } from "../../engine/ports/runs.ts";
 import {
   anyShape,
@@ -12,6 +12,7 @@ import {
   isCount,
   isNumber,
   isText,
+  listOf,
   object,
   oneOf,
   optional,
@@ -97,6 +98,8 @@ const isLog = object<LogTrace>({ logger: optional(isProcess), signature: optiona
 const FIELDS: Fields<InstanceRecord> = {
   state: isState,
   fingerprint: isText,
+  conf: optional(isText),
+  accounts: optional(listOf(object<RecordedAccount>({ name: isText, uid: isCount }))),
   scale: optional(isCount),
   size: isCount,
   role: oneOf({ active: true, candidate: true, retiring: true }),

@@ -10,6 +10,7 @@ import type { Exit } from "../../core/exit.ts";
 import { initial, type State } from "../../core/lifecycle.ts";
 import type { InstanceRecord } from "../../engine/ports/records.ts";
 import { processEpoch } from "../kernel/process-table.ts";
+import { isInstanceRecord } from "./instance-record.ts";
 import { RecordFiles } from "./record-files.ts";
 import { FORMAT } from "./record-format.ts";
 import { StateFiles } from "./state-file.ts";
@@ -39,7 +40,8 @@ const STATE: Complete<State> = {
   last: { run: 1, exit: { how: "code", code: 100, cause: "out-of-memory" }, failed: true, permanent: true },
 };
 
-const FULL: Complete<InstanceRecord> = {
+/** Without the fields that the first files of this format did not have. */
+const FULL: Omit<Complete<InstanceRecord>, "conf" | "accounts"> = {
   state: STATE,
   fingerprint: "VcEcjrhM2cXCnB2f/NlKCKlnr8WDC+KgobSTdm5XRNE=",
   scale: 3,
@@ -130,4 +132,16 @@ test("the files that are kept of the present format are what is written today", 
     return readFileSync(file(), "utf8");
   });
   expect(written).toEqual(kept(FORMAT));
+});
+
+test("a record with the fields that may be missing is read as it was written", () => {
+  const accounts = [
+    { name: "anna", uid: 1001 },
+    { name: "www", uid: 33 },
+  ];
+  const record: InstanceRecord = { ...FULL, conf: "start = exec php-cgi\n", accounts };
+  states.write("anna", "blog", JSON.stringify(record));
+  const value: unknown = states.read("anna", "blog", () => expect.unreachable());
+  expect(isInstanceRecord(value) && value).toEqual(record);
+  expect(isInstanceRecord({ ...record, accounts: [{ name: "anna" }] })).toBe(false);
 });

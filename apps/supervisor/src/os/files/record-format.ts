@@ -1,6 +1,7 @@
 /**
  * The format of records. Each release reads the formats of all earlier ones: who changes the shape increases FORMAT, adds
- * the upgrade from the format before, and keeps files of the new one in kept-records/.
+ * the upgrade from the format before, and keeps files of the new one in kept-records/. A new field that may be missing needs none:
+ * earlier releases pass over it.
  */
 
 export const FORMAT = 5;

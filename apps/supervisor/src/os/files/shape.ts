@@ -33,6 +33,12 @@ export const anyShape =
   (value): value is V =>
     Object.values<Shape<V>>(shapes).some((shape) => shape(value));
 
+/** A list whose elements all have this shape. */
+export const listOf =
+  <T>(shape: Shape<T>): Shape<readonly T[]> =>
+  (value): value is readonly T[] =>
+    Array.isArray(value) && value.every(shape);
+
 /** An object whose properties all have this shape. */
 export const mapOf =
   <T>(shape: Shape<T>): Shape<Readonly<Record<string, T>>> =>
