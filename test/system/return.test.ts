@@ -144,7 +144,11 @@ test("a conf file that was edited and not put in force is not put in force by an
   alice.writeConf("site", "start = exec sleep 4717");
   await supervisor.rescan();
   await again();
-  expect(await supervisor.status(idOf("site"))).toMatchObject({ pid: before[0], configChanged: true, state: "running" });
+  expect(await supervisor.status(idOf("site"))).toMatchObject({
+    pid: before[0],
+    configChanged: true,
+    state: "running",
+  });
   expect((await askLine(socketOf("site"))).word).toBe("former");
   // Nor where it ends and is started again.
   kill(before[0] ?? 0);
@@ -209,6 +213,19 @@ test("a program that makes the shim its tracer goes on when it is signalled", as
   process.kill(pid, "SIGUSR1");
   await until("its handler", () => existsSync(join(alice.home, "came")));
   expect(await pids("traced")).toEqual([pid]);
+});
+
+test("a shim that dies while every daemon is being stopped does not begin them again", async () => {
+  alice.writeConf("slow", "start = trap '' TERM; sleep 4718 & wait; wait", "stop-timeout = 60");
+  await begin();
+  await supervisor.reaches(idOf("slow"), "running");
+  const ended = supervisor.end("SIGTERM");
+  await until("its request", () =>
+    supervisor.log().some(({ daemon, msg }) => daemon === idOf("slow") && msg === "stopping"),
+  );
+  kill(supervisor.shim ?? 0);
+  expect(await ended).toBe(0);
+  await until("the end of all", () => processesOf(alice.uid).length === 0);
 });
 
 test.each(["SIGHUP", "SIGTERM"] as const)("%s while it starts is handled when it has started", async (signal) => {

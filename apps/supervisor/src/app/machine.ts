@@ -17,6 +17,7 @@ import { systemClock } from "../os/kernel/clock.ts";
 import { OwnerBudgets } from "../os/kernel/owner-budgets.ts";
 import { privileged } from "../os/kernel/privileges.ts";
 import { SocketSnapshots } from "../os/kernel/socket-snapshot.ts";
+import { killGroup } from "../os/limits/cgroup.ts";
 import { CgroupLimits } from "../os/limits/cgroup-limits.ts";
 import type { CgroupRoot } from "../os/limits/cgroup-root.ts";
 import { FifoLogs } from "../os/logs/fifo-logs.ts";
@@ -43,6 +44,8 @@ export interface Machine {
   readonly shimOutdated: boolean;
   /** Writes records: the next program continues from them and from what the shim has. */
   prepareReExec(): void;
+  /** Kills what is left of all daemons, where there are cgroups. To be called when the shim is lost. */
+  killAll(): void;
   /** Ends the shim and removes the cgroups that have no processes. All daemons must have stopped. */
   release(): void;
 }
@@ -126,6 +129,9 @@ export const makeMachine = async (
     shimOutdated,
     prepareReExec: () => {
       records.flush();
+    },
+    killAll: () => {
+      if (cgroups.path !== undefined) killGroup(cgroups.path);
     },
     release: () => {
       records.flush();

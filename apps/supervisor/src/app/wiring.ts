@@ -45,6 +45,12 @@ export const wire = async (flags: Flags, program: string, log: Logger): Promise<
   const machine = await makeMachine(flags, inForce.accounts, import.meta.filename, log);
   const { ports, accounts } = machine;
   machine.shim.lost = (reason) => {
+    if (supervisor.stopping) {
+      log.error({ reason }, "the shim is lost while every daemon is being stopped");
+      machine.killAll();
+      flushAndExit(log);
+      return;
+    }
     log.error({ reason }, "the shim is lost: this program executes itself again");
     try {
       machine.prepareReExec();
