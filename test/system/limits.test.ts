@@ -234,10 +234,10 @@ test("a run that follows by itself is held to the limits of the one before it", 
   // Without a cgroup none follows.
   if (group(alice, "idle") === undefined) return;
   const runOf = (process: number): number =>
-    Number(/idle\.d\/(\d+)$/m.exec(readFileSync(`/proc/${process}/cgroup`, "utf8"))?.[1] ?? 0);
+    Number(/idle\.d\/1-(\d+)$/m.exec(readFileSync(`/proc/${process}/cgroup`, "utf8"))?.[1] ?? 0);
   const settings = (run: number) =>
     ["pids.max", "memory.oom.group", "memory.max"].map((file) => {
-      const path = join(group(alice, "idle") ?? "", `${run}`, file);
+      const path = join(group(alice, "idle") ?? "", `1-${run}`, file);
       return existsSync(path) ? readFileSync(path, "utf8") : undefined;
     });
   const [former, expected] = [runOf(pid), settings(runOf(pid))];

@@ -5,7 +5,7 @@ import { DEFAULTS } from "../core/definition.ts";
 import { messageOf } from "../core/error-message.ts";
 import { type SocketEvidence, tookConnection } from "../core/evidence.ts";
 import type { Exit } from "../core/exit.ts";
-import { alive, type Effect, type Event, initial, SETTLE, type State, step } from "../core/lifecycle.ts";
+import { alive, type Effect, type Event, initial, isServing, SETTLE, type State, step } from "../core/lifecycle.ts";
 import { least, type ResourceLimits, resourceLimitsOf } from "../core/resource-limits.ts";
 import type { RunUsage } from "../core/run-usage.ts";
 import type { Terms } from "../core/terms.ts";
@@ -355,6 +355,9 @@ export class Instance {
         this.#host.settleLog();
         this.#resources?.bind?.clear(run);
         this.feed({ type: "gone", run, permanent: finish === PERMANENT_FAILURE, begun: next?.at });
+        // It listens where no client comes. The one after it gets a new socket.
+        const isCutOff = next !== undefined && this.#resources?.socket?.isPublished() === false;
+        if (isCutOff && isServing(this.#state)) this.feed({ type: "restart" });
       },
     };
   }

@@ -133,3 +133,14 @@ test("a run that followed a run without a conf file is a stray", async () => {
   await clock.advance(200);
   expect(pids()).toEqual([]);
 });
+
+test("a run that follows by itself at a socket that clients no longer find is replaced, and gets a new one", async () => {
+  const { scene, daemon, first, clock } = await running({}, { listen: "http" });
+  const lost = scene.ports.sockets.current;
+  if (lost) lost.published = false;
+  first.end({ signal: "SIGKILL" });
+  await clock.advance(500);
+  expect(first.next?.exists).toBe(false);
+  expect(scene.ports.sockets.current).not.toBe(lost);
+  expect(daemon.state).toMatchObject({ phase: "running", run: 3 });
+});

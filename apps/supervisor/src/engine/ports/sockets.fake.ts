@@ -54,6 +54,9 @@ class FakeSocket implements HeldSocket {
     this.restored += 1;
     return this.published;
   }
+  isPublished(): boolean {
+    return this.published;
+  }
   admit(clients: boolean): void {
     this.admits = clients;
   }

@@ -13,6 +13,8 @@ export interface HeldSocket {
   readonly isNew: boolean;
   /** Restores the length of the accept queue, whatever a program has set; false where clients no longer reach the socket. */
   restore(): boolean;
+  /** Whether clients find it at its path and can connect: a program that inherited it may have shut it down. */
+  isPublished(): boolean;
   /** Lets clients connect, or refuses them. */
   admit(clients: boolean): void;
   /** Refuses the clients that wait to be accepted. No process of the daemon may live. */

@@ -52,7 +52,7 @@ export class ShimHeldSocket implements HeldSocket {
     this.#report = report;
     const { socket, isNew } = this.#found() ?? this.#listen();
     this.#socket = socket;
-    const isLost = !isNew && !this.#isPublished();
+    const isLost = !isNew && !this.isPublished();
     if (isLost) this.#socket = this.#listen(true).socket;
     this.isNew = isNew || isLost;
     this.#isUnused = this.isNew;
@@ -73,8 +73,7 @@ export class ShimHeldSocket implements HeldSocket {
     return this.#link.listen(this.#name, making, replace);
   }
 
-  /** Whether clients find it at its path and can connect: a program that inherited it may have shut it down. */
-  #isPublished(): boolean {
+  isPublished(): boolean {
     return (fileAt(this.path)?.isSocket() ?? false) && !this.#socket.shut;
   }
 
@@ -95,7 +94,7 @@ export class ShimHeldSocket implements HeldSocket {
   }
   restore(): boolean {
     if (this.#link.isShared(this.#name)) this.#socket = this.#listen().socket;
-    return this.#isPublished();
+    return this.isPublished();
   }
   admit(clients: boolean): void {
     this.#isUnused &&= !clients;
