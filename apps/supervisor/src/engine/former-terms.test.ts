@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { Scene } from "./scene.fake.ts";
 
 describe("a changed conf file that was not put in force", () => {
-  test("a run keeps its socket and its log, and is followed by one of its own conf file", async () => {
+  test("a run keeps its socket and its log, and is followed by one of the same conf file", async () => {
     const scene = new Scene();
     const { pid } = await scene.load("web", { listen: "http", output: "log", start: "exec former" });
     scene.ports.confs.write("alice", "web", { start: "exec next" });
