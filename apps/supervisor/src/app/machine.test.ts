@@ -1,4 +1,6 @@
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, mkdtempSync, rmdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -77,4 +79,19 @@ test("before a re-exec the records are written", async () => {
   expect(existsSync(join(directory, "state/daemons/anna"))).toBe(false);
   prepareReExec();
   expect(ports.records.daemons("anna")).toEqual(["blog"]);
+});
+
+test("what is left of all daemons can be killed without the shim", async () => {
+  const { cgroups, killAll } = await make();
+  const child = spawn("sleep", ["1000"]);
+  const ended = once(child, "exit");
+  if (cgroups.path === undefined) child.kill("SIGKILL");
+  else {
+    const group = join(cgroups.path, "anna");
+    mkdirSync(group);
+    writeFileSync(join(group, "cgroup.procs"), String(child.pid));
+  }
+  killAll();
+  expect(await ended).toEqual([null, "SIGKILL"]);
+  if (cgroups.path !== undefined) rmdirSync(join(cgroups.path, "anna"));
 });

@@ -79,6 +79,8 @@ export class Publisher {
   #reported = "";
   /** Since when each pending host has been pending. */
   #pending: ReadonlyMap<string, number> = new Map();
+  /** Why they are, as far as is known. */
+  #failure = "";
 
   constructor(options: PublisherOptions) {
     this.#options = options;
@@ -126,9 +128,7 @@ export class Publisher {
     const limit = this.#options.clock.now() - PENDING_LIMIT;
     const count = [...this.#pending.values()].filter((since) => since <= limit).length;
     if (count === 0) return "";
-    const failed = this.#deployment?.problem?.kind === "failed" ? this.#deployment.problem.reason : undefined;
-    const reason = this.#recordProblem ?? failed ?? "the web server does not serve them yet";
-    return `${count} ${count === 1 ? "host has" : "hosts have"} been pending for a minute or longer: ${reason}`;
+    return `${count} ${count === 1 ? "host has" : "hosts have"} been pending for a minute or longer: ${this.#failure}`;
   }
 
   /** Stops all work. Published sites stay. */
@@ -222,6 +222,8 @@ export class Publisher {
       problem:
         this.#recordProblem === undefined ? deployment?.problem : { kind: "failed", reason: this.#recordProblem },
     };
+    this.#failure =
+      status.problem?.kind === "failed" ? status.problem.reason : "the web server does not serve them yet";
     const now = this.#options.clock.now();
     const pending = new Map<string, number>();
     for (const { daemon, hosts, refused } of this.#requests) {
