@@ -47,6 +47,17 @@ const withoutUnused: Plugin = {
   },
 };
 
+/** A program for the Node that ships with it. */
+const BUNDLE = {
+  bundle: true,
+  platform: "node",
+  format: "cjs",
+  target: "node26",
+  logLevel: "warning",
+  // The bundler needs no tsconfig files, which are missing when an image is built.
+  tsconfigRaw: {},
+} as const;
+
 /**
  * Bundles the supervisor. Identifiers keep their names and lines stay short, so that stack traces can be read. It is a CommonJS
  * module: for an `import` of a module of Node, Node evaluates all its exports, and node:http alone takes 7 MB then.
@@ -55,18 +66,12 @@ const bundleSupervisor = (): Promise<unknown> =>
   build({
     entryPoints: [join(root, "apps/supervisor/src/app/main.ts")],
     outfile: join(dist, "supervisor.cjs"),
-    bundle: true,
-    platform: "node",
-    format: "cjs",
-    target: "node26",
+    ...BUNDLE,
     minifyWhitespace: true,
     minifySyntax: true,
     lineLimit: 200,
     // The names of authors are not ASCII, which would double the memory that the text of the program takes.
     legalComments: "external",
-    logLevel: "warning",
-    // The bundler needs no tsconfig files, which are missing when an image is built.
-    tsconfigRaw: {},
     plugins: [koffiBesideBundle, withoutUnused],
     define: { "import.meta.filename": "__filename", "import.meta.url": "__filename" },
   });
@@ -84,13 +89,8 @@ const bundleDmctl = (): Promise<unknown> =>
   build({
     entryPoints: [join(root, "apps/dmctl/src/main.ts")],
     outfile: join(dist, "dmctl.cjs"),
-    bundle: true,
-    platform: "node",
-    format: "cjs",
-    target: "node26",
+    ...BUNDLE,
     minify: true,
-    logLevel: "warning",
-    tsconfigRaw: {},
   });
 
 rmSync(dist, { recursive: true, force: true });

@@ -214,10 +214,10 @@ int begin_connections(const char *path) {
   return watch_source(&listener, EPOLLIN);
 }
 
-int join(const char *path, const char *word) {
+int join(const char *path, const char *token) {
   uint8_t bytes[FIRST_CAPACITY];
   struct writer writer = {.bytes = bytes, .capacity = sizeof bytes};
-  int fd = connect_outside(path, word, &writer);
+  int fd = connect_outside(path, token, &writer);
   if (fd < 0) return -1;
   fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK);
   if (!add_connection(fd, &connections[0])) return -1;

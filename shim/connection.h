@@ -8,10 +8,10 @@
 int begin_connections(const char *path);
 
 /*
- * Connects to the shim outside of the container, which proves it by the word; it then has the part of a supervisor. The end of
+ * Connects to the shim outside of the container, which proves it by the token; it then has the part of a supervisor. The end of
  * the connection is the end of the shim. -1 with errno.
  */
-int join(const char *path, const char *word);
+int join(const char *path, const char *token);
 
 /* Sends what has changed, as far as the client reads. To be called after each wait. */
 void send_events(void);

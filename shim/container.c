@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -129,12 +128,10 @@ int give_held(struct container *container, struct held *held) {
     errno = container->gone ? ENOTCONN : EBUSY;
     return -1;
   }
-  char path[64];
   int fd = held->fd;
   if (held->object.kind == OBJECT_FIFO) {
-    /* Another open file description: its flags are the container's. Not by its path, where another file may be by now. */
-    snprintf(path, sizeof path, "/proc/self/fd/%d", held->fd);
-    fd = within_reserve(open(path, O_RDWR | O_CLOEXEC));
+    /* Another open file description: its flags are the container's. */
+    fd = reopen_held(held, O_RDWR);
     if (fd < 0) return -1;
   } else {
     held->shared = true;

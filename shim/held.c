@@ -144,6 +144,13 @@ struct held *take_held(enum object_kind kind, struct text name, int fd) {
   return held;
 }
 
+int reopen_held(const struct held *held, int flags) {
+  char path[64];
+  /* Not by its path, where another file may be by now. */
+  snprintf(path, sizeof path, "/proc/self/fd/%d", held->fd);
+  return within_reserve(open(path, flags | O_CLOEXEC));
+}
+
 int watch_client(struct held *socket, uint64_t number) {
   unwatch_client(socket);
   socket->source.fd = socket->fd;

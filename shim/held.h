@@ -47,6 +47,9 @@ struct held *hold_fifo(const struct making *making, bool *is_new);
 /* Holds what another shim has opened, without a path. NULL with errno. */
 struct held *take_held(enum object_kind kind, struct text name, int fd);
 
+/* Opens the file of a held FIFO again. -1 with errno. */
+int reopen_held(const struct held *held, int flags);
+
 /* Waits for the first client of a socket. -1 with errno. */
 int watch_client(struct held *socket, uint64_t number);
 void unwatch_client(struct held *socket);

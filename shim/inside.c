@@ -11,9 +11,9 @@
 
 bool is_inside, is_ending;
 
-int connect_outside(const char *path, const char *word, struct writer *writer) {
+int connect_outside(const char *path, const char *token, struct writer *writer) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
-  if (strlen(path) >= sizeof address.sun_path || strlen(word) > LONGEST_WORD) {
+  if (strlen(path) >= sizeof address.sun_path || strlen(token) > LONGEST_TOKEN) {
     errno = ENAMETOOLONG;
     return -1;
   }
@@ -27,7 +27,7 @@ int connect_outside(const char *path, const char *word, struct writer *writer) {
   put_text(writer, TAG_MAGIC, WIRE_MAGIC);
   put_number(writer, TAG_LOWEST, WIRE_LOWEST);
   put_number(writer, TAG_HIGHEST, WIRE_HIGHEST);
-  put_text(writer, TAG_BYTES, word);
+  put_text(writer, TAG_BYTES, token);
   end_frame(writer, begin);
   return fd;
 }

@@ -15,11 +15,11 @@ extern bool is_inside;
 /* Whether the container is to end: no run follows by itself. */
 extern bool is_ending;
 
-/* Longest word that proves a container. */
-#define LONGEST_WORD 128
+/* Longest token that proves a container. */
+#define LONGEST_TOKEN 128
 
-/* Connects to the socket of the other shim; puts the JOIN with the word. The descriptor, or -1 with errno. */
-int connect_outside(const char *path, const char *word, struct writer *writer);
+/* Connects to the socket of the other shim; puts the JOIN with the token. The descriptor, or -1 with errno. */
+int connect_outside(const char *path, const char *token, struct writer *writer);
 
 /* Receives bytes and at most one descriptor, which takes the place of the one that was not used. As recv(2). */
 ssize_t receive_with(int fd, void *bytes, size_t length, int *descriptor);

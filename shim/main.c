@@ -6,7 +6,7 @@
  *        dmhost-shim -e
  *   -d FD     write a line to this descriptor when it listens
  *   -t TREE   own this directory of cgroups: no other shim takes it while this one lives
- *   -j        be process 1 of a container: join the shim that listens at SOCKET, by the word in the variable DMHOST_WORD
+ *   -j        be process 1 of a container: join the shim that listens at SOCKET, by the token in the variable DMHOST_TOKEN
  *   -e        print the edition: a checksum of the sources of this program
  * Exit code 75: another shim owns TREE.
  */
@@ -102,8 +102,8 @@ int main(int count, char **words) {
     else if (option == 'j') joins = true;
     else tree = optarg;
   }
-  const char *word = getenv("DMHOST_WORD");
-  if (option != -1 || (joins && (word == NULL || tree != NULL)) || optind + 1 != count || words[optind][0] != '/') {
+  const char *token = getenv("DMHOST_TOKEN");
+  if (option != -1 || (joins && (token == NULL || tree != NULL)) || optind + 1 != count || words[optind][0] != '/') {
     fprintf(stderr, "usage: dmhost-shim [-d FD] [-t TREE] | -j SOCKET, with the absolute path of SOCKET\n");
     return 100;
   }
@@ -116,7 +116,7 @@ int main(int count, char **words) {
   /* Orphans of a run stay within reach, and no other program has to reap them. */
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   if (begin_loop() < 0 || await_signals() < 0) return explain("cannot wait for events");
-  if ((joins ? join(words[optind], word) : begin_connections(words[optind])) < 0) return explain(words[optind]);
+  if ((joins ? join(words[optind], token) : begin_connections(words[optind])) < 0) return explain(words[optind]);
   if (notify >= 0) {
     if (write(notify, "\n", 1) != 1) return explain("-d");
     close(notify);

@@ -109,10 +109,7 @@ static int source_of(const struct descriptor *wanted, int *opened) {
   struct held *held = find_object(kind, wanted->name);
   if (held == NULL) return -1;
   if (wanted->kind == DESCRIPTOR_INPUT) {
-    char path[64];
-    /* Not by its path, where another file may be by now. */
-    snprintf(path, sizeof path, "/proc/self/fd/%d", held->fd);
-    *opened = within_reserve(open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    *opened = reopen_held(held, O_RDONLY | O_NONBLOCK);
     if (*opened < 0) return -1;
     fcntl(*opened, F_SETFL, O_RDONLY);
     return *opened;

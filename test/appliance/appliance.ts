@@ -161,6 +161,11 @@ export class Appliance {
     return command(this.environment, "docker", "compose", "exec", "-T", service, ...args);
   }
 
+  /** Process id of the demo site. */
+  sitePid(): Promise<string> {
+    return this.shell("supervisor", "dmctl dmhost-demo/site pid");
+  }
+
   /** Runs `sh -c` as `exec` does; throws if it fails. */
   async shell(service: string, script: string): Promise<string> {
     const { code, stdout, stderr } = await this.exec(service, "sh", "-c", script);

@@ -11,8 +11,6 @@ beforeAll(async () => {
 });
 afterAll(() => appliance?.remove());
 
-const sitePid = (): Promise<string> => appliance.shell("supervisor", "dmctl dmhost-demo/site pid");
-
 describe("the demo site, through the published port", () => {
   it("the demo site runs PHP as the demo tenant", async () => {
     const { status, body } = await appliance.request("/");
@@ -38,11 +36,11 @@ describe("the demo site, through the published port", () => {
   });
 
   it("the demo site answers after kill -9 of its php-cgi", async () => {
-    const before = await sitePid();
+    const before = await appliance.sitePid();
     await appliance.shell("supervisor", `kill -9 ${before}`);
     expect((await appliance.request("/")).status).toBe(200);
     const after = await eventually("another php-cgi", async () => {
-      const pid = await sitePid();
+      const pid = await appliance.sitePid();
       return pid !== before && pid !== "0" ? pid : undefined;
     });
     expect(await appliance.shell("supervisor", `cat /proc/${after}/comm`)).toBe("php-cgi");
@@ -60,7 +58,7 @@ describe("the demo site, through the published port", () => {
       return /^dmhost-demo\/site +running /m.test(status) ? true : undefined;
     });
     expect((await appliance.request("/")).status).toBe(200);
-    expect(await appliance.shell("supervisor", "pgrep -x php-cgi")).toBe(await sitePid());
+    expect(await appliance.shell("supervisor", "pgrep -x php-cgi")).toBe(await appliance.sitePid());
   });
 });
 
@@ -76,7 +74,7 @@ describe("./dmhost up", () => {
       await appliance.compose("ps", "--quiet"),
       (await appliance.inspect("supervisor")).State.Pid,
       (await appliance.inspect("nginx")).State.Pid,
-      await sitePid(),
+      await appliance.sitePid(),
     ];
     // An account that is made meanwhile is a reason to restart the supervisor.
     const output = await eventually(

@@ -10,11 +10,10 @@ beforeAll(async () => {
 });
 afterAll(() => appliance?.remove());
 
-const sitePid = (): Promise<string> => appliance.shell("supervisor", "dmctl dmhost-demo/site pid");
 const docker = (...args: string[]): Promise<string> => succeed(appliance.environment, "docker", ...args);
 
 it("a second supervisor says in one line that there is another, is unhealthy, and leaves the first alone", async () => {
-  const before = await sitePid();
+  const before = await appliance.sitePid();
   const second = `${PROJECT}-supervisor-2`;
   await appliance.compose("up", "--detach", "--no-recreate", "--scale", "supervisor=2");
   const log = async () => {
@@ -30,17 +29,17 @@ it("a second supervisor says in one line that there is another, is unhealthy, an
     /^dmhost supervisor: \/run\/dmhost: another supervisor \(pid \d+\) uses this directory; .*--scale supervisor=1$/,
   );
   expect(await docker("inspect", "--format", "{{.State.Health.Status}}", second)).not.toBe("healthy");
-  expect(await sitePid()).toBe(before);
+  expect(await appliance.sitePid()).toBe(before);
 
   const supervisor = await appliance.shell("supervisor", "s6-svstat -o pid /run/services/supervisor");
   await appliance.shell("supervisor", `kill -9 ${supervisor}`);
   expect((await appliance.request("/")).status).toBe(200);
-  expect(await sitePid()).toBe(before);
+  expect(await appliance.sitePid()).toBe(before);
   await eventually("the first one's health", async () => {
     const { code } = await appliance.exec("supervisor", "dmctl", "health");
     return code === 0 || undefined;
   });
   await appliance.compose("up", "--detach", "--no-recreate", "--scale", "supervisor=1");
-  expect(await sitePid()).toBe(before);
+  expect(await appliance.sitePid()).toBe(before);
   expect((await appliance.request("/")).status).toBe(200);
 });

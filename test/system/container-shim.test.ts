@@ -17,7 +17,7 @@ import { lineOf } from "./shim-program.ts";
 import { Stage } from "./stage.ts";
 
 const { SIGKILL, SIGTERM } = constants.signals;
-const WORD = "0123456789abcdef0123456789abcdef";
+const TOKEN = "0123456789abcdef0123456789abcdef";
 
 let stage: Stage;
 let alice: Account;
@@ -31,13 +31,13 @@ let container: Container;
 class Container {
   readonly shim: ContainerShim;
   readonly runs = new Map<string, ShimRun>();
-  word: string | undefined;
+  token: string | undefined;
   isGone = false;
 
   constructor(to: ShimLink) {
     this.shim = new ContainerShim(to, "alice/web:1", {
-      joined: (word) => {
-        this.word = word;
+      joined: (token) => {
+        this.token = token;
       },
       run: (run) => this.runs.set(run.name, run),
       gone: () => {
@@ -79,7 +79,7 @@ const startContainer = (): void => {
       ...["--pid", "--fork", "--kill-child", "--mount-proc", "--net", ...account],
       ...[join(CHECKOUT, "shim/dmhost-shim"), "-j", join(directory, "meet.sock")],
     ],
-    { stdio: ["ignore", "inherit", "inherit"], env: { PATH: "/usr/bin:/bin", DMHOST_WORD: WORD } },
+    { stdio: ["ignore", "inherit", "inherit"], env: { PATH: "/usr/bin:/bin", DMHOST_TOKEN: TOKEN } },
   );
 };
 
@@ -106,7 +106,7 @@ beforeEach(async () => {
   link.requests.give("alice/web:1", "socket", "site");
   link.requests.give("alice/web:1", "fifo", "log");
   container = new Container(link);
-  await until("its word", () => container.word);
+  await until("its token", () => container.token);
   container.shim.greet();
 });
 afterEach(async () => {
@@ -131,8 +131,8 @@ const lines = (): Promise<string[]> => {
   });
 };
 
-test("it proves itself by its word, and runs a program with the held log, whose exit is kept", async () => {
-  expect(container.word).toBe(WORD);
+test("it proves itself by its token, and runs a program with the held log, whose exit is kept", async () => {
+  expect(container.token).toBe(TOKEN);
   await container.up("web:1", logged('echo "I am $(id -u), $PPID is my parent"; exit 7'));
   expect(await container.reaches("web:1", ({ state }) => state === "exited")).toMatchObject({
     end: { code: 7 },
@@ -234,7 +234,7 @@ test("an engine that stops the container terminates its programs, and none follo
   expect(container.runs.has("web:2")).toBe(false);
 });
 
-test("it ends with the shim outside, and with its supervisor's word, and all of its processes with it", async () => {
+test("it ends with the shim outside, and at its supervisor's request, and all of its processes with it", async () => {
   await container.up("web:1", logged("setsid sleep 1000 & exec sleep 1000"));
   const all = processes();
   expect(all.length).toBeGreaterThan(2);

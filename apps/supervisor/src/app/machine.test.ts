@@ -81,7 +81,7 @@ test("before a re-exec the records are written", async () => {
   expect(ports.records.daemons("anna")).toEqual(["blog"]);
 });
 
-test("what is left of all daemons can be killed without the shim", async () => {
+test("the remaining processes of all daemons can be killed without the shim", async () => {
   const { cgroups, killAll } = await make();
   const child = spawn("sleep", ["1000"]);
   const ended = once(child, "exit");

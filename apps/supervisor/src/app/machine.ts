@@ -44,7 +44,7 @@ export interface Machine {
   readonly shimOutdated: boolean;
   /** Writes records: the next program continues from them and from what the shim has. */
   prepareReExec(): void;
-  /** Kills what is left of all daemons, where there are cgroups. To be called when the shim is lost. */
+  /** Kills the remaining processes of all daemons, where there are cgroups. To be called when the shim is lost. */
   killAll(): void;
   /** Ends the shim and removes the cgroups that have no processes. All daemons must have stopped. */
   release(): void;

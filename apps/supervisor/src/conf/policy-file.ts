@@ -1,7 +1,7 @@
 import type { BudgetKey } from "../core/budget.ts";
 import type { Parsed } from "../core/definition.ts";
 import { type HostPattern, hostPattern } from "../core/hostname.ts";
-import { type ImagePattern, imagePattern } from "../core/image.ts";
+import { type ImagePattern, imagePattern, OUTBOUND } from "../core/image.ts";
 import {
   DEFAULT_SETTINGS,
   type HostRule,
@@ -27,7 +27,7 @@ type Section = (typeof SECTIONS)[number];
 
 const NAME = /^[^\s,:=@[\]]+$/;
 const HOST = "a host name such as blog.example.org, or *. and a name for all below it";
-const IMAGE = "an image such as php:8.4-fpm, php:* for all its versions, ghcr.io/david/*, or network=outbound";
+const IMAGE = `an image such as php:8.4-fpm, php:* for all its versions, ghcr.io/david/*, or ${OUTBOUND}`;
 const SUBJECT = "the name of a user, or @ and the name of a group";
 
 /**
@@ -49,6 +49,9 @@ export function parsePolicy(text: string): Parsed<PolicyRules> {
     images: file.images,
   });
 }
+
+/** The right side of a rule: what is between commas; nothing where it is blank. */
+const listed = (text: string): string[] => (trimmed(text) === "" ? [] : text.split(",").map(trimmed));
 
 class PolicyFile {
   readonly problems = new FileProblems();
@@ -158,7 +161,7 @@ class PolicyFile {
     const left = this.#subject(line, trimmed(leftText), 'before the ":"');
     return {
       left,
-      names: rightText === undefined || trimmed(rightText) === "" ? [] : rightText.split(",").map(trimmed),
+      names: listed(rightText ?? ""),
     };
   }
 
@@ -227,19 +230,13 @@ class PolicyFile {
   }
 
   #imageRule(line: number, content: string): void {
-    const colon = content.indexOf(":");
-    const left = this.#subjects(line, trimmed(colon < 0 ? content : content.slice(0, colon)));
-    const names =
-      colon < 0
-        ? []
-        : content
-            .slice(colon + 1)
-            .split(",")
-            .map(trimmed);
+    // The names have colons themselves.
+    const colon = `${content}:`.indexOf(":");
+    const left = this.#subjects(line, trimmed(content.slice(0, colon)));
+    const names = listed(content.slice(colon + 1));
     const right: ImagePattern[] = [];
-    const outbound = names.includes("network=outbound");
-    for (const name of names) {
-      if (name === "network=outbound" || (name === "" && names.length === 1)) continue;
+    const outbound = names.includes(OUTBOUND);
+    for (const name of names.filter((each) => each !== OUTBOUND)) {
       const pattern = imagePattern(name);
       if (pattern !== undefined) right.push(pattern);
       else this.problems.error(line, `expected ${IMAGE}, between the commas after the ":", found ${quoted(name)}`);

@@ -1,4 +1,5 @@
 /** The likely cause of an exit, and advice to the owner of a failing daemon. */
+import { ownerOf } from "./daemon-key.ts";
 import type { Exit } from "./exit.ts";
 import type { State } from "./lifecycle.ts";
 
@@ -108,7 +109,7 @@ export const advice = (state: State, concern: Concern, since?: number): string =
     return "Ask root for a machine with cgroup v2, or for strict-limits=no in [settings].";
   }
   if (state.block?.bans === "owner") {
-    return `Ask root to put ${id.split("/")[0]} on the left of [runs_as] and to run \`dmctl rescan\`.`;
+    return `Ask root to put ${ownerOf(id)} on the left of [runs_as] and to run \`dmctl rescan\`.`;
   }
   const asking = state.block?.kind === "forbidden" && /^[a-z-]+=/.exec(state.block.reason)?.[0];
   if (asking) return `Remove ${asking} with \`dmctl edit ${id}\`, or ask root to run the daemon.`;

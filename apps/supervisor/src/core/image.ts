@@ -17,6 +17,9 @@ export interface ImagePattern {
   readonly below: boolean;
 }
 
+/** Written among the images of [images]: it grants the network. */
+export const OUTBOUND = "network=outbound";
+
 /** Characters of a repository at most (distribution/reference: NameTotalLengthMax). */
 const LONGEST_REPOSITORY = 255;
 const REGISTRY = /^(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?::\d{1,5})?$/;

@@ -1,7 +1,7 @@
 import type { Budget } from "./budget.ts";
 import type { Problem } from "./definition.ts";
 import { covers, describePattern, type Hostname } from "./hostname.ts";
-import { coversImage, describeImage, describeImagePattern, type ImageName } from "./image.ts";
+import { coversImage, describeImage, describeImagePattern, type ImageName, OUTBOUND } from "./image.ts";
 import { inHome } from "./paths.ts";
 import type { Account, AccountBase, PolicyRules, Settings } from "./policy-rules.ts";
 import { type Grants, ROOT, Roster } from "./roster.ts";
@@ -25,9 +25,6 @@ export interface Right {
   /** First line of the policy file that grants it. */
   readonly line: number;
 }
-
-/** Written among the images of [images]. */
-const OUTBOUND = "network=outbound";
 
 /** Paths of an owner's files: absolute, without a slash at the end. */
 interface OwnerPaths {

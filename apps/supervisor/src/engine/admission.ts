@@ -148,9 +148,7 @@ export class Admission {
   #unenforced(daemon: Daemon, own: Definition, user: Account): string | undefined {
     if (this.#inForce.policy.settings.strictLimits !== "yes") return undefined;
     const budget = budgetLimits(this.#inForce.policy.budget(daemon.key.owner.name));
-    return strictObjection(
-      enforcement({ own, budget, launched: undefined, user }, this.#machine.means),
-      this.#machine.means,
-    );
+    const { means } = this.#machine;
+    return strictObjection(enforcement({ own, budget, launched: undefined, user }, means), means);
   }
 }

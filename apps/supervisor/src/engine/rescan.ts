@@ -84,6 +84,8 @@ export class Rescan {
   /** Those that an earlier supervisor found first count first: it has forbidden the others. */
   #permittedFirst(owner: string, files: readonly FoundFile[]): readonly FoundFile[] {
     const isPermitted = ({ name }: FoundFile): boolean => {
+      // Loaded ones have their places. Reading all records again at each rescan would cost more than the rescan.
+      if (this.#host.daemon(idOf({ owner: { name: owner }, name }))) return true;
       const records = [...this.#ports.records.recall({ owner: { name: owner }, name }).values()];
       return records.some(({ state }) => state.block === undefined);
     };

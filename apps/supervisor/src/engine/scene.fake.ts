@@ -1,7 +1,7 @@
 /** A supervisor on fakes, with a policy that the test writes as values. */
 import type { BudgetKey } from "../core/budget.ts";
 import type { Definition } from "../core/definition.ts";
-import { imagePattern } from "../core/image.ts";
+import { imagePattern, OUTBOUND } from "../core/image.ts";
 import { resolvePolicy } from "../core/policy.ts";
 import { type Account, DEFAULT_SETTINGS, type Settings } from "../core/policy-rules.ts";
 import type { RequestResult } from "../core/request-status.ts";
@@ -71,7 +71,7 @@ export const inForceOf = ({
           line: 30,
           left: "everyone",
           right: images.flatMap((text) => imagePattern(text) ?? []),
-          outbound: images.includes("network=outbound"),
+          outbound: images.includes(OUTBOUND),
         },
       ],
     },

@@ -1,5 +1,5 @@
 /** Strays: runs, sockets, logs, records and cgroups of an earlier supervisor that belong to no daemon. */
-import { idOf } from "../core/daemon-key.ts";
+import { idOf, ownerOf } from "../core/daemon-key.ts";
 import { messageOf } from "../core/error-message.ts";
 import type { Daemon } from "./daemon.ts";
 import type { Ports } from "./ports/ports.ts";
@@ -16,7 +16,7 @@ export const removeStrays = (
 ): readonly string[] => {
   const problems: string[] = [];
   const known = new Set(daemons.map(({ id }) => id));
-  const isKnown = (id: string): boolean => known.has(id) || isSpared(id.split("/", 1)[0] ?? "");
+  const isKnown = (id: string): boolean => known.has(id) || isSpared(ownerOf(id));
   // Others may listen, or write, where nobody has opened that: their conf file is another than when they were launched.
   const resting = new Set(daemons.filter(({ isResting }) => isResting).map(({ id }) => id));
   const isUsed = (id: string): boolean => isKnown(id) && !resting.has(id);

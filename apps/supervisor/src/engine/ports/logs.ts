@@ -47,7 +47,7 @@ export interface HeldLog {
 
 /** Methods may throw errno errors. */
 export interface Logs {
-  /** Ends the loggers of an earlier supervisor that belong to none of these daemons, by id, once they have written the rest. */
+  /** Ends the loggers of an earlier supervisor that belong to no known daemon, by id, once they have written the rest. */
   removeStrays(isKnown: (daemon: string) => boolean): void;
   /** Opens a log whose logger is ours and runs as the owner. @param directory of its files */
   open(key: DaemonKey, writer: Account, logger: LaunchPlan, directory: string, before: LogPredecessor): HeldLog;

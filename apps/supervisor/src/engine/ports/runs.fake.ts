@@ -1,4 +1,4 @@
-import type { InstanceKey } from "../../core/daemon-key.ts";
+import { type InstanceKey, ownerOf } from "../../core/daemon-key.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import type { Populations } from "./limits.fake.ts";
 import { FakeHelperProcess, FakeRun, type RunTimes } from "./run.fake.ts";
@@ -59,7 +59,7 @@ export class FakeRuns implements Runs, Populations {
   killOthers(used: ReadonlySet<string>, isSpared: (owner: string) => boolean): void {
     for (const run of this.live) {
       const { cgroup } = run.trace;
-      if (cgroup !== undefined && !used.has(cgroup) && !isSpared(run.daemon.split("/")[0] ?? "")) run.kill();
+      if (cgroup !== undefined && !used.has(cgroup) && !isSpared(ownerOf(run.daemon))) run.kill();
     }
   }
 
@@ -82,7 +82,7 @@ export class FakeRuns implements Runs, Populations {
       .map(({ instance, number, lives }) => ({ instance, run: number, lives }));
   }
   removeStrays(isSpared: (owner: string) => boolean): void {
-    const strays = () => this.#left.filter(({ daemon }) => !isSpared(daemon.split("/")[0] ?? ""));
+    const strays = () => this.#left.filter(({ daemon }) => !isSpared(ownerOf(daemon)));
     for (let left = strays(); left.length > 0; left = strays()) {
       for (const run of left) {
         this.strays.push(`${run.daemon} ${run.pid}`);

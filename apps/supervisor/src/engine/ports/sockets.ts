@@ -61,6 +61,6 @@ export interface Sockets {
   ): BindDirectory;
   /** Removes the published socket of a daemon that no conf file names. */
   removeStray(owner: string, name: string): void;
-  /** Closes and removes every socket of an earlier supervisor that belongs to none of these daemons, by id. */
+  /** Closes and removes every socket of an earlier supervisor that belongs to no known daemon, by id. */
   removeStrays(isKnown: (daemon: string) => boolean): void;
 }

@@ -1,6 +1,6 @@
 /** The port limits: the cgroups of runs. */
 
-import type { DaemonKey } from "../../core/daemon-key.ts";
+import { type DaemonKey, ownerOf } from "../../core/daemon-key.ts";
 import type { CgroupSettings } from "../../core/resource-limits.ts";
 import type { DaemonLimits, Limits } from "../../engine/ports/limits.ts";
 import { isPopulated, killGroup, limitGroups, listGroups, loggerGroup, makeGroup, removeGroup } from "./cgroup.ts";
@@ -53,8 +53,8 @@ export class CgroupLimits implements Limits {
   removeStrays(used: ReadonlySet<string>, isSpared: (owner: string) => boolean): void {
     const { path } = this.#root;
     if (path === undefined) return;
-    const ownerOf = (group: string): string => group.slice(path.length + 1).split("/", 1)[0] ?? "";
-    for (const group of listGroups(path).filter((each) => !used.has(each) && !isSpared(ownerOf(each)))) {
+    const isStray = (group: string): boolean => !used.has(group) && !isSpared(ownerOf(group.slice(path.length + 1)));
+    for (const group of listGroups(path).filter(isStray)) {
       if (isPopulated(group))
         this.#report(group, "killing the stray processes of an earlier supervisor in this cgroup");
       killGroup(group);

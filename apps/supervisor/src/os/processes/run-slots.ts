@@ -1,7 +1,7 @@
 /** The port runs: each instance has a slot for one live run, which the shim launches. */
 import { chmodSync, mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { InstanceKey } from "../../core/daemon-key.ts";
+import { type InstanceKey, ownerOf } from "../../core/daemon-key.ts";
 import { messageOf } from "../../core/error-message.ts";
 import type { HeldLog } from "../../engine/ports/logs.ts";
 import type { HelperProcess } from "../../engine/ports/processes.ts";
@@ -267,7 +267,7 @@ export class RunSlots implements Runs {
   removeStrays(isSpared: (owner: string) => boolean): void {
     const { link, launches } = this.#options;
     for (const { name } of link.found()) {
-      if (fifoOfLogger(name) === undefined && !isSpared(name.split("/", 1)[0] ?? "")) launches.clear(name);
+      if (fifoOfLogger(name) === undefined && !isSpared(ownerOf(name))) launches.clear(name);
     }
   }
 }

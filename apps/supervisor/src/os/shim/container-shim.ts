@@ -20,8 +20,8 @@ type Kind = Parameters<typeof encodeFrame>[0];
 
 /** What the shim of a container reports. */
 interface ContainerEvents {
-  /** It has joined. @param word by which it proves the container that it is in */
-  joined(word: string): void;
+  /** It has joined. @param token by which it proves the container that it is in */
+  joined(token: string): void;
   /** A run has changed: its state now. */
   run(run: ShimRun): void;
   /** It has ended, and all processes of the container with it. */
