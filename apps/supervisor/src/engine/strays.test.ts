@@ -103,3 +103,15 @@ test("what nobody knows because its owner's directories could not be listed ends
   expect(scene.ports.runs.live).toEqual([]);
   expect(scene.ports.records.daemons("alice")).toEqual(["running"]);
 });
+
+test("what nobody knows of an owner ends when the policy no longer lets the owner run daemons", async () => {
+  const scene = new Scene();
+  await scene.load("running");
+  scene.ports.confs.complete = false;
+  scene.ports.confs.remove("alice", "running");
+  scene.replace();
+  expect(scene.ports.runs.live).toHaveLength(1);
+  scene.reload({ runsAs: { bob: [] } });
+  await scene.ports.clock.advance(100);
+  expect(scene.ports.runs.live).toEqual([]);
+});

@@ -110,7 +110,10 @@ export class Supervisor {
     const former = this.#inForce;
     this.#inForce = inForce;
     const owners = new Set(ownersOf(inForce));
-    for (const owner of ownersOf(former)) if (!owners.has(owner)) this.#ports.confs.forget(owner);
+    for (const owner of ownersOf(former).filter((each) => !owners.has(each))) {
+      this.#ports.confs.forget(owner);
+      if (this.#unread.delete(owner)) this.#removeStrays((each) => each !== owner);
+    }
     // In the first slice: nobody may reach a daemon whose uid belongs to another person.
     for (const daemon of this.#daemons.all()) if (this.#hasForeignAccount(daemon)) this.#evict(daemon);
     for (const daemon of this.#daemons.all()) {
