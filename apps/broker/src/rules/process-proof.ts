@@ -1,6 +1,7 @@
 /**
- * Whether a container's first process is what the template says, by /proc/PID/status. An engine takes the text `1001:1001` for the names of
- * an account and a group first, and looks for them in the image: an image may say that the account called 1001 has uid 0.
+ * Whether a container's first process is what the template says, by /proc/PID/status. An engine takes the number of a group first for its name,
+ * and looks for that in the image: an image whose /etc/group says that the group called 1001 has gid 0 gave its container that gid
+ * (Docker 20.10). The first process is the shim, which launches nothing of the image before `make` is answered.
  */
 import type { ContainerParts } from "./container-body.ts";
 
