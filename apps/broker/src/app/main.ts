@@ -3,6 +3,7 @@ import { pino } from "pino";
 import { messageOf } from "../../../supervisor/src/core/error-message.ts";
 import { DockerEngine } from "../docker/docker-engine.ts";
 import { Admissions } from "../service/admission.ts";
+import { boundHome } from "../service/binds.ts";
 import { Broker } from "../service/broker.ts";
 import { firstProcessObjection } from "../service/first-process.ts";
 import { Requests } from "../service/requests.ts";
@@ -27,7 +28,8 @@ const serve = async ({
   const engine = new DockerEngine(flags.engine);
   const { peer } = flags;
   const admissions = new Admissions(config);
-  const broker = new Broker({ engine, state, admissions, check: firstProcessObjection, guests, shim, peer, warn });
+  const kernel = { home: boundHome, check: firstProcessObjection };
+  const broker = new Broker({ engine, state, admissions, ...kernel, guests, shim, peer, warn });
   const requests = new Requests(broker, (error, verb) =>
     log.error({ verb, reason: messageOf(error) }, "a request failed"),
   );

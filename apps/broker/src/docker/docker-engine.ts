@@ -23,6 +23,9 @@ const NOT_FOUND = 404;
 const NOT_MODIFIED = 304;
 const CONFLICT = 409;
 
+/** Kinds of events by the engine's words. */
+const KINDS: Readonly<Record<string, EngineEvent["kind"]>> = { create: "created", die: "ended", destroy: "removed" };
+
 /** dockerode's types lack some fields of 1.41. */
 interface EngineInfo {
   readonly OSType?: string;
@@ -182,14 +185,14 @@ export class DockerEngine implements ContainerEngine {
   }
 
   async events(label: string, listener: (event: EngineEvent) => void): Promise<EventStream> {
-    const filters = { type: ["container" as const], label: [label], event: ["die", "destroy"] };
+    const filters = { type: ["container" as const], label: [label], event: ["create", "die", "destroy"] };
     const stream = await answered(this.#docker.getEvents({ filters }), "its events");
     const read = async (): Promise<void> => {
       for await (const line of lines(stream)) {
         const { Action: action, Actor: actor } = line as { Action?: unknown; Actor?: { ID?: unknown } };
         if (typeof actor?.ID !== "string") continue;
-        if (action === "die") listener({ kind: "ended", id: actor.ID });
-        if (action === "destroy") listener({ kind: "removed", id: actor.ID });
+        const kind = typeof action === "string" ? KINDS[action] : undefined;
+        if (kind !== undefined) listener({ kind, id: actor.ID });
       }
     };
     return {

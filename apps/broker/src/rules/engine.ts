@@ -48,9 +48,9 @@ export interface FoundContainer {
   readonly pid: number;
 }
 
-/** A container ended, or is gone. */
+/** A container was created, ended, or is gone. */
 export interface EngineEvent {
-  readonly kind: "ended" | "removed";
+  readonly kind: "created" | "ended" | "removed";
   readonly id: string;
 }
 

@@ -16,7 +16,7 @@ import { Refusal } from "../rules/refusal.ts";
 const MOST_DAEMONS = 256;
 
 /** Whom and what a daemon with an image may be. */
-export interface Admission {
+export interface ContainerAdmission {
   readonly image: ImageName;
   readonly definition: Definition;
   /** The run-as account and all of its groups. */
@@ -49,7 +49,7 @@ export class Admissions {
    * What an owner's daemon may be.
    * @throws Refusal with what refuses it, and where that is written
    */
-  of(owner: string, name: string): Admission {
+  of(owner: string, name: string): ContainerAdmission {
     const inForce = this.#load();
     const { policy, accounts } = inForce;
     const who = this.#ownerOf(inForce, owner);

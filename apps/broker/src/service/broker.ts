@@ -13,8 +13,8 @@ import { engineObjection } from "../rules/engine-requirements.ts";
 import { cleanEnvironment } from "../rules/image-environment.ts";
 import { isMeant, isPinned, meaningOf, requireMeant } from "../rules/image-meaning.ts";
 import { Refusal } from "../rules/refusal.ts";
-import type { Admission, Admissions } from "./admission.ts";
-import { boundGuest, boundHome } from "./binds.ts";
+import type { Admissions, ContainerAdmission } from "./admission.ts";
+import { boundGuest, type boundHome } from "./binds.ts";
 import type { FirstProcessCheck } from "./first-process.ts";
 import { Pulls } from "./pulls.ts";
 import type { BrokerState } from "./state-files.ts";
@@ -24,6 +24,8 @@ export interface BrokerParts {
   readonly engine: ContainerEngine;
   readonly state: BrokerState;
   readonly admissions: Pick<Admissions, "of" | "used">;
+  /** The home of an account; boundHome, but in tests. */
+  readonly home: typeof boundHome;
   readonly check: FirstProcessCheck;
   /** Directory with a directory for each container's socket. */
   readonly guests: string;
@@ -51,11 +53,6 @@ export class Broker {
 
   constructor(parts: BrokerParts) {
     this.#parts = parts;
-  }
-
-  /** The label of its containers, as engines filter by it. */
-  get id(): string {
-    return this.#parts.state.id;
   }
 
   /** To be called when the engine was restarted: it may be another one. */
@@ -107,7 +104,7 @@ export class Broker {
     const { account, definition, groups, budget } = admission;
     const facts = await this.#usable();
     const image = await this.#meantImage(admission);
-    const home = boundHome(account);
+    const home = this.#parts.home(account);
     const attempt = randomBytes(8).toString("hex");
     const body = containerBody({
       purpose,
@@ -258,7 +255,7 @@ export class Broker {
   }
 
   /** The image that a name meant at its first use, which this may be. */
-  async #meantImage({ image: name }: Admission): Promise<PresentImage> {
+  async #meantImage({ image: name }: ContainerAdmission): Promise<PresentImage> {
     const { state } = this.#parts;
     const text = describeImage(name);
     const recorded = isPinned(name) ? undefined : state.meanings.get(text);

@@ -78,7 +78,12 @@ export class EngineWatch {
 
   async #take({ kind, id }: EngineEvent): Promise<void> {
     try {
-      if (!this.#state.containers.has(id)) return;
+      if (!this.#state.containers.has(id)) {
+        // One of a broker that was killed, or that gave up: the engine completes what was requested before.
+        if (kind === "created") await this.#broker.sweep();
+        return;
+      }
+      if (kind === "created") return;
       if (kind === "removed") this.#removed(id);
       else await this.#look(id);
     } catch (error) {
