@@ -27,6 +27,7 @@ type Fields<V extends BrokerVerb> = Omit<BrokerRequests[V], "id" | "verb">;
 type Answer = {
   readonly id?: number;
   readonly result?: unknown;
+  readonly progress?: { readonly percent: number };
   readonly error?: { code: BrokerErrorCode; reason: string };
 };
 
@@ -34,6 +35,8 @@ type Answer = {
 export class BrokerConnection {
   readonly socket: Socket;
   readonly events: BrokerEvent["event"][] = [];
+  /** Progress of all pulls. */
+  readonly percentages: number[] = [];
   readonly #open = new Map<number, PromiseWithResolvers<unknown>>();
   #last = 0;
 
@@ -56,6 +59,7 @@ export class BrokerConnection {
     this.#last += 1;
     const message = { id: this.#last, verb, ...fields } as unknown as BrokerRequest;
     const answer = Promise.withResolvers<unknown>();
+    if (this.socket.destroyed) return Promise.reject(new Error("the connection has ended"));
     this.#open.set(this.#last, answer);
     this.socket.write(`${JSON.stringify(message)}\n`);
     return answer.promise as Promise<BrokerResults[V]>;
@@ -66,7 +70,8 @@ export class BrokerConnection {
       this.events.push(message.event);
       return;
     }
-    const { id = 0, result, error } = message;
+    const { id = 0, result, error, progress } = message;
+    if (progress) this.percentages.push(progress.percent);
     if (result === undefined && error === undefined) return;
     const answer = this.#open.get(id);
     this.#open.delete(id);

@@ -1,12 +1,23 @@
 /** The broker on a real engine: what its containers really are, what it refuses, and what it leaves. */
 import { randomBytes } from "node:crypto";
-import { chmodSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { Account, makeGroup, nameFor, removeGroup } from "../system/account.ts";
-import { CHECKOUT, eventually, succeed } from "./appliance.ts";
+import { CHECKOUT, command, eventually, succeed } from "./appliance.ts";
 import { type BrokerConnection, BrokerProcess, BrokerRefusal } from "./broker-process.ts";
+import { ImageRegistry } from "./image-registry.ts";
 
 const HOST = process.env["DOCKER_HOST"] ?? "unix:///var/run/docker.sock";
 const ENGINE = HOST.replace(/^unix:\/\//, "");
@@ -291,6 +302,87 @@ test("a broker that is killed while it makes a container leaves none that its su
     for (const container of known) await supervisor.request("remove", { container });
     expect(await labelled()).toEqual([]);
   }
+});
+
+/** A layer with a file of so many random bytes. */
+const layerOf = async (bytes: number): Promise<Buffer> => {
+  const root = join(DIRECTORY, "layer");
+  rmSync(root, { recursive: true, force: true });
+  mkdirSync(root);
+  writeFileSync(join(root, "file"), randomBytes(bytes));
+  const tar = join(DIRECTORY, "layer.tar");
+  await succeed(process.env, "tar", "-C", root, "-cf", tar, ".");
+  return readFileSync(tar);
+};
+
+test("an image is pulled with progress, pinned by its digest, and fails with the registry's words", async () => {
+  const registry = await ImageRegistry.start();
+  const image = `${registry.name}/site:1`;
+  try {
+    const digest = registry.push("1", await layerOf(16 << 20));
+    writeFileSync(POLICY, `${readFileSync(POLICY, "utf8")}[images]\n${alice.name}: ${registry.name}/*\n`);
+    conf("pulled", `image = ${image}`);
+    conf("nowhere", `image = ${registry.name}/site:2`);
+    const named = { owner: alice.name };
+    expect((await refusal(make("pulled"))).code).toBe("absent");
+    await supervisor.request("pull", { ...named, name: "pulled" });
+    expect(supervisor.percentages.length).toBeGreaterThan(0);
+    await supervisor.request("pull", { ...named, name: "pulled" });
+    const { made } = await make("pulled");
+    expect(made.command).toEqual(["serve"]);
+    await supervisor.request("remove", { container: made.container });
+    expect((await supervisor.request("images", {})).images).toContainEqual(
+      expect.objectContaining({ image, recorded: digest, present: digest, moved: false }),
+    );
+    const error = await refusal(supervisor.request("pull", { ...named, name: "nowhere" }));
+    expect(error.message).toMatch(/^pull: .*site:2 cannot be fetched: .*(manifest|not found)/);
+    await docker("rmi", "--force", image);
+    registry.push("1", await layerOf(1000));
+    await supervisor.request("pull", { ...named, name: "pulled" });
+    expect((await refusal(make("pulled"))).message).toContain(`was ${digest} at its first use`);
+    conf("pulled", `image = ${registry.name}/site@${digest}`);
+    await supervisor.request("pull", { ...named, name: "pulled" });
+    const pinned = await make("pulled");
+    await supervisor.request("remove", { container: pinned.made.container });
+  } finally {
+    for (const id of new Set((await docker("images", "--quiet", `${registry.name}/site`)).split("\n")))
+      if (id !== "") await docker("rmi", "--force", id);
+    await registry.stop();
+  }
+});
+
+test("an account, a socket or a home that is not as it must be gets no container", async () => {
+  const aside = `${alice.home}.aside`;
+  renameSync(alice.home, aside);
+  symlinkSync("/etc", alice.home);
+  try {
+    // Through the link not even the conf file is read.
+    expect((await refusal(make("web"))).code).toBe("refused");
+  } finally {
+    rmSync(alice.home);
+    renameSync(aside, alice.home);
+  }
+  chmodSync(join(DIRECTORY, "homes"), 0o777);
+  expect((await refusal(make("web"))).message).toMatch(/accounts besides root may write to .*homes/);
+  chmodSync(join(DIRECTORY, "homes"), 0o755);
+  chownSync(alice.home, 0, 0);
+  chmodSync(alice.home, 0o755);
+  expect((await refusal(make("web"))).message).toMatch(/belongs to uid 0/);
+  chownSync(alice.home, alice.uid, alice.gid);
+  expect(await labelled()).toEqual([]);
+});
+
+test("another account than the supervisor's is not served, and a newer connection ends the older one", async () => {
+  chmodSync(join(DIRECTORY, "broker.sock"), 0o666);
+  const script =
+    'use IO::Socket::UNIX; my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die; print $s "{\\"id\\":1,\\"verb\\":\\"list\\"}\\n"; print "got: ", scalar(<$s>) // "nothing"';
+  const as = ["setpriv", "--reuid", String(alice.uid), "--clear-groups", "perl", "-e", script];
+  const [program = "", ...args] = [...as, join(DIRECTORY, "broker.sock")];
+  expect((await command(process.env, program, ...args)).stdout).not.toContain("result");
+  const older = supervisor;
+  supervisor = await broker.connect();
+  await supervisor.request("list", {});
+  await expect(older.request("list", {})).rejects.toThrow();
 });
 
 test("a damaged record of images refuses, and says what to do", async () => {

@@ -38,17 +38,15 @@ interface EngineInfo {
   readonly CpuCfsQuota?: boolean;
 }
 
+/** What dockerode puts before the engine's words. */
+const PREFIX = /^\(HTTP code \d+\) .*? - /;
+
 /** An error of dockerode as the engine's words. */
 const failure = (error: unknown): EngineFailure => {
   if (error instanceof EngineFailure) return error;
-  const { statusCode, json, reason } = error as {
-    statusCode?: unknown;
-    json?: { message?: unknown };
-    reason?: unknown;
-  };
-  const status = typeof statusCode === "number" ? statusCode : 0;
-  const words = json?.message ?? (status === 0 ? undefined : reason) ?? messageOf(error);
-  return new EngineFailure(String(words).replaceAll(/\s+/g, " ").trim().slice(0, 1000), status);
+  const { statusCode } = error as { statusCode?: unknown };
+  const words = messageOf(error).replaceAll(/\s+/g, " ").replace(PREFIX, "").trim();
+  return new EngineFailure(words.slice(0, 1000), typeof statusCode === "number" ? statusCode : 0);
 };
 
 /** The result of a request, or an EngineFailure; one that takes too long has failed. */

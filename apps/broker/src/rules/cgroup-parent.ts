@@ -1,7 +1,7 @@
 /** The cgroup that a container's is made in. */
 
 import type { ContainerPurpose } from "./container-labels.ts";
-import { Refusal } from "./refusal.ts";
+import { ContainerRefusal } from "./refusal.ts";
 
 /** Escapes a name as a part of a unit's: systemd.unit(5). */
 const unitPart = (name: string): string =>
@@ -19,7 +19,7 @@ export const ownerSlice = (owner: string): string => `dmhost-${unitPart(owner)}.
 /**
  * The parent for an engine's driver; undefined: the engine's own. Under systemd a cgroup is a unit, so it is a slice.
  * @param cgroup where the supervisor has made one for this run
- * @throws Refusal where that is none of this run's
+ * @throws ContainerRefusal where that is none of this run's
  */
 export const cgroupParent = (
   driver: string,
@@ -30,5 +30,8 @@ export const cgroupParent = (
   if (cgroup === undefined) return undefined;
   const isClean = !cgroup.split("/").includes("..") && !cgroup.split("/").includes(".");
   if (isClean && cgroup.endsWith(`/${owner}/${name}.d/${instance}-${run}`)) return cgroup;
-  throw new Refusal("invalid", `cgroup "${cgroup}": expected one that ends in /${owner}/${name}.d/${instance}-${run}`);
+  throw new ContainerRefusal(
+    "invalid",
+    `cgroup "${cgroup}": expected one that ends in /${owner}/${name}.d/${instance}-${run}`,
+  );
 };

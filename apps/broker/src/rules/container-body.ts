@@ -8,7 +8,7 @@ import type { ContainerLimits } from "./container-limits.ts";
 import { GUEST_DIRECTORY, GUEST_SOCKET, SHIM_PATH, TEMPORARY_SIZE } from "./container-places.ts";
 import type { PresentImage } from "./engine.ts";
 import { withoutVariables } from "./image-environment.ts";
-import { Refusal } from "./refusal.ts";
+import { ContainerRefusal } from "./refusal.ts";
 
 /** What a container is made of. */
 export interface ContainerParts {
@@ -55,16 +55,16 @@ const bind = (source: string, target: string, readOnly: boolean) =>
   }) as const;
 
 /**
- * @throws Refusal for an image with volumes: they would be writable, outside of all limits, and stay when the container is gone; and for
+ * @throws ContainerRefusal for an image with volumes: they would be writable, outside of all limits, and stay when the container is gone; and for
  * an account of uid 0
  */
 export const containerBody = (parts: ContainerParts) => {
   const { purpose, uid, gid, groups, home, limits, network, image, guest, shim, token, cgroupParent } = parts;
-  if (uid === 0) throw new Refusal("refused", "no container runs as root; set user= to another account");
+  if (uid === 0) throw new ContainerRefusal("refused", "no container runs as root; set user= to another account");
   const [volume] = image.volumes;
   if (volume !== undefined) {
     const why = "it would be writable and outside of the limits";
-    throw new Refusal("refused", `the image declares the VOLUME ${volume}: ${why}; build one without VOLUME`);
+    throw new ContainerRefusal("refused", `the image declares the VOLUME ${volume}: ${why}; build one without VOLUME`);
   }
   return {
     Image: image.id,

@@ -2,7 +2,7 @@
 import { type Budget, budgetLimits } from "../../../supervisor/src/core/budget.ts";
 import { least, type ResourceLimits } from "../../../supervisor/src/core/resource-limits.ts";
 import { MIB, size } from "../../../supervisor/src/core/units.ts";
-import { Refusal } from "./refusal.ts";
+import { ContainerRefusal } from "./refusal.ts";
 
 /** What the engine enforces. */
 export interface ContainerLimits {
@@ -14,9 +14,9 @@ export interface ContainerLimits {
 }
 
 /** Processes of a container whose conf file and budget have no limit. */
-export const USUAL_PROCESSES = 512;
+const USUAL_PROCESSES = 512;
 /** The container's first process, which is ours. */
-export const SHIM_PROCESSES = 1;
+const SHIM_PROCESSES = 1;
 /** No engine makes a container with less. */
 const LEAST_MEMORY = 6 * MIB;
 const NANO = 1_000_000_000;
@@ -25,14 +25,14 @@ const LEAST_CPU = 0.01;
 
 /**
  * @param cpus processors of the engine: it refuses more
- * @throws Refusal where the memory is too little for any container
+ * @throws ContainerRefusal where the memory is too little for any container
  */
 export const containerLimits = (own: ResourceLimits, budget: Budget, cpus: number): ContainerLimits => {
   const most = budgetLimits(budget);
   const memory = least(own.memory, most.memory);
   if (memory !== undefined && memory < LEAST_MEMORY) {
     const written = size().write(memory);
-    throw new Refusal(
+    throw new ContainerRefusal(
       "refused",
       `memory: a container needs at least 6 MiB, and this one may have ${written}; raise it`,
     );

@@ -1,6 +1,6 @@
 /** Paths in a container that are ours, and bounds of what it may write there. */
 import { MIB } from "../../../supervisor/src/core/units.ts";
-import { Refusal } from "./refusal.ts";
+import { ContainerRefusal } from "./refusal.ts";
 
 /** The shim's program. */
 export const SHIM_PATH = "/dmhost-shim";
@@ -13,12 +13,12 @@ export const TEMPORARY_SIZE = 64 * MIB;
 /** Directories that a home may neither be nor be in: a container has its own. */
 const OWN = ["/dev", "/proc", "/sys", GUEST_DIRECTORY, SHIM_PATH];
 
-/** @throws Refusal for a home that no container can have at the same path */
+/** @throws ContainerRefusal for a home that no container can have at the same path */
 export const requireHome = (home: string): void => {
   const isPlain = /^\/[^\0:,]+$/.test(home) && !home.split("/").some((part) => part === "." || part === "..");
   const within = (path: string, directory: string): boolean => path === directory || path.startsWith(`${directory}/`);
   if (isPlain && !OWN.some((path) => within(home, path) || within(path, home))) return;
-  throw new Refusal(
+  throw new ContainerRefusal(
     "refused",
     `a container cannot have the home ${JSON.stringify(home)}; give the account another one`,
   );

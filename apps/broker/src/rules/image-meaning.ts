@@ -1,7 +1,7 @@
 /** What the name of an image means: a record of its first use, and whether that is still so. */
 import { describeImage, type ImageName, imageName } from "../../../supervisor/src/core/image.ts";
 import type { PresentImage } from "./engine.ts";
-import { Refusal } from "./refusal.ts";
+import { ContainerRefusal } from "./refusal.ts";
 
 /** Whether a name says itself what it means. */
 export const isPinned = ({ version }: ImageName): boolean => version.startsWith("@");
@@ -21,12 +21,12 @@ export const meaningOf = (name: ImageName, image: PresentImage): string => diges
 export const isMeant = (name: ImageName, image: PresentImage, recorded: string): boolean =>
   image.id === recorded || digestsOf(name, image).includes(recorded);
 
-/** @throws Refusal where a name does not mean what was recorded */
+/** @throws ContainerRefusal where a name does not mean what was recorded */
 export const requireMeant = (name: ImageName, image: PresentImage, recorded: string): void => {
   if (isPinned(name) || isMeant(name, image, recorded)) return;
   const now = meaningOf(name, image);
   const text = describeImage(name);
-  throw new Refusal(
+  throw new ContainerRefusal(
     "moved",
     `${text} was ${recorded} at its first use, and is ${now} now; where that is right, root runs: dmctl images accept ${text}`,
   );

@@ -10,7 +10,7 @@ import type { Account, AccountBase, Subject } from "../../../supervisor/src/core
 import { fileIdentity, readAccounts } from "../../../supervisor/src/os/accounts/accounts.ts";
 import { type ConfText, readConfDirectory } from "../../../supervisor/src/os/files/conf-dir.ts";
 import { readPolicyFile } from "../../../supervisor/src/os/files/policy-file.ts";
-import { Refusal } from "../rules/refusal.ts";
+import { ContainerRefusal } from "../rules/refusal.ts";
 
 /** Daemons of one owner that are read at most. */
 const MOST_DAEMONS = 256;
@@ -26,7 +26,7 @@ export interface ContainerAdmission {
 }
 
 /** An image that a conf file names. */
-export interface UsedImage {
+interface UsedImage {
   readonly image: ImageName;
   /** `owner/name`. */
   readonly daemon: string;
@@ -47,23 +47,24 @@ export class Admissions {
 
   /**
    * What an owner's daemon may be.
-   * @throws Refusal with what refuses it, and where that is written
+   * @throws ContainerRefusal with what refuses it, and where that is written
    */
   of(owner: string, name: string): ContainerAdmission {
     const inForce = this.#load();
     const { policy, accounts } = inForce;
     const who = this.#ownerOf(inForce, owner);
     const found = this.#read(inForce, who, name).at(0);
-    if (found === undefined) throw new Refusal("refused", `${owner} has no conf file of the name ${name}`);
+    if (found === undefined) throw new ContainerRefusal("refused", `${owner} has no conf file of the name ${name}`);
     const { path } = found;
     const definition = definitionOf(found, who);
     const { image, user = owner, network } = definition;
-    if (image === undefined) throw new Refusal("refused", `${path}: it names no image`);
+    if (image === undefined) throw new ContainerRefusal("refused", `${path}: it names no image`);
     this.#require(path, policy.mayRunAs(owner, user), `it may not run as "${user}": `);
     const account = accounts.users.get(user);
-    if (account === undefined) throw new Refusal("refused", `${path}: there is no account "${user}" on this machine`);
+    if (account === undefined)
+      throw new ContainerRefusal("refused", `${path}: there is no account "${user}" on this machine`);
     if (account.uid === 0)
-      throw new Refusal("refused", `${path}: image=: no container runs as root; set user= to another account`);
+      throw new ContainerRefusal("refused", `${path}: image=: no container runs as root; set user= to another account`);
     this.#require(path, policy.mayUseImage(owner, image));
     if (network === "outbound") this.#require(path, policy.mayConnectOut(owner));
     return { image, definition, account, groups: groupIds(account, accounts), budget: policy.budget(owner) };
@@ -96,14 +97,14 @@ export class Admissions {
       const accounts = readAccounts({ users: namesOf("user"), groups: namesOf("group") });
       return { policy: resolvePolicy(parsed.value, accounts).policy, accounts };
     } catch (error) {
-      throw new Refusal("refused", error instanceof Error ? error.message : String(error));
+      throw new ContainerRefusal("refused", error instanceof Error ? error.message : String(error));
     }
   }
 
   #ownerOf({ policy, accounts }: InForce, owner: string): Account {
     const account = policy.isOwner(owner) ? accounts.users.get(owner) : undefined;
     if (account !== undefined) return account;
-    throw new Refusal("refused", `the policy does not let ${owner} run daemons; root grants it in [runs_as]`);
+    throw new ContainerRefusal("refused", `the policy does not let ${owner} run daemons; root grants it in [runs_as]`);
   }
 
   /** Conf files of an owner, read as the owner; all without a name. */
@@ -113,18 +114,18 @@ export class Admissions {
     const filter = { names: NAME, largest: MAX_DAEMON_FILE, most: MOST_DAEMONS, ...(only !== undefined && { only }) };
     const { found, problems } = readConfDirectory(owner, fileIdentity(owner, accounts), paths.chain, filter);
     if (only !== undefined && found.length === 0 && problems.length > 0)
-      throw new Refusal("refused", problems.join("; "));
+      throw new ContainerRefusal("refused", problems.join("; "));
     return found;
   }
 
   #require(path: string, { allowed, because }: PolicyDecision, before = ""): void {
-    if (!allowed) throw new Refusal("refused", `${path}: ${before}${because} (${this.#policyFile})`);
+    if (!allowed) throw new ContainerRefusal("refused", `${path}: ${before}${because} (${this.#policyFile})`);
   }
 }
 
 const definitionOf = ({ path, text, problem }: ConfText, owner: Account): Definition => {
-  if (text === undefined) throw new Refusal("refused", `${path}: ${problem}`);
+  if (text === undefined) throw new ContainerRefusal("refused", `${path}: ${problem}`);
   const { value, errors } = parseDaemonFile(text, owner);
   if (value !== undefined) return value;
-  throw new Refusal("refused", errors.map((each) => describeProblem(path, each)).join("; "));
+  throw new ContainerRefusal("refused", errors.map((each) => describeProblem(path, each)).join("; "));
 };

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import type { Account } from "../../../supervisor/src/core/policy-rules.ts";
 import { codeOf } from "../../../supervisor/src/os/kernel/error-code.ts";
 import { requireHome } from "../rules/container-places.ts";
-import { Refusal } from "../rules/refusal.ts";
+import { ContainerRefusal } from "../rules/refusal.ts";
 
 /** A directory, and what the kernel knows it by. */
 export interface BoundDirectory {
@@ -18,7 +18,7 @@ const facts = (path: string) => {
   try {
     return lstatSync(path, { bigint: true });
   } catch (error) {
-    throw new Refusal("refused", `${path}: cannot be looked at: ${codeOf(error)}`);
+    throw new ContainerRefusal("refused", `${path}: cannot be looked at: ${codeOf(error)}`);
   }
 };
 
@@ -35,32 +35,35 @@ const replaceable = (path: string): string | undefined => {
 
 /**
  * The home of a run-as account.
- * @throws Refusal where it is not the account's, or another account than root could replace it by a link
+ * @throws ContainerRefusal where it is not the account's, or another account than root could replace it by a link
  */
 export const boundHome = ({ name, uid, home }: Account): BoundDirectory => {
   requireHome(home);
   const stats = facts(home);
-  if (!stats.isDirectory()) throw new Refusal("refused", `the home ${home} of ${name} is not a directory`);
+  if (!stats.isDirectory()) throw new ContainerRefusal("refused", `the home ${home} of ${name} is not a directory`);
   if (stats.uid !== BigInt(uid)) {
     const whose = `belongs to uid ${stats.uid}, and a container gets only what is ${name}'s`;
-    throw new Refusal("refused", `the home ${home} of ${name} ${whose}; chown it, or set user= to another account`);
+    throw new ContainerRefusal(
+      "refused",
+      `the home ${home} of ${name} ${whose}; chown it, or set user= to another account`,
+    );
   }
   const why = replaceable(home);
   if (why !== undefined)
-    throw new Refusal("refused", `the home ${home} of ${name} cannot be given to a container: ${why}`);
+    throw new ContainerRefusal("refused", `the home ${home} of ${name} cannot be given to a container: ${why}`);
   return { path: home, device: String(stats.dev), inode: String(stats.ino) };
 };
 
 /**
  * The directory of a container's socket.
  * @param owners who it may belong to
- * @throws Refusal where there is none
+ * @throws ContainerRefusal where there is none
  */
 export const boundGuest = (guests: string, guest: string, owners: readonly number[]): string => {
   const path = join(guests, guest);
   const stats = facts(path);
-  if (!stats.isDirectory()) throw new Refusal("invalid", `${path}: expected a directory`);
+  if (!stats.isDirectory()) throw new ContainerRefusal("invalid", `${path}: expected a directory`);
   if (!owners.includes(Number(stats.uid)) || (stats.mode & 0o022n) !== 0n)
-    throw new Refusal("invalid", `${path}: expected a directory that only the supervisor may write to`);
+    throw new ContainerRefusal("invalid", `${path}: expected a directory that only the supervisor may write to`);
   return path;
 };

@@ -7,10 +7,10 @@ import { DEFAULTS, type Definition } from "../../../supervisor/src/core/definiti
 import { type ImageName, imageName } from "../../../supervisor/src/core/image.ts";
 import { EngineFailure } from "../rules/engine.ts";
 import { presentImage } from "../rules/parts.fake.ts";
-import { Refusal } from "../rules/refusal.ts";
+import { ContainerRefusal } from "../rules/refusal.ts";
 import type { ContainerAdmission } from "./admission.ts";
 import { Broker } from "./broker.ts";
-import { FakeEngine } from "./engine.fake.ts";
+import { FakeContainerEngine } from "./engine.fake.ts";
 import { BrokerState } from "./state-files.ts";
 
 const PHP = "docker.io/library/php:8.4";
@@ -22,7 +22,7 @@ const named = (text: string): ImageName => {
 };
 
 let directory: string;
-let engine: FakeEngine;
+let engine: FakeContainerEngine;
 let state: BrokerState;
 let broker: Broker;
 let definition: Definition;
@@ -37,14 +37,14 @@ const refused = async (request: Promise<unknown>): Promise<string> => {
     () => undefined,
     (reason: unknown) => reason,
   );
-  return error instanceof Refusal ? `${error.code}: ${error.message}` : `no refusal: ${String(error)}`;
+  return error instanceof ContainerRefusal ? `${error.code}: ${error.message}` : `no refusal: ${String(error)}`;
 };
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "dmhost-broker-"));
   mkdirSync(join(directory, "guests/g1"), { recursive: true });
   chmodSync(join(directory, "guests/g1"), 0o755);
-  engine = new FakeEngine();
+  engine = new FakeContainerEngine();
   engine.images.set(
     PHP,
     presentImage({ entrypoint: ["docker-php"], arguments: ["-F"], environment: ["LD_X=1", "A=b"] }),

@@ -12,7 +12,7 @@ import { type ContainerEngine, type EngineFacts, EngineFailure, type PresentImag
 import { engineObjection } from "../rules/engine-requirements.ts";
 import { cleanEnvironment } from "../rules/image-environment.ts";
 import { isMeant, isPinned, meaningOf, requireMeant } from "../rules/image-meaning.ts";
-import { Refusal } from "../rules/refusal.ts";
+import { ContainerRefusal } from "../rules/refusal.ts";
 import type { Admissions, ContainerAdmission } from "./admission.ts";
 import { boundGuest, type boundHome } from "./binds.ts";
 import type { FirstProcessCheck } from "./first-process.ts";
@@ -20,7 +20,7 @@ import { Pulls } from "./pulls.ts";
 import type { BrokerState } from "./state-files.ts";
 
 /** What the broker works with. */
-export interface BrokerParts {
+interface BrokerParts {
   readonly engine: ContainerEngine;
   readonly state: BrokerState;
   readonly admissions: Pick<Admissions, "of" | "used">;
@@ -62,14 +62,14 @@ export class Broker {
 
   async hello({ version }: BrokerRequests["hello"]): Promise<BrokerResults["hello"]> {
     if (version !== BROKER_VERSION)
-      throw new Refusal(
+      throw new ContainerRefusal(
         "invalid",
         `version ${version}: this broker has version ${BROKER_VERSION}; install both of one release`,
       );
     this.#facts = undefined;
     const { engine, cgroupDriver, cgroupVersion } = await this.#usable();
     const [damage] = this.#parts.state.objections;
-    if (damage !== undefined) throw new Refusal("engine", damage);
+    if (damage !== undefined) throw new ContainerRefusal("engine", damage);
     return {
       engine,
       cgroupDriver: cgroupDriver === "systemd" ? "systemd" : "cgroupfs",
@@ -90,7 +90,7 @@ export class Broker {
         await engine.pull(image.repository, image.version, this.#pulls.paced(report));
       } catch (error) {
         if (!(error instanceof EngineFailure)) throw error;
-        throw new Refusal("pull", `${describeImage(image)} cannot be fetched: ${error.message}`);
+        throw new ContainerRefusal("pull", `${describeImage(image)} cannot be fetched: ${error.message}`);
       }
     });
     return {};
@@ -125,7 +125,7 @@ export class Broker {
     const command = [...image.entrypoint, ...image.arguments];
     const environment = cleanEnvironment(image.environment);
     if (JSON.stringify([command, environment, image.directory]).length > LONGEST_IMAGE_TEXT)
-      throw new Refusal(
+      throw new ContainerRefusal(
         "refused",
         `${describeImage(admission.image)}: its command and variables are longer than 56 KiB`,
       );
@@ -153,7 +153,7 @@ export class Broker {
       return {};
     }
     if (!isRecorded || !isOurs(found.labels, state.id))
-      throw new Refusal("foreign", `container ${container} was not made by this broker`);
+      throw new ContainerRefusal("foreign", `container ${container} was not made by this broker`);
     await this.#requested(engine.remove(container));
     return {};
   }
@@ -197,10 +197,11 @@ export class Broker {
 
   async accept({ image }: BrokerRequests["accept"]): Promise<BrokerResults["accept"]> {
     const name = imageName(image);
-    if (name === undefined) throw new Refusal("invalid", `${JSON.stringify(image)}: expected the name of an image`);
+    if (name === undefined)
+      throw new ContainerRefusal("invalid", `${JSON.stringify(image)}: expected the name of an image`);
     const present = await this.#image(name);
     if (present === undefined)
-      throw new Refusal("absent", `${describeImage(name)} is not on this machine; pull it first`);
+      throw new ContainerRefusal("absent", `${describeImage(name)} is not on this machine; pull it first`);
     if (!isPinned(name)) this.#parts.state.setMeaning(describeImage(name), meaningOf(name, present));
     return {};
   }
@@ -249,9 +250,10 @@ export class Broker {
     const { engine, check } = this.#parts;
     await this.#requested(engine.start(container));
     const found = await this.#requested(engine.inspect(container));
-    if (found === undefined) throw new Refusal("engine", "the container was removed while it started");
+    if (found === undefined) throw new ContainerRefusal("engine", "the container was removed while it started");
     const objection = check(found, account, home);
-    if (objection !== undefined) throw new Refusal("engine", `the container is not what was requested: ${objection}`);
+    if (objection !== undefined)
+      throw new ContainerRefusal("engine", `the container is not what was requested: ${objection}`);
   }
 
   /** The image that a name meant at its first use, which this may be. */
@@ -260,7 +262,8 @@ export class Broker {
     const text = describeImage(name);
     const recorded = isPinned(name) ? undefined : state.meanings.get(text);
     const image = await this.#image(name);
-    if (image === undefined) throw new Refusal("absent", `${text} is not on this machine; it must be pulled first`);
+    if (image === undefined)
+      throw new ContainerRefusal("absent", `${text} is not on this machine; it must be pulled first`);
     if (recorded !== undefined) requireMeant(name, image, recorded);
     else if (!isPinned(name)) state.setMeaning(text, meaningOf(name, image));
     return image;
@@ -273,7 +276,7 @@ export class Broker {
   async #usable(): Promise<EngineFacts> {
     this.#facts ??= await this.#requested(this.#parts.engine.facts());
     const objection = engineObjection(this.#facts);
-    if (objection !== undefined) throw new Refusal("engine", objection);
+    if (objection !== undefined) throw new ContainerRefusal("engine", objection);
     return this.#facts;
   }
 
@@ -283,7 +286,7 @@ export class Broker {
     } catch (error) {
       if (!(error instanceof EngineFailure)) throw error;
       const before = error.status === 0 ? "the Docker engine does not answer" : "the Docker engine refuses";
-      throw new Refusal("engine", `${before}: ${error.message}`);
+      throw new ContainerRefusal("engine", `${before}: ${error.message}`);
     }
   }
 }

@@ -10,7 +10,7 @@ import type {
 } from "../rules/engine.ts";
 import { engineFacts } from "../rules/parts.fake.ts";
 
-export class FakeEngine implements ContainerEngine {
+export class FakeContainerEngine implements ContainerEngine {
   readonly containers = new Map<string, FoundContainer & { readonly body?: ContainerBody }>();
   readonly images = new Map<string, PresentImage>();
   readonly calls: string[] = [];

@@ -1,6 +1,6 @@
 /** Pulls of images: few at a time, so that no owner fills the line or the disk alone. */
 import { MOST_PULLS, MOST_PULLS_OF_OWNER, MOST_WAITING_PULLS } from "@dmhost/broker-contract";
-import { Refusal } from "../rules/refusal.ts";
+import { ContainerRefusal } from "../rules/refusal.ts";
 
 /** Time between two reports of progress, in ms. */
 const PACE = 250;
@@ -21,12 +21,15 @@ export class Pulls {
 
   /**
    * Does `work` when its turn comes.
-   * @throws Refusal where too many pulls of the owner wait; what `work` throws
+   * @throws ContainerRefusal where too many pulls of the owner wait; what `work` throws
    */
   async do<T>(owner: string, work: () => Promise<T>): Promise<T> {
     if (!this.#hasRoom(owner)) {
       if (this.#waiting.filter((each) => each.owner === owner).length >= MOST_WAITING_PULLS)
-        throw new Refusal("busy", `${MOST_WAITING_PULLS} pulls of ${owner} wait already; try again when one has ended`);
+        throw new ContainerRefusal(
+          "busy",
+          `${MOST_WAITING_PULLS} pulls of ${owner} wait already; try again when one has ended`,
+        );
       await new Promise<void>((begin) => this.#waiting.push({ owner, begin }));
     } else this.#running.push(owner);
     try {

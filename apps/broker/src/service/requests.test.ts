@@ -2,7 +2,7 @@ import type { BrokerResults } from "@dmhost/broker-contract";
 import { BrokerEvent, BrokerFailure, BrokerProgress, BrokerSuccess } from "@dmhost/broker-contract/schemas";
 import Value from "typebox/value";
 import { beforeEach, expect, test } from "vitest";
-import { Refusal } from "../rules/refusal.ts";
+import { ContainerRefusal } from "../rules/refusal.ts";
 import { Requests } from "./requests.ts";
 import { Lines } from "./supervisor-socket.ts";
 
@@ -46,7 +46,7 @@ beforeEach(() => {
         return {};
       },
       make: async () => made,
-      remove: () => Promise.reject(new Refusal("foreign", "it is not ours")),
+      remove: () => Promise.reject(new ContainerRefusal("foreign", "it is not ours")),
       list: () => Promise.reject(new Error("ENOSPC")),
       images: async () => ({ images: [] }),
       accept: async () => ({}),

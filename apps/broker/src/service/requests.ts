@@ -9,7 +9,7 @@ import {
 import { BROKER_REQUESTS, type BrokerRequest } from "@dmhost/broker-contract/schemas";
 import Value from "typebox/value";
 import { messageOf } from "../../../supervisor/src/core/error-message.ts";
-import { Refusal } from "../rules/refusal.ts";
+import { ContainerRefusal } from "../rules/refusal.ts";
 import type { Broker } from "./broker.ts";
 
 /** How answers go out. */
@@ -92,8 +92,8 @@ export class Requests {
       if (Buffer.byteLength(JSON.stringify(text)) >= LONGEST_ANSWER) fail("invalid", "the answer is too long");
       else answers.send(text);
     } catch (error) {
-      if (!(error instanceof Refusal)) this.#fault(error, request.verb);
-      fail(error instanceof Refusal ? error.code : "engine", messageOf(error));
+      if (!(error instanceof ContainerRefusal)) this.#fault(error, request.verb);
+      fail(error instanceof ContainerRefusal ? error.code : "engine", messageOf(error));
     } finally {
       this.#inHand.splice(this.#inHand.indexOf(owner), 1);
     }

@@ -8,7 +8,7 @@ import { digestOf, readPlainFile, replaceFile } from "../../../supervisor/src/os
 import { codeOf } from "../../../supervisor/src/os/kernel/error-code.ts";
 import { lock } from "../../../supervisor/src/os/kernel/file-calls.ts";
 import type { ContainerPurpose } from "../rules/container-labels.ts";
-import { Refusal } from "../rules/refusal.ts";
+import { ContainerRefusal } from "../rules/refusal.ts";
 
 /** Bytes of a file that is read. */
 const LARGEST = 16 << 20;
@@ -79,16 +79,16 @@ class TableFile<T> {
     return this.#damage === undefined ? undefined : `${this.path}: ${this.#damage}; ${this.#advice}`;
   }
 
-  /** @throws Refusal where the file is damaged */
+  /** @throws ContainerRefusal where the file is damaged */
   get entries(): ReadonlyMap<string, T> {
-    if (this.objection !== undefined) throw new Refusal("refused", this.objection);
+    if (this.objection !== undefined) throw new ContainerRefusal("refused", this.objection);
     return this.#entries;
   }
 
-  /** @throws Refusal where the file is damaged or has too many entries; errno errors, then nothing has changed */
+  /** @throws ContainerRefusal where the file is damaged or has too many entries; errno errors, then nothing has changed */
   set(key: string, value: T, most: number): void {
     if (!this.entries.has(key) && this.entries.size >= most)
-      throw new Refusal("busy", `${this.path}: it has ${most} entries, the most that are recorded`);
+      throw new ContainerRefusal("busy", `${this.path}: it has ${most} entries, the most that are recorded`);
     this.#replace(new Map([...this.entries, [key, value]]));
   }
 
@@ -141,7 +141,7 @@ export class BrokerState {
     return [this.#containers.objection, this.#meanings.objection].flatMap((text) => text ?? []);
   }
 
-  /** The containers that were made, by id. @throws Refusal where the file is damaged */
+  /** The containers that were made, by id. @throws ContainerRefusal where the file is damaged */
   get containers(): ReadonlyMap<string, ContainerPurpose> {
     return this.#containers.entries;
   }
@@ -152,7 +152,7 @@ export class BrokerState {
     this.#containers.delete(id);
   }
 
-  /** What names of images meant at their first use. @throws Refusal where the file is damaged */
+  /** What names of images meant at their first use. @throws ContainerRefusal where the file is damaged */
   get meanings(): ReadonlyMap<string, string> {
     return this.#meanings.entries;
   }

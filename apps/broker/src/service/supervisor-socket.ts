@@ -59,7 +59,7 @@ export class SupervisorSocket {
       server.listen(draft, resolve);
     });
     refuseDescriptors(descriptorOf(server));
-    // Whoever connects is checked; the mode only keeps others from trying.
+    // Each connection is checked; the mode only keeps others from trying.
     chmodSync(draft, this.#peer === 0 || this.#peer === process.geteuid?.() ? 0o600 : 0o666);
     renameSync(draft, path);
     this.#server = server;

@@ -4,13 +4,13 @@ import { join } from "node:path";
 import type { BrokerEvent } from "@dmhost/broker-contract";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { EngineFailure } from "../rules/engine.ts";
-import { FakeEngine } from "./engine.fake.ts";
+import { FakeContainerEngine } from "./engine.fake.ts";
 import { BrokerState } from "./state-files.ts";
 import { EngineWatch } from "./watch.ts";
 
 const purpose = { owner: "alice", name: "web", instance: 1, run: 2 };
 let directory: string;
-let engine: FakeEngine;
+let engine: FakeContainerEngine;
 let state: BrokerState;
 let events: BrokerEvent["event"][];
 let sweeps: number;
@@ -28,7 +28,7 @@ const end = (id: string, exitCode: number, oomKilled = false): void => {
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "dmhost-broker-"));
-  engine = new FakeEngine();
+  engine = new FakeContainerEngine();
   state = new BrokerState(directory);
   events = [];
   sweeps = 0;
