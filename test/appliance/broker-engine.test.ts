@@ -18,7 +18,8 @@ const startEngine = async (): Promise<void> => {
   const paths = ["--data-root", DATA, "--exec-root", join(RUN, "exec"), "--pidfile", join(RUN, "docker.pid")];
   const others = ["--host", HOST, "--bridge", "none", "--iptables=false", "--live-restore"];
   const log = openSync(join(RUN, "log"), "a");
-  engine = spawn("dockerd", [...paths, ...others], { stdio: ["ignore", log, log] });
+  // In a separate network: without a bridge it would remove that of another engine.
+  engine = spawn("unshare", ["--net", "dockerd", ...paths, ...others], { stdio: ["ignore", log, log] });
   await eventually("the engine", async () => {
     if (engine.exitCode !== null) throw new Error(`dockerd ended; ${join(RUN, "log")} has the reason`);
     const { code } = await command({ ...process.env, DOCKER_HOST: HOST }, "docker", "version");

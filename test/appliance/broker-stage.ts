@@ -64,7 +64,13 @@ export class BrokerStage {
     await broker.start();
     const supervisor = await broker.connect();
     const stage = new BrokerStage({ directory, policy, alice, extra, broker, supervisor }, host);
-    const changes = ["ENV LD_PRELOAD=/evil.so", "ENV GREETING=hello", 'CMD ["serve","-x"]', "WORKDIR /srv/app"];
+    const changes = [
+      "ENV LD_PRELOAD=/evil.so",
+      "ENV GREETING=hello",
+      "LABEL com.docker.compose.project=dmhost",
+      'CMD ["serve","-x"]',
+      "WORKDIR /srv/app",
+    ];
     await stage.makeImage("plain", {}, ...changes);
     stage.conf("web", `image = ${IMAGE}:plain`, "processes = 20", "cpu = 0.5");
     return stage;

@@ -82,6 +82,7 @@ test("a container is what the template says, and its shim connects with its toke
   expect(HostConfig).toMatchObject({ PidsLimit: 21, Memory: 64 << 20, MemorySwap: 64 << 20, NanoCpus: 500_000_000 });
   expect(HostConfig).toMatchObject({ NetworkMode: "none", LogConfig: { Type: "none" }, RestartPolicy: { Name: "no" } });
   expect(Config.Image).toMatch(/^sha256:/);
+  expect(Config.Labels).toMatchObject({ "com.docker.compose.project": "", "io.dmhost.owner": alice.name });
   await expect(stage.supervisor.request("list", {})).resolves.toMatchObject({
     containers: [
       { container: made.container, owner: alice.name, name: "web", instance: 1, running: true, exitCode: null },
@@ -137,6 +138,16 @@ test("what policy, conf file or image do not permit is refused with the reason",
     expect(error.message).toMatch(reason);
   }
   expect(await stage.labelled()).toEqual([]);
+});
+
+test("a container gets a network where policy and conf file say so", async () => {
+  writeFileSync(stage.policy, `${readFileSync(stage.policy, "utf8")}[images]\n${alice.name}: network=outbound\n`);
+  stage.conf("outbound", `image = ${IMAGE}:plain`, "network = outbound");
+  const { made } = await make("outbound");
+  const { State, HostConfig } = await stage.inspect(made.container);
+  expect(HostConfig.NetworkMode).toBe("bridge");
+  expect(readFileSync(`/proc/${State.Pid}/net/dev`, "utf8")).toMatch(/eth0:/);
+  await stage.supervisor.request("remove", { container: made.container });
 });
 
 test("an image cannot give the container another group by a name that is a number", async () => {

@@ -12,6 +12,11 @@ import { SupervisorSocket } from "../service/supervisor-socket.ts";
 import { EngineWatch } from "../service/watch.ts";
 import { type BrokerFlags, readFlags, USAGE } from "./flags.ts";
 
+/** Bytes of log that wait for a slow reader; more are dropped. */
+const LONGEST_BACKLOG = 1 << 20;
+/** Time for the last lines to be written, in ms. */
+const LONGEST_FLUSH = 1000;
+
 const serve = async ({
   config,
   state: directory,
@@ -20,7 +25,10 @@ const serve = async ({
   socket: path,
   ...flags
 }: BrokerFlags): Promise<void> => {
-  const log = pino({ level: flags.logLevel, base: null }, pino.destination({ dest: 2, sync: true }));
+  const log = pino(
+    { level: flags.logLevel, base: null },
+    pino.destination({ dest: 2, sync: false, maxLength: LONGEST_BACKLOG }),
+  );
   const warn = (about: Readonly<Record<string, unknown>>, text: string): void => log.warn(about, text);
   lockState(directory);
   const state = new BrokerState(directory);
@@ -43,7 +51,8 @@ const serve = async ({
     process.on(signal, () => {
       // Containers go on: the next broker knows them by its state.
       log.info({ signal }, "ending");
-      process.exit(0);
+      log.flush(() => process.exit(0));
+      setTimeout(() => process.exit(0), LONGEST_FLUSH);
     });
   void watch.follow();
   await socket.listen(path);

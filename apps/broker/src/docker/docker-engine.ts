@@ -115,6 +115,7 @@ export class DockerEngine implements ContainerEngine {
       arguments: wordsOf(config?.Cmd),
       environment: wordsOf(config?.Env),
       directory: config?.WorkingDir ?? "",
+      labels: Object.keys(config?.Labels ?? {}),
       volumes: Object.keys(config?.Volumes ?? {}),
     };
   }

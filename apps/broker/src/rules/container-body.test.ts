@@ -122,6 +122,15 @@ test("each variable of the image is taken away from the first process, and none 
   expect(Env).toEqual(["PATH", "LD_PRELOAD", "LD_AUDIT", "a b", "DMHOST_TOKEN=0123456789abcdef"]);
 });
 
+test("no label of the image keeps its value, and none replaces ours", () => {
+  const labels = ["com.docker.compose.project", "io.dmhost.broker", "io.dmhost.owner"];
+  expect(containerBody(containerParts({ image: presentImage({ labels }) })).Labels).toMatchObject({
+    "com.docker.compose.project": "",
+    "io.dmhost.broker": "b0",
+    "io.dmhost.owner": "alice",
+  });
+});
+
 test("neither entrypoint, command nor working directory of the image reaches the engine", () => {
   const image = presentImage({ entrypoint: ["/evil"], arguments: ["-x"], directory: "/home/alice/made/by/root" });
   const body = containerBody(containerParts({ image }));

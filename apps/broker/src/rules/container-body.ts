@@ -76,7 +76,11 @@ export const containerBody = (parts: ContainerParts) => {
     Env: [...withoutVariables(image.environment).filter((name) => name !== "DMHOST_TOKEN"), `DMHOST_TOKEN=${token}`],
     // Any other would be made where it is missing, by root, and below a bind that is in the tenant's home.
     WorkingDir: "/",
-    Labels: containerLabels(purpose, parts.broker, parts.attempt),
+    // The engine adds the image's labels, by which other programs would take the container for theirs (com.docker.compose.project).
+    Labels: {
+      ...Object.fromEntries(image.labels.map((label) => [label, ""])),
+      ...containerLabels(purpose, parts.broker, parts.attempt),
+    },
     Healthcheck: { Test: ["NONE"] },
     StopSignal: "SIGTERM",
     Tty: false,

@@ -32,6 +32,8 @@ export interface PresentImage {
   readonly environment: readonly string[];
   /** "" where it names none. */
   readonly directory: string;
+  /** Keys of its labels. */
+  readonly labels: readonly string[];
   /** Directories that the engine would make volumes for. */
   readonly volumes: readonly string[];
 }

@@ -10,6 +10,7 @@ export const presentImage = (change: Partial<PresentImage> = {}): PresentImage =
   arguments: [],
   environment: [],
   directory: "",
+  labels: [],
   volumes: [],
   ...change,
 });

@@ -124,10 +124,10 @@ export class Broker {
     });
     const command = [...image.entrypoint, ...image.arguments];
     const environment = cleanEnvironment(image.environment);
-    if (JSON.stringify([command, environment, image.directory]).length > LONGEST_IMAGE_TEXT)
+    if (JSON.stringify([command, environment, image.directory, image.labels]).length > LONGEST_IMAGE_TEXT)
       throw new ContainerRefusal(
         "refused",
-        `${describeImage(admission.image)}: its command and variables are longer than 56 KiB`,
+        `${describeImage(admission.image)}: its command, variables and labels are longer than 56 KiB`,
       );
     this.#attempts.add(attempt);
     try {
