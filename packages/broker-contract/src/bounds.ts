@@ -1,8 +1,11 @@
 /** The version of the protocol. `hello` names the one of the supervisor. */
 export const BROKER_VERSION = 1;
 
-/** Longest line in either direction, in bytes with its newline. */
+/** Longest line of the supervisor, in bytes with its newline. */
 export const LONGEST_LINE = 65_536;
+
+/** Longest line of the broker: a list of all containers is one line. */
+export const LONGEST_ANSWER = 4 << 20;
 
 /** Requests without an answer: of one connection, and those that name one owner. One more is answered `busy`. */
 export const MOST_REQUESTS = 64;
