@@ -12,12 +12,13 @@ import { wire } from "./wiring.ts";
 /** Signals that the service handles once it starts. */
 const DEFERRED = ["SIGHUP", "SIGINT", "SIGTERM"] as const;
 
-/** Without a handler they would end the program and leave its shim and its daemons. @returns `end` sends those that came again */
-const deferSignals = (): { end(): void } => {
+/** Without a handler they would end the program and leave its shim and its daemons. @returns `end` sends those that came again; whether one of them ends the program */
+const deferSignals = (): { end(): void; isOver(): boolean } => {
   const come = new Set<NodeJS.Signals>();
   const note = (signal: NodeJS.Signals): void => void come.add(signal);
   for (const signal of DEFERRED) process.on(signal, note);
   return {
+    isOver: () => come.has("SIGINT") || come.has("SIGTERM"),
     end: () => {
       for (const signal of DEFERRED) process.off(signal, note);
       for (const signal of come) process.emit(signal, signal);
@@ -39,7 +40,7 @@ const main = async (): Promise<void> => {
   const readiness = takeReadiness();
   closeInherited();
   process.umask(0o027);
-  const service = await wire(flags, program, openLog(flags.logLevel));
+  const service = await wire(flags, program, openLog(flags.logLevel), early.isOver);
   const started = service.start();
   early.end();
   await started;

@@ -1,5 +1,6 @@
 /** System calls about UNIX sockets that Node does not offer for raw descriptors. Each throws errno errors. */
 import { closeSync } from "node:fs";
+import type { Server, Socket } from "node:net";
 import { checked, declare, errnoName } from "./libc.ts";
 import { uninterrupted } from "./uninterrupted.ts";
 
@@ -83,9 +84,22 @@ export const refuseDescriptors = (fd: number): void => {
   c.setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, Buffer.alloc(4), 4);
 };
 
-/** Account of a connection's client, as the kernel recorded it at connect(2). */
-export const peerUid = (fd: number): number => {
+/** The process at the other end of a connection. */
+interface Peer {
+  readonly pid: number;
+  readonly uid: number;
+}
+
+/** As the kernel recorded it: a client at connect(2), a server at listen(2). */
+export const peerOf = (fd: number): Peer => {
   const credentials = Buffer.alloc(12);
   checked("getsockopt", c.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, [12]));
-  return credentials.readUInt32LE(4);
+  return { pid: credentials.readUInt32LE(0), uid: credentials.readUInt32LE(4) };
+};
+
+/** Descriptor of a connection or a listening socket, which Node keeps in an internal property; -1 where it is closed. */
+export const descriptorOf = (socket: Socket | Server): number => {
+  const handle: unknown = Reflect.get(socket, "_handle");
+  if (typeof handle !== "object" || handle === null || !("fd" in handle)) return -1;
+  return typeof handle.fd === "number" ? handle.fd : -1;
 };

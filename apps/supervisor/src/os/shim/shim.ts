@@ -4,7 +4,7 @@ import { connect, type Socket } from "node:net";
 import { codeOf } from "../kernel/error-code.ts";
 import { errnoName } from "../kernel/libc.ts";
 import { uninterrupted } from "../kernel/uninterrupted.ts";
-import { connectUnix } from "../kernel/unix-socket.ts";
+import { connectUnix, descriptorOf, peerOf } from "../kernel/unix-socket.ts";
 import {
   describedIn,
   itemsIn,
@@ -74,6 +74,46 @@ export const requireSuccess = (request: string, fields: readonly WireField[]): v
 const unanswered = (request: string, why: string): Error =>
   Object.assign(new Error(`shim: ${request}: ${why}`), { code: "ECONNRESET" });
 
+/** The shim has left a request without a reply. */
+export class SilentShim extends Error {
+  /** Its process; undefined where it has not even accepted the connection. */
+  readonly pid: number | undefined;
+
+  constructor(request: string, pid?: number) {
+    super(`shim: ${request}: no reply in time`);
+    this.pid = pid;
+  }
+}
+
+/** Requires that the shim at the other end of a connection was started by the account of this process. */
+const requireOwn = (path: string, fd: number): void => {
+  const { pid, uid } = peerOf(fd);
+  const own = process.geteuid?.();
+  if (uid === own) return;
+  throw new Error(
+    `${path}: the shim there (pid ${pid}) belongs to uid ${uid}, not to uid ${own}, and is not used; ` +
+      "choose another directory with --run-dir, or stop the supervisor of that account",
+  );
+};
+
+/** @throws errno errors, and where the shim belongs to another account */
+const connectOwn = (path: string, timeout: number): number => {
+  let fd: number;
+  try {
+    fd = connectUnix(path, timeout);
+  } catch (error) {
+    // As many connections as can wait at its socket do.
+    throw codeOf(error) === "EAGAIN" ? new SilentShim("connect") : error;
+  }
+  try {
+    requireOwn(path, fd);
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+};
+
 /** Bytes that one read(2) takes; a reply to LIST may need several. */
 const CHUNK = 16 * 1024;
 /** Requests that may be sent before their replies are read. The socket takes many more replies. */
@@ -101,7 +141,7 @@ export class Shim {
 
   /** @param timeout for each reply, in ms */
   constructor(path: string, versions: Versions, timeout: number) {
-    this.#fd = connectUnix(path, timeout);
+    this.#fd = connectOwn(path, timeout);
     try {
       const fields = this.#request("hello", KIND.HELLO, hello(false, versions));
       this.pid = numberOf(fields, TAG.PID) ?? 0;
@@ -287,7 +327,7 @@ export class Shim {
     } catch (error) {
       // E2BIG: nothing was sent. Otherwise a reply that comes later would be taken for that of the next request.
       if (codeOf(error) !== "E2BIG") this.#break(error);
-      throw codeOf(error) === "EAGAIN" ? unanswered(request, "no reply in time") : error;
+      throw codeOf(error) === "EAGAIN" ? new SilentShim(request, peerOf(this.#fd).pid) : error;
     }
   }
 
@@ -377,9 +417,14 @@ export const followShim = (path: string, versions: Versions, events: ShimEvents)
       return false;
     }
   };
-  const socket = connect({ path, onread: { buffer, callback } }, () =>
-    socket.write(encodeFrame(KIND.HELLO, hello(true, versions))),
-  );
+  const socket = connect({ path, onread: { buffer, callback } }, () => {
+    try {
+      requireOwn(path, descriptorOf(socket));
+      socket.write(encodeFrame(KIND.HELLO, hello(true, versions)));
+    } catch (error) {
+      socket.destroy(error as Error);
+    }
+  });
   socket.on("error", (error) => {
     failure ??= error;
   });

@@ -6,20 +6,13 @@ import type { Account } from "../../core/policy-rules.ts";
 import { asUser } from "../accounts/as-user.ts";
 import type { FileIdentity } from "../kernel/file-identity.ts";
 import { privileged } from "../kernel/privileges.ts";
-import { peerUid, refuseDescriptors } from "../kernel/unix-socket.ts";
+import { descriptorOf, peerOf, refuseDescriptors } from "../kernel/unix-socket.ts";
 import { unlinkSocket } from "./socket-directory.ts";
 
 /** Accepted connections of one uid at a time. As many more are answered that they are too many; the rest are closed. */
 export const MOST_CONNECTIONS = 32;
 /** A refused client must read its answer and close within this time. In ms. */
 const REFUSAL_TIMEOUT = 1000;
-
-/** Descriptor of a connection or a listening socket, which Node keeps in an internal property; -1 where it is closed. */
-const descriptorOf = (socket: Socket | Server): number => {
-  const handle: unknown = Reflect.get(socket, "_handle");
-  if (typeof handle !== "object" || handle === null || !("fd" in handle)) return -1;
-  return typeof handle.fd === "number" ? handle.fd : -1;
-};
 
 /** Accepts connections on any number of sockets and passes each on with the uid of its peer. */
 export class ControlSockets {
@@ -69,7 +62,7 @@ export class ControlSockets {
     socket.on("error", () => undefined);
     let uid: number;
     try {
-      uid = peerUid(descriptorOf(socket));
+      ({ uid } = peerOf(descriptorOf(socket)));
     } catch {
       socket.destroy();
       return;
