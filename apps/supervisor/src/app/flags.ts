@@ -23,6 +23,8 @@ export const USAGE = `Usage: supervisor [options]
   --tools-dir DIR     envdir, softlimit, setuidgid and multilog for the scripts of
                       service directories (default: those that came with it)
   --log-level LEVEL   fatal, error, warn, info, debug or trace (default info)
+  --end               end the daemons and the shim that a supervisor with these
+                      directories has left, and start none; reads no policy
   --help              print this text
   --version           print the version
 `;
@@ -46,6 +48,8 @@ export interface Flags {
   /** undefined: beside the program. */
   readonly toolsDir: string | undefined;
   readonly logLevel: string;
+  /** Whether it only ends what another supervisor has left. */
+  readonly end: boolean;
   readonly help: boolean;
   readonly version: boolean;
 }
@@ -69,6 +73,7 @@ export const readFlags = (args: readonly string[], exists: (path: string) => boo
       "reload-interval": text,
       "tools-dir": text,
       "log-level": text,
+      end: { type: "boolean" },
       help: { type: "boolean" },
       version: { type: "boolean" },
     },
@@ -94,6 +99,7 @@ export const readFlags = (args: readonly string[], exists: (path: string) => boo
     reloadInterval,
     toolsDir: values["tools-dir"] === undefined ? undefined : resolve(values["tools-dir"]),
     logLevel,
+    end: values.end ?? false,
     help: values.help ?? false,
     version: values.version ?? false,
   };

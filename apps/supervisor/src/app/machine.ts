@@ -1,6 +1,6 @@
 /** Makes the adapters of the engine's ports for this machine. */
 import { mkdirSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename } from "node:path";
 import type { Logger } from "pino";
 import { MAX_DAEMON_FILE, parseDaemonFile } from "../conf/daemon-file.ts";
 import { parseService } from "../conf/service-directory.ts";
@@ -22,6 +22,7 @@ import { CgroupLimits } from "../os/limits/cgroup-limits.ts";
 import type { CgroupRoot } from "../os/limits/cgroup-root.ts";
 import { FifoLogs } from "../os/logs/fifo-logs.ts";
 import { Launches } from "../os/processes/launches.ts";
+import { recordsIn } from "../os/processes/left-daemons.ts";
 import { endShim, openShim } from "../os/processes/own-shim.ts";
 import { RunSlots } from "../os/processes/run-slots.ts";
 import { TIMEOUT as SHIM_TIMEOUT, type ShimLink } from "../os/shim/link.ts";
@@ -114,7 +115,7 @@ export const makeMachine = async (
     },
     (owner) => accounts.identity(owner),
   );
-  const files = new StateFiles(join(stateDir, "daemons"));
+  const files = new StateFiles(recordsIn(stateDir));
   const records = new RecordFiles(files, new RecordNotes(link), () => launches.acknowledge(), report);
   const tools = toolsDir ?? findServiceTools(program);
   const runs = new RunSlots({ runDir, cgroups, link, launches, snapshots, report, budgets: new OwnerBudgets() });

@@ -1,10 +1,12 @@
 /** Entry point of the supervisor. */
 
+import { existsSync } from "node:fs";
 import { VERSION } from "@dmhost/contract";
 import { messageOf } from "../core/error-message.ts";
-import { DirectoryInUse } from "../os/files/run-lock.ts";
+import { DirectoryInUse, lockDirectory } from "../os/files/run-lock.ts";
+import { endLeftDaemons } from "../os/processes/left-daemons.ts";
 import { closeInherited } from "../os/processes/re-exec.ts";
-import { readFlags, USAGE } from "./flags.ts";
+import { type Flags, readFlags, USAGE } from "./flags.ts";
 import { openLog } from "./logging.ts";
 import { takeReadiness } from "./readiness.ts";
 import { wire } from "./wiring.ts";
@@ -29,11 +31,22 @@ const deferSignals = (): { end(): void; isOver(): boolean } => {
 /** Exit code where another supervisor runs: a service manager need not try again. */
 const IN_USE = 100;
 
+/** Says on standard output what has been ended. */
+const endLeft = async ({ runDir, stateDir }: Flags): Promise<void> => {
+  for (const directory of [runDir, stateDir]) if (existsSync(directory)) lockDirectory(directory);
+  const ended = await endLeftDaemons({ runDir, stateDir });
+  if (ended !== undefined) process.stdout.write(`ended ${ended} processes of daemons that no supervisor ran\n`);
+};
+
 const main = async (): Promise<void> => {
   const [, program = "", ...args] = process.argv;
   const flags = readFlags(args);
   if (flags.help || flags.version) {
     process.stdout.write(flags.help ? USAGE : `${VERSION}\n`);
+    return;
+  }
+  if (flags.end) {
+    await endLeft(flags);
     return;
   }
   const early = deferSignals();

@@ -7,7 +7,7 @@ import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { codeOf } from "../kernel/error-code.ts";
 import { ShimLink, TIMEOUT } from "./link.ts";
-import { SilentShim } from "./shim.ts";
+import { SilentShim } from "./own-connection.ts";
 
 /** Relative to the supervisor's program: in an installation (build.ts), and in a checkout. */
 const PLACES = ["dmhost-shim", "../../../../shim/dmhost-shim"];

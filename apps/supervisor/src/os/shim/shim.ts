@@ -4,7 +4,7 @@ import { connect, type Socket } from "node:net";
 import { codeOf } from "../kernel/error-code.ts";
 import { errnoName } from "../kernel/libc.ts";
 import { uninterrupted } from "../kernel/uninterrupted.ts";
-import { connectUnix, descriptorOf, peerOf } from "../kernel/unix-socket.ts";
+import { descriptorOf, peerOf } from "../kernel/unix-socket.ts";
 import {
   describedIn,
   itemsIn,
@@ -14,6 +14,7 @@ import {
   type ShimRun,
   type ShimSocket,
 } from "./objects.ts";
+import { connectOwn, requireOwn, SilentShim } from "./own-connection.ts";
 import { planFields, type ShimPlan } from "./plan.ts";
 import {
   bytesOf,
@@ -73,46 +74,6 @@ export const requireSuccess = (request: string, fields: readonly WireField[]): v
 
 const unanswered = (request: string, why: string): Error =>
   Object.assign(new Error(`shim: ${request}: ${why}`), { code: "ECONNRESET" });
-
-/** The shim has left a request without a reply. */
-export class SilentShim extends Error {
-  /** Its process; undefined where it has not even accepted the connection. */
-  readonly pid: number | undefined;
-
-  constructor(request: string, pid?: number) {
-    super(`shim: ${request}: no reply in time`);
-    this.pid = pid;
-  }
-}
-
-/** Requires that the shim at the other end of a connection was started by the account of this process. */
-const requireOwn = (path: string, fd: number): void => {
-  const { pid, uid } = peerOf(fd);
-  const own = process.geteuid?.();
-  if (uid === own) return;
-  throw new Error(
-    `${path}: the shim there (pid ${pid}) belongs to uid ${uid}, not to uid ${own}, and is not used; ` +
-      "choose another directory with --run-dir, or stop the supervisor of that account",
-  );
-};
-
-/** @throws errno errors, and where the shim belongs to another account */
-const connectOwn = (path: string, timeout: number): number => {
-  let fd: number;
-  try {
-    fd = connectUnix(path, timeout);
-  } catch (error) {
-    // As many connections as can wait at its socket do.
-    throw codeOf(error) === "EAGAIN" ? new SilentShim("connect") : error;
-  }
-  try {
-    requireOwn(path, fd);
-    return fd;
-  } catch (error) {
-    closeSync(fd);
-    throw error;
-  }
-};
 
 /** Bytes that one read(2) takes; a reply to LIST may need several. */
 const CHUNK = 16 * 1024;
