@@ -228,6 +228,21 @@ test("a shim that dies while every daemon is being stopped does not begin them a
   await until("the end of all", () => processesOf(alice.uid).length === 0);
 });
 
+test("a daemon that exited is not started by another supervisor, before a rescan is requested", async () => {
+  alice.writeConf("site", serve("3", "no", "site"), "listen = http", "output = log");
+  await begin();
+  await supervisor.reaches(idOf("site"), "running");
+  await supervisor.act("exit", idOf("site"));
+  const list = async () => ((await supervisor.ask("GET", "/v1/daemons")).body as { daemons: unknown[] }).daemons;
+  for (const round of [1, 2]) {
+    await again();
+    expect([round, await list(), processesOf(alice.uid)]).toEqual([round, [], []]);
+    expect(existsSync(socketOf("site"))).toBe(false);
+  }
+  await supervisor.rescan();
+  await supervisor.reaches(idOf("site"), "running");
+});
+
 test("a supervisor waits for a shim that was stopped, and its daemons go on", async () => {
   alice.writeConf("plain", "start = exec sleep 4719");
   await begin();
