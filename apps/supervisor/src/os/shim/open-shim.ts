@@ -54,7 +54,7 @@ export interface Patience {
 /** For programs that do not wait longer. */
 const IMPATIENT: Patience = { timeout: TIMEOUT, report: () => undefined, isOver: () => true };
 
-/** Until it is tried again, in ms: signals come between two tries. */
+/** Until it is tried again. In ms. */
 const PAUSE = 10;
 
 /**
@@ -74,10 +74,11 @@ export const connectShim = async (runDir: string, patience = IMPATIENT): Promise
       if (!(error instanceof SilentShim)) throw error;
       pid = error.pid ?? pid;
     }
+    // Signals that have come meanwhile are handled first.
+    await sleep(PAUSE);
     const what = `the shim (pid ${pid}) at ${path} has not answered for ${waited / 1000} s`;
     if (patience.isOver()) throw new Error(`${what}: it and its daemons go on`);
     patience.report(`${what}: waiting as long as it lives; where somebody has stopped it:  kill -CONT ${pid}`);
-    await sleep(PAUSE);
   }
 };
 
