@@ -24,6 +24,8 @@ export const USAGE = `Usage: supervisor [options]
   --tools-dir DIR     envdir, softlimit, setuidgid and multilog for the scripts of
                       service directories (default: those that came with it)
   --log-level LEVEL   fatal, error, warn, info, debug or trace (default info)
+  --end               end the daemons and the shim that a supervisor with these
+                      directories has left, and start none; reads no policy
   --help              print this text
   --version           print the version
 `;
@@ -49,6 +51,8 @@ export interface Flags {
   /** Socket of the broker; undefined: no containers. */
   readonly broker: string | undefined;
   readonly logLevel: string;
+  /** Whether it only ends what another supervisor has left. */
+  readonly end: boolean;
   readonly help: boolean;
   readonly version: boolean;
 }
@@ -73,6 +77,7 @@ export const readFlags = (args: readonly string[], exists: (path: string) => boo
       "tools-dir": text,
       broker: text,
       "log-level": text,
+      end: { type: "boolean" },
       help: { type: "boolean" },
       version: { type: "boolean" },
     },
@@ -99,6 +104,7 @@ export const readFlags = (args: readonly string[], exists: (path: string) => boo
     toolsDir: values["tools-dir"] === undefined ? undefined : resolve(values["tools-dir"]),
     broker: values.broker === undefined ? undefined : resolve(values.broker),
     logLevel,
+    end: values.end ?? false,
     help: values.help ?? false,
     version: values.version ?? false,
   };

@@ -1,6 +1,6 @@
 /** Makes the adapters of the engine's ports for this machine. */
 import { mkdirSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename } from "node:path";
 import type { Logger } from "pino";
 import { MAX_DAEMON_FILE, parseDaemonFile } from "../conf/daemon-file.ts";
 import { parseService } from "../conf/service-directory.ts";
@@ -25,9 +25,10 @@ import { CgroupLimits } from "../os/limits/cgroup-limits.ts";
 import type { CgroupRoot } from "../os/limits/cgroup-root.ts";
 import { FifoLogs } from "../os/logs/fifo-logs.ts";
 import { Launches } from "../os/processes/launches.ts";
+import { recordsIn } from "../os/processes/left-daemons.ts";
 import { endShim, openShim } from "../os/processes/own-shim.ts";
 import { RunSlots } from "../os/processes/run-slots.ts";
-import type { ShimLink } from "../os/shim/link.ts";
+import { TIMEOUT as SHIM_TIMEOUT, type ShimLink } from "../os/shim/link.ts";
 import { isOutdated } from "../os/shim/open-shim.ts";
 import { RecordNotes } from "../os/shim/record-notes.ts";
 import { PublishedSockets } from "../os/sockets/published-sockets.ts";
@@ -73,6 +74,7 @@ export const cgroupName = (runDir: string): string =>
 /**
  * Makes the adapters, locks their directories and connects to the shim.
  * @param program path of the supervisor's program
+ * @param isOver whether this program is to end: it then waits no longer for a shim that does not answer
  * @throws Error when another supervisor has locked one of the directories, or the shim cannot be started
  */
 export const makeMachine = async (
@@ -80,14 +82,23 @@ export const makeMachine = async (
   base: AccountBase,
   program: string,
   log: Pick<Logger, "warn">,
+  isOver: () => boolean = () => false,
 ): Promise<Machine> => {
   const { runDir, fastcgiDir, stateDir, toolsDir } = flags;
   for (const directory of [runDir, stateDir]) {
     mkdirSync(directory, { recursive: true, mode: 0o755 });
     lockDirectory(directory);
   }
-  const { link, cgroups } = await openShim(flags, program, cgroupName(runDir), (reason) =>
-    log.warn({ reason }, "ending the shim of an earlier supervisor: its daemons start again"),
+  const { link, cgroups } = await openShim(
+    flags,
+    program,
+    cgroupName(runDir),
+    (reason) => log.warn({ reason }, "ending the shim of an earlier supervisor: its daemons start again"),
+    {
+      timeout: SHIM_TIMEOUT,
+      report: (reason) => log.warn({ reason }, "the start waits for the shim, which holds the daemons"),
+      isOver,
+    },
   );
   const shimOutdated = isOutdated(link, program);
   if (shimOutdated) {
@@ -120,7 +131,7 @@ export const makeMachine = async (
     },
     (owner) => accounts.identity(owner),
   );
-  const files = new StateFiles(join(stateDir, "daemons"));
+  const files = new StateFiles(recordsIn(stateDir));
   const guests = openGuests(flags, link, log);
   const acknowledge = (): void => {
     launches.acknowledge();

@@ -8,7 +8,7 @@ import {
   type BrokerResults,
   type BrokerVerb,
   type HelloResult,
-  LONGEST_LINE,
+  LONGEST_ANSWER,
 } from "@dmhost/broker-contract";
 import { messageOf } from "../core/error-message.ts";
 
@@ -156,7 +156,7 @@ export class BrokerLink {
     const lines = `${this.#rest}${text}`.split("\n");
     this.#rest = lines.pop() ?? "";
     try {
-      if (this.#rest.length > LONGEST_LINE) throw new Error("it has sent too long a line");
+      if (this.#rest.length > LONGEST_ANSWER) throw new Error("it has sent too long a line");
       for (const line of lines) this.#handle(JSON.parse(line));
     } catch (error) {
       this.#fail(messageOf(error));

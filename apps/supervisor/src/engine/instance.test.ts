@@ -7,7 +7,9 @@ describe("the record of an instance", () => {
     const scene = new Scene();
     const daemon = await scene.load("web", { output: "log" });
     const log = scene.ports.logs.current;
-    await scene.after(200, scene.supervisor.exit(daemon));
+    scene.ports.confs.remove("alice", "web");
+    scene.rescan();
+    await scene.after(200, scene.supervisor.stop(daemon));
     log?.replaced();
     await scene.ports.clock.advance(1);
     expect(scene.ports.records.daemons("alice")).toEqual([]);

@@ -42,14 +42,14 @@ export interface InstanceHost extends LaunchHost {
   logTrace(): LogTrace | undefined;
   /** InstanceRecord.conf of these terms. */
   confOf(terms: Terms): string | undefined;
+  /** Whether its records stay when it is closed. */
+  readonly exited: boolean;
   readonly scale: number | undefined;
   readonly size: number;
   readonly ownerContext: OwnerContext;
 }
 
-const SIGTERM = 15;
-const SIGCONT = 18;
-const SIGSTOP = 19;
+const [SIGTERM, SIGCONT, SIGSTOP] = [15, 18, 19] as const;
 
 /** Exit of a run that the supervisor killed because it exceeded a limit. */
 type Excess = Extract<Exit, { how: "out-of-memory" | "too-many-files" }>;
@@ -223,11 +223,11 @@ export class Instance {
     return this.#run ? this.#run.serves() : false;
   }
 
-  /** Closes what it holds and removes its record. It must have stopped. */
+  /** Closes what it holds and removes its record, unless that says that its daemon exited. It must have stopped. */
   close(): void {
     this.#closed = true;
     this.#cancelTimer?.();
-    this.#record.remove();
+    if (!this.#host.exited) this.#record.remove();
   }
 
   /** It has proved that it can replace the other instance. */
@@ -244,6 +244,7 @@ export class Instance {
       fingerprint: this.terms?.fingerprint ?? "",
       conf: this.terms && alive(this.#state) ? this.#host.confOf(this.terms) : undefined,
       accounts: this.terms && [this.key.owner, this.terms.account].map(({ name, uid }) => ({ name, uid })),
+      exited: this.#host.exited || undefined,
       scale: this.#host.scale,
       size: this.#host.size,
       role: this.retiring ? "retiring" : this.candidate ? "candidate" : "active",

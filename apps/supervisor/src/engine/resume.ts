@@ -20,6 +20,7 @@ const unrecorded = (record: InstanceRecord | undefined, run: number, size: numbe
   ...record,
   state: { ...(record?.state ?? initial), ...LAUNCHED, run },
   run: undefined,
+  exited: undefined,
 });
 const LAUNCHED = {
   phase: "starting",

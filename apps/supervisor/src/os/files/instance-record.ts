@@ -105,6 +105,7 @@ const FIELDS: Fields<InstanceRecord> = {
   fingerprint: isText,
   conf: optional(isText),
   accounts: optional(listOf(object<RecordedAccount>({ name: isText, uid: isCount }))),
+  exited: optional(isBoolean),
   scale: optional(isCount),
   size: isCount,
   role: oneOf({ active: true, candidate: true, retiring: true }),
