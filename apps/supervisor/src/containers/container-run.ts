@@ -72,7 +72,7 @@ export class ContainerRun implements Run {
   }
   /** Its container has ended. @param oomKilled whether because of its memory limit, as far as the engine knows */
   vanished(oomKilled: boolean): void {
-    const end = readMemoryEnd(this.cgroup);
+    const end = readMemoryEnd(this.cgroup ?? this.#guest.memoryGroup);
     this.#memoryEnd = { ...end, oomKilled: end.oomKilled || oomKilled };
     this.#becomeEmpty();
   }
@@ -129,7 +129,7 @@ export class ContainerRun implements Run {
   }
 
   memoryEnd(): ReturnType<typeof readMemoryEnd> {
-    return this.#memoryEnd ?? readMemoryEnd(this.cgroup);
+    return this.#memoryEnd ?? readMemoryEnd(this.cgroup ?? this.#guest.memoryGroup);
   }
 
   drain(): void {

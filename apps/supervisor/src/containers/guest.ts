@@ -7,6 +7,7 @@ import type { InstanceKey } from "../core/daemon-key.ts";
 import { messageOf } from "../core/error-message.ts";
 import type { Account } from "../core/policy-rules.ts";
 import type { ImageDefaults } from "../launch/container.ts";
+import { memoryGroupOf } from "../os/limits/usage.ts";
 import { ContainerShim } from "../os/shim/container-shim.ts";
 import type { ShimLink } from "../os/shim/link.ts";
 import type { ShimRun } from "../os/shim/objects.ts";
@@ -69,6 +70,8 @@ export class Guest {
   id: string | undefined;
   /** Its process 1 as this machine sees it; 0 where that cannot be seen, or has not connected. */
   pid = 0;
+  /** Where the kernel counts its memory; undefined where that cannot be seen. */
+  memoryGroup: string | undefined;
   listener: GuestListener = NOBODY;
   readonly #key: InstanceKey;
   readonly #machine: GuestMachine;
@@ -129,7 +132,7 @@ export class Guest {
 
   /** Continues with one of an earlier supervisor; each run in it follows as an event. @param pid of its process 1 */
   adopt(pid: number): void {
-    this.pid = pid;
+    this.#become(pid);
     this.#hasJoined = true;
     this.#shim = this.#follow();
     this.#shim.greet();
@@ -216,12 +219,17 @@ export class Guest {
     try {
       const found = link.requests.admit(this.name, meeting);
       this.#leaveMeeting();
-      this.pid = found.pid;
+      this.#become(found.pid);
       this.#shim = this.#follow();
       if (found.uid !== uid) throw new Error(`a process with uid ${found.uid} has connected instead of ${user}`);
     } catch (error) {
       this.#fail("starting its container", messageOf(error));
     }
+  }
+
+  #become(pid: number): void {
+    this.pid = pid;
+    this.memoryGroup = pid === 0 ? undefined : memoryGroupOf(pid);
   }
 
   #follow(): ContainerShim {
