@@ -9,6 +9,7 @@ const amy: LimitSubject = {
   own: { memory: 64 * M, memoryHigh: 32 * M, processes: 5, cpu: 0.5, ioWeight: 10 },
   budget: { ...UNLIMITED, memory: 1024 * M },
   launched: undefined,
+  contained: false,
   user: { name: "amy", uid: 1001 },
 };
 const lines = (subject: LimitSubject, means = none) =>
@@ -93,4 +94,23 @@ test("what an rlimit holds is pending until the restart, and so is more memory t
   expect(pending({ processes: 6, memory: 32 * M }, all)).toEqual([]);
   const gone = { ...amy, own: UNLIMITED, budget: UNLIMITED, launched: amy.own };
   expect(lines(gone)).toEqual(["memory=no limit: rlimit+watch", "processes=no limit: rlimit"]);
+});
+
+test("where no cgroup does, the engine enforces the limits of each container, but not the budget of the owner", () => {
+  const contained: LimitSubject = { ...amy, contained: true, launched: { ...amy.own, cpu: 1 } };
+  expect(lines(contained)).toEqual([
+    "memory=64 MiB: engine",
+    "memory=1 GiB (budget): rlimit+watch",
+    "memory-high=32 MiB: nothing",
+    "processes=5: engine",
+    "cpu=0.5: engine",
+    "io-weight=10: nothing",
+  ]);
+  const held = enforcement(contained, none);
+  expect(held.filter(({ pending }) => pending).map(({ key, note }) => `${key}: ${note}`)).toEqual([
+    "cpu: for each container; restart to apply",
+  ]);
+  expect(summary(held, none)).toBe("engine+rlimit+watch+nothing (no cgroup2 here)");
+  const own: LimitSubject = { ...contained, own: { ...UNLIMITED, memory: 64 * M }, budget: UNLIMITED };
+  expect(strictObjection(enforcement(own, none), none)).toBeUndefined();
 });

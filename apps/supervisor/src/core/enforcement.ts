@@ -19,7 +19,7 @@ export interface Means {
 }
 
 /** What enforces a limit. */
-type Enforcer = "cgroup" | "rlimit" | "rlimit+watch" | "nothing";
+type Enforcer = "cgroup" | "engine" | "rlimit" | "rlimit+watch" | "nothing";
 
 /** A limit of one daemon. */
 export interface EnforcedLimit {
@@ -42,6 +42,8 @@ export interface LimitSubject {
   readonly budget: ResourceLimits;
   /** Limits that its present run was launched with; undefined where none lives, or that is unknown. */
   readonly launched: ResourceLimits | undefined;
+  /** Whether it runs in a container. */
+  readonly contained: boolean;
   /** Run-as account. */
   readonly user: { readonly name: string; readonly uid: number };
 }
@@ -54,8 +56,13 @@ const FALLBACK: { readonly [F in LimitField]: Enforcer } = {
   ioWeight: "nothing",
 };
 
-const enforcerOf = (field: LimitField, means: Means, uid: number): Enforcer => {
+/** Limits that an engine enforces for each container, within the owner's budget. */
+const OF_ENGINES: ReadonlySet<LimitField> = new Set(["memory", "processes", "cpu"]);
+
+const enforcerOf = (field: LimitField, budget: boolean, means: Means, { user, contained }: LimitSubject): Enforcer => {
+  const { uid } = user;
   if (means.controllers.has(CONTROLLER[field])) return "cgroup";
+  if (contained && !budget && OF_ENGINES.has(field)) return "engine";
   // The kernel does not count the processes of uid 0 (setrlimit(2): RLIMIT_NPROC).
   return field === "processes" && uid === 0 ? "nothing" : FALLBACK[field];
 };
@@ -63,7 +70,7 @@ const enforcerOf = (field: LimitField, means: Means, uid: number): Enforcer => {
 /** Whether the present run has another limit until it ends. */
 const isPending = (field: LimitField, by: Enforcer, { own, launched }: LimitSubject): boolean => {
   if (launched === undefined) return false;
-  if (by === "rlimit") return launched[field] !== own[field];
+  if (by === "rlimit" || by === "engine") return launched[field] !== own[field];
   // The watch uses the current limit; until the next run the rlimit beside it may be lower.
   const unlimited = Number.POSITIVE_INFINITY;
   return by === "rlimit+watch" && (own[field] ?? unlimited) > (launched[field] ?? unlimited);
@@ -74,6 +81,8 @@ const noteOf = (field: LimitField, by: Enforcer, subject: LimitSubject, { swaps 
   switch (by) {
     case "cgroup":
       return field === "memory" && swaps !== undefined ? `swap is not limited (${swaps})` : "";
+    case "engine":
+      return "for each container";
     case "rlimit":
       return `counts all processes of ${name}, of every daemon`;
     case "rlimit+watch":
@@ -94,7 +103,7 @@ export const enforcement = (subject: LimitSubject, means: Means): readonly Enfor
         [subject.budget[field], true],
       ] as const
     ).flatMap(([amount, budget]) => {
-      const by = enforcerOf(field, means, subject.user.uid);
+      const by = enforcerOf(field, budget, means, subject);
       const pending = !budget && isPending(field, by, subject);
       if (amount === undefined && !pending) return [];
       const value = amount === undefined ? "no limit" : writeLimit(field, amount);
@@ -109,7 +118,7 @@ export const enforcement = (subject: LimitSubject, means: Means): readonly Enfor
 export const summary = (held: readonly EnforcedLimit[], { why }: Means): string => {
   if (held.length === 0) return "";
   const holders = new Set(held.flatMap(({ by }) => (by === "nothing" ? by : by.split("+"))));
-  const found = ["cgroup", "rlimit", "watch", "nothing"].filter((by) => holders.has(by)).join("+");
+  const found = ["cgroup", "engine", "rlimit", "watch", "nothing"].filter((by) => holders.has(by)).join("+");
   return found === "cgroup" ? found : `${found} (${why})`;
 };
 
@@ -126,8 +135,8 @@ export const shortcomings = (held: readonly EnforcedLimit[], { why }: Means): re
         : `${named(limit)} ${limit.note}, because an rlimit enforces it: ${why}`,
     );
 
-/** Why `strict-limits=yes` forbids a daemon; undefined where cgroups enforce every limit. */
+/** Why `strict-limits=yes` forbids a daemon; undefined where cgroups, ours or an engine's, enforce every limit. */
 export const strictObjection = (held: readonly EnforcedLimit[], { why }: Means): string | undefined => {
-  const loose = held.find(({ by }) => by !== "cgroup");
+  const loose = held.find(({ by }) => by !== "cgroup" && by !== "engine");
   return loose && `no cgroup can enforce ${named(loose)} here, and strict-limits=yes: ${why}`;
 };

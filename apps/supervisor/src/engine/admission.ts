@@ -149,6 +149,9 @@ export class Admission {
     if (this.#inForce.policy.settings.strictLimits !== "yes") return undefined;
     const budget = budgetLimits(this.#inForce.policy.budget(daemon.key.owner.name));
     const { means } = this.#machine;
-    return strictObjection(enforcement({ own, budget, launched: undefined, user }, means), means);
+    return strictObjection(
+      enforcement({ own, budget, launched: undefined, contained: own.image !== undefined, user }, means),
+      means,
+    );
   }
 }

@@ -47,7 +47,8 @@ export const limitsOf = (host: DaemonLimitsHost): readonly EnforcedLimit[] => {
   if (!terms) return [];
   const launched = host.instances().find((one) => one.launched)?.launched;
   const budget = budgetLimits(host.ownerContext.budget);
-  return enforcement({ own: terms.definition, budget, launched, user: terms.account }, means);
+  const own = terms.definition;
+  return enforcement({ own, budget, launched, contained: own.image !== undefined, user: terms.account }, means);
 };
 
 /** Terms with the limits of others. Where that makes the definitions equal, with their fingerprint too. */

@@ -20,4 +20,8 @@ export const rlimited = (
   owner: Account,
   { budget }: Pick<OwnerContext, "budget">,
   { controllers }: Means,
-): Definition => withRlimits(terms.definition, budgetLimits(budget), controllers, overhead(terms, owner));
+): Definition =>
+  // The engine limits the container.
+  terms.definition.image === undefined
+    ? withRlimits(terms.definition, budgetLimits(budget), controllers, overhead(terms, owner))
+    : terms.definition;

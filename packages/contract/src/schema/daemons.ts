@@ -22,7 +22,7 @@ export const LimitStatus = record("A limit of a daemon, and what enforces it.", 
   key: text("Key of the conf file."),
   value: text("Value, as a conf file says it."),
   budget: flag("Whether it is part of the owner's budget, which all daemons of the owner share."),
-  enforcedBy: oneOf(["cgroup", "rlimit", "rlimit+watch", "nothing"], "What enforces it."),
+  enforcedBy: oneOf(["cgroup", "engine", "rlimit", "rlimit+watch", "nothing"], "What enforces it."),
   pending: flag("Whether the present run has another limit until its restart."),
   note: text('What the owner should know about it; "" when it is simply enforced.'),
 });
