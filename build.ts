@@ -1,6 +1,6 @@
 /**
- * Makes dist/, which needs neither node_modules nor a Node of the machine: `node` and what it runs, `supervisor.cjs`
- * with `koffi.node` beside it; the shim, compiled by the machine's C compiler; `dmctl`, a program by itself; and the scripts of
+ * Makes dist/, which needs neither node_modules nor a Node of the machine: `node` and what it runs, `supervisor.cjs` and `broker.cjs`
+ * with `koffi.node` beside them; the shim, compiled by the machine's C compiler; `dmctl`, a program by itself; and the scripts of
  * daemontools/. With `--container` also `dmctl.cjs`, which `node` runs. Run it by the Node of node_modules.
  */
 import { isAscii } from "node:buffer";
@@ -38,14 +38,27 @@ const UNUSED: ReadonlySet<string> = new Set([
   "thread-stream",
 ]);
 
-const withoutUnused: Plugin = {
+/** The same of dockerode: SSH and TLS, sessions of BuildKit, and what packs directories for builds. */
+const UNUSED_OF_BROKER: ReadonlySet<string> = new Set([
+  "@balena/dockerignore",
+  "@grpc/grpc-js",
+  "@grpc/proto-loader",
+  "https",
+  "protobufjs",
+  "split-ca",
+  "ssh2",
+  "tar-fs",
+  "thread-stream",
+]);
+
+const without = (unused: ReadonlySet<string>): Plugin => ({
   name: "without-unused",
   setup({ onLoad, onResolve }) {
     const namespace = "unused";
-    onResolve({ filter: /./ }, ({ path }) => (UNUSED.has(path) ? { path, namespace } : undefined));
+    onResolve({ filter: /./ }, ({ path }) => (unused.has(path) ? { path, namespace } : undefined));
     onLoad({ filter: /./, namespace }, () => ({ contents: "module.exports = {};" }));
   },
-};
+});
 
 /** A program for the Node that ships with it. */
 const BUNDLE = {
@@ -59,20 +72,20 @@ const BUNDLE = {
 } as const;
 
 /**
- * Bundles the supervisor. Identifiers keep their names and lines stay short, so that stack traces can be read. It is a CommonJS
+ * Bundles a program that goes on for long. Identifiers keep their names and lines stay short, so that stack traces can be read. It is a CommonJS
  * module: for an `import` of a module of Node, Node evaluates all its exports, and node:http alone takes 7 MB then.
  */
-const bundleSupervisor = (): Promise<unknown> =>
+const bundleService = (main: string, bundle: string, unused: ReadonlySet<string>): Promise<unknown> =>
   build({
-    entryPoints: [join(root, "apps/supervisor/src/app/main.ts")],
-    outfile: join(dist, "supervisor.cjs"),
+    entryPoints: [join(root, main)],
+    outfile: join(dist, bundle),
     ...BUNDLE,
     minifyWhitespace: true,
     minifySyntax: true,
     lineLimit: 200,
     // The names of authors are not ASCII, which would double the memory that the text of the program takes.
     legalComments: "external",
-    plugins: [koffiBesideBundle, withoutUnused],
+    plugins: [koffiBesideBundle, without(unused)],
     define: { "import.meta.filename": "__filename", "import.meta.url": "__filename" },
   });
 
@@ -95,10 +108,11 @@ const bundleDmctl = (): Promise<unknown> =>
 
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist);
-await bundleSupervisor();
+await bundleService("apps/supervisor/src/app/main.ts", "supervisor.cjs", UNUSED);
+await bundleService("apps/broker/src/app/main.ts", "broker.cjs", UNUSED_OF_BROKER);
 if (process.argv.includes("--container")) await bundleDmctl();
-if (!isAscii(readFileSync(join(dist, "supervisor.cjs"))))
-  throw new Error("dist/supervisor.cjs: the bundle is not ASCII");
+for (const bundle of ["supervisor.cjs", "broker.cjs"])
+  if (!isAscii(readFileSync(join(dist, bundle)))) throw new Error(`dist/${bundle}: the bundle is not ASCII`);
 copyFileSync(
   join(packages, `@koromix/koffi-linux-${process.arch}`, `linux_${process.arch}`, "koffi.node"),
   join(dist, "koffi.node"),

@@ -25,7 +25,8 @@ interface Project {
   readonly references?: readonly { readonly path: string }[];
 }
 
-const nameOf = (folder: string): string => folder.replace(/^apps\/supervisor\/src\/|^(apps|packages)\//, "");
+const nameOf = (folder: string): string =>
+  folder.replace(/^apps\/supervisor\/src\/|^(apps|packages)\//, "").replace("/src/", "/");
 
 /** Throws where the tsconfig.json does not say what the room is for. */
 const roomAt = (config: string): Room => {

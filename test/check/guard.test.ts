@@ -30,6 +30,10 @@ const ROOMS = {
   api: "apps/supervisor/src/api",
   app: "apps/supervisor/src/app",
   dmctl: "apps/dmctl/src",
+  "broker-contract": "packages/broker-contract/src",
+  "broker/rules": "apps/broker/src/rules",
+  "broker/service": "apps/broker/src/service",
+  "broker/app": "apps/broker/src/app",
 } as const;
 type Room = keyof typeof ROOMS;
 
@@ -190,6 +194,30 @@ const PROBES: readonly (readonly [what: string, room: Room, text: string])[] = [
     ],
   ]),
   [
+    "an import of node:fs",
+    "broker-contract",
+    'import { readFileSync } from "node:fs";\nexport const found = readFileSync;',
+  ],
+  [
+    "an import of node:fs",
+    "broker/rules",
+    'import { readFileSync } from "node:fs";\nexport const found = readFileSync;',
+  ],
+  ["a random number", "broker/rules", "export const found = Math.random();"],
+  ["an import of the engine's client", "broker/rules", 'import Docker from "dockerode";\nexport const found = Docker;'],
+  [
+    "an import of the engine's client",
+    "broker/service",
+    'import Docker from "dockerode";\nexport const found = Docker;',
+  ],
+  ["an import of the engine's client", "broker/app", 'import Docker from "dockerode";\nexport const found = Docker;'],
+  ["an import of the engine's client", "app", 'import Docker from "dockerode";\nexport const found = Docker;'],
+  [
+    "an import of the file that calls the engine",
+    "broker/service",
+    'import { DockerEngine } from "../docker/docker-engine.ts";\nexport const found = DockerEngine;',
+  ],
+  [
     "an import of the generated document",
     "contract",
     'import document from "../openapi.json" with { type: "json" };\nexport const found = document;',
@@ -236,7 +264,7 @@ const makeCopy = (): void => {
       symlinkSync(join(ROOT, "node_modules", name), join(packages, name));
     }
   }
-  for (const path of ["packages/contract", "apps/supervisor"]) {
+  for (const path of ["packages/contract", "packages/broker-contract", "apps/supervisor"]) {
     symlinkSync(join(copy, path), join(packages, "@dmhost", basename(path)));
   }
 };

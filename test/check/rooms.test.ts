@@ -12,7 +12,7 @@ const TSC = join(ROOT, "node_modules/.bin/tsc");
 
 /** Folders with a project each. */
 const ROOMS = globSync(
-  ["apps/supervisor/src/**/tsconfig.json", "apps/dmctl/tsconfig.json", "packages/*/tsconfig.json"],
+  ["apps/{supervisor,broker}/src/**/tsconfig.json", "apps/dmctl/tsconfig.json", "packages/*/tsconfig.json"],
   {
     cwd: ROOT,
     exclude: (path) => path.includes("node_modules"),

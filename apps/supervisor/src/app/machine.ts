@@ -4,6 +4,9 @@ import { basename } from "node:path";
 import type { Logger } from "pino";
 import { MAX_DAEMON_FILE, parseDaemonFile } from "../conf/daemon-file.ts";
 import { parseService } from "../conf/service-directory.ts";
+import { BrokerLink } from "../containers/broker-link.ts";
+import { ContainerRuns } from "../containers/container-runs.ts";
+import { Guests } from "../containers/guests.ts";
 import { describeProblem, NAME } from "../core/definition.ts";
 import type { AccountBase } from "../core/policy-rules.ts";
 import type { Ports } from "../engine/ports/ports.ts";
@@ -50,6 +53,19 @@ export interface Machine {
   /** Ends the shim and removes the cgroups that have no processes. All daemons must have stopped. */
   release(): void;
 }
+
+const NO_CONTAINERS = "containers are not enabled here";
+
+/** The containers, where a broker makes them. */
+const openGuests = ({ broker, runDir }: Flags, link: ShimLink, log: Pick<Logger, "warn">): Guests | undefined => {
+  if (broker === undefined) return undefined;
+  if (!link.requests.admitsContainers) {
+    log.warn("no containers: the shim that runs is of an earlier release; a restart of the service replaces it");
+    return undefined;
+  }
+  const report = (reason: string): void => log.warn({ broker, reason }, "no containers: the broker cannot be used");
+  return new Guests(link, new BrokerLink(broker, report), runDir);
+};
 
 /** Name of the cgroup of the supervisor with this run directory, an absolute path. */
 export const cgroupName = (runDir: string): string =>
@@ -116,9 +132,16 @@ export const makeMachine = async (
     (owner) => accounts.identity(owner),
   );
   const files = new StateFiles(recordsIn(stateDir));
-  const records = new RecordFiles(files, new RecordNotes(link), () => launches.acknowledge(), report);
+  const guests = openGuests(flags, link, log);
+  const acknowledge = (): void => {
+    launches.acknowledge();
+    guests?.acknowledge();
+  };
+  const records = new RecordFiles(files, new RecordNotes(link), acknowledge, report);
   const tools = toolsDir ?? findServiceTools(program);
-  const runs = new RunSlots({ runDir, cgroups, link, launches, snapshots, report, budgets: new OwnerBudgets() });
+  const budgets = new OwnerBudgets();
+  const processes = new RunSlots({ runDir, cgroups, link, launches, snapshots, report, budgets });
+  const runs = guests ? new ContainerRuns(processes, { guests, snapshots, budgets }) : processes;
   const sockets = new PublishedSockets({ root: fastcgiDir, link, accounts, snapshots, report });
   const logs = new FifoLogs({ runDir, link, launches, accounts, report });
   const limits = new CgroupLimits(cgroups, report);
@@ -131,7 +154,7 @@ export const makeMachine = async (
       logs,
       limits,
       records,
-      machine: { means: cgroups, privileged, tools, containerObjection: "containers are not enabled here" },
+      machine: { means: cgroups, privileged, tools, containerObjection: guests ? undefined : NO_CONTAINERS },
     },
     accounts,
     confs,
@@ -146,6 +169,7 @@ export const makeMachine = async (
     },
     release: () => {
       records.flush();
+      guests?.close();
       endShim(link, cgroups, log);
     },
   };

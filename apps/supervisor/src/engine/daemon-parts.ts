@@ -115,7 +115,7 @@ export class DaemonParts implements SharedResourcesHost, InstanceHost, ClientsHo
   }
 
   leaders(): readonly ProcessIdentity[] {
-    return [...this.#host.recorded(), ...this.instances.all().flatMap(({ run }) => run?.trace.leader ?? [])];
+    return [...this.#host.recorded(), ...this.instances.all().flatMap(({ run }) => run?.trace?.leader ?? [])];
   }
   logShare(): number | undefined {
     return this.ownerContext.logShare();

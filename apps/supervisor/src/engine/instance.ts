@@ -77,7 +77,7 @@ export class Instance {
   #before: SocketEvidence | undefined;
   #served = false;
   /** What the latest launch waits for, in words; undefined where it has not waited. */
-  #waiting: string | undefined;
+  #waiting: { readonly reason: string; readonly isBrief: boolean } | undefined;
   #launched: ResourceLimits | undefined;
   #excess: Excess | undefined;
   #closed = false;
@@ -130,7 +130,11 @@ export class Instance {
   }
   /** What its launch waits for, in words; "" where it does not wait. */
   get waiting(): string {
-    return (this.#state.phase === "starting" && this.#waiting) || "";
+    return (this.#state.phase === "starting" && this.#waiting?.reason) || "";
+  }
+  /** The same where requests do not wait for it. */
+  get obstacle(): string {
+    return this.#waiting?.isBrief ? "" : this.waiting;
   }
   /** The limits that its run started with; undefined where none lives or an earlier supervisor started it. */
   get launched(): ResourceLimits | undefined {
@@ -326,9 +330,9 @@ export class Instance {
 
   #events(run: number): RunEvents {
     return {
-      waiting: (reason) => {
+      waiting: (reason, isBrief = false) => {
         if (run !== this.#state.run) return;
-        this.#waiting = reason;
+        this.#waiting = { reason, isBrief };
         this.#host.waits();
       },
       launched: () => {
@@ -347,7 +351,8 @@ export class Instance {
         // Other instances at the same socket may have served the clients.
         const own = lived >= SETTLE || !this.#host.hasCompany(this);
         const connected = own && (this.#served || this.#hasServed());
-        const exit = this.#excess ?? exitOf(raw, this.#memoryLimit());
+        const limit = least(this.terms?.definition.memory, this.#host.ownerContext.budget.memory?.amount);
+        const exit = this.#excess ?? exitOf(raw, limit);
         this.feed({ type: "exited", run, exit, connected });
       },
       gone: (finish, next) => {
@@ -361,10 +366,6 @@ export class Instance {
         if (isCutOff && isServing(this.#state)) this.feed({ type: "restart" });
       },
     };
-  }
-
-  #memoryLimit(): number | undefined {
-    return least(this.terms?.definition.memory, this.#host.ownerContext.budget.memory?.amount);
   }
 
   /** Publishes the socket that its process has bound, whichever is published now. */

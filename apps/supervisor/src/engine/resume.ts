@@ -121,7 +121,9 @@ const settleRoles = (instances: InstanceSet, size: number): void => {
 const replaceCutOff = (instances: InstanceSet, terms: Terms, { isNew, file }: HeldSocket): void => {
   const cutOff = instances
     .active()
-    .filter(({ state, run }) => isServing(state) && !stays(state) && (isNew || (run && run.trace.socketFile !== file)));
+    .filter(
+      ({ state, run }) => isServing(state) && !stays(state) && (isNew || (run && run.trace?.socketFile !== file)),
+    );
   if (!mayRoll(terms)) {
     for (const instance of cutOff) instance.feed({ type: "restart" });
     return;

@@ -91,7 +91,12 @@ const isState = object<State>({
   last: optional(isLast),
 });
 
-const isRun = object<RunTrace>({ leader: isProcess, cgroup: optional(isPath), socketFile: optional(isCount) });
+const isRun = object<RunTrace>({
+  leader: isProcess,
+  cgroup: optional(isPath),
+  socketFile: optional(isCount),
+  container: optional(isCount),
+});
 
 const isLog = object<LogTrace>({ logger: optional(isProcess), signature: optional(isText), dropped: isCount });
 

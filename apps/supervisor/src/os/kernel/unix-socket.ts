@@ -1,6 +1,5 @@
 /** System calls about UNIX sockets that Node does not offer for raw descriptors. Each throws errno errors. */
 import { closeSync } from "node:fs";
-import type { Server, Socket } from "node:net";
 import { checked, declare, errnoName } from "./libc.ts";
 import { uninterrupted } from "./uninterrupted.ts";
 
@@ -95,11 +94,4 @@ export const peerOf = (fd: number): Peer => {
   const credentials = Buffer.alloc(12);
   checked("getsockopt", c.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, [12]));
   return { pid: credentials.readUInt32LE(0), uid: credentials.readUInt32LE(4) };
-};
-
-/** Descriptor of a connection or a listening socket, which Node keeps in an internal property; -1 where it is closed. */
-export const descriptorOf = (socket: Socket | Server): number => {
-  const handle: unknown = Reflect.get(socket, "_handle");
-  if (typeof handle !== "object" || handle === null || !("fd" in handle)) return -1;
-  return typeof handle.fd === "number" ? handle.fd : -1;
 };

@@ -55,10 +55,27 @@ export const readUsage = (cgroup: string | undefined, processes: readonly Proces
 export const readMemoryEnd = (
   cgroup: string | undefined,
 ): { readonly oomKilled: boolean; readonly peak: number | undefined } => {
-  const events = `${cgroup}/memory.events`;
-  if (cgroup === undefined || !existsSync(events)) return { oomKilled: false, peak: undefined };
-  return { oomKilled: /^oom_kill [1-9]/m.test(textOf(events) ?? ""), peak: numberIn(cgroup, "memory.peak") };
+  const names = MEMORY_FILES.find(({ events }) => existsSync(`${cgroup}/${events}`));
+  if (cgroup === undefined || names === undefined) return { oomKilled: false, peak: undefined };
+  const { events, peak } = names;
+  return { oomKilled: /^oom_kill [1-9]/m.test(textOf(`${cgroup}/${events}`) ?? ""), peak: numberIn(cgroup, peak) };
 };
+/** Of cgroups of both versions: an engine's containers may be in those of version 1. */
+const MEMORY_FILES = [
+  { events: "memory.events", peak: "memory.peak" },
+  { events: "memory.oom_control", peak: "memory.max_usage_in_bytes" },
+] as const;
+
+/** Where the kernel counts the memory of a process, in a cgroup of another program such as an engine; undefined where it cannot be seen. */
+export const memoryGroupOf = (pid: number): string | undefined => {
+  const lines = textOf(`/proc/${pid}/cgroup`)?.split("\n") ?? [];
+  return lines
+    .map((line) => /^\d+:([^:]*):(\/.+)$/.exec(line) ?? [])
+    .filter(([, controllers = "none"]) => controllers === "" || controllers.split(",").includes("memory"))
+    .flatMap(([, , path = ""]) => HIERARCHIES.map((mount) => `${mount}${path}`))
+    .find((directory) => MEMORY_FILES.some(({ events }) => existsSync(`${directory}/${events}`)));
+};
+const HIERARCHIES = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/memory"];
 
 const sum = (numbers: readonly (number | undefined)[]): number =>
   numbers.reduce<number>((total, each) => total + (each ?? 0), 0);

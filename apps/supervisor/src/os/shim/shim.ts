@@ -3,8 +3,9 @@ import { closeSync, readSync, writeSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { codeOf } from "../kernel/error-code.ts";
 import { errnoName } from "../kernel/libc.ts";
+import { descriptorOf } from "../kernel/node-descriptor.ts";
 import { uninterrupted } from "../kernel/uninterrupted.ts";
-import { descriptorOf, peerOf } from "../kernel/unix-socket.ts";
+import { peerOf } from "../kernel/unix-socket.ts";
 import {
   describedIn,
   itemsIn,

@@ -5,8 +5,9 @@ import { dirname, join } from "node:path";
 import type { Account } from "../../core/policy-rules.ts";
 import { asUser } from "../accounts/as-user.ts";
 import type { FileIdentity } from "../kernel/file-identity.ts";
+import { descriptorOf } from "../kernel/node-descriptor.ts";
 import { privileged } from "../kernel/privileges.ts";
-import { descriptorOf, peerOf, refuseDescriptors } from "../kernel/unix-socket.ts";
+import { peerOf, refuseDescriptors } from "../kernel/unix-socket.ts";
 import { unlinkSocket } from "./socket-directory.ts";
 
 /** Accepted connections of one uid at a time. As many more are answered that they are too many; the rest are closed. */
