@@ -239,6 +239,33 @@ test("without any record, what runs goes on: nothing runs twice, sockets are kep
   await use();
 });
 
+test("after a downgrade what was stopped stays stopped, what was scaled stays scaled, and what runs goes on", async () => {
+  await act("stop", "stopped");
+  await supervisor.scale(idOf("web"), 2);
+  const before = await facts();
+  await supervisor.end("SIGKILL");
+  const shim = new Shim(join(supervisor.runDir, "shim.sock"), VERSIONS, 10_000);
+  for (const each of shim.list()) {
+    if (each.kind !== "note") continue;
+    const { desired } = JSON.parse(each.bytes.toString("utf8")) as { readonly desired: unknown };
+    shim.note(each.name, JSON.stringify({ format: 999, desired, value: {} }), fail);
+  }
+  shim.close();
+  for (const name of [...NAMES, "web#2"]) revalue(() => ({}), 999)(join(records(), `${name}.json`));
+  const known = supervisor.log().length;
+  await supervisor.start();
+  const after = await facts();
+  expect((await supervisor.status(idOf("stopped"))).state).toBe("stopped");
+  expect(after.daemons.map(({ pid }) => pid)).toEqual(before.daemons.map(({ pid }) => pid));
+  expect([after.sockets, after.starts]).toEqual([before.sockets, before.starts]);
+  const runs = ({ processes: all, logger }: typeof before) => all.filter((pid) => pid !== logger);
+  expect(runs(after)).toEqual(runs(before));
+  const named = new Set(
+    reports(known).map(([daemon, reason]) => [daemon, reason?.match(/format 999 .* count$/)?.length].join(" ")),
+  );
+  expect([...named].sort()).toEqual([...NAMES, "web#2"].map((name) => `${idOf(name)} 1`).sort());
+});
+
 /** Damages all records while no supervisor runs, and expects that the next one continues. */
 const afterDamage = async (damage: (name: Name) => void, problem: RegExp | undefined): Promise<void> => {
   const before = await facts();

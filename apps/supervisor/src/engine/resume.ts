@@ -95,6 +95,12 @@ export const resumeInstances = (
   if (terms && resources.socket) replaceCutOff(instances, terms, resources.socket);
   for (const instance of instances.active()) instance.publishAgain();
   instances.even();
+  for (const [number, { foreign }] of records) {
+    const instance = instances.get(number);
+    if (foreign === "down") instance?.feed({ type: "stop" });
+    // What must not run is blocked, and starts when that ends.
+    else if (foreign === "up" && terms) instance?.feed({ type: "start" });
+  }
   return isFound;
 };
 

@@ -18,6 +18,11 @@ export interface InstanceRecord {
   readonly accounts?: readonly RecordedAccount[] | undefined;
   /** Whether its daemon exited by request: it is not loaded before the next rescan by request. */
   readonly exited?: boolean | undefined;
+  /**
+   * The desired state, where a newer release has written the record: besides it only `exited`, `scale` and `size` are known. Never
+   * written.
+   */
+  readonly foreign?: "up" | "down" | undefined;
   /** How many instances `scale` set, if it did. */
   readonly scale: number | undefined;
   /** How many instances its daemon is to have. */

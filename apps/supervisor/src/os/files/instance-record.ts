@@ -100,7 +100,7 @@ const isRun = object<RunTrace>({
 
 const isLog = object<LogTrace>({ logger: optional(isProcess), signature: optional(isText), dropped: isCount });
 
-const FIELDS: Fields<InstanceRecord> = {
+const FIELDS: Fields<Omit<InstanceRecord, "foreign">> = {
   state: isState,
   fingerprint: isText,
   conf: optional(isText),

@@ -172,7 +172,10 @@ test.each<[string, (path: string) => void]>([
   ["replaced by null", (path) => writeFileSync(path, "null")],
   [
     "written in another format",
-    (path) => writeFileSync(path, readFileSync(path, "utf8").replace(/"format":\d+/, '"format":1')),
+    (path) => {
+      const text = readFileSync(path, "utf8").replace(/"format":\d+/, '"format":1');
+      writeFileSync(path, text.replace('"desired":', '"other":'));
+    },
   ],
   ["replaced by a list", (path) => writeFileSync(path, "[]")],
   ["replaced by a list of the format", (path) => writeFileSync(path, '{"format":[5]}')],
@@ -257,6 +260,62 @@ test.each<[string, () => unknown, string]>([
   copies.set("anna/blog", JSON.stringify(spoil()));
   expect(open().recall(KEY).get(1)).toEqual(RECORD);
   expect(problems).toEqual([`anna/blog: the copy of its record ${problem}`]);
+});
+
+/** As a newer release writes it: another format, another shape, and what every release reads. */
+const newer = (text: string): string =>
+  text.replace(/"format":\d+/, '"format":999').replace('"state":{', '"condition":{');
+
+test.each(["file", "copy"] as const)(
+  "the desired state, the scale and the exit in a newer release's %s count",
+  (kind) => {
+    const stopped = {
+      ...RECORD,
+      state: { ...RECORD.state, phase: "stopped", want: "down" },
+      scale: undefined,
+    } as const;
+    slot(1).write(() => stopped);
+    slot(2).write(() => ({ ...RECORD, scale: 4, size: 4, exited: true }));
+    slot(3).write(() => ({ ...RECORD, role: "retiring" }));
+    records.flush();
+    for (const name of ["blog", "blog#2", "blog#3"]) {
+      const path = join(directory, `anna/${name}.json`);
+      if (kind === "file") writeFileSync(path, newer(readFileSync(path, "utf8")));
+      else rmSync(path);
+      if (kind === "copy") copies.set(`anna/${name}`, newer(copies.get(`anna/${name}`) ?? ""));
+      else copies.delete(`anna/${name}`);
+    }
+    const recalled = open().recall(KEY);
+    const known = {
+      fingerprint: "",
+      role: "active",
+      run: undefined,
+      log: undefined,
+      state: { phase: "stopped", run: 0 },
+    };
+    expect([...recalled.keys()]).toEqual([1, 2]);
+    expect(recalled.get(1)).toMatchObject({ ...known, foreign: "down", size: 2, scale: undefined });
+    expect(recalled.get(2)).toMatchObject({ ...known, foreign: "up", size: 4, scale: 4, exited: true });
+    const subject = kind === "file" ? "its record" : "the copy of its record";
+    expect(problems).toContain(
+      `anna/blog#2: ${subject} has the format 999 of another release, not 5: only its desired state and number of instances count`,
+    );
+    expect(problems).toContain(`anna/blog#3: ${subject} has the format 999 of another release, not 5`);
+  },
+);
+
+test.each([
+  ["was changed by hand", (text: string) => text.replace('"size":2,"digest"', '"size":3,"digest"')],
+  ["is of another boot", (text: string) => text.replace(/"epoch":"[^"]*"/, '"epoch":"another"')],
+  ["has no such part", (text: string) => text.replace('"desired":', '"other":')],
+])("a newer release's record that %s is ignored", (_, damage) => {
+  slot(1).write(() => RECORD);
+  records.flush();
+  copies.clear();
+  const path = join(directory, "anna/blog.json");
+  writeFileSync(path, damage(newer(readFileSync(path, "utf8"))));
+  expect(open().recall(KEY).size).toBe(0);
+  expect(problems).toEqual(["anna/blog: its record has the format 999 of another release, not 5"]);
 });
 
 test("a copy of an older release is read", () => {

@@ -3,7 +3,7 @@ import type { InstanceKey } from "../../core/daemon-key.ts";
 import { messageOf } from "../../core/error-message.ts";
 import type { InstanceRecord, RecordSlot, Records } from "../../engine/ports/records.ts";
 import { isInstanceRecord, wrongRecordFields } from "./instance-record.ts";
-import { FORMAT, upgradeFrom } from "./record-format.ts";
+import { describeFormat, desiredText, FORMAT, recordOfDesired, upgradeFrom } from "./record-format.ts";
 import { recordName } from "./record-name.ts";
 import type { StateFiles } from "./state-file.ts";
 
@@ -44,6 +44,7 @@ class Slot implements RecordSlot {
 interface FormattedRecord {
   readonly format?: unknown;
   readonly value?: unknown;
+  readonly desired?: unknown;
 }
 
 /** Copies of the records that survive the files, by `owner/file`. Methods may throw errno errors. */
@@ -97,21 +98,29 @@ export class RecordFiles implements Records {
       isReported = true;
       this.#report(name, `its record ${problem}`);
     };
-    const stored = checked(this.#states.read(owner, file, report), report);
-    const copy = this.#copy(name);
+    let foreign: InstanceRecord | undefined;
+    const keep = (record: InstanceRecord): void => {
+      foreign = record;
+    };
+    const stored = checked(this.#states.read(owner, file, report, keep), report);
+    // Last: a copy is never older.
+    const copy = this.#copy(name, keep);
     if (copy && !stored && !isReported) report("is missing or of another boot; a copy replaces it");
     const text = copy && JSON.stringify(copy);
     if (text !== undefined && text === JSON.stringify(stored)) this.#agreed.set(name, text);
-    return copy ?? stored;
+    return copy ?? stored ?? foreign;
   }
 
-  #copy(name: string): InstanceRecord | undefined {
+  #copy(name: string, foreign: (record: InstanceRecord) => void): InstanceRecord | undefined {
     const found = this.#copies.read(name);
     if (!found) return undefined;
     const report = (problem: string): void => this.#report(name, `the copy of its record ${problem}`);
     const upgrade = upgradeFrom(found.format);
-    if (!upgrade) report(`has the format ${found.format} of another release, not ${FORMAT}`);
-    return upgrade && checked(upgrade(found.value), report);
+    if (upgrade) return checked(upgrade(found.value), report);
+    const known = recordOfDesired(found.desired);
+    report(describeFormat(found.format, known));
+    if (known) foreign(known);
+    return undefined;
   }
 
   /** Files of an owner, also of those of which only copies are left. */
@@ -159,11 +168,13 @@ export class RecordFiles implements Records {
     const text = JSON.stringify(record);
     if (this.#takeAgreed(name) === text) return;
     this.#copied.get(owner)?.delete(file);
+    const desired = desiredText(record);
+    const part = desired === undefined ? "" : `,"desired":${desired}`;
     this.#attempt(owner, file, "keep a copy of its record", (failed) =>
-      this.#copies.write(name, `{"format":${FORMAT},"value":${text}}`, failed),
+      this.#copies.write(name, `{"format":${FORMAT},"value":${text}${part}}`, failed),
     );
     // A full disk must not stop daemons.
-    this.#attempt(owner, file, "write its record", () => this.#states.write(owner, file, text));
+    this.#attempt(owner, file, "write its record", () => this.#states.write(owner, file, text, desired));
   }
 
   #takeAgreed(name: string): string | undefined {

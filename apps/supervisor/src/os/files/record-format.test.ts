@@ -41,7 +41,8 @@ const STATE: Complete<State> = {
 };
 
 /** Without the fields that the first files of this format did not have. */
-const FULL: Omit<Complete<InstanceRecord>, "conf" | "accounts" | "exited" | "run"> & Pick<InstanceRecord, "run"> = {
+const FULL: Omit<Complete<InstanceRecord>, "conf" | "accounts" | "exited" | "foreign" | "run"> &
+  Pick<InstanceRecord, "run"> = {
   state: STATE,
   fingerprint: "VcEcjrhM2cXCnB2f/NlKCKlnr8WDC+KgobSTdm5XRNE=",
   scale: 3,

@@ -4,7 +4,62 @@
  * earlier releases pass over it.
  */
 
+import { hash } from "node:crypto";
+import { initial } from "../../core/lifecycle.ts";
+import type { InstanceRecord } from "../../engine/ports/records.ts";
+import { isBoolean, isCount, object, oneOf, optional } from "./shape.ts";
+
 export const FORMAT = 5;
+
+/**
+ * What every release reads of a record, whatever its format: these fields keep their names and their meaning. It is the field
+ * `desired` beside `format` and `epoch`.
+ */
+interface Desired {
+  readonly state: "up" | "down";
+  readonly exited?: boolean | undefined;
+  readonly scale?: number | undefined;
+  readonly size: number;
+}
+
+const isDesired = object<Desired>({
+  state: oneOf({ up: true, down: true }),
+  exited: optional(isBoolean),
+  scale: optional(isCount),
+  size: isCount,
+});
+
+const digestOf = ({ state, exited, scale, size }: Desired): string =>
+  hash("sha256", JSON.stringify([state, exited, scale, size]), "base64");
+
+/** This part of a record, as JSON; undefined where the instance is not to stay. */
+export const desiredText = ({ state, exited, scale, size, role }: InstanceRecord): string | undefined => {
+  if (role !== "active") return undefined;
+  const desired: Desired = { state: state.want, exited, scale, size };
+  return JSON.stringify({ ...desired, digest: digestOf(desired) });
+};
+
+/** A record by this part alone; undefined where it is damaged, or missing. */
+export const recordOfDesired = (value: unknown): InstanceRecord | undefined => {
+  if (!isDesired(value) || Reflect.get(value, "digest") !== digestOf(value)) return undefined;
+  const { state, exited, scale, size } = value;
+  return {
+    state: { ...initial, want: state },
+    fingerprint: "",
+    exited,
+    foreign: state,
+    scale,
+    size,
+    role: "active",
+    run: undefined,
+    log: undefined,
+  };
+};
+
+/** What is wrong with a record of a format that this release does not read. */
+export const describeFormat = (format: unknown, desired: InstanceRecord | undefined): string =>
+  `has the format ${format} of another release, not ${FORMAT}` +
+  (desired ? ": only its desired state and number of instances count" : "");
 
 type Values = Readonly<Record<string, unknown>>;
 

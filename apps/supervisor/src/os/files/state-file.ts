@@ -13,10 +13,11 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { messageOf } from "../../core/error-message.ts";
+import type { InstanceRecord } from "../../engine/ports/records.ts";
 import { codeOf } from "../kernel/error-code.ts";
 import { exchangeFiles } from "../kernel/file-calls.ts";
 import { processEpoch } from "../kernel/process-table.ts";
-import { FORMAT, upgradeFrom } from "./record-format.ts";
+import { describeFormat, FORMAT, recordOfDesired, upgradeFrom } from "./record-format.ts";
 import { readPlainFile } from "./whole-file.ts";
 
 /** Bytes of the largest file that is read; the shim keeps copies of up to 16 KiB. */
@@ -39,12 +40,14 @@ export class StateFiles {
 
   /**
    * Writes a value, as JSON.stringify makes it JSON.
+   * @param desired what releases of other formats read (desiredText)
    * @throws errno errors
    */
-  write(owner: string, name: string, json: string): void {
+  write(owner: string, name: string, json: string, desired?: string): void {
     const path = this.#path(owner, name);
     const temporary = `${path}~`;
-    const text = `{"format":${FORMAT},"epoch":"${this.#epoch}","digest":"${digestOf(json)}","value":${json}}`;
+    const part = desired === undefined ? "" : `,"desired":${desired}`;
+    const text = `{"format":${FORMAT},"epoch":"${this.#epoch}","digest":"${digestOf(json)}"${part},"value":${json}}`;
     try {
       // Overwrites the last but one: making and deleting a file each time costs ext4 more than everything else here.
       overwrite(temporary, text);
@@ -64,8 +67,14 @@ export class StateFiles {
    * The value that was written in this boot and pid namespace, in the present format; undefined for any other file
    * (docs/explanation/security.md#19).
    * @param report called for a file that is damaged, or of a newer format, with what is wrong
+   * @param foreign called for a file of a newer format with what is known of it
    */
-  read(owner: string, name: string, report: (problem: string) => void): unknown {
+  read(
+    owner: string,
+    name: string,
+    report: (problem: string) => void,
+    foreign: (record: InstanceRecord) => void = () => undefined,
+  ): unknown {
     let text: string;
     try {
       text = readPlainFile(this.#path(owner, name), LARGEST);
@@ -74,10 +83,13 @@ export class StateFiles {
       return undefined;
     }
     try {
-      const { format, epoch, digest, value } = JSON.parse(text) ?? {};
+      const { format, epoch, digest, value, desired } = JSON.parse(text) ?? {};
       const upgrade = upgradeFrom(format);
-      if (!upgrade) report(`has the format ${format} of another release, not ${FORMAT}`);
-      else if (digest !== digestOf(JSON.stringify(value))) report("is damaged: its digest is wrong");
+      if (!upgrade) {
+        const known = epoch === this.#epoch ? recordOfDesired(desired) : undefined;
+        report(describeFormat(format, known));
+        if (known) foreign(known);
+      } else if (digest !== digestOf(JSON.stringify(value))) report("is damaged: its digest is wrong");
       else if (epoch === this.#epoch) return upgrade(value);
     } catch {
       report("is damaged: it is no JSON");

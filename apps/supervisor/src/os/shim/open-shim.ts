@@ -54,6 +54,9 @@ export interface Patience {
 /** For programs that do not wait longer. */
 const IMPATIENT: Patience = { timeout: TIMEOUT, report: () => undefined, isOver: () => true };
 
+/** Errors for a shim that has ended during the conversation, and how many connections may end so. */
+const BROKEN: ReadonlySet<string> = new Set(["ECONNRESET", "EPIPE"]);
+const MOST_BROKEN = 3;
 /** Until it is tried again. In ms. */
 const PAUSE = 10;
 
@@ -66,16 +69,21 @@ const PAUSE = 10;
 export const connectShim = async (runDir: string, patience = IMPATIENT): Promise<ShimLink | undefined> => {
   const path = shimPath(runDir);
   let pid: number | undefined;
-  for (let waited = patience.timeout; ; waited += patience.timeout) {
+  let [waited, broken] = [0, 0];
+  for (;;) {
     try {
       return new ShimLink(path, patience.timeout);
     } catch (error) {
       if (ABSENT.has(codeOf(error))) return undefined;
-      if (!(error instanceof SilentShim)) throw error;
-      pid = error.pid ?? pid;
+      const isSilent = error instanceof SilentShim;
+      if (isSilent) pid = error.pid ?? pid;
+      if (isSilent) waited += patience.timeout;
+      else if (BROKEN.has(codeOf(error)) && broken < MOST_BROKEN) broken += 1;
+      else throw error;
+      // Signals that have come meanwhile are handled now.
+      await sleep(PAUSE);
+      if (!isSilent) continue;
     }
-    // Signals that have come meanwhile are handled first.
-    await sleep(PAUSE);
     const what = `the shim (pid ${pid}) at ${path} has not answered for ${waited / 1000} s`;
     if (patience.isOver()) throw new Error(`${what}: it and its daemons go on`);
     patience.report(`${what}: waiting as long as it lives; where somebody has stopped it:  kill -CONT ${pid}`);
