@@ -68,7 +68,7 @@ export class Broker {
       );
     this.#facts = undefined;
     const { engine, cgroupDriver, cgroupVersion } = await this.#usable();
-    const [damage] = this.#parts.state.objections;
+    const damage = this.#parts.state.containersObjection;
     if (damage !== undefined) throw new ContainerRefusal("engine", damage);
     return {
       engine,
