@@ -73,10 +73,12 @@ test("a restart of the engine is an event, and so is what ended or was removed m
   await told("the end", (event) => event.kind === "ended" && event.container === ends.made.container);
   await stage.supervisor.request("hello", { version: 1 });
   const { containers } = await stage.supervisor.request("list", {});
-  expect(containers.map(({ container, running }) => [container, running])).toEqual([
-    [stays.made.container, true],
-    [ends.made.container, false],
-  ]);
+  expect(new Map(containers.map(({ container, running }) => [container, running]))).toEqual(
+    new Map([
+      [stays.made.container, true],
+      [ends.made.container, false],
+    ]),
+  );
   for (const { container } of containers) await stage.supervisor.request("remove", { container });
 });
 

@@ -23,6 +23,6 @@ test("a first process that has ended, or that this machine cannot see, proves no
   const found = { id: "f".repeat(64), labels: {}, running: true, exitCode: 111, oomKilled: false, pid: 0 };
   const ids = { uid: 1, gid: 1, groups: [] };
   const home = { path: "/home/alice", device: "1", inode: "2" };
-  expect(firstProcessObjection(found, ids, home)).toBe("its first process, the shim, ended at once with code 111");
-  expect(firstProcessObjection({ ...found, pid: process.pid }, ids, home)).toContain("is not visible in /proc");
+  expect(firstProcessObjection(found, ids, [home])).toBe("its first process, the shim, ended at once with code 111");
+  expect(firstProcessObjection({ ...found, pid: process.pid }, ids, [home])).toContain("is not visible in /proc");
 });

@@ -165,12 +165,26 @@ test("only recorded containers with our label are removed, and one that is gone 
   expect(state.containers.has(container)).toBe(false);
 });
 
-test("the sweep removes containers of ours without a record, and no other", async () => {
+test("the sweep removes nothing that is being made", async () => {
+  const making = make();
+  for (let turn = 0; turn < 20; turn += 1) {
+    await broker.sweep();
+    await Promise.resolve();
+  }
+  expect(engine.containers.has((await making).container)).toBe(true);
+  expect(engine.calls).not.toContain("remove");
+});
+
+test("the sweep removes containers of ours without a record or a start, and no other", async () => {
   const { container } = await make();
   engine.add({ "io.dmhost.broker": state.id, "io.dmhost.attempt": "gone" });
+  const unstarted = engine.add({ "io.dmhost.broker": state.id, "io.dmhost.attempt": "gone" }, { running: false });
+  state.addContainer(unstarted, { owner: "alice", name: "web", instance: 1, run: 1 });
+  const ended = engine.add({ "io.dmhost.broker": state.id }, { running: false, exitCode: 1 });
+  state.addContainer(ended, { owner: "alice", name: "web", instance: 1, run: 2 });
   const foreign = engine.add({ "io.dmhost.broker": "other" });
   await broker.sweep();
-  expect([...engine.containers.keys()]).toEqual([container, foreign]);
+  expect([...engine.containers.keys()]).toEqual([container, ended, foreign]);
 });
 
 test("a pull brings what is absent, and fails with the registry's words", async () => {
