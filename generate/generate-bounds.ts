@@ -30,7 +30,7 @@ import { SHARE } from "../apps/supervisor/src/os/kernel/owner-budgets.ts";
 import { SOCKET_PATH_LIMIT } from "../apps/supervisor/src/os/kernel/unix-socket.ts";
 import { CAPACITY, LONG_PATIENCE, PATIENCE } from "../apps/supervisor/src/os/logs/overflow.ts";
 import { LONGEST as LONGEST_FINISH } from "../apps/supervisor/src/os/processes/finish.ts";
-import { LONGEST_LAUNCH } from "../apps/supervisor/src/os/processes/launches.ts";
+import { LONGEST_LAUNCH } from "../apps/supervisor/src/os/processes/run-report.ts";
 import { MOST_CONNECTIONS } from "../apps/supervisor/src/os/sockets/control-socket.ts";
 import { BACKLOG } from "../apps/supervisor/src/os/sockets/held-socket.ts";
 import { BURST as MOST_RELOADS } from "../apps/supervisor/src/web/reload-pace.ts";

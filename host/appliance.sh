@@ -25,6 +25,20 @@ install_programs() {
   step "programs: ${install_copied:+installed:}${install_copied:-installed already}"
 }
 
+# The supervisor's service, and beside it a script that ends what a supervisor has left that was killed or cannot start.
+write_supervisor() {
+  write_service supervisor <<RUN
+#!/bin/sh
+exec 2>&1
+export MALLOC_ARENA_MAX=1 UV_THREADPOOL_SIZE=2 DMHOST_READY_FD=3
+exec "$programs/node" --lite-mode --max-semi-space-size=1 --v8-pool-size=1 --expose-gc "$programs/supervisor.cjs" $supervisor_flags
+RUN
+  write_script supervisor/end <<END
+#!/bin/sh
+exec "$programs/node" "$programs/supervisor.cjs" --end $supervisor_flags
+END
+}
+
 # run_services SOCKET DOCROOT: starts the services; restarts or reloads those that run and have changed.
 run_services() {
   mkdir -p "$tree" "$tree_logs" "${web%/*}"
@@ -32,12 +46,7 @@ run_services() {
   written=no
   install_programs
   link_tools
-  write_service supervisor <<RUN
-#!/bin/sh
-exec 2>&1
-export MALLOC_ARENA_MAX=1 UV_THREADPOOL_SIZE=2 DMHOST_READY_FD=3
-exec "$programs/node" --lite-mode --max-semi-space-size=1 --v8-pool-size=1 --expose-gc "$programs/supervisor.cjs" $supervisor_flags
-RUN
+  write_supervisor
   # Without it s6-supervise waits a second before it starts the next one.
   echo 3 | write_if_changed "$tree/supervisor/notification-fd" 644
   supervisor_changed=$written

@@ -85,12 +85,17 @@ still_running() {
   done
 }
 
-# Stops the web server, then the supervisor with all daemons, then the loggers; ends the command if anything is left.
+# Stops the web server, then the supervisor with all daemons, then the loggers; ends the command if anything is left. A supervisor
+# that was killed before it handled the signal, or that could not start, has left its shim and its daemons.
 stop_tree() {
-  if ! tree_running; then
-    stop_orphans
-    return
-  fi
+  if tree_running; then stop_services; else stop_orphans; fi
+  # A release without shim has installed no such script.
+  [ -f "$tree_scripts/supervisor/end" ] || return 0
+  stop_ended=$(sh "$tree_scripts/supervisor/end") || fail "cannot end the daemons that a supervisor has left" "the line above says why"
+  [ -z "$stop_ended" ] || step "$stop_ended"
+}
+
+stop_services() {
   stop_processes=$(tree_processes)
   step "stopping nginx"
   s6-svc -wD -T 15000 -d "$tree/nginx" 2>/dev/null || step "  it has not stopped in time; continuing"

@@ -78,14 +78,14 @@ export interface Answer {
 
 interface Health {
   readonly Status: string;
-  readonly Log: readonly { readonly ExitCode: number; readonly End: string }[];
+  readonly Log: readonly { readonly ExitCode: number; readonly Start: string; readonly End: string }[];
 }
 
 /** The parts of the output of `docker inspect` that tests read. */
 interface Inspected {
   readonly Id: string;
   readonly State: { Pid: number; ExitCode: number; StartedAt: string; FinishedAt: string; Health?: Health };
-  readonly Config: { User: string };
+  readonly Config: { User: string; Healthcheck?: { Interval: number } };
   readonly HostConfig: {
     CapAdd: string[] | null;
     CapDrop: string[] | null;

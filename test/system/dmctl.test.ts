@@ -281,9 +281,13 @@ test("rescan prints and starts new daemons, and prints the files that it cannot 
   expect((await dmctl(bob, "fresh", "status")).code).toBe(3);
 });
 
+/** A request is sent again for 3 s from its first failure on. In ms. */
+const SURELY_PATIENT = 2500;
+
 test("requests made while no supervisor runs are carried out by the next one", async () => {
   const { pid } = await supervisor.up(`${alice.name}/job`);
   await supervisor.end("SIGKILL");
+  const began = performance.now();
   const [status, stop] = [dmctl(alice, "job", "pid"), dmctl(alice, "stop", "web")];
   const health = await dmctl(alice, "health");
   expect([health.code, health.stderr]).toEqual([
@@ -293,7 +297,11 @@ test("requests made while no supervisor runs are carried out by the next one", a
     ),
   ]);
   await supervisor.start();
-  expect(await Promise.all([status, stop])).toEqual([
+  const isPatient = performance.now() - began < SURELY_PATIENT;
+  const answers = await Promise.all([status, stop]);
+  // On a busy machine the supervisor is away for longer than they wait.
+  if (!isPatient) return;
+  expect(answers).toEqual([
     { code: 0, stdout: `${pid}\n`, stderr: "" },
     { code: 0, stdout: expect.stringContaining(`${alice.name}/web`), stderr: "" },
   ]);
@@ -327,7 +335,7 @@ test("status, stop and start succeed while the supervisor is killed and started 
   await Promise.all([cut, ...loops]);
   expect(results.filter(({ stderr }) => stderr.includes("dmhost up"))).toEqual([]);
   // On a busy machine the supervisor is away for longer than the first ones wait.
-  const patient = results.filter(({ began }) => ready - began < 2500);
+  const patient = results.filter(({ began }) => ready - began < SURELY_PATIENT);
   expect(patient.filter(({ code }) => code !== 0)).toEqual([]);
   expect((await dmctl(alice, "slow", "stop")).code).toBe(0);
 });

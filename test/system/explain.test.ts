@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import type { Explanation, PolicyAnswer, StateExport } from "@dmhost/contract";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "./account.ts";
+import { bytesReadBy } from "./proc.ts";
 import { type Ended, run, until } from "./program.ts";
 import { Stage } from "./stage.ts";
 import type { Supervisor } from "./supervisor.ts";
@@ -111,16 +112,16 @@ test("explain names stop-timeout as the cause of a kill only if the stop-timeout
   await dmctl(amy, "rescan");
 });
 
-test("explain of a daemon with a huge log file answers within 3 seconds", async () => {
+test("explain of a daemon with a huge log file answers without reading all of it", async () => {
   bob.writeConf("huge", "start = exec sleep 1000", "output = log", "autostart = no");
   await supervisor.rescan();
   await supervisor.up(`${bob.name}/huge`);
   const current = `${bob.home}/.daemon-manager/logs/huge/current`;
   await until("the log file", () => existsSync(current));
   expect((await bob.run(["truncate", "--size=50G", current])).code).toBe(0);
-  const start = performance.now();
+  const before = bytesReadBy(supervisor.pid);
   expect((await dmctl(bob, "explain", "huge")).code).toBe(0);
-  expect(performance.now() - start).toBeLessThan(3000);
+  expect(bytesReadBy(supervisor.pid) - before).toBeLessThan(20 * 1024 ** 2);
   await bob.run(["rm", current, `${bob.home}/${bob.conf("huge")}`]);
   await supervisor.act("stop", `${bob.name}/huge`);
   await supervisor.rescan();

@@ -210,12 +210,13 @@ test("a fork bomb stays within processes=, and a stop ends all of it", async () 
 test("a busy loop is throttled to cpu=, or its status says that cpu= is not enforced", async () => {
   const id = idOf(alice, "busy");
   await supervisor.up(id);
-  const status = await until("0.3 s of processor time", async () => {
+  // Beside other programs the loop may get less than its share for a while.
+  const status = await until("0.3 s of processor time, and the throttling of more", async () => {
     const now = await supervisor.status(id);
-    return (now.usage?.cpu ?? 0) > 0.3 && now;
+    const isThrottled = !controllers.has("cpu") || (now.usage?.cpuThrottled ?? 0) > 0;
+    return (now.usage?.cpu ?? 0) > 0.3 && isThrottled && now;
   });
-  if (controllers.has("cpu")) expect(status.usage?.cpuThrottled).toBeGreaterThan(0);
-  else {
+  if (!controllers.has("cpu")) {
     expect(enforcedBy(status, "cpu")).toBe("nothing");
     expect(status.warnings.join("\n")).toMatch(/^cpu=0\.2 is not enforced: /);
   }

@@ -79,23 +79,22 @@ beforeAll(async () => {
 afterAll(() => stage.remove());
 
 test("usage shows memory that processes share once", async () => {
-  const usage = await until("four processes", async () => {
+  // Where measuring takes long, some answers are estimates, which count it for each process.
+  const usage = await until("four processes with less than twice what they share", async () => {
     const now = (await supervisor.status(idOf("shared"))).usage;
-    return now?.processes === 4 && now;
+    return now?.processes === 4 && (now.memory ?? 0) < 2 * 24 * M && now;
   });
   expect(usage.memory).toBeGreaterThan(24 * M);
-  expect(usage.memory).toBeLessThan(2 * 24 * M);
   await supervisor.act("stop", idOf("shared"));
 });
 
 test("a child of posix_spawn(3) that still shares its parent's memory is not counted twice", async () => {
   await supervisor.up(idOf("spawner"));
-  await until("the child before its exec", async () => {
+  await until("the child before its exec, and less memory than twice its parent's", async () => {
     const { state, reason, usage } = await supervisor.status(idOf("spawner"));
     if (state !== "running") throw new Error(`${state}: ${reason}`);
-    return usage?.processes === 2;
+    return usage?.processes === 2 && (usage.memory ?? 0) < 60 * M;
   });
-  expect((await supervisor.status(idOf("spawner"))).usage?.memory).toBeLessThan(60 * M);
   grow("hog");
   await supervisor.act("start", idOf("hog"));
   await until(

@@ -95,6 +95,12 @@ export const startTimeOf = (pid: number): number => Number(statOf(pid)[19]);
 /** CPU time of a process so far, in the kernel's ticks. */
 export const ticksOf = (pid: number): number => Number(statOf(pid)[11]) + Number(statOf(pid)[12]);
 
+/** Bytes that a process and its former children have read so far, of whatever. */
+export const bytesReadBy = (pid: number): number => Number(/^rchar: (\d+)$/m.exec(read(pid, "io"))?.[1]);
+
+/** How often a process has waited so far, for whatever. */
+export const waitsOf = (pid: number): number => Number(statusOf(pid).get("voluntary_ctxt_switches"));
+
 /** Whether a process runs; a zombie does not. */
 export const isRunning = (pid: number): boolean => {
   try {

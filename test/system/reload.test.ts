@@ -139,18 +139,20 @@ test("SIGHUP logs every problem of the policy and of conf files, as a start does
   expectProblems(supervisor.log().slice(before));
 });
 
-test("of 500 SIGHUPs in a row most join the reload of another, and the API answers after them", async () => {
-  const reloads = (): number => supervisor.log().filter(({ msg }) => msg === "conf files read again").length;
-  const before = reloads();
+test("of 500 SIGHUPs in a row those that come during a reload are one reload, and the API answers after them", async () => {
+  const reloads = (): LogEntry[] => supervisor.log().filter(({ msg }) => msg === "conf files read again");
+  const before = reloads().length;
   for (let sent = 0; sent < 500; sent += 1) {
     supervisor.signal("SIGHUP");
     // The kernel merges signals that have not been delivered.
     await pause(1);
   }
-  await until("a reload", () => reloads() > before);
+  const last = Date.now();
+  await until("a reload", () => reloads().length > before);
   // Root's rescan takes its turn after those that wait.
   await supervisor.rescan();
-  expect(reloads() - before).toBeLessThan(250);
+  // One is carried out when the last signal is sent, one waits, and the last signal may come when that has begun.
+  expect(reloads().filter(({ time }) => time > last).length).toBeLessThanOrEqual(3);
 });
 
 test("SIGHUP refuses a policy that is not UTF-8 or writable by others, and the former policy stays in force", async () => {

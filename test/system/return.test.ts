@@ -228,6 +228,50 @@ test("a shim that dies while every daemon is being stopped does not begin them a
   await until("the end of all", () => processesOf(alice.uid).length === 0);
 });
 
+test("a daemon that exited is not started by another supervisor, before a rescan is requested", async () => {
+  alice.writeConf("site", serve("3", "no", "site"), "listen = http", "output = log");
+  await begin();
+  await supervisor.reaches(idOf("site"), "running");
+  await supervisor.act("exit", idOf("site"));
+  const list = async () => ((await supervisor.ask("GET", "/v1/daemons")).body as { daemons: unknown[] }).daemons;
+  for (const round of [1, 2]) {
+    await again();
+    expect([round, await list(), processesOf(alice.uid)]).toEqual([round, [], []]);
+    expect(existsSync(socketOf("site"))).toBe(false);
+  }
+  await supervisor.rescan();
+  await supervisor.reaches(idOf("site"), "running");
+});
+
+test("a supervisor waits for a shim that was stopped, and its daemons go on", async () => {
+  alice.writeConf("plain", "start = exec sleep 4719");
+  await begin();
+  await supervisor.reaches(idOf("plain"), "running");
+  const before = await pids("plain");
+  const { shim = 0 } = supervisor;
+  await supervisor.end("SIGKILL");
+  process.kill(shim, "SIGSTOP");
+  const waits = (times: number) =>
+    until("that it says so", () => {
+      const lines = supervisor
+        .log()
+        .filter(({ msg }) => msg === "the start waits for the shim, which holds the daemons");
+      return lines.length === times && lines.at(-1)?.reason;
+    });
+  const child = supervisor.spawn();
+  expect(await waits(1)).toContain(
+    `the shim (pid ${shim}) at ${supervisor.runDir}/shim.sock has not answered for 10 s`,
+  );
+  child.kill("SIGTERM");
+  await until("its end", () => child.exitCode !== null);
+  expect([child.exitCode, isRunning(before[0] ?? 0)]).toEqual([1, true]);
+  supervisor.spawn();
+  await waits(2);
+  process.kill(shim, "SIGCONT");
+  await until("that it is ready", () => supervisor.log().filter(({ msg }) => msg === "ready").length === 2);
+  expect([await pids("plain"), supervisor.shim]).toEqual([before, shim]);
+}, 60_000);
+
 test.each(["SIGHUP", "SIGTERM"] as const)("%s while it starts is handled when it has started", async (signal) => {
   alice.writeConf("plain", "start = exec sleep 4716");
   supervisor = stage.supervisor(`main${count}`, policy());

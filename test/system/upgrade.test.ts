@@ -17,7 +17,7 @@ checkout=$1 own=$2 http_listen=127.0.0.1:$3
 for part in progress service-tree web-server appliance; do . "$checkout/host/$part.sh"; done
 tree=$own/services tree_scripts=$own/scripts tree_logs=$own/logs web=$own/nginx site_logs=$own/site-logs programs=$own/bin
 web_user= supervisor_flags= web_become="exec "
-install_programs() { printf '#!/bin/sh\\nexec sleep 1000\\n' | write_if_changed "$programs/node" 755; }
+install_programs() { printf '#!/bin/sh\\n[ "$2" = --end ] || exec sleep 1000\\n' | write_if_changed "$programs/node" 755; }
 link_tools() { :; }
 `;
 const ask = (what: string): Promise<string> =>

@@ -134,11 +134,11 @@ test("a fork bomb stays within its limit of processes, and a stop ends all of th
 test("a busy loop is throttled to its share of a processor", async () => {
   const id = idOf(alice, "busy");
   await dmctl("start", id);
-  const { usage } = await eventually("some processor time", async () => {
-    const now = await status(id);
-    return (now.usage?.cpu ?? 0) > 0.5 ? now : undefined;
+  // Beside other programs the loop may get less than its share for a while.
+  await eventually("some processor time, and the throttling of more", async () => {
+    const { usage } = await status(id);
+    return (usage?.cpu ?? 0) > 0.5 && (usage?.cpuThrottled ?? 0) > 0 ? true : undefined;
   });
-  expect(usage?.cpuThrottled).toBeGreaterThan(0);
   await dmctl("stop", id);
 });
 

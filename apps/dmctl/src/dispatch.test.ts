@@ -118,8 +118,12 @@ test("start, stop and restart print the outcome, and the exit code says whether 
 
 test("several daemons settle in parallel and are reported in order, and the exit code is the highest of them", async () => {
   const order: string[] = [];
+  let end = (): void => undefined;
+  const isQuickOver = new Promise<void>((resolve) => {
+    end = resolve;
+  });
   const slow: FakeAnswer = async () => {
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await isQuickOver;
     order.push("slow");
     return outcome(true);
   };
@@ -127,6 +131,7 @@ test("several daemons settle in parallel and are reported in order, and the exit
     "POST /v1/daemons/slow/stop": slow,
     "POST /v1/daemons/quick/stop": () => {
       order.push("quick");
+      end();
       return outcome(false, "quick is stuck");
     },
   });

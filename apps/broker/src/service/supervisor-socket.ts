@@ -3,7 +3,7 @@ import { chmodSync, renameSync, rmSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { LONGEST_ANSWER, LONGEST_LINE } from "@dmhost/broker-contract";
 import { descriptorOf } from "../../../supervisor/src/os/kernel/node-descriptor.ts";
-import { peerUid, refuseDescriptors } from "../../../supervisor/src/os/kernel/unix-socket.ts";
+import { peerOf, refuseDescriptors } from "../../../supervisor/src/os/kernel/unix-socket.ts";
 import type { Answers } from "./requests.ts";
 
 const NEWLINE = 10;
@@ -79,7 +79,7 @@ export class SupervisorSocket {
     socket.on("error", () => undefined);
     let uid: number | undefined;
     try {
-      uid = peerUid(descriptorOf(socket));
+      uid = peerOf(descriptorOf(socket)).uid;
     } catch {
       uid = undefined;
     }

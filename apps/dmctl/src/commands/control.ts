@@ -58,7 +58,8 @@ export const CONTROL_COMMANDS: readonly Command[] = [
   settling("continue", { summary: "resume paused daemons" }),
   settling("exit", {
     summary: "stop daemons and forget them until the next rescan",
-    about: "They leave the list, and their files are ignored until the next **rescan**.",
+    about:
+      "They leave the list, and their files are ignored until the next **rescan** or SIGHUP, also by a supervisor that replaces one that was killed.",
   }),
   {
     name: "scale",

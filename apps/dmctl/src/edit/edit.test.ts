@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { PassThrough } from "node:stream";
+import { PassThrough, Writable } from "node:stream";
 import { expect, test } from "vitest";
 import { run } from "../session.fake.ts";
 import type { FakeAnswer } from "../supervisor.fake.ts";
@@ -59,11 +59,18 @@ test("on a terminal, an invalid text can be edited again and is then written", a
   const again = `if [ -e "${dir}/once" ]; then echo start=good > "$1"; else : > "${dir}/once"; echo start=bad > "$1"; fi`;
   const { socket, env, drafts, sent } = await scene(refuseOld, again);
   const input = new PassThrough();
-  input.write("what?\n");
-  setTimeout(() => input.write("y\n"), 300);
-  const result = await run(socket, "web edit", { env, input, interactive: true });
-  expect(result.code).toBe(0);
-  expect(result.errors).toContain(`${PATH}:1: bad`);
+  const answers = ["what?\n", "y\n"];
+  let text = "";
+  const errors = new Writable({
+    write(chunk, _encoding, done) {
+      text += String(chunk);
+      if (String(chunk).includes("[Y/n]")) input.write(answers.shift());
+      done();
+    },
+  });
+  const { code } = await run(socket, "web edit", { env, input, errors, interactive: true });
+  expect([code, answers]).toEqual([0, []]);
+  expect(text).toContain(`${PATH}:1: bad`);
   expect(sent()).toEqual(["start=bad\n", "start=good\n"]);
   expect(readdirSync(drafts)).toEqual([]);
 });

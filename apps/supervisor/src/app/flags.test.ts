@@ -16,6 +16,7 @@ describe("the supervisor's command line", () => {
       reloadInterval: 15_000,
       toolsDir: undefined,
       logLevel: "info",
+      end: false,
       help: false,
       version: false,
     });

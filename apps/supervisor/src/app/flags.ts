@@ -20,9 +20,12 @@ export const USAGE = `Usage: supervisor [options]
   --reload-interval DURATION
                       time between reloads of the web server, after three in a
                       row (default 15s)
+  --broker SOCKET     the broker of containers (default: no containers)
   --tools-dir DIR     envdir, softlimit, setuidgid and multilog for the scripts of
                       service directories (default: those that came with it)
   --log-level LEVEL   fatal, error, warn, info, debug or trace (default info)
+  --end               end the daemons and the shim that a supervisor with these
+                      directories has left, and start none; reads no policy
   --help              print this text
   --version           print the version
 `;
@@ -45,7 +48,11 @@ export interface Flags {
   readonly reloadInterval: number;
   /** undefined: beside the program. */
   readonly toolsDir: string | undefined;
+  /** Socket of the broker; undefined: no containers. */
+  readonly broker: string | undefined;
   readonly logLevel: string;
+  /** Whether it only ends what another supervisor has left. */
+  readonly end: boolean;
   readonly help: boolean;
   readonly version: boolean;
 }
@@ -68,7 +75,9 @@ export const readFlags = (args: readonly string[], exists: (path: string) => boo
       "http-port": text,
       "reload-interval": text,
       "tools-dir": text,
+      broker: text,
       "log-level": text,
+      end: { type: "boolean" },
       help: { type: "boolean" },
       version: { type: "boolean" },
     },
@@ -93,7 +102,9 @@ export const readFlags = (args: readonly string[], exists: (path: string) => boo
     httpPort: Number(port),
     reloadInterval,
     toolsDir: values["tools-dir"] === undefined ? undefined : resolve(values["tools-dir"]),
+    broker: values.broker === undefined ? undefined : resolve(values.broker),
     logLevel,
+    end: values.end ?? false,
     help: values.help ?? false,
     version: values.version ?? false,
   };

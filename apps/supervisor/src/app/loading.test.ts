@@ -4,7 +4,8 @@ import { Loading } from "./loading.ts";
 
 const make = () => {
   const rescans: (readonly string[])[] = [];
-  const rescan = (owners: readonly string[]): RescanReport => {
+  const rescan = (owners: readonly string[], isRequested = true): RescanReport => {
+    expect(isRequested).toBe(false);
     rescans.push(owners);
     return { found: [], started: [], changed: [], removed: [], problems: [], warnings: [] };
   };

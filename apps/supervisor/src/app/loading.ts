@@ -17,7 +17,7 @@ export class Loading {
     if (owners === undefined) return this.#all.promise;
     const missing = owners.filter((owner) => !this.#begun.has(owner));
     for (const owner of missing) this.#begun.add(owner);
-    if (missing.length > 0) this.#supervisor.rescan(missing);
+    if (missing.length > 0) this.#supervisor.rescan(missing, false);
   }
 
   /** To be called when all daemons are known. */

@@ -1,9 +1,12 @@
 /** Makes the adapters of the engine's ports for this machine. */
 import { mkdirSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename } from "node:path";
 import type { Logger } from "pino";
 import { MAX_DAEMON_FILE, parseDaemonFile } from "../conf/daemon-file.ts";
 import { parseService } from "../conf/service-directory.ts";
+import { BrokerLink } from "../containers/broker-link.ts";
+import { ContainerRuns } from "../containers/container-runs.ts";
+import { Guests } from "../containers/guests.ts";
 import { describeProblem, NAME } from "../core/definition.ts";
 import type { AccountBase } from "../core/policy-rules.ts";
 import type { Ports } from "../engine/ports/ports.ts";
@@ -22,9 +25,10 @@ import { CgroupLimits } from "../os/limits/cgroup-limits.ts";
 import type { CgroupRoot } from "../os/limits/cgroup-root.ts";
 import { FifoLogs } from "../os/logs/fifo-logs.ts";
 import { Launches } from "../os/processes/launches.ts";
+import { recordsIn } from "../os/processes/left-daemons.ts";
 import { endShim, openShim } from "../os/processes/own-shim.ts";
 import { RunSlots } from "../os/processes/run-slots.ts";
-import type { ShimLink } from "../os/shim/link.ts";
+import { TIMEOUT as SHIM_TIMEOUT, type ShimLink } from "../os/shim/link.ts";
 import { isOutdated } from "../os/shim/open-shim.ts";
 import { RecordNotes } from "../os/shim/record-notes.ts";
 import { PublishedSockets } from "../os/sockets/published-sockets.ts";
@@ -50,6 +54,19 @@ export interface Machine {
   release(): void;
 }
 
+const NO_CONTAINERS = "containers are not enabled here";
+
+/** The containers, where a broker makes them. */
+const openGuests = ({ broker, runDir }: Flags, link: ShimLink, log: Pick<Logger, "warn">): Guests | undefined => {
+  if (broker === undefined) return undefined;
+  if (!link.requests.admitsContainers) {
+    log.warn("no containers: the shim that runs is of an earlier release; a restart of the service replaces it");
+    return undefined;
+  }
+  const report = (reason: string): void => log.warn({ broker, reason }, "no containers: the broker cannot be used");
+  return new Guests(link, new BrokerLink(broker, report), runDir);
+};
+
 /** Name of the cgroup of the supervisor with this run directory, an absolute path. */
 export const cgroupName = (runDir: string): string =>
   `dmhost-${runDir.slice(1).replaceAll("-", "--").replaceAll("/", "-")}`;
@@ -57,6 +74,7 @@ export const cgroupName = (runDir: string): string =>
 /**
  * Makes the adapters, locks their directories and connects to the shim.
  * @param program path of the supervisor's program
+ * @param isOver whether this program is to end: it then waits no longer for a shim that does not answer
  * @throws Error when another supervisor has locked one of the directories, or the shim cannot be started
  */
 export const makeMachine = async (
@@ -64,14 +82,23 @@ export const makeMachine = async (
   base: AccountBase,
   program: string,
   log: Pick<Logger, "warn">,
+  isOver: () => boolean = () => false,
 ): Promise<Machine> => {
   const { runDir, fastcgiDir, stateDir, toolsDir } = flags;
   for (const directory of [runDir, stateDir]) {
     mkdirSync(directory, { recursive: true, mode: 0o755 });
     lockDirectory(directory);
   }
-  const { link, cgroups } = await openShim(flags, program, cgroupName(runDir), (reason) =>
-    log.warn({ reason }, "ending the shim of an earlier supervisor: its daemons start again"),
+  const { link, cgroups } = await openShim(
+    flags,
+    program,
+    cgroupName(runDir),
+    (reason) => log.warn({ reason }, "ending the shim of an earlier supervisor: its daemons start again"),
+    {
+      timeout: SHIM_TIMEOUT,
+      report: (reason) => log.warn({ reason }, "the start waits for the shim, which holds the daemons"),
+      isOver,
+    },
   );
   const shimOutdated = isOutdated(link, program);
   if (shimOutdated) {
@@ -104,10 +131,17 @@ export const makeMachine = async (
     },
     (owner) => accounts.identity(owner),
   );
-  const files = new StateFiles(join(stateDir, "daemons"));
-  const records = new RecordFiles(files, new RecordNotes(link), () => launches.acknowledge(), report);
+  const files = new StateFiles(recordsIn(stateDir));
+  const guests = openGuests(flags, link, log);
+  const acknowledge = (): void => {
+    launches.acknowledge();
+    guests?.acknowledge();
+  };
+  const records = new RecordFiles(files, new RecordNotes(link), acknowledge, report);
   const tools = toolsDir ?? findServiceTools(program);
-  const runs = new RunSlots({ runDir, cgroups, link, launches, snapshots, report, budgets: new OwnerBudgets() });
+  const budgets = new OwnerBudgets();
+  const processes = new RunSlots({ runDir, cgroups, link, launches, snapshots, report, budgets });
+  const runs = guests ? new ContainerRuns(processes, { guests, snapshots, budgets }) : processes;
   const sockets = new PublishedSockets({ root: fastcgiDir, link, accounts, snapshots, report });
   const logs = new FifoLogs({ runDir, link, launches, accounts, report });
   const limits = new CgroupLimits(cgroups, report);
@@ -120,7 +154,7 @@ export const makeMachine = async (
       logs,
       limits,
       records,
-      machine: { means: cgroups, privileged, tools, containerObjection: "containers are not enabled here" },
+      machine: { means: cgroups, privileged, tools, containerObjection: guests ? undefined : NO_CONTAINERS },
     },
     accounts,
     confs,
@@ -135,6 +169,7 @@ export const makeMachine = async (
     },
     release: () => {
       records.flush();
+      guests?.close();
       endShim(link, cgroups, log);
     },
   };

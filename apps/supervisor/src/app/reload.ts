@@ -82,10 +82,10 @@ export class Reload {
     return [...problems, ...unopened];
   }
 
-  /** Reads the conf files of all owners, and logs their problems. */
-  async confs(): Promise<RescanReport> {
+  /** Reads the conf files of all owners, and logs their problems. @param isRequested see Supervisor.rescanning */
+  async confs(isRequested = true): Promise<RescanReport> {
     const { supervisor, log } = this.#parts;
-    const report = await inTurns(supervisor.rescanning(supervisor.owners()));
+    const report = await inTurns(supervisor.rescanning(supervisor.owners(), isRequested));
     warnOf(log, "about a conf file", [...report.problems, ...report.warnings]);
     return report;
   }

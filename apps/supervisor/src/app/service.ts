@@ -59,7 +59,7 @@ export class Service {
       release();
       throw error;
     }
-    await reload.confs();
+    await reload.confs(false);
     supervisor.changed = () => {
       publisher.plan();
       active();

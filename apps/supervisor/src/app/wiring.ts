@@ -36,13 +36,14 @@ const webOf = ({ sitesDir, siteLogsDir, fastcgiDir, stateDir }: Flags, { account
 /**
  * Makes the service of these flags, which has not started yet.
  * @param program path of the supervisor's program
+ * @param isOver whether this program is to end
  * @throws Error when the policy is refused, or another supervisor has locked one of the directories
  */
-export const wire = async (flags: Flags, program: string, log: Logger): Promise<Service> => {
+export const wire = async (flags: Flags, program: string, log: Logger, isOver: () => boolean): Promise<Service> => {
   const executing = editionOf(program);
   const { inForce, problems } = loadPolicy(flags.config);
   warnOf(log, "about the policy", problems);
-  const machine = await makeMachine(flags, inForce.accounts, import.meta.filename, log);
+  const machine = await makeMachine(flags, inForce.accounts, import.meta.filename, log, isOver);
   const { ports, accounts } = machine;
   machine.shim.lost = (reason) => {
     if (supervisor.stopping) {

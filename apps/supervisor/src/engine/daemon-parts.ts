@@ -32,6 +32,7 @@ interface PartsDaemon {
   /** Its conf file as last read. */
   readonly file: Pick<FoundFile, "fingerprint">;
   readonly ownerContext: OwnerContext;
+  readonly exited: boolean;
   /** Desired number of instances. */
   readonly size: number;
   feed(event: Exclude<Event, { run: number }>): void;
@@ -94,6 +95,9 @@ export class DaemonParts implements SharedResourcesHost, InstanceHost, ClientsHo
   set terms(terms: Terms | undefined) {
     this.#daemon.terms = terms;
   }
+  get exited(): boolean {
+    return this.#daemon.exited;
+  }
   get size(): number {
     return this.#daemon.size;
   }
@@ -111,7 +115,7 @@ export class DaemonParts implements SharedResourcesHost, InstanceHost, ClientsHo
   }
 
   leaders(): readonly ProcessIdentity[] {
-    return [...this.#host.recorded(), ...this.instances.all().flatMap(({ run }) => run?.trace.leader ?? [])];
+    return [...this.#host.recorded(), ...this.instances.all().flatMap(({ run }) => run?.trace?.leader ?? [])];
   }
   logShare(): number | undefined {
     return this.ownerContext.logShare();

@@ -39,6 +39,8 @@ export class Daemon {
   file: FoundFile;
   /** Whether it is dropped when it has stopped, because its conf file is missing or its exit was requested. */
   removed = false;
+  /** Whether its exit was requested: its records say so, and stay when it is closed. */
+  exited = false;
   /** Accounts of the runs that it has continued with. */
   foundAccounts: readonly RecordedAccount[] = [];
   /** Its sites, as the publisher last found them. */
@@ -310,6 +312,8 @@ export class Daemon {
     const [first] = records.values();
     if (!first) return false;
     const all = [...records.values()];
+    this.exited = all.some(({ exited }) => exited);
+    if (this.exited && !all.some(({ state }) => alive(state))) return false;
     const termsOf = ({ conf, fingerprint, state }: InstanceRecord): Terms | undefined =>
       conf === undefined || fingerprint === this.file.fingerprint || !alive(state)
         ? undefined

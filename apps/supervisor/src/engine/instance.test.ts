@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { imageName } from "../core/image.ts";
 import { Scene } from "./scene.fake.ts";
 
 describe("the record of an instance", () => {
@@ -6,7 +7,9 @@ describe("the record of an instance", () => {
     const scene = new Scene();
     const daemon = await scene.load("web", { output: "log" });
     const log = scene.ports.logs.current;
-    await scene.after(200, scene.supervisor.exit(daemon));
+    scene.ports.confs.remove("alice", "web");
+    scene.rescan();
+    await scene.after(200, scene.supervisor.stop(daemon));
     log?.replaced();
     await scene.ports.clock.advance(1);
     expect(scene.ports.records.daemons("alice")).toEqual([]);
@@ -154,6 +157,28 @@ describe("a launch", () => {
     await scene.ports.clock.advance(200);
     expect([daemon.waiting, daemon.state.phase]).toEqual(["", "running"]);
     expect(daemon.state.startedAt).toBe(scene.ports.clock.now() - 199);
+  });
+
+  test("a request waits with a launch that waits briefly, as for its container, and its status says for what", async () => {
+    const scene = new Scene();
+    scene.ports.runs.automatic = false;
+    const daemon = await scene.load("web", { autostart: false });
+    const start = scene.supervisor.start(daemon);
+    scene.ports.runs.latest.wait("pulling 42 %", true);
+    await scene.ports.clock.advance(60_000);
+    expect([daemon.waiting, daemon.state.phase]).toEqual(["pulling 42 %", "starting"]);
+    scene.ports.runs.latest.launched();
+    expect(await scene.after(200, start)).toEqual({ ok: true });
+  });
+
+  test("a run in a container has a plan for that, and is followed by itself without a cgroup as well", async () => {
+    const scene = new Scene({ images: ["php:*"] });
+    scene.ports.machine.containerObjection = undefined;
+    scene.ports.limits.groups = false;
+    const daemon = await scene.load("web", { image: imageName("php") });
+    const { plan } = scene.ports.runs.latest;
+    expect([daemon.state.phase, plan?.cgroup, typeof plan?.container]).toEqual(["running", undefined, "string"]);
+    expect(plan?.again).toBeGreaterThan(0);
   });
 
   test("a run that reports readiness counts as running from then on, and has failed when it is late", async () => {

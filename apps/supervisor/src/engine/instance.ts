@@ -42,14 +42,14 @@ export interface InstanceHost extends LaunchHost {
   logTrace(): LogTrace | undefined;
   /** InstanceRecord.conf of these terms. */
   confOf(terms: Terms): string | undefined;
+  /** Whether its records stay when it is closed. */
+  readonly exited: boolean;
   readonly scale: number | undefined;
   readonly size: number;
   readonly ownerContext: OwnerContext;
 }
 
-const SIGTERM = 15;
-const SIGCONT = 18;
-const SIGSTOP = 19;
+const [SIGTERM, SIGCONT, SIGSTOP] = [15, 18, 19] as const;
 
 /** Exit of a run that the supervisor killed because it exceeded a limit. */
 type Excess = Extract<Exit, { how: "out-of-memory" | "too-many-files" }>;
@@ -77,7 +77,7 @@ export class Instance {
   #before: SocketEvidence | undefined;
   #served = false;
   /** What the latest launch waits for, in words; undefined where it has not waited. */
-  #waiting: string | undefined;
+  #waiting: { readonly reason: string; readonly isBrief: boolean } | undefined;
   #launched: ResourceLimits | undefined;
   #excess: Excess | undefined;
   #closed = false;
@@ -130,7 +130,11 @@ export class Instance {
   }
   /** What its launch waits for, in words; "" where it does not wait. */
   get waiting(): string {
-    return (this.#state.phase === "starting" && this.#waiting) || "";
+    return (this.#state.phase === "starting" && this.#waiting?.reason) || "";
+  }
+  /** The same where requests do not wait for it. */
+  get obstacle(): string {
+    return this.#waiting?.isBrief ? "" : this.waiting;
   }
   /** The limits that its run started with; undefined where none lives or an earlier supervisor started it. */
   get launched(): ResourceLimits | undefined {
@@ -219,11 +223,11 @@ export class Instance {
     return this.#run ? this.#run.serves() : false;
   }
 
-  /** Closes what it holds and removes its record. It must have stopped. */
+  /** Closes what it holds and removes its record, unless that says that its daemon exited. It must have stopped. */
   close(): void {
     this.#closed = true;
     this.#cancelTimer?.();
-    this.#record.remove();
+    if (!this.#host.exited) this.#record.remove();
   }
 
   /** It has proved that it can replace the other instance. */
@@ -240,6 +244,7 @@ export class Instance {
       fingerprint: this.terms?.fingerprint ?? "",
       conf: this.terms && alive(this.#state) ? this.#host.confOf(this.terms) : undefined,
       accounts: this.terms && [this.key.owner, this.terms.account].map(({ name, uid }) => ({ name, uid })),
+      exited: this.#host.exited || undefined,
       scale: this.#host.scale,
       size: this.#host.size,
       role: this.retiring ? "retiring" : this.candidate ? "candidate" : "active",
@@ -325,9 +330,9 @@ export class Instance {
 
   #events(run: number): RunEvents {
     return {
-      waiting: (reason) => {
+      waiting: (reason, isBrief = false) => {
         if (run !== this.#state.run) return;
-        this.#waiting = reason;
+        this.#waiting = { reason, isBrief };
         this.#host.waits();
       },
       launched: () => {
@@ -346,7 +351,8 @@ export class Instance {
         // Other instances at the same socket may have served the clients.
         const own = lived >= SETTLE || !this.#host.hasCompany(this);
         const connected = own && (this.#served || this.#hasServed());
-        const exit = this.#excess ?? exitOf(raw, this.#memoryLimit());
+        const limit = least(this.terms?.definition.memory, this.#host.ownerContext.budget.memory?.amount);
+        const exit = this.#excess ?? exitOf(raw, limit);
         this.feed({ type: "exited", run, exit, connected });
       },
       gone: (finish, next) => {
@@ -360,10 +366,6 @@ export class Instance {
         if (isCutOff && isServing(this.#state)) this.feed({ type: "restart" });
       },
     };
-  }
-
-  #memoryLimit(): number | undefined {
-    return least(this.terms?.definition.memory, this.#host.ownerContext.budget.memory?.amount);
   }
 
   /** Publishes the socket that its process has bound, whichever is published now. */

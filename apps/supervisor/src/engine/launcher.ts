@@ -3,7 +3,8 @@ import type { InstanceKey } from "../core/daemon-key.ts";
 import type { Definition } from "../core/definition.ts";
 import type { CgroupSettings } from "../core/resource-limits.ts";
 import type { Terms } from "../core/terms.ts";
-import { type Launch, launchDaemon, launchFinish } from "../launch/plan.ts";
+import { launchContained } from "../launch/container.ts";
+import { type Launch, type LaunchPlan, launchDaemon, launchFinish } from "../launch/plan.ts";
 import type { DaemonLimits } from "./ports/limits.ts";
 import type { MachineFacts } from "./ports/machine-facts.ts";
 import type { LiveRun, RunContext, RunEvents, RunSlot } from "./ports/runs.ts";
@@ -17,6 +18,9 @@ export interface LaunchHost {
   /** The terms' definition with the rlimits that replace cgroups on this machine. */
   limited(terms: Terms): Definition;
 }
+
+const planOf = (launch: Launch): LaunchPlan =>
+  launch.definition.image === undefined ? launchDaemon(launch) : launchContained(launch);
 
 export class Launcher {
   readonly #key: () => InstanceKey;
@@ -34,7 +38,7 @@ export class Launcher {
 
   /**
    * Makes the plan and the cgroup of a run, and launches it. `stage` receives the name of each stage.
-   * @param again LaunchPlan.again, where the run has a cgroup: otherwise the shim cannot know that no process is left
+   * @param again LaunchPlan.again, where the run has a cgroup or a container: otherwise the shim cannot know that no process is left
    * @throws errno errors
    */
   launch(
@@ -52,6 +56,7 @@ export class Launcher {
       const { definition, cgroup } = launch;
       const notifyPath = definition.ready === "notify" ? this.#slot.notifyPath : undefined;
       const { log } = resources;
+      const knowsEnd = cgroup !== undefined || definition.image !== undefined;
       const context: RunContext = {
         ...resources,
         log: definition.output === "discard" ? undefined : log,
@@ -59,7 +64,7 @@ export class Launcher {
       };
       return this.#slot.launch(
         run,
-        launchDaemon({ ...launch, socketPath, notifyPath, again: cgroup === undefined ? undefined : again }),
+        planOf({ ...launch, socketPath, notifyPath, again: knowsEnd ? again : undefined }),
         context,
         events,
       );

@@ -172,7 +172,7 @@ export class Play {
     await settled();
     this.#requests.abandon();
     const before = ports.runs.live;
-    // A daemon that exited has no record: the next supervisor loads it like any other conf file.
+    // The next supervisor ignores a daemon that exited.
     this.#requests.forgetWhere((id) => !this.scene.supervisor.daemon(id));
     // The next supervisor knows only what is written.
     if (ports.records.full) this.#requests.forgetAll();

@@ -9,6 +9,7 @@ import type { RescanReport } from "../core/rescan-report.ts";
 import type { Terms } from "../core/terms.ts";
 import type { Admission } from "./admission.ts";
 import type { Daemon } from "./daemon.ts";
+import type { Exits } from "./exits.ts";
 import type { ConfDirectories, FoundFile } from "./ports/conf-source.ts";
 import type { Ports } from "./ports/ports.ts";
 
@@ -22,6 +23,8 @@ export interface RescanHost {
   add(owner: Account, file: FoundFile): Daemon;
   /** Closes and forgets a daemon that has stopped. */
   drop(daemon: Daemon): void;
+  /** Stops and drops a daemon whose exit an earlier supervisor has recorded. */
+  exit(daemon: Daemon): void;
   /** Applies policy and conf file to a daemon: blocks it or offers its terms. */
   admit(daemon: Daemon): void;
   /** Whether one of its accounts has another uid now. */
@@ -38,13 +41,13 @@ export interface RescanHost {
 export class Rescan {
   readonly report: RescanReport = { found: [], started: [], changed: [], removed: [], problems: [], warnings: [] };
   readonly #ports: Pick<Ports, "confs" | "records">;
-  readonly #ignored: ReadonlyMap<string, string>;
+  readonly #exits: Pick<Exits, "has">;
   readonly #host: RescanHost;
 
-  /** @param ignored daemons that exited by request, by id */
-  constructor(ports: Pick<Ports, "confs" | "records">, ignored: ReadonlyMap<string, string>, host: RescanHost) {
+  /** @param exits daemons whose conf files are ignored */
+  constructor(ports: Pick<Ports, "confs" | "records">, exits: Pick<Exits, "has">, host: RescanHost) {
     this.#ports = ports;
-    this.#ignored = ignored;
+    this.#exits = exits;
     this.#host = host;
   }
 
@@ -72,7 +75,7 @@ export class Rescan {
     this.report.warnings.push(...files.flatMap((file) => file.warnings));
     for (const file of this.#host.limitsDaemons(owner.name) ? this.#permittedFirst(owner.name, files) : files) {
       const id = idOf({ owner, name: file.name });
-      if (this.#ignored.has(id)) continue;
+      if (this.#exits.has(id)) continue;
       const known = this.#host.daemon(id);
       this.#report(`loading ${id}`, () => (known ? this.#reload(known, file) : this.#load(owner, file)));
     }
@@ -117,6 +120,11 @@ export class Rescan {
     const resumed = daemon.resume("kind" in admitted ? undefined : admitted, (conf, fingerprint) =>
       this.#former(daemon, conf, fingerprint),
     );
+    if (daemon.exited) {
+      this.report.found.pop();
+      this.#host.exit(daemon);
+      return;
+    }
     this.#host.admit(daemon);
     if (daemon.foundAccounts.some(({ name, uid }) => this.#host.uidOf(name) !== uid)) this.#host.evict(daemon);
     if (resumed) this.#host.watchMemory(daemon);

@@ -20,6 +20,7 @@ const unrecorded = (record: InstanceRecord | undefined, run: number, size: numbe
   ...record,
   state: { ...(record?.state ?? initial), ...LAUNCHED, run },
   run: undefined,
+  exited: undefined,
 });
 const LAUNCHED = {
   phase: "starting",
@@ -114,7 +115,9 @@ const settleRoles = (instances: InstanceSet, size: number): void => {
 const replaceCutOff = (instances: InstanceSet, terms: Terms, { isNew, file }: HeldSocket): void => {
   const cutOff = instances
     .active()
-    .filter(({ state, run }) => isServing(state) && !stays(state) && (isNew || (run && run.trace.socketFile !== file)));
+    .filter(
+      ({ state, run }) => isServing(state) && !stays(state) && (isNew || (run && run.trace?.socketFile !== file)),
+    );
   if (!mayRoll(terms)) {
     for (const instance of cutOff) instance.feed({ type: "restart" });
     return;

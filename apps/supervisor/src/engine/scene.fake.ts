@@ -108,7 +108,7 @@ export class Scene {
   replace(how: Replacement = "killed"): void {
     this.ports.replace(how);
     this.supervisor = this.supervise();
-    this.rescan();
+    this.supervisor.rescan(this.supervisor.owners(), false);
     this.supervisor.removeStrays();
   }
   rescan() {

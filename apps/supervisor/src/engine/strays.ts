@@ -8,11 +8,13 @@ import type { Ports } from "./ports/ports.ts";
  * Ends and removes all strays. Returns the problems with them.
  * @param daemons every daemon of this supervisor
  * @param isSpared whether nothing of an owner is removed, because the owner's conf files could not be read
+ * @param hasExited whether the records of a daemon stay, by its id: they say that it exited by request
  */
 export const removeStrays = (
   { records, runs, sockets, logs, limits }: Pick<Ports, "records" | "runs" | "sockets" | "logs" | "limits">,
   daemons: readonly Daemon[],
   isSpared: (owner: string) => boolean,
+  hasExited: (id: string) => boolean,
 ): readonly string[] => {
   const problems: string[] = [];
   const known = new Set(daemons.map(({ id }) => id));
@@ -24,7 +26,7 @@ export const removeStrays = (
     for (const name of records.daemons(owner)) {
       const key = { owner: { name: owner }, name };
       const id = idOf(key);
-      if (isKnown(id)) continue;
+      if (isKnown(id) || hasExited(id)) continue;
       try {
         for (const { run } of records.recall(key).values()) if (run) runs.removeStray(owner, name, run);
         sockets.removeStray(owner, name);

@@ -1,5 +1,4 @@
 /** The supervisor: keeps the daemons of all owners, puts policies in force, and carries out requests. */
-
 import { type Budget, budgetLimits, logShare } from "../core/budget.ts";
 import { idOf } from "../core/daemon-key.ts";
 import { messageOf } from "../core/error-message.ts";
@@ -8,9 +7,11 @@ import type { Policy } from "../core/policy.ts";
 import type { Account } from "../core/policy-rules.ts";
 import type { RequestResult } from "../core/request-status.ts";
 import type { RescanReport } from "../core/rescan-report.ts";
+import { hasForeignAccount } from "./accounts.ts";
 import { Admission, isOwner, ownersOf, type PolicyInForce } from "./admission.ts";
 import { Daemon, type TransitionListener } from "./daemon.ts";
 import { DaemonTable } from "./daemon-table.ts";
+import { Exits } from "./exits.ts";
 import { MemoryGuard } from "./memory-guard.ts";
 import { OwnerContexts } from "./owner-context.ts";
 import type { FoundFile } from "./ports/conf-source.ts";
@@ -34,10 +35,9 @@ export class Supervisor {
   readonly #closing = new Map<string, Promise<void>>();
   /** Called when daemons, their conf files or their permissions may have changed. */
   changed: () => void = () => undefined;
-  /** Owners of the daemons that exited by request, by id, until the next rescan by request. */
-  readonly #exited = new Map<string, string>();
   readonly #ownerContexts: OwnerContexts;
   readonly #memoryGuard: MemoryGuard;
+  readonly #exits: Exits;
   #inForce: PolicyInForce;
   #stopping = false;
   /** Owners whose directories could not be listed: their daemons of an earlier supervisor go on, unknown. */
@@ -47,6 +47,7 @@ export class Supervisor {
   constructor(ports: Ports, inForce: PolicyInForce, onTransition: TransitionListener) {
     this.#ports = ports;
     this.#inForce = inForce;
+    this.#exits = new Exits(ports.records);
     this.#memoryGuard = new MemoryGuard(ports, () => this.#daemons.all());
     this.#ownerContexts = new OwnerContexts(ports.clock, {
       budget: (owner) => this.policy.budget(owner),
@@ -141,39 +142,36 @@ export class Supervisor {
     this.#memoryGuard.watch(daemon);
   }
 
-  /** Whether its owner or its run-as account has another uid now: the uid that it knows may belong to another person. */
-  #hasForeignAccount({ key: { owner }, state, terms }: Daemon): boolean {
-    const { users } = this.#inForce.accounts;
-    if (users.get(owner.name)?.uid !== owner.uid) return true;
-    const ranAs = alive(state) ? terms?.account : undefined;
-    const runsAs = ranAs && users.get(ranAs.name);
-    return runsAs !== undefined && runsAs.uid !== ranAs?.uid;
+  #hasForeignAccount(daemon: Daemon): boolean {
+    return hasForeignAccount(daemon, this.#inForce.accounts);
   }
 
   /** Stops and drops it; a rescan of its owner then loads it again. */
   #evict(daemon: Daemon): void {
     daemon.removed = true;
     this.#evicted.add(daemon);
+    this.#end(daemon);
+  }
+  #end(daemon: Daemon): void {
     if (alive(daemon.state)) daemon.feed({ type: "stop" });
     else this.#drop(daemon);
   }
 
   /** Reads the conf directories of `owners`: loads new daemons, starts those with autostart, drops those without a conf file. */
-  rescan(owners: readonly string[]): RescanReport {
-    return atOnce(this.rescanning(owners));
+  rescan(owners: readonly string[], isRequested = true): RescanReport {
+    return atOnce(this.rescanning(owners, isRequested));
   }
 
-  /** The same in slices, one for each owner. */
-  *rescanning(owners: readonly string[]): Slices<RescanReport> {
-    const read = new Set(owners);
-    for (const [id, owner] of this.#exited) if (read.has(owner)) this.#exited.delete(id);
+  /** The same in slices, one for each owner. @param isRequested whether daemons that exited are loaded again: not at the start */
+  *rescanning(owners: readonly string[], isRequested = true): Slices<RescanReport> {
+    if (isRequested) this.#exits.forget(new Set(owners), (id) => this.#daemons.get(id));
     const report = yield* this.#rescan(owners);
     this.#ports.records.flush();
     return report;
   }
 
   *#rescan(owners: readonly string[]): Slices<RescanReport> {
-    const rescan = new Rescan(this.#ports, this.#exited, this.#rescanHost());
+    const rescan = new Rescan(this.#ports, this.#exits, this.#rescanHost());
     for (const name of owners) {
       if (this.#stopping) return rescan.report;
       if (!isOwner(this.#inForce, name)) continue;
@@ -207,6 +205,10 @@ export class Supervisor {
       daemon: (id) => this.#daemons.get(id),
       add: (owner, file) => this.#add(owner, file),
       drop: (daemon) => this.#drop(daemon),
+      exit: (daemon) => {
+        this.#exits.add(daemon);
+        this.#end(daemon);
+      },
       admit: (daemon) => this.#admit(daemon),
       hasForeignAccount: (daemon) => this.#hasForeignAccount(daemon),
       evict: (daemon) => this.#evict(daemon),
@@ -246,7 +248,7 @@ export class Supervisor {
     return this.#removeStrays((owner) => this.#unread.has(owner));
   }
   #removeStrays(isSpared: (owner: string) => boolean): readonly string[] {
-    return removeStrays(this.#ports, this.daemons(), isSpared);
+    return removeStrays(this.#ports, this.daemons(), isSpared, (id) => this.#exits.has(id));
   }
 
   /** Starts it, by its present conf file. */
@@ -320,7 +322,7 @@ export class Supervisor {
 
   /** It is not dropped when it stops, even where that was intended. */
   #keep(daemon: Daemon): void {
-    this.#exited.delete(daemon.id);
+    this.#exits.cancel(daemon);
     this.#evicted.delete(daemon);
     daemon.removed = false;
   }
@@ -350,8 +352,7 @@ export class Supervisor {
 
   /** Stops and drops it. A rescan by request loads it again. */
   async exit(daemon: Daemon): Promise<RequestResult> {
-    this.#exited.set(daemon.id, daemon.key.owner.name);
-    daemon.removed = true;
+    this.#exits.add(daemon);
     const outcome = await this.stop(daemon);
     if (outcome.ok && daemon.removed) this.#drop(daemon);
     return outcome;
@@ -382,6 +383,7 @@ export class Supervisor {
     const all = this.#daemons.all();
     await Promise.all(all.map((daemon) => this.stop(daemon)));
     this.#memoryGuard.end();
+    this.#exits.forget(new Set(this.#ports.records.owners()), () => undefined);
     await Promise.all([...all.map((daemon) => daemon.close()), ...this.#closing.values()]);
   }
 

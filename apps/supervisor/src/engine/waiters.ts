@@ -48,9 +48,9 @@ const outcomeOf = (
   instances: Pick<InstanceSet, "all" | "awaitsRoom">,
 ): RequestResult | undefined => {
   let pending = desired === "down" ? instances.all().some(({ state }) => alive(state)) : instances.awaitsRoom;
-  for (const { key, state, waiting } of instances.all().filter(({ retiring, candidate }) => !retiring && !candidate)) {
+  for (const { key, state, obstacle } of instances.all().filter(({ retiring, candidate }) => !retiring && !candidate)) {
     const former = since.get(key.instance) ?? 0;
-    if (desired === "up" && waiting && state.run > former) return { ok: false, reason: waiting, ran: false };
+    if (desired === "up" && obstacle && state.run > former) return { ok: false, reason: obstacle, ran: false };
     const status = requestStatus(state, desired, former);
     if (status === "pending") pending = true;
     else if (!status.ok) return status;

@@ -16,8 +16,8 @@ import { defaultVariables, PATH, passesSocket, type VariableSources } from "./va
 export interface LaunchPlan {
   /** Program and arguments. Where there are none, or they cannot be executed, the shell executes `start`. */
   readonly words: readonly string[];
-  readonly shell?: string;
-  readonly start?: string;
+  readonly shell?: string | undefined;
+  readonly start?: string | undefined;
   readonly environment: ReadonlyMap<string, string>;
   readonly directory: string;
   readonly umask: number;
@@ -44,6 +44,11 @@ export interface LaunchPlan {
   readonly readyDescriptor: number | undefined;
   /** Path of the socket on which it reports readiness (sd_notify(3)). */
   readonly notifyPath: string | undefined;
+  /**
+   * The container that it is launched in, by everything that this is made of: launches with equal texts may share one.
+   * undefined: none.
+   */
+  readonly container?: string | undefined;
   /** Shortest life in ms after which the shim launches the next run by this plan itself; undefined where it does not. */
   readonly again?: number | undefined;
 }

@@ -16,6 +16,8 @@ export interface InstanceRecord {
   readonly conf?: string | undefined;
   /** Its owner and its run-as account with their uids; undefined in records of earlier releases. */
   readonly accounts?: readonly RecordedAccount[] | undefined;
+  /** Whether its daemon exited by request: it is not loaded before the next rescan by request. */
+  readonly exited?: boolean | undefined;
   /** How many instances `scale` set, if it did. */
   readonly scale: number | undefined;
   /** How many instances its daemon is to have. */

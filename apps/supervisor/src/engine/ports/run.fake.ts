@@ -186,9 +186,9 @@ export class FakeRun implements LiveRun {
   }
 
   /** The launch waits, or continues. */
-  wait(reason: string): void {
+  wait(reason: string, isBrief = false): void {
     this.#waiting = reason;
-    this.#report((events) => events.waiting(reason));
+    this.#report((events) => events.waiting(reason, isBrief));
   }
   /** The launch has become the daemon. */
   launched(): void {

@@ -210,7 +210,7 @@ class FakeRunSlot implements RunSlot {
   #listener({ finish }: Pick<RunContext, "finish">, events: RunEvents): RunEvents {
     let last: RawExit;
     return {
-      waiting: (reason) => events.waiting(reason),
+      waiting: (reason, isBrief) => events.waiting(reason, isBrief),
       launched: () => events.launched(),
       ready: () => events.ready(),
       exited: (exit) => {

@@ -9,16 +9,21 @@ import type { BindDirectory, HeldSocket } from "./sockets.ts";
 
 /** How the next supervisor finds a live run again. Plain data. */
 export interface RunTrace {
+  /** Start time 0: it has ended, or its processes cannot be seen. */
   readonly leader: ProcessIdentity;
   readonly cgroup: string | undefined;
   /** HeldSocket.file of the socket that it listens on. */
   readonly socketFile: number | undefined;
+  /** Number of the run that its container was made for; undefined where it has none. */
+  readonly container?: number | undefined;
 }
 
 /** A run that has been launched. */
 export interface LiveRun extends Sampled {
+  /** Of its main process; 0 where it is unknown yet. Inside of its container where the processes of that cannot be seen. */
   readonly pid: number;
-  readonly trace: RunTrace;
+  /** undefined while its container is being made. */
+  readonly trace: RunTrace | undefined;
   /** Sends a signal to all of its processes. */
   signalAll(signal: number): void;
   /** Sends a signal to its main process. */
@@ -50,8 +55,8 @@ export type RawEnd =
 
 /** Events of a run, each but the first at most once and in this order; not before `launch` has returned. */
 export interface RunEvents {
-  /** The launch waits for something, in words; "" when it continues. */
-  waiting(reason: string): void;
+  /** The launch waits for something, in words; "" when it continues. @param isBrief requests wait for it as well */
+  waiting(reason: string, isBrief?: boolean): void;
   /** The launch has become the daemon's program. */
   launched(): void;
   /** Its process has reported readiness. */

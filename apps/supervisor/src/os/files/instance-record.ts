@@ -91,7 +91,12 @@ const isState = object<State>({
   last: optional(isLast),
 });
 
-const isRun = object<RunTrace>({ leader: isProcess, cgroup: optional(isPath), socketFile: optional(isCount) });
+const isRun = object<RunTrace>({
+  leader: isProcess,
+  cgroup: optional(isPath),
+  socketFile: optional(isCount),
+  container: optional(isCount),
+});
 
 const isLog = object<LogTrace>({ logger: optional(isProcess), signature: optional(isText), dropped: isCount });
 
@@ -100,6 +105,7 @@ const FIELDS: Fields<InstanceRecord> = {
   fingerprint: isText,
   conf: optional(isText),
   accounts: optional(listOf(object<RecordedAccount>({ name: isText, uid: isCount }))),
+  exited: optional(isBoolean),
   scale: optional(isCount),
   size: isCount,
   role: oneOf({ active: true, candidate: true, retiring: true }),

@@ -148,8 +148,8 @@ test.each<[string, unknown, string]>([
   ["a count of lines that is a text", { ...RECORD, log: { ...RECORD.log, dropped: "9" } }, "log"],
   ["an unknown role", { ...RECORD, role: "king" }, "role"],
   ["a size that is no count", { ...RECORD, size: 1.5 }, "size"],
-  ["null", null, "state, fingerprint, conf, accounts, scale, size, role, run, log"],
-  ["a list", [], "state, fingerprint, conf, accounts, scale, size, role, run, log"],
+  ["null", null, "state, fingerprint, conf, accounts, exited, scale, size, role, run, log"],
+  ["a list", [], "state, fingerprint, conf, accounts, exited, scale, size, role, run, log"],
 ])("a record with %s is ignored and reported by its name", (_, value, wrong) => {
   states.write("anna", "blog", JSON.stringify(value));
   states.write("anna", "blog#2", JSON.stringify(RECORD));

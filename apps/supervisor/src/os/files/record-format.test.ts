@@ -41,7 +41,7 @@ const STATE: Complete<State> = {
 };
 
 /** Without the fields that the first files of this format did not have. */
-const FULL: Omit<Complete<InstanceRecord>, "conf" | "accounts"> = {
+const FULL: Omit<Complete<InstanceRecord>, "conf" | "accounts" | "exited" | "run"> & Pick<InstanceRecord, "run"> = {
   state: STATE,
   fingerprint: "VcEcjrhM2cXCnB2f/NlKCKlnr8WDC+KgobSTdm5XRNE=",
   scale: 3,
@@ -139,7 +139,7 @@ test("a record with the fields that may be missing is read as it was written", (
     { name: "anna", uid: 1001 },
     { name: "www", uid: 33 },
   ];
-  const record: InstanceRecord = { ...FULL, conf: "start = exec php-cgi\n", accounts };
+  const record: InstanceRecord = { ...FULL, conf: "start = exec php-cgi\n", accounts, exited: true };
   states.write("anna", "blog", JSON.stringify(record));
   const value: unknown = states.read("anna", "blog", () => expect.unreachable());
   expect(isInstanceRecord(value) && value).toEqual(record);

@@ -81,5 +81,6 @@ it("a CPU budget executes queued work in order, also behind slow work, and no ca
 it("the processor time of a thread does not grow while it sleeps", () => {
   const [now, used] = [threadClock.now(), threadClock.used()];
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
-  expect(threadClock.used() - used).toBeLessThan(threadClock.now() - now);
+  // A sleep of 100 ms costs less than 1 ms of it.
+  expect(threadClock.used() - used).toBeLessThan((threadClock.now() - now) / 2);
 });

@@ -15,6 +15,8 @@ export const declareSystemCall = (...parameters: string[]): ReturnType<typeof li
   library.func("syscall", "long", ["long", ...parameters]);
 
 const errnoNames = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+// The other name of the same number is EWOULDBLOCK.
+errnoNames.set(constants.errno.EAGAIN, "EAGAIN");
 
 /** Name of an errno value, by default of the last call's, e.g. `ENOENT`. */
 export const errnoName = (errno = koffi.errno()): string => errnoNames.get(errno) ?? `errno ${errno}`;

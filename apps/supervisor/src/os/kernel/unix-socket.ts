@@ -83,9 +83,15 @@ export const refuseDescriptors = (fd: number): void => {
   c.setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, Buffer.alloc(4), 4);
 };
 
-/** Account of a connection's client, as the kernel recorded it at connect(2). */
-export const peerUid = (fd: number): number => {
+/** The process at the other end of a connection. */
+interface Peer {
+  readonly pid: number;
+  readonly uid: number;
+}
+
+/** As the kernel recorded it: a client at connect(2), a server at listen(2). */
+export const peerOf = (fd: number): Peer => {
   const credentials = Buffer.alloc(12);
   checked("getsockopt", c.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, [12]));
-  return credentials.readUInt32LE(4);
+  return { pid: credentials.readUInt32LE(0), uid: credentials.readUInt32LE(4) };
 };

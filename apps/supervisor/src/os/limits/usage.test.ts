@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { ProcessIdentity } from "../../engine/ports/processes.ts";
+import { threadClock } from "../kernel/cpu-budget.ts";
 import { identify } from "../kernel/process-table.ts";
 import { readMemoryEnd, readSize, readUsage } from "./usage.ts";
 
@@ -42,6 +43,7 @@ test("shared memory counts once, also on a machine so busy that measuring takes 
     now += 1000;
     return now;
   });
+  vi.spyOn(threadClock, "used").mockReturnValue(0);
   const inFull = readSize(processes, Number.POSITIVE_INFINITY);
   expect(inFull).toBeGreaterThan(4 * 32 * MIB);
   const once = readSize(processes, 0);

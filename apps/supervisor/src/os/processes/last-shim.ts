@@ -47,6 +47,12 @@ const socketOf = ({ pid }: ProcessIdentity): string | undefined => {
   }
 };
 
+/** The shim of the supervisor before, which had this state directory; undefined where it has ended. */
+export const lastShim = (stateDir: string): ProcessIdentity | undefined => {
+  const shim = recall(stateDir);
+  return shim && socketOf(shim) !== undefined ? shim : undefined;
+};
+
 /**
  * Ends the shim of the supervisor before, which had this state directory; resolves when it has ended. Its runs live on. To be called
  * where nothing listens at the path of this supervisor's shim, and with the state directory locked.

@@ -4,8 +4,9 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import type { ShimLink } from "../shim/link.ts";
 import type { ShimRun } from "../shim/objects.ts";
-import { Launches, LONGEST_LAUNCH } from "./launches.ts";
+import { Launches } from "./launches.ts";
 import { RecordedEvents } from "./recorded-events.fake.ts";
+import { LONGEST_LAUNCH } from "./run-report.ts";
 
 let child: ChildProcess;
 let report: (change: Partial<ShimRun>) => void;

@@ -1,20 +1,14 @@
 /** Launches programs through the shim, and follows their runs. */
 import type { Account } from "../../core/policy-rules.ts";
-import type { BegunRun, RawEnd, RunEvents } from "../../engine/ports/runs.ts";
+import type { BegunRun, RunEvents } from "../../engine/ports/runs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
-import { systemClock } from "../kernel/clock.ts";
 import { codeOf } from "../kernel/error-code.ts";
 import { identify } from "../kernel/process-table.ts";
-import { readMemoryEnd } from "../limits/usage.ts";
 import type { ShimLink } from "../shim/link.ts";
 import { nextRunName } from "../shim/names.ts";
-import type { ShimRun } from "../shim/objects.ts";
 import type { ShimPlan } from "../shim/plan.ts";
 import { type BudgetedProbe, ProcessTree, type Run } from "./process-tree.ts";
-import { signalName } from "./signals.ts";
-
-/** Longest launch, without the time for which it reports that it waits. In ms; reading variables may take 10 s of it. */
-export const LONGEST_LAUNCH = 15_000;
+import { RunReport } from "./run-report.ts";
 
 /** What a program gets besides its plan: held sockets and FIFOs at its descriptors, by the shim's names. */
 export type Descriptors = NonNullable<ShimPlan["descriptors"]>;
@@ -34,85 +28,6 @@ interface TakeOptions {
 
 /** Errors of a launch that may not occur again later. */
 const EXHAUSTED: ReadonlySet<string> = new Set(["EAGAIN", "ENOMEM", "EMFILE", "ENFILE"]);
-
-/** Turns the states of a run, as the shim reports them, into its events. */
-class Progress {
-  readonly #tree: ProcessTree;
-  readonly #events: RunEvents;
-  readonly #over: () => void;
-  #waiting = "";
-  #isLaunched = false;
-  #isReady = false;
-  #isOver = false;
-  #isLate = false;
-  #cancelLimit: (() => void) | undefined;
-
-  /** @param over called when no process is left */
-  constructor(tree: ProcessTree, events: RunEvents, over: () => void) {
-    this.#tree = tree;
-    this.#events = events;
-    this.#over = over;
-    this.#limitLaunch();
-  }
-
-  #limitLaunch(): void {
-    this.#cancelLimit = systemClock.after(LONGEST_LAUNCH, () => {
-      this.#isLate = true;
-      this.#tree.kill();
-    });
-  }
-
-  #unlimit(): void {
-    this.#cancelLimit?.();
-    this.#cancelLimit = undefined;
-  }
-
-  take(run: ShimRun): void {
-    if (this.#isOver) return;
-    const { failure, state } = run;
-    const waiting = failure ? "" : (run.waiting ?? "");
-    if (waiting !== this.#waiting) {
-      this.#waiting = waiting;
-      this.#unlimit();
-      if (waiting === "") this.#limitLaunch();
-      this.#events.waiting(waiting);
-    }
-    if (!this.#isLaunched && (state === "launched" || (state === "exited" && !failure && !this.#isLate))) {
-      this.#isLaunched = true;
-      this.#unlimit();
-      this.#events.launched();
-    }
-    if (!this.#isReady && run.ready) {
-      this.#isReady = true;
-      this.#events.ready();
-    }
-    if (state === "exited") this.#exited(run);
-  }
-
-  #exited({ end, failure, next }: ShimRun): void {
-    this.#isOver = true;
-    this.#unlimit();
-    const tree = this.#tree;
-    tree.ended();
-    const late = { stage: "launching", reason: `it took longer than ${LONGEST_LAUNCH / 1000}s` };
-    this.#events.exited({
-      ...endOf(end),
-      failure: this.#isLate && !this.#isLaunched ? late : failure,
-      ...readMemoryEnd(tree.cgroup),
-    });
-    tree.awaitEmpty(() => {
-      // First: the next run, which may have the same name, can be launched at once.
-      this.#over();
-      this.#events.gone(undefined, next);
-    });
-  }
-}
-
-/** An end as `exited` reports it. */
-const endOf = (end: ShimRun["end"]): RawEnd =>
-  end?.code === undefined
-    ? { code: undefined, signal: signalName(end?.signal ?? 0) }
-    : { code: end.code, signal: undefined };
 
 export class Launches {
   readonly #link: ShimLink;
@@ -184,8 +99,8 @@ export class Launches {
   }
 
   #follow(name: string, tree: ProcessTree, events: RunEvents): void {
-    const progress = new Progress(tree, events, () => this.#over.add(name));
-    this.#link.follow(name, (run) => progress.take(run));
+    const report = new RunReport(tree, events, () => this.#over.add(name));
+    this.#link.follow(name, (run) => report.take(run));
   }
 
   /** Kills the processes of a run of an earlier supervisor that nobody adopts, after a delay in ms. */

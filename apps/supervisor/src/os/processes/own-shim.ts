@@ -3,7 +3,7 @@ import { CONTROLLERS } from "../../core/resource-limits.ts";
 import { releaseCgroupRoot } from "../limits/cgroup.ts";
 import { type CgroupRoot, findCgroupRoot, knownCgroupRoot } from "../limits/cgroup-root.ts";
 import type { ShimLink } from "../shim/link.ts";
-import { connectShim, shimPath, startShim } from "../shim/open-shim.ts";
+import { connectShim, type Patience, shimPath, startShim } from "../shim/open-shim.ts";
 import { endLastShim, rememberShim } from "./last-shim.ts";
 
 /** A shim, and the cgroups that are its own as long as it lives. */
@@ -15,34 +15,36 @@ interface OwnShim {
 /**
  * Connects to the shim; starts one where none can be reached.
  * @param report called with the reason where an earlier one has to be ended first
+ * @param patience with one that does not answer
  */
 export const openShim = async (
   { runDir, stateDir }: { readonly runDir: string; readonly stateDir: string },
   program: string,
   name: string,
   report: (reason: string) => void,
+  patience: Patience,
 ): Promise<OwnShim> => {
-  let own = connect(runDir);
+  let own = await connect(runDir, patience);
   if (own === undefined) {
     await endLastShim(stateDir, shimPath(runDir), report);
-    own = await start(runDir, program, name);
+    own = await start(runDir, program, name, patience);
   }
   rememberShim(stateDir, own.link.requests.pid);
   return own;
 };
 
-const connect = (runDir: string): OwnShim | undefined => {
-  const link = connectShim(runDir);
+const connect = async (runDir: string, patience: Patience): Promise<OwnShim | undefined> => {
+  const link = await connectShim(runDir, patience);
   return link && { link, cgroups: knownCgroupRoot(link.requests.tree, CONTROLLERS) };
 };
 
-const start = async (runDir: string, program: string, name: string): Promise<OwnShim> => {
+const start = async (runDir: string, program: string, name: string, patience: Patience): Promise<OwnShim> => {
   let link: ShimLink | undefined;
   const cgroups = await findCgroupRoot(name, CONTROLLERS, async (tree) => {
-    link = await startShim(runDir, program, tree);
+    link = await startShim(runDir, program, tree, patience);
     return link !== undefined;
   });
-  link ??= await startShim(runDir, program);
+  link ??= await startShim(runDir, program, undefined, patience);
   if (link === undefined) throw new Error(`no shim could be started in ${runDir}`);
   return { link, cgroups };
 };

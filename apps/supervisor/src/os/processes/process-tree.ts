@@ -15,7 +15,7 @@ import {
 } from "../kernel/process-table.ts";
 import { signalProcess } from "../kernel/signal-process.ts";
 import { groupMembers, isPopulated, killGroup, removeGroup } from "../limits/cgroup.ts";
-import { readSize, readUsage } from "../limits/usage.ts";
+import { readMemoryEnd, readSize, readUsage } from "../limits/usage.ts";
 import { anyOf, type ClientProbe } from "../sockets/client-probe.ts";
 import { drain } from "./draining.ts";
 
@@ -26,6 +26,7 @@ export interface BudgetedProbe extends ClientProbe {
 
 /** A run; `leader` is its main process. */
 export interface Run extends LiveRun {
+  readonly trace: RunTrace;
   readonly leader: ProcessIdentity;
   /** Its cgroup, where there are cgroups. */
   readonly cgroup: string | undefined;
@@ -155,6 +156,10 @@ export class ProcessTree implements Run {
     if (this.cgroup === undefined || !killGroup(this.cgroup)) this.signalAll(constants.signals.SIGKILL);
     else if (!this.#hasEnded) this.signal(constants.signals.SIGKILL);
     this.#stopDraining?.();
+  }
+
+  memoryEnd(): ReturnType<typeof readMemoryEnd> {
+    return readMemoryEnd(this.cgroup);
   }
 
   /** Its main process has ended. */

@@ -3,7 +3,7 @@ import { constants, tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { DEFAULTS, type Definition } from "../../core/definition.ts";
-import type { LiveRun, RunContext, RunSlot } from "../../engine/ports/runs.ts";
+import type { RunContext } from "../../engine/ports/runs.ts";
 import { type LaunchPlan, launchDaemon } from "../../launch/plan.ts";
 import { OwnerBudgets } from "../kernel/owner-budgets.ts";
 import { privileged } from "../kernel/privileges.ts";
@@ -12,8 +12,9 @@ import { SocketSnapshots } from "../kernel/socket-snapshot.ts";
 import type { ShimLink } from "../shim/link.ts";
 import { endShim, startedShim } from "../shim/started-shim.fake.ts";
 import { Launches } from "./launches.ts";
+import type { Run } from "./process-tree.ts";
 import { eventually, RecordedEvents } from "./recorded-events.fake.ts";
-import { RunSlots } from "./run-slots.ts";
+import { type ProcessSlot, RunSlots } from "./run-slots.ts";
 
 const { username, uid, gid } = userInfo();
 const self = { name: username, uid, gid, home: "/", shell: "/bin/sh" };
@@ -24,8 +25,8 @@ let reports: string[] = [];
 let link: ShimLink;
 let launches: Launches;
 let runs: RunSlots;
-let slot: RunSlot;
-const launched: LiveRun[] = [];
+let slot: ProcessSlot;
+const launched: Run[] = [];
 
 /** What the next supervisor makes. */
 const connect = async (): Promise<void> => {

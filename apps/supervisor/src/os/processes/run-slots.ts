@@ -5,16 +5,7 @@ import { type InstanceKey, ownerOf } from "../../core/daemon-key.ts";
 import { messageOf } from "../../core/error-message.ts";
 import type { HeldLog } from "../../engine/ports/logs.ts";
 import type { HelperProcess } from "../../engine/ports/processes.ts";
-import type {
-  FoundRun,
-  LiveRun,
-  RawExit,
-  RunContext,
-  RunEvents,
-  RunSlot,
-  Runs,
-  RunTrace,
-} from "../../engine/ports/runs.ts";
+import type { FoundRun, RawExit, RunContext, RunEvents, RunSlot, Runs, RunTrace } from "../../engine/ports/runs.ts";
 import type { LaunchPlan } from "../../launch/plan.ts";
 import { recordName } from "../files/record-name.ts";
 import type { OwnerBudgets } from "../kernel/owner-budgets.ts";
@@ -53,7 +44,7 @@ const recordedTree = ({ leader, cgroup }: RunTrace, { path }: RunSlotsOptions["c
 const outputTo = (log: HeldLog | undefined): Descriptors =>
   new Map(log ? [1, 2].map((descriptor) => [descriptor, { kind: "fifo", name: log.name }] as const) : []);
 
-class Slot implements RunSlot {
+export class ProcessSlot implements RunSlot {
   readonly notifyPath: string;
   readonly #key: InstanceKey;
   readonly #daemon: string;
@@ -72,7 +63,7 @@ class Slot implements RunSlot {
     this.notifyPath = join(options.runDir, "notify", key.owner.name, `${recordName(key)}.sock`);
   }
 
-  launch(number: number, plan: LaunchPlan, context: RunContext, events: RunEvents): LiveRun {
+  launch(number: number, plan: LaunchPlan, context: RunContext, events: RunEvents): Run {
     if (plan.notifyPath !== undefined) {
       requireSocketPath(plan.notifyPath);
       for (const directory of [dirname(dirname(plan.notifyPath)), dirname(plan.notifyPath)]) {
@@ -87,7 +78,7 @@ class Slot implements RunSlot {
     return this.#live(number, run, file);
   }
 
-  take(number: number, pid: number, again: number | undefined, context: RunContext, events: RunEvents): LiveRun {
+  take(number: number, pid: number, again: number | undefined, context: RunContext, events: RunEvents): Run {
     const file = context.socket?.file;
     const options = { cgroup: this.#nextGroup, again, probe: this.#probe(number, context, file ?? 0) };
     const listener = this.#listener(number, context, events);
@@ -99,7 +90,7 @@ class Slot implements RunSlot {
     this.#options.launches.forbidNext(runName(this.#key, number));
   }
 
-  adopt(number: number, trace: RunTrace | undefined, context: RunContext, events: RunEvents): LiveRun | undefined {
+  adopt(number: number, trace: RunTrace | undefined, context: RunContext, events: RunEvents): Run | undefined {
     const { launches, link } = this.#options;
     // A finish runs only when no process of its run is left: the end of the one is the end of both.
     const isFinishing = link.foundRun(finishName(this.#key, number)) !== undefined;
@@ -138,7 +129,7 @@ class Slot implements RunSlot {
     return own === undefined ? [] : [own, ...this.#laterGroups];
   }
 
-  #live(number: number, run: Run, socketFile: number | undefined): LiveRun {
+  #live(number: number, run: Run, socketFile: number | undefined): Run {
     run.socketFile = socketFile;
     this.#run = run;
     this.#laterGroups = this.#options.link.followers(runName(this.#key, number)).flatMap(({ cgroup }) => cgroup ?? []);
@@ -239,8 +230,8 @@ export class RunSlots implements Runs {
     this.#options = options;
   }
 
-  slot(key: InstanceKey): RunSlot {
-    return new Slot(key, this.#options);
+  slot(key: InstanceKey): ProcessSlot {
+    return new ProcessSlot(key, this.#options);
   }
 
   /** Names of the runs of a daemon that an earlier supervisor has left. */

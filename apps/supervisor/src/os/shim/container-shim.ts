@@ -72,13 +72,16 @@ export class ContainerShim {
     ];
     this.#send(`signal ${name}`, KIND.SIGNAL, fields, IGNORED);
   }
-  /** See Shim.permitNext. Where the run has ended, its state says whether another one has followed. */
-  permitNext(name: string, after: number): void {
+  /**
+   * See Shim.permitNext. Where the run has ended, its state says whether another one has followed.
+   * @param failed called with an errno error: EBUSY where it has ended, ENOENT where there is none
+   */
+  permitNext(name: string, after: number, failed: (error: unknown) => void = IGNORED): void {
     const fields: Sent[] = [
       [TAG.NAME, name],
       [TAG.AGAIN, after],
     ];
-    this.#send(`again ${name}`, KIND.AGAIN, fields, IGNORED);
+    this.#send(`again ${name}`, KIND.AGAIN, fields, failed);
   }
   /** Acknowledges the exit of a run. */
   forget(name: string): void {

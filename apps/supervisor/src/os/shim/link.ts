@@ -16,7 +16,7 @@ interface ContainerListener {
 }
 
 /** For each reply, in ms. */
-const TIMEOUT = 10_000;
+export const TIMEOUT = 10_000;
 
 export class ShimLink {
   readonly requests: Shim;
@@ -42,17 +42,20 @@ export class ShimLink {
   readonly #events: Socket;
   #watches = 0;
 
-  /** @throws errno errors where no shim listens at the path */
-  constructor(path: string) {
-    this.requests = new Shim(path, VERSIONS, TIMEOUT);
-    this.requests.broken = (error) => this.lost(messageOf(error));
-    for (const each of this.requests.list()) {
+  /**
+   * @param timeout for each reply, in ms
+   * @throws errno errors where no shim listens at the path; SilentShim; Error where it belongs to another account
+   */
+  constructor(path: string, timeout = TIMEOUT) {
+    this.requests = new Shim(path, VERSIONS, timeout);
+    for (const each of this.#list()) {
       if (each.kind === "run") this.#found.set(each.name, each);
       if (each.kind === "fifo") this.#held.fifo.set(each.name, each);
       if (each.kind === "socket") this.#findSocket(each);
       if (each.kind === "note") this.#notes.set(each.name, each.bytes);
       if (each.kind === "container") this.#containers.set(each.name, each);
     }
+    this.requests.broken = (error) => this.lost(messageOf(error));
     for (const { name, next } of [...this.#found.values()]) if (next !== undefined) this.#hide(nextRunName(name));
     this.#events = followShim(path, VERSIONS, {
       run: (run) => this.#changed(run),
@@ -72,6 +75,15 @@ export class ShimLink {
       forwarded: (name, frame) => this.#containerListeners.get(name)?.forwarded(frame),
       ended: (error) => this.lost(error?.message ?? "it has closed the connection"),
     });
+  }
+
+  #list(): ReturnType<Shim["list"]> {
+    try {
+      return this.requests.list();
+    } catch (error) {
+      this.requests.close();
+      throw error;
+    }
   }
 
   /** A run that was launched after another one is found by means of that. */

@@ -4,8 +4,10 @@ import { once } from "node:events";
 import { accessSync, constants } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Readable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 import { codeOf } from "../kernel/error-code.ts";
-import { ShimLink } from "./link.ts";
+import { ShimLink, TIMEOUT } from "./link.ts";
+import { SilentShim } from "./own-connection.ts";
 
 /** Relative to the supervisor's program: in an installation (build.ts), and in a checkout. */
 const PLACES = ["dmhost-shim", "../../../../shim/dmhost-shim"];
@@ -39,17 +41,44 @@ const findShim = (program: string): string => {
 /** Exit code of a shim whose tree another one owns. */
 const OWNED = 75;
 
+/** How a program waits for a shim that does not answer. */
+export interface Patience {
+  /** For each reply, in ms. */
+  readonly timeout: number;
+  /** Called with the reason, each time that the timeout has passed. */
+  report(reason: string): void;
+  /** Whether the program is to end. */
+  isOver(): boolean;
+}
+
+/** For programs that do not wait longer. */
+const IMPATIENT: Patience = { timeout: TIMEOUT, report: () => undefined, isOver: () => true };
+
+/** Until it is tried again. In ms. */
+const PAUSE = 10;
+
 /**
- * Connects to the shim of a run directory.
+ * Connects to the shim of a run directory. As long as one lives that does not answer, because it was stopped or gets no
+ * processor time, it waits: it holds the daemons.
  * @returns undefined where none runs
- * @throws Error where it speaks no version of the protocol that this program speaks
+ * @throws Error where it speaks no version of the protocol that this program speaks, or belongs to another account
  */
-export const connectShim = (runDir: string): ShimLink | undefined => {
-  try {
-    return new ShimLink(shimPath(runDir));
-  } catch (error) {
-    if (ABSENT.has(codeOf(error))) return undefined;
-    throw error;
+export const connectShim = async (runDir: string, patience = IMPATIENT): Promise<ShimLink | undefined> => {
+  const path = shimPath(runDir);
+  let pid: number | undefined;
+  for (let waited = patience.timeout; ; waited += patience.timeout) {
+    try {
+      return new ShimLink(path, patience.timeout);
+    } catch (error) {
+      if (ABSENT.has(codeOf(error))) return undefined;
+      if (!(error instanceof SilentShim)) throw error;
+      pid = error.pid ?? pid;
+    }
+    // Signals that have come meanwhile are handled first.
+    await sleep(PAUSE);
+    const what = `the shim (pid ${pid}) at ${path} has not answered for ${waited / 1000} s`;
+    if (patience.isOver()) throw new Error(`${what}: it and its daemons go on`);
+    patience.report(`${what}: waiting as long as it lives; where somebody has stopped it:  kill -CONT ${pid}`);
   }
 };
 
@@ -73,7 +102,12 @@ export const isOutdated = ({ requests }: ShimLink, program: string): boolean => 
  * @returns undefined where another shim owns the tree
  * @throws Error where it cannot be started
  */
-export const startShim = async (runDir: string, program: string, tree?: string): Promise<ShimLink | undefined> => {
+export const startShim = async (
+  runDir: string,
+  program: string,
+  tree?: string,
+  patience = IMPATIENT,
+): Promise<ShimLink | undefined> => {
   const path = shimPath(runDir);
   const file = findShim(program);
   const shim = spawn(file, ["-d", "3", ...(tree === undefined ? [] : ["-t", tree]), path], {
@@ -90,7 +124,7 @@ export const startShim = async (runDir: string, program: string, tree?: string):
   ]);
   ready.destroy();
   shim.unref();
-  if (code === undefined) return new ShimLink(path);
+  if (code === undefined) return connectShim(runDir, patience);
   if (code === OWNED) return undefined;
   throw new Error(`${file} ended with code ${code}`);
 };

@@ -3,8 +3,9 @@ import { closeSync, readSync, writeSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { codeOf } from "../kernel/error-code.ts";
 import { errnoName } from "../kernel/libc.ts";
+import { descriptorOf } from "../kernel/node-descriptor.ts";
 import { uninterrupted } from "../kernel/uninterrupted.ts";
-import { connectUnix } from "../kernel/unix-socket.ts";
+import { peerOf } from "../kernel/unix-socket.ts";
 import {
   describedIn,
   itemsIn,
@@ -14,6 +15,7 @@ import {
   type ShimRun,
   type ShimSocket,
 } from "./objects.ts";
+import { connectOwn, requireOwn, SilentShim } from "./own-connection.ts";
 import { planFields, type ShimPlan } from "./plan.ts";
 import {
   bytesOf,
@@ -101,7 +103,7 @@ export class Shim {
 
   /** @param timeout for each reply, in ms */
   constructor(path: string, versions: Versions, timeout: number) {
-    this.#fd = connectUnix(path, timeout);
+    this.#fd = connectOwn(path, timeout);
     try {
       const fields = this.#request("hello", KIND.HELLO, hello(false, versions));
       this.pid = numberOf(fields, TAG.PID) ?? 0;
@@ -287,7 +289,7 @@ export class Shim {
     } catch (error) {
       // E2BIG: nothing was sent. Otherwise a reply that comes later would be taken for that of the next request.
       if (codeOf(error) !== "E2BIG") this.#break(error);
-      throw codeOf(error) === "EAGAIN" ? unanswered(request, "no reply in time") : error;
+      throw codeOf(error) === "EAGAIN" ? new SilentShim(request, peerOf(this.#fd).pid) : error;
     }
   }
 
@@ -377,9 +379,14 @@ export const followShim = (path: string, versions: Versions, events: ShimEvents)
       return false;
     }
   };
-  const socket = connect({ path, onread: { buffer, callback } }, () =>
-    socket.write(encodeFrame(KIND.HELLO, hello(true, versions))),
-  );
+  const socket = connect({ path, onread: { buffer, callback } }, () => {
+    try {
+      requireOwn(path, descriptorOf(socket));
+      socket.write(encodeFrame(KIND.HELLO, hello(true, versions)));
+    } catch (error) {
+      socket.destroy(error as Error);
+    }
+  });
   socket.on("error", (error) => {
     failure ??= error;
   });

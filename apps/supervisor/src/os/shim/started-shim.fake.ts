@@ -5,7 +5,8 @@ import { connectShim, startShim } from "./open-shim.ts";
 
 /** Starts it, or connects to the one that runs there already. */
 export const startedShim = async (directory: string): Promise<ShimLink> => {
-  const link = connectShim(directory) ?? (await startShim(directory, join(import.meta.dirname, "../../app/main.ts")));
+  const program = join(import.meta.dirname, "../../app/main.ts");
+  const link = (await connectShim(directory)) ?? (await startShim(directory, program));
   if (link === undefined) throw new Error("a shim without a tree cannot find it owned");
   return link;
 };

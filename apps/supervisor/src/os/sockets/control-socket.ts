@@ -7,7 +7,7 @@ import { asUser } from "../accounts/as-user.ts";
 import type { FileIdentity } from "../kernel/file-identity.ts";
 import { descriptorOf } from "../kernel/node-descriptor.ts";
 import { privileged } from "../kernel/privileges.ts";
-import { peerUid, refuseDescriptors } from "../kernel/unix-socket.ts";
+import { peerOf, refuseDescriptors } from "../kernel/unix-socket.ts";
 import { unlinkSocket } from "./socket-directory.ts";
 
 /** Accepted connections of one uid at a time. As many more are answered that they are too many; the rest are closed. */
@@ -63,7 +63,7 @@ export class ControlSockets {
     socket.on("error", () => undefined);
     let uid: number;
     try {
-      uid = peerUid(descriptorOf(socket));
+      ({ uid } = peerOf(descriptorOf(socket)));
     } catch {
       socket.destroy();
       return;
