@@ -165,11 +165,17 @@ test("only recorded containers with our label are removed, and one that is gone 
   expect(state.containers.has(container)).toBe(false);
 });
 
-test("the sweep removes nothing that is being made", async () => {
+test("a container that is being made is neither swept nor listed", async () => {
   const making = make();
+  let isMade = false;
+  void making.then(() => {
+    isMade = true;
+  });
   for (let turn = 0; turn < 20; turn += 1) {
     await broker.sweep();
-    await Promise.resolve();
+    const { containers } = await broker.list();
+    expect(containers.every(({ running }) => running)).toBe(true);
+    if (!isMade) expect(containers).toEqual([]);
   }
   expect(engine.containers.has((await making).container)).toBe(true);
   expect(engine.calls).not.toContain("remove");

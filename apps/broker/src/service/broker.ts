@@ -171,7 +171,8 @@ export class Broker {
     const containers: BrokerResults["list"]["containers"] = [];
     for (const { id, labels, running } of await this.#requested(engine.list(brokerFilter(state.id)))) {
       const purpose = state.containers.get(id);
-      if (purpose === undefined || !isOurs(labels, state.id)) continue;
+      // One that is being made is described by the answer to that.
+      if (purpose === undefined || !isOurs(labels, state.id) || this.#isMaking(labels)) continue;
       const facts = running ? undefined : await this.#requested(engine.inspect(id));
       // It was removed just now.
       if (!running && facts === undefined) continue;
@@ -234,16 +235,19 @@ export class Broker {
   /** Removes containers with our label that no record names, or that were never started: a broker was killed before. */
   async sweep(): Promise<void> {
     const { engine, state, warn } = this.#parts;
-    const isMade = (labels: FoundContainer["labels"]): boolean => this.#attempts.has(attemptOf(labels) ?? "");
     for (const { id, labels, running } of await engine.list(brokerFilter(state.id))) {
-      if (!isOurs(labels, state.id) || isMade(labels) || (state.containers.has(id) && running)) continue;
+      if (!isOurs(labels, state.id) || this.#isMaking(labels) || (state.containers.has(id) && running)) continue;
       // It may have been started since.
       const found = await engine.inspect(id);
       const wasStarted = found === undefined || found.running || found.exitCode !== undefined;
-      if (isMade(labels) || (state.containers.has(id) && wasStarted)) continue;
+      if (this.#isMaking(labels) || (state.containers.has(id) && wasStarted)) continue;
       warn({ container: id }, "removing a container that an earlier broker was about to make");
       await engine.remove(id);
     }
+  }
+
+  #isMaking(labels: FoundContainer["labels"]): boolean {
+    return this.#attempts.has(attemptOf(labels) ?? "");
   }
 
   async #recorded(
