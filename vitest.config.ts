@@ -8,6 +8,7 @@ const COVERED = [
   "packages/{contract,client}/src",
   "apps/dmctl/src",
   "apps/supervisor/src/{core,conf,launch,engine,web,api,app}",
+  "apps/broker/src/rules",
 ];
 
 export default defineConfig({
@@ -30,6 +31,7 @@ export default defineConfig({
         "apps/supervisor/src/web/**": { lines: 100, branches: 98 },
         "apps/supervisor/src/api/**": { lines: 99, branches: 94 },
         "apps/supervisor/src/app/**": { lines: 95, branches: 88 },
+        "apps/broker/src/rules/**": { lines: 100, branches: 96 },
         "apps/dmctl/src/**": { lines: 96, branches: 90 },
       },
     },

@@ -1,10 +1,12 @@
 /** The broker while its engine stops and starts: an engine of this test. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, openSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { Account } from "../system/account.ts";
 import { command, eventually } from "./appliance.ts";
+import { BrokerProcess } from "./broker-process.ts";
 import { BrokerStage, refusal } from "./broker-stage.ts";
 
 const RUN = `/run/dmhost-broker-${process.pid}`;
@@ -49,11 +51,13 @@ afterAll(async () => {
   for (const path of [RUN, DATA]) rmSync(path, { recursive: true, force: true });
 });
 
+const filesOf = (directory: string): string[] => readdirSync(directory).map((name) => join(directory, name));
+
 /** Until the supervisor has got this event. */
 const told = (what: string, is: (event: BrokerStage["supervisor"]["events"][number]) => boolean) =>
   eventually(what, async () => stage.supervisor.events.some(is) || undefined);
 
-test("the restart of an engine is reported, and so is what ended and was removed meanwhile", async () => {
+test("a restart of the engine is an event, and so is what ended or was removed meanwhile", async () => {
   const [stays, ends, goes] = [await stage.make("web"), await stage.make("web"), await stage.make("web")];
   const { Pid: pid } = (await stage.inspect(ends.made.container)).State;
   await stage.docker("rm", "--force", goes.made.container);
@@ -69,10 +73,12 @@ test("the restart of an engine is reported, and so is what ended and was removed
   await told("the end", (event) => event.kind === "ended" && event.container === ends.made.container);
   await stage.supervisor.request("hello", { version: 1 });
   const { containers } = await stage.supervisor.request("list", {});
-  expect(containers.map(({ container, running }) => [container, running])).toEqual([
-    [stays.made.container, true],
-    [ends.made.container, false],
-  ]);
+  expect(new Map(containers.map(({ container, running }) => [container, running]))).toEqual(
+    new Map([
+      [stays.made.container, true],
+      [ends.made.container, false],
+    ]),
+  );
   for (const { container } of containers) await stage.supervisor.request("remove", { container });
 });
 
@@ -91,4 +97,32 @@ test("a container is in the cgroup that the supervisor names", async () => {
     "-c",
     "find /sys/fs/cgroup -depth -type d -path '*/dmhost-broker-test*' -exec rmdir {} +",
   );
+});
+
+test("a broker of another account than root needs no more than CAP_SETUID and CAP_SETGID", async () => {
+  const account = await Account.make("broker", join(stage.directory, "homes"));
+  const { broker, directory, policy } = stage;
+  await broker.kill();
+  try {
+    chmodSync(RUN, 0o711);
+    for (const path of [join(RUN, "docker.sock"), join(directory, "state"), ...filesOf(join(directory, "state"))])
+      chownSync(path, account.uid, account.gid);
+    chownSync(directory, account.uid, account.gid);
+    const ids = ["--reuid", String(account.uid), "--regid", String(account.gid), "--clear-groups"];
+    const capabilities = ["--inh-caps=-all,+setuid,+setgid", "--ambient-caps=-all,+setuid,+setgid"];
+    const bounded = ["--bounding-set=-all,+setuid,+setgid", "--no-new-privs"];
+    const by = ["setpriv", ...ids, ...capabilities, ...bounded];
+    stage.broker = new BrokerProcess({ directory, policy, engine: join(RUN, "docker.sock"), by });
+    await stage.broker.start();
+    // Its directory was root's for the home of alice only.
+    chownSync(directory, 0, 0);
+    stage.supervisor = await stage.broker.connect();
+    const { made, joined } = await stage.make("web");
+    await joined;
+    await stage.supervisor.request("remove", { container: made.container });
+  } finally {
+    await stage.broker.kill();
+    chownSync(directory, 0, 0);
+    await account.remove();
+  }
 });

@@ -86,6 +86,8 @@ export interface BrokerPlaces {
   readonly policy: string;
   /** Socket of the engine. */
   readonly engine: string;
+  /** Words of a command that executes it. */
+  readonly by?: readonly string[];
 }
 
 export class BrokerProcess {
@@ -99,12 +101,13 @@ export class BrokerProcess {
   }
 
   async start(): Promise<void> {
-    const { directory, policy, engine } = this.#places;
+    const { directory, policy, engine, by = [] } = this.#places;
     const paths = { state: "state", guests: "guests", socket: "broker.sock" };
     const flags = Object.entries(paths).flatMap(([flag, path]) => [`--${flag}`, join(directory, path)]);
     const others = ["--config", policy, "--engine", engine, "--shim", join(CHECKOUT, "shim/dmhost-shim")];
     const program = join(CHECKOUT, "apps/broker/src/app/main.ts");
-    const child = spawn(process.execPath, [program, ...flags, ...others], { stdio: ["ignore", "inherit", "pipe"] });
+    const [file = "", ...args] = [...by, process.execPath, program, ...flags, ...others];
+    const child = spawn(file, args, { stdio: ["ignore", "inherit", "pipe"] });
     this.#child = child;
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       this.log += text;

@@ -29,7 +29,7 @@ export class BrokerStage {
   readonly alice: Account;
   /** Gid of a group of alice. */
   readonly extra: number;
-  readonly broker: BrokerProcess;
+  broker: BrokerProcess;
   supervisor: BrokerConnection;
   readonly #host: string;
   readonly #servers: Server[] = [];

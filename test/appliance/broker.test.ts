@@ -296,7 +296,8 @@ test("a damaged record of images refuses, and says what to do", async () => {
   writeFileSync(path, readFileSync(path, "utf8").replace("sha256:", "sha256:0"));
   await stage.restart();
   expect((await refusal(make("web"))).message).toMatch(/images\.json: is damaged.*restore it, or remove it/);
-  expect((await refusal(stage.supervisor.request("hello", { version: 1 }))).code).toBe("engine");
+  // Containers that run are still known.
+  await stage.supervisor.request("hello", { version: 1 });
   await stage.broker.kill();
   cpSync(copy, path);
   await stage.restart();

@@ -63,7 +63,7 @@ export type MakeRequest = Static<typeof MakeRequest>;
 export const RemoveRequest = Type.Object({ id, verb: Type.Literal("remove"), container }, closed);
 export type RemoveRequest = Static<typeof RemoveRequest>;
 
-/** Lists the broker's containers. */
+/** Lists the broker's containers, without those whose `make` is not answered. */
 export const ListRequest = Type.Object({ id, verb: Type.Literal("list") }, closed);
 export type ListRequest = Static<typeof ListRequest>;
 

@@ -32,7 +32,8 @@ const serve = async ({
   const warn = (about: Readonly<Record<string, unknown>>, text: string): void => log.warn(about, text);
   lockState(directory);
   const state = new BrokerState(directory);
-  for (const reason of state.objections) log.error({ reason }, "no container is made");
+  for (const reason of state.objections)
+    log.error({ reason }, "a record cannot be used, and nothing that needs it is done");
   const engine = new DockerEngine(flags.engine);
   const { peer } = flags;
   const admissions = new Admissions(config);

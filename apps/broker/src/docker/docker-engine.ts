@@ -16,8 +16,8 @@ import { lines } from "./json-lines.ts";
 
 /** Until a request counts as failed, in ms. A start waits for other starts. */
 const PATIENCE = 60_000;
-/** Until a pull without news counts as failed, in ms. */
-const PULL_PATIENCE = 300_000;
+/** Until a pull without news counts as failed, and any pull, in ms: a slow registry must not keep others waiting for ever. */
+const PULL_PATIENCE = { silent: 300_000, whole: 3_600_000 };
 
 const NOT_FOUND = 404;
 const NOT_MODIFIED = 304;

@@ -2,7 +2,7 @@ import { Readable } from "node:stream";
 import { expect, test } from "vitest";
 import { lines } from "./json-lines.ts";
 
-const all = async (stream: Readable, patience?: number): Promise<unknown[]> => {
+const all = async (stream: Readable, patience?: Parameters<typeof lines>[1]): Promise<unknown[]> => {
   const found: unknown[] = [];
   for await (const value of lines(stream, patience)) found.push(value);
   return found;
@@ -17,7 +17,13 @@ test("lines are found wherever the stream is cut, also one without an end", asyn
 });
 
 test("a stream without news fails after a time", async () => {
-  await expect(all(new Readable({ read: () => undefined }), 5)).rejects.toThrow("no news for 0.005 s");
+  const silent = { silent: 5, whole: 60_000 };
+  await expect(all(new Readable({ read: () => undefined }), silent)).rejects.toThrow("no news for 0.005 s");
+});
+
+test("a stream that never ends fails after a time, whatever it says", async () => {
+  const drip = new Readable({ read: () => void setTimeout(() => drip.push("{}\n"), 1) });
+  await expect(all(drip, { silent: 60_000, whole: 30 })).rejects.toThrow("not complete after 0.03 s");
 });
 
 test("a line that is no JSON or is too long fails", async () => {

@@ -59,11 +59,11 @@ export const boundHome = ({ name, uid, home }: Account): BoundDirectory => {
  * @param owners who it may belong to
  * @throws ContainerRefusal where there is none
  */
-export const boundGuest = (guests: string, guest: string, owners: readonly number[]): string => {
+export const boundGuest = (guests: string, guest: string, owners: readonly number[]): BoundDirectory => {
   const path = join(guests, guest);
   const stats = facts(path);
   if (!stats.isDirectory()) throw new ContainerRefusal("invalid", `${path}: expected a directory`);
   if (!owners.includes(Number(stats.uid)) || (stats.mode & 0o022n) !== 0n)
     throw new ContainerRefusal("invalid", `${path}: expected a directory that only the supervisor may write to`);
-  return path;
+  return { path, device: String(stats.dev), inode: String(stats.ino) };
 };

@@ -165,12 +165,32 @@ test("only recorded containers with our label are removed, and one that is gone 
   expect(state.containers.has(container)).toBe(false);
 });
 
-test("the sweep removes containers of ours without a record, and no other", async () => {
+test("a container that is being made is neither swept nor listed", async () => {
+  const making = make();
+  let isMade = false;
+  void making.then(() => {
+    isMade = true;
+  });
+  for (let turn = 0; turn < 20; turn += 1) {
+    await broker.sweep();
+    const { containers } = await broker.list();
+    expect(containers.every(({ running }) => running)).toBe(true);
+    if (!isMade) expect(containers).toEqual([]);
+  }
+  expect(engine.containers.has((await making).container)).toBe(true);
+  expect(engine.calls).not.toContain("remove");
+});
+
+test("the sweep removes containers of ours without a record or a start, and no other", async () => {
   const { container } = await make();
   engine.add({ "io.dmhost.broker": state.id, "io.dmhost.attempt": "gone" });
+  const unstarted = engine.add({ "io.dmhost.broker": state.id, "io.dmhost.attempt": "gone" }, { running: false });
+  state.addContainer(unstarted, { owner: "alice", name: "web", instance: 1, run: 1 });
+  const ended = engine.add({ "io.dmhost.broker": state.id }, { running: false, exitCode: 1 });
+  state.addContainer(ended, { owner: "alice", name: "web", instance: 1, run: 2 });
   const foreign = engine.add({ "io.dmhost.broker": "other" });
   await broker.sweep();
-  expect([...engine.containers.keys()]).toEqual([container, foreign]);
+  expect([...engine.containers.keys()]).toEqual([container, ended, foreign]);
 });
 
 test("a pull brings what is absent, and fails with the registry's words", async () => {

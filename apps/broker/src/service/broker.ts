@@ -1,14 +1,20 @@
 /** The broker's requests. It decides by policy, conf file, image and its state; what the supervisor says is no more than a name. */
 import { randomBytes } from "node:crypto";
 import type { BrokerRequests, BrokerResults } from "@dmhost/broker-contract";
-import { BROKER_VERSION, LONGEST_LINE } from "@dmhost/broker-contract";
+import { BROKER_VERSION, GUEST_DIRECTORY, LONGEST_LINE } from "@dmhost/broker-contract";
 import { messageOf } from "../../../supervisor/src/core/error-message.ts";
 import { describeImage, type ImageName, imageName } from "../../../supervisor/src/core/image.ts";
 import { cgroupParent } from "../rules/cgroup-parent.ts";
 import { containerBody, containerName } from "../rules/container-body.ts";
 import { attemptOf, brokerFilter, type ContainerPurpose, isOurs } from "../rules/container-labels.ts";
 import { containerLimits } from "../rules/container-limits.ts";
-import { type ContainerEngine, type EngineFacts, EngineFailure, type PresentImage } from "../rules/engine.ts";
+import {
+  type ContainerEngine,
+  type EngineFacts,
+  EngineFailure,
+  type FoundContainer,
+  type PresentImage,
+} from "../rules/engine.ts";
 import { engineObjection } from "../rules/engine-requirements.ts";
 import { cleanEnvironment } from "../rules/image-environment.ts";
 import { isMeant, isPinned, meaningOf, requireMeant } from "../rules/image-meaning.ts";
@@ -68,7 +74,7 @@ export class Broker {
       );
     this.#facts = undefined;
     const { engine, cgroupDriver, cgroupVersion } = await this.#usable();
-    const [damage] = this.#parts.state.objections;
+    const damage = this.#parts.state.containersObjection;
     if (damage !== undefined) throw new ContainerRefusal("engine", damage);
     return {
       engine,
@@ -105,6 +111,7 @@ export class Broker {
     const facts = await this.#usable();
     const image = await this.#meantImage(admission);
     const home = this.#parts.home(account);
+    const socket = boundGuest(guests, guest, [peer, 0]);
     const attempt = randomBytes(8).toString("hex");
     const body = containerBody({
       purpose,
@@ -115,7 +122,7 @@ export class Broker {
       limits: containerLimits(definition, budget, facts.cpus),
       network: definition.network,
       image,
-      guest: boundGuest(guests, guest, [peer, 0]),
+      guest: socket.path,
       shim,
       token,
       broker: state.id,
@@ -133,7 +140,8 @@ export class Broker {
     try {
       const container = await this.#recorded(containerName(purpose, attempt.slice(0, 8)), body, purpose);
       try {
-        await this.#started(container, { uid: account.uid, gid: account.gid, groups }, home);
+        const seen = { ...socket, path: GUEST_DIRECTORY };
+        await this.#started(container, { uid: account.uid, gid: account.gid, groups }, [home, seen]);
       } catch (error) {
         await this.discard(container);
         throw error;
@@ -160,14 +168,22 @@ export class Broker {
 
   async list(): Promise<BrokerResults["list"]> {
     const { engine, state } = this.#parts;
-    const recorded = [...state.containers];
-    const found = await Promise.all(recorded.map(([id]) => this.#requested(engine.inspect(id))));
-    const containers = recorded.flatMap(([container, { owner, name, instance, run }], index) => {
-      const facts = found[index];
-      if (facts === undefined || !isOurs(facts.labels, state.id)) return [];
-      const { running, exitCode, oomKilled } = facts;
-      return { container, owner, name, instance, run, running, exitCode: exitCode ?? null, oomKilled };
-    });
+    const containers: BrokerResults["list"]["containers"] = [];
+    for (const { id, labels, running } of await this.#requested(engine.list(brokerFilter(state.id)))) {
+      const purpose = state.containers.get(id);
+      // One that is being made is described by the answer to that.
+      if (purpose === undefined || !isOurs(labels, state.id) || this.#isMaking(labels)) continue;
+      const facts = running ? undefined : await this.#requested(engine.inspect(id));
+      // It was removed just now.
+      if (!running && facts === undefined) continue;
+      containers.push({
+        container: id,
+        ...purpose,
+        running: running || facts?.running === true,
+        exitCode: facts?.exitCode ?? null,
+        oomKilled: facts?.oomKilled ?? false,
+      });
+    }
     return { containers };
   }
 
@@ -216,16 +232,22 @@ export class Broker {
     }
   }
 
-  /** Removes containers with our label that no record names: a broker was killed between create and record. */
+  /** Removes containers with our label that no record names, or that were never started: a broker was killed before. */
   async sweep(): Promise<void> {
     const { engine, state, warn } = this.#parts;
-    for (const { id, labels } of await engine.list(brokerFilter(state.id))) {
-      const attempt = attemptOf(labels);
-      if (!isOurs(labels, state.id) || state.containers.has(id)) continue;
-      if (attempt !== undefined && this.#attempts.has(attempt)) continue;
-      warn({ container: id }, "removing a container that was made and never recorded");
+    for (const { id, labels, running } of await engine.list(brokerFilter(state.id))) {
+      if (!isOurs(labels, state.id) || this.#isMaking(labels) || (state.containers.has(id) && running)) continue;
+      // It may have been started since.
+      const found = await engine.inspect(id);
+      const wasStarted = found === undefined || found.running || found.exitCode !== undefined;
+      if (this.#isMaking(labels) || (state.containers.has(id) && wasStarted)) continue;
+      warn({ container: id }, "removing a container that an earlier broker was about to make");
       await engine.remove(id);
     }
+  }
+
+  #isMaking(labels: FoundContainer["labels"]): boolean {
+    return this.#attempts.has(attemptOf(labels) ?? "");
   }
 
   async #recorded(
@@ -246,12 +268,16 @@ export class Broker {
     return container;
   }
 
-  async #started(container: string, account: Parameters<FirstProcessCheck>[1], home: Parameters<FirstProcessCheck>[2]) {
+  async #started(
+    container: string,
+    account: Parameters<FirstProcessCheck>[1],
+    binds: Parameters<FirstProcessCheck>[2],
+  ) {
     const { engine, check } = this.#parts;
     await this.#requested(engine.start(container));
     const found = await this.#requested(engine.inspect(container));
     if (found === undefined) throw new ContainerRefusal("engine", "the container was removed while it started");
-    const objection = check(found, account, home);
+    const objection = check(found, account, binds);
     if (objection !== undefined)
       throw new ContainerRefusal("engine", `the container is not what was requested: ${objection}`);
   }

@@ -17,24 +17,28 @@ const read = (pid: number, file: string): string => {
   }
 };
 
-/** Why the container must not go on; undefined where it may. */
+/**
+ * Why the container must not go on; undefined where it may.
+ * @param binds by their paths in the container
+ */
 export const firstProcessObjection = (
   { id, pid, exitCode }: FoundContainer,
   account: Pick<ContainerParts, "uid" | "gid" | "groups">,
-  home: BoundDirectory,
+  binds: readonly BoundDirectory[],
 ): string | undefined => {
   if (pid === 0) return `its first process, the shim, ended at once with code ${exitCode ?? "?"}`;
   // The pid is of the engine's namespace: another process may have this number here.
   if (!read(pid, "cgroup").includes(id))
     return "its first process is not visible in /proc; run the broker in the pid namespace of the engine (pid: host)";
-  return processObjection(read(pid, "status"), account) ?? homeObjection(pid, home);
+  const different = processObjection(read(pid, "status"), account);
+  return different ?? binds.map((bind) => bindObjection(pid, bind)).find((objection) => objection !== undefined);
 };
 
 /**
- * Whether the container sees the home that was compared before the start. Without CAP_SYS_PTRACE the kernel does not say: the shim is not
- * dumpable. The shim compares it then, by the answer to `make`.
+ * Whether the container sees the directory that was looked at before the start. Without CAP_SYS_PTRACE the kernel does not say: the shim is not
+ * dumpable. The shim can compare the home then, by the answer to `make`.
  */
-const homeObjection = (pid: number, { path, device, inode }: BoundDirectory): string | undefined => {
+const bindObjection = (pid: number, { path, device, inode }: BoundDirectory): string | undefined => {
   try {
     const { dev, ino } = statSync(`/proc/${pid}/root${path}`, { bigint: true });
     if (String(dev) === device && String(ino) === inode) return undefined;

@@ -138,7 +138,12 @@ export class BrokerState {
 
   /** Damaged files, each with what to do. */
   get objections(): string[] {
-    return [this.#containers.objection, this.#meanings.objection].flatMap((text) => text ?? []);
+    return [this.containersObjection, this.#meanings.objection].flatMap((text) => text ?? []);
+  }
+
+  /** Why no container can be told from a foreign one, and what to do. */
+  get containersObjection(): string | undefined {
+    return this.#containers.objection;
   }
 
   /** The containers that were made, by id. @throws ContainerRefusal where the file is damaged */

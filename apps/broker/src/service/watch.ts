@@ -109,6 +109,8 @@ export class EngineWatch {
   }
 
   async #compare(): Promise<void> {
-    for (const id of this.#state.containers.keys()) await this.#look(id);
+    const found = await this.#engine.list(brokerFilter(this.#state.id));
+    const running = new Set(found.filter((each) => each.running).map(({ id }) => id));
+    for (const id of this.#state.containers.keys()) if (!running.has(id)) await this.#look(id);
   }
 }
