@@ -104,7 +104,7 @@ export class Broker {
     const { account, definition, groups, budget } = admission;
     const facts = await this.#usable();
     const image = await this.#meantImage(admission);
-    const home = this.#parts.home(account);
+    const home = this.#parts.home(account, groups);
     const attempt = randomBytes(8).toString("hex");
     const body = containerBody({
       purpose,
@@ -115,7 +115,7 @@ export class Broker {
       limits: containerLimits(definition, budget, facts.cpus),
       network: definition.network,
       image,
-      guest: boundGuest(guests, guest, [peer, 0]),
+      guest: boundGuest(guests, guest, peer),
       shim,
       token,
       broker: state.id,

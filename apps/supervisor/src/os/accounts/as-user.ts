@@ -1,6 +1,6 @@
 /** Accesses files as a tenant, without root's capabilities (docs/explanation/security.md#rule-1). */
 import { type FileIdentity, setFileIdentity } from "../kernel/file-identity.ts";
-import { privileged } from "../kernel/privileges.ts";
+import { canActAsOthers } from "../kernel/privileges.ts";
 
 const own: FileIdentity = {
   uid: process.geteuid?.() ?? 0,
@@ -17,7 +17,7 @@ type Synchronous<T> = T extends PromiseLike<unknown> ? never : T;
  * @throws what `work` throws; EPERM when the kernel does not let this process become `identity`
  */
 export const asUser = <T>(identity: FileIdentity, work: () => Synchronous<T>): T => {
-  if (!privileged) return work();
+  if (!canActAsOthers) return work();
   try {
     setFileIdentity(identity);
     return work();
@@ -31,7 +31,7 @@ const restore = (): void => {
     setFileIdentity(own);
   } catch (error) {
     // A crash is better than continuing with a tenant's identity.
-    process.stderr.write(`cannot restore root's identity after acting as a tenant: ${String(error)}\n`);
+    process.stderr.write(`cannot restore the own identity after acting as a tenant: ${String(error)}\n`);
     process.abort();
   }
 };
