@@ -59,7 +59,7 @@ run_services() {
   if [ "${containers:-no}" = yes ]; then
     write_broker "$native_policy"
     services="broker ${services#broker }"
-    [ "$broker_written" = no ] || broker_changed=yes
+    [ "$broker_written$broker_known" != yesyes ] || broker_changed=yes
   fi
 
   write_web_services

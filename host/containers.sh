@@ -47,7 +47,7 @@ check_containers() {
     fail "containers cannot be enabled: ${containers_answer#dmhost broker: }" \
       "start Docker 20.10 or later (on Debian:  apt-get install docker.io)," \
       "or name the socket of its engine:  DMHOST_ENGINE=/path/docker.sock ./dmhost up --native --containers" \
-      "nothing was changed"
+      "no service was changed"
   else
     step "containers: ${containers_answer#dmhost broker: }; daemons with image= wait for it"
   fi
@@ -70,11 +70,12 @@ foreign_writer() {
   done
 }
 
-# Writes the service; sets `broker_changed` to yes if it or its program has changed. CONFIG is the policy file.
+# write_broker POLICY: writes the service; sets `broker_changed` to yes if it was there and has changed.
 # The socket's group is the process's only: nobody gets it by logging in. /run is empty after each boot, and the engine makes its
 # socket again at each start of it, so both are looked at when the service starts.
 write_broker() {
-  written=no
+  written=no broker_known=no
+  ! containers_enabled || broker_known=yes
   write_service broker <<RUN
 #!/bin/sh
 exec 2>&1
@@ -92,7 +93,8 @@ exec setpriv --reuid "$broker_user" --regid "$broker_user" --groups "\$group" --
   --engine "$broker_engine"
 RUN
   printf '%s\n' "$broker_engine" | write_if_changed "$tree_scripts/broker/engine" 644
-  broker_changed=$written
+  broker_changed=no
+  [ "$broker_known" = no ] || broker_changed=$written
 }
 
 # Removes the service, after the supervisor has ended its containers.
