@@ -103,11 +103,20 @@ remove_broker() {
   step "containers: stopping the broker and removing its service"
   rm -f "$tree_scripts/broker/run"
   if tree_running; then
-    s6-svc -wD -T 15000 -xd "$tree/broker" 2>/dev/null || step "  it has not stopped in time; continuing"
-    # Its logger ends when nobody writes to it any more.
-    s6-svc -xd "$tree/broker/log" 2>/dev/null || :
-    rm -rf "${tree:?}/broker"
+    for remove_service in broker broker/log; do
+      s6-svc -wD -T 15000 -xd "$tree/$remove_service" 2>/dev/null || step "  $remove_service has not stopped in time; continuing"
+      remove_tries=0
+      # Its s6-supervise writes into its directory until it has ended.
+      while s6-svok "$tree/$remove_service" 2>/dev/null && [ "$remove_tries" -lt 50 ]; do
+        remove_tries=$((remove_tries + 1))
+        sleep 0.1
+      done
+    done
+    remove_old=$tree/.removed-broker
+    rm -rf "$remove_old"
+    mv "$tree/broker" "$remove_old"
     s6-svscanctl -an "$tree"
+    rm -rf "$remove_old"
   fi
   rm -rf "${tree:?}/broker" "${tree_scripts:?}/broker"
 }
