@@ -123,8 +123,11 @@ remove_broker() {
 
 # What root has decided.
 explain_containers() {
-  fold -s -w 100 <<TEXT | sed 's/ *$//'
+  cat <<TEXT
 
-Containers are enabled. Who can use the Docker engine's socket is root on this machine. Of dmhost's programs only the broker (account $broker_user) has it, at $broker_engine; it makes containers by one fixed template and for nothing but conf files with image=. Tenants get a container only of images that [images] in $native_policy grants them. To leave this:  ./dmhost up --native --no-containers
+Containers are enabled. Who can use the Docker engine's socket is root on this machine. Of dmhost's programs
+only the broker (account $broker_user) has it, at $broker_engine; it makes containers by one
+fixed template, and only for conf files with image=. Tenants get a container only of images that [images] in
+$native_policy grants them. To disable containers:  ./dmhost up --native --no-containers
 TEXT
 }

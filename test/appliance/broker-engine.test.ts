@@ -53,7 +53,7 @@ afterAll(async () => {
 const told = (what: string, is: (event: BrokerStage["supervisor"]["events"][number]) => boolean) =>
   eventually(what, async () => stage.supervisor.events.some(is) || undefined);
 
-test("an engine that restarts is told, and so is what ended and was removed meanwhile", async () => {
+test("an engine that restarts is reported, and so is what ended and was removed meanwhile", async () => {
   const [stays, ends, goes] = [await stage.make("web"), await stage.make("web"), await stage.make("web")];
   const { Pid: pid } = (await stage.inspect(ends.made.container)).State;
   await stage.docker("rm", "--force", goes.made.container);

@@ -20,7 +20,7 @@ const LEVELS = ["fatal", "error", "warn", "info", "debug", "trace"] as const;
 const NEEDED = ["config", "state", "guests", "shim", "socket"] as const;
 
 /** Only the engine is looked at. */
-export interface CheckFlags {
+interface CheckFlags {
   readonly check: string;
 }
 
