@@ -4,10 +4,11 @@
 # `site_logs` (what the web server logs of sites), `supervisor_flags` and `web_become` (lines that a shell reads; the latter
 # ends in what makes the program after it the web server's account, or in exec).
 
-# Copies the files of dist/ that differ to `programs`; sets `written` to yes if one of the supervisor's did.
+# Copies the files of dist/ that differ to `programs`; sets `written` to yes if one of the supervisor's did, `broker_written` if the
+# broker's did.
 install_programs() {
   mkdir -p "$programs/daemontools" "$command_dir"
-  install_copied=""
+  install_copied="" broker_written=no
   for program in "$workshop"/dist/* "$workshop"/dist/daemontools/*; do
     [ -f "$program" ] || continue
     program_place=$programs/${program#"$workshop"/dist/}
@@ -17,7 +18,11 @@ install_programs() {
     cp "$program" "$program_place.new"
     chmod 755 "$program_place.new"
     mv -f "$program_place.new" "$program_place"
-    case $program_place in "$command_dir/dmctl" | "$programs/daemontools/"*) ;; *) written=yes ;; esac
+    case $program_place in
+      "$command_dir/dmctl" | "$programs/daemontools/"* | *.txt) ;;
+      "$programs/broker.cjs") broker_written=yes ;;
+      *) written=yes ;;
+    esac
   done
   for program in "$programs"/* "$programs"/daemontools/*; do
     [ -e "$workshop/dist/${program#"$programs"/}" ] || rm -f "$program"
@@ -50,6 +55,12 @@ run_services() {
   # Without it s6-supervise waits a second before it starts the next one.
   echo 3 | write_if_changed "$tree/supervisor/notification-fd" 644
   supervisor_changed=$written
+  broker_changed=no
+  if [ "${containers:-no}" = yes ]; then
+    write_broker "$native_policy"
+    services="broker ${services#broker }"
+    [ "$broker_written$broker_known" != yesyes ] || broker_changed=yes
+  fi
 
   write_web_services
   written=no
@@ -64,6 +75,10 @@ run_services() {
   step "services: running"
   s6-svscanctl -a "$tree"
   await_services
+  if [ "$broker_changed" = yes ]; then
+    step "  the broker of containers changed: restarting it; containers go on"
+    s6-svc -wr -T 15000 -r "$tree/broker"
+  fi
   if [ "$supervisor_changed" = yes ]; then
     step "  the supervisor changed: restarting it and its daemons"
     s6-svc -wr -T 60000 -r "$tree/supervisor"

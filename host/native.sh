@@ -18,6 +18,10 @@ native_paths() {
   # Debian's fish does not search /usr/local.
   fish_completions=/etc/fish/completions
   run_dir=/run/dmhost
+  broker_paths
+  # The broker is the first to start.
+  services="supervisor nginx site-installer site-logs"
+  if containers_enabled; then services="broker $services"; fi
 }
 
 native_running() {
@@ -33,6 +37,7 @@ as_demo() {
 
 native_up() {
   native_paths
+  choose_containers
   check_http_address
   only_one /run/dmhost-native.lock
   if ! tree_running && tree_orphaned; then stop_orphans; fi
@@ -45,18 +50,21 @@ native_up() {
   need_programs $appliance_programs $building_programs $manual_programs
   install_npm_packages
   build_programs
+  check_containers
   install_manual
   native_accounts
   native_policy_file
   mount_bound
   supervisor_flags="--config $native_policy --run-dir $run_dir --fastcgi-dir /run/fastcgi --state-dir /var/lib/dmhost"
   supervisor_flags="$supervisor_flags --sites-dir $web --site-logs-dir $site_logs --http-port $http_port"
+  if [ "$containers" = yes ]; then supervisor_flags="$supervisor_flags --broker $broker_directory/broker.sock"; fi
   # No process of the web server is root; the master keeps the capability for ports below 1024. It opens its log, a pipe, as
   # /dev/stdout, and so must own it.
   web_become="chown $web_user /dev/stdout
 exec setpriv --reuid $web_user --regid $web_user --init-groups --no-new-privs --bounding-set=-all,+net_bind_service \
   --inh-caps=-all,+net_bind_service --ambient-caps=-all,+net_bind_service "
   run_services "/run/fastcgi/$demo_tenant/site.sock" "$native_demo_home/www"
+  if [ "$containers" = no ]; then remove_broker; fi
   if policy_lists_demo "$native_policy"; then
     await_site
     printf '\nThe demo site:   %s\n' "$(site_url)"
@@ -74,12 +82,14 @@ Your first daemon:
   2. as alice, write ~/.daemon-manager/daemons/NAME.conf; one line is enough:  start=exec my-program
      and start it:  dmctl rescan
 TEXT
+  if [ "$containers" = yes ]; then explain_containers; fi
 }
 
-# Makes the web server's account and the demo tenant with its files.
+# Makes the accounts of the web server and of the broker, and the demo tenant with its files.
 native_accounts() {
   native_account dmhost-nginx /nonexistent "for the web server"
   native_account "$demo_tenant" "$native_demo_home" "the demo tenant"
+  if [ "$containers" = yes ]; then native_account "$broker_user" /nonexistent "for the broker of containers"; fi
   install -d -m 0755 /var/lib/dmhost
   # Mode 0711: nginx reaches the site's files, and cannot list the home.
   [ -d "$native_demo_home" ] || install -d -m 0711 -o "$demo_tenant" -g "$demo_tenant" "$native_demo_home"

@@ -19,7 +19,7 @@ tree_orphaned() {
 
 stop_orphans() {
   step "stopping services whose s6-svscan was killed"
-  for orphan in nginx site-installer site-logs supervisor nginx/log site-installer/log site-logs/log supervisor/log; do
+  for orphan in nginx site-installer site-logs supervisor broker nginx/log site-installer/log site-logs/log supervisor/log broker/log; do
     ! s6-svok "$tree/$orphan" 2>/dev/null || s6-svc -wD -T 60000 -xd "$tree/$orphan" || :
   done
 }

@@ -20,6 +20,7 @@ test("the command line has defaults for the engine, the peer and the log", () =>
     logLevel: "debug",
   });
   expect(readFlags(["--help"])).toBe("help");
+  expect(readFlags(["--check", "--engine", "/e"])).toEqual({ check: "/e" });
 });
 
 test.each([

@@ -11,12 +11,18 @@ export const USAGE = `Usage: broker [options]
   --socket PATH       where the supervisor connects (needed)
   --engine PATH       socket of the Docker engine (default /var/run/docker.sock)
   --peer UID          uid of the supervisor (default 0)
+  --check             say which engine answers and whether it can run containers of tenants, and end
   --log-level LEVEL   fatal, error, warn, info, debug or trace (default info)
   --help              print this text
 `;
 
 const LEVELS = ["fatal", "error", "warn", "info", "debug", "trace"] as const;
 const NEEDED = ["config", "state", "guests", "shim", "socket"] as const;
+
+/** Only the engine is looked at. */
+interface CheckFlags {
+  readonly check: string;
+}
 
 /** The command line as values; paths are absolute. */
 export interface BrokerFlags {
@@ -34,7 +40,7 @@ export interface BrokerFlags {
  * Reads the command line; "help" where that was requested.
  * @throws Error that names the option that is wrong
  */
-export const readFlags = (args: readonly string[]): BrokerFlags | "help" => {
+export const readFlags = (args: readonly string[]): BrokerFlags | CheckFlags | "help" => {
   const text = { type: "string" } as const;
   const { values } = parseArgs({
     args: [...args],
@@ -47,10 +53,13 @@ export const readFlags = (args: readonly string[]): BrokerFlags | "help" => {
       engine: text,
       peer: text,
       "log-level": text,
+      check: { type: "boolean" },
       help: { type: "boolean" },
     },
   });
   if (values.help) return "help";
+  const engine = resolve(values.engine ?? "/var/run/docker.sock");
+  if (values.check) return { check: engine };
   const [config = "", state = "", guests = "", shim = "", socket = ""] = NEEDED.map((name) => {
     const value = values[name];
     if (value === undefined || value === "") throw new Error(`--${name} is missing: see --help`);
@@ -61,6 +70,5 @@ export const readFlags = (args: readonly string[]): BrokerFlags | "help" => {
   const logLevel = values["log-level"] ?? "info";
   if (!LEVELS.some((level) => level === logLevel))
     throw new Error(`--log-level ${logLevel}: expected one of ${LEVELS.join(", ")}`);
-  const engine = resolve(values.engine ?? "/var/run/docker.sock");
   return { config, state, guests, shim, socket, engine, peer: Number(peer), logLevel };
 };

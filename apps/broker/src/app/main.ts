@@ -2,6 +2,7 @@
 import { pino } from "pino";
 import { messageOf } from "../../../supervisor/src/core/error-message.ts";
 import { DockerEngine } from "../docker/docker-engine.ts";
+import { engineObjection } from "../rules/engine-requirements.ts";
 import { Admissions } from "../service/admission.ts";
 import { boundHome } from "../service/binds.ts";
 import { Broker } from "../service/broker.ts";
@@ -36,7 +37,7 @@ const serve = async ({
     log.error({ reason }, "a record cannot be used, and nothing that needs it is done");
   const engine = new DockerEngine(flags.engine);
   const { peer } = flags;
-  const admissions = new Admissions(config);
+  const admissions = new Admissions(config, peer);
   const kernel = { home: boundHome, check: firstProcessObjection };
   const broker = new Broker({ engine, state, admissions, ...kernel, guests, shim, peer, warn });
   const requests = new Requests(broker, (error, verb) =>
@@ -60,10 +61,21 @@ const serve = async ({
   log.info({ socket: path, engine: flags.engine }, "ready");
 };
 
+/** Prints the engine's name. @throws Error with why it cannot run containers of tenants */
+const check = async (path: string): Promise<void> => {
+  const facts = await new DockerEngine(path).facts().catch((error: unknown) => {
+    throw new Error(`no Docker engine answers at ${path}: ${messageOf(error)}`);
+  });
+  const objection = engineObjection(facts);
+  if (objection !== undefined) throw new Error(objection);
+  process.stdout.write(`${facts.engine}\n`);
+};
+
 const main = async (): Promise<void> => {
   process.umask(0o077);
   const flags = readFlags(process.argv.slice(2));
   if (flags === "help") process.stdout.write(USAGE);
+  else if ("check" in flags) await check(flags.check);
   else await serve(flags);
 };
 

@@ -11,6 +11,7 @@ import { fileIdentity, readAccounts } from "../../../supervisor/src/os/accounts/
 import { type ConfText, readConfDirectory } from "../../../supervisor/src/os/files/conf-dir.ts";
 import { readPolicyFile } from "../../../supervisor/src/os/files/policy-file.ts";
 import { ContainerRefusal } from "../rules/refusal.ts";
+import { asSupervisor } from "./supervisor-authority.ts";
 
 /** Daemons of one owner that are read at most. */
 const MOST_DAEMONS = 256;
@@ -40,9 +41,12 @@ interface InForce {
 /** Policy file and conf files as they are now. */
 export class Admissions {
   readonly #policyFile: string;
+  readonly #peer: number;
 
-  constructor(policyFile: string) {
+  /** @param peer uid of the supervisor, which can read the policy file */
+  constructor(policyFile: string, peer: number) {
     this.#policyFile = policyFile;
+    this.#peer = peer;
   }
 
   /**
@@ -85,7 +89,7 @@ export class Admissions {
 
   #load(): InForce {
     try {
-      const parsed = parsePolicy(readPolicyFile(this.#policyFile));
+      const parsed = parsePolicy(asSupervisor(this.#peer, () => readPolicyFile(this.#policyFile)));
       if (parsed.value === undefined)
         throw new Error(parsed.errors.map((problem) => describeProblem(this.#policyFile, problem)).join("; "));
       const { runsAs, manages, hosts, limits, images } = parsed.value;

@@ -11,12 +11,12 @@ test.each([
   ["/etc/passwd", "is not a directory"],
   ["/usr", "belongs to uid 0, and a container gets only what is alice's"],
 ])("the home %s is refused: %s", (home, reason) => {
-  expect(() => boundHome(account(home))).toThrow(reason);
+  expect(() => boundHome(account(home), [])).toThrow(reason);
 });
 
 test("a directory that is the account's, in directories of root, is bound with what the kernel knows it by", () => {
   const { dev, ino } = statSync("/etc", { bigint: true });
-  expect(boundHome(account("/etc", 0))).toEqual({ path: "/etc", device: String(dev), inode: String(ino) });
+  expect(boundHome(account("/etc", 0), [])).toEqual({ path: "/etc", device: String(dev), inode: String(ino) });
 });
 
 test("a first process that has ended, or that this machine cannot see, proves nothing", () => {

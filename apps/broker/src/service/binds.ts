@@ -2,9 +2,11 @@
 import { lstatSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Account } from "../../../supervisor/src/core/policy-rules.ts";
+import { asUser } from "../../../supervisor/src/os/accounts/as-user.ts";
 import { codeOf } from "../../../supervisor/src/os/kernel/error-code.ts";
 import { requireHome } from "../rules/container-places.ts";
 import { ContainerRefusal } from "../rules/refusal.ts";
+import { asSupervisor } from "./supervisor-authority.ts";
 
 /** A directory, and what the kernel knows it by. */
 export interface BoundDirectory {
@@ -34,12 +36,12 @@ const replaceable = (path: string): string | undefined => {
 };
 
 /**
- * The home of a run-as account.
+ * The home of a run-as account, as that account sees it.
  * @throws ContainerRefusal where it is not the account's, or another account than root could replace it by a link
  */
-export const boundHome = ({ name, uid, home }: Account): BoundDirectory => {
+export const boundHome = ({ name, uid, gid, home }: Account, groups: readonly number[]): BoundDirectory => {
   requireHome(home);
-  const stats = facts(home);
+  const { stats, why } = asUser({ uid, gid, groups }, () => ({ stats: facts(home), why: replaceable(home) }));
   if (!stats.isDirectory()) throw new ContainerRefusal("refused", `the home ${home} of ${name} is not a directory`);
   if (stats.uid !== BigInt(uid)) {
     const whose = `belongs to uid ${stats.uid}, and a container gets only what is ${name}'s`;
@@ -48,7 +50,6 @@ export const boundHome = ({ name, uid, home }: Account): BoundDirectory => {
       `the home ${home} of ${name} ${whose}; chown it, or set user= to another account`,
     );
   }
-  const why = replaceable(home);
   if (why !== undefined)
     throw new ContainerRefusal("refused", `the home ${home} of ${name} cannot be given to a container: ${why}`);
   return { path: home, device: String(stats.dev), inode: String(stats.ino) };
@@ -56,14 +57,14 @@ export const boundHome = ({ name, uid, home }: Account): BoundDirectory => {
 
 /**
  * The directory of a container's socket.
- * @param owners who it may belong to
+ * @param peer uid of the supervisor; it or root owns it
  * @throws ContainerRefusal where there is none
  */
-export const boundGuest = (guests: string, guest: string, owners: readonly number[]): BoundDirectory => {
+export const boundGuest = (guests: string, guest: string, peer: number): BoundDirectory => {
   const path = join(guests, guest);
-  const stats = facts(path);
+  const stats = asSupervisor(peer, () => facts(path));
   if (!stats.isDirectory()) throw new ContainerRefusal("invalid", `${path}: expected a directory`);
-  if (!owners.includes(Number(stats.uid)) || (stats.mode & 0o022n) !== 0n)
+  if (![peer, 0].includes(Number(stats.uid)) || (stats.mode & 0o022n) !== 0n)
     throw new ContainerRefusal("invalid", `${path}: expected a directory that only the supervisor may write to`);
   return { path, device: String(stats.dev), inode: String(stats.ino) };
 };

@@ -110,8 +110,8 @@ export class Broker {
     const { account, definition, groups, budget } = admission;
     const facts = await this.#usable();
     const image = await this.#meantImage(admission);
-    const home = this.#parts.home(account);
-    const socket = boundGuest(guests, guest, [peer, 0]);
+    const home = this.#parts.home(account, groups);
+    const socket = boundGuest(guests, guest, peer);
     const attempt = randomBytes(8).toString("hex");
     const body = containerBody({
       purpose,

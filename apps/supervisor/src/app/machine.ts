@@ -54,7 +54,7 @@ export interface Machine {
   release(): void;
 }
 
-const NO_CONTAINERS = "containers are not enabled here";
+const NO_CONTAINERS = "containers are not enabled here (see docs/how-to/containers.md)";
 
 /** The containers, where a broker makes them. */
 const openGuests = ({ broker, runDir }: Flags, link: ShimLink, log: Pick<Logger, "warn">): Guests | undefined => {

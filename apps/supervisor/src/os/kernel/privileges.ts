@@ -1,17 +1,25 @@
+/** What the kernel lets this process do as other accounts. */
 import { readFileSync } from "node:fs";
 
-/** Numbers of capabilities in the kernel. */
-const CAP_SETGID = 6n;
-const CAP_SETUID = 7n;
-
-const effective = (): bigint => {
-  const [, digits = "0"] = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "utf8")) ?? [];
-  return BigInt(`0x${digits}`);
-};
-
-/** Whether this process can act as other accounts; if not, its own account is the only tenant. */
+/** Whether this process is root; if not, the supervisor's own account is the only tenant. */
 export const privileged = process.geteuid?.() === 0;
 
-/** Whether this process can take the identity of other accounts for access to files: as root, or by capabilities alone, as the broker. */
-export const canActAsOthers =
-  privileged || [CAP_SETGID, CAP_SETUID].every((capability) => (effective() & (1n << capability)) !== 0n);
+/** Bits of CAP_SETGID and CAP_SETUID in a capability set. */
+const SETGID_SETUID = 0b11n << 6n;
+
+/** Whether a process has the capabilities that taking another account's ids needs. @param status text of /proc/PID/status */
+export const hasIdCapabilities = (status: string): boolean => {
+  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0";
+  return (BigInt(`0x${effective}`) & SETGID_SETUID) === SETGID_SETUID;
+};
+
+const ownStatus = (): string => {
+  try {
+    return readFileSync("/proc/self/status", "utf8");
+  } catch {
+    return "";
+  }
+};
+
+/** Whether this process can access files as another account: root, and the broker, which has no more than these two capabilities. */
+export const canActAsOthers = privileged || hasIdCapabilities(ownStatus());
