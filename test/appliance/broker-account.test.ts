@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Account } from "../system/account.ts";
 import { BrokerTree } from "../system/broker-tree.ts";
-import { numbersOf, processesOf } from "../system/proc.ts";
+import { numbersOf, processesOf, statusOf } from "../system/proc.ts";
 import { until } from "../system/program.ts";
 import { Stage } from "../system/stage.ts";
 import type { Supervisor } from "../system/supervisor.ts";
@@ -88,6 +88,7 @@ test("the broker that made it is not root and has no more than its two capabilit
   const [broker = 0] = processesOf(account.uid);
   expect(numbersOf(broker, "Uid")).toEqual(Array(4).fill(account.uid));
   expect(processesOf(account.uid)).toHaveLength(1);
+  for (const set of ["CapPrm", "CapEff", "CapBnd"]) expect(statusOf(broker).get(set)).toBe("00000000000000c0");
 });
 
 test("a restart gets another container, and the former one is removed", async () => {
