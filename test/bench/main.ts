@@ -11,6 +11,7 @@ import type { Account } from "../system/account.ts";
 import { CHECKOUT, until } from "../system/program.ts";
 import { Stage } from "../system/stage.ts";
 import { type Options, readCommandLine, WrongUse } from "./command-line.ts";
+import { measureContainers } from "./containers.ts";
 import { measureLoss, measureThroughput } from "./fastcgi.ts";
 import { measureLaunch } from "./launch.ts";
 import { TROUBLES } from "./loss.ts";
@@ -252,6 +253,7 @@ const MEASURES: Readonly<Record<Figure, (options: Options) => Promise<void>>> = 
   throughput: measureThroughput,
   survival: measureSurvival,
   "survival-docker": measureSurvivalInDocker,
+  containers: measureContainers,
   sleeping: measureSleeping,
   scale: measureScale,
 };

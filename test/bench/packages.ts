@@ -33,6 +33,7 @@ export const PACKAGES = {
   throughput: ["multiwatch", "nginx", "php-cgi", "spawn-fcgi", "wrk"],
   survival: ["nginx", "php-cgi", "s6"],
   "survival-docker": [],
+  containers: ["nginx", "php-cgi", "s6"],
   sleeping: ["nginx", "php-cgi", "php-fpm", "s6"],
   scale: ["iproute2", "nginx", "s6"],
 } as const satisfies Record<string, readonly Package[]>;

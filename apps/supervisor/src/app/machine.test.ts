@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, rmdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { readFlags } from "./flags.ts";
 import { fakeLog } from "./log.fake.ts";
 import { cgroupName, type Machine, makeMachine } from "./machine.ts";
@@ -21,11 +21,26 @@ afterEach(async () => {
   rmSync(directory, { recursive: true });
 });
 
-const make = async (run = "run", state = "state", program = import.meta.filename): Promise<Machine> => {
+const make = async (
+  run = "run",
+  state = "state",
+  program = import.meta.filename,
+  more: readonly string[] = [],
+): Promise<Machine> => {
   const { log, lines: written } = fakeLog();
   lines = written;
   const at = (name: string) => join(directory, name);
-  const args = ["--run-dir", at(run), "--state-dir", at(state), "--fastcgi-dir", at("fastcgi"), "--tools-dir", at("t")];
+  const args = [
+    "--run-dir",
+    at(run),
+    "--state-dir",
+    at(state),
+    "--fastcgi-dir",
+    at("fastcgi"),
+    "--tools-dir",
+    at("t"),
+    ...more,
+  ];
   const accounts = { users: new Map(), groups: new Map() };
   machine = await makeMachine(readFlags(args), accounts, program, log);
   return machine;
@@ -94,4 +109,21 @@ test("the remaining processes of all daemons can be killed without the shim", as
   killAll();
   expect(await ended).toEqual([null, "SIGKILL"]);
   if (cgroups.path !== undefined) rmdirSync(join(cgroups.path, "anna"));
+});
+
+test("without a broker there are no containers, and a broker that cannot be reached costs one warning", async () => {
+  expect((await make()).ports.machine.containerObjection).toMatch(/^containers are not enabled here/);
+  machine?.release();
+  const socket = join(directory, "broker.sock");
+  const { ports } = await make("other", "others", undefined, ["--broker", socket]);
+  expect(ports.machine.containerObjection).toBeUndefined();
+  const warned = () => lines.filter((line) => line.includes("no containers"));
+  await vi.waitFor(() => expect(warned()).toHaveLength(1));
+  expect(ports.runs.found({ owner: { name: "anna" }, name: "blog" })).toEqual([]);
+  const key = { owner: { name: "anna", uid: 4001, gid: 4001, home: "/", shell: "/bin/sh" }, name: "blog", instance: 1 };
+  const slot = ports.runs.slot(key);
+  expect([slot.groups(), slot.finishing(), slot.notifyPath.startsWith(directory)]).toEqual([[], undefined, true]);
+  ports.records.slot(key).write(() => ({ state: {} }) as never);
+  machine?.prepareReExec();
+  expect(existsSync(join(directory, "others/daemons/anna"))).toBe(true);
 });

@@ -4,9 +4,8 @@ import { basename } from "node:path";
 import type { Logger } from "pino";
 import { MAX_DAEMON_FILE, parseDaemonFile } from "../conf/daemon-file.ts";
 import { parseService } from "../conf/service-directory.ts";
-import { BrokerLink } from "../containers/broker-link.ts";
 import { ContainerRuns } from "../containers/container-runs.ts";
-import { Guests } from "../containers/guests.ts";
+import { openGuests } from "../containers/guests.ts";
 import { describeProblem, NAME } from "../core/definition.ts";
 import type { AccountBase } from "../core/policy-rules.ts";
 import type { Ports } from "../engine/ports/ports.ts";
@@ -56,17 +55,6 @@ export interface Machine {
 
 const NO_CONTAINERS = "containers are not enabled here (see docs/how-to/containers.md)";
 
-/** The containers, where a broker makes them. */
-const openGuests = ({ broker, runDir }: Flags, link: ShimLink, log: Pick<Logger, "warn">): Guests | undefined => {
-  if (broker === undefined) return undefined;
-  if (!link.requests.admitsContainers) {
-    log.warn("no containers: the shim that runs is of an earlier release; a restart of the service replaces it");
-    return undefined;
-  }
-  const report = (reason: string): void => log.warn({ broker, reason }, "no containers: the broker cannot be used");
-  return new Guests(link, new BrokerLink(broker, report), runDir);
-};
-
 /** Name of the cgroup of the supervisor with this run directory, an absolute path. */
 export const cgroupName = (runDir: string): string =>
   `dmhost-${runDir.slice(1).replaceAll("-", "--").replaceAll("/", "-")}`;
@@ -89,14 +77,18 @@ export const makeMachine = async (
     mkdirSync(directory, { recursive: true, mode: 0o755 });
     lockDirectory(directory);
   }
+  const warn =
+    (message: string) =>
+    (reason: string): void =>
+      log.warn({ reason }, message);
   const { link, cgroups } = await openShim(
     flags,
     program,
     cgroupName(runDir),
-    (reason) => log.warn({ reason }, "ending the shim of an earlier supervisor: its daemons start again"),
+    warn("ending the shim of an earlier supervisor: its daemons start again"),
     {
       timeout: SHIM_TIMEOUT,
-      report: (reason) => log.warn({ reason }, "the start waits for the shim, which holds the daemons"),
+      report: warn("the start waits for the shim, which holds the daemons"),
       isOver,
     },
   );
@@ -132,7 +124,7 @@ export const makeMachine = async (
     (owner) => accounts.identity(owner),
   );
   const files = new StateFiles(recordsIn(stateDir));
-  const guests = openGuests(flags, link, log);
+  const guests = openGuests(flags, link, warn("no containers"));
   const acknowledge = (): void => {
     launches.acknowledge();
     guests?.acknowledge();

@@ -5,7 +5,7 @@ import { type InstanceKey, ownerOf } from "../core/daemon-key.ts";
 import type { FoundRun } from "../engine/ports/runs.ts";
 import { pathInHierarchy } from "../os/limits/hierarchy.ts";
 import type { ShimLink } from "../os/shim/link.ts";
-import type { BrokerLink } from "./broker-link.ts";
+import { BrokerLink } from "./broker-link.ts";
 import { Guest } from "./guest.ts";
 import { containerName, readContainerName } from "./guest-names.ts";
 
@@ -131,3 +131,22 @@ export class Guests {
     if (event.kind === "ended") guest?.ended(event.exitCode);
   }
 }
+
+/**
+ * The containers, where a broker makes them.
+ * @param broker its socket
+ * @param report called with the reason why there are none at present, once until there are
+ */
+export const openGuests = (
+  { broker, runDir }: { readonly broker: string | undefined; readonly runDir: string },
+  link: ShimLink,
+  report: (reason: string) => void,
+): Guests | undefined => {
+  if (broker === undefined) return undefined;
+  if (link.requests.admitsContainers) {
+    const problem = (reason: string): void => report(`the broker at ${broker} cannot be used: ${reason}`);
+    return new Guests(link, new BrokerLink(broker, problem), runDir);
+  }
+  report("the shim that runs is of an earlier release; a restart of the service replaces it and restarts all daemons");
+  return undefined;
+};
