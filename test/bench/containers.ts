@@ -25,7 +25,8 @@ const TROUBLES = {
   none: { every: 1000, act: async (_: Supervisor, __: string): Promise<unknown> => undefined },
   "kill -9 each second": {
     every: 1000,
-    act: async (supervisor: Supervisor, id: string) => kill((await supervisor.status(id)).pid),
+    act: async (supervisor: Supervisor, id: string) =>
+      kill(await until("its process", async () => (await supervisor.status(id)).pid)),
   },
   "dmctl restart every 5 s": {
     every: 5000,
@@ -52,6 +53,8 @@ const measure = async (
     }
   };
   const disturbed = disturb();
+  // Reported when it is awaited.
+  disturbed.catch(() => undefined);
   const load = { port, path: "/", perSecond: PER_SECOND, seconds: SECONDS, host: () => host };
   const arrivals = await arrive(load, performance.now());
   goes = false;
@@ -115,9 +118,9 @@ export const measureContainers = async (_: Options): Promise<void> => {
       );
     }
   } finally {
+    await web?.stop();
     await stage.remove();
     await broker?.kill();
-    await web?.stop();
     await docker("rmi", "--force", `${IMAGE}:latest`);
   }
 };
