@@ -33,6 +33,7 @@ configfile daemon --json
 explain question --policy --utc --json
 svstat daemon
 tai64nlocal nothing --utc --multilog
+images nothing --json
 export nothing --json
 health nothing --json
 help command

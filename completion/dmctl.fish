@@ -32,6 +32,7 @@ set -g __dmctl_table \
     'explain|question|--policy --utc --json|explain why a daemon is in its state, and what to do' \
     'svstat|daemon||print the state of a daemon on one line, as svstat does' \
     'tai64nlocal|nothing|--utc --multilog|copy standard input, with local time in place of TAI64N stamps' \
+    'images|nothing|--json|list the images of containers, or accept one that has moved' \
     'export|nothing|--json|print the whole state as JSON, for root' \
     'health|nothing|--json|show version, process, uptime, containment and shim of the supervisor' \
     'help|command||show all commands, or explain one' \

@@ -10,6 +10,7 @@ import { type DaemonState, VERSION } from "@dmhost/contract";
 import { openapi } from "@dmhost/contract/openapi";
 import { ENDPOINTS, type EndpointName } from "@dmhost/contract/schemas";
 import { type Account, nameFor } from "../system/account.ts";
+import { NamespaceBroker } from "../system/namespace-broker.ts";
 import { until } from "../system/program.ts";
 import { hog } from "../system/runaways.ts";
 import { Stage } from "../system/stage.ts";
@@ -138,6 +139,9 @@ const record = async (supervisor: Supervisor, owner: Account): Promise<void> => 
     await ask("explain", name);
   await ask("exportState");
   await ask("getHealth");
+  await ask("listImages");
+  await ask("acceptImage", "", { body: { image: "php:8.4-fpm" } });
+  await ask("acceptImage", "", { body: { image: "?" } });
   for (const [verb, address] of [
     ["run-as", "root"],
     ["start", `${owner.name}/site`],
@@ -177,7 +181,23 @@ try {
     ...["[hosts]", `${alice.name}: *.example.org`, "[limits]", `${alice.name}: processes = 200`],
     ...["[images]", `${alice.name}: php:8.4-fpm`],
   ];
-  const supervisor = stage.supervisor("main", policy, { flags: web.flags });
+  const brokerSocket = join(stage.directory, "broker.sock");
+  const supervisor = stage.supervisor("main", policy, { flags: [...web.flags, "--broker", brokerSocket] });
+  const broker = new NamespaceBroker(brokerSocket, join(supervisor.runDir, "guests"), () => alice, {
+    command: [],
+    environment: [],
+    directory: "/",
+  });
+  broker.images = [
+    {
+      image: "docker.io/library/php:8.4-fpm",
+      recorded: "sha256:0a1b",
+      present: "sha256:2c3d",
+      moved: true,
+      usedBy: [`${alice.name}/blog`],
+    },
+  ];
+  await broker.start();
   writeConfs(alice, bob);
   mkdirSync(join(import.meta.dirname, "v1"), { recursive: true });
   await supervisor.start();
@@ -203,6 +223,7 @@ try {
     writeReleased(document);
   } finally {
     await web.stop();
+    await broker.remove();
   }
 } finally {
   await stage.remove();

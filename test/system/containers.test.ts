@@ -199,3 +199,19 @@ test("notify and a descriptor report readiness from a container, and a failed la
     reason: expect.stringMatching(/entering \/nowhere: no such directory/),
   });
 });
+
+test("dmctl images shows a tenant the images of their daemons alone, and only root accepts one that has moved", async () => {
+  const image = "docker.io/library/php:latest";
+  const others = { image: "docker.io/library/secret:1", moved: false, usedBy: ["bob/x"] };
+  broker.images = [{ image, recorded: "sha256:a", present: "sha256:b", moved: true, usedBy: [idOf("site")] }, others];
+  const env = { PATH: "/usr/bin:/bin", DMCTL_SOCKET: supervisor.socket };
+  const asAlice = await run([...alice.become, ...DMCTL, "images"], { env });
+  expect(asAlice.stdout).toContain(`${image}  moved`);
+  expect(asAlice.stdout).not.toContain("secret");
+  expect(await run([...alice.become, ...DMCTL, "images", "accept", "php"], { env })).toMatchObject({
+    stderr: expect.stringContaining("only root"),
+  });
+  expect((await dmctl("images")).stdout).toContain("secret");
+  expect((await dmctl("images", "accept", "php")).stdout).toBe(`accepted: ${image}\n`);
+  expect((await dmctl("images")).stdout).toMatch(new RegExp(`${image} +present`));
+});

@@ -207,7 +207,7 @@ test("export shows the whole state, to root only", async () => {
   expect([refused.code, refused.stdout, refused.stderr]).toEqual([
     3,
     "",
-    `dmctl: only root may export the state, and you are ${amy.name}\n`,
+    `dmctl: only root may do this, and you are ${amy.name}\n`,
   ]);
   const { code, stdout } = await asRoot("export");
   const state = JSON.parse(stdout) as StateExport;

@@ -9,7 +9,7 @@ import { lstatSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import type { BrokerContainer, BrokerRequest, MakeRequest, MakeResult } from "@dmhost/broker-contract";
+import type { BrokerContainer, BrokerImage, BrokerRequest, MakeRequest, MakeResult } from "@dmhost/broker-contract";
 import type { Account } from "./account.ts";
 import { childrenOf, kill } from "./proc.ts";
 import { CHECKOUT } from "./program.ts";
@@ -31,6 +31,7 @@ export class NamespaceBroker {
   readonly made: string[] = [];
   /** Verbs of all requests. */
   readonly verbs: string[] = [];
+  images: readonly BrokerImage[] = [];
   /** Why the next `make` is refused. */
   refusal: string | undefined;
   /** Whether `make` is not answered, so that the supervisor can be killed meanwhile. */
@@ -89,7 +90,10 @@ export class NamespaceBroker {
     this.#sockets.add(socket);
     socket.on("close", () => this.#sockets.delete(socket));
     socket.on("error", () => undefined);
-    createInterface(socket).on("line", (line) => this.#answer(socket, JSON.parse(line)));
+    const lines = createInterface(socket);
+    // It repeats the errors of its input.
+    lines.on("error", () => undefined);
+    lines.on("line", (line) => this.#answer(socket, JSON.parse(line)));
   }
 
   #answer(socket: Socket, request: BrokerRequest): void {
@@ -107,6 +111,11 @@ export class NamespaceBroker {
     if (verb === "remove") {
       this.kill(request.container);
       this.#containers.delete(request.container);
+      send({ result: {} });
+    }
+    if (verb === "images") send({ result: { images: this.images } });
+    if (verb === "accept") {
+      this.images = this.images.map((each) => (each.image === request.image ? { ...each, moved: false } : each));
       send({ result: {} });
     }
     if (verb !== "make") return;

@@ -7,6 +7,7 @@ import { DaemonList, DaemonListQuery, DaemonStatus } from "./schema/daemons.ts";
 import { Explanation } from "./schema/explanation.ts";
 import { StateExport } from "./schema/export.ts";
 import { Health } from "./schema/health.ts";
+import { ImageAcceptance, ImageAccepted, ImageList } from "./schema/images.ts";
 import { LogQuery } from "./schema/logs.ts";
 import { KillRequest, KillResult, Outcome, RescanResult, ScaleRequest } from "./schema/outcomes.ts";
 import { PolicyAnswer, PolicyQuery } from "./schema/policy.ts";
@@ -43,6 +44,8 @@ export const ENDPOINTS = {
   rescan:      { ...ROUTES.rescan,      access: "policy",  answer: RescanResult, summary: "Load new and changed files, and start what has autostart. Root also reloads the policy." },
   askPolicy:   { ...ROUTES.askPolicy,   access: "policy",  query: PolicyQuery, answer: PolicyAnswer, summary: "Ask what the policy allows." },
   exportState: { ...ROUTES.exportState, access: "root",    answer: StateExport, summary: "Export the whole state." },
+  listImages:  { ...ROUTES.listImages,  access: "policy",  answer: ImageList, summary: "List the images of containers that daemons of the caller's use, and what is granted." },
+  acceptImage: { ...ROUTES.acceptImage, access: "root",    body: ImageAcceptance, answer: ImageAccepted, summary: "Accept what the name of an image means now." },
   getDaemon:   { ...ROUTES.getDaemon,   access: "control", answer: DaemonStatus, summary: "Report the status of a daemon, with its resource usage." },
   start:       { ...ROUTES.start,       access: "control", answer: Outcome, summary: "Start it." },
   stop:        { ...ROUTES.stop,        access: "control", answer: Outcome, summary: "Stop it with all its processes." },

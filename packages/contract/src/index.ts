@@ -17,6 +17,7 @@ export type * from "./schema/errors.ts";
 export type * from "./schema/explanation.ts";
 export type * from "./schema/export.ts";
 export type * from "./schema/health.ts";
+export type * from "./schema/images.ts";
 export type * from "./schema/logs.ts";
 export type * from "./schema/outcomes.ts";
 export type * from "./schema/policy.ts";

@@ -21,6 +21,8 @@ export const ROUTES = {
   rescan:      { method: "POST", path: "/rescan", settles: true, idempotent: true },
   askPolicy:   { method: "GET",  path: "/policy" },
   exportState: { method: "GET",  path: "/export" },
+  listImages:  { method: "GET",  path: "/images" },
+  acceptImage: { method: "POST", path: "/images/accept", idempotent: true },
   getDaemon:   { method: "GET",  path: ONE },
   start:       { method: "POST", path: `${ONE}/start`, settles: true, idempotent: true },
   stop:        { method: "POST", path: `${ONE}/stop`, settles: true, idempotent: true },

@@ -7,6 +7,7 @@ export * from "./schema/errors.ts";
 export * from "./schema/explanation.ts";
 export * from "./schema/export.ts";
 export * from "./schema/health.ts";
+export * from "./schema/images.ts";
 export * from "./schema/logs.ts";
 export * from "./schema/outcomes.ts";
 export * from "./schema/policy.ts";

@@ -24,6 +24,7 @@ const OPERANDS = {
   sized: { synopsis: "ID NUMBER", least: 1, most: 1, completes: "daemon" },
   signal: { synopsis: "ID [-SIGNAL]", least: 1, most: 1, completes: "signal" },
   command: { synopsis: "[COMMAND]", least: 0, most: 1, completes: "command" },
+  acceptance: { synopsis: "[accept IMAGE]", least: 0, most: 2, completes: "nothing" },
   question: {
     synopsis: "ID | --policy CALLER VERB OWNER/NAME",
     short: "ID",

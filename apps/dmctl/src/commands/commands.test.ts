@@ -115,3 +115,43 @@ test("tai64nlocal fails with the reason when its input cannot be read", async ()
   const { code, errors } = await run("/nowhere", "tai64nlocal", { input: broken });
   expect([code, errors]).toEqual([1, "dmctl: cannot read standard input: EISDIR: illegal operation\n"]);
 });
+
+test("images prints a table, what is granted, and how a moved image is accepted; control characters are escaped", async () => {
+  const image = { image: "docker.io/library/php:8", recorded: `sha256:${"a".repeat(64)}`, present: "" };
+  const { socket } = await supervisor({
+    "GET /v1/images": () => ({
+      images: [
+        { ...image, state: "moved", present: "docker.io/library/php@sha256:bb\u001b", usedBy: ["amy/blog", "amy/x"] },
+        { ...image, image: "perl", state: "absent", recorded: "", usedBy: [] },
+      ],
+      granted: [{ holder: "amy", object: "docker.io/library/php:*", source: "/etc/p.conf:9" }],
+    }),
+  });
+  const { code, output } = await run(socket, "images");
+  expect([code, output]).toEqual([
+    0,
+    [
+      "IMAGE                    STATE   RECORDED      PRESENT  USED BY",
+      "docker.io/library/php:8  moved   aaaaaaaaaaaa  bb\\x1b   amy/blog amy/x",
+      "perl                     absent  -             -        -",
+      "granted to amy: docker.io/library/php:* (/etc/p.conf:9)",
+      "docker.io/library/php:8 has moved: root accepts that with  dmctl images accept docker.io/library/php:8",
+      "",
+    ].join("\n"),
+  ]);
+});
+
+test("images accept sends the name, and other words are misuse", async () => {
+  const { socket, requests } = await supervisor({
+    "POST /v1/images/accept": () => ({ image: "docker.io/library/php:8" }),
+    "GET /v1/images": () => ({ images: [], granted: [] }),
+  });
+  expect((await run(socket, "images")).output).toBe("no image is used\n");
+  expect(await run(socket, "images accept php:8")).toMatchObject({
+    code: 0,
+    output: "accepted: docker.io/library/php:8\n",
+  });
+  expect(requests.at(-1)?.body).toBe('{"image":"php:8"}');
+  for (const line of ["images php:8", "images accept", "images drop php:8"])
+    expect((await run(socket, line)).code).toBe(2);
+});

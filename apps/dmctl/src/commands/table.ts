@@ -5,6 +5,7 @@ import type { Command } from "./command.ts";
 import { CONTROL_COMMANDS, SIGNAL_COMMANDS } from "./control.ts";
 import { FILE_COMMANDS, RESCAN, TAI64NLOCAL } from "./files.ts";
 import { helpFor, helpText } from "./help.ts";
+import { IMAGES } from "./images.ts";
 import { DETAIL_COMMANDS, STATUS_COMMANDS, SUPERVISOR_COMMANDS } from "./inspect.ts";
 
 /** All commands, in the order of help and man page. The first runs when `dmctl` is called without a command. */
@@ -16,6 +17,7 @@ export const COMMANDS: readonly Command[] = [
   ...SIGNAL_COMMANDS,
   ...DETAIL_COMMANDS,
   TAI64NLOCAL,
+  IMAGES,
   ...SUPERVISOR_COMMANDS,
   {
     name: "help",

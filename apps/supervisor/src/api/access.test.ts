@@ -28,6 +28,7 @@ const lineOf = ({ method, path }: Endpoint, id: string): string => {
 const BODIES: Readonly<Record<string, unknown>> = {
   scale: { instances: 1 },
   kill: { signal: "TERM" },
+  acceptImage: { image: "php" },
   writeFile: { text: "", fingerprint: "" },
 };
 const withAccess = (...levels: Endpoint["access"][]) =>
@@ -49,10 +50,10 @@ test.each(withAccess("anyone"))(
   },
 );
 
-test.each(withAccess("root"))("the endpoint %s refuses everyone but root", async (_name, endpoint) => {
-  const { status, body } = await ask("amy", lineOf(endpoint, ""));
+test.each(withAccess("root"))("the endpoint %s refuses everyone but root", async (name, endpoint) => {
+  const { status, body } = await ask("amy", lineOf(endpoint, ""), BODIES[name]);
   expect([status, body.code]).toEqual([403, "not-in-policy"]);
-  expect((await ask("root", lineOf(endpoint, ""))).status).toBe(200);
+  expect((await ask("root", lineOf(endpoint, ""), BODIES[name])).status).toBe(200);
 });
 
 test.each(withAccess("control", "author"))(

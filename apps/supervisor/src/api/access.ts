@@ -47,7 +47,7 @@ const requirePolicy = (engine: Engine, caller: Caller): void => {
 
 const requireRoot = (caller: Caller): void => {
   if (caller.uid === 0) return;
-  throw new Refusal("not-in-policy", `only root may export the state, and you are ${caller.user}`);
+  throw new Refusal("not-in-policy", `only root may do this, and you are ${caller.user}`);
 };
 
 /** Every daemon that the caller may control. */

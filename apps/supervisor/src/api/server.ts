@@ -19,13 +19,27 @@ import { daemonRoutes } from "./routes/daemons.ts";
 import { fileRoutes } from "./routes/files.ts";
 import type { Handlers } from "./routes/handlers.ts";
 import { healthRoutes } from "./routes/health.ts";
+import { imageRoutes } from "./routes/images.ts";
 import { logRoutes } from "./routes/logs.ts";
 import { policyRoutes } from "./routes/policy.ts";
 import { serializerOf } from "./serializers.ts";
-import type { AnswerListener, ConfFileAccess, ExplanationSurroundings, PolicyFile, Progress } from "./surroundings.ts";
+import type {
+  AnswerListener,
+  ConfFileAccess,
+  ContainerImages,
+  ExplanationSurroundings,
+  PolicyFile,
+  Progress,
+} from "./surroundings.ts";
 
 /** What all routes and the server need besides the engine. */
-export interface Surroundings extends ExplanationSurroundings, ConfFileAccess, PolicyFile, Progress, AnswerListener {}
+export interface Surroundings
+  extends ExplanationSurroundings,
+    ConfFileAccess,
+    ContainerImages,
+    PolicyFile,
+    Progress,
+    AnswerListener {}
 
 const handlersWith = (about: Surroundings): Handlers<EndpointName> => ({
   ...healthRoutes(about),
@@ -33,6 +47,7 @@ const handlersWith = (about: Surroundings): Handlers<EndpointName> => ({
   ...logRoutes(about),
   ...fileRoutes(about),
   ...policyRoutes(about),
+  ...imageRoutes(about),
 });
 
 /** Longest body of a request, in bytes, where the endpoint has no other. */

@@ -68,6 +68,26 @@ export interface PolicyFile {
   readonly policyOwner: number;
 }
 
+/** An image that a container was made of, or that a conf file names. */
+export interface UsedImage {
+  /** Its complete name. */
+  readonly image: string;
+  /** Digest or Id at its first use; undefined before that. */
+  readonly recorded?: string | undefined;
+  /** The same of what this machine has now; undefined where it has none. */
+  readonly present?: string | undefined;
+  readonly moved: boolean;
+  /** `owner/name` of daemons. */
+  readonly usedBy: readonly string[];
+}
+
+/** Images of containers. Both reject with an Error whose message says why, and what to do. */
+export interface ContainerImages {
+  images(): Promise<readonly UsedImage[]>;
+  /** From now on the name means what this machine has now. @param image its complete name */
+  acceptImage(image: string): Promise<void>;
+}
+
 /** Work that takes long with thousands of daemons. */
 export interface Progress {
   /** Resolves when the daemons of these owners have been read, without owners all daemons. */

@@ -11,6 +11,7 @@ import { KnownAccounts } from "../os/accounts/known-accounts.ts";
 import { ConfFiles } from "../os/files/conf-files.ts";
 import type { CgroupRoot } from "../os/limits/cgroup-root.ts";
 import { apiSurroundings } from "./api-surroundings.ts";
+import type { Machine } from "./machine.ts";
 
 const { username, uid, gid } = userInfo();
 let home = "";
@@ -32,7 +33,11 @@ const owner = () => ({ name: username, uid, gid, home, shell: "/bin/sh" });
 const key = (name = "blog") => ({ owner: owner(), name });
 const confPath = (name = "blog"): string => join(home, "daemons", `${name}.conf`);
 
-const make = (cgroups: CgroupRoot = { path: "/cg", controllers: new Set(), why: "" }, shimOutdated = false) => {
+const make = (
+  cgroups: CgroupRoot = { path: "/cg", controllers: new Set(), why: "" },
+  shimOutdated = false,
+  images?: Machine["images"],
+) => {
   const chain = [home, join(home, "daemons")];
   const serviceChain = [home, join(home, "service")];
   const paths = () => ({
@@ -47,15 +52,20 @@ const make = (cgroups: CgroupRoot = { path: "/cg", controllers: new Set(), why: 
   const confs = new ConfFiles({ ...rules, largest: 65_536, mostDaemons: 10 }, (account) => accounts.identity(account));
   const ports = { clock: new FakeClock(), records };
   const log = { error: (about: object) => void errors.push(about) };
-  return apiSurroundings({ policy: { paths } }, { ports, accounts, confs, cgroups, shimOutdated }, log as never, {
-    policyFile: "/etc/policy.conf",
-    reloadPolicy: () => Promise.resolve([]),
-    known: async () => undefined,
-    problem: () => problem,
-    answered: () => {
-      answers += 1;
+  return apiSurroundings(
+    { policy: { paths } },
+    { ports, accounts, confs, cgroups, images, shimOutdated },
+    log as never,
+    {
+      policyFile: "/etc/policy.conf",
+      reloadPolicy: () => Promise.resolve([]),
+      known: async () => undefined,
+      problem: () => problem,
+      answered: () => {
+        answers += 1;
+      },
     },
-  });
+  );
 };
 
 test("a new conf file is made for its owner alone, and read back", () => {
@@ -145,4 +155,15 @@ test("an internal error is logged with its caller", () => {
   const error = new Error("broken");
   make().onInternalError(error, { uid: 4001, user: "anna" });
   expect(errors).toEqual([{ err: error, caller: "anna" }]);
+});
+
+test("images are the broker's, and without containers the answer says how to enable them", async () => {
+  await expect(make().images()).rejects.toThrow("containers are not enabled here (see docs/how-to/containers.md)");
+  await expect(make().acceptImage("x")).rejects.toThrow("containers are not enabled here");
+  const accepted: string[] = [];
+  const images = { images: async () => [], acceptImage: async (image: string) => void accepted.push(image) };
+  const about = make(undefined, false, images);
+  expect(await about.images()).toEqual([]);
+  await about.acceptImage("docker.io/library/php:8");
+  expect(accepted).toEqual(["docker.io/library/php:8"]);
 });

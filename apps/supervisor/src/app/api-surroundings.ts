@@ -12,7 +12,7 @@ import type { Ports } from "../engine/ports/ports.ts";
 import { confPath, isConfPath } from "../os/files/conf-dir.ts";
 import { makeConfFile, replaceConfFile } from "../os/files/conf-write.ts";
 import { readLog } from "../os/logs/reader.ts";
-import type { Machine } from "./machine.ts";
+import { type Machine, NO_CONTAINERS } from "./machine.ts";
 import { inTurns } from "./pace.ts";
 
 /** Functions of the service that the API calls. */
@@ -28,13 +28,13 @@ interface SurroundingsOptions {
   readonly answered: () => void;
 }
 
-type MachineForApi = Pick<Machine, "accounts" | "confs" | "cgroups" | "shimOutdated"> & {
+type MachineForApi = Pick<Machine, "accounts" | "confs" | "cgroups" | "images" | "shimOutdated"> & {
   readonly ports: Pick<Ports, "clock" | "records">;
 };
 
 export const apiSurroundings = (
   supervisor: { readonly policy: Pick<Policy, "paths"> },
-  { ports, accounts, confs, cgroups, shimOutdated }: MachineForApi,
+  { ports, accounts, confs, cgroups, images, shimOutdated }: MachineForApi,
   log: Pick<Logger, "error">,
   { policyFile, reloadPolicy, known, problem, answered }: SurroundingsOptions,
 ): Surroundings => {
@@ -80,6 +80,8 @@ export const apiSurroundings = (
       else if (existing.text) replaceConfFile(identity, existing.text.path, text);
     },
     newConf: daemonTemplate,
+    images: () => images?.images() ?? Promise.reject(new Error(NO_CONTAINERS)),
+    acceptImage: (image) => images?.acceptImage(image) ?? Promise.reject(new Error(NO_CONTAINERS)),
     // Every answer, also one about a state, must be true for the next supervisor.
     answered: () => {
       ports.records.flush();

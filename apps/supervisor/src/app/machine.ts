@@ -5,7 +5,7 @@ import type { Logger } from "pino";
 import { MAX_DAEMON_FILE, parseDaemonFile } from "../conf/daemon-file.ts";
 import { parseService } from "../conf/service-directory.ts";
 import { ContainerRuns } from "../containers/container-runs.ts";
-import { openGuests } from "../containers/guests.ts";
+import { type Guests, openGuests } from "../containers/guests.ts";
 import { describeProblem, NAME } from "../core/definition.ts";
 import type { AccountBase } from "../core/policy-rules.ts";
 import type { Ports } from "../engine/ports/ports.ts";
@@ -42,6 +42,8 @@ export interface Machine {
   readonly accounts: KnownAccounts;
   readonly confs: ConfFiles;
   readonly cgroups: CgroupRoot;
+  /** Images of containers; undefined where there are no containers. */
+  readonly images: Pick<Guests, "images" | "acceptImage"> | undefined;
   readonly shim: Pick<ShimLink, "lost">;
   /** Whether another build of the shim is installed than the one that runs. */
   readonly shimOutdated: boolean;
@@ -53,7 +55,7 @@ export interface Machine {
   release(): void;
 }
 
-const NO_CONTAINERS = "containers are not enabled here (see docs/how-to/containers.md)";
+export const NO_CONTAINERS = "containers are not enabled here (see docs/how-to/containers.md)";
 
 /** Name of the cgroup of the supervisor with this run directory, an absolute path. */
 export const cgroupName = (runDir: string): string =>
@@ -151,6 +153,7 @@ export const makeMachine = async (
     accounts,
     confs,
     cgroups,
+    images: guests,
     shim: link,
     shimOutdated,
     prepareReExec: () => {

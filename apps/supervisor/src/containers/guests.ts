@@ -1,6 +1,6 @@
 /** All containers of this supervisor, and those that an earlier one has left. */
 import { join } from "node:path";
-import type { BrokerContainer, BrokerEvent } from "@dmhost/broker-contract";
+import type { BrokerContainer, BrokerEvent, BrokerImage } from "@dmhost/broker-contract";
 import { type InstanceKey, ownerOf } from "../core/daemon-key.ts";
 import type { FoundRun } from "../engine/ports/runs.ts";
 import { pathInHierarchy } from "../os/limits/hierarchy.ts";
@@ -79,6 +79,21 @@ export class Guests {
     this.#isSpared = isSpared;
     this.removeStrays((daemon) => !isSpared(ownerOf(daemon)));
     this.#look();
+  }
+
+  /** The images that containers are made of, as the broker has them. Rejects with an Error in words. */
+  images(): Promise<readonly BrokerImage[]> {
+    return new Promise((resolve, reject) => {
+      const failed = (reason: string): void => reject(new Error(reason));
+      this.#broker.request("images", {}, ({ images }) => resolve(images), failed);
+    });
+  }
+  /** See BrokerRequests: accept. Rejects with an Error in words. */
+  acceptImage(image: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const failed = (reason: string): void => reject(new Error(reason));
+      this.#broker.request("accept", { image }, () => resolve(), failed);
+    });
   }
 
   acknowledge(): void {
