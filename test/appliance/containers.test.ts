@@ -122,7 +122,7 @@ test("a container goes on while supervisor and broker are killed, and its site a
   await broker.start();
   expect(await supervisor.status(idOf("kept"))).toMatchObject({ state: "running", pid, respawns: 0 });
   expect(await supervisor.act("restart", idOf("kept"))).toMatchObject({ ok: true });
-  expect(await containersOf("kept")).toHaveLength(1);
+  await until("one container", async () => (await containersOf("kept")).length === 1);
   expect(await supervisor.act("stop", idOf("counter"))).toMatchObject({ ok: true });
   const lines = await until("the log", async () => {
     const { body } = await supervisor.ask("GET", `/v1/daemons/${encodeURIComponent(idOf("counter"))}/log?lines=10000`);

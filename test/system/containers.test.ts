@@ -215,3 +215,32 @@ test("dmctl images shows a tenant the images of their daemons alone, and only ro
   expect((await dmctl("images", "accept", "php")).stdout).toBe(`accepted: ${image}\n`);
   expect((await dmctl("images")).stdout).toMatch(new RegExp(`${image} +present`));
 });
+
+test("a daemon that had given up has not begun again after the supervisor was killed, though its container waited", async () => {
+  alice.writeConf("failed", "image = tools", "start = sleep 0.2; exit 3", "max-retries = 0", "output = discard");
+  await supervisor.rescan();
+  await supervisor.reaches(idOf("failed"), "failed");
+  expect(broker.running.some(({ name }) => name === "failed")).toBe(true);
+  const runs = exitsOf("failed").length;
+  await supervisor.end("SIGKILL");
+  await supervisor.start();
+  expect(await supervisor.status(idOf("failed"))).toMatchObject({ state: "failed", pid: 0 });
+  await until("the end of its container", () => !broker.known.some(({ name }) => name === "failed"));
+  expect(exitsOf("failed")).toHaveLength(runs);
+});
+
+test("a launch that is too large for the shim fails with the reason, and nothing else does", async () => {
+  const lines = Array.from({ length: 5 }, (_, index) => `export V${index} = ${"x".repeat(60_000)}`);
+  alice.writeConf("large", "image = tools", "start = exec sleep 1000", "max-retries = 0", ...lines);
+  await supervisor.rescan();
+  expect(await supervisor.act("start", idOf("large"))).toMatchObject({ ok: false });
+  expect(await supervisor.status(idOf("site"))).toMatchObject({ state: "running" });
+});
+
+test("a run that failed is followed in the same container, also where the supervisor begins it", async () => {
+  alice.writeConf("tries", "image = tools", "start = sleep 0.1; exit 3", "max-retries = 2", "healthy-after = 1h");
+  await supervisor.rescan();
+  await supervisor.reaches(idOf("tries"), "failed");
+  expect(exitsOf("tries")).toEqual(Array(3).fill("exited with code 3"));
+  expect(broker.made.filter((id) => id === idOf("tries"))).toHaveLength(1);
+});

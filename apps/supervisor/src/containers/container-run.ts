@@ -154,12 +154,14 @@ export class ContainerRun implements Run {
   }
 
   signalAll(signal: number): void {
+    if (this.#isEmpty) return;
     if (signal === SIGTERM || signal === SIGKILL) this.isDismissed = true;
     this.#send(signal, true);
     if (signal !== SIGCONT) this.#stopDraining?.();
   }
 
   kill(): void {
+    if (this.#isEmpty) return;
     this.isDismissed = true;
     this.#send(SIGKILL, true);
     this.#stopDraining?.();

@@ -62,7 +62,13 @@ export class ContainerSlot {
     let report: RunReport | undefined;
     const begin = (): void => {
       report = this.#begin(guest, run, name, events);
-      guest.shim?.launch(name, this.#shimPlan(plan, guest, held), (error) => this.#refused(run, events, error));
+      const refused = (error: unknown): void => this.#refused(run, events, error);
+      try {
+        guest.shim?.launch(name, this.#shimPlan(plan, guest, held), refused);
+      } catch (error) {
+        // Later: it may be called by `launch`, before which no event may come.
+        setImmediate(() => refused(error));
+      }
     };
     guest.listener = {
       waiting: (reason) => events.waiting(reason, true),
@@ -77,10 +83,16 @@ export class ContainerSlot {
 
   take(number: number, pid: number, again: number | undefined, context: RunContext, events: RunEvents): LiveRun {
     const name = runName(this.#key, number);
-    const guest = this.#guest;
-    if (guest === undefined) throw new Error(`the container of run ${number} has ended`);
+    const guest = this.#guest ?? this.#options.guests.add(this.#key, number);
     const run = this.#newRun(guest, name, context, events);
     run.leader = { pid, startTime: 0 };
+    if (this.#guest === undefined) {
+      // The container has ended since.
+      guest.close();
+      run.vanished(false);
+      setImmediate(() => this.#end(run, events, { code: undefined, signal: "SIGKILL", oomKilled: false }));
+      return run;
+    }
     guest.shim?.permitNext(name, again ?? 0);
     this.#continue(guest, run, name, events);
     return run;

@@ -54,6 +54,8 @@ interface Making {
 
 /** From the container's start until its shim has connected, at most. In ms. */
 const LONGEST_JOIN = 30_000;
+/** For the broker to say how a container ended, at most. In ms. */
+const LONGEST_ANSWER = 1000;
 const NOBODY: GuestListener = {
   waiting: () => undefined,
   ready: () => undefined,
@@ -292,10 +294,15 @@ export class Guest {
     }
     this.#end();
     const { listener, id } = this;
+    let isTold = false;
     const tell = (oomKilled: boolean): void => {
+      if (isTold) return;
+      isTold = true;
+      clearTimeout(timer);
       listener.gone(oomKilled);
       this.#remove();
     };
+    const timer = setTimeout(() => tell(false), LONGEST_ANSWER);
     this.#machine.broker.request(
       "list",
       {},

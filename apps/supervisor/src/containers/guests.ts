@@ -58,11 +58,14 @@ export class Guests {
     return this.found(daemon).some((each) => each.instance === instance);
   }
 
-  /** The containers of a daemon that an earlier supervisor has left, by the runs that they were made for. */
+  /**
+   * The containers of a daemon that an earlier supervisor has left, by the runs that they were made for. Whether these live only the
+   * shims in them know: a container may wait for its next run.
+   */
   found(daemon: string): readonly FoundRun[] {
     return this.#link.foundContainers().flatMap(({ name, gone }) => {
       const id = readContainerName(name);
-      return id?.daemon === daemon && !gone ? { instance: id.instance, run: id.run, lives: true } : [];
+      return id?.daemon === daemon && !gone ? { instance: id.instance, run: id.run, lives: false } : [];
     });
   }
 

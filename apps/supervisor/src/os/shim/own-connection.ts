@@ -14,10 +14,9 @@ export class SilentShim extends Error {
   }
 }
 
-/** Requires that the shim at the other end of a connection was started by the account of this process. */
-export const requireOwn = (path: string, fd: number): void => {
+/** Requires that the shim at the other end of a connection was started by an account. @param own its uid, usually that of this process */
+export const requireOwn = (path: string, fd: number, own = process.geteuid?.()): void => {
   const { pid, uid } = peerOf(fd);
-  const own = process.geteuid?.();
   if (uid === own) return;
   throw new Error(
     `${path}: the shim there (pid ${pid}) belongs to uid ${uid}, not to uid ${own}, and is not used; ` +

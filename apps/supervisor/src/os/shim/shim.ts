@@ -379,9 +379,11 @@ export const followShim = (path: string, versions: Versions, events: ShimEvents)
       return false;
     }
   };
+  // The account of this process at connect(2).
+  const own = process.geteuid?.();
   const socket = connect({ path, onread: { buffer, callback } }, () => {
     try {
-      requireOwn(path, descriptorOf(socket));
+      requireOwn(path, descriptorOf(socket), own);
       socket.write(encodeFrame(KIND.HELLO, hello(true, versions)));
     } catch (error) {
       socket.destroy(error as Error);
