@@ -22,6 +22,13 @@ test.each([
     "image = php:8.4-fpm\nchroot = ~/jail",
     ["2: chroot: cannot be combined with image, because a container has its own root directory: expected one of them"],
   ],
+  [
+    "image = php:8.4-fpm\nlisten = path",
+    [
+      "2: listen=path: cannot be combined with image, because the directory of that socket is outside of the container: " +
+        "expected another listen",
+    ],
+  ],
 ])("%j is refused", (text, errors) => {
   const parsed = parseDaemonFile(text);
   expect(parsed.value).toBeUndefined();

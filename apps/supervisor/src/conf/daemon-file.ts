@@ -181,12 +181,21 @@ class DaemonFile {
   }
 
   #checkImage(): void {
-    const [network, chroot] = ["network", "chroot"].map((key) => this.seen.get(key));
+    const [network, chroot, listen] = ["network", "chroot", "listen"].map((key) => this.seen.get(key));
     if (!this.seen.has("image")) {
       if (network !== undefined) this.problems.warning(network, "network has no effect without image");
-    } else if (chroot !== undefined) {
+      return;
+    }
+    if (chroot !== undefined) {
       const why = "a container has its own root directory";
       this.problems.error(chroot, `chroot: cannot be combined with image, because ${why}: expected one of them`);
+    }
+    if (listen !== undefined && this.draft.listen === "path") {
+      const why = "the directory of that socket is outside of the container";
+      this.problems.error(
+        listen,
+        `listen=path: cannot be combined with image, because ${why}: expected another listen`,
+      );
     }
   }
 
