@@ -294,10 +294,10 @@ export class Guest {
     }
     this.#end();
     const { listener, id } = this;
-    let isTold = false;
+    let isReported = false;
     const tell = (oomKilled: boolean): void => {
-      if (isTold) return;
-      isTold = true;
+      if (isReported) return;
+      isReported = true;
       clearTimeout(timer);
       listener.gone(oomKilled);
       this.#remove();
