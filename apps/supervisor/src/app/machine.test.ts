@@ -118,7 +118,7 @@ test("without a broker there are no containers, and a broker that cannot be reac
   const { ports } = await make("other", "others", undefined, ["--broker", socket]);
   expect(ports.machine.containerObjection).toBeUndefined();
   const warned = () => lines.filter((line) => line.includes("no containers"));
-  await vi.waitFor(() => expect(warned()).toHaveLength(1));
+  await vi.waitFor(() => expect(warned()).toHaveLength(1), { timeout: 30_000 });
   expect(ports.runs.found({ owner: { name: "anna" }, name: "blog" })).toEqual([]);
   const key = { owner: { name: "anna", uid: 4001, gid: 4001, home: "/", shell: "/bin/sh" }, name: "blog", instance: 1 };
   const slot = ports.runs.slot(key);
